@@ -1,0 +1,1 @@
+"""Where records come from: the connector interface, the connectors, and the suite that each must pass."""

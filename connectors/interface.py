@@ -1,0 +1,102 @@
+"""What a connector is: the few methods through which the engine reads any source."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import timedelta
+from typing import Literal, Protocol
+
+from pydantic import BaseModel
+
+from sync.words import Json, Listing, Page, Record, Wanted
+
+
+@dataclass(frozen=True, slots=True)
+class Features:
+    """What a connector declares of itself."""
+
+    tombstones: bool = False
+    """Deleted records arrive as `Record(deleted=True)`."""
+    children_compared_by_sweep: bool = False
+    """A child that vanished from the source is noticed only when the sweep re-reads its parent."""
+
+
+@dataclass(frozen=True, slots=True)
+class StreamSpec:
+    """One stream as its connector sees it. `options` and `children` hold the connector's own option models."""
+
+    source: str
+    name: str
+    options: BaseModel
+    children: Mapping[str, BaseModel]
+    wanted: Wanted
+    overlap: timedelta
+    settle: timedelta
+    page_size: int = 1000
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """One line of `check`: what was looked at, and whether it will do."""
+
+    level: Literal["ok", "warning", "error"]
+    text: str
+    hint: str = ""
+
+
+class Connector(Protocol):
+    """One configured source, opened. Not thread-safe across streams unless a connector says so; the engine gives each
+    poll its own connector.
+
+    Every method may raise `SourceUnavailable` (try later) or `SourceRefused` (a person must act), both naming source,
+    stream and cure. No other exception of a driver leaves a connector. No method logs.
+    """
+
+    @property
+    def features(self) -> Features: ...
+
+    def identity(self, stream: StreamSpec) -> Mapping[str, str]:
+        """What this stream *is*: organisation, object, key. Stored; a change is refused. No secrets, offline."""
+        ...
+
+    def check(self, stream: StreamSpec) -> Sequence[Finding]:
+        """Looks at the real source: reachable, allowed, fields there, columns usable as declared."""
+        ...
+
+    def read(self, stream: StreamSpec, lanes: Mapping[str, Json]) -> Iterator[Page]:
+        """One poll: pages from where `lanes` stand up to a closed window's end; live lanes before the backfill.
+
+        `lanes` is empty at the first poll. The caller commits a page's records and its lane's cursor together before
+        it takes the next page, and may stop after any page: the next `read` resumes there. Records may come more than
+        once (overlap), never not at all.
+        """
+        ...
+
+    def fetch(self, stream: StreamSpec, ids: Sequence[str]) -> Sequence[Record]:
+        """These records as they are now, with children; ids that are gone are left out."""
+        ...
+
+    def sweep(self, stream: StreamSpec, cursor: Json) -> Iterator[Listing]:
+        """All ids with their modified values, resuming after `cursor` (None: from the start)."""
+        ...
+
+    def close(self) -> None:
+        """Gives back connections. May be called twice."""
+        ...
+
+
+class ConnectorType(Protocol):
+    """What the module of a connector offers under the name `CONNECTOR`."""
+
+    name: str
+    source_options: type[BaseModel]
+    """Keys of `[sources.X]` that only this connector knows."""
+    stream_options: type[BaseModel]
+    """Keys of `[sources.X.streams.Y]` that only this connector knows."""
+    child_options: type[BaseModel]
+    """Keys of `[sources.X.streams.Y.children.Z]`."""
+
+    def open(self, source: str, options: BaseModel) -> Connector:
+        """Opens the source. Lazy: no network before the first `check`, `read`, `fetch` or `sweep`."""
+        ...

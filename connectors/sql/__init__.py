@@ -1,0 +1,1 @@
+"""The generic SQL connector: any database that SQLAlchemy speaks to."""

@@ -1,0 +1,84 @@
+"""The words that all parts share: records, pages of them, what a mapping wants to read.
+
+A leaf: it imports nothing of the project, so `connectors` and `state` may use it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, TypeAlias
+
+# A plain JSON value: None, bool, int, finite float, str without lone surrogates, lists and dicts with str keys.
+Json: TypeAlias = Any
+
+
+@dataclass(frozen=True, slots=True)
+class Record:
+    """One record of a stream as its source showed it.
+
+    `id` is the source's key as text. `data` holds plain JSON, children nested as lists under their configured names.
+    `modified` is the record's own modified time as ISO 8601 in UTC with six fractional digits and `Z`
+    (`2026-01-02T03:04:05.000006Z`), so that text order is time order; for a sequence its decimal digits; None where
+    the source has none. `deleted` is an explicit tombstone (`data` may then be empty).
+    `problem` says why the record cannot be used (quarantine), without quoting its values.
+    `children` maps each child's configured name to the ids of the children nested here.
+    """
+
+    id: str
+    data: Mapping[str, Json]
+    modified: str | None = None
+    deleted: bool = False
+    problem: str | None = None
+    children: Mapping[str, Sequence[str]] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Touch:
+    """A child that changed: re-read the parent it has now and, by the ledger's links, the one it had."""
+
+    child: str
+    id: str
+    parent: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class Page:
+    """One page of a poll: rows, and the lane of the cursor that moves with them in one transaction.
+
+    `cursor` is the lane's new content (JSON, owned by the connector). `records` may repeat what was read before.
+    `touched` names changed children; the engine re-reads their parents with `fetch` before it commits the page.
+    `backfill` marks records that may wait behind live ones. `notes` are facts for the log: fixed words and numbers,
+    never values.
+    """
+
+    lane: str
+    cursor: Json
+    records: Sequence[Record] = ()
+    touched: Sequence[Touch] = ()
+    backfill: bool = False
+    notes: Mapping[str, Json] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Listing:
+    """One page of a sweep: (id, modified) of rows in the source's id order, `modified` as in `Record`.
+
+    `cursor` is the sweep's position after this page; None when the sweep reached its end.
+    `unseen` is how many of them the ordinary poll can never show (NULL in the cursor column, far future).
+    """
+
+    cursor: Json
+    rows: Sequence[tuple[str, str | None]]
+    unseen: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Wanted:
+    """The fields of a record (and of each kind of nested child) that a mapping reads.
+
+    `fields` holds paths: `("name",)`, `("Owner", "Name")`. None means all of them: an expression reads the whole record.
+    """
+
+    fields: frozenset[tuple[str, ...]] | None = frozenset()
+    children: Mapping[str, Wanted] = field(default_factory=dict)
