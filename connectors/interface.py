@@ -64,6 +64,11 @@ class Connector(Protocol):
         """Looks at the real source: reachable, allowed, fields there, columns usable as declared."""
         ...
 
+    def position(self, stream: StreamSpec) -> str:
+        """The least `Record.modified` that a record written from now on will have: the source's own clock in the same
+        canonical form; for a sequence, the number after the greatest. Asked once, for a stream that starts "now"."""
+        ...
+
     def read(self, stream: StreamSpec, lanes: Mapping[str, Json]) -> Iterator[Page]:
         """One poll: pages from where `lanes` stand up to a closed window's end; live lanes before the backfill.
 

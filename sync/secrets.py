@@ -6,7 +6,7 @@ import os
 from pathlib import Path
 from typing import Any
 
-from pydantic import BaseModel, ConfigDict, PrivateAttr, model_validator
+from pydantic import BaseModel, ConfigDict, PrivateAttr, ValidationInfo, model_validator
 
 from sync.errors import ConfigError, Problem
 
@@ -41,7 +41,10 @@ class Secret:
 
 
 class SecretRef(BaseModel):
-    """Where a secret lies: exactly one of `env`, `file`, `credential`, or the plain text itself (with a warning)."""
+    """Where a secret lies: exactly one of `env`, `file`, `credential`, or the plain text itself (with a warning).
+
+    Validated with the context `{"folder": …}`, as the loader does, a relative `file` is taken from that folder.
+    """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
@@ -52,20 +55,20 @@ class SecretRef(BaseModel):
 
     @model_validator(mode="wrap")
     @classmethod
-    def _plain_text_is_a_secret_too(cls, value: Any, handler: Any) -> SecretRef:
+    def _plain_text_is_a_secret_too(cls, value: Any, handler: Any, info: ValidationInfo) -> SecretRef:
         if isinstance(value, str):
             if not value:
                 raise ValueError("is empty")
-            ref = cls.model_construct()
-            # pydantic sets up private attributes only on validated models
-            object.__setattr__(ref, "__pydantic_private__", {"_plain": Secret(value)})
-            return ref
+            plain = cls.model_construct()
+            plain._plain = Secret(value)
+            return plain
         if not isinstance(value, dict | SecretRef):
             raise ValueError('must be a table such as { env = "NAME" }, { file = "PATH" } or { credential = "NAME" }')
-        ref = handler(value)
-        assert isinstance(ref, SecretRef)
+        ref: SecretRef = handler(value)
         if ref._plain is None and sum(part is not None for part in (ref.env, ref.file, ref.credential)) != 1:
             raise ValueError('needs exactly one of env, file, credential, such as { env = "NAME" }')
+        if ref.file is not None and info.context:
+            return ref.model_copy(update={"file": str(Path(info.context["folder"], ref.file))})
         return ref
 
     @property
@@ -106,8 +109,9 @@ class SecretRef(BaseModel):
         if self.credential is not None:
             folder = os.environ.get("CREDENTIALS_DIRECTORY")
             if not folder:
+                what = f"the {self.where} needs $CREDENTIALS_DIRECTORY, which is not set"
                 hint = "start it by systemd with LoadCredential=, or name a file or environment variable"
-                raise ConfigError([Problem(key, f"the {self.where} needs $CREDENTIALS_DIRECTORY, which is not set", hint)])
+                raise ConfigError([Problem(key, what, hint)])
             path = Path(folder, self.credential)
         else:
             path = (base or Path()) / str(self.file)

@@ -77,7 +77,7 @@ class Listing:
 class Wanted:
     """The fields of a record (and of each kind of nested child) that a mapping reads.
 
-    `fields` holds paths: `("name",)`, `("Owner", "Name")`. None means all of them: an expression reads the whole record.
+    `fields` holds paths: `("name",)`, `("Owner", "Name")`. None means all: an expression reads the record whole.
     """
 
     fields: frozenset[tuple[str, ...]] | None = frozenset()

@@ -7,35 +7,48 @@ from datetime import date, timedelta
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, SerializeAsAny, field_validator
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, SerializeAsAny
 
+from sync.config.values import (
+    check_base_url,
+    check_constant,
+    check_cron,
+    check_expression,
+    check_expressions,
+    check_label,
+    check_label_template,
+    parse_start,
+)
 from sync.durations import Duration
 from sync.secrets import SecretRef
 
-Expression = str | bool | int | float
+Expression = Annotated[str | bool | int | float, BeforeValidator(check_expression)]
 """A JMESPath expression over the record, or a TOML number or boolean, which stands for itself."""
-Expressions = Expression | list[Expression]
+Expressions = Annotated[str | bool | int | float | list[str | bool | int | float], BeforeValidator(check_expressions)]
 """One expression that yields a list, or a list of expressions, each of which yields one item or a list of items."""
+Constant = Annotated[str | bool | int | float, BeforeValidator(check_constant)]
+"""A value of a look-up table."""
+Start = Annotated[Literal["all", "now"] | date, BeforeValidator(parse_start)]
+"""How a stream begins: with all there is, with what changes from now on, or from a date (UTC)."""
+
+Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9_-]{1,64}$")]
+"""What the file may call workspaces, sources, streams, children and look-up tables."""
+
+_SECOND = timedelta(seconds=1)
+_YEAR = timedelta(days=366)
 
 
 class Table(BaseModel):
     """A table of the file: unknown keys are refused, values are not coerced, nothing changes after loading."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True, strict=True, validate_default=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, strict=True, validate_default=True, allow_inf_nan=False)
 
 
 class Limit(Table):
     """The server's rate limit for one API key."""
 
     requests: int = Field(100, ge=1, le=100_000)
-    per: Duration = timedelta(seconds=60)
-
-    @field_validator("per")
-    @classmethod
-    def _positive(cls, value: timedelta) -> timedelta:
-        if value.total_seconds() <= 0:
-            raise ValueError("must be longer than zero")
-        return value
+    per: Duration = Field(timedelta(seconds=60), ge=timedelta(milliseconds=100), le=timedelta(days=1))
 
 
 class WireList(Table):
@@ -58,14 +71,16 @@ class Workspace(Table):
     """One ClosingDealz API key."""
 
     api_key: SecretRef
-    base_url: str = "https://app.closingdealz.io"
+    base_url: Annotated[str, AfterValidator(check_base_url)] = "https://app.closingdealz.io"
+    """Where the API is, without its path; plain http only to loopback."""
     limit: Limit = Limit()
     batch_size: int = Field(100, ge=1, le=100)
     in_flight: int = Field(4, ge=1, le=32)
-    linger: Duration = timedelta(seconds=2)
-    timeout: Duration = timedelta(seconds=60)
-    label: str | None = Field(None, min_length=1, max_length=64)
-    unknown_statuses: list[int] = []
+    linger: Duration = Field(timedelta(seconds=2), le=timedelta(hours=1))
+    timeout: Duration = Field(timedelta(seconds=60), ge=_SECOND, le=timedelta(minutes=15))
+    label: Annotated[str, AfterValidator(check_label_template)] | None = None
+    """A receipt on every lead; `{batch}` stands for the batch's number, at most BATCH_DIGITS long."""
+    unknown_statuses: list[Annotated[int, Field(ge=300, le=599)]] = []
     on_unknown: Literal["hold", "resend"] = "hold"
     on_rejected: Literal["bisect", "hold"] = "bisect"
     max_pending: int = Field(50_000, ge=100)
@@ -75,8 +90,8 @@ class Workspace(Table):
 class LedgerOptions(Table):
     """Where the program remembers."""
 
-    path: str = "ledger.db"
-    keep_payloads: Duration = timedelta(days=30)
+    path: str = Field("ledger.db", min_length=1)
+    keep_payloads: Duration = Field(timedelta(days=30), ge=timedelta(hours=1), le=10 * _YEAR)
     receipts_copy: str | None = None
 
 
@@ -137,17 +152,17 @@ class LeadTable(LeadFields):
 class Stream(Table):
     """One kind of record of a source."""
 
-    start: Literal["all", "now"] | date
+    start: Start
     on_change: Literal["hold", "resend"]
     workspace: str | None = None
     match_on: list[Literal["email", "domain", "phone"]] = []
-    resend_label: str | None = Field(None, min_length=1, max_length=64)
-    sweep: Duration = timedelta(days=1)
+    resend_label: Annotated[str, AfterValidator(check_label)] | None = None
+    sweep: Duration = Field(timedelta(days=1), ge=timedelta(minutes=1), le=_YEAR)
     guard: Guard | None = None
     lead: LeadTable
-    children: Mapping[str, Any] = {}
+    children: Mapping[Name, Any] = {}
     """Each child's options, as the connector's own model."""
-    options: SerializeAsAny[BaseModel] = Field(default_factory=BaseModel, exclude=True)
+    options: SerializeAsAny[BaseModel] = Field(default_factory=Table, exclude=True)
     """The connector's own keys of this table; filled by the loader, never written in the file."""
 
 
@@ -155,17 +170,15 @@ class Source(Table):
     """One system that records come from."""
 
     connector: str
-    every: Duration = timedelta(minutes=5)
-    cron: str | None = None
-    overlap: Duration = timedelta(minutes=10)
-    settle: Duration = timedelta(seconds=5)
+    every: Duration = Field(timedelta(minutes=5), ge=_SECOND, le=_YEAR)
+    cron: Annotated[str, AfterValidator(check_cron)] | None = None
+    """Instead of `every`: minute, hour, day, month and weekday."""
+    overlap: Duration = Field(timedelta(minutes=10), le=timedelta(days=31))
+    settle: Duration = Field(timedelta(seconds=5), le=timedelta(days=1))
     page_size: int = Field(1000, ge=1, le=50_000)
-    streams: Mapping[str, Stream]
-    options: SerializeAsAny[BaseModel] = Field(default_factory=BaseModel, exclude=True)
+    streams: Mapping[Name, Stream] = Field(min_length=1)
+    options: SerializeAsAny[BaseModel] = Field(default_factory=Table, exclude=True)
     """The connector's own keys of this table; filled by the loader, never written in the file."""
-
-
-Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9_-]{1,64}$")]
 
 
 class Config(Table):
@@ -176,13 +189,20 @@ class Config(Table):
     log: Log = Log()
     metrics: Metrics | None = None
     guard: Guard = Guard()
-    lookups: Mapping[str, Mapping[str, Any]] = {}
+    lookups: Mapping[Name, Mapping[str, Constant]] = {}
     """`[lookups.NAME]`: tables for the mapping function lookup(NAME, key)."""
-    sources: Mapping[Name, Source]
+    sources: Mapping[Name, Source] = Field(min_length=1)
     path: Path = Field(default=Path("config.toml"), exclude=True)
+    state_folder: Path | None = Field(default=None, exclude=True)
+    """Where a relative `ledger.path` is taken from ($STATE_DIRECTORY); None: the folder of the file."""
 
     @property
     def ledger_path(self) -> Path:
-        """The ledger's file; a relative path is taken from the configuration file's folder (the loader resolves
-        $STATE_DIRECTORY)."""
-        return (self.path.parent / self.ledger.path).resolve()
+        """The ledger's file, absolute."""
+        return (
+            (self.path.parent if self.state_folder is None else self.state_folder).joinpath(self.ledger.path).resolve()
+        )
+
+    def workspace_of(self, stream: Stream) -> str:
+        """The name of the workspace that a stream's leads go to."""
+        return stream.workspace or next(iter(self.workspaces))

@@ -1,0 +1,23 @@
+"""Which connectors there are. Each is imported only when a source needs it."""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING, cast
+
+from sync.errors import ConfigError, Problem
+
+if TYPE_CHECKING:  # the interface needs pydantic, which naming the connectors does not
+    from connectors.interface import ConnectorType
+
+CONNECTORS: dict[str, str] = {"sql": "connectors.sql.connector"}
+"""The name in the configuration, and the module that offers the connector as `CONNECTOR`."""
+
+
+def connector_type(name: str) -> ConnectorType:
+    """The connector of that name. Raises ConfigError, placed at `connector`, where this version has none."""
+    module = CONNECTORS.get(name)
+    if module is None:
+        known = ", ".join(sorted(CONNECTORS))
+        raise ConfigError([Problem("connector", f'"{name[:40]}" is no connector', f"this version has: {known}")])
+    return cast("ConnectorType", import_module(module).CONNECTOR)

@@ -1,0 +1,77 @@
+"""One database: its engine, short read-only transactions, its clock. Every error leaves translated."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any
+
+from sqlalchemy import Connection, Engine, Executable, text
+from sqlalchemy.engine import URL
+
+from connectors.sql.engines import backend_of, make_engine
+from connectors.sql.errors import translated
+from connectors.sql.options import SqlSource
+
+Clock = Callable[[], float]
+"""Seconds since 1970."""
+
+_CLOCKS = {
+    # The statement's own moment, not the transaction's start; as microseconds since 1970.
+    "postgresql": "SELECT (extract(epoch FROM clock_timestamp()) * 1000000)::bigint",
+    "mysql": "SELECT timestampdiff(MICROSECOND, '1970-01-01', utc_timestamp(6))",
+    "mssql": "SELECT datediff_big(microsecond, '1970-01-01', sysutcdatetime())",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Rows:
+    """What a statement gave: the driver's description of the columns (DB-API), and the rows in their order."""
+
+    columns: tuple[Any, ...]
+    rows: list[Any]
+
+
+class Database:
+    """Opened lazily. Each `run` is a transaction of its own, so none stays open between pages.
+
+    Without `clock` the database's own clock rules (SQLite and databases whose clock is not known: this machine's).
+    """
+
+    def __init__(self, source: str, url: URL, options: SqlSource, clock: Clock | None = None) -> None:
+        self.source = source
+        self.url = url
+        self.backend = backend_of(url)
+        self._options = options
+        self._clock = clock
+        self._engine: Engine | None = None
+
+    def run(self, statement: Executable, stream: str | None = None) -> Rows:
+        """All rows of a statement."""
+        with self.connection(stream) as connection:
+            result = connection.execute(statement)
+            cursor = result.cursor
+            columns = tuple(cursor.description or ()) if cursor is not None else ()
+            return Rows(columns, list(result.all()))
+
+    @contextmanager
+    def connection(self, stream: str | None = None) -> Iterator[Connection]:
+        """A connection in a transaction that is rolled back at the end; errors inside are translated."""
+        with translated(self.source, stream, self.backend):
+            if self._engine is None:
+                self._engine = make_engine(self.url, self._options)
+            with self._engine.connect() as connection:
+                yield connection
+
+    def now(self, stream: str | None = None) -> int:
+        """The source's clock in microseconds since 1970 UTC."""
+        if self._clock is None and (sql := _CLOCKS.get(self.backend)):
+            return int(self.run(text(sql), stream).rows[0][0])
+        return round((self._clock or time.time)() * 1_000_000)
+
+    def close(self) -> None:
+        engine, self._engine = self._engine, None
+        if engine is not None:
+            engine.dispose()

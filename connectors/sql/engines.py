@@ -1,0 +1,172 @@
+"""Engines: the driver for a URL, read-only sessions in UTC with time limits, and a tolerant reading of values."""
+
+from __future__ import annotations
+
+import math
+import sqlite3
+import time
+from pathlib import Path
+from typing import Any
+from urllib.parse import quote
+
+from sqlalchemy import Engine, create_engine, event
+from sqlalchemy.engine import URL, make_url
+from sqlalchemy.exc import ArgumentError
+from sqlalchemy.pool import NullPool
+
+from connectors.sql.options import SqlSource
+
+_DRIVERS = {
+    "postgres": "postgresql+psycopg",
+    "postgresql": "postgresql+psycopg",
+    "mysql": "mysql+pymysql",
+    "mariadb": "mariadb+pymysql",
+    "sqlite": "sqlite+pysqlite",
+}
+_INSTRUCTIONS_BETWEEN_LOOKS = 100_000
+
+
+def parse_url(text: str) -> URL:
+    """The URL with the driver that this connector uses for its database. Raises ValueError, without quoting it."""
+    try:
+        url = make_url(text)
+    except (ArgumentError, ValueError):
+        raise ValueError("is not a database URL such as postgresql://user:password@host/database") from None
+    driver = _DRIVERS.get(url.drivername.partition("+")[0])
+    url = url.set(drivername=driver) if driver else url
+    if backend_of(url) == "sqlite" and url.database in (None, "", ":memory:"):
+        raise ValueError("names no SQLite file: sqlite:///relative/path or sqlite:////absolute/path")
+    return url
+
+
+def backend_of(url: URL) -> str:
+    """`postgresql`, `mysql` (MariaDB too), `sqlite`, or another dialect's name."""
+    name = url.drivername.partition("+")[0]
+    return "mysql" if name == "mariadb" else name
+
+
+def sqlite_file(url: URL) -> Path:
+    """The file of a SQLite URL; a relative path is taken from the working directory."""
+    return Path(str(url.database).removeprefix("file:").partition("?")[0]).absolute()
+
+
+def make_engine(url: URL, options: SqlSource) -> Engine:
+    """An engine that has not connected yet; the driver is imported here."""
+    common: dict[str, Any] = {"hide_parameters": True, "pool_pre_ping": True, "pool_recycle": 1800}
+    match backend_of(url):
+        case "sqlite":
+            return _sqlite(url, options)
+        case "postgresql":
+            return _postgresql(url, options, common)
+        case "mysql":
+            return _mysql(url, options, common)
+    return create_engine(url, **common)
+
+
+# ---- SQLite
+
+
+def _sqlite(url: URL, options: SqlSource) -> Engine:
+    uri = f"file:{quote(str(sqlite_file(url)))}?mode=ro"
+    patience = options.connect_timeout.total_seconds()
+
+    def connect() -> sqlite3.Connection:
+        connection = sqlite3.connect(uri, uri=True, timeout=patience, check_same_thread=False)
+        connection.text_factory = _text
+        connection.execute("PRAGMA query_only = ON")
+        return connection
+
+    # No pool: a file that was replaced by another one must be noticed.
+    engine = create_engine(url, creator=connect, poolclass=NullPool, hide_parameters=True)
+    limit = options.timeout.total_seconds()
+
+    @event.listens_for(engine, "before_cursor_execute")
+    def _limit(connection: Any, *_: Any) -> None:
+        deadline = time.monotonic() + limit
+        connection.connection.driver_connection.set_progress_handler(
+            lambda: time.monotonic() > deadline, _INSTRUCTIONS_BETWEEN_LOOKS
+        )
+
+    return engine
+
+
+def _text(raw: bytes) -> str:
+    """Bytes that are not UTF-8 stay visible as surrogates: they make one record unusable, not the page."""
+    return raw.decode("utf-8", "surrogateescape")
+
+
+# ---- PostgreSQL
+
+
+def _postgresql(url: URL, options: SqlSource, common: dict[str, Any]) -> Engine:
+    patience = options.connect_timeout.total_seconds()
+    wanted: dict[str, Any] = {
+        "connect_timeout": max(2, math.ceil(patience)),
+        "application_name": "closingdealz-sync",
+        "client_encoding": "utf8",
+        "keepalives_idle": 30,
+        "keepalives_interval": 10,
+        "keepalives_count": 3,
+        "tcp_user_timeout": 60_000,
+    }
+    arguments = {name: value for name, value in wanted.items() if name not in url.query}
+    arguments["prepare_threshold"] = None  # prepared statements do not survive a pooler such as PgBouncer
+    engine = create_engine(
+        url, connect_args=arguments, execution_options={"postgresql_readonly": True}, pool_timeout=patience, **common
+    )
+    settings = (
+        "SET TIME ZONE 'UTC'; SET datestyle = 'ISO, YMD'; SET intervalstyle = 'iso_8601'; SET extra_float_digits = 1; "
+        f"SET statement_timeout = {_milliseconds(options)}"
+    )
+
+    @event.listens_for(engine, "connect")
+    def _prepare(connection: Any, _record: Any) -> None:
+        from connectors.sql.postgresql import read_tolerantly
+
+        read_tolerantly(connection)
+        connection.autocommit = True
+        connection.execute(settings)
+        connection.autocommit = False
+
+    return engine
+
+
+# ---- MySQL and MariaDB
+
+
+def _mysql(url: URL, options: SqlSource, common: dict[str, Any]) -> Engine:
+    patience = options.connect_timeout.total_seconds()
+    silence = math.ceil(options.timeout.total_seconds()) + 30
+    wanted: dict[str, Any] = {
+        "charset": "utf8mb4",
+        "connect_timeout": max(1, math.ceil(patience)),
+        "read_timeout": silence,
+        "write_timeout": silence,
+    }
+    arguments = {name: value for name, value in wanted.items() if name not in url.query}
+
+    from connectors.sql.mysql import tolerant_conversions
+
+    arguments["conv"] = tolerant_conversions()
+    engine = create_engine(url, connect_args=arguments, pool_timeout=patience, **common)
+
+    @event.listens_for(engine, "connect")
+    def _prepare(connection: Any, _record: Any) -> None:
+        with connection.cursor() as cursor:
+            cursor.execute("SET SESSION TRANSACTION READ ONLY")
+            cursor.execute("SET time_zone = '+00:00'")
+            # Dates such as 0000-00-00 that are stored must be comparable.
+            cursor.execute(
+                "SET SESSION sql_mode = replace(replace(replace(@@sql_mode, 'NO_ZERO_DATE', ''), "
+                "'NO_ZERO_IN_DATE', ''), 'TRADITIONAL', '')"
+            )
+            if "mariadb" in connection.get_server_info().lower():
+                cursor.execute(f"SET SESSION max_statement_time = {options.timeout.total_seconds():.3f}")
+            else:
+                cursor.execute(f"SET SESSION max_execution_time = {_milliseconds(options)}")
+
+    return engine
+
+
+def _milliseconds(options: SqlSource) -> int:
+    return max(1, round(options.timeout.total_seconds() * 1000))

@@ -1,0 +1,138 @@
+"""Points in time as text: what ISO 8601 in its common spellings means, and one canonical way to write it.
+
+Instants are microseconds since 1970-01-01 UTC. Nothing here raises for odd text: it answers None.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta, tzinfo
+
+from sync.words import Json
+
+_EPOCH = datetime(1970, 1, 1)
+_MICROSECOND = timedelta(microseconds=1)
+_FORM = re.compile(
+    r"(\d{4}-\d\d-\d\d)(?:([ Tt])(\d\d:\d\d)(?:(:\d\d)(?:[.,](\d{1,9}))?)?(?: ?(Z|z|UTC|[+-]\d\d(?::?\d\d)?))?)?",
+    re.ASCII,
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Shape:
+    """How a column of text writes its times: `separator` is "" for bare dates; `offset` (minutes) where all have one."""
+
+    separator: str
+    seconds: bool
+    offset: int | None
+
+    def to_json(self) -> Json:
+        return {"separator": self.separator, "seconds": self.seconds, "offset": self.offset}
+
+    @classmethod
+    def from_json(cls, value: Json) -> Shape:
+        return cls(value["separator"], value["seconds"], value["offset"])
+
+    def covers(self, other: Shape) -> bool:
+        """Whether text of the other shape sorts by time among text of this one."""
+        same = (self.separator, self.offset) == (other.separator, other.offset)
+        return same and (other.seconds or not self.seconds)
+
+
+def shape_of(text: str) -> Shape | None:
+    """The shape of one value; None where it is no point in time."""
+    form = _FORM.fullmatch(text)
+    if form is None or _naive(form) is None:
+        return None
+    return Shape(form[2] or "", form[4] is not None, None if form[6] is None else _offset_minutes(form[6]))
+
+
+def common_shape(shapes: Iterable[Shape]) -> Shape | None:
+    """One shape whose plain text order is time order for all; None where they do not sort together."""
+    found = set(shapes)
+    if len({(shape.separator, shape.offset) for shape in found}) != 1:
+        return None
+    return min(found, key=lambda shape: shape.seconds)
+
+
+def instant_of(text: str, zone: tzinfo) -> int | None:
+    """The instant that text means; `zone` is for text that names no offset (bare dates: midnight). None: no time.
+
+    In the hour that clocks repeat it means the first of the two.
+    """
+    form = _FORM.fullmatch(text)
+    if form is None:
+        return None
+    moment = _naive(form)
+    if moment is None:
+        return None
+    local = (moment - _EPOCH) // _MICROSECOND
+    if form[6] is not None:
+        return local - _offset_minutes(form[6]) * 60_000_000
+    if zone is UTC:
+        return local
+    try:
+        offset = moment.replace(tzinfo=zone).utcoffset()
+    except OverflowError:
+        return None
+    return local - (0 if offset is None else offset // _MICROSECOND)
+
+
+def instant_of_datetime(moment: datetime, zone: tzinfo) -> int | None:
+    """The instant of a datetime; `zone` is for one that knows none."""
+    try:
+        offset = (moment if moment.tzinfo else moment.replace(tzinfo=zone)).utcoffset() or timedelta()
+    except OverflowError:
+        return None
+    return (moment.replace(tzinfo=None) - _EPOCH - offset) // _MICROSECOND
+
+
+def canonical(instant: int) -> str | None:
+    """`2026-01-02T03:04:05.000006Z`; None where the year would not be 1 to 9999."""
+    moment = datetime_of(instant)
+    return None if moment is None else moment.isoformat(timespec="microseconds") + "Z"
+
+
+def datetime_of(instant: int) -> datetime | None:
+    """The naive datetime that reads that many microseconds after 1970; None beyond the years 1 to 9999."""
+    try:
+        return _EPOCH + timedelta(microseconds=instant)
+    except OverflowError:
+        return None
+
+
+def iso(text: str, *, zoned: bool) -> str:
+    """A database's own spelling of a timestamp as ISO 8601: `T`, six fractional digits or none, `Z` if zoned.
+
+    Text that is no such time (`infinity`, years beyond 9999, 0000-00-00) comes back as it is.
+    """
+    form = _FORM.fullmatch(text)
+    if form is None or not form[2] or not form[4]:
+        return text
+    if zoned and form[6] not in (None, "Z", "+00", "+00:00"):
+        instant = instant_of(text, UTC)
+        exact = None if instant is None else canonical(instant)
+        return text if exact is None else exact.replace(".000000Z", "Z")
+    if _naive(form) is None:
+        return text
+    fraction = (form[5] or "")[:6].ljust(6, "0")
+    tail = "" if fraction == "000000" else f".{fraction}"
+    return f"{form[1]}T{form[3]}{form[4]}{tail}{'Z' if zoned else ''}"
+
+
+def _naive(form: re.Match[str]) -> datetime | None:
+    fraction = (form[5] or "0")[:6].ljust(6, "0")
+    try:
+        return datetime.fromisoformat(f"{form[1]}T{form[3] or '00:00'}{form[4] or ':00'}.{fraction}")
+    except ValueError:
+        return None
+
+
+def _offset_minutes(text: str) -> int:
+    if text in ("Z", "z", "UTC"):
+        return 0
+    digits = text[1:].replace(":", "").ljust(4, "0")
+    minutes = int(digits[:2]) * 60 + int(digits[2:])
+    return -minutes if text[0] == "-" else minutes

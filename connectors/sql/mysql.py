@@ -1,0 +1,47 @@
+"""MySQL's and MariaDB's values, read so that none raises: dates such as 0000-00-00 stay text."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from pymysql.constants import FIELD_TYPE
+from pymysql.converters import conversions
+
+from connectors.sql.moments import iso
+from connectors.sql.values import Converter, JsonText, as_bit, as_bits, as_bool
+
+INTEGERS = frozenset(
+    {FIELD_TYPE.TINY, FIELD_TYPE.SHORT, FIELD_TYPE.INT24, FIELD_TYPE.LONG, FIELD_TYPE.LONGLONG, FIELD_TYPE.YEAR}
+)
+NUMBERS = INTEGERS | {FIELD_TYPE.DECIMAL, FIELD_TYPE.NEWDECIMAL, FIELD_TYPE.FLOAT, FIELD_TYPE.DOUBLE}
+TIMESTAMP, DATETIME = FIELD_TYPE.TIMESTAMP, FIELD_TYPE.DATETIME
+DATES = frozenset({FIELD_TYPE.DATE, FIELD_TYPE.NEWDATE})
+
+
+def tolerant_conversions() -> dict[Any, Callable[[Any], Any]]:
+    """The driver's table of conversions, with text for points in time; sessions are in UTC."""
+    return {
+        **conversions,
+        FIELD_TYPE.TIMESTAMP: lambda text: iso(text, zoned=True),
+        FIELD_TYPE.DATETIME: lambda text: iso(text, zoned=False),
+        FIELD_TYPE.DATE: str,
+        FIELD_TYPE.NEWDATE: str,
+        FIELD_TYPE.TIME: _time,
+        FIELD_TYPE.JSON: JsonText,
+    }
+
+
+def converter(type_code: int, length: int | None) -> Converter | None:
+    """What the declared type says beyond the value: tinyint(1) is MySQL's boolean."""
+    if type_code == FIELD_TYPE.TINY and length == 1:
+        return as_bool
+    if type_code == FIELD_TYPE.BIT:
+        return as_bit if length == 1 else as_bits
+    return None
+
+
+def _time(text: str) -> str:
+    """`03:04:05`, with six fractional digits or none."""
+    whole, _, fraction = text.partition(".")
+    return f"{whole}.{fraction.ljust(6, '0')}" if fraction.strip("0") else whole

@@ -1,0 +1,135 @@
+"""The configuration keys that only the SQL connector knows; their descriptions are the reference in the docs."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from typing import Annotated, Literal
+
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
+
+from connectors.sql.zones import find_zone
+from sync.durations import Duration
+from sync.secrets import SecretRef
+
+
+def _no_control_characters(text: str) -> str:
+    if not text.strip():
+        raise ValueError("must not be empty")
+    if any(ord(character) < 32 for character in text):
+        raise ValueError("must not hold line breaks, tabs or other control characters")
+    return text
+
+
+def _one_statement(text: str) -> str:
+    text = text.strip().rstrip(";").rstrip()
+    if not text:
+        raise ValueError("must not be empty")
+    if "\0" in text:
+        raise ValueError("must not hold a NUL character")
+    return text
+
+
+def _known_zone(name: str) -> str:
+    find_zone(name)
+    return name
+
+
+Identifier = Annotated[str, Field(max_length=256), AfterValidator(_no_control_characters)]
+Query = Annotated[str, AfterValidator(_one_statement)]
+Zone = Annotated[str, AfterValidator(_known_zone)]
+ModifiedAs = Literal["epoch_s", "epoch_ms", "sequence"]
+
+
+class _Table(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True, strict=True, validate_default=True)
+
+
+class SqlSource(_Table):
+    """Keys of `[sources.X]` with `connector = "sql"`."""
+
+    url: SecretRef = Field(
+        description="The database's address: postgresql://user@host/database, mysql://…, mariadb://…, "
+        "sqlite:///path, or any other SQLAlchemy URL whose driver is installed. It may hold a password, so it is a "
+        "secret."
+    )
+    timeout: Duration = Field(
+        timedelta(minutes=5),
+        ge=timedelta(milliseconds=100),
+        le=timedelta(days=1),
+        description="How long one statement may run before it is cancelled; the poll then fails and is tried later.",
+    )
+    connect_timeout: Duration = Field(
+        timedelta(seconds=10),
+        ge=timedelta(milliseconds=100),
+        le=timedelta(minutes=10),
+        description="How long to wait for a connection (SQLite: for a lock).",
+    )
+
+
+class _Relation(_Table):
+    """A table or a query; exactly one of them."""
+
+    table: Identifier | None = Field(
+        None, description='The table or view to read, with its schema where it needs one: "crm.companies".'
+    )
+    query: Query | None = Field(
+        None,
+        description="Instead of table: one SELECT statement, used as a subquery. It must yield the columns named "
+        "here and those that the mapping reads, without LIMIT or ORDER BY.",
+    )
+
+    @model_validator(mode="after")
+    def _exactly_one(self) -> _Relation:
+        if (self.table is None) == (self.query is None):
+            raise ValueError("needs exactly one of table and query")
+        return self
+
+
+class SqlStream(_Relation):
+    """Keys of `[sources.X.streams.Y]`."""
+
+    key: Identifier = Field(
+        description="The column that identifies a row: unique, never NULL, never reused. Under a collation that "
+        "ignores case it must be unique without regard to case."
+    )
+    modified: Identifier | None = Field(
+        None,
+        description="The column that says when a row last changed; it should be indexed. Without it every poll reads "
+        "the whole table.",
+    )
+    zone: Zone = Field(
+        "UTC",
+        description='The time zone of a modified column that knows none: a name such as "Europe/Berlin", or an offset '
+        'such as "+02:00".',
+    )
+    modified_as: ModifiedAs | None = Field(
+        None,
+        description="What a modified column of numbers holds: seconds since 1970 (epoch_s), milliseconds (epoch_ms), "
+        "or a number that grows with every change of any row (sequence).",
+    )
+
+    @model_validator(mode="after")
+    def _modified_as_needs_modified(self) -> SqlStream:
+        if self.modified_as is not None and self.modified is None:
+            raise ValueError("modified_as says what the modified column holds, but modified is not set")
+        return self
+
+
+class SqlChild(_Relation):
+    """Keys of `[sources.X.streams.Y.children.Z]`: rows nested into their parent's record as the list Z."""
+
+    parent: Identifier = Field(description="The child's column that holds its parent's key; it should be indexed.")
+    key: Identifier = Field(description="The child's column that identifies a row.")
+    modified: Identifier | None = Field(
+        None,
+        description="The child's column that says when a row last changed: a changed child re-reads its parent. "
+        "Without it, changes of children are noticed only when their parent changes or is re-read.",
+    )
+    zone: Zone | None = Field(None, description="As the stream's zone, which is the default.")
+    modified_as: ModifiedAs | None = Field(None, description="As the stream's modified_as, for the child's column.")
+
+    @model_validator(mode="after")
+    def _modified_as_needs_modified(self) -> SqlChild:
+        if self.modified_as is not None and self.modified is None:
+            raise ValueError("modified_as says what the modified column holds, but modified is not set")
+        return self

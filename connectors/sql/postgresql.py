@@ -1,0 +1,83 @@
+"""PostgreSQL's values, read so that none raises: what Python cannot hold (infinity, BC, year 20000) stays text."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from psycopg.adapt import Buffer, Loader
+from psycopg.types.string import TextLoader
+
+from connectors.sql.keys import KeyKind
+from connectors.sql.moments import iso
+from connectors.sql.values import JsonText
+
+if TYPE_CHECKING:
+    from psycopg import Connection
+
+_AS_TEXT = (
+    *("uuid", "interval", "date", "time", "timetz", "inet", "cidr"),
+    *("int4range", "int8range", "numrange", "daterange", "tsrange", "tstzrange"),
+    *("int4multirange", "int8multirange", "nummultirange", "datemultirange", "tsmultirange", "tstzmultirange"),
+)
+
+INTEGERS = frozenset({20, 21, 23, 26})
+FLOATS = frozenset({700, 701})
+NUMERIC, UUID, TIMESTAMP, TIMESTAMPTZ, DATE = 1700, 2950, 1114, 1184, 1082
+TEXTS = frozenset({18, 19, 25, 705, 1042, 1043})
+"""Type numbers (OIDs) of pg_type, which are fixed."""
+
+
+def read_tolerantly(connection: Connection) -> None:
+    """Sets up how values of this connection are read."""
+    adapters = connection.adapters
+    for name in _AS_TEXT:
+        adapters.register_loader(name, TextLoader)
+    adapters.register_loader("timestamp", _Timestamp)
+    adapters.register_loader("timestamptz", _ZonedTimestamp)
+    adapters.register_loader("json", _Json)
+    adapters.register_loader("jsonb", _Json)
+    adapters.register_loader("bpchar", _PaddedText)
+    if connection.info.parameter_status("server_encoding") == "SQL_ASCII":
+        # Such a database does not say what its text is encoded in; it may hold anything.
+        for name in ("text", "varchar", "name", "bpchar"):
+            adapters.register_loader(name, _AnyText)
+
+
+def key_kind(type_code: int) -> KeyKind:
+    """What a key column of that type holds."""
+    if type_code in INTEGERS:
+        return "integer"
+    if type_code in FLOATS:
+        return "float"
+    if type_code == NUMERIC:
+        return "decimal"
+    if type_code == UUID:
+        return "uuid"
+    return "text" if type_code in TEXTS else "bytes" if type_code == 17 else "other"
+
+
+class _Timestamp(Loader):
+    def load(self, data: Buffer) -> str:
+        return iso(bytes(data).decode(), zoned=False)
+
+
+class _ZonedTimestamp(Loader):
+    def load(self, data: Buffer) -> str:
+        return iso(bytes(data).decode(), zoned=True)
+
+
+class _Json(Loader):
+    def load(self, data: Buffer) -> JsonText:
+        return JsonText(bytes(data).decode("utf-8", "surrogateescape"))
+
+
+class _PaddedText(Loader):
+    """char(n): the padding means nothing, and other databases do not show it."""
+
+    def load(self, data: Buffer) -> str:
+        return bytes(data).decode("utf-8", "surrogateescape").rstrip(" ")
+
+
+class _AnyText(Loader):
+    def load(self, data: Buffer) -> str:
+        return bytes(data).decode("utf-8", "surrogateescape")

@@ -1,0 +1,312 @@
+"""Scales: how the values of a cursor column lie on one line of integers, and what to compare the column with.
+
+A position is the number of microseconds since 1970 UTC, or the column's own number (`Sequence`). Windows are
+`low <= column < high`; `low` and `high` below turn positions into values the database compares.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import UTC, date, datetime, timedelta, tzinfo
+from decimal import Decimal
+from typing import Any, Protocol
+
+from connectors.sql.moments import Shape, canonical, datetime_of, instant_of, instant_of_datetime
+from connectors.sql.zones import DAY, greatest_offset, least_offset, offset_at
+from sync.words import Json
+
+SECOND = 1_000_000
+MINUTE = 60 * SECOND
+HOUR = 60 * MINUTE
+
+Render = Callable[[datetime], Any]
+"""From a naive datetime in the column's own zone to what the driver binds."""
+
+
+class Scale(Protocol):
+    """One kind of cursor column."""
+
+    @property
+    def words(self) -> str:
+        """What the column is, for people."""
+        ...
+
+    @property
+    def follows_clock(self) -> bool:
+        """Its values are instants of the source's own clock: a window that was read leaves nothing behind it."""
+        ...
+
+    def low(self, position: int) -> Any:
+        """No value at or after the position compares less than this."""
+        ...
+
+    def high(self, position: int) -> Any:
+        """No value at or after the position compares less than this, and all that lie a step before it do."""
+        ...
+
+    def position(self, value: Any) -> int | None:
+        """Where a value stands; None where it is rubbish."""
+        ...
+
+    def end(self, position: int) -> int:
+        """The position behind all values that cannot be told from the one at `position`."""
+        ...
+
+    def reach(self, position: int) -> int:
+        """The position up to which a value at `position` may speak: for dates the end of the day."""
+        ...
+
+    def patience(self, now: int) -> int:
+        """How long after a value was first seen equal or smaller ones may still be written (microseconds)."""
+        ...
+
+    def write(self, position: int) -> Json: ...
+
+    def read(self, text: Json) -> int: ...
+
+
+class _OfTime:
+    """What the scales of time share: positions are instants."""
+
+    follows_clock = False
+
+    def write(self, position: int) -> Json:
+        return canonical(position) or position
+
+    def read(self, text: Json) -> int:
+        instant = instant_of(text, UTC) if isinstance(text, str) else text
+        return 0 if instant is None else int(instant)
+
+    def reach(self, position: int) -> int:
+        return position
+
+    def patience(self, now: int) -> int:  # noqa: ARG002 - only some zones need to know when
+        return MINUTE
+
+
+@dataclass(frozen=True, slots=True)
+class Zoned(_OfTime):
+    """Timestamps that know their zone."""
+
+    render: Render
+    words = "timestamps that know their zone"
+    follows_clock = True
+
+    def low(self, position: int) -> Any:
+        return _rendered(position, self.render)
+
+    high = low
+
+    def position(self, value: Any) -> int | None:
+        return _instant(value, UTC)
+
+    def end(self, position: int) -> int:
+        return position + 1
+
+
+@dataclass(frozen=True, slots=True)
+class Naive(_OfTime):
+    """Timestamps without a zone: local time of `zone`."""
+
+    zone: tzinfo
+    render: Render
+    words = "timestamps without a zone"
+
+    def low(self, position: int) -> Any:
+        return _rendered(position + least_offset(self.zone, position), self.render)
+
+    def high(self, position: int) -> Any:
+        return _rendered(position + greatest_offset(self.zone, position), self.render)
+
+    def position(self, value: Any) -> int | None:
+        return _instant(value, self.zone)
+
+    def end(self, position: int) -> int:
+        return position + 1
+
+    def patience(self, now: int) -> int:
+        return MINUTE + _repeated(self.zone, now)
+
+
+@dataclass(frozen=True, slots=True)
+class Days(_OfTime):
+    """Dates: a row may change at any time of its day, so the last day is always read whole."""
+
+    zone: tzinfo
+    render: Render
+    words = "dates"
+
+    def low(self, position: int) -> Any:
+        return self.render(self._midnight(position))
+
+    def high(self, position: int) -> Any:
+        return self.render(self._midnight(position) + timedelta(days=1))
+
+    def position(self, value: Any) -> int | None:
+        return _instant(value, self.zone)
+
+    def end(self, position: int) -> int:
+        tomorrow = self._midnight(position) + timedelta(days=1)
+        instant = instant_of_datetime(tomorrow, self.zone)
+        return position + DAY if instant is None else instant
+
+    reach = end
+
+    def patience(self, now: int) -> int:  # noqa: ARG002 - as above
+        return DAY + HOUR
+
+    def _midnight(self, position: int) -> datetime:
+        local = _datetime(position + offset_at(self.zone, position))
+        return local.replace(hour=0, minute=0, second=0, microsecond=0)
+
+
+@dataclass(frozen=True, slots=True)
+class Epoch(_OfTime):
+    """Numbers that count seconds or milliseconds since 1970; `unit` in microseconds."""
+
+    unit: int
+
+    @property
+    def words(self) -> str:
+        return "seconds since 1970" if self.unit == SECOND else "milliseconds since 1970"
+
+    def low(self, position: int) -> Any:
+        return position // self.unit
+
+    high = low
+
+    def position(self, value: Any) -> int | None:
+        return _scaled(value, self.unit)
+
+    def end(self, position: int) -> int:
+        return (position // self.unit + 1) * self.unit
+
+
+@dataclass(frozen=True, slots=True)
+class Words(_OfTime):
+    """Text that sorts as time. Bounds are rendered to the second (or minute) without fraction and offset, so that
+    every value of a later second compares greater and every value of an earlier one less."""
+
+    shape: Shape
+    zone: tzinfo
+
+    @property
+    def words(self) -> str:
+        example = "2026-01-02" + (f"{self.shape.separator}03:04" if self.shape.separator else "")
+        return f"text such as {example}{':05' if self.shape.separator and self.shape.seconds else ''}"
+
+    @property
+    def _grain(self) -> int:
+        return SECOND if self.shape.seconds else MINUTE
+
+    def low(self, position: int) -> Any:
+        return self._text(position + self._offset(position, least_offset))
+
+    def high(self, position: int) -> Any:
+        return self._text(position + self._offset(position, greatest_offset))
+
+    def position(self, value: Any) -> int | None:
+        return instant_of(value, self.zone) if isinstance(value, str) else None
+
+    def end(self, position: int) -> int:
+        return (position // self._grain + 1) * self._grain
+
+    def patience(self, now: int) -> int:
+        return MINUTE + (0 if self.shape.offset is not None else _repeated(self.zone, now))
+
+    def _offset(self, position: int, choose: Callable[[tzinfo, int], int]) -> int:
+        return choose(self.zone, position) if self.shape.offset is None else self.shape.offset * MINUTE
+
+    def _text(self, local: int) -> str:
+        length = 19 if self.shape.seconds else 16
+        return _datetime(local).isoformat(self.shape.separator, timespec="seconds")[:length]
+
+
+@dataclass(frozen=True, slots=True)
+class Sequence:
+    """Numbers that grow with every change and tell no time."""
+
+    words = "a sequence"
+    follows_clock = False
+
+    def low(self, position: int) -> Any:
+        return position
+
+    high = low
+
+    def position(self, value: Any) -> int | None:
+        return _scaled(value, 1)
+
+    def end(self, position: int) -> int:
+        return position + 1
+
+    def reach(self, position: int) -> int:
+        return position
+
+    def patience(self, now: int) -> int:  # noqa: ARG002 - numbers know no clock
+        return 0
+
+    def write(self, position: int) -> Json:
+        return str(position)
+
+    def read(self, text: Json) -> int:
+        return int(text)
+
+
+def modified_text(scale: Scale | None, value: Any) -> str | None:
+    """`Record.modified` of a value of the cursor column: canonical, or the raw text of what is no time."""
+    if value is None or scale is None:
+        return None
+    position = scale.position(value)
+    if position is None:
+        return str(value).encode("utf-8", "replace").decode()
+    return str(position) if isinstance(scale, Sequence) else canonical(position) or str(value)
+
+
+def day_text(moment: datetime) -> str:
+    """The day alone, as text."""
+    return moment.date().isoformat()
+
+
+def day_value(moment: datetime) -> date:
+    """The day alone, as a date."""
+    return moment.date()
+
+
+def _instant(value: Any, zone: tzinfo) -> int | None:
+    if isinstance(value, str):
+        return instant_of(value, zone)
+    if isinstance(value, datetime):
+        return instant_of_datetime(value, zone)
+    if isinstance(value, date):
+        return instant_of_datetime(datetime(value.year, value.month, value.day), zone)
+    return None
+
+
+def _scaled(value: Any, unit: int) -> int | None:
+    if isinstance(value, int):
+        return int(value) * unit
+    if isinstance(value, float | Decimal):
+        try:
+            return int(Decimal(value) * unit) if unit == 1 else round(value * unit)
+        except (ValueError, ArithmeticError):
+            return None
+    return None
+
+
+def _datetime(microseconds: int) -> datetime:
+    """Clamped to the years that can be written: bounds need no more."""
+    moment = datetime_of(microseconds)
+    if moment is not None:
+        return moment
+    return datetime(1, 1, 1) if microseconds < 0 else datetime(9999, 12, 30)
+
+
+def _rendered(microseconds: int, render: Render) -> Any:
+    return render(_datetime(microseconds))
+
+
+def _repeated(zone: tzinfo, now: int) -> int:
+    """The time that clocks of the zone showed twice since yesterday."""
+    return max(0, greatest_offset(zone, now) - offset_at(zone, now))

@@ -1,0 +1,175 @@
+"""A driver's values as plain JSON, alike for every database.
+
+| value | becomes |
+| --- | --- |
+| NULL, booleans, text, finite floats | themselves |
+| integers | themselves; text beyond 64 bits |
+| NaN, infinities | the text `NaN`, `Infinity`, `-Infinity` |
+| decimals | an integer where integral, else a float where that is exact, else exact text |
+| timestamps | `2026-01-02T03:04:05Z` (zone known: UTC) or without `Z`; a fraction has six digits |
+| dates, times | `2026-01-02`, `03:04:05`; a span of time in PostgreSQL: `P1DT2H` |
+| UUIDs | canonical lower case text |
+| bytes | Base64 text |
+| JSON, arrays | parsed, as lists and objects |
+| anything else | its text |
+"""
+
+from __future__ import annotations
+
+import base64
+import json
+import math
+from collections.abc import Callable, Mapping
+from datetime import UTC, date, datetime, time, timedelta
+from decimal import Decimal
+from uuid import UUID
+
+from connectors.sql.moments import canonical, instant_of_datetime, iso
+from sync.words import Json
+
+Converter = Callable[[object], Json]
+
+DEEPEST = 100
+"""Levels of nested lists and objects."""
+_LEAST, _MOST = -(2**63), 2**64 - 1
+
+
+class Unusable(Exception):
+    """A value that is no plain JSON; the text says why, without the value."""
+
+
+class JsonText(str):
+    """Text that the database declares to be JSON."""
+
+    __slots__ = ()
+
+
+def plain(value: object) -> Json:
+    """The value as plain JSON. Raises Unusable."""
+    kind = type(value)
+    if value is None or kind is bool:
+        return value
+    if kind is str:
+        return _text(value)  # type: ignore[arg-type]  # `kind is str` says so, faster than isinstance
+    if kind is int:
+        return value if _LEAST <= value <= _MOST else str(value)  # type: ignore[operator]  # as above
+    return _plain_rarer(value, 0)
+
+
+def _nested(value: object, depth: int) -> Json:
+    if value is None or isinstance(value, bool):
+        return value
+    if type(value) is str:
+        return _text(value)
+    if isinstance(value, int):
+        return int(value) if _LEAST <= value <= _MOST else str(int(value))
+    return _plain_rarer(value, depth)
+
+
+def _plain_rarer(value: object, depth: int) -> Json:
+    if depth > DEEPEST:
+        raise Unusable(f"is nested deeper than {DEEPEST} levels")
+    for kind, convert in _RARER:
+        if isinstance(value, kind):
+            return convert(value, depth)
+    return _text(str(value))
+
+
+def _text(value: str) -> str:
+    if not value.isascii():
+        try:
+            value.encode()
+        except UnicodeEncodeError:
+            raise Unusable("is not valid Unicode text") from None
+    return str(value)
+
+
+def _float(value: float) -> Json:
+    if math.isfinite(value):
+        return float(value)
+    return "NaN" if math.isnan(value) else "Infinity" if value > 0 else "-Infinity"
+
+
+def _decimal(value: Decimal) -> Json:
+    if not value.is_finite():
+        return "NaN" if value.is_nan() else "Infinity" if value > 0 else "-Infinity"
+    if value == value.to_integral_value():
+        return plain(int(value))
+    near = float(value)
+    return near if math.isfinite(near) and Decimal(repr(near)) == value else format(value.normalize(), "f")
+
+
+def moment(value: datetime) -> str:
+    """A datetime as ISO 8601: in UTC with `Z` where it knows its zone; a fraction has six digits."""
+    if value.tzinfo is None:
+        return value.isoformat()
+    instant = instant_of_datetime(value, UTC)
+    text = None if instant is None else canonical(instant)
+    return value.isoformat() if text is None else text.replace(".000000Z", "Z")
+
+
+def clock_text(value: timedelta) -> str:
+    """A time of day or a span as `HH:MM:SS[.ffffff]`; hours may pass 24, spans may be negative."""
+    sign, size = ("-", -value) if value < timedelta() else ("", value)
+    minutes, seconds = divmod(size.days * 86_400 + size.seconds, 60)
+    fraction = f".{size.microseconds:06d}" if size.microseconds else ""
+    return f"{sign}{minutes // 60:02d}:{minutes % 60:02d}:{seconds:02d}{fraction}"
+
+
+def _json_text(value: str) -> Json:
+    try:
+        parsed = json.loads(value)
+    except RecursionError:
+        raise Unusable(f"is nested deeper than {DEEPEST} levels") from None
+    except ValueError:
+        raise Unusable("is declared as JSON but does not hold it") from None
+    return _nested(parsed, 0)
+
+
+def _object(value: Mapping[object, object], depth: int) -> Json:
+    return {_text(str(name)): _nested(item, depth + 1) for name, item in value.items()}
+
+
+_RARER: tuple[tuple[type | tuple[type, ...], Callable[..., Json]], ...] = (
+    (JsonText, lambda value, _: _json_text(value)),
+    (str, lambda value, _: _text(value)),
+    (float, lambda value, _: _float(value)),
+    (Decimal, lambda value, _: _decimal(value)),
+    (int, lambda value, depth: _nested(int(value), depth)),
+    (datetime, lambda value, _: moment(value)),
+    ((date, time), lambda value, _: value.isoformat()),
+    (timedelta, lambda value, _: clock_text(value)),
+    (UUID, lambda value, _: str(value)),
+    ((bytes, bytearray, memoryview), lambda value, _: base64.b64encode(value).decode()),
+    (Mapping, _object),
+    ((list, tuple), lambda value, depth: [_nested(item, depth + 1) for item in value]),
+    ((set, frozenset), lambda value, depth: sorted((_nested(item, depth + 1) for item in value), key=str)),
+)
+
+
+# ---- columns whose declared type says more than the value
+
+
+def as_bool(value: object) -> Json:
+    """A column declared boolean by a database that stores numbers."""
+    return bool(value) if isinstance(value, int) and value in (0, 1) else plain(value)
+
+
+def as_json(value: object) -> Json:
+    """A column declared JSON by a database that stores text. Raises Unusable where it is none."""
+    return _json_text(value) if isinstance(value, str) else plain(value)
+
+
+def as_moment(value: object) -> Json:
+    """A column declared a timestamp by a database that stores text: with `T`, where the text is a time."""
+    return plain(iso(value, zoned=False) if isinstance(value, str) else value)
+
+
+def as_bits(value: object) -> Json:
+    """A field of bits as an integer."""
+    return plain(int.from_bytes(value, "big") if isinstance(value, bytes) else value)
+
+
+def as_bit(value: object) -> Json:
+    """A single bit as a boolean."""
+    return as_bool(int.from_bytes(value, "big") if isinstance(value, bytes) else value)

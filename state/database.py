@@ -1,0 +1,167 @@
+"""The ledger's SQLite file: opening, transactions, migrations after a backup, and foreign errors translated."""
+
+from __future__ import annotations
+
+import os
+import sqlite3
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from sqlite_utils import Database
+
+from state.schema import MIGRATIONS
+from sync.errors import LedgerBusy, LedgerError, LedgerUntrusted, SyncError
+
+Connect = Callable[[Path], sqlite3.Connection]
+
+BUSY_SECONDS = 30.0
+
+
+def connect(path: Path) -> sqlite3.Connection:
+    """A connection in autocommit mode (transactions are begun by hand), usable from any thread under our lock."""
+    return sqlite3.connect(path, timeout=BUSY_SECONDS, isolation_level=None, check_same_thread=False)
+
+
+class LedgerFile:
+    """One connection to the ledger, used by one thread at a time.
+
+    Every write transaction is `begin immediate`, so it waits for other processes at its start and never fails in the
+    middle, and is synced to the disk at its commit (`synchronous = FULL`).
+    """
+
+    def __init__(self, path: Path, *, connector: Connect = connect, own: bool = True) -> None:
+        """Opens the file. Raises LedgerError, LedgerUntrusted.
+
+        `own` says that this process holds the ledger's lock: only then is a missing file created (mode 0600) and an
+        older one migrated.
+        """
+        self.path = path
+        self._own = own
+        self._lock = threading.RLock()
+        with translated(path):
+            if own:
+                _create_private(path)
+            elif not path.exists():
+                raise LedgerError(
+                    f"there is no ledger at {path} yet", hint="`once` or `run` makes it at their first start"
+                )
+            self._connection = connector(path)
+            self._connection.row_factory = sqlite3.Row
+            self._connection.execute("PRAGMA journal_mode = WAL")
+            self._connection.execute("PRAGMA synchronous = FULL")
+            self._connection.execute("PRAGMA foreign_keys = ON")
+            self._connection.execute("PRAGMA temp_store = MEMORY")
+            self._migrate()
+
+    def _migrate(self) -> None:
+        database = Database(self._connection)
+        applied = {migration.name for migration in MIGRATIONS.applied(database)}
+        unknown = applied - {migration.name for migration in MIGRATIONS.pending(Database(memory=True))}
+        if unknown:
+            raise LedgerUntrusted(
+                f"the ledger {self.path} was written by a newer version of this program ({', '.join(sorted(unknown))})",
+                hint="install that version again, or restore the ledger's backup that was made before its upgrade",
+            )
+        pending = MIGRATIONS.pending(database)
+        if not pending:
+            return
+        if not self._own:
+            raise LedgerUntrusted(
+                f"the ledger {self.path} was made by an older version of this program",
+                hint="restart the daemon (or run `once`): it backs the ledger up and migrates it",
+            )
+        if applied:
+            self.backup(self.path.with_name(f"{self.path.name}.before-{pending[0].name}"))
+        MIGRATIONS.apply(database)
+
+    @contextmanager
+    def write(self) -> Iterator[sqlite3.Connection]:
+        """One write transaction: all of it or nothing. Keep it short; nothing slow inside."""
+        with self._lock, translated(self.path):
+            self._connection.execute("BEGIN IMMEDIATE")
+            try:
+                yield self._connection
+                self._connection.execute("COMMIT")
+            except BaseException:
+                if self._connection.in_transaction:
+                    self._connection.execute("ROLLBACK")
+                raise
+
+    @contextmanager
+    def read(self) -> Iterator[sqlite3.Connection]:
+        """One consistent view for several reading statements."""
+        with self._lock, translated(self.path):
+            self._connection.execute("BEGIN")
+            try:
+                yield self._connection
+            finally:
+                if self._connection.in_transaction:
+                    self._connection.execute("ROLLBACK")
+
+    def backup(self, target: Path) -> None:
+        """A consistent copy, whole or absent, while others go on writing."""
+        temporary = target.with_name(target.name + ".new")
+        temporary.unlink(missing_ok=True)
+        _create_private(temporary)
+        copy = sqlite3.connect(temporary)
+        try:
+            self._connection.backup(copy)
+        finally:
+            copy.close()
+        temporary.rename(target)
+
+    def maintain(self) -> None:
+        """Refreshes the query planner's figures and gives the write-ahead log's space back."""
+        with self._lock, translated(self.path):
+            self._connection.execute("PRAGMA optimize")
+            self._connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+
+    def close(self) -> None:
+        with self._lock:
+            self._connection.close()
+
+
+@contextmanager
+def translated(path: Path) -> Iterator[None]:
+    """Turns sqlite3's and the file system's errors into the program's own, at this one edge."""
+    try:
+        yield
+    except SyncError:
+        raise
+    except sqlite3.Error as error:
+        raise _translate(error, path) from error
+    except OSError as error:
+        raise LedgerError(
+            f"the ledger {path} cannot be used: {error.strerror}", hint="check the path, its owner and the disk"
+        ) from error
+
+
+_HINTS = {
+    "SQLITE_FULL": "the disk is full: free some space; nothing is sent until then",
+    "SQLITE_READONLY": "the file or its file system is read-only: check owner, mode and mount",
+    "SQLITE_IOERR": "the disk reports errors: check the kernel's log",
+    "SQLITE_CANTOPEN": "check that the folder exists and that this user may write to it",
+    "SQLITE_CORRUPT": "the file is damaged: stop, keep a copy, restore a backup",
+    "SQLITE_NOTADB": "this is not a ledger: check [ledger] path",
+}
+
+
+def _translate(error: sqlite3.Error, path: Path) -> SyncError:
+    name = getattr(error, "sqlite_errorname", "") or ""
+    primary = "_".join(name.split("_")[:2])
+    if primary in {"SQLITE_BUSY", "SQLITE_LOCKED"}:
+        return LedgerBusy(
+            f"the ledger {path} is locked by another process", hint="look for a hanging process or a backup"
+        )
+    # sqlite's own text names tables and columns, never values
+    return LedgerError(
+        f"the ledger {path} cannot be used: {error} {f'({name})' if name else ''}".strip(), hint=_HINTS.get(primary, "")
+    )
+
+
+def _create_private(path: Path) -> None:
+    """The file exists with mode 0600 before anything is written to it; SQLite gives its side files the same mode."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    os.close(os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600))

@@ -1,0 +1,157 @@
+"""The states of a record, the moves between them, and what becomes of a record once its latest version is known.
+
+                         ┌────────────── refused, or absent by a person's word ──────────────┐
+                         ▼                                                                   │
+    (read) ──► pending ──claim──► sending ──created──► delivered          sending ──unknown──► in_doubt
+       │          ▲  ▲               │                    │  ▲                                   │
+       │          │  │               └─rejected─► quarantined  └──────────── landed ─────────────┘
+       │          │  └── on_change = "resend" ────────────┘
+       └──► filtered · quarantined · held · duplicate · known · ignored · withdrawn ──(judged again)──► any of these
+
+`lead_exists` says whether a lead stands in ClosingDealz for this record. Only a refusal, a rejection or a person's
+"absent" turns maybe back into no; nothing turns yes back.
+
+Everything here is pure. The same rules stand in the schema as CHECKs and a trigger.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+State = Literal[
+    "pending",
+    "sending",
+    "delivered",
+    "in_doubt",
+    "quarantined",
+    "held",
+    "filtered",
+    "duplicate",
+    "known",
+    "ignored",
+    "withdrawn",
+    "forgotten",
+]
+STATES: tuple[State, ...] = (
+    "pending",
+    "sending",
+    "delivered",
+    "in_doubt",
+    "quarantined",
+    "held",
+    "filtered",
+    "duplicate",
+    "known",
+    "ignored",
+    "withdrawn",
+    "forgotten",
+)
+LeadExists = Literal["no", "maybe", "yes"]
+Fit = Literal["eligible", "filtered", "unfit", "deleted"]
+"""What the mapping says of a version, whatever was sent before: a lead, not wanted, unusable, gone at the source."""
+
+ON_THE_WIRE: frozenset[State] = frozenset({"sending", "in_doubt"})
+RESTING: frozenset[State] = frozenset(STATES) - ON_THE_WIRE
+
+MOVES: dict[State, frozenset[State]] = {
+    **{state: RESTING | {"sending"} if state == "pending" else RESTING for state in RESTING},
+    "sending": frozenset({"delivered", "in_doubt", *RESTING}),
+    "in_doubt": RESTING,
+}
+"""From each state, the states a record may move to. The one way onto the wire is from pending."""
+
+LEAD_EXISTS: dict[State, frozenset[LeadExists]] = {
+    "pending": frozenset({"no", "yes"}),
+    "sending": frozenset({"maybe", "yes"}),
+    "delivered": frozenset({"yes"}),
+    "in_doubt": frozenset({"maybe", "yes"}),
+    "quarantined": frozenset({"no", "yes"}),
+    "held": frozenset({"no", "yes"}),
+    "filtered": frozenset({"no", "yes"}),
+    "duplicate": frozenset({"no"}),
+    "known": frozenset({"yes"}),
+    "ignored": frozenset({"no"}),
+    "withdrawn": frozenset({"no", "yes"}),
+    "forgotten": frozenset({"no", "yes"}),
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Version:
+    """One version of a record as one mapping saw it. `mapping` is the ledger's number of the mapping version.
+
+    As a *base* (the version that the existing lead stands for) the fingerprints may be None: the record changed in
+    the same breath as the mapping, so nobody can compare.
+    """
+
+    fit: Fit
+    modified: str | None
+    mapping: int
+    source_fp: bytes | None
+    wire_fp: bytes | None
+
+
+@dataclass(frozen=True, slots=True)
+class Settled:
+    """What becomes of a record: its state, the version its lead stands for, and whether it drifted from that."""
+
+    state: State
+    base: Version | None
+    drift: bool
+
+
+def differs(base: Version, latest: Version) -> bool:
+    """A change counts only if both fingerprints differ: what was read, and what would be sent."""
+    return base.source_fp != latest.source_fp and base.wire_fp != latest.wire_fp
+
+
+def settle(
+    latest: Version,
+    *,
+    lead_exists: bool,
+    base: Version | None = None,
+    previous: Version | None = None,
+    drift: bool = False,
+    on_change: Literal["hold", "resend"] = "hold",
+    resting: Literal["delivered", "known"] = "delivered",
+) -> Settled:
+    """Judges the latest version of a record that is not on the wire.
+
+    `base` is the version that the lead stands for, `previous` the version before `latest`, `resting` the state of a
+    record whose lead is as it should be.
+    """
+    if not lead_exists:
+        return Settled(_WITHOUT_A_LEAD[latest.fit], None, drift=False)
+    if latest.fit in {"deleted", "filtered"}:
+        return Settled(_WITHOUT_A_LEAD[latest.fit], base, drift)
+    if base is None or base.mapping != latest.mapping:
+        return _new_base_line(latest, base, drift, resting)
+    comparable = base.source_fp is not None
+    if comparable and not differs(base, latest):
+        return Settled(resting, base, drift=False)
+    changed_now = comparable or (
+        previous is not None and previous.mapping == latest.mapping and differs(previous, latest)
+    )
+    if on_change == "hold" or not changed_now:
+        return Settled(resting, base, drift=True)
+    return Settled("quarantined" if latest.fit == "unfit" else "pending", base, drift=True)
+
+
+def _new_base_line(
+    latest: Version, base: Version | None, drift: bool, resting: Literal["delivered", "known"]
+) -> Settled:
+    """The first reading under an edited mapping never sends: it sets the base line anew, or shows drift."""
+    moved = base is not None and base.modified != latest.modified
+    if not moved and not drift:
+        return Settled(resting, latest, drift=False)
+    unknown = Version(latest.fit, latest.modified, latest.mapping, None, None)
+    return Settled(resting, unknown, drift=True)
+
+
+_WITHOUT_A_LEAD: dict[Fit, State] = {
+    "eligible": "pending",
+    "filtered": "filtered",
+    "unfit": "quarantined",
+    "deleted": "withdrawn",
+}

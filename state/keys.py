@@ -1,0 +1,80 @@
+"""The ledger's secret key and the keyed hashes made with it.
+
+Fingerprints and identities are keyed, so that a stolen ledger cannot be searched for a guessed e-mail address.
+The key lies in a file of its own beside the ledger: a copy of the one without the other gives nothing away.
+"""
+
+from __future__ import annotations
+
+import os
+import secrets
+from hashlib import blake2b
+from pathlib import Path
+
+from sync.errors import LedgerError, LedgerUntrusted
+
+KEY_BYTES = 32
+FINGERPRINT_BYTES = 16
+
+
+class Hasher:
+    """Keyed BLAKE2b; `purpose` keeps hashes of different things apart even where their bytes are equal."""
+
+    __slots__ = ("_prototypes", "key_id")
+
+    def __init__(self, key: bytes) -> None:
+        def prototype(purpose: bytes) -> blake2b:
+            return blake2b(key=key, digest_size=FINGERPRINT_BYTES, person=purpose)
+
+        self._prototypes = {purpose: prototype(purpose.encode()) for purpose in ("source", "wire", "api-key", "key-id")}
+        self.key_id = self.digest("key-id", b"").hex()
+        """Names the key without giving it away: stored in the ledger, so that a wrong key is noticed."""
+
+    def digest(self, purpose: str, data: bytes) -> bytes:
+        """16 bytes. `purpose` is one of source, wire, api-key, key-id."""
+        state = self._prototypes[purpose].copy()
+        state.update(data)
+        return state.digest()
+
+
+def key_path(ledger: Path) -> Path:
+    return ledger.with_name(ledger.name + ".key")
+
+
+def open_key(ledger: Path, *, create: bool) -> Hasher:
+    """Reads the key beside the ledger, or makes one (mode 0600) for a new ledger.
+
+    Raises LedgerUntrusted where the ledger is there and its key is not: with another key every record would look new.
+    """
+    path = key_path(ledger)
+    try:
+        if create and not path.exists():
+            _write_new(path, secrets.token_bytes(KEY_BYTES))
+        key = path.read_bytes()
+    except FileNotFoundError as error:
+        raise LedgerUntrusted(
+            f"the ledger's key file {path} is missing",
+            hint="restore it from the backup that holds the ledger; without it every record would look new",
+        ) from error
+    except OSError as error:
+        raise LedgerError(f"the ledger's key file {path} cannot be used: {error.strerror}") from error
+    if len(key) != KEY_BYTES:
+        raise LedgerUntrusted(f"the ledger's key file {path} is damaged", hint="restore it from a backup")
+    return Hasher(key)
+
+
+def _write_new(path: Path, key: bytes) -> None:
+    """The key is whole and on the disk before its name appears."""
+    temporary = path.with_name(path.name + ".new")
+    descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
+    try:
+        os.write(descriptor, key)
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+    temporary.rename(path)
+    folder = os.open(path.parent, os.O_RDONLY)
+    try:
+        os.fsync(folder)
+    finally:
+        os.close(folder)

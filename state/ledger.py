@@ -1,0 +1,77 @@
+"""The ledger: what the daemon remembers of every record, batch and request. One object, opened once a process."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from types import TracebackType
+
+from state.database import Connect, LedgerFile, connect
+from state.keys import Hasher, open_key
+from state.lock import LedgerLock
+from state.outbox import Outbox
+from state.records import Records
+from state.slots import Slots
+from state.streams import Streams
+from state.verdicts import Verdicts
+from sync.clock import Clock, SystemClock
+from sync.errors import LedgerUntrusted
+
+
+class Ledger:
+    """Opened with `own=True` it holds the ledger's lock (raises LedgerBusy) and may create, migrate and recover it;
+    otherwise it looks on, takes slots and settles queues beside the holder.
+
+    Use it as a context manager. All methods of its parts may be called from any thread.
+    """
+
+    def __init__(
+        self, path: Path, *, own: bool = False, clock: Clock | None = None, connector: Connect = connect
+    ) -> None:
+        self.path = path
+        self.clock = clock or SystemClock()
+        self._lock = LedgerLock(path) if own else None
+        if self._lock:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            self._lock.acquire()
+        try:
+            self.file = LedgerFile(path, connector=connector, own=own)
+            self.hasher = self._key()
+        except BaseException:
+            self._unlock()
+            raise
+        self.streams = Streams(self.file, self.clock)
+        self.records = Records(self.file, self.clock)
+        self.outbox = Outbox(self.file, self.clock)
+        self.verdicts = Verdicts(self.file, self.clock)
+        self.slots = Slots(self.file, self.clock)
+
+    def _key(self) -> Hasher:
+        """The key must be the one the ledger was written with: with another every record would look new."""
+        with self.file.read() as connection:
+            row = connection.execute("SELECT value FROM meta WHERE key = 'key_id'").fetchone()
+        hasher = open_key(self.path, create=row is None)
+        if row is None:
+            with self.file.write() as connection:
+                connection.execute("INSERT OR IGNORE INTO meta VALUES ('key_id', ?)", (hasher.key_id,))
+        elif row["value"] != hasher.key_id:
+            raise LedgerUntrusted(
+                f"the key file beside {self.path} does not belong to this ledger",
+                hint="restore ledger and key from the same backup",
+            )
+        return hasher
+
+    def _unlock(self) -> None:
+        if self._lock:
+            self._lock.release()
+
+    def close(self) -> None:
+        self.file.close()
+        self._unlock()
+
+    def __enter__(self) -> Ledger:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()

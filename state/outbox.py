@@ -1,0 +1,190 @@
+"""The way out: pending leads are claimed as a batch, together with a slot of the governor, in one transaction.
+
+From then on a request may be on the wire, and the ledger says so.
+"""
+
+from __future__ import annotations
+
+import json
+import secrets
+import sqlite3
+import time
+from collections.abc import Mapping, Sequence
+
+from state.database import LedgerFile
+from state.rows import Claim, Delivery, NoRoom, NothingToSend
+from state.slots import Rule, take_slot
+from sync.clock import Clock
+
+
+class Outbox:
+    """Claims batches and freezes their payloads; remembers each workspace's pace."""
+
+    def __init__(self, file: LedgerFile, clock: Clock) -> None:
+        self._file = file
+        self._clock = clock
+
+    def claim(
+        self,
+        workspace: str,
+        rule: Rule,
+        *,
+        most: int,
+        linger: float,
+        timeout: float,
+        fresh: Sequence[str] | None = None,
+    ) -> Claim | NoRoom | NothingToSend:
+        """Takes up to `most` leads and a slot, durably, in one transaction; then the caller must send and conclude.
+
+        A batch that is not full waits until its oldest lead is `linger` seconds old. Halves of a rejected batch are
+        claimed alone. Live records go before backfill and streams take turns. `fresh` limits it to these streams.
+        """
+        with self._file.write() as connection:
+            streams = _streams(connection, workspace, fresh)
+            part, rows = _pick(connection, streams, most)
+            if not rows:
+                return NothingToSend(None)
+            wait = 0.0 if part is not None or len(rows) >= most else self._left_to_linger(rows, linger)
+            if wait > 0:
+                return NothingToSend(wait)
+            slot = take_slot(connection, rule, timeout, self._clock)
+            if isinstance(slot, NoRoom):
+                return slot
+            return self._freeze(connection, workspace, rows, slot=slot, timeout=timeout)
+
+    def _left_to_linger(self, rows: Sequence[sqlite3.Row], linger: float) -> float:
+        age = self._clock.wall() - min(row["since"] for row in rows) / 1000
+        # a clock that was set back must not keep leads waiting
+        return 0.0 if age < 0 else linger - age
+
+    def _freeze(
+        self,
+        connection: sqlite3.Connection,
+        workspace: str,
+        rows: Sequence[sqlite3.Row],
+        *,
+        slot: int,
+        timeout: float,
+    ) -> Claim:
+        part = rows[0]["part"]
+        name = _batch_name(self._clock.wall())
+        now = int(self._clock.wall() * 1000)
+        connection.execute(
+            "INSERT INTO batches (name, workspace, state, leads, part, slot, claimed_at)"
+            " VALUES (?, ?, 'sending', ?, ?, ?, ?)",
+            (name, workspace, len(rows), part, slot, now),
+        )
+        keys = json.dumps([row["key"] for row in rows])
+        connection.execute(
+            "INSERT INTO deliveries (batch, position, record, modified, mapping, source_fp, wire_fp, payload)"
+            " SELECT :batch, j.key, r.key, r.modified, r.mapping, r.source_fp, r.wire_fp, r.payload"
+            " FROM json_each(:keys) j JOIN records r ON r.key = j.value",
+            {"batch": name, "keys": keys},
+        )
+        connection.execute(
+            "UPDATE records SET state = 'sending', batch = :batch, since = :now,"
+            " lead_exists = CASE lead_exists WHEN 'yes' THEN 'yes' ELSE 'maybe' END"
+            " WHERE key IN (SELECT value FROM json_each(:keys))",
+            {"batch": name, "keys": keys, "now": now},
+        )
+        connection.execute(
+            "UPDATE streams SET turn = (SELECT max(turn) + 1 FROM streams) WHERE id = ?", (rows[0]["stream"],)
+        )
+        deliveries = tuple(
+            Delivery(row["key"], row["stream"], row["id"], row["payload"], row["lead_exists"] == "yes") for row in rows
+        )
+        return Claim(name, slot, deliveries, self._clock.boot() + timeout, part)
+
+    def pending(self, workspace: str) -> int:
+        with self._file.read() as connection:
+            return int(
+                connection.execute(
+                    "SELECT count(*) FROM records WHERE state = 'pending'"
+                    " AND stream IN (SELECT id FROM streams WHERE workspace = ?)",
+                    (workspace,),
+                ).fetchone()[0]
+            )
+
+    def pace_of(self, workspace: str) -> dict[str, object] | None:
+        """The workspace's health as it was last written, as JSON."""
+        with self._file.read() as connection:
+            row = connection.execute("SELECT pace FROM workspaces WHERE name = ?", (workspace,)).fetchone()
+            return json.loads(row["pace"]) if row else None
+
+    def keep_pace(self, workspace: str, api_key: bytes, pace: Mapping[str, object]) -> None:
+        with self._file.write() as connection:
+            connection.execute(
+                "INSERT INTO workspaces (name, api_key, pace, changed_at) VALUES (:name, :key, :pace, :now)"
+                " ON CONFLICT (name) DO UPDATE SET api_key = :key, pace = :pace, changed_at = :now",
+                {"name": workspace, "key": api_key, "pace": json.dumps(dict(pace)), "now": self._now()},
+            )
+
+    def _now(self) -> int:
+        return int(self._clock.wall() * 1000)
+
+
+def _streams(connection: sqlite3.Connection, workspace: str, only: Sequence[str] | None) -> list[tuple[int, int]]:
+    """(id, current mapping) of the workspace's streams, the one whose turn it is first."""
+    rows = connection.execute(
+        "SELECT id, mapping FROM streams WHERE workspace = :workspace"
+        " AND (:only IS NULL OR name IN (SELECT value FROM json_each(:only))) ORDER BY turn, id",
+        {"workspace": workspace, "only": None if only is None else json.dumps(list(only))},
+    )
+    return [(row["id"], row["mapping"]) for row in rows]
+
+
+_PENDING = """
+SELECT key, stream, id, payload, since, part, lead_exists FROM records
+WHERE stream = :stream AND state = 'pending' AND mapping = :mapping AND part IS :part AND backfill = :backfill
+ORDER BY key LIMIT :most
+"""
+
+
+def _pick(
+    connection: sqlite3.Connection, streams: Sequence[tuple[int, int]], most: int
+) -> tuple[int | None, list[sqlite3.Row]]:
+    """The rows of the next batch: a part of a rejected batch alone, else live before backfill, streams in turn."""
+    for stream, mapping in streams:
+        row = connection.execute(
+            "SELECT part FROM records WHERE stream = ? AND state = 'pending' AND part IS NOT NULL AND mapping = ?"
+            " ORDER BY part LIMIT 1",
+            (stream, mapping),
+        ).fetchone()
+        if row is not None:
+            return row["part"], _of_part(connection, streams, row["part"], most)
+    rows: list[sqlite3.Row] = []
+    for backfill in (0, 1):
+        for stream, mapping in streams:
+            if len(rows) < most:
+                values = {
+                    "stream": stream,
+                    "mapping": mapping,
+                    "part": None,
+                    "backfill": backfill,
+                    "most": most - len(rows),
+                }
+                rows += connection.execute(_PENDING, values).fetchall()
+    return None, rows
+
+
+def _of_part(
+    connection: sqlite3.Connection, streams: Sequence[tuple[int, int]], part: int, most: int
+) -> list[sqlite3.Row]:
+    rows: list[sqlite3.Row] = []
+    for stream, mapping in streams:
+        for backfill in (0, 1):
+            values = {
+                "stream": stream,
+                "mapping": mapping,
+                "part": part,
+                "backfill": backfill,
+                "most": most - len(rows),
+            }
+            rows += connection.execute(_PENDING, values).fetchall()
+    return rows
+
+
+def _batch_name(now: float) -> str:
+    """Such as `20260102-030405-7k2m9q`: sorts by time, short enough for a label, never used twice."""
+    suffix = "".join(secrets.choice("23456789abcdefghjkmnpqrstuvwxyz") for _ in range(6))
+    return time.strftime("%Y%m%d-%H%M%S-", time.gmtime(now)) + suffix

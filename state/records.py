@@ -1,0 +1,270 @@
+"""The records of a stream: looked up, and written a page at a time together with the cursor's lane."""
+
+from __future__ import annotations
+
+import json
+import sqlite3
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from typing import cast
+
+from state.database import LedgerFile
+from state.diagram import Fit, LeadExists, State, Version
+from state.rows import Change, LaneMove, Links, Reading, Stored
+from state.streams import move_lane
+from sync.clock import Clock
+from sync.words import Touch
+
+Judge = Callable[[Reading, Stored | None], Change | None]
+
+_COLUMNS = (
+    "key, id, state, lead_exists, fit, modified, mapping, source_fp, wire_fp,"
+    " base_modified, base_mapping, base_source_fp, base_wire_fp, base_batch, drift"
+)
+
+
+class Records:
+    """What the ledger knows of each record."""
+
+    def __init__(self, file: LedgerFile, clock: Clock) -> None:
+        self._file = file
+        self._clock = clock
+
+    def look_up(self, stream: int, ids: Iterable[str]) -> dict[str, Stored]:
+        """Those of `ids` that the ledger knows."""
+        with self._file.read() as connection:
+            return _look_up(connection, stream, ids)
+
+    def modified_of(self, stream: int, ids: Iterable[str]) -> dict[str, str | None]:
+        """The modified time of each known record: what a sweep compares."""
+        with self._file.read() as connection:
+            rows = connection.execute(
+                "SELECT id, modified FROM records WHERE stream = ? AND id IN (SELECT value FROM json_each(?))",
+                (stream, json.dumps(list(ids))),
+            )
+            return {row["id"]: row["modified"] for row in rows}
+
+    def commit(
+        self,
+        stream: int,
+        readings: Sequence[Reading],
+        judge: Judge,
+        *,
+        poll: int,
+        backfill: bool = False,
+        lane: LaneMove | None = None,
+        links: Links | None = None,
+    ) -> Counter[str]:
+        """One page, one transaction: each reading is judged against the record as it stands *now* and written, and the
+        lane moves.
+
+        Returns how the readings add up (`new`, `unchanged`, `filtered` …), and apart from that sum how many records
+        left the queue (`unqueued`).
+        """
+        counts: Counter[str] = Counter()
+        now = int(self._clock.wall() * 1000)
+        with self._file.write() as connection:
+            known = _look_up(connection, stream, (reading.id for reading in readings))
+            changes: list[Change] = []
+            for reading in readings:
+                change = judge(reading, known.get(reading.id))
+                if change is None:
+                    counts["unchanged"] += 1
+                    continue
+                changes.append(change)
+                before = known.get(reading.id)
+                counts[_counted_as(change, before)] += 1
+                counts["unqueued"] += before is not None and before.state == "pending" and change.state != "pending"
+            rows = [_row(change, stream, poll, backfill, now) for change in changes]
+            connection.executemany(_UPSERT, rows)
+            if links:
+                _relink(connection, stream, links)
+            if lane:
+                move_lane(connection, stream, lane, now)
+        return counts
+
+    def parents_of(self, stream: int, touched: Sequence[Touch]) -> list[str]:
+        """The parents that changed children have now and had when last read, without repeats."""
+        found: dict[str, None] = {}
+        with self._file.read() as connection:
+            for touch in touched:
+                if touch.parent is not None:
+                    found[touch.parent] = None
+                rows = connection.execute(
+                    "SELECT parent FROM child_links WHERE stream = ? AND child = ? AND id = ?",
+                    (stream, touch.child, touch.id),
+                )
+                found.update((row["parent"], None) for row in rows)
+        return list(found)
+
+    def unsent_under_another_mapping(
+        self, stream: int, mapping: int, limit: int
+    ) -> list[tuple[str, bytes | None, str | None]]:
+        """(id, kept source values, modified) of unsent records that an earlier mapping judged."""
+        with self._file.read() as connection:
+            rows = connection.execute(
+                "SELECT id, source, modified FROM records WHERE stream = :stream AND mapping <> :mapping"
+                " AND state IN ('pending', 'quarantined', 'held') ORDER BY key LIMIT :limit",
+                {"stream": stream, "mapping": mapping, "limit": limit},
+            )
+            return [(row["id"], row["source"], row["modified"]) for row in rows]
+
+    def counts(self) -> dict[tuple[int, State], int]:
+        """How many records of each stream are in each state."""
+        with self._file.read() as connection:
+            rows = connection.execute("SELECT stream, state, count(*) AS n FROM records GROUP BY stream, state")
+            return {(row["stream"], row["state"]): row["n"] for row in rows}
+
+    def drifted(self) -> dict[int, int]:
+        """How many records of each stream changed after their lead was created."""
+        with self._file.read() as connection:
+            rows = connection.execute("SELECT stream, count(*) AS n FROM records WHERE drift = 1 GROUP BY stream")
+            return {row["stream"]: row["n"] for row in rows}
+
+    def in_state(self, state: State, *, stream: int | None = None, limit: int = 100) -> Iterator[dict[str, object]]:
+        """Records of one state for people: stream, id, reason, since (ms)."""
+        with self._file.read() as connection:
+            rows = connection.execute(
+                "SELECT s.name AS stream, r.id, r.reason, r.since, r.batch"
+                " FROM records r JOIN streams s ON s.id = r.stream"
+                " WHERE r.state = :state AND (:stream IS NULL OR r.stream = :stream)"
+                " ORDER BY r.since DESC LIMIT :limit",
+                {"state": state, "stream": stream, "limit": limit},
+            ).fetchall()
+        for row in rows:
+            yield {**dict(row), "reason": json.loads(row["reason"]) if row["reason"] else None}
+
+    def reasons(self, state: State) -> list[tuple[str, int]]:
+        """The reasons of one state with how many records each has, most first."""
+        with self._file.read() as connection:
+            rows = connection.execute(
+                "SELECT reason, count(*) AS n FROM records WHERE state = ? GROUP BY reason ORDER BY n DESC LIMIT 20",
+                (state,),
+            )
+            return [(row["reason"] or "", row["n"]) for row in rows]
+
+
+def stored(row: sqlite3.Row) -> Stored:
+    """A `Stored` from a row that holds the columns of `_COLUMNS`."""
+    base = None
+    if row["base_mapping"] is not None:
+        base = Version(
+            "eligible", row["base_modified"], row["base_mapping"], row["base_source_fp"], row["base_wire_fp"]
+        )
+    return Stored(
+        key=row["key"],
+        id=row["id"],
+        state=cast(State, row["state"]),
+        lead_exists=cast(LeadExists, row["lead_exists"]),
+        latest=Version(cast(Fit, row["fit"]), row["modified"], row["mapping"], row["source_fp"], row["wire_fp"]),
+        base=base,
+        base_batch=row["base_batch"],
+        drift=bool(row["drift"]),
+    )
+
+
+def _look_up(connection: sqlite3.Connection, stream: int, ids: Iterable[str]) -> dict[str, Stored]:
+    rows = connection.execute(
+        f"SELECT {_COLUMNS} FROM records WHERE stream = ? AND id IN (SELECT value FROM json_each(?))",  # noqa: S608 - constant
+        (stream, json.dumps(list(ids))),
+    )
+    return {row["id"]: stored(row) for row in rows}
+
+
+_UPSERT = """
+INSERT INTO records (
+  stream, id, state, lead_exists, fit, modified, mapping, source_fp, wire_fp, source, payload, reason,
+  base_modified, base_mapping, base_source_fp, base_wire_fp, base_batch, drift, poll, backfill, batch, first_seen, since
+) VALUES (
+  :stream, :id, :state, :lead_exists, :fit, :modified, :mapping, :source_fp, :wire_fp, :source, :payload, :reason,
+  :base_modified, :base_mapping, :base_source_fp, :base_wire_fp, :base_batch, :drift, :poll, :backfill, :batch,
+  :now, :now
+) ON CONFLICT (stream, id) DO UPDATE SET
+  since = CASE WHEN state = excluded.state THEN since ELSE excluded.since END,
+  reason = coalesce(
+    excluded.reason, CASE WHEN state = 'quarantined' AND excluded.state = 'quarantined' THEN reason END
+  ),
+  part = CASE WHEN excluded.state IN ('sending', 'in_doubt') THEN part END,
+  backfill = CASE WHEN state = 'pending' THEN min(backfill, excluded.backfill) ELSE excluded.backfill END,
+  state = excluded.state, lead_exists = excluded.lead_exists, fit = excluded.fit, modified = excluded.modified,
+  mapping = excluded.mapping, source_fp = excluded.source_fp, wire_fp = excluded.wire_fp, source = excluded.source,
+  payload = excluded.payload, base_modified = excluded.base_modified,
+  base_mapping = excluded.base_mapping, base_source_fp = excluded.base_source_fp,
+  base_wire_fp = excluded.base_wire_fp, base_batch = excluded.base_batch, drift = excluded.drift,
+  poll = excluded.poll, batch = CASE excluded.batch WHEN '*' THEN batch ELSE excluded.batch END
+"""
+
+_KEEPS_VALUES: frozenset[State] = frozenset({"pending", "sending", "in_doubt", "quarantined", "held", "duplicate"})
+
+
+def _row(change: Change, stream: int, poll: int, backfill: bool, now: int) -> dict[str, object]:
+    reading, base = change.reading, change.base
+    keeps = change.state in _KEEPS_VALUES or change.drift
+    return {
+        "stream": stream,
+        "id": reading.id,
+        "state": change.state,
+        "lead_exists": change.lead_exists,
+        "fit": reading.version.fit,
+        "modified": reading.version.modified,
+        "mapping": reading.version.mapping,
+        "source_fp": reading.version.source_fp,
+        "wire_fp": reading.version.wire_fp,
+        "source": reading.source if keeps else None,
+        "payload": reading.payload if keeps else None,
+        "reason": reading.reason,
+        "base_modified": base.modified if base else None,
+        "base_mapping": base.mapping if base else None,
+        "base_source_fp": base.source_fp if base else None,
+        "base_wire_fp": base.wire_fp if base else None,
+        "base_batch": change.base_batch,
+        "drift": int(change.drift),
+        "poll": poll,
+        "backfill": int(backfill),
+        "batch": change.batch,
+        "now": now,
+    }
+
+
+def _counted_as(change: Change, before: Stored | None) -> str:
+    """The one word under which a reading stands in a poll's counts, so that they add up to what was read."""
+    if change.state in ("sending", "in_doubt"):
+        return "waiting"
+    if change.drift and change.state != "pending":
+        return "drifted"
+    if change.state == "pending":
+        if before is not None and before.state == "pending":
+            return "updated"
+        return "new" if change.lead_exists == "no" else "resend"
+    if change.state == "delivered":
+        return "unchanged"
+    return change.state
+
+
+def _relink(connection: sqlite3.Connection, stream: int, links: Links) -> None:
+    """Makes `child_links` say what this page showed of its parents; writes only what differs."""
+    if not links.of:
+        return
+    parents = json.dumps(sorted({parent for _, parent in links.of}))
+    before = {
+        (row["child"], row["parent"], row["id"])
+        for row in connection.execute(
+            "SELECT child, parent, id FROM child_links WHERE stream = ? AND child IN (SELECT value FROM json_each(?))"
+            " AND parent IN (SELECT value FROM json_each(?))",
+            (stream, json.dumps(sorted({child for child, _ in links.of})), parents),
+        )
+    }
+    after = {(child, parent, each) for (child, parent), ids in links.of.items() for each in ids}
+    connection.executemany(
+        "DELETE FROM child_links WHERE stream = ? AND child = ? AND parent = ? AND id = ?",
+        [(stream, *row) for row in before - after],
+    )
+    connection.executemany(
+        "INSERT INTO child_links (stream, child, parent, id) VALUES (?, ?, ?, ?)",
+        [(stream, *row) for row in after - before],
+    )
+
+
+def states_with_zeroes(counts: Mapping[State, int], states: Sequence[State]) -> dict[State, int]:
+    """Every name, also those with none: what scripts rely on."""
+    return {state: counts.get(state, 0) for state in states}

@@ -1,0 +1,138 @@
+"""What goes into the ledger and comes out of it, as frozen values."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Literal
+
+from state.diagram import LeadExists, State, Version
+from sync.words import Json
+
+OnChange = Literal["hold", "resend"]
+PollKind = Literal["poll", "sweep", "remap"]
+PollOutcome = Literal["complete", "stopped", "full", "unavailable", "refused", "failed"]
+
+
+@dataclass(frozen=True, slots=True)
+class StreamRow:
+    """A registered stream. `mapping` is the ledger's number of the mapping version in force."""
+
+    id: int
+    name: str
+    identity: Mapping[str, str]
+    workspace: str
+    on_change: OnChange
+    mapping: int
+
+
+@dataclass(frozen=True, slots=True)
+class Stored:
+    """A record as the ledger has it, without its payload."""
+
+    key: int
+    id: str
+    state: State
+    lead_exists: LeadExists
+    latest: Version
+    base: Version | None
+    base_batch: str | None
+    drift: bool
+
+    @property
+    def resting(self) -> Literal["delivered", "known"]:
+        """The state of this record when its lead is as it should be: only a batch of ours makes it `delivered`."""
+        return "delivered" if self.base_batch is not None else "known"
+
+
+@dataclass(frozen=True, slots=True)
+class Reading:
+    """One version of a record, mapped: what the poll hands to the ledger.
+
+    `source` (the values that the mapping reads) and `payload` (the wire JSON) are kept while the record is unsent.
+    `reason` is JSON text for people: why it cannot be sent, or None.
+    """
+
+    id: str
+    version: Version
+    source: bytes | None = None
+    payload: bytes | None = None
+    reason: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Change:
+    """What the engine decided about one reading; the ledger writes it as it stands."""
+
+    reading: Reading
+    state: State
+    lead_exists: LeadExists
+    base: Version | None = None
+    base_batch: str | None = None
+    drift: bool = False
+    batch: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Links:
+    """The children found nested in the records of one page: (child's name, parent's id) -> child ids."""
+
+    of: Mapping[tuple[str, str], Sequence[str]] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class LaneMove:
+    """Where a lane of a stream's cursor stands once a page is committed. A cursor of None forgets the lane."""
+
+    lane: str
+    cursor: Json
+
+
+@dataclass(frozen=True, slots=True)
+class Delivery:
+    """One frozen lead of a batch. `resend` says that a lead stands for this record already."""
+
+    record: int
+    stream: int
+    id: str
+    payload: bytes
+    resend: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Claim:
+    """A batch that is in the ledger as `sending`, with its slot: it may be sent now, once."""
+
+    batch: str
+    slot: int
+    deliveries: Sequence[Delivery]
+    deadline: float
+    """Seconds since boot at which the request is over at the latest."""
+    part: int | None
+
+
+@dataclass(frozen=True, slots=True)
+class NoRoom:
+    """The governor's window is full: `seconds` until its oldest slot ends; `in_flight` slots may end sooner."""
+
+    seconds: float
+    in_flight: int
+
+
+@dataclass(frozen=True, slots=True)
+class NothingToSend:
+    """No batch is due: nothing is pending (`seconds` is None), or it lingers for that long."""
+
+    seconds: float | None
+
+
+Verdict = Literal["created", "refused", "rejected", "paused", "in_doubt"]
+
+
+@dataclass(frozen=True, slots=True)
+class Conclusion:
+    """What became of a batch, counted in leads: where its records went."""
+
+    batch: str
+    moved: Mapping[State, int]
+    by_stream: Mapping[str, int] = field(default_factory=dict)

@@ -1,0 +1,182 @@
+"""The streams that the ledger knows: what each is, its mapping versions, its cursor."""
+
+from __future__ import annotations
+
+import json
+import sqlite3
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from state.database import LedgerFile
+from state.rows import LaneMove, OnChange, PollKind, PollOutcome, StreamRow
+from sync.clock import Clock
+from sync.errors import LedgerUntrusted
+from sync.words import Json
+
+
+@dataclass(frozen=True, slots=True)
+class Declared:
+    """A stream as the configuration declares it now."""
+
+    name: str
+    identity: Mapping[str, str]
+    workspace: str
+    on_change: OnChange
+    mapping_version: str
+
+
+class Streams:
+    """Reads and writes streams, mappings, lanes and polls."""
+
+    def __init__(self, file: LedgerFile, clock: Clock) -> None:
+        self._file = file
+        self._clock = clock
+
+    def register(self, declared: Sequence[Declared]) -> dict[str, StreamRow]:
+        """Makes the configured streams known and their mappings current; all of them or none.
+
+        Raises LedgerUntrusted where one is not what the ledger remembers under its name, or looks like a known one
+        under a new name: going on would send records again as if they were new.
+        """
+        with self._file.write() as connection:
+            known = {row.name: row for row in _rows(connection)}
+            for stream in declared:
+                _refuse_another(stream, known, {each.name for each in declared})
+            for stream in declared:
+                self._write(connection, stream)
+            return {row.name: row for row in _rows(connection)}
+
+    def all(self) -> dict[str, StreamRow]:
+        with self._file.read() as connection:
+            return {row.name: row for row in _rows(connection)}
+
+    def rename(self, old: str, new: Declared) -> None:
+        """Lets the stream that the ledger calls `old` be what the configuration now declares as `new`."""
+        with self._file.write() as connection:
+            names = {row.name for row in _rows(connection)}
+            if old not in names:
+                raise LedgerUntrusted(
+                    f"the ledger knows no stream {old!r}", hint=f"it knows: {', '.join(sorted(names))}"
+                )
+            if new.name != old and new.name in names:
+                raise LedgerUntrusted(f"the ledger has a stream {new.name!r} already; two histories cannot become one")
+            identity = json.dumps(dict(new.identity), sort_keys=True)
+            connection.execute(
+                "UPDATE streams SET name = :new, identity = :identity, workspace = :workspace WHERE name = :old",
+                {"new": new.name, "identity": identity, "workspace": new.workspace, "old": old},
+            )
+
+    def _write(self, connection: sqlite3.Connection, stream: Declared) -> None:
+        now = _milliseconds(self._clock)
+        values = {
+            "name": stream.name,
+            "identity": json.dumps(dict(stream.identity), sort_keys=True),
+            "workspace": stream.workspace,
+            "on_change": stream.on_change,
+            "version": stream.mapping_version,
+            "now": now,
+        }
+        connection.execute(
+            "INSERT INTO streams (name, identity, workspace, on_change, created_at)"
+            " VALUES (:name, :identity, :workspace, :on_change, :now)"
+            " ON CONFLICT (name) DO UPDATE SET on_change = excluded.on_change",
+            values,
+        )
+        connection.execute(
+            "INSERT INTO mappings (stream, version, first_used)"
+            " SELECT id, :version, :now FROM streams WHERE name = :name ON CONFLICT DO NOTHING",
+            values,
+        )
+        connection.execute(
+            "UPDATE streams SET mapping = (SELECT id FROM mappings WHERE stream = streams.id AND version = :version)"
+            " WHERE name = :name",
+            values,
+        )
+
+    def lanes(self, stream: int) -> dict[str, Json]:
+        """The cursor: each lane's JSON."""
+        with self._file.read() as connection:
+            rows = connection.execute("SELECT lane, cursor FROM lanes WHERE stream = ?", (stream,))
+            return {row["lane"]: json.loads(row["cursor"]) for row in rows}
+
+    def move(self, stream: int, lane: LaneMove) -> None:
+        """Moves one lane where no rows go with it."""
+        with self._file.write() as connection:
+            move_lane(connection, stream, lane, _milliseconds(self._clock))
+
+    def poll_started(self, stream: int, kind: PollKind) -> int:
+        with self._file.write() as connection:
+            return int(
+                connection.execute(
+                    "INSERT INTO polls (stream, kind, started_at) VALUES (?, ?, ?) RETURNING id",
+                    (stream, kind, _milliseconds(self._clock)),
+                ).fetchone()[0]
+            )
+
+    def poll_ended(self, poll: int, outcome: PollOutcome, counts: Mapping[str, int], error: str | None = None) -> None:
+        with self._file.write() as connection:
+            connection.execute(
+                "UPDATE polls SET ended_at = ?, outcome = ?, counts = ?, error = ? WHERE id = ?",
+                (_milliseconds(self._clock), outcome, json.dumps(dict(counts)), error, poll),
+            )
+
+    def last_polls(self) -> dict[int, dict[str, Json]]:
+        """The latest ended poll of each stream: kind, outcome, error, started_at, ended_at (ms), counts."""
+        with self._file.read() as connection:
+            rows = connection.execute(
+                "SELECT * FROM polls WHERE id IN"
+                " (SELECT max(id) FROM polls WHERE ended_at IS NOT NULL AND kind = 'poll' GROUP BY stream)"
+            )
+            return {row["stream"]: {**dict(row), "counts": json.loads(row["counts"])} for row in rows}
+
+
+def move_lane(connection: sqlite3.Connection, stream: int, lane: LaneMove, now: int) -> None:
+    """Part of a page's transaction: the lane moves with the rows it stands for."""
+    if lane.cursor is None:
+        connection.execute("DELETE FROM lanes WHERE stream = ? AND lane = ?", (stream, lane.lane))
+        return
+    connection.execute(
+        "INSERT INTO lanes (stream, lane, cursor, moved_at) VALUES (?, ?, ?, ?)"
+        " ON CONFLICT (stream, lane) DO UPDATE SET cursor = excluded.cursor, moved_at = excluded.moved_at",
+        (stream, lane.lane, json.dumps(lane.cursor), now),
+    )
+
+
+def _rows(connection: sqlite3.Connection) -> list[StreamRow]:
+    rows = connection.execute("SELECT * FROM streams ORDER BY id")
+    return [
+        StreamRow(
+            row["id"], row["name"], json.loads(row["identity"]), row["workspace"], row["on_change"], row["mapping"] or 0
+        )
+        for row in rows
+    ]
+
+
+def _refuse_another(stream: Declared, known: Mapping[str, StreamRow], configured: set[str]) -> None:
+    """The one protection against a whole stream being sent a second time under another name or key."""
+    row = known.get(stream.name)
+    if row is None:
+        for old in known.values():
+            if old.name not in configured and old.identity == stream.identity and old.workspace == stream.workspace:
+                raise LedgerUntrusted(
+                    f"the stream {stream.name} is what the ledger knows as {old.name}; "
+                    "under a new name all its records would be sent again",
+                    hint=f"closingdealz-sync ledger rename-stream {old.name} {stream.name}",
+                )
+        return
+    changed = [key for key in {*row.identity, *stream.identity} if row.identity.get(key) != stream.identity.get(key)]
+    if row.workspace != stream.workspace:
+        changed.append("workspace")
+    if changed:
+        now = {**stream.identity, "workspace": stream.workspace}
+        was = {**row.identity, "workspace": row.workspace}
+        said = "; ".join(f"{key} was {was.get(key)!r}, is now {now.get(key)!r}" for key in sorted(changed))
+        raise LedgerUntrusted(
+            f"the stream {stream.name} is not the one that the ledger remembers: {said}",
+            hint=f"if the records still have the same ids: closingdealz-sync ledger rename-stream {row.name} "
+            f"{stream.name}; if they are other records, give the stream a new name",
+        )
+
+
+def _milliseconds(clock: Clock) -> int:
+    return int(clock.wall() * 1000)

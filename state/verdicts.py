@@ -1,0 +1,244 @@
+"""What became of a batch, and what follows for each of its records: one transaction a verdict.
+
+Whatever happens to the process while a request is on the wire, the next start finds the batch `sending` and nobody to
+tell what became of it: it is in doubt.
+"""
+
+from __future__ import annotations
+
+import json
+import sqlite3
+from collections import Counter
+from dataclasses import dataclass
+from typing import Literal
+
+from state.database import LedgerFile
+from state.diagram import LeadExists, State, Version, settle
+from state.records import stored
+from state.rows import Conclusion, OnChange, Stored, Verdict
+from state.slots import end_slot
+from sync.clock import Clock
+
+
+@dataclass(frozen=True, slots=True)
+class Follow:
+    """What a verdict makes of one record."""
+
+    state: State
+    lead_exists: LeadExists
+    base: Version | None
+    base_batch: str | None
+    drift: bool
+    reason: str | None = None
+
+
+def follow(verdict: Verdict, record: Stored, sent: Version, batch: str, on_change: OnChange) -> Follow:
+    """Pure: the record's latest version is judged again in the light of the verdict on the version that was sent."""
+    if verdict == "in_doubt":
+        return Follow("in_doubt", record.lead_exists, record.base, record.base_batch, record.drift)
+    if verdict == "created":
+        settled = settle(record.latest, lead_exists=True, base=sent, on_change=on_change)
+        return Follow(settled.state, "yes", settled.base, batch, settled.drift)
+    exists = record.lead_exists == "yes"
+    settled = settle(
+        record.latest,
+        lead_exists=exists,
+        base=record.base,
+        drift=record.drift,
+        on_change=on_change,
+        resting=record.resting,
+    )
+    # What was on its way stays on its way: a refusal is no new reading that could turn a resend back.
+    state: State = "pending" if record.latest == sent else settled.state
+    return Follow(state, "yes" if exists else "no", settled.base, record.base_batch, settled.drift)
+
+
+class Verdicts:
+    """Concludes batches, recovers cut-off ones, shows what is in doubt."""
+
+    def __init__(self, file: LedgerFile, clock: Clock) -> None:
+        self._file = file
+        self._clock = clock
+
+    def conclude(
+        self,
+        batch: str,
+        verdict: Verdict,
+        *,
+        slot: int | None,
+        status: int | None = None,
+        cause: str = "",
+        message: str | None = None,
+        on_unknown: Literal["hold", "resend"] = "hold",
+    ) -> Conclusion:
+        """Writes a batch's verdict and what follows for each of its records, and ends its slot.
+
+        `message` is the server's; it is kept in the ledger only. A rejected batch of several leads becomes two parts,
+        which are claimed alone; a rejected single lead goes to quarantine. Repeating a conclusion changes nothing.
+        """
+        with self._file.write() as connection:
+            if slot is not None:
+                end_slot(connection, slot, self._clock, arrived=verdict != "in_doubt")
+            if _state_of(connection, batch) != "sending":
+                return Conclusion(batch, {})
+            given_up = verdict == "in_doubt" and on_unknown == "resend"
+            connection.execute(
+                "UPDATE batches SET state = ?, ended_at = ?, status = ?, cause = ?, message = ? WHERE name = ?",
+                ("absent" if given_up else verdict, self._now(), status, cause, message, batch),
+            )
+            return self._apply(connection, batch, "refused" if given_up else verdict, message)
+
+    def resolve(self, batch: str, *, landed: bool, note: str) -> Conclusion:
+        """A person's word on a batch in doubt. Repeating it changes nothing."""
+        with self._file.write() as connection:
+            if _state_of(connection, batch) != "in_doubt":
+                return Conclusion(batch, {})
+            connection.execute(
+                "UPDATE batches SET state = ?, ended_at = ?, message = ? WHERE name = ?",
+                ("landed" if landed else "absent", self._now(), note, batch),
+            )
+            return self._apply(connection, batch, "created" if landed else "refused", None)
+
+    def recover(
+        self, *, on_unknown: Literal["hold", "resend"] = "hold", workspace: str | None = None
+    ) -> list[Conclusion]:
+        """At start, under the ledger's lock: every batch that is still `sending` was cut off."""
+        with self._file.read() as connection:
+            rows = connection.execute(
+                "SELECT name, slot FROM batches WHERE state = 'sending'"
+                " AND (:workspace IS NULL OR workspace = :workspace)",
+                {"workspace": workspace},
+            ).fetchall()
+        cause = "the program was cut off before it knew the answer"
+        return [
+            self.conclude(row["name"], "in_doubt", slot=row["slot"], cause=cause, on_unknown=on_unknown) for row in rows
+        ]
+
+    def _apply(self, connection: sqlite3.Connection, batch: str, verdict: Verdict, message: str | None) -> Conclusion:
+        rows = connection.execute(_DELIVERIES, {"batch": batch}).fetchall()
+        first_part = _unused_part(connection) if verdict == "rejected" and len(rows) > 1 else None
+        moved: Counter[State] = Counter()
+        by_stream: Counter[str] = Counter()
+        values: list[dict[str, object]] = []
+        for position, row in enumerate(rows):
+            record, sent = stored(row), _sent(row)
+            then = follow(verdict, record, sent, batch, row["on_change"])
+            part = row["part"] if verdict in {"refused", "paused"} else None
+            if first_part is not None:
+                part = first_part + (position * 2 >= len(rows))
+            elif verdict == "rejected" and then.state == "pending" and record.latest == sent:
+                then = _quarantined(then, message)
+            values.append(_row(then, record.key, batch, part, self._now()))
+            moved[then.state] += 1
+            by_stream[row["stream_name"]] += 1
+        connection.executemany(_UPDATE, values)
+        return Conclusion(batch, dict(moved), dict(by_stream))
+
+    def in_doubt(self) -> list[dict[str, object]]:
+        """Batches whose outcome nobody knows, oldest first; `open` counts their records that still wait."""
+        with self._file.read() as connection:
+            rows = connection.execute(
+                "SELECT b.*, (SELECT count(*) FROM records r WHERE r.batch = b.name) AS open"
+                " FROM batches b WHERE b.state = 'in_doubt' ORDER BY b.claimed_at"
+            )
+            return [dict(row) for row in rows]
+
+    def batch(self, name: str) -> dict[str, object] | None:
+        """One batch: state, leads, status, cause, message, times (ms)."""
+        with self._file.read() as connection:
+            row = connection.execute("SELECT * FROM batches WHERE name = ?", (name,)).fetchone()
+            return dict(row) if row else None
+
+    def deliveries_of(self, batch: str) -> list[dict[str, object]]:
+        """The records of a batch: stream, id, position, state."""
+        with self._file.read() as connection:
+            rows = connection.execute(
+                "SELECT s.name AS stream, r.id, d.position, r.state"
+                " FROM deliveries d JOIN records r ON r.key = d.record JOIN streams s ON s.id = r.stream"
+                " WHERE d.batch = ? ORDER BY d.position",
+                (batch,),
+            )
+            return [dict(row) for row in rows]
+
+    def totals(self, workspace: str) -> dict[str, dict[str, int]]:
+        """Batches and leads of a workspace by the batch's state."""
+        with self._file.read() as connection:
+            rows = connection.execute(
+                "SELECT state, count(*) AS batches, sum(leads) AS leads FROM batches"
+                " WHERE workspace = ? GROUP BY state",
+                (workspace,),
+            )
+            return {row["state"]: {"batches": row["batches"], "leads": row["leads"]} for row in rows}
+
+    def forget_payloads(self, older_than: float) -> int:
+        """Drops the payloads of batches that ended for certain more than `older_than` seconds ago. How many leads."""
+        before = self._now() - int(older_than * 1000)
+        with self._file.write() as connection:
+            return connection.execute(
+                "UPDATE deliveries SET payload = NULL WHERE payload IS NOT NULL AND batch IN"
+                " (SELECT name FROM batches WHERE ended_at < ? AND state <> 'in_doubt')",
+                (before,),
+            ).rowcount
+
+    def _now(self) -> int:
+        return int(self._clock.wall() * 1000)
+
+
+def _state_of(connection: sqlite3.Connection, batch: str) -> str | None:
+    row = connection.execute("SELECT state FROM batches WHERE name = ?", (batch,)).fetchone()
+    return row["state"] if row else None
+
+
+def _unused_part(connection: sqlite3.Connection) -> int:
+    """The first of two numbers that no part has or had."""
+    row = connection.execute(
+        "SELECT max((SELECT coalesce(max(part), 0) FROM batches), (SELECT coalesce(max(part), 0) FROM records))"
+    ).fetchone()
+    return int(row[0]) + 1
+
+
+_DELIVERIES = """
+SELECT r.*, s.on_change, s.name AS stream_name, d.position, d.modified AS sent_modified,
+       d.mapping AS sent_mapping,
+       d.source_fp AS sent_source_fp, d.wire_fp AS sent_wire_fp
+FROM deliveries d JOIN records r ON r.key = d.record JOIN streams s ON s.id = r.stream
+WHERE d.batch = :batch AND r.batch = :batch ORDER BY d.position
+"""
+
+_UPDATE = """
+UPDATE records SET
+  state = :state, lead_exists = :lead_exists, batch = :batch, part = :part, drift = :drift, reason = :reason,
+  base_modified = :base_modified, base_mapping = :base_mapping, base_source_fp = :base_source_fp,
+  base_wire_fp = :base_wire_fp, base_batch = :base_batch, since = :now,
+  source = CASE WHEN :keep THEN source END, payload = CASE WHEN :keep THEN payload END
+WHERE key = :key
+"""
+
+
+def _sent(row: sqlite3.Row) -> Version:
+    return Version("eligible", row["sent_modified"], row["sent_mapping"], row["sent_source_fp"], row["sent_wire_fp"])
+
+
+def _quarantined(then: Follow, message: str | None) -> Follow:
+    reason = json.dumps([{"field": "", "rule": "refused by the server", "message": message or ""}])
+    return Follow("quarantined", then.lead_exists, then.base, then.base_batch, then.drift, reason)
+
+
+def _row(then: Follow, key: int, batch: str, part: int | None, now: int) -> dict[str, object]:
+    base = then.base
+    return {
+        "key": key,
+        "state": then.state,
+        "lead_exists": then.lead_exists,
+        "batch": batch if then.state == "in_doubt" else None,
+        "part": part if then.state == "pending" else None,
+        "drift": int(then.drift),
+        "reason": then.reason,
+        "base_modified": base.modified if base else None,
+        "base_mapping": base.mapping if base else None,
+        "base_source_fp": base.source_fp if base else None,
+        "base_wire_fp": base.wire_fp if base else None,
+        "base_batch": then.base_batch,
+        "keep": int(then.state in {"pending", "in_doubt", "quarantined", "held"} or then.drift),
+        "now": now,
+    }

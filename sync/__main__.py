@@ -1,0 +1,5 @@
+"""`python -m sync` is `closingdealz-sync`."""
+
+from sync.cli import main
+
+main()

@@ -1,0 +1,156 @@
+"""The command `closingdealz-sync`: finds the subcommand, runs it, and turns what it raises into text and an exit code.
+
+Imports nothing heavy: a subcommand's module is imported only when that subcommand is asked for.
+"""
+
+from __future__ import annotations
+
+import errno
+import os
+import sys
+import traceback
+from collections.abc import Sequence
+from importlib import import_module
+from pathlib import Path
+from typing import Any, NoReturn, cast
+
+import click
+
+from sync import __version__
+from sync.commands.options import config_option
+from sync.errors import SyncError
+
+PROGRAM = "closingdealz-sync"
+DEBUG_VARIABLE = "CLOSINGDEALZ_SYNC_DEBUG"
+
+EXIT_USAGE = 64
+EXIT_BUG = 70
+EXIT_IO = 74
+EXIT_INTERRUPTED = 130
+EXIT_BROKEN_PIPE = 141
+
+COMMANDS: dict[str, tuple[str, str]] = {
+    "init": ("sync.commands.init:init", "Write a configuration file to start from."),
+    "check": ("sync.commands.check:check", "Check the file, the secrets, the sources and the way to ClosingDealz."),
+    "preview": ("sync.commands.preview:preview", "Show the leads that would be sent, without sending any."),
+    "once": ("sync.commands.once:once", "Poll every source once, deliver, and stop."),
+    "run": ("sync.commands.run:run", "Poll and deliver until stopped: the daemon."),
+    "status": ("sync.commands.status:status", "Show what is read, waiting, delivered or needs a person."),
+    "sandbox": ("sync.sandbox.command:sandbox", "Serve a ClosingDealz API on this machine to try things with."),
+    "demo": ("sync.demo.command:demo", "Show a whole run with a sample database and the sandbox."),
+    "send-test": ("sync.commands.send_test:send_test", "Send one recognisable lead to see how it arrives."),
+    "ledger": ("sync.commands.ledger:ledger", "Look after the ledger: what the program remembers."),
+    "completion": ("sync.commands.completion:completion", "Print a script that completes commands in a shell."),
+}
+"""Each subcommand: where it is, as `module:object`, and its line in the help."""
+
+
+class Program(click.Group):
+    """A group whose subcommands are imported when asked for, and whose failures follow the program's exit codes.
+
+    A subcommand that returns a whole number ends the program with it; any other result is success.
+    """
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        return [*super().list_commands(ctx), *COMMANDS]
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        if cmd_name not in COMMANDS:
+            return super().get_command(ctx, cmd_name)
+        module, _, name = COMMANDS[cmd_name][0].partition(":")
+        return cast("click.Command", getattr(import_module(module), name))
+
+    def resolve_command(
+        self, ctx: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        if args and args[0] not in COMMANDS and not args[0].startswith("-"):
+            raise click.UsageError(f"No such command {args[0]!r}.{_meant(args[0])}", ctx)
+        return super().resolve_command(ctx, args)
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        with formatter.section("Commands"):
+            formatter.write_dl([(name, COMMANDS[name][1]) for name in self.list_commands(ctx)])
+
+    def shell_complete(self, ctx: click.Context, incomplete: str) -> list[Any]:
+        from click.shell_completion import CompletionItem
+
+        names = [CompletionItem(name, help=text) for name, (_, text) in COMMANDS.items() if name.startswith(incomplete)]
+        return names + click.Command.shell_complete(self, ctx, incomplete)
+
+    def main(
+        self,
+        args: Sequence[str] | None = None,
+        prog_name: str | None = None,
+        complete_var: str | None = None,
+        standalone_mode: bool = True,
+        **extra: Any,
+    ) -> NoReturn:
+        """Runs the command line and exits the process with one of the program's exit codes."""
+        del standalone_mode  # there is no other way to run it
+        words = list(sys.argv[1:] if args is None else args)
+        try:
+            result = super().main(words, prog_name or PROGRAM, complete_var, standalone_mode=False, **extra)
+            sys.stdout.flush()
+        except Exception as error:  # noqa: BLE001  # the boundary of the program: everything becomes an exit code
+            sys.exit(_report(error, debug="--debug" in words or bool(os.environ.get(DEBUG_VARIABLE))))
+        sys.exit(result if isinstance(result, int) else 0)
+
+
+def _meant(word: str) -> str:
+    from difflib import get_close_matches
+
+    close = get_close_matches(word, COMMANDS, n=1)
+    return f" Did you mean {close[0]!r}?" if close else ""
+
+
+def _report(error: Exception, *, debug: bool) -> int:
+    """Says on stderr what went wrong, and returns the exit code for it."""
+    match error:
+        case click.UsageError():
+            error.show()
+            return EXIT_USAGE
+        case click.ClickException():
+            error.show()
+            return EXIT_IO
+        case click.Abort():
+            return EXIT_INTERRUPTED
+        case OSError(errno=errno.EPIPE):
+            return _quiet()
+        case SyncError():
+            if debug:
+                traceback.print_exception(error)
+            click.secho("error: ", fg="red", bold=True, nl=False, err=True)
+            click.echo(str(error), err=True)
+            return error.exit_code
+        case _:
+            return _bug(error, debug=debug)
+
+
+def _bug(error: Exception, *, debug: bool) -> int:
+    """An exception that nobody foresaw. Its text may hold anything, so only --debug shows it."""
+    if debug:
+        traceback.print_exception(error)
+        return EXIT_BUG
+    kind = type(error)
+    click.secho("error: ", fg="red", bold=True, nl=False, err=True)
+    click.echo(f"this is a fault of the program ({kind.__module__}.{kind.__qualname__})", err=True)
+    click.echo("  hint: run it again with --debug and report what it prints; it may show data, so look first", err=True)
+    return EXIT_BUG
+
+
+def _quiet() -> int:
+    """Whoever read our output has left: nothing more is said, not even by the interpreter as it ends."""
+    nowhere = os.open(os.devnull, os.O_WRONLY)
+    os.dup2(nowhere, sys.stdout.fileno())
+    return EXIT_BROKEN_PIPE
+
+
+@click.group(cls=Program, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
+@click.version_option(__version__, prog_name=PROGRAM)
+@click.option("--debug", is_flag=True, help="Show where in the program an error arose.")
+@config_option
+def main(config: Path | None, debug: bool) -> None:
+    """Keep ClosingDealz workspaces fed from databases and CRMs.
+
+    Begin with `init`, then `check`, `preview` and `once`; leave the rest to `run`.
+    """

@@ -1,0 +1,39 @@
+"""Time, handed in. A leaf."""
+
+from __future__ import annotations
+
+import time
+from functools import cached_property
+from pathlib import Path
+from typing import Protocol
+
+
+class Clock(Protocol):
+    """`wall` is for people and the ledger's dates; only `boot` may decide how long to wait."""
+
+    def wall(self) -> float:
+        """Seconds since 1970-01-01 UTC; may jump both ways."""
+        ...
+
+    def boot(self) -> float:
+        """Seconds since this machine booted, suspended time included; never jumps back."""
+        ...
+
+    @property
+    def boot_id(self) -> str:
+        """Names this boot of this machine: `boot` values of different boots cannot be compared."""
+        ...
+
+
+class SystemClock:
+    """Linux's own clocks."""
+
+    def wall(self) -> float:
+        return time.time()
+
+    def boot(self) -> float:
+        return time.clock_gettime(time.CLOCK_BOOTTIME)
+
+    @cached_property
+    def boot_id(self) -> str:
+        return Path("/proc/sys/kernel/random/boot_id").read_text(encoding="ascii").strip()

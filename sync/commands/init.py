@@ -1,0 +1,83 @@
+"""`closingdealz-sync init`: writes a configuration file to start from, and never over another."""
+
+from __future__ import annotations
+
+import errno
+import os
+import secrets
+import shlex
+from pathlib import Path
+
+import click
+
+from connectors.registry import CONNECTORS
+from sync.commands.options import config_option
+from sync.config.starter import DATABASES, starter
+
+_NO_HARD_LINKS = {errno.EPERM, errno.EACCES, errno.ENOTSUP, errno.EOPNOTSUPP, errno.ENOSYS, errno.EMLINK}
+
+
+@click.command()
+@click.option("--connector", type=click.Choice(sorted(CONNECTORS)), default="sql", help="The kind of source.")
+@click.option("--database", type=click.Choice(list(DATABASES)), default="sqlite", help="The kind of database.")
+@click.argument("path", type=click.Path(path_type=Path), required=False)
+@config_option
+def init(connector: str, database: str, path: Path | None, config: Path | None) -> None:
+    """Write a configuration file to start from: PATH, or what -c names, or ./config.toml.
+
+    Only its owner can read the file. A file that is there already is left as it is.
+    """
+    del connector  # there is one so far
+    target = path or config or Path("config.toml")
+    try:
+        write_new(target, starter(database).encode())
+    except FileExistsError:
+        raise click.UsageError(f"{target} exists already and was left as it is: name another PATH.") from None
+    except OSError as error:
+        raise click.FileError(str(target), error.strerror or "cannot be written") from error
+    click.echo(_next_steps(target, database))
+
+
+def _next_steps(target: Path, database: str) -> str:
+    program = (
+        "closingdealz-sync" if target == Path("config.toml") else f"closingdealz-sync -c {shlex.quote(str(target))}"
+    )
+    names = "the sample database" if database == "sqlite" else "your database"
+    exports = ["  export CLOSINGDEALZ_API_KEY=…"] + ([] if database == "sqlite" else ["  export DATABASE_URL=…"])
+    return "\n".join(
+        [
+            f"Wrote {target}, which only you can read. It names the tables of {names}: edit it, set the secrets,",
+            *exports,
+            "and then:",
+            f"  {program} check          # is all in place?",
+            f"  {program} preview        # which leads would it create? Sends nothing.",
+            f"  {program} once --max 5   # create five, and look at them in ClosingDealz",
+        ]
+    )
+
+
+def write_new(path: Path, content: bytes) -> None:
+    """Writes a file that nobody else can read, whole or not at all. Raises FileExistsError where there is one."""
+    draft = path.with_name(f".{path.name}.{secrets.token_hex(8)}")
+    try:
+        _create(draft, content)
+        try:
+            os.link(draft, path)
+        except OSError as error:
+            if error.errno not in _NO_HARD_LINKS:
+                raise
+            _create(path, content)
+    finally:
+        draft.unlink(missing_ok=True)
+    folder = os.open(path.parent, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        os.fsync(folder)
+    finally:
+        os.close(folder)
+
+
+def _create(path: Path, content: bytes) -> None:
+    with open(path, "xb", opener=lambda name, flags: os.open(name, flags, 0o600)) as file:
+        file.write(content)
+        file.flush()
+        os.fsync(file.fileno())

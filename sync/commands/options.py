@@ -1,0 +1,38 @@
+"""Options that several subcommands share."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, TypeVar
+
+import click
+
+FunctionT = TypeVar("FunctionT", bound=Callable[..., Any])
+
+
+def config_option(function: FunctionT) -> FunctionT:
+    """Adds -c/--config; the command gets `config: Path | None`. It may stand before the subcommand too."""
+    return click.option(
+        "-c",
+        "--config",
+        type=click.Path(path_type=Path),
+        callback=_own_or_outer,
+        metavar="FILE",
+        help="The configuration file; else $CLOSINGDEALZ_SYNC_CONFIG, ./config.toml, "
+        "$CONFIGURATION_DIRECTORY/config.toml or /etc/closingdealz-sync/config.toml.",
+    )(function)
+
+
+def json_option(function: FunctionT) -> FunctionT:
+    """Adds --json; the command gets `as_json: bool`."""
+    return click.option("--json", "as_json", is_flag=True, help="Print JSON instead of text.")(function)
+
+
+def _own_or_outer(context: click.Context, parameter: click.Parameter, value: Path | None) -> Path | None:
+    """The option of the innermost command that has one."""
+    outer = context.parent
+    while value is None and outer is not None:
+        value = outer.params.get(str(parameter.name))
+        outer = outer.parent
+    return value

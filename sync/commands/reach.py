@@ -1,0 +1,80 @@
+"""Whether a server can be reached: name, connection, TLS. Sends no request."""
+
+from __future__ import annotations
+
+import queue
+import socket
+import ssl
+import threading
+from dataclasses import dataclass
+from urllib.parse import urlsplit
+
+
+@dataclass(frozen=True, slots=True)
+class Reach:
+    """What came of it; `later` where waiting may help, rather than a person."""
+
+    ok: bool
+    text: str
+    hint: str = ""
+    later: bool = False
+
+
+def reach(base_url: str, *, timeout: float = 10.0, context: ssl.SSLContext | None = None) -> Reach:
+    """Resolves, connects and (https) shakes hands within `timeout` seconds, then hangs up without a request.
+
+    `context` says which certificates are trusted; None: the same as when leads are sent.
+    """
+    result: queue.SimpleQueue[Reach] = queue.SimpleQueue()
+
+    def attempt() -> None:
+        result.put(_attempt(base_url, timeout, context))
+
+    # A resolver keeps its own time: it is left behind rather than waited for.
+    threading.Thread(target=attempt, name="reach", daemon=True).start()
+    try:
+        return result.get(timeout=timeout)
+    except queue.Empty:
+        return Reach(False, f"{base_url} does not answer within {timeout:g} s", "look at the network", later=True)
+
+
+def _attempt(base_url: str, timeout: float, context: ssl.SSLContext | None) -> Reach:
+    try:
+        with socket.create_connection(_address(base_url), timeout=timeout) as connection:
+            how = ""
+            if base_url.startswith("https:"):
+                trust = context or _senders_trust()
+                with trust.wrap_socket(connection, server_hostname=_address(base_url)[0]) as shielded:
+                    how = f" ({shielded.version()})"
+            return Reach(True, f"{base_url} can be reached{how}; nothing was sent")
+    except OSError as error:
+        return _failure(base_url, timeout, error)
+
+
+def _address(base_url: str) -> tuple[str, int]:
+    url = urlsplit(base_url)
+    return url.hostname or "", url.port or (443 if url.scheme == "https" else 80)
+
+
+def _failure(base_url: str, timeout: float, error: OSError) -> Reach:
+    match error:
+        case ssl.SSLCertVerificationError():
+            hint = "is base_url right? Behind an inspecting proxy set SSL_CERT_FILE"
+            return Reach(False, f"{base_url}: its certificate is not trusted: {error.verify_message}", hint)
+        case ssl.SSLError():
+            reason = (error.reason or "the connection was closed").replace("_", " ").lower()
+            return Reach(False, f"{base_url}: no TLS connection: {reason}", "is base_url right?")
+        case socket.gaierror():
+            text = f"{base_url}: the name {_address(base_url)[0]} cannot be resolved"
+            return Reach(False, text, "look at DNS and base_url", later=True)
+        case TimeoutError():
+            return Reach(False, f"{base_url} does not answer within {timeout:g} s", "look at the network", later=True)
+        case _:
+            reason = error.strerror or type(error).__name__
+            return Reach(False, f"{base_url} cannot be reached: {reason}", "is the server running?", later=True)
+
+
+def _senders_trust() -> ssl.SSLContext:
+    import httpx
+
+    return httpx.create_ssl_context()

@@ -1,0 +1,84 @@
+"""What is allowed in a configuration, and still worth a second look."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Mapping
+from typing import Any
+from urllib.parse import urlsplit
+
+from pydantic import BaseModel
+
+from sync.config.explain import place
+from sync.config.schema import Config
+from sync.config.values import is_loopback
+from sync.durations import format_duration
+from sync.errors import Problem
+from sync.secrets import SecretRef
+
+_SECRET_OPTION = re.compile(r"pass|pwd|secret|token|odbc_connect", re.IGNORECASE)
+
+
+def warnings_of(config: Config) -> tuple[Problem, ...]:
+    """Warnings, none of which keeps the program from running. Looks at the file's permissions, at nothing else."""
+    plain = [Problem(where, "is a secret in plain text", _CURE) for where in _plain_secrets(config)]
+    return (*plain, *(_permissions(config) if plain else ()), *_risks(config))
+
+
+_CURE = 'keep it elsewhere: { env = "NAME" }, { file = "PATH" } or { credential = "NAME" }'
+
+
+def _permissions(config: Config) -> Iterator[Problem]:
+    try:
+        mode = config.path.stat().st_mode
+    except OSError:
+        return
+    if mode & 0o044:
+        what = f"holds a secret and can be read by other users (mode {mode & 0o777:04o})"
+        yield Problem("file", what, f"chmod 600 {config.path}")
+
+
+def _risks(config: Config) -> Iterator[Problem]:
+    for name, workspace in config.workspaces.items():
+        if workspace.on_unknown == "resend":
+            what = "a batch whose outcome nobody knows is sent again: leads may be created twice"
+            yield Problem(place("workspaces", name, "on_unknown"), what)
+    for name, source in config.sources.items():
+        if source.overlap < source.settle:
+            what = f"is shorter than settle ({format_duration(source.settle)}): rows that commit late may be missed"
+            yield Problem(place("sources", name, "overlap"), what, "they arrive by the sweep only")
+
+
+def _plain_secrets(config: Config) -> Iterator[str]:
+    for name, workspace in config.workspaces.items():
+        # A key for this machine opens nothing but a sandbox.
+        if workspace.api_key.is_plain and not is_loopback(urlsplit(workspace.base_url).hostname or ""):
+            yield place("workspaces", name, "api_key")
+    for name, source in config.sources.items():
+        yield from _plain_in(source.options, ("sources", name))
+        for stream_name, stream in source.streams.items():
+            here = ("sources", name, "streams", stream_name)
+            yield from _plain_in(stream.options, here)
+            yield from _plain_in(stream.children, (*here, "children"))
+
+
+def _plain_in(value: Any, path: tuple[int | str, ...]) -> Iterator[str]:
+    if isinstance(value, SecretRef):
+        if value.is_plain and _holds_secret(value.read().reveal()):
+            yield place(*path)
+        return
+    if isinstance(value, BaseModel):
+        items: Any = ((key, getattr(value, key)) for key in type(value).model_fields)
+    else:
+        items = value.items() if isinstance(value, Mapping) else enumerate(value) if isinstance(value, list) else ()
+    for key, inner in items:
+        yield from _plain_in(inner, (*path, key))
+
+
+def _holds_secret(text: str) -> bool:
+    """False only for a URL that shows neither a password nor an option that may be one."""
+    try:
+        url = urlsplit(text)
+        return not url.scheme or url.password is not None or bool(_SECRET_OPTION.search(url.query))
+    except ValueError:
+        return True

@@ -1,0 +1,96 @@
+"""What the schema of single tables cannot see: keys that must fit each other, and what this version cannot do yet.
+
+Works on the file's tables as they stand, so that it has its say even where the schema found problems.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from datetime import date, datetime, timedelta
+from typing import Any
+
+from sync.config.explain import nearest, place
+from sync.config.values import parse_start
+from sync.errors import Problem
+
+NOT_AVAILABLE: tuple[tuple[str, ...], ...] = (
+    ("ledger", "receipts_copy"),
+    ("metrics",),
+    ("sources", "*", "streams", "*", "match_on"),
+)
+"""Options that the schema knows and this version does not act on; `*` stands for any name."""
+
+
+def cross_problems(raw: Mapping[str, Any], now: datetime) -> Iterator[Problem]:
+    """All that is wrong between keys. `now` is aware."""
+    yield from _unprintable(raw, ())
+    yield from _shared_keys(raw)
+    workspaces = list(tables(raw, "workspaces"))
+    for name, source in tables(raw, "sources").items():
+        if "every" in source and "cron" in source:
+            yield Problem(place("sources", name, "cron"), "every and cron cannot stand together", "remove one of them")
+        for stream_name, stream in tables(source, "streams").items():
+            where = place("sources", name, "streams", stream_name)
+            yield from _stream_problems(stream, where, workspaces, now)
+    for pattern in NOT_AVAILABLE:
+        for where, value in _matches(raw, pattern, ()):
+            if value != []:
+                yield Problem(where, "is not available in this version", "remove it")
+
+
+def tables(table: Mapping[str, Any], key: str) -> dict[str, dict[str, Any]]:
+    """The tables under `key`; what is no table is left out."""
+    inner = table.get(key)
+    return {name: one for name, one in inner.items() if isinstance(one, dict)} if isinstance(inner, dict) else {}
+
+
+def _stream_problems(stream: dict[str, Any], where: str, workspaces: list[str], now: datetime) -> Iterator[Problem]:
+    name, known = stream.get("workspace"), ", ".join(workspaces)
+    if name is None and len(workspaces) > 1:
+        yield Problem(f"{where}.workspace", f"is required where there are several workspaces: one of {known}")
+    if isinstance(name, str) and workspaces and name not in workspaces:
+        yield Problem(f"{where}.workspace", "names no workspace", nearest(name, workspaces) or f"there is: {known}")
+    if "resend_label" in stream and stream.get("on_change") != "resend":
+        yield Problem(f"{where}.resend_label", 'works only with on_change = "resend"')
+    if _starts_in_future(stream.get("start"), now):
+        yield Problem(f"{where}.start", "lies in the future", 'for what changes from now on write "now"')
+
+
+def _starts_in_future(value: Any, now: datetime) -> bool:
+    try:
+        start = parse_start(value)
+    except ValueError:
+        return False  # the schema says so
+    # Somewhere on earth it may be tomorrow already.
+    return isinstance(start, date) and start > (now + timedelta(hours=14)).date()
+
+
+def _shared_keys(raw: Mapping[str, Any]) -> Iterator[Problem]:
+    first_user: list[tuple[Any, str]] = []
+    for name, workspace in tables(raw, "workspaces").items():
+        key, where = workspace.get("api_key"), place("workspaces", name, "api_key")
+        other = next((place for seen, place in first_user if seen == key), None)
+        if key is not None and other is not None:
+            yield Problem(where, f"is the same key as {other}: one API key is one workspace, with one rate limit")
+        first_user.append((key, where))
+
+
+def _matches(value: Any, pattern: tuple[str, ...], path: tuple[str, ...]) -> Iterator[tuple[str, Any]]:
+    if not pattern:
+        yield place(*path), value
+    elif isinstance(value, dict):
+        for key in value if pattern[0] == "*" else [pattern[0]]:
+            if key in value:
+                yield from _matches(value[key], pattern[1:], (*path, key))
+
+
+def _unprintable(value: Any, path: tuple[int | str, ...]) -> Iterator[Problem]:
+    if isinstance(value, str):
+        if "\0" in value:
+            yield Problem(place(*path), "holds a NUL character")
+        return
+    items = value.items() if isinstance(value, dict) else enumerate(value) if isinstance(value, list) else ()
+    for key, inner in items:
+        if isinstance(key, str) and "\0" in key:
+            yield Problem(place(*path, key), "holds a NUL character in its name")
+        yield from _unprintable(inner, (*path, key))

@@ -1,0 +1,95 @@
+"""From the configuration file to a validated `Config`, or to all that is wrong with it at once."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator, Mapping
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any, TypeVar
+
+from pydantic import BaseModel, ValidationError
+
+from connectors.registry import connector_type as installed_connector_type
+from sync.config.cautions import warnings_of
+from sync.config.cross import cross_problems, tables
+from sync.config.explain import place
+from sync.config.file import find_config, read_toml
+from sync.config.schema import Config, LeadTable, Wire
+from sync.config.split import FindConnector, Validation, split_file
+from sync.config.values import check_constant
+from sync.errors import ConfigError, Problem
+from sync.mapping.compile import compile_mapping
+
+__all__ = ["find_config", "load_config", "warnings_of"]
+
+ModelT = TypeVar("ModelT", bound=BaseModel)
+
+
+def load_config(
+    path: Path,
+    *,
+    connector_type: FindConnector = installed_connector_type,
+    env: Mapping[str, str] = os.environ,
+    now: datetime | None = None,
+) -> Config:
+    """The file's configuration, its mappings compiled once to see that they do. Reads no secret, opens nothing.
+
+    Raises ConfigError with every problem: syntax alone where it is not TOML, else those of schema, connectors,
+    mappings and between keys together. No message quotes a value that could be a secret.
+    """
+    path = path.absolute()
+    raw = read_toml(path)
+    validation = Validation(connector_type, path.parent)
+    prepared = {**split_file(raw, validation), "path": path, "state_folder": _state_folder(env)}
+    config = validation.table(Config, prepared, ())
+    problems = [
+        *validation.problems,
+        *cross_problems(raw, now or datetime.now(UTC)),
+        *_mapping_problems(raw),
+    ]
+    if problems or config is None:
+        raise ConfigError(sorted(set(problems), key=lambda problem: (problem.where, problem.what)), file=str(path))
+    return config
+
+
+def _state_folder(env: Mapping[str, str]) -> Path | None:
+    """systemd may name several folders; the first is ours."""
+    first = env.get("STATE_DIRECTORY", "").split(":")[0]
+    return Path(first).absolute() if first else None
+
+
+def _mapping_problems(raw: dict[str, Any]) -> Iterator[Problem]:
+    """What the compiler says of every lead table that passes the schema, whatever else is wrong in the file."""
+    workspaces = tables(raw, "workspaces")
+    lookups = {name: _constants(table) for name, table in tables(raw, "lookups").items()}
+    for source_name, source in tables(raw, "sources").items():
+        for name, stream in tables(source, "streams").items():
+            lead = _parsed(LeadTable, stream.get("lead"))
+            workspace = workspaces.get(str(stream.get("workspace", next(iter(workspaces), ""))), {})
+            where = place("sources", source_name, "streams", name, "lead")
+            children = list(stream["children"]) if isinstance(stream.get("children"), dict) else []
+            wire = _parsed(Wire, workspace.get("wire", {})) or Wire()
+            try:
+                if lead is not None:
+                    compile_mapping(lead, where=where, children=children, wire=wire, lookups=lookups)
+            except ConfigError as error:
+                yield from error.problems
+
+
+def _parsed(model: type[ModelT], table: Any) -> ModelT | None:
+    try:
+        return model.model_validate(table)
+    except ValidationError:
+        return None  # reported with the whole file
+
+
+def _constants(table: dict[str, Any]) -> dict[str, Any]:
+    def usable(value: Any) -> bool:
+        try:
+            check_constant(value)
+        except ValueError:
+            return False
+        return True
+
+    return {key: value for key, value in table.items() if usable(value)}

@@ -1,0 +1,219 @@
+"""The daemon: APScheduler polls, workers deliver, the main thread listens to signals."""
+
+from __future__ import annotations
+
+import faulthandler
+import logging
+import signal
+import threading
+from collections.abc import Callable
+from datetime import datetime
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+from apscheduler.executors.base import BaseExecutor, run_job
+from apscheduler.schedulers.background import BackgroundScheduler
+from apscheduler.triggers.base import BaseTrigger
+from apscheduler.triggers.cron import CronTrigger
+from apscheduler.triggers.interval import IntervalTrigger
+
+from state.ledger import Ledger
+from sync import __version__, log
+from sync.config.load import load_config, warnings_of
+from sync.config.schema import Config, Source
+from sync.engine import Engine
+from sync.errors import ConfigError, LedgerError, LedgerUntrusted
+from sync.log import emit
+from sync.plan import Plan
+
+SIGNALS = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
+POLL_DEADLINE = 600.0
+"""Seconds after which a poll ends at its next page; the next one goes on from there."""
+DRAIN_MARGIN = 5.0
+MAINTENANCE_EVERY = 3600
+
+
+class Daemon:
+    """Runs until SIGTERM or SIGINT; SIGHUP reloads the configuration."""
+
+    def __init__(self, config: Config) -> None:
+        self._config = config
+        self._fatal: BaseException | None = None
+        self._scheduler: BackgroundScheduler | None = None
+
+    def run(self) -> None:
+        """Blocks the main thread. Returns when a signal ended the daemon and nothing is in flight; raises what ended
+        it otherwise (LedgerError, LedgerUntrusted, LedgerBusy, ConfigError, or a defect)."""
+        faulthandler.enable()
+        logging.getLogger("apscheduler").setLevel(logging.CRITICAL)  # what matters of it is in our own events
+        # Before any thread starts, so that all inherit it: the signals wait for `sigtimedwait`.
+        signal.pthread_sigmask(signal.SIG_BLOCK, SIGNALS)
+        plan = Plan.of(self._config)
+        with Ledger(self._config.ledger_path, own=True) as ledger:
+            engine = Engine(plan, ledger, failed=self._fail)
+            recover(engine)
+            self._start(engine)
+            emit(
+                "started",
+                version=__version__,
+                config=str(self._config.path),
+                ledger=str(ledger.path),
+                streams=sorted(engine.jobs),
+                workspaces=sorted(engine.workers),
+            )
+            engine = self._listen(engine)
+            self._shut_down(engine)
+        if self._fatal:
+            raise self._fatal
+
+    def _fail(self, error: BaseException) -> None:
+        self._fatal = self._fatal or error
+
+    def _listen(self, engine: Engine) -> Engine:
+        """The engine in force when a signal (or a fatal error) asked for the end."""
+        while self._fatal is None:
+            info = signal.sigtimedwait(SIGNALS, 1.0)
+            if info is None:
+                continue
+            if info.si_signo == signal.SIGHUP:
+                engine = self._reload(engine)
+                continue
+            emit("stopping", signal=signal.Signals(info.si_signo).name, in_flight=engine.in_flight)
+            break
+        return engine
+
+    def _shut_down(self, engine: Engine) -> None:
+        """What is in flight is finished, unless a second signal says not to wait."""
+        self._stop_polls()
+        engine.stop()
+        left = max((worker.deadline for worker in engine.workers.values()), default=0.0) + DRAIN_MARGIN
+        until = engine.ledger.clock.boot() + left
+        while not engine.join(0.1) and engine.ledger.clock.boot() < until:
+            if signal.sigtimedwait((signal.SIGTERM, signal.SIGINT), 0):
+                break
+        if self._fatal is None:
+            emit("stopped", in_doubt=len(engine.ledger.verdicts.in_doubt()))
+
+    def _start(self, engine: Engine) -> None:
+        engine.start_delivery()
+        scheduler = self._scheduler = BackgroundScheduler(executors={"default": ThreadPerJob()}, timezone="UTC")
+        for name, stream in engine.streams.items():
+            source = engine.plan.config.sources[name.split(".", 1)[0]]
+            _schedule(scheduler, name, partial(stream.turn, POLL_DEADLINE), trigger_of(source), source)
+        maintenance = IntervalTrigger(seconds=MAINTENANCE_EVERY, jitter=60)
+        _schedule(scheduler, "maintenance", lambda: self._maintain(engine), maintenance, None)
+        scheduler.start()
+
+    def _maintain(self, engine: Engine) -> None:
+        try:
+            maintain(engine)
+        except LedgerError as error:
+            engine.fail(error)
+
+    def _stop_polls(self) -> None:
+        if self._scheduler:
+            self._scheduler.shutdown(wait=False)
+            self._scheduler = None
+
+    def _reload(self, engine: Engine) -> Engine:
+        """A new configuration is checked whole before anything of the old one stops."""
+        path = self._config.path
+        try:
+            config = load_config(path)
+            self._refuse_other_ledger(config)
+            plan = Plan.of(config)
+            fresh = Engine(plan, engine.ledger, failed=self._fail)
+        except (ConfigError, LedgerUntrusted) as error:
+            problems = [str(problem) for problem in error.problems] if isinstance(error, ConfigError) else [str(error)]
+            emit("config_refused", config=str(path), problems=problems)
+            return engine
+        self._stop_polls()
+        engine.stop()
+        engine.join(max(worker.deadline for worker in engine.workers.values()) + DRAIN_MARGIN)
+        self._config = config
+        log.configure(config.log.level, config.log.format)
+        say_warnings(config)
+        self._start(fresh)
+        emit("config_reloaded", config=str(path), streams=sorted(fresh.jobs), workspaces=sorted(fresh.workers))
+        return fresh
+
+    def _refuse_other_ledger(self, config: Config) -> None:
+        if config.ledger_path != self._config.ledger_path:
+            raise LedgerUntrusted("[ledger] path cannot change while the daemon runs", hint="restart it instead")
+
+
+class ThreadPerJob(BaseExecutor):  # type: ignore[misc] # APScheduler ships no type information
+    """Runs each job in a thread of its own that does not keep the process alive: a poll that hangs in a database's
+    driver must not stand in the way of the end. An unfinished page was not committed and is read again."""
+
+    def _do_submit_job(self, job: Any, run_times: list[datetime]) -> None:
+        def work() -> None:
+            try:
+                events = run_job(job, job._jobstore_alias, run_times, self._logger.name)
+            except BaseException as error:  # noqa: BLE001 - APScheduler hears of it and frees the job's place
+                self._run_job_error(job.id, error, error.__traceback__)
+            else:
+                self._run_job_success(job.id, events)
+
+        threading.Thread(target=work, name=f"job-{job.id}", daemon=True).start()
+
+
+def trigger_of(source: Source) -> BaseTrigger:
+    """`every` with a tenth of jitter, or `cron` in UTC."""
+    if source.cron is not None:
+        return CronTrigger.from_crontab(source.cron, timezone="UTC")
+    seconds = source.every.total_seconds()
+    return IntervalTrigger(seconds=seconds, jitter=min(seconds / 10, 30))
+
+
+def _schedule(
+    scheduler: BackgroundScheduler, name: str, work: Callable[[], object], trigger: BaseTrigger, source: Source | None
+) -> None:
+    at_once = {"next_run_time": datetime.now(scheduler.timezone)} if source is not None and source.cron is None else {}
+    scheduler.add_job(
+        work,
+        trigger,
+        id=name,
+        # a run that comes late is still wanted, one that was missed several times is wanted once
+        misfire_grace_time=None,
+        coalesce=True,
+        max_instances=1,
+        **at_once,
+    )
+
+
+def recover(engine: Engine) -> None:
+    """Batches that the last process left on the wire are in doubt (or sent again, where `on_unknown` says so)."""
+    for name, workspace in engine.plan.config.workspaces.items():
+        for conclusion in engine.ledger.verdicts.recover(on_unknown=workspace.on_unknown, workspace=name):
+            outcome = "in_doubt" if "in_doubt" in conclusion.moved else "queued again"
+            emit(
+                "recovered",
+                workspace=name,
+                batch=conclusion.batch,
+                leads=sum(conclusion.moved.values()),
+                outcome=outcome,
+            )
+
+
+def maintain(engine: Engine) -> None:
+    """Payloads that are old enough are dropped; the ledger is tidied."""
+    started = engine.ledger.clock.boot()
+    dropped = engine.ledger.verdicts.forget_payloads(engine.plan.config.ledger.keep_payloads.total_seconds())
+    engine.ledger.file.maintain()
+    milliseconds = round((engine.ledger.clock.boot() - started) * 1000)
+    emit("maintenance", payloads_dropped=dropped, milliseconds=milliseconds)
+
+
+def say_warnings(config: Config) -> None:
+    for problem in warnings_of(config):
+        emit("config_warning", where=problem.where, problem=problem.what)
+
+
+def run(path: Path) -> None:
+    """Loads the configuration and runs the daemon."""
+    config = load_config(path)
+    log.configure(config.log.level, config.log.format)
+    say_warnings(config)
+    Daemon(config).run()

@@ -1,0 +1,228 @@
+"""The engine: streams that are polled and workspaces that are delivered to, over one ledger."""
+
+from __future__ import annotations
+
+import threading
+import traceback
+from collections import Counter
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from random import Random
+
+from connectors.interface import Connector
+from state.ledger import Ledger
+from sync.config.schema import Config
+from sync.delivery import Budget, DeliveryWorker
+from sync.errors import LedgerError, SourceRefused, SourceUnavailable, Stopped, SyncError
+from sync.log import emit
+from sync.plan import Plan
+from sync.poll import Poller, PollReport, StreamJob
+from sync.streams import open_source
+from sync.tally import Tally, counts_of
+
+LONGEST_BACKOFF = 3600.0
+
+
+@dataclass(frozen=True, slots=True)
+class Failure:
+    """Why a stream could not be polled the last time."""
+
+    stream: str
+    error: SyncError
+
+
+class Engine:
+    """A plan in force: pollers by stream and delivery workers by workspace. Made anew at each reload.
+
+    The caller owns the ledger (opened with `own=True`).
+    """
+
+    def __init__(
+        self,
+        plan: Plan,
+        ledger: Ledger,
+        *,
+        tally: Tally | None = None,
+        budget: Budget | None = None,
+        failed: Callable[[BaseException], None] = lambda _: None,
+    ) -> None:
+        """Registers the plan's streams in the ledger. Raises LedgerUntrusted where they are not what it remembers."""
+        self.plan = plan
+        self.ledger = ledger
+        rows = ledger.streams.register(plan.declared)
+        self.jobs = plan.jobs(rows)
+        self.tally = tally or Tally(sum(ledger.outbox.pending(name) for name in plan.config.workspaces))
+        self._stopping = threading.Event()
+        self._failed = failed
+        self.workers = {
+            name: DeliveryWorker(ledger, destination, tally=self.tally, budget=budget, failed=self.fail)
+            for name, destination in plan.destinations(ledger, rows).items()
+        }
+        self.streams = {
+            name: StreamWorker(self, name, job, open_connector(plan.config, name)) for name, job in self.jobs.items()
+        }
+
+    def start_delivery(self) -> None:
+        for worker in self.workers.values():
+            worker.start()
+
+    def wake(self, workspace: str) -> None:
+        self.workers[workspace].wake()
+
+    def fail(self, error: BaseException) -> None:
+        """Hears of an error that must end the program; once it stops anyway, its echoes are no news."""
+        if not self._stopping.is_set():
+            self._failed(error)
+
+    @property
+    def is_stopping(self) -> bool:
+        return self._stopping.is_set()
+
+    @property
+    def in_flight(self) -> int:
+        return sum(worker.in_flight for worker in self.workers.values())
+
+    def stop(self) -> None:
+        """No new page is read, no new batch claimed."""
+        self._stopping.set()
+        for worker in self.workers.values():
+            worker.stop()
+
+    def join(self, timeout: float) -> bool:
+        """Waits until nothing is in flight any more; False where that takes longer than `timeout` seconds."""
+        until = self.ledger.clock.boot() + timeout
+        return all(worker.join(max(0.0, until - self.ledger.clock.boot())) for worker in self.workers.values())
+
+    def close(self) -> None:
+        for stream in self.streams.values():
+            stream.close()
+
+
+def open_connector(config: Config, stream: str) -> Callable[[], Connector]:
+    source = stream.split(".", 1)[0]
+    return lambda: open_source(config, source)
+
+
+class StreamWorker:
+    """One stream's turn: remap what an edited mapping left behind, poll, sweep if due. One turn at a time."""
+
+    def __init__(self, engine: Engine, name: str, job: StreamJob, connect: Callable[[], Connector]) -> None:
+        self.name = name
+        self.job = job
+        self._engine = engine
+        self._connect = connect
+        self._connector: Connector | None = None
+        self._busy = threading.Lock()
+        self._failures = 0
+        self._not_before = 0.0
+        self._reported: tuple[int, int, Counter[str]] = (0, 0, Counter())
+        self.failure: Failure | None = None
+        """Why the last turn did not end well."""
+        self._random = Random()  # noqa: S311 - jitter, no secret
+        self.progressed_at = engine.ledger.clock.boot()
+        """Seconds since boot at which this stream last did what it should: for a watchdog."""
+
+    def turn(self, deadline: float | None = None) -> list[PollReport]:
+        """One turn of at most about `deadline` seconds (it ends between pages). What it did; nothing while it backs off.
+
+        Errors of the source are logged and back off; errors of the ledger end the program; a defect is logged whole.
+        """
+        clock = self._engine.ledger.clock
+        if clock.boot() < self._not_before or not self._busy.acquire(blocking=False):
+            return []
+        reports: list[PollReport] = []
+        try:
+            ends = None if deadline is None else clock.boot() + deadline
+            self._turn(reports, ends)
+            self._failures, self._not_before = 0, 0.0
+        except (SourceUnavailable, SourceRefused) as error:
+            self._back_off(error)
+            self.failure = Failure(self.name, error)
+        except LedgerError as error:
+            self._engine.fail(error)
+        except Stopped:
+            pass
+        except Exception as error:  # noqa: BLE001 - the one boundary of jobs: a defect in one stream stops no other
+            self._back_off(None)
+            emit("job_failed", job=f"poll {self.name}", error=type(error).__name__, trace=frames_of(error))
+            self.failure = Failure(
+                self.name, SyncError(f"a defect of this program ({type(error).__name__}); see the log")
+            )
+        finally:
+            self.progressed_at = clock.boot()
+            self._busy.release()
+        return reports
+
+    def _turn(self, reports: list[PollReport], ends: float | None) -> None:
+        self.failure = None
+        clock = self._engine.ledger.clock
+        poller = Poller(
+            self._engine.ledger,
+            self.job,
+            stop=lambda: self._engine.is_stopping or (ends is not None and clock.boot() > ends),
+            committed=self._committed,
+        )
+        connector = self._connector = self._connector or self._connect()
+        if poller.needs_remap():
+            reports.append(self._said(poller.remap, connector))
+        reports.append(self._said(poller.poll, connector))
+        if reports[-1].outcome == "complete" and poller.sweep_is_due():
+            reports.append(self._said(poller.sweep, connector))
+
+    def _said(self, work: Callable[[Connector], PollReport], connector: Connector) -> PollReport:
+        clock = self._engine.ledger.clock
+        self._reported = (0, 0, Counter())
+        started = clock.boot()
+        report = work(connector)
+        emit(
+            "poll",
+            stream=self.name,
+            kind=report.kind,
+            outcome=report.outcome,
+            pages=report.pages,
+            seconds=round(clock.boot() - started, 3),
+            read=report.read,
+            **{name: count for name, count in counts_of(report).items() if count},
+        )
+        return report
+
+    def _committed(self, report: PollReport) -> None:
+        """After each page: the totals move, and the delivery learns that something may be pending."""
+        read, unqueued, counts = self._reported
+        self._engine.tally.polled(report.read - read, report.unqueued - unqueued, report.counts - counts)
+        self._reported = (report.read, report.unqueued, report.counts.copy())
+        self.progressed_at = self._engine.ledger.clock.boot()
+        self._engine.wake(self.job.row.workspace)
+
+    def _back_off(self, error: SyncError | None) -> None:
+        """The source rests, longer each time, with jitter; the connector is made anew."""
+        self.close()
+        self._failures += 1
+        wait = min(15.0 * 2.0 ** (self._failures - 1), LONGEST_BACKOFF) * (0.5 + self._random.random() / 2)
+        self._not_before = self._engine.ledger.clock.boot() + wait
+        if error is not None:
+            emit(
+                "poll_failed",
+                stream=self.name,
+                error=error.message,
+                hint=error.hint or None,
+                kind=type(error).__name__,
+                failures=self._failures,
+                retry_in=round(wait),
+            )
+
+    def close(self) -> None:
+        connector, self._connector = self._connector, None
+        if connector:
+            connector.close()
+
+
+def frames_of(error: BaseException) -> list[str]:
+    """Where an exception came from, without its message: that may quote a value."""
+    return [f"{frame.filename}:{frame.lineno} {frame.name}" for frame in traceback.extract_tb(error.__traceback__)][
+        -12:
+    ]
+
+
+def failures(engine: Engine) -> Sequence[Failure]:
+    return [stream.failure for stream in engine.streams.values() if stream.failure]

@@ -1,0 +1,141 @@
+"""The events of the log: their stable names, levels and fields. The README's table is held to this file by a test.
+
+Every line also has `event`, `level` and `timestamp`. No field holds a secret or a value of a record.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+Level = Literal["debug", "info", "warning", "error"]
+
+
+@dataclass(frozen=True, slots=True)
+class Event:
+    level: Level
+    says: str
+    fields: tuple[str, ...]
+
+
+EVENTS: dict[str, Event] = {
+    "started": Event(
+        "info", "The daemon polls and delivers.", ("version", "config", "ledger", "streams", "workspaces")
+    ),
+    "stopping": Event(
+        "info", "A signal asked the daemon to stop; it finishes what is in flight.", ("signal", "in_flight")
+    ),
+    "stopped": Event("info", "The daemon has stopped.", ("in_doubt",)),
+    "config_reloaded": Event(
+        "info", "The configuration was read anew and is in force.", ("config", "streams", "workspaces")
+    ),
+    "config_refused": Event(
+        "error", "A new configuration cannot be used; the old one stays in force.", ("config", "problems")
+    ),
+    "config_warning": Event("warning", "Something in the configuration deserves a look.", ("where", "problem")),
+    "recovered": Event(
+        "warning",
+        "The last process was cut off while a batch was on the wire: it is in doubt.",
+        ("workspace", "batch", "leads", "outcome"),
+    ),
+    "poll": Event(
+        "info",
+        "A poll ended. The counts add up to `read`.",
+        (
+            "stream",
+            "kind",
+            "outcome",
+            "pages",
+            "seconds",
+            "read",
+            "new",
+            "updated",
+            "resend",
+            "unchanged",
+            "filtered",
+            "quarantined",
+            "known",
+            "ignored",
+            "held",
+            "duplicate",
+            "drifted",
+            "waiting",
+            "withdrawn",
+            "forgotten",
+        ),
+    ),
+    "page": Event(
+        "debug",
+        "A page was committed with its lane of the cursor.",
+        ("stream", "lane", "records", "touched", "counts", "notes", "milliseconds"),
+    ),
+    "poll_failed": Event(
+        "warning",
+        "A poll ended with an error of the source; it resumes where it stopped.",
+        ("stream", "kind", "error", "hint", "failures", "retry_in"),
+    ),
+    "unmappable": Event(
+        "warning",
+        "Records of this page went to quarantine: which field breaks which rule, how often.",
+        ("stream", "field", "rule", "records", "example"),
+    ),
+    "value_dropped": Event(
+        "info",
+        "A value was left out of leads of this page or cut to its limit.",
+        ("stream", "field", "rule", "records"),
+    ),
+    "sweep": Event(
+        "info",
+        "All ids were compared with the ledger.",
+        ("stream", "listed", "missed", "unseen", "seconds"),
+    ),
+    "remapped": Event("info", "The mapping changed: unsent records were judged again.", ("stream", "records")),
+    "batch": Event(
+        "info",
+        "A batch has its verdict.",
+        (
+            "workspace",
+            "batch",
+            "leads",
+            "streams",
+            "verdict",
+            "status",
+            "cause",
+            "milliseconds",
+            "bytes",
+            "pending",
+            "room",
+        ),
+    ),
+    "batch_in_doubt": Event(
+        "error",
+        "Nobody can know whether this batch arrived. Its leads are frozen until a person settles it.",
+        ("workspace", "batch", "leads", "streams", "status", "cause", "milliseconds", "settle_with"),
+    ),
+    "lead_rejected": Event(
+        "warning",
+        "The server refused this lead alone; it is in quarantine with the server's message (see `status`).",
+        ("workspace", "batch", "stream", "record", "status"),
+    ),
+    "workspace_rests": Event(
+        "warning",
+        "A workspace waits before its next request, and why.",
+        ("workspace", "why", "cause", "seconds", "next_batch", "hint"),
+    ),
+    "workspace_resumes": Event("info", "A workspace that rested sends again.", ("workspace",)),
+    "rate_limited": Event(
+        "warning",
+        "A 429 although there was room in our window: somebody else uses this key, or the server's window is longer.",
+        ("workspace", "margin", "used", "limit"),
+    ),
+    "outbox_full": Event(
+        "warning", "A poll ended because as much as allowed waits to be sent.", ("stream", "pending", "max_pending")
+    ),
+    "maintenance": Event(
+        "debug", "Old payloads were dropped and the ledger tidied.", ("payloads_dropped", "milliseconds")
+    ),
+    "ledger_failed": Event(
+        "error", "The ledger cannot be written; nothing is sent that cannot be remembered.", ("error", "hint")
+    ),
+    "job_failed": Event("error", "A defect of this program ended a job; the others go on.", ("job", "error", "trace")),
+}

@@ -1,0 +1,65 @@
+"""The log: structlog, one JSON object a line on stdout (pretty on a terminal); all events are in events.py."""
+
+from __future__ import annotations
+
+import sys
+from typing import Any, Literal, TextIO, cast
+
+import orjson
+import structlog
+from structlog.typing import EventDict, WrappedLogger
+
+from sync.events import EVENTS
+
+LINE_LIMIT = 48 * 1024
+_LEVELS = {"debug": 10, "info": 20, "warning": 30, "error": 40}
+
+
+def configure(
+    level: Literal["debug", "info", "warning", "error"] = "info",
+    format: Literal["auto", "json", "pretty"] = "auto",  # noqa: A002 - the configuration's own word
+    stream: TextIO | None = None,
+) -> None:
+    """Sets up the log of this process. Call it once, and again after a reload."""
+    out = stream or sys.stdout
+    pretty = format == "pretty" or (format == "auto" and out.isatty())
+    renderer: Any = structlog.dev.ConsoleRenderer(colors=out.isatty()) if pretty else _json
+    structlog.configure(
+        processors=[
+            structlog.processors.add_log_level,
+            structlog.processors.TimeStamper(fmt="iso", utc=True),
+            renderer,
+        ],
+        wrapper_class=structlog.make_filtering_bound_logger(_LEVELS[level]),
+        logger_factory=structlog.WriteLoggerFactory(file=out),
+        cache_logger_on_first_use=False,
+    )
+
+
+def emit(event: str, **fields: object) -> None:
+    """Logs one event of the list at its own level. An unknown event or field is a defect and raises KeyError."""
+    known = EVENTS[event]
+    unknown = fields.keys() - set(known.fields)
+    if unknown:
+        raise KeyError(f"the event {event!r} has no field {sorted(unknown)}")
+    getattr(structlog.get_logger(), known.level)(
+        event, **{key: value for key, value in fields.items() if value is not None}
+    )
+
+
+def _json(_logger: WrappedLogger, _name: str, event: EventDict) -> str:
+    """One line under the journal's limit; what does not fit is cut, never split into two broken lines."""
+    ordered = {"timestamp": event.pop("timestamp"), "level": event.pop("level"), "event": event.pop("event"), **event}
+    line = orjson.dumps(ordered, default=str)
+    if len(line) > LINE_LIMIT:
+        short = {key: _short(value) for key, value in ordered.items()}
+        line = orjson.dumps(short, default=str)
+    return line.decode()
+
+
+def _short(value: object) -> object:
+    if isinstance(value, str) and len(value) > 1000:
+        return value[:1000] + "…"
+    if isinstance(value, list | tuple | dict) and len(orjson.dumps(value, default=str)) > 1000:
+        return f"({len(cast('list[object]', value))} items, too long for a line)"
+    return value

@@ -1,0 +1,92 @@
+"""The mapping: `[….lead]` of the configuration, checked and compiled into one value that turns records into leads."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection, Mapping
+from typing import Any
+
+from sync.config.schema import LeadTable, Wire
+from sync.errors import ConfigError
+from sync.mapping.outcome import Filtered, Lead, Outcome, Report, Unfit
+from sync.mapping.reads import pruner, wanted
+from sync.mapping.section import ContactSection, Section, nested_contacts, require
+from sync.mapping.tables import Facts, contact_section, lead_section
+from sync.mapping.wire import CONTACTS, IS_CONTACT, clashes, contact_fields, encode, lead_fields
+from sync.words import Json, Wanted
+
+
+def compile_mapping(
+    table: LeadTable,
+    *,
+    where: str,
+    children: Collection[str],
+    wire: Wire,
+    lookups: Mapping[str, Mapping[str, Json]],
+) -> LeadMapping:
+    """The mapping of one stream. `where` is the table's place in the file (`sources.X.streams.Y.lead`), `children` the
+    names under which children are nested into its records, `lookups` the tables of `[lookups]`.
+
+    Raises ConfigError with every problem of the table, each with its key and, inside expressions, the column.
+    """
+    facts = Facts(where, lookups)
+    facts.version["kind"] = table.kind
+    facts.rows.append((IS_CONTACT, str(table.kind == "contact").lower(), "kind"))
+    for name in clashes(wire):
+        facts.fault("", f"the wire name {name!r} stands for two fields", "change the workspace's table `wire`")
+    lead = lead_section(facts, table, lead_fields(wire))
+    nested = contact_fields(wire)
+    contacts = tuple(contact_section(facts, index, inner, nested) for index, inner in enumerate(table.contacts))
+    if facts.problems:
+        raise ConfigError(facts.problems)
+    return LeadMapping(table.kind, lead, contacts, facts, children)
+
+
+class LeadMapping:
+    """A compiled mapping. Nothing in it changes; several threads may use it at once.
+
+    `version` (32 hex digits) names all that its results hang on; it is the same in every run, whatever the order of
+    keys in the file. `wanted` is what its expressions read.
+    """
+
+    def __init__(
+        self,
+        kind: str,
+        lead: Section,
+        contacts: tuple[ContactSection, ...],
+        facts: Facts,
+        children: Collection[str],
+    ) -> None:
+        self.version: str = facts.digest()
+        self.wanted: Wanted = wanted(facts.root, children)
+        self._is_contact = kind == "contact"
+        self._lead = lead
+        self._contacts = contacts
+        self._rows = tuple(facts.rows)
+        self._prune: Callable[[Any], Any] = pruner(facts.root)
+
+    def project(self, data: Mapping[str, Json]) -> dict[str, Json]:
+        """Only the values that the mapping reads, in the record's shape: `apply` makes the same of them.
+
+        Null fields are left out, so that a source that drops a field and one that empties it look alike. The values
+        are the record's own objects, not copies.
+        """
+        kept: dict[str, Json] = self._prune(data)
+        return kept
+
+    def apply(self, data: Mapping[str, Json]) -> Outcome:
+        """What becomes of a record. Never raises on plain JSON, whatever its types, sizes and depth."""
+        report = Report()
+        if not self._lead.admits(data, report):
+            return Filtered()
+        document: dict[str, Json] = {IS_CONTACT: self._is_contact}
+        self._lead.fill(document, data, report)
+        if self._contacts and (contacts := nested_contacts(self._contacts, data, report)):
+            document[CONTACTS] = contacts
+        require(self._lead, document, report)
+        if report.problems:
+            return Unfit(tuple(report.problems))
+        return Lead(encode(document), tuple(report.warnings), document)
+
+    def explain(self) -> list[tuple[str, str, str]]:
+        """Where each wire field comes from: (path on the wire, expression, key in the table), one row an expression."""
+        return list(self._rows)

@@ -1,0 +1,79 @@
+"""What a mapping makes of a record: a lead, nothing (filtered), or the reasons why it cannot be one."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TypeAlias
+
+from sync.words import Json
+
+
+@dataclass(frozen=True, slots=True)
+class Note:
+    """One remark on one field: `name`, `contacts[2].emails`, `where`. Never holds a value of the record.
+
+    `length` is in UTF-16 code units, the strictest way a server may count; None where length is not the matter.
+    Items of `contacts[n]` are counted from 0 through all contact tables in their order, those left out included.
+    """
+
+    field: str
+    rule: str
+    length: int | None = None
+    hint: str = ""
+
+    def __str__(self) -> str:
+        size = "" if self.length is None else f" (it has {self.length:,})"
+        return f"{self.field}: {self.rule}{size}" + (f"; {self.hint}" if self.hint else "")
+
+
+@dataclass(frozen=True, slots=True)
+class Filtered:
+    """The table's `where` does not hold for this record."""
+
+
+@dataclass(frozen=True, slots=True)
+class Lead:
+    """A lead that keeps every limit. `wire` is its JSON, keys sorted, without white space; `document` the same as a
+    dict; `warnings` are what was left out or cut."""
+
+    wire: bytes
+    warnings: tuple[Note, ...]
+    document: dict[str, Json]
+
+
+@dataclass(frozen=True, slots=True)
+class Unfit:
+    """The record cannot become a lead until the source or the mapping is mended; `problems` says all reasons."""
+
+    problems: tuple[Note, ...]
+
+
+Outcome: TypeAlias = Filtered | Lead | Unfit
+
+
+class Report:
+    """Collects the notes on one record. `item` is the place of the nested contact that is being looked at."""
+
+    __slots__ = ("item", "problems", "warnings")
+
+    def __init__(self) -> None:
+        self.item: int | None = None
+        self.problems: list[Note] = []
+        self.warnings: list[Note] = []
+
+    def place(self, field: str) -> str:
+        """The field's full name in a note."""
+        if self.item is None:
+            return field
+        return f"contacts[{self.item}].{field}" if field else f"contacts[{self.item}]"
+
+    def problem(self, field: str, rule: str, length: int | None = None, hint: str = "") -> None:
+        self.problems.append(Note(self.place(field), rule, length, hint))
+
+    def warn(self, field: str, rule: str, length: int | None = None, hint: str = "") -> None:
+        self.warnings.append(Note(self.place(field), rule, length, hint))
+
+    def blames(self, field: str) -> bool:
+        """Whether a problem of this field has been noted."""
+        place = self.place(field)
+        return any(note.field == place for note in self.problems)

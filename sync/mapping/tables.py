@@ -1,0 +1,196 @@
+"""Compiling the tables of a mapping: fields, `where`, `truncate` and `require`, with all their problems."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from sync.config.schema import ContactTable, Expression, LeadFields, LeadTable
+from sync.errors import Problem
+from sync.mapping.clean import cleaner
+from sync.mapping.expressions import BadExpression, Compiled, Node, Read, compile_expression, nearest, walk
+from sync.mapping.outcome import Report
+from sync.mapping.reads import Place, Places, look, trace
+from sync.mapping.section import ContactSection, Required, Rule, Section
+from sync.mapping.wire import CONTACTS, WireField
+from sync.words import Json
+
+ENGINE_VERSION = 1
+"""To be raised whenever the same mapping turns the same record into something else than before."""
+
+_LISTS = ("emails", "phones", "texts")
+_CUTTABLE = ("text", "texts")
+_COMPANY = ("name",)
+_CONTACT = ("name", "last_name", "emails")
+_NESTED = ("name", "last_name", "emails", "phones")
+
+
+@dataclass(slots=True)
+class Facts:
+    """What compiling gathers on its way: problems, what is read, what the version hangs on, rows for `explain`."""
+
+    where: str
+    lookups: Mapping[str, Mapping[str, Json]]
+    problems: list[Problem] = field(default_factory=list)
+    root: Place = field(default_factory=Place)
+    rows: list[tuple[str, str, str]] = field(default_factory=list)
+    version: dict[str, Json] = field(default_factory=lambda: {"engine": ENGINE_VERSION})
+
+    def fault(self, key: str, what: str, hint: str = "") -> None:
+        """A problem at a key of the table; "" is the table itself."""
+        self.problems.append(Problem(f"{self.where}.{key}" if key else self.where, what, hint))
+
+    def expression(self, key: str, source: Expression) -> Compiled | None:
+        """The compiled expression; None where it has problems, which are noted."""
+        try:
+            compiled = compile_expression(source, self.lookups)
+        except BadExpression as error:
+            for what, hint in error.faults:
+                self.fault(key, what, hint)
+            return None
+        self.version[key] = compiled.node
+        for name in _lookups_of(compiled.node):
+            self.version[f"lookups.{name}"] = dict(self.lookups[name])
+        return compiled
+
+    def digest(self) -> str:
+        """16 bytes in hex over all that the mapping's results hang on, whatever the order of keys."""
+        text = json.dumps(self.version, sort_keys=True, separators=(",", ":"), default=str)
+        return hashlib.blake2b(text.encode(), digest_size=16).hexdigest()
+
+
+def _lookups_of(node: Node) -> set[str]:
+    calls = (part for part in walk(node) if part["type"] == "function_expression" and part["value"] == "lookup")
+    return {call["children"][0]["value"] for call in calls}
+
+
+def lead_section(facts: Facts, table: LeadTable, fields: Mapping[str, WireField]) -> Section:
+    """The lead's own table."""
+    record = frozenset({facts.root})
+    if table.kind == "company":
+        default = Required(all_of=_named(_COMPANY, fields))
+    else:
+        default = Required(any_of=_named(_CONTACT, fields))
+    return _Table(facts, table, fields, record).section(table.where, default)
+
+
+def contact_section(facts: Facts, index: int, table: ContactTable, fields: Mapping[str, WireField]) -> ContactSection:
+    """One table of nested contacts."""
+    prefix = f"contacts[{index}]."
+    items = facts.expression(f"{prefix}from", table.from_)
+    places: Places = trace(items.node, frozenset({facts.root})) if items else frozenset()
+    for key in ("notes", "date"):
+        if getattr(table, key) is not None:
+            facts.fault(prefix + key, f"a nested contact has no {key}", "map it in the lead's own table")
+    default = Required(any_of=_named(_NESTED, fields))
+    section = _Table(facts, table, fields, places, prefix, f"{CONTACTS}[].").section(table.where, default)
+    return ContactSection(items.read if items else (lambda _: None), section)
+
+
+def _named(keys: tuple[str, ...], fields: Mapping[str, WireField]) -> tuple[tuple[str, str], ...]:
+    return tuple((key, fields[key].name) for key in keys)
+
+
+@dataclass(frozen=True, slots=True)
+class _Table:
+    """One table being compiled. `places`: what its expressions are relative to; `prefix` and `path` come before its
+    keys in the file and on the wire."""
+
+    facts: Facts
+    table: LeadFields
+    fields: Mapping[str, WireField]
+    places: Places
+    prefix: str = ""
+    path: str = ""
+
+    def section(self, condition: Expression | None, default: Required) -> Section:
+        self.check_truncate()
+        rules = [rule for key, value in self.mapped().items() if (rule := self.rule(self.fields[key], value))]
+        where = None
+        if condition is not None and (compiled := self.facts.expression(f"{self.prefix}where", condition)):
+            look(trace(compiled.node, self.places))
+            where = compiled.read
+        required = self.default_required(default) if self.table.require is None else self.own_required()
+        keys = [sorted(key for key, _ in pairs) for pairs in (required.all_of, required.any_of)]
+        self.facts.version[f"{self.prefix}require"] = keys
+        return Section(tuple(rules), where, required)
+
+    def mapped(self) -> dict[str, Expression | list[Expression]]:
+        """The expressions of the fields that the table maps."""
+        values = {key: getattr(self.table, key) for key in self.fields}
+        return {key: value for key, value in values.items() if value is not None}
+
+    def rule(self, wire_field: WireField, value: Expression | list[Expression]) -> Rule | None:
+        """The rule of one field; None where one of its expressions has problems."""
+        key = self.prefix + wire_field.key
+        sources = {f"{key}[{i}]": part for i, part in enumerate(value)} if isinstance(value, list) else {key: value}
+        truncate = wire_field.key in self.table.truncate
+        self.facts.version[f"wire.{key}"] = [wire_field.name, wire_field.member, truncate, list(sources)]
+        clean = cleaner(wire_field, truncate=truncate)
+        reads: list[Read] = []
+        for place, source in sources.items():
+            if (compiled := self.facts.expression(place, source)) is None:
+                continue
+            look(trace(compiled.node, self.places))
+            reads.append(compiled.read)
+            self.facts.rows.append((self.path + wire_field.path, compiled.text, place))
+            if compiled.constant:
+                self.check_constant(place, Rule(wire_field.key, wire_field.name, compiled.read, clean))
+        if len(reads) < len(sources):
+            return None
+        return Rule(wire_field.key, wire_field.name, joined(reads) if isinstance(value, list) else reads[0], clean)
+
+    def check_constant(self, place: str, rule: Rule) -> None:
+        """A constant that would spoil every record is a mistake of the file."""
+        report = Report()
+        Section((rule,), None, Required()).fill({}, {}, report)
+        for note in (*report.problems, *report.warnings):
+            self.facts.fault(place, note.rule, note.hint)
+
+    def check_truncate(self) -> None:
+        cuttable = [key for key, found in self.fields.items() if found.shape in _CUTTABLE]
+        for key in self.table.truncate:
+            if key in cuttable:
+                continue
+            if key in self.fields:
+                hint = "one that is too long is left out" if self.fields[key].shape in _LISTS else ""
+                self.facts.fault(f"{self.prefix}truncate", f"{key} cannot be cut without becoming another value", hint)
+            else:
+                self.facts.fault(f"{self.prefix}truncate", f"unknown field {key!r}", nearest(key, cuttable))
+
+    def default_required(self, default: Required) -> Required:
+        """Without `require`; a table that maps none of what is needed could never send anything."""
+        keys = [key for key, _ in default.all_of or default.any_of]
+        if not any(key in self.mapped() for key in keys):
+            what = f"maps none of {', '.join(keys)}" if len(keys) > 1 else f"does not map {keys[0]}"
+            self.facts.fault(self.prefix.rstrip("."), f"{what}: nothing would be sent", "map it, or set require")
+        return default
+
+    def own_required(self) -> Required:
+        names = {key: found.name for key, found in self.fields.items()} | ({} if self.prefix else {CONTACTS: CONTACTS})
+        keys = list(dict.fromkeys(self.table.require or ()))
+        for key in keys:
+            if key not in names:
+                self.facts.fault(f"{self.prefix}require", f"unknown field {key!r}", nearest(key, list(names)))
+            elif not (key in self.mapped() or (key == CONTACTS and getattr(self.table, CONTACTS))):
+                hint = f"map {key}, or take it out of require"
+                self.facts.fault(f"{self.prefix}require", f"{key} is required, but not mapped", hint)
+        return Required(all_of=tuple((key, names[key]) for key in keys if key in names))
+
+
+def joined(reads: list[Read]) -> Read:
+    """All expressions of a TOML array as one list; an expression that yields a list adds its items."""
+
+    def read(value: Json) -> Json:
+        found: list[Json] = []
+        for one in reads:
+            item = one(value)
+            if type(item) is list:
+                found += item
+            elif item is not None:
+                found.append(item)
+        return found
+
+    return read

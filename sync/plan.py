@@ -1,0 +1,120 @@
+"""Everything that a configuration asks for, made and checked without touching a source, ClosingDealz or the ledger."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import UTC, date, datetime
+
+from connectors.interface import StreamSpec
+from state.keys import Hasher
+from state.ledger import Ledger
+from state.rows import StreamRow
+from state.slots import Rule
+from state.streams import Declared
+from sync.client import LeadsClient
+from sync.config.schema import Config, Stream
+from sync.delivery import Destination
+from sync.errors import ConfigError, Problem
+from sync.mapping.compile import LeadMapping
+from sync.poll import StreamJob
+from sync.secrets import Secret
+from sync.streams import compile_all, open_source, stream_specs
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """A configuration that can be put in force. Streams are named `source.stream`."""
+
+    config: Config
+    mappings: Mapping[str, LeadMapping]
+    specs: Mapping[str, StreamSpec]
+    api_keys: Mapping[str, Secret]
+    declared: tuple[Declared, ...]
+
+    @classmethod
+    def of(cls, config: Config) -> Plan:
+        """Compiles the mappings and reads the API keys. Raises ConfigError with all problems."""
+        mappings = compile_all(config)
+        specs = stream_specs(config, mappings)
+        api_keys = _api_keys(config)
+        declared = tuple(_declared(config, name, specs[name], mappings[name]) for name in specs)
+        return cls(config, mappings, specs, api_keys, declared)
+
+    def stream(self, name: str) -> Stream:
+        source, stream = name.split(".", 1)
+        return self.config.sources[source].streams[stream]
+
+    def jobs(self, rows: Mapping[str, StreamRow]) -> dict[str, StreamJob]:
+        """What each stream's polls need, once the ledger has registered the streams as `rows`."""
+        return {
+            name: StreamJob(
+                row=rows[name],
+                spec=spec,
+                mapping=self.mappings[name],
+                start=start_point(self.stream(name).start),
+                sweep_every=self.stream(name).sweep.total_seconds(),
+                max_pending=self.config.workspaces[rows[name].workspace].max_pending,
+            )
+            for name, spec in self.specs.items()
+        }
+
+    def destinations(self, ledger: Ledger, rows: Mapping[str, StreamRow]) -> dict[str, Destination]:
+        """Each workspace as its delivery needs it."""
+        labels = {rows[name].id: label for name in self.specs if (label := self.stream(name).resend_label) is not None}
+        return {
+            name: Destination(name, options, self.api_keys[name], rule_of(self, name, ledger.hasher), labels)
+            for name, options in self.config.workspaces.items()
+        }
+
+
+def rule_of(plan: Plan, workspace: str, hasher: Hasher) -> Rule:
+    """The limit of a workspace's API key; the ledger knows the key by a keyed hash only."""
+    limit = plan.config.workspaces[workspace].limit
+    digest = hasher.digest("api-key", plan.api_keys[workspace].reveal().encode())
+    return Rule(digest, limit.requests, limit.per.total_seconds())
+
+
+def start_point(start: str | date) -> str:
+    """`all`, `now`, or midnight UTC of a date in the canonical form of a record's modified time."""
+    if isinstance(start, str):
+        return start
+    return datetime(start.year, start.month, start.day, tzinfo=UTC).strftime("%Y-%m-%dT%H:%M:%S.%fZ")
+
+
+def _api_keys(config: Config) -> dict[str, Secret]:
+    """Raises ConfigError: all keys that cannot be read, and keys that two workspaces share."""
+    problems: list[Problem] = []
+    keys: dict[str, Secret] = {}
+    for name, workspace in config.workspaces.items():
+        where = f"workspaces.{name}.api_key"
+        try:
+            key = workspace.api_key.read(key=where, base=config.path.parent)
+            LeadsClient.check_key(key, where)
+        except ConfigError as error:
+            problems += error.problems
+            continue
+        for other, known in keys.items():
+            if known == key:
+                problems.append(
+                    Problem(
+                        where,
+                        f"is the same key as that of workspaces.{other}",
+                        "one key is one workspace and one limit",
+                    )
+                )
+        keys[name] = key
+    if problems:
+        raise ConfigError(problems, file=str(config.path))
+    return keys
+
+
+def _declared(config: Config, name: str, spec: StreamSpec, mapping: LeadMapping) -> Declared:
+    source, stream_name = name.split(".", 1)
+    stream = config.sources[source].streams[stream_name]
+    connector = open_source(config, source)
+    try:
+        identity = connector.identity(spec)
+    finally:
+        connector.close()
+    return Declared(name, identity, config.workspace_of(stream), stream.on_change, mapping.version)

@@ -1,0 +1,92 @@
+"""Turns a source's record into a reading: projected, fingerprinted and, where it could have changed, mapped."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Protocol
+
+import orjson
+
+from state.diagram import Version
+from state.keys import Hasher
+from state.rows import Reading, Stored
+from sync.mapping.outcome import Filtered, Lead, Note, Unfit
+from sync.words import Json, Record
+
+SOURCE_LIMIT = 1 << 20
+"""Source values over this many bytes are not kept beside an unsent record; they are read again by id when needed."""
+
+
+class Maps(Protocol):
+    """The part of a mapping that readings need."""
+
+    def project(self, data: Mapping[str, Json]) -> dict[str, Json]: ...
+
+    def apply(self, data: Mapping[str, Json]) -> Filtered | Lead | Unfit: ...
+
+
+@dataclass(frozen=True, slots=True)
+class Read:
+    """A reading with the notes that its mapping made: fields and rules, never values."""
+
+    reading: Reading
+    problems: tuple[Note, ...] = ()
+    warnings: tuple[Note, ...] = ()
+
+
+def read_record(record: Record, mapping: Maps, number: int, hasher: Hasher, stored: Stored | None) -> Read:
+    """`number` is the ledger's number of the mapping version. An unchanged record is not mapped again: it keeps the
+    fingerprints and the fit that the ledger has."""
+    if record.deleted:
+        return Read(Reading(record.id, Version("deleted", record.modified, number, None, None)))
+    if record.problem:
+        return _unusable(record, number, Note("", record.problem, None))
+    try:
+        source = orjson.dumps(mapping.project(record.data), option=orjson.OPT_SORT_KEYS)
+    except (orjson.JSONEncodeError, RecursionError):
+        return _unusable(record, number, Note("", "holds text or nesting that JSON cannot carry", None))
+    source_fp = hasher.digest("source", source)
+    if stored is not None and _is_known(stored.latest, number, source_fp):
+        latest = stored.latest
+        if latest.modified == record.modified:
+            return Read(Reading(record.id, latest))
+    kept = source if len(source) <= SOURCE_LIMIT else None
+    return _mapped(
+        record.id,
+        Version("eligible", record.modified, number, source_fp, None),
+        mapping.apply(record.data),
+        kept,
+        hasher,
+    )
+
+
+def _is_known(latest: Version, number: int, source_fp: bytes) -> bool:
+    return latest.mapping == number and latest.source_fp == source_fp and latest.fit != "deleted"
+
+
+def _mapped(id_: str, version: Version, mapped: Filtered | Lead | Unfit, source: bytes | None, hasher: Hasher) -> Read:
+    match mapped:
+        case Filtered():
+            return Read(Reading(id_, _with_fit(version, "filtered", None)))
+        case Unfit(problems=problems):
+            reason = orjson.dumps([_said(note) for note in problems]).decode()
+            return Read(Reading(id_, _with_fit(version, "unfit", None), source, None, reason), problems=problems)
+        case Lead(wire=wire, warnings=warnings):
+            fitting = _with_fit(version, "eligible", hasher.digest("wire", wire))
+            return Read(Reading(id_, fitting, source, wire), warnings=warnings)
+
+
+def _with_fit(version: Version, fit: str, wire_fp: bytes | None) -> Version:
+    return Version(fit, version.modified, version.mapping, version.source_fp, wire_fp)  # type: ignore[arg-type] # three literals above
+
+
+def _unusable(record: Record, number: int, note: Note) -> Read:
+    """A record that cannot even be fingerprinted: judged anew whenever its modified time moves."""
+    reason = orjson.dumps([_said(note)]).decode()
+    return Read(Reading(record.id, Version("unfit", record.modified, number, None, None), None, None, reason), (note,))
+
+
+def _said(note: Note) -> dict[str, object]:
+    said = {"field": note.field, "rule": note.rule, "length": note.length, "hint": note.hint}
+    return {key: value for key, value in said.items() if value not in (None, "")}

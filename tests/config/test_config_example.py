@@ -1,0 +1,175 @@
+"""The example names every option there is, and every line of it works."""
+
+import re
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from types import UnionType
+from typing import Annotated, Any, Union, get_args, get_origin
+
+import pytest
+from pydantic import BaseModel
+
+from connectors.registry import CONNECTORS, connector_type
+from sync.config.explain import keys_of
+from sync.config.load import load_config, warnings_of
+from sync.config.schema import Config, ContactTable, Source, Stream
+from sync.config.starter import DATABASES, starter
+from sync.errors import ConfigError
+from sync.streams import compile_all
+
+ROOT = Path(__file__).parents[2]
+EXAMPLE = (ROOT / "config.example.toml").read_text(encoding="utf-8")
+LINES = EXAMPLE.splitlines()
+OPTION = re.compile(r"(?:# )?(?P<key>[a-z_]+) = .+")
+HEADER = re.compile(r"(?:# )?(?P<open>\[\[?)(?P<name>[a-z_.]+)\]\]?")
+
+NOT_HERE = {("lead.contacts", "notes"), ("lead.contacts", "date")}
+"""What the schema shares between leads and contacts, and the API has only for leads."""
+
+
+def table_of(header: str) -> str:
+    """`sources.erp.streams.companies.lead` is the kind of table `lead`."""
+    name = re.sub(r"^sources\.[a-z]+", "source", header)
+    name = re.sub(r"^source\.streams\.[a-z]+", "stream", name)
+    name = re.sub(r"^stream\.children\.[a-z]+", "child", name)
+    return re.sub(r"^workspaces\.[a-z]+", "workspace", name).removeprefix("stream.")
+
+
+def written() -> dict[str, list[tuple[int, str]]]:
+    """Of each kind of table the option lines, commented or not: (line, key)."""
+    found: dict[str, list[tuple[int, str]]] = {}
+    table = ""
+    for number, line in enumerate(LINES):
+        if header := HEADER.fullmatch(line.split("  ")[0].rstrip()):
+            table = table_of(header["name"])
+        elif option := OPTION.fullmatch(line):
+            found.setdefault(table, []).append((number, option["key"]))
+    return found
+
+
+def wanted() -> dict[str, set[str]]:
+    tables: dict[str, set[str]] = {}
+    for name in CONNECTORS:
+        kind = connector_type(name)
+        for table, models in {
+            "source": (Source, kind.source_options),
+            "stream": (Stream, kind.stream_options),
+            "child": (kind.child_options,),
+        }.items():
+            tables.setdefault(table, set()).update(*(keys_of(model) for model in models))
+    top = keys_of(Config)
+    tables["workspace"] = set(keys_of(_model(_value(top["workspaces"]))))
+    tables["lead"] = set(keys_of(_model(keys_of(Stream)["lead"])))
+    tables["lead.contacts"] = set(keys_of(ContactTable))
+    for key in ("ledger", "log", "metrics", "guard"):
+        tables[key] = set(keys_of(_model(top[key])))
+    return tables
+
+
+def _parts(annotation: Any) -> Iterator[Any]:
+    yield annotation
+    if get_origin(annotation) in (Annotated, Union, UnionType):
+        for part in get_args(annotation):
+            yield from _parts(part)
+
+
+def _model(annotation: Any) -> type[BaseModel]:
+    return next(part for part in _parts(annotation) if isinstance(part, type) and issubclass(part, BaseModel))
+
+
+def _value(annotation: Any) -> Any:
+    return next(get_args(part)[1] for part in _parts(annotation) if get_origin(part) is Mapping)
+
+
+TABLES_OF_THEIR_OWN = {
+    ("source", "streams"),
+    ("stream", "children"),
+    ("stream", "lead"),
+    ("lead", "contacts"),
+    ("workspace", "wire"),
+}
+
+
+def test_every_option_is_written_down():
+    lines = written()
+    missing = {
+        (table, key)
+        for table, keys in wanted().items()
+        for key in keys - {key for _, key in lines.get(table, [])}
+        if (table, key) not in TABLES_OF_THEIR_OWN | NOT_HERE
+    }
+    assert not missing
+    assert {"workspace.wire", "lookups.segments"} <= lines.keys()
+    assert {key for _, key in lines["workspace.wire"]} == {"emails", "phones", "socials", "addresses"}
+
+
+def test_nothing_else_is_written_down():
+    """A commented line with a key that nothing knows would be found by uncommenting, too; this says where it is."""
+    known = wanted() | {"workspace.wire": {"emails", "phones", "socials", "addresses"}}
+    lines = {table: keys for table, keys in written().items() if not table.startswith("lookups")}
+    assert {table: {key for _, key in keys} - known[table] for table, keys in lines.items()} == dict.fromkeys(
+        lines, set()
+    )
+
+
+COMMENTED = [
+    (table, number, key) for table, keys in written().items() for number, key in keys if LINES[number].startswith("# ")
+]
+OPPOSITES = {"cron": "every", "query": "table"}
+DEFAULTS = {"workspace", "workspace.wire", "ledger", "log", "guard", "source", "stream"}
+"""Tables whose commented lines show defaults, but for these keys, which show an example."""
+EXAMPLES = {
+    "api_key",
+    "label",
+    "unknown_statuses",
+    "url",
+    "cron",
+    "query",
+    "modified_as",
+    "resend_label",
+    "guard",
+    "workspace",
+}
+UNAVAILABLE = {"receipts_copy", "listen", "match_on"}
+
+
+@pytest.mark.parametrize(
+    ("table", "number", "key"), COMMENTED, ids=[f"{number + 1}-{key}" for _, number, key in COMMENTED]
+)
+def test_each_commented_line_works_in_its_place(table, number, key, tmp_path):
+    lines = list(LINES)
+    lines[number] = lines[number].removeprefix("# ")
+    for other, other_key in written()[table]:
+        if other != number and other_key in (key, OPPOSITES.get(key)):
+            lines[other] = ""
+    header = next(n for n in range(number, -1, -1) if HEADER.fullmatch(LINES[n].split("  ")[0].rstrip()))
+    lines[header] = lines[header].removeprefix("# ")
+    text = "\n".join(lines)
+    if key == "resend_label":
+        text = text.replace('on_change = "hold"', 'on_change = "resend"')
+    path = tmp_path / "config.toml"
+    path.write_text(text)
+    if key in UNAVAILABLE:
+        with pytest.raises(ConfigError) as caught:
+            load_config(path)
+        assert [problem.what for problem in caught.value.problems] == ["is not available in this version"]
+        return
+    loaded = load_config(path).model_copy(update={"path": ROOT / "config.example.toml"})
+    is_default = table in DEFAULTS and key not in EXAMPLES
+    assert (loaded == load_config(ROOT / "config.example.toml")) == is_default
+
+
+def test_the_example_works_as_it_stands():
+    config = load_config(ROOT / "config.example.toml")
+    assert warnings_of(config) == ()
+    assert list(compile_all(config)) == ["erp.companies"]
+
+
+@pytest.mark.parametrize("database", DATABASES)
+def test_what_init_writes_loads(database, tmp_path):
+    path = tmp_path / "config.toml"
+    path.write_text(starter(database), encoding="utf-8")
+    path.chmod(0o600)
+    config = load_config(path)
+    assert warnings_of(config) == ()
+    assert list(compile_all(config)) == ["crm.companies"]

@@ -1,0 +1,184 @@
+"""A good file becomes a `Config`; where files and folders are looked for; what is warned of."""
+
+import os
+from datetime import date, timedelta
+from pathlib import Path
+
+import pytest
+
+from sync.config.file import find_config
+from sync.config.load import load_config, warnings_of
+from sync.config.schema import Stream
+from sync.errors import ConfigError
+from sync.streams import compile_all, open_source, stream_specs
+
+KEY = 'api_key = { env = "KEY" }'
+
+
+def test_a_good_file_has_its_values_and_defaults(good, load, tmp_path):
+    config = load(good)
+    stream = config.sources["erp"].streams["companies"]
+    assert config.path == tmp_path / "config.toml"
+    assert config.workspaces["main"].base_url == "https://app.closingdealz.io"
+    assert config.sources["erp"].every == timedelta(minutes=5)
+    assert config.sources["erp"].options.url.env == "ERP"
+    assert (stream.options.table, stream.children["people"].table) == ("companies", "people")
+    assert stream.lead.contacts[0].from_ == "people"
+    assert config.workspace_of(stream) == "main"
+    assert warnings_of(config) == ()
+
+
+def test_windows_editors_do_no_harm(good, load):
+    assert load(b"\xef\xbb\xbf" + good.replace("\n", "\r\n").encode()) == load(good)
+
+
+@pytest.mark.parametrize(
+    ("written", "meant"),
+    [
+        ('"all"', "all"),
+        ('"now"', "now"),
+        ('"2026-01-31"', date(2026, 1, 31)),
+        ("2026-01-31", date(2026, 1, 31)),
+        ("2026-05-05", date(2026, 5, 5)),  # tomorrow here is today somewhere
+    ],
+)
+def test_start(good, load, written, meant):
+    config = load(good.replace('start = "all"', f"start = {written}"))
+    assert config.sources["erp"].streams["companies"].start == meant
+
+
+def test_cron_and_label_and_empty_match_on_load(good, load):
+    text = good.replace(KEY, f'{KEY}\nlabel = "sync-{{batch}}"').replace(
+        'start = "all"', 'start = "all"\nmatch_on = []'
+    )
+    config = load(text.replace('connector = "shelf"', 'connector = "shelf"\ncron = "*/5 6-20 * * mon-fri"'))
+    assert config.sources["erp"].cron == "*/5 6-20 * * mon-fri"
+    assert config.workspaces["main"].label == "sync-{batch}"
+
+
+def test_a_secret_file_is_relative_to_the_configuration(good, load, tmp_path):
+    (tmp_path / "key.txt").write_text(" s3cr3t\n")
+    config = load(good.replace(KEY, 'api_key = { file = "key.txt" }').replace('{ env = "ERP" }', '{ file = "/abs" }'))
+    assert config.workspaces["main"].api_key.read().reveal() == "s3cr3t"
+    assert config.sources["erp"].options.url.file == "/abs"
+
+
+def test_where_the_ledger_lies(good, load, tmp_path):
+    ledger = '[ledger]\npath = "sub/l.db"\n'
+    assert load(good).ledger_path == tmp_path / "ledger.db"
+    assert load(ledger + good).ledger_path == tmp_path / "sub/l.db"
+    assert load(ledger + good, {"STATE_DIRECTORY": "/var/lib/a:/var/lib/b"}).ledger_path == Path("/var/lib/a/sub/l.db")
+    assert load(ledger.replace("sub", "/srv") + good, {"STATE_DIRECTORY": "/var/lib/a"}).ledger_path == Path(
+        "/srv/l.db"
+    )
+
+
+def test_streams_get_what_their_connector_needs(good, load):
+    config = load(good)
+    mappings = compile_all(config)
+    (spec,) = stream_specs(config, mappings).values()
+    assert list(mappings) == ["erp.companies"]
+    assert (spec.source, spec.name, spec.page_size) == ("erp", "companies", 1000)
+    assert (spec.overlap, spec.settle) == (timedelta(minutes=10), timedelta(seconds=5))
+    assert spec.options.table == "companies"
+    assert spec.children["people"].table == "people"
+    assert spec.wanted.fields == {("name",)}
+    assert spec.wanted.children["people"].fields == {("first",)}
+
+
+def test_the_options_of_the_common_schema_are_no_connectors(good, load):
+    assert isinstance(load(good).sources["erp"].streams["companies"], Stream)
+    with pytest.raises(ConfigError, match="this version has: sql"):
+        open_source(load(good), "erp")
+
+
+class TestFinding:
+    def test_the_option_wins_even_if_the_file_is_not_there(self):
+        env = {"CLOSINGDEALZ_SYNC_CONFIG": "/b"}
+        assert find_config(Path("/a"), env) == Path("/a")
+        assert find_config(None, env) == Path("/b")
+
+    def test_then_the_working_folder_then_systemds(self, tmp_path, monkeypatch):
+        here, there = tmp_path / "here", tmp_path / "there"
+        for folder in (here, there):
+            folder.mkdir()
+            (folder / "config.toml").touch()
+        monkeypatch.chdir(here)
+        env = {"CONFIGURATION_DIRECTORY": f"{tmp_path}:{there}"}
+        assert find_config(None, env) == here / "config.toml"
+        (here / "config.toml").unlink()
+        assert find_config(None, env) == there / "config.toml"
+
+    def test_if_there_is_none_it_says_where_it_looked(self, tmp_path, monkeypatch):
+        monkeypatch.chdir(tmp_path)
+        (tmp_path / "config.toml").mkdir()
+        with pytest.raises(ConfigError) as caught:
+            find_config(None, {"CONFIGURATION_DIRECTORY": "/nowhere"})
+        text = str(caught.value)
+        for place in ("-c/--config", "$CLOSINGDEALZ_SYNC_CONFIG", f"{tmp_path}/config.toml", "/nowhere/config.toml"):
+            assert place in text
+        assert "closingdealz-sync init" in text
+
+    @pytest.mark.parametrize("make", [lambda path: path.mkdir(), lambda path: None])
+    def test_what_cannot_be_read(self, tmp_path, make):
+        path = tmp_path / "x.toml"
+        make(path)
+        with pytest.raises(ConfigError, match=r"x\.toml: 1 problem in the configuration\n  file: cannot be read: "):
+            load_config(path)
+
+    def test_a_file_without_end(self):
+        with pytest.raises(ConfigError, match="is larger than 16 MiB"):
+            load_config(Path("/dev/zero"))
+
+    def test_a_name_no_file_can_have(self):
+        with pytest.raises(ConfigError, match="its name holds a NUL character"):
+            load_config(Path("a\0b"))
+
+
+class TestWarnings:
+    def warned(self, config) -> list[str]:
+        return [problem.where for problem in warnings_of(config)]
+
+    def test_plain_secrets_and_a_file_that_others_can_read(self, good, load):
+        config = load(good.replace(KEY, 'api_key = "HUNTER2"'))
+        os.chmod(config.path, 0o600)
+        assert self.warned(config) == ["workspaces.main.api_key"]
+        for mode in (0o640, 0o604):
+            os.chmod(config.path, mode)
+            assert self.warned(config) == ["workspaces.main.api_key", "file"]
+        assert not any("HUNTER2" in str(problem) for problem in warnings_of(config))
+
+    def test_a_file_that_others_can_read_is_well_without_secrets(self, good, load):
+        config = load(good)
+        os.chmod(config.path, 0o644)
+        assert self.warned(config) == []
+
+    def test_a_sandboxs_key_is_none(self, good, load):
+        assert self.warned(load(good.replace(KEY, 'api_key = "x"\nbase_url = "http://127.0.0.1:1"'))) == []
+
+    @pytest.mark.parametrize(
+        ("url", "secret"),
+        [
+            ("sqlite:///sample.db", False),
+            ("postgresql://reader@db/erp?connect_timeout=5", False),
+            ("postgresql://reader:x@db/erp", True),
+            ("postgresql://db/erp?password=x", True),
+            ("mssql+pyodbc:///?odbc_connect=x", True),
+            ("just text", True),
+            ("postgresql://[x", True),
+        ],
+    )
+    def test_which_addresses_hold_a_secret(self, good, load, url, secret):
+        config = load(good.replace('{ env = "ERP" }', f'"{url}"'))
+        os.chmod(config.path, 0o600)
+        assert self.warned(config) == (["sources.erp.url"] if secret else [])
+
+    def test_secrets_deep_in_a_connectors_options(self, good, load):
+        config = load(good.replace('url = { env = "ERP" }', 'url = { env = "ERP" }\nauth = { id = "x" }'))
+        os.chmod(config.path, 0o600)
+        assert self.warned(config) == ["sources.erp.auth.id"]
+
+    def test_what_risks_duplicates_or_gaps(self, good, load):
+        text = good.replace(KEY, f'{KEY}\non_unknown = "resend"')
+        config = load(text.replace('connector = "shelf"', 'connector = "shelf"\noverlap = "4s"'))
+        assert self.warned(config) == ["workspaces.main.on_unknown", "sources.erp.overlap"]

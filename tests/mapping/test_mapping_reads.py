@@ -1,0 +1,135 @@
+"""What a mapping reads: the fields that connectors select, and the values that fingerprints cover."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from mapping_cases import mapping
+
+from sync.words import Wanted
+
+ALL = None
+Paths = tuple[tuple[str, ...], ...]
+
+
+def wanted(expression: str, **more: Any) -> Wanted:
+    return mapping({"labels": expression, "require": []} | more, children=("contacts", "notes")).wanted
+
+
+def fields(*paths: str) -> frozenset[tuple[str, ...]]:
+    return frozenset(tuple(path.split(".")) for path in paths)
+
+
+@pytest.mark.parametrize(
+    ("expression", "paths"),
+    [
+        ("name", fields("name")),
+        ("[a, b.c, 'x']", fields("a", "b.c")),
+        ('"first name"', fields("first name")),
+        ("not_null(a, b.c)", fields("a", "b.c")),
+        ("a && b.c || !d", fields("a", "b.c", "d")),
+        ("a == b && c < `5`", fields("a", "b", "c")),
+        ("owner | name", fields("owner.name")),
+        ("owner.[name, mail]", fields("owner.name", "owner.mail")),
+        ("owner.{x: name, y: boss.name}", fields("owner.name", "owner.boss.name")),
+        ("owner.['x']", fields("owner")),
+        ("[owner.name, owner]", fields("owner")),
+        ("items[0].sku", fields("items.sku")),
+        ("items[*].sku", fields("items.sku")),
+        ("items[1:3].sku", fields("items.sku")),
+        ("items[].tags[].text", fields("items.tags.text")),
+        ("items[?main && size > `1`].sku", fields("items.main", "items.size", "items.sku")),
+        ("items[?main]", fields("items")),
+        ("sort_by(items, &rank)[0].sku", fields("items.rank", "items.sku")),
+        ("map(&sku, items)", fields("items.sku")),
+        ("length(items)", fields("items")),
+        ("[owner, deputy][].name", fields("owner.name", "deputy.name")),
+        ("not_null(owner, deputy).name", fields("owner.name", "deputy.name")),
+        ("lower(a)", fields("a")),
+        ("owner.*", fields("owner")),
+        ("values(owner)", fields("owner")),
+        ("{x: a}.x", fields("a")),
+        ("'x'", fields()),
+        ("@.name", fields("name")),
+        ("@", ALL),
+        ("*", ALL),
+        ("*.name", ALL),
+        ("keys(@)", ALL),
+        ("to_string(@)", ALL),
+        ("@ || name", ALL),
+    ],
+)
+def test_fields_are_derived_from_the_expression(expression: str, paths: frozenset[tuple[str, ...]] | None) -> None:
+    assert wanted(expression).fields == paths
+
+
+def test_the_fields_of_children_stand_apart() -> None:
+    assert wanted("[name, contacts[?primary].email | [0]]") == Wanted(
+        fields("name"), {"contacts": Wanted(fields("primary", "email"))}
+    )
+    assert wanted("contacts[0].{a: address.city}").children == {"contacts": Wanted(fields("address.city"))}
+    assert wanted("length(contacts)").children == {"contacts": Wanted(None)}
+    assert wanted("contacts[*] | [0]").children == {"contacts": Wanted(None)}
+    assert wanted("@") == Wanted(None, {"contacts": Wanted(None), "notes": Wanted(None)})
+    assert wanted("name").children == {}
+
+
+def test_nested_contacts_want_fields_of_their_items() -> None:
+    table = {"from": "contacts[?active]", "name": "first", "emails": "[mail.address]", "where": "rank > `1`"}
+    two = {"from": "owner", "name": "name"}
+    made = {"from": "[{n: boss}]", "name": "n"}
+    found = wanted("'x'", name="title", where="status", contacts=[table, two, made])
+    assert found == Wanted(
+        fields("title", "status", "owner.name", "boss"),
+        {"contacts": Wanted(fields("active", "first", "mail.address", "rank"))},
+    )
+    assert wanted(
+        "'x'", contacts=[{"from": "contacts", "name": "first", "notes": None}, {"from": "contacts", "name": "@"}]
+    ) == Wanted(fields(), {"contacts": Wanted(None)})
+
+
+def test_project_keeps_what_is_read_and_nothing_else() -> None:
+    one = mapping(
+        {
+            "name": "name",
+            "role": "owner.title",
+            "labels": "items[?main].tag",
+            "contacts": [{"from": "contacts", "name": "first"}],
+        }
+    )
+    data = {
+        "id": 5,
+        "name": "A",
+        "owner": {"title": "CEO", "salary": 1},
+        "items": [{"main": True, "tag": "x", "z": 1}, None, {"tag": None}],
+        "contacts": [{"first": "B", "last": "C"}],
+    }
+    assert one.project(data) == {
+        "name": "A",
+        "owner": {"title": "CEO"},
+        "items": [{"main": True, "tag": "x"}, None, {}],
+        "contacts": [{"first": "B"}],
+    }
+    assert one.project({"name": None, "owner": "text", "other": 1}) == {"owner": "text"}
+    assert mapping({"name": "to_string(@)"}).project(data) == data
+
+
+def test_explain_tells_where_each_wire_field_comes_from() -> None:
+    one = mapping(
+        {
+            "name": "name",
+            "emails": "[email]",
+            "labels": ["'erp'", "segment"],
+            "contacts": [{"from": "contacts", "name": "first", "phones": "phone"}],
+        }
+    )
+    assert sorted(one.explain()) == [
+        ("contacts[].name", "first", "contacts[0].name"),
+        ("contacts[].phoneNumber[].Number", "phone", "contacts[0].phones"),
+        ("email[].Address", "[email]", "emails"),
+        ("isContact", "false", "kind"),
+        ("labels[]", "'erp'", "labels[0]"),
+        ("labels[]", "segment", "labels[1]"),
+        ("name", "name", "name"),
+    ]
