@@ -162,6 +162,12 @@ def _translate(error: sqlite3.Error, path: Path) -> SyncError:
 
 
 def _create_private(path: Path) -> None:
-    """The file exists with mode 0600 before anything is written to it; SQLite gives its side files the same mode."""
+    """The file exists with mode 0600 before anything is written to it; SQLite gives its side files the same mode.
+
+    A file that exists is never opened here: closing it would drop the locks that SQLite holds on it in this process.
+    """
     path.parent.mkdir(parents=True, exist_ok=True)
-    os.close(os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600))
+    try:
+        os.close(os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600))
+    except FileExistsError:
+        return

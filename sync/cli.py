@@ -27,7 +27,7 @@ EXIT_USAGE = 64
 EXIT_BUG = 70
 EXIT_IO = 74
 EXIT_INTERRUPTED = 130
-EXIT_BROKEN_PIPE = 141
+EXIT_READER_LEFT = 1  # as click has it
 
 COMMANDS: dict[str, tuple[str, str]] = {
     "init": ("sync.commands.init:init", "Write a configuration file to start from."),
@@ -142,10 +142,10 @@ def _quiet() -> int:
     """Whoever read our output has left: nothing more is said, not even by the interpreter as it ends."""
     nowhere = os.open(os.devnull, os.O_WRONLY)
     os.dup2(nowhere, sys.stdout.fileno())
-    return EXIT_BROKEN_PIPE
+    return EXIT_READER_LEFT
 
 
-@click.group(cls=Program, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
+@click.group(PROGRAM, cls=Program, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
 @click.version_option(__version__, prog_name=PROGRAM)
 @click.option("--debug", is_flag=True, help="Show where in the program an error arose.")
 @config_option

@@ -123,7 +123,7 @@ class StreamWorker:
         """Seconds since boot at which this stream last did what it should: for a watchdog."""
 
     def turn(self, deadline: float | None = None) -> list[PollReport]:
-        """One turn of at most about `deadline` seconds (it ends between pages). What it did; nothing while it backs off.
+        """One turn of at most about `deadline` seconds (it ends between pages): what it did; nothing in a backoff.
 
         Errors of the source are logged and back off; errors of the ledger end the program; a defect is logged whole.
         """

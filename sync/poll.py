@@ -208,11 +208,13 @@ class Poller:
         for listing in connector.sweep(self._job.spec, lane.get("after")):
             listed += len(listing.rows)
             unseen += listing.unseen
-            missed = self._missed(dict(listing.rows))
+            missed = self._missed(dict(listing.rows), first="swept" not in lane)
             if missed:
                 self._ingest(connector.fetch(self._job.spec, missed), rules, report, backfill=False, lane=None)
-            ended = self._ledger.clock.wall() if listing.cursor is None else None
-            self._ledger.streams.move(row.id, LaneMove(SWEEP_LANE, {"after": listing.cursor, "ended": ended}))
+            lane = {**lane, "after": listing.cursor, "ended": None}
+            if listing.cursor is None:
+                lane = {"after": None, "ended": self._ledger.clock.wall(), "swept": True}
+            self._ledger.streams.move(row.id, LaneMove(SWEEP_LANE, lane))
             if self._ends_here(report):
                 return
         self._baseline_over()
@@ -225,10 +227,10 @@ class Poller:
             seconds=round(self._ledger.clock.boot() - started, 3),
         )
 
-    def _missed(self, listed: Mapping[str, str | None]) -> list[str]:
-        """Which of the listed records must be read: unknown ones, other modified times, and all that have children (one
-        that vanished from its parent leaves no other trace)."""
-        if self._job.spec.children:
+    def _missed(self, listed: Mapping[str, str | None], *, first: bool) -> list[str]:
+        """Which of the listed records must be read: unknown ones and other modified times; where there are children,
+        all (one that vanished from its parent leaves no other trace), but for the first sweep after the first scan."""
+        if self._job.spec.children and not first:
             return list(listed)
         known = self._ledger.records.modified_of(self._job.row.id, listed)
         return [id_ for id_, modified in listed.items() if id_ not in known or known[id_] != modified]

@@ -22,7 +22,8 @@ from connectors.sql.values import Converter, as_bool, as_json, as_moment, plain
 from sync.errors import SourceRefused
 from sync.words import Json
 
-Kind = Literal["zoned", "naive", "date", "number", "text", "other"]
+Kind = Literal["zoned", "naive", "date", "number", "text", "other", "unknown"]
+"""`unknown`: only values can tell."""
 
 _SAMPLE = 25
 
@@ -92,18 +93,20 @@ class Columns:
 
     def find_scale(self, relation: Relation, cursor: Cursor) -> Found:
         """As `scale`, from the database itself. Raises Unfit."""
-        kind = self.kind(relation, cursor.column)
-        if kind not in (None, "text"):
-            return Found(scale_by_kind(str(kind), cursor, self._database.backend))
+        kind, whole_seconds = self.kind(relation, cursor.column)
+        if kind not in ("text", "unknown"):
+            return Found(scale_by_kind(kind, cursor, self._database.backend, whole_seconds))
         scale, shape = scale_by_values(self.sample(relation, cursor.column), cursor)
         return Found(scale, shape)
 
-    def kind(self, relation: Relation, column: str) -> Kind | None:
-        """The declared kind of a column; None where only values can tell."""
+    def kind(self, relation: Relation, column: str) -> tuple[Kind, bool]:
+        """The declared kind of a column, and whether its timestamps hold whole seconds only."""
         if self._database.backend not in ("postgresql", "mysql"):
-            return None
+            return "unknown", False
         described = self._database.run(one_row(relation, [column], limit=0), self._stream).columns[0]
-        return _postgresql_kind(described[1]) if self._database.backend == "postgresql" else _mysql_kind(described[1])
+        if self._database.backend == "mysql":
+            return _mysql_kind(described[1]), described[5] == 0
+        return _postgresql_kind(described[1]), described[4] == 0
 
     def sample(self, relation: Relation, column: str) -> list[Any]:
         """Some values of the column: the least, the greatest, and others."""

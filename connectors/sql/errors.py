@@ -17,7 +17,7 @@ from typing import Any
 
 from sqlalchemy import exc
 
-from sync.errors import SourceRefused, SourceUnavailable, SyncError
+from sync.errors import SourceRefused, SourceUnavailable
 
 EXTRAS = {"postgresql": "closingdealz-sync[postgresql]", "mysql": "closingdealz-sync[mysql]"}
 
@@ -35,7 +35,7 @@ _CREDENTIALS = Cause(False, "the database refuses the user or password", "mend t
 _PERMISSION = Cause(False, "the user may not read this", "grant SELECT to the user in url")
 _NO_DATABASE = Cause(False, "there is no such database on the server", "mend the database's name in url")
 _NO_TABLE = Cause(False, "the table does not exist", "mend table or query, or grant access; `check` names the nearest")
-_NO_COLUMN = Cause(False, "the column does not exist", "mend the mapping or the stream's keys; `check` names the nearest")
+_NO_COLUMN = Cause(False, "the column does not exist", "mend the mapping or the stream's keys; see what `check` says")
 _SYNTAX = Cause(False, "the database does not understand the query", "try it in the database's own shell")
 _WRITES = Cause(False, "the query tries to write", "only a SELECT that changes nothing can be a source")
 _TYPES = Cause(
@@ -67,9 +67,9 @@ def translated(source: str, stream: str | None, backend: str) -> Iterator[None]:
     """
     try:
         yield
-    except SyncError:
-        raise
-    except (exc.SQLAlchemyError, OSError, UnicodeError, ImportError, RuntimeError, *_driver_errors()) as error:
+    except (exc.SQLAlchemyError, OSError, UnicodeError, ImportError, RuntimeError, sqlite3.Error) as error:
+        raise as_source_error(error, source, stream, backend) from None
+    except _driver_errors() as error:
         raise as_source_error(error, source, stream, backend) from None
 
 
@@ -82,22 +82,21 @@ def as_source_error(
     return kind(cause.what, hint=cause.hint, source=source, stream=stream)
 
 
-def _driver_errors() -> tuple[type[BaseException], ...]:
-    """The drivers that are loaded; errors of set-up statements come to us unwrapped."""
+def _driver_errors() -> tuple[type[Exception], ...]:
+    """Those of the drivers that are loaded: errors of a session's first statements come to us unwrapped."""
     loaded = (sys.modules.get(name) for name in ("psycopg", "pymysql"))
-    return (sqlite3.Error, *(module.Error for module in loaded if module is not None))
+    return tuple(module.Error for module in loaded if module is not None)
 
 
 def _cause(error: BaseException, backend: str) -> Cause:
-    original = getattr(error, "orig", None) or error
-    for classify in (_of_driver, _of_sqlalchemy, _of_python):
-        cause = classify(original if classify is _of_driver else error, backend)
-        if cause is not None:
-            return cause
+    driver = getattr(error, "orig", None) or error
+    cause = _of_driver(driver) or _of_sqlalchemy(error) or _of_python(error, backend)
+    if cause is not None:
+        return cause
     return _UNKNOWN_LATER if isinstance(error, exc.OperationalError | exc.InterfaceError) else _UNKNOWN
 
 
-def _of_driver(error: Any, backend: str) -> Cause | None:
+def _of_driver(error: Any) -> Cause | None:
     module = type(error).__module__
     if isinstance(error, sqlite3.Error):
         return _of_sqlite(error)
@@ -231,7 +230,7 @@ def _of_sqlite(error: sqlite3.Error) -> Cause:
 # ---- SQLAlchemy and Python
 
 
-def _of_sqlalchemy(error: BaseException, backend: str) -> Cause | None:
+def _of_sqlalchemy(error: BaseException) -> Cause | None:
     if isinstance(error, exc.NoSuchModuleError):
         return Cause(False, "the kind of database in url is not known", "install its SQLAlchemy dialect, or mend url")
     if isinstance(error, exc.DBAPIError):
@@ -252,7 +251,7 @@ def _of_python(error: BaseException, backend: str) -> Cause | None:
     if isinstance(error, OSError):
         return _REACH
     if isinstance(error, UnicodeError):
-        return Cause(False, "the database sent text in another encoding than it says", "mend the rows, or cast in query")
+        return Cause(False, "the database sent text that is not in its encoding", "mend the rows, or cast in query")
     if isinstance(error, RuntimeError):
         return Cause(
             False,

@@ -8,8 +8,8 @@ from __future__ import annotations
 import base64
 import re
 import unicodedata
-from collections.abc import Iterable
-from datetime import date, datetime, time
+from collections.abc import Callable, Iterable
+from datetime import date, datetime, time, timedelta
 from decimal import Decimal, InvalidOperation
 from typing import Any, Literal
 from uuid import UUID
@@ -27,21 +27,15 @@ _HEX = re.compile(r"(?:[0-9a-f]{2})*")
 
 def id_text(key: Any) -> str:
     """The key as text, alike for every database: decimals without trailing zeros, bytes in hexadecimal."""
-    match key:
-        case str():
-            # Undecodable bytes stand in text as surrogates; they become visible escapes.
-            return key if key.isascii() else key.encode("utf-8", "surrogateescape").decode("utf-8", "backslashreplace")
-        case bool() | int():
-            return str(int(key))
-        case Decimal():
-            return _decimal_text(key)
-        case bytes() | bytearray() | memoryview():
-            return bytes(key).hex()
-        case datetime():
-            return moment(key)
-        case date() | time():
-            return key.isoformat()
-    return clock_text(key) if hasattr(key, "total_seconds") else str(key)
+    for kind, write in _ID_TEXTS:
+        if isinstance(key, kind):
+            return write(key)
+    return str(key)
+
+
+def _text_id(key: str) -> str:
+    """Undecodable bytes stand in text as surrogates; they become visible escapes."""
+    return key if key.isascii() else key.encode("utf-8", "surrogateescape").decode("utf-8", "backslashreplace")
 
 
 def _decimal_text(key: Decimal) -> str:
@@ -58,31 +52,46 @@ def key_values(ids: Iterable[str], kind: KeyKind) -> list[Any]:
 
 
 def _candidates(text: str, kind: KeyKind) -> list[Any]:
-    match kind:
-        case "integer":
-            return [int(text)] if _INTEGER.fullmatch(text) else []
-        case "decimal":
-            return _numbers(text)[:1]
-        case "float":
-            return _numbers(text)[1:]
-        case "uuid":
-            return [text] if _UUID.fullmatch(text) else []
-        case "bytes":
-            return [bytes.fromhex(text)] if _HEX.fullmatch(text) else []
-        case "any":
-            integers = [int(text)] if _INTEGER.fullmatch(text) and abs(int(text)) < 2**63 else []
-            raw = [bytes.fromhex(text)] if _HEX.fullmatch(text) else []
-            return [text, *integers, *(integers or _numbers(text)[1:]), *raw]
-    return [text]
+    return _CANDIDATES[kind](text)
 
 
-def _numbers(text: str) -> list[Any]:
-    """As a decimal and as a float; empty where it is no number."""
+def _integers(text: str) -> list[Any]:
+    return [int(text)] if _INTEGER.fullmatch(text) else []
+
+
+def _decimals(text: str) -> list[Any]:
     try:
-        number = Decimal(text)
-        return [number, float(number)] if len(text) <= 200 else []
-    except (InvalidOperation, OverflowError):
+        return [Decimal(text)] if len(text) <= 200 else []
+    except InvalidOperation:
         return []
+
+
+def _floats(text: str) -> list[Any]:
+    try:
+        return [float(text)] if len(text) <= 200 else []
+    except ValueError:
+        return []
+
+
+def _bytes(text: str) -> list[Any]:
+    return [bytes.fromhex(text)] if _HEX.fullmatch(text) else []
+
+
+def _anything(text: str) -> list[Any]:
+    small = [number for number in _integers(text) if abs(number) < 2**63]
+    return [text, *(small or _floats(text)), *_bytes(text)]
+
+
+_CANDIDATES: dict[KeyKind, Callable[[str], list[Any]]] = {
+    "integer": _integers,
+    "decimal": _decimals,
+    "float": _floats,
+    "text": lambda text: [text],
+    "uuid": lambda text: [text] if _UUID.fullmatch(text) else [],
+    "bytes": _bytes,
+    "any": _anything,
+    "other": lambda text: [text],
+}
 
 
 def same_key(text: str) -> str:
@@ -96,27 +105,13 @@ def same_key(text: str) -> str:
 
 def pack(value: Any) -> Json:
     """A database's value as JSON; `unpack` gives back the very same."""
-    match value:
-        case None | bool():
-            return value
-        case str() if value.isascii() or _encodes(value):
-            return str(value)
-        case str():
-            return {"text": base64.b64encode(value.encode("utf-8", "surrogatepass")).decode()}
-        case int():
-            return int(value) if abs(value) < 2**53 else {"integer": str(value)}
-        case float():
-            return {"float": repr(value)}
-        case Decimal():
-            return {"decimal": str(value)}
-        case bytes() | bytearray() | memoryview():
-            return {"bytes": base64.b64encode(value).decode()}
-        case UUID():
-            return {"uuid": str(value)}
-        case datetime():
-            return {"datetime": value.isoformat()}
-        case date():
-            return {"date": value.isoformat()}
+    if value is None or isinstance(value, bool):
+        return value
+    if isinstance(value, str):
+        return str(value) if _encodes(value) else {"text": _base64(value.encode("utf-8", "surrogatepass"))}
+    for kind, name, write in _PACK:
+        if isinstance(value, kind):
+            return {name: write(value)}
     return str(value)
 
 
@@ -136,7 +131,30 @@ def _encodes(text: str) -> bool:
     return True
 
 
-_UNPACK: dict[str, Any] = {
+def _base64(raw: Any) -> str:
+    return base64.b64encode(raw).decode()
+
+
+_BYTES = (bytes, bytearray, memoryview)
+_ID_TEXTS: tuple[tuple[Any, Callable[[Any], str]], ...] = (
+    (str, _text_id),
+    (int, lambda key: str(int(key))),
+    (Decimal, _decimal_text),
+    (_BYTES, lambda key: bytes(key).hex()),
+    (datetime, moment),
+    ((date, time), lambda key: str(key.isoformat())),
+    (timedelta, clock_text),
+)
+_PACK: tuple[tuple[Any, str, Callable[[Any], str]], ...] = (
+    (int, "integer", lambda value: str(int(value))),
+    (float, "float", repr),
+    (Decimal, "decimal", str),
+    (_BYTES, "bytes", _base64),
+    (UUID, "uuid", str),
+    (datetime, "datetime", datetime.isoformat),
+    (date, "date", date.isoformat),
+)
+_UNPACK: dict[str, Callable[[str], Any]] = {
     "text": lambda text: base64.b64decode(text).decode("utf-8", "surrogatepass"),
     "integer": int,
     "float": float,

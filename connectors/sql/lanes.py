@@ -8,6 +8,9 @@ The next window starts `overlap` before `through`, so that rows which were commi
 not follow the clock that alone would read the last rows of a quiet table for ever, and for a sequence there is no
 subtracting of time: hence `marks`, pairs (source clock, greatest value seen by then). What is not greater than a value
 that was seen longer than `overlap` ago can no longer be committed late, so the window may start behind it.
+
+What was there when the lane began is the backfill's: until that is over, windows begin at `start`. The first one after
+it begins `overlap` before `start`, for rows that were committed late behind the backfill's back.
 """
 
 from __future__ import annotations
@@ -44,6 +47,7 @@ class Lane:
 
     of: str
     through: int | None = None
+    start: int | None = None
     marks: tuple[tuple[int, int], ...] = ()
     window: Window | None = None
     shape: Json = None
@@ -74,18 +78,21 @@ class Backfill:
         return Backfill(None, done=True)
 
 
-def first_lane(of: str, scale: Scale, now: int, greatest: int | None, shape: Json = None) -> Lane:
-    """A new lane at the source's clock `now`; `greatest` is the greatest position in the column, None if it is empty."""
+def first_lane(of: str, scale: Scale, now: int, settle: int, *, greatest: int | None, shape: Json = None) -> Lane:
+    """A new lane at the source's clock `now`; `greatest` is the column's greatest position, None if it is empty."""
     if isinstance(scale, Sequence):
-        return Lane(of, greatest, ((now, BOTTOM if greatest is None else greatest),), shape=shape)
+        return Lane(of, greatest, marks=((now, BOTTOM if greatest is None else greatest),), shape=shape)
     if scale.follows_clock:
-        return Lane(of, now, shape=shape)
-    return Lane(of, None if greatest is None else min(greatest, now), shape=shape)
+        return Lane(of, now - settle, now - settle, shape=shape)
+    if greatest is None:
+        return Lane(of, shape=shape)
+    through = min(greatest, now - settle)
+    return Lane(of, through, scale.end(through), shape=shape)
 
 
 def restarted_lane(of: str, scale: Scale, now: int, shape: Json = None) -> Lane:
     """A lane that reads everything anew because its column, or what it holds, is another one than before."""
-    return Lane(of, None, ((now, BOTTOM),) if isinstance(scale, Sequence) else (), shape=shape)
+    return Lane(of, marks=((now, BOTTOM),) if isinstance(scale, Sequence) else (), shape=shape)
 
 
 def first_backfill(scale: Scale, now: int, greatest: int | None, overlap: int, settle: int) -> Backfill:
@@ -97,8 +104,8 @@ def first_backfill(scale: Scale, now: int, greatest: int | None, overlap: int, s
     return Backfill(now - settle)
 
 
-def plan(lane: Lane, scale: Scale, now: int, overlap: int, settle: int) -> Lane:
-    """The lane with the window that this poll reads."""
+def plan(lane: Lane, scale: Scale, now: int, overlap: int, settle: int, *, backfilled: bool) -> Lane:
+    """The lane with the window that this poll reads; `backfilled`: the backfill is over."""
     if isinstance(scale, Sequence):
         lane = _marked(lane, now, overlap)
         low = _quiet(lane, scale, now - overlap)
@@ -112,19 +119,19 @@ def plan(lane: Lane, scale: Scale, now: int, overlap: int, settle: int) -> Lane:
         lateness = 2 * overlap + scale.patience(now)
         lane = _marked(lane, now, lateness)
         low = max(low, _quiet(lane, scale, now - lateness) or low)
+    if lane.start is not None:
+        low = min(low, lane.start - overlap) if backfilled else max(low, lane.start)
+        lane = replace(lane, start=None if backfilled else lane.start)
     return replace(lane, window=Window(low, high))
 
 
-def advance(lane: Lane, last: tuple[Json, Json], seen: int | None) -> Lane:
-    """The lane after a full page that ended with the row `last`."""
-    assert lane.window is not None
-    return replace(lane, window=replace(lane.window, after=last, seen=_greater(lane.window.seen, seen)))
+def advance(lane: Lane, window: Window, last: tuple[Json, Json], seen: int | None) -> Lane:
+    """The lane after a full page of its window that ended with the row `last`."""
+    return replace(lane, window=replace(window, after=last, seen=_greater(window.seen, seen)))
 
 
-def finish(lane: Lane, scale: Scale, seen: int | None) -> Lane:
+def finish(lane: Lane, window: Window, scale: Scale, seen: int | None) -> Lane:
     """The lane after its window's last page."""
-    window = lane.window
-    assert window is not None
     seen = _greater(window.seen, seen)
     if scale.follows_clock:
         return replace(lane, through=window.high, window=None)
@@ -163,6 +170,7 @@ def lane_to_json(lane: Lane, scale: Scale) -> Json:
     return {
         "of": lane.of,
         "through": _write(scale, lane.through),
+        "start": _write(scale, lane.start),
         "marks": [[clock, _write(scale, value)] for clock, value in lane.marks],
         "shape": lane.shape,
         "window": window
@@ -183,6 +191,7 @@ def lane_from_json(value: Mapping[str, Json], scale: Scale) -> Lane:
     return Lane(
         of=value["of"],
         through=_read(scale, value["through"]),
+        start=_read(scale, value["start"]),
         marks=tuple((clock, scale.read(position)) for clock, position in value["marks"]),
         shape=value["shape"],
         window=window

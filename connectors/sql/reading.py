@@ -7,12 +7,13 @@ from dataclasses import dataclass, replace
 from datetime import timedelta
 from typing import Any
 
-from connectors.sql.columns import Columns, Found
+from connectors.sql.columns import Columns
 from connectors.sql.database import Database, Rows
 from connectors.sql.keys import id_text, pack, unpack
 from connectors.sql.lanes import (
     Backfill,
     Lane,
+    Window,
     advance,
     backfill_from_json,
     backfill_to_json,
@@ -24,8 +25,8 @@ from connectors.sql.lanes import (
     plan,
     restarted_lane,
 )
-from connectors.sql.moments import shape_of
-from connectors.sql.records import Child, Plan, make_records
+from connectors.sql.moments import Shape, shape_of
+from connectors.sql.records import Child, Layout, Plan, make_records
 from connectors.sql.scales import Scale
 from connectors.sql.statements import Bounds, Relation, page_by_key, page_by_time
 from connectors.sql.times import Cursor
@@ -50,15 +51,28 @@ class _Content:
 
 @dataclass(frozen=True, slots=True)
 class _Track:
-    """A relation followed by its cursor column: what a row starts with is (key, modified)."""
+    """A relation followed by its cursor column, and what a page of its rows carries."""
 
     lane: str
     relation: Relation
-    names: list[str]
-    everything: bool
+    layout: Layout
     key: str
     cursor: Cursor
     content: Callable[[Rows, Scale], _Content]
+
+    def times(self, found: Rows) -> Iterator[Any]:
+        """The rows' values of the cursor column, from the last row to the first."""
+        at = self.layout.at(self.cursor.column)
+        return (row[at] for row in reversed(found.rows))
+
+    def last(self, found: Rows) -> tuple[Json, Json]:
+        """The packed (modified, key) of the last row."""
+        row = found.rows[-1]
+        return pack(row[self.layout.at(self.cursor.column)]), pack(row[self.layout.at(self.key)])
+
+    def greatest(self, found: Rows, scale: Scale) -> int | None:
+        """The page's greatest position: that of its last row, unless that is rubbish."""
+        return next((spot for value in self.times(found) if (spot := scale.position(value)) is not None), None)
 
 
 class Poll:
@@ -89,40 +103,38 @@ class Poll:
 
     def _follow(self, track: _Track, lanes: Mapping[str, Json], now: int) -> Iterator[Page]:
         stored = lanes.get(track.lane)
-        same = stored is not None and stored["of"] == track.cursor.of
-        found = self._columns.scale(track.relation, track.cursor, stored["shape"] if same else None)
+        known = stored["shape"] if stored is not None and stored["of"] == track.cursor.of else None
+        found = self._columns.scale(track.relation, track.cursor, known)
         if found.scale is None:
-            if not same:
+            if stored is None or stored["of"] != track.cursor.of:
                 yield Page(track.lane, _unknown(track.cursor))
             return
-        lane = self._lane(track, found, stored, now)
+        lane = self._lane(track, found.scale, found.shape, stored, now)
         resumed = lane.window is not None
+        backfilled = bool((lanes.get(BACKFILL) or {}).get("done"))
         for _ in range(2 if resumed else 1):
             if lane.window is None:
-                lane = plan(lane, found.scale, now, self._overlap, self._settle)
+                lane = plan(lane, found.scale, now, self._overlap, self._settle, backfilled=backfilled)
             while lane.window is not None:
-                lane, content = self._page(track, found.scale, lane)
+                lane, content = self._page(track, found.scale, lane, lane.window)
                 cursor = lane_to_json(lane, found.scale)
                 if cursor != stored or content.records or content.touched:
                     yield Page(track.lane, cursor, content.records, content.touched)
                     stored = cursor
 
-    def _lane(self, track: _Track, found: Found, stored: Json, now: int) -> Lane:
+    def _lane(self, track: _Track, scale: Scale, shape: Json, stored: Json, now: int) -> Lane:
         """The lane as it was left, or a new one."""
-        scale, of = found.scale, track.cursor.of
-        assert scale is not None
+        of = track.cursor.of
         if stored is None:
             greatest = None
             if not scale.follows_clock:
                 greatest = self._columns.greatest(track.relation, track.cursor, scale, now)
-            return first_lane(of, scale, now, greatest, found.shape)
+            return first_lane(of, scale, now, self._settle, greatest=greatest, shape=shape)
         if stored["of"] != of:
-            return restarted_lane(of, scale, now, found.shape)
-        return replace(lane_from_json(stored, scale), shape=found.shape)
+            return restarted_lane(of, scale, now, shape)
+        return replace(lane_from_json(stored, scale), shape=shape)
 
-    def _page(self, track: _Track, scale: Scale, lane: Lane) -> tuple[Lane, _Content]:
-        assert lane.window is not None
-        window = lane.window
+    def _page(self, track: _Track, scale: Scale, lane: Lane, window: Window) -> tuple[Lane, _Content]:
         bounds = Bounds(
             low=None if window.low is None else scale.low(window.low),
             high=None if window.high is None else scale.high(window.high),
@@ -130,20 +142,20 @@ class Poll:
         )
         found = self._rows(track, bounds)
         content = track.content(found, scale) if found.rows else _Content()
-        seen = None if scale.follows_clock else _greatest(found, scale)
+        seen = None if scale.follows_clock else track.greatest(found, scale)
         if len(found.rows) == self._plan.spec.page_size:
-            lane = advance(lane, _last(found), seen)
+            lane = advance(lane, window, track.last(found), seen)
         else:
-            lane = finish(lane, scale, seen)
-        if found.rows and lane.shape is not None and not _fits(lane.shape, found.rows[-1][1], track.cursor):
+            lane = finish(lane, window, scale, seen)
+        if found.rows and lane.shape is not None and not _fits(lane.shape, next(track.times(found))):
             lane = replace(lane, shape=None)
         return lane, content
 
     def _rows(self, track: _Track, bounds: Bounds) -> Rows:
         statement = page_by_time(
             track.relation,
-            track.names,
-            track.everything,
+            track.layout.names,
+            track.layout.everything,
             modified=track.cursor.column,
             key=track.key,
             bounds=bounds,
@@ -169,11 +181,9 @@ class Poll:
             high = None if backfill.high is None else scale.high(backfill.high)
             found = self._rows(track, Bounds(high=high, after=_unpacked(backfill.after)))
             full = len(found.rows) == self._plan.spec.page_size
-            backfill = backfill.next(_last(found) if full else None)
+            backfill = backfill.next(track.last(found) if full else None)
             records = track.content(found, scale).records
             yield Page(BACKFILL, backfill_to_json(backfill, of, scale), records, backfill=True)
-        if stored is None and backfill.done and backfill == Backfill(None, done=True):
-            return
 
     def _backfill(self, track: _Track, scale: Scale, stored: Json, now: int) -> Backfill:
         if stored is not None:
@@ -199,16 +209,16 @@ class Poll:
             yield from self._by_key(BACKFILL, after, {"of": None, "done": True})
 
     def _by_key(self, lane: str, after: Json, end: Json) -> Iterator[Page]:
-        plan, limit = self._plan, self._plan.spec.page_size
+        plan, layout, limit = self._plan, self._plan.layout, self._plan.spec.page_size
         full = True
         while full:
             statement = page_by_key(
-                plan.relation, plan.names, plan.everything, key=plan.key, after=unpack(after), limit=limit
+                plan.relation, layout.names, layout.everything, key=plan.key, after=unpack(after), limit=limit
             )
             found = self._database.run(statement, plan.spec.name)
             full = len(found.rows) == limit
             records = make_records(self._database, self._columns, plan, found, None)
-            after = pack(found.rows[-1][0]) if full else None
+            after = pack(found.rows[-1][layout.at(plan.key)]) if full else None
             cursor = {"of": None, "after": after} if full else end
             yield Page(lane, cursor, records, backfill=lane == BACKFILL)
 
@@ -220,44 +230,35 @@ class Poll:
         def content(found: Rows, scale: Scale) -> _Content:
             return _Content(records=make_records(self._database, self._columns, plan, found, scale))
 
-        return _Track(LIVE, plan.relation, plan.names, plan.everything, plan.key, cursor, content)
+        return _Track(LIVE, plan.relation, plan.layout, plan.key, cursor, content)
 
     def _child_track(self, child: Child, cursor: Cursor) -> _Track:
+        layout = Layout((child.key, cursor.column, child.parent))
+        key, parent = layout.at(child.key), layout.at(child.parent)
+
         def content(found: Rows, _scale: Scale) -> _Content:
-            return _Content(touched=[_touch(child.name, row) for row in found.rows])
+            return _Content(touched=[_touch(child.name, row[key], row[parent]) for row in found.rows])
 
-        names = [child.key, cursor.column, child.parent]
-        return _Track(child_lane(child.name), child.relation, names, False, child.key, cursor, content)
+        return _Track(child_lane(child.name), child.relation, layout, child.key, cursor, content)
 
 
-def _touch(child: str, row: Sequence[Any]) -> Touch:
-    return Touch(child, id_text(row[0]), None if row[2] is None else id_text(row[2]))
+def _touch(child: str, key: Any, parent: Any) -> Touch:
+    return Touch(child, id_text(key), None if parent is None else id_text(parent))
 
 
 def _unknown(cursor: Cursor) -> Json:
     """A lane whose column is still empty."""
-    return {"of": cursor.of, "through": None, "marks": [], "shape": None, "window": None}
-
-
-def _last(found: Rows) -> tuple[Json, Json]:
-    key, modified = found.rows[-1][:2]
-    return pack(modified), pack(key)
+    return {"of": cursor.of, "through": None, "start": None, "marks": [], "shape": None, "window": None}
 
 
 def _unpacked(after: tuple[Json, Json] | None) -> tuple[Any, Any] | None:
     return None if after is None else (unpack(after[0]), unpack(after[1]))
 
 
-def _greatest(found: Rows, scale: Scale) -> int | None:
-    """The page's greatest position: that of its last row, unless that is rubbish."""
-    return next((spot for row in reversed(found.rows) if (spot := scale.position(row[1])) is not None), None)
-
-
-def _fits(shape: Json, value: Any, cursor: Cursor) -> bool:
+def _fits(shape: Json, value: Any) -> bool:
     """Whether a text still sorts among those by which the column was judged; rubbish does not count."""
     own = shape_of(value) if isinstance(value, str) else None
-    known = cursor.of_shape(shape)
-    return own is None or known is None or _covers(shape, own)
+    return own is None or Shape.from_json(shape).covers(own)
 
 
 def _microseconds(span: timedelta) -> int:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, cast
 
 from connectors.interface import StreamSpec
 from connectors.sql.columns import Columns
@@ -20,6 +20,24 @@ from sync.words import Json, Record, Wanted
 
 CHUNK = 500
 """Values in one IN list."""
+
+
+@dataclass(frozen=True, slots=True)
+class Layout:
+    """The columns of a SELECT: those with a role first, then the wanted ones (with `everything` all, after them)."""
+
+    roles: tuple[str, ...]
+    wanted: tuple[str, ...] = ()
+    everything: bool = False
+
+    @property
+    def names(self) -> list[str]:
+        """The columns to name in the SELECT, each once."""
+        return list(dict.fromkeys((*self.roles, *self.wanted)))
+
+    def at(self, name: str) -> int:
+        """Where that column stands in a row."""
+        return self.names.index(name)
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,19 +64,12 @@ class Plan:
     children: tuple[Child, ...]
 
     @property
-    def names(self) -> list[str]:
-        """The columns to select: the key, the cursor, then what is wanted (with `everything`, that comes by itself)."""
-        fixed = [self.key] if self.cursor is None else [self.key, self.cursor.column]
-        return [*fixed, *self.fields]
-
-    @property
-    def everything(self) -> bool:
-        return self.wanted.fields is None
-
-    @property
-    def fields(self) -> list[str]:
+    def layout(self) -> Layout:
+        """The columns to select: the key, the cursor, what is wanted."""
+        roles = (self.key,) if self.cursor is None else (self.key, self.cursor.column)
         children = {child.name for child in self.children}
-        return [name for name in columns_of(self.wanted) if name not in children]
+        wanted = tuple(name for name in columns_of(self.wanted) if name not in children)
+        return Layout(roles, wanted, self.wanted.fields is None)
 
 
 def columns_of(wanted: Wanted) -> list[str]:
@@ -68,14 +79,12 @@ def columns_of(wanted: Wanted) -> list[str]:
 
 def plan_of(spec: StreamSpec) -> Plan:
     """The stream as its options and its mapping have it."""
-    options = spec.options
-    assert isinstance(options, SqlStream)
+    options = cast("SqlStream", spec.options)
     cursor = None if options.modified is None else Cursor(options.modified, options.zone, options.modified_as)
     children = []
     for name, child in sorted(spec.children.items()):
-        assert isinstance(child, SqlChild)
         if (wanted := _wanted_child(spec.wanted, name)) is not None:
-            children.append(_child_of(name, child, wanted, options))
+            children.append(_child_of(name, cast("SqlChild", child), wanted, options))
     relation = Relation(options.table, options.query)
     return Plan(spec, relation, options.key, cursor, spec.wanted, tuple(children))
 
@@ -103,11 +112,12 @@ class Fields:
     places: tuple[tuple[str, int, Converter], ...]
 
     @classmethod
-    def of(cls, found: Rows, converters: Sequence[Converter], *, skip: int, start: int) -> Fields:
-        """`skip` fixed columns come first in the row; values are taken from column `start` on."""
-        assert start <= skip
-        places = {found.columns[index][0]: (index, converters[index]) for index in range(skip, len(found.columns))}
-        return cls(tuple((str(name), index, convert) for name, (index, convert) in places.items()))
+    def of(cls, layout: Layout, found: Rows, converters: Sequence[Converter]) -> Fields:
+        if layout.everything:
+            places = {str(found.columns[at][0]): at for at in range(len(layout.names), len(found.columns))}
+        else:
+            places = {name: layout.at(name) for name in layout.wanted}
+        return cls(tuple((name, at, converters[at]) for name, at in places.items()))
 
     def read(self, row: Sequence[Any]) -> tuple[dict[str, Json], str | None]:
         """The row's data, and why it cannot be used (None: it can)."""
@@ -122,61 +132,67 @@ class Fields:
         return data, problem
 
 
-@dataclass(frozen=True, slots=True)
 class _Nested:
-    ids: list[str]
-    items: list[dict[str, Json]]
-    problems: list[str]
+    """One parent's children."""
+
+    def __init__(self) -> None:
+        self.ids: list[str] = []
+        self.items: list[dict[str, Json]] = []
+        self.problems: list[str] = []
+
+    def add(self, key: Any, data: dict[str, Json], problem: str | None) -> None:
+        self.items.append(data)
+        if key is not None:
+            self.ids.append(id_text(key))
+        if problem is not None:
+            self.problems.append(problem)
 
 
-def make_records(
-    database: Database, columns: Columns, plan: Plan, found: Rows, scale: Scale | None
-) -> list[Record]:
+def make_records(database: Database, columns: Columns, plan: Plan, found: Rows, scale: Scale | None) -> list[Record]:
     """The rows of one page as records, with their children: one query per child and 500 parents."""
-    fixed = 1 if plan.cursor is None else 2
-    fields = Fields.of(found, columns.converters(plan.relation, found.columns), skip=fixed, start=fixed)
-    ids = [id_text(row[0]) for row in found.rows]
-    nested = {
-        child.name: _nest(database, columns, plan.spec, child, [row[0] for row in found.rows], ids)
-        for child in plan.children
-    }
+    layout = plan.layout
+    fields = Fields.of(layout, found, columns.converters(plan.relation, found.columns))
+    key, modified = layout.at(plan.key), None if plan.cursor is None else layout.at(plan.cursor.column)
+    ids = {id_text(row[key]): row[key] for row in found.rows}
+    nested = {child.name: _nest(database, columns, plan.spec, child, ids) for child in plan.children}
     records = []
-    for id_, row in zip(ids, found.rows, strict=True):
+    for row in found.rows:
+        id_ = id_text(row[key])
         data, problem = fields.read(row)
         links: dict[str, tuple[str, ...]] = {}
         for name, of in nested.items():
-            child = of.get(id_) or _Nested([], [], [])
+            child = of.get(id_, _Nested())
             data[name] = child.items
             links[name] = tuple(child.ids)
             problem = problem or next((f"in {name}: {text}" for text in child.problems), None)
-        modified = None if plan.cursor is None else modified_text(scale, row[1])
-        records.append(Record(id_, data, modified, problem=problem, children=links))
+        when = None if modified is None else modified_text(scale, row[modified])
+        records.append(Record(id_, data, when, problem=problem, children=links))
     return records
 
 
 def _nest(
-    database: Database, columns: Columns, spec: StreamSpec, child: Child, keys: Sequence[Any], ids: Sequence[str]
+    database: Database, columns: Columns, spec: StreamSpec, child: Child, parents: Mapping[str, Any]
 ) -> Mapping[str, _Nested]:
-    """The children of these parents, by the parent's id."""
-    nested: defaultdict[str, _Nested] = defaultdict(lambda: _Nested([], [], []))
-    known = set(ids)
-    alike = {same_key(id_): id_ for id_ in ids}
-    names = [child.parent, child.key, *columns_of(child.wanted)]
+    """The children of these parents (id and key), by the parent's id."""
+    nested: defaultdict[str, _Nested] = defaultdict(_Nested)
+    alike = {same_key(id_): id_ for id_ in parents}
+    layout = Layout((child.parent, child.key), tuple(columns_of(child.wanted)), child.wanted.fields is None)
+    parent_at, key_at = layout.at(child.parent), layout.at(child.key)
+    keys = list(parents.values())
     for start in range(0, len(keys), CHUNK):
-        chunk = keys[start : start + CHUNK]
-        everything = child.wanted.fields is None
         statement = rows_in(
-            child.relation, names, everything, column=child.parent, values=chunk, order=child.key
+            child.relation,
+            layout.names,
+            layout.everything,
+            column=child.parent,
+            values=keys[start : start + CHUNK],
+            order=child.key,
         )
         found = database.run(statement, spec.name)
-        fields = Fields.of(found, columns.converters(child.relation, found.columns), skip=2, start=2)
+        fields = Fields.of(layout, found, columns.converters(child.relation, found.columns))
         for row in found.rows:
-            parent = id_text(row[0])
-            of = nested[parent if parent in known else alike.get(same_key(parent), parent)]
-            data, problem = fields.read(row)
-            of.items.append(data)
-            if row[1] is not None:
-                of.ids.append(id_text(row[1]))
-            if problem is not None:
-                of.problems.append(problem)
+            parent = id_text(row[parent_at])
+            # A collation may call two spellings of a key equal.
+            of = nested[parent if parent in parents else alike.get(same_key(parent), parent)]
+            of.add(row[key_at], *fields.read(row))
     return nested

@@ -53,6 +53,10 @@ class Scale(Protocol):
         """The position behind all values that cannot be told from the one at `position`."""
         ...
 
+    def floor(self, position: int) -> int:
+        """The position of what a row that is written then holds: columns are coarser than clocks."""
+        ...
+
     def reach(self, position: int) -> int:
         """The position up to which a value at `position` may speak: for dates the end of the day."""
         ...
@@ -90,6 +94,7 @@ class Zoned(_OfTime):
     """Timestamps that know their zone."""
 
     render: Render
+    grain: int = 1
     words = "timestamps that know their zone"
     follows_clock = True
 
@@ -101,6 +106,9 @@ class Zoned(_OfTime):
     def position(self, value: Any) -> int | None:
         return _instant(value, UTC)
 
+    def floor(self, position: int) -> int:
+        return position // self.grain * self.grain
+
     def end(self, position: int) -> int:
         return position + 1
 
@@ -111,6 +119,7 @@ class Naive(_OfTime):
 
     zone: tzinfo
     render: Render
+    grain: int = 1
     words = "timestamps without a zone"
 
     def low(self, position: int) -> Any:
@@ -121,6 +130,9 @@ class Naive(_OfTime):
 
     def position(self, value: Any) -> int | None:
         return _instant(value, self.zone)
+
+    def floor(self, position: int) -> int:
+        return position // self.grain * self.grain
 
     def end(self, position: int) -> int:
         return position + 1
@@ -145,6 +157,10 @@ class Days(_OfTime):
 
     def position(self, value: Any) -> int | None:
         return _instant(value, self.zone)
+
+    def floor(self, position: int) -> int:
+        midnight = instant_of_datetime(self._midnight(position), self.zone)
+        return position if midnight is None else midnight
 
     def end(self, position: int) -> int:
         tomorrow = self._midnight(position) + timedelta(days=1)
@@ -179,6 +195,9 @@ class Epoch(_OfTime):
     def position(self, value: Any) -> int | None:
         return _scaled(value, self.unit)
 
+    def floor(self, position: int) -> int:
+        return position // self.unit * self.unit
+
     def end(self, position: int) -> int:
         return (position // self.unit + 1) * self.unit
 
@@ -209,6 +228,9 @@ class Words(_OfTime):
     def position(self, value: Any) -> int | None:
         return instant_of(value, self.zone) if isinstance(value, str) else None
 
+    def floor(self, position: int) -> int:
+        return position // self._grain * self._grain
+
     def end(self, position: int) -> int:
         return (position // self._grain + 1) * self._grain
 
@@ -237,6 +259,9 @@ class Sequence:
 
     def position(self, value: Any) -> int | None:
         return _scaled(value, 1)
+
+    def floor(self, position: int) -> int:
+        return position
 
     def end(self, position: int) -> int:
         return position + 1

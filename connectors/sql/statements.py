@@ -13,6 +13,7 @@ from typing import Any
 
 from sqlalchemy import (
     BindParameter,
+    ColumnClause,
     ColumnElement,
     FromClause,
     LargeBinary,
@@ -64,7 +65,7 @@ class Bounds:
 
 @lru_cache(maxsize=256)
 def _from(relation: Relation, names: tuple[str, ...]) -> FromClause:
-    columns = [column(name) for name in dict.fromkeys(names)]
+    columns: list[ColumnClause[Any]] = [column(name) for name in dict.fromkeys(names)]
     if relation.query is None:
         return table(relation.name, *columns, schema=relation.schema).alias(ALIAS)
     # A line of its own: the query may end with a comment. Colons are no placeholders here.

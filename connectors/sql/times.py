@@ -55,8 +55,9 @@ class Cursor:
         return None if self.modified_as else scale_of_shape(Shape.from_json(shape), self)
 
 
-def scale_by_kind(kind: str, cursor: Cursor, backend: str) -> Scale:
+def scale_by_kind(kind: str, cursor: Cursor, backend: str, whole_seconds: bool = False) -> Scale:
     """The scale of a column whose type the database names. Raises Unfit."""
+    grain = SECOND if whole_seconds else 1
     zone = find_zone(cursor.zone)
     if kind == "number":
         return _of_numbers(cursor)
@@ -64,9 +65,9 @@ def scale_by_kind(kind: str, cursor: Cursor, backend: str) -> Scale:
         raise Unfit("does not hold numbers", "remove modified_as")
     match kind:
         case "zoned":
-            return Zoned(_RENDER_ZONED.get(backend, _aware))
+            return Zoned(_RENDER_ZONED.get(backend, _aware), grain)
         case "naive":
-            return Naive(zone, _RENDER_NAIVE.get(backend, _as_it_is))
+            return Naive(zone, _RENDER_NAIVE.get(backend, _as_it_is), grain)
         case "date":
             return Days(zone, day_text if backend in _RENDER_NAIVE else day_value)
     raise Unfit(

@@ -160,7 +160,7 @@ def _stream(config: Config, spec: StreamSpec) -> Iterator[Line]:
 
 
 def _print(line: Line) -> None:
-    mark = click.style(f"{line.level:<8}", fg=_COLOURS[line.level], bold=line.level != "ok")
+    mark = click.style(f"{line.level:<8}", fg=_COLOURS[line.level], bold=line.level != "ok" or None)
     click.echo(f"{mark} {line.where}: {line.text}")
     if line.hint:
         click.echo(f"{'':<8}   {line.hint}")

@@ -18,8 +18,12 @@ _NO_HARD_LINKS = {errno.EPERM, errno.EACCES, errno.ENOTSUP, errno.EOPNOTSUPP, er
 
 
 @click.command()
-@click.option("--connector", type=click.Choice(sorted(CONNECTORS)), default="sql", help="The kind of source.")
-@click.option("--database", type=click.Choice(list(DATABASES)), default="sqlite", help="The kind of database.")
+@click.option(
+    "--connector", type=click.Choice(sorted(CONNECTORS)), default="sql", show_default=True, help="The kind of source."
+)
+@click.option(
+    "--database", type=click.Choice(list(DATABASES)), default="sqlite", show_default=True, help="The kind of database."
+)
 @click.argument("path", type=click.Path(path_type=Path), required=False)
 @config_option
 def init(connector: str, database: str, path: Path | None, config: Path | None) -> None:
@@ -42,13 +46,12 @@ def _next_steps(target: Path, database: str) -> str:
     program = (
         "closingdealz-sync" if target == Path("config.toml") else f"closingdealz-sync -c {shlex.quote(str(target))}"
     )
-    names = "the sample database" if database == "sqlite" else "your database"
-    exports = ["  export CLOSINGDEALZ_API_KEY=…"] + ([] if database == "sqlite" else ["  export DATABASE_URL=…"])
+    secrets_to_set = ["CLOSINGDEALZ_API_KEY"] + (["DATABASE_URL"] if "DATABASE_URL" in DATABASES[database] else [])
     return "\n".join(
         [
-            f"Wrote {target}, which only you can read. It names the tables of {names}: edit it, set the secrets,",
-            *exports,
-            "and then:",
+            f"Wrote {target}, which only you can read. Put your own tables and columns into it, and set its secrets:",
+            *(f"  export {name}=…" for name in secrets_to_set),
+            "Then:",
             f"  {program} check          # is all in place?",
             f"  {program} preview        # which leads would it create? Sends nothing.",
             f"  {program} once --max 5   # create five, and look at them in ClosingDealz",

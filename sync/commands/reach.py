@@ -9,6 +9,9 @@ import threading
 from dataclasses import dataclass
 from urllib.parse import urlsplit
 
+_GRACE = 1.0
+"""Seconds in which the attempt itself says that its time is over, before it is left behind."""
+
 
 @dataclass(frozen=True, slots=True)
 class Reach:
@@ -21,7 +24,7 @@ class Reach:
 
 
 def reach(base_url: str, *, timeout: float = 10.0, context: ssl.SSLContext | None = None) -> Reach:
-    """Resolves, connects and (https) shakes hands within `timeout` seconds, then hangs up without a request.
+    """Resolves, connects and (https) shakes hands within `timeout` seconds each, then hangs up without a request.
 
     `context` says which certificates are trusted; None: the same as when leads are sent.
     """
@@ -33,7 +36,7 @@ def reach(base_url: str, *, timeout: float = 10.0, context: ssl.SSLContext | Non
     # A resolver keeps its own time: it is left behind rather than waited for.
     threading.Thread(target=attempt, name="reach", daemon=True).start()
     try:
-        return result.get(timeout=timeout)
+        return result.get(timeout=timeout + _GRACE)
     except queue.Empty:
         return Reach(False, f"{base_url} does not answer within {timeout:g} s", "look at the network", later=True)
 

@@ -79,7 +79,7 @@ class Workspace(Table):
     linger: Duration = Field(timedelta(seconds=2), le=timedelta(hours=1))
     timeout: Duration = Field(timedelta(seconds=60), ge=_SECOND, le=timedelta(minutes=15))
     label: Annotated[str, AfterValidator(check_label_template)] | None = None
-    """A receipt on every lead; `{batch}` stands for the batch's number, at most BATCH_DIGITS long."""
+    """A receipt on every lead; `{batch}` stands for the batch's name, 22 characters."""
     unknown_statuses: list[Annotated[int, Field(ge=300, le=599)]] = []
     on_unknown: Literal["hold", "resend"] = "hold"
     on_rejected: Literal["bisect", "hold"] = "bisect"

@@ -82,7 +82,9 @@ def split_file(raw: dict[str, Any], validation: Validation) -> dict[str, Any]:
 
 def _split_source(source: dict[str, Any], where: Location, validation: Validation) -> dict[str, Any]:
     kind = _connector_of(source, where, validation)
-    prepared = _divide(source, Source, kind, kind.source_options if kind else None, where, validation)
+    prepared = _common(source, Source)
+    if kind is not None:
+        prepared |= _own(source, (Source, kind.source_options), where, kind, validation)
     streams = prepared.get("streams")
     if isinstance(streams, dict):
         prepared["streams"] = {
@@ -110,7 +112,9 @@ def _connector_of(source: dict[str, Any], where: Location, validation: Validatio
 def _split_stream(
     stream: dict[str, Any], kind: ConnectorType | None, where: Location, validation: Validation
 ) -> dict[str, Any]:
-    prepared = _divide(stream, Stream, kind, kind.stream_options if kind else None, where, validation)
+    prepared = _common(stream, Stream)
+    if kind is not None:
+        prepared |= _own(stream, (Stream, kind.stream_options), where, kind, validation)
     children = prepared.get("children")
     if isinstance(children, dict):
         prepared["children"] = {
@@ -128,23 +132,24 @@ def _child(table: Any, kind: ConnectorType, where: Location, validation: Validat
     return validation.table(model, validation.known_keys(table, set(keys_of(model)), where, kind), where)
 
 
-def _divide(
+def _common(table: dict[str, Any], model: type[BaseModel]) -> dict[str, Any]:
+    """The keys that every connector's table may have."""
+    common = keys_of(model)
+    return {key: value for key, value in table.items() if key in common}
+
+
+def _own(
     table: dict[str, Any],
-    model: type[BaseModel],
-    kind: ConnectorType | None,
-    options: type[BaseModel] | None,
+    models: tuple[type[BaseModel], type[BaseModel]],
     where: Location,
+    kind: ConnectorType,
     validation: Validation,
-) -> dict[str, Any]:
-    """The keys of the common schema, with the connector's own under `options`.
+) -> dict[str, BaseModel]:
+    """The connector's own keys, as `options`; unknown are the keys that neither model (the common one, its own) has.
 
     Without a connector nobody knows which other keys are right, so none is called unknown.
     """
-    common = set(keys_of(model))
-    prepared = {key: value for key, value in table.items() if key in common}
-    if options is None:
-        return prepared
-    own = set(keys_of(options))
+    common, own = (set(keys_of(model)) for model in models)
     known = validation.known_keys(table, common | own, where, kind)
-    parsed = validation.table(options, {key: value for key, value in known.items() if key in own}, where)
-    return prepared if parsed is None else {**prepared, "options": parsed}
+    parsed = validation.table(models[1], {key: value for key, value in known.items() if key in own}, where)
+    return {} if parsed is None else {"options": parsed}

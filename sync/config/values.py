@@ -11,7 +11,7 @@ from urllib.parse import SplitResult, urlsplit
 
 LABEL_LENGTH = 64
 """The API's limit on a label, in UTF-16 units as the server counts them."""
-BATCH_DIGITS = 12
+BATCH_CHARACTERS = 22
 """How many digits of a batch's number a label leaves room for."""
 
 _WEEKDAY_NUMBER = re.compile(r"(?<![/\d])\d")
@@ -74,13 +74,15 @@ def check_label(value: str) -> str:
 
 def check_label_template(value: str) -> str:
     """A label in which `{batch}` stands for the batch's number."""
-    longest = value.replace("{batch}", "9" * BATCH_DIGITS)
+    longest = value.replace("{batch}", "9" * BATCH_CHARACTERS)
     if "{" in longest or "}" in longest:
         raise ValueError("may hold no braces except in the placeholder {batch}")
     try:
         check_label(longest)
     except ValueError as error:
-        room = f", with {BATCH_DIGITS} digits in the place of {{batch}}" if longest != value else ""
+        room = (
+            f", with the {BATCH_CHARACTERS} characters of a batch in the place of {{batch}}" if longest != value else ""
+        )
         raise ValueError(f"{error}{room}") from None
     return value
 
@@ -116,7 +118,7 @@ def check_base_url(value: str) -> str:
         raise ValueError("must end after the host and port: the program adds the API's path")
     if port == 0:
         raise ValueError("must name a port from 1 to 65535")
-    if url.scheme == "http" and not is_loopback(url.hostname):
+    if url.scheme == "http" and not is_loopback(url.hostname or ""):
         raise ValueError("must be https: plain http is allowed only to this machine (127.0.0.1, ::1, localhost)")
     return f"{url.scheme}://{url.netloc.lower().rstrip(':')}"
 

@@ -245,7 +245,7 @@ def test_dates_are_iso_8601(value: str, sent: str) -> None:
 
 
 @pytest.mark.parametrize(
-    "value", ["31.01.2026", "2026-02-30", "20260131", "2026-W05-1", "2026-01-31T25:00", 1769860800, True, ["2026"]]
+    "value", ["31.01.2026", "2026-02-30", "20260131", "2026-W05-1", "2026-01-31T24:00", 1769860800, True, ["2026"]]
 )
 def test_other_dates_make_the_lead_unfit(value: object) -> None:
     (note,) = unfit({"date": "x"}, {"x": value})

@@ -304,6 +304,8 @@ ADDRESSES = st.builds(
 @example("a@b.de\n")
 @example(".a@b.de")
 @example("a..b@c.de")
+@example("x@" + "a-" * 31 + "a.de")
+@example("x@" + "a-" * 32 + "a.de")
 def test_the_short_way_says_yes_only_where_the_library_does(text: str) -> None:
     if is_ordinary(text):
         assert accepted(text)

@@ -115,6 +115,28 @@ def test_project_keeps_what_is_read_and_nothing_else() -> None:
     assert mapping({"name": "to_string(@)"}).project(data) == data
 
 
+@pytest.mark.parametrize(
+    "table",
+    [
+        {"name": "people[?owner] | [0].a"},
+        {"name": "owner && a"},
+        {"name": "(owner || people[0]).a"},
+        {"name": "owner.{n: name} == other && a"},
+        {"name": "a", "where": "owner"},
+        {"name": "a", "where": "!owner"},
+        {"name": "a", "contacts": [{"from": "people", "name": "a", "where": "owner"}]},
+        {"name": "a", "contacts": [{"from": "people", "name": "a", "where": 'owner == `{"x": 1}`'}]},
+        {"name": "max_by(people, &length(owner)).a"},
+    ],
+)
+def test_objects_whose_content_decides_are_kept_whole(table: dict[str, Any]) -> None:
+    one = mapping(table | {"require": []})
+    people = [{"a": "A", "owner": {}}, {"a": "B", "owner": {"x": 1}}]
+    for owner in ({}, {"x": 1}):
+        data = {"a": "A", "owner": owner, "other": {"n": None}, "people": people}
+        assert one.apply(one.project(data)) == one.apply(data)
+
+
 def test_explain_tells_where_each_wire_field_comes_from() -> None:
     one = mapping(
         {

@@ -1,0 +1,469 @@
+"""What every connector must do, as tests: a connector passes by subclassing `ConnectorContract` over its real backend.
+
+    class TestMine(ConnectorContract):
+        @pytest.fixture
+        def world(self): ...
+
+A `World` is a backend that tests can change: companies with a name and a city, contacts with an e-mail. The oracle is
+the world's own history, never another reading. Needs pytest and Hypothesis, so nothing else imports this module.
+"""
+# ruff: noqa: S101, PLR2004 - tests assert, and count
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from itertools import islice
+from typing import Any, Protocol
+
+import orjson
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from connectors.interface import Connector, StreamSpec
+from sync.words import Json, Page, Record, Wanted
+
+OVERLAP = timedelta(minutes=10)
+SETTLE = timedelta(seconds=5)
+SECOND = timedelta(seconds=1)
+DAY = timedelta(days=1)
+_CANONICAL = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{6}Z|\d+")
+
+
+@dataclass(frozen=True, slots=True)
+class Names:
+    """What the backend calls the fields of a company, its list of contacts, and a contact's field."""
+
+    name: str = "name"
+    city: str = "city"
+    unwanted: str = "secret"
+    contacts: str = "contacts"
+    email: str = "email"
+
+    @property
+    def wanted(self) -> Wanted:
+        child = Wanted(frozenset({(self.email,)}))
+        return Wanted(frozenset({(self.name,), (self.city,)}), {self.contacts: child})
+
+
+class World(Protocol):
+    """A backend under a test's control. Companies and contacts have numbers; `id_of` gives the connector's ids."""
+
+    names: Names
+    null_modified: bool
+    """Whether a record can lack a modified time."""
+
+    def spec(self, wanted: Wanted, page_size: int, overlap: timedelta, settle: timedelta) -> StreamSpec: ...
+
+    def connector(self) -> Connector:
+        """A new one, as after a restart."""
+        ...
+
+    def now(self) -> datetime:
+        """The source's clock, with a zone."""
+        ...
+
+    def advance(self, by: timedelta) -> None:
+        """Moves the source's clock."""
+        ...
+
+    def put(self, number: int, name: str, city: str, at: datetime | None) -> None:
+        """Writes a company, new or changed, modified at that time."""
+        ...
+
+    def delete(self, number: int) -> None: ...
+
+    def put_contact(self, number: int, company: int | None, email: str, at: datetime) -> None:
+        """Writes a contact, new, changed or moved."""
+        ...
+
+    def id_of(self, number: int) -> str: ...
+
+    def contact_id_of(self, number: int) -> str: ...
+
+    def modified_of(self, at: datetime | None) -> str | None:
+        """`Record.modified` of a company modified at that time: columns may be coarser than clocks."""
+        ...
+
+    def clear(self) -> None:
+        """No companies, no contacts."""
+        ...
+
+
+class Reader:
+    """Reads as the engine does: records and lane together, touched parents and former parents fetched."""
+
+    def __init__(self, world: World, page_size: int = 100, overlap: timedelta = OVERLAP) -> None:
+        self.world = world
+        self.spec = world.spec(world.names.wanted, page_size, overlap, SETTLE)
+        self.lanes: dict[str, Json] = {}
+        self.records: dict[str, Record] = {}
+        self._parents: dict[tuple[str, str], set[str]] = {}
+
+    def poll(self, stop_after: int | None = None) -> list[Page]:
+        """One poll by a new connector, stopped after so many pages."""
+        with opened(self.world) as connector:
+            pages = []
+            for page in islice(connector.read(self.spec, self.lanes), stop_after):
+                self._take(connector, page)
+                pages.append(page)
+            return pages
+
+    def sweep(self) -> None:
+        """Fetches every record that is listed."""
+        with opened(self.world) as connector:
+            for listing in connector.sweep(self.spec, None):
+                self._keep(connector.fetch(self.spec, [id_ for id_, _ in listing.rows]))
+
+    def drain(self) -> None:
+        """Lets what is late arrive, then polls until nothing can be missing."""
+        for _ in range(2):
+            self.world.advance(OVERLAP + SETTLE + SECOND)
+            self.poll()
+
+    def _take(self, connector: Connector, page: Page) -> None:
+        parents = {touch.parent for touch in page.touched if touch.parent is not None}
+        for touch in page.touched:
+            parents |= self._parents.get((touch.child, touch.id), set())
+        self._keep(page.records)
+        self._keep(connector.fetch(self.spec, sorted(parents)) if parents else ())
+        self.lanes[page.lane] = json.loads(json.dumps(page.cursor))
+
+    def _keep(self, records: Sequence[Record]) -> None:
+        for record in records:
+            self.records[record.id] = record
+            for of in self._parents.values():
+                of.discard(record.id)
+            for child, ids in record.children.items():
+                for id_ in ids:
+                    self._parents.setdefault((child, id_), set()).add(record.id)
+
+
+@contextmanager
+def opened(world: World) -> Iterator[Connector]:
+    """A new connector, closed at the end."""
+    connector = world.connector()
+    try:
+        yield connector
+    finally:
+        connector.close()
+
+
+@dataclass
+class History:
+    """What was written to the world: the oracle."""
+
+    world: World
+    companies: dict[int, tuple[str, str, datetime | None]] = field(default_factory=dict)
+    contacts: dict[int, tuple[int | None, str]] = field(default_factory=dict)
+    _writes: int = 0
+
+    def put(self, number: int, at: datetime | None) -> None:
+        self._writes += 1
+        company = (f"name {self._writes}", f"città {number}", at)
+        self.companies[number] = company
+        self.world.put(number, *company)
+
+    def put_contact(self, number: int, company: int | None, at: datetime) -> None:
+        self._writes += 1
+        email = f"contact{self._writes}@example.com"
+        self.contacts[number] = (company, email)
+        self.world.put_contact(number, company, email, at)
+
+    def expected(self) -> dict[str, tuple[Json, str | None]]:
+        """By id: the data with contacts in the order of their e-mails, and the modified time."""
+        return {self.world.id_of(number): self._one(number) for number in self.companies}
+
+    def _one(self, number: int) -> tuple[Json, str | None]:
+        names = self.world.names
+        name, city, at = self.companies[number]
+        emails = sorted(email for company, email in self.contacts.values() if company == number)
+        data = {names.name: name, names.city: city, names.contacts: [{names.email: email} for email in emails]}
+        return data, self.world.modified_of(at)
+
+    def found(self, records: Mapping[str, Record]) -> dict[str, tuple[Json, str | None]]:
+        """Records in the form of `expected`."""
+        names = self.world.names
+        shown = {}
+        for id_, record in records.items():
+            contacts = sorted(record.data[names.contacts], key=lambda contact: str(contact[names.email]))
+            shown[id_] = ({**record.data, names.contacts: contacts}, record.modified)
+        return shown
+
+
+def _actions() -> st.SearchStrategy[Any]:
+    number = st.integers(0, 3)
+    late = st.sampled_from([timedelta(), SECOND, timedelta(minutes=5), OVERLAP - SECOND])
+    return st.one_of(
+        st.tuples(st.just("put"), number, late),
+        st.tuples(st.just("burst"), st.just(0), late),
+        st.tuples(st.just("contact"), st.integers(0, 2), number | st.none(), late),
+        st.tuples(st.just("wait"), st.sampled_from([1, 6, 30, 599, 601, 4000, 90_000])),
+        st.tuples(st.just("poll"), st.sampled_from([None, None, 1, 2, 3])),
+    )
+
+
+class ConnectorContract:
+    """The promises. Subclasses give the fixture `world`."""
+
+    examples = 30
+    """Random histories to try."""
+
+    def _filled(self, world: World, count: int = 7) -> History:
+        """Companies of the past days, each second pair modified at the same time, with two contacts for the first."""
+        history = History(world)
+        start = world.now() - 3 * DAY
+        for number in range(count):
+            history.put(number, start + timedelta(hours=number // 2))
+        history.put_contact(0, 0, start)
+        history.put_contact(1, 0, start)
+        if count > 2:
+            history.put_contact(2, 2, start)
+        return history
+
+    def test_everything_arrives_and_the_first_reading_is_a_backfill(self, world: World) -> None:
+        history, reader = self._filled(world), Reader(world, page_size=3)
+        pages = reader.poll()
+        assert history.found(reader.records) == history.expected()
+        assert all(page.backfill for page in pages if page.records)
+        assert all(len(page.records) <= 3 for page in pages)
+
+    def test_an_empty_source_gives_nothing_and_the_first_record_arrives(self, world: World) -> None:
+        history, reader = History(world), Reader(world)
+        assert not any(page.records for page in reader.poll())
+        history.put(1, world.now())
+        reader.drain()
+        assert history.found(reader.records) == history.expected()
+
+    def test_reading_resumes_after_every_page(self, world: World) -> None:
+        history = self._filled(world)
+        pages = len(Reader(world, page_size=2).poll())
+        assert pages > 3
+        for stop in range(1, pages):
+            reader = Reader(world, page_size=2)
+            reader.poll(stop_after=stop)
+            reader.poll()
+            assert history.found(reader.records) == history.expected()
+
+    def test_stopping_after_each_page_again_and_again_still_ends(self, world: World) -> None:
+        history, reader = self._filled(world), Reader(world, page_size=1)
+        for _ in range(100):
+            reader.poll(stop_after=4)
+        assert history.found(reader.records) == history.expected()
+
+    def test_any_number_of_records_may_share_one_time(self, world: World) -> None:
+        history, at = History(world), world.now() - DAY
+        for number in range(25):
+            history.put(number, at)
+        reader = Reader(world, page_size=4)
+        reader.poll()
+        assert history.found(reader.records) == history.expected()
+
+    def test_a_quiet_source_gives_nothing(self, world: World) -> None:
+        self._filled(world)
+        reader = Reader(world)
+        reader.drain()
+        world.advance(2 * DAY)
+        reader.drain()
+        quiet = reader.poll()
+        assert not any(page.records or page.touched for page in quiet)
+
+    def test_changes_arrive_and_are_no_backfill(self, world: World) -> None:
+        history, reader = self._filled(world), Reader(world)
+        reader.drain()
+        world.advance(timedelta(hours=1))
+        history.put(3, world.now())
+        history.put(50, world.now())
+        world.advance(SETTLE + DAY)
+        pages = reader.poll()
+        assert {record.id for page in pages for record in page.records} >= {world.id_of(3), world.id_of(50)}
+        assert not any(page.backfill for page in pages if page.records)
+        assert history.found(reader.records) == history.expected()
+
+    def test_what_is_committed_late_arrives(self, world: World) -> None:
+        history, reader = self._filled(world), Reader(world)
+        reader.poll()
+        for late in (SECOND, timedelta(minutes=3), OVERLAP - SECOND):
+            world.advance(OVERLAP)
+            history.put(4, world.now())
+            world.advance(SETTLE + SECOND)
+            reader.poll()
+            history.put(60 + int(late.total_seconds()), world.now() - late)
+            reader.poll()
+        reader.drain()
+        assert history.found(reader.records) == history.expected()
+
+    def test_a_changed_contact_touches_its_company(self, world: World) -> None:
+        history, reader = self._filled(world), Reader(world)
+        reader.drain()
+        world.advance(timedelta(hours=1))
+        history.put_contact(2, 2, world.now())
+        history.put_contact(9, 5, world.now())
+        world.advance(SETTLE + DAY)
+        touched = [touch for page in reader.poll() for touch in page.touched]
+        seen = {(touch.id, touch.parent) for touch in touched}
+        assert seen >= {(world.contact_id_of(2), world.id_of(2)), (world.contact_id_of(9), world.id_of(5))}
+        assert {touch.child for touch in touched} == {world.names.contacts}
+        assert history.found(reader.records) == history.expected()
+
+    def test_a_contact_that_moves_leaves_its_former_company(self, world: World) -> None:
+        history, reader = self._filled(world), Reader(world)
+        reader.drain()
+        for company in (4, None, 0):
+            world.advance(timedelta(hours=1))
+            history.put_contact(2, company, world.now())
+            world.advance(SETTLE + DAY)
+            reader.poll()
+            assert history.found(reader.records) == history.expected()
+
+    def test_fetch_shows_the_same_as_read(self, world: World) -> None:
+        history, reader = self._filled(world), Reader(world)
+        reader.poll()
+        with opened(world) as connector:
+            fetched = connector.fetch(reader.spec, list(reader.records))
+            assert {record.id: record for record in fetched} == reader.records
+            assert connector.fetch(reader.spec, []) == []
+        assert history.found({record.id: record for record in fetched}) == history.expected()
+
+    def test_fetch_leaves_out_what_is_gone_or_never_was(self, world: World) -> None:
+        self._filled(world)
+        spec = Reader(world).spec
+        world.delete(1)
+        asked = [world.id_of(0), world.id_of(1), world.id_of(777), "no such id", "", "0x1", "é"]
+        with opened(world) as connector:
+            assert [record.id for record in connector.fetch(spec, asked)] == [world.id_of(0)]
+
+    def test_the_sweep_lists_every_id_and_resumes(self, world: World) -> None:
+        history = self._filled(world)
+        spec = Reader(world, page_size=2).spec
+        expected = {id_: modified for id_, (_, modified) in history.expected().items()}
+        with opened(world) as connector:
+            listings = list(connector.sweep(spec, None))
+            rows = [row for listing in listings for row in listing.rows]
+            assert len(rows) == len(expected)
+            assert dict(rows) == expected
+            assert [listing.cursor is None for listing in listings] == [False] * (len(listings) - 1) + [True]
+            for index, listing in enumerate(listings[:-1]):
+                cursor = json.loads(json.dumps(listing.cursor))
+                rest = [row for later in connector.sweep(spec, cursor) for row in later.rows]
+                assert rest == [row for later in listings[index + 1 :] for row in later.rows]
+
+    def test_what_has_no_modified_time_arrives_by_the_sweep(self, world: World) -> None:
+        if not world.null_modified:
+            pytest.skip("every record of this source has a modified time")
+        history = self._filled(world)
+        history.put(40, None)
+        history.put(41, world.now() + 400 * DAY)
+        reader = Reader(world)
+        reader.poll()
+        reader.sweep()
+        assert history.found(reader.records) == history.expected()
+        with opened(world) as connector:
+            assert sum(listing.unseen for listing in connector.sweep(reader.spec, None)) == self.unseen
+
+    unseen = 2
+    """How many of a NULL and a far-future time no poll can show."""
+
+    def test_only_wanted_fields_are_read(self, world: World) -> None:
+        self._filled(world)
+        names = world.names
+        with opened(world) as connector:
+            for wanted, fields in (
+                (Wanted(frozenset({(names.name,)})), {names.name}),
+                (Wanted(frozenset({(names.name, "deeper")})), {names.name}),
+                (names.wanted, {names.name, names.city, names.contacts}),
+            ):
+                spec = world.spec(wanted, 100, OVERLAP, SETTLE)
+                records = [record for page in connector.read(spec, {}) for record in page.records]
+                assert records
+                assert all(set(record.data) == fields for record in records)
+            everything = world.spec(Wanted(None), 100, OVERLAP, SETTLE)
+            records = [record for page in connector.read(everything, {}) for record in page.records]
+            assert all({names.name, names.city, names.unwanted} <= set(record.data) for record in records)
+
+    def test_records_are_plain_json_with_text_ids_and_canonical_times(self, world: World) -> None:
+        self._filled(world)
+        reader = Reader(world, page_size=2)
+        for page in reader.poll():
+            orjson.dumps(page.cursor)
+            assert json.loads(orjson.dumps(page.cursor)) == page.cursor
+            for record in page.records:
+                assert orjson.loads(orjson.dumps(record.data)) == record.data
+                assert isinstance(record.id, str)
+                assert record.id
+                assert record.problem is None
+                assert record.modified is not None
+                assert _CANONICAL.fullmatch(record.modified)
+                assert all(isinstance(id_, str) for ids in record.children.values() for id_ in ids)
+
+    def test_position_parts_the_past_from_the_future(self, world: World) -> None:
+        self._filled(world)
+        spec = Reader(world).spec
+        with opened(world) as connector:
+            position = connector.position(spec)
+        assert _CANONICAL.fullmatch(position)
+        before, after = world.modified_of(world.now() - 2 * DAY), world.modified_of(world.now() + SECOND)
+        assert _order(before) < _order(position) <= _order(after)
+
+    def test_identity_is_text_and_stays(self, world: World) -> None:
+        spec = Reader(world).spec
+        with opened(world) as one, opened(world) as other:
+            assert one.identity(spec) == other.identity(spec)
+            assert {"connector", "organisation", "object"} <= set(one.identity(spec))
+            assert all(isinstance(value, str) for value in one.identity(spec).values())
+
+    def test_check_finds_a_good_stream_good(self, world: World) -> None:
+        self._filled(world)
+        with opened(world) as connector:
+            findings = connector.check(Reader(world).spec)
+        assert findings
+        assert not [finding for finding in findings if finding.level == "error"]
+
+    def test_close_may_be_called_twice_and_unused(self, world: World) -> None:
+        connector = world.connector()
+        connector.close()
+        connector.close()
+
+    def test_any_history_ends_with_what_the_source_holds(self, world: World) -> None:
+        @settings(
+            max_examples=self.examples,
+            deadline=None,
+            database=None,
+            suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large],
+        )
+        @given(st.lists(_actions(), min_size=3, max_size=25), st.integers(1, 3))
+        def run(actions: Sequence[Any], page_size: int) -> None:
+            world.clear()
+            history, reader = History(world), Reader(world, page_size=page_size)
+            for action in actions:
+                _act(world, history, reader, action)
+            reader.drain()
+            assert history.found(reader.records) == history.expected()
+
+        run()
+
+
+def _act(world: World, history: History, reader: Reader, action: Any) -> None:
+    match action:
+        case "put", number, late:
+            history.put(number, world.now() - late)
+        case "burst", _, late:
+            for number in range(4):
+                history.put(number, world.now() - late)
+        case "contact", number, company, late:
+            history.put_contact(number, company, world.now() - late)
+        case "wait", seconds:
+            world.advance(timedelta(seconds=seconds))
+        case "poll", pages:
+            reader.poll(pages)
+
+
+def _order(modified: str | None) -> tuple[int, str]:
+    """Numbers compare as numbers."""
+    text = modified or ""
+    return (int(text), "") if text.isdigit() else (0, text)

@@ -1,0 +1,1 @@
+"""The demo: a whole run on one machine, with invented data, that checks itself."""

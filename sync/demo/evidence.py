@@ -1,0 +1,199 @@
+"""What the source holds, what the ledger says and what the server keeps, each looked at by itself, and compared.
+
+Nothing here goes through the engine: the three are read as the files that they are.
+"""
+
+from __future__ import annotations
+
+import sqlite3
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
+from contextlib import closing
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from sync.config.schema import Wire
+from sync.mapping.wire import CONTACTS, texts
+
+NAME_LIMIT = 256
+
+
+@dataclass(frozen=True, slots=True)
+class Check:
+    """One claim, whether it holds, and the figures it rests on. Never holds a value of a record."""
+
+    claim: str
+    holds: bool
+    figures: str
+
+
+@dataclass(frozen=True, slots=True)
+class Essence:
+    """What can be compared of a lead without knowing the mapping's code: its name, its e-mail addresses in small
+    letters, and its contacts as (first name, last name, e-mail address)."""
+
+    name: str
+    emails: frozenset[str]
+    contacts: tuple[tuple[str, str, str], ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Source:
+    """The sample as its own SQL shows it."""
+
+    companies: int
+    contacts: int
+    internal: frozenset[str]
+    too_long: frozenset[str]
+    expected: Mapping[str, Essence]
+    """The leads that should exist, by the company's id."""
+
+
+@dataclass(frozen=True, slots=True)
+class Remembered:
+    """The ledger's file: each record's state, what drifted, whose the contacts are, batches by verdict."""
+
+    states: Mapping[str, str]
+    drifted: frozenset[str]
+    parents: Mapping[str, frozenset[str]]
+    batches: Mapping[str, int]
+
+    def of(self, state: str) -> frozenset[str]:
+        """The ids of the records in that state."""
+        return frozenset(id_ for id_, one in self.states.items() if one == state)
+
+
+@dataclass(frozen=True, slots=True)
+class Received:
+    """The sandbox's file: leads in the order of their arrival, and its figures."""
+
+    leads: Sequence[Mapping[str, Any]]
+    stats: Mapping[str, Any]
+
+    @property
+    def essences(self) -> Counter[Essence]:
+        return Counter(_essence_of_lead(lead) for lead in self.leads)
+
+    @property
+    def requests(self) -> int:
+        return int(self.stats["requests"])
+
+
+def look_at_source(path: Path) -> Source:
+    with closing(_reading(path)) as database:
+        companies = {str(row["id"]): row for row in database.execute("SELECT * FROM companies")}
+        internal = frozenset(id_ for id_, row in companies.items() if row["status"] == "internal")
+        too_long = frozenset(id_ for id_, row in companies.items() if len(row["name"].strip()) > NAME_LIMIT) - internal
+        contacts = _contacts_by_company(database)
+        expected = {
+            id_: Essence(
+                row["name"].strip(), _emails((row["email"], row["billing_email"])), tuple(sorted(contacts.get(id_, ())))
+            )
+            for id_, row in companies.items()
+            if id_ not in internal | too_long
+        }
+        total = database.execute("SELECT count(*) FROM contacts").fetchone()[0]
+    return Source(len(companies), total, internal, too_long, expected)
+
+
+def _contacts_by_company(database: sqlite3.Connection) -> Mapping[str, list[tuple[str, str, str]]]:
+    """People entered twice count once; rows that say nothing of anybody do not count."""
+    found: dict[str, list[tuple[str, str, str]]] = {}
+    rows = database.execute(
+        "SELECT DISTINCT company_id, first_name, last_name, title, email, phone, mobile FROM contacts"
+        " WHERE company_id IS NOT NULL"
+    )
+    for row in rows:
+        person = _person(row["first_name"], row["last_name"], _emails((row["email"],)))
+        if any(person):
+            found.setdefault(str(row["company_id"]), []).append(person)
+    return found
+
+
+def look_at_ledger(path: Path) -> Remembered:
+    with closing(_reading(path)) as database:
+        rows = database.execute("SELECT id, state, drift FROM records").fetchall()
+        links: dict[str, set[str]] = {}
+        for row in database.execute("SELECT id, parent FROM child_links"):
+            links.setdefault(row["id"], set()).add(row["parent"])
+        batches = database.execute("SELECT state, count(*) AS n FROM batches GROUP BY state").fetchall()
+    return Remembered(
+        {row["id"]: row["state"] for row in rows},
+        frozenset(row["id"] for row in rows if row["drift"]),
+        {child: frozenset(parents) for child, parents in links.items()},
+        {row["state"]: row["n"] for row in batches},
+    )
+
+
+def compare(source: Source, ledger: Remembered, received: Received) -> list[Check]:
+    """Whether all three tell the same story."""
+    delivered = ledger.of("delivered")
+    arrived = received.essences
+    missing = Counter(source.expected.values()) - arrived
+    surplus = arrived - Counter(source.expected.values())
+    stats = received.stats
+    return [
+        Check(
+            "Every company of the source is in the ledger, in a named state",
+            len(ledger.states) == source.companies
+            and delivered == source.expected.keys()
+            and ledger.of("filtered") == source.internal
+            and ledger.of("quarantined") == source.too_long,
+            f"{source.companies} = {len(delivered)} delivered + {len(ledger.of('filtered'))} filtered"
+            f" + {len(ledger.of('quarantined'))} quarantined",
+        ),
+        Check(
+            "Each lead arrived once, with its names, addresses and contacts",
+            not missing and not surplus and stats["duplicates"] == 0,
+            f"{stats['created_leads']} arrived, {stats['duplicates']} twice, {missing.total()} missing",
+        ),
+        Check(
+            "The server accepted every request, and understood every field",
+            stats["by_status"] == {"200": stats["requests"]}
+            and ledger.batches == {"created": stats["requests"]}
+            and not stats["unknown_fields"],
+            f"{stats['requests']} requests, {stats['by_status'].get('200', 0)} accepted",
+        ),
+    ]
+
+
+def compare_unchanged(before: Received, now: Received, was: Remembered, is_: Remembered) -> list[Check]:
+    """Whether a run left everything as it was."""
+    return [
+        Check(
+            "Nothing was sent",
+            before.stats == now.stats and before.leads == now.leads,
+            f"{now.requests - before.requests} requests, {len(now.leads) - len(before.leads)} leads",
+        ),
+        Check("The ledger says the same as before", was == is_, f"{len(is_.states)} records"),
+    ]
+
+
+def _essence_of_lead(lead: Mapping[str, Any]) -> Essence:
+    """From the wire, where names are texts and addresses are objects."""
+    contacts = (
+        _person(_first(contact, "name"), _first(contact, "last_name"), _emails(texts(contact, Wire(), "emails")))
+        for contact in lead.get(CONTACTS, ())
+    )
+    return Essence(_first(lead, "name"), _emails(texts(lead, Wire(), "emails")), tuple(sorted(contacts)))
+
+
+def _person(first: str | None, last: str | None, emails: frozenset[str]) -> tuple[str, str, str]:
+    return (first or "").strip(), (last or "").strip(), " ".join(sorted(emails))
+
+
+def _first(document: Mapping[str, Any], key: str) -> str:
+    found = texts(document, Wire(), key)
+    return found[0] if found else ""
+
+
+def _emails(values: Iterable[str | None]) -> frozenset[str]:
+    """Those that can be addresses at all: in the sample, what is none has no @."""
+    return frozenset(value.strip().lower() for value in values if value and "@" in value)
+
+
+def _reading(path: Path) -> sqlite3.Connection:
+    database = sqlite3.connect(f"{path.absolute().as_uri()}?mode=ro", uri=True)
+    database.row_factory = sqlite3.Row
+    return database

@@ -1,0 +1,69 @@
+"""Counts, times and foreign text as the commands write them for people."""
+
+from __future__ import annotations
+
+import shlex
+from collections.abc import Collection, Iterable
+from datetime import UTC, datetime
+from difflib import get_close_matches
+from pathlib import Path
+
+from sync.durations import format_duration
+
+PROGRAM = "closingdealz-sync"
+
+
+def program(config: Path | None) -> str:
+    """The command to type so that it finds the same configuration: with -c where -c was given."""
+    return PROGRAM if config is None else f"{PROGRAM} -c {shlex.quote(str(config))}"
+
+
+def number(n: int) -> str:
+    return f"{n:,}"
+
+
+def count(n: int, word: str, plural: str = "") -> str:
+    """`1 lead`, `1,240 leads`, `2 batches`."""
+    return f"{n:,} {word if n == 1 else plural or word + 's'}"
+
+
+def joined(parts: Iterable[str], last: str = "and") -> str:
+    """`a`, `a and b`, `a, b and c`."""
+    *head, tail = [*parts] or [""]
+    return f"{', '.join(head)} {last} {tail}" if head else tail
+
+
+def moment(milliseconds: int) -> str:
+    """A time of the ledger for people: `2026-01-02 03:04:05Z`."""
+    return _utc(milliseconds).strftime("%Y-%m-%d %H:%M:%SZ")
+
+
+def iso(milliseconds: int | None) -> str | None:
+    """A time of the ledger for programs: ISO 8601 in UTC with milliseconds; None stays None."""
+    if milliseconds is None:
+        return None
+    return _utc(milliseconds).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+
+
+def ago(milliseconds: int, now: int) -> str:
+    """How long before `now` it was (both ms): `2m5s ago`. A clock that was set back makes it `just now`."""
+    seconds = (now - milliseconds) / 1000
+    return "just now" if seconds < 1 else f"{format_duration(float(int(seconds)))} ago"
+
+
+def printable(text: str, most: int = 300) -> str:
+    """Foreign text on one line, without what a terminal would obey, at most `most` characters."""
+    line = "".join(character if character.isprintable() else "\ufffd" for character in text[: most + 1])
+    return line if len(line) <= most else line[: most - 1] + "…"
+
+
+def did_you_mean(name: str, known: Collection[str]) -> str:
+    """` Did you mean 'erp.companies'?`, else what there is, else nothing."""
+    close = get_close_matches(name, known, n=1)
+    if close:
+        return f" Did you mean {close[0]!r}?"
+    return f" There is {joined(sorted(known))}." if 0 < len(known) <= 8 else ""
+
+
+def _utc(milliseconds: int) -> datetime:
+    return datetime.fromtimestamp(milliseconds // 1000, UTC).replace(microsecond=milliseconds % 1000 * 1000)

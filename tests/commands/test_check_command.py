@@ -1,0 +1,202 @@
+"""`check` looks at everything, goes on after what fails, sends nothing, and its exit code says what kind of fault."""
+
+import json
+import socket
+import threading
+
+import pytest
+from click.testing import CliRunner
+from shelf_connector import ShelfConnector
+
+from connectors.registry import CONNECTORS
+from sync.cli import main
+
+
+@pytest.fixture(autouse=True)
+def _shelf(monkeypatch):
+    monkeypatch.setitem(CONNECTORS, "shelf", "shelf_connector")
+    monkeypatch.delenv("STATE_DIRECTORY", raising=False)
+
+
+@pytest.fixture
+def door():
+    """A server's address on loopback, and what it has been sent."""
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        received: list[bytes] = []
+
+        def answer() -> None:
+            while True:
+                try:
+                    connection, _ = listener.accept()
+                except OSError:
+                    return
+                with connection:
+                    received.append(connection.recv(100))
+
+        thread = threading.Thread(target=answer, daemon=True)
+        thread.start()
+        yield f"http://127.0.0.1:{listener.getsockname()[1]}", received
+        listener.shutdown(socket.SHUT_RDWR)
+        thread.join(5)
+
+
+@pytest.fixture
+def write(tmp_path, door):
+    """Writes a file with one stream for each verdict."""
+
+    def write(*verdicts: str, key: str = '"k"', source: str = "", base_url: str = door[0], more: str = "") -> str:
+        text = f'[workspaces.main]\napi_key = {key}\nbase_url = "{base_url}"\n{more}\n'
+        text += f'[sources.s]\nconnector = "shelf"\n{source}\n'
+        for verdict in verdicts:
+            text += f'[sources.s.streams.{verdict}]\nverdict = "{verdict}"\nstart = "now"\non_change = "hold"\n'
+            text += ('workspace = "main"\n' if more else "") + 'lead = { kind = "company", name = "name" }\n'
+        path = tmp_path / "config.toml"
+        path.write_text(text)
+        path.chmod(0o600)
+        return str(path)
+
+    return write
+
+
+def run(*arguments: str):
+    return CliRunner(env={"NO_SUCH_KEY": None}).invoke(main, ["check", *arguments])
+
+
+def test_all_is_well(write, door):
+    path = write("ok")
+    result = run("-c", path)
+    assert result.exit_code == 0
+    assert result.stdout.splitlines() == [
+        f"ok       file: {path}: 1 workspace, 1 source, 1 stream",
+        "ok       s.ok: the mapping compiles and reads 1 field of each record",
+        "ok       workspaces.main.api_key: read from the configuration file",
+        f"ok       workspaces.main: {door[0]} can be reached; nothing was sent",
+        "ok       s.ok: looked at ok",
+        "all is well",
+    ]
+
+
+def test_nothing_is_sent(write, door):
+    assert run("-c", write("ok")).exit_code == 0
+    assert run("--file", "-c", write("ok")).exit_code == 0
+    assert door[1] in ([b""], [])
+
+
+@pytest.mark.parametrize(
+    ("verdicts", "exit_code", "summary"),
+    [
+        (("ok", "warning"), 0, "1 warning"),
+        (("error", "ok"), 77, "1 error"),
+        (("refused", "ok"), 77, "1 error"),
+        (("unavailable", "ok"), 75, "1 error"),
+        (("unavailable", "refused", "warning", "ok"), 77, "2 errors, 1 warning"),
+    ],
+)
+def test_a_source_that_fails_keeps_no_other_from_being_looked_at(write, verdicts, exit_code, summary):
+    before = ShelfConnector.closed
+    result = run("-c", write(*verdicts))
+    assert result.exit_code == exit_code
+    assert result.stdout.splitlines()[-1] == summary
+    assert ("looked at ok" in result.stdout) == ("ok" in verdicts)
+    assert ShelfConnector.closed - before == len(verdicts)
+
+
+def test_what_a_source_says_is_shown_with_its_cure(write):
+    text = run("-c", write("refused", "unavailable")).stdout
+    assert "error    s.refused: field 'name': may not read\n           grant it\n" in text
+    assert "error    s.unavailable: does not answer\n           wait\n" in text
+
+
+def test_a_bad_file_shows_all_its_problems(write):
+    path = write("ok", "other", more="batch_size = 0")
+    result = run("-c", path)
+    assert result.exit_code == 78
+    assert "error    workspaces.main.batch_size: must be at least 1\n" in result.stdout
+    assert 'error    sources.s.streams.other.verdict: must be "ok", "warning"' in result.stdout
+    assert result.stdout.splitlines()[-1] == "2 errors"
+
+
+def test_no_file_at_all(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.delenv("CLOSINGDEALZ_SYNC_CONFIG", raising=False)
+    result = run()
+    assert result.exit_code == 78
+    assert "closingdealz-sync init" in result.stdout
+    assert run("-c", "nowhere.toml").exit_code == 78
+
+
+def test_a_secret_that_is_not_there(write):
+    path = write("ok", key='{ env = "NO_SUCH_KEY" }', source='url = { env = "NO_SUCH_KEY" }')
+    result = run("-c", path)
+    assert result.exit_code == 78
+    assert "error    workspaces.main.api_key: the environment variable NO_SUCH_KEY is not set\n" in result.stdout
+    assert "error    sources.s.url: the environment variable NO_SUCH_KEY is not set\n" in result.stdout
+
+
+def test_the_file_alone_needs_no_secret_and_no_network(write):
+    path = write("refused", key='{ env = "NO_SUCH_KEY" }', base_url="https://name.invalid")
+    result = run("--file", "-c", path)
+    assert result.exit_code == 0
+    assert result.stdout.splitlines()[-1] == "all is well"
+
+
+def test_two_workspaces_with_one_key(write, tmp_path):
+    (tmp_path / "key").write_text("k\n")
+    path = write("ok", more='[workspaces.eu]\napi_key = { file = "key" }')
+    result = run("-c", path)
+    assert result.exit_code == 78
+    assert "error    workspaces.eu.api_key: is the same key as that of workspaces.main" in result.stdout
+
+
+@pytest.mark.parametrize("key", ["two words", "zwölf", "line\nbreak"])
+def test_a_key_that_no_header_can_carry(write, tmp_path, key):
+    (tmp_path / "key").write_text(key)
+    result = run("-c", write("ok", key='{ file = "key" }'))
+    assert result.exit_code == 78
+    assert "error    workspaces.main.api_key: holds characters that no API key has\n" in result.stdout
+    assert key not in result.stdout
+
+
+def test_a_server_that_is_not_there(write):
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        port = listener.getsockname()[1]
+    result = run("-c", write("ok", base_url=f"http://127.0.0.1:{port}"))
+    assert result.exit_code == 75
+    assert f"error    workspaces.main: http://127.0.0.1:{port} cannot be reached: Connection refused\n" in result.stdout
+    assert "looked at ok" in result.stdout
+
+
+def test_warnings_of_the_file_are_shown(write):
+    result = run("--file", "-c", write("ok", source='url = "postgresql://u:HUNTER2@h/d"\noverlap = "1s"'))
+    assert result.exit_code == 0
+    assert "warning  sources.s.url: is a secret in plain text\n" in result.stdout
+    assert "warning  sources.s.overlap: is shorter than settle (5s)" in result.stdout
+    assert result.stdout.splitlines()[-1] == "2 warnings"
+    assert "HUNTER2" not in result.stdout
+
+
+def test_json(write, tmp_path):
+    answer = json.loads(run("--json", "-c", write("ok", "unavailable")).stdout)
+    assert answer["exit_code"] == 75
+    assert answer["findings"][-1] == {
+        "level": "error",
+        "where": "s.unavailable",
+        "text": "does not answer",
+        "hint": "wait",
+    }
+    (tmp_path / "config.toml").write_text("a = = b")
+    answer = json.loads(run("--json", "-c", str(tmp_path / "config.toml")).stdout)
+    assert (answer["exit_code"], [finding["level"] for finding in answer["findings"]]) == (78, ["error"])
+
+
+def test_colours_only_on_a_terminal(write):
+    path = write("ok")
+    assert "\x1b" not in run("--file", "-c", path).stdout
+    shown = CliRunner().invoke(main, ["check", "--file", "-c", path], color=True).stdout
+    assert "\x1b[32mok" in shown
+
+
+def test_a_fault_of_the_program_is_no_finding(write):
+    result = run("-c", write("bug"))
+    assert result.exit_code == 70
+    assert "HUNTER2" not in result.output

@@ -1,0 +1,76 @@
+"""`init` writes a file that only its owner reads, whole, and never over another."""
+
+import errno
+import os
+
+import pytest
+from click.testing import CliRunner
+
+from sync.cli import main
+from sync.commands import init as module
+from sync.commands.init import write_new
+from sync.config.starter import DATABASES, starter
+
+
+@pytest.fixture(autouse=True)
+def _folder(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+
+
+def run(*arguments: str):
+    return CliRunner().invoke(main, list(arguments))
+
+
+@pytest.mark.parametrize("database", DATABASES)
+def test_it_writes_what_is_asked_for(tmp_path, database):
+    os.umask(0o022)
+    result = run("init", "--connector", "sql", "--database", database)
+    path = tmp_path / "config.toml"
+    assert result.exit_code == 0
+    assert path.read_text() == starter(database)
+    assert path.stat().st_mode & 0o777 == 0o600
+    assert os.listdir(tmp_path) == ["config.toml"]
+    for step in ("check", "preview", "once --max 5"):
+        assert f"  closingdealz-sync {step}" in result.stdout
+    assert ("export DATABASE_URL" in result.stdout) == (database != "sqlite")
+
+
+def test_the_path_may_come_from_the_argument_or_the_option(tmp_path):
+    assert "closingdealz-sync -c 'a b.toml' check" in run("init", "a b.toml").stdout
+    assert run("-c", "c.toml", "init").exit_code == 0
+    assert run("init", "-c", "d.toml").exit_code == 0
+    assert sorted(os.listdir(tmp_path)) == ["a b.toml", "c.toml", "d.toml"]
+
+
+def test_it_never_overwrites(tmp_path):
+    (tmp_path / "config.toml").write_text("mine")
+    (tmp_path / "dangling.toml").symlink_to(tmp_path / "elsewhere")
+    for name in ("config.toml", "dangling.toml"):
+        result = run("init", name)
+        assert result.exit_code == 64
+        assert "exists already and was left as it is" in result.stderr
+    assert (tmp_path / "config.toml").read_text() == "mine"
+    assert sorted(os.listdir(tmp_path)) == ["config.toml", "dangling.toml"]
+
+
+def test_a_folder_that_is_not_there():
+    result = run("init", "nowhere/config.toml")
+    assert result.exit_code == 74
+    assert "nowhere/config.toml" in result.stderr
+
+
+def test_an_unknown_kind_is_a_usage_error():
+    assert run("init", "--connector", "salesforce").exit_code == 64
+    assert run("init", "--database", "oracle").exit_code == 64
+
+
+def test_a_file_system_without_hard_links(tmp_path, monkeypatch):
+    def refuse(source, target):
+        raise OSError(errno.EPERM, "no links here")
+
+    monkeypatch.setattr(module.os, "link", refuse)
+    write_new(tmp_path / "a", b"x")
+    with pytest.raises(FileExistsError):
+        write_new(tmp_path / "a", b"y")
+    assert (tmp_path / "a").read_bytes() == b"x"
+    assert os.listdir(tmp_path) == ["a"]

@@ -1,0 +1,91 @@
+"""Reaching a server: name, connection, certificate, within a time, and without a request."""
+
+import shutil
+import socket
+import ssl
+import subprocess
+import threading
+
+import pytest
+
+from sync.commands.reach import reach
+
+
+@pytest.fixture
+def listener():
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        yield listener
+
+
+def test_a_server_that_never_speaks_is_given_up(listener):
+    found = reach(f"https://127.0.0.1:{listener.getsockname()[1]}", timeout=0.1)
+    assert (found.ok, found.later) == (False, True)
+    assert found.text.endswith("does not answer within 0.1 s")
+
+
+def test_a_server_that_speaks_no_tls(listener):
+    def answer() -> None:
+        connection, _ = listener.accept()
+        with connection:
+            connection.recv(5000)
+            connection.sendall(b"HTTP/1.1 400 Bad Request\r\n\r\n")
+
+    thread = threading.Thread(target=answer, daemon=True)
+    thread.start()
+    found = reach(f"https://127.0.0.1:{listener.getsockname()[1]}")
+    thread.join(5)
+    assert (found.ok, found.later) == (False, False)
+    assert "no TLS connection: " in found.text
+    assert "_ssl" not in found.text
+
+
+def test_a_name_that_does_not_exist():
+    found = reach("https://name.invalid", timeout=5)
+    assert (found.ok, found.later) == (False, True)
+
+
+@pytest.mark.skipif(shutil.which("openssl") is None, reason="makes its certificate with the program openssl")
+class TestCertificates:
+    @pytest.fixture
+    def certificate(self, tmp_path):
+        folder = tmp_path
+        command = (
+            "openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:prime256v1 -nodes -days 2 -subj /CN=localhost"
+        )
+        command += f" -addext subjectAltName=IP:127.0.0.1 -keyout {folder}/key -out {folder}/certificate"
+        subprocess.run(command.split(), check=True, capture_output=True)
+        return folder
+
+    @pytest.fixture
+    def server(self, listener, certificate):
+        """The address of a TLS server, and what it read until the connection ended."""
+        context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+        context.load_cert_chain(certificate / "certificate", certificate / "key")
+        received: list[bytes] = []
+
+        def answer() -> None:
+            connection, _ = listener.accept()
+            try:
+                with context.wrap_socket(connection, server_side=True) as shielded:
+                    received.append(shielded.recv(100))
+            except OSError:
+                connection.close()
+
+        thread = threading.Thread(target=answer, daemon=True)
+        thread.start()
+        return f"https://127.0.0.1:{listener.getsockname()[1]}", thread, received
+
+    def test_a_trusted_one_and_no_request(self, server, certificate):
+        url, thread, received = server
+        found = reach(url, context=ssl.create_default_context(cafile=certificate / "certificate"))
+        thread.join(5)
+        assert found.ok
+        assert "TLSv1.3" in found.text
+        assert received in ([b""], [])
+
+    def test_one_that_nobody_trusts(self, server):
+        url, thread, _ = server
+        found = reach(url)
+        thread.join(5)
+        assert (found.ok, found.later) == (False, False)
+        assert "its certificate is not trusted: self-signed certificate" in found.text
