@@ -7,7 +7,7 @@
 A `World` is a backend that tests can change: companies with a name and a city, contacts with an e-mail. The oracle is
 the world's own history, never another reading. Needs pytest and Hypothesis, so nothing else imports this module.
 """
-# ruff: noqa: S101, PLR2004 - tests assert, and count
+# ruff: noqa: S101 - tests assert
 
 from __future__ import annotations
 

@@ -65,6 +65,8 @@ class Daemon:
             engine = self._listen(engine)
             self._shut_down(engine)
         if self._fatal:
+            if isinstance(self._fatal, LedgerError):
+                emit("ledger_failed", error=self._fatal.message, hint=self._fatal.hint or None)
             raise self._fatal
 
     def _fail(self, error: BaseException) -> None:
@@ -188,6 +190,7 @@ def recover(engine: Engine) -> None:
     for name, workspace in engine.plan.config.workspaces.items():
         for conclusion in engine.ledger.verdicts.recover(on_unknown=workspace.on_unknown, workspace=name):
             outcome = "in_doubt" if "in_doubt" in conclusion.moved else "queued again"
+            engine.tally.requeued(conclusion.moved.get("pending", 0))
             emit(
                 "recovered",
                 workspace=name,

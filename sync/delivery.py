@@ -22,6 +22,7 @@ from state.rows import Claim, Conclusion, Delivery, NoRoom, NothingToSend
 from state.slots import Rule
 from sync.client import LeadsClient
 from sync.config.schema import Workspace
+from sync.errors import LedgerBusy
 from sync.log import emit
 from sync.mapping.wire import with_labels
 from sync.outcome import Answer, Outcome, of_answer
@@ -32,6 +33,9 @@ from sync.tally import Tally
 OTHERS_RECHECK = 0.25
 """Seconds after which a full window is looked at again while other processes have requests in flight."""
 LATENCIES = 20
+FAILURES_TO_GIVE_UP = 5
+"""Refusals in a row after which one round (`once`) ends; the daemon goes on."""
+BUSY_RETRIES = 10
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,9 +98,10 @@ class DeliveryWorker:
         self._flushing = False
         self._in_flight = 0
         self._idle = False
+        self._signals = 0
         self._budget = budget or Budget()
         self._rest_until = 0.0
-        self._pace = Pace()
+        self._pace = Pace.from_json(ledger.outbox.pace_of(destination.name))
         self._latencies: deque[float] = deque(maxlen=LATENCIES)
         self._clients: list[LeadsClient] = []
         self._thread = threading.Thread(target=self._run, name=f"deliver-{destination.name}", daemon=True)
@@ -109,15 +114,19 @@ class DeliveryWorker:
     def wake(self) -> None:
         """New leads may be pending."""
         with self._changed:
-            self._idle = False
-            self._changed.notify_all()
+            self._news()
 
     def flush(self) -> None:
         """From now on batches that are not full do not linger: nothing more will come."""
         with self._changed:
             self._flushing = True
-            self._idle = False
-            self._changed.notify_all()
+            self._news()
+
+    def _news(self) -> None:
+        """What was found to be idle may not be any more; a claim that is under way must not say so."""
+        self._signals += 1
+        self._idle = False
+        self._changed.notify_all()
 
     def stop(self) -> None:
         """No new batch is claimed; what is in flight is finished."""
@@ -131,20 +140,16 @@ class DeliveryWorker:
         return not self._thread.is_alive()
 
     def wait_until_done(self, timeout: float) -> bool:
-        """Waits until there is nothing more that this worker could send now: nothing pending, the budget spent, or the
-        workspace rests."""
+        """Waits until there is nothing more that this worker could send now: nothing is pending, the budget is spent,
+        or the workspace rests and a little patience will not help."""
         with self._changed:
             return self._changed.wait_for(self._is_done, timeout)
 
     def _is_done(self) -> bool:
         if self._in_flight:
             return False
-        return (
-            self._stopping or self._idle or self._budget.is_spent or self._is_resting() or not self._thread.is_alive()
-        )
-
-    def _is_resting(self) -> bool:
-        return bool(self._pace.rest) and self._rest_until > self._now()
+        gives_up = self._pace.needs_a_person or self._pace.failures >= FAILURES_TO_GIVE_UP
+        return self._stopping or self._idle or self._budget.is_spent or gives_up or not self._thread.is_alive()
 
     @property
     def pace(self) -> Pace:
@@ -188,6 +193,7 @@ class DeliveryWorker:
             if wait is not None:
                 self._changed.wait(min(wait, 5.0))
                 return True
+            signals = self._signals
         most = self._budget.take(min(self._to.options.batch_size, self._pace.most))
         claim = self._claim(most) if most else NothingToSend(None)
         if isinstance(claim, Claim):
@@ -195,7 +201,7 @@ class DeliveryWorker:
             self._dispatch(claim)
         else:
             self._budget.give_back(most)
-            self._wait_for_room_or_leads(claim)
+            self._wait_for_room_or_leads(claim, signals)
         return True
 
     def _must_wait(self) -> float | None:
@@ -218,12 +224,17 @@ class DeliveryWorker:
     def _claim(self, most: int) -> Claim | NoRoom | NothingToSend:
         options = self._to.options
         linger = 0.0 if self._flushing else options.linger.total_seconds()
-        return self._ledger.outbox.claim(
-            self._to.name, self._to.rule, most=most, linger=linger, timeout=options.timeout.total_seconds()
-        )
+        try:
+            return self._ledger.outbox.claim(
+                self._to.name, self._to.rule, most=most, linger=linger, timeout=options.timeout.total_seconds()
+            )
+        except LedgerBusy:
+            return NothingToSend(1.0)
 
-    def _wait_for_room_or_leads(self, why: NoRoom | NothingToSend) -> None:
+    def _wait_for_room_or_leads(self, why: NoRoom | NothingToSend, signals: int) -> None:
         with self._changed:
+            if self._signals != signals:
+                return
             if isinstance(why, NoRoom):
                 others = why.in_flight - self._in_flight
                 self._changed.wait(max(0.001, min(why.seconds, OTHERS_RECHECK if others > 0 else 5.0)))
@@ -287,17 +298,25 @@ class DeliveryWorker:
         return of_answer(answer, unknown_statuses=options.unknown_statuses, on_rejected=options.on_rejected)
 
     def _conclude(self, claim: Claim, outcome: Outcome) -> Conclusion:
-        conclusion = self._ledger.verdicts.conclude(
-            claim.batch,
-            outcome.verdict,
-            slot=claim.slot,
-            status=outcome.status,
-            cause=outcome.cause,
-            message=outcome.message,
-            on_unknown=self._to.options.on_unknown,
-        )
-        self._tally.concluded(outcome.verdict, len(claim.deliveries), conclusion)
-        return conclusion
+        for attempt in range(BUSY_RETRIES):
+            try:
+                conclusion = self._ledger.verdicts.conclude(
+                    claim.batch,
+                    outcome.verdict,
+                    slot=claim.slot,
+                    status=outcome.status,
+                    cause=outcome.cause,
+                    message=outcome.message,
+                    on_unknown=self._to.options.on_unknown,
+                )
+            except LedgerBusy:
+                # a known verdict is worth minutes of patience: without it the batch would be in doubt
+                if attempt == BUSY_RETRIES - 1:
+                    raise
+            else:
+                self._tally.concluded(outcome.verdict, len(claim.deliveries), conclusion)
+                return conclusion
+        raise AssertionError("the loop returns or raises")
 
     def _learn(self, claim: Claim, outcome: Outcome, seconds: float) -> None:
         """What this verdict means for the next batches."""

@@ -13,7 +13,7 @@ from connectors.interface import Connector
 from state.ledger import Ledger
 from sync.config.schema import Config
 from sync.delivery import Budget, DeliveryWorker
-from sync.errors import LedgerError, SourceRefused, SourceUnavailable, Stopped, SyncError
+from sync.errors import ConfigError, LedgerBusy, LedgerError, SourceRefused, SourceUnavailable, Stopped, SyncError
 from sync.log import emit
 from sync.plan import Plan
 from sync.poll import Poller, PollReport, StreamJob
@@ -135,7 +135,7 @@ class StreamWorker:
             ends = None if deadline is None else clock.boot() + deadline
             self._turn(reports, ends)
             self._failures, self._not_before = 0, 0.0
-        except (SourceUnavailable, SourceRefused) as error:
+        except (SourceUnavailable, SourceRefused, ConfigError, LedgerBusy) as error:
             self._back_off(error)
             self.failure = Failure(self.name, error)
         except LedgerError as error:

@@ -167,7 +167,9 @@ def _how_far(cursor: Json) -> str:
     reading = f"reading up to {window['high']}" if isinstance(window, dict) and window.get("high") else ""
     through = f"read through {cursor['through']}" if cursor.get("through") else ""
     before = cursor.get("before") or cursor.get("high")
-    return "; ".join(filter(None, (through, reading))) or (f"reading what is older than {before}" if before else "begun")
+    return "; ".join(filter(None, (through, reading))) or (
+        f"reading what is older than {before}" if before else "begun"
+    )
 
 
 def _workspace(config: Config, ledger: Ledger, name: str, options: Workspace) -> WorkspaceView:

@@ -12,7 +12,7 @@ from rich.text import Text
 from sync.durations import format_duration
 from sync.needs import needs_as_json, needs_as_lines
 from sync.overview import LastPoll, Overview, StreamView, WorkspaceView
-from sync.phrases import ago, count, iso, moment, number, printable
+from sync.phrases import ago, count, iso, number, printable
 
 
 def overview_as_json(overview: Overview) -> dict[str, Any]:
@@ -211,7 +211,3 @@ def _workspaces_table(overview: Overview) -> Table:
         name = Text.assemble(workspace.name, (f"\n{workspace.base_url}", "dim"))
         table.add_row(name, number(workspace.pending), _sent(workspace).replace(" sent in ", " sent\nin "), limit)
     return table
-
-
-def taken_at(overview: Overview) -> str:
-    return moment(overview.at)

@@ -50,6 +50,15 @@ class Pace:
         """A rest that waiting alone hardly ends."""
         return self.rest in {"credentials", "plan", "address", "breaker"} or self.unknowns >= UNKNOWNS_TO_REST
 
+    @classmethod
+    def from_json(cls, stored: dict[str, object] | None) -> Pace:
+        """A restart looks at once whether a rest is over, but as carefully as before."""
+        match stored:
+            case {"step": int(step), "unknowns": int(unknowns)} if 0 <= step < len(STEPS):
+                return cls(step=step, unknowns=min(unknowns, UNKNOWNS_TO_REST - 1))
+            case _:
+                return cls()
+
     def as_json(self) -> dict[str, object]:
         return asdict(self)
 

@@ -30,6 +30,11 @@ class Tally:
             self._unqueued += unqueued
             self._counts.update(counts)
 
+    def requeued(self, leads: int) -> None:
+        """Leads that came back into the queue without a poll."""
+        with self._lock:
+            self._requeued += leads
+
     def concluded(self, verdict: Verdict, leads: int, conclusion: Conclusion) -> None:
         with self._lock:
             self._batches[verdict] += 1

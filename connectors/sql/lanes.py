@@ -81,7 +81,9 @@ class Backfill:
 def first_lane(of: str, scale: Scale, now: int, settle: int, *, greatest: int | None, shape: Json = None) -> Lane:
     """A new lane at the source's clock `now`; `greatest` is the column's greatest position, None if it is empty."""
     if isinstance(scale, Sequence):
-        return Lane(of, greatest, marks=((now, BOTTOM if greatest is None else greatest),), shape=shape)
+        if greatest is None:
+            return restarted_lane(of, scale, now, shape)
+        return Lane(of, greatest, greatest + 1, ((now, greatest),), shape=shape)
     if scale.follows_clock:
         return Lane(of, now - settle, now - settle, shape=shape)
     if greatest is None:
@@ -110,6 +112,8 @@ def plan(lane: Lane, scale: Scale, now: int, overlap: int, settle: int, *, backf
         lane = _marked(lane, now, overlap)
         low = _quiet(lane, scale, now - overlap)
         low = lane.marks[0][1] if low is None else low
+        if lane.start is not None:
+            low, lane = max(low, lane.start), replace(lane, start=None if backfilled else lane.start)
         return replace(lane, window=Window(low, None))
     high = now - settle
     if lane.through is None:

@@ -22,7 +22,7 @@ _FORM = re.compile(
 
 @dataclass(frozen=True, slots=True)
 class Shape:
-    """How a column of text writes its times: `separator` is "" for bare dates; `offset` (minutes) is the same in all."""
+    """How a column of text writes its times: `separator` is "" for bare dates; `offset` (minutes) is one for all."""
 
     separator: str
     seconds: bool

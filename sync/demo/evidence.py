@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from sync.config.schema import Wire
+from sync.demo.edits import Edits
 from sync.mapping.wire import CONTACTS, texts
 
 NAME_LIMIT = 256
@@ -73,7 +74,7 @@ class Received:
 
     @property
     def essences(self) -> Counter[Essence]:
-        return Counter(_essence_of_lead(lead) for lead in self.leads)
+        return Counter(essence_of(lead) for lead in self.leads)
 
     @property
     def requests(self) -> int:
@@ -127,34 +128,19 @@ def look_at_ledger(path: Path) -> Remembered:
 
 
 def compare(source: Source, ledger: Remembered, received: Received) -> list[Check]:
-    """Whether all three tell the same story."""
-    delivered = ledger.of("delivered")
+    """Whether all three tell the same story, as long as nothing changed that was sent already."""
     arrived = received.essences
     missing = Counter(source.expected.values()) - arrived
     surplus = arrived - Counter(source.expected.values())
     stats = received.stats
     return [
-        Check(
-            "Every company of the source is in the ledger, in a named state",
-            len(ledger.states) == source.companies
-            and delivered == source.expected.keys()
-            and ledger.of("filtered") == source.internal
-            and ledger.of("quarantined") == source.too_long,
-            f"{source.companies} = {len(delivered)} delivered + {len(ledger.of('filtered'))} filtered"
-            f" + {len(ledger.of('quarantined'))} quarantined",
-        ),
+        _all_named(source, ledger),
         Check(
             "Each lead arrived once, with its names, addresses and contacts",
             not missing and not surplus and stats["duplicates"] == 0,
             f"{stats['created_leads']} arrived, {stats['duplicates']} twice, {missing.total()} missing",
         ),
-        Check(
-            "The server accepted every request, and understood every field",
-            stats["by_status"] == {"200": stats["requests"]}
-            and ledger.batches == {"created": stats["requests"]}
-            and not stats["unknown_fields"],
-            f"{stats['requests']} requests, {stats['by_status'].get('200', 0)} accepted",
-        ),
+        _all_accepted(ledger, stats),
     ]
 
 
@@ -170,8 +156,57 @@ def compare_unchanged(before: Received, now: Received, was: Remembered, is_: Rem
     ]
 
 
-def _essence_of_lead(lead: Mapping[str, Any]) -> Essence:
-    """From the wire, where names are texts and addresses are objects."""
+def compare_edited(edits: Edits, source: Source, ledger: Remembered, before: Received, now: Received) -> list[Check]:
+    """Whether a run after `edits` sent the newcomer alone, and noticed what it must not send again."""
+    news = now.leads[len(before.leads) :]
+    drifted = {edits.changed, edits.left, edits.joined}
+    return [
+        _all_named(source, ledger),
+        Check(
+            "One lead was sent: the new company, with its contact",
+            now.leads[: len(before.leads)] == before.leads
+            and [essence_of(lead) for lead in news] == [source.expected[edits.added]]
+            and now.requests == before.requests + 1,
+            f"{now.requests - before.requests} request, {len(news)} lead",
+        ),
+        Check(
+            "What changed after it was sent is listed, and not sent again",
+            ledger.drifted == drifted and now.stats["duplicates"] == 0,
+            f"{len(ledger.drifted)} of {len(drifted)} companies",
+        ),
+        Check(
+            "The contact that moved belongs to its new company only",
+            ledger.parents.get(edits.contact) == {edits.joined},
+            "both companies were read again",
+        ),
+        _all_accepted(ledger, now.stats),
+    ]
+
+
+def _all_named(source: Source, ledger: Remembered) -> Check:
+    delivered, filtered, quarantined = (ledger.of(state) for state in ("delivered", "filtered", "quarantined"))
+    return Check(
+        "Every company of the source is in the ledger, in a named state",
+        len(ledger.states) == source.companies
+        and delivered == source.expected.keys()
+        and filtered == source.internal
+        and quarantined == source.too_long,
+        f"{source.companies} = {len(delivered)} delivered + {len(filtered)} filtered + {len(quarantined)} quarantined",
+    )
+
+
+def _all_accepted(ledger: Remembered, stats: Mapping[str, Any]) -> Check:
+    return Check(
+        "The server accepted every request, and understood every field",
+        stats["by_status"] == {"200": stats["requests"]}
+        and ledger.batches == {"created": stats["requests"]}
+        and not stats["unknown_fields"],
+        f"{stats['requests']} requests, {stats['by_status'].get('200', 0)} accepted",
+    )
+
+
+def essence_of(lead: Mapping[str, Any]) -> Essence:
+    """What can be compared of a lead as the server keeps it."""
     contacts = (
         _person(_first(contact, "name"), _first(contact, "last_name"), _emails(texts(contact, Wire(), "emails")))
         for contact in lead.get(CONTACTS, ())

@@ -177,7 +177,10 @@ CASES: list[tuple[str, str, list[str]]] = [
         KEY,
         KEY + f'\nlabel = "{"x" * 53}{{batch}}"',
         [
-            "workspaces.main.label: must be at most 64 characters long, with the 22 characters of a batch in the place of {batch}"
+            (
+                "workspaces.main.label: must be at most 64 characters long,"
+                " with the 22 characters of a batch in the place of {batch}"
+            )
         ],
     ),
     (

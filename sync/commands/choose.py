@@ -1,0 +1,42 @@
+"""Names on the command line, held against the configuration."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import click
+
+from sync.config.schema import Config
+from sync.phrases import did_you_mean, joined
+
+
+def streams_of(config: Config) -> list[str]:
+    """All streams, as `source.stream`, in the file's order."""
+    return [f"{source}.{stream}" for source, each in config.sources.items() for stream in each.streams]
+
+
+def choose_streams(config: Config, names: Sequence[str]) -> list[str]:
+    """The streams named; a source's name stands for all of its streams, no name for all there are.
+
+    Raises click.UsageError with the nearest name.
+    """
+    known = streams_of(config)
+    chosen: dict[str, None] = {}
+    for name in names:
+        found = [each for each in known if name in (each, each.split(".", 1)[0])]
+        if not found:
+            raise click.UsageError(f"There is no stream {name!r} in {config.path}.{did_you_mean(name, known)}")
+        chosen.update(dict.fromkeys(found))
+    return list(chosen) or known
+
+
+def choose_workspace(config: Config, name: str | None) -> str:
+    """The workspace named, or the only one. Raises click.UsageError."""
+    known = list(config.workspaces)
+    if name is None and len(known) == 1:
+        return known[0]
+    if name is None:
+        raise click.UsageError(f"There are several workspaces: name one with --workspace ({joined(known, 'or')}).")
+    if name not in known:
+        raise click.UsageError(f"There is no workspace {name!r} in {config.path}.{did_you_mean(name, known)}")
+    return name

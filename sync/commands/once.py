@@ -1,0 +1,139 @@
+"""`closingdealz-sync once`: one round over the sources, everything due delivered, and a balance of it."""
+
+from __future__ import annotations
+
+import json
+import signal
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from types import FrameType
+from typing import TYPE_CHECKING
+
+import click
+
+from sync.commands.options import config_option, json_option
+
+if TYPE_CHECKING:  # --help does without them
+    from sync.config.schema import Config
+    from sync.engine import Engine
+    from sync.once import Round, Summary
+    from sync.round_report import RoundReport
+
+
+@click.command()
+@click.option("--max", "most", type=click.IntRange(min=1), metavar="N", help="Send at most N leads, then stop.")
+@click.option("-q", "--quiet", is_flag=True, help="Print only what needs attention.")
+@json_option
+@click.argument("streams", nargs=-1, metavar="[STREAM]…")
+@config_option
+def once(most: int | None, quiet: bool, as_json: bool, streams: tuple[str, ...], config: Path | None) -> int:
+    """Poll every source once, or only each STREAM (SOURCE.STREAM or SOURCE), deliver what is due, and stop.
+
+    The log goes to stderr, the balance to stdout. Ctrl-C ends the round in order: what is on the way is finished.
+
+    Exit code: 0 all is done, 65 something needs a person, 75 try again later (or interrupted, or another process has
+    the ledger), 77 credentials or the plan.
+    """
+    from sync.commands.choose import choose_streams
+    from sync.config.load import find_config, load_config
+    from sync.daemon import say_warnings
+    from sync.phrases import program
+
+    loaded = load_config(find_config(config))
+    chosen = choose_streams(loaded, streams)
+    _configure_log(loaded, quiet=quiet)
+    say_warnings(loaded)
+    report = _round(loaded, chosen, most, shows=sys.stderr.isatty() and not quiet)
+    _print(report, program(config), as_json=as_json, quiet=quiet)
+    return report.exit_code
+
+
+def _configure_log(config: Config, *, quiet: bool) -> None:
+    """On a terminal the panel tells what goes on, so only warnings are lines of their own."""
+    from sync import log
+
+    level = config.log.level
+    if level in ("debug", "info") and (quiet or sys.stderr.isatty()):
+        level = "warning"
+    log.configure(level, config.log.format, _Stderr())
+
+
+class _Stderr:
+    """Whatever sys.stderr is when a line is written: the panel stands in for it while it is shown."""
+
+    def write(self, text: str) -> int:
+        return sys.stderr.write(text)
+
+    def flush(self) -> None:
+        sys.stderr.flush()
+
+    def isatty(self) -> bool:
+        return sys.stderr.isatty()
+
+
+def _round(config: Config, streams: list[str], most: int | None, *, shows: bool) -> RoundReport:
+    from state.ledger import Ledger
+    from sync.once import Round
+    from sync.round_report import report_of
+
+    with Ledger(config.ledger_path, own=True) as ledger:
+        round_ = Round(config, ledger, most=most)
+        summary = _run(round_, streams, shows=shows)
+        return report_of(summary, round_.engine, ledger, most=most)
+
+
+def _run(round_: Round, streams: list[str], *, shows: bool) -> Summary:
+    with _interruptible(round_) as look:
+        if not shows:
+            return round_.run(streams, tick=look)
+
+        from rich.console import Console
+
+        from sync.progress import Progress
+
+        with Progress(Console(stderr=True), round_.engine) as progress:
+
+            def tick(engine: Engine) -> None:
+                look(engine)
+                progress.show(engine)
+
+            return round_.run(streams, tick=tick)
+
+
+@contextmanager
+def _interruptible(round_: Round) -> Iterator[Callable[[Engine], None]]:
+    """SIGINT and SIGTERM end the round in order; a second one does not wait for what is on the way.
+
+    The handlers only count: the round is told at its next tick, when its own thread holds no lock.
+    """
+    received: list[int] = []
+
+    def handler(signum: int, frame: FrameType | None) -> None:
+        received.append(signum)
+
+    def look(engine: Engine) -> None:
+        if len(received) > 1:
+            raise click.Abort
+        if received and not engine.is_stopping:
+            click.echo("stopping: what is on the way is finished; once more to leave it in doubt", err=True)
+            round_.interrupt()
+
+    before = {each: signal.signal(each, handler) for each in (signal.SIGINT, signal.SIGTERM)}
+    try:
+        yield look
+    finally:
+        for each, old in before.items():
+            signal.signal(each, old)
+
+
+def _print(report: RoundReport, program: str, *, as_json: bool, quiet: bool) -> None:
+    from sync.round_report import report_as_json, report_as_lines, troubles
+
+    if as_json:
+        click.echo(json.dumps(report_as_json(report), indent=2, ensure_ascii=False))
+        return
+    lines = troubles(report, program) if quiet else report_as_lines(report, program)
+    for line in lines:
+        click.echo(line)

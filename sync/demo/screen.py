@@ -1,0 +1,92 @@
+"""How the demo speaks: short lines of at most 80 columns, with colours on a terminal and without them elsewhere."""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+from rich.console import Console
+from rich.padding import Padding
+from rich.text import Text
+
+WIDTH = 80
+_INDENT = 3
+
+
+class Screen:
+    """Writes to standard output. `wait` is called between two steps, for a person to read."""
+
+    def __init__(self, wait: Callable[[], None] = lambda: None) -> None:
+        self._console = Console(highlight=False, markup=False, emoji=False)
+        self._console.width = min(WIDTH, self._console.width)
+        self._wait = wait
+        self._steps = 0
+
+    def title(self, text: str) -> None:
+        self._print(text, "bold", indent=0)
+
+    def step(self, heading: str, sentence: str) -> None:
+        """A new step: its heading, and in one sentence what it shows. Waits first, unless it is the first one."""
+        if self._steps:
+            self._wait()
+        self._steps += 1
+        self._print("")
+        self._print(f"{self._steps}  {heading}", "bold cyan", indent=0)
+        self.say(sentence)
+
+    def say(self, text: str) -> None:
+        self._print(text)
+
+    def gap(self) -> None:
+        self._print("")
+
+    def figures(self, rows: Mapping[str, int]) -> None:
+        """Numbers, each with what it counts."""
+        size = max(len(f"{number:,}") for number in rows.values())
+        for what, number in rows.items():
+            self._print(f"{number:>{size},}  {what}", indent=_INDENT + 2)
+
+    def check(self, claim: str, figures: str, *, holds: bool) -> None:
+        """A claim that was looked into."""
+        self._print(f"{'ok' if holds else 'NO'}  {claim}: {figures}", "green" if holds else "bold red")
+
+    def place(self, what: str, where: str) -> None:
+        """A path, an address or a command: never broken into two lines, so that it can be copied."""
+        line = f"{' ' * _INDENT}{what}{where}"
+        self._console.print(self._printable(line), soft_wrap=True)
+
+    def document(self, value: Any) -> None:
+        """JSON as it is, on as few lines as the width allows."""
+        room = self._console.width - _INDENT - 2
+        for line in json_lines(value, room):
+            self._print(line, "dim", indent=_INDENT + 2)
+
+    def _print(self, text: str, style: str = "", *, indent: int = _INDENT) -> None:
+        if not text:
+            self._console.print()
+            return
+        self._console.print(Padding(Text(self._printable(text), style), (0, 0, 0, indent), expand=False))
+
+    def _printable(self, text: str) -> str:
+        """What the terminal's encoding has no sign for becomes a question mark."""
+        encoding = getattr(sys.stdout, "encoding", None) or "utf-8"
+        return text.encode(encoding, "replace").decode(encoding)
+
+
+def json_lines(value: Any, width: int) -> Sequence[str]:
+    """JSON text: whatever fits on one line of `width` columns stands on one, the rest is broken at its commas."""
+    flat = json.dumps(value, ensure_ascii=False)
+    if len(flat) <= width or not isinstance(value, dict | list) or not value:
+        return [flat]
+    opening, closing = "{}" if isinstance(value, dict) else "[]"
+    lines = [opening]
+    items = value.items() if isinstance(value, dict) else ((None, item) for item in value)
+    for key, item in items:
+        head = "" if key is None else f"{json.dumps(key, ensure_ascii=False)}: "
+        first, *rest = json_lines(item, width - 2 if key is None else width - 3 - len(head))
+        lines += [f"  {head}{first}", *(f"  {line}" for line in rest)]
+        lines[-1] += ","
+    lines[-1] = lines[-1].removesuffix(",")
+    return [*lines, closing]

@@ -1,0 +1,58 @@
+"""Fixtures: one database per worker and server, emptied by each test."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+pytest.register_assert_rewrite("connectors.conformance")
+
+from sql_servers import Mariadb, Postgresql, Server, Sqlite, mariadb_database, postgresql_database  # noqa: E402 - after the rewrite
+
+
+@pytest.fixture
+def sqlite_server(tmp_path: Path) -> Iterator[Sqlite]:
+    server = Sqlite(tmp_path / "source.db")
+    yield server
+    server.connection.close()
+
+
+@pytest.fixture(scope="session")
+def _postgresql() -> Iterator[Postgresql]:
+    with postgresql_database() as server:
+        yield server
+
+
+@pytest.fixture(scope="session")
+def _mariadb() -> Iterator[Mariadb]:
+    with mariadb_database() as server:
+        yield server
+
+
+@pytest.fixture
+def postgresql_server(_postgresql: Postgresql) -> Postgresql:
+    _postgresql.run("DROP SCHEMA public CASCADE; CREATE SCHEMA public")
+    return _postgresql
+
+
+@pytest.fixture
+def mariadb_server(_mariadb: Mariadb) -> Mariadb:
+    for kind, name in _mariadb.run("SELECT table_type, table_name FROM information_schema.tables WHERE table_schema = database()"):
+        _mariadb.run(f"DROP {'VIEW' if kind == 'VIEW' else 'TABLE'} `{name}`")
+    return _mariadb
+
+
+@pytest.fixture(
+    params=[
+        "sqlite",
+        pytest.param("postgresql", marks=pytest.mark.postgresql),
+        pytest.param("mariadb", marks=pytest.mark.mariadb),
+    ]
+)
+def server(request: pytest.FixtureRequest) -> Server:
+    """Each kind of database in turn."""
+    found = request.getfixturevalue(f"{request.param}_server")
+    assert isinstance(found, Server)
+    return found

@@ -1,0 +1,116 @@
+"""Databases for tests: a SQLite file, and databases of random names on PostgreSQL and MariaDB, dropped at the end."""
+
+from __future__ import annotations
+
+import os
+import sqlite3
+import uuid
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import psycopg
+import pymysql
+import pytest
+
+MUST_RUN = bool(os.environ.get("CI") or os.environ.get("REQUIRE_DATABASES"))
+
+
+class Server:
+    """One database of a test's own; `run` executes SQL with `?` for parameters and commits at once."""
+
+    backend: str
+    url: str
+
+    def run(self, sql: str, parameters: Sequence[Any] = ()) -> list[Any]:
+        raise NotImplementedError
+
+    def many(self, sql: str, rows: Sequence[Sequence[Any]]) -> None:
+        raise NotImplementedError
+
+
+class Sqlite(Server):
+    backend = "sqlite"
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self.url = f"sqlite:///{path}"
+        self.connection = sqlite3.connect(path, isolation_level=None)
+        self.connection.execute("PRAGMA synchronous = OFF")
+
+    def run(self, sql: str, parameters: Sequence[Any] = ()) -> list[Any]:
+        return self.connection.execute(sql, parameters).fetchall()
+
+    def many(self, sql: str, rows: Sequence[Sequence[Any]]) -> None:
+        self.connection.execute("BEGIN")
+        self.connection.executemany(sql, rows)
+        self.connection.execute("COMMIT")
+
+
+class _Remote(Server):
+    def __init__(self, connection: Any, url: str) -> None:
+        self.connection = connection
+        self.url = url
+
+    def run(self, sql: str, parameters: Sequence[Any] = ()) -> list[Any]:
+        with self.connection.cursor() as cursor:
+            cursor.execute(sql.replace("?", "%s"), parameters or None)
+            return list(cursor.fetchall()) if cursor.description else []
+
+    def many(self, sql: str, rows: Sequence[Sequence[Any]]) -> None:
+        with self.connection.cursor() as cursor:
+            cursor.executemany(sql.replace("?", "%s"), rows)
+
+
+class Postgresql(_Remote):
+    backend = "postgresql"
+
+
+class Mariadb(_Remote):
+    backend = "mariadb"
+
+
+def _cannot(what: str, error: Exception) -> None:
+    message = f"{what} is not reachable on loopback ({type(error).__name__})"
+    if MUST_RUN:
+        pytest.fail(message)
+    pytest.skip(message)
+
+
+@contextmanager
+def postgresql_database() -> Iterator[Postgresql]:
+    name = f"sync_test_{uuid.uuid4().hex[:12]}"
+    try:
+        admin = psycopg.connect("host=127.0.0.1 user=postgres dbname=postgres connect_timeout=3", autocommit=True)
+    except psycopg.OperationalError as error:
+        _cannot("PostgreSQL", error)
+        raise
+    with admin:
+        admin.execute(f"CREATE DATABASE {name}")
+        own = psycopg.connect(f"host=127.0.0.1 user=postgres dbname={name}", autocommit=True)
+        try:
+            yield Postgresql(own, f"postgresql://postgres@127.0.0.1/{name}")
+        finally:
+            own.close()
+            admin.execute(f"DROP DATABASE {name} WITH (FORCE)")
+
+
+@contextmanager
+def mariadb_database() -> Iterator[Mariadb]:
+    name = f"sync_test_{uuid.uuid4().hex[:12]}"
+    try:
+        own = pymysql.connect(host="127.0.0.1", user="root", connect_timeout=3, autocommit=True)
+    except pymysql.err.OperationalError as error:
+        _cannot("MariaDB", error)
+        raise
+    try:
+        with own.cursor() as cursor:
+            cursor.execute(f"CREATE DATABASE {name} CHARACTER SET utf8mb4")
+            cursor.execute(f"USE {name}")
+            cursor.execute("SET time_zone = '+00:00'")
+        yield Mariadb(own, f"mariadb://root@127.0.0.1/{name}")
+    finally:
+        with own.cursor() as cursor:
+            cursor.execute(f"DROP DATABASE IF EXISTS {name}")
+        own.close()

@@ -1,0 +1,49 @@
+"""The SQL connector keeps the contract on three databases, for each kind of key and of cursor column."""
+
+from __future__ import annotations
+
+import pytest
+from sql_servers import Mariadb, Postgresql, Sqlite
+from sql_worlds import KEYS, KINDS, SqlWorld
+
+from connectors.conformance import ConnectorContract
+
+_KEYS = list(KEYS)
+
+
+def _cases(backend: str) -> list[tuple[str, str]]:
+    """Each kind of cursor once, the kinds of keys in turn."""
+    return [(kind, _KEYS[index % len(_KEYS)]) for index, kind in enumerate(KINDS[backend])]
+
+
+class TestSqlite(ConnectorContract):
+    @pytest.fixture(params=[*_cases("sqlite"), ("text_space", "query")], ids="-".join)
+    def world(self, request: pytest.FixtureRequest, sqlite_server: Sqlite) -> SqlWorld:
+        kind, key = request.param
+        self.unseen = KINDS["sqlite"][kind].unseen
+        query = key == "query"
+        return SqlWorld(sqlite_server, "integer" if query else key, KINDS["sqlite"][kind], query=query)
+
+
+@pytest.mark.postgresql
+class TestPostgresql(ConnectorContract):
+    examples = 10
+
+    @pytest.fixture(params=[*_cases("postgresql"), ("timestamptz", "query")], ids="-".join)
+    def world(self, request: pytest.FixtureRequest, postgresql_server: Postgresql) -> SqlWorld:
+        kind, key = request.param
+        self.unseen = KINDS["postgresql"][kind].unseen
+        query = key == "query"
+        return SqlWorld(postgresql_server, "integer" if query else key, KINDS["postgresql"][kind], query=query)
+
+
+@pytest.mark.mariadb
+class TestMariadb(ConnectorContract):
+    examples = 10
+
+    @pytest.fixture(params=[*_cases("mariadb"), ("naive", "query")], ids="-".join)
+    def world(self, request: pytest.FixtureRequest, mariadb_server: Mariadb) -> SqlWorld:
+        kind, key = request.param
+        self.unseen = KINDS["mariadb"][kind].unseen
+        query = key == "query"
+        return SqlWorld(mariadb_server, "integer" if query else key, KINDS["mariadb"][kind], query=query)

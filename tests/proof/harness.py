@@ -1,0 +1,293 @@
+"""What the proofs share: a source database, a configuration file, the command as a process, and ways to wait.
+
+The oracle is always the source database against what the sandbox stored. The ledger is read by plain SQL, never
+through the program.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import sqlite3
+import subprocess
+import sys
+import time
+from collections import Counter
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from contextlib import closing
+from dataclasses import dataclass
+from pathlib import Path
+from types import TracebackType
+from typing import Any
+
+from sync.sandbox import reports
+from sync.sandbox.running import RunningSandbox, start
+from sync.sandbox.server import SandboxOptions
+
+ROOT = Path(__file__).resolve().parents[2]
+COMMAND = [sys.executable, "-m", "sync"]
+OLD = "2026-01-01 10:00:00"
+TABLE = "create table companies (id integer primary key, name text, email text, employees int, updated_at text)"
+Figures = dict[str, Any]
+
+
+def until(condition: Callable[[], Any], what: str, seconds: float = 30.0) -> Any:
+    """The first true value of `condition`, asked again and again; fails after `seconds`."""
+    ends = time.monotonic() + seconds
+    while not (value := condition()):
+        if time.monotonic() > ends:
+            raise AssertionError(f"waited {seconds:g} s in vain: {what}")
+        time.sleep(0.02)
+    return value
+
+
+class Source:
+    """A SQLite database of companies, written to while the program reads it."""
+
+    def __init__(self, path: Path, table: str = TABLE) -> None:
+        self.path = path
+        with closing(self._open()) as database:
+            database.execute("pragma journal_mode = wal")
+            database.execute(table)
+            database.execute("create index if not exists companies_by_time on companies (updated_at, id)")
+
+    def _open(self) -> sqlite3.Connection:
+        connection = sqlite3.connect(self.path, timeout=30, isolation_level=None)
+        connection.execute("pragma synchronous = off")
+        return connection
+
+    @property
+    def url(self) -> str:
+        return f"sqlite:///{self.path}"
+
+    def add(self, ids: Iterable[int], at: str | None = OLD) -> None:
+        """Companies with these ids, whose names are theirs alone, in one transaction."""
+        rows = [(n, f"Company {n}", f"info{n}@example.com", n % 500, at) for n in ids]
+        with closing(self._open()) as database:
+            database.execute("begin immediate")
+            database.executemany("insert into companies values (?, ?, ?, ?, ?)", rows)
+            database.execute("commit")
+
+    def execute(self, sql: str, *values: object) -> None:
+        with closing(self._open()) as database:
+            database.execute(sql, values)
+
+    def names(self) -> Counter[str]:
+        """How often each name is in the source: what the sandbox should hold."""
+        with closing(self._open()) as database:
+            return Counter(row[0] for row in database.execute("select name from companies"))
+
+
+def config_text(
+    source: str,
+    sandbox: str,
+    *,
+    workspace: str = "",
+    connection: str = "",
+    stream: str = "",
+    lead: str = "",
+    more: str = "",
+    start_at: str = "all",
+    on_change: str = "hold",
+    table: str = "companies",
+    name: str = "companies",
+    every: str = "1s",
+    limit: str = '{ requests = 10000, per = "60s" }',
+    level: str = "debug",
+) -> str:
+    """A whole configuration of one workspace and one stream; the keyword arguments are lines added to its tables."""
+    return f"""
+[workspaces.main]
+api_key = "sandbox-key"
+base_url = "{sandbox}"
+linger = "100ms"
+limit = {limit}
+{workspace}
+[ledger]
+path = "ledger.db"
+[log]
+format = "json"
+level = "{level}"
+[sources.erp]
+connector = "sql"
+url = "{source}"
+every = "{every}"
+settle = "0s"
+{connection}
+[sources.erp.streams.{name}]
+table = "{table}"
+key = "id"
+modified = "updated_at"
+start = "{start_at}"
+on_change = "{on_change}"
+{stream}
+[sources.erp.streams.{name}.lead]
+kind = "company"
+name = "name"
+employee_count = "employees"
+emails = "[email]"
+{lead}
+{more}
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class Ended:
+    """A command that ended. `summary` is its JSON, `events` its log."""
+
+    code: int
+    stdout: str
+    stderr: str
+
+    @property
+    def summary(self) -> Figures:
+        return dict(json.loads(self.stdout))
+
+    @property
+    def events(self) -> list[Figures]:
+        return events_in(self.stderr)
+
+
+def events_in(text: str) -> list[Figures]:
+    return [json.loads(line) for line in text.splitlines() if line.startswith("{")]
+
+
+def environment(more: Mapping[str, str] | None = None) -> dict[str, str]:
+    return {**os.environ, "PYTHONPATH": str(ROOT), **(more or {})}
+
+
+def command(*arguments: str | Path, seconds: float = 60.0, env: Mapping[str, str] | None = None) -> Ended:
+    """Runs the command to its end."""
+    done = subprocess.run(
+        [*COMMAND, *map(str, arguments)], capture_output=True, text=True, timeout=seconds, env=environment(env)
+    )
+    return Ended(done.returncode, done.stdout, done.stderr)
+
+
+class Daemon:
+    """`run` as a process of its own. As a context manager it is gone at the end, whatever happened."""
+
+    def __init__(self, config: Path, env: Mapping[str, str] | None = None) -> None:
+        self.log = config.with_name("daemon.log")
+        self.errors = config.with_name("daemon.err")
+        self._from = self.log.stat().st_size if self.log.exists() else 0
+        with self.log.open("ab") as out, self.errors.open("ab") as err:
+            self.process = subprocess.Popen(
+                [*COMMAND, "run", "-c", str(config)], stdout=out, stderr=err, env=environment(env)
+            )
+
+    def events(self, name: str | None = None) -> list[Figures]:
+        """This process's log so far; a last line that is not whole yet is left out."""
+        text = self.log.read_bytes()[self._from :]
+        whole = text[: text.rfind(b"\n") + 1].decode()
+        return [event for event in events_in(whole) if name is None or event["event"] == name]
+
+    def wait_for(self, event: str, seconds: float = 30.0, **fields: object) -> Figures:
+        """The first event of that name with these fields."""
+
+        def found() -> Figures | None:
+            self.assert_alive()
+            matching = (each for each in self.events(event) if fields.items() <= each.items())
+            return next(matching, None)
+
+        return dict(until(found, f"the event {event} {fields or ''}", seconds))
+
+    def assert_alive(self) -> None:
+        code = self.process.poll()
+        assert code is None, f"the daemon ended with {code}: {self.errors.read_text()[-2000:]}"
+
+    def signal(self, number: signal.Signals) -> None:
+        self.process.send_signal(number)
+
+    def wait(self, seconds: float = 30.0) -> int:
+        return self.process.wait(seconds)
+
+    def stop(self, seconds: float = 30.0) -> int:
+        """SIGTERM and the exit code."""
+        self.signal(signal.SIGTERM)
+        return self.wait(seconds)
+
+    def kill(self) -> None:
+        self.process.kill()
+        self.process.wait()
+
+    def __enter__(self) -> Daemon:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.kill()
+
+
+class World:
+    """A folder with a source and a configuration, and a sandbox that they talk to."""
+
+    def __init__(self, folder: Path, sandbox: RunningSandbox, table: str = TABLE) -> None:
+        self.folder = folder
+        self.sandbox = sandbox
+        self.source = Source(folder / "source.db", table)
+        self.config = folder / "config.toml"
+        self.ledger = folder / "ledger.db"
+
+    def write(self, **parts: str) -> None:
+        """The configuration anew; `parts` as in `config_text`."""
+        self.write_text(config_text(parts.pop("source", self.source.url), self.sandbox.url, **parts))
+
+    def write_text(self, text: str) -> None:
+        fresh = self.config.with_suffix(".new")
+        fresh.write_text(text)
+        fresh.chmod(0o600)
+        fresh.replace(self.config)
+
+    def once(self, *arguments: str) -> Ended:
+        return command("once", "-c", self.config, "--json", *arguments)
+
+    def daemon(self, env: Mapping[str, str] | None = None) -> Daemon:
+        return Daemon(self.config, env)
+
+    def names(self) -> Counter[str]:
+        """How often each name was created in the sandbox."""
+        return names_in(self.sandbox.store_path)
+
+    def created(self) -> int:
+        return reports.lead_count(self.sandbox.store_path)
+
+    def requests(self) -> int:
+        return len(self.sandbox.requests())
+
+    def wait_for_leads(self, count: int, seconds: float = 30.0) -> None:
+        until(lambda: self.created() >= count, f"{count} leads in the sandbox, there are {self.created()}", seconds)
+
+    def query(self, sql: str, *values: object) -> list[tuple[Any, ...]]:
+        """Rows of the ledger, by plain SQL."""
+        with closing(sqlite3.connect(f"file:{self.ledger}?mode=ro", uri=True, timeout=30)) as database:
+            return database.execute(sql, values).fetchall()
+
+    def states(self) -> dict[str, int]:
+        return dict(self.query("select state, count(*) from records group by state"))
+
+    def doubtful(self) -> set[str]:
+        """Source ids of the records in doubt."""
+        return {row[0] for row in self.query("select id from records where state = 'in_doubt'")}
+
+    def reasons(self) -> dict[str, Any]:
+        """Why each quarantined record is there, by its id."""
+        rows = self.query("select id, reason from records where state = 'quarantined'")
+        return {id_: json.loads(reason) for id_, reason in rows}
+
+
+def names_in(store: Path) -> Counter[str]:
+    return Counter(row["lead"]["name"] for row in reports.leads(store))
+
+
+def sandbox_with(**options: Any) -> RunningSandbox:
+    """A sandbox on a free port, without a limit that gets in the way unless one is named."""
+    options.setdefault("limit", 10_000)
+    return start(SandboxOptions(port=0, **options))
+
+
+def assert_balanced(summary: Figures, parts: Sequence[str]) -> None:
+    """`read` is the sum of its parts."""
+    assert summary["read"] == sum(summary[name] for name in parts), summary

@@ -1,0 +1,116 @@
+"""What the ledger's tests share: a clock that is handed in, registered streams, readings made by hand."""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from state.diagram import Fit, Version
+from state.ledger import Ledger
+from state.rows import Claim, OnChange, Reading, StreamRow
+from state.slots import Rule
+from state.streams import Declared
+from sync.judge import Rules, judge
+
+WORKSPACE = "main"
+RULE = Rule(b"api-key-hash", 100, 60.0)
+
+
+@dataclass(slots=True)
+class FakeClock:
+    """A clock that moves only when it is told to."""
+
+    boot_now: float = 1_000_000.0
+    wall_now: float = 1_767_225_600.0
+    boot_id: str = "boot-1"
+
+    def wall(self) -> float:
+        return self.wall_now
+
+    def boot(self) -> float:
+        return self.boot_now
+
+    def advance(self, seconds: float) -> None:
+        self.boot_now += seconds
+        self.wall_now += seconds
+
+    def reboot(self, boot_now: float = 30.0) -> None:
+        number = int(self.boot_id.rsplit("-", 1)[1]) + 1
+        self.boot_id = f"boot-{number}"
+        self.boot_now = boot_now
+
+
+class Unsynced(sqlite3.Connection):
+    """A real connection that leaves out the syncing to the disk: for tests that lose no power."""
+
+    def execute(self, sql: str, parameters: Any = (), /) -> sqlite3.Cursor:
+        return super().execute("PRAGMA synchronous = OFF" if sql.startswith("PRAGMA synchronous") else sql, parameters)
+
+
+def unsynced(path: Path, kind: type[sqlite3.Connection] = Unsynced) -> sqlite3.Connection:
+    return sqlite3.connect(path, timeout=30, isolation_level=None, check_same_thread=False, factory=kind)
+
+
+def declare(
+    name: str = "erp.companies", *, on_change: OnChange = "hold", mapping: str = "m1", workspace: str = WORKSPACE
+) -> Declared:
+    return Declared(name, {"connector": "sql", "table": name}, workspace, on_change, mapping)
+
+
+def register(ledger: Ledger, *declared: Declared) -> StreamRow:
+    """Registers streams (one by default); the first one's row."""
+    declared = declared or (declare(),)
+    return ledger.streams.register(declared)[declared[0].name]
+
+
+def reading(
+    id_: str,
+    content: str | None = "a",
+    *,
+    mapping: int,
+    modified: str | None = "2026-01-01T00:00:00.000000Z",
+    fit: Fit = "eligible",
+) -> Reading:
+    """A reading whose fingerprints are its content itself; the wire's differ by mapping."""
+    source = None if fit == "deleted" or content is None else content.encode()
+    wire = f"{mapping}:{content}".encode() if fit == "eligible" else None
+    payload = f'{{"name":"{id_} {content}"}}'.encode() if fit == "eligible" else None
+    return Reading(id_, Version(fit, modified, mapping, source, wire), source, payload)
+
+
+def commit(ledger: Ledger, stream: StreamRow, readings: Iterable[Reading], **options: Any) -> dict[str, int]:
+    """One page of one poll, judged by the stream's rules."""
+    rules = options.pop("rules", Rules(stream.on_change))
+    poll = ledger.streams.poll_started(stream.id, "poll")
+    return dict(
+        ledger.records.commit(
+            stream.id, list(readings), lambda each, stored: judge(each, stored, rules), poll=poll, **options
+        )
+    )
+
+
+def pending(ledger: Ledger, stream: StreamRow, *ids: str) -> None:
+    commit(ledger, stream, [reading(each, mapping=stream.mapping) for each in ids])
+
+
+def claim(ledger: Ledger, most: int = 100, *, rule: Rule = RULE, timeout: float = 60.0) -> Claim:
+    claimed = ledger.outbox.claim(WORKSPACE, rule, most=most, linger=0, timeout=timeout)
+    assert isinstance(claimed, Claim), claimed
+    return claimed
+
+
+def rows(ledger: Ledger, sql: str = "SELECT * FROM records ORDER BY key", *values: object) -> list[dict[str, Any]]:
+    with ledger.file.read() as connection:
+        return [dict(row) for row in connection.execute(sql, values)]
+
+
+def row(ledger: Ledger, id_: str) -> dict[str, Any]:
+    (found,) = rows(ledger, "SELECT * FROM records WHERE id = ?", id_)
+    return found
+
+
+def states(ledger: Ledger) -> dict[str, str]:
+    return {each["id"]: each["state"] for each in rows(ledger)}
