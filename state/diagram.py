@@ -16,7 +16,7 @@ Everything here is pure. The same rules stand in the schema as CHECKs and a trig
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
 State = Literal[
@@ -129,13 +129,19 @@ def settle(
         return _new_base_line(latest, base, drift, resting)
     comparable = base.source_fp is not None
     if comparable and not differs(base, latest):
-        return Settled(resting, base, drift=False)
-    changed_now = comparable or (
-        previous is not None and previous.mapping == latest.mapping and differs(previous, latest)
-    )
+        # the lead stands for this version too: a later edit of the mapping must not take its date for a change
+        return Settled(resting, replace(base, modified=latest.modified), drift=False)
+    changed_now = comparable or _changed_since(previous, latest)
     if on_change == "hold" or not changed_now:
         return Settled(resting, base, drift=True)
     return Settled("quarantined" if latest.fit == "unfit" else "pending", base, drift=True)
+
+
+def _changed_since(previous: Version | None, latest: Version) -> bool:
+    """Whether two versions can be compared and differ: one that could not be read shows no change."""
+    if previous is None or previous.source_fp is None or previous.mapping != latest.mapping:
+        return False
+    return differs(previous, latest)
 
 
 def _new_base_line(

@@ -36,6 +36,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "once": ("sync.commands.once:once", "Poll every source once, deliver, and stop."),
     "run": ("sync.commands.run:run", "Poll and deliver until stopped: the daemon."),
     "status": ("sync.commands.status:status", "Show what is read, waiting, delivered or needs a person."),
+    "doubt": ("sync.commands.doubt:doubt", "Settle batches of which nobody knows whether they arrived."),
     "sandbox": ("sync.sandbox.command:sandbox", "Serve a ClosingDealz API on this machine to try things with."),
     "demo": ("sync.demo.command:demo", "Show a whole run with a sample database and the sandbox."),
     "send-test": ("sync.commands.send_test:send_test", "Send one recognisable lead to see how it arrives."),

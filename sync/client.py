@@ -14,6 +14,7 @@ import httpx
 
 from sync import __version__
 from sync.clock import Clock
+from sync.config.values import is_loopback
 from sync.errors import ConfigError, Problem
 from sync.outcome import Answer, Outcome, of_failure, retry_after_seconds
 from sync.secrets import Secret
@@ -46,6 +47,8 @@ class LeadsClient:
                 "User-Agent": f"closingdealz-sync/{__version__}",
             },
             follow_redirects=False,
+            # a proxy of the environment cannot reach this machine's own loopback
+            trust_env=not is_loopback(httpx.URL(base_url).host),
             limits=httpx.Limits(max_connections=1, max_keepalive_connections=1, keepalive_expiry=5),
         )
 

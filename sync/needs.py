@@ -28,7 +28,7 @@ class Reason:
     def __str__(self) -> str:
         said = f"{self.field}: {self.rule}" if self.field else self.rule
         said += f' ("{self.message}")' if self.message else ""
-        return f"{self.records:,} × {said}" + (f"; {self.hint}" if self.hint else "")
+        return f"{self.records:,} of them: {said}" + (f"; {self.hint}" if self.hint else "")
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,14 +82,14 @@ def needs_as_lines(needs: Needs, program: str, *, reasons: bool) -> list[str]:
         lines += [f"{what}: look whether they arrived", f"  {program} doubt list"]
     if needs.quarantined:
         what = f"{count(needs.quarantined, 'record')} in quarantine"
-        lines.append(f"{what}: mend the records at their source, or the mapping")
+        lines.append(f"{what}: mend them at the source, or mend the mapping")
         lines += _deeper(needs.quarantine_reasons, reasons, program)
     if needs.held:
         lines.append(f"{count(needs.held, 'record')} held: waiting for an approval")
         lines += _deeper(needs.held_reasons, reasons, program)
     if needs.drift:
-        what = f"{count(needs.drift, 'record')} changed after the lead was created"
-        lines.append(f"{what} (drift): change the leads in ClosingDealz by hand")
+        what = f"{count(needs.drift, 'record')} changed after the lead was created (drift)"
+        lines += [what, "  change those leads in ClosingDealz by hand"]
     return lines
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -140,7 +141,7 @@ def _streams(config: Config, ledger: Ledger) -> tuple[StreamView, ...]:
 
     def view(name: str, workspace: str, row: StreamRow | None) -> StreamView:
         number = row.id if row else -1
-        states = {state: counts.get((number, state), 0) for state in STATES}
+        states: dict[str, int] = {state: counts.get((number, state), 0) for state in STATES}
         lanes = {lane: _how_far(cursor) for lane, cursor in ledger.streams.lanes(number).items()}
         poll = _last_poll(polls.get(number))
         return StreamView(name, workspace, name in configured, states, drifted.get(number, 0), poll, lanes)
@@ -164,12 +165,21 @@ def _how_far(cursor: Json) -> str:
     if cursor.get("ended") is not None:
         return f"ended {moment(int(cursor['ended'] * 1000))}"
     window = cursor.get("window")
-    reading = f"reading up to {window['high']}" if isinstance(window, dict) and window.get("high") else ""
-    through = f"read through {cursor['through']}" if cursor.get("through") else ""
+    high = window.get("high") if isinstance(window, dict) else None
+    reading = f"reading up to {_point(high)}" if high else ""
+    through = f"read through {_point(cursor['through'])}" if cursor.get("through") else ""
     before = cursor.get("before") or cursor.get("high")
-    return "; ".join(filter(None, (through, reading))) or (
-        f"reading what is older than {before}" if before else "begun"
-    )
+    begun = f"reading what is older than {_point(before)}" if before else "begun"
+    return "; ".join(filter(None, (through, reading))) or begun
+
+
+def _point(modified: Json) -> str:
+    """A canonical time without what nobody needs to see; anything else as it is."""
+    match = _CANONICAL.fullmatch(str(modified))
+    return f"{match[1]} {match[2]}Z" if match else printable(str(modified))
+
+
+_CANONICAL = re.compile(r"(\d{4}-\d\d-\d\d)T(\d\d:\d\d:\d\d)\.\d+Z")
 
 
 def _workspace(config: Config, ledger: Ledger, name: str, options: Workspace) -> WorkspaceView:

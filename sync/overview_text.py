@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
+from rich.box import SIMPLE_HEAD
 from rich.console import Console, Group, RenderableType
 from rich.table import Table
 from rich.text import Text
@@ -12,7 +13,7 @@ from rich.text import Text
 from sync.durations import format_duration
 from sync.needs import needs_as_json, needs_as_lines
 from sync.overview import LastPoll, Overview, StreamView, WorkspaceView
-from sync.phrases import ago, count, iso, number, printable
+from sync.phrases import ago, count, iso, number, printable, wrapped
 
 
 def overview_as_json(overview: Overview) -> dict[str, Any]:
@@ -106,8 +107,9 @@ def _room(workspace: WorkspaceView) -> str:
 
 
 def _sent(workspace: WorkspaceView) -> str:
-    sent = workspace.totals.get("created", {"batches": 0, "leads": 0})
-    return f"{count(sent['leads'], 'lead')} sent in {count(sent['batches'], 'batch', 'batches')}"
+    sent = [workspace.totals[state] for state in ("created", "landed") if state in workspace.totals]
+    leads, batches = (sum(each[what] for each in sent) for what in ("leads", "batches"))
+    return f"{count(leads, 'lead')} sent in {count(batches, 'batch', 'batches')}"
 
 
 def _rest(workspace: WorkspaceView, now: int) -> Iterator[str]:
@@ -151,28 +153,36 @@ def print_tables(overview: Overview, program: str, console: Console) -> None:
     console.print(head, soft_wrap=True)
     console.print(_streams_table(overview))
     console.print(_workspaces_table(overview))
+    for workspace in overview.workspaces:
+        rest = [*_rest(workspace, overview.at)]
+        _print_remarks(f"workspace {workspace.name}", rest, console)
     _print_needs(overview, program, console)
 
 
 def _print_needs(overview: Overview, program: str, console: Console) -> None:
     needs = needs_as_lines(overview.needs, program, reasons=True)
-    if needs:
-        console.print(Text("needs a person", "bold yellow"))
-        for line in needs:
-            console.print(Text(f"  {line}"), soft_wrap=True)
-    elif overview.exists:
-        console.print(Text("nothing needs a person", "green"))
+    _print_remarks("needs a person", needs, console)
+    if overview.exists and not needs:
+        console.print(Text("\nnothing needs a person", "green"))
+
+
+def _print_remarks(head: str, lines: list[str], console: Console) -> None:
+    if not lines:
+        return
+    console.print(Text(f"\n{head}", "bold yellow"))
+    for line in wrapped([f"  {line}" for line in lines], console.width):
+        console.print(Text(line), soft_wrap=True)
 
 
 def _table(*heads: str) -> Table:
-    table = Table(box=None, header_style="bold", pad_edge=False, padding=(0, 3, 1, 0))
+    table = Table(box=SIMPLE_HEAD, header_style="bold", pad_edge=False, leading=1)
     for head in heads:
         table.add_column(head, overflow="fold")
     return table
 
 
 def _streams_table(overview: Overview) -> Table:
-    table = _table("\nstream", "\nlast poll", "\nrecords", "\nread how far")
+    table = _table("stream", "last poll", "records", "read how far")
     for stream in overview.streams:
         name = Text.assemble(stream.name, (f"\n-> {stream.workspace}", "dim"))
         if not stream.configured:
@@ -204,10 +214,13 @@ _STATE_STYLES = {"delivered": "green", "in_doubt": "bold red", "quarantined": "y
 
 
 def _workspaces_table(overview: Overview) -> Table:
-    table = _table("workspace", "pending", "sent", "limit")
+    table = _table("workspace", "pending", "sent", "rate limit")
     for workspace in overview.workspaces:
-        rest = "\n".join(_rest(workspace, overview.at))
-        limit = Text.assemble(_room(workspace), (f"\n{rest}" if rest else "", "yellow"))
         name = Text.assemble(workspace.name, (f"\n{workspace.base_url}", "dim"))
-        table.add_row(name, number(workspace.pending), _sent(workspace).replace(" sent in ", " sent\nin "), limit)
+        table.add_row(
+            name,
+            number(workspace.pending),
+            _sent(workspace).replace(" sent in ", " sent\nin "),
+            _room(workspace).replace(" used", "\nused"),
+        )
     return table

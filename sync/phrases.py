@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shlex
+import textwrap
 from collections.abc import Collection, Iterable
 from datetime import UTC, datetime
 from difflib import get_close_matches
@@ -55,6 +56,19 @@ def printable(text: str, most: int = 300) -> str:
     """Foreign text on one line, without what a terminal would obey, at most `most` characters."""
     line = "".join(character if character.isprintable() else "\ufffd" for character in text[: most + 1])
     return line if len(line) <= most else line[: most - 1] + "…"
+
+
+def wrapped(lines: Iterable[str], width: int) -> list[str]:
+    """Lines broken between words at `width` columns, the rest indented like the start. A command stays on one line, so
+    that it can be copied."""
+    found: list[str] = []
+    for line in lines:
+        indent = " " * (len(line) - len(line.lstrip()))
+        if len(line) <= width or PROGRAM in line:
+            found.append(line)
+        else:
+            found += textwrap.wrap(line, width, subsequent_indent=indent, break_on_hyphens=False)
+    return found
 
 
 def did_you_mean(name: str, known: Collection[str]) -> str:

@@ -19,6 +19,7 @@ from sync.engine import Engine
 from sync.phrases import count, number
 
 REFRESH_SECONDS = 0.5
+WIDTH = 72
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,8 +43,8 @@ def per_second(workspace: Workspace) -> float:
     return workspace.batch_size * workspace.limit.requests / workspace.limit.per.total_seconds()
 
 
-def panel(moment: Moment) -> RenderableType:
-    """At least 60 columns; a few lines, whose figures are those of the summary."""
+def panel(moment: Moment, width: int = WIDTH) -> RenderableType:
+    """A few lines, whose figures are those of the summary."""
     totals = moment.totals
     done = totals["queued"] - totals["pending"]
     body = Table.grid(padding=(0, 2))
@@ -59,7 +60,8 @@ def panel(moment: Moment) -> RenderableType:
     for name, why in moment.rests.items():
         body.add_row("rests", Text(f"{name} ({why})", "yellow"))
     elapsed = format_duration(float(int(moment.seconds)))
-    return Panel(body, title="closingdealz-sync once", title_align="left", subtitle=elapsed, subtitle_align="right")
+    title = "closingdealz-sync once"
+    return Panel(body, title=title, title_align="left", subtitle=elapsed, subtitle_align="right", width=width)
 
 
 def _requests(moment: Moment) -> str:
@@ -100,7 +102,9 @@ class Progress:
         now = self._clock.boot()
         if now - self._shown >= REFRESH_SECONDS:
             self._shown = now
-            self._live.update(panel(self._moment(engine, now)), refresh=True)
+            # narrower than the terminal: the ^C that it echoes must not begin a line of its own
+            width = min(WIDTH, self._live.console.width - 4)
+            self._live.update(panel(self._moment(engine, now), width), refresh=True)
 
     def _moment(self, engine: Engine, now: float) -> Moment:
         workspaces = engine.plan.config.workspaces

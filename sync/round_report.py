@@ -95,11 +95,15 @@ def _failure_as_json(failure: Failure) -> dict[str, Any]:
 # ---- for people
 
 
+def _lasted(seconds: float) -> str:
+    return f"{seconds:.1f}s" if seconds < 10 else format_duration(seconds)
+
+
 def report_as_lines(report: RoundReport, program: str) -> list[str]:
     """The two sums, then everything that did not go well with what to do, then what comes next."""
     return [
         *sums(report.totals),
-        f"{'requests':<9}{number(report.totals['requests']):>9} in {format_duration(report.seconds)}",
+        f"{'requests':<9}{number(report.totals['requests']):>9} in {_lasted(report.seconds)}",
         *troubles(report, program),
         *_next(report, program),
     ]

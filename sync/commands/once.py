@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import json
+import shutil
 import signal
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from types import FrameType
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TextIO, cast
 
 import click
 
@@ -57,7 +58,7 @@ def _configure_log(config: Config, *, quiet: bool) -> None:
     level = config.log.level
     if level in ("debug", "info") and (quiet or sys.stderr.isatty()):
         level = "warning"
-    log.configure(level, config.log.format, _Stderr())
+    log.configure(level, config.log.format, cast("TextIO", _Stderr()))
 
 
 class _Stderr:
@@ -110,14 +111,15 @@ def _interruptible(round_: Round) -> Iterator[Callable[[Engine], None]]:
     """
     received: list[int] = []
 
-    def handler(signum: int, frame: FrameType | None) -> None:
+    def handler(signum: int, _frame: FrameType | None) -> None:
         received.append(signum)
 
     def look(engine: Engine) -> None:
         if len(received) > 1:
             raise click.Abort
         if received and not engine.is_stopping:
-            click.echo("stopping: what is on the way is finished; once more to leave it in doubt", err=True)
+            # not click.echo: it would write past the panel that stands in for sys.stderr
+            print("stopping: what is on the way is finished first", file=sys.stderr)
             round_.interrupt()
 
     before = {each: signal.signal(each, handler) for each in (signal.SIGINT, signal.SIGTERM)}
@@ -129,11 +131,12 @@ def _interruptible(round_: Round) -> Iterator[Callable[[Engine], None]]:
 
 
 def _print(report: RoundReport, program: str, *, as_json: bool, quiet: bool) -> None:
+    from sync.phrases import wrapped
     from sync.round_report import report_as_json, report_as_lines, troubles
 
     if as_json:
         click.echo(json.dumps(report_as_json(report), indent=2, ensure_ascii=False))
         return
-    lines = troubles(report, program) if quiet else report_as_lines(report, program)
-    for line in lines:
+    lines = troubles(report, program)[1:] if quiet else report_as_lines(report, program)
+    for line in wrapped(lines, shutil.get_terminal_size().columns) if sys.stdout.isatty() else lines:
         click.echo(line)

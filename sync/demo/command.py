@@ -37,10 +37,10 @@ def demo(keep: Path | None, sample: Path | None, *, no_pause: bool) -> None:
             raise click.UsageError("--sample only writes a database: leave out --keep.")
         _write_sample(sample)
         return
-    from sync.demo.story import tell
-
     is_watched = sys.stdin.isatty() and sys.stdout.isatty()
     with _folder(keep) as folder:
+        from sync.demo.story import tell
+
         tell(folder, kept=keep is not None, wait=_pause if is_watched and not no_pause else lambda: None)
 
 

@@ -27,7 +27,7 @@ from sync.demo.invented import (
     Place,
 )
 
-SEED = 2025
+SEED = 7
 COMPANIES = 300
 
 INTERNAL = frozenset({17, 60, 121, 188, 233, 290})
@@ -81,6 +81,9 @@ CREATE INDEX contacts_updated_at ON contacts (updated_at, id);
 """
 # No foreign key: the program must live with contacts that belong to nobody.
 
+_INSERT_COMPANY = "INSERT INTO companies VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
+_INSERT_CONTACT = "INSERT INTO contacts VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)"
+
 _Value = str | int | None
 _Given = TypeVar("_Given", str, int)
 
@@ -98,8 +101,8 @@ def write_sample(path: Path, *, seed: int = SEED) -> None:
         contacts = list(_contacts(random, companies))
         with closing(sqlite3.connect(path)) as database:
             database.executescript(f"BEGIN;{_TABLES}")
-            database.executemany(f"INSERT INTO companies VALUES ({_marks(16)})", [each.row() for each in companies])
-            database.executemany(f"INSERT INTO contacts VALUES ({_marks(9)})", contacts)
+            database.executemany(_INSERT_COMPANY, [each.row() for each in companies])
+            database.executemany(_INSERT_CONTACT, contacts)
             database.commit()
     except BaseException:
         path.unlink(missing_ok=True)
@@ -140,7 +143,7 @@ class _Company:
             self.billing_email,
             self.phone,
             f"https://www.{self.domain}" if self.has_website else None,
-            f"https://network.example/company/{self.domain}" if self.has_profile else None,
+            f"https://net.example/{self.domain}" if self.has_profile else None,
             self.street,
             self.zip,
             self.place.city,
@@ -238,7 +241,3 @@ def _slug(text: str) -> str:
     plain = unicodedata.normalize("NFKD", text).encode("ascii", "ignore").decode().lower()
     kept = "".join(mark if mark.isalnum() else "-" for mark in plain.replace("'", ""))
     return "-".join(part for part in kept.split("-") if part)
-
-
-def _marks(count: int) -> str:
-    return ", ".join("?" * count)

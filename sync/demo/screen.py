@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import json
 import sys
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
+from itertools import repeat
+from textwrap import wrap
 from typing import Any
 
 from rich.console import Console
-from rich.padding import Padding
 from rich.text import Text
 
 WIDTH = 80
@@ -39,6 +40,10 @@ class Screen:
     def say(self, text: str) -> None:
         self._print(text)
 
+    def detail(self, text: str) -> None:
+        """A line that belongs to the one before it."""
+        self._print(text, indent=_INDENT + 2, hanging=2)
+
     def gap(self) -> None:
         self._print("")
 
@@ -46,28 +51,29 @@ class Screen:
         """Numbers, each with what it counts."""
         size = max(len(f"{number:,}") for number in rows.values())
         for what, number in rows.items():
-            self._print(f"{number:>{size},}  {what}", indent=_INDENT + 2)
+            self._print(f"{number:>{size},}  {what}", indent=_INDENT + 2, hanging=size + 2)
 
     def check(self, claim: str, figures: str, *, holds: bool) -> None:
         """A claim that was looked into."""
-        self._print(f"{'ok' if holds else 'NO'}  {claim}: {figures}", "green" if holds else "bold red")
+        self._print(f"{'ok' if holds else 'NO'}  {claim}: {figures}", "green" if holds else "bold red", hanging=4)
 
     def place(self, what: str, where: str) -> None:
         """A path, an address or a command: never broken into two lines, so that it can be copied."""
-        line = f"{' ' * _INDENT}{what}{where}"
-        self._console.print(self._printable(line), soft_wrap=True)
+        self._line(f"{' ' * _INDENT}{what}{where}")
 
     def document(self, value: Any) -> None:
         """JSON as it is, on as few lines as the width allows."""
-        room = self._console.width - _INDENT - 2
-        for line in json_lines(value, room):
-            self._print(line, "dim", indent=_INDENT + 2)
+        for line in json_lines(value, self._console.width - _INDENT):
+            self._line(f"{' ' * _INDENT}{line}", "dim")
 
-    def _print(self, text: str, style: str = "", *, indent: int = _INDENT) -> None:
-        if not text:
-            self._console.print()
-            return
-        self._console.print(Padding(Text(self._printable(text), style), (0, 0, 0, indent), expand=False))
+    def _print(self, text: str, style: str = "", *, indent: int = _INDENT, hanging: int = 0) -> None:
+        """Text broken at blanks; lines after the first are `hanging` columns further in."""
+        first, others = " " * indent, " " * (indent + hanging)
+        for line in wrap(text, self._console.width, initial_indent=first, subsequent_indent=others) or [""]:
+            self._line(line, style)
+
+    def _line(self, text: str, style: str = "") -> None:
+        self._console.print(Text(self._printable(text), style), soft_wrap=True)
 
     def _printable(self, text: str) -> str:
         """What the terminal's encoding has no sign for becomes a question mark."""
@@ -75,18 +81,18 @@ class Screen:
         return text.encode(encoding, "replace").decode(encoding)
 
 
-def json_lines(value: Any, width: int) -> Sequence[str]:
-    """JSON text: whatever fits on one line of `width` columns stands on one, the rest is broken at its commas."""
-    flat = json.dumps(value, ensure_ascii=False)
+def json_lines(value: Any, width: int, *, head: str = "") -> list[str]:
+    """JSON text after `head`: whatever fits on one line of `width` columns stands on one, the rest is broken at its
+    commas."""
+    flat = head + json.dumps(value, ensure_ascii=False)
     if len(flat) <= width or not isinstance(value, dict | list) or not value:
         return [flat]
     opening, closing = "{}" if isinstance(value, dict) else "[]"
-    lines = [opening]
-    items = value.items() if isinstance(value, dict) else ((None, item) for item in value)
-    for key, item in items:
-        head = "" if key is None else f"{json.dumps(key, ensure_ascii=False)}: "
-        first, *rest = json_lines(item, width - 2 if key is None else width - 3 - len(head))
-        lines += [f"  {head}{first}", *(f"  {line}" for line in rest)]
+    heads = (json.dumps(key, ensure_ascii=False) + ": " for key in value) if isinstance(value, dict) else repeat("")
+    items = value.values() if isinstance(value, dict) else value
+    lines = [head + opening]
+    for each, item in zip(heads, items, strict=False):
+        # two columns for the indentation, one for the comma
+        lines += [f"  {line}" for line in json_lines(item, width - 3, head=each)]
         lines[-1] += ","
-    lines[-1] = lines[-1].removesuffix(",")
-    return [*lines, closing]
+    return [*lines[:-1], lines[-1].removesuffix(","), closing]

@@ -9,8 +9,6 @@ from string import Template
 from sync.commands.init import write_new
 
 API_KEY = "sandbox-key"
-SOURCE = "erp"
-STREAM = "erp.companies"
 
 _TEXT = Template("""\
 # The demo's configuration: a sample database is read, and the sandbox stands in for ClosingDealz.

@@ -99,7 +99,7 @@ KEYS: dict[str, tuple[dict[str, str], Callable[[int], Any]]] = {
     ),
     "uuid": (
         {"sqlite": "TEXT", "postgresql": "uuid", "mariadb": "uuid"},
-        lambda number: str(uuid.UUID(int=number * 0x1234567_89ABCDEF_01234567_89ABCDEF % 2**128)),
+        lambda number: str(uuid.UUID(int=number * 0x1234567_89ABCDEF_01234567_89ABCDEF % 2**128, version=4)),
     ),
 }
 

@@ -1,0 +1,137 @@
+"""`closingdealz-sync ledger`: looks after what the program remembers."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from sync.commands.options import config_option, json_option
+
+if TYPE_CHECKING:  # --help does without them
+    from state.ledger import Ledger
+    from state.streams import Declared
+    from sync.config.schema import Config
+
+_EXIT_DAMAGED = 74
+
+
+@click.group()
+@config_option
+def ledger(config: Path | None) -> None:
+    """Rename a stream in the ledger, verify it, back it up."""
+    del config  # the subcommands find it
+
+
+@ledger.command("rename-stream")
+@click.argument("old")
+@click.argument("new")
+@config_option
+def rename_stream(old: str, new: str, config: Path | None) -> None:
+    """Let what the ledger knows as OLD be the stream NEW of the configuration, as it is declared there now.
+
+    For a stream that got another name, or whose database, table or workspace was moved while its records kept their
+    ids. Nothing is sent again. The daemon must not be running.
+    """
+    from state.ledger import Ledger
+    from sync.phrases import count
+
+    loaded = _load(config)
+    declared = _declared(loaded, new)
+    _must_exist(loaded)
+    with Ledger(loaded.ledger_path, own=True) as opened:
+        row = opened.streams.all().get(old)
+        counts = opened.records.counts()
+        opened.streams.rename(old, declared)
+    records = sum(n for (stream, _), n in counts.items() if row and stream == row.id)
+    name = f"{old} is now {new}" if old != new else f"{new} is now what the configuration declares"
+    click.echo(f"{name}: {count(records, 'record')} with all that is known of them; nothing is sent again for it")
+
+
+@ledger.command()
+@json_option
+@config_option
+def verify(as_json: bool, config: Path | None) -> int:
+    """Read the whole ledger and say whether it is sound. Works beside the daemon.
+
+    Exit code: 0 it is sound, 74 it is damaged.
+    """
+    from sync.soundness import look
+
+    with _opened(config) as (_, opened):
+        found = look(opened)
+    if as_json:
+        document = {"sound": not found.faults, "faults": list(found.faults), "rows": dict(found.rows)}
+        click.echo(json.dumps(document, indent=2, ensure_ascii=False))
+        return _EXIT_DAMAGED if found.faults else 0
+    for table, n in found.rows.items():
+        click.echo(f"{table:<12}{n:>12,}")
+    for fault in found.faults:
+        click.secho(f"fault: {fault}", fg="red")
+    if found.faults:
+        click.echo("stop the daemon, keep a copy of the ledger, and restore the last sound backup")
+        return _EXIT_DAMAGED
+    click.echo("the ledger is sound")
+    return 0
+
+
+@ledger.command()
+@click.argument("path", type=click.Path(path_type=Path), required=False)
+@config_option
+def backup(path: Path | None, config: Path | None) -> None:
+    """Copy the ledger and its key file to PATH (a folder or a new file), while the daemon goes on.
+
+    Without PATH the copy lies beside the ledger, named after the time. An existing file is never written over.
+    """
+    from sync.soundness import back_up, backup_path
+
+    with _opened(config) as (_, opened):
+        target = backup_path(opened, path)
+        try:
+            back_up(opened, target)
+        except FileExistsError as error:
+            raise click.UsageError(f"{error.filename} exists already and was left as it is.") from None
+        except OSError as error:
+            raise click.FileError(str(error.filename or target), error.strerror or "cannot be written") from error
+    click.echo(f"copied to {target}, with its key in {target}.key; both are needed to restore it")
+
+
+def _load(explicit: Path | None) -> Config:
+    from sync.config.load import find_config, load_config
+
+    return load_config(find_config(explicit))
+
+
+@contextmanager
+def _opened(explicit: Path | None) -> Iterator[tuple[Config, Ledger]]:
+    from state.ledger import Ledger
+
+    config = _load(explicit)
+    with Ledger(config.ledger_path) as opened:
+        yield config, opened
+
+
+def _must_exist(config: Config) -> None:
+    """Opening it as its owner would make a new one."""
+    from state.ledger import Ledger
+
+    if not config.ledger_path.exists():
+        Ledger(config.ledger_path).close()
+
+
+def _declared(config: Config, name: str) -> Declared:
+    """The stream as the configuration declares it; it takes no API key to know that."""
+    from sync.commands.choose import streams_of
+    from sync.phrases import did_you_mean
+    from sync.plan import _declared as declare
+    from sync.streams import compile_all, stream_specs
+
+    known = streams_of(config)
+    if name not in known:
+        raise click.UsageError(f"There is no stream {name!r} in {config.path}.{did_you_mean(name, known)}")
+    mappings = compile_all(config)
+    return declare(config, name, stream_specs(config, mappings)[name], mappings[name])

@@ -1,0 +1,110 @@
+"""`closingdealz-sync preview`: the leads that records would become. The one command that shows what records hold."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from sync.commands.options import config_option, json_option
+
+if TYPE_CHECKING:  # --help does without them
+    from sync.preview import Specimen, StreamPreview
+
+
+@click.command()
+@click.option("-n", "most", type=click.IntRange(1, 1000), default=5, show_default=True, help="How many records.")
+@click.option("--id", "ids", multiple=True, metavar="ID", help="These records instead; repeatable.")
+@json_option
+@click.argument("stream", required=False)
+@config_option
+def preview(most: int, ids: tuple[str, ...], as_json: bool, stream: str | None, config: Path | None) -> None:
+    """Show the leads that records of STREAM (SOURCE.STREAM; all without one) would become. Sends and writes nothing.
+
+    What it prints is personal data, for your own eyes; nothing of it goes to the log.
+    """
+    from sync.commands.choose import choose_streams
+    from sync.config.load import find_config, load_config
+    from sync.preview import Choice, preview_as_json, preview_streams
+
+    loaded = load_config(find_config(config))
+    names = choose_streams(loaded, [stream] if stream else [])
+    if ids and len(names) > 1:
+        raise click.UsageError("--id needs the STREAM whose record it is.")
+    previews = preview_streams(loaded, names, Choice(ids, most))
+    if as_json:
+        document = {"streams": [preview_as_json(each) for each in previews]}
+        click.echo(json.dumps(document, indent=2, ensure_ascii=False))
+        return
+    for each in previews:
+        for line in _stream_lines(each):
+            click.echo(line)
+    click.echo("nothing was sent")
+
+
+def _stream_lines(preview: StreamPreview) -> Iterator[str]:
+    yield click.style(f"{preview.stream} -> workspace {preview.workspace}", bold=True)
+    yield from (f"  {line}" for line in _remarks(preview))
+    yield ""
+    width = max(len(wire) for wire, _, _ in preview.fields)
+    yield "  where each field comes from"
+    yield from (f"    {wire:<{width}}  {expression}" for wire, expression, _ in preview.fields)
+    for specimen in preview.specimens:
+        yield ""
+        yield from (f"  {line}" for line in _specimen_lines(specimen, preview))
+    yield ""
+
+
+def _remarks(preview: StreamPreview) -> Iterator[str]:
+    if preview.start == "now":
+        yield 'start = "now": records that are there at the first poll are not sent, only what changes later'
+    elif preview.start != "all":
+        yield f"start = {preview.start}: records that changed last before that day are not sent until they change"
+    if preview.label:
+        yield f'when it is sent, each lead gets the label "{preview.label}" besides'
+    if preview.ledger:
+        yield preview.ledger
+    if not preview.specimens and not preview.missing:
+        yield "the source has no records to show"
+    for missing in preview.missing:
+        yield f"the source has no record {_quoted(missing)}"
+
+
+def _specimen_lines(specimen: Specimen, preview: StreamPreview) -> Iterator[str]:
+    modified = f", modified {specimen.modified}" if specimen.modified else ""
+    yield click.style(f"record {_quoted(specimen.id)}", bold=True) + modified + _known(specimen, preview)
+    yield from _fate(specimen, preview.kind)
+    yield from (click.style(f"refused: {problem}", fg="red") for problem in specimen.problems)
+    yield from (click.style(f"warning: {warning}", fg="yellow") for warning in specimen.warnings)
+    if specimen.document is not None:
+        yield from json.dumps(specimen.document, indent=2, ensure_ascii=True).splitlines()
+
+
+def _fate(specimen: Specimen, kind: str) -> Iterator[str]:
+    match specimen.fate:
+        case "lead":
+            yield click.style(f"becomes this {kind} lead ({specimen.size:,} bytes)", fg="green")
+        case "filtered":
+            yield "is not wanted: the mapping's `where` does not hold"
+        case "deleted":
+            yield "is deleted at the source"
+        case _:
+            yield click.style("cannot become a lead", fg="red")
+
+
+def _known(specimen: Specimen, preview: StreamPreview) -> str:
+    known = specimen.known
+    if known is None:
+        return "" if preview.ledger else ", new to the ledger"
+    exists = {"yes": "its lead exists", "maybe": "its lead may exist", "no": "no lead yet"}[known.lead_exists]
+    drift = ", changed since" if known.drift else ""
+    return f", {known.state.replace('_', ' ')} in the ledger ({exists}{drift})"
+
+
+def _quoted(text: str) -> str:
+    from sync.phrases import printable
+
+    return printable(text)

@@ -1,0 +1,194 @@
+"""The leads that records of a source would become: read and mapped, never written, never sent."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, nullcontext
+from dataclasses import dataclass, replace
+from itertools import islice
+from typing import Any, Literal
+
+from connectors.interface import Connector, StreamSpec
+from state.diagram import State
+from state.ledger import Ledger
+from state.rows import Stored
+from sync.config.schema import Config, Stream
+from sync.errors import SyncError
+from sync.mapping.compile import LeadMapping
+from sync.mapping.outcome import Filtered, Lead, Note, Unfit
+from sync.streams import compile_all, open_source, stream_specs
+from sync.words import Json, Record
+
+Fate = Literal["lead", "filtered", "unfit", "unusable", "deleted"]
+
+
+@dataclass(frozen=True, slots=True)
+class Known:
+    """What the ledger says of a record. `lead_exists`: no, maybe, yes; `drift`: it changed since."""
+
+    state: State
+    lead_exists: str
+    drift: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Specimen:
+    """One record and what the mapping makes of it. `document` is the lead as it goes over the wire, but for the labels
+    that are added when it is sent; `size` its bytes. `known` is None where the ledger does not know the record."""
+
+    id: str
+    modified: str | None
+    fate: Fate
+    document: dict[str, Json] | None = None
+    size: int = 0
+    problems: tuple[str, ...] = ()
+    warnings: tuple[str, ...] = ()
+    known: Known | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class StreamPreview:
+    """A stream's mapping and some of its records. `fields`: (path on the wire, expression, key in the table).
+
+    `ledger` says what is to be said of the ledger: that there is none yet, or why it could not be read.
+    """
+
+    stream: str
+    workspace: str
+    start: str
+    kind: str
+    label: str | None
+    fields: Sequence[tuple[str, str, str]]
+    specimens: Sequence[Specimen]
+    missing: Sequence[str]
+    ledger: str
+
+
+@dataclass(frozen=True, slots=True)
+class Choice:
+    """Which records: these ids, or the first `most` that a first poll would read."""
+
+    ids: Sequence[str] = ()
+    most: int = 5
+
+
+def preview_streams(config: Config, names: Sequence[str], choice: Choice) -> Iterator[StreamPreview]:
+    """Raises ConfigError, SourceUnavailable, SourceRefused."""
+    mappings = compile_all(config)
+    specs = stream_specs(config, mappings)
+    with _ledger_of(config) as (ledger, said):
+        for name in names:
+            connector = open_source(config, name.split(".", 1)[0])
+            try:
+                records = _records(connector, specs[name], choice)
+            finally:
+                connector.close()
+            known = _known(ledger, name, records)
+            specimens = [_specimen(record, mappings[name], known.get(record.id)) for record in records]
+            missing = [each for each in choice.ids if each not in {record.id for record in records}]
+            yield _preview(config, name, mappings[name], specimens=specimens, missing=missing, said=said)
+
+
+def _preview(
+    config: Config, name: str, mapping: LeadMapping, *, specimens: list[Specimen], missing: list[str], said: str
+) -> StreamPreview:
+    stream = _stream(config, name)
+    workspace = config.workspace_of(stream)
+    return StreamPreview(
+        stream=name,
+        workspace=workspace,
+        start=str(stream.start),
+        kind=stream.lead.kind,
+        label=config.workspaces[workspace].label,
+        fields=mapping.explain(),
+        specimens=specimens,
+        missing=missing,
+        ledger=said,
+    )
+
+
+def _stream(config: Config, name: str) -> Stream:
+    source, stream = name.split(".", 1)
+    return config.sources[source].streams[stream]
+
+
+def _records(connector: Connector, spec: StreamSpec, choice: Choice) -> list[Record]:
+    if choice.ids:
+        return list(connector.fetch(spec, choice.ids))
+    pages = connector.read(replace(spec, page_size=choice.most), {})
+    found: dict[str, Record] = {}
+    for record in islice((record for page in pages for record in page.records), choice.most):
+        found[record.id] = record
+    return list(found.values())
+
+
+@contextmanager
+def _ledger_of(config: Config) -> Iterator[tuple[Ledger | None, str]]:
+    """The ledger if there is one that can be read; a preview does without."""
+    path = config.ledger_path
+    if not path.exists():
+        yield None, "there is no ledger yet"
+        return
+    said = ""
+    try:
+        ledger: Ledger | None = Ledger(path)
+    except SyncError as error:
+        ledger, said = None, f"the ledger is left out: {error.message}"
+    with ledger or nullcontext():
+        yield ledger, said
+
+
+def _known(ledger: Ledger | None, name: str, records: Sequence[Record]) -> dict[str, Stored]:
+    row = ledger.streams.all().get(name) if ledger else None
+    if ledger is None or row is None:
+        return {}
+    return ledger.records.look_up(row.id, [record.id for record in records])
+
+
+def _specimen(record: Record, mapping: LeadMapping, stored: Stored | None) -> Specimen:
+    known = Known(stored.state, stored.lead_exists, stored.drift) if stored else None
+    bare = Specimen(record.id, record.modified, "deleted", known=known)
+    if record.deleted:
+        return bare
+    if record.problem:
+        return replace(bare, fate="unusable", problems=(record.problem,))
+    match mapping.apply(record.data):
+        case Filtered():
+            return replace(bare, fate="filtered")
+        case Unfit(problems=problems):
+            return replace(bare, fate="unfit", problems=_said(problems))
+        case Lead(wire=wire, warnings=warnings, document=document):
+            return replace(bare, fate="lead", document=document, size=len(wire), warnings=_said(warnings))
+
+
+def _said(notes: Sequence[Note]) -> tuple[str, ...]:
+    return tuple(str(note) for note in notes)
+
+
+def preview_as_json(preview: StreamPreview) -> dict[str, Any]:
+    """One stream; `lead` is null for a record that becomes none."""
+    return {
+        "stream": preview.stream,
+        "workspace": preview.workspace,
+        "start": preview.start,
+        "kind": preview.kind,
+        "label": preview.label,
+        "ledger": preview.ledger or None,
+        "fields": [{"wire": wire, "expression": each, "key": key} for wire, each, key in preview.fields],
+        "missing": list(preview.missing),
+        "records": [_specimen_as_json(each) for each in preview.specimens],
+    }
+
+
+def _specimen_as_json(specimen: Specimen) -> dict[str, Any]:
+    known = specimen.known
+    return {
+        "id": specimen.id,
+        "modified": specimen.modified,
+        "fate": specimen.fate,
+        "lead": specimen.document,
+        "bytes": specimen.size,
+        "problems": list(specimen.problems),
+        "warnings": list(specimen.warnings),
+        "known": known and {"state": known.state, "lead_exists": known.lead_exists, "drift": known.drift},
+    }

@@ -1,0 +1,121 @@
+"""One test lead through the governor, beside the daemon, so that a person can look at how it arrives."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Any
+
+from state.ledger import Ledger
+from state.rows import NoRoom, Verdict
+from state.slots import Rule
+from sync.client import LeadsClient
+from sync.config.schema import Wire, Workspace
+from sync.mapping.wire import CONTACTS, IS_CONTACT, LABELS, WireField, contact_fields, encode, lead_fields
+from sync.outcome import Outcome, of_answer
+from sync.secrets import Secret
+from sync.words import Json
+
+LABEL = "closingdealz-sync-test"
+
+EXIT_CODES: dict[Verdict, int] = {"created": 0, "refused": 75, "rejected": 65, "paused": 77, "in_doubt": 65}
+
+
+@dataclass(frozen=True, slots=True)
+class TestLead:
+    """What is sent. `fields` says of each wire path what to look for in ClosingDealz."""
+
+    name: str
+    document: dict[str, Json]
+    fields: tuple[tuple[str, str], ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Sent:
+    """What came of it, `seconds` after the request began."""
+
+    outcome: Outcome
+    seconds: float
+
+    @property
+    def exit_code(self) -> int:
+        return EXIT_CODES[self.outcome.verdict]
+
+
+_VALUES = {
+    "industry": "Test",
+    "emails": f"{LABEL}@example.com",
+    "phones": "+1 202 555 0100",
+    "socials": "https://www.example.com/test",
+    "addresses": "1 Example Street, Example City",
+}
+_CONTACT = {
+    "name": "Test",
+    "last_name": "Contact",
+    "role": "Tester",
+    "emails": "test.contact@example.com",
+    "phones": "+1 202 555 0101",
+}
+
+
+def make_lead(wire: Wire, at: float) -> TestLead:
+    """A company lead with one contact and a value in every field whose wire name can be configured.
+
+    `at` (seconds since 1970) makes its name unlike that of any other.
+    """
+    name = f"closingdealz-sync test {datetime.fromtimestamp(at, UTC):%Y-%m-%d %H:%M:%S}"
+    lead, contact = lead_fields(wire), contact_fields(wire)
+    values = {"name": name, **_VALUES, "labels": LABEL}
+    document: dict[str, Json] = {IS_CONTACT: False}
+    document |= {lead[key].name: _as_sent(lead[key], value) for key, value in values.items()}
+    document[CONTACTS] = [{contact[key].name: _as_sent(contact[key], value) for key, value in _CONTACT.items()}]
+    fields = [(lead[key].path, value) for key, value in values.items()]
+    fields += [(f"{CONTACTS}[].{contact[key].path}", value) for key, value in _CONTACT.items()]
+    return TestLead(name, document, tuple(fields))
+
+
+def _as_sent(field: WireField, text: str) -> Json:
+    if field.member:
+        return [{field.member: text}]
+    return [text] if field.name == LABELS else text
+
+
+def take_slot(
+    ledger: Ledger, rule: Rule, timeout: float, *, wait: Callable[[float], None], waits: Callable[[NoRoom], None]
+) -> int:
+    """A slot for one request, as soon as the limit allows. `waits` hears of a full window before each `wait`."""
+    while isinstance(slot := ledger.slots.take(rule, timeout), NoRoom):
+        waits(slot)
+        wait(min(slot.seconds, 1.0))
+    return slot
+
+
+def send(ledger: Ledger, options: Workspace, api_key: Secret, lead: TestLead, *, rule: Rule, slot: int) -> Sent:
+    """Sends the lead once. Should the process die meanwhile, its slot stays taken, as it must."""
+    timeout = options.timeout.total_seconds()
+    with LeadsClient(options.base_url, api_key, timeout=timeout, clock=ledger.clock) as client:
+        began = ledger.clock.boot()
+        answer = client.post(b"[" + encode(lead.document) + b"]")
+        seconds = ledger.clock.boot() - began
+    if not isinstance(answer, Outcome):
+        answer = of_answer(answer, unknown_statuses=options.unknown_statuses, on_rejected=options.on_rejected)
+    ledger.slots.end(slot, arrived=answer.verdict != "in_doubt")
+    if answer.status == 429:
+        ledger.slots.learn(rule)
+    return Sent(answer, seconds)
+
+
+def sent_as_json(sent: Sent, lead: TestLead, workspace: str, options: Workspace) -> dict[str, Any]:
+    outcome = sent.outcome
+    return {
+        "workspace": workspace,
+        "base_url": options.base_url,
+        "verdict": outcome.verdict,
+        "cause": outcome.cause,
+        "status": outcome.status,
+        "message": outcome.message,
+        "milliseconds": round(sent.seconds * 1000),
+        "lead": lead.document,
+        "exit_code": sent.exit_code,
+    }

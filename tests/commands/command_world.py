@@ -1,0 +1,160 @@
+"""A small world for the operator's commands: a real SQLite source, a real sandbox, a file, and the command line."""
+
+from __future__ import annotations
+
+import json
+import os
+import sqlite3
+import subprocess
+import sys
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from click.testing import CliRunner, Result
+
+from state.ledger import Ledger
+from sync.cli import main
+from sync.sandbox.running import RunningSandbox
+
+ROOT = Path(__file__).resolve().parents[2]
+KEY = "sandbox-key"
+
+CONFIG = """\
+[workspaces.main]
+api_key = {{ env = "TEST_API_KEY" }}
+base_url = "{url}"
+linger = "0s"
+{workspace}
+[ledger]
+path = "state/ledger.db"
+
+[sources.erp]
+connector = "sql"
+url = "sqlite:///{source}"
+
+[sources.erp.streams.companies]
+table = "companies"
+key = "id"
+modified = "updated_at"
+start = "all"
+on_change = "hold"
+
+[sources.erp.streams.companies.lead]
+kind = "company"
+name = "name"
+industry = "industry"
+emails = "[email]"
+where = "status != 'internal'"
+
+[sources.erp.streams.people]
+table = "people"
+key = "id"
+modified = "updated_at"
+start = "all"
+on_change = "hold"
+
+[sources.erp.streams.people.lead]
+kind = "contact"
+name = "first_name"
+emails = "[email]"
+"""
+
+SCHEMA = """
+CREATE TABLE companies (id INTEGER PRIMARY KEY, name TEXT, industry TEXT, email TEXT, status TEXT, updated_at TEXT);
+CREATE TABLE people (id INTEGER PRIMARY KEY, first_name TEXT, email TEXT, updated_at TEXT);
+"""
+
+
+@dataclass(frozen=True)
+class World:
+    folder: Path
+    sandbox: RunningSandbox
+
+    @property
+    def config(self) -> Path:
+        return self.folder / "config.toml"
+
+    @property
+    def ledger(self) -> Path:
+        return self.folder / "state" / "ledger.db"
+
+    def write_config(self, workspace: str = "", *, url: str = "", replace: Mapping[str, str] | None = None) -> None:
+        """`workspace` holds more lines of [workspaces.main]; `replace` changes the text elsewhere."""
+        text = CONFIG.format(url=url or self.sandbox.url, workspace=workspace, source=self.folder / "erp.db")
+        for old, new in (replace or {}).items():
+            assert old in text
+            text = text.replace(old, new)
+        self.config.write_text(text)
+
+    def sql(self, *statements: str) -> None:
+        connection = sqlite3.connect(self.folder / "erp.db")
+        for statement in statements:
+            connection.execute(statement)
+        connection.commit()
+        connection.close()
+
+    def companies(self, ids: Sequence[int], *, status: str = "customer", industry: str = "Steel") -> None:
+        for n in ids:
+            at = f"2026-01-02 03:{n // 60 % 60:02}:{n % 60:02}"
+            self.sql(
+                f"INSERT INTO companies VALUES ({n}, 'Firm {n}', '{industry}', 'f{n}@corp.example', '{status}', '{at}')"
+            )
+
+    def people(self, ids: Sequence[int]) -> None:
+        for n in ids:
+            self.sql(f"INSERT INTO people VALUES ({n}, 'Person {n}', 'p{n}@home.example', '2026-01-02 03:04:05')")
+
+    def run(self, *words: str, input: str | None = None, key: str | None = KEY) -> Result:  # noqa: A002 - click's word
+        """The command line in this process, as an operator types it."""
+        words = (words[0], "-c", str(self.config), *words[1:]) if words[0] not in GROUPS else self._in_group(words)
+        return CliRunner().invoke(main, words, input=input, env={"TEST_API_KEY": key, "NO_COLOR": "1"})
+
+    def _in_group(self, words: tuple[str, ...]) -> tuple[str, ...]:
+        return (*words[:2], "-c", str(self.config), *words[2:])
+
+    def json(self, *words: str, code: int = 0, key: str | None = KEY) -> Any:
+        """What a command prints with --json, after looking at its exit code."""
+        result = self.run(*words, "--json", key=key)
+        assert result.exit_code == code, result.output
+        return json.loads(result.stdout)
+
+    def start(self, *words: str, **options: Any) -> subprocess.Popen[str]:
+        """The command line in a process of its own."""
+        command = [sys.executable, "-m", "sync", words[0], "-c", str(self.config), *words[1:]]
+        environment = {**os.environ, "TEST_API_KEY": KEY, "PYTHONPATH": str(ROOT)}
+        pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True}
+        return subprocess.Popen(command, env=environment, cwd=self.folder, **{**pipes, **options})
+
+    def arrived(self) -> list[str]:
+        """The names of all leads that the server created, in the order of their arrival."""
+        return [str(row["lead"]["name"]) for row in self.sandbox.leads()]
+
+    def open(self, *, own: bool = False) -> Ledger:
+        return Ledger(self.ledger, own=own)
+
+
+GROUPS = {"doubt", "ledger"}
+
+
+def make_world(folder: Path, sandbox: RunningSandbox) -> Iterator[World]:
+    """An empty source and an empty sandbox without failures."""
+    sandbox.forget()
+    sandbox.set_faults({}, script=(), latency="0s", stall="0s=0", hang="60s", plan="basic")
+    world = World(folder, sandbox)
+    connection = sqlite3.connect(folder / "erp.db")
+    connection.executescript(SCHEMA)
+    connection.close()
+    world.write_config()
+    yield world
+
+
+def doubtful(world: World, leads: int = 3, *, fault: str = "reset-after") -> str:
+    """Puts a batch of that many leads in doubt, and says its name."""
+    world.companies(range(1, leads + 1))
+    world.sandbox.set_faults(script=[fault, "ok*"])
+    assert world.run("once", "--quiet").exit_code in {65, 75}
+    with world.open() as ledger:
+        (batch,) = ledger.verdicts.in_doubt()
+    return str(batch["name"])

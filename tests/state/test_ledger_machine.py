@@ -1,0 +1,151 @@
+"""A state machine over the real ledger: whatever happens in whatever order, nothing is lost and nothing sent twice."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import tempfile
+from pathlib import Path
+
+from hypothesis import HealthCheck, settings
+from hypothesis import strategies as st
+from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule, run_state_machine_as_test
+from ledger_world import KEYS, LIMIT, TIMEOUT, World
+
+from state.slots import GRACE_SECONDS, MARGIN
+
+SIZES = {"quick": (70, 40), "thorough": (600, 60), "long": (5000, 80)}
+"""How many examples of how many steps; HYPOTHESIS_PROFILE chooses."""
+
+WINDOW = LIMIT.per * (1 + MARGIN)
+EDGES = [0.0, 0.001, 1.0, TIMEOUT, TIMEOUT + GRACE_SECONDS, WINDOW - 0.001, WINDOW, WINDOW + GRACE_SECONDS + TIMEOUT]
+
+keys = st.sampled_from(KEYS)
+whats = st.sampled_from(["on", "on", "back", "touched", "filtered", "unfit", "deleted"])
+verdicts = st.sampled_from(["created", "created", "refused", "rejected", "paused", "in_doubt", "in_doubt"])
+
+
+class LedgerMachine(RuleBasedStateMachine):
+    def __init__(self) -> None:
+        super().__init__()
+        self.folder = Path(tempfile.mkdtemp(dir="/dev/shm" if Path("/dev/shm").is_dir() else None))
+        self.world: World | None = None
+
+    @initialize(resend_unknown=st.sampled_from([False, False, False, True]))
+    def begin(self, resend_unknown: bool) -> None:
+        self.world = World(self.folder, resend_unknown=resend_unknown)
+
+    @rule(key=keys, what=whats)
+    def a_record_changes_and_is_read(self, key: str, what: str) -> None:
+        self.world.change(key, what)
+        self.world.read(key)
+
+    @rule(key=keys, what=whats, again=whats)
+    def a_record_changes_twice_and_is_read_after_each(self, key: str, what: str, again: str) -> None:
+        for each in (what, again):
+            self.world.change(key, each)
+            self.world.read(key)
+
+    @rule(stream=st.sampled_from(["hold", "resend"]))
+    def a_stream_is_read_whole(self, stream: str) -> None:
+        self.world.read(*(key for key in KEYS if key.startswith(stream)))
+
+    @rule(stream=st.sampled_from(["hold", "resend"]), remap=st.booleans())
+    def a_mapping_is_edited(self, stream: str, remap: bool) -> None:
+        self.world.edit_mapping(stream)
+        if remap:
+            self.world.remap()
+
+    @rule(key=keys, what=whats)
+    def a_record_changes_together_with_its_mapping(self, key: str, what: str) -> None:
+        self.world.change(key, what)
+        self.world.edit_mapping(key.split("/")[0])
+        self.world.read(key)
+
+    @rule()
+    def unsent_leads_are_mapped_again(self) -> None:
+        self.world.remap()
+
+    @rule(most=st.sampled_from([1, 2, 100]), linger=st.sampled_from([0.0, 0.0, 2.0]), dawdle=st.sampled_from(EDGES))
+    def claim_then_dawdle(self, most: int, linger: float, dawdle: float) -> None:
+        self.world.claim(most, linger)
+        self.world.advance(dawdle)
+
+    @rule(most=st.sampled_from([1, 100]), key=keys, what=whats, verdict=verdicts, landed=st.booleans())
+    def a_record_changes_while_it_is_on_the_wire(
+        self, most: int, key: str, what: str, verdict: str, landed: bool
+    ) -> None:
+        self.world.claim(most)
+        self.world.change(key, what)
+        self.world.read(key)
+        if self.world.open:
+            self.world.conclude(next(iter(self.world.open)), verdict, landed=landed)  # type: ignore[arg-type] # a verdict
+
+    @precondition(lambda self: self.world is not None and self.world.open)
+    @rule(data=st.data(), verdict=verdicts, landed=st.booleans(), late=st.booleans())
+    def a_verdict_comes(self, data: st.DataObject, verdict: str, landed: bool, late: bool) -> None:
+        name = data.draw(st.sampled_from(sorted(self.world.open)))
+        self.world.conclude(name, verdict, landed=landed, late=late)  # type: ignore[arg-type] # one of the verdicts
+
+    @precondition(lambda self: self.world is not None and self.world.doubt)
+    @rule(data=st.data())
+    def a_person_settles_a_batch(self, data: st.DataObject) -> None:
+        self.world.resolve(data.draw(st.sampled_from(sorted(self.world.doubt))))
+
+    @rule(data=st.data(), late=st.booleans())
+    def the_process_is_killed(self, data: st.DataObject, late: bool) -> None:
+        self.world.crash({name: data.draw(st.booleans()) for name in sorted(self.world.open)}, late=late)
+
+    @rule(data=st.data(), boot=st.sampled_from([1.0, 30.0]))
+    def the_machine_reboots(self, data: st.DataObject, boot: float) -> None:
+        """The requests of the old boot arrived before its end at the latest; the new one counts from its own start."""
+        landed = {name: data.draw(st.booleans()) for name in sorted(self.world.open)}
+        for batch in self.world.open.values():
+            self.world.arrivals.append(batch.claimed_at)
+        opened, self.world.open = self.world.open, {}
+        self.world.ledger.close()
+        self.world.true_time += boot
+        self.world.clock.reboot(boot)
+        self.world.start()
+        arrivals = list(self.world.arrivals)
+        self.world.open = opened
+        self.world.recover(landed)
+        self.world.arrivals = arrivals
+
+    @rule(seconds=st.sampled_from(EDGES))
+    def time_passes(self, seconds: float) -> None:
+        self.world.advance(seconds)
+
+    @rule(seconds=st.sampled_from([-86400.0, -3.0, 3.0, 86400.0]))
+    def the_wall_clock_jumps(self, seconds: float) -> None:
+        self.world.clock.wall_now += seconds
+
+    @invariant()
+    def all_is_as_promised(self) -> None:
+        if self.world is not None:
+            self.world.check()
+
+    def teardown(self) -> None:
+        try:
+            if self.world is not None:
+                self.world.drain()
+        finally:
+            if self.world is not None:
+                self.world.ledger.close()
+            shutil.rmtree(self.folder)
+
+
+def test_the_ledger_keeps_its_promises() -> None:
+    size = os.environ.get("HYPOTHESIS_PROFILE", "quick")
+    examples, steps = SIZES.get(size, SIZES["quick"])
+    run_state_machine_as_test(
+        LedgerMachine,
+        settings=settings(
+            max_examples=examples,
+            stateful_step_count=steps,
+            deadline=None,
+            derandomize=size == "quick",
+            database=None,
+            suppress_health_check=list(HealthCheck),
+        ),
+    )
