@@ -211,7 +211,7 @@ def _actions() -> st.SearchStrategy[Any]:
 class ConnectorContract:
     """The promises. Subclasses give the fixture `world`."""
 
-    examples = int(__import__("os").environ.get("EX","30"))
+    examples = 25
     """Random histories to try."""
 
     def _filled(self, world: World, count: int = 7) -> History:

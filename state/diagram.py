@@ -106,6 +106,11 @@ def differs(base: Version, latest: Version) -> bool:
     return base.source_fp != latest.source_fp and base.wire_fp != latest.wire_fp
 
 
+def same_content(before: Version, now: Version) -> bool:
+    """Whether one mapping saw the same twice, perhaps under another modified time."""
+    return before.mapping == now.mapping and before.source_fp == now.source_fp and before.fit == now.fit
+
+
 def settle(
     latest: Version,
     *,

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from state.database import LedgerFile
-from state.diagram import LeadExists, State, Version, settle
+from state.diagram import LeadExists, State, Version, same_content, settle
 from state.records import stored
 from state.rows import Conclusion, OnChange, Stored, Verdict
 from state.slots import end_slot
@@ -44,12 +44,13 @@ def follow(verdict: Verdict, record: Stored, sent: Version, batch: str, on_chang
         record.latest,
         lead_exists=exists,
         base=record.base,
+        previous=sent,
         drift=record.drift,
         on_change=on_change,
         resting=record.resting,
     )
     # What was on its way stays on its way: a refusal is no new reading that could turn a resend back.
-    state: State = "pending" if record.latest == sent else settled.state
+    state: State = "pending" if same_content(record.latest, sent) else settled.state
     return Follow(state, "yes" if exists else "no", settled.base, record.base_batch, settled.drift)
 
 
@@ -126,7 +127,7 @@ class Verdicts:
             part = row["part"] if verdict in {"refused", "paused"} else None
             if first_part is not None:
                 part = first_part + (position * 2 >= len(rows))
-            elif verdict == "rejected" and then.state == "pending" and record.latest == sent:
+            elif verdict == "rejected" and then.state == "pending" and same_content(record.latest, sent):
                 then = _quarantined(then, message)
             values.append(_row(then, record.key, batch, part, self._now()))
             moved[then.state] += 1

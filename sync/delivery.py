@@ -98,6 +98,7 @@ class DeliveryWorker:
         self._flushing = False
         self._in_flight = 0
         self._idle = False
+        self._claiming = False
         self._signals = 0
         self._budget = budget or Budget()
         self._rest_until = 0.0
@@ -146,7 +147,7 @@ class DeliveryWorker:
             return self._changed.wait_for(self._is_done, timeout)
 
     def _is_done(self) -> bool:
-        if self._in_flight:
+        if self._in_flight or self._claiming:
             return False
         gives_up = self._pace.needs_a_person or self._pace.failures >= FAILURES_TO_GIVE_UP
         return self._stopping or self._idle or self._budget.is_spent or gives_up or not self._thread.is_alive()
@@ -177,7 +178,7 @@ class DeliveryWorker:
             self._failed(error)
         finally:
             with self._changed:
-                self._stopping = True
+                self._stopping, self._claiming = True, False
                 self._changed.notify_all()
             for client in self._clients:
                 client.close()
@@ -193,7 +194,7 @@ class DeliveryWorker:
             if wait is not None:
                 self._changed.wait(min(wait, 5.0))
                 return True
-            signals = self._signals
+            signals, self._claiming = self._signals, True
         most = self._budget.take(min(self._to.options.batch_size, self._pace.most))
         claim = self._claim(most) if most else NothingToSend(None)
         if isinstance(claim, Claim):
@@ -201,6 +202,7 @@ class DeliveryWorker:
             self._dispatch(claim)
         else:
             self._budget.give_back(most)
+            self._claiming = False
             self._wait_for_room_or_leads(claim, signals)
         return True
 
@@ -247,7 +249,7 @@ class DeliveryWorker:
 
     def _dispatch(self, claim: Claim) -> None:
         with self._changed:
-            self._idle = False
+            self._idle = self._claiming = False
             self._in_flight += 1
             client = self._clients.pop() if self._clients else None
         threading.Thread(target=self._send, args=(claim, client), name=f"send-{self._to.name}", daemon=True).start()
@@ -272,7 +274,7 @@ class DeliveryWorker:
                 if client:
                     self._clients.append(client)
                 self._in_flight -= 1
-                self._changed.notify_all()
+                self._news()  # a refusal or a rejection made leads pending again
 
     def _client(self) -> LeadsClient:
         options = self._to.options

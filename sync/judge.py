@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
-from state.diagram import ON_THE_WIRE, Version, settle
+from state.diagram import ON_THE_WIRE, Version, same_content, settle
 from state.rows import Change, OnChange, Reading, Stored
 
 
@@ -40,29 +40,37 @@ def judge(reading: Reading, stored: Stored | None, rules: Rules) -> Change | Non
             drift=stored.drift,
             batch=_KEEP_BATCH,
         )
-    if stored.state == "ignored" and not _changed_at_source(stored.latest, latest):
+    if _is_still_too_old(stored, latest, rules):
         return Change(reading, "ignored", "no")
     return _judged_again(reading, stored, rules)
 
 
+def _is_still_too_old(stored: Stored, latest: Version, rules: Rules) -> bool:
+    """Whether the stream's start leaves this record out, and nothing but its date or the mapping changed since."""
+    if _changed_at_source(stored.latest, latest):
+        return False
+    if stored.state == "ignored":
+        return True
+    would_be_a_lead = stored.state == "filtered" and stored.lead_exists == "no" and latest.fit in {"eligible", "unfit"}
+    return would_be_a_lead and rules.since is not None and is_before(latest.modified, rules.since)
+
+
 def _judged_again(reading: Reading, stored: Stored, rules: Rules) -> Change:
     exists = stored.lead_exists == "yes"
-    base = stored.base
-    if base is not None and _touched_only(stored.latest, reading.version) and base.source_fp == stored.latest.source_fp:
-        # the same content under a newer date: the lead stands for that too
-        base = Version(base.fit, reading.version.modified, base.mapping, base.source_fp, base.wire_fp)
     settled = settle(
         reading.version,
         lead_exists=exists,
-        base=base,
+        base=stored.base,
         previous=stored.latest,
         drift=stored.drift,
         on_change=rules.on_change,
         resting=stored.resting,
     )
     state = settled.state
-    if stored.state == "quarantined" and state == "pending" and _touched_only(stored.latest, reading.version):
-        state = "quarantined"
+    may_be_sent = rules.on_change == "resend" or not exists
+    if stored.state in {"pending", "quarantined"} and may_be_sent and same_content(stored.latest, reading.version):
+        # touched only: what waits goes on waiting, what the server rejected would be rejected again
+        state = stored.state
     if stored.state == "held" and state == "pending":
         state = "held"
     return Change(reading, state, "yes" if exists else "no", settled.base, stored.base_batch, drift=settled.drift)
@@ -92,17 +100,7 @@ def is_before(modified: str | None, point: str) -> bool:
 
 
 def _same(before: Version, now: Version) -> bool:
-    return (
-        before.mapping == now.mapping
-        and before.source_fp == now.source_fp
-        and before.modified == now.modified
-        and before.fit == now.fit
-    )
-
-
-def _touched_only(before: Version, now: Version) -> bool:
-    """The same content under another modified time."""
-    return before.mapping == now.mapping and before.source_fp == now.source_fp and before.fit == now.fit
+    return same_content(before, now) and before.modified == now.modified
 
 
 def _changed_at_source(before: Version, now: Version) -> bool:

@@ -37,10 +37,10 @@ class Summary:
             return 74
         if 77 in codes or rests & {"credentials", "plan", "address"}:
             return 77
-        if codes or rests:
-            return 75 if "breaker" not in rests else 65
+        if codes or "refused" in rests:
+            return 75
         needs = self.totals["in_doubt"] or any(self.states.get(name) for name in ("in_doubt", "held", "quarantined"))
-        return 65 if needs else 0
+        return 65 if needs or rests else 0
 
 
 class Round:

@@ -205,17 +205,16 @@ def _room(config: Config, ledger: Ledger, name: str, options: Workspace) -> tupl
 
 
 def _pace(ledger: Ledger, workspace: str) -> PaceView | None:
-    """Why the workspace rests; None where it does not, or has sent something since."""
+    """Why the workspace rests; None where it does not, or has sent something since: a process that starts anew looks
+    at once whether a rest is over."""
     with ledger.file.read() as connection:
         row = connection.execute(
             "SELECT w.pace, w.changed_at, (SELECT max(b.ended_at) FROM batches b"
             " WHERE b.workspace = w.name AND b.state = 'created') AS created_at FROM workspaces w WHERE w.name = ?",
             (workspace,),
         ).fetchone()
-    if row is None or (row["created_at"] or 0) > row["changed_at"]:
-        return None
-    pace = Pace(**json.loads(row["pace"]))
-    if not pace.rest:
+    pace = Pace(**json.loads(row["pace"])) if row else Pace()
+    if not pace.rest or (row["created_at"] or 0) > row["changed_at"]:
         return None
     next_try = row["changed_at"] + int(pace.wait * 1000)
     return PaceView(pace.rest, printable(pace.cause), next_try, pace.most, REST_HINTS.get(pace.rest, ""))

@@ -148,7 +148,7 @@ def plain_lines(overview: Overview, program: str) -> list[str]:
 
 
 def print_tables(overview: Overview, program: str, console: Console) -> None:
-    """For a terminal, from 60 columns on."""
+    """For a terminal, from 80 columns on."""
     head = Text.assemble(("ledger  ", "dim"), str(overview.ledger), "\n", ("daemon  ", "dim"), _process(overview))
     console.print(head, soft_wrap=True)
     console.print(_streams_table(overview))

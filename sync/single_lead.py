@@ -23,7 +23,7 @@ EXIT_CODES: dict[Verdict, int] = {"created": 0, "refused": 75, "rejected": 65, "
 
 
 @dataclass(frozen=True, slots=True)
-class TestLead:
+class SingleLead:
     """What is sent. `fields` says of each wire path what to look for in ClosingDealz."""
 
     name: str
@@ -59,7 +59,7 @@ _CONTACT = {
 }
 
 
-def make_lead(wire: Wire, at: float) -> TestLead:
+def make_lead(wire: Wire, at: float) -> SingleLead:
     """A company lead with one contact and a value in every field whose wire name can be configured.
 
     `at` (seconds since 1970) makes its name unlike that of any other.
@@ -72,7 +72,7 @@ def make_lead(wire: Wire, at: float) -> TestLead:
     document[CONTACTS] = [{contact[key].name: _as_sent(contact[key], value) for key, value in _CONTACT.items()}]
     fields = [(lead[key].path, value) for key, value in values.items()]
     fields += [(f"{CONTACTS}[].{contact[key].path}", value) for key, value in _CONTACT.items()]
-    return TestLead(name, document, tuple(fields))
+    return SingleLead(name, document, tuple(fields))
 
 
 def _as_sent(field: WireField, text: str) -> Json:
@@ -91,7 +91,7 @@ def take_slot(
     return slot
 
 
-def send(ledger: Ledger, options: Workspace, api_key: Secret, lead: TestLead, *, rule: Rule, slot: int) -> Sent:
+def send(ledger: Ledger, options: Workspace, api_key: Secret, lead: SingleLead, *, rule: Rule, slot: int) -> Sent:
     """Sends the lead once. Should the process die meanwhile, its slot stays taken, as it must."""
     timeout = options.timeout.total_seconds()
     with LeadsClient(options.base_url, api_key, timeout=timeout, clock=ledger.clock) as client:
@@ -106,7 +106,7 @@ def send(ledger: Ledger, options: Workspace, api_key: Secret, lead: TestLead, *,
     return Sent(answer, seconds)
 
 
-def sent_as_json(sent: Sent, lead: TestLead, workspace: str, options: Workspace) -> dict[str, Any]:
+def sent_as_json(sent: Sent, lead: SingleLead, workspace: str, options: Workspace) -> dict[str, Any]:
     outcome = sent.outcome
     return {
         "workspace": workspace,

@@ -48,7 +48,7 @@ def look(ledger: Ledger) -> Soundness:
         faults += [f"table {row[0]}, row {row[1]}: what it refers to in {row[2]} is missing" for row in loose]
         for what, query in _RULES.items():
             n = connection.execute(query).fetchone()[0]
-            faults += [f"{n:,} {what}"] if n else []
+            faults += [f"{what}: {n:,}"] if n else []
     return Soundness(rows, tuple(faults))
 
 

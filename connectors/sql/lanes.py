@@ -5,9 +5,9 @@ read: for columns that follow the source's clock the last window's end, for othe
 their clocks and zones may differ from the source's.
 
 The next window starts `overlap` before `through`, so that rows which were committed late are seen. For columns that do
-not follow the clock that alone would read the last rows of a quiet table for ever, and for a sequence there is no
-subtracting of time: hence `marks`, pairs (source clock, greatest value seen by then). What is not greater than a value
-that was seen longer than `overlap` ago can no longer be committed late, so the window may start behind it.
+not follow the clock that alone would read the last rows of a quiet table for ever, and from a sequence no time can be
+subtracted: hence `marks`, pairs (source's clock, greatest value seen by then). Once a window was read that began longer
+after a mark than rows may be late, nothing below the mark's value can be missing any more: it is `quiet`.
 
 What was there when the lane began is the backfill's: until that is over, windows begin at `start`. The first one after
 it begins `overlap` before `start`, for rows that were committed late behind the backfill's back.
@@ -24,16 +24,17 @@ from sync.words import Json
 MARKS = 8
 """Marks kept per period of lateness: more would only make the re-read part a little shorter."""
 
-BOTTOM = -(2**63)
-"""Below every number of a sequence: what an empty table has shown."""
-
 
 @dataclass(frozen=True, slots=True)
 class Window:
-    """A window being read: positions, the packed (modified, key) of the last row given out, the greatest one seen."""
+    """A window being read: positions, the packed (modified, key) of the last row given out, the greatest one seen.
+
+    `by`: marks up to this clock are settled when the window has been read.
+    """
 
     low: int | None
     high: int | None
+    by: int
     after: tuple[Json, Json] | None = None
     seen: int | None = None
 
@@ -48,6 +49,7 @@ class Lane:
     of: str
     through: int | None = None
     start: int | None = None
+    quiet: int | None = None
     marks: tuple[tuple[int, int], ...] = ()
     window: Window | None = None
     shape: Json = None
@@ -80,21 +82,14 @@ class Backfill:
 
 def first_lane(of: str, scale: Scale, now: int, settle: int, *, greatest: int | None, shape: Json = None) -> Lane:
     """A new lane at the source's clock `now`; `greatest` is the column's greatest position, None if it is empty."""
-    if isinstance(scale, Sequence):
-        if greatest is None:
-            return restarted_lane(of, scale, now, shape)
-        return Lane(of, greatest, greatest + 1, ((now, greatest),), shape=shape)
     if scale.follows_clock:
         return Lane(of, now - settle, now - settle, shape=shape)
     if greatest is None:
         return Lane(of, shape=shape)
+    if isinstance(scale, Sequence):
+        return Lane(of, greatest, quiet=greatest + 1, shape=shape)
     through = min(greatest, now - settle)
     return Lane(of, through, scale.end(through), shape=shape)
-
-
-def restarted_lane(of: str, scale: Scale, now: int, shape: Json = None) -> Lane:
-    """A lane that reads everything anew because its column, or what it holds, is another one than before."""
-    return Lane(of, marks=((now, BOTTOM),) if isinstance(scale, Sequence) else (), shape=shape)
 
 
 def first_backfill(scale: Scale, now: int, greatest: int | None, overlap: int, settle: int) -> Backfill:
@@ -109,24 +104,18 @@ def first_backfill(scale: Scale, now: int, greatest: int | None, overlap: int, s
 def plan(lane: Lane, scale: Scale, now: int, overlap: int, settle: int, *, backfilled: bool) -> Lane:
     """The lane with the window that this poll reads; `backfilled`: the backfill is over."""
     if isinstance(scale, Sequence):
-        lane = _marked(lane, now, overlap)
-        low = _quiet(lane, scale, now - overlap)
-        low = lane.marks[0][1] if low is None else low
-        if lane.start is not None:
-            low, lane = max(low, lane.start), replace(lane, start=None if backfilled else lane.start)
-        return replace(lane, window=Window(low, None))
+        return replace(_marked(lane, scale, now, overlap), window=Window(lane.quiet, None, now - overlap))
     high = now - settle
     if lane.through is None:
-        return replace(lane, window=Window(None, high))
-    low = min(scale.reach(lane.through), high) - overlap
+        return replace(lane, window=Window(None, high, 0))
+    low, lateness = min(scale.reach(lane.through), high) - overlap, 2 * overlap + scale.patience(now)
     if not scale.follows_clock:
-        lateness = 2 * overlap + scale.patience(now)
-        lane = _marked(lane, now, lateness)
-        low = max(low, _quiet(lane, scale, now - lateness) or low)
+        lane = _marked(lane, scale, now, lateness)
+    low = low if lane.quiet is None else max(low, lane.quiet)
     if lane.start is not None:
         low = min(low, lane.start - overlap) if backfilled else max(low, lane.start)
         lane = replace(lane, start=None if backfilled else lane.start)
-    return replace(lane, window=Window(low, high))
+    return replace(lane, window=Window(low, high, now - lateness))
 
 
 def advance(lane: Lane, window: Window, last: tuple[Json, Json], seen: int | None) -> Lane:
@@ -136,28 +125,25 @@ def advance(lane: Lane, window: Window, last: tuple[Json, Json], seen: int | Non
 
 def finish(lane: Lane, window: Window, scale: Scale, seen: int | None) -> Lane:
     """The lane after its window's last page."""
-    seen = _greater(window.seen, seen)
     if scale.follows_clock:
         return replace(lane, through=window.high, window=None)
-    through = _greater(lane.through, seen)
+    through = _greater(lane.through, _greater(window.seen, seen))
     if through is not None and window.high is not None:
         through = min(through, window.high)
-    return replace(lane, through=through, window=None)
+    settled = [scale.end(value) for clock, value in lane.marks if clock <= window.by]
+    marks = tuple(mark for mark in lane.marks if mark[0] > window.by)
+    quiet = _greater(lane.quiet, max(settled, default=None))
+    return replace(lane, through=through, quiet=quiet, marks=marks, window=None)
 
 
-def _marked(lane: Lane, now: int, lateness: int) -> Lane:
-    """With a mark for now, unless the last one is young; of those old enough to serve only the latest is kept."""
-    marks = lane.marks
-    if lane.through is not None and (not marks or not 0 <= now - marks[-1][0] < max(1, lateness // MARKS)):
-        marks = (*(mark for mark in marks if mark[0] < now), (now, lane.through))
-    served = [index for index, (clock, _) in enumerate(marks) if clock <= now - lateness]
-    return replace(lane, marks=marks[served[-1] :] if served else marks)
-
-
-def _quiet(lane: Lane, scale: Scale, then: int) -> int | None:
-    """The position behind the greatest value seen by `then`."""
-    old = [value for clock, value in lane.marks if clock <= then]
-    return scale.end(max(old)) if old else None
+def _marked(lane: Lane, scale: Scale, now: int, lateness: int) -> Lane:
+    """With a mark for now, if there is something new to mark and the last mark is not young."""
+    if lane.through is None or (lane.quiet is not None and scale.end(lane.through) <= lane.quiet):
+        return lane
+    marks = tuple(mark for mark in lane.marks if mark[0] <= now)
+    if marks and (marks[-1][1] >= lane.through or now - marks[-1][0] < lateness // MARKS):
+        return lane
+    return replace(lane, marks=(*marks, (now, lane.through)))
 
 
 def _greater(one: int | None, other: int | None) -> int | None:
@@ -175,12 +161,14 @@ def lane_to_json(lane: Lane, scale: Scale) -> Json:
         "of": lane.of,
         "through": _write(scale, lane.through),
         "start": _write(scale, lane.start),
+        "quiet": _write(scale, lane.quiet),
         "marks": [[clock, _write(scale, value)] for clock, value in lane.marks],
         "shape": lane.shape,
         "window": window
         and {
             "low": _write(scale, window.low),
             "high": _write(scale, window.high),
+            "by": window.by,
             "after": window.after and list(window.after),
             "seen": _write(scale, window.seen),
         },
@@ -189,19 +177,18 @@ def lane_to_json(lane: Lane, scale: Scale) -> Json:
 
 def lane_from_json(value: Mapping[str, Json], scale: Scale) -> Lane:
     window = value["window"]
-    if isinstance(scale, Sequence) and not value["marks"]:
-        # Begun before anything was known of the column.
-        return restarted_lane(value["of"], scale, 0)
     return Lane(
         of=value["of"],
         through=_read(scale, value["through"]),
         start=_read(scale, value["start"]),
+        quiet=_read(scale, value["quiet"]),
         marks=tuple((clock, scale.read(position)) for clock, position in value["marks"]),
         shape=value["shape"],
         window=window
         and Window(
             low=_read(scale, window["low"]),
             high=_read(scale, window["high"]),
+            by=window["by"],
             after=_pair(window["after"]),
             seen=_read(scale, window["seen"]),
         ),

@@ -23,7 +23,6 @@ from connectors.sql.lanes import (
     lane_from_json,
     lane_to_json,
     plan,
-    restarted_lane,
 )
 from connectors.sql.moments import Shape, shape_of
 from connectors.sql.records import Child, Layout, Plan, make_records
@@ -123,7 +122,7 @@ class Poll:
                     stored = cursor
 
     def _lane(self, track: _Track, scale: Scale, shape: Json, stored: Json, now: int) -> Lane:
-        """The lane as it was left, or a new one."""
+        """The lane as it was left, or a new one; one of another column reads everything anew."""
         of = track.cursor.of
         if stored is None:
             greatest = None
@@ -131,7 +130,7 @@ class Poll:
                 greatest = self._columns.greatest(track.relation, track.cursor, scale, now)
             return first_lane(of, scale, now, self._settle, greatest=greatest, shape=shape)
         if stored["of"] != of:
-            return restarted_lane(of, scale, now, shape)
+            return Lane(of, shape=shape)
         return replace(lane_from_json(stored, scale), shape=shape)
 
     def _page(self, track: _Track, scale: Scale, lane: Lane, window: Window) -> tuple[Lane, _Content]:
@@ -248,7 +247,7 @@ def _touch(child: str, key: Any, parent: Any) -> Touch:
 
 def _unknown(cursor: Cursor) -> Json:
     """A lane whose column is still empty."""
-    return {"of": cursor.of, "through": None, "start": None, "marks": [], "shape": None, "window": None}
+    return {"of": cursor.of, "through": None, "start": None, "quiet": None, "marks": [], "shape": None, "window": None}
 
 
 def _unpacked(after: tuple[Json, Json] | None) -> tuple[Any, Any] | None:

@@ -68,31 +68,33 @@ def show(batch: str, as_json: bool, config: Path | None) -> None:
 
 @doubt.command()
 @click.argument("batch")
-@click.option("--landed", "word", flag_value="landed", help="The leads are in ClosingDealz.")
-@click.option("--absent", "word", flag_value="absent", help="They are not there: send them again.")
+@click.option("--landed", is_flag=True, help="The leads are in ClosingDealz.")
+@click.option("--absent", is_flag=True, help="They are not there: send them again.")
 @click.option("--by", metavar="NAME", help="Who says so (your login name without it).")
 @click.option("--note", metavar="TEXT", default="", help="Why; kept with the batch.")
 @click.option("-y", "--yes", is_flag=True, help="Do not ask first.")
 @config_option
-def resolve(batch: str, word: str | None, *, by: str | None, note: str, yes: bool, config: Path | None) -> int:
+def resolve(
+    batch: str, *, landed: bool, absent: bool, by: str | None, note: str, yes: bool, config: Path | None
+) -> int:
     """Settle BATCH: its leads are in ClosingDealz (--landed), or they are not and will be sent again (--absent).
 
     It counts for the whole batch, and it is final.
     """
     from sync.doubts import is_young, note_of, why_not
 
-    if word not in ("landed", "absent"):
+    if landed == absent:
         raise click.UsageError("Say either --landed or --absent.")
-    verdict: Literal["landed", "absent"] = "landed" if word == "landed" else "absent"
+    word: Literal["landed", "absent"] = "landed" if landed else "absent"
     with _opened(config) as (loaded, ledger):
         found = _find(ledger, loaded, batch)
-        refusal = why_not(found, verdict)
+        refusal = why_not(found, word)
         if refusal:
             click.echo(f"batch {batch} {refusal}", err=True)
             return 65
-        if verdict == "absent" and found.state == "in_doubt" and not yes and is_young(found, ledger.clock.wall()):
+        if absent and found.state == "in_doubt" and not yes and is_young(found, ledger.clock.wall()):
             _confirm(found)
-        moved = ledger.verdicts.resolve(batch, landed=word == "landed", note=note_of(word, by or _login(), note)).moved
+        moved = ledger.verdicts.resolve(batch, landed=landed, note=note_of(word, by or _login(), note)).moved
     click.echo(_settled(found, word, {str(state): n for state, n in moved.items()}))
     return 0
 

@@ -15,7 +15,7 @@ from sync.commands.options import config_option, json_option
 if TYPE_CHECKING:  # --help does without them
     from state.rows import NoRoom
     from sync.config.schema import Config
-    from sync.single_lead import Sent, TestLead
+    from sync.single_lead import Sent, SingleLead
 
 
 @click.command("send-test")
@@ -60,7 +60,7 @@ def _confirm(what: str) -> None:
     click.confirm("Send it?", abort=True, err=True)
 
 
-def _send(config: Config, workspace: str, lead: TestLead) -> Sent:
+def _send(config: Config, workspace: str, lead: SingleLead) -> Sent:
     from state.ledger import Ledger
     from sync.overview import rule_with
     from sync.single_lead import send, take_slot
@@ -91,7 +91,7 @@ class _Waiting:
             click.echo(f"the rate limit is used up; waiting for room, {wait} at the most", err=True)
 
 
-def _lines(sent: Sent, lead: TestLead) -> list[str]:
+def _lines(sent: Sent, lead: SingleLead) -> list[str]:
     from sync.phrases import printable
     from sync.single_lead import LABEL
 

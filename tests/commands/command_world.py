@@ -15,8 +15,13 @@ from typing import Any
 from click.testing import CliRunner, Result
 
 from state.ledger import Ledger
+from state.rows import Claim
+from state.slots import Rule
 from sync.cli import main
+from sync.config.load import load_config
+from sync.overview import rule_with
 from sync.sandbox.running import RunningSandbox
+from sync.secrets import Secret
 
 ROOT = Path(__file__).resolve().parents[2]
 KEY = "sandbox-key"
@@ -96,11 +101,13 @@ class World:
         connection.close()
 
     def companies(self, ids: Sequence[int], *, status: str = "customer", industry: str = "Steel") -> None:
-        for n in ids:
-            at = f"2026-01-02 03:{n // 60 % 60:02}:{n % 60:02}"
-            self.sql(
-                f"INSERT INTO companies VALUES ({n}, 'Firm {n}', '{industry}', 'f{n}@corp.example', '{status}', '{at}')"
+        self.sql(
+            *(
+                f"INSERT INTO companies VALUES ({n}, 'Firm {n}', '{industry}', 'f{n}@corp.example', '{status}',"
+                f" '2026-01-02 03:{n // 60 % 60:02}:{n % 60:02}')"
+                for n in ids
             )
+        )
 
     def people(self, ids: Sequence[int]) -> None:
         for n in ids:
@@ -122,9 +129,12 @@ class World:
 
     def start(self, *words: str, **options: Any) -> subprocess.Popen[str]:
         """The command line in a process of its own."""
-        command = [sys.executable, "-m", "sync", words[0], "-c", str(self.config), *words[1:]]
-        environment = {**os.environ, "TEST_API_KEY": KEY, "PYTHONPATH": str(ROOT)}
+        return self.start_plain(words[0], "-c", str(self.config), *words[1:], **options)
+
+    def start_plain(self, *words: str, **options: Any) -> subprocess.Popen[str]:
+        environment = {**os.environ, "TEST_API_KEY": KEY, "PYTHONPATH": str(ROOT), "TERM": "xterm", "COLUMNS": "80"}
         pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True}
+        command = [sys.executable, "-m", "sync", *words]
         return subprocess.Popen(command, env=environment, cwd=self.folder, **{**pipes, **options})
 
     def arrived(self) -> list[str]:
@@ -150,11 +160,21 @@ def make_world(folder: Path, sandbox: RunningSandbox) -> Iterator[World]:
     yield world
 
 
-def doubtful(world: World, leads: int = 3, *, fault: str = "reset-after") -> str:
-    """Puts a batch of that many leads in doubt, and says its name."""
+def rule_of(world: World, ledger: Ledger) -> Rule:
+    return rule_with(load_config(world.config), "main", Secret(KEY), ledger)
+
+
+def doubtful(world: World, leads: int = 3, *, hours_ago: float = 0.0) -> str:
+    """Puts a batch of that many companies in doubt without sending it, and says its name."""
     world.companies(range(1, leads + 1))
-    world.sandbox.set_faults(script=[fault, "ok*"])
-    assert world.run("once", "--quiet").exit_code in {65, 75}
-    with world.open() as ledger:
-        (batch,) = ledger.verdicts.in_doubt()
-    return str(batch["name"])
+    assert world.run("once", "--quiet", key="no-such-key").exit_code == 77
+    with world.open(own=True) as ledger:
+        claim = ledger.outbox.claim("main", rule_of(world, ledger), most=100, linger=0, timeout=60)
+        assert isinstance(claim, Claim)
+        ledger.verdicts.conclude(
+            claim.batch, "in_doubt", slot=claim.slot, status=500, cause="no clear answer", message="Oh\x1b[2J dear"
+        )
+        with ledger.file.write() as connection:
+            earlier = int(hours_ago * 3_600_000)
+            connection.execute("UPDATE batches SET ended_at = ended_at - ?, claimed_at = claimed_at - ?", [earlier] * 2)
+    return claim.batch

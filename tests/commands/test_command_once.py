@@ -148,9 +148,10 @@ def test_a_batch_in_doubt_is_65_and_names_the_command(world: World) -> None:
     world.companies(range(1, 4))
     world.sandbox.set_faults(script=["reset-after", "ok*"])
 
-    result = world.run("once")
+    result = world.run("once", "--max", "3")
 
     assert "= 0 sent + 0 pending + 3 in doubt" in result.stdout
+    assert result.exit_code == 65
     assert "3 leads of 1 batch in doubt" in result.stdout
     assert f"closingdealz-sync -c {world.config} doubt list" in result.stdout
     again = world.json("once", code=65)

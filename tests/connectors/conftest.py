@@ -39,7 +39,8 @@ def postgresql_server(_postgresql: Postgresql) -> Postgresql:
 
 @pytest.fixture
 def mariadb_server(_mariadb: Mariadb) -> Mariadb:
-    for kind, name in _mariadb.run("SELECT table_type, table_name FROM information_schema.tables WHERE table_schema = database()"):
+    listing = "SELECT table_type, table_name FROM information_schema.tables WHERE table_schema = database()"
+    for kind, name in _mariadb.run(listing):
         _mariadb.run(f"DROP {'VIEW' if kind == 'VIEW' else 'TABLE'} `{name}`")
     return _mariadb
 

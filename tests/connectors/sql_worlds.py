@@ -9,11 +9,12 @@ from datetime import UTC, datetime, timedelta, timezone
 from typing import Any
 from zoneinfo import ZoneInfo
 
+from sql_servers import Server
+
 from connectors.conformance import Names
 from connectors.interface import Connector, StreamSpec
 from connectors.sql.connector import SqlConnector
 from connectors.sql.options import SqlChild, SqlSource, SqlStream
-from sql_servers import Server
 from sync.words import Wanted
 
 START = datetime(2026, 3, 10, 12, 0, 0, 654321, tzinfo=UTC)
@@ -83,7 +84,7 @@ KINDS = {
         "text_t_z": Kind("text", lambda at: _floor(at, SECOND).strftime("%Y-%m-%dT%H:%M:%SZ"), SECOND),
     },
     "mariadb": {
-        "timestamp": Kind("timestamp(6) NULL", lambda at: _naive(at)),
+        "timestamp": Kind("timestamp(6) NULL", _naive),
         "naive": Kind("datetime(6)", lambda at: at.astimezone(BERLIN).replace(tzinfo=None), options=BERLIN_ZONE),
         "whole_seconds": Kind("datetime", lambda at: _naive(_floor(at, SECOND)), SECOND),
         "epoch_ms": Kind("bigint", _epoch(MS), MS, {"modified_as": "epoch_ms"}),
@@ -121,7 +122,8 @@ class SqlWorld:
             f" updated_at {kind.type})"
         )
         server.run(
-            f"CREATE TABLE contacts (id bigint PRIMARY KEY, company_id {key_type}, email {text}, updated_at {kind.type})"
+            f"CREATE TABLE contacts (id bigint PRIMARY KEY, company_id {key_type}, email {text},"
+            f" updated_at {kind.type})"
         )
         server.run("CREATE INDEX companies_updated ON companies (updated_at)")
 

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from tests.proof.harness import World, sandbox_with
+from tests.proof.harness import TABLE, World, sandbox_with
 
 
 @pytest.fixture
@@ -17,8 +17,8 @@ def world_with(tmp_path: Path) -> Iterator[Callable[..., World]]:
     """Makes a world with a sandbox of these options; its sandbox ends with the test."""
     with ExitStack() as ends:
 
-        def make(**options: Any) -> World:
-            return World(tmp_path, ends.enter_context(sandbox_with(**options)))
+        def make(*, table: str = TABLE, **options: Any) -> World:
+            return World(tmp_path, ends.enter_context(sandbox_with(**options)), table)
 
         yield make
 

@@ -226,6 +226,7 @@ class World:
 
     def __init__(self, folder: Path, sandbox: RunningSandbox, table: str = TABLE) -> None:
         self.folder = folder
+        folder.mkdir(exist_ok=True)
         self.sandbox = sandbox
         self.source = Source(folder / "source.db", table)
         self.config = folder / "config.toml"
@@ -261,9 +262,12 @@ class World:
         until(lambda: self.created() >= count, f"{count} leads in the sandbox, there are {self.created()}", seconds)
 
     def query(self, sql: str, *values: object) -> list[tuple[Any, ...]]:
-        """Rows of the ledger, by plain SQL."""
+        """Rows of the ledger, by plain SQL; none while it is not made yet."""
+        if not self.ledger.exists():
+            return []
         with closing(sqlite3.connect(f"file:{self.ledger}?mode=ro", uri=True, timeout=30)) as database:
-            return database.execute(sql, values).fetchall()
+            made = database.execute("select 1 from sqlite_master where name = 'batches'").fetchone()
+            return database.execute(sql, values).fetchall() if made else []
 
     def states(self) -> dict[str, int]:
         return dict(self.query("select state, count(*) from records group by state"))

@@ -16,14 +16,14 @@ from ledger_tools import WORKSPACE, FakeClock, declare, rows, unsynced
 from state.diagram import STATES
 from state.ledger import Ledger
 from state.rows import Claim, NoRoom, NothingToSend, OnChange, StreamRow, Verdict
-from state.slots import Rule
+from state.slots import GRACE_SECONDS, Rule
 from sync.judge import Rules, judge
 from sync.mapping.outcome import Filtered, Lead, Note, Unfit
 from sync.readings import read_record
 from sync.words import Json, Record
 
 KEYS = ("hold/a", "hold/b", "resend/a", "resend/b", "resend/undated")
-LIMIT = Rule(b"key", 3, 10.0)
+LIMIT = Rule(b"key", 2, 10.0)
 TIMEOUT = 5.0
 
 
@@ -48,6 +48,8 @@ class Truth:
     """A change was read, comparable under one mapping, that no lead stands for yet."""
     barred: tuple[str, str] | None = None
     """What the server rejected alone."""
+    base: tuple[str, int] | None = None
+    """The mapping's version and the value that the lead stands for; None once another mapping has read the record."""
 
     def record(self, id_: str) -> Record:
         modified = None if id_ == "undated" else f"2026-01-01T00:00:{self.ticks // 1000:02d}.{self.ticks % 1000:06d}Z"
@@ -86,6 +88,7 @@ class OpenBatch:
     keys: tuple[str, ...]
     values: tuple[int, ...]
     changed: tuple[bool, ...]
+    shown: tuple[tuple[str, str] | None, ...]
     claimed_at: float
 
 
@@ -155,6 +158,11 @@ class World:
         if truth.shown is not None and truth.shown[0] == now[0] and truth.shown[1] != now[1]:
             truth.changed = True
         truth.shown, truth.shown_fit = now, truth.fit
+        self._compare_no_more(truth)
+
+    def _compare_no_more(self, truth: Truth) -> None:
+        if truth.base is not None and truth.shown is not None and truth.base[0] != truth.shown[0]:
+            truth.base = None
 
     def _commit(self, stream: str, records: list[Record]) -> None:
         row = self.streams[stream]
@@ -188,6 +196,7 @@ class World:
                     self._commit(stream, [Record(id_, orjson.loads(source), modified)])
                     assert truth.shown is not None
                     truth.shown = (self.versions[stream], truth.shown[1])
+                    self._compare_no_more(truth)
 
     # -- sending
 
@@ -198,7 +207,10 @@ class World:
         assert 1 <= len(got.deliveries) <= most
         keys = tuple(f"{self.names[each.stream]}/{each.id}" for each in got.deliveries)
         assert len(set(keys)) == len(keys)
-        values = tuple(int(orjson.loads(each.payload)["v"]) for each in got.deliveries)
+        payloads = [orjson.loads(each.payload) for each in got.deliveries]
+        values = tuple(int(payload["v"]) for payload in payloads)
+        for key, payload in zip(keys, payloads, strict=True):
+            assert payload["labels"] == [self.versions[key.split("/")[0]]], f"{key} goes out as an old mapping had it"
         for key, delivery in zip(keys, got.deliveries, strict=True):
             truth = self.truths[key]
             assert truth.batch is None, f"{key} is claimed while it is in {truth.batch}"
@@ -206,7 +218,9 @@ class World:
             if truth.believed == "yes":
                 assert truth.stream == "resend", f"{key} is sent again although its stream holds changes"
                 assert truth.changed, f"{key} is sent again although nothing comparable changed"
-        batch = OpenBatch(got, keys, values, tuple(self.truths[key].changed for key in keys), self.true_time)
+        changed = tuple(self.truths[key].changed for key in keys)
+        shown = tuple(self.truths[key].shown for key in keys)
+        batch = OpenBatch(got, keys, values, changed, shown, self.true_time)
         for key in keys:
             truth = self.truths[key]
             truth.batch, truth.changed = got.batch, False
@@ -218,7 +232,7 @@ class World:
         batch = self.open.pop(name)
         if self.clock.boot() > batch.claim.deadline:
             late = False  # no client writes anything after the deadline
-        self._arrive(batch, late=late)
+        self._arrive(batch, late=late, lingers=late and verdict == "in_doubt")
         self.ledger.verdicts.conclude(
             name,
             verdict,
@@ -230,8 +244,9 @@ class World:
             self._create(batch)
         self._believe(name, batch, verdict, landed=landed)
 
-    def _arrive(self, batch: OpenBatch, *, late: bool) -> None:
-        self.arrivals.append(self.true_time if late else batch.claimed_at)
+    def _arrive(self, batch: OpenBatch, *, late: bool, lingers: bool = False) -> None:
+        """A request may reach the server at any moment until its end; one that was given up, a while after that."""
+        self.arrivals.append(self.true_time + lingers * (GRACE_SECONDS - 0.001) if late else batch.claimed_at)
         times = sorted(self.arrivals)
         for first, last in zip(times, times[LIMIT.requests :], strict=False):
             assert last - first >= LIMIT.per, f"{LIMIT.requests + 1} requests within {last - first} s"
@@ -244,16 +259,19 @@ class World:
         if verdict == "in_doubt" and not self.resend_unknown:
             self.doubt[name] = (batch, landed)
             return
-        for key, was_changed in zip(batch.keys, batch.changed, strict=True):
+        sent = zip(batch.keys, batch.changed, batch.shown, batch.values, strict=True)
+        for key, was_changed, shown, value in sent:
             truth = self.truths[key]
             truth.batch = None
             if verdict == "created":
                 truth.believed = "yes"
+                truth.base = (shown[0], value) if shown else None
+                self._compare_no_more(truth)
                 continue
             truth.changed |= was_changed
             truth.believed = "yes" if truth.believed == "yes" else "no"
             if verdict == "rejected" and len(batch.keys) == 1:
-                truth.barred = truth.shown
+                truth.barred = shown
 
     def resolve(self, name: str) -> None:
         """A person looks at the server and tells the truth."""
@@ -301,10 +319,20 @@ class World:
         elif truth.believed == "yes":
             allowed = {"delivered"} if truth.stream == "hold" else {"delivered", "pending", "quarantined"}
             assert state in allowed, key
+            self._check_drift(key, truth, row)
         elif truth.shown_fit == "unfit":
             assert state == "quarantined", key
         else:
             assert state == ("quarantined" if truth.barred == truth.shown else "pending"), key
+
+    def _check_drift(self, key: str, truth: Truth, row: Mapping[str, object]) -> None:
+        """Where one mapping has read all since the lead was created, its value alone decides."""
+        if truth.base is None or truth.shown_fit != "eligible" or truth.shown is None:
+            return
+        moved = json.loads(truth.shown[1])[0] != truth.base[1]
+        assert row["drift"] == moved, key
+        if truth.stream == "resend" and truth.barred != truth.shown:
+            assert row["state"] == ("pending" if moved else "delivered"), key
 
     def drain(self) -> None:
         """Everything that is due goes out, everybody tells the truth; then nothing may be missing."""

@@ -4,24 +4,25 @@ from __future__ import annotations
 
 import os
 import shutil
+import sys
 import tempfile
 from pathlib import Path
 
 from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule, run_state_machine_as_test
-from ledger_world import KEYS, LIMIT, TIMEOUT, World
+from ledger_world import KEYS, LIMIT, TIMEOUT, OpenBatch, World
 
 from state.slots import GRACE_SECONDS, MARGIN
 
-SIZES = {"quick": (70, 40), "thorough": (600, 60), "long": (5000, 80)}
+SIZES = {"quick": (170, 40), "thorough": (600, 60), "long": (5000, 80)}
 """How many examples of how many steps; HYPOTHESIS_PROFILE chooses."""
 
 WINDOW = LIMIT.per * (1 + MARGIN)
 EDGES = [0.0, 0.001, 1.0, TIMEOUT, TIMEOUT + GRACE_SECONDS, WINDOW - 0.001, WINDOW, WINDOW + GRACE_SECONDS + TIMEOUT]
 
 keys = st.sampled_from(KEYS)
-whats = st.sampled_from(["on", "on", "back", "touched", "filtered", "unfit", "deleted"])
+whats = st.sampled_from(["on", "on", "back", "touched", "touched", "filtered", "unfit", "deleted"])
 verdicts = st.sampled_from(["created", "created", "refused", "rejected", "paused", "in_doubt", "in_doubt"])
 
 
@@ -31,9 +32,15 @@ class LedgerMachine(RuleBasedStateMachine):
         self.folder = Path(tempfile.mkdtemp(dir="/dev/shm" if Path("/dev/shm").is_dir() else None))
         self.world: World | None = None
 
-    @initialize(resend_unknown=st.sampled_from([False, False, False, True]))
-    def begin(self, resend_unknown: bool) -> None:
+    @initialize(
+        resend_unknown=st.sampled_from([False, False, False, True]), begun=st.sampled_from(["", "read", "delivered"])
+    )
+    def begin(self, resend_unknown: bool, begun: str) -> None:
         self.world = World(self.folder, resend_unknown=resend_unknown)
+        if begun:
+            self.world.read(*KEYS)
+        if begun == "delivered":
+            self.world.drain()
 
     @rule(key=keys, what=whats)
     def a_record_changes_and_is_read(self, key: str, what: str) -> None:
@@ -62,6 +69,13 @@ class LedgerMachine(RuleBasedStateMachine):
         self.world.edit_mapping(key.split("/")[0])
         self.world.read(key)
 
+    @rule(key=keys, what=whats, later=st.lists(whats, min_size=1, max_size=2))
+    def a_record_goes_on_changing_after_that(self, key: str, what: str, later: list[str]) -> None:
+        self.a_record_changes_together_with_its_mapping(key, what)
+        for each in later:
+            self.world.change(key, each)
+            self.world.read(key)
+
     @rule()
     def unsent_leads_are_mapped_again(self) -> None:
         self.world.remap()
@@ -80,6 +94,22 @@ class LedgerMachine(RuleBasedStateMachine):
         self.world.read(key)
         if self.world.open:
             self.world.conclude(next(iter(self.world.open)), verdict, landed=landed)  # type: ignore[arg-type] # a verdict
+
+    @rule(
+        latency=st.sampled_from([0.0, 0.1, TIMEOUT]),
+        verdict=st.sampled_from(["refused", "in_doubt"]),
+        late=st.booleans(),
+        apart=st.sampled_from(EDGES),
+    )
+    def a_burst_of_requests(self, latency: float, verdict: str, late: bool, apart: float) -> None:
+        """As many as the governor lets go, then as many again after a moment at the edge of the window."""
+        self.world.read(*KEYS)
+        for _ in range(2):
+            started = [batch for _ in range(LIMIT.requests + 1) if isinstance(batch := self.world.claim(1), OpenBatch)]
+            self.world.advance(latency)
+            for batch in started:
+                self.world.conclude(batch.claim.batch, verdict, late=late)  # type: ignore[arg-type] # a verdict
+            self.world.advance(apart)
 
     @precondition(lambda self: self.world is not None and self.world.open)
     @rule(data=st.data(), verdict=verdicts, landed=st.booleans(), late=st.booleans())
@@ -100,17 +130,11 @@ class LedgerMachine(RuleBasedStateMachine):
     def the_machine_reboots(self, data: st.DataObject, boot: float) -> None:
         """The requests of the old boot arrived before its end at the latest; the new one counts from its own start."""
         landed = {name: data.draw(st.booleans()) for name in sorted(self.world.open)}
-        for batch in self.world.open.values():
-            self.world.arrivals.append(batch.claimed_at)
-        opened, self.world.open = self.world.open, {}
         self.world.ledger.close()
         self.world.true_time += boot
         self.world.clock.reboot(boot)
         self.world.start()
-        arrivals = list(self.world.arrivals)
-        self.world.open = opened
         self.world.recover(landed)
-        self.world.arrivals = arrivals
 
     @rule(seconds=st.sampled_from(EDGES))
     def time_passes(self, seconds: float) -> None:
@@ -127,7 +151,7 @@ class LedgerMachine(RuleBasedStateMachine):
 
     def teardown(self) -> None:
         try:
-            if self.world is not None:
+            if self.world is not None and sys.exc_info()[0] is None:
                 self.world.drain()
         finally:
             if self.world is not None:

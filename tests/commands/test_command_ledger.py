@@ -1,0 +1,157 @@
+"""`ledger`: a stream that moved keeps its history, damage is found, a copy can stand in for the original."""
+
+from __future__ import annotations
+
+import os
+import sqlite3
+from pathlib import Path
+
+from command_world import World, doubtful
+
+from state.ledger import Ledger
+
+RENAMED = {"streams.companies": "streams.firms"}
+
+
+def test_a_renamed_stream_is_refused_until_the_ledger_knows_and_sends_nothing_again(world: World) -> None:
+    world.companies(range(1, 6))
+    world.run("once")
+    world.write_config(replace=RENAMED)
+
+    refused = world.run("once")
+    assert refused.exit_code == 78
+    assert "closingdealz-sync ledger rename-stream erp.companies erp.firms" in refused.stderr
+
+    result = world.run("ledger", "rename-stream", "erp.companies", "erp.firms")
+    assert result.exit_code == 0
+    assert result.stdout.startswith("erp.companies is now erp.firms: 5 records with all that is known of them")
+    again = world.json("once")
+    assert (again["sent"], again["states"]["delivered"]) == (0, 5)
+    assert len(world.arrived()) == 5
+
+
+def test_a_moved_database_is_accepted_under_its_old_name(world: World) -> None:
+    world.companies(range(1, 4))
+    world.run("once")
+    (world.folder / "erp.db").rename(world.folder / "moved.db")
+    world.write_config(replace={"erp.db": "moved.db"})
+    assert world.run("once").exit_code == 78
+    result = world.run("ledger", "rename-stream", "erp.companies", "erp.companies")
+    assert result.stdout.startswith("erp.companies is now what the configuration declares: 3 records")
+    assert world.run("ledger", "rename-stream", "erp.people", "erp.people").exit_code == 0
+    assert world.json("once")["sent"] == 0
+
+
+def test_renaming_needs_no_api_key(world: World) -> None:
+    world.companies([1])
+    world.run("once")
+    world.write_config(replace=RENAMED)
+    assert world.run("ledger", "rename-stream", "erp.companies", "erp.firms", key=None).exit_code == 0
+
+
+def test_what_cannot_be_renamed_says_why(world: World) -> None:
+    nothing = world.run("ledger", "rename-stream", "erp.companies", "erp.companies")
+    assert nothing.exit_code == 74
+    assert "there is no ledger" in nothing.stderr
+    assert not world.ledger.exists()
+    world.run("once")
+    unknown_new = world.run("ledger", "rename-stream", "erp.companies", "erp.firms")
+    assert unknown_new.exit_code == 64
+    assert "There is no stream 'erp.firms'" in unknown_new.stderr
+    unknown_old = world.run("ledger", "rename-stream", "erp.firms", "erp.companies")
+    assert unknown_old.exit_code == 78
+    assert "it knows: erp.companies, erp.people" in unknown_old.stderr
+    assert world.run("ledger", "rename-stream", "erp.companies", "erp.people").exit_code == 78
+    with world.open(own=True):
+        assert world.run("ledger", "rename-stream", "erp.companies", "erp.companies").exit_code == 75
+
+
+def test_a_sound_ledger_is_called_sound_beside_its_holder(world: World) -> None:
+    doubtful(world, 3)
+    with world.open(own=True):
+        result = world.run("ledger", "verify")
+        found = world.json("ledger", "verify")
+    assert result.exit_code == 0
+    assert result.stdout.splitlines()[-1] == "the ledger is sound"
+    assert (found["sound"], found["faults"]) == (True, [])
+    assert (found["rows"]["records"], found["rows"]["batches"], found["rows"]["deliveries"]) == (3, 2, 6)
+
+
+def test_sums_that_do_not_hold_are_damage(world: World) -> None:
+    world.companies(range(1, 4))
+    world.run("once")
+    connection = sqlite3.connect(world.ledger)
+    connection.execute("DELETE FROM deliveries WHERE position = 1")
+    connection.execute("UPDATE records SET stream = 77 WHERE id = '1'")
+    connection.commit()
+    connection.close()
+
+    found = world.json("ledger", "verify", code=74)
+
+    assert found["sound"] is False
+    assert "batches that do not hold as many leads as they say: 1" in found["faults"]
+    assert any(fault.endswith("what it refers to in streams is missing") for fault in found["faults"])
+    assert "restore the last sound backup" in world.run("ledger", "verify").stdout
+
+
+def test_damaged_pages_are_found(world: World) -> None:
+    world.companies(range(1, 200))
+    world.run("once")
+    with world.open(own=True) as ledger:
+        ledger.file.maintain()
+    with open(world.ledger, "r+b") as file:
+        size = file.seek(0, os.SEEK_END)
+        for page in range(size // 4096 // 2, size // 4096):
+            file.seek(page * 4096 + 100)
+            file.write(b"\xff" * 2000)
+    assert world.run("ledger", "verify").exit_code == 74
+
+
+def test_a_copy_can_stand_in_for_the_original(world: World, tmp_path: Path) -> None:
+    world.companies(range(1, 6))
+    world.run("once")
+    copy = tmp_path / "elsewhere" / "copy.db"
+    copy.parent.mkdir()
+    with world.open(own=True):
+        result = world.run("ledger", "backup", str(copy))
+    assert result.exit_code == 0
+    assert [oct(path.stat().st_mode & 0o777) for path in (copy, Path(f"{copy}.key"))] == ["0o600", "0o600"]
+
+    for name in ("ledger.db", "ledger.db.key"):
+        (world.ledger.parent / name).unlink()
+    copy.rename(world.ledger)
+    Path(f"{copy}.key").rename(f"{world.ledger}.key")
+    assert world.json("once")["sent"] == 0
+    assert len(world.arrived()) == 5
+
+
+def test_a_copy_without_a_name_lies_beside_the_ledger(world: World, tmp_path: Path) -> None:
+    world.run("once")
+    world.run("ledger", "backup")
+    (copy,) = world.ledger.parent.glob("ledger.db.backup-20*[0-9]")
+    Ledger(copy, own=True).close()
+    folder = tmp_path / "copies"
+    folder.mkdir()
+    world.run("ledger", "backup", str(folder))
+    assert len([*folder.glob("ledger.db.backup-20*")]) == 2
+
+
+def test_nothing_is_ever_written_over(world: World, tmp_path: Path) -> None:
+    world.run("once")
+    for name in ("taken.db", "other.db.key"):
+        (tmp_path / name).write_text("mine")
+        target = tmp_path / name.removesuffix(".key")
+        result = world.run("ledger", "backup", str(target))
+        assert result.exit_code == 64
+        assert "exists already and was left as it is" in result.stderr
+        assert (tmp_path / name).read_text() == "mine"
+    assert not (tmp_path / "taken.db.key").exists()
+    assert not (tmp_path / "other.db").exists()
+
+
+def test_a_folder_that_is_not_there_is_named(world: World, tmp_path: Path) -> None:
+    world.run("once")
+    target = tmp_path / "no" / "such" / "copy.db"
+    result = world.run("ledger", "backup", str(target))
+    assert result.exit_code == 74
+    assert str(target.parent) in result.stderr

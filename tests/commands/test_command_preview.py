@@ -1,0 +1,132 @@
+"""`preview`: shows exactly what would be sent, and neither sends nor writes anything."""
+
+from __future__ import annotations
+
+from command_world import World
+
+
+def test_it_shows_the_very_lead_that_is_sent_later(world: World) -> None:
+    world.companies(range(1, 4))
+    (found,) = world.json("preview", "erp.companies")["streams"]
+    assert world.sandbox.requests() == []
+    world.run("once")
+    assert [each["lead"] for each in found["records"]] == [row["lead"] for row in world.sandbox.leads()]
+    assert [each["id"] for each in found["records"]] == ["1", "2", "3"]
+
+
+def test_nothing_is_written_where_there_is_no_ledger(world: World) -> None:
+    world.companies([1])
+    result = world.run("preview", "erp.companies")
+    assert result.exit_code == 0
+    assert result.stdout.endswith("nothing was sent\n")
+    assert "there is no ledger yet" in result.stdout
+    assert not world.ledger.parent.exists()
+
+
+def test_nothing_is_written_where_there_is_one(world: World) -> None:
+    world.companies([1])
+    world.run("once")
+    world.companies([2])
+    with world.open() as ledger, ledger.file.read() as connection:
+        before = [*connection.iterdump()]
+    assert world.run("preview").exit_code == 0
+    with world.open() as ledger, ledger.file.read() as connection:
+        assert [*connection.iterdump()] == before
+
+
+def test_the_text_names_expression_record_and_fields(world: World) -> None:
+    world.write_config('label = "sync-{batch}"')
+    world.companies([1])
+    lines = [line.strip() for line in world.run("preview", "erp.companies").stdout.splitlines()]
+    assert lines[0] == "erp.companies -> workspace main"
+    assert 'when it is sent, each lead gets the label "sync-{batch}" besides' in lines
+    assert "email[].Address  [email]" in lines
+    assert "record 1, modified 2026-01-02T03:00:01.000000Z" in lines
+    assert '"Address": "f1@corp.example"' in lines
+
+
+def test_what_is_refused_or_left_out_says_why(world: World) -> None:
+    world.companies([1], status="internal")
+    world.companies([2], industry="x" * 300)
+    world.companies([3])
+    world.sql("UPDATE companies SET email = 'nonsense' WHERE id = 3")
+
+    text = world.run("preview", "erp.companies").stdout
+
+    assert "is not wanted: the mapping's `where` does not hold" in text
+    assert "refused: industry: longer than 256 characters (it has 300)" in text
+    assert "warning: emails" in text
+    records = world.json("preview", "erp.companies")["streams"][0]["records"]
+    assert [each["fate"] for each in records] == ["filtered", "unfit", "lead"]
+    assert [each["lead"] is None for each in records] == [True, True, False]
+
+
+def test_as_many_as_asked_for_and_no_more(world: World) -> None:
+    world.companies(range(1, 20))
+    assert len(world.json("preview", "erp.companies")["streams"][0]["records"]) == 5
+    assert len(world.json("preview", "erp.companies", "-n", "7")["streams"][0]["records"]) == 7
+    assert world.run("preview", "-n", "0").exit_code == 64
+
+
+def test_named_records_and_those_that_are_not_there(world: World) -> None:
+    world.companies(range(1, 20))
+    (found,) = world.json("preview", "erp.companies", "--id", "12", "--id", "77")["streams"]
+    assert [each["id"] for each in found["records"]] == ["12"]
+    assert found["missing"] == ["77"]
+    assert "the source has no record 77" in world.run("preview", "erp.companies", "--id", "77").stdout
+
+
+def test_an_id_needs_its_stream(world: World) -> None:
+    result = world.run("preview", "--id", "1")
+    assert result.exit_code == 64
+    assert "--id needs the STREAM" in result.stderr
+
+
+def test_known_records_come_with_what_the_ledger_says(world: World) -> None:
+    world.companies([1])
+    world.run("once")
+    world.sql("UPDATE companies SET name = 'Other', updated_at = '2026-01-03 00:00:00'")
+    world.run("once")
+    world.companies([2])
+    known = {each["id"]: each["known"] for each in world.json("preview", "erp.companies")["streams"][0]["records"]}
+    assert known == {"1": {"state": "delivered", "lead_exists": "yes", "drift": True}, "2": None}
+    text = world.run("preview", "erp.companies").stdout
+    assert "delivered in the ledger (its lead exists, changed since)" in text
+    assert "record 2, modified 2026-01-02T03:00:02.000000Z, new to the ledger" in text
+
+
+def test_a_start_that_keeps_records_back_is_said(world: World) -> None:
+    text = world.config.read_text()
+    world.config.write_text(
+        text.replace('start = "all"', 'start = "now"', 1).replace('start = "all"', "start = 2026-01-01")
+    )
+    shown = world.run("preview").stdout
+    assert 'start = "now": records that are there at the first poll are not sent' in shown
+    assert "start = 2026-01-01: records that changed last before that day" in shown
+
+
+def test_all_streams_without_a_name_and_none_that_does_not_exist(world: World) -> None:
+    assert [each["stream"] for each in world.json("preview")["streams"]] == ["erp.companies", "erp.people"]
+    result = world.run("preview", "erp.persons")
+    assert result.exit_code == 64
+    assert "Did you mean 'erp.people'?" in result.stderr
+
+
+def test_it_needs_no_api_key(world: World) -> None:
+    world.companies([1])
+    assert world.run("preview", key=None).exit_code == 0
+
+
+def test_a_source_that_cannot_be_read_is_named(world: World) -> None:
+    world.sql("DROP TABLE companies")
+    result = world.run("preview", "erp.companies")
+    assert result.exit_code == 77
+    assert "erp.companies" in result.stderr
+
+
+def test_what_a_terminal_would_obey_is_not_printed(world: World) -> None:
+    world.companies([1])
+    world.sql("UPDATE companies SET name = 'A' || char(27) || '[2J' || char(155) || 'B'")
+    text = world.run("preview", "erp.companies").stdout
+    assert "\x1b" not in text
+    assert "\x9b" not in text

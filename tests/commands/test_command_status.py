@@ -1,0 +1,184 @@
+"""`status`: tells the same as the ledger, beside the process that holds it, and without API keys."""
+
+from __future__ import annotations
+
+import io
+
+import pytest
+from command_world import World, doubtful, rule_of
+from rich.console import Console
+
+from state.diagram import STATES
+from sync.commands.status import gather
+from sync.config.load import load_config
+from sync.overview_text import print_tables
+
+
+def test_before_the_first_round_it_says_so_with_zeroes(world: World) -> None:
+    result = world.run("status")
+    assert result.exit_code == 0
+    assert "no ledger yet; `once` or `run` makes it" in result.stdout
+    found = world.json("status")
+    assert found["ledger"] == {"path": str(world.ledger), "exists": False}
+    assert found["states"] == dict.fromkeys(STATES, 0)
+    assert found["daemon"] == {"running": False, "pid": None}
+    assert set(found["streams"]) == {"erp.companies", "erp.people"}
+    assert not world.ledger.exists()
+
+
+def test_json_agrees_with_what_the_source_has_and_the_server_got(world: World) -> None:
+    world.companies(range(1, 8))
+    world.companies([8, 9], status="internal")
+    world.companies([10], industry="x" * 300)
+    world.people([1])
+    world.run("once")
+
+    found = world.json("status")
+
+    assert found["states"] == {**dict.fromkeys(STATES, 0), "delivered": 8, "filtered": 2, "quarantined": 1}
+    companies = found["streams"]["erp.companies"]
+    assert companies["states"] == {**dict.fromkeys(STATES, 0), "delivered": 7, "filtered": 2, "quarantined": 1}
+    assert (companies["workspace"], companies["configured"], companies["drift"]) == ("main", True, 0)
+    assert companies["last_poll"]["outcome"] == "complete"
+    assert companies["last_poll"]["counts"]["read"] == 10
+    assert companies["lanes"]["backfill"] == "complete"
+    assert companies["lanes"]["live"].startswith("read through 2026-01-02 03:00:1")
+    main = found["workspaces"]["main"]
+    assert main["pending"] == 0
+    assert main["room"]["used"] == len(world.sandbox.requests())
+    assert main["room"]["limit"] == 100
+    assert sum(each["leads"] for each in main["batches"].values()) == len(world.arrived())
+    assert main["rest"] is None
+    assert found["needs_person"]["quarantined"] == {
+        "records": 1,
+        "reasons": [
+            {
+                "field": "industry",
+                "rule": "longer than 256 characters",
+                "hint": 'add it to truncate = ["industry"] or shorten it in the source',
+                "records": 1,
+            }
+        ],
+    }
+
+
+def test_without_the_api_key_only_the_room_is_unknown(world: World) -> None:
+    world.companies([1])
+    world.run("once")
+    main = world.json("status", key=None)["workspaces"]["main"]
+    assert main["room"] is None
+    assert main["room_unknown"] == "the environment variable TEST_API_KEY is not set"
+    assert main["batches"]["created"] == {"batches": 1, "leads": 1}
+    assert "room unknown: the environment variable TEST_API_KEY is not set" in world.run("status", key=None).stdout
+
+
+def test_it_names_the_process_that_holds_the_ledger(world: World) -> None:
+    import os
+
+    world.companies([1])
+    world.run("once")
+    with world.open(own=True):
+        assert world.json("status")["daemon"] == {"running": True, "pid": os.getpid()}
+    assert world.json("status")["daemon"] == {"running": False, "pid": None}
+
+
+def test_a_resting_workspace_says_why_until_when_and_what_to_do(world: World) -> None:
+    world.companies([1])
+    world.run("once", key="no-such-key")
+    rest = world.json("status")["workspaces"]["main"]["rest"]
+    assert (rest["why"], rest["cause"]) == ("credentials", "the API key is not valid (401)")
+    assert "put a valid one" in rest["hint"]
+    assert rest["next_try"] > "2020"
+    assert "rests (credentials): the API key is not valid (401); next try in " in world.run("status").stdout
+
+    world.run("once")
+    assert world.json("status")["workspaces"]["main"]["rest"] is None
+
+
+def test_what_needs_a_person_comes_with_commands_and_the_servers_words(world: World) -> None:
+    doubtful(world, 2)
+    world.companies([7], industry="refuse-me")
+    world.sandbox.set_faults(script=["refuse:refuse-me"])
+    world.run("once")
+    world.sql("UPDATE companies SET name = 'Other', updated_at = '2026-01-03 00:00:00' WHERE id = 7")
+
+    lines = world.run("status").stdout.splitlines()
+
+    at = lines.index("needs a person:")
+    assert lines[at + 1] == "  2 leads of 1 batch in doubt: look whether they arrived"
+    assert lines[at + 2] == f"    closingdealz-sync -c {world.config} doubt list"
+
+
+def test_drift_is_listed(world: World) -> None:
+    world.companies([1])
+    world.run("once")
+    world.sql("UPDATE companies SET name = 'Other', updated_at = '2026-01-03 00:00:00'")
+    world.run("once")
+    found = world.json("status")
+    assert found["streams"]["erp.companies"]["drift"] == 1
+    assert found["needs_person"]["drift"] == {"records": 1}
+    assert "1 record changed after the lead was created (drift)" in world.run("status").stdout
+
+
+def test_a_stream_that_left_the_configuration_is_still_counted(world: World) -> None:
+    world.companies([1])
+    world.run("once")
+    text = world.config.read_text()
+    start = text.index("[sources.erp.streams.companies]")
+    end = text.index("[sources.erp.streams.people]")
+    world.config.write_text(text[:start] + text[end:])
+
+    found = world.json("status")
+
+    assert found["streams"]["erp.companies"]["configured"] is False
+    assert found["states"]["delivered"] == 1
+    assert "no longer in the configuration" in world.run("status").stdout
+
+
+def test_the_window_that_is_full_says_when_it_is_free(world: World) -> None:
+    world.write_config('limit = { requests = 1, per = "60s" }')
+    world.companies([1])
+    world.run("once")
+    room = world.json("status")["workspaces"]["main"]["room"]
+    assert (room["used"], room["limit"]) == (1, 1)
+    assert 40 < room["free_in"] <= 60.6
+    assert "1 of 1 requests used in 1m, next free in " in world.run("status").stdout
+
+
+@pytest.mark.parametrize("width", [80, 120])
+def test_the_tables_fit_the_terminal_and_show_every_figure(world: World, width: int) -> None:
+    world.companies(range(1, 5))
+    world.companies([8], industry="x" * 300)
+    world.run("once")
+    screen = io.StringIO()
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("TEST_API_KEY", "sandbox-key")
+        overview = gather(load_config(world.config))
+    print_tables(overview, "closingdealz-sync", Console(file=screen, width=width))
+    lines = screen.getvalue().splitlines()
+    path = next(line for line in lines if str(world.ledger) in line)
+    assert max(len(line) for line in lines if line != path) <= width
+    flat = " ".join(" ".join(lines).split())
+    for said in ("4 delivered", "1 quarantined", "backfill complete", "4 leads sent", "1 of 100", "needs a person"):
+        assert said in flat
+
+
+def test_no_value_of_a_record_is_shown(world: World) -> None:
+    world.companies([1])
+    world.companies([2], industry="secret-industry" * 30)
+    world.run("once")
+    for result in (world.run("status"), world.run("status", "--json")):
+        assert not any(value in result.output for value in ("Firm", "corp.example", "secret-industry", "sandbox-key"))
+
+
+def test_looking_takes_no_slot_and_changes_no_row(world: World) -> None:
+    world.companies([1])
+    world.run("once")
+    with world.open() as ledger, ledger.file.read() as connection:
+        before = [*connection.iterdump()]
+    world.run("status")
+    world.json("status")
+    with world.open() as ledger, ledger.file.read() as connection:
+        assert [*connection.iterdump()] == before
+    with world.open() as ledger:
+        assert ledger.slots.room(rule_of(world, ledger)).used == 1

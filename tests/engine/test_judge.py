@@ -1,0 +1,262 @@
+"""What becomes of each reading: records seen for the first time, changed, touched, gone, back again."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from state.diagram import Fit, LeadExists, State, Version
+from state.rows import Change, OnChange, Reading, Stored
+from sync.judge import Rules, is_before, judge
+
+JANUARY, MARCH, MAY = (f"2026-0{month}-01T00:00:00.000000Z" for month in (1, 3, 5))
+ALL, RESEND = Rules("hold"), Rules("resend")
+
+
+def version(content: str | None = "a", modified: str | None = MARCH, *, fit: Fit = "eligible", mapping: int = 1) -> Version:
+    source = None if fit == "deleted" or content is None else content.encode()
+    return Version(fit, modified, mapping, source, f"{mapping}{content}".encode() if fit == "eligible" else None)
+
+
+def read(content: str | None = "a", modified: str | None = MARCH, **options: Any) -> Reading:
+    return Reading("7", version(content, modified, **options))
+
+
+def stored(
+    state: State,
+    lead: LeadExists = "no",
+    latest: Version | None = None,
+    *,
+    base: Version | None = None,
+    base_batch: str | None = None,
+    drift: bool = False,
+) -> Stored:
+    return Stored(1, "7", state, lead, latest or version(), base, base_batch, drift)
+
+
+def delivered(latest: Version | None = None, base: Version | None = None, *, drift: bool = False) -> Stored:
+    return stored("delivered", "yes", latest, base=base or latest or version(), base_batch="b", drift=drift)
+
+
+def verdict(change: Change | None) -> tuple[State, LeadExists, bool] | None:
+    return None if change is None else (change.state, change.lead_exists, change.drift)
+
+
+# -- seen for the first time
+
+
+@pytest.mark.parametrize(
+    ("fit", "state"),
+    [("eligible", "pending"), ("filtered", "filtered"), ("unfit", "quarantined"), ("deleted", "withdrawn")],
+)
+def test_under_start_all_every_record_is_wanted(fit: Fit, state: State) -> None:
+    for modified in (None, JANUARY, MAY):
+        assert verdict(judge(read("a", modified, fit=fit), None, ALL)) == (state, "no", False)
+
+
+@pytest.mark.parametrize(
+    ("modified", "is_old"), [(JANUARY, True), (None, True), (MARCH, False), (MAY, False)]
+)
+def test_under_a_date_older_records_are_ignored(modified: str | None, is_old: bool) -> None:
+    rules = Rules("hold", since=MARCH)
+    expected = {"eligible": "pending", "unfit": "quarantined", "filtered": "filtered", "deleted": "withdrawn"}
+    for fit, young in expected.items():
+        state = "ignored" if is_old and fit in {"eligible", "unfit"} else young
+        assert verdict(judge(read("a", modified, fit=fit), None, rules)) == (state, "no", False)  # type: ignore[arg-type] # a fit
+
+
+@pytest.mark.parametrize(
+    ("modified", "was_there"), [(JANUARY, True), (None, True), (MARCH, False), (MAY, False)]
+)
+def test_under_now_what_was_there_before_is_known(modified: str | None, was_there: bool) -> None:
+    rules = Rules("resend", baseline=MARCH)
+    first = judge(read("a", modified), None, rules)
+    assert verdict(first) == (("known", "yes", False) if was_there else ("pending", "no", False))
+    assert first is not None
+    assert first.base == (version("a", modified) if was_there else None)
+    assert verdict(judge(read("a", modified, fit="filtered"), None, rules)) == ("filtered", "no", False)
+    assert verdict(judge(read("a", modified, fit="deleted"), None, rules)) == ("withdrawn", "no", False)
+
+
+def test_once_the_first_scan_is_over_a_new_record_is_new_however_old_its_date() -> None:
+    assert verdict(judge(read("a", JANUARY), None, Rules("hold", baseline=None))) == ("pending", "no", False)
+
+
+@pytest.mark.parametrize(
+    ("modified", "point", "before"),
+    [
+        (None, MARCH, True),
+        (JANUARY, MARCH, True),
+        (MARCH, MARCH, False),
+        ("9", "10", True),
+        ("10", "9", False),
+        ("10", "10", False),
+        ("000000000000000000000009", "10", True),
+        ("99999999999999999999", "100000000000000000000", True),
+    ],
+)
+def test_times_compare_as_text_and_sequences_as_numbers(modified: str | None, point: str, before: bool) -> None:
+    assert is_before(modified, point) == before
+
+
+# -- seen again
+
+
+@pytest.mark.parametrize("state", ["pending", "filtered", "quarantined", "held", "ignored", "withdrawn", "sending"])
+def test_the_same_again_is_nothing_to_do(state: State) -> None:
+    lead: LeadExists = "maybe" if state == "sending" else "no"
+    assert judge(read(), stored(state, lead), ALL) is None
+    gone = version(fit="deleted")
+    assert judge(Reading("7", gone), stored(state, lead, gone), ALL) is None
+
+
+def test_an_ignored_record_waits_until_it_changes() -> None:
+    rules = Rules("hold", since=MARCH)
+    ignored = stored("ignored", latest=version("a", JANUARY))
+    assert verdict(judge(read("a", JANUARY, mapping=2, fit="unfit"), ignored, rules)) == ("ignored", "no", False)
+    assert verdict(judge(read("a", MAY), ignored, rules)) == ("ignored", "no", False)  # touched
+    assert verdict(judge(read("a", JANUARY, mapping=2), ignored, rules)) == ("ignored", "no", False)  # remapped
+    assert verdict(judge(read("b", JANUARY), ignored, rules)) == ("pending", "no", False)  # changed under an old date
+    assert verdict(judge(read("b", MAY), ignored, rules)) == ("pending", "no", False)
+    assert verdict(judge(read("b", MAY, mapping=2), ignored, rules)) == ("pending", "no", False)
+    assert verdict(judge(read("a", MAY, fit="deleted"), ignored, rules)) == ("withdrawn", "no", False)
+
+
+def test_an_old_record_that_only_the_mapping_makes_eligible_is_ignored_too() -> None:
+    """`start` is a date: what did not change since then is not wanted, whichever mapping looks at it."""
+    rules = Rules("hold", since=MARCH)
+    old = stored("filtered", latest=version("a", JANUARY, fit="filtered"))
+    assert verdict(judge(read("a", JANUARY, mapping=2), old, rules)) == ("ignored", "no", False)
+    assert verdict(judge(read("b", JANUARY), old, rules)) == ("pending", "no", False)
+    assert verdict(judge(read("b", MAY, mapping=2), old, rules)) == ("pending", "no", False)
+    young = stored("filtered", latest=version("a", MAY, fit="filtered"))
+    assert verdict(judge(read("a", MAY, mapping=2), young, rules)) == ("pending", "no", False)
+
+
+@pytest.mark.parametrize("on_change", ["hold", "resend"])
+def test_a_record_that_was_known_changes_as_if_we_had_sent_it(on_change: OnChange) -> None:
+    known = stored("known", "yes", base=version())
+    assert verdict(judge(read("a", MAY), known, Rules(on_change))) == ("known", "yes", False)
+    changed = judge(read("b", MAY), known, Rules(on_change))
+    assert verdict(changed) == (("known", "yes", True) if on_change == "hold" else ("pending", "yes", True))
+
+
+def test_drift_goes_when_the_delivered_version_comes_back() -> None:
+    drifted = delivered(version("b", MAY), version("a", MARCH), drift=True)
+    back = judge(read("a", "2026-06-01T00:00:00.000000Z"), drifted, ALL)
+    assert verdict(back) == ("delivered", "yes", False)
+    waiting = stored("pending", "yes", version("b", MAY), base=version("a"), base_batch="b", drift=True)
+    assert verdict(judge(read("a", JANUARY), waiting, RESEND)) == ("delivered", "yes", False)
+
+
+def test_a_change_between_a_filter_and_back_counts() -> None:
+    filtered = stored("filtered", "yes", version("a", MAY, fit="filtered"), base=version("a"), base_batch="b")
+    assert verdict(judge(read("a", MAY), filtered, RESEND)) == ("delivered", "yes", False)
+    assert verdict(judge(read("b", MAY), filtered, RESEND)) == ("pending", "yes", True)
+    assert verdict(judge(read("b", MAY), filtered, ALL)) == ("delivered", "yes", True)
+
+
+@pytest.mark.parametrize("on_change", ["hold", "resend"])
+def test_a_touched_record_stays_and_a_later_edit_of_the_mapping_finds_it_unmoved(on_change: OnChange) -> None:
+    rules = Rules(on_change)
+    touched = judge(read("a", MAY), delivered(), rules)
+    assert verdict(touched) == ("delivered", "yes", False)
+    assert touched is not None
+    after = stored("delivered", "yes", version("a", MAY), base=touched.base, base_batch="b")
+    assert verdict(judge(read("a", MAY, mapping=2), after, rules)) == ("delivered", "yes", False)
+
+
+def test_a_resend_that_waits_goes_on_waiting_when_its_record_is_touched() -> None:
+    """Also where the lead's own version cannot be compared any more."""
+    for base in (version("a"), Version("eligible", MARCH, 1, None, None)):
+        waiting = stored("pending", "yes", version("b", MARCH), base=base, base_batch="b", drift=True)
+        assert verdict(judge(read("b", MAY), waiting, RESEND)) == ("pending", "yes", True)
+        assert verdict(judge(read("b", MAY), waiting, ALL)) == ("delivered", "yes", True)  # on_change was edited
+
+
+# -- rejected by the server
+
+
+@pytest.mark.parametrize("lead", ["no", "yes"])
+def test_what_the_server_rejected_rests_until_it_changes_or_is_mapped_anew(lead: LeadExists) -> None:
+    base = version("0") if lead == "yes" else None
+    rejected = stored("quarantined", lead, version("a"), base=base, base_batch=base and "b", drift=lead == "yes")
+    states = [
+        judge(read("a", MAY), rejected, RESEND),
+        judge(read("b", MAY), rejected, RESEND),
+        judge(read("a", MAY, fit="filtered"), rejected, RESEND),
+        judge(read("a", MAY, fit="deleted"), rejected, RESEND),
+    ]
+    assert [change and change.state for change in states] == ["quarantined", "pending", "filtered", "withdrawn"]
+    anew = judge(read("a", MARCH, mapping=2), rejected, RESEND)
+    assert anew is not None
+    assert anew.state == ("pending" if lead == "no" else "delivered")
+    assert anew.drift == (lead == "yes")
+
+
+def test_what_waits_for_approval_goes_on_waiting_for_it() -> None:
+    held = stored("held")
+    for change in (judge(read("a", MAY), held, ALL), judge(read("b", MAY), held, ALL)):
+        assert verdict(change) == ("held", "no", False)
+    assert verdict(judge(read("b", MAY, fit="filtered"), held, ALL)) == ("filtered", "no", False)
+
+
+# -- on the wire
+
+
+@pytest.mark.parametrize("state", ["sending", "in_doubt"])
+@pytest.mark.parametrize("lead", ["maybe", "yes"])
+@pytest.mark.parametrize("fit", ["eligible", "filtered", "unfit", "deleted"])
+def test_a_version_read_while_the_record_is_on_the_wire_is_only_stored(state: State, lead: LeadExists, fit: Fit) -> None:
+    base = version("0") if lead == "yes" else None
+    on_the_wire = stored(state, lead, base=base, base_batch=base and "b0", drift=lead == "yes")
+    reading = read("b", MAY, fit=fit)
+    change = judge(reading, on_the_wire, RESEND)
+    assert change == Change(reading, state, lead, base, base and "b0", drift=lead == "yes", batch="*")
+
+
+# -- gone, and unusable
+
+
+@pytest.mark.parametrize("state", ["pending", "filtered", "quarantined", "held", "ignored"])
+def test_a_tombstone_withdraws_what_is_unsent(state: State) -> None:
+    assert verdict(judge(read("a", MAY, fit="deleted"), stored(state), ALL)) == ("withdrawn", "no", False)
+
+
+@pytest.mark.parametrize("on_change", ["hold", "resend"])
+def test_a_record_that_is_gone_and_comes_back_is_no_new_record(on_change: OnChange) -> None:
+    gone = judge(read("a", MAY, fit="deleted"), delivered(), Rules(on_change))
+    assert verdict(gone) == ("withdrawn", "yes", False)
+    assert gone is not None
+    withdrawn = stored("withdrawn", "yes", version("a", MAY, fit="deleted"), base=gone.base, base_batch="b")
+    assert verdict(judge(read("a", MAY), withdrawn, Rules(on_change))) == ("delivered", "yes", False)
+    assert verdict(judge(read("b", MAY), withdrawn, Rules(on_change))) == (
+        ("delivered", "yes", True) if on_change == "hold" else ("pending", "yes", True)
+    )
+
+
+def test_an_unusable_record_is_quarantined_and_usable_again_sent() -> None:
+    unusable = read(None, MARCH, fit="unfit")
+    assert verdict(judge(unusable, None, ALL)) == ("quarantined", "no", False)
+    bad = stored("quarantined", latest=unusable.version)
+    assert judge(unusable, bad, ALL) is None
+    assert verdict(judge(read("a", MARCH), bad, ALL)) == ("pending", "no", False)
+
+
+def test_an_unusable_reading_of_a_delivered_record_sends_nothing_when_it_is_usable_again() -> None:
+    for mapping in (1, 2):  # 2: the mapping was edited in between, so nobody can compare
+        unusable = judge(read(None, MARCH, fit="unfit", mapping=mapping), delivered(), RESEND)
+        assert unusable is not None
+        assert unusable.state in {"quarantined", "delivered"}
+        after = stored(
+            unusable.state,
+            "yes",
+            unusable.reading.version,
+            base=unusable.base,
+            base_batch="b",
+            drift=unusable.drift,
+        )
+        again = judge(read("a", MARCH, mapping=mapping), after, RESEND)
+        assert again is not None
+        assert again.state == "delivered"

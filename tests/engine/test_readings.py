@@ -1,0 +1,172 @@
+"""A source's record becomes a reading: what is fingerprinted, what is kept, what cannot be used."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+import orjson
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from state.diagram import Version
+from state.keys import Hasher
+from state.rows import Stored
+from sync.mapping.outcome import Filtered, Lead, Note, Unfit
+from sync.readings import SOURCE_LIMIT, Read, read_record
+from sync.words import Json, Record
+
+HASHER = Hasher(b"k" * 32)
+WHEN, LATER = "2026-01-01T00:00:00.000000Z", "2026-01-02T00:00:00.000000Z"
+
+
+@dataclass
+class Names:
+    """A mapping that reads `name` and `skip`; it counts how often it was asked for a lead."""
+
+    asked: list[Mapping[str, Json]] = field(default_factory=list)
+
+    def project(self, data: Mapping[str, Json]) -> dict[str, Json]:
+        return {key: data.get(key) for key in ("name", "skip")}
+
+    def apply(self, data: Mapping[str, Json]) -> Filtered | Lead | Unfit:
+        self.asked.append(data)
+        if data.get("skip"):
+            return Filtered()
+        name = str(data.get("name") or "")
+        if len(name) > 10:
+            return Unfit((Note("name", "is longer than 10 characters", len(name), "shorten it"),))
+        return Lead(orjson.dumps({"name": name.strip()}), (Note("emails", "is no address"),), {"name": name.strip()})
+
+
+def read(data: Mapping[str, Json], modified: str | None = WHEN, stored: Stored | None = None, **options: Any) -> Read:
+    return read_record(Record("7", data, modified, **options), Names(), 3, HASHER, stored)
+
+
+def known(version: Version) -> Stored:
+    return Stored(1, "7", "delivered", "yes", version, version, "b", False)
+
+
+def test_a_lead_keeps_its_values_and_its_wire_until_it_is_sent() -> None:
+    got = read({"name": " Acme ", "unread": 1})
+    assert got.reading.version.fit == "eligible"
+    assert got.reading.version.mapping == 3
+    assert got.reading.version.modified == WHEN
+    assert got.reading.payload == b'{"name":"Acme"}'
+    assert got.reading.source == b'{"name":" Acme ","skip":null}'
+    assert got.reading.reason is None
+    assert [str(note) for note in got.warnings] == ["emails: is no address"]
+
+
+def test_fingerprints_are_keyed_and_see_just_what_the_mapping_reads() -> None:
+    one, other = read({"name": "Acme", "unread": 1}), read({"unread": 2, "name": "Acme"})
+    assert one.reading.version == other.reading.version
+    trimmed = read({"name": "Acme "})
+    assert trimmed.reading.version.source_fp != one.reading.version.source_fp
+    assert trimmed.reading.version.wire_fp == one.reading.version.wire_fp
+    elsewhere = read_record(Record("7", {"name": "Acme"}, WHEN), Names(), 3, Hasher(b"j" * 32), None)
+    assert elsewhere.reading.version.source_fp != one.reading.version.source_fp
+    assert b"Acme" not in (one.reading.version.source_fp or b"") + (one.reading.version.wire_fp or b"")
+
+
+def test_the_same_fingerprint_is_not_the_same_for_source_and_wire() -> None:
+    """Equal bytes of different kinds are never mistaken for each other."""
+    assert HASHER.digest("source", b"x") != HASHER.digest("wire", b"x")
+
+
+def test_an_unchanged_record_is_not_mapped_again() -> None:
+    first = read({"name": "Acme"}).reading.version
+    names = Names()
+    got = read_record(Record("7", {"name": "Acme"}, WHEN), names, 3, HASHER, known(first))
+    assert got.reading.version == first
+    assert names.asked == []
+
+
+@pytest.mark.parametrize(
+    "changed", [{"modified": LATER}, {"number": 4}, {"data": {"name": "Other"}}, {"data": {"name": "Acme", "skip": 1}}]
+)
+def test_anything_else_is_mapped(changed: dict[str, Any]) -> None:
+    first = read({"name": "Acme"}).reading.version
+    names = Names()
+    record = Record("7", changed.get("data", {"name": "Acme"}), changed.get("modified", WHEN))
+    got = read_record(record, names, changed.get("number", 3), HASHER, known(first))
+    assert len(names.asked) == 1
+    assert got.reading.version != first
+    assert got.reading.version.fit == ("filtered" if record.data.get("skip") else "eligible")
+
+
+def test_what_is_filtered_keeps_no_values() -> None:
+    got = read({"name": "Acme", "skip": True})
+    assert got.reading.version.fit == "filtered"
+    assert got.reading.version.source_fp is not None
+    assert (got.reading.source, got.reading.payload, got.reading.reason) == (None, None, None)
+
+
+def test_what_is_unfit_says_why_without_its_values() -> None:
+    got = read({"name": "Secret Holdings"})
+    assert got.reading.version.fit == "unfit"
+    assert got.reading.version.wire_fp is None
+    assert got.reading.payload is None
+    assert got.reading.source is not None  # so that an edited mapping can try again
+    assert orjson.loads(got.reading.reason or "") == [
+        {"field": "name", "rule": "is longer than 10 characters", "length": 15, "hint": "shorten it"}
+    ]
+    assert [note.field for note in got.problems] == ["name"]
+
+
+def test_a_tombstone_needs_no_data() -> None:
+    got = read({}, LATER, deleted=True)
+    assert got.reading.version == Version("deleted", LATER, 3, None, None)
+    assert (got.reading.source, got.reading.payload) == (None, None)
+
+
+def test_a_record_that_comes_back_from_the_dead_is_mapped() -> None:
+    gone = read({}, WHEN, deleted=True).reading.version
+    assert read({"name": "Acme"}, WHEN, known(gone)).reading.version.fit == "eligible"
+
+
+@pytest.mark.parametrize(
+    "data",
+    [{"name": "\ud800 lone"}, {"name": 2**70}, {"name": {1: "a key that is no text"}}, {"name": {"\ud800": 1}}],
+    ids=["lone surrogate", "huge number", "key no text", "key with a surrogate"],
+)
+def test_values_that_json_cannot_carry_make_a_record_unusable(data: dict[str, Any]) -> None:
+    got = read(data)
+    assert got.reading.version == Version("unfit", WHEN, 3, None, None)
+    assert "JSON" in (got.reading.reason or "")
+    assert len(got.problems) == 1
+
+
+def test_a_record_that_its_connector_cannot_use_is_unfit_with_its_reason() -> None:
+    got = read({"name": "Acme"}, problem="column born holds a date before the year 1")
+    assert got.reading.version == Version("unfit", WHEN, 3, None, None)
+    assert orjson.loads(got.reading.reason or "") == [{"field": "", "rule": "column born holds a date before the year 1"}]
+
+
+def test_a_record_nested_too_deeply_is_unusable() -> None:
+    deep: Json = "x"
+    for _ in range(5000):
+        deep = [deep]
+    assert read({"name": deep}).reading.version.fit == "unfit"
+
+
+def test_values_over_the_limit_are_not_kept_beside_the_record() -> None:
+    assert read({"name": "x" * (SOURCE_LIMIT - 100)}).reading.source is not None
+    assert read({"name": "x" * SOURCE_LIMIT}).reading.source is None
+
+
+json_values = st.recursive(
+    st.none() | st.booleans() | st.integers(-(2**53), 2**53) | st.floats(allow_nan=False) | st.text(max_size=8),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=4), inner, max_size=3),
+    max_leaves=6,
+)
+
+
+@settings(max_examples=100, deadline=None)
+@given(one=json_values, other=json_values)
+def test_source_fingerprints_are_equal_exactly_where_the_values_are(one: Json, other: Json) -> None:
+    a, b = read({"name": [one]}).reading.version, read({"name": [other]}).reading.version
+    same = orjson.dumps(one, option=orjson.OPT_SORT_KEYS) == orjson.dumps(other, option=orjson.OPT_SORT_KEYS)
+    assert (a.source_fp == b.source_fp) == same
