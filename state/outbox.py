@@ -106,10 +106,10 @@ class Outbox:
             )
 
     def pace_of(self, workspace: str) -> dict[str, object] | None:
-        """The workspace's health as it was last written, as JSON."""
+        """The workspace's health as it was last written, as JSON, and when that was (`changed_at`, ms)."""
         with self._file.read() as connection:
-            row = connection.execute("SELECT pace FROM workspaces WHERE name = ?", (workspace,)).fetchone()
-            return json.loads(row["pace"]) if row else None
+            row = connection.execute("SELECT pace, changed_at FROM workspaces WHERE name = ?", (workspace,)).fetchone()
+            return {**json.loads(row["pace"]), "changed_at": row["changed_at"]} if row else None
 
     def keep_pace(self, workspace: str, api_key: bytes, pace: Mapping[str, object]) -> None:
         with self._file.write() as connection:

@@ -103,6 +103,7 @@ class DeliveryWorker:
         self._budget = budget or Budget()
         self._rest_until = 0.0
         self._pace = Pace.from_json(ledger.outbox.pace_of(destination.name))
+        self._kept: Pace | None = None
         self._latencies: deque[float] = deque(maxlen=LATENCIES)
         self._clients: list[LeadsClient] = []
         self._thread = threading.Thread(target=self._run, name=f"deliver-{destination.name}", daemon=True)
@@ -192,6 +193,8 @@ class DeliveryWorker:
                 return self._in_flight > 0
             wait = self._must_wait()
             if wait is not None:
+                self._idle = self._idle or self._has_nothing_to_wait_for()
+                self._changed.notify_all()
                 self._changed.wait(min(wait, 5.0))
                 return True
             signals, self._claiming = self._signals, True
@@ -213,6 +216,10 @@ class DeliveryWorker:
         if self._in_flight >= self._concurrency() or self._budget.is_spent:
             return 5.0
         return None
+
+    def _has_nothing_to_wait_for(self) -> bool:
+        """Whether a rest keeps nothing back: a round need not sit it out."""
+        return self._flushing and not self._in_flight and self._ledger.outbox.pending(self._to.name) == 0
 
     def _concurrency(self) -> int:
         """One, and more only as latency requires: twice what keeps `limit` requests going in each window."""
@@ -334,8 +341,10 @@ class DeliveryWorker:
                 self._latencies.append(seconds)
         if outcome.verdict not in {"created", "in_doubt"}:
             self._budget.give_back(len(claim.deliveries))
-        if before.as_json() != self._pace.as_json():
+        if self._pace != self._kept:
             self._ledger.outbox.keep_pace(self._to.name, self._to.rule.api_key, self._pace.as_json())
+            self._kept = self._pace
+        if self._pace != before:
             self._say_pace(before)
 
     def _say_pace(self, before: Pace) -> None:

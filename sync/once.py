@@ -33,8 +33,9 @@ class Summary:
         """74 ledger, 77 credentials or plan, 75 temporary, 65 something needs a person, else 0."""
         codes = {failure.error.exit_code for failure in self.failures}
         rests = set(self.rests.values())
-        if 74 in codes:
-            return 74
+        for code in (70, 74):
+            if code in codes:
+                return code
         if 77 in codes or rests & {"credentials", "plan", "address"}:
             return 77
         if codes or "refused" in rests:

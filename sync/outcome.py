@@ -28,6 +28,8 @@ from state.rows import Verdict
 PauseKind = Literal["credentials", "plan", "address"]
 
 MESSAGE_LIMIT = 500
+LONGEST_RETRY_AFTER = 86400.0
+"""Seconds. A server that asks for more is looked at again once a day."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -126,19 +128,19 @@ def of_failure(error: Exception, *, began_writing: bool) -> Outcome:
 
 
 def retry_after_seconds(header: str | None, now: datetime) -> float | None:
-    """`Retry-After` in both forms: seconds, or an HTTP date. None where it is absent or unreadable."""
+    """`Retry-After` in both forms: seconds, or an HTTP date; at most a day. None where it is absent or unreadable."""
     if not header:
         return None
     text = header.strip()
     if text.isascii() and text.isdigit():
-        return float(text)
+        return min(float(text), LONGEST_RETRY_AFTER)
     try:
         when = parsedate_to_datetime(text)
-    except (ValueError, TypeError):
+    except (ValueError, TypeError, OverflowError):
         return None
     if when.tzinfo is None:
         return None
-    return max(0.0, (when - now).total_seconds())
+    return min(max(0.0, (when - now).total_seconds()), LONGEST_RETRY_AFTER)
 
 
 def _body(raw: bytes) -> dict[str, object]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -20,7 +19,7 @@ from sync.errors import ConfigError
 from sync.needs import Needs, needs_of
 from sync.pace import Pace
 from sync.phrases import moment, printable
-from sync.plan import Plan, rule_of
+from sync.plan import rule_of
 from sync.secrets import Secret
 from sync.words import Json
 
@@ -123,7 +122,7 @@ def overview_of(config: Config, ledger: Ledger) -> Overview:
 
 def rule_with(config: Config, workspace: str, key: Secret, ledger: Ledger) -> Rule:
     """The limit of one workspace's API key, where the other keys need not be known."""
-    return rule_of(Plan(config, {}, {}, {workspace: key}, ()), workspace, ledger.hasher)
+    return rule_of(config.workspaces[workspace].limit, key, ledger.hasher)
 
 
 def _configured(config: Config) -> dict[str, str]:
@@ -205,16 +204,11 @@ def _room(config: Config, ledger: Ledger, name: str, options: Workspace) -> tupl
 
 
 def _pace(ledger: Ledger, workspace: str) -> PaceView | None:
-    """Why the workspace rests; None where it does not, or has sent something since: a process that starts anew looks
-    at once whether a rest is over."""
-    with ledger.file.read() as connection:
-        row = connection.execute(
-            "SELECT w.pace, w.changed_at, (SELECT max(b.ended_at) FROM batches b"
-            " WHERE b.workspace = w.name AND b.state = 'created') AS created_at FROM workspaces w WHERE w.name = ?",
-            (workspace,),
-        ).fetchone()
-    pace = Pace(**json.loads(row["pace"])) if row else Pace()
-    if not pace.rest or (row["created_at"] or 0) > row["changed_at"]:
+    """Why the workspace rests; None where it does not."""
+    kept = dict(ledger.outbox.pace_of(workspace) or {})
+    changed_at = int(str(kept.pop("changed_at", 0)))
+    pace = Pace(**kept)  # type: ignore[arg-type] # as it was written
+    if not pace.rest:
         return None
-    next_try = row["changed_at"] + int(pace.wait * 1000)
+    next_try = changed_at + int(pace.wait * 1000)
     return PaceView(pace.rest, printable(pace.cause), next_try, pace.most, REST_HINTS.get(pace.rest, ""))

@@ -87,6 +87,7 @@ def _rest(pace: Pace, rest: Rest, outcome: Outcome, bounds: tuple[float, float],
     """Exponential backoff between bounds in seconds with jitter (half to whole), `Retry-After` as a floor."""
     first, most = bounds
     exponent = pace.failures if pace.rest == rest else 0
-    wait = min(first * 2.0**exponent, most) * (0.5 + random.random() / 2)
+    # no float holds two to the number of failures of a server that is down for days
+    wait = min(first * 2.0 ** min(exponent, 30), most) * (0.5 + random.random() / 2)
     wait = max(wait, outcome.retry_after or 0.0)
     return replace(pace, failures=exponent + 1, rest=rest, wait=wait, cause=outcome.cause)

@@ -13,7 +13,7 @@ from state.rows import StreamRow
 from state.slots import Rule
 from state.streams import Declared
 from sync.client import LeadsClient
-from sync.config.schema import Config, Stream
+from sync.config.schema import Config, Limit, Stream
 from sync.delivery import Destination
 from sync.errors import ConfigError, Problem
 from sync.mapping.compile import LeadMapping
@@ -38,7 +38,7 @@ class Plan:
         mappings = compile_all(config)
         specs = stream_specs(config, mappings)
         api_keys = _api_keys(config)
-        declared = tuple(_declared(config, name, specs[name], mappings[name]) for name in specs)
+        declared = tuple(declare(config, name, specs[name], mappings[name]) for name in specs)
         return cls(config, mappings, specs, api_keys, declared)
 
     def stream(self, name: str) -> Stream:
@@ -63,15 +63,16 @@ class Plan:
         """Each workspace as its delivery needs it."""
         labels = {rows[name].id: label for name in self.specs if (label := self.stream(name).resend_label) is not None}
         return {
-            name: Destination(name, options, self.api_keys[name], rule_of(self, name, ledger.hasher), labels)
+            name: Destination(
+                name, options, self.api_keys[name], rule_of(options.limit, self.api_keys[name], ledger.hasher), labels
+            )
             for name, options in self.config.workspaces.items()
         }
 
 
-def rule_of(plan: Plan, workspace: str, hasher: Hasher) -> Rule:
+def rule_of(limit: Limit, api_key: Secret, hasher: Hasher) -> Rule:
     """The limit of a workspace's API key; the ledger knows the key by a keyed hash only."""
-    limit = plan.config.workspaces[workspace].limit
-    digest = hasher.digest("api-key", plan.api_keys[workspace].reveal().encode())
+    digest = hasher.digest("api-key", api_key.reveal().encode())
     return Rule(digest, limit.requests, limit.per.total_seconds())
 
 
@@ -109,7 +110,8 @@ def _api_keys(config: Config) -> dict[str, Secret]:
     return keys
 
 
-def _declared(config: Config, name: str, spec: StreamSpec, mapping: LeadMapping) -> Declared:
+def declare(config: Config, name: str, spec: StreamSpec, mapping: LeadMapping) -> Declared:
+    """What a stream is by the configuration, for the ledger to compare. Reads the source's own secrets, offline."""
     source, stream_name = name.split(".", 1)
     stream = config.sources[source].streams[stream_name]
     connector = open_source(config, source)

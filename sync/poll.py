@@ -18,6 +18,7 @@ import orjson
 from connectors.interface import Connector, StreamSpec
 from state.ledger import Ledger
 from state.rows import LaneMove, Links, PollKind, PollOutcome, Stored, StreamRow
+from sync.errors import SourceRefused, SourceUnavailable
 from sync.judge import Rules, judge
 from sync.log import emit
 from sync.mapping.compile import LeadMapping
@@ -107,13 +108,16 @@ class Poller:
         poll = self._ledger.streams.poll_started(self._job.row.id, kind)
         self._poll = poll
         outcome: PollOutcome = "failed"
+        error: str | None = None
         try:
             work(report)
             outcome = report.outcome
+        except (SourceUnavailable, SourceRefused) as failure:
+            outcome = "unavailable" if isinstance(failure, SourceUnavailable) else "refused"
+            error = failure.message
+            raise
         finally:
-            if outcome == "failed":
-                report.outcome = "failed"
-            self._ledger.streams.poll_ended(poll, outcome, {"read": report.read, **report.counts})
+            self._ledger.streams.poll_ended(poll, outcome, {"read": report.read, **report.counts}, error)
         return report
 
     def _read(self, connector: Connector, report: PollReport) -> None:

@@ -127,7 +127,7 @@ def _declared(config: Config, name: str) -> Declared:
     """The stream as the configuration declares it; it takes no API key to know that."""
     from sync.commands.choose import streams_of
     from sync.phrases import did_you_mean
-    from sync.plan import _declared as declare
+    from sync.plan import declare
     from sync.streams import compile_all, stream_specs
 
     known = streams_of(config)

@@ -197,6 +197,11 @@ class Daemon:
         code = self.process.poll()
         assert code is None, f"the daemon ended with {code}: {self.errors.read_text()[-2000:]}"
 
+    def peak_memory(self) -> int:
+        """The most memory it ever held, in bytes."""
+        status = Path(f"/proc/{self.process.pid}/status").read_text()
+        return int(status.split("VmHWM:")[1].split()[0]) * 1024
+
     def signal(self, number: signal.Signals) -> None:
         self.process.send_signal(number)
 

@@ -1,0 +1,174 @@
+"""How boldly a workspace sends: steps up, backoff, rests, the breaker."""
+
+from __future__ import annotations
+
+import json
+import math
+from random import Random
+from typing import get_args
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from state.rows import Verdict
+from sync.outcome import Outcome
+from sync.pace import SINGLES_TO_TRIP, UNKNOWNS_TO_REST, Pace, after
+
+CREATED = Outcome("created", "created", 200)
+UNKNOWN = Outcome("in_doubt", "time-out")
+REFUSED = Outcome("refused", "no connection")
+REJECTED = Outcome("rejected", "rejected", 400)
+PLAN = Outcome("paused", "plan", 400, pause="plan")
+KEY = Outcome("paused", "key", 401, pause="credentials")
+
+
+class Whole(Random):
+    """No jitter: every wait is the longest that it may be."""
+
+    def random(self) -> float:
+        return 1.0
+
+
+class Half(Random):
+    """The other end of the jitter."""
+
+    def random(self) -> float:
+        return 0.0
+
+
+def run(*outcomes: Outcome, leads: int = 100, pace: Pace | None = None, random: Random | None = None) -> Pace:
+    pace = pace or Pace()
+    for outcome in outcomes:
+        pace = after(pace, outcome, leads=leads, random=random or Whole())
+    return pace
+
+
+def test_it_begins_with_full_batches_and_no_wait() -> None:
+    assert (Pace().most, Pace().one_at_a_time, Pace().wait, Pace().rest) == (100, False, 0.0, "")
+
+
+def test_after_an_unknown_outcome_batches_grow_1_10_100_a_step_a_success() -> None:
+    pace = run(UNKNOWN)
+    seen = [pace.most]
+    alone = [pace.one_at_a_time]
+    for _ in range(3):
+        pace = run(CREATED, pace=pace)
+        seen.append(pace.most)
+        alone.append(pace.one_at_a_time)
+    assert seen == [1, 10, 100, 100]
+    assert alone == [True, True, False, False]
+
+
+def test_a_success_forgets_every_failure() -> None:
+    pace = run(UNKNOWN, UNKNOWN, REFUSED, CREATED)
+    assert (pace.failures, pace.unknowns, pace.singles, pace.rest, pace.wait, pace.cause) == (0, 0, 0, "", 0.0, "")
+
+
+def test_probes_after_unknown_outcomes_double_up_to_an_hour() -> None:
+    waits = [run(*[UNKNOWN] * n).wait for n in range(1, 12)]
+    assert waits[:2] == [5.0, 10.0]
+    assert waits[2] >= 300.0, "three in a row rest the workspace"
+    assert waits == sorted(waits)
+    assert waits[-1] == 3600.0
+    assert run(*[UNKNOWN] * UNKNOWNS_TO_REST).needs_a_person
+    assert not run(*[UNKNOWN] * (UNKNOWNS_TO_REST - 1)).needs_a_person
+
+
+def test_unknown_outcomes_are_in_a_row_also_with_refusals_between_and_not_after_a_success() -> None:
+    assert run(UNKNOWN, REFUSED, UNKNOWN, REFUSED, UNKNOWN).needs_a_person
+    assert not run(UNKNOWN, UNKNOWN, CREATED, UNKNOWN).needs_a_person
+    assert run(UNKNOWN, REFUSED).most == 1, "a refusal is no success that a step up could follow"
+    assert run(UNKNOWN, REJECTED).most == 1
+
+
+@pytest.mark.parametrize(
+    ("outcome", "rest", "first", "most"),
+    [
+        (REFUSED, "refused", 1.0, 300.0),
+        (PLAN, "plan", 60.0, 3600.0),
+        (KEY, "credentials", 60.0, 3600.0),
+        (Outcome("paused", "404", 404, pause="address"), "address", 60.0, 3600.0),
+        (Outcome("paused", "?", 302), "address", 60.0, 3600.0),
+    ],
+)
+def test_each_rest_backs_off_from_its_first_wait_to_its_last(
+    outcome: Outcome, rest: str, first: float, most: float
+) -> None:
+    pace = Pace()
+    for n in range(20):
+        pace = run(outcome, pace=pace)
+        assert pace.rest == rest
+        assert pace.wait == min(first * 2**n, most)
+        assert pace.one_at_a_time
+        assert pace.failures == n + 1
+    assert pace.needs_a_person == (rest != "refused")
+
+
+@pytest.mark.parametrize("outcome", [REFUSED, UNKNOWN, KEY])
+def test_a_server_may_be_down_for_years(outcome: Outcome) -> None:
+    pace = run(*[outcome] * 3000)
+    assert pace.wait in {300.0, 3600.0}
+
+
+def test_another_kind_of_rest_begins_its_own_backoff() -> None:
+    assert run(REFUSED, REFUSED, REFUSED, KEY).wait == 60.0
+    assert run(KEY, KEY, REFUSED).wait == 1.0
+
+
+def test_jitter_is_between_half_and_whole() -> None:
+    for outcome in (REFUSED, UNKNOWN, KEY):
+        assert run(outcome, random=Half()).wait == run(outcome).wait / 2
+    waits = {run(REFUSED, random=Random(seed)).wait for seed in range(50)}
+    assert all(0.5 <= wait <= 1.0 for wait in waits)
+    assert len(waits) > 40, "so that many programs do not come back at once"
+
+
+def test_retry_after_is_a_floor_and_no_more() -> None:
+    assert run(Outcome("refused", "429", 429, retry_after=42.0), random=Half()).wait == 42.0
+    assert run(Outcome("refused", "429", 429, retry_after=0.1), random=Whole()).wait == 1.0
+    assert run(Outcome("in_doubt", "500", 500, retry_after=900.0)).wait == 900.0
+
+
+def test_five_rejected_singles_in_a_row_trip_the_breaker() -> None:
+    pace = Pace()
+    for n in range(1, SINGLES_TO_TRIP):
+        pace = run(REJECTED, leads=1, pace=pace)
+        assert (pace.rest, pace.singles) == ("", n)
+    pace = run(REJECTED, leads=1, pace=pace)
+    assert (pace.rest, pace.wait, pace.needs_a_person) == ("breaker", 60.0, True)
+    assert run(REJECTED, leads=1, pace=pace).wait == 120.0
+    assert run(CREATED, pace=pace) == Pace()
+
+
+def test_bisecting_is_no_failure_and_only_a_success_ends_a_row_of_singles() -> None:
+    assert run(*[REJECTED] * 20, leads=50) == Pace()
+    pace = run(REJECTED, REJECTED, REJECTED, REJECTED, leads=1)
+    assert run(REJECTED, leads=50, pace=pace).singles == 4
+    assert run(CREATED, leads=50, pace=pace).singles == 0
+
+
+outcomes = st.builds(
+    Outcome,
+    verdict=st.sampled_from(get_args(Verdict)),
+    cause=st.just("x"),
+    retry_after=st.none() | st.floats(0, 86400),
+    pause=st.sampled_from([None, "credentials", "plan", "address"]),
+)
+
+
+@settings(max_examples=150, deadline=None)
+@given(st.lists(st.tuples(outcomes, st.sampled_from([1, 7, 100])), max_size=30), st.integers(0, 9))
+def test_whatever_comes_a_pace_stays_within_its_bounds_and_survives_a_restart(
+    steps: list[tuple[Outcome, int]], seed: int
+) -> None:
+    pace, random = Pace(), Random(seed)
+    for outcome, leads in steps:
+        before = pace
+        pace = after(pace, outcome, leads=leads, random=random)
+        assert pace.most in {1, 10, 100}
+        assert 0.0 <= pace.wait <= max(3600.0, outcome.retry_after or 0.0)
+        assert math.isfinite(pace.wait)
+        assert (pace.wait > 0) == bool(pace.rest)
+        assert pace.most <= before.most * 10
+        assert Pace(**json.loads(json.dumps(pace.as_json()))) == pace
