@@ -211,7 +211,7 @@ def _actions() -> st.SearchStrategy[Any]:
 class ConnectorContract:
     """The promises. Subclasses give the fixture `world`."""
 
-    examples = 25
+    examples = 15
     """Random histories to try."""
 
     def _filled(self, world: World, count: int = 7) -> History:
@@ -252,7 +252,7 @@ class ConnectorContract:
 
     def test_stopping_after_each_page_again_and_again_still_ends(self, world: World) -> None:
         history, reader = self._filled(world, count=4), Reader(world, page_size=1)
-        for _ in range(20):
+        for _ in range(15):
             reader.poll(stop_after=4)
         assert history.found(reader.records) == history.expected()
 

@@ -21,6 +21,7 @@ from sync.secrets import Secret
 
 PATH = "/api/v1/leads"
 ANSWER_LIMIT = 1 << 20
+_WITHOUT_PROXY: dict[str, httpx.BaseTransport | None] = {"http://": None, "https://": None, "all://": None}
 
 
 class TooLate(Exception):
@@ -48,7 +49,7 @@ class LeadsClient:
             },
             follow_redirects=False,
             # a proxy of the environment cannot reach this machine's own loopback
-            trust_env=not is_loopback(httpx.URL(base_url).host),
+            mounts=_WITHOUT_PROXY if is_loopback(httpx.URL(base_url).host) else None,
             limits=httpx.Limits(max_connections=1, max_keepalive_connections=1, keepalive_expiry=5),
         )
 
@@ -59,14 +60,18 @@ class LeadsClient:
         if not key.isascii() or not key.isprintable() or " " in key:
             raise ConfigError([Problem(where, "holds characters that an HTTP header cannot carry")])
 
-    def post(self, body: bytes) -> Answer | Outcome:
-        """Sends one request. An `Outcome` where there is no whole answer: `refused` if surely nothing was written."""
-        wire = _Wire(self._clock, self._clock.boot() + self._timeout, self._sockets)
+    def post(self, body: bytes, *, deadline: float | None = None) -> Answer | Outcome:
+        """Sends one request. An `Outcome` where there is no whole answer: `refused` if surely nothing was written.
+
+        `deadline` (seconds since boot) is that of the request's slot: time lost between claim and send counts too.
+        """
+        ends = self._clock.boot() + self._timeout
+        wire = _Wire(self._clock, ends if deadline is None else min(ends, deadline), self._sockets)
         try:
             return self._answer(body, wire)
         except TooLate:
             return Outcome("refused", "no connection before the time-out")
-        except (httpx.HTTPError, httpx.InvalidURL, httpx.StreamError) as error:
+        except (httpx.HTTPError, httpx.InvalidURL, httpx.StreamError, UnicodeError) as error:
             outcome = of_failure(error, began_writing=wire.began_writing)
             return replace(outcome, cause=f"{outcome.cause}; the time-out had passed") if wire.is_late else outcome
         finally:
@@ -130,6 +135,8 @@ class _Wire(Mapping[str, Any]):
     def trace(self, event: str, info: Mapping[str, Any]) -> None:
         """Called by httpcore at each step."""
         if event.endswith("send_request_headers.started"):
+            if info["request"].method == b"CONNECT":
+                return  # a proxy is asked for a tunnel: no byte of ours has left yet
             if self._clock.boot() >= self._deadline:
                 raise TooLate
             self.began_writing = True
@@ -144,7 +151,8 @@ class _Wire(Mapping[str, Any]):
         with self._lock:
             for each in () if self._is_over else self._sockets:
                 try:
-                    each.shutdown(socket.SHUT_RDWR)
+                    # not the shutdown of TLS sockets, which takes their state away under the thread that reads
+                    socket.socket.shutdown(each, socket.SHUT_RDWR)
                 except OSError:
                     continue  # closed already: the request ended at the same moment
 

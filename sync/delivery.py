@@ -102,6 +102,7 @@ class DeliveryWorker:
         self._signals = 0
         self._budget = budget or Budget()
         self._rest_until = 0.0
+        self._rests_since = 0.0
         self._pace = Pace.from_json(ledger.outbox.pace_of(destination.name))
         self._kept: Pace | None = None
         self._latencies: deque[float] = deque(maxlen=LATENCIES)
@@ -335,8 +336,12 @@ class DeliveryWorker:
             emit("rate_limited", workspace=self._to.name, margin=round(margin, 4), used=room.used, limit=room.requests)
         with self._changed:
             before = self._pace
-            self._pace = after(before, outcome, leads=len(claim.deliveries), random=self._random)
-            self._rest_until = self._now() + self._pace.wait if self._pace.wait else 0.0
+            if self._is_old_news(claim, outcome):
+                self._rest_until = max(self._rest_until, self._now() + (outcome.retry_after or 0.0))
+            else:
+                self._pace = after(before, outcome, leads=len(claim.deliveries), random=self._random)
+                self._rest_until = self._now() + self._pace.wait if self._pace.wait else 0.0
+                self._rests_since = self._now()
             if outcome.status is not None:
                 self._latencies.append(seconds)
         if outcome.verdict not in {"created", "in_doubt"}:
@@ -346,6 +351,15 @@ class DeliveryWorker:
             self._kept = self._pace
         if self._pace != before:
             self._say_pace(before)
+
+    def _is_old_news(self, claim: Claim, outcome: Outcome) -> bool:
+        """Whether the request began before the workspace came to rest, and says nothing else than why it does: requests
+        that failed together are one failure, and a success that was under way does not end the rest."""
+        rest = self._pace.rest
+        if not rest or claim.deadline - self.deadline >= self._rests_since:
+            return False
+        says = {"refused": "refused", "in_doubt": "unknown", "paused": outcome.pause or "address", "created": rest}
+        return says.get(outcome.verdict) == rest
 
     def _say_pace(self, before: Pace) -> None:
         pace = self._pace

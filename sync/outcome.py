@@ -64,6 +64,7 @@ _BEFORE_WRITING: tuple[type[Exception], ...] = (
     httpx.ProxyError,
     httpx.UnsupportedProtocol,
     httpx.InvalidURL,
+    UnicodeError,  # a host's name that DNS cannot carry
 )
 
 

@@ -154,16 +154,15 @@ def _mysql(url: URL, options: SqlSource, common: dict[str, Any]) -> Engine:
     def _prepare(connection: Any, _record: Any) -> None:
         with connection.cursor() as cursor:
             cursor.execute("SET SESSION TRANSACTION READ ONLY")
-            cursor.execute("SET time_zone = '+00:00'")
+            mariadb = "mariadb" in connection.get_server_info().lower()
+            limit = f"max_statement_time = {options.timeout.total_seconds():.3f}"
+            if not mariadb:
+                limit = f"max_execution_time = {_milliseconds(options)}"
             # Dates such as 0000-00-00 that are stored must be comparable.
             cursor.execute(
-                "SET SESSION sql_mode = replace(replace(replace(@@sql_mode, 'NO_ZERO_DATE', ''), "
-                "'NO_ZERO_IN_DATE', ''), 'TRADITIONAL', '')"
+                f"SET SESSION time_zone = '+00:00', {limit}, sql_mode = replace(replace(replace(@@sql_mode, "
+                "'NO_ZERO_DATE', ''), 'NO_ZERO_IN_DATE', ''), 'TRADITIONAL', '')"
             )
-            if "mariadb" in connection.get_server_info().lower():
-                cursor.execute(f"SET SESSION max_statement_time = {options.timeout.total_seconds():.3f}")
-            else:
-                cursor.execute(f"SET SESSION max_execution_time = {_milliseconds(options)}")
 
     return engine
 

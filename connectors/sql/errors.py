@@ -85,7 +85,8 @@ def as_source_error(
 def _driver_errors() -> tuple[type[Exception], ...]:
     """Those of the drivers that are loaded: errors of a session's first statements come to us unwrapped."""
     loaded = (sys.modules.get(name) for name in ("psycopg", "pymysql"))
-    return tuple(module.Error for module in loaded if module is not None)
+    emulated = getattr(exc, "EmulatedDBAPIException", None)  # of drivers that SQLAlchemy 2.1 wraps into a DB-API
+    return (*(module.Error for module in loaded if module is not None), *([emulated] if emulated else []))
 
 
 def _cause(error: BaseException, backend: str) -> Cause:

@@ -57,3 +57,11 @@ def server(request: pytest.FixtureRequest) -> Server:
     found = request.getfixturevalue(f"{request.param}_server")
     assert isinstance(found, Server)
     return found
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """What uses a server is marked by its name."""
+    for item in items:
+        for name in ("postgresql", "mariadb"):
+            if f"{name}_server" in getattr(item, "fixturenames", ()):
+                item.add_marker(name)

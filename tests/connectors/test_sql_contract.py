@@ -25,9 +25,8 @@ class TestSqlite(ConnectorContract):
         return SqlWorld(sqlite_server, "integer" if query else key, KINDS["sqlite"][kind], query=query)
 
 
-@pytest.mark.postgresql
 class TestPostgresql(ConnectorContract):
-    examples = 10
+    examples = 5
 
     @pytest.fixture(params=[*_cases("postgresql"), ("timestamptz", "query")], ids="-".join)
     def world(self, request: pytest.FixtureRequest, postgresql_server: Postgresql) -> SqlWorld:
@@ -37,9 +36,8 @@ class TestPostgresql(ConnectorContract):
         return SqlWorld(postgresql_server, "integer" if query else key, KINDS["postgresql"][kind], query=query)
 
 
-@pytest.mark.mariadb
 class TestMariadb(ConnectorContract):
-    examples = 10
+    examples = 5
 
     @pytest.fixture(params=[*_cases("mariadb"), ("naive", "query")], ids="-".join)
     def world(self, request: pytest.FixtureRequest, mariadb_server: Mariadb) -> SqlWorld:

@@ -14,7 +14,9 @@ JANUARY, MARCH, MAY = (f"2026-0{month}-01T00:00:00.000000Z" for month in (1, 3, 
 ALL, RESEND = Rules("hold"), Rules("resend")
 
 
-def version(content: str | None = "a", modified: str | None = MARCH, *, fit: Fit = "eligible", mapping: int = 1) -> Version:
+def version(
+    content: str | None = "a", modified: str | None = MARCH, *, fit: Fit = "eligible", mapping: int = 1
+) -> Version:
     source = None if fit == "deleted" or content is None else content.encode()
     return Version(fit, modified, mapping, source, f"{mapping}{content}".encode() if fit == "eligible" else None)
 
@@ -55,9 +57,7 @@ def test_under_start_all_every_record_is_wanted(fit: Fit, state: State) -> None:
         assert verdict(judge(read("a", modified, fit=fit), None, ALL)) == (state, "no", False)
 
 
-@pytest.mark.parametrize(
-    ("modified", "is_old"), [(JANUARY, True), (None, True), (MARCH, False), (MAY, False)]
-)
+@pytest.mark.parametrize(("modified", "is_old"), [(JANUARY, True), (None, True), (MARCH, False), (MAY, False)])
 def test_under_a_date_older_records_are_ignored(modified: str | None, is_old: bool) -> None:
     rules = Rules("hold", since=MARCH)
     expected = {"eligible": "pending", "unfit": "quarantined", "filtered": "filtered", "deleted": "withdrawn"}
@@ -66,9 +66,7 @@ def test_under_a_date_older_records_are_ignored(modified: str | None, is_old: bo
         assert verdict(judge(read("a", modified, fit=fit), None, rules)) == (state, "no", False)  # type: ignore[arg-type] # a fit
 
 
-@pytest.mark.parametrize(
-    ("modified", "was_there"), [(JANUARY, True), (None, True), (MARCH, False), (MAY, False)]
-)
+@pytest.mark.parametrize(("modified", "was_there"), [(JANUARY, True), (None, True), (MARCH, False), (MAY, False)])
 def test_under_now_what_was_there_before_is_known(modified: str | None, was_there: bool) -> None:
     rules = Rules("resend", baseline=MARCH)
     first = judge(read("a", modified), None, rules)
@@ -208,7 +206,7 @@ def test_what_waits_for_approval_goes_on_waiting_for_it() -> None:
 @pytest.mark.parametrize("state", ["sending", "in_doubt"])
 @pytest.mark.parametrize("lead", ["maybe", "yes"])
 @pytest.mark.parametrize("fit", ["eligible", "filtered", "unfit", "deleted"])
-def test_a_version_read_while_the_record_is_on_the_wire_is_only_stored(state: State, lead: LeadExists, fit: Fit) -> None:
+def test_a_version_read_while_on_the_wire_is_only_stored(state: State, lead: LeadExists, fit: Fit) -> None:
     base = version("0") if lead == "yes" else None
     on_the_wire = stored(state, lead, base=base, base_batch=base and "b0", drift=lead == "yes")
     reading = read("b", MAY, fit=fit)

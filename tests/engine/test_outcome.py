@@ -30,7 +30,7 @@ OVER_200 = vendor(400, "Can not have more than 200 leads on the free plan.")
 OVER_5 = vendor(400, "Can not have more than 5 leads on the free plan.")
 SLOWER = vendor(429, "Too many requests. Please try again later.")
 ODD_LEAD = vendor(400, "Name is too long.")
-PROBLEM = {"type": "about:blank", "title": "Bad Request", "status": 400, "detail": "The JSON value could not be converted."}
+PROBLEM = {"type": "about:blank", "title": "Bad Request", "status": 400, "detail": "The JSON value is wrong."}
 
 BODIES: dict[str, bytes] = {
     **{
@@ -63,10 +63,14 @@ BODIES: dict[str, bytes] = {
     "bom": b"\xef\xbb\xbf" + json.dumps(CREATED).encode(),
 }
 PLAN = {"free plan", "over 200", "over 5"}
-JSON_OBJECTS = {"created", "created, other case", "key", "too many", "slower", "odd lead", "problem", "not true"} | {
-    "text true",
-    "message no text",
-} | PLAN
+JSON_OBJECTS = (
+    {"created", "created, other case", "key", "too many", "slower", "odd lead", "problem", "not true"}
+    | {
+        "text true",
+        "message no text",
+    }
+    | PLAN
+)
 
 
 def expected(status: int, name: str) -> tuple[Verdict, str | None]:
@@ -150,9 +154,7 @@ def httpx_errors() -> list[type[Exception]]:
     roots: tuple[type[Exception], ...] = (httpx.HTTPError, httpx.InvalidURL, httpx.StreamError, httpx.CookieConflict)
     found = {each for root in roots for each in _subclasses(root) if each.__module__.split(".")[0] == "httpx"}
     public = {
-        each
-        for name in httpx.__all__
-        if isinstance(each := getattr(httpx, name), type) and issubclass(each, Exception)
+        each for name in httpx.__all__ if isinstance(each := getattr(httpx, name), type) and issubclass(each, Exception)
     }
     assert public <= found
     return sorted((each for each in found if issubclass(each, Exception)), key=lambda each: each.__name__)
@@ -227,7 +229,7 @@ def test_an_absurd_retry_after_does_not_rest_the_workspace_for_years() -> None:
 @settings(max_examples=200, deadline=None)
 @given(
     st.text(max_size=40)
-    | st.from_regex(r"\A(Fri, )?[0-9]{1,3} [JF][ae][nb] [0-9]{1,6} [0-9]{1,3}:[0-9]{1,3}(:[0-9]{1,3})? [+-]?[0-9A-Z]{0,9}\Z")
+    | st.from_regex(r"\A(Fri, )?[0-9]{1,3} [JF][ae][nb] [0-9]{1,6} [0-9]{1,3}:[0-9]{1,3}(:[0-9]{1,3})? [+-]?\w{0,9}\Z")
 )
 def test_no_header_can_do_harm(header: str) -> None:
     seconds = retry_after_seconds(header, NOW)

@@ -1,8 +1,8 @@
 """The governor soak: 1,200 batches under latency, stalls, kills and a second sender; prints what was used.
 
-    python -m tests.long.governor                      100 requests in 6 s, an exact sliding window
-    python -m tests.long.governor --segments 6         ASP.NET's window of six segments
-    python -m tests.long.governor --window 60          the real limit: about 12 minutes; the mark is 98.5 %
+python -m tests.long.governor                      100 requests in 6 s, an exact sliding window
+python -m tests.long.governor --segments 6         ASP.NET's window of six segments
+python -m tests.long.governor --window 60          the real limit: about 12 minutes; the mark is 98.5 %
 """
 
 from __future__ import annotations
@@ -22,6 +22,7 @@ def main() -> int:
     parser.add_argument("--batches", type=int, default=1200)
     parser.add_argument("--kills", type=int, default=2)
     parser.add_argument("--in-flight", type=int, default=4)
+    parser.add_argument("--seed", type=int, default=1)
     chosen = parser.parse_args()
     load = Load(
         window=chosen.window,
@@ -29,6 +30,7 @@ def main() -> int:
         batches=chosen.batches,
         kills=chosen.kills,
         in_flight=chosen.in_flight,
+        seed=chosen.seed,
     )
     with tempfile.TemporaryDirectory(prefix="governor-") as folder:
         result = soak(Path(folder), load)
@@ -39,13 +41,14 @@ def main() -> int:
 
 def say(result: Result) -> None:
     load = result.load
-    print(f"requests          {len(result.arrivals)} in {result.arrivals[-1]:.1f} s, {sum(result.beside.values())} of them by the second process")
+    sent, seconds = len(result.arrivals), result.arrivals[-1]
+    print(f"requests          {sent} in {seconds:.1f} s, {sum(result.beside.values())} of them by the second process")
     print(f"429               {result.too_many}")
     print(f"busiest window    {result.busiest} of {load.limit}")
     print(f"each window       {' '.join(map(str, result.windows))}")
     print(f"utilisation       {result.utilisation:.2%} = requests in whole windows / (windows x {load.limit})")
     print(f"ceiling           {load.ceiling:.2%} = W / (1.01 W + mean round trip)")
-    print(f"downtime          {', '.join(f'{seconds:.2f} s' for seconds in result.down) or 'none'}")
+    print(f"downtime          {', '.join(f'{each:.2f} s' for each in result.down) or 'none'} (kill to `started`)")
     print(f"in doubt          {result.in_doubt} leads (on the wire when killed)")
     print(f"sent twice        {result.twice}")
     print(f"missing           {result.missing}")

@@ -1,57 +1,45 @@
-"""A second process that sends on the same API key: it takes slots from the ledger beside the daemon, as `send-test`
-does. Run as `python -m tests.proof.sender CONFIG`; it ends when its standard input does, and says how many it sent."""
+"""A second process that sends on the same API key beside the daemon, by the code of `send-test`, again and again.
+
+Run as `python -m tests.proof.sender CONFIG`; it ends when its standard input says so, and prints the verdicts' count.
+"""
 
 from __future__ import annotations
 
+import json
 import select
 import sys
-from itertools import count
+from collections import Counter
 from pathlib import Path
 
-import orjson
-
 from state.ledger import Ledger
-from state.slots import Slots
-from sync.client import LeadsClient
 from sync.config.load import load_config
-from sync.outcome import Answer, of_answer
 from sync.plan import Plan, rule_of
+from sync.single_lead import make_lead, send, take_slot
 
 
-def is_over(seconds: float) -> bool:
-    """Waits, and says whether the parent wants an end."""
-    return bool(select.select([sys.stdin], [], [], seconds)[0])
+class Over(Exception):
+    """The parent wants an end."""
 
 
-def take(slots: Slots, rule, timeout: float) -> int | None:  # type: ignore[no-untyped-def] # a test's own helper
-    while not isinstance(slot := slots.take(rule, timeout), int):
-        if is_over(min(slot.seconds, 0.25)):
-            return None
-    return slot
+def wait(seconds: float) -> None:
+    if select.select([sys.stdin], [], [], seconds)[0]:
+        raise Over
 
 
 def main(path: Path) -> None:
     config = load_config(path)
-    plan = Plan.of(config)
-    workspace = config.workspaces["main"]
-    timeout = workspace.timeout.total_seconds()
-    outcomes: dict[str, int] = {}
-    with (
-        Ledger(config.ledger_path) as ledger,
-        LeadsClient(workspace.base_url, plan.api_keys["main"], timeout=timeout, clock=ledger.clock) as client,
-    ):
-        rule = rule_of(plan, "main", ledger.hasher)
-        for number in count():
-            slot = take(ledger.slots, rule, timeout)
-            if slot is None:
-                break
-            answer = client.post(orjson.dumps([{"isContact": True, "name": f"Beside {number}"}]))
-            outcome = of_answer(answer) if isinstance(answer, Answer) else answer
-            ledger.slots.end(slot, arrived=outcome.verdict != "in_doubt")
-            outcomes[outcome.verdict] = outcomes.get(outcome.verdict, 0) + 1
-            if is_over(rule.per / 20):
-                break
-    print(orjson.dumps(outcomes).decode())
+    workspace, api_key = config.workspaces["main"], Plan.of(config).api_keys["main"]
+    verdicts: Counter[str] = Counter()
+    with Ledger(config.ledger_path) as ledger:
+        rule = rule_of(workspace.limit, api_key, ledger.hasher)
+        try:
+            while True:
+                slot = take_slot(ledger, rule, workspace.timeout.total_seconds(), wait=wait, waits=lambda _: None)
+                lead = make_lead(workspace.wire, ledger.clock.wall())
+                verdicts[send(ledger, workspace, api_key, lead, rule=rule, slot=slot).outcome.verdict] += 1
+                wait(rule.per / 20)
+        except Over:
+            print(json.dumps(verdicts))
 
 
 if __name__ == "__main__":

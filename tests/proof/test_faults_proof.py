@@ -49,7 +49,7 @@ def test_on_unknown_resend_sends_again(world_with: Callable[..., World]) -> None
 
 def test_one_bad_lead_is_found_and_the_others_go_through(world_with: Callable[..., World]) -> None:
     """Halving finds it with at most 16 requests more, and the server's own words stand beside it."""
-    world = world_with(faults={"refuse:Company 1037\"": 1.0})
+    world = world_with(faults={'refuse:Company 1037"': 1.0})
     world.source.add(range(1000, 1100))
     world.write()
     assert world.once().code == 65
@@ -61,7 +61,7 @@ def test_one_bad_lead_is_found_and_the_others_go_through(world_with: Callable[..
 
 
 def test_on_rejected_hold_leaves_the_batch_in_doubt(world_with: Callable[..., World]) -> None:
-    world = world_with(faults={"refuse:Company 3\"": 1.0})
+    world = world_with(faults={'refuse:Company 3"': 1.0})
     world.source.add(range(10))
     world.write(workspace='on_rejected = "hold"')
     assert world.once().code == 65

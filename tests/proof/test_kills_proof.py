@@ -8,7 +8,6 @@ from sync.sandbox.running import start
 from tests.proof.harness import World, until
 from tests.proof.kills import Plan, assert_truth, kill_again_and_again, waiting
 
-
 STUMBLES = "ok*15,timeout-after,ok*20,429*2,ok*20,reset-after,ok*20,500-after,ok*20,half,ok*20,reset-before,ok*"
 """Each unknown outcome is followed by successes: three in a row would rest the workspace for minutes."""
 

@@ -67,7 +67,7 @@ def test_changes_under_resend(world: World) -> None:
     world.source.execute("update companies set updated_at = ? where id = 8", LATER)
     assert world.once().code == 0
     assert world.names() - world.source.names() == Counter({"Company 7": 1})
-    assert [row["lead"].get("labels") for row in world.sandbox.leads("Company 7\"")] == [None, ["updated"]]
+    assert [row["lead"].get("labels") for row in world.sandbox.leads('Company 7"')] == [None, ["updated"]]
     assert world.requests() == before + 1
 
     world.write(**resend, lead="labels = [\"'erp'\"]")

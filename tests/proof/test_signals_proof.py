@@ -86,4 +86,3 @@ def test_sigterm_during_a_backfill_resumes_without_loss(world: World) -> None:
         assert 0 < world.query("select count(*) from records")[0][0] < 20_000
     assert world.once().code == 0
     assert world.names() == world.source.names()
-

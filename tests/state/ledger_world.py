@@ -1,6 +1,6 @@
 """A world around a real ledger: the source's records, what the server really holds, and what may be believed of it.
 
-It knows none of the ledger's rules but the promises: what is on the server twice is there because somebody asked for it.
+It knows none of the rules but the promises: what is on the server twice is there because somebody asked for it.
 """
 
 from __future__ import annotations

@@ -125,9 +125,7 @@ def test_after_an_unknown_base_line_only_a_comparable_change_is_sent() -> None:
         (Version("deleted", OLD, 2, None, None), False),
         (Version("eligible", OLD, 2, b"s", b"v"), True),
     ):
-        settled = settle(
-            latest, lead_exists=True, base=unknown, previous=previous, drift=True, on_change="resend"
-        )
+        settled = settle(latest, lead_exists=True, base=unknown, previous=previous, drift=True, on_change="resend")
         assert settled == Settled("pending" if sends else "delivered", unknown, True), previous
         held = settle(latest, lead_exists=True, base=unknown, previous=previous, drift=True, on_change="hold")
         assert held == Settled("delivered", unknown, True), previous
@@ -185,8 +183,7 @@ def _update(connection: sqlite3.Connection, state: State, lead: str) -> bool:
     """Whether the schema lets the record move there, everything else being as that state wants it."""
     try:
         connection.execute(
-            "UPDATE records SET state = :state, lead_exists = :lead_exists, fit = :fit, batch = :batch"
-            " WHERE id = 'x'",
+            "UPDATE records SET state = :state, lead_exists = :lead_exists, fit = :fit, batch = :batch WHERE id = 'x'",
             {name: value for name, value in _columns(state, lead).items() if name in _UPDATED},
         )
     except sqlite3.IntegrityError:
@@ -277,14 +274,13 @@ def test_a_verdict_changes_only_from_doubt_to_a_persons_word(ledger: Ledger) -> 
         for old, new in itertools.product(verdicts, verdicts):
             connection.execute("DELETE FROM batches")
             connection.execute(
-                "INSERT INTO batches (name, workspace, state, leads, claimed_at, ended_at) VALUES ('b', 'w', ?, 1, 0, ?)",
+                "INSERT INTO batches (name, workspace, state, leads, claimed_at, ended_at)"
+                " VALUES ('b', 'w', ?, 1, 0, ?)",
                 (old, None if old == "sending" else 1),
             )
             allowed = old == "sending" or (old == "in_doubt" and new in {"in_doubt", "landed", "absent"})
             try:
-                connection.execute(
-                    "UPDATE batches SET state = ?, ended_at = ?", (new, None if new == "sending" else 2)
-                )
+                connection.execute("UPDATE batches SET state = ?, ended_at = ?", (new, None if new == "sending" else 2))
             except sqlite3.IntegrityError:
                 assert not allowed, (old, new)
             else:

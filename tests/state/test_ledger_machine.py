@@ -10,7 +10,14 @@ from pathlib import Path
 
 from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
-from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule, run_state_machine_as_test
+from hypothesis.stateful import (
+    RuleBasedStateMachine,
+    initialize,
+    invariant,
+    precondition,
+    rule,
+    run_state_machine_as_test,
+)
 from ledger_world import KEYS, LIMIT, TIMEOUT, OpenBatch, World
 
 from state.slots import GRACE_SECONDS, MARGIN
@@ -66,7 +73,7 @@ class LedgerMachine(RuleBasedStateMachine):
     @rule(key=keys, what=whats)
     def a_record_changes_together_with_its_mapping(self, key: str, what: str) -> None:
         self.world.change(key, what)
-        self.world.edit_mapping(key.split("/")[0])
+        self.world.edit_mapping(key.split("/", maxsplit=1)[0])
         self.world.read(key)
 
     @rule(key=keys, what=whats, later=st.lists(whats, min_size=1, max_size=2))

@@ -1,0 +1,277 @@
+"""The governor: never over the limit at the server, and hardly below it."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from ledger_tools import FakeClock, unsynced
+from slot_simulation import Simulation, Weather
+
+from state.database import LedgerFile
+from state.rows import NoRoom
+from state.slots import GRACE_SECONDS, MARGIN, MARGIN_MOST, MARGIN_STEP, Rule, Slots
+
+KEY, OTHER_KEY = b"one key", b"another"
+MINUTE = Rule(KEY, 100, 60.0)
+FEW = Rule(KEY, 3, 60.0)
+WINDOW = 60.0 * (1 + MARGIN)
+
+SIZE = {"long": 40, "thorough": 8}.get(os.environ.get("HYPOTHESIS_PROFILE", ""), 1)
+
+# -- in virtual time
+
+CALM = {
+    "one process, one request at a time": Weather(lanes=1),
+    "one process": Weather(),
+    "four processes": Weather(processes=4),
+    "stalls": Weather(processes=2, stalls=0.01),
+}
+STORMS = {
+    "time-outs that arrive later": Weather(processes=2, stalls=0.05, timeout=2.0),
+    "kills": Weather(processes=3, stalls=0.01, kills=1 / 20),
+    "kills and time-outs": Weather(processes=4, stalls=0.05, timeout=1.0, kills=1 / 10),
+    "reboots": Weather(processes=3, stalls=0.01, kills=1 / 60, reboots=1 / 300),
+}
+
+
+@pytest.mark.parametrize("name", CALM)
+def test_no_request_is_rejected_and_the_window_is_used(tmp_path: Path, name: str) -> None:
+    run = Simulation(tmp_path, MINUTE, CALM[name], seed=1)
+    minutes = 15 * SIZE
+    run.run(minutes * 60)
+    assert run.server.rejected == 0
+    round_trip = sum(run.round_trips) / len(run.round_trips)
+    used = run.server.count / (minutes * MINUTE.requests)
+    assert used >= MINUTE.per / (WINDOW + round_trip) - 0.005
+    assert used <= 1.0 + 1 / minutes  # the first window is full from its first moment
+
+
+@pytest.mark.parametrize("name", STORMS)
+@pytest.mark.parametrize("rule", [MINUTE, Rule(KEY, 20, 6.0)], ids=["100 in 60 s", "20 in 6 s"])
+def test_no_storm_brings_a_rejection(tmp_path: Path, name: str, rule: Rule) -> None:
+    run = Simulation(tmp_path, rule, STORMS[name], seed=2)
+    run.run(SIZE * (900 if rule is MINUTE else 300))
+    assert run.server.rejected == 0
+    assert run.server.count > 400
+
+
+def test_the_simulated_server_does_reject_one_too_many(tmp_path: Path) -> None:
+    run = Simulation(tmp_path, Rule(KEY, 101, 60.0), Weather(), seed=3)
+    run.server.requests = 100
+    run.run(180)
+    assert run.server.rejected > 0
+
+
+# -- the proof's edges, by hand
+
+
+@pytest.fixture
+def clock() -> FakeClock:
+    return FakeClock()
+
+
+@pytest.fixture
+def slots(tmp_path: Path, clock: FakeClock) -> Iterator[Slots]:
+    file = LedgerFile(tmp_path / "ledger.db", connector=unsynced)
+    yield Slots(file, clock)
+    file.close()
+
+
+def fill(slots: Slots, rule: Rule = FEW, timeout: float = 20.0) -> list[int]:
+    taken = [slots.take(rule, timeout) for _ in range(rule.requests)]
+    assert all(isinstance(each, int) for each in taken)
+    return [each for each in taken if isinstance(each, int)]
+
+
+def wait_of(slots: Slots, rule: Rule = FEW) -> NoRoom:
+    got = slots.take(rule, 20.0)
+    assert isinstance(got, NoRoom)
+    return got
+
+
+def test_as_many_as_the_limit_and_not_one_more(slots: Slots) -> None:
+    fill(slots)
+    assert wait_of(slots).in_flight == 3
+    assert isinstance(slots.take(Rule(OTHER_KEY, 1, 60.0), 20.0), int), "another key has its own window"
+
+
+def test_a_slot_is_free_one_window_after_its_end_and_not_a_moment_earlier(slots: Slots, clock: FakeClock) -> None:
+    first, second, third = fill(slots)
+    clock.advance(5)
+    slots.end(first, arrived=True)
+    clock.advance(1)
+    slots.end(second, arrived=True)
+    slots.end(third, arrived=True)
+    assert wait_of(slots) == NoRoom(pytest.approx(WINDOW - 1), 0)
+    clock.advance(WINDOW - 1 - 0.001)
+    assert wait_of(slots).seconds == pytest.approx(0.001, abs=1e-6)
+    clock.advance(0.001001)
+    assert isinstance(slots.take(FEW, 20.0), int)
+    assert wait_of(slots).seconds == pytest.approx(1.0, abs=0.01)
+
+
+def test_waiting_as_long_as_it_says_is_always_enough(slots: Slots, clock: FakeClock) -> None:
+    first, second, _ = fill(slots, timeout=20.0)
+    slots.end(first, arrived=False)
+    clock.advance(3.3)
+    slots.end(second, arrived=True)
+    for _ in range(4):
+        got = slots.take(FEW, 20.0)
+        while isinstance(got, NoRoom):
+            assert got.seconds > 0
+            clock.advance(got.seconds + 1e-6)
+            got = slots.take(FEW, 20.0)
+
+
+def test_a_request_that_ended_without_an_answer_counts_for_a_grace_more(slots: Slots, clock: FakeClock) -> None:
+    for slot in fill(slots):
+        slots.end(slot, arrived=False)
+    assert wait_of(slots).seconds == pytest.approx(WINDOW + GRACE_SECONDS)
+    clock.advance(WINDOW + GRACE_SECONDS + 0.001)
+    assert isinstance(slots.take(FEW, 20.0), int)
+
+
+def test_a_request_nobody_ended_counts_from_its_deadline_and_a_grace(slots: Slots, clock: FakeClock) -> None:
+    fill(slots, timeout=20.0)
+    assert slots.room(FEW).in_flight == 3
+    clock.advance(20 + GRACE_SECONDS - 0.001)
+    assert slots.room(FEW).in_flight == 3
+    clock.advance(0.002)
+    assert (slots.room(FEW).in_flight, slots.room(FEW).used) == (0, 3)
+    clock.advance(WINDOW - 0.01)
+    assert isinstance(slots.take(FEW, 20.0), NoRoom)
+    clock.advance(0.01)
+    assert isinstance(slots.take(FEW, 20.0), int)
+
+
+def test_an_end_counts_once(slots: Slots, clock: FakeClock) -> None:
+    slot = fill(slots)[0]
+    slots.end(slot, arrived=True)
+    clock.advance(30)
+    slots.end(slot, arrived=True)
+    slots.end(slot, arrived=False)
+    assert wait_of(slots).seconds == pytest.approx(WINDOW - 30)
+
+
+def test_slots_of_another_boot_block_for_a_window_and_a_grace_and_then_no_more(slots: Slots, clock: FakeClock) -> None:
+    open_slot, ended, _ = fill(slots, timeout=900.0)
+    slots.end(ended, arrived=True)
+    clock.reboot(5.0)
+    assert wait_of(slots) == NoRoom(pytest.approx(WINDOW + GRACE_SECONDS - 5), 0)
+    slots.end(open_slot, arrived=True)  # a boot's clock says nothing about a slot of another
+    assert wait_of(slots).seconds == pytest.approx(WINDOW + GRACE_SECONDS - 5)
+    clock.advance(WINDOW + GRACE_SECONDS - 5 - 0.001)
+    assert isinstance(slots.take(FEW, 20.0), NoRoom)
+    clock.advance(0.002)
+    fill(slots)
+    clock.reboot(WINDOW + GRACE_SECONDS + 1)
+    fill(slots)
+
+
+def test_the_wall_clock_has_no_say(slots: Slots, clock: FakeClock) -> None:
+    for slot in fill(slots):
+        slots.end(slot, arrived=True)
+    for jump in (-1e9, 1e9, 1e6):
+        clock.wall_now += jump
+        assert wait_of(slots).seconds == pytest.approx(WINDOW)
+
+
+def test_a_lower_limit_counts_what_a_higher_one_let_go(slots: Slots, clock: FakeClock) -> None:
+    for slot in fill(slots, Rule(KEY, 5, 60.0)):
+        clock.advance(1)
+        slots.end(slot, arrived=True)
+    two = Rule(KEY, 2, 60.0)
+    assert wait_of(slots, two).seconds == pytest.approx(WINDOW - 1), "four of the five must have left the window"
+    room = slots.room(two)
+    assert (room.used, room.requests, room.in_flight) == (5, 2, 0)
+
+
+def test_what_is_learned_of_a_longer_window_is_kept(tmp_path: Path, clock: FakeClock) -> None:
+    file = LedgerFile(tmp_path / "ledger.db", connector=unsynced)
+    slots = Slots(file, clock)
+    assert slots.room(FEW).margin == MARGIN
+    assert slots.learn(FEW) == pytest.approx(MARGIN + MARGIN_STEP)
+    assert slots.learn(FEW) == pytest.approx(MARGIN + 2 * MARGIN_STEP)
+    file.close()
+    again = LedgerFile(tmp_path / "ledger.db", connector=unsynced)
+    slots = Slots(again, clock)
+    for slot in fill(slots):
+        slots.end(slot, arrived=True)
+    assert wait_of(slots).seconds == pytest.approx(60.0 * (1 + MARGIN + 2 * MARGIN_STEP))
+    assert slots.room(Rule(OTHER_KEY, 3, 60.0)).margin == MARGIN, "of one key nothing follows for another"
+    for _ in range(300):
+        slots.learn(FEW)
+    assert slots.room(FEW).margin == MARGIN_MOST
+    assert isinstance(slots.take(FEW, 20.0), NoRoom)
+    clock.advance(60 * (1 + MARGIN_MOST) + 0.001)
+    assert isinstance(slots.take(FEW, 20.0), int)
+    again.close()
+
+
+def test_old_slots_are_swept_away(tmp_path: Path, clock: FakeClock) -> None:
+    file = LedgerFile(tmp_path / "ledger.db", connector=unsynced)
+    slots = Slots(file, clock)
+    for n in range(300):
+        slot = slots.take(MINUTE, 5.0)
+        assert isinstance(slot, int)
+        if n % 3:
+            slots.end(slot, arrived=n % 3 == 1)
+        if n % 100 == 50:
+            clock.reboot(400.0)
+        clock.advance(3)
+    with file.read() as connection:
+        assert connection.execute("SELECT count(*) FROM slots").fetchone()[0] < 80
+    file.close()
+
+
+# -- real processes, real time
+
+HAMMER = """
+import json, sys, time
+from pathlib import Path
+from random import Random
+from state.database import LedgerFile
+from state.slots import Rule, Slots
+from sync.clock import SystemClock
+
+path, seed, seconds = Path(sys.argv[1]), int(sys.argv[2]), float(sys.argv[3])
+clock, random = SystemClock(), Random(seed)
+slots = Slots(LedgerFile(path, own=False), clock)
+rule, until, sent = Rule(b"one key", 50, 1.0), clock.boot() + seconds, []
+while clock.boot() < until:
+    got = slots.take(rule, 5.0)
+    if not isinstance(got, int):
+        time.sleep(min(got.seconds, 0.02))
+        continue
+    started = clock.boot()
+    time.sleep(random.uniform(0.001, 0.02))
+    sent.append((started, clock.boot()))
+    slots.end(got, arrived=True)
+print(json.dumps(sent))
+"""
+
+
+def test_four_real_processes_share_one_window(tmp_path: Path) -> None:
+    path = tmp_path / "ledger.db"
+    LedgerFile(path).close()
+    children = [
+        subprocess.Popen([sys.executable, "-c", HAMMER, str(path), str(n), "2.5"], stdout=subprocess.PIPE)
+        for n in range(4)
+    ]
+    sent: list[tuple[float, float]] = []
+    for child in children:
+        out, _ = child.communicate(timeout=60)
+        assert child.returncode == 0
+        mine = json.loads(out)
+        assert mine, "every process gets its turn"
+        sent += [(start, end) for start, end in mine]
+    # wherever within its interval each request arrives: those that may fall into one window of a second
+    for _, end in sent:
+        assert sum(start < end + 1.0 and other_end >= end for start, other_end in sent) <= 50
+    assert len(sent) > 90, "and the window is used"
