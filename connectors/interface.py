@@ -46,8 +46,8 @@ class Finding:
 
 
 class Connector(Protocol):
-    """One configured source, opened. Not thread-safe across streams unless a connector says so; the engine gives each
-    poll its own connector.
+    """One configured source, opened: used by one thread at a time, and kept open between the polls of a stream until
+    one of them fails.
 
     Every method may raise `SourceUnavailable` (try later) or `SourceRefused` (a person must act), both naming source,
     stream and cure. No other exception of a driver leaves a connector. No method logs.

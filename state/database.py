@@ -48,12 +48,19 @@ class LedgerFile:
                     f"there is no ledger at {path} yet", hint="`once` or `run` makes it at their first start"
                 )
             self._connection = connector(path)
-            self._connection.row_factory = sqlite3.Row
-            self._connection.execute("PRAGMA journal_mode = WAL")
-            self._connection.execute("PRAGMA synchronous = FULL")
-            self._connection.execute("PRAGMA foreign_keys = ON")
-            self._connection.execute("PRAGMA temp_store = MEMORY")
-            self._migrate()
+            try:
+                self._prepare()
+                self._migrate()
+            except BaseException:
+                self._connection.close()
+                raise
+
+    def _prepare(self) -> None:
+        self._connection.row_factory = sqlite3.Row
+        self._connection.execute("PRAGMA journal_mode = WAL")
+        self._connection.execute("PRAGMA synchronous = FULL")
+        self._connection.execute("PRAGMA foreign_keys = ON")
+        self._connection.execute("PRAGMA temp_store = MEMORY")
 
     def _migrate(self) -> None:
         database = Database(self._connection)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from types import TracebackType
 
-from state.database import Connect, LedgerFile, connect
+from state.database import Connect, LedgerFile, connect, translated
 from state.keys import Hasher, open_key
 from state.lock import LedgerLock
 from state.outbox import Outbox
@@ -14,7 +14,7 @@ from state.slots import Slots
 from state.streams import Streams
 from state.verdicts import Verdicts
 from sync.clock import Clock, SystemClock
-from sync.errors import LedgerUntrusted
+from sync.errors import LedgerError, LedgerUntrusted
 
 
 class Ledger:
@@ -31,11 +31,12 @@ class Ledger:
         self.clock = clock or SystemClock()
         self._lock = LedgerLock(path) if own else None
         if self._lock:
-            path.parent.mkdir(parents=True, exist_ok=True)
+            with translated(path):
+                path.parent.mkdir(parents=True, exist_ok=True)
             self._lock.acquire()
         try:
             self.file = LedgerFile(path, connector=connector, own=own)
-            self.hasher = self._key()
+            self.hasher = self._key_of(own=own)
         except BaseException:
             self._unlock()
             raise
@@ -45,10 +46,22 @@ class Ledger:
         self.verdicts = Verdicts(self.file, self.clock)
         self.slots = Slots(self.file, self.clock)
 
-    def _key(self) -> Hasher:
+    def _key_of(self, *, own: bool) -> Hasher:
+        try:
+            return self._key(own=own)
+        except BaseException:
+            self.file.close()
+            raise
+
+    def _key(self, *, own: bool) -> Hasher:
         """The key must be the one the ledger was written with: with another every record would look new."""
         with self.file.read() as connection:
             row = connection.execute("SELECT value FROM meta WHERE key = 'key_id'").fetchone()
+        if row is None and not own:
+            raise LedgerError(
+                f"the ledger {self.path} is not whole yet: the process that made it was cut off",
+                hint="`once` or `run` finishes it at their next start",
+            )
         hasher = open_key(self.path, create=row is None)
         if row is None:
             with self.file.write() as connection:

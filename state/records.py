@@ -38,11 +38,7 @@ class Records:
     def modified_of(self, stream: int, ids: Iterable[str]) -> dict[str, str | None]:
         """The modified time of each known record: what a sweep compares."""
         with self._file.read() as connection:
-            rows = connection.execute(
-                "SELECT id, modified FROM records WHERE stream = ? AND id IN (SELECT value FROM json_each(?))",
-                (stream, json.dumps(list(ids))),
-            )
-            return {row["id"]: row["modified"] for row in rows}
+            return {row["id"]: row["modified"] for row in _rows_of(connection, "id, modified", stream, ids)}
 
     def commit(
         self,
@@ -164,11 +160,18 @@ def stored(row: sqlite3.Row) -> Stored:
 
 
 def _look_up(connection: sqlite3.Connection, stream: int, ids: Iterable[str]) -> dict[str, Stored]:
-    rows = connection.execute(
-        f"SELECT {_COLUMNS} FROM records WHERE stream = ? AND id IN (SELECT value FROM json_each(?))",  # noqa: S608 - constant
-        (stream, json.dumps(list(ids))),
-    )
-    return {row["id"]: stored(row) for row in rows}
+    return {row["id"]: stored(row) for row in _rows_of(connection, _COLUMNS, stream, ids)}
+
+
+def _rows_of(connection: sqlite3.Connection, columns: str, stream: int, ids: Iterable[str]) -> Iterator[sqlite3.Row]:
+    """SQLite's JSON ends a text at a NUL character: ids that hold one are asked for one by one."""
+    asked = list(ids)
+    whole = json.dumps([id_ for id_ in asked if "\0" not in id_])
+    select = f"SELECT {columns} FROM records WHERE stream = ? AND id "  # noqa: S608 - the columns are constants
+    yield from connection.execute(select + "IN (SELECT value FROM json_each(?))", (stream, whole))  # noqa: S608 - likewise
+    for id_ in asked:
+        if "\0" in id_:
+            yield from connection.execute(select + "= ?", (stream, id_))
 
 
 _UPSERT = """
@@ -260,7 +263,8 @@ def _relink(connection: sqlite3.Connection, stream: int, links: Links) -> None:
         [(stream, *row) for row in before - after],
     )
     connection.executemany(
-        "INSERT INTO child_links (stream, child, parent, id) VALUES (?, ?, ?, ?)",
+        # a parent's id with a NUL character was not found above: SQLite's JSON cannot carry it
+        "INSERT OR IGNORE INTO child_links (stream, child, parent, id) VALUES (?, ?, ?, ?)",
         [(stream, *row) for row in after - before],
     )
 

@@ -23,7 +23,7 @@ from sync import __version__, log
 from sync.config.load import load_config, warnings_of
 from sync.config.schema import Config, Source
 from sync.engine import Engine
-from sync.errors import ConfigError, LedgerError, LedgerUntrusted
+from sync.errors import ConfigError, LedgerBusy, LedgerError, LedgerUntrusted
 from sync.log import emit
 from sync.plan import Plan
 
@@ -126,13 +126,14 @@ class Daemon:
             self._refuse_other_ledger(config)
             plan = Plan.of(config)
             fresh = Engine(plan, engine.ledger, failed=self._fail)
-        except (ConfigError, LedgerUntrusted) as error:
+        except (ConfigError, LedgerUntrusted, LedgerBusy) as error:
             problems = [str(problem) for problem in error.problems] if isinstance(error, ConfigError) else [str(error)]
             emit("config_refused", config=str(path), problems=problems)
             return engine
         self._stop_polls()
         engine.stop()
         engine.join(max(worker.deadline for worker in engine.workers.values()) + DRAIN_MARGIN)
+        engine.close()
         self._config = config
         log.configure(config.log.level, config.log.format)
         say_warnings(config)

@@ -94,6 +94,7 @@ class Engine:
         return all(worker.join(max(0.0, until - self.ledger.clock.boot())) for worker in self.workers.values())
 
     def close(self) -> None:
+        """Gives connections back, once it is stopped."""
         for stream in self.streams.values():
             stream.close()
 
@@ -150,6 +151,8 @@ class StreamWorker:
             )
         finally:
             self.progressed_at = clock.boot()
+            if self._engine.is_stopping:
+                self._disconnect()
             self._busy.release()
         return reports
 
@@ -196,7 +199,7 @@ class StreamWorker:
 
     def _back_off(self, error: SyncError | None) -> None:
         """The source rests, longer each time, with jitter; the connector is made anew."""
-        self.close()
+        self._disconnect()
         self._failures += 1
         wait = min(15.0 * 2.0 ** (self._failures - 1), LONGEST_BACKOFF) * (0.5 + self._random.random() / 2)
         self._not_before = self._engine.ledger.clock.boot() + wait
@@ -212,6 +215,12 @@ class StreamWorker:
             )
 
     def close(self) -> None:
+        """Gives the source's connection back; a turn that is under way does so itself, at its end."""
+        if self._busy.acquire(blocking=False):
+            self._disconnect()
+            self._busy.release()
+
+    def _disconnect(self) -> None:
         connector, self._connector = self._connector, None
         if connector:
             connector.close()

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from typing import cast
 
 import orjson
@@ -156,7 +156,7 @@ class Poller:
     ) -> Counter[str]:
         """Maps outside the transaction, judges and writes inside."""
         row = self._job.row
-        latest = {record.id: record for record in map(_storable, records)}
+        latest = {record.id: record for record in records}
         known = self._ledger.records.look_up(row.id, latest)
         reads = [self._read_one(record, known.get(record.id)) for record in latest.values()]
         self._say(reads)
@@ -236,9 +236,8 @@ class Poller:
         all (one that vanished from its parent leaves no other trace), but for the first sweep after the first scan."""
         if self._job.spec.children and not first:
             return list(listed)
-        stored = {id_: _storable_id(id_) for id_ in listed}
-        known = self._ledger.records.modified_of(self._job.row.id, stored.values())
-        return [id_ for id_, modified in listed.items() if known.get(stored[id_], "") != modified]
+        known = self._ledger.records.modified_of(self._job.row.id, listed)
+        return [id_ for id_, modified in listed.items() if id_ not in known or known[id_] != modified]
 
     def _baseline_over(self) -> None:
         lane = self._lanes().get(BASELINE_LANE)
@@ -290,19 +289,6 @@ class Poller:
     def _connector_lanes(self) -> dict[str, Json]:
         """The cursor without the engine's own lanes."""
         return {lane: cursor for lane, cursor in self._lanes().items() if not lane.startswith("@")}
-
-
-def _storable(record: Record) -> Record:
-    id_ = _storable_id(record.id)
-    return record if id_ == record.id else replace(record, id=id_)
-
-
-def _storable_id(id_: str) -> str:
-    """SQLite's JSON ends a text at a NUL, and takes no half of a character: both stand in an id as visible escapes, or
-    the record would never be found again and look new each time."""
-    if id_.isascii() and "\0" not in id_:
-        return id_
-    return id_.replace("\0", "\\x00").encode("utf-8", "backslashreplace").decode()
 
 
 def _links(records: Iterable[Record], children: Mapping[str, object]) -> Links | None:

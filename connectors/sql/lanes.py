@@ -23,6 +23,8 @@ from sync.words import Json
 
 MARKS = 8
 """Marks kept per period of lateness: more would only make the re-read part a little shorter."""
+CLOCKS_APART = 26 * 3_600_000_000
+"""How far a writer's clock may be off: zones differ by up to 26 hours (microseconds)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,7 +82,9 @@ class Backfill:
         return Backfill(None, done=True)
 
 
-def first_lane(of: str, scale: Scale, now: int, settle: int, *, greatest: int | None, shape: Json = None) -> Lane:
+def first_lane(
+    of: str, scale: Scale, now: int, overlap: int, settle: int, *, greatest: int | None, shape: Json = None
+) -> Lane:
     """A new lane at the source's clock `now`; `greatest` is the column's greatest position, None if it is empty."""
     if scale.follows_clock:
         return Lane(of, now - settle, now - settle, shape=shape)
@@ -89,6 +93,8 @@ def first_lane(of: str, scale: Scale, now: int, settle: int, *, greatest: int | 
     if isinstance(scale, Sequence):
         return Lane(of, greatest, quiet=greatest + 1, shape=shape)
     through = min(greatest, now - settle)
+    if through < now - _lateness(scale, now, overlap) - CLOCKS_APART:
+        return Lane(of, through, quiet=scale.end(through), shape=shape)
     return Lane(of, through, scale.end(through), shape=shape)
 
 
@@ -108,7 +114,7 @@ def plan(lane: Lane, scale: Scale, now: int, overlap: int, settle: int, *, backf
     high = now - settle
     if lane.through is None:
         return replace(lane, window=Window(None, high, 0))
-    low, lateness = min(scale.reach(lane.through), high) - overlap, 2 * overlap + scale.patience(now)
+    low, lateness = min(scale.reach(lane.through), high) - overlap, _lateness(scale, now, overlap)
     if not scale.follows_clock:
         lane = _marked(lane, scale, now, lateness)
     low = low if lane.quiet is None else max(low, lane.quiet)
@@ -134,6 +140,11 @@ def finish(lane: Lane, window: Window, scale: Scale, seen: int | None) -> Lane:
     marks = tuple(mark for mark in lane.marks if mark[0] > window.by)
     quiet = _greater(lane.quiet, max(settled, default=None))
     return replace(lane, through=through, quiet=quiet, marks=marks, window=None)
+
+
+def _lateness(scale: Scale, now: int, overlap: int) -> int:
+    """How long after a value was seen rows up to it may be committed; doubled, for writers whose clocks differ."""
+    return 2 * overlap + scale.patience(now)
 
 
 def _marked(lane: Lane, scale: Scale, now: int, lateness: int) -> Lane:

@@ -121,6 +121,12 @@ class Fields:
 
     def read(self, row: Sequence[Any]) -> tuple[dict[str, Json], str | None]:
         """The row's data, and why it cannot be used (None: it can)."""
+        try:
+            return {name: convert(row[index]) for name, index, convert in self.places}, None
+        except Unusable:
+            return self._read_what_can_be(row)
+
+    def _read_what_can_be(self, row: Sequence[Any]) -> tuple[dict[str, Json], str | None]:
         data: dict[str, Json] = {}
         problem = None
         for name, index, convert in self.places:

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-pytest.register_assert_rewrite("connectors.conformance")
+pytest.register_assert_rewrite("connectors.conformance", "connectors.conformance_world")
 
 from sql_servers import Mariadb, Postgresql, Server, Sqlite, mariadb_database, postgresql_database  # noqa: E402 - after the rewrite
 

@@ -11,7 +11,7 @@ from zoneinfo import ZoneInfo
 
 from sql_servers import Server
 
-from connectors.conformance import Names
+from connectors.conformance_world import Names
 from connectors.interface import Connector, StreamSpec
 from connectors.sql.connector import SqlConnector
 from connectors.sql.options import SqlChild, SqlSource, SqlStream

@@ -137,9 +137,8 @@ def test_children_cost_one_query_a_page_and_a_quiet_poll_one_a_lane(server: Serv
         f"CREATE TABLE contacts (id int PRIMARY KEY, company_id int, email varchar(80), updated_at"
         f" {_TIMES[server.backend]})"
     )
-    server.many(
-        "INSERT INTO contacts VALUES (?, ?, ?, '2026-01-02 03:04:05')", [(n, n % 1200, "e") for n in range(2400)]
-    )
+    rows = [(number, number % 1200, "e", "2026-01-02 03:04:05") for number in range(2400)]
+    server.many("INSERT INTO contacts VALUES (?, ?, ?, ?)", rows)
     contacts = {"table": "contacts", "parent": "company_id", "key": "id", "modified": "updated_at"}
     wanted = Wanted(frozenset({("name",)}), {"contacts": Wanted(frozenset({("email",)}))})
     spec = stream(wanted, modified="updated_at", children={"contacts": contacts})

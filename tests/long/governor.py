@@ -47,6 +47,7 @@ def say(result: Result) -> None:
     print(f"busiest window    {result.busiest} of {load.limit}")
     print(f"each window       {' '.join(map(str, result.windows))}")
     print(f"utilisation       {result.utilisation:.2%} = requests in whole windows / (windows x {load.limit})")
+    print(f"without downtime  {result.utilisation_while_up:.2%}")
     print(f"ceiling           {load.ceiling:.2%} = W / (1.01 W + mean round trip)")
     print(f"downtime          {', '.join(f'{each:.2f} s' for each in result.down) or 'none'} (kill to `started`)")
     print(f"in doubt          {result.in_doubt} leads (on the wire when killed)")

@@ -17,6 +17,7 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import closing
 from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from types import TracebackType
 from typing import Any
@@ -27,9 +28,18 @@ from sync.sandbox.server import SandboxOptions
 
 ROOT = Path(__file__).resolve().parents[2]
 COMMAND = [sys.executable, "-m", "sync"]
-OLD = "2026-01-01 10:00:00"
+_HOUR_AGO = datetime.now(UTC) - timedelta(hours=1)
 TABLE = "create table companies (id integer primary key, name text, email text, employees int, updated_at text)"
 Figures = dict[str, Any]
+
+
+def after_old(seconds: float) -> str:
+    """A time as the source writes it, so long after `OLD`."""
+    return f"{_HOUR_AGO + timedelta(seconds=seconds):%Y-%m-%d %H:%M:%S}"
+
+
+OLD = after_old(0)
+"""When most records were last changed: long settled, yet not so old that nobody expects late writers any more."""
 
 
 def until(condition: Callable[[], Any], what: str, seconds: float = 30.0) -> Any:

@@ -66,6 +66,12 @@ class Result:
         """Requests in whole windows, by what the limit allows in as many windows."""
         return sum(self.windows) / (len(self.windows) * self.load.limit)
 
+    @property
+    def utilisation_while_up(self) -> float:
+        """The same, by what the limit allows in the time in which a daemon was there."""
+        whole = len(self.windows) * self.load.window
+        return self.utilisation * whole / (whole - sum(self.down))
+
 
 def soak(folder: Path, load: Load) -> Result:
     """Runs the load to its end."""

@@ -21,10 +21,11 @@ def test_kills_at_random_moments(world_with: Callable[..., World]) -> None:
 
 
 def test_the_server_is_killed_and_comes_back(world_with: Callable[..., World]) -> None:
-    """What was on the wire when the server died is in doubt, the rest waits and goes out once it is back."""
-    world = world_with(latency=(0.02, 0.03))
+    """What was on the wire when the server died is in doubt, the rest waits and goes out once it is back: in seconds,
+    for requests that failed together are one failure."""
+    world = world_with(latency=(0.05, 0.06))
     world.source.add(range(300))
-    world.write(workspace="batch_size = 10\nin_flight = 1", level="info")
+    world.write(workspace="batch_size = 10\nin_flight = 4", level="info")
     with world.daemon() as daemon:
         world.wait_for_leads(60)
         world.sandbox.kill()
@@ -34,4 +35,4 @@ def test_the_server_is_killed_and_comes_back(world_with: Callable[..., World]) -
             until(lambda: not waiting(world), "all sent after the server's return", 40)
             assert daemon.stop() == 0
     assert_truth(world)
-    assert len(world.doubtful()) <= 10
+    assert 0 < len(world.doubtful()) <= 40

@@ -171,6 +171,7 @@ class Simulation:
         if process.life != life:
             return
         process.open.discard(slot)
+        process.waits = False
         process.slots.end(slot, arrived=arrived)
         self._try(process, life)
 

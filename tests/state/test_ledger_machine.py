@@ -22,7 +22,7 @@ from ledger_world import KEYS, LIMIT, TIMEOUT, OpenBatch, World
 
 from state.slots import GRACE_SECONDS, MARGIN
 
-SIZES = {"quick": (170, 40), "thorough": (600, 60), "long": (5000, 80)}
+SIZES = {"quick": (130, 40), "thorough": (400, 60), "long": (5000, 80)}
 """How many examples of how many steps; HYPOTHESIS_PROFILE chooses."""
 
 WINDOW = LIMIT.per * (1 + MARGIN)

@@ -43,7 +43,7 @@ STORMS = {
 @pytest.mark.parametrize("name", CALM)
 def test_no_request_is_rejected_and_the_window_is_used(tmp_path: Path, name: str) -> None:
     run = Simulation(tmp_path, MINUTE, CALM[name], seed=1)
-    minutes = 15 * SIZE
+    minutes = 10 * SIZE
     run.run(minutes * 60)
     assert run.server.rejected == 0
     round_trip = sum(run.round_trips) / len(run.round_trips)
@@ -56,9 +56,9 @@ def test_no_request_is_rejected_and_the_window_is_used(tmp_path: Path, name: str
 @pytest.mark.parametrize("rule", [MINUTE, Rule(KEY, 20, 6.0)], ids=["100 in 60 s", "20 in 6 s"])
 def test_no_storm_brings_a_rejection(tmp_path: Path, name: str, rule: Rule) -> None:
     run = Simulation(tmp_path, rule, STORMS[name], seed=2)
-    run.run(SIZE * (900 if rule is MINUTE else 300))
+    run.run(SIZE * (600 if rule is MINUTE else 240))
     assert run.server.rejected == 0
-    assert run.server.count > 400
+    assert run.server.count > 300
 
 
 def test_the_simulated_server_does_reject_one_too_many(tmp_path: Path) -> None:

@@ -1,0 +1,192 @@
+"""A small program around a real ledger that can be cut off before and after every statement, commit and send."""
+
+from __future__ import annotations
+
+import json
+import os
+import sqlite3
+from collections import Counter
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from ledger_tools import WORKSPACE, FakeClock, commit, declare, reading
+
+from state.ledger import Ledger
+from state.rows import Claim, LaneMove, Reading, Verdict
+from state.slots import Rule
+
+RULE = Rule(b"key", 1000, 60.0)
+FIRST, SECOND = "2026-01-01T00:00:00.000000Z", "2026-02-02T00:00:00.000000Z"
+
+PAGES: tuple[tuple[tuple[str, str, str], ...], ...] = (
+    (("a", "1", FIRST), ("b", "1", FIRST), ("bad", "1", FIRST), ("busy", "1", FIRST), ("plan", "1", FIRST)),
+    (("a", "2", SECOND), ("slow-landed", "1", FIRST), ("c", "1", FIRST)),
+    (("b", "2", SECOND), ("c", "1", SECOND), ("slow-lost", "1", FIRST), ("d", "1", FIRST)),
+)
+"""What the source shows, page by page: id, content, modified. In each stream."""
+WANTED = {"a": "2", "b": "2", "busy": "1", "plan": "1", "slow-landed": "1", "slow-lost": "1", "c": "1", "d": "1"}
+STREAMS = {"hold": "hold", "resend": "resend"}
+
+
+class Killed(BaseException):
+    """The process ended here, as far as the ledger can tell."""
+
+
+class Cut:
+    """Counts every step; the `at`-th one kills. Once dead, nothing reaches the file any more."""
+
+    def __init__(self, at: int = 0, *, after: bool = False, die: Callable[[], None] | None = None) -> None:
+        self.at, self.after, self.die = at, after, die
+        self.steps: list[str] = []
+        self.is_dead = False
+        self.connections: list[sqlite3.Connection] = []
+        self.ledger: Ledger | None = None
+
+    def step(self, name: str, do: Callable[[], Any]) -> Any:
+        if self.is_dead:
+            raise Killed
+        self.steps.append(name)
+        here = len(self.steps) == self.at
+        if here and not self.after:
+            self._kill()
+        done = do()
+        if here:
+            self._kill()
+        return done
+
+    def _kill(self) -> None:
+        if self.die:
+            self.die()
+        self.is_dead = True
+        raise Killed
+
+    def connect(self, path: Path) -> sqlite3.Connection:
+        cut = self
+
+        class Connection(sqlite3.Connection):
+            def execute(self, sql: str, parameters: Any = (), /) -> sqlite3.Cursor:
+                if sql.startswith("PRAGMA synchronous"):
+                    sql = "PRAGMA synchronous = OFF"
+                cursor: sqlite3.Cursor = cut.step(sql, lambda: sqlite3.Connection.execute(self, sql, parameters))
+                return cursor
+
+            def executemany(self, sql: str, parameters: Any, /) -> sqlite3.Cursor:
+                cursor: sqlite3.Cursor = cut.step(sql, lambda: sqlite3.Connection.executemany(self, sql, parameters))
+                return cursor
+
+        connection = sqlite3.connect(path, isolation_level=None, check_same_thread=False, factory=Connection)
+        self.connections.append(connection)
+        return connection
+
+    def bury(self) -> None:
+        """What the kernel does for a dead process: its files are closed, its locks are gone."""
+        for connection in self.connections:
+            connection.close()
+        if self.ledger:
+            self.ledger.close()
+
+
+class Outside:
+    """The server and its truth. `log` makes it survive the process."""
+
+    def __init__(self, log: Path | None = None) -> None:
+        self.created: list[str] = []
+        self.sent: dict[str, Verdict] = {}
+        self.landed: set[str] = set()
+        self.met: Counter[str] = Counter()
+        self._log = log
+        if log and log.exists():
+            for line in log.read_text().splitlines():
+                self._apply(*json.loads(line))
+
+    def send(self, claim: Claim) -> Verdict:
+        """One request; what comes of it depends on what is in it, and on whether the server met it before."""
+        leads = [json.loads(each.payload)["name"] + f" of {each.stream}" for each in claim.deliveries]
+        verdict, lands = self._decide(leads)
+        event = (claim.batch, leads, verdict, lands)
+        if self._log:
+            descriptor = os.open(self._log, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
+            os.write(descriptor, (json.dumps(event) + "\n").encode())
+            os.close(descriptor)
+        self._apply(*event)
+        return verdict
+
+    def _decide(self, leads: list[str]) -> tuple[Verdict, bool]:
+        words = {lead.split()[0]: lead for lead in leads}
+        if "bad" in words:
+            return "rejected", False
+        for word, verdict in (("busy", "refused"), ("plan", "paused")):
+            if word in words and not self.met[words[word]]:
+                return verdict, False  # type: ignore[return-value] # one of the verdicts
+        for word in ("slow-landed", "slow-lost"):
+            if word in words and not self.met[words[word]]:
+                return "in_doubt", word == "slow-landed"
+        return "created", True
+
+    def _apply(self, batch: str, leads: list[str], verdict: Verdict, lands: bool) -> None:
+        assert batch not in self.sent, "a batch is sent once"
+        self.sent[batch] = verdict
+        if verdict != "rejected":
+            self.met.update(leads)
+        if lands:
+            self.landed.add(batch)
+            self.created += leads
+
+
+def program(path: Path, outside: Outside, cut: Cut) -> Ledger:
+    """Opens, recovers, polls, delivers and settles until nothing is left to do. The caller closes."""
+    ledger = cut.ledger = Ledger(path, own=True, clock=FakeClock(), connector=cut.connect)
+    streams = ledger.streams.register([declare("hold", on_change="hold"), declare("resend", on_change="resend")])
+    ledger.verdicts.recover()
+    for number in range(len(PAGES)):
+        open_claim = _claim(ledger)
+        for name in STREAMS:
+            _poll(ledger, streams[name], number)
+        if open_claim:  # it dawdled while pages were read
+            _post(ledger, outside, cut, open_claim)
+        _deliver(ledger, outside, cut)
+    _settle(ledger, outside, cut)
+    _deliver(ledger, outside, cut)
+    return ledger
+
+
+def _poll(ledger: Ledger, stream: Any, number: int) -> None:
+    if ledger.streams.lanes(stream.id).get("live", 0) > number:
+        return
+    page: list[Reading] = [
+        reading(id_, content, mapping=stream.mapping, modified=modified) for id_, content, modified in PAGES[number]
+    ]
+    commit(ledger, stream, page, lane=LaneMove("live", number + 1))
+
+
+def _claim(ledger: Ledger) -> Claim | None:
+    got = ledger.outbox.claim(WORKSPACE, RULE, most=4, linger=0, timeout=60)
+    return got if isinstance(got, Claim) else None
+
+
+def _post(ledger: Ledger, outside: Outside, cut: Cut, claim: Claim) -> None:
+    verdict = cut.step("send", lambda: outside.send(claim))
+    ledger.verdicts.conclude(claim.batch, verdict, slot=claim.slot, status=None, cause=verdict)
+
+
+def _deliver(ledger: Ledger, outside: Outside, cut: Cut) -> None:
+    for _ in range(60):
+        claim = _claim(ledger)
+        if claim is None:
+            return
+        _post(ledger, outside, cut, claim)
+    raise AssertionError("the queue does not drain")
+
+
+def _settle(ledger: Ledger, outside: Outside, cut: Cut) -> None:
+    """A person looks at the server and tells the truth; then what did not land goes out."""
+    for _ in range(5):
+        doubt = ledger.verdicts.in_doubt()
+        if not doubt:
+            return
+        for each in doubt:
+            batch = str(each["name"])
+            ledger.verdicts.resolve(batch, landed=batch in outside.landed, note="looked")
+        _deliver(ledger, outside, cut)
+    raise AssertionError("the doubt does not end")

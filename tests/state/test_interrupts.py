@@ -1,0 +1,174 @@
+"""Killed before and after every statement, commit and send: nothing is lost, nothing is sent twice."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+import sys
+from collections import Counter
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from interrupted import STREAMS, WANTED, Cut, Killed, Outside, program
+from ledger_tools import rows
+
+from state.ledger import Ledger
+
+HERE = Path(__file__).parent
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Iterator[Path]:
+    """In memory where there is such a place: this is about order, not about the disk."""
+    shared = Path("/dev/shm")
+    chosen = shared / f"closingdealz-{os.getpid()}-{tmp_path.name}" if shared.is_dir() else tmp_path / "cut"
+    chosen.mkdir()
+    yield chosen
+    shutil.rmtree(chosen)
+
+
+def steps_of(path: Path) -> list[str]:
+    """Every step of an undisturbed run."""
+    cut = Cut()
+    program(path, Outside(), cut).close()
+    return cut.steps
+
+
+def copied(ledger: Path, to: Path) -> Path:
+    for suffix in ("", ".key"):
+        shutil.copy(f"{ledger}{suffix}", f"{to}{suffix}")
+    return to
+
+
+def check_cut_off(path: Path, outside: Outside) -> None:
+    """Just after the kill, before anybody recovers: every request is known, and what is unknown says so."""
+    if not path.exists():
+        assert not outside.sent
+        return
+    with Ledger(path, own=True) as ledger:
+        known = {row["name"]: row["state"] for row in rows(ledger, "SELECT * FROM batches")}
+        for batch, verdict in outside.sent.items():
+            assert known[batch] in {"sending", verdict, "landed", "absent"}, "each request was in the ledger first"
+        never_sent = [batch for batch in known if batch not in outside.sent]
+        assert len(never_sent) <= 2
+        assert all(known[batch] == "sending" for batch in never_sent)
+        open_before = {batch for batch, state in known.items() if state in {"sending", "in_doubt"}}
+        ledger.verdicts.recover()
+        assert {each["name"] for each in ledger.verdicts.in_doubt()} == open_before
+        assert not rows(ledger, "SELECT * FROM records WHERE state = 'sending'")
+
+
+def check_end(ledger: Ledger, outside: Outside) -> None:
+    """The server against the source."""
+    numbers = {row.name: row.id for row in ledger.streams.all().values()}
+    created = Counter(outside.created)
+    assert max(created.values()) == 1, "no version of a lead is there twice"
+    for stream in STREAMS:
+        for id_, content in WANTED.items():
+            mine = {lead for lead in created if lead.startswith(id_ + " ") and lead.endswith(f"of {numbers[stream]}")}
+            latest = f"{id_} {content} of {numbers[stream]}"
+            (row,) = rows(ledger, "SELECT * FROM records WHERE id = ? AND stream = ?", id_, numbers[stream])
+            assert (row["state"], row["lead_exists"]) == ("delivered", "yes")
+            if stream == "hold":
+                assert len(mine) == 1
+                assert bool(row["drift"]) == (latest not in mine)
+            else:
+                assert latest in mine
+                assert len(mine) <= int(content)
+        (bad,) = rows(ledger, "SELECT * FROM records WHERE id = 'bad' AND stream = ?", numbers[stream])
+        assert (bad["state"], bad["lead_exists"]) == ("quarantined", "no")
+    assert not [lead for lead in created if lead.startswith("bad")]
+    assert len(rows(ledger)) == len(STREAMS) * (len(WANTED) + 1)
+
+
+def cut_and_finish(path: Path, at: int, *, after: bool) -> None:
+    cut, outside = Cut(at, after=after), Outside()
+    with pytest.raises(Killed):
+        program(path, outside, cut)
+    cut.bury()
+    check_cut_off(path, outside)
+    with program(path, outside, Cut()) as ledger:
+        check_end(ledger, outside)
+
+
+def matters_after(step: str) -> bool:
+    """Inside a transaction, just after one statement is just before the next."""
+    return step in {"send", "COMMIT"} or step.startswith(("CREATE", "INSERT INTO [_sqlite", "PRAGMA"))
+
+
+def test_an_undisturbed_run_meets_every_verdict(folder: Path) -> None:
+    outside = Outside()
+    with program(folder / "ledger.db", outside, Cut()) as ledger:
+        assert set(outside.sent.values()) == {"created", "refused", "rejected", "paused", "in_doubt"}
+        assert {row["state"] for row in rows(ledger, "SELECT * FROM batches")} > {"landed", "absent"}
+        check_end(ledger, outside)
+    again = len(outside.sent)
+    with program(folder / "ledger.db", outside, Cut()) as ledger:
+        check_end(ledger, outside)
+    assert len(outside.sent) == again, "run again, it does nothing"
+
+
+def cut_at_each(steps: list[str], folder: Path, *, numbers: range, made: Path | None = None) -> None:
+    for number in numbers:
+        step = steps[number - 1]
+        for after in (False, True) if matters_after(step) else (False,):
+            path = folder / f"{number}-{after}.db"
+            try:
+                cut_and_finish(copied(made, path) if made else path, number, after=after)
+            except Exception as error:
+                raise AssertionError(f"killed {'after' if after else 'before'} step {number}: {step}") from error
+
+
+def test_killed_while_the_ledger_is_made(folder: Path) -> None:
+    cut = Cut()
+    Ledger(folder / "whole.db", own=True, connector=cut.connect).close()
+    assert len(cut.steps) > 30
+    cut_at_each(cut.steps, folder, numbers=range(1, len(cut.steps) + 1))
+
+
+PARTS = 3
+
+
+@pytest.mark.parametrize("part", range(PARTS))
+def test_killed_at_every_step(folder: Path, part: int) -> None:
+    made = folder / "made.db"
+    Ledger(made, own=True).close()
+    steps = steps_of(copied(made, folder / "whole.db"))
+    assert steps.count("send") > 10
+    cut_at_each(steps, folder, numbers=range(1 + part, len(steps) + 1, PARTS), made=made)
+
+
+CHILD = """
+import os, sys
+from pathlib import Path
+sys.path.insert(0, sys.argv[1])
+from interrupted import Cut, Outside, program
+folder = Path(sys.argv[2])
+cut = Cut(int(sys.argv[3]), after=sys.argv[4] == "after", die=lambda: os._exit(9))
+program(folder / "ledger.db", Outside(folder / "outside.log"), cut)
+"""
+
+
+def test_killed_for_real(folder: Path) -> None:
+    steps = steps_of(folder / "whole.db")
+    sends = [number for number, step in enumerate(steps, 1) if step == "send"]
+    commits = [number for number, step in enumerate(steps, 1) if step == "COMMIT"]
+    chosen = [
+        (20, "before"),
+        (sends[0], "before"),
+        (sends[0], "after"),
+        (sends[-1], "after"),
+        (commits[len(commits) // 2], "before"),
+        (commits[len(commits) // 2], "after"),
+    ]
+    for at, when in chosen:
+        place = folder / f"real-{at}-{when}"
+        place.mkdir()
+        child = subprocess.run([sys.executable, "-c", CHILD, str(HERE), str(place), str(at), when], timeout=60)
+        assert child.returncode == 9
+        outside = Outside(place / "outside.log")
+        check_cut_off(place / "ledger.db", outside)
+        with program(place / "ledger.db", outside, Cut()) as ledger:
+            check_end(ledger, outside)
