@@ -120,6 +120,14 @@ class Streams:
                 (_milliseconds(self._clock), outcome, json.dumps(dict(counts)), error, poll),
             )
 
+    def forget_polls(self, older_than: float) -> int:
+        """Drops the records of polls that ended more than `older_than` seconds ago, but each stream's latest."""
+        with self._file.write() as connection:
+            return connection.execute(
+                "DELETE FROM polls WHERE ended_at < ? AND id NOT IN (SELECT max(id) FROM polls GROUP BY stream, kind)",
+                (_milliseconds(self._clock) - int(older_than * 1000),),
+            ).rowcount
+
     def last_polls(self) -> dict[int, dict[str, Json]]:
         """The latest ended poll of each stream: kind, outcome, error, started_at, ended_at (ms), counts."""
         with self._file.read() as connection:

@@ -172,14 +172,27 @@ class Verdicts:
             return {row["state"]: {"batches": row["batches"], "leads": row["leads"]} for row in rows}
 
     def forget_payloads(self, older_than: float) -> int:
-        """Drops the payloads of batches that ended for certain more than `older_than` seconds ago. How many leads."""
-        before = self._now() - int(older_than * 1000)
+        """Drops personal data that is older than `older_than` seconds: what was sent, what waits for a person, what the
+        server said. Batches in doubt keep theirs. How many payloads went."""
+        values = {"before": self._now() - int(older_than * 1000)}
+        settled = "ended_at < :before AND state <> 'in_doubt'"
         with self._file.write() as connection:
-            return connection.execute(
-                "UPDATE deliveries SET payload = NULL WHERE payload IS NOT NULL AND batch IN"
-                " (SELECT name FROM batches WHERE ended_at < ? AND state <> 'in_doubt')",
-                (before,),
+            sent = connection.execute(
+                "UPDATE deliveries SET payload = NULL WHERE payload IS NOT NULL"
+                f" AND batch IN (SELECT name FROM batches WHERE {settled})",  # noqa: S608 - a constant
+                values,
             ).rowcount
+            waiting = connection.execute(
+                "UPDATE records SET payload = NULL, source = NULL"
+                " WHERE (payload IS NOT NULL OR source IS NOT NULL) AND since < :before"
+                " AND (state IN ('quarantined', 'held') OR (state = 'delivered' AND drift = 1))",
+                values,
+            ).rowcount
+            connection.execute(
+                f"UPDATE batches SET message = NULL WHERE message IS NOT NULL AND {settled}",  # noqa: S608 - a constant
+                values,
+            )
+            return sent + waiting
 
     def _now(self) -> int:
         return int(self._clock.wall() * 1000)

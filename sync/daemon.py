@@ -32,6 +32,7 @@ POLL_DEADLINE = 600.0
 """Seconds after which a poll ends at its next page; the next one goes on from there."""
 DRAIN_MARGIN = 5.0
 MAINTENANCE_EVERY = 3600
+KEEP_POLLS = 90 * 86400.0
 
 
 class Daemon:
@@ -205,6 +206,7 @@ def maintain(engine: Engine) -> None:
     """Payloads that are old enough are dropped; the ledger is tidied."""
     started = engine.ledger.clock.boot()
     dropped = engine.ledger.verdicts.forget_payloads(engine.plan.config.ledger.keep_payloads.total_seconds())
+    engine.ledger.streams.forget_polls(KEEP_POLLS)
     engine.ledger.file.maintain()
     milliseconds = round((engine.ledger.clock.boot() - started) * 1000)
     emit("maintenance", payloads_dropped=dropped, milliseconds=milliseconds)

@@ -172,3 +172,16 @@ def test_whatever_comes_a_pace_stays_within_its_bounds_and_survives_a_restart(
         assert (pace.wait > 0) == bool(pace.rest)
         assert pace.most <= before.most * 10
         assert Pace(**json.loads(json.dumps(pace.as_json()))) == pace
+
+
+@pytest.mark.parametrize("n", range(1, 8))
+def test_after_a_restart_it_looks_at_once_but_as_carefully_as_before(n: int) -> None:
+    pace = run(*[UNKNOWN] * n)
+    restarted = Pace.from_json(json.loads(json.dumps(pace.as_json())))
+    assert (restarted.most, restarted.one_at_a_time, restarted.wait, restarted.rest) == (1, True, 0.0, "")
+    assert run(UNKNOWN, pace=restarted).wait >= (300.0 if n >= UNKNOWNS_TO_REST - 1 else 5.0)
+
+
+@pytest.mark.parametrize("stored", [None, {}, {"step": 9, "unknowns": 0}, {"step": "1", "unknowns": 0}, {"step": 0}])
+def test_a_pace_that_cannot_be_read_begins_anew(stored: dict[str, object] | None) -> None:
+    assert Pace.from_json(stored) == Pace()

@@ -8,6 +8,7 @@ import sys
 import tempfile
 from pathlib import Path
 
+import pytest
 from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import (
@@ -22,7 +23,7 @@ from ledger_world import KEYS, LIMIT, TIMEOUT, OpenBatch, World
 
 from state.slots import GRACE_SECONDS, MARGIN
 
-SIZES = {"quick": (130, 40), "thorough": (400, 60), "long": (5000, 80)}
+SIZES = {"quick": (130, 40), "thorough": (400, 50), "long": (5000, 80)}
 """How many examples of how many steps; HYPOTHESIS_PROFILE chooses."""
 
 WINDOW = LIMIT.per * (1 + MARGIN)
@@ -166,16 +167,19 @@ class LedgerMachine(RuleBasedStateMachine):
             shutil.rmtree(self.folder)
 
 
+SIZE = os.environ.get("HYPOTHESIS_PROFILE", "quick")
+
+
+@pytest.mark.timeout(120 if SIZE not in {"thorough", "long"} else 0)
 def test_the_ledger_keeps_its_promises() -> None:
-    size = os.environ.get("HYPOTHESIS_PROFILE", "quick")
-    examples, steps = SIZES.get(size, SIZES["quick"])
+    examples, steps = SIZES.get(SIZE, SIZES["quick"])
     run_state_machine_as_test(
         LedgerMachine,
         settings=settings(
             max_examples=examples,
             stateful_step_count=steps,
             deadline=None,
-            derandomize=size == "quick",
+            derandomize=SIZE not in SIZES or SIZE == "quick",
             database=None,
             suppress_health_check=list(HealthCheck),
         ),
