@@ -32,15 +32,15 @@ class Outbox:
         most: int,
         linger: float,
         timeout: float,
-        fresh: Sequence[str] | None = None,
+        only: Sequence[str] | None = None,
     ) -> Claim | NoRoom | NothingToSend:
         """Takes up to `most` leads and a slot, durably, in one transaction; then the caller must send and conclude.
 
         A batch that is not full waits until its oldest lead is `linger` seconds old. Halves of a rejected batch are
-        claimed alone. Live records go before backfill and streams take turns. `fresh` limits it to these streams.
+        claimed alone. Live records go before backfill and streams take turns. `only` limits it to these streams.
         """
         with self._file.write() as connection:
-            streams = _streams(connection, workspace, fresh)
+            streams = _streams(connection, workspace, only)
             part, rows = _pick(connection, streams, most)
             if not rows:
                 return NothingToSend(None)

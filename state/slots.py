@@ -21,7 +21,8 @@ from sync.clock import Clock
 GRACE_SECONDS = 10.0
 MARGIN = 0.01
 MARGIN_STEP = 0.005
-MARGIN_MOST = 1.0
+MARGIN_MOST = 0.1
+"""As much as a server's window of sixty segments can be longer; somebody else's use of the key teaches no more."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -189,17 +189,23 @@ def _schedule(
 
 def recover(engine: Engine) -> None:
     """Batches that the last process left on the wire are in doubt (or sent again, where `on_unknown` says so)."""
-    for name, workspace in engine.plan.config.workspaces.items():
-        for conclusion in engine.ledger.verdicts.recover(on_unknown=workspace.on_unknown, workspace=name):
-            outcome = "in_doubt" if "in_doubt" in conclusion.moved else "queued again"
-            engine.tally.requeued(conclusion.moved.get("pending", 0))
-            emit(
-                "recovered",
-                workspace=name,
-                batch=conclusion.batch,
-                leads=sum(conclusion.moved.values()),
-                outcome=outcome,
-            )
+    verdicts = engine.ledger.verdicts
+    found = [
+        (name, conclusion)
+        for name, workspace in engine.plan.config.workspaces.items()
+        for conclusion in verdicts.recover(on_unknown=workspace.on_unknown, workspace=name)
+    ]
+    # those of a workspace that the configuration does not name any more
+    found += [("", conclusion) for conclusion in verdicts.recover()]
+    for name, conclusion in found:
+        engine.tally.requeued(conclusion.moved.get("pending", 0))
+        emit(
+            "recovered",
+            workspace=name or None,
+            batch=conclusion.batch,
+            leads=sum(conclusion.moved.values()),
+            outcome="in_doubt" if "in_doubt" in conclusion.moved else "queued again",
+        )
 
 
 def maintain(engine: Engine) -> None:

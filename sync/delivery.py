@@ -12,7 +12,7 @@ from __future__ import annotations
 import math
 import threading
 from collections import deque
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from random import Random
 from time import monotonic
@@ -40,12 +40,14 @@ BUSY_RETRIES = 10
 
 @dataclass(frozen=True, slots=True)
 class Destination:
-    """A workspace as the delivery needs it. `resend_labels` by the ledger's number of the stream."""
+    """A workspace as the delivery needs it: `streams` are those that may be sent (what the ledger holds of others
+    waits), `resend_labels` go by the ledger's number of the stream."""
 
     name: str
     options: Workspace
     api_key: Secret
     rule: Rule
+    streams: Sequence[str]
     resend_labels: Mapping[int, str]
 
 
@@ -236,7 +238,12 @@ class DeliveryWorker:
         linger = 0.0 if self._flushing else options.linger.total_seconds()
         try:
             return self._ledger.outbox.claim(
-                self._to.name, self._to.rule, most=most, linger=linger, timeout=options.timeout.total_seconds()
+                self._to.name,
+                self._to.rule,
+                most=most,
+                linger=linger,
+                timeout=options.timeout.total_seconds(),
+                only=self._to.streams,
             )
         except LedgerBusy:
             return NothingToSend(1.0)
@@ -269,7 +276,7 @@ class DeliveryWorker:
             client = client or self._client()
             body = self._body(claim)
             began = monotonic()
-            answer = client.post(body)
+            answer = client.post(body, deadline=claim.deadline)
             seconds = monotonic() - began
             outcome = self._judge(answer)
             conclusion = self._conclude(claim, outcome)

@@ -201,7 +201,7 @@ class StreamWorker:
         """The source rests, longer each time, with jitter; the connector is made anew."""
         self._disconnect()
         self._failures += 1
-        wait = min(15.0 * 2.0 ** (self._failures - 1), LONGEST_BACKOFF) * (0.5 + self._random.random() / 2)
+        wait = min(15.0 * 2.0 ** min(self._failures - 1, 20), LONGEST_BACKOFF) * (0.5 + self._random.random() / 2)
         self._not_before = self._engine.ledger.clock.boot() + wait
         if error is not None:
             emit(

@@ -64,7 +64,12 @@ class Plan:
         labels = {rows[name].id: label for name in self.specs if (label := self.stream(name).resend_label) is not None}
         return {
             name: Destination(
-                name, options, self.api_keys[name], rule_of(options.limit, self.api_keys[name], ledger.hasher), labels
+                name,
+                options,
+                self.api_keys[name],
+                rule_of(options.limit, self.api_keys[name], ledger.hasher),
+                tuple(stream for stream in self.specs if rows[stream].workspace == name),
+                labels,
             )
             for name, options in self.config.workspaces.items()
         }
