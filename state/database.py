@@ -9,14 +9,13 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from sqlite_utils import Database
-
-from state.schema import MIGRATIONS
-from sync.errors import LedgerBusy, LedgerError, LedgerUntrusted, SyncError
+from sync.errors import LedgerBusy, LedgerError, SyncError
 
 Connect = Callable[[Path], sqlite3.Connection]
 
 BUSY_SECONDS = 30.0
+SCHEMA_VERSION = 1
+"""How many migrations there are; stamped into the file once all are applied."""
 
 
 def connect(path: Path) -> sqlite3.Connection:
@@ -63,25 +62,12 @@ class LedgerFile:
         self._connection.execute("PRAGMA temp_store = MEMORY")
 
     def _migrate(self) -> None:
-        database = Database(self._connection)
-        applied = {migration.name for migration in MIGRATIONS.applied(database)}
-        unknown = applied - {migration.name for migration in MIGRATIONS.pending(Database(memory=True))}
-        if unknown:
-            raise LedgerUntrusted(
-                f"the ledger {self.path} was written by a newer version of this program ({', '.join(sorted(unknown))})",
-                hint="install that version again, or restore the ledger's backup that was made before its upgrade",
-            )
-        pending = MIGRATIONS.pending(database)
-        if not pending:
+        if self._connection.execute("PRAGMA user_version").fetchone()[0] == SCHEMA_VERSION:
             return
-        if not self._own:
-            raise LedgerUntrusted(
-                f"the ledger {self.path} was made by an older version of this program",
-                hint="restart the daemon (or run `once`): it backs the ledger up and migrates it",
-            )
-        if applied:
-            self.backup(self.path.with_name(f"{self.path.name}.before-{pending[0].name}"))
-        MIGRATIONS.apply(database)
+        # what migrates is slow to load and rarely needed
+        from state.migrate import migrate
+
+        migrate(self._connection, self.path, own=self._own, backup=self.backup)
 
     @contextmanager
     def write(self) -> Iterator[sqlite3.Connection]:

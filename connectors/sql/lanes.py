@@ -23,8 +23,6 @@ from sync.words import Json
 
 MARKS = 8
 """Marks kept per period of lateness: more would only make the re-read part a little shorter."""
-CLOCKS_APART = 26 * 3_600_000_000
-"""How far a writer's clock may be off: zones differ by up to 26 hours (microseconds)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,7 +81,7 @@ class Backfill:
 
 
 def first_lane(
-    of: str, scale: Scale, now: int, overlap: int, settle: int, *, greatest: int | None, shape: Json = None
+    of: str, scale: Scale, now: int, settle: int, *, greatest: int | None, shape: Json = None
 ) -> Lane:
     """A new lane at the source's clock `now`; `greatest` is the column's greatest position, None if it is empty."""
     if scale.follows_clock:
@@ -93,8 +91,6 @@ def first_lane(
     if isinstance(scale, Sequence):
         return Lane(of, greatest, quiet=greatest + 1, shape=shape)
     through = min(greatest, now - settle)
-    if through < now - _lateness(scale, now, overlap) - CLOCKS_APART:
-        return Lane(of, through, quiet=scale.end(through), shape=shape)
     return Lane(of, through, scale.end(through), shape=shape)
 
 

@@ -128,7 +128,7 @@ class Poll:
             greatest = None
             if not scale.follows_clock:
                 greatest = self._columns.greatest(track.relation, track.cursor, scale, now)
-            return first_lane(of, scale, now, self._overlap, self._settle, greatest=greatest, shape=shape)
+            return first_lane(of, scale, now, self._settle, greatest=greatest, shape=shape)
         if stored["of"] != of:
             return Lane(of, shape=shape)
         return replace(lane_from_json(stored, scale), shape=shape)

@@ -75,7 +75,7 @@ class Workspace(Table):
     """Where the API is, without its path; plain http only to loopback."""
     limit: Limit = Limit()
     batch_size: int = Field(100, ge=1, le=100)
-    in_flight: int = Field(4, ge=1, le=32)
+    in_flight: int = Field(8, ge=1, le=32)
     linger: Duration = Field(timedelta(seconds=2), le=timedelta(hours=1))
     timeout: Duration = Field(timedelta(seconds=60), ge=_SECOND, le=timedelta(minutes=15))
     label: Annotated[str, AfterValidator(check_label_template)] | None = None

@@ -56,7 +56,7 @@ def _round(lane: Lane, scale: Scale, now: int, seen: int | None = None, *, backf
 
 
 def test_a_zoned_lane_moves_to_the_windows_end() -> None:
-    lane = first_lane("of", ZONED, NOW, OVERLAP, SETTLE, greatest=None)
+    lane = first_lane("of", ZONED, NOW, SETTLE, greatest=None)
     assert first_backfill(ZONED, NOW, None, OVERLAP, SETTLE).high == lane.start == NOW - SETTLE
     lane = _round(lane, ZONED, NOW + HOUR)
     assert lane.through == NOW + HOUR - SETTLE
@@ -67,7 +67,7 @@ def test_a_zoned_lane_moves_to_the_windows_end() -> None:
 
 
 def test_until_the_backfill_is_over_a_window_begins_where_the_backfill_ends_then_once_before_it() -> None:
-    lane = first_lane("of", ZONED, NOW, OVERLAP, SETTLE, greatest=None)
+    lane = first_lane("of", ZONED, NOW, SETTLE, greatest=None)
     start = NOW - SETTLE
     for later in (0, MINUTE, HOUR, 3 * HOUR):
         during = plan(lane, ZONED, NOW + later, OVERLAP, SETTLE, backfilled=False)
@@ -81,7 +81,7 @@ def test_until_the_backfill_is_over_a_window_begins_where_the_backfill_ends_then
 
 
 def test_a_naive_lane_moves_to_the_greatest_value_seen() -> None:
-    lane = first_lane("of", NAIVE, NOW, OVERLAP, SETTLE, greatest=NOW - 9 * HOUR)
+    lane = first_lane("of", NAIVE, NOW, SETTLE, greatest=NOW - 9 * HOUR)
     lane = _round(lane, NAIVE, NOW + HOUR, seen=NOW - 5 * HOUR)
     assert lane.through == NOW - 5 * HOUR
     lane = _round(lane, NAIVE, NOW + 2 * HOUR, seen=NOW + 9 * HOUR)
@@ -91,7 +91,7 @@ def test_a_naive_lane_moves_to_the_greatest_value_seen() -> None:
 
 
 def test_the_last_rows_of_a_quiet_table_are_not_read_for_ever() -> None:
-    lane = first_lane("of", NAIVE, NOW, OVERLAP, SETTLE, greatest=NOW - DAY)
+    lane = first_lane("of", NAIVE, NOW, SETTLE, greatest=NOW - DAY)
     lows = []
     for poll in range(12):
         planned = plan(lane, NAIVE, NOW + poll * 5 * MINUTE, OVERLAP, SETTLE, backfilled=True)
@@ -103,11 +103,14 @@ def test_the_last_rows_of_a_quiet_table_are_not_read_for_ever() -> None:
     assert lane_to_json(_round(lane, NAIVE, NOW + 3 * DAY), NAIVE) == before
 
 
-def test_what_was_old_before_the_first_poll_is_the_backfills_alone() -> None:
-    lane = first_lane("of", NAIVE, NOW, OVERLAP, SETTLE, greatest=NOW - 3 * DAY)
-    for backfilled in (False, True):
-        planned = plan(lane, NAIVE, NOW + HOUR, OVERLAP, SETTLE, backfilled=backfilled)
-        assert _window(planned)[0] == NOW - 3 * DAY + 1
+def test_however_old_the_last_row_is_the_overlap_before_it_is_read() -> None:
+    greatest = NOW - 300 * DAY
+    lane = first_lane("of", NAIVE, NOW, SETTLE, greatest=greatest)
+    first = plan(lane, NAIVE, NOW, OVERLAP, SETTLE, backfilled=True)
+    assert _window(first)[0] <= greatest - OVERLAP
+    assert first.window is not None
+    lane = finish(first, first.window, NAIVE, greatest)
+    assert _window(plan(lane, NAIVE, NOW + MINUTE, OVERLAP, SETTLE, backfilled=True))[0] == greatest - OVERLAP
 
 
 def test_a_value_is_quiet_only_after_a_window_that_began_late_enough() -> None:

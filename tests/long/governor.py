@@ -21,7 +21,7 @@ def main() -> int:
     parser.add_argument("--segments", type=int, help="segments of the server's window; without it an exact log")
     parser.add_argument("--batches", type=int, default=1200)
     parser.add_argument("--kills", type=int, default=2)
-    parser.add_argument("--in-flight", type=int, default=4)
+    parser.add_argument("--in-flight", type=int, default=8)
     parser.add_argument("--seed", type=int, default=1)
     chosen = parser.parse_args()
     load = Load(

@@ -25,7 +25,7 @@ class Load:
     latency: tuple[float, float] = (0.005, 0.150)
     stall: tuple[float, float] = (3.0, 0.01)
     kills: int = 2
-    in_flight: int = 4
+    in_flight: int = 8
     timeout: float = 5.0
     seed: int = 1
 

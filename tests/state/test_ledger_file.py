@@ -7,15 +7,18 @@ import stat
 import subprocess
 import sys
 from collections.abc import Iterator
+from contextlib import closing
 from pathlib import Path
 
 import pytest
 from ledger_tools import FakeClock, claim, commit, pending, reading, register, row, rows, states
+from sqlite_utils import Database
 
-from state.database import LedgerFile, connect
+from state.database import SCHEMA_VERSION, LedgerFile, connect
 from state.keys import key_path
 from state.ledger import Ledger
 from state.lock import LedgerLock, holder
+from state.schema import MIGRATIONS
 from sync.errors import LedgerBusy, LedgerError, LedgerUntrusted, SyncError
 
 
@@ -78,6 +81,7 @@ def test_a_ledger_of_a_newer_program_is_refused_and_untouched(path: Path) -> Non
             "INSERT INTO _sqlite_migrations (migration_set, name, applied_at)"
             " VALUES ('closingdealz-sync', '9999_x', '')"
         )
+        raw.execute(f"PRAGMA user_version = {SCHEMA_VERSION + 1}")
         raw.execute("PRAGMA wal_checkpoint(TRUNCATE)")
     raw.close()
     before = path.read_bytes()
@@ -293,3 +297,11 @@ def test_a_record_is_found_again_whatever_its_id_is_made_of(path: Path, id_: str
         ledger.verdicts.conclude(claimed.batch, "created", slot=claimed.slot)
         assert (row(ledger, id_)["state"], row(ledger, id_)["drift"]) == ("delivered", 1)
         assert len(rows(ledger)) == before
+
+
+def test_the_schema_s_stamp_counts_the_migrations(tmp_path: Path) -> None:
+    path = tmp_path / "ledger.db"
+    Ledger(path, own=True).close()
+    assert len(MIGRATIONS.pending(Database(memory=True))) == SCHEMA_VERSION
+    with closing(sqlite3.connect(path)) as connection:
+        assert connection.execute("PRAGMA user_version").fetchone() == (SCHEMA_VERSION,)
