@@ -12,11 +12,12 @@ from random import Random
 from connectors.interface import Connector
 from state.ledger import Ledger
 from sync.config.schema import Config
-from sync.delivery import Budget, DeliveryWorker
+from sync.delivery.budget import Budget
+from sync.delivery.worker import DeliveryWorker
 from sync.errors import ConfigError, LedgerBusy, LedgerError, SourceRefused, SourceUnavailable, Stopped, SyncError
 from sync.log import emit
 from sync.plan import Plan
-from sync.poll import Poller, PollReport, StreamJob
+from sync.polling.poll import Poller, PollReport, StreamJob
 from sync.streams import open_source
 from sync.tally import Tally, counts_of
 

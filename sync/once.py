@@ -10,7 +10,7 @@ from state.diagram import STATES
 from state.ledger import Ledger
 from sync.config.schema import Config
 from sync.daemon import recover
-from sync.delivery import Budget
+from sync.delivery.budget import Budget
 from sync.engine import Engine, Failure, failures
 from sync.plan import Plan
 

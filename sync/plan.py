@@ -12,12 +12,12 @@ from state.ledger import Ledger
 from state.rows import StreamRow
 from state.slots import Rule
 from state.streams import Declared
-from sync.client import LeadsClient
 from sync.config.schema import Config, Limit, Stream
-from sync.delivery import Destination
+from sync.delivery.client import LeadsClient
+from sync.delivery.sender import Destination
 from sync.errors import ConfigError, Problem
 from sync.mapping.compile import LeadMapping
-from sync.poll import StreamJob
+from sync.polling.poll import StreamJob
 from sync.secrets import Secret
 from sync.streams import compile_all, open_source, stream_specs
 

@@ -6,7 +6,7 @@ import threading
 from collections import Counter
 
 from state.rows import Conclusion, Verdict
-from sync.poll import PollReport
+from sync.polling.poll import PollReport
 
 
 class Tally:

@@ -80,9 +80,7 @@ class Backfill:
         return Backfill(None, done=True)
 
 
-def first_lane(
-    of: str, scale: Scale, now: int, settle: int, *, greatest: int | None, shape: Json = None
-) -> Lane:
+def first_lane(of: str, scale: Scale, now: int, settle: int, *, greatest: int | None, shape: Json = None) -> Lane:
     """A new lane at the source's clock `now`; `greatest` is the column's greatest position, None if it is empty."""
     if scale.follows_clock:
         return Lane(of, now - settle, now - settle, shape=shape)

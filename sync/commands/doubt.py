@@ -16,7 +16,7 @@ from sync.commands.options import config_option, json_option
 if TYPE_CHECKING:  # --help does without them
     from state.ledger import Ledger
     from sync.config.schema import Config
-    from sync.doubts import Doubt, Lead
+    from sync.reports.doubts import Doubt, Lead
 
 
 @click.group()
@@ -35,7 +35,7 @@ def doubt(config: Path | None) -> None:
 @config_option
 def list_(as_json: bool, config: Path | None) -> None:
     """List the batches in doubt, oldest first."""
-    from sync.doubts import doubt_as_json, doubts_of
+    from sync.reports.doubts import doubt_as_json, doubts_of
 
     with _opened(config) as (loaded, ledger):
         found = doubts_of(ledger, loaded)
@@ -54,7 +54,7 @@ def list_(as_json: bool, config: Path | None) -> None:
 @config_option
 def show(batch: str, as_json: bool, config: Path | None) -> None:
     """Show what happened to BATCH, which records it holds, and how to find out whether they arrived."""
-    from sync.doubts import doubt_as_json, leads_of
+    from sync.reports.doubts import doubt_as_json, leads_of
 
     with _opened(config) as (loaded, ledger):
         found = _find(ledger, loaded, batch)
@@ -81,7 +81,7 @@ def resolve(
 
     It counts for the whole batch, and it is final.
     """
-    from sync.doubts import is_young, note_of, why_not
+    from sync.reports.doubts import is_young, note_of, why_not
 
     if landed == absent:
         raise click.UsageError("Say either --landed or --absent.")
@@ -110,8 +110,8 @@ def _opened(explicit: Path | None) -> Iterator[tuple[Config, Ledger]]:
 
 
 def _find(ledger: Ledger, config: Config, batch: str) -> Doubt:
-    from sync.doubts import doubt_of, doubts_of
-    from sync.phrases import did_you_mean, printable
+    from sync.reports.doubts import doubt_of, doubts_of
+    from sync.reports.phrases import did_you_mean, printable
 
     found = doubt_of(ledger, config, batch)
     if found is None:
@@ -138,7 +138,7 @@ def _confirm(found: Doubt) -> None:
 
 
 def _summary(found: Doubt) -> Iterator[str]:
-    from sync.phrases import count, moment, printable
+    from sync.reports.phrases import count, moment, printable
 
     yield click.style(found.batch, bold=True) + f" ({found.state.replace('_', ' ')})"
     yield f"  sent      {moment(found.claimed_at)} to workspace {found.workspace}"
@@ -155,7 +155,7 @@ def _summary(found: Doubt) -> Iterator[str]:
 
 
 def _records(leads: list[Lead]) -> Iterator[str]:
-    from sync.phrases import printable
+    from sync.reports.phrases import printable
 
     yield "  records"
     for each in leads:
@@ -163,7 +163,7 @@ def _records(leads: list[Lead]) -> Iterator[str]:
 
 
 def _how_to_settle(found: Doubt, config: Path | None) -> Iterator[str]:
-    from sync.phrases import program
+    from sync.reports.phrases import program
 
     if found.state != "in_doubt":
         return
@@ -179,7 +179,7 @@ def _how_to_settle(found: Doubt, config: Path | None) -> Iterator[str]:
 
 
 def _after_list(found: list[Doubt], config: Path | None) -> str:
-    from sync.phrases import count, program
+    from sync.reports.phrases import count, program
 
     if not found:
         return "nothing is in doubt"

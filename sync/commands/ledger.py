@@ -38,7 +38,7 @@ def rename_stream(old: str, new: str, config: Path | None) -> None:
     ids. Nothing is sent again. The daemon must not be running.
     """
     from state.ledger import Ledger
-    from sync.phrases import count
+    from sync.reports.phrases import count
 
     loaded = _load(config)
     declared = _declared(loaded, new)
@@ -60,7 +60,7 @@ def verify(as_json: bool, config: Path | None) -> int:
 
     Exit code: 0 it is sound, 74 it is damaged.
     """
-    from sync.soundness import look
+    from sync.reports.soundness import look
 
     with _opened(config) as (_, opened):
         found = look(opened)
@@ -87,7 +87,7 @@ def backup(path: Path | None, config: Path | None) -> None:
 
     Without PATH the copy lies beside the ledger, named after the time. An existing file is never written over.
     """
-    from sync.soundness import back_up, backup_path
+    from sync.reports.soundness import back_up, backup_path
 
     with _opened(config) as (_, opened):
         target = backup_path(opened, path)
@@ -126,8 +126,8 @@ def _must_exist(config: Config) -> None:
 def _declared(config: Config, name: str) -> Declared:
     """The stream as the configuration declares it; it takes no API key to know that."""
     from sync.commands.choose import streams_of
-    from sync.phrases import did_you_mean
     from sync.plan import declare
+    from sync.reports.phrases import did_you_mean
     from sync.streams import compile_all, stream_specs
 
     known = streams_of(config)

@@ -20,7 +20,7 @@ if TYPE_CHECKING:  # --help does without them
     from sync.config.schema import Config
     from sync.engine import Engine
     from sync.once import Round, Summary
-    from sync.round_report import RoundReport
+    from sync.reports.round_report import RoundReport
 
 
 @click.command()
@@ -40,7 +40,7 @@ def once(most: int | None, quiet: bool, as_json: bool, streams: tuple[str, ...],
     from sync.commands.choose import choose_streams
     from sync.config.load import find_config, load_config
     from sync.daemon import say_warnings
-    from sync.phrases import program
+    from sync.reports.phrases import program
 
     loaded = load_config(find_config(config))
     chosen = choose_streams(loaded, streams)
@@ -77,7 +77,7 @@ class _Stderr:
 def _round(config: Config, streams: list[str], most: int | None, *, shows: bool) -> RoundReport:
     from state.ledger import Ledger
     from sync.once import Round
-    from sync.round_report import report_of
+    from sync.reports.round_report import report_of
 
     with Ledger(config.ledger_path, own=True) as ledger:
         round_ = Round(config, ledger, most=most)
@@ -92,7 +92,7 @@ def _run(round_: Round, streams: list[str], *, shows: bool) -> Summary:
 
         from rich.console import Console
 
-        from sync.progress import Progress
+        from sync.reports.progress import Progress
 
         with Progress(Console(stderr=True), round_.engine) as progress:
 
@@ -131,8 +131,8 @@ def _interruptible(round_: Round) -> Iterator[Callable[[Engine], None]]:
 
 
 def _print(report: RoundReport, program: str, *, as_json: bool, quiet: bool) -> None:
-    from sync.phrases import wrapped
-    from sync.round_report import report_as_json, report_as_lines, troubles
+    from sync.reports.phrases import wrapped
+    from sync.reports.round_report import report_as_json, report_as_lines, troubles
 
     if as_json:
         click.echo(json.dumps(report_as_json(report), indent=2, ensure_ascii=False))

@@ -12,7 +12,7 @@ import click
 from sync.commands.options import config_option, json_option
 
 if TYPE_CHECKING:  # --help does without them
-    from sync.preview import Specimen, StreamPreview
+    from sync.reports.preview import Specimen, StreamPreview
 
 
 @click.command()
@@ -28,7 +28,7 @@ def preview(most: int, ids: tuple[str, ...], as_json: bool, stream: str | None, 
     """
     from sync.commands.choose import choose_streams
     from sync.config.load import find_config, load_config
-    from sync.preview import Choice, preview_as_json, preview_streams
+    from sync.reports.preview import Choice, preview_as_json, preview_streams
 
     loaded = load_config(find_config(config))
     names = choose_streams(loaded, [stream] if stream else [])
@@ -105,6 +105,6 @@ def _known(specimen: Specimen, preview: StreamPreview) -> str:
 
 
 def _quoted(text: str) -> str:
-    from sync.phrases import printable
+    from sync.reports.phrases import printable
 
     return printable(text)

@@ -15,7 +15,7 @@ from sync.commands.options import config_option, json_option
 if TYPE_CHECKING:  # --help does without them
     from state.rows import NoRoom
     from sync.config.schema import Config
-    from sync.single_lead import Sent, SingleLead
+    from sync.reports.single_lead import Sent, SingleLead
 
 
 @click.command("send-test")
@@ -30,11 +30,11 @@ def send_test(workspace: str | None, yes: bool, as_json: bool, config: Path | No
 
     Exit code: 0 created, 65 rejected or nobody can know, 75 not now, 77 credentials, plan or address.
     """
-    from sync.client import LeadsClient
     from sync.clock import SystemClock
     from sync.commands.choose import choose_workspace
     from sync.config.load import find_config, load_config
-    from sync.single_lead import make_lead, sent_as_json
+    from sync.delivery.client import LeadsClient
+    from sync.reports.single_lead import make_lead, sent_as_json
 
     loaded = load_config(find_config(config))
     name = choose_workspace(loaded, workspace)
@@ -62,8 +62,8 @@ def _confirm(what: str) -> None:
 
 def _send(config: Config, workspace: str, lead: SingleLead) -> Sent:
     from state.ledger import Ledger
-    from sync.overview import rule_with
-    from sync.single_lead import send, take_slot
+    from sync.reports.overview import rule_with
+    from sync.reports.single_lead import send, take_slot
 
     options = config.workspaces[workspace]
     api_key = options.api_key.read(key=f"workspaces.{workspace}.api_key", base=config.path.parent)
@@ -92,8 +92,8 @@ class _Waiting:
 
 
 def _lines(sent: Sent, lead: SingleLead) -> list[str]:
-    from sync.phrases import printable
-    from sync.single_lead import LABEL
+    from sync.reports.phrases import printable
+    from sync.reports.single_lead import LABEL
 
     outcome = sent.outcome
     colour = "green" if outcome.verdict == "created" else "red"
@@ -126,7 +126,7 @@ _WORDS = {
 
 
 def _hint(sent: Sent) -> str:
-    from sync.delivery import REST_HINTS
+    from sync.delivery.pace import REST_HINTS
 
     if sent.outcome.verdict == "rejected":
         return "perhaps the names in [workspaces.NAME.wire] are not the server's"

@@ -13,7 +13,7 @@ from sync.commands.options import config_option, json_option
 
 if TYPE_CHECKING:  # --help does without them
     from sync.config.schema import Config
-    from sync.overview import Overview
+    from sync.reports.overview import Overview
 
 
 @click.command()
@@ -22,8 +22,8 @@ if TYPE_CHECKING:  # --help does without them
 def status(as_json: bool, config: Path | None) -> None:
     """Show what is read, waiting, delivered or needs a person. Works beside the daemon and changes nothing."""
     from sync.config.load import find_config, load_config
-    from sync.overview_text import overview_as_json, plain_lines, print_tables
-    from sync.phrases import program
+    from sync.reports.overview_text import overview_as_json, plain_lines, print_tables
+    from sync.reports.phrases import program
 
     overview = gather(load_config(find_config(config)))
     if as_json:
@@ -41,7 +41,7 @@ def gather(config: Config) -> Overview:
     """The overview, also where there is no ledger yet. Raises LedgerError, LedgerUntrusted."""
     from state.ledger import Ledger
     from sync.clock import SystemClock
-    from sync.overview import overview_of, without_ledger
+    from sync.reports.overview import overview_of, without_ledger
 
     if not config.ledger_path.exists():
         return without_ledger(config, int(SystemClock().wall() * 1000))

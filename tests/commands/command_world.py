@@ -19,7 +19,7 @@ from state.rows import Claim
 from state.slots import Rule
 from sync.cli import main
 from sync.config.load import load_config
-from sync.overview import rule_with
+from sync.reports.overview import rule_with
 from sync.sandbox.running import RunningSandbox
 from sync.secrets import Secret
 

@@ -14,7 +14,7 @@ from state.diagram import STATES
 from state.ledger import Ledger
 from sync.config.load import load_config
 from sync.once import Round
-from sync.round_report import QUEUED_PARTS, adds_up, report_of, sums
+from sync.reports.round_report import QUEUED_PARTS, adds_up, report_of, sums
 from sync.tally import PARTS
 
 

@@ -12,7 +12,7 @@ from command_world import World
 from rich.console import Console
 
 from sync.config.schema import Workspace
-from sync.progress import Moment, panel, per_second, seconds_left
+from sync.reports.progress import Moment, panel, per_second, seconds_left
 from sync.tally import Tally
 
 

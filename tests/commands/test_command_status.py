@@ -11,7 +11,7 @@ from rich.console import Console
 from state.diagram import STATES
 from sync.commands.status import gather
 from sync.config.load import load_config
-from sync.overview_text import print_tables
+from sync.reports.overview_text import print_tables
 
 
 def test_before_the_first_round_it_says_so_with_zeroes(world: World) -> None:

@@ -15,10 +15,10 @@ from pathlib import Path
 import pytest
 from wire import CREATED, Behaviour, Request, Server, answer, drip, reset, wait_until
 
-from sync.client import ANSWER_LIMIT, PATH, LeadsClient
 from sync.clock import SystemClock
+from sync.delivery.client import ANSWER_LIMIT, PATH, LeadsClient
+from sync.delivery.outcome import Answer, Outcome, of_answer
 from sync.errors import ConfigError
-from sync.outcome import Answer, Outcome, of_answer
 from sync.secrets import Secret
 
 BODY = b'[{"name":"Acme","isContact":false}]'

@@ -8,7 +8,7 @@ import pytest
 
 from state.diagram import Fit, LeadExists, State, Version
 from state.rows import Change, OnChange, Reading, Stored
-from sync.judge import Rules, is_before, judge
+from sync.polling.judge import Rules, is_before, judge
 
 JANUARY, MARCH, MAY = (f"2026-0{month}-01T00:00:00.000000Z" for month in (1, 3, 5))
 ALL, RESEND = Rules("hold"), Rules("resend")

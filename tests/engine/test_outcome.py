@@ -14,7 +14,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from state.rows import Verdict
-from sync.outcome import Answer, Outcome, of_answer, of_failure, retry_after_seconds
+from sync.delivery.outcome import Answer, Outcome, of_answer, of_failure, retry_after_seconds
 
 CREATED = {"succeeded": True, "statusCode": 200, "statusCodeDescription": "NONE", "message": None}
 KEY = {"succeeded": False, "statusCode": 401, "statusCodeDescription": "NONE", "message": "Invalid API key."}

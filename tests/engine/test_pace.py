@@ -12,8 +12,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from state.rows import Verdict
-from sync.outcome import Outcome
-from sync.pace import SINGLES_TO_TRIP, UNKNOWNS_TO_REST, Pace, after
+from sync.delivery.outcome import Outcome
+from sync.delivery.pace import SINGLES_TO_TRIP, UNKNOWNS_TO_REST, Pace, after
 
 CREATED = Outcome("created", "created", 200)
 UNKNOWN = Outcome("in_doubt", "time-out")

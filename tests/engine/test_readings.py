@@ -15,7 +15,7 @@ from state.diagram import Version
 from state.keys import Hasher
 from state.rows import Stored
 from sync.mapping.outcome import Filtered, Lead, Note, Unfit
-from sync.readings import SOURCE_LIMIT, Read, read_record
+from sync.polling.readings import SOURCE_LIMIT, Read, read_record
 from sync.words import Json, Record
 
 HASHER = Hasher(b"k" * 32)

@@ -14,7 +14,7 @@ from pathlib import Path
 from state.ledger import Ledger
 from sync.config.load import load_config
 from sync.plan import Plan, rule_of
-from sync.single_lead import make_lead, send, take_slot
+from sync.reports.single_lead import make_lead, send, take_slot
 
 
 class Over(Exception):

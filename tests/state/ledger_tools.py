@@ -13,7 +13,7 @@ from state.ledger import Ledger
 from state.rows import Claim, OnChange, Reading, StreamRow
 from state.slots import Rule
 from state.streams import Declared
-from sync.judge import Rules, judge
+from sync.polling.judge import Rules, judge
 
 WORKSPACE = "main"
 RULE = Rule(b"api-key-hash", 100, 60.0)

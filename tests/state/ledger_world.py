@@ -17,9 +17,9 @@ from state.diagram import STATES
 from state.ledger import Ledger
 from state.rows import Claim, NoRoom, NothingToSend, OnChange, StreamRow, Verdict
 from state.slots import GRACE_SECONDS, Rule
-from sync.judge import Rules, judge
 from sync.mapping.outcome import Filtered, Lead, Note, Unfit
-from sync.readings import read_record
+from sync.polling.judge import Rules, judge
+from sync.polling.readings import read_record
 from sync.words import Json, Record
 
 KEYS = ("hold/a", "hold/b", "resend/a", "resend/b", "resend/undated")

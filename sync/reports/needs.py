@@ -10,7 +10,7 @@ from typing import Any
 
 from state.diagram import State
 from state.ledger import Ledger
-from sync.phrases import count, printable
+from sync.reports.phrases import count, printable
 
 TOP_REASONS = 5
 

@@ -16,7 +16,7 @@ from rich.text import Text
 from sync.config.schema import Workspace
 from sync.durations import format_duration
 from sync.engine import Engine
-from sync.phrases import count, number
+from sync.reports.phrases import count, number
 
 REFRESH_SECONDS = 0.5
 WIDTH = 72

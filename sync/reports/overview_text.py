@@ -11,9 +11,9 @@ from rich.table import Table
 from rich.text import Text
 
 from sync.durations import format_duration
-from sync.needs import needs_as_json, needs_as_lines
-from sync.overview import LastPoll, Overview, StreamView, WorkspaceView
-from sync.phrases import ago, count, iso, number, printable, wrapped
+from sync.reports.needs import needs_as_json, needs_as_lines
+from sync.reports.overview import LastPoll, Overview, StreamView, WorkspaceView
+from sync.reports.phrases import ago, count, iso, number, printable, wrapped
 
 
 def overview_as_json(overview: Overview) -> dict[str, Any]:

@@ -10,10 +10,10 @@ from typing import Any
 from state.ledger import Ledger
 from state.rows import NoRoom, Verdict
 from state.slots import Rule
-from sync.client import LeadsClient
 from sync.config.schema import Wire, Workspace
+from sync.delivery.client import LeadsClient
+from sync.delivery.outcome import Outcome, of_answer
 from sync.mapping.wire import CONTACTS, IS_CONTACT, LABELS, WireField, contact_fields, encode, lead_fields
-from sync.outcome import Outcome, of_answer
 from sync.secrets import Secret
 from sync.words import Json
 

@@ -15,8 +15,8 @@ import httpx
 from sync import __version__
 from sync.clock import Clock
 from sync.config.values import is_loopback
+from sync.delivery.outcome import Answer, Outcome, of_failure, retry_after_seconds
 from sync.errors import ConfigError, Problem
-from sync.outcome import Answer, Outcome, of_failure, retry_after_seconds
 from sync.secrets import Secret
 
 PATH = "/api/v1/leads"

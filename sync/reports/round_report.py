@@ -7,13 +7,12 @@ from dataclasses import dataclass
 from typing import Any
 
 from state.ledger import Ledger
-from sync.delivery import REST_HINTS
+from sync.delivery.pace import REST_HINTS, Pace
 from sync.durations import format_duration
 from sync.engine import Engine, Failure
-from sync.needs import Needs, needs_as_json, needs_as_lines, needs_of
 from sync.once import Summary
-from sync.pace import Pace
-from sync.phrases import count, joined, number, printable
+from sync.reports.needs import Needs, needs_as_json, needs_as_lines, needs_of
+from sync.reports.phrases import count, joined, number, printable
 from sync.tally import PARTS
 
 EXIT_INTERRUPTED = 75

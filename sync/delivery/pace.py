@@ -12,7 +12,7 @@ from dataclasses import asdict, dataclass, replace
 from random import Random
 from typing import Literal
 
-from sync.outcome import Outcome
+from sync.delivery.outcome import Outcome
 
 Rest = Literal["", "refused", "unknown", "credentials", "plan", "address", "breaker"]
 
@@ -91,3 +91,12 @@ def _rest(pace: Pace, rest: Rest, outcome: Outcome, bounds: tuple[float, float],
     wait = min(first * 2.0 ** min(exponent, 30), most) * (0.5 + random.random() / 2)
     wait = max(wait, outcome.retry_after or 0.0)
     return replace(pace, failures=exponent + 1, rest=rest, wait=wait, cause=outcome.cause)
+
+
+REST_HINTS = {
+    "credentials": "the API key is not valid: put a valid one where [workspaces] api_key points, then reload",
+    "plan": "the workspace's plan allows no more leads: change the plan; it is looked at again by itself",
+    "address": "check [workspaces] base_url, then reload",
+    "breaker": "the server rejects lead after lead: its message is in `status`; perhaps [workspaces.X.wire] is wrong",
+    "unknown": "the server gave no clear answer: settle what is in doubt",
+}

@@ -9,7 +9,7 @@ from typing import Any, Literal, cast
 
 from state.ledger import Ledger
 from sync.config.schema import Config
-from sync.phrases import iso
+from sync.reports.phrases import iso
 
 YOUNG_SECONDS = 600
 """A batch may still arrive while the server works on it; after this long it hardly will."""

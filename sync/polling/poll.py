@@ -19,10 +19,10 @@ from connectors.interface import Connector, StreamSpec
 from state.ledger import Ledger
 from state.rows import LaneMove, Links, PollKind, PollOutcome, Stored, StreamRow
 from sync.errors import SourceRefused, SourceUnavailable
-from sync.judge import Rules, judge
 from sync.log import emit
 from sync.mapping.compile import LeadMapping
-from sync.readings import Read, read_record
+from sync.polling.judge import Rules, judge
+from sync.polling.readings import Read, read_record
 from sync.words import Json, Page, Record
 
 BASELINE_LANE = "@baseline"

@@ -9,25 +9,21 @@ nothing is in doubt.
 
 from __future__ import annotations
 
+import contextlib
 import math
 import threading
 from collections import deque
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable
 from random import Random
-from time import monotonic
 
 from state.ledger import Ledger
-from state.rows import Claim, Conclusion, Delivery, NoRoom, NothingToSend
-from state.slots import Rule
-from sync.client import LeadsClient
-from sync.config.schema import Workspace
+from state.rows import Claim, NoRoom, NothingToSend
+from sync.delivery.budget import Budget
+from sync.delivery.outcome import Outcome
+from sync.delivery.pace import REST_HINTS, Pace, after
+from sync.delivery.sender import Destination, Sender
 from sync.errors import LedgerBusy
 from sync.log import emit
-from sync.mapping.wire import with_labels
-from sync.outcome import Answer, Outcome, of_answer
-from sync.pace import Pace, after
-from sync.secrets import Secret
 from sync.tally import Tally
 
 OTHERS_RECHECK = 0.25
@@ -35,46 +31,6 @@ OTHERS_RECHECK = 0.25
 LATENCIES = 20
 FAILURES_TO_GIVE_UP = 5
 """Refusals in a row after which one round (`once`) ends; the daemon goes on."""
-BUSY_RETRIES = 10
-
-
-@dataclass(frozen=True, slots=True)
-class Destination:
-    """A workspace as the delivery needs it: `streams` are those that may be sent (what the ledger holds of others
-    waits), `resend_labels` go by the ledger's number of the stream."""
-
-    name: str
-    options: Workspace
-    api_key: Secret
-    rule: Rule
-    streams: Sequence[str]
-    resend_labels: Mapping[int, str]
-
-
-class Budget:
-    """How many leads may still be sent, shared by all workers; without a number there is no end to it."""
-
-    def __init__(self, leads: int | None = None) -> None:
-        self._lock = threading.Lock()
-        self._left = leads
-
-    def take(self, most: int) -> int:
-        """Takes up to `most` leads; what is not sent is given back."""
-        with self._lock:
-            if self._left is None:
-                return most
-            taken = min(most, self._left)
-            self._left -= taken
-            return taken
-
-    def give_back(self, leads: int) -> None:
-        with self._lock:
-            if self._left is not None:
-                self._left += leads
-
-    @property
-    def is_spent(self) -> bool:
-        return self._left == 0
 
 
 class DeliveryWorker:
@@ -108,7 +64,7 @@ class DeliveryWorker:
         self._pace = Pace.from_json(ledger.outbox.pace_of(destination.name))
         self._kept: Pace | None = None
         self._latencies: deque[float] = deque(maxlen=LATENCIES)
-        self._clients: list[LeadsClient] = []
+        self._sender = Sender(ledger, destination)
         self._thread = threading.Thread(target=self._run, name=f"deliver-{destination.name}", daemon=True)
         self.progressed_at = ledger.clock.boot()
         """Seconds since boot at which this worker last did what it should: for a watchdog."""
@@ -184,8 +140,7 @@ class DeliveryWorker:
             with self._changed:
                 self._stopping, self._claiming = True, False
                 self._changed.notify_all()
-            for client in self._clients:
-                client.close()
+            self._sender.close()
 
     def _step(self) -> bool:
         """One decision: send, wait, or end (False)."""
@@ -266,74 +221,23 @@ class DeliveryWorker:
         with self._changed:
             self._idle = self._claiming = False
             self._in_flight += 1
-            client = self._clients.pop() if self._clients else None
-        threading.Thread(target=self._send, args=(claim, client), name=f"send-{self._to.name}", daemon=True).start()
+        threading.Thread(target=self._send, args=(claim,), name=f"send-{self._to.name}", daemon=True).start()
 
     # -- a sending thread
 
-    def _send(self, claim: Claim, client: LeadsClient | None) -> None:
+    def _send(self, claim: Claim) -> None:
         try:
-            client = client or self._client()
-            body = self._body(claim)
-            began = monotonic()
-            answer = client.post(body, deadline=claim.deadline)
-            seconds = monotonic() - began
-            outcome = self._judge(answer)
-            conclusion = self._conclude(claim, outcome)
-            self._learn(claim, outcome, seconds)
-            self._say(claim, outcome, conclusion, seconds, len(body))
+            sent = self._sender.send(claim)
+            self._tally.concluded(sent.outcome.verdict, len(claim.deliveries), sent.conclusion)
+            with contextlib.suppress(LedgerBusy):  # the verdict is written; what follows from it can wait for the next
+                self._learn(claim, sent.outcome, sent.seconds)
+                self._sender.say(claim, sent)
         except BaseException as error:  # noqa: BLE001 - a thread's boundary: the program must hear of it, whatever it is
             self._failed(error)
         finally:
             with self._changed:
-                if client:
-                    self._clients.append(client)
                 self._in_flight -= 1
                 self._news()  # a refusal or a rejection made leads pending again
-
-    def _client(self) -> LeadsClient:
-        options = self._to.options
-        return LeadsClient(
-            options.base_url, self._to.api_key, timeout=options.timeout.total_seconds(), clock=self._ledger.clock
-        )
-
-    def _body(self, claim: Claim) -> bytes:
-        return b"[" + b",".join(self._labelled(delivery, claim.batch) for delivery in claim.deliveries) + b"]"
-
-    def _labelled(self, delivery: Delivery, batch: str) -> bytes:
-        labels = []
-        if delivery.resend and (label := self._to.resend_labels.get(delivery.stream)):
-            labels.append(label)
-        if self._to.options.label:
-            labels.append(self._to.options.label.replace("{batch}", batch))
-        return with_labels(delivery.payload, labels) if labels else delivery.payload
-
-    def _judge(self, answer: Answer | Outcome) -> Outcome:
-        if isinstance(answer, Outcome):
-            return answer
-        options = self._to.options
-        return of_answer(answer, unknown_statuses=options.unknown_statuses, on_rejected=options.on_rejected)
-
-    def _conclude(self, claim: Claim, outcome: Outcome) -> Conclusion:
-        for attempt in range(BUSY_RETRIES):
-            try:
-                conclusion = self._ledger.verdicts.conclude(
-                    claim.batch,
-                    outcome.verdict,
-                    slot=claim.slot,
-                    status=outcome.status,
-                    cause=outcome.cause,
-                    message=outcome.message,
-                    on_unknown=self._to.options.on_unknown,
-                )
-            except LedgerBusy:
-                # a known verdict is worth minutes of patience: without it the batch would be in doubt
-                if attempt == BUSY_RETRIES - 1:
-                    raise
-            else:
-                self._tally.concluded(outcome.verdict, len(claim.deliveries), conclusion)
-                return conclusion
-        raise AssertionError("the loop returns or raises")
 
     def _learn(self, claim: Claim, outcome: Outcome, seconds: float) -> None:
         """What this verdict means for the next batches."""
@@ -382,40 +286,3 @@ class DeliveryWorker:
             )
         elif before.rest:
             emit("workspace_resumes", workspace=self._to.name)
-
-    def _say(self, claim: Claim, outcome: Outcome, conclusion: Conclusion, seconds: float, size: int) -> None:
-        common: dict[str, object] = {
-            "workspace": self._to.name,
-            "batch": claim.batch,
-            "leads": len(claim.deliveries),
-            "streams": dict(conclusion.by_stream),
-            "status": outcome.status,
-            "cause": outcome.cause,
-            "milliseconds": round(seconds * 1000),
-        }
-        if outcome.verdict == "in_doubt":
-            emit("batch_in_doubt", **common, settle_with=f"closingdealz-sync doubt show {claim.batch}")
-            return
-        room = self._ledger.slots.room(self._to.rule)
-        pending = self._ledger.outbox.pending(self._to.name)
-        emit("batch", **common, verdict=outcome.verdict, bytes=size, pending=pending, room=room.requests - room.used)
-        if outcome.verdict == "rejected" and len(claim.deliveries) == 1:
-            one = claim.deliveries[0]
-            stream = next(iter(conclusion.by_stream), "")
-            emit(
-                "lead_rejected",
-                workspace=self._to.name,
-                batch=claim.batch,
-                stream=stream,
-                record=one.id,
-                status=outcome.status,
-            )
-
-
-REST_HINTS = {
-    "credentials": "the API key is not valid: put a valid one where [workspaces] api_key points, then reload",
-    "plan": "the workspace's plan allows no more leads: change the plan; it is looked at again by itself",
-    "address": "check [workspaces] base_url, then reload",
-    "breaker": "the server rejects lead after lead: its message is in `status`; perhaps [workspaces.X.wire] is wrong",
-    "unknown": "the server gave no clear answer: settle what is in doubt",
-}

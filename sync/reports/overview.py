@@ -14,12 +14,11 @@ from state.lock import holder
 from state.rows import StreamRow
 from state.slots import Room, Rule
 from sync.config.schema import Config, Workspace
-from sync.delivery import REST_HINTS
+from sync.delivery.pace import REST_HINTS, Pace
 from sync.errors import ConfigError
-from sync.needs import Needs, needs_of
-from sync.pace import Pace
-from sync.phrases import moment, printable
 from sync.plan import rule_of
+from sync.reports.needs import Needs, needs_of
+from sync.reports.phrases import moment, printable
 from sync.secrets import Secret
 from sync.words import Json
 

@@ -1,0 +1,1 @@
+"""Delivery: pending leads are claimed, posted, and their verdict is written."""

@@ -1,0 +1,155 @@
+"""Sends one claimed batch: the body, the POST, the verdict into the ledger, the line in the log."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from time import monotonic
+
+from state.ledger import Ledger
+from state.rows import Claim, Conclusion, Delivery
+from state.slots import Rule
+from sync.config.schema import Workspace
+from sync.delivery.client import LeadsClient
+from sync.delivery.outcome import Answer, Outcome, of_answer
+from sync.errors import LedgerBusy
+from sync.log import emit
+from sync.mapping.wire import with_labels
+from sync.secrets import Secret
+
+BUSY_RETRIES = 10
+
+
+@dataclass(frozen=True, slots=True)
+class Destination:
+    """A workspace as the delivery needs it: `streams` are those that may be sent (what the ledger holds of others
+    waits), `resend_labels` go by the ledger's number of the stream."""
+
+    name: str
+    options: Workspace
+    api_key: Secret
+    rule: Rule
+    streams: Sequence[str]
+    resend_labels: Mapping[int, str]
+
+
+@dataclass(frozen=True, slots=True)
+class Sent:
+    """What came of one batch: `seconds` on the wire, `size` of the body in bytes."""
+
+    outcome: Outcome
+    conclusion: Conclusion
+    seconds: float
+    size: int
+
+
+class Sender:
+    """Carries batches to one workspace, each by one thread; connections are kept and shared."""
+
+    def __init__(self, ledger: Ledger, destination: Destination) -> None:
+        self._ledger = ledger
+        self._to = destination
+        self._lock = threading.Lock()
+        self._clients: list[LeadsClient] = []
+
+    def send(self, claim: Claim) -> Sent:
+        """Posts the batch once and concludes it. Raises LedgerError or LedgerBusy where the verdict cannot be written:
+        then the batch stays `sending`, and the next start finds it in doubt."""
+        client = self._take_client()
+        try:
+            body = self._body(claim)
+            began = monotonic()
+            answer = client.post(body, deadline=claim.deadline)
+            seconds = monotonic() - began
+        finally:
+            with self._lock:
+                self._clients.append(client)
+        outcome = self._judged(answer)
+        return Sent(outcome, self._conclude(claim, outcome), seconds, len(body))
+
+    def close(self) -> None:
+        with self._lock:
+            clients, self._clients = self._clients, []
+        for client in clients:
+            client.close()
+
+    def _take_client(self) -> LeadsClient:
+        with self._lock:
+            if self._clients:
+                return self._clients.pop()
+        options = self._to.options
+        return LeadsClient(
+            options.base_url, self._to.api_key, timeout=options.timeout.total_seconds(), clock=self._ledger.clock
+        )
+
+    def _body(self, claim: Claim) -> bytes:
+        return b"[" + b",".join(self._labelled(delivery, claim.batch) for delivery in claim.deliveries) + b"]"
+
+    def _labelled(self, delivery: Delivery, batch: str) -> bytes:
+        labels = []
+        if delivery.resend and (label := self._to.resend_labels.get(delivery.stream)):
+            labels.append(label)
+        if self._to.options.label:
+            labels.append(self._to.options.label.replace("{batch}", batch))
+        return with_labels(delivery.payload, labels) if labels else delivery.payload
+
+    def _judged(self, answer: Answer | Outcome) -> Outcome:
+        if isinstance(answer, Outcome):
+            return answer
+        options = self._to.options
+        return of_answer(answer, unknown_statuses=options.unknown_statuses, on_rejected=options.on_rejected)
+
+    def _conclude(self, claim: Claim, outcome: Outcome) -> Conclusion:
+        """A known verdict is worth minutes of patience with a busy ledger: without it the batch would be in doubt."""
+        for _ in range(BUSY_RETRIES - 1):
+            try:
+                return self._conclude_now(claim, outcome)
+            except LedgerBusy:
+                continue
+        return self._conclude_now(claim, outcome)
+
+    def _conclude_now(self, claim: Claim, outcome: Outcome) -> Conclusion:
+        return self._ledger.verdicts.conclude(
+            claim.batch,
+            outcome.verdict,
+            slot=claim.slot,
+            status=outcome.status,
+            cause=outcome.cause,
+            message=outcome.message,
+            on_unknown=self._to.options.on_unknown,
+        )
+
+    def say(self, claim: Claim, sent: Sent) -> None:
+        """The batch's line in the log."""
+        outcome = sent.outcome
+        common: dict[str, object] = {
+            "workspace": self._to.name,
+            "batch": claim.batch,
+            "leads": len(claim.deliveries),
+            "streams": dict(sent.conclusion.by_stream),
+            "status": outcome.status,
+            "cause": outcome.cause,
+            "milliseconds": round(sent.seconds * 1000),
+        }
+        if outcome.verdict == "in_doubt":
+            emit("batch_in_doubt", **common, settle_with=f"closingdealz-sync doubt show {claim.batch}")
+            return
+        room = self._ledger.slots.room(self._to.rule)
+        emit(
+            "batch",
+            **common,
+            verdict=outcome.verdict,
+            bytes=sent.size,
+            pending=self._ledger.outbox.pending(self._to.name),
+            room=room.requests - room.used,
+        )
+        if outcome.verdict == "rejected" and len(claim.deliveries) == 1:
+            emit(
+                "lead_rejected",
+                workspace=self._to.name,
+                batch=claim.batch,
+                stream=next(iter(sent.conclusion.by_stream), ""),
+                record=claim.deliveries[0].id,
+                status=outcome.status,
+            )

@@ -1,0 +1,1 @@
+"""Reports: what the commands gather and say, as values, as JSON and as text."""
