@@ -11,7 +11,8 @@ CHECKS = (
     ("ruff", "check", "."),
     ("ruff", "format", "--check", "."),
     ("mypy",),
-    ("pytest", "-n", "2"),
+    # four for two cores: many tests wait for processes and sockets
+    ("pytest", "-n", "4", "--dist", "worksteal"),
 )
 
 
