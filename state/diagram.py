@@ -17,7 +17,7 @@ Everything here is pure. The same rules stand in the schema as CHECKs and a trig
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from typing import Literal
+from typing import Literal, get_args
 
 State = Literal[
     "pending",
@@ -33,20 +33,7 @@ State = Literal[
     "withdrawn",
     "forgotten",
 ]
-STATES: tuple[State, ...] = (
-    "pending",
-    "sending",
-    "delivered",
-    "in_doubt",
-    "quarantined",
-    "held",
-    "filtered",
-    "duplicate",
-    "known",
-    "ignored",
-    "withdrawn",
-    "forgotten",
-)
+STATES: tuple[State, ...] = get_args(State)
 LeadExists = Literal["no", "maybe", "yes"]
 Fit = Literal["eligible", "filtered", "unfit", "deleted"]
 """What the mapping says of a version, whatever was sent before: a lead, not wanted, unusable, gone at the source."""

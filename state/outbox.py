@@ -152,35 +152,18 @@ def _pick(
         ).fetchone()
         if row is not None:
             return row["part"], _of_part(connection, streams, row["part"], most)
-    rows: list[sqlite3.Row] = []
-    for backfill in (0, 1):
-        for stream, mapping in streams:
-            if len(rows) < most:
-                values = {
-                    "stream": stream,
-                    "mapping": mapping,
-                    "part": None,
-                    "backfill": backfill,
-                    "most": most - len(rows),
-                }
-                rows += connection.execute(_PENDING, values).fetchall()
-    return None, rows
+    return None, _of_part(connection, streams, None, most)
 
 
 def _of_part(
-    connection: sqlite3.Connection, streams: Sequence[tuple[int, int]], part: int, most: int
+    connection: sqlite3.Connection, streams: Sequence[tuple[int, int]], part: int | None, most: int
 ) -> list[sqlite3.Row]:
     rows: list[sqlite3.Row] = []
-    for stream, mapping in streams:
-        for backfill in (0, 1):
-            values = {
-                "stream": stream,
-                "mapping": mapping,
-                "part": part,
-                "backfill": backfill,
-                "most": most - len(rows),
-            }
-            rows += connection.execute(_PENDING, values).fetchall()
+    for backfill in (0, 1):
+        for stream, mapping in streams:
+            left = most - len(rows)
+            values = {"stream": stream, "mapping": mapping, "part": part, "backfill": backfill, "most": left}
+            rows += connection.execute(_PENDING, values).fetchall() if left else ()
     return rows
 
 

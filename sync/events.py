@@ -18,6 +18,24 @@ class Event:
     fields: tuple[str, ...]
 
 
+PARTS = (
+    "new",
+    "updated",
+    "resend",
+    "unchanged",
+    "filtered",
+    "quarantined",
+    "known",
+    "ignored",
+    "held",
+    "duplicate",
+    "drifted",
+    "waiting",
+    "withdrawn",
+    "forgotten",
+)
+"""What became of the records that a poll read: these figures add up to `read`."""
+
 EVENTS: dict[str, Event] = {
     "started": Event(
         "info", "The daemon polls and delivers.", ("version", "config", "ledger", "streams", "workspaces")
@@ -48,20 +66,7 @@ EVENTS: dict[str, Event] = {
             "pages",
             "seconds",
             "read",
-            "new",
-            "updated",
-            "resend",
-            "unchanged",
-            "filtered",
-            "quarantined",
-            "known",
-            "ignored",
-            "held",
-            "duplicate",
-            "drifted",
-            "waiting",
-            "withdrawn",
-            "forgotten",
+            *PARTS,
         ),
     ),
     "page": Event(

@@ -6,6 +6,7 @@ import threading
 from collections import Counter
 
 from state.rows import Conclusion, Verdict
+from sync.events import PARTS
 from sync.polling.poll import PollReport
 
 
@@ -61,25 +62,6 @@ class Tally:
                 "pending": queued - sent - in_doubt - self._aside,
                 "requests": sum(self._batches.values()),
             }
-
-
-PARTS = (
-    "new",
-    "updated",
-    "resend",
-    "unchanged",
-    "filtered",
-    "quarantined",
-    "known",
-    "ignored",
-    "held",
-    "duplicate",
-    "drifted",
-    "waiting",
-    "withdrawn",
-    "forgotten",
-)
-"""What `read` is the sum of."""
 
 
 def counts_of(report: PollReport) -> dict[str, int]:
