@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from sync.errors import LedgerBusy, LedgerError, SyncError
+from sync.errors import LedgerBusy, LedgerError, LedgerUntrusted, SyncError
 
 Connect = Callable[[Path], sqlite3.Connection]
 
@@ -48,11 +48,21 @@ class LedgerFile:
                 )
             self._connection = connector(path)
             try:
+                self._refuse_foreign()
                 self._prepare()
                 self._migrate()
             except BaseException:
                 self._connection.close()
                 raise
+
+    def _refuse_foreign(self) -> None:
+        """A mistyped path must not change somebody else's database."""
+        tables = {row[0] for row in self._connection.execute("SELECT name FROM sqlite_master WHERE type = 'table'")}
+        if tables and "_sqlite_migrations" not in tables:
+            raise LedgerUntrusted(
+                f"{self.path} is a SQLite database, but not a ledger; nothing was changed",
+                hint="let [ledger] path name a file of its own",
+            )
 
     def _prepare(self) -> None:
         self._connection.row_factory = sqlite3.Row

@@ -95,13 +95,15 @@ class Outbox:
         )
         return Claim(name, slot, deliveries, self._clock.boot() + timeout, part)
 
-    def pending(self, workspace: str) -> int:
+    def pending(self, workspace: str, only: Sequence[str] | None = None) -> int:
+        """How many leads wait for this workspace, in these streams or in all."""
         with self._file.read() as connection:
             return int(
                 connection.execute(
-                    "SELECT count(*) FROM records WHERE state = 'pending'"
-                    " AND stream IN (SELECT id FROM streams WHERE workspace = ?)",
-                    (workspace,),
+                    "SELECT count(*) FROM records WHERE state = 'pending' AND stream IN"
+                    " (SELECT id FROM streams WHERE workspace = :workspace"
+                    " AND (:only IS NULL OR name IN (SELECT value FROM json_each(:only))))",
+                    {"workspace": workspace, "only": None if only is None else json.dumps(list(only))},
                 ).fetchone()[0]
             )
 

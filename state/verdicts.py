@@ -221,7 +221,8 @@ WHERE d.batch = :batch AND r.batch = :batch ORDER BY d.position
 
 _UPDATE = """
 UPDATE records SET
-  state = :state, lead_exists = :lead_exists, batch = :batch, part = :part, drift = :drift, reason = :reason,
+  state = :state, lead_exists = :lead_exists, batch = :batch, part = :part, drift = :drift,
+  reason = coalesce(:reason, CASE WHEN :state = 'quarantined' THEN reason END),
   base_modified = :base_modified, base_mapping = :base_mapping, base_source_fp = :base_source_fp,
   base_wire_fp = :base_wire_fp, base_batch = :base_batch, since = :now,
   source = CASE WHEN :keep THEN source END, payload = CASE WHEN :keep THEN payload END

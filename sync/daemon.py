@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import faulthandler
 import logging
 import signal
@@ -95,6 +96,7 @@ class Daemon:
         while not engine.join(0.1) and engine.ledger.clock.boot() < until:
             if signal.sigtimedwait((signal.SIGTERM, signal.SIGINT), 0):
                 break
+        engine.hear_no_more()
         if self._fatal is None:
             emit("stopped", in_doubt=len(engine.ledger.verdicts.in_doubt()))
 
@@ -113,6 +115,8 @@ class Daemon:
             maintain(engine)
         except LedgerError as error:
             engine.fail(error)
+        except LedgerBusy as error:
+            emit("job_failed", job="maintenance", error=error.message)
 
     def _stop_polls(self) -> None:
         if self._scheduler:
@@ -130,6 +134,9 @@ class Daemon:
         except (ConfigError, LedgerUntrusted, LedgerBusy) as error:
             problems = [str(problem) for problem in error.problems] if isinstance(error, ConfigError) else [str(error)]
             emit("config_refused", config=str(path), problems=problems)
+            with contextlib.suppress(LedgerBusy, LedgerUntrusted):
+                # should the new one have been registered before it failed: its mappings must not be in force
+                engine.ledger.streams.register(engine.plan.declared)
             return engine
         self._stop_polls()
         engine.stop()

@@ -54,6 +54,7 @@ class Engine:
         self.jobs = plan.jobs(rows)
         self.tally = tally or Tally(sum(ledger.outbox.pending(name) for name in plan.config.workspaces))
         self._stopping = threading.Event()
+        self._deaf = False
         self._failed = failed
         self.workers = {
             name: DeliveryWorker(ledger, destination, tally=self.tally, budget=budget, failed=self.fail)
@@ -71,8 +72,8 @@ class Engine:
         self.workers[workspace].wake()
 
     def fail(self, error: BaseException) -> None:
-        """Hears of an error that must end the program; once it stops anyway, its echoes are no news."""
-        if not self._stopping.is_set():
+        """Hears of an error that must end the program."""
+        if not self._deaf:
             self._failed(error)
 
     @property
@@ -93,6 +94,10 @@ class Engine:
         """Waits until nothing is in flight any more; False where that takes longer than `timeout` seconds."""
         until = self.ledger.clock.boot() + timeout
         return all(worker.join(max(0.0, until - self.ledger.clock.boot())) for worker in self.workers.values())
+
+    def hear_no_more(self) -> None:
+        """The ledger is about to be closed: what a hanging poll says of that is no news."""
+        self._deaf = True
 
     def close(self) -> None:
         """Gives connections back, once it is stopped."""
@@ -164,6 +169,7 @@ class StreamWorker:
             self._engine.ledger,
             self.job,
             stop=lambda: self._engine.is_stopping or (ends is not None and clock.boot() > ends),
+            gone=lambda: self._engine.is_stopping,
             committed=self._committed,
         )
         connector = self._connector = self._connector or self._connect()

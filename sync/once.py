@@ -109,7 +109,7 @@ class Round:
 
     def _has_room(self, name: str) -> bool:
         job = self.engine.jobs[name]
-        return self.engine.ledger.outbox.pending(job.row.workspace) <= job.max_pending // 2
+        return self.engine.ledger.outbox.pending(job.row.workspace, job.neighbours) <= job.max_pending // 2
 
     def _deliver(self) -> None:
         """What is pending is sent without lingering, until nothing is left, the budget is spent or workspaces rest."""

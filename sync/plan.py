@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, date, datetime
@@ -55,9 +56,13 @@ class Plan:
                 start=start_point(self.stream(name).start),
                 sweep_every=self.stream(name).sweep.total_seconds(),
                 max_pending=self.config.workspaces[rows[name].workspace].max_pending,
+                neighbours=self._streams_to(rows[name].workspace, rows),
             )
             for name, spec in self.specs.items()
         }
+
+    def _streams_to(self, workspace: str, rows: Mapping[str, StreamRow]) -> tuple[str, ...]:
+        return tuple(stream for stream in self.specs if rows[stream].workspace == workspace)
 
     def destinations(self, ledger: Ledger, rows: Mapping[str, StreamRow]) -> dict[str, Destination]:
         """Each workspace as its delivery needs it."""
@@ -68,7 +73,7 @@ class Plan:
                 options,
                 self.api_keys[name],
                 rule_of(options.limit, self.api_keys[name], ledger.hasher),
-                tuple(stream for stream in self.specs if rows[stream].workspace == name),
+                self._streams_to(name, rows),
                 labels,
             )
             for name, options in self.config.workspaces.items()
@@ -124,4 +129,12 @@ def declare(config: Config, name: str, spec: StreamSpec, mapping: LeadMapping) -
         identity = connector.identity(spec)
     finally:
         connector.close()
-    return Declared(name, identity, config.workspace_of(stream), stream.on_change, mapping.version)
+    return Declared(name, identity, config.workspace_of(stream), stream.on_change, _version(mapping, spec))
+
+
+def _version(mapping: LeadMapping, spec: StreamSpec) -> str:
+    """The mapping's version; what its children are belongs to it: others make other leads of the same records."""
+    if not spec.children:
+        return mapping.version
+    children = "".join(f"{name}={spec.children[name].model_dump_json()};" for name in sorted(spec.children))
+    return hashlib.blake2b((mapping.version + children).encode(), digest_size=16).hexdigest()

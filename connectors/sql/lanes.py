@@ -108,7 +108,10 @@ def plan(lane: Lane, scale: Scale, now: int, overlap: int, settle: int, *, backf
     high = now - settle
     if lane.through is None:
         return replace(lane, window=Window(None, high, 0))
-    low, lateness = min(scale.reach(lane.through), high) - overlap, _lateness(scale, now, overlap)
+    through = lane.through
+    if not scale.follows_clock and through > high:
+        lane, through = _set_back(lane, high), high
+    low, lateness = min(scale.reach(through), high) - overlap, _lateness(scale, now, overlap)
     if not scale.follows_clock:
         lane = _marked(lane, scale, now, lateness)
     low = low if lane.quiet is None else max(low, lane.quiet)
@@ -134,6 +137,12 @@ def finish(lane: Lane, window: Window, scale: Scale, seen: int | None) -> Lane:
     marks = tuple(mark for mark in lane.marks if mark[0] > window.by)
     quiet = _greater(lane.quiet, max(settled, default=None))
     return replace(lane, through=through, quiet=quiet, marks=marks, window=None)
+
+
+def _set_back(lane: Lane, high: int) -> Lane:
+    """The source's clock went back: what was taken for the present lies ahead, and so do its marks."""
+    quiet = None if lane.quiet is not None and lane.quiet > high else lane.quiet
+    return replace(lane, through=high, quiet=quiet, marks=tuple(mark for mark in lane.marks if mark[1] <= high))
 
 
 def _lateness(scale: Scale, now: int, overlap: int) -> int:

@@ -33,6 +33,9 @@ def cross_problems(raw: Mapping[str, Any], now: datetime) -> Iterator[Problem]:
             yield Problem(place("sources", name, "cron"), "every and cron cannot stand together", "remove one of them")
         for stream_name, stream in tables(source, "streams").items():
             where = place("sources", name, "streams", stream_name)
+            if source.get("connector") == "sql" and _date_without_times(stream):
+                what = "a date needs a modified column that holds times: without one nobody can tell what is older"
+                yield Problem(place("sources", name, "streams", stream_name, "start"), what, 'use "all" or "now"')
             yield from _stream_problems(stream, where, workspaces, now)
     for pattern in NOT_AVAILABLE:
         for where, value in _matches(raw, pattern, ()):
@@ -56,6 +59,12 @@ def _stream_problems(stream: dict[str, Any], where: str, workspaces: list[str], 
         yield Problem(f"{where}.resend_label", 'works only with on_change = "resend"')
     if _starts_in_future(stream.get("start"), now):
         yield Problem(f"{where}.start", "lies in the future", 'for what changes from now on write "now"')
+
+
+def _date_without_times(stream: Mapping[str, Any]) -> bool:
+    """Whether `start` is a date although the records' own times are not known."""
+    has_times = "modified" in stream and stream.get("modified_as") != "sequence"
+    return "start" in stream and stream["start"] not in ("all", "now") and not has_times
 
 
 def _starts_in_future(value: Any, now: datetime) -> bool:

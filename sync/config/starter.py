@@ -37,7 +37,7 @@ every = "5m"
 table = "companies"
 key = "id"                                           # unique, and never changes
 modified = "updated_at"                              # set by every insert and update
-start = "now"                                        # "all" sends what is there already; or a date
+start = "all"                                        # "now" takes what is there as known; or a date
 on_change = "hold"                                   # a record that changes later is listed, not sent again
 
 # ---- its contacts; leave these lines and [[….lead.contacts]] out where there are none

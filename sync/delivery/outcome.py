@@ -53,7 +53,7 @@ class Outcome:
     pause: PauseKind | None = None
 
 
-_PLAN_WORDS = ("free plan",)
+_PLAN_WORDS = ("leads on the free plan",)
 _TOO_MANY_WORDS = ("maximum amount of leads",)
 
 # Raised while there is no connection yet, so nothing can have arrived.

@@ -61,7 +61,7 @@ class DeliveryWorker:
         self._budget = budget or Budget()
         self._rest_until = 0.0
         self._rests_since = 0.0
-        self._pace = Pace.from_json(ledger.outbox.pace_of(destination.name))
+        self._pace = Pace()
         self._kept: Pace | None = None
         self._latencies: deque[float] = deque(maxlen=LATENCIES)
         self._sender = Sender(ledger, destination)
@@ -70,6 +70,8 @@ class DeliveryWorker:
         """Seconds since boot at which this worker last did what it should: for a watchdog."""
 
     def start(self) -> None:
+        """Begins as carefully as the last worker of this workspace left off."""
+        self._pace = Pace.from_json(self._ledger.outbox.pace_of(self._to.name))
         self._thread.start()
 
     def wake(self) -> None:
@@ -177,7 +179,9 @@ class DeliveryWorker:
 
     def _has_nothing_to_wait_for(self) -> bool:
         """Whether a rest keeps nothing back: a round need not sit it out."""
-        return self._flushing and not self._in_flight and self._ledger.outbox.pending(self._to.name) == 0
+        return (
+            self._flushing and not self._in_flight and self._ledger.outbox.pending(self._to.name, self._to.streams) == 0
+        )
 
     def _concurrency(self) -> int:
         """One, and more only as latency requires: twice what keeps `limit` requests going in each window."""

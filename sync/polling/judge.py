@@ -14,13 +14,16 @@ class Rules:
     """What the stream's table says of records seen for the first time and of changed ones.
 
     `since`: a record whose own modified time is earlier (or unknown) is `ignored` until it changes.
-    `baseline`: the stream starts `now`, and its first full scan is not over: a record not modified after this point
-    was there before, so it becomes `known`.
+    `began`: the stream starts `now`, and this is its T0; while its first full scan is not over (`baseline`), a record
+    not modified after T0 was there before, so it becomes `known`; likewise one whose time is `ahead` of the source's
+    present, which no clock but a wrong one (or zone) has written.
     """
 
     on_change: OnChange
     since: str | None = None
-    baseline: str | None = None
+    began: str | None = None
+    baseline: bool = False
+    ahead: str | None = None
 
 
 def judge(reading: Reading, stored: Stored | None, rules: Rules) -> Change | None:
@@ -42,6 +45,8 @@ def judge(reading: Reading, stored: Stored | None, rules: Rules) -> Change | Non
         )
     if _is_still_too_old(stored, latest, rules):
         return Change(reading, "ignored", "no")
+    if _was_there_before(stored, latest, rules):
+        return Change(reading, "known", "yes", base=latest)
     return _judged_again(reading, stored, rules)
 
 
@@ -53,6 +58,17 @@ def _is_still_too_old(stored: Stored, latest: Version, rules: Rules) -> bool:
         return True
     would_be_a_lead = stored.state == "filtered" and stored.lead_exists == "no" and latest.fit in {"eligible", "unfit"}
     return would_be_a_lead and rules.since is not None and is_before(latest.modified, rules.since)
+
+
+def _was_there_before(stored: Stored, latest: Version, rules: Rules) -> bool:
+    """A record that `where` left out when the stream started `now`, and that only an edit of the mapping lets in."""
+    would_be_a_lead = stored.state == "filtered" and stored.lead_exists == "no" and latest.fit == "eligible"
+    return (
+        would_be_a_lead
+        and rules.began is not None
+        and not _changed_at_source(stored.latest, latest)
+        and is_before(latest.modified, rules.began)
+    )
 
 
 def _judged_again(reading: Reading, stored: Stored, rules: Rules) -> Change:
@@ -81,13 +97,15 @@ def _first_time(reading: Reading, rules: Rules) -> Change:
     state = settle(version, lead_exists=False).state
     if state in {"pending", "quarantined"} and rules.since is not None and is_before(version.modified, rules.since):
         return Change(reading, "ignored", "no")
-    if (
-        state in {"pending", "quarantined"}
-        and rules.baseline is not None
-        and is_before(version.modified, rules.baseline)
-    ):
+    if rules.baseline and _is_of_the_baseline(version.modified, rules) and state in {"pending", "quarantined"}:
         return Change(reading, "known", "yes", base=version)
     return Change(reading, state, "no")
+
+
+def _is_of_the_baseline(modified: str | None, rules: Rules) -> bool:
+    if rules.began is None or is_before(modified, rules.began):
+        return True
+    return rules.ahead is not None and modified is not None and not is_before(modified, rules.ahead)
 
 
 def is_before(modified: str | None, point: str) -> bool:

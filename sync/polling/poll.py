@@ -11,14 +11,15 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from datetime import datetime, timedelta
 from typing import cast
 
 import orjson
 
 from connectors.interface import Connector, StreamSpec
 from state.ledger import Ledger
-from state.rows import LaneMove, Links, PollKind, PollOutcome, Stored, StreamRow
-from sync.errors import SourceRefused, SourceUnavailable
+from state.rows import Change, LaneMove, Links, PollKind, PollOutcome, Reading, Stored, StreamRow
+from sync.errors import SourceRefused, SourceUnavailable, Stopped
 from sync.log import emit
 from sync.mapping.compile import LeadMapping
 from sync.polling.judge import Rules, judge
@@ -42,6 +43,8 @@ class StreamJob:
     sweep_every: float
     """Seconds."""
     max_pending: int
+    neighbours: Sequence[str] = ()
+    """The configured streams of the same workspace, this one included: together they may fill the outbox."""
 
 
 @dataclass(slots=True)
@@ -71,12 +74,15 @@ class Poller:
         job: StreamJob,
         *,
         stop: Callable[[], bool] = lambda: False,
+        gone: Callable[[], bool] = lambda: False,
         committed: Callable[[PollReport], None] = lambda _: None,
     ) -> None:
-        """`stop` is asked between pages; `committed` hears of each page (to wake the delivery, to show progress)."""
+        """`stop` is asked between pages; `gone` before a page is committed: another engine may be at work by then, and
+        this page older than its readings. `committed` hears of each page (to wake the delivery, to show progress)."""
         self._ledger = ledger
         self._job = job
         self._stop = stop
+        self._gone = gone
         self._committed = committed
 
     def poll(self, connector: Connector) -> PollReport:
@@ -112,6 +118,9 @@ class Poller:
         try:
             work(report)
             outcome = report.outcome
+        except Stopped:
+            outcome = "stopped"
+            raise
         except (SourceUnavailable, SourceRefused) as failure:
             outcome = "unavailable" if isinstance(failure, SourceUnavailable) else "refused"
             error = failure.message
@@ -163,7 +172,7 @@ class Poller:
         counts = self._ledger.records.commit(
             row.id,
             [read.reading for read in reads],
-            lambda reading, stored: judge(reading, stored, rules),
+            lambda reading, stored: self._judged(reading, stored, rules),
             poll=self._poll,
             backfill=backfill,
             lane=lane,
@@ -172,6 +181,12 @@ class Poller:
         report.add(len(reads), counts)
         self._committed(report)
         return counts
+
+    def _judged(self, reading: Reading, stored: Stored | None, rules: Rules) -> Change | None:
+        """Inside the page's transaction; raises Stopped, so that nothing of it is written."""
+        if self._gone():
+            raise Stopped("the engine was stopped before this page was committed")
+        return judge(reading, stored, rules)
 
     def _read_one(self, record: Record, stored: Stored | None) -> Read:
         return read_record(record, self._job.mapping, self._job.row.mapping, self._ledger.hasher, stored)
@@ -202,7 +217,10 @@ class Poller:
         if lane is None:
             lane = {"before": connector.position(job.spec), "over": False}
             self._ledger.streams.move(job.row.id, LaneMove(BASELINE_LANE, lane))
-        return Rules(job.row.on_change, baseline=None if lane["over"] else lane["before"])
+        # a stop right after the first sweep may have left the baseline open
+        over = lane["over"] or bool((self._lanes().get(SWEEP_LANE) or {}).get("swept"))
+        ahead = None if over else _minute_after(connector.position(job.spec))
+        return Rules(job.row.on_change, began=lane["before"], baseline=not over, ahead=ahead)
 
     def _sweep(self, connector: Connector, report: PollReport) -> None:
         row, started = self._job.row, self._ledger.clock.boot()
@@ -219,9 +237,10 @@ class Poller:
             if listing.cursor is None:
                 lane = {"after": None, "ended": self._ledger.clock.wall(), "swept": True}
             self._ledger.streams.move(row.id, LaneMove(SWEEP_LANE, lane))
+            if listing.cursor is None:
+                self._baseline_over()
             if self._ends_here(report):
                 return
-        self._baseline_over()
         emit(
             "sweep",
             stream=row.name,
@@ -232,12 +251,14 @@ class Poller:
         )
 
     def _missed(self, listed: Mapping[str, str | None], *, first: bool) -> list[str]:
-        """Which of the listed records must be read: unknown ones and other modified times; where there are children,
-        all (one that vanished from its parent leaves no other trace), but for the first sweep after the first scan."""
+        """Which of the listed records must be read: unknown ones, other and missing modified times; with children, all
+        (one that vanished from its parent leaves no other trace), but for the first sweep after the first scan."""
         if self._job.spec.children and not first:
             return list(listed)
         known = self._ledger.records.modified_of(self._job.row.id, listed)
-        return [id_ for id_, modified in listed.items() if id_ not in known or known[id_] != modified]
+        return [
+            id_ for id_, modified in listed.items() if modified is None or id_ not in known or known[id_] != modified
+        ]
 
     def _baseline_over(self) -> None:
         lane = self._lanes().get(BASELINE_LANE)
@@ -266,17 +287,20 @@ class Poller:
         emit("remapped", stream=row.name, records=report.read)
 
     def _covers(self, source: Mapping[str, Json]) -> bool:
-        """Whether kept source values hold all that the mapping reads now."""
+        """Whether kept source values surely hold all that the mapping reads; of nested ones only parts were kept."""
         wanted = self._job.mapping.wanted
         if wanted.fields is None or wanted.children:
             return False
-        return all(path[0] in source for path in wanted.fields)
+        return all(
+            len(path) == 1 and path[0] in source and not isinstance(source[path[0]], dict | list)
+            for path in wanted.fields
+        )
 
     def _ends_here(self, report: PollReport) -> bool:
         if self._stop():
             report.outcome = "stopped"
             return True
-        pending = self._ledger.outbox.pending(self._job.row.workspace)
+        pending = self._ledger.outbox.pending(self._job.row.workspace, self._job.neighbours)
         if pending >= self._job.max_pending:
             report.outcome = "full"
             emit("outbox_full", stream=self._job.row.name, pending=pending, max_pending=self._job.max_pending)
@@ -289,6 +313,14 @@ class Poller:
     def _connector_lanes(self) -> dict[str, Json]:
         """The cursor without the engine's own lanes."""
         return {lane: cursor for lane, cursor in self._lanes().items() if not lane.startswith("@")}
+
+
+def _minute_after(position: str) -> str | None:
+    """A minute after a canonical time; None for a sequence."""
+    if position.isdigit():
+        return None
+    when = datetime.fromisoformat(position) + timedelta(minutes=1)
+    return when.strftime("%Y-%m-%dT%H:%M:%S.%fZ")
 
 
 def _links(records: Iterable[Record], children: Mapping[str, object]) -> Links | None:

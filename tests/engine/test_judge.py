@@ -68,7 +68,7 @@ def test_under_a_date_older_records_are_ignored(modified: str | None, is_old: bo
 
 @pytest.mark.parametrize(("modified", "was_there"), [(JANUARY, True), (None, True), (MARCH, False), (MAY, False)])
 def test_under_now_what_was_there_before_is_known(modified: str | None, was_there: bool) -> None:
-    rules = Rules("resend", baseline=MARCH)
+    rules = Rules("resend", began=MARCH, baseline=True)
     first = judge(read("a", modified), None, rules)
     assert verdict(first) == (("known", "yes", False) if was_there else ("pending", "no", False))
     assert first is not None
