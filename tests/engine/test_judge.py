@@ -258,3 +258,17 @@ def test_an_unusable_reading_of_a_delivered_record_sends_nothing_when_it_is_usab
         again = judge(read("a", MARCH, mapping=mapping), after, RESEND)
         assert again is not None
         assert again.state == "delivered"
+
+
+def test_under_now_a_row_ahead_of_the_present_was_there_too() -> None:
+    rules = Rules("hold", began=MARCH, baseline=True, ahead=MAY)
+    assert verdict(judge(read("a", "2030-01-01T00:00:00.000000Z"), None, rules)) == ("known", "yes", False)
+    between = judge(read("a", "2026-04-01T00:00:00.000000Z"), None, rules)
+    assert verdict(between) == ("pending", "no", False)
+
+
+def test_under_now_an_edited_where_does_not_send_what_was_there() -> None:
+    before = stored("filtered", latest=version("a", JANUARY, fit="filtered"))
+    after_edit = read("a", JANUARY, mapping=2)
+    assert verdict(judge(after_edit, before, Rules("hold", began=MARCH))) == ("known", "yes", False)
+    assert verdict(judge(read("b", MAY, mapping=2), before, Rules("hold", began=MARCH))) == ("pending", "no", False)

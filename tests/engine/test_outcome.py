@@ -243,3 +243,8 @@ def test_no_answer_can_do_harm(status: int, body: bytes) -> None:
     assert isinstance(outcome, Outcome)
     assert outcome.verdict in get_args(Verdict)
     assert outcome.verdict != "created"
+
+
+def test_a_lead_that_quotes_the_plan_s_name_is_not_a_plan_s_limit() -> None:
+    body = b'{"succeeded":false,"statusCode":400,"message":"The lead \'Free Plan GmbH\' has no valid e-mail."}'
+    assert of_answer(Answer(400, body)).verdict == "rejected"

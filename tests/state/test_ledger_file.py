@@ -305,3 +305,16 @@ def test_the_schema_s_stamp_counts_the_migrations(tmp_path: Path) -> None:
     assert len(MIGRATIONS.pending(Database(memory=True))) == SCHEMA_VERSION
     with closing(sqlite3.connect(path)) as connection:
         assert connection.execute("PRAGMA user_version").fetchone() == (SCHEMA_VERSION,)
+
+
+def test_another_database_is_not_taken_for_a_ledger(tmp_path: Path) -> None:
+    path = tmp_path / "erp.db"
+    with closing(sqlite3.connect(path)) as connection:
+        connection.execute("CREATE TABLE companies (id INTEGER)")
+        connection.execute(f"PRAGMA user_version = {SCHEMA_VERSION}")
+        connection.commit()
+    before = path.read_bytes()
+    for owner in (True, False):
+        with pytest.raises(LedgerUntrusted, match="not a ledger"):
+            Ledger(path, own=owner)
+    assert path.read_bytes() == before

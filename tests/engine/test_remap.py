@@ -1,0 +1,108 @@
+"""An edited mapping judges unsent records anew, from what was kept of them only where that is surely enough."""
+
+from __future__ import annotations
+
+import sqlite3
+from contextlib import closing
+from pathlib import Path
+
+import orjson
+import pytest
+
+from state.ledger import Ledger
+from sync.config.load import load_config
+from sync.engine import Engine
+from sync.errors import ConfigError
+from sync.plan import Plan
+
+CONFIG = """
+[workspaces.main]
+api_key = "k"
+base_url = "http://127.0.0.1:9"
+[ledger]
+path = "ledger.db"
+[sources.erp]
+connector = "sql"
+url = "sqlite:///{folder}/erp.db"
+[sources.erp.streams.firms]
+table = "firms"
+key = "id"
+modified = "at"
+start = "all"
+on_change = "resend"
+[sources.erp.streams.firms.lead]
+kind = "company"
+name = "name"
+addresses = "[place.city]"
+"""
+
+
+@pytest.fixture
+def config(tmp_path: Path) -> Path:
+    with closing(sqlite3.connect(tmp_path / "erp.db")) as source:
+        source.execute("CREATE TABLE firms (id INTEGER PRIMARY KEY, name TEXT, place JSON, at TEXT)")
+        place = '{"city": "Ulm", "branch": "Steel"}'
+        source.execute("INSERT INTO firms VALUES (1, 'Acme', ?, '2026-01-01 00:00:00')", (place,))
+        source.commit()
+    path = tmp_path / "config.toml"
+    path.write_text(CONFIG.format(folder=tmp_path), encoding="utf-8")
+    path.chmod(0o600)
+    return path
+
+
+def turn(config: Path) -> list[dict[str, object]]:
+    """One poll by the file as it stands; the leads that wait now."""
+    loaded = load_config(config)
+    with Ledger(loaded.ledger_path, own=True) as ledger:
+        engine = Engine(Plan.of(loaded), ledger)
+        engine.streams["erp.firms"].turn()
+        engine.close()
+        with ledger.file.read() as connection:
+            rows = connection.execute("SELECT payload FROM records WHERE state = 'pending'").fetchall()
+    return [orjson.loads(row["payload"]) for row in rows]
+
+
+def test_a_member_that_the_old_mapping_did_not_read_is_read_again(config: Path) -> None:
+    assert "industry" not in turn(config)[0]
+    text = config.read_text(encoding="utf-8").replace('name = "name"', 'name = "name"\nindustry = "place.branch"')
+    config.write_text(text, encoding="utf-8")
+    assert [lead["industry"] for lead in turn(config)] == ["Steel"]
+
+
+def test_a_turn_of_an_engine_that_stopped_writes_nothing(config: Path) -> None:
+    loaded = load_config(config)
+    with Ledger(loaded.ledger_path, own=True) as ledger:
+        engine = Engine(Plan.of(loaded), ledger)
+        stream = engine.streams["erp.firms"]
+        connect = stream._connect
+
+        class Stopping:
+            """Stops the engine while a page is on its way from the source."""
+
+            def __init__(self) -> None:
+                self.real = connect()
+
+            def __getattr__(self, name: str) -> object:
+                return getattr(self.real, name)
+
+            def read(self, *arguments: object) -> object:
+                pages = self.real.read(*arguments)  # type: ignore[arg-type]
+                for page in pages:
+                    if page.records:
+                        engine.stop()
+                    yield page
+
+        stream._connect = Stopping  # type: ignore[assignment]
+        stream.turn()
+        assert ledger.records.counts() == {}
+        assert ledger.streams.last_polls()[1]["outcome"] == "stopped"
+
+
+@pytest.mark.parametrize(
+    ("old", "new"), [('modified = "at"\n', ""), ('modified = "at"', 'modified = "at"\nmodified_as = "sequence"')]
+)
+def test_a_start_date_needs_times(config: Path, old: str, new: str) -> None:
+    text = config.read_text(encoding="utf-8").replace('start = "all"', 'start = "2026-01-01"').replace(old, new)
+    config.write_text(text, encoding="utf-8")
+    with pytest.raises(ConfigError, match="a date needs a modified column that holds times"):
+        load_config(config)
