@@ -34,6 +34,8 @@ class Ledger:
             with translated(path):
                 path.parent.mkdir(parents=True, exist_ok=True)
             self._lock.acquire()
+        self.is_new = own and not path.exists()
+        """Made just now: it remembers nothing of what was sent before."""
         try:
             self.file = LedgerFile(path, connector=connector, own=own)
             self.hasher = self._key_of(own=own)

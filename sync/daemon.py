@@ -196,6 +196,8 @@ def _schedule(
 
 def recover(engine: Engine) -> None:
     """Batches that the last process left on the wire are in doubt (or sent again, where `on_unknown` says so)."""
+    if engine.ledger.is_new:
+        emit("ledger_created", ledger=str(engine.ledger.path))
     verdicts = engine.ledger.verdicts
     found = [
         (name, conclusion)

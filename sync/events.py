@@ -51,6 +51,9 @@ EVENTS: dict[str, Event] = {
         "error", "A new configuration cannot be used; the old one stays in force.", ("config", "problems")
     ),
     "config_warning": Event("warning", "Something in the configuration deserves a look.", ("where", "problem")),
+    "ledger_created": Event(
+        "warning", "There was no ledger, so a new one was made: it knows nothing of what was sent before.", ("ledger",)
+    ),
     "recovered": Event(
         "warning",
         "The last process was cut off while a batch was on the wire: it is in doubt.",
