@@ -52,7 +52,7 @@ EVENTS: dict[str, Event] = {
     ),
     "config_warning": Event("warning", "Something in the configuration deserves a look.", ("where", "problem")),
     "ledger_created": Event(
-        "warning", "There was no ledger, so a new one was made: it knows nothing of what was sent before.", ("ledger",)
+        "info", "There was no ledger, so a new one was made: it knows nothing of what was sent before.", ("ledger",)
     ),
     "recovered": Event(
         "warning",
