@@ -41,6 +41,9 @@ Fit = Literal["eligible", "filtered", "unfit", "deleted"]
 ON_THE_WIRE: frozenset[State] = frozenset({"sending", "in_doubt"})
 RESTING: frozenset[State] = frozenset(STATES) - ON_THE_WIRE
 
+OWNERS: frozenset[State] = frozenset({"pending", "held", "sending", "in_doubt", "delivered", "known"})
+"""A record in one of these states stands for a lead: another one with the same e-mail address is its duplicate."""
+
 MOVES: dict[State, frozenset[State]] = {
     **{state: RESTING | {"sending"} if state == "pending" else RESTING for state in RESTING},
     "sending": frozenset({"delivered", "in_doubt", *RESTING}),

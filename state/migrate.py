@@ -34,6 +34,9 @@ def migrate(connection: sqlite3.Connection, path: Path, *, own: bool, backup: Ca
             backup(path.with_name(f"{path.name}.before-{pending[0]}"))
         # a crash between migrating and stamping must not leave the old stamp
         connection.execute("PRAGMA user_version = 0")
+        # a table that others refer to is replaced by dropping it, which SQLite would take for a deletion of its rows
+        connection.execute("PRAGMA foreign_keys = OFF")
         MIGRATIONS.apply(database)
+        connection.execute("PRAGMA foreign_keys = ON")
     if own:
         connection.execute(f"PRAGMA user_version = {len(every)}")

@@ -135,11 +135,24 @@ def _streams(connection: sqlite3.Connection, workspace: str, only: Sequence[str]
     return [(row["id"], row["mapping"]) for row in rows]
 
 
-_PENDING = """
+_CLAIMABLE = "again IS NULL AND (poll IS NULL OR poll NOT IN (SELECT id FROM polls WHERE released = 0))"
+"""What the guard has not looked at, and what is to be judged again, stays."""
+
+_NEXT_PART = f"""
+SELECT part FROM records
+WHERE stream = ? AND state = 'pending' AND part IS NOT NULL AND mapping = ? AND {_CLAIMABLE} ORDER BY part LIMIT 1
+"""  # noqa: S608 - a constant
+
+_PENDING = (
+    """
 SELECT key, stream, id, payload, since, part, lead_exists FROM records
 WHERE stream = :stream AND state = 'pending' AND mapping = :mapping AND part IS :part AND backfill = :backfill
+AND """
+    + _CLAIMABLE
+    + """
 ORDER BY key LIMIT :most
 """
+)
 
 
 def _pick(
@@ -147,11 +160,7 @@ def _pick(
 ) -> tuple[int | None, list[sqlite3.Row]]:
     """The rows of the next batch: a part of a rejected batch alone, else live before backfill, streams in turn."""
     for stream, mapping in streams:
-        row = connection.execute(
-            "SELECT part FROM records WHERE stream = ? AND state = 'pending' AND part IS NOT NULL AND mapping = ?"
-            " ORDER BY part LIMIT 1",
-            (stream, mapping),
-        ).fetchone()
+        row = connection.execute(_NEXT_PART, (stream, mapping)).fetchone()
         if row is not None:
             return row["part"], _of_part(connection, streams, row["part"], most)
     return None, _of_part(connection, streams, None, most)

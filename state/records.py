@@ -19,7 +19,7 @@ Judge = Callable[[Reading, Stored | None], Change | None]
 
 _COLUMNS = (
     "key, id, state, lead_exists, fit, modified, mapping, source_fp, wire_fp,"
-    " base_modified, base_mapping, base_source_fp, base_wire_fp, base_batch, drift"
+    " base_modified, base_mapping, base_source_fp, base_wire_fp, base_batch, drift, again"
 )
 
 
@@ -93,14 +93,14 @@ class Records:
                 found.update((row["parent"], None) for row in rows)
         return list(found)
 
-    def unsent_under_another_mapping(
-        self, stream: int, mapping: int, limit: int
-    ) -> list[tuple[str, bytes | None, str | None]]:
-        """(id, kept source values, modified) of unsent records that an earlier mapping judged."""
+    def to_judge_again(self, stream: int, mapping: int, limit: int) -> list[tuple[str, bytes | None, str | None]]:
+        """(id, kept source values, modified) of records that are to be judged before anything else of the stream is
+        sent: unsent ones that an earlier mapping judged, and those that something else made doubtful (`again`)."""
         with self._file.read() as connection:
             rows = connection.execute(
-                "SELECT id, source, modified FROM records WHERE stream = :stream AND mapping <> :mapping"
-                " AND state IN ('pending', 'quarantined', 'held') ORDER BY key LIMIT :limit",
+                "SELECT key, id, source, modified FROM records WHERE stream = :stream AND again IS NOT NULL"
+                " UNION SELECT key, id, source, modified FROM records WHERE stream = :stream AND mapping <> :mapping"
+                " AND state IN ('pending', 'quarantined', 'held', 'duplicate') ORDER BY key LIMIT :limit",
                 {"stream": stream, "mapping": mapping, "limit": limit},
             )
             return [(row["id"], row["source"], row["modified"]) for row in rows]
@@ -156,6 +156,7 @@ def stored(row: sqlite3.Row) -> Stored:
         base=base,
         base_batch=row["base_batch"],
         drift=bool(row["drift"]),
+        again=row["again"],
     )
 
 
@@ -177,10 +178,11 @@ def _rows_of(connection: sqlite3.Connection, columns: str, stream: int, ids: Ite
 _UPSERT = """
 INSERT INTO records (
   stream, id, state, lead_exists, fit, modified, mapping, source_fp, wire_fp, source, payload, reason,
-  base_modified, base_mapping, base_source_fp, base_wire_fp, base_batch, drift, poll, backfill, batch, first_seen, since
+  base_modified, base_mapping, base_source_fp, base_wire_fp, base_batch, drift, poll, queued, backfill, batch,
+  first_seen, since
 ) VALUES (
   :stream, :id, :state, :lead_exists, :fit, :modified, :mapping, :source_fp, :wire_fp, :source, :payload, :reason,
-  :base_modified, :base_mapping, :base_source_fp, :base_wire_fp, :base_batch, :drift, :poll, :backfill, :batch,
+  :base_modified, :base_mapping, :base_source_fp, :base_wire_fp, :base_batch, :drift, :poll, :poll, :backfill, :batch,
   :now, :now
 ) ON CONFLICT (stream, id) DO UPDATE SET
   since = CASE WHEN state = excluded.state THEN since ELSE excluded.since END,
@@ -188,12 +190,14 @@ INSERT INTO records (
     excluded.reason, CASE WHEN state = 'quarantined' AND excluded.state = 'quarantined' THEN reason END
   ),
   part = CASE WHEN excluded.state IN ('sending', 'in_doubt') THEN part END,
+  queued = CASE WHEN excluded.state <> 'pending' OR state = 'pending' THEN queued ELSE excluded.queued END,
   backfill = CASE WHEN state = 'pending' THEN min(backfill, excluded.backfill) ELSE excluded.backfill END,
   state = excluded.state, lead_exists = excluded.lead_exists, fit = excluded.fit, modified = excluded.modified,
   mapping = excluded.mapping, source_fp = excluded.source_fp, wire_fp = excluded.wire_fp, source = excluded.source,
   payload = excluded.payload, base_modified = excluded.base_modified,
   base_mapping = excluded.base_mapping, base_source_fp = excluded.base_source_fp,
   base_wire_fp = excluded.base_wire_fp, base_batch = excluded.base_batch, drift = excluded.drift,
+  again = NULL, twin = NULL,
   poll = excluded.poll, batch = CASE excluded.batch WHEN '*' THEN batch ELSE excluded.batch END
 """
 

@@ -10,6 +10,7 @@ from state.diagram import LeadExists, State, Version
 from sync.words import Json
 
 OnChange = Literal["hold", "resend"]
+Again = Literal["judge", "send"]
 PollKind = Literal["poll", "sweep", "remap"]
 PollOutcome = Literal["complete", "stopped", "full", "unavailable", "refused", "failed"]
 
@@ -38,6 +39,8 @@ class Stored:
     base: Version | None
     base_batch: str | None
     drift: bool
+    again: Again | None = None
+    """To be judged again, whether or not anything changed."""
 
     @property
     def resting(self) -> Literal["delivered", "known"]:

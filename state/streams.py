@@ -104,14 +104,20 @@ class Streams:
         with self._file.write() as connection:
             move_lane(connection, stream, lane, _milliseconds(self._clock))
 
-    def poll_started(self, stream: int, kind: PollKind) -> int:
+    def poll_started(self, stream: int, kind: PollKind, *, released: bool = True) -> int:
+        """Nothing that an unreleased poll reads can be claimed before `release`."""
         with self._file.write() as connection:
             return int(
                 connection.execute(
-                    "INSERT INTO polls (stream, kind, started_at) VALUES (?, ?, ?) RETURNING id",
-                    (stream, kind, _milliseconds(self._clock)),
+                    "INSERT INTO polls (stream, kind, started_at, released) VALUES (?, ?, ?, ?) RETURNING id",
+                    (stream, kind, _milliseconds(self._clock), int(released)),
                 ).fetchone()[0]
             )
+
+    def release(self, stream: int) -> None:
+        """Lets everything be claimed that the stream's polls have read so far."""
+        with self._file.write() as connection:
+            connection.execute("UPDATE polls SET released = 1 WHERE stream = ? AND released = 0", (stream,))
 
     def poll_ended(self, poll: int, outcome: PollOutcome, counts: Mapping[str, int], error: str | None = None) -> None:
         with self._file.write() as connection:
@@ -124,7 +130,8 @@ class Streams:
         """Drops the records of polls that ended more than `older_than` seconds ago, but each stream's latest."""
         with self._file.write() as connection:
             return connection.execute(
-                "DELETE FROM polls WHERE ended_at < ? AND id NOT IN (SELECT max(id) FROM polls GROUP BY stream, kind)",
+                "DELETE FROM polls WHERE ended_at < ? AND released = 1"
+                " AND id NOT IN (SELECT max(id) FROM polls GROUP BY stream, kind)",
                 (_milliseconds(self._clock) - int(older_than * 1000),),
             ).rowcount
 

@@ -173,7 +173,7 @@ class StreamWorker:
             committed=self._committed,
         )
         connector = self._connector = self._connector or self._connect()
-        if poller.needs_remap():
+        if poller.has_to_judge_again():
             reports.append(self._said(poller.remap, connector))
         reports.append(self._said(poller.poll, connector))
         if reports[-1].outcome == "complete" and poller.sweep_is_due():

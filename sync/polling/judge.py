@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
-from state.diagram import ON_THE_WIRE, Version, same_content, settle
+from state.diagram import ON_THE_WIRE, State, Version, same_content, settle
 from state.rows import Change, OnChange, Reading, Stored
 
 
@@ -31,7 +31,7 @@ def judge(reading: Reading, stored: Stored | None, rules: Rules) -> Change | Non
     if stored is None:
         return _first_time(reading, rules)
     latest = reading.version
-    if _same(stored.latest, latest):
+    if _same(stored.latest, latest) and stored.again is None:
         return None
     if stored.state in ON_THE_WIRE:
         return Change(
@@ -43,18 +43,20 @@ def judge(reading: Reading, stored: Stored | None, rules: Rules) -> Change | Non
             drift=stored.drift,
             batch=_KEEP_BATCH,
         )
-    if _is_still_too_old(stored, latest, rules):
-        return Change(reading, "ignored", "no")
+    if _stays_left_out(stored, latest, rules):
+        state: State = "forgotten" if stored.state == "forgotten" else "ignored"
+        return Change(reading, state, "yes" if stored.lead_exists == "yes" else "no", stored.base, stored.base_batch)
     if _was_there_before(stored, latest, rules):
         return Change(reading, "known", "yes", base=latest)
     return _judged_again(reading, stored, rules)
 
 
-def _is_still_too_old(stored: Stored, latest: Version, rules: Rules) -> bool:
-    """Whether the stream's start leaves this record out, and nothing but its date or the mapping changed since."""
-    if _changed_at_source(stored.latest, latest):
+def _stays_left_out(stored: Stored, latest: Version, rules: Rules) -> bool:
+    """Whether the stream's start or a person's word leaves this record out, and nothing but its date or the mapping
+    changed since."""
+    if stored.again is not None or _changed_at_source(stored.latest, latest):
         return False
-    if stored.state == "ignored":
+    if stored.state in {"ignored", "forgotten"}:
         return True
     would_be_a_lead = stored.state == "filtered" and stored.lead_exists == "no" and latest.fit in {"eligible", "unfit"}
     return would_be_a_lead and rules.since is not None and is_before(latest.modified, rules.since)
@@ -83,13 +85,20 @@ def _judged_again(reading: Reading, stored: Stored, rules: Rules) -> Change:
         resting=stored.resting,
     )
     state = settled.state
-    may_be_sent = rules.on_change == "resend" or not exists
-    if stored.state in {"pending", "quarantined"} and may_be_sent and same_content(stored.latest, reading.version):
-        # touched only: what waits goes on waiting, what the server rejected would be rejected again
-        state = stored.state
-    if stored.state == "held" and state == "pending":
+    if stored.again == "send":
+        # a person's word, also for a lead that exists
+        state = "pending" if reading.version.fit == "eligible" else state
+    elif stored.state == "held" and state == "pending":
         state = "held"
+    elif stored.again is None and _goes_on_waiting(stored, reading.version, rules):
+        state = stored.state
     return Change(reading, state, "yes" if exists else "no", settled.base, stored.base_batch, drift=settled.drift)
+
+
+def _goes_on_waiting(stored: Stored, latest: Version, rules: Rules) -> bool:
+    """Touched only: what waits goes on waiting, what the server rejected would be rejected again."""
+    may_be_sent = rules.on_change == "resend" or stored.lead_exists == "no"
+    return stored.state in {"pending", "quarantined"} and may_be_sent and same_content(stored.latest, latest)
 
 
 def _first_time(reading: Reading, rules: Rules) -> Change:

@@ -97,9 +97,9 @@ class Poller:
         """Judges unsent records again under an edited mapping; they cannot be claimed before."""
         return self._recorded("remap", lambda report: self._remap(connector, report))
 
-    def needs_remap(self) -> bool:
+    def has_to_judge_again(self) -> bool:
         row = self._job.row
-        return bool(self._ledger.records.unsent_under_another_mapping(row.id, row.mapping, 1))
+        return bool(self._ledger.records.to_judge_again(row.id, row.mapping, 1))
 
     def sweep_is_due(self) -> bool:
         """At the first start, and `sweep_every` after the last one ended."""
@@ -268,7 +268,7 @@ class Poller:
     def _remap(self, connector: Connector, report: PollReport) -> None:
         row = self._job.row
         rules = Rules(row.on_change)
-        while rows := self._ledger.records.unsent_under_another_mapping(row.id, row.mapping, REMAP_PAGE):
+        while rows := self._ledger.records.to_judge_again(row.id, row.mapping, REMAP_PAGE):
             kept = [
                 Record(id_, orjson.loads(source), modified)
                 for id_, source, modified in rows

@@ -47,7 +47,7 @@ def read_record(record: Record, mapping: Maps, number: int, hasher: Hasher, stor
     except (orjson.JSONEncodeError, RecursionError):
         return _unusable(record, number, Note("", "holds text or nesting that JSON cannot carry", None))
     source_fp = hasher.digest("source", source)
-    if stored is not None and _is_known(stored.latest, number, source_fp):
+    if stored is not None and stored.again is None and _is_known(stored.latest, number, source_fp):
         latest = stored.latest
         if latest.modified == record.modified:
             return Read(Reading(record.id, latest))

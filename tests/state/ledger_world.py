@@ -186,7 +186,7 @@ class World:
     def remap(self) -> None:
         """As at the turn of a stream: from the values that were kept, else from the source."""
         for stream, row in self.streams.items():
-            while unsent := self.ledger.records.unsent_under_another_mapping(row.id, row.mapping, 2):
+            while unsent := self.ledger.records.to_judge_again(row.id, row.mapping, 2):
                 for id_, source, modified in unsent:
                     key = f"{stream}/{id_}"
                     truth = self.truths[key]

@@ -247,7 +247,7 @@ def test_nothing_is_claimed_as_an_old_mapping_had_it(ledger: Ledger) -> None:
     pending(ledger, register(ledger), "x")
     stream = register(ledger, declare(mapping="m2"))
     assert ledger.outbox.claim(WORKSPACE, RULE, most=1, linger=0, timeout=60) == NothingToSend(None)
-    assert [each[0] for each in ledger.records.unsent_under_another_mapping(stream.id, stream.mapping, 9)] == ["x"]
+    assert [each[0] for each in ledger.records.to_judge_again(stream.id, stream.mapping, 9)] == ["x"]
     commit(ledger, stream, [reading("x", "a", mapping=stream.mapping)])
     assert len(claim(ledger).deliveries) == 1
 

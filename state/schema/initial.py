@@ -1,28 +1,20 @@
-"""The ledger's tables, as numbered migrations that only go forward.
+"""Migration 1: streams, records, batches and slots.
 
 Times are integers: milliseconds since 1970 UTC by the wall clock, for people. `slots` alone holds seconds since boot.
 """
 
 from __future__ import annotations
 
-from sqlite_utils import Database
-from sqlite_utils.migrations import Migrations
-
 from state.diagram import LEAD_EXISTS, MOVES, STATES, State
-
-MIGRATIONS = Migrations("closingdealz-sync")
-
-
-def _one_of(names: tuple[str, ...] | frozenset[str]) -> str:
-    return "(" + ", ".join(f"'{name}'" for name in sorted(names)) + ")"
+from state.schema.statements import one_of
 
 
 def _lead_exists_fits(state: State) -> str:
-    return f"(state <> '{state}' OR lead_exists IN {_one_of(LEAD_EXISTS[state])})"
+    return f"(state <> '{state}' OR lead_exists IN {one_of(LEAD_EXISTS[state])})"
 
 
 def _allowed_moves() -> str:
-    return " OR ".join(f"(OLD.state = '{old}' AND NEW.state IN {_one_of(MOVES[old])})" for old in STATES)
+    return " OR ".join(f"(OLD.state = '{old}' AND NEW.state IN {one_of(MOVES[old])})" for old in STATES)
 
 
 TABLES = f"""
@@ -77,7 +69,7 @@ CREATE TABLE records (
   key INTEGER PRIMARY KEY,
   stream INTEGER NOT NULL REFERENCES streams (id),
   id TEXT NOT NULL,
-  state TEXT NOT NULL CHECK (state IN {_one_of(STATES)}),
+  state TEXT NOT NULL CHECK (state IN {one_of(STATES)}),
   lead_exists TEXT NOT NULL CHECK (lead_exists IN ('no', 'maybe', 'yes')),
   fit TEXT NOT NULL CHECK (fit IN ('eligible', 'filtered', 'unfit', 'deleted')),
   modified TEXT,
@@ -199,24 +191,3 @@ CREATE TABLE child_links (
 ) STRICT, WITHOUT ROWID;
 CREATE INDEX child_links_by_child ON child_links (stream, child, id);
 """
-
-
-@MIGRATIONS(name="0001_initial")
-def initial(db: Database) -> None:
-    # executescript would commit the transaction that makes a migration whole or nothing
-    for statement in _statements(TABLES):
-        db.execute(statement)
-
-
-def _statements(script: str) -> list[str]:
-    """Splits a script at the semicolons that end a statement (a trigger's body holds some that do not)."""
-    import sqlite3
-
-    found: list[str] = []
-    rest = ""
-    for piece in script.split(";"):
-        rest += piece + ";"
-        if sqlite3.complete_statement(rest):
-            found.append(rest)
-            rest = ""
-    return found

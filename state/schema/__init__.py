@@ -1,0 +1,21 @@
+"""The ledger's tables, as numbered migrations that only go forward."""
+
+from __future__ import annotations
+
+from sqlite_utils import Database
+from sqlite_utils.migrations import Migrations
+
+from state.schema import initial, queues
+from state.schema.statements import run
+
+MIGRATIONS = Migrations("closingdealz-sync")
+
+
+@MIGRATIONS(name="0001_initial")
+def _initial(db: Database) -> None:
+    run(db, initial.TABLES)
+
+
+@MIGRATIONS(name="0002_queues")
+def _queues(db: Database) -> None:
+    run(db, queues.CHANGES)

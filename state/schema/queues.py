@@ -1,0 +1,128 @@
+"""Migration 2: receipts, the guard, duplicates, records to be judged again, batches settled lead by lead."""
+
+from __future__ import annotations
+
+from state.diagram import OWNERS
+from state.schema.statements import one_of
+
+CHANGES = f"""
+-- Only records of released polls can be claimed: the guard looks at a poll before any of it is sent.
+ALTER TABLE polls ADD COLUMN released INTEGER NOT NULL DEFAULT 1 CHECK (released IN (0, 1));
+CREATE INDEX polls_unreleased ON polls (stream) WHERE released = 0;
+
+-- `queued`: the poll in which the record last became pending. `again`: it is to be judged again at its stream's next
+-- turn, by the rules ('judge') or, by a person's word, to be sent if it can be ('send'); it cannot be claimed before.
+-- `twin`: the record whose lead stands for this one too.
+ALTER TABLE records ADD COLUMN queued INTEGER;
+ALTER TABLE records ADD COLUMN again TEXT CHECK (again IN ('judge', 'send'));
+ALTER TABLE records ADD COLUMN twin INTEGER REFERENCES records (key) CHECK (twin IS NULL OR state = 'duplicate');
+CREATE INDEX records_again ON records (stream) WHERE again IS NOT NULL;
+CREATE INDEX records_twins ON records (twin) WHERE twin IS NOT NULL;
+CREATE TRIGGER records_twins_again AFTER UPDATE OF state ON records
+WHEN OLD.state IN {one_of(OWNERS)} AND NEW.state NOT IN {one_of(OWNERS)}
+BEGIN
+  UPDATE records SET again = 'judge' WHERE twin = NEW.key AND again IS NULL;
+END;
+
+-- The kinds of values by which a stream's records are matched with leads that exist; a JSON list.
+ALTER TABLE streams ADD COLUMN match_on TEXT NOT NULL DEFAULT '[]' CHECK (json_valid(match_on));
+
+-- Keyed hashes of the e-mail addresses, domains and phone numbers of each record's lead.
+CREATE TABLE match_values (
+  value BLOB NOT NULL,
+  record INTEGER NOT NULL REFERENCES records (key),
+  kind TEXT NOT NULL CHECK (kind IN ('email', 'domain', 'phone')),
+  PRIMARY KEY (value, record)
+) STRICT, WITHOUT ROWID;
+CREATE INDEX match_values_of_record ON match_values (record);
+
+-- The same of leads that exist in ClosingDealz and are no record's of ours, or are not yet known whose.
+CREATE TABLE foreign_values (
+  workspace TEXT NOT NULL,
+  value BLOB NOT NULL,
+  kind TEXT NOT NULL CHECK (kind IN ('email', 'domain', 'phone')),
+  PRIMARY KEY (workspace, value)
+) STRICT, WITHOUT ROWID;
+
+-- Records that were merged into another at their source.
+CREATE TABLE merges (
+  stream INTEGER NOT NULL REFERENCES streams (id),
+  loser TEXT NOT NULL,
+  survivor TEXT NOT NULL,
+  PRIMARY KEY (stream, loser)
+) STRICT, WITHOUT ROWID;
+CREATE INDEX merges_by_survivor ON merges (stream, survivor);
+
+-- How many leads of a mapping version had each field, so that one that is suddenly empty is noticed. '' counts leads.
+CREATE TABLE fills (
+  mapping INTEGER NOT NULL REFERENCES mappings (id),
+  field TEXT NOT NULL,
+  leads INTEGER NOT NULL,
+  PRIMARY KEY (mapping, field)
+) STRICT, WITHOUT ROWID;
+
+-- What the receipts know of records that the ledger has not read since it was rebuilt. `record` is a keyed hash.
+CREATE TABLE remembered (
+  stream TEXT NOT NULL,
+  record BLOB NOT NULL,
+  fate TEXT NOT NULL CHECK (fate IN ('delivered', 'in_doubt', 'known', 'forgotten')),
+  batch TEXT REFERENCES batches (name),
+  position INTEGER,
+  mapping TEXT,
+  source_fp BLOB,
+  wire_fp BLOB,
+  PRIMARY KEY (stream, record),
+  CHECK ((fate IN ('delivered', 'in_doubt')) = (batch IS NOT NULL))
+) STRICT, WITHOUT ROWID;
+CREATE INDEX remembered_in_doubt ON remembered (batch) WHERE fate = 'in_doubt';
+
+-- Lines that the receipts must have, written in the transaction that makes them true.
+CREATE TABLE receipts_due (
+  id INTEGER PRIMARY KEY,
+  line TEXT NOT NULL CHECK (json_valid(line))
+) STRICT;
+
+-- How far the limit is lowered because somebody else uses this key; it climbs back by itself.
+ALTER TABLE api_keys ADD COLUMN share REAL NOT NULL DEFAULT 1.0 CHECK (share > 0 AND share <= 1);
+ALTER TABLE api_keys ADD COLUMN share_at REAL NOT NULL DEFAULT 0;
+ALTER TABLE api_keys ADD COLUMN share_boot TEXT NOT NULL DEFAULT '';
+
+-- A batch in doubt may be settled lead by lead; then its end is `settled`. `account` says what happened on the wire.
+-- `rebuilt`: only the receipts know what was in it.
+ALTER TABLE deliveries ADD COLUMN word TEXT CHECK (word IN ('landed', 'absent'));
+CREATE TABLE batches_now (
+  name TEXT PRIMARY KEY,
+  workspace TEXT NOT NULL,
+  state TEXT NOT NULL CHECK (state IN
+    ('sending', 'created', 'refused', 'rejected', 'paused', 'in_doubt', 'landed', 'absent', 'settled')),
+  leads INTEGER NOT NULL CHECK (leads BETWEEN 1 AND 100),
+  part INTEGER,
+  slot INTEGER,
+  claimed_at INTEGER NOT NULL,
+  ended_at INTEGER,
+  status INTEGER,
+  cause TEXT,
+  message TEXT,
+  account TEXT,
+  rebuilt INTEGER NOT NULL DEFAULT 0 CHECK (rebuilt IN (0, 1)),
+  CHECK ((state = 'sending') = (ended_at IS NULL))
+) STRICT, WITHOUT ROWID;
+INSERT INTO batches_now
+  (name, workspace, state, leads, part, slot, claimed_at, ended_at, status, cause, message)
+  SELECT name, workspace, state, leads, part, slot, claimed_at, ended_at, status, cause, message FROM batches;
+DROP TABLE batches;
+ALTER TABLE batches_now RENAME TO batches;
+CREATE INDEX batches_open ON batches (state) WHERE state IN ('sending', 'in_doubt');
+CREATE INDEX batches_by_time ON batches (ended_at);
+CREATE TRIGGER batches_verdict BEFORE UPDATE OF state ON batches
+WHEN NOT (OLD.state = 'sending'
+  OR (OLD.state = 'in_doubt' AND NEW.state IN ('in_doubt', 'landed', 'absent', 'settled')))
+BEGIN
+  SELECT raise(ABORT, 'a verdict does not change');
+END;
+
+-- Streams that were polled to their end before there was a guard have had their first scan.
+INSERT OR IGNORE INTO lanes (stream, lane, cursor, moved_at)
+  SELECT stream, '@first', '{{"over": true}}', max(ended_at) FROM polls
+  WHERE kind = 'poll' AND outcome = 'complete' GROUP BY stream;
+"""  # noqa: S608 - made of constants
