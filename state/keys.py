@@ -15,6 +15,7 @@ from sync.errors import LedgerError, LedgerUntrusted
 
 KEY_BYTES = 32
 FINGERPRINT_BYTES = 16
+PURPOSES = ("source", "wire", "api-key", "key-id", "record", "email", "domain", "phone")
 
 
 class Hasher:
@@ -26,12 +27,12 @@ class Hasher:
         def prototype(purpose: bytes) -> blake2b:
             return blake2b(key=key, digest_size=FINGERPRINT_BYTES, person=purpose)
 
-        self._prototypes = {purpose: prototype(purpose.encode()) for purpose in ("source", "wire", "api-key", "key-id")}
+        self._prototypes = {purpose: prototype(purpose.encode()) for purpose in PURPOSES}
         self.key_id = self.digest("key-id", b"").hex()
         """Names the key without giving it away: stored in the ledger, so that a wrong key is noticed."""
 
     def digest(self, purpose: str, data: bytes) -> bytes:
-        """16 bytes. `purpose` is one of source, wire, api-key, key-id."""
+        """16 bytes. `purpose` is one of PURPOSES."""
         state = self._prototypes[purpose].copy()
         state.update(data)
         return state.digest()

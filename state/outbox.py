@@ -143,16 +143,11 @@ SELECT part FROM records
 WHERE stream = ? AND state = 'pending' AND part IS NOT NULL AND mapping = ? AND {_CLAIMABLE} ORDER BY part LIMIT 1
 """  # noqa: S608 - a constant
 
-_PENDING = (
-    """
+_PENDING = f"""
 SELECT key, stream, id, payload, since, part, lead_exists FROM records
 WHERE stream = :stream AND state = 'pending' AND mapping = :mapping AND part IS :part AND backfill = :backfill
-AND """
-    + _CLAIMABLE
-    + """
-ORDER BY key LIMIT :most
-"""
-)
+  AND {_CLAIMABLE} ORDER BY key LIMIT :most
+"""  # noqa: S608 - a constant
 
 
 def _pick(

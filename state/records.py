@@ -73,6 +73,7 @@ class Records:
                 counts["unqueued"] += before is not None and before.state == "pending" and change.state != "pending"
             rows = [_row(change, stream, poll, backfill, now) for change in changes]
             connection.executemany(_UPSERT, rows)
+            _keep_values(connection, stream, changes, known)
             if links:
                 _relink(connection, stream, links)
             if lane:
@@ -231,6 +232,26 @@ def _row(change: Change, stream: int, poll: int, backfill: bool, now: int) -> di
         "batch": change.batch,
         "now": now,
     }
+
+
+def _keep_values(
+    connection: sqlite3.Connection, stream: int, changes: Sequence[Change], known: Mapping[str, Stored]
+) -> None:
+    """What each lead can be recognised by. Of a lead that exists the former values stay: it still bears them."""
+    with_values = [change for change in changes if change.reading.values]
+    connection.executemany(
+        "DELETE FROM match_values WHERE record = ?",
+        [
+            (known[change.reading.id].key,)
+            for change in with_values
+            if change.lead_exists == "no" and change.reading.id in known
+        ],
+    )
+    connection.executemany(
+        "INSERT OR IGNORE INTO match_values (value, record, kind)"
+        " SELECT ?, key, ? FROM records WHERE stream = ? AND id = ?",
+        [(value, kind, stream, change.reading.id) for change in with_values for kind, value in change.reading.values],
+    )
 
 
 def _counted_as(change: Change, before: Stored | None) -> str:

@@ -11,6 +11,7 @@ from sync.words import Json
 
 OnChange = Literal["hold", "resend"]
 Again = Literal["judge", "send"]
+MatchKind = Literal["email", "domain", "phone"]
 PollKind = Literal["poll", "sweep", "remap"]
 PollOutcome = Literal["complete", "stopped", "full", "unavailable", "refused", "failed"]
 
@@ -61,6 +62,8 @@ class Reading:
     source: bytes | None = None
     payload: bytes | None = None
     reason: str | None = None
+    values: Sequence[tuple[MatchKind, bytes]] = ()
+    """Keyed hashes of what the lead can be recognised by."""
 
 
 @dataclass(frozen=True, slots=True)

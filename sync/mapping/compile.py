@@ -7,6 +7,7 @@ from typing import Any
 
 from sync.config.schema import LeadTable, Wire
 from sync.errors import ConfigError
+from sync.mapping.identity import Identity, identities
 from sync.mapping.outcome import Filtered, Lead, Outcome, Report, Unfit
 from sync.mapping.reads import pruner, wanted
 from sync.mapping.section import ContactSection, Section, nested_contacts, require
@@ -38,7 +39,7 @@ def compile_mapping(
     contacts = tuple(contact_section(facts, index, inner, nested) for index, inner in enumerate(table.contacts))
     if facts.problems:
         raise ConfigError(facts.problems)
-    return LeadMapping(table.kind, lead, contacts, facts, children)
+    return LeadMapping(table.kind, lead, contacts, facts, children, wire=wire)
 
 
 class LeadMapping:
@@ -55,10 +56,13 @@ class LeadMapping:
         contacts: tuple[ContactSection, ...],
         facts: Facts,
         children: Collection[str],
+        *,
+        wire: Wire,
     ) -> None:
         self.version: str = facts.digest()
         self.wanted: Wanted = wanted(facts.root, children)
         self._is_contact = kind == "contact"
+        self._fields = lead_fields(wire)
         self._lead = lead
         self._contacts = contacts
         self._rows = tuple(facts.rows)
@@ -86,6 +90,10 @@ class LeadMapping:
         if report.problems:
             return Unfit(tuple(report.problems))
         return Lead(encode(document), tuple(report.warnings), document)
+
+    def identities(self, document: Mapping[str, Json]) -> list[Identity]:
+        """By what one of its leads can be recognised as one that exists."""
+        return identities(document, self._fields, is_contact=self._is_contact)
 
     def explain(self) -> list[tuple[str, str, str]]:
         """Where each wire field comes from: (path on the wire, expression, key in the table), one row an expression."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -11,6 +11,7 @@ import orjson
 from state.diagram import Version
 from state.keys import Hasher
 from state.rows import Reading, Stored
+from sync.mapping.identity import Identity
 from sync.mapping.outcome import Filtered, Lead, Note, Unfit
 from sync.words import Json, Record
 
@@ -24,6 +25,8 @@ class Maps(Protocol):
     def project(self, data: Mapping[str, Json]) -> dict[str, Json]: ...
 
     def apply(self, data: Mapping[str, Json]) -> Filtered | Lead | Unfit: ...
+
+    def identities(self, document: Mapping[str, Json]) -> Sequence[Identity]: ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,29 +55,25 @@ def read_record(record: Record, mapping: Maps, number: int, hasher: Hasher, stor
         if latest.modified == record.modified:
             return Read(Reading(record.id, latest))
     kept = source if len(source) <= SOURCE_LIMIT else None
-    return _mapped(
-        record.id,
-        Version("eligible", record.modified, number, source_fp, None),
-        mapping.apply(record.data),
-        kept,
-        hasher,
-    )
+    version = Version("eligible", record.modified, number, source_fp, None)
+    return _mapped(record, version, mapping, kept, hasher)
 
 
 def _is_known(latest: Version, number: int, source_fp: bytes) -> bool:
     return latest.mapping == number and latest.source_fp == source_fp and latest.fit != "deleted"
 
 
-def _mapped(id_: str, version: Version, mapped: Filtered | Lead | Unfit, source: bytes | None, hasher: Hasher) -> Read:
-    match mapped:
+def _mapped(record: Record, version: Version, mapping: Maps, source: bytes | None, hasher: Hasher) -> Read:
+    match mapping.apply(record.data):
         case Filtered():
-            return Read(Reading(id_, _with_fit(version, "filtered", None)))
+            return Read(Reading(record.id, _with_fit(version, "filtered", None)))
         case Unfit(problems=problems):
             reason = orjson.dumps([_said(note) for note in problems]).decode()
-            return Read(Reading(id_, _with_fit(version, "unfit", None), source, None, reason), problems=problems)
-        case Lead(wire=wire, warnings=warnings):
+            return Read(Reading(record.id, _with_fit(version, "unfit", None), source, None, reason), problems=problems)
+        case Lead(wire=wire, warnings=warnings, document=document):
             fitting = _with_fit(version, "eligible", hasher.digest("wire", wire))
-            return Read(Reading(id_, fitting, source, wire), warnings=warnings)
+            values = [(kind, hasher.digest(kind, text.encode())) for kind, text in mapping.identities(document)]
+            return Read(Reading(record.id, fitting, source, wire, values=values), warnings=warnings)
 
 
 def _with_fit(version: Version, fit: str, wire_fp: bytes | None) -> Version:

@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 from state.diagram import Version
 from state.keys import Hasher
 from state.rows import Stored
+from sync.mapping.identity import Identity
 from sync.mapping.outcome import Filtered, Lead, Note, Unfit
 from sync.polling.readings import SOURCE_LIMIT, Read, read_record
 from sync.words import Json, Record
@@ -40,6 +41,9 @@ class Names:
             return Unfit((Note("name", "is longer than 10 characters", len(name), "shorten it"),))
         return Lead(orjson.dumps({"name": name.strip()}), (Note("emails", "is no address"),), {"name": name.strip()})
 
+    def identities(self, document: Mapping[str, Json]) -> list[Identity]:
+        return [("email", str(document["name"]).lower())]
+
 
 def read(data: Mapping[str, Json], modified: str | None = WHEN, stored: Stored | None = None, **options: Any) -> Read:
     return read_record(Record("7", data, modified, **options), Names(), 3, HASHER, stored)
@@ -58,6 +62,7 @@ def test_a_lead_keeps_its_values_and_its_wire_until_it_is_sent() -> None:
     assert got.reading.source == b'{"name":" Acme ","skip":null}'
     assert got.reading.reason is None
     assert [str(note) for note in got.warnings] == ["emails: is no address"]
+    assert got.reading.values == [("email", HASHER.digest("email", b"acme"))]
 
 
 def test_fingerprints_are_keyed_and_see_just_what_the_mapping_reads() -> None:

@@ -17,6 +17,7 @@ from state.diagram import STATES
 from state.ledger import Ledger
 from state.rows import Claim, NoRoom, NothingToSend, OnChange, StreamRow, Verdict
 from state.slots import GRACE_SECONDS, Rule
+from sync.mapping.identity import Identity
 from sync.mapping.outcome import Filtered, Lead, Note, Unfit
 from sync.polling.judge import Rules, judge
 from sync.polling.readings import read_record
@@ -72,6 +73,9 @@ class Style:
 
     def project(self, data: Mapping[str, Json]) -> dict[str, Json]:
         return dict(data)
+
+    def identities(self, document: Mapping[str, Json]) -> list[Identity]:
+        return []
 
     def apply(self, data: Mapping[str, Json]) -> Filtered | Lead | Unfit:
         if not data["wanted"]:

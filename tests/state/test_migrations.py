@@ -1,0 +1,84 @@
+"""A ledger of each earlier schema becomes one of today with all that it holds, after a backup."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import sqlite3
+from contextlib import closing
+from pathlib import Path
+
+import pytest
+from ledger_tools import FakeClock, claim, commit, pending, reading, register, row, rows
+from sqlite_utils import Database
+
+from state.database import SCHEMA_VERSION
+from state.keys import key_path
+from state.ledger import Ledger
+from state.schema import MIGRATIONS, initial
+from state.schema.statements import statements
+from sync.errors import LedgerUntrusted
+
+FIRST = "0001_initial"
+
+
+def ledger_of_the_first_schema(path: Path) -> None:
+    """With one lead delivered, one in doubt and one in quarantine, as the first schema's program wrote them."""
+    with Ledger(path, own=True, clock=FakeClock()) as ledger:
+        stream = register(ledger)
+        pending(ledger, stream, "delivered", "doubtful", "bad")
+        for verdict in ("created", "in_doubt", "rejected"):
+            one = claim(ledger, 1)
+            ledger.verdicts.conclude(one.batch, verdict, slot=one.slot)  # type: ignore[arg-type] # three verdicts
+        tables = ("meta", "streams", "mappings", "polls", "records", "batches", "deliveries", "slots")
+        content = {table: rows(ledger, f"SELECT * FROM {table}") for table in tables}
+    for each in path.parent.glob(f"{path.name}*"):
+        if each != key_path(path):
+            each.unlink()
+    with closing(sqlite3.connect(path, isolation_level=None)) as old:
+        database = Database(old)
+        MIGRATIONS.apply(database, stop_before=[name for name in _names() if name != FIRST])
+        for table, found in content.items():
+            columns = {each[1] for each in old.execute(f"PRAGMA table_info({table})")}
+            for one_row in found:
+                kept = {name: value for name, value in one_row.items() if name in columns}
+                names, marks = ", ".join(kept), ", ".join("?" * len(kept))
+                old.execute(f"INSERT INTO {table} ({names}) VALUES ({marks})", list(kept.values()))
+        old.execute("UPDATE polls SET outcome = 'complete', ended_at = 1")
+        old.execute("PRAGMA user_version = 1")
+
+
+def _names() -> list[str]:
+    return [each.name for each in MIGRATIONS.pending(Database(memory=True))]
+
+
+def test_everything_is_kept_and_the_ledger_goes_on(tmp_path: Path) -> None:
+    path = tmp_path / "ledger.db"
+    ledger_of_the_first_schema(path)
+    with pytest.raises(LedgerUntrusted, match="older version"):
+        Ledger(path)
+    with Ledger(path, own=True, clock=FakeClock()) as ledger:
+        assert rows(ledger, "PRAGMA user_version") == [{"user_version": SCHEMA_VERSION}]
+        assert rows(ledger, "PRAGMA foreign_key_check") == []
+        assert rows(ledger, "PRAGMA integrity_check") == [{"integrity_check": "ok"}]
+        assert rows(ledger, "PRAGMA foreign_keys") == [{"foreign_keys": 1}]
+        states = {each["id"]: each["state"] for each in rows(ledger)}
+        assert states == {"delivered": "delivered", "doubtful": "in_doubt", "bad": "quarantined"}
+        (doubt,) = ledger.verdicts.in_doubt()
+        ledger.verdicts.resolve(str(doubt["name"]), landed=False, note="looked")
+        assert row(ledger, "doubtful")["state"] == "pending"
+        stream = register(ledger)
+        assert json.dumps(ledger.streams.lanes(stream.id)) == '{"@first": {"over": true}}'
+        commit(ledger, stream, [reading("new", mapping=stream.mapping)])
+        assert len(claim(ledger).deliveries) == 2
+    before = path.with_name(f"{path.name}.before-{_names()[1]}")
+    with closing(sqlite3.connect(before)) as backup:
+        assert backup.execute("PRAGMA user_version").fetchone() == (1,)
+        assert backup.execute("SELECT count(*) FROM records").fetchone() == (3,)
+
+
+def test_the_first_schema_stays_as_it_was() -> None:
+    """Migrations go forward only: what was released is not rewritten."""
+    whole = "".join(" ".join(statement.split()) for statement in statements(initial.TABLES))
+    digest = hashlib.sha256(whole.encode()).hexdigest()[:16]
+    assert digest == "7b1487d8f261f7c1", "the first migration changed: write a new one instead"
