@@ -56,8 +56,13 @@ EVENTS: dict[str, Event] = {
     ),
     "recovered": Event(
         "warning",
-        "The last process was cut off while a batch was on the wire: it is in doubt.",
+        "The last process was cut off while a batch was on its way: what its receipt says became of it, or in doubt.",
         ("workspace", "batch", "leads", "outcome"),
+    ),
+    "receipts_mended": Event(
+        "warning",
+        "The receipts lacked batches, were damaged or missing, and were written from the ledger.",
+        ("receipts", "batches", "damaged", "made"),
     ),
     "poll": Event(
         "info",

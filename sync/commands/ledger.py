@@ -37,13 +37,13 @@ def rename_stream(old: str, new: str, config: Path | None) -> None:
     For a stream that got another name, or whose database, table or workspace was moved while its records kept their
     ids. Nothing is sent again. The daemon must not be running.
     """
-    from state.ledger import Ledger
+    from sync.ledgers import open_ledger
     from sync.reports.phrases import count
 
     loaded = _load(config)
     declared = _declared(loaded, new)
     _must_exist(loaded)
-    with Ledger(loaded.ledger_path, own=True) as opened:
+    with open_ledger(loaded, own=True) as opened:
         row = opened.streams.all().get(old)
         counts = opened.records.counts()
         opened.streams.rename(old, declared)
@@ -108,19 +108,19 @@ def _load(explicit: Path | None) -> Config:
 
 @contextmanager
 def _opened(explicit: Path | None) -> Iterator[tuple[Config, Ledger]]:
-    from state.ledger import Ledger
+    from sync.ledgers import open_ledger
 
     config = _load(explicit)
-    with Ledger(config.ledger_path) as opened:
+    with open_ledger(config) as opened:
         yield config, opened
 
 
 def _must_exist(config: Config) -> None:
     """Opening it as its owner would make a new one."""
-    from state.ledger import Ledger
+    from sync.ledgers import open_ledger
 
     if not config.ledger_path.exists():
-        Ledger(config.ledger_path).close()
+        open_ledger(config).close()
 
 
 def _declared(config: Config, name: str) -> Declared:

@@ -92,7 +92,8 @@ class LedgerOptions(Table):
 
     path: str = Field("ledger.db", min_length=1)
     keep_payloads: Duration = Field(timedelta(days=30), ge=timedelta(hours=1), le=10 * _YEAR)
-    receipts_copy: str | None = None
+    receipts_copy: str | None = Field(None, min_length=1)
+    """A folder for a second set of receipts, on another disk or machine."""
 
 
 class Log(Table):
@@ -202,6 +203,13 @@ class Config(Table):
         return (
             (self.path.parent if self.state_folder is None else self.state_folder).joinpath(self.ledger.path).resolve()
         )
+
+    @property
+    def receipts_copy_path(self) -> Path | None:
+        """The folder of the second receipts, absolute."""
+        if self.ledger.receipts_copy is None:
+            return None
+        return self.ledger_path.parent.joinpath(self.ledger.receipts_copy).resolve()
 
     def workspace_of(self, stream: Stream) -> str:
         """The name of the workspace that a stream's leads go to."""

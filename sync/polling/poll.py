@@ -178,6 +178,7 @@ class Poller:
             lane=lane,
             links=_links(latest.values(), self._job.spec.children),
         )
+        self._ledger.journal.flush()
         report.add(len(reads), counts)
         self._committed(report)
         return counts

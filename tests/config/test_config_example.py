@@ -135,7 +135,7 @@ EXAMPLES = {
     "guard",
     "workspace",
 }
-UNAVAILABLE = {"receipts_copy", "listen", "match_on", "guard", "max_new", "factor"}
+UNAVAILABLE = {"listen", "match_on", "guard", "max_new", "factor"}
 
 
 @pytest.mark.parametrize(
