@@ -68,7 +68,7 @@ class Ledger:
             self._unlock()
             raise
         self.streams = Streams(self.file, self.clock)
-        self.records = Records(self.file, self.clock)
+        self.records = Records(self.file, self.clock, self.hasher)
         self.outbox = Outbox(self.file, self.clock)
         self.verdicts = Verdicts(self.file, self.clock)
         self.slots = Slots(self.file, self.clock)

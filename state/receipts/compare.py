@@ -65,8 +65,8 @@ def refuse_older(ledger: Mapping[str, str], batches: Mapping[str, BatchReceipt],
     if unheard:
         leads = sum(batch.leads for batch in unheard if batch.created_something)
         raise LedgerUntrusted(
-            f"the ledger {where} is older than its receipts: they name {len(unheard):,} batches that it does not know,"
-            f" with {leads:,} leads that were created or may have been",
+            f"the ledger {where} is older than its receipts: they name {_count(len(unheard), 'batch', 'batches')} that"
+            f" it does not know, with {_count(leads, 'lead', 'leads')} created, or perhaps",
             hint="closingdealz-sync ledger rebuild   (adds what it lacks; nothing is sent before)",
         )
     for name, batch in batches.items():
@@ -75,6 +75,10 @@ def refuse_older(ledger: Mapping[str, str], batches: Mapping[str, BatchReceipt],
                 f"the ledger {where} calls batch {name} {ledger[name]}, its receipts call it {batch.state}",
                 hint="restore ledger and receipts from the same place, or: closingdealz-sync ledger rebuild",
             )
+
+
+def _count(n: int, one: str, many: str) -> str:
+    return f"{n:,} {one if n == 1 else many}"
 
 
 def _contradict(ledger: str, receipts: str) -> bool:

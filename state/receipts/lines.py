@@ -17,7 +17,6 @@ place in the batch, the record's hash and two fingerprints; values are a kind an
 from __future__ import annotations
 
 import base64
-import binascii
 import struct
 import zlib
 from collections.abc import Iterable, Iterator, Mapping
@@ -89,5 +88,5 @@ def _unpack(item: struct.Struct, packed: str) -> Iterator[tuple[Any, ...]]:
     """Raises ValueError where the text was not packed by this program."""
     try:
         yield from item.iter_unpack(base64.b64decode(packed, validate=True))
-    except (binascii.Error, struct.error) as error:
+    except (ValueError, struct.error) as error:
         raise ValueError("is not packed as it should be") from error

@@ -90,7 +90,7 @@ def open_receipts(file: LedgerFile, hasher: Hasher, places: Places) -> Opened:
     refuse_older(ledger, batches, file.path)
     if ledger_id is None:
         ledger_id = secrets.token_hex(8)
-        _set_meta(file, _LEDGER_ID, ledger_id)
+        set_ledger_id(file, ledger_id)
     mending = _Mending(file, hasher, ledger_id, ledger)
     mended = [mending.mend(place, histories.get(place.path)) for place in places.all]
     _keep_in_mind(file, places)
@@ -137,6 +137,11 @@ _COPY_IN_USE = "receipts_copy"
 def _meta(connection: sqlite3.Connection, key: str) -> str | None:
     row = connection.execute("SELECT value FROM meta WHERE key = ?", (key,)).fetchone()
     return row["value"] if row else None
+
+
+def set_ledger_id(file: LedgerFile, name: str) -> None:
+    """What ties a ledger and its receipts together."""
+    _set_meta(file, _LEDGER_ID, name)
 
 
 def _set_meta(file: LedgerFile, key: str, value: str) -> None:
