@@ -79,8 +79,8 @@ def _refuse(path: Path, histories: Mapping[Place, History], hasher: Hasher, *, a
     damaged = min(history.damaged for history in histories.values() if history.lines)
     if damaged and not accept_loss:
         raise LedgerUntrusted(
-            f"{damaged:,} lines of the receipts are damaged: what they said is lost, and the leads they told of would"
-            " be sent again",
+            f"{damaged:,} {'line of the receipts is' if damaged == 1 else 'lines of the receipts are'} damaged: what"
+            " was said there is lost, and leads that it told of would be sent again",
             hint="restore the receipts from their second place or a backup; with --accept-loss it goes on without them",
         )
 
