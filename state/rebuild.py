@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from state.database import Connect, LedgerFile, connect
+from state.database import Connect, LedgerFile, connect, translated
 from state.keys import Hasher, open_key
 from state.lock import LedgerLock
 from state.receipts.compare import Truth, together
@@ -92,12 +92,8 @@ def _set_aside(path: Path, clock: Clock, connector: Connect) -> tuple[Path | Non
         return None, True
     stamp = time.strftime("%Y%m%d-%H%M%S", time.gmtime(clock.wall()))
     try:
-        file = LedgerFile(path, connector=connector)
-        try:
-            copy = path.with_name(f"{path.name}.before-rebuild-{stamp}")
-            file.backup(copy)
-        finally:
-            file.close()
+        copy = path.with_name(f"{path.name}.before-rebuild-{stamp}")
+        _copy_if_sound(path, copy, connector)
     except LedgerError:
         copy = path.with_name(f"{path.name}.damaged-{stamp}")
         for suffix in ("", "-wal", "-shm"):
@@ -106,6 +102,20 @@ def _set_aside(path: Path, clock: Clock, connector: Connect) -> tuple[Path | Non
                 side.rename(copy.with_name(copy.name + suffix))
         return copy, True
     return copy, False
+
+
+def _copy_if_sound(path: Path, copy: Path, connector: Connect) -> None:
+    """Raises LedgerError where the ledger cannot be read whole."""
+    with translated(path):
+        file = LedgerFile(path, connector=connector)
+        try:
+            with file.read() as connection:
+                found = connection.execute("PRAGMA integrity_check(1)").fetchone()[0]
+            if found != "ok":
+                raise LedgerError(f"the ledger {path} is damaged: {found}")
+            file.backup(copy)
+        finally:
+            file.close()
 
 
 @dataclass(slots=True)

@@ -19,6 +19,7 @@ from apscheduler.triggers.base import BaseTrigger
 from apscheduler.triggers.cron import CronTrigger
 from apscheduler.triggers.interval import IntervalTrigger
 
+from state.backups import back_up_daily
 from sync import __version__, log
 from sync.config.load import load_config, warnings_of
 from sync.config.schema import Config, Source
@@ -225,8 +226,26 @@ def maintain(engine: Engine) -> None:
     dropped = engine.ledger.verdicts.forget_payloads(engine.plan.config.ledger.keep_payloads.total_seconds())
     engine.ledger.streams.forget_polls(KEEP_POLLS)
     engine.ledger.tidy()
+    _back_up(engine)
     milliseconds = round((engine.ledger.clock.boot() - started) * 1000)
     emit("maintenance", payloads_dropped=dropped, milliseconds=milliseconds)
+
+
+def _back_up(engine: Engine) -> None:
+    """The day's copy. That it cannot be made is no reason to stop: the ledger itself can be written."""
+    options = engine.plan.config
+    try:
+        made = back_up_daily(engine.ledger, options.backups_path, options.ledger.backups)
+    except (OSError, LedgerError) as error:
+        why = error.strerror if isinstance(error, OSError) else error.message
+        emit("backup_failed", folder=str(options.backups_path), error=why)
+        return
+    if made is None:
+        return
+    if made.short:
+        emit("backup_failed", folder=str(options.backups_path), error=f"{made.short:,} bytes are wanting on that disk")
+    else:
+        emit("backup", path=str(made.path), bytes=made.size, removed=made.removed)
 
 
 def say_warnings(config: Config) -> None:

@@ -147,6 +147,10 @@ EVENTS: dict[str, Event] = {
     "maintenance": Event(
         "debug", "Old payloads were dropped and the ledger tidied.", ("payloads_dropped", "milliseconds")
     ),
+    "backup": Event("info", "The day's copy of the ledger was made.", ("path", "bytes", "removed")),
+    "backup_failed": Event(
+        "warning", "The day's copy of the ledger could not be made; the daemon goes on.", ("folder", "error")
+    ),
     "ledger_failed": Event(
         "error", "The ledger cannot be written; nothing is sent that cannot be remembered.", ("error", "hint")
     ),

@@ -94,6 +94,9 @@ class LedgerOptions(Table):
     keep_payloads: Duration = Field(timedelta(days=30), ge=timedelta(hours=1), le=10 * _YEAR)
     receipts_copy: str | None = Field(None, min_length=1)
     """A folder for a second set of receipts, on another disk or machine."""
+    backups: int = Field(3, ge=0, le=366)
+    """How many daily copies of the ledger are kept; 0: none are made."""
+    backups_to: str = Field("backups", min_length=1)
 
 
 class Log(Table):
@@ -210,6 +213,11 @@ class Config(Table):
         if self.ledger.receipts_copy is None:
             return None
         return self.ledger_path.parent.joinpath(self.ledger.receipts_copy).resolve()
+
+    @property
+    def backups_path(self) -> Path:
+        """The folder of the daily copies, absolute."""
+        return self.ledger_path.parent.joinpath(self.ledger.backups_to).resolve()
 
     def workspace_of(self, stream: Stream) -> str:
         """The name of the workspace that a stream's leads go to."""

@@ -134,6 +134,7 @@ EXAMPLES = {
     "resend_label",
     "guard",
     "workspace",
+    "receipts_copy",
 }
 UNAVAILABLE = {"listen", "match_on", "guard", "max_new", "factor"}
 
