@@ -41,6 +41,10 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "demo": ("sync.demo.command:demo", "Show a whole run with a sample database and the sandbox."),
     "send-test": ("sync.commands.send_test:send_test", "Send one recognisable lead to see how it arrives."),
     "ledger": ("sync.commands.ledger:ledger", "Look after the ledger: what the program remembers."),
+    "selftest": (
+        "sync.selftest.command:selftest",
+        "Kill the program again and again, and see whether it keeps its promise.",
+    ),
     "completion": ("sync.commands.completion:completion", "Print a script that completes commands in a shell."),
 }
 """Each subcommand: where it is, as `module:object`, and its line in the help."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 import time
 from functools import cached_property
 from pathlib import Path
@@ -24,6 +25,10 @@ class Clock(Protocol):
         """Names this boot of this machine: `boot` values of different boots cannot be compared."""
         ...
 
+    def wait(self, condition: threading.Condition, seconds: float) -> None:
+        """Waits for news, at most so long; the caller holds the condition. It may return early."""
+        ...
+
 
 class SystemClock:
     """Linux's own clocks."""
@@ -33,6 +38,9 @@ class SystemClock:
 
     def boot(self) -> float:
         return time.clock_gettime(time.CLOCK_BOOTTIME)
+
+    def wait(self, condition: threading.Condition, seconds: float) -> None:
+        condition.wait(seconds)
 
     @cached_property
     def boot_id(self) -> str:

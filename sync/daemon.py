@@ -20,12 +20,14 @@ from apscheduler.triggers.cron import CronTrigger
 from apscheduler.triggers.interval import IntervalTrigger
 
 from state.backups import back_up_daily
+from state.ledger import Ledger
 from sync import __version__, log
 from sync.config.load import load_config, warnings_of
 from sync.config.schema import Config, Source
+from sync.delivery.sender import ClientFactory, open_client
 from sync.engine import Engine
 from sync.errors import ConfigError, LedgerBusy, LedgerError, LedgerUntrusted
-from sync.ledgers import open_ledger
+from sync.ledgers import own_ledger
 from sync.log import emit
 from sync.plan import Plan
 
@@ -40,8 +42,16 @@ KEEP_POLLS = 90 * 86400.0
 class Daemon:
     """Runs until SIGTERM or SIGINT; SIGHUP reloads the configuration."""
 
-    def __init__(self, config: Config) -> None:
+    def __init__(
+        self,
+        config: Config,
+        *,
+        own_ledger: Callable[[Config], Ledger] = own_ledger,
+        client: ClientFactory = open_client,
+    ) -> None:
         self._config = config
+        self._own_ledger = own_ledger
+        self._client = client
         self._fatal: BaseException | None = None
         self._scheduler: BackgroundScheduler | None = None
 
@@ -53,8 +63,8 @@ class Daemon:
         # Before any thread starts, so that all inherit it: the signals wait for `sigtimedwait`.
         signal.pthread_sigmask(signal.SIG_BLOCK, SIGNALS)
         plan = Plan.of(self._config)
-        with open_ledger(self._config, own=True) as ledger:
-            engine = Engine(plan, ledger, failed=self._fail)
+        with self._own_ledger(self._config) as ledger:
+            engine = Engine(plan, ledger, client=self._client, failed=self._fail)
             recover(engine)
             self._start(engine)
             emit(
@@ -131,7 +141,7 @@ class Daemon:
             config = load_config(path)
             self._refuse_other_ledger(config)
             plan = Plan.of(config)
-            fresh = Engine(plan, engine.ledger, failed=self._fail)
+            fresh = Engine(plan, engine.ledger, client=self._client, failed=self._fail)
         except (ConfigError, LedgerUntrusted, LedgerBusy) as error:
             problems = [str(problem) for problem in error.problems] if isinstance(error, ConfigError) else [str(error)]
             emit("config_refused", config=str(path), problems=problems)

@@ -13,6 +13,7 @@ from connectors.interface import Connector
 from state.ledger import Ledger
 from sync.config.schema import Config
 from sync.delivery.budget import Budget
+from sync.delivery.sender import ClientFactory, open_client
 from sync.delivery.worker import DeliveryWorker
 from sync.errors import ConfigError, LedgerBusy, LedgerError, SourceRefused, SourceUnavailable, Stopped, SyncError
 from sync.log import emit
@@ -45,6 +46,7 @@ class Engine:
         *,
         tally: Tally | None = None,
         budget: Budget | None = None,
+        client: ClientFactory = open_client,
         failed: Callable[[BaseException], None] = lambda _: None,
     ) -> None:
         """Registers the plan's streams in the ledger. Raises LedgerUntrusted where they are not what it remembers."""
@@ -57,7 +59,7 @@ class Engine:
         self._deaf = False
         self._failed = failed
         self.workers = {
-            name: DeliveryWorker(ledger, destination, tally=self.tally, budget=budget, failed=self.fail)
+            name: DeliveryWorker(ledger, destination, tally=self.tally, budget=budget, client=client, failed=self.fail)
             for name, destination in plan.destinations(ledger, rows).items()
         }
         self.streams = {

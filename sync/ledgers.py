@@ -10,3 +10,8 @@ from sync.config.schema import Config
 def open_ledger(config: Config, *, own: bool = False, clock: Clock | None = None) -> Ledger:
     """As `Ledger` does: raises LedgerBusy, LedgerError, LedgerUntrusted."""
     return Ledger(config.ledger_path, own=own, clock=clock, receipts_copy=config.receipts_copy_path)
+
+
+def own_ledger(config: Config) -> Ledger:
+    """For the process that polls and delivers."""
+    return open_ledger(config, own=True)

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from time import monotonic
 
 from state.ledger import Ledger
 from state.rows import Claim, Conclusion, Delivery
 from state.slots import Rule
+from sync.clock import Clock
 from sync.config.schema import Workspace
 from sync.delivery.client import LeadsClient
 from sync.delivery.outcome import Answer, Outcome, of_answer
@@ -44,10 +45,19 @@ class Sent:
     size: int
 
 
+ClientFactory = Callable[[Workspace, Secret, Clock], LeadsClient]
+
+
+def open_client(options: Workspace, api_key: Secret, clock: Clock) -> LeadsClient:
+    """The way to a workspace."""
+    return LeadsClient(options.base_url, api_key, timeout=options.timeout.total_seconds(), clock=clock)
+
+
 class Sender:
     """Carries batches to one workspace, each by one thread; connections are kept and shared."""
 
-    def __init__(self, ledger: Ledger, destination: Destination) -> None:
+    def __init__(self, ledger: Ledger, destination: Destination, client: ClientFactory = open_client) -> None:
+        self._client = client
         self._ledger = ledger
         self._to = destination
         self._lock = threading.Lock()
@@ -79,10 +89,7 @@ class Sender:
         with self._lock:
             if self._clients:
                 return self._clients.pop()
-        options = self._to.options
-        return LeadsClient(
-            options.base_url, self._to.api_key, timeout=options.timeout.total_seconds(), clock=self._ledger.clock
-        )
+        return self._client(self._to.options, self._to.api_key, self._ledger.clock)
 
     def _body(self, claim: Claim) -> bytes:
         return b"[" + b",".join(self._labelled(delivery, claim.batch) for delivery in claim.deliveries) + b"]"

@@ -21,7 +21,7 @@ from state.rows import Claim, NoRoom, NothingToSend
 from sync.delivery.budget import Budget
 from sync.delivery.outcome import Outcome
 from sync.delivery.pace import REST_HINTS, Pace, after
-from sync.delivery.sender import Destination, Sender
+from sync.delivery.sender import ClientFactory, Destination, Sender, open_client
 from sync.errors import LedgerBusy
 from sync.log import emit
 from sync.tally import Tally
@@ -44,6 +44,7 @@ class DeliveryWorker:
         tally: Tally,
         budget: Budget | None = None,
         random: Random | None = None,
+        client: ClientFactory = open_client,
         failed: Callable[[BaseException], None] = lambda _: None,
     ) -> None:
         self._ledger = ledger
@@ -64,7 +65,7 @@ class DeliveryWorker:
         self._pace = Pace()
         self._kept: Pace | None = None
         self._latencies: deque[float] = deque(maxlen=LATENCIES)
-        self._sender = Sender(ledger, destination)
+        self._sender = Sender(ledger, destination, client)
         self._thread = threading.Thread(target=self._run, name=f"deliver-{destination.name}", daemon=True)
         self.progressed_at = ledger.clock.boot()
         """Seconds since boot at which this worker last did what it should: for a watchdog."""
@@ -149,13 +150,13 @@ class DeliveryWorker:
         self.progressed_at = self._now()
         with self._changed:
             if self._stopping:
-                self._changed.wait_for(lambda: self._in_flight == 0, 1.0)
+                self._pause(1.0)
                 return self._in_flight > 0
             wait = self._must_wait()
             if wait is not None:
                 self._idle = self._idle or self._has_nothing_to_wait_for()
                 self._changed.notify_all()
-                self._changed.wait(min(wait, 5.0))
+                self._pause(min(wait, 5.0))
                 return True
             signals, self._claiming = self._signals, True
         most = self._budget.take(min(self._to.options.batch_size, self._pace.most))
@@ -168,6 +169,10 @@ class DeliveryWorker:
             self._claiming = False
             self._wait_for_room_or_leads(claim, signals)
         return True
+
+    def _pause(self, seconds: float) -> None:
+        """Until there is news, at most so long."""
+        self._ledger.clock.wait(self._changed, seconds)
 
     def _must_wait(self) -> float | None:
         """Seconds until a batch may be claimed as far as this process knows; None: now."""
@@ -213,13 +218,13 @@ class DeliveryWorker:
                 return
             if isinstance(why, NoRoom):
                 others = why.in_flight - self._in_flight
-                self._changed.wait(max(0.001, min(why.seconds, OTHERS_RECHECK if others > 0 else 5.0)))
+                self._pause(max(0.001, min(why.seconds, OTHERS_RECHECK if others > 0 else 5.0)))
             elif why.seconds is not None:
-                self._changed.wait(max(0.001, min(why.seconds, 5.0)))
+                self._pause(max(0.001, min(why.seconds, 5.0)))
             else:
                 self._idle = True
                 self._changed.notify_all()
-                self._changed.wait_for(lambda: not self._idle or self._stopping, 5.0)
+                self._pause(5.0)
 
     def _dispatch(self, claim: Claim) -> None:
         with self._changed:

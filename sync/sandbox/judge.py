@@ -13,7 +13,7 @@ from sync.sandbox.answers import Answer
 from sync.sandbox.faults import Fault, FaultSchedule, Strike
 from sync.sandbox.limiter import ExactLog, Limiter, LimitPerKey, SegmentedWindow
 from sync.sandbox.options import SandboxOptions
-from sync.sandbox.store import Arrival, Store, key_mark
+from sync.sandbox.store import Arrival, Store, digest_of, key_mark
 from sync.sandbox.validation import check_leads
 
 Ending = Literal["answer", "half", "hang", "reset"]
@@ -28,6 +28,10 @@ class Request:
     content_type: str
     body: bytes | None
     size: int
+
+    @property
+    def digest(self) -> str:
+        return digest_of(self.body or b"")
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,7 +96,7 @@ class Judge:
         return self._admitted(request, strike, now, mark)
 
     def _refuse(self, request: Request, arrival: Arrival, retry_after: float | None = None) -> Outcome:
-        self.store.add(replace(arrival, leads=_count(request.body)))
+        self.store.add(replace(arrival, leads=_count(request.body), digest=request.digest))
         return Outcome("answer", answers.failure(arrival.status or 0, retry_after))
 
     def _admitted(self, request: Request, strike: Strike, now: int, mark: str) -> Outcome:
@@ -104,7 +108,7 @@ class Judge:
         name = fault.name if struck else "refuse" if ruling.refused_on_purpose else None
         status = outcome.answer.status if outcome.ending in ("answer", "half") else None
         arrival = Arrival(now, mark, "admitted", status, ruling.count, request.size, name, ruling.unknown)
-        self.store.add(arrival, ruling.leads if fault.created else ())
+        self.store.add(replace(arrival, digest=request.digest), ruling.leads if fault.created else ())
         return outcome
 
     def _outcome(self, fault: Fault, ruling: _Ruling) -> Outcome:

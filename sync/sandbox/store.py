@@ -27,7 +27,8 @@ create table requests (
     created integer not null default 0,
     bytes integer not null,
     fault text,                       -- what struck it on purpose
-    unknown text                      -- names of fields that were ignored, as a JSON array
+    unknown text,                     -- names of fields that were ignored, as a JSON array
+    digest text                       -- a hash of the body, to find a request again by what was sent
 ) strict;
 create table leads (
     id integer primary key,
@@ -53,6 +54,12 @@ class Arrival:
     bytes: int
     fault: str | None = None
     unknown: Sequence[str] = ()
+    digest: str = ""
+
+
+def digest_of(body: bytes) -> str:
+    """What the store calls a request's body."""
+    return hashlib.blake2b(body, digest_size=8).hexdigest()
 
 
 def key_mark(key: str) -> str:
@@ -128,8 +135,8 @@ class Store:
         """Keeps a request and the leads that it created."""
         with self._transaction():
             request = self._db.execute(
-                "insert into requests (at, key, standing, status, leads, created, bytes, fault, unknown)"
-                " values (:at, :key, :standing, :status, :leads, :created, :bytes, :fault, :unknown)",
+                "insert into requests (at, key, standing, status, leads, created, bytes, fault, unknown, digest)"
+                " values (:at, :key, :standing, :status, :leads, :created, :bytes, :fault, :unknown, :digest)",
                 {
                     "at": arrival.at,
                     "key": arrival.key,
@@ -140,6 +147,7 @@ class Store:
                     "bytes": arrival.bytes,
                     "fault": arrival.fault,
                     "unknown": orjson.dumps(list(arrival.unknown)).decode() if arrival.unknown else None,
+                    "digest": arrival.digest,
                 },
             ).lastrowid
             if created:

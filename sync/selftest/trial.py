@@ -1,0 +1,144 @@
+"""Trials: the daemon ended at one step, or over and over at random while the server fails, then left to finish."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from random import Random
+from typing import Literal
+
+from sync.sandbox.running import RunningSandbox
+from sync.selftest.life import Life, live
+from sync.selftest.steps import NONE, Mishap
+from sync.selftest.truth import Truth, look
+from sync.selftest.world import World, name_of
+
+EVERY_VERDICT = "ok,timeout-after:2s,ok,429,ok,500,ok,503,ok,half,ok*"
+"""For the trials of single steps: each verdict comes at least once."""
+
+_FAULTS = (
+    "timeout-before:2s",
+    "timeout-after:2s",
+    "reset-before",
+    "reset-after",
+    "half",
+    "429",
+    "429:1",
+    "500",
+    "502-after",
+    "503",
+    "408",
+    "malformed",
+    "not-succeeded",
+    "not-succeeded-after",
+    "401*3",
+    "404",
+)
+_HOUR = 3600.0
+KINDS: tuple[Literal["before", "after"], ...] = ("before", "after")
+
+
+@dataclass(frozen=True, slots=True)
+class Trial:
+    """What is done to the daemon. `script` and `refused` are the server's; `batches` of rows come one before each
+    life. The last life is left alone."""
+
+    name: str
+    lives: Sequence[Life]
+    rows: Sequence[range]
+    script: str
+    refused: Sequence[int] = ()
+    batch_size: int = 3
+    in_flight: int = 1
+
+
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """What came of a trial: the truth at its end, how its lives ended, and how many steps the last one took."""
+
+    trial: Trial
+    truth: Truth
+    ends: Mapping[str, int] = field(default_factory=dict)
+    steps: int = 0
+
+    @property
+    def holds(self) -> bool:
+        return self.truth.holds and not self.ends.get("hung") and not self.ends.get("fault")
+
+
+def run(trial: Trial, folder: Path, sandbox: RunningSandbox) -> Verdict:
+    """`folder` does not exist yet."""
+    sandbox.forget()
+    faults = {f"refuse:{name_of(number)}": 1.0 for number in trial.refused}
+    sandbox.set_faults(faults, script=trial.script, hang="2s")
+    world = World(folder, sandbox.url, trial.batch_size, trial.in_flight)
+    ends: Counter[str] = Counter()
+    steps = 0
+    for number, life in enumerate([*trial.lives, Life()]):
+        if number < len(trial.rows):
+            world.add(trial.rows[number])
+        end, steps = live(world, life)
+        ends[end] += 1
+    return Verdict(trial, look(world, sandbox, trial.refused), ends, steps)
+
+
+def undisturbed() -> Trial:
+    """How many steps there are."""
+    return Trial("undisturbed", (), [range(1, 15)], EVERY_VERDICT, refused=(5,))
+
+
+def at_each_step(steps: Sequence[int]) -> Iterator[Trial]:
+    """Killed just before and just after each of these steps of an undisturbed life."""
+    whole = undisturbed()
+    for step in steps:
+        for kind in KINDS:
+            life = Life(Mishap(step, kind))
+            yield Trial(f"killed {kind} step {step}", [life], whole.rows, whole.script, whole.refused)
+
+
+def at_each_send() -> Iterator[Trial]:
+    """Killed just before and just after each request of an undisturbed life."""
+    whole = undisturbed()
+    for number in range(1, len(whole.rows[0]) // whole.batch_size + 1):
+        for kind in KINDS:
+            life = Life(Mishap(number, kind, sends=True))
+            yield Trial(f"killed {kind} request {number}", [life], whole.rows, whole.script, whole.refused)
+
+
+def at_random(seed: int) -> Trial:
+    """The same seed makes the same trial."""
+    random = Random(seed)  # noqa: S311 - repeatable chance, no secret
+    lives = [_life(random) for _ in range(random.randint(1, 5))]
+    rows, first = [], 1
+    for number in range(len(lives) + 1):
+        count = random.randint(6, 24) if number == 0 else random.choice([0, 0, 1, 5])
+        rows.append(range(first, first + count))
+        first += count
+    entries = [random.choice(_FAULTS) if random.random() < 0.35 else "ok" for _ in range(random.randint(5, 40))]
+    return Trial(
+        name=f"seed {seed}",
+        lives=lives,
+        rows=rows,
+        script=",".join([*entries, "ok*"]),
+        refused=sorted(random.sample(range(1, first), random.choice([0, 0, 1, 2]))),
+        batch_size=random.choice([1, 2, 3, 5, 100]),
+        in_flight=random.choice([1, 1, 2, 4]),
+    )
+
+
+def _life(random: Random) -> Life:
+    """Killed at a step, killed at a moment, without room on the disk, or stopped in peace once all is done; its clock
+    is set by hours."""
+    off = random.choice([0.0, 0.0, 1.0]) * random.uniform(-30, 30) * _HOUR
+    jumps = tuple((random.randint(1, 200), random.uniform(-8, 8) * _HOUR) for _ in range(random.choice([0, 0, 1, 3])))
+    match random.choice(["step", "step", "moment", "full", "peace"]):
+        case "step":
+            return Life(Mishap(random.randint(1, 500), random.choice(KINDS)), None, off, jumps)
+        case "moment":
+            return Life(NONE, random.uniform(0.0, 0.4), off, jumps)
+        case "full":
+            return Life(Mishap(random.randint(1, 500), "full"), None, off, jumps)
+        case _:
+            return Life(NONE, None, off, jumps)

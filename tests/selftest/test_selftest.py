@@ -1,0 +1,169 @@
+"""The self-test keeps its word: it holds for the program as it is, and sees what is wrong with one that is not."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from state.receipts.journal import Journal
+from sync.delivery import client
+from sync.delivery.outcome import Outcome
+from sync.delivery.sender import Sender
+from sync.log import emit
+from sync.sandbox.options import SandboxOptions
+from sync.sandbox.running import RunningSandbox, start
+from sync.selftest.life import Life
+from sync.selftest.trial import Trial, Verdict, at_each_send, at_each_step, at_random, run, undisturbed
+
+ROOT = Path(__file__).resolve().parents[2]
+
+
+@pytest.fixture(scope="module")
+def sandbox() -> Iterator[RunningSandbox]:
+    with start(SandboxOptions(port=0, limit=100_000)) as running:
+        yield running
+
+
+@pytest.mark.parametrize("first", range(1, 25, 3))
+def test_random_schedules_of_kills_failures_full_disks_and_clocks(
+    sandbox: RunningSandbox, tmp_path: Path, first: int
+) -> None:
+    """A few of the many that `selftest crash --schedules 2000` tries."""
+    for seed in range(first, first + 3):
+        verdict = run(at_random(seed), tmp_path / f"{seed}", sandbox)
+        assert verdict.holds, verdict
+
+
+@pytest.mark.parametrize("part", range(4))
+def test_killed_at_steps_of_a_run(sandbox: RunningSandbox, tmp_path: Path, part: int) -> None:
+    """The first steps open the ledger; most of what matters follows between the hundredth and the five hundredth."""
+    for number, trial in enumerate(at_each_step(range(100 + part * 17, 500, 68))):
+        verdict = run(trial, tmp_path / f"{number}", sandbox)
+        assert verdict.holds, verdict
+
+
+def test_an_undisturbed_run_meets_every_verdict(sandbox: RunningSandbox, tmp_path: Path) -> None:
+    verdict = run(undisturbed(), tmp_path / "whole", sandbox)
+    assert verdict.holds
+    assert verdict.ends == {"done": 1}
+    assert verdict.steps > 300
+    assert set(verdict.truth.faults) >= {"429", "500", "503", "half", "refuse"}
+    assert verdict.truth.in_doubt > 0
+
+
+def test_one_seed_is_one_schedule() -> None:
+    assert at_random(7) == at_random(7)
+    assert at_random(7) != at_random(8)
+
+
+# -- a program that is not as it should be
+
+
+def one(folder: Path, sandbox: RunningSandbox, script: str = "ok*", *lives: Life) -> Verdict:
+    trial = Trial("one", lives, [range(1, 10)], script)
+    return run(trial, folder / "one", sandbox)
+
+
+def test_it_sees_a_program_that_retries_after_a_lost_answer(
+    sandbox: RunningSandbox, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As every peer does."""
+    monkeypatch.setattr(client, "of_failure", lambda *_, **__: Outcome("refused", "no answer"))
+    verdict = one(tmp_path, sandbox, "ok,reset-after,ok*")
+    assert verdict.truth.twice
+    assert not verdict.holds
+
+
+def test_it_sees_a_program_that_gives_up_after_a_lost_answer(
+    sandbox: RunningSandbox, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(client, "of_failure", lambda *_, **__: Outcome("created", "it will have arrived"))
+    verdict = one(tmp_path, sandbox, "ok,reset-before,ok*")
+    assert verdict.truth.lost == verdict.truth.claimed != []
+    assert not verdict.holds
+
+
+def test_it_sees_requests_without_receipts(
+    sandbox: RunningSandbox, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(Journal, "intent", lambda *_: None)
+    verdict = one(tmp_path, sandbox)
+    assert len(verdict.truth.astray) >= 3
+    assert not verdict.holds
+
+
+def test_it_sees_doubt_where_there_need_be_none(
+    sandbox: RunningSandbox, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("sync.delivery.sender.of_answer", lambda *_, **__: Outcome("in_doubt", "who knows"))
+    verdict = one(tmp_path, sandbox)
+    assert len(verdict.truth.astray) >= 3
+    assert not verdict.holds
+
+
+def test_it_sees_values_in_the_log(sandbox: RunningSandbox, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def say(_: Any, claim: Any, __: Any) -> None:
+        emit("job_failed", job="x", error=claim.deliveries[0].payload.decode())
+
+    monkeypatch.setattr(Sender, "say", say)
+    verdict = one(tmp_path, sandbox)
+    assert verdict.truth.told == ["events.jsonl"]
+    assert not verdict.holds
+
+
+def test_it_sees_a_program_that_dies_by_itself(
+    sandbox: RunningSandbox, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def defect(*_: object) -> None:
+        raise ZeroDivisionError
+
+    monkeypatch.setattr(Sender, "_body", defect)
+    trial = Trial("one", [Life(kill_after=0.3)], [range(1, 10)], "ok*")
+    monkeypatch.setattr("sync.selftest.life.LONGEST_SECONDS", 2.0)
+    assert not run(trial, tmp_path / "one", sandbox).holds
+
+
+def test_a_kill_at_a_request_leaves_doubt_and_nothing_worse(sandbox: RunningSandbox, tmp_path: Path) -> None:
+    """Before it began, nobody who comes later can know that it did not: its intent was written."""
+    for number, trial in enumerate(at_each_send()):
+        verdict = run(trial, tmp_path / f"{number}", sandbox)
+        assert verdict.holds, verdict
+        assert verdict.ends["killed"] == 1, trial.name
+        landed = trial.name.startswith("killed after request 1")
+        assert verdict.truth.landed >= (3 if landed else 0)
+
+
+# -- the command
+
+
+def command(*words: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [sys.executable, "-m", "sync", "selftest", "crash", *words],
+        capture_output=True,
+        text=True,
+        timeout=100,
+        cwd=ROOT,
+    )
+
+
+def test_the_command_says_what_came_of_it(tmp_path: Path) -> None:
+    done = command("--steps", "2", "--schedules", "2", "--seed", "5", "--json", "--keep", str(tmp_path / "kept"))
+    assert done.returncode == 0, done.stderr
+    said = json.loads(done.stdout)
+    assert (said["trials"], said["holds"], said["lost"], said["created_twice"]) == (14, True, 0, 0)
+    assert said["records"] > 40
+    assert (tmp_path / "kept" / "0" / "ledger.db").exists()
+    assert command("--keep", str(tmp_path / "kept")).returncode == 64
+
+
+def test_the_command_says_it_for_people_too() -> None:
+    done = command("--steps", "0", "--schedules", "1")
+    assert done.returncode == 0
+    assert "the promise holds in all 1 trials" in done.stdout
+    assert done.stderr == ""
