@@ -6,6 +6,7 @@ from pathlib import Path
 from types import TracebackType
 
 from state.database import Connect, LedgerFile, connect, translated
+from state.gate import Gate
 from state.keys import Hasher, open_key
 from state.lock import LedgerLock
 from state.outbox import Outbox
@@ -44,6 +45,7 @@ class Ledger:
             raise
         self.streams = Streams(self.file, self.clock)
         self.records = Records(self.file, self.clock)
+        self.gate = Gate(self.file, self.clock)
         self.outbox = Outbox(self.file, self.clock)
         self.verdicts = Verdicts(self.file, self.clock)
         self.slots = Slots(self.file, self.clock)

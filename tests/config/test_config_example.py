@@ -135,7 +135,7 @@ EXAMPLES = {
     "guard",
     "workspace",
 }
-UNAVAILABLE = {"receipts_copy", "listen", "match_on", "guard", "max_new", "factor"}
+UNAVAILABLE = {"receipts_copy", "listen", "match_on"}
 
 
 @pytest.mark.parametrize(
