@@ -135,16 +135,18 @@ ORDER BY id DESC LIMIT {USUAL_POLLS}
 """Of a poll that was held nothing was let go: it does not make the like of it usual."""
 
 _EMAILS = f"""
-SELECT count(*), coalesce(sum(known), 0) FROM (
-  SELECT max(EXISTS (
-    SELECT 1 FROM match_values other JOIN records owner ON owner.key = other.record
-    WHERE other.value = own.value AND other.kind = 'email' AND owner.key <> made.key AND owner.stream = :stream
-      AND (owner.state IN {one_of(OWNERS)} OR owner.lead_exists <> 'no')
-      AND NOT (owner.state IN ('pending', 'held') AND coalesce(owner.queued, 0) IN {_UNRELEASED})
-  )) AS known
-  FROM (SELECT key FROM records WHERE {_MADE} AND lead_exists = 'no') made
-  JOIN match_values own ON own.record = made.key AND own.kind = 'email'
-  GROUP BY made.key
+WITH own AS MATERIALIZED (
+  SELECT made.key, address.value FROM records made CROSS JOIN match_values address ON address.record = made.key
+  WHERE {_MADE} AND lead_exists = 'no' AND kind = 'email'
+), known AS MATERIALIZED (
+  SELECT value FROM (SELECT DISTINCT value FROM own) each WHERE EXISTS (
+    SELECT 1 FROM match_values other CROSS JOIN records owner ON owner.key = other.record
+    WHERE other.value = each.value AND kind = 'email' AND stream = :stream
+      AND (state IN {one_of(OWNERS)} OR lead_exists <> 'no')
+      AND NOT (state IN ('pending', 'held') AND coalesce(queued, 0) IN {_UNRELEASED})
+  )
 )
+SELECT count(DISTINCT key), count(DISTINCT CASE WHEN value IN (SELECT value FROM known) THEN key END) FROM own
 """  # noqa: S608 - made of constants
-"""A lead also stands for a record that is gone or unwanted since it was created."""
+"""A lead also stands for a record that is gone or unwanted since it was created. Each address is looked up once, how
+ever many share it; CROSS JOIN keeps SQLite from looking through all records of the stream for it."""

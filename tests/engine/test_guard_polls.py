@@ -314,6 +314,49 @@ def test_a_remap_leaves_to_the_poll_after_it_what_a_kill_left_behind(world_with:
     assert world.reasons() == ["30 new leads in one poll; max_new is 25"]
 
 
+def test_a_remap_that_fails_keeps_nothing_gated(world_with: Worlds) -> None:
+    """No poll follows it, perhaps for days."""
+    world = world_with().after_its_first_scan(5)
+    world.shelf.put(range(100, 130))
+    killed(world, 2)
+    world.lead = {**world.lead, "industry": "'steel'"}
+    with world.ledger.file.write() as connection:
+        connection.execute("UPDATE records SET source = NULL WHERE id = '100'")
+
+    def away(*_: object) -> Any:
+        raise SourceUnavailable("away")
+
+    world.shelf.fetch = away  # type: ignore[method-assign] # a source may answer so
+    with pytest.raises(SourceUnavailable):
+        world.remap()
+    assert not world.is_gated()
+
+
+def test_what_a_kill_left_behind_is_held_with_the_first_page_that_makes_it_too_much(world_with: Worlds) -> None:
+    world = world_with(max_new=25).after_its_first_scan(5)
+    world.shelf.put(range(100, 150))
+    killed(world, 2)
+    seen: list[int] = []
+    world.shelf.before_page = lambda _: seen.append(len(world.ids("held")))
+    world.poll()
+    assert seen == [0, 30, 40, 50]
+
+
+def test_what_is_held_in_the_middle_is_not_let_go_where_the_rest_is_little(world_with: Worlds) -> None:
+    """Fifteen of thirty turn out to be unwanted before the poll ends; the others were too many when they were held."""
+    world = world_with(max_new=20)
+    world.lead = {**world.lead, "where": "!unwanted"}
+    world.after_its_first_scan(5)
+    world.shelf.put(range(100, 130))
+    world.shelf.put(range(100, 115), unwanted=True)
+    with logged() as events:
+        world.poll()
+    assert world.deliver() == set()
+    assert len(world.ids("held")) == 15
+    assert [event["leads"] for event in events if event["event"] == "held"] == [15]
+    assert world.reasons() == ["30 new leads in one poll; max_new is 20"]
+
+
 def test_a_remap_alone_is_let_go_or_held_by_itself(world_with: Worlds) -> None:
     world = world_with(max_new=10).after_its_first_scan(5)
     world.shelf.put(range(100, 109), name=None)
