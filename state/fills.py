@@ -5,10 +5,12 @@ from __future__ import annotations
 
 import sqlite3
 from collections import Counter, defaultdict
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 
 import orjson
+
+from state.rows import Change, Stored
 
 LEADS = ""
 """Under this name the leads themselves are counted."""
@@ -35,6 +37,19 @@ def count_leads(connection: sqlite3.Connection, leads: Iterable[tuple[int, bytes
         " ON CONFLICT (mapping, field) DO UPDATE SET leads = leads + excluded.leads",
         [(mapping, name, n) for mapping, counts in _counted(leads).items() for name, n in counts.items()],
     )
+
+
+def let_go_at_once(
+    changes: Iterable[Change], known: Mapping[str, Stored], *, released: bool
+) -> Iterator[tuple[int, bytes]]:
+    """Of a page, the leads that begin to wait and that no guard will look at: those of a released poll, and those that
+    a person lets go."""
+    for change in changes:
+        before, reading = known.get(change.reading.id), change.reading
+        begins = change.state == "pending" and (before is None or before.state != "pending")
+        by_a_person = before is not None and before.again == "send"
+        if begins and (released or by_a_person) and reading.payload is not None:
+            yield reading.version.mapping, reading.payload
 
 
 def fields_of(connection: sqlite3.Connection, mapping: int) -> Filled:

@@ -120,7 +120,8 @@ def _made(connection: sqlite3.Connection, stream: int, poll: int) -> int:
 
 _UNRELEASED = "(SELECT id FROM polls WHERE stream = :stream AND released = 0 AND id <= :poll)"
 
-_MADE = f"stream = :stream AND state IN ('pending', 'held') AND queued IN {_UNRELEASED}"
+# no stream is named: an index of all that waits would be taken instead of the one by poll
+_MADE = f"state IN ('pending', 'held') AND queued IN {_UNRELEASED}"
 
 _RELEASED = f"SELECT mapping, payload FROM records WHERE {_MADE} AND state = 'pending'"  # noqa: S608 - a constant
 
@@ -148,5 +149,5 @@ WITH own AS MATERIALIZED (
 )
 SELECT count(DISTINCT key), count(DISTINCT CASE WHEN value IN (SELECT value FROM known) THEN key END) FROM own
 """  # noqa: S608 - made of constants
-"""A lead also stands for a record that is gone or unwanted since it was created. Each address is looked up once, how
-ever many share it; CROSS JOIN keeps SQLite from looking through all records of the stream for it."""
+"""A lead also stands for a record that is gone or unwanted since it was created. An address that many
+share is looked up once; CROSS JOIN keeps SQLite from looking through all records of the stream for it."""

@@ -10,7 +10,7 @@ from typing import cast
 
 from state.database import LedgerFile
 from state.diagram import Fit, LeadExists, State, Version
-from state.fills import count_leads
+from state.fills import count_leads, let_go_at_once
 from state.rows import Change, LaneMove, Links, Reading, Stored
 from state.streams import is_released, move_lane
 from sync.clock import Clock
@@ -75,7 +75,7 @@ class Records:
             rows = [_row(change, stream, poll, backfill, now) for change in changes]
             connection.executemany(_UPSERT, rows)
             _keep_values(connection, stream, changes, known)
-            count_leads(connection, _let_go(changes, known, released=is_released(connection, poll)))
+            count_leads(connection, let_go_at_once(changes, known, released=is_released(connection, poll)))
             if links:
                 _relink(connection, stream, links)
             if lane:
@@ -266,17 +266,6 @@ def _keep_values(
         " SELECT ?, key, ? FROM records WHERE stream = ? AND id = ?",
         [(value, kind, stream, change.reading.id) for change in with_values for kind, value in change.reading.values],
     )
-
-
-def _let_go(changes: Sequence[Change], known: Mapping[str, Stored], *, released: bool) -> Iterator[tuple[int, bytes]]:
-    """Mapping version and wire document of each lead that begins to wait and that no guard will look at: those of a
-    released poll, and those that a person lets go."""
-    for change in changes:
-        before = known.get(change.reading.id)
-        if change.state != "pending" or (before is not None and before.state == "pending"):
-            continue
-        if change.reading.payload is not None and (released or (before is not None and before.again == "send")):
-            yield change.reading.version.mapping, change.reading.payload
 
 
 def _counted_as(change: Change, before: Stored | None) -> str:

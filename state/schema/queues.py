@@ -17,6 +17,7 @@ CREATE INDEX polls_unreleased ON polls (stream) WHERE released = 0;
 ALTER TABLE records ADD COLUMN queued INTEGER;
 ALTER TABLE records ADD COLUMN again TEXT CHECK (again IN ('judge', 'send'));
 ALTER TABLE records ADD COLUMN twin INTEGER REFERENCES records (key) CHECK (twin IS NULL OR state = 'duplicate');
+CREATE INDEX records_made ON records (queued) WHERE state IN ('pending', 'held');
 CREATE INDEX records_again ON records (stream) WHERE again IS NOT NULL;
 CREATE INDEX records_twins ON records (twin) WHERE twin IS NOT NULL;
 CREATE TRIGGER records_twins_again AFTER UPDATE OF state ON records
