@@ -132,7 +132,7 @@ class Story:
         self.world.ledger.close()
 
 
-@settings(max_examples=120, deadline=None, database=None, derandomize=True, suppress_health_check=list(HealthCheck))
+@settings(max_examples=80, deadline=None, database=None, derandomize=True, suppress_health_check=list(HealthCheck))
 @given(happens=st.lists(actions, min_size=3, max_size=14))
 def test_nothing_unusual_is_ever_claimed_and_nothing_is_forgotten(
     made: Path, happens: Sequence[tuple[str, int]]
