@@ -108,11 +108,14 @@ class LedgerFile:
         temporary = target.with_name(target.name + ".new")
         temporary.unlink(missing_ok=True)
         _create_private(temporary)
+        # a connection of its own: ours would be blocked for as long as the copy takes
+        source = sqlite3.connect(f"{self.path.absolute().as_uri()}?mode=ro", uri=True, timeout=BUSY_SECONDS)
         copy = sqlite3.connect(temporary)
         try:
-            self._connection.backup(copy)
+            source.backup(copy)
         finally:
             copy.close()
+            source.close()
         temporary.rename(target)
 
     def maintain(self) -> None:

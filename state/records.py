@@ -8,10 +8,12 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import cast
 
+from state.adoption import Memory, recall, recognised, remembers, settle_accounts
 from state.database import LedgerFile
 from state.diagram import Fit, LeadExists, State, Version
 from state.fills import count_leads, let_go_at_once
-from state.rows import Change, LaneMove, Links, Reading, Stored
+from state.keys import Hasher
+from state.rows import Change, LaneMove, Links, OnChange, Reading, Stored
 from state.streams import is_released, move_lane
 from sync.clock import Clock
 from sync.words import Touch
@@ -27,9 +29,10 @@ _COLUMNS = (
 class Records:
     """What the ledger knows of each record."""
 
-    def __init__(self, file: LedgerFile, clock: Clock) -> None:
+    def __init__(self, file: LedgerFile, clock: Clock, hasher: Hasher) -> None:
         self._file = file
         self._clock = clock
+        self._hasher = hasher
 
     def look_up(self, stream: int, ids: Iterable[str]) -> dict[str, Stored]:
         """Those of `ids` that the ledger knows."""
@@ -53,7 +56,7 @@ class Records:
         links: Links | None = None,
     ) -> Counter[str]:
         """One page, one transaction: each reading is judged against the record as it stands *now* and written, and the
-        lane moves.
+        lane moves. A record that only the receipts know is recognised instead of judged.
 
         Returns how the readings add up (`new`, `unchanged`, `filtered` …), and apart from that sum how many records
         left the queue (`unqueued`).
@@ -62,9 +65,14 @@ class Records:
         now = int(self._clock.wall() * 1000)
         with self._file.write() as connection:
             known = _look_up(connection, stream, (reading.id for reading in readings))
+            memories = self._recall(connection, stream, [reading for reading in readings if reading.id not in known])
             changes: list[Change] = []
             for reading in readings:
-                change = judge(reading, known.get(reading.id))
+                memory = memories.get(reading.id)
+                if memory is not None:
+                    change: Change | None = recognised(reading, memory, on_change_of(connection, stream))
+                else:
+                    change = judge(reading, known.get(reading.id))
                 if change is None:
                     counts["unchanged"] += 1
                     continue
@@ -74,6 +82,7 @@ class Records:
                 counts["unqueued"] += before is not None and before.state == "pending" and change.state != "pending"
             rows = [_row(change, stream, poll, backfill, now) for change in changes]
             connection.executemany(_UPSERT, rows)
+            settle_accounts(connection, stream, changes, memories)
             _keep_values(connection, stream, changes, known)
             count_leads(connection, let_go_at_once(changes, known, released=is_released(connection, poll)))
             if links:
@@ -81,6 +90,11 @@ class Records:
             if lane:
                 move_lane(connection, stream, lane, now)
         return counts
+
+    def _recall(self, connection: sqlite3.Connection, stream: int, readings: Sequence[Reading]) -> dict[str, Memory]:
+        if not readings or not remembers(connection, stream):
+            return {}
+        return recall(connection, self._hasher, stream, readings)
 
     def parents_of(self, stream: int, touched: Sequence[Touch]) -> list[str]:
         """The parents that changed children have now and had when last read, without repeats."""
@@ -151,6 +165,11 @@ class Records:
                 (state,),
             )
             return [(row["reason"] or "", row["n"]) for row in rows]
+
+
+def on_change_of(connection: sqlite3.Connection, stream: int) -> OnChange:
+    row = connection.execute("SELECT on_change FROM streams WHERE id = ?", (stream,)).fetchone()
+    return cast(OnChange, row["on_change"])
 
 
 def stored(row: sqlite3.Row) -> Stored:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 import sqlite3
 from collections import Counter
+from collections.abc import Collection
 from dataclasses import dataclass
 from typing import Literal
 
@@ -30,6 +31,15 @@ class Follow:
     base_batch: str | None
     drift: bool
     reason: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class OnTheWire:
+    """A batch that is being sent, and its slot."""
+
+    name: str
+    workspace: str
+    slot: int | None
 
 
 def follow(verdict: Verdict, record: Stored, sent: Version, batch: str, on_change: OnChange) -> Follow:
@@ -89,8 +99,9 @@ class Verdicts:
             )
             return self._apply(connection, batch, "refused" if given_up else verdict, message)
 
-    def resolve(self, batch: str, *, landed: bool, note: str) -> Conclusion:
+    def resolve(self, batch: str, *, landed: bool, note: str, positions: Collection[int] | None = None) -> Conclusion:
         """A person's word on a batch in doubt. Repeating it changes nothing."""
+        del positions
         with self._file.write() as connection:
             if _state_of(connection, batch) != "in_doubt":
                 return Conclusion(batch, {})
@@ -98,22 +109,20 @@ class Verdicts:
                 "UPDATE batches SET state = ?, ended_at = ?, message = ? WHERE name = ?",
                 ("landed" if landed else "absent", self._now(), note, batch),
             )
+            _tell_receipts(connection, batch, "landed" if landed else "absent", None, self._now())
             return self._apply(connection, batch, "created" if landed else "refused", None)
 
-    def recover(
-        self, *, on_unknown: Literal["hold", "resend"] = "hold", workspace: str | None = None
-    ) -> list[Conclusion]:
-        """At start, under the ledger's lock: every batch that is still `sending` was cut off."""
+    def sending(self) -> list[OnTheWire]:
+        """The batches that are being sent, or were when a process was cut off."""
         with self._file.read() as connection:
-            rows = connection.execute(
-                "SELECT name, slot FROM batches WHERE state = 'sending'"
-                " AND (:workspace IS NULL OR workspace = :workspace)",
-                {"workspace": workspace},
-            ).fetchall()
-        cause = "the program was cut off before it knew the answer"
-        return [
-            self.conclude(row["name"], "in_doubt", slot=row["slot"], cause=cause, on_unknown=on_unknown) for row in rows
-        ]
+            rows = connection.execute("SELECT name, workspace, slot FROM batches WHERE state = 'sending'")
+            return [OnTheWire(row["name"], row["workspace"], row["slot"]) for row in rows]
+
+    def states(self) -> dict[str, str]:
+        """The state of each batch in doubt, by its name."""
+        with self._file.read() as connection:
+            rows = connection.execute("SELECT name, state FROM batches WHERE state = 'in_doubt'")
+            return {row["name"]: row["state"] for row in rows}
 
     def _apply(self, connection: sqlite3.Connection, batch: str, verdict: Verdict, message: str | None) -> Conclusion:
         rows = connection.execute(_DELIVERIES, {"batch": batch}).fetchall()
@@ -196,6 +205,14 @@ class Verdicts:
 
     def _now(self) -> int:
         return int(self._clock.wall() * 1000)
+
+
+def _tell_receipts(
+    connection: sqlite3.Connection, batch: str, word: str, positions: Collection[int] | None, now: int
+) -> None:
+    """A person's word is due to the receipts; on all of a batch's leads where no positions are named."""
+    facts = {"batch": batch, "word": word, "positions": None if positions is None else sorted(positions), "at": now}
+    connection.execute("INSERT INTO receipts_due (kind, facts) VALUES ('word', ?)", (json.dumps(facts),))
 
 
 def _state_of(connection: sqlite3.Connection, batch: str) -> str | None:

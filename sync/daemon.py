@@ -19,12 +19,13 @@ from apscheduler.triggers.base import BaseTrigger
 from apscheduler.triggers.cron import CronTrigger
 from apscheduler.triggers.interval import IntervalTrigger
 
-from state.ledger import Ledger
+from state.backups import back_up_daily
 from sync import __version__, log
 from sync.config.load import load_config, warnings_of
 from sync.config.schema import Config, Source
 from sync.engine import Engine
 from sync.errors import ConfigError, LedgerBusy, LedgerError, LedgerUntrusted
+from sync.ledgers import open_ledger
 from sync.log import emit
 from sync.plan import Plan
 
@@ -52,7 +53,7 @@ class Daemon:
         # Before any thread starts, so that all inherit it: the signals wait for `sigtimedwait`.
         signal.pthread_sigmask(signal.SIG_BLOCK, SIGNALS)
         plan = Plan.of(self._config)
-        with Ledger(self._config.ledger_path, own=True) as ledger:
+        with open_ledger(self._config, own=True) as ledger:
             engine = Engine(plan, ledger, failed=self._fail)
             recover(engine)
             self._start(engine)
@@ -195,25 +196,27 @@ def _schedule(
 
 
 def recover(engine: Engine) -> None:
-    """Batches that the last process left on the wire are in doubt (or sent again, where `on_unknown` says so)."""
-    if engine.ledger.is_new:
-        emit("ledger_created", ledger=str(engine.ledger.path))
-    verdicts = engine.ledger.verdicts
-    found = [
-        (name, conclusion)
-        for name, workspace in engine.plan.config.workspaces.items()
-        for conclusion in verdicts.recover(on_unknown=workspace.on_unknown, workspace=name)
-    ]
-    # those of a workspace that the configuration does not name any more
-    found += [("", conclusion) for conclusion in verdicts.recover()]
-    for name, conclusion in found:
-        engine.tally.requeued(conclusion.moved.get("pending", 0))
+    """Batches that the last process left on the wire get the verdict that their receipts know, or are in doubt (or
+    sent again, where `on_unknown` says so)."""
+    ledger = engine.ledger
+    if ledger.is_new:
+        emit("ledger_created", ledger=str(ledger.path))
+    for place in ledger.receipts.mended:
+        emit(
+            "receipts_mended",
+            receipts=str(place.path),
+            batches=place.lacked or None,
+            damaged=place.damaged or None,
+            made=place.made or None,
+        )
+    for found in ledger.recover(engine.plan.on_unknown):
+        engine.tally.requeued(found.conclusion.moved.get("pending", 0))
         emit(
             "recovered",
-            workspace=name or None,
-            batch=conclusion.batch,
-            leads=sum(conclusion.moved.values()),
-            outcome="in_doubt" if "in_doubt" in conclusion.moved else "queued again",
+            workspace=found.workspace,
+            batch=found.conclusion.batch,
+            leads=sum(found.conclusion.moved.values()),
+            outcome=found.outcome,
         )
 
 
@@ -222,9 +225,27 @@ def maintain(engine: Engine) -> None:
     started = engine.ledger.clock.boot()
     dropped = engine.ledger.verdicts.forget_payloads(engine.plan.config.ledger.keep_payloads.total_seconds())
     engine.ledger.streams.forget_polls(KEEP_POLLS)
-    engine.ledger.file.maintain()
+    engine.ledger.tidy()
+    _back_up(engine)
     milliseconds = round((engine.ledger.clock.boot() - started) * 1000)
     emit("maintenance", payloads_dropped=dropped, milliseconds=milliseconds)
+
+
+def _back_up(engine: Engine) -> None:
+    """The day's copy. That it cannot be made is no reason to stop: the ledger itself can be written."""
+    options = engine.plan.config
+    try:
+        made = back_up_daily(engine.ledger, options.backups_path, options.ledger.backups)
+    except (OSError, LedgerError) as error:
+        why = error.strerror if isinstance(error, OSError) else error.message
+        emit("backup_failed", folder=str(options.backups_path), error=why)
+        return
+    if made is None:
+        return
+    if made.short:
+        emit("backup_failed", folder=str(options.backups_path), error=f"{made.short:,} bytes are wanting on that disk")
+    else:
+        emit("backup", path=str(made.path), bytes=made.size, removed=made.removed)
 
 
 def say_warnings(config: Config) -> None:

@@ -56,8 +56,13 @@ EVENTS: dict[str, Event] = {
     ),
     "recovered": Event(
         "warning",
-        "The last process was cut off while a batch was on the wire: it is in doubt.",
+        "The last process was cut off while a batch was on its way: what its receipt says became of it, or in doubt.",
         ("workspace", "batch", "leads", "outcome"),
+    ),
+    "receipts_mended": Event(
+        "warning",
+        "The receipts lacked batches, were damaged or missing, and were written from the ledger.",
+        ("receipts", "batches", "damaged", "made"),
     ),
     "poll": Event(
         "info",
@@ -156,6 +161,10 @@ EVENTS: dict[str, Event] = {
     ),
     "maintenance": Event(
         "debug", "Old payloads were dropped and the ledger tidied.", ("payloads_dropped", "milliseconds")
+    ),
+    "backup": Event("info", "The day's copy of the ledger was made.", ("path", "bytes", "removed")),
+    "backup_failed": Event(
+        "warning", "The day's copy of the ledger could not be made; the daemon goes on.", ("folder", "error")
     ),
     "ledger_failed": Event(
         "error", "The ledger cannot be written; nothing is sent that cannot be remembered.", ("error", "hint")

@@ -6,6 +6,7 @@ import hashlib
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, date, datetime
+from typing import Literal
 
 from connectors.interface import StreamSpec
 from state.keys import Hasher
@@ -45,6 +46,11 @@ class Plan:
     def stream(self, name: str) -> Stream:
         source, stream = name.split(".", 1)
         return self.config.sources[source].streams[stream]
+
+    def on_unknown(self, workspace: str) -> Literal["hold", "resend"]:
+        """What a workspace does with a batch that nobody knows of; of one that is not configured any more: holds it."""
+        options = self.config.workspaces.get(workspace)
+        return options.on_unknown if options else "hold"
 
     def jobs(self, rows: Mapping[str, StreamRow]) -> dict[str, StreamJob]:
         """What each stream's polls need, once the ledger has registered the streams as `rows`."""

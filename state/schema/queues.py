@@ -63,26 +63,73 @@ CREATE TABLE fills (
   PRIMARY KEY (mapping, field)
 ) STRICT, WITHOUT ROWID;
 
--- What the receipts know of records that the ledger has not read since it was rebuilt. `record` is a keyed hash.
+-- What the receipts know of records that the ledger has not read since it was rebuilt. `record` is a keyed hash,
+-- `lead_exists` as in records.
 CREATE TABLE remembered (
-  stream TEXT NOT NULL,
+  stream INTEGER NOT NULL REFERENCES streams (id),
   record BLOB NOT NULL,
   fate TEXT NOT NULL CHECK (fate IN ('delivered', 'in_doubt', 'known', 'forgotten')),
+  lead_exists TEXT NOT NULL CHECK (lead_exists IN ('no', 'maybe', 'yes')),
   batch TEXT REFERENCES batches (name),
   position INTEGER,
   mapping TEXT,
   source_fp BLOB,
   wire_fp BLOB,
   PRIMARY KEY (stream, record),
-  CHECK ((fate IN ('delivered', 'in_doubt')) = (batch IS NOT NULL))
+  CHECK ((fate IN ('delivered', 'in_doubt')) = (batch IS NOT NULL)),
+  CHECK ((fate = 'in_doubt') = (lead_exists = 'maybe') OR (fate = 'in_doubt' AND lead_exists = 'yes')),
+  CHECK ((fate = 'forgotten') = (lead_exists = 'no'))
 ) STRICT, WITHOUT ROWID;
-CREATE INDEX remembered_in_doubt ON remembered (batch) WHERE fate = 'in_doubt';
+CREATE INDEX remembered_of_batch ON remembered (batch) WHERE batch IS NOT NULL;
 
--- Lines that the receipts must have, written in the transaction that makes them true.
+-- What the receipts must still be told, written in the transaction that makes it true; `subject` is the key of a record
+-- or the id of a stream, `facts` a JSON object.
 CREATE TABLE receipts_due (
   id INTEGER PRIMARY KEY,
-  line TEXT NOT NULL CHECK (json_valid(line))
+  kind TEXT NOT NULL CHECK (kind IN
+    ('stream', 'renamed', 'word', 'known', 'forgotten', 'recalled', 'imported', 'unimported')),
+  subject INTEGER,
+  facts TEXT CHECK (facts IS NULL OR json_valid(facts))
 ) STRICT;
+CREATE TRIGGER due_record_inserted AFTER INSERT ON records WHEN NEW.state IN ('known', 'forgotten')
+BEGIN
+  INSERT INTO receipts_due (kind, subject) VALUES (NEW.state, NEW.key);
+END;
+CREATE TRIGGER due_record AFTER UPDATE OF state ON records
+WHEN NEW.state IN ('known', 'forgotten') AND OLD.state <> NEW.state
+BEGIN
+  INSERT INTO receipts_due (kind, subject) VALUES (NEW.state, NEW.key);
+END;
+CREATE TRIGGER due_recalled AFTER UPDATE OF state ON records WHEN OLD.state = 'forgotten' AND NEW.state <> 'forgotten'
+BEGIN
+  INSERT INTO receipts_due (kind, subject) VALUES ('recalled', NEW.key);
+END;
+CREATE TRIGGER due_stream_inserted AFTER INSERT ON streams
+BEGIN
+  INSERT INTO receipts_due (kind, subject) VALUES ('stream', NEW.id);
+END;
+CREATE TRIGGER due_renamed AFTER UPDATE OF name ON streams WHEN OLD.name <> NEW.name
+BEGIN
+  INSERT INTO receipts_due (kind, facts) VALUES ('renamed', json_object('old', OLD.name, 'new', NEW.name));
+END;
+CREATE TRIGGER due_stream AFTER UPDATE OF identity, workspace ON streams
+BEGIN
+  INSERT INTO receipts_due (kind, subject) VALUES ('stream', NEW.id);
+END;
+CREATE TRIGGER due_baseline AFTER INSERT ON lanes WHEN NEW.lane = '@baseline'
+BEGIN
+  INSERT INTO receipts_due (kind, subject) VALUES ('stream', NEW.stream);
+END;
+CREATE TRIGGER due_imported AFTER INSERT ON foreign_values
+BEGIN
+  INSERT INTO receipts_due (kind, facts) VALUES
+    ('imported', json_object('workspace', NEW.workspace, 'kind', NEW.kind, 'value', hex(NEW.value)));
+END;
+CREATE TRIGGER due_unimported AFTER DELETE ON foreign_values
+BEGIN
+  INSERT INTO receipts_due (kind, facts) VALUES
+    ('unimported', json_object('workspace', OLD.workspace, 'kind', OLD.kind, 'value', hex(OLD.value)));
+END;
 
 -- How far the limit is lowered because somebody else uses this key; it climbs back by itself.
 ALTER TABLE api_keys ADD COLUMN share REAL NOT NULL DEFAULT 1.0 CHECK (share > 0 AND share <= 1);

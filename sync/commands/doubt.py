@@ -95,17 +95,18 @@ def resolve(
         if absent and found.state == "in_doubt" and not yes and is_young(found, ledger.clock.wall()):
             _confirm(found)
         moved = ledger.verdicts.resolve(batch, landed=landed, note=note_of(word, by or _login(), note)).moved
+        ledger.tell_receipts()
     click.echo(_settled(found, word, {str(state): n for state, n in moved.items()}))
     return 0
 
 
 @contextmanager
 def _opened(explicit: Path | None) -> Iterator[tuple[Config, Ledger]]:
-    from state.ledger import Ledger
     from sync.config.load import find_config, load_config
+    from sync.ledgers import open_ledger
 
     config = load_config(find_config(explicit))
-    with Ledger(config.ledger_path) as ledger:
+    with open_ledger(config) as ledger:
         yield config, ledger
 
 

@@ -23,7 +23,7 @@ _EXIT_DAMAGED = 74
 @click.group()
 @config_option
 def ledger(config: Path | None) -> None:
-    """Rename a stream in the ledger, verify it, back it up."""
+    """Verify the ledger, back it up, make it again from its receipts, rename a stream in it."""
     del config  # the subcommands find it
 
 
@@ -37,13 +37,13 @@ def rename_stream(old: str, new: str, config: Path | None) -> None:
     For a stream that got another name, or whose database, table or workspace was moved while its records kept their
     ids. Nothing is sent again. The daemon must not be running.
     """
-    from state.ledger import Ledger
+    from sync.ledgers import open_ledger
     from sync.reports.phrases import count
 
     loaded = _load(config)
     declared = _declared(loaded, new)
     _must_exist(loaded)
-    with Ledger(loaded.ledger_path, own=True) as opened:
+    with open_ledger(loaded, own=True) as opened:
         row = opened.streams.all().get(old)
         counts = opened.records.counts()
         opened.streams.rename(old, declared)
@@ -56,7 +56,7 @@ def rename_stream(old: str, new: str, config: Path | None) -> None:
 @json_option
 @config_option
 def verify(as_json: bool, config: Path | None) -> int:
-    """Read the whole ledger and say whether it is sound. Works beside the daemon.
+    """Read the whole ledger and its receipts and say whether they are sound and agree. Works beside the daemon.
 
     Exit code: 0 it is sound, 74 it is damaged.
     """
@@ -80,6 +80,35 @@ def verify(as_json: bool, config: Path | None) -> int:
 
 
 @ledger.command()
+@click.option("--accept-loss", is_flag=True, help="Go on without receipts that are damaged: they are lost.")
+@json_option
+@config_option
+def rebuild(accept_loss: bool, as_json: bool, config: Path | None) -> None:
+    """Make a ledger from its receipts, or bring one that is older than they are up to them.
+
+    For a ledger that was lost, damaged, or restored from a backup. Nothing is sent, and nothing that was sent will be
+    sent again. A ledger that is there is kept as a copy. The daemon must not be running.
+    """
+    from state.rebuild import rebuild as rebuild_ledger
+    from sync.clock import SystemClock
+    from sync.reports.phrases import program
+    from sync.reports.rebuilding import rebuilt_as_json, rebuilt_as_lines
+
+    loaded = _load(config)
+    done = rebuild_ledger(
+        loaded.ledger_path,
+        clock=SystemClock(),
+        receipts_copy=loaded.receipts_copy_path,
+        accept_loss=accept_loss,
+    )
+    if as_json:
+        click.echo(json.dumps(rebuilt_as_json(done), indent=2, ensure_ascii=False))
+        return
+    for line in rebuilt_as_lines(done, program(config)):
+        click.echo(line)
+
+
+@ledger.command()
 @click.argument("path", type=click.Path(path_type=Path), required=False)
 @config_option
 def backup(path: Path | None, config: Path | None) -> None:
@@ -87,7 +116,7 @@ def backup(path: Path | None, config: Path | None) -> None:
 
     Without PATH the copy lies beside the ledger, named after the time. An existing file is never written over.
     """
-    from sync.reports.soundness import back_up, backup_path
+    from state.backups import back_up, backup_path
 
     with _opened(config) as (_, opened):
         target = backup_path(opened, path)
@@ -108,19 +137,19 @@ def _load(explicit: Path | None) -> Config:
 
 @contextmanager
 def _opened(explicit: Path | None) -> Iterator[tuple[Config, Ledger]]:
-    from state.ledger import Ledger
+    from sync.ledgers import open_ledger
 
     config = _load(explicit)
-    with Ledger(config.ledger_path) as opened:
+    with open_ledger(config) as opened:
         yield config, opened
 
 
 def _must_exist(config: Config) -> None:
     """Opening it as its owner would make a new one."""
-    from state.ledger import Ledger
+    from sync.ledgers import open_ledger
 
     if not config.ledger_path.exists():
-        Ledger(config.ledger_path).close()
+        open_ledger(config).close()
 
 
 def _declared(config: Config, name: str) -> Declared:

@@ -61,15 +61,15 @@ def _confirm(what: str) -> None:
 
 
 def _send(config: Config, workspace: str, lead: SingleLead) -> Sent:
-    from state.ledger import Ledger
+    from sync.ledgers import open_ledger
     from sync.reports.overview import rule_with
     from sync.reports.single_lead import send, take_slot
 
     options = config.workspaces[workspace]
     api_key = options.api_key.read(key=f"workspaces.{workspace}.api_key", base=config.path.parent)
     if not config.ledger_path.exists():
-        Ledger(config.ledger_path, own=True).close()  # the slot must be remembered: the limit is the key's, not ours
-    with Ledger(config.ledger_path) as ledger:
+        open_ledger(config, own=True).close()  # the slot must be remembered: the limit is the key's, not ours
+    with open_ledger(config) as ledger:
         rule = rule_with(config, workspace, api_key, ledger)
         timeout = options.timeout.total_seconds()
         slot = take_slot(ledger, rule, timeout, wait=time.sleep, waits=_Waiting())

@@ -39,11 +39,11 @@ def status(as_json: bool, config: Path | None) -> None:
 
 def gather(config: Config) -> Overview:
     """The overview, also where there is no ledger yet. Raises LedgerError, LedgerUntrusted."""
-    from state.ledger import Ledger
     from sync.clock import SystemClock
+    from sync.ledgers import open_ledger
     from sync.reports.overview import overview_of, without_ledger
 
     if not config.ledger_path.exists():
         return without_ledger(config, int(SystemClock().wall() * 1000))
-    with Ledger(config.ledger_path) as ledger:
+    with open_ledger(config) as ledger:
         return overview_of(config, ledger)

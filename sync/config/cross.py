@@ -14,7 +14,6 @@ from sync.config.values import parse_start
 from sync.errors import Problem
 
 NOT_AVAILABLE: tuple[tuple[str, ...], ...] = (
-    ("ledger", "receipts_copy"),
     ("metrics",),
     ("sources", "*", "streams", "*", "match_on"),
 )

@@ -97,7 +97,11 @@ class LedgerOptions(Table):
 
     path: str = Field("ledger.db", min_length=1)
     keep_payloads: Duration = Field(timedelta(days=30), ge=timedelta(hours=1), le=10 * _YEAR)
-    receipts_copy: str | None = None
+    receipts_copy: str | None = Field(None, min_length=1)
+    """A folder for a second set of receipts, on another disk or machine."""
+    backups: int = Field(3, ge=0, le=366)
+    """How many daily copies of the ledger are kept; 0: none are made."""
+    backups_to: str = Field("backups", min_length=1)
 
 
 class Log(Table):
@@ -209,6 +213,18 @@ class Config(Table):
         return (
             (self.path.parent if self.state_folder is None else self.state_folder).joinpath(self.ledger.path).resolve()
         )
+
+    @property
+    def receipts_copy_path(self) -> Path | None:
+        """The folder of the second receipts, absolute."""
+        if self.ledger.receipts_copy is None:
+            return None
+        return self.ledger_path.parent.joinpath(self.ledger.receipts_copy).resolve()
+
+    @property
+    def backups_path(self) -> Path:
+        """The folder of the daily copies, absolute."""
+        return self.ledger_path.parent.joinpath(self.ledger.backups_to).resolve()
 
     def guard_of(self, stream: Stream) -> Guard:
         """[guard], but for the keys that the stream's own table sets."""

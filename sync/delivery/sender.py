@@ -54,11 +54,12 @@ class Sender:
         self._clients: list[LeadsClient] = []
 
     def send(self, claim: Claim) -> Sent:
-        """Posts the batch once and concludes it. Raises LedgerError or LedgerBusy where the verdict cannot be written:
-        then the batch stays `sending`, and the next start finds it in doubt."""
+        """Posts the batch once and concludes it, with a receipt before either. Raises LedgerError or LedgerBusy where
+        one of them cannot be written: then the batch stays `sending`, and the next start asks the receipts."""
         client = self._take_client()
         try:
             body = self._body(claim)
+            self._ledger.journal.intent(claim.batch)
             began = monotonic()
             answer = client.post(body, deadline=claim.deadline)
             seconds = monotonic() - began
@@ -101,13 +102,20 @@ class Sender:
         return of_answer(answer, unknown_statuses=options.unknown_statuses, on_rejected=options.on_rejected)
 
     def _conclude(self, claim: Claim, outcome: Outcome) -> Conclusion:
-        """A known verdict is worth minutes of patience with a busy ledger: without it the batch would be in doubt."""
+        """A known verdict is worth minutes of patience with a busy ledger: with its receipt alone the batch would not
+        be concluded before the next start."""
+        self._ledger.journal.verdict(claim.batch, self._state_of(outcome), status=outcome.status, cause=outcome.cause)
         for _ in range(BUSY_RETRIES - 1):
             try:
                 return self._conclude_now(claim, outcome)
             except LedgerBusy:
                 continue
         return self._conclude_now(claim, outcome)
+
+    def _state_of(self, outcome: Outcome) -> str:
+        """What the ledger will call the batch."""
+        given_up = outcome.verdict == "in_doubt" and self._to.options.on_unknown == "resend"
+        return "absent" if given_up else outcome.verdict
 
     def _conclude_now(self, claim: Claim, outcome: Outcome) -> Conclusion:
         return self._ledger.verdicts.conclude(

@@ -33,6 +33,7 @@ from sync.demo.screen import Screen
 from sync.demo.settings import write_settings
 from sync.demo.surroundings import logging_to, without_proxies
 from sync.errors import SyncError
+from sync.ledgers import open_ledger
 from sync.once import Round, Summary
 from sync.sandbox.options import SandboxOptions
 from sync.sandbox.running import RunningSandbox, start
@@ -203,7 +204,7 @@ class Story:
         return summary
 
     def _opened_ledger(self) -> Ledger:
-        return Ledger(self.config.ledger_path, own=True)
+        return open_ledger(self.config, own=True)
 
     def _ledger(self) -> Remembered:
         return look_at_ledger(self.config.ledger_path)

@@ -55,6 +55,7 @@ class Intake:
             links=_links(latest.values(), self._job.spec.children),
         )
         self.report.add(len(reads), counts)
+        self._ledger.journal.flush()
         self._committed()
         return counts
 

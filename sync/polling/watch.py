@@ -38,12 +38,12 @@ class Watch:
     def end(self, poll: int, outcome: PollOutcome) -> bool:
         """Looks at all that the stream's unreleased polls made, holds or releases it. False: nothing was made, so the
         poll may be released as it stands."""
-        if not self._left.polls and not self._report.queued:
-            return False
         row, gate = self._job.row, self._ledger.gate
+        if not gate.made(row.id, poll):
+            return False
         figures = gate.figures(row.id, poll, mapping=row.mapping, first=self._first_scan)
         notes = unusual(figures, self._job.guard, self._job.mapping.watched()) or self._notes
-        if notes and figures.leads:
+        if notes:
             self._report.set_aside += gate.hold(row.id, poll, _reason(notes))
             self._say(figures.leads, notes)
         elif not self._is_followed(outcome):

@@ -1,24 +1,24 @@
-"""Whether the ledger's file is sound, and copies of it."""
+"""Whether the ledger's file and its receipts are sound."""
 
 from __future__ import annotations
 
-import os
-import time
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from pathlib import Path
 
 from sqlite_utils import Database
 
-from state.database import translated
-from state.keys import key_path
 from state.ledger import Ledger
+from state.receipts.compare import lacking
+from state.receipts.history import History
+from state.receipts.place import Place
+from state.receipts.writing import known_batches
 
 FAULTS_SHOWN = 20
 
 _RULES = {
     "batches that do not hold as many leads as they say": (
-        "SELECT count(*) FROM batches b WHERE leads <> (SELECT count(*) FROM deliveries d WHERE d.batch = b.name)"
+        "SELECT count(*) FROM batches b WHERE NOT rebuilt"
+        " AND leads <> (SELECT count(*) FROM deliveries d WHERE d.batch = b.name)"
     ),
     "records in a batch that is neither on the way nor in doubt": (
         "SELECT count(*) FROM records r JOIN batches b ON b.name = r.batch WHERE b.state NOT IN ('sending', 'in_doubt')"
@@ -38,7 +38,11 @@ class Soundness:
 
 
 def look(ledger: Ledger) -> Soundness:
-    """SQLite's own checks of the whole file, and the sums that must hold. Raises LedgerError where it is unreadable."""
+    """SQLite's own checks of the whole file, the sums that must hold, and the receipts. Raises LedgerError where they
+    cannot be read, LedgerUntrusted where the receipts are of a newer program."""
+    # before the ledger: what is sent meanwhile is then in the ledger at least
+    began = int(ledger.clock.wall() * 1000)
+    histories = [(place, History.of(place.read())) for place in ledger.places.all]
     with ledger.file.read() as connection:
         database = Database(connection)
         rows = {name: database[name].count for name in database.table_names() if not name.startswith("_")}
@@ -49,37 +53,23 @@ def look(ledger: Ledger) -> Soundness:
         for what, query in _RULES.items():
             n = connection.execute(query).fetchone()[0]
             faults += [f"{what}: {n:,}"] if n else []
+        batches = known_batches(connection)
+        ended = {row["name"] for row in connection.execute("SELECT name FROM batches WHERE ended_at < ?", (began,))}
+    for place, history in histories:
+        faults += _faults_of_receipts(place, history, batches, ended)
     return Soundness(rows, tuple(faults))
 
 
-def backup_path(ledger: Ledger, path: Path | None) -> Path:
-    """Where a copy goes: beside the ledger or into a folder under a name that holds the time, or to a file as named."""
-    name = f"{ledger.path.name}.backup-{time.strftime('%Y%m%d-%H%M%S', time.gmtime(ledger.clock.wall()))}"
-    if path is None:
-        return ledger.path.with_name(name)
-    return path / name if path.is_dir() else path
-
-
-def back_up(ledger: Ledger, target: Path) -> None:
-    """Copies the ledger as it is at one moment, and the key it was written with (both mode 0600).
-
-    Raises FileExistsError where either is there already, OSError where they cannot be written.
-    """
-    if target.exists():
-        raise FileExistsError(17, "exists already", str(target))
-    copy = key_path(target)
-    _write_new(copy, key_path(ledger.path).read_bytes())
-    try:
-        with translated(target):
-            ledger.file.backup(target)
-    except BaseException:
-        copy.unlink()
-        raise
-
-
-def _write_new(path: Path, content: bytes) -> None:
-    descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
-    with open(descriptor, "wb") as file:
-        file.write(content)
-        file.flush()
-        os.fsync(file.fileno())
+def _faults_of_receipts(place: Place, history: History, batches: Mapping[str, str], ended: set[str]) -> Iterator[str]:
+    """What is wrong with one file of receipts. Batches that ended meanwhile may not have been seen there yet."""
+    if not place.exists():
+        yield f"the receipts {place.path} are missing"
+        return
+    if history.damaged:
+        yield f"the receipts {place.path} have damaged lines: {history.damaged:,}"
+    unheard = sum(name not in batches for name in history.batches)
+    if unheard:
+        yield f"the receipts {place.path} name batches that the ledger does not know: {unheard:,}"
+    lacks = sum(name in ended for name, _ in lacking(batches, history))
+    if lacks:
+        yield f"the receipts {place.path} lack what became of batches: {lacks:,}"

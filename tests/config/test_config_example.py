@@ -134,8 +134,9 @@ EXAMPLES = {
     "resend_label",
     "guard",
     "workspace",
+    "receipts_copy",
 }
-UNAVAILABLE = {"receipts_copy", "listen", "match_on"}
+UNAVAILABLE = {"listen", "match_on"}
 
 
 @pytest.mark.parametrize(

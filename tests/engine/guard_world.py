@@ -7,7 +7,7 @@ import json
 import math
 import sqlite3
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from datetime import timedelta
 from pathlib import Path
@@ -146,6 +146,11 @@ class World:
 
     def restart(self, connector: Connect = unsynced) -> None:
         self.ledger = Ledger(self.path, own=True, clock=self.clock, connector=connector)
+
+    def close(self) -> None:
+        """Also where the process is dead and can tell nobody anything any more."""
+        with suppress(Killed):
+            self.ledger.close()
 
     @property
     def job(self) -> StreamJob:

@@ -38,7 +38,7 @@ def made() -> Iterator[Path]:
     """A ledger after its first scan, in memory where there is such a place."""
     folder = Path(tempfile.mkdtemp(dir="/dev/shm" if Path("/dev/shm").is_dir() else None))
     world = World(folder, **OPTIONS).after_its_first_scan(FIRST)
-    world.ledger.close()
+    world.close()
     yield folder
     shutil.rmtree(folder)
 
@@ -71,7 +71,7 @@ class Story:
                 return
             case "kill":
                 fate = Fate()
-                world.ledger.close()
+                world.close()
                 world.restart(fate.connect)
                 fate.statements = number
         self.turn(what, number)
@@ -97,7 +97,7 @@ class Story:
         except Killed:
             pass
         if what == "kill":
-            world.ledger.close()
+            world.close()
             world.restart()
         world.stopping = False
         if not world.is_gated():
@@ -129,7 +129,7 @@ class Story:
         assert self.world.ids("held") == self.barred
         assert self.sent == self.free
         assert self.world.ids("delivered") == self.free | {str(n) for n in range(FIRST)}
-        self.world.ledger.close()
+        self.world.close()
 
 
 @settings(max_examples=80, deadline=None, database=None, derandomize=True, suppress_health_check=list(HealthCheck))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import sqlite3
@@ -15,6 +16,7 @@ from ledger_tools import WORKSPACE, FakeClock, commit, declare, reading
 from state.ledger import Ledger
 from state.rows import Claim, LaneMove, Reading, Verdict
 from state.slots import Rule
+from sync.errors import SyncError
 
 RULE = Rule(b"key", 1000, 60.0)
 FIRST, SECOND = "2026-01-01T00:00:00.000000Z", "2026-02-02T00:00:00.000000Z"
@@ -79,12 +81,22 @@ class Cut:
         self.connections.append(connection)
         return connection
 
+    def write(self, descriptor: int, data: bytes) -> int:
+        written: int = self.step("write receipt", lambda: os.write(descriptor, data))
+        return written
+
+    def sync(self, descriptor: int) -> None:
+        """Counted, not done: this is about order, not about the disk."""
+        del descriptor
+        self.step("sync receipt", lambda: None)
+
     def bury(self) -> None:
         """What the kernel does for a dead process: its files are closed, its locks are gone."""
         for connection in self.connections:
             connection.close()
         if self.ledger:
-            self.ledger.close()
+            with contextlib.suppress(SyncError, Killed):
+                self.ledger.close()
 
 
 class Outside:
@@ -136,9 +148,9 @@ class Outside:
 
 def program(path: Path, outside: Outside, cut: Cut) -> Ledger:
     """Opens, recovers, polls, delivers and settles until nothing is left to do. The caller closes."""
-    ledger = cut.ledger = Ledger(path, own=True, clock=FakeClock(), connector=cut.connect)
+    ledger = cut.ledger = Ledger(path, own=True, clock=FakeClock(), connector=cut.connect, disk=cut)
     streams = ledger.streams.register([declare("hold", on_change="hold"), declare("resend", on_change="resend")])
-    ledger.verdicts.recover()
+    ledger.recover()
     for number in range(len(PAGES)):
         open_claim = _claim(ledger)
         for name in STREAMS:
@@ -166,7 +178,9 @@ def _claim(ledger: Ledger) -> Claim | None:
 
 
 def _post(ledger: Ledger, outside: Outside, cut: Cut, claim: Claim) -> None:
+    ledger.journal.intent(claim.batch)
     verdict = cut.step("send", lambda: outside.send(claim))
+    ledger.journal.verdict(claim.batch, verdict, cause=verdict)
     ledger.verdicts.conclude(claim.batch, verdict, slot=claim.slot, status=None, cause=verdict)
 
 

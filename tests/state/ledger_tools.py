@@ -12,6 +12,7 @@ import orjson
 
 from state.diagram import Fit, Version
 from state.ledger import Ledger
+from state.receipts.place import SystemDisk
 from state.rows import Claim, OnChange, Reading, StreamRow
 from state.slots import Rule
 from state.streams import Declared
@@ -54,6 +55,13 @@ class Unsynced(sqlite3.Connection):
 
 def unsynced(path: Path, kind: type[sqlite3.Connection] = Unsynced) -> sqlite3.Connection:
     return sqlite3.connect(path, timeout=30, isolation_level=None, check_same_thread=False, factory=kind)
+
+
+class UnsyncedDisk(SystemDisk):
+    """The same for receipts."""
+
+    def sync(self, descriptor: int) -> None:
+        del descriptor
 
 
 def declare(

@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 import orjson
-from ledger_tools import WORKSPACE, FakeClock, declare, rows, unsynced
+from ledger_tools import WORKSPACE, FakeClock, UnsyncedDisk, declare, rows, unsynced
 
 from state.diagram import STATES
 from state.ledger import Ledger
@@ -94,6 +94,10 @@ class OpenBatch:
     changed: tuple[bool, ...]
     shown: tuple[tuple[str, str] | None, ...]
     claimed_at: float
+    left: bool = False
+    """Its intent has its receipt, so its request may have begun."""
+    told: Verdict | None = None
+    """The verdict that has its receipt."""
 
 
 class World:
@@ -113,7 +117,7 @@ class World:
         self.start()
 
     def start(self) -> None:
-        self.ledger = Ledger(self.path, own=True, clock=self.clock, connector=unsynced)
+        self.ledger = Ledger(self.path, own=True, clock=self.clock, connector=unsynced, disk=UnsyncedDisk())
         self.register()
 
     def register(self) -> None:
@@ -232,7 +236,21 @@ class World:
         self.open[got.batch] = batch
         return batch
 
+    def leave(self, name: str) -> None:
+        """The request may begin from now on."""
+        if not self.open[name].left:
+            self.ledger.journal.intent(name)
+            self.open[name].left = True
+
+    def tell(self, name: str, verdict: Verdict) -> None:
+        """The verdict gets its receipt; the ledger is not told yet."""
+        self.leave(name)
+        given_up = verdict == "in_doubt" and self.resend_unknown
+        self.ledger.journal.verdict(name, "absent" if given_up else verdict, cause="as the world has it")
+        self.open[name].told = verdict
+
     def conclude(self, name: str, verdict: Verdict, *, landed: bool = False, late: bool = False) -> None:
+        self.tell(name, verdict)
         batch = self.open.pop(name)
         if self.clock.boot() > batch.claim.deadline:
             late = False  # no client writes anything after the deadline
@@ -291,13 +309,16 @@ class World:
 
     def recover(self, landed: Mapping[str, bool], *, late: bool = False) -> None:
         for batch in self.open.values():
-            self._arrive(batch, late=late and self.clock.boot() <= batch.claim.deadline)
-        recovered = self.ledger.verdicts.recover(on_unknown="resend" if self.resend_unknown else "hold")
-        assert {each.batch for each in recovered} == set(self.open)
+            if batch.left:
+                self._arrive(batch, late=late and self.clock.boot() <= batch.claim.deadline)
+        recovered = self.ledger.recover(lambda _: "resend" if self.resend_unknown else "hold")
+        assert {each.conclusion.batch for each in recovered} == set(self.open)
         for name, batch in self.open.items():
-            if landed.get(name, False):
+            verdict: Verdict = (batch.told or "in_doubt") if batch.left else "refused"
+            arrived = verdict == "created" or (verdict == "in_doubt" and landed.get(name, False))
+            if arrived:
                 self._create(batch)
-            self._believe(name, batch, "in_doubt", landed=landed.get(name, False))
+            self._believe(name, batch, verdict, landed=arrived)
         self.open = {}
 
     # -- what must hold

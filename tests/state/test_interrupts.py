@@ -37,7 +37,7 @@ def steps_of(path: Path) -> list[str]:
 
 
 def copied(ledger: Path, to: Path) -> Path:
-    for suffix in ("", ".key"):
+    for suffix in ("", ".key", ".receipts"):
         shutil.copy(f"{ledger}{suffix}", f"{to}{suffix}")
     return to
 
@@ -54,10 +54,16 @@ def check_cut_off(path: Path, outside: Outside) -> None:
         never_sent = [batch for batch in known if batch not in outside.sent]
         assert len(never_sent) <= 2
         assert all(known[batch] == "sending" for batch in never_sent)
-        open_before = {batch for batch, state in known.items() if state in {"sending", "in_doubt"}}
-        ledger.verdicts.recover()
-        assert {each["name"] for each in ledger.verdicts.in_doubt()} == open_before
+        in_doubt_before = {batch for batch, state in known.items() if state == "in_doubt"}
+        recovered = {each.conclusion.batch: each.outcome for each in ledger.recover()}
+        assert {batch for batch, state in known.items() if state == "sending"} == set(recovered)
+        for batch, outcome in recovered.items():
+            surely = {outside.sent[batch]} if batch in outside.sent else {"refused"}
+            assert outcome in surely | {"in_doubt"}, "what is not known is in doubt, what is known is true"
+        now_in_doubt = {batch for batch, outcome in recovered.items() if outcome == "in_doubt"}
+        assert {each["name"] for each in ledger.verdicts.in_doubt()} == in_doubt_before | now_in_doubt
         assert not rows(ledger, "SELECT * FROM records WHERE state = 'sending'")
+        assert len(now_in_doubt) <= 1, "one request at a time"
 
 
 def check_end(ledger: Ledger, outside: Outside) -> None:
@@ -86,7 +92,7 @@ def check_end(ledger: Ledger, outside: Outside) -> None:
 def cut_and_finish(path: Path, at: int, *, after: bool) -> None:
     cut, outside = Cut(at, after=after), Outside()
     with pytest.raises(Killed):
-        program(path, outside, cut)
+        program(path, outside, cut).close()
     cut.bury()
     check_cut_off(path, outside)
     with program(path, outside, Cut()) as ledger:

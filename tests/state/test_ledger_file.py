@@ -44,7 +44,8 @@ def test_nobody_else_may_read_any_of_its_files(path: Path) -> None:
         pending(ledger, register(ledger), "a")
         modes = {each.name: stat.S_IMODE(each.stat().st_mode) for each in path.parent.iterdir()}
     assert modes == dict.fromkeys(
-        ("ledger.db", "ledger.db-wal", "ledger.db-shm", "ledger.db.key", "ledger.db.lock"), 0o600
+        ("ledger.db", "ledger.db-wal", "ledger.db-shm", "ledger.db.key", "ledger.db.lock", "ledger.db.receipts"),
+        0o600,
     )
 
 

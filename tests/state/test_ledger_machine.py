@@ -31,7 +31,8 @@ EDGES = [0.0, 0.001, 1.0, TIMEOUT, TIMEOUT + GRACE_SECONDS, WINDOW - 0.001, WIND
 
 keys = st.sampled_from(KEYS)
 whats = st.sampled_from(["on", "on", "back", "touched", "touched", "filtered", "unfit", "deleted"])
-verdicts = st.sampled_from(["created", "created", "refused", "rejected", "paused", "in_doubt", "in_doubt"])
+VERDICTS = ("created", "created", "refused", "rejected", "paused", "in_doubt", "in_doubt")
+verdicts = st.sampled_from(VERDICTS)
 
 
 class LedgerMachine(RuleBasedStateMachine):
@@ -132,6 +133,15 @@ class LedgerMachine(RuleBasedStateMachine):
 
     @rule(data=st.data(), late=st.booleans())
     def the_process_is_killed(self, data: st.DataObject, late: bool) -> None:
+        """Before a request began, while it was on the wire, or with its verdict in hand."""
+        for name in sorted(self.world.open):
+            match data.draw(st.sampled_from(["not begun", "on the wire", *VERDICTS])):
+                case "not begun":
+                    pass
+                case "on the wire":
+                    self.world.leave(name)
+                case verdict:
+                    self.world.tell(name, verdict)
         self.world.crash({name: data.draw(st.booleans()) for name in sorted(self.world.open)}, late=late)
 
     @rule(data=st.data(), boot=st.sampled_from([1.0, 30.0]))

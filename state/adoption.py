@@ -1,0 +1,122 @@
+"""Records that only the receipts know are recognised when they are read again, after a ledger was rebuilt.
+
+The receipts hold keyed hashes, so nobody can say which records they are until a source shows them.
+"""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Literal, cast
+
+from state.diagram import LeadExists, Version, settle
+from state.keys import Hasher
+from state.receipts.journal import hash_of
+from state.rows import Change, OnChange, Reading
+
+Fate = Literal["delivered", "in_doubt", "known", "forgotten"]
+
+
+@dataclass(frozen=True, slots=True)
+class Memory:
+    """What the receipts know of one record. `sent` is the version of the batch named, as far as fingerprints go."""
+
+    hash: bytes
+    fate: Fate
+    lead_exists: LeadExists
+    batch: str | None
+    position: int | None
+    sent: Version | None
+
+
+def remembers(connection: sqlite3.Connection, stream: int) -> bool:
+    """Whether any record of the stream is still to be recognised."""
+    return connection.execute("SELECT 1 FROM remembered WHERE stream = ? LIMIT 1", (stream,)).fetchone() is not None
+
+
+def recall(
+    connection: sqlite3.Connection, hasher: Hasher, stream: int, readings: Sequence[Reading]
+) -> dict[str, Memory]:
+    """Those of the readings that the receipts know, by id."""
+    found: dict[str, Memory] = {}
+    for reading in readings:
+        hash_ = hash_of(hasher, reading.id)
+        row = connection.execute("SELECT * FROM remembered WHERE stream = ? AND record = ?", (stream, hash_)).fetchone()
+        if row is not None:
+            found[reading.id] = _memory(connection, stream, row)
+    return found
+
+
+def _memory(connection: sqlite3.Connection, stream: int, row: sqlite3.Row) -> Memory:
+    sent = None
+    if row["mapping"] is not None:
+        number = mapping_number(connection, stream, row["mapping"])
+        sent = Version("eligible", None, number, row["source_fp"], row["wire_fp"])
+    return Memory(
+        row["record"],
+        cast(Fate, row["fate"]),
+        cast(LeadExists, row["lead_exists"]),
+        row["batch"],
+        row["position"],
+        sent,
+    )
+
+
+def mapping_number(connection: sqlite3.Connection, stream: int, version: str) -> int:
+    """The ledger's number of a mapping version of a stream; it gets one where it has none."""
+    connection.execute(
+        "INSERT INTO mappings (stream, version, first_used) VALUES (?, ?, 0) ON CONFLICT DO NOTHING", (stream, version)
+    )
+    row = connection.execute("SELECT id FROM mappings WHERE stream = ? AND version = ?", (stream, version)).fetchone()
+    return int(row["id"])
+
+
+def recognised(reading: Reading, memory: Memory, on_change: OnChange) -> Change:
+    """Pure: what becomes of a record whose past is known by its hash alone.
+
+    Under the mapping that it was sent with, its fingerprints say whether it changed since; under another one nobody
+    can compare, and this reading is its base line.
+    """
+    match memory.fate:
+        case "forgotten":
+            return Change(reading, "forgotten", "no")
+        case "in_doubt":
+            return Change(reading, "in_doubt", memory.lead_exists, batch=memory.batch)
+    resting: Literal["delivered", "known"] = "known" if memory.fate == "known" else "delivered"
+    # the lead's own time is not known: a later edit of the mapping must not take this for a change
+    base = replace(memory.sent or reading.version, fit="eligible", modified=reading.version.modified)
+    settled = settle(reading.version, lead_exists=True, base=base, on_change=on_change, resting=resting)
+    return Change(reading, settled.state, "yes", settled.base, memory.batch, drift=settled.drift)
+
+
+def settle_accounts(
+    connection: sqlite3.Connection, stream: int, changes: Sequence[Change], memories: Mapping[str, Memory]
+) -> None:
+    """Once the records have rows: their batches list them again, and the receipts' memory of them is done with."""
+    for change in changes:
+        memory = memories.get(change.reading.id)
+        if memory is None:
+            continue
+        if memory.batch is not None and memory.sent is not None:
+            _list_again(connection, stream, change.reading, memory, memory.sent)
+        connection.execute("DELETE FROM remembered WHERE stream = ? AND record = ?", (stream, memory.hash))
+
+
+def _list_again(connection: sqlite3.Connection, stream: int, reading: Reading, memory: Memory, sent: Version) -> None:
+    connection.execute(
+        "INSERT INTO deliveries (batch, position, record, modified, mapping, source_fp, wire_fp, payload)"
+        " SELECT :batch, :position, key, :modified, :mapping, :source_fp, :wire_fp, :payload"
+        " FROM records WHERE stream = :stream AND id = :id",
+        {
+            "batch": memory.batch,
+            "position": memory.position,
+            "modified": reading.version.modified,
+            "mapping": sent.mapping,
+            "source_fp": sent.source_fp,
+            "wire_fp": sent.wire_fp,
+            "payload": reading.payload if reading.version.wire_fp == sent.wire_fp else None,
+            "stream": stream,
+            "id": reading.id,
+        },
+    )

@@ -1,0 +1,207 @@
+"""Makes a ledger from its receipts, or brings one that is older than they are up to them.
+
+What the receipts know is keyed hashes: records that the ledger has are told at once; the others are *remembered*, and
+recognised when their source shows them again. Nothing is read from a source and nothing is sent here.
+"""
+
+from __future__ import annotations
+
+import sqlite3
+import time
+from collections import Counter
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from state.database import Connect, LedgerFile, connect, translated
+from state.keys import Hasher, open_key
+from state.lock import LedgerLock
+from state.receipts.compare import Truth, together
+from state.receipts.history import BatchReceipt, History
+from state.receipts.journal import Journal
+from state.receipts.lines import Line
+from state.receipts.opening import Places, set_ledger_id
+from state.receipts.place import Place
+from state.reconcile import Reconciliation, reconcile
+from state.recovery import recover
+from state.remembering import Remembering
+from state.verdicts import Verdicts
+from sync.clock import Clock
+from sync.errors import LedgerError, LedgerUntrusted
+
+
+@dataclass(frozen=True, slots=True)
+class Rebuilt:
+    """What was done. `kept` names the copy of the ledger of before, if there was one; `is_new` says that it could not
+    be used. Counts are in records, but for `batches` (that the ledger lacked)."""
+
+    batches: int
+    remembered: Mapping[str, int]
+    told: Reconciliation
+    streams: Sequence[str]
+    damaged: int
+    kept: Path | None
+    is_new: bool
+
+
+def rebuild(
+    path: Path,
+    *,
+    clock: Clock,
+    receipts_copy: Path | None = None,
+    accept_loss: bool = False,
+    connector: Connect = connect,
+) -> Rebuilt:
+    """Takes the ledger's lock. Raises LedgerBusy; LedgerUntrusted where there are no receipts, where they are not this
+    key's, or where lines of theirs are damaged in every place (`accept_loss` goes on without those)."""
+    places = Places.of(path, receipts_copy)
+    with LedgerLock(path):
+        hasher = open_key(path, create=False)
+        histories = {place: History.of(place.read()) for place in places.all if place.exists()}
+        _refuse(path, histories, hasher, accept_loss=accept_loss)
+        kept, is_new = _set_aside(path, clock, connector)
+        file = LedgerFile(path, connector=connector)
+        try:
+            work = _Rebuilding(file, hasher, clock, histories)
+            return work.run(places, kept=kept, is_new=is_new)
+        finally:
+            file.close()
+
+
+def _refuse(path: Path, histories: Mapping[Place, History], hasher: Hasher, *, accept_loss: bool) -> None:
+    if not any(history.lines for history in histories.values()):
+        raise LedgerUntrusted(
+            f"there are no receipts beside {path}, so nothing can be made of them",
+            hint="restore a backup of the ledger, or the receipts from their second place ([ledger] receipts_copy)",
+        )
+    for place, history in histories.items():
+        history.refuse_strangers(ledger=None, key=hasher.key_id, where=place.path)
+    damaged = min(history.damaged for history in histories.values() if history.lines)
+    if damaged and not accept_loss:
+        raise LedgerUntrusted(
+            f"{damaged:,} {'line of the receipts is' if damaged == 1 else 'lines of the receipts are'} damaged: what"
+            " was said there is lost, and leads that it told of would be sent again",
+            hint="restore the receipts from their second place or a backup; with --accept-loss it goes on without them",
+        )
+
+
+def _set_aside(path: Path, clock: Clock, connector: Connect) -> tuple[Path | None, bool]:
+    """A copy of the ledger as it was; one that cannot be read is moved out of the way instead. (copy, whether a new
+    ledger is needed)."""
+    if not path.exists():
+        return None, True
+    stamp = time.strftime("%Y%m%d-%H%M%S", time.gmtime(clock.wall()))
+    try:
+        copy = path.with_name(f"{path.name}.before-rebuild-{stamp}")
+        _copy_if_sound(path, copy, connector)
+    except LedgerError:
+        copy = path.with_name(f"{path.name}.damaged-{stamp}")
+        for suffix in ("", "-wal", "-shm"):
+            side = path.with_name(path.name + suffix)
+            if side.exists():
+                side.rename(copy.with_name(copy.name + suffix))
+        return copy, True
+    return copy, False
+
+
+def _copy_if_sound(path: Path, copy: Path, connector: Connect) -> None:
+    """Raises LedgerError where the ledger cannot be read whole."""
+    with translated(path):
+        file = LedgerFile(path, connector=connector)
+        try:
+            with file.read() as connection:
+                found = connection.execute("PRAGMA integrity_check(1)").fetchone()[0]
+            if found != "ok":
+                raise LedgerError(f"the ledger {path} is damaged: {found}")
+            file.backup(copy)
+        finally:
+            file.close()
+
+
+@dataclass(slots=True)
+class _Rebuilding:
+    """One rebuilding under way."""
+
+    file: LedgerFile
+    hasher: Hasher
+    clock: Clock
+    histories: Mapping[Place, History]
+    batches: Mapping[str, BatchReceipt] = field(default_factory=dict)
+
+    def run(self, places: Places, *, kept: Path | None, is_new: bool) -> Rebuilt:
+        self.batches = together(iter(self.histories.values()))
+        self._adopt_identity()
+        if not is_new:
+            # what both know of is settled first, so that nothing is on the wire below
+            journal = Journal(self.file, self.hasher, self.clock, places.all)
+            recover(Verdicts(self.file, self.clock), journal, Truth(self.batches, whole=True), lambda _: "hold")
+        with self.file.write() as connection:
+            lacked = self._add_batches(connection)
+            remembering = Remembering(connection, self.batches)
+            for line in self._lines():
+                remembering.take(line)
+            remembering.finish()
+            told = reconcile(connection, self.hasher, int(self.clock.wall() * 1000))
+            remembered = _counts(connection)
+        damaged = min(history.damaged for history in self.histories.values())
+        return Rebuilt(lacked, remembered, told, sorted(remembering.streams), damaged, kept, is_new)
+
+    def _adopt_identity(self) -> None:
+        """The ledger is the one that the receipts tell of, written with this key."""
+        best = self._best()
+        with self.file.write() as connection:
+            connection.execute("INSERT OR IGNORE INTO meta VALUES ('key_id', ?)", (self.hasher.key_id,))
+        name = self.histories[best].ledger
+        if name is not None:
+            set_ledger_id(self.file, name)
+
+    def _best(self) -> Place:
+        """The place that knows most."""
+        return max(self.histories, key=lambda place: (self.histories[place].facts, -self.histories[place].damaged))
+
+    def _lines(self) -> Iterator[Line]:
+        """Everything that the best place says, then what only the others know of batches."""
+        best = self._best()
+        yield from (line for line in best.read() if line is not None)
+        seen = set(self.histories[best].batches)
+        for place in self.histories:
+            for line in place.read() if place is not best else ():
+                if line is not None and line["t"] == "intent" and line["batch"] not in seen:
+                    seen.add(line["batch"])
+                    yield line
+
+    def _add_batches(self, connection: sqlite3.Connection) -> int:
+        known = {row["name"] for row in connection.execute("SELECT name FROM batches")}
+        rows = [_batch_row(name, batch) for name, batch in self.batches.items() if name not in known]
+        connection.executemany(_BATCH, rows)
+        return len(rows)
+
+
+_BATCH = """
+INSERT INTO batches (name, workspace, state, leads, claimed_at, ended_at, status, cause, rebuilt)
+VALUES (:name, :workspace, :state, :leads, :at, :ended_at, :status, :cause, 1)
+"""
+
+
+def _batch_row(name: str, batch: BatchReceipt) -> dict[str, object]:
+    cut_off = batch.verdict is None
+    return {
+        "name": name,
+        "workspace": batch.workspace,
+        "state": "in_doubt" if cut_off else batch.state,
+        "leads": batch.leads,
+        "at": batch.at,
+        "ended_at": batch.at if batch.ended_at is None else batch.ended_at,
+        "status": batch.status,
+        "cause": "the receipts hold no verdict" if cut_off else batch.cause,
+    }
+
+
+def _counts(connection: sqlite3.Connection) -> dict[str, int]:
+    counts: Counter[str] = Counter()
+    for row in connection.execute("SELECT fate, count(*) AS n FROM remembered GROUP BY fate"):
+        counts[row["fate"]] = row["n"]
+    return dict(counts)
+
+
+Progress = Callable[[int], None]

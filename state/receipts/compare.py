@@ -1,0 +1,108 @@
+"""At a start the receipts and the ledger are held against each other: each may know what the other has lost.
+
+| the receipts say          | the ledger says      | then                                                          |
+|---------------------------|----------------------|---------------------------------------------------------------|
+| a batch                   | nothing of it        | the ledger is older than the truth: refused, `ledger rebuild` |
+| its verdict               | it is being sent     | the ledger is told                                            |
+| an intent, no verdict     | it is being sent     | in doubt                                                      |
+| nothing                   | it is being sent     | it never left: the intent comes before the request            |
+| less than the ledger does | a verdict, or a word | the receipts are told                                         |
+
+Pure: both were read before.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from typing import Literal
+
+from state.receipts.history import CERTAIN, BatchReceipt, History
+from sync.errors import LedgerUntrusted
+
+SETTLED = frozenset({"landed", "absent", "settled"})
+
+Lack = Literal["batch", "verdict", "words"]
+"""What a file of receipts lacks of a batch: all of it, or what became of it."""
+
+
+@dataclass(frozen=True, slots=True)
+class Truth:
+    """What all places together say. `whole`: no place was new, damaged or lacked a batch that the ledger has, so that
+    a missing intent proves that its request never began."""
+
+    batches: Mapping[str, BatchReceipt] = field(default_factory=dict)
+    whole: bool = False
+
+    def verdict_of(self, batch: str) -> BatchReceipt | None:
+        """What became of a batch that the ledger has as being sent, as far as the receipts know."""
+        found = self.batches.get(batch)
+        return found if found is not None and found.verdict is not None else None
+
+    def never_left(self, batch: str) -> bool:
+        return self.whole and batch not in self.batches
+
+
+def together(histories: Iterator[History]) -> dict[str, BatchReceipt]:
+    """The batches of all places; of one that several know, what the best informed one says."""
+    found: dict[str, BatchReceipt] = {}
+    for history in histories:
+        for name, batch in history.batches.items():
+            known = found.get(name)
+            if known is None or _knowledge(batch) > _knowledge(known):
+                found[name] = batch
+    return found
+
+
+def _knowledge(batch: BatchReceipt) -> tuple[bool, int]:
+    return batch.verdict is not None, len(batch.words)
+
+
+def refuse_older(ledger: Mapping[str, str], batches: Mapping[str, BatchReceipt], where: object) -> None:
+    """Raises LedgerUntrusted where the receipts name batches that the ledger (name -> state) has never heard of, or
+    contradict it."""
+    unheard = [batch for name, batch in batches.items() if name not in ledger]
+    if unheard:
+        leads = sum(batch.leads for batch in unheard if batch.created_something)
+        raise LedgerUntrusted(
+            f"the ledger {where} is older than its receipts: they name {_count(len(unheard), 'batch', 'batches')} that"
+            f" it does not know, with {_count(leads, 'lead', 'leads')} created, or perhaps",
+            hint="closingdealz-sync ledger rebuild   (adds what it lacks; nothing is sent before)",
+        )
+    for name, batch in batches.items():
+        if _contradict(ledger[name], batch.state):
+            raise LedgerUntrusted(
+                f"the ledger {where} calls batch {name} {ledger[name]}, its receipts call it {batch.state}",
+                hint="restore ledger and receipts from the same place, or: closingdealz-sync ledger rebuild",
+            )
+
+
+def _count(n: int, one: str, many: str) -> str:
+    return f"{n:,} {one if n == 1 else many}"
+
+
+def _contradict(ledger: str, receipts: str) -> bool:
+    if ledger == receipts or "sending" in {ledger, receipts} or "in_doubt" in {ledger, receipts}:
+        return False
+    return not (ledger in SETTLED and receipts in SETTLED)
+
+
+def lacking(ledger: Mapping[str, str], history: History) -> Iterator[tuple[str, Lack]]:
+    """What a place must be told of the ledger's batches. Those that are being sent are the recovery's."""
+    for name, state in ledger.items():
+        known = history.batches.get(name)
+        if state == "sending":
+            continue
+        if known is None:
+            yield name, "batch"
+        elif known.verdict is None:
+            yield name, "verdict"
+        elif known.state == "in_doubt" and state in SETTLED:
+            yield name, "words"
+
+
+def ahead(ledger: Mapping[str, str], batches: Mapping[str, BatchReceipt]) -> Iterator[tuple[str, BatchReceipt]]:
+    """Batches in doubt of which the receipts know more than the ledger."""
+    for name, batch in batches.items():
+        if ledger.get(name) == "in_doubt" and (batch.words or batch.verdict in CERTAIN):
+            yield name, batch

@@ -1,0 +1,177 @@
+"""Writes the receipts of a ledger: an intent before each request, its verdict after it, and whatever else must not be
+forgotten with the ledger."""
+
+from __future__ import annotations
+
+import json
+import sqlite3
+import threading
+from collections.abc import Iterator, Sequence
+from itertools import groupby
+from typing import Any
+
+from state.database import LedgerFile
+from state.keys import Hasher
+from state.receipts.lines import FORMAT, Line, pack_leads, pack_records, pack_values
+from state.receipts.place import Place
+from state.rows import Verdict
+from sync.clock import Clock
+
+FLUSHED_AT_ONCE = 1000
+
+
+class Journal:
+    """The receipts of one ledger, in all the places where they are kept. May be used from any thread.
+
+    Every method that writes raises LedgerError, and then the caller must not go on: what is not remembered is not sent.
+    """
+
+    def __init__(self, file: LedgerFile, hasher: Hasher, clock: Clock, places: Sequence[Place]) -> None:
+        self._file = file
+        self._hasher = hasher
+        self._clock = clock
+        self._lock = threading.Lock()
+        self.places = tuple(places)
+
+    def intent(self, batch: str) -> None:
+        """On the disk before the request may start."""
+        self.flush()
+        with self._file.read() as connection:
+            line = intent_line(connection, self._hasher, batch)
+        self._append([line])
+
+    def verdict(
+        self, batch: str, verdict: Verdict | str, *, status: int | None = None, cause: str = "", at: int | None = None
+    ) -> None:
+        """On the disk before the ledger is told: a ledger that cannot be written then is told at its next start."""
+        now = int(self._clock.wall() * 1000) if at is None else at
+        self._append(
+            [{"t": "verdict", "batch": batch, "verdict": verdict, "status": status, "cause": cause, "at": now}]
+        )
+
+    def flush(self) -> None:
+        """Writes what is due. Cheap where nothing is."""
+        while True:
+            with self._lock, self._file.read() as connection:
+                due = connection.execute(
+                    "SELECT id, kind, subject, facts FROM receipts_due ORDER BY id LIMIT ?", (FLUSHED_AT_ONCE,)
+                ).fetchall()
+                lines = list(_due_lines(connection, self._hasher, due))
+            if not due:
+                return
+            self._append(lines)
+            with self._file.write() as connection:
+                connection.execute(
+                    "DELETE FROM receipts_due WHERE id IN (SELECT value FROM json_each(?))",
+                    (json.dumps([row["id"] for row in due]),),
+                )
+
+    def _append(self, lines: Sequence[Line]) -> None:
+        with self._lock:
+            for place in self.places:
+                place.append(lines)
+
+
+def begin_line(ledger: str, hasher: Hasher) -> Line:
+    """The first line of a file of receipts."""
+    return {"t": "begin", "format": FORMAT, "ledger": ledger, "key": hasher.key_id}
+
+
+def intent_line(connection: sqlite3.Connection, hasher: Hasher, batch: str) -> Line:
+    """What the ledger knows of a batch's leads, also those that only an earlier ledger knew by their ids."""
+    about = connection.execute("SELECT workspace, claimed_at, leads FROM batches WHERE name = ?", (batch,)).fetchone()
+    rows = [
+        *connection.execute(_LEADS, {"batch": batch}),
+        *connection.execute(_REMEMBERED_LEADS, {"batch": batch}),
+    ]
+    streams = []
+    for (stream, mapping), leads in groupby(
+        sorted(rows, key=lambda row: (row["stream"], row["mapping"], row["position"])),
+        key=lambda row: (row["stream"], row["mapping"]),
+    ):
+        packed = pack_leads(
+            (row["position"], row["hash"] or hash_of(hasher, row["id"]), row["source_fp"], row["wire_fp"])
+            for row in leads
+        )
+        streams.append([stream, mapping, packed])
+    values = connection.execute(_VALUES, {"batch": batch})
+    return {
+        "t": "intent",
+        "batch": batch,
+        "workspace": about["workspace"],
+        "at": about["claimed_at"],
+        "n": about["leads"],
+        "streams": streams,
+        "values": pack_values((row["kind"], row["value"]) for row in values),
+    }
+
+
+_LEADS = """
+SELECT s.name AS stream, m.version AS mapping, d.position, NULL AS hash, r.id, d.source_fp, d.wire_fp
+FROM deliveries d JOIN records r ON r.key = d.record JOIN streams s ON s.id = r.stream
+JOIN mappings m ON m.id = d.mapping WHERE d.batch = :batch
+"""
+
+_REMEMBERED_LEADS = """
+SELECT s.name AS stream, e.mapping, e.position, e.record AS hash, NULL AS id, e.source_fp, e.wire_fp
+FROM remembered e JOIN streams s ON s.id = e.stream WHERE e.batch = :batch
+"""
+
+_VALUES = """
+SELECT DISTINCT v.kind, v.value FROM deliveries d JOIN match_values v ON v.record = d.record WHERE d.batch = :batch
+"""
+
+
+def hash_of(hasher: Hasher, id_: str) -> bytes:
+    """What the receipts call a record."""
+    return hasher.digest("record", id_.encode("utf-8", "surrogatepass"))
+
+
+def stream_line(connection: sqlite3.Connection, stream: int) -> Line | None:
+    """What a stream is, and since when a stream that started `now` has been read."""
+    row = connection.execute(
+        "SELECT s.name, s.identity, s.workspace, l.cursor FROM streams s"
+        " LEFT JOIN lanes l ON l.stream = s.id AND l.lane = '@baseline' WHERE s.id = ?",
+        (stream,),
+    ).fetchone()
+    if row is None:
+        return None
+    began = json.loads(row["cursor"])["before"] if row["cursor"] else None
+    return {
+        "t": "stream",
+        "stream": row["name"],
+        "identity": json.loads(row["identity"]),
+        "workspace": row["workspace"],
+        "began": began,
+    }
+
+
+def _due_lines(connection: sqlite3.Connection, hasher: Hasher, due: Sequence[sqlite3.Row]) -> Iterator[Line]:
+    """The lines of what is due, in its order; neighbours of one kind share one."""
+    for kind, group in groupby(due, key=lambda row: str(row["kind"])):
+        rows = list(group)
+        if kind in {"known", "forgotten", "recalled"}:
+            yield from _of_records(connection, hasher, kind, [row["subject"] for row in rows])
+        elif kind in {"imported", "unimported"}:
+            yield from _of_values(kind, [json.loads(row["facts"]) for row in rows])
+        elif kind == "stream":
+            found = (stream_line(connection, row["subject"]) for row in rows)
+            yield from (line for line in found if line)
+        else:
+            yield from ({"t": kind, **json.loads(row["facts"])} for row in rows)
+
+
+def _of_records(connection: sqlite3.Connection, hasher: Hasher, kind: str, keys: Sequence[int]) -> Iterator[Line]:
+    rows = connection.execute(
+        "SELECT s.name AS stream, r.id FROM json_each(?) j JOIN records r ON r.key = j.value"
+        " JOIN streams s ON s.id = r.stream ORDER BY s.name",
+        (json.dumps(list(keys)),),
+    )
+    for stream, found in groupby(rows, key=lambda row: str(row["stream"])):
+        yield {"t": kind, "stream": stream, "records": pack_records(hash_of(hasher, row["id"]) for row in found)}
+
+
+def _of_values(kind: str, facts: Sequence[dict[str, Any]]) -> Iterator[Line]:
+    for workspace, found in groupby(facts, key=lambda each: str(each["workspace"])):
+        packed = pack_values((each["kind"], bytes.fromhex(each["value"])) for each in found)
+        yield {"t": kind, "workspace": workspace, "values": packed}

@@ -1,0 +1,120 @@
+"""Files of receipts written from the ledger: anew, what they lack, and compacted."""
+
+from __future__ import annotations
+
+import json
+import sqlite3
+from collections import defaultdict
+from collections.abc import Iterable, Iterator
+
+from state.keys import Hasher
+from state.receipts.compare import SETTLED, Lack
+from state.receipts.history import History
+from state.receipts.journal import begin_line, hash_of, intent_line, stream_line
+from state.receipts.lines import Line, pack_records, pack_values
+from state.receipts.place import Place
+
+IN_ONE_LINE = 1000
+IDLE_BYTES = 1 << 20
+IDLE_SHARE = 0.25
+
+
+def everything(connection: sqlite3.Connection, hasher: Hasher, ledger_id: str) -> Iterator[Line]:
+    """All that the ledger knows and receipts are to remember."""
+    yield begin_line(ledger_id, hasher)
+    for row in connection.execute("SELECT id FROM streams ORDER BY id").fetchall():
+        line = stream_line(connection, row["id"])
+        if line:
+            yield line
+    for row in connection.execute("SELECT name FROM batches ORDER BY claimed_at, name").fetchall():
+        yield from of_batch(connection, hasher, row["name"], "batch")
+    yield from _records(connection, hasher)
+    yield from _imported(connection)
+
+
+def of_batch(connection: sqlite3.Connection, hasher: Hasher, batch: str, lack: Lack) -> Iterator[Line]:
+    """The lines that tell of a batch what is lacking: all, its verdict and people's words, or the words alone."""
+    if lack == "batch":
+        yield intent_line(connection, hasher, batch)
+    row = connection.execute("SELECT state, status, cause, ended_at FROM batches WHERE name = ?", (batch,)).fetchone()
+    if row["state"] == "sending":
+        return
+    if lack != "words":
+        verdict = "in_doubt" if row["state"] in SETTLED else row["state"]
+        yield _line("verdict", batch, row["ended_at"], verdict=verdict, status=row["status"], cause=row["cause"] or "")
+    if row["state"] in {"landed", "absent"}:
+        yield _line("word", batch, row["ended_at"], word=row["state"], positions=None)
+        return
+    words: dict[str, list[int]] = defaultdict(list)
+    for each in connection.execute(
+        "SELECT position, word FROM deliveries WHERE batch = ? AND word IS NOT NULL", (batch,)
+    ):
+        words[each["word"]].append(each["position"])
+    for word, positions in words.items():
+        yield _line("word", batch, row["ended_at"], word=word, positions=positions)
+
+
+def _line(kind: str, batch: str, at: int, **facts: object) -> Line:
+    return {"t": kind, "batch": batch, **facts, "at": at}
+
+
+def _records(connection: sqlite3.Connection, hasher: Hasher) -> Iterator[Line]:
+    """Records that are known or forgotten, which no batch tells of."""
+    for fate in ("known", "forgotten"):
+        for stream in connection.execute("SELECT id, name FROM streams ORDER BY id").fetchall():
+            values = {"stream": stream["id"], "fate": fate}
+            rows = connection.execute("SELECT id FROM records WHERE stream = :stream AND state = :fate", values)
+            hashes = [hash_of(hasher, row["id"]) for row in rows]
+            rows = connection.execute("SELECT record FROM remembered WHERE stream = :stream AND fate = :fate", values)
+            hashes += [row["record"] for row in rows]
+            for start in range(0, len(hashes), IN_ONE_LINE):
+                packed = pack_records(hashes[start : start + IN_ONE_LINE])
+                yield {"t": fate, "stream": stream["name"], "records": packed}
+
+
+def _imported(connection: sqlite3.Connection) -> Iterator[Line]:
+    workspaces = [row["workspace"] for row in connection.execute("SELECT DISTINCT workspace FROM foreign_values")]
+    for workspace in workspaces:
+        rows = connection.execute("SELECT kind, value FROM foreign_values WHERE workspace = ?", (workspace,))
+        while chunk := rows.fetchmany(IN_ONE_LINE):
+            packed = pack_values((row["kind"], row["value"]) for row in chunk)
+            yield {"t": "imported", "workspace": workspace, "values": packed}
+
+
+def compact(place: Place) -> int:
+    """Leaves out what nobody needs to know any more: the leads of batches that created nothing. The names of batches
+    stay. Returns how many bytes that saved; 0 where it is not worth it, or where the file is damaged."""
+    before = place.size()
+    history = History.of(place.read())
+    if history.damaged or history.idle < max(IDLE_BYTES, IDLE_SHARE * before):
+        return 0
+    with place.lock():
+        history = History.of(place.read())
+        place.replace(_compacted(place.read(), history))
+    return before - place.size()
+
+
+def _compacted(lines: Iterable[Line | None], history: History) -> Iterator[Line]:
+    for line in lines:
+        if line is None:
+            continue
+        if line["t"] == "intent" and not history.batches[line["batch"]].created_something:
+            yield {**line, "streams": [], "values": ""}
+        else:
+            yield line
+
+
+def due_left(connection: sqlite3.Connection) -> int:
+    """How many facts the receipts have not been told yet."""
+    return int(connection.execute("SELECT count(*) FROM receipts_due").fetchone()[0])
+
+
+def known_batches(connection: sqlite3.Connection) -> dict[str, str]:
+    """The state of each batch of the ledger, by its name."""
+    return {row["name"]: row["state"] for row in connection.execute("SELECT name, state FROM batches")}
+
+
+def forget_due(connection: sqlite3.Connection, ids: Iterable[int]) -> None:
+    connection.execute(
+        "DELETE FROM receipts_due WHERE id IN (SELECT value FROM json_each(?))", (json.dumps(list(ids)),)
+    )

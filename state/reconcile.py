@@ -1,0 +1,91 @@
+"""Tells the records of an older ledger what its receipts remember of them."""
+
+from __future__ import annotations
+
+import sqlite3
+from dataclasses import dataclass
+
+from state.adoption import mapping_number
+from state.keys import Hasher
+from state.receipts.journal import hash_of
+
+
+@dataclass(frozen=True, slots=True)
+class Reconciliation:
+    """How many records the ledger took for unsent and now knows better of."""
+
+    delivered: int = 0
+    in_doubt: int = 0
+    known: int = 0
+    forgotten: int = 0
+
+
+def reconcile(connection: sqlite3.Connection, hasher: Hasher, now: int) -> Reconciliation:
+    """Part of a rebuild's transaction: nothing is `sending` any more. What is told is remembered no longer."""
+    counts = {"delivered": 0, "in_doubt": 0, "known": 0, "forgotten": 0}
+    records = connection.execute("SELECT key, stream, id, state, lead_exists FROM records").fetchall()
+    for record in records:
+        hash_ = hash_of(hasher, record["id"])
+        values = (record["stream"], hash_)
+        memory = connection.execute("SELECT * FROM remembered WHERE stream = ? AND record = ?", values).fetchone()
+        if memory is None:
+            continue
+        if _tell(connection, record, memory, now):
+            counts[memory["fate"]] += 1
+        connection.execute("DELETE FROM remembered WHERE stream = ? AND record = ?", values)
+    return Reconciliation(**counts)
+
+
+def _tell(connection: sqlite3.Connection, record: sqlite3.Row, memory: sqlite3.Row, now: int) -> bool:
+    """False where the ledger knows it all already."""
+    listed = connection.execute(
+        "SELECT 1 FROM deliveries WHERE batch = ? AND record = ?", (memory["batch"], record["key"])
+    ).fetchone()
+    if listed is not None:
+        return False
+    values = {"key": record["key"], "now": now, "batch": memory["batch"]}
+    match memory["fate"]:
+        case "forgotten" | "known" as fate:
+            if record["state"] == fate or record["lead_exists"] != "no":
+                return False
+            exists = "yes" if fate == "known" else "no"
+            connection.execute(_REST, {**values, "state": fate, "exists": exists})
+            return True
+    mapping = mapping_number(connection, record["stream"], memory["mapping"])
+    values |= {"mapping": mapping, "source_fp": memory["source_fp"], "wire_fp": memory["wire_fp"]}
+    connection.execute(_DELIVERY, {**values, "position": memory["position"]})
+    if memory["fate"] == "delivered":
+        connection.execute(_DELIVERED, values)
+    else:
+        # the diagram has one way onto the wire
+        connection.execute(_PENDING, values)
+        connection.execute(
+            "UPDATE records SET state = 'sending', batch = :batch, lead_exists = :exists WHERE key = :key",
+            {**values, "exists": memory["lead_exists"]},
+        )
+        connection.execute("UPDATE records SET state = 'in_doubt' WHERE key = :key", values)
+    return True
+
+
+_REST = """
+UPDATE records SET state = :state, lead_exists = :exists, source = NULL, payload = NULL, reason = NULL, part = NULL,
+  again = NULL, twin = NULL, since = :now WHERE key = :key
+"""
+
+_DELIVERED = """
+UPDATE records SET state = 'delivered', lead_exists = 'yes', drift = 0, source = NULL, payload = NULL, reason = NULL,
+  part = NULL, again = NULL, twin = NULL, since = :now, base_batch = :batch, base_mapping = :mapping,
+  base_modified = modified, base_source_fp = :source_fp, base_wire_fp = :wire_fp
+WHERE key = :key
+"""
+
+_PENDING = """
+UPDATE records SET state = 'pending', fit = 'eligible', payload = coalesce(payload, x''), reason = NULL, part = NULL,
+  again = NULL, twin = NULL, since = :now, mapping = :mapping, source_fp = :source_fp, wire_fp = :wire_fp
+WHERE key = :key
+"""
+
+_DELIVERY = """
+INSERT INTO deliveries (batch, position, record, mapping, source_fp, wire_fp)
+VALUES (:batch, :position, :key, :mapping, :source_fp, :wire_fp)
+"""

@@ -1,0 +1,89 @@
+"""What a process that was cut off left on the wire, settled at the next start as far as anybody can know it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from typing import Literal, cast
+
+from state.receipts.compare import Truth, ahead
+from state.receipts.history import BatchReceipt
+from state.receipts.journal import Journal
+from state.rows import Conclusion, Verdict
+from state.verdicts import Verdicts
+
+OnUnknown = Literal["hold", "resend"]
+
+
+@dataclass(frozen=True, slots=True)
+class Recovered:
+    """One batch and what became of it: the verdict that its receipt kept, `in_doubt`, `absent` (given up, by the
+    workspace's setting), `refused` (it never left), or a person's word that only the receipts kept."""
+
+    workspace: str
+    outcome: str
+    conclusion: Conclusion
+
+
+@dataclass(frozen=True, slots=True)
+class _Found:
+    """What is known of a batch that was cut off. `outcome` is the state that it gets."""
+
+    outcome: str
+    cause: str
+    status: int | None = None
+    has_receipt: bool = False
+
+
+def recover(
+    verdicts: Verdicts, journal: Journal, truth: Truth, on_unknown: Callable[[str], OnUnknown]
+) -> list[Recovered]:
+    """Under the ledger's lock, before anything is sent. Each batch gets its receipt before its verdict, as ever."""
+    return [*_cut_off(verdicts, journal, truth, on_unknown), *_words(verdicts, truth)]
+
+
+def _cut_off(
+    verdicts: Verdicts, journal: Journal, truth: Truth, on_unknown: Callable[[str], OnUnknown]
+) -> Iterator[Recovered]:
+    for batch in verdicts.sending():
+        found = _find(batch.name, truth, on_unknown(batch.workspace))
+        if not found.has_receipt:
+            journal.verdict(batch.name, found.outcome, cause=found.cause)
+        given_up = found.outcome == "absent"
+        conclusion = verdicts.conclude(
+            batch.name,
+            "in_doubt" if given_up else cast(Verdict, found.outcome),
+            slot=batch.slot,
+            status=found.status,
+            cause=found.cause,
+            on_unknown="resend" if given_up else "hold",
+        )
+        yield Recovered(batch.workspace, found.outcome, conclusion)
+
+
+def _find(batch: str, truth: Truth, on_unknown: OnUnknown) -> _Found:
+    known = truth.verdict_of(batch)
+    if known is not None:
+        return _Found(str(known.verdict), known.cause, known.status, has_receipt=True)
+    if truth.never_left(batch):
+        return _Found("refused", "the program was cut off before the request began")
+    outcome = "absent" if on_unknown == "resend" else "in_doubt"
+    return _Found(outcome, "the program was cut off before it knew the answer")
+
+
+def _words(verdicts: Verdicts, truth: Truth) -> Iterator[Recovered]:
+    """Batches in doubt that the receipts know to be settled: the ledger was restored from a backup."""
+    for name, known in ahead(verdicts.states(), truth.batches):
+        for landed, positions in _said(known):
+            conclusion = verdicts.resolve(name, landed=landed, note="by the receipts", positions=positions)
+            yield Recovered(known.workspace, "landed" if landed else "absent", conclusion)
+
+
+def _said(known: BatchReceipt) -> Iterator[tuple[bool, list[int] | None]]:
+    if known.verdict != "in_doubt":
+        yield known.verdict == "created", None
+        return
+    for word in ("landed", "absent"):
+        positions = [position for position, given in known.words.items() if given == word]
+        if positions:
+            yield word == "landed", positions
