@@ -97,7 +97,7 @@ class Poller:
         finally:
             looked = watch is not None and watch.end(poll, outcome)
             self._ledger.streams.poll_ended(poll, outcome, report.as_kept(), error, release=not looked)
-            if looked:
+            if looked or report.pages:
                 self._committed(report)
         return report
 
