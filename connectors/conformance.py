@@ -243,6 +243,13 @@ class ConnectorContract:
         before, after = world.modified_of(world.now() - 3 * DAY), world.modified_of(world.now() + SECOND)
         assert _order(before) < _order(position) <= _order(after)
 
+    def test_the_size_is_about_what_is_there(self, world: World) -> None:
+        with opened(world) as connector:
+            assert connector.size(Reader(world).spec) in {0, None}
+        history = self._filled(world)
+        with opened(world) as connector:
+            assert connector.size(Reader(world, page_size=2).spec) in {len(history.companies), None}
+
     def test_identity_is_text_and_stays(self, world: World) -> None:
         spec = Reader(world).spec
         with opened(world) as one, opened(world) as other:

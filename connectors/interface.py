@@ -69,6 +69,11 @@ class Connector(Protocol):
         canonical form; for a sequence, the number after the greatest. Asked once, for a stream that starts "now"."""
         ...
 
+    def size(self, stream: StreamSpec) -> int | None:
+        """About how many records the stream has now; None where it costs too much to know. Asked once, before the first
+        `read`."""
+        ...
+
     def read(self, stream: StreamSpec, lanes: Mapping[str, Json]) -> Iterator[Page]:
         """One poll: pages from where `lanes` stand up to a closed window's end; live lanes before the backfill.
 

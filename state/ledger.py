@@ -8,6 +8,7 @@ from types import TracebackType
 from typing import Literal
 
 from state.database import Connect, LedgerFile, connect, translated
+from state.gate import Gate
 from state.keys import Hasher, open_key
 from state.lock import LedgerLock
 from state.outbox import Outbox
@@ -69,6 +70,7 @@ class Ledger:
             raise
         self.streams = Streams(self.file, self.clock)
         self.records = Records(self.file, self.clock, self.hasher)
+        self.gate = Gate(self.file, self.clock)
         self.outbox = Outbox(self.file, self.clock)
         self.verdicts = Verdicts(self.file, self.clock)
         self.slots = Slots(self.file, self.clock)

@@ -11,9 +11,10 @@ from typing import cast
 from state.adoption import Memory, recall, recognised, remembers, settle_accounts
 from state.database import LedgerFile
 from state.diagram import Fit, LeadExists, State, Version
+from state.fills import count_leads, let_go_at_once
 from state.keys import Hasher
 from state.rows import Change, LaneMove, Links, OnChange, Reading, Stored
-from state.streams import move_lane
+from state.streams import is_released, move_lane
 from sync.clock import Clock
 from sync.words import Touch
 
@@ -83,6 +84,7 @@ class Records:
             connection.executemany(_UPSERT, rows)
             settle_accounts(connection, stream, changes, memories)
             _keep_values(connection, stream, changes, known)
+            count_leads(connection, let_go_at_once(changes, known, released=is_released(connection, poll)))
             if links:
                 _relink(connection, stream, links)
             if lane:
@@ -125,6 +127,16 @@ class Records:
         with self._file.read() as connection:
             rows = connection.execute("SELECT stream, state, count(*) AS n FROM records GROUP BY stream, state")
             return {(row["stream"], row["state"]): row["n"] for row in rows}
+
+    def still_there(self, stream: int) -> int:
+        """How many records of the stream should be found at its source: nobody said that they are gone."""
+        with self._file.read() as connection:
+            return int(
+                connection.execute(
+                    "SELECT count(*) FROM records WHERE stream = ? AND state NOT IN ('withdrawn', 'forgotten')",
+                    (stream,),
+                ).fetchone()[0]
+            )
 
     def drifted(self) -> dict[int, int]:
         """How many records of each stream changed after their lead was created."""
@@ -207,10 +219,12 @@ INSERT INTO records (
 ) ON CONFLICT (stream, id) DO UPDATE SET
   since = CASE WHEN state = excluded.state THEN since ELSE excluded.since END,
   reason = coalesce(
-    excluded.reason, CASE WHEN state = 'quarantined' AND excluded.state = 'quarantined' THEN reason END
+    excluded.reason, CASE WHEN state IN ('quarantined', 'held') AND excluded.state = state THEN reason END
   ),
   part = CASE WHEN excluded.state IN ('sending', 'in_doubt') THEN part END,
-  queued = CASE WHEN excluded.state <> 'pending' OR state = 'pending' THEN queued ELSE excluded.queued END,
+  queued = CASE
+    WHEN excluded.state <> 'pending' OR state = 'pending' THEN queued WHEN again IS NOT 'send' THEN excluded.queued
+  END,
   backfill = CASE WHEN state = 'pending' THEN min(backfill, excluded.backfill) ELSE excluded.backfill END,
   state = excluded.state, lead_exists = excluded.lead_exists, fit = excluded.fit, modified = excluded.modified,
   mapping = excluded.mapping, source_fp = excluded.source_fp, wire_fp = excluded.wire_fp, source = excluded.source,

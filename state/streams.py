@@ -105,7 +105,7 @@ class Streams:
             move_lane(connection, stream, lane, _milliseconds(self._clock))
 
     def poll_started(self, stream: int, kind: PollKind, *, released: bool = True) -> int:
-        """Nothing that an unreleased poll reads can be claimed before `release`."""
+        """Nothing that an unreleased poll reads can be claimed before it is released."""
         with self._file.write() as connection:
             return int(
                 connection.execute(
@@ -114,17 +114,23 @@ class Streams:
                 ).fetchone()[0]
             )
 
-    def release(self, stream: int) -> None:
-        """Lets everything be claimed that the stream's polls have read so far."""
-        with self._file.write() as connection:
-            connection.execute("UPDATE polls SET released = 1 WHERE stream = ? AND released = 0", (stream,))
-
-    def poll_ended(self, poll: int, outcome: PollOutcome, counts: Mapping[str, int], error: str | None = None) -> None:
+    def poll_ended(
+        self,
+        poll: int,
+        outcome: PollOutcome,
+        counts: Mapping[str, int],
+        error: str | None = None,
+        *,
+        release: bool = False,
+    ) -> None:
+        """With `release` this poll and those of its stream before it hold nothing back any more."""
         with self._file.write() as connection:
             connection.execute(
                 "UPDATE polls SET ended_at = ?, outcome = ?, counts = ?, error = ? WHERE id = ?",
                 (_milliseconds(self._clock), outcome, json.dumps(dict(counts)), error, poll),
             )
+            if release:
+                release_polls(connection, poll)
 
     def forget_polls(self, older_than: float) -> int:
         """Drops the records of polls that ended more than `older_than` seconds ago, but each stream's latest."""
@@ -155,6 +161,19 @@ def move_lane(connection: sqlite3.Connection, stream: int, lane: LaneMove, now: 
         " ON CONFLICT (stream, lane) DO UPDATE SET cursor = excluded.cursor, moved_at = excluded.moved_at",
         (stream, lane.lane, json.dumps(lane.cursor), now),
     )
+
+
+def release_polls(connection: sqlite3.Connection, poll: int) -> None:
+    """Part of a transaction: this poll and those of its stream before it hold nothing back any more."""
+    connection.execute(
+        "UPDATE polls SET released = 1"
+        " WHERE released = 0 AND id <= :poll AND stream = (SELECT stream FROM polls WHERE id = :poll)",
+        {"poll": poll},
+    )
+
+
+def is_released(connection: sqlite3.Connection, poll: int) -> bool:
+    return bool(connection.execute("SELECT released FROM polls WHERE id = ?", (poll,)).fetchone()[0])
 
 
 def _rows(connection: sqlite3.Connection) -> list[StreamRow]:

@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import threading
 import traceback
-from collections import Counter
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from random import Random
 
 from connectors.interface import Connector
@@ -18,7 +17,8 @@ from sync.delivery.worker import DeliveryWorker
 from sync.errors import ConfigError, LedgerBusy, LedgerError, SourceRefused, SourceUnavailable, Stopped, SyncError
 from sync.log import emit
 from sync.plan import Plan
-from sync.polling.poll import Poller, PollReport, StreamJob
+from sync.polling.job import PollReport, StreamJob
+from sync.polling.poll import Poller
 from sync.streams import open_source
 from sync.tally import Tally, counts_of
 
@@ -124,7 +124,7 @@ class StreamWorker:
         self._busy = threading.Lock()
         self._failures = 0
         self._not_before = 0.0
-        self._reported: tuple[int, int, Counter[str]] = (0, 0, Counter())
+        self._reported = PollReport("poll")
         self.failure: Failure | None = None
         """Why the last turn did not end well."""
         self._random = Random()  # noqa: S311 - jitter, no secret
@@ -183,7 +183,7 @@ class StreamWorker:
 
     def _said(self, work: Callable[[Connector], PollReport], connector: Connector) -> PollReport:
         clock = self._engine.ledger.clock
-        self._reported = (0, 0, Counter())
+        self._reported = PollReport("poll")
         started = clock.boot()
         report = work(connector)
         emit(
@@ -200,9 +200,8 @@ class StreamWorker:
 
     def _committed(self, report: PollReport) -> None:
         """After each page: the totals move, and the delivery learns that something may be pending."""
-        read, unqueued, counts = self._reported
-        self._engine.tally.polled(report.read - read, report.unqueued - unqueued, report.counts - counts)
-        self._reported = (report.read, report.unqueued, report.counts.copy())
+        self._engine.tally.polled(report, self._reported)
+        self._reported = replace(report, counts=report.counts.copy())
         self.progressed_at = self._engine.ledger.clock.boot()
         self._engine.wake(self.job.row.workspace)
 

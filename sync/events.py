@@ -77,6 +77,21 @@ EVENTS: dict[str, Event] = {
             *PARTS,
         ),
     ),
+    "first_scan": Event(
+        "info",
+        "A stream is read for the first time: about how many records there are, and how long they take at the most.",
+        ("stream", "records", "seconds"),
+    ),
+    "first_scan_over": Event(
+        "info",
+        "A stream was read whole: the leads of it, and how long all that still waits will take.",
+        ("stream", "leads", "pending", "seconds"),
+    ),
+    "held": Event(
+        "warning",
+        "What a poll would create is unusual: it waits for a person's approval.",
+        ("stream", "kind", "leads", "why", "settle_with"),
+    ),
     "page": Event(
         "debug",
         "A page was committed with its lane of the cursor.",

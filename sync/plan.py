@@ -19,7 +19,7 @@ from sync.delivery.client import LeadsClient
 from sync.delivery.sender import Destination
 from sync.errors import ConfigError, Problem
 from sync.mapping.compile import LeadMapping
-from sync.polling.poll import StreamJob
+from sync.polling.job import StreamJob
 from sync.secrets import Secret
 from sync.streams import compile_all, open_source, stream_specs
 
@@ -62,6 +62,8 @@ class Plan:
                 start=start_point(self.stream(name).start),
                 sweep_every=self.stream(name).sweep.total_seconds(),
                 max_pending=self.config.workspaces[rows[name].workspace].max_pending,
+                guard=self.config.guard_of(self.stream(name)),
+                leads_per_second=self.config.workspaces[rows[name].workspace].leads_per_second,
                 neighbours=self._streams_to(rows[name].workspace, rows),
             )
             for name, spec in self.specs.items()

@@ -7,7 +7,7 @@ from collections import Counter
 
 from state.rows import Conclusion, Verdict
 from sync.events import PARTS
-from sync.polling.poll import PollReport
+from sync.polling.job import PollReport
 
 
 class Tally:
@@ -25,11 +25,13 @@ class Tally:
         self._batches: Counter[str] = Counter()
         self._aside = 0
 
-    def polled(self, read: int, unqueued: int, counts: Counter[str]) -> None:
+    def polled(self, now: PollReport, before: PollReport) -> None:
+        """What a poll did since it was last heard of."""
         with self._lock:
-            self._read += read
-            self._unqueued += unqueued
-            self._counts.update(counts)
+            self._read += now.read - before.read
+            self._unqueued += now.unqueued - before.unqueued
+            self._aside += now.set_aside - before.set_aside
+            self._counts.update(now.counts - before.counts)
 
     def requeued(self, leads: int) -> None:
         """Leads that came back into the queue without a poll."""

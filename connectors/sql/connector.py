@@ -14,6 +14,7 @@ from connectors.sql.checking import look_at
 from connectors.sql.columns import Columns
 from connectors.sql.database import Clock, Database
 from connectors.sql.engines import parse_url, sqlite_file
+from connectors.sql.errors import is_too_slow
 from connectors.sql.keys import id_text, key_values, pack, same_key, unpack
 from connectors.sql.moments import canonical
 from connectors.sql.options import SqlChild, SqlSource, SqlStream
@@ -21,9 +22,9 @@ from connectors.sql.reading import Poll
 from connectors.sql.records import CHUNK, Plan, make_records, plan_of
 from connectors.sql.scales import Scale, modified_text
 from connectors.sql.scales import Sequence as SequenceScale
-from connectors.sql.statements import page_by_key, rows_in
+from connectors.sql.statements import how_many, page_by_key, rows_in
 from connectors.sql.zones import DAY
-from sync.errors import ConfigError, Problem
+from sync.errors import ConfigError, Problem, SourceUnavailable
 from sync.words import Json, Listing, Page, Record
 
 
@@ -59,6 +60,14 @@ class SqlConnector:
             greatest = columns.greatest(plan.relation, plan.cursor, scale, now)
             return str(0 if greatest is None else greatest + 1)
         return str(canonical(now if scale is None else scale.floor(now)))
+
+    def size(self, stream: StreamSpec) -> int | None:
+        try:
+            return int(self._database.run(how_many(plan_of(stream).relation), stream.name).rows[0][0])
+        except SourceUnavailable as error:
+            if is_too_slow(error):
+                return None
+            raise
 
     def read(self, stream: StreamSpec, lanes: Mapping[str, Json]) -> Iterator[Page]:
         yield from Poll(self._database, self._fresh(stream), plan_of(stream)).pages(lanes)

@@ -82,6 +82,11 @@ def as_source_error(
     return kind(cause.what, hint=cause.hint, source=source, stream=stream)
 
 
+def is_too_slow(error: SourceUnavailable) -> bool:
+    """Whether it says that a statement took longer than the source's time-out."""
+    return error.hint == _SLOW.hint
+
+
 def _driver_errors() -> tuple[type[Exception], ...]:
     """Those of the drivers that are loaded: errors of a session's first statements come to us unwrapped."""
     loaded = (sys.modules.get(name) for name in ("psycopg", "pymysql"))

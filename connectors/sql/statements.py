@@ -29,6 +29,7 @@ from sqlalchemy import (
     table,
     text,
 )
+from sqlalchemy.sql.functions import count
 from sqlalchemy.types import NULLTYPE
 
 ALIAS = "t"
@@ -140,6 +141,11 @@ def rows_in(
 def one_row(relation: Relation, names: Sequence[str], everything: bool = False, *, limit: int = 1) -> Select[Any]:
     """Any `limit` rows: 0 to learn the columns only."""
     return _chosen(_from(relation, tuple(names)), names, everything).limit(limit)
+
+
+def how_many(relation: Relation) -> Select[Any]:
+    """The number of all rows."""
+    return select(count()).select_from(_from(relation, ()))
 
 
 def edge(relation: Relation, column: str, *, greatest: bool, below: Any = None, limit: int = 1) -> Select[Any]:

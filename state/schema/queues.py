@@ -10,12 +10,14 @@ CHANGES = f"""
 ALTER TABLE polls ADD COLUMN released INTEGER NOT NULL DEFAULT 1 CHECK (released IN (0, 1));
 CREATE INDEX polls_unreleased ON polls (stream) WHERE released = 0;
 
--- `queued`: the poll in which the record last became pending. `again`: it is to be judged again at its stream's next
--- turn, by the rules ('judge') or, by a person's word, to be sent if it can be ('send'); it cannot be claimed before.
+-- `queued`: the poll in which the record last became pending, NULL where a person let it go. `again`: it is to be
+-- judged again at its stream's next turn, by the rules ('judge') or, by a person's word, to be sent if it can be
+-- ('send'); it cannot be claimed before.
 -- `twin`: the record whose lead stands for this one too.
 ALTER TABLE records ADD COLUMN queued INTEGER;
 ALTER TABLE records ADD COLUMN again TEXT CHECK (again IN ('judge', 'send'));
 ALTER TABLE records ADD COLUMN twin INTEGER REFERENCES records (key) CHECK (twin IS NULL OR state = 'duplicate');
+CREATE INDEX records_made ON records (queued) WHERE state IN ('pending', 'held');
 CREATE INDEX records_again ON records (stream) WHERE again IS NOT NULL;
 CREATE INDEX records_twins ON records (twin) WHERE twin IS NOT NULL;
 CREATE TRIGGER records_twins_again AFTER UPDATE OF state ON records

@@ -86,6 +86,11 @@ class Workspace(Table):
     max_pending: int = Field(50_000, ge=100)
     wire: Wire = Wire()
 
+    @property
+    def leads_per_second(self) -> float:
+        """What the limit allows in full batches."""
+        return self.batch_size * self.limit.requests / self.limit.per.total_seconds()
+
 
 class LedgerOptions(Table):
     """Where the program remembers."""
@@ -109,10 +114,12 @@ class Metrics(Table):
 
 
 class Guard(Table):
-    """More new leads in one poll than this are held for approval."""
+    """How many leads one poll may create without anybody's approval."""
 
     max_new: int = Field(5000, ge=1)
     factor: float = Field(10, gt=1)
+    """Not more than so many times the usual number, but `at_least` in any case."""
+    at_least: int = Field(100, ge=0)
 
 
 class LeadFields(Table):
@@ -218,6 +225,11 @@ class Config(Table):
     def backups_path(self) -> Path:
         """The folder of the daily copies, absolute."""
         return self.ledger_path.parent.joinpath(self.ledger.backups_to).resolve()
+
+    def guard_of(self, stream: Stream) -> Guard:
+        """[guard], but for the keys that the stream's own table sets."""
+        own = stream.guard
+        return self.guard if own is None else self.guard.model_copy(update=own.model_dump(exclude_unset=True))
 
     def workspace_of(self, stream: Stream) -> str:
         """The name of the workspace that a stream's leads go to."""

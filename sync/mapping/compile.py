@@ -12,7 +12,7 @@ from sync.mapping.outcome import Filtered, Lead, Outcome, Report, Unfit
 from sync.mapping.reads import pruner, wanted
 from sync.mapping.section import ContactSection, Section, nested_contacts, require
 from sync.mapping.tables import Facts, contact_section, lead_section
-from sync.mapping.wire import CONTACTS, IS_CONTACT, clashes, contact_fields, encode, lead_fields
+from sync.mapping.wire import CONTACTS, IS_CONTACT, LABELS, clashes, contact_fields, encode, lead_fields
 from sync.words import Json, Wanted
 
 
@@ -94,6 +94,11 @@ class LeadMapping:
     def identities(self, document: Mapping[str, Json]) -> list[Identity]:
         """By what one of its leads can be recognised as one that exists."""
         return identities(document, self._fields, is_contact=self._is_contact)
+
+    def watched(self) -> dict[str, str]:
+        """The lead's fields of which it is news that all leads lack them: name on the wire -> key in the mapping."""
+        named = {field.name: key for key, field in self._fields.items() if field.name != LABELS}
+        return {**named, CONTACTS: "contacts"}
 
     def explain(self) -> list[tuple[str, str, str]]:
         """Where each wire field comes from: (path on the wire, expression, key in the table), one row an expression."""

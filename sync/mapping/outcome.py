@@ -21,6 +21,11 @@ class Note:
     length: int | None = None
     hint: str = ""
 
+    def as_json(self) -> dict[str, object]:
+        """As the ledger keeps it among the reasons of a record."""
+        said = {"field": self.field, "rule": self.rule, "length": self.length, "hint": self.hint}
+        return {key: value for key, value in said.items() if value not in (None, "")}
+
     def __str__(self) -> str:
         size = "" if self.length is None else f" (it has {self.length:,})"
         return f"{self.field}: {self.rule}{size}" + (f"; {self.hint}" if self.hint else "")

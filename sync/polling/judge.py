@@ -98,7 +98,7 @@ def _judged_again(reading: Reading, stored: Stored, rules: Rules) -> Change:
 def _goes_on_waiting(stored: Stored, latest: Version, rules: Rules) -> bool:
     """Touched only: what waits goes on waiting, what the server rejected would be rejected again."""
     may_be_sent = rules.on_change == "resend" or stored.lead_exists == "no"
-    return stored.state in {"pending", "quarantined"} and may_be_sent and same_content(stored.latest, latest)
+    return stored.state in {"pending", "held", "quarantined"} and may_be_sent and same_content(stored.latest, latest)
 
 
 def _first_time(reading: Reading, rules: Rules) -> Change:

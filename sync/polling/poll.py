@@ -8,61 +8,25 @@ program stops, or with an error of the source; the next one goes on from the las
 
 from __future__ import annotations
 
-from collections import Counter
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime, timedelta
-from typing import cast
 
 import orjson
 
-from connectors.interface import Connector, StreamSpec
+from connectors.interface import Connector
 from state.ledger import Ledger
-from state.rows import Change, LaneMove, Links, PollKind, PollOutcome, Reading, Stored, StreamRow
+from state.rows import LaneMove, PollKind, PollOutcome
 from sync.errors import SourceRefused, SourceUnavailable, Stopped
 from sync.log import emit
-from sync.mapping.compile import LeadMapping
-from sync.polling.judge import Rules, judge
-from sync.polling.readings import Read, read_record
+from sync.polling.first_scan import FirstScan
+from sync.polling.intake import Intake
+from sync.polling.job import BASELINE_LANE, SWEEP_LANE, PollReport, StreamJob
+from sync.polling.judge import Rules
+from sync.polling.sweep import Sweep
+from sync.polling.watch import Watch
 from sync.words import Json, Page, Record
 
-BASELINE_LANE = "@baseline"
-SWEEP_LANE = "@sweep"
 REMAP_PAGE = 500
-
-
-@dataclass(frozen=True, slots=True)
-class StreamJob:
-    """Everything a poll of one stream needs to know, from the configuration."""
-
-    row: StreamRow
-    spec: StreamSpec
-    mapping: LeadMapping
-    start: str
-    """`all`, `now`, or an ISO 8601 time in UTC."""
-    sweep_every: float
-    """Seconds."""
-    max_pending: int
-    neighbours: Sequence[str] = ()
-    """The configured streams of the same workspace, this one included: together they may fill the outbox."""
-
-
-@dataclass(slots=True)
-class PollReport:
-    """What a poll did; `counts` adds up to `read`."""
-
-    kind: PollKind
-    outcome: PollOutcome = "complete"
-    pages: int = 0
-    read: int = 0
-    unqueued: int = 0
-    counts: Counter[str] = field(default_factory=Counter)
-
-    def add(self, read: int, counts: Counter[str]) -> None:
-        self.pages += 1
-        self.read += read
-        self.unqueued += counts.pop("unqueued", 0)
-        self.counts.update({name: n for name, n in counts.items() if n})
 
 
 class Poller:
@@ -78,45 +42,50 @@ class Poller:
         committed: Callable[[PollReport], None] = lambda _: None,
     ) -> None:
         """`stop` is asked between pages; `gone` before a page is committed: another engine may be at work by then, and
-        this page older than its readings. `committed` hears of each page (to wake the delivery, to show progress)."""
+        this page older than its readings. `committed` hears of each page and of what the guard lets go (to wake the
+        delivery, to show progress)."""
         self._ledger = ledger
         self._job = job
         self._stop = stop
         self._gone = gone
         self._committed = committed
+        self._first_scan = FirstScan(ledger, job)
+        self._sweep = Sweep(ledger, job)
 
     def poll(self, connector: Connector) -> PollReport:
         """Reads what is new. Raises SourceUnavailable, SourceRefused, LedgerError; what was committed stays."""
-        return self._recorded("poll", lambda report: self._read(connector, report))
+        return self._recorded("poll", lambda intake: self._poll(connector, intake))
 
     def sweep(self, connector: Connector) -> PollReport:
         """Compares all ids with the ledger and reads what polls cannot see or have missed."""
-        return self._recorded("sweep", lambda report: self._sweep(connector, report))
+
+        def work(intake: Intake) -> None:
+            self._sweep.run(connector, self._rules(connector), intake, ends=lambda: self._ends_here(intake.report))
+
+        return self._recorded("sweep", work)
 
     def remap(self, connector: Connector) -> PollReport:
         """Judges unsent records again under an edited mapping; they cannot be claimed before."""
-        return self._recorded("remap", lambda report: self._remap(connector, report))
+        return self._recorded("remap", lambda intake: self._remap(connector, intake))
 
     def has_to_judge_again(self) -> bool:
         row = self._job.row
         return bool(self._ledger.records.to_judge_again(row.id, row.mapping, 1))
 
     def sweep_is_due(self) -> bool:
-        """At the first start, and `sweep_every` after the last one ended."""
-        lane = self._lanes().get(SWEEP_LANE)
-        if not lane or lane.get("ended") is None:
-            return True
-        age = self._ledger.clock.wall() - cast(float, lane["ended"])
-        return age < 0 or age >= self._job.sweep_every
+        return self._sweep.is_due()
 
-    def _recorded(self, kind: PollKind, work: Callable[[PollReport], None]) -> PollReport:
+    def _recorded(self, kind: PollKind, work: Callable[[Intake], None]) -> PollReport:
+        """Under the guard's eye from its beginning to its end, but for what was asked for with the stream."""
         report = PollReport(kind)
-        poll = self._ledger.streams.poll_started(self._job.row.id, kind)
-        self._poll = poll
+        watch = None
+        if not self._first_scan.is_asked_for():
+            watch = Watch(self._ledger, self._job, report, first_scan=self._first_scan.last_poll())
+        poll = self._ledger.streams.poll_started(self._job.row.id, kind, released=watch is None)
         outcome: PollOutcome = "failed"
         error: str | None = None
         try:
-            work(report)
+            work(self._intake(poll, report, watch))
             outcome = report.outcome
         except Stopped:
             outcome = "stopped"
@@ -126,23 +95,39 @@ class Poller:
             error = failure.message
             raise
         finally:
-            self._ledger.streams.poll_ended(poll, outcome, {"read": report.read, **report.counts}, error)
+            looked = watch is not None and watch.end(poll, outcome)
+            self._ledger.streams.poll_ended(poll, outcome, report.as_kept(), error, release=not looked)
+            if looked or report.pages:
+                self._committed(report)
         return report
 
-    def _read(self, connector: Connector, report: PollReport) -> None:
-        if self._ends_here(report):
+    def _intake(self, poll: int, report: PollReport, watch: Watch | None) -> Intake:
+        def committed() -> None:
+            if watch is not None:
+                watch.page(poll)
+            self._committed(report)
+
+        return Intake(self._ledger, self._job, poll, report, gone=self._gone, committed=committed)
+
+    def _poll(self, connector: Connector, intake: Intake) -> None:
+        self._first_scan.begin(connector)
+        self._read(connector, intake)
+        if intake.report.outcome == "complete":
+            self._first_scan.end(intake.poll)
+
+    def _read(self, connector: Connector, intake: Intake) -> None:
+        if self._ends_here(intake.report):
             return
         rules = self._rules(connector)
         for page in connector.read(self._job.spec, self._connector_lanes()):
-            self._commit(connector, page, rules, report)
-            if self._ends_here(report):
+            self._commit(connector, page, rules, intake)
+            if self._ends_here(intake.report):
                 return
 
-    def _commit(self, connector: Connector, page: Page, rules: Rules, report: PollReport) -> None:
+    def _commit(self, connector: Connector, page: Page, rules: Rules, intake: Intake) -> None:
         started = self._ledger.clock.boot()
         records = [*page.records, *self._parents(connector, page)]
-        lane = LaneMove(page.lane, page.cursor)
-        counts = self._ingest(records, rules, report, backfill=page.backfill, lane=lane)
+        counts = intake.take(records, rules, backfill=page.backfill, lane=LaneMove(page.lane, page.cursor))
         emit(
             "page",
             stream=self._job.row.name,
@@ -160,54 +145,6 @@ class Poller:
         parents = self._ledger.records.parents_of(self._job.row.id, page.touched)
         return connector.fetch(self._job.spec, parents) if parents else ()
 
-    def _ingest(
-        self, records: Iterable[Record], rules: Rules, report: PollReport, *, backfill: bool, lane: LaneMove | None
-    ) -> Counter[str]:
-        """Maps outside the transaction, judges and writes inside."""
-        row = self._job.row
-        latest = {record.id: record for record in records}
-        known = self._ledger.records.look_up(row.id, latest)
-        reads = [self._read_one(record, known.get(record.id)) for record in latest.values()]
-        self._say(reads)
-        counts = self._ledger.records.commit(
-            row.id,
-            [read.reading for read in reads],
-            lambda reading, stored: self._judged(reading, stored, rules),
-            poll=self._poll,
-            backfill=backfill,
-            lane=lane,
-            links=_links(latest.values(), self._job.spec.children),
-        )
-        self._ledger.journal.flush()
-        report.add(len(reads), counts)
-        self._committed(report)
-        return counts
-
-    def _judged(self, reading: Reading, stored: Stored | None, rules: Rules) -> Change | None:
-        """Inside the page's transaction; raises Stopped, so that nothing of it is written."""
-        if self._gone():
-            raise Stopped("the engine was stopped before this page was committed")
-        return judge(reading, stored, rules)
-
-    def _read_one(self, record: Record, stored: Stored | None) -> Read:
-        return read_record(record, self._job.mapping, self._job.row.mapping, self._ledger.hasher, stored)
-
-    def _say(self, reads: Sequence[Read]) -> None:
-        """Problems and warnings of a page, counted by field and rule."""
-        problems: Counter[tuple[str, str]] = Counter()
-        warnings: Counter[tuple[str, str]] = Counter()
-        example: dict[tuple[str, str], str] = {}
-        for read in reads:
-            for note in read.problems:
-                problems[note.field, note.rule] += 1
-                example.setdefault((note.field, note.rule), read.reading.id)
-            warnings.update((note.field, note.rule) for note in read.warnings)
-        name = self._job.row.name
-        for place, n in problems.items():
-            emit("unmappable", stream=name, field=place[0], rule=place[1], records=n, example=example[place])
-        for place, n in warnings.items():
-            emit("value_dropped", stream=name, field=place[0], rule=place[1], records=n)
-
     def _rules(self, connector: Connector) -> Rules:
         job = self._job
         if job.start == "all":
@@ -223,50 +160,7 @@ class Poller:
         ahead = None if over else _minute_after(connector.position(job.spec))
         return Rules(job.row.on_change, began=lane["before"], baseline=not over, ahead=ahead)
 
-    def _sweep(self, connector: Connector, report: PollReport) -> None:
-        row, started = self._job.row, self._ledger.clock.boot()
-        rules = self._rules(connector)
-        lane = self._lanes().get(SWEEP_LANE) or {}
-        listed = unseen = 0
-        for listing in connector.sweep(self._job.spec, lane.get("after")):
-            listed += len(listing.rows)
-            unseen += listing.unseen
-            missed = self._missed(dict(listing.rows), first="swept" not in lane)
-            if missed:
-                self._ingest(connector.fetch(self._job.spec, missed), rules, report, backfill=False, lane=None)
-            lane = {**lane, "after": listing.cursor, "ended": None}
-            if listing.cursor is None:
-                lane = {"after": None, "ended": self._ledger.clock.wall(), "swept": True}
-            self._ledger.streams.move(row.id, LaneMove(SWEEP_LANE, lane))
-            if listing.cursor is None:
-                self._baseline_over()
-            if self._ends_here(report):
-                return
-        emit(
-            "sweep",
-            stream=row.name,
-            listed=listed,
-            missed=report.read,
-            unseen=unseen,
-            seconds=round(self._ledger.clock.boot() - started, 3),
-        )
-
-    def _missed(self, listed: Mapping[str, str | None], *, first: bool) -> list[str]:
-        """Which of the listed records must be read: unknown ones, other and missing modified times; with children, all
-        (one that vanished from its parent leaves no other trace), but for the first sweep after the first scan."""
-        if self._job.spec.children and not first:
-            return list(listed)
-        known = self._ledger.records.modified_of(self._job.row.id, listed)
-        return [
-            id_ for id_, modified in listed.items() if modified is None or id_ not in known or known[id_] != modified
-        ]
-
-    def _baseline_over(self) -> None:
-        lane = self._lanes().get(BASELINE_LANE)
-        if lane and not lane["over"]:
-            self._ledger.streams.move(self._job.row.id, LaneMove(BASELINE_LANE, {**lane, "over": True}))
-
-    def _remap(self, connector: Connector, report: PollReport) -> None:
+    def _remap(self, connector: Connector, intake: Intake) -> None:
         row = self._job.row
         rules = Rules(row.on_change)
         while rows := self._ledger.records.to_judge_again(row.id, row.mapping, REMAP_PAGE):
@@ -281,11 +175,11 @@ class Poller:
             gone = set(others) - {record.id for record in fetched}
             if gone:
                 fetched = [*fetched, *(Record(id_, {}, None, deleted=True) for id_ in gone)]
-            self._ingest([*kept, *fetched], rules, report, backfill=False, lane=None)
+            intake.take([*kept, *fetched], rules)
             if self._stop():
-                report.outcome = "stopped"
+                intake.report.outcome = "stopped"
                 return
-        emit("remapped", stream=row.name, records=report.read)
+        emit("remapped", stream=row.name, records=intake.report.read)
 
     def _covers(self, source: Mapping[str, Json]) -> bool:
         """Whether kept source values surely hold all that the mapping reads; of nested ones only parts were kept."""
@@ -322,9 +216,3 @@ def _minute_after(position: str) -> str | None:
         return None
     when = datetime.fromisoformat(position) + timedelta(minutes=1)
     return when.strftime("%Y-%m-%dT%H:%M:%S.%fZ")
-
-
-def _links(records: Iterable[Record], children: Mapping[str, object]) -> Links | None:
-    if not children:
-        return None
-    return Links({(child, record.id): record.children.get(child, ()) for record in records for child in children})

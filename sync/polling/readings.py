@@ -68,7 +68,7 @@ def _mapped(record: Record, version: Version, mapping: Maps, source: bytes | Non
         case Filtered():
             return Read(Reading(record.id, _with_fit(version, "filtered", None)))
         case Unfit(problems=problems):
-            reason = orjson.dumps([_said(note) for note in problems]).decode()
+            reason = orjson.dumps([note.as_json() for note in problems]).decode()
             return Read(Reading(record.id, _with_fit(version, "unfit", None), source, None, reason), problems=problems)
         case Lead(wire=wire, warnings=warnings, document=document):
             fitting = _with_fit(version, "eligible", hasher.digest("wire", wire))
@@ -82,10 +82,5 @@ def _with_fit(version: Version, fit: str, wire_fp: bytes | None) -> Version:
 
 def _unusable(record: Record, number: int, note: Note) -> Read:
     """A record that cannot even be fingerprinted: judged anew whenever its modified time moves."""
-    reason = orjson.dumps([_said(note)]).decode()
+    reason = orjson.dumps([note.as_json()]).decode()
     return Read(Reading(record.id, Version("unfit", record.modified, number, None, None), None, None, reason), (note,))
-
-
-def _said(note: Note) -> dict[str, object]:
-    said = {"field": note.field, "rule": note.rule, "length": note.length, "hint": note.hint}
-    return {key: value for key, value in said.items() if value not in (None, "")}

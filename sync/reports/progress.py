@@ -35,12 +35,7 @@ class Moment:
 
 def seconds_left(pending: Mapping[str, int], workspaces: Mapping[str, Workspace]) -> float:
     """The slowest workspace decides: its leads by what its limit lets through in full batches."""
-    return max((pending[name] / per_second(each) for name, each in workspaces.items()), default=0.0)
-
-
-def per_second(workspace: Workspace) -> float:
-    """How many leads a second the limit allows in full batches."""
-    return workspace.batch_size * workspace.limit.requests / workspace.limit.per.total_seconds()
+    return max((pending[name] / each.leads_per_second for name, each in workspaces.items()), default=0.0)
 
 
 def panel(moment: Moment, width: int = WIDTH) -> RenderableType:

@@ -43,7 +43,7 @@ def report_of(summary: Summary, engine: Engine, ledger: Ledger, *, most: int | N
     """Compares what was counted on the way with what the ledger holds now."""
     totals = summary.totals
     pending = sum(ledger.outbox.pending(name) for name in engine.plan.config.workspaces)
-    over = totals["queued"] - totals["pending"]
+    sent = totals["sent"] + totals["in_doubt"]
     return RoundReport(
         totals=totals,
         states=summary.states,
@@ -53,7 +53,7 @@ def report_of(summary: Summary, engine: Engine, ledger: Ledger, *, most: int | N
         needs=needs_of(ledger),
         balanced=adds_up(totals) and totals["pending"] == pending,
         interrupted=summary.interrupted,
-        limited=most is not None and over >= most and totals["pending"] > 0,
+        limited=most is not None and sent >= most and totals["pending"] > 0,
         exit_code=EXIT_INTERRUPTED if summary.interrupted else summary.exit_code,
     )
 

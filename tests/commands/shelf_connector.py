@@ -41,6 +41,9 @@ class ShelfConnector:
             case level:
                 return [Finding(level, f"looked at {stream.name}", "a hint" if level != "ok" else "")]
 
+    def size(self, stream: StreamSpec) -> int | None:
+        return None
+
     def close(self) -> None:
         type(self).closed += 1
 

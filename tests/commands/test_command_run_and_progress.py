@@ -12,7 +12,7 @@ from command_world import World
 from rich.console import Console
 
 from sync.config.schema import Workspace
-from sync.reports.progress import Moment, panel, per_second, seconds_left
+from sync.reports.progress import Moment, panel, seconds_left
 from sync.tally import Tally
 
 
@@ -67,8 +67,8 @@ def test_on_a_terminal_a_panel_shows_and_goes_and_the_summary_stays(world: World
 def test_the_time_left_is_the_slowest_workspaces_at_its_limit() -> None:
     quick = Workspace.model_validate({"api_key": "a"})
     slow = Workspace.model_validate({"api_key": "b", "limit": {"requests": 10, "per": "60s"}, "batch_size": 10})
-    assert round(per_second(quick) * 60) == 10_000
-    assert round(per_second(slow) * 60) == 100
+    assert round(quick.leads_per_second * 60) == 10_000
+    assert round(slow.leads_per_second * 60) == 100
     assert round(seconds_left({"quick": 10_000, "slow": 50}, {"quick": quick, "slow": slow})) == 60
     assert round(seconds_left({"quick": 0, "slow": 50}, {"quick": quick, "slow": slow})) == 30
 

@@ -136,7 +136,7 @@ EXAMPLES = {
     "workspace",
     "receipts_copy",
 }
-UNAVAILABLE = {"listen", "match_on", "guard", "max_new", "factor"}
+UNAVAILABLE = {"listen", "match_on"}
 
 
 @pytest.mark.parametrize(

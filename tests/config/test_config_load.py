@@ -56,6 +56,23 @@ def test_cron_and_label_and_empty_match_on_load(good, load):
     assert config.workspaces["main"].label == "sync-{batch}"
 
 
+@pytest.mark.parametrize(
+    ("general", "own", "expected"),
+    [
+        ("", "", (5000, 10, 100)),
+        ("max_new = 7", "", (7, 10, 100)),
+        ("", "max_new = 8", (8, 10, 100)),
+        ("max_new = 7\nfactor = 2.5\nat_least = 0", "max_new = 5000", (5000, 2.5, 0)),
+        ("max_new = 7\nfactor = 2", "factor = 3, at_least = 9", (7, 3, 9)),
+    ],
+)
+def test_a_streams_guard_overrides_the_general_one_key_by_key(good, load, general, own, expected):
+    text = good.replace('start = "all"', f'start = "all"\nguard = {{ {own} }}') if own else good
+    config = load(f"[guard]\n{general}\n{text}")
+    guard = config.guard_of(config.sources["erp"].streams["companies"])
+    assert (guard.max_new, guard.factor, guard.at_least) == expected
+
+
 def test_a_secret_file_is_relative_to_the_configuration(good, load, tmp_path):
     (tmp_path / "key.txt").write_text(" s3cr3t\n")
     config = load(good.replace(KEY, 'api_key = { file = "key.txt" }').replace('{ env = "ERP" }', '{ file = "/abs" }'))

@@ -64,7 +64,7 @@ CASES: list[tuple[str, str, list[str]]] = [
     (URL, URL + '\nquery = "x"', [f"{S}.query: unknown key (it belongs in [sources.NAME.streams.NAME])"]),
     (TABLE, TABLE + '\nevery = "5m"', [f"{C}.every: unknown key (it belongs in [sources.NAME])"]),
     (TABLE, TABLE + "\nretries = 5", [f"{C}.retries: unknown key (it belongs in [sources.NAME])"]),
-    (TABLE, TABLE + "\nguard.max = 5", [f"{C}.guard: {NOT_YET}", f"{C}.guard.max: unknown key"]),
+    (TABLE, TABLE + "\nguard.max = 5", [f"{C}.guard.max: unknown key"]),
     (
         'table = "people"',
         'tabel = "people"\ntable = "x"',
@@ -112,12 +112,12 @@ CASES: list[tuple[str, str, list[str]]] = [
     (
         "[workspaces.main]",
         "[guard]\nfactor = 1\n[workspaces.main]",
-        [f"guard: {NOT_YET}", "guard.factor: must be more than 1"],
+        ["guard.factor: must be more than 1"],
     ),
     (
         "[workspaces.main]",
         "[guard]\nfactor = inf\n[workspaces.main]",
-        [f"guard: {NOT_YET}", "guard.factor: must be a finite number"],
+        ["guard.factor: must be a finite number"],
     ),
     (
         "[workspaces.main]",

@@ -167,6 +167,22 @@ def test_a_statement_over_its_time_is_cancelled(server: Server) -> None:
         read_all(server.url, stream(query=endless[server.backend]), timeout="200ms")
 
 
+def test_a_size_that_takes_too_long_to_count_is_not_known(server: Server) -> None:
+    server.run("CREATE TABLE companies (id int PRIMARY KEY)")
+    slow = {
+        "sqlite": "WITH RECURSIVE n(id) AS (SELECT 1 UNION ALL SELECT id + 1 FROM n) SELECT id FROM n",
+        "postgresql": "SELECT id FROM companies WHERE pg_sleep(5) IS NULL UNION ALL SELECT 1 FROM pg_sleep(5)",
+        "mariadb": "SELECT id FROM companies UNION ALL SELECT sleep(5) FROM (SELECT 1) one",
+    }
+    connector = connect(server.url, timeout="200ms")
+    assert connector.size(stream(query=slow[server.backend])) is None
+    assert connector.size(stream()) == 0
+    server.run("DROP TABLE companies")
+    with pytest.raises(SourceRefused, match="does not exist"):
+        connector.size(stream())
+    connector.close()
+
+
 def test_postgresql_stays_read_only(postgresql_server: Postgresql) -> None:
     postgresql_server.run("CREATE TABLE companies (id int PRIMARY KEY)")
     postgresql_server.run(

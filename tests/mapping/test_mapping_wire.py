@@ -33,6 +33,15 @@ def test_labels_are_added_once_whatever_their_case() -> None:
     assert with_labels(b'{"name":"A"}', []) == b'{"name":"A"}'
 
 
+def test_the_watched_fields_are_all_but_labels_and_the_kind() -> None:
+    """They go by the names on the wire, and are said by the keys in the file."""
+    wire = Wire(emails=WireList(field="Emails", member="Value"))
+    watched = mapping({"name": "n"}, wire=wire).watched()
+    assert {"Emails": "emails", "phoneNumber": "phones", "contacts": "contacts"}.items() <= watched.items()
+    assert not {"labels", "isContact"} & watched.keys()
+    assert len(watched) == 14
+
+
 def test_wire_names_come_from_the_workspace() -> None:
     wire = Wire(
         emails=WireList(field="Emails", member="Value"),

@@ -14,7 +14,9 @@ CONFIG = {
     "workspace": 'batch_size = 3\ntimeout = "1s"\nin_flight = 4',
     "connection": 'overlap = "1h"\npage_size = 40',
     "level": "info",
+    "more": "[guard]\nat_least = 5000",
 }
+"""As an operator would have it whose source grows by hundreds while nobody reads."""
 
 
 @dataclass(frozen=True, slots=True)

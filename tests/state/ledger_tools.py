@@ -9,6 +9,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import orjson
+
 from state.diagram import Fit, Version
 from state.ledger import Ledger
 from state.receipts.place import SystemDisk
@@ -89,7 +91,7 @@ def reading(
     """A reading whose fingerprints are its content itself; the wire's differ by mapping."""
     source = None if fit == "deleted" or content is None else content.encode()
     wire = f"{mapping}:{content}".encode() if fit == "eligible" else None
-    payload = f'{{"name":"{id_} {content}"}}'.encode() if fit == "eligible" else None
+    payload = orjson.dumps({"name": f"{id_} {content}"}) if fit == "eligible" else None
     return Reading(id_, Version(fit, modified, mapping, source, wire), source, payload)
 
 

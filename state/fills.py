@@ -1,0 +1,70 @@
+"""How often each field is filled: counted by mapping version for every lead that is let go, so that one which is
+suddenly empty everywhere is noticed."""
+
+from __future__ import annotations
+
+import sqlite3
+from collections import Counter, defaultdict
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
+
+import orjson
+
+from state.rows import Change, Stored
+
+LEADS = ""
+"""Under this name the leads themselves are counted."""
+
+
+@dataclass(frozen=True, slots=True)
+class Filled:
+    """So many leads of one mapping version, and how many of them have each top-level field of the wire document."""
+
+    leads: int = 0
+    having: Mapping[str, int] = field(default_factory=dict)
+
+
+def filled(payloads: Iterable[bytes]) -> Filled:
+    """What these wire documents have."""
+    counts = _counted((0, payload) for payload in payloads).get(0, Counter())
+    return Filled(counts.pop(LEADS, 0), counts)
+
+
+def count_leads(connection: sqlite3.Connection, leads: Iterable[tuple[int, bytes]]) -> None:
+    """Part of the transaction that lets leads go: the mapping version and the wire document of each."""
+    connection.executemany(
+        "INSERT INTO fills (mapping, field, leads) VALUES (?, ?, ?)"
+        " ON CONFLICT (mapping, field) DO UPDATE SET leads = leads + excluded.leads",
+        [(mapping, name, n) for mapping, counts in _counted(leads).items() for name, n in counts.items()],
+    )
+
+
+def let_go_at_once(
+    changes: Iterable[Change], known: Mapping[str, Stored], *, released: bool
+) -> Iterator[tuple[int, bytes]]:
+    """Of a page, the leads that begin to wait and that no guard will look at: those of a released poll, and those that
+    a person lets go."""
+    for change in changes:
+        before, reading = known.get(change.reading.id), change.reading
+        begins = change.state == "pending" and (before is None or before.state != "pending")
+        by_a_person = before is not None and before.again == "send"
+        if begins and (released or by_a_person) and reading.payload is not None:
+            yield reading.version.mapping, reading.payload
+
+
+def fields_of(connection: sqlite3.Connection, mapping: int) -> Filled:
+    """What was counted of that mapping version so far."""
+    having = {
+        row["field"]: row["leads"]
+        for row in connection.execute("SELECT field, leads FROM fills WHERE mapping = ?", (mapping,))
+    }
+    return Filled(having.pop(LEADS, 0), having)
+
+
+def _counted(leads: Iterable[tuple[int, bytes]]) -> dict[int, Counter[str]]:
+    counts: defaultdict[int, Counter[str]] = defaultdict(Counter)
+    for mapping, payload in leads:
+        of_mapping = counts[mapping]
+        of_mapping[LEADS] += 1
+        of_mapping.update(orjson.loads(payload).keys())
+    return counts

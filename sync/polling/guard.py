@@ -1,0 +1,76 @@
+"""Decides whether what a poll would create is unusual. Pure: figures in, remarks out; none means that all is as ever.
+
+On an API that can only create a mistake must be stopped before it is sent: a table filled by accident, a column that
+was renamed, records that were given new ids.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from statistics import median
+
+from state.gate import Figures
+from sync.config.schema import Guard
+from sync.mapping.outcome import Note
+
+FEWEST_POLLS = 3
+"""With fewer polls behind it nobody can say what is usual."""
+FEWEST_LEADS = 20
+"""A field says nothing by its absence from fewer leads than this, nor by its presence in fewer before."""
+CHANCE = 1e-6
+"""A field is suddenly empty when chance alone would leave it out of all these leads more rarely than this."""
+FEWEST_ADDRESSES = 10
+KNOWN_PERCENT = 90
+
+
+def unusual(figures: Figures, guard: Guard, fields: Mapping[str, str]) -> tuple[Note, ...]:
+    """Why these leads should wait for a person's approval. `fields`: name on the wire -> key in the mapping, of the
+    fields that are watched."""
+    return (
+        *too_many(figures.leads, guard),
+        *_more_than_usual(figures, guard),
+        *_suddenly_empty(figures, fields),
+        *_known_elsewhere(figures),
+    )
+
+
+def too_many(leads: int, guard: Guard) -> Iterator[Note]:
+    if leads > guard.max_new:
+        hint = "approve them if that is meant; a larger max_new in [guard] lets so many pass"
+        yield Note("", f"{leads:,} new leads in one poll; max_new is {guard.max_new:,}", hint=hint)
+
+
+def _more_than_usual(figures: Figures, guard: Guard) -> Iterator[Note]:
+    polls = len(figures.usual)
+    if polls < FEWEST_POLLS:
+        return
+    middle = median(figures.usual)
+    if figures.leads > max(guard.at_least, guard.factor * middle):
+        what = f"{figures.leads:,} new leads; usual are {round(middle):,} (the median of the last {polls} polls)"
+        hint = "approve them if that is meant; a larger factor or at_least in [guard] lets so many pass"
+        yield Note("", what, hint=hint)
+
+
+def _suddenly_empty(figures: Figures, fields: Mapping[str, str]) -> Iterator[Note]:
+    now, before = figures.now, figures.before
+    if min(now.leads, before.leads) < FEWEST_LEADS:
+        return
+    for name, key in fields.items():
+        had = before.having.get(name, 0)
+        share = (had + 1) / (before.leads + 2)
+        if had and not now.having.get(name) and (1 - share) ** now.leads < CHANCE:
+            earlier = f"{_percent(had, before.leads)} of the {before.leads:,} before had it"
+            hint = "look at it in the source and in the mapping"
+            yield Note(key, f"is empty in all {now.leads:,} new leads; {earlier}", hint=hint)
+
+
+def _known_elsewhere(figures: Figures) -> Iterator[Note]:
+    asked, known = figures.with_email, figures.known_elsewhere
+    if asked >= FEWEST_ADDRESSES and 100 * known >= KNOWN_PERCENT * asked:
+        what = f"{known:,} of {asked:,} new records have an e-mail address of a lead that exists under another id"
+        yield Note("", what, hint="if the source gave its records new ids, discard them: these leads exist")
+
+
+def _percent(part: int, whole: int) -> str:
+    """`94 %`; 100 % is only all of them."""
+    return f"{100 if part == whole else min(99, round(100 * part / whole))} %"

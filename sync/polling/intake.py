@@ -1,0 +1,91 @@
+"""One poll's way into the ledger: records are mapped, judged and committed page by page."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Iterable, Mapping, Sequence
+
+from state.ledger import Ledger
+from state.rows import Change, LaneMove, Links, Reading, Stored
+from sync.errors import Stopped
+from sync.log import emit
+from sync.polling.job import PollReport, StreamJob
+from sync.polling.judge import Rules, judge
+from sync.polling.readings import Read, read_record
+from sync.words import Record
+
+
+class Intake:
+    """Takes in what one poll reads."""
+
+    def __init__(
+        self,
+        ledger: Ledger,
+        job: StreamJob,
+        poll: int,
+        report: PollReport,
+        *,
+        gone: Callable[[], bool],
+        committed: Callable[[], None],
+    ) -> None:
+        """`gone` and `committed` as in Poller."""
+        self._ledger = ledger
+        self._job = job
+        self.poll = poll
+        self.report = report
+        self._gone = gone
+        self._committed = committed
+
+    def take(
+        self, records: Iterable[Record], rules: Rules, *, backfill: bool = False, lane: LaneMove | None = None
+    ) -> Counter[str]:
+        """Maps outside the transaction, judges and writes inside. Raises Stopped where nothing was written."""
+        row = self._job.row
+        latest = {record.id: record for record in records}
+        known = self._ledger.records.look_up(row.id, latest)
+        reads = [self._read_one(record, known.get(record.id)) for record in latest.values()]
+        self._say(reads)
+        counts = self._ledger.records.commit(
+            row.id,
+            [read.reading for read in reads],
+            lambda reading, stored: self._judged(reading, stored, rules),
+            poll=self.poll,
+            backfill=backfill,
+            lane=lane,
+            links=_links(latest.values(), self._job.spec.children),
+        )
+        self.report.add(len(reads), counts)
+        self._ledger.journal.flush()
+        self._committed()
+        return counts
+
+    def _judged(self, reading: Reading, stored: Stored | None, rules: Rules) -> Change | None:
+        """Inside the page's transaction; raises Stopped, so that nothing of it is written."""
+        if self._gone():
+            raise Stopped("the engine was stopped before this page was committed")
+        return judge(reading, stored, rules)
+
+    def _read_one(self, record: Record, stored: Stored | None) -> Read:
+        return read_record(record, self._job.mapping, self._job.row.mapping, self._ledger.hasher, stored)
+
+    def _say(self, reads: Sequence[Read]) -> None:
+        """Problems and warnings of a page, counted by field and rule."""
+        problems: Counter[tuple[str, str]] = Counter()
+        warnings: Counter[tuple[str, str]] = Counter()
+        example: dict[tuple[str, str], str] = {}
+        for read in reads:
+            for note in read.problems:
+                problems[note.field, note.rule] += 1
+                example.setdefault((note.field, note.rule), read.reading.id)
+            warnings.update((note.field, note.rule) for note in read.warnings)
+        name = self._job.row.name
+        for place, n in problems.items():
+            emit("unmappable", stream=name, field=place[0], rule=place[1], records=n, example=example[place])
+        for place, n in warnings.items():
+            emit("value_dropped", stream=name, field=place[0], rule=place[1], records=n)
+
+
+def _links(records: Iterable[Record], children: Mapping[str, object]) -> Links | None:
+    if not children:
+        return None
+    return Links({(child, record.id): record.children.get(child, ()) for record in records for child in children})

@@ -1,0 +1,155 @@
+"""What is unusual: every rule at its edges, and how its reason reads."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import pytest
+
+from state.fills import Filled
+from state.gate import Figures
+from sync.config.schema import Guard
+from sync.mapping.outcome import Note
+from sync.polling.guard import unusual
+
+FIELDS = {"phoneNumber": "phones", "industry": "industry", "contacts": "contacts"}
+
+
+def said(figures: Figures, guard: Guard | None = None) -> list[str]:
+    notes: Sequence[Note] = unusual(figures, guard or Guard(), FIELDS)
+    assert all(note.hint for note in notes)
+    return [f"{note.field}: {note.rule}" if note.field else note.rule for note in notes]
+
+
+# -- too many
+
+
+@pytest.mark.parametrize(
+    ("leads", "most", "held"), [(5000, 5000, False), (5001, 5000, True), (1, 1, False), (2, 1, True)]
+)
+def test_more_than_max_new(leads: int, most: int, held: bool) -> None:
+    expected = [f"{leads:,} new leads in one poll; max_new is {most:,}"] if held else []
+    assert said(Figures(leads), Guard(max_new=most)) == expected
+
+
+@pytest.mark.parametrize(
+    ("usual", "leads", "median"),
+    [
+        ([], 4999, None),
+        ([0, 0], 4999, None),  # two polls say nothing yet
+        ([0, 0, 0], 100, None),
+        ([0, 0, 0], 101, "0"),
+        ([12, 12, 12], 120, None),  # ten times the median is still usual
+        ([12, 12, 12], 121, "12"),
+        ([12] * 20, 430, "12"),
+        ([10, 11, 12, 13], 115, None),  # the median lies between two
+        ([10, 11, 12, 13], 116, "12"),
+        ([400, 400, 400, 0], 4000, None),
+        ([400, 400, 400, 0], 4001, "400"),
+        ([0] * 11 + [3000] * 9, 300, "0"),  # a few large ones do not make it usual
+        ([1234] * 3, 20_000, "1,234"),
+    ],
+)
+def test_more_than_usual(usual: list[int], leads: int, median: str | None) -> None:
+    polls = len(usual)
+    expected = [f"{leads:,} new leads; usual are {median} (the median of the last {polls} polls)"] if median else []
+    assert said(Figures(leads, usual), Guard(max_new=1_000_000)) == expected
+
+
+@pytest.mark.parametrize(
+    ("guard", "leads", "held"),
+    [
+        (Guard(factor=2), 200, False),
+        (Guard(factor=2), 201, True),
+        (Guard(factor=1.5, at_least=0), 150, False),
+        (Guard(factor=1.5, at_least=0), 151, True),
+        (Guard(factor=2, at_least=300), 300, False),
+        (Guard(factor=2, at_least=300), 301, True),
+    ],
+)
+def test_factor_and_at_least(guard: Guard, leads: int, held: bool) -> None:
+    assert bool(said(Figures(leads, [100] * 20), guard)) == held
+
+
+def test_too_many_in_both_ways_says_both() -> None:
+    assert said(Figures(6200, [12] * 20)) == [
+        "6,200 new leads in one poll; max_new is 5,000",
+        "6,200 new leads; usual are 12 (the median of the last 20 polls)",
+    ]
+
+
+# -- suddenly empty
+
+
+def emptied(now: int, before: int, had: int, *, still: int = 0) -> list[str]:
+    figures = Figures(
+        now,
+        now=Filled(now, {"phoneNumber": still, "name": now, "isContact": now, "labels": 0}),
+        before=Filled(before, {"phoneNumber": had, "name": before, "isContact": before, "labels": before}),
+    )
+    return said(figures)
+
+
+def test_a_field_that_nearly_all_had_and_now_none_has() -> None:
+    assert emptied(63, 1480, 1391) == ["phones: is empty in all 63 new leads; 94 % of the 1,480 before had it"]
+
+
+@pytest.mark.parametrize(
+    ("now", "before", "had", "held"),
+    [
+        (20, 1000, 1000, True),
+        (19, 1000, 1000, False),  # too few to say anything
+        (20, 20, 20, True),
+        (20, 19, 19, False),  # too few before
+        (20, 1000, 0, False),  # nobody ever had it
+        (20, 1000, 498, False),  # a share of 0.4980: one in 970,000
+        (20, 1000, 500, True),  # 0.5: one in 1,048,576
+        (5000, 1000, 1, False),
+        (7000, 1000, 1, True),
+        (100, 1000, 100, False),
+        (150, 1000, 100, True),
+    ],
+)
+def test_only_what_chance_would_hardly_do_is_suddenly_empty(now: int, before: int, had: int, held: bool) -> None:
+    assert bool(emptied(now, before, had)) == held
+
+
+def test_one_lead_that_has_it_is_enough() -> None:
+    assert emptied(63, 1480, 1391, still=1) == []
+
+
+def test_neither_labels_nor_the_kind_nor_an_unmapped_field_is_looked_at() -> None:
+    """`labels` is in none of them now, and it was in all before."""
+    assert emptied(63, 1480, 0) == []
+
+
+@pytest.mark.parametrize(("had", "share"), [(1480, "100 %"), (1479, "99 %"), (148, "10 %"), (740, "50 %")])
+def test_the_share_is_not_rounded_up_to_all(had: int, share: str) -> None:
+    (text,) = emptied(200, 1480, had)
+    assert f"; {share} of the 1,480 before had it" in text
+
+
+# -- known under other ids
+
+
+@pytest.mark.parametrize(
+    ("with_email", "known", "held"),
+    [
+        (60, 58, True),
+        (60, 54, True),
+        (60, 53, False),
+        (10, 9, True),
+        (9, 9, False),  # too few to say anything
+        (10, 8, False),
+        (110, 99, True),  # exactly nine of ten
+        (110, 98, False),
+        (0, 0, False),
+    ],
+)
+def test_new_ids_with_known_addresses(with_email: int, known: int, held: bool) -> None:
+    what = f"{known} of {with_email} new records have an e-mail address of a lead that exists under another id"
+    assert said(Figures(with_email, with_email=with_email, known_elsewhere=known)) == ([what] if held else [])
+
+
+def test_nothing_new_is_nothing_unusual() -> None:
+    assert said(Figures(0, [0] * 20), Guard(max_new=1, at_least=0)) == []

@@ -1,0 +1,91 @@
+"""Sweeps: what polls missed is found and guarded; a source that is suddenly empty is refused."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from guard_world import World
+
+from sync.errors import SourceRefused
+from sync.polling.job import SWEEP_LANE
+from sync.words import Record
+
+
+@pytest.fixture
+def world(tmp_path: Path) -> Iterator[World]:
+    made = World(tmp_path, max_new=20)
+    yield made
+    made.ledger.close()
+
+
+def undated(world: World, count: int) -> None:
+    """Records that were there all along, and that no poll has shown."""
+    for n in range(count):
+        world.shelf.versions.insert(0, Record(f"undated {n}", {"name": f"Undated {n}"}, None))
+    lane = world.ledger.streams.lanes(1)["live"]
+    with world.ledger.file.write() as connection:
+        connection.execute("UPDATE lanes SET cursor = ? WHERE lane = 'live'", (lane + count,))
+
+
+@pytest.mark.parametrize("missed", [20, 21])
+def test_what_a_sweep_finds_is_guarded_like_a_poll(world: World, missed: int) -> None:
+    world.after_its_first_scan(5)
+    undated(world, missed)
+    assert world.sweep().counts["new"] == missed
+    assert len(world.deliver()) == (20 if missed == 20 else 0)
+    assert world.reasons() == ([] if missed == 20 else ["21 new leads in one poll; max_new is 20"])
+
+
+def test_an_emptied_source_is_refused_and_heals_by_itself(world: World) -> None:
+    world.after_its_first_scan(5)
+    world.sweep()
+    swept = world.ledger.streams.lanes(1)[SWEEP_LANE]
+    world.clock.now += 90_000
+    assert world.poller().sweep_is_due()
+    world.shelf.gone = {str(n) for n in range(5)}
+    for _ in range(2):
+        with pytest.raises(SourceRefused) as refused:
+            world.sweep()
+        assert refused.value.message == ("the source lists no record at all, while the ledger knows 5 of this stream")
+        assert "the right one" in refused.value.hint
+        assert (refused.value.source, refused.value.stream) == ("erp", "firms")
+        assert world.ledger.streams.lanes(1)[SWEEP_LANE] == swept
+        assert world.poller().sweep_is_due()
+        assert not world.is_gated()
+    assert world.rows("SELECT outcome FROM polls ORDER BY id DESC LIMIT 1") == [{"outcome": "refused"}]
+    world.shelf.gone.discard("3")
+    world.sweep()
+    assert not world.poller().sweep_is_due()
+
+
+def test_a_source_that_was_always_empty_is_none_that_was_emptied(world: World) -> None:
+    world.poll()
+    world.sweep()
+    assert world.ledger.streams.lanes(1)[SWEEP_LANE]["swept"]
+
+
+@pytest.mark.parametrize(("state", "fit"), [("withdrawn", "deleted"), ("forgotten", "eligible")])
+def test_records_that_are_gone_are_not_missed(world: World, state: str, fit: str) -> None:
+    world.after_its_first_scan(5)
+    world.shelf.gone = {str(n) for n in range(5)}
+    with world.ledger.file.write() as connection:
+        connection.execute("UPDATE records SET state = ?, fit = ? WHERE id <> '0'", (state, fit))
+    with pytest.raises(SourceRefused, match="knows 1 of this stream"):
+        world.sweep()
+    with world.ledger.file.write() as connection:
+        connection.execute("UPDATE records SET state = ?, fit = ?", (state, fit))
+    world.sweep()
+
+
+def test_a_sweep_that_goes_on_behind_the_last_record_has_not_found_the_source_empty(world: World) -> None:
+    world.after_its_first_scan(15)
+    world.stopping = True
+    assert world.sweep().outcome == "stopped"
+    after = world.ledger.streams.lanes(1)[SWEEP_LANE]["after"]
+    assert after is not None
+    world.stopping = False
+    world.shelf.gone = {id_ for id_ in map(str, range(15)) if id_ > after}
+    world.sweep()
+    assert world.ledger.streams.lanes(1)[SWEEP_LANE]["after"] is None

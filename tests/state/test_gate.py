@@ -1,0 +1,336 @@
+"""The gate: what unreleased polls made is counted, held or let go; and what the guard's figures are made of."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+from ledger_tools import RULE, FakeClock, claim, declare, reading, register, row, rows, states, unsynced
+
+from state.diagram import LEAD_EXISTS, OWNERS, STATES, LeadExists, State
+from state.fills import Filled, fields_of
+from state.gate import Figures, LeftBehind
+from state.ledger import Ledger
+from state.rows import Change, Claim, PollKind, PollOutcome, Reading, Stored, StreamRow
+from sync.polling.judge import Rules, judge
+
+WHY, WHY_NOT = (json.dumps([{"rule": rule}]) for rule in ("too many", "far too many"))
+LATER = "2026-02-02T00:00:00.000000Z"
+
+
+@pytest.fixture
+def ledger(tmp_path: Path) -> Iterator[Ledger]:
+    with Ledger(tmp_path / "ledger.db", own=True, clock=FakeClock(), connector=unsynced) as opened:
+        yield opened
+
+
+@pytest.fixture
+def stream(ledger: Ledger) -> StreamRow:
+    return register(ledger, declare(on_change="resend"))
+
+
+def poll(ledger: Ledger, stream: StreamRow, *readings: Reading, released: bool = False) -> int:
+    """A poll that reads these and does not end."""
+    number = ledger.streams.poll_started(stream.id, "poll", released=released)
+    page(ledger, stream, number, *readings)
+    return number
+
+
+def page(ledger: Ledger, stream: StreamRow, number: int, *readings: Reading) -> None:
+    def judged(each: Reading, stored: Stored | None) -> Change | None:
+        return judge(each, stored, Rules(stream.on_change))
+
+    ledger.records.commit(stream.id, list(readings), judged, poll=number)
+
+
+def read(stream: StreamRow, id_: str, content: str = "a", *, email: str | None = None, **options: Any) -> Reading:
+    values = () if email is None else (("email", email.encode()),)
+    return replace(reading(id_, content, mapping=stream.mapping, **options), values=values)
+
+
+def figures(ledger: Ledger, stream: StreamRow, number: int, first: int = 0) -> Figures:
+    return ledger.gate.figures(stream.id, number, mapping=stream.mapping, first=first)
+
+
+def claimable(ledger: Ledger) -> list[str]:
+    """The ids of the next batch, which is refused at once: they wait again."""
+    got = ledger.outbox.claim("main", RULE, most=100, linger=0, timeout=60)
+    if not isinstance(got, Claim):
+        return []
+    ledger.verdicts.conclude(got.batch, "refused", slot=got.slot)
+    return sorted(each.id for each in got.deliveries)
+
+
+def deliver(ledger: Ledger) -> None:
+    got = claim(ledger)
+    ledger.verdicts.conclude(got.batch, "created", slot=got.slot)
+
+
+# -- held or let go
+
+
+def test_nothing_of_an_unreleased_poll_is_claimed_until_it_is_let_go(ledger: Ledger, stream: StreamRow) -> None:
+    first = poll(ledger, stream, read(stream, "a"))
+    page(ledger, stream, first, read(stream, "b"))
+    other = register(ledger, declare("erp.people"), declare(on_change="resend"))
+    poll(ledger, other, read(other, "c"), released=True)
+    assert claimable(ledger) == ["c"]
+    ledger.gate.release(stream.id, first)
+    assert claimable(ledger) == ["a", "b", "c"]
+
+
+def test_a_poll_that_made_nothing_is_let_go_as_it_ends(ledger: Ledger, stream: StreamRow) -> None:
+    cut_off = ledger.streams.poll_started(stream.id, "poll", released=False)
+    last = ledger.streams.poll_started(stream.id, "poll", released=False)
+    ledger.streams.poll_ended(last, "complete", {"read": 0}, release=True)
+    assert [each["released"] for each in rows(ledger, "SELECT released FROM polls")] == [1, 1]
+    assert cut_off < last
+
+
+def test_all_that_the_unreleased_polls_made_is_held_and_what_they_touched_goes_on(
+    ledger: Ledger, stream: StreamRow
+) -> None:
+    poll(ledger, stream, read(stream, "sent"), released=True)
+    deliver(ledger)
+    poll(ledger, stream, read(stream, "waits"), released=True)
+    poll(ledger, stream, read(stream, "cut-off"))
+    last = poll(ledger, stream, read(stream, "new"), read(stream, "sent", "b"), read(stream, "waits", "b"))
+    assert claimable(ledger) == []
+    assert ledger.gate.made(stream.id, last) == 3
+    assert ledger.gate.hold(stream.id, last, WHY) == 3
+    assert states(ledger) == {"sent": "held", "waits": "pending", "cut-off": "held", "new": "held"}
+    assert {each["reason"] for each in rows(ledger) if each["state"] == "held"} == {WHY}
+    assert (row(ledger, "sent")["lead_exists"], row(ledger, "sent")["drift"]) == ("yes", 1)
+    assert claimable(ledger) == ["waits"]
+    assert ledger.gate.left_behind(stream.id) == LeftBehind(0, 0)
+
+
+def test_what_is_held_in_the_middle_stays_behind_the_gate_and_bears_the_last_reason(
+    ledger: Ledger, stream: StreamRow
+) -> None:
+    last = poll(ledger, stream, read(stream, "a"))
+    assert ledger.gate.hold_so_far(stream.id, last, WHY) == 1
+    page(ledger, stream, last, read(stream, "b"))
+    assert ledger.gate.made(stream.id, last) == 2
+    assert ledger.gate.left_behind(stream.id) == LeftBehind(1, 2)
+    assert claimable(ledger) == []
+    assert ledger.gate.hold(stream.id, last, WHY_NOT) == 1
+    assert {(each["state"], each["reason"]) for each in rows(ledger)} == {("held", WHY_NOT)}
+
+
+def test_a_poll_that_another_engine_began_is_not_let_go_with_the_old_one(ledger: Ledger, stream: StreamRow) -> None:
+    old = poll(ledger, stream, read(stream, "old"))
+    new = poll(ledger, stream, read(stream, "new"))
+    assert figures(ledger, stream, old).leads == 1
+    ledger.gate.release(stream.id, old)
+    assert claimable(ledger) == ["old"]
+    assert ledger.gate.hold(stream.id, new, WHY) == 1
+    assert states(ledger) == {"old": "pending", "new": "held"}
+
+
+@pytest.mark.parametrize("fit", ["eligible", "filtered", "unfit", "deleted"])
+def test_a_held_record_that_is_read_again_stays_held_with_its_reason(
+    ledger: Ledger, stream: StreamRow, fit: Any
+) -> None:
+    ledger.gate.hold(stream.id, poll(ledger, stream, read(stream, "a")), WHY)
+    page(ledger, stream, poll(ledger, stream), read(stream, "a", "b", fit=fit, modified=LATER))
+    state = {"eligible": "held", "filtered": "filtered", "unfit": "quarantined", "deleted": "withdrawn"}[fit]
+    assert row(ledger, "a")["state"] == state
+    assert row(ledger, "a")["reason"] == (WHY if fit == "eligible" else None)
+    assert ledger.gate.left_behind(stream.id) == LeftBehind(1, 0)
+
+
+def test_a_held_resend_that_is_only_touched_stays_held(ledger: Ledger, stream: StreamRow) -> None:
+    """Also where nobody can compare it with what was sent: its mapping was edited in between."""
+    poll(ledger, stream, read(stream, "a"), released=True)
+    deliver(ledger)
+    edited = register(ledger, declare(on_change="resend", mapping="m2"))
+    poll(ledger, edited, read(edited, "a", "b", modified=LATER), released=True)  # drift: the base line is unknown
+    changed = poll(ledger, edited, read(edited, "a", "c", modified=LATER))
+    ledger.gate.hold(stream.id, changed, WHY)
+    page(ledger, edited, poll(ledger, edited), read(edited, "a", "c", modified="2026-03-03T00:00:00.000000Z"))
+    assert (row(ledger, "a")["state"], row(ledger, "a")["reason"]) == ("held", WHY)
+
+
+def test_what_a_person_lets_go_is_no_poll_s_any_more(ledger: Ledger, stream: StreamRow) -> None:
+    """It waits for the poll in which it is judged again, and cannot be held with that."""
+    ledger.gate.hold(stream.id, poll(ledger, stream, read(stream, "a")), WHY)
+    with ledger.file.write() as connection:
+        connection.execute("UPDATE records SET again = 'send'")
+    last = poll(ledger, stream, read(stream, "a"), read(stream, "new"))
+    assert (row(ledger, "a")["state"], row(ledger, "a")["reason"]) == ("pending", None)
+    assert claimable(ledger) == []
+    assert ledger.gate.hold(stream.id, last, WHY) == 1
+    assert claimable(ledger) == ["a"]
+
+
+# -- the figures
+
+
+def test_leads_are_new_ones_and_resends_but_no_updates_of_what_waits(ledger: Ledger, stream: StreamRow) -> None:
+    poll(ledger, stream, *(read(stream, id_) for id_ in ("sent", "sent too")), released=True)
+    deliver(ledger)
+    poll(ledger, stream, read(stream, "waits"), released=True)
+    last = poll(
+        ledger,
+        stream,
+        read(stream, "new"),
+        read(stream, "sent", "b"),
+        read(stream, "sent too", modified=LATER),
+        read(stream, "waits", "b"),
+        read(stream, "unwanted", fit="filtered"),
+        read(stream, "unusable", fit="unfit"),
+    )
+    assert figures(ledger, stream, last).leads == 2
+    page(ledger, stream, last, read(stream, "sent", "a"), read(stream, "new", fit="filtered"))
+    assert figures(ledger, stream, last).leads == 0
+
+
+ENDS: list[tuple[PollKind, PollOutcome | None, dict[str, int]]] = [
+    ("poll", "complete", {"new": 900}),  # ends the first scan
+    ("poll", "complete", {"new": 1}),
+    ("sweep", "complete", {"new": 800}),
+    ("remap", "complete", {"new": 800}),
+    ("poll", "complete", {"new": 2, "resend": 40, "updated": 500, "read": 900}),
+    ("poll", "stopped", {"new": 800}),
+    ("poll", "full", {"new": 800}),
+    ("poll", "unavailable", {"new": 800}),
+    ("poll", "failed", {"new": 800}),
+    ("poll", None, {"new": 800}),
+    ("poll", "complete", {"new": 800, "set_aside": 800}),
+    ("poll", "complete", {"read": 5}),
+]
+
+
+def ended(
+    ledger: Ledger, stream: StreamRow, kind: PollKind, outcome: PollOutcome | None, counts: dict[str, int]
+) -> int:
+    number = ledger.streams.poll_started(stream.id, kind)
+    if outcome is not None:
+        ledger.streams.poll_ended(number, outcome, counts)
+    return number
+
+
+def test_usual_is_what_polls_let_go_that_read_to_their_end(ledger: Ledger, stream: StreamRow) -> None:
+    """Not the first scan, not what was held."""
+    other = register(ledger, declare("erp.people"), declare(on_change="resend"))
+    first, *_ = [ended(ledger, stream, *each) for each in ENDS]
+    ended(ledger, other, "poll", "complete", {"new": 800})
+    assert figures(ledger, stream, poll(ledger, stream), first).usual == [0, 42, 1]
+    assert figures(ledger, stream, poll(ledger, stream)).usual == [0, 42, 1, 900]
+
+
+def test_usual_are_the_last_twenty(ledger: Ledger, stream: StreamRow) -> None:
+    for n in range(30):
+        ended(ledger, stream, "poll", "complete", {"new": n})
+    assert figures(ledger, stream, poll(ledger, stream)).usual == list(range(29, 9, -1))
+
+
+def fields(ledger: Ledger, stream: StreamRow) -> Filled:
+    with ledger.file.read() as connection:
+        return fields_of(connection, stream.mapping)
+
+
+def with_fields(each: Reading, *names: str) -> Reading:
+    return replace(each, payload=json.dumps(dict.fromkeys(names, "x")).encode())
+
+
+def test_fields_are_counted_as_leads_are_let_go(ledger: Ledger, stream: StreamRow) -> None:
+    a, b, c = (read(stream, id_) for id_ in "abc")
+    poll(ledger, stream, with_fields(a, "name", "role"), released=True)
+    assert fields(ledger, stream) == Filled(1, {"name": 1, "role": 1})
+    held = poll(ledger, stream, with_fields(b, "name", "email"))
+    assert figures(ledger, stream, held).now == Filled(1, {"name": 1, "email": 1})
+    ledger.gate.hold(stream.id, held, WHY)
+    assert fields(ledger, stream) == Filled(1, {"name": 1, "role": 1}), "what is held is not counted"
+    last = poll(ledger, stream, with_fields(c, "name", "email"), with_fields(read(stream, "a", "b"), "name", "role"))
+    assert figures(ledger, stream, last).before == Filled(1, {"name": 1, "role": 1})
+    ledger.gate.release(stream.id, last)
+    assert fields(ledger, stream) == Filled(2, {"name": 2, "role": 1, "email": 1}), "what waited is not counted again"
+    with ledger.file.write() as connection:
+        connection.execute("UPDATE records SET again = 'send' WHERE state = 'held'")
+    last = poll(ledger, stream, with_fields(b, "name", "email"))
+    assert fields(ledger, stream) == Filled(3, {"name": 3, "role": 1, "email": 2}), "what a person let go is counted"
+    ledger.gate.release(stream.id, last)
+    assert fields(ledger, stream).leads == 3
+
+
+def test_fields_are_counted_by_mapping_version(ledger: Ledger, stream: StreamRow) -> None:
+    poll(ledger, stream, read(stream, "a"), released=True)
+    edited = register(ledger, declare(on_change="resend", mapping="m2"))
+    assert fields(ledger, edited) == Filled(0, {})
+    last = poll(ledger, edited, read(edited, "b"))
+    assert (figures(ledger, edited, last).before, figures(ledger, edited, last).now.leads) == (Filled(0, {}), 1)
+    ledger.gate.release(stream.id, last)
+    assert [each["leads"] for each in rows(ledger, "SELECT leads FROM fills WHERE field = ''")] == [1, 1]
+
+
+# -- addresses that are known
+
+
+def put(ledger: Ledger, id_: str, state: State, lead: LeadExists) -> None:
+    """Makes a record be in a state, as if all that leads there had happened."""
+    fit = {"filtered": "filtered", "withdrawn": "deleted"}.get(state, "eligible")
+    batch = "b" if state in {"sending", "in_doubt"} else None
+    with ledger.file.write() as connection:
+        connection.execute("DROP TRIGGER records_move")
+        connection.execute(
+            "UPDATE records SET state = ?, lead_exists = ?, fit = ?, batch = ? WHERE id = ?",
+            (state, lead, fit, batch, id_),
+        )
+
+
+@pytest.mark.parametrize(("state", "lead"), [(state, lead) for state in STATES for lead in sorted(LEAD_EXISTS[state])])
+def test_an_address_is_known_while_a_lead_stands_for_it_under_another_id(
+    ledger: Ledger, stream: StreamRow, state: State, lead: LeadExists
+) -> None:
+    poll(ledger, stream, read(stream, "old", email="a@b.example"), released=True)
+    put(ledger, "old", state, lead)
+    last = poll(
+        ledger,
+        stream,
+        read(stream, "new", email="a@b.example"),
+        read(stream, "stranger", email="c@d.example"),
+        read(stream, "nobody"),
+    )
+    found = figures(ledger, stream, last)
+    assert found.with_email == 2
+    assert found.known_elsewhere == int(state in OWNERS or lead != "no")
+
+
+def test_neither_its_own_lead_nor_the_like_of_it_nor_another_stream_makes_an_address_known(
+    ledger: Ledger, stream: StreamRow
+) -> None:
+    other = register(ledger, declare("erp.people"), declare(on_change="resend"))
+    poll(ledger, other, read(other, "person", email="a@b.example"), released=True)
+    poll(ledger, stream, read(stream, "sent", email="own@b.example"), released=True)
+    deliver(ledger)
+    cut_off = poll(ledger, stream, read(stream, "x", email="twin@b.example"))
+    ledger.gate.hold_so_far(stream.id, cut_off, WHY)
+    last = poll(
+        ledger,
+        stream,
+        read(stream, "new", email="a@b.example"),
+        read(stream, "sent", "b", email="own@b.example"),
+        read(stream, "y", email="twin@b.example"),
+        read(stream, "z", email="twin@b.example"),
+    )
+    found = figures(ledger, stream, last)
+    assert (found.leads, found.with_email, found.known_elsewhere) == (5, 4, 0)
+
+
+def test_a_record_with_several_addresses_counts_once(ledger: Ledger, stream: StreamRow) -> None:
+    poll(
+        ledger,
+        stream,
+        read(stream, "old", email="a@b.example"),
+        read(stream, "older", email="a@b.example"),
+        released=True,
+    )
+    new = replace(read(stream, "new"), values=[("email", b"x@b.example"), ("email", b"a@b.example"), ("phone", b"49")])
+    found = figures(ledger, stream, poll(ledger, stream, new))
+    assert (found.with_email, found.known_elsewhere) == (1, 1)
