@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from connectors.interface import Connector
 from state.ledger import Ledger
-from state.rows import LaneMove
+from state.rows import LaneMove, PollKind
 from sync.log import emit
-from sync.polling.job import FIRST_LANE, StreamJob
+from sync.polling.job import FIRST_LANE, SWEEP_LANE, StreamJob
 from sync.words import Json
 
 
@@ -18,17 +18,23 @@ class FirstScan:
         self._ledger = ledger
         self._job = job
 
-    def is_asked_for(self) -> bool:
-        """Whether what is read now is what was asked for with the stream."""
-        return self._job.start != "now" and not self._lane().get("over")
+    def is_asked_for(self, kind: PollKind = "poll") -> bool:
+        """Whether what is read now is what was asked for with the stream. The first sweep still is: it finds the
+        records that polls cannot see. After a rebuild nothing is, whatever was swept before."""
+        if self._job.start == "now":
+            return False
+        lane = self._lane(FIRST_LANE)
+        if kind == "sweep" and "poll" in lane:
+            return "swept" not in self._lane(SWEEP_LANE)
+        return not lane.get("over")
 
     def last_poll(self) -> int:
         """The poll that ended it; 0 where nobody knows."""
-        return int(self._lane().get("poll", 0))
+        return int(self._lane(FIRST_LANE).get("poll", 0))
 
     def begin(self, connector: Connector) -> None:
         """Announces it, once. Raises SourceUnavailable, SourceRefused."""
-        if self._lane() or not self.is_asked_for():
+        if self._lane(FIRST_LANE) or not self.is_asked_for():
             return
         records = connector.size(self._job.spec)
         self._move({"over": False})
@@ -37,7 +43,7 @@ class FirstScan:
 
     def end(self, poll: int) -> None:
         """That poll read the source to its end."""
-        if self._lane().get("over"):
+        if self._lane(FIRST_LANE).get("over"):
             return
         asked_for = self.is_asked_for()
         self._move({"over": True, "poll": poll})
@@ -60,8 +66,8 @@ class FirstScan:
     def _seconds(self, leads: int) -> int:
         return round(leads / self._job.leads_per_second)
 
-    def _lane(self) -> dict[str, Json]:
-        return self._ledger.streams.lanes(self._job.row.id).get(FIRST_LANE) or {}
+    def _lane(self, name: str) -> dict[str, Json]:
+        return self._ledger.streams.lanes(self._job.row.id).get(name) or {}
 
     def _move(self, lane: dict[str, Json]) -> None:
         self._ledger.streams.move(self._job.row.id, LaneMove(FIRST_LANE, lane))

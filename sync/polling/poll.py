@@ -79,7 +79,7 @@ class Poller:
         """Under the guard's eye from its beginning to its end, but for what was asked for with the stream."""
         report = PollReport(kind)
         watch = None
-        if not self._first_scan.is_asked_for():
+        if not self._first_scan.is_asked_for(kind):
             watch = Watch(self._ledger, self._job, report, first_scan=self._first_scan.last_poll())
         poll = self._ledger.streams.poll_started(self._job.row.id, kind, released=watch is None)
         outcome: PollOutcome = "failed"

@@ -29,9 +29,26 @@ def undated(world: World, count: int) -> None:
         connection.execute("UPDATE lanes SET cursor = ? WHERE lane = 'live'", (lane + count,))
 
 
+def test_the_first_sweep_is_part_of_the_first_scan(world: World) -> None:
+    """A table of which no row has a date is found by it alone."""
+    world.after_its_first_scan(5)
+    undated(world, 60)
+    assert world.sweep().counts["new"] == 60
+    assert len(world.deliver()) == 60
+
+
+def test_after_a_rebuild_no_sweep_is(world: World) -> None:
+    world.after_its_first_scan(5)
+    with world.ledger.file.write() as connection:
+        connection.execute("UPDATE lanes SET cursor = '{\"over\": true}' WHERE lane = '@first'")
+    undated(world, 60)
+    world.sweep()
+    assert world.deliver() == set()
+
+
 @pytest.mark.parametrize("missed", [20, 21])
 def test_what_a_sweep_finds_is_guarded_like_a_poll(world: World, missed: int) -> None:
-    world.after_its_first_scan(5)
+    world.after_its_first_scan(5).sweep()
     undated(world, missed)
     assert world.sweep().counts["new"] == missed
     assert len(world.deliver()) == (20 if missed == 20 else 0)
