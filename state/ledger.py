@@ -9,6 +9,7 @@ from state.database import Connect, LedgerFile, connect, translated
 from state.keys import Hasher, open_key
 from state.lock import LedgerLock
 from state.outbox import Outbox
+from state.queues import Queues
 from state.records import Records
 from state.slots import Slots
 from state.streams import Streams
@@ -47,6 +48,10 @@ class Ledger:
         self.outbox = Outbox(self.file, self.clock)
         self.verdicts = Verdicts(self.file, self.clock)
         self.slots = Slots(self.file, self.clock)
+
+    @property
+    def queues(self) -> Queues:
+        return Queues(self.file, self.clock)
 
     def _key_of(self, *, own: bool) -> Hasher:
         try:

@@ -10,6 +10,7 @@ from typing import cast
 
 from state.database import LedgerFile
 from state.diagram import Fit, LeadExists, State, Version
+from state.queues import DRIFTED
 from state.rows import Change, LaneMove, Links, Reading, Stored
 from state.streams import move_lane
 from sync.clock import Clock
@@ -19,7 +20,7 @@ Judge = Callable[[Reading, Stored | None], Change | None]
 
 _COLUMNS = (
     "key, id, state, lead_exists, fit, modified, mapping, source_fp, wire_fp,"
-    " base_modified, base_mapping, base_source_fp, base_wire_fp, base_batch, drift, again"
+    " base_modified, base_mapping, base_source_fp, base_wire_fp, base_batch, drift, again, queued"
 )
 
 
@@ -113,9 +114,9 @@ class Records:
             return {(row["stream"], row["state"]): row["n"] for row in rows}
 
     def drifted(self) -> dict[int, int]:
-        """How many records of each stream changed after their lead was created."""
+        """How many records of each stream changed after their lead was created, and wait for a person."""
         with self._file.read() as connection:
-            rows = connection.execute("SELECT stream, count(*) AS n FROM records WHERE drift = 1 GROUP BY stream")
+            rows = connection.execute(f"SELECT stream, count(*) AS n FROM records WHERE {DRIFTED} GROUP BY stream")  # noqa: S608 - a constant
             return {row["stream"]: row["n"] for row in rows}
 
     def in_state(self, state: State, *, stream: int | None = None, limit: int = 100) -> Iterator[dict[str, object]]:
@@ -158,6 +159,7 @@ def stored(row: sqlite3.Row) -> Stored:
         base_batch=row["base_batch"],
         drift=bool(row["drift"]),
         again=row["again"],
+        approved=row["queued"] is None,
     )
 
 
@@ -186,12 +188,17 @@ INSERT INTO records (
   :base_modified, :base_mapping, :base_source_fp, :base_wire_fp, :base_batch, :drift, :poll, :poll, :backfill, :batch,
   :now, :now
 ) ON CONFLICT (stream, id) DO UPDATE SET
-  since = CASE WHEN state = excluded.state THEN since ELSE excluded.since END,
+  -- of what has drifted: since its latest change
+  since = CASE WHEN state = excluded.state AND drift = excluded.drift
+    AND (drift = 0 OR state = 'pending' OR source_fp IS excluded.source_fp) THEN since ELSE excluded.since END,
   reason = coalesce(
     excluded.reason, CASE WHEN state = 'quarantined' AND excluded.state = 'quarantined' THEN reason END
   ),
   part = CASE WHEN excluded.state IN ('sending', 'in_doubt') THEN part END,
-  queued = CASE WHEN excluded.state <> 'pending' OR state = 'pending' THEN queued ELSE excluded.queued END,
+  -- what a person's word sends is no poll's doing, so nothing that is asked of polls keeps it
+  queued = CASE WHEN excluded.state <> 'pending' OR state = 'pending' THEN queued
+    WHEN again = 'send' THEN NULL ELSE excluded.queued END,
+  poll = CASE WHEN again = 'send' AND excluded.state = 'pending' THEN NULL ELSE excluded.poll END,
   backfill = CASE WHEN state = 'pending' THEN min(backfill, excluded.backfill) ELSE excluded.backfill END,
   state = excluded.state, lead_exists = excluded.lead_exists, fit = excluded.fit, modified = excluded.modified,
   mapping = excluded.mapping, source_fp = excluded.source_fp, wire_fp = excluded.wire_fp, source = excluded.source,
@@ -199,7 +206,7 @@ INSERT INTO records (
   base_mapping = excluded.base_mapping, base_source_fp = excluded.base_source_fp,
   base_wire_fp = excluded.base_wire_fp, base_batch = excluded.base_batch, drift = excluded.drift,
   again = NULL, twin = NULL,
-  poll = excluded.poll, batch = CASE excluded.batch WHEN '*' THEN batch ELSE excluded.batch END
+  batch = CASE excluded.batch WHEN '*' THEN batch ELSE excluded.batch END
 """
 
 _KEEPS_VALUES: frozenset[State] = frozenset({"pending", "sending", "in_doubt", "quarantined", "held", "duplicate"})
