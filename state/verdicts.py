@@ -170,16 +170,15 @@ class Verdicts:
         with self._file.read() as connection:
             # the second condition finds the partial index
             rows = connection.execute(
-                "SELECT b.*, (SELECT count(*) FROM records r WHERE r.batch = b.name) AS open FROM batches b"
-                " WHERE b.state = ? AND b.state IN ('sending', 'in_doubt') ORDER BY b.claimed_at, b.name",
+                f"{_BATCHES} WHERE b.state = ? AND b.state IN ('sending', 'in_doubt') ORDER BY b.claimed_at, b.name",
                 (state,),
             )
             return [dict(row) for row in rows]
 
     def batch(self, name: str) -> dict[str, object] | None:
-        """One batch: state, leads, status, cause, message, times (ms)."""
+        """One batch in the shape of `in_doubt`, whatever its state."""
         with self._file.read() as connection:
-            row = connection.execute("SELECT * FROM batches WHERE name = ?", (name,)).fetchone()
+            row = connection.execute(f"{_BATCHES} WHERE b.name = ?", (name,)).fetchone()
             return dict(row) if row else None
 
     def deliveries_of(self, batch: str) -> list[dict[str, object]]:
@@ -208,8 +207,8 @@ class Verdicts:
         return found
 
     def totals(self, workspace: str) -> dict[str, dict[str, int]]:
-        """Batches and leads of a workspace by the batch's state; `landed` counts those of batches settled lead by lead
-        that a person found."""
+        """Batches and leads of a workspace by the batch's state; of those `settled` lead by lead also how many leads
+        `landed`."""
         with self._file.read() as connection:
             rows = connection.execute(
                 "SELECT state, count(*) AS batches, sum(leads) AS leads FROM batches"
@@ -217,13 +216,13 @@ class Verdicts:
                 (workspace,),
             )
             totals = {row["state"]: {"batches": row["batches"], "leads": row["leads"]} for row in rows}
-            one_by_one = connection.execute(
-                "SELECT b.state, count(*) AS n FROM batches b JOIN deliveries d ON d.batch = b.name"
-                " WHERE b.workspace = ? AND b.state IN ('in_doubt', 'settled') AND d.word = 'landed' GROUP BY b.state",
-                (workspace,),
-            )
-            for row in one_by_one:
-                totals[row["state"]]["landed"] = row["n"]
+            if "settled" in totals:
+                landed = connection.execute(
+                    "SELECT count(*) FROM batches b JOIN deliveries d ON d.batch = b.name"
+                    " WHERE b.workspace = ? AND b.state = 'settled' AND d.word = 'landed'",
+                    (workspace,),
+                )
+                totals["settled"]["landed"] = landed.fetchone()[0]
             return totals
 
     def forget_payloads(self, older_than: float) -> int:
@@ -247,6 +246,9 @@ class Verdicts:
 
     def _now(self) -> int:
         return int(self._clock.wall() * 1000)
+
+
+_BATCHES = "SELECT b.*, (SELECT count(*) FROM records r WHERE r.batch = b.name) AS open FROM batches b"
 
 
 def _state_of(connection: sqlite3.Connection, batch: str) -> str | None:

@@ -145,7 +145,7 @@ class World:
         return Ledger(self.ledger, own=own)
 
 
-GROUPS = {"doubt", "ledger"}
+GROUPS = {"doubt", "drift", "held", "ledger", "quarantine"}
 
 
 def make_world(folder: Path, sandbox: RunningSandbox) -> Iterator[World]:
