@@ -27,7 +27,7 @@ from ledger_tools import (
     unsynced,
 )
 
-from state.diagram import STATES, State
+from state.diagram import LEAD_EXISTS, STATES, State
 from state.ledger import Ledger
 from state.queues import ROWS_AT_ONCE, Leads, Moves, Queue, Selection
 from state.rows import NothingToSend, OnChange, Reading, StreamRow
@@ -257,7 +257,7 @@ def every_record(ledger: Ledger) -> int:
                 "base": base,
                 "batch": "b1" if state in {"sending", "in_doubt"} else None,
             }
-            if lead != "yes" and base:
+            if lead not in LEAD_EXISTS[state] or (lead != "yes" and (base or drifted)):
                 continue
             try:
                 connection.execute(_PUT, values)
@@ -436,6 +436,17 @@ def test_what_is_sent_by_a_persons_word_is_no_polls_doing(ledger: Ledger) -> Non
     )
     assert (row(ledger, "x")["poll"], row(ledger, "x")["queued"]) == (None, None)
     assert [each.payload for each in claim(ledger).deliveries] == [b'{"name":"x b"}']
+
+
+@pytest.mark.parametrize(("content", "when"), [("a", LATER), ("b", LATER)])
+def test_why_a_lead_is_held_is_kept_while_it_is_held(ledger: Ledger, content: str, when: str) -> None:
+    stream = register(ledger)
+    pending(ledger, stream, "x")
+    hold(ledger, "x", why="max_new is 5")
+    commit(ledger, stream, [reading("x", content, mapping=stream.mapping, modified=when)])
+    assert found(ledger, "held", Selection(reason="max_new")) == ["x"]
+    commit(ledger, stream, [reading("x", "c", mapping=stream.mapping, modified=LAST, fit="filtered")])
+    assert row(ledger, "x")["reason"] is None
 
 
 def test_what_was_discarded_stays_out_until_it_changes(ledger: Ledger) -> None:

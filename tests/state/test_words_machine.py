@@ -16,7 +16,7 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, ru
 from ledger_world import Landed, NoRoom, OpenBatch, World
 
 KEYS = ("hold/a", "resend/a", "resend/b")
-SIZES = {"quick": (150, 10), "thorough": (600, 20), "long": (6000, 30)}
+SIZES = {"quick": (90, 10), "thorough": (600, 20), "long": (6000, 30)}
 """How many examples of how many steps; HYPOTHESIS_PROFILE chooses."""
 
 keys = st.sampled_from(KEYS)
