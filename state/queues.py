@@ -197,7 +197,9 @@ def _acknowledge(connection: sqlite3.Connection, seen: Mapping[int, bytes | None
 
 
 _FIND = """
-SELECT r.*, s.name AS stream_name, s.workspace FROM streams s JOIN records r ON r.stream = s.id
+SELECT r.key, s.name AS stream, s.workspace, r.id, r.state, r.lead_exists, r.fit, r.drift, r.since, r.queued, r.reason,
+  r.again, r.source_fp
+FROM streams s JOIN records r ON r.stream = s.id
 WHERE {queue}
   AND (:streams IS NULL OR s.name IN (SELECT value FROM json_each(:streams)))
   AND (:ids IS NULL OR r.id IN (SELECT value FROM json_each(:ids)))
@@ -268,7 +270,7 @@ def _moves(rows: Sequence[sqlite3.Row]) -> Moves:
 def _waiting(row: sqlite3.Row) -> Waiting:
     return Waiting(
         key=row["key"],
-        stream=row["stream_name"],
+        stream=row["stream"],
         workspace=row["workspace"],
         id=row["id"],
         state=row["state"],

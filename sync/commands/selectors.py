@@ -88,12 +88,11 @@ def selection_of(meant: Meant, config: Config, ledger: Ledger) -> Selection:
 
 
 def _streams(names: Sequence[str], config: Config, ledger: Ledger) -> list[str] | None:
-    from sync.commands.choose import streams_of
     from sync.reports.phrases import did_you_mean
 
     if not names:
         return None
-    known = list(dict.fromkeys([*streams_of(config), *ledger.streams.all()]))
+    known = _known_streams(config, ledger)
     chosen: dict[str, None] = {}
     for name in names:
         found = [each for each in known if name in (each, each.split(".", 1)[0])]
@@ -101,6 +100,12 @@ def _streams(names: Sequence[str], config: Config, ledger: Ledger) -> list[str] 
             raise click.UsageError(f"There is no stream {name!r}.{did_you_mean(name, known)}")
         chosen.update(dict.fromkeys(found))
     return list(chosen)
+
+
+def _known_streams(config: Config, ledger: Ledger) -> list[str]:
+    from sync.commands.choose import streams_of
+
+    return list(dict.fromkeys([*streams_of(config), *ledger.streams.all()]))
 
 
 def split_record(text: str) -> tuple[str, str]:
@@ -113,7 +118,12 @@ def split_record(text: str) -> tuple[str, str]:
 
 def find_record(text: str, config: Config, ledger: Ledger) -> Waiting:
     """The record that is named, in whatever state it is. Raises click.UsageError."""
+    from sync.reports.phrases import did_you_mean
+
     stream, id_ = split_record(text)
+    known = _known_streams(config, ledger)
+    if stream not in known:
+        raise click.UsageError(f"There is no stream {stream!r}.{did_you_mean(stream, known)}")
     (waiting,) = find_named(Meant((stream,), (id_,)), config, ledger)
     return waiting
 

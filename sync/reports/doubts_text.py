@@ -101,10 +101,13 @@ def _kinds_table(doubts: Sequence[Doubt], now: int) -> Table:
 
 
 def _batches_table(shown: Sequence[Doubt], now: int) -> Table:
-    batches = table("batch", "sent", "leads", "outcome")
-    batches.columns[0].no_wrap = True
+    """One line each: the whole outcome stands above."""
+    batches = table("batch", "sent", "leads", "of", "outcome", leading=0)
+    outcome = batches.columns[-1]
+    outcome.no_wrap, outcome.overflow, outcome.ratio, batches.expand = True, "ellipsis", 1, True
     for each in shown:
-        batches.add_row(each.batch, ago(each.claimed_at, now), _leads(each), outcome_of(each))
+        leads = f"{each.open:,} of {each.leads:,}" if each.open < each.leads else number(each.leads)
+        batches.add_row(each.batch, ago(each.claimed_at, now), leads, ", ".join(each.streams), outcome_of(each))
     return batches
 
 
