@@ -286,7 +286,7 @@ class World:
             assert truth.word.forgotten is None, f"{key} is sent although it was forgotten"
             if truth.believed == "yes" and truth.word.sent is None:
                 assert truth.stream == "resend", f"{key} is sent again although its stream holds changes"
-                assert truth.changed, f"{key} is sent again although nothing comparable changed"
+                assert truth.changed or self._moved(truth), f"{key} is sent again although nothing comparable changed"
         changed = tuple(self.truths[key].changed for key in keys)
         shown = tuple(self.truths[key].shown for key in keys)
         wanted = tuple(self.truths[key].word.sent for key in keys)
@@ -498,13 +498,18 @@ class World:
             assert state in {"delivered", "pending", "quarantined"}, key
 
     def _check_drift(self, key: str, truth: Truth, row: Mapping[str, object]) -> None:
-        """Where one mapping has read all since the lead was created, its value alone decides."""
-        if truth.base is None or truth.shown_fit != "eligible" or truth.shown is None:
+        moved = self._moved(truth)
+        if moved is None:
             return
-        moved = json.loads(truth.shown[1])[0] != truth.base[1]
         assert row["drift"] == moved, key
         if truth.stream == "resend" and truth.barred != truth.shown and row["state"] != "held" and not truth.word.left:
             assert row["state"] == ("pending" if moved else "delivered"), key
+
+    def _moved(self, truth: Truth) -> bool | None:
+        """Where one mapping has read all since the lead was created, its value alone decides; None elsewhere."""
+        if truth.base is None or truth.shown_fit != "eligible" or truth.shown is None:
+            return None
+        return json.loads(truth.shown[1])[0] != truth.base[1]
 
     def drain(self) -> None:
         """Everything that is due goes out, everybody tells the truth; then nothing may be missing."""
