@@ -121,7 +121,7 @@ class Queues:
 
     def drop(self, keys: Sequence[int]) -> Moves:
         """Quarantined records are forgotten until they change; where the lead exists the change remains, as drift."""
-        return self._settle(keys, lambda connection, values: _set_aside(connection, "quarantined", values))
+        return self._settle(keys, lambda connection, chosen: _set_aside(connection, "quarantined", chosen))
 
     def approve(self, keys: Sequence[int]) -> Moves:
         """Held leads are sent; those that an earlier mapping made, and those not kept any more, are judged before."""
@@ -129,31 +129,31 @@ class Queues:
 
     def discard(self, keys: Sequence[int]) -> Moves:
         """Held records are forgotten until they change; where the lead exists the change remains, as drift."""
-        return self._settle(keys, lambda connection, values: _set_aside(connection, "held", values))
+        return self._settle(keys, lambda connection, chosen: _set_aside(connection, "held", chosen))
 
     def acknowledge(self, seen: Mapping[int, bytes | None]) -> Moves:
         """A person changed the leads of drifted records by hand: they stand for the latest versions now.
 
         `seen` has the source's fingerprint of the version that was changed to; what has changed since stays drift.
         """
-        return self._settle(list(seen), lambda connection, values: _acknowledge(connection, seen, values))
+        return self._settle(list(seen), lambda connection, chosen: _acknowledge(connection, seen, chosen))
 
     def resend(self, keys: Sequence[int]) -> Moves:
         """One more lead for drifted records that are fit for one, whatever their stream's `on_change` says."""
         return self._settle(keys, _resend)
 
-    def _settle(self, keys: Sequence[int], word: Callable[[sqlite3.Connection, _Values], Moves]) -> Moves:
+    def _settle(self, keys: Sequence[int], word: Callable[[sqlite3.Connection, Chosen], Moves]) -> Moves:
         moves: Moves = Counter()
         rest = iter(keys)
         while part := list(islice(rest, ROWS_AT_ONCE)):
             with self._file.write() as connection:
-                moves += word(connection, _Values(part, int(self._clock.wall() * 1000)))
+                moves += word(connection, Chosen(part, int(self._clock.wall() * 1000)))
         return moves
 
 
 @dataclass(frozen=True, slots=True)
-class _Values:
-    """What a move works on: at most ROWS_AT_ONCE records, at one moment (ms)."""
+class Chosen:
+    """The records of one transaction, at most ROWS_AT_ONCE, and its moment (ms)."""
 
     keys: Sequence[int]
     now: int
@@ -163,35 +163,35 @@ class _Values:
         return {"keys": json.dumps(self.keys), "now": self.now}
 
 
-def approve(connection: sqlite3.Connection, values: _Values) -> Moves:
+def approve(connection: sqlite3.Connection, chosen: Chosen) -> Moves:
     """Part of a transaction: held leads become pending, for any claim from now on. The one way out of `held` onto the
     wire, so whatever is counted of leads that may be sent is counted here too."""
-    return _send(connection, "state = 'held'", values)
+    return _send(connection, "state = 'held'", chosen)
 
 
-def _retry(connection: sqlite3.Connection, values: _Values) -> Moves:
-    return _send(connection, f"state = 'quarantined' AND {_HAS_NO_RIVALS}", values, also="state = 'quarantined'")
+def _retry(connection: sqlite3.Connection, chosen: Chosen) -> Moves:
+    return _send(connection, f"state = 'quarantined' AND {_HAS_NO_RIVALS}", chosen, also="state = 'quarantined'")
 
 
-def _resend(connection: sqlite3.Connection, values: _Values) -> Moves:
-    return _send(connection, "drift = 1 AND state IN ('delivered', 'known') AND fit = 'eligible'", values)
+def _resend(connection: sqlite3.Connection, chosen: Chosen) -> Moves:
+    return _send(connection, "drift = 1 AND state IN ('delivered', 'known') AND fit = 'eligible'", chosen)
 
 
-def _send(connection: sqlite3.Connection, waiting: str, values: _Values, *, also: str = "") -> Moves:
+def _send(connection: sqlite3.Connection, waiting: str, chosen: Chosen, *, also: str = "") -> Moves:
     """What can be sent as it is becomes pending; the others (`also`, where that is more) are to be judged again."""
-    sent = connection.execute(_SEND.format(waiting=waiting), values.named).fetchall()
-    again = connection.execute(_JUDGE_AGAIN.format(waiting=also or waiting), values.named).fetchall()
+    sent = connection.execute(_SEND.format(waiting=waiting), chosen.named).fetchall()
+    again = connection.execute(_JUDGE_AGAIN.format(waiting=also or waiting), chosen.named).fetchall()
     return _moves([*sent, *again])
 
 
-def _set_aside(connection: sqlite3.Connection, state: State, values: _Values) -> Moves:
-    return _moves(connection.execute(_SET_ASIDE, {**values.named, "state": state}).fetchall())
+def _set_aside(connection: sqlite3.Connection, state: State, chosen: Chosen) -> Moves:
+    return _moves(connection.execute(_SET_ASIDE, {**chosen.named, "state": state}).fetchall())
 
 
-def _acknowledge(connection: sqlite3.Connection, seen: Mapping[int, bytes | None], values: _Values) -> Moves:
+def _acknowledge(connection: sqlite3.Connection, seen: Mapping[int, bytes | None], chosen: Chosen) -> Moves:
     rows: list[sqlite3.Row] = []
-    for key in values.keys:
-        found = connection.execute(_ACKNOWLEDGE, {"key": key, "seen": seen[key], "now": values.now})
+    for key in chosen.keys:
+        found = connection.execute(_ACKNOWLEDGE, {"key": key, "seen": seen[key], "now": chosen.now})
         rows += found.fetchall()
     return _moves(rows)
 

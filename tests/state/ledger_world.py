@@ -205,7 +205,7 @@ class World:
             return
         if word.again:
             word.again = word.held = False
-            word.forgotten = truth.barred = None
+            word.forgotten = word.left = truth.barred = None
             if truth.believed == "yes" and self.row(key)["state"] == "pending":
                 word.sent = truth.shown
         if truth.barred != truth.shown:
@@ -416,13 +416,13 @@ class World:
         if went == "again":
             word.again = True
         elif went == "pending":
-            word.held, truth.barred = False, None
+            word.held, word.left, truth.barred = False, None, None
             word.sent = truth.shown if truth.believed == "yes" else None
         elif went == "forgotten":
             word.again = word.held = False
             word.forgotten = (truth.shown, truth.ticks)
         elif what == "acknowledge":
-            word.again, truth.changed = False, False
+            word.again, word.left, truth.changed = False, None, False
             word.by_hand = json.loads(truth.shown[1])[0] if truth.shown and truth.shown[1] else None
             comparable = truth.shown is not None and truth.shown_fit == "eligible"
             truth.base = (truth.shown[0], word.by_hand) if comparable else None  # type: ignore[index,assignment]
