@@ -12,6 +12,7 @@ from state.gate import Gate
 from state.keys import Hasher, open_key
 from state.lock import LedgerLock
 from state.outbox import Outbox
+from state.queues import Queues
 from state.receipts.journal import Journal
 from state.receipts.opening import LOOKED_ON, Places, begin_receipts_anew, open_receipts
 from state.receipts.place import Disk
@@ -75,6 +76,10 @@ class Ledger:
         self.verdicts = Verdicts(self.file, self.clock)
         self.slots = Slots(self.file, self.clock)
         self.journal = Journal(self.file, self.hasher, self.clock, self.places.all)
+
+    @property
+    def queues(self) -> Queues:
+        return Queues(self.file, self.clock)
 
     def _key(self, *, own: bool) -> Hasher:
         """The key must be the one the ledger was written with: with another every record would look new."""

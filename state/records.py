@@ -13,6 +13,7 @@ from state.database import LedgerFile
 from state.diagram import Fit, LeadExists, State, Version
 from state.fills import count_leads, let_go_at_once
 from state.keys import Hasher
+from state.queues import DRIFTED
 from state.rows import Change, LaneMove, Links, OnChange, Reading, Stored
 from state.streams import is_released, move_lane
 from sync.clock import Clock
@@ -22,7 +23,7 @@ Judge = Callable[[Reading, Stored | None], Change | None]
 
 _COLUMNS = (
     "key, id, state, lead_exists, fit, modified, mapping, source_fp, wire_fp,"
-    " base_modified, base_mapping, base_source_fp, base_wire_fp, base_batch, drift, again"
+    " base_modified, base_mapping, base_source_fp, base_wire_fp, base_batch, drift, again, queued"
 )
 
 
@@ -139,9 +140,9 @@ class Records:
             )
 
     def drifted(self) -> dict[int, int]:
-        """How many records of each stream changed after their lead was created."""
+        """How many records of each stream changed after their lead was created, and wait for a person."""
         with self._file.read() as connection:
-            rows = connection.execute("SELECT stream, count(*) AS n FROM records WHERE drift = 1 GROUP BY stream")
+            rows = connection.execute(f"SELECT stream, count(*) AS n FROM records WHERE {DRIFTED} GROUP BY stream")  # noqa: S608 - a constant
             return {row["stream"]: row["n"] for row in rows}
 
     def in_state(self, state: State, *, stream: int | None = None, limit: int = 100) -> Iterator[dict[str, object]]:
@@ -189,6 +190,7 @@ def stored(row: sqlite3.Row) -> Stored:
         base_batch=row["base_batch"],
         drift=bool(row["drift"]),
         again=row["again"],
+        approved=row["queued"] is None,
     )
 
 
@@ -217,14 +219,17 @@ INSERT INTO records (
   :base_modified, :base_mapping, :base_source_fp, :base_wire_fp, :base_batch, :drift, :poll, :poll, :backfill, :batch,
   :now, :now
 ) ON CONFLICT (stream, id) DO UPDATE SET
-  since = CASE WHEN state = excluded.state THEN since ELSE excluded.since END,
+  -- of what has drifted: since its latest change
+  since = CASE WHEN state = excluded.state AND drift = excluded.drift
+    AND (drift = 0 OR state = 'pending' OR source_fp IS excluded.source_fp) THEN since ELSE excluded.since END,
   reason = coalesce(
-    excluded.reason, CASE WHEN state IN ('quarantined', 'held') AND excluded.state = state THEN reason END
+    excluded.reason, CASE WHEN state = excluded.state AND state IN ('quarantined', 'held') THEN reason END
   ),
   part = CASE WHEN excluded.state IN ('sending', 'in_doubt') THEN part END,
-  queued = CASE
-    WHEN excluded.state <> 'pending' OR state = 'pending' THEN queued WHEN again IS NOT 'send' THEN excluded.queued
-  END,
+  -- what a person's word sends is no poll's doing, so nothing that is asked of polls keeps it
+  queued = CASE WHEN excluded.state <> 'pending' OR state = 'pending' THEN queued
+    WHEN again = 'send' THEN NULL ELSE excluded.queued END,
+  poll = CASE WHEN again = 'send' AND excluded.state = 'pending' THEN NULL ELSE excluded.poll END,
   backfill = CASE WHEN state = 'pending' THEN min(backfill, excluded.backfill) ELSE excluded.backfill END,
   state = excluded.state, lead_exists = excluded.lead_exists, fit = excluded.fit, modified = excluded.modified,
   mapping = excluded.mapping, source_fp = excluded.source_fp, wire_fp = excluded.wire_fp, source = excluded.source,
@@ -232,7 +237,7 @@ INSERT INTO records (
   base_mapping = excluded.base_mapping, base_source_fp = excluded.base_source_fp,
   base_wire_fp = excluded.base_wire_fp, base_batch = excluded.base_batch, drift = excluded.drift,
   again = NULL, twin = NULL,
-  poll = excluded.poll, batch = CASE excluded.batch WHEN '*' THEN batch ELSE excluded.batch END
+  batch = CASE excluded.batch WHEN '*' THEN batch ELSE excluded.batch END
 """
 
 _KEEPS_VALUES: frozenset[State] = frozenset({"pending", "sending", "in_doubt", "quarantined", "held", "duplicate"})

@@ -42,6 +42,8 @@ class Stored:
     drift: bool
     again: Again | None = None
     """To be judged again, whether or not anything changed."""
+    approved: bool = False
+    """Queued by a person's word, if it is queued: no poll made it pending."""
 
     @property
     def resting(self) -> Literal["delivered", "known"]:
@@ -64,6 +66,11 @@ class Reading:
     reason: str | None = None
     values: Sequence[tuple[MatchKind, bytes]] = ()
     """Keyed hashes of what the lead can be recognised by."""
+
+    @property
+    def is_bare(self) -> bool:
+        """Whether it only says that nothing changed: it was not mapped, so no lead can be sent from it."""
+        return self.version.fit == "eligible" and self.payload is None
 
 
 @dataclass(frozen=True, slots=True)

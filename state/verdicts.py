@@ -15,6 +15,7 @@ from typing import Literal
 
 from state.database import LedgerFile
 from state.diagram import LeadExists, State, Version, same_content, settle
+from state.queues import DRIFTED
 from state.records import stored
 from state.rows import Conclusion, OnChange, Stored, Verdict
 from state.slots import end_slot
@@ -100,17 +101,31 @@ class Verdicts:
             return self._apply(connection, batch, "refused" if given_up else verdict, message)
 
     def resolve(self, batch: str, *, landed: bool, note: str, positions: Collection[int] | None = None) -> Conclusion:
-        """A person's word on a batch in doubt. Repeating it changes nothing."""
-        del positions
+        """A person's word on what is still in doubt of a batch, or on its leads at these positions; `note` is kept.
+
+        A lead's word is given once: repeating it, or taking it back, changes nothing. The batch stays in doubt until
+        its last lead is settled; then it is `landed`, `absent` or, where the words differ, `settled`.
+        """
+        values = {
+            "batch": batch,
+            "word": "landed" if landed else "absent",
+            "note": " ".join(note.split()),
+            "positions": None if positions is None else json.dumps(sorted(positions)),
+            "now": self._now(),
+        }
         with self._file.write() as connection:
             if _state_of(connection, batch) != "in_doubt":
                 return Conclusion(batch, {})
-            connection.execute(
-                "UPDATE batches SET state = ?, ended_at = ?, message = ? WHERE name = ?",
-                ("landed" if landed else "absent", self._now(), note, batch),
-            )
-            _tell_receipts(connection, batch, "landed" if landed else "absent", None, self._now())
-            return self._apply(connection, batch, "created" if landed else "refused", None)
+            verdict: Verdict = "created" if landed else "refused"
+            conclusion = self._apply(connection, batch, verdict, None, positions=positions)
+            given = connection.execute(_GIVE_WORD, values).rowcount
+            if positions is None:
+                for statement in _GIVE_WORD_UNSEEN[landed]:
+                    connection.execute(statement, (batch,))
+            if given or positions is None:
+                connection.execute(_SETTLE_BATCH, values)
+                _tell_receipts(connection, batch, "landed" if landed else "absent", positions, self._now())
+            return conclusion
 
     def sending(self) -> list[OnTheWire]:
         """The batches that are being sent, or were when a process was cut off."""
@@ -124,8 +139,17 @@ class Verdicts:
             rows = connection.execute("SELECT name, state FROM batches WHERE state = 'in_doubt'")
             return {row["name"]: row["state"] for row in rows}
 
-    def _apply(self, connection: sqlite3.Connection, batch: str, verdict: Verdict, message: str | None) -> Conclusion:
-        rows = connection.execute(_DELIVERIES, {"batch": batch}).fetchall()
+    def _apply(
+        self,
+        connection: sqlite3.Connection,
+        batch: str,
+        verdict: Verdict,
+        message: str | None,
+        *,
+        positions: Collection[int] | None = None,
+    ) -> Conclusion:
+        found = connection.execute(_DELIVERIES, {"batch": batch})
+        rows = [row for row in found if positions is None or row["position"] in positions]
         first_part = _unused_part(connection) if verdict == "rejected" and len(rows) > 1 else None
         moved: Counter[State] = Counter()
         by_stream: Counter[str] = Counter()
@@ -146,39 +170,70 @@ class Verdicts:
 
     def in_doubt(self) -> list[dict[str, object]]:
         """Batches whose outcome nobody knows, oldest first; `open` counts their records that still wait."""
+        return self._open("in_doubt")
+
+    def on_the_wire(self) -> list[dict[str, object]]:
+        """Batches that a process is sending, or was when it was cut off, in the shape of `in_doubt`."""
+        return self._open("sending")
+
+    def _open(self, state: Literal["in_doubt", "sending"]) -> list[dict[str, object]]:
         with self._file.read() as connection:
+            # the second condition finds the partial index
             rows = connection.execute(
-                "SELECT b.*, (SELECT count(*) FROM records r WHERE r.batch = b.name) AS open"
-                " FROM batches b WHERE b.state = 'in_doubt' ORDER BY b.claimed_at"
+                f"{_BATCHES} WHERE b.state = ? AND b.state IN ('sending', 'in_doubt') ORDER BY b.claimed_at, b.name",
+                (state,),
             )
             return [dict(row) for row in rows]
 
     def batch(self, name: str) -> dict[str, object] | None:
-        """One batch: state, leads, status, cause, message, times (ms)."""
+        """One batch in the shape of `in_doubt`, whatever its state."""
         with self._file.read() as connection:
-            row = connection.execute("SELECT * FROM batches WHERE name = ?", (name,)).fetchone()
+            row = connection.execute(f"{_BATCHES} WHERE b.name = ?", (name,)).fetchone()
             return dict(row) if row else None
 
     def deliveries_of(self, batch: str) -> list[dict[str, object]]:
-        """The records of a batch: stream, id, position, state."""
+        """The records of a batch: stream, id, position, state, a person's word on it, the payload while it is kept."""
         with self._file.read() as connection:
             rows = connection.execute(
-                "SELECT s.name AS stream, r.id, d.position, r.state"
+                "SELECT s.name AS stream, r.id, d.position, r.state, d.word, d.payload"
                 " FROM deliveries d JOIN records r ON r.key = d.record JOIN streams s ON s.id = r.stream"
                 " WHERE d.batch = ? ORDER BY d.position",
                 (batch,),
             )
             return [dict(row) for row in rows]
 
+    def streams_of(self, batches: Collection[str]) -> dict[str, dict[str, int]]:
+        """How many leads of each stream these batches hold."""
+        found: dict[str, dict[str, int]] = {batch: {} for batch in batches}
+        with self._file.read() as connection:
+            rows = connection.execute(
+                "SELECT d.batch, s.name, count(*) AS n"
+                " FROM deliveries d JOIN records r ON r.key = d.record JOIN streams s ON s.id = r.stream"
+                " WHERE d.batch IN (SELECT value FROM json_each(?)) GROUP BY d.batch, s.id ORDER BY s.id",
+                (json.dumps(list(batches)),),
+            )
+            for row in rows:
+                found[row["batch"]][row["name"]] = row["n"]
+        return found
+
     def totals(self, workspace: str) -> dict[str, dict[str, int]]:
-        """Batches and leads of a workspace by the batch's state."""
+        """Batches and leads of a workspace by the batch's state; of those `settled` lead by lead also how many leads
+        `landed`."""
         with self._file.read() as connection:
             rows = connection.execute(
                 "SELECT state, count(*) AS batches, sum(leads) AS leads FROM batches"
                 " WHERE workspace = ? GROUP BY state",
                 (workspace,),
             )
-            return {row["state"]: {"batches": row["batches"], "leads": row["leads"]} for row in rows}
+            totals = {row["state"]: {"batches": row["batches"], "leads": row["leads"]} for row in rows}
+            if "settled" in totals:
+                landed = connection.execute(
+                    "SELECT count(*) FROM batches b JOIN deliveries d ON d.batch = b.name"
+                    " WHERE b.workspace = ? AND b.state = 'settled' AND d.word = 'landed'",
+                    (workspace,),
+                )
+                totals["settled"]["landed"] = landed.fetchone()[0]
+            return totals
 
     def forget_payloads(self, older_than: float) -> int:
         """Drops personal data that is older than `older_than` seconds: what was sent, what waits for a person, what the
@@ -190,12 +245,8 @@ class Verdicts:
                 " (SELECT name FROM batches WHERE ended_at < :before AND state <> 'in_doubt')",
                 values,
             ).rowcount
-            waiting = connection.execute(
-                "UPDATE records SET payload = NULL, source = NULL"
-                " WHERE (payload IS NOT NULL OR source IS NOT NULL) AND since < :before"
-                " AND (state IN ('quarantined', 'held') OR (state = 'delivered' AND drift = 1))",
-                values,
-            ).rowcount
+            waiting = connection.execute(_FORGET_WAITING, values).rowcount
+            connection.execute("UPDATE records SET acked = x'' WHERE acked <> x'' AND since < :before", values)
             connection.execute(
                 "UPDATE batches SET message = NULL"
                 " WHERE message IS NOT NULL AND ended_at < :before AND state <> 'in_doubt'",
@@ -215,6 +266,12 @@ def _tell_receipts(
     connection.execute("INSERT INTO receipts_due (kind, facts) VALUES ('word', ?)", (json.dumps(facts),))
 
 
+_BATCHES = """
+SELECT b.*, (SELECT count(*) FROM records r WHERE r.batch = b.name)
+  + (SELECT count(*) FROM remembered e WHERE e.batch = b.name AND e.fate = 'in_doubt') AS open FROM batches b
+"""
+
+
 def _state_of(connection: sqlite3.Connection, batch: str) -> str | None:
     row = connection.execute("SELECT state FROM batches WHERE name = ?", (batch,)).fetchone()
     return row["state"] if row else None
@@ -227,6 +284,40 @@ def _unused_part(connection: sqlite3.Connection) -> int:
     ).fetchone()
     return int(row[0]) + 1
 
+
+_GIVE_WORD = """
+UPDATE deliveries SET word = :word
+WHERE batch = :batch AND word IS NULL
+  AND (:positions IS NULL OR position IN (SELECT value FROM json_each(:positions)))
+"""
+
+_GIVE_WORD_UNSEEN = {
+    True: ("UPDATE remembered SET fate = 'delivered', lead_exists = 'yes' WHERE batch = ? AND fate = 'in_doubt'",),
+    False: (
+        "DELETE FROM remembered WHERE batch = ? AND fate = 'in_doubt' AND lead_exists = 'maybe'",
+        "UPDATE remembered SET fate = 'known', batch = NULL WHERE batch = ? AND fate = 'in_doubt'",
+    ),
+}
+"""Leads of a batch that the ledger has not read since it was rebuilt; a lead that stands for one from before stays."""
+
+_SETTLE_BATCH = """
+WITH given (least, greatest) AS (
+  SELECT coalesce(min(word), :word), coalesce(max(word), :word) FROM deliveries WHERE batch = :batch
+),
+then_it_is (state) AS (
+  SELECT CASE
+    WHEN EXISTS (SELECT 1 FROM records WHERE batch = :batch)
+      OR EXISTS (SELECT 1 FROM remembered WHERE batch = :batch AND fate = 'in_doubt') THEN 'in_doubt'
+    WHEN given.least = given.greatest THEN given.least
+    ELSE 'settled' END
+  FROM given
+)
+UPDATE batches SET
+  state = (SELECT state FROM then_it_is),
+  ended_at = CASE (SELECT state FROM then_it_is) WHEN 'in_doubt' THEN ended_at ELSE :now END,
+  words = coalesce(words || char(10), '') || :note
+WHERE name = :batch
+"""
 
 _DELIVERIES = """
 SELECT r.*, s.on_change, s.name AS stream_name, d.position, d.modified AS sent_modified,
@@ -242,9 +333,17 @@ UPDATE records SET
   reason = coalesce(:reason, CASE WHEN :state = 'quarantined' THEN reason END),
   base_modified = :base_modified, base_mapping = :base_mapping, base_source_fp = :base_source_fp,
   base_wire_fp = :base_wire_fp, base_batch = :base_batch, since = :now,
-  source = CASE WHEN :keep THEN source END, payload = CASE WHEN :keep THEN payload END
+  source = CASE WHEN :keep THEN source END, payload = CASE WHEN :keep THEN payload END,
+  acked = CASE WHEN base_batch IS :base_batch THEN acked END
 WHERE key = :key
 """
+
+
+_FORGET_WAITING = f"""
+UPDATE records SET payload = NULL, source = NULL
+WHERE (payload IS NOT NULL OR source IS NOT NULL) AND since < :before
+  AND (state IN ('quarantined', 'held') OR ({DRIFTED}))
+"""  # noqa: S608 - a constant
 
 
 def _sent(row: sqlite3.Row) -> Version:

@@ -117,7 +117,11 @@ EVENTS: dict[str, Event] = {
         "All ids were compared with the ledger.",
         ("stream", "listed", "missed", "unseen", "seconds"),
     ),
-    "remapped": Event("info", "The mapping changed: unsent records were judged again.", ("stream", "records")),
+    "remapped": Event(
+        "info",
+        "Records were judged again: their mapping changed, or a person asked for it.",
+        ("stream", "records"),
+    ),
     "batch": Event(
         "info",
         "A batch has its verdict.",
@@ -142,7 +146,7 @@ EVENTS: dict[str, Event] = {
     ),
     "lead_rejected": Event(
         "warning",
-        "The server refused this lead alone; it is in quarantine with the server's message (see `status`).",
+        "The server refused this lead alone; it is in quarantine with the server's message (see `quarantine list`).",
         ("workspace", "batch", "stream", "record", "status"),
     ),
     "workspace_rests": Event(

@@ -18,6 +18,9 @@ ALTER TABLE records ADD COLUMN queued INTEGER;
 ALTER TABLE records ADD COLUMN again TEXT CHECK (again IN ('judge', 'send'));
 ALTER TABLE records ADD COLUMN twin INTEGER REFERENCES records (key) CHECK (twin IS NULL OR state = 'duplicate');
 CREATE INDEX records_made ON records (queued) WHERE state IN ('pending', 'held');
+-- What a person changed the lead to by hand, as its payload; empty where that is not known any more.
+ALTER TABLE records ADD COLUMN acked BLOB;
+CREATE INDEX records_acked ON records (since) WHERE acked IS NOT NULL;
 CREATE INDEX records_again ON records (stream) WHERE again IS NOT NULL;
 CREATE INDEX records_twins ON records (twin) WHERE twin IS NOT NULL;
 CREATE TRIGGER records_twins_again AFTER UPDATE OF state ON records
@@ -136,8 +139,8 @@ ALTER TABLE api_keys ADD COLUMN share REAL NOT NULL DEFAULT 1.0 CHECK (share > 0
 ALTER TABLE api_keys ADD COLUMN share_at REAL NOT NULL DEFAULT 0;
 ALTER TABLE api_keys ADD COLUMN share_boot TEXT NOT NULL DEFAULT '';
 
--- A batch in doubt may be settled lead by lead; then its end is `settled`. `account` says what happened on the wire.
--- `rebuilt`: only the receipts know what was in it.
+-- A batch in doubt may be settled lead by lead; then its end is `settled`. `account` says what happened on the wire,
+-- `words` what people said of it, a line each. `rebuilt`: only the receipts know what was in it.
 ALTER TABLE deliveries ADD COLUMN word TEXT CHECK (word IN ('landed', 'absent'));
 CREATE TABLE batches_now (
   name TEXT PRIMARY KEY,
@@ -153,12 +156,15 @@ CREATE TABLE batches_now (
   cause TEXT,
   message TEXT,
   account TEXT,
+  words TEXT,
   rebuilt INTEGER NOT NULL DEFAULT 0 CHECK (rebuilt IN (0, 1)),
   CHECK ((state = 'sending') = (ended_at IS NULL))
 ) STRICT, WITHOUT ROWID;
 INSERT INTO batches_now
-  (name, workspace, state, leads, part, slot, claimed_at, ended_at, status, cause, message)
-  SELECT name, workspace, state, leads, part, slot, claimed_at, ended_at, status, cause, message FROM batches;
+  (name, workspace, state, leads, part, slot, claimed_at, ended_at, status, cause, message, words)
+  SELECT name, workspace, state, leads, part, slot, claimed_at, ended_at, status, cause,
+    CASE WHEN message LIKE state || ' by %' THEN NULL ELSE message END,
+    CASE WHEN message LIKE state || ' by %' THEN message END FROM batches;
 DROP TABLE batches;
 ALTER TABLE batches_now RENAME TO batches;
 CREATE INDEX batches_open ON batches (state) WHERE state IN ('sending', 'in_doubt');

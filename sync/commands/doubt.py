@@ -4,19 +4,22 @@ from __future__ import annotations
 
 import json
 import sys
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING
 
 import click
 
-from sync.commands.options import config_option, json_option
+from sync.commands.beside import opened
+from sync.commands.options import config_option, json_option, limit_option, yes_option
+from sync.commands.selectors import split_record
+from sync.commands.settling import LISTED
 
 if TYPE_CHECKING:  # --help does without them
     from state.ledger import Ledger
+    from state.rows import Conclusion
     from sync.config.schema import Config
-    from sync.reports.doubts import Doubt, Lead
+    from sync.reports.doubts import Doubt, Lead, Word
 
 
 @click.group()
@@ -31,21 +34,30 @@ def doubt(config: Path | None) -> None:
 
 
 @doubt.command("list")
+@limit_option
 @json_option
 @config_option
-def list_(as_json: bool, config: Path | None) -> None:
+def list_(limit: int | None, as_json: bool, config: Path | None) -> None:
     """List the batches in doubt, oldest first."""
     from sync.reports.doubts import doubt_as_json, doubts_of
+    from sync.reports.phrases import program
 
-    with _opened(config) as (loaded, ledger):
-        found = doubts_of(ledger, loaded)
+    most = LISTED if limit is None and not as_json else limit or None
+    with opened(config) as (loaded, ledger):
+        found, now = doubts_of(ledger, loaded), int(ledger.clock.wall() * 1000)
+    shown = found[:most]
     if as_json:
-        click.echo(json.dumps({"batches": [doubt_as_json(each) for each in found]}, indent=2, ensure_ascii=False))
+        click.echo(json.dumps({"batches": [doubt_as_json(each) for each in shown]}, indent=2, ensure_ascii=False))
         return
-    for each in found:
-        for line in _summary(each):
-            click.echo(line)
-    click.echo(_after_list(found, config))
+    from sync.reports.doubts_text import plain_list, print_list
+
+    if sys.stdout.isatty() and found:
+        from rich.console import Console
+
+        print_list(found, shown, program(config), now, Console())
+        return
+    for line in plain_list(found, shown, program(config), now):
+        click.echo(line)
 
 
 @doubt.command()
@@ -53,16 +65,21 @@ def list_(as_json: bool, config: Path | None) -> None:
 @json_option
 @config_option
 def show(batch: str, as_json: bool, config: Path | None) -> None:
-    """Show what happened to BATCH, which records it holds, and how to find out whether they arrived."""
-    from sync.reports.doubts import doubt_as_json, leads_of
+    """Show what happened to BATCH, which leads it holds, and how to find out whether they arrived.
 
-    with _opened(config) as (loaded, ledger):
+    The names and addresses that it prints are personal data, for your own eyes.
+    """
+    from sync.reports.doubts import doubt_as_json, leads_of
+    from sync.reports.doubts_text import facts, how_to_settle, record_lines
+    from sync.reports.phrases import program
+
+    with opened(config) as (loaded, ledger):
         found = _find(ledger, loaded, batch)
-        leads = leads_of(ledger, batch)
+        leads, now = leads_of(ledger, loaded, found), int(ledger.clock.wall() * 1000)
     if as_json:
         click.echo(json.dumps(doubt_as_json(found, leads), indent=2, ensure_ascii=False))
         return
-    for line in [*_summary(found), *_records(leads), *_how_to_settle(found, config)]:
+    for line in [*facts(found, now), *record_lines(leads), *how_to_settle(found, leads, program(config))]:
         click.echo(line)
 
 
@@ -70,44 +87,52 @@ def show(batch: str, as_json: bool, config: Path | None) -> None:
 @click.argument("batch")
 @click.option("--landed", is_flag=True, help="The leads are in ClosingDealz.")
 @click.option("--absent", is_flag=True, help="They are not there: send them again.")
+@click.option("--record", "records", multiple=True, metavar="STREAM:ID", help="Only this lead of it; repeatable.")
 @click.option("--by", metavar="NAME", help="Who says so (your login name without it).")
 @click.option("--note", metavar="TEXT", default="", help="Why; kept with the batch.")
-@click.option("-y", "--yes", is_flag=True, help="Do not ask first.")
+@yes_option
+@json_option
 @config_option
 def resolve(
-    batch: str, *, landed: bool, absent: bool, by: str | None, note: str, yes: bool, config: Path | None
+    batch: str,
+    *,
+    landed: bool,
+    absent: bool,
+    records: tuple[str, ...],
+    by: str | None,
+    note: str,
+    yes: bool,
+    as_json: bool,
+    config: Path | None,
 ) -> int:
     """Settle BATCH: its leads are in ClosingDealz (--landed), or they are not and will be sent again (--absent).
 
-    It counts for the whole batch, and it is final.
+    It counts for all leads of the batch that are not settled yet, or for those that --record names. It is final.
+
+    Exit code: 0 settled, 65 it cannot be settled so.
     """
-    from sync.reports.doubts import is_young, note_of, why_not
+    from sync.reports.doubts import leads_of, note_of, why_not, why_not_leads
 
     if landed == absent:
         raise click.UsageError("Say either --landed or --absent.")
-    word: Literal["landed", "absent"] = "landed" if landed else "absent"
-    with _opened(config) as (loaded, ledger):
+    word: Word = "landed" if landed else "absent"
+    with opened(config) as (loaded, ledger):
         found = _find(ledger, loaded, batch)
-        refusal = why_not(found, word)
-        if refusal:
-            click.echo(f"batch {batch} {refusal}", err=True)
+        chosen = _choose(leads_of(ledger, loaded, found), records, batch) if records else None
+        refusal = why_not(found, word) if chosen is None or found.state != "settled" else ""
+        if refusals := [f"batch {batch} {refusal}"] if refusal else why_not_leads(chosen or (), word):
+            click.echo("\n".join(refusals), err=True)
             return 65
-        if absent and found.state == "in_doubt" and not yes and is_young(found, ledger.clock.wall()):
-            _confirm(found)
-        moved = ledger.verdicts.resolve(batch, landed=landed, note=note_of(word, by or _login(), note)).moved
+        now = ledger.clock.wall()
+        if absent and found.state == "in_doubt" and not yes:
+            _confirm_if_young(found, len(chosen or ()) or found.open, now)
+        positions = None if chosen is None else [each.position for each in chosen]
+        said = note_of(word, by or _login(), note, at=now, leads=chosen)
+        conclusion = ledger.verdicts.resolve(batch, landed=landed, note=said, positions=positions)
         ledger.tell_receipts()
-    click.echo(_settled(found, word, {str(state): n for state, n in moved.items()}))
+        after = _find(ledger, loaded, batch)
+    _say(after, word, conclusion, as_json=as_json)
     return 0
-
-
-@contextmanager
-def _opened(explicit: Path | None) -> Iterator[tuple[Config, Ledger]]:
-    from sync.config.load import find_config, load_config
-    from sync.ledgers import open_ledger
-
-    config = load_config(find_config(explicit))
-    with open_ledger(config) as ledger:
-        yield config, ledger
 
 
 def _find(ledger: Ledger, config: Config, batch: str) -> Doubt:
@@ -121,6 +146,18 @@ def _find(ledger: Ledger, config: Config, batch: str) -> Doubt:
     return found
 
 
+def _choose(leads: Sequence[Lead], records: Sequence[str], batch: str) -> list[Lead]:
+    """The leads that are named, each once. Raises click.UsageError where the batch does not hold one."""
+    from sync.reports.phrases import printable
+
+    there = {(each.stream, each.id): each for each in leads}
+    asked = dict.fromkeys(split_record(record) for record in records)
+    unknown = [printable(":".join(each)) for each in asked if each not in there]
+    if unknown:
+        raise click.UsageError(f"Batch {batch} holds no lead of {', '.join(unknown)}.")
+    return [there[each] for each in asked]
+
+
 def _login() -> str:
     import getpass
 
@@ -130,66 +167,37 @@ def _login() -> str:
         return "an unnamed user"
 
 
-def _confirm(found: Doubt) -> None:
-    what = f"The batch went out less than 10 minutes ago: {found.leads} leads may still appear."
+def _confirm_if_young(found: Doubt, leads: int, now: float) -> None:
+    from sync.reports.doubts import is_young
+    from sync.reports.phrases import count
+
+    if not is_young(found, now):
+        return
+    what = f"The batch went out less than 10 minutes ago: {count(leads, 'lead')} may still appear."
     if not sys.stdin.isatty():
         raise click.UsageError(f"{what} Look once more later, or add --yes.")
     click.echo(f"{what} If they do, they will be there twice.", err=True)
     click.confirm("Send them again?", abort=True, err=True)
 
 
-def _summary(found: Doubt) -> Iterator[str]:
-    from sync.reports.phrases import count, moment, printable
-
-    yield click.style(found.batch, bold=True) + f" ({found.state.replace('_', ' ')})"
-    yield f"  sent      {moment(found.claimed_at)} to workspace {found.workspace}"
-    streams = ", ".join(f"{n} of {name}" for name, n in found.streams.items())
-    yield f"  leads     {count(found.leads, 'lead')}: {streams}"
-    status = f" (HTTP {found.status})" if found.status is not None and str(found.status) not in found.cause else ""
-    yield f"  outcome   {printable(found.cause)}{status}"
-    if found.message:
-        settled = found.state in {"landed", "absent"}
-        said = printable(found.message)
-        yield f"  settled   {said}" if settled else f'  server    "{said}"'
-    if found.label:
-        yield f"  label     {found.label}"
-
-
-def _records(leads: list[Lead]) -> Iterator[str]:
-    from sync.reports.phrases import printable
-
-    yield "  records"
-    for each in leads:
-        yield f"    {each.position + 1:>3}  {each.stream} {printable(each.id)}  {each.state.replace('_', ' ')}"
-
-
-def _how_to_settle(found: Doubt, config: Path | None) -> Iterator[str]:
-    from sync.reports.phrases import program
-
-    if found.state != "in_doubt":
+def _say(after: Doubt, word: Word, conclusion: Conclusion, *, as_json: bool) -> None:
+    if as_json:
+        moved = dict(conclusion.moved)
+        shown = {"batch": after.batch, "word": word, "state": after.state, "open": after.open, "moved": moved}
+        click.echo(json.dumps(shown, indent=2, ensure_ascii=False))
         return
-    yield ""
-    if found.label and found.batch in found.label:
-        yield f"In ClosingDealz filter for the label {found.label}."
-    else:
-        yield "Look in ClosingDealz for these records."
-        yield 'With label = "sync-{batch}" in [workspaces.' + found.workspace + "] the next ones can be filtered for."
-    command = f"{program(config)} doubt resolve {found.batch}"
-    yield f"They are there:      {command} --landed"
-    yield f"They are not there:  {command} --absent"
+    click.echo(_settled(after, word, {str(state): n for state, n in conclusion.moved.items()}))
 
 
-def _after_list(found: list[Doubt], config: Path | None) -> str:
-    from sync.reports.phrases import count, program
+def _settled(after: Doubt, word: Word, moved: dict[str, int]) -> str:
+    from sync.reports.phrases import count
 
-    if not found:
-        return "nothing is in doubt"
-    total = f"{count(len(found), 'batch', 'batches')}, {count(sum(each.leads for each in found), 'lead')}"
-    return f"{total}; next: {program(config)} doubt show BATCH"
-
-
-def _settled(found: Doubt, word: str, moved: dict[str, int]) -> str:
     if not moved:
-        return f"batch {found.batch} was settled as {word} already; nothing changed"
+        what = "that was" if after.state == "in_doubt" else f"batch {after.batch} was"
+        return f"{what} settled as {word} already; nothing changed"
     states = ", ".join(f"{n} {state.replace('_', ' ')}" for state, n in moved.items())
-    return f"batch {found.batch} is settled as {word}; its records are now: {states}"
+    if after.state != "in_doubt":
+        how = "lead by lead" if after.state == "settled" else f"as {after.state}"
+        return f"batch {after.batch} is settled {how}; its records are now: {states}"
+    these = count(sum(moved.values()), "lead")
+    return f"{these} of batch {after.batch} settled as {word}, now: {states}; {after.open:,} still in doubt"

@@ -29,6 +29,17 @@ def json_option(function: FunctionT) -> FunctionT:
     return click.option("--json", "as_json", is_flag=True, help="Print JSON instead of text.")(function)
 
 
+def yes_option(function: FunctionT) -> FunctionT:
+    """Adds -y/--yes; the command gets `yes: bool`."""
+    return click.option("-y", "--yes", is_flag=True, help="Do not ask first.")(function)
+
+
+def limit_option(function: FunctionT) -> FunctionT:
+    """Adds --limit; the command gets `limit: int | None`, where 0 stands for no limit."""
+    said = "Show N records (20 without it, all with --json); 0 shows all."
+    return click.option("--limit", type=click.IntRange(min=0), metavar="N", help=said)(function)
+
+
 def _own_or_outer(context: click.Context, parameter: click.Parameter, value: Path | None) -> Path | None:
     """The option of the innermost command that has one."""
     outer = context.parent

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import re
 from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -14,9 +13,6 @@ from sync.commands.options import config_option, json_option
 
 if TYPE_CHECKING:  # --help does without them
     from sync.reports.preview import Specimen, StreamPreview
-
-_UNSEEN = re.compile("[\x7f-\x9f\u061c\u200b-\u200f\u2028-\u202e\u2066-\u2069\ufeff]")
-"""Characters that steer a terminal or hide in a text; JSON itself escapes those below a space."""
 
 
 @click.command()
@@ -84,8 +80,9 @@ def _specimen_lines(specimen: Specimen, preview: StreamPreview) -> Iterator[str]
     yield from (click.style(f"refused: {problem}", fg="red") for problem in specimen.problems)
     yield from (click.style(f"warning: {warning}", fg="yellow") for warning in specimen.warnings)
     if specimen.document is not None:
-        text = json.dumps(specimen.document, indent=2, ensure_ascii=False)
-        yield from _UNSEEN.sub(lambda found: f"\\u{ord(found[0]):04x}", text).split("\n")
+        from sync.reports.phrases import json_lines
+
+        yield from json_lines(specimen.document)
 
 
 def _fate(specimen: Specimen, kind: str) -> Iterator[str]:

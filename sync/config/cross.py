@@ -52,8 +52,6 @@ def _stream_problems(stream: dict[str, Any], where: str, workspaces: list[str], 
         yield Problem(f"{where}.workspace", f"is required where there are several workspaces: one of {known}")
     if isinstance(name, str) and workspaces and name not in workspaces:
         yield Problem(f"{where}.workspace", "names no workspace", nearest(name, workspaces) or f"there is: {known}")
-    if "resend_label" in stream and stream.get("on_change") != "resend":
-        yield Problem(f"{where}.resend_label", 'works only with on_change = "resend"')
     if _starts_in_future(stream.get("start"), now):
         yield Problem(f"{where}.start", "lies in the future", 'for what changes from now on write "now"')
 

@@ -110,9 +110,19 @@ def texts(document: Mapping[str, Json], wire: Wire, key: str) -> list[str]:
     For those who compare or show leads and must not know wire names. Empty where the lead has no such field.
     """
     field = lead_fields(wire)[key]
-    value = document.get(field.name)
+    return texts_of(document.get(field.name), field)
+
+
+def texts_of(value: Json, field: WireField) -> list[str]:
+    """A field's value as plain texts, also one that was written when `[wire]` had other names for its members."""
     if value is None:
         return []
     if not isinstance(value, list):
         return [str(value)]
-    return [item[field.member] if field.member else item for item in value]
+    return [str(text) for item in value for text in _inner(item, field.member)]
+
+
+def _inner(item: Json, member: str) -> list[Json]:
+    if not isinstance(item, dict):
+        return [item]
+    return [item[member]] if member in item else list(item.values())

@@ -31,7 +31,8 @@ def judge(reading: Reading, stored: Stored | None, rules: Rules) -> Change | Non
     if stored is None:
         return _first_time(reading, rules)
     latest = reading.version
-    if _same(stored.latest, latest) and stored.again is None:
+    if _same(stored.latest, latest) and (stored.again is None or reading.is_bare):
+        # a bare reading was made before the word that asks for more: that has to wait for the next turn
         return None
     if stored.state in ON_THE_WIRE:
         return Change(
@@ -86,19 +87,25 @@ def _judged_again(reading: Reading, stored: Stored, rules: Rules) -> Change:
     )
     state = settled.state
     if stored.again == "send":
-        # a person's word, also for a lead that exists
-        state = "pending" if reading.version.fit == "eligible" else state
+        # a person's word, also for a lead that exists; not for one that stands for this very version by now
+        wanted = reading.version.fit == "eligible" and (settled.drift or not exists)
+        state = "pending" if wanted else state
+    elif stored.again is None and _stays_where_it_is(stored, reading.version, rules):
+        state = stored.state
     elif stored.state == "held" and state == "pending":
         state = "held"
-    elif stored.again is None and _goes_on_waiting(stored, reading.version, rules):
-        state = stored.state
     return Change(reading, state, "yes" if exists else "no", settled.base, stored.base_batch, drift=settled.drift)
 
 
-def _goes_on_waiting(stored: Stored, latest: Version, rules: Rules) -> bool:
-    """Touched only: what waits goes on waiting, what the server rejected would be rejected again."""
-    may_be_sent = rules.on_change == "resend" or stored.lead_exists == "no"
-    return stored.state in {"pending", "held", "quarantined"} and may_be_sent and same_content(stored.latest, latest)
+def _stays_where_it_is(stored: Stored, latest: Version, rules: Rules) -> bool:
+    """Touched only: what waits goes on waiting, what the server rejected would be rejected again, a change that is
+    listed as drift stays there. A person's word on the lead that was there still holds for it."""
+    if not same_content(stored.latest, latest):
+        return False
+    if stored.state in {"delivered", "known"}:
+        return stored.drift
+    may_be_sent = stored.approved or rules.on_change == "resend" or stored.lead_exists == "no"
+    return stored.state in {"pending", "quarantined", "held"} and may_be_sent
 
 
 def _first_time(reading: Reading, rules: Rules) -> Change:

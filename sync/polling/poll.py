@@ -65,7 +65,7 @@ class Poller:
         return self._recorded("sweep", work)
 
     def remap(self, connector: Connector) -> PollReport:
-        """Judges unsent records again under an edited mapping; they cannot be claimed before."""
+        """Judges records again whose mapping was edited, or that a person asked for; they cannot be claimed before."""
         return self._recorded("remap", lambda intake: self._remap(connector, intake))
 
     def has_to_judge_again(self) -> bool:

@@ -1,16 +1,17 @@
-"""What only a person can settle, as the ledger has it: batches in doubt, quarantine, held records, drift."""
+"""What only a person can settle, as the ledger has it: batches in doubt or cut off, quarantine, held records, drift."""
 
 from __future__ import annotations
 
-import json
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
 from state.diagram import State
 from state.ledger import Ledger
-from sync.reports.phrases import count, printable
+from state.lock import holder
+from sync.reports.phrases import count
+from sync.reports.reasons import reasons_of
 
 TOP_REASONS = 5
 
@@ -33,10 +34,13 @@ class Reason:
 
 @dataclass(frozen=True, slots=True)
 class Needs:
-    """`batches` and `leads` are in doubt; the others are counted in records, with their most frequent reasons."""
+    """`batches` and `leads` are in doubt, `cut_off` ones were on the wire when the last process ended; the others are
+    counted in records, with their most frequent reasons."""
 
     batches: int = 0
     leads: int = 0
+    cut_off: int = 0
+    cut_off_leads: int = 0
     quarantined: int = 0
     quarantine_reasons: tuple[Reason, ...] = ()
     held: int = 0
@@ -44,18 +48,20 @@ class Needs:
     drift: int = 0
 
     def __bool__(self) -> bool:
-        return bool(self.batches or self.quarantined or self.held or self.drift)
+        return bool(self.batches or self.cut_off or self.quarantined or self.held or self.drift)
 
 
 def needs_of(ledger: Ledger) -> Needs:
     """What the ledger holds for a person now."""
-    doubts = ledger.verdicts.in_doubt()
+    doubts, cut_off = ledger.verdicts.in_doubt(), cut_off_batches(ledger)
     states: Counter[State] = Counter()
     for (_, state), n in ledger.records.counts().items():
         states[state] += n
     return Needs(
         batches=len(doubts),
-        leads=sum(int(str(batch["open"])) for batch in doubts),
+        leads=_leads(doubts),
+        cut_off=len(cut_off),
+        cut_off_leads=_leads(cut_off),
         quarantined=states["quarantined"],
         quarantine_reasons=_top(ledger.records.reasons("quarantined")),
         held=states["held"],
@@ -64,10 +70,21 @@ def needs_of(ledger: Ledger) -> Needs:
     )
 
 
+def cut_off_batches(ledger: Ledger) -> list[dict[str, object]]:
+    """Batches on the wire of a process that is gone: the next one finds out whether they left, and settles or doubts
+    them. None while a process holds the ledger: it waits for their answers."""
+    return ledger.verdicts.on_the_wire() if holder(ledger.path) is None else []
+
+
+def _leads(batches: Iterable[Mapping[str, object]]) -> int:
+    return sum(int(str(batch["open"])) for batch in batches)
+
+
 def needs_as_json(needs: Needs) -> dict[str, Any]:
     """Every key is always there, also where nothing needs a person."""
     return {
         "in_doubt": {"batches": needs.batches, "leads": needs.leads},
+        "cut_off": {"batches": needs.cut_off, "leads": needs.cut_off_leads},
         "quarantined": {"records": needs.quarantined, "reasons": [_json(each) for each in needs.quarantine_reasons]},
         "held": {"records": needs.held, "reasons": [_json(each) for each in needs.held_reasons]},
         "drift": {"records": needs.drift},
@@ -80,21 +97,25 @@ def needs_as_lines(needs: Needs, program: str, *, reasons: bool) -> list[str]:
     if needs.batches:
         what = f"{count(needs.leads, 'lead')} of {count(needs.batches, 'batch', 'batches')} in doubt"
         lines += [f"{what}: look whether they arrived", f"  {program} doubt list"]
+    if needs.cut_off:
+        what = f"{count(needs.cut_off_leads, 'lead')} of {count(needs.cut_off, 'batch', 'batches')} cut off on the wire"
+        lines.append(f"{what}: settled by their receipts, or in doubt, once `run` or `once` starts")
     if needs.quarantined:
         what = f"{count(needs.quarantined, 'record')} in quarantine"
         lines.append(f"{what}: mend them at the source, or mend the mapping")
-        lines += _deeper(needs.quarantine_reasons, reasons, program)
+        lines += _deeper(needs.quarantine_reasons if reasons else (), f"{program} quarantine list")
     if needs.held:
         lines.append(f"{count(needs.held, 'record')} held: waiting for an approval")
-        lines += _deeper(needs.held_reasons, reasons, program)
+        lines += _deeper(needs.held_reasons if reasons else (), f"{program} held list")
     if needs.drift:
         what = f"{count(needs.drift, 'record')} changed after the lead was created (drift)"
-        lines += [what, "  change those leads in ClosingDealz by hand"]
+        lines.append(f"{what}: mend those leads, or send them again")
+        lines += _deeper((), f"{program} drift list")
     return lines
 
 
-def _deeper(reasons: Iterable[Reason], wanted: bool, program: str) -> list[str]:
-    return [f"  {reason}" for reason in reasons] if wanted else [f"  {program} status"]
+def _deeper(reasons: Iterable[Reason], command: str) -> list[str]:
+    return [*(f"  {reason}" for reason in reasons), f"  {command}"]
 
 
 def _json(reason: Reason) -> dict[str, Any]:
@@ -106,11 +127,7 @@ def _top(found: Iterable[tuple[str, int]]) -> tuple[Reason, ...]:
     """The ledger's reasons are JSON lists of notes; here each note counts for itself, whatever its length was."""
     counts: Counter[tuple[str, str, str, str]] = Counter()
     for text, n in found:
-        for note in json.loads(text) if text else ():
-            field, rule, message, hint = (printable(str(note.get(key) or "")) for key in _NOTE)
-            counts[field, rule, message, hint] += n
+        for why in reasons_of(text):
+            counts[why.field, why.rule, why.message, why.hint] += n
     top = counts.most_common(TOP_REASONS)
     return tuple(Reason(field, rule, n, message, hint) for (field, rule, message, hint), n in top)
-
-
-_NOTE = ("field", "rule", "message", "hint")

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
-from rich.box import SIMPLE_HEAD
 from rich.console import Console, Group, RenderableType
 from rich.table import Table
 from rich.text import Text
@@ -14,6 +13,7 @@ from sync.durations import format_duration
 from sync.reports.needs import needs_as_json, needs_as_lines
 from sync.reports.overview import LastPoll, Overview, StreamView, WorkspaceView
 from sync.reports.phrases import ago, count, iso, number, printable, wrapped
+from sync.reports.tables import table
 
 
 def overview_as_json(overview: Overview) -> dict[str, Any]:
@@ -107,8 +107,9 @@ def _room(workspace: WorkspaceView) -> str:
 
 
 def _sent(workspace: WorkspaceView) -> str:
-    sent = [workspace.totals[state] for state in ("created", "landed") if state in workspace.totals]
-    leads, batches = (sum(each[what] for each in sent) for what in ("leads", "batches"))
+    sent = [workspace.totals[state] for state in ("created", "landed", "settled") if state in workspace.totals]
+    leads = sum(each.get("landed", each["leads"]) for each in sent)
+    batches = sum(each["batches"] for each in sent)
     return f"{count(leads, 'lead')} sent in {count(batches, 'batch', 'batches')}"
 
 
@@ -174,15 +175,8 @@ def _print_remarks(head: str, lines: list[str], console: Console) -> None:
         console.print(Text(line), soft_wrap=True)
 
 
-def _table(*heads: str) -> Table:
-    table = Table(box=SIMPLE_HEAD, header_style="bold", pad_edge=False, leading=1)
-    for head in heads:
-        table.add_column(head, overflow="fold")
-    return table
-
-
 def _streams_table(overview: Overview) -> Table:
-    table = _table("stream", "last poll", "records", "read how far")
+    streams = table("stream", "last poll", "records", "read how far")
     for stream in overview.streams:
         name = Text.assemble(stream.name, (f"\n-> {stream.workspace}", "dim"))
         if not stream.configured:
@@ -190,8 +184,8 @@ def _streams_table(overview: Overview) -> Table:
         poll = stream.last_poll
         failed = poll is not None and poll.outcome not in {"complete", "stopped", "full"}
         polled = Text(_poll(poll, overview.at).replace(", ", "\n", 1), "red" if failed else "")
-        table.add_row(name, polled, _records_cell(stream), _lanes_cell(stream))
-    return table
+        streams.add_row(name, polled, _records_cell(stream), _lanes_cell(stream))
+    return streams
 
 
 def _records_cell(stream: StreamView) -> RenderableType:
@@ -214,13 +208,13 @@ _STATE_STYLES = {"delivered": "green", "in_doubt": "bold red", "quarantined": "y
 
 
 def _workspaces_table(overview: Overview) -> Table:
-    table = _table("workspace", "pending", "sent", "rate limit")
+    workspaces = table("workspace", "pending", "sent", "rate limit")
     for workspace in overview.workspaces:
         name = Text.assemble(workspace.name, (f"\n{workspace.base_url}", "dim"))
-        table.add_row(
+        workspaces.add_row(
             name,
             number(workspace.pending),
             _sent(workspace).replace(" sent in ", " sent\nin "),
             _room(workspace).replace(" used", "\nused"),
         )
-    return table
+    return workspaces

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+import re
 import shlex
 import textwrap
 from collections.abc import Collection, Iterable
@@ -10,6 +12,7 @@ from difflib import get_close_matches
 from pathlib import Path
 
 from sync.durations import format_duration
+from sync.words import Json
 
 PROGRAM = "closingdealz-sync"
 
@@ -56,6 +59,16 @@ def printable(text: str, most: int = 300) -> str:
     """Foreign text on one line, without what a terminal would obey, at most `most` characters."""
     line = "".join(character if character.isprintable() else "\ufffd" for character in text[: most + 1])
     return line if len(line) <= most else line[: most - 1] + "…"
+
+
+def json_lines(document: Json) -> list[str]:
+    """A document as JSON to read: letters as they are, nothing that a terminal would obey."""
+    text = json.dumps(document, indent=2, ensure_ascii=False)
+    return _UNSEEN.sub(lambda found: f"\\u{ord(found[0]):04x}", text).split("\n")
+
+
+_UNSEEN = re.compile("[\x7f-\x9f\u061c\u200b-\u200f\u2028-\u202e\u2066-\u2069\ufeff]")
+"""Characters that steer a terminal or hide in a text; JSON itself escapes those below a space."""
 
 
 def wrapped(lines: Iterable[str], width: int) -> list[str]:

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
+import re
 import sqlite3
 import subprocess
 import sys
@@ -25,6 +27,7 @@ from sync.secrets import Secret
 
 ROOT = Path(__file__).resolve().parents[2]
 KEY = "sandbox-key"
+_COLOURS = re.compile("\x1b\\[[0-9;?]*[a-zA-Z]")
 
 CONFIG = """\
 [workspaces.main]
@@ -137,6 +140,22 @@ class World:
         command = [sys.executable, "-m", "sync", *words]
         return subprocess.Popen(command, env=environment, cwd=self.folder, **{**pipes, **options})
 
+    def on_a_screen(self, *words: str, answer: str = "") -> tuple[int, str]:
+        """A subcommand in a process whose standard streams are a terminal of 80 columns; `answer` is typed when it
+        asks. The exit code and what was shown, without colours."""
+        ours, theirs = os.openpty()
+        process = self.start_plain(*self._in_group(words), stdin=theirs, stdout=theirs, stderr=theirs)
+        os.close(theirs)
+        shown = b""
+        with contextlib.suppress(OSError):  # the end of a terminal
+            while more := os.read(ours, 65536):
+                shown += more
+                if answer and b"[y/N]" in shown:
+                    os.write(ours, answer.encode())
+                    answer = ""
+        os.close(ours)
+        return process.wait(timeout=20), _COLOURS.sub("", shown.decode().replace("\r", ""))
+
     def arrived(self) -> list[str]:
         """The names of all leads that the server created, in the order of their arrival."""
         return [str(row["lead"]["name"]) for row in self.sandbox.leads()]
@@ -145,7 +164,7 @@ class World:
         return Ledger(self.ledger, own=own)
 
 
-GROUPS = {"doubt", "ledger"}
+GROUPS = {"doubt", "drift", "held", "ledger", "quarantine"}
 
 
 def make_world(folder: Path, sandbox: RunningSandbox) -> Iterator[World]:

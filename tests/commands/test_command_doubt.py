@@ -1,23 +1,28 @@
-"""`doubt`: what nobody knows is shown without values, and settled by a person's word, once and for all."""
+"""`doubt`: what nobody knows is shown with what to look for, and settled by a person's word, once and for all."""
 
 from __future__ import annotations
 
-import os
-from collections.abc import Callable
+import io
 
 import pytest
-from command_world import World, doubtful
+from command_world import World, doubtful, rule_of
+from rich.console import Console
+
+from state.rows import Claim
+from sync.config.load import load_config
+from sync.reports.doubts import doubts_of
+from sync.reports.doubts_text import print_list
 
 
 def test_the_list_says_what_happened_and_where_to_look(world: World) -> None:
     world.write_config('label = "sync-{batch}"')
-    batch = doubtful(world)
+    batch = doubtful(world, hours_ago=2)
 
     lines = world.run("doubt", "list").stdout.splitlines()
 
     assert lines[0] == f"{batch} (in doubt)"
     assert lines[1].startswith("  sent      20")
-    assert lines[1].endswith("Z to workspace main")
+    assert lines[1].endswith(" ago) to workspace main")
     assert lines[2:6] == [
         "  leads     3 leads: 3 of erp.companies",
         "  outcome   no clear answer (HTTP 500)",
@@ -39,12 +44,41 @@ def test_show_names_the_records_and_both_ways_out(world: World) -> None:
 
     text = world.run("doubt", "show", batch).stdout
 
-    assert "      1  erp.companies 1  in doubt\n" in text
-    assert "      3  erp.companies 3  in doubt\n" in text
-    assert f"doubt resolve {batch} --landed" in text
-    assert f"doubt resolve {batch} --absent" in text
+    assert "      1  erp.companies:1  in doubt  Firm 1, f1@corp.example\n" in text
+    assert "      3  erp.companies:3  in doubt  Firm 3, f3@corp.example\n" in text
+    assert f"doubt resolve {batch} --landed\n" in text
+    assert f"doubt resolve {batch} --absent\n" in text
+    assert f"doubt resolve {batch} --landed --record 'erp.companies:1' …\n" in text
     assert 'With label = "sync-{batch}" in [workspaces.main]' in text
-    assert not any(value in text for value in ("Firm", "corp.example", "Steel"))
+
+
+def test_show_says_what_happened_on_the_wire_where_that_is_known(world: World) -> None:
+    batch = doubtful(world)
+    assert "  wire  " not in world.run("doubt", "show", batch).stdout
+    account = "connected; 812 of 812 bytes written; no byte of an answer within 60 s"
+    with world.open(own=True) as ledger, ledger.file.write() as connection:
+        connection.execute("UPDATE batches SET account = ?", (account,))
+    assert f"  wire      {account}\n" in world.run("doubt", "show", batch).stdout
+    assert world.json("doubt", "show", batch)["account"] == account
+
+
+def test_the_values_that_are_shown_cannot_steer_a_terminal(world: World) -> None:
+    world.companies([1])
+    world.sql("UPDATE companies SET name = 'Evil' || char(155) || '2J' || char(8238)")
+    assert world.run("once", "--quiet", key="no-such-key").exit_code == 77
+    batch = doubtful_again(world)
+    assert "Evil\ufffd2J\ufffd, f1@corp.example\n" in world.run("doubt", "show", batch).stdout
+
+
+def doubtful_again(world: World, most: int = 100, *, cut_off: bool = False) -> str:
+    """Puts what is pending in doubt, or leaves it on the wire, without sending it."""
+    with world.open(own=True) as ledger:
+        claim = ledger.outbox.claim("main", rule_of(world, ledger), most=most, linger=0, timeout=60)
+        assert isinstance(claim, Claim)
+        ledger.journal.intent(claim.batch)
+        if not cut_off:
+            ledger.verdicts.conclude(claim.batch, "in_doubt", slot=claim.slot, cause="no answer")
+    return claim.batch
 
 
 def test_json_of_list_and_show(world: World) -> None:
@@ -53,9 +87,17 @@ def test_json_of_list_and_show(world: World) -> None:
     shown = world.json("doubt", "show", batch)
     assert listed == {key: value for key, value in shown.items() if key != "records"}
     assert shown["records"] == [
-        {"stream": "erp.companies", "id": "1", "state": "in_doubt"},
-        {"stream": "erp.companies", "id": "2", "state": "in_doubt"},
+        {
+            "stream": "erp.companies",
+            "id": str(n),
+            "state": "in_doubt",
+            "word": None,
+            "name": f"Firm {n}",
+            "emails": [f"f{n}@corp.example"],
+        }
+        for n in (1, 2)
     ]
+    assert (shown["open"], shown["words"], shown["account"], shown["cut_off"]) == (2, [], None, False)
     assert (shown["state"], shown["leads"], shown["streams"]) == ("in_doubt", 2, {"erp.companies": 2})
     assert (shown["status"], shown["cause"], shown["label"]) == (500, "no clear answer", None)
 
@@ -67,7 +109,10 @@ def test_landed_leads_are_never_sent_again(world: World) -> None:
     assert result.stdout == f"batch {batch} is settled as landed; its records are now: 3 delivered\n"
     assert world.json("once")["sent"] == 0
     assert world.arrived() == []
-    assert "  settled   landed by Ada: saw them" in world.run("doubt", "show", batch).stdout
+    text = world.run("doubt", "show", batch).stdout
+    assert "Z landed by Ada: saw them\n" in text
+    assert '  server    "Oh\ufffd[2J dear"' in text
+    assert "      3  erp.companies:3  landed, now delivered  Firm 3, f3@corp.example\n" in text
 
 
 def test_absent_leads_are_sent_once_more(world: World) -> None:
@@ -96,32 +141,10 @@ def test_a_young_batch_is_not_sent_again_without_a_yes(world: World) -> None:
 
 
 @pytest.mark.parametrize(("answer", "code", "state"), [("n\n", 130, "in_doubt"), ("y\n", 0, "absent")])
-def test_on_a_terminal_it_asks(
-    world: World, terminal: Callable[..., object], answer: str, code: int, state: str
-) -> None:
+def test_on_a_terminal_it_asks(world: World, answer: str, code: int, state: str) -> None:
     batch = doubtful(world)
-    assert terminal(world, "doubt", "resolve", batch, "--absent", answer=answer) == code
+    assert world.on_a_screen("doubt", "resolve", batch, "--absent", answer=answer)[0] == code
     assert world.json("doubt", "show", batch)["state"] == state
-
-
-@pytest.fixture
-def terminal() -> Callable[..., int]:
-    """Runs a command in a process whose standard streams are a terminal, types an answer, and gives the exit code."""
-
-    def run(world: World, *words: str, answer: str) -> int:
-        ours, theirs = os.openpty()
-        group = [*words[:2], "-c", str(world.config), *words[2:]]
-        process = world.start_plain(*group, stdin=theirs, stdout=theirs, stderr=theirs)
-        os.close(theirs)
-        shown = b""
-        while b"[y/N]" not in shown:
-            shown += os.read(ours, 4096)
-        os.write(ours, answer.encode())
-        code = process.wait(timeout=20)
-        os.close(ours)
-        return code
-
-    return run
 
 
 def test_a_word_is_final(world: World) -> None:
@@ -167,3 +190,149 @@ def test_without_a_ledger_it_says_so(world: World) -> None:
     result = world.run("doubt", "list")
     assert result.exit_code == 74
     assert "there is no ledger" in result.stderr
+
+
+# -- lead by lead
+
+
+def test_leads_are_settled_one_by_one_and_who_said_so_is_kept(world: World) -> None:
+    batch = doubtful(world, hours_ago=1)
+    one = world.run("doubt", "resolve", batch, "--landed", "--record", "erp.companies:2", "--by", "Ada")
+    assert (one.exit_code, one.stdout) == (
+        0,
+        f"1 lead of batch {batch} settled as landed, now: 1 delivered; 2 still in doubt\n",
+    )
+    assert "  leads     3 leads: 3 of erp.companies; 2 still in doubt\n" in world.run("doubt", "list").stdout
+    other = world.json("doubt", "resolve", batch, "--absent", "--record", "erp.companies:3", "--by", "Bob")
+    assert other == {"batch": batch, "word": "absent", "state": "in_doubt", "open": 1, "moved": {"pending": 1}}
+    rest = world.run("doubt", "resolve", batch, "--landed", "--by", "Cy", "--note", "the last one")
+    assert rest.stdout == f"batch {batch} is settled lead by lead; its records are now: 1 delivered\n"
+
+    shown = world.json("doubt", "show", batch)
+    assert (shown["state"], shown["open"]) == ("settled", 0)
+    assert [each["word"] for each in shown["records"]] == ["landed", "landed", "absent"]
+    assert [word.split("Z ", 1)[1] for word in shown["words"]] == [
+        "landed for 1 lead by Ada",
+        "absent for 1 lead by Bob",
+        "landed by Cy: the last one",
+    ]
+    assert world.json("once")["sent"] == 1
+    assert world.arrived() == ["Firm 3"]
+    assert "3 leads sent in 2 batches" in world.run("status").stdout, "two of them a person found"
+
+
+def test_a_lead_has_one_word(world: World) -> None:
+    batch = doubtful(world, hours_ago=1)
+    record = ("--record", "erp.companies:1")
+    world.run("doubt", "resolve", batch, "--landed", *record)
+    again = world.run("doubt", "resolve", batch, "--landed", *record)
+    assert (again.exit_code, again.stdout) == (0, "that was settled as landed already; nothing changed\n")
+    other = world.run("doubt", "resolve", batch, "--absent", *record, "--record", "erp.companies:2")
+    assert other.exit_code == 65
+    assert other.stderr == "erp.companies:1 was settled as landed already, and that does not change\n"
+    assert world.json("doubt", "show", batch)["open"] == 2, "nothing is done for the others either"
+    world.run("doubt", "resolve", batch, "--absent")
+    for words, code in ((("--landed", *record), 0), (("--absent", *record), 65), (("--absent",), 65)):
+        assert world.run("doubt", "resolve", batch, *words).exit_code == code
+
+
+@pytest.mark.parametrize("record", ["erp.companies:9", "erp.people:1", "erp.companies", "1", ":1"])
+def test_a_record_that_the_batch_does_not_hold_is_refused(world: World, record: str) -> None:
+    batch = doubtful(world, hours_ago=1)
+    result = world.run("doubt", "resolve", batch, "--landed", "--record", "erp.companies:1", "--record", record)
+    assert result.exit_code == 64
+    assert world.json("doubt", "show", batch)["open"] == 3
+
+
+def test_a_young_lead_is_not_sent_again_without_a_yes(world: World) -> None:
+    batch = doubtful(world)
+    asked = world.run("doubt", "resolve", batch, "--absent", "--record", "erp.companies:1")
+    assert asked.exit_code == 64
+    assert "1 lead may still appear" in asked.stderr
+
+
+# -- cut off
+
+
+def test_what_was_cut_off_is_told_and_not_settled(world: World) -> None:
+    """Whether it left, the next start finds out: nobody may say so before."""
+    world.companies(range(1, 4))
+    world.run("once", "--quiet", key="no-such-key")
+    batch = doubtful_again(world, cut_off=True)
+
+    assert world.json("status")["needs_person"]["cut_off"] == {"batches": 1, "leads": 3}
+    assert (
+        "3 leads of 1 batch cut off on the wire: settled by their receipts, or in doubt, once `run` or `once` starts"
+        in (world.run("status").stdout)
+    )
+    (listed,) = world.json("doubt", "list")["batches"]
+    assert (listed["batch"], listed["state"], listed["cut_off"], listed["open"]) == (batch, "sending", True, 3)
+    text = world.run("doubt", "show", batch).stdout
+    assert text.startswith(f"{batch} (cut off)\n")
+    assert "  outcome   cut off on the wire: settled by its receipt, or in doubt, once `run` or `once` starts\n" in text
+    assert "--landed" not in text
+    refused = world.run("doubt", "resolve", batch, "--absent", "--yes")
+    assert refused.exit_code == 65
+    assert "start `run`, or `once`" in refused.stderr
+
+    with world.open(own=True):  # a process is at work: it waits for the answer
+        assert world.json("doubt", "list")["batches"] == []
+        assert world.run("doubt", "show", batch).stdout.startswith(f"{batch} (sending)\n")
+        assert "is on the wire: wait for its answer" in world.run("doubt", "resolve", batch, "--landed").stderr
+        assert world.json("status")["needs_person"]["cut_off"] == {"batches": 0, "leads": 0}
+    assert world.json("once", code=65)["needs_person"]["in_doubt"] == {"batches": 1, "leads": 3}
+    assert world.run("doubt", "resolve", batch, "--landed").exit_code == 0
+
+
+# -- many
+
+
+def many(world: World, batches: int) -> None:
+    """That many batches in doubt, of a kind the same but for the last."""
+    world.companies(range(1, batches + 1))
+    world.run("once", "--quiet", key="no-such-key")
+    with world.open(own=True) as ledger, ledger.file.write() as connection:
+        keys = [row[0] for row in connection.execute("SELECT key FROM records")]
+        for n, key in enumerate(keys):
+            cause = "no answer" if n else "no clear answer"
+            connection.execute(
+                "INSERT INTO batches (name, workspace, state, leads, claimed_at, ended_at, cause)"
+                " VALUES (?, 'main', 'in_doubt', 1, ?, ?, ?)",
+                (f"b{n:03}", n * 1000, n * 1000, cause),
+            )
+            connection.execute(
+                "INSERT INTO deliveries (batch, position, record, mapping, source_fp, wire_fp, payload)"
+                " SELECT ?, 0, key, mapping, source_fp, wire_fp, payload FROM records WHERE key = ?",
+                (f"b{n:03}", key),
+            )
+            connection.execute(
+                "UPDATE records SET state = 'sending', lead_exists = 'maybe', batch = 'b' WHERE key = ?", [key]
+            )
+            connection.execute("UPDATE records SET state = 'in_doubt', batch = ? WHERE key = ?", (f"b{n:03}", key))
+
+
+def test_many_batches_are_summed_up_and_have_a_line_each(world: World) -> None:
+    many(world, 200)
+    result = world.run("doubt", "list")
+    assert result.exit_code == 0
+    lines = result.stdout.splitlines()
+    assert lines[0] == ("199 batches, 199 leads to main, sent 1970-01-01 00:00:01Z to 1970-01-01 00:03:19Z: no answer")
+    assert lines[1].endswith(": no clear answer")
+    assert [line.split()[0] for line in lines[2:-1]] == [f"b{n:03}" for n in range(20)]
+    assert lines[-1].startswith("200 batches, 200 leads; 180 more with --limit 0; next: ")
+    assert len(world.run("doubt", "list", "--limit", "0").stdout.splitlines()) == 203
+    assert len(world.json("doubt", "list")["batches"]) == 200
+    assert len(world.json("doubt", "list", "--limit", "5")["batches"]) == 5
+
+
+@pytest.mark.parametrize("batches", [2, 30])
+def test_on_a_terminal_the_list_keeps_to_its_width(world: World, batches: int) -> None:
+    many(world, batches)
+    with world.open() as ledger:
+        found = doubts_of(ledger, load_config(world.config))
+    file = io.StringIO()
+    print_list(found, found[:20], "closingdealz-sync", 0, Console(file=file, width=80))
+    screen = file.getvalue()
+    assert max(len(line) for line in screen.splitlines() if "closingdealz-sync" not in line) <= 80
+    assert "no clear answer" in screen
+    assert f"{batches} batches, {batches} leads" in screen

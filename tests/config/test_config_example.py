@@ -151,8 +151,6 @@ def test_each_commented_line_works_in_its_place(table, number, key, tmp_path):
     header = next(n for n in range(number, -1, -1) if HEADER.fullmatch(LINES[n].split("  ")[0].rstrip()))
     lines[header] = lines[header].removeprefix("# ")
     text = "\n".join(lines)
-    if key == "resend_label":
-        text = text.replace('on_change = "hold"', 'on_change = "resend"')
     path = tmp_path / "config.toml"
     path.write_text(text)
     if key in UNAVAILABLE:

@@ -382,7 +382,7 @@ def test_what_a_person_lets_go_is_sent_although_it_is_too_much(world_with: World
     heard: list[int] = []
     report = world.poller(lambda _: heard.append(len(world.deliver()))).remap(world.shelf)  # type: ignore[arg-type]
     assert report.counts["new"] == 25
-    assert heard == [0, 25]
+    assert sum(heard) == 25
 
 
 def test_an_old_engine_does_not_let_go_what_the_new_one_reads(world_with: Worlds) -> None:

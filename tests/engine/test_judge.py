@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from state.diagram import Fit, LeadExists, State, Version
-from state.rows import Change, OnChange, Reading, Stored
+from state.rows import Again, Change, OnChange, Reading, Stored
 from sync.polling.judge import Rules, is_before, judge
 
 JANUARY, MARCH, MAY = (f"2026-0{month}-01T00:00:00.000000Z" for month in (1, 3, 5))
@@ -33,8 +33,10 @@ def stored(
     base: Version | None = None,
     base_batch: str | None = None,
     drift: bool = False,
+    again: Again | None = None,
+    approved: bool = False,
 ) -> Stored:
-    return Stored(1, "7", state, lead, latest or version(), base, base_batch, drift)
+    return Stored(1, "7", state, lead, latest or version(), base, base_batch, drift, again, approved)
 
 
 def delivered(latest: Version | None = None, base: Version | None = None, *, drift: bool = False) -> Stored:
@@ -198,6 +200,99 @@ def test_what_waits_for_approval_goes_on_waiting_for_it() -> None:
     for change in (judge(read("a", MAY), held, ALL), judge(read("b", MAY), held, ALL)):
         assert verdict(change) == ("held", "no", False)
     assert verdict(judge(read("b", MAY, fit="filtered"), held, ALL)) == ("filtered", "no", False)
+
+
+def test_a_resend_that_waits_for_approval_goes_on_waiting_when_its_record_is_touched() -> None:
+    """Also where the lead's own version cannot be compared any more."""
+    for base in (version("a"), Version("eligible", MARCH, 1, None, None)):
+        held = stored("held", "yes", version("b", MARCH), base=base, base_batch="b", drift=True)
+        assert verdict(judge(read("b", MAY), held, RESEND)) == ("held", "yes", True)
+        assert verdict(judge(read("c", MAY), held, RESEND)) == ("held", "yes", True)
+
+
+# -- a person's word
+
+
+def test_a_person_s_approval_is_not_taken_back_by_a_touch_but_by_a_change() -> None:
+    """The stream holds changes, so only their word sends it; it was given for the lead that was there."""
+    for base in (version("a"), Version("eligible", MARCH, 1, None, None)):
+        for state in ("pending", "quarantined"):  # quarantined: the server rejected it
+            waiting = stored(state, "yes", version("b", MARCH), base=base, base_batch="b", drift=True, approved=True)
+            assert verdict(judge(read("b", MAY), waiting, ALL)) == (state, "yes", True)
+            assert verdict(judge(read("c", MAY), waiting, ALL)) == ("delivered", "yes", True)
+            assert verdict(judge(read("b", MAY, mapping=2), waiting, ALL)) == ("delivered", "yes", True)
+
+
+@pytest.mark.parametrize("state", ["delivered", "known"])
+@pytest.mark.parametrize("on_change", ["hold", "resend"])
+def test_drift_that_a_person_or_a_rule_left_there_is_not_sent_for_a_touch(state: State, on_change: OnChange) -> None:
+    batch = "b" if state == "delivered" else None
+    left = stored(state, "yes", version("b", MARCH), base=version("a"), base_batch=batch, drift=True)
+    assert verdict(judge(read("b", MAY), left, Rules(on_change))) == (state, "yes", True)
+    changed = verdict(judge(read("c", MAY), left, Rules(on_change)))
+    assert changed == ((state if on_change == "hold" else "pending"), "yes", True)
+    assert verdict(judge(read("a", MAY), left, Rules(on_change))) == (state, "yes", False)
+
+
+def mapped(content: str | None = "a", modified: str | None = MARCH, **options: Any) -> Reading:
+    """A reading that was mapped, so that a lead could be sent from it."""
+    latest = version(content, modified, **options)
+    return Reading("7", latest, b"{}", b"{}" if latest.fit == "eligible" else None)
+
+
+@pytest.mark.parametrize("rules", [ALL, RESEND, Rules("hold", since=MAY), Rules("hold", began=MAY)])
+@pytest.mark.parametrize(
+    ("state", "lead", "drift"),
+    [("quarantined", "no", False), ("held", "no", False), ("quarantined", "yes", True), ("delivered", "yes", True)],
+)
+@pytest.mark.parametrize(
+    ("reading", "expected"),
+    [
+        (mapped("b"), "pending"),  # as it was
+        (mapped("b", MAY), "pending"),
+        (mapped("c", MAY), "pending"),
+        (mapped("c", MAY, mapping=2), "pending"),
+        (mapped("b", mapping=2), "pending"),
+        (mapped("b", fit="filtered"), "filtered"),
+        (mapped(None, MAY, fit="deleted"), "withdrawn"),
+        (mapped("c", fit="unfit"), None),
+    ],
+)
+def test_what_a_person_wants_sent_is_sent_if_it_can_be(
+    rules: Rules, state: State, lead: LeadExists, drift: bool, reading: Reading, expected: State | None
+) -> None:
+    base = version("a") if lead == "yes" else None
+    asked = stored(state, lead, version("b"), base=base, base_batch=base and "b", drift=drift, again="send")
+    change = judge(reading, asked, rules)
+    assert change is not None
+    unfit = "delivered" if lead == "yes" and rules.on_change == "hold" else "quarantined"
+    assert verdict(change) == (expected or unfit, lead, drift)
+
+
+def test_a_lead_that_stands_for_the_record_again_is_not_sent_once_more() -> None:
+    asked = stored("delivered", "yes", version("b"), base=version("a"), base_batch="b", drift=True, again="send")
+    assert verdict(judge(mapped("a", MAY), asked, RESEND)) == ("delivered", "yes", False)
+
+
+@pytest.mark.parametrize("again", ["judge", "send"])
+def test_a_reading_that_was_not_mapped_cannot_be_judged_again(again: Again) -> None:
+    """It was made before somebody asked for it: the record waits for its stream's next turn."""
+    asked = stored("delivered", "yes", version("b"), base=version("a"), base_batch="b", drift=True, again=again)
+    assert judge(read("b"), asked, RESEND) is None
+    assert judge(mapped("b"), asked, RESEND) is not None
+
+
+def test_what_a_person_dropped_stays_forgotten_until_it_changes() -> None:
+    for lead, base in (("no", None), ("yes", version("a"))):
+        dropped = stored("forgotten", lead, version("a"), base=base, base_batch=base and "b")  # type: ignore[arg-type] # a literal
+        assert verdict(judge(read("a", MAY), dropped, RESEND)) == ("forgotten", lead, False)
+        assert verdict(judge(read("a", mapping=2), dropped, RESEND)) == ("forgotten", lead, False)
+        assert verdict(judge(read("a", mapping=2, fit="unfit"), dropped, RESEND)) == ("forgotten", lead, False)
+        assert verdict(judge(read("b", MAY), dropped, RESEND)) == ("pending", lead, lead == "yes")
+        assert verdict(judge(read("b", MARCH), dropped, RESEND)) == ("pending", lead, lead == "yes")
+    unusable = stored("forgotten", latest=version(None, fit="unfit"))
+    assert verdict(judge(read(None, MAY, fit="unfit"), unusable, ALL)) == ("forgotten", "no", False)
+    assert verdict(judge(read("a", MAY), unusable, ALL)) == ("pending", "no", False)
 
 
 # -- on the wire

@@ -269,7 +269,8 @@ def test_the_schema_refuses_rows_that_make_no_sense(ledger: Ledger, broken: str)
 
 
 def test_a_verdict_changes_only_from_doubt_to_a_persons_word(ledger: Ledger) -> None:
-    verdicts = ("sending", "created", "refused", "rejected", "paused", "in_doubt", "landed", "absent")
+    words = ("landed", "absent", "settled")
+    verdicts = ("sending", "created", "refused", "rejected", "paused", "in_doubt", *words)
     with ledger.file.write() as connection:
         for old, new in itertools.product(verdicts, verdicts):
             connection.execute("DELETE FROM batches")
@@ -278,7 +279,7 @@ def test_a_verdict_changes_only_from_doubt_to_a_persons_word(ledger: Ledger) -> 
                 " VALUES ('b', 'w', ?, 1, 0, ?)",
                 (old, None if old == "sending" else 1),
             )
-            allowed = old == "sending" or (old == "in_doubt" and new in {"in_doubt", "landed", "absent"})
+            allowed = old == "sending" or (old == "in_doubt" and new in {"in_doubt", *words})
             try:
                 connection.execute("UPDATE batches SET state = ?, ended_at = ?", (new, None if new == "sending" else 2))
             except sqlite3.IntegrityError:

@@ -7,12 +7,12 @@ import shutil
 import subprocess
 import sys
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 from interrupted import STREAMS, WANTED, Cut, Killed, Outside, program
-from ledger_tools import rows
+from ledger_tools import FakeClock, claim, commit, pending, reading, register, rows, unsynced
 
 from state.ledger import Ledger
 
@@ -144,6 +144,70 @@ def test_killed_at_every_step(folder: Path, part: int) -> None:
     steps = steps_of(copied(made, folder / "whole.db"))
     assert steps.count("send") > 10
     cut_at_each(steps, folder, numbers=range(1 + part, len(steps) + 1, PARTS), made=made)
+
+
+def a_queue_each(path: Path) -> None:
+    """A ledger with records for every word: drifted, rejected, unfit, held, and two of a batch in doubt."""
+    with Ledger(path, own=True, clock=FakeClock(), connector=unsynced) as ledger:
+        stream = register(ledger)
+        for verdict, ids in (("created", "ab"), ("rejected", "c"), ("in_doubt", "de")):
+            pending(ledger, stream, *ids)
+            claimed = claim(ledger)
+            ledger.verdicts.conclude(claimed.batch, verdict, slot=claimed.slot)  # type: ignore[arg-type] # a verdict
+        later = [reading(each, "b", mapping=stream.mapping, modified="2026-02-02T00:00:00.000000Z") for each in "ab"]
+        commit(ledger, stream, [*later, reading("f", mapping=stream.mapping, fit="unfit")])
+        pending(ledger, stream, "g", "h")
+        with ledger.file.write() as connection:
+            connection.execute("UPDATE records SET state = 'held' WHERE state = 'pending'")
+
+
+def everything(ledger: Ledger) -> list[list[dict[str, object]]]:
+    tables = ("records", "batches", "deliveries")
+    return [rows(ledger, f"SELECT * FROM {table} ORDER BY 1, 2") for table in tables]
+
+
+SAID: dict[str, Callable[[Ledger, list[int]], object]] = {
+    "retry": lambda ledger, keys: ledger.queues.retry(keys),
+    "drop": lambda ledger, keys: ledger.queues.drop(keys),
+    "approve": lambda ledger, keys: ledger.queues.approve(keys),
+    "discard": lambda ledger, keys: ledger.queues.discard(keys),
+    "acknowledge": lambda ledger, keys: ledger.queues.acknowledge(dict.fromkeys(keys, b"b")),
+    "resend": lambda ledger, keys: ledger.queues.resend(keys),
+    "landed": lambda ledger, _: ledger.verdicts.resolve(doubtful(ledger), landed=True, note="n"),
+    "one absent": lambda ledger, _: ledger.verdicts.resolve(doubtful(ledger), landed=False, note="n", positions=[1]),
+}
+
+
+def doubtful(ledger: Ledger) -> str:
+    return next((str(each["name"]) for each in ledger.verdicts.in_doubt()), "none any more")
+
+
+@pytest.mark.parametrize("word", SAID)
+def test_a_persons_word_that_is_cut_off_is_given_whole_or_not_at_all(folder: Path, word: str) -> None:
+    """And said again it ends as it would have."""
+    made = folder / "made.db"
+    a_queue_each(made)
+
+    def say(path: Path, cut: Cut) -> list[list[dict[str, object]]]:
+        with Ledger(path, clock=FakeClock(), connector=cut.connect) as ledger:
+            keys = [int(str(row["key"])) for row in rows(ledger)]
+            cut.steps.append("said")
+            SAID[word](ledger, keys)
+            return everything(ledger)
+
+    undisturbed, before = Cut(), Ledger(made, connector=unsynced)
+    after = say(copied(made, folder / "whole.db"), undisturbed)
+    ends = [everything(before), after]
+    before.close()
+    assert ends[0] != ends[1]
+    for number in range(undisturbed.steps.index("said") + 2, len(undisturbed.steps) + 1):
+        cut, path = Cut(number), copied(made, folder / f"{number}.db")
+        with pytest.raises(Killed):
+            say(path, cut)
+        cut.bury()
+        with Ledger(path, connector=unsynced) as ledger:
+            assert everything(ledger) in ends
+        assert say(path, Cut()) == after
 
 
 CHILD = """

@@ -19,7 +19,7 @@ from hypothesis.stateful import (
     rule,
     run_state_machine_as_test,
 )
-from ledger_world import KEYS, LIMIT, TIMEOUT, OpenBatch, World
+from ledger_world import KEYS, LIMIT, TIMEOUT, Landed, OpenBatch, World
 
 from state.slots import GRACE_SECONDS, MARGIN
 
@@ -31,6 +31,8 @@ EDGES = [0.0, 0.001, 1.0, TIMEOUT, TIMEOUT + GRACE_SECONDS, WINDOW - 0.001, WIND
 
 keys = st.sampled_from(KEYS)
 whats = st.sampled_from(["on", "on", "back", "touched", "touched", "filtered", "unfit", "deleted"])
+landings = st.sampled_from(["none", "some", "all", "all"])
+sayings = st.sampled_from(["retry", "drop", "approve", "discard", "acknowledge", "resend", "resend"])
 VERDICTS = ("created", "created", "refused", "rejected", "paused", "in_doubt", "in_doubt")
 verdicts = st.sampled_from(VERDICTS)
 
@@ -94,9 +96,9 @@ class LedgerMachine(RuleBasedStateMachine):
         self.world.claim(most, linger)
         self.world.advance(dawdle)
 
-    @rule(most=st.sampled_from([1, 100]), key=keys, what=whats, verdict=verdicts, landed=st.booleans())
+    @rule(most=st.sampled_from([1, 100]), key=keys, what=whats, verdict=verdicts, landed=landings)
     def a_record_changes_while_it_is_on_the_wire(
-        self, most: int, key: str, what: str, verdict: str, landed: bool
+        self, most: int, key: str, what: str, verdict: str, landed: Landed
     ) -> None:
         self.world.claim(most)
         self.world.change(key, what)
@@ -121,8 +123,8 @@ class LedgerMachine(RuleBasedStateMachine):
             self.world.advance(apart)
 
     @precondition(lambda self: self.world is not None and self.world.open)
-    @rule(data=st.data(), verdict=verdicts, landed=st.booleans(), late=st.booleans())
-    def a_verdict_comes(self, data: st.DataObject, verdict: str, landed: bool, late: bool) -> None:
+    @rule(data=st.data(), verdict=verdicts, landed=landings, late=st.booleans())
+    def a_verdict_comes(self, data: st.DataObject, verdict: str, landed: Landed, late: bool) -> None:
         name = data.draw(st.sampled_from(sorted(self.world.open)))
         self.world.conclude(name, verdict, landed=landed, late=late)  # type: ignore[arg-type] # one of the verdicts
 
@@ -130,6 +132,18 @@ class LedgerMachine(RuleBasedStateMachine):
     @rule(data=st.data())
     def a_person_settles_a_batch(self, data: st.DataObject) -> None:
         self.world.resolve(data.draw(st.sampled_from(sorted(self.world.doubt))))
+
+    @precondition(lambda self: self.world is not None and self.world.doubt)
+    @rule(data=st.data(), position=st.integers(0, 4), again=st.booleans())
+    def a_person_settles_one_lead(self, data: st.DataObject, position: int, again: bool) -> None:
+        name = data.draw(st.sampled_from(sorted(self.world.doubt)))
+        self.world.resolve(name, position)
+        if again and name in self.world.doubt:
+            self.world.resolve(name)
+
+    @rule(key=keys, what=sayings)
+    def a_person_says_what_to_do(self, key: str, what: str) -> None:
+        self.world.say(key, what)
 
     @rule(data=st.data(), late=st.booleans())
     def the_process_is_killed(self, data: st.DataObject, late: bool) -> None:
@@ -142,12 +156,12 @@ class LedgerMachine(RuleBasedStateMachine):
                     self.world.leave(name)
                 case verdict:
                     self.world.tell(name, verdict)
-        self.world.crash({name: data.draw(st.booleans()) for name in sorted(self.world.open)}, late=late)
+        self.world.crash({name: data.draw(landings) for name in sorted(self.world.open)}, late=late)
 
     @rule(data=st.data(), boot=st.sampled_from([1.0, 30.0]))
     def the_machine_reboots(self, data: st.DataObject, boot: float) -> None:
         """The requests of the old boot arrived before its end at the latest; the new one counts from its own start."""
-        landed = {name: data.draw(st.booleans()) for name in sorted(self.world.open)}
+        landed = {name: data.draw(landings) for name in sorted(self.world.open)}
         self.world.ledger.close()
         self.world.true_time += boot
         self.world.clock.reboot(boot)

@@ -1,0 +1,298 @@
+"""The queues that a person settles: quarantine, held, drift. What waits there, and the moves that a word makes.
+
+Each move names the state it starts from in its own UPDATE: a word on a record that went on meanwhile changes nothing,
+and a word that is given twice counts once. All of it works beside the daemon, a thousand records a transaction.
+"""
+
+from __future__ import annotations
+
+import json
+import sqlite3
+from collections import Counter
+from collections.abc import Callable, Collection, Mapping, Sequence
+from dataclasses import dataclass
+from itertools import islice
+from typing import Literal, TypeAlias, cast
+
+from state.database import LedgerFile
+from state.diagram import Fit, LeadExists, State
+from state.fills import count_leads
+from sync.clock import Clock
+
+Queue = Literal["quarantine", "held", "drift"]
+Outcome = State | Literal["again"]
+Moves: TypeAlias = "Counter[Outcome]"
+"""How many records went where; `again`: they are judged again at their stream's next turn, and sent if they can be."""
+
+ROWS_AT_ONCE = 1000
+DRIFTED = "drift = 1 AND state IN ('delivered', 'known', 'filtered', 'withdrawn')"
+"""Changed after the lead was created, and nothing more happens by itself."""
+
+_QUEUES: Mapping[Queue, str] = {"quarantine": "state = 'quarantined'", "held": "state = 'held'", "drift": DRIFTED}
+
+
+@dataclass(frozen=True, slots=True)
+class Selection:
+    """Which records of a queue are meant; what is not said does not narrow it.
+
+    `reason` is looked for in each reason's field, rule and message, whatever its case. `poll` is the one that queued
+    them. `until` (ms): only what has been as it is since then.
+    """
+
+    streams: Collection[str] | None = None
+    ids: Collection[str] | None = None
+    reason: str = ""
+    poll: int | None = None
+    until: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Waiting:
+    """A record without its values. `reason` is JSON text or empty, `since` in ms; `again` says that a person's word
+    waits for the stream's next turn."""
+
+    key: int
+    stream: str
+    workspace: str
+    id: str
+    state: State
+    lead_exists: LeadExists
+    fit: Fit
+    drift: bool
+    since: int
+    poll: int | None
+    reason: str
+    again: bool
+    source_fp: bytes | None
+
+
+@dataclass(frozen=True, slots=True)
+class Leads:
+    """A record's lead as it is (`was`) and as it would be now (`now`), as JSON; None where that is not known.
+
+    `source`: `created` by us as it is; changed `by hand` later, by a person's word; `before`: it was there before us.
+    """
+
+    was: bytes | None
+    now: bytes | None
+    source: Literal["created", "by hand", "before"]
+
+
+class Queues:
+    """What waits for a person, and what becomes of it by their word."""
+
+    def __init__(self, file: LedgerFile, clock: Clock) -> None:
+        self._file = file
+        self._clock = clock
+
+    def find(self, queue: Queue | None, which: Selection) -> list[Waiting]:
+        """Those of the queue (None: in whatever state) that are meant, the longest waiting first."""
+        values = {
+            "streams": _listed(which.streams),
+            "ids": _listed(which.ids),
+            "reason": which.reason.casefold(),
+            "poll": which.poll,
+            "until": which.until,
+        }
+        sql = _FIND.format(queue="true" if queue is None else _QUEUES[queue])
+        with self._file.read() as connection:
+            connection.create_function("folded", 1, str.casefold, deterministic=True)
+            return [_waiting(row) for row in connection.execute(sql, values)]
+
+    def leads(self, keys: Sequence[int]) -> dict[int, Leads]:
+        """What each of these records' leads is and would be."""
+        with self._file.read() as connection:
+            rows = connection.execute(_LEADS, {"keys": json.dumps(keys)})
+            return {row["key"]: _leads(row) for row in rows}
+
+    def whole(self, key: int) -> dict[str, object]:
+        """All that is known of one record: the ledger's columns, `stream_name` and `workspace`."""
+        with self._file.read() as connection:
+            return dict(
+                connection.execute(
+                    "SELECT r.*, s.name AS stream_name, s.workspace FROM records r JOIN streams s ON s.id = r.stream"
+                    " WHERE r.key = ?",
+                    (key,),
+                ).fetchone()
+            )
+
+    def retry(self, keys: Sequence[int]) -> Moves:
+        """What the server rejected is sent again as it is; what is unfit or not kept any more is read again."""
+        return self._settle(keys, _retry)
+
+    def drop(self, keys: Sequence[int]) -> Moves:
+        """Quarantined records are forgotten until they change; where the lead exists the change remains, as drift."""
+        return self._settle(keys, lambda connection, chosen: _set_aside(connection, "quarantined", chosen))
+
+    def approve(self, keys: Sequence[int]) -> Moves:
+        """Held leads are sent; those that an earlier mapping made, and those not kept any more, are judged before."""
+        return self._settle(keys, approve)
+
+    def discard(self, keys: Sequence[int]) -> Moves:
+        """Held records are forgotten until they change; where the lead exists the change remains, as drift."""
+        return self._settle(keys, lambda connection, chosen: _set_aside(connection, "held", chosen))
+
+    def acknowledge(self, seen: Mapping[int, bytes | None]) -> Moves:
+        """A person changed the leads of drifted records by hand: they stand for the latest versions now.
+
+        `seen` has the source's fingerprint of the version that was changed to; what has changed since stays drift.
+        """
+        return self._settle(list(seen), lambda connection, chosen: _acknowledge(connection, seen, chosen))
+
+    def resend(self, keys: Sequence[int]) -> Moves:
+        """One more lead for drifted records that are fit for one, whatever their stream's `on_change` says."""
+        return self._settle(keys, _resend)
+
+    def _settle(self, keys: Sequence[int], word: Callable[[sqlite3.Connection, Chosen], Moves]) -> Moves:
+        moves: Moves = Counter()
+        rest = iter(keys)
+        while part := list(islice(rest, ROWS_AT_ONCE)):
+            with self._file.write() as connection:
+                moves += word(connection, Chosen(part, int(self._clock.wall() * 1000)))
+        return moves
+
+
+@dataclass(frozen=True, slots=True)
+class Chosen:
+    """The records of one transaction, at most ROWS_AT_ONCE, and its moment (ms)."""
+
+    keys: Sequence[int]
+    now: int
+
+    @property
+    def named(self) -> dict[str, object]:
+        return {"keys": json.dumps(self.keys), "now": self.now}
+
+
+def approve(connection: sqlite3.Connection, chosen: Chosen) -> Moves:
+    """Part of a transaction: held leads become pending, for any claim from now on. The one way out of `held` onto the
+    wire."""
+    return _send(connection, "state = 'held'", chosen, counts=True)
+
+
+def _retry(connection: sqlite3.Connection, chosen: Chosen) -> Moves:
+    return _send(connection, f"state = 'quarantined' AND {_HAS_NO_RIVALS}", chosen, also="state = 'quarantined'")
+
+
+def _resend(connection: sqlite3.Connection, chosen: Chosen) -> Moves:
+    waiting = "drift = 1 AND state IN ('delivered', 'known') AND fit = 'eligible'"
+    return _send(connection, waiting, chosen, counts=True)
+
+
+def _send(
+    connection: sqlite3.Connection, waiting: str, chosen: Chosen, *, also: str = "", counts: bool = False
+) -> Moves:
+    """What can be sent as it is becomes pending; the others (`also`, where that is more) are to be judged again.
+    `counts`: what was not let go before is counted among the leads that were."""
+    sent = connection.execute(_SEND.format(waiting=waiting), chosen.named).fetchall()
+    if counts:
+        count_leads(connection, ((row["mapping"], row["payload"]) for row in sent))
+    again = connection.execute(_JUDGE_AGAIN.format(waiting=also or waiting), chosen.named).fetchall()
+    return _moves([*sent, *again])
+
+
+def _set_aside(connection: sqlite3.Connection, state: State, chosen: Chosen) -> Moves:
+    return _moves(connection.execute(_SET_ASIDE, {**chosen.named, "state": state}).fetchall())
+
+
+def _acknowledge(connection: sqlite3.Connection, seen: Mapping[int, bytes | None], chosen: Chosen) -> Moves:
+    rows: list[sqlite3.Row] = []
+    for key in chosen.keys:
+        found = connection.execute(_ACKNOWLEDGE, {"key": key, "seen": seen[key], "now": chosen.now})
+        rows += found.fetchall()
+    return _moves(rows)
+
+
+_FIND = """
+SELECT r.key, s.name AS stream, s.workspace, r.id, r.state, r.lead_exists, r.fit, r.drift, r.since, r.queued, r.reason,
+  r.again, r.source_fp
+FROM streams s JOIN records r ON r.stream = s.id
+WHERE {queue}
+  AND (:streams IS NULL OR s.name IN (SELECT value FROM json_each(:streams)))
+  AND (:ids IS NULL OR r.id IN (SELECT value FROM json_each(:ids)))
+  AND (:poll IS NULL OR r.queued = :poll)
+  AND (:until IS NULL OR r.since <= :until)
+  AND (:reason = '' OR EXISTS (
+    SELECT 1 FROM json_each(r.reason) n WHERE instr(folded(
+      coalesce(n.value ->> 'field', '') || ': ' || coalesce(n.value ->> 'rule', '') || ' '
+      || coalesce(n.value ->> 'message', '')
+    ), :reason)
+  ))
+ORDER BY r.since, r.key
+"""
+
+_LEADS = """
+SELECT r.key, r.payload, r.acked, r.base_batch, d.payload AS created
+FROM records r LEFT JOIN deliveries d ON d.record = r.key AND d.batch = r.base_batch
+WHERE r.key IN (SELECT value FROM json_each(:keys))
+"""
+
+_SEND = """
+UPDATE records SET
+  state = 'pending', part = NULL, poll = NULL, queued = NULL, reason = NULL, since = :now
+WHERE key IN (SELECT value FROM json_each(:keys)) AND {waiting}
+  AND again IS NULL AND fit = 'eligible' AND payload IS NOT NULL
+  AND mapping = (SELECT s.mapping FROM streams s WHERE s.id = records.stream)
+RETURNING state, mapping, payload
+"""
+
+_HAS_NO_RIVALS = """(lead_exists = 'yes'
+  OR (SELECT s.match_on = '[]' FROM streams s WHERE s.id = records.stream))"""
+"""In quarantine a record owns no lead: meanwhile another one may have become the lead for both."""
+
+# what is unfit by the values that were kept would be so again: they are read anew
+_JUDGE_AGAIN = """
+UPDATE records SET again = 'send', source = CASE WHEN fit <> 'unfit' THEN source END
+WHERE key IN (SELECT value FROM json_each(:keys)) AND {waiting} AND again IS NOT 'send'
+RETURNING 'again' AS state
+"""
+
+_SET_ASIDE = """
+UPDATE records SET
+  state = CASE WHEN lead_exists = 'no' THEN 'forgotten' WHEN base_batch IS NULL THEN 'known' ELSE 'delivered' END,
+  again = NULL, reason = NULL, since = :now,
+  source = CASE WHEN drift = 1 THEN source END, payload = CASE WHEN drift = 1 THEN payload END
+WHERE key IN (SELECT value FROM json_each(:keys)) AND state = :state
+RETURNING state
+"""
+
+_ACKNOWLEDGE = f"""
+UPDATE records SET
+  drift = 0, again = NULL, since = :now,
+  base_modified = modified, base_mapping = mapping, base_source_fp = source_fp, base_wire_fp = wire_fp,
+  acked = coalesce(payload, x''), source = NULL, payload = NULL
+WHERE key = :key AND {DRIFTED} AND source_fp IS :seen
+RETURNING state
+"""  # noqa: S608 - a constant
+
+
+def _listed(names: Collection[str] | None) -> str | None:
+    return None if names is None else json.dumps(list(names))
+
+
+def _moves(rows: Sequence[sqlite3.Row]) -> Moves:
+    return Counter(cast(Outcome, row["state"]) for row in rows)
+
+
+def _waiting(row: sqlite3.Row) -> Waiting:
+    return Waiting(
+        key=row["key"],
+        stream=row["stream"],
+        workspace=row["workspace"],
+        id=row["id"],
+        state=row["state"],
+        lead_exists=row["lead_exists"],
+        fit=row["fit"],
+        drift=bool(row["drift"]),
+        since=row["since"],
+        poll=row["queued"],
+        reason=row["reason"] or "",
+        again=row["again"] == "send",
+        source_fp=row["source_fp"],
+    )
+
+
+def _leads(row: sqlite3.Row) -> Leads:
+    if row["acked"] is not None:
+        return Leads(row["acked"] or None, row["payload"], "by hand")
+    return Leads(row["created"], row["payload"], "created" if row["base_batch"] is not None else "before")

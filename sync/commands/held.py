@@ -1,0 +1,84 @@
+"""`closingdealz-sync held`: leads that wait for a person's approval. Works beside the daemon."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+from sync.commands.options import config_option, json_option, limit_option, yes_option
+from sync.commands.selectors import Meant, selectors
+from sync.commands.settling import Order, settle, show_list, show_record
+
+
+@click.group()
+@config_option
+def held(config: Path | None) -> None:
+    """Look at leads that wait for an approval; approve or discard them."""
+    del config  # the subcommands find it
+
+
+@held.command("list")
+@selectors("held")
+@limit_option
+@json_option
+@config_option
+def list_(meant: Meant, *, limit: int | None, as_json: bool, config: Path | None) -> None:
+    """List them: by stream, poll and reason, then one by one."""
+    show_list("held", meant, limit=limit, as_json=as_json, config=config)
+
+
+@held.command()
+@click.argument("record", metavar="STREAM:ID")
+@json_option
+@config_option
+def show(record: str, *, as_json: bool, config: Path | None) -> None:
+    """Show all that is known of one record.
+
+    What it prints is personal data, for your own eyes.
+    """
+    show_record(record, as_json=as_json, config=config)
+
+
+@held.command()
+@selectors("held", settles=True)
+@yes_option
+@json_option
+@config_option
+def approve(meant: Meant, *, yes: bool, as_json: bool, config: Path | None) -> int:
+    """Send them.
+
+    Those that an earlier mapping made, or whose values are not kept any more, are read again before.
+
+    Exit code: 0 done, 65 a record was refused.
+    """
+    order = Order(
+        "held",
+        "approve",
+        asks="Send them?",
+        creates=True,
+        carry_out=lambda queues, chosen: queues.approve([each.key for each in chosen]),
+    )
+    return settle(order, meant, yes=yes, as_json=as_json, config=config)
+
+
+@held.command()
+@selectors("held", settles=True)
+@yes_option
+@json_option
+@config_option
+def discard(meant: Meant, *, yes: bool, as_json: bool, config: Path | None) -> int:
+    """Forget them until they change.
+
+    Only a change at their source brings them back. Where a lead exists already, the change is listed as drift.
+
+    Exit code: 0 done, 65 a record was refused.
+    """
+    order = Order(
+        "held",
+        "discard",
+        asks="Forget them?",
+        creates=False,
+        carry_out=lambda queues, chosen: queues.discard([each.key for each in chosen]),
+    )
+    return settle(order, meant, yes=yes, as_json=as_json, config=config)

@@ -1,0 +1,89 @@
+"""`closingdealz-sync quarantine`: records that cannot be sent until something is mended. Works beside the daemon."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+from sync.commands.options import config_option, json_option, limit_option, yes_option
+from sync.commands.selectors import Meant, selectors
+from sync.commands.settling import Order, settle, show_list, show_record
+
+
+@click.group()
+@config_option
+def quarantine(config: Path | None) -> None:
+    """Look at records that cannot be sent; retry or drop them.
+
+    They come back by themselves when they change at their source, or when their mapping does.
+    """
+    del config  # the subcommands find it
+
+
+@quarantine.command("list")
+@selectors("quarantine")
+@limit_option
+@json_option
+@config_option
+def list_(meant: Meant, *, limit: int | None, as_json: bool, config: Path | None) -> None:
+    """List them: by stream and reason, then one by one."""
+    show_list("quarantine", meant, limit=limit, as_json=as_json, config=config)
+
+
+@quarantine.command()
+@click.argument("record", metavar="STREAM:ID")
+@json_option
+@config_option
+def show(record: str, *, as_json: bool, config: Path | None) -> None:
+    """Show all that is known of one record.
+
+    What it prints is personal data, for your own eyes.
+    """
+    show_record(record, as_json=as_json, config=config)
+
+
+@quarantine.command()
+@selectors("quarantine", settles=True)
+@yes_option
+@json_option
+@config_option
+def retry(meant: Meant, *, yes: bool, as_json: bool, config: Path | None) -> int:
+    """Send or read them again.
+
+    What the server rejected is sent as it was. The others are read again at their stream's next poll, and sent if they
+    can be.
+
+    Exit code: 0 done, 65 a record was refused.
+    """
+    order = Order(
+        "quarantine",
+        "retry",
+        asks="Try them again?",
+        creates=True,
+        carry_out=lambda queues, chosen: queues.retry([each.key for each in chosen]),
+    )
+    return settle(order, meant, yes=yes, as_json=as_json, config=config)
+
+
+@quarantine.command()
+@selectors("quarantine", settles=True)
+@yes_option
+@json_option
+@config_option
+def drop(meant: Meant, *, yes: bool, as_json: bool, config: Path | None) -> int:
+    """Forget them until they change.
+
+    No edit of the mapping brings them back, only a change at their source. Where a lead exists already, the change that
+    could not be sent is listed as drift.
+
+    Exit code: 0 done, 65 a record was refused.
+    """
+    order = Order(
+        "quarantine",
+        "drop",
+        asks="Forget them?",
+        creates=False,
+        carry_out=lambda queues, chosen: queues.drop([each.key for each in chosen]),
+    )
+    return settle(order, meant, yes=yes, as_json=as_json, config=config)

@@ -1,0 +1,142 @@
+"""Which records of a queue a command means: the options that quarantine, held and drift share."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from functools import wraps
+from typing import TYPE_CHECKING, Any
+
+import click
+
+if TYPE_CHECKING:  # --help does without them
+    from state.ledger import Ledger
+    from state.queues import Queue, Selection, Waiting
+    from sync.config.schema import Config
+
+
+@dataclass(frozen=True, slots=True)
+class Meant:
+    """The selecting words of a command line, as they were typed."""
+
+    streams: tuple[str, ...] = ()
+    ids: tuple[str, ...] = ()
+    reason: str = ""
+    until: int | None = None
+    poll: int | None = None
+    everything: bool = False
+
+    @property
+    def is_empty(self) -> bool:
+        return self == Meant()
+
+
+def selectors(queue: Queue, *, settles: bool = False) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
+    """Adds the selecting options; the command gets `meant: Meant`."""
+    options = [
+        click.option("--stream", "streams", multiple=True, metavar="NAME", help="Of this stream or source."),
+        click.option("--id", "ids", multiple=True, metavar="ID", help="This record, of one stream."),
+        click.option("--reason", default="", metavar="TEXT", help=_REASON[queue]),
+        click.option("--until", callback=_moment, metavar="TIME", help="Only what has been as it is since TIME."),
+    ]
+    if queue == "held":
+        options.append(click.option("--poll", type=int, metavar="N", help="What poll N queued."))
+    if settles:
+        options.append(click.option("--all", "everything", is_flag=True, help="All of them."))
+
+    def add(function: Callable[..., Any]) -> Callable[..., Any]:
+        @wraps(function)
+        def gathered(**given: Any) -> Any:
+            words = {name: given.pop(name) for name in Meant.__dataclass_fields__ if name in given}
+            return function(meant=Meant(**words), **given)
+
+        for option in reversed(options):
+            gathered = option(gathered)
+        return gathered
+
+    return add
+
+
+_WAITS = "Whose field, rule or message from the server holds TEXT, whatever its case."
+_REASON = {"quarantine": _WAITS, "held": _WAITS, "drift": "Whose list of changed fields holds TEXT, whatever its case."}
+
+
+def _moment(context: click.Context, parameter: click.Parameter, value: str | None) -> int | None:
+    """Milliseconds since 1970 UTC. A time without a zone is refused: which one is meant would be a guess."""
+    if value is None:
+        return None
+    try:
+        when = datetime.fromisoformat(value)
+    except ValueError:
+        raise click.BadParameter("must be a time such as '2026-01-02 03:04:05Z'.", context, parameter) from None
+    if when.tzinfo is None:
+        raise click.BadParameter("needs a zone: 'Z' for UTC, or such as '+01:00'.", context, parameter)
+    return int(when.timestamp() * 1000)
+
+
+def selection_of(meant: Meant, config: Config, ledger: Ledger) -> Selection:
+    """Held against the streams of the configuration and of the ledger. Raises click.UsageError."""
+    from state.queues import Selection
+
+    if meant.everything and (meant.streams or meant.ids or meant.reason or meant.poll is not None):
+        raise click.UsageError("--all means all of them: leave it out, or the other selectors.")
+    streams = _streams(meant.streams, config, ledger)
+    if meant.ids and (streams is None or len(streams) != 1):
+        raise click.UsageError("--id needs the one stream whose record it is: --stream NAME.")
+    return Selection(streams, meant.ids or None, meant.reason, meant.poll, meant.until)
+
+
+def _streams(names: Sequence[str], config: Config, ledger: Ledger) -> list[str] | None:
+    from sync.reports.phrases import did_you_mean
+
+    if not names:
+        return None
+    known = _known_streams(config, ledger)
+    chosen: dict[str, None] = {}
+    for name in names:
+        found = [each for each in known if name in (each, each.split(".", 1)[0])]
+        if not found:
+            raise click.UsageError(f"There is no stream {name!r}.{did_you_mean(name, known)}")
+        chosen.update(dict.fromkeys(found))
+    return list(chosen)
+
+
+def _known_streams(config: Config, ledger: Ledger) -> list[str]:
+    from sync.commands.choose import streams_of
+
+    return list(dict.fromkeys([*streams_of(config), *ledger.streams.all()]))
+
+
+def split_record(text: str) -> tuple[str, str]:
+    """`STREAM:ID`, as the listings write it. Raises click.UsageError."""
+    stream, colon, id_ = text.partition(":")
+    if not colon or not id_:
+        raise click.UsageError(f"{text!r} is no record: write STREAM:ID, such as erp.companies:7.")
+    return stream, id_
+
+
+def find_record(text: str, config: Config, ledger: Ledger) -> Waiting:
+    """The record that is named, in whatever state it is. Raises click.UsageError."""
+    from sync.reports.phrases import did_you_mean
+
+    stream, id_ = split_record(text)
+    known = _known_streams(config, ledger)
+    if stream not in known:
+        raise click.UsageError(f"There is no stream {stream!r}.{did_you_mean(stream, known)}")
+    (waiting,) = find_named(Meant((stream,), (id_,)), config, ledger)
+    return waiting
+
+
+def find_named(meant: Meant, config: Config, ledger: Ledger) -> list[Waiting]:
+    """The records that are named by their ids, in whatever state they are. Raises click.UsageError where the ledger
+    does not know one of them: then nothing is done for the others either."""
+    from state.queues import Selection
+    from sync.reports.phrases import printable
+
+    which = selection_of(Meant(meant.streams, meant.ids), config, ledger)
+    found = ledger.queues.find(None, Selection(which.streams, which.ids))
+    unknown = [printable(each) for each in meant.ids if each not in {waiting.id for waiting in found}]
+    if unknown:
+        raise click.UsageError(f"The ledger knows no record {', '.join(unknown)} of {meant.streams[0]}.")
+    return found

@@ -1,0 +1,187 @@
+"""What waits in the queues that a person settles: record by record, and in groups by stream and reason."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, field, replace
+from itertools import islice
+from typing import Any
+
+import orjson
+
+from state.ledger import Ledger
+from state.queues import Queue, Selection, Waiting
+from sync.config.schema import Config, Wire
+from sync.mapping.fields import Change, name_of
+from sync.reports.drift import compare
+from sync.reports.phrases import count, iso
+from sync.reports.reasons import Why, reasons_of, why_as_json
+
+PAGE = 1000
+NOTHING: dict[Queue, str] = {
+    "quarantine": "nothing is in quarantine",
+    "held": "nothing is held",
+    "drift": "nothing has drifted",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Item:
+    """A record of a queue with why it is there and, where it is known, its lead's name; of drift also what changed."""
+
+    waiting: Waiting
+    whys: tuple[Why, ...]
+    lead: str = ""
+    changes: tuple[Change, ...] = ()
+
+    @property
+    def name(self) -> str:
+        """What a person types to name the record: `STREAM:ID`."""
+        return f"{self.waiting.stream}:{self.waiting.id}"
+
+
+@dataclass(frozen=True, slots=True)
+class Kind:
+    """Records of a stream that wait for the same reason; of held ones also by the poll that queued them.
+
+    Times in ms. A record with several reasons counts in several groups.
+    """
+
+    stream: str
+    poll: int | None
+    why: str
+    hint: str
+    records: int
+    oldest: int
+    newest: int
+
+
+@dataclass(frozen=True, slots=True)
+class Listing:
+    """A queue, or what was asked for of it, at one moment (ms): `records` in all, of which some are shown."""
+
+    queue: Queue
+    at: int
+    records: int
+    kinds: tuple[Kind, ...]
+    shown: Sequence[Item]
+    narrowed: bool = field(default=False, kw_only=True)
+    """Not the whole queue was asked for."""
+
+
+def counted(queue: Queue, n: int) -> str:
+    """`3 records in quarantine`, `1 held record`, `20 drifted records`."""
+    if queue == "quarantine":
+        return f"{count(n, 'record')} in quarantine"
+    return count(n, "held record" if queue == "held" else "drifted record")
+
+
+def wire_of(config: Config, workspace: str) -> Wire:
+    """The names on the wire of a workspace; the usual ones where the configuration does not name it any more."""
+    known = config.workspaces.get(workspace)
+    return known.wire if known else Wire()
+
+
+def items_of(ledger: Ledger, config: Config, queue: Queue, which: Selection) -> list[Item]:
+    """The records of the queue that are meant, the longest waiting first."""
+    if queue != "drift":
+        return [Item(each, reasons_of(each.reason)) for each in ledger.queues.find(queue, which)]
+    # what changed is known only once two leads were compared
+    drifted = _compared(ledger, config, ledger.queues.find(queue, replace(which, reason="")))
+    wanted = which.reason.casefold()
+    return [item for item in drifted if any(wanted in str(why).casefold() for why in item.whys)]
+
+
+def _compared(ledger: Ledger, config: Config, waiting: Sequence[Waiting]) -> Iterator[Item]:
+    """A page at a time: only what differs is kept in memory."""
+    rest = iter(waiting)
+    while page := list(islice(rest, PAGE)):
+        leads = ledger.queues.leads([each.key for each in page])
+        for each in page:
+            found = compare(each, leads[each.key], wire_of(config, each.workspace))
+            yield Item(each, found.whys, found.lead, found.changes)
+
+
+def listing_of(ledger: Ledger, config: Config, queue: Queue, which: Selection, *, limit: int | None) -> Listing:
+    """`limit`: how many records are shown; None shows all."""
+    at = int(ledger.clock.wall() * 1000)
+    items = items_of(ledger, config, queue, which)
+    shown = items[:limit] if queue == "drift" else [*_named(ledger, config, items[:limit])]
+    narrowed = which != Selection()
+    return Listing(queue, at, len(items), kinds_of(queue, items), shown, narrowed=narrowed)
+
+
+def _named(ledger: Ledger, config: Config, items: Sequence[Item]) -> Iterator[Item]:
+    """With the names of the leads that would be sent, where they are kept."""
+    rest = iter(items)
+    while page := list(islice(rest, PAGE)):
+        leads = ledger.queues.leads([each.waiting.key for each in page])
+        for each in page:
+            payload = leads[each.waiting.key].now
+            wire = wire_of(config, each.waiting.workspace)
+            yield replace(each, lead=name_of(orjson.loads(payload), wire) if payload else "")
+
+
+def kinds_of(queue: Queue, items: Iterable[Item]) -> tuple[Kind, ...]:
+    """The largest first."""
+    found: dict[tuple[str, int | None, str], Kind] = {}
+    for item in items:
+        waiting = item.waiting
+        poll = waiting.poll if queue == "held" else None
+        for why in dict.fromkeys((each.kind, each.hint) for each in item.whys) or [("no reason is kept", "")]:
+            kind = Kind(waiting.stream, poll, *why, 1, waiting.since, waiting.since)
+            key = (waiting.stream, poll, why[0])
+            found[key] = _joined(found[key], kind) if key in found else kind
+    return tuple(sorted(found.values(), key=lambda each: (-each.records, each.stream, each.why)))
+
+
+def _joined(one: Kind, other: Kind) -> Kind:
+    oldest, newest = min(one.oldest, other.oldest), max(one.newest, other.newest)
+    return replace(one, records=one.records + other.records, oldest=oldest, newest=newest)
+
+
+def listing_as_json(listing: Listing) -> dict[str, Any]:
+    """`records` counts all that were asked for, `listed` holds those that are shown."""
+    return {
+        "queue": listing.queue,
+        "at": iso(listing.at),
+        "records": listing.records,
+        "groups": [_kind_as_json(each) for each in listing.kinds],
+        "listed": [item_as_json(listing.queue, each) for each in listing.shown],
+    }
+
+
+def _kind_as_json(kind: Kind) -> dict[str, Any]:
+    return {
+        "stream": kind.stream,
+        "poll": kind.poll,
+        "reason": kind.why,
+        "hint": kind.hint or None,
+        "records": kind.records,
+        "oldest": iso(kind.oldest),
+        "newest": iso(kind.newest),
+    }
+
+
+def item_as_json(queue: Queue, item: Item) -> dict[str, Any]:
+    """One record; of drift with its changes."""
+    waiting = item.waiting
+    shown: dict[str, Any] = {
+        "stream": waiting.stream,
+        "id": waiting.id,
+        "state": waiting.state,
+        "lead_exists": waiting.lead_exists,
+        "since": iso(waiting.since),
+        "poll": waiting.poll,
+        "lead": item.lead or None,
+        "reasons": [why_as_json(each) for each in item.whys],
+        "read_again": waiting.again,
+    }
+    if queue == "drift":
+        shown["changes"] = changes_as_json(item.changes)
+    return shown
+
+
+def changes_as_json(changes: Iterable[Change]) -> list[dict[str, Any]]:
+    """`was` is null where nobody knows what the lead has."""
+    return [{"field": each.field, "was": each.was, "is": each.now} for each in changes]

@@ -1,0 +1,30 @@
+"""Drift as a work list for a person who mends leads by hand: CSV, one row a changed field."""
+
+from __future__ import annotations
+
+import csv
+from collections.abc import Iterable, Iterator
+from typing import TextIO
+
+from sync.reports.phrases import iso, printable
+from sync.reports.queues import Item
+
+COLUMNS = ("stream", "id", "lead", "changed_at", "field", "was", "is")
+LONGEST = 100_000
+"""Characters of one value: more than the API takes."""
+
+
+def write_csv(items: Iterable[Item], file: TextIO) -> None:
+    """In the form of RFC 4180. A record that cannot be compared has one row, without a field, that says why."""
+    writer = csv.writer(file)
+    writer.writerow(COLUMNS)
+    for item in items:
+        writer.writerows([printable(cell, LONGEST) for cell in row] for row in _rows(item))
+
+
+def _rows(item: Item) -> Iterator[tuple[str, ...]]:
+    start = (item.waiting.stream, item.waiting.id, item.lead, iso(item.waiting.since) or "")
+    for each in item.changes:
+        yield (*start, each.field, "(not known)" if each.was is None else each.was, each.now)
+    if not item.changes:
+        yield (*start, "", "", f"({'; '.join(str(why) for why in item.whys)})")
