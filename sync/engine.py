@@ -72,7 +72,9 @@ class Engine:
         self.workers[workspace].wake()
 
     def fail(self, error: BaseException) -> None:
-        """Hears of an error that must end the program."""
+        """Hears of an error that must end the program: sending stops here and now, wherever the error came from."""
+        self.ledger.outbox.shut()
+        self.stop()
         if not self._deaf:
             self._failed(error)
 

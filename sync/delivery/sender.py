@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import threading
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from time import monotonic
 
@@ -45,43 +44,30 @@ class Sent:
 
 
 class Sender:
-    """Carries batches to one workspace, each by one thread; connections are kept and shared."""
+    """Carries batches to one workspace, each by one thread."""
 
-    def __init__(self, ledger: Ledger, destination: Destination) -> None:
+    def __init__(self, ledger: Ledger, destination: Destination, *, judge: Callable[[Claim, Outcome], Outcome]) -> None:
+        """`judge` has the last word on what an outcome means, before it is concluded. Raises ConfigError."""
         self._ledger = ledger
         self._to = destination
-        self._lock = threading.Lock()
-        self._clients: list[LeadsClient] = []
+        self._judge = judge
+        options = destination.options
+        self._client = LeadsClient(
+            options.base_url, destination.api_key, timeout=options.timeout.total_seconds(), clock=ledger.clock
+        )
 
     def send(self, claim: Claim) -> Sent:
         """Posts the batch once and concludes it. Raises LedgerError or LedgerBusy where the verdict cannot be written:
         then the batch stays `sending`, and the next start finds it in doubt."""
-        client = self._take_client()
-        try:
-            body = self._body(claim)
-            began = monotonic()
-            answer = client.post(body, deadline=claim.deadline)
-            seconds = monotonic() - began
-        finally:
-            with self._lock:
-                self._clients.append(client)
-        outcome = self._judged(answer)
+        body = self._body(claim)
+        began = monotonic()
+        answer = self._client.post(body, deadline=claim.deadline)
+        seconds = monotonic() - began
+        outcome = self._judge(claim, self._read(answer))
         return Sent(outcome, self._conclude(claim, outcome), seconds, len(body))
 
     def close(self) -> None:
-        with self._lock:
-            clients, self._clients = self._clients, []
-        for client in clients:
-            client.close()
-
-    def _take_client(self) -> LeadsClient:
-        with self._lock:
-            if self._clients:
-                return self._clients.pop()
-        options = self._to.options
-        return LeadsClient(
-            options.base_url, self._to.api_key, timeout=options.timeout.total_seconds(), clock=self._ledger.clock
-        )
+        self._client.close()
 
     def _body(self, claim: Claim) -> bytes:
         return b"[" + b",".join(self._labelled(delivery, claim.batch) for delivery in claim.deliveries) + b"]"
@@ -94,7 +80,7 @@ class Sender:
             labels.append(self._to.options.label.replace("{batch}", batch))
         return with_labels(delivery.payload, labels) if labels else delivery.payload
 
-    def _judged(self, answer: Answer | Outcome) -> Outcome:
+    def _read(self, answer: Answer | Outcome) -> Outcome:
         if isinstance(answer, Outcome):
             return answer
         options = self._to.options
@@ -117,6 +103,7 @@ class Sender:
             status=outcome.status,
             cause=outcome.cause,
             message=outcome.message,
+            account=outcome.account or None,
             on_unknown=self._to.options.on_unknown,
         )
 
@@ -133,7 +120,8 @@ class Sender:
             "milliseconds": round(sent.seconds * 1000),
         }
         if outcome.verdict == "in_doubt":
-            emit("batch_in_doubt", **common, settle_with=f"closingdealz-sync doubt show {claim.batch}")
+            settle_with = f"closingdealz-sync doubt show {claim.batch}"
+            emit("batch_in_doubt", **common, account=outcome.account, settle_with=settle_with)
             return
         room = self._ledger.slots.room(self._to.rule)
         emit(
@@ -142,7 +130,7 @@ class Sender:
             verdict=outcome.verdict,
             bytes=sent.size,
             pending=self._ledger.outbox.pending(self._to.name),
-            room=room.requests - room.used,
+            room=max(0, room.allowed - room.used),
         )
         if outcome.verdict == "rejected" and len(claim.deliveries) == 1:
             emit(

@@ -102,7 +102,7 @@ def send(ledger: Ledger, options: Workspace, api_key: Secret, lead: SingleLead, 
         answer = of_answer(answer, unknown_statuses=options.unknown_statuses, on_rejected=options.on_rejected)
     ledger.slots.end(slot, arrived=answer.verdict != "in_doubt")
     if answer.status == 429:
-        ledger.slots.learn(rule)
+        ledger.slots.learn(rule, slot)
     return Sent(answer, seconds)
 
 
