@@ -32,7 +32,7 @@ MARGIN_MOST = 0.1
 
 CLEAR_ROOM = 0.98
 """Below this part of the limit a window of ours cannot be what the server refused for."""
-SHARE_FALL = 0.8
+SHARE_FALL = 0.7
 """What is left to us of what we used when somebody else got in the way."""
 SHARE_LEAST = 0.05
 SHARE_CLIMB = 0.05
@@ -116,9 +116,14 @@ class Slots:
 
 
 def lesson_of(room: Room, *, echo: bool = False) -> Lesson:
-    """Pure: what follows from a 429 to a request that began with so full a window, itself included. `echo`: the window
-    was full a moment ago, and what left it since may still stand in the server's."""
-    if echo or room.used >= CLEAR_ROOM * room.requests:
+    """Pure: what follows from a 429 to a request that began with so full a window, itself included.
+
+    `echo`: a moment ago one met a full window. What has left ours since may still stand in the server's: that teaches
+    nothing new. A margin that cannot grow any more was not what is wrong.
+    """
+    if echo:
+        return Lesson("window", room.used, room.share, room.margin)
+    if room.used >= CLEAR_ROOM * room.requests and room.margin < MARGIN_MOST:
         return Lesson("window", room.used, room.share, min(room.margin + MARGIN_STEP, MARGIN_MOST))
     share = max(SHARE_LEAST, min(room.share, SHARE_FALL * room.used / room.requests))
     return Lesson("stranger", room.used, share, room.margin)
@@ -209,7 +214,8 @@ def _learned(connection: sqlite3.Connection, rule: Rule, clock: Clock) -> tuple[
 
 
 def _is_echo(connection: sqlite3.Connection, rule: Rule, clock: Clock) -> bool:
-    """Whether the last 429, a moment ago, met a full window of ours: then it left the share as it was."""
+    """Whether the last 429, a moment ago, met a full window of ours, or was itself an echo of that: then it left the
+    share as it was."""
     row = _of_key(connection, rule.api_key)
     if row is None or row["share_boot"] != clock.boot_id:
         return False
