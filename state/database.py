@@ -37,6 +37,8 @@ class LedgerFile:
         older one migrated.
         """
         self.path = path
+        self.has_failed = False
+        """Whether a transaction ended in a LedgerError; true before any other thread's next one can begin."""
         self._own = own
         self._lock = threading.RLock()
         with translated(path):
@@ -82,7 +84,7 @@ class LedgerFile:
     @contextmanager
     def write(self) -> Iterator[sqlite3.Connection]:
         """One write transaction: all of it or nothing. Keep it short; nothing slow inside."""
-        with self._lock, translated(self.path):
+        with self._watched():
             self._connection.execute("BEGIN IMMEDIATE")
             try:
                 yield self._connection
@@ -95,13 +97,23 @@ class LedgerFile:
     @contextmanager
     def read(self) -> Iterator[sqlite3.Connection]:
         """One consistent view for several reading statements."""
-        with self._lock, translated(self.path):
+        with self._watched():
             self._connection.execute("BEGIN")
             try:
                 yield self._connection
             finally:
                 if self._connection.in_transaction:
                     self._connection.execute("ROLLBACK")
+
+    @contextmanager
+    def _watched(self) -> Iterator[None]:
+        with self._lock:
+            try:
+                with translated(self.path):
+                    yield
+            except LedgerError:
+                self.has_failed = True
+                raise
 
     def backup(self, target: Path) -> None:
         """A consistent copy, whole or absent, while others go on writing."""

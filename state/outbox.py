@@ -23,11 +23,6 @@ class Outbox:
     def __init__(self, file: LedgerFile, clock: Clock) -> None:
         self._file = file
         self._clock = clock
-        self._is_shut = False
-
-    def shut(self) -> None:
-        """From now on this process claims nothing: no claim begins after this returns. It cannot be taken back."""
-        self._is_shut = True
 
     def claim(
         self,
@@ -47,8 +42,8 @@ class Outbox:
         `probe` (from 0 up to 1, drawn by chance) takes one lead instead, from that place in the queue.
         """
         with self._file.write() as connection:
-            if self._is_shut:
-                return NothingToSend(None)
+            if self._file.has_failed:
+                return NothingToSend(None)  # nothing is sent that might not be remembered
             streams = _streams(connection, workspace, only)
             rows = _pick(connection, streams, most) if probe is None else _draw(connection, streams, probe)
             if not rows:

@@ -133,6 +133,7 @@ class DeliveryWorker:
             with self._changed:
                 self._stopping, self._claiming = True, False
                 self._changed.notify_all()
+                self._changed.wait_for(lambda: self._in_flight == 0)
             self._sender.close()
 
     def _step(self) -> bool:
