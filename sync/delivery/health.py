@@ -30,13 +30,16 @@ class Health:
         self._lock = threading.Lock()
         self._keeping = threading.Lock()
         self._pace = self._said = Pace()
+        self._rested = False
         self._kept: Pace | None = None
         self._rest_until = 0.0
         self._rests_since = 0.0
         self._latencies: deque[float] = deque(maxlen=LATENCIES)
 
     def begin(self) -> None:
-        self._pace = self._said = Pace.from_json(self._ledger.outbox.pace_of(self._to.name))
+        stored = self._ledger.outbox.pace_of(self._to.name)
+        self._pace = self._said = Pace.from_json(stored)
+        self._rested = bool(stored and stored.get("rest"))
 
     @property
     def pace(self) -> Pace:
@@ -119,7 +122,7 @@ class Health:
         """That the workspace rests, or sends again, where that is news."""
         with self._lock:
             before, pace = self._said, self._pace
-            self._said = pace
+            rested, self._said, self._rested = self._rested, pace, bool(pace.rest)
         if pace.rest and pace != before:
             emit(
                 "workspace_rests",
@@ -130,5 +133,5 @@ class Health:
                 next_batch=pace.most,
                 hint=REST_HINTS.get(pace.rest),
             )
-        elif before.rest and not pace.rest:
+        elif rested and not pace.rest:
             emit("workspace_resumes", workspace=self._to.name)

@@ -18,7 +18,7 @@ from sync.engine import Engine
 from sync.errors import LedgerError
 from sync.plan import Plan
 
-LEADS = 400
+LEADS = 150
 
 
 class Disk:
@@ -85,7 +85,7 @@ def test_after_the_first_error_no_claim_begins_in_any_workspace(
 ) -> None:
     """Wherever it strikes, and although it strikes the one workspace only and only once."""
     engine.start_delivery()
-    wait_until(lambda: disk.claims() > 20)
+    wait_until(lambda: disk.claims() > 5)
     struck = threading.Event()
 
     def once(sql: str) -> bool:

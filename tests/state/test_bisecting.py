@@ -61,14 +61,11 @@ def test_several_offenders_need_no_more_than_so_many_times_the_requests() -> Non
     assert all(requests <= n * MOST_FOR_ONE for n, requests in needed.items())
 
 
-@pytest.mark.parametrize(("bad", "more"), [(4300, 14), (4321, 12)])
-def test_one_bad_lead_among_ten_thousand_costs_fourteen_requests_more_at_most(
-    delivery: Delivery, bad: int, more: int
-) -> None:
+def test_one_bad_lead_among_ten_thousand_costs_fourteen_requests_more(delivery: Delivery) -> None:
     delivery.add(f"{n:05}" for n in range(10_000))
-    delivery.server = refusing(f"{bad:05}")
-    assert delivery.run() == 100 + more
-    assert delivery.quarantined() == {f"{bad:05}"}
+    delivery.server = refusing("04300")
+    assert delivery.run() == 100 + 14
+    assert delivery.quarantined() == {"04300"}
     assert delivery.states()["delivered"] == 9_999
 
 

@@ -89,25 +89,21 @@ def test_beside_a_stranger_on_the_key_we_slow_down_and_climb_back_when_he_leaves
 ) -> None:
     """He sends blindly, and leaves after ten minutes."""
     run = Simulation(tmp_path, MINUTE, Weather(processes=2, stranger=stranger, stranger_leaves=600.0), seed=1)
-    run.run(26 * 60)
-    minutes = [sum(start <= at - 1000 < start + 60 for at in run.server.at) for start in range(0, 26 * 60, 60)]
+    run.run(25 * 60)
+    minutes = [sum(start <= at - 1000 < start + 60 for at in run.server.at) for start in range(0, 25 * 60, 60)]
     beside = sum(minutes[3:10]) / 7
     assert run.server.rejected <= 0.03 * (run.server.count + run.server.rejected)
     assert least <= beside <= most, "most of what he leaves us is used, and he gets his part"
     assert run.room.share == 1.0, "a quarter of an hour later the whole limit is used again"
 
 
-@pytest.mark.parametrize(("longer", "most"), [(1.02, 10), (1.1, 120)])
-def test_a_servers_window_that_is_longer_than_it_says_is_learned_and_no_stranger_suspected(
-    tmp_path: Path, longer: float, most: int
-) -> None:
+def test_a_servers_window_that_is_longer_than_it_says_is_learned_and_no_stranger_suspected(tmp_path: Path) -> None:
     run = Simulation(tmp_path, MINUTE, Weather(), seed=1)
-    run.server.per = 60 * longer
-    run.run(12 * 60)
-    room = run.room
-    assert run.server.rejected <= most
-    assert (room.share, room.margin > MARGIN) == (1.0, True)
-    assert run.server.count >= 12 * 100 / longer * 0.95
+    run.server.per = 60 * 1.05
+    run.run(8 * 60)
+    assert run.server.rejected <= 50
+    assert (run.room.share, run.room.margin) == (1.0, pytest.approx(0.05, abs=0.011))
+    assert run.server.count >= 8 * 100 / 1.05 * 0.95
 
 
 # -- the proof's edges, by hand
