@@ -37,8 +37,8 @@ class LedgerFile:
         older one migrated.
         """
         self.path = path
-        self.has_failed = False
-        """Whether a transaction ended in a LedgerError; true before any other thread's next one can begin."""
+        self.failure: LedgerError | None = None
+        """The first error that a transaction ended in; there before any other thread's next one can begin."""
         self._own = own
         self._lock = threading.RLock()
         with translated(path):
@@ -111,8 +111,8 @@ class LedgerFile:
             try:
                 with translated(self.path):
                     yield
-            except LedgerError:
-                self.has_failed = True
+            except LedgerError as error:
+                self.failure = self.failure or error
                 raise
 
     def backup(self, target: Path) -> None:
@@ -129,7 +129,7 @@ class LedgerFile:
 
     def maintain(self) -> None:
         """Refreshes the query planner's figures and gives the write-ahead log's space back."""
-        with self._lock, translated(self.path):
+        with self._watched():
             self._connection.execute("PRAGMA optimize")
             self._connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
 

@@ -15,6 +15,7 @@ from state.database import LedgerFile
 from state.rows import Claim, Delivery, NoRoom, NothingToSend
 from state.slots import Rule, take_slot
 from sync.clock import Clock
+from sync.errors import LedgerError
 
 
 class Outbox:
@@ -40,10 +41,12 @@ class Outbox:
         A batch that is not full waits until its oldest lead is `linger` seconds old. Halves of a rejected batch are
         claimed alone. Live records go before backfill and streams take turns. `only` limits it to these streams.
         `probe` (from 0 up to 1, drawn by chance) takes one lead instead, from that place in the queue.
+
+        Raises LedgerError also where the ledger has failed before in this process, even if it would do now.
         """
         with self._file.write() as connection:
-            if self._file.has_failed:
-                return NothingToSend(None)  # nothing is sent that might not be remembered
+            if failure := self._file.failure:
+                raise LedgerError(failure.message, hint=failure.hint)  # nothing is sent that might not be remembered
             streams = _streams(connection, workspace, only)
             rows = _pick(connection, streams, most) if probe is None else _draw(connection, streams, probe)
             if not rows:
