@@ -90,7 +90,7 @@ class Verdicts:
                 " WHERE name = ?",
                 ("absent" if given_up else verdict, self._now(), status, cause, message, account, batch),
             )
-            return self._apply(connection, batch, "refused" if given_up else verdict, message)
+            return self._apply(connection, batch, "refused" if given_up else verdict, message or cause)
 
     def resolve(self, batch: str, *, landed: bool, note: str) -> Conclusion:
         """A person's word on a batch in doubt. Repeating it changes nothing."""

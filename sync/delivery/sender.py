@@ -103,7 +103,7 @@ class Sender:
             status=outcome.status,
             cause=outcome.cause,
             message=outcome.message,
-            account=outcome.account or None,
+            account=outcome.account if outcome.verdict != "created" else None,
             on_unknown=self._to.options.on_unknown,
         )
 
