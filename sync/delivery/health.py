@@ -14,7 +14,7 @@ from state.rows import Claim
 from sync.delivery.outcome import Outcome
 from sync.delivery.pace import REST_HINTS, Pace, after, in_the_light_of
 from sync.delivery.sender import Destination
-from sync.errors import LedgerBusy
+from sync.errors import LedgerBusy, LedgerError
 from sync.log import emit
 
 LATENCIES = 20
@@ -77,7 +77,8 @@ class Health:
                 self._pace = after(self._pace, outcome, leads=len(claim.deliveries), random=self._random)
                 self._rest_until = now + self._pace.wait if self._pace.wait else 0.0
                 self._rests_since = now
-        with contextlib.suppress(LedgerBusy):  # the next verdict keeps it
+        # the next verdict keeps it; after an error there is no other batch, but this one's verdict may still be written
+        with contextlib.suppress(LedgerBusy, LedgerError):
             self._keep()
         return outcome
 

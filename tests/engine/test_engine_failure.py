@@ -132,6 +132,19 @@ def test_what_is_on_the_wire_still_gets_its_verdict_where_the_ledger_recovers(
     assert {state for _, state in counts} <= {"delivered", "pending"}
 
 
+def test_a_pace_that_cannot_be_kept_takes_no_verdict_away(
+    engine: Engine, disk: Disk, errors: list[BaseException]
+) -> None:
+    disk.fails_at = lambda sql: disk.failed_after is None and sql.startswith("INSERT INTO workspaces")
+    engine.start_delivery()
+    wait_until(lambda: errors)
+    assert engine.join(10)
+    assert disk.failed_after is not None
+    assert disk.claims(since=disk.failed_after) == 0
+    counts = engine.ledger.records.counts()
+    assert {state for _, state in counts} == {"delivered", "pending"}
+
+
 def test_a_ledger_that_is_busy_stops_nothing(engine: Engine, disk: Disk, errors: list[BaseException]) -> None:
     engine.start_delivery()
     wait_until(lambda: disk.claims() > 5)
