@@ -145,3 +145,15 @@ def test_a_stranger_on_the_key_delays_and_loses_nothing(world_with: Callable[...
     refused = sum(row["status"] == 429 for row in world.sandbox.requests()) - answers[429]
     assert refused == len(events), "each 429 of ours is said"
     assert refused <= 60
+
+
+# -- refused
+
+
+def test_a_round_gives_up_after_a_few_refusals_and_keeps_everything(world_with: Callable[..., World]) -> None:
+    world = world_with(script="503*")
+    world.source.add(range(10))
+    world.write()
+    done = world.once()
+    assert (done.code, done.summary["rests"]["main"]["why"]) == (75, "refused")
+    assert (world.states(), world.requests()) == ({"pending": 10}, 5)
