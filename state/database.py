@@ -37,6 +37,8 @@ class LedgerFile:
         older one migrated.
         """
         self.path = path
+        self.failure: LedgerError | None = None
+        """The first error that a transaction ended in; there before any other thread's next one can begin."""
         self._own = own
         self._lock = threading.RLock()
         with translated(path):
@@ -82,7 +84,7 @@ class LedgerFile:
     @contextmanager
     def write(self) -> Iterator[sqlite3.Connection]:
         """One write transaction: all of it or nothing. Keep it short; nothing slow inside."""
-        with self._lock, translated(self.path):
+        with self._watched():
             self._connection.execute("BEGIN IMMEDIATE")
             try:
                 yield self._connection
@@ -95,13 +97,28 @@ class LedgerFile:
     @contextmanager
     def read(self) -> Iterator[sqlite3.Connection]:
         """One consistent view for several reading statements."""
-        with self._lock, translated(self.path):
+        with self._watched():
             self._connection.execute("BEGIN")
             try:
                 yield self._connection
             finally:
                 if self._connection.in_transaction:
                     self._connection.execute("ROLLBACK")
+
+    def fail(self, error: LedgerError) -> None:
+        """What belongs to the ledger cannot be written: no transaction begins any more that leads to a request."""
+        with self._lock:
+            self.failure = self.failure or error
+
+    @contextmanager
+    def _watched(self) -> Iterator[None]:
+        with self._lock:
+            try:
+                with translated(self.path):
+                    yield
+            except LedgerError as error:
+                self.failure = self.failure or error
+                raise
 
     def backup(self, target: Path) -> None:
         """A consistent copy, whole or absent, while others go on writing."""
@@ -120,7 +137,7 @@ class LedgerFile:
 
     def maintain(self) -> None:
         """Refreshes the query planner's figures and gives the write-ahead log's space back."""
-        with self._lock, translated(self.path):
+        with self._watched():
             self._connection.execute("PRAGMA optimize")
             self._connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
 

@@ -15,6 +15,7 @@ from state.database import LedgerFile
 from state.rows import Claim, Delivery, NoRoom, NothingToSend
 from state.slots import Rule, take_slot
 from sync.clock import Clock
+from sync.errors import LedgerError
 
 
 class Outbox:
@@ -33,18 +34,25 @@ class Outbox:
         linger: float,
         timeout: float,
         only: Sequence[str] | None = None,
+        probe: float | None = None,
     ) -> Claim | NoRoom | NothingToSend:
         """Takes up to `most` leads and a slot, durably, in one transaction; then the caller must send and conclude.
 
         A batch that is not full waits until its oldest lead is `linger` seconds old. Halves of a rejected batch are
         claimed alone. Live records go before backfill and streams take turns. `only` limits it to these streams.
+        `probe` (from 0 up to 1, drawn by chance) takes one lead instead, from that place in the queue.
+
+        Raises LedgerError also where the ledger has failed before in this process, even if it would do now.
         """
         with self._file.write() as connection:
+            if failure := self._file.failure:
+                raise LedgerError(failure.message, hint=failure.hint)  # nothing is sent that might not be remembered
             streams = _streams(connection, workspace, only)
-            part, rows = _pick(connection, streams, most)
+            rows = _pick(connection, streams, most) if probe is None else _draw(connection, streams, probe)
             if not rows:
                 return NothingToSend(None)
-            wait = 0.0 if part is not None or len(rows) >= most else self._left_to_linger(rows, linger)
+            is_whole = probe is not None or rows[0]["part"] is not None or len(rows) >= most
+            wait = 0.0 if is_whole else self._left_to_linger(rows, linger)
             if wait > 0:
                 return NothingToSend(wait)
             slot = take_slot(connection, rule, timeout, self._clock)
@@ -138,9 +146,9 @@ def _streams(connection: sqlite3.Connection, workspace: str, only: Sequence[str]
 _CLAIMABLE = "again IS NULL AND (poll IS NULL OR poll NOT IN (SELECT id FROM polls WHERE released = 0))"
 """What the guard has not looked at, and what is to be judged again, stays."""
 
-_NEXT_PART = f"""
+_LAST_PART = f"""
 SELECT part FROM records
-WHERE stream = ? AND state = 'pending' AND part IS NOT NULL AND mapping = ? AND {_CLAIMABLE} ORDER BY part LIMIT 1
+WHERE stream = ? AND state = 'pending' AND part IS NOT NULL AND mapping = ? AND {_CLAIMABLE} ORDER BY part DESC LIMIT 1
 """  # noqa: S608 - a constant
 
 _PENDING = f"""
@@ -150,15 +158,49 @@ WHERE stream = :stream AND state = 'pending' AND mapping = :mapping AND part IS 
 """  # noqa: S608 - a constant
 
 
-def _pick(
-    connection: sqlite3.Connection, streams: Sequence[tuple[int, int]], most: int
-) -> tuple[int | None, list[sqlite3.Row]]:
-    """The rows of the next batch: a part of a rejected batch alone, else live before backfill, streams in turn."""
+_WAITING = f"""
+FROM records
+WHERE stream = :stream AND state = 'pending' AND mapping = :mapping AND (part IS NULL) = :fresh AND {_CLAIMABLE}
+"""
+_COUNT_WAITING = f"SELECT count(*) {_WAITING}"
+_WAITING_AT = f"""
+SELECT key, stream, id, payload, since, part, lead_exists {_WAITING} ORDER BY key LIMIT 1 OFFSET :place
+"""
+
+
+def _pick(connection: sqlite3.Connection, streams: Sequence[tuple[int, int]], most: int) -> list[sqlite3.Row]:
+    """The rows of the next batch: a part of a rejected batch alone, else live before backfill, streams in turn.
+
+    The latest part goes first: so an offender is found before another batch's leads are looked at, and a server that
+    rejects everything is known for that after a dozen requests.
+    """
     for stream, mapping in streams:
-        row = connection.execute(_NEXT_PART, (stream, mapping)).fetchone()
+        row = connection.execute(_LAST_PART, (stream, mapping)).fetchone()
         if row is not None:
-            return row["part"], _of_part(connection, streams, row["part"], most)
-    return None, _of_part(connection, streams, None, most)
+            return _of_part(connection, streams, row["part"], most)
+    return _of_part(connection, streams, None, most)
+
+
+def _draw(connection: sqlite3.Connection, streams: Sequence[tuple[int, int]], chance: float) -> list[sqlite3.Row]:
+    """One lead by chance: first a stream, then one of its leads, those of rejected batches only where there is no
+    other. So neither one poisoned lead nor one poisoned stream keeps the breaker open."""
+    for fresh in (1, 0):
+        waiting = [
+            {"stream": stream, "mapping": mapping, "fresh": fresh, "count": count}
+            for stream, mapping in sorted(streams)
+            if (count := _count_waiting(connection, stream, mapping, fresh))
+        ]
+        if waiting:
+            place = chance * len(waiting)
+            chosen = waiting[int(place)]
+            chosen["place"] = int(place % 1 * chosen["count"])
+            return connection.execute(_WAITING_AT, chosen).fetchall()
+    return []
+
+
+def _count_waiting(connection: sqlite3.Connection, stream: int, mapping: int, fresh: int) -> int:
+    values = {"stream": stream, "mapping": mapping, "fresh": fresh}
+    return int(connection.execute(_COUNT_WAITING, values).fetchone()[0])
 
 
 def _of_part(

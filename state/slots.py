@@ -7,12 +7,18 @@ would have seen the others all live.
 
 A request that timed out or was killed counts as live for `grace` seconds more, because it may still arrive. Slots of
 another boot block for one window plus grace after this machine's boot.
+
+A 429 teaches. With a full window of ours the server's window must be longer than it says: the margin grows, for good.
+With clear room in ours somebody else uses the key: we take a share of the limit only, below what we used, and the share
+climbs back by itself, until the next 429 or to the whole limit.
 """
 
 from __future__ import annotations
 
+import math
 import sqlite3
 from dataclasses import dataclass
+from typing import Literal
 
 from state.database import LedgerFile
 from state.rows import NoRoom
@@ -23,6 +29,14 @@ MARGIN = 0.01
 MARGIN_STEP = 0.005
 MARGIN_MOST = 0.1
 """As much as a server's window of sixty segments can be longer; somebody else's use of the key teaches no more."""
+
+CLEAR_ROOM = 0.98
+"""Below this part of the limit a window of ours cannot be what the server refused for."""
+SHARE_FALL = 0.7
+"""What is left to us of what we used when somebody else got in the way."""
+SHARE_LEAST = 0.05
+SHARE_CLIMB = 0.05
+"""Of the limit, in each window."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,13 +50,29 @@ class Rule:
 
 @dataclass(frozen=True, slots=True)
 class Room:
-    """How full the window is: `used` of `requests`, of these `in_flight`; `margin` is the share added to it."""
+    """How full the window is: `used` of `allowed`, of these `in_flight`; `margin` is the part added to its length, and
+    `share` the part of the limit of `requests` that is ours while somebody else uses the key."""
 
     used: int
     in_flight: int
     requests: int
     margin: float
     free_in: float
+    share: float = 1.0
+
+    @property
+    def allowed(self) -> int:
+        return allowed(self.requests, self.share)
+
+
+@dataclass(frozen=True, slots=True)
+class Lesson:
+    """What a 429 taught, with `used` requests in our own window: `stranger` lowers the share, `window` widens it."""
+
+    why: Literal["stranger", "window"]
+    used: int
+    share: float
+    margin: float
 
 
 class Slots:
@@ -65,26 +95,60 @@ class Slots:
         with self._file.read() as connection:
             return look(connection, rule, self._clock)
 
-    def learn(self, rule: Rule) -> float:
-        """Widens the window after a 429 that came although there was room; the new margin, kept for good."""
+    def learn(self, rule: Rule, slot: int) -> Lesson:
+        """After the 429 to the request of this slot. All processes on this ledger go by it at once."""
         with self._file.write() as connection:
-            margin = min(_margin(connection, rule.api_key) + MARGIN_STEP, MARGIN_MOST)
+            room = look(connection, rule, self._clock, as_of=slot)
+            lesson = lesson_of(room, echo=_is_echo(connection, rule, self._clock))
             connection.execute(
-                "INSERT INTO api_keys (api_key, margin) VALUES (:key, :margin)"
-                " ON CONFLICT (api_key) DO UPDATE SET margin = :margin",
-                {"key": rule.api_key, "margin": margin},
+                "INSERT INTO api_keys (api_key, margin, share, share_at, share_boot)"
+                " VALUES (:key, :margin, :share, :now, :boot) ON CONFLICT (api_key) DO UPDATE SET"
+                " margin = :margin, share = :share, share_at = :now, share_boot = :boot",
+                {
+                    "key": rule.api_key,
+                    "margin": lesson.margin,
+                    "share": lesson.share,
+                    "now": self._clock.boot(),
+                    "boot": self._clock.boot_id,
+                },
             )
-            return margin
+            return lesson
 
 
-def look(connection: sqlite3.Connection, rule: Rule, clock: Clock) -> Room:
-    """Counts the live slots. `free_in` is 0 where there is room, else seconds until one is sure to be free."""
-    now = clock.boot()
-    margin = _margin(connection, rule.api_key)
+def lesson_of(room: Room, *, echo: bool = False) -> Lesson:
+    """Pure: what follows from a 429 to a request that began with so full a window, itself included.
+
+    `echo`: a moment ago one met a full window. What has left ours since may still stand in the server's: that teaches
+    nothing new. A margin that cannot grow any more was not what is wrong.
+    """
+    if echo:
+        return Lesson("window", room.used, room.share, room.margin)
+    if room.used >= CLEAR_ROOM * room.requests and room.margin < MARGIN_MOST:
+        return Lesson("window", room.used, room.share, min(room.margin + MARGIN_STEP, MARGIN_MOST))
+    share = max(SHARE_LEAST, min(room.share, SHARE_FALL * room.used / room.requests))
+    return Lesson("stranger", room.used, share, room.margin)
+
+
+def climbed(share: float, windows: float) -> float:
+    """Pure: a share so many windows after it fell."""
+    return min(1.0, share + SHARE_CLIMB * windows)
+
+
+def allowed(requests: int, share: float) -> int:
+    """How many of `requests` a share of the limit is: at least one, or nobody would ever know that it may be more."""
+    return max(1, math.floor(requests * share + 1e-9))
+
+
+def look(connection: sqlite3.Connection, rule: Rule, clock: Clock, *, as_of: int | None = None) -> Room:
+    """Counts the live slots, now or when the slot `as_of` was taken. `free_in` is 0 where there is room, else seconds
+    until one is sure to be free."""
+    margin, share = _learned(connection, rule, clock)
     window = rule.per * (1 + margin)
+    now = clock.boot() if as_of is None else _taken_at(connection, as_of, clock)
     rows = connection.execute(
-        "SELECT boot = :boot AS here, deadline, ended FROM slots WHERE api_key = :key",
-        {"boot": clock.boot_id, "key": rule.api_key},
+        "SELECT boot = :boot AS here, deadline, ended FROM slots"
+        " WHERE api_key = :key AND (boot <> :boot OR started <= :now)",
+        {"boot": clock.boot_id, "key": rule.api_key, "now": now},
     )
     frees: list[float] = []
     in_flight = 0
@@ -98,11 +162,15 @@ def look(connection: sqlite3.Connection, rule: Rule, clock: Clock) -> Room:
             free = ended + window
         if free > now:
             frees.append(free)
-    used = len(frees)
-    if used < rule.requests:
-        return Room(used, in_flight, rule.requests, margin, 0.0)
+    used, most = len(frees), allowed(rule.requests, share)
     frees.sort()
-    return Room(used, in_flight, rule.requests, margin, frees[used - rule.requests] - now)
+    free_in = frees[used - most] - now if used >= most else 0.0
+    return Room(used, in_flight, rule.requests, margin, free_in, share)
+
+
+def _taken_at(connection: sqlite3.Connection, slot: int, clock: Clock) -> float:
+    row = connection.execute("SELECT started FROM slots WHERE id = ?", (slot,)).fetchone()
+    return float(row[0]) if row else clock.boot()
 
 
 def take_slot(connection: sqlite3.Connection, rule: Rule, timeout: float, clock: Clock) -> int | NoRoom:
@@ -135,6 +203,25 @@ def end_slot(connection: sqlite3.Connection, slot: int, clock: Clock, *, arrived
     )
 
 
-def _margin(connection: sqlite3.Connection, api_key: bytes) -> float:
-    row = connection.execute("SELECT margin FROM api_keys WHERE api_key = ?", (api_key,)).fetchone()
-    return float(row[0]) if row else MARGIN
+def _learned(connection: sqlite3.Connection, rule: Rule, clock: Clock) -> tuple[float, float]:
+    """The margin, and the share of the limit as far as it has climbed back; a new boot knows nothing of that."""
+    row = _of_key(connection, rule.api_key)
+    if row is None:
+        return MARGIN, 1.0
+    if row["share_boot"] != clock.boot_id:
+        return row["margin"], 1.0
+    return row["margin"], climbed(row["share"], (clock.boot() - row["share_at"]) / rule.per)
+
+
+def _is_echo(connection: sqlite3.Connection, rule: Rule, clock: Clock) -> bool:
+    """Whether the last 429, a moment ago, met a full window of ours, or was itself an echo of that: then it left the
+    share as it was."""
+    row = _of_key(connection, rule.api_key)
+    if row is None or row["share_boot"] != clock.boot_id:
+        return False
+    return bool(row["share"] >= CLEAR_ROOM and clock.boot() - row["share_at"] < MARGIN_MOST * rule.per)
+
+
+def _of_key(connection: sqlite3.Connection, api_key: bytes) -> sqlite3.Row | None:
+    found: sqlite3.Row | None = connection.execute("SELECT * FROM api_keys WHERE api_key = ?", (api_key,)).fetchone()
+    return found

@@ -81,12 +81,14 @@ class Verdicts:
         status: int | None = None,
         cause: str = "",
         message: str | None = None,
+        account: str | None = None,
         on_unknown: Literal["hold", "resend"] = "hold",
     ) -> Conclusion:
         """Writes a batch's verdict and what follows for each of its records, and ends its slot.
 
-        `message` is the server's; it is kept in the ledger only. A rejected batch of several leads becomes two parts,
-        which are claimed alone; a rejected single lead goes to quarantine. Repeating a conclusion changes nothing.
+        `message` is the server's; it is kept in the ledger only. `account` says in words of ours what happened on the
+        wire. A rejected batch of several leads becomes two parts, which are claimed alone; a rejected single lead goes
+        to quarantine. Repeating a conclusion changes nothing.
         """
         with self._file.write() as connection:
             if slot is not None:
@@ -95,10 +97,11 @@ class Verdicts:
                 return Conclusion(batch, {})
             given_up = verdict == "in_doubt" and on_unknown == "resend"
             connection.execute(
-                "UPDATE batches SET state = ?, ended_at = ?, status = ?, cause = ?, message = ? WHERE name = ?",
-                ("absent" if given_up else verdict, self._now(), status, cause, message, batch),
+                "UPDATE batches SET state = ?, ended_at = ?, status = ?, cause = ?, message = ?, account = ?"
+                " WHERE name = ?",
+                ("absent" if given_up else verdict, self._now(), status, cause, message, account, batch),
             )
-            return self._apply(connection, batch, "refused" if given_up else verdict, message)
+            return self._apply(connection, batch, "refused" if given_up else verdict, message or cause)
 
     def resolve(self, batch: str, *, landed: bool, note: str, positions: Collection[int] | None = None) -> Conclusion:
         """A person's word on what is still in doubt of a batch, or on its leads at these positions; `note` is kept.
@@ -159,7 +162,7 @@ class Verdicts:
             then = follow(verdict, record, sent, batch, row["on_change"])
             part = row["part"] if verdict in {"refused", "paused"} else None
             if first_part is not None:
-                part = first_part + (position * 2 >= len(rows))
+                part = first_part + (position * 2 < len(rows))  # the first half is the later part: it goes first
             elif verdict == "rejected" and then.state == "pending" and same_content(record.latest, sent):
                 then = _quarantined(then, message)
             values.append(_row(then, record.key, batch, part, self._now()))

@@ -74,7 +74,9 @@ class Engine:
         self.workers[workspace].wake()
 
     def fail(self, error: BaseException) -> None:
-        """Hears of an error that must end the program."""
+        """Hears of an error that must end the program: polls and workers stop here and now, whatever the caller of this
+        engine is about."""
+        self.stop()
         if not self._deaf:
             self._failed(error)
 

@@ -142,7 +142,7 @@ EVENTS: dict[str, Event] = {
     "batch_in_doubt": Event(
         "error",
         "Nobody can know whether this batch arrived. Its leads are frozen until a person settles it.",
-        ("workspace", "batch", "leads", "streams", "status", "cause", "milliseconds", "settle_with"),
+        ("workspace", "batch", "leads", "streams", "status", "cause", "milliseconds", "account", "settle_with"),
     ),
     "lead_rejected": Event(
         "warning",
@@ -157,8 +157,9 @@ EVENTS: dict[str, Event] = {
     "workspace_resumes": Event("info", "A workspace that rested sends again.", ("workspace",)),
     "rate_limited": Event(
         "warning",
-        "A 429 although there was room in our window: somebody else uses this key, or the server's window is longer.",
-        ("workspace", "margin", "used", "limit"),
+        "A 429; nothing is lost. Why `stranger`: somebody else uses this key, so we use a `share` of the limit, which "
+        "climbs back; `window`: the server's is longer than it says, and the `margin` grows.",
+        ("workspace", "why", "used", "limit", "share", "margin"),
     ),
     "outbox_full": Event(
         "warning", "A poll ended because as much as allowed waits to be sent.", ("stream", "pending", "max_pending")

@@ -16,6 +16,7 @@ from state.receipts.lines import FORMAT, Line, pack_leads, pack_records, pack_va
 from state.receipts.place import Place
 from state.rows import Verdict
 from sync.clock import Clock
+from sync.errors import LedgerError
 
 FLUSHED_AT_ONCE = 1000
 
@@ -67,9 +68,13 @@ class Journal:
                 )
 
     def _append(self, lines: Sequence[Line]) -> None:
-        with self._lock:
-            for place in self.places:
-                place.append(lines)
+        try:
+            with self._lock:
+                for place in self.places:
+                    place.append(lines)
+        except LedgerError as error:
+            self._file.fail(error)
+            raise
 
 
 def begin_line(ledger: str, hasher: Hasher) -> Line:

@@ -1,4 +1,4 @@
-"""`closingdealz-sync send-test`: one recognisable lead, to see how it arrives."""
+"""`closingdealz-sync send-test`: one recognisable lead, to see how it arrives; or a good and a bad one together."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import json
 import sys
 import time
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -20,37 +20,67 @@ if TYPE_CHECKING:  # --help does without them
 
 @click.command("send-test")
 @click.option("--workspace", metavar="NAME", help="Which workspace, where there are several.")
+@click.option(
+    "--probe-rejection", is_flag=True, help="Send a good and a bad lead instead, to see what a rejected batch creates."
+)
 @click.option("-y", "--yes", is_flag=True, help="Do not ask first.")
 @json_option
 @config_option
-def send_test(workspace: str | None, yes: bool, as_json: bool, config: Path | None) -> int:
+def send_test(workspace: str | None, probe_rejection: bool, yes: bool, as_json: bool, config: Path | None) -> int:
     """Send one test lead to ClosingDealz and say what came of it. No program can take the lead back.
 
     It keeps to the rate limit, also beside a running daemon, and touches nothing else in the ledger.
 
-    Exit code: 0 created, 65 rejected or nobody can know, 75 not now, 77 credentials, plan or address.
+    With --probe-rejection one request carries a good lead and one that breaks the server's rules. Look in ClosingDealz
+    then: if the good one is there, a rejected batch is created in part, and on_rejected must be "hold".
+
+    Exit code: 0 created (with --probe-rejection: rejected), 65 rejected (created) or nobody can know, 75 not now,
+    77 credentials, plan or address.
     """
-    from sync.clock import SystemClock
     from sync.commands.choose import choose_workspace
     from sync.config.load import find_config, load_config
     from sync.delivery.client import LeadsClient
-    from sync.reports.single_lead import make_lead, sent_as_json
 
     loaded = load_config(find_config(config))
     name = choose_workspace(loaded, workspace)
-    options = loaded.workspaces[name]
     where = f"workspaces.{name}.api_key"
-    LeadsClient.check_key(options.api_key.read(key=where, base=loaded.path.parent), where)
+    LeadsClient.check_key(loaded.workspaces[name].api_key.read(key=where, base=loaded.path.parent), where)
+    one = _probe if probe_rejection else _single
+    return one(loaded, name, yes=yes, as_json=as_json)
+
+
+def _single(config: Config, workspace: str, *, yes: bool, as_json: bool) -> int:
+    from sync.clock import SystemClock
+    from sync.reports.single_lead import make_lead, sent_as_json
+
+    options = config.workspaces[workspace]
     lead = make_lead(options.wire, SystemClock().wall())
     if not yes:
-        _confirm(f'This creates the lead "{lead.name}"\nin workspace {name} at {options.base_url}.')
-    sent = _send(loaded, name, lead)
-    if as_json:
-        click.echo(json.dumps(sent_as_json(sent, lead, name, options), indent=2, ensure_ascii=False))
-    else:
-        for line in _lines(sent, lead):
-            click.echo(line)
+        _confirm(f'This creates the lead "{lead.name}"\nin workspace {workspace} at {options.base_url}.')
+    sent = _send(config, workspace, lead)
+    _print(sent_as_json(sent, lead, workspace, options) if as_json else _lines(sent, lead))
     return sent.exit_code
+
+
+def _probe(config: Config, workspace: str, *, yes: bool, as_json: bool) -> int:
+    from sync.clock import SystemClock
+    from sync.reports.rejection_probe import exit_code, make_probe, probe_as_json, probe_as_lines, what_it_does
+
+    options = config.workspaces[workspace]
+    probe = make_probe(options.wire, SystemClock().wall())
+    if not yes:
+        _confirm(what_it_does(probe, workspace, options))
+    sent = _send(config, workspace, probe.good, probe.bad)
+    _print(probe_as_json(sent, probe, workspace, options) if as_json else probe_as_lines(sent, probe, workspace))
+    return exit_code(sent)
+
+
+def _print(report: dict[str, Any] | list[str]) -> None:
+    if isinstance(report, dict):
+        click.echo(json.dumps(report, indent=2, ensure_ascii=False))
+        return
+    for line in report:
+        click.echo(line)
 
 
 def _confirm(what: str) -> None:
@@ -60,7 +90,8 @@ def _confirm(what: str) -> None:
     click.confirm("Send it?", abort=True, err=True)
 
 
-def _send(config: Config, workspace: str, lead: SingleLead) -> Sent:
+def _send(config: Config, workspace: str, *leads: SingleLead) -> Sent:
+    """Of several leads a rejection is told as such, whatever `on_rejected` makes of it."""
     from sync.ledgers import open_ledger
     from sync.reports.overview import rule_with
     from sync.reports.single_lead import send, take_slot
@@ -73,7 +104,8 @@ def _send(config: Config, workspace: str, lead: SingleLead) -> Sent:
         rule = rule_with(config, workspace, api_key, ledger)
         timeout = options.timeout.total_seconds()
         slot = take_slot(ledger, rule, timeout, wait=time.sleep, waits=_Waiting())
-        return send(ledger, options, api_key, lead, rule=rule, slot=slot)
+        told = options.model_copy(update={"on_rejected": "bisect"}) if len(leads) > 1 else options
+        return send(ledger, told, api_key, *leads, rule=rule, slot=slot)
 
 
 class _Waiting:
@@ -92,23 +124,15 @@ class _Waiting:
 
 
 def _lines(sent: Sent, lead: SingleLead) -> list[str]:
-    from sync.reports.phrases import printable
-    from sync.reports.single_lead import LABEL
+    from sync.reports.single_lead import LABEL, hint_of, outcome_as_lines
 
-    outcome = sent.outcome
-    colour = "green" if outcome.verdict == "created" else "red"
-    cause = printable(outcome.cause)
-    status = "no answer" if outcome.status is None else f"HTTP {outcome.status}"
-    lines = [
-        click.style(_WORDS[outcome.verdict], fg=colour, bold=True),
-        f"  {status} after {sent.seconds * 1000:,.0f} ms" + (f": {cause}" if outcome.verdict != "created" else ""),
-    ]
-    if outcome.message:
-        lines.append(f'  the server says: "{printable(outcome.message)}"')
-    hint = _hint(sent)
-    if hint:
+    verdict = sent.outcome.verdict
+    colour = "green" if verdict == "created" else "red"
+    lines = [click.style(_WORDS[verdict], fg=colour, bold=True), *outcome_as_lines(sent)]
+    wire = "perhaps the names in [workspaces.NAME.wire] are not the server's"
+    if hint := wire if verdict == "rejected" else hint_of(sent.outcome):
         lines.append(f"  {hint}")
-    if outcome.verdict not in {"created", "in_doubt"}:
+    if verdict not in {"created", "in_doubt"}:
         return lines
     width = max(len(path) for path, _ in lead.fields)
     lines += ["", f'Look in ClosingDealz for "{lead.name}"', f"(label {LABEL}). It was sent as:"]
@@ -123,11 +147,3 @@ _WORDS = {
     "paused": "refused: nothing was created, and it needs a person",
     "in_doubt": "in doubt: nobody can know whether it was created",
 }
-
-
-def _hint(sent: Sent) -> str:
-    from sync.delivery.pace import REST_HINTS
-
-    if sent.outcome.verdict == "rejected":
-        return "perhaps the names in [workspaces.NAME.wire] are not the server's"
-    return REST_HINTS.get(sent.outcome.pause or "", "")

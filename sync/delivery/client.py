@@ -2,20 +2,20 @@
 
 from __future__ import annotations
 
-import socket
 import threading
-from collections.abc import Mapping
+from concurrent.futures import Future
 from dataclasses import replace
 from datetime import UTC, datetime
 from types import TracebackType
-from typing import Any
 
 import httpx
 
 from sync import __version__
 from sync.clock import Clock
 from sync.config.values import is_loopback
-from sync.delivery.outcome import Answer, Outcome, of_failure, retry_after_seconds
+from sync.delivery.account import TooLong, how
+from sync.delivery.attempt import Attempt, TooLate
+from sync.delivery.outcome import FAILURES, Answer, Outcome, of_failure, retry_after_seconds, server_time
 from sync.errors import ConfigError, Problem
 from sync.secrets import Secret
 
@@ -24,34 +24,38 @@ ANSWER_LIMIT = 1 << 20
 _WITHOUT_PROXY: dict[str, httpx.BaseTransport | None] = {"http://": None, "https://": None, "all://": None}
 
 
-class TooLate(Exception):
-    """The deadline passed before the first byte of the request was written."""
-
-
 class LeadsClient:
-    """A connection to ClosingDealz for one API key; used by one thread at a time.
+    """The way to ClosingDealz for one API key. Several threads may use it at once.
 
-    `timeout` is a total deadline in seconds: connecting, writing, waiting and reading together.
+    Each request has a connection of its own. One that is kept may be closed by the server at the very moment at which
+    the next request is written to it, and then nobody can know whether that arrived.
+    `timeout` is a total deadline in seconds: resolving, connecting, writing, waiting and reading together.
     """
 
     def __init__(self, base_url: str, api_key: Secret, *, timeout: float, clock: Clock) -> None:
-        key = api_key.reveal()
+        """Raises ConfigError where the environment names certificates or proxies that cannot be used."""
         self._url = base_url.rstrip("/") + PATH
         self._timeout = timeout
         self._clock = clock
-        self._sockets: list[socket.socket] = []
-        self._client = httpx.Client(
-            headers={
-                "X-API-Key": key,
-                "Content-Type": "application/json",
-                "Accept": "application/json",
-                "User-Agent": f"closingdealz-sync/{__version__}",
-            },
-            follow_redirects=False,
-            # a proxy of the environment cannot reach this machine's own loopback
-            mounts=_WITHOUT_PROXY if is_loopback(httpx.URL(base_url).host) else None,
-            limits=httpx.Limits(max_connections=1, max_keepalive_connections=1, keepalive_expiry=5),
-        )
+        try:
+            self._client = httpx.Client(
+                headers={
+                    "X-API-Key": api_key.reveal(),
+                    "Content-Type": "application/json",
+                    "Accept": "application/json",
+                    "Accept-Encoding": "identity",  # an answer is short, and nothing of it is to be unreadable
+                    "User-Agent": f"closingdealz-sync/{__version__}",
+                    "Connection": "close",
+                },
+                follow_redirects=False,
+                # a proxy of the environment cannot reach this machine's own loopback
+                mounts=_WITHOUT_PROXY if is_loopback(httpx.URL(base_url).host) else None,
+                limits=httpx.Limits(max_keepalive_connections=0),
+            )
+        except (OSError, ValueError, ImportError, httpx.InvalidURL) as error:
+            what = f"certificates or proxies that cannot be used ({type(error).__name__})"
+            hint = "look at SSL_CERT_FILE, SSL_CERT_DIR, HTTPS_PROXY and ALL_PROXY"
+            raise ConfigError([Problem("environment", f"names {what}", hint)]) from error
 
     @staticmethod
     def check_key(api_key: Secret, where: str) -> None:
@@ -64,29 +68,53 @@ class LeadsClient:
         """Sends one request. An `Outcome` where there is no whole answer: `refused` if surely nothing was written.
 
         `deadline` (seconds since boot) is that of the request's slot: time lost between claim and send counts too.
+        A resolver and a connect keep their own time: at the deadline they are left behind, unable to write any more.
         """
         ends = self._clock.boot() + self._timeout
-        wire = _Wire(self._clock, ends if deadline is None else min(ends, deadline), self._sockets)
+        attempt = Attempt(self._clock, size=len(body), deadline=ends if deadline is None else min(ends, deadline))
+        result: Future[Answer | Outcome] = Future()
+        threading.Thread(target=self._carry, args=(body, attempt, result), name="post", daemon=True).start()
         try:
-            return self._answer(body, wire)
-        except TooLate:
-            return Outcome("refused", "no connection before the time-out")
-        except (httpx.HTTPError, httpx.InvalidURL, httpx.StreamError, UnicodeError) as error:
-            outcome = of_failure(error, began_writing=wire.began_writing)
-            return replace(outcome, cause=f"{outcome.cause}; the time-out had passed") if wire.is_late else outcome
-        finally:
-            wire.over()
+            return result.result(max(attempt.left, 0.001))
+        except TimeoutError:
+            nothing_written = attempt.cut()
+        if nothing_written:
+            return _too_late(attempt)
+        return result.result()
 
-    def _answer(self, body: bytes, wire: _Wire) -> Answer:
-        extensions = {"timeout": wire, "trace": wire.trace}
-        with self._client.stream("POST", self._url, content=body, extensions=extensions) as response:
+    def _carry(self, body: bytes, attempt: Attempt, result: Future[Answer | Outcome]) -> None:
+        try:
+            result.set_result(self._post(body, attempt))
+        except BaseException as error:  # noqa: BLE001 - a thread's boundary: the caller raises it, whatever it is
+            result.set_exception(error)
+
+    def _post(self, body: bytes, attempt: Attempt) -> Answer | Outcome:
+        try:
+            return self._answer(body, attempt)
+        except TooLate:
+            return _too_late(attempt)
+        except FAILURES as error:
+            outcome = of_failure(error, began_writing=attempt.course.began_writing)
+            return replace(outcome, account=attempt.account(how(error)))
+
+    def _answer(self, body: bytes, attempt: Attempt) -> Answer:
+        with self._client.stream(
+            "POST",
+            self._url,
+            content=attempt.pieces(body),
+            headers={"Content-Length": str(len(body))},
+            extensions={"timeout": attempt, "trace": attempt.trace},
+        ) as response:
+            attempt.answered(response)
             read = bytearray()
             for chunk in response.iter_bytes():
                 read += chunk
                 if len(read) > ANSWER_LIMIT:
-                    raise httpx.ReadError("the answer is too long")
-            retry_after = retry_after_seconds(response.headers.get("Retry-After"), datetime.now(UTC))
-            return Answer(response.status_code, bytes(read), retry_after)
+                    raise TooLong("the answer is too long")
+        ours = datetime.fromtimestamp(self._clock.wall(), UTC)
+        now = server_time(response.headers.get("Date"), ours)
+        retry_after = retry_after_seconds(response.headers.get("Retry-After"), now)
+        return Answer(response.status_code, bytes(read), retry_after, attempt.account())
 
     def close(self) -> None:
         self._client.close()
@@ -100,68 +128,6 @@ class LeadsClient:
         self.close()
 
 
-class _Wire(Mapping[str, Any]):
-    """One request's total deadline and what happened on its socket.
-
-    httpx and httpcore ask this mapping for the time-out of each phase as it begins, so that each gets what is left. A
-    phase that goes on and on (a header dripped byte by byte) is cut by a timer that shuts the socket down.
-    """
-
-    _PHASES = ("connect", "read", "write", "pool")
-
-    def __init__(self, clock: Clock, deadline: float, sockets: list[socket.socket]) -> None:
-        """`sockets` are those of the one connection, which may be older than this request."""
-        self._clock = clock
-        self._deadline = deadline
-        self._sockets = sockets
-        self._lock = threading.Lock()
-        self._is_over = False
-        self.began_writing = False
-        self._timer = threading.Timer(max(deadline - clock.boot(), 0.001), self._cut)
-        self._timer.daemon = True
-        self._timer.start()
-
-    def __getitem__(self, phase: str) -> float:
-        if phase not in self._PHASES:
-            raise KeyError(phase)
-        return max(self._deadline - self._clock.boot(), 0.001)
-
-    def __iter__(self) -> Any:
-        return iter(self._PHASES)
-
-    def __len__(self) -> int:
-        return len(self._PHASES)
-
-    def trace(self, event: str, info: Mapping[str, Any]) -> None:
-        """Called by httpcore at each step."""
-        if event.endswith("send_request_headers.started"):
-            if info["request"].method == b"CONNECT":
-                return  # a proxy is asked for a tunnel: no byte of ours has left yet
-            if self._clock.boot() >= self._deadline:
-                raise TooLate
-            self.began_writing = True
-        elif event.endswith("connect_tcp.started"):
-            self._sockets.clear()
-        elif event.endswith(("connect_tcp.complete", "start_tls.complete")):
-            found = info["return_value"].get_extra_info("socket")
-            if isinstance(found, socket.socket):
-                self._sockets.append(found)
-
-    def _cut(self) -> None:
-        with self._lock:
-            for each in () if self._is_over else self._sockets:
-                try:
-                    # not the shutdown of TLS sockets, which takes their state away under the thread that reads
-                    socket.socket.shutdown(each, socket.SHUT_RDWR)
-                except OSError:
-                    continue  # closed already: the request ended at the same moment
-
-    @property
-    def is_late(self) -> bool:
-        return self._clock.boot() >= self._deadline
-
-    def over(self) -> None:
-        """The connection may carry another request: this one's timer must not cut that."""
-        self._timer.cancel()
-        with self._lock:
-            self._is_over = True
+def _too_late(attempt: Attempt) -> Outcome:
+    end = "the time-out was over"
+    return Outcome("refused", f"no connection: {end}", account=attempt.account(end))

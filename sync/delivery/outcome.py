@@ -14,18 +14,26 @@ That a 400 creates nothing is an assumption (`on_rejected = "hold"` drops it); t
 
 from __future__ import annotations
 
-from collections.abc import Collection
-from dataclasses import dataclass, replace
+import codecs
+import re
+import socket
+import ssl
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from email.utils import parsedate_to_datetime
 from typing import Literal
 
+import h11
+import httpcore
 import httpx
 import orjson
 
 from state.rows import Verdict
+from sync.delivery.account import how
 
-PauseKind = Literal["credentials", "plan", "address"]
+PauseKind = Literal["credentials", "plan", "room", "address", "breaker"]
+"""`room`: the plan has room for fewer leads than were sent. `breaker`: lead after lead was rejected."""
 
 MESSAGE_LIMIT = 500
 LONGEST_RETRY_AFTER = 86400.0
@@ -34,16 +42,18 @@ LONGEST_RETRY_AFTER = 86400.0
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """An HTTP answer, read whole. `retry_after` in seconds, where the server gave one."""
+    """An HTTP answer, read whole. `retry_after` in seconds, where the server gave one; `account` as in Outcome."""
 
     status: int
     body: bytes
     retry_after: float | None = None
+    account: str = field(default="", compare=False)
 
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """A verdict with what people need to know of it. `message` is the server's own and goes to the ledger only."""
+    """A verdict with what people need to know of it. `message` is the server's own and goes to the ledger only;
+    `account` says in fixed words and figures what happened on the wire."""
 
     verdict: Verdict
     cause: str
@@ -51,10 +61,13 @@ class Outcome:
     message: str | None = None
     retry_after: float | None = None
     pause: PauseKind | None = None
+    account: str = field(default="", compare=False)
 
 
-_PLAN_WORDS = ("leads on the free plan",)
-_TOO_MANY_WORDS = ("maximum amount of leads",)
+# The vendor's messages by their stable words, whatever the case and the numbers between them.
+_PLAN_HAS_LESS_ROOM = re.compile(r"\bmore than\b.*\bleads on the free plan\b")
+_PLAN_IS_FULL = re.compile(r"\bleads on the free plan\b")
+_TOO_MANY = re.compile(r"\bmaximum amount of leads\b")
 
 # Raised while there is no connection yet, so nothing can have arrived.
 _BEFORE_WRITING: tuple[type[Exception], ...] = (
@@ -64,8 +77,35 @@ _BEFORE_WRITING: tuple[type[Exception], ...] = (
     httpx.ProxyError,
     httpx.UnsupportedProtocol,
     httpx.InvalidURL,
+    httpcore.ConnectError,
+    httpcore.ConnectTimeout,
+    httpcore.PoolTimeout,
+    httpcore.ProxyError,
+    httpcore.UnsupportedProtocol,
+    httpcore.ConnectionNotAvailable,
+    socket.gaierror,
+    ConnectionRefusedError,
+    ssl.SSLCertVerificationError,
     UnicodeError,  # a host's name that DNS cannot carry
 )
+
+FAILURES: tuple[type[Exception], ...] = (
+    httpx.HTTPError,
+    httpx.InvalidURL,
+    httpx.StreamError,
+    httpx.CookieConflict,
+    # what lies below httpx and is not always translated by it
+    httpcore.TimeoutException,
+    httpcore.NetworkError,
+    httpcore.ProtocolError,
+    httpcore.ProxyError,
+    httpcore.UnsupportedProtocol,
+    httpcore.ConnectionNotAvailable,
+    h11.ProtocolError,
+    OSError,
+    UnicodeError,
+)
+"""All that the HTTP client may raise for what happens on the network; anything else is a defect."""
 
 
 def of_answer(
@@ -76,13 +116,13 @@ def of_answer(
     body = _body(answer.body)
     message = _message(body)
 
-    base = Outcome("in_doubt", "", status, message, answer.retry_after)
+    base = Outcome("in_doubt", "", status, message, answer.retry_after, account=answer.account)
     if status == 200 and body.get("succeeded") is True:
         return replace(base, verdict="created", cause="created")
     if status in unknown_statuses:
         return replace(base, cause=f"the server answered {status}, which is configured as unknown")
     if status in {400, 413, 422}:
-        return _of_bad_request(replace(base, verdict="rejected"), is_json=bool(body), on_rejected=on_rejected)
+        return _of_bad_request(replace(base, verdict="rejected"), is_own=_is_own(body), on_rejected=on_rejected)
     verdict, cause, pause = _of_status(status)
     return replace(base, verdict=verdict, cause=f"{cause} ({status})", pause=pause)
 
@@ -105,16 +145,19 @@ def _of_status(status: int) -> tuple[Verdict, str, PauseKind | None]:
     return "paused", "the address or the account is not right", "address"
 
 
-def _of_bad_request(rejected: Outcome, *, is_json: bool, on_rejected: Literal["bisect", "hold"]) -> Outcome:
-    """400, 413, 422: a documented plan limit, else a lead of the batch. Messages are known by their stable words."""
-    words = (rejected.message or "").lower()
-    if any(word in words for word in _PLAN_WORDS):
+def _of_bad_request(rejected: Outcome, *, is_own: bool, on_rejected: Literal["bisect", "hold"]) -> Outcome:
+    """400, 413, 422: a documented limit, a lead of the batch, or an answer of something that stands in between."""
+    words = " ".join((rejected.message or "").lower().split())
+    if _PLAN_HAS_LESS_ROOM.search(words):
+        return replace(rejected, verdict="paused", cause="the plan has room for fewer leads", pause="room")
+    if _PLAN_IS_FULL.search(words):
         return replace(rejected, verdict="paused", cause="the plan's limit of leads is reached", pause="plan")
-    if any(word in words for word in _TOO_MANY_WORDS):
+    if _TOO_MANY.search(words):
         return replace(rejected, cause="too many leads in one batch")
-    if not is_json and rejected.status == 400:
-        # an answer of something in between (a proxy's page), not of the API
-        return replace(rejected, verdict="paused", cause="a 400 that is not the API's own", pause="address")
+    if not is_own and rejected.status != 413:
+        # a proxy's page, which says nothing of a lead; a body that is too large for it, though, may be halved
+        cause = f"a {rejected.status} that is not the API's own"
+        return replace(rejected, verdict="paused", cause=cause, pause="address")
     if on_rejected == "hold":
         return replace(rejected, verdict="in_doubt", cause=f"the server rejected the batch ({rejected.status})")
     return replace(rejected, cause=f"the server rejected the batch ({rejected.status})")
@@ -122,10 +165,10 @@ def _of_bad_request(rejected: Outcome, *, is_json: bool, on_rejected: Literal["b
 
 def of_failure(error: Exception, *, began_writing: bool) -> Outcome:
     """The verdict on an exception of the HTTP client: harmless only if its kind and the wire's trace both say so."""
-    cause = type(error).__name__
+    cause = f"{how(error)} ({type(error).__name__})"
     if isinstance(error, _BEFORE_WRITING) and not began_writing:
-        return Outcome("refused", f"no connection ({cause})")
-    return Outcome("in_doubt", f"the connection failed after the request was begun ({cause})")
+        return Outcome("refused", f"no connection: {cause}")
+    return Outcome("in_doubt", f"the connection failed after the request was begun: {cause}")
 
 
 def retry_after_seconds(header: str | None, now: datetime) -> float | None:
@@ -135,27 +178,56 @@ def retry_after_seconds(header: str | None, now: datetime) -> float | None:
     text = header.strip()
     if text.isascii() and text.isdigit():
         return min(float(text), LONGEST_RETRY_AFTER)
+    when = _http_date(text)
+    return None if when is None else min(max(0.0, (when - now).total_seconds()), LONGEST_RETRY_AFTER)
+
+
+def server_time(date: str | None, ours: datetime) -> datetime:
+    """What the server's clock says, by its own `Date`: only that may be held against a date of its. Else `ours`."""
+    return _http_date(date or "") or ours
+
+
+def _http_date(text: str) -> datetime | None:
     try:
-        when = parsedate_to_datetime(text)
+        when = parsedate_to_datetime(text.strip())
     except (ValueError, TypeError, OverflowError):
         return None
-    if when.tzinfo is None:
-        return None
-    return min(max(0.0, (when - now).total_seconds()), LONGEST_RETRY_AFTER)
+    return when if when.tzinfo is not None else None
 
 
 def _body(raw: bytes) -> dict[str, object]:
+    """The answer's JSON object, its keys in small letters; empty where it is none. A byte order mark and texts that
+    are no UTF-8 do not make it unreadable; the same key with two values does."""
     try:
-        parsed = orjson.loads(raw)
+        parsed = orjson.loads(raw.removeprefix(codecs.BOM_UTF8).decode("utf-8", "replace"))
     except orjson.JSONDecodeError:
         return {}
-    return {str(key).lower(): value for key, value in parsed.items()} if isinstance(parsed, dict) else {}
+    if not isinstance(parsed, dict):
+        return {}
+    body = {str(key).lower(): value for key, value in parsed.items()}
+    return body if len(body) == len(parsed) else {}
 
 
-def _message(body: dict[str, object]) -> str | None:
-    """The vendor's `message`, or a problem+json's `detail` or `title`, at most 500 characters."""
-    for key in ("message", "detail", "title"):
-        value = body.get(key)
-        if isinstance(value, str) and value:
-            return value[:MESSAGE_LIMIT]
-    return None
+def _is_own(body: Mapping[str, object]) -> bool:
+    """Whether it has the vendor's shape, or that of a problem+json: then it is the API that speaks."""
+    return not _SHAPES.isdisjoint(body)
+
+
+_SHAPES = frozenset({"succeeded", "statuscode", "statuscodedescription", "message", "title", "detail", "errors"})
+
+
+def _message(body: Mapping[str, object]) -> str | None:
+    """The vendor's `message`, or a problem+json's `detail` or `title` and its `errors`, at most 500 characters."""
+    texts = (body.get(key) for key in ("message", "detail", "title"))
+    said = next((text for text in texts if isinstance(text, str) and text.strip()), "")
+    parts = [said, *_errors(body.get("errors"))]
+    return " ".join(filter(None, parts))[:MESSAGE_LIMIT] or None
+
+
+def _errors(errors: object) -> list[str]:
+    """What ASP.NET says of single fields: `{"[3].Name": ["is too long"]}`."""
+    if not isinstance(errors, dict):
+        return []
+    return [
+        f"{key}: {text}" for key, texts in errors.items() for text in (texts if isinstance(texts, list) else [texts])
+    ]

@@ -2,8 +2,14 @@
 
 After an unknown outcome the next batches carry 1, then 10, then 100 leads, each step after a success, one at a time;
 probes back off from 5 s, doubling, to an hour; three unknown outcomes in a row rest the workspace. Refusals back off
-from 1 s to 5 min. A pause (wrong key, plan, address) is looked at again from 1 min to an hour. Five rejected single
-leads in a row trip a breaker: then it is not the leads that are wrong.
+from 1 s to 5 min. A pause (wrong key, plan, address) is looked at again from 1 min to an hour.
+
+Where the plan has room for fewer leads than a batch holds, the next one holds half as many, until one lead alone does
+not fit: then the workspace rests, and one lead at a time tries whether there is room again. Its success, like three
+successes of smaller batches, brings larger ones.
+
+Five rejected single leads in a row trip a breaker: then it is not the leads that are wrong. While it is open one lead
+at a time is tried, and one that is rejected goes back to where it was: so at most five are in quarantine for it.
 """
 
 from __future__ import annotations
@@ -17,33 +23,44 @@ from sync.delivery.outcome import Outcome
 Rest = Literal["", "refused", "unknown", "credentials", "plan", "address", "breaker"]
 
 STEPS = (1, 10, 100)
+FULL = STEPS[-1]
 UNKNOWNS_TO_REST = 3
 SINGLES_TO_TRIP = 5
+FITS_TO_GROW = 3
 
 
 @dataclass(frozen=True, slots=True)
 class Pace:
-    """`step` indexes STEPS (2 = full batches). `rest` says why the workspace waits `wait` seconds, "" if it does not.
+    """`step` indexes STEPS (2 = full batches). `ceiling` is how many leads the plan had room for at once as far as is
+    known (0: not even for one), `fits` how many batches went through under it.
 
     `failures` counts what went wrong in a row, whatever it was; `unknowns` and `singles` count in a row too.
+    `rest` says why the workspace waits `wait` seconds, "" if it does not.
     """
 
     step: int = len(STEPS) - 1
     failures: int = 0
     unknowns: int = 0
     singles: int = 0
+    ceiling: int = FULL
+    fits: int = 0
     rest: Rest = ""
     wait: float = 0.0
     cause: str = ""
 
     @property
+    def is_tripped(self) -> bool:
+        """Whether the breaker is open."""
+        return self.singles >= SINGLES_TO_TRIP
+
+    @property
     def most(self) -> int:
         """How many leads the next batch may carry."""
-        return STEPS[self.step]
+        return 1 if self.is_tripped else max(1, min(STEPS[self.step], self.ceiling))
 
     @property
     def one_at_a_time(self) -> bool:
-        return self.step < len(STEPS) - 1 or self.failures > 0
+        return self.most < FULL or self.failures > 0
 
     @property
     def needs_a_person(self) -> bool:
@@ -53,9 +70,15 @@ class Pace:
     @classmethod
     def from_json(cls, stored: dict[str, object] | None) -> Pace:
         """A restart looks at once whether a rest is over, but as carefully as before."""
-        match stored:
-            case {"step": int(step), "unknowns": int(unknowns)} if 0 <= step < len(STEPS):
-                return cls(step=step, unknowns=min(unknowns, UNKNOWNS_TO_REST - 1))
+        match {"singles": 0, "ceiling": FULL, **(stored or {})}:
+            case {
+                "step": int(step),
+                "unknowns": int(unknowns),
+                "singles": int(singles),
+                "ceiling": int(ceiling),
+            } if 0 <= step < len(STEPS) and 0 <= ceiling <= FULL:
+                unknowns = min(unknowns, UNKNOWNS_TO_REST - 1)
+                return cls(step=step, unknowns=unknowns, singles=min(singles, SINGLES_TO_TRIP), ceiling=ceiling)
             case _:
                 return cls()
 
@@ -63,24 +86,57 @@ class Pace:
         return asdict(self)
 
 
+def in_the_light_of(pace: Pace, outcome: Outcome) -> Outcome:
+    """What a rejection means while the breaker is open: nothing about the lead, which stays pending."""
+    if outcome.verdict == "rejected" and pace.is_tripped:
+        cause = f"the server rejects lead after lead ({outcome.status})"
+        return replace(outcome, verdict="paused", cause=cause, pause="breaker")
+    return outcome
+
+
 def after(pace: Pace, outcome: Outcome, *, leads: int, random: Random) -> Pace:
     """The pace after one verdict on a batch of `leads`."""
     match outcome.verdict:
         case "created":
-            return Pace(step=min(pace.step + 1, len(STEPS) - 1))
+            return _grown(pace)
         case "rejected":
             singles = pace.singles + 1 if leads == 1 else pace.singles
             if singles >= SINGLES_TO_TRIP:
                 return _rest(replace(pace, singles=singles), "breaker", outcome, (60, 3600), random)
-            return replace(pace, singles=singles, failures=0, rest="", wait=0.0, cause="")
+            return replace(_going_on(pace), singles=singles)
         case "refused":
             return _rest(pace, "refused", outcome, (1, 300), random)
         case "paused":
-            return _rest(pace, outcome.pause or "address", outcome, (60, 3600), random)
+            return _paused(pace, outcome, leads, random)
         case "in_doubt":
             unknowns = pace.unknowns + 1
             first = 5.0 if unknowns < UNKNOWNS_TO_REST else 300.0
             return _rest(replace(pace, unknowns=unknowns, step=0), "unknown", outcome, (first, 3600), random)
+
+
+def _grown(pace: Pace) -> Pace:
+    """A success forgets every failure and comes a step nearer to full batches."""
+    step = min(pace.step + 1, len(STEPS) - 1)
+    if pace.ceiling in {0, FULL}:
+        return Pace(step=step)
+    if pace.fits + 1 < FITS_TO_GROW:
+        return Pace(step=step, ceiling=pace.ceiling, fits=pace.fits + 1)
+    return Pace(step=step, ceiling=min(2 * pace.ceiling, FULL))
+
+
+def _paused(pace: Pace, outcome: Outcome, leads: int, random: Random) -> Pace:
+    match outcome.pause:
+        case "room" if leads > 1:
+            return replace(_going_on(pace), ceiling=min(pace.ceiling, leads // 2), fits=0)
+        case "room" | "plan":
+            return _rest(replace(pace, ceiling=0), "plan", outcome, (60, 3600), random)
+        case other:
+            return _rest(pace, other or "address", outcome, (60, 3600), random)
+
+
+def _going_on(pace: Pace) -> Pace:
+    """An answer that asks for other batches, not for patience."""
+    return replace(pace, failures=0, rest="", wait=0.0, cause="")
 
 
 def _rest(pace: Pace, rest: Rest, outcome: Outcome, bounds: tuple[float, float], random: Random) -> Pace:
@@ -97,6 +153,7 @@ REST_HINTS = {
     "credentials": "the API key is not valid: put a valid one where [workspaces] api_key points, then reload",
     "plan": "the workspace's plan allows no more leads: change the plan; it is looked at again by itself",
     "address": "check [workspaces] base_url, then reload",
-    "breaker": "the server rejects lead after lead: its message is in `status`; perhaps [workspaces.X.wire] is wrong",
+    "breaker": "the server rejects lead after lead: its message is in `status`; perhaps [workspaces.X.wire] is wrong. "
+    "No more leads go to quarantine for it; those that did are looked at again when the mapping or [wire] changes",
     "unknown": "the server gave no clear answer: settle what is in doubt",
 }

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import threading
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from time import monotonic
+from typing import Protocol
 
 from state.ledger import Ledger
 from state.rows import Claim, Conclusion, Delivery
@@ -53,43 +53,43 @@ def open_client(options: Workspace, api_key: Secret, clock: Clock) -> LeadsClien
     return LeadsClient(options.base_url, api_key, timeout=options.timeout.total_seconds(), clock=clock)
 
 
-class Sender:
-    """Carries batches to one workspace, each by one thread; connections are kept and shared."""
+class Judge(Protocol):
+    """Who knows how the workspace fares."""
 
-    def __init__(self, ledger: Ledger, destination: Destination, client: ClientFactory = open_client) -> None:
-        self._client = client
+    def judge(self, claim: Claim, outcome: Outcome) -> Outcome:
+        """What an outcome means in the light of those before. Quick: the verdict has no receipt yet."""
+        ...
+
+    def keep(self) -> None:
+        """What was learned is in the ledger before the batch is concluded by it."""
+        ...
+
+
+class Sender:
+    """Carries batches to one workspace, each by one thread."""
+
+    def __init__(
+        self, ledger: Ledger, destination: Destination, *, judge: Judge, client: ClientFactory = open_client
+    ) -> None:
+        """`judge` has the last word on what an outcome means, before it is concluded. Raises ConfigError."""
         self._ledger = ledger
         self._to = destination
-        self._lock = threading.Lock()
-        self._clients: list[LeadsClient] = []
+        self._judge = judge
+        self._client = client(destination.options, destination.api_key, ledger.clock)
 
     def send(self, claim: Claim) -> Sent:
         """Posts the batch once and concludes it, with a receipt before either. Raises LedgerError or LedgerBusy where
         one of them cannot be written: then the batch stays `sending`, and the next start asks the receipts."""
-        client = self._take_client()
-        try:
-            body = self._body(claim)
-            self._ledger.journal.intent(claim.batch)
-            began = monotonic()
-            answer = client.post(body, deadline=claim.deadline)
-            seconds = monotonic() - began
-        finally:
-            with self._lock:
-                self._clients.append(client)
-        outcome = self._judged(answer)
+        body = self._body(claim)
+        self._ledger.journal.intent(claim.batch)
+        began = monotonic()
+        answer = self._client.post(body, deadline=claim.deadline)
+        seconds = monotonic() - began
+        outcome = self._judge.judge(claim, self._read(answer))
         return Sent(outcome, self._conclude(claim, outcome), seconds, len(body))
 
     def close(self) -> None:
-        with self._lock:
-            clients, self._clients = self._clients, []
-        for client in clients:
-            client.close()
-
-    def _take_client(self) -> LeadsClient:
-        with self._lock:
-            if self._clients:
-                return self._clients.pop()
-        return self._client(self._to.options, self._to.api_key, self._ledger.clock)
+        self._client.close()
 
     def _body(self, claim: Claim) -> bytes:
         return b"[" + b",".join(self._labelled(delivery, claim.batch) for delivery in claim.deliveries) + b"]"
@@ -102,7 +102,7 @@ class Sender:
             labels.append(self._to.options.label.replace("{batch}", batch))
         return with_labels(delivery.payload, labels) if labels else delivery.payload
 
-    def _judged(self, answer: Answer | Outcome) -> Outcome:
+    def _read(self, answer: Answer | Outcome) -> Outcome:
         if isinstance(answer, Outcome):
             return answer
         options = self._to.options
@@ -112,6 +112,7 @@ class Sender:
         """A known verdict is worth minutes of patience with a busy ledger: with its receipt alone the batch would not
         be concluded before the next start."""
         self._ledger.journal.verdict(claim.batch, self._state_of(outcome), status=outcome.status, cause=outcome.cause)
+        self._judge.keep()
         for _ in range(BUSY_RETRIES - 1):
             try:
                 return self._conclude_now(claim, outcome)
@@ -132,6 +133,7 @@ class Sender:
             status=outcome.status,
             cause=outcome.cause,
             message=outcome.message,
+            account=outcome.account if outcome.verdict != "created" else None,
             on_unknown=self._to.options.on_unknown,
         )
 
@@ -148,7 +150,8 @@ class Sender:
             "milliseconds": round(sent.seconds * 1000),
         }
         if outcome.verdict == "in_doubt":
-            emit("batch_in_doubt", **common, settle_with=f"closingdealz-sync doubt show {claim.batch}")
+            settle_with = f"closingdealz-sync doubt show {claim.batch}"
+            emit("batch_in_doubt", **common, account=outcome.account, settle_with=settle_with)
             return
         room = self._ledger.slots.room(self._to.rule)
         emit(
@@ -157,7 +160,7 @@ class Sender:
             verdict=outcome.verdict,
             bytes=sent.size,
             pending=self._ledger.outbox.pending(self._to.name),
-            room=room.requests - room.used,
+            room=max(0, room.allowed - room.used),
         )
         if outcome.verdict == "rejected" and len(claim.deliveries) == 1:
             emit(

@@ -10,25 +10,21 @@ nothing is in doubt.
 from __future__ import annotations
 
 import contextlib
-import math
 import threading
-from collections import deque
 from collections.abc import Callable
 from random import Random
 
 from state.ledger import Ledger
 from state.rows import Claim, NoRoom, NothingToSend
 from sync.delivery.budget import Budget
-from sync.delivery.outcome import Outcome
-from sync.delivery.pace import REST_HINTS, Pace, after
+from sync.delivery.health import Health
+from sync.delivery.pace import Pace
 from sync.delivery.sender import ClientFactory, Destination, Sender, open_client
 from sync.errors import LedgerBusy
-from sync.log import emit
 from sync.tally import Tally
 
 OTHERS_RECHECK = 0.25
 """Seconds after which a full window is looked at again while other processes have requests in flight."""
-LATENCIES = 20
 FAILURES_TO_GIVE_UP = 5
 """Refusals in a row after which one round (`once`) ends; the daemon goes on."""
 
@@ -50,7 +46,6 @@ class DeliveryWorker:
         self._ledger = ledger
         self._to = destination
         self._tally = tally
-        self._random = random or Random()  # noqa: S311 - jitter, no secret
         self._failed = failed
         self._changed = threading.Condition()
         self._stopping = False
@@ -60,19 +55,15 @@ class DeliveryWorker:
         self._claiming = False
         self._signals = 0
         self._budget = budget or Budget()
-        self._rest_until = 0.0
-        self._rests_since = 0.0
-        self._pace = Pace()
-        self._kept: Pace | None = None
-        self._latencies: deque[float] = deque(maxlen=LATENCIES)
-        self._sender = Sender(ledger, destination, client)
+        self._health = Health(ledger, destination, random=random or Random())  # noqa: S311 - jitter, no secret
+        self._sender = Sender(ledger, destination, judge=self._health, client=client)
         self._thread = threading.Thread(target=self._run, name=f"deliver-{destination.name}", daemon=True)
         self.progressed_at = ledger.clock.boot()
         """Seconds since boot at which this worker last did what it should: for a watchdog."""
 
     def start(self) -> None:
         """Begins as carefully as the last worker of this workspace left off."""
-        self._pace = Pace.from_json(self._ledger.outbox.pace_of(self._to.name))
+        self._health.begin()
         self._thread.start()
 
     def wake(self) -> None:
@@ -112,12 +103,12 @@ class DeliveryWorker:
     def _is_done(self) -> bool:
         if self._in_flight or self._claiming:
             return False
-        gives_up = self._pace.needs_a_person or self._pace.failures >= FAILURES_TO_GIVE_UP
+        gives_up = self.pace.needs_a_person or self.pace.failures >= FAILURES_TO_GIVE_UP
         return self._stopping or self._idle or self._budget.is_spent or gives_up or not self._thread.is_alive()
 
     @property
     def pace(self) -> Pace:
-        return self._pace
+        return self._health.pace
 
     @property
     def in_flight(self) -> int:
@@ -143,6 +134,7 @@ class DeliveryWorker:
             with self._changed:
                 self._stopping, self._claiming = True, False
                 self._changed.notify_all()
+                self._changed.wait_for(lambda: self._in_flight == 0)
             self._sender.close()
 
     def _step(self) -> bool:
@@ -159,7 +151,7 @@ class DeliveryWorker:
                 self._pause(min(wait, 5.0))
                 return True
             signals, self._claiming = self._signals, True
-        most = self._budget.take(min(self._to.options.batch_size, self._pace.most))
+        most = self._budget.take(min(self._to.options.batch_size, self.pace.most))
         claim = self._claim(most) if most else NothingToSend(None)
         if isinstance(claim, Claim):
             self._budget.give_back(most - len(claim.deliveries))
@@ -176,9 +168,10 @@ class DeliveryWorker:
 
     def _must_wait(self) -> float | None:
         """Seconds until a batch may be claimed as far as this process knows; None: now."""
-        if self._rest_until > self._now():
-            return self._rest_until - self._now()
-        if self._in_flight >= self._concurrency() or self._budget.is_spent:
+        rests_for = self._health.rests_for
+        if rests_for > 0:
+            return rests_for
+        if self._in_flight >= self._health.concurrency() or self._budget.is_spent:
             return 5.0
         return None
 
@@ -187,15 +180,6 @@ class DeliveryWorker:
         return (
             self._flushing and not self._in_flight and self._ledger.outbox.pending(self._to.name, self._to.streams) == 0
         )
-
-    def _concurrency(self) -> int:
-        """One, and more only as latency requires: twice what keeps `limit` requests going in each window."""
-        options = self._to.options
-        if self._pace.one_at_a_time or not self._latencies:
-            return 1
-        slow = sorted(self._latencies)[int(len(self._latencies) * 0.9)]
-        needed = math.ceil(2 * options.limit.requests * slow / options.limit.per.total_seconds())
-        return max(1, min(needed, options.in_flight))
 
     def _claim(self, most: int) -> Claim | NoRoom | NothingToSend:
         options = self._to.options
@@ -208,6 +192,7 @@ class DeliveryWorker:
                 linger=linger,
                 timeout=options.timeout.total_seconds(),
                 only=self._to.streams,
+                probe=self._health.probe(),
             )
         except LedgerBusy:
             return NothingToSend(1.0)
@@ -238,8 +223,10 @@ class DeliveryWorker:
         try:
             sent = self._sender.send(claim)
             self._tally.concluded(sent.outcome.verdict, len(claim.deliveries), sent.conclusion)
+            if sent.outcome.verdict not in {"created", "in_doubt"}:
+                self._budget.give_back(len(claim.deliveries))
             with contextlib.suppress(LedgerBusy):  # the verdict is written; what follows from it can wait for the next
-                self._learn(claim, sent.outcome, sent.seconds)
+                self._health.concluded(claim, sent.outcome, sent.seconds)
                 self._sender.say(claim, sent)
         except BaseException as error:  # noqa: BLE001 - a thread's boundary: the program must hear of it, whatever it is
             self._failed(error)
@@ -247,51 +234,3 @@ class DeliveryWorker:
             with self._changed:
                 self._in_flight -= 1
                 self._news()  # a refusal or a rejection made leads pending again
-
-    def _learn(self, claim: Claim, outcome: Outcome, seconds: float) -> None:
-        """What this verdict means for the next batches."""
-        if outcome.status == 429:
-            room = self._ledger.slots.room(self._to.rule)
-            margin = self._ledger.slots.learn(self._to.rule)
-            emit("rate_limited", workspace=self._to.name, margin=round(margin, 4), used=room.used, limit=room.requests)
-        with self._changed:
-            before = self._pace
-            if self._is_old_news(claim, outcome):
-                self._rest_until = max(self._rest_until, self._now() + (outcome.retry_after or 0.0))
-            else:
-                self._pace = after(before, outcome, leads=len(claim.deliveries), random=self._random)
-                self._rest_until = self._now() + self._pace.wait if self._pace.wait else 0.0
-                self._rests_since = self._now()
-            if outcome.status is not None:
-                self._latencies.append(seconds)
-        if outcome.verdict not in {"created", "in_doubt"}:
-            self._budget.give_back(len(claim.deliveries))
-        if self._pace != self._kept:
-            self._ledger.outbox.keep_pace(self._to.name, self._to.rule.api_key, self._pace.as_json())
-            self._kept = self._pace
-        if self._pace != before:
-            self._say_pace(before)
-
-    def _is_old_news(self, claim: Claim, outcome: Outcome) -> bool:
-        """Whether the request began before the workspace came to rest, and says nothing else than why it does: requests
-        that failed together are one failure, and a success that was under way does not end the rest."""
-        rest = self._pace.rest
-        if not rest or claim.deadline - self.deadline >= self._rests_since:
-            return False
-        says = {"refused": "refused", "in_doubt": "unknown", "paused": outcome.pause or "address", "created": rest}
-        return says.get(outcome.verdict) == rest
-
-    def _say_pace(self, before: Pace) -> None:
-        pace = self._pace
-        if pace.rest:
-            emit(
-                "workspace_rests",
-                workspace=self._to.name,
-                why=pace.rest,
-                cause=pace.cause,
-                seconds=round(pace.wait, 1),
-                next_batch=pace.most,
-                hint=REST_HINTS.get(pace.rest),
-            )
-        elif before.rest:
-            emit("workspace_resumes", workspace=self._to.name)

@@ -38,6 +38,7 @@ def _workspace_as_json(workspace: WorkspaceView) -> dict[str, Any]:
         and {
             "used": room.used,
             "limit": room.requests,
+            "allowed": room.allowed,
             "in_flight": room.in_flight,
             "margin": room.margin,
             "free_in": round(room.free_in, 3),
@@ -103,7 +104,8 @@ def _room(workspace: WorkspaceView) -> str:
     if room is None:
         return f"room unknown: {workspace.room_unknown}"
     free = f", next free in {format_duration(max(room.free_in, 1.0))}" if room.free_in else ""
-    return f"{room.used} of {room.requests} requests used in {format_duration(workspace.per)}{free}"
+    lowered = "" if room.allowed == room.requests else f" (lowered from {room.requests}: somebody else uses this key)"
+    return f"{room.used} of {room.allowed} requests used in {format_duration(workspace.per)}{free}{lowered}"
 
 
 def _sent(workspace: WorkspaceView) -> str:

@@ -13,7 +13,9 @@ from state.slots import Rule
 from sync.config.schema import Wire, Workspace
 from sync.delivery.client import LeadsClient
 from sync.delivery.outcome import Outcome, of_answer
+from sync.delivery.pace import REST_HINTS
 from sync.mapping.wire import CONTACTS, IS_CONTACT, LABELS, WireField, contact_fields, encode, lead_fields
+from sync.reports.phrases import printable
 from sync.secrets import Secret
 from sync.words import Json
 
@@ -59,12 +61,12 @@ _CONTACT = {
 }
 
 
-def make_lead(wire: Wire, at: float) -> SingleLead:
+def make_lead(wire: Wire, at: float, which: str = "") -> SingleLead:
     """A company lead with one contact and a value in every field whose wire name can be configured.
 
-    `at` (seconds since 1970) makes its name unlike that of any other.
+    `at` (seconds since 1970) and `which` make its name unlike that of any other.
     """
-    name = f"closingdealz-sync test {datetime.fromtimestamp(at, UTC):%Y-%m-%d %H:%M:%S}"
+    name = f"closingdealz-sync test {datetime.fromtimestamp(at, UTC):%Y-%m-%d %H:%M:%S} {which}".rstrip()
     lead, contact = lead_fields(wire), contact_fields(wire)
     values = {"name": name, **_VALUES, "labels": LABEL}
     document: dict[str, Json] = {IS_CONTACT: False}
@@ -91,22 +93,26 @@ def take_slot(
     return slot
 
 
-def send(ledger: Ledger, options: Workspace, api_key: Secret, lead: SingleLead, *, rule: Rule, slot: int) -> Sent:
-    """Sends the lead once. Should the process die meanwhile, its slot stays taken, as it must."""
+def send(ledger: Ledger, options: Workspace, api_key: Secret, *leads: SingleLead, rule: Rule, slot: int) -> Sent:
+    """Sends the leads once, in one request. Should the process die meanwhile, its slot stays taken, as it must."""
     timeout = options.timeout.total_seconds()
     with LeadsClient(options.base_url, api_key, timeout=timeout, clock=ledger.clock) as client:
         began = ledger.clock.boot()
-        answer = client.post(b"[" + encode(lead.document) + b"]")
+        answer = client.post(b"[" + b",".join(encode(lead.document) for lead in leads) + b"]")
         seconds = ledger.clock.boot() - began
     if not isinstance(answer, Outcome):
         answer = of_answer(answer, unknown_statuses=options.unknown_statuses, on_rejected=options.on_rejected)
     ledger.slots.end(slot, arrived=answer.verdict != "in_doubt")
     if answer.status == 429:
-        ledger.slots.learn(rule)
+        ledger.slots.learn(rule, slot)
     return Sent(answer, seconds)
 
 
 def sent_as_json(sent: Sent, lead: SingleLead, workspace: str, options: Workspace) -> dict[str, Any]:
+    return {**outcome_as_json(sent, workspace, options), "lead": lead.document, "exit_code": sent.exit_code}
+
+
+def outcome_as_json(sent: Sent, workspace: str, options: Workspace) -> dict[str, Any]:
     outcome = sent.outcome
     return {
         "workspace": workspace,
@@ -116,6 +122,20 @@ def sent_as_json(sent: Sent, lead: SingleLead, workspace: str, options: Workspac
         "status": outcome.status,
         "message": outcome.message,
         "milliseconds": round(sent.seconds * 1000),
-        "lead": lead.document,
-        "exit_code": sent.exit_code,
     }
+
+
+def outcome_as_lines(sent: Sent) -> list[str]:
+    """What the server answered, and after how long."""
+    outcome = sent.outcome
+    status = "no answer" if outcome.status is None else f"HTTP {outcome.status}"
+    cause = f": {printable(outcome.cause)}" if outcome.verdict != "created" else ""
+    lines = [f"  {status} after {sent.seconds * 1000:,.0f} ms{cause}"]
+    if outcome.message:
+        lines.append(f'  the server says: "{printable(outcome.message)}"')
+    return lines
+
+
+def hint_of(outcome: Outcome) -> str:
+    """What to do where the workspace cannot be sent to; empty where nothing of the kind is wrong."""
+    return REST_HINTS.get("plan" if outcome.pause == "room" else outcome.pause or "", "")

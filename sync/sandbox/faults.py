@@ -11,7 +11,7 @@ from typing import Literal
 
 from sync.durations import parse_duration
 
-Kind = Literal["ok", "status", "timeout", "reset", "half", "malformed", "not-succeeded", "refuse"]
+Kind = Literal["ok", "status", "timeout", "reset", "half", "malformed", "not-succeeded", "partly", "refuse"]
 
 KNOWN = """\
   429, 500, 503 ...     that status, nothing created; 503:30 adds Retry-After: 30
@@ -24,6 +24,7 @@ KNOWN = """\
   malformed             created, but the answer is a 200 that is not the JSON
   not-succeeded         a 200 with "succeeded": false, nothing created
   not-succeeded-after   a 200 with "succeeded": false, although the leads were created
+  partly                the 400 for a batch with an unusable lead, although its other leads were created
   refuse:TEXT           a 400 for each batch with a lead whose JSON contains TEXT
   ok                    no failure (in a script)"""
 
@@ -70,6 +71,7 @@ _PLAIN: Mapping[str, Fault] = {
         Fault("malformed", "malformed", created=True),
         Fault("not-succeeded", "not-succeeded"),
         Fault("not-succeeded-after", "not-succeeded", created=True),
+        Fault("partly", "partly", created=True),
     )
 }
 _STATUS = re.compile(r"(\d{3})(-after)?(?::(\d+))?")

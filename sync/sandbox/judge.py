@@ -100,10 +100,12 @@ class Judge:
         return Outcome("answer", answers.failure(arrival.status or 0, retry_after))
 
     def _admitted(self, request: Request, strike: Strike, now: int, mark: str) -> Outcome:
-        ruling = self._rule(request, mark, strike.refused)
         fault = strike.fault
-        # A failure that strikes after the leads were created cannot strike where none were.
-        struck = fault.kind != "ok" and (not fault.created or bool(ruling.leads))
+        ruling = self._rule(request, mark, strike.refused, partly=fault.kind == "partly")
+        # A failure that strikes after the leads were created cannot strike where none were, nor one that creates a part
+        # where all were.
+        whole = fault.kind == "partly" and ruling.answer is answers.CREATED
+        struck = fault.kind != "ok" and not whole and (not fault.created or bool(ruling.leads))
         outcome = self._outcome(fault, ruling) if struck else Outcome("answer", ruling.answer)
         name = fault.name if struck else "refuse" if ruling.refused_on_purpose else None
         status = outcome.answer.status if outcome.ending in ("answer", "half") else None
@@ -124,18 +126,19 @@ class Judge:
                 shown = ruling.answer
         return Outcome(ending, shown, self.options.hang if fault.seconds is None else fault.seconds)
 
-    def _rule(self, request: Request, mark: str, refused: tuple[str, ...]) -> _Ruling:
+    def _rule(self, request: Request, mark: str, refused: tuple[str, ...], *, partly: bool) -> _Ruling:
         leads = _read(request)
         if isinstance(leads, Answer):
             return _Ruling(leads)
         if refusal := self._refusal(leads, mark):
             return _Ruling(refusal, count=len(leads))
         verdict = check_leads(leads)
+        kept = tuple(lead for lead in leads if _is_good(lead, refused)) if partly else ()
         if verdict.problem is not None:
-            return _Ruling(answers.answer(400, verdict.problem), count=len(leads), unknown=verdict.unknown)
+            return _Ruling(answers.answer(400, verdict.problem), kept, len(leads), verdict.unknown)
         if (index := _refused_lead(leads, refused)) is not None:
             refusal = answers.answer(400, f"[{index}] was refused on purpose.")
-            return _Ruling(refusal, count=len(leads), unknown=verdict.unknown, refused_on_purpose=True)
+            return _Ruling(refusal, kept, len(leads), verdict.unknown, refused_on_purpose=True)
         return _Ruling(answers.CREATED, tuple(leads), len(leads), verdict.unknown)
 
     def _refusal(self, leads: list[Any], mark: str) -> Answer | None:
@@ -180,6 +183,11 @@ def _refused_lead(leads: list[Any], refused: tuple[str, ...]) -> int | None:
         if any(text in content for text in texts):
             return index
     return None
+
+
+def _is_good(lead: Any, refused: tuple[str, ...]) -> bool:
+    """Whether a lead alone would be created."""
+    return check_leads([lead]).problem is None and _refused_lead([lead], refused) is None
 
 
 def _count(body: bytes | None) -> int | None:

@@ -117,11 +117,17 @@ def test_a_request_that_may_still_arrive_keeps_its_slot(world: World) -> None:
         assert ledger.slots.room(rule_of(world, ledger)).free_in > 5
 
 
-def test_a_429_although_there_was_room_widens_the_window(world: World) -> None:
+def test_a_429_although_there_was_room_lowers_the_share_for_all_who_use_the_ledger_and_status_says_so(
+    world: World,
+) -> None:
     world.sandbox.set_faults(script=["429", "ok*"])
     world.run("send-test", "--yes")
     with world.open() as ledger:
-        assert ledger.slots.room(rule_of(world, ledger)).margin > 0.01
+        assert ledger.slots.room(rule_of(world, ledger)).share == pytest.approx(0.05, abs=0.01)
+    room = world.json("status")["workspaces"]["main"]["room"]
+    assert (room["used"], room["limit"], room["allowed"]) == (1, 100, 5)
+    said = "1 of 5 requests used in 1m (lowered from 100: somebody else uses this key)"
+    assert said in world.run("status").stdout
 
 
 def test_among_several_workspaces_one_must_be_named(world: World) -> None:

@@ -2,19 +2,34 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import math
+import socket
+import ssl
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
+from types import ModuleType
 from typing import get_args
 
+import h11
+import httpcore
 import httpx
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from state.rows import Verdict
-from sync.delivery.outcome import Answer, Outcome, of_answer, of_failure, retry_after_seconds
+from sync.delivery.account import Course, account_of, how
+from sync.delivery.outcome import (
+    FAILURES,
+    Answer,
+    Outcome,
+    of_answer,
+    of_failure,
+    retry_after_seconds,
+    server_time,
+)
 
 CREATED = {"succeeded": True, "statusCode": 200, "statusCodeDescription": "NONE", "message": None}
 KEY = {"succeeded": False, "statusCode": 401, "statusCodeDescription": "NONE", "message": "Invalid API key."}
@@ -26,11 +41,17 @@ def vendor(status: int, message: str) -> dict[str, object]:
 
 TOO_MANY = vendor(400, "The maximum amount of leads to create at once is 100, but was 101.")
 FREE_PLAN = vendor(400, "Reached the maximum limit of leads on the free plan.")
+FREE_PLAN_SHOUTED = vendor(400, "REACHED  the maximum limit of LEADS\non the free plan")
 OVER_200 = vendor(400, "Can not have more than 200 leads on the free plan.")
 OVER_5 = vendor(400, "Can not have more than 5 leads on the free plan.")
+OVER_MANY = vendor(400, "cannot have More Than 1,000,000 leads on the Free Plan")
 SLOWER = vendor(429, "Too many requests. Please try again later.")
 ODD_LEAD = vendor(400, "Name is too long.")
 PROBLEM = {"type": "about:blank", "title": "Bad Request", "status": 400, "detail": "The JSON value is wrong."}
+VALIDATION = {
+    "title": "One or more validation errors occurred.",
+    "errors": {"[3].Name": ["is too long", "is odd"], "[4]": "is no lead"},
+}
 
 BODIES: dict[str, bytes] = {
     **{
@@ -41,11 +62,15 @@ BODIES: dict[str, bytes] = {
             "key": KEY,
             "too many": TOO_MANY,
             "free plan": FREE_PLAN,
+            "free plan, shouted": FREE_PLAN_SHOUTED,
             "over 200": OVER_200,
             "over 5": OVER_5,
+            "over many": OVER_MANY,
             "slower": SLOWER,
             "odd lead": ODD_LEAD,
             "problem": PROBLEM,
+            "validation": VALIDATION,
+            "of somebody else": {"error": "blocked", "request": 17},
             "not true": {"succeeded": 1},
             "text true": {"succeeded": "true"},
             "null": None,
@@ -59,28 +84,30 @@ BODIES: dict[str, bytes] = {
     "half": json.dumps(CREATED).encode()[:-3],
     "twice": json.dumps(CREATED).encode() * 2,
     "no utf-8": b'{"succeeded": true, "message": "\xff"}',
+    "no utf-8, refused": b'{"message": "Gr\xfc\xdfe: can not have more than 9 leads on the free plan."}',
+    "two ways": b'{"succeeded": false, "Succeeded": true}',
     "deep": b"[" * 5000,
     "bom": b"\xef\xbb\xbf" + json.dumps(CREATED).encode(),
+    "bom twice": b"\xef\xbb\xbf" * 2 + json.dumps(CREATED).encode(),
+    "utf-16": json.dumps(CREATED).encode("utf-16"),
 }
-PLAN = {"free plan", "over 200", "over 5"}
-JSON_OBJECTS = (
-    {"created", "created, other case", "key", "too many", "slower", "odd lead", "problem", "not true"}
-    | {
-        "text true",
-        "message no text",
-    }
-    | PLAN
-)
+CREATED_BODIES = {"created", "created, other case", "bom", "no utf-8"}
+PLAN = {"free plan", "free plan, shouted"}
+ROOM = {"over 200", "over 5", "over many", "no utf-8, refused"}
+OF_THE_API = {"key", "too many", "slower", "odd lead", "problem", "validation", "not true", "text true"} | {
+    "message no text",
+    *CREATED_BODIES,
+}
 
 
 def expected(status: int, name: str) -> tuple[Verdict, str | None]:
     """The table, said a second time: verdict and the kind of pause."""
     if status == 200:
-        return ("created", None) if name in {"created", "created, other case"} else ("in_doubt", None)
+        return ("created", None) if name in CREATED_BODIES else ("in_doubt", None)
     if status in {400, 413, 422}:
-        if name in PLAN:
-            return "paused", "plan"
-        if status == 400 and name not in JSON_OBJECTS:
+        if name in PLAN | ROOM:
+            return "paused", "plan" if name in PLAN else "room"
+        if status != 413 and name not in OF_THE_API:
             return "paused", "address"
         return "rejected", None
     if status == 401:
@@ -102,14 +129,14 @@ def test_every_status_with_every_body(name: str) -> None:
         assert outcome.cause
 
 
-def test_only_one_answer_of_all_says_created() -> None:
+def test_only_a_200_that_says_so_is_created() -> None:
     created = {
         (status, name)
         for status in range(100, 1000)
         for name, body in BODIES.items()
         if of_answer(Answer(status, body)).verdict == "created"
     }
-    assert created == {(200, "created"), (200, "created, other case")}
+    assert created == {(200, name) for name in CREATED_BODIES}
 
 
 @pytest.mark.parametrize("status", [400, 413, 422])
@@ -135,6 +162,14 @@ def test_the_servers_message_is_kept_for_people(name: str) -> None:
     assert of_answer(Answer(400, BODIES["problem"])).message == PROBLEM["detail"]
 
 
+def test_a_message_says_also_which_field_of_which_lead_was_refused() -> None:
+    assert of_answer(Answer(400, BODIES["validation"])).message == (
+        "One or more validation errors occurred. [3].Name: is too long [3].Name: is odd [4]: is no lead"
+    )
+    assert of_answer(Answer(400, b'{"title": "Bad", "errors": [1]}')).message == "Bad"
+    assert of_answer(Answer(400, b'{"message": "  ", "detail": "Why"}')).message == "Why"
+
+
 def test_a_long_message_is_cut_and_a_cause_never_quotes_it() -> None:
     outcome = of_answer(Answer(400, json.dumps(vendor(400, "jane@example.com " * 100)).encode()))
     assert len(outcome.message or "") == 500
@@ -144,20 +179,24 @@ def test_a_long_message_is_cut_and_a_cause_never_quotes_it() -> None:
 # -- failures of the transport
 
 
-def _subclasses(kind: type[BaseException]) -> Iterator[type[BaseException]]:
+def _public(module: ModuleType) -> set[type[Exception]]:
+    found = (getattr(module, name) for name in getattr(module, "__all__", dir(module)))
+    return {each for each in found if isinstance(each, type) and issubclass(each, Exception)}
+
+
+def _descendants(kind: type[Exception]) -> Iterator[type[Exception]]:
     yield kind
     for each in kind.__subclasses__():
-        yield from _subclasses(each)
+        yield from _descendants(each)
 
 
-def httpx_errors() -> list[type[Exception]]:
-    roots: tuple[type[Exception], ...] = (httpx.HTTPError, httpx.InvalidURL, httpx.StreamError, httpx.CookieConflict)
-    found = {each for root in roots for each in _subclasses(root) if each.__module__.split(".")[0] == "httpx"}
-    public = {
-        each for name in httpx.__all__ if isinstance(each := getattr(httpx, name), type) and issubclass(each, Exception)
-    }
-    assert public <= found
-    return sorted((each for each in found if issubclass(each, Exception)), key=lambda each: each.__name__)
+def all_errors() -> list[type[Exception]]:
+    """Every public exception of the HTTP client and of what lies below it, and what descends from them in it."""
+    modules = (httpx, httpcore, h11, ssl, socket)
+    public = {each for module in modules for each in _public(module)} | {OSError, UnicodeError}
+    homes = {*(module.__name__ for module in modules), "builtins", "sync"}
+    found = {each for root in public for each in _descendants(root) if each.__module__.split(".")[0] in homes}
+    return sorted(found - {h11.ProtocolError}, key=lambda each: (each.__module__, each.__name__))  # that is abstract
 
 
 def made(kind: type[Exception]) -> Exception:
@@ -166,14 +205,23 @@ def made(kind: type[Exception]) -> Exception:
         return kind("secret detail", request=request, response=httpx.Response(500, request=request))
     if kind in {httpx.StreamConsumed, httpx.ResponseNotRead, httpx.RequestNotRead, httpx.StreamClosed}:
         return kind()
+    if issubclass(kind, UnicodeEncodeError | UnicodeDecodeError):
+        return kind("ascii", "secret" if kind is UnicodeEncodeError else b"secret", 0, 1, "detail")
+    if issubclass(kind, UnicodeTranslateError):
+        return kind("secret", 0, 1, "detail")
     return kind("secret detail")
 
 
-HARMLESS = {"ConnectError", "ConnectTimeout", "PoolTimeout", "ProxyError", "UnsupportedProtocol", "InvalidURL"}
+HARMLESS = {
+    *("ConnectError", "ConnectTimeout", "PoolTimeout", "ProxyError", "UnsupportedProtocol", "InvalidURL"),
+    *("ConnectionNotAvailable", "gaierror", "ConnectionRefusedError", "SSLCertVerificationError"),
+    *("UnicodeError", "UnicodeEncodeError", "UnicodeDecodeError", "UnicodeTranslateError"),
+}
 
 
-@pytest.mark.parametrize("kind", httpx_errors(), ids=lambda kind: kind.__name__)
+@pytest.mark.parametrize("kind", all_errors(), ids=lambda kind: f"{kind.__module__}.{kind.__name__}")
 def test_every_exception_of_the_client_has_a_verdict(kind: type[Exception]) -> None:
+    assert issubclass(kind, FAILURES), "the client must catch it"
     error = made(kind)
     before = of_failure(error, began_writing=False)
     assert before.verdict == ("refused" if kind.__name__ in HARMLESS else "in_doubt")
@@ -186,8 +234,65 @@ def test_every_exception_of_the_client_has_a_verdict(kind: type[Exception]) -> N
 
 
 def test_there_are_exceptions_to_speak_of() -> None:
-    names = {kind.__name__ for kind in httpx_errors()}
+    names = {kind.__name__ for kind in all_errors()}
     assert names >= HARMLESS | {"ReadTimeout", "WriteError", "RemoteProtocolError", "TooManyRedirects", "DecodingError"}
+    assert names >= {"SSLEOFError", "LocalProtocolError", "BrokenPipeError", "TooLong"}
+
+
+@pytest.mark.parametrize(
+    ("origin", "words"),
+    [
+        (socket.gaierror(-2, "secret"), "its name cannot be resolved"),
+        (ConnectionRefusedError(111, "secret"), "the connection was refused"),
+        (ConnectionResetError(104, "secret"), "the connection was reset"),
+        (BrokenPipeError(32, "secret"), "the connection was closed"),
+        (ssl.SSLCertVerificationError(1, "secret"), "its certificate is not trusted"),
+        (ssl.SSLEOFError(8, "secret"), "TLS failed"),
+        (TimeoutError("secret"), "the time-out was over"),
+        (OSError(errno.ENETUNREACH, "secret"), "the network failed (ENETUNREACH)"),
+        (OSError("secret"), "the connection failed"),
+        (h11.RemoteProtocolError("secret"), "the answer broke off or was no HTTP"),
+        (ValueError("secret"), "the connection failed"),
+    ],
+)
+def test_what_went_wrong_is_told_by_the_error_nearest_to_the_wire(origin: Exception, words: str) -> None:
+    """As httpcore and httpx wrap it: with a cause, and without one that is shown."""
+    for hides in (False, True):
+        with pytest.raises(httpx.ReadError) as caught:
+            raise_wrapped(origin, hides=hides)
+        assert how(caught.value) == words
+
+
+def raise_wrapped(origin: Exception, *, hides: bool) -> None:
+    try:
+        try:
+            raise origin
+        except type(origin) as error:
+            wrapped = httpcore.ReadError(error)
+            raise wrapped from (None if hides else error)
+    except httpcore.ReadError as error:
+        raise httpx.ReadError(str(error)) from error
+
+
+@pytest.mark.parametrize(
+    ("course", "seconds", "end", "said"),
+    [
+        (Course(35), 0.0124, "X", "no connection; nothing written; X after 12 ms"),
+        (Course(35, True), 2.0, "X", "connected; nothing written; X after 2.0 s"),
+        (Course(48213, True, 0), 60.04, "X", "0 of 48,213 bytes written; no head of an answer; X after 60.0 s"),
+        (Course(9, True, 9, 200, 37, 90), 1.0, "X", "status 200 and 37 of 90 bytes of its body; X after 1.0 s"),
+        (Course(9, True, 9, 200, 37), 0.5, "X", "status 200 and 37 bytes of its body; X after 500 ms"),
+        (Course(9, True, 9, 500, 1234, 1234), 0.5, "", "status 500 and 1,234 bytes of its body after 500 ms"),
+        (Course(9, True, 9, 204, 0, 0), 1200.0, "", "status 204 and 0 bytes of its body after 1,200.0 s"),
+    ],
+)
+def test_the_account_of_the_wire(course: Course, seconds: float, end: str, said: str) -> None:
+    before = "connected; 9 of 9 bytes written; " if course.status else "connected; " if course.began_writing else ""
+    assert account_of(course, seconds, end) == before + said
+
+
+def test_an_answer_hands_its_account_on() -> None:
+    assert of_answer(Answer(500, b"", None, "as it was")).account == "as it was"
 
 
 # -- Retry-After
@@ -218,6 +323,15 @@ NOW = datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC)
 )
 def test_retry_after_in_both_forms(header: str | None, seconds: float | None) -> None:
     assert retry_after_seconds(header, NOW) == seconds
+
+
+@pytest.mark.parametrize("date", [None, "", "soon", "Fri, 32 Jan 2026 03:05:05 GMT", "Fri, 02 Jan 2026 03:05:05"])
+def test_a_server_that_does_not_say_its_time_is_taken_to_have_ours(date: str | None) -> None:
+    assert server_time(date, NOW) == NOW
+
+
+def test_the_servers_time() -> None:
+    assert server_time("Thu, 01 Jan 2026 00:00:00 GMT", NOW) == datetime(2026, 1, 1, tzinfo=UTC)
 
 
 def test_an_absurd_retry_after_does_not_rest_the_workspace_for_years() -> None:

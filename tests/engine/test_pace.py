@@ -1,4 +1,4 @@
-"""How boldly a workspace sends: steps up, backoff, rests, the breaker."""
+"""How boldly a workspace sends: steps up, backoff, rests, the plan's room, the breaker."""
 
 from __future__ import annotations
 
@@ -13,13 +13,14 @@ from hypothesis import strategies as st
 
 from state.rows import Verdict
 from sync.delivery.outcome import Outcome
-from sync.delivery.pace import SINGLES_TO_TRIP, UNKNOWNS_TO_REST, Pace, after
+from sync.delivery.pace import SINGLES_TO_TRIP, UNKNOWNS_TO_REST, Pace, after, in_the_light_of
 
 CREATED = Outcome("created", "created", 200)
 UNKNOWN = Outcome("in_doubt", "time-out")
 REFUSED = Outcome("refused", "no connection")
 REJECTED = Outcome("rejected", "rejected", 400)
 PLAN = Outcome("paused", "plan", 400, pause="plan")
+ROOM = Outcome("paused", "room", 400, pause="room")
 KEY = Outcome("paused", "key", 401, pause="credentials")
 
 
@@ -148,12 +149,121 @@ def test_bisecting_is_no_failure_and_only_a_success_ends_a_row_of_singles() -> N
     assert run(CREATED, leads=50, pace=pace).singles == 0
 
 
+# -- the breaker, once it is open
+
+
+def tripped() -> Pace:
+    return run(*[REJECTED] * SINGLES_TO_TRIP, leads=1)
+
+
+def test_while_the_breaker_is_open_a_rejection_says_nothing_of_the_lead() -> None:
+    for pace, singles in [(run(*[REJECTED] * n, leads=1), n) for n in range(SINGLES_TO_TRIP + 3)]:
+        meant = in_the_light_of(pace, REJECTED)
+        assert (meant.verdict, meant.pause) == (
+            ("rejected", None) if singles < SINGLES_TO_TRIP else ("paused", "breaker")
+        )
+        assert (meant.status, meant.message) == (REJECTED.status, REJECTED.message)
+    for outcome in (CREATED, UNKNOWN, REFUSED, PLAN, ROOM, KEY):
+        assert in_the_light_of(tripped(), outcome) is outcome
+
+
+def test_an_open_breaker_tries_one_lead_at_a_time_growing_to_an_hour() -> None:
+    pace = tripped()
+    waits = [pace.wait]
+    for _ in range(10):
+        assert (pace.most, pace.one_at_a_time, pace.rest) == (1, True, "breaker")
+        pace = run(in_the_light_of(pace, REJECTED), leads=1, pace=pace)
+        waits.append(pace.wait)
+    assert waits[:4] == [60.0, 120.0, 240.0, 480.0]
+    assert waits[-1] == 3600.0
+    assert run(CREATED, leads=1, pace=pace) == Pace()
+
+
+@pytest.mark.parametrize("meanwhile", [REFUSED, UNKNOWN, KEY, PLAN])
+def test_only_a_success_closes_the_breaker(meanwhile: Outcome) -> None:
+    pace = run(meanwhile, leads=1, pace=tripped())
+    assert pace.is_tripped
+    restarted = Pace.from_json(json.loads(json.dumps(pace.as_json())))
+    assert (restarted.is_tripped, restarted.most, restarted.wait) == (True, 1, 0.0)
+    assert in_the_light_of(restarted, REJECTED).verdict == "paused"
+    assert not run(CREATED, leads=1, pace=restarted).is_tripped
+
+
+def test_a_row_of_singles_goes_on_after_a_restart() -> None:
+    pace = run(*[REJECTED] * (SINGLES_TO_TRIP - 1), leads=1)
+    assert run(REJECTED, leads=1, pace=Pace.from_json(pace.as_json())).is_tripped
+
+
+# -- the plan's room
+
+
+def test_where_the_plan_has_room_for_fewer_the_next_batch_holds_half_as_many_without_a_rest() -> None:
+    pace, seen = Pace(), []
+    while not pace.rest:
+        seen.append(pace.most)
+        pace = run(ROOM, leads=pace.most, pace=pace)
+    assert seen == [100, 50, 25, 12, 6, 3, 1]
+    assert (pace.rest, pace.wait, pace.most, pace.needs_a_person) == ("plan", 60.0, 1, True)
+
+
+def test_a_batch_that_is_not_full_is_halved_by_what_it_held() -> None:
+    assert run(ROOM, leads=7).most == 3
+    assert run(ROOM, leads=90, pace=run(ROOM, leads=7)).most == 3, "what was known to be too much stays so"
+
+
+def test_a_plan_that_is_full_rests_at_once_and_one_lead_tries() -> None:
+    pace = run(PLAN)
+    assert (pace.rest, pace.wait, pace.most) == ("plan", 60.0, 1)
+    assert run(PLAN, leads=1, pace=pace).wait == 120.0
+    assert run(ROOM, leads=1, pace=pace).wait == 120.0
+
+
+def test_a_success_after_a_full_plan_brings_full_batches_at_once_also_after_a_restart() -> None:
+    for pace in (run(PLAN), run(ROOM, leads=1)):
+        assert run(CREATED, leads=1, pace=pace) == Pace()
+        restarted = Pace.from_json(json.loads(json.dumps(pace.as_json())))
+        assert (restarted.most, restarted.rest) == (1, "")
+        assert run(CREATED, leads=1, pace=restarted) == Pace()
+
+
+def test_a_low_ceiling_that_is_not_needed_any_more_doubles_after_three_successes() -> None:
+    pace, seen = run(ROOM, leads=25), []
+    while pace.most < 100:
+        seen.append(pace.most)
+        assert pace.one_at_a_time
+        pace = run(CREATED, leads=pace.most, pace=pace)
+    assert seen == [12] * 3 + [24] * 3 + [48] * 3 + [96] * 3
+    assert pace == Pace()
+
+
+def test_a_ceiling_outlives_other_failures_and_a_restart() -> None:
+    pace = run(REFUSED, UNKNOWN, REJECTED, pace=run(ROOM, leads=25))
+    assert pace.ceiling == 12
+    assert Pace.from_json(json.loads(json.dumps(pace.as_json()))).ceiling == 12
+    assert run(CREATED, CREATED, pace=pace).most == 12, "the steps after an unknown outcome do not lift it"
+
+
+@pytest.mark.parametrize("room", [*range(30), 99, 100, 101, 200, 250])
+def test_what_still_fits_into_the_plan_is_used_to_the_last_lead(room: int) -> None:
+    """250 leads against a plan with so much room: in how many requests."""
+    pace, left, requests, free = Pace(), 250, 0, room
+    while left and not pace.rest:
+        leads = min(left, pace.most)
+        requests += 1
+        fits = leads <= free
+        if fits:
+            left, free = left - leads, free - leads
+        pace = run(CREATED if fits else ROOM, leads=leads, pace=pace)
+    assert (250 - left, pace.rest) == (min(room, 250), "plan" if room < 250 else "")
+    assert requests <= 3 + 14
+
+
 outcomes = st.builds(
     Outcome,
     verdict=st.sampled_from(get_args(Verdict)),
     cause=st.just("x"),
     retry_after=st.none() | st.floats(0, 86400),
-    pause=st.sampled_from([None, "credentials", "plan", "address"]),
+    pause=st.sampled_from([None, "credentials", "plan", "room", "address"]),
 )
 
 
@@ -165,13 +275,16 @@ def test_whatever_comes_a_pace_stays_within_its_bounds_and_survives_a_restart(
     pace, random = Pace(), Random(seed)
     for outcome, leads in steps:
         before = pace
-        pace = after(pace, outcome, leads=leads, random=random)
-        assert pace.most in {1, 10, 100}
+        pace = after(pace, in_the_light_of(pace, outcome), leads=leads, random=random)
+        assert 1 <= pace.most <= 100
         assert 0.0 <= pace.wait <= max(3600.0, outcome.retry_after or 0.0)
         assert math.isfinite(pace.wait)
         assert (pace.wait > 0) == bool(pace.rest)
-        assert pace.most <= before.most * 10
+        assert pace.most <= before.most * 10 or outcome.verdict == "created"
+        assert pace.singles <= SINGLES_TO_TRIP
         assert Pace(**json.loads(json.dumps(pace.as_json()))) == pace
+        again = Pace.from_json(json.loads(json.dumps(pace.as_json())))
+        assert (again.most, again.is_tripped, again.rest) == (pace.most, pace.is_tripped, "")
 
 
 @pytest.mark.parametrize("n", range(1, 8))
@@ -182,6 +295,21 @@ def test_after_a_restart_it_looks_at_once_but_as_carefully_as_before(n: int) -> 
     assert run(UNKNOWN, pace=restarted).wait >= (300.0 if n >= UNKNOWNS_TO_REST - 1 else 5.0)
 
 
-@pytest.mark.parametrize("stored", [None, {}, {"step": 9, "unknowns": 0}, {"step": "1", "unknowns": 0}, {"step": 0}])
+def test_a_pace_of_an_earlier_version_is_read() -> None:
+    assert Pace.from_json({"step": 1, "unknowns": 1, "failures": 3, "rest": "plan"}) == Pace(step=1, unknowns=1)
+
+
+UNREADABLE: list[dict[str, object] | None] = [
+    None,
+    {},
+    {"step": 9, "unknowns": 0},
+    {"step": "1", "unknowns": 0},
+    {"step": 0},
+    {"step": 0, "unknowns": 0, "ceiling": 101},
+    {"step": 0, "unknowns": 0, "singles": None},
+]
+
+
+@pytest.mark.parametrize("stored", UNREADABLE)
 def test_a_pace_that_cannot_be_read_begins_anew(stored: dict[str, object] | None) -> None:
     assert Pace.from_json(stored) == Pace()

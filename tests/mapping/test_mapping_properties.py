@@ -238,7 +238,7 @@ def test_the_records_above_reach_every_outcome() -> None:
     """A generator that never makes a lead would prove nothing."""
     seen: Counter[str] = Counter()
 
-    @settings(max_examples=200, deadline=None, database=None, derandomize=True)
+    @settings(max_examples=400, deadline=None, database=None, derandomize=True)
     @given(RECORDS)
     def look(data: dict[str, Any]) -> None:
         for one in MAPPINGS:

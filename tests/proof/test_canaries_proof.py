@@ -57,7 +57,9 @@ def test_no_canary_is_ever_said(world_with: Callable[..., World]) -> None:
     refused = command("once", "-c", world.config, env=env)
     assert refused.code == 78
     said += refused.stdout + refused.stderr + daemon.log.read_text() + daemon.errors.read_text()
-    said += str(world.query("select name, state, status, cause from batches")) + str(world.query("select * from polls"))
+    said += str(world.query("select name, state, status, cause, account from batches")) + str(
+        world.query("select * from polls")
+    )
     assert len(world.query("select distinct cause from batches")) >= 5, "too few faults to prove anything"
     assert [name for name in NAMES if name.lower() in said.lower()] == []
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import signal
 from collections import Counter
 from collections.abc import Callable
@@ -27,7 +28,11 @@ def test_an_unclear_answer_is_in_doubt_and_not_sent_again(world: World) -> None:
     for number, fault in enumerate(faults):
         world.source.add([number])
         world.sandbox.set_faults({}, script=fault)
-        assert world.once().code == 65
+        done = world.once()
+        assert done.code == 65
+        (account,) = [event["account"] for event in done.events if event["event"] == "batch_in_doubt"]
+        assert re.match(r"connected; (\d+) of \1 bytes written; .* after [\d.]+ m?s$", account)
+        assert world.query("select account from batches order by claimed_at desc limit 1") == [(account,)]
         assert world.doubtful() == {str(n) for n in range(number + 1)}
     assert world.requests() == len(faults)
     assert world.names() == Counter(f"Company {n}" for n in range(1, len(faults)))
@@ -83,20 +88,6 @@ def test_a_wrong_key_rests_and_goes_on_after_a_reload(world: World) -> None:
         assert daemon.stop() == 0
     assert world.names() == world.source.names()
     assert [row["status"] for row in world.sandbox.requests()] == [401, 200]
-
-
-def test_a_plan_that_is_full_keeps_everything(world_with: Callable[..., World]) -> None:
-    world = world_with(plan="free")
-    world.source.add(range(250))
-    world.write(workspace="batch_size = 50")
-    done = world.once()
-    assert done.code == 77
-    assert done.summary["rests"]["main"]["why"] == "plan"
-    assert sum(world.names().values()) == 200
-    assert world.states() == {"delivered": 200, "pending": 50}
-    world.sandbox.set_faults(plan="basic")
-    assert world.once().code == 0
-    assert world.names() == world.source.names()
 
 
 def test_one_workspace_does_not_hinder_the_other(world_with: Callable[..., World]) -> None:

@@ -105,6 +105,25 @@ def test_a_lead_that_contains_a_text_is_refused_until_it_is_gone(sandbox, post) 
     assert [row["fault"] for row in sandbox.requests()] == ["refuse", None, "refuse"]
 
 
+@pytest.mark.parametrize("bad", [{"isContact": False, "name": "Company 1", "employeeCount": -1}, LEADS[1]])
+def test_a_batch_with_a_bad_lead_may_be_created_in_part(sandbox, post, bad) -> None:
+    sandbox.set_faults({"refuse:Company 1": 1}, script=["partly"])
+    answer = post(sandbox, [LEADS[0], bad, LEADS[2]])
+    assert answer.status_code == 400
+    assert answer.json()["message"].startswith("[1]")
+    assert [row["lead"] for row in sandbox.leads()] == [LEADS[0], LEADS[2]]
+    (row,) = sandbox.requests()
+    assert (row["fault"], row["status"], row["leads"], row["created"]) == ("partly", 400, 3, 2)
+
+
+def test_of_good_leads_alone_or_bad_ones_alone_none_are_created_in_part(sandbox, post) -> None:
+    sandbox.set_faults(script=["partly*"])
+    assert post(sandbox, LEADS).status_code == 200
+    assert post(sandbox, [{}]).status_code == 400
+    assert [row["lead"] for row in sandbox.leads()] == LEADS
+    assert [row["fault"] for row in sandbox.requests()] == [None, None]
+
+
 def test_a_failure_after_creation_cannot_strike_where_nothing_is_created(sandbox, post) -> None:
     sandbox.set_faults(script=["timeout-after*"])
     assert post(sandbox, [{}]).status_code == 400

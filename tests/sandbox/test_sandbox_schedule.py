@@ -26,6 +26,7 @@ def names(schedule: FaultSchedule, count: int) -> list[str]:
         ("malformed", "malformed", True, 200, None),
         ("not-succeeded", "not-succeeded", False, 200, None),
         ("not-succeeded-after", "not-succeeded", True, 200, None),
+        ("partly", "partly", True, 200, None),
         ("ok", "ok", True, 200, None),
     ],
 )

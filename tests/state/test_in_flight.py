@@ -186,6 +186,22 @@ def test_a_rejected_batch_is_halved_until_the_offender_stands_alone(ledger: Ledg
     assert "Name of 041 is odd" in row(ledger, "041")["reason"]
 
 
+def test_a_lead_that_is_rejected_without_a_word_says_at_least_how(ledger: Ledger) -> None:
+    pending(ledger, register(ledger), "x")
+    claimed = claim(ledger)
+    cause = "the server rejected the batch (413)"
+    ledger.verdicts.conclude(claimed.batch, "rejected", slot=claimed.slot, status=413, cause=cause)
+    assert cause in row(ledger, "x")["reason"]
+
+
+def test_the_account_of_the_wire_is_kept_with_the_batch(ledger: Ledger) -> None:
+    pending(ledger, register(ledger), "x")
+    claimed = claim(ledger)
+    account = "connected; 9 of 9 bytes written; no head of an answer; the connection was reset after 12 ms"
+    ledger.verdicts.conclude(claimed.batch, "in_doubt", slot=claimed.slot, account=account)
+    assert [batch["account"] for batch in ledger.verdicts.in_doubt()] == [account]
+
+
 def test_a_refused_half_stays_a_half(ledger: Ledger) -> None:
     stream = register(ledger)
     pending(ledger, stream, "a", "b", "c", "d")

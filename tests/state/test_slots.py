@@ -15,7 +15,22 @@ from slot_simulation import Simulation, Weather
 
 from state.database import LedgerFile
 from state.rows import NoRoom
-from state.slots import GRACE_SECONDS, MARGIN, MARGIN_MOST, MARGIN_STEP, Rule, Slots
+from state.slots import (
+    GRACE_SECONDS,
+    MARGIN,
+    MARGIN_MOST,
+    MARGIN_STEP,
+    SHARE_CLIMB,
+    SHARE_FALL,
+    SHARE_LEAST,
+    Lesson,
+    Room,
+    Rule,
+    Slots,
+    allowed,
+    climbed,
+    lesson_of,
+)
 
 KEY, OTHER_KEY = b"one key", b"another"
 MINUTE = Rule(KEY, 100, 60.0)
@@ -66,6 +81,29 @@ def test_the_simulated_server_does_reject_one_too_many(tmp_path: Path) -> None:
     run.server.requests = 100
     run.run(180)
     assert run.server.rejected > 0
+
+
+@pytest.mark.parametrize(("stranger", "least", "most"), [(0.3, 55, 80), (0.6, 30, 65), (0.9, 8, 60)])
+def test_beside_a_stranger_on_the_key_we_slow_down_and_climb_back_when_he_leaves(
+    tmp_path: Path, stranger: float, least: int, most: int
+) -> None:
+    """He sends blindly, and leaves after ten minutes."""
+    run = Simulation(tmp_path, MINUTE, Weather(processes=2, stranger=stranger, stranger_leaves=600.0), seed=1)
+    run.run(25 * 60)
+    minutes = [sum(start <= at - 1000 < start + 60 for at in run.server.at) for start in range(0, 25 * 60, 60)]
+    beside = sum(minutes[3:10]) / 7
+    assert run.server.rejected <= 0.03 * (run.server.count + run.server.rejected)
+    assert least <= beside <= most, "most of what he leaves us is used, and he gets his part"
+    assert run.room.share == 1.0, "a quarter of an hour later the whole limit is used again"
+
+
+def test_a_servers_window_that_is_longer_than_it_says_is_learned_and_no_stranger_suspected(tmp_path: Path) -> None:
+    run = Simulation(tmp_path, MINUTE, Weather(), seed=1)
+    run.server.per = 60 * 1.05
+    run.run(8 * 60)
+    assert run.server.rejected <= 50
+    assert (run.room.share, run.room.margin) == (1.0, pytest.approx(0.05, abs=0.011))
+    assert run.server.count >= 8 * 100 / 1.05 * 0.95
 
 
 # -- the proof's edges, by hand
@@ -192,26 +230,144 @@ def test_a_lower_limit_counts_what_a_higher_one_let_go(slots: Slots, clock: Fake
     assert (room.used, room.requests, room.in_flight) == (5, 2, 0)
 
 
+# -- what a 429 teaches
+
+
+@pytest.mark.parametrize(
+    ("used", "share", "margin", "echo", "lesson"),
+    [
+        (100, 1.0, 0.01, False, Lesson("window", 100, 1.0, 0.015)),
+        (98, 1.0, 0.098, False, Lesson("window", 98, 1.0, MARGIN_MOST)),
+        (98, 1.0, MARGIN_MOST, False, Lesson("stranger", 98, 0.686, MARGIN_MOST)),
+        (97, 1.0, 0.01, False, Lesson("stranger", 97, 0.679, 0.01)),
+        (97, 1.0, 0.01, True, Lesson("window", 97, 1.0, 0.01)),
+        (40, 1.0, 0.01, False, Lesson("stranger", 40, 0.28, 0.01)),
+        (40, 0.2, 0.01, False, Lesson("stranger", 40, 0.2, 0.01)),
+        (1, 0.5, 0.01, False, Lesson("stranger", 1, SHARE_LEAST, 0.01)),
+        (0, 0.01, 0.01, False, Lesson("stranger", 0, SHARE_LEAST, 0.01)),
+    ],
+)
+def test_what_follows_from_a_429(used: int, share: float, margin: float, echo: bool, lesson: Lesson) -> None:
+    got = lesson_of(Room(used, 0, 100, margin, 0.0, share), echo=echo)
+    assert (got.why, got.used, got.share, got.margin) == (
+        lesson.why,
+        lesson.used,
+        pytest.approx(lesson.share),
+        pytest.approx(lesson.margin),
+    )
+
+
+def test_a_share_climbs_by_a_twentieth_a_window_to_the_whole_and_allows_at_least_one_request() -> None:
+    assert [climbed(0.28, n) for n in (0, 1, 10, 14.4, 1e9)] == pytest.approx([0.28, 0.33, 0.78, 1.0, 1.0])
+    assert [allowed(100, share) for share in (1.0, 0.28, 0.289, 0.05, 0.001)] == [100, 28, 28, 5, 1]
+    assert [allowed(1, share) for share in (1.0, 0.05)] == [1, 1]
+
+
+def full(slots: Slots, clock: FakeClock) -> int:
+    """A whole window of ended requests; the last one's slot."""
+    taken = fill(slots)
+    clock.advance(1)
+    for slot in taken:
+        slots.end(slot, arrived=True)
+    return taken[-1]
+
+
 def test_what_is_learned_of_a_longer_window_is_kept(tmp_path: Path, clock: FakeClock) -> None:
     file = LedgerFile(tmp_path / "ledger.db", connector=unsynced)
     slots = Slots(file, clock)
     assert slots.room(FEW).margin == MARGIN
-    assert slots.learn(FEW) == pytest.approx(MARGIN + MARGIN_STEP)
-    assert slots.learn(FEW) == pytest.approx(MARGIN + 2 * MARGIN_STEP)
+    for n in (1, 2):
+        lesson = slots.learn(FEW, full(slots, clock))
+        assert (lesson.why, lesson.margin) == ("window", pytest.approx(MARGIN + n * MARGIN_STEP))
+        clock.advance(100)
     file.close()
     again = LedgerFile(tmp_path / "ledger.db", connector=unsynced)
     slots = Slots(again, clock)
-    for slot in fill(slots):
-        slots.end(slot, arrived=True)
+    full(slots, clock)
     assert wait_of(slots).seconds == pytest.approx(60.0 * (1 + MARGIN + 2 * MARGIN_STEP))
     assert slots.room(Rule(OTHER_KEY, 3, 60.0)).margin == MARGIN, "of one key nothing follows for another"
-    for _ in range(300):
-        slots.learn(FEW)
+    for _ in range(16):
+        clock.advance(100)
+        slots.learn(FEW, full(slots, clock))
     assert slots.room(FEW).margin == MARGIN_MOST
-    assert isinstance(slots.take(FEW, 20.0), NoRoom)
     clock.advance(60 * (1 + MARGIN_MOST) + 0.001)
     assert isinstance(slots.take(FEW, 20.0), int)
     again.close()
+
+
+def test_the_window_that_counts_is_the_one_in_which_the_request_began(slots: Slots, clock: FakeClock) -> None:
+    """By the time of its answer most of that may have left."""
+    last = full(slots, clock)
+    clock.advance(WINDOW + 1)
+    assert slots.room(FEW).used == 0
+    assert slots.learn(FEW, last).why == "window"
+
+
+@pytest.mark.parametrize(("later", "why"), [(0.1, "window"), (5.9, "window"), (6.1, "stranger"), (50.0, "stranger")])
+def test_what_comes_shortly_after_a_full_window_is_its_echo(
+    slots: Slots, clock: FakeClock, later: float, why: str
+) -> None:
+    """What has left our window may still stand in the server's, which can be a tenth longer."""
+    last = full(slots, clock)
+    clock.advance(WINDOW + 1)
+    learned = slots.learn(FEW, last)
+    clock.advance(later)
+    slot = slots.take(FEW, 20.0)
+    assert isinstance(slot, int)
+    lesson = slots.learn(FEW, slot)
+    assert (lesson.why, lesson.margin) == (why, learned.margin)
+
+
+MANY = Rule(KEY, 100, 60.0)
+
+
+def refused_after(slots: Slots, requests: int) -> Lesson:
+    """So many requests that were answered, and one more that was not let in."""
+    taken = [slots.take(MANY, 20.0) for _ in range(requests)]
+    for slot in taken:
+        assert isinstance(slot, int)
+        slots.end(slot, arrived=True)
+    return slots.learn(MANY, int(str(taken[-1])))
+
+
+def test_a_429_with_clear_room_lowers_our_share_for_all_processes_and_it_climbs_back(
+    tmp_path: Path, clock: FakeClock
+) -> None:
+    first, second = (Slots(LedgerFile(tmp_path / "ledger.db", connector=unsynced), clock) for _ in range(2))
+    assert refused_after(first, 40) == Lesson("stranger", 40, pytest.approx(SHARE_FALL * 0.4), MARGIN)
+    for slots in (first, second):
+        room = slots.room(MANY)
+        assert (room.requests, room.allowed, room.used) == (100, 28, 40)
+        assert room.free_in == pytest.approx(WINDOW), "the 13th of the 40 must have left"
+        assert isinstance(slots.take(MANY, 20.0), NoRoom)
+    clock.advance(60.0)
+    assert second.room(MANY).allowed == 28 + round(100 * SHARE_CLIMB)
+    clock.advance(60.0 * 14)
+    assert second.room(MANY).share == 1.0
+    first._file.close()
+    second._file.close()
+
+
+def test_a_share_outlives_the_process_and_not_the_boot(tmp_path: Path, clock: FakeClock) -> None:
+    path = tmp_path / "ledger.db"
+    for boot in (False, True):
+        file = LedgerFile(path, connector=unsynced)
+        refused_after(Slots(file, clock), 10)
+        file.close()
+        if boot:
+            clock.reboot(1000.0)
+        file = LedgerFile(path, connector=unsynced)
+        assert Slots(file, clock).room(MANY).share == (1.0 if boot else pytest.approx(0.07))
+        file.close()
+        clock.advance(WINDOW + 1)
+
+
+def test_repeated_429s_of_one_trouble_do_not_press_the_share_down_to_nothing(slots: Slots, clock: FakeClock) -> None:
+    refused_after(slots, 50)
+    share = slots.room(MANY).share
+    for _ in range(5):
+        slots.learn(MANY, 50)
+    assert slots.room(MANY).share == share
 
 
 def test_old_slots_are_swept_away(tmp_path: Path, clock: FakeClock) -> None:

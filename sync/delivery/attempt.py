@@ -1,0 +1,105 @@
+"""One request on a connection of its own: its total deadline, and how far it came."""
+
+from __future__ import annotations
+
+import socket
+import threading
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+import httpx
+
+from sync.clock import Clock
+from sync.delivery.account import Course, account_of
+
+PIECE = 1 << 14
+"""The body goes out in pieces of so many bytes, so that the account can say how many went."""
+
+
+class TooLate(Exception):
+    """The deadline passed before the first byte of the request was written; now none will be."""
+
+
+class Attempt(Mapping[str, Any]):
+    """Watched from two threads: one that carries the request, and one that cuts it off at its deadline.
+
+    httpx and httpcore ask this mapping for the time-out of each phase as it begins, so that each gets what is left. A
+    phase that goes on and on (a header dripped byte by byte) ends with `cut`.
+    """
+
+    _PHASES = ("connect", "read", "write", "pool")
+
+    def __init__(self, clock: Clock, *, size: int, deadline: float) -> None:
+        self._clock = clock
+        self._began = clock.boot()
+        self._deadline = deadline
+        self._lock = threading.Lock()
+        self._given_up = False
+        self._sockets: list[socket.socket] = []
+        self._response: httpx.Response | None = None
+        self.course = Course(size)
+
+    def __getitem__(self, phase: str) -> float:
+        if phase not in self._PHASES:
+            raise KeyError(phase)
+        return max(self.left, 0.001)
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._PHASES)
+
+    def __len__(self) -> int:
+        return len(self._PHASES)
+
+    @property
+    def left(self) -> float:
+        """Seconds until the deadline."""
+        return self._deadline - self._clock.boot()
+
+    def trace(self, event: str, info: Mapping[str, Any]) -> None:
+        """Called by httpcore at each step."""
+        if event.endswith("send_request_headers.started"):
+            if info["request"].method != b"CONNECT":  # a proxy is asked for a tunnel: no byte of ours has left yet
+                self._begin_writing()
+        elif event.endswith(("connect_tcp.complete", "start_tls.complete")):
+            found = info["return_value"].get_extra_info("socket")
+            if isinstance(found, socket.socket):
+                self._sockets.append(found)
+
+    def _begin_writing(self) -> None:
+        with self._lock:
+            self.course.connected = True
+            if self._given_up or self.left <= 0:
+                raise TooLate
+            self.course.written = 0
+
+    def pieces(self, body: bytes) -> Iterator[bytes]:
+        """The body, counted as it goes: a piece has been written once the next one is asked for."""
+        for start in range(0, len(body), PIECE):
+            yield body[start : start + PIECE]
+            self.course.written = min(start + PIECE, len(body))
+
+    def answered(self, response: httpx.Response) -> None:
+        """The head of an answer is there."""
+        self._response = response
+        length = response.headers.get("Content-Length", "")
+        self.course.status = response.status_code
+        self.course.expected = int(length) if length.isascii() and length.isdecimal() else None
+
+    def cut(self) -> bool:
+        """At the deadline: shuts down what is open. True where not a byte was written, and from now on none will be."""
+        with self._lock:
+            self._given_up = True
+        for each in tuple(self._sockets):
+            try:
+                # not the shutdown of TLS sockets, which takes their state away under the thread that reads
+                socket.socket.shutdown(each, socket.SHUT_RDWR)
+            except OSError:
+                continue  # closed already: the request ended at the same moment
+        return not self.course.began_writing
+
+    def account(self, end: str = "") -> str:
+        """What happened so far, in words. `end` says how it ended, where it did not end well."""
+        if self._response is not None:
+            self.course.received = self._response.num_bytes_downloaded
+        late = bool(end) and self.left <= 0
+        return account_of(self.course, self._clock.boot() - self._began, "the time-out was over" if late else end)

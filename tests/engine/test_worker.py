@@ -1,0 +1,153 @@
+"""A delivery worker and a server on real sockets: rests, reloads, and what the ledger keeps of it."""
+
+from __future__ import annotations
+
+import json
+import re
+import socket
+from collections import Counter
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+from engine_world import add_firms, always, write_config
+from wire import Behaviour, Server, answer, reset, wait_until
+
+from state.ledger import Ledger
+from sync.engine import Engine
+from sync.plan import Plan
+
+KEY = answer(401, b'{"succeeded": false, "message": "Invalid API key."}')
+PLAN = answer(400, b'{"message": "Reached the maximum limit of leads on the free plan."}')
+LATER = answer(429, b"{}", "Retry-After: 7200")
+REJECTED = answer(400, b'{"succeeded": false, "message": "Name is odd."}')
+
+
+class Scene:
+    """One workspace, whose server does what it is told to, and an engine that may be made anew."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self.behave: Behaviour = always(answer())
+        self.server = Server(self._serve)
+        self.errors: list[BaseException] = []
+
+    def _serve(self, server: Server, connection: socket.socket) -> None:
+        self.behave(server, connection)
+
+    def write(self, more: str = "") -> None:
+        self.config = write_config(self.folder, {"main": self.server.url}, more)
+
+    @contextmanager
+    def engine(self, ledger: Ledger) -> Iterator[Engine]:
+        """Polls once and delivers: as a reload makes it."""
+        engine = Engine(Plan.of(self.config), ledger, failed=self.errors.append)
+        engine.streams["erp.main"].turn()
+        engine.start_delivery()
+        try:
+            yield engine
+        finally:
+            engine.stop()
+            assert engine.join(10)
+            engine.close()
+        assert self.errors == []
+
+    def states(self, ledger: Ledger) -> Counter[str]:
+        return Counter({state: n for (_, state), n in ledger.records.counts().items()})
+
+
+@pytest.fixture
+def scene(tmp_path: Path) -> Iterator[Scene]:
+    made = Scene(tmp_path)
+    with made.server:
+        made.write()
+        yield made
+
+
+@pytest.fixture
+def ledger(scene: Scene) -> Iterator[Ledger]:
+    with Ledger(scene.config.ledger_path, own=True) as opened:
+        yield opened
+
+
+@pytest.mark.parametrize("why", [KEY, PLAN, LATER], ids=["key", "plan", "retry-after of hours"])
+def test_a_rest_however_long_ends_at_once_with_a_reload(scene: Scene, ledger: Ledger, why: bytes) -> None:
+    add_firms(scene.folder, range(10))
+    scene.behave = always(why)
+    with scene.engine(ledger) as engine:
+        wait_until(lambda: engine.workers["main"].pace.rest)
+        assert engine.workers["main"].pace.wait >= 30
+        wait_until(lambda: scene.states(ledger) == {"pending": 10})
+    assert len(scene.server.requests) == 1
+    scene.behave = always(answer())
+    with scene.engine(ledger):
+        wait_until(lambda: scene.states(ledger)["delivered"] == 10)
+
+
+def test_a_server_that_rejects_everything_gets_five_into_quarantine_and_no_more(scene: Scene, ledger: Ledger) -> None:
+    add_firms(scene.folder, range(200))
+    scene.behave = always(REJECTED)
+    with scene.engine(ledger) as engine:
+        wait_until(lambda: engine.workers["main"].pace.rest == "breaker")
+        wait_until(lambda: scene.states(ledger) == {"quarantined": 5, "pending": 195})
+    for _ in range(3):
+        asked, before = len(scene.server.requests), put_back(ledger)
+        with scene.engine(ledger):  # a reload tries one lead at once
+            wait_until(lambda before=before: put_back(ledger) == before + 1)
+        assert len(scene.server.requests) == asked + 1
+        assert scene.states(ledger) == {"quarantined": 5, "pending": 195}
+    scene.behave = always(answer())
+    with scene.engine(ledger):
+        wait_until(lambda: scene.states(ledger) == {"quarantined": 5, "delivered": 195})
+
+
+def put_back(ledger: Ledger) -> int:
+    """Batches that went back to where they were."""
+    return ledger.verdicts.totals("main").get("paused", {}).get("batches", 0)
+
+
+@pytest.mark.parametrize(
+    ("then", "account"),
+    [
+        (lambda connection: connection.close(), r"no head of an answer; the connection was closed after \d+ ms"),
+        (reset, r"no head of an answer; the connection was reset after \d+ ms"),
+        (lambda connection: connection.sendall(answer(500, b"Oh")), r"status 500 and 2 bytes of its body after \d+ ms"),
+    ],
+    ids=["closed", "reset", "500"],
+)
+def test_the_ledger_keeps_the_account_of_the_wire(
+    scene: Scene, ledger: Ledger, then: Callable[[socket.socket], None], account: str
+) -> None:
+    def behave(server: Server, connection: socket.socket) -> None:
+        if server.next_request(connection):
+            then(connection)
+
+    add_firms(scene.folder, range(3))
+    scene.behave = behave
+    with scene.engine(ledger):
+        wait_until(ledger.verdicts.in_doubt)
+    (batch,) = ledger.verdicts.in_doubt()
+    size = len(scene.server.requests[0].body)
+    assert re.fullmatch(rf"connected; {size} of {size} bytes written; {account}", str(batch["account"]))
+
+
+def test_leads_that_do_not_fit_into_the_plan_stay_pending_and_what_fits_is_used(scene: Scene, ledger: Ledger) -> None:
+    """The server has room for 37."""
+    created: list[int] = []
+    less = b'{"succeeded": false, "message": "Can not have more than 37 leads on the free plan."}'
+
+    def behave(server: Server, connection: socket.socket) -> None:
+        request = server.next_request(connection)
+        if request:
+            leads = len(json.loads(request.body))
+            fits = sum(created) + leads <= 37
+            created.extend([leads] * fits)
+            connection.sendall(answer() if fits else answer(400, less))
+
+    add_firms(scene.folder, range(90))
+    scene.behave = behave
+    with scene.engine(ledger) as engine:
+        wait_until(lambda: engine.workers["main"].pace.rest == "plan")
+        wait_until(lambda: scene.states(ledger) == {"delivered": 37, "pending": 53})
+    assert len(scene.server.requests) <= 14
