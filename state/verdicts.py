@@ -184,7 +184,7 @@ class Verdicts:
             waiting = connection.execute(
                 "UPDATE records SET payload = NULL, source = NULL"
                 " WHERE (payload IS NOT NULL OR source IS NOT NULL) AND since < :before"
-                " AND (state IN ('quarantined', 'held') OR (state = 'delivered' AND drift = 1))",
+                " AND (state IN ('quarantined', 'held', 'duplicate') OR (state = 'delivered' AND drift = 1))",
                 values,
             ).rowcount
             connection.execute(

@@ -97,7 +97,11 @@ EVENTS: dict[str, Event] = {
         "All ids were compared with the ledger.",
         ("stream", "listed", "missed", "unseen", "seconds"),
     ),
-    "remapped": Event("info", "The mapping changed: unsent records were judged again.", ("stream", "records")),
+    "remapped": Event(
+        "info",
+        "Records were judged again: the mapping changed, or what they are matched with.",
+        ("stream", "records"),
+    ),
     "batch": Event(
         "info",
         "A batch has its verdict.",

@@ -18,7 +18,6 @@ NOT_AVAILABLE: tuple[tuple[str, ...], ...] = (
     ("metrics",),
     ("guard",),
     ("sources", "*", "streams", "*", "guard"),
-    ("sources", "*", "streams", "*", "match_on"),
 )
 """Options that the schema knows and this version does not act on; `*` stands for any name."""
 

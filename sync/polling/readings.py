@@ -42,7 +42,8 @@ def read_record(record: Record, mapping: Maps, number: int, hasher: Hasher, stor
     """`number` is the ledger's number of the mapping version. An unchanged record is not mapped again: it keeps the
     fingerprints and the fit that the ledger has."""
     if record.deleted:
-        return Read(Reading(record.id, Version("deleted", record.modified, number, None, None)))
+        gone = Version("deleted", record.modified, number, None, None)
+        return Read(Reading(record.id, gone, merged_into=record.merged_into))
     if record.problem:
         return _unusable(record, number, Note("", record.problem, None))
     try:
@@ -53,7 +54,7 @@ def read_record(record: Record, mapping: Maps, number: int, hasher: Hasher, stor
     if stored is not None and stored.again is None and _is_known(stored.latest, number, source_fp):
         latest = stored.latest
         if latest.modified == record.modified:
-            return Read(Reading(record.id, latest))
+            return Read(Reading(record.id, latest, mapped=False))
     kept = source if len(source) <= SOURCE_LIMIT else None
     version = Version("eligible", record.modified, number, source_fp, None)
     return _mapped(record, version, mapping, kept, hasher)

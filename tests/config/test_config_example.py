@@ -131,11 +131,12 @@ EXAMPLES = {
     "cron",
     "query",
     "modified_as",
+    "match_on",
     "resend_label",
     "guard",
     "workspace",
 }
-UNAVAILABLE = {"receipts_copy", "listen", "match_on", "guard", "max_new", "factor"}
+UNAVAILABLE = {"receipts_copy", "listen", "guard", "max_new", "factor"}
 
 
 @pytest.mark.parametrize(

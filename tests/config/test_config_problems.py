@@ -224,7 +224,6 @@ CASES: list[tuple[str, str, list[str]]] = [
     # not in this version
     ("[workspaces.main]", "[metrics]\n[workspaces.main]", [f"metrics: {NOT_YET}"]),
     ("[workspaces.main]", '[ledger]\nreceipts_copy = "/x"\n[workspaces.main]', [f"ledger.receipts_copy: {NOT_YET}"]),
-    (CHANGE, CHANGE + '\nmatch_on = ["email"]', [f"{C}.match_on: {NOT_YET}"]),
     # mappings
     ('name = "name"', 'name = "lowr(name)"', [LOWR]),
 ]

@@ -10,7 +10,7 @@ from typing import Any
 
 from state.diagram import Fit, Version
 from state.ledger import Ledger
-from state.rows import Claim, OnChange, Reading, StreamRow
+from state.rows import Claim, MatchKind, OnChange, Reading, StreamRow
 from state.slots import Rule
 from state.streams import Declared
 from sync.polling.judge import Rules, judge
@@ -55,9 +55,14 @@ def unsynced(path: Path, kind: type[sqlite3.Connection] = Unsynced) -> sqlite3.C
 
 
 def declare(
-    name: str = "erp.companies", *, on_change: OnChange = "hold", mapping: str = "m1", workspace: str = WORKSPACE
+    name: str = "erp.companies",
+    *,
+    on_change: OnChange = "hold",
+    mapping: str = "m1",
+    workspace: str = WORKSPACE,
+    match_on: tuple[MatchKind, ...] = (),
 ) -> Declared:
-    return Declared(name, {"connector": "sql", "table": name}, workspace, on_change, mapping)
+    return Declared(name, {"connector": "sql", "table": name}, workspace, on_change, mapping, match_on)
 
 
 def register(ledger: Ledger, *declared: Declared) -> StreamRow:

@@ -1,0 +1,272 @@
+"""Twins: records that stand for the same lead, so that only one of them may be sent.
+
+    merged with a record whose lead exists, or known from an import     ->  known
+    merged with a record that waits to be sent or for a verdict         ->  its duplicate
+    a value that another record's lead has, by the stream's `match_on`  ->  its duplicate
+
+Part of a page's transaction: what is decided here is true of the ledger as it stands at that moment, and a record that
+ceases to stand for a lead sends its duplicates back to be judged (triggers of the schema).
+"""
+
+from __future__ import annotations
+
+import json
+import sqlite3
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import TypeVar
+
+from state.database import LedgerFile
+from state.diagram import OWNERS, LeadExists, State, stands_for_a_lead
+from state.merges import Kin, kin_of, merged_of
+from state.rows import Change, MatchKind, Reading, Stored, Twin
+
+T = TypeVar("T")
+
+ALWAYS_FOREIGN: frozenset[MatchKind] = frozenset({"email", "domain"})
+"""Imported values count by these kinds whatever a stream's `match_on` says; phone numbers only where it names them."""
+
+
+@dataclass(frozen=True, slots=True)
+class Terms:
+    """By what the records of a stream are matched.
+
+    `foreign`: values of leads that exist were imported for its workspace. `merged`: records were merged at its source.
+    Where there is nothing of it all, matching costs nothing.
+    """
+
+    stream: int
+    name: str
+    workspace: str
+    kinds: frozenset[MatchKind] = frozenset()
+    foreign: bool = False
+    merged: bool = False
+
+    def __bool__(self) -> bool:
+        return bool(self.kinds or self.foreign or self.merged)
+
+
+class Twins:
+    """Says what a page would meet, and writes nothing: for a preview."""
+
+    def __init__(self, file: LedgerFile) -> None:
+        self._file = file
+
+    def foresee(self, terms: Terms, readings: Sequence[Reading], known: Mapping[str, Stored]) -> dict[str, Change]:
+        """What would become of these unsent leads were they read now, by the record's id. What was imported and merged
+        is looked up."""
+        changes = [Change(reading, "pending", "no") for reading in readings]
+        with self._file.read() as connection:
+            found = matched(connection, _with_facts(connection, terms), changes, known)
+        return {change.reading.id: change for change in found}
+
+
+def terms_of(connection: sqlite3.Connection, stream: int) -> Terms:
+    """What is in force for a stream now."""
+    row = connection.execute("SELECT name, workspace, match_on FROM streams WHERE id = ?", (stream,)).fetchone()
+    kinds = frozenset(json.loads(row["match_on"]))
+    return _with_facts(connection, Terms(stream, row["name"], row["workspace"], kinds))
+
+
+def _with_facts(connection: sqlite3.Connection, terms: Terms) -> Terms:
+    row = connection.execute(
+        "SELECT EXISTS (SELECT 1 FROM foreign_values WHERE workspace = ?) AS is_foreign,"
+        " EXISTS (SELECT 1 FROM merges WHERE stream = ?) AS is_merged",
+        (terms.workspace, terms.stream),
+    ).fetchone()
+    return replace(terms, foreign=bool(row["is_foreign"]), merged=bool(row["is_merged"]))
+
+
+def matched(
+    connection: sqlite3.Connection, terms: Terms, changes: Sequence[Change], known: Mapping[str, Stored]
+) -> list[Change]:
+    """The changes of one page (each record once) with every twin made `duplicate` or `known`.
+
+    The oldest records are settled first: of several that share a value one is the lead, the others its duplicates.
+    """
+    unsent = [change for change in changes if change.lead_exists == "no" and change.state in _UNSENT]
+    if not terms or not unsent:
+        return list(changes)
+    page = _Page(connection, terms, changes, unsent, known)
+    unsent.sort(key=lambda change: _age(page.key_of(change.reading.id)))
+    settled = {change.reading.id: page.settle(change) for change in unsent}
+    return [settled.get(change.reading.id, change) for change in changes]
+
+
+_UNSENT: frozenset[State] = frozenset({"pending", "held", "quarantined"})
+_SURE: tuple[LeadExists, ...] = ("yes", "maybe", "no")
+
+
+@dataclass(frozen=True, slots=True)
+class _Owner:
+    """A record that stands for a lead. Without a `key` it is new, and on this page."""
+
+    stream: str
+    id: str
+    key: int | None
+
+
+def _age(key: int | None) -> float:
+    """The smaller, the older: a record without a key is written after all that have one."""
+    return float("inf") if key is None else key
+
+
+class _Page:
+    """Who stands for which lead: the ledger without this page's unsent records, and those of them settled so far."""
+
+    def __init__(
+        self,
+        connection: sqlite3.Connection,
+        terms: Terms,
+        changes: Sequence[Change],
+        unsent: Sequence[Change],
+        known: Mapping[str, Stored],
+    ) -> None:
+        self._connection = connection
+        self._terms = terms
+        self._known = known
+        self._open = {change.reading.id for change in unsent}
+        self._settled: dict[str, Change] = {}
+        self._taken: dict[bytes, _Owner] = {}
+        readings = [change.reading for change in unsent]
+        self._merged = merged_of(connection, terms.stream, self._open) if terms.merged else frozenset()
+        self._foreign = self._imported(readings) if terms.foreign else frozenset()
+        self._owners = self._owners_of(readings, changes) if terms.kinds else {}
+        for change in changes:
+            if change.reading.id not in self._open:
+                self._put(change)
+
+    def key_of(self, id_: str) -> int | None:
+        stored = self._known.get(id_)
+        return stored.key if stored else None
+
+    def settle(self, change: Change) -> Change:
+        """What becomes of one unsent record of the page, in the light of those that were settled before."""
+        kin = self._kin(change)
+        change = self._known_by_merge(change, kin) or self._known_by_import(change) or change
+        if change.state == "pending":
+            change = self._twin_by_merge(change, kin) or self._twin_by_value(change) or change
+        self._open.remove(change.reading.id)
+        self._put(change)
+        return change
+
+    def _put(self, change: Change) -> None:
+        id_ = change.reading.id
+        self._settled[id_] = change
+        if stands_for_a_lead(change.state, change.lead_exists):
+            owner = _Owner(self._terms.name, id_, self.key_of(id_))
+            for _, value in change.reading.values:
+                self._taken.setdefault(value, owner)
+
+    # -- merged at the source
+
+    def _kin(self, change: Change) -> list[Kin]:
+        """Who is one person with this record and stands for a lead, the surest first."""
+        if change.reading.id not in self._merged:
+            return []
+        kin = kin_of(self._connection, self._terms.stream, change.reading.id)
+        now = [self._as_it_becomes(each) for each in kin if each.id not in self._open]
+        return sorted((each for each in now if each.stands), key=lambda each: _SURE.index(each.lead_exists))
+
+    def _as_it_becomes(self, kin: Kin) -> Kin:
+        change = self._settled.get(kin.id)
+        return kin if change is None else replace(kin, state=change.state, lead_exists=change.lead_exists)
+
+    def _known_by_merge(self, change: Change, kin: Sequence[Kin]) -> Change | None:
+        if not kin or kin[0].lead_exists != "yes":
+            return None
+        return _known(change, "", f"was merged with record {kin[0].id}, whose lead exists")
+
+    def _twin_by_merge(self, change: Change, kin: Sequence[Kin]) -> Change | None:
+        if not kin:
+            return None
+        return _duplicate(change, Twin(kin[0].id, kin[0].key), "", f"was merged with record {kin[0].id}")
+
+    # -- by value
+
+    def _imported(self, readings: Sequence[Reading]) -> frozenset[bytes]:
+        kinds = ALWAYS_FOREIGN | self._terms.kinds
+        asked = {value for reading in readings for _, value in _of_kinds(reading, kinds)}
+        found: set[bytes] = set()
+        for some in _in_parts(list(asked)):
+            query = _FOREIGN + f"({','.join('?' * len(some))})"
+            found.update(row["value"] for row in self._connection.execute(query, (self._terms.workspace, *some)))
+        return frozenset(found)
+
+    def _owners_of(
+        self, readings: Sequence[Reading], changes: Sequence[Change]
+    ) -> dict[tuple[bytes, int | None], _Owner]:
+        """The oldest record of the workspace that stands for a lead with a value, by the value and who asks."""
+        kinds = self._terms.kinds
+        asked = {(value, self.key_of(reading.id)) for reading in readings for _, value in _of_kinds(reading, kinds)}
+        here = [self.key_of(change.reading.id) for change in changes if change.lead_exists == "no"]
+        but = json.dumps([key for key in here if key is not None])
+        found: dict[tuple[bytes, int | None], _Owner] = {}
+        for some in _in_parts(list(asked)):
+            query = _OWNERS.replace(":asked", ",".join(["(?,?)"] * len(some)))
+            values = [each for pair in some for each in pair]
+            for row in self._connection.execute(query, (but, *values, self._terms.workspace)):
+                found[row["value"], row["asks"]] = _Owner(row["stream"], row["id"], row["key"])
+        return found
+
+    def _known_by_import(self, change: Change) -> Change | None:
+        for kind, value in change.reading.values:
+            if value in self._foreign:
+                return _known(change, kind, "is that of a lead that was imported as existing")
+        return None
+
+    def _twin_by_value(self, change: Change) -> Change | None:
+        key = self.key_of(change.reading.id)
+        owners = [
+            (owner, kind)
+            for kind, value in _of_kinds(change.reading, self._terms.kinds)
+            for owner in (self._owners.get((value, key)), self._taken.get(value))
+            if owner is not None
+        ]
+        if not owners:
+            return None
+        owner, kind = min(owners, key=lambda each: _age(each[0].key))
+        return _duplicate(change, Twin(owner.id, owner.key), kind, f"is that of record {owner.id} of {owner.stream}")
+
+
+_FOREIGN = "SELECT value FROM foreign_values WHERE workspace = ? AND value IN "
+
+_OWNERS = f"""
+WITH here (key) AS MATERIALIZED (SELECT value FROM json_each(?)), asked (value, key) AS (VALUES :asked)
+SELECT a.value, a.key AS asks, r.key, r.id, s.name AS stream FROM asked a JOIN records r ON r.key = (
+  SELECT o.key FROM match_values v JOIN records o ON o.key = v.record JOIN streams t ON t.id = o.stream
+  WHERE v.value = a.value AND t.workspace = ?
+    AND (o.lead_exists <> 'no' OR (t.configured = 1 AND o.state IN ('{"', '".join(sorted(OWNERS))}')))
+    AND o.key NOT IN (SELECT key FROM here)
+    AND (
+      a.key IS NULL OR o.key < a.key OR o.again IS NOT 'judge' OR o.state <> 'pending' OR o.lead_exists <> 'no'
+      OR v.kind NOT IN (SELECT value FROM json_each(t.match_on))
+    )
+  ORDER BY v.record LIMIT 1
+) JOIN streams s ON s.id = r.stream
+"""  # noqa: S608 - made of constants
+"""The oldest that stands for a lead. Younger ones that are to be judged again themselves will find the one who asks."""
+
+ASKED_AT_ONCE = 10_000
+"""Values in one query: with two variables each it stays below the least that SQLite takes, 32,766."""
+
+
+def _in_parts(asked: Sequence[T]) -> Iterator[Sequence[T]]:
+    return (asked[start : start + ASKED_AT_ONCE] for start in range(0, len(asked), ASKED_AT_ONCE))
+
+
+def _of_kinds(reading: Reading, kinds: frozenset[MatchKind]) -> Iterator[tuple[MatchKind, bytes]]:
+    return ((kind, value) for kind, value in reading.values if kind in kinds)
+
+
+def _known(change: Change, field: str, rule: str) -> Change:
+    reading = replace(change.reading, reason=_reason(field, rule))
+    return replace(change, reading=reading, state="known", lead_exists="yes", base=reading.version)
+
+
+def _duplicate(change: Change, twin: Twin, field: str, rule: str) -> Change:
+    return replace(change, reading=replace(change.reading, reason=_reason(field, rule)), state="duplicate", twin=twin)
+
+
+def _reason(field: str, rule: str) -> str:
+    return json.dumps([{"field": field, "rule": rule}] if field else [{"rule": rule}], ensure_ascii=False)
