@@ -17,7 +17,7 @@ from state.rows import Reading
 
 @dataclass(frozen=True, slots=True)
 class Kin:
-    """Another record of the same person, as the ledger has it. One that was never read has no key."""
+    """One record of a person, as the ledger has it. One that was never read has no key."""
 
     key: int | None
     id: str
@@ -30,7 +30,7 @@ class Kin:
 
 
 def keep_merges(connection: sqlite3.Connection, stream: int, readings: Iterable[Reading]) -> list[str]:
-    """Remembers what the tombstones of a page say. The ids of records whose kin is not what it was."""
+    """Remembers what the tombstones of a page say: the ids of those that say something new."""
     news: list[str] = []
     for reading in readings:
         if reading.merged_into is None or reading.merged_into == reading.id:
@@ -45,10 +45,10 @@ def keep_merges(connection: sqlite3.Connection, stream: int, readings: Iterable[
 
 
 def stop_kin(connection: sqlite3.Connection, stream: int, news: Iterable[str], judged: Collection[str]) -> None:
-    """Sends the unsent kin of newly merged records back to be judged, so that none of it is claimed before; what is on
+    """Sends the unsent records of newly merged persons back to be judged, so that none is claimed before; what is on
     the wire, after its verdict. `judged` are those that this page judged in the light of the merge already."""
     for id_ in news:
-        kin = list(kin_of(connection, stream, id_))
+        kin = list(person_of(connection, stream, id_))
         exists = any(each.lead_exists != "no" for each in kin)
         connection.executemany(
             "UPDATE records SET again = 'judge' WHERE key = :key AND again IS NULL AND lead_exists <> 'yes'"
@@ -71,19 +71,18 @@ def merged_of(connection: sqlite3.Connection, stream: int, ids: Collection[str])
     return frozenset([*(row["id"] for row in rows), *(id_ for id_ in ids if "\0" in id_)])
 
 
-def kin_of(connection: sqlite3.Connection, stream: int, id_: str) -> Iterator[Kin]:
-    """All other records that are one person with this one, over any number of merges, in circles too."""
-    for row in connection.execute(_KIN, {"stream": stream, "id": id_}):
+def person_of(connection: sqlite3.Connection, stream: int, id_: str) -> Iterator[Kin]:
+    """All records that are one person with this one, itself included, over any number of merges, in circles too."""
+    for row in connection.execute(_PERSON, {"stream": stream, "id": id_}):
         yield Kin(row["key"], row["id"], cast(State, row["state"]), cast(LeadExists, row["lead_exists"]))
 
 
-_KIN = """
+_PERSON = """
 WITH RECURSIVE kin (id) AS (
   SELECT :id
   UNION SELECT m.survivor FROM kin JOIN merges m ON m.stream = :stream AND m.loser = kin.id
   UNION SELECT m.loser FROM kin JOIN merges m ON m.stream = :stream AND m.survivor = kin.id
 )
 SELECT kin.id, r.key, coalesce(r.state, 'ignored') AS state, coalesce(r.lead_exists, 'no') AS lead_exists
-FROM kin LEFT JOIN records r ON r.stream = :stream AND r.id = kin.id
-WHERE kin.id <> :id ORDER BY r.key
+FROM kin LEFT JOIN records r ON r.stream = :stream AND r.id = kin.id ORDER BY r.key
 """

@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import cast
 
 from state.database import LedgerFile
-from state.diagram import Fit, LeadExists, State, Version
+from state.diagram import ON_THE_WIRE, Fit, LeadExists, State, Version
 from state.match_values import keep_values
 from state.merges import keep_merges, stop_kin
 from state.rows import Change, LaneMove, Links, Reading, Stored
@@ -69,7 +69,8 @@ class Records:
             changes = matched(connection, terms_of(connection, stream), changes, known)
             connection.executemany(_UPSERT, [_row(change, stream, poll, backfill, now) for change in changes])
             _keep_matches(connection, stream, changes, known)
-            stop_kin(connection, stream, newly_merged, {change.reading.id for change in changes})
+            settled = {change.reading.id for change in changes if change.state not in ON_THE_WIRE}
+            stop_kin(connection, stream, newly_merged, settled)
             if links:
                 _relink(connection, stream, links)
             if lane:

@@ -186,10 +186,11 @@ def _leave_out(connection: sqlite3.Connection, configured: Sequence[str]) -> Non
 
 
 def _match_again(connection: sqlite3.Connection, stream: int) -> None:
-    """The unsent records of a stream, and the duplicates of those, are to be judged before any of them is sent."""
+    """The unsent records of a stream, and the duplicates of those, are to be judged before any of them is sent; what is
+    on the wire, after its verdict."""
     connection.execute(
-        "UPDATE records SET again = 'judge' WHERE stream = ? AND again IS NULL AND lead_exists = 'no'"
-        " AND state IN ('pending', 'held', 'duplicate')",
+        "UPDATE records SET again = 'judge' WHERE stream = ? AND again IS NULL AND lead_exists <> 'yes'"
+        " AND state IN ('pending', 'held', 'duplicate', 'sending', 'in_doubt')",
         (stream,),
     )
     connection.execute(

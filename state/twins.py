@@ -18,7 +18,7 @@ from typing import TypeVar
 
 from state.database import LedgerFile
 from state.diagram import OWNERS, LeadExists, State, stands_for_a_lead
-from state.merges import Kin, kin_of, merged_of
+from state.merges import Kin, merged_of, person_of
 from state.rows import Change, MatchKind, Reading, Stored, Twin
 
 T = TypeVar("T")
@@ -161,10 +161,10 @@ class _Page:
     # -- merged at the source
 
     def _kin(self, change: Change) -> list[Kin]:
-        """Who is one person with this record and stands for a lead, the surest first."""
+        """Who else is one person with this record and stands for a lead, the surest first."""
         if change.reading.id not in self._merged:
             return []
-        kin = kin_of(self._connection, self._terms.stream, change.reading.id)
+        kin = person_of(self._connection, self._terms.stream, change.reading.id)
         now = [self._as_it_becomes(each) for each in kin if each.id not in self._open]
         return sorted((each for each in now if each.stands), key=lambda each: _SURE.index(each.lead_exists))
 

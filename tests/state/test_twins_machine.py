@@ -96,6 +96,8 @@ class TwinsMachine(RuleBasedStateMachine):
         most=st.sampled_from([1, 100]), loser=st.sampled_from("abc"), survivor=st.sampled_from("abc"), verdict=verdicts
     )
     def records_are_merged_while_one_is_on_the_wire(self, most: int, loser: str, survivor: str, verdict: str) -> None:
+        self.world.change(f"crm/{survivor}", values=frozenset())
+        self.world.read(f"crm/{survivor}")
         self.world.claim(most)
         self.records_are_merged(loser, survivor, False)
         self.world.judge_again()

@@ -190,11 +190,11 @@ class World:
         person = self._person(lead.key)
         assert not any(other.key in person for other in taken), f"{lead.key} was merged with one that may exist"
         assert not lead.values & self.imported, f"{lead.key} was imported as existing"
-        if not truth.judged_on:
+        if not self.match_on[lead.key.split("/")[0]]:
             return
         for other in taken:
             rival = self.truths[other.key]
-            jumped_in = not rival.judged_on and rival.judged_at > truth.judged_at
+            jumped_in = truth.judged_on and not rival.judged_on and rival.judged_at > truth.judged_at
             assert jumped_in or not lead.values & other.values, f"{lead.key} is the same lead as {other.key}"
 
     def _person(self, key: str) -> set[str]:
@@ -225,14 +225,15 @@ class World:
     # -- what must hold
 
     def check(self) -> None:
-        """Every duplicate is one of a record that stands for its lead, or is to be judged again."""
+        """Every duplicate is one of a record that stands for its lead, or one of the two is to be judged again."""
         by_key = {row["key"]: row for row in rows(self.ledger)}
         for row in by_key.values():
             if row["state"] != "duplicate" or row["again"]:
                 continue
             twin = by_key[row["twin"]]
             assert twin["lead_exists"] != "no" or twin["state"] in {"pending", "held"}, row["id"]
-            self._check_same(row, twin)
+            if not twin["again"]:
+                self._check_same(row, twin)
 
     def _check_same(self, row: dict[str, object], twin: dict[str, object]) -> None:
         key, other = (f"{self.names[each['stream']]}/{each['id']}" for each in (row, twin))  # type: ignore[index]
@@ -275,6 +276,8 @@ class World:
             case "duplicate":
                 (twin,) = rows(self.ledger, "SELECT * FROM records WHERE key = ?", row["twin"])
                 assert twin["lead_exists"] == "yes"
+                other = f"{self.names[twin['stream']]}/{twin['id']}"
+                assert other not in self._person(key), f"{key} is known by the lead of one that it was merged with"
             case state:
                 raise AssertionError(f"{key} ends as {state}")
 
