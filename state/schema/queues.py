@@ -67,7 +67,7 @@ CREATE TABLE merges (
 ) STRICT, WITHOUT ROWID;
 CREATE INDEX merges_by_survivor ON merges (stream, survivor);
 CREATE TRIGGER records_lead_stands AFTER UPDATE OF lead_exists ON records
-WHEN OLD.lead_exists = 'maybe' AND NEW.lead_exists = 'yes'
+WHEN OLD.lead_exists <> 'yes' AND NEW.lead_exists = 'yes'
 BEGIN
   UPDATE records SET again = NULL WHERE key = NEW.key AND again = 'judge';
   UPDATE records SET again = 'judge' WHERE twin = NEW.key AND again IS NULL AND EXISTS (
