@@ -7,11 +7,19 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Sequence
+from typing import NamedTuple
 
 from state.database import LedgerFile
 from state.rows import MatchKind
 
 Value = tuple[MatchKind, bytes]
+
+
+class Added(NamedTuple):
+    """How many values were not known yet, and how many unsent records have one of those that were added."""
+
+    values: int
+    records: int
 
 
 class Foreign:
@@ -20,18 +28,18 @@ class Foreign:
     def __init__(self, file: LedgerFile) -> None:
         self._file = file
 
-    def add(self, workspace: str, values: Sequence[Value]) -> int:
-        """From now on these belong to leads that exist; how many of them were not known yet. Unsent records that have
-        one are to be judged before any of them is sent."""
+    def add(self, workspace: str, values: Sequence[Value]) -> Added:
+        """From now on these belong to leads that exist. Unsent records that have one are to be judged before any of
+        them is sent; what is on the wire, after its verdict."""
         with self._file.write() as connection:
             before = connection.total_changes
             connection.executemany(
                 "INSERT OR IGNORE INTO foreign_values (workspace, value, kind) VALUES (?, ?, ?)",
                 [(workspace, value, kind) for kind, value in values],
             )
-            added = connection.total_changes - before
+            between = connection.total_changes
             connection.executemany(_JUDGE_AGAIN, [(value, workspace) for _, value in values])
-            return added
+            return Added(between - before, connection.total_changes - between)
 
     def meets(self, workspace: str, values: Sequence[Value]) -> dict[str, set[str]]:
         """The ids of the unsent records that would be known were these values added, by stream. Writes nothing."""

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from sync.commands.ledger_import import import_
 from sync.commands.options import config_option, json_option
 
 if TYPE_CHECKING:  # --help does without them
@@ -23,8 +24,11 @@ _EXIT_DAMAGED = 74
 @click.group()
 @config_option
 def ledger(config: Path | None) -> None:
-    """Rename a stream in the ledger, verify it, back it up."""
+    """Rename a stream in the ledger, import what exists, verify it, back it up."""
     del config  # the subcommands find it
+
+
+ledger.add_command(import_)
 
 
 @ledger.command("rename-stream")
