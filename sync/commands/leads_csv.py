@@ -10,7 +10,7 @@ import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import BinaryIO, TextIO, get_args
+from typing import TextIO, get_args
 
 import click
 
@@ -67,9 +67,11 @@ def layout_of(path: Path, named: Mapping[Kind, Sequence[str]]) -> Layout:
 
     Raises click.UsageError where no column is found, or not all that are named.
     """
-    with path.open("rb") as file:
-        sample = _decoded(file).read(1 << 16)
-    layouts = [_layout(sample, each, named) for each in dict.fromkeys((*",;\t|", _sniffed(sample)))]
+    with _opened(path) as file:
+        sample = file.read(1 << 16)
+    if "\0" in sample:
+        raise click.UsageError(f"{path} is not written in UTF-8: save it as such, and try again.")
+    layouts = [_layout(sample, each, named) for each in dict.fromkeys((*",;\t|^~", _sniffed(sample)))]
     best = max(layouts, key=lambda each: len(each.columns))
     found = {name.casefold() for names in best.names.values() for name in names}
     for kind, names in named.items():
@@ -87,8 +89,8 @@ def layout_of(path: Path, named: Mapping[Kind, Sequence[str]]) -> Layout:
 def rows_of(path: Path, layout: Layout, *, progress: Callable[[int], None] = lambda _: None) -> Iterator[Row]:
     """Every row but the first. `progress` hears how many bytes are read so far. Raises click.UsageError where the file
     is no CSV."""
-    with path.open("rb") as file:
-        reader = csv.reader(_decoded(file), delimiter=layout.delimiter, skipinitialspace=True)
+    with _opened(path) as file:
+        reader = csv.reader(file, delimiter=layout.delimiter, skipinitialspace=True)
         try:
             next(reader, None)
             line = reader.line_num
@@ -96,16 +98,14 @@ def rows_of(path: Path, layout: Layout, *, progress: Callable[[int], None] = lam
                 if any(cells):
                     yield Row(line + 1, _identities(cells, layout.columns))
                 line = reader.line_num
-                progress(file.tell())
+                progress(file.buffer.tell())
         except csv.Error as error:
             raise click.UsageError(f"{path} is no CSV from line {reader.line_num} on: {error}.") from None
 
 
-def _decoded(file: BinaryIO) -> TextIO:
+def _opened(path: Path) -> TextIO:
     """UTF-8, with or without a mark at its start; what is not UTF-8 makes a cell that cannot be used, not an error."""
-    import io
-
-    return io.TextIOWrapper(file, encoding="utf-8-sig", errors="replace", newline="")
+    return path.open(encoding="utf-8-sig", errors="replace", newline="")
 
 
 def _sniffed(sample: str) -> str:
@@ -137,6 +137,7 @@ def _identities(cells: Sequence[str], columns: Mapping[int, Kind]) -> tuple[Iden
     found: dict[Identity, None] = {}
     for place, kind in columns.items():
         for text in _SEVERAL.split(cells[place]) if place < len(cells) else ():
-            if text.strip() and (identity := recognised(kind, text.strip())):
+            # the mark of what was not UTF-8 must not become part of an address
+            if text.strip() and "\ufffd" not in text and (identity := recognised(kind, text.strip())):
                 found[identity] = None
     return tuple(found)

@@ -138,10 +138,10 @@ def _read(
 
 def _apply(ledger: Ledger, workspace: str, rows: Sequence[Row], way: Way, figures: Figures) -> None:
     from state.foreign import Foreign
+    from sync.polling.readings import hashed
 
     identities = dict.fromkeys(identity for row in rows for identity in row.identities)
-    values = [(kind, ledger.hasher.digest(kind, text.encode())) for kind, text in identities]
-    foreign = Foreign(ledger.file)
+    values, foreign = hashed(identities, ledger.hasher), Foreign(ledger.file)
     match way:
         case "add":
             added = foreign.add(workspace, values)

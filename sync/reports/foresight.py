@@ -12,6 +12,7 @@ from state.ledger import Ledger
 from state.rows import Reading, Stored
 from state.twins import Terms, Twins
 from sync.mapping.compile import LeadMapping
+from sync.polling.readings import hashed
 from sync.words import Json
 
 
@@ -41,8 +42,7 @@ def foresee(
 
 
 def _reading(ledger: Ledger, mapping: LeadMapping, id_: str, document: Mapping[str, Json]) -> Reading:
-    identities = mapping.identities(document)
-    values = [(kind, ledger.hasher.digest(kind, text.encode())) for kind, text in identities]
+    values = hashed(mapping.identities(document), ledger.hasher)
     return Reading(id_, Version("eligible", None, 0, None, None), values=values)
 
 
