@@ -78,8 +78,9 @@ _WITH_THE_VALUE = """
 """Phone numbers count where the stream's `match_on` names them."""
 
 _JUDGE_AGAIN = f"""
-UPDATE records SET again = 'judge' WHERE again IS NULL AND lead_exists <> 'yes' AND fit = 'eligible'
-  AND state IN ('pending', 'held', 'quarantined', 'duplicate', 'sending', 'in_doubt') AND key IN ({_WITH_THE_VALUE})
+UPDATE records SET again = 'judge' WHERE again IS NULL AND lead_exists <> 'yes' AND key IN ({_WITH_THE_VALUE})
+  AND (state IN ('sending', 'in_doubt')
+    OR (fit = 'eligible' AND state IN ('pending', 'held', 'quarantined', 'duplicate')))
 """  # noqa: S608 - made of constants
 
 _MEETS = f"""

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Iterable
+import tempfile
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -52,6 +54,21 @@ class Unsynced(sqlite3.Connection):
 
 def unsynced(path: Path, kind: type[sqlite3.Connection] = Unsynced) -> sqlite3.Connection:
     return sqlite3.connect(path, timeout=30, isolation_level=None, check_same_thread=False, factory=kind)
+
+
+@cache
+def _new_ledger() -> Mapping[str, bytes]:
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder, "ledger.db")
+        Ledger(path, own=True, connector=unsynced).close()
+        return {suffix: Path(f"{path}{suffix}").read_bytes() for suffix in ("", ".key")}
+
+
+def put_new(path: Path) -> Path:
+    """A new ledger as a file, copied: most tests need not wait for the migrations."""
+    for suffix, content in _new_ledger().items():
+        Path(f"{path}{suffix}").write_bytes(content)
+    return path
 
 
 def declare(

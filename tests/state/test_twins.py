@@ -8,7 +8,20 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from ledger_tools import WORKSPACE, FakeClock, claim, commit, declare, reading, register, row, rows, states, unsynced
+from ledger_tools import (
+    WORKSPACE,
+    FakeClock,
+    claim,
+    commit,
+    declare,
+    put_new,
+    reading,
+    register,
+    row,
+    rows,
+    states,
+    unsynced,
+)
 
 from state.diagram import State, Version
 from state.foreign import Foreign
@@ -27,7 +40,7 @@ def clock() -> FakeClock:
 
 @pytest.fixture
 def ledger(tmp_path: Path, clock: FakeClock) -> Iterator[Ledger]:
-    with Ledger(tmp_path / "ledger.db", own=True, clock=clock, connector=unsynced) as opened:
+    with Ledger(put_new(tmp_path / "ledger.db"), own=True, clock=clock, connector=unsynced) as opened:
         yield opened
 
 
@@ -697,6 +710,19 @@ def test_an_import_meets_a_lead_on_its_way(ledger: Ledger, verdict: str, then: s
     ledger.verdicts.conclude(claimed.batch, verdict, slot=claimed.slot)  # type: ignore[arg-type] # a verdict
     assert claimable(ledger) == set()
     assert judge_again(ledger, crm, seen=(person(crm, "a", "x"),)) == {"a": then}
+
+
+def test_an_import_meets_a_lead_on_its_way_that_is_not_wanted_for_a_while(ledger: Ledger) -> None:
+    crm, _ = two_streams(ledger, ())
+    commit(ledger, crm, [person(crm, "a", "x")])
+    send(ledger, "in_doubt")
+    commit(ledger, crm, [filtered(crm, "a")])
+    Foreign(ledger.file).add(WORKSPACE, [("email", b"x")])
+    back = person(crm, "a", "x", modified="2026-03-03T00:00:00.000000Z")
+    commit(ledger, crm, [back])
+    (doubt,) = ledger.verdicts.in_doubt()
+    ledger.verdicts.resolve(str(doubt["name"]), landed=False, note="looked")
+    assert judge_again(ledger, crm, seen=(back,)) == {"a": "known"}
 
 
 def test_an_import_taken_back_sends_what_comes_later_and_nothing_that_is_known(ledger: Ledger) -> None:

@@ -20,7 +20,7 @@ from hypothesis.stateful import (
 )
 from twins_world import KEYS, MERGING, VALUES, World
 
-SIZES = {"quick": (120, 30), "thorough": (1500, 50), "long": (8000, 80)}
+SIZES = {"quick": (90, 25), "thorough": (1500, 50), "long": (8000, 80)}
 
 keys = st.sampled_from(KEYS)
 values = st.frozensets(st.sampled_from(VALUES), max_size=2)

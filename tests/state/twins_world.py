@@ -9,7 +9,7 @@ import json
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from ledger_tools import RULE, WORKSPACE, FakeClock, declare, rows, unsynced
+from ledger_tools import RULE, WORKSPACE, FakeClock, declare, put_new, rows, unsynced
 
 from state.diagram import Version
 from state.foreign import Foreign
@@ -60,7 +60,7 @@ class Open:
 
 class World:
     def __init__(self, folder: Path) -> None:
-        self.ledger = Ledger(folder / "ledger.db", own=True, clock=FakeClock(), connector=unsynced)
+        self.ledger = Ledger(put_new(folder / "ledger.db"), own=True, clock=FakeClock(), connector=unsynced)
         self.match_on = dict(STREAMS)
         self.truths: dict[str, Truth] = {key: Truth() for key in KEYS}
         self.merges: set[frozenset[str]] = set()
@@ -137,8 +137,11 @@ class World:
             if reading.version.fit == "eligible":
                 truth.shown = frozenset(json.loads(reading.payload or b"[]"))
                 truth.ever_shown |= truth.shown
-            if key in judged:
+            if key in judged and not self._is_on_the_wire(key):
                 truth.judged_at, truth.judged_on = self.time, self.match_on[stream]
+
+    def _is_on_the_wire(self, key: str) -> bool:
+        return any(lead.key == key for batch in (*self.open.values(), *self.doubt.values()) for lead in batch.leads)
 
     def judge_again(self) -> bool:
         """As at the turn of each stream; whether anything was to do."""
