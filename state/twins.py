@@ -14,14 +14,12 @@ import json
 import sqlite3
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import TypeVar
 
 from state.database import LedgerFile
-from state.diagram import OWNERS, LeadExists, State, stands_for_a_lead
+from state.diagram import LeadExists, State, stands_for_a_lead
+from state.match_values import Asked, Owner, imported_of, owners_of
 from state.merges import Kin, merged_of, person_of
 from state.rows import Change, MatchKind, Reading, Stored, Twin
-
-T = TypeVar("T")
 
 ALWAYS_FOREIGN: frozenset[MatchKind] = frozenset({"email", "domain"})
 """Imported values count by these kinds whatever a stream's `match_on` says; phone numbers only where it names them."""
@@ -97,15 +95,6 @@ _UNSENT: frozenset[State] = frozenset({"pending", "held", "quarantined"})
 _SURE: tuple[LeadExists, ...] = ("yes", "maybe", "no")
 
 
-@dataclass(frozen=True, slots=True)
-class _Owner:
-    """A record that stands for a lead. Without a `key` it is new, and on this page."""
-
-    stream: str
-    id: str
-    key: int | None
-
-
 def _age(key: int | None) -> float:
     """The smaller, the older: a record without a key is written after all that have one."""
     return float("inf") if key is None else key
@@ -127,7 +116,7 @@ class _Page:
         self._known = known
         self._open = {change.reading.id for change in unsent}
         self._settled: dict[str, Change] = {}
-        self._taken: dict[bytes, _Owner] = {}
+        self._taken: dict[bytes, Owner] = {}
         readings = [change.reading for change in unsent]
         self._merged = merged_of(connection, terms.stream, self._open) if terms.merged else frozenset()
         self._foreign = self._imported(readings) if terms.foreign else frozenset()
@@ -154,7 +143,7 @@ class _Page:
         id_ = change.reading.id
         self._settled[id_] = change
         if stands_for_a_lead(change.state, change.lead_exists):
-            owner = _Owner(self._terms.name, id_, self.key_of(id_))
+            owner = Owner(self._terms.name, id_, self.key_of(id_))
             for _, value in change.reading.values:
                 self._taken.setdefault(value, owner)
 
@@ -187,27 +176,14 @@ class _Page:
     def _imported(self, readings: Sequence[Reading]) -> frozenset[bytes]:
         kinds = ALWAYS_FOREIGN | self._terms.kinds
         asked = {value for reading in readings for _, value in _of_kinds(reading, kinds)}
-        found: set[bytes] = set()
-        for some in _in_parts(list(asked)):
-            query = _FOREIGN + f"({','.join('?' * len(some))})"
-            found.update(row["value"] for row in self._connection.execute(query, (self._terms.workspace, *some)))
-        return frozenset(found)
+        return imported_of(self._connection, self._terms.workspace, list(asked))
 
-    def _owners_of(
-        self, readings: Sequence[Reading], changes: Sequence[Change]
-    ) -> dict[tuple[bytes, int | None], _Owner]:
-        """The oldest record of the workspace that stands for a lead with a value, by the value and who asks."""
+    def _owners_of(self, readings: Sequence[Reading], changes: Sequence[Change]) -> Mapping[Asked, Owner]:
         kinds = self._terms.kinds
         asked = {(value, self.key_of(reading.id)) for reading in readings for _, value in _of_kinds(reading, kinds)}
-        here = [self.key_of(change.reading.id) for change in changes if change.lead_exists == "no"]
-        but = json.dumps([key for key in here if key is not None])
-        found: dict[tuple[bytes, int | None], _Owner] = {}
-        for some in _in_parts(list(asked)):
-            query = _OWNERS.replace(":asked", ",".join(["(?,?)"] * len(some)))
-            values = [each for pair in some for each in pair]
-            for row in self._connection.execute(query, (but, *values, self._terms.workspace)):
-                found[row["value"], row["asks"]] = _Owner(row["stream"], row["id"], row["key"])
-        return found
+        unsent = [self.key_of(change.reading.id) for change in changes if change.lead_exists == "no"]
+        here = [key for key in unsent if key is not None]
+        return owners_of(self._connection, self._terms.workspace, list(asked), but=here)
 
     def _known_by_import(self, change: Change) -> Change | None:
         for kind, value in change.reading.values:
@@ -229,32 +205,6 @@ class _Page:
         return _duplicate(change, Twin(owner.id, owner.key), kind, f"is that of record {owner.id} of {owner.stream}")
 
 
-_FOREIGN = "SELECT value FROM foreign_values WHERE workspace = ? AND value IN "
-
-_OWNERS = f"""
-WITH here (key) AS MATERIALIZED (SELECT value FROM json_each(?)), asked (value, key) AS (VALUES :asked)
-SELECT a.value, a.key AS asks, r.key, r.id, s.name AS stream FROM asked a JOIN records r ON r.key = (
-  SELECT o.key FROM match_values v JOIN records o ON o.key = v.record JOIN streams t ON t.id = o.stream
-  WHERE v.value = a.value AND t.workspace = ?
-    AND (o.lead_exists <> 'no' OR (t.configured = 1 AND o.state IN ('{"', '".join(sorted(OWNERS))}')))
-    AND o.key NOT IN (SELECT key FROM here)
-    AND (
-      a.key IS NULL OR o.key < a.key OR o.again IS NOT 'judge' OR o.state <> 'pending' OR o.lead_exists <> 'no'
-      OR v.kind NOT IN (SELECT value FROM json_each(t.match_on))
-    )
-  ORDER BY v.record LIMIT 1
-) JOIN streams s ON s.id = r.stream
-"""  # noqa: S608 - made of constants
-"""The oldest that stands for a lead. Younger ones that are to be judged again themselves will find the one who asks."""
-
-ASKED_AT_ONCE = 10_000
-"""Values in one query: with two variables each it stays below the least that SQLite takes, 32,766."""
-
-
-def _in_parts(asked: Sequence[T]) -> Iterator[Sequence[T]]:
-    return (asked[start : start + ASKED_AT_ONCE] for start in range(0, len(asked), ASKED_AT_ONCE))
-
-
 def _of_kinds(reading: Reading, kinds: frozenset[MatchKind]) -> Iterator[tuple[MatchKind, bytes]]:
     return ((kind, value) for kind, value in reading.values if kind in kinds)
 
@@ -269,4 +219,4 @@ def _duplicate(change: Change, twin: Twin, field: str, rule: str) -> Change:
 
 
 def _reason(field: str, rule: str) -> str:
-    return json.dumps([{"field": field, "rule": rule}] if field else [{"rule": rule}], ensure_ascii=False)
+    return json.dumps([{"field": field, "rule": rule}] if field else [{"rule": rule}])
