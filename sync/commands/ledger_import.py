@@ -165,6 +165,8 @@ def _opened(config: Config, way: Way) -> Iterator[Ledger | None]:
         yield None
         return
     with Ledger(config.ledger_path, own=way == "add" and not is_there) as ledger:
+        if ledger.is_new:
+            click.echo(f"there was no ledger yet: made {ledger.path}", err=True)
         yield ledger
 
 

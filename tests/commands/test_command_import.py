@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import stat
 from pathlib import Path
 
@@ -22,7 +23,9 @@ def test_before_the_first_start_it_makes_the_ledger_and_the_first_round_sends_th
     dry = world.json("ledger", "import", "--csv", csv(world), "--dry-run")
     assert (dry["rows"], dry["values"], dry["would_be_known"]) == (3, 3, {})
     assert not world.ledger.exists()
-    found = world.json("ledger", "import", "--csv", csv(world))
+    result = world.run("ledger", "import", "--csv", csv(world), "--json")
+    assert result.stderr == f"there was no ledger yet: made {world.ledger}\n"
+    found = json.loads(result.stdout)
     assert found == {
         "workspace": "main",
         "columns": {"email": ["E-mail"]},

@@ -20,7 +20,9 @@ def test_a_round_and_the_status_say_how_many_are_duplicates(world: World) -> Non
     matching(world)
     world.companies(range(1, 6))
     same(world, 2, 3, 9)
-    assert "= 6 new + 2 duplicate" in world.run("once").stdout
+    first = world.run("once")
+    assert "= 6 new + 2 duplicate" in first.stdout
+    assert "corp.example" not in first.output
     assert sorted(world.arrived()) == [f"Firm {n}" for n in range(1, 6)] + ["Person 9"]
     shown = world.run("status").stdout
     assert "  records: 1 delivered, 2 duplicate" in shown

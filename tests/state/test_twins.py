@@ -232,6 +232,20 @@ def test_a_held_record_stays_held_and_keeps_its_place(ledger: Ledger) -> None:
     assert (counts["held"], states(ledger)) == (1, {"a": "held", "b": "duplicate"})
 
 
+def test_an_approval_does_not_make_two_of_one(ledger: Ledger) -> None:
+    """Both were held before anybody matched them; a person lets both go."""
+    crm, _ = two_streams(ledger, ())
+    seen = (person(crm, "a", "x"), person(crm, "b", "x"))
+    commit(ledger, crm, seen)
+    with ledger.file.write() as connection:
+        connection.execute("UPDATE records SET state = 'held'")
+    crm, _ = two_streams(ledger)
+    assert judge_again(ledger, crm, seen=seen) == {"a": "held", "b": "held"}
+    with ledger.file.write() as connection:
+        connection.execute("UPDATE records SET again = 'send'")
+    assert judge_again(ledger, crm, seen=seen) == {"a": "pending", "b": "duplicate"}
+
+
 def test_a_duplicate_keeps_what_it_would_be_sent_with_as_long_as_a_quarantined_record(
     ledger: Ledger, clock: FakeClock
 ) -> None:
