@@ -42,7 +42,8 @@ ON_THE_WIRE: frozenset[State] = frozenset({"sending", "in_doubt"})
 RESTING: frozenset[State] = frozenset(STATES) - ON_THE_WIRE
 
 OWNERS: frozenset[State] = frozenset({"pending", "held", "sending", "in_doubt", "delivered", "known"})
-"""A record in one of these states stands for a lead: another one with the same e-mail address is its duplicate."""
+"""A record in one of these states stands for a lead: another one with the same e-mail address is its duplicate. So does
+any record whose lead exists, or may exist, whatever became of it since: see `stands_for_a_lead`."""
 
 MOVES: dict[State, frozenset[State]] = {
     **{state: RESTING | {"sending"} if state == "pending" else RESTING for state in RESTING},
@@ -65,6 +66,11 @@ LEAD_EXISTS: dict[State, frozenset[LeadExists]] = {
     "withdrawn": frozenset({"no", "yes"}),
     "forgotten": frozenset({"no", "yes"}),
 }
+
+
+def stands_for_a_lead(state: State, lead_exists: LeadExists) -> bool:
+    """Whether others can be duplicates of this record: its lead is there, may be there, or waits to be sent."""
+    return lead_exists != "no" or state in OWNERS
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,12 +10,15 @@ from typing import cast
 
 from state.adoption import Memory, recall, recognised, remembers, settle_accounts
 from state.database import LedgerFile
-from state.diagram import Fit, LeadExists, State, Version
+from state.diagram import ON_THE_WIRE, Fit, LeadExists, State, Version
 from state.fills import count_leads, let_go_at_once
 from state.keys import Hasher
+from state.match_values import keep_values
+from state.merges import keep_merges, stop_kin
 from state.queues import DRIFTED
 from state.rows import Change, LaneMove, Links, OnChange, Reading, Stored
 from state.streams import is_released, move_lane
+from state.twins import matched, terms_of
 from sync.clock import Clock
 from sync.words import Touch
 
@@ -56,46 +59,46 @@ class Records:
         lane: LaneMove | None = None,
         links: Links | None = None,
     ) -> Counter[str]:
-        """One page, one transaction: each reading is judged against the record as it stands *now* and written, and the
-        lane moves. A record that only the receipts know is recognised instead of judged.
+        """One page, one transaction: each reading is judged against the record as it stands *now*, matched with the
+        leads there are, and written, and the lane moves. `readings` names each record once. One that only the receipts
+        know is recognised instead of judged.
 
         Returns how the readings add up (`new`, `unchanged`, `filtered` …), and apart from that sum how many records
         left the queue (`unqueued`).
         """
-        counts: Counter[str] = Counter()
         now = int(self._clock.wall() * 1000)
         with self._file.write() as connection:
             known = _look_up(connection, stream, (reading.id for reading in readings))
             memories = self._recall(connection, stream, [reading for reading in readings if reading.id not in known])
-            changes: list[Change] = []
-            for reading in readings:
-                memory = memories.get(reading.id)
-                if memory is not None:
-                    change: Change | None = recognised(reading, memory, on_change_of(connection, stream))
-                else:
-                    change = judge(reading, known.get(reading.id))
-                if change is None:
-                    counts["unchanged"] += 1
-                    continue
-                changes.append(change)
-                before = known.get(reading.id)
-                counts[_counted_as(change, before)] += 1
-                counts["unqueued"] += before is not None and before.state == "pending" and change.state != "pending"
-            rows = [_row(change, stream, poll, backfill, now) for change in changes]
-            connection.executemany(_UPSERT, rows)
+            judged = [
+                self._recognised(connection, stream, reading, memories) or judge(reading, known.get(reading.id))
+                for reading in readings
+            ]
+            newly_merged = keep_merges(connection, stream, readings)
+            changes = [change for change in judged if change is not None]
+            changes = matched(connection, terms_of(connection, stream), changes, known)
+            connection.executemany(_UPSERT, [_row(change, stream, poll, backfill, now) for change in changes])
             settle_accounts(connection, stream, changes, memories)
-            _keep_values(connection, stream, changes, known)
+            _keep_matches(connection, stream, changes, known)
+            settled = {change.reading.id for change in changes if change.state not in ON_THE_WIRE}
+            stop_kin(connection, stream, newly_merged, settled)
             count_leads(connection, let_go_at_once(changes, known, released=is_released(connection, poll)))
             if links:
                 _relink(connection, stream, links)
             if lane:
                 move_lane(connection, stream, lane, now)
-        return counts
+        return _counted(changes, known, unchanged=len(readings) - len(changes))
 
     def _recall(self, connection: sqlite3.Connection, stream: int, readings: Sequence[Reading]) -> dict[str, Memory]:
         if not readings or not remembers(connection, stream):
             return {}
         return recall(connection, self._hasher, stream, readings)
+
+    def _recognised(
+        self, connection: sqlite3.Connection, stream: int, reading: Reading, memories: Mapping[str, Memory]
+    ) -> Change | None:
+        memory = memories.get(reading.id)
+        return recognised(reading, memory, on_change_of(connection, stream)) if memory else None
 
     def parents_of(self, stream: int, touched: Sequence[Touch]) -> list[str]:
         """The parents that changed children have now and had when last read, without repeats."""
@@ -113,10 +116,12 @@ class Records:
 
     def to_judge_again(self, stream: int, mapping: int, limit: int) -> list[tuple[str, bytes | None, str | None]]:
         """(id, kept source values, modified) of records that are to be judged before anything else of the stream is
-        sent: unsent ones that an earlier mapping judged, and those that something else made doubtful (`again`)."""
+        sent: unsent ones that an earlier mapping judged, and those that something else made doubtful (`again`); what is
+        on the wire waits for its verdict."""
         with self._file.read() as connection:
             rows = connection.execute(
                 "SELECT key, id, source, modified FROM records WHERE stream = :stream AND again IS NOT NULL"
+                " AND state NOT IN ('sending', 'in_doubt')"
                 " UNION SELECT key, id, source, modified FROM records WHERE stream = :stream AND mapping <> :mapping"
                 " AND state IN ('pending', 'quarantined', 'held', 'duplicate') ORDER BY key LIMIT :limit",
                 {"stream": stream, "mapping": mapping, "limit": limit},
@@ -236,7 +241,7 @@ INSERT INTO records (
   payload = excluded.payload, base_modified = excluded.base_modified,
   base_mapping = excluded.base_mapping, base_source_fp = excluded.base_source_fp,
   base_wire_fp = excluded.base_wire_fp, base_batch = excluded.base_batch, drift = excluded.drift,
-  again = NULL, twin = NULL,
+  again = CASE WHEN excluded.state IN ('sending', 'in_doubt') THEN again END, twin = NULL,
   batch = CASE excluded.batch WHEN '*' THEN batch ELSE excluded.batch END
 """
 
@@ -272,24 +277,30 @@ def _row(change: Change, stream: int, poll: int, backfill: bool, now: int) -> di
     }
 
 
-def _keep_values(
+def _keep_matches(
     connection: sqlite3.Connection, stream: int, changes: Sequence[Change], known: Mapping[str, Stored]
 ) -> None:
-    """What each lead can be recognised by. Of a lead that exists the former values stay: it still bears them."""
-    with_values = [change for change in changes if change.reading.values]
+    """Whose duplicate a record is, and by what others will be recognised as its duplicates."""
+    twins = [change for change in changes if change.twin is not None]
+    if not twins and not any(change.reading.values or change.reading.id in known for change in changes):
+        return
+    ids = (change.reading.id for change in changes)
+    keys = {row["id"]: row["key"] for row in _rows_of(connection, "id, key", stream, ids)}
     connection.executemany(
-        "DELETE FROM match_values WHERE record = ?",
-        [
-            (known[change.reading.id].key,)
-            for change in with_values
-            if change.lead_exists == "no" and change.reading.id in known
-        ],
+        "UPDATE records SET twin = ? WHERE key = ?",
+        [(each.twin.key or keys[each.twin.id], keys[each.reading.id]) for each in twins if each.twin],
     )
-    connection.executemany(
-        "INSERT OR IGNORE INTO match_values (value, record, kind)"
-        " SELECT ?, key, ? FROM records WHERE stream = ? AND id = ?",
-        [(value, kind, stream, change.reading.id) for change in with_values for kind, value in change.reading.values],
-    )
+    keep_values(connection, changes, known, keys)
+
+
+def _counted(changes: Sequence[Change], known: Mapping[str, Stored], *, unchanged: int) -> Counter[str]:
+    """How a page adds up, and how many of its records left the queue."""
+    counts: Counter[str] = Counter({"unchanged": unchanged} if unchanged else {})
+    for change in changes:
+        before = known.get(change.reading.id)
+        counts[_counted_as(change, before)] += 1
+        counts["unqueued"] += before is not None and before.state == "pending" and change.state != "pending"
+    return counts
 
 
 def _counted_as(change: Change, before: Stored | None) -> str:

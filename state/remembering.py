@@ -102,7 +102,7 @@ class Remembering:
             for position, record, source_fp, wire_fp in unpack_leads(packed):
                 fate = batch.fate_of(position)
                 if fate is not None:
-                    values = {
+                    lead = {
                         "stream": number,
                         "record": record,
                         "fate": fate,
@@ -113,10 +113,11 @@ class Remembering:
                         "source_fp": source_fp,
                         "wire_fp": wire_fp,
                     }
-                    self.connection.execute(_REMEMBER, values)
-        if batch.created_something:
-            values_found = [(line["workspace"], value, kind) for kind, value in unpack_values(line["values"])]
-            self.connection.executemany(_FOREIGN, values_found)
+                    self.connection.execute(_REMEMBER, lead)
+        if batch.state in {"created", "landed"}:
+            # of a lead that may exist nobody can say whether another one may take its place
+            values = [(line["workspace"], value) for _, value in unpack_values(line["values"])]
+            self.connection.executemany("INSERT OR IGNORE INTO remembered_values VALUES (?, ?)", values)
 
     def _records(self, fate: str, line: Line) -> None:
         number = self.number_of(line["stream"])

@@ -26,6 +26,8 @@ class StreamRow:
     workspace: str
     on_change: OnChange
     mapping: int
+    match_on: tuple[MatchKind, ...] = ()
+    """By what its records are matched with leads that exist."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,16 +68,24 @@ class Reading:
     reason: str | None = None
     values: Sequence[tuple[MatchKind, bytes]] = ()
     """Keyed hashes of what the lead can be recognised by."""
+    mapped: bool = True
+    """False: it is the version that the ledger has, and was not mapped again."""
+    merged_into: str | None = None
+    """The record of the same stream into which this one, now gone, was merged at its source."""
 
-    @property
-    def is_bare(self) -> bool:
-        """Whether it only says that nothing changed: it was not mapped, so no lead can be sent from it."""
-        return self.version.fit == "eligible" and self.payload is None
+
+@dataclass(frozen=True, slots=True)
+class Twin:
+    """The record whose lead stands for another one too. Without a `key` it is new, and on the same page."""
+
+    id: str
+    key: int | None
 
 
 @dataclass(frozen=True, slots=True)
 class Change:
-    """What the engine decided about one reading; the ledger writes it as it stands."""
+    """What the engine decided about one reading; the ledger writes it as it stands, unless it is the same lead as
+    another record's."""
 
     reading: Reading
     state: State
@@ -84,6 +94,7 @@ class Change:
     base_batch: str | None = None
     drift: bool = False
     batch: str | None = None
+    twin: Twin | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from state.database import LedgerFile
-from state.rows import LaneMove, OnChange, PollKind, PollOutcome, StreamRow
+from state.rows import LaneMove, MatchKind, OnChange, PollKind, PollOutcome, StreamRow
 from sync.clock import Clock
 from sync.errors import LedgerUntrusted
 from sync.words import Json
@@ -23,6 +23,7 @@ class Declared:
     workspace: str
     on_change: OnChange
     mapping_version: str
+    match_on: tuple[MatchKind, ...] = ()
 
 
 class Streams:
@@ -33,7 +34,8 @@ class Streams:
         self._clock = clock
 
     def register(self, declared: Sequence[Declared]) -> dict[str, StreamRow]:
-        """Makes the configured streams known and their mappings current; all of them or none.
+        """Makes the configured streams known, and their mappings and `match_on` current; all of them or none. What was
+        matched by other rules, or with streams that are not configured any more, is to be judged again.
 
         Raises LedgerUntrusted where one is not what the ledger remembers under its name, or looks like a known one
         under a new name: going on would send records again as if they were new.
@@ -44,6 +46,8 @@ class Streams:
                 _refuse_another(stream, known, {each.name for each in declared})
             for stream in declared:
                 self._write(connection, stream)
+                _match_by(connection, stream)
+            _leave_out(connection, [each.name for each in declared])
             return {row.name: row for row in _rows(connection)}
 
     def all(self) -> dict[str, StreamRow]:
@@ -53,7 +57,7 @@ class Streams:
     def rename(self, old: str, new: Declared) -> None:
         """Lets the stream that the ledger calls `old` be what the configuration now declares as `new`."""
         with self._file.write() as connection:
-            names = {row.name for row in _rows(connection)}
+            names = {row.name: row for row in _rows(connection)}
             if old not in names:
                 raise LedgerUntrusted(
                     f"the ledger knows no stream {old!r}", hint=f"it knows: {', '.join(sorted(names))}"
@@ -65,6 +69,8 @@ class Streams:
                 "UPDATE streams SET name = :new, identity = :identity, workspace = :workspace WHERE name = :old",
                 {"new": new.name, "identity": identity, "workspace": new.workspace, "old": old},
             )
+            if new.workspace != names[old].workspace:
+                _match_again(connection, names[old].id)
 
     def _write(self, connection: sqlite3.Connection, stream: Declared) -> None:
         now = _milliseconds(self._clock)
@@ -176,13 +182,55 @@ def is_released(connection: sqlite3.Connection, poll: int) -> bool:
     return bool(connection.execute("SELECT released FROM polls WHERE id = ?", (poll,)).fetchone()[0])
 
 
+def _match_by(connection: sqlite3.Connection, stream: Declared) -> None:
+    """By what the stream's records are matched from now on, and that the stream is there (again)."""
+    changed = connection.execute(
+        "UPDATE streams SET match_on = :match_on, configured = 1"
+        " WHERE name = :name AND (match_on <> :match_on OR configured = 0) RETURNING id",
+        {"name": stream.name, "match_on": json.dumps(sorted(set(stream.match_on)))},
+    ).fetchone()
+    if changed is not None:
+        _match_again(connection, changed["id"])
+
+
+def _leave_out(connection: sqlite3.Connection, configured: Sequence[str]) -> None:
+    """What waits in a stream that is not configured any more is never sent: it stands for nobody's lead."""
+    gone = connection.execute(
+        "UPDATE streams SET configured = 0"
+        " WHERE configured = 1 AND name NOT IN (SELECT value FROM json_each(?)) RETURNING id",
+        (json.dumps(configured),),
+    ).fetchall()
+    for row in gone:
+        _match_again(connection, row["id"])
+
+
+def _match_again(connection: sqlite3.Connection, stream: int) -> None:
+    """The unsent records of a stream, and the duplicates of those, are to be judged before any of them is sent; what is
+    on the wire, after its verdict."""
+    connection.execute(
+        "UPDATE records SET again = 'judge' WHERE stream = ? AND again IS NULL AND lead_exists <> 'yes'"
+        " AND state IN ('pending', 'held', 'duplicate', 'sending', 'in_doubt')",
+        (stream,),
+    )
+    connection.execute(
+        "UPDATE records SET again = 'judge' WHERE again IS NULL"
+        " AND twin IN (SELECT key FROM records WHERE stream = ? AND lead_exists = 'no')",
+        (stream,),
+    )
+
+
 def _rows(connection: sqlite3.Connection) -> list[StreamRow]:
-    rows = connection.execute("SELECT * FROM streams ORDER BY id")
     return [
         StreamRow(
-            row["id"], row["name"], json.loads(row["identity"]), row["workspace"], row["on_change"], row["mapping"] or 0
+            id=row["id"],
+            name=row["name"],
+            identity=json.loads(row["identity"]),
+            workspace=row["workspace"],
+            on_change=row["on_change"],
+            mapping=row["mapping"] or 0,
+            match_on=tuple(json.loads(row["match_on"])),
         )
-        for row in rows
+        for row in connection.execute("SELECT * FROM streams ORDER BY id")
     ]
 
 

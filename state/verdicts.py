@@ -345,7 +345,7 @@ WHERE key = :key
 _FORGET_WAITING = f"""
 UPDATE records SET payload = NULL, source = NULL
 WHERE (payload IS NOT NULL OR source IS NOT NULL) AND since < :before
-  AND (state IN ('quarantined', 'held') OR ({DRIFTED}))
+  AND (state IN ('quarantined', 'held', 'duplicate') OR ({DRIFTED}))
 """  # noqa: S608 - a constant
 
 

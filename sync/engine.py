@@ -138,13 +138,19 @@ class StreamWorker:
 
         Errors of the source are logged and back off; errors of the ledger end the program; a defect is logged whole.
         """
+        return self._guarded(self._turn, deadline)
+
+    def judge_again(self) -> list[PollReport]:
+        """Only what a turn does first: records that wait to be judged again; nothing where there are none."""
+        return self._guarded(self._judge_again, None)
+
+    def _guarded(self, work: Callable[[Poller, list[PollReport]], None], deadline: float | None) -> list[PollReport]:
         clock = self._engine.ledger.clock
         if clock.boot() < self._not_before or not self._busy.acquire(blocking=False):
             return []
         reports: list[PollReport] = []
         try:
-            ends = None if deadline is None else clock.boot() + deadline
-            self._turn(reports, ends)
+            work(self._poller(None if deadline is None else clock.boot() + deadline), reports)
             self._failures, self._not_before = 0, 0.0
         except (SourceUnavailable, SourceRefused, ConfigError, LedgerBusy) as error:
             self._back_off(error)
@@ -166,28 +172,33 @@ class StreamWorker:
             self._busy.release()
         return reports
 
-    def _turn(self, reports: list[PollReport], ends: float | None) -> None:
-        self.failure = None
+    def _poller(self, ends: float | None) -> Poller:
         clock = self._engine.ledger.clock
-        poller = Poller(
+        return Poller(
             self._engine.ledger,
             self.job,
             stop=lambda: self._engine.is_stopping or (ends is not None and clock.boot() > ends),
             gone=lambda: self._engine.is_stopping,
             committed=self._committed,
         )
-        connector = self._connector = self._connector or self._connect()
-        if poller.has_to_judge_again():
-            reports.append(self._said(poller.remap, connector))
-        reports.append(self._said(poller.poll, connector))
-        if reports[-1].outcome == "complete" and poller.sweep_is_due():
-            reports.append(self._said(poller.sweep, connector))
 
-    def _said(self, work: Callable[[Connector], PollReport], connector: Connector) -> PollReport:
+    def _turn(self, poller: Poller, reports: list[PollReport]) -> None:
+        self.failure = None
+        self._judge_again(poller, reports)
+        reports.append(self._said(poller.poll))
+        if reports[-1].outcome == "complete" and poller.sweep_is_due():
+            reports.append(self._said(poller.sweep))
+
+    def _judge_again(self, poller: Poller, reports: list[PollReport]) -> None:
+        if poller.has_to_judge_again():
+            reports.append(self._said(poller.remap))
+
+    def _said(self, work: Callable[[Connector], PollReport]) -> PollReport:
         clock = self._engine.ledger.clock
         self._reported = PollReport("poll")
         started = clock.boot()
-        report = work(connector)
+        self._connector = self._connector or self._connect()
+        report = work(self._connector)
         emit(
             "poll",
             stream=self.name,

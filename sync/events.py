@@ -119,7 +119,7 @@ EVENTS: dict[str, Event] = {
     ),
     "remapped": Event(
         "info",
-        "Records were judged again: their mapping changed, or a person asked for it.",
+        "Records were judged again: their mapping changed, what they are matched with, or a person asked for it.",
         ("stream", "records"),
     ),
     "batch": Event(

@@ -88,6 +88,8 @@ class Round:
         try:
             self._poll(names)
             self._deliver()
+            while self._goes_on() and self._judge_again(names):
+                self._deliver()
         except BaseException as error:  # noqa: BLE001 - a thread's boundary: the caller must hear of it, whatever it is
             self._fail(error)
         finally:
@@ -102,6 +104,11 @@ class Round:
             while names and self._goes_on() and not self._has_room(names[0]):
                 if all(worker.wait_until_done(TICK_SECONDS) for worker in self.engine.workers.values()):
                     return
+
+    def _judge_again(self, names: Sequence[str]) -> bool:
+        """What the round itself made doubtful, such as the duplicate of a lead that the server rejected."""
+        reports = [report for name in names for report in self.engine.streams[name].judge_again()]
+        return any(report.read for report in reports)
 
     def _ended_full(self, name: str) -> bool:
         reports = self.engine.streams[name].turn() if self._goes_on() else []

@@ -137,7 +137,8 @@ def declare(config: Config, name: str, spec: StreamSpec, mapping: LeadMapping) -
         identity = connector.identity(spec)
     finally:
         connector.close()
-    return Declared(name, identity, config.workspace_of(stream), stream.on_change, _version(mapping, spec))
+    workspace, match_on = config.workspace_of(stream), tuple(stream.match_on)
+    return Declared(name, identity, workspace, stream.on_change, _version(mapping, spec), match_on)
 
 
 def _version(mapping: LeadMapping, spec: StreamSpec) -> str:

@@ -20,7 +20,8 @@ class Record:
     `id` is the source's key as text. `data` holds plain JSON, children nested as lists under their configured names.
     `modified` is the record's own modified time as ISO 8601 in UTC with six fractional digits and `Z`
     (`2026-01-02T03:04:05.000006Z`), so that text order is time order; for a sequence its decimal digits; None where
-    the source has none. `deleted` is an explicit tombstone (`data` may then be empty).
+    the source has none. `deleted` is an explicit tombstone (`data` may then be empty); `merged_into` then names the
+    record of the same stream that it was merged into, if it was.
     `problem` says why the record cannot be used (quarantine), without quoting its values.
     `children` maps each child's configured name to the ids of the children nested here.
     """
@@ -31,6 +32,7 @@ class Record:
     deleted: bool = False
     problem: str | None = None
     children: Mapping[str, Sequence[str]] = field(default_factory=dict)
+    merged_into: str | None = None
 
 
 @dataclass(frozen=True, slots=True)

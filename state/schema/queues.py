@@ -5,6 +5,12 @@ from __future__ import annotations
 from state.diagram import OWNERS
 from state.schema.statements import one_of
 
+
+def _stands(row: str) -> str:
+    """`stands_for_a_lead`, of OLD or NEW."""
+    return f"({row}.lead_exists <> 'no' OR {row}.state IN {one_of(OWNERS)})"
+
+
 CHANGES = f"""
 -- Only records of released polls can be claimed: the guard looks at a poll before any of it is sent.
 ALTER TABLE polls ADD COLUMN released INTEGER NOT NULL DEFAULT 1 CHECK (released IN (0, 1));
@@ -12,7 +18,8 @@ CREATE INDEX polls_unreleased ON polls (stream) WHERE released = 0;
 
 -- `queued`: the poll in which the record last became pending, NULL where a person let it go. `again`: it is to be
 -- judged again at its stream's next turn, by the rules ('judge') or, by a person's word, to be sent if it can be
--- ('send'); it cannot be claimed before.
+-- ('send'); it cannot be claimed before. What is on
+-- the wire is judged after its verdict, if its lead was not created.
 -- `twin`: the record whose lead stands for this one too.
 ALTER TABLE records ADD COLUMN queued INTEGER;
 ALTER TABLE records ADD COLUMN again TEXT CHECK (again IN ('judge', 'send'));
@@ -23,14 +30,16 @@ ALTER TABLE records ADD COLUMN acked BLOB;
 CREATE INDEX records_acked ON records (since) WHERE acked IS NOT NULL;
 CREATE INDEX records_again ON records (stream) WHERE again IS NOT NULL;
 CREATE INDEX records_twins ON records (twin) WHERE twin IS NOT NULL;
-CREATE TRIGGER records_twins_again AFTER UPDATE OF state ON records
-WHEN OLD.state IN {one_of(OWNERS)} AND NEW.state NOT IN {one_of(OWNERS)}
+CREATE TRIGGER records_twins_again AFTER UPDATE OF state, lead_exists ON records
+WHEN {_stands("OLD")} AND NOT {_stands("NEW")}
 BEGIN
   UPDATE records SET again = 'judge' WHERE twin = NEW.key AND again IS NULL;
 END;
 
--- The kinds of values by which a stream's records are matched with leads that exist; a JSON list.
+-- The kinds of values by which a stream's records are matched with leads that exist; a JSON list. What waits in a
+-- stream that is not `configured` any more is never sent, so it stands for no lead.
 ALTER TABLE streams ADD COLUMN match_on TEXT NOT NULL DEFAULT '[]' CHECK (json_valid(match_on));
+ALTER TABLE streams ADD COLUMN configured INTEGER NOT NULL DEFAULT 1 CHECK (configured IN (0, 1));
 
 -- Keyed hashes of the e-mail addresses, domains and phone numbers of each record's lead.
 CREATE TABLE match_values (
@@ -40,6 +49,10 @@ CREATE TABLE match_values (
   PRIMARY KEY (value, record)
 ) STRICT, WITHOUT ROWID;
 CREATE INDEX match_values_of_record ON match_values (record);
+CREATE TRIGGER match_values_gone AFTER DELETE ON match_values
+BEGIN
+  UPDATE records SET again = 'judge' WHERE twin = OLD.record AND again IS NULL;
+END;
 
 -- The same of leads that exist in ClosingDealz and are no record's of ours, or are not yet known whose.
 CREATE TABLE foreign_values (
@@ -49,14 +62,23 @@ CREATE TABLE foreign_values (
   PRIMARY KEY (workspace, value)
 ) STRICT, WITHOUT ROWID;
 
--- Records that were merged into another at their source.
+-- Records that were merged into another at their source, which is never forgotten: they are one person for good.
 CREATE TABLE merges (
   stream INTEGER NOT NULL REFERENCES streams (id),
   loser TEXT NOT NULL,
   survivor TEXT NOT NULL,
-  PRIMARY KEY (stream, loser)
+  PRIMARY KEY (stream, loser, survivor),
+  CHECK (loser <> survivor)
 ) STRICT, WITHOUT ROWID;
 CREATE INDEX merges_by_survivor ON merges (stream, survivor);
+CREATE TRIGGER records_lead_stands AFTER UPDATE OF lead_exists ON records
+WHEN OLD.lead_exists <> 'yes' AND NEW.lead_exists = 'yes'
+BEGIN
+  UPDATE records SET again = NULL WHERE key = NEW.key AND again = 'judge';
+  UPDATE records SET again = 'judge' WHERE twin = NEW.key AND again IS NULL AND EXISTS (
+    SELECT 1 FROM merges WHERE stream = NEW.stream AND (loser = NEW.id OR survivor = NEW.id)
+  );
+END;
 
 -- How many leads of a mapping version had each field, so that one that is suddenly empty is noticed. '' counts leads.
 CREATE TABLE fills (
@@ -84,6 +106,13 @@ CREATE TABLE remembered (
   CHECK ((fate = 'forgotten') = (lead_exists = 'no'))
 ) STRICT, WITHOUT ROWID;
 CREATE INDEX remembered_of_batch ON remembered (batch) WHERE batch IS NOT NULL;
+
+-- By what leads can be recognised that stood in ClosingDealz when the ledger was rebuilt; not which leads those are.
+CREATE TABLE remembered_values (
+  workspace TEXT NOT NULL,
+  value BLOB NOT NULL,
+  PRIMARY KEY (workspace, value)
+) STRICT, WITHOUT ROWID;
 
 -- What the receipts must still be told, written in the transaction that makes it true; `subject` is the key of a record
 -- or the id of a stream, `facts` a JSON object.

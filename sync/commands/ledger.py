@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from sync.commands.ledger_import import import_
 from sync.commands.options import config_option, json_option
 
 if TYPE_CHECKING:  # --help does without them
@@ -23,8 +24,11 @@ _EXIT_DAMAGED = 74
 @click.group()
 @config_option
 def ledger(config: Path | None) -> None:
-    """Verify the ledger, back it up, make it again from its receipts, rename a stream in it."""
+    """Verify the ledger, back it up, rebuild it from its receipts, rename a stream, import what exists."""
     del config  # the subcommands find it
+
+
+ledger.add_command(import_)
 
 
 @ledger.command("rename-stream")

@@ -87,6 +87,9 @@ def _specimen_lines(specimen: Specimen, preview: StreamPreview) -> Iterator[str]
 
 def _fate(specimen: Specimen, kind: str) -> Iterator[str]:
     match specimen.fate:
+        case "lead" if foreseen := specimen.foreseen:
+            what = {"duplicate": "is a duplicate", "known": "is known"}.get(foreseen.state, foreseen.state)
+            yield click.style(f"{what}, not sent: {_quoted(foreseen.because)}", fg="yellow")
         case "lead":
             yield click.style(f"becomes this {kind} lead ({specimen.size:,} bytes)", fg="green")
         case "filtered":

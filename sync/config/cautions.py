@@ -10,7 +10,7 @@ from urllib.parse import urlsplit
 from pydantic import BaseModel
 
 from sync.config.explain import place
-from sync.config.schema import Config
+from sync.config.schema import Config, Stream
 from sync.config.values import is_loopback
 from sync.durations import format_duration
 from sync.errors import Problem
@@ -47,6 +47,21 @@ def _risks(config: Config) -> Iterator[Problem]:
         if source.overlap < source.settle:
             what = f"is shorter than settle ({format_duration(source.settle)}): rows that commit late may be missed"
             yield Problem(place("sources", name, "overlap"), what, "they arrive by the sweep only")
+        for stream_name, stream in source.streams.items():
+            for what in _matches_nothing(stream):
+                yield Problem(place("sources", name, "streams", stream_name, "match_on"), what)
+
+
+_MATCHED = {"email": ("emails",), "domain": ("emails", "socials"), "phone": ("phones",)}
+"""From which fields of a lead the kinds of `match_on` are taken."""
+
+
+def _matches_nothing(stream: Stream) -> Iterator[str]:
+    for kind in stream.match_on:
+        if kind == "domain" and stream.lead.kind == "contact":
+            yield 'matches nothing by "domain": it says something of companies only'
+        elif all(getattr(stream.lead, field) is None for field in _MATCHED[kind]):
+            yield f'matches nothing by "{kind}": the lead has no {" or ".join(_MATCHED[kind])}'
 
 
 def _plain_secrets(config: Config) -> Iterator[str]:

@@ -13,10 +13,7 @@ from sync.config.explain import nearest, place
 from sync.config.values import parse_start
 from sync.errors import Problem
 
-NOT_AVAILABLE: tuple[tuple[str, ...], ...] = (
-    ("metrics",),
-    ("sources", "*", "streams", "*", "match_on"),
-)
+NOT_AVAILABLE: tuple[tuple[str, ...], ...] = (("metrics",),)
 """Options that the schema knows and this version does not act on; `*` stands for any name."""
 
 

@@ -11,6 +11,7 @@ from functools import cache
 from importlib.resources import files
 from typing import Literal
 
+from sync.mapping.emails import is_email
 from sync.mapping.functions import domain
 from sync.mapping.wire import WireField
 from sync.words import Json
@@ -37,6 +38,19 @@ def identities(document: Mapping[str, Json], fields: Mapping[str, WireField], *,
     if not is_contact:
         found.update((("domain", host), None) for host in _domains(emails, _texts(document, fields["socials"])))
     return list(found)
+
+
+def recognised(kind: Kind, text: str) -> Identity | None:
+    """One value that is not a lead's of ours, as `identities` would have it; None where it says nothing."""
+    match kind:
+        case "email":
+            return ("email", text.lower()) if is_email(text) else None
+        case "domain":
+            host = host_of(text)
+            return ("domain", host) if host and not is_shared(host) else None
+        case "phone":
+            number = international(text)
+            return ("phone", number) if number else None
 
 
 def _texts(document: Mapping[str, Json], field: WireField) -> list[str]:

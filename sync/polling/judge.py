@@ -31,8 +31,8 @@ def judge(reading: Reading, stored: Stored | None, rules: Rules) -> Change | Non
     if stored is None:
         return _first_time(reading, rules)
     latest = reading.version
-    if _same(stored.latest, latest) and (stored.again is None or reading.is_bare):
-        # a bare reading was made before the word that asks for more: that has to wait for the next turn
+    if _same(stored.latest, latest) and (stored.again is None or not reading.mapped):
+        # what came to be judged again since it was read waits for the stream's next turn
         return None
     if stored.state in ON_THE_WIRE:
         return Change(

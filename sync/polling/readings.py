@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -11,7 +11,7 @@ import orjson
 from state.diagram import Version
 from state.keys import Hasher
 from state.rows import Reading, Stored
-from sync.mapping.identity import Identity
+from sync.mapping.identity import Identity, Kind
 from sync.mapping.outcome import Filtered, Lead, Note, Unfit
 from sync.words import Json, Record
 
@@ -42,7 +42,8 @@ def read_record(record: Record, mapping: Maps, number: int, hasher: Hasher, stor
     """`number` is the ledger's number of the mapping version. An unchanged record is not mapped again: it keeps the
     fingerprints and the fit that the ledger has."""
     if record.deleted:
-        return Read(Reading(record.id, Version("deleted", record.modified, number, None, None)))
+        gone = Version("deleted", record.modified, number, None, None)
+        return Read(Reading(record.id, gone, merged_into=record.merged_into))
     if record.problem:
         return _unusable(record, number, Note("", record.problem, None))
     try:
@@ -53,7 +54,7 @@ def read_record(record: Record, mapping: Maps, number: int, hasher: Hasher, stor
     if stored is not None and stored.again is None and _is_known(stored.latest, number, source_fp):
         latest = stored.latest
         if latest.modified == record.modified:
-            return Read(Reading(record.id, latest))
+            return Read(Reading(record.id, latest, mapped=False))
     kept = source if len(source) <= SOURCE_LIMIT else None
     version = Version("eligible", record.modified, number, source_fp, None)
     return _mapped(record, version, mapping, kept, hasher)
@@ -72,8 +73,13 @@ def _mapped(record: Record, version: Version, mapping: Maps, source: bytes | Non
             return Read(Reading(record.id, _with_fit(version, "unfit", None), source, None, reason), problems=problems)
         case Lead(wire=wire, warnings=warnings, document=document):
             fitting = _with_fit(version, "eligible", hasher.digest("wire", wire))
-            values = [(kind, hasher.digest(kind, text.encode())) for kind, text in mapping.identities(document)]
+            values = hashed(mapping.identities(document), hasher)
             return Read(Reading(record.id, fitting, source, wire, values=values), warnings=warnings)
+
+
+def hashed(identities: Iterable[Identity], hasher: Hasher) -> list[tuple[Kind, bytes]]:
+    """By what a lead can be recognised, as the ledger keeps it."""
+    return [(kind, hasher.digest(kind, text.encode())) for kind, text in identities]
 
 
 def _with_fit(version: Version, fit: str, wire_fp: bytes | None) -> Version:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass, replace
 from itertools import islice
@@ -12,10 +12,12 @@ from connectors.interface import Connector, StreamSpec
 from state.diagram import State
 from state.ledger import Ledger
 from state.rows import Stored
+from state.twins import Terms
 from sync.config.schema import Config, Stream
 from sync.errors import SyncError
 from sync.mapping.compile import LeadMapping
 from sync.mapping.outcome import Filtered, Lead, Note, Unfit
+from sync.reports.foresight import Foreseen, foresee
 from sync.streams import compile_all, open_source, stream_specs
 from sync.words import Json, Record
 
@@ -44,6 +46,7 @@ class Specimen:
     problems: tuple[str, ...] = ()
     warnings: tuple[str, ...] = ()
     known: Known | None = None
+    foreseen: Foreseen | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,6 +88,8 @@ def preview_streams(config: Config, names: Sequence[str], choice: Choice) -> Ite
                 connector.close()
             known = _known(ledger, name, records)
             specimens = [_specimen(record, mappings[name], known.get(record.id)) for record in records]
+            if ledger:
+                specimens = _matched(ledger, _terms(ledger, config, name), mappings[name], known, specimens)
             missing = [each for each in choice.ids if each not in {record.id for record in records}]
             yield _preview(config, name, mappings[name], specimens=specimens, missing=missing, said=said)
 
@@ -145,6 +150,26 @@ def _known(ledger: Ledger | None, name: str, records: Sequence[Record]) -> dict[
     return ledger.records.look_up(row.id, [record.id for record in records])
 
 
+def _matched(
+    ledger: Ledger, terms: Terms, mapping: LeadMapping, known: Mapping[str, Stored], specimens: list[Specimen]
+) -> list[Specimen]:
+    """Says of leads that would not be sent why."""
+    leads = {each.id: each.document for each in specimens if each.document is not None and _is_open(known.get(each.id))}
+    found = foresee(ledger, terms, mapping, leads, known)
+    return [replace(each, foreseen=found.get(each.id)) for each in specimens]
+
+
+def _is_open(stored: Stored | None) -> bool:
+    """Whether a lead of the record may be sent yet as that of a new one."""
+    return stored is None or (stored.lead_exists == "no" and stored.state not in {"ignored", "forgotten"})
+
+
+def _terms(ledger: Ledger, config: Config, name: str) -> Terms:
+    """`match_on` as the file has it now, whether or not the ledger has heard of it."""
+    row, stream = ledger.streams.all().get(name), _stream(config, name)
+    return Terms(row.id if row else 0, name, config.workspace_of(stream), frozenset(stream.match_on))
+
+
 def _specimen(record: Record, mapping: LeadMapping, stored: Stored | None) -> Specimen:
     known = Known(stored.state, stored.lead_exists, stored.drift) if stored else None
     bare = Specimen(record.id, record.modified, "deleted", known=known)
@@ -181,7 +206,7 @@ def preview_as_json(preview: StreamPreview) -> dict[str, Any]:
 
 
 def _specimen_as_json(specimen: Specimen) -> dict[str, Any]:
-    known = specimen.known
+    known, foreseen = specimen.known, specimen.foreseen
     return {
         "id": specimen.id,
         "modified": specimen.modified,
@@ -191,4 +216,5 @@ def _specimen_as_json(specimen: Specimen) -> dict[str, Any]:
         "problems": list(specimen.problems),
         "warnings": list(specimen.warnings),
         "known": known and {"state": known.state, "lead_exists": known.lead_exists, "drift": known.drift},
+        "foreseen": foreseen and {"state": foreseen.state, "because": foreseen.because},
     }

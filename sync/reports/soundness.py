@@ -26,6 +26,11 @@ _RULES = {
     "records in a batch that does not exist": (
         "SELECT count(*) FROM records WHERE batch IS NOT NULL AND batch NOT IN (SELECT name FROM batches)"
     ),
+    "duplicates of no record": "SELECT count(*) FROM records WHERE state = 'duplicate' AND twin IS NULL",
+    "duplicates of a record that stands for no lead": (
+        "SELECT count(*) FROM records d JOIN records o ON o.key = d.twin"
+        " WHERE d.again IS NULL AND o.lead_exists = 'no' AND o.state NOT IN ('pending', 'held')"
+    ),
 }
 
 

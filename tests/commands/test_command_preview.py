@@ -130,3 +130,41 @@ def test_what_a_terminal_would_obey_is_not_printed(world: World) -> None:
     text = world.run("preview", "erp.companies").stdout
     assert "\x1b" not in text
     assert "\x9b" not in text
+
+
+def matching(world: World) -> None:
+    text = world.config.read_text()
+    world.config.write_text(text.replace('on_change = "hold"', 'on_change = "hold"\nmatch_on = ["email"]'))
+
+
+def test_a_lead_that_would_be_a_duplicate_or_known_says_so(world: World) -> None:
+    """By `match_on` as the file has it now, by what was imported, and among the records that it shows."""
+    world.companies([1])
+    assert world.run("once").exit_code == 0
+    matching(world)
+    path = world.folder / "leads.csv"
+    path.write_text("email\nknown@home.example\n")
+    world.run("ledger", "import", "--csv", str(path))
+    world.people(range(1, 6))
+    world.sql(
+        "UPDATE people SET email = 'F1@corp.example' WHERE id = 2",
+        "UPDATE people SET email = 'known@home.example' WHERE id = 3",
+        "UPDATE people SET email = 'p1@home.example' WHERE id = 4",
+    )
+    records = world.json("preview", "erp.people")["streams"][0]["records"]
+    assert {each["id"]: each["foreseen"] for each in records} == {
+        "1": None,
+        "2": {"state": "duplicate", "because": "email is that of record 1 of erp.companies"},
+        "3": {"state": "known", "because": "email is that of a lead that was imported as existing"},
+        "4": {"state": "duplicate", "because": "email is that of record 1 of erp.people"},
+        "5": None,
+    }
+    assert all(each["lead"] for each in records)
+    text = world.run("preview", "erp.people").stdout
+    assert "is a duplicate, not sent: email is that of record 1 of erp.companies" in text
+    assert "is known, not sent: email is that of a lead that was imported as existing" in text
+    done = world.json("once")
+    assert (done["new"], done["duplicate"], done["known"]) == (2, 2, 1)
+    records = world.json("preview", "erp.people", "--id", "2", "--id", "3", "--id", "5")["streams"][0]["records"]
+    assert [each["foreseen"] and each["foreseen"]["state"] for each in records] == ["duplicate", None, None]
+    assert "duplicate in the ledger (no lead yet)" in world.run("preview", "erp.people", "--id", "2").stdout

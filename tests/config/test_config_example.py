@@ -131,12 +131,13 @@ EXAMPLES = {
     "cron",
     "query",
     "modified_as",
+    "match_on",
     "resend_label",
     "guard",
     "workspace",
     "receipts_copy",
 }
-UNAVAILABLE = {"listen", "match_on"}
+UNAVAILABLE = {"listen"}
 
 
 @pytest.mark.parametrize(

@@ -222,7 +222,6 @@ CASES: list[tuple[str, str, list[str]]] = [
     ('connector = "shelf"', "connector = 5", [f"{S}.connector: must be text in quotes"]),
     # not in this version
     ("[workspaces.main]", "[metrics]\n[workspaces.main]", [f"metrics: {NOT_YET}"]),
-    (CHANGE, CHANGE + '\nmatch_on = ["email"]', [f"{C}.match_on: {NOT_YET}"]),
     # mappings
     ('name = "name"', 'name = "lowr(name)"', [LOWR]),
 ]

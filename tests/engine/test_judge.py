@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -109,6 +110,13 @@ def test_the_same_again_is_nothing_to_do(state: State) -> None:
     assert judge(read(), stored(state, lead), ALL) is None
     gone = version(fit="deleted")
     assert judge(Reading("7", gone), stored(state, lead, gone), ALL) is None
+
+
+def test_what_was_not_mapped_cannot_be_judged_again() -> None:
+    """It was to be judged again only after it was read: it goes on waiting for that."""
+    unmapped = replace(read(), mapped=False)
+    assert judge(unmapped, replace(stored("pending"), again="judge"), ALL) is None
+    assert verdict(judge(read(), replace(stored("duplicate"), again="judge"), ALL)) == ("pending", "no", False)
 
 
 def test_an_ignored_record_waits_until_it_changes() -> None:
@@ -278,7 +286,7 @@ def test_a_lead_that_stands_for_the_record_again_is_not_sent_once_more() -> None
 def test_a_reading_that_was_not_mapped_cannot_be_judged_again(again: Again) -> None:
     """It was made before somebody asked for it: the record waits for its stream's next turn."""
     asked = stored("delivered", "yes", version("b"), base=version("a"), base_batch="b", drift=True, again=again)
-    assert judge(read("b"), asked, RESEND) is None
+    assert judge(replace(read("b"), mapped=False), asked, RESEND) is None
     assert judge(mapped("b"), asked, RESEND) is not None
 
 

@@ -6,7 +6,7 @@ import pytest
 
 from sync.config.schema import LeadTable, Wire
 from sync.mapping.compile import LeadMapping, compile_mapping
-from sync.mapping.identity import host_of, international, is_shared
+from sync.mapping.identity import Kind, host_of, international, is_shared, recognised
 from sync.mapping.outcome import Lead
 
 
@@ -112,3 +112,25 @@ def test_shared_hosts_are_shared_with_their_parts() -> None:
     assert is_shared("uk.linkedin.com")
     assert not is_shared("notlinkedin.com")
     assert not is_shared("acme.example")
+
+
+@pytest.mark.parametrize(
+    ("kind", "field", "text"),
+    [
+        ("email", "emails", "Info@Acme.Example"),
+        ("email", "emails", "müller@acme.example"),
+        ("email", "emails", "nobody"),
+        ("email", "emails", "someone@gmail.com"),
+        ("domain", "socials", "https://www.Acme.example/en?x=1"),
+        ("domain", "socials", "bücher.example"),
+        ("domain", "socials", "linkedin.com/company/acme"),
+        ("domain", "socials", "acme"),
+        ("phone", "phones", "+49 (0)30 1234567"),
+        ("phone", "phones", "0049 30 1234567"),
+        ("phone", "phones", "030 1234567"),
+    ],
+)
+def test_a_value_alone_is_what_it_is_in_a_lead(kind: Kind, field: str, text: str) -> None:
+    found = {each for each in identities(**{field: [text]}) if each[0] == kind}
+    alone = recognised(kind, text)
+    assert found == ({alone} if alone else set())

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import sqlite3
+import tempfile
 import threading
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +16,7 @@ import orjson
 from state.diagram import Fit, Version
 from state.ledger import Ledger
 from state.receipts.place import SystemDisk
-from state.rows import Claim, OnChange, Reading, StreamRow
+from state.rows import Claim, MatchKind, OnChange, Reading, StreamRow
 from state.slots import Rule
 from state.streams import Declared
 from sync.polling.judge import Rules, judge
@@ -68,10 +70,30 @@ class UnsyncedDisk(SystemDisk):
         del descriptor
 
 
+@cache
+def _new_ledger() -> Mapping[str, bytes]:
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder, "ledger.db")
+        Ledger(path, own=True, connector=unsynced).close()
+        return {suffix: Path(f"{path}{suffix}").read_bytes() for suffix in ("", ".key")}
+
+
+def put_new(path: Path) -> Path:
+    """A new ledger as a file, copied: most tests need not wait for the migrations."""
+    for suffix, content in _new_ledger().items():
+        Path(f"{path}{suffix}").write_bytes(content)
+    return path
+
+
 def declare(
-    name: str = "erp.companies", *, on_change: OnChange = "hold", mapping: str = "m1", workspace: str = WORKSPACE
+    name: str = "erp.companies",
+    *,
+    on_change: OnChange = "hold",
+    mapping: str = "m1",
+    workspace: str = WORKSPACE,
+    match_on: tuple[MatchKind, ...] = (),
 ) -> Declared:
-    return Declared(name, {"connector": "sql", "table": name}, workspace, on_change, mapping)
+    return Declared(name, {"connector": "sql", "table": name}, workspace, on_change, mapping, match_on)
 
 
 def register(ledger: Ledger, *declared: Declared) -> StreamRow:

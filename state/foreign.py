@@ -1,0 +1,86 @@
+"""Leads that exist in ClosingDealz and that no record of ours became: what an operator imported, as keyed hashes.
+
+A record without a lead that has such a value is `known`: it is never sent.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Sequence
+from typing import NamedTuple
+
+from state.database import LedgerFile
+from state.rows import MatchKind
+
+Value = tuple[MatchKind, bytes]
+
+
+class Added(NamedTuple):
+    """How many values were not known yet, and how many unsent records have one of those that were added."""
+
+    values: int
+    records: int
+
+
+class Foreign:
+    """Adds, counts and takes out the imported values of a workspace; any process may, beside the one that sends."""
+
+    def __init__(self, file: LedgerFile) -> None:
+        self._file = file
+
+    def add(self, workspace: str, values: Sequence[Value]) -> Added:
+        """From now on these belong to leads that exist. Unsent records that have one are to be judged before any of
+        them is sent; what is on the wire, after its verdict."""
+        with self._file.write() as connection:
+            added = connection.executemany(
+                "INSERT OR IGNORE INTO foreign_values (workspace, value, kind) VALUES (?, ?, ?)",
+                [(workspace, value, kind) for kind, value in values],
+            )
+            marked = connection.executemany(_JUDGE_AGAIN, [(value, workspace) for _, value in values])
+            return Added(added.rowcount, marked.rowcount)
+
+    def meets(self, workspace: str, values: Sequence[Value]) -> dict[str, set[str]]:
+        """The ids of the unsent records that would be known were these values added, by stream. Writes nothing."""
+        found: dict[str, set[str]] = defaultdict(set)
+        with self._file.read() as connection:
+            for _, value in values:
+                for row in connection.execute(_MEETS, (value, workspace)):
+                    found[row["stream"]].add(row["id"])
+        return dict(found)
+
+    def remove(self, workspace: str, values: Sequence[Value]) -> int:
+        """Takes these out again; how many of them were there. What is known by them stays so."""
+        with self._file.write() as connection:
+            return connection.executemany(
+                "DELETE FROM foreign_values WHERE workspace = ? AND value = ?",
+                [(workspace, value) for _, value in values],
+            ).rowcount
+
+    def clear(self, workspace: str) -> int:
+        """Takes all out again; how many there were."""
+        with self._file.write() as connection:
+            return connection.execute("DELETE FROM foreign_values WHERE workspace = ?", (workspace,)).rowcount
+
+    def count(self, workspace: str) -> int:
+        with self._file.read() as connection:
+            row = connection.execute("SELECT count(*) FROM foreign_values WHERE workspace = ?", (workspace,)).fetchone()
+            return int(row[0])
+
+
+_WITH_THE_VALUE = """
+  SELECT v.record FROM match_values v JOIN records o ON o.key = v.record JOIN streams s ON s.id = o.stream
+  WHERE v.value = ? AND s.workspace = ? AND (v.kind <> 'phone' OR 'phone' IN (SELECT value FROM json_each(s.match_on)))
+"""
+"""Phone numbers count where the stream's `match_on` names them."""
+
+_JUDGE_AGAIN = f"""
+UPDATE records SET again = 'judge' WHERE again IS NULL AND lead_exists <> 'yes' AND key IN ({_WITH_THE_VALUE})
+  AND (state IN ('sending', 'in_doubt')
+    OR (fit = 'eligible' AND state IN ('pending', 'held', 'quarantined', 'duplicate')))
+"""  # noqa: S608 - made of constants
+
+_MEETS = f"""
+SELECT s.name AS stream, r.id FROM records r JOIN streams s ON s.id = r.stream
+WHERE r.lead_exists = 'no' AND r.fit = 'eligible' AND r.state IN ('pending', 'held', 'quarantined', 'duplicate')
+  AND r.key IN ({_WITH_THE_VALUE})
+"""  # noqa: S608 - made of constants

@@ -1,0 +1,127 @@
+"""By what each record's lead can be recognised: keyed hashes of its e-mail addresses, domains and phone numbers."""
+
+from __future__ import annotations
+
+import json
+import sqlite3
+from collections import defaultdict
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import TypeVar
+
+from state.diagram import OWNERS
+from state.rows import Change, Stored
+
+T = TypeVar("T")
+
+Asked = tuple[bytes, int | None]
+"""A value, and the key of the record that asks for it; a new one has none."""
+
+
+@dataclass(frozen=True, slots=True)
+class Owner:
+    """A record that stands for a lead with a value; `stream` is a name. Without a `key` it is new on the page that is
+    looked at."""
+
+    stream: str
+    id: str
+    key: int | None
+
+
+def keep_values(
+    connection: sqlite3.Connection, changes: Sequence[Change], known: Mapping[str, Stored], keys: Mapping[str, int]
+) -> None:
+    """Makes `match_values` say what the leads of a page can be recognised by; writes only what differs.
+
+    Of a lead that exists, or may, the former values stay: it still bears them. If it turns out that it was not
+    created, the record is judged again, by the values that it has then. `keys` has the key of each record.
+    """
+    leads = [change for change in changes if change.reading.payload is not None]
+    before = _values_of(connection, [known[change.reading.id].key for change in leads if change.reading.id in known])
+    fresh: list[tuple[bytes, int, str]] = []
+    stale: list[tuple[bytes, int]] = []
+    again: list[tuple[int]] = []
+    for change in leads:
+        key = keys[change.reading.id]
+        kept = before.get(key, set())
+        now = {value: kind for kind, value in change.reading.values}
+        fresh += [(value, key, kind) for value, kind in now.items() if value not in kept]
+        if change.lead_exists == "no":
+            stale += [(value, key) for value in kept if value not in now]
+        elif change.lead_exists == "maybe" and now.keys() != kept:
+            again.append((key,))
+    connection.executemany("INSERT INTO match_values (value, record, kind) VALUES (?, ?, ?)", fresh)
+    connection.executemany("DELETE FROM match_values WHERE value = ? AND record = ?", stale)
+    connection.executemany("UPDATE records SET again = 'judge' WHERE key = ? AND again IS NULL", again)
+
+
+def _values_of(connection: sqlite3.Connection, keys: Sequence[int]) -> dict[int, set[bytes]]:
+    found: dict[int, set[bytes]] = defaultdict(set)
+    if keys:
+        rows = connection.execute(
+            "SELECT record, value FROM match_values WHERE record IN (SELECT value FROM json_each(?))",
+            (json.dumps(list(keys)),),
+        )
+        for row in rows:
+            found[row["record"]].add(row["value"])
+    return found
+
+
+def owners_of(
+    connection: sqlite3.Connection, workspace: str, asked: Sequence[Asked], *, but: Sequence[int]
+) -> dict[Asked, Owner]:
+    """The oldest record of the workspace that stands for a lead with a value. `but` are those whose values are about to
+    change.
+
+    A younger one that is to be judged again itself, by a `match_on` that has the value's kind, does not count: it will
+    find the one who asks.
+    """
+    found: dict[Asked, Owner] = {}
+    for some in _in_parts(asked):
+        query = _OWNERS.replace(":asked", ",".join(["(?,?)"] * len(some)))
+        values = [each for pair in some for each in pair]
+        for row in connection.execute(query, (json.dumps(list(but)), *values, workspace)):
+            found[row["value"], row["asks"]] = Owner(row["stream"], row["id"], row["key"])
+    return found
+
+
+def imported_of(connection: sqlite3.Connection, workspace: str, asked: Sequence[bytes]) -> frozenset[bytes]:
+    """Those of the values that were imported for the workspace."""
+    return _there(connection, "foreign_values", workspace, asked)
+
+
+def remembered_of(connection: sqlite3.Connection, workspace: str, asked: Sequence[bytes]) -> frozenset[bytes]:
+    """Those of the values that leads had when the ledger was rebuilt from its receipts."""
+    return _there(connection, "remembered_values", workspace, asked)
+
+
+def _there(connection: sqlite3.Connection, table: str, workspace: str, asked: Sequence[bytes]) -> frozenset[bytes]:
+    found: set[bytes] = set()
+    for some in _in_parts(asked):
+        query = f"SELECT value FROM {table} WHERE workspace = ? AND value IN ({','.join('?' * len(some))})"  # noqa: S608 - two tables
+        found.update(row["value"] for row in connection.execute(query, (workspace, *some)))
+    return frozenset(found)
+
+
+_OWNERS = f"""
+WITH here (key) AS MATERIALIZED (SELECT value FROM json_each(?)), asked (value, key) AS (VALUES :asked)
+SELECT a.value, a.key AS asks, r.key, r.id, s.name AS stream FROM asked a JOIN records r ON r.key = (
+  SELECT o.key FROM match_values v JOIN records o ON o.key = v.record JOIN streams t ON t.id = o.stream
+  WHERE v.value = a.value AND t.workspace = ?
+    AND (o.lead_exists <> 'no' OR (t.configured = 1 AND o.state IN ('{"', '".join(sorted(OWNERS))}')))
+    AND o.key NOT IN (SELECT key FROM here)
+    AND (
+      a.key IS NULL OR o.key < a.key OR o.again IS NOT 'judge' OR o.state <> 'pending' OR o.lead_exists <> 'no'
+      OR v.kind NOT IN (SELECT value FROM json_each(t.match_on))
+    )
+  ORDER BY v.record LIMIT 1
+) JOIN streams s ON s.id = r.stream
+"""  # noqa: S608 - made of constants
+
+
+_ASKED_AT_ONCE = 10_000
+"""Values in one query: with two variables each it stays below the least that SQLite takes, 32,766."""
+
+
+def _in_parts(asked: Sequence[T]) -> Iterator[Sequence[T]]:
+    return (asked[start : start + _ASKED_AT_ONCE] for start in range(0, len(asked), _ASKED_AT_ONCE))

@@ -1,0 +1,173 @@
+"""A state machine over records that may be the same person: whoever comes first, nobody is created twice or lost."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import sys
+import tempfile
+from pathlib import Path
+
+from hypothesis import HealthCheck, settings
+from hypothesis import strategies as st
+from hypothesis.stateful import (
+    RuleBasedStateMachine,
+    initialize,
+    invariant,
+    precondition,
+    rule,
+    run_state_machine_as_test,
+)
+from twins_world import KEYS, MERGING, VALUES, World
+
+SIZES = {"quick": (90, 25), "thorough": (1500, 50), "long": (8000, 80)}
+
+keys = st.sampled_from(KEYS)
+values = st.frozensets(st.sampled_from(VALUES), max_size=2)
+verdicts = st.sampled_from(["created", "created", "refused", "rejected", "in_doubt", "in_doubt"])
+
+
+class TwinsMachine(RuleBasedStateMachine):
+    def __init__(self) -> None:
+        super().__init__()
+        self.folder = Path(tempfile.mkdtemp(dir="/dev/shm" if Path("/dev/shm").is_dir() else None))
+        self.world: World | None = None
+
+    @initialize(begun=st.sampled_from(["", "read", "delivered"]), data=st.data())
+    def begin(self, begun: str, data: st.DataObject) -> None:
+        self.world = World(self.folder)
+        for key in KEYS:
+            self.world.change(key, values=data.draw(values))
+        if begun:
+            self.world.read(*KEYS)
+        if begun == "delivered":
+            self.world.drain()
+
+    @rule(key=keys, values=values)
+    def a_record_gets_other_values(self, key: str, values: frozenset[str]) -> None:
+        self.world.change(key, values=values)
+        self.world.read(key)
+
+    @rule(key=keys)
+    def a_record_is_wanted_or_not_any_more(self, key: str) -> None:
+        self.world.change(key, wanted=not self.world.truths[key].wanted)
+        self.world.read(key)
+
+    @rule(one=keys, other=keys, values=values)
+    def two_records_change_on_one_page(self, one: str, other: str, values: frozenset[str]) -> None:
+        self.world.change(one, values=values)
+        self.world.change(other, wanted=not self.world.truths[other].wanted)
+        self.world.read(one, *({other} - {one}))
+
+    @rule(stream=st.sampled_from(["crm", "erp", "plain"]))
+    def a_stream_is_read_whole(self, stream: str) -> None:
+        self.world.read(*(key for key in KEYS if key.startswith(stream)))
+
+    @rule(loser=st.sampled_from(MERGING[:3]), survivor=st.sampled_from(MERGING), with_survivor=st.booleans())
+    def records_are_merged(self, loser: str, survivor: str, with_survivor: bool) -> None:
+        if loser != survivor:
+            self.world.merge(loser, survivor)
+            page = [f"crm/{loser}", *([f"crm/{survivor}"] if with_survivor and survivor in "abc" else [])]
+            self.world.read(*page)
+
+    @rule(loser=st.sampled_from("abc"), survivor=st.sampled_from("abc"), value=st.sampled_from(VALUES))
+    def a_new_survivor_waits_when_its_loser_is_reported(self, loser: str, survivor: str, value: str) -> None:
+        self.world.change(f"crm/{survivor}", values=frozenset({value}))
+        self.world.read(f"crm/{survivor}")
+        self.records_are_merged(loser, survivor, False)
+        self.world.claim(100)
+
+    @rule(most=st.sampled_from([1, 100]))
+    def claim(self, most: int) -> None:
+        self.world.claim(most)
+
+    @rule(value=st.sampled_from(VALUES), verdict=verdicts)
+    def a_value_is_imported_while_it_is_on_the_wire(self, value: str, verdict: str) -> None:
+        self.world.claim(100)
+        self.world.keep(value)
+        self._first_verdict(verdict)
+        self.world.claim(100)
+
+    def _first_verdict(self, verdict: str) -> None:
+        if self.world.open:
+            self.world.conclude(next(iter(self.world.open)), verdict)  # type: ignore[arg-type] # one of the verdicts
+
+    @rule(
+        most=st.sampled_from([1, 100]), loser=st.sampled_from("abc"), survivor=st.sampled_from("abc"), verdict=verdicts
+    )
+    def records_are_merged_while_one_is_on_the_wire(self, most: int, loser: str, survivor: str, verdict: str) -> None:
+        self.world.change(f"crm/{survivor}", values=frozenset())
+        self.world.read(f"crm/{survivor}")
+        self.world.claim(most)
+        self.records_are_merged(loser, survivor, False)
+        self.world.judge_again()
+        self._first_verdict(verdict)
+        self.world.claim(100)
+
+    @rule(most=st.sampled_from([1, 100]), key=keys, values=values, verdict=verdicts)
+    def a_record_changes_while_it_is_on_the_wire(
+        self, most: int, key: str, values: frozenset[str], verdict: str
+    ) -> None:
+        self.world.claim(most)
+        self.a_record_gets_other_values(key, values)
+        self._first_verdict(verdict)
+        self.world.claim(100)
+
+    @precondition(lambda self: self.world is not None and self.world.open)
+    @rule(data=st.data(), verdict=verdicts, landed=st.booleans())
+    def a_verdict_comes(self, data: st.DataObject, verdict: str, landed: bool) -> None:
+        name = data.draw(st.sampled_from(list(self.world.open)))
+        self.world.conclude(name, verdict, landed=landed)  # type: ignore[arg-type] # one of the verdicts
+
+    @precondition(lambda self: self.world is not None and self.world.doubt)
+    @rule(data=st.data())
+    def a_person_settles_a_batch(self, data: st.DataObject) -> None:
+        self.world.resolve(data.draw(st.sampled_from(list(self.world.doubt))))
+
+    @rule()
+    def records_are_judged_again(self) -> None:
+        self.world.judge_again()
+
+    @rule(stream=st.sampled_from(["crm", "erp"]))
+    def matching_is_switched(self, stream: str) -> None:
+        self.world.switch(stream)
+
+    @rule(value=st.sampled_from(VALUES))
+    def a_value_is_imported(self, value: str) -> None:
+        self.world.keep(value)
+
+    @rule(value=st.sampled_from(VALUES))
+    def an_import_is_taken_back(self, value: str) -> None:
+        self.world.forget(value)
+
+    @invariant()
+    def all_is_as_promised(self) -> None:
+        if self.world is not None:
+            self.world.check()
+
+    def teardown(self) -> None:
+        try:
+            if self.world is not None and sys.exc_info()[0] is None:
+                self.world.drain()
+        finally:
+            if self.world is not None:
+                self.world.ledger.close()
+            shutil.rmtree(self.folder)
+
+
+SIZE = os.environ.get("HYPOTHESIS_PROFILE", "quick")
+
+
+def test_nobody_is_created_twice_and_nobody_is_lost() -> None:
+    examples, steps = SIZES.get(SIZE, SIZES["quick"])
+    run_state_machine_as_test(
+        TwinsMachine,
+        settings=settings(
+            max_examples=examples,
+            stateful_step_count=steps,
+            deadline=None,
+            derandomize=SIZE not in SIZES or SIZE == "quick",
+            database=None,
+            suppress_health_check=list(HealthCheck),
+        ),
+    )
