@@ -34,7 +34,8 @@ class Pace:
     """`step` indexes STEPS (2 = full batches). `ceiling` is how many leads the plan had room for at once as far as is
     known (0: not even for one), `fits` how many batches went through under it.
 
-    `failures` counts what went wrong in a row, whatever it was; `unknowns` and `singles` count in a row too.
+    `failures` counts what went wrong in a row, whatever it was; `unknowns` and `singles` count in a row too. `halving`:
+    the last verdict was a rejection, and its halves are asked about one after the other.
     `rest` says why the workspace waits `wait` seconds, "" if it does not.
     """
 
@@ -42,6 +43,7 @@ class Pace:
     failures: int = 0
     unknowns: int = 0
     singles: int = 0
+    halving: bool = False
     ceiling: int = FULL
     fits: int = 0
     rest: Rest = ""
@@ -60,7 +62,7 @@ class Pace:
 
     @property
     def one_at_a_time(self) -> bool:
-        return self.most < FULL or self.failures > 0
+        return self.most < FULL or self.failures > 0 or self.halving
 
     @property
     def needs_a_person(self) -> bool:
@@ -103,7 +105,7 @@ def after(pace: Pace, outcome: Outcome, *, leads: int, random: Random) -> Pace:
             singles = pace.singles + 1 if leads == 1 else pace.singles
             if singles >= SINGLES_TO_TRIP:
                 return _rest(replace(pace, singles=singles), "breaker", outcome, (60, 3600), random)
-            return replace(_going_on(pace), singles=singles)
+            return replace(_going_on(pace), singles=singles, halving=True)
         case "refused":
             return _rest(pace, "refused", outcome, (1, 300), random)
         case "paused":
@@ -136,7 +138,7 @@ def _paused(pace: Pace, outcome: Outcome, leads: int, random: Random) -> Pace:
 
 def _going_on(pace: Pace) -> Pace:
     """An answer that asks for other batches, not for patience."""
-    return replace(pace, failures=0, rest="", wait=0.0, cause="")
+    return replace(pace, failures=0, halving=False, rest="", wait=0.0, cause="")
 
 
 def _rest(pace: Pace, rest: Rest, outcome: Outcome, bounds: tuple[float, float], random: Random) -> Pace:
@@ -146,7 +148,7 @@ def _rest(pace: Pace, rest: Rest, outcome: Outcome, bounds: tuple[float, float],
     # no float holds two to the number of failures of a server that is down for days
     wait = min(first * 2.0 ** min(exponent, 30), most) * (0.5 + random.random() / 2)
     wait = max(wait, outcome.retry_after or 0.0)
-    return replace(pace, failures=exponent + 1, rest=rest, wait=wait, cause=outcome.cause)
+    return replace(pace, failures=exponent + 1, halving=False, rest=rest, wait=wait, cause=outcome.cause)
 
 
 REST_HINTS = {

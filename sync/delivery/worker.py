@@ -142,7 +142,8 @@ class DeliveryWorker:
         self.progressed_at = self._now()
         with self._changed:
             if self._stopping:
-                self._pause(1.0)
+                if self._in_flight:
+                    self._pause(1.0)
                 return self._in_flight > 0
             wait = self._must_wait()
             if wait is not None:

@@ -143,7 +143,9 @@ def test_five_rejected_singles_in_a_row_trip_the_breaker() -> None:
 
 
 def test_bisecting_is_no_failure_and_only_a_success_ends_a_row_of_singles() -> None:
-    assert run(*[REJECTED] * 20, leads=50) == Pace()
+    bisecting = run(*[REJECTED] * 20, leads=50)
+    assert (bisecting, bisecting.one_at_a_time) == (Pace(halving=True), True)
+    assert run(CREATED, leads=25, pace=bisecting) == Pace()
     pace = run(REJECTED, REJECTED, REJECTED, REJECTED, leads=1)
     assert run(REJECTED, leads=50, pace=pace).singles == 4
     assert run(CREATED, leads=50, pace=pace).singles == 0

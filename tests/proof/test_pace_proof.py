@@ -54,7 +54,8 @@ def test_a_downgraded_plan_costs_one_request_and_a_reload_looks_at_once(world_wi
         world.wait_for_leads(150)
         daemon.wait_for("workspace_resumes")
         assert daemon.stop() == 0
-    assert [row["leads"] for row in world.sandbox.requests()] == [100, 1, 100, 49]
+    sizes = [row["leads"] for row in world.sandbox.requests()]
+    assert (sizes[:2], sorted(sizes[2:])) == ([100, 1], [49, 100])
 
 
 # -- rejected

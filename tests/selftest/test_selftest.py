@@ -20,6 +20,7 @@ from sync.sandbox.options import SandboxOptions
 from sync.sandbox.running import RunningSandbox, start
 from sync.selftest.life import Life
 from sync.selftest.trial import Trial, Verdict, at_each_send, at_each_step, at_random, run, undisturbed
+from tests.sizes import sized
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -30,7 +31,7 @@ def sandbox() -> Iterator[RunningSandbox]:
         yield running
 
 
-@pytest.mark.parametrize("first", range(1, 25, 3))
+@pytest.mark.parametrize("first", range(1, 1 + sized(12, 120, 1200), 3))
 def test_random_schedules_of_kills_failures_full_disks_and_clocks(
     sandbox: RunningSandbox, tmp_path: Path, first: int
 ) -> None:
@@ -43,7 +44,7 @@ def test_random_schedules_of_kills_failures_full_disks_and_clocks(
 @pytest.mark.parametrize("part", range(4))
 def test_killed_at_steps_of_a_run(sandbox: RunningSandbox, tmp_path: Path, part: int) -> None:
     """The first steps open the ledger; most of what matters follows between the hundredth and the five hundredth."""
-    for number, trial in enumerate(at_each_step(range(100 + part * 17, 500, 68))):
+    for number, trial in enumerate(at_each_step(range(100 + part * 31, 500, sized(124, 8, 4)))):
         verdict = run(trial, tmp_path / f"{number}", sandbox)
         assert verdict.holds, verdict
 
@@ -153,11 +154,11 @@ def command(*words: str) -> subprocess.CompletedProcess[str]:
 
 
 def test_the_command_says_what_came_of_it(tmp_path: Path) -> None:
-    done = command("--steps", "2", "--schedules", "2", "--seed", "5", "--json", "--keep", str(tmp_path / "kept"))
+    done = command("--steps", "0", "--schedules", "2", "--seed", "5", "--json", "--keep", str(tmp_path / "kept"))
     assert done.returncode == 0, done.stderr
     said = json.loads(done.stdout)
-    assert (said["trials"], said["holds"], said["lost"], said["created_twice"]) == (14, True, 0, 0)
-    assert said["records"] > 40
+    assert (said["trials"], said["holds"], said["lost"], said["created_twice"]) == (2, True, 0, 0)
+    assert said["records"] > 12
     assert (tmp_path / "kept" / "0" / "ledger.db").exists()
     assert command("--keep", str(tmp_path / "kept")).returncode == 64
 

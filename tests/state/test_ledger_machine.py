@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import shutil
 import sys
 import tempfile
@@ -22,9 +21,9 @@ from hypothesis.stateful import (
 from ledger_world import KEYS, LIMIT, TIMEOUT, Landed, OpenBatch, World
 
 from state.slots import GRACE_SECONDS, MARGIN
+from tests.sizes import SIZE, sized
 
-SIZES = {"quick": (130, 40), "thorough": (400, 50), "long": (5000, 80)}
-"""How many examples of how many steps; HYPOTHESIS_PROFILE chooses."""
+EXAMPLES, STEPS = sized((130, 40), (400, 50), (5000, 80))
 
 WINDOW = LIMIT.per * (1 + MARGIN)
 EDGES = [0.0, 0.001, 1.0, TIMEOUT, TIMEOUT + GRACE_SECONDS, WINDOW - 0.001, WINDOW, WINDOW + GRACE_SECONDS + TIMEOUT]
@@ -191,19 +190,15 @@ class LedgerMachine(RuleBasedStateMachine):
             shutil.rmtree(self.folder)
 
 
-SIZE = os.environ.get("HYPOTHESIS_PROFILE", "quick")
-
-
-@pytest.mark.timeout(120 if SIZE not in {"thorough", "long"} else 0)
+@pytest.mark.timeout(sized(120, 0, 0))
 def test_the_ledger_keeps_its_promises() -> None:
-    examples, steps = SIZES.get(SIZE, SIZES["quick"])
     run_state_machine_as_test(
         LedgerMachine,
         settings=settings(
-            max_examples=examples,
-            stateful_step_count=steps,
+            max_examples=EXAMPLES,
+            stateful_step_count=STEPS,
             deadline=None,
-            derandomize=SIZE not in SIZES or SIZE == "quick",
+            derandomize=SIZE == "quick",
             database=None,
             suppress_health_check=list(HealthCheck),
         ),

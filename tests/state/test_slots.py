@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -31,13 +30,14 @@ from state.slots import (
     climbed,
     lesson_of,
 )
+from tests.sizes import sized
 
 KEY, OTHER_KEY = b"one key", b"another"
 MINUTE = Rule(KEY, 100, 60.0)
 FEW = Rule(KEY, 3, 60.0)
 WINDOW = 60.0 * (1 + MARGIN)
 
-SIZE = {"long": 40, "thorough": 8}.get(os.environ.get("HYPOTHESIS_PROFILE", ""), 1)
+SCALE = sized(1, 8, 40)
 
 # -- in virtual time
 
@@ -58,7 +58,7 @@ STORMS = {
 @pytest.mark.parametrize("name", CALM)
 def test_no_request_is_rejected_and_the_window_is_used(tmp_path: Path, name: str) -> None:
     run = Simulation(tmp_path, MINUTE, CALM[name], seed=1)
-    minutes = 10 * SIZE
+    minutes = 10 * SCALE
     run.run(minutes * 60)
     assert run.server.rejected == 0
     round_trip = sum(run.round_trips) / len(run.round_trips)
@@ -71,9 +71,9 @@ def test_no_request_is_rejected_and_the_window_is_used(tmp_path: Path, name: str
 @pytest.mark.parametrize("rule", [MINUTE, Rule(KEY, 20, 6.0)], ids=["100 in 60 s", "20 in 6 s"])
 def test_no_storm_brings_a_rejection(tmp_path: Path, name: str, rule: Rule) -> None:
     run = Simulation(tmp_path, rule, STORMS[name], seed=2)
-    run.run(SIZE * (600 if rule is MINUTE else 240))
+    run.run(SCALE * (300 if rule is MINUTE else 120))
     assert run.server.rejected == 0
-    assert run.server.count > 300
+    assert run.server.count > 150
 
 
 def test_the_simulated_server_does_reject_one_too_many(tmp_path: Path) -> None:

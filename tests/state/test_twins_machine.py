@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import shutil
 import sys
 import tempfile
@@ -20,7 +19,9 @@ from hypothesis.stateful import (
 )
 from twins_world import KEYS, MERGING, VALUES, World
 
-SIZES = {"quick": (90, 25), "thorough": (1500, 50), "long": (8000, 80)}
+from tests.sizes import SIZE, sized
+
+EXAMPLES, STEPS = sized((90, 25), (1500, 50), (8000, 80))
 
 keys = st.sampled_from(KEYS)
 values = st.frozensets(st.sampled_from(VALUES), max_size=2)
@@ -155,18 +156,14 @@ class TwinsMachine(RuleBasedStateMachine):
             shutil.rmtree(self.folder)
 
 
-SIZE = os.environ.get("HYPOTHESIS_PROFILE", "quick")
-
-
 def test_nobody_is_created_twice_and_nobody_is_lost() -> None:
-    examples, steps = SIZES.get(SIZE, SIZES["quick"])
     run_state_machine_as_test(
         TwinsMachine,
         settings=settings(
-            max_examples=examples,
-            stateful_step_count=steps,
+            max_examples=EXAMPLES,
+            stateful_step_count=STEPS,
             deadline=None,
-            derandomize=SIZE not in SIZES or SIZE == "quick",
+            derandomize=SIZE == "quick",
             database=None,
             suppress_health_check=list(HealthCheck),
         ),

@@ -3,7 +3,6 @@ verdicts and edited mappings, nothing is sent that nobody wants, and nothing tha
 
 from __future__ import annotations
 
-import os
 import shutil
 import sys
 import tempfile
@@ -15,9 +14,10 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule, run_state_machine_as_test
 from ledger_world import Landed, NoRoom, OpenBatch, World
 
+from tests.sizes import SIZE, sized
+
 KEYS = ("hold/a", "resend/a", "resend/b")
-SIZES = {"quick": (90, 10), "thorough": (600, 20), "long": (6000, 30)}
-"""How many examples of how many steps; HYPOTHESIS_PROFILE chooses."""
+EXAMPLES, STEPS = sized((90, 10), (600, 20), (6000, 30))
 
 keys = st.sampled_from(KEYS)
 streams = st.sampled_from(["hold", "resend"])
@@ -159,19 +159,15 @@ class WordsMachine(RuleBasedStateMachine):
             shutil.rmtree(self.folder)
 
 
-SIZE = os.environ.get("HYPOTHESIS_PROFILE", "quick")
-
-
-@pytest.mark.timeout(120 if SIZE not in {"thorough", "long"} else 0)
+@pytest.mark.timeout(sized(120, 0, 0))
 def test_a_persons_word_counts_and_nothing_else_does() -> None:
-    examples, steps = SIZES.get(SIZE, SIZES["quick"])
     run_state_machine_as_test(
         WordsMachine,
         settings=settings(
-            max_examples=examples,
-            stateful_step_count=steps,
+            max_examples=EXAMPLES,
+            stateful_step_count=STEPS,
             deadline=None,
-            derandomize=SIZE not in SIZES or SIZE == "quick",
+            derandomize=SIZE == "quick",
             database=None,
             suppress_health_check=list(HealthCheck),
         ),
