@@ -69,7 +69,7 @@ def _options(command: click.Command, context: click.Context) -> Iterator[str]:
     """Its own: what all commands have stands with the program's."""
     for parameter in command.get_params(context):
         record = parameter.get_help_record(context)
-        shared = context.parent is not None and parameter.name in ("config", "help")
+        shared = context.parent is not None and bool({"--config", "--help"} & {*parameter.opts})
         if record is not None and isinstance(parameter, click.Option) and not shared:
             yield from _table([record])
 
