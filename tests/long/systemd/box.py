@@ -21,12 +21,18 @@ PACKAGES = (
     "systemd,systemd-sysv,dbus,libpam-systemd,python3,python3-venv,ca-certificates,procps,iproute2,man-db,groff-base,"
     "postgresql,jq"
 )
-MASKED = (
-    "console-getty.service getty@tty1.service apt-daily.timer apt-daily-upgrade.timer dpkg-db-backup.timer man-db.timer "
-    "e2scrub_all.timer e2scrub_reap.service fstrim.timer systemd-modules-load.service dev-hugepages.mount "
-    "systemd-timesyncd.service"
-).split()
-# What nspawn keeps from its guest, but units need for their own sandboxes: cgroup programs for IPAddressDeny=, keyrings.
+MASKED = [
+    *(
+        "console-getty.service",
+        "getty@tty1.service",
+        "apt-daily.timer",
+        "apt-daily-upgrade.timer",
+        "dpkg-db-backup.timer",
+    ),
+    *("man-db.timer", "e2scrub_all.timer", "e2scrub_reap.service", "fstrim.timer", "systemd-modules-load.service"),
+    *("dev-hugepages.mount", "systemd-timesyncd.service"),
+]
+# What nspawn keeps from its guest, but units need for their own sandboxes: cgroup programs, keyrings.
 ARGUMENTS = ("--capability=CAP_BPF,CAP_SYSLOG", "--system-call-filter=bpf", "--system-call-filter=@keyring")
 
 
@@ -83,7 +89,7 @@ class Box:
                 stderr=console,
                 env=env,
                 start_new_session=True,
-                preexec_fn=self._join_cgroup,
+                preexec_fn=self._join_cgroup,  # noqa: PLW1509 - this program has one thread
             )
         until(self._find_leader, "the container's PID 1")
         until(lambda: Path(f"/proc/{self._leader}/root/run/systemd/private").exists(), "its systemd")
@@ -150,7 +156,7 @@ class Box:
 
 
 def _cgroups() -> list[Path]:
-    """Where a box gets a control group of its own: in the unified hierarchy and, where there is one, systemd's old one."""
+    """Where a box gets a control group of its own: in the unified hierarchy, and in systemd's old one if there is."""
     top = Path("/sys/fs/cgroup")
     unified = top / "unified" if (top / "unified").is_dir() else top
     return [unified, *([top / "systemd"] if (top / "systemd").is_dir() else [])]
