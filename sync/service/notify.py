@@ -20,6 +20,8 @@ class Notifier:
     """A path, or an abstract socket's name after `@`."""
     watchdog_every: float | None = None
     """Seconds within which the manager wants to hear that all is well; None: it does not."""
+    patience: float = 1.0
+    """Seconds that a message waits for a manager whose queue is full; then it is lost."""
 
     @classmethod
     def of(cls, env: Mapping[str, str] = os.environ) -> Notifier:
@@ -63,7 +65,7 @@ class Notifier:
         address = "\0" + self.address[1:] if self.address.startswith("@") else self.address
         try:
             with socket.socket(socket.AF_UNIX, _FLAGS) as to:
-                to.setblocking(False)  # a manager that does not read must not stop us
+                to.settimeout(self.patience)
                 to.sendto(message.encode("utf-8", "replace"), address)
         except OSError:
             return
