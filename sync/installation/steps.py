@@ -37,12 +37,12 @@ def install(wishes: Wishes, layout: Layout, machine: Machine) -> None:
     extras = tuple(wishes.extras if wishes.extras is not None else _settings(layout).get("extras", DEFAULT_EXTRAS))
     with wheel_of(wishes.source, machine, wishes.wheels) as wheel:
         if not wheel.name:
-            machine.say("would install it, with its units, its command, its man page and a starter configuration")
+            _foresee(f"install that wheel below {layout.releases}", layout, machine)
             return
         release = release_of(wheel, extras, platform.python_version(), layout)
         if not is_complete(release):
             if machine.dry_run:
-                machine.say(f"would make {release.path}")
+                _foresee(f"make {release.path}", layout, machine)
                 return
             make(release, wheel, extras, machine, wishes.wheels)
     _refuse_bad_configuration(release, layout, machine)
@@ -73,6 +73,19 @@ def put_in_place(release: Release, layout: Layout, machine: Machine) -> None:
     if not config.exists():
         machine.write(config, (release.share / "systemd/config.toml").read_bytes(), 0o640)
         machine.give(config, NAME)
+
+
+def _foresee(what: str, layout: Layout, machine: Machine) -> None:
+    """What a release would bring that is not made yet."""
+    machine.say(f"would {what}")
+    for target in [*layout.files(layout.current / "share" / NAME), *layout.generated()]:
+        machine.say(f"would write {target}{' where it differs' if target.exists() else ''}")
+    for target in (layout.config / "credentials", layout.config / "config.toml"):
+        if not target.exists():
+            machine.say(f"would write {target}")
+    machine.say(f"would point {layout.current} to it")
+    for unit in machine.active_units(*UNITS):
+        machine.say(f"would restart {unit}")
 
 
 def _refuse_bad_configuration(release: Release, layout: Layout, machine: Machine) -> None:

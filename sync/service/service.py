@@ -19,6 +19,7 @@ from sync.errors import LedgerBusy, LedgerError
 from sync.log import emit
 from sync.service.health import Health, Phase, stops_of
 from sync.service.look import Lookout, Seen
+from sync.service.memory import give_back
 from sync.service.notify import Notifier
 from sync.service.progress import Stall, parts_of, stalls_of
 from sync.service.summary import summary_of
@@ -31,6 +32,8 @@ STATUS_EVERY, STATUS_AT_LEAST_EVERY = 2.0, 60.0
 """Seconds between two status lines: where there is news, and where there is none."""
 PINGS = 3
 """So many times within the watchdog's interval it hears that all is well."""
+CALM_SECONDS = 10.0
+"""So long after the last time memory is given back where there was work meanwhile."""
 DRAIN_NOTICE = 10.0
 """Seconds that a stop is extended by, again and again while a request is in flight."""
 
@@ -48,8 +51,8 @@ class Service:
         self._endpoint: Endpoint | None = None
         self._lookout: Lookout | None = None
         self._stalls: Sequence[Stall] = ()
-        self._pinged_at = self._said_at = -1e9
-        self._news = -1
+        self._pinged_at = self._said_at = self._trimmed_at = -1e9
+        self._news = self._trimmed_news = -1
 
     # -- the daemon's life, told by its main thread
 
@@ -109,6 +112,9 @@ class Service:
             since >= STATUS_AT_LEAST_EVERY or (since >= STATUS_EVERY and self.witness.news != self._news)
         ):
             self._notifier.status(self._summary(engine))
+        if self.witness.news != self._trimmed_news and now - self._trimmed_at >= CALM_SECONDS and _is_calm(engine):
+            self._trimmed_at, self._trimmed_news = now, self.witness.news
+            give_back()
 
     def drain(self, in_flight: int, left: float) -> None:
         """While requests are in flight that the end waits for, `left` seconds at the most; told about once a second."""
@@ -175,3 +181,7 @@ class Service:
             self._endpoint.close()
             self._endpoint = None
         self._drop_lookout()
+
+
+def _is_calm(engine: Engine) -> bool:
+    return not engine.in_flight and not any(stream.is_busy for stream in engine.streams.values())
