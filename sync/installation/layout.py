@@ -64,6 +64,7 @@ class Layout:
             self.root / f"usr/local/lib/tmpfiles.d/{NAME}.conf": (systemd / f"{NAME}.tmpfiles.conf", 0o644),
             self.command: (systemd / NAME, 0o755),
             self.documents / "config.example.toml": (share / "config.example.toml", 0o644),
+            self.documents / "prometheus-alerts.yml": (systemd / "prometheus-alerts.yml", 0o644),
         }
         for example in sorted((systemd / "examples").glob("*.conf")):
             found[share_of_all / "doc" / NAME / "examples" / example.name] = (example, 0o644)

@@ -9,7 +9,15 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING, get_args
 
-from prometheus_client import CollectorRegistry, Counter, GCCollector, Histogram, PlatformCollector, ProcessCollector
+from prometheus_client import (
+    CollectorRegistry,
+    Counter,
+    GCCollector,
+    Histogram,
+    PlatformCollector,
+    ProcessCollector,
+    disable_created_metrics,
+)
 from prometheus_client import Summary as Durations
 from prometheus_client.core import GaugeMetricFamily, InfoMetricFamily, Metric
 from prometheus_client.registry import Collector
@@ -177,6 +185,7 @@ def _waiting(seen: Seen) -> Iterable[Metric]:
 
 def registry_of(service: Service) -> tuple[CollectorRegistry, Metrics]:
     """Everything at `/metrics`, and the listener that feeds it."""
+    disable_created_metrics()  # when each series began is of no use to anybody, and would double their number
     registry = CollectorRegistry()
     ProcessCollector(registry=registry)
     PlatformCollector(registry=registry)
