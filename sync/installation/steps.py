@@ -149,7 +149,7 @@ def uninstall(layout: Layout, machine: Machine, *, purge: bool) -> None:
         machine.remove(path)
     machine.systemctl("read the units anew", "daemon-reload")
     if purge:
-        for path in (layout.config, layout.state):
+        for path in (layout.config, layout.state, *sorted(enabled.glob(f"{NAME}*.service.d"))):
             machine.remove(path)
         if machine.systemd and machine.ask("id", NAME).returncode == 0:
             machine.run("remove the user", "userdel", NAME)

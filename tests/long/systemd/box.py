@@ -91,8 +91,7 @@ class Box:
                 start_new_session=True,
                 preexec_fn=self._join_cgroup,  # noqa: PLW1509 - this program has one thread
             )
-        until(self._find_leader, "the container's PID 1")
-        until(lambda: Path(f"/proc/{self._leader}/root/run/systemd/private").exists(), "its systemd")
+        until(self._find_leader, "the container's PID 1, and its systemd", 60)
         self.run("systemctl", "is-system-running", "--wait", check=False)
         return time.monotonic() - began
 
@@ -146,8 +145,9 @@ class Box:
         if self._process.poll() is not None:
             raise RuntimeError((self._folder / "console.log").read_text(errors="replace")[-2000:])
         children = Path(f"/proc/{self._process.pid}/task/{self._process.pid}/children").read_text().split()
+        # at first it is another one, which makes the container and leaves
         self._leader = int(children[0]) if children else 0
-        return bool(children)
+        return bool(children) and Path(f"/proc/{self._leader}/root/run/systemd/private").exists()
 
     def _join_cgroup(self) -> None:
         for place in _cgroups():

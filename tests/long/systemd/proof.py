@@ -40,6 +40,7 @@ class Proof:
             self.comes_back_after_a_reboot,
             self.is_upgraded,
             self.runs_an_instance,
+            self.takes_an_encrypted_secret,
             self.keeps_its_secrets,
             self.is_removed,
         ]
@@ -313,6 +314,22 @@ class Proof:
         until(lambda: service.get("/healthz", 9465)[0] == 200, "its health")
         ok(True, "and a port of its own")
         service.systemctl("disable", "--now", unit)
+
+    def takes_an_encrypted_secret(self) -> None:
+        ok, box, service = self.checks.ok, self.box, self.service
+        place = f"/etc/{NAME}/closingdealz-api-key.cred"
+        plain = service.credentials / "closingdealz-api-key"
+        box.run(
+            "systemd-creds", "encrypt", "--name=closingdealz-api-key", f"/etc/{NAME}/credentials/{plain.name}", place
+        )
+        plain.unlink()
+        service.drop_in("encrypted", f"LoadCredentialEncrypted=closingdealz-api-key:{place}")
+        said = service.systemctl("restart", UNIT)
+        service.add_companies(40_000)
+        until(lambda: service.arrived()["Added 40000"] == 1, "a lead with the decrypted key", 60)
+        ok(said.returncode == 0, "a secret may be encrypted with the machine's key, as the example has it")
+        example = box.root / "usr/local/share/doc" / NAME / "examples/encrypted-credentials.conf"
+        ok(f"LoadCredentialEncrypted=closingdealz-api-key:{place}\n" in example.read_text(), "word for word")
 
     def keeps_its_secrets(self) -> None:
         ok, box, service = self.checks.ok, self.box, self.service
