@@ -185,7 +185,7 @@ def _waiting(seen: Seen) -> Iterable[Metric]:
 
 def registry_of(service: Service) -> tuple[CollectorRegistry, Metrics]:
     """Everything at `/metrics`, and the listener that feeds it."""
-    disable_created_metrics()  # when each series began is of no use to anybody, and would double their number
+    disable_created_metrics()  # type: ignore[no-untyped-call]  # when each series began is of no use to anybody, and would double their number
     registry = CollectorRegistry()
     ProcessCollector(registry=registry)
     PlatformCollector(registry=registry)

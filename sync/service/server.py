@@ -116,7 +116,9 @@ class _SixServer(_Server):
 
 
 class _Handler(WSGIRequestHandler):
-    timeout = PATIENCE
+    def setup(self) -> None:
+        super().setup()
+        self.connection.settimeout(PATIENCE)
 
     def log_message(self, format: str, *arguments: Any) -> None:  # noqa: A002 - the library's own word
         """Not in our log."""

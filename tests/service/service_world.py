@@ -18,8 +18,10 @@ from sync.config.load import load_config
 from sync.delivery.outcome import Answer
 from sync.engine import Engine
 from sync.plan import Plan
-from sync.words import Page, Record
+from sync.words import Listing, Page, Record
 from tests.proof.harness import config_text
+
+MODIFIED = "2026-01-02T03:04:05.000006Z"
 
 
 class Manager:
@@ -87,6 +89,8 @@ class Source:
         self.reading = threading.Event()
         self.let_go = threading.Event()
         self.let_go.set()
+        self.between: Callable[[], object] = lambda: None
+        """Called before each further page of a sweep."""
 
     def identity(self, _stream: object) -> Mapping[str, str]:
         return {"table": "one"}
@@ -98,10 +102,12 @@ class Source:
         self.reading.set()
         assert self.let_go.wait(30)
         if not lanes:
-            yield Page("live", {"through": 1}, [Record("1", {"name": "One", "email": "one@example.com"}, None)])
+            yield Page("live", {"through": 1}, [Record("1", {"name": "One", "email": "one@example.com"}, MODIFIED)])
 
-    def sweep(self, _stream: object, _cursor: object) -> Iterator[object]:
-        return iter(())
+    def sweep(self, _stream: object, _cursor: object) -> Iterator[Listing]:
+        for last in (False, False, True):
+            self.between()
+            yield Listing(None if last else 1, [("1", MODIFIED)])
 
     def fetch(self, _stream: object, _ids: Sequence[str]) -> Sequence[Record]:
         return ()

@@ -167,7 +167,7 @@ def test_only_questions_are_answered(served: tuple[Service, Engine, Source, Way]
 
 def test_clients_that_dawdle_hold_up_nobody(monkeypatch: pytest.MonkeyPatch, port: int) -> None:
     """Each is given up after a while; more than a few at a time are sent away."""
-    monkeypatch.setattr("sync.service.server._Handler.timeout", 0.5)
+    monkeypatch.setattr("sync.service.server.PATIENCE", 0.5)
     with ExitStack() as ends, log.heard_by(lambda *_: None):
         server = Server(f"127.0.0.1:{port}", lambda: Health("running", (), ()), lambda *_: [])
         ends.callback(server.close)

@@ -76,6 +76,36 @@ def test_a_poll_that_reads_no_page_for_long_hangs(running: Running, clock: Stopp
     assert stalled(engine, clock) == []
 
 
+def test_a_turn_that_begins_after_a_long_wait_is_young(
+    running: Running, clock: StoppedClock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    engine, source, _ = running
+    found: list[list[str]] = []
+
+    def connect(*_: object) -> Source:
+        found.append(stalled(engine, clock))
+        return source
+
+    monkeypatch.setattr("sync.engine.open_source", connect)
+    clock.advance(86400)
+    engine.streams["erp.companies"].turn()
+    assert found == [[]]
+
+
+def test_pages_are_progress_also_where_they_bring_nothing(running: Running, clock: StoppedClock) -> None:
+    """A sweep compares page after page and commits none of them."""
+    engine, source, _ = running
+    found: list[bool] = []
+
+    def dawdle() -> None:
+        clock.advance(400)
+        found.append("the poll of erp.companies" in stalled(engine, clock))
+
+    source.between = dawdle
+    engine.streams["erp.companies"].turn()
+    assert found == [False, False, False]
+
+
 def test_a_source_may_take_as_long_as_its_own_timeout(
     tmp_path: Path, clock: StoppedClock, monkeypatch: pytest.MonkeyPatch
 ) -> None:
