@@ -10,8 +10,9 @@ from pathlib import Path
 
 from tests.long.systemd.box import Box, file_system
 from tests.long.systemd.checks import Checks
-from tests.long.systemd.proof import Proof
-from tests.long.systemd.service import add_dependencies, build_wheel
+from tests.long.systemd.proof import PARTS
+from tests.long.systemd.scene import Scene
+from tests.long.systemd.service import Service, add_dependencies, build_wheel
 from tests.proof.harness import ROOT
 
 
@@ -27,10 +28,11 @@ def main() -> int:
         add_dependencies(wheels, python)
         with Box(chosen.suite, [wheels.folder]) as box:
             checks.part(f"{box.out('systemctl', '--version').splitlines()[0]}, Python {python}")
-            for part in Proof(box, wheels, newer, checks).parts:
+            scene = Scene(box, wheels, newer, checks, Service(box))
+            for part in PARTS:
                 checks.part(part.__name__.replace("_", " "))
                 try:
-                    part()
+                    part(scene)
                 except (OSError, RuntimeError, LookupError, ValueError, sqlite3.Error) as error:
                     checks.ok(False, f"the part {part.__name__!r} comes to its end", f"{type(error).__name__}: {error}")
                     print(box.run("journalctl", "--no-pager", "--lines=40", "--output=cat", check=False).stdout)
