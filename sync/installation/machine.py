@@ -26,6 +26,12 @@ class Machine:
     def say(self, text: str) -> None:
         print(text, flush=True)
 
+    def prepare(self, what: str, *command: str | Path) -> None:
+        """Runs what changes nothing of the machine, but takes its time. Raises Failed."""
+        before = self.changes
+        self.run(what, *command)
+        self.changes = before
+
     def _does(self, what: str) -> bool:
         """Says a step; False in a dry run."""
         self.changes += 1

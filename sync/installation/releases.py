@@ -56,11 +56,11 @@ def wheel_of(source: Path, machine: Machine, wheels: Path | None) -> Iterator[Pa
             machine.say(f"would build a wheel of {source}")
             yield Path()
             return
-        _make_environment(machine, Path(folder, "environment"))
+        machine.prepare("make an environment", *_environment(Path(folder, "environment")))
         pip = Path(folder, "environment/bin/pip")
         copy = Path(folder, "source")  # its build leaves files behind
         shutil.copytree(source, copy, ignore=shutil.ignore_patterns(".git", ".venv", "build", "*.egg-info", ".*_cache"))
-        machine.run("build a wheel", pip, "wheel", *_from(wheels), "--no-deps", "--wheel-dir", folder, copy)
+        machine.prepare("build a wheel", pip, "wheel", *_from(wheels), "--no-deps", "--wheel-dir", folder, copy)
         yield next(Path(folder).glob("*.whl"))
 
 
@@ -82,7 +82,8 @@ def make(release: Release, wheel: Path, extras: Sequence[str], machine: Machine,
     """An unfinished one of an earlier try is made anew. Raises Failed."""
     if release.path.exists():
         machine.remove(release.path)
-    _make_environment(machine, release.path)
+    release.path.parent.mkdir(parents=True, exist_ok=True)
+    machine.run("make an environment", *_environment(release.path))
     wanted = f"{wheel.resolve()}[{','.join(extras)}]" if extras else str(wheel.resolve())
     machine.run("install", release.path / "bin/pip", "install", "--no-compile", *_from(wheels), wanted)
     machine.run("compile", release.path / "bin/python", "-m", "compileall", "-q", release.path / "lib")
@@ -97,12 +98,12 @@ def prune(layout: Layout, machine: Machine, *keep: Path) -> None:
         machine.remove(each)
 
 
-def _make_environment(machine: Machine, path: Path) -> None:
+def _environment(path: Path) -> Sequence[str | Path]:
+    """The command that makes one, with the system's own Python: `sys.executable` may be another environment's. Raises
+    Failed where it cannot."""
     if importlib.util.find_spec("ensurepip") is None or importlib.util.find_spec("venv") is None:
         raise Failed("this Python cannot make environments: apt-get install python3-venv, then try again")
-    path.parent.mkdir(parents=True, exist_ok=True)
-    # the system's own, for `sys.executable` may be another environment's
-    machine.run("make an environment", "/usr/bin/python3", "-m", "venv", path)
+    return ("/usr/bin/python3", "-m", "venv", path)
 
 
 def _from(wheels: Path | None) -> Sequence[str]:

@@ -19,6 +19,7 @@ from sync.config.load import load_config
 from sync.installation import releases
 from sync.installation.__main__ import main
 from sync.installation.layout import NAME, Layout
+from sync.installation.machine import Failed, Machine
 
 ROOT = Path(__file__).parents[2]
 PROGRAM = """#!/bin/sh
@@ -177,6 +178,17 @@ def test_what_is_neither_wheel_nor_checkout_is_refused(
     with pytest.raises(SystemExit) as ended:
         run(image, "instal")
     assert ended.value.code == 64
+
+
+def test_what_only_prepares_is_no_change() -> None:
+    """A checkout's wheel is built each time: that restarts nothing."""
+    machine = Machine(systemd=False)
+    machine.prepare("look", sys.executable, "-c", "")
+    assert machine.changes == 0
+    machine.run("do", sys.executable, "-c", "")
+    assert machine.changes == 1
+    with pytest.raises(Failed, match="no such luck"):
+        machine.run("fail", sys.executable, "-c", "import sys; sys.exit('no such luck')")
 
 
 def test_it_needs_nothing_but_the_standard_library(tmp_path: Path) -> None:

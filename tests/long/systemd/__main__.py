@@ -26,7 +26,7 @@ def main() -> int:
         python = (file_system(chosen.suite) / "usr/bin/python3").readlink().name.removeprefix("python")
         wheels, newer = (build_wheel(ROOT, Path(folder, "wheels"), version) for version in ("0.9.1", "0.9.2"))
         add_dependencies(wheels, python)
-        with Box(chosen.suite, [wheels.folder]) as box:
+        with Box(chosen.suite, [wheels.folder, ROOT]) as box:
             checks.part(f"{box.out('systemctl', '--version').splitlines()[0]}, Python {python}")
             scene = Scene(box, wheels, newer, checks, Service(box))
             for part in PARTS:

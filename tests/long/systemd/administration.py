@@ -6,11 +6,13 @@ import json
 import re
 import time
 
+from sync import __version__
 from tests.long.systemd.box import until
 from tests.long.systemd.scene import Scene
 from tests.long.systemd.service import CONFIG, NAME, PASSWORD, POSTGRESQL, SECRET, UNIT
 from tests.old_ledgers import names as migrations
 from tests.old_ledgers import to_first_schema
+from tests.proof.harness import ROOT
 
 EXPOSURE = 1.1
 
@@ -142,3 +144,13 @@ def is_removed(scene: Scene) -> None:
     gone = not service.config.parent.exists() and not service.state.exists()
     ok(said.returncode == 0 and gone, "--purge removes these too", said.stdout.splitlines()[-1])
     ok(box.run("id", NAME, check=False).returncode != 0, "and the user")
+
+
+def is_installed_from_a_checkout(scene: Scene) -> None:
+    ok, box = scene.checks.ok, scene.box
+    words = ["python3", "-m", "sync.installation", "install", *scene.wheels.options]
+    said = box.run("env", f"--chdir=/host/{ROOT.name}", *words, check=False, seconds=300)
+    ok(said.returncode == 0 and "Next:" in said.stdout, "installs from a checkout", (said.stderr or said.stdout)[-200:])
+    ok(__version__ in box.out(NAME, "--version"), "which then answers", box.out(NAME, "--version"))
+    again = box.run("env", f"--chdir=/host/{ROOT.name}", *words, check=False, seconds=300)
+    ok(again.stdout.rstrip().endswith("Nothing had to be changed."), "once more changes nothing", again.stdout[-200:])

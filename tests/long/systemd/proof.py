@@ -24,4 +24,5 @@ PARTS: list[Callable[[Scene], None]] = [
     administration.takes_an_encrypted_secret,
     administration.keeps_its_secrets,
     administration.is_removed,
+    administration.is_installed_from_a_checkout,
 ]

@@ -121,7 +121,8 @@ def build_wheel(source: Path, folder: Path, version: str) -> Wheels:
 def add_dependencies(wheels: Wheels, python: str) -> None:
     """What the program needs on a `python` such as 3.11, beside it."""
     wanted = f"{wheels.folder / wheels.wheel}[postgresql,mysql]"
-    _pip("download", "--only-binary=:all:", f"--python-version={python}", f"--dest={wheels.folder}", wanted)
+    builds = "setuptools>=77"  # what a checkout is built with
+    _pip("download", "--only-binary=:all:", f"--python-version={python}", f"--dest={wheels.folder}", wanted, builds)
 
 
 def _pip(*words: str) -> None:
