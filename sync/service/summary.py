@@ -39,4 +39,4 @@ def _done(engine: Engine) -> str:
     )
     if engine.in_flight:
         doing += f", {engine.in_flight} in flight"
-    return f"{doing}; {totals['pending']:,} pending, {totals['sent']:,} sent since the start"
+    return f"{doing}; {totals['pending']:,} pending, {totals['sent']:,} sent since the start or reload"
