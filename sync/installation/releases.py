@@ -66,12 +66,22 @@ def wheel_of(source: Path, machine: Machine, wheels: Path | None) -> Iterator[Pa
 
 def release_of(wheel: Path, extras: Sequence[str], python: str, layout: Layout) -> Release:
     """Which release a wheel makes: the same one for the same contents, whenever it was built."""
-    with zipfile.ZipFile(wheel) as archive:
-        record = next(name for name in archive.namelist() if name.endswith(".dist-info/RECORD"))
-        contents = archive.read(record)
+    contents = _read(wheel, "RECORD")
     digest = hashlib.sha256(contents + f"{python} {','.join(sorted(extras))}".encode()).hexdigest()
     name = f"{wheel.name.split('-')[1]}-{digest[:10]}"
     return Release(name, layout.releases / name)
+
+
+def extras_of(wheel: Path) -> list[str]:
+    """All that it offers: the drivers of databases and systems; not what its tests need."""
+    lines = _read(wheel, "METADATA").decode().split("\n\n", 1)[0].splitlines()
+    offered = (line.partition(":")[2].strip() for line in lines if line.startswith("Provides-Extra:"))
+    return [name for name in offered if name != "test"]
+
+
+def _read(wheel: Path, name: str) -> bytes:
+    with zipfile.ZipFile(wheel) as archive:
+        return archive.read(next(each for each in archive.namelist() if each.endswith(f".dist-info/{name}")))
 
 
 def is_complete(release: Release) -> bool:

@@ -11,22 +11,19 @@ from pathlib import Path
 
 from sync.installation.layout import NAME, Layout
 from sync.installation.machine import Failed, Machine
-from sync.installation.releases import Release, is_complete, make, prune, release_of, wheel_of
+from sync.installation.releases import Release, extras_of, is_complete, make, prune, release_of, wheel_of
 
 UNITS = (f"{NAME}.service", f"{NAME}@*.service")
 
 
 @dataclass(frozen=True, slots=True)
 class Wishes:
-    """What to install: `extras` None means as the last time, or else the databases'; `wheels` is a folder that pip
-    takes everything from."""
+    """What to install: `extras` None means as the last time, or else all there are; `wheels` is a folder that pip takes
+    everything from."""
 
     source: Path
     extras: Sequence[str] | None = None
     wheels: Path | None = None
-
-
-DEFAULT_EXTRAS = ("postgresql", "mysql")
 
 
 def install(wishes: Wishes, layout: Layout, machine: Machine) -> None:
@@ -34,11 +31,12 @@ def install(wishes: Wishes, layout: Layout, machine: Machine) -> None:
     Failed."""
     if machine.systemd and not Path("/run/systemd/system").is_dir():
         raise Failed("this machine was not started by systemd; for an image there is --root")
-    extras = tuple(wishes.extras if wishes.extras is not None else _settings(layout).get("extras", DEFAULT_EXTRAS))
+    chosen = wishes.extras if wishes.extras is not None else _settings(layout).get("extras")
     with wheel_of(wishes.source, machine, wishes.wheels) as wheel:
         if not wheel.name:
             _foresee(f"install that wheel below {layout.releases}", layout, machine)
             return
+        extras = extras_of(wheel) if chosen is None else chosen
         release = release_of(wheel, extras, platform.python_version(), layout)
         if not is_complete(release):
             if machine.dry_run:
@@ -47,7 +45,8 @@ def install(wishes: Wishes, layout: Layout, machine: Machine) -> None:
             make(release, wheel, extras, machine, wishes.wheels)
     _refuse_bad_configuration(release, layout, machine)
     put_in_place(release, layout, machine)
-    machine.write(layout.settings, json.dumps({"extras": extras}).encode() + b"\n", 0o644)
+    if chosen is not None:
+        machine.write(layout.settings, json.dumps({"extras": list(chosen)}).encode() + b"\n", 0o644)
     before = layout.current.resolve() if layout.current.exists() else None
     machine.link(layout.current, release.path.relative_to(layout.home))
     _start_again(release, before, layout, machine)

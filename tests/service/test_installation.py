@@ -22,6 +22,14 @@ from sync.installation.layout import NAME, Layout
 from sync.installation.machine import Failed, Machine
 
 ROOT = Path(__file__).parents[2]
+METADATA = """Metadata-Version: 2.4
+Name: closingdealz-sync
+Provides-Extra: postgresql
+Provides-Extra: test
+Provides-Extra: mysql
+
+Provides-Extra: so says the text
+"""
 PROGRAM = """#!/bin/sh
 [ "$1" = check ] && grep -q mistake "$4" && { echo "error mistake: unknown key"; exit 78; }
 echo "$@"
@@ -32,7 +40,9 @@ echo "$@"
 def image(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Layout:
     """Without pip: `make` puts the program's files where its wheel would."""
 
-    def make(release: releases.Release, *_: object) -> None:
+    def make(release: releases.Release, _wheel: Path, extras: list[str], *_: object) -> None:
+        (release.path / "lib").mkdir(parents=True)
+        (release.path / "lib/extras").write_text(",".join(extras))
         (release.path / "bin").mkdir(parents=True)
         release.program.write_text(PROGRAM)
         release.program.chmod(0o755)
@@ -48,6 +58,7 @@ def wheel(folder: Path, version: str, record: str = "sync/cli.py,sha256=a,1\n") 
     path = folder / f"closingdealz_sync-{version}-py3-none-any.whl"
     with zipfile.ZipFile(path, "w") as archive:
         archive.writestr(f"closingdealz_sync-{version}.dist-info/RECORD", record)
+        archive.writestr(f"closingdealz_sync-{version}.dist-info/METADATA", METADATA)
     return path
 
 
@@ -119,6 +130,20 @@ def test_an_upgrade_keeps_what_is_the_operators(image: Layout, tmp_path: Path) -
     assert sorted(path.name[:3] for path in image.releases.iterdir()) == ["1.1", "1.2"]
     assert not old.exists()
     assert '"mysql"' in image.settings.read_text()
+
+
+def test_all_drivers_come_along_unless_some_are_chosen(image: Layout, tmp_path: Path) -> None:
+    def extras() -> str:
+        return (image.current / "lib/extras").read_text()
+
+    run(image, "install", wheel(tmp_path, "1.0"))
+    assert extras() == "postgresql,mysql"
+    run(image, "install", wheel(tmp_path, "1.0"), "--extras", "mysql")
+    assert extras() == "mysql"
+    run(image, "install", wheel(tmp_path, "1.1"))
+    assert extras() == "mysql"
+    run(image, "install", wheel(tmp_path, "1.1"), "--extras", "")
+    assert extras() == ""
 
 
 def test_a_release_goes_by_its_contents(tmp_path: Path) -> None:

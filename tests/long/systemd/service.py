@@ -15,6 +15,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from sync.installation.releases import extras_of
 from sync.sandbox import reports
 from tests.long.systemd.box import Box, until
 
@@ -120,7 +121,8 @@ def build_wheel(source: Path, folder: Path, version: str) -> Wheels:
 
 def add_dependencies(wheels: Wheels, python: str) -> None:
     """What the program needs on a `python` such as 3.11, beside it."""
-    wanted = f"{wheels.folder / wheels.wheel}[postgresql,mysql]"
+    wheel = wheels.folder / wheels.wheel
+    wanted = f"{wheel}[{','.join(extras_of(wheel))}]"
     builds = "setuptools>=77"  # what a checkout is built with
     _pip("download", "--only-binary=:all:", f"--python-version={python}", f"--dest={wheels.folder}", wanted, builds)
 
