@@ -6,6 +6,7 @@ system, which is kept (see CACHE). Each box is an overlay over it, with a networ
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import os
 import shutil
@@ -99,7 +100,8 @@ class Box:
         """In order where that goes within 30 s."""
         if self._process is None:
             return
-        os.kill(self._leader, signal.SIGRTMIN + 4)
+        with contextlib.suppress(ProcessLookupError):
+            os.kill(self._leader, signal.SIGRTMIN + 4)
         try:
             self._process.wait(30)
         except subprocess.TimeoutExpired:
