@@ -25,6 +25,7 @@ from state.receipts.place import Place
 from state.reconcile import Reconciliation, reconcile
 from state.recovery import recover
 from state.remembering import Remembering
+from state.slots import GRACE_SECONDS, fill_windows
 from state.verdicts import Verdicts
 from sync.clock import Clock
 from sync.errors import LedgerError, LedgerUntrusted
@@ -142,6 +143,7 @@ class _Rebuilding:
                 remembering.take(line)
             remembering.finish()
             told = reconcile(connection, self.hasher, int(self.clock.wall() * 1000))
+            fill_windows(connection, self.clock, ended_at=_last_request(self.batches))
             remembered = _counts(connection)
         damaged = min(history.damaged for history in self.histories.values())
         return Rebuilt(lacked, remembered, told, sorted(remembering.streams), damaged, kept, is_new)
@@ -195,6 +197,16 @@ def _batch_row(name: str, batch: BatchReceipt) -> dict[str, object]:
         "status": batch.status,
         "cause": "the receipts hold no verdict" if cut_off else batch.cause,
     }
+
+
+def _last_request(batches: Mapping[str, BatchReceipt]) -> float:
+    """When the last request was over, in seconds since 1970; one that was not answered may have arrived later."""
+
+    def over(batch: BatchReceipt) -> float:
+        ended = batch.at if batch.ended_at is None else batch.ended_at
+        return ended / 1000 + (GRACE_SECONDS if batch.status is None else 0.0)
+
+    return max(map(over, batches.values()), default=0.0)
 
 
 def _counts(connection: sqlite3.Connection) -> dict[str, int]:

@@ -28,7 +28,7 @@ from state.diagram import Version
 from state.keys import key_path
 from state.ledger import Ledger
 from state.rebuild import Rebuilt, rebuild
-from state.rows import LaneMove, NothingToSend, OnChange, Reading, StreamRow, Verdict
+from state.rows import LaneMove, NoRoom, NothingToSend, OnChange, Reading, StreamRow, Verdict
 from sync.errors import LedgerBusy, LedgerUntrusted
 from sync.polling.judge import Rules
 
@@ -116,6 +116,9 @@ def test_everything_that_was_sent_is_known_again_and_only_that(path: Path) -> No
         (row_of_doubt,) = ledger.verdicts.in_doubt()
         assert (row_of_doubt["name"], row_of_doubt["open"]) == (doubt, 1)
         assert [each["id"] for each in ledger.verdicts.deliveries_of(doubt)] == ["c"]
+        waits = ledger.outbox.claim(WORKSPACE, RULE, most=100, linger=0, timeout=60)
+        assert waits == NoRoom(pytest.approx(60.6), 0), "how many requests the last minute saw is not known"
+        FakeClock.advance(ledger.clock, 61)  # type: ignore[arg-type] # it is one
         assert claim(ledger).deliveries[0].id == "d"
 
 
