@@ -56,6 +56,8 @@ def rebuild(
     """Takes the ledger's lock. Raises LedgerBusy; LedgerUntrusted where there are no receipts, where they are not this
     key's, or where lines of theirs are damaged in every place (`accept_loss` goes on without those)."""
     places = Places.of(path, receipts_copy)
+    if not any(place.exists() for place in places.all):
+        raise _no_receipts(path)
     with LedgerLock(path):
         hasher = open_key(path, create=False)
         histories = {place: History.of(place.read()) for place in places.all if place.exists()}
@@ -71,10 +73,7 @@ def rebuild(
 
 def _refuse(path: Path, histories: Mapping[Place, History], hasher: Hasher, *, accept_loss: bool) -> None:
     if not any(history.lines for history in histories.values()):
-        raise LedgerUntrusted(
-            f"there are no receipts beside {path}, so nothing can be made of them",
-            hint="restore a backup of the ledger, or the receipts from their second place ([ledger] receipts_copy)",
-        )
+        raise _no_receipts(path)
     for place, history in histories.items():
         history.refuse_strangers(ledger=None, key=hasher.key_id, where=place.path)
     damaged = min(history.damaged for history in histories.values() if history.lines)
@@ -84,6 +83,13 @@ def _refuse(path: Path, histories: Mapping[Place, History], hasher: Hasher, *, a
             " was said there is lost, and leads that it told of would be sent again",
             hint="restore the receipts from their second place or a backup; with --accept-loss it goes on without them",
         )
+
+
+def _no_receipts(path: Path) -> LedgerUntrusted:
+    return LedgerUntrusted(
+        f"there are no receipts beside {path}, so nothing can be made of them",
+        hint="restore a backup of the ledger, or the receipts from their second place ([ledger] receipts_copy)",
+    )
 
 
 def _set_aside(path: Path, clock: Clock, connector: Connect) -> tuple[Path | None, bool]:

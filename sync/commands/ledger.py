@@ -72,14 +72,15 @@ def verify(as_json: bool, config: Path | None) -> int:
         document = {"sound": not found.faults, "faults": list(found.faults), "rows": dict(found.rows)}
         click.echo(json.dumps(document, indent=2, ensure_ascii=False))
         return _EXIT_DAMAGED if found.faults else 0
+    width = max(map(len, found.rows), default=0)
     for table, n in found.rows.items():
-        click.echo(f"{table:<12}{n:>12,}")
+        click.echo(f"{table:<{width}}{n:>12,}")
     for fault in found.faults:
         click.secho(f"fault: {fault}", fg="red")
     if found.faults:
         click.echo("stop the daemon, keep a copy of the ledger, and restore the last sound backup")
         return _EXIT_DAMAGED
-    click.echo("the ledger is sound")
+    click.echo("the ledger is sound, and its receipts agree with it")
     return 0
 
 

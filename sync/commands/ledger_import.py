@@ -158,13 +158,14 @@ def _apply(ledger: Ledger, workspace: str, rows: Sequence[Row], way: Way, figure
 def _opened(config: Config, way: Way) -> Iterator[Ledger | None]:
     """The ledger. An import may come before the first start, which would send everything: then it is made; a dry run
     does without."""
-    from state.ledger import Ledger
+    from sync.ledgers import open_ledger, refuse_lost
 
+    refuse_lost(config)
     is_there = config.ledger_path.exists()
     if way == "dry run" and not is_there:
         yield None
         return
-    with Ledger(config.ledger_path, own=way == "add" and not is_there) as ledger:
+    with open_ledger(config, own=way == "add" and not is_there) as ledger:
         if ledger.is_new:
             click.echo(f"there was no ledger yet: made {ledger.path}", err=True)
         yield ledger

@@ -379,11 +379,16 @@ def test_what_each_place_knows_alone_is_put_together(path: Path, tmp_path: Path)
 
 
 def test_without_receipts_or_key_nothing_is_made(path: Path) -> None:
-    path.parent.mkdir()
-    with pytest.raises(LedgerUntrusted, match="key file"):
+    with pytest.raises(LedgerUntrusted, match="no receipts"):
         rebuilt(path)
+    assert not path.parent.exists()
     with opened(path) as ledger:
         send(ledger, "created", "a")
+    lose(path)
+    key = key_path(path).rename(path.with_name("elsewhere"))
+    with pytest.raises(LedgerUntrusted, match="key file"):
+        rebuilt(path)
+    key.rename(key_path(path))
     lose(path, ".receipts")
     with pytest.raises(LedgerUntrusted, match="no receipts") as caught:
         rebuilt(path)
