@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import sqlite3
 from collections import defaultdict
 from collections.abc import Iterable, Iterator
@@ -104,17 +103,6 @@ def _compacted(lines: Iterable[Line | None], history: History) -> Iterator[Line]
             yield line
 
 
-def due_left(connection: sqlite3.Connection) -> int:
-    """How many facts the receipts have not been told yet."""
-    return int(connection.execute("SELECT count(*) FROM receipts_due").fetchone()[0])
-
-
 def known_batches(connection: sqlite3.Connection) -> dict[str, str]:
     """The state of each batch of the ledger, by its name."""
     return {row["name"]: row["state"] for row in connection.execute("SELECT name, state FROM batches")}
-
-
-def forget_due(connection: sqlite3.Connection, ids: Iterable[int]) -> None:
-    connection.execute(
-        "DELETE FROM receipts_due WHERE id IN (SELECT value FROM json_each(?))", (json.dumps(list(ids)),)
-    )
