@@ -35,7 +35,8 @@ class Streams:
 
     def register(self, declared: Sequence[Declared]) -> dict[str, StreamRow]:
         """Makes the configured streams known, and their mappings and `match_on` current; all of them or none. What was
-        matched by other rules, or with streams that are not configured any more, is to be judged again.
+        matched by other rules, or with streams that are not configured any more, is to be judged again; so is a lead
+        for a changed record that waits where changes are not to be resent any more.
 
         Raises LedgerUntrusted where one is not what the ledger remembers under its name, or looks like a known one
         under a new name: going on would send records again as if they were new.
@@ -45,6 +46,7 @@ class Streams:
             for stream in declared:
                 _refuse_another(stream, known, {each.name for each in declared})
             for stream in declared:
+                _stop_resending(connection, stream)
                 self._write(connection, stream)
                 _match_by(connection, stream)
             _leave_out(connection, [each.name for each in declared])
@@ -180,6 +182,19 @@ def release_polls(connection: sqlite3.Connection, poll: int) -> None:
 
 def is_released(connection: sqlite3.Connection, poll: int) -> bool:
     return bool(connection.execute("SELECT released FROM polls WHERE id = ?", (poll,)).fetchone()[0])
+
+
+def _stop_resending(connection: sqlite3.Connection, stream: Declared) -> None:
+    """Where `on_change` says "hold" from now on: one more lead of a changed record, unless a person asked for it, is
+    judged by that before it can be sent; what is on the wire, after its verdict."""
+    if stream.on_change != "hold":
+        return
+    connection.execute(
+        "UPDATE records SET again = 'judge' WHERE again IS NULL AND lead_exists = 'yes' AND queued IS NOT NULL"
+        " AND state IN ('pending', 'held', 'sending', 'in_doubt')"
+        " AND stream = (SELECT id FROM streams WHERE name = ? AND on_change <> 'hold')",
+        (stream.name,),
+    )
 
 
 def _match_by(connection: sqlite3.Connection, stream: Declared) -> None:
