@@ -144,7 +144,7 @@ class _Rebuilding:
             recover(Verdicts(self.file, self.clock), journal, Truth(self.batches, whole=True), lambda _: "hold")
         with self.file.write() as connection:
             lacked = self._add_batches(connection)
-            remembering = Remembering(connection, self.batches)
+            remembering = Remembering.of(connection, self.batches, self._lines())
             for line in self._lines():
                 remembering.take(line)
             remembering.finish()
