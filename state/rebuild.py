@@ -66,9 +66,13 @@ def rebuild(
         file = LedgerFile(path, connector=connector)
         try:
             work = _Rebuilding(file, hasher, clock, histories)
-            return work.run(places, kept=kept, is_new=is_new)
+            done = work.run(places, kept=kept, is_new=is_new)
         finally:
             file.close()
+        for place, history in histories.items():
+            if history.damaged and accept_loss:
+                _leave_out_damaged(place, clock)
+        return done
 
 
 def _refuse(path: Path, histories: Mapping[Place, History], hasher: Hasher, *, accept_loss: bool) -> None:
@@ -76,13 +80,30 @@ def _refuse(path: Path, histories: Mapping[Place, History], hasher: Hasher, *, a
         raise _no_receipts(path)
     for place, history in histories.items():
         history.refuse_strangers(ledger=None, key=hasher.key_id, where=place.path)
-    damaged = min(history.damaged for history in histories.values() if history.lines)
+    damaged = _lost(histories)
     if damaged and not accept_loss:
         raise LedgerUntrusted(
             f"{damaged:,} {'line of the receipts is' if damaged == 1 else 'lines of the receipts are'} damaged: what"
             " was said there is lost, and leads that it told of would be sent again",
             hint="restore the receipts from their second place or a backup; with --accept-loss it goes on without them",
         )
+
+
+def _lost(histories: Mapping[Place, History]) -> int:
+    """How many damaged lines no other place makes up for: one that is whole, and knows of all batches."""
+    named = {name for history in histories.values() for name in history.batches}
+    named |= {name for place in histories for name in place.batches_in_damaged()}
+    if any(history.lines and not history.damaged and named <= history.batches.keys() for history in histories.values()):
+        return 0
+    return min((history.damaged for history in histories.values() if history.damaged), default=0)
+
+
+def _leave_out_damaged(place: Place, clock: Clock) -> None:
+    """What is lost is known to be lost: the next start must not take it for what the ledger has forgotten. The file is
+    kept under another name."""
+    lines = [line for line in place.read() if line is not None]
+    place.set_aside(time.strftime(".damaged-%Y%m%d-%H%M%S", time.gmtime(clock.wall())))
+    place.replace(lines)
 
 
 def _no_receipts(path: Path) -> LedgerUntrusted:
@@ -151,7 +172,7 @@ class _Rebuilding:
             told = reconcile(connection, self.hasher, int(self.clock.wall() * 1000))
             fill_windows(connection, self.clock, ended_at=_last_request(self.batches))
             remembered = _counts(connection)
-        damaged = min(history.damaged for history in self.histories.values())
+        damaged = _lost(self.histories)
         return Rebuilt(lacked, remembered, told, sorted(remembering.streams), damaged, kept, is_new)
 
     def _adopt_identity(self) -> None:

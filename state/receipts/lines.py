@@ -17,6 +17,7 @@ place in the batch, the record's hash and two fingerprints; values are a kind an
 from __future__ import annotations
 
 import base64
+import re
 import struct
 import zlib
 from collections.abc import Iterable, Iterator, Mapping
@@ -52,6 +53,15 @@ def decode(raw: bytes) -> Line | None:
     except orjson.JSONDecodeError:
         return None
     return found if isinstance(found, dict) and isinstance(found.get("t"), str) else None
+
+
+def batch_in(damaged: bytes) -> str | None:
+    """The batch that a line tells of which is not whole, as far as that can still be read."""
+    found = _BATCH.search(damaged)
+    return found[1].decode() if found else None
+
+
+_BATCH = re.compile(rb'"batch":"([0-9]{8}-[0-9]{6}-[0-9a-z]{6})"')
 
 
 def pack_leads(leads: Iterable[tuple[int, bytes, bytes, bytes]]) -> str:

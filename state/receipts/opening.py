@@ -92,7 +92,9 @@ def open_receipts(file: LedgerFile, hasher: Hasher, places: Places) -> Opened:
     for path, history in histories.items():
         history.refuse_strangers(ledger=ledger_id, key=hasher.key_id, where=path)
     batches = together(iter(histories.values()))
-    refuse_older(ledger, batches, file.path)
+    hurt = [place for place in places.all if place.path in histories and histories[place.path].damaged]
+    damaged = [name for place in hurt for name in place.batches_in_damaged()]
+    refuse_older(ledger, batches, file.path, damaged=damaged)
     if ledger_id is None:
         ledger_id = secrets.token_hex(8)
         set_ledger_id(file, ledger_id)

@@ -9,7 +9,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Protocol
 
-from state.receipts.lines import Line, decode, encode
+from state.receipts.lines import Line, batch_in, decode, encode
 from sync.errors import LedgerError
 
 _TAIL = 1 << 16
@@ -68,13 +68,21 @@ class Place:
 
         Raises LedgerError where the file cannot be read. A missing file has no lines.
         """
+        return (line for line, _ in self._lines())
+
+    def batches_in_damaged(self) -> set[str]:
+        """The batches of which lines tell that are damaged, as far as their names can still be read."""
+        names = (batch_in(raw) for line, raw in self._lines() if line is None)
+        return {name for name in names if name is not None}
+
+    def _lines(self) -> Iterator[tuple[Line | None, bytes]]:
         try:
             with self.path.open("rb") as file:
                 for raw in file:
                     line = decode(raw)
                     if line is None and not raw.endswith(b"\n"):
                         return
-                    yield line
+                    yield line, raw
         except FileNotFoundError:
             return
         except OSError as error:
