@@ -18,7 +18,7 @@ from state.keys import Hasher, open_key
 from state.lock import LedgerLock
 from state.receipts.compare import Truth, together
 from state.receipts.history import BatchReceipt, History
-from state.receipts.journal import Journal
+from state.receipts.journal import Journal, set_tellings, tellings
 from state.receipts.lines import Line
 from state.receipts.opening import Places, set_ledger_id
 from state.receipts.place import Place
@@ -171,6 +171,7 @@ class _Rebuilding:
             remembering.finish()
             told = reconcile(connection, self.hasher, int(self.clock.wall() * 1000))
             fill_windows(connection, self.clock, ended_at=_last_request(self.batches))
+            set_tellings(connection, max(tellings(connection), *(each.told for each in self.histories.values())))
             remembered = _counts(connection)
         damaged = _lost(self.histories)
         return Rebuilt(lacked, remembered, told, sorted(remembering.streams), damaged, kept, is_new)

@@ -79,6 +79,16 @@ def refuse_older(
             )
 
 
+def refuse_untold(told: int, histories: Iterable[History], where: object) -> None:
+    """Raises LedgerUntrusted where the receipts were told more often than the ledger knows."""
+    if any(history.told > told for history in histories):
+        raise LedgerUntrusted(
+            f"the ledger {where} is older than its receipts: they tell of imports, or of what people or polls settled"
+            " without a request, that it does not know",
+            hint="closingdealz-sync ledger rebuild   (adds what it lacks; nothing is sent before)",
+        )
+
+
 def _count(n: int, one: str, many: str) -> str:
     return f"{n:,} {one if n == 1 else many}"
 

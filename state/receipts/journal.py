@@ -77,10 +77,19 @@ class Journal:
                 lines = list(_due_lines(connection, self._hasher, due))
             if not due:
                 return False
+            if lines and any(row["kind"] != "word" for row in due):  # a word's batch tells of it, too
+                lines[-1] = {**lines[-1], "told": self._count_telling()}
             _append(ends, lines)
             with self._file.write() as connection:
                 forget_due(connection, (row["id"] for row in due))
             return True
+
+    def _count_telling(self) -> int:
+        """In the ledger before in the receipts: so none of them was told more often than their ledger knows."""
+        with self._file.write() as connection:
+            n = tellings(connection) + 1
+            set_tellings(connection, n)
+            return n
 
     @contextmanager
     def _ends(self) -> Iterator[Sequence[End]]:
@@ -114,6 +123,16 @@ def _failure(place: Place, line: Line) -> LedgerError | None:
     except LedgerError as error:
         return error
     return None
+
+
+def tellings(connection: sqlite3.Connection) -> int:
+    """How often the receipts were told what no batch tells."""
+    row = connection.execute("SELECT value FROM meta WHERE key = 'told'").fetchone()
+    return int(row["value"]) if row else 0
+
+
+def set_tellings(connection: sqlite3.Connection, n: int) -> None:
+    connection.execute("INSERT INTO meta VALUES ('told', :n) ON CONFLICT (key) DO UPDATE SET value = :n", {"n": str(n)})
 
 
 def forget_due(connection: sqlite3.Connection, ids: Iterable[int]) -> None:

@@ -9,6 +9,7 @@
     {"t": "known" | "forgotten" | "recalled", "stream": …, "records": packed}
     {"t": "imported" | "unimported", "workspace": …, "values": packed}
 
+A `told` in any line, such as 7: with it the receipts were told for the seventh time what no batch tells.
 `n` is how many leads a batch has; a batch that created nothing keeps it when its leads are compacted away. What is
 packed is base64 of items of one length: records are keyed hashes of 16 bytes; leads are their
 place in the batch, the record's hash and two fingerprints; values are a kind and a keyed hash.

@@ -9,7 +9,7 @@ from collections.abc import Iterable, Iterator
 from state.keys import Hasher
 from state.receipts.compare import SETTLED, Lack
 from state.receipts.history import History
-from state.receipts.journal import begin_line, hash_of, intent_line, stream_line
+from state.receipts.journal import begin_line, hash_of, intent_line, stream_line, tellings
 from state.receipts.lines import Line, pack_records, pack_values
 from state.receipts.place import Place
 
@@ -20,7 +20,7 @@ IDLE_SHARE = 0.25
 
 def everything(connection: sqlite3.Connection, hasher: Hasher, ledger_id: str) -> Iterator[Line]:
     """All that the ledger knows and receipts are to remember."""
-    yield begin_line(ledger_id, hasher)
+    yield {**begin_line(ledger_id, hasher), "told": tellings(connection)}
     for row in connection.execute("SELECT id FROM streams ORDER BY id").fetchall():
         line = stream_line(connection, row["id"])
         if line:
