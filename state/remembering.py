@@ -174,10 +174,10 @@ class Remembering:
                         "wire_fp": wire_fp,
                     }
                     self.connection.execute(_REMEMBER, lead)
-        if batch.state in {"created", "landed"}:
-            # of a lead that may exist nobody can say whether another one may take its place
-            values = [(line["workspace"], value) for _, value in unpack_values(line["values"])]
-            self.connection.executemany("INSERT OR IGNORE INTO remembered_values VALUES (?, ?)", values)
+        if batch.created_something:
+            doubtful = None if batch.state in {"created", "landed"} else line["batch"]
+            values = [(line["workspace"], value, doubtful) for _, value in unpack_values(line["values"])]
+            self.connection.executemany(_REMEMBER_VALUE, values)
 
     def _records(self, fate: str, line: Line) -> None:
         number = self.number_of(line["stream"])
@@ -215,6 +215,11 @@ ON CONFLICT (stream, record) DO UPDATE SET
   fate = excluded.fate, lead_exists = CASE lead_exists WHEN 'yes' THEN 'yes' ELSE excluded.lead_exists END,
   batch = excluded.batch, position = excluded.position, mapping = excluded.mapping, source_fp = excluded.source_fp,
   wire_fp = excluded.wire_fp
+"""
+
+_REMEMBER_VALUE = """
+INSERT INTO remembered_values (workspace, value, batch) VALUES (?, ?, ?)
+ON CONFLICT (workspace, value) DO UPDATE SET batch = CASE WHEN batch IS NULL THEN NULL ELSE excluded.batch END
 """
 
 _FOREIGN = "INSERT OR IGNORE INTO foreign_values (workspace, value, kind) VALUES (?, ?, ?)"

@@ -15,6 +15,7 @@ from typing import Literal
 
 from state.database import LedgerFile
 from state.diagram import LeadExists, State, Version, same_content, settle
+from state.match_values import settle_remembered
 from state.queues import DRIFTED
 from state.records import stored
 from state.rows import Conclusion, OnChange, Stored, Verdict
@@ -126,6 +127,7 @@ class Verdicts:
                 given += connection.execute(statement, values).rowcount
             if given or positions is None:
                 connection.execute(_SETTLE_BATCH, values)
+                settle_remembered(connection, batch)
                 _tell_receipts(connection, batch, "landed" if landed else "absent", positions, self._now())
             return conclusion
 

@@ -108,11 +108,14 @@ CREATE TABLE remembered (
 CREATE INDEX remembered_of_batch ON remembered (batch) WHERE batch IS NOT NULL;
 
 -- By what leads can be recognised that stood in ClosingDealz when the ledger was rebuilt; not which leads those are.
+-- `batch`: it is in doubt whether they do.
 CREATE TABLE remembered_values (
   workspace TEXT NOT NULL,
   value BLOB NOT NULL,
+  batch TEXT REFERENCES batches (name),
   PRIMARY KEY (workspace, value)
 ) STRICT, WITHOUT ROWID;
+CREATE INDEX remembered_values_in_doubt ON remembered_values (batch) WHERE batch IS NOT NULL;
 
 -- What the receipts must still be told, written in the transaction that makes it true; `subject` is the key of a record
 -- or the id of a stream, `facts` a JSON object.
