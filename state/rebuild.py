@@ -208,8 +208,8 @@ class _Rebuilding:
 
 
 _BATCH = """
-INSERT INTO batches (name, workspace, state, leads, claimed_at, ended_at, status, cause, rebuilt)
-VALUES (:name, :workspace, :state, :leads, :at, :ended_at, :status, :cause, 1)
+INSERT INTO batches (name, workspace, state, leads, claimed_at, ended_at, status, cause, label, rebuilt)
+VALUES (:name, :workspace, :state, :leads, :at, :ended_at, :status, :cause, :label, 1)
 """
 
 
@@ -223,6 +223,7 @@ def _batch_row(name: str, batch: BatchReceipt) -> dict[str, object]:
         "at": batch.at,
         "ended_at": batch.at if batch.ended_at is None else batch.ended_at,
         "status": batch.status,
+        "label": batch.label,
         "cause": "the receipts hold no verdict" if cut_off else batch.cause,
     }
 

@@ -27,6 +27,7 @@ class BatchReceipt:
     status: int | None = None
     cause: str = ""
     ended_at: int | None = None
+    label: str | None = None
     words: dict[int, Word] = field(default_factory=dict)
 
     @property
@@ -93,7 +94,8 @@ class History:
                 self.ledger, self.key = str(line["ledger"]), str(line["key"])
             case "intent":
                 self.facts += 1
-                self.batches.setdefault(line["batch"], BatchReceipt(line["workspace"], int(line["at"]), int(line["n"])))
+                receipt = BatchReceipt(line["workspace"], int(line["at"]), int(line["n"]), label=line.get("label"))
+                self.batches.setdefault(line["batch"], receipt)
             case "verdict":
                 self._verdict(line)
             case "word":

@@ -149,7 +149,9 @@ def begin_line(ledger: str, hasher: Hasher) -> Line:
 
 def intent_line(connection: sqlite3.Connection, hasher: Hasher, batch: str) -> Line:
     """What the ledger knows of a batch's leads, also those that only an earlier ledger knew by their ids."""
-    about = connection.execute("SELECT workspace, claimed_at, leads FROM batches WHERE name = ?", (batch,)).fetchone()
+    about = connection.execute(
+        "SELECT workspace, claimed_at, leads, label FROM batches WHERE name = ?", (batch,)
+    ).fetchone()
     rows = [
         *connection.execute(_LEADS, {"batch": batch}),
         *connection.execute(_REMEMBERED_LEADS, {"batch": batch}),
@@ -171,6 +173,7 @@ def intent_line(connection: sqlite3.Connection, hasher: Hasher, batch: str) -> L
         "workspace": about["workspace"],
         "at": about["claimed_at"],
         "n": about["leads"],
+        "label": about["label"],
         "streams": streams,
         "values": pack_values((row["kind"], row["value"]) for row in values),
     }

@@ -3,7 +3,8 @@
     {"t": "begin", "ledger": …, "key": …}                    whose receipts these are
     {"t": "stream", "stream": …, "identity": {…}, "workspace": …, "began": …}
     {"t": "renamed", "old": …, "new": …}
-    {"t": "intent", "batch": …, "workspace": …, "at": …, "n": …, "streams": [[name, mapping, leads], …], "values": …}
+    {"t": "intent", "batch": …, "workspace": …, "at": …, "n": …, "label": …, "streams": [[name, mapping, leads], …],
+     "values": …}
     {"t": "verdict", "batch": …, "verdict": …, "status": …, "cause": …, "at": …}
     {"t": "word", "batch": …, "word": …, "positions": [...] | null, "at": …}
     {"t": "known" | "forgotten" | "recalled", "stream": …, "records": packed}

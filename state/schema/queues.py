@@ -172,7 +172,8 @@ ALTER TABLE api_keys ADD COLUMN share_at REAL NOT NULL DEFAULT 0;
 ALTER TABLE api_keys ADD COLUMN share_boot TEXT NOT NULL DEFAULT '';
 
 -- A batch in doubt may be settled lead by lead; then its end is `settled`. `account` says what happened on the wire,
--- `words` what people said of it, a line each. `rebuilt`: only the receipts know what was in it.
+-- `words` what people said of it, a line each, `label` what its leads bear in
+-- ClosingDealz. `rebuilt`: only the receipts know what was in it.
 ALTER TABLE deliveries ADD COLUMN word TEXT CHECK (word IN ('landed', 'absent'));
 CREATE TABLE batches_now (
   name TEXT PRIMARY KEY,
@@ -189,6 +190,7 @@ CREATE TABLE batches_now (
   message TEXT,
   account TEXT,
   words TEXT,
+  label TEXT,
   rebuilt INTEGER NOT NULL DEFAULT 0 CHECK (rebuilt IN (0, 1)),
   CHECK ((state = 'sending') = (ended_at IS NULL))
 ) STRICT, WITHOUT ROWID;

@@ -93,14 +93,14 @@ class Sender:
         self._client.close()
 
     def _body(self, claim: Claim) -> bytes:
-        return b"[" + b",".join(self._labelled(delivery, claim.batch) for delivery in claim.deliveries) + b"]"
+        return b"[" + b",".join(self._labelled(delivery, claim.label) for delivery in claim.deliveries) + b"]"
 
-    def _labelled(self, delivery: Delivery, batch: str) -> bytes:
+    def _labelled(self, delivery: Delivery, label_of_batch: str | None) -> bytes:
         labels = []
         if delivery.resend and (label := self._to.resend_labels.get(delivery.stream)):
             labels.append(label)
-        if self._to.options.label:
-            labels.append(self._to.options.label.replace("{batch}", batch))
+        if label_of_batch:
+            labels.append(label_of_batch)
         return with_labels(delivery.payload, labels) if labels else delivery.payload
 
     def _read(self, answer: Answer | Outcome) -> Outcome:
