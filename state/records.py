@@ -128,6 +128,15 @@ class Records:
             )
             return [(row["id"], row["source"], row["modified"]) for row in rows]
 
+    def filtered(self, stream: int, after: int, limit: int) -> list[tuple[int, str]]:
+        """(key, id) of records that `where` left out, whose key is greater."""
+        with self._file.read() as connection:
+            rows = connection.execute(
+                "SELECT key, id FROM records WHERE stream = ? AND state = 'filtered' AND key > ? ORDER BY key LIMIT ?",
+                (stream, after, limit),
+            )
+            return [(row["key"], row["id"]) for row in rows]
+
     def counts(self) -> dict[tuple[int, State], int]:
         """How many records of each stream are in each state."""
         with self._file.read() as connection:
