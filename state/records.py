@@ -13,12 +13,12 @@ from state.database import LedgerFile
 from state.diagram import ON_THE_WIRE, Fit, LeadExists, State, Version
 from state.fills import count_leads, let_go_at_once
 from state.keys import Hasher
-from state.match_values import keep_values
-from state.merges import keep_merges, stop_kin
+from state.matching.match_values import keep_values
+from state.matching.merges import keep_merges, stop_kin
+from state.matching.twins import matched, terms_of
 from state.queues import DRIFTED
 from state.rows import Change, LaneMove, Links, OnChange, Reading, Stored
 from state.streams import is_released, move_lane
-from state.twins import matched, terms_of
 from sync.clock import Clock
 from sync.words import Touch
 

@@ -11,8 +11,8 @@ from typing import Any
 
 import pytest
 
+from state.rebuilding.remembering import Remembering
 from state.receipts.journal import Journal
-from state.remembering import Remembering
 from sync.delivery import client
 from sync.delivery.outcome import Outcome
 from sync.delivery.sender import Sender
