@@ -103,7 +103,7 @@ def rebuild(accept_loss: bool, as_json: bool, config: Path | None) -> None:
     For a ledger that was lost, damaged, or restored from a backup. Nothing is sent, and nothing that was sent will be
     sent again. A ledger that is there is kept as a copy. The daemon must not be running.
     """
-    from state.rebuild import rebuild as rebuild_ledger
+    from state.rebuilding.rebuild import rebuild as rebuild_ledger
     from sync.clock import SystemClock
     from sync.reports.phrases import program
     from sync.reports.rebuilding import rebuilt_as_json, rebuilt_as_lines

@@ -113,8 +113,8 @@ def _named(columns: Sequence[str]) -> dict[Kind, list[str]]:
 
 
 def _clear(config: Config, workspace: str) -> Figures:
-    from state.foreign import Foreign
     from state.ledger import Ledger
+    from state.matching.foreign import Foreign
 
     with Ledger(config.ledger_path) as ledger:
         return Figures(removed=Foreign(ledger.file).clear(workspace))
@@ -137,7 +137,7 @@ def _read(
 
 
 def _apply(ledger: Ledger, workspace: str, rows: Sequence[Row], way: Way, figures: Figures) -> None:
-    from state.foreign import Foreign
+    from state.matching.foreign import Foreign
     from sync.polling.readings import hashed
 
     identities = dict.fromkeys(identity for row in rows for identity in row.identities)

@@ -11,8 +11,8 @@ from typing import Any, Literal
 from connectors.interface import Connector, StreamSpec
 from state.diagram import State
 from state.ledger import Ledger
+from state.matching.twins import Terms
 from state.rows import Stored
-from state.twins import Terms
 from sync.config.schema import Config, Stream
 from sync.errors import SyncError
 from sync.ledgers import open_ledger, refuse_lost

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import traceback
 
-from state.rebuild import rebuild
+from state.rebuilding.rebuild import rebuild
 from sync.errors import SyncError
 from sync.selftest.hurry import HastyClock
 from sync.selftest.steps import KILLED, NONE, Mishap, Steps

@@ -11,8 +11,8 @@ from typing import Any
 
 import pytest
 
+from state.rebuilding.remembering import Remembering
 from state.receipts.journal import Journal
-from state.remembering import Remembering
 from sync.delivery import client
 from sync.delivery.outcome import Outcome
 from sync.delivery.sender import Sender
@@ -58,6 +58,15 @@ def test_an_undisturbed_run_meets_every_verdict(sandbox: RunningSandbox, tmp_pat
     assert verdict.steps > 300
     assert set(verdict.truth.faults) >= {"429", "500", "503", "half", "refuse"}
     assert verdict.truth.in_doubt > 0
+
+
+def test_a_machine_too_busy_to_answer_in_time_breaks_no_promise(sandbox: RunningSandbox, tmp_path: Path) -> None:
+    sandbox.set_faults(latency="380ms-420ms")
+    try:
+        verdict = run(Trial("late", (), [range(1, 4)], "ok*"), tmp_path / "late", sandbox)
+    finally:
+        sandbox.set_faults(latency="0s")
+    assert verdict.holds, verdict
 
 
 def test_one_seed_is_one_schedule() -> None:

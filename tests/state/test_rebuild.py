@@ -27,7 +27,7 @@ from ledger_tools import reading as plain_reading
 from state.diagram import Version
 from state.keys import key_path
 from state.ledger import Ledger
-from state.rebuild import Rebuilt, rebuild
+from state.rebuilding.rebuild import Rebuilt, rebuild
 from state.rows import LaneMove, NoRoom, NothingToSend, OnChange, Reading, StreamRow, Verdict
 from sync.errors import LedgerBusy, LedgerUntrusted
 from sync.polling.judge import Rules

@@ -16,15 +16,15 @@ from pathlib import Path
 from state.database import Connect, LedgerFile, connect, translated
 from state.keys import Hasher, open_key
 from state.lock import LedgerLock
+from state.rebuilding.reconcile import Reconciliation, reconcile
+from state.rebuilding.remembering import Remembering
 from state.receipts.compare import Truth, together
 from state.receipts.history import BatchReceipt, History
 from state.receipts.journal import Journal, set_tellings, tellings
 from state.receipts.lines import Line
 from state.receipts.opening import Places, set_ledger_id
 from state.receipts.place import Place
-from state.reconcile import Reconciliation, reconcile
 from state.recovery import recover
-from state.remembering import Remembering
 from state.slots import GRACE_SECONDS, fill_windows
 from state.verdicts import Verdicts
 from sync.clock import Clock
