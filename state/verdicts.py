@@ -15,7 +15,7 @@ from typing import Literal
 
 from state.database import LedgerFile
 from state.diagram import LeadExists, State, Version, same_content, settle
-from state.match_values import settle_remembered
+from state.matching.match_values import settle_remembered
 from state.queues import DRIFTED
 from state.records import stored
 from state.rows import Conclusion, OnChange, Stored, Verdict

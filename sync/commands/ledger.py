@@ -41,7 +41,7 @@ def rename_stream(old: str, new: str, config: Path | None) -> None:
     For a stream that got another name, or whose database, table or workspace was moved while its records kept their
     ids. Nothing is sent again. The daemon must not be running.
     """
-    from state.foreign import Foreign
+    from state.matching.foreign import Foreign
     from sync.ledgers import open_ledger
     from sync.reports.phrases import count, program
 

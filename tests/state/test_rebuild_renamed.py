@@ -12,7 +12,7 @@ import pytest
 from ledger_tools import FakeClock, UnsyncedDisk, claim, commit, declare, reading, rows, unsynced
 
 from state.ledger import Ledger
-from state.rebuild import rebuild
+from state.rebuilding.rebuild import rebuild
 from state.rows import Reading
 
 Step = tuple[str, str]

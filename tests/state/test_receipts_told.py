@@ -12,8 +12,8 @@ import pytest
 from ledger_tools import register, row, states
 from test_rebuild import lose, opened, pending, rebuilt, send
 
-from state.foreign import Foreign
 from state.ledger import Ledger
+from state.matching.foreign import Foreign
 from state.receipts.history import History
 from state.receipts.opening import Places
 from sync.errors import LedgerError, LedgerUntrusted
