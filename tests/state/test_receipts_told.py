@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from ledger_tools import register, row, states
+from ledger_tools import register, row, states, unsynced
 from test_rebuild import lose, opened, pending, rebuilt, send
 
 from state.ledger import Ledger
@@ -17,6 +17,7 @@ from state.matching.foreign import Foreign
 from state.receipts.history import History
 from state.receipts.opening import Places
 from sync.errors import LedgerError, LedgerUntrusted
+from sync.reports.soundness import look
 
 VALUE = b"v" * 16
 
@@ -49,6 +50,8 @@ def test_a_ledger_from_before_it_is_refused_and_rebuilt(path: Path, fact: Callab
     with pytest.raises(LedgerUntrusted, match="older than its receipts") as refused:
         opened(path)
     assert "ledger rebuild" in refused.value.hint
+    with Ledger(path, connector=unsynced) as looked_at:
+        assert [fault for fault in look(looked_at).faults if "does not know" in fault]
     rebuilt(path)
     with opened(path) as ledger:
         assert (states(ledger), Foreign(ledger.file).count("main")) == was
