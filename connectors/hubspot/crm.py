@@ -1,0 +1,187 @@
+"""The CRM's calls as plain functions: pages, batches, single records. Ids are text here, whatever HubSpot sends."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+
+from connectors.hubspot.account import Account, Call, Malformed, NotThere, chunks, id_of, next_of, results_of
+from sync.words import Json
+
+LIST_LIMIT = 100
+SEARCH_LIMIT = 200
+BATCH_LIMIT = 100
+ASSOCIATIONS_LIMIT = 1000
+LONGEST_NAMES = 4000
+"""Characters of property names in a URL: HubSpot answers 414 from some 8,000 on."""
+
+PRIMARY_TYPES = frozenset({1, 2, 5, 578, 580})
+"""The types of associations that HubSpot defines as primary, among contacts, companies, deals and leads."""
+
+Row = Mapping[str, Json]
+"""A record as HubSpot sends it: `id`, `properties`, `archived`, perhaps `archivedAt`."""
+
+
+@dataclass(frozen=True, slots=True)
+class Rows:
+    """One page. `after`: where the next one begins; None at the end."""
+
+    rows: Sequence[Row]
+    after: str | None
+    total: int = 0
+
+
+@dataclass(slots=True)
+class Link:
+    """An association, whatever number of types it has."""
+
+    id: str
+    primary: bool = False
+    labels: list[str] = field(default_factory=list)
+
+
+class Crm:
+    """Reads one account's objects."""
+
+    def __init__(self, account: Account) -> None:
+        self.account = account
+
+    def page(
+        self, name: str, properties: Sequence[str], after: str | None, limit: int, *, archived: bool = False
+    ) -> Rows:
+        """One page of all records, in the order of their ids."""
+        query = {"limit": str(min(limit, LIST_LIMIT)), "archived": str(archived).lower()}
+        if properties:
+            query["properties"] = ",".join(properties)
+        if after is not None:
+            query["after"] = after
+        return self.account.ask(Call("list", places={"object": name}, query=query), _rows)
+
+    def search(self, name: str, body: Json) -> Rows:
+        """One page of a search, with the `total` of matches at this moment."""
+        call = Call("search", "POST", places={"object": name}, body={**body, "limit": SEARCH_LIMIT})
+        return self.account.ask(call, _found)
+
+    def total(self, name: str) -> int:
+        """About how many records there are."""
+        call = Call("search", "POST", places={"object": name}, body={"limit": 1, "filterGroups": [], "properties": []})
+        return self.account.ask(call, _found).total
+
+    def read(self, name: str, ids: Sequence[str], properties: Sequence[str]) -> dict[str, Row]:
+        """These records by the ids that were asked for; those that are gone are left out. A record that was merged
+        comes as the one it was merged into, under its own `id`."""
+        found: dict[str, Row] = {}
+        for part in chunks(list(dict.fromkeys(ids)), BATCH_LIMIT):
+            found |= self._batch(name, part, properties)
+        return found
+
+    def _batch(self, name: str, ids: Sequence[str], properties: Sequence[str]) -> dict[str, Row]:
+        inputs = [{"id": id_} for id_ in ids]
+        body = {"inputs": inputs, "properties": list(properties), "propertiesWithHistory": []}
+        rows = self.account.ask(Call("batch", "POST", places={"object": name}, body=body), _rows).rows
+        by_id = {id_of(row): row for row in rows}
+        # An answer may leave out rows without an error: what is missing is looked at once more, each for itself.
+        for missing in [id_ for id_ in ids if id_ not in by_id]:
+            row = self.one(name, missing, properties)
+            if row is not None:
+                by_id[missing] = row
+        return {id_: by_id[id_] for id_ in ids if id_ in by_id}
+
+    def one(self, name: str, id_: str, properties: Sequence[str]) -> Row | None:
+        """A record, or the one that it was merged into; None where it is gone. Of more properties than a URL carries
+        only the ids and dates are there."""
+        names = ",".join(properties)
+        query = {"archived": "false", **({"properties": names} if len(names) <= LONGEST_NAMES else {})}
+        try:
+            row = self.account.ask(Call("one", places={"object": name, "id": id_}, query=query), _row)
+        except NotThere:
+            return None
+        if len(names) <= LONGEST_NAMES:
+            return row
+        body = {"inputs": [{"id": id_of(row)}], "properties": list(properties), "propertiesWithHistory": []}
+        rows = self.account.ask(Call("batch", "POST", places={"object": name}, body=body), _rows).rows
+        return rows[0] if rows else None
+
+    def links(self, name: str, to: str, ids: Sequence[str]) -> dict[str, list[Link]]:
+        """The associations of these records with objects `to`: primary ones first, then by id."""
+        links: dict[str, dict[str, Link]] = {id_: {} for id_ in ids}
+        for part in chunks(list(links), ASSOCIATIONS_LIMIT):
+            asked: list[dict[str, str]] = [{"id": id_} for id_ in part]
+            while asked:
+                call = Call("associations", "POST", places={"object": name, "to": to}, body={"inputs": asked})
+                asked = self._take(links, self.account.ask(call, results_of))
+        return {id_: sorted(of.values(), key=_order) for id_, of in links.items()}
+
+    def _take(self, links: dict[str, dict[str, Link]], results: Sequence[Row]) -> list[dict[str, str]]:
+        """Keeps what the results say; gives what is still to be asked: they page inside each result. Records without
+        any association are missing (or errors of a 207)."""
+        more: list[dict[str, str]] = []
+        for result in results:
+            of = links.get(id_of(result.get("from") or {}))
+            if of is None:
+                continue
+            for target in result.get("to") or ():
+                id_ = id_of(target, "toObjectId")
+                _add_types(of.setdefault(id_, Link(id_)), target.get("associationTypes") or ())
+            after = next_of(result)
+            if after is not None:
+                more.append({"id": id_of(result["from"]), "after": after})
+        return more
+
+    def properties(self, name: str) -> list[Row]:
+        """All definitions of an object's properties, in one answer."""
+        return self.account.ask(Call("properties", places={"object": name}, query={"archived": "false"}), results_of)
+
+    def owners(self) -> Iterator[Row]:
+        """All owners, those that left included."""
+        for archived in ("false", "true"):
+            after: str | None = ""
+            while after is not None:
+                query = {"limit": "100", "archived": archived, **({"after": after} if after else {})}
+                page = self.account.ask(Call("owners", query=query), _rows)
+                yield from page.rows
+                after = page.after
+
+    def schemas(self) -> list[Row]:
+        """The account's custom objects."""
+        query = {"archived": "false", "includePropertyDefinitions": "false", "includeAssociationDefinitions": "false"}
+        return self.account.ask(Call("schemas", query=query), results_of)
+
+    def usage(self) -> list[Row]:
+        """How many of the day's calls are used; only tokens of private apps may ask."""
+        return self.account.ask(Call("usage"), results_of)
+
+
+def _rows(body: Mapping[str, Json]) -> Rows:
+    rows = results_of(body)
+    for row in rows:
+        id_of(row)
+    return Rows(rows, next_of(body))
+
+
+def _found(body: Mapping[str, Json]) -> Rows:
+    total = body.get("total")
+    if not isinstance(total, int) or isinstance(total, bool):
+        raise Malformed("a total")
+    page = _rows(body)
+    return Rows(page.rows, page.after, total)
+
+
+def _row(body: Mapping[str, Json]) -> Row:
+    id_of(body)
+    if not isinstance(body.get("properties"), dict):
+        raise Malformed("properties")
+    return body
+
+
+def _add_types(link: Link, types: Sequence[Row]) -> None:
+    for each in types:
+        label, defined = each.get("label"), each.get("category") == "HUBSPOT_DEFINED"
+        if defined and each.get("typeId") in PRIMARY_TYPES:
+            link.primary = True
+        elif isinstance(label, str) and label and label not in link.labels:
+            link.labels.append(label)
+
+
+def _order(link: Link) -> tuple[bool, int, str]:
+    return (not link.primary, int(link.id) if link.id.isdigit() else 0, link.id)
