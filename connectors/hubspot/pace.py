@@ -95,11 +95,11 @@ class Pace:
 
 
 def nap(clock: Clock, seconds: float) -> None:
-    """Sleeps by that clock."""
+    """Sleeps by that clock, to the millisecond."""
     alone = threading.Condition()
     until = clock.boot() + seconds
     with alone:
-        while (left := until - clock.boot()) > 0:
+        while (left := until - clock.boot()) > 0.001:
             clock.wait(alone, left)
 
 

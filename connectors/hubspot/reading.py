@@ -146,7 +146,7 @@ class Poll:
             yield Page(BACKFILL, {"done": True} if done else {"after": after}, records, backfill=True)
 
     def listings(self, cursor: Json) -> Iterator[Listing]:
-        """All ids with their modified times; None where calculated properties are wanted: their changes move no time."""
+        """All ids with their modified times; None where calculated properties are wanted, for these move no time."""
         after: str | None = None if cursor is None else cursor["after"]
         fields = self._reader.fields
         while True:
