@@ -102,9 +102,7 @@ def definitions() -> dict[str, list[Any]]:
         prop("hs_object_id", "number", "number"),
         prop("createdate", "datetime", "date"),
         prop("hs_merged_object_ids", "enumeration", "checkbox"),
-        prop(
-            "hubspot_owner_id", "enumeration", "select", externalOptions=True, referencedObjectType="OWNER"
-        ),
+        prop("hubspot_owner_id", "enumeration", "select", externalOptions=True, referencedObjectType="OWNER"),
         prop("secret"),
     ]
     industry = ("COMPUTER_SOFTWARE=Computer Software", "BANKING=Banking")
