@@ -11,6 +11,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Final, Literal
 
+from connectors.hubspot.values import canonical
 from sync.words import Json
 
 SETTLED_OVERLAP: Final = 5 * 60_000
@@ -104,6 +105,7 @@ def first_lane(now: int, pace: Pace) -> Lane:
 
 def lane_to_json(lane: Lane) -> Json:
     return {
+        "through": canonical(lane.fast.through),  # for people
         "fast": _pass_to_json(lane.fast),
         "settled": _pass_to_json(lane.settled),
         "bin": {"since": lane.bin.since, "due": lane.bin.due, "began": lane.bin.began, "after": lane.bin.after},

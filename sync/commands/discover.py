@@ -46,11 +46,13 @@ def discover(as_json: bool, source: str, name: str | None, config: Path | None) 
 
 
 def _print(found: Sequence[Discovered]) -> None:
-    from rich.console import Console
-
-    from sync.reports.tables import table
-
-    shown = table("name", "type", "label", "remark", leading=0)
+    widths = [max((len(text) for text in column), default=0) for column in zip(*map(_cells, found), strict=True)]
     for each in found:
-        shown.add_row(each.name, each.type, each.label, each.remark)
-    Console(markup=False, highlight=False).print(shown)
+        padded = [text.ljust(width) for text, width in zip(_cells(each), widths, strict=True)]
+        click.echo("  ".join([*padded, each.remark]).rstrip())
+
+
+def _cells(of: Discovered) -> tuple[str, str, str]:
+    from sync.reports.phrases import printable
+
+    return printable(of.name), printable(of.type), printable(of.label)
