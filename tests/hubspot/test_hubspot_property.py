@@ -10,7 +10,7 @@ import pytest
 from hubspot_feed import Feed
 from hubspot_portal import Portal
 from hubspot_server import Standin
-from hypothesis import HealthCheck, given, settings
+from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
 
 from connectors.hubspot import crm, windows
@@ -24,7 +24,7 @@ WAITS = st.sampled_from([0.001, 1, 6, 300, 599, 601, 3599, 3601, 7300, 90_000])
 SEARCHED = st.one_of(
     st.tuples(st.just("put"), COMPANIES, st.sampled_from(["BANKING", "COMPUTER_SOFTWARE", None]), LAGS),
     st.tuples(st.just("contact"), CONTACTS, st.none() | COMPANIES, LAGS),
-    st.tuples(st.just("late"), COMPANIES, st.sampled_from([20 * 60_000, HOUR]), st.sampled_from([601, 700, 3590])),
+    st.tuples(st.just("late"), st.integers(4, 9), st.sampled_from([20 * 60_000, HOUR]), st.sampled_from([700, 3590])),
     st.tuples(st.just("burst"), st.integers(10, 12), LAGS),
     st.tuples(st.just("merge")),
     st.tuples(st.just("wait"), WAITS),
@@ -163,12 +163,13 @@ def test_any_history_ends_with_exactly_its_leads(
     portal.association_page = 2
 
     @settings(
-        max_examples=sized(15, 150, 1000),
+        max_examples=sized(12, 80, 600),
         deadline=None,
         database=None,
+        phases=[Phase.generate],  # shrinking would take longer than a test may
         suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large, HealthCheck.function_scoped_fixture],
     )
-    @given(st.lists(ALL if sweep else SEARCHED, min_size=4, max_size=30), st.sampled_from([2, 5, 1000]))
+    @given(st.lists(ALL if sweep else SEARCHED, min_size=10, max_size=30), st.sampled_from([2, 5, 1000]))
     def run(actions: list[Any], page_size: int) -> None:
         portal.clear()
         standin.calls.clear()
