@@ -53,11 +53,13 @@ class _Look:
             yield from self._prove("crm.schemas.custom.read", "GET", "schemas", self._schema.custom_objects)
 
     def stream(self, plan: Plan) -> Iterator[Finding]:
-        yield from self._object(plan.object, plan.own)
+        own = list(self._object(plan.object, plan.own))
+        yield from own
         for child in plan.children:
             for finding in self._object(child.object, child.wanted):
                 yield Finding(finding.level, f"{child.name}: {finding.text}", finding.hint)
-            yield from self._associations(plan.object, child.object)
+            if own[0].level == "ok":
+                yield from self._associations(plan.object, child.object)
 
     def _object(self, name: str, wanted: Wanted) -> Iterator[Finding]:
         scope = read_scope(name)
@@ -99,10 +101,9 @@ class _Look:
             yield Finding("ok", f"{name} can be searched by {modified} ({self._call('POST', 'search', name)})")
 
     def _associations(self, name: str, to: str) -> Iterator[Finding]:
-        rows = self._crm.page(name, (), None, 1).rows
-        ids = [str(row["id"]) for row in rows] or ["1"]
         call = self._call("POST", "associations", name, to)
         try:
+            ids = [str(row["id"]) for row in self._crm.page(name, (), None, 1).rows] or ["1"]
             self._crm.links(name, to, ids)
         except SourceRefused as error:
             yield Finding("error", f"associations of {name} with {to}: {error.message}", error.hint)

@@ -105,7 +105,7 @@ class ClientTransport:
         """The body: a server that drips may not hold a poll for ever."""
         parts, size = [], 0
         try:
-            for part in response.stream(1 << 16, decode_content=True):
+            while part := response.read1(1 << 16, decode_content=True):
                 parts.append(part)
                 size += len(part)
                 if size > LONGEST_BODY:

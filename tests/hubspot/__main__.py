@@ -8,8 +8,8 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).parents[2]))
 
-from hubspot_portal import Portal, Simulated  # noqa: E402 - the path comes first
-from hubspot_server import TOKEN, serving  # noqa: E402
+from hubspot_portal import Portal, Simulated
+from hubspot_server import TOKEN, serving
 
 
 class Real(Simulated):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import json
+import sqlite3
 from collections.abc import Iterator
 from contextlib import contextmanager
 from itertools import count
@@ -37,6 +38,17 @@ CONTACTS = {"contacts": {"object": "contacts"}}
 RULE = Rule(b"key", 100_000, 60.0)
 
 
+class Unsynced(sqlite3.Connection):
+    """Leaves out the syncing to the disk: no power is lost here."""
+
+    def execute(self, sql: str, parameters: Any = (), /) -> sqlite3.Cursor:
+        return super().execute("PRAGMA synchronous = OFF" if sql.startswith("PRAGMA synchronous") else sql, parameters)
+
+
+def unsynced(path: Path) -> sqlite3.Connection:
+    return sqlite3.connect(path, isolation_level=None, check_same_thread=False, factory=Unsynced)
+
+
 class Feed:
     """One stream. `sent`: what was delivered, in order, as (id, lead)."""
 
@@ -52,8 +64,9 @@ class Feed:
         self.on_change = more.pop("on_change", "hold")
         self._type = HubspotConnectorType(self.clock)
         self._connector: Connector | None = None
-        self.ledger = Ledger(folder / "ledger.db", own=True, clock=self.clock)
+        self.ledger = Ledger(folder / "ledger.db", own=True, clock=self.clock, connector=unsynced)
         self.sent: list[tuple[str, Any]] = []
+        self._job: StreamJob | None = None
 
     @property
     def connector(self) -> Connector:
@@ -71,6 +84,10 @@ class Feed:
         self.ledger.close()
 
     def job(self) -> StreamJob:
+        self._job = self._job or self._made_job()
+        return self._job
+
+    def _made_job(self) -> StreamJob:
         table = LeadTable.model_validate(self.lead)
         mapping = compile_mapping(table, where=NAME, children=tuple(self.children), wire=Wire(), lookups={})
         stream = spec(mapping.wanted, self.object, self.children, page_size=self.page_size)

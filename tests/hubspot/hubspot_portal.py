@@ -156,6 +156,7 @@ class Portal:
                 "properties": [],
                 "associations": [],
                 "archived": False,
+                "allowsSensitiveProperties": False,
             }
         ]
         self.association_page = 500

@@ -143,7 +143,9 @@ def test_a_restored_record_is_found_by_the_sweep(feed: Feed, portal: Portal) -> 
 
 
 def test_a_calculated_property_is_compared_by_the_sweep(tmp_path: Path, standin: Standin, portal: Portal) -> None:
-    feed = Feed(tmp_path, standin, lead={"kind": "company", "name": "name", "employee_count": "num_contacts"}, children={})
+    feed = Feed(
+        tmp_path, standin, lead={"kind": "company", "name": "name", "employee_count": "num_contacts"}, children={}
+    )
     fill(portal)
     feed.turn()
     portal.quietly("companies", 2, num_contacts="7")
@@ -272,7 +274,13 @@ def test_a_batch_read_that_leaves_rows_out_loses_nothing(feed: Feed, portal: Por
 
 @pytest.mark.parametrize(
     ("object_", "child"),
-    [("deals", "companies"), ("leads", "contacts"), ("car", "contacts"), ("2-3465404", "contacts"), ("0-1", "companies")],
+    [
+        ("deals", "companies"),
+        ("leads", "contacts"),
+        ("car", "contacts"),
+        ("2-3465404", "contacts"),
+        ("0-1", "companies"),
+    ],
 )
 def test_other_objects_are_read_with_what_is_associated(
     object_: str, child: str, tmp_path: Path, standin: Standin, portal: Portal

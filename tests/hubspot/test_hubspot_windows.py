@@ -160,7 +160,9 @@ def test_a_window_of_which_a_page_lacked_some_is_read_again(
     assert not part.notes
 
 
-def test_what_stays_missing_is_said(small: None, search: Search, portal: Portal, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_what_stays_missing_is_said(
+    small: None, search: Search, portal: Portal, monkeypatch: pytest.MonkeyPatch
+) -> None:
     for n in range(1, 6):
         portal.put("contacts", n, AT + n)
     whole = Answers.search

@@ -1,0 +1,391 @@
+"""What goes wrong on the wire, over real sockets: told in an administrator's words, tried again where that helps."""
+
+from __future__ import annotations
+
+import json
+import logging
+import socket
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hubspot_answers import Answer, error
+from hubspot_feed import Feed, logged
+from hubspot_portal import Portal
+from hubspot_server import HANGS, TOKEN, Standin
+from hubspot_world import source, spec
+
+from connectors.hubspot.connector import HubspotConnectorType
+from connectors.interface import Connector, StreamSpec
+from sync.clock import SystemClock
+from sync.errors import ConfigError, SourceRefused, SourceUnavailable, SyncError
+from sync.words import Wanted
+
+COMPANIES = spec(Wanted(frozenset({("name",)})))
+
+
+def opened(standin: Standin, **options: Any) -> Connector:
+    return HubspotConnectorType(standin.portal.clock).open("hub", source(standin, **options))
+
+
+def poll(connector: Connector, stream: StreamSpec = COMPANIES) -> list[str]:
+    """A first poll: the ids that it reads."""
+    return [record.id for page in connector.read(stream, {}) for record in page.records]
+
+
+def failure(standin: Standin, **options: Any) -> SyncError:
+    with pytest.raises(SyncError) as caught:
+        poll(opened(standin, **options))
+    said = f"{caught.value} {caught.value.__cause__} {caught.value.__context__}"
+    assert TOKEN not in said
+    assert "canary" not in said
+    return caught.value
+
+
+@pytest.fixture(autouse=True)
+def _one_company(portal: Portal) -> None:
+    portal.put("companies", 1, portal.now - 86_400_000, name="Firm")
+
+
+# ---- answers that are none
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [
+        Answer(200, None, raw=b'{"results": [{"id": "1", "prop'),
+        Answer(200, None, raw=b"<html><body>Just a moment</body></html>"),
+        Answer(200, None, raw=b""),
+        Answer(200, None, raw=b"[]"),
+        Answer(200, {"status": "COMPLETE"}),
+        Answer(200, {"results": None}),
+        Answer(200, {"results": ["x"]}),
+        Answer(200, {"results": [{"properties": {}}]}),
+        Answer(200, {"results": [], "paging": {"next": {}}}),
+        Answer(200, {"results": [], "paging": "x"}),
+        Answer(204, None, raw=b""),
+        Answer(500, None, raw=b"\xff\xfe not text"),
+        Answer(502, None, raw=b"<html>Bad Gateway</html>"),
+        Answer(423, {"message": "locked"}),
+        None,
+    ],
+)
+@pytest.mark.filterwarnings("error")
+def test_an_answer_that_is_none_is_asked_for_again_and_is_never_an_empty_page(
+    answer: Answer | None, standin: Standin
+) -> None:
+    """Of a broken 200 the vendor's client makes an empty success."""
+    standin.contract.check = lambda *_: None  # type: ignore[method-assign] # no document has these
+    standin.fail(answer, times=2, name="list")
+    assert poll(opened(standin)) == ["1"]
+    standin.fail(answer, times=99, name="list")
+    told = failure(standin)
+    assert isinstance(told, SourceUnavailable)
+    assert "5 times in a row" in told.message
+    assert (told.source, told.stream) == ("hub", "companies")
+
+
+def test_a_search_without_a_total_is_no_search(standin: Standin) -> None:
+    standin.contract.check = lambda *_: None  # type: ignore[method-assign] # no document has this
+    standin.fail(Answer(200, {"results": []}), times=99, name="search")
+    assert "without a total" in failure(standin).message
+
+
+# ---- what a person must mend
+
+
+def test_a_missing_scope_is_named(standin: Standin) -> None:
+    scopes = {"requiredGranularScopes": ["crm.objects.companies.read"]}
+    answer = error(403, "MISSING_SCOPES", "One or more of the following scopes are required.", context=scopes)
+    standin.fail(answer, times=99, name="search")
+    told = failure(standin)
+    assert isinstance(told, SourceRefused)
+    assert told.message == (
+        "HubSpot: the token lacks a scope: crm.objects.companies.read "
+        "(403; correlation id 019ce0f8-75e5-7fd1-a864-f149d8be2a55) (search companies)"
+    )
+    assert "add it" in told.hint
+
+
+def test_a_missing_scope_in_the_errors_of_a_400_is_named_too(standin: Standin) -> None:
+    scopes = {"message": "One or more …", "context": {"requiredGranularScopes": ["crm.schemas.deals.read"]}}
+    standin.fail(error(400, "MISSING_SCOPES", "This app hasn't been granted …", errors=[scopes]), name="list")
+    assert "lacks a scope: crm.schemas.deals.read" in failure(standin).message
+
+
+def test_other_refusals_say_category_correlation_id_and_the_message_without_addresses(standin: Standin) -> None:
+    standin.fail(error(400, "VALIDATION_ERROR", "Contact kim@corp.example is\nno good"), name="list")
+    told = failure(standin)
+    assert isinstance(told, SourceRefused)
+    assert "400 VALIDATION_ERROR; correlation id 019ce0f8" in told.message
+    assert "Contact … is no good" in told.message
+
+
+def test_a_user_without_rights_is_told(standin: Standin) -> None:
+    standin.fail(error(403, "USER_DOES_NOT_HAVE_PERMISSIONS", "no"), name="list")
+    assert "super admin" in failure(standin).hint
+
+
+@pytest.mark.parametrize("answer", [error(404, "OBJECT_NOT_FOUND", "no"), Answer(404, None, raw=b"<html>404</html>")])
+def test_an_object_without_a_licence_refuses_its_stream_alone(answer: Answer, standin: Standin) -> None:
+    def unlicensed(asked: Any) -> Answer | None:
+        return answer if asked.object == "leads" else None
+
+    standin.faults.append(unlicensed)
+    connector = opened(standin)
+    with pytest.raises(SourceRefused, match="404"):
+        poll(connector, spec(Wanted(frozenset({("hs_lead_name",)})), "leads"))
+    assert poll(connector) == ["1"]
+
+
+def test_a_property_that_does_not_exist_is_named_with_the_nearest(standin: Standin) -> None:
+    """HubSpot itself leaves it out without a word."""
+    with pytest.raises(SourceRefused) as caught:
+        poll(opened(standin), spec(Wanted(frozenset({("nmae",)}))))
+    assert caught.value.field == "nmae"
+    assert "did you mean 'name'?" in caught.value.hint
+
+
+def test_a_property_that_is_renamed_later_is_noticed_within_a_day(
+    tmp_path: Path, standin: Standin, portal: Portal
+) -> None:
+    feed = Feed(tmp_path, standin, lead={"kind": "company", "name": "name"}, children={})
+    feed.turn()
+    portal.definitions["companies"] = [each for each in portal.definitions["companies"] if each["name"] != "name"]
+    feed.turn()
+    feed.wait(86_500)
+    with pytest.raises(SourceRefused, match="no property 'name'"):
+        feed.turn()
+    feed.close()
+
+
+def test_an_object_that_does_not_exist_is_named(standin: Standin) -> None:
+    with pytest.raises(SourceRefused) as caught:
+        poll(opened(standin), spec(Wanted(frozenset({("name",)})), "carr"))
+    assert caught.value.message == "there is no object 'carr'"
+    assert "did you mean 'car'?" in caught.value.hint
+
+
+def test_a_search_that_is_blind_is_refused_not_believed(standin: Standin, portal: Portal) -> None:
+    portal.blind = True
+    told = failure(standin)
+    assert isinstance(told, SourceRefused)
+    assert "finds nothing, although there are records" in told.message
+
+
+def test_a_search_that_does_not_know_a_new_record_yet_is_not_blind(standin: Standin, portal: Portal) -> None:
+    portal.clear()
+    portal.put("companies", 1, lag=3_000_000, name="Fresh")
+    assert poll(opened(standin)) == ["1"]
+
+
+def test_a_redirect_is_not_followed(standin: Standin) -> None:
+    standin.contract.check = lambda *_: None  # type: ignore[method-assign] # no document has this
+    standin.fail(Answer(302, {}, {"Location": "https://elsewhere.example/"}), name="account")
+    told = failure(standin)
+    assert isinstance(told, SourceRefused)
+    assert "302" in told.message
+
+
+# ---- the token
+
+
+def test_a_token_that_is_refused_pauses_the_source_until_there_is_another(tmp_path: Path, standin: Standin) -> None:
+    path = tmp_path / "token"
+    path.write_text("pat-canary-old\n")
+    connector = opened(standin, token={"file": str(path)})
+    with pytest.raises(SourceRefused) as caught:
+        poll(connector)
+    assert "401 INVALID_AUTHENTICATION" in caught.value.message
+    assert str(path) in caught.value.hint
+    path.write_text(f"{TOKEN}\n")
+    assert poll(connector) == ["1"]
+
+
+def test_a_token_that_was_rotated_is_read_again_in_the_middle_of_a_poll(
+    tmp_path: Path, standin: Standin, portal: Portal
+) -> None:
+    path = tmp_path / "token"
+    path.write_text(TOKEN)
+    portal.put("companies", 2, portal.now - 86_400_000, name="Second")
+    stream = spec(Wanted(frozenset({("name",)})), page_size=1)
+    pages = opened(standin, token={"file": str(path)}).read(stream, {})
+    seen = [record.id for page in (next(pages), next(pages)) for record in page.records]
+    standin.tokens = {"another"}
+    path.write_text("another")
+    assert seen + [record.id for page in pages for record in page.records] == ["1", "2"]
+
+
+def test_a_new_token_of_another_account_is_refused(tmp_path: Path, standin: Standin, portal: Portal) -> None:
+    path = tmp_path / "token"
+    path.write_text(TOKEN)
+    connector = opened(standin, token={"file": str(path)})
+    poll(connector)
+    standin.tokens, portal.id = {"another"}, 42
+    path.write_text("another")
+    with pytest.raises(SourceRefused, match="the new token opens the account 42"):
+        poll(connector)
+
+
+def test_a_token_of_another_account_mixes_nothing_into_the_ledger(
+    tmp_path: Path, standin: Standin, portal: Portal
+) -> None:
+    feed = Feed(tmp_path, standin, lead={"kind": "company", "name": "name"}, children={})
+    feed.turn()
+    feed.reopen()
+    portal.id = 42
+    portal.put("companies", 7, name="A stranger")
+    feed.wait(60)
+    for work in (feed.turn, lambda: feed.poller().remap(feed.connector), lambda: feed.poller().sweep(feed.connector)):
+        with pytest.raises(SourceRefused, match="HubSpot account 42; the ledger knows this stream from the HubSpot"):
+            work()
+    assert set(feed.records()) == {"1"}
+    feed.close()
+
+
+def test_the_account_that_the_file_names_is_insisted_on(standin: Standin) -> None:
+    told = failure(standin, portal=42)
+    assert "opens the account 147893286, not 42" in told.message
+    assert poll(opened(standin, portal=147893286)) == ["1"]
+
+
+@pytest.mark.parametrize("token", ["pat-canary with-space", "pat-canary\u00e9", "pat-canary\nX-Evil: 1"])
+def test_what_cannot_be_a_token_is_never_sent(token: str, standin: Standin) -> None:
+    told = failure(standin, token=token)
+    assert isinstance(told, ConfigError)
+    assert not standin.calls
+
+
+# ---- no answer
+
+
+def test_a_server_that_hangs_is_left_after_the_time_out(standin: Standin) -> None:
+    standin.faults.append(lambda _: HANGS)
+    told = failure(standin, timeout="100ms")
+    assert isinstance(told, SourceUnavailable)
+    assert "does not answer within 0.1 s" in told.message
+
+
+@contextmanager
+def talking(say: Any) -> Iterator[str]:
+    """A server that says its piece on every connection."""
+    server = socket.create_server(("127.0.0.1", 0))
+    over = threading.Event()
+
+    def serve() -> None:
+        while True:
+            try:
+                connection, _ = server.accept()
+            except OSError:
+                return
+            with connection:
+                connection.recv(65536)
+                try:
+                    say(connection, over)
+                except OSError:
+                    continue
+
+    thread = threading.Thread(target=serve, daemon=True)
+    thread.start()
+    try:
+        yield f"http://127.0.0.1:{server.getsockname()[1]}"
+    finally:
+        over.set()
+        server.shutdown(socket.SHUT_RDWR)
+        server.close()
+        thread.join()
+
+
+def test_a_server_that_drips_is_left_too(standin: Standin, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("connectors.hubspot.account.ATTEMPTS", 1)
+
+    def drip(connection: socket.socket, over: threading.Event) -> None:
+        connection.sendall(b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: 100000\r\n\r\n")
+        while not over.wait(0.02):
+            connection.sendall(b" ")
+
+    with talking(drip) as url:
+        connector = HubspotConnectorType(SystemClock()).open("hub", source(standin, base_url=url, timeout="200ms"))
+        with pytest.raises(SourceUnavailable, match=r"does not answer within 0\.2 s"):
+            poll(connector)
+        connector.close()
+
+
+@pytest.mark.parametrize(
+    ("wire", "words"),
+    [
+        (b"", "broke the connection off"),
+        (b"SSH-2.0-OpenSSH\r\n", "broke the connection off"),
+        (b"HTTP/1.1 200 OK\r\nContent-Length: 50\r\n\r\n{}", "broke the connection off"),
+        (b"HTTP/1.1 200 OK\r\nContent-Encoding: gzip\r\nContent-Length: 2\r\n\r\n{}", "broke the connection off"),
+        (b"HTTP/1.1 200 OK\r\nContent-Length: canary\r\n\r\n{}", "5 times in a row"),
+    ],
+)
+def test_rubbish_on_the_wire_is_no_answer(wire: bytes, words: str, standin: Standin) -> None:
+    with talking(lambda connection, _: connection.sendall(wire)) as url:
+        assert words in failure(standin, base_url=url).message
+
+
+def test_nobody_listens(standin: Standin) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as unused:
+        port = unused.getsockname()[1]
+    told = failure(standin, base_url=f"http://127.0.0.1:{port}")
+    assert isinstance(told, SourceUnavailable)
+    assert "cannot be connected to" in told.message
+
+
+def test_plain_http_where_tls_is_expected(standin: Standin) -> None:
+    told = failure(standin, base_url=standin.url.replace("http:", "https:"))
+    assert isinstance(told, SourceUnavailable)
+    assert "TLS" in told.message
+
+
+def test_a_proxy_that_is_not_there(standin: Standin) -> None:
+    told = failure(standin, base_url="https://api.hubapi.invalid", proxy="http://user:canary@127.0.0.1:9")
+    assert "proxy" in told.message
+
+
+@pytest.mark.parametrize(
+    "url", ["http://api.hubapi.com", "ftp://127.0.0.1", "https://user:canary@api.hubapi.com", "https://x/crm", "canary"]
+)
+def test_addresses_that_are_not_allowed(url: str, standin: Standin) -> None:
+    with pytest.raises(ValueError) as caught:
+        source(standin, base_url=url)
+    assert "canary" not in str(caught.value).split("[type=")[0]
+
+
+def test_a_file_that_holds_no_certificates_is_refused(tmp_path: Path, standin: Standin) -> None:
+    (tmp_path / "ca.pem").write_text("none")
+    with pytest.raises(ConfigError, match="ca_file"):
+        opened(standin, ca_file=str(tmp_path / "ca.pem"))
+
+
+# ---- nothing is told that should not be
+
+
+def test_the_log_holds_no_token_and_no_value(tmp_path: Path, standin: Standin, portal: Portal) -> None:
+    out: list[str] = []
+
+    class Listener(logging.Handler):
+        def emit(self, record: logging.LogRecord) -> None:
+            out.append(record.getMessage())
+
+    listener = Listener()
+    logging.getLogger().addHandler(listener)
+    portal.put("companies", 2, portal.now - 86_400_000, name="Canary Corp")
+    portal.put("contacts", 3, portal.now - 86_400_000, email="canary@corp.example")
+    portal.link("companies", 2, "contacts", 3)
+    feed = Feed(tmp_path, standin)
+    with logged() as events:
+        feed.turn()
+        standin.fail(error(500, "INTERNAL", "canary"), times=99)
+        feed.wait(60)
+        with pytest.raises(SourceUnavailable):
+            feed.turn()
+    logging.getLogger().removeHandler(listener)
+    feed.close()
+    assert events
+    assert "canary" not in (json.dumps(events) + "".join(out)).lower()
