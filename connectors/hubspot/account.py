@@ -123,7 +123,7 @@ class Account:
 
     def _wait(self, call: Call, attempt: int, again: Again) -> None:
         if attempt >= ATTEMPTS:
-            self._unavailable(f"HubSpot {again.why}, {attempt} times in a row ({call.target})")
+            self._unavailable(f"HubSpot {again.why}, {attempt} times in a row ({call.target})", again.hint)
         jittered = again.seconds * (1 + self._random.random() / 4)
         if again.whole:
             self.pace.pause(jittered)
@@ -148,7 +148,7 @@ class Account:
         except Unreachable as error:
             if error.refused:
                 self.refuse(f"HubSpot {error.why}", error.hint)
-            return Again(backoff(attempt), error.why)
+            return Again(backoff(attempt), error.why, hint=error.hint)
         burst = self.pace.burst
         verdict = judge(reply, attempt, now=self.now(), zone=self.pace.zone, interval=burst.seconds)
         if not isinstance(verdict, Done):

@@ -58,6 +58,7 @@ class Again:
     seconds: float
     why: str
     whole: bool = False
+    hint: str = ""
 
 
 @dataclass(frozen=True, slots=True)

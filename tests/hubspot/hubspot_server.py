@@ -64,6 +64,11 @@ class Standin:
     limits: bool = True
     daily: tuple[int, int] | None = (250_000, 250_000)
     hanging: threading.Event = field(default_factory=threading.Event)
+    connections: int = 0
+    accepted: set[str] = field(default_factory=set)
+    """The encodings that clients take."""
+    longest: int = 0
+    """Characters of the longest request line."""
     _recent: dict[str, deque[float]] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
@@ -172,7 +177,13 @@ class _Handler(BaseHTTPRequestHandler):
     wbufsize = 1 << 16
     standin: Standin
 
+    def setup(self) -> None:
+        super().setup()
+        self.standin.connections += 1
+
     def _serve(self) -> None:
+        self.standin.accepted.add(self.headers.get("Accept-Encoding") or "")
+        self.standin.longest = max(self.standin.longest, len(self.path))
         url = urlsplit(self.path)
         length = int(self.headers.get("Content-Length") or 0)
         body = json.loads(self.rfile.read(length)) if length else None

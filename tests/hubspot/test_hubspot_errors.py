@@ -335,6 +335,7 @@ def test_nobody_listens(standin: Standin) -> None:
     told = failure(standin, base_url=f"http://127.0.0.1:{port}")
     assert isinstance(told, SourceUnavailable)
     assert "cannot be connected to" in told.message
+    assert "look at the network" in told.hint
 
 
 def test_plain_http_where_tls_is_expected(standin: Standin) -> None:

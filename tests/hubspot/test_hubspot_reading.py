@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 from hubspot_feed import Feed, logged
-from hubspot_portal import Portal
+from hubspot_portal import Portal, prop
 from hubspot_server import Standin
 
 MINUTE = 60
@@ -166,6 +166,84 @@ def test_an_association_that_moves_no_date_is_seen_by_the_sweep(feed: Feed, port
     feed.wait(86_400 + MINUTE)
     feed.turn()
     assert feed.records()["3"]["drift"]
+
+
+def test_a_label_that_is_renamed_changes_no_record(feed: Feed, portal: Portal) -> None:
+    fill(portal)
+    feed.turn()
+    assert {lead["industry"] for _, lead in feed.sent} == {"Banking"}
+    for row in portal.definitions["companies"]:
+        for option in row["options"]:
+            option["label"] = option["label"].upper()
+    feed.wait(86_400 + HOUR)
+    portal.put("companies", 1, name="Firm 1")
+    feed.wait(MINUTE)
+    feed.turn()
+    assert not any(row["drift"] for row in feed.records().values())
+    portal.put("companies", 2, industry="COMPUTER_SOFTWARE")
+    feed.wait(MINUTE)
+    feed.turn()
+    assert [id_ for id_, row in feed.records().items() if row["drift"]] == ["2"]
+
+
+def test_owners_that_left_or_came_are_known_by_name(tmp_path: Path, standin: Standin, portal: Portal) -> None:
+    def owner(id_: str, first: str, *, archived: bool = False) -> dict:
+        when = "2026-03-12T07:37:29.818Z"
+        return {
+            "id": id_,
+            "email": f"{first}@corp.example",
+            "type": "PERSON",
+            "firstName": first,
+            "lastName": "" if archived else "Lee",
+            "userId": None if archived else int(id_),
+            "createdAt": when,
+            "updatedAt": when,
+            "archived": archived,
+        }
+
+    lead = {"kind": "company", "name": "name", "labels": ["label(hubspot_owner_id)"]}
+    feed = Feed(tmp_path, standin, lead=lead, children={})
+    portal.owners = [owner("1", "Kim"), owner("2", "Joe", archived=True)]
+    for n in (1, 2, 3):
+        portal.put("companies", n, portal.now - 86_400_000, name=f"Firm {n}", hubspot_owner_id=str(n))
+    feed.turn()
+    assert [lead["labels"] for _, lead in feed.sent] == [["Kim Lee"], ["Joe"], ["3"]]
+    portal.owners.append(owner("4", "Ann"))
+    feed.wait(10 * MINUTE)
+    portal.put("companies", 4, name="Firm 4", hubspot_owner_id="4")
+    feed.wait(MINUTE)
+    feed.turn(sweep=False)
+    assert feed.sent[-1][1]["labels"] == ["Ann Lee"]
+    feed.close()
+
+
+def test_hundreds_of_properties_make_no_url_too_long(tmp_path: Path, standin: Standin, portal: Portal) -> None:
+    """HubSpot answers 414 from some 8,000 characters on: then values come by batches."""
+    names = [f"a_property_with_a_long_name_{n:03}" for n in range(300)]
+    portal.definitions["companies"] += [prop(name) for name in names]
+    for n in (1, 2):
+        portal.put("companies", n, portal.now - 86_400_000, name=f"Firm {n}", **{names[-1]: f"value {n}"})
+    lead = {"kind": "company", "name": "name", "notes": f"join(' ', [{', '.join(names)}])"}
+    feed = Feed(tmp_path, standin, lead=lead, children={})
+    portal.forgetful = {"2"}
+    feed.turn()
+    assert [(id_, lead["notes"]) for id_, lead in feed.sent] == [("1", "value 1")]
+    portal.forgetful = set()
+    feed.wait(86_400 + MINUTE)
+    feed.turn()
+    assert feed.sent[1:] == [("2", {**feed.sent[0][1], "name": "Firm 2", "notes": "value 2"})]
+    assert standin.longest < 6000
+    feed.close()
+
+
+def test_one_connection_is_kept_and_answers_come_packed(feed: Feed, portal: Portal, standin: Standin) -> None:
+    fill(portal)
+    for _ in range(3):
+        feed.turn()
+        feed.wait(HOUR)
+    assert len(standin.calls) > 10
+    assert standin.connections == 1
+    assert standin.accepted == {"gzip"}
 
 
 # ---- merges
