@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 from typing import Generic, NoReturn, TypeVar
 
+from connectors.hubspot.answers import Malformed, id_of
 from connectors.hubspot.options import HubspotSource
 from connectors.hubspot.pace import Pace, Resting, nap
-from connectors.hubspot.paths import PATHS, read_scope
+from connectors.hubspot.paths import PATHS
 from connectors.hubspot.transport import Transport, Unreachable
 from connectors.hubspot.verdicts import (
     ATTEMPTS,
@@ -37,10 +38,6 @@ DAY = 86400.0
 
 class NotThere(Exception):
     """HubSpot knows no such record."""
-
-
-class Malformed(Exception):
-    """An answer that lacks what it must have: to be asked for again."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -187,7 +184,7 @@ class Account:
         return self._portal[1]
 
     def _look_at_portal(self) -> Portal:
-        details = self.ask(Call("account"), lambda body: body if _is_id(body.get("portalId")) else _lacks("portalId"))
+        details = self.ask(Call("account"), _with_portal)
         portal = Portal(
             str(details["portalId"]),
             *(str(details.get(key, "")) for key in ("accountType", "timeZone", "dataHostingLocation")),
@@ -255,49 +252,6 @@ def read_token(source: str, options: HubspotSource) -> Secret:
     return token
 
 
-# ---- strict reading of answers
-
-
-def results_of(body: Mapping[str, Json]) -> list[Mapping[str, Json]]:
-    """The rows of an answer. Raises Malformed: an answer without them is no empty one."""
-    found = body.get("results")
-    if not isinstance(found, list) or not all(isinstance(row, dict) for row in found):
-        raise Malformed("a list of results")
-    return found
-
-
-def next_of(body: Mapping[str, Json]) -> str | None:
-    """Where the next page begins; None only where the answer names none, however short it is."""
-    paging = body.get("paging")
-    if paging is None or (isinstance(paging, dict) and paging.get("next") is None):
-        return None
-    after = paging["next"].get("after") if isinstance(paging, dict) and isinstance(paging["next"], dict) else None
-    if not _is_id(after):
-        raise Malformed("a readable paging.next.after")
-    return str(after)
-
-
-def id_of(row: Mapping[str, Json], key: str = "id") -> str:
-    """An id as text; HubSpot gives some as numbers."""
-    found = row.get(key)
-    if not _is_id(found):
-        raise Malformed(f"a readable {key}")
-    return str(found)
-
-
-def _is_id(value: Json) -> bool:
-    return (isinstance(value, str) and value != "") or (isinstance(value, int) and not isinstance(value, bool))
-
-
-def _lacks(what: str) -> NoReturn:
-    raise Malformed(what)
-
-
-def scope_words(names: Iterable[str]) -> str:
-    """`crm.objects.companies.read, …` for objects."""
-    return ", ".join(dict.fromkeys(read_scope(name) for name in names))
-
-
-def chunks(ids: Sequence[str], most: int) -> Iterable[Sequence[str]]:
-    """The ids in parts of at most so many."""
-    return (ids[start : start + most] for start in range(0, len(ids), most))
+def _with_portal(body: Mapping[str, Json]) -> Mapping[str, Json]:
+    id_of(body, "portalId")
+    return body

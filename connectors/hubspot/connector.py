@@ -6,7 +6,6 @@ import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import cast
 from urllib.parse import urlsplit
-from weakref import WeakValueDictionary
 
 from pydantic import BaseModel
 
@@ -128,7 +127,7 @@ class HubspotConnectorType:
 
     def __init__(self, clock: Clock | None = None) -> None:
         self._clock = clock or SystemClock()
-        self._paces: WeakValueDictionary[tuple[object, ...], Pace] = WeakValueDictionary()
+        self._paces: dict[tuple[object, ...], Pace] = {}
         self._lock = threading.Lock()
 
     def open(self, source: str, options: BaseModel) -> Connector:
@@ -144,7 +143,7 @@ class HubspotConnectorType:
         return HubspotConnector(source, own, self._pace(source, own), self._clock, connect)
 
     def _pace(self, source: str, options: HubspotSource) -> Pace:
-        """One pace for all streams of a source, as long as any of them is open."""
+        """One pace for all streams of a source. It outlives them: a connector is closed after each failure."""
         settings = (options.searches_per_second, options.share, options.reserve)
         with self._lock:
             key = (source, options.base_url, *settings)

@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
-from connectors.hubspot.account import Account, Call, Malformed, NotThere, chunks, id_of, next_of, results_of
+from connectors.hubspot.account import Account, Call, NotThere
+from connectors.hubspot.answers import Malformed, chunks, id_of, next_of, one_of, results_of, rows_of
 from sync.words import Json
 
 LIST_LIMIT = 100
@@ -109,28 +110,16 @@ class Crm:
             asked: list[dict[str, str]] = [{"id": id_} for id_ in part]
             while asked:
                 call = Call("associations", "POST", places={"object": name, "to": to}, body={"inputs": asked})
-                asked = self._take(links, self.account.ask(call, results_of))
+                asked = []
+                for id_, found, after in self.account.ask(call, _linked):
+                    _merge(links.get(id_, {}), found)
+                    if after is not None and id_ in links:
+                        asked.append({"id": id_, "after": after})
         return {id_: sorted(of.values(), key=_order) for id_, of in links.items()}
-
-    def _take(self, links: dict[str, dict[str, Link]], results: Sequence[Row]) -> list[dict[str, str]]:
-        """Keeps what the results say; gives what is still to be asked: they page inside each result. Records without
-        any association are missing (or errors of a 207)."""
-        more: list[dict[str, str]] = []
-        for result in results:
-            of = links.get(id_of(result.get("from") or {}))
-            if of is None:
-                continue
-            for target in result.get("to") or ():
-                id_ = id_of(target, "toObjectId")
-                _add_types(of.setdefault(id_, Link(id_)), target.get("associationTypes") or ())
-            after = next_of(result)
-            if after is not None:
-                more.append({"id": id_of(result["from"]), "after": after})
-        return more
 
     def properties(self, name: str) -> list[Row]:
         """All definitions of an object's properties, in one answer."""
-        return self.account.ask(Call("properties", places={"object": name}, query={"archived": "false"}), results_of)
+        return self.account.ask(Call("properties", places={"object": name}, query={"archived": "false"}), _defined)
 
     def owners(self) -> Iterator[Row]:
         """All owners, those that left included."""
@@ -156,7 +145,16 @@ def _rows(body: Mapping[str, Json]) -> Rows:
     rows = results_of(body)
     for row in rows:
         id_of(row)
+        one_of(row.get("properties", {}))
     return Rows(rows, next_of(body))
+
+
+def _defined(body: Mapping[str, Json]) -> list[Row]:
+    rows = results_of(body)
+    for row in rows:
+        id_of(row, "name")
+        rows_of(row.get("options", []))
+    return list(rows)
 
 
 def _found(body: Mapping[str, Json]) -> Rows:
@@ -169,9 +167,26 @@ def _found(body: Mapping[str, Json]) -> Rows:
 
 def _row(body: Mapping[str, Json]) -> Row:
     id_of(body)
-    if not isinstance(body.get("properties"), dict):
-        raise Malformed("properties")
+    one_of(body.get("properties"))
     return body
+
+
+def _linked(body: Mapping[str, Json]) -> list[tuple[str, list[Link], str | None]]:
+    """Of each record its associations, and where the next of them begin: they page inside each result. A record without
+    any is missing, or an error of a 207."""
+    linked = []
+    for result in results_of(body):
+        targets = rows_of(result.get("to"))
+        links = [Link(id_of(target, "toObjectId")) for target in targets]
+        for link, target in zip(links, targets, strict=True):
+            _add_types(link, rows_of(target.get("associationTypes")))
+        linked.append((id_of(one_of(result.get("from"))), links, next_of(result)))
+    return linked
+
+
+def _merge(of: dict[str, Link], found: Sequence[Link]) -> None:
+    for link in found:
+        of.setdefault(link.id, link)
 
 
 def _add_types(link: Link, types: Sequence[Row]) -> None:

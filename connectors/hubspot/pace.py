@@ -49,8 +49,6 @@ class Pace:
         self.burst = Burst()
         self.zone: tzinfo = UTC
         """The account's time zone: its day's budget begins anew at its midnight."""
-        self.calls = 0
-        """Calls made so far."""
 
     def take(self, *, search: bool) -> None:
         """Waits for this call's turn. Raises Resting while the account rests."""
@@ -61,7 +59,6 @@ class Pace:
             kind = "search" if search else "call"
             start = max(now, self._next[kind])
             self._next[kind] = start + (self._search_gap if search else self._gap)
-            self.calls += 1
         nap(self._clock, start - now)
 
     def learn(self, headers: Mapping[str, str], now: datetime) -> None:

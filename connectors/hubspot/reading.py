@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 
-from connectors.hubspot.account import chunks
+from connectors.hubspot.answers import chunks
 from connectors.hubspot.crm import LIST_LIMIT, LONGEST_NAMES, Crm, Row
 from connectors.hubspot.lanes import Kind, Lane, Pace, first_lane, lane_from_json, lane_to_json
 from connectors.hubspot.options import HubspotSource

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import logging
+import random
 import socket
 import threading
 from collections.abc import Iterator
@@ -11,11 +12,12 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+import orjson
 import pytest
 from hubspot_answers import Answer, error
 from hubspot_feed import Feed, logged
 from hubspot_portal import Portal
-from hubspot_server import HANGS, TOKEN, Standin
+from hubspot_server import HANGS, TOKEN, Asked, Standin
 from hubspot_world import source, spec
 
 from connectors.hubspot.connector import HubspotConnectorType
@@ -23,6 +25,7 @@ from connectors.interface import Connector, StreamSpec
 from sync.clock import SystemClock
 from sync.errors import ConfigError, SourceRefused, SourceUnavailable, SyncError
 from sync.words import Wanted
+from tests.sizes import sized
 
 COMPANIES = spec(Wanted(frozenset({("name",)})))
 
@@ -92,6 +95,68 @@ def test_a_search_without_a_total_is_no_search(standin: Standin) -> None:
     standin.contract.check = lambda *_: None  # type: ignore[method-assign] # no document has this
     standin.fail(Answer(200, {"results": []}), times=99, name="search")
     assert "without a total" in failure(standin).message
+
+
+JUNK: list[Any] = [None, 0, -1, 1.5, True, "", "x", "9" * 40, [], [1], {}, {"id": None}, [[]], {"results": 1}]
+
+
+def spoiled(value: Any, chance: random.Random) -> Any:
+    """The answer with something in it replaced by junk, or missing."""
+    if isinstance(value, dict) and value and chance.random() < 0.85:
+        key = chance.choice(list(value))
+        if chance.random() < 0.2:
+            return {name: each for name, each in value.items() if name != key}
+        return {**value, key: spoiled(value[key], chance)}
+    if isinstance(value, list) and value and chance.random() < 0.85:
+        at = chance.randrange(len(value))
+        return [*value[:at], spoiled(value[at], chance), *value[at + 1 :]]
+    return chance.choice(JUNK)
+
+
+def test_no_rubbish_in_an_answer_is_a_defect_of_ours(
+    standin: Standin, portal: Portal, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whatever is wrong in it, the poll goes on or ends with an error that says so."""
+    monkeypatch.setattr("connectors.hubspot.account.ATTEMPTS", 1)
+    standin.contract.check = lambda *_: None  # type: ignore[method-assign] # no document has these
+    standin.limits = False
+    for n in range(2, 5):
+        portal.put("companies", n, portal.now - 86_400_000, name="Firm", industry="BANKING", hubspot_owner_id="1")
+        portal.put("contacts", 10 + n, portal.now - 86_400_000, email="kim@example.com")
+        portal.link("companies", n, "contacts", 10 + n, primary=True, labels=["Chef"])
+    wanted = Wanted(
+        frozenset({("name",), ("industry@label",), ("hubspot_owner_id@label",)}),
+        {"contacts": Wanted(frozenset({("email",), ("association",)}))},
+    )
+    stream = spec(wanted, children={"contacts": {"object": "contacts"}})
+    lane = {"fast": {"through": portal.now - 90_000_000, "within": None}}
+    lane |= {"settled": lane["fast"], "bin": {"since": 0, "due": 0, "began": None, "after": None}}
+    ended = set()
+    for seed in range(sized(60, 1500, 10_000)):
+        chance = random.Random(seed)
+        name = chance.choice(["account", "search", "list", "batch", "associations", "properties", "owners", "one"])
+        portal.forgetful = {"2"} if name == "one" else set()
+
+        def spoil(asked: Asked, name: str = name, chance: random.Random = chance) -> Answer | None:
+            if asked.name != name:
+                return None
+            places = {"object": asked.object, "to": asked.to, "id": "2"}
+            answer = standin._call(asked, {key: each for key, each in places.items() if each})
+            return Answer(200, spoiled(answer.body, chance))
+
+        standin.faults[:] = [spoil]
+        connector = opened(standin)
+        try:
+            for page in connector.read(stream, {"live": lane, "child:contacts": lane}):
+                orjson.dumps([record.data for record in page.records])
+            connector.fetch(stream, ["2", "3"])
+            list(connector.sweep(stream, None))
+            ended.add("well")
+        except (SourceUnavailable, SourceRefused) as error:
+            ended.add(type(error).__name__)
+        finally:
+            connector.close()
+    assert ended == {"well", "SourceUnavailable", "SourceRefused"}
 
 
 # ---- what a person must mend
