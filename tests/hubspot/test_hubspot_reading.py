@@ -92,6 +92,27 @@ def test_a_record_newer_than_the_window_does_not_move_the_cursor(feed: Feed, por
     assert "9" in feed.ids()
 
 
+def test_a_search_that_behaves_oddly_is_said_in_the_log(
+    feed: Feed, portal: Portal, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for where in ("windows.CAP", "windows.ROOM", "crm.SEARCH_LIMIT", "windows.SEARCH_LIMIT"):
+        monkeypatch.setattr(f"connectors.hubspot.{where}", {"CAP": 12, "ROOM": 2}.get(where.split(".")[1], 3))
+    fill(portal, 1)
+    feed.turn()
+    feed.wait(HOUR)
+    portal.shuffled = True
+    at = portal.now
+    for n in range(50, 70):
+        portal.put("companies", n, at, name=f"Firm {n}")
+    feed.wait(MINUTE)
+    with logged() as events:
+        feed.turn(sweep=False)
+    assert sorted(feed.ids()) == ["1", *(str(n) for n in range(50, 70))]
+    (said,) = [event for event in events if event["event"] == "source_noted"]
+    assert (said["level"], said["lane"]) == ("warning", "live")
+    assert said["notes"] == {"search_out_of_order": True, "listed_instead": True}
+
+
 # ---- what no search shows
 
 
