@@ -344,6 +344,15 @@ def test_a_company_with_three_thousand_contacts_is_bounded_primary_first_and_sai
     assert standin.counted()["batch"] == 1
 
 
+def test_associations_are_asked_for_a_thousand_at_a_time(feed: Feed, portal: Portal, standin: Standin) -> None:
+    feed.page_size = 5000
+    fill(portal, 1050, contacts=0)
+    feed.turn(sweep=False)
+    asked = [len(call.body["inputs"]) for call in standin.calls if call.name == "associations"]
+    assert asked == [1000, 50]
+    assert len(feed.records()) == 1050
+
+
 def test_labels_and_the_primary_one_of_an_association_can_be_mapped(
     tmp_path: Path, standin: Standin, portal: Portal
 ) -> None:
