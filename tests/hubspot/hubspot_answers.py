@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import random
+from bisect import bisect_left
 from dataclasses import dataclass, field
+from itertools import islice
 from typing import Any
 
 from hubspot_portal import MODIFIED, PRIMARY_LABEL, Portal, Thing
@@ -86,10 +88,9 @@ class Answers:
     def list(self, name: str, query: dict[str, str]) -> Answer:
         portal = self.portal
         archived, limit = query.get("archived") == "true", int(query.get("limit", "10"))
-        things = portal.things[name].values()
-        ids = sorted(thing.id for thing in things if (thing.archived is not None) == archived)
-        start = int(query.get("after", "0"))
-        ids = [id_ for id_ in ids if id_ >= start]
+        known, things = portal.ids(name), portal.things[name]
+        behind = islice(known, bisect_left(known, int(query.get("after", "0"))), None)
+        ids = list(islice((id_ for id_ in behind if (things[id_].archived is not None) == archived), limit + 1))
         asked = query.get("properties", "").split(",")
         answer: dict[str, Any] = {"results": [portal.row(name, portal.things[name][id_], asked) for id_ in ids[:limit]]}
         if len(ids) > limit:
@@ -100,9 +101,9 @@ class Answers:
         ids = [each["id"] for each in body["inputs"]]
         if len(set(ids)) < len(ids):
             return error(400, "VALIDATION_ERROR", f"Duplicate IDs found in batch input: {ids}. IDs must be unique")
-        living = self.portal.living(name)
-        there = [id_ for id_ in ids if id_.isdigit() and int(id_) in living and id_ not in self.portal.forgetful]
-        rows = [self.portal.row(name, living[int(id_)], body["properties"]) for id_ in reversed(there)]
+        found = {id_: self.portal.alive(name, int(id_)) for id_ in ids if id_ not in self.portal.forgetful}
+        there = {id_: thing for id_, thing in found.items() if thing is not None}
+        rows = [self.portal.row(name, thing, body["properties"]) for thing in reversed(there.values())]
         missing = [id_ for id_ in ids if id_ not in there and id_ not in self.portal.forgetful]
         answer = {"status": "COMPLETE", "results": rows, **self._times()}
         if not missing:
@@ -120,16 +121,15 @@ class Answers:
     def _resolved(self, name: str, id_: int) -> Thing | None:
         while id_ in self.portal.merged[name]:
             id_ = self.portal.merged[name][id_]
-        return self.portal.living(name).get(id_)
+        return self.portal.alive(name, id_)
 
     def associations(self, name: str, to: str, body: Any) -> Answer:
         portal = self.portal
         links = portal.links.get((name, to), {})
-        living, ends = portal.living(name), portal.living(to)
         results, errors = [], []
         for each in body["inputs"]:
-            of = links.get(int(each["id"]), {}) if int(each["id"]) in living else {}
-            targets = [(id_, types) for id_, types in of.items() if id_ in ends]
+            of = links.get(int(each["id"]), {}) if portal.alive(name, int(each["id"])) else {}
+            targets = [(id_, types) for id_, types in of.items() if portal.alive(to, id_)]
             if not targets:
                 errors.append(_nothing(name, to, each["id"]))
                 continue

@@ -176,6 +176,7 @@ class Portal:
             self.things: dict[str, dict[int, Thing]] = {name: {} for name in self.definitions}
             self.index: dict[str, Index] = {name: Index() for name in self.definitions}
             self.merged: dict[str, dict[int, int]] = {name: {} for name in self.definitions}
+            self._ordered: dict[str, list[int]] = {}
             self.links: dict[tuple[str, str], dict[int, dict[int, list[Any]]]] = {}
 
     @property
@@ -209,6 +210,7 @@ class Portal:
     def purge(self, name: str, id_: int) -> None:
         with self.lock:
             self.things[name].pop(id_, None)
+            self._ordered.clear()
 
     def merge(self, name: str, one: int, other: int, new: int) -> None:
         """Both go into the bin, and a third is made of them, as HubSpot merges today."""
@@ -273,3 +275,14 @@ class Portal:
 
     def living(self, name: str) -> dict[int, Thing]:
         return {id_: thing for id_, thing in self.things[name].items() if thing.archived is None}
+
+    def alive(self, name: str, id_: int) -> Thing | None:
+        thing = self.things[name].get(id_)
+        return None if thing is None or thing.archived is not None else thing
+
+    def ids(self, name: str) -> list[int]:
+        """All ids in their order, those in the bin included."""
+        known = self._ordered.get(name)
+        if known is None or len(known) != len(self.things[name]):
+            known = self._ordered[name] = sorted(self.things[name])
+        return known
