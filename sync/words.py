@@ -91,3 +91,11 @@ class Wanted:
 
     fields: frozenset[tuple[str, ...]] | None = frozenset()
     children: Mapping[str, Wanted] = field(default_factory=dict)
+
+    def of_child(self, name: str) -> Wanted | None:
+        """What is wanted of that child; None where the mapping does not look at it."""
+        if name in self.children:
+            return self.children[name]
+        if self.fields is None or any(path[:1] == (name,) for path in self.fields):
+            return Wanted(None)
+        return None

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from connectors.hubspot.account import Account, Call, NotThere
@@ -56,12 +56,12 @@ class Crm:
             query["properties"] = ",".join(properties)
         if after is not None:
             query["after"] = after
-        return self.account.ask(Call("list", places={"object": name}, query=query), _rows)
+        return self.account.ask(Call("list", places={"object": name}, query=query), _onward(_rows, after))
 
     def search(self, name: str, body: Json) -> Rows:
         """One page of a search, with the `total` of matches at this moment."""
         call = Call("search", "POST", places={"object": name}, body={**body, "limit": SEARCH_LIMIT})
-        return self.account.ask(call, _found)
+        return self.account.ask(call, _onward(_found, body.get("after")))
 
     def total(self, name: str) -> int:
         """About how many records there are."""
@@ -110,11 +110,11 @@ class Crm:
             asked: list[dict[str, str]] = [{"id": id_} for id_ in part]
             while asked:
                 call = Call("associations", "POST", places={"object": name, "to": to}, body={"inputs": asked})
-                asked = []
-                for id_, found, after in self.account.ask(call, _linked):
-                    _merge(links.get(id_, {}), found)
-                    if after is not None and id_ in links:
-                        asked.append({"id": id_, "after": after})
+                answer = [each for each in self.account.ask(call, _linked) if each[0] in links]
+                more = [{"id": id_, "after": after} for id_, _, after in answer if after is not None]
+                for id_, found, _ in answer:
+                    _merge(links[id_], found)
+                asked = [each for each in more if each not in asked]  # no page leads to itself
         return {id_: sorted(of.values(), key=_order) for id_, of in links.items()}
 
     def properties(self, name: str) -> list[Row]:
@@ -127,7 +127,7 @@ class Crm:
             after: str | None = ""
             while after is not None:
                 query = {"limit": "100", "archived": archived, **({"after": after} if after else {})}
-                page = self.account.ask(Call("owners", query=query), _rows)
+                page = self.account.ask(Call("owners", query=query), _onward(_rows, after))
                 yield from page.rows
                 after = page.after
 
@@ -163,6 +163,18 @@ def _found(body: Mapping[str, Json]) -> Rows:
         raise Malformed("a total")
     page = _rows(body)
     return Rows(page.rows, page.after, total)
+
+
+def _onward(read: Callable[[Mapping[str, Json]], Rows], after: str | None) -> Callable[[Mapping[str, Json]], Rows]:
+    """A page that names itself as the next one would be read for ever."""
+
+    def check(body: Mapping[str, Json]) -> Rows:
+        page = read(body)
+        if page.after is not None and page.after == after:
+            raise Malformed("a next page that is another one")
+        return page
+
+    return check
 
 
 def _row(body: Mapping[str, Json]) -> Row:

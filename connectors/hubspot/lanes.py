@@ -24,7 +24,7 @@ Within = tuple[int, str]
 
 
 @dataclass(frozen=True, slots=True)
-class Pace:
+class Spans:
     """The stream's settings: how much a window overlaps the one before, how young is too young, how late the search may
     be, how often the bin is read."""
 
@@ -67,15 +67,15 @@ class Lane:
     settled: Pass
     bin: Bin
 
-    def window(self, kind: Kind, now: int, pace: Pace) -> Window | None:
+    def window(self, kind: Kind, now: int, spans: Spans) -> Window | None:
         """What that pass reads now; None where there is nothing yet."""
         of = self.fast if kind == "fast" else self.settled
-        high = now - (pace.settle if kind == "fast" else pace.lag)
+        high = now - (spans.settle if kind == "fast" else spans.lag)
         if of.within is not None:
             return Window(of.within[0], max(high, of.within[0]), of.within)
-        if high - of.through < (1 if kind == "fast" else min(SETTLED_STEP, pace.lag)):
+        if high - of.through < (1 if kind == "fast" else min(SETTLED_STEP, spans.lag)):
             return None
-        return Window(of.through + 1 - (pace.overlap if kind == "fast" else SETTLED_OVERLAP), high)
+        return Window(of.through + 1 - (spans.overlap if kind == "fast" else SETTLED_OVERLAP), high)
 
     def moved(self, kind: Kind, through: int, within: Within | None) -> Lane:
         """After a part of that pass's window: it does not fall back behind what is read, as in the overlap."""
@@ -89,18 +89,18 @@ class Lane:
             return self
         return replace(self, bin=replace(self.bin, began=now, after=None)) if now >= self.bin.due else None
 
-    def bin_moved(self, after: str | None, pace: Pace) -> Lane:
+    def bin_moved(self, after: str | None, spans: Spans) -> Lane:
         """After a page of the bin; None: the last one."""
         if after is not None:
             return replace(self, bin=replace(self.bin, after=after))
         began = self.bin.began or self.bin.due
-        return replace(self, bin=Bin(began - pace.overlap, began + pace.bin_every))
+        return replace(self, bin=Bin(began - spans.overlap, began + spans.bin_every))
 
 
-def first_lane(now: int, pace: Pace) -> Lane:
+def first_lane(now: int, spans: Spans) -> Lane:
     """Everything before is the backfill's."""
-    at = now - pace.settle
-    return Lane(Pass(at), Pass(at), Bin(at - pace.overlap, now + pace.bin_every))
+    at = now - spans.settle
+    return Lane(Pass(at), Pass(at), Bin(at - spans.overlap, now + spans.bin_every))
 
 
 def lane_to_json(lane: Lane) -> Json:

@@ -8,7 +8,7 @@ from datetime import UTC, datetime, timedelta
 
 from connectors.hubspot.answers import chunks
 from connectors.hubspot.crm import LIST_LIMIT, LONGEST_NAMES, Crm, Row
-from connectors.hubspot.lanes import Kind, Lane, Pace, first_lane, lane_from_json, lane_to_json
+from connectors.hubspot.lanes import Kind, Lane, Spans, first_lane, lane_from_json, lane_to_json
 from connectors.hubspot.options import HubspotSource
 from connectors.hubspot.paths import modified_property
 from connectors.hubspot.records import Child, Reader
@@ -77,8 +77,8 @@ class Poll:
         self._reader = reader
         self._size = spec.page_size
         self._now = (now - datetime(1970, 1, 1, tzinfo=UTC)) // timedelta(milliseconds=1)
-        spans = (spec.overlap, spec.settle, options.search_lag, options.bin_every)
-        self._pace = Pace(*(span // timedelta(milliseconds=1) for span in spans))
+        told = (spec.overlap, spec.settle, options.search_lag, options.bin_every)
+        self._spans = Spans(*(span // timedelta(milliseconds=1) for span in told))
         self._given = given
 
     def pages(self, lanes: Mapping[str, Json]) -> Iterator[Page]:
@@ -94,12 +94,12 @@ class Poll:
     def _follow(self, track: Track, lanes: Mapping[str, Json]) -> Iterator[Page]:
         stored = lanes.get(track.lane)
         if stored is None:
-            yield Page(track.lane, lane_to_json(first_lane(self._now, self._pace)))
+            yield Page(track.lane, lane_to_json(first_lane(self._now, self._spans)))
             return
         lane = lane_from_json(stored)
         kinds: tuple[Kind, ...] = ("fast", "settled")
         for kind in kinds:
-            window = lane.window(kind, self._now, self._pace)
+            window = lane.window(kind, self._now, self._spans)
             if window is None:
                 continue
             for found in Search(self._crm, track.object).window(window.low, window.high, window.within):
@@ -128,7 +128,7 @@ class Poll:
             page = self._crm.page(track.object, (), begun.bin.after, min(self._size, LIST_LIMIT), archived=True)
             gone = [row for row in page.rows if (milliseconds(row.get("archivedAt")) or 0) >= begun.bin.since]
             content = track.gone(gone) if gone else Content()
-            begun = begun.bin_moved(page.after, self._pace)
+            begun = begun.bin_moved(page.after, self._spans)
             yield Page(track.lane, lane_to_json(begun), content.records, content.touched)
             begun = begun if page.after is not None else None
 

@@ -48,20 +48,11 @@ def plan_of(spec: StreamSpec, schema: Schema) -> Plan:
     """Raises SourceRefused where an object does not exist."""
     children = []
     for name, options in sorted(spec.children.items()):
-        wanted = _wanted_child(spec.wanted, name)
+        wanted = spec.wanted.of_child(name)
         if wanted is not None:
             child = cast("HubspotChild", options)
             children.append(Child(name, schema.object_name(child.object), child.limit, wanted))
     return Plan(spec, schema.object_name(cast("HubspotStream", spec.options).object), tuple(children))
-
-
-def _wanted_child(wanted: Wanted, name: str) -> Wanted | None:
-    """What is wanted of a child; None where the mapping does not look at it."""
-    if name in wanted.children:
-        return wanted.children[name]
-    if wanted.fields is None or any(path[:1] == (name,) for path in wanted.fields):
-        return Wanted(None)
-    return None
 
 
 @dataclass(frozen=True, slots=True)

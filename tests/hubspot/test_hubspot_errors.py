@@ -97,6 +97,27 @@ def test_a_search_without_a_total_is_no_search(standin: Standin) -> None:
     assert "without a total" in failure(standin).message
 
 
+@pytest.mark.parametrize("name", ["list", "search", "owners"])
+def test_a_page_that_leads_to_itself_is_not_read_for_ever(name: str, standin: Standin, portal: Portal) -> None:
+    answer: Any = {"results": [], "total": 1, "paging": {"next": {"after": "7", "link": "x"}}}
+    standin.fail(Answer(200, answer), times=10**6, name=name)
+    portal.put("companies", 1, portal.now - 86_400_000, hubspot_owner_id="1")
+    stream = spec(Wanted(frozenset({("hubspot_owner_id@label",)})))
+    lane = {"through": portal.now - 90_000_000, "within": None}
+    bin_ = {"since": 0, "due": 10**15, "began": None, "after": None}
+    with pytest.raises(SourceUnavailable, match="without a next page that is another one"):
+        list(opened(standin).read(stream, {"live": {"fast": lane, "settled": lane, "bin": bin_}}))
+
+
+def test_associations_that_lead_to_themselves_end(standin: Standin, portal: Portal) -> None:
+    link = {"from": {"id": "1"}, "to": [], "paging": {"next": {"after": "7", "link": "x"}}}
+    times = {"startedAt": "2026-03-10T12:00:00Z", "completedAt": "2026-03-10T12:00:00Z", "status": "COMPLETE"}
+    standin.fail(Answer(200, {"results": [link], **times}), times=10**6, name="associations")
+    stream = spec(Wanted(frozenset({("name",)}), {"c": Wanted(None)}), children={"c": {"object": "contacts"}})
+    assert poll(opened(standin), stream) == ["1"]
+    assert standin.counted()["associations"] == 2
+
+
 JUNK: list[Any] = [None, 0, -1, 1.5, True, "", "x", "9" * 40, [], [1], {}, {"id": None}, [[]], {"results": 1}]
 
 
