@@ -197,7 +197,10 @@ class Account:
 
     def _renew(self) -> bool:
         """Reads the token anew: whether it is another one. It must open the same account."""
-        fresh = self._read_token()
+        try:
+            fresh = read_token(self.source, self.options)
+        except ConfigError as error:
+            self.refuse(f"the token cannot be read again: {error.problems[0].what}", error.problems[0].hint)
         if fresh == self._token or self._transport is None:
             return False
         self._token = fresh
@@ -213,12 +216,9 @@ class Account:
 
     def _open(self) -> Transport:
         if self._transport is None:
-            self._token = self._read_token()
+            self._token = read_token(self.source, self.options)
             self._transport = self._connect(self._token)
         return self._transport
-
-    def _read_token(self) -> Secret:
-        return read_token(self.source, self.options)
 
     def _hear(self, reply: Reply) -> None:
         try:

@@ -9,7 +9,7 @@ from urllib.parse import urlsplit
 
 from pydantic import BaseModel
 
-from connectors.hubspot.account import Account
+from connectors.hubspot.account import Account, read_token
 from connectors.hubspot.checking import look_at
 from connectors.hubspot.crm import Crm
 from connectors.hubspot.discovery import fields_of, objects_of
@@ -131,8 +131,9 @@ class HubspotConnectorType:
         self._lock = threading.Lock()
 
     def open(self, source: str, options: BaseModel) -> Connector:
-        """Opens the source. Raises ConfigError where `proxy` cannot be had, or `ca_file` is none."""
+        """Opens the source. Raises ConfigError where `token` or `proxy` cannot be had, or `ca_file` is none."""
         own = cast("HubspotSource", options)
+        read_token(source, own)
         proxy = None if own.proxy is None else own.proxy.read(key=f"sources.{source}.proxy")
         if own.ca_file is not None:
             _check_ca_file(own.ca_file, f"sources.{source}.ca_file")

@@ -209,5 +209,9 @@ def test_what_a_backfill_costs(tmp_path: Path, standin: Standin, portal: Portal)
     assert (calls["list"], calls["associations"], calls["batch"]) == (count // 100, count // 1000, 3 * count // 100)
     assert sum(calls.values()) == 41 * count // 1000 + 5  # the account, two searches that prove themselves, properties
     seconds = portal.clock.time - began
+    before = sum(standin.counted().values())
+    for listing in connector.sweep(COMPANIES, None):
+        connector.fetch(COMPANIES, [id_ for id_, _ in listing.rows])
+    assert sum(standin.counted().values()) - before == 51 * count // 1000
     assert seconds == pytest.approx(41 * count / 1000 / 5, rel=0.1, abs=3)
     print(f"{count:,} companies: {sum(calls.values()):,} calls, {seconds:,.0f} s")

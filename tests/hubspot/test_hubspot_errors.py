@@ -291,6 +291,22 @@ def test_a_token_that_is_refused_pauses_the_source_until_there_is_another(tmp_pa
     assert poll(connector) == ["1"]
 
 
+def test_a_token_that_cannot_be_had_is_told_before_anything_is_asked(tmp_path: Path, standin: Standin) -> None:
+    with pytest.raises(ConfigError, match=r"sources\.hub\.token"):
+        opened(standin, token={"file": str(tmp_path / "none")})
+
+
+def test_a_token_file_that_vanished_refuses_the_source(tmp_path: Path, standin: Standin) -> None:
+    path = tmp_path / "token"
+    path.write_text(TOKEN)
+    connector = opened(standin, token={"file": str(path)})
+    poll(connector)
+    path.unlink()
+    standin.tokens = set()
+    with pytest.raises(SourceRefused, match="cannot be read again"):
+        poll(connector)
+
+
 def test_a_token_that_was_rotated_is_read_again_in_the_middle_of_a_poll(
     tmp_path: Path, standin: Standin, portal: Portal
 ) -> None:
