@@ -92,6 +92,22 @@ def test_a_record_newer_than_the_window_does_not_move_the_cursor(feed: Feed, por
     assert "9" in feed.ids()
 
 
+def test_a_window_that_was_cut_off_is_read_again_from_its_start(feed: Feed, portal: Portal) -> None:
+    feed.page_size = 2
+    fill(portal, 1)
+    feed.turn()
+    feed.wait(HOUR)
+    for n in range(50, 57):
+        portal.put("companies", n, name=f"Firm {n}")
+    feed.wait(30 * MINUTE)
+    feed.turn(pages=3, sweep=False)  # the contacts' lane, and the first pages of the companies'
+    assert 1 < len(feed.sent) < 8
+    feed.reopen()
+    feed.wait(5 * MINUTE)  # the next window's overlap does not reach so far back, nor is the settled pass so far yet
+    feed.turn(sweep=False)
+    assert sorted(feed.ids()) == ["1", *(str(n) for n in range(50, 57))]
+
+
 def test_a_search_that_behaves_oddly_is_said_in_the_log(
     feed: Feed, portal: Portal, monkeypatch: pytest.MonkeyPatch
 ) -> None:
