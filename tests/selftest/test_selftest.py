@@ -60,6 +60,15 @@ def test_an_undisturbed_run_meets_every_verdict(sandbox: RunningSandbox, tmp_pat
     assert verdict.truth.in_doubt > 0
 
 
+def test_a_machine_too_busy_to_answer_in_time_breaks_no_promise(sandbox: RunningSandbox, tmp_path: Path) -> None:
+    sandbox.set_faults(latency="380ms-420ms")
+    try:
+        verdict = run(Trial("late", (), [range(1, 4)], "ok*"), tmp_path / "late", sandbox)
+    finally:
+        sandbox.set_faults(latency="0s")
+    assert verdict.holds, verdict
+
+
 def test_one_seed_is_one_schedule() -> None:
     assert at_random(7) == at_random(7)
     assert at_random(7) != at_random(8)
