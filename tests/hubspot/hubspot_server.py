@@ -7,6 +7,7 @@ import gzip
 import json
 import re
 import socket
+import ssl
 import threading
 from collections import deque
 from collections.abc import Callable, Iterator
@@ -226,13 +227,15 @@ HANGS = Answer(-1, None)
 
 
 @contextmanager
-def serving(portal: Portal) -> Iterator[Standin]:
+def serving(portal: Portal, tls: ssl.SSLContext | None = None) -> Iterator[Standin]:
     """The account, served until the block ends. Exchanges that do not fit the API documents fail it."""
     standin = Standin(portal)
     handler = type("Handler", (_Handler,), {"standin": standin})
     server = ThreadingHTTPServer(("127.0.0.1", 0), handler)
     server.daemon_threads = True
-    standin.url = f"http://127.0.0.1:{server.server_address[1]}"
+    if tls is not None:
+        server.socket = tls.wrap_socket(server.socket, server_side=True)
+    standin.url = f"http{'s' if tls else ''}://127.0.0.1:{server.server_address[1]}"
     thread = threading.Thread(target=lambda: server.serve_forever(0.02), daemon=True)
     thread.start()
     try:

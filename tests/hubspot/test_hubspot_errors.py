@@ -6,18 +6,25 @@ import json
 import logging
 import random
 import socket
+import ssl
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
+from datetime import UTC, datetime, timedelta
+from ipaddress import ip_address
 from pathlib import Path
 from typing import Any
 
 import orjson
 import pytest
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes, serialization
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.x509.oid import NameOID
 from hubspot_answers import Answer, error
 from hubspot_feed import Feed, logged
 from hubspot_portal import Portal
-from hubspot_server import HANGS, TOKEN, Asked, Standin
+from hubspot_server import HANGS, TOKEN, Asked, Standin, serving
 from hubspot_world import source, spec
 
 from connectors.hubspot.connector import HubspotConnectorType
@@ -372,8 +379,8 @@ def test_a_server_that_hangs_is_left_after_the_time_out(standin: Standin) -> Non
 
 
 @contextmanager
-def talking(say: Any) -> Iterator[str]:
-    """A server that says its piece on every connection."""
+def talking(say: Any, heard: list[bytes] | None = None) -> Iterator[str]:
+    """A server that says its piece on every connection, once it `heard` something."""
     server = socket.create_server(("127.0.0.1", 0))
     over = threading.Event()
 
@@ -384,7 +391,7 @@ def talking(say: Any) -> Iterator[str]:
             except OSError:
                 return
             with connection:
-                connection.recv(65536)
+                (heard if heard is not None else []).append(connection.recv(65536))
                 try:
                     say(connection, over)
                 except OSError:
@@ -444,6 +451,49 @@ def test_plain_http_where_tls_is_expected(standin: Standin) -> None:
     told = failure(standin, base_url=standin.url.replace("http:", "https:"))
     assert isinstance(told, SourceUnavailable)
     assert "TLS" in told.message
+
+
+def authority(folder: Path) -> tuple[Path, ssl.SSLContext]:
+    """A certificate for this machine that vouches for itself: its file, and the server that shows it."""
+    key = ec.generate_private_key(ec.SECP256R1())
+    name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "127.0.0.1")])
+    now = datetime.now(UTC)
+    made = (
+        x509.CertificateBuilder(name, name, key.public_key(), x509.random_serial_number(), now, now + timedelta(days=1))
+        .add_extension(x509.SubjectAlternativeName([x509.IPAddress(ip_address("127.0.0.1"))]), critical=False)
+        .add_extension(x509.BasicConstraints(ca=True, path_length=0), critical=True)
+        .sign(key, hashes.SHA256())
+    )
+    path, secret = folder / "ca.pem", folder / "key.pem"
+    path.write_bytes(made.public_bytes(serialization.Encoding.PEM))
+    plain = serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
+    secret.write_bytes(key.private_bytes(serialization.Encoding.PEM, *plain))
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(path, secret)
+    return path, context
+
+
+def test_a_private_authority_is_trusted_where_it_is_named_and_nowhere_else(tmp_path: Path, portal: Portal) -> None:
+    path, context = authority(tmp_path)
+    with serving(portal, context) as shielded:
+        assert poll(opened(shielded, ca_file=str(path))) == ["1"]
+        told = failure(shielded)
+    assert isinstance(told, SourceRefused)
+    assert "shows a certificate that is not trusted" in told.message
+    assert "ca_file" in told.hint
+
+
+def test_calls_go_through_the_proxy(standin: Standin) -> None:
+    asked: list[bytes] = []
+
+    def refuse(connection: socket.socket, _: threading.Event) -> None:
+        connection.sendall(b"HTTP/1.1 502 no\r\nContent-Length: 0\r\n\r\n")
+
+    with talking(refuse, asked) as url:
+        told = failure(standin, base_url="https://api.hubapi.invalid", proxy=url.replace("//", "//user:canary@"))
+    assert isinstance(told, SourceUnavailable)
+    assert "proxy" in told.message
+    assert asked[0].startswith(b"CONNECT api.hubapi.invalid:443 ")
 
 
 def test_a_proxy_that_is_not_there(standin: Standin) -> None:
