@@ -10,6 +10,8 @@ from hubspot_feed import Feed, logged
 from hubspot_portal import Portal, prop
 from hubspot_server import Standin
 
+from tests.sizes import sized
+
 MINUTE = 60
 HOUR = 3600
 
@@ -108,11 +110,41 @@ def test_a_window_that_was_cut_off_is_read_again_from_its_start(feed: Feed, port
     assert sorted(feed.ids()) == ["1", *(str(n) for n in range(50, 57))]
 
 
+def narrow(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A HubSpot of which twelve results of a query can be paged through, by threes."""
+    for where in ("windows.CAP", "windows.ROOM", "crm.SEARCH_LIMIT", "windows.SEARCH_LIMIT"):
+        monkeypatch.setattr(f"connectors.hubspot.{where}", {"CAP": 12, "ROOM": 2}.get(where.split(".")[1], 3))
+    monkeypatch.setattr("hubspot_answers.CAP", 12)
+
+
+def test_twenty_five_thousand_contacts_stamped_in_one_millisecond_arrive_once(
+    tmp_path: Path, standin: Standin, portal: Portal, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As by a mass edit. Everyday sixty of them, over a smaller cap."""
+    count = sized(60, 25_000, 25_000)
+    if count < 10_000:
+        narrow(monkeypatch)
+    lead = {"kind": "contact", "last_name": "lastname"}
+    feed = Feed(tmp_path, standin, lead=lead, object_="contacts", children={})
+    portal.put("contacts", 1, portal.now - 86_400_000, lastname="First")
+    feed.turn()
+    feed.wait(HOUR)
+    at = portal.now
+    for n in range(count):
+        portal.put("contacts", 1000 + n, at, lastname=f"C{n}")
+    for _ in range(16):  # until the settled pass has been there too
+        feed.wait(5 * MINUTE)
+        feed.turn(sweep=False)
+    assert len(feed.sent) == count + 1
+    assert {int(id_) for id_ in feed.ids()} == {1, *range(1000, 1000 + count)}
+    assert "list" not in {call.name for call in standin.calls if call.at > at / 1000}
+    feed.close()
+
+
 def test_a_search_that_behaves_oddly_is_said_in_the_log(
     feed: Feed, portal: Portal, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    for where in ("windows.CAP", "windows.ROOM", "crm.SEARCH_LIMIT", "windows.SEARCH_LIMIT"):
-        monkeypatch.setattr(f"connectors.hubspot.{where}", {"CAP": 12, "ROOM": 2}.get(where.split(".")[1], 3))
+    narrow(monkeypatch)
     fill(portal, 1)
     feed.turn()
     feed.wait(HOUR)
