@@ -12,8 +12,9 @@ from pathlib import Path
 from typing import Any
 
 import structlog
+from hubspot_portal import Portal
 from hubspot_server import Standin
-from hubspot_world import HubspotWorld, source, spec
+from hubspot_world import source, spec
 
 from connectors.hubspot.connector import HubspotConnectorType
 from connectors.interface import Connector
@@ -125,6 +126,21 @@ class Feed:
         return [id_ for id_, _ in self.sent]
 
 
+def fill(portal: Portal, count: int = 3, contacts: int = 1) -> None:
+    """Companies and their contacts, of the day before."""
+    long_ago = portal.now - 86_400_000
+    for n in range(1, count + 1):
+        portal.put("companies", n, long_ago, name=f"Firm {n}", industry="BANKING")
+        for k in range(contacts):
+            portal.put("contacts", 100 * n + k, long_ago, email=f"c{n}.{k}@corp.example")
+            portal.link("companies", n, "contacts", 100 * n + k, primary=k == 0)
+
+
+def emails(lead: Any) -> list[str]:
+    """The addresses of a lead's contacts."""
+    return [mail["Address"] for contact in lead.get("contacts", []) for mail in contact["email"]]
+
+
 @contextmanager
 def logged() -> Iterator[list[dict[str, Any]]]:
     """The events of the log, once the block is left."""
@@ -136,6 +152,3 @@ def logged() -> Iterator[list[dict[str, Any]]]:
     finally:
         structlog.reset_defaults()
         events += [json.loads(line) for line in out.getvalue().splitlines()]
-
-
-__all__ = ["CONTACTS", "LEAD", "Feed", "HubspotWorld", "logged"]

@@ -5,6 +5,7 @@ from __future__ import annotations
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
+import pytest
 from hubspot_portal import Portal
 from hubspot_server import TOKEN, Standin
 
@@ -12,6 +13,7 @@ from connectors.conformance_world import Names
 from connectors.hubspot.connector import HubspotConnectorType
 from connectors.hubspot.options import HubspotChild, HubspotSource, HubspotStream
 from connectors.interface import Connector, StreamSpec
+from sync.errors import SyncError
 from sync.words import Wanted
 
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
@@ -90,3 +92,26 @@ class HubspotWorld:
 
 def _ms(at: datetime) -> int:
     return (at - EPOCH) // MS
+
+
+COMPANIES = spec(Wanted(frozenset({("name",)})))
+
+
+def opened(standin: Standin, **options: Any) -> Connector:
+    """A connector of its own, at its own pace."""
+    return HubspotConnectorType(standin.portal.clock).open("hub", source(standin, **options))
+
+
+def poll(connector: Connector, stream: StreamSpec = COMPANIES) -> list[str]:
+    """A first poll: the ids that it reads."""
+    return [record.id for page in connector.read(stream, {}) for record in page.records]
+
+
+def failure(standin: Standin, **options: Any) -> SyncError:
+    """How a first poll fails, without a word of the token."""
+    with pytest.raises(SyncError) as caught:
+        poll(opened(standin, **options))
+    said = f"{caught.value} {caught.value.__cause__} {caught.value.__context__}"
+    assert TOKEN not in said
+    assert "canary" not in said
+    return caught.value

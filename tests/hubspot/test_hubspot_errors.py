@@ -1,58 +1,24 @@
-"""What goes wrong on the wire, over real sockets: told in an administrator's words, tried again where that helps."""
+"""Answers that are none are asked for again; refusals are told in an administrator's words."""
 
 from __future__ import annotations
 
 import json
 import logging
 import random
-import socket
-import ssl
-import threading
-from collections.abc import Iterator
-from contextlib import contextmanager
-from datetime import UTC, datetime, timedelta
-from ipaddress import ip_address
 from pathlib import Path
 from typing import Any
 
 import orjson
 import pytest
-from cryptography import x509
-from cryptography.hazmat.primitives import hashes, serialization
-from cryptography.hazmat.primitives.asymmetric import ec
-from cryptography.x509.oid import NameOID
 from hubspot_answers import Answer, error
 from hubspot_feed import Feed, logged
 from hubspot_portal import Portal
-from hubspot_server import HANGS, TOKEN, Asked, Standin, serving
-from hubspot_world import source, spec
+from hubspot_server import Asked, Standin
+from hubspot_world import failure, opened, poll, spec
 
-from connectors.hubspot.connector import HubspotConnectorType
-from connectors.interface import Connector, StreamSpec
-from sync.clock import SystemClock
-from sync.errors import ConfigError, SourceRefused, SourceUnavailable, SyncError
+from sync.errors import SourceRefused, SourceUnavailable
 from sync.words import Wanted
 from tests.sizes import sized
-
-COMPANIES = spec(Wanted(frozenset({("name",)})))
-
-
-def opened(standin: Standin, **options: Any) -> Connector:
-    return HubspotConnectorType(standin.portal.clock).open("hub", source(standin, **options))
-
-
-def poll(connector: Connector, stream: StreamSpec = COMPANIES) -> list[str]:
-    """A first poll: the ids that it reads."""
-    return [record.id for page in connector.read(stream, {}) for record in page.records]
-
-
-def failure(standin: Standin, **options: Any) -> SyncError:
-    with pytest.raises(SyncError) as caught:
-        poll(opened(standin, **options))
-    said = f"{caught.value} {caught.value.__cause__} {caught.value.__context__}"
-    assert TOKEN not in said
-    assert "canary" not in said
-    return caught.value
 
 
 @pytest.fixture(autouse=True)
@@ -281,239 +247,6 @@ def test_a_redirect_is_not_followed(standin: Standin) -> None:
     told = failure(standin)
     assert isinstance(told, SourceRefused)
     assert "302" in told.message
-
-
-# ---- the token
-
-
-def test_a_token_that_is_refused_pauses_the_source_until_there_is_another(tmp_path: Path, standin: Standin) -> None:
-    path = tmp_path / "token"
-    path.write_text("pat-canary-old\n")
-    connector = opened(standin, token={"file": str(path)})
-    with pytest.raises(SourceRefused) as caught:
-        poll(connector)
-    assert "401 INVALID_AUTHENTICATION" in caught.value.message
-    assert str(path) in caught.value.hint
-    path.write_text(f"{TOKEN}\n")
-    assert poll(connector) == ["1"]
-
-
-def test_a_token_that_cannot_be_had_is_told_before_anything_is_asked(tmp_path: Path, standin: Standin) -> None:
-    with pytest.raises(ConfigError, match=r"sources\.hub\.token"):
-        opened(standin, token={"file": str(tmp_path / "none")})
-
-
-def test_a_token_file_that_vanished_refuses_the_source(tmp_path: Path, standin: Standin) -> None:
-    path = tmp_path / "token"
-    path.write_text(TOKEN)
-    connector = opened(standin, token={"file": str(path)})
-    poll(connector)
-    path.unlink()
-    standin.tokens = set()
-    with pytest.raises(SourceRefused, match="cannot be read again"):
-        poll(connector)
-
-
-def test_a_token_that_was_rotated_is_read_again_in_the_middle_of_a_poll(
-    tmp_path: Path, standin: Standin, portal: Portal
-) -> None:
-    path = tmp_path / "token"
-    path.write_text(TOKEN)
-    portal.put("companies", 2, portal.now - 86_400_000, name="Second")
-    stream = spec(Wanted(frozenset({("name",)})), page_size=1)
-    pages = opened(standin, token={"file": str(path)}).read(stream, {})
-    seen = [record.id for page in (next(pages), next(pages)) for record in page.records]
-    standin.tokens = {"another"}
-    path.write_text("another")
-    assert seen + [record.id for page in pages for record in page.records] == ["1", "2"]
-
-
-def test_a_new_token_of_another_account_is_refused(tmp_path: Path, standin: Standin, portal: Portal) -> None:
-    path = tmp_path / "token"
-    path.write_text(TOKEN)
-    connector = opened(standin, token={"file": str(path)})
-    poll(connector)
-    standin.tokens, portal.id = {"another"}, 42
-    path.write_text("another")
-    with pytest.raises(SourceRefused, match="the new token opens the account 42"):
-        poll(connector)
-
-
-def test_a_token_of_another_account_mixes_nothing_into_the_ledger(
-    tmp_path: Path, standin: Standin, portal: Portal
-) -> None:
-    feed = Feed(tmp_path, standin, lead={"kind": "company", "name": "name"}, children={})
-    feed.turn()
-    feed.reopen()
-    portal.id = 42
-    portal.put("companies", 7, name="A stranger")
-    feed.wait(60)
-    for work in (feed.turn, lambda: feed.poller().remap(feed.connector), lambda: feed.poller().sweep(feed.connector)):
-        with pytest.raises(SourceRefused, match="HubSpot account 42; the ledger knows this stream from the HubSpot"):
-            work()
-    assert set(feed.records()) == {"1"}
-    feed.close()
-
-
-def test_the_account_that_the_file_names_is_insisted_on(standin: Standin) -> None:
-    told = failure(standin, portal=42)
-    assert "opens the account 147893286, not 42" in told.message
-    assert poll(opened(standin, portal=147893286)) == ["1"]
-
-
-@pytest.mark.parametrize("token", ["pat-canary with-space", "pat-canary\u00e9", "pat-canary\nX-Evil: 1"])
-def test_what_cannot_be_a_token_is_never_sent(token: str, standin: Standin) -> None:
-    told = failure(standin, token=token)
-    assert isinstance(told, ConfigError)
-    assert not standin.calls
-
-
-# ---- no answer
-
-
-def test_a_server_that_hangs_is_left_after_the_time_out(standin: Standin) -> None:
-    standin.faults.append(lambda _: HANGS)
-    told = failure(standin, timeout="100ms")
-    assert isinstance(told, SourceUnavailable)
-    assert "does not answer within 0.1 s" in told.message
-
-
-@contextmanager
-def talking(say: Any, heard: list[bytes] | None = None) -> Iterator[str]:
-    """A server that says its piece on every connection, once it `heard` something."""
-    server = socket.create_server(("127.0.0.1", 0))
-    over = threading.Event()
-
-    def serve() -> None:
-        while True:
-            try:
-                connection, _ = server.accept()
-            except OSError:
-                return
-            with connection:
-                (heard if heard is not None else []).append(connection.recv(65536))
-                try:
-                    say(connection, over)
-                except OSError:
-                    continue
-
-    thread = threading.Thread(target=serve, daemon=True)
-    thread.start()
-    try:
-        yield f"http://127.0.0.1:{server.getsockname()[1]}"
-    finally:
-        over.set()
-        server.shutdown(socket.SHUT_RDWR)
-        server.close()
-        thread.join()
-
-
-def test_a_server_that_drips_is_left_too(standin: Standin, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("connectors.hubspot.account.ATTEMPTS", 1)
-
-    def drip(connection: socket.socket, over: threading.Event) -> None:
-        connection.sendall(b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: 100000\r\n\r\n")
-        while not over.wait(0.02):
-            connection.sendall(b" ")
-
-    with talking(drip) as url:
-        connector = HubspotConnectorType(SystemClock()).open("hub", source(standin, base_url=url, timeout="200ms"))
-        with pytest.raises(SourceUnavailable, match=r"does not answer within 0\.2 s"):
-            poll(connector)
-        connector.close()
-
-
-@pytest.mark.parametrize(
-    ("wire", "words"),
-    [
-        (b"", "broke the connection off"),
-        (b"SSH-2.0-OpenSSH\r\n", "broke the connection off"),
-        (b"HTTP/1.1 200 OK\r\nContent-Length: 50\r\n\r\n{}", "broke the connection off"),
-        (b"HTTP/1.1 200 OK\r\nContent-Encoding: gzip\r\nContent-Length: 2\r\n\r\n{}", "broke the connection off"),
-        (b"HTTP/1.1 200 OK\r\nContent-Length: canary\r\n\r\n{}", "5 times in a row"),
-    ],
-)
-def test_rubbish_on_the_wire_is_no_answer(wire: bytes, words: str, standin: Standin) -> None:
-    with talking(lambda connection, _: connection.sendall(wire)) as url:
-        assert words in failure(standin, base_url=url).message
-
-
-def test_nobody_listens(standin: Standin) -> None:
-    with socket.create_server(("127.0.0.1", 0)) as unused:
-        port = unused.getsockname()[1]
-    told = failure(standin, base_url=f"http://127.0.0.1:{port}")
-    assert isinstance(told, SourceUnavailable)
-    assert "cannot be connected to" in told.message
-    assert "look at the network" in told.hint
-
-
-def test_plain_http_where_tls_is_expected(standin: Standin) -> None:
-    told = failure(standin, base_url=standin.url.replace("http:", "https:"))
-    assert isinstance(told, SourceUnavailable)
-    assert "TLS" in told.message
-
-
-def authority(folder: Path) -> tuple[Path, ssl.SSLContext]:
-    """A certificate for this machine that vouches for itself: its file, and the server that shows it."""
-    key = ec.generate_private_key(ec.SECP256R1())
-    name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "127.0.0.1")])
-    now = datetime.now(UTC)
-    made = (
-        x509.CertificateBuilder(name, name, key.public_key(), x509.random_serial_number(), now, now + timedelta(days=1))
-        .add_extension(x509.SubjectAlternativeName([x509.IPAddress(ip_address("127.0.0.1"))]), critical=False)
-        .add_extension(x509.BasicConstraints(ca=True, path_length=0), critical=True)
-        .sign(key, hashes.SHA256())
-    )
-    path, secret = folder / "ca.pem", folder / "key.pem"
-    path.write_bytes(made.public_bytes(serialization.Encoding.PEM))
-    plain = serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
-    secret.write_bytes(key.private_bytes(serialization.Encoding.PEM, *plain))
-    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-    context.load_cert_chain(path, secret)
-    return path, context
-
-
-def test_a_private_authority_is_trusted_where_it_is_named_and_nowhere_else(tmp_path: Path, portal: Portal) -> None:
-    path, context = authority(tmp_path)
-    with serving(portal, context) as shielded:
-        assert poll(opened(shielded, ca_file=str(path))) == ["1"]
-        told = failure(shielded)
-    assert isinstance(told, SourceRefused)
-    assert "shows a certificate that is not trusted" in told.message
-    assert "ca_file" in told.hint
-
-
-def test_calls_go_through_the_proxy(standin: Standin) -> None:
-    asked: list[bytes] = []
-
-    def refuse(connection: socket.socket, _: threading.Event) -> None:
-        connection.sendall(b"HTTP/1.1 502 no\r\nContent-Length: 0\r\n\r\n")
-
-    with talking(refuse, asked) as url:
-        told = failure(standin, base_url="https://api.hubapi.invalid", proxy=url.replace("//", "//user:canary@"))
-    assert isinstance(told, SourceUnavailable)
-    assert "proxy" in told.message
-    assert asked[0].startswith(b"CONNECT api.hubapi.invalid:443 ")
-
-
-def test_a_proxy_that_is_not_there(standin: Standin) -> None:
-    told = failure(standin, base_url="https://api.hubapi.invalid", proxy="http://user:canary@127.0.0.1:9")
-    assert "proxy" in told.message
-
-
-@pytest.mark.parametrize(
-    "url", ["http://api.hubapi.com", "ftp://127.0.0.1", "https://user:canary@api.hubapi.com", "https://x/crm", "canary"]
-)
-def test_addresses_that_are_not_allowed(url: str, standin: Standin) -> None:
-    with pytest.raises(ValueError) as caught:
-        source(standin, base_url=url)
-    assert "canary" not in str(caught.value).split("[type=")[0]
-
-
-def test_a_file_that_holds_no_certificates_is_refused(tmp_path: Path, standin: Standin) -> None:
-    (tmp_path / "ca.pem").write_text("none")
-    with pytest.raises(ConfigError, match="ca_file"):
-        opened(standin, ca_file=str(tmp_path / "ca.pem"))
 
 
 # ---- nothing is told that should not be
