@@ -11,6 +11,8 @@ from state.rows import PollKind, PollOutcome, StreamRow
 from sync.config.schema import Guard
 from sync.mapping.compile import LeadMapping
 
+ACCOUNT_LANE = "@account"
+"""Of a connector that can tell: the account that this stream is read from."""
 BASELINE_LANE = "@baseline"
 """Of a stream that starts `now`: its T0, and whether what was there before is read."""
 FIRST_LANE = "@first"
