@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
-from typing import Literal, Protocol
+from typing import Literal, Protocol, runtime_checkable
 
 from pydantic import BaseModel
 
@@ -93,6 +93,36 @@ class Connector(Protocol):
 
     def close(self) -> None:
         """Gives back connections. May be called twice."""
+        ...
+
+
+@runtime_checkable
+class NamesAccount(Protocol):
+    """An extra of connectors whose credentials say which account is read: a token of another one must not mix in."""
+
+    def account(self, stream: StreamSpec) -> str:
+        """Which account the credentials open, as the source itself says. Asked before anything is read; the ledger
+        keeps the first answer, and another one is refused. Raises SourceUnavailable, SourceRefused."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Discovered:
+    """An object of a source, or a field of one: its name in the configuration, what users call it, its type, and what
+    else is to be known of it."""
+
+    name: str
+    label: str
+    type: str
+    remark: str = ""
+
+
+@runtime_checkable
+class Discovers(Protocol):
+    """An extra of connectors that can show what there is to be read."""
+
+    def discover(self, name: str | None) -> Sequence[Discovered]:
+        """The objects, or the fields of the one of that name. Raises SourceUnavailable, SourceRefused."""
         ...
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from importlib import import_module
+from importlib.util import find_spec
 from typing import TYPE_CHECKING, cast
 
 from sync.errors import ConfigError, Problem
@@ -10,8 +11,14 @@ from sync.errors import ConfigError, Problem
 if TYPE_CHECKING:  # the interface needs pydantic, which naming the connectors does not
     from connectors.interface import ConnectorType
 
-CONNECTORS: dict[str, str] = {"sql": "connectors.sql.connector"}
+CONNECTORS: dict[str, str] = {
+    "hubspot": "connectors.hubspot.connector",
+    "sql": "connectors.sql.connector",
+}
 """The name in the configuration, and the module that offers the connector as `CONNECTOR`."""
+
+PACKAGES: dict[str, str] = {"hubspot": "hubspot"}
+"""What a connector needs besides: a module that the extra of the connector's name installs."""
 
 
 def connector_type(name: str) -> ConnectorType:
@@ -20,4 +27,7 @@ def connector_type(name: str) -> ConnectorType:
     if module is None:
         known = ", ".join(sorted(CONNECTORS))
         raise ConfigError([Problem("connector", f'"{name[:40]}" is no connector', f"this version has: {known}")])
+    if name in PACKAGES and find_spec(PACKAGES[name]) is None:
+        hint = f"pip install 'closingdealz-sync[{name}]'"
+        raise ConfigError([Problem("connector", f"the packages for {name!r} are not installed", hint)])
     return cast("ConnectorType", import_module(module).CONNECTOR)

@@ -95,7 +95,17 @@ EVENTS: dict[str, Event] = {
     "page": Event(
         "debug",
         "A page was committed with its lane of the cursor.",
-        ("stream", "lane", "records", "touched", "counts", "notes", "milliseconds"),
+        ("stream", "lane", "records", "touched", "counts", "milliseconds"),
+    ),
+    "source_noted": Event(
+        "warning",
+        "The source behaved oddly while a page was read; nothing is lost, but look at it if it goes on.",
+        ("stream", "lane", "notes"),
+    ),
+    "children_cut": Event(
+        "info",
+        "Records of this page have more children than `limit` allows; how many were left out, the last in order.",
+        ("stream", "child", "records", "left_out", "example"),
     ),
     "poll_failed": Event(
         "warning",

@@ -12,6 +12,10 @@ from typing import Any, TypeAlias
 # A plain JSON value: None, bool, int, finite float, str without lone surrogates, lists and dicts with str keys.
 Json: TypeAlias = Any
 
+LABEL = "@label"
+"""A wanted field `industry@label` asks for what the source's users see for the code in its field `industry`. It is no
+part of a record's fingerprint: a label that is renamed changes no record."""
+
 
 @dataclass(frozen=True, slots=True)
 class Record:
@@ -23,7 +27,8 @@ class Record:
     the source has none. `deleted` is an explicit tombstone (`data` may then be empty); `merged_into` then names the
     record of the same stream that it was merged into, if it was.
     `problem` says why the record cannot be used (quarantine), without quoting its values.
-    `children` maps each child's configured name to the ids of the children nested here.
+    `children` maps each child's configured name to the ids of the children nested here; `left_out` to how many more
+    there are than a record may carry.
     """
 
     id: str
@@ -33,6 +38,7 @@ class Record:
     problem: str | None = None
     children: Mapping[str, Sequence[str]] = field(default_factory=dict)
     merged_into: str | None = None
+    left_out: Mapping[str, int] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,7 +70,8 @@ class Page:
 
 @dataclass(frozen=True, slots=True)
 class Listing:
-    """One page of a sweep: (id, modified) of rows in the source's id order, `modified` as in `Record`.
+    """One page of a sweep: (id, modified) of rows in the source's id order, `modified` as in `Record`, or None where it
+    does not tell whether the record changed.
 
     `cursor` is the sweep's position after this page; None when the sweep reached its end.
     `unseen` is how many of them the ordinary poll can never show (NULL in the cursor column, far future).
@@ -84,3 +91,11 @@ class Wanted:
 
     fields: frozenset[tuple[str, ...]] | None = frozenset()
     children: Mapping[str, Wanted] = field(default_factory=dict)
+
+    def of_child(self, name: str) -> Wanted | None:
+        """What is wanted of that child; None where the mapping does not look at it."""
+        if name in self.children:
+            return self.children[name]
+        if self.fields is None or any(path[:1] == (name,) for path in self.fields):
+            return Wanted(None)
+        return None

@@ -83,7 +83,7 @@ def plan_of(spec: StreamSpec) -> Plan:
     cursor = None if options.modified is None else Cursor(options.modified, options.zone, options.modified_as)
     children = []
     for name, child in sorted(spec.children.items()):
-        if (wanted := _wanted_child(spec.wanted, name)) is not None:
+        if (wanted := spec.wanted.of_child(name)) is not None:
             children.append(_child_of(name, cast("SqlChild", child), wanted, options))
     relation = Relation(options.table, options.query)
     return Plan(spec, relation, options.key, cursor, spec.wanted, tuple(children))
@@ -94,15 +94,6 @@ def _child_of(name: str, child: SqlChild, wanted: Wanted, stream: SqlStream) -> 
     if child.modified is not None:
         cursor = Cursor(child.modified, child.zone or stream.zone, child.modified_as)
     return Child(name, Relation(child.table, child.query), child.key, child.parent, cursor, wanted)
-
-
-def _wanted_child(wanted: Wanted, name: str) -> Wanted | None:
-    """What is wanted of a child; None where the mapping does not look at it."""
-    if name in wanted.children:
-        return wanted.children[name]
-    if wanted.fields is None or any(path[:1] == (name,) for path in wanted.fields):
-        return Wanted(None)
-    return None
 
 
 @dataclass(frozen=True, slots=True)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from sqlite_utils import Database
 from sqlite_utils.migrations import Migrations
 
-from state.schema import initial, queues
+from state.schema import initial, labels, queues
 from state.schema.statements import run
 
 MIGRATIONS = Migrations("closingdealz-sync")
@@ -19,3 +19,8 @@ def _initial(db: Database) -> None:
 @MIGRATIONS(name="0002_queues")
 def _queues(db: Database) -> None:
     run(db, queues.CHANGES)
+
+
+@MIGRATIONS(name="0003_labels")
+def _labels(db: Database) -> None:
+    run(db, labels.CHANGES)

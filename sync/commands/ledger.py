@@ -41,8 +41,9 @@ def rename_stream(old: str, new: str, config: Path | None) -> None:
     For a stream that got another name, or whose database, table or workspace was moved while its records kept their
     ids. Nothing is sent again. The daemon must not be running.
     """
+    from state.matching.foreign import Foreign
     from sync.ledgers import open_ledger
-    from sync.reports.phrases import count
+    from sync.reports.phrases import count, program
 
     loaded = _load(config)
     declared = _declared(loaded, new)
@@ -51,9 +52,17 @@ def rename_stream(old: str, new: str, config: Path | None) -> None:
         row = opened.streams.all().get(old)
         counts = opened.records.counts()
         opened.streams.rename(old, declared)
+        moved = row is not None and row.workspace != declared.workspace
+        imported = Foreign(opened.file).count(row.workspace) if row is not None and moved else 0
     records = sum(n for (stream, _), n in counts.items() if row and stream == row.id)
     name = f"{old} is now {new}" if old != new else f"{new} is now what the configuration declares"
     click.echo(f"{name}: {count(records, 'record')} with all that is known of them; nothing is sent again for it")
+    if row is not None and imported:
+        click.echo(
+            f"what was imported for workspace {row.workspace} ({count(imported, 'value')}) does not count for"
+            f" {declared.workspace}. If it is the same one under a new name, import it again before the next start:"
+            f" {program(config)} ledger import --csv FILE --workspace {declared.workspace}"
+        )
 
 
 @ledger.command()
@@ -72,14 +81,15 @@ def verify(as_json: bool, config: Path | None) -> int:
         document = {"sound": not found.faults, "faults": list(found.faults), "rows": dict(found.rows)}
         click.echo(json.dumps(document, indent=2, ensure_ascii=False))
         return _EXIT_DAMAGED if found.faults else 0
+    width = max(map(len, found.rows), default=0)
     for table, n in found.rows.items():
-        click.echo(f"{table:<12}{n:>12,}")
+        click.echo(f"{table:<{width}}{n:>12,}")
     for fault in found.faults:
         click.secho(f"fault: {fault}", fg="red")
     if found.faults:
         click.echo("stop the daemon, keep a copy of the ledger, and restore the last sound backup")
         return _EXIT_DAMAGED
-    click.echo("the ledger is sound")
+    click.echo("the ledger is sound, and its receipts agree with it")
     return 0
 
 
@@ -93,7 +103,7 @@ def rebuild(accept_loss: bool, as_json: bool, config: Path | None) -> None:
     For a ledger that was lost, damaged, or restored from a backup. Nothing is sent, and nothing that was sent will be
     sent again. A ledger that is there is kept as a copy. The daemon must not be running.
     """
-    from state.rebuild import rebuild as rebuild_ledger
+    from state.rebuilding.rebuild import rebuild as rebuild_ledger
     from sync.clock import SystemClock
     from sync.reports.phrases import program
     from sync.reports.rebuilding import rebuilt_as_json, rebuilt_as_lines

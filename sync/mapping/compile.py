@@ -9,7 +9,7 @@ from sync.config.schema import LeadTable, Wire
 from sync.errors import ConfigError
 from sync.mapping.identity import Identity, identities
 from sync.mapping.outcome import Filtered, Lead, Outcome, Report, Unfit
-from sync.mapping.reads import pruner, wanted
+from sync.mapping.reads import has_labels, pruner, wanted, without_labels
 from sync.mapping.section import ContactSection, Section, nested_contacts, require
 from sync.mapping.tables import Facts, contact_section, lead_section
 from sync.mapping.wire import CONTACTS, IS_CONTACT, LABELS, clashes, contact_fields, encode, lead_fields
@@ -67,6 +67,7 @@ class LeadMapping:
         self._contacts = contacts
         self._rows = tuple(facts.rows)
         self._prune: Callable[[Any], Any] = pruner(facts.root)
+        self._has_labels = has_labels(facts.root)
 
     def project(self, data: Mapping[str, Json]) -> dict[str, Json]:
         """Only the values that the mapping reads, in the record's shape: `apply` makes the same of them.
@@ -76,6 +77,10 @@ class LeadMapping:
         """
         kept: dict[str, Json] = self._prune(data)
         return kept
+
+    def fingerprinted(self, projected: dict[str, Json]) -> dict[str, Json]:
+        """The part of `project`'s result that says whether a record changed: codes, not their labels."""
+        return without_labels(projected) if self._has_labels else projected
 
     def apply(self, data: Mapping[str, Json]) -> Outcome:
         """What becomes of a record. Never raises on plain JSON, whatever its types, sizes and depth."""

@@ -22,7 +22,7 @@ from jmespath.visitor import Options, TreeInterpreter
 from sync.config.schema import Expression
 from sync.mapping.functions import FUNCTIONS, NAMES, Library, parameters
 from sync.mapping.values import Unusable
-from sync.words import Json
+from sync.words import LABEL, Json
 
 Node: TypeAlias = dict[str, Any]
 """A node of the library's syntax tree: `type`, `children` (nodes; numbers in a slice), perhaps `value`."""
@@ -72,6 +72,7 @@ def compile_expression(source: Expression, lookups: Mapping[str, Mapping[str, Js
     faults = _faults(source, node, lookups)
     if faults:
         raise BadExpression(*faults)
+    node = _with_labels(node)
     return Compiled(source, node, _reader(node, Library(lookups)), constant=_is_constant(node))
 
 
@@ -197,6 +198,8 @@ def _call_faults(node: Node, lookups: Mapping[str, Mapping[str, Json]]) -> Itera
         yield from _lookup_faults(arguments[0], lookups)
     if name == "e164" and arguments[1]["type"] == "literal":
         yield from _region_faults(arguments[1]["value"])
+    if name == "label" and _labelled(arguments[0]) is None:
+        yield "label() takes a field", "such as label(industry)"
 
 
 def _lookup_faults(table: Node, lookups: Mapping[str, Mapping[str, Json]]) -> Iterator[tuple[str, str]]:
@@ -213,6 +216,25 @@ def _region_faults(region: Json) -> Iterator[tuple[str, str]]:
     known = phonenumbers.SUPPORTED_REGIONS
     if region is not None and not (isinstance(region, str) and region.strip().upper() in known):
         yield "the region of e164() must be a two-letter country code", "such as 'DE' or 'US'"
+
+
+def _with_labels(node: Node) -> Node:
+    """`label(a.b)` becomes `not_null(a."b@label", a.b)`: the source gives the label beside the code."""
+    children = [_with_labels(child) if isinstance(child, dict) else child for child in node["children"]]
+    if node["type"] != "function_expression" or node["value"] != "label":
+        return {**node, "children": children}
+    return {"type": "function_expression", "value": "not_null", "children": [_labelled(children[0]), children[0]]}
+
+
+def _labelled(node: Node) -> Node | None:
+    """The field beside this one that holds its label; None where this is no field."""
+    if node["type"] == "field":
+        return {**node, "value": node["value"] + LABEL}
+    if node["type"] != "subexpression":
+        return None
+    *path, last = node["children"]
+    beside = _labelled(last)
+    return None if beside is None else {**node, "children": [*path, beside]}
 
 
 # ---------------------------------------------------------------------------------------------------------- read

@@ -101,6 +101,11 @@ def lookup(table: Mapping[str, Json], key: str | float) -> Json:
     return table.get(_plain(key).strip())
 
 
+def label(field: Json) -> Json:
+    """What the source's users see for a code (HubSpot); the code itself where the source has no label for it."""
+    return field  # compiled away, see expressions.py
+
+
 def join(glue: str, parts: list[Json]) -> str | None:
     """The parts with `glue` between them, nulls and blank ones left out; null if none is left."""
     filled = [text for part in parts if part is not None and (text := _plain(part, "join() expects text")).strip()]
@@ -150,6 +155,7 @@ FUNCTIONS: Mapping[str, Function] = {
     "domain": _function("domain(url_or_email)", domain, TEXT),
     "lookup": _function("lookup(table, key)", lookup, TEXT, TEXT_OR_NUMBER),
     "year": _function("year(date)", year, TEXT_OR_NUMBER),
+    "label": _function("label(field)", label, ANY),
     "join": _function("join(glue, list)", join, TEXT, LIST),
     "to_string": _function("to_string(value)", to_string, ANY),
 }

@@ -12,7 +12,7 @@ from collections.abc import Callable, Collection, Iterator
 from typing import Any
 
 from sync.mapping.expressions import Node
-from sync.words import Json, Wanted
+from sync.words import LABEL, Json, Wanted
 
 # Lists within lists are pruned this deep; below, values are kept as they are (which reads too much, never too little).
 _DEEPEST_LIST = 8
@@ -162,6 +162,18 @@ def _paths(path: tuple[str, ...], place: Place) -> Iterator[tuple[str, ...]]:
         return
     for name, inner in place.fields.items():
         yield from _paths((*path, name), inner)
+
+
+def has_labels(root: Place) -> bool:
+    """Whether a label is read anywhere."""
+    return any(name.endswith(LABEL) or has_labels(place) for name, place in root.fields.items())
+
+
+def without_labels(value: Json) -> Json:
+    """The value with codes alone, at any depth."""
+    if isinstance(value, dict):
+        return {name: without_labels(inner) for name, inner in value.items() if not name.endswith(LABEL)}
+    return [without_labels(item) for item in value] if isinstance(value, list) else value
 
 
 def pruner(root: Place) -> Callable[[Any], Any]:

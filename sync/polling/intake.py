@@ -45,6 +45,7 @@ class Intake:
         known = self._ledger.records.look_up(row.id, latest)
         reads = [self._read_one(record, known.get(record.id)) for record in latest.values()]
         self._say(reads)
+        self._say_left_out(latest.values())
         counts = self._ledger.records.commit(
             row.id,
             [read.reading for read in reads],
@@ -83,6 +84,15 @@ class Intake:
             emit("unmappable", stream=name, field=place[0], rule=place[1], records=n, example=example[place])
         for place, n in warnings.items():
             emit("value_dropped", stream=name, field=place[0], rule=place[1], records=n)
+
+    def _say_left_out(self, records: Iterable[Record]) -> None:
+        """Children of a page over what one record may carry."""
+        for child in self._job.spec.children:
+            cut = [record for record in records if record.left_out.get(child)]
+            if cut:
+                left_out = sum(record.left_out[child] for record in cut)
+                name = self._job.row.name
+                emit("children_cut", stream=name, child=child, records=len(cut), left_out=left_out, example=cut[0].id)
 
 
 def _links(records: Iterable[Record], children: Mapping[str, object]) -> Links | None:

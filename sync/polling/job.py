@@ -11,10 +11,14 @@ from state.rows import PollKind, PollOutcome, StreamRow
 from sync.config.schema import Guard
 from sync.mapping.compile import LeadMapping
 
+ACCOUNT_LANE = "@account"
+"""Of a connector that can tell: the account that this stream is read from."""
 BASELINE_LANE = "@baseline"
 """Of a stream that starts `now`: its T0, and whether what was there before is read."""
 FIRST_LANE = "@first"
 """Whether the first scan is over, and with which poll it ended."""
+REREAD_LANE = "@reread"
+"""That filtered records are to be read again, and how far that is."""
 SWEEP_LANE = "@sweep"
 
 

@@ -13,14 +13,16 @@ from datetime import datetime, timedelta
 
 import orjson
 
-from connectors.interface import Connector
+from connectors.interface import Connector, NamesAccount
 from state.ledger import Ledger
 from state.rows import LaneMove, PollKind, PollOutcome
 from sync.errors import SourceRefused, SourceUnavailable, Stopped
 from sync.log import emit
+from sync.mapping.outcome import Note
+from sync.polling import reread
 from sync.polling.first_scan import FirstScan
 from sync.polling.intake import Intake
-from sync.polling.job import BASELINE_LANE, SWEEP_LANE, PollReport, StreamJob
+from sync.polling.job import ACCOUNT_LANE, BASELINE_LANE, SWEEP_LANE, PollReport, StreamJob
 from sync.polling.judge import Rules
 from sync.polling.sweep import Sweep
 from sync.polling.watch import Watch
@@ -54,7 +56,7 @@ class Poller:
 
     def poll(self, connector: Connector) -> PollReport:
         """Reads what is new. Raises SourceUnavailable, SourceRefused, LedgerError; what was committed stays."""
-        return self._recorded("poll", lambda intake: self._poll(connector, intake))
+        return self._recorded("poll", connector, lambda intake: self._poll(connector, intake))
 
     def sweep(self, connector: Connector) -> PollReport:
         """Compares all ids with the ledger and reads what polls cannot see or have missed."""
@@ -62,11 +64,18 @@ class Poller:
         def work(intake: Intake) -> None:
             self._sweep.run(connector, self._rules(connector), intake, ends=lambda: self._ends_here(intake.report))
 
-        return self._recorded("sweep", work)
+        return self._recorded("sweep", connector, work)
 
     def remap(self, connector: Connector) -> PollReport:
         """Judges records again whose mapping was edited, or that a person asked for; they cannot be claimed before."""
-        return self._recorded("remap", lambda intake: self._remap(connector, intake))
+        return self._recorded("remap", connector, lambda intake: self._remap(connector, intake))
+
+    def reread(self, connector: Connector) -> PollReport:
+        """Reads again what `where` left out, as a person asked for; what comes of it is held."""
+        return self._recorded("remap", connector, lambda intake: self._reread(connector, intake), suspect=reread.HELD)
+
+    def has_to_reread(self) -> bool:
+        return reread.is_asked_for(self._ledger, self._job.row.id)
 
     def has_to_judge_again(self) -> bool:
         row = self._job.row
@@ -75,16 +84,20 @@ class Poller:
     def sweep_is_due(self) -> bool:
         return self._sweep.is_due()
 
-    def _recorded(self, kind: PollKind, work: Callable[[Intake], None]) -> PollReport:
+    def _recorded(
+        self, kind: PollKind, connector: Connector, work: Callable[[Intake], None], *, suspect: Note | None = None
+    ) -> PollReport:
         """Under the guard's eye from its beginning to its end, but for what was asked for with the stream."""
         report = PollReport(kind)
         watch = None
-        if not self._first_scan.is_asked_for(kind):
-            watch = Watch(self._ledger, self._job, report, first_scan=self._first_scan.last_poll())
+        if suspect or not self._first_scan.is_asked_for(kind):
+            first_scan = self._first_scan.last_poll()
+            watch = Watch(self._ledger, self._job, report, first_scan=first_scan, suspect=suspect)
         poll = self._ledger.streams.poll_started(self._job.row.id, kind, released=watch is None)
         outcome: PollOutcome = "failed"
         error: str | None = None
         try:
+            self._refuse_another_account(connector)
             work(self._intake(poll, report, watch))
             outcome = report.outcome
         except Stopped:
@@ -100,6 +113,22 @@ class Poller:
             if looked or report.pages:
                 self._committed(report)
         return report
+
+    def _refuse_another_account(self, connector: Connector) -> None:
+        """Ids of different accounts say nothing of each other: with other credentials all would seem new, or gone."""
+        if not isinstance(connector, NamesAccount):
+            return
+        spec, account = self._job.spec, connector.account(self._job.spec)
+        known = (self._lanes().get(ACCOUNT_LANE) or {}).get("is")
+        if known is None:
+            self._ledger.streams.move(self._job.row.id, LaneMove(ACCOUNT_LANE, {"is": account}))
+        elif known != account:
+            raise SourceRefused(
+                f"the credentials open the {account}; the ledger knows this stream from the {known}",
+                hint="use credentials of that account; to read the other one, give the stream a new name",
+                source=spec.source,
+                stream=spec.name,
+            )
 
     def _intake(self, poll: int, report: PollReport, watch: Watch | None) -> Intake:
         def committed() -> None:
@@ -135,9 +164,10 @@ class Poller:
             records=len(records),
             touched=len(page.touched) or None,
             counts=dict(counts),
-            notes=dict(page.notes) or None,
             milliseconds=round((self._ledger.clock.boot() - started) * 1000),
         )
+        if page.notes:
+            emit("source_noted", stream=self._job.row.name, lane=page.lane, notes=dict(page.notes))
 
     def _parents(self, connector: Connector, page: Page) -> Sequence[Record]:
         if not page.touched:
@@ -171,15 +201,26 @@ class Poller:
             ]
             again = {record.id for record in kept}
             others = [id_ for id_, _, _ in rows if id_ not in again]
-            fetched = connector.fetch(self._job.spec, others) if others else ()
-            gone = set(others) - {record.id for record in fetched}
-            if gone:
-                fetched = [*fetched, *(Record(id_, {}, None, deleted=True) for id_ in gone)]
-            intake.take([*kept, *fetched], rules)
+            intake.take([*kept, *self._fetch(connector, others)], rules)
             if self._stop():
                 intake.report.outcome = "stopped"
                 return
         emit("remapped", stream=row.name, records=intake.report.read)
+
+    def _reread(self, connector: Connector, intake: Intake) -> None:
+        row, rules = self._job.row, self._rules(connector)
+        for ids in reread.pages(self._ledger, row.id):
+            if self._stop():
+                intake.report.outcome = "stopped"
+                return
+            intake.take(self._fetch(connector, ids), rules)
+        emit("remapped", stream=row.name, records=intake.report.read)
+
+    def _fetch(self, connector: Connector, ids: Sequence[str]) -> Sequence[Record]:
+        """The records as they are now; those that are gone as tombstones."""
+        fetched = connector.fetch(self._job.spec, ids) if ids else ()
+        gone = set(ids) - {record.id for record in fetched}
+        return [*fetched, *(Record(id_, {}, None, deleted=True) for id_ in gone)]
 
     def _covers(self, source: Mapping[str, Json]) -> bool:
         """Whether kept source values surely hold all that the mapping reads; of nested ones only parts were kept."""

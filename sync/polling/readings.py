@@ -24,6 +24,8 @@ class Maps(Protocol):
 
     def project(self, data: Mapping[str, Json]) -> dict[str, Json]: ...
 
+    def fingerprinted(self, projected: dict[str, Json]) -> dict[str, Json]: ...
+
     def apply(self, data: Mapping[str, Json]) -> Filtered | Lead | Unfit: ...
 
     def identities(self, document: Mapping[str, Json]) -> Sequence[Identity]: ...
@@ -47,10 +49,13 @@ def read_record(record: Record, mapping: Maps, number: int, hasher: Hasher, stor
     if record.problem:
         return _unusable(record, number, Note("", record.problem, None))
     try:
-        source = orjson.dumps(mapping.project(record.data), option=orjson.OPT_SORT_KEYS)
+        projected = mapping.project(record.data)
+        codes = mapping.fingerprinted(projected)
+        source = orjson.dumps(projected, option=orjson.OPT_SORT_KEYS)
+        told = source if codes is projected else orjson.dumps(codes, option=orjson.OPT_SORT_KEYS)
     except (orjson.JSONEncodeError, RecursionError):
         return _unusable(record, number, Note("", "holds text or nesting that JSON cannot carry", None))
-    source_fp = hasher.digest("source", source)
+    source_fp = hasher.digest("source", told)
     if stored is not None and stored.again is None and _is_known(stored.latest, number, source_fp):
         latest = stored.latest
         if latest.modified == record.modified:

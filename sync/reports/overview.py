@@ -160,6 +160,8 @@ def _how_far(cursor: Json) -> str:
         return "begun"
     if cursor.get("done") or cursor.get("over"):
         return "complete"
+    if cursor.get("is"):
+        return printable(str(cursor["is"]))
     if cursor.get("ended") is not None:
         return f"ended {moment(int(cursor['ended'] * 1000))}"
     window = cursor.get("window")

@@ -29,6 +29,9 @@ class Names:
 
     asked: list[Mapping[str, Json]] = field(default_factory=list)
 
+    def fingerprinted(self, projected: dict[str, Json]) -> dict[str, Json]:
+        return projected
+
     def project(self, data: Mapping[str, Json]) -> dict[str, Json]:
         return {key: data.get(key) for key in ("name", "skip")}
 

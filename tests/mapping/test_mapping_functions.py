@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import pytest
-from mapping_cases import COUNTRIES
+from mapping_cases import COUNTRIES, document, mapping, problems
 
+from sync.errors import Problem
 from sync.mapping.expressions import EVALUATION_ERRORS, compile_expression, failure
 from sync.mapping.functions import FUNCTIONS, NAMES, parameters
 
@@ -77,6 +78,28 @@ def broken(expression: str, data: object) -> str:
 )
 def test_each_function(expression: str, result: object) -> None:
     assert value(expression) == result
+
+
+def test_a_label_is_what_the_source_gives_beside_the_code() -> None:
+    data = {"industry": "BANKING", "industry@label": "Banking", "owner": {"team": "T1", "team@label": "Sales"}}
+    made = document({"labels": ["label(industry)", "label(owner.team)", "label(nobody)"]}, data)
+    assert made["labels"] == ["Banking", "Sales"]
+    assert document({"labels": ["label(industry)"]}, {"industry": "BANKING"})["labels"] == ["BANKING"]
+
+
+def test_a_label_is_no_part_of_what_tells_a_change() -> None:
+    compiled = mapping({"name": "name", "industry": "label(industry)"})
+    projected = compiled.project({"name": "a", "industry": "B", "industry@label": "Bank", "more": 1})
+    assert projected == {"name": "a", "industry": "B", "industry@label": "Bank"}
+    assert compiled.fingerprinted(projected) == {"name": "a", "industry": "B"}
+    assert mapping({"name": "name"}).fingerprinted(projected) is projected
+
+
+def test_label_takes_a_field() -> None:
+    for expression in ("label('x')", "label(a[0])", "label(lower(a))"):
+        assert problems({"name": "name", "labels": expression}) == [
+            Problem("labels", "column 1: label() takes a field", "such as label(industry)")
+        ]
 
 
 def test_null_in_null_out_for_every_function() -> None:

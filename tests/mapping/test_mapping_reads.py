@@ -47,6 +47,8 @@ def fields(*paths: str) -> frozenset[tuple[str, ...]]:
         ("[owner, deputy][].name", fields("owner.name", "deputy.name")),
         ("not_null(owner, deputy).name", fields("owner.name", "deputy.name")),
         ("lower(a)", fields("a")),
+        ("label(a)", fields("a", "a@label")),
+        ("upper(label(owner.team))", fields("owner.team", "owner.team@label")),
         ("owner.*", fields("owner")),
         ("values(owner)", fields("owner")),
         ("{x: a}.x", fields("a")),

@@ -94,6 +94,9 @@ class Style:
 
     version: str
 
+    def fingerprinted(self, projected: dict[str, Json]) -> dict[str, Json]:
+        return projected
+
     def project(self, data: Mapping[str, Json]) -> dict[str, Json]:
         return dict(data)
 

@@ -1,0 +1,133 @@
+"""`check`: looks at the real account, and names each scope with the call that proved it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+
+from connectors.hubspot.account import Portal
+from connectors.hubspot.crm import Crm
+from connectors.hubspot.options import HubspotSource
+from connectors.hubspot.paths import OBJECTS, PATHS, read_scope
+from connectors.hubspot.records import Fields, Plan, missing_hint, plan_of
+from connectors.hubspot.schema import Schema
+from connectors.hubspot.windows import Search, search_is_blind
+from connectors.interface import Finding, StreamSpec
+from sync.errors import SourceRefused
+from sync.words import Wanted
+
+
+def look_at(crm: Crm, schema: Schema, stream: StreamSpec, options: HubspotSource) -> Sequence[Finding]:
+    """Raises SourceUnavailable, and SourceRefused only where nothing at all can be looked at: a bad token, a wrong
+    account."""
+    look = _Look(crm, schema, options)
+    findings = [*look.account()]
+    try:
+        plan = plan_of(stream, schema)
+    except SourceRefused as error:
+        return [*findings, Finding("error", error.message, error.hint)]
+    return [*findings, *look.custom_objects(plan), *look.stream(plan)]
+
+
+class _Look:
+    def __init__(self, crm: Crm, schema: Schema, options: HubspotSource) -> None:
+        self._crm = crm
+        self._schema = schema
+        self._options = options
+
+    def account(self) -> Iterator[Finding]:
+        portal = self._crm.account.portal()
+        yield Finding("ok", f"the token opens the account {portal.id}{_words(portal)}")
+        try:
+            rows = self._crm.usage()
+        except SourceRefused:
+            return  # tokens of other kinds may not ask
+        for row in rows:
+            used, most = row.get("currentUsage"), row.get("usageLimit")
+            if isinstance(used, int) and isinstance(most, int):
+                yield Finding(
+                    "ok", f"{used:,} of the {most:,} calls of the day are used ({self._call('GET', 'usage')})"
+                )
+
+    def custom_objects(self, plan: Plan) -> Iterator[Finding]:
+        if any(name not in OBJECTS and not name.startswith("0-") for name in _objects(plan)):
+            yield from self._prove("crm.schemas.custom.read", "GET", "schemas", self._schema.custom_objects)
+
+    def stream(self, plan: Plan) -> Iterator[Finding]:
+        own = list(self._object(plan.object, plan.own))
+        yield from own
+        for child in plan.children:
+            for finding in self._object(child.object, child.wanted):
+                yield Finding(finding.level, f"{child.name}: {finding.text}", finding.hint)
+            if own[0].level == "ok":
+                yield from self._associations(plan.object, child.object)
+
+    def _object(self, name: str, wanted: Wanted) -> Iterator[Finding]:
+        scope = read_scope(name)
+        listed = list(self._prove(scope, "GET", "list", lambda: self._crm.page(name, (), None, 1), name))
+        yield from listed
+        if listed[0].level == "error":
+            return
+        yield from self._properties(name, wanted)
+        yield from self._search(name)
+
+    def _properties(self, name: str, wanted: Wanted) -> Iterator[Finding]:
+        try:
+            known = self._schema.properties(name)
+        except SourceRefused as error:
+            yield Finding("error", error.message, error.hint)
+            return
+        fields = Fields.of(name, wanted, known)
+        for missing in fields.missing:
+            yield Finding("error", f"{name} has no property {missing!r}", missing_hint(missing, known))
+        if not fields.missing:
+            count = len(fields.names)
+            yield Finding("ok", f"{name} has the {count} {'property' if count == 1 else 'properties'} that are read")
+        if fields.calculated:
+            what = f"{', '.join(fields.calculated)} of {name} is calculated: HubSpot does not say when it changes"
+            yield Finding("warning", what, "such a change arrives with the next sweep")
+        if fields.of_owners:
+            yield from self._prove("crm.objects.owners.read", "GET", "owners", lambda: next(self._crm.owners(), None))
+
+    def _search(self, name: str) -> Iterator[Finding]:
+        try:
+            unseen = search_is_blind(self._crm, name)
+        except SourceRefused as error:
+            yield Finding("error", error.message, error.hint)
+            return
+        if unseen:
+            yield Finding("error", *unseen)
+        else:
+            modified = Search(self._crm, name).property
+            yield Finding("ok", f"{name} can be searched by {modified} ({self._call('POST', 'search', name)})")
+
+    def _associations(self, name: str, to: str) -> Iterator[Finding]:
+        call = self._call("POST", "associations", name, to)
+        try:
+            ids = [str(row["id"]) for row in self._crm.page(name, (), None, 1).rows] or ["1"]
+            self._crm.links(name, to, ids)
+        except SourceRefused as error:
+            yield Finding("error", f"associations of {name} with {to}: {error.message}", error.hint)
+        else:
+            yield Finding("ok", f"associations of {name} with {to} can be read ({call})")
+
+    def _prove(
+        self, scope: str, method: str, call: str, ask: Callable[[], object], name: str = ""
+    ) -> Iterator[Finding]:
+        try:
+            ask()
+        except SourceRefused as error:
+            yield Finding("error", f"{scope}: {error.message}", error.hint)
+        else:
+            yield Finding("ok", f"{scope}: granted ({self._call(method, call, name)})")
+
+    def _call(self, method: str, call: str, name: str = "", to: str = "") -> str:
+        return f"{method} {PATHS[self._options.api][call].format(object=name, to=to, id='')}"
+
+
+def _objects(plan: Plan) -> list[str]:
+    return [plan.object, *(child.object for child in plan.children)]
+
+
+def _words(portal: Portal) -> str:
+    known = [part for part in (portal.kind, portal.zone, portal.region) if part]
+    return f" ({', '.join(known)})" if known else ""

@@ -1,0 +1,172 @@
+"""The HubSpot connector: one account, read by the token of a private app or a service key."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from typing import cast
+from urllib.parse import urlsplit
+
+from pydantic import BaseModel
+
+from connectors.hubspot.account import Account, read_token
+from connectors.hubspot.checking import look_at
+from connectors.hubspot.crm import Crm
+from connectors.hubspot.discovery import fields_of, objects_of
+from connectors.hubspot.options import HubspotChild, HubspotSource, HubspotStream
+from connectors.hubspot.pace import Pace
+from connectors.hubspot.paths import standard_name
+from connectors.hubspot.reading import Given, Poll
+from connectors.hubspot.records import Plan, Reader, plan_of
+from connectors.hubspot.schema import Schema
+from connectors.hubspot.transport import ClientTransport, Transport
+from connectors.hubspot.values import canonical
+from connectors.hubspot.windows import search_is_blind
+from connectors.interface import Connector, Discovered, Features, Finding, StreamSpec
+from sync.clock import Clock, SystemClock
+from sync.errors import ConfigError, Problem
+from sync.secrets import Secret
+from sync.words import Json, Listing, Page, Record
+
+
+class HubspotConnector:
+    """One account, opened. `connect` makes the transport from the token, at the first call."""
+
+    def __init__(
+        self,
+        source: str,
+        options: HubspotSource,
+        pace: Pace,
+        clock: Clock,
+        connect: Callable[[Secret], Transport],
+    ) -> None:
+        self._options = options
+        self._account = Account(source, options, clock, pace, connect)
+        self._crm = Crm(self._account)
+        self._schema = Schema(self._crm, clock)
+        self._given: dict[str, dict[str, Given]] = {}
+        self._proven: set[str] = set()
+
+    @property
+    def features(self) -> Features:
+        return Features(tombstones=True, children_compared_by_sweep=True)
+
+    def identity(self, stream: StreamSpec) -> Mapping[str, str]:
+        options = cast("HubspotStream", stream.options)
+        return {
+            "connector": "hubspot",
+            "organisation": urlsplit(self._options.base_url).netloc,
+            "object": standard_name(options.object),
+            "key": "id",
+        }
+
+    def account(self, stream: StreamSpec) -> str:
+        self._account.stream = stream.name
+        return f"HubSpot account {self._account.portal().id}"
+
+    def check(self, stream: StreamSpec) -> Sequence[Finding]:
+        self._account.stream = stream.name
+        return look_at(self._crm, self._schema, stream, self._options)
+
+    def discover(self, name: str | None) -> Sequence[Discovered]:
+        self._account.portal()
+        return objects_of(self._schema) if name is None else fields_of(self._schema, name)
+
+    def position(self, stream: StreamSpec) -> str:
+        self._account.stream = stream.name
+        self._account.portal()
+        return canonical(int(self._account.now().timestamp()) * 1000)
+
+    def size(self, stream: StreamSpec) -> int | None:
+        return self._crm.total(self._plan(stream).object)
+
+    def read(self, stream: StreamSpec, lanes: Mapping[str, Json]) -> Iterator[Page]:
+        poll = self._poll(stream)
+        yield from poll.pages(lanes)
+
+    def fetch(self, stream: StreamSpec, ids: Sequence[str]) -> Sequence[Record]:
+        asked = [id_ for id_ in ids if id_.isascii() and id_.isdigit() and len(id_) < 20]
+        return self._reader(stream).fetch(asked) if asked else []
+
+    def sweep(self, stream: StreamSpec, cursor: Json) -> Iterator[Listing]:
+        yield from self._poll(stream).listings(cursor)
+
+    def close(self) -> None:
+        self._account.close()
+
+    def _poll(self, stream: StreamSpec) -> Poll:
+        reader = self._reader(stream)
+        for name in (reader.plan.object, *(child.object for child in reader.plan.children)):
+            self._prove(name)
+        given = self._given.setdefault(stream.name, {})
+        return Poll(self._crm, reader, self._options, self._account.now(), given)
+
+    def _reader(self, stream: StreamSpec) -> Reader:
+        return Reader(self._crm, self._schema, self._plan(stream))
+
+    def _plan(self, stream: StreamSpec) -> Plan:
+        self._account.stream = stream.name
+        self._account.portal()
+        return plan_of(stream, self._schema)
+
+    def _prove(self, name: str) -> None:
+        """Once: that the search by the modified property finds something where there is something."""
+        if name not in self._proven:
+            if unseen := search_is_blind(self._crm, name):
+                self._account.refuse(*unseen)
+            self._proven.add(name)
+
+
+class HubspotConnectorType:
+    """What the engine knows of this connector before it opens a source. Connectors of one account share their pace."""
+
+    name = "hubspot"
+    source_options: type[BaseModel] = HubspotSource
+    stream_options: type[BaseModel] = HubspotStream
+    child_options: type[BaseModel] = HubspotChild
+
+    def __init__(self, clock: Clock | None = None) -> None:
+        self._clock = clock or SystemClock()
+        self._paces: dict[tuple[object, ...], Pace] = {}
+        self._lock = threading.Lock()
+
+    def open(self, source: str, options: BaseModel) -> Connector:
+        """Opens the source. Raises ConfigError where `token` or `proxy` cannot be had, or `ca_file` is none."""
+        own = cast("HubspotSource", options)
+        read_token(source, own)
+        proxy = None if own.proxy is None else own.proxy.read(key=f"sources.{source}.proxy")
+        if own.ca_file is not None:
+            _check_ca_file(own.ca_file, f"sources.{source}.ca_file")
+
+        def connect(token: Secret) -> Transport:
+            return ClientTransport(own, token, proxy, self._clock.boot)
+
+        return HubspotConnector(source, own, self._pace(source, own), self._clock, connect)
+
+    def _pace(self, source: str, options: HubspotSource) -> Pace:
+        """One pace for all streams of a source. It outlives them: a connector is closed after each failure."""
+        settings = (options.searches_per_second, options.share, options.reserve)
+        with self._lock:
+            key = (source, options.base_url, *settings)
+            pace = self._paces.get(key)
+            if pace is None:
+                pace = self._paces[key] = Pace(
+                    self._clock,
+                    searches_per_second=options.searches_per_second,
+                    share=options.share,
+                    reserve=options.reserve,
+                )
+            return pace
+
+
+def _check_ca_file(path: str, key: str) -> None:
+    import ssl
+
+    try:
+        ssl.create_default_context(cafile=path)
+    except (OSError, ValueError) as error:
+        reason = getattr(error, "strerror", None) or "it holds no certificates"
+        raise ConfigError([Problem(key, f"the file {path} cannot be used: {reason}")]) from None
+
+
+CONNECTOR = HubspotConnectorType()

@@ -1,0 +1,139 @@
+"""The configuration keys that only the HubSpot connector knows; their descriptions are the reference in the docs."""
+
+from __future__ import annotations
+
+import ipaddress
+import re
+from datetime import timedelta
+from typing import Annotated, Literal
+from urllib.parse import urlsplit
+
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field
+
+from sync.durations import Duration
+from sync.secrets import SecretRef
+
+_OBJECT = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,127}")
+_HOST = re.compile(r"[A-Za-z0-9.-]+|\[[0-9a-fA-F:]+\]")
+
+
+def _an_object(name: str) -> str:
+    if not _OBJECT.fullmatch(name):
+        raise ValueError('must be an object such as "companies", "contacts", "2-123456" or a custom object\'s name')
+    return name
+
+
+def _a_base_url(value: str) -> str:
+    """`scheme://host[:port]`. No message shows it: it may hold a password."""
+    try:
+        url = urlsplit(value)
+        port = url.port
+    except ValueError:
+        raise ValueError('must be an address such as "https://api.hubapi.com"') from None
+    host = url.netloc.rpartition(":")[0] if port is not None else url.netloc
+    if url.scheme not in ("https", "http") or not _HOST.fullmatch(host):
+        raise ValueError('must be an address such as "https://api.hubapi.com"')
+    if url.path not in ("", "/") or url.query or url.fragment:
+        raise ValueError("must end after the host and port: the program adds the API's path")
+    if url.scheme == "http" and not _is_loopback(url.hostname or ""):
+        raise ValueError("must be https: plain http is allowed only to this machine (127.0.0.1, ::1, localhost)")
+    return f"{url.scheme}://{url.netloc.lower()}"
+
+
+def _is_loopback(host: str) -> bool:
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return host.lower() == "localhost"
+
+
+ObjectName = Annotated[str, AfterValidator(_an_object)]
+BaseUrl = Annotated[str, AfterValidator(_a_base_url)]
+Family = Literal["legacy", "2026-09"]
+
+
+class _Table(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True, strict=True, validate_default=True)
+
+
+class HubspotSource(_Table):
+    """Keys of `[sources.X]` with `connector = "hubspot"`."""
+
+    token: SecretRef = Field(
+        description="The access token of a private app, or a service key. It is read again when HubSpot refuses it."
+    )
+    portal: int | None = Field(
+        None,
+        ge=1,
+        description="The account (Hub ID) that the token must open. Without it the one of the first poll is kept to.",
+    )
+    base_url: BaseUrl = Field(
+        "https://api.hubapi.com",
+        description="Where the API is. Plain http is allowed only to this machine.",
+    )
+    api: Family = Field(
+        "legacy",
+        description='The family of paths: "legacy" (v3 and v4, supported until 2027) or the dated "2026-09".',
+    )
+    timeout: Duration = Field(
+        timedelta(seconds=60),
+        ge=timedelta(milliseconds=100),
+        le=timedelta(minutes=10),
+        description="How long one call may take in all; it is then tried again.",
+    )
+    search_lag: Duration = Field(
+        timedelta(minutes=60),
+        ge=timedelta(minutes=1),
+        le=timedelta(days=2),
+        description="How late HubSpot's search may show a change: so long afterwards everything is searched once more.",
+    )
+    bin_every: Duration = Field(
+        timedelta(days=1),
+        ge=timedelta(minutes=1),
+        le=timedelta(days=30),
+        description="How often the recycling bin is read for records that were deleted.",
+    )
+    searches_per_second: float = Field(
+        2.0,
+        gt=0,
+        le=5,
+        description="Of the five searches a second that HubSpot allows to all users of an account together.",
+    )
+    share: float = Field(
+        0.5,
+        gt=0,
+        le=1,
+        description="Which part of the calls in ten seconds that HubSpot allows may be ours.",
+    )
+    reserve: float = Field(
+        0.1,
+        ge=0,
+        lt=1,
+        description="Which part of the day's calls is left to others: below it nothing is read before midnight.",
+    )
+    proxy: SecretRef | None = Field(
+        None, description='A proxy, such as "http://proxy.example.com:3128". It may hold a password, so it is a secret.'
+    )
+    ca_file: str | None = Field(
+        None, description="A file of certificate authorities (PEM) to trust instead of the public ones."
+    )
+
+
+class HubspotStream(_Table):
+    """Keys of `[sources.X.streams.Y]`."""
+
+    object: ObjectName = Field(
+        description='"companies", "contacts", "deals", "leads", "tickets", or a custom object by name or type id.'
+    )
+
+
+class HubspotChild(_Table):
+    """Keys of `[sources.X.streams.Y.children.Z]`: associated records, nested into their parent's as the list Z."""
+
+    object: ObjectName = Field(description="The associated object, such as contacts.")
+    limit: int = Field(
+        50,
+        ge=1,
+        le=1000,
+        description="How many of them one record carries at most: the primary ones first, then by their ids.",
+    )

@@ -1,0 +1,132 @@
+"""From property values, which HubSpot sends as text, to plain JSON of their types, and the labels that users see."""
+
+from __future__ import annotations
+
+import difflib
+import math
+import re
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+
+from sync.words import LABEL, Json
+
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+_NUMBER = re.compile(r"-?\d{1,300}(\.\d{1,300})?([eE][+-]?\d{1,3})?", re.ASCII)
+_DATE = re.compile(r"\d{4}-\d\d-\d\d", re.ASCII)
+
+
+@dataclass(frozen=True, slots=True)
+class Property:
+    """One property of an object, as its definition has it. `labels`: what users see for each of its values."""
+
+    name: str
+    label: str
+    type: str
+    kind: str
+    calculated: bool = False
+    is_owner: bool = False
+    several: bool = False
+    labels: Mapping[str, str] = field(default_factory=dict)
+
+    def value(self, text: Json) -> Json:
+        """The value as plain JSON: numbers, true and false, dates as ISO 8601, lists where it may have several; text
+        that is none of what its type promises stays as it is."""
+        if not isinstance(text, str):
+            return text if isinstance(text, bool | int | float) else None
+        if text == "":
+            return None
+        if self.several:
+            return list(dict.fromkeys(part.strip() for part in text.split(";") if part.strip())) or None
+        return _CONVERTERS.get(self.type, str)(text)
+
+    def label_of(self, value: Json) -> Json:
+        """What users see for the value; the value itself where nothing is known of it."""
+        if isinstance(value, list):
+            return [self.label_of(each) for each in value]
+        if isinstance(value, bool):
+            return self.labels.get(str(value).lower(), value)
+        return self.labels.get(value, value) if isinstance(value, str) else value
+
+
+def property_of(row: Mapping[str, Json]) -> Property:
+    """A property by its definition."""
+    options = [option for option in row.get("options") or () if isinstance(option, dict)]
+    kind, type_ = str(row.get("fieldType", "")), str(row.get("type", ""))
+    external = bool(row.get("externalOptions"))
+    return Property(
+        str(row.get("name", "")),
+        str(row.get("label", "")),
+        type_,
+        kind,
+        calculated=bool(row.get("calculated")),
+        is_owner=external and row.get("referencedObjectType") == "OWNER",
+        # `hs_additional_emails` and its like: several values, and no options to choose from
+        several=type_ == "enumeration" and (kind == "checkbox" or (not options and not external)),
+        labels={str(option.get("value")): str(option.get("label")) for option in options},
+    )
+
+
+def milliseconds(text: Json) -> int | None:
+    """A datetime, in ISO 8601 with or without a fraction or in milliseconds since 1970, as the latter; None for what
+    is none."""
+    if not isinstance(text, str):
+        return None
+    if _NUMBER.fullmatch(text):
+        return int(text) if text.lstrip("-").isdigit() and len(text) < 16 else None
+    try:
+        when = datetime.fromisoformat(text)
+    except ValueError:
+        return None
+    if when.tzinfo is None:
+        when = when.replace(tzinfo=UTC)
+    return (when - _EPOCH) // timedelta(milliseconds=1)
+
+
+def canonical(when: int) -> str:
+    """Milliseconds since 1970 in the form of `Record.modified`."""
+    return (_EPOCH + timedelta(milliseconds=when)).strftime("%Y-%m-%dT%H:%M:%S.%fZ")
+
+
+def nearest(name: str, known: Iterable[str]) -> str:
+    """The known name most like this one, or ""."""
+    found = difflib.get_close_matches(name.lower(), list(known), n=1, cutoff=0.6)
+    return found[0] if found else ""
+
+
+def without_label(name: str) -> str:
+    """The property that a wanted field, or its label, comes from."""
+    return name.removesuffix(LABEL)
+
+
+def _bool(text: str) -> Json:
+    return {"true": True, "false": False}.get(text.lower(), text)
+
+
+def _number(text: str) -> Json:
+    if not _NUMBER.fullmatch(text):
+        return text
+    if text.lstrip("-").isdigit() and len(text) < 19:
+        return int(text)
+    number = float(text)
+    if not math.isfinite(number):
+        return text
+    return int(number) if number.is_integer() and abs(number) < 2**53 else number
+
+
+def _date(text: str) -> str:
+    """A day, which may be written as its midnight in UTC."""
+    return text if _DATE.fullmatch(text) else _datetime(text)[:10]
+
+
+def _datetime(text: str) -> str:
+    when = milliseconds(text)
+    return text if when is None else canonical(when)
+
+
+_CONVERTERS: dict[str, Callable[[str], Json]] = {
+    "number": _number,
+    "bool": _bool,
+    "date": _date,
+    "datetime": _datetime,
+}

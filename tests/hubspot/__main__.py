@@ -1,0 +1,70 @@
+"""A stand-in HubSpot to try the program with: `python tests/hubspot [COMPANIES]` prints its address and its token."""
+
+from __future__ import annotations
+
+import sys
+import time
+from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).parents[2]))
+
+from hubspot_portal import Portal, Simulated
+from hubspot_server import TOKEN, serving
+
+
+class Real(Simulated):
+    """The time there is."""
+
+    @property
+    def time(self) -> float:  # type: ignore[override]
+        return time.time()
+
+    @time.setter
+    def time(self, value: float) -> None:
+        return
+
+
+def fill(portal: Portal, companies: int, contacts: int = 3) -> None:
+    """Companies, a second apart, with contacts, the first of which is primary."""
+    start = portal.now - 86_400_000
+    portal.owners = [
+        {
+            "id": "32900489",
+            "email": "kim@example.com",
+            "type": "PERSON",
+            "firstName": "Kim",
+            "lastName": "Lee",
+            "userId": 1,
+            "createdAt": "2026-03-12T07:37:29.818Z",
+            "updatedAt": "2026-03-12T07:37:29.818Z",
+            "archived": False,
+        }
+    ]
+    for n in range(1, companies + 1):
+        portal.put(
+            "companies",
+            n,
+            start + n,
+            name=f"Company {n}",
+            industry="COMPUTER_SOFTWARE",
+            numberofemployees=str(n),
+            hubspot_owner_id="32900489",
+        )
+        for k in range(contacts):
+            id_ = n * 10 + k
+            portal.put("contacts", id_, start + n, firstname=f"Kim {k}", lastname="Doe", email=f"kim{id_}@example.com")
+            portal.link("companies", n, "contacts", id_, primary=k == 0)
+
+
+def main() -> None:
+    portal = Portal(Real())
+    fill(portal, int(sys.argv[1]) if len(sys.argv) > 1 else 20)
+    with serving(portal) as standin:
+        print(standin.url, TOKEN, flush=True)
+        while True:
+            time.sleep(5)
+            print(standin.counted(), flush=True)
+
+
+if __name__ == "__main__":
+    main()

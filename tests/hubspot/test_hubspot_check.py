@@ -1,0 +1,217 @@
+"""`check`, `discover` and a whole round, as an administrator sees them; what a poll costs."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+from click.testing import CliRunner
+from hubspot_answers import Answer, error
+from hubspot_feed import Feed
+from hubspot_portal import Portal
+from hubspot_server import TOKEN, Asked, Standin
+from hubspot_world import source, spec
+
+from connectors.hubspot.connector import HubspotConnectorType
+from connectors.interface import Finding
+from connectors.registry import connector_type
+from sync.cli import COMMANDS
+from sync.config.load import load_config, warnings_of
+from sync.errors import ConfigError
+from sync.streams import compile_all
+from sync.words import Wanted
+from tests.sizes import sized
+
+ROOT = Path(__file__).parents[2]
+EXAMPLE = ROOT / "config.hubspot.example.toml"
+WANTED = Wanted(frozenset({("name",), ("industry@label",)}), {"contacts": Wanted(frozenset({("email",)}))})
+COMPANIES = spec(WANTED, children={"contacts": {"object": "contacts"}})
+
+
+def check(standin: Standin, stream: Any = COMPANIES, **options: Any) -> list[Finding]:
+    connector = HubspotConnectorType(standin.portal.clock).open("hub", source(standin, **options))
+    findings = list(connector.check(stream))
+    connector.close()
+    return findings
+
+
+def texts(findings: list[Finding], level: str) -> list[str]:
+    return [finding.text for finding in findings if finding.level == level]
+
+
+def test_each_scope_is_named_with_the_call_that_proved_it(standin: Standin) -> None:
+    said = texts(check(standin), "ok")
+    assert said == [
+        "the token opens the account 147893286 (STANDARD, US/Eastern, eu1)",
+        "1,234 of the 250,000 calls of the day are used (GET /account-info/v3/api-usage/daily/private-apps)",
+        "crm.objects.companies.read: granted (GET /crm/v3/objects/companies)",
+        "companies has the 2 properties that are read",
+        "companies can be searched by hs_lastmodifieddate (POST /crm/v3/objects/companies/search)",
+        "contacts: crm.objects.contacts.read: granted (GET /crm/v3/objects/contacts)",
+        "contacts: contacts has the 1 property that are read",
+        "contacts: contacts can be searched by lastmodifieddate (POST /crm/v3/objects/contacts/search)",
+        "associations of companies with contacts can be read (POST /crm/v4/associations/companies/contacts/batch/read)",
+    ]
+
+
+def test_custom_objects_and_owners_have_scopes_too(standin: Standin) -> None:
+    said = texts(check(standin, spec(Wanted(frozenset({("hubspot_owner_id@label",)})), "car"), api="2026-09"), "ok")
+    assert "crm.schemas.custom.read: granted (GET /crm-object-schemas/2026-09/schemas)" in said
+    assert "crm.objects.custom.read: granted (GET /crm/objects/2026-09/2-3465404)" in said
+    assert "crm.objects.owners.read: granted (GET /crm/owners/2026-09)" in said
+
+
+@pytest.mark.parametrize(
+    ("name", "object_", "scope"),
+    [
+        ("list", "companies", "crm.objects.companies.read"),
+        ("list", "contacts", "contacts: crm.objects.contacts.read"),
+        ("associations", "companies", "associations of companies with contacts"),
+        ("search", "contacts", "contacts: HubSpot"),
+        ("properties", "companies", "HubSpot"),
+    ],
+)
+def test_a_call_that_is_refused_is_one_error_among_what_works(
+    name: str, object_: str, scope: str, standin: Standin
+) -> None:
+    def refuse(asked: Asked) -> Answer | None:
+        context = {"requiredGranularScopes": ["the.scope"]}
+        is_it = asked.name == name and asked.object == object_
+        return error(403, "MISSING_SCOPES", "no", context=context) if is_it else None
+
+    standin.faults.append(refuse)
+    findings = check(standin)
+    (told,) = texts(findings, "error")
+    assert told.startswith(scope)
+    assert "the.scope" in told
+    assert texts(findings, "ok")
+
+
+def test_missing_and_calculated_properties_are_told(standin: Standin) -> None:
+    findings = check(standin, spec(Wanted(frozenset({("nmae",), ("num_contacts",)}))))
+    assert texts(findings, "error") == ["companies has no property 'nmae'"]
+    assert [finding.hint for finding in findings if finding.level == "error"] == ["did you mean 'name'?"]
+    assert texts(findings, "warning") == [
+        "num_contacts of companies is calculated: HubSpot does not say when it changes"
+    ]
+
+
+def test_a_usage_that_may_not_be_asked_for_is_no_fault(standin: Standin) -> None:
+    standin.fail(error(403, "MISSING_SCOPES", "no"), name="usage")
+    assert not texts(check(standin), "error")
+
+
+# ---- the command line
+
+
+def write_config(folder: Path, standin: Standin, text: str) -> Path:
+    text = text.replace("https://api.hubapi.com", standin.url).replace(
+        '# base_url = "http://127', 'base_url = "http://127'
+    )
+    path = folder / "config.toml"
+    path.write_text(text, encoding="utf-8")
+    path.chmod(0o600)
+    return path
+
+
+def command(name: str, *words: str) -> Any:
+    from importlib import import_module
+
+    module, _, attribute = COMMANDS[name][0].partition(":")
+    return CliRunner().invoke(getattr(import_module(module), attribute), list(words))
+
+
+def test_discover_shows_objects_and_fields(tmp_path: Path, standin: Standin, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HUBSPOT_TOKEN", TOKEN)
+    path = write_config(tmp_path, standin, EXAMPLE.read_text(encoding="utf-8"))
+    found = command("discover", "hub", "-c", str(path))
+    assert found.exit_code == 0, found.output
+    assert "2-3465404" in found.output
+    found = command("discover", "hub", "companies", "--json", "-c", str(path))
+    fields = {row["name"]: row for row in json.loads(found.output)}
+    assert fields["industry"]["remark"] == "COMPUTER_SOFTWARE, BANKING; label(industry) is what users see"
+    assert fields["num_contacts"]["remark"] == "calculated: its changes come with the sweep"
+    assert fields["hs_additional_domains"]["type"] == "list of enumeration"
+    assert command("discover", "hbu", "-c", str(path)).exit_code == 2
+
+
+def test_the_example_loads_and_each_option_of_hubspot_stands_in_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    config = load_config(EXAMPLE)
+    assert not warnings_of(config)
+    assert list(compile_all(config)) == ["hub.companies", "hub.contacts"]
+    text, kind = EXAMPLE.read_text(encoding="utf-8"), connector_type("hubspot")
+    for model in (kind.source_options, kind.stream_options, kind.child_options):
+        for key in model.model_fields:
+            assert f"\n{key} = " in text or f"\n# {key} = " in text, key
+
+
+def test_each_commented_line_of_the_example_shows_its_default(tmp_path: Path) -> None:
+    lines = EXAMPLE.read_text(encoding="utf-8").splitlines()
+    shown = 0
+    for number, line in enumerate(lines):
+        key = line.removeprefix("# ").split(" = ")[0]
+        if not line.startswith("# ") or " = " not in line or not key.isidentifier():
+            continue
+        shown += 1
+        path = tmp_path / "config.toml"
+        path.write_text("\n".join([*lines[:number], line.removeprefix("# "), *lines[number + 1 :]]), encoding="utf-8")
+        loaded = load_config(path).model_copy(update={"path": EXAMPLE})
+        assert (loaded == load_config(EXAMPLE)) == (key not in {"portal", "proxy", "ca_file"}), line
+    assert shown > 10
+
+
+def test_without_its_packages_the_connector_says_how_to_get_them(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("connectors.registry.find_spec", lambda _: None)
+    with pytest.raises(ConfigError, match=r"pip install 'closingdealz-sync\[hubspot\]'"):
+        connector_type("hubspot")
+
+
+# ---- what it costs
+
+
+def test_a_poll_with_nothing_new_costs_two_searches_and_every_other_one_four(
+    tmp_path: Path, standin: Standin, portal: Portal
+) -> None:
+    """A stream of companies with their contacts. The account is looked at once a day."""
+    portal.put("companies", 1, portal.now - 86_400_000, name="Firm", industry="BANKING")
+    portal.put("contacts", 2, portal.now - 86_400_000, email="kim@example.com")
+    feed = Feed(tmp_path, standin)
+    feed.turn()
+    feed.wait(7200)
+    feed.turn(sweep=False)
+    costs = []
+    for _ in range(12):
+        feed.wait(300)
+        standin.calls.clear()
+        feed.turn(sweep=False)
+        assert standin.counted().keys() == {"search"}
+        costs.append(len(standin.calls))
+    assert sorted(set(costs)) == [2, 4]
+    assert sum(costs) <= 12 * 3
+    feed.close()
+
+
+def test_what_a_backfill_costs(tmp_path: Path, standin: Standin, portal: Portal) -> None:
+    """Of companies with three contacts each: one call lists 100, one takes 1,000's associations, one 100 contacts."""
+    count = sized(1000, 5000, 100_000)
+    for n in range(1, count + 1):
+        portal.put("companies", n, portal.now - 86_400_000, name=f"Firm {n}")
+        for k in range(3):
+            portal.put("contacts", 3 * n + k, portal.now - 86_400_000, email=f"c{3 * n + k}@corp.example")
+            portal.link("companies", n, "contacts", 3 * n + k, primary=k == 0)
+    connector = HubspotConnectorType(portal.clock).open("hub", source(standin))
+    began = portal.clock.time
+    read = sum(len(page.records) for page in connector.read(COMPANIES, {}))
+    assert read == count
+    calls = standin.counted()
+    assert (calls["list"], calls["associations"], calls["batch"]) == (count // 100, count // 1000, 3 * count // 100)
+    assert sum(calls.values()) == 41 * count // 1000 + 5  # the account, two searches that prove themselves, properties
+    seconds = portal.clock.time - began
+    before = sum(standin.counted().values())
+    for listing in connector.sweep(COMPANIES, None):
+        connector.fetch(COMPANIES, [id_ for id_, _ in listing.rows])
+    assert sum(standin.counted().values()) - before == 51 * count // 1000
+    assert seconds == pytest.approx(41 * count / 1000 / 5, rel=0.1, abs=3)
+    print(f"{count:,} companies: {sum(calls.values()):,} calls, {seconds:,.0f} s")

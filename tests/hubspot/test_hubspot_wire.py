@@ -1,0 +1,176 @@
+"""No answer at all, over real sockets: hangs, drips, rubbish, TLS and proxies."""
+
+from __future__ import annotations
+
+import socket
+import ssl
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import UTC, datetime, timedelta
+from ipaddress import ip_address
+from pathlib import Path
+from typing import Any
+
+import pytest
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes, serialization
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.x509.oid import NameOID
+from hubspot_portal import Portal
+from hubspot_server import HANGS, Standin, serving
+from hubspot_world import failure, opened, poll, source
+
+from connectors.hubspot.connector import HubspotConnectorType
+from sync.clock import SystemClock
+from sync.errors import ConfigError, SourceRefused, SourceUnavailable
+
+
+@pytest.fixture(autouse=True)
+def _one_company(portal: Portal) -> None:
+    portal.put("companies", 1, portal.now - 86_400_000, name="Firm")
+
+
+def test_a_server_that_hangs_is_left_after_the_time_out(standin: Standin) -> None:
+    standin.faults.append(lambda _: HANGS)
+    told = failure(standin, timeout="100ms")
+    assert isinstance(told, SourceUnavailable)
+    assert "does not answer within 0.1 s" in told.message
+
+
+@contextmanager
+def talking(say: Any, heard: list[bytes] | None = None) -> Iterator[str]:
+    """A server that says its piece on every connection, once it `heard` something."""
+    server = socket.create_server(("127.0.0.1", 0))
+    over = threading.Event()
+
+    def serve() -> None:
+        while True:
+            try:
+                connection, _ = server.accept()
+            except OSError:
+                return
+            with connection:
+                (heard if heard is not None else []).append(connection.recv(65536))
+                try:
+                    say(connection, over)
+                except OSError:
+                    continue
+
+    thread = threading.Thread(target=serve, daemon=True)
+    thread.start()
+    try:
+        yield f"http://127.0.0.1:{server.getsockname()[1]}"
+    finally:
+        over.set()
+        server.shutdown(socket.SHUT_RDWR)
+        server.close()
+        thread.join()
+
+
+def test_a_server_that_drips_is_left_too(standin: Standin, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("connectors.hubspot.account.ATTEMPTS", 1)
+
+    def drip(connection: socket.socket, over: threading.Event) -> None:
+        connection.sendall(b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: 100000\r\n\r\n")
+        while not over.wait(0.02):
+            connection.sendall(b" ")
+
+    with talking(drip) as url:
+        connector = HubspotConnectorType(SystemClock()).open("hub", source(standin, base_url=url, timeout="200ms"))
+        with pytest.raises(SourceUnavailable, match=r"does not answer within 0\.2 s"):
+            poll(connector)
+        connector.close()
+
+
+@pytest.mark.parametrize(
+    ("wire", "words"),
+    [
+        (b"", "broke the connection off"),
+        (b"SSH-2.0-OpenSSH\r\n", "broke the connection off"),
+        (b"HTTP/1.1 200 OK\r\nContent-Length: 50\r\n\r\n{}", "broke the connection off"),
+        (b"HTTP/1.1 200 OK\r\nContent-Encoding: gzip\r\nContent-Length: 2\r\n\r\n{}", "broke the connection off"),
+        (b"HTTP/1.1 200 OK\r\nContent-Length: canary\r\n\r\n{}", "5 times in a row"),
+    ],
+)
+def test_rubbish_on_the_wire_is_no_answer(wire: bytes, words: str, standin: Standin) -> None:
+    with talking(lambda connection, _: connection.sendall(wire)) as url:
+        assert words in failure(standin, base_url=url).message
+
+
+def test_nobody_listens(standin: Standin) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as unused:
+        port = unused.getsockname()[1]
+    told = failure(standin, base_url=f"http://127.0.0.1:{port}")
+    assert isinstance(told, SourceUnavailable)
+    assert "cannot be connected to" in told.message
+    assert "look at the network" in told.hint
+
+
+def test_plain_http_where_tls_is_expected(standin: Standin) -> None:
+    told = failure(standin, base_url=standin.url.replace("http:", "https:"))
+    assert isinstance(told, SourceUnavailable)
+    assert "TLS" in told.message
+
+
+def authority(folder: Path) -> tuple[Path, ssl.SSLContext]:
+    """A certificate for this machine that vouches for itself: its file, and the server that shows it."""
+    key = ec.generate_private_key(ec.SECP256R1())
+    name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "127.0.0.1")])
+    now = datetime.now(UTC)
+    made = (
+        x509.CertificateBuilder(name, name, key.public_key(), x509.random_serial_number(), now, now + timedelta(days=1))
+        .add_extension(x509.SubjectAlternativeName([x509.IPAddress(ip_address("127.0.0.1"))]), critical=False)
+        .add_extension(x509.BasicConstraints(ca=True, path_length=0), critical=True)
+        .sign(key, hashes.SHA256())
+    )
+    path, secret = folder / "ca.pem", folder / "key.pem"
+    path.write_bytes(made.public_bytes(serialization.Encoding.PEM))
+    plain = serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
+    secret.write_bytes(key.private_bytes(serialization.Encoding.PEM, *plain))
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(path, secret)
+    return path, context
+
+
+def test_a_private_authority_is_trusted_where_it_is_named_and_nowhere_else(tmp_path: Path, portal: Portal) -> None:
+    path, context = authority(tmp_path)
+    with serving(portal, context) as shielded:
+        assert poll(opened(shielded, ca_file=str(path))) == ["1"]
+        told = failure(shielded)
+    assert isinstance(told, SourceRefused)
+    assert "shows a certificate that is not trusted" in told.message
+    assert "ca_file" in told.hint
+
+
+def test_calls_go_through_the_proxy(standin: Standin) -> None:
+    asked: list[bytes] = []
+
+    def refuse(connection: socket.socket, _: threading.Event) -> None:
+        connection.sendall(b"HTTP/1.1 502 no\r\nContent-Length: 0\r\n\r\n")
+
+    with talking(refuse, asked) as url:
+        told = failure(standin, base_url="https://api.hubapi.invalid", proxy=url.replace("//", "//user:canary@"))
+    assert isinstance(told, SourceUnavailable)
+    assert "proxy" in told.message
+    assert asked[0].startswith(b"CONNECT api.hubapi.invalid:443 ")
+
+
+def test_a_proxy_that_is_not_there(standin: Standin) -> None:
+    told = failure(standin, base_url="https://api.hubapi.invalid", proxy="http://user:canary@127.0.0.1:9")
+    assert "proxy" in told.message
+
+
+@pytest.mark.parametrize(
+    "url", ["http://api.hubapi.com", "ftp://127.0.0.1", "https://user:canary@api.hubapi.com", "https://x/crm", "canary"]
+)
+def test_addresses_that_are_not_allowed(url: str, standin: Standin) -> None:
+    with pytest.raises(ValueError) as caught:
+        source(standin, base_url=url)
+    assert "canary" not in str(caught.value).split("[type=")[0]
+
+
+def test_a_file_that_holds_no_certificates_is_refused(tmp_path: Path, standin: Standin) -> None:
+    (tmp_path / "ca.pem").write_text("none")
+    with pytest.raises(ConfigError, match="ca_file"):
+        opened(standin, ca_file=str(tmp_path / "ca.pem"))
