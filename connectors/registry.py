@@ -10,7 +10,10 @@ from sync.errors import ConfigError, Problem
 if TYPE_CHECKING:  # the interface needs pydantic, which naming the connectors does not
     from connectors.interface import ConnectorType
 
-CONNECTORS: dict[str, str] = {"sql": "connectors.sql.connector"}
+CONNECTORS: dict[str, str] = {
+    "salesforce": "connectors.salesforce.connector",
+    "sql": "connectors.sql.connector",
+}
 """The name in the configuration, and the module that offers the connector as `CONNECTOR`."""
 
 

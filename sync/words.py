@@ -64,7 +64,8 @@ class Page:
 
 @dataclass(frozen=True, slots=True)
 class Listing:
-    """One page of a sweep: (id, modified) of rows in the source's id order, `modified` as in `Record`.
+    """One page of a sweep: (id, modified) of rows in the source's id order, `modified` as in `Record`, or None where it
+    does not tell whether the record changed.
 
     `cursor` is the sweep's position after this page; None when the sweep reached its end.
     `unseen` is how many of them the ordinary poll can never show (NULL in the cursor column, far future).
