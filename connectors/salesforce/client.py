@@ -49,7 +49,7 @@ class Client:
     # ---- what it reads
 
     def now(self, stream: str) -> int:
-        """Salesforce's clock in whole seconds since 1970. Its first answer tells; the list of versions costs nothing."""
+        """Salesforce's clock in whole seconds since 1970. Any answer tells; the list of versions costs nothing."""
         clock = self.account.server_clock()
         if clock is None:
             self.versions(stream)
@@ -110,8 +110,8 @@ class Client:
     def batches(
         self, select: Select, stream: str, after: str | None = None, *, patient: bool = False
     ) -> Iterator[list[Row]]:
-        """All rows in the order of their ids, some at a time: each batch begins where the last one ended, so that a lost
-        locator costs nothing. Raises Slow where they do not come in time; with `patient` fewer are asked for before."""
+        """All rows in the order of their ids, some at a time: each batch begins where the last one ended, so that a
+        lost locator costs nothing. Raises Slow where they do not come in time; with `patient` fewer are asked for before."""
         limit = BATCH
         while True:
             try:

@@ -160,7 +160,7 @@ def _child(client: Client, spec: StreamSpec, name: str, wanted: Wanted) -> tuple
         raise SourceRefused(
             f"children.{name}: {schema.name} has no look-up field {options.via}",
             hint=schema.nearest(options.via)
-            or "via is the child's field that holds its parent's id, such as AccountId",
+            or "via is the child's field for its parent's id, such as AccountId",
             source=spec.source,
             stream=spec.name,
         )
