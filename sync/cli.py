@@ -33,6 +33,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "init": ("sync.commands.init:init", "Write a configuration file to start from."),
     "check": ("sync.commands.check:check", "Check the file, the secrets, the sources and the way to ClosingDealz."),
     "preview": ("sync.commands.preview:preview", "Show the leads that would be sent, without sending any."),
+    "discover": ("sync.commands.discover:discover", "Show what a source has: its objects, or the fields of one."),
     "once": ("sync.commands.once:once", "Poll every source once, deliver, and stop."),
     "run": ("sync.commands.run:run", "Poll and deliver until stopped: the daemon."),
     "status": ("sync.commands.status:status", "Show what is read, waiting, delivered or needs a person."),

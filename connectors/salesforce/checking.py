@@ -97,7 +97,7 @@ def _object(client: Client, plan: Plan, *, seen_all: bool) -> Iterator[Finding]:
 
 def _traceless(source: Source, spec: StreamSpec) -> Iterator[Finding]:
     selection = source.selection
-    for words, names in (("formulas", selection.calculated), ("of parent records", selection.parents)):
+    for words, names in (("formulas", selection.calculated), ("values of parent records", selection.parents)):
         if not names or cast("SalesforceStream", spec.options).reread:
             continue
         what = f"{listed(names)}: {words}, which change without a trace in the record"

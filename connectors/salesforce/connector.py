@@ -44,9 +44,9 @@ class SalesforceConnector:
         return list(look_at(self._client, stream))
 
     def position(self, stream: StreamSpec) -> str:
-        from connectors.salesforce.soql import canonical, time_literal
+        from connectors.salesforce.soql import moment
 
-        return str(canonical(time_literal(self._client.now(stream.name))))
+        return moment(self._client.now(stream.name))
 
     def size(self, stream: StreamSpec) -> int | None:
         from connectors.salesforce.errors import Slow

@@ -14,6 +14,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 
+from connectors.salesforce.soql import moment, seconds_of
 from sync.words import Json
 
 FIRST = 915_148_800
@@ -94,15 +95,20 @@ def advance(lane: Lane, rest: Window | None) -> Lane:
     return replace(lane, through=read, window=rest)
 
 
-# ---- as JSON
+# ---- as JSON, its times as people read them
 
 
 def lane_to_json(lane: Lane) -> Json:
-    return {"of": lane.of, "through": lane.through, "start": lane.start, "window": _window_to_json(lane.window)}
+    return {
+        "of": lane.of,
+        "through": moment(lane.through),
+        "start": _time(lane.start),
+        "window": _window_to_json(lane.window),
+    }
 
 
 def lane_from_json(value: Json) -> Lane:
-    return Lane(value["of"], value["through"], value["start"], _window_from_json(value["window"]))
+    return Lane(value["of"], seconds_of(value["through"]), _seconds(value["start"]), _window_from_json(value["window"]))
 
 
 def backfill_to_json(backfill: Backfill) -> Json:
@@ -118,8 +124,23 @@ def backfill_from_json(value: Json) -> Backfill:
 def _window_to_json(window: Window | None) -> Json:
     if window is None:
         return None
-    return {"low": window.low, "high": window.high, "goal": window.goal, "after": window.after}
+    return {
+        "low": _time(window.low),
+        "high": moment(window.high),
+        "goal": moment(window.goal),
+        "after": window.after,
+    }
 
 
 def _window_from_json(value: Json) -> Window | None:
-    return None if value is None else Window(value["low"], value["high"], value["goal"], value["after"])
+    if value is None:
+        return None
+    return Window(_seconds(value["low"]), seconds_of(value["high"]), seconds_of(value["goal"]), value["after"])
+
+
+def _time(seconds: int | None) -> str | None:
+    return None if seconds is None else moment(seconds)
+
+
+def _seconds(text: str | None) -> int | None:
+    return None if text is None else seconds_of(text)

@@ -77,6 +77,11 @@ def seconds_of(text: str) -> int:
     return int(when.timestamp() // 1)
 
 
+def moment(seconds: int) -> str:
+    """Seconds since 1970 in the form of `Record.modified`."""
+    return f"{datetime.fromtimestamp(seconds, UTC):%Y-%m-%dT%H:%M:%S}.000000Z"
+
+
 def canonical(text: str | None) -> str | None:
     """The same as `Record.modified`. Raises ValueError."""
     if text is None:
