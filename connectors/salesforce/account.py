@@ -1,4 +1,4 @@
-"""What all streams of a source share: the session and its one login lock, the server's clock, the quota, descriptions."""
+"""What all streams of a source share: session and login lock, the server's clock, quota, descriptions of objects."""
 
 from __future__ import annotations
 
@@ -26,9 +26,11 @@ from connectors.salesforce.options import ClientCredentials, Jwt, Password, Sale
 from connectors.salesforce.quota import Quota, parse_usage
 from connectors.salesforce.schema import ObjectSchema
 from connectors.salesforce.transport import Http
+from sync.clock import SystemClock
 from sync.errors import ConfigError, Problem, SourceRefused, SourceUnavailable, SyncError
 from sync.secrets import SecretRef
 
+_CLOCK = SystemClock()
 SHORTEST_SESSION = 60.0
 """Seconds: sessions that end sooner are ended by somebody; logging in again and again would only lock the user."""
 SHORTEST_REST = 60.0
@@ -53,10 +55,10 @@ class Token:
 class Account:
     """One source's access. Thread-safe; streams read at the same time, each over its own connection.
 
-    `now` is a monotonic clock in seconds.
+    `now` is a clock in seconds that never goes back and goes on while the machine sleeps.
     """
 
-    def __init__(self, source: str, options: SalesforceSource, now: Callable[[], float] = time.monotonic) -> None:
+    def __init__(self, source: str, options: SalesforceSource, now: Callable[[], float] = _CLOCK.boot) -> None:
         self.source = source
         self.options = options
         self.now = now

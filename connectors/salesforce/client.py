@@ -111,7 +111,7 @@ class Client:
         self, select: Select, stream: str, after: str | None = None, *, patient: bool = False
     ) -> Iterator[list[Row]]:
         """All rows in the order of their ids, some at a time: each batch begins where the last one ended, so that a
-        lost locator costs nothing. Raises Slow where they do not come in time; with `patient` fewer are asked for before."""
+        lost locator costs nothing. Raises Slow where they do not come in time; `patient`: nor do fewer."""
         limit = BATCH
         while True:
             try:

@@ -159,8 +159,7 @@ def _child(client: Client, spec: StreamSpec, name: str, wanted: Wanted) -> tuple
     if via is None or via.type != "reference":
         raise SourceRefused(
             f"children.{name}: {schema.name} has no look-up field {options.via}",
-            hint=schema.nearest(options.via)
-            or "via is the child's field for its parent's id, such as AccountId",
+            hint=schema.nearest(options.via) or "via is the child's field for its parent's id, such as AccountId",
             source=spec.source,
             stream=spec.name,
         )

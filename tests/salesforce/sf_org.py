@@ -11,7 +11,13 @@ from sf_soql import OPERATORS, Malformed, Nested, Query
 
 from connectors.salesforce.soql import checksum
 
-PREFIXES = {"Account": "001", "Contact": "003", "Lead": "00Q", "User": "005", "Opportunity": "006", "Organization": "00D"}
+PREFIXES = {
+    "Account": "001",
+    "Contact": "003",
+    "Lead": "00Q",
+    "User": "005",
+    "Organization": "00D",
+}
 START = datetime(2026, 3, 10, 12, 0, 0, 654321, tzinfo=UTC)
 
 
@@ -256,8 +262,13 @@ class Org:
         children = [each for each in self._rows("Contact", False) if each.get("AccountId") == row["Id"]]
         if not children:
             return None
-        records = [{"attributes": self._attributes("Contact", each)} | {name: _value(each.get(name)) for name in nested.fields}
-                   for each in children[: self.child_cut]]  # fmt: skip
+        records = [
+            {"attributes": self._attributes("Contact", each), **{key: _value(each.get(key)) for key in nested.fields}}
+                "attributes": self._attributes("Contact", each),
+                **{name: _value(each.get(name)) for name in nested.fields},
+            }
+            for each in children[: self.child_cut]
+        ]
         answer = {"totalSize": len(children), "done": len(children) <= self.child_cut, "records": records}
         return answer if answer["done"] else {**answer, "nextRecordsUrl": "/services/data/v64.0/query/0r8child-3"}
 

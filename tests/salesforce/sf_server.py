@@ -242,7 +242,7 @@ class StandIn:
                 if host.startswith(("login.", "test.")):
                     return "invalid_grant", "request not supported on this domain"
                 given = base64.b64decode(asked.headers.get("authorization", "").removeprefix("Basic ")).decode()
-                return None if tuple(given.split(":")) == self.client else ("invalid_client", "invalid client credentials")
+                return None if tuple(given.split(":")) == self.client else ("invalid_client", "invalid client")
             case "urn:ietf:params:oauth:grant-type:jwt-bearer":
                 try:
                     claims = jwt.decode(form["assertion"], self.public_key, ["RS256"], options={"verify_aud": False})
@@ -356,7 +356,7 @@ class _Handler(BaseHTTPRequestHandler):
                 while not stand_in.release.wait(0.05):
                     self.wfile.write(b" ")
         elif fault.how == "drop":
-            self.wfile.write(b'HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: 900\r\n\r\n{"totalSize"')
+            self.wfile.write(b'HTTP/1.1 200 OK\r\nContent-Length: 900\r\n\r\n{"totalSize"')
         with contextlib.suppress(OSError):
             self.request.shutdown(socket.SHUT_RDWR)
 

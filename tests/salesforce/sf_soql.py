@@ -1,7 +1,7 @@
 """A little SOQL: exactly the grammar that the connector sends, and the nested form that it must not send.
 
-    SELECT COUNT() | field, … , (SELECT field, … FROM Relation) FROM Object
-    [WHERE field op literal [AND …]] [ORDER BY field [, …]] [LIMIT n]
+SELECT COUNT() | field, … , (SELECT field, … FROM Relation) FROM Object
+[WHERE field op literal [AND …]] [ORDER BY field [, …]] [LIMIT n]
 """
 
 from __future__ import annotations

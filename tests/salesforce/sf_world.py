@@ -8,7 +8,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from sf_org import sf_id
-from sf_server import StandIn
+from sf_server import Asked, Proxy, StandIn
 
 from connectors.conformance_world import Names
 from connectors.interface import Connector, StreamSpec
@@ -30,12 +30,25 @@ CREDENTIALS = {"flow": "client_credentials", "client_id": "the-client-id", "clie
 
 
 def account(stand_in: StandIn, now: Callable[[], float] | None = None, **options: Any) -> Account:
-    made = source(stand_in, **options)
-    return Account("sf", made) if now is None else Account("sf", made, now)
+    """`now` is the machine's own clock; it goes as Salesforce's does, unless a test wants another one."""
+    return Account("sf", source(stand_in, **options), now or (lambda: stand_in.org.now().timestamp()))
 
 
 def connect(stand_in: StandIn, now: Callable[[], float] | None = None, **options: Any) -> SalesforceConnector:
     return SalesforceConnector(account(stand_in, now, **options))
+
+
+def log_in(
+    stand_in: StandIn, proxy: Proxy, now: Callable[[], float] | None = None, **options: Any
+) -> SalesforceConnector:
+    """One that logs in at My Domain, by client credentials unless `auth` says otherwise."""
+    stand_in.instance = "acme.my.salesforce.com"
+    return connect(stand_in, now, **{"auth": CREDENTIALS, "domain": "acme.my", "proxy": proxy.url, **options})
+
+
+def on(part: str) -> Callable[[Asked], bool]:
+    """Requests whose path or query has that in it."""
+    return lambda asked: part in asked.path or part in (asked.soql or "")
 
 
 def stream(
@@ -115,7 +128,9 @@ class SalesforceWorld:
 
     def put(self, number: int, name: str, city: str, at: datetime | None) -> None:
         assert at is not None
-        self._stand_in.org.put("Account", number, at, Name=name, BillingCity=city, Description="unwanted", IsDeleted=False)
+        self._stand_in.org.put(
+            "Account", number, at, Name=name, BillingCity=city, Description="unwanted", IsDeleted=False
+        )
 
     def delete(self, number: int) -> None:
         self._stand_in.org.delete("Account", sf_id("Account", number))
