@@ -197,6 +197,8 @@ _LOGIN: tuple[tuple[str, str, str], ...] = (
 
 def login_fault(code: object, message: object) -> Fault:
     """What a failed login means; `code` is OAuth's error, SOAP's exception code, or the HTTP status of a page."""
+    if code in {None, 200, "UNKNOWN_EXCEPTION_CODE"}:
+        return Fault("later", "a page answers the login instead of Salesforce", "see whether a proxy is in between")
     if isinstance(code, int):
         if code >= 500 or code in {408, 420, 429}:
             return Fault("later", f"Salesforce does not answer the login (HTTP {code})", "see status.salesforce.com")

@@ -264,9 +264,6 @@ class Org:
             return None
         records = [
             {"attributes": self._attributes("Contact", each), **{key: _value(each.get(key)) for key in nested.fields}}
-                "attributes": self._attributes("Contact", each),
-                **{name: _value(each.get(name)) for name in nested.fields},
-            }
             for each in children[: self.child_cut]
         ]
         answer = {"totalSize": len(children), "done": len(children) <= self.child_cut, "records": records}

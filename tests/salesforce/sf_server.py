@@ -329,6 +329,7 @@ class _Handler(BaseHTTPRequestHandler):
     def _serve(self, body: bytes) -> None:
         stand_in = self.server.stand_in
         headers = {key.lower(): value for key, value in self.headers.items()}
+        headers["x-connection"] = str(self.client_address[1])
         soql = _soql(urlsplit(self.path).query) or _inner_soql(body)
         asked = Asked(self.command, unquote(self.path) if soql is None else self.path, soql, headers)
         stand_in.asked.append(asked)
