@@ -13,14 +13,14 @@ from typing import Any
 from connectors.salesforce.client import Client, Row
 from connectors.salesforce.errors import unclear
 from connectors.salesforce.plan import Child, Plan
-from connectors.salesforce.soql import canonical, is_id
+from connectors.salesforce.soql import canonical, is_id, whole_id
 from sync.words import Json, Record
 
 
 def fetch(client: Client, plan: Plan, ids: Sequence[str]) -> list[Record]:
     """These records as they are now, with their children."""
     source = plan.source
-    asked = [id_ for id_ in dict.fromkeys(ids) if is_id(id_, source.schema.prefix)]
+    asked = list(dict.fromkeys(whole_id(id_) for id_ in ids if is_id(id_, source.schema.prefix)))
     select = source.rows(*source.selection.fields)
     return make_records(client, plan, list(client.rows_of(select, "Id", asked, plan.stream)))
 

@@ -54,6 +54,11 @@ def checksum(id15: str) -> str:
     return "".join(_CHECK[sum(1 << at for at, char in enumerate(five) if "A" <= char <= "Z")] for five in fives)
 
 
+def whole_id(id_: str) -> str:
+    """An id of 15 or 18 characters with 18, as answers have it."""
+    return id_ + checksum(id_) if len(id_) == 15 else id_
+
+
 def id_literal(id_: str) -> str:
     if not _ID.fullmatch(id_):
         raise ValueError("is no id")  # nothing else ever gets into a query

@@ -9,7 +9,8 @@ import pytest
 pytest.register_assert_rewrite("connectors.conformance", "connectors.conformance_world")
 
 from sf_authority import make_authority  # noqa: E402 - after the rewrite
-from sf_server import Proxy, StandIn, running  # noqa: E402
+from sf_proxy import Proxy  # noqa: E402
+from sf_server import StandIn, running  # noqa: E402
 
 
 @pytest.fixture(scope="session")

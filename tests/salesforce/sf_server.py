@@ -1,9 +1,8 @@
-"""A stand-in Salesforce: real HTTPS on loopback over an `Org`, with the faults that Salesforce and its neighbours show,
-and a proxy through which its real names lead to it."""
+"""A stand-in Salesforce: real HTTPS on loopback over an `Org`, with the faults that Salesforce and its neighbours
+show."""
 
 from __future__ import annotations
 
-import base64
 import contextlib
 import gzip
 import json
@@ -13,56 +12,24 @@ import ssl
 import threading
 import time
 from collections import Counter
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
+from collections.abc import Iterator
 from email.utils import format_datetime
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 from urllib.parse import parse_qs, unquote, urlsplit
 
-import jwt
 from sf_authority import Authority
+from sf_faults import Asked, Fault
+from sf_logins import Logins
 from sf_org import Org, Unknown, sf_id
+from sf_proxy import Proxy
 from sf_soql import Malformed, parse
 
 VERSIONS = [f"{number}.0" for number in range(31, 68)]
 LONGEST = 16_384
 
 
-@dataclass(frozen=True)
-class Asked:
-    """One request as it arrived."""
-
-    method: str
-    path: str
-    soql: str | None
-    headers: dict[str, str]
-
-    @property
-    def is_login(self) -> bool:
-        return self.path.startswith(("/services/oauth2/token", "/services/Soap"))
-
-
-@dataclass(frozen=True)
-class Fault:
-    """What one request meets instead of its answer (or before it): `on` says which requests, `times` how many."""
-
-    status: int = 0
-    body: Any = None
-    headers: dict[str, str] = field(default_factory=dict)
-    on: Callable[[Asked], bool] = lambda asked: not asked.is_login
-    times: int = 1
-    delay: float = 0.0
-    how: str = "answer"
-    """answer; hang: says nothing; trickle: a byte now and then; drop: ends in the middle; reset: at once; then: the
-    right answer, after `delay`."""
-
-
-def error(status: int, code: str, message: str = "…") -> Fault:
-    return Fault(status, [{"message": message, "errorCode": code}])
-
-
-class StandIn:
+class StandIn(Logins):
     """The server. Faults are taken in the order in which they were given."""
 
     def __init__(self, authority: Authority) -> None:
@@ -77,30 +44,22 @@ class StandIn:
 
     def reset(self) -> None:
         self.org.__init__()  # type: ignore[misc] # as new
+        self.close_doors()
         self.asked: list[Asked] = []
         self.faults: list[Fault] = []
-        self.sessions: set[str] = {"open-session"}
-        self.client = ("the-client-id", "the-client-secret")
-        self.users = {"ann@example.com": "the-password" + "the-token"}
-        self.public_key: Any = None
-        self.audiences = {"https://acme.my.salesforce.com"}
-        self.sessions_are_good = True
-        self.instance: str | None = None
-        self.login_fault: tuple[int, Any] | None = None
         self.batch_size = 2000
         self.used, self.allowed = 21, 15_000
         self.says_usage = True
         self.longest_uri = LONGEST
         self.locators: dict[str, tuple[list[dict[str, Any]], int]] = {}
         self.release = threading.Event()
-        self._lock = threading.Lock()
 
     @property
     def port(self) -> int:
         return int(self._server.server_address[1])
 
     @property
-    def host(self) -> str:
+    def host(self) -> str:  # type: ignore[override]
         return f"127.0.0.1:{self.port}"
 
     def close(self) -> None:
@@ -138,7 +97,7 @@ class StandIn:
         """Status, body, headers."""
         path = urlsplit(asked.path).path
         if asked.is_login:
-            return self._login(asked, body)
+            return self.login(asked, body)
         if path == "/services/data/":
             return 200, [{"version": version, "url": f"/services/data/v{version}"} for version in VERSIONS], {}
         headers = self._usage()
@@ -214,54 +173,6 @@ class StandIn:
             return 400, [{"message": "invalid query locator", "errorCode": "INVALID_QUERY_LOCATOR"}]
         return 200, self._slice(*self.locators[locator])
 
-    # ---- logging in
-
-    def _login(self, asked: Asked, body: bytes) -> tuple[int, Any, dict[str, str]]:
-        if self.login_fault is not None:
-            return *self.login_fault, {}
-        if asked.path.startswith("/services/Soap"):
-            return self._soap(body.decode())
-        form = {key: values[0] for key, values in parse_qs(body.decode()).items()}
-        fault = self._oauth_fault(asked, form)
-        if fault is not None:
-            return 400, {"error": fault[0], "error_description": fault[1]}, {}
-        return 200, {"access_token": self._open(), "instance_url": f"https://{self.instance or self.host}",
-                     "id": "https://login.salesforce.com/id/00D/005", "token_type": "Bearer",
-                     "issued_at": "1729294906256", "signature": "…"}, {}  # fmt: skip
-
-    def _open(self) -> str:
-        with self._lock:
-            session = f"session-{len(self.sessions)}-{len(self.logins)}"
-            self.sessions.add(session)
-        return session
-
-    def _oauth_fault(self, asked: Asked, form: dict[str, str]) -> tuple[str, str] | None:
-        host = asked.headers.get("host", "")
-        match form.get("grant_type"):
-            case "client_credentials":
-                if host.startswith(("login.", "test.")):
-                    return "invalid_grant", "request not supported on this domain"
-                given = base64.b64decode(asked.headers.get("authorization", "").removeprefix("Basic ")).decode()
-                return None if tuple(given.split(":")) == self.client else ("invalid_client", "invalid client")
-            case "urn:ietf:params:oauth:grant-type:jwt-bearer":
-                try:
-                    claims = jwt.decode(form["assertion"], self.public_key, ["RS256"], options={"verify_aud": False})
-                except jwt.PyJWTError:
-                    return "invalid_grant", "invalid assertion"
-                if claims["aud"] not in self.audiences:
-                    return "invalid_grant", "audience is invalid"
-                return None if claims["sub"] in self.users else ("invalid_grant", "user hasn't approved this consumer")
-            case _:
-                return "unsupported_grant_type", "grant type not supported"
-
-    def _soap(self, body: str) -> tuple[int, Any, dict[str, str]]:
-        user, password = (re.search(rf"<n1:{name}>(.*?)</n1:{name}>", body) for name in ("username", "password"))
-        assert user
-        assert password
-        if self.users.get(user[1]) != password[1]:
-            return 500, _SOAP_FAULT.format("INVALID_LOGIN"), {"Content-Type": "text/xml"}
-        return 200, _SOAP_OPEN.format(self.instance or self.host, self._open()), {"Content-Type": "text/xml"}
-
     def fault_for(self, asked: Asked) -> Fault | None:
         with self._lock:
             for at, fault in enumerate(self.faults):
@@ -270,19 +181,6 @@ class StandIn:
                     self.faults[at : at + 1] = left
                     return fault
         return None
-
-
-_SOAP_FAULT = (
-    '<?xml version="1.0" encoding="UTF-8"?><soapenv:Envelope xmlns:soapenv="http://schemas.xmlsoap.org/soap/envelope/"'
-    ' xmlns:sf="urn:fault.partner.soap.sforce.com"><soapenv:Body><soapenv:Fault><detail>'
-    "<sf:exceptionCode>{}</sf:exceptionCode><sf:exceptionMessage>no</sf:exceptionMessage></detail></soapenv:Fault>"
-    "</soapenv:Body></soapenv:Envelope>"
-)
-_SOAP_OPEN = (
-    '<?xml version="1.0" encoding="UTF-8"?><soapenv:Envelope xmlns:soapenv="http://schemas.xmlsoap.org/soap/envelope/"'
-    ' xmlns="urn:partner.soap.sforce.com"><soapenv:Body><loginResponse><result><serverUrl>https://{}/services/Soap/u/64.0/'
-    "00D</serverUrl><sessionId>{}</sessionId></result></loginResponse></soapenv:Body></soapenv:Envelope>"
-)
 
 
 def _soql(query: str) -> str | None:
@@ -382,66 +280,6 @@ def _inner_soql(body: bytes) -> str | None:
     if not body.startswith(b'{"compositeRequest"'):
         return None
     return _soql(urlsplit(json.loads(body)["compositeRequest"][0]["url"]).query)
-
-
-class Proxy:
-    """A proxy whose every tunnel ends at the stand-in, whatever host was asked for."""
-
-    def __init__(self, port: int) -> None:
-        self._target = port
-        self.asked: list[str] = []
-        self.refuses = False
-        self._listener = socket.create_server(("127.0.0.1", 0))
-        self._open: list[socket.socket] = []
-        self._thread = threading.Thread(target=self._accept, daemon=True)
-        self._thread.start()
-
-    @property
-    def url(self) -> str:
-        return f"http://127.0.0.1:{self._listener.getsockname()[1]}"
-
-    def close(self) -> None:
-        with contextlib.suppress(OSError):
-            self._listener.shutdown(socket.SHUT_RDWR)
-        self._listener.close()
-        self._thread.join()
-        for each in self._open:
-            with contextlib.suppress(OSError):
-                each.shutdown(socket.SHUT_RDWR)
-            each.close()
-
-    def _accept(self) -> None:
-        with contextlib.suppress(OSError):
-            while True:
-                connection, _ = self._listener.accept()
-                threading.Thread(target=self._serve, args=(connection,), daemon=True).start()
-
-    def _serve(self, connection: socket.socket) -> None:
-        with contextlib.suppress(OSError), connection:
-            head = b""
-            while b"\r\n\r\n" not in head:
-                if not (more := connection.recv(4096)):
-                    return
-                head += more
-            self.asked.append(head.split()[1].decode())
-            if self.refuses:
-                connection.sendall(b"HTTP/1.1 407 Proxy Authentication Required\r\nContent-Length: 0\r\n\r\n")
-                return
-            with socket.create_connection(("127.0.0.1", self._target)) as target:
-                self._open += [connection, target]
-                connection.sendall(b"HTTP/1.1 200 Connection established\r\n\r\n")
-                back = threading.Thread(target=_pump, args=(target, connection), daemon=True)
-                back.start()
-                _pump(connection, target)
-                back.join()
-
-
-def _pump(source: socket.socket, sink: socket.socket) -> None:
-    with contextlib.suppress(OSError):
-        while data := source.recv(65536):
-            sink.sendall(data)
-    with contextlib.suppress(OSError):
-        sink.shutdown(socket.SHUT_WR)
 
 
 @contextlib.contextmanager

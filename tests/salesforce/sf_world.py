@@ -7,15 +7,17 @@ from collections.abc import Callable, Mapping
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
+from sf_faults import Asked
 from sf_org import sf_id
-from sf_server import Asked, Proxy, StandIn
+from sf_proxy import Proxy
+from sf_server import StandIn
 
 from connectors.conformance_world import Names
 from connectors.interface import Connector, StreamSpec
 from connectors.salesforce.account import Account
 from connectors.salesforce.connector import SalesforceConnector
 from connectors.salesforce.options import SalesforceChild, SalesforceSource, SalesforceStream
-from sync.words import Json, Page, Record, Wanted
+from sync.words import Json, Page, Record, Touch, Wanted
 
 COMPANY = Wanted(frozenset({("Name",), ("BillingCity",)}), {"contacts": Wanted(frozenset({("Email",)}))})
 
@@ -100,6 +102,34 @@ def records_of(pages: list[Page]) -> dict[str, Record]:
 def settle_down(stand_in: StandIn) -> None:
     """Lets all that was written be older than any overlap."""
     stand_in.org.advance(timedelta(hours=1))
+
+
+class Reading:
+    """A connector with its lanes, past its first reading."""
+
+    def __init__(self, stand_in: StandIn, spec: Any = None, **options: Any) -> None:
+        self.stand_in = stand_in
+        self.spec = spec or stream()
+        self.connector = connect(stand_in, **options)
+        self.lanes: dict[str, Json] = {}
+
+    def pages(self) -> list[Page]:
+        """What a poll brings an hour later."""
+        settle_down(self.stand_in)
+        return poll(self.connector, self.spec, self.lanes)
+
+    def records(self) -> dict[str, Record]:
+        return records_of(self.pages())
+
+    def touched(self) -> list[Touch]:
+        return [touch for page in self.pages() for touch in page.touched]
+
+    def listed(self) -> list[str]:
+        return [id_ for listing in self.connector.sweep(self.spec, None) for id_, _ in listing.rows]
+
+
+def firms(stand_in: StandIn, count: int = 3) -> list[str]:
+    return [stand_in.org.put("Account", number, Name=f"Firm {number}") for number in range(count)]
 
 
 class SalesforceWorld:

@@ -6,7 +6,9 @@ from pathlib import Path
 
 import pytest
 from sf_authority import make_authority
-from sf_server import Fault, Proxy, StandIn, error
+from sf_faults import Fault, error
+from sf_proxy import Proxy
+from sf_server import StandIn
 from sf_world import account, connect, log_in, on, poll, records_of, settle_down, stream
 
 from connectors.salesforce.client import number

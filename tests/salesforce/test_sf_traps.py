@@ -9,7 +9,9 @@ from datetime import timedelta
 
 import pytest
 from pydantic import ValidationError
-from sf_server import Fault, Proxy, StandIn, error
+from sf_faults import Fault, error
+from sf_proxy import Proxy
+from sf_server import StandIn
 from sf_world import (
     CREDENTIALS,
     connect,
