@@ -102,7 +102,7 @@ class Account:
         if self._clock is None:
             return None
         date, seen = self._clock
-        return date + self.now() - seen
+        return date + (self.now() - seen)
 
     # ---- the session
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -199,7 +199,9 @@ class Org:
                           f"sObject type '{query.object}' is not supported.")  # fmt: skip
         for name in (*query.fields, *(each.field for each in query.conditions), *query.order):
             self._field(query.object, name)
-        found = [row for row in self._rows(query.object, deleted) if self._matches(query, row)]
+        tests = self._tests(query)
+        rows = self._rows(query.object, deleted)
+        found = [row for row in rows if all(holds(row.get(name), value) for name, holds, value in tests)]
         if query.order:
             found.sort(key=lambda row: tuple(str(row.get(name)) for name in query.order))
         else:
@@ -208,19 +210,19 @@ class Org:
         return [self._shown(query, row) for row in found]
 
     def _rows(self, name: str, deleted: bool) -> Iterator[dict[str, Any]]:
+        unseen = self.hidden_rows | self.purged
         for row in self.tables[name].values():
-            if row["Id"] in self.hidden_rows | self.purged or (row.get("IsDeleted") and not deleted):
+            if row["Id"] in unseen or (row.get("IsDeleted") and not deleted):
                 continue
             yield row
 
-    def _matches(self, query: Query, row: Mapping[str, Any]) -> bool:
+    def _tests(self, query: Query) -> list[tuple[str, Callable[[Any, Any], bool], Any]]:
         for each in query.conditions:
-            described_as = self._field(query.object, each.field)
-            if not described_as["filterable"]:
+            if not self._field(query.object, each.field)["filterable"]:
                 raise Unknown("INVALID_FIELD", f"field '{each.field}' can not be filtered in a query call")
-            if not OPERATORS[each.operator](row.get(each.field), each.value):
-                return False
-        return True
+        # what leaves the fewest rows comes first
+        ordered = sorted(query.conditions, key=lambda each: each.operator != "IN")
+        return [(each.field, OPERATORS[each.operator], each.value) for each in ordered]
 
     def _field(self, name: str, path: str) -> dict[str, Any]:
         head, _, rest = path.partition(".")
