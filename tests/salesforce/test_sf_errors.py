@@ -177,4 +177,4 @@ def test_objects_are_described_anew_each_day_and_not_more_often(stand_in: StandI
         poll(connector, stream(), lanes)
         described.append(sum("describe" in asked.path for asked in stand_in.asked))
     assert described[0] == 2
-    assert sum(described) == 4 + 2
+    assert sum(described) == 4
