@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+import ssl
 import threading
 import time
 import warnings
@@ -164,7 +165,7 @@ class Account:
                 session_id, host = SalesforceLogin(session=http, **credentials)
         except SalesforceAuthenticationFailed as failed:
             fault = login_fault(failed.code, failed.auth_message)
-        except requests.exceptions.RequestException as error:
+        except (requests.exceptions.RequestException, OSError) as error:
             raise connection_error(error, self.source, stream) from None
         except (AttributeError, KeyError, IndexError, TypeError, ValueError, ExpatError):
             raise unclear("to the login", self.source, stream) from None
@@ -217,8 +218,16 @@ class Account:
     def _text(self, text: Text, key: str) -> str:
         return text if isinstance(text, str) else self._secret(text, key)
 
-    def check_secrets(self) -> None:
-        """Raises ConfigError where one cannot be had."""
+    def check_files(self) -> None:
+        """Raises ConfigError where a secret or certificate that the options name cannot be had."""
+        if self.options.certificates is not None:
+            try:
+                ssl.create_default_context(cafile=self.options.certificates)
+            except OSError:
+                key = f"sources.{self.source}.ca_file"
+                raise ConfigError([Problem(key, "cannot be read, or holds no certificates in PEM form")]) from None
+        if self.options.proxy is not None:
+            self.options.proxy.read(key=f"sources.{self.source}.proxy")
         auth = self.options.auth
         for name in type(auth).model_fields:
             value = getattr(auth, name)
@@ -267,10 +276,14 @@ def _again(error: SyncError, stream: str | None) -> SyncError:
 
 
 def connection_error(
-    error: requests.exceptions.RequestException, source: str, stream: str | None
+    error: requests.exceptions.RequestException | OSError, source: str, stream: str | None
 ) -> SourceUnavailable | SourceRefused:
     """What ended a request before there was an answer. The message names no address: that holds the query."""
     exceptions = requests.exceptions
+    if not isinstance(error, exceptions.RequestException):
+        # all that comes from sockets is wrapped: this is the file of certificates
+        what, hint = "the certificates to trust cannot be read", "look at ca_file, or at $REQUESTS_CA_BUNDLE"
+        return SourceRefused(what, hint=hint, source=source, stream=stream)
     if isinstance(error, exceptions.Timeout):
         what, hint = "Salesforce did not answer in time", "the poll is tried again; raise timeout if it is often so"
     elif isinstance(error, exceptions.ProxyError):

@@ -22,7 +22,7 @@ from connectors.salesforce.account import Account, Token, connection_error
 from connectors.salesforce.errors import Fault, LocatorLost, Slow, TooLong, error_of, fault_of, unclear
 from connectors.salesforce.schema import ObjectSchema
 from connectors.salesforce.soql import BATCH, Select, id_literal, ids_in
-from sync.errors import SourceRefused, SourceUnavailable
+from sync.errors import SourceRefused
 from sync.words import Json
 
 Row = dict[str, Any]
@@ -71,10 +71,14 @@ class Client:
             raise unclear("a list of versions was expected", self.account.source, stream) from None
 
     def user(self, stream: str) -> Json:
-        """Who we are to Salesforce, as its OpenID endpoint says; None where the session may not ask."""
+        """Who we are to Salesforce, as its OpenID endpoint says; None where the session may not ask, which says nothing
+        of the session."""
+        token = self.account.token(self._http, stream)
+        headers = {"Authorization": f"Bearer {token.session_id}"}
         try:
-            return self._ask(lambda salesforce: salesforce.oauth2("userinfo"), stream)
-        except (SourceRefused, SourceUnavailable):
+            response = self._http.get(f"https://{token.host}/services/oauth2/userinfo", headers=headers)
+            return response.json() if response.status_code == 200 else None
+        except (requests.exceptions.RequestException, ValueError):
             return None
 
     def schema(self, name: str, stream: str) -> ObjectSchema:
@@ -225,7 +229,7 @@ class Client:
             return _Refused(inside.fault)
         except SalesforceError as error:
             return _Refused(fault_of(error.status, error.content))
-        except requests.exceptions.RequestException as error:
+        except (requests.exceptions.RequestException, OSError) as error:
             raise connection_error(error, self.account.source, stream) from None
         except (ValueError, RecursionError):
             raise unclear("it is no JSON", self.account.source, stream) from None

@@ -149,7 +149,7 @@ class SalesforceConnectorType:
             what = f"needs the package {error.name}, which is not installed"
             hint = "pip install 'closingdealz-sync[salesforce]'"
             raise ConfigError([Problem(f"sources.{source}.connector", what, hint)]) from None
-        account.check_secrets()
+        account.check_files()
         return SalesforceConnector(account)
 
 

@@ -34,7 +34,6 @@ class StandIn(Logins):
 
     def __init__(self, authority: Authority) -> None:
         self.authority = authority
-        self.org = Org()
         self.reset()
         self._server = _Server(("127.0.0.1", 0), _Handler)
         self._server.stand_in = self
@@ -43,7 +42,7 @@ class StandIn(Logins):
         self._thread.start()
 
     def reset(self) -> None:
-        self.org.__init__()  # type: ignore[misc] # as new
+        self.org = Org()
         self.close_doors()
         self.asked: list[Asked] = []
         self.faults: list[Fault] = []

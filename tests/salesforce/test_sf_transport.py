@@ -9,11 +9,12 @@ from sf_authority import make_authority
 from sf_faults import Fault, error
 from sf_proxy import Proxy
 from sf_server import StandIn
-from sf_world import account, connect, log_in, on, poll, records_of, settle_down, stream
+from sf_world import account, connect, log_in, on, poll, records_of, settle_down, source, stream
 
 from connectors.salesforce.client import number
+from connectors.salesforce.connector import CONNECTOR
 from sync import __version__
-from sync.errors import SourceRefused, SourceUnavailable
+from sync.errors import ConfigError, SourceRefused, SourceUnavailable
 from sync.words import Json
 
 
@@ -85,6 +86,24 @@ def test_a_certificate_of_nobody_is_refused(stand_in: StandIn, tmp_path: Path) -
     with pytest.raises(SourceRefused, match="certificate"):
         poll(connect(stand_in, ca_file=str(other.ca_file)), stream(), {})
     with pytest.raises(SourceRefused, match="certificate"):
+        poll(connect(stand_in, ca_file=None), stream(), {})
+
+
+@pytest.mark.parametrize("content", [None, "no certificate"])
+def test_certificates_that_cannot_be_read_are_a_problem_of_the_file(
+    stand_in: StandIn, tmp_path: Path, content: str | None
+) -> None:
+    if content is not None:
+        (tmp_path / "ca.pem").write_text(content)
+    with pytest.raises(ConfigError, match=r"sources\.sf\.ca_file: cannot be read"):
+        CONNECTOR.open("sf", source(stand_in, ca_file=str(tmp_path / "ca.pem")))
+
+
+def test_certificates_of_the_environment_that_cannot_be_read_are_named(
+    stand_in: StandIn, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("REQUESTS_CA_BUNDLE", str(tmp_path / "nowhere.pem"))
+    with pytest.raises(SourceRefused, match="certificates to trust cannot be read"):
         poll(connect(stand_in, ca_file=None), stream(), {})
 
 
