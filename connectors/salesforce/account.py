@@ -26,7 +26,7 @@ from connectors.salesforce.errors import Fault, error_of, login_fault, unclear
 from connectors.salesforce.options import ClientCredentials, Jwt, Password, SalesforceSource, SessionId, Text
 from connectors.salesforce.quota import Quota, parse_usage
 from connectors.salesforce.schema import ObjectSchema
-from connectors.salesforce.transport import Http
+from connectors.salesforce.transport import Http, connection_error
 from sync.clock import SystemClock
 from sync.errors import ConfigError, Problem, SourceRefused, SourceUnavailable, SyncError
 from sync.secrets import SecretRef
@@ -273,31 +273,3 @@ class Account:
 def _again(error: SyncError, stream: str | None) -> SyncError:
     """The same refusal for another poll."""
     return type(error)(error.message, hint=error.hint, source=error.source, stream=stream)
-
-
-def connection_error(
-    error: requests.exceptions.RequestException | OSError, source: str, stream: str | None
-) -> SourceUnavailable | SourceRefused:
-    """What ended a request before there was an answer. The message names no address: that holds the query."""
-    exceptions = requests.exceptions
-    if not isinstance(error, exceptions.RequestException):
-        # all that comes from sockets is wrapped: this is the file of certificates
-        what, hint = "the certificates to trust cannot be read", "look at ca_file, or at $REQUESTS_CA_BUNDLE"
-        return SourceRefused(what, hint=hint, source=source, stream=stream)
-    if isinstance(error, exceptions.Timeout):
-        what, hint = "Salesforce did not answer in time", "the poll is tried again; raise timeout if it is often so"
-    elif isinstance(error, exceptions.ProxyError):
-        what, hint = "the proxy does not let us through", "look at proxy and at the proxy's own log"
-    elif isinstance(error, exceptions.SSLError) and "CERTIFICATE_VERIFY_FAILED" in str(error):
-        what = "the certificate of the other side is not accepted"
-        hint = "behind an inspecting proxy set ca_file to its certificate; domain must be My Domain"
-        return SourceRefused(what, hint=hint, source=source, stream=stream)
-    elif isinstance(error, exceptions.JSONDecodeError):
-        return unclear("it is no JSON", source, stream)
-    elif isinstance(error, exceptions.InvalidSchema | exceptions.InvalidURL | exceptions.MissingSchema):
-        return SourceRefused(
-            "the address cannot be used", hint="look at domain and proxy", source=source, stream=stream
-        )
-    else:
-        what, hint = "the connection to Salesforce failed", "look at domain and the network; the poll is tried again"
-    return SourceUnavailable(what, hint=hint, source=source, stream=stream)

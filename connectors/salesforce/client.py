@@ -10,23 +10,20 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from decimal import Decimal, InvalidOperation
-from typing import Any, TypeVar
 from urllib.parse import quote_plus
 
 import requests
 from simple_salesforce.api import Salesforce
 from simple_salesforce.exceptions import SalesforceError
 
-from connectors.salesforce.account import Account, Token, connection_error
+from connectors.salesforce.account import Account, Token
+from connectors.salesforce.answers import Answer, Row, number
 from connectors.salesforce.errors import Fault, LocatorLost, Slow, TooLong, error_of, fault_of, unclear
 from connectors.salesforce.schema import ObjectSchema
 from connectors.salesforce.soql import BATCH, Select, id_literal, ids_in
+from connectors.salesforce.transport import connection_error
 from sync.errors import SourceRefused
 from sync.words import Json
-
-Row = dict[str, Any]
-T = TypeVar("T")
 
 SMALLEST_BATCH = 100
 IDS = 200
@@ -104,11 +101,11 @@ class Client:
 
     def count(self, select: Select, stream: str) -> int:
         answer = self._query(select.count(), select.deleted, stream)
-        return _Answer.of(answer, self.account.source, stream).total
+        return Answer.of(answer, self.account.source, stream).total
 
     def one(self, soql: str, stream: str) -> Row | None:
         """The first row of a query's answer."""
-        rows = _Answer.of(self._query(soql, False, stream), self.account.source, stream).rows
+        rows = Answer.of(self._query(soql, False, stream), self.account.source, stream).rows
         return rows[0] if rows else None
 
     def batches(
@@ -151,25 +148,25 @@ class Client:
             yield from self._rows_of(rest, field, ids[:half], stream)
             yield from self._rows_of(rest, field, ids[half:], stream)
 
-    def _batch(self, select: Select, after: str | None, limit: int, stream: str) -> _Answer:
+    def _batch(self, select: Select, after: str | None, limit: int, stream: str) -> Answer:
         """The next rows; fewer than there are where the rest of an answer was lost (then it is not `done`)."""
         source = self.account.source
-        answer = first = _Answer.of(self._query(select.page(after, limit), select.deleted, stream), source, stream)
+        answer = first = Answer.of(self._query(select.page(after, limit), select.deleted, stream), source, stream)
         rows = list(first.rows)
         while answer.more is not None:
             try:
-                answer = _Answer.of(self._more(answer.more, stream), source, stream)
+                answer = Answer.of(self._more(answer.more, stream), source, stream)
             except LocatorLost:
                 if not rows:
                     raise
-                return _Answer(rows, first.total, None, done=False)
+                return Answer(rows, first.total, None, done=False)
             rows += answer.rows
         if len(rows) != first.total:
             raise unclear(f"{len(rows):,} rows came of {first.total:,}", source, stream)
         ids = [row.get("Id") for row in rows]
         if not all(isinstance(id_, str) for id_ in ids):
             raise unclear("rows without ids", source, stream)
-        return _Answer(rows, first.total, None, done=True)
+        return Answer(rows, first.total, None, done=True)
 
     # ---- how it asks
 
@@ -276,44 +273,3 @@ def _composite(salesforce: Salesforce, path: str, source: str, stream: str) -> J
     if status >= 300:
         raise _Inside(fault_of(status, content))
     return content
-
-
-@dataclass(frozen=True, slots=True)
-class _Answer:
-    """Rows of a query, how many there are in all, where the next ones are; `more` alone says whether there are any."""
-
-    rows: list[Row]
-    total: int
-    more: str | None
-    done: bool
-
-    @classmethod
-    def of(cls, answer: Json, source: str, stream: str) -> _Answer:
-        """Raises SourceUnavailable where it is not what a query is answered with."""
-        match answer:
-            case {"totalSize": int(total), "done": True, "records": list(rows)}:
-                found = cls(rows, total, None, done=True)
-            case {"totalSize": int(total), "done": False, "nextRecordsUrl": str(more), "records": list(rows)}:
-                if not more.startswith("/services/data/"):
-                    raise unclear("the rest is elsewhere", source, stream)
-                found = cls(rows, total, more, done=False)
-            case _:
-                raise unclear("rows were expected", source, stream)
-        if not all(isinstance(row, dict) for row in found.rows):
-            raise unclear("rows were expected", source, stream)
-        return found
-
-
-def number(text: str) -> int | float:
-    """A number as JSON writes it. Salesforce writes the same value now as 15000, now as 15000.0: whole ones become
-    whole, exactly, so that they have one fingerprint. Raises ValueError for what no number can hold."""
-    try:
-        exact = Decimal(text)
-    except InvalidOperation:
-        raise ValueError("is no number") from None
-    if exact == exact.to_integral_value() and abs(exact) < 10**18:
-        return int(exact)
-    value = float(exact)
-    if not math.isfinite(value):
-        raise ValueError("is beyond any number")
-    return value

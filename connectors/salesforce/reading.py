@@ -6,7 +6,8 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import timedelta
 
-from connectors.salesforce.client import Client, Row
+from connectors.salesforce.answers import Row
+from connectors.salesforce.client import Client
 from connectors.salesforce.errors import Slow
 from connectors.salesforce.lanes import (
     Backfill,

@@ -10,7 +10,8 @@ from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
-from connectors.salesforce.client import Client, Row
+from connectors.salesforce.answers import Row
+from connectors.salesforce.client import Client
 from connectors.salesforce.errors import unclear
 from connectors.salesforce.plan import Child, Plan
 from connectors.salesforce.soql import canonical, is_id, whole_id

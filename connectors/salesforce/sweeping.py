@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 
-from connectors.salesforce.client import Client, Row
+from connectors.salesforce.answers import Row
+from connectors.salesforce.client import Client
 from connectors.salesforce.options import SalesforceStream
 from connectors.salesforce.plan import Plan
 from connectors.salesforce.records import id_of, when_of

@@ -19,7 +19,9 @@ from urllib3 import HTTPSConnectionPool
 from urllib3.connection import HTTPSConnection
 from urllib3.poolmanager import PoolManager
 
+from connectors.salesforce.errors import unclear
 from sync import __version__
+from sync.errors import SourceRefused, SourceUnavailable
 
 USER_AGENT = f"closingdealz-sync/{__version__}"
 Observe = Callable[[Mapping[str, str]], None]
@@ -163,3 +165,31 @@ class _Deadline:
     def check(self, request: requests.PreparedRequest) -> None:
         if self._passed:
             raise requests.exceptions.ReadTimeout("the whole time-out is over", request=request)
+
+
+def connection_error(
+    error: requests.exceptions.RequestException | OSError, source: str, stream: str | None
+) -> SourceUnavailable | SourceRefused:
+    """What ended a request before there was an answer. The message names no address: that holds the query."""
+    exceptions = requests.exceptions
+    if not isinstance(error, exceptions.RequestException):
+        # all that comes from sockets is wrapped: this is the file of certificates
+        what, hint = "the certificates to trust cannot be read", "look at ca_file, or at $REQUESTS_CA_BUNDLE"
+        return SourceRefused(what, hint=hint, source=source, stream=stream)
+    if isinstance(error, exceptions.Timeout):
+        what, hint = "Salesforce did not answer in time", "the poll is tried again; raise timeout if it is often so"
+    elif isinstance(error, exceptions.ProxyError):
+        what, hint = "the proxy does not let us through", "look at proxy and at the proxy's own log"
+    elif isinstance(error, exceptions.SSLError) and "CERTIFICATE_VERIFY_FAILED" in str(error):
+        what = "the certificate of the other side is not accepted"
+        hint = "behind an inspecting proxy set ca_file to its certificate; domain must be My Domain"
+        return SourceRefused(what, hint=hint, source=source, stream=stream)
+    elif isinstance(error, exceptions.JSONDecodeError):
+        return unclear("it is no JSON", source, stream)
+    elif isinstance(error, exceptions.InvalidSchema | exceptions.InvalidURL | exceptions.MissingSchema):
+        return SourceRefused(
+            "the address cannot be used", hint="look at domain and proxy", source=source, stream=stream
+        )
+    else:
+        what, hint = "the connection to Salesforce failed", "look at domain and the network; the poll is tried again"
+    return SourceUnavailable(what, hint=hint, source=source, stream=stream)

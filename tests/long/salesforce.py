@@ -15,7 +15,7 @@ import time
 from datetime import timedelta
 from multiprocessing.connection import Connection
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 sys.path.append(str(Path(__file__).parents[1] / "salesforce"))
 
@@ -26,7 +26,7 @@ def serve(pipe: Connection, folder: str, accounts: int, contacts: int) -> None:
     from sf_server import running
 
     with running(make_authority(Path(folder))) as (stand_in, _):
-        org = stand_in.org
+        org = stand_in.org = indexed()
         ids = [org.put("Account", number, Name=f"Firm {number}", BillingCity="Ulm") for number in range(accounts)]
         for number in range(contacts):
             org.put("Contact", number, AccountId=ids[number % accounts], Email=f"c{number}@corp.example")
@@ -40,6 +40,37 @@ def serve(pipe: Connection, folder: str, accounts: int, contacts: int) -> None:
             pipe.send("ready")
             pipe.recv()
             pipe.send(dict(stand_in.calls()))
+
+
+def indexed() -> Any:
+    """An organisation that finds records by their ids, and contacts by their accounts', without looking at all."""
+    from sf_org import Org
+    from sf_soql import Query
+
+    class Indexed(Org):
+        def run(self, query: Query, *, deleted: bool = False) -> list[dict[str, Any]]:
+            chosen = next((each for each in query.conditions if each.operator == "IN"), None)
+            if chosen is None:
+                return super().run(query, deleted=deleted)
+            whole = self.tables[query.object]
+            if chosen.field == "Id":
+                self.tables[query.object] = {id_: whole[id_] for id_ in chosen.value if id_ in whole}
+            else:
+                self.tables[query.object] = {row["Id"]: row for id_ in chosen.value for row in self.children(id_)}
+            try:
+                return super().run(query, deleted=deleted)
+            finally:
+                self.tables[query.object] = whole
+
+        def children(self, id_: str) -> list[dict[str, Any]]:
+            if not self.by_account:
+                for row in self.tables["Contact"].values():
+                    self.by_account.setdefault(row["AccountId"], []).append(row)
+            return self.by_account.get(id_, [])
+
+        by_account: ClassVar[dict[str, list[dict[str, Any]]]] = {}
+
+    return Indexed()
 
 
 def main() -> None:
@@ -61,7 +92,7 @@ def main() -> None:
 
 
 def measure(pipe: Connection, host: str, ca_file: str) -> None:
-    from sf_world import poll, stream
+    from sf_world import stream
 
     from connectors.salesforce.connector import CONNECTOR
     from connectors.salesforce.options import SalesforceSource
@@ -78,7 +109,8 @@ def measure(pipe: Connection, host: str, ca_file: str) -> None:
                 len(connector.fetch(spec, [id_ for id_, _ in each.rows])) for each in connector.sweep(spec, None)
             )
         read = 0
-        for page in poll(connector, spec, lanes):
+        for page in connector.read(spec, lanes):
+            lanes[page.lane] = page.cursor
             parents = dict.fromkeys(touch.parent for touch in page.touched if touch.parent)
             read += len(page.records) + (len(connector.fetch(spec, list(parents))) if parents else 0)
         return read

@@ -18,9 +18,9 @@ from sf_proxy import Proxy
 from sf_server import StandIn
 from sf_world import account, connect, log_in, on, poll, settle_down, stream
 
-from connectors.salesforce.account import connection_error
 from connectors.salesforce.client import Client
 from connectors.salesforce.errors import fault_of
+from connectors.salesforce.transport import connection_error
 from sync.errors import SourceRefused, SourceUnavailable
 from sync.words import Json
 

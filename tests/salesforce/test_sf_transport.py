@@ -11,7 +11,7 @@ from sf_proxy import Proxy
 from sf_server import StandIn
 from sf_world import account, connect, log_in, on, poll, records_of, settle_down, source, stream
 
-from connectors.salesforce.client import number
+from connectors.salesforce.answers import number
 from connectors.salesforce.connector import CONNECTOR
 from sync import __version__
 from sync.errors import ConfigError, SourceRefused, SourceUnavailable
