@@ -1,10 +1,13 @@
 """The example for Salesforce names every option of the connector, and every line of it works."""
 
 import re
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
 
+from connectors.salesforce.domains import prefix_of
 from connectors.salesforce.options import (
     ClientCredentials,
     Jwt,
@@ -17,7 +20,7 @@ from connectors.salesforce.options import (
 from sync.config.explain import keys_of
 from sync.config.load import load_config, warnings_of
 from sync.errors import ConfigError
-from sync.streams import compile_all
+from sync.streams import compile_all, open_source
 
 ROOT = Path(__file__).parents[2]
 EXAMPLE = ROOT / "config.salesforce.example.toml"
@@ -96,3 +99,44 @@ def test_what_ends_some_day_is_warned_of_at_start(flow, words, tmp_path):
     (warning,) = warnings_of(load_config(path))
     assert warning.where == "sources.sf.auth"
     assert words in warning.what
+
+
+@pytest.mark.parametrize(
+    ("written", "prefix"),
+    [
+        ("acme", "acme.my"),
+        ("acme.my", "acme.my"),
+        ("ACME.my.salesforce.com", "acme.my"),
+        ("https://acme.my.salesforce.com/services/data?x=1", "acme.my"),
+        ("acme--uat", "acme--uat.sandbox.my"),
+        ("acme--uat.sandbox.my", "acme--uat.sandbox.my"),
+        ("acme-dev-ed.develop.my.salesforce.com", "acme-dev-ed.develop.my"),
+        ("login", "login"),
+        ("https://test.salesforce.com/", "test"),
+        ("eu45.salesforce.com", "eu45"),
+    ],
+)
+def test_a_domain_is_taken_in_any_usual_spelling(written, prefix):
+    assert prefix_of(written) == prefix
+
+
+@pytest.mark.parametrize("written", ["", "a b", "acme.my.salesforce.com.evil.example", "user:pw@acme.my", "-", "é.my"])
+def test_what_is_no_domain_of_salesforce_is_refused(written):
+    with pytest.raises(ValueError, match="is no"):
+        prefix_of(written)
+
+
+def test_without_the_library_it_says_what_to_install(monkeypatch):
+    monkeypatch.delitem(sys.modules, "connectors.salesforce.account", raising=False)
+    monkeypatch.setitem(sys.modules, "simple_salesforce", None)
+    monkeypatch.setitem(sys.modules, "simple_salesforce.exceptions", None)
+    with pytest.raises(ConfigError) as caught:
+        open_source(load_config(EXAMPLE), "sf")
+    (problem,) = caught.value.problems
+    assert "closingdealz-sync[salesforce]" in problem.hint
+
+
+def test_a_file_with_salesforce_is_checked_without_loading_the_library():
+    code = f"import sys; from sync.commands.check import look; from pathlib import Path; \
+[*look(Path({str(EXAMPLE)!r}), file_only=True)]; sys.exit('simple_salesforce' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", code], cwd=ROOT).returncode == 0
