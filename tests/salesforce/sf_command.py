@@ -36,7 +36,7 @@ domain = "acme"
 auth = {{ flow = "client_credentials", client_id = "the-client-id", client_secret = {{ env = "SF_CLIENT_SECRET" }} }}
 proxy = "{proxy}"
 ca_file = "{ca_file}"
-timeout = "5s"
+timeout = "30s"
 
 [sources.sf.streams.accounts]
 object = "Account"
