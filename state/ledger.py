@@ -14,7 +14,7 @@ from state.lock import LedgerLock
 from state.outbox import Outbox
 from state.queues import Queues
 from state.receipts.journal import Journal
-from state.receipts.opening import LOOKED_ON, Places, begin_receipts_anew, open_receipts
+from state.receipts.opening import LOOKED_ON, Places, begin_receipts_anew, open_receipts, refuse_orphans
 from state.receipts.place import Disk
 from state.receipts.writing import compact
 from state.records import Records
@@ -59,6 +59,8 @@ class Ledger:
             """Made just now: it remembers nothing of what was sent before."""
             if self.is_new:
                 begin_receipts_anew(path, self.places)
+            elif not path.exists():
+                refuse_orphans(path, self.places)
             self.file = LedgerFile(path, connector=connector, own=own)
             try:
                 self.hasher = self._key(own=own)

@@ -13,12 +13,12 @@ from state.database import LedgerFile
 from state.diagram import ON_THE_WIRE, Fit, LeadExists, State, Version
 from state.fills import count_leads, let_go_at_once
 from state.keys import Hasher
-from state.match_values import keep_values
-from state.merges import keep_merges, stop_kin
+from state.matching.match_values import keep_values
+from state.matching.merges import keep_merges, stop_kin
+from state.matching.twins import matched, terms_of
 from state.queues import DRIFTED
 from state.rows import Change, LaneMove, Links, OnChange, Reading, Stored
 from state.streams import is_released, move_lane
-from state.twins import matched, terms_of
 from sync.clock import Clock
 from sync.words import Touch
 
@@ -129,6 +129,15 @@ class Records:
                 {"stream": stream, "mapping": mapping, "limit": limit},
             )
             return [(row["id"], row["source"], row["modified"]) for row in rows]
+
+    def filtered(self, stream: int, after: int, limit: int) -> list[tuple[int, str]]:
+        """(key, id) of records that `where` left out, whose key is greater."""
+        with self._file.read() as connection:
+            rows = connection.execute(
+                "SELECT key, id FROM records WHERE stream = ? AND state = 'filtered' AND key > ? ORDER BY key LIMIT ?",
+                (stream, after, limit),
+            )
+            return [(row["key"], row["id"]) for row in rows]
 
     def counts(self) -> dict[tuple[int, State], int]:
         """How many records of each stream are in each state."""

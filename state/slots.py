@@ -8,6 +8,8 @@ would have seen the others all live.
 A request that timed out or was killed counts as live for `grace` seconds more, because it may still arrive. Slots of
 another boot block for one window plus grace after this machine's boot.
 
+A ledger that was made anew does not know what was sent a moment ago: a slot of *any key* stands for a full window.
+
 A 429 teaches. With a full window of ours the server's window must be longer than it says: the margin grows, for good.
 With clear room in ours somebody else uses the key: we take a share of the limit only, below what we used, and the share
 climbs back by itself, until the next 429 or to the whole limit.
@@ -24,6 +26,8 @@ from state.database import LedgerFile
 from state.rows import NoRoom
 from sync.clock import Clock
 
+ANY_KEY = b""
+PER_MOST = 86_400.0
 GRACE_SECONDS = 10.0
 MARGIN = 0.01
 MARGIN_STEP = 0.005
@@ -146,13 +150,13 @@ def look(connection: sqlite3.Connection, rule: Rule, clock: Clock, *, as_of: int
     window = rule.per * (1 + margin)
     now = clock.boot() if as_of is None else _taken_at(connection, as_of, clock)
     rows = connection.execute(
-        "SELECT boot = :boot AS here, deadline, ended FROM slots"
-        " WHERE api_key = :key AND (boot <> :boot OR started <= :now)",
-        {"boot": clock.boot_id, "key": rule.api_key, "now": now},
+        "SELECT boot = :boot AS here, deadline, ended, api_key = :any AS whole FROM slots"
+        " WHERE api_key IN (:key, :any) AND (boot <> :boot OR started <= :now)",
+        {"boot": clock.boot_id, "key": rule.api_key, "any": ANY_KEY, "now": now},
     )
     frees: list[float] = []
     in_flight = 0
-    for here, deadline, ended in rows:
+    for here, deadline, ended, whole in rows:
         if not here:
             free = window + GRACE_SECONDS
         elif ended is None:
@@ -161,7 +165,7 @@ def look(connection: sqlite3.Connection, rule: Rule, clock: Clock, *, as_of: int
         else:
             free = ended + window
         if free > now:
-            frees.append(free)
+            frees += [free] * (rule.requests if whole else 1)
     used, most = len(frees), allowed(rule.requests, share)
     frees.sort()
     free_in = frees[used - most] - now if used >= most else 0.0
@@ -189,7 +193,23 @@ def take_slot(connection: sqlite3.Connection, rule: Rule, timeout: float, clock:
         " OR (boot <> :boot AND :now > 3 * :per + 2 * :grace))",
         {"key": rule.api_key, "boot": clock.boot_id, "now": now, "grace": GRACE_SECONDS, "per": rule.per},
     )
+    connection.execute(
+        "DELETE FROM slots WHERE api_key = :any AND :now > CASE boot WHEN :boot THEN ended ELSE 0 END + :longest",
+        {"any": ANY_KEY, "boot": clock.boot_id, "now": now, "longest": 2 * PER_MOST},
+    )
     return int(row[0])
+
+
+def fill_windows(connection: sqlite3.Connection, clock: Clock, *, ended_at: float) -> None:
+    """For a ledger that does not know how many requests were sent until `ended_at` (seconds by the wall clock), and
+    whose slots are not to be trusted: until they are out of the window, every key waits as if it were full."""
+    now = clock.boot()
+    ended = now + min(ended_at - clock.wall(), GRACE_SECONDS)
+    connection.execute("DELETE FROM slots")
+    connection.execute(
+        "INSERT INTO slots (api_key, boot, started, deadline, ended) VALUES (:any, :boot, :now, :now, :ended)",
+        {"any": ANY_KEY, "boot": clock.boot_id, "now": now, "ended": ended},
+    )
 
 
 def end_slot(connection: sqlite3.Connection, slot: int, clock: Clock, *, arrived: bool) -> None:

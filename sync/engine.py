@@ -192,6 +192,8 @@ class StreamWorker:
     def _judge_again(self, poller: Poller, reports: list[PollReport]) -> None:
         if poller.has_to_judge_again():
             reports.append(self._said(poller.remap))
+        if poller.has_to_reread():
+            reports.append(self._said(poller.reread))
 
     def _said(self, work: Callable[[Connector], PollReport]) -> PollReport:
         clock = self._engine.ledger.clock

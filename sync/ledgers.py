@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from state.ledger import Ledger
+from state.receipts.opening import Places, refuse_orphans
 from sync.clock import Clock
 from sync.config.schema import Config
 
@@ -10,6 +11,12 @@ from sync.config.schema import Config
 def open_ledger(config: Config, *, own: bool = False, clock: Clock | None = None) -> Ledger:
     """As `Ledger` does: raises LedgerBusy, LedgerError, LedgerUntrusted."""
     return Ledger(config.ledger_path, own=own, clock=clock, receipts_copy=config.receipts_copy_path)
+
+
+def refuse_lost(config: Config) -> None:
+    """Raises LedgerUntrusted where there is no ledger but receipts that tell of one."""
+    if not config.ledger_path.exists():
+        refuse_orphans(config.ledger_path, Places.of(config.ledger_path, config.receipts_copy_path))
 
 
 def own_ledger(config: Config) -> Ledger:

@@ -60,9 +60,9 @@ LOOKED_ON = Opened(Truth(), (), 0)
 """For those who do not own the ledger."""
 
 
-def begin_receipts_anew(ledger: Path, places: Places) -> None:
-    """Before a ledger is made. Raises LedgerUntrusted where receipts tell of one that is gone: a new one would send
-    everything again. Receipts that tell of nothing are no obstacle, and go."""
+def refuse_orphans(ledger: Path, places: Places) -> None:
+    """Where there is no ledger. Raises LedgerUntrusted if receipts tell of one that is gone: a new one would send
+    everything again."""
     for place in places.all:
         history = History.of(place.read())
         if history.facts or history.damaged:
@@ -73,6 +73,11 @@ def begin_receipts_anew(ledger: Path, places: Places) -> None:
                 hint="closingdealz-sync ledger rebuild   (or restore the ledger; to begin from nothing, move the"
                 " receipts away)",
             )
+
+
+def begin_receipts_anew(ledger: Path, places: Places) -> None:
+    """Before a ledger is made. Raises LedgerUntrusted as above; receipts that tell of nothing go."""
+    refuse_orphans(ledger, places)
     for place in places.all:
         place.remove()
 

@@ -72,14 +72,15 @@ def verify(as_json: bool, config: Path | None) -> int:
         document = {"sound": not found.faults, "faults": list(found.faults), "rows": dict(found.rows)}
         click.echo(json.dumps(document, indent=2, ensure_ascii=False))
         return _EXIT_DAMAGED if found.faults else 0
+    width = max(map(len, found.rows), default=0)
     for table, n in found.rows.items():
-        click.echo(f"{table:<12}{n:>12,}")
+        click.echo(f"{table:<{width}}{n:>12,}")
     for fault in found.faults:
         click.secho(f"fault: {fault}", fg="red")
     if found.faults:
         click.echo("stop the daemon, keep a copy of the ledger, and restore the last sound backup")
         return _EXIT_DAMAGED
-    click.echo("the ledger is sound")
+    click.echo("the ledger is sound, and its receipts agree with it")
     return 0
 
 
@@ -93,7 +94,7 @@ def rebuild(accept_loss: bool, as_json: bool, config: Path | None) -> None:
     For a ledger that was lost, damaged, or restored from a backup. Nothing is sent, and nothing that was sent will be
     sent again. A ledger that is there is kept as a copy. The daemon must not be running.
     """
-    from state.rebuild import rebuild as rebuild_ledger
+    from state.rebuilding.rebuild import rebuild as rebuild_ledger
     from sync.clock import SystemClock
     from sync.reports.phrases import program
     from sync.reports.rebuilding import rebuilt_as_json, rebuilt_as_lines

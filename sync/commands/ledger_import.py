@@ -113,8 +113,8 @@ def _named(columns: Sequence[str]) -> dict[Kind, list[str]]:
 
 
 def _clear(config: Config, workspace: str) -> Figures:
-    from state.foreign import Foreign
     from state.ledger import Ledger
+    from state.matching.foreign import Foreign
 
     with Ledger(config.ledger_path) as ledger:
         return Figures(removed=Foreign(ledger.file).clear(workspace))
@@ -137,7 +137,7 @@ def _read(
 
 
 def _apply(ledger: Ledger, workspace: str, rows: Sequence[Row], way: Way, figures: Figures) -> None:
-    from state.foreign import Foreign
+    from state.matching.foreign import Foreign
     from sync.polling.readings import hashed
 
     identities = dict.fromkeys(identity for row in rows for identity in row.identities)
@@ -158,13 +158,14 @@ def _apply(ledger: Ledger, workspace: str, rows: Sequence[Row], way: Way, figure
 def _opened(config: Config, way: Way) -> Iterator[Ledger | None]:
     """The ledger. An import may come before the first start, which would send everything: then it is made; a dry run
     does without."""
-    from state.ledger import Ledger
+    from sync.ledgers import open_ledger, refuse_lost
 
+    refuse_lost(config)
     is_there = config.ledger_path.exists()
     if way == "dry run" and not is_there:
         yield None
         return
-    with Ledger(config.ledger_path, own=way == "add" and not is_there) as ledger:
+    with open_ledger(config, own=way == "add" and not is_there) as ledger:
         if ledger.is_new:
             click.echo(f"there was no ledger yet: made {ledger.path}", err=True)
         yield ledger

@@ -40,9 +40,10 @@ def status(as_json: bool, config: Path | None) -> None:
 def gather(config: Config) -> Overview:
     """The overview, also where there is no ledger yet. Raises LedgerError, LedgerUntrusted."""
     from sync.clock import SystemClock
-    from sync.ledgers import open_ledger
+    from sync.ledgers import open_ledger, refuse_lost
     from sync.reports.overview import overview_of, without_ledger
 
+    refuse_lost(config)
     if not config.ledger_path.exists():
         return without_ledger(config, int(SystemClock().wall() * 1000))
     with open_ledger(config) as ledger:

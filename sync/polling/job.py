@@ -15,6 +15,8 @@ BASELINE_LANE = "@baseline"
 """Of a stream that starts `now`: its T0, and whether what was there before is read."""
 FIRST_LANE = "@first"
 """Whether the first scan is over, and with which poll it ended."""
+REREAD_LANE = "@reread"
+"""That filtered records are to be read again, and how far that is."""
 SWEEP_LANE = "@sweep"
 
 

@@ -18,6 +18,8 @@ from state.ledger import Ledger
 from state.rows import LaneMove, PollKind, PollOutcome
 from sync.errors import SourceRefused, SourceUnavailable, Stopped
 from sync.log import emit
+from sync.mapping.outcome import Note
+from sync.polling import reread
 from sync.polling.first_scan import FirstScan
 from sync.polling.intake import Intake
 from sync.polling.job import BASELINE_LANE, SWEEP_LANE, PollReport, StreamJob
@@ -68,6 +70,13 @@ class Poller:
         """Judges records again whose mapping was edited, or that a person asked for; they cannot be claimed before."""
         return self._recorded("remap", lambda intake: self._remap(connector, intake))
 
+    def reread(self, connector: Connector) -> PollReport:
+        """Reads again what `where` left out, as a person asked for; what comes of it is held."""
+        return self._recorded("remap", lambda intake: self._reread(connector, intake), suspect=reread.HELD)
+
+    def has_to_reread(self) -> bool:
+        return reread.is_asked_for(self._ledger, self._job.row.id)
+
     def has_to_judge_again(self) -> bool:
         row = self._job.row
         return bool(self._ledger.records.to_judge_again(row.id, row.mapping, 1))
@@ -75,12 +84,13 @@ class Poller:
     def sweep_is_due(self) -> bool:
         return self._sweep.is_due()
 
-    def _recorded(self, kind: PollKind, work: Callable[[Intake], None]) -> PollReport:
+    def _recorded(self, kind: PollKind, work: Callable[[Intake], None], *, suspect: Note | None = None) -> PollReport:
         """Under the guard's eye from its beginning to its end, but for what was asked for with the stream."""
         report = PollReport(kind)
         watch = None
-        if not self._first_scan.is_asked_for(kind):
-            watch = Watch(self._ledger, self._job, report, first_scan=self._first_scan.last_poll())
+        if suspect or not self._first_scan.is_asked_for(kind):
+            first_scan = self._first_scan.last_poll()
+            watch = Watch(self._ledger, self._job, report, first_scan=first_scan, suspect=suspect)
         poll = self._ledger.streams.poll_started(self._job.row.id, kind, released=watch is None)
         outcome: PollOutcome = "failed"
         error: str | None = None
@@ -171,15 +181,26 @@ class Poller:
             ]
             again = {record.id for record in kept}
             others = [id_ for id_, _, _ in rows if id_ not in again]
-            fetched = connector.fetch(self._job.spec, others) if others else ()
-            gone = set(others) - {record.id for record in fetched}
-            if gone:
-                fetched = [*fetched, *(Record(id_, {}, None, deleted=True) for id_ in gone)]
-            intake.take([*kept, *fetched], rules)
+            intake.take([*kept, *self._fetch(connector, others)], rules)
             if self._stop():
                 intake.report.outcome = "stopped"
                 return
         emit("remapped", stream=row.name, records=intake.report.read)
+
+    def _reread(self, connector: Connector, intake: Intake) -> None:
+        row, rules = self._job.row, self._rules(connector)
+        for ids in reread.pages(self._ledger, row.id):
+            if self._stop():
+                intake.report.outcome = "stopped"
+                return
+            intake.take(self._fetch(connector, ids), rules)
+        emit("remapped", stream=row.name, records=intake.report.read)
+
+    def _fetch(self, connector: Connector, ids: Sequence[str]) -> Sequence[Record]:
+        """The records as they are now; those that are gone as tombstones."""
+        fetched = connector.fetch(self._job.spec, ids) if ids else ()
+        gone = set(ids) - {record.id for record in fetched}
+        return [*fetched, *(Record(id_, {}, None, deleted=True) for id_ in gone)]
 
     def _covers(self, source: Mapping[str, Json]) -> bool:
         """Whether kept source values surely hold all that the mapping reads; of nested ones only parts were kept."""

@@ -18,14 +18,18 @@ class Watch:
     """Nothing that the poll reads can be claimed before `end`. What polls that were cut off left behind is looked at
     together with it."""
 
-    def __init__(self, ledger: Ledger, job: StreamJob, report: PollReport, *, first_scan: int) -> None:
-        """Made before the poll begins; `first_scan` is the poll that ended the stream's first scan."""
+    def __init__(
+        self, ledger: Ledger, job: StreamJob, report: PollReport, *, first_scan: int, suspect: Note | None = None
+    ) -> None:
+        """Made before the poll begins; `first_scan` is the poll that ended the stream's first scan, `suspect` why all
+        that this one makes is held."""
         self._ledger = ledger
         self._job = job
         self._report = report
         self._first_scan = first_scan
         self._left = ledger.gate.left_behind(job.row.id)
-        self._notes: Sequence[Note] = ()
+        self._suspicions: Sequence[Note] = (suspect,) if suspect else ()
+        self._notes: Sequence[Note] = self._suspicions
 
     def page(self, poll: int) -> None:
         """After a page: once there are more than `max_new` they are held, and so is what comes after them."""
@@ -42,7 +46,7 @@ class Watch:
         if not gate.made(row.id, poll):
             return False
         figures = gate.figures(row.id, poll, mapping=row.mapping, first=self._first_scan)
-        notes = unusual(figures, self._job.guard, self._job.mapping.watched()) or self._notes
+        notes = (*self._suspicions, *unusual(figures, self._job.guard, self._job.mapping.watched())) or self._notes
         if notes:
             self._report.set_aside += gate.hold(row.id, poll, _reason(notes))
             self._say(figures.leads, notes)

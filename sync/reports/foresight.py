@@ -9,8 +9,8 @@ import orjson
 
 from state.diagram import State, Version
 from state.ledger import Ledger
+from state.matching.twins import Terms, Twins
 from state.rows import Reading, Stored
-from state.twins import Terms, Twins
 from sync.mapping.compile import LeadMapping
 from sync.polling.readings import hashed
 from sync.words import Json

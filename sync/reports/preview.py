@@ -11,10 +11,11 @@ from typing import Any, Literal
 from connectors.interface import Connector, StreamSpec
 from state.diagram import State
 from state.ledger import Ledger
+from state.matching.twins import Terms
 from state.rows import Stored
-from state.twins import Terms
 from sync.config.schema import Config, Stream
 from sync.errors import SyncError
+from sync.ledgers import open_ledger, refuse_lost
 from sync.mapping.compile import LeadMapping
 from sync.mapping.outcome import Filtered, Lead, Note, Unfit
 from sync.reports.foresight import Foreseen, foresee
@@ -130,15 +131,15 @@ def _records(connector: Connector, spec: StreamSpec, choice: Choice) -> list[Rec
 @contextmanager
 def _ledger_of(config: Config) -> Iterator[tuple[Ledger | None, str]]:
     """The ledger if there is one that can be read; a preview does without."""
-    path = config.ledger_path
-    if not path.exists():
-        yield None, "there is no ledger yet"
-        return
-    said = ""
+    said, ledger = "", None
     try:
-        ledger: Ledger | None = Ledger(path)
+        refuse_lost(config)
+        if config.ledger_path.exists():
+            ledger = open_ledger(config)
+        else:
+            said = "there is no ledger yet"
     except SyncError as error:
-        ledger, said = None, f"the ledger is left out: {error.message}"
+        said = f"the ledger is left out: {error.message}"
     with ledger or nullcontext():
         yield ledger, said
 

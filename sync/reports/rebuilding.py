@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import asdict
 from typing import Any
 
-from state.rebuild import Rebuilt
+from state.rebuilding.rebuild import Rebuilt
 from sync.reports.phrases import count, joined, number
 
 

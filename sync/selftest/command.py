@@ -58,8 +58,8 @@ def crash(*, steps: int, schedules: int, seed: int, keep: Path | None, as_json: 
     """Kill the daemon at every step and at random, and see whether anything is lost or sent twice.
 
     It runs in a scratch folder against the built-in sandbox, beside whatever else runs here; nothing leaves this
-    machine. The server fails on purpose, the disk is full at times, the clock is set by hours. In the end the source
-    is compared with what the server created.
+    machine. The server fails on purpose, the disk is full at times, the clock is set by hours, the ledger is lost and
+    rebuilt. In the end the source is compared with what the server created.
 
     Exit code: 0 the promise holds, 1 it is broken.
     """

@@ -31,12 +31,16 @@ End = Literal["killed", "done", "full", "hung", "fault"]
 
 @dataclass(frozen=True, slots=True)
 class Life:
-    """What happens in it: a mishap at a step, or a SIGKILL after so many seconds; and what people do to the clock."""
+    """What happens in it: a mishap at a step, or a SIGKILL after so many seconds; and what people do to the clock.
+
+    `loss`: before it begins the ledger is lost and rebuilt, with this mishap to the rebuilding.
+    """
 
     mishap: Mishap = NONE
     kill_after: float | None = None
     clock_off: float = 0.0
     clock_jumps: tuple[tuple[int, float], ...] = ()
+    loss: Mishap | None = None
 
 
 def live(world: World, life: Life) -> tuple[End, int]:

@@ -11,6 +11,7 @@ from typing import Literal
 
 from sync.sandbox.running import RunningSandbox
 from sync.selftest.life import Life, live
+from sync.selftest.loss import lose_ledger
 from sync.selftest.steps import NONE, Mishap
 from sync.selftest.truth import Truth, look
 from sync.selftest.world import World, name_of
@@ -79,6 +80,8 @@ def run(trial: Trial, folder: Path, sandbox: RunningSandbox) -> Verdict:
     for number, life in enumerate([*trial.lives, Life()]):
         if number < len(trial.rows):
             world.add(trial.rows[number])
+        if life.loss is not None and not lose_ledger(world, life.loss, life.clock_off):
+            ends["fault"] += 1
         end, steps = live(world, life)
         ends[end] += 1
     return Verdict(trial, look(world, sandbox, trial.refused), ends, steps)
@@ -130,15 +133,16 @@ def at_random(seed: int) -> Trial:
 
 def _life(random: Random) -> Life:
     """Killed at a step, killed at a moment, without room on the disk, or stopped in peace once all is done; its clock
-    is set by hours."""
+    is set by hours. At times the ledger is lost before it begins."""
     off = random.choice([0.0, 0.0, 1.0]) * random.uniform(-30, 30) * _HOUR
     jumps = tuple((random.randint(1, 200), random.uniform(-8, 8) * _HOUR) for _ in range(random.choice([0, 0, 1, 3])))
+    loss = Mishap(random.randint(0, 100), random.choice(KINDS)) if random.random() < 0.15 else None
     match random.choice(["step", "step", "moment", "full", "peace"]):
         case "step":
-            return Life(Mishap(random.randint(1, 500), random.choice(KINDS)), None, off, jumps)
+            return Life(Mishap(random.randint(1, 500), random.choice(KINDS)), None, off, jumps, loss)
         case "moment":
-            return Life(NONE, random.uniform(0.0, 0.4), off, jumps)
+            return Life(NONE, random.uniform(0.0, 0.4), off, jumps, loss)
         case "full":
-            return Life(Mishap(random.randint(1, 500), "full"), None, off, jumps)
+            return Life(Mishap(random.randint(1, 500), "full"), None, off, jumps, loss)
         case _:
-            return Life(NONE, None, off, jumps)
+            return Life(NONE, None, off, jumps, loss)

@@ -84,13 +84,15 @@ def _astray(world: World, requests: Sequence[Mapping[str, Any]]) -> set[str]:
     answers = {str(row["digest"]): row for row in requests}
     notes = [line.split(" ") for line in world.notes.read_text().splitlines()]
     began = {batch: digest for what, batch, digest in notes if what == "began"}
+    late = {batch for what, batch, _ in notes if what == "late"}
     doubted_with_an_answer = {batch for what, batch, _ in notes if what == "doubted"}
     intended, told = _receipts(world)
     unclear = {batch for batch, digest in began.items() if not _is_clear(answers.get(digest))}
     # from the intent to the verdict nobody who comes later can know whether the request began
     unknown = (intended - told) | unclear
     doubted = {str(row[0]) for row in world.asked("select name from batches where state = 'in_doubt'")}
-    return (unknown ^ doubted) | (set(began) - intended) | (doubted_with_an_answer - unclear)
+    # whether an answer at the last moment still came in time only the client knows
+    return ((unknown ^ doubted) - late) | (set(began) - intended) | (doubted_with_an_answer - unclear - late)
 
 
 def _receipts(world: World) -> tuple[set[str], set[str]]:

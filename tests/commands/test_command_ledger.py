@@ -72,7 +72,7 @@ def test_a_sound_ledger_is_called_sound_beside_its_holder(world: World) -> None:
         result = world.run("ledger", "verify")
         found = world.json("ledger", "verify")
     assert result.exit_code == 0
-    assert result.stdout.splitlines()[-1] == "the ledger is sound"
+    assert result.stdout.splitlines()[-1] == "the ledger is sound, and its receipts agree with it"
     assert (found["sound"], found["faults"]) == (True, [])
     assert (found["rows"]["records"], found["rows"]["batches"], found["rows"]["deliveries"]) == (3, 2, 6)
 
@@ -155,3 +155,69 @@ def test_a_folder_that_is_not_there_is_named(world: World, tmp_path: Path) -> No
     result = world.run("ledger", "backup", str(target))
     assert result.exit_code == 74
     assert str(target.parent) in result.stderr
+
+
+# -- rebuild
+
+
+def lose(world: World) -> None:
+    for suffix in ("", "-wal", "-shm"):
+        world.ledger.with_name(world.ledger.name + suffix).unlink(missing_ok=True)
+
+
+def test_without_its_ledger_every_command_names_the_one_that_helps(world: World, tmp_path: Path) -> None:
+    world.companies(range(1, 4))
+    world.run("once")
+    lose(world)
+    csv = tmp_path / "leads.csv"
+    csv.write_text("email\ninfo@example.com\n")
+    for arguments in (
+        ["status"],
+        ["status", "--json"],
+        ["once"],
+        ["doubt", "list"],
+        ["quarantine", "list"],
+        ["ledger", "verify"],
+        ["ledger", "backup", str(tmp_path)],
+        ["ledger", "import", "--csv", str(csv)],
+        ["ledger", "import", "--csv", str(csv), "--dry-run"],
+        ["send-test", "--yes"],
+    ):
+        result = world.run(*arguments)
+        assert result.exit_code == 78, (arguments, result.output)
+        assert "tell of 3 leads that were created or may have been" in result.stderr
+        assert "closingdealz-sync ledger rebuild" in result.stderr
+    assert not world.ledger.exists()
+    shown = world.run("preview", "erp.companies")
+    assert shown.exit_code == 0
+    assert "the ledger is left out: the ledger" in shown.stdout
+
+
+def test_rebuild_says_what_it_made_and_nothing_is_sent_again(world: World) -> None:
+    world.companies(range(1, 4))
+    world.run("once")
+    lose(world)
+    before = len(world.sandbox.requests())
+    result = world.run("ledger", "rebuild")
+    assert (result.exit_code, result.stderr) == (0, "")
+    assert result.stdout.splitlines() == [
+        "a new ledger was made from the receipts",
+        "streams     erp.companies and erp.people",
+        "batches     1 that it did not know",
+        "remembered  3 delivered: recognised when their source shows them again",
+        "",
+        "The next poll reads each stream; what was sent is not sent again, and an unusual number of new leads is held.",
+        f"Next: closingdealz-sync -c {world.config} once, then closingdealz-sync -c {world.config} status",
+    ]
+    assert world.run("once").exit_code == 0
+    assert len(world.sandbox.requests()) == before
+    again = world.json("ledger", "rebuild")
+    assert (again["is_new"], again["batches"], again["remembered"]) == (False, 0, {})
+    assert Path(again["kept"]).exists()
+
+
+def test_there_is_nothing_to_rebuild_from(world: World) -> None:
+    result = world.run("ledger", "rebuild")
+    assert result.exit_code == 78
+    assert "there are no receipts beside" in result.stderr
+    assert not world.ledger.exists()

@@ -29,7 +29,8 @@ from sync.secrets import Secret
 
 BODY = b'[{"name":"Acme","isContact":false}]'
 DEADLINE = 0.3
-SLACK = 0.4
+SLACK = 2.5
+"""For a machine that is busy: whoever waits for what does not come waits for five seconds at least."""
 """What a loaded machine may add to a deadline."""
 
 
@@ -259,8 +260,8 @@ def test_the_deadline_is_for_all_addresses_of_a_name_together() -> None:
             ends.enter_context(deaf("::1", port))
         except OSError:
             pytest.skip("needs IPv6 on loopback")
-        client = ends.enter_context(client_of(f"http://localhost:{port}", 0.5))
-        assert verdict(in_time(client, within=0.5 + 0.3)) == "refused"
+        client = ends.enter_context(client_of(f"http://localhost:{port}", 2.0))
+        assert verdict(in_time(client, within=2 * 2.0 - 0.2)) == "refused"
 
 
 def test_a_resolver_that_hangs_is_left_behind_and_what_it_finds_at_last_is_not_used(
@@ -396,7 +397,7 @@ def test_a_server_that_gives_up_idle_connections_puts_nothing_in_doubt(then: Cal
 
 def test_a_server_that_never_reads_a_large_body_is_in_doubt_in_time() -> None:
     with Server(hang) as server, client_of(server.url) as client:
-        got = in_time(client, b"x" * 50_000_000, within=DEADLINE + 3 * SLACK)
+        got = in_time(client, b"x" * 50_000_000, within=DEADLINE + SLACK)
         assert verdict(got) == "in_doubt"
         said = re.fullmatch(
             r"connected; ([\d,]+) of 50,000,000 bytes written; no head of an answer; " + LATE, got.account

@@ -10,8 +10,7 @@ import json
 import os
 import signal
 import sqlite3
-import subprocess
-import sys
+import tempfile
 import time
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -25,9 +24,9 @@ from typing import Any
 from sync.sandbox import reports
 from sync.sandbox.running import RunningSandbox, start
 from sync.sandbox.server import SandboxOptions
+from tests.proof.nursery import nursery
 
 ROOT = Path(__file__).resolve().parents[2]
-COMMAND = [sys.executable, "-m", "sync"]
 _HOUR_AGO = datetime.now(UTC) - timedelta(hours=1)
 TABLE = "create table companies (id integer primary key, name text, email text, employees int, updated_at text)"
 Figures = dict[str, Any]
@@ -169,10 +168,14 @@ def environment(more: Mapping[str, str] | None = None) -> dict[str, str]:
 
 def command(*arguments: str | Path, seconds: float = 60.0, env: Mapping[str, str] | None = None) -> Ended:
     """Runs the command to its end."""
-    done = subprocess.run(
-        [*COMMAND, *map(str, arguments)], capture_output=True, text=True, timeout=seconds, env=environment(env)
-    )
-    return Ended(done.returncode, done.stdout, done.stderr)
+    with tempfile.TemporaryFile() as out, tempfile.TemporaryFile() as err:
+        process = nursery().start([*map(str, arguments)], environment(env), out, err)
+        try:
+            code = process.wait(seconds)
+        finally:
+            process.kill()
+        texts = [each.seek(0) or each.read().decode() for each in (out, err)]
+    return Ended(code, *texts)
 
 
 class Daemon:
@@ -183,9 +186,7 @@ class Daemon:
         self.errors = config.with_name("daemon.err")
         self._from = self.log.stat().st_size if self.log.exists() else 0
         with self.log.open("ab") as out, self.errors.open("ab") as err:
-            self.process = subprocess.Popen(
-                [*COMMAND, "run", "-c", str(config)], stdout=out, stderr=err, env=environment(env)
-            )
+            self.process = nursery().start(["run", "-c", str(config)], environment(env), out, err)
 
     def events(self, name: str | None = None) -> list[Figures]:
         """This process's log so far; a last line that is not whole yet is left out."""
@@ -225,7 +226,7 @@ class Daemon:
 
     def kill(self) -> None:
         self.process.kill()
-        self.process.wait()
+        self.process.wait(10)
 
     def __enter__(self) -> Daemon:
         return self

@@ -49,10 +49,27 @@ def test_no_canary_is_ever_said(world_with: Callable[..., World]) -> None:
         said += done.stdout + done.stderr
     with world.daemon(env) as daemon:
         daemon.wait_for("poll")
-        for arguments in (["status"], ["doubt", "list"]):
+        for arguments in (["status"], ["status", "--json"], ["doubt", "list"], ["held", "list"], ["ledger", "verify"]):
             shown = command(*arguments, "-c", world.config, env=env)
             said += shown.stdout + shown.stderr
+        (doubtful, *_) = world.query("select name from batches where state = 'in_doubt'")
+        for arguments in (
+            ["doubt", "resolve", *doubtful, "--landed", "--yes"],
+            ["quarantine", "retry", "--all", "--yes"],
+            ["ledger", "backup", world.folder / "copy.db"],
+        ):
+            shown = command(*arguments, "-c", world.config, env=env)
+            assert shown.code == 0, shown.stderr
+            said += shown.stdout + shown.stderr
         assert daemon.stop() == 0
+    receipts = world.ledger.with_name(world.ledger.name + ".receipts").read_text()
+    assert receipts.count('"t":"intent"') > 5
+    said += receipts
+    for suffix in ("", "-wal", "-shm"):
+        world.ledger.with_name(world.ledger.name + suffix).unlink(missing_ok=True)
+    for arguments in (["once"], ["ledger", "rebuild"], ["once", "--max", "0"]):
+        shown = command(*arguments, "-c", world.config, env=env)
+        said += shown.stdout + shown.stderr
     world.write_text(text.replace('name = "name"', 'name = "nonsense("'))
     refused = command("once", "-c", world.config, env=env)
     assert refused.code == 78

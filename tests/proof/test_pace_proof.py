@@ -26,7 +26,7 @@ def test_what_still_fits_into_the_free_plan_is_used_and_the_rest_waits(world_wit
     """250 leads, batches of 100, room for 200: the last 50 are tried in halves down to one."""
     world = world_with(plan="free")
     world.source.add(range(250))
-    world.write()
+    world.write(workspace="in_flight = 1")
     done = world.once()
     assert done.code == 77
     assert done.summary["rests"]["main"]["why"] == "plan"

@@ -26,7 +26,7 @@ def rebuild(world: World) -> dict[str, object]:
 
 def test_a_deleted_ledger_is_refused_and_after_a_rebuild_a_full_poll_sends_nothing(world: World) -> None:
     world.source.add(range(1000))
-    world.write()
+    world.write(limit='{ requests = 10000, per = "2s" }')
     assert world.once().code == 0
     world.sandbox.set_faults({}, script="500-after")
     world.source.add([1000])

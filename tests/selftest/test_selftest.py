@@ -11,6 +11,7 @@ from typing import Any
 
 import pytest
 
+from state.rebuilding.remembering import Remembering
 from state.receipts.journal import Journal
 from sync.delivery import client
 from sync.delivery.outcome import Outcome
@@ -19,6 +20,7 @@ from sync.log import emit
 from sync.sandbox.options import SandboxOptions
 from sync.sandbox.running import RunningSandbox, start
 from sync.selftest.life import Life
+from sync.selftest.steps import NONE, Mishap
 from sync.selftest.trial import Trial, Verdict, at_each_send, at_each_step, at_random, run, undisturbed
 from tests.sizes import sized
 
@@ -56,6 +58,15 @@ def test_an_undisturbed_run_meets_every_verdict(sandbox: RunningSandbox, tmp_pat
     assert verdict.steps > 300
     assert set(verdict.truth.faults) >= {"429", "500", "503", "half", "refuse"}
     assert verdict.truth.in_doubt > 0
+
+
+def test_a_machine_too_busy_to_answer_in_time_breaks_no_promise(sandbox: RunningSandbox, tmp_path: Path) -> None:
+    sandbox.set_faults(latency="380ms-420ms")
+    try:
+        verdict = run(Trial("late", (), [range(1, 4)], "ok*"), tmp_path / "late", sandbox)
+    finally:
+        sandbox.set_faults(latency="0s")
+    assert verdict.holds, verdict
 
 
 def test_one_seed_is_one_schedule() -> None:
@@ -138,6 +149,32 @@ def test_a_kill_at_a_request_leaves_doubt_and_nothing_worse(sandbox: RunningSand
         assert verdict.ends["killed"] == 1, trial.name
         landed = trial.name.startswith("killed after request 1")
         assert verdict.truth.landed >= (3 if landed else 0)
+
+
+# -- the ledger is lost
+
+
+def losing(folder: Path, sandbox: RunningSandbox, mishap: Mishap) -> Verdict:
+    lives = [Life(), Life(loss=mishap)]
+    return run(Trial("loss", lives, [range(1, 10), range(10, 13)], "ok,reset-after,ok*"), folder, sandbox)
+
+
+@pytest.mark.parametrize("step", [0, *range(2, 60, sized(19, 2, 1))])
+def test_a_ledger_that_was_lost_is_made_again_by_a_process_that_may_be_killed(
+    sandbox: RunningSandbox, tmp_path: Path, step: int
+) -> None:
+    verdict = losing(tmp_path / "loss", sandbox, Mishap(step, "after"))
+    assert verdict.holds, verdict
+    assert (verdict.truth.in_doubt, verdict.truth.landed) == (3, 3)
+
+
+def test_it_sees_a_rebuilt_ledger_that_forgets(
+    sandbox: RunningSandbox, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(Remembering, "take", lambda *_: None)
+    verdict = losing(tmp_path / "loss", sandbox, NONE)
+    assert verdict.truth.twice
+    assert not verdict.holds
 
 
 # -- the command

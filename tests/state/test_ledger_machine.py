@@ -8,7 +8,6 @@ import tempfile
 from pathlib import Path
 
 import pytest
-from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import (
     RuleBasedStateMachine,
@@ -21,9 +20,7 @@ from hypothesis.stateful import (
 from ledger_world import KEYS, LIMIT, TIMEOUT, Landed, OpenBatch, World
 
 from state.slots import GRACE_SECONDS, MARGIN
-from tests.sizes import SIZE, sized
-
-EXAMPLES, STEPS = sized((130, 40), (400, 50), (5000, 80))
+from tests.sizes import machine_settings, sized
 
 WINDOW = LIMIT.per * (1 + MARGIN)
 EDGES = [0.0, 0.001, 1.0, TIMEOUT, TIMEOUT + GRACE_SECONDS, WINDOW - 0.001, WINDOW, WINDOW + GRACE_SECONDS + TIMEOUT]
@@ -194,12 +191,5 @@ class LedgerMachine(RuleBasedStateMachine):
 def test_the_ledger_keeps_its_promises() -> None:
     run_state_machine_as_test(
         LedgerMachine,
-        settings=settings(
-            max_examples=EXAMPLES,
-            stateful_step_count=STEPS,
-            deadline=None,
-            derandomize=SIZE == "quick",
-            database=None,
-            suppress_health_check=list(HealthCheck),
-        ),
+        settings=machine_settings((130, 40), (400, 50), (5000, 80)),
     )

@@ -27,8 +27,8 @@ from ledger_tools import reading as plain_reading
 from state.diagram import Version
 from state.keys import key_path
 from state.ledger import Ledger
-from state.rebuild import Rebuilt, rebuild
-from state.rows import LaneMove, NothingToSend, OnChange, Reading, StreamRow, Verdict
+from state.rebuilding.rebuild import Rebuilt, rebuild
+from state.rows import LaneMove, NoRoom, NothingToSend, OnChange, Reading, StreamRow, Verdict
 from sync.errors import LedgerBusy, LedgerUntrusted
 from sync.polling.judge import Rules
 
@@ -116,6 +116,9 @@ def test_everything_that_was_sent_is_known_again_and_only_that(path: Path) -> No
         (row_of_doubt,) = ledger.verdicts.in_doubt()
         assert (row_of_doubt["name"], row_of_doubt["open"]) == (doubt, 1)
         assert [each["id"] for each in ledger.verdicts.deliveries_of(doubt)] == ["c"]
+        waits = ledger.outbox.claim(WORKSPACE, RULE, most=100, linger=0, timeout=60)
+        assert waits == NoRoom(pytest.approx(60.6), 0), "how many requests the last minute saw is not known"
+        FakeClock.advance(ledger.clock, 61)  # type: ignore[arg-type] # it is one
         assert claim(ledger).deliveries[0].id == "d"
 
 
@@ -376,11 +379,16 @@ def test_what_each_place_knows_alone_is_put_together(path: Path, tmp_path: Path)
 
 
 def test_without_receipts_or_key_nothing_is_made(path: Path) -> None:
-    path.parent.mkdir()
-    with pytest.raises(LedgerUntrusted, match="key file"):
+    with pytest.raises(LedgerUntrusted, match="no receipts"):
         rebuilt(path)
+    assert not path.parent.exists()
     with opened(path) as ledger:
         send(ledger, "created", "a")
+    lose(path)
+    key = key_path(path).rename(path.with_name("elsewhere"))
+    with pytest.raises(LedgerUntrusted, match="key file"):
+        rebuilt(path)
+    key.rename(key_path(path))
     lose(path, ".receipts")
     with pytest.raises(LedgerUntrusted, match="no receipts") as caught:
         rebuilt(path)

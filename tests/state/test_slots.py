@@ -28,6 +28,7 @@ from state.slots import (
     Slots,
     allowed,
     climbed,
+    fill_windows,
     lesson_of,
 )
 from tests.sizes import sized
@@ -152,6 +153,34 @@ def test_a_slot_is_free_one_window_after_its_end_and_not_a_moment_earlier(slots:
     clock.advance(0.001001)
     assert isinstance(slots.take(FEW, 20.0), int)
     assert wait_of(slots).seconds == pytest.approx(1.0, abs=0.01)
+
+
+def test_a_ledger_that_does_not_know_what_was_sent_waits_a_window(slots: Slots, clock: FakeClock) -> None:
+    """And does so for every key."""
+    slots.take(FEW, 20.0)
+    with slots._file.write() as connection:
+        fill_windows(connection, clock, ended_at=clock.wall() - 10)
+    assert slots.room(FEW).used == 3
+    assert wait_of(slots).seconds == wait_of(slots, Rule(OTHER_KEY, 50, 60.0)).seconds == pytest.approx(WINDOW - 10)
+    clock.advance(WINDOW - 10 + 0.001)
+    fill(slots)
+    assert wait_of(slots).seconds == pytest.approx(20 + GRACE_SECONDS + WINDOW)
+
+
+def test_what_was_sent_long_ago_or_in_a_future_that_never_was_holds_nobody_up(slots: Slots, clock: FakeClock) -> None:
+    for ended_at, wait in ((clock.wall() - WINDOW - 1, 0.0), (clock.wall() + 9_999, WINDOW + GRACE_SECONDS)):
+        with slots._file.write() as connection:
+            fill_windows(connection, clock, ended_at=ended_at)
+        assert slots.room(FEW).free_in == pytest.approx(wait)
+
+
+def test_such_a_window_is_forgotten_in_the_end(slots: Slots, clock: FakeClock) -> None:
+    with slots._file.write() as connection:
+        fill_windows(connection, clock, ended_at=clock.wall())
+    clock.advance(3 * 86_400)
+    slots.take(FEW, 20.0)
+    clock.reboot()
+    assert slots.room(FEW).used == 1, "only the slot just taken, of another boot"
 
 
 def test_waiting_as_long_as_it_says_is_always_enough(slots: Slots, clock: FakeClock) -> None:

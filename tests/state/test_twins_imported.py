@@ -29,8 +29,8 @@ from twins_tools import (
 )
 
 from state.diagram import State
-from state.foreign import Foreign
 from state.ledger import Ledger
+from state.matching.foreign import Foreign
 from state.rows import MatchKind
 
 

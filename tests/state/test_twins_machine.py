@@ -7,7 +7,6 @@ import sys
 import tempfile
 from pathlib import Path
 
-from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import (
     RuleBasedStateMachine,
@@ -19,9 +18,7 @@ from hypothesis.stateful import (
 )
 from twins_world import KEYS, MERGING, VALUES, World
 
-from tests.sizes import SIZE, sized
-
-EXAMPLES, STEPS = sized((90, 25), (1500, 50), (8000, 80))
+from tests.sizes import machine_settings
 
 keys = st.sampled_from(KEYS)
 values = st.frozensets(st.sampled_from(VALUES), max_size=2)
@@ -159,12 +156,5 @@ class TwinsMachine(RuleBasedStateMachine):
 def test_nobody_is_created_twice_and_nobody_is_lost() -> None:
     run_state_machine_as_test(
         TwinsMachine,
-        settings=settings(
-            max_examples=EXAMPLES,
-            stateful_step_count=STEPS,
-            deadline=None,
-            derandomize=SIZE == "quick",
-            database=None,
-            suppress_health_check=list(HealthCheck),
-        ),
+        settings=machine_settings((90, 25), (1500, 50), (8000, 80)),
     )

@@ -9,15 +9,13 @@ import tempfile
 from pathlib import Path
 
 import pytest
-from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule, run_state_machine_as_test
 from ledger_world import Landed, NoRoom, OpenBatch, World
 
-from tests.sizes import SIZE, sized
+from tests.sizes import machine_settings, sized
 
 KEYS = ("hold/a", "resend/a", "resend/b")
-EXAMPLES, STEPS = sized((90, 10), (600, 20), (6000, 30))
 
 keys = st.sampled_from(KEYS)
 streams = st.sampled_from(["hold", "resend"])
@@ -163,12 +161,5 @@ class WordsMachine(RuleBasedStateMachine):
 def test_a_persons_word_counts_and_nothing_else_does() -> None:
     run_state_machine_as_test(
         WordsMachine,
-        settings=settings(
-            max_examples=EXAMPLES,
-            stateful_step_count=STEPS,
-            deadline=None,
-            derandomize=SIZE == "quick",
-            database=None,
-            suppress_health_check=list(HealthCheck),
-        ),
+        settings=machine_settings((90, 10), (600, 20), (6000, 30)),
     )

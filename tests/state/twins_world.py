@@ -12,8 +12,8 @@ from pathlib import Path
 from ledger_tools import RULE, WORKSPACE, FakeClock, declare, put_new, rows, unsynced
 
 from state.diagram import Version
-from state.foreign import Foreign
 from state.ledger import Ledger
+from state.matching.foreign import Foreign
 from state.rows import Change, Claim, MatchKind, Reading, Stored, StreamRow, Verdict
 from sync.polling.judge import Rules, judge
 

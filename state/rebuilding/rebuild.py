@@ -16,15 +16,16 @@ from pathlib import Path
 from state.database import Connect, LedgerFile, connect, translated
 from state.keys import Hasher, open_key
 from state.lock import LedgerLock
+from state.rebuilding.reconcile import Reconciliation, reconcile
+from state.rebuilding.remembering import Remembering
 from state.receipts.compare import Truth, together
 from state.receipts.history import BatchReceipt, History
 from state.receipts.journal import Journal
 from state.receipts.lines import Line
 from state.receipts.opening import Places, set_ledger_id
 from state.receipts.place import Place
-from state.reconcile import Reconciliation, reconcile
 from state.recovery import recover
-from state.remembering import Remembering
+from state.slots import GRACE_SECONDS, fill_windows
 from state.verdicts import Verdicts
 from sync.clock import Clock
 from sync.errors import LedgerError, LedgerUntrusted
@@ -55,6 +56,8 @@ def rebuild(
     """Takes the ledger's lock. Raises LedgerBusy; LedgerUntrusted where there are no receipts, where they are not this
     key's, or where lines of theirs are damaged in every place (`accept_loss` goes on without those)."""
     places = Places.of(path, receipts_copy)
+    if not any(place.exists() for place in places.all):
+        raise _no_receipts(path)
     with LedgerLock(path):
         hasher = open_key(path, create=False)
         histories = {place: History.of(place.read()) for place in places.all if place.exists()}
@@ -70,10 +73,7 @@ def rebuild(
 
 def _refuse(path: Path, histories: Mapping[Place, History], hasher: Hasher, *, accept_loss: bool) -> None:
     if not any(history.lines for history in histories.values()):
-        raise LedgerUntrusted(
-            f"there are no receipts beside {path}, so nothing can be made of them",
-            hint="restore a backup of the ledger, or the receipts from their second place ([ledger] receipts_copy)",
-        )
+        raise _no_receipts(path)
     for place, history in histories.items():
         history.refuse_strangers(ledger=None, key=hasher.key_id, where=place.path)
     damaged = min(history.damaged for history in histories.values() if history.lines)
@@ -83,6 +83,13 @@ def _refuse(path: Path, histories: Mapping[Place, History], hasher: Hasher, *, a
             " was said there is lost, and leads that it told of would be sent again",
             hint="restore the receipts from their second place or a backup; with --accept-loss it goes on without them",
         )
+
+
+def _no_receipts(path: Path) -> LedgerUntrusted:
+    return LedgerUntrusted(
+        f"there are no receipts beside {path}, so nothing can be made of them",
+        hint="restore a backup of the ledger, or the receipts from their second place ([ledger] receipts_copy)",
+    )
 
 
 def _set_aside(path: Path, clock: Clock, connector: Connect) -> tuple[Path | None, bool]:
@@ -142,6 +149,7 @@ class _Rebuilding:
                 remembering.take(line)
             remembering.finish()
             told = reconcile(connection, self.hasher, int(self.clock.wall() * 1000))
+            fill_windows(connection, self.clock, ended_at=_last_request(self.batches))
             remembered = _counts(connection)
         damaged = min(history.damaged for history in self.histories.values())
         return Rebuilt(lacked, remembered, told, sorted(remembering.streams), damaged, kept, is_new)
@@ -195,6 +203,16 @@ def _batch_row(name: str, batch: BatchReceipt) -> dict[str, object]:
         "status": batch.status,
         "cause": "the receipts hold no verdict" if cut_off else batch.cause,
     }
+
+
+def _last_request(batches: Mapping[str, BatchReceipt]) -> float:
+    """When the last request was over, in seconds since 1970; one that was not answered may have arrived later."""
+
+    def over(batch: BatchReceipt) -> float:
+        ended = batch.at if batch.ended_at is None else batch.ended_at
+        return ended / 1000 + (GRACE_SECONDS if batch.status is None else 0.0)
+
+    return max(map(over, batches.values()), default=0.0)
 
 
 def _counts(connection: sqlite3.Connection) -> dict[str, int]:

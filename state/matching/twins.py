@@ -17,8 +17,8 @@ from dataclasses import dataclass, replace
 
 from state.database import LedgerFile
 from state.diagram import LeadExists, State, stands_for_a_lead
-from state.match_values import Asked, Owner, imported_of, owners_of, remembered_of
-from state.merges import Kin, merged_of, person_of
+from state.matching.match_values import Asked, Owner, imported_of, owners_of, remembered_of
+from state.matching.merges import Kin, merged_of, person_of
 from state.rows import Change, MatchKind, Reading, Stored, Twin
 
 ALWAYS_FOREIGN: frozenset[MatchKind] = frozenset({"email", "domain"})

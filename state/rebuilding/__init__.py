@@ -1,0 +1,1 @@
+"""A ledger made from its receipts, or brought up to them."""

@@ -1,0 +1,41 @@
+"""`closingdealz-sync reread`: records that `where` left out are read again. Works beside the daemon."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import click
+
+from sync.commands.beside import opened
+from sync.commands.options import config_option, json_option
+
+
+@click.command()
+@click.argument("streams", nargs=-1, required=True, metavar="STREAM...")
+@json_option
+@config_option
+def reread(streams: tuple[str, ...], *, as_json: bool, config: Path | None) -> None:
+    """Read the records of STREAM again that `where` left out.
+
+    For an edited `where`: the records that it wants now are found without waiting until they change. What becomes of
+    them at the stream's next poll is held for your approval, however few they are; the stream's `start` still counts.
+    The name of a source stands for all of its streams.
+    """
+    from sync.commands.choose import choose_streams
+    from sync.polling.reread import ask
+    from sync.reports.phrases import count, program
+
+    with opened(config) as (loaded, ledger):
+        known = ledger.streams.all()
+        asked = {name: ask(ledger, known[name].id) for name in choose_streams(loaded, streams) if name in known}
+    if as_json:
+        click.echo(json.dumps(asked, indent=2))
+        return
+    for name, records in asked.items():
+        if records:
+            click.echo(f"{count(records, 'record')} of {name} will be read again at its next poll")
+        else:
+            click.echo(f"no record of {name} was left out by `where`")
+    if any(asked.values()):
+        click.echo(f"  leads that come of them wait for you: {program(config)} held list")

@@ -1,0 +1,132 @@
+"""What `where` left out is read again on a person's word, and held, however little it is."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from guard_world import LEAD, NAME, Fate, Killed, World
+
+from sync.polling.reread import PAGE, ask
+
+SMALL = {**LEAD, "where": "!contains(name, 'left')"}
+Worlds = Callable[..., World]
+
+
+@pytest.fixture
+def world_with(tmp_path: Path) -> Iterator[Worlds]:
+    worlds: list[World] = []
+
+    def make(**options: Any) -> World:
+        worlds.append(World(tmp_path, **options))
+        worlds[-1].lead = SMALL
+        return worlds[-1]
+
+    yield make
+    for each in worlds:
+        each.close()
+
+
+def left_out(world: World, ids: range) -> None:
+    world.shelf.put(ids, name="one left out")
+
+
+def asked(world: World) -> int:
+    return ask(world.ledger, world.ledger.streams.all()[NAME].id)
+
+
+def reread(world: World) -> None:
+    poller = world.poller()
+    if poller.has_to_reread():
+        poller.reread(world.shelf)  # type: ignore[arg-type] # the part of a connector that is asked for
+    assert not world.poller().has_to_reread()
+
+
+def test_what_an_edited_where_wants_is_held_and_nothing_else_happens(world_with: Worlds) -> None:
+    world = world_with()
+    left_out(world, range(100, 103))
+    world.after_its_first_scan(5)
+    world.lead = LEAD
+    world.poll()
+    assert world.ids("filtered") == {"100", "101", "102"}, "a poll has no reason to look at them"
+    assert asked(world) == 3
+    reread(world)
+    assert world.ids("held") == {"100", "101", "102"}
+    assert world.deliver() == set()
+    (reason,) = world.reasons()
+    assert reason == "comes of records that `where` had left out, read again by `reread`"
+    world.poll()
+    assert (world.ids("held"), world.deliver()) == ({"100", "101", "102"}, set())
+
+
+def test_who_is_still_not_wanted_or_gone_says_so(world_with: Worlds) -> None:
+    world = world_with()
+    left_out(world, range(100, 103))
+    world.after_its_first_scan()
+    world.shelf.gone = {"101"}
+    world.lead = {**LEAD, "where": "email != 'f102@corp.example'"}
+    asked(world)
+    reread(world)
+    assert (world.ids("held"), world.ids("withdrawn"), world.ids("filtered")) == ({"100"}, {"101"}, {"102"})
+
+
+@pytest.mark.parametrize(("start", "state"), [("now", "known"), ("2027-01-01T00:00:00.000000Z", "ignored")])
+def test_the_streams_start_still_counts(world_with: Worlds, start: str, state: str) -> None:
+    world = world_with(start=start)
+    left_out(world, range(100, 103))
+    world.after_its_first_scan()
+    world.sweep()
+    world.lead = LEAD
+    asked(world)
+    reread(world)
+    assert world.ids(state) == {"100", "101", "102"}
+    assert world.deliver() == set()
+
+
+def test_a_lead_that_exists_is_not_created_again(world_with: Worlds) -> None:
+    """Its record was sent, then not wanted any more, and is wanted again: what changed meanwhile is drift."""
+    world = world_with().after_its_first_scan(3)
+    left_out(world, range(2))
+    world.poll()
+    assert world.ids("filtered") == {"0", "1"}
+    world.lead = LEAD
+    asked(world)
+    reread(world)
+    assert world.ids("delivered") == {"0", "1", "2"}
+    assert world.deliver() == set()
+
+
+def test_there_is_nothing_to_ask_for(world_with: Worlds) -> None:
+    world = world_with().after_its_first_scan(3)
+    assert asked(world) == 0
+    assert not world.poller().has_to_reread()
+
+
+def test_wherever_it_is_cut_off_all_is_held_in_the_end_and_nothing_sent(tmp_path: Path) -> None:
+    count = PAGE + 5
+    for statements in (1, 4, 7, 10, 13, 16, 20, 25, 32, 40, 60):
+        folder = tmp_path / f"{statements}"
+        folder.mkdir()
+        world = World(folder)
+        world.lead = SMALL
+        left_out(world, range(count))
+        world.after_its_first_scan()
+        world.lead = LEAD
+        asked(world)
+        world.ledger.close()
+        fate = Fate()
+        world.restart(fate.connect)
+        fate.statements = statements
+        try:
+            reread(world)
+        except Killed:
+            world.close()
+            world.restart()
+        assert world.deliver() == set()
+        reread(world)
+        world.poll()
+        assert world.deliver() == set()
+        assert len(world.ids("held")) == count
+        world.close()
