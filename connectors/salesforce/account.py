@@ -38,6 +38,7 @@ SHORTEST_REST = 60.0
 LONGEST_REST = 3600.0
 DESCRIBED_FOR = 86_400.0
 """Seconds for which an object's description is believed."""
+REFUSED_FOR = 3600.0
 LONGEST_URI = 12_000
 """Bytes of an encoded address; Salesforce takes 16,384 for it and the headers together."""
 
@@ -72,7 +73,7 @@ class Account:
         self._rests_until = 0.0
         self._refusal: SyncError | None = None
         self._clock: tuple[float, float] | None = None
-        self._schemas: dict[str, tuple[float, ObjectSchema]] = {}
+        self._schemas: dict[str, tuple[float, ObjectSchema | SourceRefused]] = {}
 
     def http(self) -> Http:
         """A session of requests for one connector."""
@@ -259,12 +260,20 @@ class Account:
         self.quota.rest(seconds, fault.what, self.now())
 
     def schema(self, name: str, describe: Callable[[], ObjectSchema]) -> ObjectSchema:
-        """An object's description; asked for once a day."""
-        known = self._schemas.get(name)
-        if known is None or self.now() > known[0] + DESCRIBED_FOR:
-            known = (self.now(), describe())
-            self._schemas[name] = known
-        return known[1]
+        """An object's description; asked for once a day. That it is refused is believed for an hour."""
+        until, known = self._schemas.get(name, (self.now(), None))
+        if known is None or self.now() > until:
+            try:
+                known = describe()
+            except SourceRefused as refused:
+                known = refused
+            self._schemas[name] = (
+                self.now() + (REFUSED_FOR if isinstance(known, SourceRefused) else DESCRIBED_FOR),
+                known,
+            )
+        if isinstance(known, SourceRefused):
+            raise _again(known, known.stream)
+        return known
 
     def forget_schemas(self) -> None:
         self._schemas = {}

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 import pytest
 from sf_faults import error
 from sf_server import StandIn
-from sf_world import account, connect, poll, records_of, settle_down, stream
+from sf_world import account, connect, fields, poll, records_of, settle_down, stream
 
 from connectors.salesforce.connector import SalesforceConnector
 from connectors.salesforce.quota import LOOK_AGAIN, Usage, parse_usage
@@ -107,6 +107,20 @@ def test_answers_that_do_not_tell_change_nothing(stand_in: StandIn) -> None:
     shared = account(stand_in)
     poll(SalesforceConnector(shared), stream(), {})
     assert shared.quota.usage is None
+
+
+def test_a_parent_that_the_user_may_not_see_is_not_asked_for_at_each_poll(stand_in: StandIn) -> None:
+    """A lead's owner may be a user or a group; here nobody sees groups."""
+    clock = [0.0]
+    connector, lanes = connect(stand_in, lambda: clock[0]), dict[str, Json]()
+    spec = stream(fields("LastName", "Owner.Name"), "Lead")
+    described = []
+    for _ in range(14):
+        stand_in.forget()
+        poll(connector, spec, lanes)
+        described.append([asked.path.split("/")[5] for asked in stand_in.asked if "describe" in asked.path])
+        clock[0] += 300
+    assert described == [["Lead", "User", "Group"], *[[]] * 12, ["Group"]]
 
 
 def test_a_poll_with_nothing_new_costs_one_request_for_each_object(stand_in: StandIn) -> None:
