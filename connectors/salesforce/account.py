@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import random
 import ssl
 import threading
@@ -244,12 +245,14 @@ class Account:
         return Fault(fault.kind, fault.what, f"this machine's clock is {apart} off: set it by NTP; {fault.hint}")
 
     def place(self) -> str:
-        """Which organisation this is, offline: its host; where that is a login host, the user tells."""
+        """Which organisation this is, offline: its host; where that is a login host, the user tells, who is a person and
+        therefore hashed."""
         auth, domain = self.options.auth, self.options.domain or "login"
         if isinstance(auth, SessionId):
             return auth.instance
         if domain in LOGIN_HOSTS and not isinstance(auth, ClientCredentials):
-            return f"{host_of(domain)}/{self._text(auth.username, 'username').lower()}"
+            user = self._text(auth.username, "username").lower().encode()
+            return f"{host_of(domain)}/{hashlib.blake2b(user, digest_size=8).hexdigest()}"
         return host_of(domain)
 
     # ---- limits that Salesforce told us of, and descriptions

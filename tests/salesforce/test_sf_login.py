@@ -233,5 +233,9 @@ def test_identity_names_the_organisation_offline(stand_in: StandIn) -> None:
 
     assert organisation(auth=CREDENTIALS, domain="acme") == "acme.my.salesforce.com"
     assert organisation(auth=PASSWORD, domain="https://acme.my.salesforce.com/") == "acme.my.salesforce.com"
-    assert organisation(auth=PASSWORD, domain="test") == "test.salesforce.com/ann@example.com"
+    at_test = organisation(auth=PASSWORD, domain="test")
+    assert at_test.startswith("test.salesforce.com/")
+    assert "ann" not in at_test
+    assert at_test == organisation(auth={**PASSWORD, "username": "Ann@Example.com"}, domain="test.salesforce.com")
+    assert at_test != organisation(auth={**PASSWORD, "username": "bob@example.com"}, domain="test")
     assert not stand_in.asked
