@@ -23,7 +23,7 @@ from simple_salesforce.exceptions import SalesforceAuthenticationFailed
 from simple_salesforce.login import SalesforceLogin
 
 from connectors.salesforce.domains import LOGIN_HOSTS, host_of
-from connectors.salesforce.errors import Fault, error_of, login_fault, unclear
+from connectors.salesforce.errors import Absent, Fault, error_of, login_fault, unclear
 from connectors.salesforce.options import ClientCredentials, Jwt, Password, SalesforceSource, SessionId, Text
 from connectors.salesforce.quota import Quota, parse_usage
 from connectors.salesforce.schema import ObjectSchema
@@ -39,7 +39,7 @@ SHORTEST_REST = 60.0
 LONGEST_REST = 3600.0
 DESCRIBED_FOR = 86_400.0
 """Seconds for which an object's description is believed."""
-REFUSED_FOR = 3600.0
+ABSENT_FOR = 3600.0
 LONGEST_URI = 12_000
 """Bytes of an encoded address; Salesforce takes 16,384 for it and the headers together."""
 
@@ -74,7 +74,7 @@ class Account:
         self._rests_until = 0.0
         self._refusal: SyncError | None = None
         self._clock: tuple[float, float] | None = None
-        self._schemas: dict[str, tuple[float, ObjectSchema | SourceRefused]] = {}
+        self._schemas: dict[str, tuple[float, ObjectSchema | Absent]] = {}
 
     def http(self) -> Http:
         """A session of requests for one connector."""
@@ -245,8 +245,8 @@ class Account:
         return Fault(fault.kind, fault.what, f"this machine's clock is {apart} off: set it by NTP; {fault.hint}")
 
     def place(self) -> str:
-        """Which organisation this is, offline: its host; where that is a login host, the user tells, who is a person and
-        therefore hashed."""
+        """Which organisation this is, offline: its host; where that is a login host, the user tells (hashed: it may be
+        a person)."""
         auth, domain = self.options.auth, self.options.domain or "login"
         if isinstance(auth, SessionId):
             return auth.instance
@@ -263,18 +263,18 @@ class Account:
         self.quota.rest(seconds, fault.what, self.now())
 
     def schema(self, name: str, describe: Callable[[], ObjectSchema]) -> ObjectSchema:
-        """An object's description; asked for once a day. That it is refused is believed for an hour."""
+        """An object's description; asked for once a day. That it is absent is believed for an hour."""
         until, known = self._schemas.get(name, (self.now(), None))
         if known is None or self.now() > until:
             try:
                 known = describe()
-            except SourceRefused as refused:
-                known = refused
+            except Absent as absent:
+                known = absent
             self._schemas[name] = (
-                self.now() + (REFUSED_FOR if isinstance(known, SourceRefused) else DESCRIBED_FOR),
+                self.now() + (ABSENT_FOR if isinstance(known, Absent) else DESCRIBED_FOR),
                 known,
             )
-        if isinstance(known, SourceRefused):
+        if isinstance(known, Absent):
             raise _again(known, known.stream)
         return known
 

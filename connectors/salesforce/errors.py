@@ -13,9 +13,9 @@ from typing import Literal
 
 from sync.errors import SourceRefused, SourceUnavailable, SyncError
 
-Kind = Literal["later", "refused", "session", "slow", "long", "locator", "field", "daily", "crowded"]
-"""What to do: try later; a person must act; renew the session; ask for less; send it another way; begin the page
-anew; look at the object anew; rest till the day's requests are fewer; rest for a minute."""
+Kind = Literal["later", "refused", "absent", "session", "slow", "long", "locator", "field", "daily", "crowded"]
+"""What to do: try later; a person must act, also where something is absent; renew the session; ask for less; send it
+another way; begin the page anew; look at the object anew; rest till the day's requests are fewer; rest for a minute."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,6 +37,10 @@ class TooLong(SourceUnavailable):
 
 class LocatorLost(SourceUnavailable):
     """The rest of a result is gone; asking anew from the last row is the way on."""
+
+
+class Absent(SourceRefused):
+    """What was asked for is not there, or not for this user."""
 
 
 class FieldRefused(SourceRefused):
@@ -93,7 +97,7 @@ _BY_CODE: dict[str, Fault] = {
 _BY_STATUS: dict[int, Fault] = {
     401: Fault("session", "the session is not accepted"),
     403: Fault("refused", "Salesforce refuses this", f"look at the user's permissions: {_PERMISSIONS}"),
-    404: Fault("refused", "Salesforce has nothing there", "look at object; the user must have Read on it"),
+    404: Fault("absent", "Salesforce has nothing there", "look at object; the user must have Read on it"),
     407: Fault("refused", "the proxy wants a password", "write it into proxy"),
     410: Fault("refused", "this version of the API is retired", "raise api_version"),
     414: Fault("long", "the request's address is too long"),
@@ -221,6 +225,7 @@ _ERRORS: dict[Kind, type[SyncError]] = {
     "long": TooLong,
     "locator": LocatorLost,
     "field": FieldRefused,
+    "absent": Absent,
     "refused": SourceRefused,
     "session": SourceRefused,
 }

@@ -8,7 +8,7 @@ from typing import Any, cast
 
 from connectors.interface import StreamSpec
 from connectors.salesforce.client import Client
-from connectors.salesforce.errors import listed
+from connectors.salesforce.errors import Absent, listed
 from connectors.salesforce.options import SalesforceChild, SalesforceStream
 from connectors.salesforce.schema import ObjectSchema
 from connectors.salesforce.selection import Missing, Schemas, Selection, select
@@ -145,7 +145,7 @@ def _visible(client: Client, spec: StreamSpec) -> Schemas:
     def schema(name: str) -> ObjectSchema | None:
         try:
             return client.schema(name, spec.name)
-        except SourceRefused:
+        except Absent:
             return None
 
     return schema

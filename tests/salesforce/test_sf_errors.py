@@ -40,7 +40,7 @@ MEANINGS = [
     (400, "QUERY_TOO_COMPLICATED", "slow"),
     (400, "INVALID_QUERY_LOCATOR", "locator"),
     (400, "SOMETHING_NEW", "refused"),
-    (404, "NOT_FOUND", "refused"),
+    (404, "NOT_FOUND", "absent"),
     (410, "GONE", "refused"),
     (414, "", "long"),
     (431, "", "long"),

@@ -26,7 +26,7 @@ ERRORS = [
     ("error_401_invalid_session_id", "session", "has ended"),
     ("error_403_request_limit_exceeded", "daily", "24 hours"),
     ("error_500_empty_body", "later", "HTTP 500"),
-    ("get_contact_404_not_found", "refused", "nothing there"),
+    ("get_contact_404_not_found", "absent", "nothing there"),
     ("html_down_for_maintenance", "later", "not available"),
 ]
 
