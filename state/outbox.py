@@ -35,11 +35,13 @@ class Outbox:
         timeout: float,
         only: Sequence[str] | None = None,
         probe: float | None = None,
+        label: str | None = None,
     ) -> Claim | NoRoom | NothingToSend:
         """Takes up to `most` leads and a slot, durably, in one transaction; then the caller must send and conclude.
 
         A batch that is not full waits until its oldest lead is `linger` seconds old. Halves of a rejected batch are
         claimed alone. Live records go before backfill and streams take turns. `only` limits it to these streams.
+        `label` is put on each of them, with `{batch}` the batch's name.
         `probe` (from 0 up to 1, drawn by chance) takes one lead instead, from that place in the queue.
 
         Raises LedgerError also where the ledger has failed before in this process, even if it would do now.
@@ -58,7 +60,7 @@ class Outbox:
             slot = take_slot(connection, rule, timeout, self._clock)
             if isinstance(slot, NoRoom):
                 return slot
-            return self._freeze(connection, workspace, rows, slot=slot, timeout=timeout)
+            return self._freeze(connection, workspace, rows, slot=slot, timeout=timeout, label=label)
 
     def _left_to_linger(self, rows: Sequence[sqlite3.Row], linger: float) -> float:
         age = self._clock.wall() - min(row["since"] for row in rows) / 1000
@@ -73,14 +75,16 @@ class Outbox:
         *,
         slot: int,
         timeout: float,
+        label: str | None,
     ) -> Claim:
         part = rows[0]["part"]
         name = _batch_name(self._clock.wall())
         now = int(self._clock.wall() * 1000)
+        label = label.replace("{batch}", name) if label else None
         connection.execute(
-            "INSERT INTO batches (name, workspace, state, leads, part, slot, claimed_at)"
-            " VALUES (?, ?, 'sending', ?, ?, ?, ?)",
-            (name, workspace, len(rows), part, slot, now),
+            "INSERT INTO batches (name, workspace, state, leads, part, slot, claimed_at, label)"
+            " VALUES (?, ?, 'sending', ?, ?, ?, ?, ?)",
+            (name, workspace, len(rows), part, slot, now, label),
         )
         keys = json.dumps([row["key"] for row in rows])
         connection.execute(
@@ -101,7 +105,7 @@ class Outbox:
         deliveries = tuple(
             Delivery(row["key"], row["stream"], row["id"], row["payload"], row["lead_exists"] == "yes") for row in rows
         )
-        return Claim(name, slot, deliveries, self._clock.boot() + timeout, part)
+        return Claim(name, slot, deliveries, self._clock.boot() + timeout, part, label)
 
     def pending(self, workspace: str, only: Sequence[str] | None = None) -> int:
         """How many leads wait for this workspace, in these streams or in all."""

@@ -75,8 +75,10 @@ def _words(verdicts: Verdicts, truth: Truth) -> Iterator[Recovered]:
     """Batches in doubt that the receipts know to be settled: the ledger was restored from a backup."""
     for name, known in ahead(verdicts.states(), truth.batches):
         for landed, positions in _said(known):
+            before = verdicts.batch(name)
             conclusion = verdicts.resolve(name, landed=landed, note="by the receipts", positions=positions)
-            yield Recovered(known.workspace, "landed" if landed else "absent", conclusion)
+            if verdicts.batch(name) != before:
+                yield Recovered(known.workspace, "landed" if landed else "absent", conclusion)
 
 
 def _said(known: BatchReceipt) -> Iterator[tuple[bool, list[int] | None]]:

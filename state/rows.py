@@ -133,6 +133,8 @@ class Claim:
     deadline: float
     """Seconds since boot at which the request is over at the latest."""
     part: int | None
+    label: str | None = None
+    """What each of its leads is to bear."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -5,13 +5,16 @@ from __future__ import annotations
 import json
 import sqlite3
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from state.database import LedgerFile
 from state.rows import LaneMove, MatchKind, OnChange, PollKind, PollOutcome, StreamRow
 from sync.clock import Clock
 from sync.errors import LedgerUntrusted
 from sync.words import Json
+
+ADDRESS = "address"
+"""In a stream's identity: where its leads go, if that is not ClosingDealz itself."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,7 +38,8 @@ class Streams:
 
     def register(self, declared: Sequence[Declared]) -> dict[str, StreamRow]:
         """Makes the configured streams known, and their mappings and `match_on` current; all of them or none. What was
-        matched by other rules, or with streams that are not configured any more, is to be judged again.
+        matched by other rules, or with streams that are not configured any more, is to be judged again; so is a lead
+        for a changed record that waits where changes are not to be resent any more.
 
         Raises LedgerUntrusted where one is not what the ledger remembers under its name, or looks like a known one
         under a new name: going on would send records again as if they were new.
@@ -43,8 +47,10 @@ class Streams:
         with self._file.write() as connection:
             known = {row.name: row for row in _rows(connection)}
             for stream in declared:
+                _let_go_elsewhere(connection, stream, known)
                 _refuse_another(stream, known, {each.name for each in declared})
             for stream in declared:
+                _stop_resending(connection, stream)
                 self._write(connection, stream)
                 _match_by(connection, stream)
             _leave_out(connection, [each.name for each in declared])
@@ -182,6 +188,19 @@ def is_released(connection: sqlite3.Connection, poll: int) -> bool:
     return bool(connection.execute("SELECT released FROM polls WHERE id = ?", (poll,)).fetchone()[0])
 
 
+def _stop_resending(connection: sqlite3.Connection, stream: Declared) -> None:
+    """Where `on_change` says "hold" from now on: one more lead of a changed record, unless a person asked for it, is
+    judged by that before it can be sent; what is on the wire, after its verdict."""
+    if stream.on_change != "hold":
+        return
+    connection.execute(
+        "UPDATE records SET again = 'judge' WHERE again IS NULL AND lead_exists = 'yes' AND queued IS NOT NULL"
+        " AND state IN ('pending', 'held', 'sending', 'in_doubt')"
+        " AND stream = (SELECT id FROM streams WHERE name = ? AND on_change <> 'hold')",
+        (stream.name,),
+    )
+
+
 def _match_by(connection: sqlite3.Connection, stream: Declared) -> None:
     """By what the stream's records are matched from now on, and that the stream is there (again)."""
     changed = connection.execute(
@@ -234,19 +253,46 @@ def _rows(connection: sqlite3.Connection) -> list[StreamRow]:
     ]
 
 
+def _let_go_elsewhere(connection: sqlite3.Connection, stream: Declared, known: dict[str, StreamRow]) -> None:
+    """A stream of which nothing was sent yet may be sent anywhere."""
+    row = known.get(stream.name)
+    if row is None or row.workspace != stream.workspace or _changed(row, stream) != [ADDRESS]:
+        return
+    if connection.execute(_HAS_SENT, {"stream": row.id}).fetchone() is None:
+        identity = json.dumps(dict(stream.identity), sort_keys=True)
+        connection.execute("UPDATE streams SET identity = ? WHERE id = ?", (identity, row.id))
+        known[stream.name] = replace(row, identity=stream.identity)
+
+
+_HAS_SENT = """
+SELECT 1 FROM records WHERE stream = :stream AND (base_batch IS NOT NULL OR batch IS NOT NULL)
+UNION SELECT 1 FROM remembered WHERE stream = :stream AND batch IS NOT NULL LIMIT 1
+"""
+
+
+def _changed(row: StreamRow, stream: Declared) -> list[str]:
+    """What else of a stream's identity is declared than the ledger remembers."""
+    keys = {*row.identity, *stream.identity}
+    return [key for key in keys if row.identity.get(key) != stream.identity.get(key)]
+
+
 def _refuse_another(stream: Declared, known: Mapping[str, StreamRow], configured: set[str]) -> None:
     """The one protection against a whole stream being sent a second time under another name or key."""
     row = known.get(stream.name)
     if row is None:
         for old in known.values():
-            if old.name not in configured and old.identity == stream.identity and old.workspace == stream.workspace:
+            if old.name in configured or old.workspace != stream.workspace:
+                continue
+            if set(_changed(old, stream)) <= {ADDRESS}:
                 raise LedgerUntrusted(
                     f"the stream {stream.name} is what the ledger knows as {old.name}; "
                     "under a new name all its records would be sent again",
                     hint=f"closingdealz-sync ledger rename-stream {old.name} {stream.name}",
                 )
         return
-    changed = [key for key in {*row.identity, *stream.identity} if row.identity.get(key) != stream.identity.get(key)]
+    changed = _changed(row, stream)
+    if changed == [ADDRESS] and row.workspace == stream.workspace:
+        raise _elsewhere(row, stream)
     if row.workspace != stream.workspace:
         changed.append("workspace")
     if changed:
@@ -258,6 +304,16 @@ def _refuse_another(stream: Declared, known: Mapping[str, StreamRow], configured
             hint=f"if the records still have the same ids: closingdealz-sync ledger rename-stream {row.name} "
             f"{stream.name}; if they are other records, give the stream a new name",
         )
+
+
+def _elsewhere(row: StreamRow, stream: Declared) -> LedgerUntrusted:
+    was, now = (each.identity.get(ADDRESS, "ClosingDealz") for each in (row, stream))
+    return LedgerUntrusted(
+        f"leads of the stream {stream.name} were sent to {was}, and the base_url of its workspace {stream.workspace} is"
+        f" now that of {now}: the ledger knows them as delivered, so they would never be sent there",
+        hint="give each its own [ledger] path; if it is the same ClosingDealz all the time, behind a proxy say:"
+        f" closingdealz-sync ledger rename-stream {stream.name} {stream.name}",
+    )
 
 
 def _milliseconds(clock: Clock) -> int:

@@ -15,6 +15,7 @@ from typing import Literal
 
 from state.database import LedgerFile
 from state.diagram import LeadExists, State, Version, same_content, settle
+from state.matching.match_values import settle_remembered
 from state.queues import DRIFTED
 from state.records import stored
 from state.rows import Conclusion, OnChange, Stored, Verdict
@@ -122,11 +123,11 @@ class Verdicts:
             verdict: Verdict = "created" if landed else "refused"
             conclusion = self._apply(connection, batch, verdict, None, positions=positions)
             given = connection.execute(_GIVE_WORD, values).rowcount
-            if positions is None:
-                for statement in _GIVE_WORD_UNSEEN[landed]:
-                    connection.execute(statement, (batch,))
+            for statement in _GIVE_WORD_UNSEEN[landed]:
+                given += connection.execute(statement, values).rowcount
             if given or positions is None:
                 connection.execute(_SETTLE_BATCH, values)
+                settle_remembered(connection, batch)
                 _tell_receipts(connection, batch, "landed" if landed else "absent", positions, self._now())
             return conclusion
 
@@ -294,11 +295,15 @@ WHERE batch = :batch AND word IS NULL
   AND (:positions IS NULL OR position IN (SELECT value FROM json_each(:positions)))
 """
 
+_UNSEEN = """
+  batch = :batch AND fate = 'in_doubt'
+  AND (:positions IS NULL OR position IN (SELECT value FROM json_each(:positions)))
+"""
 _GIVE_WORD_UNSEEN = {
-    True: ("UPDATE remembered SET fate = 'delivered', lead_exists = 'yes' WHERE batch = ? AND fate = 'in_doubt'",),
+    True: (f"UPDATE remembered SET fate = 'delivered', lead_exists = 'yes' WHERE {_UNSEEN}",),  # noqa: S608 - a constant
     False: (
-        "DELETE FROM remembered WHERE batch = ? AND fate = 'in_doubt' AND lead_exists = 'maybe'",
-        "UPDATE remembered SET fate = 'known', batch = NULL WHERE batch = ? AND fate = 'in_doubt'",
+        f"DELETE FROM remembered WHERE {_UNSEEN} AND lead_exists = 'maybe'",  # noqa: S608 - a constant
+        f"UPDATE remembered SET fate = 'known', batch = NULL WHERE {_UNSEEN}",  # noqa: S608 - a constant
     ),
 }
 """Leads of a batch that the ledger has not read since it was rebuilt; a lead that stands for one from before stays."""
@@ -309,11 +314,14 @@ WITH given (least, greatest) AS (
 ),
 then_it_is (state) AS (
   SELECT CASE
-    WHEN EXISTS (SELECT 1 FROM records WHERE batch = :batch)
+    WHEN EXISTS (SELECT 1 FROM records r WHERE r.batch = :batch)
       OR EXISTS (SELECT 1 FROM remembered WHERE batch = :batch AND fate = 'in_doubt') THEN 'in_doubt'
+    -- what was said of leads that are not listed here is not to be seen afterwards
+    WHEN json_array_length(:positions) < leads AND (SELECT count(*) FROM deliveries WHERE batch = name) < leads
+      THEN 'settled'
     WHEN given.least = given.greatest THEN given.least
     ELSE 'settled' END
-  FROM given
+  FROM given JOIN batches ON name = :batch
 )
 UPDATE batches SET
   state = (SELECT state FROM then_it_is),

@@ -7,7 +7,7 @@ import faulthandler
 import logging
 import signal
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from datetime import datetime
 from functools import partial
 from pathlib import Path
@@ -88,13 +88,13 @@ class Daemon:
     def _listen(self, engine: Engine) -> Engine:
         """The engine in force when a signal (or a fatal error) asked for the end."""
         while self._fatal is None:
-            info = signal.sigtimedwait(SIGNALS, 1.0)
-            if info is None:
+            heard = _heard(SIGNALS, 1.0)
+            if heard is None:
                 continue
-            if info.si_signo == signal.SIGHUP:
+            if heard == signal.SIGHUP:
                 engine = self._reload(engine)
                 continue
-            emit("stopping", signal=signal.Signals(info.si_signo).name, in_flight=engine.in_flight)
+            emit("stopping", signal=heard.name, in_flight=engine.in_flight)
             break
         return engine
 
@@ -105,7 +105,7 @@ class Daemon:
         left = max((worker.deadline for worker in engine.workers.values()), default=0.0) + DRAIN_MARGIN
         until = engine.ledger.clock.boot() + left
         while not engine.join(0.1) and engine.ledger.clock.boot() < until:
-            if signal.sigtimedwait((signal.SIGTERM, signal.SIGINT), 0):
+            if _heard((signal.SIGTERM, signal.SIGINT), 0):
                 break
         engine.hear_no_more()
         if self._fatal is None:
@@ -163,6 +163,16 @@ class Daemon:
     def _refuse_other_ledger(self, config: Config) -> None:
         if config.ledger_path != self._config.ledger_path:
             raise LedgerUntrusted("[ledger] path cannot change while the daemon runs", hint="restart it instead")
+
+
+def _heard(signals: Collection[signal.Signals], seconds: float) -> signal.Signals | None:
+    """The first of these signals within so many seconds.
+
+    A process that is stopped and continued after that time is told of a signal 0 (CPython's `sigtimedwait`, where its
+    call was interrupted and its time is over).
+    """
+    info = signal.sigtimedwait(signals, seconds)
+    return signal.Signals(info.si_signo) if info is not None and info.si_signo in signals else None
 
 
 class ThreadPerJob(BaseExecutor):  # type: ignore[misc] # APScheduler ships no type information

@@ -8,13 +8,16 @@ from dataclasses import dataclass
 from datetime import UTC, date, datetime
 from typing import Literal
 
+import httpx
+
 from connectors.interface import StreamSpec
 from state.keys import Hasher
 from state.ledger import Ledger
 from state.rows import StreamRow
 from state.slots import Rule
-from state.streams import Declared
+from state.streams import ADDRESS, Declared
 from sync.config.schema import Config, Limit, Stream
+from sync.config.values import is_loopback
 from sync.delivery.client import LeadsClient
 from sync.delivery.sender import Destination
 from sync.errors import ConfigError, Problem
@@ -134,10 +137,13 @@ def declare(config: Config, name: str, spec: StreamSpec, mapping: LeadMapping) -
     stream = config.sources[source].streams[stream_name]
     connector = open_source(config, source)
     try:
-        identity = connector.identity(spec)
+        identity = dict(connector.identity(spec))
     finally:
         connector.close()
     workspace, match_on = config.workspace_of(stream), tuple(stream.match_on)
+    if is_loopback(httpx.URL(config.workspaces[workspace].base_url).host):
+        # what a sandbox took is not in ClosingDealz
+        identity[ADDRESS] = "this machine"
     return Declared(name, identity, workspace, stream.on_change, _version(mapping, spec), match_on)
 
 

@@ -87,20 +87,48 @@ def owners_of(
 
 def imported_of(connection: sqlite3.Connection, workspace: str, asked: Sequence[bytes]) -> frozenset[bytes]:
     """Those of the values that were imported for the workspace."""
-    return _there(connection, "foreign_values", workspace, asked)
-
-
-def remembered_of(connection: sqlite3.Connection, workspace: str, asked: Sequence[bytes]) -> frozenset[bytes]:
-    """Those of the values that leads had when the ledger was rebuilt from its receipts."""
-    return _there(connection, "remembered_values", workspace, asked)
-
-
-def _there(connection: sqlite3.Connection, table: str, workspace: str, asked: Sequence[bytes]) -> frozenset[bytes]:
     found: set[bytes] = set()
     for some in _in_parts(asked):
-        query = f"SELECT value FROM {table} WHERE workspace = ? AND value IN ({','.join('?' * len(some))})"  # noqa: S608 - two tables
+        query = f"SELECT value FROM foreign_values WHERE workspace = ? AND value IN ({_places(some)})"  # noqa: S608 - question marks
         found.update(row["value"] for row in connection.execute(query, (workspace, *some)))
     return frozenset(found)
+
+
+def remembered_of(connection: sqlite3.Connection, workspace: str, asked: Sequence[bytes]) -> dict[bytes, str | None]:
+    """Those of the values that leads had when the ledger was rebuilt from its receipts, each with the batch of which
+    nobody knows whether it arrived, if that is so."""
+    found: dict[bytes, str | None] = {}
+    for some in _in_parts(asked):
+        query = f"SELECT value, batch FROM remembered_values WHERE workspace = ? AND value IN ({_places(some)})"  # noqa: S608 - question marks
+        found.update((row["value"], row["batch"]) for row in connection.execute(query, (workspace, *some)))
+    return found
+
+
+def settle_remembered(connection: sqlite3.Connection, batch: str) -> None:
+    """Once a batch is landed its values are those of leads that exist, once it is absent of none. What was held for one
+    is judged again."""
+    connection.execute(_HELD_FOR, {"batch": batch})
+    connection.execute(
+        "DELETE FROM remembered_values WHERE batch = (SELECT name FROM batches WHERE name = ? AND state = 'absent')",
+        (batch,),
+    )
+    connection.execute(
+        "UPDATE remembered_values SET batch = NULL"
+        " WHERE batch = (SELECT name FROM batches WHERE name = ? AND state = 'landed')",
+        (batch,),
+    )
+
+
+_HELD_FOR = """
+UPDATE records SET again = 'judge' WHERE again IS NULL AND state = 'held' AND key IN (
+  SELECT v.record FROM remembered_values e JOIN batches b ON b.name = e.batch JOIN match_values v ON v.value = e.value
+  WHERE e.batch = :batch AND b.state IN ('landed', 'absent')
+)
+"""
+
+
+def _places(values: Sequence[bytes]) -> str:
+    return ",".join("?" * len(values))
 
 
 _OWNERS = f"""

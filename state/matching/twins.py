@@ -3,6 +3,7 @@
     merged with a record whose lead exists, or known from an import     ->  known
     merged with a record that waits to be sent or for a verdict         ->  its duplicate
     a value that another record's lead has, by the stream's `match_on`  ->  its duplicate
+    a value of a lead in doubt that only the receipts know              ->  held
 
 Part of a page's transaction: what is decided here is true of the ledger as it stands at that moment, and a record that
 ceases to stand for a lead sends its duplicates back to be judged (triggers of the schema).
@@ -124,7 +125,7 @@ class _Page:
         readings = [change.reading for change in unsent]
         self._merged = merged_of(connection, terms.stream, self._open) if terms.merged else frozenset()
         self._foreign = self._imported(readings) if terms.foreign else frozenset()
-        self._rebuilt = self._remembered(readings) if terms.rebuilt and terms.kinds else frozenset()
+        self._rebuilt = self._remembered(readings) if terms.rebuilt and terms.kinds else {}
         self._owners = self._owners_of(readings, changes) if terms.kinds else {}
         for change in changes:
             if change.reading.id not in self._open:
@@ -139,7 +140,9 @@ class _Page:
         kin = self._kin(change)
         change = self._known_by_merge(change, kin) or self._known_by_import(change) or change
         if change.state == "pending":
-            change = self._twin_by_merge(change, kin) or self._twin_by_value(change) or change
+            change = (
+                self._twin_by_merge(change, kin) or self._twin_by_value(change) or self._held_by_doubt(change) or change
+            )
         self._open.remove(change.reading.id)
         self._put(change)
         return change
@@ -183,7 +186,7 @@ class _Page:
         asked = {value for reading in readings for _, value in _of_kinds(reading, kinds)}
         return imported_of(self._connection, self._terms.workspace, list(asked))
 
-    def _remembered(self, readings: Sequence[Reading]) -> frozenset[bytes]:
+    def _remembered(self, readings: Sequence[Reading]) -> Mapping[bytes, str | None]:
         asked = {value for reading in readings for _, value in _of_kinds(reading, self._terms.kinds)}
         return remembered_of(self._connection, self._terms.workspace, list(asked))
 
@@ -198,7 +201,7 @@ class _Page:
         for kind, value in change.reading.values:
             if value in self._foreign:
                 return _known(change, kind, "is that of a lead that was imported as existing")
-            if value in self._rebuilt:
+            if self._rebuilt.get(value, "") is None:
                 return _known(change, kind, "is that of a lead that was created before the ledger was rebuilt")
         return None
 
@@ -214,6 +217,25 @@ class _Page:
             return None
         owner, kind = min(owners, key=lambda each: _age(each[0].key))
         return _duplicate(change, Twin(owner.id, owner.key), kind, f"is that of record {owner.id} of {owner.stream}")
+
+    def _held_by_doubt(self, change: Change) -> Change | None:
+        """Whether the lead in doubt is its own or that of a record which is not read again yet: only a person's word
+        sends it."""
+        stored = self._known.get(change.reading.id)
+        if stored is not None and (stored.again == "send" or (stored.state == "pending" and stored.approved)):
+            return None
+        for kind, value in change.reading.values:
+            batch = self._rebuilt.get(value)
+            if batch is not None and not self._was_in(batch, stored):
+                rule = f"is perhaps that of a lead of batch {batch}, in doubt since before the ledger was rebuilt"
+                return replace(change, reading=replace(change.reading, reason=_reason(kind, rule)), state="held")
+        return None
+
+    def _was_in(self, batch: str, stored: Stored | None) -> bool:
+        if stored is None:
+            return False
+        query = "SELECT 1 FROM deliveries WHERE batch = ? AND record = ?"
+        return self._connection.execute(query, (batch, stored.key)).fetchone() is not None
 
 
 def _of_kinds(reading: Reading, kinds: frozenset[MatchKind]) -> Iterator[tuple[MatchKind, bytes]]:

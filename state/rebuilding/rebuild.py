@@ -20,7 +20,7 @@ from state.rebuilding.reconcile import Reconciliation, reconcile
 from state.rebuilding.remembering import Remembering
 from state.receipts.compare import Truth, together
 from state.receipts.history import BatchReceipt, History
-from state.receipts.journal import Journal
+from state.receipts.journal import Journal, set_tellings, tellings
 from state.receipts.lines import Line
 from state.receipts.opening import Places, set_ledger_id
 from state.receipts.place import Place
@@ -66,9 +66,13 @@ def rebuild(
         file = LedgerFile(path, connector=connector)
         try:
             work = _Rebuilding(file, hasher, clock, histories)
-            return work.run(places, kept=kept, is_new=is_new)
+            done = work.run(places, kept=kept, is_new=is_new)
         finally:
             file.close()
+        for place, history in histories.items():
+            if history.damaged and accept_loss:
+                _leave_out_damaged(place, clock)
+        return done
 
 
 def _refuse(path: Path, histories: Mapping[Place, History], hasher: Hasher, *, accept_loss: bool) -> None:
@@ -76,13 +80,30 @@ def _refuse(path: Path, histories: Mapping[Place, History], hasher: Hasher, *, a
         raise _no_receipts(path)
     for place, history in histories.items():
         history.refuse_strangers(ledger=None, key=hasher.key_id, where=place.path)
-    damaged = min(history.damaged for history in histories.values() if history.lines)
+    damaged = _lost(histories)
     if damaged and not accept_loss:
         raise LedgerUntrusted(
             f"{damaged:,} {'line of the receipts is' if damaged == 1 else 'lines of the receipts are'} damaged: what"
             " was said there is lost, and leads that it told of would be sent again",
             hint="restore the receipts from their second place or a backup; with --accept-loss it goes on without them",
         )
+
+
+def _lost(histories: Mapping[Place, History]) -> int:
+    """How many damaged lines no other place makes up for: one that is whole, and knows of all batches."""
+    named = {name for history in histories.values() for name in history.batches}
+    named |= {name for place in histories for name in place.batches_in_damaged()}
+    if any(history.lines and not history.damaged and named <= history.batches.keys() for history in histories.values()):
+        return 0
+    return min((history.damaged for history in histories.values() if history.damaged), default=0)
+
+
+def _leave_out_damaged(place: Place, clock: Clock) -> None:
+    """What is lost is known to be lost: the next start must not take it for what the ledger has forgotten. The file is
+    kept under another name."""
+    lines = [line for line in place.read() if line is not None]
+    place.set_aside(time.strftime(".damaged-%Y%m%d-%H%M%S", time.gmtime(clock.wall())))
+    place.replace(lines)
 
 
 def _no_receipts(path: Path) -> LedgerUntrusted:
@@ -144,14 +165,15 @@ class _Rebuilding:
             recover(Verdicts(self.file, self.clock), journal, Truth(self.batches, whole=True), lambda _: "hold")
         with self.file.write() as connection:
             lacked = self._add_batches(connection)
-            remembering = Remembering(connection, self.batches)
+            remembering = Remembering.of(connection, self.batches, self._lines())
             for line in self._lines():
                 remembering.take(line)
             remembering.finish()
             told = reconcile(connection, self.hasher, int(self.clock.wall() * 1000))
             fill_windows(connection, self.clock, ended_at=_last_request(self.batches))
+            set_tellings(connection, max(tellings(connection), *(each.told for each in self.histories.values())))
             remembered = _counts(connection)
-        damaged = min(history.damaged for history in self.histories.values())
+        damaged = _lost(self.histories)
         return Rebuilt(lacked, remembered, told, sorted(remembering.streams), damaged, kept, is_new)
 
     def _adopt_identity(self) -> None:
@@ -186,8 +208,8 @@ class _Rebuilding:
 
 
 _BATCH = """
-INSERT INTO batches (name, workspace, state, leads, claimed_at, ended_at, status, cause, rebuilt)
-VALUES (:name, :workspace, :state, :leads, :at, :ended_at, :status, :cause, 1)
+INSERT INTO batches (name, workspace, state, leads, claimed_at, ended_at, status, cause, label, rebuilt)
+VALUES (:name, :workspace, :state, :leads, :at, :ended_at, :status, :cause, :label, 1)
 """
 
 
@@ -201,6 +223,7 @@ def _batch_row(name: str, batch: BatchReceipt) -> dict[str, object]:
         "at": batch.at,
         "ended_at": batch.at if batch.ended_at is None else batch.ended_at,
         "status": batch.status,
+        "label": batch.label,
         "cause": "the receipts hold no verdict" if cut_off else batch.cause,
     }
 

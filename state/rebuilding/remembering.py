@@ -4,12 +4,71 @@ from __future__ import annotations
 
 import json
 import sqlite3
-from collections.abc import Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
 from state.receipts.history import BatchReceipt
 from state.receipts.lines import Line, unpack_leads, unpack_records, unpack_values
+
+
+class Names:
+    """Which stream a line means by a name: one that is renamed leaves its name to others. To be asked line by line."""
+
+    def __init__(self) -> None:
+        self._streams: dict[str, int] = {}
+        self._same: dict[int, int] = {}
+        self._renames: list[tuple[int, str, str]] = []
+        self._count = 0
+
+    @classmethod
+    def of(cls, lines: Iterable[Line]) -> Names:
+        """As they are after all of these lines."""
+        names = cls()
+        for line in lines:
+            names.take(line)
+        return names
+
+    def take(self, line: Line) -> None:
+        match line["t"]:
+            case "stream" | "known" | "forgotten" | "recalled":
+                self.stream(line["stream"])
+            case "intent":
+                for name, *_ in line["streams"]:
+                    self.stream(name)
+            case "renamed":
+                self._rename(line["old"], line["new"])
+
+    def stream(self, name: str) -> int:
+        """Counted in the order in which they first appear."""
+        if name not in self._streams:
+            self._streams[name] = self._count
+            self._count += 1
+        return self._streams[name]
+
+    def _rename(self, old: str, new: str) -> None:
+        stream = self.stream(old)
+        del self._streams[old]
+        if new in self._streams:  # what was told late bore the new name before its line
+            self._same[self._streams[new]] = stream
+        self._streams[new] = stream
+        self._renames.append((stream, old, new))
+
+    def last(self) -> dict[int, str]:
+        """What each stream is called in the end."""
+        names = {stream: name for name, stream in self._streams.items()}
+        for stream in self._same:
+            same = stream
+            while same in self._same:
+                same = self._same[same]
+            names[stream] = names[same]
+        return names
+
+    def renames(self) -> Iterator[tuple[str, str, str]]:
+        """(old name, new name, last name) in their order."""
+        last = self.last()
+        for stream, old, new in self._renames:
+            yield old, new, last[stream]
 
 
 @dataclass(slots=True)
@@ -18,15 +77,31 @@ class Remembering:
 
     connection: sqlite3.Connection
     batches: Mapping[str, BatchReceipt]
+    last: Mapping[int, str]
+    names: Names = field(default_factory=Names)
     streams: dict[str, int] = field(default_factory=dict)
-    """The ledger's number of each stream, by the name that it has at this line."""
+    """The ledger's number of each stream, by its last name."""
+
+    @classmethod
+    def of(
+        cls, connection: sqlite3.Connection, batches: Mapping[str, BatchReceipt], lines: Iterable[Line]
+    ) -> Remembering:
+        """For these lines. The ledger's streams get the names that they have after them."""
+        names = Names.of(lines)
+        told = connection.execute("SELECT coalesce(max(id), 0) FROM receipts_due").fetchone()[0]
+        for old, new, last in names.renames():
+            there = {row["name"] for row in connection.execute("SELECT name FROM streams")}
+            if old in there and not {new, last} & there:
+                connection.execute("UPDATE streams SET name = ? WHERE name = ?", (new, old))
+        # told a second time it would be said of a stream that has the old name since
+        connection.execute("DELETE FROM receipts_due WHERE id > ? AND kind = 'renamed'", (told,))
+        return cls(connection, batches, names.last())
 
     def take(self, line: Line) -> None:
+        self.names.take(line)
         match line["t"]:
             case "stream":
-                self._stream(line)
-            case "renamed":
-                self._renamed(line["old"], line["new"])
+                self._stream(self._last(line["stream"]), line)
             case "intent":
                 self._intent(line)
             case "known" | "forgotten" as fate:
@@ -44,16 +119,25 @@ class Remembering:
                 (number, json.dumps({"over": True})),
             )
 
-    def number_of(self, name: str) -> int:
-        """The stream of that name; one that no line described (its line was damaged) gets an identity when it is
-        registered."""
-        if name not in self.streams:
-            self._stream({"stream": name, "identity": {}, "workspace": "", "began": None})
-        return self.streams[name]
+    def _last(self, name: str) -> str:
+        """What the stream that this line calls so is called in the end."""
+        return self.last.get(self.names.stream(name), name)
 
-    def _stream(self, line: Mapping[str, Any]) -> None:
+    def number_of(self, name: str) -> int:
+        """The stream that this line calls so; one that no line described (its line was damaged) gets an identity when
+        it is registered."""
+        last = self._last(name)
+        if last not in self.streams:
+            row = self.connection.execute("SELECT id FROM streams WHERE name = ?", (last,)).fetchone()
+            if row is None:
+                self._stream(last, {"identity": {}, "workspace": "", "began": None})
+            else:
+                self.streams[last] = row["id"]
+        return self.streams[last]
+
+    def _stream(self, name: str, line: Mapping[str, Any]) -> None:
         values = {
-            "name": line["stream"],
+            "name": name,
             "identity": json.dumps(line["identity"], sort_keys=True),
             "workspace": line["workspace"],
         }
@@ -64,36 +148,12 @@ class Remembering:
             values,
         )
         row = self.connection.execute("SELECT id FROM streams WHERE name = :name", values).fetchone()
-        self.streams[line["stream"]] = row["id"]
+        self.streams[name] = row["id"]
         if line["began"] is not None:
             self.connection.execute(
                 "INSERT OR IGNORE INTO lanes (stream, lane, cursor, moved_at) VALUES (?, '@baseline', ?, 0)",
                 (row["id"], json.dumps({"before": line["began"], "over": False})),
             )
-
-    def _renamed(self, old: str, new: str) -> None:
-        """The ledger may know the stream by either name already."""
-        number = self.number_of(old)
-        row = self.connection.execute("SELECT id FROM streams WHERE name = ?", (new,)).fetchone()
-        if row is None:
-            self.connection.execute("UPDATE streams SET name = ? WHERE id = ?", (new, number))
-        else:
-            self._move(number, row["id"])
-            number = row["id"]
-        self.streams.pop(old, None)
-        self.streams[new] = number
-
-    def _move(self, old: int, new: int) -> None:
-        """The ledger was there when the stream got its name: what the lines before told of belongs to it."""
-        self.connection.execute(
-            "INSERT OR REPLACE INTO remembered"
-            " SELECT :new, record, fate, lead_exists, batch, position, mapping, source_fp, wire_fp"
-            " FROM remembered WHERE stream = :old",
-            {"old": old, "new": new},
-        )
-        self.connection.execute("DELETE FROM remembered WHERE stream = ?", (old,))
-        self.connection.execute("DELETE FROM lanes WHERE stream = ?", (old,))
-        self.connection.execute("DELETE FROM streams WHERE id = ?", (old,))
 
     def _intent(self, line: Line) -> None:
         batch = self.batches[line["batch"]]
@@ -114,10 +174,10 @@ class Remembering:
                         "wire_fp": wire_fp,
                     }
                     self.connection.execute(_REMEMBER, lead)
-        if batch.state in {"created", "landed"}:
-            # of a lead that may exist nobody can say whether another one may take its place
-            values = [(line["workspace"], value) for _, value in unpack_values(line["values"])]
-            self.connection.executemany("INSERT OR IGNORE INTO remembered_values VALUES (?, ?)", values)
+        if batch.created_something:
+            doubtful = None if batch.state in {"created", "landed"} else line["batch"]
+            values = [(line["workspace"], value, doubtful) for _, value in unpack_values(line["values"])]
+            self.connection.executemany(_REMEMBER_VALUE, values)
 
     def _records(self, fate: str, line: Line) -> None:
         number = self.number_of(line["stream"])
@@ -155,6 +215,11 @@ ON CONFLICT (stream, record) DO UPDATE SET
   fate = excluded.fate, lead_exists = CASE lead_exists WHEN 'yes' THEN 'yes' ELSE excluded.lead_exists END,
   batch = excluded.batch, position = excluded.position, mapping = excluded.mapping, source_fp = excluded.source_fp,
   wire_fp = excluded.wire_fp
+"""
+
+_REMEMBER_VALUE = """
+INSERT INTO remembered_values (workspace, value, batch) VALUES (?, ?, ?)
+ON CONFLICT (workspace, value) DO UPDATE SET batch = CASE WHEN batch IS NULL THEN NULL ELSE excluded.batch END
 """
 
 _FOREIGN = "INSERT OR IGNORE INTO foreign_values (workspace, value, kind) VALUES (?, ?, ?)"

@@ -13,7 +13,7 @@ Pure: both were read before.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Literal
 
@@ -58,12 +58,14 @@ def _knowledge(batch: BatchReceipt) -> tuple[bool, int]:
     return batch.verdict is not None, len(batch.words)
 
 
-def refuse_older(ledger: Mapping[str, str], batches: Mapping[str, BatchReceipt], where: object) -> None:
+def refuse_older(
+    ledger: Mapping[str, str], batches: Mapping[str, BatchReceipt], where: object, *, damaged: Iterable[str] = ()
+) -> None:
     """Raises LedgerUntrusted where the receipts name batches that the ledger (name -> state) has never heard of, or
-    contradict it."""
-    unheard = [batch for name, batch in batches.items() if name not in ledger]
+    contradict it. `damaged` are those that only damaged lines name."""
+    unheard = {name for name in (*batches, *damaged) if name not in ledger}
     if unheard:
-        leads = sum(batch.leads for batch in unheard if batch.created_something)
+        leads = sum(batches[name].leads for name in unheard & batches.keys() if batches[name].created_something)
         raise LedgerUntrusted(
             f"the ledger {where} is older than its receipts: they name {_count(len(unheard), 'batch', 'batches')} that"
             f" it does not know, with {_count(leads, 'lead', 'leads')} created, or perhaps",
@@ -75,6 +77,16 @@ def refuse_older(ledger: Mapping[str, str], batches: Mapping[str, BatchReceipt],
                 f"the ledger {where} calls batch {name} {ledger[name]}, its receipts call it {batch.state}",
                 hint="restore ledger and receipts from the same place, or: closingdealz-sync ledger rebuild",
             )
+
+
+def refuse_untold(told: int, histories: Iterable[History], where: object) -> None:
+    """Raises LedgerUntrusted where the receipts were told more often than the ledger knows."""
+    if any(history.told > told for history in histories):
+        raise LedgerUntrusted(
+            f"the ledger {where} is older than its receipts: they tell of imports, or of what people or polls settled"
+            " without a request, that it does not know",
+            hint="closingdealz-sync ledger rebuild   (adds what it lacks; nothing is sent before)",
+        )
 
 
 def _count(n: int, one: str, many: str) -> str:

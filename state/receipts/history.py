@@ -27,6 +27,7 @@ class BatchReceipt:
     status: int | None = None
     cause: str = ""
     ended_at: int | None = None
+    label: str | None = None
     words: dict[int, Word] = field(default_factory=dict)
 
     @property
@@ -55,7 +56,8 @@ class BatchReceipt:
 @dataclass(slots=True)
 class History:
     """All that the lines say of batches. `damaged` counts lines whose checksum does not fit; `facts` those that say
-    anything of what was sent or settled; `idle` bytes could be compacted away (roughly)."""
+    anything of what was sent or settled; `idle` bytes could be compacted away (roughly). `told` counts how often
+    they were told what no batch tells: an older ledger has told less."""
 
     ledger: str | None = None
     key: str | None = None
@@ -64,6 +66,7 @@ class History:
     lines: int = 0
     facts: int = 0
     idle: int = 0
+    told: int = 0
 
     @classmethod
     def of(cls, lines: Iterable[Line | None]) -> History:
@@ -85,12 +88,14 @@ class History:
 
     def take(self, line: Line) -> None:
         """Adds one line. KeyError, TypeError or ValueError where it is not one of ours."""
+        self.told = max(self.told, int(line.get("told", 0)))
         match line["t"]:
             case "begin":
                 self.ledger, self.key = str(line["ledger"]), str(line["key"])
             case "intent":
                 self.facts += 1
-                self.batches.setdefault(line["batch"], BatchReceipt(line["workspace"], int(line["at"]), int(line["n"])))
+                receipt = BatchReceipt(line["workspace"], int(line["at"]), int(line["n"]), label=line.get("label"))
+                self.batches.setdefault(line["batch"], receipt)
             case "verdict":
                 self._verdict(line)
             case "word":

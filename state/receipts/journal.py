@@ -6,14 +6,15 @@ from __future__ import annotations
 import json
 import sqlite3
 import threading
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import ExitStack, contextmanager
 from itertools import groupby
 from typing import Any
 
 from state.database import LedgerFile
 from state.keys import Hasher
 from state.receipts.lines import FORMAT, Line, pack_leads, pack_records, pack_values
-from state.receipts.place import Place
+from state.receipts.place import End, Place
 from state.rows import Verdict
 from sync.clock import Clock
 from sync.errors import LedgerError
@@ -35,46 +36,110 @@ class Journal:
         self.places = tuple(places)
 
     def intent(self, batch: str) -> None:
-        """On the disk before the request may start."""
+        """On the disk before the request may start; in none of the places where one of them cannot take it."""
         self.flush()
         with self._file.read() as connection:
             line = intent_line(connection, self._hasher, batch)
-        self._append([line])
+        with self._ends() as ends:
+            _append(ends, [line])
 
     def verdict(
         self, batch: str, verdict: Verdict | str, *, status: int | None = None, cause: str = "", at: int | None = None
     ) -> None:
-        """On the disk before the ledger is told: a ledger that cannot be written then is told at its next start."""
+        """On the disk before the ledger is told: a ledger that cannot be written then is told at its next start.
+
+        Where one of the places cannot take it, the others do.
+        """
         now = int(self._clock.wall() * 1000) if at is None else at
-        self._append(
-            [{"t": "verdict", "batch": batch, "verdict": verdict, "status": status, "cause": cause, "at": now}]
-        )
+        line = {"t": "verdict", "batch": batch, "verdict": verdict, "status": status, "cause": cause, "at": now}
+        with self._watched(), self._lock:
+            errors = [error for place in self.places if (error := _failure(place, line))]
+            if errors:
+                raise errors[0]
 
     def flush(self) -> None:
         """Writes what is due. Cheap where nothing is."""
-        while True:
-            with self._lock, self._file.read() as connection:
+        while self._is_due() and self._flush_some():
+            pass
+
+    def _is_due(self) -> bool:
+        with self._file.read() as connection:
+            return connection.execute("SELECT 1 FROM receipts_due LIMIT 1").fetchone() is not None
+
+    def _flush_some(self) -> bool:
+        """False where another process was quicker: what one has read no other may tell in between, or an earlier fact
+        would stand behind a later one."""
+        with self._ends() as ends:
+            with self._file.read() as connection:
                 due = connection.execute(
                     "SELECT id, kind, subject, facts FROM receipts_due ORDER BY id LIMIT ?", (FLUSHED_AT_ONCE,)
                 ).fetchall()
                 lines = list(_due_lines(connection, self._hasher, due))
             if not due:
-                return
-            self._append(lines)
+                return False
+            if lines and any(row["kind"] != "word" for row in due):  # a word's batch tells of it, too
+                lines[-1] = {**lines[-1], "told": self._count_telling()}
+            _append(ends, lines)
             with self._file.write() as connection:
-                connection.execute(
-                    "DELETE FROM receipts_due WHERE id IN (SELECT value FROM json_each(?))",
-                    (json.dumps([row["id"] for row in due]),),
-                )
+                forget_due(connection, (row["id"] for row in due))
+            return True
 
-    def _append(self, lines: Sequence[Line]) -> None:
+    def _count_telling(self) -> int:
+        """In the ledger before in the receipts: so none of them was told more often than their ledger knows."""
+        with self._file.write() as connection:
+            n = tellings(connection) + 1
+            set_tellings(connection, n)
+            return n
+
+    @contextmanager
+    def _ends(self) -> Iterator[Sequence[End]]:
+        """Where all the files end; nobody else appends to any meanwhile."""
+        with self._watched(), self._lock, ExitStack() as stack:
+            yield [stack.enter_context(place.end()) for place in self.places]
+
+    @contextmanager
+    def _watched(self) -> Iterator[None]:
         try:
-            with self._lock:
-                for place in self.places:
-                    place.append(lines)
+            yield
         except LedgerError as error:
             self._file.fail(error)
             raise
+
+
+def _append(ends: Sequence[End], lines: Sequence[Line]) -> None:
+    """In all places or, as far as their disks allow, in none."""
+    try:
+        for end in ends:
+            end.append(lines)
+    except LedgerError:
+        for end in ends:
+            end.take_back()
+        raise
+
+
+def _failure(place: Place, line: Line) -> LedgerError | None:
+    try:
+        place.append([line])
+    except LedgerError as error:
+        return error
+    return None
+
+
+def tellings(connection: sqlite3.Connection) -> int:
+    """How often the receipts were told what no batch tells."""
+    row = connection.execute("SELECT value FROM meta WHERE key = 'told'").fetchone()
+    return int(row["value"]) if row else 0
+
+
+def set_tellings(connection: sqlite3.Connection, n: int) -> None:
+    connection.execute("INSERT INTO meta VALUES ('told', :n) ON CONFLICT (key) DO UPDATE SET value = :n", {"n": str(n)})
+
+
+def forget_due(connection: sqlite3.Connection, ids: Iterable[int]) -> None:
+    """These facts have been told."""
+    connection.execute(
+        "DELETE FROM receipts_due WHERE id IN (SELECT value FROM json_each(?))", (json.dumps(list(ids)),)
+    )
 
 
 def begin_line(ledger: str, hasher: Hasher) -> Line:
@@ -84,7 +149,9 @@ def begin_line(ledger: str, hasher: Hasher) -> Line:
 
 def intent_line(connection: sqlite3.Connection, hasher: Hasher, batch: str) -> Line:
     """What the ledger knows of a batch's leads, also those that only an earlier ledger knew by their ids."""
-    about = connection.execute("SELECT workspace, claimed_at, leads FROM batches WHERE name = ?", (batch,)).fetchone()
+    about = connection.execute(
+        "SELECT workspace, claimed_at, leads, label FROM batches WHERE name = ?", (batch,)
+    ).fetchone()
     rows = [
         *connection.execute(_LEADS, {"batch": batch}),
         *connection.execute(_REMEMBERED_LEADS, {"batch": batch}),
@@ -106,6 +173,7 @@ def intent_line(connection: sqlite3.Connection, hasher: Hasher, batch: str) -> L
         "workspace": about["workspace"],
         "at": about["claimed_at"],
         "n": about["leads"],
+        "label": about["label"],
         "streams": streams,
         "values": pack_values((row["kind"], row["value"]) for row in values),
     }

@@ -3,12 +3,14 @@
     {"t": "begin", "ledger": …, "key": …}                    whose receipts these are
     {"t": "stream", "stream": …, "identity": {…}, "workspace": …, "began": …}
     {"t": "renamed", "old": …, "new": …}
-    {"t": "intent", "batch": …, "workspace": …, "at": …, "n": …, "streams": [[name, mapping, leads], …], "values": …}
+    {"t": "intent", "batch": …, "workspace": …, "at": …, "n": …, "label": …, "streams": [[name, mapping, leads], …],
+     "values": …}
     {"t": "verdict", "batch": …, "verdict": …, "status": …, "cause": …, "at": …}
     {"t": "word", "batch": …, "word": …, "positions": [...] | null, "at": …}
     {"t": "known" | "forgotten" | "recalled", "stream": …, "records": packed}
     {"t": "imported" | "unimported", "workspace": …, "values": packed}
 
+A `told` in any line, such as 7: with it the receipts were told for the seventh time what no batch tells.
 `n` is how many leads a batch has; a batch that created nothing keeps it when its leads are compacted away. What is
 packed is base64 of items of one length: records are keyed hashes of 16 bytes; leads are their
 place in the batch, the record's hash and two fingerprints; values are a kind and a keyed hash.
@@ -17,6 +19,7 @@ place in the batch, the record's hash and two fingerprints; values are a kind an
 from __future__ import annotations
 
 import base64
+import re
 import struct
 import zlib
 from collections.abc import Iterable, Iterator, Mapping
@@ -52,6 +55,15 @@ def decode(raw: bytes) -> Line | None:
     except orjson.JSONDecodeError:
         return None
     return found if isinstance(found, dict) and isinstance(found.get("t"), str) else None
+
+
+def batch_in(damaged: bytes) -> str | None:
+    """The batch that a line tells of which is not whole, as far as that can still be read."""
+    found = _BATCH.search(damaged)
+    return found[1].decode() if found else None
+
+
+_BATCH = re.compile(rb'"batch":"([0-9]{8}-[0-9]{6}-[0-9a-z]{6})"')
 
 
 def pack_leads(leads: Iterable[tuple[int, bytes, bytes, bytes]]) -> str:

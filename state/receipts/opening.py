@@ -11,8 +11,9 @@ from pathlib import Path
 
 from state.database import LedgerFile
 from state.keys import Hasher
-from state.receipts.compare import Truth, lacking, refuse_older, together
+from state.receipts.compare import Truth, lacking, refuse_older, refuse_untold, together
 from state.receipts.history import History
+from state.receipts.journal import tellings
 from state.receipts.place import Disk, Place
 from state.receipts.writing import everything, known_batches, of_batch
 from sync.errors import LedgerUntrusted
@@ -89,14 +90,20 @@ def open_receipts(file: LedgerFile, hasher: Hasher, places: Places) -> Opened:
     histories = {place.path: History.of(place.read()) for place in places.all if place.exists()}
     with file.read() as connection:
         ledger_id, ledger = _meta(connection, _LEDGER_ID), known_batches(connection)
+        known = tellings(connection)
+        # one that was cut off has not come to the receipts, perhaps, and is due still
+        at_least = known - (connection.execute("SELECT 1 FROM receipts_due LIMIT 1").fetchone() is not None)
     for path, history in histories.items():
         history.refuse_strangers(ledger=ledger_id, key=hasher.key_id, where=path)
     batches = together(iter(histories.values()))
-    refuse_older(ledger, batches, file.path)
+    hurt = [place for place in places.all if place.path in histories and histories[place.path].damaged]
+    damaged = [name for place in hurt for name in place.batches_in_damaged()]
+    refuse_older(ledger, batches, file.path, damaged=damaged)
+    refuse_untold(known, histories.values(), file.path)
     if ledger_id is None:
         ledger_id = secrets.token_hex(8)
         set_ledger_id(file, ledger_id)
-    mending = _Mending(file, hasher, ledger_id, ledger)
+    mending = _Mending(file, hasher, ledger_id, ledger, at_least)
     mended = [mending.mend(place, histories.get(place.path)) for place in places.all]
     _keep_in_mind(file, places)
     whole = not any(each.made or each.damaged or each.lacked for each in mended)
@@ -112,27 +119,33 @@ class _Mending:
     hasher: Hasher
     ledger_id: str
     ledger: dict[str, str]
+    told: int
+    """How often each place was told something, at the least."""
 
     def mend(self, place: Place, history: History | None) -> Mended:
-        """One that is new or damaged is written anew."""
-        if history is None or history.damaged or history.ledger is None:
+        """One that is new or damaged is written anew, and so is one that was away while others were told."""
+        if history is None or history.damaged or history.ledger is None or history.told < self.told:
             return self._write_anew(place, history)
-        lacks = list(lacking(self.ledger, history))
-        for name, lack in lacks:
+        for name, lack in lacking(self.ledger, history):
             with self.file.read() as connection:
                 lines = list(of_batch(connection, self.hasher, name, lack))
             place.append(lines)
-        return Mended(place.path, sum(lack == "batch" for _, lack in lacks), 0, made=False)
+        return Mended(place.path, _lacked(self.ledger, history), 0, made=False)
 
     def _write_anew(self, place: Place, history: History | None) -> Mended:
         damaged = history.damaged if history else 0
+        lacked = 0 if history is None or damaged else _lacked(self.ledger, history)
         if damaged:
             place.set_aside(time.strftime(".damaged-%Y%m%d-%H%M%S", time.gmtime()))
         place.make_folder()
         with self.file.read() as connection:
             place.replace(everything(connection, self.hasher, self.ledger_id))
         # an empty ledger's first receipts are nothing to speak of
-        return Mended(place.path, 0, damaged, made=bool(self.ledger))
+        return Mended(place.path, lacked, damaged, made=bool(self.ledger))
+
+
+def _lacked(ledger: dict[str, str], history: History) -> int:
+    return sum(lack == "batch" for _, lack in lacking(ledger, history))
 
 
 _LEDGER_ID = "ledger_id"

@@ -9,7 +9,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Protocol
 
-from state.receipts.lines import Line, decode, encode
+from state.receipts.lines import Line, batch_in, decode, encode
 from sync.errors import LedgerError
 
 _TAIL = 1 << 16
@@ -54,28 +54,35 @@ class Place:
     def append(self, lines: Iterable[Line]) -> None:
         """All of these lines are on the disk when this returns; none of them is in the file where it raises
         LedgerError, but for what a crash left, which no checksum fits."""
-        data = b"".join(map(encode, lines))
+        with self.end() as end:
+            end.append(lines)
+
+    @contextmanager
+    def end(self) -> Iterator[End]:
+        """Where the file ends: no other process appends meanwhile. It is made where it is missing."""
         with self._locked() as descriptor:
-            end = self._end_of_whole_lines(descriptor)
-            try:
-                self._write(descriptor, data)
-            except OSError:
-                with suppress(OSError):
-                    os.ftruncate(descriptor, end)
-                raise
+            yield End(self.path, descriptor, self._disk)
 
     def read(self) -> Iterator[Line | None]:
         """Every line in order, None for one that is damaged; a last one that was torn by a crash is left out.
 
         Raises LedgerError where the file cannot be read. A missing file has no lines.
         """
+        return (line for line, _ in self._lines())
+
+    def batches_in_damaged(self) -> set[str]:
+        """The batches of which lines tell that are damaged, as far as their names can still be read."""
+        names = (batch_in(raw) for line, raw in self._lines() if line is None)
+        return {name for name in names if name is not None}
+
+    def _lines(self) -> Iterator[tuple[Line | None, bytes]]:
         try:
             with self.path.open("rb") as file:
                 for raw in file:
                     line = decode(raw)
                     if line is None and not raw.endswith(b"\n"):
                         return
-                    yield line
+                    yield line, raw
         except FileNotFoundError:
             return
         except OSError as error:
@@ -90,7 +97,7 @@ class Place:
             descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
             try:
                 for chunk in _chunks(map(encode, lines)):
-                    self._write(descriptor, chunk, sync=False)
+                    _write(self._disk, descriptor, chunk)
                 self._disk.sync(descriptor)
             finally:
                 os.close(descriptor)
@@ -144,20 +151,6 @@ class Place:
                 raise
             os.close(descriptor)  # compacted while we waited: this is the file of before
 
-    def _end_of_whole_lines(self, descriptor: int) -> int:
-        """Cuts off what a crash left of a line, so that the next one starts on its own; the file's size."""
-        size = end = os.fstat(descriptor).st_size
-        if not size or os.pread(descriptor, 1, size - 1) == b"\n":
-            return size
-        while end:
-            start = max(0, end - _TAIL)
-            newline = os.pread(descriptor, end - start, start).rfind(b"\n")
-            end = start + newline + 1 if newline >= 0 else start
-            if newline >= 0:
-                break
-        os.ftruncate(descriptor, end)
-        return end
-
     def _sync_folder(self) -> None:
         """A new name is on the disk, too."""
         descriptor = os.open(self.path.parent, os.O_RDONLY | os.O_DIRECTORY)
@@ -166,12 +159,51 @@ class Place:
         finally:
             os.close(descriptor)
 
-    def _write(self, descriptor: int, data: bytes, *, sync: bool = True) -> None:
-        left = memoryview(data)
-        while left:
-            left = left[self._disk.write(descriptor, bytes(left)) :]
-        if sync:
-            self._disk.sync(descriptor)
+
+class End:
+    """The end of a file of receipts, locked for as long as it is in use."""
+
+    def __init__(self, path: Path, descriptor: int, disk: Disk) -> None:
+        self._path = path
+        self._descriptor = descriptor
+        self._disk = disk
+        self._whole = _end_of_whole_lines(descriptor)
+
+    def append(self, lines: Iterable[Line]) -> None:
+        """As `Place.append` does."""
+        with _translated(self._path):
+            try:
+                _write(self._disk, self._descriptor, b"".join(map(encode, lines)))
+                self._disk.sync(self._descriptor)
+            except OSError:
+                self.take_back()
+                raise
+
+    def take_back(self) -> None:
+        """What was appended here is in the file no more, as far as the disk lets it be cut off."""
+        with suppress(OSError):
+            os.ftruncate(self._descriptor, self._whole)
+
+
+def _end_of_whole_lines(descriptor: int) -> int:
+    """Cuts off what a crash left of a line, so that the next one starts on its own; the file's size."""
+    size = end = os.fstat(descriptor).st_size
+    if not size or os.pread(descriptor, 1, size - 1) == b"\n":
+        return size
+    while end:
+        start = max(0, end - _TAIL)
+        newline = os.pread(descriptor, end - start, start).rfind(b"\n")
+        end = start + newline + 1 if newline >= 0 else start
+        if newline >= 0:
+            break
+    os.ftruncate(descriptor, end)
+    return end
+
+
+def _write(disk: Disk, descriptor: int, data: bytes) -> None:
+    left = memoryview(data)
+    while left:
+        left = left[disk.write(descriptor, bytes(left)) :]
 
 
 def _chunks(parts: Iterable[bytes], size: int = 1 << 20) -> Iterator[bytes]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import sqlite3
 from collections import defaultdict
 from collections.abc import Iterable, Iterator
@@ -10,7 +9,7 @@ from collections.abc import Iterable, Iterator
 from state.keys import Hasher
 from state.receipts.compare import SETTLED, Lack
 from state.receipts.history import History
-from state.receipts.journal import begin_line, hash_of, intent_line, stream_line
+from state.receipts.journal import begin_line, hash_of, intent_line, stream_line, tellings
 from state.receipts.lines import Line, pack_records, pack_values
 from state.receipts.place import Place
 
@@ -21,7 +20,7 @@ IDLE_SHARE = 0.25
 
 def everything(connection: sqlite3.Connection, hasher: Hasher, ledger_id: str) -> Iterator[Line]:
     """All that the ledger knows and receipts are to remember."""
-    yield begin_line(ledger_id, hasher)
+    yield {**begin_line(ledger_id, hasher), "told": tellings(connection)}
     for row in connection.execute("SELECT id FROM streams ORDER BY id").fetchall():
         line = stream_line(connection, row["id"])
         if line:
@@ -104,17 +103,6 @@ def _compacted(lines: Iterable[Line | None], history: History) -> Iterator[Line]
             yield line
 
 
-def due_left(connection: sqlite3.Connection) -> int:
-    """How many facts the receipts have not been told yet."""
-    return int(connection.execute("SELECT count(*) FROM receipts_due").fetchone()[0])
-
-
 def known_batches(connection: sqlite3.Connection) -> dict[str, str]:
     """The state of each batch of the ledger, by its name."""
     return {row["name"]: row["state"] for row in connection.execute("SELECT name, state FROM batches")}
-
-
-def forget_due(connection: sqlite3.Connection, ids: Iterable[int]) -> None:
-    connection.execute(
-        "DELETE FROM receipts_due WHERE id IN (SELECT value FROM json_each(?))", (json.dumps(list(ids)),)
-    )

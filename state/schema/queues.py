@@ -108,11 +108,14 @@ CREATE TABLE remembered (
 CREATE INDEX remembered_of_batch ON remembered (batch) WHERE batch IS NOT NULL;
 
 -- By what leads can be recognised that stood in ClosingDealz when the ledger was rebuilt; not which leads those are.
+-- `batch`: it is in doubt whether they do.
 CREATE TABLE remembered_values (
   workspace TEXT NOT NULL,
   value BLOB NOT NULL,
+  batch TEXT REFERENCES batches (name),
   PRIMARY KEY (workspace, value)
 ) STRICT, WITHOUT ROWID;
+CREATE INDEX remembered_values_in_doubt ON remembered_values (batch) WHERE batch IS NOT NULL;
 
 -- What the receipts must still be told, written in the transaction that makes it true; `subject` is the key of a record
 -- or the id of a stream, `facts` a JSON object.
@@ -169,7 +172,8 @@ ALTER TABLE api_keys ADD COLUMN share_at REAL NOT NULL DEFAULT 0;
 ALTER TABLE api_keys ADD COLUMN share_boot TEXT NOT NULL DEFAULT '';
 
 -- A batch in doubt may be settled lead by lead; then its end is `settled`. `account` says what happened on the wire,
--- `words` what people said of it, a line each. `rebuilt`: only the receipts know what was in it.
+-- `words` what people said of it, a line each, `label` what its leads bear in
+-- ClosingDealz. `rebuilt`: only the receipts know what was in it.
 ALTER TABLE deliveries ADD COLUMN word TEXT CHECK (word IN ('landed', 'absent'));
 CREATE TABLE batches_now (
   name TEXT PRIMARY KEY,
@@ -186,6 +190,7 @@ CREATE TABLE batches_now (
   message TEXT,
   account TEXT,
   words TEXT,
+  label TEXT,
   rebuilt INTEGER NOT NULL DEFAULT 0 CHECK (rebuilt IN (0, 1)),
   CHECK ((state = 'sending') = (ended_at IS NULL))
 ) STRICT, WITHOUT ROWID;

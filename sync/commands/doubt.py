@@ -18,7 +18,6 @@ from sync.commands.settling import LISTED
 if TYPE_CHECKING:  # --help does without them
     from state.ledger import Ledger
     from state.rows import Conclusion
-    from sync.config.schema import Config
     from sync.reports.doubts import Doubt, Lead, Word
 
 
@@ -43,8 +42,8 @@ def list_(limit: int | None, as_json: bool, config: Path | None) -> None:
     from sync.reports.phrases import program
 
     most = LISTED if limit is None and not as_json else limit or None
-    with opened(config) as (loaded, ledger):
-        found, now = doubts_of(ledger, loaded), int(ledger.clock.wall() * 1000)
+    with opened(config) as (_, ledger):
+        found, now = doubts_of(ledger), int(ledger.clock.wall() * 1000)
     shown = found[:most]
     if as_json:
         click.echo(json.dumps({"batches": [doubt_as_json(each) for each in shown]}, indent=2, ensure_ascii=False))
@@ -74,12 +73,16 @@ def show(batch: str, as_json: bool, config: Path | None) -> None:
     from sync.reports.phrases import program
 
     with opened(config) as (loaded, ledger):
-        found = _find(ledger, loaded, batch)
+        found = _find(ledger, batch)
         leads, now = leads_of(ledger, loaded, found), int(ledger.clock.wall() * 1000)
     if as_json:
         click.echo(json.dumps(doubt_as_json(found, leads), indent=2, ensure_ascii=False))
         return
-    for line in [*facts(found, now), *record_lines(leads), *how_to_settle(found, leads, program(config))]:
+    for line in [
+        *facts(found, now),
+        *record_lines(leads, found.leads - len(leads)),
+        *how_to_settle(found, leads, program(config)),
+    ]:
         click.echo(line)
 
 
@@ -117,7 +120,7 @@ def resolve(
         raise click.UsageError("Say either --landed or --absent.")
     word: Word = "landed" if landed else "absent"
     with opened(config) as (loaded, ledger):
-        found = _find(ledger, loaded, batch)
+        found = _find(ledger, batch)
         chosen = _choose(leads_of(ledger, loaded, found), records, batch) if records else None
         refusal = why_not(found, word) if chosen is None or found.state != "settled" else ""
         if refusals := [f"batch {batch} {refusal}"] if refusal else why_not_leads(chosen or (), word):
@@ -130,18 +133,18 @@ def resolve(
         said = note_of(word, by or _login(), note, at=now, leads=chosen)
         conclusion = ledger.verdicts.resolve(batch, landed=landed, note=said, positions=positions)
         ledger.tell_receipts()
-        after = _find(ledger, loaded, batch)
+        after = _find(ledger, batch)
     _say(after, word, conclusion, as_json=as_json)
     return 0
 
 
-def _find(ledger: Ledger, config: Config, batch: str) -> Doubt:
+def _find(ledger: Ledger, batch: str) -> Doubt:
     from sync.reports.doubts import doubt_of, doubts_of
     from sync.reports.phrases import did_you_mean, printable
 
-    found = doubt_of(ledger, config, batch)
+    found = doubt_of(ledger, batch)
     if found is None:
-        known = [each.batch for each in doubts_of(ledger, config)]
+        known = [each.batch for each in doubts_of(ledger)]
         raise click.UsageError(f"There is no batch {printable(batch)!r}.{did_you_mean(batch, known)}")
     return found
 

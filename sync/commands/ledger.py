@@ -41,8 +41,9 @@ def rename_stream(old: str, new: str, config: Path | None) -> None:
     For a stream that got another name, or whose database, table or workspace was moved while its records kept their
     ids. Nothing is sent again. The daemon must not be running.
     """
+    from state.matching.foreign import Foreign
     from sync.ledgers import open_ledger
-    from sync.reports.phrases import count
+    from sync.reports.phrases import count, program
 
     loaded = _load(config)
     declared = _declared(loaded, new)
@@ -51,9 +52,17 @@ def rename_stream(old: str, new: str, config: Path | None) -> None:
         row = opened.streams.all().get(old)
         counts = opened.records.counts()
         opened.streams.rename(old, declared)
+        moved = row is not None and row.workspace != declared.workspace
+        imported = Foreign(opened.file).count(row.workspace) if row is not None and moved else 0
     records = sum(n for (stream, _), n in counts.items() if row and stream == row.id)
     name = f"{old} is now {new}" if old != new else f"{new} is now what the configuration declares"
     click.echo(f"{name}: {count(records, 'record')} with all that is known of them; nothing is sent again for it")
+    if row is not None and imported:
+        click.echo(
+            f"what was imported for workspace {row.workspace} ({count(imported, 'value')}) does not count for"
+            f" {declared.workspace}. If it is the same one under a new name, import it again before the next start:"
+            f" {program(config)} ledger import --csv FILE --workspace {declared.workspace}"
+        )
 
 
 @ledger.command()

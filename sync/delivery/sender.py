@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from time import monotonic
@@ -14,7 +15,7 @@ from sync.clock import Clock
 from sync.config.schema import Workspace
 from sync.delivery.client import LeadsClient
 from sync.delivery.outcome import Answer, Outcome, of_answer
-from sync.errors import LedgerBusy
+from sync.errors import LedgerBusy, LedgerError
 from sync.log import emit
 from sync.mapping.wire import with_labels
 from sync.secrets import Secret
@@ -92,14 +93,14 @@ class Sender:
         self._client.close()
 
     def _body(self, claim: Claim) -> bytes:
-        return b"[" + b",".join(self._labelled(delivery, claim.batch) for delivery in claim.deliveries) + b"]"
+        return b"[" + b",".join(self._labelled(delivery, claim.label) for delivery in claim.deliveries) + b"]"
 
-    def _labelled(self, delivery: Delivery, batch: str) -> bytes:
+    def _labelled(self, delivery: Delivery, label_of_batch: str | None) -> bytes:
         labels = []
         if delivery.resend and (label := self._to.resend_labels.get(delivery.stream)):
             labels.append(label)
-        if self._to.options.label:
-            labels.append(self._to.options.label.replace("{batch}", batch))
+        if label_of_batch:
+            labels.append(label_of_batch)
         return with_labels(delivery.payload, labels) if labels else delivery.payload
 
     def _read(self, answer: Answer | Outcome) -> Outcome:
@@ -110,8 +111,14 @@ class Sender:
 
     def _conclude(self, claim: Claim, outcome: Outcome) -> Conclusion:
         """A known verdict is worth minutes of patience with a busy ledger: with its receipt alone the batch would not
-        be concluded before the next start."""
-        self._ledger.journal.verdict(claim.batch, self._state_of(outcome), status=outcome.status, cause=outcome.cause)
+        be concluded before the next start. Without its receipt the ledger alone may still keep it."""
+        verdict = self._state_of(outcome)
+        try:
+            self._ledger.journal.verdict(claim.batch, verdict, status=outcome.status, cause=outcome.cause)
+        except LedgerError:
+            with contextlib.suppress(LedgerError, LedgerBusy):
+                self._conclude_now(claim, outcome)
+            raise
         self._judge.keep()
         for _ in range(BUSY_RETRIES - 1):
             try:

@@ -194,6 +194,7 @@ class DeliveryWorker:
                 timeout=options.timeout.total_seconds(),
                 only=self._to.streams,
                 probe=self._health.probe(),
+                label=options.label,
             )
         except LedgerBusy:
             return NothingToSend(1.0)

@@ -71,18 +71,18 @@ class Lead:
         return f"{self.stream}:{self.id}"
 
 
-def doubts_of(ledger: Ledger, config: Config) -> list[Doubt]:
+def doubts_of(ledger: Ledger) -> list[Doubt]:
     """All that is in doubt, and all that was cut off and will be; oldest first."""
     rows = [*ledger.verdicts.in_doubt(), *cut_off_batches(ledger)]
     streams = ledger.verdicts.streams_of([str(row["name"]) for row in rows])
-    doubts = [_doubt(ledger, config, row, streams[str(row["name"])]) for row in rows]
+    doubts = [_doubt(ledger, row, streams[str(row["name"])]) for row in rows]
     return sorted(doubts, key=lambda each: each.claimed_at)
 
 
-def doubt_of(ledger: Ledger, config: Config, batch: str) -> Doubt | None:
+def doubt_of(ledger: Ledger, batch: str) -> Doubt | None:
     """One batch, whatever its state; None where the ledger has none of that name."""
     row = ledger.verdicts.batch(batch)
-    return _doubt(ledger, config, row, ledger.verdicts.streams_of([batch])[batch]) if row else None
+    return _doubt(ledger, row, ledger.verdicts.streams_of([batch])[batch]) if row else None
 
 
 def leads_of(ledger: Ledger, config: Config, doubt: Doubt) -> list[Lead]:
@@ -106,10 +106,8 @@ def _lead(row: Mapping[str, Any], wire: Wire, batch_state: str) -> Lead:
     )
 
 
-def _doubt(ledger: Ledger, config: Config, found: Mapping[str, object], streams: Mapping[str, int]) -> Doubt:
+def _doubt(ledger: Ledger, found: Mapping[str, object], streams: Mapping[str, int]) -> Doubt:
     row = cast("Mapping[str, Any]", found)
-    options = config.workspaces.get(row["workspace"])
-    label = options.label.replace("{batch}", row["name"]) if options and options.label else None
     return Doubt(
         batch=row["name"],
         workspace=row["workspace"],
@@ -123,7 +121,7 @@ def _doubt(ledger: Ledger, config: Config, found: Mapping[str, object], streams:
         account=row["account"] or "",
         message=row["message"] or "",
         words=tuple((row["words"] or "").splitlines()),
-        label=label,
+        label=row["label"],
         streams=streams,
         cut_off=row["state"] == "sending" and holder(ledger.path) is None,
     )

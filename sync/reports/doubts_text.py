@@ -136,9 +136,12 @@ def facts(doubt: Doubt, now: int) -> Iterator[str]:
         yield f"  settled   {printable(word, 1000)}"
 
 
-def record_lines(leads: Sequence[Lead]) -> Iterator[str]:
-    """Each lead with what to look for, in columns."""
+def record_lines(leads: Sequence[Lead], unread: int = 0) -> Iterator[str]:
+    """Each lead with what to look for, in columns. `unread` are not known by their records since a rebuild."""
     yield "  records"
+    if unread:
+        of = f"    of {count(unread, 'lead')} only the receipts know"
+        yield f"{of}: `run` or `once` lists them when it has read them again"
     names = max((len(printable(each.record, LONGEST)) for each in leads), default=0)
     states = max((len(_state(each)) for each in leads), default=0)
     for each in leads:

@@ -10,6 +10,7 @@ from sqlite_utils import Database
 from state.ledger import Ledger
 from state.receipts.compare import lacking
 from state.receipts.history import History
+from state.receipts.journal import tellings
 from state.receipts.place import Place
 from state.receipts.writing import known_batches
 
@@ -58,10 +59,12 @@ def look(ledger: Ledger) -> Soundness:
         for what, query in _RULES.items():
             n = connection.execute(query).fetchone()[0]
             faults += [f"{what}: {n:,}"] if n else []
-        batches = known_batches(connection)
+        batches, told = known_batches(connection), tellings(connection)
         ended = {row["name"] for row in connection.execute("SELECT name FROM batches WHERE ended_at < ?", (began,))}
     for place, history in histories:
         faults += _faults_of_receipts(place, history, batches, ended)
+        if history.told > told:
+            faults.append(f"the receipts {place.path} tell of imports or settled records that the ledger does not know")
     return Soundness(rows, tuple(faults))
 
 

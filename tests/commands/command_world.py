@@ -188,7 +188,8 @@ def doubtful(world: World, leads: int = 3, *, hours_ago: float = 0.0) -> str:
     world.companies(range(1, leads + 1))
     assert world.run("once", "--quiet", key="no-such-key").exit_code == 77
     with world.open(own=True) as ledger:
-        claim = ledger.outbox.claim("main", rule_of(world, ledger), most=100, linger=0, timeout=60)
+        label = load_config(world.config).workspaces["main"].label
+        claim = ledger.outbox.claim("main", rule_of(world, ledger), most=100, linger=0, timeout=60, label=label)
         assert isinstance(claim, Claim)
         ledger.verdicts.conclude(
             claim.batch, "in_doubt", slot=claim.slot, status=500, cause="no clear answer", message="Oh\x1b[2J dear"

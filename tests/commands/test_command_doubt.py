@@ -9,7 +9,6 @@ from command_world import World, doubtful, rule_of
 from rich.console import Console
 
 from state.rows import Claim
-from sync.config.load import load_config
 from sync.reports.doubts import doubts_of
 from sync.reports.doubts_text import print_list
 
@@ -329,10 +328,40 @@ def test_many_batches_are_summed_up_and_have_a_line_each(world: World) -> None:
 def test_on_a_terminal_the_list_keeps_to_its_width(world: World, batches: int) -> None:
     many(world, batches)
     with world.open() as ledger:
-        found = doubts_of(ledger, load_config(world.config))
+        found = doubts_of(ledger)
     file = io.StringIO()
     print_list(found, found[:20], "closingdealz-sync", 0, Console(file=file, width=80))
     screen = file.getvalue()
     assert max(len(line) for line in screen.splitlines() if "closingdealz-sync" not in line) <= 80
     assert "no clear answer" in screen
     assert f"{batches} batches, {batches} leads" in screen
+
+
+def test_the_label_to_filter_for_is_the_one_that_was_sent(world: World) -> None:
+    """A batch from before a label was configured has none: who looked for one would find nothing, and say absent."""
+    batch = doubtful(world)
+    world.write_config('label = "sync-{batch}"')
+    shown = world.run("doubt", "show", batch).stdout
+    assert f"sync-{batch}" not in shown
+    assert "Look in ClosingDealz for these records." in shown
+
+
+def test_and_stays_it_where_the_configuration_has_another_or_the_ledger_was_rebuilt(world: World) -> None:
+    world.write_config('label = "sync-{batch}"')
+    world.companies([1])
+    world.sandbox.set_faults({}, script="500-after")
+    world.run("once")
+    (found,) = world.json("doubt", "list")["batches"]
+    world.write_config('label = "other-{batch}"')
+    said = f"In ClosingDealz filter for the label sync-{found['batch']}."
+    assert said in world.run("doubt", "show", found["batch"]).stdout
+    assert world.sandbox.leads()[0]["lead"]["labels"] == [f"sync-{found['batch']}"]
+
+    for suffix in ("", "-wal", "-shm"):
+        world.ledger.with_name(world.ledger.name + suffix).unlink(missing_ok=True)
+    assert world.run("ledger", "rebuild").exit_code == 0
+    shown = world.run("doubt", "show", found["batch"]).stdout
+    assert said in shown
+    assert "of 1 lead only the receipts know" in shown
+    world.run("once")
+    assert "receipts know" not in world.run("doubt", "show", found["batch"]).stdout

@@ -221,3 +221,17 @@ def test_there_is_nothing_to_rebuild_from(world: World) -> None:
     assert result.exit_code == 78
     assert "there are no receipts beside" in result.stderr
     assert not world.ledger.exists()
+
+
+def test_moving_to_another_workspace_says_what_was_imported_for_the_old_one(world: World) -> None:
+    world.companies([1])
+    world.run("once")
+    leads = world.folder / "leads.csv"
+    leads.write_text("email\nsomebody@corp.example\n")
+    assert world.run("ledger", "import", "--csv", str(leads)).exit_code == 0
+    world.write_config(replace={"[workspaces.main]": "[workspaces.prod]"})
+    moved = world.run("ledger", "rename-stream", "erp.companies", "erp.companies")
+    assert moved.exit_code == 0, moved.output
+    assert "imported for workspace main (1 value) does not count for prod" in moved.stdout
+    assert "ledger import --csv FILE --workspace prod" in moved.stdout
+    assert "imported" not in world.run("ledger", "rename-stream", "erp.companies", "erp.companies").stdout

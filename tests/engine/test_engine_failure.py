@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import sqlite3
 import threading
 from collections.abc import Callable, Iterator
@@ -14,6 +15,7 @@ from engine_world import add_firms, always, write_config
 from wire import Server, answer, wait_until
 
 from state.ledger import Ledger
+from state.receipts.place import Place, SystemDisk
 from sync.engine import Engine
 from sync.errors import LedgerError
 from sync.plan import Plan
@@ -153,3 +155,30 @@ def test_a_ledger_that_is_busy_stops_nothing(engine: Engine, disk: Disk, errors:
     wait_until(lambda: disk.failed_after is not None)
     wait_until(lambda: disk.claims(since=disk.failed_after or 0) > 5)
     assert errors == []
+
+
+def test_an_answer_whose_receipt_cannot_be_written_is_kept_by_the_ledger(
+    engine: Engine, errors: list[BaseException]
+) -> None:
+    """Nothing more is sent, but what was answered is not in doubt."""
+    failed = threading.Event()
+
+    class Full(SystemDisk):
+        def write(self, descriptor: int, data: bytes) -> int:
+            if failed.is_set() or b'"verdict"' in data:
+                failed.set()
+                raise OSError(errno.ENOSPC, "No space left on device")
+            return super().write(descriptor, data)
+
+    place = engine.ledger.places.main
+    engine.ledger.journal.places = (Place(place.path, Full()),)
+    engine.start_delivery()
+    wait_until(lambda: errors)
+    assert engine.join(10)
+    assert {type(error) for error in errors} == {LedgerError}
+    engine.ledger.journal.places = (place,)
+    engine.ledger.close()
+    with Ledger(engine.ledger.path, own=True) as again:
+        again.recover()
+        assert again.verdicts.in_doubt() == []
+        assert {state for _, state in again.records.counts()} == {"pending", "delivered"}

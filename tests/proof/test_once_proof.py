@@ -103,6 +103,21 @@ def test_another_identity_is_refused(world: World) -> None:
     assert world.requests() == 1
 
 
+def test_a_trial_against_the_sandbox_is_not_taken_for_what_closingdealz_has(world: World) -> None:
+    world.source.add(range(1, 4))
+    world.write()
+    assert world.once().code == 0
+    text = world.config.read_text()
+    world.write_text(text.replace(world.sandbox.url, "https://app.closingdealz.io"))
+    refused = world.once()
+    assert refused.code == 78
+    assert "were sent to this machine" in refused.stderr
+    assert "[ledger] path" in refused.stderr
+    # the same sandbox under another name of this machine is no other place
+    world.write_text(text.replace("127.0.0.1", "localhost"))
+    assert world.once().code == 0
+
+
 def test_start_now_sends_only_what_is_new(world: World) -> None:
     """What was there before is known, dated or not; a new row is sent; a change to a known one is drift."""
     hour_ago = datetime.now(UTC) - timedelta(hours=1)

@@ -49,6 +49,21 @@ def test_a_second_sigterm_leaves_doubt(world_with: Callable[..., World]) -> None
     assert world.names() == world.source.names()
 
 
+def test_a_daemon_that_was_stopped_and_continued_goes_on(world_with: Callable[..., World]) -> None:
+    """Its wait for signals was interrupted when its time was over: that is no signal."""
+    world = world_with(latency=(0.0, 0.0), stall=(1.0, 1.0))
+    world.source.add(range(10))
+    world.write()
+    with world.daemon() as daemon:
+        until(lambda: world.query("select 1 from batches where state = 'sending'"), "a request on the wire")
+        daemon.signal(signal.SIGSTOP)
+        time.sleep(1.3)  # longer than one wait for signals
+        daemon.signal(signal.SIGCONT)
+        until(lambda: world.states() == {"delivered": 10}, "the verdict")
+        assert daemon.stop() == 0
+    assert world.names() == world.source.names()
+
+
 def test_sighup_takes_a_good_file_and_refuses_a_bad_one(world: World) -> None:
     world.source.add(range(10))
     world.source.execute(TABLE.replace("companies", "others"))

@@ -426,3 +426,73 @@ def test_damaged_receipts_need_a_persons_word(path: Path) -> None:
     assert "--accept-loss" in caught.value.hint
     assert not path.exists()
     assert rebuilt(path, accept_loss=True).remembered == {"delivered": 1}
+
+
+# -- a person's words that only the receipts kept
+
+
+def restored_from_before_the_words(path: Path, *words: tuple[bool, list[int] | None]) -> str:
+    """A batch of three in doubt, the ledger made from its receipts, a copy of that, words, and the copy put back."""
+    with opened(path) as ledger:
+        batch = send(ledger, "in_doubt", "a", "b", "c")
+    lose(path)
+    rebuilt(path)
+    with opened(path):
+        pass
+    copy = path.with_name("copy")
+    shutil.copy(path, copy)
+    with opened(path) as ledger:
+        ledger.recover()
+        for landed, positions in words:
+            ledger.verdicts.resolve(batch, landed=landed, note="so I say", positions=positions)
+    lose(path)
+    shutil.copy(copy, path)
+    return batch
+
+
+def test_words_on_leads_that_were_not_read_since_are_taken_over(path: Path) -> None:
+    batch = restored_from_before_the_words(path, (True, None))
+    with opened(path) as ledger:
+        assert [each.outcome for each in ledger.recover()] == ["landed"]
+        assert ledger.verdicts.in_doubt() == []
+        commit(ledger, registered(ledger), [reading("a", mapping=registered(ledger).mapping)])
+        assert states(ledger) == {"a": "delivered"}
+        assert rows(ledger, "SELECT state FROM batches WHERE name = ?", batch) == [{"state": "landed"}]
+    with opened(path) as ledger:
+        assert ledger.recover() == []
+
+
+def test_words_that_differ_hold_each_for_its_lead(path: Path) -> None:
+    with opened(path) as ledger:
+        batch = send(ledger, "in_doubt", "a", "b")
+    lose(path)
+    rebuilt(path)
+    with opened(path):
+        pass
+    copy = path.with_name("copy")
+    shutil.copy(path, copy)
+    with opened(path) as ledger:
+        ledger.recover()
+        stream = registered(ledger)
+        commit(ledger, stream, [reading(each, mapping=stream.mapping) for each in ("a", "b")])
+        ledger.verdicts.resolve(batch, landed=True, note="", positions=[0])
+        ledger.verdicts.resolve(batch, landed=False, note="", positions=[1])
+        assert states(ledger) == {"a": "delivered", "b": "pending"}
+    lose(path)
+    shutil.copy(copy, path)
+    with opened(path) as ledger:
+        assert [each.outcome for each in ledger.recover()] == ["landed", "absent"]
+        stream = registered(ledger)
+        commit(ledger, stream, [reading(each, mapping=stream.mapping) for each in ("a", "b")])
+        assert states(ledger) == {"a": "delivered", "b": "pending"}
+        assert rows(ledger, "SELECT state FROM batches WHERE name = ?", batch) == [{"state": "settled"}]
+    with opened(path) as ledger:
+        assert ledger.recover() == []
+
+
+def test_words_that_both_know_are_no_news(path: Path) -> None:
+    with opened(path) as ledger:
+        batch = send(ledger, "in_doubt", "a", "b")
+        ledger.verdicts.resolve(batch, landed=True, note="", positions=[0])
+    with opened(path) as ledger:
+        assert ledger.recover() == []

@@ -1,0 +1,60 @@
+"""A trial against a sandbox is not taken for leads in ClosingDealz when base_url changes."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+from ledger_tools import FakeClock, UnsyncedDisk, claim, declare, pending, put_new, register, rows, unsynced
+
+from state.ledger import Ledger
+from state.streams import ADDRESS, Declared
+from sync.errors import LedgerUntrusted
+
+REAL = declare()
+TRIAL = replace(REAL, identity={**REAL.identity, ADDRESS: "this machine"})
+
+
+@pytest.fixture
+def ledger(tmp_path: Path) -> Iterator[Ledger]:
+    path = put_new(tmp_path / "ledger.db")
+    with Ledger(path, own=True, clock=FakeClock(), connector=unsynced, disk=UnsyncedDisk()) as made:
+        yield made
+
+
+def send(ledger: Ledger, verdict: str) -> None:
+    pending(ledger, register(ledger, TRIAL), "a")
+    one = claim(ledger)
+    ledger.verdicts.conclude(one.batch, verdict, slot=one.slot)  # type: ignore[arg-type] # a parameter of tests
+
+
+@pytest.mark.parametrize("verdict", ["created", "in_doubt"])
+def test_what_was_sent_to_a_sandbox_is_refused_for_closingdealz(ledger: Ledger, verdict: str) -> None:
+    send(ledger, verdict)
+    with pytest.raises(LedgerUntrusted, match=r"were sent to this machine, .* now that of ClosingDealz") as refused:
+        register(ledger, REAL)
+    assert "[ledger] path" in refused.value.hint
+    register(ledger, TRIAL)
+
+
+@pytest.mark.parametrize("verdict", ["refused", "paused", "rejected"])
+def test_a_trial_that_created_nothing_goes_on_anywhere(ledger: Ledger, verdict: str) -> None:
+    send(ledger, verdict)
+    register(ledger, REAL)
+    assert rows(ledger, "SELECT identity ->> 'address' AS address FROM streams") == [{"address": None}]
+    register(ledger, TRIAL)
+
+
+def test_a_proxy_is_no_sandbox_by_a_persons_word(ledger: Ledger) -> None:
+    send(ledger, "created")
+    ledger.streams.rename(REAL.name, REAL)
+    register(ledger, REAL)
+
+
+@pytest.mark.parametrize("renamed", [replace(REAL, name="erp.firms"), replace(TRIAL, name="erp.firms")])
+def test_a_new_name_does_not_hide_it(ledger: Ledger, renamed: Declared) -> None:
+    send(ledger, "created")
+    with pytest.raises(LedgerUntrusted, match="is what the ledger knows as"):
+        register(ledger, renamed)
