@@ -108,8 +108,42 @@ emails = "[Email]"
 phones = "[Phone, MobilePhone]"
 """
 
+_HUBSPOT = """\
+token = { env = "HUBSPOT_TOKEN" }                    # of a private app, or a service key; `check` names its scopes
+every = "5m"
+
+# ---- one object; `closingdealz-sync discover crm` shows all, `discover crm companies` the properties of one
+[sources.crm.streams.companies]
+object = "companies"
+start = "all"                                        # "now" takes what is there as known; or a date
+on_change = "hold"                                   # a record that changes later is listed, not sent again
+
+# ---- its contacts; leave these lines and [[….lead.contacts]] out where there are none
+[sources.crm.streams.companies.children.contacts]
+object = "contacts"
+
+# ---- what becomes of a record; the values are JMESPath expressions over its properties
+[sources.crm.streams.companies.lead]
+kind = "company"
+name = "name"
+industry = "label(industry)"                         # what users see; without label() the code
+employee_count = "numberofemployees"
+phones = "[phone]"
+socials = "[website]"
+labels = ["'hubspot'"]
+
+[[sources.crm.streams.companies.lead.contacts]]
+from = "contacts"
+name = "firstname"
+last_name = "lastname"
+role = "jobtitle"
+emails = "[email]"
+phones = "[phone, mobilephone]"
+"""
+
 STARTERS: dict[str, tuple[str, str, str]] = {
-    "salesforce": ("Salesforce", "config.example.toml and config.salesforce.example.toml", _SALESFORCE),
+    "hubspot": ("HubSpot", "config.example.toml and connectors/hubspot/config.example.toml", _HUBSPOT),
+    "salesforce": ("Salesforce", "config.example.toml and connectors/salesforce/config.example.toml", _SALESFORCE),
     "sql": ("a database", "config.example.toml", _BODY),
 }
 """By connector: where records come from, where all options are, and the file from there on."""

@@ -23,7 +23,7 @@ from sync.errors import ConfigError
 from sync.streams import compile_all, open_source
 
 ROOT = Path(__file__).parents[2]
-EXAMPLE = ROOT / "config.salesforce.example.toml"
+EXAMPLE = ROOT / "connectors/salesforce/config.example.toml"
 LINES = EXAMPLE.read_text(encoding="utf-8").splitlines()
 OPTION = re.compile(r"(?:# )?(?P<key>[a-z_]+) = .+")
 COMMENTED = [(number, line) for number, line in enumerate(LINES) if line.startswith("# ") and OPTION.fullmatch(line)]
