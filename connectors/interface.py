@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 from datetime import timedelta
 from typing import Literal, Protocol, runtime_checkable
 
@@ -34,6 +34,8 @@ class StreamSpec:
     overlap: timedelta
     settle: timedelta
     page_size: int = 1000
+    readers: Mapping[tuple[str, ...], Sequence[str]] = field(default_factory=dict)
+    """Which keys of the configuration read a path of `wanted` (a child's paths begin with its name), for messages."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -123,6 +125,15 @@ class Discovers(Protocol):
 
     def discover(self, name: str | None) -> Sequence[Discovered]:
         """The objects, or the fields of the one of that name. Raises SourceUnavailable, SourceRefused."""
+        ...
+
+
+@runtime_checkable
+class Cautions(Protocol):
+    """An extra of a source's options: what works and still deserves a look, said before anything is opened."""
+
+    def cautions(self) -> Iterable[tuple[str, str, str]]:
+        """Key, what, cure."""
         ...
 
 

@@ -13,6 +13,7 @@ if TYPE_CHECKING:  # the interface needs pydantic, which naming the connectors d
 
 CONNECTORS: dict[str, str] = {
     "hubspot": "connectors.hubspot.connector",
+    "salesforce": "connectors.salesforce.connector",
     "sql": "connectors.sql.connector",
 }
 """The name in the configuration, and the module that offers the connector as `CONNECTOR`."""

@@ -44,9 +44,11 @@ class Records:
             return _look_up(connection, stream, ids)
 
     def modified_of(self, stream: int, ids: Iterable[str]) -> dict[str, str | None]:
-        """The modified time of each known record: what a sweep compares."""
+        """The modified time of each record that is known to be there: what a sweep compares. One that is listed again
+        after its tombstone was restored, which may leave its time as it was."""
         with self._file.read() as connection:
-            return {row["id"]: row["modified"] for row in _rows_of(connection, "id, modified", stream, ids)}
+            rows = _rows_of(connection, "id, modified, fit", stream, ids)
+            return {row["id"]: row["modified"] for row in rows if row["fit"] != "deleted"}
 
     def commit(
         self,

@@ -43,6 +43,7 @@ def stream_specs(config: Config, mappings: Mapping[str, LeadMapping]) -> dict[st
             overlap=source.overlap,
             settle=source.settle,
             page_size=source.page_size,
+            readers=mappings[f"{source_name}.{stream_name}"].readers,
         )
         for source_name, source, stream_name, stream in _streams(config)
     }

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import sys
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -46,10 +47,20 @@ def discover(as_json: bool, source: str, name: str | None, config: Path | None) 
 
 
 def _print(found: Sequence[Discovered]) -> None:
-    widths = [max((len(text) for text in column), default=0) for column in zip(*map(_cells, found), strict=True)]
+    if not sys.stdout.isatty():
+        widths = [max((len(text) for text in column), default=0) for column in zip(*map(_cells, found), strict=True)]
+        for each in found:
+            padded = [text.ljust(width) for text, width in zip(_cells(each), widths, strict=True)]
+            click.echo("  ".join([*padded, each.remark]).rstrip())
+        return
+    from rich.console import Console
+
+    from sync.reports.tables import table
+
+    shown = table("name", "type", "label", "remark", leading=0)
     for each in found:
-        padded = [text.ljust(width) for text, width in zip(_cells(each), widths, strict=True)]
-        click.echo("  ".join([*padded, each.remark]).rstrip())
+        shown.add_row(*_cells(each), each.remark)
+    Console().print(shown, markup=False)
 
 
 def _cells(of: Discovered) -> tuple[str, str, str]:

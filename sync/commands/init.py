@@ -4,22 +4,22 @@ from __future__ import annotations
 
 import errno
 import os
+import re
 import secrets
 import shlex
 from pathlib import Path
 
 import click
 
-from connectors.registry import CONNECTORS
 from sync.commands.options import config_option
-from sync.config.starter import DATABASES, starter
+from sync.config.starter import DATABASES, STARTERS, starter
 
 _NO_HARD_LINKS = {errno.EPERM, errno.EACCES, errno.ENOTSUP, errno.EOPNOTSUPP, errno.ENOSYS, errno.EMLINK}
 
 
 @click.command()
 @click.option(
-    "--connector", type=click.Choice(sorted(CONNECTORS)), default="sql", show_default=True, help="The kind of source."
+    "--connector", type=click.Choice(sorted(STARTERS)), default="sql", show_default=True, help="The kind of source."
 )
 @click.option(
     "--database", type=click.Choice(list(DATABASES)), default="sqlite", show_default=True, help="The kind of database."
@@ -31,25 +31,25 @@ def init(connector: str, database: str, path: Path | None, config: Path | None) 
 
     Only its owner can read the file. A file that is there already is left as it is.
     """
-    del connector  # there is one so far
     target = path or config or Path("config.toml")
     try:
-        write_new(target, starter(database).encode())
+        text = starter(database, connector)
+        write_new(target, text.encode())
     except FileExistsError:
         raise click.UsageError(f"{target} exists already and was left as it is: name another PATH.") from None
     except OSError as error:
         raise click.FileError(str(target), error.strerror or "cannot be written") from error
-    click.echo(_next_steps(target, database))
+    click.echo(_next_steps(target, text))
 
 
-def _next_steps(target: Path, database: str) -> str:
+def _next_steps(target: Path, text: str) -> str:
     program = (
         "closingdealz-sync" if target == Path("config.toml") else f"closingdealz-sync -c {shlex.quote(str(target))}"
     )
-    secrets_to_set = ["CLOSINGDEALZ_API_KEY"] + (["DATABASE_URL"] if "DATABASE_URL" in DATABASES[database] else [])
+    secrets_to_set = re.findall(r'env = "(\w+)"', text)
     return "\n".join(
         [
-            f"Wrote {target}, which only you can read. Put your own tables and columns into it, and set its secrets:",
+            f"Wrote {target}, which only you can read. Put your own names into it, and set its secrets:",
             *(f"  export {name}=…" for name in secrets_to_set),
             "Then:",
             f"  {program} check          # is all in place?",

@@ -9,6 +9,7 @@ from urllib.parse import urlsplit
 
 from pydantic import BaseModel
 
+from connectors.interface import Cautions
 from sync.config.explain import place
 from sync.config.schema import Config, Stream
 from sync.config.values import is_loopback
@@ -47,6 +48,9 @@ def _risks(config: Config) -> Iterator[Problem]:
         if source.overlap < source.settle:
             what = f"is shorter than settle ({format_duration(source.settle)}): rows that commit late may be missed"
             yield Problem(place("sources", name, "overlap"), what, "they arrive by the sweep only")
+        if isinstance(source.options, Cautions):
+            for key, what, hint in source.options.cautions():
+                yield Problem(place("sources", name, key), what, hint)
         for stream_name, stream in source.streams.items():
             for what in _matches_nothing(stream):
                 yield Problem(place("sources", name, "streams", stream_name, "match_on"), what)

@@ -102,9 +102,10 @@ def _follow(model: type[BaseModel], location: Location) -> tuple[Location, Any]:
     annotation: Any = model
     for part in location:
         inner = _inside(annotation, part)
-        if inner is None:
+        if inner is not None:
+            path.append(part)
+        elif (inner := _tagged(annotation, part)) is None:
             break
-        path.append(part)
         annotation = inner
     return tuple(path), annotation
 
@@ -121,6 +122,18 @@ def _inside(annotation: Any, part: int | str) -> Any:
     if isinstance(part, int):
         return arguments[0] if origin in (list, tuple, Sequence) and arguments else None
     return arguments[1] if isinstance(origin, type) and issubclass(origin, Mapping) and part != "[key]" else None
+
+
+def _tagged(annotation: Any, tag: int | str) -> type[BaseModel] | None:
+    """Of several tables the one that a key of it names, such as `flow = "jwt"`: its name is no place in the file."""
+    for model in get_args(annotation):
+        if isinstance(model, type) and issubclass(model, BaseModel):
+            fields = model.model_fields.values()
+            if any(
+                get_origin(field.annotation) is Literal and get_args(field.annotation) == (tag,) for field in fields
+            ):
+                return model
+    return None
 
 
 def _keys_in(annotation: Any) -> set[str]:
@@ -170,6 +183,10 @@ _WITH_LIMITS: dict[str, Callable[[Mapping[str, Any]], str]] = {
     "string_too_short": lambda c: (
         "must not be empty" if c["min_length"] == 1 else f"must be at least {c['min_length']} characters long"
     ),
+    "union_tag_invalid": lambda c: (
+        f"{c['discriminator'].strip(chr(39))} must be one of {c['expected_tags'].replace(chr(39), chr(34))}"
+    ),
+    "union_tag_not_found": lambda c: f"needs {c['discriminator'].strip(chr(39))}",
     "too_long": lambda c: f"may hold at most {_count(c['max_length'], 'item', 'items')}",
     "too_short": lambda c: f"needs at least {_count(c['min_length'], 'entry', 'entries')}",
 }

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import Any
 
 from sync.config.schema import LeadTable, Wire
@@ -46,7 +46,7 @@ class LeadMapping:
     """A compiled mapping. Nothing in it changes; several threads may use it at once.
 
     `version` (32 hex digits) names all that its results hang on; it is the same in every run, whatever the order of
-    keys in the file. `wanted` is what its expressions read.
+    keys in the file. `wanted` is what its expressions read, `readers` which keys of the file read a path of it.
     """
 
     def __init__(
@@ -61,6 +61,7 @@ class LeadMapping:
     ) -> None:
         self.version: str = facts.digest()
         self.wanted: Wanted = wanted(facts.root, children)
+        self.readers: Mapping[tuple[str, ...], Sequence[str]] = facts.readers
         self._is_contact = kind == "contact"
         self._fields = lead_fields(wire)
         self._lead = lead

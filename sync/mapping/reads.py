@@ -151,6 +151,11 @@ def wanted(root: Place, children: Collection[str]) -> Wanted:
     )
 
 
+def paths_of(root: Place) -> list[tuple[str, ...]]:
+    """What is read below a place, as paths; none where it is read whole."""
+    return [] if root.whole else list(_below(root))
+
+
 def _below(place: Place) -> Iterator[tuple[str, ...]]:
     for name, inner in place.fields.items():
         yield from _paths((name,), inner)

@@ -12,7 +12,7 @@ from sync.errors import Problem
 from sync.mapping.clean import cleaner
 from sync.mapping.expressions import BadExpression, Compiled, Node, Read, compile_expression, nearest, walk
 from sync.mapping.outcome import Report
-from sync.mapping.reads import Place, Places, look, trace
+from sync.mapping.reads import Place, Places, look, paths_of, trace
 from sync.mapping.section import ContactSection, Required, Rule, Section
 from sync.mapping.wire import CONTACTS, WireField
 from sync.words import Json
@@ -36,6 +36,7 @@ class Facts:
     problems: list[Problem] = field(default_factory=list)
     root: Place = field(default_factory=Place)
     rows: list[tuple[str, str, str]] = field(default_factory=list)
+    readers: dict[tuple[str, ...], list[str]] = field(default_factory=dict)
     version: dict[str, Json] = field(default_factory=lambda: {"engine": ENGINE_VERSION})
 
     def fault(self, key: str, what: str, hint: str = "") -> None:
@@ -54,6 +55,16 @@ class Facts:
         for name in _lookups_of(compiled.node):
             self.version[f"lookups.{name}"] = dict(self.lookups[name])
         return compiled
+
+    def read_by(self, key: str, *chain: Node) -> None:
+        """Notes the paths that an expression of that key reads; `chain`: it, after those whose items it looks at."""
+        root = Place()
+        places: Places = frozenset({root})
+        for node in chain:
+            places = trace(node, places)
+        look(places)
+        for path in paths_of(root):
+            self.readers.setdefault(path, []).append(f"{self.where}.{key}")
 
     def digest(self) -> str:
         """16 bytes in hex over all that the mapping's results hang on, whatever the order of keys."""
@@ -81,11 +92,12 @@ def contact_section(facts: Facts, index: int, table: ContactTable, fields: Mappi
     prefix = f"contacts[{index}]."
     items = facts.expression(f"{prefix}from", table.from_)
     places: Places = trace(items.node, frozenset({facts.root})) if items else frozenset()
+    chain = (items.node,) if items else ()
     for key in ("notes", "date"):
         if getattr(table, key) is not None:
             facts.fault(prefix + key, f"a nested contact has no {key}", "map it in the lead's own table")
     default = Required(any_of=_named(_NESTED, fields))
-    section = _Table(facts, table, fields, places, prefix, f"{CONTACTS}[].").section(table.where, default)
+    section = _Table(facts, table, fields, places, prefix, f"{CONTACTS}[].", chain).section(table.where, default)
     return ContactSection(items.read if items else (lambda _: None), section)
 
 
@@ -95,8 +107,8 @@ def _named(keys: tuple[str, ...], fields: Mapping[str, WireField]) -> tuple[tupl
 
 @dataclass(frozen=True, slots=True)
 class _Table:
-    """One table being compiled. `places`: what its expressions are relative to; `prefix` and `path` come before its
-    keys in the file and on the wire."""
+    """One table being compiled. `places`: what its expressions are relative to (by the expressions of `chain`);
+    `prefix` and `path` come before its keys in the file and on the wire."""
 
     facts: Facts
     table: LeadFields
@@ -104,6 +116,7 @@ class _Table:
     places: Places
     prefix: str = ""
     path: str = ""
+    chain: tuple[Node, ...] = ()
 
     def section(self, condition: Expression | None, default: Required) -> Section:
         self.check_truncate()
@@ -111,6 +124,7 @@ class _Table:
         where = None
         if condition is not None and (compiled := self.facts.expression(f"{self.prefix}where", condition)):
             look(trace(compiled.node, self.places))
+            self.facts.read_by(f"{self.prefix}where", *self.chain, compiled.node)
             where = compiled.read
         required = self.default_required(default) if self.table.require is None else self.own_required()
         keys = [sorted(key for key, _ in pairs) for pairs in (required.all_of, required.any_of)]
@@ -134,6 +148,7 @@ class _Table:
             if (compiled := self.facts.expression(place, source)) is None:
                 continue
             look(trace(compiled.node, self.places))
+            self.facts.read_by(place, *self.chain, compiled.node)
             reads.append(compiled.read)
             self.facts.rows.append((self.path + wire_field.path, compiled.text, place))
             if compiled.constant:

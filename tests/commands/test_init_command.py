@@ -35,6 +35,14 @@ def test_it_writes_what_is_asked_for(tmp_path, database):
     assert ("export DATABASE_URL" in result.stdout) == (database != "sqlite")
 
 
+def test_it_writes_one_for_salesforce(tmp_path):
+    result = run("init", "--connector", "salesforce")
+    assert result.exit_code == 0
+    assert (tmp_path / "config.toml").read_text() == starter(connector="salesforce")
+    for name in ("CLOSINGDEALZ_API_KEY", "SF_CLIENT_ID", "SF_CLIENT_SECRET"):
+        assert f"export {name}=…" in result.stdout
+
+
 def test_the_path_may_come_from_the_argument_or_the_option(tmp_path):
     assert "closingdealz-sync -c 'a b.toml' check" in run("init", "a b.toml").stdout
     assert run("-c", "c.toml", "init").exit_code == 0
@@ -60,7 +68,7 @@ def test_a_folder_that_is_not_there():
 
 
 def test_an_unknown_kind_is_a_usage_error():
-    assert run("init", "--connector", "salesforce").exit_code == 64
+    assert run("init", "--connector", "sapphire").exit_code == 64
     assert run("init", "--database", "oracle").exit_code == 64
 
 

@@ -13,7 +13,7 @@ from connectors.registry import CONNECTORS, connector_type
 from sync.config.explain import keys_of
 from sync.config.load import load_config, warnings_of
 from sync.config.schema import Config, ContactTable, Source, Stream
-from sync.config.starter import DATABASES, starter
+from sync.config.starter import DATABASES, STARTERS, starter
 from sync.streams import compile_all
 
 ROOT = Path(__file__).parents[2]
@@ -163,10 +163,12 @@ def test_the_example_works_as_it_stands():
     assert list(compile_all(config)) == ["erp.companies"]
 
 
-@pytest.mark.parametrize("database", DATABASES)
-def test_what_init_writes_loads(database, tmp_path):
+@pytest.mark.parametrize(
+    ("database", "connector"), [*((name, "sql") for name in DATABASES), *(("sqlite", name) for name in STARTERS)]
+)
+def test_what_init_writes_loads(database, connector, tmp_path):
     path = tmp_path / "config.toml"
-    path.write_text(starter(database), encoding="utf-8")
+    path.write_text(starter(database, connector), encoding="utf-8")
     path.chmod(0o600)
     config = load_config(path)
     assert warnings_of(config) == ()

@@ -105,7 +105,7 @@ def test_streams_get_what_their_connector_needs(good, load):
 
 def test_the_options_of_the_common_schema_are_no_connectors(good, load):
     assert isinstance(load(good).sources["erp"].streams["companies"], Stream)
-    with pytest.raises(ConfigError, match="this version has: hubspot, sql"):
+    with pytest.raises(ConfigError, match=r"this version has: .*sql"):
         open_source(load(good), "erp")
 
 

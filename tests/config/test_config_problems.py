@@ -5,6 +5,7 @@ from typing import get_args
 import pytest
 from pydantic_core.core_schema import ErrorType
 
+from connectors.registry import CONNECTORS
 from sync.config import explain
 
 A_SECRET = 'must be a table such as { env = "NAME" }, { file = "PATH" } or { credential = "NAME" }'
@@ -212,8 +213,8 @@ CASES: list[tuple[str, str, list[str]]] = [
     # connectors
     (
         'connector = "shelf"',
-        'connector = "salesforce"',
-        [f'{S}.connector: "salesforce" is no connector (this version has: hubspot, sql)'],
+        'connector = "sapphire"',
+        [f'{S}.connector: "sapphire" is no connector (this version has: {", ".join(sorted(CONNECTORS))})'],
     ),
     ('connector = "shelf"', "connector = 5", [f"{S}.connector: must be text in quotes"]),
     # the service
@@ -352,6 +353,8 @@ def test_every_kind_of_the_validators_errors_has_plain_words():
     limits = dict.fromkeys(("gt", "ge", "lt", "le", "min_length", "max_length"), 2) | {
         "expected": "'a' or 'b'",
         "error": ValueError("words of our own"),
+        "discriminator": "'flow'",
+        "expected_tags": "'a', 'b'",
     }
     kinds = get_args(ErrorType)
     assert len(kinds) > 50

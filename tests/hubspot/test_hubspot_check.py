@@ -25,7 +25,7 @@ from sync.words import Wanted
 from tests.sizes import sized
 
 ROOT = Path(__file__).parents[2]
-EXAMPLE = ROOT / "config.hubspot.example.toml"
+EXAMPLE = ROOT / "connectors/hubspot/config.example.toml"
 WANTED = Wanted(frozenset({("name",), ("industry@label",)}), {"contacts": Wanted(frozenset({("email",)}))})
 COMPANIES = spec(WANTED, children={"contacts": {"object": "contacts"}})
 

@@ -157,3 +157,28 @@ def test_explain_tells_where_each_wire_field_comes_from() -> None:
         ("labels[]", "segment", "labels[1]"),
         ("name", "name", "name"),
     ]
+
+
+def test_each_path_knows_the_keys_that_read_it() -> None:
+    table = {
+        "name": "Name",
+        "where": "Name && Owner.Active",
+        "labels": ["'crm'", "Owner.Name"],
+        "contacts": [{"from": "contacts[?Main]", "name": "First", "emails": "[Mail]", "where": "Mail"}],
+    }
+    readers = mapping(table).readers
+    here = "sources.erp.streams.companies.lead"
+    assert readers == {
+        ("Name",): [f"{here}.name", f"{here}.where"],
+        ("Owner", "Active"): [f"{here}.where"],
+        ("Owner", "Name"): [f"{here}.labels[1]"],
+        ("contacts", "Main"): [f"{here}.contacts[0].name", f"{here}.contacts[0].emails", f"{here}.contacts[0].where"],
+        ("contacts", "First"): [f"{here}.contacts[0].name"],
+        ("contacts", "Mail"): [f"{here}.contacts[0].emails", f"{here}.contacts[0].where"],
+    }
+
+
+def test_an_expression_that_reads_a_record_whole_reads_no_path_of_it() -> None:
+    assert mapping({"name": "Name", "notes": "to_string(@)"}).readers == {
+        ("Name",): ["sources.erp.streams.companies.lead.name"]
+    }

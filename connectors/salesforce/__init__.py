@@ -1,0 +1,1 @@
+"""Salesforce, read through simple-salesforce: any object, with its children, never written."""

@@ -1,0 +1,287 @@
+"""What all streams of a source share: session and login lock, the server's clock, quota, descriptions of objects."""
+
+from __future__ import annotations
+
+import hashlib
+import random
+import ssl
+import threading
+import time
+import warnings
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from datetime import timedelta
+from email.utils import parsedate_to_datetime
+from typing import Any
+from xml.parsers.expat import ExpatError
+
+import requests
+from cryptography.exceptions import UnsupportedAlgorithm
+from cryptography.hazmat.primitives.asymmetric.rsa import RSAPrivateKey
+from cryptography.hazmat.primitives.serialization import load_pem_private_key
+from simple_salesforce.exceptions import SalesforceAuthenticationFailed
+from simple_salesforce.login import SalesforceLogin
+
+from connectors.salesforce.domains import LOGIN_HOSTS, host_of
+from connectors.salesforce.errors import Absent, Fault, error_of, login_fault, unclear
+from connectors.salesforce.options import ClientCredentials, Jwt, Password, SalesforceSource, SessionId, Text
+from connectors.salesforce.quota import Quota, parse_usage
+from connectors.salesforce.schema import ObjectSchema
+from connectors.salesforce.transport import Http, connection_error
+from sync.clock import SystemClock
+from sync.errors import ConfigError, Problem, SourceRefused, SourceUnavailable, SyncError
+from sync.secrets import SecretRef
+
+_CLOCK = SystemClock()
+SHORTEST_SESSION = 60.0
+"""Seconds: sessions that end sooner are ended by somebody; logging in again and again would only lock the user."""
+SHORTEST_REST = 60.0
+LONGEST_REST = 3600.0
+DESCRIBED_FOR = 86_400.0
+"""Seconds for which an object's description is believed."""
+ABSENT_FOR = 3600.0
+LONGEST_URI = 12_000
+"""Bytes of an encoded address; Salesforce takes 16,384 for it and the headers together."""
+
+
+@dataclass(frozen=True, slots=True)
+class Token:
+    """A session: its secret, and the host that it is of."""
+
+    session_id: str
+    host: str
+
+    def __repr__(self) -> str:
+        return f"Token({self.host!r})"
+
+
+class Account:
+    """One source's access. Thread-safe; streams read at the same time, each over its own connection.
+
+    `now` is a clock in seconds that never goes back and goes on while the machine sleeps.
+    """
+
+    def __init__(self, source: str, options: SalesforceSource, now: Callable[[], float] = _CLOCK.boot) -> None:
+        self.source = source
+        self.options = options
+        self.now = now
+        self.quota = Quota(source, options.quota)
+        self.longest_uri = LONGEST_URI
+        self._lock = threading.Lock()
+        self._token: Token | None = None
+        self._renewed: float | None = None
+        self._refusals = 0
+        self._rests_until = 0.0
+        self._refusal: SyncError | None = None
+        self._clock: tuple[float, float] | None = None
+        self._schemas: dict[str, tuple[float, ObjectSchema | Absent]] = {}
+
+    def http(self) -> Http:
+        """A session of requests for one connector."""
+        options = self.options
+        proxy = options.proxy.read(key=f"sources.{self.source}.proxy").reveal() if options.proxy else None
+        return Http(
+            timeout=options.timeout.total_seconds(),
+            connect_timeout=options.connect_timeout.total_seconds(),
+            observe=self.observe,
+            proxy=proxy,
+            ca_file=options.certificates,
+        )
+
+    # ---- what the answers' headers say
+
+    def observe(self, headers: Mapping[str, str]) -> None:
+        now = self.now()
+        if usage := parse_usage(headers.get("Sforce-Limit-Info") or ""):
+            self.quota.observe(usage, now)
+        try:
+            self._clock = (parsedate_to_datetime(headers.get("Date") or "").timestamp(), now)
+        except ValueError:
+            return
+
+    def server_clock(self) -> float | None:
+        """Seconds since 1970 by Salesforce's own clock, at the latest; None before its first answer. An answer's date
+        is cut to seconds and older than its arrival, so rows that are written from now on bear a later time."""
+        if self._clock is None:
+            return None
+        date, seen = self._clock
+        return date + (self.now() - seen)
+
+    # ---- the session
+
+    def token(self, http: Http, stream: str | None, instead_of: Token | None = None) -> Token:
+        """The session in use, or a new one if there is none or it is `instead_of` (which Salesforce refused). One
+        thread logs in, the others wait for it. Raises SourceRefused, SourceUnavailable."""
+        with self._lock:
+            if self._token is not None and self._token != instead_of:
+                return self._token
+            now = self.now()
+            if self._refusal is not None and now < self._rests_until:
+                raise _again(self._refusal, stream)
+            if instead_of is not None:
+                self._may_renew(now, stream)
+            try:
+                self._token = self._log_in(http, stream)
+            except SourceRefused as refused:
+                self._rest(refused, now)
+                raise
+            return self._token
+
+    def worked(self) -> None:
+        """Salesforce took the session."""
+        if self._refusals:
+            self._refusals, self._refusal = 0, None
+
+    def refused(self, token: Token, error: SourceRefused) -> None:
+        """Salesforce refused a session that was just opened: no other is opened for a while, by any stream."""
+        with self._lock:
+            if self._token == token:
+                self._token = None
+                self._rest(error, self.now())
+
+    def _may_renew(self, now: float, stream: str | None) -> None:
+        self._token = None
+        if self._renewed is not None and now < self._renewed + SHORTEST_SESSION:
+            raise SourceUnavailable(
+                "sessions end within a minute",
+                hint="see who logs out or revokes them: Setup, Session Management; Setup, Login History",
+                source=self.source,
+                stream=stream,
+            )
+        self._renewed = now
+
+    def _rest(self, error: SyncError, now: float) -> None:
+        """Longer each time: repeated bad logins lock the user."""
+        self._refusals += 1
+        self._refusal = error
+        self._rests_until = now + min(LONGEST_REST, SHORTEST_REST * 2.0 ** (self._refusals - 1))
+
+    def _log_in(self, http: Http, stream: str | None) -> Token:
+        auth = self.options.auth
+        if isinstance(auth, SessionId):
+            return Token(self._secret(auth.session_id, "session_id"), auth.instance)
+        credentials = self._credentials()
+        try:
+            with warnings.catch_warnings():
+                warnings.simplefilter("ignore")  # it would print the client's id
+                session_id, host = SalesforceLogin(session=http, **credentials)
+        except SalesforceAuthenticationFailed as failed:
+            fault = login_fault(failed.code, failed.auth_message)
+        except (requests.exceptions.RequestException, OSError) as error:
+            raise connection_error(error, self.source, stream) from None
+        except (AttributeError, KeyError, IndexError, TypeError, ValueError, ExpatError):
+            raise unclear("to the login", self.source, stream) from None
+        else:
+            if not session_id or not host:
+                raise unclear("to the login", self.source, stream)
+            return Token(str(session_id), str(host).split("/")[0])
+        raise error_of(self._with_clock(fault), self.source, stream)
+
+    def _credentials(self) -> dict[str, Any]:
+        auth, domain = self.options.auth, self.options.domain or "login"
+        if isinstance(auth, ClientCredentials):
+            return {
+                "domain": domain,
+                "consumer_key": self._text(auth.client_id, "client_id"),
+                "consumer_secret": self._secret(auth.client_secret, "client_secret"),
+            }
+        if isinstance(auth, Jwt):
+            return {
+                "instance_url": domain,  # the host that gives tokens; what it calls domain is the audience
+                "domain": auth.audience or domain,
+                "consumer_key": self._text(auth.client_id, "client_id"),
+                "username": self._text(auth.username, "username"),
+                "privatekey": self._private_key(auth),
+            }
+        assert isinstance(auth, Password)  # noqa: S101 - the fourth of four
+        return {
+            "domain": domain,
+            "username": self._text(auth.username, "username"),
+            "password": self._secret(auth.password, "password"),
+            "security_token": self._secret(auth.security_token, "security_token") if auth.security_token else "",
+            "sf_version": self.options.api_version,
+            "client_id": "closingdealz-sync",
+        }
+
+    def _private_key(self, auth: Jwt) -> str:
+        pem = self._secret(auth.private_key, "private_key")
+        try:
+            key = load_pem_private_key(pem.encode(), password=None)
+        except (ValueError, TypeError, UnsupportedAlgorithm):
+            key = None
+        if not isinstance(key, RSAPrivateKey):
+            what = "holds no RSA private key in PEM form without a password"
+            raise ConfigError([Problem(f"sources.{self.source}.auth.private_key", what)])
+        return pem
+
+    def _secret(self, ref: SecretRef, key: str) -> str:
+        return ref.read(key=f"sources.{self.source}.auth.{key}").reveal()
+
+    def _text(self, text: Text, key: str) -> str:
+        return text if isinstance(text, str) else self._secret(text, key)
+
+    def check_files(self) -> None:
+        """Raises ConfigError where a secret or certificate that the options name cannot be had."""
+        if self.options.certificates is not None:
+            try:
+                ssl.create_default_context(cafile=self.options.certificates)
+            except OSError:
+                key = f"sources.{self.source}.ca_file"
+                raise ConfigError([Problem(key, "cannot be read, or holds no certificates in PEM form")]) from None
+        if self.options.proxy is not None:
+            self.options.proxy.read(key=f"sources.{self.source}.proxy")
+        auth = self.options.auth
+        for name in type(auth).model_fields:
+            value = getattr(auth, name)
+            if isinstance(value, SecretRef):
+                self._secret(value, name)
+
+    def _with_clock(self, fault: Fault) -> Fault:
+        """A signed assertion is good for three minutes of Salesforce's clock."""
+        server = self.server_clock()
+        if not isinstance(self.options.auth, Jwt) or server is None or abs(server - time.time()) < 60:
+            return fault
+        apart = timedelta(seconds=abs(round(server - time.time())))
+        return Fault(fault.kind, fault.what, f"this machine's clock is {apart} off: set it by NTP; {fault.hint}")
+
+    def place(self) -> str:
+        """Which organisation this is, offline: its host; where that is a login host, the user tells (hashed: it may be
+        a person)."""
+        auth, domain = self.options.auth, self.options.domain or "login"
+        if isinstance(auth, SessionId):
+            return auth.instance
+        if domain in LOGIN_HOSTS and not isinstance(auth, ClientCredentials):
+            user = self._text(auth.username, "username").lower().encode()
+            return f"{host_of(domain)}/{hashlib.blake2b(user, digest_size=8).hexdigest()}"
+        return host_of(domain)
+
+    # ---- limits that Salesforce told us of, and descriptions
+
+    def limited(self, fault: Fault) -> None:
+        """Salesforce takes no requests for now: all streams of the source rest."""
+        seconds = 900.0 if fault.kind == "daily" else 30.0 + 90.0 * random.random()  # noqa: S311 - jitter, no secret
+        self.quota.rest(seconds, fault.what, self.now())
+
+    def schema(self, name: str, describe: Callable[[], ObjectSchema]) -> ObjectSchema:
+        """An object's description; asked for once a day. That it is absent is believed for an hour."""
+        until, known = self._schemas.get(name, (self.now(), None))
+        if known is None or self.now() > until:
+            try:
+                known = describe()
+            except Absent as absent:
+                known = absent
+            self._schemas[name] = (
+                self.now() + (ABSENT_FOR if isinstance(known, Absent) else DESCRIBED_FOR),
+                known,
+            )
+        if isinstance(known, Absent):
+            raise _again(known, known.stream)
+        return known
+
+    def forget_schemas(self) -> None:
+        self._schemas = {}
+
+
+def _again(error: SyncError, stream: str | None) -> SyncError:
+    """The same refusal for another poll."""
+    return type(error)(error.message, hint=error.hint, source=error.source, stream=stream)

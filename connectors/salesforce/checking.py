@@ -1,0 +1,134 @@
+"""`check`: looks at the organisation, the object and every field that the mapping reads, and says the cure."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+from typing import cast
+
+from connectors.interface import Finding, StreamSpec
+from connectors.salesforce.client import Client
+from connectors.salesforce.errors import Slow, listed
+from connectors.salesforce.options import SalesforceStream
+from connectors.salesforce.plan import FIELD_CURE, Child, Plan, Source, plan_with_gaps, words_of
+from connectors.salesforce.schema import nearest_of
+from connectors.salesforce.selection import Missing
+from sync.errors import SourceRefused
+
+OLD = 10
+"""A version is old where fewer than so many are older: the vendor retires the oldest ones."""
+SKEW = 120
+
+
+def look_at(client: Client, spec: StreamSpec) -> Iterator[Finding]:
+    """Raises SourceUnavailable or SourceRefused only where the organisation cannot be reached at all."""
+    yield from _organisation(client, spec)
+    yield from _version(client, spec)
+    yield from _clock(client, spec)
+    try:
+        plan, missing = plan_with_gaps(client, spec)
+    except SourceRefused as refused:
+        yield Finding("error", refused.message, _nearest_object(client, spec) or refused.hint)
+        return
+    for child, field in missing:
+        yield _missing(spec, child, field)
+    yield from _object(client, plan, seen_all=not missing)
+    for each in plan.children:
+        yield from _child(each)
+    yield from _quota(client)
+
+
+def _organisation(client: Client, spec: StreamSpec) -> Iterator[Finding]:
+    found = client.one("SELECT Id, IsSandbox, OrganizationType FROM Organization LIMIT 1", spec.name) or {}
+    kind = "sandbox" if found.get("IsSandbox") else str(found.get("OrganizationType") or "organisation")
+    who = client.user(spec.name)
+    name = who.get("preferred_username") if isinstance(who, dict) else None
+    user = f", as {name}" if isinstance(name, str) else ""
+    yield Finding("ok", f"Salesforce answers: {kind} {found.get('Id', '')}{user}")
+
+
+def _version(client: Client, spec: StreamSpec) -> Iterator[Finding]:
+    """The list of versions costs no request of the quota."""
+    used = client.account.options.api_version
+    there = client.versions(spec.name)
+    if used not in there:
+        newest = there[-1] if there else "none"
+        yield Finding("error", f"api_version {used} is not there; the newest is {newest}", "mend api_version")
+    elif there.index(used) < OLD:
+        what = f"api_version {used} is among the oldest, which Salesforce retires"
+        yield Finding("warning", what, f"raise it; the newest is {there[-1]}")
+    else:
+        yield Finding("ok", f"the API's version {used} is there")
+
+
+def _clock(client: Client, spec: StreamSpec) -> Iterator[Finding]:
+    apart = round(abs(client.now(spec.name) - time.time()))
+    if apart > SKEW:
+        what = f"this machine's clock is {apart:,} s off Salesforce's"
+        yield Finding("warning", what, "set it by NTP: signed logins depend on it (reading does not)")
+
+
+def _missing(spec: StreamSpec, child: str, field: Missing) -> Finding:
+    what = f"{words_of(spec, child, field)} is not there, or the user may not see it"
+    return Finding("error", what, f"{field.hint}; {FIELD_CURE}" if field.hint else FIELD_CURE)
+
+
+def _object(client: Client, plan: Plan, *, seen_all: bool) -> Iterator[Finding]:
+    source, name = plan.source, plan.source.schema.name
+    if seen_all:
+        yield Finding("ok", f"{name} has the fields that are read; {source.cursor} dates its changes")
+    try:
+        count = client.count(source.rows(), plan.stream)
+    except Slow:
+        yield Finding("warning", f"{name}: counting takes Salesforce too long")
+    else:
+        level, hint = ("ok", "") if count else ("warning", "if there should be some, grant View All on the object")
+        yield Finding("ok" if level == "ok" else "warning", f"the user sees {count:,} records of {name}", hint)
+    if source.cursor != "SystemModstamp":
+        what = f"{name} has no SystemModstamp to search by: changes by automatic processes may go unseen"
+        yield Finding("warning", what, "they arrive by the sweep")
+    if not source.has_bin:
+        yield Finding("warning", f"{name} keeps no deleted records: what is deleted leaves no trace")
+    for each in source.exclusions:
+        key = {"IsConverted": 'converted = "read"', "IsPersonAccount": "person_accounts"}[each.field]
+        yield Finding("ok", f"left out: {each.why}", f"see {key}")
+    yield from _traceless(source, plan.spec)
+
+
+def _traceless(source: Source, spec: StreamSpec) -> Iterator[Finding]:
+    selection = source.selection
+    for words, names in (("formulas", selection.calculated), ("values of parent records", selection.parents)):
+        if not names or cast("SalesforceStream", spec.options).reread:
+            continue
+        what = f"{listed(names)}: {words}, which change without a trace in the record"
+        if spec.children:
+            yield Finding("warning", what, "the sweep re-reads them, for the stream has children")
+        else:
+            yield Finding("warning", what, "set reread = true, and the sweep re-reads all records")
+    for name in selection.vague:
+        yield Finding("warning", f"{name} is a parent record", f"name a field of it, such as {name}.Name")
+
+
+def _child(child: Child) -> Iterator[Finding]:
+    name = child.source.schema.name
+    yield Finding("ok", f"{child.name}: {name} is read by {child.via}; {child.source.cursor} dates its changes")
+    if child.source.selection.calculated:
+        what = f"{child.name}: {listed(child.source.selection.calculated)}: formulas, which change without a trace"
+        yield Finding("warning", what, "the sweep re-reads them")
+
+
+def _quota(client: Client) -> Iterator[Finding]:
+    usage = client.account.quota.usage
+    if usage is None:
+        return
+    if client.account.quota.is_slow:
+        yield Finding("warning", str(usage), f"at {client.account.options.quota:.0%} this source pauses (quota)")
+    else:
+        yield Finding("ok", str(usage))
+
+
+def _nearest_object(client: Client, spec: StreamSpec) -> str:
+    """What `object` was probably meant to be."""
+    wanted = cast("SalesforceStream", spec.options).object
+    known = [str(each["name"]) for each in client.objects(spec.name)]
+    return "" if wanted in known else nearest_of(wanted, known)

@@ -1,0 +1,156 @@
+"""The Salesforce connector: any object, followed by the time of its changes, with children; never written."""
+
+from __future__ import annotations
+
+import threading
+import weakref
+from collections.abc import Iterator, Mapping, Sequence
+from typing import TYPE_CHECKING, cast
+
+from pydantic import BaseModel
+
+from connectors.interface import Connector, Discovered, Features, Finding, StreamSpec
+from connectors.salesforce.options import SalesforceChild, SalesforceSource, SalesforceStream
+from sync.errors import ConfigError, Problem
+from sync.words import Json, Listing, Page, Record
+
+if TYPE_CHECKING:  # half a second, and not everybody has it installed
+    from connectors.salesforce.account import Account
+    from connectors.salesforce.client import Client
+    from connectors.salesforce.plan import Plan
+
+
+class SalesforceConnector:
+    """One organisation, opened for one stream; the session is that of `account`, which all streams share."""
+
+    def __init__(self, account: Account) -> None:
+        from connectors.salesforce.client import Client
+
+        self._account = account
+        self._client: Client = Client(account)
+
+    @property
+    def features(self) -> Features:
+        return Features(tombstones=True)
+
+    def identity(self, stream: StreamSpec) -> Mapping[str, str]:
+        options = cast("SalesforceStream", stream.options)
+        return {"connector": "salesforce", "organisation": self._account.place(), "object": options.object}
+
+    def check(self, stream: StreamSpec) -> Sequence[Finding]:
+        from connectors.salesforce.checking import look_at
+
+        self._account.forget_schemas()
+        return list(look_at(self._client, stream))
+
+    def position(self, stream: StreamSpec) -> str:
+        from connectors.salesforce.soql import moment
+
+        return moment(self._client.now(stream.name))
+
+    def size(self, stream: StreamSpec) -> int | None:
+        from connectors.salesforce.errors import Slow
+
+        try:
+            return self._client.count(self._plan(stream).source.rows(), stream.name)
+        except Slow:
+            return None
+
+    def read(self, stream: StreamSpec, lanes: Mapping[str, Json]) -> Iterator[Page]:
+        from connectors.salesforce.reading import Poll
+
+        with self._looked_at_anew(stream):
+            yield from Poll(self._client, self._plan(stream)).pages(lanes)
+
+    def fetch(self, stream: StreamSpec, ids: Sequence[str]) -> Sequence[Record]:
+        from connectors.salesforce.records import fetch
+
+        with self._looked_at_anew(stream):
+            return fetch(self._client, self._plan(stream), ids) if ids else []
+
+    def sweep(self, stream: StreamSpec, cursor: Json) -> Iterator[Listing]:
+        from connectors.salesforce.sweeping import listings
+
+        with self._looked_at_anew(stream):
+            yield from listings(self._client, self._plan(stream), cursor)
+
+    def discover(self, name: str | None) -> Sequence[Discovered]:
+        from connectors.salesforce.discovery import fields_of, objects
+
+        return objects(self._client) if name is None else fields_of(self._client, name)
+
+    def close(self) -> None:
+        self._client.close()
+
+    def _plan(self, stream: StreamSpec) -> Plan:
+        from connectors.salesforce.plan import plan_of
+
+        return plan_of(self._client, stream)
+
+    def _looked_at_anew(self, stream: StreamSpec) -> _Anew:
+        return _Anew(self, stream)
+
+
+class _Anew:
+    """A field that Salesforce does not know any more: the objects are described anew, which names the mapping's line
+    that wants it."""
+
+    def __init__(self, connector: SalesforceConnector, stream: StreamSpec) -> None:
+        self._connector = connector
+        self._stream = stream
+
+    def __enter__(self) -> None:
+        return
+
+    def __exit__(self, _: object, error: BaseException | None, __: object) -> None:
+        from connectors.salesforce.errors import FieldRefused
+
+        if isinstance(error, FieldRefused):
+            self._connector._account.forget_schemas()
+            self._connector._plan(self._stream)
+
+
+class Accounts:
+    """One account for each source of a configuration in force: its streams share the session, the login lock and what
+    is known of the quota. A configuration that is read anew has options, and so accounts, of its own."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._by_options: dict[int, Account] = {}
+
+    def of(self, source: str, options: SalesforceSource) -> Account:
+        from connectors.salesforce.account import Account
+
+        key = id(options)
+        with self._lock:
+            if key not in self._by_options:
+                # a copy: the account must not keep the options alive, whose end is its own
+                self._by_options[key] = Account(source, options.model_copy())
+                weakref.finalize(options, self._by_options.pop, key, None)
+            return self._by_options[key]
+
+
+class SalesforceConnectorType:
+    """What the engine knows of this connector before it opens a source."""
+
+    name = "salesforce"
+    source_options: type[BaseModel] = SalesforceSource
+    stream_options: type[BaseModel] = SalesforceStream
+    child_options: type[BaseModel] = SalesforceChild
+
+    def __init__(self) -> None:
+        self._accounts = Accounts()
+
+    def open(self, source: str, options: BaseModel) -> Connector:
+        """Opens the source. Raises ConfigError where a secret cannot be had, or simple-salesforce is not installed."""
+        try:
+            account = self._accounts.of(source, cast("SalesforceSource", options))
+        except ModuleNotFoundError as error:
+            what = f"needs the package {error.name}, which is not installed"
+            hint = "pip install 'closingdealz-sync[salesforce]'"
+            raise ConfigError([Problem(f"sources.{source}.connector", what, hint)]) from None
+        account.check_files()
+        return SalesforceConnector(account)
+
+
+CONNECTOR = SalesforceConnectorType()

@@ -1,0 +1,195 @@
+"""The way to Salesforce: one requests session with a deadline on everything, which tells what the answers' headers say.
+
+simple-salesforce sets no time-out on logins and some other calls; here the adapter does, so none can be without.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import socket
+import threading
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import requests
+from requests.adapters import HTTPAdapter
+from requests.utils import get_environ_proxies
+from urllib3 import HTTPSConnectionPool
+from urllib3.connection import HTTPSConnection
+from urllib3.poolmanager import PoolManager
+
+from connectors.salesforce.errors import unclear
+from sync import __version__
+from sync.errors import SourceRefused, SourceUnavailable
+
+USER_AGENT = f"closingdealz-sync/{__version__}"
+Observe = Callable[[Mapping[str, str]], None]
+
+
+class Http(requests.Session):
+    """HTTPS with certificates checked. No redirects, no retries, no passwords from ~/.netrc.
+
+    `ca_file` wins over certificates that the environment names. For one thread at a time.
+    """
+
+    def __init__(
+        self,
+        *,
+        timeout: float,
+        connect_timeout: float,
+        observe: Observe,
+        proxy: str | None = None,
+        ca_file: str | None = None,
+    ) -> None:
+        super().__init__()
+        self.trust_env = False
+        self._proxies = {"https": proxy} if proxy else None
+        self._certificates = ca_file
+        self.headers["User-Agent"] = USER_AGENT
+        self.mount("https://", _Adapter(timeout, connect_timeout, observe))
+        self.mount("http://", _NoPlainHttp())
+
+    def request(self, method: str, url: str | bytes, *args: Any, **options: Any) -> requests.Response:
+        return super().request(method, url, *args, **{**options, "allow_redirects": False})
+
+    def merge_environment_settings(self, url: Any, proxies: Any, stream: Any, verify: Any, cert: Any) -> dict[str, Any]:
+        del proxies, verify, cert
+        named = (os.environ.get(name) for name in ("REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE"))
+        return {
+            "proxies": self._proxies or get_environ_proxies(url),
+            "stream": stream,
+            "verify": self._certificates or next(filter(None, named), True),
+            "cert": None,
+        }
+
+
+class _NoPlainHttp(HTTPAdapter):
+    def send(self, request: requests.PreparedRequest, *_: Any, **__: Any) -> requests.Response:
+        raise requests.exceptions.InvalidSchema("only https", request=request)
+
+
+class _Adapter(HTTPAdapter):
+    """Ends a request `timeout` seconds after it began, however slowly its answer trickles."""
+
+    def __init__(self, timeout: float, connect_timeout: float, observe: Observe) -> None:
+        self._timeout = timeout
+        self._connect_timeout = connect_timeout
+        self._observe = observe
+        self._deadline = _Deadline()
+        super().__init__(max_retries=0)
+
+    def init_poolmanager(self, *args: Any, **options: Any) -> None:
+        super().init_poolmanager(*args, **options)
+        self._watch(self.poolmanager)
+
+    def proxy_manager_for(self, proxy: str, **options: Any) -> Any:
+        manager = super().proxy_manager_for(proxy, **options)
+        self._watch(manager)
+        return manager
+
+    def _watch(self, manager: PoolManager) -> None:
+        deadline = self._deadline
+
+        class Connection(HTTPSConnection):
+            def request(self, *args: Any, **options: Any) -> None:
+                deadline.connection = self
+                super().request(*args, **options)
+                deadline.shut_if_over()  # connecting may have taken all of the time
+
+        class Pool(HTTPSConnectionPool):
+            ConnectionCls = Connection
+
+        manager.pool_classes_by_scheme = {**manager.pool_classes_by_scheme, "https": Pool}
+
+    def send(  # noqa: PLR0917 - requests' own signature
+        self,
+        request: requests.PreparedRequest,
+        stream: bool = False,
+        timeout: Any = None,
+        verify: bool | str = True,
+        cert: Any = None,
+        proxies: dict[str, str] | None = None,
+    ) -> requests.Response:
+        del stream, timeout
+        with self._deadline.of(self._timeout):
+            try:
+                response = super().send(
+                    request,
+                    stream=True,
+                    timeout=(min(self._connect_timeout, self._timeout), self._timeout),
+                    verify=verify,
+                    cert=cert,
+                    proxies=proxies,
+                )
+                _ = response.content  # read here and now, under the deadline
+            except (requests.exceptions.RequestException, OSError):
+                self._deadline.check(request)
+                raise
+            self._deadline.check(request)
+        self._observe(response.headers)
+        return response
+
+
+class _Deadline:
+    """Shuts the connection's socket when a request's time is over, which ends any read from it."""
+
+    def __init__(self) -> None:
+        self.connection: HTTPSConnection | None = None
+        self._passed = False
+
+    @contextlib.contextmanager
+    def of(self, seconds: float) -> Any:
+        self.connection, self._passed = None, False
+        timer = threading.Timer(seconds, self._pass)
+        timer.daemon = True
+        timer.start()
+        try:
+            yield
+        finally:
+            timer.cancel()
+            timer.join()
+
+    def _pass(self) -> None:
+        self._passed = True
+        self.shut_if_over()
+
+    def shut_if_over(self) -> None:
+        if not self._passed:
+            return
+        sock = getattr(self.connection, "sock", None)
+        if sock is not None:
+            with contextlib.suppress(OSError):
+                socket.socket.shutdown(sock, socket.SHUT_RDWR)
+
+    def check(self, request: requests.PreparedRequest) -> None:
+        if self._passed:
+            raise requests.exceptions.ReadTimeout("the whole time-out is over", request=request)
+
+
+def connection_error(
+    error: requests.exceptions.RequestException | OSError, source: str, stream: str | None
+) -> SourceUnavailable | SourceRefused:
+    """What ended a request before there was an answer. The message names no address: that holds the query."""
+    exceptions = requests.exceptions
+    if not isinstance(error, exceptions.RequestException):
+        # all that comes from sockets is wrapped: this is the file of certificates
+        what, hint = "the certificates to trust cannot be read", "look at ca_file, or at $REQUESTS_CA_BUNDLE"
+        return SourceRefused(what, hint=hint, source=source, stream=stream)
+    if isinstance(error, exceptions.Timeout):
+        what, hint = "Salesforce did not answer in time", "the poll is tried again; raise timeout if it is often so"
+    elif isinstance(error, exceptions.ProxyError):
+        what, hint = "the proxy does not let us through", "look at proxy and at the proxy's own log"
+    elif isinstance(error, exceptions.SSLError) and "CERTIFICATE_VERIFY_FAILED" in str(error):
+        what = "the certificate of the other side is not accepted"
+        hint = "behind an inspecting proxy set ca_file to its certificate; domain must be My Domain"
+        return SourceRefused(what, hint=hint, source=source, stream=stream)
+    elif isinstance(error, exceptions.JSONDecodeError):
+        return unclear("it is no JSON", source, stream)
+    elif isinstance(error, exceptions.InvalidSchema | exceptions.InvalidURL | exceptions.MissingSchema):
+        return SourceRefused(
+            "the address cannot be used", hint="look at domain and proxy", source=source, stream=stream
+        )
+    else:
+        what, hint = "the connection to Salesforce failed", "look at domain and the network; the poll is tried again"
+    return SourceUnavailable(what, hint=hint, source=source, stream=stream)

@@ -1,0 +1,142 @@
+"""The example for Salesforce names every option of the connector, and every line of it works."""
+
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from connectors.salesforce.domains import prefix_of
+from connectors.salesforce.options import (
+    ClientCredentials,
+    Jwt,
+    Password,
+    SalesforceChild,
+    SalesforceSource,
+    SalesforceStream,
+    SessionId,
+)
+from sync.config.explain import keys_of
+from sync.config.load import load_config, warnings_of
+from sync.errors import ConfigError
+from sync.streams import compile_all, open_source
+
+ROOT = Path(__file__).parents[2]
+EXAMPLE = ROOT / "connectors/salesforce/config.example.toml"
+LINES = EXAMPLE.read_text(encoding="utf-8").splitlines()
+OPTION = re.compile(r"(?:# )?(?P<key>[a-z_]+) = .+")
+COMMENTED = [(number, line) for number, line in enumerate(LINES) if line.startswith("# ") and OPTION.fullmatch(line)]
+NO_DEFAULTS = {"auth", "proxy", "ca_file"}
+
+
+def test_it_works_as_it_stands():
+    config = load_config(EXAMPLE)
+    assert warnings_of(config) == ()
+    assert list(compile_all(config)) == ["sf.accounts", "sf.leads"]
+
+
+def test_every_option_is_written_down():
+    written = {found["key"] for line in LINES if (found := OPTION.fullmatch(line))}
+    for model in (SalesforceSource, SalesforceStream, SalesforceChild):
+        assert set(keys_of(model)) <= written
+    auth = "\n".join(line for line in LINES if "auth =" in line)
+    for model in (ClientCredentials, Jwt, Password, SessionId):
+        assert all(f"{key} = " in auth for key in keys_of(model))
+
+
+@pytest.mark.parametrize(("number", "line"), COMMENTED, ids=[f"{number + 1}" for number, _ in COMMENTED])
+def test_each_commented_line_works_in_its_place_and_shows_a_default(number, line, tmp_path):
+    key = OPTION.fullmatch(line)["key"]
+    lines = ["" if other.startswith(f"{key} = ") and key == "auth" else other for other in LINES]
+    lines[number] = line.removeprefix("# ")
+    path = tmp_path / "config.toml"
+    path.write_text("\n".join(lines), encoding="utf-8")
+    loaded = load_config(path).model_copy(update={"path": EXAMPLE})
+    assert (loaded == load_config(EXAMPLE)) == (key not in NO_DEFAULTS)
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "words"),
+    [
+        ('domain = "acme.my"', 'domain = "acme.lightning.force.com"', 'domain: is the address of pages.*"acme.my"'),
+        ('domain = "acme.my"', 'domain = "evil.example"', "domain: is no host of salesforce.com"),
+        ('domain = "acme.my"', 'domain = "login"', "domain must be My Domain"),
+        ('domain = "acme.my"', "", "needs a domain"),
+        ('flow = "client_credentials"', 'flow = "magic"', 'auth: flow must be one of "client_credentials"'),
+        ('flow = "client_credentials", ', "", "auth: needs flow"),
+        (', client_secret = { env = "SF_CLIENT_SECRET" }', "", r"auth\.client_secret: is required"),
+        ("client_id =", "client_ident =", r"auth\.client_ident: unknown key \(did you mean client_id"),
+        ('client_id = { env = "SF_CLIENT_ID" }', "client_id = 5", r"auth\.client_id: must be text in quotes"),
+        ('every = "5m"', "api_version = 64.0", "api_version: must be text in quotes"),
+        ('every = "5m"', 'api_version = "v64.0"', "api_version: is not in the form that is wanted"),
+        ('every = "5m"', "quota = 1.5", "quota"),
+        ('object = "Account"', 'object = "Acc ount"', "object: is not in the form that is wanted"),
+        ('via = "AccountId"', "", "via"),
+        ('via = "AccountId"', 'parent = "AccountId"', "unknown key"),
+        ('object = "Lead"', 'object = "Lead"\nconverted = "maybe"', "converted"),
+    ],
+)
+def test_what_cannot_work_is_refused_at_load_with_its_place(old, new, words, tmp_path):
+    text = EXAMPLE.read_text(encoding="utf-8")
+    assert old in text
+    path = tmp_path / "config.toml"
+    path.write_text(text.replace(old, new), encoding="utf-8")
+    with pytest.raises(ConfigError) as caught:
+        load_config(path)
+    said = "\n".join(map(str, caught.value.problems))
+    assert re.search(words, said), said
+    assert all(problem.where.startswith("sources.sf") for problem in caught.value.problems)
+
+
+@pytest.mark.parametrize(("flow", "words"), [("password", "June 2027"), ("session", "cannot be renewed")])
+def test_what_ends_some_day_is_warned_of_at_start(flow, words, tmp_path):
+    lines = ["" if line.startswith("auth = ") else line for line in LINES]
+    number = next(number for number, line in enumerate(LINES) if line.startswith(f'# auth = {{ flow = "{flow}"'))
+    lines[number] = LINES[number].removeprefix("# ")
+    path = tmp_path / "config.toml"
+    path.write_text("\n".join(lines), encoding="utf-8")
+    (warning,) = warnings_of(load_config(path))
+    assert warning.where == "sources.sf.auth"
+    assert words in warning.what
+
+
+@pytest.mark.parametrize(
+    ("written", "prefix"),
+    [
+        ("acme", "acme.my"),
+        ("acme.my", "acme.my"),
+        ("ACME.my.salesforce.com", "acme.my"),
+        ("https://acme.my.salesforce.com/services/data?x=1", "acme.my"),
+        ("acme--uat", "acme--uat.sandbox.my"),
+        ("acme--uat.sandbox.my", "acme--uat.sandbox.my"),
+        ("acme-dev-ed.develop.my.salesforce.com", "acme-dev-ed.develop.my"),
+        ("login", "login"),
+        ("https://test.salesforce.com/", "test"),
+        ("eu45.salesforce.com", "eu45"),
+    ],
+)
+def test_a_domain_is_taken_in_any_usual_spelling(written, prefix):
+    assert prefix_of(written) == prefix
+
+
+@pytest.mark.parametrize("written", ["", "a b", "acme.my.salesforce.com.evil.example", "user:pw@acme.my", "-", "é.my"])
+def test_what_is_no_domain_of_salesforce_is_refused(written):
+    with pytest.raises(ValueError, match="is no"):
+        prefix_of(written)
+
+
+def test_without_the_library_it_says_what_to_install(monkeypatch):
+    monkeypatch.delitem(sys.modules, "connectors.salesforce.account", raising=False)
+    monkeypatch.setitem(sys.modules, "simple_salesforce", None)
+    monkeypatch.setitem(sys.modules, "simple_salesforce.exceptions", None)
+    with pytest.raises(ConfigError) as caught:
+        open_source(load_config(EXAMPLE), "sf")
+    (problem,) = caught.value.problems
+    assert "closingdealz-sync[salesforce]" in problem.hint
+
+
+def test_a_file_with_salesforce_is_checked_without_loading_the_library():
+    code = f"import sys; from sync.commands.check import look; from pathlib import Path; \
+[*look(Path({str(EXAMPLE)!r}), file_only=True)]; sys.exit('simple_salesforce' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", code], cwd=ROOT).returncode == 0

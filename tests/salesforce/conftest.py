@@ -1,0 +1,34 @@
+"""Fixtures: one stand-in Salesforce for a module, as new for each test."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import pytest
+
+pytest.register_assert_rewrite("connectors.conformance", "connectors.conformance_world")
+
+from sf_authority import make_authority  # noqa: E402 - after the rewrite
+from sf_proxy import Proxy  # noqa: E402
+from sf_server import StandIn, running  # noqa: E402
+
+
+@pytest.fixture(scope="session")
+def _salesforce(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[StandIn, Proxy]]:
+    with running(make_authority(tmp_path_factory.mktemp("authority"))) as found:
+        yield found
+
+
+@pytest.fixture
+def stand_in(_salesforce: tuple[StandIn, Proxy]) -> Iterator[StandIn]:
+    stand_in, proxy = _salesforce
+    stand_in.reset()
+    proxy.asked.clear()
+    proxy.refuses = False
+    yield stand_in
+    stand_in.release.set()
+
+
+@pytest.fixture
+def proxy(_salesforce: tuple[StandIn, Proxy], stand_in: StandIn) -> Proxy:
+    return _salesforce[1]

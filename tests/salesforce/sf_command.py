@@ -1,0 +1,133 @@
+"""The program against the stand-in and a sandbox: a configuration, the command line, one round in this process."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+from collections import Counter
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from click.testing import CliRunner, Result
+from sf_proxy import Proxy
+from sf_server import StandIn
+
+from state.ledger import Ledger
+from sync.cli import main
+from sync.config.load import load_config
+from sync.once import Round, Summary
+from sync.sandbox.running import RunningSandbox
+
+ROOT = Path(__file__).resolve().parents[2]
+CONFIG = """
+[workspaces.main]
+api_key = "sandbox-key"
+base_url = "{url}"
+linger = "0s"
+[ledger]
+path = "ledger.db"
+[sources.sf]
+connector = "salesforce"
+domain = "acme"
+auth = {{ flow = "client_credentials", client_id = "the-client-id", client_secret = {{ env = "SF_CLIENT_SECRET" }} }}
+proxy = "{proxy}"
+ca_file = "{ca_file}"
+timeout = "30s"
+
+[sources.sf.streams.accounts]
+object = "Account"
+start = "{start}"
+on_change = "hold"
+
+[sources.sf.streams.accounts.children.contacts]
+object = "Contact"
+via = "AccountId"
+
+[sources.sf.streams.accounts.lead]
+kind = "company"
+name = "Name"
+industry = "Industry"
+phones = "[Phone]"
+socials = "[Website]"
+addresses = ["join(', ', [BillingCity, BillingState, BillingCountry])"]
+labels = ["'salesforce'", "Type"]
+
+[[sources.sf.streams.accounts.lead.contacts]]
+from = "contacts"
+name = "FirstName"
+last_name = "LastName"
+role = "Title"
+emails = "[Email]"
+phones = "[Phone, MobilePhone]"
+
+[sources.sf.streams.leads]
+object = "Lead"
+start = "{start}"
+on_change = "hold"
+
+[sources.sf.streams.leads.lead]
+kind = "contact"
+where = "!IsConverted && Email"
+name = "FirstName"
+last_name = "LastName"
+role = "Title"
+emails = "[Email]"
+"""
+
+
+@dataclass
+class Program:
+    """A configuration in a folder. Salesforce's clock is this machine's."""
+
+    folder: Path
+    stand_in: StandIn
+    proxy: Proxy
+    sandbox: RunningSandbox
+
+    @property
+    def config(self) -> Path:
+        return self.folder / "config.toml"
+
+    def write(self, *replace: tuple[str, str], start: str = "all") -> None:
+        text = CONFIG.format(
+            url=self.sandbox.url, proxy=self.proxy.url, ca_file=self.stand_in.authority.ca_file, start=start
+        )
+        for old, new in replace:
+            assert old in text
+            text = text.replace(old, new)
+        self.config.write_text(text)
+        self.config.chmod(0o600)
+
+    def run(self, *words: str, secret: str = "the-client-secret") -> Result:
+        """The command line in this process."""
+        environment = {"SF_CLIENT_SECRET": secret, "NO_COLOR": "1", "COLUMNS": "200"}
+        return CliRunner().invoke(main, ["-c", str(self.config), *words], env=environment)
+
+    def start(self, *words: str) -> subprocess.Popen[str]:
+        """The command line in a process of its own."""
+        environment = {**os.environ, "SF_CLIENT_SECRET": "the-client-secret", "PYTHONPATH": str(ROOT)}
+        command = [sys.executable, "-m", "sync", "-c", str(self.config), *words]
+        return subprocess.Popen(
+            command, env=environment, cwd=self.folder, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+        )
+
+    def kill(self, process: subprocess.Popen[str]) -> None:
+        process.send_signal(signal.SIGKILL)
+        process.communicate(timeout=20)
+
+    def round(self) -> Summary:
+        config = load_config(self.config)
+        with Ledger(config.ledger_path, own=True) as ledger:
+            return Round(config, ledger).run()
+
+    def leads(self) -> list[dict[str, Any]]:
+        """What arrived."""
+        return [row["lead"] for row in self.sandbox.leads()]
+
+    def twice(self) -> list[str]:
+        """Leads that arrived more than once."""
+        return [text for text, times in Counter(map(json.dumps, self.leads())).items() if times > 1]
