@@ -119,6 +119,16 @@ class Outbox:
                 ).fetchone()[0]
             )
 
+    def oldest_pending(self, workspace: str) -> int | None:
+        """Since when the lead has waited that waits longest for this workspace (ms); None: none does."""
+        with self._file.read() as connection:
+            found = connection.execute(
+                "SELECT min(since) FROM records WHERE state = 'pending' AND stream IN"
+                " (SELECT id FROM streams WHERE workspace = ?)",
+                (workspace,),
+            ).fetchone()[0]
+            return None if found is None else int(found)
+
     def pace_of(self, workspace: str) -> dict[str, object] | None:
         """The workspace's health as it was last written, as JSON, and when that was (`changed_at`, ms)."""
         with self._file.read() as connection:

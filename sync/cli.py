@@ -51,6 +51,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
         "Kill the program again and again, and see whether it keeps its promise.",
     ),
     "completion": ("sync.commands.completion:completion", "Print a script that completes commands in a shell."),
+    "manual": ("sync.commands.manual:manual", "Print the man page."),
 }
 """Each subcommand: where it is, as `module:object`, and its line in the help."""
 

@@ -26,10 +26,12 @@ from sync.config.load import load_config, warnings_of
 from sync.config.schema import Config, Source
 from sync.delivery.sender import ClientFactory, open_client
 from sync.engine import Engine
-from sync.errors import ConfigError, LedgerBusy, LedgerError, LedgerUntrusted
+from sync.errors import ConfigError, LedgerBusy, LedgerError, LedgerUntrusted, SyncError
 from sync.ledgers import own_ledger
 from sync.log import emit
 from sync.plan import Plan
+from sync.service.notify import Notifier
+from sync.service.service import Service
 
 SIGNALS = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
 POLL_DEADLINE = 600.0
@@ -48,8 +50,10 @@ class Daemon:
         *,
         own_ledger: Callable[[Config], Ledger] = own_ledger,
         client: ClientFactory = open_client,
+        service: Service | None = None,
     ) -> None:
         self._config = config
+        self._service = service or Service()
         self._own_ledger = own_ledger
         self._client = client
         self._fatal: BaseException | None = None
@@ -63,7 +67,7 @@ class Daemon:
         # Before any thread starts, so that all inherit it: the signals wait for `sigtimedwait`.
         signal.pthread_sigmask(signal.SIG_BLOCK, SIGNALS)
         plan = Plan.of(self._config)
-        with self._own_ledger(self._config) as ledger:
+        with self._service.open(self._config), self._own_ledger(self._config) as ledger:
             engine = Engine(plan, ledger, client=self._client, failed=self._fail)
             recover(engine)
             self._start(engine)
@@ -75,6 +79,7 @@ class Daemon:
                 streams=sorted(engine.jobs),
                 workspaces=sorted(engine.workers),
             )
+            self._service.ready(engine)
             engine = self._listen(engine)
             self._shut_down(engine)
         if self._fatal:
@@ -88,11 +93,14 @@ class Daemon:
     def _listen(self, engine: Engine) -> Engine:
         """The engine in force when a signal (or a fatal error) asked for the end."""
         while self._fatal is None:
+            self._service.tick(engine)
             heard = _heard(SIGNALS, 1.0)
             if heard is None:
                 continue
             if heard == signal.SIGHUP:
+                self._service.reloading()
                 engine = self._reload(engine)
+                self._service.ready(engine)
                 continue
             emit("stopping", signal=heard.name, in_flight=engine.in_flight)
             break
@@ -100,11 +108,13 @@ class Daemon:
 
     def _shut_down(self, engine: Engine) -> None:
         """What is in flight is finished, unless a second signal says not to wait."""
+        self._service.stopping()
         self._stop_polls()
         engine.stop()
         left = max((worker.deadline for worker in engine.workers.values()), default=0.0) + DRAIN_MARGIN
         until = engine.ledger.clock.boot() + left
         while not engine.join(0.1) and engine.ledger.clock.boot() < until:
+            self._service.drain(engine.in_flight, until - engine.ledger.clock.boot())
             if _heard((signal.SIGTERM, signal.SIGINT), 0):
                 break
         engine.hear_no_more()
@@ -142,6 +152,7 @@ class Daemon:
             self._refuse_other_ledger(config)
             plan = Plan.of(config)
             fresh = Engine(plan, engine.ledger, client=self._client, failed=self._fail)
+            self._service.serve(config)
         except (ConfigError, LedgerUntrusted, LedgerBusy) as error:
             problems = [str(problem) for problem in error.problems] if isinstance(error, ConfigError) else [str(error)]
             emit("config_refused", config=str(path), problems=problems)
@@ -151,7 +162,9 @@ class Daemon:
             return engine
         self._stop_polls()
         engine.stop()
-        engine.join(max(worker.deadline for worker in engine.workers.values()) + DRAIN_MARGIN)
+        until = engine.ledger.clock.boot() + max(worker.deadline for worker in engine.workers.values()) + DRAIN_MARGIN
+        while not engine.join(0.5) and engine.ledger.clock.boot() < until:
+            self._service.tick(engine)
         engine.close()
         self._config = config
         log.configure(config.log.level, config.log.format)
@@ -274,8 +287,16 @@ def say_warnings(config: Config) -> None:
 
 
 def run(path: Path) -> None:
-    """Loads the configuration and runs the daemon."""
-    config = load_config(path)
-    log.configure(config.log.level, config.log.format)
-    say_warnings(config)
-    Daemon(config).run()
+    """Loads the configuration and runs the daemon. Why it ends by itself is told to the log and the service manager."""
+    notifier = Notifier.of()
+    log.configure()
+    try:
+        config = load_config(path)
+        log.configure(config.log.level, config.log.format)
+        say_warnings(config)
+        Daemon(config, service=Service(notifier)).run()
+    except SyncError as error:
+        head, *problems = error.message.splitlines()
+        emit("gave_up", error=head, problems=[each.strip() for each in problems] or None, exit_code=error.exit_code)
+        notifier.failed(" ".join(error.message.split()), error.exit_code)
+        raise

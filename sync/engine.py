@@ -148,6 +148,7 @@ class StreamWorker:
         clock = self._engine.ledger.clock
         if clock.boot() < self._not_before or not self._busy.acquire(blocking=False):
             return []
+        self.progressed_at = clock.boot()
         reports: list[PollReport] = []
         try:
             work(self._poller(None if deadline is None else clock.boot() + deadline), reports)
@@ -172,12 +173,22 @@ class StreamWorker:
             self._busy.release()
         return reports
 
+    @property
+    def is_busy(self) -> bool:
+        """Whether a turn is under way."""
+        return self._busy.locked()
+
     def _poller(self, ends: float | None) -> Poller:
         clock = self._engine.ledger.clock
+
+        def stop() -> bool:
+            self.progressed_at = clock.boot()  # it is asked between pages
+            return self._engine.is_stopping or (ends is not None and clock.boot() > ends)
+
         return Poller(
             self._engine.ledger,
             self.job,
-            stop=lambda: self._engine.is_stopping or (ends is not None and clock.boot() > ends),
+            stop=stop,
             gone=lambda: self._engine.is_stopping,
             committed=self._committed,
         )

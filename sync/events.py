@@ -185,4 +185,14 @@ EVENTS: dict[str, Event] = {
         "error", "The ledger cannot be written; nothing is sent that cannot be remembered.", ("error", "hint")
     ),
     "job_failed": Event("error", "A defect of this program ended a job; the others go on.", ("job", "error", "trace")),
+    "stalled": Event(
+        "error",
+        "Work that was begun does not go on, or a thread is gone (then without `limit`): the watchdog is not fed any "
+        "more, so systemd restarts the daemon.",
+        ("part", "seconds", "limit"),
+    ),
+    "moves_again": Event("info", "What had stalled goes on; the watchdog is fed again.", ("part",)),
+    "gave_up": Event(
+        "error", "The daemon ends by itself: why, and with which exit code.", ("error", "problems", "exit_code")
+    ),
 }

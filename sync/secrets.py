@@ -113,6 +113,8 @@ class SecretRef(BaseModel):
                 hint = "start it by systemd with LoadCredential=, or name a file or environment variable"
                 raise ConfigError([Problem(key, what, hint)])
             path = Path(folder, self.credential)
+            if not path.exists():  # LoadCredential= of a whole folder puts our name before its files'
+                path = Path(folder, f"closingdealz-sync_{self.credential}")
         else:
             path = (base or Path()) / str(self.file)
         try:

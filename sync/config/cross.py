@@ -1,4 +1,4 @@
-"""What the schema of single tables cannot see: keys that must fit each other, and what this version cannot do yet.
+"""What the schema of single tables cannot see: keys that must fit each other.
 
 Works on the file's tables as they stand, so that it has its say even where the schema found problems.
 """
@@ -12,9 +12,6 @@ from typing import Any
 from sync.config.explain import nearest, place
 from sync.config.values import parse_start
 from sync.errors import Problem
-
-NOT_AVAILABLE: tuple[tuple[str, ...], ...] = (("metrics",),)
-"""Options that the schema knows and this version does not act on; `*` stands for any name."""
 
 
 def cross_problems(raw: Mapping[str, Any], now: datetime) -> Iterator[Problem]:
@@ -31,10 +28,6 @@ def cross_problems(raw: Mapping[str, Any], now: datetime) -> Iterator[Problem]:
                 what = "a date needs a modified column that holds times: without one nobody can tell what is older"
                 yield Problem(place("sources", name, "streams", stream_name, "start"), what, 'use "all" or "now"')
             yield from _stream_problems(stream, where, workspaces, now)
-    for pattern in NOT_AVAILABLE:
-        for where, value in _matches(raw, pattern, ()):
-            if value != []:
-                yield Problem(where, "is not available in this version", "remove it")
 
 
 def tables(table: Mapping[str, Any], key: str) -> dict[str, dict[str, Any]]:
@@ -76,15 +69,6 @@ def _shared_keys(raw: Mapping[str, Any]) -> Iterator[Problem]:
         if key is not None and other is not None:
             yield Problem(where, f"is the same key as {other}: one API key is one workspace, with one rate limit")
         first_user.append((key, where))
-
-
-def _matches(value: Any, pattern: tuple[str, ...], path: tuple[str, ...]) -> Iterator[tuple[str, Any]]:
-    if not pattern:
-        yield place(*path), value
-    elif isinstance(value, dict):
-        for key in value if pattern[0] == "*" else [pattern[0]]:
-            if key in value:
-                yield from _matches(value[key], pattern[1:], (*path, key))
 
 
 def _unprintable(value: Any, path: tuple[int | str, ...]) -> Iterator[Problem]:

@@ -17,6 +17,7 @@ from sync.config.values import (
     check_expressions,
     check_label,
     check_label_template,
+    check_listen,
     parse_start,
 )
 from sync.durations import Duration
@@ -110,7 +111,16 @@ class Log(Table):
 
 
 class Metrics(Table):
-    listen: str = "127.0.0.1:9464"
+    """What is served over HTTP on this machine: `/healthz` and Prometheus' `/metrics`."""
+
+    listen: Annotated[str, AfterValidator(check_listen)] = "127.0.0.1:9464"
+
+
+class ServiceOptions(Table):
+    """The daemon under a service manager."""
+
+    hung_after: Duration = Field(timedelta(minutes=15), ge=_SECOND, le=timedelta(days=1))
+    """A poll that reads no page for so long hangs: the watchdog is not fed any more."""
 
 
 class Guard(Table):
@@ -199,6 +209,7 @@ class Config(Table):
     ledger: LedgerOptions = LedgerOptions()
     log: Log = Log()
     metrics: Metrics | None = None
+    service: ServiceOptions = ServiceOptions()
     guard: Guard = Guard()
     lookups: Mapping[Name, Mapping[str, Constant]] = {}
     """`[lookups.NAME]`: tables for the mapping function lookup(NAME, key)."""

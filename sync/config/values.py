@@ -123,6 +123,17 @@ def check_base_url(value: str) -> str:
     return f"{url.scheme}://{url.netloc.lower().rstrip(':')}"
 
 
+def check_listen(value: str) -> str:
+    """An address of this machine as `host:port`, that of a port above 0: what is served there asks for no password."""
+    host, _, port = value.rpartition(":")
+    host = host.removeprefix("[").removesuffix("]")
+    if not port.isdecimal() or not port.isascii() or not 0 < int(port) < 65536 or not host:
+        raise ValueError('must be an address and a port such as "127.0.0.1:9464"')
+    if not is_loopback(host):
+        raise ValueError("must be on this machine (127.0.0.1, ::1, localhost): put a proxy with a login before it")
+    return value
+
+
 def is_loopback(host: str) -> bool:
     """True for the names and addresses that never leave this machine."""
     return host.lower() == "localhost" or (_is_address(host) and ipaddress.ip_address(host).is_loopback)

@@ -51,6 +51,7 @@ class DeliveryWorker:
         self._stopping = False
         self._flushing = False
         self._in_flight = 0
+        self._sending: dict[str, float] = {}
         self._idle = False
         self._claiming = False
         self._signals = 0
@@ -113,6 +114,16 @@ class DeliveryWorker:
     @property
     def in_flight(self) -> int:
         return self._in_flight
+
+    @property
+    def in_flight_since(self) -> float | None:
+        """When the oldest request in flight began, in seconds since boot; None: there is none."""
+        return min(self._sending.copy().values(), default=None)
+
+    @property
+    def is_alive(self) -> bool:
+        """Whether it still decides what to send: True from `start` until it has ended."""
+        return self._thread.is_alive()
 
     @property
     def deadline(self) -> float:
@@ -217,6 +228,7 @@ class DeliveryWorker:
         with self._changed:
             self._idle = self._claiming = False
             self._in_flight += 1
+            self._sending[claim.batch] = self._now()
         threading.Thread(target=self._send, args=(claim,), name=f"send-{self._to.name}", daemon=True).start()
 
     # -- a sending thread
@@ -235,4 +247,5 @@ class DeliveryWorker:
         finally:
             with self._changed:
                 self._in_flight -= 1
+                self._sending.pop(claim.batch, None)
                 self._news()  # a refusal or a rejection made leads pending again

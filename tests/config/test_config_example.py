@@ -14,7 +14,6 @@ from sync.config.explain import keys_of
 from sync.config.load import load_config, warnings_of
 from sync.config.schema import Config, ContactTable, Source, Stream
 from sync.config.starter import DATABASES, STARTERS, starter
-from sync.errors import ConfigError
 from sync.streams import compile_all
 
 ROOT = Path(__file__).parents[2]
@@ -61,7 +60,7 @@ def wanted() -> dict[str, set[str]]:
     tables["workspace"] = set(keys_of(_model(_value(top["workspaces"]))))
     tables["lead"] = set(keys_of(_model(keys_of(Stream)["lead"])))
     tables["lead.contacts"] = set(keys_of(ContactTable))
-    for key in ("ledger", "log", "metrics", "guard"):
+    for key in ("ledger", "log", "metrics", "service", "guard"):
         tables[key] = set(keys_of(_model(top[key])))
     return tables
 
@@ -121,7 +120,7 @@ COMMENTED = [
     (table, number, key) for table, keys in written().items() for number, key in keys if LINES[number].startswith("# ")
 ]
 OPPOSITES = {"cron": "every", "query": "table"}
-DEFAULTS = {"workspace", "workspace.wire", "ledger", "log", "guard", "source", "stream"}
+DEFAULTS = {"workspace", "workspace.wire", "ledger", "log", "service", "guard", "source", "stream"}
 """Tables whose commented lines show defaults, but for these keys, which show an example."""
 EXAMPLES = {
     "api_key",
@@ -137,7 +136,6 @@ EXAMPLES = {
     "workspace",
     "receipts_copy",
 }
-UNAVAILABLE = {"listen"}
 
 
 @pytest.mark.parametrize(
@@ -154,11 +152,6 @@ def test_each_commented_line_works_in_its_place(table, number, key, tmp_path):
     text = "\n".join(lines)
     path = tmp_path / "config.toml"
     path.write_text(text)
-    if key in UNAVAILABLE:
-        with pytest.raises(ConfigError) as caught:
-            load_config(path)
-        assert [problem.what for problem in caught.value.problems] == ["is not available in this version"]
-        return
     loaded = load_config(path).model_copy(update={"path": ROOT / "config.example.toml"})
     is_default = table in DEFAULTS and key not in EXAMPLES
     assert (loaded == load_config(ROOT / "config.example.toml")) == is_default

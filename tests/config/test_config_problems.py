@@ -18,7 +18,8 @@ FUTURE = 'lies in the future (for what changes from now on write "now")'
 A_DURATION = 'must be a duration such as "30s", "5m", "2h" or "7d"'
 FIVE_FIELDS = 'must be five fields (minute, hour, day, month, weekday) such as "*/5 6-20 * * mon-fri", not 1'
 WEEKDAYS = "must name weekdays (mon, tue, …, sun): their numbers do not mean the same everywhere"
-NOT_YET = "is not available in this version (remove it)"
+NO_LISTEN = 'must be an address and a port such as "127.0.0.1:9464"'
+LOOPBACK = "must be on this machine (127.0.0.1, ::1, localhost): put a proxy with a login before it"
 BRACES = "may hold no braces except in the placeholder {batch}"
 PRINTABLE = "must be printable text and not empty"
 SAME_KEY = "is the same key as workspaces.main.api_key: one API key is one workspace, with one rate limit"
@@ -216,8 +217,11 @@ CASES: list[tuple[str, str, list[str]]] = [
         [f'{S}.connector: "sapphire" is no connector (this version has: {", ".join(sorted(CONNECTORS))})'],
     ),
     ('connector = "shelf"', "connector = 5", [f"{S}.connector: must be text in quotes"]),
-    # not in this version
-    ("[workspaces.main]", "[metrics]\n[workspaces.main]", [f"metrics: {NOT_YET}"]),
+    # the service
+    ("[workspaces.main]", '[metrics]\nlisten = "127.0.0.1"\n[workspaces.main]', [f"metrics.listen: {NO_LISTEN}"]),
+    ("[workspaces.main]", '[metrics]\nlisten = "127.0.0.1:0"\n[workspaces.main]', [f"metrics.listen: {NO_LISTEN}"]),
+    ("[workspaces.main]", '[metrics]\nlisten = "0.0.0.0:9464"\n[workspaces.main]', [f"metrics.listen: {LOOPBACK}"]),
+    ("[workspaces.main]", '[metrics]\nlisten = "[::]:9464"\n[workspaces.main]', [f"metrics.listen: {LOOPBACK}"]),
     # mappings
     ('name = "name"', 'name = "lowr(name)"', [LOWR]),
 ]
@@ -271,9 +275,9 @@ def test_addresses_that_can(good, load, url, kept):
 
 def test_all_problems_come_at_once(good, problems):
     text = changed(good, START, "strat = 5").replace(URL, "urll = 1").replace('name = "name"', 'name = "lowr(name)"')
-    text = text.replace(KEY, 'api_key = { env = "" , fiel = "x" }\nlabel = "{x}"') + "\n[metrics]\n"
+    text = text.replace(KEY, 'api_key = { env = "" , fiel = "x" }\nlabel = "{x}"') + "\n[metrics]\nport = 1\n"
     assert problems(text) == [
-        f"metrics: {NOT_YET}",
+        "metrics.port: unknown key",
         LOWR,
         f'{C}.start: is required: "all", "now" or a date',
         f"{C}.strat: unknown key (did you mean start?)",

@@ -1,15 +1,19 @@
-"""What a daemon costs that has nothing to do: `python -m tests.long.idle [--minutes 5] [--every 5m]`.
+"""What a daemon costs that has nothing to do: `python -m tests.long.idle [--minutes 5] [--every 5m] [--served]`.
 
-Three SQLite streams of a thousand delivered records each; prints CPU seconds, memory, bytes and system calls written.
+Three SQLite sources of a thousand delivered records each; prints CPU seconds, memory, bytes and system calls written.
+With --served under a service manager that wants a watchdog fed, and a Prometheus that asks twice a minute.
 """
 
 from __future__ import annotations
 
 import argparse
 import os
+import socket
 import sqlite3
 import tempfile
+import threading
 import time
+import urllib.request
 from contextlib import closing
 from pathlib import Path
 
@@ -23,12 +27,19 @@ def main() -> None:
     parser.add_argument("--minutes", type=float, default=5.0)
     parser.add_argument("--every", default="5m", help="how often each stream is polled")
     parser.add_argument("--rows", type=int, default=1000)
+    parser.add_argument("--served", action="store_true", help="with a watchdog, and figures for Prometheus")
     chosen = parser.parse_args()
     with tempfile.TemporaryDirectory(prefix="idle-") as folder, sandbox_with() as sandbox:
         world = World(Path(folder), sandbox)
         fill(world, chosen.rows)
-        world.write_text(three_streams(world, chosen.every))
-        with world.daemon() as daemon:
+        text, env = three_sources(world, chosen.every), {}
+        if chosen.served:
+            port = free_port()
+            text += f'[metrics]\nlisten = "127.0.0.1:{port}"\n'
+            env = {"NOTIFY_SOCKET": manager(Path(folder)), "WATCHDOG_USEC": "90000000"}
+            threading.Thread(target=scrape, args=(port,), daemon=True).start()
+        world.write_text(text)
+        with world.daemon(env) as daemon:
             until(lambda: world.states() == {"delivered": 3 * chosen.rows}, "the first leads", 120)
             time.sleep(2)  # the last verdicts and sweeps are no idleness
             measure(world, daemon.process.pid, chosen.minutes)
@@ -44,10 +55,38 @@ def fill(world: World, rows: int) -> None:
             database.execute(f"insert into {name} select * from companies")
 
 
-def three_streams(world: World, every: str) -> str:
+def three_sources(world: World, every: str) -> str:
     text = config_text(world.source.url, world.sandbox.url, every=every, level="info")
-    stream = text[text.index("[sources.erp.streams.companies]") :]
-    return text + "".join(stream.replace("companies", name) for name in STREAMS[1:])
+    source = text[text.index("[sources.erp]") :]
+    return text + "".join(
+        source.replace("sources.erp", f"sources.{name}").replace("companies", name) for name in STREAMS[1:]
+    )
+
+
+def free_port() -> int:
+    with closing(socket.socket()) as found:
+        found.bind(("127.0.0.1", 0))
+        return int(found.getsockname()[1])
+
+
+def manager(folder: Path) -> str:
+    """A notification socket that is read, and kept to nobody's use."""
+    heard = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
+    heard.bind(str(folder / "notify.sock"))
+
+    def read() -> None:
+        while heard.recv(65536):
+            pass
+
+    threading.Thread(target=read, daemon=True).start()
+    return str(folder / "notify.sock")
+
+
+def scrape(port: int) -> None:
+    while True:
+        time.sleep(30)
+        with urllib.request.urlopen(f"http://127.0.0.1:{port}/metrics", timeout=10) as answer:
+            answer.read()
 
 
 def measure(world: World, pid: int, minutes: float) -> None:

@@ -10,16 +10,14 @@ from pathlib import Path
 
 import pytest
 from ledger_tools import FakeClock, claim, commit, pending, reading, register, row, rows
-from sqlite_utils import Database
 
 from state.database import SCHEMA_VERSION
 from state.keys import key_path
 from state.ledger import Ledger
-from state.schema import MIGRATIONS, initial, labels, queues
+from state.schema import initial, labels, queues
 from state.schema.statements import statements
 from sync.errors import LedgerUntrusted
-
-FIRST = "0001_initial"
+from tests.old_ledgers import names, to_first_schema
 
 
 def ledger_of_the_first_schema(path: Path) -> None:
@@ -30,26 +28,12 @@ def ledger_of_the_first_schema(path: Path) -> None:
         for verdict in ("created", "in_doubt", "rejected"):
             one = claim(ledger, 1)
             ledger.verdicts.conclude(one.batch, verdict, slot=one.slot)  # type: ignore[arg-type] # three verdicts
-        tables = ("meta", "streams", "mappings", "polls", "records", "batches", "deliveries", "slots")
-        content = {table: rows(ledger, f"SELECT * FROM {table}") for table in tables}
-    for each in path.parent.glob(f"{path.name}*"):
-        if each != key_path(path):
-            each.unlink()
+    to_first_schema(path)
     with closing(sqlite3.connect(path, isolation_level=None)) as old:
-        database = Database(old)
-        MIGRATIONS.apply(database, stop_before=[name for name in _names() if name != FIRST])
-        for table, found in content.items():
-            columns = {each[1] for each in old.execute(f"PRAGMA table_info({table})")}
-            for one_row in found:
-                kept = {name: value for name, value in one_row.items() if name in columns}
-                names, marks = ", ".join(kept), ", ".join("?" * len(kept))
-                old.execute(f"INSERT INTO {table} ({names}) VALUES ({marks})", list(kept.values()))
         old.execute("UPDATE polls SET outcome = 'complete', ended_at = 1")
-        old.execute("PRAGMA user_version = 1")
-
-
-def _names() -> list[str]:
-    return [each.name for each in MIGRATIONS.pending(Database(memory=True))]
+    for each in path.parent.glob(f"{path.name}*"):
+        if each not in (path, key_path(path)):
+            each.unlink()
 
 
 def test_everything_is_kept_and_the_ledger_goes_on(tmp_path: Path) -> None:
@@ -71,7 +55,7 @@ def test_everything_is_kept_and_the_ledger_goes_on(tmp_path: Path) -> None:
         assert json.dumps(ledger.streams.lanes(stream.id)) == '{"@first": {"over": true}}'
         commit(ledger, stream, [reading("new", mapping=stream.mapping)])
         assert len(claim(ledger).deliveries) == 2
-    before = path.with_name(f"{path.name}.before-{_names()[1]}")
+    before = path.with_name(f"{path.name}.before-{names()[1]}")
     with closing(sqlite3.connect(before)) as backup:
         assert backup.execute("PRAGMA user_version").fetchone() == (1,)
         assert backup.execute("SELECT count(*) FROM records").fetchone() == (3,)

@@ -1,0 +1,74 @@
+"""`python3 -m sync.installation install` and `uninstall`."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import sys
+from pathlib import Path
+
+from sync.installation.layout import NAME, Layout
+from sync.installation.machine import Failed, Machine, warn
+from sync.installation.releases import own_source
+from sync.installation.steps import Wishes, install, must_be_root, uninstall
+
+EXIT_FAILED = 1
+EXIT_USAGE = 64
+
+
+class _Parser(argparse.ArgumentParser):
+    def error(self, message: str) -> None:  # type: ignore[override] # it does not return either
+        self.print_usage(sys.stderr)
+        warn(f"error: {message}")
+        sys.exit(EXIT_USAGE)
+
+
+def parser() -> argparse.ArgumentParser:
+    """The command line."""
+    found = _Parser(prog="python3 -m sync.installation", description=f"Installs or removes the service {NAME}.")
+    verbs = found.add_subparsers(dest="verb", required=True, parser_class=_Parser)
+    one = verbs.add_parser("install", help="Install or upgrade; may be done again. Keeps configuration and ledger.")
+    one.add_argument("source", nargs="?", type=Path, help="a wheel or a checkout (default: what this is run from)")
+    one.add_argument("--extras", help="drivers, such as postgresql,mysql (default: as the last time, or all)")
+    one.add_argument(
+        "--wheels", type=Path, metavar="DIR", help="take every package from this folder, none from an index"
+    )
+    two = verbs.add_parser("uninstall", help="Remove the program; keeps configuration, secrets and ledger.")
+    two.add_argument("--purge", action="store_true", help="remove these too, and the user")
+    two.add_argument("-y", "--yes", action="store_true", help="do not ask before --purge")
+    for each in (one, two):
+        each.add_argument("--dry-run", action="store_true", help="only say what would be done")
+        each.add_argument("--root", type=Path, metavar="DIR", help="work on an image below DIR, without its systemd")
+    return found
+
+
+def main(words: list[str]) -> int:
+    """The exit code: 0, 1 where something failed, 64 for a wrong command line."""
+    asked = parser().parse_args(words)
+    layout = Layout(asked.root.resolve() if asked.root else Path("/"))
+    machine = Machine(dry_run=asked.dry_run, systemd=asked.root is None)
+    os.umask(0o022)  # the service's user must be able to read what is installed
+    try:
+        if machine.systemd and not asked.dry_run:
+            must_be_root()
+        if asked.verb == "install":
+            extras = None if asked.extras is None else [each for each in asked.extras.split(",") if each]
+            install(Wishes(asked.source or own_source(), extras, asked.wheels), layout, machine)
+        elif not asked.purge or asked.yes or asked.dry_run or _confirmed(layout):
+            uninstall(layout, machine, purge=asked.purge)
+    except Failed as failed:
+        warn(f"error: {failed}")
+        return EXIT_FAILED
+    except OSError as error:
+        warn(f"error: {error.filename or ''}: {error.strerror}")
+        return EXIT_FAILED
+    return 0
+
+
+def _confirmed(layout: Layout) -> bool:
+    text = f"This removes {layout.config} and {layout.state}: what was sent is forgotten. Type {NAME} to go on: "
+    return input(text).strip() == NAME
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

@@ -1,0 +1,81 @@
+"""Where everything lies on the machine."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+NAME = "closingdealz-sync"
+
+
+@dataclass(frozen=True, slots=True)
+class Layout:
+    """Below `root`, which is `/` but for tests and images. Units lie in /usr/local, where `systemctl mask` and
+    `systemctl edit --full` can still override them."""
+
+    root: Path = Path("/")
+
+    @property
+    def home(self) -> Path:
+        return self.root / "opt" / NAME
+
+    @property
+    def releases(self) -> Path:
+        """One environment a version; the last ones are kept."""
+        return self.home / "releases"
+
+    @property
+    def current(self) -> Path:
+        """A link to the release in use; the units name it."""
+        return self.home / "current"
+
+    @property
+    def settings(self) -> Path:
+        """What the last installation was told."""
+        return self.home / "installation.json"
+
+    @property
+    def config(self) -> Path:
+        return self.root / "etc" / NAME
+
+    @property
+    def state(self) -> Path:
+        return self.root / "var/lib" / NAME
+
+    @property
+    def units(self) -> Path:
+        return self.root / "usr/local/lib/systemd/system"
+
+    @property
+    def command(self) -> Path:
+        return self.root / "usr/local/bin" / NAME
+
+    @property
+    def documents(self) -> Path:
+        return self.root / "usr/local/share/doc" / NAME
+
+    def files(self, share: Path) -> dict[Path, tuple[Path, int]]:
+        """Of each file to put in place: where it is in a release's `share` folder, and its mode."""
+        systemd, share_of_all = share / "systemd", self.root / "usr/local/share"
+        found = {
+            self.units / f"{NAME}.service": (systemd / f"{NAME}.service", 0o644),
+            self.units / f"{NAME}@.service": (systemd / f"{NAME}@.service", 0o644),
+            self.root / f"usr/local/lib/sysusers.d/{NAME}.conf": (systemd / f"{NAME}.sysusers.conf", 0o644),
+            self.root / f"usr/local/lib/tmpfiles.d/{NAME}.conf": (systemd / f"{NAME}.tmpfiles.conf", 0o644),
+            self.command: (systemd / NAME, 0o755),
+            self.documents / "config.example.toml": (share / "config.example.toml", 0o644),
+            self.documents / "prometheus-alerts.yml": (systemd / "prometheus-alerts.yml", 0o644),
+        }
+        for example in sorted((systemd / "examples").glob("*.conf")):
+            found[share_of_all / "doc" / NAME / "examples" / example.name] = (example, 0o644)
+        return found
+
+    def generated(self) -> dict[Path, tuple[str, ...]]:
+        """Files that the program itself writes: by which of its commands."""
+        share = self.root / "usr/local/share"
+        return {
+            share / f"man/man8/{NAME}.8": ("manual",),
+            share / f"bash-completion/completions/{NAME}": ("completion", "bash"),
+            share / f"zsh/site-functions/_{NAME}": ("completion", "zsh"),
+            share / f"fish/vendor_completions.d/{NAME}.fish": ("completion", "fish"),
+        }

@@ -1,0 +1,113 @@
+"""What the installation does to the machine: each step says what it did, or, in a dry run, what it would do."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+import sys
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+
+class Failed(Exception):
+    """The installation cannot go on: what happened, and what to do."""
+
+
+class Machine:
+    """`changes` counts what was done (or would have been)."""
+
+    def __init__(self, *, dry_run: bool = False, systemd: bool = True) -> None:
+        """Without `systemd`, as for an image, nothing is asked of the service manager, and no owner is changed."""
+        self.dry_run = dry_run
+        self.systemd = systemd
+        self.changes = 0
+
+    def say(self, text: str) -> None:
+        print(text, flush=True)
+
+    def prepare(self, what: str, *command: str | Path) -> None:
+        """Runs what changes nothing of the machine, but takes its time. Raises Failed."""
+        before = self.changes
+        self.run(what, *command)
+        self.changes = before
+
+    def _does(self, what: str) -> bool:
+        """Says a step; False in a dry run."""
+        self.changes += 1
+        self.say(f"would {what}" if self.dry_run else what)
+        return not self.dry_run
+
+    def run(self, what: str, *command: str | Path, env: Mapping[str, str] | None = None) -> None:
+        """Raises Failed with what the command said."""
+        if not self._does(f"{what}: {' '.join(map(str, command))}"):
+            return
+        done = self.ask(*command, env=env)
+        if done.returncode:
+            raise Failed(f"{Path(command[0]).name} failed ({done.returncode}):\n{(done.stderr or done.stdout).strip()}")
+
+    def ask(self, *command: str | Path, env: Mapping[str, str] | None = None) -> subprocess.CompletedProcess[str]:
+        """Runs what changes nothing, also in a dry run."""
+        try:
+            return subprocess.run(  # noqa: S603 - no shell, and words of our own
+                [*map(str, command)], capture_output=True, text=True, env={**os.environ, **(env or {})}, check=False
+            )
+        except OSError as error:
+            raise Failed(f"{command[0]} cannot be run: {error.strerror}") from error
+
+    def write(self, path: Path, content: bytes, mode: int) -> bool:
+        """Whole or not at all; False where it is there already, as it should be."""
+        if path.is_file() and path.read_bytes() == content and path.stat().st_mode & 0o7777 == mode:
+            return False
+        if self._does(f"write {path}"):
+            path.parent.mkdir(parents=True, exist_ok=True)
+            draft = path.with_name(f".{path.name}.new")
+            draft.write_bytes(content)
+            draft.chmod(mode)
+            draft.replace(path)
+        return True
+
+    def link(self, path: Path, target: Path) -> bool:
+        """Points a symbolic link elsewhere, at once."""
+        if path.is_symlink() and path.readlink() == target:
+            return False
+        if self._does(f"point {path} to {target}"):
+            draft = path.with_name(f".{path.name}.new")
+            draft.unlink(missing_ok=True)
+            draft.symlink_to(target)
+            draft.replace(path)
+        return True
+
+    def make_folder(self, path: Path, mode: int) -> None:
+        if not path.is_dir() and self._does(f"make {path}"):
+            path.mkdir(parents=True)
+            path.chmod(mode)
+
+    def give(self, path: Path, group: str) -> None:
+        """Lets a group read a file that stays root's."""
+        if self.systemd and not self.dry_run:
+            shutil.chown(path, "root", group)
+
+    def remove(self, path: Path) -> None:
+        if path.is_dir() and not path.is_symlink():
+            if self._does(f"remove {path} and all in it"):
+                shutil.rmtree(path)
+        elif (path.exists() or path.is_symlink()) and self._does(f"remove {path}"):
+            path.unlink()
+
+    def systemctl(self, what: str, *words: str) -> None:
+        """Raises Failed."""
+        if self.systemd:
+            self.run(what, "systemctl", *words)
+
+    def active_units(self, *patterns: str) -> Sequence[str]:
+        """Services that run, or are about to."""
+        if not self.systemd:
+            return ()
+        states = "active,activating,reloading,deactivating"
+        said = self.ask("systemctl", "list-units", "--plain", "--no-legend", f"--state={states}", *patterns)
+        return [line.split()[0] for line in said.stdout.splitlines() if line.strip()]
+
+
+def warn(text: str) -> None:
+    print(text, file=sys.stderr, flush=True)

@@ -1,0 +1,122 @@
+"""Releases: each an environment of its own below /opt, made from a wheel, complete or not there."""
+
+from __future__ import annotations
+
+import hashlib
+import importlib.util
+import shutil
+import tempfile
+import zipfile
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+from sync.installation.layout import NAME, Layout
+from sync.installation.machine import Failed, Machine
+
+KEPT = 2
+"""How many releases stay: the one in use, and the one to go back to."""
+_COMPLETE = ".complete"
+
+
+@dataclass(frozen=True, slots=True)
+class Release:
+    """An environment with the program in it; `name` says which version, wheel, Python and extras."""
+
+    name: str
+    path: Path
+
+    @property
+    def program(self) -> Path:
+        return self.path / "bin" / NAME
+
+    @property
+    def share(self) -> Path:
+        """The files that came with the program: units, examples."""
+        return self.path / "share" / NAME
+
+
+def own_source() -> Path:
+    """The wheel or the checkout that this module was started from."""
+    above = Path(__file__).resolve().parents[2]
+    return above if above.suffix == ".whl" or (above / "pyproject.toml").exists() else Path()
+
+
+@contextmanager
+def wheel_of(source: Path, machine: Machine, wheels: Path | None) -> Iterator[Path]:
+    """The source itself where it is a wheel; of a checkout one is built, as its own build system says."""
+    if source.suffix == ".whl" and source.is_file():
+        yield source
+        return
+    if not (source / "pyproject.toml").is_file():
+        raise Failed(f"{source} is neither a wheel nor a checkout of {NAME}")
+    with tempfile.TemporaryDirectory(prefix=f"{NAME}-") as folder:
+        if machine.dry_run:
+            machine.say(f"would build a wheel of {source}")
+            yield Path()
+            return
+        machine.prepare("make an environment", *_environment(Path(folder, "environment")))
+        pip = Path(folder, "environment/bin/pip")
+        copy = Path(folder, "source")  # its build leaves files behind
+        shutil.copytree(source, copy, ignore=shutil.ignore_patterns(".git", ".venv", "build", "*.egg-info", ".*_cache"))
+        machine.prepare("build a wheel", pip, "wheel", *_from(wheels), "--no-deps", "--wheel-dir", folder, copy)
+        yield next(Path(folder).glob("*.whl"))
+
+
+def release_of(wheel: Path, extras: Sequence[str], python: str, layout: Layout) -> Release:
+    """Which release a wheel makes: the same one for the same contents, whenever it was built."""
+    contents = _read(wheel, "RECORD")
+    digest = hashlib.sha256(contents + f"{python} {','.join(sorted(extras))}".encode()).hexdigest()
+    name = f"{wheel.name.split('-')[1]}-{digest[:10]}"
+    return Release(name, layout.releases / name)
+
+
+def extras_of(wheel: Path) -> list[str]:
+    """All that it offers: the drivers of databases and systems; not what its tests need."""
+    lines = _read(wheel, "METADATA").decode().split("\n\n", 1)[0].splitlines()
+    offered = (line.partition(":")[2].strip() for line in lines if line.startswith("Provides-Extra:"))
+    return [name for name in offered if name != "test"]
+
+
+def _read(wheel: Path, name: str) -> bytes:
+    with zipfile.ZipFile(wheel) as archive:
+        return archive.read(next(each for each in archive.namelist() if each.endswith(f".dist-info/{name}")))
+
+
+def is_complete(release: Release) -> bool:
+    return (release.path / _COMPLETE).exists()
+
+
+def make(release: Release, wheel: Path, extras: Sequence[str], machine: Machine, wheels: Path | None) -> None:
+    """An unfinished one of an earlier try is made anew. Raises Failed."""
+    if release.path.exists():
+        machine.remove(release.path)
+    release.path.parent.mkdir(parents=True, exist_ok=True)
+    machine.run("make an environment", *_environment(release.path))
+    wanted = f"{wheel.resolve()}[{','.join(extras)}]" if extras else str(wheel.resolve())
+    machine.run("install", release.path / "bin/pip", "install", "--no-compile", *_from(wheels), wanted)
+    machine.run("compile", release.path / "bin/python", "-m", "compileall", "-q", release.path / "lib")
+    (release.path / _COMPLETE).touch()
+
+
+def prune(layout: Layout, machine: Machine, *keep: Path) -> None:
+    """Removes all but these and the newest others, KEPT together."""
+    others = [each for each in layout.releases.iterdir() if each not in keep] if layout.releases.is_dir() else []
+    others.sort(key=lambda path: path.stat().st_mtime, reverse=True)
+    for each in others[max(0, KEPT - len({*keep})) :]:
+        machine.remove(each)
+
+
+def _environment(path: Path) -> Sequence[str | Path]:
+    """The command that makes one, with the system's own Python: `sys.executable` may be another environment's. Raises
+    Failed where it cannot."""
+    if importlib.util.find_spec("ensurepip") is None or importlib.util.find_spec("venv") is None:
+        raise Failed("this Python cannot make environments: apt-get install python3-venv, then try again")
+    return ("/usr/bin/python3", "-m", "venv", path)
+
+
+def _from(wheels: Path | None) -> Sequence[str]:
+    """Where pip looks: the index that it is set up with, or a folder of wheels alone."""
+    quiet = ("--quiet", "--disable-pip-version-check")
+    return quiet if wheels is None else (*quiet, "--no-index", "--find-links", str(wheels.resolve()))

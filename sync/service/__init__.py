@@ -1,0 +1,1 @@
+"""The daemon as a service: what it tells its service manager, the journal, a monitor and Prometheus."""

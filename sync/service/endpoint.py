@@ -1,0 +1,37 @@
+"""What `[metrics]` opens: the HTTP server, and the counting of what it serves."""
+
+from __future__ import annotations
+
+from contextlib import ExitStack
+from typing import TYPE_CHECKING
+
+from prometheus_client import make_wsgi_app
+
+from sync import log
+from sync.engine import Engine
+from sync.service.metrics import registry_of
+from sync.service.server import Server
+
+if TYPE_CHECKING:
+    from sync.service.service import Service
+
+
+class Endpoint:
+    """Open from when it is made until `close`. Raises ConfigError where the address cannot be had."""
+
+    def __init__(self, listen: str, service: Service) -> None:
+        self.listen = listen
+        registry, self._metrics = registry_of(service)
+        if service.engine:
+            self.know(service.engine)
+        self._server = Server(listen, service.health, make_wsgi_app(registry))
+        self._ends = ExitStack()
+        self._ends.callback(self._server.close)
+        self._ends.enter_context(log.heard_by(self._metrics))
+
+    def know(self, engine: Engine) -> None:
+        """Which streams and workspaces there are."""
+        self._metrics.know(engine.streams, engine.workers)
+
+    def close(self) -> None:
+        self._ends.close()

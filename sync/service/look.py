@@ -1,0 +1,99 @@
+"""Looks at the ledger from beside the engine, over a connection of its own: a monitor holds up nobody."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from state.diagram import State
+from state.ledger import Ledger
+from state.slots import Room
+from sync.engine import Engine
+from sync.plan import rule_of
+
+KEEP_SECONDS = 5.0
+"""For so long what was seen is shown again, however often one asks."""
+
+
+@dataclass(frozen=True, slots=True)
+class Waiting:
+    """Of one workspace: how many leads wait, since when the first of them does (ms), and the window of its key."""
+
+    pending: int
+    oldest: int | None
+    room: Room
+
+
+@dataclass(frozen=True, slots=True)
+class Seen:
+    """`at` is in seconds since boot. Records are counted by stream and state; `polled` is when each stream's last poll
+    ended that did not fail (ms). `size` of the ledger's file in bytes."""
+
+    at: float
+    workspaces: Mapping[str, Waiting]
+    records: Mapping[tuple[str, State], int]
+    drifted: Mapping[str, int]
+    polled: Mapping[str, int]
+    batches_in_doubt: int
+    size: int
+
+
+class Lookout:
+    """For one engine; may be asked from any thread. Its connection is opened when first asked."""
+
+    def __init__(self, engine: Engine) -> None:
+        self._engine = engine
+        self._lock = threading.Lock()
+        self._ledger: Ledger | None = None
+        self._seen: Seen | None = None
+        self._closed = False
+
+    def look(self) -> Seen | None:
+        """What the ledger holds now, or did a moment ago; None once it is closed. Raises LedgerError, LedgerBusy."""
+        now = self._engine.ledger.clock.boot()
+        with self._lock:
+            if self._closed:
+                return None
+            if self._seen is None or now - self._seen.at >= KEEP_SECONDS:
+                self._seen = _seen(self._opened(), self._engine, now)
+            return self._seen
+
+    def in_doubt(self) -> int:
+        """How many batches are in doubt now. Raises LedgerError, LedgerBusy."""
+        with self._lock:
+            return 0 if self._closed else len(self._opened().verdicts.in_doubt())
+
+    def _opened(self) -> Ledger:
+        self._ledger = self._ledger or Ledger(self._engine.ledger.path, clock=self._engine.ledger.clock)
+        return self._ledger
+
+    def close(self) -> None:
+        with self._lock:
+            self._closed = True
+            if self._ledger is not None:
+                self._ledger.close()
+
+
+def _seen(ledger: Ledger, engine: Engine, now: float) -> Seen:
+    names = {job.row.id: name for name, job in engine.jobs.items()}
+    polls = ledger.streams.last_polls()
+    return Seen(
+        at=now,
+        workspaces={name: _waiting(ledger, engine, name) for name in engine.workers},
+        records={(names[id_], state): n for (id_, state), n in ledger.records.counts().items() if id_ in names},
+        drifted={names[id_]: n for id_, n in ledger.records.drifted().items() if id_ in names},
+        polled={
+            names[id_]: int(str(poll["ended_at"]))
+            for id_, poll in polls.items()
+            if id_ in names and poll["outcome"] in ("complete", "full", "stopped")
+        },
+        batches_in_doubt=len(ledger.verdicts.in_doubt()),
+        size=ledger.path.stat().st_size,
+    )
+
+
+def _waiting(ledger: Ledger, engine: Engine, workspace: str) -> Waiting:
+    limit, key = engine.plan.config.workspaces[workspace].limit, engine.plan.api_keys[workspace]
+    room = ledger.slots.room(rule_of(limit, key, ledger.hasher))
+    return Waiting(ledger.outbox.pending(workspace), ledger.outbox.oldest_pending(workspace), room)

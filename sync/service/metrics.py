@@ -1,0 +1,203 @@
+"""The figures for Prometheus: what the log tells is counted, what stands in the ledger is looked up when one asks.
+
+Names follow Prometheus' conventions: base units, `_total` for what only grows. Labels come from the configuration and
+from fixed lists, so there is no more of them than the file has streams and workspaces; none holds a value of a record.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from typing import TYPE_CHECKING, get_args
+
+from prometheus_client import (
+    CollectorRegistry,
+    Counter,
+    GCCollector,
+    Histogram,
+    PlatformCollector,
+    ProcessCollector,
+    disable_created_metrics,
+)
+from prometheus_client import Summary as Durations
+from prometheus_client.core import GaugeMetricFamily, InfoMetricFamily, Metric
+from prometheus_client.registry import Collector
+
+from state.rows import Verdict
+from sync import __version__
+from sync.events import PARTS, Level
+from sync.service.look import Seen
+
+if TYPE_CHECKING:
+    from sync.service.service import Service
+
+PREFIX = "closingdealz_sync"
+REQUEST_BUCKETS = (0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 120, 300)
+VERDICTS: tuple[Verdict, ...] = get_args(Verdict)
+
+
+class Metrics:
+    """A listener of the log that counts."""
+
+    def __init__(self, registry: CollectorRegistry) -> None:
+        def counter(name: str, says: str, *labels: str) -> Counter:
+            return Counter(f"{PREFIX}_{name}", says, labels, registry=registry)
+
+        self._events = counter("log_events", "Lines of the log, whatever its level.", "event", "level")
+        self._polls = counter("polls", "Polls that ended, by outcome.", "stream", "kind", "outcome")
+        self._poll_seconds = Durations(
+            f"{PREFIX}_poll_duration_seconds",
+            "How long polls took that did not fail.",
+            ("stream", "kind"),
+            registry=registry,
+        )
+        self._read = counter("records_read", "Records read from a source.", "stream")
+        self._results = counter("records_judged", "What became of the records that were read.", "stream", "result")
+        self._batches = counter("batches", "Requests to ClosingDealz, by verdict.", "workspace", "verdict")
+        self._leads = counter("leads", "Leads in requests, by the request's verdict.", "workspace", "verdict")
+        self._bytes = counter("request_bytes", "Bytes of requests whose outcome is known.", "workspace")
+        self._request_seconds = Histogram(
+            f"{PREFIX}_request_duration_seconds",
+            "How long requests took until the answer, or the failure.",
+            ("workspace",),
+            buckets=REQUEST_BUCKETS,
+            registry=registry,
+        )
+        self._limited = counter("rate_limited", "Answers 429, by what they were taken for.", "workspace", "why")
+
+    def know(self, streams: Iterable[str], workspaces: Iterable[str]) -> None:
+        """What has not happened yet counts 0: a rate needs a figure from before."""
+        for stream in streams:
+            self._read.labels(stream)
+            for outcome in ("complete", "failed"):
+                self._polls.labels(stream, "poll", outcome)
+        for workspace in workspaces:
+            self._request_seconds.labels(workspace)
+            for verdict in VERDICTS:
+                self._batches.labels(workspace, verdict)
+                self._leads.labels(workspace, verdict)
+            for why in ("stranger", "window"):
+                self._limited.labels(workspace, why)
+
+    def __call__(self, event: str, level: Level, fields: Mapping[str, object]) -> None:
+        self._events.labels(event, level).inc()
+        match event:
+            case "poll":
+                self._polled(fields)
+            case "poll_failed":
+                self._polls.labels(fields["stream"], "poll", "failed").inc()
+            case "batch" | "batch_in_doubt":
+                self._sent(fields)
+            case "rate_limited":
+                self._limited.labels(fields["workspace"], fields["why"]).inc()
+            case _:
+                pass
+
+    def _polled(self, fields: Mapping[str, object]) -> None:
+        stream, kind = str(fields["stream"]), str(fields["kind"])
+        self._polls.labels(stream, kind, str(fields["outcome"])).inc()
+        self._poll_seconds.labels(stream, kind).observe(_number(fields["seconds"]))
+        self._read.labels(stream).inc(_number(fields["read"]))
+        for part in PARTS:
+            if count := _number(fields.get(part)):
+                self._results.labels(stream, part).inc(count)
+
+    def _sent(self, fields: Mapping[str, object]) -> None:
+        workspace, verdict = str(fields["workspace"]), str(fields.get("verdict", "in_doubt"))
+        self._batches.labels(workspace, verdict).inc()
+        self._leads.labels(workspace, verdict).inc(_number(fields["leads"]))
+        self._bytes.labels(workspace).inc(_number(fields.get("bytes")))
+        self._request_seconds.labels(workspace).observe(_number(fields["milliseconds"]) / 1000)
+
+
+class Standing(Collector):
+    """What stands now, gathered when one asks."""
+
+    def __init__(self, service: Service) -> None:
+        self._service = service
+
+    def describe(self) -> Iterable[Metric]:
+        """Nothing to look up yet, when it is registered."""
+        return ()
+
+    def collect(self) -> Iterable[Metric]:
+        yield InfoMetricFamily(f"{PREFIX}_build", "The program.", {"version": __version__})
+        health = self._service.health()
+        for name, value in (("live", health.live), ("ready", health.ready), ("flowing", health.flowing)):
+            yield GaugeMetricFamily(f"{PREFIX}_{name}", f"Whether /healthz says {name}.", float(value))
+        refused = self._service.witness.config_refused
+        says = "Whether the configuration that lies there is in force."
+        yield GaugeMetricFamily(f"{PREFIX}_config_last_reload_successful", says, float(not refused))
+        yield from self._workers()
+        seen = self._service.look()
+        if seen is not None:
+            yield from _in_ledger(seen)
+
+    def _workers(self) -> Iterable[Metric]:
+        engine, witness = self._service.engine, self._service.witness
+        flight = _gauge("requests_in_flight", "Requests whose answer is awaited.", "workspace")
+        rests = _gauge(
+            "workspace_resting", "Whether the workspace waits before its next request, by reason.", "workspace", "why"
+        )
+        failing = _gauge("poll_failures", "Polls that failed in a row.", "stream")
+        for name, worker in engine.workers.items() if engine else ():
+            flight.add_metric([name], worker.in_flight)
+            rest = worker.pace.rest
+            rests.add_metric([name, rest], float(bool(rest)))
+        for name in engine.streams if engine else ():
+            failing.add_metric([name], witness.stream(name).failures)
+        return flight, rests, failing
+
+
+def _in_ledger(seen: Seen) -> Iterable[Metric]:
+    records = _gauge("records", "Records by state.", "stream", "state")
+    for (stream, state), n in seen.records.items():
+        records.add_metric([stream, state], n)
+    drifted = _gauge("drifted_records", "Records that changed after their lead was created.", "stream")
+    for stream, n in seen.drifted.items():
+        drifted.add_metric([stream], n)
+    success = _gauge(
+        "last_success_timestamp_seconds", "When the last poll that did not fail ended; seconds since 1970.", "stream"
+    )
+    for stream, milliseconds in seen.polled.items():
+        success.add_metric([stream], milliseconds / 1000)
+    yield from (records, drifted, success, *_waiting(seen))
+    yield GaugeMetricFamily(f"{PREFIX}_batches_in_doubt", "Batches that wait for a person.", seen.batches_in_doubt)
+    yield GaugeMetricFamily(f"{PREFIX}_ledger_size_bytes", "Size of the ledger's file.", seen.size)
+
+
+def _waiting(seen: Seen) -> Iterable[Metric]:
+    pending = _gauge("pending_leads", "Leads that wait to be sent.", "workspace")
+    oldest = _gauge(
+        "oldest_pending_timestamp_seconds",
+        "Since when the lead waits that waits longest, seconds since 1970; missing while none does.",
+        "workspace",
+    )
+    allowed = _gauge("rate_limit_requests", "Requests that the window of this API key may hold now.", "workspace")
+    used = _gauge("rate_limit_used_requests", "Requests in the window of this API key.", "workspace")
+    for name, each in seen.workspaces.items():
+        pending.add_metric([name], each.pending)
+        allowed.add_metric([name], each.room.allowed)
+        used.add_metric([name], each.room.used)
+        if each.oldest is not None:
+            oldest.add_metric([name], each.oldest / 1000)
+    return pending, oldest, allowed, used
+
+
+def registry_of(service: Service) -> tuple[CollectorRegistry, Metrics]:
+    """Everything at `/metrics`, and the listener that feeds it."""
+    disable_created_metrics()  # type: ignore[no-untyped-call]  # when each series began is of no use to anybody, and would double their number
+    registry = CollectorRegistry()
+    ProcessCollector(registry=registry)
+    PlatformCollector(registry=registry)
+    GCCollector(registry=registry)
+    metrics = Metrics(registry)
+    registry.register(Standing(service))
+    return registry, metrics
+
+
+def _gauge(name: str, says: str, *labels: str) -> GaugeMetricFamily:
+    return GaugeMetricFamily(f"{PREFIX}_{name}", says, labels=labels)
+
+
+def _number(value: object) -> float:
+    return float(value) if isinstance(value, int | float) else 0.0

@@ -1,0 +1,187 @@
+"""The daemon under a service manager: its notifications, its watchdog, and what a monitor may ask it.
+
+The daemon's main thread calls it at each turn of its life and about once a second in between; the HTTP server asks it
+from threads of its own.
+"""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack, contextmanager
+from typing import TYPE_CHECKING
+
+from sync import log
+from sync.clock import Clock, SystemClock
+from sync.config.schema import Config
+from sync.engine import Engine
+from sync.errors import LedgerBusy, LedgerError
+from sync.log import emit
+from sync.service.health import Health, Phase, stops_of
+from sync.service.look import Lookout, Seen
+from sync.service.memory import give_back
+from sync.service.notify import Notifier
+from sync.service.progress import Stall, parts_of, stalls_of
+from sync.service.summary import summary_of
+from sync.service.witness import Witness
+
+if TYPE_CHECKING:
+    from sync.service.endpoint import Endpoint
+
+STATUS_EVERY, STATUS_AT_LEAST_EVERY = 2.0, 60.0
+"""Seconds between two status lines: where there is news, and where there is none."""
+PINGS = 3
+"""So many times within the watchdog's interval it hears that all is well."""
+CALM_SECONDS = 10.0
+"""So long after the last time memory is given back where there was work meanwhile."""
+DRAIN_NOTICE = 10.0
+"""Seconds that a stop is extended by, again and again while a request is in flight."""
+
+
+class Service:
+    """Open it (`with service.open(config)`) around the daemon's whole life."""
+
+    def __init__(self, notifier: Notifier | None = None, *, clock: Clock | None = None) -> None:
+        self._notifier = notifier or Notifier.of()
+        self._clock = clock or SystemClock()
+        self.witness = Witness(self._clock.boot)
+        self.engine: Engine | None = None
+        self._phase: Phase = "starting"
+        self._started_at = self._clock.boot()
+        self._endpoint: Endpoint | None = None
+        self._lookout: Lookout | None = None
+        self._stalls: Sequence[Stall] = ()
+        self._pinged_at = self._said_at = self._trimmed_at = -1e9
+        self._news = self._trimmed_news = -1
+
+    # -- the daemon's life, told by its main thread
+
+    @contextmanager
+    def open(self, config: Config) -> Iterator[None]:
+        """Raises ConfigError where `[metrics] listen` cannot be had. Whatever ends the daemon is told in a line."""
+        with ExitStack() as ends:
+            ends.enter_context(log.heard_by(self.witness))
+            ends.callback(self._close)
+            self._notifier.status("starting")
+            self.serve(config)
+            yield
+
+    def serve(self, config: Config) -> None:
+        """Listens where the configuration says, from now on. Raises ConfigError, and then all is as it was."""
+        wanted = config.metrics.listen if config.metrics else None
+        if self._endpoint and self._endpoint.listen == wanted:
+            return
+        fresh = self._open_endpoint(wanted) if wanted else None
+        if self._endpoint:
+            self._endpoint.close()
+        self._endpoint = fresh
+
+    def _open_endpoint(self, listen: str) -> Endpoint:
+        from sync.service.endpoint import Endpoint  # what few need is slow to load
+
+        return Endpoint(listen, self)
+
+    def ready(self, engine: Engine) -> None:
+        """Configuration, ledger and scheduler stand: after the start and after each reload, taken or refused."""
+        if engine is not self.engine:
+            self._drop_lookout()
+            self.engine, self._lookout = engine, Lookout(engine)
+            self._started_at = self._clock.boot()
+        if self._endpoint:
+            self._endpoint.know(engine)
+        self._phase = "running"
+        self._stalls = ()
+        self._notifier.ready(self._summary(engine))
+        self._ping()
+
+    def reloading(self) -> None:
+        self._phase = "reloading"
+        self._notifier.reloading("reads the configuration anew")
+
+    def stopping(self) -> None:
+        self._phase = "stopping"
+        self._said_at = -1e9
+        self._notifier.stopping("stopping")
+
+    def tick(self, engine: Engine) -> None:
+        """About once a second: feeds the watchdog where work moves, and keeps the status line true."""
+        self._watch(engine)
+        now = self._clock.boot()
+        since = now - self._said_at
+        if self._phase == "running" and (
+            since >= STATUS_AT_LEAST_EVERY or (since >= STATUS_EVERY and self.witness.news != self._news)
+        ):
+            self._notifier.status(self._summary(engine))
+        if self.witness.news != self._trimmed_news and now - self._trimmed_at >= CALM_SECONDS and _is_calm(engine):
+            self._trimmed_at, self._trimmed_news = now, self.witness.news
+            give_back()
+
+    def drain(self, in_flight: int, left: float) -> None:
+        """While requests are in flight that the end waits for, `left` seconds at the most; told about once a second."""
+        if self._clock.boot() - self._said_at < 1.0:
+            return
+        self._said_at = self._clock.boot()
+        self._notifier.extend(min(left, DRAIN_NOTICE) + DRAIN_NOTICE)
+        self._notifier.status(f"stopping: {in_flight} in flight, at most {left:.0f} s more")
+
+    def failed(self, error: str, exit_code: int) -> None:
+        """Why the daemon ends by itself."""
+        self._notifier.failed(error, exit_code)
+
+    # -- what others ask, from any thread
+
+    def health(self) -> Health:
+        engine = self.engine
+        if engine is None or self._phase == "stopping":
+            return Health(self._phase, (), ())
+        stalls = stalls_of(parts_of(engine), self._clock.boot())
+        return Health(self._phase, stalls, stops_of(engine, self.witness, self.look(), self._started_at))
+
+    def look(self) -> Seen | None:
+        """What the ledger holds; None where that cannot be seen now."""
+        lookout = self._lookout
+        with contextlib.suppress(LedgerBusy, LedgerError):
+            return lookout.look() if lookout else None
+        return None
+
+    # -- inside
+
+    def _watch(self, engine: Engine) -> None:
+        before, self._stalls = self._stalls, stalls_of(parts_of(engine), self._clock.boot())
+        known = {stall.part for stall in before}
+        for stall in self._stalls:
+            if stall.part not in known:
+                seconds, limit = round(stall.seconds, 1), round(stall.limit, 1)
+                emit("stalled", part=stall.part, seconds=seconds, limit=limit or None)
+        for part in known - {stall.part for stall in self._stalls}:
+            emit("moves_again", part=part)
+        every = self._notifier.watchdog_every
+        if every and not self._stalls and self._clock.boot() - self._pinged_at >= every / PINGS - 0.5:
+            self._ping()
+
+    def _ping(self) -> None:
+        self._pinged_at = self._clock.boot()
+        if self._notifier.watchdog_every:
+            self._notifier.alive()
+
+    def _summary(self, engine: Engine) -> str:
+        self._said_at, self._news = self._clock.boot(), self.witness.news
+        in_doubt = 0
+        with contextlib.suppress(LedgerBusy, LedgerError):
+            in_doubt = self._lookout.in_doubt() if self._lookout else 0
+        return summary_of(engine, self.witness, self._stalls, in_doubt)
+
+    def _drop_lookout(self) -> None:
+        if self._lookout:
+            self._lookout.close()
+            self._lookout = None
+
+    def _close(self) -> None:
+        if self._endpoint:
+            self._endpoint.close()
+            self._endpoint = None
+        self._drop_lookout()
+
+
+def _is_calm(engine: Engine) -> bool:
+    return not engine.in_flight and not any(stream.is_busy for stream in engine.streams.values())

@@ -1,0 +1,49 @@
+"""Makes a ledger one of an earlier schema again, with what that could hold: to see it come forward."""
+
+from __future__ import annotations
+
+import sqlite3
+from contextlib import closing
+from pathlib import Path
+
+from sqlite_utils import Database
+
+from state.schema import MIGRATIONS
+
+FIRST = "0001_initial"
+
+
+def names() -> list[str]:
+    """The migrations in their order."""
+    return [each.name for each in MIGRATIONS.pending(Database(memory=True))]
+
+
+def to_first_schema(path: Path) -> None:
+    """In place, of a ledger that nobody has open. Its key and its receipts stay."""
+    before = path.with_name(f"{path.name}.today")
+    with closing(sqlite3.connect(path)) as today:
+        today.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+    path.rename(before)
+    for suffix in ("-wal", "-shm"):
+        path.with_name(path.name + suffix).unlink(missing_ok=True)
+    with closing(sqlite3.connect(path, isolation_level=None)) as old, closing(sqlite3.connect(before)) as today:
+        MIGRATIONS.apply(Database(old), stop_before=[name for name in names() if name != FIRST])
+        old.execute("PRAGMA foreign_keys = OFF")
+        for table in _tables(old):
+            columns = _columns(old, table)
+            named = ", ".join(name for name in _columns(today, table) if name in columns)
+            for row in today.execute(f"SELECT {named} FROM {table}").fetchall():
+                old.execute(f"INSERT INTO {table} ({named}) VALUES ({', '.join('?' * len(row))})", row)
+        old.execute("DELETE FROM lanes WHERE lane = '@first'")
+        old.execute("PRAGMA user_version = 1")
+    before.unlink()
+    path.chmod(0o600)
+
+
+def _tables(database: sqlite3.Connection) -> list[str]:
+    found = database.execute("SELECT name FROM sqlite_master WHERE type = 'table' AND name NOT LIKE '\\_%' ESCAPE '\\'")
+    return [row[0] for row in found if not row[0].startswith("sqlite")]
+
+
+def _columns(database: sqlite3.Connection, table: str) -> list[str]:
+    return [each[1] for each in database.execute(f"PRAGMA table_info({table})")]

@@ -1,0 +1,191 @@
+"""`/healthz` and `/metrics` over real sockets: what they say, to whom, and that they hold up nobody."""
+
+from __future__ import annotations
+
+import http.client
+import json
+import socket
+from collections.abc import Iterator
+from contextlib import ExitStack, closing
+from pathlib import Path
+
+import pytest
+from prometheus_client.parser import text_string_to_metric_families
+from service_world import Source, StoppedClock, Way, engine_of
+
+from sync import log
+from sync.config.load import load_config
+from sync.engine import Engine
+from sync.errors import ConfigError
+from sync.log import emit
+from sync.service.health import Health
+from sync.service.notify import Notifier
+from sync.service.server import MOST_CLIENTS, Server
+from sync.service.service import Service
+from tests.proof.harness import until
+
+
+def free_port() -> int:
+    with closing(socket.socket()) as found:
+        found.bind(("127.0.0.1", 0))
+        return int(found.getsockname()[1])
+
+
+def ask(port: int, path: str, method: str = "GET") -> tuple[int, str]:
+    with closing(http.client.HTTPConnection("127.0.0.1", port, timeout=20)) as connection:
+        connection.request(method, path)
+        answer = connection.getresponse()
+        return answer.status, answer.read().decode()
+
+
+@pytest.fixture
+def port() -> int:
+    return free_port()
+
+
+@pytest.fixture
+def served(
+    tmp_path: Path, clock: StoppedClock, monkeypatch: pytest.MonkeyPatch, port: int
+) -> Iterator[tuple[Service, Engine, Source, Way]]:
+    """A service that listens, with an engine that delivers once it is started."""
+    more = f'[metrics]\nlisten = "127.0.0.1:{port}"'
+    with engine_of(tmp_path, clock, monkeypatch, more) as (engine, source, way):
+        service = Service(Notifier(), clock=clock)
+        with service.open(engine.plan.config):
+            yield service, engine, source, way
+
+
+def samples(text: str) -> dict[tuple[str, frozenset[tuple[str, str]]], float]:
+    """Every sample by its name and labels, as Prometheus reads them."""
+    return {
+        (sample.name.removeprefix("closingdealz_sync_"), frozenset(sample.labels.items())): sample.value
+        for family in text_string_to_metric_families(text)
+        for sample in family.samples
+    }
+
+
+def of(name: str, **labels: str) -> tuple[str, frozenset[tuple[str, str]]]:
+    return name, frozenset(labels.items())
+
+
+def test_health_from_the_start_to_the_end(served: tuple[Service, Engine, Source, Way], port: int) -> None:
+    service, engine, _, _ = served
+    status, text = ask(port, "/healthz")
+    assert (status, json.loads(text)["phase"]) == (503, "starting")
+    assert ask(port, "/healthz/live")[0] == 200
+    service.ready(engine)
+    status, text = ask(port, "/healthz")
+    # neither scheduler nor worker was started here
+    assert status == 503
+    assert json.loads(text)["reasons"] == ["the scheduler is dead", "the delivery to main is dead"]
+    assert [ask(port, f"/healthz/{name}")[0] for name in ("live", "ready", "flowing")] == [503, 200, 503]
+    service.stopping()
+    assert ask(port, "/healthz/ready")[0] == 503
+
+
+def test_the_figures_are_those_of_log_and_ledger(
+    served: tuple[Service, Engine, Source, Way], port: int, clock: StoppedClock
+) -> None:
+    service, engine, _, _ = served
+    service.ready(engine)
+    before = samples(ask(port, "/metrics")[1])
+    assert before[of("batches_total", workspace="main", verdict="created")] == 0
+    assert before[of("polls_total", stream="erp.companies", kind="poll", outcome="complete")] == 0
+    engine.streams["erp.companies"].turn()
+    clock.advance(10)
+    waiting = samples(ask(port, "/metrics")[1])
+    assert waiting[of("pending_leads", workspace="main")] == 1
+    assert waiting[of("oldest_pending_timestamp_seconds", workspace="main")] == 1_767_225_600
+    engine.start_delivery()
+    until(lambda: engine.tally.snapshot()["sent"] == 1, "the lead")
+    until(lambda: engine.in_flight == 0, "the end of the request")
+    emit("rate_limited", workspace="main", why="stranger", used=1, limit=100, share=0.5, margin=0.01)
+    emit("poll_failed", stream="erp.companies", kind="SourceUnavailable", error="x", failures=1, retry_in=1)
+    emit("config_refused", config="c", problems=[])
+    clock.advance(10)
+    after = samples(ask(port, "/metrics")[1])
+    expected = {
+        of("polls_total", stream="erp.companies", kind="poll", outcome="complete"): 1,
+        of("polls_total", stream="erp.companies", kind="poll", outcome="failed"): 1,
+        of("records_read_total", stream="erp.companies"): 1,
+        of("records_judged_total", stream="erp.companies", result="new"): 1,
+        of("batches_total", workspace="main", verdict="created"): 1,
+        of("leads_total", workspace="main", verdict="created"): 1,
+        of("request_duration_seconds_count", workspace="main"): 1,
+        of("rate_limited_total", workspace="main", why="stranger"): 1,
+        of("records", stream="erp.companies", state="delivered"): 1,
+        of("pending_leads", workspace="main"): 0,
+        of("requests_in_flight", workspace="main"): 0,
+        of("poll_failures", stream="erp.companies"): 1,
+        of("batches_in_doubt"): 0,
+        of("rate_limit_requests", workspace="main"): 10_000,
+        of("config_last_reload_successful"): 0,
+        of("last_success_timestamp_seconds", stream="erp.companies"): 1_767_225_600,
+        of("log_events_total", event="batch", level="info"): 1,
+    }
+    assert {name: after.get(name) for name in expected} == expected
+    assert of("oldest_pending_timestamp_seconds", workspace="main") not in after
+    assert any(name == "process_resident_memory_bytes" for name, _ in after)
+
+
+def test_no_value_of_a_record_and_no_secret_is_in_them(served: tuple[Service, Engine, Source, Way], port: int) -> None:
+    service, engine, _, _ = served
+    service.ready(engine)
+    engine.streams["erp.companies"].turn()
+    text = ask(port, "/metrics")[1] + ask(port, "/healthz")[1]
+    assert "one@example.com" not in text
+    assert "sandbox-key" not in text
+
+
+def test_a_reload_moves_the_address_or_is_refused(
+    served: tuple[Service, Engine, Source, Way], port: int, tmp_path: Path
+) -> None:
+    service, engine, _, _ = served
+    service.ready(engine)
+    config, other = engine.plan.config, free_port()
+    path = tmp_path / "config.toml"
+    path.write_text(path.read_text().replace(f":{port}", f":{other}"))
+    service.serve(load_config(path))
+    assert ask(other, "/healthz/ready")[0] == 200
+    with pytest.raises(ConnectionRefusedError):
+        ask(port, "/healthz")
+    with closing(socket.create_server(("127.0.0.1", port))):
+        with pytest.raises(ConfigError, match="cannot be listened on: Address already in use"):
+            service.serve(config)
+        assert ask(other, "/healthz/ready")[0] == 200
+    path.write_text(path.read_text().replace(f'[metrics]\nlisten = "127.0.0.1:{other}"', ""))
+    service.serve(load_config(path))
+    with pytest.raises(ConnectionRefusedError):
+        ask(other, "/healthz")
+
+
+def test_only_questions_are_answered(served: tuple[Service, Engine, Source, Way], port: int) -> None:
+    assert ask(port, "/")[0] == 404
+    assert ask(port, "/metrics", "POST")[0] == 405
+    assert ask(port, "/healthz", "HEAD") == (503, "")
+
+
+def test_clients_that_dawdle_hold_up_nobody(monkeypatch: pytest.MonkeyPatch, port: int) -> None:
+    """Each is given up after a while; more than a few at a time are sent away."""
+    monkeypatch.setattr("sync.service.server.PATIENCE", 0.5)
+    with ExitStack() as ends, log.heard_by(lambda *_: None):
+        server = Server(f"127.0.0.1:{port}", lambda: Health("running", (), ()), lambda *_: [])
+        ends.callback(server.close)
+        idle = [socket.create_connection(("127.0.0.1", port)) for _ in range(MOST_CLIENTS + 4)]
+        for each in idle:
+            ends.callback(each.close)
+            each.settimeout(20)
+        assert [each.recv(1) for each in idle] == [b""] * len(idle)
+        assert ask(port, "/healthz")[0] == 200
+
+
+def test_by_the_other_protocol(port: int) -> None:
+    with closing(socket.socket(socket.AF_INET6)) as probe:
+        try:
+            probe.bind(("::1", 0))
+        except OSError:
+            pytest.skip("this machine has no IPv6")
+    server = Server(f"[::1]:{port}", lambda: Health("running", (), ()), lambda *_: [])
+    with closing(server), closing(http.client.HTTPConnection("::1", port, timeout=20)) as connection:
+        connection.request("GET", "/healthz")
+        assert connection.getresponse().status == 200

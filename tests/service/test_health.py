@@ -1,0 +1,138 @@
+"""Does it live, is it ready, does data flow: what each question goes by."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from datetime import UTC, datetime
+from pathlib import Path
+
+import pytest
+from service_world import Source, StoppedClock, Way, engine_of, in_thread
+
+from state.slots import Room
+from sync import log
+from sync.config.schema import Source as SourceOptions
+from sync.engine import Engine
+from sync.errors import SourceUnavailable
+from sync.log import emit
+from sync.service.health import Health, allowance, is_undelivered, stops_of
+from sync.service.look import Lookout, Waiting
+from sync.service.progress import Stall
+from sync.service.witness import Witness
+
+ROOM = Room(0, 0, 100, 0.01, 0.0)
+
+
+def source(**keys: object) -> SourceOptions:
+    stream = {"start": "all", "on_change": "hold", "lead": {"kind": "company"}}
+    return SourceOptions.model_validate({"connector": "sql", "streams": {"s": stream}, **keys})
+
+
+@pytest.fixture
+def running(
+    tmp_path: Path, clock: StoppedClock, monkeypatch: pytest.MonkeyPatch
+) -> Iterator[tuple[Engine, Source, Way, Witness]]:
+    witness = Witness(clock.boot)
+    with log.heard_by(witness), engine_of(tmp_path, clock, monkeypatch) as (engine, records, way):
+        yield engine, records, way, witness
+
+
+def test_each_answer_follows_from_what_is_amiss() -> None:
+    def answers(health: Health) -> tuple[bool, bool, bool]:
+        return health.live, health.ready, health.flowing
+
+    stall = Stall("the poll of a.b", 700.0, 600.0)
+    assert answers(Health("running", (), ())) == (True, True, True)
+    assert answers(Health("reloading", (), ())) == (True, True, True)
+    assert answers(Health("starting", (), ())) == (True, False, False)
+    assert answers(Health("stopping", (), ())) == (True, False, False)
+    assert answers(Health("running", (stall,), ())) == (False, True, False)
+    assert answers(Health("running", (), ("a.b was not read for 2h",))) == (True, True, False)
+    assert Health("starting", (stall,), ("x",)).as_json()["reasons"] == [
+        "the daemon is starting",
+        "the poll of a.b has not moved for 700 s",
+        "x",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("keys", "seconds"),
+    [
+        ({"every": "1s"}, 601),
+        ({"every": "5m"}, 900),
+        ({"every": "30m"}, 3600),
+        ({"every": "1d"}, 86400 + 3600),
+        ({"cron": "0 6 * * *"}, 5 * 3600 + 3600),  # five hours from 01:00
+        ({"cron": "*/10 * * * *"}, 1200),
+    ],
+)
+def test_how_late_a_poll_may_be(keys: dict[str, str], seconds: float) -> None:
+    just_after_one = datetime(2026, 3, 4, 1, 0, 1, tzinfo=UTC).timestamp()
+    assert abs(allowance(source(**keys), just_after_one) - seconds) < 2
+
+
+@pytest.mark.parametrize(
+    ("oldest", "since_delivery", "expected"),
+    [
+        (None, 1e6, False),  # nothing waits
+        (10_000.0, 1e6, False),  # not for long
+        (1_000.0, 30.0, False),  # a long queue that moves
+        (1_000.0, 1e6, True),
+    ],
+)
+def test_when_leads_wait_in_vain(oldest: float | None, since_delivery: float, expected: bool) -> None:
+    waiting = Waiting(5, None if oldest is None else int(oldest * 1000), ROOM)
+    assert is_undelivered(waiting, since_delivery, 10_500.0) == expected
+
+
+def test_a_stream_that_is_not_read_any_more_stops_the_flow(
+    running: tuple[Engine, Source, Way, Witness], clock: StoppedClock
+) -> None:
+    engine, records, _, witness = running
+    began = clock.boot()
+    assert stops_of(engine, witness, None, began) == []
+    engine.streams["erp.companies"].turn()
+    clock.advance(899)
+    assert stops_of(engine, witness, None, began) == []
+    clock.advance(2)
+    assert stops_of(engine, witness, None, began) == ["erp.companies was not read for 15m1s"]
+    emit("poll_failed", stream="erp.companies", kind=SourceUnavailable.__name__, error="x", failures=1, retry_in=1)
+    (why,) = stops_of(engine, witness, None, began)
+    assert why.endswith("(1 failures in a row: SourceUnavailable)")
+    records.let_go.clear()
+    turn = in_thread(engine.streams["erp.companies"].turn)
+    assert records.reading.wait(20)
+    assert stops_of(engine, witness, None, began) == []  # it is being read just now
+    records.let_go.set()
+    turn.join(20)
+
+
+def test_leads_that_nobody_takes_stop_the_flow(
+    running: tuple[Engine, Source, Way, Witness], clock: StoppedClock
+) -> None:
+    engine, _, _, witness = running
+    lookout = Lookout(engine)
+    began = clock.boot()
+    engine.streams["erp.companies"].turn()
+    seen = lookout.look()
+    assert seen is not None
+    assert seen.workspaces["main"].pending == 1
+    assert seen.records == {("erp.companies", "pending"): 1}
+    assert stops_of(engine, witness, seen, began) == []
+    clock.advance(1000)
+    engine.streams["erp.companies"].turn()
+    found = stops_of(engine, witness, lookout.look(), began)
+    assert found == ["1 leads wait for main, and none was delivered lately"]
+    lookout.close()
+    assert lookout.look() is None
+
+
+def test_what_is_looked_up_is_kept_for_a_moment(
+    running: tuple[Engine, Source, Way, Witness], clock: StoppedClock
+) -> None:
+    lookout = Lookout(running[0])
+    first = lookout.look()
+    assert lookout.look() is first
+    clock.advance(6)
+    assert lookout.look() is not first
+    lookout.close()

@@ -1,0 +1,246 @@
+"""Installing, again, upgrading and removing, on an image: what is written, what is left alone, what is refused.
+
+A real machine with systemd, pip and all is what `python -m tests.long.systemd` is for; here a small program stands for
+what pip would install.
+"""
+
+from __future__ import annotations
+
+import shutil
+import subprocess
+import sys
+import zipfile
+from pathlib import Path
+
+import pytest
+
+from sync.config.cautions import warnings_of
+from sync.config.load import load_config
+from sync.installation import releases
+from sync.installation.__main__ import main
+from sync.installation.layout import NAME, Layout
+from sync.installation.machine import Failed, Machine
+
+ROOT = Path(__file__).parents[2]
+METADATA = """Metadata-Version: 2.4
+Name: closingdealz-sync
+Provides-Extra: postgresql
+Provides-Extra: test
+Provides-Extra: mysql
+
+Provides-Extra: so says the text
+"""
+PROGRAM = """#!/bin/sh
+[ "$1" = check ] && grep -q mistake "$4" && { echo "error mistake: unknown key"; exit 78; }
+echo "$@"
+"""
+
+
+@pytest.fixture
+def image(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Layout:
+    """Without pip: `make` puts the program's files where its wheel would."""
+
+    def make(release: releases.Release, _wheel: Path, extras: list[str], *_: object) -> None:
+        (release.path / "lib").mkdir(parents=True)
+        (release.path / "lib/extras").write_text(",".join(extras))
+        (release.path / "bin").mkdir(parents=True)
+        release.program.write_text(PROGRAM)
+        release.program.chmod(0o755)
+        shutil.copytree(ROOT / "systemd", release.share / "systemd")
+        shutil.copy(ROOT / "config.example.toml", release.share)
+        (release.path / ".complete").touch()
+
+    monkeypatch.setattr("sync.installation.steps.make", make)
+    return Layout(tmp_path / "image")
+
+
+def wheel(folder: Path, version: str, record: str = "sync/cli.py,sha256=a,1\n") -> Path:
+    path = folder / f"closingdealz_sync-{version}-py3-none-any.whl"
+    with zipfile.ZipFile(path, "w") as archive:
+        archive.writestr(f"closingdealz_sync-{version}.dist-info/RECORD", record)
+        archive.writestr(f"closingdealz_sync-{version}.dist-info/METADATA", METADATA)
+    return path
+
+
+def run(image: Layout, *words: object) -> int:
+    return main([*map(str, words), "--root", str(image.root)])
+
+
+def everything(image: Layout) -> dict[str, tuple[bytes, int]]:
+    return {
+        str(path.relative_to(image.root)): (path.read_bytes(), path.stat().st_mode)
+        for path in image.root.rglob("*")
+        if path.is_file()
+    }
+
+
+def test_all_is_put_in_place(image: Layout, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert run(image, "install", wheel(tmp_path, "1.0")) == 0
+    last = capsys.readouterr().out.strip().splitlines()[-1]
+    assert last.startswith("Done. Next: put the secrets into ")
+    assert f"{NAME} check && {NAME} preview && systemctl enable --now {NAME}" in last
+    assert (image.units / f"{NAME}.service").read_bytes() == (ROOT / "systemd" / f"{NAME}.service").read_bytes()
+    assert image.command.stat().st_mode & 0o777 == 0o755
+    assert (image.root / f"usr/local/share/man/man8/{NAME}.8").read_text() == "manual\n"
+    assert (image.root / f"usr/local/share/bash-completion/completions/{NAME}").read_text() == "completion bash\n"
+    assert (image.config / "credentials").stat().st_mode & 0o777 == 0o700
+    assert (image.config / "config.toml").stat().st_mode & 0o777 == 0o640
+    assert (image.current / "bin" / NAME).exists()
+
+
+def test_once_more_changes_nothing(image: Layout, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    one = wheel(tmp_path, "1.0")
+    run(image, "install", one)
+    before = everything(image)
+    capsys.readouterr()
+    assert run(image, "install", one) == 0
+    assert capsys.readouterr().out == "Nothing had to be changed.\n"
+    assert everything(image) == before
+
+
+def test_a_dry_run_says_and_does_nothing(image: Layout, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert run(image, "install", wheel(tmp_path, "1.0"), "--dry-run") == 0
+    said = capsys.readouterr().out
+    assert f"would write {image.units}/{NAME}.service" in said
+    assert f"would write {image.config}/config.toml" in said
+    assert not image.root.exists()
+    run(image, "install", wheel(tmp_path, "1.0"))
+    before = everything(image)
+    capsys.readouterr()
+    (image.units / f"{NAME}.service").write_text("edited")
+    assert run(image, "install", wheel(tmp_path, "1.0"), "--dry-run") == 0
+    assert f"would write {image.units}/{NAME}.service\n" in capsys.readouterr().out
+    assert run(image, "uninstall", "--purge", "--dry-run") == 0
+    assert everything(image).keys() == before.keys()
+
+
+def test_an_upgrade_keeps_what_is_the_operators(image: Layout, tmp_path: Path) -> None:
+    run(image, "install", wheel(tmp_path, "1.0"), "--extras", "mysql")
+    config, ledger = image.config / "config.toml", image.state / "ledger.db"
+    config.write_text("# mine\n")
+    ledger.parent.mkdir(parents=True)
+    ledger.write_text("the ledger")
+    (image.config / "credentials/key").write_text("secret")
+    old = image.current.resolve()
+    for version in ("1.1", "1.2"):
+        assert run(image, "install", wheel(tmp_path, version)) == 0
+    assert (config.read_text(), ledger.read_text()) == ("# mine\n", "the ledger")
+    assert (image.config / "credentials/key").read_text() == "secret"
+    assert image.current.resolve().name.startswith("1.2-")
+    assert sorted(path.name[:3] for path in image.releases.iterdir()) == ["1.1", "1.2"]
+    assert not old.exists()
+    assert '"mysql"' in image.settings.read_text()
+
+
+def test_all_drivers_come_along_unless_some_are_chosen(image: Layout, tmp_path: Path) -> None:
+    def extras() -> str:
+        return (image.current / "lib/extras").read_text()
+
+    run(image, "install", wheel(tmp_path, "1.0"))
+    assert extras() == "postgresql,mysql"
+    run(image, "install", wheel(tmp_path, "1.0"), "--extras", "mysql")
+    assert extras() == "mysql"
+    run(image, "install", wheel(tmp_path, "1.1"))
+    assert extras() == "mysql"
+    run(image, "install", wheel(tmp_path, "1.1"), "--extras", "")
+    assert extras() == ""
+
+
+def test_a_release_goes_by_its_contents(tmp_path: Path) -> None:
+    """A wheel that is built again from the same files is the same release; other files, extras or Python are not."""
+    image = Layout(tmp_path)
+
+    def name(record: str, extras: tuple[str, ...] = ("mysql",), python: str = "3.11.2") -> str:
+        return releases.release_of(wheel(tmp_path, "1.0", record), extras, python, image).name
+
+    assert name("a,1,1") == name("a,1,1")
+    assert len({name("a,1,1"), name("a,2,1"), name("a,1,1", ()), name("a,1,1", python="3.12.1")}) == 4
+
+
+@pytest.mark.parametrize("place", ["config.toml", "acme/config.toml"])
+def test_a_version_that_cannot_use_a_configuration_does_not_take_over(
+    image: Layout, tmp_path: Path, capsys: pytest.CaptureFixture[str], place: str
+) -> None:
+    run(image, "install", wheel(tmp_path, "1.0"))
+    (image.config / place).parent.mkdir(exist_ok=True)
+    (image.config / place).write_text("mistake = 1\n")
+    before = image.current.resolve()
+    assert run(image, "install", wheel(tmp_path, "1.1")) == 1
+    assert image.current.resolve() == before
+    said = capsys.readouterr().err
+    assert f"cannot use {image.config / place}" in said
+    assert "mistake: unknown key" in said
+
+
+def test_removing_leaves_what_is_the_operators_unless_asked(image: Layout, tmp_path: Path) -> None:
+    run(image, "install", wheel(tmp_path, "1.0"))
+    image.state.mkdir(parents=True)
+    (image.state / "ledger.db").touch()
+    assert run(image, "uninstall") == 0
+    assert set(everything(image)) == {f"etc/{NAME}/config.toml", f"var/lib/{NAME}/ledger.db"}
+    assert run(image, "uninstall", "--purge", "--yes") == 0
+    assert everything(image) == {}
+    assert run(image, "uninstall") == 0  # there is nothing left to do
+
+
+def test_purge_wants_to_be_sure(
+    image: Layout, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    run(image, "install", wheel(tmp_path, "1.0"))
+    monkeypatch.setattr("builtins.input", lambda _: "yes")
+    assert run(image, "uninstall", "--purge") == 0
+    assert image.config.exists()
+    monkeypatch.setattr("builtins.input", lambda _: NAME)
+    run(image, "uninstall", "--purge")
+    assert not image.config.exists()
+
+
+def test_what_is_neither_wheel_nor_checkout_is_refused(
+    image: Layout, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert run(image, "install", tmp_path) == 1
+    assert "neither a wheel nor a checkout" in capsys.readouterr().err
+    with pytest.raises(SystemExit) as ended:
+        run(image, "instal")
+    assert ended.value.code == 64
+
+
+def test_what_only_prepares_is_no_change() -> None:
+    """A checkout's wheel is built each time: that restarts nothing."""
+    machine = Machine(systemd=False)
+    machine.prepare("look", sys.executable, "-c", "")
+    assert machine.changes == 0
+    machine.run("do", sys.executable, "-c", "")
+    assert machine.changes == 1
+    with pytest.raises(Failed, match="no such luck"):
+        machine.run("fail", sys.executable, "-c", "import sys; sys.exit('no such luck')")
+
+
+def test_it_needs_nothing_but_the_standard_library(tmp_path: Path) -> None:
+    """It runs before anything is installed, from within a wheel."""
+    path = tmp_path / "any.whl"
+    with zipfile.ZipFile(path, "w") as archive:
+        archive.write(ROOT / "sync/__init__.py", "sync/__init__.py")
+        for module in (ROOT / "sync/installation").glob("*.py"):
+            archive.write(module, f"sync/installation/{module.name}")
+    words = [sys.executable, "-I", "-S", "-c"]
+    code = f"import sys; sys.path.insert(0, {str(path)!r}); import runpy; sys.argv = ['x', '--help']; "
+    said = subprocess.run(
+        [*words, code + "runpy.run_module('sync.installation', run_name='__main__')"], capture_output=True, text=True
+    )
+    assert said.returncode == 0, said.stderr
+    assert "uninstall" in said.stdout
+    code = f"import sys; sys.path.insert(0, {str(path)!r}); from sync.installation.releases import own_source; "
+    said = subprocess.run([*words, code + "print(own_source())"], capture_output=True, text=True)
+    assert said.stdout.strip() == str(path)
+
+
+def test_the_first_configuration_is_careful() -> None:
+    config = load_config(ROOT / "systemd/config.toml")
+    assert not [warning for warning in warnings_of(config) if "plain" in warning.what]
+    for source in config.sources.values():
+        for stream in source.streams.values():
+            assert (stream.start, stream.on_change) == ("now", "hold")
+    for workspace in config.workspaces.values():
+        assert (workspace.on_unknown, workspace.api_key.credential) == ("hold", "closingdealz-api-key")
+    assert config.guard.max_new <= 500
