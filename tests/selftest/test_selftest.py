@@ -46,7 +46,7 @@ def test_random_schedules_of_kills_failures_full_disks_and_clocks(
 @pytest.mark.parametrize("part", range(4))
 def test_killed_at_steps_of_a_run(sandbox: RunningSandbox, tmp_path: Path, part: int) -> None:
     """The first steps open the ledger; most of what matters follows between the hundredth and the five hundredth."""
-    for number, trial in enumerate(at_each_step(range(100 + part * 31, 500, sized(124, 8, 4)))):
+    for number, trial in enumerate(at_each_step(range(100 + part * 31, 500, sized(186, 8, 4)))):
         verdict = run(trial, tmp_path / f"{number}", sandbox)
         assert verdict.holds, verdict
 

@@ -117,6 +117,11 @@ def test_an_undisturbed_run_meets_every_verdict(folder: Path) -> None:
     assert len(outside.sent) == again, "run again, it does nothing"
 
 
+STRIDE = sized(4, 1, 1)
+"""Everyday at every fourth step, or at every single one when more is asked for."""
+PARTS = 3
+
+
 def cut_at_each(steps: list[str], folder: Path, *, numbers: range, made: Path | None = None) -> None:
     for number in numbers:
         step = steps[number - 1]
@@ -134,16 +139,11 @@ def test_killed_while_the_ledger_is_made(folder: Path) -> None:
     cut = Cut()
     Ledger(folder / "whole.db", own=True, connector=cut.connect).close()
     assert len(cut.steps) > 30
-    cut_at_each(cut.steps, folder, numbers=range(1, len(cut.steps) + 1))
-
-
-PARTS = 3
-STRIDE = sized(4, 1, 1)
+    cut_at_each(cut.steps, folder, numbers=range(1, len(cut.steps) + 1, STRIDE))
 
 
 @pytest.mark.parametrize("part", range(PARTS))
 def test_killed_at_steps_all_over(folder: Path, part: int) -> None:
-    """At every fourth step, or at every single one when more is asked for."""
     made = folder / "made.db"
     Ledger(made, own=True).close()
     steps = steps_of(copied(made, folder / "whole.db"))
