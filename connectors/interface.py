@@ -37,6 +37,11 @@ class StreamSpec:
     readers: Mapping[tuple[str, ...], Sequence[str]] = field(default_factory=dict)
     """Which keys of the configuration read a path of `wanted` (a child's paths begin with its name), for messages."""
 
+    def read_by(self, *path: str) -> list[str]:
+        """The keys that read this path, what lies above it as a whole, or something below it."""
+        found = (keys for read, keys in self.readers.items() if read[: len(path)] == path or path[: len(read)] == read)
+        return list(dict.fromkeys(key for keys in found for key in keys))
+
 
 @dataclass(frozen=True, slots=True)
 class Finding:

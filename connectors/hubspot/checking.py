@@ -8,7 +8,7 @@ from connectors.hubspot.account import Portal
 from connectors.hubspot.crm import Crm
 from connectors.hubspot.options import HubspotSource
 from connectors.hubspot.paths import OBJECTS, PATHS, read_scope
-from connectors.hubspot.records import Fields, Plan, missing_hint, plan_of
+from connectors.hubspot.records import Fields, Plan, missing_hint, missing_words, plan_of
 from connectors.hubspot.schema import Schema
 from connectors.hubspot.windows import Search, search_is_blind
 from connectors.interface import Finding, StreamSpec
@@ -53,24 +53,24 @@ class _Look:
             yield from self._prove("crm.schemas.custom.read", "GET", "schemas", self._schema.custom_objects)
 
     def stream(self, plan: Plan) -> Iterator[Finding]:
-        own = list(self._object(plan.object, plan.own))
+        own = list(self._object(plan, plan.object, plan.own))
         yield from own
         for child in plan.children:
-            for finding in self._object(child.object, child.wanted):
+            for finding in self._object(plan, child.object, child.wanted, child.name):
                 yield Finding(finding.level, f"{child.name}: {finding.text}", finding.hint)
             if own[0].level == "ok":
                 yield from self._associations(plan.object, child.object)
 
-    def _object(self, name: str, wanted: Wanted) -> Iterator[Finding]:
+    def _object(self, plan: Plan, name: str, wanted: Wanted, *child: str) -> Iterator[Finding]:
         scope = read_scope(name)
         listed = list(self._prove(scope, "GET", "list", lambda: self._crm.page(name, (), None, 1), name))
         yield from listed
         if listed[0].level == "error":
             return
-        yield from self._properties(name, wanted)
+        yield from self._properties(plan, name, wanted, *child)
         yield from self._search(name)
 
-    def _properties(self, name: str, wanted: Wanted) -> Iterator[Finding]:
+    def _properties(self, plan: Plan, name: str, wanted: Wanted, *child: str) -> Iterator[Finding]:
         try:
             known = self._schema.properties(name)
         except SourceRefused as error:
@@ -78,7 +78,7 @@ class _Look:
             return
         fields = Fields.of(name, wanted, known)
         for missing in fields.missing:
-            yield Finding("error", f"{name} has no property {missing!r}", missing_hint(missing, known))
+            yield Finding("error", missing_words(plan.spec, name, missing, *child), missing_hint(missing, known))
         if not fields.missing:
             count = len(fields.names)
             yield Finding("ok", f"{name} has the {count} {'property' if count == 1 else 'properties'} that are read")

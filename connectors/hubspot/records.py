@@ -115,7 +115,9 @@ class Reader:
         self._schema = schema
         self.plan = plan
         self.fields = self._fields(plan.object, plan.own)
-        self._child_fields = {child.name: self._fields(child.object, child.wanted) for child in plan.children}
+        self._child_fields = {
+            child.name: self._fields(child.object, child.wanted, child.name) for child in plan.children
+        }
 
     def fetch(self, ids: Sequence[str]) -> list[Record]:
         """These records as they are now; for one that was merged the one that it was merged into."""
@@ -176,12 +178,20 @@ class Reader:
             data[ASSOCIATION] = {"primary": link.primary, "labels": link.labels}
         return data
 
-    def _fields(self, name: str, wanted: Wanted) -> Fields:
+    def _fields(self, name: str, wanted: Wanted, *child: str) -> Fields:
         known = self._schema.properties(name)
         fields = Fields.of(name, wanted, known)
         for missing in fields.missing:
-            self._crm.account.refuse(f"{name} has no property {missing!r}", missing_hint(missing, known), missing)
+            words = missing_words(self.plan.spec, name, missing, *child)
+            self._crm.account.refuse(words, missing_hint(missing, known), missing)
         return fields
+
+
+def missing_words(spec: StreamSpec, name: str, missing: str, *child: str) -> str:
+    """`companies has no property 'nmae' (read by sources.hub.streams.companies.lead.name)`"""
+    keys = dict.fromkeys([*spec.read_by(*child, missing), *spec.read_by(*child, missing + LABEL)])
+    read = f" (read by {', '.join(keys)})" if keys else ""
+    return f"{name} has no property {missing!r}{read}"
 
 
 def missing_hint(name: str, known: Iterable[str]) -> str:

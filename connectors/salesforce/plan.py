@@ -115,13 +115,8 @@ FIELD_CURE = "grant Read on the field (Setup, Permission Sets, Object Settings),
 def words_of(spec: StreamSpec, child: str, missing: Missing) -> str:
     """`Contact.Emial (read by sources.sf.streams.accounts.lead.contacts[0].emails)`"""
     path = (child, *missing.path) if child else missing.path
-    readers = dict.fromkeys(
-        reader
-        for read, lines in spec.readers.items()
-        if read[: len(path)] == path or path[: len(read)] == read
-        for reader in lines
-    )
-    return f"{missing.object}.{missing.path[-1]}" + (f" (read by {listed(list(readers), 5)})" if readers else "")
+    readers = spec.read_by(*path)
+    return f"{missing.object}.{missing.path[-1]}" + (f" (read by {listed(readers, 5)})" if readers else "")
 
 
 def plan_with_gaps(client: Client, spec: StreamSpec) -> tuple[Plan, Sequence[tuple[str, Missing]]]:

@@ -135,7 +135,7 @@ def plain_lines(overview: Overview, program: str) -> list[str]:
     for stream in overview.streams:
         lines.append(f"stream {stream.name} -> {stream.workspace}: {_poll(stream.last_poll, overview.at)}")
         lines.append(f"  records: {_records(stream)}")
-        lines += [f"  {lane}: {text}" for lane, text in stream.lanes.items()]
+        lines += [f"  {lane.lstrip('@')}: {text}" for lane, text in stream.lanes.items()]
         lines += [] if stream.configured else ["  no longer in the configuration"]
     for workspace in overview.workspaces:
         said = f"{number(workspace.pending)} pending, {_sent(workspace)}, {_room(workspace)}"

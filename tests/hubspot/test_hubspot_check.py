@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -21,7 +22,7 @@ from sync.cli import COMMANDS
 from sync.config.load import load_config, warnings_of
 from sync.errors import ConfigError
 from sync.streams import compile_all
-from sync.words import Wanted
+from sync.words import LABEL, Wanted
 from tests.sizes import sized
 
 ROOT = Path(__file__).parents[2]
@@ -90,8 +91,12 @@ def test_a_call_that_is_refused_is_one_error_among_what_works(
 
 
 def test_missing_and_calculated_properties_are_told(standin: Standin) -> None:
-    findings = check(standin, spec(Wanted(frozenset({("nmae",), ("num_contacts",)}))))
-    assert texts(findings, "error") == ["companies has no property 'nmae'"]
+    readers = {("nmae" + LABEL,): ["sources.hub.streams.companies.lead.name"]}
+    stream = replace(spec(Wanted(frozenset({("nmae",), ("num_contacts",)}))), readers=readers)
+    findings = check(standin, stream)
+    assert texts(findings, "error") == [
+        "companies has no property 'nmae' (read by sources.hub.streams.companies.lead.name)"
+    ]
     assert [finding.hint for finding in findings if finding.level == "error"] == ["did you mean 'name'?"]
     assert texts(findings, "warning") == [
         "num_contacts of companies is calculated: HubSpot does not say when it changes"
