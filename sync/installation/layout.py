@@ -56,7 +56,7 @@ class Layout:
 
     def files(self, share: Path) -> dict[Path, tuple[Path, int]]:
         """Of each file to put in place: where it is in a release's `share` folder, and its mode."""
-        systemd, share_of_all = share / "systemd", self.root / "usr/local/share"
+        systemd = share / "systemd"
         found = {
             self.units / f"{NAME}.service": (systemd / f"{NAME}.service", 0o644),
             self.units / f"{NAME}@.service": (systemd / f"{NAME}@.service", 0o644),
@@ -66,8 +66,11 @@ class Layout:
             self.documents / "config.example.toml": (share / "config.example.toml", 0o644),
             self.documents / "prometheus-alerts.yml": (systemd / "prometheus-alerts.yml", 0o644),
         }
-        for example in sorted((systemd / "examples").glob("*.conf")):
-            found[share_of_all / "doc" / NAME / "examples" / example.name] = (example, 0o644)
+        for connector in ("hubspot", "salesforce"):
+            example = f"connectors/{connector}/config.example.toml"
+            found[self.documents / example] = (share / example, 0o644)
+        for drop_in in sorted((systemd / "examples").glob("*.conf")):
+            found[self.documents / "examples" / drop_in.name] = (drop_in, 0o644)
         return found
 
     def generated(self) -> dict[Path, tuple[str, ...]]:

@@ -47,7 +47,9 @@ def image(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Layout:
         release.program.write_text(PROGRAM)
         release.program.chmod(0o755)
         shutil.copytree(ROOT / "systemd", release.share / "systemd")
-        shutil.copy(ROOT / "config.example.toml", release.share)
+        for example in ("", "connectors/hubspot/", "connectors/salesforce/"):
+            (release.share / example).mkdir(parents=True, exist_ok=True)
+            shutil.copy(ROOT / example / "config.example.toml", release.share / example)
         (release.path / ".complete").touch()
 
     monkeypatch.setattr("sync.installation.steps.make", make)
