@@ -3,23 +3,19 @@
 from __future__ import annotations
 
 from contextlib import ExitStack
-from typing import TYPE_CHECKING
 
 from prometheus_client import make_wsgi_app
 
 from sync import log
 from sync.engine import Engine
-from sync.service.metrics import registry_of
+from sync.service.metrics import Watched, registry_of
 from sync.service.server import Server
-
-if TYPE_CHECKING:
-    from sync.service.service import Service
 
 
 class Endpoint:
     """Open from when it is made until `close`. Raises ConfigError where the address cannot be had."""
 
-    def __init__(self, listen: str, service: Service) -> None:
+    def __init__(self, listen: str, service: Watched) -> None:
         self.listen = listen
         registry, self._metrics = registry_of(service)
         if service.engine:

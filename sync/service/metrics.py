@@ -7,7 +7,7 @@ from fixed lists, so there is no more of them than the file has streams and work
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from typing import TYPE_CHECKING, get_args
+from typing import Protocol, get_args
 
 from prometheus_client import (
     CollectorRegistry,
@@ -24,11 +24,11 @@ from prometheus_client.registry import Collector
 
 from state.rows import Verdict
 from sync import __version__
+from sync.engine import Engine
 from sync.events import PARTS, Level
+from sync.service.health import Health
 from sync.service.look import Seen
-
-if TYPE_CHECKING:
-    from sync.service.service import Service
+from sync.service.witness import Witness
 
 PREFIX = "closingdealz_sync"
 REQUEST_BUCKETS = (0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 120, 300)
@@ -109,10 +109,23 @@ class Metrics:
         self._request_seconds.labels(workspace).observe(_number(fields["milliseconds"]) / 1000)
 
 
+class Watched(Protocol):
+    """The daemon, as far as one may ask about it from any thread."""
+
+    engine: Engine | None
+    witness: Witness
+
+    def health(self) -> Health: ...
+
+    def look(self) -> Seen | None:
+        """What the ledger holds; None where that cannot be seen now."""
+        ...
+
+
 class Standing(Collector):
     """What stands now, gathered when one asks."""
 
-    def __init__(self, service: Service) -> None:
+    def __init__(self, service: Watched) -> None:
         self._service = service
 
     def describe(self) -> Iterable[Metric]:
@@ -183,7 +196,7 @@ def _waiting(seen: Seen) -> Iterable[Metric]:
     return pending, oldest, allowed, used
 
 
-def registry_of(service: Service) -> tuple[CollectorRegistry, Metrics]:
+def registry_of(service: Watched) -> tuple[CollectorRegistry, Metrics]:
     """Everything at `/metrics`, and the listener that feeds it."""
     disable_created_metrics()  # type: ignore[no-untyped-call]  # when each series began is of no use to anybody, and would double their number
     registry = CollectorRegistry()
