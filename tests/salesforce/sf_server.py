@@ -50,6 +50,7 @@ class StandIn(Logins):
         self.used, self.allowed = 21, 15_000
         self.says_usage = True
         self.longest_uri = LONGEST
+        self.too_long = 414
         self.locators: dict[str, tuple[list[dict[str, Any]], int]] = {}
         self.release = threading.Event()
 
@@ -101,7 +102,7 @@ class StandIn(Logins):
             return 200, [{"version": version, "url": f"/services/data/v{version}"} for version in VERSIONS], {}
         headers = self._usage()
         if len(asked.path) > self.longest_uri:
-            return 414, "<html>URI Too Long</html>", headers
+            return self.too_long, "<html>URI Too Long</html>", headers
         if size > LONGEST:
             return 431, "<html>Request Header Fields Too Large</html>", headers
         session = asked.headers.get("authorization", "").removeprefix("Bearer ")
