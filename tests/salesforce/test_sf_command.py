@@ -225,3 +225,35 @@ def test_a_stream_that_starts_now_sends_only_what_comes_later(program: Program) 
     org.touch("Account", id_, datetime.now(UTC) + timedelta(seconds=30))
     assert program.round().exit_code == 0
     assert [lead["name"] for lead in program.leads()] == ["New firm"]
+
+
+def test_no_value_of_a_record_and_no_secret_is_ever_said(program: Program) -> None:
+    """Under all kinds of answers, whose words quote values, too."""
+    program.write(("[sources.sf]\n", '[log]\nlevel = "debug"\nformat = "json"\n[sources.sf]\n'))
+    seed(program, 0)
+    org = program.stand_in.org
+    id_ = org.put("Account", 1, Name="Canaryfirm", Industry="Canary" * 60)
+    org.put("Contact", 1, AccountId=id_, LastName="Canarylast", Email="canary@corp.example")
+    quoting = "Canaryfirm is not valid for canary@corp.example"
+    said = ""
+    for faults in (
+        [error(400, "MALFORMED_QUERY", quoting)],
+        [error(400, "SOMETHING_NEW", quoting)],
+        [error(403, "INSUFFICIENT_ACCESS", quoting)],
+        [error(500, "UNKNOWN_EXCEPTION", quoting)],
+        [Fault(503, f"<html>{quoting}</html>")],
+        [Fault(200, f"{quoting} is no JSON")],
+        [Fault(401, [{"errorCode": "INVALID_SESSION_ID", "message": quoting}], times=2)],
+        [Fault(how="drop")],
+        [],
+    ):
+        program.stand_in.faults = faults
+        for words in (["once"], ["check"], ["status"]):
+            said += program.run(*words).output
+    assert said.count('"poll_failed"') >= 8
+    assert program.leads() == [], "the one lead there is breaks a rule, so that this is said, too"
+    assert "unmappable" in said
+    sessions = program.stand_in.sessions
+    assert sessions
+    for secret in ("canary", "the-client-secret", *sessions):
+        assert secret.lower() not in said.lower(), secret
