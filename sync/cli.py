@@ -117,24 +117,27 @@ def _meant(word: str) -> str:
 def _report(error: Exception, *, debug: bool) -> int:
     """Says on stderr what went wrong, and returns the exit code for it."""
     match error:
-        case click.UsageError():
-            error.show()
-            return EXIT_USAGE
         case click.ClickException():
             error.show()
-            return EXIT_IO
+            return EXIT_USAGE if isinstance(error, click.UsageError) else EXIT_IO
         case click.Abort():
             return EXIT_INTERRUPTED
         case OSError(errno=errno.EPIPE):
             return _quiet()
+        case OSError(errno=errno.ENOSPC | errno.EDQUOT | errno.EIO | errno.EROFS):
+            _say(f"cannot be written: {error.strerror} (the output, the log, or a file)")
+            return _quiet(EXIT_IO)
         case SyncError():
             if debug:
                 traceback.print_exception(error)
-            click.secho("error: ", fg="red", bold=True, nl=False, err=True)
-            click.echo(str(error), err=True)
+            _say(str(error))
             return error.exit_code
-        case _:
-            return _bug(error, debug=debug)
+    return _bug(error, debug=debug)
+
+
+def _say(what: str) -> None:
+    click.secho("error: ", fg="red", bold=True, nl=False, err=True)
+    click.echo(what, err=True)
 
 
 def _bug(error: Exception, *, debug: bool) -> int:
@@ -143,17 +146,16 @@ def _bug(error: Exception, *, debug: bool) -> int:
         traceback.print_exception(error)
         return EXIT_BUG
     kind = type(error)
-    click.secho("error: ", fg="red", bold=True, nl=False, err=True)
-    click.echo(f"this is a fault of the program ({kind.__module__}.{kind.__qualname__})", err=True)
+    _say(f"this is a fault of the program ({kind.__module__}.{kind.__qualname__})")
     click.echo("  hint: run it again with --debug and report what it prints; it may show data, so look first", err=True)
     return EXIT_BUG
 
 
-def _quiet() -> int:
-    """Whoever read our output has left: nothing more is said, not even by the interpreter as it ends."""
+def _quiet(code: int = EXIT_READER_LEFT) -> int:
+    """Nobody takes our output any more: nothing more is said there, not even by the interpreter as it ends."""
     nowhere = os.open(os.devnull, os.O_WRONLY)
     os.dup2(nowhere, sys.stdout.fileno())
-    return EXIT_READER_LEFT
+    return code
 
 
 @click.group(PROGRAM, cls=Program, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})

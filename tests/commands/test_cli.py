@@ -176,6 +176,14 @@ class TestErrors:
         os.close(writer)
         assert (done.returncode, done.stderr) == (1, b"")
 
+    def test_output_that_nobody_can_keep_is_no_defect_of_ours(self):
+        with open("/dev/full", "wb") as full:
+            done = subprocess.run(
+                [sys.executable, "-m", "sync", "--version"], stdout=full, stderr=subprocess.PIPE, check=False
+            )
+        said = "error: cannot be written: No space left on device (the output, the log, or a file)"
+        assert (done.returncode, done.stderr.decode().splitlines()) == (74, [said])
+
 
 class TestConfigOption:
     @pytest.mark.parametrize(
