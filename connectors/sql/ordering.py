@@ -48,6 +48,11 @@ class Order:
         return parameter if self.typed is None else self.typed(parameter)
 
 
+def is_proven(backend: str) -> bool:
+    """Whether tests on a real database of this kind hold the orders below to the truth."""
+    return backend in ("sqlite", "postgresql", "mysql", "duckdb")
+
+
 def orders_of(database: Database, stream: str, relation: Relation, columns: Sequence[str]) -> tuple[Order, ...]:
     """The orders of these columns; the database is asked for their types where its drivers are known to lie."""
     find = _TYPES.get(database.backend)
@@ -268,7 +273,7 @@ def _as_double(column: Expression) -> Expression:
 
 def _shown_as_double(column: Expression) -> Expression:
     """The double that the digits mean which are shown of a FLOAT."""
-    return func.concat(column) + literal_column("0e0")
+    return func.concat(column).op("+")(literal_column("0e0"))  # a plain + would join texts
 
 
 def _digits(it: Any) -> Any:

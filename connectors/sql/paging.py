@@ -8,13 +8,15 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
+from sqlalchemy import Select
+
 from connectors.interface import StreamSpec
 from connectors.sql.columns import Columns
 from connectors.sql.database import Database, Rows
 from connectors.sql.keys import pack, unpack
-from connectors.sql.ordering import Order
+from connectors.sql.ordering import Order, is_proven
 from connectors.sql.records import Layout
-from connectors.sql.statements import Bounds, Relation, page
+from connectors.sql.statements import Bounds, Relation, page, rows_in
 from connectors.sql.times import Cursor
 from sync.errors import SourceRefused
 from sync.words import Json
@@ -44,6 +46,7 @@ class Pager:
     ) -> None:
         self._database, self._stream = database, spec.name
         self._relation, self._layout = relation, layout
+        self._what = relation, layout.names, layout.everything
         self._cursor, self._keys = cursor, keys
         self.limit = spec.page_size
         # Not every database takes a column twice in ORDER BY.
@@ -57,17 +60,14 @@ class Pager:
         behind = self._unpacked(after)
         if behind is None:
             self._before = []
-        statement = page(
-            self._relation,
-            self._layout.names,
-            self._layout.everything,
-            orders=self._orders,
-            bounds=Bounds(low, high, behind),
-            limit=self.limit,
-        )
-        found = self._database.run(statement, self._stream)
+        if behind is not None and not is_proven(self._database.backend):
+            self._refuse_passed_over(behind)
+        found = self._run(page(*self._what, orders=self._orders, bounds=Bounds(low, high, behind), limit=self.limit))
         places = self._places(found)
-        self._refuse_repeated(places, behind)
+        if places and (places[0] in self._before or behind in places):
+            # In the database's order the rows that are not behind come first: the first one is enough to see them. The
+            # row that the page should be behind tells of pages that were read before a restart.
+            raise self._refused("yields rows again that the page before held: its pages would never end")
         self._before = places
         extra = sum(order.exact is not None for order in self._orders)
         return Rows(found.columns[: len(found.columns) - extra], found.rows)
@@ -87,18 +87,30 @@ class Pager:
             extra += order.exact is not None
         return [tuple(row[index] for index in at) for row in found.rows]
 
-    def _refuse_repeated(self, places: Sequence[Place], behind: Place | None) -> None:
-        """In the database's order the rows that are not behind come first: the first one is enough to see them, and
-        the row that the page should be behind tells of pages that were read before a restart."""
-        if places and (places[0] in self._before or (behind is not None and behind in places)):
-            raise SourceRefused(
-                f"{self._relation.words}, read in the order of {self._words()}, yields rows again that the page before "
-                "held: its pages would never end",
-                hint="most likely the driver cuts or rounds a value that the database compares whole: name another "
-                "column, or CAST this one in `query` to a type that the driver reads whole",
-                source=self._database.source,
-                stream=self._stream,
-            )
+    def _run(self, statement: Select[Any]) -> Rows:
+        return self._database.run(statement, self._stream)
+
+    def _refuse_passed_over(self, behind: Place) -> None:
+        """Raises SourceRefused where the row at this place is there, but not found by its own values: where no test
+        proves how the database compares, rows of the same value would be passed over. If the row was changed or deleted
+        meanwhile, nothing is wrong."""
+        values = dict(zip((order.column for order in self._orders), behind, strict=True))
+        key = [values[order.column] for order in self._keys]
+        same = rows_in(*self._what, columns=self._keys, values=[key], then=(), exact=self._orders)
+        if behind not in self._places(self._run(same)):
+            return
+        at = page(*self._what, orders=self._orders, bounds=Bounds(after=behind, including=True), limit=1)
+        if behind not in self._places(self._run(at)):
+            raise self._refused("does not find a row by its own values: rows of the same value would be passed over")
+
+    def _refused(self, what: str) -> SourceRefused:
+        return SourceRefused(
+            f"{self._relation.words}, read in the order of {self._words()}, {what}",
+            hint="most likely the driver cuts or rounds a value that the database compares whole: name another column, "
+            "or CAST this one in `query` to a type that the driver reads whole",
+            source=self._database.source,
+            stream=self._stream,
+        )
 
     def _words(self) -> str:
         """The columns with their types, as far as these are known."""

@@ -108,11 +108,13 @@ class Relation:
 
 @dataclass(frozen=True, slots=True)
 class Bounds:
-    """`low <= first column < high`, and behind the row `after` (its value in each column) if that is set."""
+    """`low <= first column < high`, and behind the row `after` (its value in each column) if that is set; `including`
+    that row."""
 
     low: Any = None
     high: Any = None
     after: tuple[Any, ...] | None = None
+    including: bool = False
 
 
 @lru_cache(maxsize=256)
@@ -129,6 +131,11 @@ def _chosen(source: FromClause, names: Sequence[str], everything: bool) -> Selec
     if everything:
         chosen.append(literal_column(f"{ALIAS}.*"))
     return select(*chosen).select_from(source)
+
+
+def _with_exact(statement: Select[Any], source: FromClause, orders: Sequence[Order]) -> Select[Any]:
+    exact = [order.exact(source.c[order.column]) for order in orders if order.exact is not None]
+    return statement.add_columns(*(it.label(None) for it in exact))
 
 
 def value(value: Any) -> BindParameter[Any] | ColumnElement[Any]:
@@ -151,12 +158,11 @@ def page(
     """
     source = _from(relation, (*(order.column for order in orders), *names))
     columns = [source.c[order.column] for order in orders]
-    exact = [order.exact(it) for order, it in zip(orders, columns, strict=True) if order.exact is not None]
-    statement = _chosen(source, names, everything).add_columns(*(it.label(None) for it in exact))
+    statement = _with_exact(_chosen(source, names, everything), source, orders)
     open_start = bounds.after is None and bounds.low is None
     statement = statement.where(*(it.is_not(None) for it in (columns if open_start else columns[1:])))
     if bounds.after is not None:
-        statement = statement.where(_behind(list(zip(orders, columns, bounds.after, strict=True))))
+        statement = statement.where(_behind(list(zip(orders, columns, bounds.after, strict=True)), bounds.including))
     elif bounds.low is not None:
         statement = statement.where(columns[0] >= orders[0].bound(bounds.low))
     if bounds.high is not None:
@@ -164,12 +170,13 @@ def page(
     return statement.order_by(*columns).limit(limit)
 
 
-def _behind(places: Sequence[tuple[Order, ColumnElement[Any], Any]]) -> ColumnElement[bool]:
+def _behind(places: Sequence[tuple[Order, ColumnElement[Any], Any]], including: bool) -> ColumnElement[bool]:
     """Behind a row, spelled out: not every database compares row values, nor uses an index for them."""
     (order, it, last), *rest = places
-    behind = it > order.bound(last)
+    if not rest:
+        return it >= order.bound(last) if including else it > order.bound(last)
     # Written so that an index on the first column serves, however many rows share one value.
-    return and_(it >= order.bound(last), or_(behind, _behind(rest))) if rest else behind
+    return and_(it >= order.bound(last), or_(it > order.bound(last), _behind(rest, including)))
 
 
 def rows_in(
@@ -180,10 +187,14 @@ def rows_in(
     columns: Sequence[Order],
     values: Sequence[Sequence[Any]],
     then: Sequence[str],
+    exact: Sequence[Order] = (),
 ) -> Select[Any]:
-    """Rows whose columns hold one of the rows of plain values, ordered by these columns, then by `then`."""
+    """Rows whose columns hold one of the rows of plain values, ordered by these columns, then by `then`.
+
+    The exact values of `exact` come last, as in `page`.
+    """
     ordered = list(dict.fromkeys([*(order.column for order in columns), *then]))
-    source = _from(relation, (*ordered, *names))
+    source = _from(relation, (*ordered, *(order.column for order in exact), *names))
     *heads, last = columns
     groups: dict[tuple[Any, ...], list[Any]] = {}
     for row in values:
@@ -192,7 +203,8 @@ def rows_in(
         and_(*(_among(source, it, [one]) for it, one in zip(heads, head, strict=True)), _among(source, last, tails))
         for head, tails in groups.items()
     ]
-    return _chosen(source, names, everything).where(or_(*found)).order_by(*(source.c[name] for name in ordered))
+    statement = _with_exact(_chosen(source, names, everything), source, exact)
+    return statement.where(or_(*found)).order_by(*(source.c[name] for name in ordered))
 
 
 def _among(source: FromClause, order: Order, values: Sequence[Any]) -> ColumnElement[bool]:
