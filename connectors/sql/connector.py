@@ -20,7 +20,7 @@ from connectors.sql.moments import canonical
 from connectors.sql.options import SqlChild, SqlSource, SqlStream
 from connectors.sql.paging import make_pager
 from connectors.sql.reading import Poll
-from connectors.sql.records import CHUNK, Layout, Plan, make_records, plan_of
+from connectors.sql.records import Layout, Plan, chunks, make_records, plan_of
 from connectors.sql.scales import Scale, modified_text
 from connectors.sql.scales import Sequence as SequenceScale
 from connectors.sql.statements import how_many, rows_in
@@ -83,13 +83,13 @@ class SqlConnector:
         asked = {same_id(id_, len(known)) for id_ in ids}
         values = key_rows(dict.fromkeys(ids), known)
         records: dict[str, Record] = {}
-        for start in range(0, len(values), CHUNK):
+        for some in chunks(values):
             statement = rows_in(
                 plan.relation,
                 layout.names,
                 layout.everything,
                 columns=columns.orders(plan.relation, plan.keys),
-                values=values[start : start + CHUNK],
+                values=some,
                 then=(),
             )
             found = self._database.run(statement, stream.name)

@@ -171,7 +171,7 @@ def _mssql(type_: Type) -> Order:
             name,
             exact=lambda column: func.convert(literal_column("varchar(40)"), column, style),
             typed=lambda parameter: func.convert(literal_column(name), parameter, style),
-            write=_iso_moment,
+            write=_thousandths if base in ("datetime", "smalldatetime") else _mssql_moment,
         )
     if base in ("varchar", "char") and type_.collation:
         # Drivers bind nvarchar, which a collation may sort otherwise than varchar (and whose index is then of no use).
@@ -295,7 +295,19 @@ def _iso_moment(it: Any) -> Any:
     return it.isoformat() if isinstance(it, date) else it
 
 
+def _mssql_moment(it: Any) -> Any:
+    """With a blank, as style 121 has it, where the offset belongs to it."""
+    return it.isoformat(" ") if isinstance(it, datetime) and it.tzinfo else _iso_moment(it)
+
+
+def _thousandths(it: Any) -> Any:
+    """The older types refuse more than three digits."""
+    return it.isoformat(timespec="milliseconds") if isinstance(it, datetime) else _iso_moment(it)
+
+
 def _formatted(it: Any, form: str) -> Any:
+    if isinstance(it, str) and it[10:11] == "T":  # an id of ours
+        it = datetime.fromisoformat(it)
     if isinstance(it, datetime):
         offset = it.utcoffset() or timedelta()
         if "TZH" not in form:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections import defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import product
 from typing import Any, cast
@@ -21,7 +21,13 @@ from connectors.sql.values import Converter, Unusable
 from sync.words import Json, Record, Wanted
 
 CHUNK = 500
-"""Values in one IN list."""
+"""Values in one statement by key: SQL Server takes 2,100 parameters, Oracle 1,000 in one list."""
+
+
+def chunks(rows: Sequence[Sequence[Any]]) -> Iterator[Sequence[Sequence[Any]]]:
+    """Rows of key values, as many as one statement takes."""
+    size = CHUNK // max(1, len(rows[0])) if rows else CHUNK
+    return (rows[start : start + size] for start in range(0, len(rows), size))
 
 
 @dataclass(frozen=True, slots=True)
@@ -211,13 +217,13 @@ def _nest(
         for values in parents.values()
         for row in product(*(as_kind(value, order.kind) for value, order in zip(values, orders, strict=True)))
     ]
-    for start in range(0, len(keys), CHUNK):
+    for values in chunks(keys):
         statement = rows_in(
             child.relation,
             layout.names,
             layout.everything,
             columns=orders,
-            values=keys[start : start + CHUNK],
+            values=values,
             then=child.keys,
         )
         found = database.run(statement, plan.spec.name)
