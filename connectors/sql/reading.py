@@ -90,9 +90,8 @@ class Poll:
         if self._plan.cursor is None:
             yield from self._scan(lanes)
         else:
-            track = self._track(self._plan.cursor)
-            yield from self._follow(track, lanes, now)
-            yield from self._fill(track, lanes, now)
+            yield from self._follow(self._track(self._plan.cursor), lanes, now)
+            yield from self._fill(self._track(self._plan.cursor), lanes, now)
 
     # ---- following a cursor column
 

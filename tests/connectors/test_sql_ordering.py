@@ -300,6 +300,20 @@ def test_a_value_that_the_driver_rounds_up_ends_the_poll_instead_of_passing_rows
     connector.close()
 
 
+def test_what_the_live_lane_has_shown_may_be_the_backfills_too(sqlite_server: Sqlite) -> None:
+    sqlite_server.run("CREATE TABLE companies (id INTEGER PRIMARY KEY, name TEXT, m TEXT)")
+    sqlite_server.many("INSERT INTO companies VALUES (?, 'x', '2026-03-10 11:00:00')", [(1,), (2,), (3,)])
+    connector, lanes = connect(sqlite_server.url, lambda: NOON), {}
+    spec = stream(NAME, modified="m", page_size=3)
+    for page in connector.read(spec, lanes):
+        lanes[page.lane] = page.cursor
+        if page.backfill:
+            break
+    sqlite_server.many("INSERT INTO companies VALUES (?, 'x', '2026-03-10 11:30:00')", [(4,), (5,)])
+    assert sorted(_shown(connector, spec, lanes)) == ["4", "4", "5", "5"]
+    connector.close()
+
+
 @pytest.mark.usefixtures("unknown")
 def test_rows_that_change_between_pages_are_nothing_odd(sqlite_server: Sqlite) -> None:
     sqlite_server.run("CREATE TABLE companies (id INTEGER PRIMARY KEY, name TEXT, u INTEGER)")
