@@ -75,7 +75,8 @@ class SqlConnector:
 
     def fetch(self, stream: StreamSpec, ids: Sequence[str]) -> Sequence[Record]:
         plan, columns = plan_of(stream), self._known(stream)
-        kinds = [columns.key_kind(plan.relation, key) for key in plan.keys] if ids else []
+        orders = columns.orders(plan.relation, plan.keys) if ids else ()
+        kinds = [order.kind or columns.key_kind(plan.relation, order.column) for order in orders]
         known = [kind for kind in kinds if kind is not None]
         if not known or len(known) < len(kinds):
             return []
@@ -88,7 +89,7 @@ class SqlConnector:
                 plan.relation,
                 layout.names,
                 layout.everything,
-                columns=columns.orders(plan.relation, plan.keys),
+                columns=orders,
                 values=some,
                 then=(),
             )

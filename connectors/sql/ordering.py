@@ -135,8 +135,8 @@ def _mysql(type_: Type) -> Order:
         case "float":
             # The text of a FLOAT has six digits; as a double it is whole. Rows are found by what was shown of it.
             return Order("", "float", "float", exact=_as_double, shown=_shown_as_double)
-        case "double":
-            return Order("", "double", "float", exact=_as_double)
+        case "double":  # whose text has as many digits as it takes
+            return Order("", "double", "float")
         case "enum" | "set":
             # Sorted by their numbers, but compared with text as text.
             return Order("", type_.name, "text", exact=_as_number)

@@ -11,7 +11,7 @@ from typing import Any
 
 import duckdb
 import pytest
-from sql_servers import Postgresql, Server, Sqlite
+from sql_servers import Mariadb, Postgresql, Server, Sqlite
 from sql_streams import connect, poll, stream
 
 from connectors.sql.connector import SqlConnector
@@ -112,6 +112,22 @@ def _resumed(connector: SqlConnector, spec: Any) -> list[str]:
                 shown += [record.id for record in page.records]
                 break
     return shown
+
+
+@pytest.mark.parametrize(("type_", "place", "shown"), [("int", [5, 3], 6), ("float", [{"float": "5.0"}, 3], 10)])
+def test_a_lane_that_was_left_by_an_older_version_is_read_on(
+    mariadb_server: Mariadb, type_: str, place: Json, shown: int
+) -> None:
+    """Where the place was kept as the driver showed it, and that is not exact, it is read from its start again."""
+    mariadb_server.run(f"CREATE TABLE companies (id int PRIMARY KEY, name varchar(20), u {type_})")
+    mariadb_server.many("INSERT INTO companies VALUES (?, 'x', 5)", [(number,) for number in range(10)])
+    lane = {"of": "u sequence UTC", "through": "5", "start": None, "quiet": "6", "marks": [], "shape": None}
+    backfill = {"of": lane["of"], "high": "6", "after": place, "again": None, "waits": False}
+    connector = connect(mariadb_server.url, lambda: NOON)
+    spec = stream(NAME, modified="u", modified_as="sequence", page_size=4)
+    lanes: dict[str, Json] = {"live": {**lane, "window": None}, "backfill": backfill}
+    assert sorted(_shown(connector, spec, lanes), key=int) == [str(number) for number in range(10 - shown, 10)]
+    connector.close()
 
 
 # ---- keys
