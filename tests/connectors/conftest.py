@@ -9,7 +9,17 @@ import pytest
 
 pytest.register_assert_rewrite("connectors.conformance", "connectors.conformance_world")
 
-from sql_servers import Mariadb, Postgresql, Server, Sqlite, mariadb_database, postgresql_database  # noqa: E402 - after the rewrite
+from sql_servers import (  # noqa: E402 - after the rewrite
+    Duckdb,
+    Firebird,
+    Mariadb,
+    Postgresql,
+    Server,
+    Sqlite,
+    empty_firebird,
+    mariadb_database,
+    postgresql_database,
+)
 
 
 @pytest.fixture
@@ -29,6 +39,23 @@ def _postgresql() -> Iterator[Postgresql]:
 def _mariadb() -> Iterator[Mariadb]:
     with mariadb_database() as server:
         yield server
+
+
+@pytest.fixture
+def duckdb_server(tmp_path: Path) -> Duckdb:
+    return Duckdb(tmp_path / "source.duckdb")
+
+
+@pytest.fixture(scope="session")
+def _firebird(tmp_path_factory: pytest.TempPathFactory) -> bytes:
+    return empty_firebird(tmp_path_factory.mktemp("firebird") / "empty.fdb")
+
+
+@pytest.fixture
+def firebird_server(tmp_path: Path, _firebird: bytes) -> Iterator[Firebird]:
+    server = Firebird(tmp_path / "source.fdb", _firebird)
+    yield server
+    server.connection.close()
 
 
 @pytest.fixture

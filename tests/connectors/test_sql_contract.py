@@ -1,9 +1,9 @@
-"""The SQL connector keeps the contract on three databases, for each kind of key and of cursor column."""
+"""The SQL connector keeps the contract on each database, for each kind of key and of cursor column."""
 
 from __future__ import annotations
 
 import pytest
-from sql_servers import Mariadb, Postgresql, Sqlite
+from sql_servers import Duckdb, Firebird, Mariadb, Postgresql, Sqlite
 from sql_worlds import KEYS, KINDS, SqlWorld
 
 from connectors.conformance import ConnectorContract
@@ -45,3 +45,25 @@ class TestMariadb(ConnectorContract):
         self.unseen = KINDS["mariadb"][kind].unseen
         query = key == "query"
         return SqlWorld(mariadb_server, "integer" if query else key, KINDS["mariadb"][kind], query=query)
+
+
+class TestDuckdb(ConnectorContract):
+    examples = 2
+
+    @pytest.fixture(params=[*_cases("duckdb"), ("naive", "query")], ids="-".join)
+    def world(self, request: pytest.FixtureRequest, duckdb_server: Duckdb) -> SqlWorld:
+        kind, key = request.param
+        self.unseen = KINDS["duckdb"][kind].unseen
+        query = key == "query"
+        return SqlWorld(duckdb_server, "integer" if query else key, KINDS["duckdb"][kind], query=query)
+
+
+class TestFirebird(ConnectorContract):
+    examples = 2
+
+    @pytest.fixture(params=[*_cases("firebird"), ("naive", "query")], ids="-".join)
+    def world(self, request: pytest.FixtureRequest, firebird_server: Firebird) -> SqlWorld:
+        kind, key = request.param
+        self.unseen = KINDS["firebird"][kind].unseen
+        query = key == "query"
+        return SqlWorld(firebird_server, "integer" if query else key, KINDS["firebird"][kind], query=query)
