@@ -7,10 +7,11 @@ error and never "there is none".
 from __future__ import annotations
 
 import warnings
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, TypeVar
 
 from sqlalchemy import Connection, Inspector, inspect, text
+from sqlalchemy.engine import ObjectKind
 
 from connectors.sql import catalog_duckdb
 from connectors.sql.database import Database
@@ -150,7 +151,9 @@ def shape_of(database: Database, relation: Relation, stream: str | None = None) 
 
     primary = ask(lambda one: tuple(one.get_pk_constraint(name, schema).get("constrained_columns") or ()))
     uniques = ask(lambda one: [tuple(each["column_names"]) for each in one.get_unique_constraints(name, schema)])
-    indexes = ask(lambda one: one.get_indexes(name, schema))
+    # SQLite's own indexes, which stand for UNIQUE, are shown on demand only.
+    extra = {"include_auto_indexes": True} if database.backend == "sqlite" else {}
+    indexes = ask(lambda one: one.get_indexes(name, schema, **extra))
     if indexes is not None:
         uniques = None if uniques is None else [*uniques, *(_names(each) for each in indexes if _promises(each))]
     return Shape(
@@ -247,3 +250,32 @@ def _mysql_keys(connection: Connection) -> list[ForeignKey]:
         )
         for rows in found.values()
     ]
+
+
+_ALL_COLUMNS = """
+SELECT table_schema, table_name, column_name FROM information_schema.columns
+WHERE table_schema NOT IN ('information_schema', 'pg_catalog', 'mysql', 'sys', 'performance_schema')
+ORDER BY table_schema, table_name, ordinal_position
+"""
+
+
+def column_names(database: Database, tables: Sequence[Listed]) -> dict[Listed, tuple[str, ...]]:
+    """The names of all columns of these tables, in few statements; empty where they cannot be told."""
+    found = told(database, lambda one: _names_by_table(one, database.backend, tables)) or {}
+    return {table: found[table.place] for table in tables if table.place in found}
+
+
+def _names_by_table(
+    connection: Connection, backend: str, tables: Sequence[Listed]
+) -> dict[tuple[str | None, str], tuple[str, ...]]:
+    inspector = inspect(connection)
+    found: dict[tuple[str | None, str], list[str]] = {}
+    if backend in ("postgresql", "mysql", "duckdb"):
+        default = "main" if backend == "duckdb" else inspector.default_schema_name
+        for schema, name, column in connection.execute(text(_ALL_COLUMNS)):
+            found.setdefault((None if schema == default else schema, name), []).append(column)
+    else:
+        for schema in dict.fromkeys(table.schema for table in tables):
+            for (_, name), columns in inspector.get_multi_columns(schema=schema, kind=ObjectKind.ANY).items():
+                found[schema, name] = [str(column["name"]) for column in columns]
+    return {place: tuple(names) for place, names in found.items()}

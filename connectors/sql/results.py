@@ -26,11 +26,9 @@ def read_result(dialect: Dialect, result: CursorResult[Any]) -> tuple[tuple[Any,
 def _padded(backend: str, cursor: Any, described: Sequence[Any]) -> list[int]:
     """Which columns are CHAR(n) whose driver leaves the blanks in place."""
     if backend == "firebird":
-        from firebird.driver.types import SQLDataType
-
         # The description says VARCHAR and CHAR alike; only the statement knows.
         kinds = [meta.datatype for meta in cursor._stmt._out_desc or ()]
-        return [at for at, kind in enumerate(kinds) if kind == SQLDataType.TEXT]
+        return [at for at, kind in enumerate(kinds) if kind.name == "TEXT"]
     if backend == "oracle":
         return [
             at for at, one in enumerate(described) if getattr(one[1], "name", "") in ("DB_TYPE_CHAR", "DB_TYPE_NCHAR")

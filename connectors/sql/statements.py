@@ -177,3 +177,9 @@ def repeated(relation: Relation, key: Sequence[str], *, within: int | None = Non
     columns = [source.c[name] for name in key]
     there = and_(*(one.is_not(None) for one in columns))
     return select(count()).select_from(source).where(there).group_by(*columns).having(count() > 1).limit(1)
+
+
+def some_rows(relation: Relation, limit: int) -> Select[Any]:
+    """The number of all rows, or `limit` where there are more."""
+    some = select(literal_column("1").label("one")).select_from(_from(relation, ())).limit(limit).subquery("some")
+    return select(count()).select_from(some)

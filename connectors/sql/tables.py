@@ -31,13 +31,18 @@ class Listed:
     comment: str = ""
 
     @property
+    def place(self) -> tuple[str | None, str]:
+        """Which table it is, whatever else is known of it."""
+        return self.schema, self.name
+
+    @property
     def relation(self) -> Relation:
         return Relation(self.spelled, None)
 
     @property
     def spelled(self) -> str:
-        """The name as the option `table` takes it."""
-        return f"{self.schema}.{self.name}" if self.schema else self.name
+        """The name as the option `table` takes it; a part that holds a dot stands in quotes."""
+        return ".".join(f'"{part}"' if "." in part else part for part in (self.schema, self.name) if part)
 
 
 @dataclass(frozen=True, slots=True)
