@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import re
-import unicodedata
-from collections.abc import Sequence
 from dataclasses import dataclass
 
 from connectors.sql.columns import Columns
 from connectors.sql.database import Database
 from connectors.sql.newest import in_words, newest_of, reading_of
+from connectors.sql.spelling import words_of
 from connectors.sql.statements import edge
 from connectors.sql.tables import Column, Listed, Shape
 from connectors.sql.times import Cursor, Unfit
@@ -40,13 +39,6 @@ class Candidate:
         """The best is least: timestamps before dates, numbers and text, indexed ones first."""
         order = ("zoned", "naive", "date", "number", "text").index(self.column.family)
         return order, not self.indexed
-
-
-def words_of(name: str) -> str:
-    """`lastModifiedAt`, `LAST_MODIFIED_AT` and `last modified at` alike: small words without accents."""
-    split = re.sub(r"(?<=[a-z0-9])(?=[A-Z])|(?<=[A-Z])(?=[A-Z][a-z])", " ", name)
-    plain = "".join(one for one in unicodedata.normalize("NFKD", split) if not unicodedata.combining(one))
-    return " ".join(re.findall(r"[a-z]+|\d+", plain.casefold().replace("ß", "ss")))
 
 
 def candidates_of(database: Database, table: Listed, shape: Shape) -> list[Candidate]:
@@ -94,8 +86,3 @@ def _looked_at(database: Database, table: Listed, column: Column, shape: Shape) 
 def _unit(cure: str) -> str | None:
     found = re.search(r'modified_as = "(epoch_m?s)"', cure)
     return found[1] if found and cure.startswith("modified_as") else None
-
-
-def best(candidates: Sequence[Candidate]) -> Candidate | None:
-    """The one to propose."""
-    return candidates[0] if candidates else None

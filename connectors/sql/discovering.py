@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import difflib
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from datetime import timedelta
 
 from connectors.interface import Discovered
@@ -68,12 +68,13 @@ def all_tables(database: Database) -> list[Listed]:
 def find_table(database: Database, name: str) -> Listed:
     """The table or view of that name, in any schema and case where only one is meant. Raises SourceRefused."""
     found = all_tables(database)
-    for same in (
+    ways: tuple[Callable[[Listed], bool], ...] = (
         lambda one: one.spelled == name,
         lambda one: one.spelled.casefold() == name.casefold(),
         lambda one: one.name.casefold() == name.rpartition(".")[2].casefold() and "." not in name,
         lambda one: one.schema is None and f"public.{one.name}" == name,
-    ):
+    )
+    for same in ways:
         if len(meant := [one for one in found if same(one)]) == 1:
             return meant[0]
     near = difflib.get_close_matches(name, [one.spelled for one in found], n=3, cutoff=0.5)
