@@ -72,6 +72,7 @@ _DELETED = re.compile(
     r"^(is )?(deleted|removed|archived|disabled|inactive|hidden|blocked|geloescht|geloscht|gesperrt|supprime)( at)?$"
 )
 _ACTIVE = re.compile(r"^(is )?(active|enabled|aktiv|actif|activo|attivo)$")
+_IS_COMPANY = re.compile(r"^is (company|organi[sz]ation|business)$")
 _PLACES = ("", "billing", "bill", "primary", "main", "business", "mailing", "office", "shipping", "ship")
 _PEOPLE = re.compile(
     r"\b(contacts?|persons?|people|users?|members?|kontakte?|personen|ansprechpartner|employees|leads?|contactdetails"
@@ -113,7 +114,7 @@ def guess_lead(table: str, columns: Columns) -> Guess:
     return Guess(
         "contact" if is_person else "company",
         {key: value for key, value in fields.items() if value},
-        tuple(_conditions(known)),
+        (*(known.flags(_IS_COMPANY) if not is_person else ()), *_conditions(known)),
         known.pick("notes"),
         own,
     )
@@ -178,9 +179,9 @@ class _Known:
                 return [f"join(', ', [{', '.join(one for one in found if one)}])"]
         return []
 
-    def conditions(self) -> Iterable[tuple[str, str, str]]:
-        """Words, column and family of all."""
-        return ((text, name, self._columns[name]) for text, name in self._by_words.items())
+    def flags(self, pattern: re.Pattern[str], families: Sequence[str] = ("boolean", "number")) -> list[str]:
+        """Columns of that name which are true or false."""
+        return self._matching(pattern, families)
 
     def _part(self, place: str, part: str) -> str | None:
         for usual in "|".join(_FIELDS[part]).split("|"):
@@ -234,12 +235,9 @@ def _contact_in_row(known: _Known) -> dict[str, str | list[str]]:
     return contact | _given(emails=f"[{email}]" if email else None)
 
 
-def _conditions(known: _Known) -> Iterable[str]:
-    for text, name, family in known.conditions():
-        if _DELETED.match(text):
-            yield f"!{quoted(name)}"
-        elif _ACTIVE.match(text) and family in ("boolean", "number"):
-            yield quoted(name)
+def _conditions(known: _Known) -> list[str]:
+    deleted = known.flags(_DELETED, ("boolean", "number", "date", "naive", "zoned"))
+    return [*(f"!{name}" for name in deleted), *known.flags(_ACTIVE)]
 
 
 def _any_text(columns: Columns) -> str | None:
