@@ -300,9 +300,20 @@ def test_databases_without_reflection_are_checked_too(duckdb_server: Duckdb, fir
         assert "'companies'" in error
 
 
-def test_a_database_that_no_test_reads_is_told_in_one_line() -> None:
-    assert facts_of("oracle") == Facts()
+def test_a_database_that_no_test_reads_is_told_in_one_line(
+    sqlite_server: Sqlite, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    _tables(sqlite_server)
     assert all(facts_of(name).proven for name in ("postgresql", "mysql", "sqlite", "duckdb", "firebird"))
+    assert facts_of("oracle") == Facts()
+    assert not any("not tested" in one for one in _said(_check(sqlite_server, stream(NAME)), "warning"))
+    monkeypatch.setattr("connectors.sql.checking.facts_of", lambda _: Facts())
+    (line,) = [one for one in _said(_check(sqlite_server, stream(NAME)), "warning") if "is not tested with" in one]
+    for word in ("`timeout`", "read-only", "clock", "CHAR(n)"):
+        assert word in line
+    query = "SELECT c.id, c.name FROM companies c JOIN companies d ON d.id = c.id"
+    assert not _said(_check(sqlite_server, stream(NAME, query=query)), "error")
+    assert _said(_check(sqlite_server, stream(NAME, query=f"{query} UNION ALL {query}")), "error")
 
 
 def test_numbers_need_to_be_explained(server: Server) -> None:

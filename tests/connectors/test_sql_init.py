@@ -32,6 +32,7 @@ class Product:
     comments: tuple[str, ...] = ()
 
 
+_PARTS = ("street", "postalcode", "city", "country")
 PRODUCTS = {
     "odoo": Product(
         "postgresql",
@@ -83,9 +84,7 @@ PRODUCTS = {
             "employee_count": "employees",
             "phones": "[phone_office]",
             "socials": "[website]",
-            "addresses": [
-                f"join(', ', [{', '.join(f'billing_address_{x}' for x in ('street', 'postalcode', 'city', 'country'))}])"
-            ],
+            "addresses": [f"join(', ', [{', '.join(f'billing_address_{x}' for x in _PARTS)}])"],
         },
         {"contacts": {"table": "contacts", "parent": "account_id", "key": "id", "modified": "date_modified"}},
         [
@@ -190,8 +189,8 @@ PRODUCTS = {
     "northwind": Product(
         "postgresql",
         """CREATE TABLE customers (customer_id varchar(5) PRIMARY KEY, company_name varchar(40),
-           contact_name varchar(30), contact_title varchar(30), address varchar(60), city varchar(15), region varchar(15),
-           postal_code varchar(10), country varchar(15), phone varchar(24), fax varchar(24));
+           contact_name varchar(30), contact_title varchar(30), address varchar(60), city varchar(15),
+           region varchar(15), postal_code varchar(10), country varchar(15), phone varchar(24), fax varchar(24));
            CREATE TABLE orders (order_id int PRIMARY KEY, customer_id varchar(5) REFERENCES customers, ship_name text);
            INSERT INTO customers VALUES ('ACME', 'Acme', 'Ada Lovelace', 'Owner')""",
         "customers",
