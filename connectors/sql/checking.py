@@ -17,6 +17,7 @@ from connectors.sql.columns import Columns
 from connectors.sql.cursor_check import PATIENCE, Here, look_at_cursor
 from connectors.sql.database import Database
 from connectors.sql.engines import facts_of
+from connectors.sql.keys import key_name
 from connectors.sql.product import create_index, product_of
 from connectors.sql.records import Child, Plan, columns_of
 from connectors.sql.statements import Relation, null_in, one_row, repeated
@@ -67,15 +68,15 @@ class _Look:
         self._stream = plan.spec.name
 
     def stream(self) -> Iterator[Finding]:
-        plan, key = self._plan, _names(self._plan.key)
-        named = [*key, *([plan.cursor.column] if plan.cursor else []), *plan.layout.wanted]
+        plan = self._plan
+        named = [*plan.keys, *([plan.cursor.column] if plan.cursor else []), *plan.layout.wanted]
         missing = list(self._missing(plan.relation, named))
         yield from missing or [Finding("ok", f"{plan.relation.words} has the columns that are read")]
         if missing:
             return
         shape = shape_of(self._database, plan.relation, self._stream)
         yield from self._twice(plan.relation, named)
-        yield from self._unique(plan.relation, key, shape)
+        yield from self._unique(plan.relation, plan.keys, shape)
         if plan.cursor is None:
             yield Finding(
                 "warning",
@@ -87,16 +88,15 @@ class _Look:
             yield from self._indexed(plan.relation, [plan.cursor.column], shape, "each poll searches")
 
     def child(self, child: Child) -> Iterator[Finding]:
-        parent = _names(child.parent)
         cursor = [child.cursor.column] if child.cursor else []
-        named = [*parent, *_names(child.key), *cursor, *columns_of(child.wanted)]
+        named = [*child.parents, *child.keys, *cursor, *columns_of(child.wanted)]
         missing = [_of_child(child, finding) for finding in self._missing(child.relation, named)]
         yield from missing or [Finding("ok", f"{child.name}: {child.relation.words} has the columns that are read")]
         if missing:
             return
         shape = shape_of(self._database, child.relation, self._stream)
         found = [*self._twice(child.relation, named)]
-        found += self._indexed(child.relation, parent, shape, "each page of parents searches")
+        found += self._indexed(child.relation, child.parents, shape, "each page of parents searches")
         if child.cursor is None:
             what = f"{child.relation.words} has no modified column: a changed child is noticed only with its parent"
             found.append(Finding("warning", what, "name a column that says when a row last changed as modified"))
@@ -125,6 +125,7 @@ class _Look:
         for name in [name for name in exactly if name.casefold() not in whatever_case] or exactly:
             near = _nearest(name, there, 1)
             hint = f"did you mean {near[0]!r}?" if near else "the columns are: " + ", ".join(there)
+            hint = _several(name, there) or hint
             yield Finding("error", f"{relation.words} has no column {name!r}", hint)
         if not exactly:
             yield next(self._twice(relation, wanted), Finding("error", *self._why(relation, refused)))
@@ -204,13 +205,16 @@ class _Look:
         return Finding("warning", what, hint or "make an index")
 
 
-def _names(columns: str | Sequence[str]) -> tuple[str, ...]:
-    """The columns of a key, which may be one."""
-    return (columns,) if isinstance(columns, str) else tuple(columns)
+def _several(name: str, known: Sequence[str]) -> str:
+    """A hint where one text names several columns that are there."""
+    names = [part.strip() for part in name.split(",")]
+    found = len(names) > 1 and {part.casefold() for part in names} <= {one.casefold() for one in known}
+    return f"several columns are a list: {key_name(names)}" if found else ""
 
 
 def _quoted(columns: Sequence[str]) -> str:
-    return " + ".join(repr(name) for name in columns)
+    """As the file has them, but for one column."""
+    return repr(columns[0]) if len(columns) == 1 else key_name(columns)
 
 
 def _nearest(name: str, known: Sequence[str], count: int) -> list[str]:

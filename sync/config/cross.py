@@ -24,9 +24,8 @@ def cross_problems(raw: Mapping[str, Any], now: datetime) -> Iterator[Problem]:
             yield Problem(place("sources", name, "cron"), "every and cron cannot stand together", "remove one of them")
         for stream_name, stream in tables(source, "streams").items():
             where = place("sources", name, "streams", stream_name)
-            if source.get("connector") == "sql" and _date_without_times(stream):
-                what = "a date needs a modified column that holds times: without one nobody can tell what is older"
-                yield Problem(place("sources", name, "streams", stream_name, "start"), what, 'use "all" or "now"')
+            if source.get("connector") == "sql":
+                yield from _sql_problems(stream, where)
             yield from _stream_problems(stream, where, workspaces, now)
 
 
@@ -44,6 +43,23 @@ def _stream_problems(stream: dict[str, Any], where: str, workspaces: list[str], 
         yield Problem(f"{where}.workspace", "names no workspace", nearest(name, workspaces) or f"there is: {known}")
     if _starts_in_future(stream.get("start"), now):
         yield Problem(f"{where}.start", "lies in the future", 'for what changes from now on write "now"')
+
+
+def _sql_problems(stream: Mapping[str, Any], where: str) -> Iterator[Problem]:
+    if _date_without_times(stream):
+        what = "a date needs a modified column that holds times: without one nobody can tell what is older"
+        yield Problem(f"{where}.start", what, 'use "all" or "now"')
+    wanted = _count_of_columns(stream.get("key"))
+    for name, child in tables(stream, "children").items():
+        found = _count_of_columns(child.get("parent"))
+        if wanted and found and wanted != found:
+            what = f"names {found} column{'s' if found > 1 else ''}, but the stream's key has {wanted}"
+            hint = "name the child's columns that hold the parent's key, in the order of that key"
+            yield Problem(f"{where}.{place('children', name, 'parent')}", what, hint)
+
+
+def _count_of_columns(value: Any) -> int:
+    return len(value) if isinstance(value, list) else int(isinstance(value, str))
 
 
 def _date_without_times(stream: Mapping[str, Any]) -> bool:

@@ -362,3 +362,20 @@ def test_every_kind_of_the_validators_errors_has_plain_words():
         words = explain._words(kind, ("key",), limits, None)
         assert "nput" not in words
         assert "alid" not in words
+
+
+def test_the_columns_of_a_database_key_and_of_its_childs_parent_belong_together(good, problems):
+    good = good.replace('"shelf"', '"sql"')
+    two = changed(good, TABLE, TABLE + '\nkey = ["tenant", "number"]')
+    people = 'table = "people"\nkey = "id"\n'
+    hint = "(name the child's columns that hold the parent's key, in the order of that key)"
+    assert problems(changed(two, 'table = "people"\n', people + 'parent = "number"\n')) == [
+        f"{C}.children.people.parent: names 1 column, but the stream's key has 2 {hint}"
+    ]
+    fine = changed(two, 'table = "people"\n', people + 'parent = ["tenant", "number"]\n')
+    assert problems(changed(fine, 'key = ["tenant", "number"]', "key = []")) == [
+        f"{C}.key: must name at least one column, and none twice"
+    ]
+    assert problems(changed(fine, 'key = ["tenant", "number"]', "key = 5"))[0].startswith(
+        f'{C}.key: must be a column\'s name in quotes, or a list of several: ["tenant", "number"]'
+    )

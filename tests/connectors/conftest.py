@@ -60,6 +60,9 @@ def firebird_server(tmp_path: Path, _firebird: bytes) -> Iterator[Firebird]:
 
 @pytest.fixture
 def postgresql_server(_postgresql: Postgresql) -> Postgresql:
+    others = "SELECT nspname FROM pg_namespace WHERE nspname NOT IN ('public', 'information_schema')"
+    for (name,) in _postgresql.run(f"{others} AND left(nspname, 3) <> 'pg_'"):
+        _postgresql.run(f'DROP SCHEMA "{name}" CASCADE')
     _postgresql.run("DROP SCHEMA public CASCADE; CREATE SCHEMA public")
     return _postgresql
 

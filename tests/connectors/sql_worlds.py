@@ -189,3 +189,57 @@ class SqlWorld:
         self._server.run("DELETE FROM companies")
         self._server.run("DELETE FROM contacts")
         self._time = START
+
+
+class PairWorld(SqlWorld):
+    """As SqlWorld, with keys of two columns that only together are unique."""
+
+    def __init__(self, server: Server, kind: Kind) -> None:
+        self._server, self._kind, self._query = server, kind, False
+        self._time = START
+        server.run(
+            "CREATE TABLE companies (tenant varchar(9), id int, name varchar(80), city varchar(80), secret varchar(9),"
+            f" updated_at {kind.type}, PRIMARY KEY (tenant, id))"
+        )
+        server.run(
+            f"CREATE TABLE contacts (part int, id int, company_tenant varchar(9), company_id int, email varchar(80),"
+            f" updated_at {kind.type}, PRIMARY KEY (part, id))"
+        )
+
+    def spec(self, wanted: Wanted, page_size: int, overlap: timedelta, settle: timedelta) -> StreamSpec:
+        options = {
+            "table": "companies",
+            "key": ["tenant", "id"],
+            "modified": "updated_at",
+            **(self._kind.options or {}),
+        }
+        child = {"table": "contacts", "parent": ["company_tenant", "company_id"], "key": ["part", "id"]}
+        child |= {"modified": "updated_at"}
+        stream, contacts = SqlStream.model_validate(options), SqlChild.model_validate(child)
+        return StreamSpec("erp", "companies", stream, {"contacts": contacts}, wanted, overlap, settle, page_size)
+
+    def _pair(self, number: int) -> list[Any]:
+        return [f"{'ab'[number % 2]}/~", number // 2]
+
+    def put(self, number: int, name: str, city: str, at: datetime | None) -> None:
+        self.delete(number)
+        stored = None if at is None else self._kind.store(at)
+        self._server.run(
+            "INSERT INTO companies VALUES (?, ?, ?, ?, 'unwanted', ?)", [*self._pair(number), name, city, stored]
+        )
+
+    def delete(self, number: int) -> None:
+        self._server.run("DELETE FROM companies WHERE tenant = ? AND id = ?", self._pair(number))
+
+    def put_contact(self, number: int, company: int | None, email: str, at: datetime) -> None:
+        parent = [None, None] if company is None else self._pair(company)
+        self._server.run("DELETE FROM contacts WHERE part = ? AND id = ?", [number % 3, number])
+        self._server.run(
+            "INSERT INTO contacts VALUES (?, ?, ?, ?, ?, ?)", [number % 3, number, *parent, email, self._kind.store(at)]
+        )
+
+    def id_of(self, number: int) -> str:
+        return f"{'ab'[number % 2]}~1~0/{number // 2}"
+
+    def contact_id_of(self, number: int) -> str:
+        return f"{number % 3}/{number}"

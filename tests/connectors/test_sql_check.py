@@ -260,7 +260,6 @@ def test_a_hint_to_make_an_index_can_be_pasted(postgresql_server: Postgresql, ma
         (hint,) = [one.hint for one in _check(server, spec) if "no index begins" in one.text]
         server.run(hint)
         assert not any("no index begins" in one.text for one in _check(server, spec))
-    postgresql_server.run('DROP SCHEMA "crmData" CASCADE')
 
 
 def test_no_nicety_fails_a_source_that_reads_well(sqlite_server: Sqlite, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -373,7 +372,12 @@ def test_a_database_that_is_away_raises(mariadb_server: Mariadb) -> None:
         (SqlStream, {"key": "id", "table": "a", "modified": "m", "modified_as": "days"}, "epoch_s"),
         (SqlChild, {"key": "id", "table": "a", "parent": "p", "modified_as": "epoch_s"}, "modified is not set"),
         (SqlChild, {"key": "id", "table": "a"}, "parent"),
-        (SqlStream, {"key": 1, "table": "a"}, "string"),
+        (SqlStream, {"key": 1, "table": "a"}, "a list of several"),
+        (SqlStream, {"key": ["a", 1], "table": "a"}, "a list of several"),
+        (SqlStream, {"key": [], "table": "a"}, "at least one column"),
+        (SqlStream, {"key": ["a", "a"], "table": "a"}, "none twice"),
+        (SqlStream, {"key": "id", "table": '"a.b'}, "a quote too few"),
+        (SqlStream, {"key": "id", "table": '"a.b".c."d"'}, "only in the last"),
         (SqlStream, {"key": "id", "table": "a", "tabel": "b"}, "tabel"),
         (SqlSource, {"url": "sqlite:///x", "timeout": "0s"}, "timeout"),
         (SqlSource, {}, "url"),

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 from sql_servers import Duckdb, Firebird, Mariadb, Postgresql, Sqlite
-from sql_worlds import KEYS, KINDS, SqlWorld
+from sql_worlds import KEYS, KINDS, PairWorld, SqlWorld
 
 from connectors.conformance import ConnectorContract
 
@@ -17,10 +17,12 @@ def _cases(backend: str) -> list[tuple[str, str]]:
 
 
 class TestSqlite(ConnectorContract):
-    @pytest.fixture(params=[*_cases("sqlite"), ("text_space", "query")], ids="-".join)
+    @pytest.fixture(params=[*_cases("sqlite"), ("text_space", "query"), ("text_t_z", "pair")], ids="-".join)
     def world(self, request: pytest.FixtureRequest, sqlite_server: Sqlite) -> SqlWorld:
         kind, key = request.param
         self.unseen = KINDS["sqlite"][kind].unseen
+        if key == "pair":
+            return PairWorld(sqlite_server, KINDS["sqlite"][kind])
         query = key == "query"
         return SqlWorld(sqlite_server, "integer" if query else key, KINDS["sqlite"][kind], query=query)
 

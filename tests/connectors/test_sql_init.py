@@ -9,10 +9,8 @@ from typing import Any
 
 import pytest
 from click.testing import CliRunner, Result
-from pydantic import ValidationError
 from sql_servers import Duckdb, Firebird, Mariadb, Postgresql, Server, Sqlite
 
-from connectors.sql.options import SqlStream
 from sync.cli import main
 from sync.config.load import load_config, warnings_of
 from sync.streams import compile_all, open_source, stream_specs
@@ -281,8 +279,6 @@ def test_check_accepts_what_is_written_as_it_is(
 ) -> None:
     product = PRODUCTS[name]
     server = request.getfixturevalue(f"{product.backend}_server")
-    if product.backend == "postgresql":
-        server.run('DROP SCHEMA IF EXISTS "crmData" CASCADE; DROP SCHEMA IF EXISTS erp CASCADE')
     execute(server, product.tables)
     monkeypatch.setenv("DATABASE_URL", server.url)
     result = run("init", "--from", "DATABASE_URL", product.table)
@@ -298,10 +294,6 @@ def test_check_accepts_what_is_written_as_it_is(
     assert children == product.children
     assert contacts == product.contacts
     assert all(comment in text for comment in product.comments)
-    try:
-        SqlStream.model_validate({"table": "a", "key": product.stream["key"]})
-    except ValidationError:
-        return  # keys of several columns are not read yet
     accepted(tmp_path / "config.toml")
 
 
