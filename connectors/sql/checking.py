@@ -1,50 +1,69 @@
-"""`check`: looks at the real database and says what will do, what will not, and the cure."""
+"""`check`: looks at the real database and says what will do, what will not, and the cure.
+
+Only what reading needs can be an error. The rest is a nicety: a probe that fails in whatever way is "cannot be told".
+"""
 
 from __future__ import annotations
 
 import difflib
+import re
+from collections import Counter
 from collections.abc import Iterator, Sequence
-from typing import Any
-
-from sqlalchemy import Inspector, inspect, text
-from sqlalchemy.exc import NoSuchTableError
+from dataclasses import replace
 
 from connectors.interface import Finding
+from connectors.sql.catalog import shape_of, tables_of, told
 from connectors.sql.columns import Columns
+from connectors.sql.cursor_check import PATIENCE, Here, look_at_cursor
 from connectors.sql.database import Database
+from connectors.sql.engines import facts_of
 from connectors.sql.keys import key_name
-from connectors.sql.moments import canonical
+from connectors.sql.product import create_index, product_of
 from connectors.sql.records import Child, Plan, columns_of
-from connectors.sql.scales import Days, Naive, Scale, Words
-from connectors.sql.scales import Sequence as SequenceScale
-from connectors.sql.statements import Relation, a_null, edge, one_row
-from connectors.sql.times import Cursor, Unfit
-from connectors.sql.zones import DAY
+from connectors.sql.statements import Relation, null_in, one_row, repeated
+from connectors.sql.tables import Shape
 from sync.errors import SourceRefused
 
-_VERSIONS = {
-    "postgresql": ("PostgreSQL", "SELECT current_setting('server_version')"),
-    "mysql": ("MySQL or MariaDB", "SELECT version()"),
-    "sqlite": ("SQLite", "SELECT sqlite_version()"),
-}
+_SOME = 100_000
+"""Rows that are looked through where no time limit holds."""
 
 
 def look_at(database: Database, columns: Columns, plan: Plan) -> Sequence[Finding]:
     """Raises SourceUnavailable or SourceRefused only where the database cannot be reached at all."""
-    name, sql = _VERSIONS.get(database.backend, (database.backend, "SELECT 1"))
-    version = str(database.run(text(sql), plan.spec.name).rows[0][0])
-    findings = [Finding("ok", f"{name} {version} answers")]
-    look = _Look(database, columns, plan)
-    findings += look.stream()
-    for child in plan.children:
-        findings += look.child(child)
+    findings = [Finding("ok", f"{product_of(database, plan.spec.name)} answers"), *_limits(database)]
+    with database.within(PATIENCE) as hasty:
+        look = _Look(Here(database, hasty, columns, plan.spec.name), plan)
+        findings += look.stream()
+        for child in plan.children:
+            findings += look.child(child)
     return findings
 
 
+def _limits(database: Database) -> Iterator[Finding]:
+    """One line of what an operator cannot rely on with this kind of database."""
+    facts = facts_of(database.backend)
+    lacks = [
+        words
+        for known, words in (
+            (facts.time_limit, "`timeout` does not cancel a statement"),
+            (facts.read_only, "sessions are not read-only, so give the user in url no more than SELECT"),
+            (facts.own_clock or facts.proven, "this machine's clock decides which rows are ripe, so keep both in time"),
+            (facts.trims_char, "CHAR(n) columns keep the blanks that fill them"),
+        )
+        if not known
+    ]
+    if not facts.proven:
+        yield Finding("warning", f"this program is not tested with {database.backend}: {'; '.join(lacks)}")
+    elif lacks:
+        yield Finding("ok", f"with {database.backend}, {'; '.join(lacks)}")
+
+
 class _Look:
-    def __init__(self, database: Database, columns: Columns, plan: Plan) -> None:
-        self._database = database
-        self._columns = columns
+    """What is looked at of one stream."""
+
+    def __init__(self, here: Here, plan: Plan) -> None:
+        self._here = here
+        self._database = here.database
         self._plan = plan
         self._stream = plan.spec.name
 
@@ -55,33 +74,35 @@ class _Look:
         yield from missing or [Finding("ok", f"{plan.relation.words} has the columns that are read")]
         if missing:
             return
-        yield from self._unique(plan.relation, plan.keys)
+        shape = shape_of(self._database, plan.relation, self._stream)
+        yield from self._twice(plan.relation, named)
+        yield from self._unique(plan.relation, plan.keys, shape)
         if plan.cursor is None:
             yield Finding(
                 "warning",
                 f"{plan.relation.words} has no modified column: every poll reads it whole",
-                "name a column that says when a row last changed as modified",
+                "name a column that says when a row last changed as modified, if there is one",
             )
         else:
-            yield from self._cursor(plan.relation, plan.cursor, plan.keys[0])
+            yield from look_at_cursor(self._here, plan.relation, plan.cursor)
+            yield from self._indexed(plan.relation, [plan.cursor.column], shape, "each poll searches")
 
     def child(self, child: Child) -> Iterator[Finding]:
-        named = [
-            *child.parents,
-            *child.keys,
-            *([child.cursor.column] if child.cursor else []),
-            *columns_of(child.wanted),
-        ]
+        cursor = [child.cursor.column] if child.cursor else []
+        named = [*child.parents, *child.keys, *cursor, *columns_of(child.wanted)]
         missing = [_of_child(child, finding) for finding in self._missing(child.relation, named)]
         yield from missing or [Finding("ok", f"{child.name}: {child.relation.words} has the columns that are read")]
         if missing:
             return
-        found = [*self._indexed(child.relation, child.parents[0], "each page of parents searches")]
+        shape = shape_of(self._database, child.relation, self._stream)
+        found = [*self._twice(child.relation, named)]
+        found += self._indexed(child.relation, child.parents, shape, "each page of parents searches")
         if child.cursor is None:
             what = f"{child.relation.words} has no modified column: a changed child is noticed only with its parent"
             found.append(Finding("warning", what, "name a column that says when a row last changed as modified"))
         else:
-            found += self._cursor(child.relation, child.cursor, child.keys[0])
+            found += look_at_cursor(self._here, child.relation, child.cursor)
+            found += self._indexed(child.relation, [child.cursor.column], shape, "each poll searches")
         yield from (_of_child(child, finding) for finding in found)
 
     # ---- tables and columns
@@ -94,128 +115,94 @@ class _Look:
             return
         except SourceRefused as error:
             refused = error
-        tables = self._tables(relation)
-        if relation.table and tables and relation.name not in tables:
-            near = _nearest(relation.name, tables)
-            yield Finding("error", f"{relation.words} does not exist", near or refused.hint)
+        there = self._there(relation)
+        if not there and relation.table and (absent := self._absent(relation)):
+            yield absent
             return
-        there = self._names(relation)
-        absent = [name for name in wanted if there and name.casefold() not in {known.casefold() for known in there}]
-        for name in absent:
-            near = _several(name, there) or _nearest(name, there) or "the columns are: " + ", ".join(there)
-            yield Finding("error", f"{relation.words} has no column {name!r}", near)
-        if not absent:
-            yield Finding("error", f"{relation.words}: {refused.message}", refused.hint)
+        exactly = [name for name in wanted if there and name not in there]
+        whatever_case = {name.casefold() for name in there}
+        # In most databases the case does not matter: only if nothing else is wrong may that be the fault.
+        for name in [name for name in exactly if name.casefold() not in whatever_case] or exactly:
+            near = _nearest(name, there, 1)
+            hint = f"did you mean {near[0]!r}?" if near else "the columns are: " + ", ".join(there)
+            hint = _several(name, there) or hint
+            yield Finding("error", f"{relation.words} has no column {name!r}", hint)
+        if not exactly:
+            yield next(self._twice(relation, wanted), Finding("error", *self._why(relation, refused)))
 
-    def _names(self, relation: Relation) -> list[str]:
-        try:
-            found = self._database.run(one_row(relation, [], True, limit=0), self._stream)
-        except SourceRefused:
-            return []
-        return [str(column[0]) for column in found.columns]
+    def _why(self, relation: Relation, refused: SourceRefused) -> tuple[str, str]:
+        return f"{relation.words}: {refused.message}", refused.hint
 
-    def _tables(self, relation: Relation) -> list[str]:
-        with self._database.connection(self._stream) as connection:
-            inspector = inspect(connection)
-            schema = relation.schema
-            if schema is not None and schema not in inspector.get_schema_names():
-                return []
-            return [*inspector.get_table_names(schema), *inspector.get_view_names(schema)]
+    def _there(self, relation: Relation) -> list[str]:
+        """The names of its columns, as often as they come; none where it cannot be read at all."""
+        found = self._here.told(lambda: self._database.run(one_row(relation, [], True, limit=0), self._stream).columns)
+        if found:
+            return [str(column[0]) for column in found]
+        return [column.name for column in shape_of(self._database, relation, self._stream).columns or ()]
+
+    def _absent(self, relation: Relation) -> Finding | None:
+        """That there is no such table or view, with those whose names are like it."""
+        tables = tables_of(self._database)
+        if not tables or any((one.schema, one.name) == (relation.schema, relation.name) for one in tables):
+            return None
+        names = [one.spelled for one in tables]
+        elsewhere = [one.spelled for one in tables if one.name.casefold() == relation.name.casefold()]
+        near = elsewhere or _nearest(str(relation.table), names, 3) or _nearest(relation.name, names, 3)
+        fix = f"similar: {', '.join(repr(name) for name in near)}" if near else "`discover` lists the tables and views"
+        return Finding("error", f"{relation.words} does not exist, or the user may not see it", f"fix `table`; {fix}")
+
+    def _twice(self, relation: Relation, named: Sequence[str]) -> Iterator[Finding]:
+        """Columns of one name in a query: which of them is read is chance."""
+        if relation.query is None:
+            return
+        names = [re.sub(r":\d+$", "", name) for name in self._there(relation)]  # SQLite numbers them
+        twice = [name for name, times in Counter(names).items() if times > 1]
+        if read := [name for name in twice if name in named or self._plan.wanted.fields is None]:
+            what = f"{relation.words} yields several columns named {', '.join(repr(name) for name in read)}"
+            yield Finding("error", what, "name the columns one by one instead of `*`, or rename one with AS")
 
     # ---- keys and indexes
 
-    def _unique(self, relation: Relation, keys: Sequence[str]) -> Iterator[Finding]:
-        with self._database.connection(self._stream) as connection:
-            unique = False if relation.query else _is_unique(inspect(connection), relation, keys)
-        named = repr(keys[0]) if len(keys) == 1 else key_name(keys)
-        if unique:
-            yield Finding("ok", f"key {named} is unique")
+    def _unique(self, relation: Relation, key: Sequence[str], shape: Shape) -> Iterator[Finding]:
+        words = f"key {_quoted(key)}"
+        if shape.is_unique(key):
+            yield Finding("ok", f"{words} is unique")
         else:
-            what = f"the database does not promise that key {named} is unique"
-            hint = "two rows with one key would overwrite each other, again and again: make sure there are none"
-            yield Finding("warning", what, hint)
-        for key in keys:
-            if self._database.run(a_null(relation, key, key), self._stream).rows:
-                what = f"there are rows without a key ({key!r} is NULL): they are never read"
-                yield Finding("warning", what, "give them a key")
+            limited = facts_of(self._database.backend).time_limit
+            statement = repeated(relation, key, within=None if limited else _SOME)
+            again = self._here.told(lambda: self._here.hasty.run(statement, self._stream).rows)
+            if again:
+                what = f"{words} is not unique: {again[0][0]:,} rows share one, and each would overwrite the others"
+                hint = "name a unique column; a query that joins several rows to one needs GROUP BY, or a child instead"
+                yield Finding("error", what, hint)
+            else:
+                seen = "too many rows to look for repeats now" if again is None else "no repeats found now"
+                what = f"{words} is not declared unique ({seen}): rows that share a key overwrite each other"
+                yield Finding("warning", what, "" if relation.query else "add a unique index, or name a unique column")
+        nulls = self._here.told(lambda: self._here.hasty.run(null_in(relation, key), self._stream).rows)
+        if nulls:
+            what = f"there are rows without a key ({_quoted(key)} is NULL): they are never read"
+            yield Finding("warning", what, "give them a key")
 
-    def _indexed(self, relation: Relation, column: str, who: str) -> Iterator[Finding]:
-        if relation.query:
+    def _indexed(self, relation: Relation, columns: Sequence[str], shape: Shape, who: str) -> Iterator[Finding]:
+        if relation.query is not None or shape.is_indexed(columns) is not False:
             return
-        with self._database.connection(self._stream) as connection:
-            indexed = _is_indexed(inspect(connection), relation, column)
-        if indexed is False:
-            what = f"no index begins with {column!r}: {who} the whole table"
-            name = f"{relation.name}_{column}"
-            yield Finding("warning", what, f"CREATE INDEX {name} ON {relation.table} ({column})")
+        if shape.indexes or shape.primary or self._is_table(relation):
+            yield self._unindexed(relation, columns, who)
 
-    # ---- the cursor
+    def _is_table(self, relation: Relation) -> bool:
+        """False for a view, on which no index can be made."""
+        kinds = {(one.schema, one.name): one.kind for one in tables_of(self._database) or ()}
+        return kinds.get((relation.schema, relation.name), "").startswith(("table", "materialized", "partitioned"))
 
-    def _cursor(self, relation: Relation, cursor: Cursor, key: str) -> Iterator[Finding]:
-        try:
-            scale = self._columns.find_scale(relation, cursor).scale
-        except Unfit as unfit:
-            yield Finding("error", f"modified column {cursor.column!r} {unfit.what}", unfit.hint)
-            return
-        if scale is None:
-            what = f"modified column {cursor.column!r} is empty: what it holds is found out when rows come"
-            yield Finding("warning", what)
-        else:
-            yield Finding("ok", f"modified column {cursor.column!r} holds {scale.words}{_zone_words(scale, cursor)}")
-            yield from self._ahead(relation, cursor, scale)
-        yield from self._indexed(relation, cursor.column, "each poll searches")
-        if self._database.run(a_null(relation, cursor.column, key), self._stream).rows:
-            what = f"there are rows without a modified time ({cursor.column!r} is NULL): only the sweep finds them"
-            yield Finding("warning", what)
-
-    def _ahead(self, relation: Relation, cursor: Cursor, scale: Scale) -> Iterator[Finding]:
-        """A newest value that lies ahead of the source's clock: a wrong zone, or rubbish."""
-        if isinstance(scale, SequenceScale):
-            return
-        rows = self._database.run(edge(relation, cursor.column, greatest=True), self._stream).rows
-        newest = scale.position(rows[0][0]) if rows else None
-        now = self._database.now(self._stream)
-        if newest is None or newest <= now + (DAY if isinstance(scale, Days) else 60_000_000):
-            return
-        if newest <= now + DAY:
-            what = f"the newest value of {cursor.column!r} lies ahead of the database's clock, {canonical(now)}"
-            yield Finding("warning", what, "is zone the one in which it is written? Such rows wait until their time")
-        else:
-            what = f"values of {cursor.column!r} lie more than a day ahead: only the sweep finds such rows"
-            yield Finding("warning", what)
-
-
-def _zone_words(scale: Scale, cursor: Cursor) -> str:
-    zoneless = isinstance(scale, Naive | Days) or (isinstance(scale, Words) and scale.shape.offset is None)
-    return f", read as {cursor.zone}" if zoneless else ""
-
-
-def _is_unique(inspector: Inspector, relation: Relation, keys: Sequence[str]) -> bool:
-    """Whether a part of the key is unique already, or the whole."""
-    name, schema = relation.name, relation.schema
-    try:
-        primary: Any = inspector.get_pk_constraint(name, schema).get("constrained_columns", [])
-        constraints: list[Any] = [
-            constraint["column_names"] for constraint in inspector.get_unique_constraints(name, schema)
-        ]
-        indexes = [index["column_names"] for index in inspector.get_indexes(name, schema) if index["unique"]]
-    except (NoSuchTableError, NotImplementedError):
-        return False
-    return any(columns and set(columns) <= set(keys) for columns in [primary, *constraints, *indexes])
-
-
-def _is_indexed(inspector: Inspector, relation: Relation, column: str) -> bool | None:
-    """Whether an index begins with the column; None where that cannot be known (a view)."""
-    name, schema = relation.name, relation.schema
-    try:
-        if name not in inspector.get_table_names(schema):
-            return None
-        starts: list[Any] = [index["column_names"][:1] for index in inspector.get_indexes(name, schema)]
-        starts += [constraint["column_names"][:1] for constraint in inspector.get_unique_constraints(name, schema)]
-        starts.append(inspector.get_pk_constraint(name, schema).get("constrained_columns", [])[:1])
-    except (NoSuchTableError, NotImplementedError):
-        return None
-    return [column] in starts
+    def _unindexed(self, relation: Relation, columns: Sequence[str], who: str) -> Finding:
+        what = f"no index begins with {_quoted(columns)}: {who} the whole table"
+        hint = told(
+            self._database,
+            lambda connection: create_index(connection.dialect.identifier_preparer, relation, columns),
+            self._stream,
+        )
+        return Finding("warning", what, hint or "make an index")
 
 
 def _several(name: str, known: Sequence[str]) -> str:
@@ -225,11 +212,17 @@ def _several(name: str, known: Sequence[str]) -> str:
     return f"several columns are a list: {key_name(names)}" if found else ""
 
 
-def _nearest(name: str, known: Sequence[str]) -> str:
+def _quoted(columns: Sequence[str]) -> str:
+    """As the file has them, but for one column."""
+    return repr(columns[0]) if len(columns) == 1 else key_name(columns)
+
+
+def _nearest(name: str, known: Sequence[str], count: int) -> list[str]:
+    """Known names that are like it, the same but for case first."""
     lowered = {one.casefold(): one for one in known}
-    near = difflib.get_close_matches(name.casefold(), lowered, n=1, cutoff=0.6)
-    return f"the nearest is {lowered[near[0]]!r}" if near else ""
+    near = difflib.get_close_matches(name.casefold(), lowered, n=count, cutoff=0.6)
+    return [lowered[one] for one in near]
 
 
 def _of_child(child: Child, finding: Finding) -> Finding:
-    return Finding(finding.level, f"{child.name}: {finding.text}", finding.hint)
+    return replace(finding, text=f"{child.name}: {finding.text}")

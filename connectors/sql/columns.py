@@ -6,7 +6,7 @@ Where the driver names a column's type, that counts; SQLite and unknown database
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from decimal import Decimal
 from typing import Any, Literal
 from uuid import UUID
@@ -16,7 +16,7 @@ from sqlalchemy import text
 from connectors.sql.database import Database
 from connectors.sql.keys import KeyKind
 from connectors.sql.ordering import Order, orders_of
-from connectors.sql.scales import Scale
+from connectors.sql.scales import Naive, Scale
 from connectors.sql.statements import Relation, edge, one_row
 from connectors.sql.times import Cursor, Unfit, scale_by_kind, scale_by_values
 from connectors.sql.values import Converter, as_bool, as_json, as_moment, plain
@@ -27,6 +27,8 @@ Kind = Literal["zoned", "naive", "date", "number", "text", "other", "unknown"]
 """`unknown`: only values can tell."""
 
 _SAMPLE = 25
+_GRAINS = {"firebird": 100}
+"""Microseconds to which a database rounds its timestamps, and what they are compared with."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,6 +111,8 @@ class Columns:
         if kind not in ("text", "unknown"):
             return Found(scale_by_kind(kind, cursor, self._database.backend, whole_seconds))
         scale, shape = scale_by_values(self.sample(relation, cursor.column), cursor)
+        if isinstance(scale, Naive) and (grain := _GRAINS.get(self._database.backend)):
+            scale = replace(scale, grain=grain)
         return Found(scale, shape)
 
     def kind(self, relation: Relation, column: str) -> tuple[Kind, bool]:

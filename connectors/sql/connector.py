@@ -9,7 +9,8 @@ from typing import Any, cast
 from pydantic import BaseModel
 from sqlalchemy.engine import URL
 
-from connectors.interface import Connector, Features, Finding, StreamSpec
+from connectors.interface import Connector, Discovered, Features, Finding, StreamSpec
+from connectors.sql import discovering
 from connectors.sql.checking import look_at
 from connectors.sql.columns import Columns
 from connectors.sql.database import Clock, Database
@@ -52,6 +53,9 @@ class SqlConnector:
 
     def check(self, stream: StreamSpec) -> Sequence[Finding]:
         return look_at(self._database, self._fresh(stream), plan_of(stream))
+
+    def discover(self, name: str | None) -> Sequence[Discovered]:
+        return discovering.tables(self._database) if name is None else discovering.columns(self._database, name)
 
     def position(self, stream: StreamSpec) -> str:
         plan, columns = plan_of(stream), self._fresh(stream)

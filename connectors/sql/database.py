@@ -6,6 +6,7 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from datetime import timedelta
 from typing import Any
 
 from sqlalchemy import Connection, Engine, Executable, text
@@ -14,6 +15,7 @@ from sqlalchemy.engine import URL
 from connectors.sql.engines import backend_of, make_engine
 from connectors.sql.errors import translated
 from connectors.sql.options import SqlSource
+from connectors.sql.results import read_result
 
 Clock = Callable[[], float]
 """Seconds since 1970."""
@@ -51,10 +53,7 @@ class Database:
     def run(self, statement: Executable, stream: str | None = None) -> Rows:
         """All rows of a statement."""
         with self.connection(stream) as connection:
-            result = connection.execute(statement)
-            cursor = result.cursor
-            columns = tuple(cursor.description or ()) if cursor is not None else ()
-            return Rows(columns, list(result.all()))
+            return Rows(*read_result(connection.dialect, connection.execute(statement)))
 
     @contextmanager
     def connection(self, stream: str | None = None) -> Iterator[Connection]:
@@ -70,6 +69,16 @@ class Database:
         if self._clock is None and (sql := _CLOCKS.get(self.backend)):
             return int(self.run(text(sql), stream).rows[0][0])
         return round((self._clock or time.time)() * 1_000_000)
+
+    @contextmanager
+    def within(self, limit: timedelta) -> Iterator[Database]:
+        """The same database with a time limit of its own, for what nothing depends on."""
+        hasty = self._options.model_copy(update={"timeout": min(limit, self._options.timeout)})
+        database = Database(self.source, self.url, hasty, self._clock)
+        try:
+            yield database
+        finally:
+            database.close()
 
     def close(self) -> None:
         engine, self._engine = self._engine, None

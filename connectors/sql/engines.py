@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import sqlite3
 import time
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote
@@ -24,6 +25,37 @@ _DRIVERS = {
     "sqlite": "sqlite+pysqlite",
 }
 _INSTRUCTIONS_BETWEEN_LOOKS = 100_000
+
+
+@dataclass(frozen=True, slots=True)
+class Facts:
+    """What is known of a kind of database; where it is False, an operator should be told."""
+
+    proven: bool = False
+    """Tests of this program read a real one."""
+    time_limit: bool = False
+    """`timeout` cancels a statement."""
+    read_only: bool = False
+    """A query that tries to write is refused, whatever the user's rights."""
+    own_clock: bool = False
+    """Windows end by the database's clock, not by this machine's."""
+    trims_char: bool = False
+    """Values of `CHAR(n)` come without the blanks that fill them."""
+
+
+_FACTS = {
+    "postgresql": Facts(proven=True, time_limit=True, read_only=True, own_clock=True, trims_char=True),
+    "mysql": Facts(proven=True, time_limit=True, read_only=True, own_clock=True, trims_char=True),
+    "sqlite": Facts(proven=True, time_limit=True, read_only=True, trims_char=True),
+    "duckdb": Facts(proven=True, trims_char=True),
+    "firebird": Facts(proven=True, trims_char=True),
+    "mssql": Facts(own_clock=True),
+}
+
+
+def facts_of(backend: str) -> Facts:
+    """Return what is known of that kind of database (see `backend_of`); of most, nothing."""
+    return _FACTS.get(backend, Facts())
 
 
 def parse_url(text: str) -> URL:

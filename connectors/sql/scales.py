@@ -135,7 +135,7 @@ class Naive(_OfTime):
         return position // self.grain * self.grain
 
     def end(self, position: int) -> int:
-        return position + 1
+        return (position // self.grain + 1) * self.grain
 
     def patience(self, now: int) -> int:
         return MINUTE + _repeated(self.zone, now)

@@ -240,3 +240,26 @@ def a_null(relation: Relation, column: str, key: str) -> Select[Any]:
     """A row that has NULL in the column, if there is one."""
     source = _from(relation, (column, key))
     return select(source.c[key]).select_from(source).where(source.c[column].is_(None)).limit(1)
+
+
+def null_in(relation: Relation, columns: Sequence[str]) -> Select[Any]:
+    """A row that has NULL in one of the columns, if there is one. MySQL counts 0000-00-00 as NULL, too."""
+    source = _from(relation, tuple(columns))
+    among = or_(*(source.c[name].is_(None) for name in columns))
+    return select(*(source.c[name] for name in columns)).select_from(source).where(among).limit(1)
+
+
+def repeated(relation: Relation, key: Sequence[str], *, within: int | None = None) -> Select[Any]:
+    """A key that several rows share, as the database compares them, if there is one (among any `within` rows)."""
+    source = _from(relation, tuple(key))
+    if within is not None:
+        source = select(*(source.c[name] for name in key)).select_from(source).limit(within).subquery("some")
+    columns = [source.c[name] for name in key]
+    there = and_(*(one.is_not(None) for one in columns))
+    return select(count()).select_from(source).where(there).group_by(*columns).having(count() > 1).limit(1)
+
+
+def some_rows(relation: Relation, limit: int) -> Select[Any]:
+    """The number of all rows, or `limit` where there are more."""
+    some = select(literal_column("1").label("one")).select_from(_from(relation, ())).limit(limit).subquery("some")
+    return select(count()).select_from(some)

@@ -22,7 +22,11 @@ if TYPE_CHECKING:  # --help does without them
 @click.argument("name", required=False, metavar="[OBJECT]")
 @config_option
 def discover(as_json: bool, source: str, name: str | None, config: Path | None) -> None:
-    """Show the objects of SOURCE, or the fields of its OBJECT with their types and labels. Reads no record."""
+    """Show the objects of SOURCE, or the fields of its OBJECT with their types and labels.
+
+    Of a database: its tables and views with their sizes, or the columns of one. No record is read, only the newest
+    value of columns that look like the time of a change.
+    """
     from connectors.interface import Discovers
     from sync.config.load import find_config, load_config
     from sync.reports.phrases import did_you_mean

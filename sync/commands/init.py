@@ -7,6 +7,8 @@ import os
 import re
 import secrets
 import shlex
+import sys
+import sysconfig
 from pathlib import Path
 
 import click
@@ -24,22 +26,55 @@ _NO_HARD_LINKS = {errno.EPERM, errno.EACCES, errno.ENOTSUP, errno.EOPNOTSUPP, er
 @click.option(
     "--database", type=click.Choice(list(DATABASES)), default="sqlite", show_default=True, help="The kind of database."
 )
-@click.argument("path", type=click.Path(path_type=Path), required=False)
+@click.option(
+    "--from",
+    "source",
+    metavar="URL",
+    help="Look at this database and write a stream for TABLE, with a mapping guessed from its columns. Name an "
+    "environment variable that holds the URL, and no password lands in the shell's history.",
+)
+@click.option("--example", is_flag=True, help="Print the file that shows every option, and write nothing.")
+@click.argument("names", nargs=-1, metavar="[TABLE] [PATH]")
 @config_option
-def init(connector: str, database: str, path: Path | None, config: Path | None) -> None:
+def init(  # noqa: PLR0917 - click passes them by name
+    connector: str, database: str, source: str | None, example: bool, names: tuple[str, ...], config: Path | None
+) -> None:
     """Write a configuration file to start from: PATH, or what -c names, or ./config.toml.
 
-    Only its owner can read the file. A file that is there already is left as it is.
+    TABLE is for --from alone; without it, the tables that look like companies or contacts are listed. Only its owner
+    can read the file. A file that is there already is left as it is.
     """
-    target = path or config or Path("config.toml")
-    try:
+    if example:
+        click.echo(_example(connector), nl=False)
+        return
+    if len(names) > (1 if source is None else 2):
+        raise click.UsageError(f"{names[-1]!r} is too much: TABLE is for --from alone, and PATH comes last.")
+    path = names[-1:] if source is None else names[1:2]
+    target = Path(path[0]) if path else config or Path("config.toml")
+    if source is None:
         text = starter(database, connector)
+    else:
+        from sync.commands.init_from import candidates, drafted
+
+        if connector != "sql":
+            raise click.UsageError(f"--from is for databases, not for --connector {connector}.")
+        if not names:
+            click.echo(candidates(source))
+            return
+        if os.path.lexists(target):  # before the database is asked
+            raise _exists(target)
+        text = drafted(source, names[0])
+    try:
         write_new(target, text.encode())
     except FileExistsError:
-        raise click.UsageError(f"{target} exists already and was left as it is: name another PATH.") from None
+        raise _exists(target) from None
     except OSError as error:
         raise click.FileError(str(target), error.strerror or "cannot be written") from error
     click.echo(_next_steps(target, text))
+
+
+def _exists(target: Path) -> click.UsageError:
+    return click.UsageError(f"{target} exists already and was left as it is: name another PATH.")
 
 
 def _next_steps(target: Path, text: str) -> str:
@@ -47,6 +82,9 @@ def _next_steps(target: Path, text: str) -> str:
         "closingdealz-sync" if target == Path("config.toml") else f"closingdealz-sync -c {shlex.quote(str(target))}"
     )
     secrets_to_set = re.findall(r'env = "(\w+)"', text)
+    last = "once --max 5   # create five, and look at them in ClosingDealz"
+    if 'start = "now"' in text:
+        last = "once           # takes the rows that exist as known; from then on, changed rows become leads"
     return "\n".join(
         [
             f"Wrote {target}, which only you can read. Put your own names into it, and set its secrets:",
@@ -54,9 +92,25 @@ def _next_steps(target: Path, text: str) -> str:
             "Then:",
             f"  {program} check          # is all in place?",
             f"  {program} preview        # which leads would it create? Sends nothing.",
-            f"  {program} once --max 5   # create five, and look at them in ClosingDealz",
+            f"  {program} {last}",
         ]
     )
+
+
+# ---- --example
+
+
+def _example(connector: str) -> str:
+    """The text of the example, which lies beside the program or where pip put it."""
+    name = "config.example.toml" if connector == "sql" else f"connectors/{connector}/config.example.toml"
+    installed = Path(sysconfig.get_path("data"), "share", "closingdealz-sync")
+    for folder in (Path(__file__).parents[2], installed, Path(sys.prefix, "share", "closingdealz-sync")):
+        if (folder / name).is_file():
+            return (folder / name).read_text(encoding="utf-8")
+    raise click.FileError(name, "is not part of this installation; it is in the source distribution")
+
+
+# ---- the file
 
 
 def write_new(path: Path, content: bytes) -> None:

@@ -9,7 +9,17 @@ import pytest
 
 pytest.register_assert_rewrite("connectors.conformance", "connectors.conformance_world")
 
-from sql_servers import Mariadb, Postgresql, Server, Sqlite, mariadb_database, postgresql_database  # noqa: E402 - after the rewrite
+from sql_servers import (  # noqa: E402 - after the rewrite
+    Duckdb,
+    Firebird,
+    Mariadb,
+    Postgresql,
+    Server,
+    Sqlite,
+    empty_firebird,
+    mariadb_database,
+    postgresql_database,
+)
 
 
 @pytest.fixture
@@ -32,7 +42,27 @@ def _mariadb() -> Iterator[Mariadb]:
 
 
 @pytest.fixture
+def duckdb_server(tmp_path: Path) -> Duckdb:
+    return Duckdb(tmp_path / "source.duckdb")
+
+
+@pytest.fixture(scope="session")
+def _firebird(tmp_path_factory: pytest.TempPathFactory) -> bytes:
+    return empty_firebird(tmp_path_factory.mktemp("firebird") / "empty.fdb")
+
+
+@pytest.fixture
+def firebird_server(tmp_path: Path, _firebird: bytes) -> Iterator[Firebird]:
+    server = Firebird(tmp_path / "source.fdb", _firebird)
+    yield server
+    server.connection.close()
+
+
+@pytest.fixture
 def postgresql_server(_postgresql: Postgresql) -> Postgresql:
+    others = "SELECT nspname FROM pg_namespace WHERE nspname NOT IN ('public', 'information_schema')"
+    for (name,) in _postgresql.run(f"{others} AND left(nspname, 3) <> 'pg_'"):
+        _postgresql.run(f'DROP SCHEMA "{name}" CASCADE')
     _postgresql.run("DROP SCHEMA public CASCADE; CREATE SCHEMA public")
     return _postgresql
 

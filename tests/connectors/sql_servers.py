@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import os
 import sqlite3
 import uuid
@@ -13,6 +14,8 @@ from typing import Any
 import psycopg
 import pymysql
 import pytest
+from sqlalchemy import create_engine
+from sqlalchemy.pool import NullPool
 
 MUST_RUN = bool(os.environ.get("CI") or os.environ.get("REQUIRE_DATABASES"))
 
@@ -69,6 +72,70 @@ class Postgresql(_Remote):
 
 class Mariadb(_Remote):
     backend = "mariadb"
+
+
+class Duckdb(Server):
+    """Opened for each statement: a reader that opens the file otherwise (read-only) must find it free."""
+
+    backend = "duckdb"
+
+    def __init__(self, path: Path) -> None:
+        self.url = f"duckdb:///{path}"
+        self.engine = create_engine(self.url, poolclass=NullPool)
+
+    def run(self, sql: str, parameters: Sequence[Any] = ()) -> list[Any]:
+        with self.engine.connect() as connection:
+            raw: Any = connection.connection.driver_connection
+            found = raw.execute(sql, list(parameters))
+            rows = list(found.fetchall())
+            connection.commit()
+            return rows
+
+    def many(self, sql: str, rows: Sequence[Sequence[Any]]) -> None:
+        with self.engine.connect() as connection:
+            raw: Any = connection.connection.driver_connection
+            raw.executemany(sql, [list(row) for row in rows])
+            connection.commit()
+
+
+class Firebird(Server):
+    """The engine itself in this process, without a server."""
+
+    backend = "firebird"
+
+    def __init__(self, path: Path, empty: bytes) -> None:
+        path.write_bytes(empty)
+        self.url = f"firebird+firebird:///{path}?charset=UTF8"
+        self.connection = firebird_driver().connect(str(path), user="SYSDBA", charset="UTF8")
+
+    def run(self, sql: str, parameters: Sequence[Any] = ()) -> list[Any]:
+        with self.connection.cursor() as cursor:
+            cursor.execute(sql, parameters or None)
+            rows = list(cursor.fetchall()) if cursor.description else []
+        self.connection.commit()
+        return rows
+
+    def many(self, sql: str, rows: Sequence[Sequence[Any]]) -> None:
+        with self.connection.cursor() as cursor:
+            cursor.executemany(sql, rows)
+        self.connection.commit()
+
+
+def firebird_driver() -> Any:
+    """The driver, which needs the engine's library on the machine."""
+    module = importlib.import_module("firebird.driver")
+    try:
+        module.load_api()
+    except Exception as error:
+        _cannot("Firebird's engine (libfbclient2)", error)
+        raise
+    return module
+
+
+def empty_firebird(path: Path) -> bytes:
+    """A new database, as the file that it is."""
+    firebird_driver().create_database(str(path), user="SYSDBA", charset="UTF8", overwrite=True).close()
+    return path.read_bytes()
 
 
 def _cannot(what: str, error: Exception) -> None:

@@ -83,6 +83,15 @@ KINDS = {
         "sequence": Kind("bigint", _epoch(MS), MS, {"modified_as": "sequence"}, sequence=True, unseen=1),
         "text_t_z": Kind("text", lambda at: _floor(at, SECOND).strftime("%Y-%m-%dT%H:%M:%SZ"), SECOND),
     },
+    "duckdb": {
+        "naive": Kind("timestamp", lambda at: at.astimezone(BERLIN).replace(tzinfo=None), options=BERLIN_ZONE),
+        "zoned": Kind("timestamptz", lambda at: at),
+        "sequence": Kind("bigint", _epoch(MS), MS, {"modified_as": "sequence"}, sequence=True, unseen=1),
+    },
+    "firebird": {
+        "naive": Kind("timestamp", lambda at: _floor(at, MS).astimezone(BERLIN).replace(tzinfo=None), MS, BERLIN_ZONE),
+        "epoch_s": Kind("bigint", _epoch(SECOND), SECOND, {"modified_as": "epoch_s"}),
+    },
     "mariadb": {
         "timestamp": Kind("timestamp(6) NULL", _naive),
         "naive": Kind("datetime(6)", lambda at: at.astimezone(BERLIN).replace(tzinfo=None), options=BERLIN_ZONE),
@@ -95,11 +104,11 @@ KINDS = {
 KEYS: dict[str, tuple[dict[str, str], Callable[[int], Any]]] = {
     "integer": ({}, lambda number: number * 7 - 7),
     "text": (
-        {"sqlite": "TEXT", "postgresql": "text", "mariadb": "varchar(40)"},
+        {"sqlite": "TEXT", "postgresql": "text", "mariadb": "varchar(40)", "duckdb": "varchar", "firebird": "char(20)"},
         lambda number: f"{'kKöß'[number % 4]}-{number} x",
     ),
     "uuid": (
-        {"sqlite": "TEXT", "postgresql": "uuid", "mariadb": "uuid"},
+        {"sqlite": "TEXT", "postgresql": "uuid", "mariadb": "uuid", "duckdb": "uuid", "firebird": "char(36)"},
         lambda number: str(uuid.UUID(int=number * 0x1234567_89ABCDEF_01234567_89ABCDEF % 2**128, version=4)),
     ),
 }

@@ -8,10 +8,11 @@ from typing import Any
 
 import pytest
 from pydantic import ValidationError
-from sql_servers import Mariadb, Postgresql, Server, Sqlite
-from sql_streams import connect, stream
+from sql_servers import Duckdb, Firebird, Mariadb, Postgresql, Server, Sqlite
+from sql_streams import connect, read_all, stream
 
 from connectors.interface import Finding, StreamSpec
+from connectors.sql.engines import Facts, facts_of
 from connectors.sql.options import SqlChild, SqlSource, SqlStream
 from sync.errors import SourceUnavailable
 from sync.words import Wanted
@@ -61,12 +62,12 @@ def test_a_good_stream_has_no_warnings_and_says_its_zone(server: Server) -> None
 
 def test_what_is_slow_or_unsafe_is_a_warning(server: Server) -> None:
     _tables(server, index=False)
-    server.run("INSERT INTO companies VALUES (2, 'x', NULL)")
+    server.run("INSERT INTO companies VALUES (2, 'y', NULL)")
     contacts = {key: value for key, value in CONTACTS.items() if key != "modified"}
     wanted = Wanted(frozenset({("name",)}), {"contacts": Wanted(frozenset({("email",)}))})
     spec = stream(wanted, key="name", modified="updated_at", children={"contacts": contacts})
     warnings = "\n".join(_said(_check(server, spec), "warning"))
-    assert "does not promise that key 'name' is unique" in warnings
+    assert "key 'name' is not declared unique (no repeats found now)" in warnings
     assert "no index begins with 'updated_at'" in warnings
     assert "CREATE INDEX companies_updated_at ON companies (updated_at)" in warnings
     assert "only the sweep finds them" in warnings
@@ -76,7 +77,7 @@ def test_what_is_slow_or_unsafe_is_a_warning(server: Server) -> None:
     assert "every poll reads it whole" in without
 
 
-def test_what_does_not_exist_is_an_error_that_names_the_nearest(server: Server) -> None:
+def test_what_does_not_exist_is_an_error_that_names_what_is_like_it(server: Server) -> None:
     _tables(server)
     for spec, what, near in (
         (stream(NAME, table="compnies"), "table compnies does not exist", "'companies'"),
@@ -99,9 +100,9 @@ def test_a_child_is_looked_at_too(server: Server) -> None:
     bad = {**CONTACTS, "parent": "companyid"}
     errors = _said(_check(server, stream(wanted, children={"contacts": bad})), "error")
     assert any(
-        "contacts: table contacts has no column 'companyid' | the nearest is 'company_id'" in one for one in errors
+        "contacts: table contacts has no column 'companyid' | did you mean 'company_id'?" in one for one in errors
     )
-    assert any("no column 'emial' | the nearest is 'email'" in one for one in errors)
+    assert any("no column 'emial' | did you mean 'email'?" in one for one in errors)
 
 
 def test_a_zone_that_puts_the_newest_row_ahead_of_the_clock_is_a_warning(server: Server) -> None:
@@ -113,6 +114,205 @@ def test_a_zone_that_puts_the_newest_row_ahead_of_the_clock_is_a_warning(server:
     assert not _said(_check(server, berlin_summer), "warning")
     server.run("INSERT INTO companies VALUES (3, 'x', '2037-03-10 14:00:00')")
     assert any("more than a day ahead" in one for one in _said(_check(server, spec), "warning"))
+
+
+KINDS = {"sqlite": "DATETIME", "postgresql": "timestamp", "mariadb": "datetime", "firebird": "timestamp"}
+
+
+@pytest.mark.parametrize(
+    ("kind", "options", "value", "said"),
+    [
+        ("naive", {}, "2026-03-10 11:57:00", "newest change: 2026-03-10T11:57:00Z (3 min ago)"),
+        ("naive", {"zone": "+01:00"}, "2026-03-10 11:57:00", "newest change: 2026-03-10T10:57:00Z (63 min ago)"),
+        ("date", {}, "2026-03-08", "newest change: 2026-03-08 (2 days ago)"),
+        ("bigint", {"modified_as": "epoch_s"}, 1_773_136_800, "newest change: 2026-03-10T10:00:00Z (2 h ago)"),
+        ("bigint", {"modified_as": "sequence"}, 4711, "newest change: number 4711"),
+        ("varchar(40)", {}, "2026-03-01T12:00:00Z", "newest change: 2026-03-01T12:00:00Z (9 days ago)"),
+    ],
+)
+def test_the_newest_change_is_shown_as_it_is_understood(
+    server: Server, kind: str, options: dict[str, str], value: Any, said: str
+) -> None:
+    declared = KINDS[server.backend] if kind == "naive" else kind
+    server.run(f"CREATE TABLE companies (id int PRIMARY KEY, name varchar(20), updated_at {declared})")
+    server.run("INSERT INTO companies VALUES (1, 'x', ?), (2, 'y', NULL)", [value])
+    assert said in [finding.text for finding in _check(server, stream(NAME, modified="updated_at", **options))]
+
+
+def test_the_newest_change_of_children_is_shown_too(server: Server) -> None:
+    _tables(server)
+    wanted = Wanted(frozenset({("name",)}), {"contacts": Wanted(frozenset({("email",)}))})
+    said = _said(_check(server, stream(wanted, modified="updated_at", children={"contacts": CONTACTS})), "ok")
+    assert "contacts: newest change: 2026-03-01T10:00:00Z (9 days ago) | " in said
+
+
+@pytest.mark.parametrize(
+    ("value", "modified_as", "what", "cure"),
+    [
+        (1_773_136_800_000, "epoch_s", "as epoch_ms it would be 2026-03-10T10:00:00Z", 'modified_as = "epoch_ms"'),
+        (1_773_136_800, "epoch_ms", "as epoch_s it would be 2026-03-10T10:00:00Z", 'modified_as = "epoch_s"'),
+        (2_461_109.5, "epoch_s", "it looks like Julian days", "(x - 2440587.5) * 86400"),
+        (1_773_136_800_000_000, "epoch_ms", "as microseconds since 1970 it would be", "divide it in query"),
+    ],
+)
+def test_a_wrong_unit_is_seen_by_its_newest_value(
+    sqlite_server: Sqlite, value: float, modified_as: str, what: str, cure: str
+) -> None:
+    sqlite_server.run("CREATE TABLE companies (id int PRIMARY KEY, name text, updated_at numeric)")
+    sqlite_server.run("INSERT INTO companies VALUES (1, 'x', ?)", [value])
+    spec = stream(NAME, modified="updated_at", modified_as=modified_as)
+    assert any(what in one and cure in one for one in _said(_check(sqlite_server, spec), "warning"))
+
+
+NOW = {"sqlite": "strftime('%Y-%m-%d %H:%M:%f', 'now')", "postgresql": "localtimestamp", "mariadb": "utc_timestamp(6)"}
+
+
+@pytest.mark.parametrize("made", ["{now}", "coalesce(updated_at, {now})"])
+def test_a_time_that_is_made_as_it_is_asked_for_is_a_warning(server: Server, made: str) -> None:
+    if "coalesce" in made and server.backend == "sqlite":
+        return  # two looks may fall into one of its milliseconds
+    made = made.format(now=NOW[server.backend])
+    _tables(server)
+    server.run("INSERT INTO companies VALUES (2, 'y', NULL)")
+    query = f"SELECT id, name, {made} AS changed FROM companies"
+    connector = connect(server.url)
+    try:
+        warnings = _said(connector.check(stream(NAME, query=query, modified="changed")), "warning")
+        assert any("as new as the clock at every look" in one for one in warnings)
+        warnings = _said(connector.check(stream(NAME, modified="updated_at")), "warning")
+        assert not any("clock" in one for one in warnings)
+    finally:
+        connector.close()
+
+
+def test_values_that_are_no_time_are_named_by_their_kind(
+    mariadb_server: Mariadb, postgresql_server: Postgresql
+) -> None:
+    mariadb_server.run("SET sql_mode = ''")
+    mariadb_server.run("CREATE TABLE companies (id int PRIMARY KEY, name text, updated_at datetime NOT NULL)")
+    mariadb_server.run("INSERT INTO companies VALUES (1, 'x', '0000-00-00'), (2, 'x', '2026-03-01')")
+    warnings = _said(_check(mariadb_server, stream(NAME, modified="updated_at")), "warning")
+    assert any("zero date (0000-00-00)" in one for one in warnings)
+    assert not any("NULL" in one for one in warnings)
+    postgresql_server.run("CREATE TABLE companies (id int PRIMARY KEY, name text, updated_at timestamp, ver numeric)")
+    postgresql_server.run("INSERT INTO companies VALUES (1, 'x', 'infinity', 'NaN'), (2, 'x', '2026-03-01', 7)")
+    findings = _check(postgresql_server, stream(NAME, modified="updated_at"))
+    assert any("are no times that can be read: infinity" in one for one in _said(findings, "warning"))
+    assert any("newest change: 2026-03-01T00:00:00Z" in one for one in _said(findings, "ok"))
+    findings = _check(postgresql_server, stream(NAME, modified="ver", modified_as="sequence"))
+    assert any("are no whole numbers: NaN" in one for one in _said(findings, "warning"))
+
+
+def test_text_of_another_spelling_is_told(sqlite_server: Sqlite) -> None:
+    sqlite_server.run("CREATE TABLE companies (id int PRIMARY KEY, name text, updated_at text)")
+    sqlite_server.run("INSERT INTO companies VALUES (1, 'x', '2026-03-01 10:00:00'), (2, 'y', '1/2/2024 10:00')")
+    warnings = _said(_check(sqlite_server, stream(NAME, modified="updated_at")), "warning")
+    assert any("are no times that can be read: text that is no time" in one for one in warnings)
+    assert not any("1/2/2024" in one for one in warnings)
+
+
+def test_a_key_that_repeats_is_an_error(server: Server) -> None:
+    _tables(server)
+    server.run("INSERT INTO contacts VALUES (2, 1, 'y', NULL)")
+    join = "SELECT c.id, c.name, k.email FROM companies c JOIN contacts k ON k.company_id = c.id"
+    (error,) = _said(_check(server, stream(NAME, query=join)), "error")
+    assert "key 'id' is not unique: 2 rows share one" in error
+    assert "GROUP BY" in error
+    assert not _said(_check(server, stream(NAME, query="SELECT * FROM companies")), "error")
+
+
+def test_two_columns_of_one_name_are_named(server: Server) -> None:
+    _tables(server)
+    join = "SELECT c.*, k.* FROM companies c JOIN contacts k ON k.company_id = c.id"
+    errors = _said(_check(server, stream(NAME, query=join, modified="updated_at")), "error")
+    assert len(errors) == 1
+    assert "'id'" in errors[0] or server.backend == "mariadb"
+
+
+def test_what_is_no_plain_table_exists_all_the_same(postgresql_server: Postgresql) -> None:
+    run = postgresql_server.run
+    run('CREATE TABLE base (id int PRIMARY KEY, name text, "updatedAt" timestamp)')
+    run("CREATE MATERIALIZED VIEW mv AS SELECT * FROM base")
+    run("CREATE EXTENSION postgres_fdw; CREATE SERVER s FOREIGN DATA WRAPPER postgres_fdw")
+    run('CREATE FOREIGN TABLE ft (id int, name text, "updatedAt" timestamp) SERVER s')
+    run('CREATE TABLE pt (id int, name text, "updatedAt" timestamp) PARTITION BY RANGE (id)')
+    for table in ("mv", "pt", "public.mv"):
+        (error,) = _said(_check(postgresql_server, stream(NAME, table=table, modified="updatedat")), "error")
+        assert f"table {table} has no column 'updatedat' | did you mean 'updatedAt'?" in error
+        assert not _said(_check(postgresql_server, stream(NAME, table=table, modified="updatedAt")), "error")
+    (error,) = _said(_check(postgresql_server, stream(NAME, table="ft", modified="updatedat")), "error")
+    assert "does not exist" not in error
+    (error,) = _said(_check(postgresql_server, stream(NAME, table="mvv")), "error")
+    assert "table mvv does not exist" in error
+    assert "'mv'" in error
+    run("CREATE SCHEMA crm; CREATE TABLE crm.customers (id int PRIMARY KEY, name text)")
+    (error,) = _said(_check(postgresql_server, stream(NAME, table="customers")), "error")
+    assert "'crm.customers'" in error
+
+
+def test_a_hint_to_make_an_index_can_be_pasted(postgresql_server: Postgresql, mariadb_server: Mariadb) -> None:
+    postgresql_server.run(
+        'CREATE SCHEMA "crmData"; CREATE TABLE "crmData"."Customers" (id int PRIMARY KEY, "UpdatedAt" date)'
+    )
+    mariadb_server.run("CREATE TABLE `tab Customer` (id int PRIMARY KEY, `UpdatedAt` date)")
+    for server, table in ((postgresql_server, "crmData.Customers"), (mariadb_server, "tab Customer")):
+        spec = stream(Wanted(frozenset()), table=table, modified="UpdatedAt")
+        (hint,) = [one.hint for one in _check(server, spec) if "no index begins" in one.text]
+        server.run(hint)
+        assert not any("no index begins" in one.text for one in _check(server, spec))
+
+
+def test_no_nicety_fails_a_source_that_reads_well(sqlite_server: Sqlite, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A dialect may raise anything as it reflects, and any probe may be cancelled."""
+    _tables(sqlite_server)
+
+    def odd(*_: Any, **__: Any) -> Any:
+        raise KeyError("nobody foresaw this")
+
+    for name in ("get_pk_constraint", "get_unique_constraints", "get_indexes", "get_columns", "get_table_names"):
+        monkeypatch.setattr(f"sqlalchemy.engine.reflection.Inspector.{name}", odd)
+    findings = _check(sqlite_server, stream(NAME, modified="updated_at"))
+    assert not _said(findings, "error")
+    assert any("SQLite" in one and "(pysqlite) answers" in one for one in _said(findings, "ok"))
+
+
+def test_databases_without_reflection_are_checked_too(duckdb_server: Duckdb, firebird_server: Firebird) -> None:
+    for server, said in ((duckdb_server, "(duckdb_engine) answers"), (firebird_server, "(firebird-driver) answers")):
+        server.run("CREATE TABLE companies (id int PRIMARY KEY, name varchar(20), ch char(10), updated_at timestamp)")
+        server.run("INSERT INTO companies VALUES (1, 'x', 'ab', timestamp '2026-03-10 11:57:00')")
+        findings = _check(server, stream(modified="updated_at"))
+        assert not _said(findings, "error")
+        assert said in findings[0].text
+        good = "\n".join(_said(findings, "ok"))
+        assert "key 'id' is unique" in good
+        assert "newest change: 2026-03-10T11:57:00Z (3 min ago)" in good
+        assert any("no index begins with 'updated_at'" in one for one in _said(findings, "warning"))
+        assert read_all(server.url, stream())["1"].data == {
+            "id": 1,
+            "name": "x",
+            "ch": "ab",
+            "updated_at": "2026-03-10T11:57:00",
+        }
+        (error,) = _said(_check(server, stream(Wanted(frozenset({("nane",)})))), "error")
+        assert "no column 'nane' | did you mean 'name'?" in error
+        (error,) = _said(_check(server, stream(NAME, table="compnies")), "error")
+        assert "'companies'" in error
+
+
+def test_a_database_that_no_test_reads_is_told_in_one_line(
+    sqlite_server: Sqlite, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    _tables(sqlite_server)
+    assert all(facts_of(name).proven for name in ("postgresql", "mysql", "sqlite", "duckdb", "firebird"))
+    assert facts_of("oracle") == Facts()
+    assert not any("not tested" in one for one in _said(_check(sqlite_server, stream(NAME)), "warning"))
+    monkeypatch.setattr("connectors.sql.checking.facts_of", lambda _: Facts())
+    (line,) = [one for one in _said(_check(sqlite_server, stream(NAME)), "warning") if "is not tested with" in one]
+    for word in ("`timeout`", "read-only", "clock", "CHAR(n)"):
+        assert word in line
+    query = "SELECT c.id, c.name FROM companies c JOIN companies d ON d.id = c.id"
+    assert not _said(_check(sqlite_server, stream(NAME, query=query)), "error")
+    assert _said(_check(sqlite_server, stream(NAME, query=f"{query} UNION ALL {query}")), "error")
 
 
 def test_numbers_need_to_be_explained(server: Server) -> None:

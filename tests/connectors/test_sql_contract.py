@@ -1,9 +1,9 @@
-"""The SQL connector keeps the contract on three databases, for each kind of key and of cursor column."""
+"""The SQL connector keeps the contract on each database, for each kind of key and of cursor column."""
 
 from __future__ import annotations
 
 import pytest
-from sql_servers import Mariadb, Postgresql, Sqlite
+from sql_servers import Duckdb, Firebird, Mariadb, Postgresql, Sqlite
 from sql_worlds import KEYS, KINDS, PairWorld, SqlWorld
 
 from connectors.conformance import ConnectorContract
@@ -47,3 +47,30 @@ class TestMariadb(ConnectorContract):
         self.unseen = KINDS["mariadb"][kind].unseen
         query = key == "query"
         return SqlWorld(mariadb_server, "integer" if query else key, KINDS["mariadb"][kind], query=query)
+
+
+class TestDuckdb:
+    """The promises that depend on what the database compares; each statement opens the file anew, which takes time."""
+
+    _filled = ConnectorContract._filled
+    test_reads = ConnectorContract.test_everything_arrives_and_the_first_reading_is_a_backfill
+    test_ties = ConnectorContract.test_any_number_of_records_may_share_one_time
+    test_contacts = ConnectorContract.test_a_changed_contact_touches_its_company
+    test_check = ConnectorContract.test_check_finds_a_good_stream_good
+
+    @pytest.fixture(params=[("naive", "text")], ids="-".join)
+    def world(self, request: pytest.FixtureRequest, duckdb_server: Duckdb) -> SqlWorld:
+        kind, key = request.param
+        query = key == "query"
+        return SqlWorld(duckdb_server, "integer" if query else key, KINDS["duckdb"][kind], query=query)
+
+
+class TestFirebird(ConnectorContract):
+    examples = 2
+
+    @pytest.fixture(params=[("naive", "text")], ids="-".join)
+    def world(self, request: pytest.FixtureRequest, firebird_server: Firebird) -> SqlWorld:
+        kind, key = request.param
+        self.unseen = KINDS["firebird"][kind].unseen
+        query = key == "query"
+        return SqlWorld(firebird_server, "integer" if query else key, KINDS["firebird"][kind], query=query)

@@ -1,0 +1,156 @@
+"""What `check` says of one cursor column: what it holds, its newest value as it is understood, and what looks wrong."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from datetime import timedelta
+from typing import Any, TypeVar
+
+from sqlalchemy import Executable
+
+from connectors.interface import Finding
+from connectors.sql.columns import Columns
+from connectors.sql.database import Database
+from connectors.sql.moments import canonical
+from connectors.sql.newest import (
+    Newest,
+    in_words,
+    kinds_of,
+    moves_with_the_clock,
+    newest_of,
+    other_reading,
+    written_otherwise,
+)
+from connectors.sql.scales import Days, Naive, Scale, Words
+from connectors.sql.scales import Sequence as SequenceScale
+from connectors.sql.statements import Relation, edge, null_in
+from connectors.sql.times import Cursor, Unfit
+from connectors.sql.zones import DAY
+from sync.errors import SyncError
+
+T = TypeVar("T")
+
+PATIENCE = timedelta(seconds=10)
+"""How long one probe may take on which nothing depends."""
+_SWEEP_ONLY = "only the sweep finds such rows: store them alike, or convert them in query"
+
+
+@dataclass(frozen=True, slots=True)
+class Here:
+    """Where is looked; `hasty` is the same database with little time, for what nothing depends on."""
+
+    database: Database
+    hasty: Database
+    columns: Columns
+    stream: str
+
+    def told(self, probe: Callable[[], T]) -> T | None:
+        """The answer of a probe on which nothing depends; None where it fails or takes too long."""
+        try:
+            return probe()
+        except SyncError:
+            return None
+
+    def now(self) -> int:
+        """The source's clock."""
+        return self.database.now(self.stream)
+
+
+def look_at_cursor(here: Here, relation: Relation, cursor: Cursor) -> Iterator[Finding]:
+    """All but whether an index serves it."""
+    yield from _CursorLook(here, relation, cursor).findings()
+
+
+class _CursorLook:
+    def __init__(self, here: Here, relation: Relation, cursor: Cursor) -> None:
+        self._here = here
+        self._relation = relation
+        self._cursor = cursor
+        self._column = repr(cursor.column)
+
+    def findings(self) -> Iterator[Finding]:
+        try:
+            scale = self._here.columns.find_scale(self._relation, self._cursor).scale
+        except Unfit as unfit:
+            yield Finding("error", f"modified column {self._column} {unfit.what}", unfit.hint)
+            return
+        if scale is None:
+            yield Finding(
+                "warning", f"modified column {self._column} is empty: what it holds is found out when rows come"
+            )
+        else:
+            yield Finding("ok", f"modified column {self._column} holds {scale.words}{_zone_words(scale, self._cursor)}")
+            yield from self._newest(scale)
+        if nulls := self._here.told(lambda: self._rows(null_in(self._relation, [self._cursor.column]))):
+            value = nulls[0][0]
+            what = f"{self._column} is NULL" if value is None else f"{self._column} holds {kinds_of([value])[0]}"
+            yield Finding("warning", f"there are rows without a modified time ({what}): only the sweep finds them")
+
+    def _newest(self, scale: Scale) -> Iterator[Finding]:
+        """The newest value as it is understood, and what about it looks wrong."""
+        before, newest = self._look(scale)
+        if newest is None:
+            yield Finding("warning", f"newest change: cannot be told (an index on {self._column} may help)")
+            return
+        now = self._here.now()
+        if newest.position is not None:
+            yield Finding("ok", f"newest change: {in_words(newest, scale, now)}")
+        if self._is_made_up(scale, before, newest):
+            what = f"{self._column} is as new as the clock at every look: such rows are never old enough to be read"
+            hint = "is it now() or the like? Name a column that is stored, or leave out modified"
+            yield Finding("warning", what, hint)
+        elif rather := other_reading(newest, scale, now):
+            what = f"the newest value of {self._column} makes no sense as {scale.words}: {rather[0]}"
+            yield Finding("warning", what, rather[1])
+        else:
+            yield from _ahead(self._column, scale, newest, now)
+        yield from self._odd(scale, newest)
+
+    def _look(self, scale: Scale) -> tuple[int, Newest | None]:
+        """The clock, and the newest value after it."""
+        here = self._here
+        now = here.now()
+        return now, here.told(lambda: newest_of(here.hasty, here.stream, self._relation, self._cursor, scale))
+
+    def _is_made_up(self, scale: Scale, before: int, newest: Newest) -> bool:
+        after, again = self._look(scale)
+        if newest.position is None or again is None or again.position is None:
+            return False
+        rows = self._here.told(lambda: self._rows(edge(self._relation, self._cursor.column, greatest=False)))
+        least = scale.position(rows[0][0]) if rows else None
+        return moves_with_the_clock((before, newest.position), (after, again.position), least, scale)
+
+    def _odd(self, scale: Scale, newest: Newest) -> Iterator[Finding]:
+        """Values that no poll reads, and times that do not sort among the others."""
+        hasty = Columns(self._here.hasty, self._here.stream)
+        sample = self._here.told(lambda: hasty.sample(self._relation, self._cursor.column)) or []
+        if odd := kinds_of([*newest.odd, *(value for value in sample if scale.position(value) is None)]):
+            meant = "whole numbers" if isinstance(scale, SequenceScale) else "times that can be read"
+            yield Finding("warning", f"some values of {self._column} are no {meant}: {', '.join(odd)}", _SWEEP_ONLY)
+        if written_otherwise(scale, sample):
+            what = f"some times of {self._column} are written otherwise than the rest, and do not sort among them"
+            yield Finding("warning", what, _SWEEP_ONLY)
+
+    def _rows(self, statement: Executable) -> Sequence[Any]:
+        return self._here.hasty.run(statement, self._here.stream).rows
+
+
+def _ahead(column: str, scale: Scale, newest: Newest, now: int) -> Iterator[Finding]:
+    """A newest value that lies ahead of the source's clock: a wrong zone, or rubbish."""
+    ahead = newest.position
+    if isinstance(scale, SequenceScale) or ahead is None:
+        return
+    if ahead <= now + (DAY if isinstance(scale, Days) else 60_000_000):
+        return
+    if ahead <= now + DAY:
+        what = f"the newest value of {column} lies ahead of the database's clock, {canonical(now)}"
+        yield Finding("warning", what, "is zone the one in which it is written? Such rows wait until their time")
+    else:
+        what = f"values of {column} lie more than a day ahead: only the sweep finds such rows"
+        yield Finding("warning", what)
+
+
+def _zone_words(scale: Scale, cursor: Cursor) -> str:
+    zoneless = isinstance(scale, Naive | Days) or (isinstance(scale, Words) and scale.shape.offset is None)
+    return f", read as {cursor.zone}" if zoneless else ""

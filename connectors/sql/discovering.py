@@ -1,0 +1,118 @@
+"""`discover`: the tables and views of a database with their sizes; the columns of one, its keys, what refers to it."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Callable, Iterator, Sequence
+from datetime import timedelta
+
+from connectors.interface import Discovered
+from connectors.sql.candidates import Candidate, candidates_of
+from connectors.sql.catalog import foreign_keys_of, shape_of, tables_of
+from connectors.sql.database import Database
+from connectors.sql.statements import some_rows
+from connectors.sql.tables import Column, ForeignKey, Listed, Shape
+from sync.errors import SourceRefused, SyncError
+
+_PATIENCE = timedelta(seconds=5)
+_COUNTED = 10_000
+"""Rows that are counted where the database keeps no estimate."""
+_TABLES = 100
+"""Tables whose rows are counted at most."""
+
+
+def tables(database: Database) -> list[Discovered]:
+    """All tables and views. Raises SourceUnavailable, SourceRefused."""
+    found = all_tables(database)
+    uncounted = [one for one in found if one.rows is None and one.kind == "table"][:_TABLES]
+    with database.within(_PATIENCE) as hasty:
+        counted = {one: _count(hasty, one) for one in uncounted}
+    return [
+        Discovered(one.spelled, one.comment, one.kind, counted.get(one, "" if one.rows is None else _about(one.rows)))
+        for one in found
+    ]
+
+
+def columns(database: Database, name: str) -> list[Discovered]:
+    """The columns of a table or view, then the tables that refer to it. Raises SourceUnavailable, SourceRefused."""
+    table = find_table(database, name)
+    shape = shape_of(database, table.relation)
+    if shape.columns is None:
+        raise SourceRefused(f"the columns of table {table.spelled} cannot be told", source=database.source)
+    keys = foreign_keys_of(database, table.schema)
+    with database.within(_PATIENCE) as hasty:
+        changed = {one.column.name: one for one in candidates_of(hasty, table, shape)}
+    outward = [key for key in keys if key.of.place == table.place]
+    found = [
+        Discovered(one.name, one.comment, one.type, "; ".join(_remarks(one, shape, outward, changed.get(one.name))))
+        for one in shape.columns
+    ]
+    inward = [key for key in keys if key.to.place == table.place]
+    return [
+        *found,
+        *(Discovered(key.of.spelled, "", "refers here", f"parent = {_spelled(key.columns)}") for key in inward),
+    ]
+
+
+def all_tables(database: Database) -> list[Listed]:
+    """As the catalog has them. Raises SourceUnavailable, SourceRefused."""
+    with database.connection():
+        pass  # an error of the connection is worth more than "cannot be told"
+    found = tables_of(database)
+    if found is None:
+        what = "this database does not say which tables it has"
+        raise SourceRefused(what, hint="name the table in the file; `check` looks at it", source=database.source)
+    return found
+
+
+def find_table(database: Database, name: str) -> Listed:
+    """The table or view of that name, in any schema and case where only one is meant. Raises SourceRefused."""
+    found = all_tables(database)
+    ways: tuple[Callable[[Listed], bool], ...] = (
+        lambda one: one.spelled == name,
+        lambda one: one.spelled.casefold() == name.casefold(),
+        lambda one: one.name.casefold() == name.rpartition(".")[2].casefold() and "." not in name,
+        lambda one: one.schema is None and f"public.{one.name}" == name,
+    )
+    for same in ways:
+        if len(meant := [one for one in found if same(one)]) == 1:
+            return meant[0]
+    near = difflib.get_close_matches(name, [one.spelled for one in found], n=3, cutoff=0.5)
+    hint = f"similar: {', '.join(repr(one) for one in near)}" if near else "`discover` without a name lists all"
+    raise SourceRefused(
+        f"there is no table or view {name!r}, or the user may not see it", hint=hint, source=database.source
+    )
+
+
+def _remarks(column: Column, shape: Shape, outward: Sequence[ForeignKey], changed: Candidate | None) -> Iterator[str]:
+    primary = shape.primary or ()
+    if column.name in primary:
+        yield "key" if len(primary) == 1 else f"part of the key {_spelled(primary)}"
+    elif (column.name,) in (shape.uniques or ()):
+        yield "unique"
+    elif shape.is_indexed([column.name]):
+        yield "indexed"
+    for key in outward:
+        if column.name in key.columns:
+            yield f"refers to {key.to.spelled}.{key.referred[key.columns.index(column.name)]}"
+    if changed is not None:
+        how = f', modified_as = "{changed.modified_as}"' if changed.modified_as else ""
+        yield f"looks like the time of change{how}: newest {changed.newest}"
+
+
+def _count(database: Database, table: Listed) -> str:
+    try:
+        rows = int(database.run(some_rows(table.relation, _COUNTED + 1)).rows[0][0])
+    except SyncError:
+        return ""
+    return f"more than {_COUNTED:,} rows" if rows > _COUNTED else f"{rows:,} row{'' if rows == 1 else 's'}"
+
+
+def _about(rows: int) -> str:
+    return f"about {rows:,} row{'' if rows == 1 else 's'}"
+
+
+def _spelled(names: Sequence[str]) -> str:
+    """As the file has it: one name, or a list."""
+    texts = ", ".join(f'"{name}"' for name in names)
+    return texts if len(names) == 1 else f"[{texts}]"

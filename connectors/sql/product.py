@@ -1,0 +1,52 @@
+"""What a database calls itself: its name, version and driver."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from sqlalchemy import Connection, text
+from sqlalchemy.sql.compiler import IdentifierPreparer
+
+from connectors.sql.catalog import told
+from connectors.sql.database import Database
+from connectors.sql.statements import Relation
+
+_VERSIONS = {
+    "postgresql": "SELECT current_setting('server_version')",
+    "mysql": "SELECT version()",
+    "sqlite": "SELECT sqlite_version()",
+    "duckdb": "SELECT version()",
+    "firebird": "SELECT rdb$get_context('SYSTEM', 'ENGINE_VERSION') FROM rdb$database",
+}
+_NAMES = {"postgresql": "PostgreSQL", "mysql": "MySQL", "sqlite": "SQLite", "duckdb": "DuckDB", "firebird": "Firebird"}
+
+
+def product_of(database: Database, stream: str) -> str:
+    """`PostgreSQL 15.13 (psycopg)`. Raises SourceUnavailable, SourceRefused where no connection is to be had."""
+    with database.connection(stream) as connection:
+        driver = connection.dialect.driver
+    version = told(database, _VERSION_OF.get(database.backend, _by_dialect), stream) or ""
+    name = _NAMES.get(database.backend, database.backend)
+    if "mariadb" in version.lower():
+        name, version = "MariaDB", version.partition("-")[0]
+    return f"{' '.join((name, *version.split()[:1]))} ({driver})"
+
+
+def _asking(sql: str) -> Callable[[Connection], str]:
+    return lambda connection: str(connection.execute(text(sql)).scalar()).removeprefix("v")
+
+
+def _by_dialect(connection: Connection) -> str:
+    return ".".join(str(part) for part in connection.dialect.server_version_info or ())
+
+
+_VERSION_OF = {backend: _asking(sql) for backend, sql in _VERSIONS.items()}
+
+
+def create_index(preparer: IdentifierPreparer, relation: Relation, columns: Sequence[str]) -> str:
+    """The statement that makes an index, with quotes where this database needs them."""
+    quote: Callable[[str], Any] = preparer.quote
+    table = ".".join(quote(part) for part in (relation.schema, relation.name) if part)
+    name = "_".join((relation.name, *columns))
+    return f"CREATE INDEX {quote(name)} ON {table} ({', '.join(quote(column) for column in columns)})"

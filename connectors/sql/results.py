@@ -1,0 +1,44 @@
+"""A statement's result as every database should give it: small column names, no blanks that only fill up CHAR(n)."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from sqlalchemy import CursorResult, Dialect
+
+
+def read_result(dialect: Dialect, result: CursorResult[Any]) -> tuple[tuple[Any, ...], list[Any]]:
+    """The driver's description of the columns (DB-API) and all rows."""
+    cursor: Any = result.cursor
+    if cursor is None:
+        return (), list(result.all())
+    described = tuple(cursor.description or ())
+    if dialect.requires_name_normalize:
+        # Firebird, Oracle and Snowflake say NAME for what everybody writes as name.
+        normal: Callable[[str], str] = dialect.normalize_name
+        described = tuple((normal(column[0]), *column[1:]) for column in described)
+    padded = _padded(dialect.name.partition(".")[0], cursor, described)
+    rows = list(result.all())
+    return described, [_trimmed(row, padded) for row in rows] if padded else rows
+
+
+def _padded(backend: str, cursor: Any, described: Sequence[Any]) -> list[int]:
+    """Which columns are CHAR(n) whose driver leaves the blanks in place."""
+    if backend == "firebird":
+        # The description says VARCHAR and CHAR alike; only the statement knows.
+        kinds = [meta.datatype for meta in cursor._stmt._out_desc or ()]
+        return [at for at, kind in enumerate(kinds) if kind.name == "TEXT"]
+    if backend == "oracle":
+        return [
+            at for at, one in enumerate(described) if getattr(one[1], "name", "") in ("DB_TYPE_CHAR", "DB_TYPE_NCHAR")
+        ]
+    return []
+
+
+def _trimmed(row: Sequence[Any], padded: Sequence[int]) -> tuple[Any, ...]:
+    values = list(row)
+    for at in padded:
+        if isinstance(values[at], str):
+            values[at] = values[at].rstrip(" ")
+    return tuple(values)

@@ -1,0 +1,157 @@
+"""What `init` needs to know of a table to write a stream: key, time of change, columns, and what belongs to it."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import timedelta
+
+from connectors.sql.candidates import Candidate, candidates_of
+from connectors.sql.catalog import column_names, foreign_keys_of, shape_of
+from connectors.sql.database import Database
+from connectors.sql.discovering import all_tables, find_table
+from connectors.sql.spelling import words_of
+from connectors.sql.statements import repeated
+from connectors.sql.tables import Column, Listed, Shape
+from sync.errors import SourceRefused, SyncError
+
+_PATIENCE = timedelta(seconds=5)
+_MOST_CHILDREN = 20
+"""Tables that are looked at as possible children."""
+
+
+@dataclass(frozen=True, slots=True)
+class SketchedTable:
+    """One table; `key_declared`: the database promises that it is unique."""
+
+    table: Listed
+    key: tuple[str, ...]
+    key_declared: bool
+    modified: Candidate | None
+    columns: tuple[Column, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class SketchedChild:
+    """A table that refers to the other one by `parent`; `declared`: by a foreign key, else by the column's name."""
+
+    of: SketchedTable
+    parent: tuple[str, ...]
+    declared: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Sketch:
+    """A table and what may belong to it."""
+
+    main: SketchedTable
+    children: tuple[SketchedChild, ...]
+
+
+def sketch(database: Database, name: str) -> Sketch:
+    """Look at the table of that name. Raises SourceUnavailable, SourceRefused."""
+    table = find_table(database, name)
+    main = _sketched(database, table)
+    if main is None:
+        what = f"the columns of {table.kind} {table.spelled} cannot be told"
+        raise SourceRefused(what, hint="write the stream by hand; `init` without --from begins one")
+    found: list[SketchedChild] = []
+    for child, parent, declared in list(_referring(database, table, main.key))[:_MOST_CHILDREN]:
+        if any((one.of.table.place, one.parent) == (child.place, parent) for one in found):
+            continue
+        of = main if child.place == table.place else _sketched(database, child)
+        if of is not None:
+            found.append(SketchedChild(of, parent, declared))
+    return Sketch(main, tuple(found))
+
+
+def all_columns(database: Database) -> Mapping[Listed, Sequence[str]]:
+    """Every table and view with the names of its columns. Raises SourceUnavailable, SourceRefused."""
+    tables = all_tables(database)
+    known = column_names(database, tables)
+    return {table: known.get(table, ()) for table in tables}
+
+
+def _sketched(database: Database, table: Listed) -> SketchedTable | None:
+    shape = shape_of(database, table.relation)
+    if not shape.columns:
+        return None
+    with database.within(_PATIENCE) as hasty:
+        changed = candidates_of(hasty, table, shape)
+        key, declared = _key_of(hasty, table, shape)
+    return SketchedTable(table, key, declared, changed[0] if changed else None, shape.columns)
+
+
+def _key_of(database: Database, table: Listed, shape: Shape) -> tuple[tuple[str, ...], bool]:
+    """The primary key, a unique column that is never NULL, or else the column that looks most like a key."""
+    if shape.primary:
+        return shape.primary, True
+    columns = shape.columns or ()
+    required = {column.name for column in columns if not column.nullable}
+    if unique := next((one for one in shape.uniques or () if one and set(one) <= required), None):
+        return unique, True
+    ranked = sorted(columns, key=lambda column: _unlike_a_key(column, table))
+    for column in ranked[:3]:
+        try:
+            if not database.run(repeated(table.relation, [column.name])).rows:
+                return (column.name,), False
+        except SyncError:
+            continue
+    return (ranked[0].name,), False
+
+
+def _unlike_a_key(column: Column, table: Listed) -> int:
+    words, own = words_of(column.name), singulars(table.name)
+    if words in ("id", "uuid", "guid", "rowid", "pk") or words in {f"{one} id" for one in own}:
+        return 0
+    if words.split()[-1:] in (["id"], ["no"], ["nr"], ["number"], ["key"], ["code"]) and words.split()[0] in own:
+        return 1
+    return 2 if words.endswith((" id", " uuid")) else 3 if column.family in ("number", "text") else 4
+
+
+def _referring(
+    database: Database, table: Listed, key: tuple[str, ...]
+) -> Iterator[tuple[Listed, tuple[str, ...], bool]]:
+    """Tables that refer to the key: by foreign keys, and by the names of their columns."""
+    keys = [one for one in foreign_keys_of(database, table.schema) if one.to.place == table.place]
+    for one in keys:
+        if set(one.referred) == set(key):
+            yield one.of, tuple(one.columns[one.referred.index(name)] for name in key), True
+    declared = {one.of.place for one in keys}
+    if len(key) != 1:
+        return
+    for other, names in column_names(database, all_tables(database)).items():
+        column = next((name for name in names if _refers_by_name(name, table, key[0])), None)
+        if column is not None and other.place not in declared and other.place != table.place:
+            yield other, (column,), False
+
+
+def _refers_by_name(column: str, table: Listed, key: str) -> bool:
+    """`company_id`, `companyid`, `fk_company`, `id_company` for `companies`; or the key's own name, if it says more."""
+    words = words_of(column)
+    if words == words_of(key) and re.sub(r"\s", "", words) not in _PLAIN_KEYS:
+        return True
+    own = singulars(table.name)
+    stems = {f"{one} {end}" for one in own for end in ("id", "uuid", "nr", "no", "key", "fk")}
+    stems |= {f"{start} {one}" for one in own for start in ("fk", "id")}
+    if words in stems or words.replace(" ", "") in {stem.replace(" ", "") for stem in stems}:
+        return True
+    start, _, rest = words.partition(" ")
+    return start == "fk" and len(rest) >= 3 and any(one.startswith(rest) for one in own)
+
+
+_PLAIN_KEYS = {"id", "uuid", "guid", "rowid", "pk", "name", "key", "code", "number", "nr", "no", "email"}
+
+
+def singulars(table: str) -> set[str]:
+    """What a row of the table may be called: `crm_companies` gives company, companies, crm company …"""
+    words = words_of(table).split()
+    found = set()
+    for start in range(len(words)):
+        stem = " ".join(words[start:])
+        found.add(stem)
+        for plural, single in (("ies", "y"), ("sses", "ss"), ("en", ""), ("es", ""), ("s", ""), ("n", "")):
+            if stem.endswith(plural) and len(stem) - len(plural) >= 3:
+                found.add(stem[: -len(plural)] + single)
+    return found

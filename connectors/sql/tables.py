@@ -1,0 +1,114 @@
+"""Tables, columns and keys as a database declares them."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+from connectors.sql.statements import Relation
+
+Family = Literal["boolean", "number", "text", "date", "naive", "zoned", "json", "other"]
+"""What a column's declared type holds; `naive` and `zoned` are timestamps."""
+
+TABLE, VIEW, MATERIALIZED, FOREIGN, PARTITIONED = (
+    "table",
+    "view",
+    "materialized view",
+    "foreign table",
+    "partitioned table",
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Listed:
+    """A table or view. `schema` is None in the schema where names are looked up first; `rows` is an estimate."""
+
+    schema: str | None
+    name: str
+    kind: str = TABLE
+    rows: int | None = None
+    comment: str = ""
+
+    @property
+    def place(self) -> tuple[str | None, str]:
+        """Which table it is, whatever else is known of it."""
+        return self.schema, self.name
+
+    @property
+    def relation(self) -> Relation:
+        return Relation(self.spelled, None)
+
+    @property
+    def spelled(self) -> str:
+        """The name as the option `table` takes it; a part that holds a dot stands in quotes."""
+        return ".".join(f'"{part}"' if "." in part else part for part in (self.schema, self.name) if part)
+
+
+@dataclass(frozen=True, slots=True)
+class Column:
+    """A column as it is declared: `type` in the database's own words, in small letters."""
+
+    name: str
+    type: str
+    family: Family
+    nullable: bool = True
+    comment: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class ForeignKey:
+    """`columns` of the table `of` refer to `referred` of the table `to`."""
+
+    of: Listed
+    columns: tuple[str, ...]
+    to: Listed
+    referred: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Shape:
+    """One table's columns and keys; None where they cannot be told."""
+
+    columns: tuple[Column, ...] | None
+    primary: tuple[str, ...] | None
+    uniques: tuple[tuple[str, ...], ...] | None
+    indexes: tuple[tuple[str, ...], ...] | None
+
+    def is_unique(self, key: Sequence[str]) -> bool | None:
+        """Whether the database promises that no two rows share this key; None where it cannot be told."""
+        if any(set(unique) <= set(key) for unique in [self.primary or (), *(self.uniques or ())] if unique):
+            return True
+        return None if self.primary is None or self.uniques is None else False
+
+    def is_indexed(self, columns: Sequence[str]) -> bool | None:
+        """Whether an index begins with these columns, in any order; None where it cannot be told."""
+        starts = [self.primary or (), *(self.uniques or ()), *(self.indexes or ())]
+        if any(set(start[: len(columns)]) == set(columns) for start in starts):
+            return True
+        return None if self.primary is None or self.uniques is None or self.indexes is None else False
+
+
+_FAMILIES: tuple[tuple[Family, tuple[str, ...]], ...] = (
+    ("boolean", ("bool", "tinyint(1)", "bit(1)")),
+    ("zoned", ("timestamp with time zone", "timestamptz", "timestamp_tz", "datetimeoffset")),
+    ("naive", ("timestamp", "datetime", "smalldatetime")),
+    ("date", ("date",)),
+    ("json", ("json",)),
+    ("other", ("interval", "point", "bit")),
+    ("number", ("int", "bigint", "smallint", "tinyint", "mediumint", "hugeint", "uinteger", "ubigint", "serial")),
+    ("number", ("bigserial", "numeric", "decimal", "number", "float", "double", "real", "money", "year")),
+    ("text", ("char", "varchar", "nchar", "nvarchar", "text", "tinytext", "mediumtext", "longtext", "ntext")),
+    ("text", ("clob", "string", "citext", "enum", "character", "name", "varchar2", "nvarchar2", "domain")),
+)
+
+
+def family_of(declared: str, *, mysql: bool = False) -> Family:
+    """What a declared type holds, by its name in small letters; a `timestamp` of MySQL and MariaDB knows its zone."""
+    if mysql and declared.startswith("timestamp"):
+        return "zoned"
+    if "with time zone" in declared or "with local time zone" in declared:
+        return "zoned" if declared.startswith("timestamp") else "other"
+    if declared.endswith("[]"):
+        return "other"
+    return next((family for family, starts in _FAMILIES if declared.startswith(starts)), "other")
