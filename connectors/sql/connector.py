@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import replace
 from typing import Any, cast
 
 from pydantic import BaseModel
@@ -15,17 +16,18 @@ from connectors.sql.columns import Columns
 from connectors.sql.database import Clock, Database
 from connectors.sql.engines import parse_url, sqlite_file
 from connectors.sql.errors import is_too_slow
-from connectors.sql.keys import id_text, key_values, pack, same_key, unpack
+from connectors.sql.keys import id_text, key_values, pack, unpack
 from connectors.sql.moments import canonical
 from connectors.sql.options import SqlChild, SqlSource, SqlStream
 from connectors.sql.reading import Poll
 from connectors.sql.records import CHUNK, Plan, make_records, plan_of
 from connectors.sql.scales import Scale, modified_text
 from connectors.sql.scales import Sequence as SequenceScale
+from connectors.sql.spelling import alike, may_respell
 from connectors.sql.statements import how_many, page_by_key, rows_in
 from connectors.sql.zones import DAY
 from sync.errors import ConfigError, Problem, SourceUnavailable
-from sync.words import Json, Listing, Page, Record
+from sync.words import Json, Listing, Page, Record, Wanted
 
 
 class SqlConnector:
@@ -78,9 +80,9 @@ class SqlConnector:
         if kind is None:
             return []
         scale = _scale_of(columns, plan)
-        asked = {same_key(id_) for id_ in ids}
+        asked = {alike(id_) for id_ in ids}
         values = key_values(dict.fromkeys(ids), kind)
-        records: dict[str, Record] = {}
+        records: list[Record] = []
         for start in range(0, len(values), CHUNK):
             layout = plan.layout
             found = self._database.run(
@@ -95,8 +97,31 @@ class SqlConnector:
                 stream.name,
             )
             made = make_records(self._database, columns, plan, found, scale) if found.rows else []
-            records.update((record.id, record) for record in made if same_key(record.id) in asked)
-        return list(records.values())
+            records += (record for record in made if alike(record.id) in asked)
+        return records
+
+    def respells(self, stream: StreamSpec) -> bool:
+        plan = plan_of(stream)
+        return may_respell(self._database, self._known(stream), plan.relation, plan.key, stream.name)
+
+    def alike(self, id_: str) -> str:
+        return alike(id_)
+
+    def same(self, stream: StreamSpec, doubtful: Mapping[str, Sequence[str]]) -> Mapping[str, str]:
+        keys_only = replace(stream, wanted=Wanted(), children={})
+
+        def spelled(ids: Iterable[str]) -> set[str]:
+            """How the database spells the keys that it finds by these ids."""
+            return {record.id for record in self.fetch(keys_only, list(ids))}
+
+        found = spelled(dict.fromkeys(id_ for known in doubtful.values() for id_ in known))
+        same: dict[str, str] = {}
+        for id_, known in doubtful.items():
+            if id_ in found:
+                # by which of several it was found, only each of them alone can tell
+                by = known if len(known) == 1 else [each for each in known if id_ in spelled([each])]
+                same.update((id_, each) for each in by[:1])
+        return same
 
     def sweep(self, stream: StreamSpec, cursor: Json) -> Iterator[Listing]:
         plan, columns = plan_of(stream), self._fresh(stream)

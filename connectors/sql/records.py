@@ -10,9 +10,10 @@ from typing import Any, cast
 from connectors.interface import StreamSpec
 from connectors.sql.columns import Columns
 from connectors.sql.database import Database, Rows
-from connectors.sql.keys import id_text, same_key
+from connectors.sql.keys import id_text
 from connectors.sql.options import SqlChild, SqlStream
 from connectors.sql.scales import Scale, modified_text
+from connectors.sql.spelling import Nearest
 from connectors.sql.statements import Relation, rows_in
 from connectors.sql.times import Cursor
 from connectors.sql.values import Converter, Unusable
@@ -172,7 +173,7 @@ def _nest(
 ) -> Mapping[str, _Nested]:
     """The children of these parents (id and key), by the parent's id."""
     nested: defaultdict[str, _Nested] = defaultdict(_Nested)
-    alike = {same_key(id_): id_ for id_ in parents}
+    nearest = Nearest(parents)
     layout = Layout((child.parent, child.key), tuple(columns_of(child.wanted)), child.wanted.fields is None)
     parent_at, key_at = layout.at(child.parent), layout.at(child.key)
     keys = list(parents.values())
@@ -188,8 +189,7 @@ def _nest(
         found = database.run(statement, spec.name)
         fields = Fields.of(layout, found, columns.converters(child.relation, found.columns))
         for row in found.rows:
-            parent = id_text(row[parent_at])
             # A collation may call two spellings of a key equal.
-            of = nested[parent if parent in parents else alike.get(same_key(parent), parent)]
+            of = nested[nearest.to(id_text(row[parent_at]))]
             of.add(row[key_at], *fields.read(row))
     return nested

@@ -12,6 +12,7 @@ from sync.log import emit
 from sync.polling.job import PollReport, StreamJob
 from sync.polling.judge import Rules, judge
 from sync.polling.readings import Read, read_record
+from sync.polling.spelling import Spelling
 from sync.words import Record
 
 
@@ -22,6 +23,7 @@ class Intake:
         self,
         ledger: Ledger,
         job: StreamJob,
+        spelling: Spelling,
         poll: int,
         report: PollReport,
         *,
@@ -31,6 +33,7 @@ class Intake:
         """`gone` and `committed` as in Poller."""
         self._ledger = ledger
         self._job = job
+        self.spelling = spelling
         self.poll = poll
         self.report = report
         self._gone = gone
@@ -39,7 +42,8 @@ class Intake:
     def take(
         self, records: Iterable[Record], rules: Rules, *, backfill: bool = False, lane: LaneMove | None = None
     ) -> Counter[str]:
-        """Maps outside the transaction, judges and writes inside. Raises Stopped where nothing was written."""
+        """Maps outside the transaction, judges and writes inside. `records` bear the ledger's ids; where one comes
+        twice, the last counts. Raises Stopped where nothing was written."""
         row = self._job.row
         latest = {record.id: record for record in records}
         known = self._ledger.records.look_up(row.id, latest)
@@ -53,7 +57,8 @@ class Intake:
             poll=self.poll,
             backfill=backfill,
             lane=lane,
-            links=_links(latest.values(), self._job.spec.children),
+            links=_links(latest.values(), self._job.spec.children, self.spelling.link),
+            alike=self.spelling.alike,
         )
         self.report.add(len(reads), counts)
         self._ledger.journal.flush()
@@ -95,7 +100,13 @@ class Intake:
                 emit("children_cut", stream=name, child=child, records=len(cut), left_out=left_out, example=cut[0].id)
 
 
-def _links(records: Iterable[Record], children: Mapping[str, object]) -> Links | None:
+def _links(records: Iterable[Record], children: Mapping[str, object], link: Callable[[str], str]) -> Links | None:
     if not children:
         return None
-    return Links({(child, record.id): record.children.get(child, ()) for record in records for child in children})
+    return Links(
+        {
+            (child, record.id): [link(id_) for id_ in record.children.get(child, ())]
+            for record in records
+            for child in children
+        }
+    )
