@@ -135,6 +135,16 @@ class Respells(Protocol):
         ...
 
 
+@runtime_checkable
+class Rewords(Protocol):
+    """An extra of connectors whose streams are described in words that may be edited, such as a query."""
+
+    def reworded(self, was: Mapping[str, str], now: Mapping[str, str]) -> bool:
+        """Whether these two identities may be the same records under other words: the engine then compares records with
+        the ledger before it believes that. Offline."""
+        ...
+
+
 @dataclass(frozen=True, slots=True)
 class Discovered:
     """An object of a source, or a field of one: its name in the configuration, what users call it, its type, and what

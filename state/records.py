@@ -17,7 +17,7 @@ from state.matching.match_values import keep_values
 from state.matching.merges import keep_merges, stop_kin
 from state.matching.twins import matched, terms_of
 from state.queues import DRIFTED
-from state.rows import Change, LaneMove, Links, OnChange, Reading, Stored
+from state.rows import Change, LaneMove, Links, OnChange, Reading, Sampled, Stored
 from state.streams import is_released, move_lane
 from sync.clock import Clock
 from sync.words import Touch
@@ -178,6 +178,18 @@ class Records:
                 ).fetchone()[0]
             )
 
+    def sample(self, stream: int, most: int) -> list[Sampled]:
+        """Some of the records that should be found at their source: the latest, and others from all over the stream."""
+        with self._file.read() as connection:
+            rows = connection.execute(_SAMPLE, {"stream": stream, "half": most // 2})
+            return [Sampled(row["id"], row["modified"], row["version"], row["source_fp"], row["lead"]) for row in rows]
+
+    def knows_none(self, stream: int) -> bool:
+        """Whether nothing was ever read of the stream, as far as ledger and receipts go."""
+        with self._file.read() as connection:
+            found = connection.execute("SELECT 1 FROM records WHERE stream = ? LIMIT 1", (stream,)).fetchone()
+            return found is None and not remembers(connection, stream)
+
     def drifted(self) -> dict[int, int]:
         """How many records of each stream changed after their lead was created, and wait for a person."""
         with self._file.read() as connection:
@@ -254,6 +266,18 @@ _CHUNK = 2000
 _ALIKE = """
 SELECT alike, id FROM records
 WHERE stream = ? AND alike IS NOT NULL AND alike IN (SELECT value FROM json_each(?)) ORDER BY key
+"""
+
+_SAMPLE = """
+WITH there AS (
+  SELECT key, row_number() OVER (ORDER BY key DESC) AS place, count(*) OVER () AS n FROM records
+  WHERE stream = :stream AND fit <> 'deleted' AND state NOT IN ('withdrawn', 'forgotten')
+)
+SELECT r.id, r.modified, m.version, r.source_fp, coalesce(r.payload, d.payload) AS lead
+FROM there JOIN records r USING (key) JOIN mappings m ON m.id = r.mapping
+LEFT JOIN deliveries d ON d.record = r.key AND d.batch = r.base_batch
+WHERE there.place <= :half OR there.place % max(1, there.n / :half) = 0
+ORDER BY r.key DESC LIMIT 2 * :half
 """
 
 _UPSERT = """

@@ -29,6 +29,8 @@ from connectors.sql.zones import DAY
 from sync.errors import ConfigError, Problem, SourceUnavailable
 from sync.words import Json, Listing, Page, Record, Wanted
 
+_QUERY = "query:"
+
 
 class SqlConnector:
     """One database, opened. `clock` (seconds since 1970) takes the place of the database's own."""
@@ -47,9 +49,14 @@ class SqlConnector:
         return {
             "connector": "sql",
             "organisation": _place_of(self._database.url, self._database.backend),
-            "object": relation.table or f"query:{_digest(relation.query or '')}",
+            "object": relation.table or f"{_QUERY}{_digest(relation.query or '')}",
             "key": plan.key,
         }
+
+    def reworded(self, was: Mapping[str, str], now: Mapping[str, str]) -> bool:
+        """A query that was edited, or that took a table's place or gave it to one."""
+        others = {key for key in {*was, *now} if was.get(key) != now.get(key)}
+        return others == {"object"} and any(each["object"].startswith(_QUERY) for each in (was, now))
 
     def check(self, stream: StreamSpec) -> Sequence[Finding]:
         return look_at(self._database, self._fresh(stream), plan_of(stream))

@@ -100,3 +100,10 @@ class Sweep:
 
     def _move(self, name: str, lane: dict[str, Json]) -> None:
         self._ledger.streams.move(self._job.row.id, LaneMove(name, lane))
+
+
+def sweep_soon(ledger: Ledger, stream: int) -> None:
+    """Has the stream swept from its start once it is polled next."""
+    lane = ledger.streams.lanes(stream).get(SWEEP_LANE)
+    if lane:
+        ledger.streams.move(stream, LaneMove(SWEEP_LANE, {**lane, "after": None, "ended": None}))
