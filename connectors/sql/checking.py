@@ -12,6 +12,7 @@ from sqlalchemy.exc import NoSuchTableError
 from connectors.interface import Finding
 from connectors.sql.columns import Columns
 from connectors.sql.database import Database
+from connectors.sql.keys import key_name
 from connectors.sql.moments import canonical
 from connectors.sql.records import Child, Plan, columns_of
 from connectors.sql.scales import Days, Naive, Scale, Words
@@ -49,12 +50,12 @@ class _Look:
 
     def stream(self) -> Iterator[Finding]:
         plan = self._plan
-        named = [plan.key, *([plan.cursor.column] if plan.cursor else []), *plan.layout.wanted]
+        named = [*plan.keys, *([plan.cursor.column] if plan.cursor else []), *plan.layout.wanted]
         missing = list(self._missing(plan.relation, named))
         yield from missing or [Finding("ok", f"{plan.relation.words} has the columns that are read")]
         if missing:
             return
-        yield from self._unique(plan.relation, plan.key)
+        yield from self._unique(plan.relation, plan.keys)
         if plan.cursor is None:
             yield Finding(
                 "warning",
@@ -62,20 +63,25 @@ class _Look:
                 "name a column that says when a row last changed as modified",
             )
         else:
-            yield from self._cursor(plan.relation, plan.cursor, plan.key)
+            yield from self._cursor(plan.relation, plan.cursor, plan.keys[0])
 
     def child(self, child: Child) -> Iterator[Finding]:
-        named = [child.parent, child.key, *([child.cursor.column] if child.cursor else []), *columns_of(child.wanted)]
+        named = [
+            *child.parents,
+            *child.keys,
+            *([child.cursor.column] if child.cursor else []),
+            *columns_of(child.wanted),
+        ]
         missing = [_of_child(child, finding) for finding in self._missing(child.relation, named)]
         yield from missing or [Finding("ok", f"{child.name}: {child.relation.words} has the columns that are read")]
         if missing:
             return
-        found = [*self._indexed(child.relation, child.parent, "each page of parents searches")]
+        found = [*self._indexed(child.relation, child.parents[0], "each page of parents searches")]
         if child.cursor is None:
             what = f"{child.relation.words} has no modified column: a changed child is noticed only with its parent"
             found.append(Finding("warning", what, "name a column that says when a row last changed as modified"))
         else:
-            found += self._cursor(child.relation, child.cursor, child.key)
+            found += self._cursor(child.relation, child.cursor, child.keys[0])
         yield from (_of_child(child, finding) for finding in found)
 
     # ---- tables and columns
@@ -96,7 +102,7 @@ class _Look:
         there = self._names(relation)
         absent = [name for name in wanted if there and name.casefold() not in {known.casefold() for known in there}]
         for name in absent:
-            near = _nearest(name, there) or "the columns are: " + ", ".join(there)
+            near = _several(name, there) or _nearest(name, there) or "the columns are: " + ", ".join(there)
             yield Finding("error", f"{relation.words} has no column {name!r}", near)
         if not absent:
             yield Finding("error", f"{relation.words}: {refused.message}", refused.hint)
@@ -118,18 +124,20 @@ class _Look:
 
     # ---- keys and indexes
 
-    def _unique(self, relation: Relation, key: str) -> Iterator[Finding]:
+    def _unique(self, relation: Relation, keys: Sequence[str]) -> Iterator[Finding]:
         with self._database.connection(self._stream) as connection:
-            unique = False if relation.query else _is_unique(inspect(connection), relation, key)
+            unique = False if relation.query else _is_unique(inspect(connection), relation, keys)
+        named = repr(keys[0]) if len(keys) == 1 else key_name(keys)
         if unique:
-            yield Finding("ok", f"key {key!r} is unique")
+            yield Finding("ok", f"key {named} is unique")
         else:
-            what = f"the database does not promise that key {key!r} is unique"
+            what = f"the database does not promise that key {named} is unique"
             hint = "two rows with one key would overwrite each other, again and again: make sure there are none"
             yield Finding("warning", what, hint)
-        if self._database.run(a_null(relation, key, key), self._stream).rows:
-            what = f"there are rows without a key ({key!r} is NULL): they are never read"
-            yield Finding("warning", what, "give them a key")
+        for key in keys:
+            if self._database.run(a_null(relation, key, key), self._stream).rows:
+                what = f"there are rows without a key ({key!r} is NULL): they are never read"
+                yield Finding("warning", what, "give them a key")
 
     def _indexed(self, relation: Relation, column: str, who: str) -> Iterator[Finding]:
         if relation.query:
@@ -182,16 +190,18 @@ def _zone_words(scale: Scale, cursor: Cursor) -> str:
     return f", read as {cursor.zone}" if zoneless else ""
 
 
-def _is_unique(inspector: Inspector, relation: Relation, key: str) -> bool:
+def _is_unique(inspector: Inspector, relation: Relation, keys: Sequence[str]) -> bool:
+    """Whether a part of the key is unique already, or the whole."""
     name, schema = relation.name, relation.schema
     try:
-        if inspector.get_pk_constraint(name, schema).get("constrained_columns") == [key]:
-            return True
-        constraints = [constraint["column_names"] for constraint in inspector.get_unique_constraints(name, schema)]
+        primary: Any = inspector.get_pk_constraint(name, schema).get("constrained_columns", [])
+        constraints: list[Any] = [
+            constraint["column_names"] for constraint in inspector.get_unique_constraints(name, schema)
+        ]
         indexes = [index["column_names"] for index in inspector.get_indexes(name, schema) if index["unique"]]
     except (NoSuchTableError, NotImplementedError):
         return False
-    return [key] in [*constraints, *indexes]
+    return any(columns and set(columns) <= set(keys) for columns in [primary, *constraints, *indexes])
 
 
 def _is_indexed(inspector: Inspector, relation: Relation, column: str) -> bool | None:
@@ -206,6 +216,13 @@ def _is_indexed(inspector: Inspector, relation: Relation, column: str) -> bool |
     except (NoSuchTableError, NotImplementedError):
         return None
     return [column] in starts
+
+
+def _several(name: str, known: Sequence[str]) -> str:
+    """A hint where one text names several columns that are there."""
+    names = [part.strip() for part in name.split(",")]
+    found = len(names) > 1 and {part.casefold() for part in names} <= {one.casefold() for one in known}
+    return f"several columns are a list: {key_name(names)}" if found else ""
 
 
 def _nearest(name: str, known: Sequence[str]) -> str:

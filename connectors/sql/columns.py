@@ -15,6 +15,7 @@ from sqlalchemy import text
 
 from connectors.sql.database import Database
 from connectors.sql.keys import KeyKind
+from connectors.sql.ordering import Order, orders_of
 from connectors.sql.scales import Scale
 from connectors.sql.statements import Relation, edge, one_row
 from connectors.sql.times import Cursor, Unfit, scale_by_kind, scale_by_values
@@ -45,11 +46,22 @@ class Columns:
         self._hints: dict[Relation, Mapping[str, Converter]] = {}
         self._keys: dict[tuple[Relation, str], KeyKind | None] = {}
         self._scales: dict[tuple[Relation, Cursor], Found] = {}
+        self._orders: dict[tuple[Relation, tuple[str, ...]], tuple[Order, ...]] = {}
 
     def forget(self) -> None:
+        self._orders.clear()
         self._hints.clear()
         self._keys.clear()
         self._scales.clear()
+
+    # ---- the order of rows
+
+    def orders(self, relation: Relation, columns: Sequence[str]) -> tuple[Order, ...]:
+        """How the database orders and compares these columns."""
+        asked = (relation, tuple(columns))
+        if asked not in self._orders:
+            self._orders[asked] = orders_of(self._database, self._stream, relation, columns)
+        return self._orders[asked]
 
     # ---- keys
 

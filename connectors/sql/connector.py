@@ -16,15 +16,16 @@ from connectors.sql.columns import Columns
 from connectors.sql.database import Clock, Database
 from connectors.sql.engines import parse_url, sqlite_file
 from connectors.sql.errors import is_too_slow
-from connectors.sql.keys import id_text, key_values, pack, unpack
+from connectors.sql.keys import key_name, key_rows
 from connectors.sql.moments import canonical
 from connectors.sql.options import SqlChild, SqlSource, SqlStream
+from connectors.sql.paging import make_pager
 from connectors.sql.reading import Poll
-from connectors.sql.records import CHUNK, Plan, make_records, plan_of
+from connectors.sql.records import CHUNK, Layout, Plan, make_records, plan_of
 from connectors.sql.scales import Scale, modified_text
 from connectors.sql.scales import Sequence as SequenceScale
 from connectors.sql.spelling import alike, may_respell
-from connectors.sql.statements import how_many, page_by_key, rows_in
+from connectors.sql.statements import how_many, rows_in
 from connectors.sql.zones import DAY
 from sync.errors import ConfigError, Problem, SourceUnavailable
 from sync.words import Json, Listing, Page, Record, Wanted
@@ -49,8 +50,8 @@ class SqlConnector:
         return {
             "connector": "sql",
             "organisation": _place_of(self._database.url, self._database.backend),
-            "object": relation.table or f"{_QUERY}{_digest(relation.query or '')}",
-            "key": plan.key,
+            "object": relation.object or f"{_QUERY}{_digest(relation.query or '')}",
+            "key": key_name(plan.keys),
         }
 
     def reworded(self, was: Mapping[str, str], now: Mapping[str, str]) -> bool:
@@ -83,33 +84,32 @@ class SqlConnector:
 
     def fetch(self, stream: StreamSpec, ids: Sequence[str]) -> Sequence[Record]:
         plan, columns = plan_of(stream), self._known(stream)
-        kind = columns.key_kind(plan.relation, plan.key) if ids else None
-        if kind is None:
+        kinds = [columns.key_kind(plan.relation, key) for key in plan.keys] if ids else []
+        known = [kind for kind in kinds if kind is not None]
+        if not known or len(known) < len(kinds):
             return []
-        scale = _scale_of(columns, plan)
+        scale, layout = _scale_of(columns, plan), plan.layout
         asked = {alike(id_) for id_ in ids}
-        values = key_values(dict.fromkeys(ids), kind)
+        values = key_rows(dict.fromkeys(ids), known)
         records: list[Record] = []
         for start in range(0, len(values), CHUNK):
-            layout = plan.layout
-            found = self._database.run(
-                rows_in(
-                    plan.relation,
-                    layout.names,
-                    layout.everything,
-                    column=plan.key,
-                    values=values[start : start + CHUNK],
-                    order=plan.key,
-                ),
-                stream.name,
+            statement = rows_in(
+                plan.relation,
+                layout.names,
+                layout.everything,
+                columns=columns.orders(plan.relation, plan.keys),
+                values=values[start : start + CHUNK],
+                then=(),
             )
+            found = self._database.run(statement, stream.name)
             made = make_records(self._database, columns, plan, found, scale) if found.rows else []
             records += (record for record in made if alike(record.id) in asked)
         return records
 
     def respells(self, stream: StreamSpec) -> bool:
         plan = plan_of(stream)
-        return may_respell(self._database, self._known(stream), plan.relation, plan.key, stream.name)
+        columns = self._known(stream)
+        return any(may_respell(self._database, columns, plan.relation, key, stream.name) for key in plan.keys)
 
     def alike(self, id_: str) -> str:
         return alike(id_)
@@ -134,14 +134,19 @@ class SqlConnector:
         plan, columns = plan_of(stream), self._fresh(stream)
         scale = _scale_of(columns, plan)
         horizon = self._database.now(stream.name) + DAY
-        roles = [plan.key] if plan.cursor is None else list(dict.fromkeys((plan.key, plan.cursor.column)))
-        full, after = True, None if cursor is None else unpack(cursor["after"])
+        layout = Layout(plan.layout.roles)
+        pager = make_pager(self._database, columns, stream, relation=plan.relation, layout=layout, keys=plan.keys)
+        at = None if plan.cursor is None else layout.at(plan.cursor.column)
+        full, after = True, None if cursor is None else cursor["after"]
         while full:
-            statement = page_by_key(plan.relation, roles, False, key=plan.key, after=after, limit=stream.page_size)
-            rows = self._database.run(statement, stream.name).rows
-            full = len(rows) == stream.page_size
-            after = rows[-1][0] if full else None
-            yield _listing({"after": pack(after)} if full else None, rows, plan, scale, horizon)
+            found = pager.page(None if after is None else (None, after))
+            full = len(found.rows) == pager.limit
+            after = pager.last()[1] if full else None
+            ids = [str(id_) for id_ in layout.ids(plan.keys, found)]
+            values = [None if at is None else row[at] for row in found.rows]
+            listed = [(id_, modified_text(scale, value)) for id_, value in zip(ids, values, strict=True)]
+            unseen = 0 if at is None else sum(_is_unseen(value, scale, horizon) for value in values)
+            yield Listing({"after": after} if full else None, listed, unseen)
 
     def close(self) -> None:
         self._database.close()
@@ -159,16 +164,6 @@ class SqlConnector:
 def _scale_of(columns: Columns, plan: Plan) -> Scale | None:
     """What the cursor column's values mean; None without one, or while it is empty."""
     return None if plan.cursor is None else columns.scale(plan.relation, plan.cursor).scale
-
-
-def _listing(cursor: Json, rows: Sequence[Any], plan: Plan, scale: Scale | None, horizon: int) -> Listing:
-    listed: list[tuple[str, str | None]] = []
-    unseen = 0
-    for row in rows:
-        value = None if plan.cursor is None else row[-1]
-        listed.append((id_text(row[0]), modified_text(scale, value)))
-        unseen += plan.cursor is not None and _is_unseen(value, scale, horizon)
-    return Listing(cursor, listed, unseen)
 
 
 def _is_unseen(value: Any, scale: Scale | None, horizon: int) -> bool:

@@ -6,11 +6,13 @@ Also how a key or a cursor's value travels through JSON and comes back exactly a
 from __future__ import annotations
 
 import base64
+import json
 import re
 import unicodedata
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from datetime import date, datetime, time, timedelta
 from decimal import Decimal, InvalidOperation
+from itertools import product
 from typing import Any, Literal
 from uuid import UUID
 
@@ -46,9 +48,50 @@ def _decimal_text(key: Decimal) -> str:
     return "0" if text in ("-0", "") else text
 
 
+def row_id(values: Sequence[Any]) -> str | None:
+    """The id of a key of these columns; None where one is NULL. `/` parts the columns, escaped as in a JSON pointer
+    (RFC 6901), so that no two keys share an id."""
+    if any(value is None for value in values):
+        return None
+    if len(values) == 1:
+        return id_text(values[0])
+    return "/".join(id_text(value).replace("~", "~0").replace("/", "~1") for value in values)
+
+
+def id_parts(id_: str, columns: int) -> list[str] | None:
+    """The texts of which `row_id` made this id; None where it made none of so many columns."""
+    if columns == 1:
+        return [id_]
+    parts = [part.replace("~1", "/").replace("~0", "~") for part in id_.split("/")]
+    return parts if len(parts) == columns else None
+
+
+def key_name(columns: Sequence[str]) -> str:
+    """The key as an operator writes it: a column's name, or a list of several."""
+    return columns[0] if len(columns) == 1 else json.dumps(list(columns), ensure_ascii=False)
+
+
 def key_values(ids: Iterable[str], kind: KeyKind) -> list[Any]:
     """What to compare the column with to find these ids. Text that no key of that kind can have is left out."""
     return [value for text in ids for value in _candidates(text, kind)]
+
+
+def key_rows(ids: Iterable[str], kinds: Sequence[KeyKind]) -> list[tuple[Any, ...]]:
+    """As `key_values`, for keys of several columns."""
+    split = (id_parts(id_, len(kinds)) for id_ in ids)
+    return [
+        row
+        for parts in split
+        if parts is not None
+        for row in product(*(_candidates(text, kind) for text, kind in zip(parts, kinds, strict=True)))
+    ]
+
+
+def as_kind(value: Any, kind: KeyKind | None) -> list[Any]:
+    """Another column's value as one of that kind is bound: nothing where no value of the kind can equal it."""
+    if kind is None or value is None or isinstance(value, _OF_KIND.get(kind, object)):
+        return [value]
+    return _candidates(id_text(value), kind)
 
 
 def _candidates(text: str, kind: KeyKind) -> list[Any]:
@@ -94,6 +137,11 @@ _CANDIDATES: dict[KeyKind, Callable[[str], list[Any]]] = {
 }
 
 
+def same_id(id_: str, columns: int) -> str:
+    """As `same_key`, of each part of a key of several columns."""
+    return "/".join(map(same_key, id_.split("/"))) if columns > 1 else same_key(id_)
+
+
 def same_key(text: str) -> str:
     """A form that two spellings share which a collation may call equal (case, accents, trailing spaces)."""
     bare = text.rstrip(" ")
@@ -136,6 +184,14 @@ def _base64(raw: Any) -> str:
 
 
 _BYTES = (bytes, bytearray, memoryview)
+_OF_KIND: dict[KeyKind, Any] = {
+    "integer": int,
+    "decimal": (int, Decimal),
+    "float": (int, float, Decimal),
+    "text": str,
+    "uuid": (UUID, str),
+    "bytes": _BYTES,
+}
 _ID_TEXTS: tuple[tuple[Any, Callable[[Any], str]], ...] = (
     (str, _text_id),
     (int, lambda key: str(int(key))),

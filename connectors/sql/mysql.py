@@ -45,3 +45,34 @@ def _time(text: str) -> str:
     """`03:04:05`, with six fractional digits or none."""
     whole, _, fraction = text.partition(".")
     return f"{whole}.{fraction.ljust(6, '0')}" if fraction.strip("0") else whole
+
+
+_BINARY = 63
+_ENUM_FLAG, _SET_FLAG = 0x100, 0x800
+_TYPE_NAMES = {
+    **dict.fromkeys(INTEGERS, "integer"),
+    FIELD_TYPE.DECIMAL: "decimal",
+    FIELD_TYPE.NEWDECIMAL: "decimal",
+    FIELD_TYPE.FLOAT: "float",
+    FIELD_TYPE.DOUBLE: "double",
+    FIELD_TYPE.BIT: "bit",
+    FIELD_TYPE.TIMESTAMP: "timestamp",
+    FIELD_TYPE.DATETIME: "datetime",
+}
+_TEXT_TYPES = frozenset(
+    {FIELD_TYPE.VARCHAR, FIELD_TYPE.VAR_STRING, FIELD_TYPE.STRING, FIELD_TYPE.BLOB}
+    | {FIELD_TYPE.TINY_BLOB, FIELD_TYPE.MEDIUM_BLOB, FIELD_TYPE.LONG_BLOB}
+)
+
+
+def type_names(cursor: Any) -> list[str]:
+    """What the columns of a result are; the driver's description alone does not tell ENUM and SET from text."""
+    return [_type_name(field) for field in cursor._result.fields]
+
+
+def _type_name(field: Any) -> str:
+    if field.flags & (_ENUM_FLAG | _SET_FLAG):
+        return "enum" if field.flags & _ENUM_FLAG else "set"
+    if field.type_code in _TEXT_TYPES:
+        return "bytes" if field.charsetnr == _BINARY else "text"
+    return _TYPE_NAMES.get(field.type_code, "other")

@@ -5,8 +5,9 @@ from __future__ import annotations
 from datetime import timedelta
 from typing import Annotated, Literal
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, WithJsonSchema, model_validator
 
+from connectors.sql.statements import table_parts
 from connectors.sql.zones import find_zone
 from sync.durations import Duration
 from sync.secrets import SecretRef
@@ -34,7 +35,28 @@ def _known_zone(name: str) -> str:
     return name
 
 
+def _table_name(text: str) -> str:
+    table_parts(text)
+    return text
+
+
+def _columns(value: object) -> object:
+    """One column's name, or a list of several, as a tuple of names."""
+    names = value if isinstance(value, list | tuple) else [value]
+    if not all(isinstance(name, str) for name in names):
+        raise ValueError('must be a column\'s name in quotes, or a list of several: ["tenant", "number"]')
+    if not names or len(set(names)) < len(names):
+        raise ValueError("must name at least one column, and none twice")
+    return tuple(names)
+
+
 Identifier = Annotated[str, Field(max_length=256), AfterValidator(_no_control_characters)]
+TableName = Annotated[Identifier, AfterValidator(_table_name)]
+Columns = Annotated[
+    tuple[Identifier, ...],
+    BeforeValidator(_columns),
+    WithJsonSchema({"anyOf": [{"type": "string"}, {"type": "array", "items": {"type": "string"}, "minItems": 1}]}),
+]
 Query = Annotated[str, AfterValidator(_one_statement)]
 Zone = Annotated[str, AfterValidator(_known_zone)]
 ModifiedAs = Literal["epoch_s", "epoch_ms", "sequence"]
@@ -69,8 +91,10 @@ class SqlSource(_Table):
 class _Relation(_Table):
     """A table or a query; exactly one of them."""
 
-    table: Identifier | None = Field(
-        None, description='The table or view to read, with its schema where it needs one: "crm.companies".'
+    table: TableName | None = Field(
+        None,
+        description='The table or view to read, with its schema where it needs one: "crm.companies". A name that '
+        """itself holds a dot stands in the quotes of SQL: '"my.schema"."my.table"'.""",
     )
     query: Query | None = Field(
         None,
@@ -88,9 +112,10 @@ class _Relation(_Table):
 class SqlStream(_Relation):
     """Keys of `[sources.X.streams.Y]`."""
 
-    key: Identifier = Field(
-        description="The column that identifies a row: unique, never NULL, never reused. Under a collation that "
-        "ignores case it must be unique without regard to case."
+    key: Columns = Field(
+        description='The column that identifies a row, or a list of several that do so together: ["tenant", "number"]. '
+        "Unique, never NULL, never reused. Under a collation that ignores case it must be unique without regard to "
+        "case."
     )
     modified: Identifier | None = Field(
         None,
@@ -118,8 +143,11 @@ class SqlStream(_Relation):
 class SqlChild(_Relation):
     """Keys of `[sources.X.streams.Y.children.Z]`: rows nested into their parent's record as the list Z."""
 
-    parent: Identifier = Field(description="The child's column that holds its parent's key; it should be indexed.")
-    key: Identifier = Field(description="The child's column that identifies a row.")
+    parent: Columns = Field(
+        description="The child's column that holds its parent's key, or a list of as many columns as that key has; it "
+        "should be indexed."
+    )
+    key: Columns = Field(description="The child's column that identifies a row, or a list of several.")
     modified: Identifier | None = Field(
         None,
         description="The child's column that says when a row last changed: a changed child re-reads its parent. "

@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from datetime import timedelta
 from typing import Any
 
 from connectors.sql.columns import Columns
 from connectors.sql.database import Database, Rows
-from connectors.sql.keys import id_text, pack, unpack
 from connectors.sql.lanes import (
     Backfill,
     Lane,
@@ -25,9 +24,10 @@ from connectors.sql.lanes import (
     plan,
 )
 from connectors.sql.moments import Shape, shape_of
-from connectors.sql.records import Child, Layout, Plan, make_records
+from connectors.sql.paging import Pager, make_pager
+from connectors.sql.records import Child, Layout, Plan, make_records, repeated
 from connectors.sql.scales import Scale
-from connectors.sql.statements import Bounds, Relation, page_by_key, page_by_time
+from connectors.sql.statements import Relation
 from connectors.sql.times import Cursor
 from sync.words import Json, Page, Record, Touch
 
@@ -46,6 +46,7 @@ class _Content:
 
     records: Sequence[Record] = ()
     touched: Sequence[Touch] = ()
+    notes: Mapping[str, Json] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,19 +56,14 @@ class _Track:
     lane: str
     relation: Relation
     layout: Layout
-    key: str
     cursor: Cursor
+    pager: Pager
     content: Callable[[Rows, Scale], _Content]
 
     def times(self, found: Rows) -> Iterator[Any]:
         """The rows' values of the cursor column, from the last row to the first."""
         at = self.layout.at(self.cursor.column)
         return (row[at] for row in reversed(found.rows))
-
-    def last(self, found: Rows) -> tuple[Json, Json]:
-        """The packed (modified, key) of the last row."""
-        row = found.rows[-1]
-        return pack(row[self.layout.at(self.cursor.column)]), pack(row[self.layout.at(self.key)])
 
     def greatest(self, found: Rows, scale: Scale) -> int | None:
         """The page's greatest position: that of its last row, unless that is rubbish."""
@@ -118,7 +114,7 @@ class Poll:
                 lane, content = self._page(track, found.scale, lane, lane.window)
                 cursor = lane_to_json(lane, found.scale)
                 if cursor != stored or content.records or content.touched:
-                    yield Page(track.lane, cursor, content.records, content.touched)
+                    yield Page(track.lane, cursor, content.records, content.touched, notes=content.notes)
                     stored = cursor
 
     def _lane(self, track: _Track, scale: Scale, shape: Json, stored: Json, now: int) -> Lane:
@@ -134,33 +130,18 @@ class Poll:
         return replace(lane_from_json(stored, scale), shape=shape)
 
     def _page(self, track: _Track, scale: Scale, lane: Lane, window: Window) -> tuple[Lane, _Content]:
-        bounds = Bounds(
-            low=None if window.low is None else scale.low(window.low),
-            high=None if window.high is None else scale.high(window.high),
-            after=_unpacked(window.after),
-        )
-        found = self._rows(track, bounds)
+        low = None if window.low is None else scale.low(window.low)
+        high = None if window.high is None else scale.high(window.high)
+        found = track.pager.page(window.after, low, high)
         content = track.content(found, scale) if found.rows else _Content()
         seen = None if scale.follows_clock else track.greatest(found, scale)
         if len(found.rows) == self._plan.spec.page_size:
-            lane = advance(lane, window, track.last(found), seen)
+            lane = advance(lane, window, track.pager.last(), seen)
         else:
             lane = finish(lane, window, scale, seen)
         if found.rows and lane.shape is not None and not _fits(lane.shape, next(track.times(found))):
             lane = replace(lane, shape=None)
         return lane, content
-
-    def _rows(self, track: _Track, bounds: Bounds) -> Rows:
-        statement = page_by_time(
-            track.relation,
-            track.layout.names,
-            track.layout.everything,
-            modified=track.cursor.column,
-            key=track.key,
-            bounds=bounds,
-            limit=self._plan.spec.page_size,
-        )
-        return self._database.run(statement, self._plan.spec.name)
 
     # ---- the backfill
 
@@ -178,11 +159,11 @@ class Poll:
         backfill = self._backfill(track, scale, stored, now)
         while backfill.due(now):
             high = None if backfill.high is None else scale.high(backfill.high)
-            found = self._rows(track, Bounds(high=high, after=_unpacked(backfill.after)))
+            found = track.pager.page(backfill.after, high=high)
             full = len(found.rows) == self._plan.spec.page_size
-            backfill = backfill.next(track.last(found) if full else None)
-            records = track.content(found, scale).records
-            yield Page(BACKFILL, backfill_to_json(backfill, of, scale), records, backfill=True)
+            backfill = backfill.next(track.pager.last() if full else None)
+            content, cursor = track.content(found, scale), backfill_to_json(backfill, of, scale)
+            yield Page(BACKFILL, cursor, content.records, backfill=True, notes=content.notes)
 
     def _backfill(self, track: _Track, scale: Scale, stored: Json, now: int) -> Backfill:
         if stored is not None:
@@ -208,18 +189,15 @@ class Poll:
             yield from self._by_key(BACKFILL, after, {"of": None, "done": True})
 
     def _by_key(self, lane: str, after: Json, end: Json) -> Iterator[Page]:
-        plan, layout, limit = self._plan, self._plan.layout, self._plan.spec.page_size
+        plan, pager = self._plan, self._pager(self._plan.relation, self._plan.layout, self._plan.keys)
         full = True
         while full:
-            statement = page_by_key(
-                plan.relation, layout.names, layout.everything, key=plan.key, after=unpack(after), limit=limit
-            )
-            found = self._database.run(statement, plan.spec.name)
-            full = len(found.rows) == limit
+            found = pager.page(None if after is None else (None, after))
+            full = len(found.rows) == pager.limit
             records = make_records(self._database, self._columns, plan, found, None)
-            after = pack(found.rows[-1][layout.at(plan.key)]) if full else None
+            after = pager.last()[1] if full else None
             cursor = {"of": None, "after": after} if full else end
-            yield Page(lane, cursor, records, backfill=lane == BACKFILL)
+            yield Page(lane, cursor, records, backfill=lane == BACKFILL, notes=repeated(found, records))
 
     # ---- what the tracks carry
 
@@ -227,31 +205,37 @@ class Poll:
         plan = self._plan
 
         def content(found: Rows, scale: Scale) -> _Content:
-            return _Content(records=make_records(self._database, self._columns, plan, found, scale))
+            records = make_records(self._database, self._columns, plan, found, scale)
+            return _Content(records=records, notes=repeated(found, records))
 
-        return _Track(LIVE, plan.relation, plan.layout, plan.key, cursor, content)
+        pager = self._pager(plan.relation, plan.layout, plan.keys, cursor)
+        return _Track(LIVE, plan.relation, plan.layout, cursor, pager, content)
 
     def _child_track(self, child: Child, cursor: Cursor) -> _Track:
-        layout = Layout((child.key, cursor.column, child.parent))
-        key, parent = layout.at(child.key), layout.at(child.parent)
+        layout = Layout((*child.keys, cursor.column, *child.parents))
 
         def content(found: Rows, _scale: Scale) -> _Content:
-            return _Content(touched=[_touch(child.name, row[key], row[parent]) for row in found.rows])
+            ids, parents = layout.ids(child.keys, found), layout.ids(child.parents, found)
+            return _Content(touched=[Touch(child.name, str(id_), up) for id_, up in zip(ids, parents, strict=True)])
 
-        return _Track(child_lane(child.name), child.relation, layout, child.key, cursor, content)
+        pager = self._pager(child.relation, layout, child.keys, cursor)
+        return _Track(child_lane(child.name), child.relation, layout, cursor, pager, content)
 
-
-def _touch(child: str, key: Any, parent: Any) -> Touch:
-    return Touch(child, id_text(key), None if parent is None else id_text(parent))
+    def _pager(self, relation: Relation, layout: Layout, keys: Sequence[str], cursor: Cursor | None = None) -> Pager:
+        return make_pager(
+            self._database,
+            self._columns,
+            self._plan.spec,
+            relation=relation,
+            layout=layout,
+            keys=keys,
+            cursor=cursor,
+        )
 
 
 def _unknown(cursor: Cursor) -> Json:
     """A lane whose column is still empty."""
     return {"of": cursor.of, "through": None, "start": None, "quiet": None, "marks": [], "shape": None, "window": None}
-
-
-def _unpacked(after: tuple[Json, Json] | None) -> tuple[Any, Any] | None:
-    return None if after is None else (unpack(after[0]), unpack(after[1]))
 
 
 def _fits(shape: Json, value: Any) -> bool:

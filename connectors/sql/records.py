@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+import json
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from itertools import product
 from typing import Any, cast
 
 from connectors.interface import StreamSpec
 from connectors.sql.columns import Columns
 from connectors.sql.database import Database, Rows
-from connectors.sql.keys import id_text
+from connectors.sql.keys import as_kind, id_text, row_id
 from connectors.sql.options import SqlChild, SqlStream
 from connectors.sql.scales import Scale, modified_text
 from connectors.sql.spelling import Nearest
@@ -40,6 +42,14 @@ class Layout:
         """Where that column stands in a row."""
         return self.names.index(name)
 
+    def ids(self, columns: Sequence[str], found: Rows) -> list[str | None]:
+        """The id that these columns make in each row, None where one is NULL."""
+        if len(columns) == 1:
+            only = self.at(columns[0])
+            return [None if row[only] is None else id_text(row[only]) for row in found.rows]
+        places = [self.at(name) for name in columns]
+        return [row_id([row[at] for at in places]) for row in found.rows]
+
 
 @dataclass(frozen=True, slots=True)
 class Child:
@@ -47,8 +57,8 @@ class Child:
 
     name: str
     relation: Relation
-    key: str
-    parent: str
+    keys: tuple[str, ...]
+    parents: tuple[str, ...]
     cursor: Cursor | None
     wanted: Wanted
 
@@ -59,7 +69,7 @@ class Plan:
 
     spec: StreamSpec
     relation: Relation
-    key: str
+    keys: tuple[str, ...]
     cursor: Cursor | None
     wanted: Wanted
     children: tuple[Child, ...]
@@ -67,7 +77,7 @@ class Plan:
     @property
     def layout(self) -> Layout:
         """The columns to select: the key, the cursor, what is wanted."""
-        roles = (self.key,) if self.cursor is None else (self.key, self.cursor.column)
+        roles = self.keys if self.cursor is None else (*self.keys, self.cursor.column)
         children = {child.name for child in self.children}
         wanted = tuple(name for name in columns_of(self.wanted) if name not in children)
         return Layout(roles, wanted, self.wanted.fields is None)
@@ -138,24 +148,29 @@ class _Nested:
         self.items: list[dict[str, Json]] = []
         self.problems: list[str] = []
 
-    def add(self, key: Any, data: dict[str, Json], problem: str | None) -> None:
+    def add(self, id_: str | None, data: dict[str, Json], problem: str | None) -> None:
         self.items.append(data)
-        if key is not None:
-            self.ids.append(id_text(key))
+        if id_ is not None:
+            self.ids.append(id_)
         if problem is not None:
             self.problems.append(problem)
 
 
 def make_records(database: Database, columns: Columns, plan: Plan, found: Rows, scale: Scale | None) -> list[Record]:
-    """The rows of one page as records, with their children: one query per child and 500 parents."""
+    """The rows of one page as records, with their children: one query per child and 500 parents.
+
+    Of rows that repeat a key there is one record, whatever their order: that with the latest modified time, then the
+    greatest values.
+    """
     layout = plan.layout
     fields = Fields.of(layout, found, columns.converters(plan.relation, found.columns))
-    key, modified = layout.at(plan.key), None if plan.cursor is None else layout.at(plan.cursor.column)
-    ids = {id_text(row[key]): row[key] for row in found.rows}
-    nested = {child.name: _nest(database, columns, plan.spec, child, ids) for child in plan.children}
+    modified = None if plan.cursor is None else layout.at(plan.cursor.column)
+    places = [layout.at(name) for name in plan.keys]
+    ids = [str(id_) for id_ in layout.ids(plan.keys, found)]
+    parents = {id_: [row[at] for at in places] for id_, row in zip(ids, found.rows, strict=True)}
+    nested = {child.name: _nest(database, columns, plan, child, parents) for child in plan.children}
     records = []
-    for row in found.rows:
-        id_ = id_text(row[key])
+    for id_, row in zip(ids, found.rows, strict=True):
         data, problem = fields.read(row)
         links: dict[str, tuple[str, ...]] = {}
         for name, of in nested.items():
@@ -165,31 +180,51 @@ def make_records(database: Database, columns: Columns, plan: Plan, found: Rows, 
             problem = problem or next((f"in {name}: {text}" for text in child.problems), None)
         when = None if modified is None else modified_text(scale, row[modified])
         records.append(Record(id_, data, when, problem=problem, children=links))
-    return records
+    return records if len(parents) == len(records) else _one_each(records)
+
+
+def _one_each(records: Sequence[Record]) -> list[Record]:
+    """One record of each id: by modified time (digits of a sequence by their length first), then by its values."""
+
+    def rank(record: Record) -> tuple[int, str, str]:
+        modified = record.modified or ""
+        return len(modified), modified, json.dumps(record.data, sort_keys=True)
+
+    greatest = {record.id: record for record in sorted(records, key=rank)}
+    return [greatest[id_] for id_ in dict.fromkeys(record.id for record in records)]
+
+
+def repeated(found: Rows, records: Sequence[Record]) -> dict[str, Json]:
+    """What a page says of keys that came more than once; a join repeats them."""
+    return {"rows_that_repeat_a_key": len(found.rows) - len(records)} if len(found.rows) > len(records) else {}
 
 
 def _nest(
-    database: Database, columns: Columns, spec: StreamSpec, child: Child, parents: Mapping[str, Any]
+    database: Database, columns: Columns, plan: Plan, child: Child, parents: Mapping[str, Sequence[Any]]
 ) -> Mapping[str, _Nested]:
     """The children of these parents (id and key), by the parent's id."""
     nested: defaultdict[str, _Nested] = defaultdict(_Nested)
     nearest = Nearest(parents)
-    layout = Layout((child.parent, child.key), tuple(columns_of(child.wanted)), child.wanted.fields is None)
-    parent_at, key_at = layout.at(child.parent), layout.at(child.key)
-    keys = list(parents.values())
+    layout = Layout((*child.parents, *child.keys), tuple(columns_of(child.wanted)), child.wanted.fields is None)
+    orders = columns.orders(child.relation, child.parents)
+    keys = [
+        row
+        for values in parents.values()
+        for row in product(*(as_kind(value, order.kind) for value, order in zip(values, orders, strict=True)))
+    ]
     for start in range(0, len(keys), CHUNK):
         statement = rows_in(
             child.relation,
             layout.names,
             layout.everything,
-            column=child.parent,
+            columns=orders,
             values=keys[start : start + CHUNK],
-            order=child.key,
+            then=child.keys,
         )
-        found = database.run(statement, spec.name)
+        found = database.run(statement, plan.spec.name)
         fields = Fields.of(layout, found, columns.converters(child.relation, found.columns))
-        for row in found.rows:
+        of_parents, of_children = layout.ids(child.parents, found), layout.ids(child.keys, found)
+        for row, its_parent, id_ in zip(found.rows, of_parents, of_children, strict=True):
             # A collation may call two spellings of a key equal.
-            of = nested[nearest.to(id_text(row[parent_at]))]
-            of.add(row[key_at], *fields.read(row))
+            nested[nearest.to(str(its_parent))].add(id_, *fields.read(row))
     return nested

@@ -6,10 +6,11 @@ qualified: SQLite would take an unknown quoted name that is not for a string.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import lru_cache
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from sqlalchemy import (
     BindParameter,
@@ -25,6 +26,7 @@ from sqlalchemy import (
     column,
     literal_column,
     or_,
+    quoted_name,
     select,
     table,
     text,
@@ -32,7 +34,47 @@ from sqlalchemy import (
 from sqlalchemy.sql.functions import count
 from sqlalchemy.types import NULLTYPE
 
+if TYPE_CHECKING:
+    from connectors.sql.ordering import Order
+
 ALIAS = "t"
+
+
+_QUOTED = re.compile(r'(?:^|\.)["`\[]')
+_PART = re.compile(r'"((?:[^"]|"")+)"|`((?:[^`]|``)+)`|\[((?:[^\]]|\]\])+)\]|([^."`\[\]]+)')
+
+
+@lru_cache(maxsize=256)
+def table_parts(text: str) -> tuple[str, ...]:
+    """Schema (if there is one) and name. A name with a dot stands in quotes of SQL: `"my.schema"."my.table"`.
+
+    Raises ValueError, saying what is wrong with the quotes.
+    """
+    if not _QUOTED.search(text):
+        schema, _, name = text.rpartition(".")
+        return (schema, name) if schema else (name,)
+    parts: list[str] = []
+    end = -1
+    while end < len(text):
+        found = _PART.match(text, end + 1)
+        if found is None or text[found.end() : found.end() + 1] not in ("", "."):
+            raise ValueError("""has a quote too few: a name with a dot is written '"my.schema"."my.table"'""")
+        parts.append(_unquoted(found))
+        end = found.end()
+    *above, name = parts
+    if not above:
+        return (name,)
+    if len(above) > 1 and any("." in part for part in above):
+        raise ValueError("may have a dot only in the last of three names")
+    # Quoted by force: a dot in it would otherwise divide database and schema on some servers.
+    return quoted_name(above[0], True) if len(above) == 1 else ".".join(above), name
+
+
+def _unquoted(part: re.Match[str]) -> str:
+    double, back, bracket, bare = part.groups()
+    if double or back:
+        return double.replace('""', '"') if double else back.replace("``", "`")
+    return bracket.replace("]]", "]") if bracket else str(bare)
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,20 +90,29 @@ class Relation:
 
     @property
     def schema(self) -> str | None:
-        return self.table.rpartition(".")[0] or None if self.table else None
+        return (table_parts(self.table)[:-1] or (None,))[0] if self.table else None
 
     @property
     def name(self) -> str:
-        return self.table.rpartition(".")[2] if self.table else ""
+        return table_parts(self.table)[-1] if self.table else ""
+
+    @property
+    def object(self) -> str:
+        """The table's name, the same whether or not it is quoted where it need not be."""
+        parts = table_parts(self.table or "")
+        bare = ".".join(parts)
+        if bare == self.table or table_parts(bare) == parts:
+            return bare
+        return ".".join('"' + part.replace('"', '""') + '"' for part in parts)
 
 
 @dataclass(frozen=True, slots=True)
 class Bounds:
-    """`low <= column < high`, and behind the row `after` (its two values) if that is set."""
+    """`low <= first column < high`, and behind the row `after` (its value in each column) if that is set."""
 
     low: Any = None
     high: Any = None
-    after: tuple[Any, Any] | None = None
+    after: tuple[Any, ...] | None = None
 
 
 @lru_cache(maxsize=256)
@@ -91,51 +142,68 @@ def value(value: Any) -> BindParameter[Any] | ColumnElement[Any]:
     return bindparam(None, value, NULLTYPE, unique=True)
 
 
-def page_by_time(
+def page(
+    relation: Relation, names: Sequence[str], everything: bool, *, orders: Sequence[Order], bounds: Bounds, limit: int
+) -> Select[Any]:
+    """Rows in this order of columns, whose exact values come last where the plain ones are not exact.
+
+    Rows with NULL in a column are never read, but for the first one's where `low` is set.
+    """
+    source = _from(relation, (*(order.column for order in orders), *names))
+    columns = [source.c[order.column] for order in orders]
+    exact = [order.exact(it) for order, it in zip(orders, columns, strict=True) if order.exact is not None]
+    statement = _chosen(source, names, everything).add_columns(*(it.label(None) for it in exact))
+    open_start = bounds.after is None and bounds.low is None
+    statement = statement.where(*(it.is_not(None) for it in (columns if open_start else columns[1:])))
+    if bounds.after is not None:
+        statement = statement.where(_behind(list(zip(orders, columns, bounds.after, strict=True))))
+    elif bounds.low is not None:
+        statement = statement.where(columns[0] >= orders[0].bound(bounds.low))
+    if bounds.high is not None:
+        statement = statement.where(columns[0] < orders[0].bound(bounds.high))
+    return statement.order_by(*columns).limit(limit)
+
+
+def _behind(places: Sequence[tuple[Order, ColumnElement[Any], Any]]) -> ColumnElement[bool]:
+    """Behind a row, spelled out: not every database compares row values, nor uses an index for them."""
+    (order, it, last), *rest = places
+    behind = it > order.bound(last)
+    # Written so that an index on the first column serves, however many rows share one value.
+    return and_(it >= order.bound(last), or_(behind, _behind(rest))) if rest else behind
+
+
+def rows_in(
     relation: Relation,
     names: Sequence[str],
     everything: bool,
     *,
-    modified: str,
-    key: str,
-    bounds: Bounds,
-    limit: int,
+    columns: Sequence[Order],
+    values: Sequence[Sequence[Any]],
+    then: Sequence[str],
 ) -> Select[Any]:
-    """Rows in the order (modified, key); those without a key are never read."""
-    source = _from(relation, (modified, key, *names))
-    when, which = source.c[modified], source.c[key]
-    statement = _chosen(source, names, everything).where(which.is_not(None))
-    if bounds.after is not None:
-        # Written so that an index on the column serves, however many rows share one value.
-        at, last = value(bounds.after[0]), value(bounds.after[1])
-        statement = statement.where(and_(when >= at, or_(when > at, which > last)))
-    elif bounds.low is not None:
-        statement = statement.where(when >= value(bounds.low))
-    else:
-        statement = statement.where(when.is_not(None))
-    if bounds.high is not None:
-        statement = statement.where(when < value(bounds.high))
-    return statement.order_by(when, which).limit(limit)
+    """Rows whose columns hold one of the rows of plain values, ordered by these columns, then by `then`."""
+    ordered = list(dict.fromkeys([*(order.column for order in columns), *then]))
+    source = _from(relation, (*ordered, *names))
+    *heads, last = columns
+    groups: dict[tuple[Any, ...], list[Any]] = {}
+    for row in values:
+        groups.setdefault(tuple(row[:-1]), []).append(row[-1])
+    found = [
+        and_(*(_among(source, it, [one]) for it, one in zip(heads, head, strict=True)), _among(source, last, tails))
+        for head, tails in groups.items()
+    ]
+    return _chosen(source, names, everything).where(or_(*found)).order_by(*(source.c[name] for name in ordered))
 
 
-def page_by_key(
-    relation: Relation, names: Sequence[str], everything: bool, *, key: str, after: Any, limit: int
-) -> Select[Any]:
-    """Rows in the order of their key, after that key (None: from the start)."""
-    source = _from(relation, (key, *names))
-    which = source.c[key]
-    statement = _chosen(source, names, everything)
-    statement = statement.where(which.is_not(None) if after is None else which > value(after))
-    return statement.order_by(which).limit(limit)
-
-
-def rows_in(
-    relation: Relation, names: Sequence[str], everything: bool, *, column: str, values: Sequence[Any], order: str
-) -> Select[Any]:
-    """Rows whose column holds one of the values, ordered by that column, then `order`."""
-    source = _from(relation, (column, order, *names))
-    among = source.c[column].in_(bindparam(None, list(values), NULLTYPE, unique=True, expanding=True))
-    return _chosen(source, names, everything).where(among).order_by(source.c[column], source.c[order])
+def _among(source: FromClause, order: Order, values: Sequence[Any]) -> ColumnElement[bool]:
+    """The column equals one of these plain values."""
+    it = source.c[order.column] if order.shown is None else order.shown(source.c[order.column])
+    if order.typed is not None:
+        return it.in_([order.bound(one) for one in values])
+    bound = [order.write(one) for one in values]
+    if len(bound) == 1:
+        return it == value(bound[0])
+    return it.in_(bindparam(None, bound, NULLTYPE, unique=True, expanding=True))
 
 
 def one_row(relation: Relation, names: Sequence[str], everything: bool = False, *, limit: int = 1) -> Select[Any]:

@@ -1,0 +1,152 @@
+"""Pages of a relation in one order of columns, each strictly behind the one before.
+
+A place in that order is kept as JSON: of the cursor column (if there is one) and of the key.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from connectors.interface import StreamSpec
+from connectors.sql.columns import Columns
+from connectors.sql.database import Database, Rows
+from connectors.sql.keys import pack, unpack
+from connectors.sql.ordering import Order
+from connectors.sql.records import Layout
+from connectors.sql.statements import Bounds, Relation, page
+from connectors.sql.times import Cursor
+from sync.errors import SourceRefused
+from sync.words import Json
+
+Place = tuple[Any, ...]
+"""A row's exact values in the columns of an order."""
+
+_EXACT = "exact"
+
+
+class Pager:
+    """Reads the pages of one lane.
+
+    `keys` are the key's columns; `cursor`, if there is one, comes first in the order. The exact values of columns whose
+    plain ones are not exact stand behind a row's other values.
+    """
+
+    def __init__(
+        self,
+        database: Database,
+        spec: StreamSpec,
+        relation: Relation,
+        layout: Layout,
+        *,
+        cursor: Order | None,
+        keys: Sequence[Order],
+    ) -> None:
+        self._database, self._stream = database, spec.name
+        self._relation, self._layout = relation, layout
+        self._cursor, self._keys = cursor, keys
+        self.limit = spec.page_size
+        # Not every database takes a column twice in ORDER BY.
+        orders = ([cursor] if cursor else []) + list(keys)
+        self._orders = list({order.column: order for order in orders}.values())
+        self._before: list[Place] = []
+
+    def page(self, after: Json, low: Any = None, high: Any = None) -> Rows:
+        """The page behind the place `after` (None: from the start; so is one that the database compares otherwise by
+        now). Raises SourceRefused where it holds rows of the page before."""
+        behind = self._unpacked(after)
+        if behind is None:
+            self._before = []
+        statement = page(
+            self._relation,
+            self._layout.names,
+            self._layout.everything,
+            orders=self._orders,
+            bounds=Bounds(low, high, behind),
+            limit=self.limit,
+        )
+        found = self._database.run(statement, self._stream)
+        places = self._places(found)
+        self._refuse_repeated(places, behind)
+        self._before = places
+        extra = sum(order.exact is not None for order in self._orders)
+        return Rows(found.columns[: len(found.columns) - extra], found.rows)
+
+    def last(self) -> tuple[Json, Json]:
+        """The place of the last page's last row: of the cursor column (None without one), of the key."""
+        values = dict(zip((order.column for order in self._orders), self._before[-1], strict=True))
+        packed = [_packed(order, values[order.column]) for order in self._keys]
+        key = packed[0] if len(packed) == 1 else packed
+        return None if self._cursor is None else _packed(self._cursor, values[self._cursor.column]), key
+
+    def _places(self, found: Rows) -> list[Place]:
+        extra = len(found.columns) - sum(order.exact is not None for order in self._orders)
+        at = []
+        for order in self._orders:
+            at.append(self._layout.at(order.column) if order.exact is None else extra)
+            extra += order.exact is not None
+        return [tuple(row[index] for index in at) for row in found.rows]
+
+    def _refuse_repeated(self, places: Sequence[Place], behind: Place | None) -> None:
+        """In the database's order the rows that are not behind come first: the first one is enough to see them, and
+        the row that the page should be behind tells of pages that were read before a restart."""
+        if places and (places[0] in self._before or (behind is not None and behind in places)):
+            raise SourceRefused(
+                f"{self._relation.words}, read in the order of {self._words()}, yields rows again that the page before "
+                "held: its pages would never end",
+                hint="most likely the driver cuts or rounds a value that the database compares whole: name another "
+                "column, or CAST this one in `query` to a type that the driver reads whole",
+                source=self._database.source,
+                stream=self._stream,
+            )
+
+    def _words(self) -> str:
+        """The columns with their types, as far as these are known."""
+        return " and ".join(f"{it.column!r}{f' ({it.type})' if it.type else ''}" for it in self._orders)
+
+    def _unpacked(self, after: Json) -> Place | None:
+        """None where the place is of another order than today's."""
+        if after is None:
+            return None
+        when, key = after
+        packed = {order.column: one for order, one in zip(self._keys, _listed(key), strict=False)}
+        if len(_listed(key)) != len(self._keys):
+            return None
+        if self._cursor is not None:
+            packed[self._cursor.column] = when
+        place = [_unpacked(order, packed[order.column]) for order in self._orders]
+        return None if any(one is _OTHER for one in place) else tuple(place)
+
+
+def make_pager(
+    database: Database,
+    columns: Columns,
+    spec: StreamSpec,
+    *,
+    relation: Relation,
+    layout: Layout,
+    keys: Sequence[str],
+    cursor: Cursor | None = None,
+) -> Pager:
+    """The pager of these columns in the order of the cursor column, if there is one, and the key."""
+    first = (cursor.column,) if cursor else ()
+    orders = columns.orders(relation, (*first, *keys))
+    return Pager(database, spec, relation, layout, cursor=orders[0] if cursor else None, keys=orders[len(first) :])
+
+
+_OTHER = object()
+
+
+def _listed(key: Json) -> list[Json]:
+    return key if isinstance(key, list) else [key]
+
+
+def _packed(order: Order, value: Any) -> Json:
+    return pack(value) if order.exact is None else {_EXACT: pack(value)}
+
+
+def _unpacked(order: Order, packed: Json) -> Any:
+    is_exact = isinstance(packed, dict) and _EXACT in packed
+    if is_exact != (order.exact is not None):
+        return _OTHER
+    return unpack(packed[_EXACT] if is_exact else packed)
