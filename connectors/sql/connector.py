@@ -16,7 +16,7 @@ from connectors.sql.columns import Columns
 from connectors.sql.database import Clock, Database
 from connectors.sql.engines import parse_url, sqlite_file
 from connectors.sql.errors import is_too_slow
-from connectors.sql.keys import key_name, key_rows
+from connectors.sql.keys import key_name, key_rows, row_id
 from connectors.sql.moments import canonical
 from connectors.sql.options import SqlChild, SqlSource, SqlStream
 from connectors.sql.paging import make_pager
@@ -83,6 +83,10 @@ class SqlConnector:
         yield from Poll(self._database, self._fresh(stream), plan_of(stream)).pages(lanes)
 
     def fetch(self, stream: StreamSpec, ids: Sequence[str]) -> Sequence[Record]:
+        return self._fetch(stream, ids)
+
+    def _fetch(self, stream: StreamSpec, ids: Sequence[str], *, exactly: bool = False) -> Sequence[Record]:
+        """`exactly`: no value is asked for whose id would be another one."""
         plan, columns = plan_of(stream), self._known(stream)
         kinds = [columns.key_kind(plan.relation, key) for key in plan.keys] if ids else []
         known = [kind for kind in kinds if kind is not None]
@@ -91,6 +95,9 @@ class SqlConnector:
         scale, layout = _scale_of(columns, plan), plan.layout
         asked = {alike(id_) for id_ in ids}
         values = key_rows(dict.fromkeys(ids), known)
+        if exactly:
+            writers, asked_exactly = columns.id_writers(plan.relation, plan.keys), frozenset(ids)
+            values = [each for each in values if row_id(each, writers) in asked_exactly]
         records: list[Record] = []
         for start in range(0, len(values), CHUNK):
             statement = rows_in(
@@ -117,16 +124,21 @@ class SqlConnector:
     def same(self, stream: StreamSpec, doubtful: Mapping[str, Sequence[str]]) -> Mapping[str, str]:
         keys_only = replace(stream, wanted=Wanted(), children={})
 
-        def spelled(ids: Iterable[str]) -> set[str]:
+        def found_by(ids: Iterable[str]) -> set[str]:
             """How the database spells the keys that it finds by these ids."""
-            return {record.id for record in self.fetch(keys_only, list(ids))}
+            asked = list(dict.fromkeys(ids))
+            found = {record.id for record in self._fetch(keys_only, asked, exactly=True)}
+            if self._database.backend == "sqlite":
+                # an id that is not there may have been written when the column held values of one kind
+                found |= {record.id for record in self._fetch(keys_only, [id_ for id_ in asked if id_ not in found])}
+            return found
 
-        found = spelled(dict.fromkeys(id_ for known in doubtful.values() for id_ in known))
+        found = found_by(id_ for known in doubtful.values() for id_ in known)
         same: dict[str, str] = {}
         for id_, known in doubtful.items():
             if id_ in found:
                 # by which of several it was found, only each of them alone can tell
-                by = known if len(known) == 1 else [each for each in known if id_ in spelled([each])]
+                by = known if len(known) == 1 else [each for each in known if id_ in found_by([each])]
                 same.update((id_, each) for each in by[:1])
         return same
 
@@ -142,7 +154,7 @@ class SqlConnector:
             found = pager.page(None if after is None else (None, after))
             full = len(found.rows) == pager.limit
             after = pager.last()[1] if full else None
-            ids = [str(id_) for id_ in layout.ids(plan.keys, found)]
+            ids = [str(id_) for id_ in layout.ids(plan.keys, found, columns.id_writers(plan.relation, plan.keys))]
             values = [None if at is None else row[at] for row in found.rows]
             listed = [(id_, modified_text(scale, value)) for id_, value in zip(ids, values, strict=True)]
             unseen = 0 if at is None else sum(_is_unseen(value, scale, horizon) for value in values)

@@ -15,10 +15,11 @@ from sqlalchemy import text
 from connectors.sql.columns import Columns
 from connectors.sql.database import Database
 from connectors.sql.keys import same_key
-from connectors.sql.statements import Relation, edge, one_row
+from connectors.sql.statements import Relation, one_row
 from sync.errors import SourceRefused
 
 _LEADING_ZEROS = re.compile(r"(?<![0-9])0+(?=[0-9])")
+_WHOLE = re.compile(r"(?<=[0-9])\.0$")
 _NEITHER = re.compile(r"[\W_]+")
 _UMLAUTS = re.compile(r"([aou])(?:\1|e)+")
 _DOUBLED = re.compile(r"([^\W\d_])\1+")
@@ -34,7 +35,7 @@ def alike(id_: str) -> str:
     if id_.isascii():
         if id_.isdigit():
             return id_.lstrip("0") or "0"
-        folded = id_.lower()
+        folded = _WHOLE.sub("", id_.lower())
     else:
         folded = "".join(map(_folded, unicodedata.normalize("NFKD", id_).casefold()))
     folded = _NEITHER.sub("", _LEADING_ZEROS.sub("", folded))
@@ -95,9 +96,9 @@ def may_respell(database: Database, columns: Columns, relation: Relation, key: s
     Numbers, UUIDs and bytes have one spelling; so has PostgreSQL's text, unless a collation says otherwise.
     """
     if database.backend == "sqlite":
-        # numbers sort before all text, and BLOBs after it
-        rows = database.run(edge(relation, key, greatest=True, below=b""), stream).rows
-        return bool(rows) and isinstance(rows[0][0], str)
+        # 1 and 1.0 are equal; between numbers and bytes there may be text
+        ends = columns.ends(relation, key)
+        return any(isinstance(end, str | float) for end in ends) or len({type(end) for end in ends}) > 1
     if database.backend == "postgresql":
         from connectors.sql import postgresql
 

@@ -259,3 +259,37 @@ def test_children_follow_keys_that_are_spelled_anew(tmp_path: Path, sqlite_serve
 def test_what_any_collation_calls_equal_is_alike(spellings: tuple[str, ...]) -> None:
     assert len({alike(each) for each in spellings}) == 1
     assert alike("abd") not in {alike(each) for each in spellings}
+
+
+def test_values_of_several_kinds_are_several_records(tmp_path: Path, sqlite_server: Sqlite) -> None:
+    """SQLite's columns without a type: 1 and '1' are two keys, 1 and 1.0 are one."""
+    keys = [1, "1", b"1", 31, '"1"', "31", "a", "013", 2.5, "2.5", b"ab", "ab", "<31>", "1e5", 1e5, -7]
+    sqlite_server.run("CREATE TABLE companies (id PRIMARY KEY, name text, at text)")
+    for number, key in enumerate(keys):
+        put(sqlite_server, key, f"Firm {number}", number)
+    with world(tmp_path, sqlite_server) as it:
+        it.poll()
+        assert len(set(it.sent)) == len(keys)
+        assert {"1", "31", "a", "013", "2.5", "-7"} < set(it.sent)
+        assert it.sweep() == 0
+        fetched = it.connector.fetch(it.poller._job.spec, it.sent)
+        assert sorted(record.data["name"] for record in fetched) == sorted(f"Firm {n}" for n in range(len(keys)))
+        sqlite_server.run(
+            "UPDATE companies SET id = 1.0, at = '2026-01-01T01:00:00Z' WHERE typeof(id) = 'integer' AND id = 1"
+        )
+        assert set(it.poll()) == {"unchanged"}
+        assert len(it.states()) == len(keys)
+
+
+def test_a_column_that_gets_numbers_beside_its_text_keeps_its_records(tmp_path: Path, sqlite_server: Sqlite) -> None:
+    sqlite_server.run("CREATE TABLE companies (id PRIMARY KEY, name text, at text)")
+    for number, key in enumerate(("1", "22", "x")):
+        put(sqlite_server, key, f"Firm {number}", number)
+    with world(tmp_path, sqlite_server) as it:
+        it.poll()
+        assert it.sent == ["1", "22", "x"]
+        put(sqlite_server, 5, "Five", 10)
+        sqlite_server.run("UPDATE companies SET at = '2026-01-01T00:20:00Z'")
+        it.poll()
+        it.sweep()
+        assert it.sent == ["1", "22", "x", "5"]
