@@ -60,11 +60,12 @@ class Mixture:
     def __call__(self, key: Any) -> str:
         text = id_text(key)
         if isinstance(key, _BYTES):
-            return f"<{text}>" if _reads_like_a_number(text) else text
+            return f"<{text}>" if not text or _reads_like_a_number(text) else text
         if not isinstance(key, str):
             return text
         inner = text.strip('"').removeprefix("<").removesuffix(">")
-        return f'"{text}"' if _reads_like_a_number(inner) or (self.blobs and _HEX.fullmatch(inner)) else text
+        like_bytes = self.blobs and text and _HEX.fullmatch(inner)
+        return f'"{text}"' if like_bytes or _reads_like_a_number(inner) else text
 
 
 def _reads_like_a_number(text: str) -> bool:

@@ -263,7 +263,7 @@ def test_what_any_collation_calls_equal_is_alike(spellings: tuple[str, ...]) -> 
 
 def test_values_of_several_kinds_are_several_records(tmp_path: Path, sqlite_server: Sqlite) -> None:
     """SQLite's columns without a type: 1 and '1' are two keys, 1 and 1.0 are one."""
-    keys = [1, "1", b"1", 31, '"1"', "31", "a", "013", 2.5, "2.5", b"ab", "ab", "<31>", "1e5", 1e5, -7]
+    keys = [1, "1", b"1", 31, '"1"', "31", "a", "013", 2.5, "2.5", b"ab", "ab", "<31>", "1e5", 1e5, "", b"", "<>", -7]
     sqlite_server.run("CREATE TABLE companies (id PRIMARY KEY, name text, at text)")
     for number, key in enumerate(keys):
         put(sqlite_server, key, f"Firm {number}", number)
