@@ -10,7 +10,7 @@ from state.rows import Change, LaneMove, Links, Reading, Stored
 from sync.errors import Stopped
 from sync.log import emit
 from sync.polling.job import PollReport, StreamJob
-from sync.polling.judge import Rules, judge
+from sync.polling.judge import Rules, is_before, judge
 from sync.polling.readings import Read, read_record
 from sync.polling.spelling import Spelling
 from sync.words import Record
@@ -47,6 +47,7 @@ class Intake:
         row = self._job.row
         latest = {record.id: record for record in records}
         known = self._ledger.records.look_up(row.id, latest)
+        latest |= {record.id: record for record in self._doubted(latest, known)} if lane else {}
         reads = [self._read_one(record, known.get(record.id)) for record in latest.values()]
         self._say(reads)
         self._say_left_out(latest.values())
@@ -64,6 +65,20 @@ class Intake:
         self._ledger.journal.flush()
         self._committed()
         return counts
+
+    def _doubted(self, latest: Mapping[str, Record], known: Mapping[str, Stored]) -> list[Record]:
+        """What a page shows older than the ledger has it is asked for by id: it may be one of several rows that share a
+        key and come on different pages, which would seem to change back and forth. One that was set back is so too."""
+        older = [
+            id_
+            for id_, record in latest.items()
+            if id_ in known
+            and record.modified is not None
+            and (at := known[id_].latest.modified) is not None
+            and is_before(record.modified, at)
+            and not record.deleted
+        ]
+        return [record for record in self.spelling.fetch(older) if record.id in latest]
 
     def _judged(self, reading: Reading, stored: Stored | None, rules: Rules) -> Change | None:
         """Inside the page's transaction; raises Stopped, so that nothing of it is written."""

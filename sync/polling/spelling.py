@@ -12,7 +12,7 @@ from dataclasses import replace
 
 import orjson
 
-from connectors.interface import Connector, Respells
+from connectors.interface import Connector, Respells, StreamSpec
 from state.ledger import Ledger
 from state.rows import LaneMove
 from sync.polling.job import ALIKE_LANE, StreamJob
@@ -45,9 +45,7 @@ class Spelling:
         SourceRefused."""
         if not isinstance(self._connector, Respells) or not self._is_needed(self._connector):
             return {}
-        forms = {id_: self._connector.alike(id_) for id_ in ids}
-        doubtful = _doubtful(forms, self._ledger.records.alike(self._job.row.id, dict.fromkeys(forms.values())))
-        return self._connector.same(self._job.spec, doubtful) if doubtful else {}
+        return names_of(self._ledger, self._connector, self._job.spec, self._job.row.id, ids)
 
     def fetch(self, ids: Sequence[str]) -> list[Record]:
         """The records of these ids as they are now, each once; what is gone is left out."""
@@ -82,6 +80,18 @@ class Spelling:
         while after is not None:
             after = self._ledger.records.note_alike(stream, alike, after)
         self._ledger.streams.move(stream, LaneMove(ALIKE_LANE, {"noted": True}))
+
+
+def names_of(
+    ledger: Ledger, connector: Connector, spec: StreamSpec, stream: int, ids: Iterable[str]
+) -> Mapping[str, str]:
+    """The ledger's id for each of these that it knows under another spelling, as far as it noted how its records are
+    found by them. Raises SourceUnavailable, SourceRefused."""
+    if not isinstance(connector, Respells):
+        return {}
+    forms = {id_: connector.alike(id_) for id_ in ids}
+    doubtful = _doubtful(forms, ledger.records.alike(stream, dict.fromkeys(forms.values())))
+    return connector.same(spec, doubtful) if doubtful else {}
 
 
 def _doubtful(forms: Mapping[str, str], known: Mapping[str, Sequence[str]]) -> dict[str, list[str]]:

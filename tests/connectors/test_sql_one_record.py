@@ -56,7 +56,7 @@ class World:
         mapping = compile_mapping(
             LeadTable.model_validate(self.lead), where=NAME, children=tuple(children), wire=Wire(), lookups={}
         )
-        spec = stream(mapping.wanted, overlap=0, page_size=options.pop("page_size", 3), **options)
+        spec = stream(mapping.wanted, **{"overlap": 0, "page_size": 3, **options})
         declared = Declared(NAME, {"object": "companies"}, "main", "hold", mapping.version)
         row = self.ledger.streams.register([declared])[NAME]
         guard = Guard()
@@ -293,3 +293,29 @@ def test_a_column_that_gets_numbers_beside_its_text_keeps_its_records(tmp_path: 
         it.poll()
         it.sweep()
         assert it.sent == ["1", "22", "x", "5"]
+
+
+def test_rows_that_share_a_key_do_not_seem_to_change_back_and_forth(tmp_path: Path, sqlite_server: Sqlite) -> None:
+    """As a join shows them; the latest is the record, on whatever pages they come."""
+    sqlite_server.run("CREATE TABLE companies (id integer, name text, at text)")
+    for minute, id_ in enumerate((1, 2, 3, 1, 4, 5, 1)):
+        put(sqlite_server, id_, f"Firm {minute}", minute)
+    with world(tmp_path, sqlite_server, page_size=2) as it:
+        it.poll()
+        assert it.sent == ["1", "2", "3", "4", "5"]
+        for _ in range(2):
+            read_anew(it)
+            assert set(it.poll()) == {"unchanged"}
+            it.sweep()
+        assert it.rows("SELECT id FROM records WHERE drift = 1") == []
+        sqlite_server.run("DELETE FROM companies WHERE name IN ('Firm 6', 'Firm 3')")
+        sqlite_server.run("UPDATE companies SET at = '2026-01-01T00:01:30Z' WHERE id = 1")
+        read_anew(it)
+        it.poll()
+        assert it.rows("SELECT modified FROM records WHERE id = '1'") == [("2026-01-01T00:01:30.000000Z",)]
+
+
+def read_anew(it: World) -> None:
+    """As an overlap that is long enough does."""
+    with it.ledger.file.write() as connection:
+        connection.execute("DELETE FROM lanes WHERE lane IN ('live', 'backfill')")
