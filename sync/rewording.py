@@ -7,7 +7,7 @@ ids proves nothing, small numbers are in every table: what counts is that they l
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
 import orjson
@@ -22,6 +22,7 @@ from sync.mapping.compile import LeadMapping
 from sync.mapping.wire import texts
 from sync.plan import Plan
 from sync.polling.readings import read_record
+from sync.polling.spelling import names_of
 from sync.streams import open_source
 
 SAMPLE = 100
@@ -72,9 +73,11 @@ def evidence_of(
             return Evidence(declared.name, "same")
         sampled = ledger.records.sample(row.id, SAMPLE)
         records = connector.fetch(spec, [each.id for each in sampled]) if sampled else ()
+        names = names_of(ledger, connector, spec, row.id, [record.id for record in records])
     finally:
         connector.close()
-    readings = [read_record(record, mapping, 0, ledger.hasher, None).reading for record in records]
+    known = [replace(record, id=names.get(record.id, record.id)) for record in records]
+    readings = [read_record(record, mapping, 0, ledger.hasher, None).reading for record in known]
     return compared(declared, sampled, readings, config.workspaces[declared.workspace].wire)
 
 

@@ -117,6 +117,18 @@ def test_what_the_query_newly_includes_is_read_soon(world: World) -> None:
     assert len(set(world.arrived())) == 10
 
 
+def test_keys_that_are_spelled_anew_are_compared_too(world: World) -> None:
+    world.sql("CREATE TABLE firms (id TEXT COLLATE NOCASE PRIMARY KEY, name, industry, email, status, updated_at)")
+    world.companies(range(1, 4))
+    world.sql("INSERT INTO firms SELECT 'firm-' || id, name, industry, email, status, updated_at FROM companies")
+    world.write_config(replace=query("SELECT firms.* FROM firms"))
+    assert world.json("once")["sent"] == 3
+    world.sql("UPDATE firms SET id = upper(id)")
+    world.write_config(replace=query("SELECT f.* FROM firms f"))
+    assert "3 of 3 records" in finding(world)
+    assert world.json("once")["sent"] == 0
+
+
 def test_check_says_what_else_the_ledger_would_refuse(world: World) -> None:
     once_read(world)
     world.write_config(replace=query(BEFORE, **{'key = "id"\nmodified': 'key = "email"\nmodified'}))
