@@ -113,6 +113,38 @@ class NamesAccount(Protocol):
         ...
 
 
+@runtime_checkable
+class Respells(Protocol):
+    """An extra of connectors whose source may call two spellings of a key equal (case, accents, blanks): one record,
+    which the ledger goes on calling by the spelling that it saw first."""
+
+    def respells(self, stream: StreamSpec) -> bool:
+        """Whether the stream's keys may be equal without being the same text; False only where that is sure. Raises
+        SourceUnavailable, SourceRefused."""
+        ...
+
+    def alike(self, id_: str) -> str:
+        """A form that all spellings of one key share; others may share it too. Offline, and never to change: the ledger
+        keeps it."""
+        ...
+
+    def same(self, stream: StreamSpec, doubtful: Mapping[str, Sequence[str]]) -> Mapping[str, str]:
+        """Of ids that were read just now, each with the known ones that are alike: the known one that the source finds
+        the same record by. An id that the source calls equal to none of them is left out. Raises SourceUnavailable,
+        SourceRefused."""
+        ...
+
+
+@runtime_checkable
+class Rewords(Protocol):
+    """An extra of connectors whose streams are described in words that may be edited, such as a query."""
+
+    def reworded(self, was: Mapping[str, str], now: Mapping[str, str]) -> bool:
+        """Whether these two identities may be the same records under other words: the engine then compares records with
+        the ledger before it believes that. Offline."""
+        ...
+
+
 @dataclass(frozen=True, slots=True)
 class Discovered:
     """An object of a source, or a field of one: its name in the configuration, what users call it, its type, and what

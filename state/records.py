@@ -17,7 +17,7 @@ from state.matching.match_values import keep_values
 from state.matching.merges import keep_merges, stop_kin
 from state.matching.twins import matched, terms_of
 from state.queues import DRIFTED
-from state.rows import Change, LaneMove, Links, OnChange, Reading, Stored
+from state.rows import Change, LaneMove, Links, OnChange, Reading, Sampled, Stored
 from state.streams import is_released, move_lane
 from sync.clock import Clock
 from sync.words import Touch
@@ -43,6 +43,25 @@ class Records:
         with self._file.read() as connection:
             return _look_up(connection, stream, ids)
 
+    def alike(self, stream: int, forms: Iterable[str]) -> dict[str, list[str]]:
+        """The ids that are known of each of these forms, those known longest first."""
+        found: dict[str, list[str]] = {}
+        with self._file.read() as connection:
+            for row in connection.execute(_ALIKE, (stream, json.dumps(list(forms)))):
+                found.setdefault(row["alike"], []).append(row["id"])
+        return found
+
+    def note_alike(self, stream: int, alike: Callable[[str], str], after: int) -> int | None:
+        """Writes the form of some records behind that key; the key of the last one, None where there are no more."""
+        with self._file.write() as connection:
+            rows = connection.execute(
+                "SELECT key, id FROM records WHERE stream = ? AND key > ? ORDER BY key LIMIT ?", (stream, after, _CHUNK)
+            ).fetchall()
+            connection.executemany(
+                "UPDATE records SET alike = ? WHERE key = ?", [(alike(row["id"]), row["key"]) for row in rows]
+            )
+        return int(rows[-1]["key"]) if rows else None
+
     def modified_of(self, stream: int, ids: Iterable[str]) -> dict[str, str | None]:
         """The modified time of each record that is known to be there: what a sweep compares. One that is listed again
         after its tombstone was restored, which may leave its time as it was."""
@@ -60,10 +79,11 @@ class Records:
         backfill: bool = False,
         lane: LaneMove | None = None,
         links: Links | None = None,
+        alike: Callable[[str], str] | None = None,
     ) -> Counter[str]:
         """One page, one transaction: each reading is judged against the record as it stands *now*, matched with the
         leads there are, and written, and the lane moves. `readings` names each record once. One that only the receipts
-        know is recognised instead of judged.
+        know is recognised instead of judged. `alike` gives the form by which other spellings of an id are found again.
 
         Returns how the readings add up (`new`, `unchanged`, `filtered` …), and apart from that sum how many records
         left the queue (`unqueued`).
@@ -79,7 +99,10 @@ class Records:
             newly_merged = keep_merges(connection, stream, readings)
             changes = [change for change in judged if change is not None]
             changes = matched(connection, terms_of(connection, stream), changes, known)
-            connection.executemany(_UPSERT, [_row(change, stream, poll, backfill, now) for change in changes])
+            rows = [_row(change, stream, poll, backfill, now) for change in changes]
+            if alike:
+                rows = [{**row, "alike": alike(change.reading.id)} for row, change in zip(rows, changes, strict=True)]
+            connection.executemany(_UPSERT, rows)
             settle_accounts(connection, stream, changes, memories)
             _keep_matches(connection, stream, changes, known)
             settled = {change.reading.id for change in changes if change.state not in ON_THE_WIRE}
@@ -155,6 +178,18 @@ class Records:
                 ).fetchone()[0]
             )
 
+    def sample(self, stream: int, most: int) -> list[Sampled]:
+        """Some of the records that should be found at their source: the latest, and others from all over the stream."""
+        with self._file.read() as connection:
+            rows = connection.execute(_SAMPLE, {"stream": stream, "half": most // 2})
+            return [Sampled(row["id"], row["modified"], row["version"], row["source_fp"], row["lead"]) for row in rows]
+
+    def knows_none(self, stream: int) -> bool:
+        """Whether nothing was ever read of the stream, as far as ledger and receipts go."""
+        with self._file.read() as connection:
+            found = connection.execute("SELECT 1 FROM records WHERE stream = ? LIMIT 1", (stream,)).fetchone()
+            return found is None and not remembers(connection, stream)
+
     def drifted(self) -> dict[int, int]:
         """How many records of each stream changed after their lead was created, and wait for a person."""
         with self._file.read() as connection:
@@ -225,15 +260,35 @@ def _rows_of(connection: sqlite3.Connection, columns: str, stream: int, ids: Ite
             yield from connection.execute(select + "= ?", (stream, id_))
 
 
+_CHUNK = 2000
+"""Records that are written in one transaction where there may be very many."""
+
+_ALIKE = """
+SELECT alike, id FROM records
+WHERE stream = ? AND alike IS NOT NULL AND alike IN (SELECT value FROM json_each(?)) ORDER BY key
+"""
+
+_SAMPLE = """
+WITH there AS (
+  SELECT key, row_number() OVER (ORDER BY key DESC) AS place, count(*) OVER () AS n FROM records
+  WHERE stream = :stream AND fit <> 'deleted' AND state NOT IN ('withdrawn', 'forgotten')
+)
+SELECT r.id, r.modified, m.version, r.source_fp, coalesce(r.payload, d.payload) AS lead
+FROM there JOIN records r USING (key) JOIN mappings m ON m.id = r.mapping
+LEFT JOIN deliveries d ON d.record = r.key AND d.batch = r.base_batch
+WHERE there.place <= :half OR there.place % max(1, there.n / :half) = 0
+ORDER BY r.key DESC LIMIT 2 * :half
+"""
+
 _UPSERT = """
 INSERT INTO records (
   stream, id, state, lead_exists, fit, modified, mapping, source_fp, wire_fp, source, payload, reason,
   base_modified, base_mapping, base_source_fp, base_wire_fp, base_batch, drift, poll, queued, backfill, batch,
-  first_seen, since
+  first_seen, since, alike
 ) VALUES (
   :stream, :id, :state, :lead_exists, :fit, :modified, :mapping, :source_fp, :wire_fp, :source, :payload, :reason,
   :base_modified, :base_mapping, :base_source_fp, :base_wire_fp, :base_batch, :drift, :poll, :poll, :backfill, :batch,
-  :now, :now
+  :now, :now, :alike
 ) ON CONFLICT (stream, id) DO UPDATE SET
   -- of what has drifted: since its latest change
   since = CASE WHEN state = excluded.state AND drift = excluded.drift
@@ -285,6 +340,7 @@ def _row(change: Change, stream: int, poll: int, backfill: bool, now: int) -> di
         "backfill": int(backfill),
         "batch": change.batch,
         "now": now,
+        "alike": None,
     }
 
 

@@ -54,6 +54,18 @@ class Stored:
 
 
 @dataclass(frozen=True, slots=True)
+class Sampled:
+    """A record as the ledger has it, to be compared with its source. `version` is that of its mapping; `payload` its
+    latest lead, as far as it is kept."""
+
+    id: str
+    modified: str | None
+    version: str
+    source_fp: bytes | None
+    payload: bytes | None
+
+
+@dataclass(frozen=True, slots=True)
 class Reading:
     """One version of a record, mapped: what the poll hands to the ledger.
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import sqlite3
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from state.database import LedgerFile
@@ -13,6 +13,8 @@ from sync.clock import Clock
 from sync.errors import LedgerUntrusted
 from sync.words import Json
 
+OBJECT = "object"
+"""In a stream's identity: what of the source it reads."""
 ADDRESS = "address"
 """In a stream's identity: where its leads go, if that is not ClosingDealz itself."""
 
@@ -36,10 +38,11 @@ class Streams:
         self._file = file
         self._clock = clock
 
-    def register(self, declared: Sequence[Declared]) -> dict[str, StreamRow]:
+    def register(self, declared: Sequence[Declared], *, reworded: Collection[str] = ()) -> dict[str, StreamRow]:
         """Makes the configured streams known, and their mappings and `match_on` current; all of them or none. What was
         matched by other rules, or with streams that are not configured any more, is to be judged again; so is a lead
-        for a changed record that waits where changes are not to be resent any more.
+        for a changed record that waits where changes are not to be resent any more. The streams `reworded` are known
+        to be the same under another object.
 
         Raises LedgerUntrusted where one is not what the ledger remembers under its name, or looks like a known one
         under a new name: going on would send records again as if they were new.
@@ -48,13 +51,22 @@ class Streams:
             known = {row.name: row for row in _rows(connection)}
             for stream in declared:
                 _let_go_elsewhere(connection, stream, known)
-                _refuse_another(stream, known, {each.name for each in declared})
+                _refuse_another(stream, known, {each.name for each in declared}, reworded)
             for stream in declared:
                 _stop_resending(connection, stream)
                 self._write(connection, stream)
+                if stream.name in reworded:
+                    _reword(connection, stream)
                 _match_by(connection, stream)
             _leave_out(connection, [each.name for each in declared])
             return {row.name: row for row in _rows(connection)}
+
+    def refuse(self, declared: Sequence[Declared], stream: Declared) -> None:
+        """Raises LedgerUntrusted where `register` would, because of this one; writes nothing."""
+        with self._file.read() as connection:
+            known = {row.name: row for row in _rows(connection)}
+        if (row := known.get(stream.name)) is None or changed_of(row, stream) != [ADDRESS]:
+            _refuse_another(stream, known, {each.name for each in declared})
 
     def all(self) -> dict[str, StreamRow]:
         with self._file.read() as connection:
@@ -256,7 +268,7 @@ def _rows(connection: sqlite3.Connection) -> list[StreamRow]:
 def _let_go_elsewhere(connection: sqlite3.Connection, stream: Declared, known: dict[str, StreamRow]) -> None:
     """A stream of which nothing was sent yet may be sent anywhere."""
     row = known.get(stream.name)
-    if row is None or row.workspace != stream.workspace or _changed(row, stream) != [ADDRESS]:
+    if row is None or row.workspace != stream.workspace or changed_of(row, stream) != [ADDRESS]:
         return
     if connection.execute(_HAS_SENT, {"stream": row.id}).fetchone() is None:
         identity = json.dumps(dict(stream.identity), sort_keys=True)
@@ -270,27 +282,37 @@ UNION SELECT 1 FROM remembered WHERE stream = :stream AND batch IS NOT NULL LIMI
 """
 
 
-def _changed(row: StreamRow, stream: Declared) -> list[str]:
-    """What else of a stream's identity is declared than the ledger remembers."""
+def changed_of(row: StreamRow, stream: Declared) -> list[str]:
+    """The keys of a stream's identity that are declared otherwise than the ledger remembers."""
     keys = {*row.identity, *stream.identity}
     return [key for key in keys if row.identity.get(key) != stream.identity.get(key)]
 
 
-def _refuse_another(stream: Declared, known: Mapping[str, StreamRow], configured: set[str]) -> None:
+def _reword(connection: sqlite3.Connection, stream: Declared) -> None:
+    identity = json.dumps(dict(stream.identity), sort_keys=True)
+    connection.execute(
+        "UPDATE streams SET identity = :identity WHERE name = :name AND identity <> :identity",
+        {"identity": identity, "name": stream.name},
+    )
+
+
+def _refuse_another(
+    stream: Declared, known: Mapping[str, StreamRow], configured: set[str], reworded: Collection[str] = ()
+) -> None:
     """The one protection against a whole stream being sent a second time under another name or key."""
     row = known.get(stream.name)
     if row is None:
         for old in known.values():
             if old.name in configured or old.workspace != stream.workspace:
                 continue
-            if set(_changed(old, stream)) <= {ADDRESS}:
+            if set(changed_of(old, stream)) <= {ADDRESS}:
                 raise LedgerUntrusted(
                     f"the stream {stream.name} is what the ledger knows as {old.name}; "
                     "under a new name all its records would be sent again",
                     hint=f"closingdealz-sync ledger rename-stream {old.name} {stream.name}",
                 )
         return
-    changed = _changed(row, stream)
+    changed = [key for key in changed_of(row, stream) if key != OBJECT or stream.name not in reworded]
     if changed == [ADDRESS] and row.workspace == stream.workspace:
         raise _elsewhere(row, stream)
     if row.workspace != stream.workspace:

@@ -26,7 +26,15 @@ from sync.config.load import load_config, warnings_of
 from sync.config.schema import Config, Source
 from sync.delivery.sender import ClientFactory, open_client
 from sync.engine import Engine
-from sync.errors import ConfigError, LedgerBusy, LedgerError, LedgerUntrusted, SyncError
+from sync.errors import (
+    ConfigError,
+    LedgerBusy,
+    LedgerError,
+    LedgerUntrusted,
+    SourceRefused,
+    SourceUnavailable,
+    SyncError,
+)
 from sync.ledgers import own_ledger
 from sync.log import emit
 from sync.plan import Plan
@@ -153,12 +161,12 @@ class Daemon:
             plan = Plan.of(config)
             fresh = Engine(plan, engine.ledger, client=self._client, failed=self._fail)
             self._service.serve(config)
-        except (ConfigError, LedgerUntrusted, LedgerBusy) as error:
+        except (ConfigError, LedgerUntrusted, LedgerBusy, SourceUnavailable, SourceRefused) as error:
             problems = [str(problem) for problem in error.problems] if isinstance(error, ConfigError) else [str(error)]
             emit("config_refused", config=str(path), problems=problems)
             with contextlib.suppress(LedgerBusy, LedgerUntrusted):
                 # should the new one have been registered before it failed: its mappings must not be in force
-                engine.ledger.streams.register(engine.plan.declared)
+                engine.ledger.streams.register(engine.plan.declared, reworded=engine.plan.specs)
             return engine
         self._stop_polls()
         engine.stop()

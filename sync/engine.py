@@ -19,6 +19,8 @@ from sync.log import emit
 from sync.plan import Plan
 from sync.polling.job import PollReport, StreamJob
 from sync.polling.poll import Poller
+from sync.polling.sweep import sweep_soon
+from sync.rewording import reworded
 from sync.streams import open_source
 from sync.tally import Tally, counts_of
 
@@ -49,10 +51,15 @@ class Engine:
         client: ClientFactory = open_client,
         failed: Callable[[BaseException], None] = lambda _: None,
     ) -> None:
-        """Registers the plan's streams in the ledger. Raises LedgerUntrusted where they are not what it remembers."""
+        """Registers the plan's streams in the ledger. Raises LedgerUntrusted where they are not what it remembers;
+        SourceUnavailable, SourceRefused where a query was edited and its records cannot be compared now."""
         self.plan = plan
         self.ledger = ledger
-        rows = ledger.streams.register(plan.declared)
+        edited = reworded(plan, ledger)
+        rows = ledger.streams.register(plan.declared, reworded=[each.stream for each in edited])
+        for each in edited:
+            sweep_soon(ledger, rows[each.stream].id)  # for records that it has now, older than the cursor
+            emit("query_edited", stream=each.stream, asked=each.asked, found=each.found, same=each.same)
         self.jobs = plan.jobs(rows)
         self.tally = tally or Tally(sum(ledger.outbox.pending(name) for name in plan.config.workspaces))
         self._stopping = threading.Event()

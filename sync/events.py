@@ -50,6 +50,11 @@ EVENTS: dict[str, Event] = {
     "config_refused": Event(
         "error", "A new configuration cannot be used; the old one stays in force.", ("config", "problems")
     ),
+    "query_edited": Event(
+        "info",
+        "A stream's query was edited; it has the records that the ledger knows, so nothing is sent again.",
+        ("stream", "asked", "found", "same"),
+    ),
     "config_warning": Event("warning", "Something in the configuration deserves a look.", ("where", "problem")),
     "ledger_created": Event(
         "info", "There was no ledger, so a new one was made: it knows nothing of what was sent before.", ("ledger",)

@@ -5,7 +5,7 @@ Where the driver names a column's type, that counts; SQLite and unknown database
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from decimal import Decimal
 from typing import Any, Literal
@@ -14,7 +14,7 @@ from uuid import UUID
 from sqlalchemy import text
 
 from connectors.sql.database import Database
-from connectors.sql.keys import KeyKind
+from connectors.sql.keys import KeyKind, Mixture, id_text
 from connectors.sql.ordering import Order, orders_of
 from connectors.sql.scales import Naive, Scale
 from connectors.sql.statements import Relation, edge, one_row
@@ -25,6 +25,9 @@ from sync.words import Json
 
 Kind = Literal["zoned", "naive", "date", "number", "text", "other", "unknown"]
 """`unknown`: only values can tell."""
+
+IdWriter = Callable[[Any], str]
+"""Makes the id of a key's value."""
 
 _SAMPLE = 25
 _GRAINS = {"firebird": 100}
@@ -47,6 +50,7 @@ class Columns:
         self._stream = stream
         self._hints: dict[Relation, Mapping[str, Converter]] = {}
         self._keys: dict[tuple[Relation, str], KeyKind | None] = {}
+        self._ends: dict[tuple[Relation, str], tuple[Any, ...]] = {}
         self._scales: dict[tuple[Relation, Cursor], Found] = {}
         self._orders: dict[tuple[Relation, tuple[str, ...]], tuple[Order, ...]] = {}
 
@@ -54,6 +58,7 @@ class Columns:
         self._orders.clear()
         self._hints.clear()
         self._keys.clear()
+        self._ends.clear()
         self._scales.clear()
 
     # ---- the order of rows
@@ -86,6 +91,21 @@ class Columns:
         kinds: list[tuple[type, KeyKind]] = [(int, "integer"), (Decimal, "decimal"), (float, "float"), (str, "text")]
         kinds += [(UUID, "uuid"), (bytes, "bytes")]
         return next((kind for python, kind in kinds if isinstance(found.rows[0][0], python)), "other")
+
+    def ends(self, relation: Relation, key: str) -> tuple[Any, ...]:
+        """The least and the greatest value of a SQLite column, which say what kinds it holds: numbers sort before text,
+        and that before bytes. Empty for an empty table."""
+        if (relation, key) not in self._ends:
+            statements = (edge(relation, key, greatest=greatest) for greatest in (False, True))
+            rows = [row for statement in statements for row in self._database.run(statement, self._stream).rows]
+            self._ends[relation, key] = tuple(row[0] for row in rows)
+        return self._ends[relation, key]
+
+    def id_writers(self, relation: Relation, keys: Sequence[str]) -> tuple[IdWriter, ...]:
+        """How an id is made of each of the key's columns."""
+        if self._database.backend != "sqlite":
+            return (id_text,) * len(keys)
+        return tuple(_id_writer(*self.ends(relation, key)) for key in keys)
 
     # ---- cursor columns
 
@@ -176,6 +196,11 @@ class Columns:
             "AND constraint_schema = coalesce(:schema, database()) AND check_clause LIKE 'json\\_valid(%'"
         ).bindparams(name=relation.name, schema=relation.schema)
         return {row[0]: as_json for row in self._database.run(sql, self._stream).rows}
+
+
+def _id_writer(least: Any = None, greatest: Any = None) -> IdWriter:
+    kinds = [0 if isinstance(end, int | float) else 1 if isinstance(end, str) else 2 for end in (least, greatest)]
+    return id_text if kinds[0] == kinds[1] else Mixture(blobs=kinds[1] == 2)
 
 
 def _postgresql_kind(code: int) -> Kind:

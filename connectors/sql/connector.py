@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import replace
 from typing import Any, cast
 
 from pydantic import BaseModel
@@ -16,7 +17,7 @@ from connectors.sql.columns import Columns
 from connectors.sql.database import Clock, Database
 from connectors.sql.engines import parse_url, sqlite_file
 from connectors.sql.errors import is_too_slow
-from connectors.sql.keys import key_name, key_rows, same_id
+from connectors.sql.keys import key_name, key_rows, row_id
 from connectors.sql.moments import canonical
 from connectors.sql.options import SqlChild, SqlSource, SqlStream
 from connectors.sql.paging import make_pager
@@ -24,10 +25,13 @@ from connectors.sql.reading import Poll
 from connectors.sql.records import Layout, Plan, chunks, make_records, plan_of
 from connectors.sql.scales import Scale, modified_text
 from connectors.sql.scales import Sequence as SequenceScale
+from connectors.sql.spelling import alike, may_respell
 from connectors.sql.statements import how_many, rows_in
 from connectors.sql.zones import DAY
 from sync.errors import ConfigError, Problem, SourceUnavailable
-from sync.words import Json, Listing, Page, Record
+from sync.words import Json, Listing, Page, Record, Wanted
+
+_QUERY = "query:"
 
 
 class SqlConnector:
@@ -47,9 +51,14 @@ class SqlConnector:
         return {
             "connector": "sql",
             "organisation": _place_of(self._database.url, self._database.backend),
-            "object": relation.object or f"query:{_digest(relation.query or '')}",
+            "object": relation.object or f"{_QUERY}{_digest(relation.query or '')}",
             "key": key_name(plan.keys),
         }
+
+    def reworded(self, was: Mapping[str, str], now: Mapping[str, str]) -> bool:
+        """A query that was edited, or that took a table's place or gave it to one."""
+        others = {key for key in {*was, *now} if was.get(key) != now.get(key)}
+        return others == {"object"} and any(each["object"].startswith(_QUERY) for each in (was, now))
 
     def check(self, stream: StreamSpec) -> Sequence[Finding]:
         return look_at(self._database, self._fresh(stream), plan_of(stream))
@@ -78,6 +87,10 @@ class SqlConnector:
         yield from Poll(self._database, self._fresh(stream), plan_of(stream)).pages(lanes)
 
     def fetch(self, stream: StreamSpec, ids: Sequence[str]) -> Sequence[Record]:
+        return self._fetch(stream, ids)
+
+    def _fetch(self, stream: StreamSpec, ids: Sequence[str], *, exactly: bool = False) -> Sequence[Record]:
+        """`exactly`: no value is asked for whose id would be another one."""
         plan, columns = plan_of(stream), self._known(stream)
         orders = columns.orders(plan.relation, plan.keys) if ids else ()
         kinds = [order.kind or columns.key_kind(plan.relation, order.column) for order in orders]
@@ -85,9 +98,12 @@ class SqlConnector:
         if not known or len(known) < len(kinds):
             return []
         scale, layout = _scale_of(columns, plan), plan.layout
-        asked = {same_id(id_, len(known)) for id_ in ids}
+        asked = {alike(id_) for id_ in ids}
         values = key_rows(dict.fromkeys(ids), known)
-        records: dict[str, Record] = {}
+        if exactly:
+            writers, asked_exactly = columns.id_writers(plan.relation, plan.keys), frozenset(ids)
+            values = [each for each in values if row_id(each, writers) in asked_exactly]
+        records: list[Record] = []
         for some in chunks(values):
             statement = rows_in(
                 plan.relation,
@@ -99,8 +115,37 @@ class SqlConnector:
             )
             found = self._database.run(statement, stream.name)
             made = make_records(self._database, columns, plan, found, scale) if found.rows else []
-            records.update((record.id, record) for record in made if same_id(record.id, len(known)) in asked)
-        return list(records.values())
+            records += (record for record in made if alike(record.id) in asked)
+        return records
+
+    def respells(self, stream: StreamSpec) -> bool:
+        plan = plan_of(stream)
+        columns = self._known(stream)
+        return any(may_respell(self._database, columns, plan.relation, key, stream.name) for key in plan.keys)
+
+    def alike(self, id_: str) -> str:
+        return alike(id_)
+
+    def same(self, stream: StreamSpec, doubtful: Mapping[str, Sequence[str]]) -> Mapping[str, str]:
+        keys_only = replace(stream, wanted=Wanted(), children={})
+
+        def found_by(ids: Iterable[str]) -> set[str]:
+            """How the database spells the keys that it finds by these ids."""
+            asked = list(dict.fromkeys(ids))
+            found = {record.id for record in self._fetch(keys_only, asked, exactly=True)}
+            if self._database.backend == "sqlite":
+                # an id that is not there may have been written when the column held values of one kind
+                found |= {record.id for record in self._fetch(keys_only, [id_ for id_ in asked if id_ not in found])}
+            return found
+
+        found = found_by(id_ for known in doubtful.values() for id_ in known)
+        same: dict[str, str] = {}
+        for id_, known in doubtful.items():
+            if id_ in found:
+                # by which of several it was found, only each of them alone can tell
+                by = known if len(known) == 1 else [each for each in known if id_ in found_by([each])]
+                same.update((id_, each) for each in by[:1])
+        return same
 
     def sweep(self, stream: StreamSpec, cursor: Json) -> Iterator[Listing]:
         plan, columns = plan_of(stream), self._fresh(stream)
@@ -114,7 +159,7 @@ class SqlConnector:
             found = pager.page(None if after is None else (None, after))
             full = len(found.rows) == pager.limit
             after = pager.last()[1] if full else None
-            ids = [str(id_) for id_ in layout.ids(plan.keys, found)]
+            ids = [str(id_) for id_ in layout.ids(plan.keys, found, columns.id_writers(plan.relation, plan.keys))]
             values = [None if at is None else row[at] for row in found.rows]
             listed = [(id_, modified_text(scale, value)) for id_, value in zip(ids, values, strict=True)]
             unseen = 0 if at is None else sum(_is_unseen(value, scale, horizon) for value in values)

@@ -10,6 +10,7 @@ import json
 import re
 import unicodedata
 from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
 from datetime import date, datetime, time, timedelta
 from decimal import Decimal, InvalidOperation
 from itertools import product
@@ -48,14 +49,36 @@ def _decimal_text(key: Decimal) -> str:
     return "0" if text in ("-0", "") else text
 
 
-def row_id(values: Sequence[Any]) -> str | None:
+@dataclass(frozen=True, slots=True)
+class Mixture:
+    """Writes the ids of a column that holds values of several kinds (SQLite): 1 and '1' are two keys, so text that
+    reads like another kind stands in quotes, and bytes that read like a number in angle brackets."""
+
+    blobs: bool
+    """Whether it holds bytes: then text that reads like them is quoted too."""
+
+    def __call__(self, key: Any) -> str:
+        text = id_text(key)
+        if isinstance(key, _BYTES):
+            return f"<{text}>" if not text or _reads_like_a_number(text) else text
+        if not isinstance(key, str):
+            return text
+        inner = text.strip('"').removeprefix("<").removesuffix(">")
+        like_bytes = self.blobs and text and _HEX.fullmatch(inner)
+        return f'"{text}"' if like_bytes or _reads_like_a_number(inner) else text
+
+
+def _reads_like_a_number(text: str) -> bool:
+    return bool(_INTEGER.fullmatch(text)) or any(str(number) == text for number in _floats(text))
+
+
+def row_id(values: Sequence[Any], writers: Sequence[Callable[[Any], str]] = ()) -> str | None:
     """The id of a key of these columns; None where one is NULL. `/` parts the columns, escaped as in a JSON pointer
-    (RFC 6901), so that no two keys share an id."""
+    (RFC 6901), so that no two keys share an id. `writers` are those of the columns, if they are not `id_text`."""
     if any(value is None for value in values):
         return None
-    if len(values) == 1:
-        return id_text(values[0])
-    return "/".join(id_text(value).replace("~", "~0").replace("/", "~1") for value in values)
+    texts = [write(value) for write, value in zip(writers or [id_text] * len(values), values, strict=True)]
+    return texts[0] if len(texts) == 1 else "/".join(text.replace("~", "~0").replace("/", "~1") for text in texts)
 
 
 def id_parts(id_: str, columns: int) -> list[str] | None:
@@ -122,7 +145,9 @@ def _bytes(text: str) -> list[Any]:
 
 def _anything(text: str) -> list[Any]:
     small = [number for number in _integers(text) if abs(number) < 2**63]
-    return [text, *(small or _floats(text)), *_bytes(text)]
+    inner, wrapped = text[1:-1], len(text) > 1 and text[0] + text[-1]
+    unwrapped = [inner] if wrapped == '""' else _bytes(inner) if wrapped == "<>" else []
+    return [text, *(small or _floats(text)), *_bytes(text), *unwrapped]
 
 
 _CANDIDATES: dict[KeyKind, Callable[[str], list[Any]]] = {
@@ -135,11 +160,6 @@ _CANDIDATES: dict[KeyKind, Callable[[str], list[Any]]] = {
     "any": _anything,
     "other": lambda text: [text],
 }
-
-
-def same_id(id_: str, columns: int) -> str:
-    """As `same_key`, of each part of a key of several columns."""
-    return "/".join(map(same_key, id_.split("/"))) if columns > 1 else same_key(id_)
 
 
 def same_key(text: str) -> str:

@@ -25,6 +25,8 @@ FLOATS = frozenset({700, 701})
 NUMERIC, UUID, TIMESTAMP, TIMESTAMPTZ, DATE = 1700, 2950, 1114, 1184, 1082
 TEXTS = frozenset({18, 19, 25, 705, 1042, 1043})
 """Type numbers (OIDs) of pg_type, which are fixed."""
+FIRST_OF_USERS = 16384
+"""From here on they are those of extensions and of users."""
 
 
 def read_tolerantly(connection: Connection) -> None:

@@ -10,11 +10,12 @@ from itertools import product
 from typing import Any, cast
 
 from connectors.interface import StreamSpec
-from connectors.sql.columns import Columns
+from connectors.sql.columns import Columns, IdWriter
 from connectors.sql.database import Database, Rows
-from connectors.sql.keys import as_kind, id_text, row_id, same_id
+from connectors.sql.keys import as_kind, id_text, row_id
 from connectors.sql.options import SqlChild, SqlStream
 from connectors.sql.scales import Scale, modified_text
+from connectors.sql.spelling import Nearest
 from connectors.sql.statements import Relation, rows_in
 from connectors.sql.times import Cursor
 from connectors.sql.values import Converter, Unusable
@@ -47,13 +48,13 @@ class Layout:
         """Where that column stands in a row."""
         return self.names.index(name)
 
-    def ids(self, columns: Sequence[str], found: Rows) -> list[str | None]:
-        """The id that these columns make in each row, None where one is NULL."""
+    def ids(self, columns: Sequence[str], found: Rows, writers: Sequence[IdWriter] = ()) -> list[str | None]:
+        """The id that these columns make in each row, None where one is NULL. `writers` as in `row_id`."""
         if len(columns) == 1:
-            only = self.at(columns[0])
-            return [None if row[only] is None else id_text(row[only]) for row in found.rows]
+            only, write = self.at(columns[0]), writers[0] if writers else id_text
+            return [None if row[only] is None else write(row[only]) for row in found.rows]
         places = [self.at(name) for name in columns]
-        return [row_id([row[at] for at in places]) for row in found.rows]
+        return [row_id([row[at] for at in places], writers) for row in found.rows]
 
 
 @dataclass(frozen=True, slots=True)
@@ -171,7 +172,8 @@ def make_records(database: Database, columns: Columns, plan: Plan, found: Rows, 
     fields = Fields.of(layout, found, columns.converters(plan.relation, found.columns))
     modified = None if plan.cursor is None else layout.at(plan.cursor.column)
     places = [layout.at(name) for name in plan.keys]
-    ids = [str(id_) for id_ in layout.ids(plan.keys, found)]
+    writers = columns.id_writers(plan.relation, plan.keys)
+    ids = [str(id_) for id_ in layout.ids(plan.keys, found, writers)]
     parents = {id_: [row[at] for at in places] for id_, row in zip(ids, found.rows, strict=True)}
     nested = {child.name: _nest(database, columns, plan, child, parents) for child in plan.children}
     records = []
@@ -209,7 +211,7 @@ def _nest(
 ) -> Mapping[str, _Nested]:
     """The children of these parents (id and key), by the parent's id."""
     nested: defaultdict[str, _Nested] = defaultdict(_Nested)
-    alike = {same_id(id_, len(child.parents)): id_ for id_ in parents}
+    nearest = Nearest(parents)
     layout = Layout((*child.parents, *child.keys), tuple(columns_of(child.wanted)), child.wanted.fields is None)
     orders = columns.orders(child.relation, child.parents)
     keys = [
@@ -228,10 +230,9 @@ def _nest(
         )
         found = database.run(statement, plan.spec.name)
         fields = Fields.of(layout, found, columns.converters(child.relation, found.columns))
-        of_parents, of_children = layout.ids(child.parents, found), layout.ids(child.keys, found)
+        of_parents = layout.ids(child.parents, found, columns.id_writers(plan.relation, plan.keys))
+        of_children = layout.ids(child.keys, found)
         for row, its_parent, id_ in zip(found.rows, of_parents, of_children, strict=True):
-            parent = str(its_parent)
             # A collation may call two spellings of a key equal.
-            of = nested[parent if parent in parents else alike.get(same_id(parent, len(child.parents)), parent)]
-            of.add(id_, *fields.read(row))
+            nested[nearest.to(str(its_parent))].add(id_, *fields.read(row))
     return nested

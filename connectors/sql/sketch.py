@@ -11,7 +11,7 @@ from connectors.sql.candidates import Candidate, candidates_of
 from connectors.sql.catalog import column_names, foreign_keys_of, shape_of
 from connectors.sql.database import Database
 from connectors.sql.discovering import all_tables, find_table
-from connectors.sql.spelling import words_of
+from connectors.sql.naming import words_of
 from connectors.sql.statements import repeated
 from connectors.sql.tables import Column, Listed, Shape
 from sync.errors import SourceRefused, SyncError

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -14,6 +14,7 @@ from sync.errors import ConfigError, SyncError
 
 if TYPE_CHECKING:  # --help does without them
     from connectors.interface import StreamSpec
+    from state.ledger import Ledger
     from sync.config.schema import Config, Workspace
     from sync.mapping.compile import LeadMapping
     from sync.secrets import Secret
@@ -82,8 +83,10 @@ def look(explicit: Path | None, *, file_only: bool) -> Iterator[Line]:
     if file_only:
         return
     yield from _workspaces(config)
-    for spec in stream_specs(config, mappings).values():
+    specs = stream_specs(config, mappings)
+    for spec in specs.values():
         yield from _stream(config, spec)
+    yield from _remembered(config, specs, mappings)
 
 
 def _problems(error: ConfigError) -> Iterator[Line]:
@@ -157,6 +160,47 @@ def _stream(config: Config, spec: StreamSpec) -> Iterator[Line]:
         for finding in findings:
             code = _EXIT_REFUSED if finding.level == "error" else 0
             yield Line(finding.level, where, finding.text, finding.hint, code)
+
+
+def _remembered(config: Config, specs: Mapping[str, StreamSpec], mappings: Mapping[str, LeadMapping]) -> Iterator[Line]:
+    """Whether each stream is what the ledger remembers under its name: what `once` and `run` would refuse. Where there
+    is no ledger, or none that can be read now, that is theirs to say."""
+    from sync.ledgers import open_ledger
+
+    if not config.ledger_path.exists():
+        return
+    try:
+        with open_ledger(config) as ledger:
+            for name in specs:
+                yield from _as_remembered(config, ledger, specs, mappings, name)
+    except SyncError:
+        return
+
+
+def _as_remembered(
+    config: Config,
+    ledger: Ledger,
+    specs: Mapping[str, StreamSpec],
+    mappings: Mapping[str, LeadMapping],
+    name: str,
+) -> Iterator[Line]:
+    from sync.plan import declare
+    from sync.rewording import evidence_of, refuse
+
+    try:
+        declared = {each: declare(config, each, specs[each], mappings[each]) for each in specs}
+        evidence = evidence_of(config, specs[name], mappings[name], declared[name], ledger)
+        if evidence is None:
+            ledger.streams.refuse(list(declared.values()), declared[name])
+            return
+        refuse(evidence)
+    except ConfigError as error:
+        yield from _problems(error)
+    except SyncError as error:
+        yield Line("error", name, error.message, error.hint, error.exit_code)
+    else:
+        compared = f"{evidence.same} of {evidence.found} records compared look the same; nothing is sent again"
+        yield Line("ok", name, f"the query was edited: {compared}")
 
 
 def _print(line: Line) -> None:

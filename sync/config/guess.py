@@ -10,7 +10,7 @@ import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
-from connectors.sql.spelling import words_of
+from connectors.sql.naming import words_of
 
 Columns = Mapping[str, str]
 """The names of a table's columns, and what they hold: text, number, boolean, date, naive, zoned, json, other."""

@@ -10,8 +10,9 @@ from state.rows import Change, LaneMove, Links, Reading, Stored
 from sync.errors import Stopped
 from sync.log import emit
 from sync.polling.job import PollReport, StreamJob
-from sync.polling.judge import Rules, judge
+from sync.polling.judge import Rules, is_before, judge
 from sync.polling.readings import Read, read_record
+from sync.polling.spelling import Spelling
 from sync.words import Record
 
 
@@ -22,6 +23,7 @@ class Intake:
         self,
         ledger: Ledger,
         job: StreamJob,
+        spelling: Spelling,
         poll: int,
         report: PollReport,
         *,
@@ -31,6 +33,7 @@ class Intake:
         """`gone` and `committed` as in Poller."""
         self._ledger = ledger
         self._job = job
+        self.spelling = spelling
         self.poll = poll
         self.report = report
         self._gone = gone
@@ -39,10 +42,12 @@ class Intake:
     def take(
         self, records: Iterable[Record], rules: Rules, *, backfill: bool = False, lane: LaneMove | None = None
     ) -> Counter[str]:
-        """Maps outside the transaction, judges and writes inside. Raises Stopped where nothing was written."""
+        """Maps outside the transaction, judges and writes inside. `records` bear the ledger's ids; where one comes
+        twice, the last counts. Raises Stopped where nothing was written."""
         row = self._job.row
         latest = {record.id: record for record in records}
         known = self._ledger.records.look_up(row.id, latest)
+        latest |= {record.id: record for record in self._doubted(latest, known)} if lane else {}
         reads = [self._read_one(record, known.get(record.id)) for record in latest.values()]
         self._say(reads)
         self._say_left_out(latest.values())
@@ -53,12 +58,27 @@ class Intake:
             poll=self.poll,
             backfill=backfill,
             lane=lane,
-            links=_links(latest.values(), self._job.spec.children),
+            links=_links(latest.values(), self._job.spec.children, self.spelling.link),
+            alike=self.spelling.alike,
         )
         self.report.add(len(reads), counts)
         self._ledger.journal.flush()
         self._committed()
         return counts
+
+    def _doubted(self, latest: Mapping[str, Record], known: Mapping[str, Stored]) -> list[Record]:
+        """What a page shows older than the ledger has it is asked for by id: it may be one of several rows that share a
+        key and come on different pages, which would seem to change back and forth. One that was set back is so too."""
+        older = [
+            id_
+            for id_, record in latest.items()
+            if id_ in known
+            and record.modified is not None
+            and (at := known[id_].latest.modified) is not None
+            and is_before(record.modified, at)
+            and not record.deleted
+        ]
+        return [record for record in self.spelling.fetch(older) if record.id in latest]
 
     def _judged(self, reading: Reading, stored: Stored | None, rules: Rules) -> Change | None:
         """Inside the page's transaction; raises Stopped, so that nothing of it is written."""
@@ -95,7 +115,13 @@ class Intake:
                 emit("children_cut", stream=name, child=child, records=len(cut), left_out=left_out, example=cut[0].id)
 
 
-def _links(records: Iterable[Record], children: Mapping[str, object]) -> Links | None:
+def _links(records: Iterable[Record], children: Mapping[str, object], link: Callable[[str], str]) -> Links | None:
     if not children:
         return None
-    return Links({(child, record.id): record.children.get(child, ()) for record in records for child in children})
+    return Links(
+        {
+            (child, record.id): [link(id_) for id_ in record.children.get(child, ())]
+            for record in records
+            for child in children
+        }
+    )

@@ -13,6 +13,8 @@ from sync.mapping.compile import LeadMapping
 
 ACCOUNT_LANE = "@account"
 """Of a connector that can tell: the account that this stream is read from."""
+ALIKE_LANE = "@alike"
+"""That every record of the stream is found by other spellings of its id too."""
 BASELINE_LANE = "@baseline"
 """Of a stream that starts `now`: its T0, and whether what was there before is read."""
 FIRST_LANE = "@first"

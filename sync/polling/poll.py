@@ -24,6 +24,7 @@ from sync.polling.first_scan import FirstScan
 from sync.polling.intake import Intake
 from sync.polling.job import ACCOUNT_LANE, BASELINE_LANE, SWEEP_LANE, PollReport, StreamJob
 from sync.polling.judge import Rules
+from sync.polling.spelling import Spelling, one_each
 from sync.polling.sweep import Sweep
 from sync.polling.watch import Watch
 from sync.words import Json, Page, Record
@@ -68,11 +69,13 @@ class Poller:
 
     def remap(self, connector: Connector) -> PollReport:
         """Judges records again whose mapping was edited, or that a person asked for; they cannot be claimed before."""
-        return self._recorded("remap", connector, lambda intake: self._remap(connector, intake))
+        return self._recorded("remap", connector, self._remap)
 
     def reread(self, connector: Connector) -> PollReport:
         """Reads again what `where` left out, as a person asked for; what comes of it is held."""
-        return self._recorded("remap", connector, lambda intake: self._reread(connector, intake), suspect=reread.HELD)
+        return self._recorded(
+            "remap", connector, lambda intake: self._reread(self._rules(connector), intake), suspect=reread.HELD
+        )
 
     def has_to_reread(self) -> bool:
         return reread.is_asked_for(self._ledger, self._job.row.id)
@@ -98,7 +101,7 @@ class Poller:
         error: str | None = None
         try:
             self._refuse_another_account(connector)
-            work(self._intake(poll, report, watch))
+            work(self._intake(poll, report, watch, Spelling(self._ledger, self._job, connector)))
             outcome = report.outcome
         except Stopped:
             outcome = "stopped"
@@ -130,13 +133,13 @@ class Poller:
                 stream=spec.name,
             )
 
-    def _intake(self, poll: int, report: PollReport, watch: Watch | None) -> Intake:
+    def _intake(self, poll: int, report: PollReport, watch: Watch | None, spelling: Spelling) -> Intake:
         def committed() -> None:
             if watch is not None:
                 watch.page(poll)
             self._committed(report)
 
-        return Intake(self._ledger, self._job, poll, report, gone=self._gone, committed=committed)
+        return Intake(self._ledger, self._job, spelling, poll, report, gone=self._gone, committed=committed)
 
     def _poll(self, connector: Connector, intake: Intake) -> None:
         self._first_scan.begin(connector)
@@ -149,13 +152,14 @@ class Poller:
             return
         rules = self._rules(connector)
         for page in connector.read(self._job.spec, self._connector_lanes()):
-            self._commit(connector, page, rules, intake)
+            self._commit(page, rules, intake)
             if self._ends_here(intake.report):
                 return
 
-    def _commit(self, connector: Connector, page: Page, rules: Rules, intake: Intake) -> None:
+    def _commit(self, page: Page, rules: Rules, intake: Intake) -> None:
         started = self._ledger.clock.boot()
-        records = [*page.records, *self._parents(connector, page)]
+        read = one_each(intake.spelling.known(page.records)) if page.records else []
+        records = [*read, *intake.spelling.parents(page.touched)]
         counts = intake.take(records, rules, backfill=page.backfill, lane=LaneMove(page.lane, page.cursor))
         emit(
             "page",
@@ -168,12 +172,6 @@ class Poller:
         )
         if page.notes:
             emit("source_noted", stream=self._job.row.name, lane=page.lane, notes=dict(page.notes))
-
-    def _parents(self, connector: Connector, page: Page) -> Sequence[Record]:
-        if not page.touched:
-            return ()
-        parents = self._ledger.records.parents_of(self._job.row.id, page.touched)
-        return connector.fetch(self._job.spec, parents) if parents else ()
 
     def _rules(self, connector: Connector) -> Rules:
         job = self._job
@@ -190,7 +188,7 @@ class Poller:
         ahead = None if over else _minute_after(connector.position(job.spec))
         return Rules(job.row.on_change, began=lane["before"], baseline=not over, ahead=ahead)
 
-    def _remap(self, connector: Connector, intake: Intake) -> None:
+    def _remap(self, intake: Intake) -> None:
         row = self._job.row
         rules = Rules(row.on_change)
         while rows := self._ledger.records.to_judge_again(row.id, row.mapping, REMAP_PAGE):
@@ -201,24 +199,24 @@ class Poller:
             ]
             again = {record.id for record in kept}
             others = [id_ for id_, _, _ in rows if id_ not in again]
-            intake.take([*kept, *self._fetch(connector, others)], rules)
+            intake.take([*kept, *self._fetch(others, intake)], rules)
             if self._stop():
                 intake.report.outcome = "stopped"
                 return
         emit("remapped", stream=row.name, records=intake.report.read)
 
-    def _reread(self, connector: Connector, intake: Intake) -> None:
-        row, rules = self._job.row, self._rules(connector)
+    def _reread(self, rules: Rules, intake: Intake) -> None:
+        row = self._job.row
         for ids in reread.pages(self._ledger, row.id):
             if self._stop():
                 intake.report.outcome = "stopped"
                 return
-            intake.take(self._fetch(connector, ids), rules)
+            intake.take(self._fetch(ids, intake), rules)
         emit("remapped", stream=row.name, records=intake.report.read)
 
-    def _fetch(self, connector: Connector, ids: Sequence[str]) -> Sequence[Record]:
+    def _fetch(self, ids: Sequence[str], intake: Intake) -> Sequence[Record]:
         """The records as they are now; those that are gone as tombstones."""
-        fetched = connector.fetch(self._job.spec, ids) if ids else ()
+        fetched = intake.spelling.fetch(ids)
         gone = set(ids) - {record.id for record in fetched}
         return [*fetched, *(Record(id_, {}, None, deleted=True) for id_ in gone)]
 

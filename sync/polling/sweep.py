@@ -41,9 +41,11 @@ class Sweep:
             unseen += listing.unseen
             if listing.cursor is None and not listed and lane.get("after") is None:
                 self._refuse_emptied()
-            missed = self._missed(dict(listing.rows), first="swept" not in lane)
+            names = intake.spelling.names(id_ for id_, _ in listing.rows)
+            listed_now = {names.get(id_, id_): modified for id_, modified in listing.rows}
+            missed = self._missed(listed_now, first="swept" not in lane)
             if missed:
-                intake.take(connector.fetch(self._job.spec, missed), rules)
+                intake.take(intake.spelling.fetch(missed), rules)
             lane = self._after(listing, lane)
             if ends():
                 return
@@ -98,3 +100,10 @@ class Sweep:
 
     def _move(self, name: str, lane: dict[str, Json]) -> None:
         self._ledger.streams.move(self._job.row.id, LaneMove(name, lane))
+
+
+def sweep_soon(ledger: Ledger, stream: int) -> None:
+    """Has the stream swept from its start once it is polled next."""
+    lane = ledger.streams.lanes(stream).get(SWEEP_LANE)
+    if lane:
+        ledger.streams.move(stream, LaneMove(SWEEP_LANE, {**lane, "after": None, "ended": None}))

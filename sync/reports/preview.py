@@ -18,6 +18,7 @@ from sync.errors import SyncError
 from sync.ledgers import open_ledger, refuse_lost
 from sync.mapping.compile import LeadMapping
 from sync.mapping.outcome import Filtered, Lead, Note, Unfit
+from sync.polling.spelling import names_of
 from sync.reports.foresight import Foreseen, foresee
 from sync.streams import compile_all, open_source, stream_specs
 from sync.words import Json, Record
@@ -84,14 +85,16 @@ def preview_streams(config: Config, names: Sequence[str], choice: Choice) -> Ite
         for name in names:
             connector = open_source(config, name.split(".", 1)[0])
             try:
-                records = _records(connector, specs[name], choice)
+                read = _records(connector, specs[name], choice)
+                records = _under_known_ids(ledger, connector, specs[name], read)
             finally:
                 connector.close()
             known = _known(ledger, name, records)
             specimens = [_specimen(record, mappings[name], known.get(record.id)) for record in records]
             if ledger:
                 specimens = _matched(ledger, _terms(ledger, config, name), mappings[name], known, specimens)
-            missing = [each for each in choice.ids if each not in {record.id for record in records}]
+            found = {record.id for record in (*read, *records)}
+            missing = [each for each in choice.ids if each not in found]
             yield _preview(config, name, mappings[name], specimens=specimens, missing=missing, said=said)
 
 
@@ -126,6 +129,17 @@ def _records(connector: Connector, spec: StreamSpec, choice: Choice) -> list[Rec
     for record in islice((record for page in pages for record in page.records), choice.most):
         found[record.id] = record
     return list(found.values())
+
+
+def _under_known_ids(
+    ledger: Ledger | None, connector: Connector, spec: StreamSpec, records: list[Record]
+) -> list[Record]:
+    """As the ledger calls them: a key may be spelled otherwise by now."""
+    row = ledger.streams.all().get(f"{spec.source}.{spec.name}") if ledger else None
+    if ledger is None or row is None:
+        return records
+    names = names_of(ledger, connector, spec, row.id, [record.id for record in records])
+    return [replace(record, id=names.get(record.id, record.id)) for record in records]
 
 
 @contextmanager

@@ -168,3 +168,18 @@ def test_a_lead_that_would_be_a_duplicate_or_known_says_so(world: World) -> None
     records = world.json("preview", "erp.people", "--id", "2", "--id", "3", "--id", "5")["streams"][0]["records"]
     assert [each["foreseen"] and each["foreseen"]["state"] for each in records] == ["duplicate", None, None]
     assert "duplicate in the ledger (no lead yet)" in world.run("preview", "erp.people", "--id", "2").stdout
+
+
+def test_a_record_whose_key_is_spelled_anew_is_shown_as_the_one_that_was_sent(world: World) -> None:
+    world.sql(
+        "DROP TABLE companies",
+        "CREATE TABLE companies (id TEXT COLLATE NOCASE PRIMARY KEY, name, industry, email, status, updated_at)",
+        "INSERT INTO companies VALUES ('abc', 'Acme', 'Steel', 'a@corp.example', 'customer', '2026-01-02 03:04:05')",
+    )
+    assert world.json("once")["sent"] == 1
+    world.sql("UPDATE companies SET id = 'ABC'")
+    for asked in ("abc", "ABC"):
+        (stream,) = world.json("preview", "erp.companies", "--id", asked)["streams"]
+        assert stream["missing"] == []
+        (record,) = stream["records"]
+        assert (record["id"], record["known"]["state"]) == ("abc", "delivered")

@@ -38,6 +38,11 @@ def test_from_the_start_over_a_reload_to_the_end(world_with: Callable[..., World
         assert "MONOTONIC_USEC" in manager.wait_for("RELOADING")
         manager.wait_for("READY")
         assert daemon.events("config_reloaded")
+        text = world.config.read_text()
+        world.config.write_text(text.replace('table = "companies"', 'query = "SELECT *, 1 AS one FROM companies"'))
+        daemon.signal(signal.SIGHUP)
+        manager.wait_for("READY")
+        assert [(each["found"], each["same"]) for each in daemon.events("query_edited")] == [(10, 10)]
         world.config.write_text("nonsense")
         daemon.signal(signal.SIGHUP)
         manager.wait_for("RELOADING")
