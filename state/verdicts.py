@@ -16,6 +16,7 @@ from typing import Literal
 from state.database import LedgerFile
 from state.diagram import LeadExists, State, Version, same_content, settle
 from state.matching.match_values import settle_remembered
+from state.matching.merges import keep_heirs
 from state.queues import DRIFTED
 from state.records import stored
 from state.rows import Conclusion, OnChange, Stored, Verdict
@@ -176,6 +177,9 @@ class Verdicts:
             moved[then.state] += 1
             by_stream[row["stream_name"]] += 1
         connection.executemany(_UPDATE, values)
+        for row in rows:
+            if row["fit"] == "deleted":
+                keep_heirs(connection, row["stream"], [row["id"]])
         return Conclusion(batch, dict(moved), dict(by_stream))
 
     def in_doubt(self) -> list[dict[str, object]]:
@@ -372,7 +376,8 @@ UPDATE records SET
   base_modified = :base_modified, base_mapping = :base_mapping, base_source_fp = :base_source_fp,
   base_wire_fp = :base_wire_fp, base_batch = :base_batch, since = :now,
   source = CASE WHEN :keep THEN source END, payload = CASE WHEN :keep THEN payload END,
-  acked = CASE WHEN base_batch IS :base_batch THEN acked END
+  acked = CASE WHEN base_batch IS :base_batch THEN acked END,
+  orphaned = CASE WHEN :state = 'delivered' AND fit IN ('filtered', 'deleted') THEN coalesce(orphaned, :now) END
 WHERE key = :key
 """
 

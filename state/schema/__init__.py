@@ -5,7 +5,7 @@ from __future__ import annotations
 from sqlite_utils import Database
 from sqlite_utils.migrations import Migrations
 
-from state.schema import initial, labels, queues
+from state.schema import initial, labels, orphans, queues
 from state.schema.statements import run
 
 MIGRATIONS = Migrations("closingdealz-sync")
@@ -24,3 +24,8 @@ def _queues(db: Database) -> None:
 @MIGRATIONS(name="0003_labels")
 def _labels(db: Database) -> None:
     run(db, labels.CHANGES)
+
+
+@MIGRATIONS(name="0005_orphans")
+def _orphans(db: Database) -> None:
+    run(db, orphans.CHANGES)

@@ -154,7 +154,7 @@ def _of_success(base: Outcome, body: Mapping[str, object], *, whole: bool) -> Ou
 
 _STATUSES: dict[int, tuple[Verdict, str, PauseKind | None]] = {
     200: ("in_doubt", "the server's answer does not say that the leads were created", None),
-    401: ("paused", "the API key is missing or not valid", "credentials"),
+    401: ("paused", "the API key is not valid", "credentials"),
     403: ("paused", "the API key has no access to this workspace", "credentials"),
     408: ("in_doubt", "the server gave up waiting, and nobody can know for what", None),
     429: ("refused", "too many requests", None),
