@@ -9,7 +9,8 @@
        └──► filtered · quarantined · held · duplicate · known · ignored · withdrawn ──(judged again)──► any of these
 
 `lead_exists` says whether a lead stands in ClosingDealz for this record. Only a refusal, a rejection or a person's
-"absent" turns maybe back into no; nothing turns yes back.
+"absent" turns maybe back into no; nothing turns yes back. A record whose lead exists stays `delivered` (or `known`)
+when it is filtered or gone later: its `fit` says so, and it is *orphaned*, listed for a person.
 
 Everything here is pure. The same rules stand in the schema as CHECKs and a trigger.
 """
@@ -37,6 +38,9 @@ STATES: tuple[State, ...] = get_args(State)
 LeadExists = Literal["no", "maybe", "yes"]
 Fit = Literal["eligible", "filtered", "unfit", "deleted"]
 """What the mapping says of a version, whatever was sent before: a lead, not wanted, unusable, gone at the source."""
+
+GONE: frozenset[Fit] = frozenset({"filtered", "deleted"})
+"""A lead that was created of such a record is orphaned: the API can neither delete nor change it."""
 
 ON_THE_WIRE: frozenset[State] = frozenset({"sending", "in_doubt"})
 RESTING: frozenset[State] = frozenset(STATES) - ON_THE_WIRE
@@ -124,8 +128,8 @@ def settle(
     """
     if not lead_exists:
         return Settled(_WITHOUT_A_LEAD[latest.fit], None, drift=False)
-    if latest.fit in {"deleted", "filtered"}:
-        return Settled(_WITHOUT_A_LEAD[latest.fit], base, drift)
+    if latest.fit in GONE:
+        return Settled(resting, base, drift)
     if base is None or base.mapping != latest.mapping:
         return _new_base_line(latest, base, drift, resting)
     comparable = base.source_fp is not None

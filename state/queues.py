@@ -19,16 +19,21 @@ from state.diagram import Fit, LeadExists, State
 from state.fills import count_leads
 from sync.clock import Clock
 
-Queue = Literal["quarantine", "held", "drift"]
+Queue = Literal["quarantine", "held", "drift", "orphaned"]
 Outcome = State | Literal["again"]
 Moves: TypeAlias = "Counter[Outcome]"
 """How many records went where; `again`: they are judged again at their stream's next turn, and sent if they can be."""
 
 ROWS_AT_ONCE = 1000
-DRIFTED = "drift = 1 AND state IN ('delivered', 'known', 'filtered', 'withdrawn')"
+DRIFTED = "drift = 1 AND state IN ('delivered', 'known')"
 """Changed after the lead was created, and nothing more happens by itself."""
 
-_QUEUES: Mapping[Queue, str] = {"quarantine": "state = 'quarantined'", "held": "state = 'held'", "drift": DRIFTED}
+_QUEUES: Mapping[Queue, str] = {
+    "quarantine": "state = 'quarantined'",
+    "held": "state = 'held'",
+    "drift": DRIFTED,
+    "orphaned": "orphaned IS NOT NULL",
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,7 +54,7 @@ class Selection:
 @dataclass(frozen=True, slots=True)
 class Waiting:
     """A record without its values. `reason` is JSON text or empty, `since` in ms; `again` says that a person's word
-    waits for the stream's next turn."""
+    waits for the stream's next turn; `merged_into` names the record that it was merged into at its source."""
 
     key: int
     stream: str
@@ -64,6 +69,7 @@ class Waiting:
     reason: str
     again: bool
     source_fp: bytes | None
+    merged_into: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,7 +100,8 @@ class Queues:
             "poll": which.poll,
             "until": which.until,
         }
-        sql = _FIND.format(queue="true" if queue is None else _QUEUES[queue])
+        since = "r.orphaned" if queue == "orphaned" else "r.since"
+        sql = _FIND.format(queue="true" if queue is None else _QUEUES[queue], since=since)
         with self._file.read() as connection:
             connection.create_function("folded", 1, str.casefold, deterministic=True)
             return [_waiting(row) for row in connection.execute(sql, values)]
@@ -138,6 +145,10 @@ class Queues:
         `seen` has the source's fingerprint of the version that was changed to; what has changed since stays drift.
         """
         return self._settle(list(seen), lambda connection, chosen: _acknowledge(connection, seen, chosen))
+
+    def look_after(self, keys: Sequence[int]) -> Moves:
+        """A person saw to leads whose records were filtered or are gone: they are listed no more."""
+        return self._settle(keys, lambda connection, chosen: _moves(connection.execute(_SEEN, chosen.named).fetchall()))
 
     def resend(self, keys: Sequence[int]) -> Moves:
         """One more lead for drifted records that are fit for one, whatever their stream's `on_change` says."""
@@ -204,21 +215,22 @@ def _acknowledge(connection: sqlite3.Connection, seen: Mapping[int, bytes | None
 
 
 _FIND = """
-SELECT r.key, s.name AS stream, s.workspace, r.id, r.state, r.lead_exists, r.fit, r.drift, r.since, r.queued, r.reason,
-  r.again, r.source_fp
+SELECT r.key, s.name AS stream, s.workspace, r.id, r.state, r.lead_exists, r.fit, r.drift, {since} AS since, r.queued,
+  r.reason, r.again, r.source_fp,
+  (SELECT m.survivor FROM merges m WHERE m.stream = r.stream AND m.loser = r.id) AS merged_into
 FROM streams s JOIN records r ON r.stream = s.id
 WHERE {queue}
   AND (:streams IS NULL OR s.name IN (SELECT value FROM json_each(:streams)))
   AND (:ids IS NULL OR r.id IN (SELECT value FROM json_each(:ids)))
   AND (:poll IS NULL OR r.queued = :poll)
-  AND (:until IS NULL OR r.since <= :until)
+  AND (:until IS NULL OR {since} <= :until)
   AND (:reason = '' OR EXISTS (
     SELECT 1 FROM json_each(r.reason) n WHERE instr(folded(
       coalesce(n.value ->> 'field', '') || ': ' || coalesce(n.value ->> 'rule', '') || ' '
       || coalesce(n.value ->> 'message', '')
     ), :reason)
   ))
-ORDER BY r.since, r.key
+ORDER BY {since}, r.key
 """
 
 _LEADS = """
@@ -256,6 +268,12 @@ WHERE key IN (SELECT value FROM json_each(:keys)) AND state = :state
 RETURNING state
 """
 
+_SEEN = """
+UPDATE records SET orphaned = NULL
+WHERE key IN (SELECT value FROM json_each(:keys)) AND orphaned IS NOT NULL
+RETURNING state
+"""
+
 _ACKNOWLEDGE = f"""
 UPDATE records SET
   drift = 0, again = NULL, since = :now,
@@ -289,6 +307,7 @@ def _waiting(row: sqlite3.Row) -> Waiting:
         reason=row["reason"] or "",
         again=row["again"] == "send",
         source_fp=row["source_fp"],
+        merged_into=row["merged_into"],
     )
 
 

@@ -10,11 +10,11 @@ from typing import cast
 
 from state.adoption import Memory, recall, recognised, remembers, settle_accounts
 from state.database import LedgerFile
-from state.diagram import ON_THE_WIRE, Fit, LeadExists, State, Version
+from state.diagram import GONE, ON_THE_WIRE, Fit, LeadExists, State, Version
 from state.fills import count_leads, let_go_at_once
 from state.keys import Hasher
 from state.matching.match_values import keep_values
-from state.matching.merges import keep_merges, stop_kin
+from state.matching.merges import keep_heirs, keep_merges, stop_kin
 from state.matching.twins import matched, terms_of
 from state.queues import DRIFTED
 from state.rows import Change, LaneMove, Links, OnChange, Reading, Sampled, Stored
@@ -28,6 +28,9 @@ _COLUMNS = (
     "key, id, state, lead_exists, fit, modified, mapping, source_fp, wire_fp,"
     " base_modified, base_mapping, base_source_fp, base_wire_fp, base_batch, drift, again, queued"
 )
+
+
+_LEFT_OUT = "(state = 'filtered' OR (fit = 'filtered' AND state IN ('delivered', 'known')))"
 
 
 class Records:
@@ -104,6 +107,7 @@ class Records:
                 rows = [{**row, "alike": alike(change.reading.id)} for row, change in zip(rows, changes, strict=True)]
             connection.executemany(_UPSERT, rows)
             settle_accounts(connection, stream, changes, memories)
+            keep_heirs(connection, stream, (change.reading.id for change in changes if change.reading.merged_into))
             _keep_matches(connection, stream, changes, known)
             settled = {change.reading.id for change in changes if change.state not in ON_THE_WIRE}
             stop_kin(connection, stream, newly_merged, settled)
@@ -157,10 +161,16 @@ class Records:
         """(key, id) of records that `where` left out, whose key is greater."""
         with self._file.read() as connection:
             rows = connection.execute(
-                "SELECT key, id FROM records WHERE stream = ? AND state = 'filtered' AND key > ? ORDER BY key LIMIT ?",
+                f"SELECT key, id FROM records WHERE stream = ? AND key > ? AND {_LEFT_OUT} ORDER BY key LIMIT ?",  # noqa: S608 - a constant
                 (stream, after, limit),
             )
             return [(row["key"], row["id"]) for row in rows]
+
+    def count_filtered(self, stream: int) -> int:
+        """How many records of the stream `where` left out, whether or not a lead was created before."""
+        with self._file.read() as connection:
+            found = connection.execute(f"SELECT count(*) FROM records WHERE stream = ? AND {_LEFT_OUT}", (stream,))  # noqa: S608 - a constant
+            return int(found.fetchone()[0])
 
     def counts(self) -> dict[tuple[int, State], int]:
         """How many records of each stream are in each state."""
@@ -173,7 +183,7 @@ class Records:
         with self._file.read() as connection:
             return int(
                 connection.execute(
-                    "SELECT count(*) FROM records WHERE stream = ? AND state NOT IN ('withdrawn', 'forgotten')",
+                    "SELECT count(*) FROM records WHERE stream = ? AND fit <> 'deleted' AND state <> 'forgotten'",
                     (stream,),
                 ).fetchone()[0]
             )
@@ -194,6 +204,15 @@ class Records:
         """How many records of each stream changed after their lead was created, and wait for a person."""
         with self._file.read() as connection:
             rows = connection.execute(f"SELECT stream, count(*) AS n FROM records WHERE {DRIFTED} GROUP BY stream")  # noqa: S608 - a constant
+            return {row["stream"]: row["n"] for row in rows}
+
+    def orphaned(self) -> dict[int, int]:
+        """How many leads of each stream were created of records that were filtered or went later, and wait for a
+        person to look at them."""
+        with self._file.read() as connection:
+            rows = connection.execute(
+                "SELECT stream, count(*) AS n FROM records WHERE orphaned IS NOT NULL GROUP BY stream"
+            )
             return {row["stream"]: row["n"] for row in rows}
 
     def in_state(self, state: State, *, stream: int | None = None, limit: int = 100) -> Iterator[dict[str, object]]:
@@ -284,11 +303,11 @@ _UPSERT = """
 INSERT INTO records (
   stream, id, state, lead_exists, fit, modified, mapping, source_fp, wire_fp, source, payload, reason,
   base_modified, base_mapping, base_source_fp, base_wire_fp, base_batch, drift, poll, queued, backfill, batch,
-  first_seen, since, alike
+  orphaned, first_seen, since, alike
 ) VALUES (
   :stream, :id, :state, :lead_exists, :fit, :modified, :mapping, :source_fp, :wire_fp, :source, :payload, :reason,
   :base_modified, :base_mapping, :base_source_fp, :base_wire_fp, :base_batch, :drift, :poll, :poll, :backfill, :batch,
-  :now, :now, :alike
+  :orphaned, :now, :now, :alike
 ) ON CONFLICT (stream, id) DO UPDATE SET
   -- of what has drifted: since its latest change
   since = CASE WHEN state = excluded.state AND drift = excluded.drift
@@ -297,6 +316,9 @@ INSERT INTO records (
     excluded.reason, CASE WHEN state = excluded.state AND state IN ('quarantined', 'held') THEN reason END
   ),
   part = CASE WHEN excluded.state IN ('sending', 'in_doubt') THEN part END,
+  -- once: what a person has looked at does not come back by itself
+  orphaned = CASE WHEN excluded.orphaned IS NULL OR (fit IN ('filtered', 'deleted') AND state = excluded.state)
+    THEN CASE WHEN excluded.orphaned IS NOT NULL THEN orphaned END ELSE excluded.orphaned END,
   -- what a person's word sends is no poll's doing, so nothing that is asked of polls keeps it
   queued = CASE WHEN excluded.state <> 'pending' OR state = 'pending' THEN queued
     WHEN again = 'send' THEN NULL ELSE excluded.queued END,
@@ -339,6 +361,7 @@ def _row(change: Change, stream: int, poll: int, backfill: bool, now: int) -> di
         "poll": poll,
         "backfill": int(backfill),
         "batch": change.batch,
+        "orphaned": now if change.state == "delivered" and reading.version.fit in GONE else None,
         "now": now,
         "alike": None,
     }
@@ -372,7 +395,7 @@ def _counted(changes: Sequence[Change], known: Mapping[str, Stored], *, unchange
 
 def _counted_as(change: Change, before: Stored | None) -> str:
     """The one word under which a reading stands in a poll's counts, so that they add up to what was read."""
-    if change.state in ("sending", "in_doubt"):
+    if change.state in ON_THE_WIRE:
         return "waiting"
     if change.drift and change.state != "pending":
         return "drifted"
@@ -380,9 +403,9 @@ def _counted_as(change: Change, before: Stored | None) -> str:
         if before is not None and before.state == "pending":
             return "updated"
         return "new" if change.lead_exists == "no" else "resend"
-    if change.state == "delivered":
-        return "unchanged"
-    return change.state
+    if change.lead_exists == "yes" and change.reading.version.fit in GONE:
+        return "filtered" if change.reading.version.fit == "filtered" else "withdrawn"
+    return "unchanged" if change.state == "delivered" else change.state
 
 
 def _relink(connection: sqlite3.Connection, stream: int, links: Links) -> None:

@@ -9,13 +9,14 @@ from __future__ import annotations
 import json
 import sqlite3
 from collections import Counter
-from collections.abc import Collection
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
 from state.database import LedgerFile
 from state.diagram import LeadExists, State, Version, same_content, settle
 from state.matching.match_values import settle_remembered
+from state.matching.merges import keep_heirs
 from state.queues import DRIFTED
 from state.records import stored
 from state.rows import Conclusion, OnChange, Stored, Verdict
@@ -84,11 +85,13 @@ class Verdicts:
         message: str | None = None,
         account: str | None = None,
         on_unknown: Literal["hold", "resend"] = "hold",
+        named: Collection[int] = (),
     ) -> Conclusion:
         """Writes a batch's verdict and what follows for each of its records, and ends its slot.
 
         `message` is the server's; it is kept in the ledger only. `account` says in words of ours what happened on the
-        wire. A rejected batch of several leads becomes two parts, which are claimed alone; a rejected single lead goes
+        wire. A rejected batch of several leads becomes parts, which are claimed alone: its halves or, where the server
+        `named` the places of those that it blames, each of these and after them the rest. A rejected single lead goes
         to quarantine. Repeating a conclusion changes nothing.
         """
         with self._file.write() as connection:
@@ -102,7 +105,7 @@ class Verdicts:
                 " WHERE name = ?",
                 ("absent" if given_up else verdict, self._now(), status, cause, message, account, batch),
             )
-            return self._apply(connection, batch, "refused" if given_up else verdict, message or cause)
+            return self._apply(connection, batch, "refused" if given_up else verdict, message or cause, named=named)
 
     def resolve(self, batch: str, *, landed: bool, note: str, positions: Collection[int] | None = None) -> Conclusion:
         """A person's word on what is still in doubt of a batch, or on its leads at these positions; `note` is kept.
@@ -151,25 +154,32 @@ class Verdicts:
         message: str | None,
         *,
         positions: Collection[int] | None = None,
+        named: Collection[int] = (),
     ) -> Conclusion:
         found = connection.execute(_DELIVERIES, {"batch": batch})
         rows = [row for row in found if positions is None or row["position"] in positions]
-        first_part = _unused_part(connection) if verdict == "rejected" and len(rows) > 1 else None
+        parts: Mapping[int, int] = {}
+        if verdict == "rejected" and len(rows) > 1:
+            blamed = named if _is_trusted(connection, rows[0]["part"]) else ()
+            parts = _parts([row["position"] for row in rows], blamed, _unused_part(connection))
         moved: Counter[State] = Counter()
         by_stream: Counter[str] = Counter()
         values: list[dict[str, object]] = []
-        for position, row in enumerate(rows):
+        for row in rows:
             record, sent = stored(row), _sent(row)
             then = follow(verdict, record, sent, batch, row["on_change"])
             part = row["part"] if verdict in {"refused", "paused"} else None
-            if first_part is not None:
-                part = first_part + (position * 2 < len(rows))  # the first half is the later part: it goes first
+            if parts:
+                part = parts[row["position"]]
             elif verdict == "rejected" and then.state == "pending" and same_content(record.latest, sent):
                 then = _quarantined(then, message)
             values.append(_row(then, record.key, batch, part, self._now()))
             moved[then.state] += 1
             by_stream[row["stream_name"]] += 1
         connection.executemany(_UPDATE, values)
+        for row in rows:
+            if row["fit"] == "deleted":
+                keep_heirs(connection, row["stream"], [row["id"]])
         return Conclusion(batch, dict(moved), dict(by_stream))
 
     def in_doubt(self) -> list[dict[str, object]]:
@@ -281,8 +291,29 @@ def _state_of(connection: sqlite3.Connection, batch: str) -> str | None:
     return row["state"] if row else None
 
 
+def _parts(positions: Sequence[int], named: Collection[int], first: int) -> dict[int, int]:
+    """Return the part of each position of a rejected batch: numbers from `first` on, the greatest is asked about first.
+
+    Each part is smaller than the batch, so asking comes to an end whatever the server names.
+    """
+    blamed = [position for position in positions if position in named]
+    if blamed:
+        alone = {position: first + 1 + place for place, position in enumerate(reversed(blamed))}
+        return {position: alone.get(position, first) for position in positions}
+    return {position: first + (place * 2 < len(positions)) for place, position in enumerate(positions)}
+
+
+def _is_trusted(connection: sqlite3.Connection, part: int | None) -> bool:
+    """Whether the places that the server names may be believed: not where the lead that it blamed before this part was
+    created once it was asked about alone. Otherwise wrong places would split off one lead at a time."""
+    acquitted = connection.execute(
+        "SELECT 1 FROM batches WHERE part = ? + 1 AND leads = 1 AND state = 'created'", (part,)
+    ).fetchone()
+    return acquitted is None
+
+
 def _unused_part(connection: sqlite3.Connection) -> int:
-    """The first of two numbers that no part has or had."""
+    """Return the least number above those that parts have or had."""
     row = connection.execute(
         "SELECT max((SELECT coalesce(max(part), 0) FROM batches), (SELECT coalesce(max(part), 0) FROM records))"
     ).fetchone()
@@ -345,7 +376,8 @@ UPDATE records SET
   base_modified = :base_modified, base_mapping = :base_mapping, base_source_fp = :base_source_fp,
   base_wire_fp = :base_wire_fp, base_batch = :base_batch, since = :now,
   source = CASE WHEN :keep THEN source END, payload = CASE WHEN :keep THEN payload END,
-  acked = CASE WHEN base_batch IS :base_batch THEN acked END
+  acked = CASE WHEN base_batch IS :base_batch THEN acked END,
+  orphaned = CASE WHEN :state = 'delivered' AND fit IN ('filtered', 'deleted') THEN coalesce(orphaned, :now) END
 WHERE key = :key
 """
 

@@ -58,6 +58,12 @@ def stop_kin(connection: sqlite3.Connection, stream: int, news: Iterable[str], j
         )
 
 
+def keep_heirs(connection: sqlite3.Connection, stream: int, ids: Iterable[str]) -> None:
+    """Takes losers of a merge off the list of orphaned leads where theirs is the only lead of the person: it stands for
+    the survivor from then on. Where the survivor has a lead of its own, a person must merge the two by hand."""
+    connection.executemany(_HAS_HEIRS, [{"stream": stream, "id": id_} for id_ in ids])
+
+
 def merged_of(connection: sqlite3.Connection, stream: int, ids: Collection[str]) -> frozenset[str]:
     """Those of `ids` that were ever merged, or merged into."""
     asked = json.dumps([id_ for id_ in ids if "\0" not in id_])
@@ -77,12 +83,24 @@ def person_of(connection: sqlite3.Connection, stream: int, id_: str) -> Iterator
         yield Kin(row["key"], row["id"], cast(State, row["state"]), cast(LeadExists, row["lead_exists"]))
 
 
-_PERSON = """
+_KIN = """
 WITH RECURSIVE kin (id) AS (
   SELECT :id
   UNION SELECT m.survivor FROM kin JOIN merges m ON m.stream = :stream AND m.loser = kin.id
   UNION SELECT m.loser FROM kin JOIN merges m ON m.stream = :stream AND m.survivor = kin.id
 )
+"""
+
+_HAS_HEIRS = f"""{_KIN}
+UPDATE records SET orphaned = NULL
+WHERE stream = :stream AND id = :id AND orphaned IS NOT NULL
+AND EXISTS (SELECT 1 FROM merges WHERE stream = :stream AND loser = :id) AND NOT EXISTS (
+  SELECT 1 FROM kin JOIN records r ON r.stream = :stream AND r.id = kin.id
+  WHERE r.id <> :id AND r.base_batch IS NOT NULL
+)
+"""  # noqa: S608 - constants
+
+_PERSON = f"""{_KIN}
 SELECT kin.id, r.key, coalesce(r.state, 'ignored') AS state, coalesce(r.lead_exists, 'no') AS lead_exists
 FROM kin LEFT JOIN records r ON r.stream = :stream AND r.id = kin.id ORDER BY r.key
-"""
+"""  # noqa: S608 - constants

@@ -75,7 +75,8 @@ UPDATE records SET state = :state, lead_exists = :exists, source = NULL, payload
 _DELIVERED = """
 UPDATE records SET state = 'delivered', lead_exists = 'yes', drift = 0, source = NULL, payload = NULL, reason = NULL,
   part = NULL, again = NULL, twin = NULL, since = :now, base_batch = :batch, base_mapping = :mapping,
-  base_modified = modified, base_source_fp = :source_fp, base_wire_fp = :wire_fp
+  base_modified = modified, base_source_fp = :source_fp, base_wire_fp = :wire_fp,
+  orphaned = CASE WHEN fit IN ('filtered', 'deleted') THEN :now END
 WHERE key = :key
 """
 

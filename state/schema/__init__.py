@@ -5,7 +5,7 @@ from __future__ import annotations
 from sqlite_utils import Database
 from sqlite_utils.migrations import Migrations
 
-from state.schema import alike, initial, labels, queues
+from state.schema import alike, initial, labels, orphans, queues
 from state.schema.statements import run
 
 MIGRATIONS = Migrations("closingdealz-sync")
@@ -29,3 +29,8 @@ def _labels(db: Database) -> None:
 @MIGRATIONS(name="0004_alike")
 def _alike(db: Database) -> None:
     run(db, alike.CHANGES)
+
+
+@MIGRATIONS(name="0005_orphans")
+def _orphans(db: Database) -> None:
+    run(db, orphans.CHANGES)

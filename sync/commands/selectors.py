@@ -59,7 +59,12 @@ def selectors(queue: Queue, *, settles: bool = False) -> Callable[[Callable[...,
 
 
 _WAITS = "Whose field, rule or message from the server holds TEXT, whatever its case."
-_REASON = {"quarantine": _WAITS, "held": _WAITS, "drift": "Whose list of changed fields holds TEXT, whatever its case."}
+_REASON = {
+    "quarantine": _WAITS,
+    "held": _WAITS,
+    "drift": "Whose list of changed fields holds TEXT, whatever its case.",
+    "orphaned": "Whose reason holds TEXT, whatever its case.",
+}
 
 
 def _moment(context: click.Context, parameter: click.Parameter, value: str | None) -> int | None:

@@ -136,7 +136,7 @@ def _carried_out(
     moves = order.carry_out(ledger.queues, chosen)
     waits = {"pending", "again"} & set(moves)
     asleep = sorted({each.stream for each in chosen} - set(streams_of(config))) if waits else []
-    return Settled(order.word, len(chosen), moves, refused, asleep)
+    return Settled(order.queue, order.word, len(chosen), moves, refused, asleep)
 
 
 def _nothing(order: Order, meant: Meant) -> str:

@@ -35,6 +35,11 @@ class Course:
     def began_writing(self) -> bool:
         return self.written is not None
 
+    @property
+    def is_written(self) -> bool:
+        """Whether the system took all of the body: a server may answer before it has read the whole request."""
+        return self.written == self.size
+
 
 def account_of(course: Course, seconds: float, end: str = "") -> str:
     """`connected; 48,213 of 48,213 bytes written; no head of an answer; the connection was reset after 12 ms`.

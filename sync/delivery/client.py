@@ -114,7 +114,7 @@ class LeadsClient:
         ours = datetime.fromtimestamp(self._clock.wall(), UTC)
         now = server_time(response.headers.get("Date"), ours)
         retry_after = retry_after_seconds(response.headers.get("Retry-After"), now)
-        return Answer(response.status_code, bytes(read), retry_after, attempt.account())
+        return Answer(response.status_code, bytes(read), retry_after, attempt.account(), attempt.course.is_written)
 
     def close(self) -> None:
         self._client.close()

@@ -15,10 +15,12 @@ That a 400 creates nothing is an assumption (`on_rejected = "hold"` drops it); t
 from __future__ import annotations
 
 import codecs
+import itertools
+import json
 import re
 import socket
 import ssl
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 from email.utils import parsedate_to_datetime
@@ -36,24 +38,28 @@ PauseKind = Literal["credentials", "plan", "room", "address", "breaker"]
 """`room`: the plan has room for fewer leads than were sent. `breaker`: lead after lead was rejected."""
 
 MESSAGE_LIMIT = 500
+LONGEST_REASON = 10_000
 LONGEST_RETRY_AFTER = 86400.0
 """Seconds. A server that asks for more is looked at again once a day."""
 
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """An HTTP answer, read whole. `retry_after` in seconds, where the server gave one; `account` as in Outcome."""
+    """An HTTP answer, read whole. `retry_after` in seconds, where the server gave one; `account` as in Outcome.
+    `whole`: all of the request had been written when the answer came."""
 
     status: int
     body: bytes
     retry_after: float | None = None
     account: str = field(default="", compare=False)
+    whole: bool = True
 
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
     """A verdict with what people need to know of it. `message` is the server's own and goes to the ledger only;
-    `account` says in fixed words and figures what happened on the wire."""
+    `account` says in fixed words and figures what happened on the wire. `named` are the places in the batch, from 0, of
+    the leads that a rejection blames; `members` the names of an answer's members that the vendor does not document."""
 
     verdict: Verdict
     cause: str
@@ -62,6 +68,8 @@ class Outcome:
     retry_after: float | None = None
     pause: PauseKind | None = None
     account: str = field(default="", compare=False)
+    named: tuple[int, ...] = ()
+    members: tuple[str, ...] = ()
 
 
 # The vendor's messages by their stable words, whatever the case and the numbers between them.
@@ -113,23 +121,41 @@ def of_answer(
 ) -> Outcome:
     """The verdict on an answer that was read whole."""
     status = answer.status
-    body = _body(answer.body)
+    members = _members_of(answer.body)
+    body = _body(members)
     message = _message(body)
 
     base = Outcome("in_doubt", "", status, message, answer.retry_after, account=answer.account)
-    if status == 200 and body.get("succeeded") is True:
-        return replace(base, verdict="created", cause="created")
+    if body.get("succeeded") is True:
+        return _of_success(replace(base, members=_undocumented(members)), body, whole=answer.whole)
     if status in unknown_statuses:
         return replace(base, cause=f"the server answered {status}, which is configured as unknown")
     if status in {400, 413, 422}:
-        return _of_bad_request(replace(base, verdict="rejected"), is_own=_is_own(body), on_rejected=on_rejected)
+        rejected = replace(base, verdict="rejected", named=_named(body))
+        return _of_bad_request(rejected, is_own=_is_own(body), on_rejected=on_rejected)
+    if status == 403 and answer.body.strip() and not _is_own(body):
+        # a firewall's page: a new API key would not help
+        return replace(base, verdict="paused", cause="a 403 that is not the API's own", pause="address")
     verdict, cause, pause = _of_status(status)
     return replace(base, verdict=verdict, cause=f"{cause} ({status})", pause=pause)
+
+
+def _of_success(base: Outcome, body: Mapping[str, object], *, whole: bool) -> Outcome:
+    """An answer that says `succeeded`. Where anything in it says otherwise, nobody can know which is true."""
+    inside = body.get("statuscode")
+    if base.status != 200:
+        return replace(base, cause=f"the answer says that the leads were created, under a status of {base.status}")
+    if inside is not None and str(inside) != "200":
+        return replace(base, cause="the answer is a 200 that says another status inside")
+    if not whole:
+        return replace(base, cause="the server said that the leads were created before it had all of them")
+    return replace(base, verdict="created", cause="created")
 
 
 _STATUSES: dict[int, tuple[Verdict, str, PauseKind | None]] = {
     200: ("in_doubt", "the server's answer does not say that the leads were created", None),
     401: ("paused", "the API key is not valid", "credentials"),
+    403: ("paused", "the API key has no access to this workspace", "credentials"),
     408: ("in_doubt", "the server gave up waiting, and nobody can know for what", None),
     429: ("refused", "too many requests", None),
     503: ("refused", "the server is unavailable", None),
@@ -195,17 +221,31 @@ def _http_date(text: str) -> datetime | None:
     return when if when.tzinfo is not None else None
 
 
-def _body(raw: bytes) -> dict[str, object]:
-    """The answer's JSON object, its keys in small letters; empty where it is none. A byte order mark and texts that
-    are no UTF-8 do not make it unreadable; the same key with two values does."""
+def _members_of(raw: bytes) -> Sequence[tuple[str, object]]:
+    """The members of the answer's JSON object in their order; none where it is no such object. A byte order mark and
+    texts that are no UTF-8 do not make it unreadable."""
+    text = raw.removeprefix(codecs.BOM_UTF8).decode("utf-8", "replace")
     try:
-        parsed = orjson.loads(raw.removeprefix(codecs.BOM_UTF8).decode("utf-8", "replace"))
-    except orjson.JSONDecodeError:
-        return {}
-    if not isinstance(parsed, dict):
-        return {}
-    body = {str(key).lower(): value for key, value in parsed.items()}
-    return body if len(body) == len(parsed) else {}
+        orjson.loads(text)  # stricter than the standard library, and it bounds the nesting
+        found = json.loads(text, object_pairs_hook=_Object)
+    except (ValueError, RecursionError):
+        return ()
+    return found.members if isinstance(found, _Object) else ()
+
+
+class _Object(dict[str, object]):
+    """A JSON object that remembers the keys that came twice."""
+
+    def __init__(self, members: list[tuple[str, object]]) -> None:
+        super().__init__(members)
+        self.members = members
+
+
+def _body(members: Sequence[tuple[str, object]]) -> dict[str, object]:
+    """The answer by its keys in small letters; empty where a key comes twice, whatever its case and values: nobody can
+    know which of the two is meant."""
+    body = {key.lower(): value for key, value in members}
+    return body if len(body) == len(members) else {}
 
 
 def _is_own(body: Mapping[str, object]) -> bool:
@@ -213,7 +253,28 @@ def _is_own(body: Mapping[str, object]) -> bool:
     return not _SHAPES.isdisjoint(body)
 
 
-_SHAPES = frozenset({"succeeded", "statuscode", "statuscodedescription", "message", "title", "detail", "errors"})
+_DOCUMENTED = frozenset({"succeeded", "statuscode", "statuscodedescription", "message"})
+_SHAPES = _DOCUMENTED | {"title", "detail", "errors"}
+
+_MEMBER = re.compile(r"[A-Za-z][A-Za-z0-9_]{0,39}")
+_MOST_MEMBERS = 10
+
+
+def _undocumented(members: Sequence[tuple[str, object]]) -> tuple[str, ...]:
+    """Return the names of members that the vendor does not document, never their values."""
+    names = (name for name, _ in members if name.lower() not in _DOCUMENTED and _MEMBER.fullmatch(name))
+    return tuple(itertools.islice(names, _MOST_MEMBERS))
+
+
+_PLACE = re.compile(r"(?:(?:^|\s|\()(?:\$\.?)?(?:leads)?|'\$?)\[(\d{1,4})\]", re.IGNORECASE)
+
+
+def _named(body: Mapping[str, object]) -> tuple[int, ...]:
+    """The places that a rejection blames, as ASP.NET writes them: `[3].Name`, `$[7].employeeCount`. A list inside a
+    lead has a place of its own, which says nothing: only what stands first in a path counts."""
+    texts = [text for key in ("message", "detail", "title") if isinstance(text := body.get(key), str)]
+    texts += _errors(body.get("errors"))
+    return tuple(sorted({int(found) for text in texts for found in _PLACE.findall(text[:LONGEST_REASON])}))
 
 
 def _message(body: Mapping[str, object]) -> str | None:
@@ -226,8 +287,9 @@ def _message(body: Mapping[str, object]) -> str | None:
 
 def _errors(errors: object) -> list[str]:
     """What ASP.NET says of single fields: `{"[3].Name": ["is too long"]}`."""
+    if isinstance(errors, list):
+        return [text for text in errors if isinstance(text, str)]
     if not isinstance(errors, dict):
         return []
-    return [
-        f"{key}: {text}" for key, texts in errors.items() for text in (texts if isinstance(texts, list) else [texts])
-    ]
+    listed = ((key, texts if isinstance(texts, list) else [texts]) for key, texts in errors.items())
+    return [f"{key}: {text}" if key else str(text) for key, texts in listed for text in texts or [""]]

@@ -152,7 +152,8 @@ def _rest(pace: Pace, rest: Rest, outcome: Outcome, bounds: tuple[float, float],
 
 
 REST_HINTS = {
-    "credentials": "the API key is not valid: put a valid one where [workspaces] api_key points, then reload",
+    "credentials": "the API key is not valid, or has no access: put a valid one where [workspaces] api_key points, "
+    "then reload",
     "plan": "the workspace's plan allows no more leads: change the plan; it is looked at again by itself",
     "address": "check [workspaces] base_url, then reload",
     "breaker": "the server rejects lead after lead: its message is in `status`; perhaps [workspaces.X.wire] is wrong. "

@@ -142,6 +142,7 @@ class Sender:
             message=outcome.message,
             account=outcome.account if outcome.verdict != "created" else None,
             on_unknown=self._to.options.on_unknown,
+            named=outcome.named,
         )
 
     def say(self, claim: Claim, sent: Sent) -> None:

@@ -23,7 +23,7 @@ HELD = Note(
 
 def ask(ledger: Ledger, stream: int) -> int:
     """Has the stream's filtered records read again at its next turn; how many there are."""
-    count = ledger.records.counts().get((stream, "filtered"), 0)
+    count = ledger.records.count_filtered(stream)
     if count:
         ledger.streams.move(stream, LaneMove(REREAD_LANE, {"after": 0}))
     return count

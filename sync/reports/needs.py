@@ -46,9 +46,10 @@ class Needs:
     held: int = 0
     held_reasons: tuple[Reason, ...] = ()
     drift: int = 0
+    orphaned: int = 0
 
     def __bool__(self) -> bool:
-        return bool(self.batches or self.cut_off or self.quarantined or self.held or self.drift)
+        return bool(self.batches or self.cut_off or self.quarantined or self.held or self.drift or self.orphaned)
 
 
 def needs_of(ledger: Ledger) -> Needs:
@@ -67,6 +68,7 @@ def needs_of(ledger: Ledger) -> Needs:
         held=states["held"],
         held_reasons=_top(ledger.records.reasons("held")),
         drift=sum(ledger.records.drifted().values()),
+        orphaned=sum(ledger.records.orphaned().values()),
     )
 
 
@@ -88,6 +90,7 @@ def needs_as_json(needs: Needs) -> dict[str, Any]:
         "quarantined": {"records": needs.quarantined, "reasons": [_json(each) for each in needs.quarantine_reasons]},
         "held": {"records": needs.held, "reasons": [_json(each) for each in needs.held_reasons]},
         "drift": {"records": needs.drift},
+        "orphaned": {"records": needs.orphaned},
     }
 
 
@@ -111,6 +114,10 @@ def needs_as_lines(needs: Needs, program: str, *, reasons: bool) -> list[str]:
         what = f"{count(needs.drift, 'record')} changed after the lead was created (drift)"
         lines.append(f"{what}: mend those leads, or send them again")
         lines += _deeper((), f"{program} drift list")
+    if needs.orphaned:
+        what = f"{count(needs.orphaned, 'lead')} whose record was filtered, deleted or merged later (orphaned)"
+        lines.append(f"{what}: see to them in ClosingDealz")
+        lines += _deeper((), f"{program} orphaned list")
     return lines
 
 

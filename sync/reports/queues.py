@@ -22,6 +22,7 @@ NOTHING: dict[Queue, str] = {
     "quarantine": "nothing is in quarantine",
     "held": "nothing is held",
     "drift": "nothing has drifted",
+    "orphaned": "no lead is orphaned",
 }
 
 
@@ -73,7 +74,7 @@ def counted(queue: Queue, n: int) -> str:
     """`3 records in quarantine`, `1 held record`, `20 drifted records`."""
     if queue == "quarantine":
         return f"{count(n, 'record')} in quarantine"
-    return count(n, "held record" if queue == "held" else "drifted record")
+    return count(n, {"held": "held record", "drift": "drifted record", "orphaned": "orphaned lead"}[queue])
 
 
 def wire_of(config: Config, workspace: str) -> Wire:
@@ -84,12 +85,25 @@ def wire_of(config: Config, workspace: str) -> Wire:
 
 def items_of(ledger: Ledger, config: Config, queue: Queue, which: Selection) -> list[Item]:
     """The records of the queue that are meant, the longest waiting first."""
+    if queue == "orphaned":
+        found = ledger.queues.find(queue, replace(which, reason=""))
+        items = [Item(each, (_what_became(each),)) for each in found]
+        return [item for item in items if which.reason.casefold() in str(item.whys[0]).casefold()]
     if queue != "drift":
         return [Item(each, reasons_of(each.reason)) for each in ledger.queues.find(queue, which)]
     # what changed is known only once two leads were compared
     drifted = _compared(ledger, config, ledger.queues.find(queue, replace(which, reason="")))
     wanted = which.reason.casefold()
     return [item for item in drifted if any(wanted in str(why).casefold() for why in item.whys)]
+
+
+def _what_became(waiting: Waiting) -> Why:
+    """What became of a record whose lead is orphaned."""
+    if waiting.fit == "filtered":
+        return Why("", "`where` leaves its record out now", hint="delete or change the lead in ClosingDealz by hand")
+    if waiting.merged_into is not None:
+        return Why("", "its record was merged into another one", hint="merge the leads in ClosingDealz by hand")
+    return Why("", "its record is gone at its source", hint="delete the lead in ClosingDealz by hand, or keep it")
 
 
 def _compared(ledger: Ledger, config: Config, waiting: Sequence[Waiting]) -> Iterator[Item]:
@@ -117,7 +131,7 @@ def _named(ledger: Ledger, config: Config, items: Sequence[Item]) -> Iterator[It
     while page := list(islice(rest, PAGE)):
         leads = ledger.queues.leads([each.waiting.key for each in page])
         for each in page:
-            payload = leads[each.waiting.key].now
+            payload = leads[each.waiting.key].now or leads[each.waiting.key].was
             wire = wire_of(config, each.waiting.workspace)
             yield replace(each, lead=name_of(orjson.loads(payload), wire) if payload else "")
 

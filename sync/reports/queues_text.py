@@ -13,7 +13,12 @@ from sync.reports.phrases import ago, count, moment, number, printable, wrapped
 from sync.reports.queues import NOTHING, Item, Kind, Listing, counted
 from sync.reports.tables import table
 
-_WORDS: dict[Queue, str] = {"quarantine": "retry or drop", "held": "approve or discard", "drift": "ack or resend"}
+_WORDS: dict[Queue, str] = {
+    "quarantine": "retry or drop",
+    "held": "approve or discard",
+    "drift": "ack or resend",
+    "orphaned": "ack",
+}
 CHANGES_SHOWN = 8
 """Of one record in a table; `show` has all."""
 LONGEST = 80

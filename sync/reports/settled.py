@@ -30,8 +30,9 @@ class Refusal:
 
 @dataclass(frozen=True, slots=True)
 class Settled:
-    """A word that was given: to how many records, what it made of them, and who was left out."""
+    """A word that was given: in which queue, to how many records, what it made of them, and who was left out."""
 
+    queue: Queue
     word: Word
     records: int
     moves: Moves
@@ -61,6 +62,8 @@ _ELSEWHERE: dict[State, str] = {
 def out_of_queue(queue: Queue, waiting: Waiting) -> Refusal:
     """Why a record that was named is not in the queue."""
     elsewhere = _ELSEWHERE.get(waiting.state)
+    if queue == "orphaned":
+        return Refusal(waiting, "is not listed as orphaned", final=False)
     if elsewhere and (queue == "drift" or waiting.state in ON_THE_WIRE):
         return Refusal(waiting, elsewhere, waiting.state != "pending")
     if queue == "drift":
@@ -97,7 +100,7 @@ def settled_as_lines(settled: Settled) -> list[str]:
     """What was done in figures, and by name who was left out."""
     became: Counter[str] = Counter()
     for state, n in settled.moves.items():
-        became[_became(settled.word, state)] += n
+        became[_became(settled.queue, settled.word, state)] += n
     lines = [f"{count(n, 'record')}: {text}" for text, n in became.items()]
     if settled.unchanged:
         lines.append(f"{count(settled.unchanged, 'record')} unchanged: asked for before, or changed meanwhile")
@@ -107,7 +110,9 @@ def settled_as_lines(settled: Settled) -> list[str]:
     return [*lines, *([f"and {more:,} more were left out (--json names them)"] if more > 0 else [])]
 
 
-def _became(word: Word, state: str) -> str:
+def _became(queue: Queue, word: Word, state: str) -> str:
+    if queue == "orphaned":
+        return "listed no more"
     if word == "ack":
         return "no drift any more, the lead stands for what the record says now"
     return {

@@ -121,6 +121,7 @@ def outcome_as_json(sent: Sent, workspace: str, options: Workspace) -> dict[str,
         "cause": outcome.cause,
         "status": outcome.status,
         "message": outcome.message,
+        "undocumented_members": list(outcome.members),
         "milliseconds": round(sent.seconds * 1000),
     }
 
@@ -133,6 +134,8 @@ def outcome_as_lines(sent: Sent) -> list[str]:
     lines = [f"  {status} after {sent.seconds * 1000:,.0f} ms{cause}"]
     if outcome.message:
         lines.append(f'  the server says: "{printable(outcome.message)}"')
+    if outcome.members:
+        lines.append(f"  its answer also has what the vendor does not document: {', '.join(outcome.members)}")
     return lines
 
 

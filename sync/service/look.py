@@ -34,6 +34,7 @@ class Seen:
     workspaces: Mapping[str, Waiting]
     records: Mapping[tuple[str, State], int]
     drifted: Mapping[str, int]
+    orphaned: Mapping[str, int]
     polled: Mapping[str, int]
     batches_in_doubt: int
     size: int
@@ -83,6 +84,7 @@ def _seen(ledger: Ledger, engine: Engine, now: float) -> Seen:
         workspaces={name: _waiting(ledger, engine, name) for name in engine.workers},
         records={(names[id_], state): n for (id_, state), n in ledger.records.counts().items() if id_ in names},
         drifted={names[id_]: n for id_, n in ledger.records.drifted().items() if id_ in names},
+        orphaned={names[id_]: n for id_, n in ledger.records.orphaned().items() if id_ in names},
         polled={
             names[id_]: int(str(poll["ended_at"]))
             for id_, poll in polls.items()

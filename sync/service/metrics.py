@@ -168,12 +168,15 @@ def _in_ledger(seen: Seen) -> Iterable[Metric]:
     drifted = _gauge("drifted_records", "Records that changed after their lead was created.", "stream")
     for stream, n in seen.drifted.items():
         drifted.add_metric([stream], n)
+    orphaned = _gauge("orphaned_leads", "Leads whose record was filtered, deleted or merged later.", "stream")
+    for stream, n in seen.orphaned.items():
+        orphaned.add_metric([stream], n)
     success = _gauge(
         "last_success_timestamp_seconds", "When the last poll that did not fail ended; seconds since 1970.", "stream"
     )
     for stream, milliseconds in seen.polled.items():
         success.add_metric([stream], milliseconds / 1000)
-    yield from (records, drifted, success, *_waiting(seen))
+    yield from (records, drifted, orphaned, success, *_waiting(seen))
     yield GaugeMetricFamily(f"{PREFIX}_batches_in_doubt", "Batches that wait for a person.", seen.batches_in_doubt)
     yield GaugeMetricFamily(f"{PREFIX}_ledger_size_bytes", "Size of the ledger's file.", seen.size)
 

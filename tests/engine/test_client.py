@@ -438,6 +438,21 @@ def test_an_early_answer_to_a_large_body_is_read() -> None:
         assert verdict(client.post(b"x" * 5_000_000)) == "rejected"
 
 
+def test_an_early_200_to_a_large_body_is_in_doubt() -> None:
+    """Nobody can know which of its leads a server created that had read only some of them."""
+
+    def behave(_: Server, connection: socket.socket) -> None:
+        connection.recv(1000)
+        connection.sendall(answer())
+        connection.shutdown(socket.SHUT_WR)
+        connection.settimeout(0.2)
+        connection.close()
+
+    with Server(behave) as server, client_of(server.url, 5.0) as client:
+        got = client.post(b"x" * 30_000_000)
+    assert verdict(got) == "in_doubt"
+
+
 def test_a_deadline_that_is_over_before_a_byte_is_written_sends_nothing() -> None:
     with Server(answers(answer())) as server, client_of(server.url) as client:
         got = client.post(BODY, deadline=SystemClock().boot() - 1)

@@ -86,12 +86,27 @@ BODIES: dict[str, bytes] = {
     "no utf-8": b'{"succeeded": true, "message": "\xff"}',
     "no utf-8, refused": b'{"message": "Gr\xfc\xdfe: can not have more than 9 leads on the free plan."}',
     "two ways": b'{"succeeded": false, "Succeeded": true}',
+    "two ways, one spelling": b'{"succeeded": false, "succeeded": true}',
+    "said twice": b'{"succeeded": true, "statusCode": 200, "statusCode": 200}',
+    "another status inside": json.dumps({**CREATED, "statusCode": 400}).encode(),
+    "another status inside, as text": b'{"succeeded": true, "StatusCode": "500"}',
+    "no status inside": json.dumps({**CREATED, "statusCode": None}).encode(),
+    "more than is documented": json.dumps({**CREATED, "data": [{"a": 1}, {"a": 2}], "traceId": "x"}).encode(),
     "deep": b"[" * 5000,
     "bom": b"\xef\xbb\xbf" + json.dumps(CREATED).encode(),
     "bom twice": b"\xef\xbb\xbf" * 2 + json.dumps(CREATED).encode(),
     "utf-16": json.dumps(CREATED).encode("utf-16"),
 }
-CREATED_BODIES = {"created", "created, other case", "bom", "no utf-8"}
+CREATED_BODIES = {
+    "created",
+    "created, other case",
+    "bom",
+    "no utf-8",
+    "no status inside",
+    "more than is documented",
+}
+SAYS_CREATED = CREATED_BODIES | {"another status inside", "another status inside, as text"}
+EMPTY = {"empty"}
 PLAN = {"free plan", "free plan, shouted"}
 ROOM = {"over 200", "over 5", "over many", "no utf-8, refused"}
 OF_THE_API = {"key", "too many", "slower", "odd lead", "problem", "validation", "not true", "text true"} | {
@@ -104,13 +119,15 @@ def expected(status: int, name: str) -> tuple[Verdict, str | None]:
     """The table, said a second time: verdict and the kind of pause."""
     if status == 200:
         return ("created", None) if name in CREATED_BODIES else ("in_doubt", None)
+    if name in SAYS_CREATED:
+        return "in_doubt", None
     if status in {400, 413, 422}:
         if name in PLAN | ROOM:
             return "paused", "plan" if name in PLAN else "room"
         if status != 413 and name not in OF_THE_API:
             return "paused", "address"
         return "rejected", None
-    if status == 401:
+    if status == 401 or (status == 403 and name in OF_THE_API | PLAN | ROOM | EMPTY):
         return "paused", "credentials"
     if status in {429, 503}:
         return "refused", None
@@ -362,3 +379,45 @@ def test_no_answer_can_do_harm(status: int, body: bytes) -> None:
 def test_a_lead_that_quotes_the_plan_s_name_is_not_a_plan_s_limit() -> None:
     body = b'{"succeeded":false,"statusCode":400,"message":"The lead \'Free Plan GmbH\' has no valid e-mail."}'
     assert of_answer(Answer(400, body)).verdict == "rejected"
+
+
+def test_a_200_before_all_was_written_creates_nothing_for_certain() -> None:
+    early = Answer(200, BODIES["created"], whole=False)
+    assert of_answer(early).verdict == "in_doubt"
+    assert "before" in of_answer(early).cause
+
+
+def test_a_403_is_told_from_a_401_and_from_a_page_of_somebody_in_between() -> None:
+    of_key, of_access = (of_answer(Answer(status, json.dumps(KEY).encode())) for status in (401, 403))
+    page = of_answer(Answer(403, BODIES["page"]))
+    assert (of_key.pause, of_access.pause, page.pause) == ("credentials", "credentials", "address")
+    assert len({of_key.cause, of_access.cause, page.cause}) == 3
+
+
+@pytest.mark.parametrize(
+    ("body", "named"),
+    [
+        (VALIDATION, (3, 4)),
+        ({"errors": {"$[7].employeeCount": ["no int"], "leads": ["is required"]}}, (7,)),
+        ({"errors": {"leads[12].Contacts[3].Name": ["is too long"], "$.Leads[13]": []}}, (12, 13)),
+        ({"errors": {"Contacts": ["x"], "": ["Path: $[8].date | LineNumber: 0"]}}, (8,)),
+        (vendor(400, "[3].Name must not be empty."), (3,)),
+        ({"title": "Bad Request", "detail": "The value at $[0].Name is null. Path: $[0].Name"}, (0,)),
+        (vendor(400, "Name is too long (see [1])."), (1,)),
+        (ODD_LEAD, ()),
+        ({"errors": {"[-1]": [], "[x]": [], "[1234567]": [], "[]": []}}, ()),
+        ({"errors": ["[3].Name"], "message": None}, (3,)),
+    ],
+)
+def test_the_leads_that_a_rejection_names_are_known(body: dict[str, object], named: tuple[int, ...]) -> None:
+    assert of_answer(Answer(400, json.dumps(body).encode())).named == named
+    assert of_answer(Answer(200, json.dumps(body).encode())).named == ()
+
+
+def test_members_of_an_answer_that_are_not_documented_are_named_without_their_values() -> None:
+    assert of_answer(Answer(200, BODIES["created"])).members == ()
+    assert of_answer(Answer(200, BODIES["more than is documented"])).members == ("data", "traceId")
+    odd = {**CREATED, "jane@example.com": 1, "x" * 80: 2, **{f"m{n}": n for n in range(40)}}
+    members = of_answer(Answer(200, json.dumps(odd).encode())).members
+    assert len(members) <= 10
+    assert all(member.startswith("m") for member in members), "what is no plain name may be a value"

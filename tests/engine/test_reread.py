@@ -90,7 +90,7 @@ def test_a_lead_that_exists_is_not_created_again(world_with: Worlds) -> None:
     world = world_with().after_its_first_scan(3)
     left_out(world, range(2))
     world.poll()
-    assert world.ids("filtered") == {"0", "1"}
+    assert (world.ids("filtered"), world.ids("delivered")) == (set(), {"0", "1", "2"}), "their leads are there"
     world.lead = LEAD
     asked(world)
     reread(world)

@@ -80,7 +80,12 @@ class Delivery:
         outcome = self.health.judge(claim, self.server(ids))
         self.health.keep()
         self.ledger.verdicts.conclude(
-            claim.batch, outcome.verdict, slot=claim.slot, status=outcome.status, message=outcome.message
+            claim.batch,
+            outcome.verdict,
+            slot=claim.slot,
+            status=outcome.status,
+            message=outcome.message,
+            named=outcome.named,
         )
         self.health.concluded(claim, outcome, ANSWERS_IN)
 

@@ -494,7 +494,8 @@ class World:
         elif truth.word.forgotten is not None:
             assert state == "forgotten", key
         elif truth.shown_fit in {"filtered", "deleted"}:
-            assert state == {"filtered": "filtered", "deleted": "withdrawn"}[truth.shown_fit], key
+            without_a_lead = {"filtered": "filtered", "deleted": "withdrawn"}[truth.shown_fit]
+            assert state == ("delivered" if truth.believed == "yes" else without_a_lead), key
         elif truth.believed == "yes":
             self._check_resend(key, truth, row)
             self._check_drift(key, truth, row)

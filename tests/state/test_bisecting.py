@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Iterator, Sequence
+from dataclasses import replace
 from pathlib import Path
 from random import Random
 
 import pytest
-from delivery_simulation import CREATED, REJECTED, Delivery, refusing
+from delivery_simulation import CREATED, REJECTED, Delivery, Server, refusing
+
+from sync.delivery.outcome import Outcome
 
 HUNDRED = [f"{n:03}" for n in range(100)]
 MOST_FOR_ONE = 16
@@ -17,6 +20,16 @@ MOST_FOR_ONE = 16
 def delivery(tmp_path: Path) -> Iterator[Delivery]:
     with Delivery(tmp_path, refusing()) as made:
         yield made
+
+
+def naming(*bad: str, shift: int = 0) -> Server:
+    """A server that refuses whole batches with one of these leads, and says at which places they stand."""
+
+    def answer(ids: Sequence[str]) -> Outcome:
+        places = tuple(place + shift for place, id_ in enumerate(ids) if id_ in bad)
+        return replace(REJECTED, named=places) if places else CREATED
+
+    return answer
 
 
 def expected(low: int, high: int, bad: Collection[int]) -> int:
@@ -107,3 +120,41 @@ def test_a_batch_with_more_offenders_in_a_row_than_trip_the_breaker_is_sorted_ou
     assert delivery.quarantined() == {*bad}
     assert delivery.states()["delivered"] == 150 - len(bad)
     assert delivery.clock.boot() - 1_000_000 > 30, "it rested, because it might have been the server"
+
+
+@pytest.mark.parametrize("bad", [["000"], ["037"], ["099"], ["012", "013", "077"]])
+def test_leads_that_the_server_names_are_asked_alone_first(delivery: Delivery, bad: Sequence[str]) -> None:
+    delivery.server = naming(*bad)
+    delivery.add(HUNDRED)
+    assert delivery.run() == 1 + len(bad) + 1
+    assert [list(ids) for ids in delivery.requests[1:-1]] == [[each] for each in bad]
+    assert delivery.quarantined() == {*bad}
+    assert delivery.states()["delivered"] == 100 - len(bad)
+
+
+def test_more_leads_than_trip_the_breaker_are_named_and_sorted_out(delivery: Delivery) -> None:
+    bad = HUNDRED[40:52]
+    delivery.server = naming(*bad)
+    delivery.add(HUNDRED)
+    delivery.add(f"other{n}" for n in range(50))
+    delivery.run()
+    assert delivery.quarantined() == {*bad}
+    assert delivery.states()["delivered"] == 150 - len(bad)
+
+
+@pytest.mark.parametrize("shift", [1, -1, 1000])
+def test_wrong_places_cost_requests_and_no_lead(delivery: Delivery, shift: int) -> None:
+    delivery.server = naming("037", "099", shift=shift)
+    delivery.add(HUNDRED)
+    delivery.run(most=100)
+    assert delivery.quarantined() == {"037", "099"}
+    assert delivery.states()["delivered"] == 98
+
+
+def test_named_leads_outlive_a_restart_after_every_request(delivery: Delivery) -> None:
+    delivery.server = naming("012", "077")
+    delivery.add(HUNDRED)
+    while delivery.step():
+        delivery.restart()
+    assert len(delivery.requests) == 4
+    assert delivery.quarantined() == {"012", "077"}

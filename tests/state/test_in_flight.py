@@ -58,8 +58,8 @@ def send(ledger: Ledger, verdict: Verdict, *, most: int = 100, **options: Any) -
     [
         ("created", "eligible", "b", None, True),
         ("created", "eligible", "a", "delivered", False),
-        ("created", "filtered", "b", "filtered", False),
-        ("created", "deleted", None, "withdrawn", False),
+        ("created", "filtered", "b", "delivered", False),
+        ("created", "deleted", None, "delivered", False),
         ("refused", "eligible", "b", "pending", False),
         ("refused", "eligible", "a", "pending", False),
         ("refused", "filtered", "b", "filtered", False),
@@ -90,6 +90,7 @@ def test_after_the_verdict_the_latest_version_is_judged(
     assert got["state"] == (state or ("delivered" if on_change == "hold" else "pending"))
     assert bool(got["drift"]) == drift
     assert got["lead_exists"] == ("yes" if verdict == "created" else "no")
+    assert (got["orphaned"] is not None) == (verdict == "created" and fit in {"filtered", "deleted"})
     if got["state"] == "pending":
         assert claim(ledger).deliveries[0].payload == f'{{"name":"x {content}"}}'.encode()
 

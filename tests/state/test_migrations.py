@@ -14,7 +14,7 @@ from ledger_tools import FakeClock, claim, commit, pending, reading, register, r
 from state.database import SCHEMA_VERSION
 from state.keys import key_path
 from state.ledger import Ledger
-from state.schema import initial, labels, queues
+from state.schema import initial, labels, orphans, queues
 from state.schema.statements import statements
 from sync.errors import LedgerUntrusted
 from tests.old_ledgers import names, to_first_schema
@@ -24,13 +24,15 @@ def ledger_of_the_first_schema(path: Path) -> None:
     """With one lead delivered, one in doubt and one in quarantine, as the first schema's program wrote them."""
     with Ledger(path, own=True, clock=FakeClock()) as ledger:
         stream = register(ledger)
-        pending(ledger, stream, "delivered", "doubtful", "bad")
-        for verdict in ("created", "in_doubt", "rejected"):
+        pending(ledger, stream, "delivered", "doubtful", "bad", "unwanted", "gone")
+        for verdict in ("created", "in_doubt", "rejected", "created", "created"):
             one = claim(ledger, 1)
             ledger.verdicts.conclude(one.batch, verdict, slot=one.slot)  # type: ignore[arg-type] # three verdicts
     to_first_schema(path)
     with closing(sqlite3.connect(path, isolation_level=None)) as old:
         old.execute("UPDATE polls SET outcome = 'complete', ended_at = 1")
+        old.execute("UPDATE records SET state = 'filtered', fit = 'filtered', since = 7 WHERE id = 'unwanted'")
+        old.execute("UPDATE records SET state = 'withdrawn', fit = 'deleted', since = 8 WHERE id = 'gone'")
     for each in path.parent.glob(f"{path.name}*"):
         if each not in (path, key_path(path)):
             each.unlink()
@@ -47,7 +49,13 @@ def test_everything_is_kept_and_the_ledger_goes_on(tmp_path: Path) -> None:
         assert rows(ledger, "PRAGMA integrity_check") == [{"integrity_check": "ok"}]
         assert rows(ledger, "PRAGMA foreign_keys") == [{"foreign_keys": 1}]
         states = {each["id"]: each["state"] for each in rows(ledger)}
-        assert states == {"delivered": "delivered", "doubtful": "in_doubt", "bad": "quarantined"}
+        assert states == {
+            **dict.fromkeys(("delivered", "unwanted", "gone"), "delivered"),
+            "doubtful": "in_doubt",
+            "bad": "quarantined",
+        }
+        orphans = {each["id"]: each["orphaned"] for each in rows(ledger) if each["orphaned"] is not None}
+        assert orphans == {"unwanted": 7, "gone": 8}, "leads whose records went are listed, not hidden"
         (doubt,) = ledger.verdicts.in_doubt()
         ledger.verdicts.resolve(str(doubt["name"]), landed=False, note="looked")
         assert row(ledger, "doubtful")["state"] == "pending"
@@ -58,12 +66,17 @@ def test_everything_is_kept_and_the_ledger_goes_on(tmp_path: Path) -> None:
     before = path.with_name(f"{path.name}.before-{names()[1]}")
     with closing(sqlite3.connect(before)) as backup:
         assert backup.execute("PRAGMA user_version").fetchone() == (1,)
-        assert backup.execute("SELECT count(*) FROM records").fetchone() == (3,)
+        assert backup.execute("SELECT count(*) FROM records").fetchone() == (5,)
 
 
 @pytest.mark.parametrize(
     ("script", "digest"),
-    [(initial.TABLES, "7b1487d8f261f7c1"), (queues.CHANGES, "7800a02176c895ff"), (labels.CHANGES, "62191c050413dddb")],
+    [
+        (initial.TABLES, "7b1487d8f261f7c1"),
+        (queues.CHANGES, "7800a02176c895ff"),
+        (labels.CHANGES, "62191c050413dddb"),
+        (orphans.CHANGES, "cc7e61419b6c64a2"),
+    ],
 )
 def test_earlier_schemas_stay_as_they_were(script: str, digest: str) -> None:
     """Migrations go forward only: what was released is not rewritten."""

@@ -282,7 +282,7 @@ def expected(move: str, before: dict[str, Any], current: int) -> tuple[State, st
     in_queue = {
         "quarantine": before["state"] == "quarantined",
         "held": before["state"] == "held",
-        "drift": before["drift"] == 1 and before["state"] in {"delivered", "known", "filtered", "withdrawn"},
+        "drift": before["drift"] == 1 and before["state"] in {"delivered", "known"},
     }[QUEUES[move]]
     if not in_queue:
         return unchanged

@@ -269,7 +269,9 @@ class World:
         truth = self.truths[key]
         there = {lead.key for lead in self.server}
         if truth.shown_fit != "eligible":
-            assert row["state"] == {"deleted": "withdrawn", "filtered": "filtered"}[truth.shown_fit]
+            without_a_lead = {"deleted": "withdrawn", "filtered": "filtered"}[truth.shown_fit]
+            with_a_lead = "delivered" if row["base_batch"] else "known"
+            assert row["state"] == (with_a_lead if row["lead_exists"] == "yes" else without_a_lead)
             return
         match row["state"]:
             case "delivered":

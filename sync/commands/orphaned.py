@@ -1,0 +1,69 @@
+"""`closingdealz-sync orphaned`: leads whose records were filtered or went after they were created. Works beside the
+daemon."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+from sync.commands.options import config_option, json_option, limit_option, yes_option
+from sync.commands.selectors import Meant, selectors
+from sync.commands.settling import Order, settle, show_list, show_record
+
+
+@click.group()
+@config_option
+def orphaned(config: Path | None) -> None:
+    """Look at leads whose record was filtered, deleted or merged after the lead was created.
+
+    The API cannot delete a lead. See to it in ClosingDealz by hand, then acknowledge it.
+    """
+    del config  # the subcommands find it
+
+
+@orphaned.command("list")
+@selectors("orphaned")
+@limit_option
+@json_option
+@config_option
+def list_(meant: Meant, *, limit: int | None, as_json: bool, config: Path | None) -> None:
+    """List them, with what became of each record.
+
+    What it prints is personal data, for your own eyes.
+    """
+    show_list("orphaned", meant, limit=limit, as_json=as_json, config=config)
+
+
+@orphaned.command()
+@click.argument("record", metavar="STREAM:ID")
+@json_option
+@config_option
+def show(record: str, *, as_json: bool, config: Path | None) -> None:
+    """Show all that is known of one record.
+
+    What it prints is personal data, for your own eyes.
+    """
+    show_record(record, as_json=as_json, config=config)
+
+
+@orphaned.command()
+@selectors("orphaned", settles=True)
+@yes_option
+@json_option
+@config_option
+def ack(meant: Meant, *, yes: bool, as_json: bool, config: Path | None) -> int:
+    """Say that you saw to these leads.
+
+    They are listed no more. Leave out what came since you looked: --until TIME, as `orphaned list` prints it.
+
+    Exit code: 0 done, 65 a record was refused.
+    """
+    order = Order(
+        "orphaned",
+        "ack",
+        asks="Did you see to their leads?",
+        creates=False,
+        carry_out=lambda queues, chosen: queues.look_after([each.key for each in chosen]),
+    )
+    return settle(order, meant, yes=yes, as_json=as_json, config=config)
