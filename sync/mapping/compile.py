@@ -95,7 +95,7 @@ class LeadMapping:
         require(self._lead, document, report)
         if report.problems:
             return Unfit(tuple(report.problems))
-        return Lead(encode(document), tuple(report.warnings), document)
+        return Lead(encode(document), tuple(report.warnings), document, report.skipped)
 
     def identities(self, document: Mapping[str, Json]) -> list[Identity]:
         """By what one of its leads can be recognised as one that exists."""

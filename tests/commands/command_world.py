@@ -54,6 +54,7 @@ kind = "company"
 name = "name"
 industry = "industry"
 emails = "[email]"
+required = ["industry"]
 where = "status != 'internal'"
 
 [sources.erp.streams.people]
