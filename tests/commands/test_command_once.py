@@ -54,7 +54,7 @@ def test_the_second_round_reads_and_sends_nothing_new(world: World) -> None:
 
 def test_json_holds_every_figure_and_both_sums(world: World) -> None:
     world.companies(range(1, 8))
-    world.companies([8], industry="x" * 300)
+    world.companies([8], name="x" * 300)
 
     found = world.json("once", code=65)
 
@@ -66,18 +66,18 @@ def test_json_holds_every_figure_and_both_sums(world: World) -> None:
     assert found["exit_code"] == 65
     assert (found["rests"], found["failures"]) == ({}, [])
     (reason,) = found["needs_person"]["quarantined"]["reasons"]
-    assert (reason["field"], reason["records"]) == ("industry", 1)
+    assert (reason["field"], reason["records"]) == ("name", 1)
 
 
 def test_the_log_is_json_on_stderr_and_holds_nothing_of_a_record(world: World) -> None:
     world.companies(range(1, 4))
-    world.companies([4], industry="secret-industry" * 30)
+    world.companies([4], name="secret-name" * 30)
 
     result = world.run("once")
 
     events = [json.loads(line)["event"] for line in result.stderr.splitlines()]
     assert {"poll", "batch", "unmappable"} <= set(events)
-    for value in ("Firm", "corp.example", "secret-industry", "sandbox-key"):
+    for value in ("Firm", "corp.example", "secret-name", "sandbox-key"):
         assert value not in result.output
 
 
@@ -128,7 +128,7 @@ def test_an_unknown_stream_is_refused_with_the_nearest_name(world: World) -> Non
 def test_quiet_says_nothing_when_all_is_well_and_what_is_wrong_otherwise(world: World) -> None:
     world.companies([1])
     assert world.run("once", "--quiet").output == ""
-    world.companies([2], industry="x" * 300)
+    world.companies([2], name="x" * 300)
     assert world.run("once", "-q").stdout.splitlines()[0] == "needs a person"
 
 

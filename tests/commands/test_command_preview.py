@@ -47,14 +47,14 @@ def test_the_text_names_expression_record_and_fields(world: World) -> None:
 
 def test_what_is_refused_or_left_out_says_why(world: World) -> None:
     world.companies([1], status="internal")
-    world.companies([2], industry="x" * 300)
+    world.companies([2], name="x" * 300)
     world.companies([3])
     world.sql("UPDATE companies SET email = 'nonsense' WHERE id = 3")
 
     text = world.run("preview", "erp.companies").stdout
 
     assert "is not wanted: the mapping's `where` does not hold" in text
-    assert "refused: industry: longer than 256 characters (it has 300)" in text
+    assert "refused: name: longer than 256 characters (it has 300)" in text
     assert "warning: emails" in text
     records = world.json("preview", "erp.companies")["streams"][0]["records"]
     assert [each["fate"] for each in records] == ["filtered", "unfit", "lead"]
