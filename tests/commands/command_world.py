@@ -109,8 +109,8 @@ class World:
         """Firms 1, 2, …, or all of them by one `name`."""
         self.sql(
             *(
-                f"INSERT INTO companies VALUES ({n}, '{name or f'Firm {n}'}', '{industry}', 'f{n}@corp.example', '{status}',"
-                f" '2026-01-02 03:{n // 60 % 60:02}:{n % 60:02}')"
+                f"INSERT INTO companies VALUES ({n}, '{name or f'Firm {n}'}', '{industry}', 'f{n}@corp.example',"
+                f" '{status}', '2026-01-02 03:{n // 60 % 60:02}:{n % 60:02}')"
                 for n in ids
             )
         )
