@@ -214,6 +214,7 @@ class Poller:
                 intake.report.outcome = "stopped"
                 return
             intake.take(self._fetch(connector, ids), rules)
+        self._first_scan.look_again()
         emit("remapped", stream=row.name, records=intake.report.read)
 
     def _fetch(self, connector: Connector, ids: Sequence[str]) -> Sequence[Record]:

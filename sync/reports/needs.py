@@ -1,15 +1,17 @@
-"""What only a person can settle, as the ledger has it: batches in doubt or cut off, quarantine, held records, drift."""
+"""What only a person can settle, as the ledger has it: batches in doubt or cut off, quarantine, held records, drift,
+first scans of which nothing is wanted."""
 
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from collections.abc import Collection, Iterable, Mapping
+from dataclasses import dataclass, field
 from typing import Any
 
 from state.diagram import State
 from state.ledger import Ledger
 from state.lock import holder
+from sync.polling.first_scan import left_out_entirely
 from sync.reports.phrases import count
 from sync.reports.reasons import reasons_of
 
@@ -46,13 +48,15 @@ class Needs:
     held: int = 0
     held_reasons: tuple[Reason, ...] = ()
     drift: int = 0
+    left_out: Mapping[str, int] = field(default_factory=dict)
+    """Streams of whose first scan no record passed `where`, with how many records that are."""
 
     def __bool__(self) -> bool:
-        return bool(self.batches or self.cut_off or self.quarantined or self.held or self.drift)
+        return bool(self.batches or self.cut_off or self.quarantined or self.held or self.drift or self.left_out)
 
 
-def needs_of(ledger: Ledger) -> Needs:
-    """What the ledger holds for a person now."""
+def needs_of(ledger: Ledger, streams: Collection[str]) -> Needs:
+    """Return what the ledger holds for a person now; `streams`: the configured ones, of which alone one is asked."""
     doubts, cut_off = ledger.verdicts.in_doubt(), cut_off_batches(ledger)
     states: Counter[State] = Counter()
     for (_, state), n in ledger.records.counts().items():
@@ -67,6 +71,7 @@ def needs_of(ledger: Ledger) -> Needs:
         held=states["held"],
         held_reasons=_top(ledger.records.reasons("held")),
         drift=sum(ledger.records.drifted().values()),
+        left_out=left_out_entirely(ledger, streams),
     )
 
 
@@ -88,6 +93,7 @@ def needs_as_json(needs: Needs) -> dict[str, Any]:
         "quarantined": {"records": needs.quarantined, "reasons": [_json(each) for each in needs.quarantine_reasons]},
         "held": {"records": needs.held, "reasons": [_json(each) for each in needs.held_reasons]},
         "drift": {"records": needs.drift},
+        "first_scan": {"streams": dict(needs.left_out)},
     }
 
 
@@ -111,6 +117,9 @@ def needs_as_lines(needs: Needs, program: str, *, reasons: bool) -> list[str]:
         what = f"{count(needs.drift, 'record')} changed after the lead was created (drift)"
         lines.append(f"{what}: mend those leads, or send them again")
         lines += _deeper((), f"{program} drift list")
+    for name, records in needs.left_out.items():
+        lines.append(f"{name}: `where` skipped all {count(records, 'record')} of its first scan: fix it, or accept it")
+        lines += [f"  {program} preview {name}", f"  {program} reread {name} --accept"]
     return lines
 
 

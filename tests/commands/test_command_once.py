@@ -264,3 +264,35 @@ def test_a_long_sum_goes_on_below_its_terms() -> None:
     lines = sums({**BALANCED, **dict.fromkeys(PARTS, 123456), "read": 123456 * len(PARTS)})
     assert all(len(line) <= 80 for line in lines)
     assert lines[1].startswith(" " * 18 + " + ")
+
+
+def test_a_first_scan_of_which_where_skips_everything_needs_a_person(world: World) -> None:
+    """Until `where` is edited, a record passes, or a person accepts it; also where nothing else was read since."""
+    world.companies(range(1, 4), status="internal")
+    assert world.json("once", code=65)["needs_person"]["first_scan"] == {"streams": {"erp.companies": 3}}
+    text = world.run("status").stdout
+    assert "erp.companies: `where` skipped all 3 records of its first scan" in text
+    assert "reread erp.companies --accept" in text
+    assert world.run("once", "-q").exit_code == 65
+
+    world.write_config(replace={"status != 'internal'": "status != 'internals' && status == 'x'"})
+    assert world.run("once", "-q", "erp.people").exit_code == 0, "somebody looked at it"
+    world.run("reread", "erp.companies")
+    assert world.run("once", "-q").exit_code == 65, "the new one is as wrong"
+
+    assert world.json("reread", "erp.companies", "--accept") == {"erp.companies": True}
+    assert world.json("once")["needs_person"]["first_scan"] == {"streams": {}}
+    assert "there was nothing to accept" in world.run("reread", "erp.companies", "--accept").stdout
+
+
+def test_a_first_scan_asks_nobody_where_a_record_passes_or_there_is_none(world: World) -> None:
+    assert world.json("once")["needs_person"]["first_scan"] == {"streams": {}}
+    world.companies([1], status="internal")
+    assert world.run("once", "-q").exit_code == 0, "the first scan of an empty table is over"
+
+
+def test_a_record_that_passes_later_settles_a_first_scan_that_skipped_all(world: World) -> None:
+    world.companies([1], status="internal")
+    assert world.run("once", "-q").exit_code == 65
+    world.companies([2])
+    assert world.run("once", "-q").exit_code == 0
