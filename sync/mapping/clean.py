@@ -41,7 +41,7 @@ _WEB = re.compile(r"https?://[^\s/?#@:]+[^\s]*", re.IGNORECASE)
 _SCHEME = re.compile(r"[a-z][a-z0-9+.-]*:(?![\s\d])", re.IGNORECASE)
 
 _FIX_COUNT = "map a column that holds one number; for ranges lookup() gives one"
-_FIX_DATE = "map a column of dates; a number needs its unit, by from_epoch()"
+_FIX_DATE = "map a column of dates; a number needs its unit: from_epoch(number, 's')"
 _FIX_UUID = "map the id that ClosingDealz shows"
 _FIX_CHARACTER = "remove it in the source, or by replace()"
 
