@@ -125,7 +125,7 @@ EVENTS: dict[str, Event] = {
     "value_dropped": Event(
         "info",
         "A value was left out of leads of this page or cut to its limit.",
-        ("stream", "field", "rule", "records"),
+        ("stream", "field", "rule", "records", "hint"),
     ),
     "sweep": Event(
         "info",

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from state.diagram import STATES
 from state.ledger import Ledger
@@ -13,6 +13,7 @@ from sync.daemon import recover
 from sync.delivery.budget import Budget
 from sync.engine import Engine, Failure, failures
 from sync.plan import Plan
+from sync.polling.first_scan import left_out_entirely
 
 TICK_SECONDS = 0.1
 
@@ -27,6 +28,8 @@ class Summary:
     states: dict[str, int]
     seconds: float
     interrupted: bool = False
+    left_out: Mapping[str, int] = field(default_factory=dict)
+    """The streams of whose first scan no record passed `where`."""
 
     @property
     def exit_code(self) -> int:
@@ -41,7 +44,7 @@ class Summary:
         if codes or "refused" in rests:
             return 75
         needs = self.totals["in_doubt"] or any(self.states.get(name) for name in ("in_doubt", "held", "quarantined"))
-        return 65 if needs or rests else 0
+        return 65 if needs or rests or self.left_out else 0
 
 
 class Round:
@@ -135,4 +138,12 @@ class Round:
         for (_, state), n in counts.items():
             states[state] += n
         rests = {name: worker.pace.rest for name, worker in self.engine.workers.items() if worker.pace.rest}
-        return Summary(self.engine.tally.snapshot(), failures(self.engine), rests, states, seconds, self._interrupted)
+        return Summary(
+            self.engine.tally.snapshot(),
+            failures(self.engine),
+            rests,
+            states,
+            seconds,
+            self._interrupted,
+            left_out_entirely(self.engine.ledger, self.engine.streams),
+        )

@@ -5,19 +5,17 @@ Instants are microseconds since 1970-01-01 UTC. Nothing here raises for odd text
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta, tzinfo
 
+from sync.times import FORM as _FORM
+from sync.times import naive as _naive
+from sync.times import offset_minutes as _offset_minutes
 from sync.words import Json
 
 _EPOCH = datetime(1970, 1, 1)
 _MICROSECOND = timedelta(microseconds=1)
-_FORM = re.compile(
-    r"(\d{4}-\d\d-\d\d)(?:([ Tt])(\d\d:\d\d)(?:(:\d\d)(?:[.,](\d{1,9}))?)?(?: ?(Z|z|UTC|[+-]\d\d(?::?\d\d)?))?)?",
-    re.ASCII,
-)
 
 
 @dataclass(frozen=True, slots=True)
@@ -120,19 +118,3 @@ def iso(text: str, *, zoned: bool) -> str:
     fraction = (form[5] or "")[:6].ljust(6, "0")
     tail = "" if fraction == "000000" else f".{fraction}"
     return f"{form[1]}T{form[3]}{form[4]}{tail}{'Z' if zoned else ''}"
-
-
-def _naive(form: re.Match[str]) -> datetime | None:
-    fraction = (form[5] or "0")[:6].ljust(6, "0")
-    try:
-        return datetime.fromisoformat(f"{form[1]}T{form[3] or '00:00'}{form[4] or ':00'}.{fraction}")
-    except ValueError:
-        return None
-
-
-def _offset_minutes(text: str) -> int:
-    if text in ("Z", "z", "UTC"):
-        return 0
-    digits = text[1:].replace(":", "").ljust(4, "0")
-    minutes = int(digits[:2]) * 60 + int(digits[2:])
-    return -minutes if text[0] == "-" else minutes

@@ -13,10 +13,11 @@ from sync.commands.options import config_option, json_option
 
 if TYPE_CHECKING:  # --help does without them
     from sync.reports.preview import Specimen, StreamPreview
+    from sync.words import Json
 
 
 @click.command()
-@click.option("-n", "most", type=click.IntRange(1, 1000), default=5, show_default=True, help="How many records.")
+@click.option("-n", "most", type=click.IntRange(1, 1000), default=5, show_default=True, help="How many leads.")
 @click.option("--id", "ids", multiple=True, metavar="ID", help="These records instead; repeatable.")
 @json_option
 @click.argument("stream", required=False)
@@ -40,22 +41,52 @@ def preview(most: int, ids: tuple[str, ...], as_json: bool, stream: str | None, 
         click.echo(json.dumps(document, indent=2, ensure_ascii=False))
         return
     for each in previews:
-        for line in _stream_lines(each):
+        for line in _stream_lines(each, most, by_id=bool(ids)):
             click.echo(line)
     click.echo("nothing was sent")
 
 
-def _stream_lines(preview: StreamPreview) -> Iterator[str]:
+def _stream_lines(preview: StreamPreview, most: int, *, by_id: bool) -> Iterator[str]:
     yield click.style(f"{preview.stream} -> workspace {preview.workspace}", bold=True)
     yield from (f"  {line}" for line in _remarks(preview))
     yield ""
     width = max(len(wire) for wire, _, _ in preview.fields)
     yield "  where each field comes from"
     yield from (f"    {wire:<{width}}  {expression}" for wire, expression, _ in preview.fields)
-    for specimen in preview.specimens:
+    for specimen in preview.specimens if by_id else _worth_showing(preview, most):
         yield ""
         yield from (f"  {line}" for line in _specimen_lines(specimen, preview))
     yield ""
+    if not by_id and (lines := [*_rest(preview, most)]):
+        yield from (f"  {line}" for line in lines)
+        yield ""
+
+
+def _worth_showing(preview: StreamPreview, most: int) -> Iterator[Specimen]:
+    """The leads, and as many of what cannot become one; what nobody wants is counted."""
+    yield from (each for each in preview.specimens if each.fate == "lead")
+    yield from [each for each in preview.specimens if each.fate in _BROKEN][:most]
+
+
+def _rest(preview: StreamPreview, most: int) -> Iterator[str]:
+    """What was looked at and is not shown, a line each."""
+    from sync.reports.phrases import count
+
+    of = {fate: [each for each in preview.specimens if each.fate == fate] for fate in ("filtered", "deleted", "lead")}
+    if filtered := of["filtered"]:
+        first = f"; for example {_quoted(filtered[0].id)}: {_condition(filtered[0])}" if filtered[0].where else ""
+        yield f"{count(len(filtered), 'record')} skipped by `where`{first}"
+    if of["deleted"]:
+        yield f"{count(len(of['deleted']), 'record')} deleted at the source"
+    broken = sum(each.fate in _BROKEN for each in preview.specimens)
+    if broken > most:
+        yield f"{count(broken - most, 'more record')} cannot become a lead"
+    if len(of["lead"]) < len(preview.specimens):
+        end = "; there are more records" if preview.more else ""
+        yield f"{count(len(of['lead']), 'lead')} of {count(len(preview.specimens), 'record')} looked at{end}"
+
+
+_BROKEN = ("unfit", "unusable")
 
 
 def _remarks(preview: StreamPreview) -> Iterator[str]:
@@ -79,6 +110,10 @@ def _specimen_lines(specimen: Specimen, preview: StreamPreview) -> Iterator[str]
     yield from _fate(specimen, preview.kind)
     yield from (click.style(f"refused: {problem}", fg="red") for problem in specimen.problems)
     yield from (click.style(f"warning: {warning}", fg="yellow") for warning in specimen.warnings)
+    if specimen.skipped:
+        from sync.reports.phrases import count
+
+        yield f"{count(specimen.skipped, 'contact')} skipped by the `where` of their table"
     if specimen.document is not None:
         from sync.reports.phrases import json_lines
 
@@ -93,11 +128,28 @@ def _fate(specimen: Specimen, kind: str) -> Iterator[str]:
         case "lead":
             yield click.style(f"becomes this {kind} lead ({specimen.size:,} bytes)", fg="green")
         case "filtered":
-            yield "is not wanted: the mapping's `where` does not hold"
+            yield f"skipped: {_condition(specimen)}"
         case "deleted":
             yield "is deleted at the source"
         case _:
             yield click.style("cannot become a lead", fg="red")
+
+
+def _condition(specimen: Specimen) -> str:
+    """`where` is false (deleted = true, status = 'old')."""
+    read = ", ".join(f"{_quoted(path)} = {_spelled(value)}" for path, value in specimen.where)
+    return f"`where` is false ({read})" if read else "`where` is false"
+
+
+def _spelled(value: Json) -> str:
+    """A value as an expression of the mapping writes it, on one line, shortened."""
+    from sync.reports.phrases import printable
+
+    text = f"'{value}'" if isinstance(value, str) else json.dumps(value, ensure_ascii=False, default=str)
+    return printable(text, _LONGEST_VALUE)
+
+
+_LONGEST_VALUE = 60
 
 
 def _known(specimen: Specimen, preview: StreamPreview) -> str:

@@ -13,24 +13,36 @@ from sync.commands.options import config_option, json_option
 
 @click.command()
 @click.argument("streams", nargs=-1, required=True, metavar="STREAM...")
+@click.option("--accept", is_flag=True, help="Read nothing: it is right that `where` skips all records so far.")
 @json_option
 @config_option
-def reread(streams: tuple[str, ...], *, as_json: bool, config: Path | None) -> None:
+def reread(streams: tuple[str, ...], *, accept: bool, as_json: bool, config: Path | None) -> None:
     """Read the records of STREAM again that `where` left out.
 
     For an edited `where`: the records that it wants now are found without waiting until they change. What becomes of
     them at the stream's next poll is held for your approval, however few they are; the stream's `start` still counts.
     The name of a source stands for all of its streams.
+
+    A stream of whose first scan no record passed needs a person: fix its `where`, or say --accept.
     """
     from sync.commands.choose import choose_streams
+    from sync.polling import first_scan
     from sync.polling.reread import ask
     from sync.reports.phrases import count, program
 
     with opened(config) as (loaded, ledger):
         known = ledger.streams.all()
-        asked = {name: ask(ledger, known[name].id) for name in choose_streams(loaded, streams) if name in known}
+        chosen = [name for name in choose_streams(loaded, streams) if name in known]
+        if accept:
+            accepted = {name: first_scan.accept(ledger, known[name].id) for name in chosen}
+        else:
+            asked = {name: ask(ledger, known[name].id) for name in chosen}
     if as_json:
-        click.echo(json.dumps(asked, indent=2))
+        click.echo(json.dumps(accepted if accept else asked, indent=2))
+        return
+    if accept:
+        for name, changed in accepted.items():
+            click.echo(f"{name}: accepted" if changed else f"{name}: there was nothing to accept")
         return
     for name, records in asked.items():
         if records:

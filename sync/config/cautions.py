@@ -52,8 +52,23 @@ def _risks(config: Config) -> Iterator[Problem]:
             for key, what, hint in source.options.cautions():
                 yield Problem(place("sources", name, key), what, hint)
         for stream_name, stream in source.streams.items():
+            here = ("sources", name, "streams", stream_name)
+            for path in _replaced_names(stream):
+                yield Problem(place(*here, *path), _REPLACES, _ADD)
             for what in _matches_nothing(stream):
-                yield Problem(place("sources", name, "streams", stream_name, "match_on"), what)
+                yield Problem(place(*here, "match_on"), what)
+
+
+_REPLACES = "is the older form of `required`: it replaces the name, so leads without one may be sent"
+_ADD = "write required = […]: it adds to the name; remove require"
+
+
+def _replaced_names(stream: Stream) -> Iterator[tuple[int | str, ...]]:
+    if stream.lead.require is not None:
+        yield ("lead", "require")
+    for index, contact in enumerate(stream.lead.contacts):
+        if contact.require is not None:
+            yield ("lead", "contacts", index, "require")
 
 
 _MATCHED = {"email": ("emails",), "domain": ("emails", "socials"), "phone": ("phones",)}

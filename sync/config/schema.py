@@ -147,9 +147,11 @@ class LeadFields(Table):
     notes: Expression | None = None
     date: Expression | None = None
     truncate: list[str] = []
-    """Fields whose text is cut at the API's limit instead of sending the lead to quarantine."""
+    """Fields whose text is cut at the API's limit instead of being left out."""
+    required: list[str] = []
+    """Fields without which the lead is not sent (a nested contact: left out), besides its name."""
     require: list[str] | None = None
-    """Fields without which the lead is not sent (a nested contact: left out)."""
+    """The older form of `required`: it replaces the name instead of adding to it."""
 
 
 class ContactTable(LeadFields):

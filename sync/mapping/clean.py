@@ -1,70 +1,105 @@
-"""Cleaning: from what an expression yields to what may be sent, with a note on everything refused, cut or left out."""
+"""Cleaning: from what an expression yields to what may be sent, with a note on everything cut or left out.
+
+A value that cannot be used is left out and said, whatever the field: see `Required` for what that does to the lead.
+"""
 
 from __future__ import annotations
 
 import re
 from collections.abc import Callable, Sequence
-from datetime import datetime
 from typing import TypeAlias
 
-from sync.mapping.emails import is_email, is_ordinary
+from sync.mapping.emails import addresses_in, is_email, is_ordinary
 from sync.mapping.outcome import Report
-from sync.mapping.values import Unusable, as_text, cut, type_name, utf16_length
+from sync.mapping.placeholders import is_placeholder
+from sync.mapping.values import Unusable, as_text, cut, trimmed, type_name, utf16_length
 from sync.mapping.wire import EMPLOYEES, Shape, WireField
+from sync.times import iso_8601
 from sync.words import Json
 
 Cleaner: TypeAlias = Callable[[Json, Report], Json]
 """Takes what the expression yielded; gives what may be sent, or None where nothing is left."""
-Take: TypeAlias = Callable[[Json, Report], str]
-"""The same for one item of a list; "" where nothing is left."""
+Take: TypeAlias = Callable[[Json, Report], Sequence[str]]
+"""The texts that one item of a list comes to; mostly one, "" or none where nothing is left."""
 
 # Control characters other than tab and line ends, and halves of surrogate pairs, which UTF-8 cannot carry.
 _UNFIT = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\ud800-\udfff]")
 _DIGIT = re.compile(r"\d")
-_DIGITS = re.compile(r"[+-]?[0-9]{1,18}(\.00?)?")
+# Excel's way to spoil a long number; and the least that can be dialled: three digits, not all of them 0.
+_SCIENTIFIC = re.compile(r"[+-]?\d+(?:[.,]\d+)?[eE][+-]?\d+")
+_LEAST_DIGITS = 3
+# Thousands may stand apart by a comma, a blank or an apostrophe. One point alone is thousands here, decimals there.
+_COUNT = re.compile(
+    r"[+-]?[0-9]{1,18}(?:\.0{1,2})?"
+    r"|[1-9][0-9]{0,2}(?:([,\x20\xa0\u2009\u202f'\u2019])[0-9]{3})(?:\1[0-9]{3})*(?:\.0{1,2})?"
+    r"|[1-9][0-9]{0,2}(?:\.[0-9]{3}){2,}|[1-9][0-9]{0,2}(?:\.[0-9]{3})+,0{1,2}"
+)
+_FRACTION = re.compile(r"[.,]0{1,2}\Z")
+_NO_DIGIT = re.compile(r"[^0-9+-]")
 _UUID = re.compile(r"[0-9A-Fa-f]{8}(-[0-9A-Fa-f]{4}){3}-[0-9A-Fa-f]{12}")
-_DATE = re.compile(r"\d{4}-\d\d-\d\d(?:T(?:[01]\d|2[0-3]):\d\d(?::\d\d(?:\.\d{1,9})?)?(?:Z|[+-]\d\d:\d\d)?)?", re.ASCII)
+_WEB = re.compile(r"https?://[^\s/?#@:]+[^\s]*", re.IGNORECASE)
+_SCHEME = re.compile(r"[a-z][a-z0-9+.-]*:(?![\s\d])", re.IGNORECASE)
+
+_FIX_COUNT = "map a column that holds one number; for ranges lookup() gives one"
+_FIX_DATE = "map a column of dates; a number needs its unit: from_epoch(number, 's')"
+_FIX_UUID = "map the id that ClosingDealz shows"
+_FIX_CHARACTER = "remove it in the source, or by replace()"
 
 
 def cleaner(field: WireField, *, truncate: bool) -> Cleaner:
-    """The cleaning of one field. With `truncate`, text over the limit is cut instead of refused."""
+    """Return the cleaning of one field. With `truncate`, text over the limit is cut instead of left out."""
     by_shape: dict[Shape, Callable[[], Cleaner]] = {
         "text": lambda: _text(field, truncate),
-        "texts": lambda: _list(field, _text(field, truncate)),
-        "emails": lambda: _list(field, _email(field)),
-        "phones": lambda: _list(field, _phone(field)),
-        "count": lambda: _checked(field, _count),
-        "uuid": lambda: _checked(field, _uuid),
-        "date": lambda: _checked(field, _date),
+        "texts": lambda: _list(field, _texts(field, truncate)),
+        "emails": lambda: _list(field, _emails(field)),
+        "phones": lambda: _list(field, _phones(field)),
+        "count": lambda: _checked(field, _count, _FIX_COUNT),
+        "uuid": lambda: _checked(field, _uuid, _FIX_UUID),
+        "date": lambda: _checked(field, _date, _FIX_DATE),
     }
     return by_shape[field.shape]()
 
 
-def _text(field: WireField, truncate: bool) -> Take:
-    key, limit = field.key, field.limit
+def _texts(field: WireField, truncate: bool) -> Take:
+    clean = _text(field, truncate, item=True)
+    if field.key != "socials":
+        return lambda value, report: (clean(value, report),)
+
+    def social(value: Json, report: Report) -> Sequence[str]:
+        text = clean(value, report)
+        if _SCHEME.match(text) and not _WEB.fullmatch(text):
+            report.drop(field.key, "no web address (http or https), page or handle", item=True)
+            return ()
+        return (text,)
+
+    return social
+
+
+def _text(field: WireField, truncate: bool, *, item: bool = False) -> Callable[[Json, Report], str]:
+    key, limit, is_surname = field.key, field.limit, field.key == "last_name"
     surely_fits = limit // 2
 
     def clean(value: Json, report: Report) -> str:
-        if type(value) is str:
-            text = value.strip()
-        else:
-            try:
-                text = as_text(value)
-            except Unusable as error:
-                report.problem(key, str(error))
-                return ""
+        try:
+            text = trimmed(value) if type(value) is str else as_text(value)
+        except Unusable as error:
+            report.drop(key, str(error), item=item)
+            return ""
         long = len(text) > surely_fits and utf16_length(text) > limit
         if long and not truncate:
             hint = f'add it to truncate = ["{key}"] or shorten it in the source'
-            report.problem(key, f"longer than {limit:,} characters", utf16_length(text), hint)
+            report.drop(key, f"longer than {limit:,} characters", utf16_length(text), hint, item=item)
             return ""
         seen = text[:limit] if long else text
         if not seen.isprintable() and (found := _UNFIT.search(seen)):
-            report.problem(key, f"contains {_character(found[0])}", None, "remove it in the source, or by replace()")
+            report.drop(key, f"contains {_character(found[0])}", None, _FIX_CHARACTER, item=item)
             return ""
         if long:
             report.warn(key, f"cut to {limit:,} characters", utf16_length(text))
             return cut(text, limit)
+        if is_placeholder(text, surname=is_surname):
+            report.drop(key, "a placeholder such as n/a", item=item)
+            return ""
         return text
 
     return clean
@@ -78,47 +113,64 @@ def _character(character: str) -> str:
     return "half of a character (a lone surrogate)"
 
 
-def _email(field: WireField) -> Take:
+def _emails(field: WireField) -> Take:
     key, limit = field.key, field.limit
 
-    def clean(value: Json, report: Report) -> str:
-        if type(value) is str:
-            text = value.strip()
-            if (len(text) <= limit and is_ordinary(text)) or not text:
-                return text
-        else:
-            text = ""
-        if text and utf16_length(text) <= limit and is_email(text):
-            return text
-        rule = f"longer than {limit:,} characters" if len(text) > limit else "not a valid e-mail address"
-        report.warn(key, f"left out one that is {rule}", utf16_length(text) if text else None)
-        return ""
+    def clean(value: Json, report: Report) -> Sequence[str]:
+        text = trimmed(value) if type(value) is str else ""
+        if len(text) <= limit and is_ordinary(text):
+            return (text,)
+        if type(value) is not str:
+            report.drop(key, "not a valid e-mail address", item=True)
+            return ()
+        if not text:
+            return ()
+        found, others = ([text], 0) if is_email(text) else addresses_in(text)
+        fitting = [address for address in found if utf16_length(address) <= limit]
+        for address in found:
+            if address not in fitting:
+                report.drop(key, f"longer than {limit:,} characters", utf16_length(address), item=True)
+        if others:
+            too_long = not found and len(text) > limit
+            rule = f"longer than {limit:,} characters" if too_long else "not a valid e-mail address"
+            report.drop(key, rule, None if found else utf16_length(text), item=True)
+        return fitting
 
     return clean
 
 
-def _phone(field: WireField) -> Take:
+def _phones(field: WireField) -> Take:
     key, limit = field.key, field.limit
 
-    def clean(value: Json, report: Report) -> str:
+    def clean(value: Json, report: Report) -> Sequence[str]:
         try:
             text = as_text(value)
         except Unusable as error:
-            report.warn(key, f"left out one: {error}")
-            return ""
+            report.drop(key, str(error), item=True)
+            return ()
         if not text:
-            return ""
-        if len(text) > limit or utf16_length(text) > limit:
-            report.warn(key, f"left out one that is longer than {limit:,} characters", utf16_length(text))
-        elif _UNFIT.search(text):
-            report.warn(key, "left out one that contains a control character", utf16_length(text))
-        elif not _DIGIT.search(text):
-            report.warn(key, "left out one without a digit", utf16_length(text))
-        else:
-            return text
-        return ""
+            return ()
+        if fault := _phone_fault(text, limit):
+            report.drop(key, fault, utf16_length(text), item=True)
+            return ()
+        return (text,)
 
     return clean
+
+
+def _phone_fault(text: str, limit: int) -> str:
+    if len(text) > limit or utf16_length(text) > limit:
+        return f"longer than {limit:,} characters"
+    if _UNFIT.search(text):
+        return "contains a control character"
+    found = _DIGIT.findall(text)
+    if not found:
+        return "without a digit"
+    if len(found) < _LEAST_DIGITS or set(map(int, found)) == {0}:
+        return f"not a phone number: fewer than {_LEAST_DIGITS} digits, or only zeros"
+    if "@" in text or "://" in text or _SCIENTIFIC.fullmatch(text):
+        return "not a phone number"
+    return ""
 
 
 def _list(field: WireField, take: Take) -> Cleaner:
@@ -127,8 +179,10 @@ def _list(field: WireField, take: Take) -> Cleaner:
     def clean(value: Json, report: Report) -> Json:
         kept: dict[str, str] = {}
         for item in _flat(value):
-            if item is not None and (text := take(item, report)):
-                kept.setdefault(text.casefold(), text)
+            if item is not None:
+                for text in take(item, report):
+                    if text:
+                        kept.setdefault(text.casefold(), text)
         if not kept:
             return None
         return [{member: text} for text in kept.values()] if member else list(kept.values())
@@ -145,17 +199,16 @@ def _flat(value: Json) -> Sequence[Json]:
     return [inner for item in value for inner in (item if type(item) is list else (item,))]
 
 
-def _checked(field: WireField, check: Callable[[Json], Json]) -> Cleaner:
-    """A field of one exact form: empty is nothing, any other form is a problem."""
+def _checked(field: WireField, check: Callable[[Json], Json], hint: str) -> Cleaner:
+    """A field of one exact form: empty is nothing, any other form is left out."""
     key = field.key
 
     def clean(value: Json, report: Report) -> Json:
         try:
-            if value == [] or (isinstance(value, str) and not value.strip()):
-                return None
-            return check(value)
+            text = trimmed(value) if isinstance(value, str) else value
+            return None if text in ("", []) else check(text)
         except Unusable as error:
-            report.problem(key, str(error))
+            report.drop(key, str(error), None, hint)
             return None
 
     return clean
@@ -163,9 +216,9 @@ def _checked(field: WireField, check: Callable[[Json], Json]) -> Cleaner:
 
 def _count(value: Json) -> int:
     if isinstance(value, str):
-        if not _DIGITS.fullmatch(value.strip()):
-            raise Unusable("must be a whole number in digits, without separators")
-        count = int(value.strip().partition(".")[0])
+        if not _COUNT.fullmatch(value):
+            raise Unusable("must be a whole number in digits such as 1200 or 1,200")
+        count = int(_NO_DIGIT.sub("", _FRACTION.sub("", value)))
     elif isinstance(value, bool) or not isinstance(value, int | float):
         raise Unusable(f"must be a whole number, got {type_name(value)}")
     elif isinstance(value, float):
@@ -174,24 +227,22 @@ def _count(value: Json) -> int:
         count = int(value)
     else:
         count = value
+    if count == 0:
+        raise Unusable("0 means that nobody knows how many")
     if count not in EMPLOYEES:
         raise Unusable(f"must be between {EMPLOYEES[0]:,} and {EMPLOYEES[-1]:,}")
     return count
 
 
 def _uuid(value: Json) -> str:
-    text = value.strip() if isinstance(value, str) else ""
-    if not _UUID.fullmatch(text):
-        raise Unusable("must be a UUID such as 123e4567-e89b-12d3-a456-426614174000")
-    return text.lower()
+    if not isinstance(value, str) or not _UUID.fullmatch(value):
+        raise Unusable(f"must be a UUID such as 123e4567-e89b-12d3-a456-426614174000, got {type_name(value)}")
+    return value.lower()
 
 
 def _date(value: Json) -> str:
-    text = value.strip().upper().replace(" ", "T") if isinstance(value, str) else ""
-    try:
-        if not _DATE.fullmatch(text):
-            raise ValueError
-        datetime.fromisoformat(text)
-    except ValueError:
-        raise Unusable("must be an ISO 8601 date or time such as 2026-01-31 or 2026-01-31T12:30:00Z") from None
-    return text
+    found = iso_8601(value) if isinstance(value, str) else None
+    if found is None:
+        what = "a number" if isinstance(value, str) and value.isdecimal() else type_name(value)
+        raise Unusable(f"must be an ISO 8601 date or time such as 2026-01-31 or 2026-01-31T12:30:00Z, got {what}")
+    return found

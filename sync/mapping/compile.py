@@ -9,7 +9,7 @@ from sync.config.schema import LeadTable, Wire
 from sync.errors import ConfigError
 from sync.mapping.identity import Identity, identities
 from sync.mapping.outcome import Filtered, Lead, Outcome, Report, Unfit
-from sync.mapping.reads import has_labels, pruner, wanted, without_labels
+from sync.mapping.reads import has_labels, pruner, value_at, wanted, without_labels
 from sync.mapping.section import ContactSection, Section, nested_contacts, require
 from sync.mapping.tables import Facts, contact_section, lead_section
 from sync.mapping.wire import CONTACTS, IS_CONTACT, LABELS, clashes, contact_fields, encode, lead_fields
@@ -62,6 +62,7 @@ class LeadMapping:
         self.version: str = facts.digest()
         self.wanted: Wanted = wanted(facts.root, children)
         self.readers: Mapping[tuple[str, ...], Sequence[str]] = facts.readers
+        self._where_reads = tuple(path for path, keys in facts.readers.items() if f"{facts.where}.where" in keys)
         self._is_contact = kind == "contact"
         self._fields = lead_fields(wire)
         self._lead = lead
@@ -95,7 +96,11 @@ class LeadMapping:
         require(self._lead, document, report)
         if report.problems:
             return Unfit(tuple(report.problems))
-        return Lead(encode(document), tuple(report.warnings), document)
+        return Lead(encode(document), tuple(report.warnings), document, report.skipped)
+
+    def read_by_where(self, data: Mapping[str, Json]) -> list[tuple[str, Json]]:
+        """Return what the lead's `where` reads of a record, as (path, value): why it holds, or does not."""
+        return [(".".join(path), value_at(data, path)) for path in self._where_reads]
 
     def identities(self, document: Mapping[str, Json]) -> list[Identity]:
         """By what one of its leads can be recognised as one that exists."""

@@ -1,9 +1,11 @@
-"""Is this text an e-mail address? The library's verdict, with a short way for ordinary addresses."""
+"""Is this text an e-mail address, or does it hold some? The library's verdict, with a short way for ordinary ones."""
 
 from __future__ import annotations
 
 import re
 from functools import lru_cache
+
+from sync.mapping.values import INVISIBLE
 
 # Strictly narrower than the library's grammar: plain ASCII, no doubled hyphen (so no Punycode), a top-level domain of
 # letters that is not reserved. The pattern cannot backtrack: each repetition starts with a character of its own.
@@ -41,3 +43,48 @@ def _ask_library(text: str) -> bool:
     except (EmailNotValidError, ValueError):
         return False
     return "." in found.domain
+
+
+_BETWEEN = re.compile(r"[;,|\r\n\t]|\s/\s")
+_IN_BRACKETS = re.compile(r"<([^<>]*)>")
+_MAILTO = re.compile(r"mailto:([^?]*)(?:\?.*)?", re.IGNORECASE | re.DOTALL)
+_AROUND = " \"'`()[]{}<>\u00b4\u2018\u2019\u201c\u201d\u201e"
+_UNSEEN = {ord(mark): None for mark in INVISIBLE}
+_LONGEST_LIST = 8_192
+"""Characters; longer text is no list of addresses that anybody wrote."""
+
+
+def addresses_in(text: str) -> tuple[list[str], int]:
+    """Return the e-mail addresses of what people write into one field, and how many parts of it are none.
+
+    Known are lists (`a@b.de; c@d.de`), names (`Doe, Jane <a@b.de>`), quotes, brackets and `mailto:`. Where a part is
+    anything else, nothing is guessed from it.
+    """
+    if len(text) > _LONGEST_LIST:
+        return [], 1
+    text = text if text.isascii() else text.translate(_UNSEEN)
+    if "<" in text and (found := _IN_BRACKETS.findall(text)):
+        return _of_names(text, found)
+    parts = [part for each in _BETWEEN.split(text) if (part := each.strip())]
+    taken = [_of_part(part) for part in parts]
+    return [address for each in taken for address in each], taken.count([])
+
+
+def _of_names(text: str, found: list[str]) -> tuple[list[str], int]:
+    """What stands in pointed brackets; an address outside of them is only taken for a name where it is the same."""
+    addresses = [address for part in found for address in _of_part(part)]
+    outside = _IN_BRACKETS.sub(" ", text)
+    others = {word.strip(_AROUND + ";,.").lower() for word in outside.split() if "@" in word}
+    if not others <= {address.lower() for address in addresses}:
+        return [], 1
+    return addresses, len(found) - len(addresses)
+
+
+def _of_part(part: str) -> list[str]:
+    """One address, or several with nothing but blanks between them; none where any word is something else."""
+    words = []
+    for word in part.split():
+        bare = word.strip(_AROUND)
+        link = _MAILTO.fullmatch(bare)
+        words.append((link[1] if link else bare).strip(_AROUND).rstrip("."))
+    return words if all(map(is_email, words)) else []

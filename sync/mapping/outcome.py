@@ -39,16 +39,17 @@ class Filtered:
 @dataclass(frozen=True, slots=True)
 class Lead:
     """A lead that keeps every limit. `wire` is its JSON, keys sorted, without white space; `document` the same as a
-    dict; `warnings` are what was left out or cut."""
+    dict; `warnings` are what was left out or cut; `skipped` counts contacts that their table's `where` left out."""
 
     wire: bytes
     warnings: tuple[Note, ...]
     document: dict[str, Json]
+    skipped: int = 0
 
 
 @dataclass(frozen=True, slots=True)
 class Unfit:
-    """The record cannot become a lead until the source or the mapping is mended; `problems` says all reasons."""
+    """The record cannot become a lead until the source or the mapping is fixed; `problems` says all reasons."""
 
     problems: tuple[Note, ...]
 
@@ -56,15 +57,24 @@ class Unfit:
 Outcome: TypeAlias = Filtered | Lead | Unfit
 
 
-class Report:
-    """Collects the notes on one record. `item` is the place of the nested contact that is being looked at."""
+_JOINTS = {"contains": " that ", "expects": ": "}
+"""How a reason is joined to "left out one", by its first word."""
 
-    __slots__ = ("item", "problems", "warnings")
+
+class Report:
+    """Collects the notes on one record. `item` is the place of the nested contact that is being looked at.
+
+    `problems` keep the lead back, `warnings` go with it. `skipped` counts nested contacts that `where` left out.
+    """
+
+    __slots__ = ("_reasons", "item", "problems", "skipped", "warnings")
 
     def __init__(self) -> None:
         self.item: int | None = None
         self.problems: list[Note] = []
         self.warnings: list[Note] = []
+        self.skipped = 0
+        self._reasons: dict[Note, bool] = {}
 
     def place(self, field: str) -> str:
         """The field's full name in a note."""
@@ -77,6 +87,17 @@ class Report:
 
     def warn(self, field: str, rule: str, length: int | None = None, hint: str = "") -> None:
         self.warnings.append(Note(self.place(field), rule, length, hint))
+
+    def drop(self, field: str, why: str, length: int | None = None, hint: str = "", *, item: bool = False) -> None:
+        """Note that a value is left out; `item`: one of a list, of which others may remain."""
+        joint = _JOINTS.get(why.split(" ", 1)[0], " that is ") if item else ": "
+        self.warn(field, f"left out{' one' if item else ''}{joint}{why}", length, hint)
+        self._reasons[Note(self.place(field), why, length, hint)] = item
+
+    def reasons(self, field: str, *, items: bool = True) -> list[Note]:
+        """Return why values of this field were left out, each reason once; without `items` of lists if so asked."""
+        place = self.place(field)
+        return [note for note, item in self._reasons.items() if note.field == place and (items or not item)]
 
     def blames(self, field: str) -> bool:
         """Whether a problem of this field has been noted."""

@@ -8,7 +8,7 @@ read, never too little.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterator
+from collections.abc import Callable, Collection, Iterator, Sequence
 from typing import Any
 
 from sync.mapping.expressions import Node
@@ -179,6 +179,15 @@ def without_labels(value: Json) -> Json:
     if isinstance(value, dict):
         return {name: without_labels(inner) for name, inner in value.items() if not name.endswith(LABEL)}
     return [without_labels(item) for item in value] if isinstance(value, list) else value
+
+
+def value_at(value: Json, path: Sequence[str]) -> Json:
+    """Return what stands at a path of `paths_of`: where a list is on the way, the list of what stands in its items."""
+    if not path:
+        return value
+    if isinstance(value, list):
+        return [value_at(item, path) for item in value]
+    return value_at(value.get(path[0]), path[1:]) if isinstance(value, dict) else None
 
 
 def pruner(root: Place) -> Callable[[Any], Any]:

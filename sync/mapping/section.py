@@ -7,9 +7,12 @@ from dataclasses import dataclass
 
 from sync.mapping.clean import Cleaner
 from sync.mapping.expressions import EVALUATION_ERRORS, Read, failure
-from sync.mapping.outcome import Report
+from sync.mapping.outcome import Note, Report
 from sync.mapping.wire import encode
 from sync.words import Json
+
+_FILL = "fill it in the source, or map a fallback such as not_null(a, b)"
+_FIX_EXPRESSION = "preview shows the expression; fix it, or the value in the source"
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,17 +27,23 @@ class Rule:
 
 @dataclass(frozen=True, slots=True)
 class Required:
-    """Keys (with their wire names) that must be filled: all of them, or at least one (`any_of`; none: no such rule)."""
+    """Keys (with their wire names) that must be filled: all of `all_of`, and at least one of `any_of` (none: no such
+    rule). Nothing else keeps a lead back: a field that cannot be used is left out."""
 
     all_of: tuple[tuple[str, str], ...] = ()
     any_of: tuple[tuple[str, str], ...] = ()
 
-    def missing(self, document: dict[str, Json], report: Report) -> tuple[str, ...]:
-        """The keys that are missing; those that a problem explains already do not count."""
-        absent = [key for key, name in self.all_of if name not in document and not report.blames(key)]
-        if self.any_of and not any(name in document or report.blames(key) for key, name in self.any_of):
-            absent += [key for key, _ in self.any_of]
-        return tuple(absent)
+    def missing(self, document: dict[str, Json]) -> tuple[str, ...]:
+        """Return the keys of `all_of` that are not filled."""
+        return tuple(key for key, name in self.all_of if name not in document)
+
+    def is_unknown(self, document: dict[str, Json]) -> bool:
+        """Return whether none of `any_of` is filled."""
+        return bool(self.any_of) and not any(name in document for _, name in self.any_of)
+
+    @property
+    def any_of_them(self) -> str:
+        return f"any of {', '.join(key for key, _ in self.any_of)}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,12 +65,12 @@ class Section:
             return True
 
     def fill(self, document: dict[str, Json], value: Json, report: Report) -> None:
-        """Adds every field that is not empty to the document."""
+        """Add every field that can be used to the document."""
         for rule in self.rules:
             try:
                 found = rule.read(value)
             except EVALUATION_ERRORS as error:
-                report.problem(rule.key, failure(error))
+                report.drop(rule.key, failure(error), None, _FIX_EXPRESSION)
                 continue
             if found is None:
                 continue
@@ -86,7 +95,8 @@ class ContactSection:
 def nested_contacts(tables: Sequence[ContactSection], value: Json, report: Report) -> list[Json]:
     """The contacts of one record from all tables, in order, equal ones once.
 
-    An item without its required fields is left out with a warning; its other problems are those of the lead.
+    An item without its required fields is left out with a warning. A `from` or `where` that cannot be read is a problem
+    of the lead: nobody knows then whom it means.
     """
     kept: dict[bytes, dict[str, Json]] = {}
     position = 0
@@ -118,30 +128,25 @@ def _items(table: ContactSection, value: Json, report: Report) -> Sequence[Json]
 
 def _contact(section: Section, item: Json, report: Report) -> dict[str, Json] | None:
     if not section.admits(item, report):
+        report.skipped += 1
         return None
-    known = len(report.problems)
     document: dict[str, Json] = {}
     section.fill(document, item, report)
-    missing = section.required.missing(document, report)
-    if missing:
-        del report.problems[known:]
-        report.warn("", f"left out: nothing usable in {_listed(missing, section.required)}")
+    required = section.required
+    missing = ", ".join(required.missing(document))
+    if missing or required.is_unknown(document):
+        report.warn("", f"left out: nothing usable in {missing or required.any_of_them}")
         return None
     return document
 
 
-def _listed(keys: tuple[str, ...], required: Required) -> str:
-    return ", ".join(keys) if not required.any_of else f"any of {', '.join(keys)}"
-
-
 def require(section: Section, document: dict[str, Json], report: Report) -> None:
-    """Notes a problem for each required field of the lead that is missing."""
-    missing = section.required.missing(document, report)
-    if not missing:
-        return
-    hint = "fill it in the source, or map a fallback such as not_null(a, b)"
-    if section.required.any_of:
-        report.problem(missing[0], f"nothing usable in {_listed(missing, section.required)}", None, hint)
-        return
+    """Note a problem for each required field of the lead that is missing: why it was left out, if it was."""
+    missing = [key for key in section.required.missing(document) if not report.blames(key)]
     for key in missing:
-        report.problem(key, "is required, but nothing usable is left", None, hint)
+        report.problems += report.reasons(key) or [Note(key, "is required, but nothing usable is left", None, _FILL)]
+    if missing or not section.required.is_unknown(document):
+        return
+    keys = [key for key, _ in section.required.any_of]
+    why = [note for key in keys for note in report.reasons(key, items=False)]
+    report.problems += why or [Note(keys[0], f"nothing usable in {section.required.any_of_them}", None, _FILL)]

@@ -1,4 +1,4 @@
-"""Compiling the tables of a mapping: fields, `where`, `truncate` and `require`, with all their problems."""
+"""Compiling the tables of a mapping: fields, `where`, `truncate` and `required`, with all their problems."""
 
 from __future__ import annotations
 
@@ -17,8 +17,11 @@ from sync.mapping.section import ContactSection, Required, Rule, Section
 from sync.mapping.wire import CONTACTS, WireField
 from sync.words import Json
 
-ENGINE_VERSION = 1
-"""To be raised whenever the same mapping turns the same record into something else than before."""
+# 2: values that cannot be used are left out instead of keeping the lead back; one grammar of times; what shows nothing
+# is trimmed; addresses are taken out of what people write around them; truth is the databases'.
+ENGINE_VERSION = 2
+"""To be raised whenever the same mapping turns the same record into something else than before. Then every stream sets
+its base line anew, as after an edit of the mapping: what was delivered is not sent again."""
 
 _LISTS = ("emails", "phones", "texts")
 _CUTTABLE = ("text", "texts")
@@ -126,7 +129,7 @@ class _Table:
             look(trace(compiled.node, self.places))
             self.facts.read_by(f"{self.prefix}where", *self.chain, compiled.node)
             where = compiled.read
-        required = self.default_required(default) if self.table.require is None else self.own_required()
+        required = self.required(default)
         keys = [sorted(key for key, _ in pairs) for pairs in (required.all_of, required.any_of)]
         self.facts.version[f"{self.prefix}require"] = keys
         return Section(tuple(rules), where, required)
@@ -175,24 +178,34 @@ class _Table:
             else:
                 self.facts.fault(f"{self.prefix}truncate", f"unknown field {key!r}", nearest(key, cuttable))
 
-    def default_required(self, default: Required) -> Required:
-        """Without `require`; a table that maps none of what is needed could never send anything."""
+    def required(self, default: Required) -> Required:
+        """`required` adds to what a lead cannot do without; the older `require` replaces it."""
+        if self.table.require is None:
+            self.check_default(default)
+            return Required(default.all_of + self.named("required", default.all_of), default.any_of)
+        if self.table.required:
+            hint = "keep required: it adds to the name; require is its older form, which replaces it"
+            self.facts.fault(f"{self.prefix}require", "stands beside required", hint)
+        return Required(all_of=self.named("require", ()))
+
+    def check_default(self, default: Required) -> None:
+        """A table that maps none of what is needed could never send anything."""
         keys = [key for key, _ in default.all_of or default.any_of]
         if not any(key in self.mapped() for key in keys):
             what = f"maps none of {', '.join(keys)}" if len(keys) > 1 else f"does not map {keys[0]}"
-            self.facts.fault(self.prefix.rstrip("."), f"{what}: nothing would be sent", "map it, or set require")
-        return default
+            self.facts.fault(self.prefix.rstrip("."), f"{what}: nothing would be sent", f"map {' or '.join(keys)}")
 
-    def own_required(self) -> Required:
+    def named(self, option: str, but: tuple[tuple[str, str], ...]) -> tuple[tuple[str, str], ...]:
+        """The fields that a list of the file names, with their wire names, each once."""
         names = {key: found.name for key, found in self.fields.items()} | ({} if self.prefix else {CONTACTS: CONTACTS})
-        keys = list(dict.fromkeys(self.table.require or ()))
+        keys = [key for key in dict.fromkeys(getattr(self.table, option) or ()) if key not in dict(but)]
         for key in keys:
             if key not in names:
-                self.facts.fault(f"{self.prefix}require", f"unknown field {key!r}", nearest(key, list(names)))
+                self.facts.fault(f"{self.prefix}{option}", f"unknown field {key!r}", nearest(key, list(names)))
             elif not (key in self.mapped() or (key == CONTACTS and getattr(self.table, CONTACTS))):
-                hint = f"map {key}, or take it out of require"
-                self.facts.fault(f"{self.prefix}require", f"{key} is required, but not mapped", hint)
-        return Required(all_of=tuple((key, names[key]) for key in keys if key in names))
+                hint = f"map {key}, or take it out of {option}"
+                self.facts.fault(f"{self.prefix}{option}", f"{key} is required, but not mapped", hint)
+        return tuple((key, names[key]) for key in keys if key in names)
 
 
 def joined(reads: list[Read]) -> Read:

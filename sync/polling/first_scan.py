@@ -2,12 +2,46 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection, Mapping
+
 from connectors.interface import Connector
+from state.diagram import State
 from state.ledger import Ledger
 from state.rows import LaneMove, PollKind
 from sync.log import emit
 from sync.polling.job import FIRST_LANE, SWEEP_LANE, StreamJob
 from sync.words import Json
+
+LEFT_OUT = "left_out"
+"""In the lane: the mapping under which a first scan let no record pass, and nobody has said that this is meant."""
+
+
+def left_out_entirely(ledger: Ledger, names: Collection[str]) -> dict[str, int]:
+    """Return the streams of these whose first scan ended with all records filtered, with how many there are.
+
+    It is over once a record passes, `where` is edited, or a person says that it is meant.
+    """
+    counts, found = ledger.records.counts(), {}
+    for name, row in ledger.streams.all().items():
+        lane = ledger.streams.lanes(row.id).get(FIRST_LANE) or {} if name in names else {}
+        if lane.get(LEFT_OUT) == row.mapping and (filtered := _filtered_alone(counts, row.id)):
+            found[name] = filtered
+    return found
+
+
+def accept(ledger: Ledger, stream: int) -> bool:
+    """Note a person's word that no record of a stream is wanted as yet; whether there was anything to say."""
+    lane = ledger.streams.lanes(stream).get(FIRST_LANE) or {}
+    if LEFT_OUT not in lane:
+        return False
+    ledger.streams.move(stream, LaneMove(FIRST_LANE, {key: lane[key] for key in lane if key != LEFT_OUT}))
+    return True
+
+
+def _filtered_alone(counts: Mapping[tuple[int, State], int], stream: int) -> int:
+    """How many records of the stream are filtered; 0 where others passed. Those that are gone say nothing."""
+    passed = any(n for (of, state), n in counts.items() if of == stream and state not in ("filtered", "withdrawn"))
+    return 0 if passed else counts.get((stream, "filtered"), 0)
 
 
 class FirstScan:
@@ -46,9 +80,19 @@ class FirstScan:
         if self._lane(FIRST_LANE).get("over"):
             return
         asked_for = self.is_asked_for()
-        self._move({"over": True, "poll": poll})
+        self._move({"over": True, "poll": poll} | self._left_out())
         if asked_for:
             self._say_end()
+
+    def look_again(self) -> None:
+        """Its filtered records were read again: is it still true that none passes, under another mapping?"""
+        lane = self._lane(FIRST_LANE)
+        if LEFT_OUT in lane:
+            self._move({key: lane[key] for key in lane if key != LEFT_OUT} | self._left_out())
+
+    def _left_out(self) -> dict[str, Json]:
+        row = self._job.row
+        return {LEFT_OUT: row.mapping} if _filtered_alone(self._ledger.records.counts(), row.id) else {}
 
     def _say_end(self) -> None:
         row = self._job.row

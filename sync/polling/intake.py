@@ -92,18 +92,18 @@ class Intake:
     def _say(self, reads: Sequence[Read]) -> None:
         """Problems and warnings of a page, counted by field and rule."""
         problems: Counter[tuple[str, str]] = Counter()
-        warnings: Counter[tuple[str, str]] = Counter()
+        warnings: Counter[tuple[str, str, str]] = Counter()
         example: dict[tuple[str, str], str] = {}
         for read in reads:
             for note in read.problems:
                 problems[note.field, note.rule] += 1
                 example.setdefault((note.field, note.rule), read.reading.id)
-            warnings.update((note.field, note.rule) for note in read.warnings)
+            warnings.update((note.field, note.rule, note.hint) for note in read.warnings)
         name = self._job.row.name
         for place, n in problems.items():
             emit("unmappable", stream=name, field=place[0], rule=place[1], records=n, example=example[place])
-        for place, n in warnings.items():
-            emit("value_dropped", stream=name, field=place[0], rule=place[1], records=n)
+        for (field, rule, hint), n in warnings.items():
+            emit("value_dropped", stream=name, field=field, rule=rule, records=n, hint=hint or None)
 
     def _say_left_out(self, records: Iterable[Record]) -> None:
         """Children of a page over what one record may carry."""

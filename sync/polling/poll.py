@@ -212,6 +212,7 @@ class Poller:
                 intake.report.outcome = "stopped"
                 return
             intake.take(self._fetch(ids, intake), rules)
+        self._first_scan.look_again()
         emit("remapped", stream=row.name, records=intake.report.read)
 
     def _fetch(self, ids: Sequence[str], intake: Intake) -> Sequence[Record]:

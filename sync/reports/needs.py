@@ -1,15 +1,17 @@
-"""What only a person can settle, as the ledger has it: batches in doubt or cut off, quarantine, held records, drift."""
+"""What only a person can settle, as the ledger has it: batches in doubt or cut off, quarantine, held records, drift,
+first scans of which nothing is wanted."""
 
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from collections.abc import Collection, Iterable, Mapping
+from dataclasses import dataclass, field
 from typing import Any
 
 from state.diagram import State
 from state.ledger import Ledger
 from state.lock import holder
+from sync.polling.first_scan import left_out_entirely
 from sync.reports.phrases import count
 from sync.reports.reasons import reasons_of
 
@@ -47,13 +49,16 @@ class Needs:
     held_reasons: tuple[Reason, ...] = ()
     drift: int = 0
     orphaned: int = 0
+    left_out: Mapping[str, int] = field(default_factory=dict)
+    """Streams of whose first scan no record passed `where`, with how many records that are."""
 
     def __bool__(self) -> bool:
-        return bool(self.batches or self.cut_off or self.quarantined or self.held or self.drift or self.orphaned)
+        waits = (self.batches, self.cut_off, self.quarantined, self.held, self.drift, self.orphaned, self.left_out)
+        return any(waits)
 
 
-def needs_of(ledger: Ledger) -> Needs:
-    """What the ledger holds for a person now."""
+def needs_of(ledger: Ledger, streams: Collection[str]) -> Needs:
+    """Return what the ledger holds for a person now; `streams`: the configured ones, of which alone one is asked."""
     doubts, cut_off = ledger.verdicts.in_doubt(), cut_off_batches(ledger)
     states: Counter[State] = Counter()
     for (_, state), n in ledger.records.counts().items():
@@ -69,6 +74,7 @@ def needs_of(ledger: Ledger) -> Needs:
         held_reasons=_top(ledger.records.reasons("held")),
         drift=sum(ledger.records.drifted().values()),
         orphaned=sum(ledger.records.orphaned().values()),
+        left_out=left_out_entirely(ledger, streams),
     )
 
 
@@ -91,6 +97,7 @@ def needs_as_json(needs: Needs) -> dict[str, Any]:
         "held": {"records": needs.held, "reasons": [_json(each) for each in needs.held_reasons]},
         "drift": {"records": needs.drift},
         "orphaned": {"records": needs.orphaned},
+        "first_scan": {"streams": dict(needs.left_out)},
     }
 
 
@@ -118,6 +125,9 @@ def needs_as_lines(needs: Needs, program: str, *, reasons: bool) -> list[str]:
         what = f"{count(needs.orphaned, 'lead')} whose record was filtered, deleted or merged later (orphaned)"
         lines.append(f"{what}: see to them in ClosingDealz")
         lines += _deeper((), f"{program} orphaned list")
+    for name, records in needs.left_out.items():
+        lines.append(f"{name}: `where` skipped all {count(records, 'record')} of its first scan: fix it, or accept it")
+        lines += [f"  {program} preview {name}", f"  {program} reread {name} --accept"]
     return lines
 
 

@@ -115,7 +115,7 @@ def overview_of(config: Config, ledger: Ledger) -> Overview:
         at=int(ledger.clock.wall() * 1000),
         streams=_streams(config, ledger),
         workspaces=tuple(_workspace(config, ledger, name, each) for name, each in config.workspaces.items()),
-        needs=needs_of(ledger),
+        needs=needs_of(ledger, _configured(config)),
     )
 
 

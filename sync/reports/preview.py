@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass, replace
-from itertools import islice
 from typing import Any, Literal
 
 from connectors.interface import Connector, StreamSpec
@@ -23,6 +22,10 @@ from sync.reports.foresight import Foreseen, foresee
 from sync.streams import compile_all, open_source, stream_specs
 from sync.words import Json, Record
 
+LOOKED_AT = 1000
+"""How many records a preview looks at where hardly any becomes a lead."""
+_PAGE = 100
+
 Fate = Literal["lead", "filtered", "unfit", "unusable", "deleted"]
 
 
@@ -38,7 +41,9 @@ class Known:
 @dataclass(frozen=True, slots=True)
 class Specimen:
     """One record and what the mapping makes of it. `document` is the lead as it goes over the wire, but for the labels
-    that are added when it is sent; `size` its bytes. `known` is None where the ledger does not know the record."""
+    that are added when it is sent; `size` its bytes. `known` is None where the ledger does not know the record.
+    `where`: of a filtered record, what the mapping's `where` read, as (path, value). `skipped`: contacts left out by
+    the `where` of their table."""
 
     id: str
     modified: str | None
@@ -49,13 +54,16 @@ class Specimen:
     warnings: tuple[str, ...] = ()
     known: Known | None = None
     foreseen: Foreseen | None = None
+    where: tuple[tuple[str, Json], ...] = ()
+    skipped: int = 0
 
 
 @dataclass(frozen=True, slots=True)
 class StreamPreview:
     """A stream's mapping and some of its records. `fields`: (path on the wire, expression, key in the table).
 
-    `ledger` says what is to be said of the ledger: that there is none yet, or why it could not be read.
+    `more`: looking ended before there were enough leads, and there may be more records. `ledger` says what is to be
+    said of the ledger: that there is none yet, or why it could not be read.
     """
 
     stream: str
@@ -67,14 +75,20 @@ class StreamPreview:
     specimens: Sequence[Specimen]
     missing: Sequence[str]
     ledger: str
+    more: bool
 
 
 @dataclass(frozen=True, slots=True)
 class Choice:
-    """Which records: these ids, or the first `most` that a first poll would read."""
+    """Which records: these ids, or those of a first poll until `most` of them became leads."""
 
     ids: Sequence[str] = ()
     most: int = 5
+
+    @property
+    def bound(self) -> int:
+        """How many records are looked at for that, at the most."""
+        return max(LOOKED_AT, 2 * self.most)
 
 
 def preview_streams(config: Config, names: Sequence[str], choice: Choice) -> Iterator[StreamPreview]:
@@ -85,21 +99,28 @@ def preview_streams(config: Config, names: Sequence[str], choice: Choice) -> Ite
         for name in names:
             connector = open_source(config, name.split(".", 1)[0])
             try:
-                read = _records(connector, specs[name], choice)
-                records = _under_known_ids(ledger, connector, specs[name], read)
+                read, more = _specimens(connector, specs[name], mappings[name], choice)
+                bare = _under_known_ids(ledger, connector, specs[name], read)
             finally:
                 connector.close()
-            known = _known(ledger, name, records)
-            specimens = [_specimen(record, mappings[name], known.get(record.id)) for record in records]
+            known = _known(ledger, name, bare)
+            specimens = [replace(each, known=_as_known(known.get(each.id))) for each in bare]
             if ledger:
                 specimens = _matched(ledger, _terms(ledger, config, name), mappings[name], known, specimens)
-            found = {record.id for record in (*read, *records)}
+            found = {specimen.id for specimen in (*read, *bare)}
             missing = [each for each in choice.ids if each not in found]
-            yield _preview(config, name, mappings[name], specimens=specimens, missing=missing, said=said)
+            yield _preview(config, name, mappings[name], specimens=specimens, missing=missing, said=said, more=more)
 
 
 def _preview(
-    config: Config, name: str, mapping: LeadMapping, *, specimens: list[Specimen], missing: list[str], said: str
+    config: Config,
+    name: str,
+    mapping: LeadMapping,
+    *,
+    specimens: list[Specimen],
+    missing: list[str],
+    said: str,
+    more: bool,
 ) -> StreamPreview:
     stream = _stream(config, name)
     workspace = config.workspace_of(stream)
@@ -113,6 +134,7 @@ def _preview(
         specimens=specimens,
         missing=missing,
         ledger=said,
+        more=more,
     )
 
 
@@ -121,19 +143,28 @@ def _stream(config: Config, name: str) -> Stream:
     return config.sources[source].streams[stream]
 
 
-def _records(connector: Connector, spec: StreamSpec, choice: Choice) -> list[Record]:
+def _specimens(
+    connector: Connector, spec: StreamSpec, mapping: LeadMapping, choice: Choice
+) -> tuple[list[Specimen], bool]:
+    """What becomes of the records, in the order they are read; and whether it stopped looking before it had found
+    enough leads. A record that a later page brings again counts as it is there."""
     if choice.ids:
-        return list(connector.fetch(spec, choice.ids))
-    pages = connector.read(replace(spec, page_size=choice.most), {})
-    found: dict[str, Record] = {}
-    for record in islice((record for page in pages for record in page.records), choice.most):
-        found[record.id] = record
-    return list(found.values())
+        return [_specimen(record, mapping) for record in connector.fetch(spec, choice.ids)], False
+    size = min(spec.page_size, max(_PAGE, choice.most))
+    pages = connector.read(replace(spec, page_size=size), {})
+    found: dict[str, Specimen] = {}
+    leads: set[str] = set()
+    for record in (record for page in pages for record in page.records):
+        found[record.id] = specimen = _specimen(record, mapping)
+        (leads.add if specimen.fate == "lead" else leads.discard)(record.id)
+        if len(leads) == choice.most or len(found) == choice.bound:
+            break
+    return list(found.values()), len(leads) < choice.most and len(found) == choice.bound
 
 
 def _under_known_ids(
-    ledger: Ledger | None, connector: Connector, spec: StreamSpec, records: list[Record]
-) -> list[Record]:
+    ledger: Ledger | None, connector: Connector, spec: StreamSpec, records: list[Specimen]
+) -> list[Specimen]:
     """As the ledger calls them: a key may be spelled otherwise by now."""
     row = ledger.streams.all().get(f"{spec.source}.{spec.name}") if ledger else None
     if ledger is None or row is None:
@@ -158,7 +189,7 @@ def _ledger_of(config: Config) -> Iterator[tuple[Ledger | None, str]]:
         yield ledger, said
 
 
-def _known(ledger: Ledger | None, name: str, records: Sequence[Record]) -> dict[str, Stored]:
+def _known(ledger: Ledger | None, name: str, records: Sequence[Specimen]) -> dict[str, Stored]:
     row = ledger.streams.all().get(name) if ledger else None
     if ledger is None or row is None:
         return {}
@@ -185,20 +216,24 @@ def _terms(ledger: Ledger, config: Config, name: str) -> Terms:
     return Terms(row.id if row else 0, name, config.workspace_of(stream), frozenset(stream.match_on))
 
 
-def _specimen(record: Record, mapping: LeadMapping, stored: Stored | None) -> Specimen:
-    known = Known(stored.state, stored.lead_exists, stored.drift) if stored else None
-    bare = Specimen(record.id, record.modified, "deleted", known=known)
+def _as_known(stored: Stored | None) -> Known | None:
+    return Known(stored.state, stored.lead_exists, stored.drift) if stored else None
+
+
+def _specimen(record: Record, mapping: LeadMapping) -> Specimen:
+    bare = Specimen(record.id, record.modified, "deleted")
     if record.deleted:
         return bare
     if record.problem:
         return replace(bare, fate="unusable", problems=(record.problem,))
     match mapping.apply(record.data):
         case Filtered():
-            return replace(bare, fate="filtered")
+            return replace(bare, fate="filtered", where=tuple(mapping.read_by_where(record.data)))
         case Unfit(problems=problems):
             return replace(bare, fate="unfit", problems=_said(problems))
-        case Lead(wire=wire, warnings=warnings, document=document):
-            return replace(bare, fate="lead", document=document, size=len(wire), warnings=_said(warnings))
+        case Lead(wire=wire, warnings=warnings, document=document, skipped=skipped):
+            whole = replace(bare, fate="lead", document=document, size=len(wire), skipped=skipped)
+            return replace(whole, warnings=_said(warnings))
 
 
 def _said(notes: Sequence[Note]) -> tuple[str, ...]:
@@ -206,7 +241,8 @@ def _said(notes: Sequence[Note]) -> tuple[str, ...]:
 
 
 def preview_as_json(preview: StreamPreview) -> dict[str, Any]:
-    """One stream; `lead` is null for a record that becomes none."""
+    """One stream with all records that were looked at; `lead` is null for one that becomes none, `where` holds what the
+    mapping's `where` read of one that it left out."""
     return {
         "stream": preview.stream,
         "workspace": preview.workspace,
@@ -216,6 +252,8 @@ def preview_as_json(preview: StreamPreview) -> dict[str, Any]:
         "ledger": preview.ledger or None,
         "fields": [{"wire": wire, "expression": each, "key": key} for wire, each, key in preview.fields],
         "missing": list(preview.missing),
+        "looked_at": len(preview.specimens),
+        "more": preview.more,
         "records": [_specimen_as_json(each) for each in preview.specimens],
     }
 
@@ -228,6 +266,8 @@ def _specimen_as_json(specimen: Specimen) -> dict[str, Any]:
         "fate": specimen.fate,
         "lead": specimen.document,
         "bytes": specimen.size,
+        "where": dict(specimen.where),
+        "contacts_skipped": specimen.skipped,
         "problems": list(specimen.problems),
         "warnings": list(specimen.warnings),
         "known": known and {"state": known.state, "lead_exists": known.lead_exists, "drift": known.drift},

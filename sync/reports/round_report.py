@@ -50,7 +50,7 @@ def report_of(summary: Summary, engine: Engine, ledger: Ledger, *, most: int | N
         seconds=summary.seconds,
         rests={name: engine.workers[name].pace for name in summary.rests},
         failures=summary.failures,
-        needs=needs_of(ledger),
+        needs=needs_of(ledger, engine.streams),
         balanced=adds_up(totals) and totals["pending"] == pending,
         interrupted=summary.interrupted,
         limited=most is not None and sent >= most and totals["pending"] > 0,

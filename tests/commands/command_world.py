@@ -103,11 +103,14 @@ class World:
         connection.commit()
         connection.close()
 
-    def companies(self, ids: Sequence[int], *, status: str = "customer", industry: str = "Steel") -> None:
+    def companies(
+        self, ids: Sequence[int], *, status: str = "customer", industry: str = "Steel", name: str | None = None
+    ) -> None:
+        """Firms 1, 2, …, or all of them by one `name`."""
         self.sql(
             *(
-                f"INSERT INTO companies VALUES ({n}, 'Firm {n}', '{industry}', 'f{n}@corp.example', '{status}',"
-                f" '2026-01-02 03:{n // 60 % 60:02}:{n % 60:02}')"
+                f"INSERT INTO companies VALUES ({n}, '{name or f'Firm {n}'}', '{industry}', 'f{n}@corp.example',"
+                f" '{status}', '2026-01-02 03:{n // 60 % 60:02}:{n % 60:02}')"
                 for n in ids
             )
         )

@@ -14,12 +14,12 @@ GROUPS = ("quarantine", "held", "drift")
 WORDS = {"quarantine": ("retry", "drop"), "held": ("approve", "discard"), "drift": ("ack", "resend")}
 LATER, LAST = "2026-01-03 00:00:00", "2026-01-04 00:00:00"
 STREAM = ("--stream", "erp.companies")
-TRUNCATES = {'emails = "[email]"\nwhere': 'truncate = ["industry"]\nemails = "[email]"\nwhere'}
+TRUNCATES = {'emails = "[email]"\nwhere': 'truncate = ["name"]\nemails = "[email]"\nwhere'}
 
 
 def unfit(world: World, ids: Sequence[int]) -> None:
     """Records that break a limit of the API."""
-    world.companies(ids, industry="x" * 300)
+    world.companies(ids, name="x" * 300)
     world.run("once", "-q")
 
 

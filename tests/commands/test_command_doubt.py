@@ -63,10 +63,10 @@ def test_show_says_what_happened_on_the_wire_where_that_is_known(world: World) -
 
 def test_the_values_that_are_shown_cannot_steer_a_terminal(world: World) -> None:
     world.companies([1])
-    world.sql("UPDATE companies SET name = 'Evil' || char(155) || '2J' || char(8238)")
+    world.sql("UPDATE companies SET name = 'Evil' || char(155) || '2J' || char(8238) || 'C'")
     assert world.run("once", "--quiet", key="no-such-key").exit_code == 77
     batch = doubtful_again(world)
-    assert "Evil\ufffd2J\ufffd, f1@corp.example\n" in world.run("doubt", "show", batch).stdout
+    assert "Evil\ufffd2J\ufffdC, f1@corp.example\n" in world.run("doubt", "show", batch).stdout
 
 
 def doubtful_again(world: World, most: int = 100, *, cut_off: bool = False) -> str:

@@ -54,7 +54,7 @@ def test_the_second_round_reads_and_sends_nothing_new(world: World) -> None:
 
 def test_json_holds_every_figure_and_both_sums(world: World) -> None:
     world.companies(range(1, 8))
-    world.companies([8], industry="x" * 300)
+    world.companies([8], name="x" * 300)
 
     found = world.json("once", code=65)
 
@@ -66,18 +66,18 @@ def test_json_holds_every_figure_and_both_sums(world: World) -> None:
     assert found["exit_code"] == 65
     assert (found["rests"], found["failures"]) == ({}, [])
     (reason,) = found["needs_person"]["quarantined"]["reasons"]
-    assert (reason["field"], reason["records"]) == ("industry", 1)
+    assert (reason["field"], reason["records"]) == ("name", 1)
 
 
 def test_the_log_is_json_on_stderr_and_holds_nothing_of_a_record(world: World) -> None:
     world.companies(range(1, 4))
-    world.companies([4], industry="secret-industry" * 30)
+    world.companies([4], name="secret-name" * 30)
 
     result = world.run("once")
 
     events = [json.loads(line)["event"] for line in result.stderr.splitlines()]
     assert {"poll", "batch", "unmappable"} <= set(events)
-    for value in ("Firm", "corp.example", "secret-industry", "sandbox-key"):
+    for value in ("Firm", "corp.example", "secret-name", "sandbox-key"):
         assert value not in result.output
 
 
@@ -128,7 +128,7 @@ def test_an_unknown_stream_is_refused_with_the_nearest_name(world: World) -> Non
 def test_quiet_says_nothing_when_all_is_well_and_what_is_wrong_otherwise(world: World) -> None:
     world.companies([1])
     assert world.run("once", "--quiet").output == ""
-    world.companies([2], industry="x" * 300)
+    world.companies([2], name="x" * 300)
     assert world.run("once", "-q").stdout.splitlines()[0] == "needs a person"
 
 
@@ -264,3 +264,35 @@ def test_a_long_sum_goes_on_below_its_terms() -> None:
     lines = sums({**BALANCED, **dict.fromkeys(PARTS, 123456), "read": 123456 * len(PARTS)})
     assert all(len(line) <= 80 for line in lines)
     assert lines[1].startswith(" " * 18 + " + ")
+
+
+def test_a_first_scan_of_which_where_skips_everything_needs_a_person(world: World) -> None:
+    """Until `where` is edited, a record passes, or a person accepts it; also where nothing else was read since."""
+    world.companies(range(1, 4), status="internal")
+    assert world.json("once", code=65)["needs_person"]["first_scan"] == {"streams": {"erp.companies": 3}}
+    text = world.run("status").stdout
+    assert "erp.companies: `where` skipped all 3 records of its first scan" in text
+    assert "reread erp.companies --accept" in text
+    assert world.run("once", "-q").exit_code == 65
+
+    world.write_config(replace={"status != 'internal'": "status != 'internals' && status == 'x'"})
+    assert world.run("once", "-q", "erp.people").exit_code == 0, "somebody looked at it"
+    world.run("reread", "erp.companies")
+    assert world.run("once", "-q").exit_code == 65, "the new one is as wrong"
+
+    assert world.json("reread", "erp.companies", "--accept") == {"erp.companies": True}
+    assert world.json("once")["needs_person"]["first_scan"] == {"streams": {}}
+    assert "there was nothing to accept" in world.run("reread", "erp.companies", "--accept").stdout
+
+
+def test_a_first_scan_asks_nobody_where_a_record_passes_or_there_is_none(world: World) -> None:
+    assert world.json("once")["needs_person"]["first_scan"] == {"streams": {}}
+    world.companies([1], status="internal")
+    assert world.run("once", "-q").exit_code == 0, "the first scan of an empty table is over"
+
+
+def test_a_record_that_passes_later_settles_a_first_scan_that_skipped_all(world: World) -> None:
+    world.companies([1], status="internal")
+    assert world.run("once", "-q").exit_code == 65
+    world.companies([2])
+    assert world.run("once", "-q").exit_code == 0

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import pytest
 from command_world import World
+
+from sync.reports import preview
 
 
 def test_it_shows_the_very_lead_that_is_sent_later(world: World) -> None:
@@ -47,14 +50,14 @@ def test_the_text_names_expression_record_and_fields(world: World) -> None:
 
 def test_what_is_refused_or_left_out_says_why(world: World) -> None:
     world.companies([1], status="internal")
-    world.companies([2], industry="x" * 300)
+    world.companies([2], name="x" * 300)
     world.companies([3])
     world.sql("UPDATE companies SET email = 'nonsense' WHERE id = 3")
 
     text = world.run("preview", "erp.companies").stdout
 
-    assert "is not wanted: the mapping's `where` does not hold" in text
-    assert "refused: industry: longer than 256 characters (it has 300)" in text
+    assert "1 record skipped by `where`; for example 1: `where` is false (status = 'internal')" in text
+    assert "refused: name: longer than 256 characters (it has 300)" in text
     assert "warning: emails" in text
     records = world.json("preview", "erp.companies")["streams"][0]["records"]
     assert [each["fate"] for each in records] == ["filtered", "unfit", "lead"]
@@ -66,6 +69,52 @@ def test_as_many_as_asked_for_and_no_more(world: World) -> None:
     assert len(world.json("preview", "erp.companies")["streams"][0]["records"]) == 5
     assert len(world.json("preview", "erp.companies", "-n", "7")["streams"][0]["records"]) == 7
     assert world.run("preview", "-n", "0").exit_code == 64
+
+
+def test_what_where_leaves_out_is_counted_and_does_not_count_as_a_lead(world: World) -> None:
+    """Reading goes on until there are as many leads as asked for, within a bound."""
+    world.companies(range(1, 120), status="internal")
+    world.companies(range(121, 130))
+    world.companies([120], name="x" * 300)
+    text = world.run("preview", "erp.companies", "-n", "3").stdout
+    assert text.count("becomes this company lead") == 3
+    assert "119 records skipped by `where`; for example 1: `where` is false (status = 'internal')" in text
+    assert "3 leads of 123 records looked at\n" in text
+    assert text.count("record 1") == 4, "the three leads and the one that cannot become one; none that nobody wants"
+    (found,) = world.json("preview", "erp.companies", "-n", "3")["streams"]
+    assert (found["looked_at"], found["more"]) == (123, False)
+    assert found["records"][0]["where"] == {"status": "internal"}
+
+    world.sql("UPDATE companies SET status = 'internal'")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(preview, "LOOKED_AT", 50)
+        text = world.run("preview", "erp.companies").stdout
+    assert "0 leads of 50 records looked at; there are more records" in text
+
+
+def test_a_record_that_is_asked_for_says_why_where_leaves_it_out(world: World) -> None:
+    world.companies([1])
+    world.sql("ALTER TABLE companies ADD active BOOLEAN", "ALTER TABLE companies ADD level INTEGER")
+    world.sql("UPDATE companies SET active = 0, level = 3, status = 'a' || char(27) || '[2J'")
+    world.write_config(replace={"status != 'internal'": "active && level > `2` && status && email == 'x'"})
+    text = world.run("preview", "erp.companies", "--id", "1").stdout
+    (line,) = [line.strip() for line in text.splitlines() if "skipped" in line]
+    assert line.startswith("skipped: `where` is false (")
+    read = set(line.partition("(")[2].removesuffix(")").split(", "))
+    assert read == {"active = false", "level = 3", "status = 'a\ufffd[2J'", "email = 'f1@corp.example'"}
+
+
+def test_contacts_that_their_where_leaves_out_are_counted(world: World) -> None:
+    table = (
+        '\n[[sources.erp.streams.companies.lead.contacts]]\nfrom = "[@]"\nname = "email"\nwhere = "status == \'vip\'"\n'
+    )
+    world.write_config()
+    text = world.config.read_text()
+    world.config.write_text(text.replace("\n[sources.erp.streams.people]", table + "\n[sources.erp.streams.people]"))
+    world.companies([1])
+    assert "1 contact skipped by the `where` of their table" in world.run("preview", "erp.companies").stdout
+    (found,) = world.json("preview", "erp.companies")["streams"]
+    assert found["records"][0]["contacts_skipped"] == 1
 
 
 def test_named_records_and_those_that_are_not_there(world: World) -> None:

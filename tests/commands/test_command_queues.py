@@ -49,12 +49,12 @@ def test_a_list_sums_up_by_reason_then_names_records(world: World) -> None:
     lines = world.run("quarantine", "list").stdout.splitlines()
 
     assert lines[0].startswith("erp.companies: 30 records, oldest 20")
-    assert lines[0].endswith("Z: industry: longer than 256 characters")
-    assert lines[1] == '  add it to truncate = ["industry"] or shorten it in the source'
+    assert lines[0].endswith("Z: name: longer than 256 characters")
+    assert lines[1] == '  add it to truncate = ["name"] or shorten it in the source'
     assert 'refused by the server ("[0] was refused on purpose.")' in lines[2]
     named = [line for line in lines if line.startswith("erp.companies:") and "  since " in line]
     assert [line.split()[0] for line in named] == [f"erp.companies:{n}" for n in range(1, 21)]
-    assert named[0].endswith("industry: longer than 256 characters (it has 300)")
+    assert named[0].endswith("name: longer than 256 characters (it has 300)")
     assert lines[-3] == "31 records in quarantine; 11 more with --limit 0"
     assert lines[-2] == f"  closingdealz-sync -c {world.config} quarantine show STREAM:ID, then retry or drop"
 
@@ -65,7 +65,7 @@ def test_json_lists_all_and_says_how_many_where_it_does_not(world: World) -> Non
     assert (found["records"], len(found["listed"])) == (30, 30)
     (group,) = found["groups"]
     assert (group["stream"], group["records"], group["poll"]) == ("erp.companies", 30, None)
-    assert group["reason"] == "industry: longer than 256 characters"
+    assert group["reason"] == "name: longer than 256 characters"
     first = found["listed"][0]
     assert (first["stream"], first["id"], first["state"]) == ("erp.companies", "1", "quarantined")
     assert first["reasons"][0]["length"] == 300
@@ -200,7 +200,7 @@ def test_an_unfit_record_shows_what_was_read_and_an_expired_one_says_so(world: W
     unfit(world, [1])
     text = world.run("quarantine", "show", "erp.companies:1").stdout
     assert "  cure        add it to truncate" in text
-    assert '      "industry": "xxxxxxxx' in text
+    assert '      "name": "xxxxxxxx' in text
     write(world, "UPDATE records SET source = NULL, payload = NULL")
     assert "its values are not kept any more" in world.run("quarantine", "show", "erp.companies:1").stdout
 

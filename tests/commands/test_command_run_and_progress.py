@@ -42,7 +42,7 @@ def test_without_a_file_the_daemon_is_78(world: World) -> None:
 def test_on_a_terminal_a_panel_shows_and_goes_and_the_summary_stays(world: World) -> None:
     world.write_config("batch_size = 1")
     world.companies(range(1, 11))
-    world.companies([30], industry="x" * 300)
+    world.companies([30], name="x" * 300)
     world.sandbox.set_faults(latency="30ms-40ms")
     ours, theirs = os.openpty()
     process = world.start("once", stderr=theirs)

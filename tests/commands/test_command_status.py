@@ -29,7 +29,7 @@ def test_before_the_first_round_it_says_so_with_zeroes(world: World) -> None:
 def test_json_agrees_with_what_the_source_has_and_the_server_got(world: World) -> None:
     world.companies(range(1, 8))
     world.companies([8, 9], status="internal")
-    world.companies([10], industry="x" * 300)
+    world.companies([10], name="x" * 300)
     world.people([1])
     world.run("once")
 
@@ -53,9 +53,9 @@ def test_json_agrees_with_what_the_source_has_and_the_server_got(world: World) -
         "records": 1,
         "reasons": [
             {
-                "field": "industry",
+                "field": "name",
                 "rule": "longer than 256 characters",
-                "hint": 'add it to truncate = ["industry"] or shorten it in the source',
+                "hint": 'add it to truncate = ["name"] or shorten it in the source',
                 "records": 1,
             }
         ],
@@ -148,7 +148,7 @@ def test_the_window_that_is_full_says_when_it_is_free(world: World) -> None:
 @pytest.mark.parametrize("width", [80, 120])
 def test_the_tables_fit_the_terminal_and_show_every_figure(world: World, width: int) -> None:
     world.companies(range(1, 5))
-    world.companies([8], industry="x" * 300)
+    world.companies([8], name="x" * 300)
     world.run("once")
     screen = io.StringIO()
     with pytest.MonkeyPatch.context() as patch:
@@ -165,10 +165,10 @@ def test_the_tables_fit_the_terminal_and_show_every_figure(world: World, width: 
 
 def test_no_value_of_a_record_is_shown(world: World) -> None:
     world.companies([1])
-    world.companies([2], industry="secret-industry" * 30)
+    world.companies([2], name="secret-name" * 30)
     world.run("once")
     for result in (world.run("status"), world.run("status", "--json")):
-        assert not any(value in result.output for value in ("Firm", "corp.example", "secret-industry", "sandbox-key"))
+        assert not any(value in result.output for value in ("Firm", "corp.example", "secret-name", "sandbox-key"))
 
 
 def test_looking_takes_no_slot_and_changes_no_row(world: World) -> None:

@@ -50,6 +50,13 @@ def unfit(table: Mapping[str, Any], data: Any) -> tuple[Note, ...]:
     return outcome.problems
 
 
+def dropped(table: Mapping[str, Any], data: Any) -> tuple[Note, ...]:
+    """What was said of a lead in which nothing of the table's one field is left."""
+    found = lead(table, data)
+    assert found.document == {"isContact": False}
+    return found.warnings
+
+
 def problems(table: Mapping[str, Any], **more: Any) -> list[Problem]:
     """What is wrong with a table; places are given without the mapping's own."""
     try:

@@ -32,7 +32,7 @@ def test_every_field_of_a_contact() -> None:
         "last": "B",
         "title": "CEO",
         "email": "a@b.de",
-        "phone": "1",
+        "phone": "030 1",
         "i": "x",
         "id": uuid,
         "s": ["u"],
@@ -46,7 +46,7 @@ def test_every_field_of_a_contact() -> None:
             "industry": "x",
             "contactId": uuid,
             "email": [{"Address": "a@b.de"}],
-            "phoneNumber": [{"Number": "1"}],
+            "phoneNumber": [{"Number": "030 1"}],
             "socials": [{"Url": "u"}],
             "address": [{"Address": "c"}],
         }
@@ -75,17 +75,17 @@ def test_where_leaves_items_out_silently() -> None:
         {"name": "Acme", "people": [{"first": "A", "active": False}, {"first": "B", "active": True}]}
     )
     assert isinstance(outcome, Lead)
-    assert (outcome.document["contacts"], outcome.warnings) == ([{"name": "B"}], ())
+    assert (outcome.document["contacts"], outcome.warnings, outcome.skipped) == ([{"name": "B"}], (), 1)
 
 
 def test_an_item_without_a_way_to_know_it_is_left_out_with_a_warning() -> None:
     data = {
         "name": "Acme",
-        "people": [{"title": "CEO"}, {"first": "A"}, {"email": "bad"}, "text", None, {"phone": "1"}],
+        "people": [{"title": "CEO"}, {"first": "A"}, {"email": "bad"}, "text", None, {"phone": "030 1"}],
     }
     outcome = mapping({"name": "name", "contacts": [PEOPLE]}).apply(data)
     assert isinstance(outcome, Lead)
-    assert outcome.document["contacts"] == [{"name": "A"}, {"phoneNumber": [{"Number": "1"}]}]
+    assert outcome.document["contacts"] == [{"name": "A"}, {"phoneNumber": [{"Number": "030 1"}]}]
     left_out = "left out: nothing usable in any of name, last_name, emails, phones"
     assert outcome.warnings == (
         Note("contacts[0]", left_out),
@@ -105,21 +105,46 @@ def test_an_items_own_require_replaces_the_default() -> None:
     assert outcome.warnings == (Note("contacts[0]", "left out: nothing usable in role"),)
 
 
-def test_other_problems_of_an_item_make_the_lead_unfit_with_its_place() -> None:
-    table = PEOPLE | {"from": "owner"}
+def test_a_field_of_an_item_that_cannot_be_used_is_left_out_and_said_with_its_place() -> None:
+    table = PEOPLE | {"from": "owner", "contact_id": "last"}
     outcome = mapping({"name": "name", "contacts": [PEOPLE, table]}).apply(
-        {"name": "Acme", "people": [{"first": "A"}, {"first": "B", "title": "x" * 257}], "owner": {"last": "\x00"}}
+        {
+            "name": "Acme",
+            "people": [{"first": "A"}, {"first": "B", "title": "x" * 257}],
+            "owner": {"first": "C", "last": "\x00"},
+        }
     )
-    assert isinstance(outcome, Unfit)
-    assert [(note.field, note.length) for note in outcome.problems] == [
+    assert isinstance(outcome, Lead)
+    assert outcome.document["contacts"] == [{"name": "A"}, {"name": "B"}, {"name": "C"}]
+    assert [(note.field, note.length) for note in outcome.warnings] == [
         ("contacts[1].role", 257),
         ("contacts[2].last_name", None),
+        ("contacts[2].contact_id", None),
     ]
 
 
-def test_problems_of_an_item_that_is_left_out_do_not_count() -> None:
-    outcome = mapping({"name": "name", "contacts": [PEOPLE]}).apply({"name": "Acme", "people": [{"title": "x" * 257}]})
+def test_an_item_whose_only_name_cannot_be_used_is_left_out_alone() -> None:
+    outcome = mapping({"name": "name", "contacts": [PEOPLE]}).apply(
+        {"name": "Acme", "people": [{"first": "x" * 257, "title": "CEO"}, {"first": "B"}]}
+    )
     assert isinstance(outcome, Lead)
+    assert outcome.document["contacts"] == [{"name": "B"}]
+    assert [note.field for note in outcome.warnings] == ["contacts[0].name", "contacts[0]"]
+
+
+def test_a_where_of_contacts_that_cannot_be_read_opens_nothing() -> None:
+    outcome = mapping({"name": "name", "contacts": [PEOPLE | {"where": "lower(active)"}]}).apply(
+        {"name": "Acme", "people": [{"first": "A", "active": 5}]}
+    )
+    assert isinstance(outcome, Unfit)
+    assert [note.field for note in outcome.problems] == ["contacts[0].where"]
+
+
+def test_an_items_required_adds_to_the_default() -> None:
+    table = {"from": "people", "name": "first", "role": "title", "required": ["role"]}
+    assert contacts(table, data={"people": [{"first": "A", "title": "CEO"}, {"first": "B"}, {"title": "CTO"}]}) == [
+        {"name": "A", "role": "CEO"}
+    ]
 
 
 def test_truncate_belongs_to_its_own_table() -> None:
@@ -127,7 +152,9 @@ def test_truncate_belongs_to_its_own_table() -> None:
     cut = mapping({"name": "name", "contacts": [PEOPLE | {"truncate": ["role"]}]}).apply(data)
     assert isinstance(cut, Lead)
     assert cut.warnings == (Note("contacts[0].role", "cut to 256 characters", 257),)
-    assert isinstance(mapping({"name": "name", "truncate": ["role"], "contacts": [PEOPLE]}).apply(data), Unfit)
+    whole = mapping({"name": "name", "truncate": ["role"], "contacts": [PEOPLE]}).apply(data)
+    assert isinstance(whole, Lead)
+    assert [note.rule for note in whole.warnings] == ["left out: longer than 256 characters"]
 
 
 def test_a_from_that_yields_no_list_makes_the_lead_unfit() -> None:

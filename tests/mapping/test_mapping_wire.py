@@ -52,13 +52,13 @@ def test_wire_names_come_from_the_workspace() -> None:
     one = mapping(
         {"name": "n", "emails": "e", "phones": "p", "socials": "s", "addresses": "a", "labels": "l"}, wire=wire
     )
-    data = {"n": "A", "e": "a@b.de", "p": "1", "s": "u", "a": "x", "l": ["l"]}
+    data = {"n": "A", "e": "a@b.de", "p": "030 1", "s": "u", "a": "x", "l": ["l"]}
     made = one.apply(data).document
     assert made == {
         "isContact": False,
         "name": "A",
         "Emails": [{"Value": "a@b.de"}],
-        "Phones": [{"P": "1"}],
+        "Phones": [{"P": "030 1"}],
         "Socials": [{"Link": "u"}],
         "Addresses": [{"Line": "x"}],
         "labels": ["l"],
@@ -69,7 +69,7 @@ def test_wire_names_come_from_the_workspace() -> None:
     assert read == {
         "name": ["A"],
         "emails": ["a@b.de"],
-        "phones": ["1"],
+        "phones": ["030 1"],
         "socials": ["u"],
         "addresses": ["x"],
         "labels": ["l"],
@@ -85,6 +85,7 @@ def test_the_version_does_not_hang_on_order_space_or_what_is_not_used() -> None:
         mapping(BASE | {"name": " name ", "emails": "[ email ]", "where": "status!='x'"}),
         mapping(BASE | {"truncate": ["role", "name", "name"]}),
         mapping(BASE | {"require": ["name"]}),
+        mapping(BASE | {"required": ["name"]}),
         mapping(BASE, lookups={"countries": {"1": "one", "DE": "Germany"}, "other": {"a": "b"}}),
         mapping(BASE, wire=Wire(phones=WireList(field="Tel", member="T"))),
         mapping(BASE, children=("contacts", "others")),

@@ -57,7 +57,7 @@ def test_rubbish_is_explained_and_the_rest_goes_through(world_with: Callable[...
         world.source.execute(insert, *row)
     for number, text in NOT_UNICODE:
         world.source.execute(insert.replace("(?, ?,", "(?, cast(? as text),"), number, text, 1, OLD, "{}")
-    world.write(lead='labels = ["to_string(data)", "since"]')
+    world.write(lead='required = ["employee_count"]\nlabels = ["to_string(data)", "since"]')
 
     done = world.once()
     assert done.code == 65

@@ -232,7 +232,7 @@ def test_no_value_of_a_record_and_no_secret_is_ever_said(program: Program) -> No
     program.write(("[sources.sf]\n", '[log]\nlevel = "debug"\nformat = "json"\n[sources.sf]\n'))
     seed(program, 0)
     org = program.stand_in.org
-    id_ = org.put("Account", 1, Name="Canaryfirm", Industry="Canary" * 60)
+    id_ = org.put("Account", 1, Name="Canaryfirm" * 30, Industry="Canary")
     org.put("Contact", 1, AccountId=id_, LastName="Canarylast", Email="canary@corp.example")
     quoting = "Canaryfirm is not valid for canary@corp.example"
     said = ""

@@ -1,0 +1,32 @@
+"""Text that stands for "no value" in exports and forms, and is never a name, a label or an address itself.
+
+Short on purpose: a company may be called None, Unknown or NA, and a person Null; for those a mapping has nullif().
+"""
+
+from __future__ import annotations
+
+import re
+
+_MARKS = "-\u2013\u2014\u2212_.\u2026?/\\~"  # hyphen, dashes, minus, ellipsis …
+_ONLY_MARKS = re.compile(rf"[{re.escape(_MARKS)}\s]+")
+_NO_VALUE = re.compile(
+    r"#?n\s?/\s?a"
+    r"|#(?:null|ref|value|num|name|div/0|n/a)[!?]"  # what a spreadsheet shows for a broken formula
+    r"|-{1,2}\s?none\s?-{1,2}|\((?:null|none|nil)\)|<(?:null|none|nil)>|\[(?:null|none|nil)\]"
+    r"|\[object object\]|\\n",
+    re.IGNORECASE,
+)
+_UNSET = frozenset({"null", "NULL", "undefined"})
+_BEGINS = "nN#-(<[\\"
+_LONGEST = 40
+
+
+def is_placeholder(text: str, *, surname: bool = False) -> bool:
+    """Return whether trimmed text only says that there is no value. A `surname` may be Null in any case."""
+    if not text or len(text) > _LONGEST:
+        return False
+    if text in _UNSET:
+        return not surname
+    if text[0] in _MARKS and _ONLY_MARKS.fullmatch(text):
+        return True
+    return text[0] in _BEGINS and _NO_VALUE.fullmatch(text) is not None

@@ -1,0 +1,58 @@
+"""Points in time as text: the one grammar for a stream's cursor and for a mapped date. A leaf.
+
+A date, or a date and a time of day: blank or `T` between them, seconds optional, up to nine digits of a fraction behind
+a point or a comma, and `Z`, `UTC` or an offset (`+01`, `+0100`, `+01:00`, at most 14 hours), a blank before it or not.
+"""
+
+from __future__ import annotations
+
+import re
+from datetime import datetime
+
+FORM = re.compile(
+    r"(\d{4}-\d\d-\d\d)(?:([ Tt])(\d\d:\d\d)(?:(:\d\d)(?:[.,](\d{1,9}))?)?"
+    r"(?: ?(Z|z|UTC|[+-](?:0\d|1[0-3])(?::?[0-5]\d)?|[+-]14(?::?00)?))?)?",
+    re.ASCII,
+)
+"""Groups: date, separator, hours and minutes, seconds with their colon, fraction, zone. Digits are not checked here."""
+
+
+def naive(form: re.Match[str]) -> datetime | None:
+    """Return what a match of FORM reads on the clock, in microseconds; None where no calendar or clock shows it."""
+    fraction = (form[5] or "0")[:6].ljust(6, "0")
+    if form[3] is not None and form[3].startswith("24"):  # Python 3.13 takes 24:00 for the next day's midnight
+        return None
+    try:
+        return datetime.fromisoformat(f"{form[1]}T{form[3] or '00:00'}{form[4] or ':00'}.{fraction}")
+    except ValueError:
+        return None
+
+
+def offset_minutes(zone: str) -> int:
+    """Return the offset that the zone of FORM means, in minutes east of UTC."""
+    if zone in ("Z", "z", "UTC"):
+        return 0
+    digits = zone[1:].replace(":", "").ljust(4, "0")
+    minutes = int(digits[:2]) * 60 + int(digits[2:])
+    return -minutes if zone[0] == "-" else minutes
+
+
+def iso_8601(text: str) -> str | None:
+    """Return the same point in time as ISO 8601: `T`, a point, and `Z` or an offset with its colon; None: no time.
+
+    Nothing is added or lost: a date stays a date, a time without zone stays without, digits of a fraction stay.
+    """
+    form = FORM.fullmatch(text)
+    if form is None or naive(form) is None:
+        return None
+    day, separator, clock, seconds, fraction, zone = form.groups()
+    if not separator:
+        return str(day)
+    return f"{day}T{clock}{seconds or ''}{'.' + fraction if fraction else ''}{_zone(zone)}"
+
+
+def _zone(zone: str | None) -> str:
+    if zone is None:
+        return ""
+    minutes = offset_minutes(zone)
+    return f"{zone[0]}{abs(minutes) // 60:02}:{abs(minutes) % 60:02}" if minutes else "Z"
