@@ -45,21 +45,22 @@ class Section:
     where: Read | None
     required: Required
 
-    def admits(self, value: Json, report: Report) -> bool:
-        """Whether `where` holds. Where it cannot be read: a problem, and True, so that the problem is seen."""
+    def admits(self, value: Json, record: Json, report: Report) -> bool:
+        """Return True where `where` holds for a value of that record, and where it cannot be read, which is noted as a
+        problem, so that it is seen."""
         if self.where is None:
             return True
         try:
-            return not is_false(self.where(value))
+            return bool(self.where(value, record))
         except EVALUATION_ERRORS as error:
             report.problem("where", failure(error))
             return True
 
-    def fill(self, document: dict[str, Json], value: Json, report: Report) -> None:
-        """Adds every field that is not empty to the document."""
+    def fill(self, document: dict[str, Json], value: Json, record: Json, report: Report) -> None:
+        """Adds every field of a value of that record that is not empty to the document."""
         for rule in self.rules:
             try:
-                found = rule.read(value)
+                found = rule.read(value, record)
             except EVALUATION_ERRORS as error:
                 report.problem(rule.key, failure(error))
                 continue
@@ -68,11 +69,6 @@ class Section:
             cleaned = rule.clean(found, report)
             if cleaned is not None and cleaned != "":
                 document[rule.name] = cleaned
-
-
-def is_false(value: Json) -> bool:
-    """JMESPath's falsehood: null, false, and empty text, lists and objects. The number 0 is true."""
-    return value is None or value is False or value in ("", [], {})
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,7 +91,7 @@ def nested_contacts(tables: Sequence[ContactSection], value: Json, report: Repor
         for item in _items(table, value, report):
             report.item = position
             position += 1
-            if item is not None and (contact := _contact(table.section, item, report)):
+            if item is not None and (contact := _contact(table.section, item, value, report)):
                 kept.setdefault(encode(contact), contact)
     report.item = None
     return list(kept.values())
@@ -103,7 +99,7 @@ def nested_contacts(tables: Sequence[ContactSection], value: Json, report: Repor
 
 def _items(table: ContactSection, value: Json, report: Report) -> Sequence[Json]:
     try:
-        found = table.items(value)
+        found = table.items(value, value)
     except EVALUATION_ERRORS as error:
         report.problem("contacts", failure(error))
         return ()
@@ -116,12 +112,12 @@ def _items(table: ContactSection, value: Json, report: Report) -> Sequence[Json]
     return ()
 
 
-def _contact(section: Section, item: Json, report: Report) -> dict[str, Json] | None:
-    if not section.admits(item, report):
+def _contact(section: Section, item: Json, record: Json, report: Report) -> dict[str, Json] | None:
+    if not section.admits(item, record, report):
         return None
     known = len(report.problems)
     document: dict[str, Json] = {}
-    section.fill(document, item, report)
+    section.fill(document, item, record, report)
     missing = section.required.missing(document, report)
     if missing:
         del report.problems[known:]
