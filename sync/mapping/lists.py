@@ -105,10 +105,12 @@ def lookup(table: Mapping[str, Json], key: str | float) -> Json:
 
 
 def rest_of(record: Json, apart: Collection[str]) -> str | None:
-    """The record's fields that are not `apart`, as `name`, line end, value, blank line; in the order of their names."""
+    """The record's fields that are not `apart` (in any case), as `name`, line end, value, blank line; by name."""
     if not isinstance(record, dict):
         return None
-    named = ((name, _line(record[name])) for name in sorted(record) if name not in apart and not name.endswith(LABEL))
+    hidden = {name.casefold() for name in apart}
+    shown = (name for name in sorted(record) if name.casefold() not in hidden and not name.endswith(LABEL))
+    named = ((name, _line(record[name])) for name in shown)
     return "\n\n".join(f"{name}\n{text}" for name, text in named if text) or None
 
 

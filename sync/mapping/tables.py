@@ -56,6 +56,8 @@ class Facts:
                 self.fault(key, what, hint)
             return None
         self.version[key] = compiled.node
+        if any(node["type"] == "function_expression" and node["value"] == "rest" for node in walk(compiled.node)):
+            self.version["rest"] = sorted(self.apart)
         for name in _lookups_of(compiled.node):
             self.version[f"lookups.{name}"] = dict(self.lookups[name])
         return compiled
