@@ -9,13 +9,14 @@ from typing import Any, cast
 from pydantic import BaseModel
 from sqlalchemy.engine import URL
 
-from connectors.interface import Connector, Features, Finding, StreamSpec
+from connectors.interface import Connector, Features, FieldKind, Finding, StreamSpec
 from connectors.sql.checking import look_at
 from connectors.sql.columns import Columns
 from connectors.sql.database import Clock, Database
 from connectors.sql.engines import parse_url, sqlite_file
 from connectors.sql.errors import is_too_slow
 from connectors.sql.keys import id_text, key_values, pack, same_key, unpack
+from connectors.sql.kinds import kinds_of
 from connectors.sql.moments import canonical
 from connectors.sql.options import SqlChild, SqlSource, SqlStream
 from connectors.sql.reading import Poll
@@ -51,6 +52,9 @@ class SqlConnector:
 
     def check(self, stream: StreamSpec) -> Sequence[Finding]:
         return look_at(self._database, self._fresh(stream), plan_of(stream))
+
+    def describe(self, stream: StreamSpec) -> Mapping[tuple[str, ...], FieldKind]:
+        return kinds_of(self._database, self._fresh(stream), plan_of(stream))
 
     def position(self, stream: StreamSpec) -> str:
         plan, columns = plan_of(stream), self._fresh(stream)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -13,7 +13,7 @@ from sync.commands.options import config_option, json_option
 from sync.errors import ConfigError, SyncError
 
 if TYPE_CHECKING:  # --help does without them
-    from connectors.interface import StreamSpec
+    from connectors.interface import Connector, FieldKind, StreamSpec
     from sync.config.schema import Config, Workspace
     from sync.mapping.compile import LeadMapping
     from sync.secrets import Secret
@@ -80,10 +80,12 @@ def look(explicit: Path | None, *, file_only: bool) -> Iterator[Line]:
     for key, mapping in mappings.items():
         yield Line("ok", key, _reads(mapping))
     if file_only:
+        for mapping in mappings.values():
+            yield from _constants(mapping, {})
         return
     yield from _workspaces(config)
-    for spec in stream_specs(config, mappings).values():
-        yield from _stream(config, spec)
+    for key, spec in stream_specs(config, mappings).items():
+        yield from _stream(config, spec, mappings[key])
 
 
 def _problems(error: ConfigError) -> Iterator[Line]:
@@ -138,14 +140,34 @@ def _key(name: str, workspace: Workspace, folder: Path, keys: dict[Secret, str])
     keys.setdefault(key, name)
 
 
-def _stream(config: Config, spec: StreamSpec) -> Iterator[Line]:
+def _constants(mapping: LeadMapping, kinds: Mapping[tuple[str, ...], FieldKind]) -> Iterator[Line]:
+    """Constants of the mapping that their field never equals."""
+    from sync.mapping.literals import doubts
+
+    for doubt in doubts(mapping.compared, kinds):
+        yield Line("warning", doubt.where, doubt.what, doubt.hint)
+
+
+def _kinds(connector: Connector, spec: StreamSpec) -> Mapping[tuple[str, ...], FieldKind]:
+    """What the fields can hold; nothing where that cannot be told, which is no reason to fail."""
+    from connectors.interface import Describes
+
+    try:
+        return connector.describe(spec) if isinstance(connector, Describes) else {}
+    except SyncError:
+        return {}
+
+
+def _stream(config: Config, spec: StreamSpec, mapping: LeadMapping) -> Iterator[Line]:
     from sync.streams import open_source
 
     where = f"{spec.source}.{spec.name}"
+    kinds: Mapping[tuple[str, ...], FieldKind] = {}
     try:
         connector = open_source(config, spec.source)
         try:
             findings = connector.check(spec)
+            kinds = _kinds(connector, spec)
         finally:
             connector.close()
     except ConfigError as error:
@@ -157,6 +179,7 @@ def _stream(config: Config, spec: StreamSpec) -> Iterator[Line]:
         for finding in findings:
             code = _EXIT_REFUSED if finding.level == "error" else 0
             yield Line(finding.level, where, finding.text, finding.hint, code)
+    yield from _constants(mapping, kinds)
 
 
 def _print(line: Line) -> None:

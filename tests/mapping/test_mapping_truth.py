@@ -164,42 +164,11 @@ ALIKE = st.recursive(
     ),
     max_leaves=10,
 )
-PIECES = st.sampled_from(
-    [
-        "a",
-        "b",
-        "c",
-        "@",
-        "*",
-        "[*]",
-        "[]",
-        "[0]",
-        "[-1]",
-        "[1:]",
-        "'a'",
-        "`2`",
-        "[a,b]",
-        "{a:b,c:a}",
-        "[?a==b]",
-        "[?c]",
-        "!a",
-        "(a||b)",
-        "(a&&c)",
-        "(a==b)",
-        "(a!='a')",
-        "(a<b)",
-        "length(@)",
-        "keys(@)",
-        "type(a)",
-        "to_array(a)",
-        "not_null(c,b)",
-        "map(&a,@)",
-        "sort_by(@,&b)",
-        "contains(@,'a')",
-        "reverse(@)",
-        "values(@)",
-    ]
+_PATHS = "a b c @ * [*] [] [0] [-1] [1:] 'a' `2` [a,b] {a:b,c:a} [?a==b] [?c] !a (a||b) (a&&c) (a==b) (a!='a') (a<b)"
+_CALLS = (
+    "length(@) keys(@) type(a) to_array(a) not_null(c,b) map(&a,@) sort_by(@,&b) contains(@,'a') reverse(@) values(@)"
 )
+PIECES = st.sampled_from([*_PATHS.split(), *_CALLS.split()])
 
 
 @settings(max_examples=400, deadline=None)
