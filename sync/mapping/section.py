@@ -108,7 +108,8 @@ def _items(table: ContactSection, value: Json, report: Report) -> Sequence[Json]
     if isinstance(found, dict):
         return (found,)
     if found is not None and found != "":
-        report.problem("contacts", "expression failed: `from` must yield a list of objects")
+        hint = "JSON that arrives as text is opened by json(field)" if isinstance(found, str) else ""
+        report.problem("contacts", "expression failed: `from` must yield a list of objects", None, hint)
     return ()
 
 

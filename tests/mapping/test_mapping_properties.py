@@ -293,9 +293,20 @@ _WHOLE_CALLS = st.builds(
     st.sampled_from(sorted(FUNCTION_NAMES)),
     st.lists(_ARGUMENTS | st.sampled_from(["'%d.%m.%Y'", "'s'", "'(a)|b'", "'countries'", "'DE'"]), max_size=3),
 )
-_FORMS = """({} || {})#({} && {})#!{}#{} == {}#{} < {}#[{}, {}]#{} | {}#{}[?@ == {}]#{}[:2]#{}[0]#{}[].a#{}.*#if({}, {})#not_null({}, {})#to_string({})#add({}, {})#{{x: {}, y: {}}}""".replace(
-    "\n", "#"
-).split("#")
+_FORMS = [
+    *(
+        "({} || {})",
+        "({} && {})",
+        "!{}",
+        "{} == {}",
+        "{} < {}",
+        "[{}, {}]",
+        "{{x: {}, y: {}}}",
+        "{} | {}",
+        "{}[?@ == {}]",
+    ),
+    *("{}[:2]", "{}[0]", "{}[].a", "{}.*", "if({}, {})", "not_null({}, {})", "to_string({})", "add({}, {})"),
+]
 EXPRESSIONS = st.recursive(
     _ARGUMENTS.filter(lambda text: text != "&a") | _WHOLE_CALLS,
     lambda inner: st.builds(
