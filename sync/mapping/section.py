@@ -108,7 +108,8 @@ def _items(table: ContactSection, value: Json, report: Report) -> Sequence[Json]
     if isinstance(found, dict):
         return (found,)
     if found is not None and found != "":
-        hint = "JSON that arrives as text is opened by json(field)" if isinstance(found, str) else ""
+        is_json = isinstance(found, str) and found.lstrip().startswith(("[", "{"))
+        hint = "JSON that arrives as text is opened by json(field)" if is_json else ""
         report.problem("contacts", "expression failed: `from` must yield a list of objects", None, hint)
     return ()
 
