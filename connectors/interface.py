@@ -174,6 +174,44 @@ class Cautions(Protocol):
         ...
 
 
+@runtime_checkable
+class Bookkeeping(Protocol):
+    """An extra of a stream's options: fields by which the source keeps book, and which say nothing about the record."""
+
+    def bookkeeping(self) -> frozenset[str]:
+        """Key, time of change and the like, in any case of letters. A mapping's rest() leaves them out."""
+        ...
+
+
+FieldType = Literal["boolean", "integer", "decimal", "number", "text", "date", "time"]
+"""`number`: with a fraction; `decimal`: beyond what a number can hold exactly it arrives as text; `date`: 2026-01-31;
+`time`: 2026-01-31T12:30:00, with `Z` where the zone is known."""
+
+
+@dataclass(frozen=True, slots=True)
+class FieldKind:
+    """What values of a field can be as they reach the mapping.
+
+    `choices`: its codes and what users call them (equal where there are no labels); None where any value may come.
+    `several`: a value holds several of the choices. `length`: the most characters; None where there is no limit.
+    """
+
+    type: FieldType
+    choices: Mapping[str, str] | None = None
+    several: bool = False
+    length: int | None = None
+
+
+@runtime_checkable
+class Describes(Protocol):
+    """An extra of connectors that know what a field can hold: `check` then points out a constant it never equals."""
+
+    def describe(self, stream: StreamSpec) -> Mapping[tuple[str, ...], FieldKind]:
+        """The kinds of the wanted fields by their path, a child's beginning with its name; a field of which nothing is
+        known is left out. Raises SourceUnavailable, SourceRefused."""
+        ...
+
+
 class ConnectorType(Protocol):
     """What the module of a connector offers under the name `CONNECTOR`."""
 

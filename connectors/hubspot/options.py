@@ -126,6 +126,10 @@ class HubspotStream(_Table):
         description='"companies", "contacts", "deals", "leads", "tickets", or a custom object by name or type id.'
     )
 
+    def bookkeeping(self) -> frozenset[str]:
+        """The id, and times that move although nothing of the record changed."""
+        return frozenset({"hs_object_id", "hs_lastmodifieddate", "lastmodifieddate", "hs_updated_by_user_id"})
+
 
 class HubspotChild(_Table):
     """Keys of `[sources.X.streams.Y.children.Z]`: associated records, nested into their parent's as the list Z."""

@@ -144,6 +144,11 @@ class SalesforceSource(_Table):
             yield "auth", "is a session that cannot be renewed: it ends within hours", "it is meant for tests"
 
 
+_BOOKKEEPING = frozenset(
+    {"attributes", "Id", "SystemModstamp", "LastModifiedDate", "LastViewedDate", "LastReferencedDate"}
+)
+
+
 class SalesforceStream(_Table):
     """Keys of `[sources.X.streams.Y]`."""
 
@@ -158,6 +163,10 @@ class SalesforceStream(_Table):
         description="Whether the sweep re-reads all records: values of formulas and of parents (Owner.Name) change "
         "without a trace in the record. One request for 200 records.",
     )
+
+    def bookkeeping(self) -> frozenset[str]:
+        """The id, and times that move although nothing of the record changed."""
+        return _BOOKKEEPING
 
 
 class SalesforceChild(_Table):

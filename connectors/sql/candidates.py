@@ -7,8 +7,8 @@ from dataclasses import dataclass
 
 from connectors.sql.columns import Columns
 from connectors.sql.database import Database
-from connectors.sql.newest import in_words, newest_of, reading_of
 from connectors.sql.naming import words_of
+from connectors.sql.newest import in_words, newest_of, reading_of
 from connectors.sql.statements import edge
 from connectors.sql.tables import Column, Listed, Shape
 from connectors.sql.times import Cursor, Unfit

@@ -10,7 +10,7 @@ from typing import Any, cast
 from pydantic import BaseModel
 from sqlalchemy.engine import URL
 
-from connectors.interface import Connector, Discovered, Features, Finding, StreamSpec
+from connectors.interface import Connector, Discovered, Features, FieldKind, Finding, StreamSpec
 from connectors.sql import discovering
 from connectors.sql.checking import look_at
 from connectors.sql.columns import Columns
@@ -18,6 +18,7 @@ from connectors.sql.database import Clock, Database
 from connectors.sql.engines import parse_url, sqlite_file
 from connectors.sql.errors import is_too_slow
 from connectors.sql.keys import key_name, key_rows, row_id
+from connectors.sql.kinds import kinds_of
 from connectors.sql.moments import canonical
 from connectors.sql.options import SqlChild, SqlSource, SqlStream
 from connectors.sql.paging import make_pager
@@ -65,6 +66,9 @@ class SqlConnector:
 
     def discover(self, name: str | None) -> Sequence[Discovered]:
         return discovering.tables(self._database) if name is None else discovering.columns(self._database, name)
+
+    def describe(self, stream: StreamSpec) -> Mapping[tuple[str, ...], FieldKind]:
+        return kinds_of(self._database, self._fresh(stream), plan_of(stream))
 
     def position(self, stream: StreamSpec) -> str:
         plan, columns = plan_of(stream), self._fresh(stream)

@@ -139,6 +139,10 @@ class SqlStream(_Relation):
             raise ValueError("modified_as says what the modified column holds, but modified is not set")
         return self
 
+    def bookkeeping(self) -> frozenset[str]:
+        """The key and the modified column."""
+        return frozenset(self.key) | ({self.modified} if self.modified else set())
+
 
 class SqlChild(_Relation):
     """Keys of `[sources.X.streams.Y.children.Z]`: rows nested into their parent's record as the list Z."""

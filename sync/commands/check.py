@@ -13,7 +13,7 @@ from sync.commands.options import config_option, json_option
 from sync.errors import ConfigError, SyncError
 
 if TYPE_CHECKING:  # --help does without them
-    from connectors.interface import StreamSpec
+    from connectors.interface import Connector, FieldKind, StreamSpec
     from state.ledger import Ledger
     from sync.config.schema import Config, Workspace
     from sync.mapping.compile import LeadMapping
@@ -81,11 +81,13 @@ def look(explicit: Path | None, *, file_only: bool) -> Iterator[Line]:
     for key, mapping in mappings.items():
         yield Line("ok", key, _reads(mapping))
     if file_only:
+        for mapping in mappings.values():
+            yield from _constants(mapping, {})
         return
     yield from _workspaces(config)
     specs = stream_specs(config, mappings)
-    for spec in specs.values():
-        yield from _stream(config, spec)
+    for key, spec in specs.items():
+        yield from _stream(config, spec, mappings[key])
     yield from _remembered(config, specs, mappings)
 
 
@@ -141,14 +143,34 @@ def _key(name: str, workspace: Workspace, folder: Path, keys: dict[Secret, str])
     keys.setdefault(key, name)
 
 
-def _stream(config: Config, spec: StreamSpec) -> Iterator[Line]:
+def _constants(mapping: LeadMapping, kinds: Mapping[tuple[str, ...], FieldKind]) -> Iterator[Line]:
+    """Constants of the mapping that their field never equals."""
+    from sync.mapping.literals import doubts
+
+    for doubt in doubts(mapping.compared, kinds):
+        yield Line("warning", doubt.where, doubt.what, doubt.hint)
+
+
+def _kinds(connector: Connector, spec: StreamSpec) -> Mapping[tuple[str, ...], FieldKind]:
+    """What the fields can hold; nothing where that cannot be told, which is no reason to fail."""
+    from connectors.interface import Describes
+
+    try:
+        return connector.describe(spec) if isinstance(connector, Describes) else {}
+    except SyncError:
+        return {}
+
+
+def _stream(config: Config, spec: StreamSpec, mapping: LeadMapping) -> Iterator[Line]:
     from sync.streams import open_source
 
     where = f"{spec.source}.{spec.name}"
+    kinds: Mapping[tuple[str, ...], FieldKind] = {}
     try:
         connector = open_source(config, spec.source)
         try:
             findings = connector.check(spec)
+            kinds = _kinds(connector, spec)
         finally:
             connector.close()
     except ConfigError as error:
@@ -160,6 +182,7 @@ def _stream(config: Config, spec: StreamSpec) -> Iterator[Line]:
         for finding in findings:
             code = _EXIT_REFUSED if finding.level == "error" else 0
             yield Line(finding.level, where, finding.text, finding.hint, code)
+    yield from _constants(mapping, kinds)
 
 
 def _remembered(config: Config, specs: Mapping[str, StreamSpec], mappings: Mapping[str, LeadMapping]) -> Iterator[Line]:

@@ -9,7 +9,7 @@ from sync.config.schema import LeadTable, Wire
 from sync.errors import ConfigError
 from sync.mapping.identity import Identity, identities
 from sync.mapping.outcome import Filtered, Lead, Outcome, Report, Unfit
-from sync.mapping.reads import has_labels, pruner, value_at, wanted, without_labels
+from sync.mapping.reads import Compared, has_labels, pruner, value_at, wanted, without_labels
 from sync.mapping.section import ContactSection, Section, nested_contacts, require
 from sync.mapping.tables import Facts, contact_section, lead_section
 from sync.mapping.wire import CONTACTS, IS_CONTACT, LABELS, clashes, contact_fields, encode, lead_fields
@@ -23,13 +23,15 @@ def compile_mapping(
     children: Collection[str],
     wire: Wire,
     lookups: Mapping[str, Mapping[str, Json]],
+    apart: Collection[str] = (),
 ) -> LeadMapping:
     """The mapping of one stream. `where` is the table's place in the file (`sources.X.streams.Y.lead`), `children` the
-    names under which children are nested into its records, `lookups` the tables of `[lookups]`.
+    names under which children are nested into its records, `lookups` the tables of `[lookups]`, `apart` columns of
+    the source's own (key, time of change), which are no part of what rest() lists.
 
     Raises ConfigError with every problem of the table, each with its key and, inside expressions, the column.
     """
-    facts = Facts(where, lookups)
+    facts = Facts(where, lookups, apart=frozenset(apart))
     facts.version["kind"] = table.kind
     facts.rows.append((IS_CONTACT, str(table.kind == "contact").lower(), "kind"))
     for name in clashes(wire):
@@ -46,7 +48,8 @@ class LeadMapping:
     """A compiled mapping. Nothing in it changes; several threads may use it at once.
 
     `version` (32 hex digits) names all that its results hang on; it is the same in every run, whatever the order of
-    keys in the file. `wanted` is what its expressions read, `readers` which keys of the file read a path of it.
+    keys in the file. `wanted` is what its expressions read, `readers` which keys of the file read a path of it,
+    `compared` what its expressions hold against constants, with the key of each.
     """
 
     def __init__(
@@ -63,6 +66,7 @@ class LeadMapping:
         self.wanted: Wanted = wanted(facts.root, children)
         self.readers: Mapping[tuple[str, ...], Sequence[str]] = facts.readers
         self._where_reads = tuple(path for path, keys in facts.readers.items() if f"{facts.where}.where" in keys)
+        self.compared: Sequence[tuple[str, Compared]] = tuple({repr(one): one for one in facts.compared}.values())
         self._is_contact = kind == "contact"
         self._fields = lead_fields(wire)
         self._lead = lead
@@ -87,10 +91,10 @@ class LeadMapping:
     def apply(self, data: Mapping[str, Json]) -> Outcome:
         """What becomes of a record. Never raises on plain JSON, whatever its types, sizes and depth."""
         report = Report()
-        if not self._lead.admits(data, report):
+        if not self._lead.admits(data, data, report):
             return Filtered()
         document: dict[str, Json] = {IS_CONTACT: self._is_contact}
-        self._lead.fill(document, data, report)
+        self._lead.fill(document, data, data, report)
         if self._contacts and (contacts := nested_contacts(self._contacts, data, report)):
             document[CONTACTS] = contacts
         require(self._lead, document, report)

@@ -12,7 +12,7 @@ from importlib.resources import files
 from typing import Literal
 
 from sync.mapping.emails import is_email
-from sync.mapping.functions import domain
+from sync.mapping.texts import domain
 from sync.mapping.wire import WireField
 from sync.words import Json
 

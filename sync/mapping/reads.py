@@ -9,9 +9,10 @@ read, never too little.
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterator, Sequence
+from dataclasses import dataclass
 from typing import Any
 
-from sync.mapping.expressions import Node
+from sync.mapping.syntax import Node
 from sync.words import LABEL, Json, Wanted
 
 # Lists within lists are pruned this deep; below, values are kept as they are (which reads too much, never too little).
@@ -19,26 +20,46 @@ _DEEPEST_LIST = 8
 
 
 class Place:
-    """One field (or the record itself) and the fields read below it."""
+    """One field (or the record itself) and the fields read below it. `path` leads to it from the record."""
 
-    __slots__ = ("fields", "whole")
+    __slots__ = ("fields", "path", "whole")
 
-    def __init__(self) -> None:
+    def __init__(self, path: tuple[str, ...] = ()) -> None:
         self.fields: dict[str, Place] = {}
+        self.path = path
         self.whole = False
 
     def field(self, name: str) -> Place:
-        return self.fields.setdefault(name, Place())
+        return self.fields.setdefault(name, Place((*self.path, name)))
 
 
 Places = frozenset[Place]
 """Where a value may come from; empty for a value that an expression made."""
 
 
-def trace(node: Node, places: Places) -> Places:
-    """Marks what the expression walks through and looks at, seen from `places`; gives where its result comes from."""
-    handler = _TRACERS.get(node["type"], _trace_unknown)
-    return handler(node, places)
+@dataclass(frozen=True, slots=True)
+class Compared:
+    """A field that an expression holds against a constant, or takes as a condition.
+
+    `how`: `eq ne lt lte gt gte`; `contains`, `starts_with`, `ends_with`; `lower`, `upper` (its small or capital letters
+    equal the constant); `truth` (no constant).
+    """
+
+    path: tuple[str, ...]
+    how: str
+    literal: Json = None
+
+
+def trace(
+    node: Node, places: Places, record: Places | None = None, seen: list[Compared] | None = None, *, truth: bool = False
+) -> Places:
+    """Marks what the expression walks through and looks at, seen from `places`; gives where its result comes from.
+
+    `record` is what `$` stands for (None: `places`). Adds what is compared to `seen`; `truth`: the result is a
+    condition.
+    """
+    tracer = _Tracer(places if record is None else record, [] if seen is None else seen)
+    return tracer.condition(node, places) if truth else tracer.trace(node, places)
 
 
 def look(places: Places) -> None:
@@ -47,97 +68,159 @@ def look(places: Places) -> None:
         place.whole = True
 
 
-def _trace_field(node: Node, places: Places) -> Places:
-    return frozenset(place.field(node["value"]) for place in places)
+_PATHS = ("field", "subexpression", "current", "index_expression")
+_NOTHING: Places = frozenset()
 
 
-def _trace_same(_: Node, places: Places) -> Places:
-    return places
+class _Tracer:
+    """Walks one syntax tree."""
+
+    def __init__(self, record: Places, seen: list[Compared]) -> None:
+        self._record = record
+        self._seen = seen
+
+    def trace(self, node: Node, places: Places) -> Places:
+        handler: Callable[[Node, Places], Places] = getattr(self, f"_{node['type']}", self._unknown)
+        return handler(node, places)
+
+    def condition(self, node: Node, places: Places) -> Places:
+        """As `trace`, of an expression that counts as true or false."""
+        if node["type"] in ("and_expression", "or_expression"):
+            return _NOTHING.union(*(self.condition(child, places) for child in node["children"]))
+        found = self.trace(node, places)
+        self._note(node, found, "truth")
+        return found
+
+    def _note(self, node: Node, places: Places, how: str, literal: Json = None) -> None:
+        if node["type"] in _PATHS and len(places) == 1:
+            (place,) = places
+            self._seen.append(Compared(place.path, how, literal))
+
+    # ---- paths
+
+    def _field(self, node: Node, places: Places) -> Places:
+        return frozenset(place.field(node["value"]) for place in places)
+
+    def _root(self, _: Node, __: Places) -> Places:
+        return self._record
+
+    def _same(self, _: Node, places: Places) -> Places:
+        return places
+
+    _current = _identity = _index = _slice = _same
+
+    def _literal(self, _: Node, __: Places) -> Places:
+        return _NOTHING
+
+    def _chain(self, node: Node, places: Places) -> Places:
+        for child in node["children"]:
+            places = self.trace(child, places)
+        return places
+
+    _subexpression = _index_expression = _pipe = _flatten = _projection = _key_val_pair = _chain
+
+    # ---- lists and objects
+
+    def _multi_select_list(self, node: Node, places: Places) -> Places:
+        """`[a, b]`: a list of values that keep their places."""
+        return _NOTHING.union(*(self.trace(child, places) for child in node["children"]))
+
+    def _filter_projection(self, node: Node, places: Places) -> Places:
+        base, right, condition = node["children"]
+        items = self.trace(base, places)
+        look(self.condition(condition, items))
+        return self.trace(right, items)
+
+    def _value_projection(self, node: Node, places: Places) -> Places:
+        """`*`: all fields, whatever their names."""
+        look(self.trace(node["children"][0], places))
+        return _NOTHING
+
+    def _look(self, node: Node, places: Places) -> Places:
+        """`{…}` and calls: the values of all parts are looked at, the result is new."""
+        for child in node["children"]:
+            look(self.trace(child, places))
+        return _NOTHING
+
+    _multi_select_dict = _look
+
+    # ---- conditions
+
+    def _comparator(self, node: Node, places: Places) -> Places:
+        sides = [(child, self.trace(child, places)) for child in node["children"]]
+        for (side, found), (other, _) in (sides, sides[::-1]):
+            look(found)
+            if other["type"] == "literal":
+                sign: str = node["value"]
+                how = sign if side is sides[0][0] else _TURNED.get(sign, sign)
+                self._note(side, found, how, other["value"])
+                self._note_letters(side, places, sign, other["value"])
+        return _NOTHING
+
+    def _note_letters(self, side: Node, places: Places, sign: str, literal: Json) -> None:
+        """`lower(a) == 'X'` never holds."""
+        if side["type"] == "function_expression" and side["value"] in ("lower", "upper") and sign in ("eq", "ne"):
+            argument = side["children"][0]
+            self._note(argument, self.trace(argument, places), side["value"], literal)
+
+    def _not_expression(self, node: Node, places: Places) -> Places:
+        look(self.condition(node["children"][0], places))
+        return _NOTHING
+
+    def _choice(self, node: Node, places: Places) -> Places:
+        """`a || b`, `a && b`: the left side is looked at; the result is either."""
+        left, right = node["children"]
+        decides = self.condition(left, places)
+        look(decides)
+        return decides | self.trace(right, places)
+
+    _or_expression = _and_expression = _choice
+
+    # ---- functions
+
+    def _function_expression(self, node: Node, places: Places) -> Places:
+        name, arguments = node["value"], node["children"]
+        if name in ("not_null", "to_array"):
+            return self._multi_select_list(node, places)
+        if name in ("sort_by", "min_by", "max_by") and len(arguments) == 2:
+            items = self.trace(arguments[0], places)
+            look(self.trace(arguments[1]["children"][0], items))
+            return items
+        if name == "map" and len(arguments) == 2:
+            return self.trace(arguments[0]["children"][0], self.trace(arguments[1], places))
+        if name == "if":
+            look(self.condition(arguments[0], places))
+            return _NOTHING.union(*(self.trace(argument, places) for argument in arguments[1:]))
+        if name == "rest":
+            look(self._record)
+            return _NOTHING
+        if name in ("contains", "starts_with", "ends_with") and len(arguments) == 2:
+            self._note_search(name, arguments, places)
+        return self._look(node, places)
+
+    def _note_search(self, name: str, arguments: list[Node], places: Places) -> None:
+        where, what = arguments
+        if what["type"] == "literal":
+            self._note(where, self.trace(where, places), name, what["value"])
+        if name == "contains" and (listed := _constants(where)):
+            for one in listed:
+                self._note(what, self.trace(what, places), "eq", one)
+
+    def _unknown(self, _: Node, places: Places) -> Places:
+        look(places)
+        return _NOTHING
 
 
-def _trace_made(_: Node, __: Places) -> Places:
-    return frozenset()
+_TURNED = {"lt": "gt", "lte": "gte", "gt": "lt", "gte": "lte"}
 
 
-def _trace_chain(node: Node, places: Places) -> Places:
-    for child in node["children"]:
-        places = trace(child, places)
-    return places
-
-
-def _trace_all(node: Node, places: Places) -> Places:
-    """`[a, b]`: a list of values that keep their places."""
-    return frozenset().union(*(trace(child, places) for child in node["children"]))
-
-
-def _trace_filter(node: Node, places: Places) -> Places:
-    base, right, condition = node["children"]
-    items = trace(base, places)
-    look(trace(condition, items))
-    return trace(right, items)
-
-
-def _trace_look(node: Node, places: Places) -> Places:
-    """Comparisons, `!`, `{…}`: the values of all parts are looked at, the result is new."""
-    for child in node["children"]:
-        look(trace(child, places))
-    return frozenset()
-
-
-def _trace_choice(node: Node, places: Places) -> Places:
-    """`a || b`, `a && b`: the left side is looked at; the result is either."""
-    left, right = (trace(child, places) for child in node["children"])
-    look(left)
-    return left | right
-
-
-def _trace_values(node: Node, places: Places) -> Places:
-    """`*`: all fields, whatever their names."""
-    look(trace(node["children"][0], places))
-    return frozenset()
-
-
-def _trace_function(node: Node, places: Places) -> Places:
-    name, arguments = node["value"], node["children"]
-    if name in ("not_null", "to_array"):
-        return _trace_all(node, places)
-    if name in ("sort_by", "min_by", "max_by") and len(arguments) == 2:
-        items = trace(arguments[0], places)
-        look(trace(arguments[1]["children"][0], items))
-        return items
-    if name == "map" and len(arguments) == 2:
-        return trace(arguments[0]["children"][0], trace(arguments[1], places))
-    return _trace_look(node, places)
-
-
-def _trace_unknown(_: Node, places: Places) -> Places:
-    look(places)
-    return frozenset()
-
-
-_TRACERS: dict[str, Callable[[Node, Places], Places]] = {
-    "field": _trace_field,
-    "current": _trace_same,
-    "identity": _trace_same,
-    "index": _trace_same,
-    "slice": _trace_same,
-    "literal": _trace_made,
-    "subexpression": _trace_chain,
-    "index_expression": _trace_chain,
-    "pipe": _trace_chain,
-    "flatten": _trace_chain,
-    "projection": _trace_chain,
-    "key_val_pair": _trace_chain,
-    "filter_projection": _trace_filter,
-    "value_projection": _trace_values,
-    "multi_select_list": _trace_all,
-    "multi_select_dict": _trace_look,
-    "comparator": _trace_look,
-    "not_expression": _trace_look,
-    "or_expression": _trace_choice,
-    "and_expression": _trace_choice,
-    "function_expression": _trace_function,
-}
+def _constants(node: Node) -> list[Json]:
+    """The items of a list that stands in the expression; none where it is something else."""
+    if node["type"] == "literal" and isinstance(node["value"], list):
+        return list(node["value"])
+    if node["type"] == "multi_select_list" and all(child["type"] == "literal" for child in node["children"]):
+        return [child["value"] for child in node["children"]]
+    return []
 
 
 def wanted(root: Place, children: Collection[str]) -> Wanted:

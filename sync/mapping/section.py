@@ -54,21 +54,22 @@ class Section:
     where: Read | None
     required: Required
 
-    def admits(self, value: Json, report: Report) -> bool:
-        """Whether `where` holds. Where it cannot be read: a problem, and True, so that the problem is seen."""
+    def admits(self, value: Json, record: Json, report: Report) -> bool:
+        """Return True where `where` holds for a value of that record, and where it cannot be read, which is noted as a
+        problem, so that it is seen."""
         if self.where is None:
             return True
         try:
-            return not is_false(self.where(value))
+            return bool(self.where(value, record))
         except EVALUATION_ERRORS as error:
             report.problem("where", failure(error))
             return True
 
-    def fill(self, document: dict[str, Json], value: Json, report: Report) -> None:
-        """Add every field that can be used to the document."""
+    def fill(self, document: dict[str, Json], value: Json, record: Json, report: Report) -> None:
+        """Add every field that can be used to the document; `record` is what `$` means."""
         for rule in self.rules:
             try:
-                found = rule.read(value)
+                found = rule.read(value, record)
             except EVALUATION_ERRORS as error:
                 report.drop(rule.key, failure(error), None, _FIX_EXPRESSION)
                 continue
@@ -77,11 +78,6 @@ class Section:
             cleaned = rule.clean(found, report)
             if cleaned is not None and cleaned != "":
                 document[rule.name] = cleaned
-
-
-def is_false(value: Json) -> bool:
-    """JMESPath's falsehood: null, false, and empty text, lists and objects. The number 0 is true."""
-    return value is None or value is False or value in ("", [], {})
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,7 +101,7 @@ def nested_contacts(tables: Sequence[ContactSection], value: Json, report: Repor
         for item in _items(table, value, report):
             report.item = position
             position += 1
-            if item is not None and (contact := _contact(table.section, item, report)):
+            if item is not None and (contact := _contact(table.section, item, value, report)):
                 kept.setdefault(encode(contact), contact)
     report.item = None
     return list(kept.values())
@@ -113,7 +109,7 @@ def nested_contacts(tables: Sequence[ContactSection], value: Json, report: Repor
 
 def _items(table: ContactSection, value: Json, report: Report) -> Sequence[Json]:
     try:
-        found = table.items(value)
+        found = table.items(value, value)
     except EVALUATION_ERRORS as error:
         report.problem("contacts", failure(error))
         return ()
@@ -122,16 +118,18 @@ def _items(table: ContactSection, value: Json, report: Report) -> Sequence[Json]
     if isinstance(found, dict):
         return (found,)
     if found is not None and found != "":
-        report.problem("contacts", "expression failed: `from` must yield a list of objects")
+        is_json = isinstance(found, str) and found.lstrip().startswith(("[", "{"))
+        hint = "JSON that arrives as text is opened by json(field)" if is_json else ""
+        report.problem("contacts", "expression failed: `from` must yield a list of objects", None, hint)
     return ()
 
 
-def _contact(section: Section, item: Json, report: Report) -> dict[str, Json] | None:
-    if not section.admits(item, report):
+def _contact(section: Section, item: Json, record: Json, report: Report) -> dict[str, Json] | None:
+    if not section.admits(item, record, report):
         report.skipped += 1
         return None
     document: dict[str, Json] = {}
-    section.fill(document, item, report)
+    section.fill(document, item, record, report)
     required = section.required
     missing = ", ".join(required.missing(document))
     if missing or required.is_unknown(document):

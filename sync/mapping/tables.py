@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 
 from sync.config.schema import ContactTable, Expression, LeadFields, LeadTable
@@ -12,7 +12,7 @@ from sync.errors import Problem
 from sync.mapping.clean import cleaner
 from sync.mapping.expressions import BadExpression, Compiled, Node, Read, compile_expression, nearest, walk
 from sync.mapping.outcome import Report
-from sync.mapping.reads import Place, Places, look, paths_of, trace
+from sync.mapping.reads import Compared, Place, Places, look, paths_of, trace
 from sync.mapping.section import ContactSection, Required, Rule, Section
 from sync.mapping.wire import CONTACTS, WireField
 from sync.words import Json
@@ -40,6 +40,10 @@ class Facts:
     root: Place = field(default_factory=Place)
     rows: list[tuple[str, str, str]] = field(default_factory=list)
     readers: dict[tuple[str, ...], list[str]] = field(default_factory=dict)
+    compared: list[tuple[str, Compared]] = field(default_factory=list)
+    """What is held against constants, with the place in the file."""
+    apart: frozenset[str] = frozenset()
+    """The source's own columns (key, time of change), which rest() leaves out."""
     version: dict[str, Json] = field(default_factory=lambda: {"engine": ENGINE_VERSION})
 
     def fault(self, key: str, what: str, hint: str = "") -> None:
@@ -49,12 +53,14 @@ class Facts:
     def expression(self, key: str, source: Expression) -> Compiled | None:
         """The compiled expression; None where it has problems, which are noted."""
         try:
-            compiled = compile_expression(source, self.lookups)
+            compiled = compile_expression(source, self.lookups, self.read_elsewhere)
         except BadExpression as error:
             for what, hint in error.faults:
                 self.fault(key, what, hint)
             return None
         self.version[key] = compiled.node
+        if any(node["type"] == "function_expression" and node["value"] == "rest" for node in walk(compiled.node)):
+            self.version["rest"] = sorted(self.apart)
         for name in _lookups_of(compiled.node):
             self.version[f"lookups.{name}"] = dict(self.lookups[name])
         return compiled
@@ -64,10 +70,21 @@ class Facts:
         root = Place()
         places: Places = frozenset({root})
         for node in chain:
-            places = trace(node, places)
+            places = trace(node, places, frozenset({root}))
         look(places)
         for path in paths_of(root):
             self.readers.setdefault(path, []).append(f"{self.where}.{key}")
+
+    def trace(self, key: str, node: Node, places: Places, *, truth: bool = False) -> Places:
+        """Marks what the expression of that key reads, seen from `places`; gives where its result comes from."""
+        seen: list[Compared] = []
+        found = trace(node, places, frozenset({self.root}), seen, truth=truth)
+        self.compared += [(f"{self.where}.{key}", one) for one in seen]
+        return found
+
+    def read_elsewhere(self) -> Collection[str]:
+        """The record's fields that rest() leaves out: those read by name, the key, and the time of change."""
+        return self.root.fields.keys() | self.apart
 
     def digest(self) -> str:
         """16 bytes in hex over all that the mapping's results hang on, whatever the order of keys."""
@@ -94,14 +111,14 @@ def contact_section(facts: Facts, index: int, table: ContactTable, fields: Mappi
     """One table of nested contacts."""
     prefix = f"contacts[{index}]."
     items = facts.expression(f"{prefix}from", table.from_)
-    places: Places = trace(items.node, frozenset({facts.root})) if items else frozenset()
+    places: Places = facts.trace(f"{prefix}from", items.node, frozenset({facts.root})) if items else frozenset()
     chain = (items.node,) if items else ()
     for key in ("notes", "date"):
         if getattr(table, key) is not None:
             facts.fault(prefix + key, f"a nested contact has no {key}", "map it in the lead's own table")
     default = Required(any_of=_named(_NESTED, fields))
     section = _Table(facts, table, fields, places, prefix, f"{CONTACTS}[].", chain).section(table.where, default)
-    return ContactSection(items.read if items else (lambda _: None), section)
+    return ContactSection(items.read if items else (lambda _, __: None), section)
 
 
 def _named(keys: tuple[str, ...], fields: Mapping[str, WireField]) -> tuple[tuple[str, str], ...]:
@@ -126,7 +143,7 @@ class _Table:
         rules = [rule for key, value in self.mapped().items() if (rule := self.rule(self.fields[key], value))]
         where = None
         if condition is not None and (compiled := self.facts.expression(f"{self.prefix}where", condition)):
-            look(trace(compiled.node, self.places))
+            look(self.facts.trace(f"{self.prefix}where", compiled.node, self.places, truth=True))
             self.facts.read_by(f"{self.prefix}where", *self.chain, compiled.node)
             where = compiled.read
         required = self.required(default)
@@ -150,7 +167,7 @@ class _Table:
         for place, source in sources.items():
             if (compiled := self.facts.expression(place, source)) is None:
                 continue
-            look(trace(compiled.node, self.places))
+            look(self.facts.trace(place, compiled.node, self.places))
             self.facts.read_by(place, *self.chain, compiled.node)
             reads.append(compiled.read)
             self.facts.rows.append((self.path + wire_field.path, compiled.text, place))
@@ -163,7 +180,7 @@ class _Table:
     def check_constant(self, place: str, rule: Rule) -> None:
         """A constant that would spoil every record is a mistake of the file."""
         report = Report()
-        Section((rule,), None, Required()).fill({}, {}, report)
+        Section((rule,), None, Required()).fill({}, {}, {}, report)
         for note in (*report.problems, *report.warnings):
             self.facts.fault(place, note.rule, note.hint)
 
@@ -211,10 +228,10 @@ class _Table:
 def joined(reads: list[Read]) -> Read:
     """All expressions of a TOML array as one list; an expression that yields a list adds its items."""
 
-    def read(value: Json) -> Json:
+    def read(value: Json, record: Json) -> Json:
         found: list[Json] = []
         for one in reads:
-            item = one(value)
+            item = one(value, record)
             if type(item) is list:
                 found += item
             elif item is not None:

@@ -2,6 +2,7 @@
 
 import json
 import socket
+import sqlite3
 import threading
 
 import pytest
@@ -200,3 +201,40 @@ def test_a_fault_of_the_program_is_no_finding(write):
     result = run("-c", write("bug"))
     assert result.exit_code == 70
     assert "HUNTER2" not in result.output
+
+
+def test_a_constant_that_its_column_never_equals_is_a_warning_with_the_mapping_s_key(tmp_path, door):
+    with sqlite3.connect(tmp_path / "crm.db") as database:
+        database.execute("create table co (id integer primary key, name text, active boolean, u datetime)")
+        database.execute("create index i on co (u)")
+        database.execute("insert into co values (1, 'A', 1, '2026-01-01 10:00:00')")
+    database.close()
+    path = tmp_path / "config.toml"
+    lead = """{ kind = "company", where = "active == 'true' && lower(name) != 'X'", name = "name" }"""
+    path.write_text(
+        f"""[workspaces.main]
+api_key = "k"
+base_url = "{door[0]}"
+[sources.s]
+connector = "sql"
+url = "sqlite:///{tmp_path}/crm.db"
+[sources.s.streams.t]
+table = "co"
+key = "id"
+modified = "u"
+start = "all"
+on_change = "hold"
+lead = {lead}
+"""
+    )
+    path.chmod(0o600)
+    result = run("-c", str(path))
+    assert result.exit_code == 0
+    where = "sources.s.streams.t.lead.where"
+    assert f"warning  {where}: active == 'true' never holds: active holds true or false" in result.stdout
+    assert "write active == `true`, or just active" in result.stdout
+    certain = f"warning  {where}: lower(name) never equals 'X'"
+    assert certain in result.stdout
+    offline = run("--file", "-c", str(path))
+    assert certain in offline.stdout
+    assert "active == 'true'" not in offline.stdout

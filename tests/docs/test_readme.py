@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import json
 import re
 from pathlib import Path
 
@@ -55,6 +56,11 @@ def test_every_state_stands_there() -> None:
 def test_every_mapping_function_stands_there() -> None:
     said = {row[0].strip("` "): row[1].strip() for row in table("function")}
     assert said == {function.signature: function.summary for function in FUNCTIONS.values()}
+    examples = {row[0].strip("` "): row[2].strip() for row in table("function")}
+    assert examples == {
+        function.signature: f"`{function.example[0]}` → `{json.dumps(function.example[1], ensure_ascii=False)}`"
+        for function in FUNCTIONS.values()
+    }
 
 
 def test_every_exit_code_stands_there() -> None:

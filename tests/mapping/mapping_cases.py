@@ -20,6 +20,7 @@ def mapping(
     children: Collection[str] = ("contacts",),
     wire: Wire | None = None,
     lookups: Mapping[str, Mapping[str, Any]] | None = None,
+    apart: Collection[str] = (),
 ) -> LeadMapping:
     return compile_mapping(
         LeadTable.model_validate({"kind": "company"} | dict(table)),
@@ -27,6 +28,7 @@ def mapping(
         children=children,
         wire=wire or Wire(),
         lookups=COUNTRIES if lookups is None else lookups,
+        apart=apart,
     )
 
 

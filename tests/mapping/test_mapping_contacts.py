@@ -162,6 +162,9 @@ def test_a_from_that_yields_no_list_makes_the_lead_unfit() -> None:
         outcome = mapping({"name": "name", "contacts": [PEOPLE]}).apply({"name": "Acme", "people": value})
         assert isinstance(outcome, Unfit)
         assert outcome.problems == (Note("contacts", "expression failed: `from` must yield a list of objects"),)
+    outcome = mapping({"name": "name", "contacts": [PEOPLE]}).apply({"name": "Acme", "people": '[{"first": "A"}]'})
+    assert isinstance(outcome, Unfit)
+    assert outcome.problems[0].hint == "JSON that arrives as text is opened by json(field)"
 
 
 def test_a_contact_lead_may_have_contacts_and_may_require_them() -> None:

@@ -6,12 +6,15 @@ import pytest
 from mapping_cases import COUNTRIES, document, mapping, problems
 
 from sync.errors import Problem
+from sync.mapping.evaluate import reader
 from sync.mapping.expressions import EVALUATION_ERRORS, compile_expression, failure
-from sync.mapping.functions import FUNCTIONS, NAMES, parameters
+from sync.mapping.functions import FUNCTIONS, NAMES, Library, parameters
+from sync.mapping.syntax import parse, walk
 
 
 def value(expression: str, data: object = None) -> object:
-    return compile_expression(expression, COUNTRIES).read({} if data is None else data)
+    record = {} if data is None else data
+    return compile_expression(expression, COUNTRIES).read(record, record)
 
 
 def broken(expression: str, data: object) -> str:
@@ -74,6 +77,112 @@ def broken(expression: str, data: object) -> str:
         ('merge(`{"a": 1}`, `{"b": 2}`)', {"a": 1, "b": 2}),
         ('sort_by(`[{"a": 2}, {"a": 1}]`, &a)[0].a', 1),
         ('map(&a, `[{"a": 2}]`)', [2]),
+        ("title('ACME gmbh & co')", "Acme Gmbh & Co"),
+        ("title('john\u2019s ÉLAN')", "John\u2019s Élan"),
+        ("title('')", ""),
+        ("capitalize('éA')", "Éa"),
+        ("trim_left('  a ')", "a "),
+        ("trim_right('  a ')", "  a"),
+        ("substring('abc', `-2`)", "bc"),
+        ("substring('abc', `-9`, `2`)", "ab"),
+        ("substring('abc', `5`)", ""),
+        ("substring('abc', `1`, `-1`)", ""),
+        ("substring(`12345`, `0`, `2`)", "12"),
+        ("'2026-01-31 10:00'[:10]", "2026-01-31"),
+        ("'abc'[-2:]", "bc"),
+        ("'abc'[::-1]", "cba"),
+        ("'ab,cd'[:4].split(@, ',')[0]", "ab"),
+        ("`[1, 2, 3]`[1:]", [2, 3]),
+        ("`5`[:1]", None),
+        ("find_first('abc', 'x')", None),
+        ("find_first('abc', '')", None),
+        ("find_last('abab', 'ab')", 2),
+        ("pad_left('123456', `5`, '0')", "123456"),
+        ("pad_left('a', `3`)", "  a"),
+        ("regex_match('abc', '^b')", False),
+        ("regex_match(`123`, '^[0-9]+$')", True),
+        ("regex_match('Ü', '(?i)ü')", True),
+        ("regex_extract('a1b2', '[0-9]')", "1"),
+        ("regex_extract('ab', '(x)?b')", None),
+        ("regex_extract('ab', 'z')", None),
+        ("regex_replace('a  b   c', ' +', ' ')", "a b c"),
+        (r"regex_replace('12', '(\d)', '<\1>')", "<1><2>"),
+        ("html_to_text('a &lt;b&gt; &eacute;&nbsp;c')", "a <b> é\u00a0c"),
+        ("html_to_text('keeps\n  lines')", "keeps\n  lines"),
+        ("html_to_text('<p>a\n b</p><p>c<br>d<br/><br/>e</p>')", "a b\nc\nd\n\ne"),
+        ("html_to_text('<ul><li>a<li>b</ul><table><tr><td>1<td>2</table>')", "a\nb\n1 2"),
+        ("html_to_text('<!-- x --><style>p{}</style><script>if (a<b) {}</script>y<!doctype html>')", "y"),
+        ("html_to_text('<a title=\"x > y\">z</a>')", "z"),
+        ("html_to_text('1 < 2, Joe <joe@x.de>, a<b')", "1 < 2, Joe <joe@x.de>, a<b"),
+        ("html_to_text('<b>open')", "open"),
+        ("html_to_text('')", ""),
+        ("to_number(' -12 ')", -12),
+        ("to_number('1e3')", 1000.0),
+        ("to_number('1,200')", None),
+        ("to_number('1_0')", None),
+        ("to_number('nan')", None),
+        ("to_number('1e999')", None),
+        ("to_number(`true`)", None),
+        ("to_number(`[1]`)", None),
+        ("to_boolean('Yes')", True),
+        ("to_boolean(' f ')", False),
+        ("to_boolean(`0.0`)", False),
+        ("to_boolean(`2`)", None),
+        ("to_boolean('')", None),
+        ("to_boolean('maybe')", None),
+        ("add('1234567890123456.5', `1`)", 1234567890123457.5),
+        ("add('10-50', `1`)", None),
+        ("multiply(`0.1`, `3`)", 0.3),
+        ("divide(`1`, `0`)", None),
+        ("divide(`1`, `4`)", 0.25),
+        ("divide(`4`, `2`)", 2),
+        ("mod(`-7`, `3`)", -1),
+        ("mod(`7`, `0`)", None),
+        ("multiply('1e300', '1e300')", None),
+        ("subtract('9999999999999999999999', '1')", 1e22),
+        ("round(`-2.5`)", -3),
+        ("round('2.345', `2`)", 2.35),
+        ("round(`1e40`)", 1e40),
+        ("round('x')", None),
+        ("date('1/2/2024', '%m/%d/%Y')", "2024-01-02"),
+        ("date('01.02.24 13:05', '%d.%m.%y %H:%M')", "2024-02-01T13:05:00"),
+        ("date('31.12.69', '%d.%m.%y')", "1969-12-31"),
+        ("date(`20240131`, '%Y%m%d')", "2024-01-31"),
+        ("date(`2024131`, '%Y%m%d')", None),
+        ("date('Jan 5, 2024 3:07 PM', '%b %d, %Y %I:%M %p')", "2024-01-05T15:07:00"),
+        ("date('2024-01-31 10:00:00 +0000', '%Y-%m-%d %H:%M:%S %z')", "2024-01-31T10:00:00Z"),
+        ("date('2024-01-31 10:00:00 -0530', '%Y-%m-%d %H:%M:%S %z')", "2024-01-31T10:00:00-05:30"),
+        ("date('30.02.2024', '%d.%m.%Y')", None),
+        ("date('n/a', '%d.%m.%Y')", None),
+        ("date('', '%d.%m.%Y')", None),
+        ("format_date('2024-01-31T10:05:00Z', '%d %B %Y, %H:%M')", "31 January 2024, 10:05"),
+        ("format_date('2024-02-30', '%d')", None),
+        ("format_date('20240131', '%d')", None),
+        ("from_epoch('1767225600123', 'ms')", "2026-01-01T00:00:00.123000Z"),
+        ("from_epoch(`-1`, 's')", "1969-12-31T23:59:59Z"),
+        ("from_epoch(`1e30`, 's')", None),
+        ("from_epoch('x', 's')", None),
+        ("json('[1, {\"a\": null}]')[1]", {"a": None}),
+        ("json('')", None),
+        ("json('{broken')", None),
+        ("json('NaN')", None),
+        ("json(`[1]`)", [1]),
+        ("json('123456789012345678901')", "123456789012345678901"),
+        ("json('1e999')", "1e999"),
+        ("nullif(' n/a ', ['-', 'n/a'])", None),
+        ("nullif('N/A', 'n/a')", "N/A"),
+        ("nullif(`0`, `0`)", None),
+        ("nullif(`[]`, `[]`)", None),
+        ("nullif('a', nobody)", "a"),
+        ("if(nobody, 'a')", None),
+        ("if(`1`, `0`, 'b')", 0),
+        ("if(`true`, 'a', lower(`[5]`[0]))", "a"),
+        ('unique(`[1, true, 1.0, {"a": [1]}, {"a": [true]}, "1"]`)', [1, {"a": [1]}, "1"]),
+        ("zip(`[1]`, nobody)", None),
+        ("zip(`[1, 2]`)", [[1], [2]]),
+        ('group_by(`[{"k": null}, {"k": 1}]`, &k)', {"1": [{"k": 1}]}),
+        ("split('Jane Ann Doe', ' ')[0]", "Jane"),
+        ("join(' ', split('Jane Ann Doe', ' ')[1:])", "Ann Doe"),
     ],
 )
 def test_each_function(expression: str, result: object) -> None:
@@ -103,16 +212,33 @@ def test_label_takes_a_field() -> None:
 
 
 def test_null_in_null_out_for_every_function() -> None:
-    for name in sorted(NAMES - {"not_null", "to_array", "type"}):
+    for name in sorted(NAMES - {"not_null", "to_array", "type", "if", "rest"}):
+        example = FUNCTIONS[name].example[0] if name in FUNCTIONS else _built_in_example(name)
+        tree = parse(example)
+        call = next(node for node in walk(tree) if node["type"] == "function_expression" and node["value"] == name)
         takes = parameters(name)
+        constants = FUNCTIONS[name].constants if name in FUNCTIONS else frozenset()
         for null in range(takes.count):
-            if null in takes.expressions or (name, null) in {("contains", 1), ("e164", 1), ("lookup", 0)}:
+            free = {("contains", 1), ("e164", 1), ("nullif", 1)}
+            if null in takes.expressions | constants or (name, null) in free:
                 continue
-            arguments = ["&a" if index in takes.expressions else "'DE'" for index in range(takes.count)]
-            if name == "lookup":
-                arguments[0] = "'countries'"
-            arguments[null] = "nobody"
-            assert value(f"{name}({', '.join(arguments)})") is None, (name, null)
+            arguments = list(call["children"])
+            arguments[null] = {"type": "field", "value": "nobody", "children": []}
+            read = reader({**call, "children": arguments}, Library(COUNTRIES))
+            assert read({}, {}) is None, (name, null)
+
+
+def _built_in_example(name: str) -> str:
+    takes = parameters(name)
+    return f"{name}({', '.join('&a' if index in takes.expressions else 'b' for index in range(takes.count))})"
+
+
+@pytest.mark.parametrize("name", sorted(FUNCTIONS))
+def test_each_example_gives_what_it_says(name: str) -> None:
+    expression, result = FUNCTIONS[name].example
+    assert value(expression) == result
+    assert type(value(expression)) is type(result)
+    assert f"{name}(" in expression
 
 
 @pytest.mark.parametrize(
@@ -122,9 +248,23 @@ def test_null_in_null_out_for_every_function() -> None:
         ("digits(flag)", "digits() expects text or a number, got a boolean"),
         ("domain(list)", "domain() expects text, got a list"),
         ("e164('1', flag)", "e164() expects a region such as 'DE', got a boolean"),
-        ("split('a', '')", "split() expects a separator that is not empty"),
+        ("split('a', empty)", "split() expects a separator that is not empty"),
         ("join(', ', [list])", "join() expects text, got a list"),
-        ("join('', 'x')", "join() expects a list, got text"),
+        ("join('', empty)", "join() expects a list, got text"),
+        ("add(flag, x)", "add() expects text or a number, got a boolean"),
+        ("substring('abc', half)", "expects a whole number"),
+        ("pad_left('a', many)", "expects a width of at most 10,000"),
+        ("pad_left('a', x, 'ab')", "expects one character to pad with"),
+        ("round(x, half)", "round() expects a whole number of decimal places"),
+        ("from_items(list)", "from_items() expects a list of [name, value]"),
+        ("group_by(objects, &[@])", "group_by() expects text or a number, got a list"),
+        ("unique('x' && x)", "unique() expects a list, got a number"),
+        ("replace(long, 'x', 'yyyy')", "replace() would give more than 4,000,000 characters"),
+        ("join(long, ['a', 'b', 'c'])", "join() would give more than 4,000,000 characters"),
+        ("upper(longer)", "upper() expects text of at most 4,000,000 characters"),
+        ("regex_match(long, 'a')", "expects text of at most 1,000,000 characters"),
+        ("regex_match(half_a_character, 'a')", "expects valid Unicode text"),
+        ("flag < 'a'", "its values are of types that do not go together"),
         ("length(x)", "length() expects text or a list or an object, got a number"),
         ("sum(list)", "sum() expects a list of numbers, got text"),
         ('max(`[1, "a"]`)', "max() expects a list of numbers or a list of text, got text"),
@@ -136,6 +276,8 @@ def test_null_in_null_out_for_every_function() -> None:
 )
 def test_a_wrong_type_is_told_in_plain_words_without_the_value(expression: str, words: str) -> None:
     data = {"x": 4711, "flag": True, "list": ["secret"], "objects": [{"a": None}], "infinite": float("inf")}
+    data |= {"empty": "", "half": 0.5, "many": 10_001, "long": "x" * 3_000_000, "longer": "x" * 4_000_001}
+    data |= {"half_a_character": "\ud800"}
     told = broken(expression, data)
     assert told == f"expression failed: {words}"
     assert "4711" not in told
@@ -146,5 +288,8 @@ def test_each_function_is_documented() -> None:
     for name, function in FUNCTIONS.items():
         assert function.signature.startswith(f"{name}(")
         assert function.signature.count(",") + 1 == len(function.accepts)
+        assert function.signature.count("?") == function.optional
+        assert ("…" in function.signature) == function.variadic
         assert function.summary.endswith((".", ")."))
         assert "\n" not in function.summary
+        assert "|" not in function.example[0]

@@ -10,6 +10,12 @@ from mapping_cases import WHERE, mapping, problems
 from sync.config.schema import Wire, WireList
 from sync.errors import ConfigError
 from sync.mapping.expressions import BadExpression, compile_expression
+from sync.mapping.functions import ELSEWHERE
+
+_BLANK = "a field name with a blank stands in double quotes: {}"
+_IN_QUOTES = "write regex_match(text, pattern) with text in 'quotes'"
+_RE2 = "see https://github.com/google/re2/wiki/Syntax"
+_EPOCHS = "1767225600 are seconds, 1767225600000 milliseconds"
 
 
 @pytest.mark.parametrize(
@@ -21,8 +27,10 @@ from sync.mapping.expressions import BadExpression, compile_expression
         ("not_null(a, length())", "column 13: length() takes 1 argument, not 0", ""),
         ("merge()", "column 1: merge() takes at least 1 argument, not 0", ""),
         ("sort_by(a, b)", "column 1: argument 2 of sort_by() must be an expression such as &name", ""),
-        ("&a", "& stands only before an argument of sort_by(), min_by(), max_by() or map()", ""),
-        ("lower(&a)", "& stands only before an argument of sort_by(), min_by(), max_by() or map()", ""),
+        ("lower(a b)", "column 9: does not expect 'b' here", _BLANK.format('"a b"')),
+        ("not_null(First Name, x)", "column 16: does not expect 'Name' here", _BLANK.format('"First Name"')),
+        ("&a", "& stands only before an argument of sort_by(), min_by(), max_by(), group_by() or map()", ""),
+        ("lower(&a)", "& stands only before an argument of sort_by(), min_by(), max_by(), group_by() or map()", ""),
         ("lookup('countrys', x)", "column 1: there is no lookup table 'countrys'", "did you mean 'countries'?"),
         ("lookup('zzz', x)", "column 1: there is no lookup table 'zzz'", "add the table [lookups.zzz]"),
         (
@@ -42,6 +50,78 @@ from sync.mapping.expressions import BadExpression, compile_expression
         ("`a`", "text between backticks must be JSON", "write constants as 'text'"),
         ("a #", "column 3: does not know '#'", ""),
         (" ", "the expression is empty", "leave the key out instead"),
+        ("deleted == 0", "column 12: does not expect '0' here", "numbers stand in backticks: `0`"),
+        ("id > -3.5", "column 6: does not expect '-3' here", "numbers stand in backticks: `-3.5`"),
+        ("First Name", "column 7: does not expect 'Name' here", _BLANK.format('"First Name"')),
+        ("lower(Name of Firm)", "column 12: does not expect 'of' here", _BLANK.format('"Name of Firm"')),
+        ("a <> b", "column 4: does not expect '>' here", "write != for not equal"),
+        ("a + b", "column 3: does not know '+'", "write add(a, b); text is put together by join('', [a, b])"),
+        ("a - b", "column 3: does not know '-'", "write subtract(a, b)"),
+        ("a * b", "column 3: does not expect '*' here", "write multiply(a, b)"),
+        ("not a", "column 5: does not expect 'a' here", "write ! for not"),
+        ("\u2018a\u2019", "column 1: does not know '\u2018'", "write straight quotes: 'text'"),
+        ("coalesce(a, b)", "column 1: unknown function coalesce()", "write not_null(a, b)"),
+        (
+            "SUBSTR(a, b)",
+            "column 1: unknown function SUBSTR()",
+            "write substring(text, start, length) or text[start:end]",
+        ),
+        (
+            "today()",
+            "column 1: unknown function today()",
+            ELSEWHERE["now"],
+        ),
+        ("a[::0]", "the step of a slice must not be 0", "write text[start:end]"),
+        ("lower(`5`)", "column 1: lower() expects text, got a number", ""),
+        (
+            "substring(a)",
+            "column 1: substring() takes 2 to 3 arguments, not 1",
+            "write substring(text, start, length?)",
+        ),
+        ("regex_match(a, b)", "column 1: argument 2 of regex_match() must be a constant", _IN_QUOTES),
+        (
+            "regex_match(a, '(?=x)')",
+            "column 1: the pattern uses looking ahead or behind, which is not offered: its time would have no bound",
+            "find it with two patterns, or in the query",
+        ),
+        (
+            r"regex_match(a, '(x)\1')",
+            "column 1: the pattern uses referring back to a group, which is not offered: its time would have no bound",
+            "find it with two patterns, or in the query",
+        ),
+        ("regex_match(a, '(')", "column 1: the pattern is not a regular expression: missing ): (", _RE2),
+        (
+            "regex_match(a, 'a{1000}{1000}')",
+            "column 1: the pattern is not a regular expression: bad repetition operator: {1000}{1000}",
+            _RE2,
+        ),
+        (f"regex_match(a, '{'x' * 1001}')", "column 1: the pattern is longer than 1,000 characters", "split it up"),
+        (
+            r"regex_replace(a, 'x', '\1')",
+            "column 1: the replacement names a group that the pattern lacks (it has 0)",
+            "put ( ) into the pattern",
+        ),
+        (
+            r"regex_replace(a, 'x', '\d')",
+            "column 1: the replacement holds a \\ that stands for nothing",
+            r"write \\ for one, \1 for the first group",
+        ),
+        (
+            "date(a, 'DD.MM.YYYY')",
+            "column 1: the format must be text with codes such as %d, %m and %Y",
+            "for 31.01.2026 write '%d.%m.%Y'",
+        ),
+        (
+            "date(a, '%d.%m.')",
+            "column 1: the format needs a day, a month and a year",
+            "for 31.01.2026 write '%d.%m.%Y'",
+        ),
+        ("from_epoch(a, 'min')", "column 1: the unit of from_epoch() must be 's', 'ms' or 'us'", _EPOCHS),
+        (
+            "rest(a)",
+            "column 1: rest() takes names of fields to leave out",
+            "such as rest('password', 'internal_notes')",
+        ),
         ("(" * 5000, "the expression is nested too deeply", ""),
         ("||".join(["a"] * 100), "the expression is nested more than 64 levels deep", "split it up"),
     ],

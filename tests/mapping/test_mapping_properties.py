@@ -15,7 +15,9 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from mapping_cases import mapping
 
+from sync.errors import ConfigError
 from sync.mapping.emails import is_email, is_ordinary
+from sync.mapping.functions import NAMES as FUNCTION_NAMES
 from sync.mapping.outcome import Filtered, Lead, Unfit
 
 NAMES = ["a", "b", "c", "people", "contacts"]
@@ -136,6 +138,36 @@ TABLES = [
         "contacts": [PERSON | {"from": "people[*].{a: b, mail: mail}"}, PERSON | {"from": "owner"}],
     },
 ]
+TABLES += [
+    {
+        "name": "if(count, title(a), substring(a, `1`, `2`))",
+        "role": "a[:3]",
+        "emails": "map(&regex_extract(@, '[^<>]+@[^<>]+'), c)",
+        "labels": ["unique(c)", "json(b)", "items(owner)[*][1]", "zip(c, c)[]"],
+        "notes": "rest('date')",
+        "date": "not_null(date(date, '%d.%m.%Y'), from_epoch(count, 's'))",
+        "where": "nullif(a, b, 'n/a') && $.a != people[0].a",
+        "contacts": [
+            PERSON | {"name": "$.a", "role": "join(' ', [a, $.owner.a])"},
+            PERSON | {"from": "$.people[?a == $.a]"},
+        ],
+        "truncate": ["notes", "labels", "name", "role"],
+        "require": [],
+    },
+    {
+        "name": "regex_replace(a, '(.)(.)', '\\2\\1')",
+        "role": "html_to_text(b)",
+        "industry": "pad_left(trim_right(a, 'x'), `5`, '0')",
+        "employee_count": "round(divide(multiply(add(count, tel), `2`), subtract(count, mod(count, `3`))), `1`)",
+        "labels": "items(group_by(people, &to_string(a)))[*][0]",
+        "notes": "capitalize(format_date(date, '%d %B %Y'))",
+        "phones": "[to_string(to_number(tel)), to_string(to_boolean(count))]",
+        "contacts": [
+            {"from": "json(to_string(people))", "name": "a", "where": "find_first(a, 'A') == `0` || find_last(a, b)"}
+        ],
+        "require": [],
+    },
+]
 MAPPINGS = [mapping(table) for table in TABLES]
 UNFIT = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\ud800-\udfff]")
 
@@ -253,6 +285,69 @@ def test_the_records_above_reach_every_outcome() -> None:
     assert all(seen[word] > 20 for word in ("Lead", "Unfit", "Filtered", "contacts", "warnings")), seen
     fields = ("name", "lastName", "industry", "role", "employeeCount", "companyId", "email", "phoneNumber", "socials")
     assert all(seen[word] > 3 for word in (*fields, "address", "labels", "notes", "date")), seen
+
+
+_ARGUMENTS = st.sampled_from(["a", "b", "c", "people", "owner", "$", "@", "'a'", "`1`", "`0`", "`[1]`", "nobody", "&a"])
+_WHOLE_CALLS = st.builds(
+    lambda name, arguments: f"{name}({', '.join(arguments)})",
+    st.sampled_from(sorted(FUNCTION_NAMES)),
+    st.lists(_ARGUMENTS | st.sampled_from(["'%d.%m.%Y'", "'s'", "'(a)|b'", "'countries'", "'DE'"]), max_size=3),
+)
+_FORMS = [
+    *(
+        "({} || {})",
+        "({} && {})",
+        "!{}",
+        "{} == {}",
+        "{} < {}",
+        "[{}, {}]",
+        "{{x: {}, y: {}}}",
+        "{} | {}",
+        "{}[?@ == {}]",
+    ),
+    *("{}[:2]", "{}[0]", "{}[].a", "{}.*", "if({}, {})", "not_null({}, {})", "to_string({})", "add({}, {})"),
+]
+EXPRESSIONS = st.recursive(
+    _ARGUMENTS.filter(lambda text: text != "&a") | _WHOLE_CALLS,
+    lambda inner: st.builds(
+        lambda form, one, other: form.format(one, other),
+        st.sampled_from(_FORMS),
+        inner,
+        inner,
+    ),
+    max_leaves=6,
+)
+
+
+@settings(max_examples=300, deadline=None)
+@given(EXPRESSIONS, RECORDS)
+def test_no_expression_breaks_a_record_and_what_it_reads_is_enough(expression: str, data: dict[str, Any]) -> None:
+    try:
+        one = mapping({"name": "a", "where": expression, "labels": expression, "notes": expression, "require": []})
+    except ConfigError:
+        return
+    outcome = one.apply(data)
+    assert one.apply(one.project(data)) == outcome
+    assert isinstance(outcome, Lead | Unfit | Filtered)
+
+
+_PIECES = ["<", "<a ", "<!--", "<script>", "<a '", '<a ">', "&", "a", "[", "<p>", "'", " ", "%", "1"]
+
+
+@pytest.mark.parametrize(
+    "text",
+    [piece * (300_000 // len(piece)) for piece in _PIECES],
+    ids=lambda text: text[:8],
+)
+def test_no_text_takes_long(text: str) -> None:
+    """A time that grows with the square of the length would take minutes here."""
+    table = {"labels": ["html_to_text(x)", "json(x)", "title(x)", "unique(split(x, 'a'))"], "notes": "rest()"}
+    table |= {
+        "role": "regex_extract(x, '(a+)+$')",
+        "industry": "regex_replace(x, '(a|a)*b', '')",
+        "name": "date(x, '%d.%m.%Y')",
+    }
+    assert mapping(table | {"truncate": ["labels", "notes", "role", "industry"], "require": []}).apply({"x": text})
 
 
 SECRET = "zqx"

@@ -1,0 +1,216 @@
+"""Constants of a mapping that no value of its source equals: a wrong type, a label instead of a code, a date unlike."""
+
+from __future__ import annotations
+
+import difflib
+import json
+import re
+from collections.abc import Callable, Iterable, Iterator, Mapping
+
+from connectors.interface import FieldKind
+from sync.errors import Problem
+from sync.mapping.numbers import to_boolean, to_number
+from sync.mapping.reads import Compared
+from sync.words import Json
+
+_SIGNS = {"eq": "==", "ne": "!=", "lt": "<", "lte": "<=", "gt": ">", "gte": ">="}
+_HOLDS = {
+    "boolean": "true or false",
+    "integer": "whole numbers",
+    "number": "numbers",
+    "decimal": "numbers",
+    "text": "text",
+    "date": "dates such as '2026-01-31'",
+    "time": "times such as '2026-01-31T12:30:00Z'",
+}
+_NUMBERS = ("integer", "number", "decimal")
+_TEXTS = ("text", "date", "time")
+_FORMS = {
+    "date": re.compile(r"\d{4}-\d\d-\d\d", re.ASCII),
+    "time": re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(?:\.\d{6})?Z?", re.ASCII),
+}
+_BEGINNING = re.compile(r"\d{4}(?:-\d\d(?:-\d\d(?:T\d\d(?::\d\d(?::\d\d(?:\.\d+)?Z?)?)?)?)?)?", re.ASCII)
+_ODD_NUMBERS = ("NaN", "Infinity", "-Infinity")
+_EXACT_DIGITS = 15
+"""A decimal of so few digits arrives as a number, never as text."""
+_SHOWN = 8
+
+Fault = tuple[str, str] | None
+"""Why it never holds, and what would be right."""
+
+
+def doubts(compared: Iterable[tuple[str, Compared]], kinds: Mapping[tuple[str, ...], FieldKind]) -> Iterator[Problem]:
+    """Yield each constant, with its key of the file, that no value of its field can equal, and the cure.
+
+    `compared` as a mapping has it; of a field that `kinds` lacks only what can be told without it is said.
+    """
+    for where, one in compared:
+        kind = kinds.get(one.path)
+        if (fault := _letters(one)) or (kind and (fault := _CHECKS[one.how](one, kind))):
+            yield Problem(where, *fault)
+
+
+def _name(one: Compared) -> str:
+    """The field as the expression writes it."""
+    name = one.path[-1]
+    return name if re.fullmatch(r"[A-Za-z_]\w*", name, re.ASCII) else json.dumps(name)
+
+
+def _written(literal: Json) -> str:
+    if isinstance(literal, str):
+        return "'" + literal.replace("'", "\\'") + "'"
+    return f"`{json.dumps(literal, ensure_ascii=False)}`"
+
+
+def _condition(one: Compared, literal: Json) -> str:
+    return f"{_name(one)} {_SIGNS[one.how]} {_written(literal)}"
+
+
+def _letters(one: Compared) -> Fault:
+    """`lower(a) == 'X'`, whatever a is."""
+    if one.how not in ("lower", "upper") or not isinstance(one.literal, str):
+        return None
+    right = one.literal.lower() if one.how == "lower" else one.literal.upper()
+    if right == one.literal:
+        return None
+    return f"{one.how}({_name(one)}) never equals {_written(one.literal)}", f"write {_written(right)}"
+
+
+def _equality(one: Compared, kind: FieldKind) -> Fault:
+    cure = _cure(one, kind)
+    if cure is None:
+        return None
+    outcome = "never holds" if one.how == "eq" else "always holds"
+    return f"{_condition(one, one.literal)} {outcome}: {_name(one)} {_holds(kind)}", cure
+
+
+def _holds(kind: FieldKind) -> str:
+    if kind.choices is not None:
+        return "holds one of a list of choices" if not kind.several else "holds some of a list of choices"
+    length = f" of at most {kind.length} characters" if kind.length else ""
+    return f"holds {_HOLDS[kind.type]}{length}"
+
+
+def _cure(one: Compared, kind: FieldKind) -> str | None:
+    """What to write instead; None where a value can equal the constant."""
+    if one.literal is None:
+        return None
+    if isinstance(one.literal, list | dict):
+        return "compare with a single value"
+    if kind.type == "boolean":
+        return _cure_of_boolean(one) if isinstance(one.literal, str) else None
+    return _cure_of_number(one, kind) if kind.type in _NUMBERS else _cure_of_any_text(one, kind)
+
+
+def _cure_of_any_text(one: Compared, kind: FieldKind) -> str | None:
+    if isinstance(one.literal, bool):
+        return _as_flag(one)
+    if not isinstance(one.literal, str):
+        return f"write {_condition(one, str(one.literal))}"
+    return _cure_of_text(one, kind) if kind.choices is None else _cure_of_choice(one, kind)
+
+
+def _as_flag(one: Compared) -> str:
+    return f"write to_boolean({_name(one)}) {_SIGNS[one.how]} {_written(one.literal)}, or compare with text in 'quotes'"
+
+
+def _cure_of_boolean(one: Compared) -> str:
+    meant = to_boolean(one.literal)
+    if meant is None:
+        return f"write {_name(one)} or !{_name(one)}"
+    plain = f"{'' if meant is (one.how == 'eq') else '!'}{_name(one)}"
+    return f"write {_condition(one, meant)}, or just {plain}"
+
+
+def _cure_of_number(one: Compared, kind: FieldKind) -> str | None:
+    literal = one.literal
+    if isinstance(literal, str):
+        if literal in _ODD_NUMBERS or (kind.type == "decimal" and len(literal) > _EXACT_DIGITS):
+            return None
+        number = to_number(literal)
+        return "write numbers in backticks: " + ("`0`" if number is None else _condition(one, number))
+    if kind.type == "integer" and isinstance(literal, float) and not literal.is_integer():
+        return "compare with a whole number"
+    return None
+
+
+def _cure_of_text(one: Compared, kind: FieldKind) -> str | None:
+    if kind.length is not None and len(one.literal) > kind.length:
+        return f"shorten it: it has {len(one.literal)} characters"
+    form = _FORMS.get(kind.type)
+    if form is None or form.fullmatch(one.literal) or one.literal.lstrip("-") in ("infinity", ""):
+        return None
+    return "write it in that form" + (", or compare by < and >=" if kind.type == "time" else "")
+
+
+def _cure_of_choice(one: Compared, kind: FieldKind) -> str | None:
+    choices = kind.choices or {}
+    wanted = one.literal.split(",") if kind.several else [one.literal]
+    for literal in wanted:
+        if literal in choices or not literal:
+            continue
+        codes = [code for code, label in choices.items() if label.casefold() == literal.casefold() and label != code]
+        if codes:
+            instead = f"label({_name(one)}) {_SIGNS[one.how]} {_written(literal)}"
+            return f"that is what users see; write its code, {_condition(one, codes[0])}, or {instead}"
+        near = [code for code in choices if code.casefold() == literal.casefold()]
+        near += difflib.get_close_matches(literal, list(choices), n=1)
+        if near:
+            return f"did you mean {_written(near[0])}?"
+        shown = ", ".join(map(_written, list(choices)[:_SHOWN])) + (", …" if len(choices) > _SHOWN else "")
+        return f"the choices are: {shown}"
+    return None
+
+
+def _order(one: Compared, kind: FieldKind) -> Fault:
+    literal = one.literal
+    if isinstance(literal, str) and kind.type not in _TEXTS:
+        number = to_number(literal)
+        cure = _condition(one, 0 if number is None else number)
+        return f"{_condition(one, literal)} fails for every record: {_name(one)} {_holds(kind)}", f"write {cure}"
+    if isinstance(literal, int | float) and kind.type in _TEXTS:
+        cure = f"write to_number({_name(one)}) {_SIGNS[one.how]} {_written(literal)}"
+        if kind.type != "text":
+            cure = f"write {_condition(one, '2026-01-31')}"
+        return f"{_condition(one, literal)} fails for every record: {_name(one)} {_holds(kind)}", cure
+    if kind.type in _FORMS and isinstance(literal, str) and not _BEGINNING.fullmatch(literal):
+        what = f"{_condition(one, literal)} compares two forms of date, letter by letter: {_name(one)} {_holds(kind)}"
+        return what, "write it in that form"
+    return None
+
+
+def _search(one: Compared, kind: FieldKind) -> Fault:
+    call = f"{one.how}({_name(one)}, {_written(one.literal)})"
+    if kind.type not in _TEXTS:
+        what = f"{call} fails for every record: {_name(one)} {_holds(kind)}"
+        equal = Compared(one.path, "eq", one.literal)
+        right = to_number(one.literal) if kind.type in _NUMBERS else to_boolean(one.literal)
+        if one.how == "contains" and right is not None:
+            return what, f"write {_condition(equal, right)}"
+        return what, f"write {one.how}(to_string({_name(one)}), {_written(str(one.literal))})"
+    if not isinstance(one.literal, str):
+        return f"{call} fails for every record: text holds only text", "put the constant into 'quotes'"
+    return None
+
+
+def _truth(one: Compared, kind: FieldKind) -> Fault:
+    """Text that looks like a flag, taken as a condition."""
+    if kind.type != "text":
+        return None
+    flags = kind.choices is not None and all(to_boolean(code) is not None or not code for code in kind.choices)
+    if not flags and kind.length != 1:
+        return None
+    name = _name(one)
+    return (
+        f"{name} is text, and any text counts as true, also 'N', '0' and 'false'",
+        f"write {name} == 'Y', or to_boolean({name})",
+    )
+
+
+_CHECKS: Mapping[str, Callable[[Compared, FieldKind], Fault]] = {
+    **dict.fromkeys(("eq", "ne"), _equality),
+    **dict.fromkeys(("lt", "lte", "gt", "gte"), _order),
+    **dict.fromkeys(("contains", "starts_with", "ends_with"), _search),
+    **dict.fromkeys(("lower", "upper"), lambda _, __: None),
+    "truth": _truth,
+}

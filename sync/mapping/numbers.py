@@ -1,0 +1,112 @@
+"""Functions on numbers: exact decimal arithmetic. Text is read where it is a number; what is none becomes null."""
+
+from __future__ import annotations
+
+import math
+import re
+from collections.abc import Callable
+from decimal import ROUND_HALF_UP, Context, Decimal, localcontext
+
+from sync.mapping.values import Unusable
+from sync.words import Json
+
+_NUMBER = re.compile(r"[+-]?(?:\d+(?:\.\d*)?|\.\d+)(?:[eE][+-]?\d{1,4})?", re.ASCII)
+_INTEGER = re.compile(r"[+-]?\d+", re.ASCII)
+_LONGEST = 400
+_EXACT = Context(prec=60, rounding=ROUND_HALF_UP)
+_MOST = 2**64
+_TRUE = frozenset({"true", "t", "yes", "y", "on", "1"})
+_FALSE = frozenset({"false", "f", "no", "n", "off", "0"})
+
+
+def to_number(value: Json) -> Json:
+    """A number as it is, text as the number it holds; null for anything else."""
+    if isinstance(value, bool):
+        return None
+    if isinstance(value, int | float):
+        return value
+    text = value.strip() if isinstance(value, str) else ""
+    if len(text) > _LONGEST or not _NUMBER.fullmatch(text):
+        return None
+    found = int(text) if _INTEGER.fullmatch(text) else float(text)
+    return found if math.isfinite(found) else None
+
+
+def to_boolean(value: Json) -> bool | None:
+    """True for true, 1, 'true', 't', 'yes', 'y', 'on', '1', false for their opposites; null for anything else."""
+    if isinstance(value, bool) or value in (0, 1):
+        return bool(value)
+    word = value.strip().lower() if isinstance(value, str) else ""
+    return True if word in _TRUE else False if word in _FALSE else None
+
+
+def decimal(value: str | float) -> Decimal | None:
+    """The exact decimal; None for text that is no number, and for what is not finite."""
+    number = to_number(value)
+    if number is None or (isinstance(number, float) and not math.isfinite(number)):
+        return None
+    if isinstance(number, int):
+        return Decimal(number) if abs(number) < 10**_LONGEST else None
+    # Text in its own digits, which a float may not hold.
+    return Decimal(value.strip()) if isinstance(value, str) else Decimal(repr(number))
+
+
+def _as_json(value: Decimal) -> Json:
+    if not value.is_finite():
+        return None
+    if abs(value) < _MOST and value == value.to_integral_value():
+        return int(value)
+    number = float(value)
+    return number if math.isfinite(number) else None
+
+
+def _calculated(a: str | float, b: str | float, calculate: Callable[[Decimal, Decimal], Decimal]) -> Json:
+    one, other = decimal(a), decimal(b)
+    if one is None or other is None:
+        return None
+    try:
+        with localcontext(_EXACT):
+            return _as_json(calculate(one, other))
+    except (ArithmeticError, ValueError):
+        return None
+
+
+def add(a: str | float, b: str | float) -> Json:
+    """The sum, exact in decimal digits; null where one is no number."""
+    return _calculated(a, b, lambda one, other: one + other)
+
+
+def subtract(a: str | float, b: str | float) -> Json:
+    """The first number less the second."""
+    return _calculated(a, b, lambda one, other: one - other)
+
+
+def multiply(a: str | float, b: str | float) -> Json:
+    """The product."""
+    return _calculated(a, b, lambda one, other: one * other)
+
+
+def divide(a: str | float, b: str | float) -> Json:
+    """The quotient; null for a division by 0."""
+    return _calculated(a, b, lambda one, other: one / other)
+
+
+def mod(a: str | float, b: str | float) -> Json:
+    """The remainder of a division, with the sign of the first number; null for a division by 0."""
+    return _calculated(a, b, lambda one, other: one % other)
+
+
+def round_number(number: str | float, places: float = 0) -> Json:
+    """The number rounded to so many decimal places (none without it), a half away from zero."""
+    if isinstance(places, float) and not places.is_integer():
+        raise Unusable("round() expects a whole number of decimal places")
+    if not 0 <= places <= 15:
+        raise Unusable("round() expects 0 to 15 decimal places")
+    step = Decimal(1).scaleb(-int(places))
+    found = decimal(number)
+    if found is None:
+        return None
+    if abs(found) >= 10**30:
+        return to_number(number)
+    with localcontext(_EXACT):
+        return _as_json(found.quantize(step))
