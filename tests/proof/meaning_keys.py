@@ -93,14 +93,18 @@ KEYS: tuple[KeyKind, ...] = (
     ),
     KeyKind("coarse", {"sqlite": "float", "postgresql": "real", "mariadb": "float"}, lambda n: f"{n - 2}.1"),
     KeyKind(
-        "ratio", {"sqlite": "real", "postgresql": "double precision", "mariadb": "double"}, lambda n: f"{n - 2}.123456789"
+        "ratio",
+        {"sqlite": "real", "postgresql": "double precision", "mariadb": "double"},
+        lambda n: f"{n - 2}.123456789",
     ),
     KeyKind(
         "guid",
         {"sqlite": "char(36)", "postgresql": "uuid", "mariadb": "uuid"},
         lambda n: f"'6f1b4f5e-0d7c-4c0a-9d53-{n:012d}'",
     ),
-    KeyKind("moment", {"postgresql": "timestamp", "mariadb": "datetime(6)"}, lambda n: f"'2026-01-02 03:04:05.{n:06d}'"),
+    KeyKind(
+        "moment", {"postgresql": "timestamp", "mariadb": "datetime(6)"}, lambda n: f"'2026-01-02 03:04:05.{n:06d}'"
+    ),
 )
 
 
@@ -188,7 +192,10 @@ CURSORS: tuple[CursorKind, ...] = (
     ),
     CursorKind("text", _TEXT, lambda position: f"'{_at(position):%Y-%m-%d %H:%M:%S}{_fraction(position)}'"),
     CursorKind(
-        "zulu", _TEXT, lambda position: f"'{_at(position):%Y-%m-%dT%H:%M:%S}{_fraction(position)}Z'", odd={"sqlite": ("''",)}
+        "zulu",
+        _TEXT,
+        lambda position: f"'{_at(position):%Y-%m-%dT%H:%M:%S}{_fraction(position)}Z'",
+        odd={"sqlite": ("''",)},
     ),
     CursorKind("minutes", _TEXT, lambda position: f"'{_at(position):%Y-%m-%d %H:%M}'"),
     CursorKind("epoch_s", _WHOLE, lambda position: str(position // 1_000_000), "epoch_s", odd=_NO_NUMBER),

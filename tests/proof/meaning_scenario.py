@@ -80,7 +80,9 @@ def scenarios(draw: st.DrawFn, backend: str) -> Scenario:
     cursor = draw(st.sampled_from([each for each in CURSORS if backend in each.types]))
     cursor_type = draw(st.sampled_from(cursor.types[backend]))
     moments, unreadable, behind = draw(_moments(backend, cursor, cursor_type))
-    rows = [draw(_row(tag, moments, columns, backend)) for tag in range(draw(st.integers(1, 9)))]
+    # A column of nothing but rubbish is refused: the first row's is none.
+    held = [moments[:1], *[moments] * draw(st.integers(0, 8))]
+    rows = [draw(_row(tag, choices, columns, backend)) for tag, choices in enumerate(held)]
     changes = [change for row in rows if (change := draw(_change(row, key, columns, backend)))]
     later = [draw(_row(len(rows) + n, [None], columns, backend)) for n in range(draw(st.integers(0, 3)))]
     where = [draw(st.none() | conditions(columns, backend)) for _ in WAYS]

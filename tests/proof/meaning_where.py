@@ -35,8 +35,12 @@ def _joined(inner: st.SearchStrategy[Condition]) -> st.SearchStrategy[Condition]
     pairs = st.tuples(inner, inner)
     return st.one_of(
         inner.map(lambda one: Condition(f"!({one.expression})", f"not ({one.sql})")),
-        pairs.map(lambda two: Condition(f"({two[0].expression} && {two[1].expression})", f"({two[0].sql} and {two[1].sql})")),
-        pairs.map(lambda two: Condition(f"({two[0].expression} || {two[1].expression})", f"({two[0].sql} or {two[1].sql})")),
+        pairs.map(
+            lambda two: Condition(f"({two[0].expression} && {two[1].expression})", f"({two[0].sql} and {two[1].sql})")
+        ),
+        pairs.map(
+            lambda two: Condition(f"({two[0].expression} || {two[1].expression})", f"({two[0].sql} or {two[1].sql})")
+        ),
     )
 
 

@@ -83,9 +83,8 @@ class Example:
             f" odd varchar(40), odd_date varchar(40), odd_mail varchar(40){own})"
         )
         run(f"create view {VIEW} as select * from {TABLE}")
-        first = next((row.moment for row in scenario.rows if row.moment is not None), None)
         for n in range(PARENTS):
-            run(f"insert into {self._q(PARENT)} values ({key_of(scenario, n)}, {n}, {first or 'null'})")
+            run(f"insert into {self._q(PARENT)} values ({key_of(scenario, n)}, {n}, {scenario.rows[0].moment})")
         for row in scenario.rows:
             self._insert(row, row.moment)
 

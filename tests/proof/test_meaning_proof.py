@@ -15,7 +15,8 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
-from hypothesis import HealthCheck, Phase, given, settings, strategies as st
+from hypothesis import HealthCheck, Phase, given, settings
+from hypothesis import strategies as st
 
 from sync.sandbox.running import RunningSandbox
 from tests.connectors.sql_servers import Server, Sqlite, mariadb_database, postgresql_database
@@ -27,8 +28,8 @@ from tests.sizes import SIZE, sized
 MEMORY = "/dev/shm" if Path("/dev/shm").is_dir() else None
 _marks = itertools.count(1)
 
-thorough = settings(
-    max_examples=sized(12, 150, 3000),
+tries = settings(
+    max_examples=sized(8, 150, 3000),
     deadline=None,
     derandomize=SIZE == "quick",
     database=None,
@@ -73,7 +74,7 @@ def server(request: pytest.FixtureRequest) -> Iterator[Server]:
 
 
 @pytest.mark.timeout(sized(120, 3600, 36_000))
-@thorough
+@tries
 @given(data=st.data())
 def test_the_leads_are_those_that_the_database_answers(
     server: Server, sandbox: RunningSandbox, data: st.DataObject
@@ -105,11 +106,11 @@ def told(example: Example, scenario: Scenario) -> None:
     touched = {change.tag for change in scenario.changes if change.touched} | {row.tag for row in scenario.later}
     seen = {place for place in after if (place[1] in touched if place[0] != "child" else scenario.follow_children)}
     expected += due(before, {place: after[place] for place in seen}, scenario)
-    assert_sent(example, example.round(), expected)
-
-    children = {place: lead for place, lead in after.items() if place[0] == "child" and place not in seen}
-    expected += due(before, children, scenario)
-    assert_sent(example, example.round(ahead=TWO_DAYS), expected)
+    # Children that nobody follows are seen when their parent is read again: now, or by the sweep.
+    unfollowed = {place: lead for place, lead in after.items() if place[0] == "child" and place not in seen}
+    perhaps = due(before, unfollowed, scenario)
+    assert_sent(example, example.round(), expected, perhaps)
+    assert_sent(example, example.round(ahead=TWO_DAYS), expected + perhaps)
 
 
 def due(before: dict[tuple[str, int], Lead], now: dict[tuple[str, int], Lead], scenario: Scenario) -> Counter[Lead]:
@@ -119,12 +120,15 @@ def due(before: dict[tuple[str, int], Lead], now: dict[tuple[str, int], Lead], s
     return Counter(leads)
 
 
-def assert_sent(example: Example, outcome: Outcome, expected: Counter[Lead]) -> None:
+def assert_sent(
+    example: Example, outcome: Outcome, expected: Counter[Lead], perhaps: Counter[Lead] | None = None
+) -> None:
     assert not outcome.endless, "a poll reads its pages for ever"
     failures = [(failure.stream, str(failure.error)) for failure in outcome.summary.failures]
     assert not failures, failures
     sent = example.sent()
-    assert sent == expected, said(sent - expected, expected - sent)
+    much, little = sent - expected - (perhaps or Counter()), expected - sent
+    assert not (much or little), said(much, little)
 
 
 def said(much: Counter[Lead], little: Counter[Lead]) -> str:
