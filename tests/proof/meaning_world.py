@@ -35,8 +35,8 @@ TABLE, VIEW, PARENT = "firms", "firms_view", "groups"
 MOST_PAGES = 400
 """More than any round needs: a poll that reads a page for ever is ended."""
 TWO_DAYS = 2 * 86_400.0
-MINUTES = 120
-"""Changes are dated so many seconds ago: long enough that each column's own precision has room, well within `overlap`."""
+AGO = 120
+"""Changes are dated so many seconds ago: room for each column's own precision, and well within `overlap`."""
 
 Lead = Any
 """A lead as both sides write it: nested tuples that compare."""
@@ -115,7 +115,7 @@ class Example:
         scenario = self._scenario
         if scenario.cursor.modified_as == "sequence":
             return scenario.cursor.literal(scenario.next + count * scenario.step)
-        return scenario.cursor.literal(int((time.time() - MINUTES + count) * 1_000_000))
+        return scenario.cursor.literal(int((time.time() - AGO + count) * 1_000_000))
 
     # ---- the program
 
@@ -157,7 +157,8 @@ page_size = {scenario.page_size}
         follows = common if scenario.follow_children else 'key = "k"\n'
         return (
             f'{head}table = "{PARENT}"\nlead = {{ kind = "company", name = {name}, contacts = [{contact}] }}\n'
-            f'[sources.s.streams.{way}.children.kids]\nparent = "parent"\n{follows}{self._relation(scenario.child_by)}\n'
+            f'[sources.s.streams.{way}.children.kids]\nparent = "parent"\n{follows}'
+            f"{self._relation(scenario.child_by)}\n"
         )
 
     def _relation(self, way: str) -> str:

@@ -1,4 +1,4 @@
-"""What is sent is what the database means: the leads of real rounds equal those that the database itself answers in SQL.
+"""What is sent is what the database means: the leads of real rounds equal those that it answers itself, in SQL.
 
 Random columns, keys and cursor columns, each table read by table, view, query and as a child; ties, rows without a
 time, keys that are respelled, values that change, and conditions. See meaning_scenario.py for what is drawn.
@@ -128,7 +128,8 @@ def assert_sent(
     assert not failures, failures
     sent = example.sent()
     much, little = sent - expected - (perhaps or Counter()), expected - sent
-    assert not (much or little), said(much, little)
+    if much or little:
+        pytest.fail(said(much, little))
 
 
 def said(much: Counter[Lead], little: Counter[Lead]) -> str:
