@@ -194,7 +194,7 @@ create table wp_usermeta (umeta_id bigint unsigned auto_increment primary key, u
 create table wp_wc_customer_lookup (customer_id bigint unsigned primary key, user_id bigint unsigned,
   username varchar(60), first_name varchar(255), last_name varchar(255), email varchar(100),
   date_last_active timestamp null, country char(2), postcode varchar(20), city varchar(100));
-insert into wp_users values (1, 'root', 'root@shop.example', '2026-01-01'), (2, 'mia', 'mia@home.example', '2026-01-01');
+insert into wp_users values (1, 'root', 'root@shop.example', '2026-01-01'), (2, 'mia', 'mia@home.example', null);
 insert into wp_usermeta (user_id, meta_key, meta_value) values
   (1, 'wp_capabilities', 'a:1:{s:13:"administrator";b:1;}'), (1, 'first_name', 'Root'),
   (2, 'wp_capabilities', 'a:1:{s:8:"customer";b:1;}'), (2, 'first_name', 'Mia'), (2, 'last_name', 'Moss'),
