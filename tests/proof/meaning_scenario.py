@@ -63,6 +63,8 @@ class Scenario:
     page_size: int
     on_change: str
     start: str
+    composite: bool
+    """The key is the tenant and the key column together; each key stands under two tenants."""
     child_by: str
     follow_children: bool
     unseen: int
@@ -102,6 +104,7 @@ def scenarios(draw: st.DrawFn, backend: str) -> Scenario:
         on_change=draw(st.sampled_from(("hold", "resend"))),
         # A new row may be dated before T0 if its column tells the time; then it counts as known.
         start=draw(st.sampled_from(("all", "now"))) if cursor.modified_as == "sequence" else "all",
+        composite=draw(st.booleans()),
         child_by=draw(st.sampled_from(("table", "view", "query"))),
         follow_children=draw(st.booleans()),
         unseen=sum(row.moment in unreadable for row in rows),
@@ -179,9 +182,14 @@ def _change(draw: st.DrawFn, row: Row, key: KeyKind, columns: Sequence[Column], 
     return Change(row.tag, kind != "respell", spelling, other)
 
 
+def tenant_of(n: int) -> int:
+    return n % 2
+
+
 def key_of(scenario: Scenario, n: int, spelling: int | None = None) -> str:
     """The n-th key as a literal, perhaps in another spelling."""
-    spellings = scenario.key.spellings(n, scenario.backend)
+    number = n // 2 if scenario.composite else n
+    spellings = scenario.key.spellings(number, scenario.backend)
     if spelling is None or not spellings or spelling >= len(spellings):
-        return scenario.key.literal(n)
+        return scenario.key.literal(number)
     return spellings[spelling]

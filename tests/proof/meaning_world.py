@@ -29,6 +29,7 @@ from tests.proof.meaning_scenario import (
     Row,
     Scenario,
     key_of,
+    tenant_of,
 )
 
 TABLE, VIEW, PARENT = "firms", "firms_view", "groups"
@@ -77,20 +78,23 @@ class Example:
             run(f"drop table if exists {self._q(table)}{cascade}")
         key, cursor = scenario.key.types[scenario.backend], scenario.cursor_type
         own = "".join(f", {self._q(column.name)} {column.sql_type}" for column in scenario.columns)
-        run(f"create table {self._q(PARENT)} (k {key} primary key, tag int, u {cursor})")
+        keys, primary = f"tenant int, k {key}", f"primary key ({'tenant, k' if scenario.composite else 'k'})"
+        run(f"create table {self._q(PARENT)} ({keys}, tag int, u {cursor}, {primary})")
         run(
-            f"create table {TABLE} (k {key} primary key, tag int, u {cursor}, parent {key},"
-            f" odd varchar(40), odd_date varchar(40), odd_mail varchar(40){own})"
+            f"create table {TABLE} ({keys}, tag int, u {cursor}, parent_tenant int, parent {key},"
+            f" odd varchar(40), odd_date varchar(40), odd_mail varchar(40){own}, {primary})"
         )
         run(f"create view {VIEW} as select * from {TABLE}")
         for n in range(PARENTS):
-            run(f"insert into {self._q(PARENT)} values ({key_of(scenario, n)}, {n}, {scenario.rows[0].moment})")
+            values = f"{tenant_of(n)}, {key_of(scenario, n)}, {n}, {scenario.rows[0].moment}"
+            run(f"insert into {self._q(PARENT)} values ({values})")
         for row in scenario.rows:
             self._insert(row, row.moment)
 
     def _insert(self, row: Row, moment: str | None) -> None:
         parent = key_of(self._scenario, row.parent, row.parent_spelling)
-        values = [key_of(self._scenario, row.tag), str(row.tag), moment, parent, *row.texts, *row.cells]
+        own = [str(tenant_of(row.tag)), key_of(self._scenario, row.tag), str(row.tag), moment]
+        values = [*own, str(tenant_of(row.parent)), parent, *row.texts, *row.cells]
         self._server.run(f"insert into {TABLE} values ({', '.join('null' if v is None else v for v in values)})")
 
     def change(self) -> None:
@@ -148,16 +152,17 @@ page_size = {scenario.page_size}
         values = ", ".join(_toml(_piece(n, column)) for n, column in enumerate(scenario.columns))
         odd = 'employee_count = "odd", date = "odd_date", emails = "[odd_mail]"'
         as_ = "" if scenario.cursor.modified_as is None else f'modified_as = "{scenario.cursor.modified_as}"'
-        common = f'key = "k"\nmodified = "u"\nzone = "{scenario.cursor.zone}"\n{as_}\n'
+        key, parent = ('["tenant", "k"]', '["parent_tenant", "parent"]') if scenario.composite else ('"k"', '"parent"')
+        common = f'key = {key}\nmodified = "u"\nzone = "{scenario.cursor.zone}"\n{as_}\n'
         head = f'[sources.s.streams.{way}]\nstart = "{scenario.start}"\non_change = "{scenario.on_change}"\n{common}'
         if way != "child":
             lead = f'lead = {{ kind = "company", name = {name}, addresses = [{values}], {odd}{where} }}\n'
             return f"{head}{self._relation(way)}\n{lead}"
         contact = f'{{ from = "kids", name = "to_string(tag)", addresses = [{values}]{where} }}'
-        follows = common if scenario.follow_children else 'key = "k"\n'
+        follows = common if scenario.follow_children else f"key = {key}\n"
         return (
             f'{head}table = "{PARENT}"\nlead = {{ kind = "company", name = {name}, contacts = [{contact}] }}\n'
-            f'[sources.s.streams.{way}.children.kids]\nparent = "parent"\n{follows}'
+            f"[sources.s.streams.{way}.children.kids]\nparent = {parent}\n{follows}"
             f"{self._relation(scenario.child_by)}\n"
         )
 
@@ -208,10 +213,12 @@ page_size = {scenario.page_size}
                 mails = tuple(filter(None, [ODD_EMAILS[mail] if mail is not None else None]))
                 texts = None if odd is None else ODD_TEXTS[odd], None if day is None else ODD_DATES[day], mails
                 answers[way, tag] = (way, tag, self._said(values), *texts)
+        tenants = " and t.parent_tenant = p.pt" if self._scenario.composite else ""
         kids: dict[int, list[Lead]] = {n: [] for n in range(PARENTS)}
         for parent, tag, *values in self._server.run(
-            f"select p.ptag, t.tag{shown} from {TABLE} t join (select k as pk, tag as ptag from {self._q(PARENT)}) p"
-            f" on t.parent = p.pk where {self._wanted('child')} order by t.tag"
+            f"select p.ptag, t.tag{shown} from {TABLE} t join"
+            f" (select tenant as pt, k as pk, tag as ptag from {self._q(PARENT)}) p on t.parent = p.pk{tenants}"
+            f" where {self._wanted('child')} order by t.tag"
         ):
             kids[parent].append((tag, self._said(values)))
         return answers | {("child", n): ("child", n, tuple(each)) for n, each in kids.items()}

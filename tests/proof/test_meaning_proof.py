@@ -129,7 +129,7 @@ def assert_sent(
     sent = example.sent()
     much, little = sent - expected - (perhaps or Counter()), expected - sent
     if much or little:
-        pytest.fail(said(much, little))
+        raise AssertionError(said(much, little))
 
 
 def said(much: Counter[Lead], little: Counter[Lead]) -> str:
