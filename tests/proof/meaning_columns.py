@@ -81,7 +81,7 @@ KINDS: tuple[Kind, ...] = (
         "amount",
         "number",
         {"sqlite": ("NUMERIC",), "postgresql": ("numeric(12,2)", "numeric"), "mariadb": ("decimal(12,2)",)},
-        ("0", "0.00", "1", "12.50", "-0.5", "1200.00"),
+        ("0", "0.00", "1", "12.50", "-0.35", "1200.00"),
         _AS_TEXT,
         _number,
     ),
