@@ -79,6 +79,8 @@ KEYS: tuple[KeyKind, ...] = (
         {"sqlite": "text", "postgresql": "text", "mariadb": "varchar(40) collate utf8mb4_bin"},
         _exact_word,
     ),
+    # A column without a type: 1 and '1' are two keys.
+    KeyKind("typeless", {"sqlite": ""}, lambda n: f"'{n // 2}'" if n % 2 else str(n // 2)),
     KeyKind("number", {"sqlite": "integer", "postgresql": "bigint", "mariadb": "bigint"}, lambda n: str(n * 7 - 10)),
     KeyKind(
         "padded",
