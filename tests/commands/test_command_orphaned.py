@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from command_world import World
-from queue_world import LAST, change, ids, once, settle, states, unfit
+from queue_world import LAST, change, ids, once, settle, states
 
 
 def orphans(world: World) -> None:
@@ -25,7 +25,6 @@ def test_a_lead_whose_record_is_filtered_later_is_counted_as_created_and_listed(
     assert "where" in listed["reasons"][0]["rule"]
     assert "erp.companies:2" in world.run("orphaned", "list").stdout
     assert world.json("orphaned", "show", "erp.companies:2")["state"] == "delivered"
-    assert world.run("once").exit_code == 65, "it needs a person"
 
 
 def test_what_a_person_saw_to_is_not_listed_again_by_a_touch(world: World) -> None:
@@ -45,7 +44,6 @@ def test_a_record_that_is_wanted_again_is_no_orphan_and_its_change_is_drift(worl
 
 def test_only_what_is_listed_can_be_seen_to(world: World) -> None:
     orphans(world)
-    unfit(world, [4])
-    said = settle(world, "orphaned", "ack", "--stream", "erp.companies", "--id", "4")
+    said = settle(world, "orphaned", "ack", "--stream", "erp.companies", "--id", "1")
     assert "is not listed as orphaned" in said.stdout + said.stderr
     assert ids(world, "orphaned") == ["2"]
