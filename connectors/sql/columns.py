@@ -16,8 +16,9 @@ from sqlalchemy import text
 from connectors.sql.database import Database
 from connectors.sql.keys import KeyKind
 from connectors.sql.scales import Scale
+from connectors.sql.scales import Sequence as SequenceScale
 from connectors.sql.statements import Relation, edge, one_row
-from connectors.sql.times import Cursor, Unfit, scale_by_kind, scale_by_values
+from connectors.sql.times import PLACES, Cursor, Unfit, scale_by_kind, scale_by_values
 from connectors.sql.values import Converter, as_bool, as_json, as_moment, plain
 from sync.errors import SourceRefused
 from sync.words import Json
@@ -26,6 +27,17 @@ Kind = Literal["zoned", "naive", "date", "number", "text", "other", "unknown"]
 """`unknown`: only values can tell."""
 
 _SAMPLE = 25
+_LOOKS = 40
+"""How often the greatest value is asked for, each time below `_SAMPLE` that mean nothing."""
+
+
+@dataclass(frozen=True, slots=True)
+class Declared:
+    """A column as it is declared: whether its timestamps hold whole seconds only, how a sequence of it is read."""
+
+    kind: Kind
+    whole_seconds: bool = False
+    sequence: SequenceScale | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,7 +55,7 @@ class Columns:
         self._database = database
         self._stream = stream
         self._hints: dict[Relation, Mapping[str, Converter]] = {}
-        self._keys: dict[tuple[Relation, str], KeyKind | None] = {}
+        self._keys: dict[tuple[Relation, str], KeyKind] = {}
         self._scales: dict[tuple[Relation, Cursor], Found] = {}
 
     def forget(self) -> None:
@@ -54,15 +66,16 @@ class Columns:
     # ---- keys
 
     def key_kind(self, relation: Relation, key: str) -> KeyKind | None:
-        """What the key column holds; None for an empty table."""
-        if (relation, key) not in self._keys:
-            self._keys[relation, key] = self._find_key_kind(relation, key)
-        return self._keys[relation, key]
+        """What the key column holds; None for an empty table, which is asked again: it may be filled by then."""
+        kind = self._keys.get((relation, key)) or self._find_key_kind(relation, key)
+        if kind is not None:
+            self._keys[relation, key] = kind
+        return kind
 
     def _find_key_kind(self, relation: Relation, key: str) -> KeyKind | None:
         if self._database.backend == "sqlite":
             return "any"
-        found = self._database.run(one_row(relation, [key]), self._stream)
+        found = self._database.run(edge(relation, key, greatest=False), self._stream)
         if not found.rows:
             return None
         if self._database.backend == "postgresql":
@@ -93,20 +106,25 @@ class Columns:
 
     def find_scale(self, relation: Relation, cursor: Cursor) -> Found:
         """As `scale`, from the database itself. Raises Unfit."""
-        kind, whole_seconds = self.kind(relation, cursor.column)
-        if kind not in ("text", "unknown"):
-            return Found(scale_by_kind(kind, cursor, self._database.backend, whole_seconds))
-        scale, shape = scale_by_values(self.sample(relation, cursor.column), cursor)
+        backend = self._database.backend
+        declared = self.declared(relation, cursor.column)
+        if declared.kind not in ("text", "unknown"):
+            return Found(
+                scale_by_kind(declared.kind, cursor, backend, declared.whole_seconds, numbers=declared.sequence)
+            )
+        scale, shape = scale_by_values(self.sample(relation, cursor.column), cursor, backend)
         return Found(scale, shape)
 
-    def kind(self, relation: Relation, column: str) -> tuple[Kind, bool]:
-        """The declared kind of a column, and whether its timestamps hold whole seconds only."""
+    def declared(self, relation: Relation, column: str) -> Declared:
+        """What the database says of a cursor column."""
         if self._database.backend not in ("postgresql", "mysql"):
-            return "unknown", False
+            return Declared("unknown")
         described = self._database.run(one_row(relation, [column], limit=0), self._stream).columns[0]
         if self._database.backend == "mysql":
-            return _mysql_kind(described[1]), described[5] == 0
-        return _postgresql_kind(described[1]), described[4] == 0
+            return _mysql_declared(described)
+        with self._database.connection(self._stream) as connection:
+            version = connection.dialect.server_version_info or ()
+        return _postgresql_declared(described, version)
 
     def sample(self, relation: Relation, column: str) -> list[Any]:
         """Some values of the column: the least, the greatest, and others."""
@@ -119,10 +137,28 @@ class Columns:
         return [row[0] for row in rows if row[0] is not None]
 
     def greatest(self, relation: Relation, cursor: Cursor, scale: Scale, now: int) -> int | None:
-        """The greatest position in the column up to now (a sequence: at all)."""
-        below = scale.high(now) if cursor.modified_as != "sequence" else None
-        rows = self._database.run(edge(relation, cursor.column, greatest=True, below=below), self._stream).rows
-        return scale.position(rows[0][0]) if rows else None
+        """Return the greatest position in the column up to now (a sequence: at all); None where it holds none.
+
+        Values that mean nothing (NaN, text among numbers, a 30th of February) may sort above it: they are passed over.
+        Raises SourceRefused where there are too many of them.
+        """
+        below = scale.top if isinstance(scale, SequenceScale) else scale.high(now)
+        for _ in range(_LOOKS):
+            statement = edge(relation, cursor.column, greatest=True, below=below, limit=_SAMPLE)
+            values = [row[0] for row in self._database.run(statement, self._stream).rows]
+            positions = (scale.position(value) for value in values)
+            if (greatest := next((spot for spot in positions if spot is not None), None)) is not None:
+                return greatest
+            if len(values) < _SAMPLE:
+                return None
+            below = values[-1]
+        raise SourceRefused(
+            f"the greatest values of the column {cursor.column!r} cannot be read as {scale.words}, so nobody knows "
+            "where it stands",
+            hint=f"correct these values, or leave them out by reading `query` with a WHERE on {cursor.column!r}",
+            source=self._database.source,
+            stream=self._stream,
+        )
 
     # ---- values
 
@@ -162,25 +198,32 @@ class Columns:
         return {row[0]: as_json for row in self._database.run(sql, self._stream).rows}
 
 
-def _postgresql_kind(code: int) -> Kind:
+def _postgresql_declared(described: Any, version: tuple[int, ...]) -> Declared:
     from connectors.sql import postgresql
 
+    code = described[1]
+    if code in postgresql.INTEGERS:
+        return Declared("number")
+    if code in postgresql.FLOATS:  # Infinity and, above it, NaN are the greatest
+        return Declared("number", sequence=SequenceScale(PLACES, top=float("inf")))
+    if code == postgresql.NUMERIC:
+        top = Decimal("Infinity" if version >= (14,) else "NaN")  # older ones know no infinite numeric
+        return Declared("number", sequence=SequenceScale(PLACES, Decimal, top))
     times: dict[int, Kind] = {postgresql.TIMESTAMPTZ: "zoned", postgresql.TIMESTAMP: "naive", postgresql.DATE: "date"}
     if code in times:
-        return times[code]
-    if code in postgresql.INTEGERS or code in postgresql.FLOATS or code == postgresql.NUMERIC:
-        return "number"
-    return "text" if code in postgresql.TEXTS else "other"
+        return Declared(times[code], whole_seconds=described[4] == 0)
+    return Declared("text" if code in postgresql.TEXTS else "other")
 
 
-def _mysql_kind(code: int) -> Kind:
+def _mysql_declared(described: Any) -> Declared:
     from connectors.sql import mysql
 
-    if code == mysql.TIMESTAMP:
-        return "zoned"
-    if code == mysql.DATETIME:
-        return "naive"
-    return "date" if code in mysql.DATES else "number" if code in mysql.NUMBERS else "text"
+    code, whole = described[1], described[5] == 0
+    if code in mysql.NUMBERS:
+        return Declared("number", sequence=SequenceScale(0 if code in mysql.INTEGERS else PLACES, Decimal))
+    if code in (mysql.TIMESTAMP, mysql.DATETIME):
+        return Declared("zoned" if code == mysql.TIMESTAMP else "naive", whole_seconds=whole)
+    return Declared("date" if code in mysql.DATES else "text")
 
 
 def _sqlite_hint(declared: str) -> Converter | None:

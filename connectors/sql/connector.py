@@ -28,6 +28,10 @@ from sync.errors import ConfigError, Problem, SourceUnavailable
 from sync.words import Json, Listing, Page, Record
 
 
+_LEAST = str(-(2**63))
+"""The position of a sequence that has no number yet."""
+
+
 class SqlConnector:
     """One database, opened. `clock` (seconds since 1970) takes the place of the database's own."""
 
@@ -56,9 +60,11 @@ class SqlConnector:
         plan, columns = plan_of(stream), self._fresh(stream)
         now = self._database.now(stream.name)
         scale = _scale_of(columns, plan)
-        if plan.cursor is not None and isinstance(scale, SequenceScale):
+        if plan.cursor is not None and plan.cursor.modified_as == "sequence":
+            if not isinstance(scale, SequenceScale):
+                return _LEAST
             greatest = columns.greatest(plan.relation, plan.cursor, scale, now)
-            return str(0 if greatest is None else greatest + 1)
+            return _LEAST if greatest is None else str(scale.write(scale.end(greatest)))
         return str(canonical(now if scale is None else scale.floor(now)))
 
     def size(self, stream: StreamSpec) -> int | None:

@@ -87,7 +87,7 @@ def first_lane(of: str, scale: Scale, now: int, settle: int, *, greatest: int | 
     if greatest is None:
         return Lane(of, shape=shape)
     if isinstance(scale, Sequence):
-        return Lane(of, greatest, quiet=greatest + 1, shape=shape)
+        return Lane(of, greatest, quiet=scale.end(greatest), shape=shape)
     through = min(greatest, now - settle)
     return Lane(of, through, scale.end(through), shape=shape)
 
@@ -97,7 +97,7 @@ def first_backfill(scale: Scale, now: int, greatest: int | None, overlap: int, s
     if isinstance(scale, Sequence):
         if greatest is None:
             return Backfill(None, done=True)
-        return Backfill(greatest + 1, again=now + overlap)
+        return Backfill(scale.end(greatest), again=now + overlap)
     return Backfill(now - settle)
 
 
@@ -195,12 +195,12 @@ def lane_from_json(value: Mapping[str, Json], scale: Scale) -> Lane:
         of=value["of"],
         through=_read(scale, value["through"]),
         start=_read(scale, value["start"]),
-        quiet=_read(scale, value["quiet"]),
+        quiet=_read_end(scale, value["quiet"]),
         marks=tuple((clock, scale.read(position)) for clock, position in value["marks"]),
         shape=value["shape"],
         window=window
         and Window(
-            low=_read(scale, window["low"]),
+            low=_read_end(scale, window["low"]),
             high=_read(scale, window["high"]),
             by=window["by"],
             after=_pair(window["after"]),
@@ -224,7 +224,7 @@ def backfill_to_json(backfill: Backfill, of: str, scale: Scale | None) -> Json:
 def backfill_from_json(value: Mapping[str, Json], scale: Scale | None) -> Backfill:
     if value.get("done"):
         return Backfill(None, done=True)
-    high = None if scale is None else _read(scale, value["high"])
+    high = None if scale is None else _read_end(scale, value["high"])
     return Backfill(high, _pair(value["after"]), value["again"], value["waits"])
 
 
@@ -238,3 +238,7 @@ def _write(scale: Scale, position: int | None) -> Json:
 
 def _read(scale: Scale, value: Json) -> int | None:
     return None if value is None else scale.read(value)
+
+
+def _read_end(scale: Scale, value: Json) -> int | None:
+    return scale.read_end(value) if isinstance(scale, Sequence) and value is not None else _read(scale, value)

@@ -27,6 +27,7 @@ from connectors.sql.lanes import (
 from connectors.sql.moments import Shape, shape_of
 from connectors.sql.records import Child, Layout, Plan, make_records
 from connectors.sql.scales import Scale
+from connectors.sql.scales import Sequence as SequenceScale
 from connectors.sql.statements import Bounds, Relation, page_by_key, page_by_time
 from connectors.sql.times import Cursor
 from sync.words import Json, Page, Record, Touch
@@ -134,10 +135,12 @@ class Poll:
         return replace(lane_from_json(stored, scale), shape=shape)
 
     def _page(self, track: _Track, scale: Scale, lane: Lane, window: Window) -> tuple[Lane, _Content]:
+        # What no number reaches (NaN, text in SQLite) would be read at every poll: it is the sweep's.
         bounds = Bounds(
             low=None if window.low is None else scale.low(window.low),
-            high=None if window.high is None else scale.high(window.high),
+            high=_top(scale) if window.high is None else scale.high(window.high),
             after=_unpacked(window.after),
+            above=isinstance(scale, SequenceScale),
         )
         found = self._rows(track, bounds)
         content = track.content(found, scale) if found.rows else _Content()
@@ -243,6 +246,10 @@ class Poll:
 
 def _touch(child: str, key: Any, parent: Any) -> Touch:
     return Touch(child, id_text(key), None if parent is None else id_text(parent))
+
+
+def _top(scale: Scale) -> Any:
+    return scale.top if isinstance(scale, SequenceScale) else None
 
 
 def _unknown(cursor: Cursor) -> Json:

@@ -57,11 +57,12 @@ class Relation:
 
 @dataclass(frozen=True, slots=True)
 class Bounds:
-    """`low <= column < high`, and behind the row `after` (its two values) if that is set."""
+    """`low <= column < high` (`above`: `low < column`), and behind the row `after` (its two values) if that is set."""
 
     low: Any = None
     high: Any = None
     after: tuple[Any, Any] | None = None
+    above: bool = False
 
 
 @lru_cache(maxsize=256)
@@ -110,7 +111,8 @@ def page_by_time(
         at, last = value(bounds.after[0]), value(bounds.after[1])
         statement = statement.where(and_(when >= at, or_(when > at, which > last)))
     elif bounds.low is not None:
-        statement = statement.where(when >= value(bounds.low))
+        low = value(bounds.low)
+        statement = statement.where(when > low if bounds.above else when >= low)
     else:
         statement = statement.where(when.is_not(None))
     if bounds.high is not None:

@@ -1,0 +1,152 @@
+"""Where a stream stands in time: values that mean nothing change nothing, and what was read is not read for ever."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import duckdb
+import pytest
+from sql_servers import Mariadb, Postgresql, Server, Sqlite
+from sql_streams import connect, poll, read_all, stream
+
+from sync.errors import SourceRefused
+from sync.polling.judge import is_before
+from sync.words import Json
+
+SEQUENCE = {"modified": "ver", "modified_as": "sequence"}
+
+# type of the column, the good values, the odd ones
+ODD: dict[str, list[tuple[str, list[str], list[str]]]] = {
+    "sqlite": [
+        ("integer", ["1", "2", "7"], ["''", "'n/a'", "x'00'"]),
+        ("", ["-100", "-95"], ["''"]),
+        ("real", ["0.25", "0.5", "7.1"], ["9e999", "'x'"]),
+        ("integer", ["9223372036854775806", "9223372036854775807"], ["'~'"]),
+        ("integer", ["1", "2"], ["'n/a'"] * 30),
+    ],
+    "postgresql": [
+        ("numeric", ["1", "2.5", "7"], ["'NaN'", "'Infinity'"]),
+        ("numeric", ["0.1", "0.123456789012345678901"], ["'NaN'"] * 3),
+        ("double precision", ["-7.9", "7.1", "7.9"], ["'NaN'", "'Infinity'", "'-Infinity'"]),
+        ("bigint", ["-3", "-2"], []),
+    ],
+    "mariadb": [
+        ("bigint unsigned", ["1", "18446744073709551615"], []),
+        ("decimal(20,4)", ["-1.5", "7.1", "7.9"], []),
+    ],
+}
+
+
+def _fill(server: Server, kind: str, values: list[str]) -> None:
+    server.run(f"CREATE TABLE companies (id int PRIMARY KEY, ver {kind})")
+    for number, value in enumerate(values, 1):
+        server.run(f"INSERT INTO companies VALUES ({number}, {value})")
+
+
+def _ids(pages: Any, *, backfill: bool) -> set[str]:
+    return {record.id for page in pages if page.backfill is backfill for record in page.records}
+
+
+@pytest.mark.parametrize("case", range(5))
+def test_a_sequence_begins_at_its_greatest_number_whatever_sorts_above_it(server: Server, case: int) -> None:
+    cases = ODD[server.backend]
+    if case >= len(cases):
+        pytest.skip("fewer cases here")
+    kind, good, odd = cases[case]
+    _fill(server, kind, good + odd)
+    spec, lanes = stream(**SEQUENCE, page_size=2), dict[str, Json]()
+    connector = connect(server.url)
+    position = connector.position(spec)
+    first = poll(connector, spec, lanes)
+    assert _ids(first, backfill=True) >= {str(number) for number in range(1, len(good) + 1)}
+    assert not _ids(first, backfill=False)
+    found = read_all(server.url, spec)
+    assert len(found) == len(good) + len(odd)
+    assert all(is_before(record.modified, position) for record in found.values())
+
+    # the last row again, a little later in the order, and nothing at all
+    last, key = good[-1], str(len(good))
+    if "922337" in last or "184467" in last:
+        return
+    server.run(f"UPDATE companies SET ver = ver + {'0.0625' if '.' in last else '1'} WHERE id = {key}")
+    again = poll(connector, spec, lanes)
+    assert _ids(again, backfill=False) == {key}
+    record = next(record for page in again for record in page.records)
+    assert not is_before(record.modified, position)
+    assert found[key].modified != record.modified
+    connector.close()
+
+
+def test_an_idle_sequence_is_read_twice_and_never_again(server: Server) -> None:
+    kind, good, odd = ODD[server.backend][-1 if server.backend == "mariadb" else 0]
+    _fill(server, kind, good + odd)
+    spec, lanes, now = stream(**SEQUENCE), dict[str, Json](), [1_800_000_000.0]
+    connector = connect(server.url, lambda: now[0])
+    counts = []
+    for wait in (0, 1, 601, 1, 601, 601):
+        now[0] += wait
+        counts.append(sum(len(page.records) for page in poll(connector, spec, lanes)))
+    assert counts == [len(good), 0, len(good), 0, 0, 0]
+    connector.close()
+
+
+def test_numbers_between_whole_ones_are_not_passed_over(sqlite_server: Sqlite) -> None:
+    """A column of whole numbers may hold a fraction one day."""
+    _fill(sqlite_server, "integer", ["6", "7"])
+    spec, lanes, now = stream(**SEQUENCE, overlap=10), dict[str, Json](), [1_800_000_000.0]
+    connector = connect(sqlite_server.url, lambda: now[0])
+    for _ in range(3):
+        poll(connector, spec, lanes)
+        now[0] += 11
+    for id_, ver in ((3, 7.5), (4, 7.25), (5, 7.75)):
+        sqlite_server.run("INSERT INTO companies VALUES (?, ?)", [id_, ver])
+        assert str(id_) in _ids(poll(connector, spec, lanes), backfill=False)
+        now[0] += 5
+    connector.close()
+
+
+def test_a_sequence_without_numbers_begins_below_all_of_them(server: Server) -> None:
+    _fill(server, "bigint", [])
+    spec = stream(**SEQUENCE)
+    connector = connect(server.url)
+    position = connector.position(spec)
+    for number, value in enumerate((-95, 0, 3), 1):
+        server.run("INSERT INTO companies VALUES (?, ?)", [number, value])
+    assert not any(is_before(record.modified, position) for record in read_all(server.url, spec).values())
+    connector.close()
+
+
+def test_a_greatest_value_that_nobody_can_tell_is_refused_by_name(sqlite_server: Sqlite) -> None:
+    _fill(sqlite_server, "text", ["'2026-01-02 03:04:05'"])
+    sqlite_server.many("INSERT INTO companies VALUES (?, ?)", [(n, f"2026-02-30 {n:05d}") for n in range(2, 1100)])
+    connector = connect(sqlite_server.url)
+    with pytest.raises(SourceRefused, match="greatest values of the column 'ver' cannot be read as text") as refused:
+        list(connector.read(stream(modified="ver"), {}))
+    assert "02-30" not in refused.value.message + refused.value.hint
+    connector.close()
+
+
+def test_rubbish_above_the_newest_text_leaves_the_backfill_a_backfill(sqlite_server: Sqlite) -> None:
+    _fill(sqlite_server, "text", ["'2026-01-02 03:04:05'", "'2026-01-03 03:04:05'", "'2026-02-30 00:00:00'"])
+    connector = connect(sqlite_server.url)
+    pages = poll(connector, stream(modified="ver"), {})
+    assert _ids(pages, backfill=True) >= {"1", "2"}
+    assert not _ids(pages, backfill=False) & {"1", "2"}
+    connector.close()
+
+
+def test_nan_in_duckdb_is_not_the_greatest_number(tmp_path: Path) -> None:
+    path = tmp_path / "numbers.duckdb"
+    with duckdb.connect(str(path)) as database:
+        database.execute(
+            "CREATE TABLE companies AS SELECT * FROM (VALUES (1, 1.5::double), (2, 7), (3, 'nan')) t(id, ver)"
+        )
+    spec = stream(**SEQUENCE)
+    connector = connect(f"duckdb:///{path}")
+    position = connector.position(spec)
+    assert is_before("7", position)
+    assert not is_before("7.5", position)
+    assert _ids(poll(connector, spec, {}), backfill=True) == {"1", "2"}
+    connector.close()
