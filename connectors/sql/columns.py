@@ -198,7 +198,7 @@ class Columns:
         return {row[0]: as_json for row in self._database.run(sql, self._stream).rows}
 
 
-def _postgresql_declared(described: Any, version: tuple[int, ...]) -> Declared:
+def _postgresql_declared(described: Any, version: tuple[int | str, ...]) -> Declared:
     from connectors.sql import postgresql
 
     code = described[1]

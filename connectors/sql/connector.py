@@ -27,7 +27,6 @@ from connectors.sql.zones import DAY
 from sync.errors import ConfigError, Problem, SourceUnavailable
 from sync.words import Json, Listing, Page, Record
 
-
 _LEAST = str(-(2**63))
 """The position of a sequence that has no number yet."""
 

@@ -268,8 +268,8 @@ class Sequence:
 
     Positions have `places` decimal places (whole numbers none). A value between two positions stands at the lower one,
     so the lower bound is "greater than the position before": nothing in between is passed over. `fraction` renders
-    what is not whole; `top` is a value that no readable number reaches, but text in SQLite, NaN and infinity do, where there is one; from
-    `widest` on the driver binds no integers.
+    what is not whole. No number reaches `top`; text in SQLite, NaN and infinity do. From `widest` on the driver binds
+    no integers.
     """
 
     places: int = 0

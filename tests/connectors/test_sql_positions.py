@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
 import duckdb
 import pytest
-from sql_servers import Mariadb, Postgresql, Server, Sqlite
+from sql_servers import Server, Sqlite
 from sql_streams import connect, poll, read_all, stream
 
 from sync.errors import SourceRefused
