@@ -20,6 +20,7 @@ from connectors.sql.lanes import (
     finish,
     first_backfill,
     first_lane,
+    is_marked,
     lane_from_json,
     lane_to_json,
     plan,
@@ -84,11 +85,12 @@ class Poll:
         self._plan = plan
         self._overlap = _microseconds(plan.spec.overlap)
         self._settle = _microseconds(plan.spec.settle)
+        self._began = 0
 
     def pages(self, lanes: Mapping[str, Json]) -> Iterator[Page]:
         """The poll's pages. Lanes that do not exist yet begin in an order in which a stop loses nothing: children are
         followed before their parents are read, and the live lane begins before the backfill."""
-        now = self._database.now(self._plan.spec.name)
+        now = self._began = self._database.now(self._plan.spec.name)
         for child in self._plan.children:
             if child.cursor is not None:
                 yield from self._follow(self._child_track(child, child.cursor), lanes, now)
@@ -129,7 +131,7 @@ class Poll:
             greatest = None
             if not scale.follows_clock:
                 greatest = self._columns.greatest(track.relation, track.cursor, scale, now)
-            return first_lane(of, scale, now, self._settle, greatest=greatest, shape=shape)
+            return first_lane(of, scale, now, self._overlap, self._settle, greatest=greatest, shape=shape)
         if stored["of"] != of:
             return Lane(of, shape=shape)
         return replace(lane_from_json(stored, scale), shape=shape)
@@ -148,7 +150,10 @@ class Poll:
         if len(found.rows) == self._plan.spec.page_size:
             lane = advance(lane, window, track.last(found), seen)
         else:
-            lane = finish(lane, window, scale, seen)
+            # A mark must be younger than all that was read.
+            marked = is_marked(lane, window, scale, seen)
+            now = self._database.now(self._plan.spec.name) if marked else self._began
+            lane = finish(lane, window, scale, seen, now=now, overlap=self._overlap)
         if found.rows and lane.shape is not None and not _fits(lane.shape, next(track.times(found))):
             lane = replace(lane, shape=None)
         return lane, content

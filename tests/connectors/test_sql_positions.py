@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +16,41 @@ from sync.polling.judge import is_before
 from sync.words import Json
 
 SEQUENCE = {"modified": "ver", "modified_as": "sequence"}
+
+NOW = datetime(2026, 3, 10, 12, tzinfo=UTC)
+TIMES: dict[str, tuple[dict[str, str], Any, dict[str, str]]] = {
+    "naive": (
+        {"sqlite": "DATETIME", "postgresql": "timestamp", "mariadb": "datetime"},
+        lambda at: f"{at:%Y-%m-%d %H:%M:%S}",
+        {"zone": "Europe/Berlin"},
+    ),
+    "date": ({"sqlite": "DATE", "postgresql": "date", "mariadb": "date"}, lambda at: f"{at:%Y-%m-%d}", {}),
+    "epoch": (dict.fromkeys(("sqlite", "postgresql", "mariadb"), "bigint"), lambda at: int(at.timestamp()), {}),
+    "text": (dict.fromkeys(("sqlite", "postgresql", "mariadb"), "varchar(30)"), lambda at: f"{at:%Y-%m-%dT%H:%MZ}", {}),
+}
+
+
+@pytest.mark.parametrize("kind", TIMES)
+def test_rows_of_a_month_ago_are_read_once(server: Server, kind: str) -> None:
+    types, store, options = TIMES[kind]
+    options = {**options, **({"modified_as": "epoch_s"} if kind == "epoch" else {})}
+    server.run(f"CREATE TABLE companies (id int PRIMARY KEY, at {types[server.backend]})")
+    month = NOW - timedelta(days=30)
+    server.many("INSERT INTO companies VALUES (?, ?)", [(number, store(month)) for number in range(25)])
+    spec, lanes, now = stream(modified="at", page_size=10, **options), dict[str, Json](), [NOW.timestamp()]
+    connector = connect(server.url, lambda: now[0])
+    assert len({record.id for page in poll(connector, spec, lanes) for record in page.records}) == 25
+    assert poll(connector, spec, lanes) == []
+
+    # rows above them are read at once, though they lie far behind the clock, and no more than twice after that
+    server.many("INSERT INTO companies VALUES (?, ?)", [(99, store(month + timedelta(days=1)))])
+    counts = []
+    for wait in (1, 91_000, 1, 90_000):
+        now[0] += wait
+        counts.append(sum(len(page.records) for page in poll(connector, spec, lanes)))
+    assert counts == [1, 1, 0, 0]
+    connector.close()
+
 
 # type of the column, the good values, the odd ones
 ODD: dict[str, list[tuple[str, list[str], list[str]]]] = {
