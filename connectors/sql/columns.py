@@ -5,7 +5,7 @@ Where the driver names a column's type, that counts; SQLite and unknown database
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from decimal import Decimal
 from typing import Any, Literal
@@ -15,6 +15,7 @@ from sqlalchemy import text
 
 from connectors.sql.database import Database
 from connectors.sql.keys import KeyKind
+from connectors.sql.lineage import mariadb_json
 from connectors.sql.scales import Scale
 from connectors.sql.scales import Sequence as SequenceScale
 from connectors.sql.statements import Relation, edge, one_row
@@ -164,38 +165,49 @@ class Columns:
 
     def converters(self, relation: Relation, described: Sequence[Any]) -> list[Converter]:
         """How to make plain JSON of each column of a result."""
-        hints = self._hints.get(relation)
-        if hints is None:
-            hints = self._hints[relation] = self._find_hints(relation)
-        if self._database.backend != "mysql":
-            return [hints.get(column[0], plain) for column in described]
-        from connectors.sql.mysql import converter
+        backend = self._database.backend
+        if backend == "mysql":
+            return self._mysql_converters(relation, described)
+        hints = self._hints_of(relation, self._sqlite_hints) if backend == "sqlite" else {}
+        return [hints.get(column[0], plain) for column in described]
 
-        return [converter(column[1], column[3]) or hints.get(column[0], plain) for column in described]
+    def _mysql_converters(self, relation: Relation, described: Sequence[Any]) -> list[Converter]:
+        from connectors.sql import mysql
 
-    def _find_hints(self, relation: Relation) -> Mapping[str, Converter]:
+        known = [mysql.converter(column[1], column[3]) for column in described]
+        could_be_json = any(mysql.is_long_text(column[1], column[3]) for column in described)
+        hints = self._hints_of(relation, self._json_columns) if could_be_json else {}
+        return [of or hints.get(column[0], plain) for of, column in zip(known, described, strict=True)]
+
+    def _hints_of(
+        self, relation: Relation, find: Callable[[Relation], Mapping[str, Converter]]
+    ) -> Mapping[str, Converter]:
         """Columns whose declared type says more than their values."""
-        if relation.query is not None:
-            return {}
-        if self._database.backend == "sqlite":
-            sql = text("SELECT name, type FROM pragma_table_info(:name, :schema)")
-            sql = sql.bindparams(name=relation.name, schema=relation.schema or "main")
-            rows = self._database.run(sql, self._stream).rows
-            return {name: hint for name, declared in rows if (hint := _sqlite_hint(str(declared)))}
-        if self._database.backend == "mysql":
-            return self._json_columns(relation)
-        return {}
+        if relation not in self._hints:
+            self._hints[relation] = find(relation)
+        return self._hints[relation]
+
+    def _sqlite_hints(self, relation: Relation) -> Mapping[str, Converter]:
+        """SQLite knows the declared type behind each column of a view: a query becomes one, in this connection's
+        memory; the file stays open for reading only."""
+        name, schema = relation.name, relation.schema or "main"
+        with self._database.connection(self._stream) as connection:
+            if relation.query is not None:
+                name, schema = "closingdealz_sync_columns", "temp"
+                view = f"CREATE TEMP VIEW {name} AS SELECT * FROM ({relation.query}\n)"  # noqa: S608 - the operator's
+                for sql in ("PRAGMA temp_store = MEMORY", "PRAGMA query_only = OFF", view, "PRAGMA query_only = ON"):
+                    connection.exec_driver_sql(sql)
+            described = text("SELECT name, type FROM pragma_table_info(:name, :schema)")
+            rows = connection.execute(described, {"name": name, "schema": schema}).all()
+        return {column: hint for column, declared in rows if (hint := _sqlite_hint(str(declared)))}
 
     def _json_columns(self, relation: Relation) -> Mapping[str, Converter]:
         """MariaDB's JSON is text with a check; MySQL's is a type of its own, which needs no hint."""
         with self._database.connection(self._stream) as connection:
             if not getattr(connection.dialect, "is_mariadb", False):
                 return {}
-        sql = text(
-            "SELECT constraint_name FROM information_schema.check_constraints WHERE table_name = :name "
-            "AND constraint_schema = coalesce(:schema, database()) AND check_clause LIKE 'json\\_valid(%'"
-        ).bindparams(name=relation.name, schema=relation.schema)
-        return {row[0]: as_json for row in self._database.run(sql, self._stream).rows}
+            schema = relation.schema or str(connection.execute(text("SELECT database()")).scalar())
+            return dict.fromkeys(mariadb_json(connection, relation, schema), as_json)
 
 
 def _postgresql_declared(described: Any, version: tuple[int | str, ...]) -> Declared:
