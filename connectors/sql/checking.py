@@ -10,9 +10,9 @@ from sqlalchemy import Inspector, inspect, text
 from sqlalchemy.exc import NoSuchTableError
 
 from connectors.interface import Finding
-from connectors.sql.columns import Columns
+from connectors.sql.columns import Columns, Found
 from connectors.sql.database import Database
-from connectors.sql.moments import canonical
+from connectors.sql.moments import Shape, canonical
 from connectors.sql.records import Child, Plan, columns_of
 from connectors.sql.scales import Days, Naive, Scale, Words
 from connectors.sql.scales import Sequence as SequenceScale
@@ -145,19 +145,22 @@ class _Look:
 
     def _cursor(self, relation: Relation, cursor: Cursor, key: str) -> Iterator[Finding]:
         try:
-            scale = self._columns.find_scale(relation, cursor).scale
+            found = self._columns.find_scale(relation, cursor)
         except Unfit as unfit:
             yield Finding("error", f"modified column {cursor.column!r} {unfit.what}", unfit.hint)
             return
+        scale = found.scale
         if scale is None:
             what = f"modified column {cursor.column!r} is empty: what it holds is found out when rows come"
             yield Finding("warning", what)
         else:
             yield Finding("ok", f"modified column {cursor.column!r} holds {scale.words}{_zone_words(scale, cursor)}")
             yield from self._ahead(relation, cursor, scale)
+            yield from self._unread(relation, cursor, found)
         yield from self._indexed(relation, cursor.column, "each poll searches")
-        if self._database.run(a_null(relation, cursor.column, key), self._stream).rows:
-            what = f"there are rows without a modified time ({cursor.column!r} is NULL): only the sweep finds them"
+        if nulls := self._database.run(a_null(relation, cursor.column, key), self._stream).rows:
+            kind = "NULL" if nulls[0][1] is None else "a zero date"
+            what = f"there are rows without a modified time ({cursor.column!r} is {kind}): only the sweep finds them"
             yield Finding("warning", what)
 
     def _ahead(self, relation: Relation, cursor: Cursor, scale: Scale) -> Iterator[Finding]:
@@ -175,6 +178,20 @@ class _Look:
         else:
             what = f"values of {cursor.column!r} lie more than a day ahead: only the sweep finds such rows"
             yield Finding("warning", what)
+
+    def _unread(self, relation: Relation, cursor: Cursor, found: Found) -> Iterator[Finding]:
+        """Values that no window of a poll will hold."""
+        if found.shape is not None:
+            shape = Shape.from_json(found.shape)
+            if odd := self._columns.ends(relation, cursor, shape).no_times:
+                what = f"at least {odd} values of {cursor.column!r} are no time such as {shape.words}: only the sweep"
+                yield Finding("warning", f"{what} finds such rows", "store them alike, or convert them in query")
+        now = self._database.now(self._stream)
+        if found.scale is not None and self._columns.is_never_past(relation, cursor, found.scale, now):
+            what = (
+                f"all values of {cursor.column!r} are newer than the database's clock: only the sweep finds such rows"
+            )
+            yield Finding("warning", what, "a modified column holds when a row changed, not when it is read")
 
 
 def _zone_words(scale: Scale, cursor: Cursor) -> str:

@@ -16,7 +16,8 @@ from sqlalchemy import text
 from connectors.sql.database import Database
 from connectors.sql.keys import KeyKind
 from connectors.sql.lineage import mariadb_json
-from connectors.sql.scales import Scale
+from connectors.sql.moments import Shape, shape_of
+from connectors.sql.scales import Days, Scale
 from connectors.sql.scales import Sequence as SequenceScale
 from connectors.sql.statements import Relation, edge, one_row
 from connectors.sql.times import PLACES, Cursor, Unfit, scale_by_kind, scale_by_values
@@ -43,10 +44,21 @@ class Declared:
 
 @dataclass(frozen=True, slots=True)
 class Found:
-    """A cursor column's scale, and (text only) the shape to remember. `scale` is None while the column is empty."""
+    """A cursor column's scale, and (text only) the shape to remember, and how many values at its ends are no time.
+    `scale` is None while the column is empty."""
 
     scale: Scale | None
     shape: Json = None
+    odd: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Ends:
+    """What lies at both ends of a text column: how many values that are no time, and whether there are times that are
+    written in another way."""
+
+    no_times: int
+    differ: bool
 
 
 class Columns:
@@ -160,6 +172,23 @@ class Columns:
             source=self._database.source,
             stream=self._stream,
         )
+
+    def ends(self, relation: Relation, cursor: Cursor, shape: Shape) -> Ends:
+        """Look at the least and the greatest texts of a cursor column: what is written in another way than `shape`
+        sorts there, where no window comes."""
+        looks = [edge(relation, cursor.column, greatest=greatest, limit=_SAMPLE) for greatest in (False, True)]
+        values = [row[0] for look in looks for row in self._database.run(look, self._stream).rows]
+        shapes = [shape_of(value) if isinstance(value, str) else None for value in values]
+        differs = any(one is not None and not shape.covers(one) for one in shapes)
+        return Ends(len({value for value, one in zip(values, shapes, strict=True) if one is None}), differs)
+
+    def is_never_past(self, relation: Relation, cursor: Cursor, scale: Scale, now: int) -> bool:
+        """Whether even the least value is no older than the source's clock, as `now()` is: no window holds it."""
+        if isinstance(scale, SequenceScale | Days):
+            return False
+        rows = self._database.run(edge(relation, cursor.column, greatest=False), self._stream).rows
+        least = scale.position(rows[0][0]) if rows else None
+        return least is not None and least >= scale.floor(now)
 
     # ---- values
 

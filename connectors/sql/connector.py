@@ -20,7 +20,7 @@ from connectors.sql.moments import canonical
 from connectors.sql.options import SqlChild, SqlSource, SqlStream
 from connectors.sql.reading import Poll
 from connectors.sql.records import CHUNK, Plan, make_records, plan_of
-from connectors.sql.scales import Scale, modified_text
+from connectors.sql.scales import Scale, Words, modified_text
 from connectors.sql.scales import Sequence as SequenceScale
 from connectors.sql.statements import how_many, page_by_key, rows_in
 from connectors.sql.zones import DAY
@@ -145,8 +145,10 @@ def _listing(cursor: Json, rows: Sequence[Any], plan: Plan, scale: Scale | None,
 
 
 def _is_unseen(value: Any, scale: Scale | None, horizon: int) -> bool:
-    """Whether no window ever holds this value: NULL, rubbish, a time far ahead."""
+    """Whether no window ever holds this value: NULL, rubbish, a time far ahead or written in another way."""
     position = None if value is None or scale is None else scale.position(value)
+    if isinstance(scale, Words) and not scale.sorts(value):
+        return True
     return position is None or (position > horizon and not isinstance(scale, SequenceScale))
 
 

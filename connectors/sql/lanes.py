@@ -51,7 +51,8 @@ class Window:
 class Lane:
     """A lane that follows a cursor column. `of` names column, kind and zone: a lane of another column starts anew.
 
-    `shape` is how a text column writes its times, as far as it is known.
+    `shape` is how a text column writes its times, as far as it is known; `odd` how many texts that are no time were
+    seen at its ends.
     """
 
     of: str
@@ -61,6 +62,7 @@ class Lane:
     marks: tuple[tuple[int, int], ...] = ()
     window: Window | None = None
     shape: Json = None
+    odd: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -207,6 +209,7 @@ def lane_to_json(lane: Lane, scale: Scale) -> Json:
         "quiet": _write(scale, lane.quiet),
         "marks": [[clock, _write(scale, value)] for clock, value in lane.marks],
         "shape": lane.shape,
+        **({"odd": lane.odd} if lane.odd else {}),
         "window": window
         and {
             "low": _write(scale, window.low),
@@ -227,6 +230,7 @@ def lane_from_json(value: Mapping[str, Json], scale: Scale) -> Lane:
         quiet=_read_end(scale, value["quiet"]),
         marks=tuple((clock, scale.read(position)) for clock, position in value["marks"]),
         shape=value["shape"],
+        odd=value.get("odd", 0),
         window=window
         and Window(
             low=_read_end(scale, window["low"]),

@@ -28,6 +28,12 @@ class Shape:
     seconds: bool
     offset: int | None
 
+    @property
+    def words(self) -> str:
+        """The shape for people: `YYYY-MM-DDTHH:MM:SSZ`."""
+        clock = f"{self.separator}HH:MM{':SS' if self.seconds else ''}" if self.separator else ""
+        return f"YYYY-MM-DD{clock}{_offset_words(self.offset)}"
+
     def to_json(self) -> Json:
         return {"separator": self.separator, "seconds": self.seconds, "offset": self.offset}
 
@@ -128,6 +134,12 @@ def _naive(form: re.Match[str]) -> datetime | None:
         return datetime.fromisoformat(f"{form[1]}T{form[3] or '00:00'}{form[4] or ':00'}.{fraction}")
     except ValueError:
         return None
+
+
+def _offset_words(minutes: int | None) -> str:
+    if not minutes:
+        return "" if minutes is None else "Z"
+    return f"{'-' if minutes < 0 else '+'}{abs(minutes) // 60:02d}:{abs(minutes) % 60:02d}"
 
 
 def _offset_minutes(text: str) -> int:

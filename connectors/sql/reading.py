@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from datetime import timedelta
 from typing import Any
 
-from connectors.sql.columns import Columns
+from connectors.sql.columns import Columns, Found
 from connectors.sql.database import Database, Rows
 from connectors.sql.keys import id_text, pack, unpack
 from connectors.sql.lanes import (
@@ -106,12 +106,13 @@ class Poll:
     def _follow(self, track: _Track, lanes: Mapping[str, Json], now: int) -> Iterator[Page]:
         stored = lanes.get(track.lane)
         known = stored["shape"] if stored is not None and stored["of"] == track.cursor.of else None
-        found = self._columns.scale(track.relation, track.cursor, known)
+        found = self._scale_now(track, known)
         if found.scale is None:
             if stored is None or stored["of"] != track.cursor.of:
                 yield Page(track.lane, _unknown(track.cursor))
             return
         lane = self._lane(track, found.scale, found.shape, stored, now)
+        lane, notes = self._looked_at(track, found, lane, new=stored is None)
         resumed = lane.window is not None
         backfilled = bool((lanes.get(BACKFILL) or {}).get("done"))
         for _ in range(2 if resumed else 1):
@@ -121,8 +122,32 @@ class Poll:
                 lane, content = self._page(track, found.scale, lane, lane.window)
                 cursor = lane_to_json(lane, found.scale)
                 if cursor != stored or content.records or content.touched:
-                    yield Page(track.lane, cursor, content.records, content.touched)
-                    stored = cursor
+                    yield Page(track.lane, cursor, content.records, content.touched, notes=notes)
+                    stored, notes = cursor, {}
+
+    def _scale_now(self, track: _Track, known: Json) -> Found:
+        """The column's scale; a text column's is found anew where its ends are written in another way than before.
+
+        Raises SourceRefused where its values do not sort as time.
+        """
+        found = self._columns.scale(track.relation, track.cursor, known)
+        if found.shape is not None:
+            ends = self._columns.ends(track.relation, track.cursor, Shape.from_json(found.shape))
+            if ends.differ:
+                found = self._columns.scale(track.relation, track.cursor)
+            return replace(found, odd=ends.no_times)
+        return found
+
+    def _looked_at(self, track: _Track, found: Found, lane: Lane, *, new: bool) -> tuple[Lane, dict[str, Json]]:
+        """The lane, and what its log should say of rows that no window will hold, once."""
+        notes: dict[str, Json] = {}
+        column = track.cursor.column
+        if found.odd > lane.odd:
+            notes |= {"column": column, "values_that_are_no_time": found.odd, "found_by": "the sweep"}
+        scale = found.scale
+        if new and scale and self._columns.is_never_past(track.relation, track.cursor, scale, self._began):
+            notes |= {"column": column, "all_values_are_newer_than_the_clock": True, "found_by": "the sweep"}
+        return replace(lane, odd=found.odd), notes
 
     def _lane(self, track: _Track, scale: Scale, shape: Json, stored: Json, now: int) -> Lane:
         """The lane as it was left, or a new one; one of another column reads everything anew."""

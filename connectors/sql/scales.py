@@ -14,7 +14,7 @@ from decimal import Decimal
 from fractions import Fraction
 from typing import Any, Protocol
 
-from connectors.sql.moments import Shape, canonical, datetime_of, instant_of, instant_of_datetime
+from connectors.sql.moments import Shape, canonical, datetime_of, instant_of, instant_of_datetime, shape_of
 from connectors.sql.zones import DAY, greatest_offset, least_offset, offset_at
 from sync.words import Json
 
@@ -225,8 +225,7 @@ class Words(_OfTime):
 
     @property
     def words(self) -> str:
-        example = "2026-01-02" + (f"{self.shape.separator}03:04" if self.shape.separator else "")
-        return f"text such as {example}{':05' if self.shape.separator and self.shape.seconds else ''}"
+        return f"text such as {self.shape.words}"
 
     @property
     def _grain(self) -> int:
@@ -253,6 +252,11 @@ class Words(_OfTime):
     @property
     def doubt(self) -> int:  # type: ignore[override] # a constant of the other scales
         return DAY if self.shape.offset is None else 0
+
+    def sorts(self, value: Any) -> bool:
+        """Whether a text sorts by time among the others."""
+        own = shape_of(value) if isinstance(value, str) else None
+        return own is not None and self.shape.covers(own)
 
     def _offset(self, position: int, choose: Callable[[tzinfo, int], int]) -> int:
         return choose(self.zone, position) if self.shape.offset is None else self.shape.offset * MINUTE

@@ -159,6 +159,14 @@ def edge(relation: Relation, column: str, *, greatest: bool, below: Any = None, 
 
 
 def a_null(relation: Relation, column: str, key: str) -> Select[Any]:
-    """A row that has NULL in the column, if there is one."""
+    """Key and value of a row that has NULL in the column, if there is one.
+
+    MySQL and MariaDB also count the date 0000-00-00 of a column without NULLs as one: the value tells.
+    """
     source = _from(relation, (column, key))
-    return select(source.c[key]).select_from(source).where(source.c[column].is_(None)).limit(1)
+    return (
+        select(source.c[key], source.c[column].label("value"))
+        .select_from(source)
+        .where(source.c[column].is_(None))
+        .limit(1)
+    )

@@ -104,8 +104,9 @@ def scale_by_values(values: Sequence[Any], cursor: Cursor, backend: str = "sqlit
         raise Unfit("holds text that is no time", "times must look like 2026-01-02 03:04:05 or 2026-01-02T03:04:05Z")
     shape = common_shape(shapes)
     if shape is None:
+        ways = " and as ".join(sorted({one.words for one in shapes})[:3])
         raise Unfit(
-            "writes its times in different ways, so that they do not sort as time",
+            f"writes its times in different ways, as {ways}, so that they do not sort as time",
             "store them alike (one separator, one offset), or convert them in query",
         )
     return scale_of_shape(shape, cursor), shape.to_json()

@@ -8,7 +8,7 @@ from typing import Any
 
 import duckdb
 import pytest
-from sql_servers import Server, Sqlite
+from sql_servers import Mariadb, Server, Sqlite
 from sql_streams import connect, poll, read_all, stream
 
 from sync.errors import SourceRefused
@@ -184,4 +184,67 @@ def test_nan_in_duckdb_is_not_the_greatest_number(tmp_path: Path) -> None:
     assert is_before("7", position)
     assert not is_before("7.5", position)
     assert _ids(poll(connector, spec, {}), backfill=True) == {"1", "2"}
+    connector.close()
+
+
+def _noted(pages: Any) -> list[dict[str, Json]]:
+    return [dict(page.notes) for page in pages if page.notes]
+
+
+def test_text_that_is_no_time_is_said_once_and_left_to_the_sweep(sqlite_server: Sqlite) -> None:
+    """It sorts below or above all times, where no window comes."""
+    _fill(sqlite_server, "text", ["'2026-03-10 09:00:00'", *[f"'{day}/2/2024 10:00'" for day in range(1, 9)]])
+    spec, lanes, now = stream(modified="ver"), dict[str, Json](), [NOW.timestamp()]
+    connector = connect(sqlite_server.url, lambda: now[0])
+    (notes,) = _noted(poll(connector, spec, lanes))
+    assert notes == {"column": "ver", "values_that_are_no_time": 8, "found_by": "the sweep"}
+    assert sum(listing.unseen for listing in connector.sweep(spec, None)) == 8
+    assert _noted(poll(connector, spec, lanes)) == []
+
+    sqlite_server.run("INSERT INTO companies VALUES (50, '9/2/2024 10:00')")
+    (notes,) = _noted(poll(connector, spec, lanes))
+    assert notes["values_that_are_no_time"] == 9
+    assert "2024" not in str(notes)
+
+    (warning,) = [one for one in connector.check(spec) if "are no time such as YYYY-MM-DD HH:MM:SS" in one.text]
+    assert (warning.level, "at least 9 values of 'ver'" in warning.text) == ("warning", True)
+    connector.close()
+
+
+def test_a_time_that_is_written_in_another_way_is_refused_before_any_window_passes_it(sqlite_server: Sqlite) -> None:
+    _fill(sqlite_server, "text", ["'2026-03-10 09:00:00'"])
+    spec, lanes, now = stream(modified="ver"), dict[str, Json](), [NOW.timestamp()]
+    connector = connect(sqlite_server.url, lambda: now[0])
+    poll(connector, spec, lanes)
+    sqlite_server.run("INSERT INTO companies VALUES (2, '2026-03-10T11:39:26Z')")
+    with pytest.raises(SourceRefused, match="'ver' writes its times in different ways") as refused:
+        poll(connector, spec, lanes)
+    assert "11:39" not in refused.value.message
+    assert [finding.level for finding in connector.check(spec)].count("error") == 1
+    sqlite_server.run("UPDATE companies SET ver = '2026-03-10 11:39:26' WHERE id = 2")
+    assert _ids(poll(connector, spec, lanes), backfill=False) >= {"2"}
+    connector.close()
+
+
+def test_a_cursor_that_tells_when_it_was_read_is_said(server: Server) -> None:
+    now = {"sqlite": "strftime('%Y-%m-%d %H:%M:%S', 'now')"}.get(server.backend, "now()")
+    _fill(server, "int", ["1", "2"])
+    spec, lanes = stream(query=f"SELECT id, {now} AS at FROM companies", modified="at", settle=5), dict[str, Json]()
+    connector = connect(server.url)
+    (notes,) = _noted(poll(connector, spec, lanes))
+    assert notes == {"column": "at", "all_values_are_newer_than_the_clock": True, "found_by": "the sweep"}
+    assert _noted(poll(connector, spec, lanes)) == []
+    assert [one.level for one in connector.check(spec) if "are newer than the database's clock" in one.text] == [
+        "warning"
+    ]
+    connector.close()
+
+
+def test_a_zero_date_is_not_called_null(mariadb_server: Mariadb) -> None:
+    mariadb_server.run("SET SESSION sql_mode = ''")
+    mariadb_server.run("CREATE TABLE companies (id int PRIMARY KEY, at datetime NOT NULL)")
+    mariadb_server.run("INSERT INTO companies VALUES (1, '0000-00-00 00:00:00'), (2, '2026-01-02 03:04:05')")
+    connector = connect(mariadb_server.url)
+    said = [finding.text for finding in connector.check(stream(modified="at")) if finding.level == "warning"]
+    assert "there are rows without a modified time ('at' is a zero date): only the sweep finds them" in said
     connector.close()
