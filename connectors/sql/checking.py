@@ -32,12 +32,18 @@ def look_at(database: Database, columns: Columns, plan: Plan) -> Sequence[Findin
     """Raises SourceUnavailable or SourceRefused only where the database cannot be reached at all."""
     name, sql = _VERSIONS.get(database.backend, (database.backend, "SELECT 1"))
     version = str(database.run(text(sql), plan.spec.name).rows[0][0])
-    findings = [Finding("ok", f"{name} {version} answers")]
+    findings = [Finding("ok", f"{name} {version} answers"), *_replica(database, plan.spec.name)]
     look = _Look(database, columns, plan)
     findings += look.stream()
     for child in plan.children:
         findings += look.child(child)
     return findings
+
+
+def _replica(database: Database, stream: str) -> Iterator[Finding]:
+    if seconds := database.time(stream).behind // 1_000_000:
+        what = f"the database is a replica and {seconds:,} seconds behind: polls read what it has replayed by then"
+        yield Finding("warning", what, "read from the primary, if changes must arrive sooner")
 
 
 class _Look:

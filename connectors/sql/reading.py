@@ -27,7 +27,7 @@ from connectors.sql.lanes import (
 )
 from connectors.sql.moments import Shape, shape_of
 from connectors.sql.records import Child, Layout, Plan, make_records
-from connectors.sql.scales import Scale
+from connectors.sql.scales import SECOND, Scale
 from connectors.sql.scales import Sequence as SequenceScale
 from connectors.sql.statements import Bounds, Relation, page_by_key, page_by_time
 from connectors.sql.times import Cursor
@@ -85,12 +85,14 @@ class Poll:
         self._plan = plan
         self._overlap = _microseconds(plan.spec.overlap)
         self._settle = _microseconds(plan.spec.settle)
-        self._began = 0
+        self._began = self._behind = 0
 
     def pages(self, lanes: Mapping[str, Json]) -> Iterator[Page]:
         """The poll's pages. Lanes that do not exist yet begin in an order in which a stop loses nothing: children are
         followed before their parents are read, and the live lane begins before the backfill."""
-        now = self._began = self._database.now(self._plan.spec.name)
+        clock = self._database.time(self._plan.spec.name)
+        now, self._behind = clock.now, clock.behind
+        self._began = now
         for child in self._plan.children:
             if child.cursor is not None:
                 yield from self._follow(self._child_track(child, child.cursor), lanes, now)
@@ -147,6 +149,8 @@ class Poll:
         scale = found.scale
         if new and scale and self._columns.is_never_past(track.relation, track.cursor, scale, self._began):
             notes |= {"column": column, "all_values_are_newer_than_the_clock": True, "found_by": "the sweep"}
+        if new and self._behind >= SECOND:
+            notes["replica_behind_seconds"] = self._behind // SECOND
         return replace(lane, odd=found.odd), notes
 
     def _lane(self, track: _Track, scale: Scale, shape: Json, stored: Json, now: int) -> Lane:

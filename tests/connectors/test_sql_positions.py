@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
 import duckdb
 import pytest
-from sql_servers import Mariadb, Server, Sqlite
+from sql_servers import Mariadb, Postgresql, Server, Sqlite
 from sql_streams import connect, poll, read_all, stream
 
-from sync.errors import SourceRefused
+from connectors.sql.connector import SqlConnector
+from sync.errors import SourceRefused, SourceUnavailable
 from sync.polling.judge import is_before
 from sync.words import Json
 
@@ -247,4 +250,62 @@ def test_a_zero_date_is_not_called_null(mariadb_server: Mariadb) -> None:
     connector = connect(mariadb_server.url)
     said = [finding.text for finding in connector.check(stream(modified="at")) if finding.level == "warning"]
     assert "there are rows without a modified time ('at' is a zero date): only the sweep finds them" in said
+    connector.close()
+
+
+@contextmanager
+def _pretended_replica(server: Postgresql, *, replayed: str, receives: bool, up_to_date: bool) -> Iterator[None]:
+    """A database of which the functions that tell of recovery answer what the test says."""
+    where = "" if receives else " WHERE false"
+    server.run("CREATE SCHEMA fake")
+    for name, kind, value in (
+        ("pg_is_in_recovery", "boolean", "true"),
+        ("pg_last_wal_receive_lsn", "pg_lsn", "'0/2000000'::pg_lsn"),
+        ("pg_last_wal_replay_lsn", "pg_lsn", f"'0/{2 if up_to_date else 1}000000'::pg_lsn"),
+        ("pg_last_xact_replay_timestamp", "timestamptz", replayed),
+    ):
+        server.run(f"CREATE FUNCTION fake.{name}() RETURNS {kind} LANGUAGE sql AS $$ SELECT {value} $$")
+    server.run(f"CREATE VIEW fake.pg_stat_wal_receiver AS SELECT 7 AS pid, NULL::text AS status{where}")
+    database = server.url.rpartition("/")[2]
+    server.run(f"ALTER DATABASE {database} SET search_path = fake, pg_catalog, public")
+    try:
+        yield
+    finally:
+        server.run(f"ALTER DATABASE {database} RESET search_path")
+        server.run("DROP SCHEMA fake CASCADE")
+
+
+@pytest.mark.parametrize(
+    ("replayed", "receives", "up_to_date", "behind"),
+    [
+        ("clock_timestamp() - interval '25 seconds'", True, False, 25),
+        ("clock_timestamp() - interval '25 seconds'", False, True, 25),  # nothing is received any more
+        ("clock_timestamp() - interval '1 day'", True, True, 0),  # an idle primary
+        ("clock_timestamp() + interval '1 day'", True, False, 0),
+        ("NULL::timestamptz", True, True, 0),
+        ("NULL::timestamptz", False, True, None),
+    ],
+)
+def test_the_clock_of_a_replica_is_the_time_it_has_replayed(
+    postgresql_server: Postgresql, replayed: str, receives: bool, up_to_date: bool, behind: int | None
+) -> None:
+    postgresql_server.run("CREATE TABLE companies (id int PRIMARY KEY, at timestamptz)")
+    postgresql_server.run("INSERT INTO companies VALUES (1, now() - interval '10 seconds')")
+    with _pretended_replica(postgresql_server, replayed=replayed, receives=receives, up_to_date=up_to_date):
+        _look_at_the_clock(connect(postgresql_server.url), behind)
+
+
+def _look_at_the_clock(connector: SqlConnector, behind: int | None) -> None:
+    spec, lanes = stream(modified="at"), dict[str, Json]()
+    if behind is None:
+        with pytest.raises(SourceUnavailable, match="a replica that has replayed no change"):
+            poll(connector, spec, lanes)
+    else:
+        pages = poll(connector, spec, lanes)
+        assert bool(_ids(pages, backfill=True)) is (behind == 0)
+        through = datetime.fromisoformat(lanes["live"]["through"])
+        assert abs((datetime.now(UTC) - through).total_seconds() - behind) < 5
+        warned = [one.text for one in connector.check(spec) if "seconds behind: polls read what" in one.text]
+        noted = [notes for notes in _noted(pages) if "replica_behind_seconds" in notes]
+        assert (len(warned), len(noted)) == ((1, 1) if behind else (0, 0))
     connector.close()
