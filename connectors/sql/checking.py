@@ -30,7 +30,11 @@ _SOME = 100_000
 
 def look_at(database: Database, columns: Columns, plan: Plan) -> Sequence[Finding]:
     """Raises SourceUnavailable or SourceRefused only where the database cannot be reached at all."""
-    findings = [Finding("ok", f"{product_of(database, plan.spec.name)} answers"), *_limits(database)]
+    findings = [
+        Finding("ok", f"{product_of(database, plan.spec.name)} answers"),
+        *_limits(database),
+        *_replica(database, plan.spec.name),
+    ]
     with database.within(PATIENCE) as hasty:
         look = _Look(Here(database, hasty, columns, plan.spec.name), plan)
         findings += look.stream()
@@ -56,6 +60,12 @@ def _limits(database: Database) -> Iterator[Finding]:
         yield Finding("warning", f"this program is not tested with {database.backend}: {'; '.join(lacks)}")
     elif lacks:
         yield Finding("ok", f"with {database.backend}, {'; '.join(lacks)}")
+
+
+def _replica(database: Database, stream: str) -> Iterator[Finding]:
+    if seconds := database.time(stream).behind // 1_000_000:
+        what = f"the database is a replica and {seconds:,} seconds behind: polls read what it has replayed by then"
+        yield Finding("warning", what, "read from the primary, if changes must arrive sooner")
 
 
 class _Look:

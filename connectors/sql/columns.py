@@ -15,10 +15,13 @@ from sqlalchemy import text
 
 from connectors.sql.database import Database
 from connectors.sql.keys import KeyKind, Mixture, id_text
+from connectors.sql.lineage import mariadb_json
+from connectors.sql.moments import Shape, shape_of
 from connectors.sql.ordering import Order, orders_of
-from connectors.sql.scales import Naive, Scale
+from connectors.sql.scales import Days, Naive, Scale
+from connectors.sql.scales import Sequence as SequenceScale
 from connectors.sql.statements import Relation, edge, one_row
-from connectors.sql.times import Cursor, Unfit, scale_by_kind, scale_by_values
+from connectors.sql.times import PLACES, Cursor, Unfit, scale_by_kind, scale_by_values
 from connectors.sql.values import Converter, as_bool, as_json, as_moment, plain
 from sync.errors import SourceRefused
 from sync.words import Json
@@ -32,14 +35,36 @@ IdWriter = Callable[[Any], str]
 _SAMPLE = 25
 _GRAINS = {"firebird": 100}
 """Microseconds to which a database rounds its timestamps, and what they are compared with."""
+_LOOKS = 40
+"""How often the greatest value is asked for, each time below `_SAMPLE` that mean nothing."""
+
+
+@dataclass(frozen=True, slots=True)
+class Declared:
+    """A column as it is declared: whether its timestamps hold whole seconds only, how a sequence of it is read."""
+
+    kind: Kind
+    whole_seconds: bool = False
+    sequence: SequenceScale | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class Found:
-    """A cursor column's scale, and (text only) the shape to remember. `scale` is None while the column is empty."""
+    """A cursor column's scale, and (text only) the shape to remember, and how many values at its ends are no time.
+    `scale` is None while the column is empty."""
 
     scale: Scale | None
     shape: Json = None
+    odd: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Ends:
+    """What lies at both ends of a text column: how many values that are no time, and whether there are times that are
+    written in another way."""
+
+    no_times: int
+    differ: bool
 
 
 class Columns:
@@ -49,7 +74,7 @@ class Columns:
         self._database = database
         self._stream = stream
         self._hints: dict[Relation, Mapping[str, Converter]] = {}
-        self._keys: dict[tuple[Relation, str], KeyKind | None] = {}
+        self._keys: dict[tuple[Relation, str], KeyKind] = {}
         self._ends: dict[tuple[Relation, str], tuple[Any, ...]] = {}
         self._scales: dict[tuple[Relation, Cursor], Found] = {}
         self._orders: dict[tuple[Relation, tuple[str, ...]], tuple[Order, ...]] = {}
@@ -73,15 +98,16 @@ class Columns:
     # ---- keys
 
     def key_kind(self, relation: Relation, key: str) -> KeyKind | None:
-        """What the key column holds; None for an empty table."""
-        if (relation, key) not in self._keys:
-            self._keys[relation, key] = self._find_key_kind(relation, key)
-        return self._keys[relation, key]
+        """What the key column holds; None for an empty table, which is asked again: it may be filled by then."""
+        kind = self._keys.get((relation, key)) or self._find_key_kind(relation, key)
+        if kind is not None:
+            self._keys[relation, key] = kind
+        return kind
 
     def _find_key_kind(self, relation: Relation, key: str) -> KeyKind | None:
         if self._database.backend == "sqlite":
             return "any"
-        found = self._database.run(one_row(relation, [key]), self._stream)
+        found = self._database.run(edge(relation, key, greatest=False), self._stream)
         if not found.rows:
             return None
         if self._database.backend == "postgresql":
@@ -92,7 +118,7 @@ class Columns:
         kinds += [(UUID, "uuid"), (bytes, "bytes")]
         return next((kind for python, kind in kinds if isinstance(found.rows[0][0], python)), "other")
 
-    def ends(self, relation: Relation, key: str) -> tuple[Any, ...]:
+    def extremes(self, relation: Relation, key: str) -> tuple[Any, ...]:
         """The least and the greatest value of a SQLite column, which say what kinds it holds: numbers sort before text,
         and that before bytes. Empty for an empty table."""
         if (relation, key) not in self._ends:
@@ -105,7 +131,7 @@ class Columns:
         """How an id is made of each of the key's columns."""
         if self._database.backend != "sqlite":
             return (id_text,) * len(keys)
-        return tuple(_id_writer(*self.ends(relation, key)) for key in keys)
+        return tuple(_id_writer(*self.extremes(relation, key)) for key in keys)
 
     # ---- cursor columns
 
@@ -127,22 +153,27 @@ class Columns:
 
     def find_scale(self, relation: Relation, cursor: Cursor) -> Found:
         """As `scale`, from the database itself. Raises Unfit."""
-        kind, whole_seconds = self.kind(relation, cursor.column)
-        if kind not in ("text", "unknown"):
-            return Found(scale_by_kind(kind, cursor, self._database.backend, whole_seconds))
-        scale, shape = scale_by_values(self.sample(relation, cursor.column), cursor)
-        if isinstance(scale, Naive) and (grain := _GRAINS.get(self._database.backend)):
+        backend = self._database.backend
+        declared = self.declared(relation, cursor.column)
+        if declared.kind not in ("text", "unknown"):
+            return Found(
+                scale_by_kind(declared.kind, cursor, backend, declared.whole_seconds, numbers=declared.sequence)
+            )
+        scale, shape = scale_by_values(self.sample(relation, cursor.column), cursor, backend)
+        if isinstance(scale, Naive) and (grain := _GRAINS.get(backend)):
             scale = replace(scale, grain=grain)
         return Found(scale, shape)
 
-    def kind(self, relation: Relation, column: str) -> tuple[Kind, bool]:
-        """The declared kind of a column, and whether its timestamps hold whole seconds only."""
+    def declared(self, relation: Relation, column: str) -> Declared:
+        """What the database says of a cursor column."""
         if self._database.backend not in ("postgresql", "mysql"):
-            return "unknown", False
+            return Declared("unknown")
         described = self._database.run(one_row(relation, [column], limit=0), self._stream).columns[0]
         if self._database.backend == "mysql":
-            return _mysql_kind(described[1]), described[5] == 0
-        return _postgresql_kind(described[1]), described[4] == 0
+            return _mysql_declared(described)
+        with self._database.connection(self._stream) as connection:
+            version = connection.dialect.server_version_info or ()
+        return _postgresql_declared(described, version)
 
     def sample(self, relation: Relation, column: str) -> list[Any]:
         """Some values of the column: the least, the greatest, and others."""
@@ -155,47 +186,93 @@ class Columns:
         return [row[0] for row in rows if row[0] is not None]
 
     def greatest(self, relation: Relation, cursor: Cursor, scale: Scale, now: int) -> int | None:
-        """The greatest position in the column up to now (a sequence: at all)."""
-        below = scale.high(now) if cursor.modified_as != "sequence" else None
-        rows = self._database.run(edge(relation, cursor.column, greatest=True, below=below), self._stream).rows
-        return scale.position(rows[0][0]) if rows else None
+        """Return the greatest position in the column up to now (a sequence: at all); None where it holds none.
+
+        Values that mean nothing (NaN, text among numbers, a 30th of February) may sort above it: they are passed over.
+        Raises SourceRefused where there are too many of them.
+        """
+        below = scale.top if isinstance(scale, SequenceScale) else scale.high(now)
+        for _ in range(_LOOKS):
+            statement = edge(relation, cursor.column, greatest=True, below=below, limit=_SAMPLE)
+            values = [row[0] for row in self._database.run(statement, self._stream).rows]
+            positions = (scale.position(value) for value in values)
+            if (greatest := next((spot for spot in positions if spot is not None), None)) is not None:
+                return greatest
+            if len(values) < _SAMPLE:
+                return None
+            below = values[-1]
+        raise SourceRefused(
+            f"the greatest values of the column {cursor.column!r} cannot be read as {scale.words}, so nobody knows "
+            "where it stands",
+            hint=f"correct these values, or leave them out by reading `query` with a WHERE on {cursor.column!r}",
+            source=self._database.source,
+            stream=self._stream,
+        )
+
+    def ends(self, relation: Relation, cursor: Cursor, shape: Shape) -> Ends:
+        """Look at the least and the greatest texts of a cursor column: what is written in another way than `shape`
+        sorts there, where no window comes."""
+        looks = [edge(relation, cursor.column, greatest=greatest, limit=_SAMPLE) for greatest in (False, True)]
+        values = [row[0] for look in looks for row in self._database.run(look, self._stream).rows]
+        shapes = [shape_of(value) if isinstance(value, str) else None for value in values]
+        differs = any(one is not None and not shape.covers(one) for one in shapes)
+        return Ends(len({value for value, one in zip(values, shapes, strict=True) if one is None}), differs)
+
+    def is_never_past(self, relation: Relation, cursor: Cursor, scale: Scale, now: int) -> bool:
+        """Whether even the least value is no older than the source's clock, as `now()` is: no window holds it."""
+        if isinstance(scale, SequenceScale | Days):
+            return False
+        rows = self._database.run(edge(relation, cursor.column, greatest=False), self._stream).rows
+        least = scale.position(rows[0][0]) if rows else None
+        return least is not None and least >= scale.floor(now)
 
     # ---- values
 
     def converters(self, relation: Relation, described: Sequence[Any]) -> list[Converter]:
         """How to make plain JSON of each column of a result."""
-        hints = self._hints.get(relation)
-        if hints is None:
-            hints = self._hints[relation] = self._find_hints(relation)
-        if self._database.backend != "mysql":
-            return [hints.get(column[0], plain) for column in described]
-        from connectors.sql.mysql import converter
+        backend = self._database.backend
+        if backend == "mysql":
+            return self._mysql_converters(relation, described)
+        hints = self._hints_of(relation, self._sqlite_hints) if backend == "sqlite" else {}
+        return [hints.get(column[0], plain) for column in described]
 
-        return [converter(column[1], column[3]) or hints.get(column[0], plain) for column in described]
+    def _mysql_converters(self, relation: Relation, described: Sequence[Any]) -> list[Converter]:
+        from connectors.sql import mysql
 
-    def _find_hints(self, relation: Relation) -> Mapping[str, Converter]:
+        known = [mysql.converter(column[1], column[3]) for column in described]
+        could_be_json = any(mysql.is_long_text(column[1], column[3]) for column in described)
+        hints = self._hints_of(relation, self._json_columns) if could_be_json else {}
+        return [of or hints.get(column[0], plain) for of, column in zip(known, described, strict=True)]
+
+    def _hints_of(
+        self, relation: Relation, find: Callable[[Relation], Mapping[str, Converter]]
+    ) -> Mapping[str, Converter]:
         """Columns whose declared type says more than their values."""
-        if relation.query is not None:
-            return {}
-        if self._database.backend == "sqlite":
-            sql = text("SELECT name, type FROM pragma_table_info(:name, :schema)")
-            sql = sql.bindparams(name=relation.name, schema=relation.schema or "main")
-            rows = self._database.run(sql, self._stream).rows
-            return {name: hint for name, declared in rows if (hint := _sqlite_hint(str(declared)))}
-        if self._database.backend == "mysql":
-            return self._json_columns(relation)
-        return {}
+        if relation not in self._hints:
+            self._hints[relation] = find(relation)
+        return self._hints[relation]
+
+    def _sqlite_hints(self, relation: Relation) -> Mapping[str, Converter]:
+        """SQLite knows the declared type behind each column of a view: a query becomes one, in this connection's
+        memory; the file stays open for reading only."""
+        name, schema = relation.name, relation.schema or "main"
+        with self._database.connection(self._stream) as connection:
+            if relation.query is not None:
+                name, schema = "closingdealz_sync_columns", "temp"
+                view = f"CREATE TEMP VIEW {name} AS SELECT * FROM ({relation.query}\n)"  # noqa: S608 - the operator's
+                for sql in ("PRAGMA temp_store = MEMORY", "PRAGMA query_only = OFF", view, "PRAGMA query_only = ON"):
+                    connection.exec_driver_sql(sql)
+            described = text("SELECT name, type FROM pragma_table_info(:name, :schema)")
+            rows = connection.execute(described, {"name": name, "schema": schema}).all()
+        return {column: hint for column, declared in rows if (hint := _sqlite_hint(str(declared)))}
 
     def _json_columns(self, relation: Relation) -> Mapping[str, Converter]:
         """MariaDB's JSON is text with a check; MySQL's is a type of its own, which needs no hint."""
         with self._database.connection(self._stream) as connection:
             if not getattr(connection.dialect, "is_mariadb", False):
                 return {}
-        sql = text(
-            "SELECT constraint_name FROM information_schema.check_constraints WHERE table_name = :name "
-            "AND constraint_schema = coalesce(:schema, database()) AND check_clause LIKE 'json\\_valid(%'"
-        ).bindparams(name=relation.name, schema=relation.schema)
-        return {row[0]: as_json for row in self._database.run(sql, self._stream).rows}
+            schema = relation.schema or str(connection.execute(text("SELECT database()")).scalar())
+            return dict.fromkeys(mariadb_json(connection, relation, schema), as_json)
 
 
 def _id_writer(least: Any = None, greatest: Any = None) -> IdWriter:
@@ -203,25 +280,32 @@ def _id_writer(least: Any = None, greatest: Any = None) -> IdWriter:
     return id_text if kinds[0] == kinds[1] else Mixture(blobs=kinds[1] == 2)
 
 
-def _postgresql_kind(code: int) -> Kind:
+def _postgresql_declared(described: Any, version: tuple[int | str, ...]) -> Declared:
     from connectors.sql import postgresql
 
+    code = described[1]
+    if code in postgresql.INTEGERS:
+        return Declared("number")
+    if code in postgresql.FLOATS:  # Infinity and, above it, NaN are the greatest
+        return Declared("number", sequence=SequenceScale(PLACES, top=float("inf")))
+    if code == postgresql.NUMERIC:
+        top = Decimal("Infinity" if version >= (14,) else "NaN")  # older ones know no infinite numeric
+        return Declared("number", sequence=SequenceScale(PLACES, Decimal, top))
     times: dict[int, Kind] = {postgresql.TIMESTAMPTZ: "zoned", postgresql.TIMESTAMP: "naive", postgresql.DATE: "date"}
     if code in times:
-        return times[code]
-    if code in postgresql.INTEGERS or code in postgresql.FLOATS or code == postgresql.NUMERIC:
-        return "number"
-    return "text" if code in postgresql.TEXTS else "other"
+        return Declared(times[code], whole_seconds=described[4] == 0)
+    return Declared("text" if code in postgresql.TEXTS else "other")
 
 
-def _mysql_kind(code: int) -> Kind:
+def _mysql_declared(described: Any) -> Declared:
     from connectors.sql import mysql
 
-    if code == mysql.TIMESTAMP:
-        return "zoned"
-    if code == mysql.DATETIME:
-        return "naive"
-    return "date" if code in mysql.DATES else "number" if code in mysql.NUMBERS else "text"
+    code, whole = described[1], described[5] == 0
+    if code in mysql.NUMBERS:
+        return Declared("number", sequence=SequenceScale(0 if code in mysql.INTEGERS else PLACES, Decimal))
+    if code in (mysql.TIMESTAMP, mysql.DATETIME):
+        return Declared("zoned" if code == mysql.TIMESTAMP else "naive", whole_seconds=whole)
+    return Declared("date" if code in mysql.DATES else "text")
 
 
 def _sqlite_hint(declared: str) -> Converter | None:

@@ -24,7 +24,7 @@ from connectors.sql.options import SqlChild, SqlSource, SqlStream
 from connectors.sql.paging import make_pager
 from connectors.sql.reading import Poll
 from connectors.sql.records import Layout, Plan, chunks, make_records, plan_of
-from connectors.sql.scales import Scale, modified_text
+from connectors.sql.scales import Scale, Words, modified_text
 from connectors.sql.scales import Sequence as SequenceScale
 from connectors.sql.spelling import alike, may_respell
 from connectors.sql.statements import how_many, rows_in
@@ -33,6 +33,9 @@ from sync.errors import ConfigError, Problem, SourceUnavailable
 from sync.words import Json, Listing, Page, Record, Wanted
 
 _QUERY = "query:"
+
+_LEAST = str(-(2**63))
+"""The position of a sequence that has no number yet."""
 
 
 class SqlConnector:
@@ -74,9 +77,11 @@ class SqlConnector:
         plan, columns = plan_of(stream), self._fresh(stream)
         now = self._database.now(stream.name)
         scale = _scale_of(columns, plan)
-        if plan.cursor is not None and isinstance(scale, SequenceScale):
+        if plan.cursor is not None and plan.cursor.modified_as == "sequence":
+            if not isinstance(scale, SequenceScale):
+                return _LEAST
             greatest = columns.greatest(plan.relation, plan.cursor, scale, now)
-            return str(0 if greatest is None else greatest + 1)
+            return _LEAST if greatest is None else str(scale.write(scale.end(greatest)))
         return str(canonical(now if scale is None else scale.floor(now)))
 
     def size(self, stream: StreamSpec) -> int | None:
@@ -188,8 +193,10 @@ def _scale_of(columns: Columns, plan: Plan) -> Scale | None:
 
 
 def _is_unseen(value: Any, scale: Scale | None, horizon: int) -> bool:
-    """Whether no window ever holds this value: NULL, rubbish, a time far ahead."""
+    """Whether no window ever holds this value: NULL, rubbish, a time far ahead or written in another way."""
     position = None if value is None or scale is None else scale.position(value)
+    if isinstance(scale, Words) and not scale.sorts(value):
+        return True
     return position is None or (position > horizon and not isinstance(scale, SequenceScale))
 
 

@@ -12,6 +12,7 @@ from typing import Any
 from sqlalchemy import Connection, Engine, Executable, text
 from sqlalchemy.engine import URL
 
+from connectors.sql.clocks import SourceTime, database_time
 from connectors.sql.engines import backend_of, make_engine
 from connectors.sql.errors import translated
 from connectors.sql.options import SqlSource
@@ -19,13 +20,6 @@ from connectors.sql.results import read_result
 
 Clock = Callable[[], float]
 """Seconds since 1970."""
-
-_CLOCKS = {
-    # The statement's own moment, not the transaction's start; as microseconds since 1970.
-    "postgresql": "SELECT (extract(epoch FROM clock_timestamp()) * 1000000)::bigint",
-    "mysql": "SELECT timestampdiff(MICROSECOND, '1970-01-01', utc_timestamp(6))",
-    "mssql": "SELECT datediff_big(microsecond, '1970-01-01', sysutcdatetime())",
-}
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,9 +60,15 @@ class Database:
 
     def now(self, stream: str | None = None) -> int:
         """The source's clock in microseconds since 1970 UTC."""
-        if self._clock is None and (sql := _CLOCKS.get(self.backend)):
-            return int(self.run(text(sql), stream).rows[0][0])
-        return round((self._clock or time.time)() * 1_000_000)
+        return self.time(stream).now
+
+    def time(self, stream: str | None = None) -> SourceTime:
+        """The source's clock, and how far a replica is behind its primary's."""
+        if self._clock is None:
+            found = database_time(self.backend, lambda sql: self.run(text(sql), stream).rows[0], self.source, stream)
+            if found is not None:
+                return found
+        return SourceTime(round((self._clock or time.time)() * 1_000_000))
 
     @contextmanager
     def within(self, limit: timedelta) -> Iterator[Database]:

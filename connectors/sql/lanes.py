@@ -6,11 +6,19 @@ their clocks and zones may differ from the source's.
 
 The next window starts `overlap` before `through`, so that rows which were committed late are seen. For columns that do
 not follow the clock that alone would read the last rows of a quiet table for ever, and from a sequence no time can be
-subtracted: hence `marks`, pairs (source's clock, greatest value seen by then). Once a window was read that began longer
-after a mark than rows may be late, nothing below the mark's value can be missing any more: it is `quiet`.
+subtracted: hence `marks`, pairs (source's clock, greatest value seen by then). A row at or below a mark's value drew
+its own before that clock, so it is committed `overlap` later at the latest. Once a window was read that began after
+that, nothing below the mark's value can be missing any more: it is `quiet`, and no window reads it again.
+
+Rows above the greatest value seen are always read, however far behind the source's clock they are: the writers' clocks
+may be slow, or their zone another one.
+
+A stream that grows all the time reads the rows of its last `overlap` at each poll. Marks cannot make that less: a row
+that is committed late may lie anywhere among them, and only reading them tells. The overlap is what to make shorter.
 
 What was there when the lane began is the backfill's: until that is over, windows begin at `start`. The first one after
-it begins `overlap` before `start`, for rows that were committed late behind the backfill's back.
+it begins `overlap` before `start`, for rows that were committed late behind the backfill's back; not where the newest
+row was so old that none of its time could still be committed.
 """
 
 from __future__ import annotations
@@ -29,7 +37,7 @@ MARKS = 8
 class Window:
     """A window being read: positions, the packed (modified, key) of the last row given out, the greatest one seen.
 
-    `by`: marks up to this clock are settled when the window has been read.
+    `by`: rows drawn up to this clock were committed before the window began; marks up to it are settled by its end.
     """
 
     low: int | None
@@ -43,7 +51,8 @@ class Window:
 class Lane:
     """A lane that follows a cursor column. `of` names column, kind and zone: a lane of another column starts anew.
 
-    `shape` is how a text column writes its times, as far as it is known.
+    `shape` is how a text column writes its times, as far as it is known; `odd` how many texts that are no time were
+    seen at its ends.
     """
 
     of: str
@@ -53,6 +62,7 @@ class Lane:
     marks: tuple[tuple[int, int], ...] = ()
     window: Window | None = None
     shape: Json = None
+    odd: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,15 +90,19 @@ class Backfill:
         return Backfill(None, done=True)
 
 
-def first_lane(of: str, scale: Scale, now: int, settle: int, *, greatest: int | None, shape: Json = None) -> Lane:
+def first_lane(
+    of: str, scale: Scale, now: int, overlap: int, settle: int, *, greatest: int | None, shape: Json = None
+) -> Lane:
     """A new lane at the source's clock `now`; `greatest` is the column's greatest position, None if it is empty."""
     if scale.follows_clock:
         return Lane(of, now - settle, now - settle, shape=shape)
     if greatest is None:
         return Lane(of, shape=shape)
     if isinstance(scale, Sequence):
-        return Lane(of, greatest, quiet=greatest + 1, shape=shape)
+        return Lane(of, greatest, quiet=scale.end(greatest), shape=shape)
     through = min(greatest, now - settle)
+    if _is_past(scale, through, now - _lateness(scale, now, overlap)):
+        return Lane(of, through, quiet=scale.end(through), shape=shape)
     return Lane(of, through, scale.end(through), shape=shape)
 
 
@@ -97,28 +111,27 @@ def first_backfill(scale: Scale, now: int, greatest: int | None, overlap: int, s
     if isinstance(scale, Sequence):
         if greatest is None:
             return Backfill(None, done=True)
-        return Backfill(greatest + 1, again=now + overlap)
+        return Backfill(scale.end(greatest), again=now + overlap)
     return Backfill(now - settle)
 
 
 def plan(lane: Lane, scale: Scale, now: int, overlap: int, settle: int, *, backfilled: bool) -> Lane:
     """The lane with the window that this poll reads; `backfilled`: the backfill is over."""
+    by = now - _lateness(scale, now, overlap)
     if isinstance(scale, Sequence):
-        return replace(_marked(lane, scale, now, overlap), window=Window(lane.quiet, None, now - overlap))
+        return replace(lane, window=Window(lane.quiet, None, by))
     high = now - settle
     if lane.through is None:
-        return replace(lane, window=Window(None, high, 0))
+        return replace(lane, window=Window(None, high, by))
     through = lane.through
     if not scale.follows_clock and through > high:
         lane, through = _set_back(lane, high), high
-    low, lateness = min(scale.reach(through), high) - overlap, _lateness(scale, now, overlap)
-    if not scale.follows_clock:
-        lane = _marked(lane, scale, now, lateness)
+    low = min(scale.reach(through), high) - overlap
     low = low if lane.quiet is None else max(low, lane.quiet)
     if lane.start is not None:
         low = min(low, lane.start - overlap) if backfilled else max(low, lane.start)
         lane = replace(lane, start=None if backfilled else lane.start)
-    return replace(lane, window=Window(low, high, now - lateness))
+    return replace(lane, window=Window(low, high, by))
 
 
 def advance(lane: Lane, window: Window, last: tuple[Json, Json], seen: int | None) -> Lane:
@@ -126,17 +139,45 @@ def advance(lane: Lane, window: Window, last: tuple[Json, Json], seen: int | Non
     return replace(lane, window=replace(window, after=last, seen=_greater(window.seen, seen)))
 
 
-def finish(lane: Lane, window: Window, scale: Scale, seen: int | None) -> Lane:
-    """The lane after its window's last page."""
+def is_marked(lane: Lane, window: Window, scale: Scale, seen: int | None) -> bool:
+    """Whether `finish` puts a mark, for which it must know the source's clock after the last page was read."""
+    through = _read_through(lane, window, seen)
+    if scale.follows_clock or through is None or (lane.marks and lane.marks[-1][1] >= through):
+        return False
+    return lane.quiet is None or scale.end(through) > lane.quiet
+
+
+def finish(lane: Lane, window: Window, scale: Scale, seen: int | None, *, now: int, overlap: int) -> Lane:
+    """The lane after its window's last page, which was read before the source's clock was `now`."""
     if scale.follows_clock:
         return replace(lane, through=window.high, window=None)
+    through = _read_through(lane, window, seen)
+    marks = tuple(mark for mark in lane.marks if mark[0] <= now)
+    if is_marked(replace(lane, marks=marks), window, scale, seen) and through is not None:
+        marks = _with_mark(marks, (now, through), _lateness(scale, now, overlap) // MARKS)
+    quiet = _greater(lane.quiet, max((scale.end(value) for clock, value in marks if clock <= window.by), default=None))
+    if quiet is None and lane.start is None and through is not None and _is_past(scale, through, window.by):
+        quiet = scale.end(through)
+    left = tuple((clock, value) for clock, value in marks if quiet is None or scale.end(value) > quiet)
+    return replace(lane, through=through, quiet=quiet, marks=left, window=None)
+
+
+def _read_through(lane: Lane, window: Window, seen: int | None) -> int | None:
+    """How far the lane is read with this window; rows that came in behind the window's end are the next one's."""
     through = _greater(lane.through, _greater(window.seen, seen))
-    if through is not None and window.high is not None:
-        through = min(through, window.high)
-    settled = [scale.end(value) for clock, value in lane.marks if clock <= window.by]
-    marks = tuple(mark for mark in lane.marks if mark[0] > window.by)
-    quiet = _greater(lane.quiet, max(settled, default=None))
-    return replace(lane, through=through, quiet=quiet, marks=marks, window=None)
+    return through if through is None or window.high is None else min(through, window.high)
+
+
+def _with_mark(marks: tuple[tuple[int, int], ...], mark: tuple[int, int], apart: int) -> tuple[tuple[int, int], ...]:
+    """The newest mark is always there; it takes the place of the one before, if that follows another one closely."""
+    if len(marks) > 1 and marks[-1][0] - marks[-2][0] < apart:
+        marks = marks[:-1]
+    return (*marks, mark)
+
+
+def _is_past(scale: Scale, position: int, by: int) -> bool:
+    """Whether rows of that position were drawn before the clock `by`, whatever the zone of who wrote them."""
+    return not isinstance(scale, Sequence) and scale.reach(position) + scale.doubt <= by
 
 
 def _set_back(lane: Lane, high: int) -> Lane:
@@ -146,18 +187,8 @@ def _set_back(lane: Lane, high: int) -> Lane:
 
 
 def _lateness(scale: Scale, now: int, overlap: int) -> int:
-    """How long after a value was seen rows up to it may be committed; doubled, for writers whose clocks differ."""
-    return 2 * overlap + scale.patience(now)
-
-
-def _marked(lane: Lane, scale: Scale, now: int, lateness: int) -> Lane:
-    """With a mark for now, if there is something new to mark and the last mark is not young."""
-    if lane.through is None or (lane.quiet is not None and scale.end(lane.through) <= lane.quiet):
-        return lane
-    marks = tuple(mark for mark in lane.marks if mark[0] <= now)
-    if marks and (marks[-1][1] >= lane.through or now - marks[-1][0] < lateness // MARKS):
-        return lane
-    return replace(lane, marks=(*marks, (now, lane.through)))
+    """How long after a value was seen rows up to it may be committed."""
+    return overlap + scale.patience(now)
 
 
 def _greater(one: int | None, other: int | None) -> int | None:
@@ -178,6 +209,7 @@ def lane_to_json(lane: Lane, scale: Scale) -> Json:
         "quiet": _write(scale, lane.quiet),
         "marks": [[clock, _write(scale, value)] for clock, value in lane.marks],
         "shape": lane.shape,
+        **({"odd": lane.odd} if lane.odd else {}),
         "window": window
         and {
             "low": _write(scale, window.low),
@@ -195,12 +227,13 @@ def lane_from_json(value: Mapping[str, Json], scale: Scale) -> Lane:
         of=value["of"],
         through=_read(scale, value["through"]),
         start=_read(scale, value["start"]),
-        quiet=_read(scale, value["quiet"]),
+        quiet=_read_end(scale, value["quiet"]),
         marks=tuple((clock, scale.read(position)) for clock, position in value["marks"]),
         shape=value["shape"],
+        odd=value.get("odd", 0),
         window=window
         and Window(
-            low=_read(scale, window["low"]),
+            low=_read_end(scale, window["low"]),
             high=_read(scale, window["high"]),
             by=window["by"],
             after=_pair(window["after"]),
@@ -224,7 +257,7 @@ def backfill_to_json(backfill: Backfill, of: str, scale: Scale | None) -> Json:
 def backfill_from_json(value: Mapping[str, Json], scale: Scale | None) -> Backfill:
     if value.get("done"):
         return Backfill(None, done=True)
-    high = None if scale is None else _read(scale, value["high"])
+    high = None if scale is None else _read_end(scale, value["high"])
     return Backfill(high, _pair(value["after"]), value["again"], value["waits"])
 
 
@@ -238,3 +271,7 @@ def _write(scale: Scale, position: int | None) -> Json:
 
 def _read(scale: Scale, value: Json) -> int | None:
     return None if value is None else scale.read(value)
+
+
+def _read_end(scale: Scale, value: Json) -> int | None:
+    return scale.read_end(value) if isinstance(scale, Sequence) and value is not None else _read(scale, value)

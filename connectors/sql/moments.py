@@ -26,6 +26,12 @@ class Shape:
     seconds: bool
     offset: int | None
 
+    @property
+    def words(self) -> str:
+        """The shape for people: `YYYY-MM-DDTHH:MM:SSZ`."""
+        clock = f"{self.separator}HH:MM{':SS' if self.seconds else ''}" if self.separator else ""
+        return f"YYYY-MM-DD{clock}{_offset_words(self.offset)}"
+
     def to_json(self) -> Json:
         return {"separator": self.separator, "seconds": self.seconds, "offset": self.offset}
 
@@ -118,3 +124,9 @@ def iso(text: str, *, zoned: bool) -> str:
     fraction = (form[5] or "")[:6].ljust(6, "0")
     tail = "" if fraction == "000000" else f".{fraction}"
     return f"{form[1]}T{form[3]}{form[4]}{tail}{'Z' if zoned else ''}"
+
+
+def _offset_words(minutes: int | None) -> str:
+    if not minutes:
+        return "" if minutes is None else "Z"
+    return f"{'-' if minutes < 0 else '+'}{abs(minutes) // 60:02d}:{abs(minutes) % 60:02d}"

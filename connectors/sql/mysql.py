@@ -18,6 +18,9 @@ NUMBERS = INTEGERS | {FIELD_TYPE.DECIMAL, FIELD_TYPE.NEWDECIMAL, FIELD_TYPE.FLOA
 TIMESTAMP, DATETIME = FIELD_TYPE.TIMESTAMP, FIELD_TYPE.DATETIME
 DATES = frozenset({FIELD_TYPE.DATE, FIELD_TYPE.NEWDATE})
 
+_BLOBS = frozenset({FIELD_TYPE.BLOB, FIELD_TYPE.LONG_BLOB, FIELD_TYPE.VAR_STRING})
+_LONGEST = 2**32 - 1
+
 
 def tolerant_conversions() -> dict[Any, Callable[[Any], Any]]:
     """The driver's table of conversions, with text for points in time; sessions are in UTC."""
@@ -39,6 +42,11 @@ def converter(type_code: int, length: int | None) -> Converter | None:
     if type_code == FIELD_TYPE.BIT:
         return as_bit if length == 1 else as_bits
     return None
+
+
+def is_long_text(type_code: int, length: int | None) -> bool:
+    """Whether a column may be MariaDB's JSON, which is a `longtext`."""
+    return type_code in _BLOBS and length == _LONGEST
 
 
 def _time(text: str) -> str:

@@ -54,7 +54,7 @@ class Pager:
         self._orders = list({order.column: order for order in orders}.values())
         self._before: list[Place] = []
 
-    def page(self, after: Json, low: Any = None, high: Any = None) -> Rows:
+    def page(self, after: Json, low: Any = None, high: Any = None, *, above: bool = False) -> Rows:
         """The page behind the place `after` (None: from the start; so is one that the database compares otherwise by
         now). Raises SourceRefused where it holds rows of the page before."""
         behind = self._unpacked(after)
@@ -62,7 +62,9 @@ class Pager:
             self._before = []
         if behind is not None and not is_proven(self._database.backend):
             self._refuse_passed_over(behind)
-        found = self._run(page(*self._what, orders=self._orders, bounds=Bounds(low, high, behind), limit=self.limit))
+        found = self._run(
+            page(*self._what, orders=self._orders, bounds=Bounds(low, high, behind, above=above), limit=self.limit)
+        )
         places = self._places(found)
         if places and (places[0] in self._before or behind in places):
             # In the database's order the rows that are not behind come first: the first one is enough to see them. The

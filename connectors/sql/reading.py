@@ -7,7 +7,7 @@ from dataclasses import dataclass, field, replace
 from datetime import timedelta
 from typing import Any
 
-from connectors.sql.columns import Columns
+from connectors.sql.columns import Columns, Found
 from connectors.sql.database import Database, Rows
 from connectors.sql.lanes import (
     Backfill,
@@ -19,6 +19,7 @@ from connectors.sql.lanes import (
     finish,
     first_backfill,
     first_lane,
+    is_marked,
     lane_from_json,
     lane_to_json,
     plan,
@@ -26,7 +27,8 @@ from connectors.sql.lanes import (
 from connectors.sql.moments import Shape, shape_of
 from connectors.sql.paging import Pager, make_pager
 from connectors.sql.records import Child, Layout, Plan, make_records, repeated
-from connectors.sql.scales import Scale
+from connectors.sql.scales import SECOND, Scale
+from connectors.sql.scales import Sequence as SequenceScale
 from connectors.sql.statements import Relation
 from connectors.sql.times import Cursor
 from sync.words import Json, Page, Record, Touch
@@ -79,11 +81,14 @@ class Poll:
         self._plan = plan
         self._overlap = _microseconds(plan.spec.overlap)
         self._settle = _microseconds(plan.spec.settle)
+        self._began = self._behind = 0
 
     def pages(self, lanes: Mapping[str, Json]) -> Iterator[Page]:
         """The poll's pages. Lanes that do not exist yet begin in an order in which a stop loses nothing: children are
         followed before their parents are read, and the live lane begins before the backfill."""
-        now = self._database.now(self._plan.spec.name)
+        clock = self._database.time(self._plan.spec.name)
+        now, self._behind = clock.now, clock.behind
+        self._began = now
         for child in self._plan.children:
             if child.cursor is not None:
                 yield from self._follow(self._child_track(child, child.cursor), lanes, now)
@@ -98,12 +103,13 @@ class Poll:
     def _follow(self, track: _Track, lanes: Mapping[str, Json], now: int) -> Iterator[Page]:
         stored = lanes.get(track.lane)
         known = stored["shape"] if stored is not None and stored["of"] == track.cursor.of else None
-        found = self._columns.scale(track.relation, track.cursor, known)
+        found = self._scale_now(track, known)
         if found.scale is None:
             if stored is None or stored["of"] != track.cursor.of:
                 yield Page(track.lane, _unknown(track.cursor))
             return
         lane = self._lane(track, found.scale, found.shape, stored, now)
+        lane, notes = self._looked_at(track, found, lane, new=stored is None)
         resumed = lane.window is not None
         backfilled = bool((lanes.get(BACKFILL) or {}).get("done"))
         for _ in range(2 if resumed else 1):
@@ -113,8 +119,34 @@ class Poll:
                 lane, content = self._page(track, found.scale, lane, lane.window)
                 cursor = lane_to_json(lane, found.scale)
                 if cursor != stored or content.records or content.touched:
-                    yield Page(track.lane, cursor, content.records, content.touched, notes=content.notes)
-                    stored = cursor
+                    yield Page(track.lane, cursor, content.records, content.touched, notes={**content.notes, **notes})
+                    stored, notes = cursor, {}
+
+    def _scale_now(self, track: _Track, known: Json) -> Found:
+        """The column's scale; a text column's is found anew where its ends are written in another way than before.
+
+        Raises SourceRefused where its values do not sort as time.
+        """
+        found = self._columns.scale(track.relation, track.cursor, known)
+        if found.shape is not None:
+            ends = self._columns.ends(track.relation, track.cursor, Shape.from_json(found.shape))
+            if ends.differ:
+                found = self._columns.scale(track.relation, track.cursor)
+            return replace(found, odd=ends.no_times)
+        return found
+
+    def _looked_at(self, track: _Track, found: Found, lane: Lane, *, new: bool) -> tuple[Lane, dict[str, Json]]:
+        """The lane, and what its log should say of rows that no window will hold, once."""
+        notes: dict[str, Json] = {}
+        column = track.cursor.column
+        if found.odd > lane.odd:
+            notes |= {"column": column, "values_that_are_no_time": found.odd, "found_by": "the sweep"}
+        scale = found.scale
+        if new and scale and self._columns.is_never_past(track.relation, track.cursor, scale, self._began):
+            notes |= {"column": column, "all_values_are_newer_than_the_clock": True, "found_by": "the sweep"}
+        if new and self._behind >= SECOND:
+            notes["replica_behind_seconds"] = self._behind // SECOND
+        return replace(lane, odd=found.odd), notes
 
     def _lane(self, track: _Track, scale: Scale, shape: Json, stored: Json, now: int) -> Lane:
         """The lane as it was left, or a new one; one of another column reads everything anew."""
@@ -123,21 +155,25 @@ class Poll:
             greatest = None
             if not scale.follows_clock:
                 greatest = self._columns.greatest(track.relation, track.cursor, scale, now)
-            return first_lane(of, scale, now, self._settle, greatest=greatest, shape=shape)
+            return first_lane(of, scale, now, self._overlap, self._settle, greatest=greatest, shape=shape)
         if stored["of"] != of:
             return Lane(of, shape=shape)
         return replace(lane_from_json(stored, scale), shape=shape)
 
     def _page(self, track: _Track, scale: Scale, lane: Lane, window: Window) -> tuple[Lane, _Content]:
         low = None if window.low is None else scale.low(window.low)
-        high = None if window.high is None else scale.high(window.high)
-        found = track.pager.page(window.after, low, high)
+        # What no number reaches (NaN, text in SQLite) would be read at every poll: it is the sweep's.
+        high = _top(scale) if window.high is None else scale.high(window.high)
+        found = track.pager.page(window.after, low, high, above=isinstance(scale, SequenceScale))
         content = track.content(found, scale) if found.rows else _Content()
         seen = None if scale.follows_clock else track.greatest(found, scale)
         if len(found.rows) == self._plan.spec.page_size:
             lane = advance(lane, window, track.pager.last(), seen)
         else:
-            lane = finish(lane, window, scale, seen)
+            # A mark must be younger than all that was read.
+            marked = is_marked(lane, window, scale, seen)
+            now = self._database.now(self._plan.spec.name) if marked else self._began
+            lane = finish(lane, window, scale, seen, now=now, overlap=self._overlap)
         if found.rows and lane.shape is not None and not _fits(lane.shape, next(track.times(found))):
             lane = replace(lane, shape=None)
         return lane, content
@@ -230,6 +266,10 @@ class Poll:
             keys=keys,
             cursor=cursor,
         )
+
+
+def _top(scale: Scale) -> Any:
+    return scale.top if isinstance(scale, SequenceScale) else None
 
 
 def _unknown(cursor: Cursor) -> Json:

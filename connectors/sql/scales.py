@@ -6,13 +6,15 @@ A position is the number of microseconds since 1970 UTC, or the column's own num
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta, tzinfo
 from decimal import Decimal
+from fractions import Fraction
 from typing import Any, Protocol
 
-from connectors.sql.moments import Shape, canonical, datetime_of, instant_of, instant_of_datetime
+from connectors.sql.moments import Shape, canonical, datetime_of, instant_of, instant_of_datetime, shape_of
 from connectors.sql.zones import DAY, greatest_offset, least_offset, offset_at
 from sync.words import Json
 
@@ -65,6 +67,11 @@ class Scale(Protocol):
         """How long after a value was first seen equal or smaller ones may still be written (microseconds)."""
         ...
 
+    @property
+    def doubt(self) -> int:
+        """By how much a position may be wrong, because nobody knows the zone of its writer (microseconds)."""
+        ...
+
     def write(self, position: int) -> Json: ...
 
     def read(self, text: Json) -> int: ...
@@ -74,6 +81,7 @@ class _OfTime:
     """What the scales of time share: positions are instants."""
 
     follows_clock = False
+    doubt = 0
 
     def write(self, position: int) -> Json:
         return canonical(position) or position
@@ -86,7 +94,7 @@ class _OfTime:
         return position
 
     def patience(self, now: int) -> int:  # noqa: ARG002 - only some zones need to know when
-        return MINUTE
+        return SECOND
 
 
 @dataclass(frozen=True, slots=True)
@@ -121,6 +129,7 @@ class Naive(_OfTime):
     render: Render
     grain: int = 1
     words = "timestamps without a zone"
+    doubt = DAY
 
     def low(self, position: int) -> Any:
         return _rendered(position + least_offset(self.zone, position), self.render)
@@ -138,7 +147,7 @@ class Naive(_OfTime):
         return (position // self.grain + 1) * self.grain
 
     def patience(self, now: int) -> int:
-        return MINUTE + _repeated(self.zone, now)
+        return SECOND + _repeated(self.zone, now)
 
 
 @dataclass(frozen=True, slots=True)
@@ -148,6 +157,7 @@ class Days(_OfTime):
     zone: tzinfo
     render: Render
     words = "dates"
+    doubt = DAY
 
     def low(self, position: int) -> Any:
         return self.render(self._midnight(position))
@@ -201,6 +211,9 @@ class Epoch(_OfTime):
     def end(self, position: int) -> int:
         return (position // self.unit + 1) * self.unit
 
+    def patience(self, now: int) -> int:  # noqa: ARG002 - seconds since 1970 know no zone
+        return max(SECOND, self.unit)
+
 
 @dataclass(frozen=True, slots=True)
 class Words(_OfTime):
@@ -212,8 +225,7 @@ class Words(_OfTime):
 
     @property
     def words(self) -> str:
-        example = "2026-01-02" + (f"{self.shape.separator}03:04" if self.shape.separator else "")
-        return f"text such as {example}{':05' if self.shape.separator and self.shape.seconds else ''}"
+        return f"text such as {self.shape.words}"
 
     @property
     def _grain(self) -> int:
@@ -235,7 +247,16 @@ class Words(_OfTime):
         return (position // self._grain + 1) * self._grain
 
     def patience(self, now: int) -> int:
-        return MINUTE + (0 if self.shape.offset is not None else _repeated(self.zone, now))
+        return self._grain + (0 if self.shape.offset is not None else _repeated(self.zone, now))
+
+    @property
+    def doubt(self) -> int:  # type: ignore[override] # a constant of the other scales
+        return DAY if self.shape.offset is None else 0
+
+    def sorts(self, value: Any) -> bool:
+        """Whether a text sorts by time among the others."""
+        own = shape_of(value) if isinstance(value, str) else None
+        return own is not None and self.shape.covers(own)
 
     def _offset(self, position: int, choose: Callable[[tzinfo, int], int]) -> int:
         return choose(self.zone, position) if self.shape.offset is None else self.shape.offset * MINUTE
@@ -247,18 +268,40 @@ class Words(_OfTime):
 
 @dataclass(frozen=True, slots=True)
 class Sequence:
-    """Numbers that grow with every change and tell no time."""
+    """Numbers that grow with every change and tell no time.
 
+    Positions have `places` decimal places (whole numbers none). A value between two positions stands at the lower one,
+    so the lower bound is "greater than the position before": nothing in between is passed over. `fraction` renders
+    what is not whole. No number reaches `top`; text in SQLite, NaN and infinity do. From `widest` on the driver binds
+    no integers.
+    """
+
+    places: int = 0
+    fraction: Callable[[Decimal], Any] = float
+    top: Any = None
+    widest: int | None = None
     words = "a sequence"
     follows_clock = False
+    doubt = 0
+
+    @property
+    def _unit(self) -> int:
+        """Positions from one whole number to the next."""
+        return int(10**self.places)
 
     def low(self, position: int) -> Any:
-        return position
+        """The number that the column must be *greater* than."""
+        return self._number(position - 1)
 
-    high = low
+    def high(self, position: int) -> Any:
+        """A whole number: columns of floats are coarser than positions."""
+        return self._number(-(-position // self._unit) * self._unit)
 
     def position(self, value: Any) -> int | None:
-        return _scaled(value, 1)
+        if isinstance(value, int):
+            return int(value) * self._unit
+        exact = _exact(value)
+        return None if exact is None else math.floor(Fraction(exact) * self._unit)
 
     def floor(self, position: int) -> int:
         return position
@@ -273,10 +316,25 @@ class Sequence:
         return 0
 
     def write(self, position: int) -> Json:
-        return str(position)
+        return self._text(position)
 
     def read(self, text: Json) -> int:
-        return int(text)
+        return math.floor(Fraction(text) * self._unit)
+
+    def read_end(self, text: Json) -> int:
+        """A position behind a value; one that was written while the column was whole follows a whole number."""
+        return self.read(text) if "." in str(text) else (int(text) - 1) * self._unit + 1
+
+    def _number(self, position: int) -> Any:
+        whole, rest = divmod(position, self._unit)
+        if rest:
+            return self.fraction(Decimal(self._text(position)))
+        return float(whole) if self.widest is not None and abs(whole) >= self.widest else whole
+
+    def _text(self, position: int) -> str:
+        whole, rest = divmod(abs(position), self._unit)
+        tail = f".{rest:0{self.places}d}".rstrip("0") if rest else ""
+        return f"{'-' if position < 0 else ''}{whole}{tail}"
 
 
 def modified_text(scale: Scale | None, value: Any) -> str | None:
@@ -286,7 +344,30 @@ def modified_text(scale: Scale | None, value: Any) -> str | None:
     position = scale.position(value)
     if position is None:
         return str(value).encode("utf-8", "replace").decode()
-    return str(position) if isinstance(scale, Sequence) else canonical(position) or str(value)
+    return _number_text(value) if isinstance(scale, Sequence) else canonical(position) or str(value)
+
+
+def _number_text(value: Any) -> str:
+    """A number's plain digits, without an exponent and without zeros at the end of a fraction."""
+    if isinstance(value, int):
+        return str(int(value))
+    text = format(_exact(value) or Decimal(), "f")
+    text = text.rstrip("0").rstrip(".") if "." in text else text
+    return "0" if text == "-0" else text
+
+
+def is_whole(value: Any) -> bool:
+    """Whether a value is a whole number, or none at all."""
+    exact = _exact(value)
+    return exact is None or Fraction(exact).denominator == 1
+
+
+def _exact(value: Any) -> Decimal | None:
+    """A float (as it is written) or decimal as a finite decimal; None for everything else."""
+    if not isinstance(value, float | Decimal):
+        return None
+    exact = Decimal(repr(float(value))) if isinstance(value, float) else value
+    return exact if exact.is_finite() else None
 
 
 def day_text(moment: datetime) -> str:
@@ -312,12 +393,8 @@ def _instant(value: Any, zone: tzinfo) -> int | None:
 def _scaled(value: Any, unit: int) -> int | None:
     if isinstance(value, int):
         return int(value) * unit
-    if isinstance(value, float | Decimal):
-        try:
-            return int(Decimal(value) * unit) if unit == 1 else round(value * unit)
-        except (ValueError, ArithmeticError):
-            return None
-    return None
+    exact = _exact(value)
+    return None if exact is None else round(Fraction(exact) * unit)
 
 
 def _datetime(microseconds: int) -> datetime:

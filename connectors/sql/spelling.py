@@ -97,7 +97,7 @@ def may_respell(database: Database, columns: Columns, relation: Relation, key: s
     """
     if database.backend == "sqlite":
         # 1 and 1.0 are equal; between numbers and bytes there may be text
-        ends = columns.ends(relation, key)
+        ends = columns.extremes(relation, key)
         return any(isinstance(end, str | float) for end in ends) or len({type(end) for end in ends}) > 1
     if database.backend == "postgresql":
         from connectors.sql import postgresql

@@ -108,13 +108,14 @@ class Relation:
 
 @dataclass(frozen=True, slots=True)
 class Bounds:
-    """`low <= first column < high`, and behind the row `after` (its value in each column) if that is set; `including`
-    that row."""
+    """`low <= first column < high` (`above`: `low < first column`), and behind the row `after` (its value in each
+    column) if that is set; `including` that row."""
 
     low: Any = None
     high: Any = None
     after: tuple[Any, ...] | None = None
     including: bool = False
+    above: bool = False
 
 
 @lru_cache(maxsize=256)
@@ -164,7 +165,8 @@ def page(
     if bounds.after is not None:
         statement = statement.where(_behind(list(zip(orders, columns, bounds.after, strict=True)), bounds.including))
     elif bounds.low is not None:
-        statement = statement.where(columns[0] >= orders[0].bound(bounds.low))
+        low = orders[0].bound(bounds.low)
+        statement = statement.where(columns[0] > low if bounds.above else columns[0] >= low)
     if bounds.high is not None:
         statement = statement.where(columns[0] < orders[0].bound(bounds.high))
     return statement.order_by(*columns).limit(limit)
@@ -237,9 +239,17 @@ def edge(relation: Relation, column: str, *, greatest: bool, below: Any = None, 
 
 
 def a_null(relation: Relation, column: str, key: str) -> Select[Any]:
-    """A row that has NULL in the column, if there is one."""
+    """Key and value of a row that has NULL in the column, if there is one.
+
+    MySQL and MariaDB also count the date 0000-00-00 of a column without NULLs as one: the value tells.
+    """
     source = _from(relation, (column, key))
-    return select(source.c[key]).select_from(source).where(source.c[column].is_(None)).limit(1)
+    return (
+        select(source.c[key], source.c[column].label("value"))
+        .select_from(source)
+        .where(source.c[column].is_(None))
+        .limit(1)
+    )
 
 
 def null_in(relation: Relation, columns: Sequence[str]) -> Select[Any]:

@@ -20,10 +20,14 @@ from connectors.sql.scales import (
     Zoned,
     day_text,
     day_value,
+    is_whole,
 )
 from connectors.sql.scales import Sequence as SequenceScale
 from connectors.sql.zones import find_zone
 from sync.words import Json
+
+PLACES = 30
+"""Decimal places of positions in a sequence that is not whole: more than any double or usual decimal has."""
 
 _NUMBERS_NEED = 'say what its numbers are: modified_as = "epoch_s", "epoch_ms" or "sequence"'
 
@@ -55,12 +59,14 @@ class Cursor:
         return None if self.modified_as else scale_of_shape(Shape.from_json(shape), self)
 
 
-def scale_by_kind(kind: str, cursor: Cursor, backend: str, whole_seconds: bool = False) -> Scale:
-    """The scale of a column whose type the database names. Raises Unfit."""
+def scale_by_kind(
+    kind: str, cursor: Cursor, backend: str, whole_seconds: bool = False, *, numbers: SequenceScale | None = None
+) -> Scale:
+    """The scale of a column whose type the database names; `numbers` as a sequence of them is read. Raises Unfit."""
     grain = SECOND if whole_seconds else 1
     zone = find_zone(cursor.zone)
     if kind == "number":
-        return _of_numbers(cursor)
+        return _of_numbers(cursor, numbers or SequenceScale())
     if cursor.modified_as is not None:
         raise Unfit("does not hold numbers", "remove modified_as")
     match kind:
@@ -76,7 +82,7 @@ def scale_by_kind(kind: str, cursor: Cursor, backend: str, whole_seconds: bool =
     )
 
 
-def scale_by_values(values: Sequence[Any], cursor: Cursor) -> tuple[Scale | None, Json]:
+def scale_by_values(values: Sequence[Any], cursor: Cursor, backend: str = "sqlite") -> tuple[Scale | None, Json]:
     """The scale of a column that is known by some of its values, and the shape of a text column.
 
     (None, None) if there are none. Values that mean no time are passed over if there are better ones. Raises Unfit.
@@ -89,7 +95,7 @@ def scale_by_values(values: Sequence[Any], cursor: Cursor) -> tuple[Scale | None
     if numbers + bool(moments) + bool(shapes) > 1:
         raise Unfit("holds numbers as well as times", "store them alike, or convert them in query")
     if numbers:
-        return _of_numbers(cursor), None
+        return _of_numbers(cursor, _sequence_of(values, backend)), None
     if cursor.modified_as is not None:
         raise Unfit("does not hold numbers", "remove modified_as, or convert the column in query")
     if moments:
@@ -98,8 +104,9 @@ def scale_by_values(values: Sequence[Any], cursor: Cursor) -> tuple[Scale | None
         raise Unfit("holds text that is no time", "times must look like 2026-01-02 03:04:05 or 2026-01-02T03:04:05Z")
     shape = common_shape(shapes)
     if shape is None:
+        ways = " and as ".join(sorted({one.words for one in shapes})[:3])
         raise Unfit(
-            "writes its times in different ways, so that they do not sort as time",
+            f"writes its times in different ways, as {ways}, so that they do not sort as time",
             "store them alike (one separator, one offset), or convert them in query",
         )
     return scale_of_shape(shape, cursor), shape.to_json()
@@ -111,15 +118,22 @@ def scale_of_shape(shape: Shape, cursor: Cursor) -> Scale:
     return Words(shape, zone) if shape.separator else Days(zone, day_text)
 
 
-def _of_numbers(cursor: Cursor) -> Scale:
+def _of_numbers(cursor: Cursor, sequence: SequenceScale) -> Scale:
     match cursor.modified_as:
         case "epoch_s":
             return Epoch(SECOND)
         case "epoch_ms":
             return Epoch(SECOND // 1000)
         case "sequence":
-            return SequenceScale()
+            return sequence
     raise Unfit("holds numbers", _NUMBERS_NEED)
+
+
+def _sequence_of(values: Sequence[Any], backend: str) -> SequenceScale:
+    """How a sequence of these numbers is read."""
+    places = 0 if all(is_whole(value) for value in values) else PLACES
+    # SQLite sorts all text after infinity; and its driver binds integers of 64 bits only.
+    return SequenceScale(places, top=float("inf"), widest=2**63) if backend == "sqlite" else SequenceScale(places)
 
 
 def _of_moments(moments: Sequence[date], cursor: Cursor) -> Scale:

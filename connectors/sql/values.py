@@ -10,7 +10,7 @@
 | dates, times | `2026-01-02`, `03:04:05`; a span of time in PostgreSQL: `P1DT2H` |
 | UUIDs | canonical lower case text |
 | bytes | Base64 text |
-| JSON, arrays | parsed, as lists and objects |
+| JSON, arrays | parsed, as lists and objects; a number that is no exact float: its text |
 | anything else | its text |
 """
 
@@ -31,6 +31,8 @@ Converter = Callable[[object], Json]
 
 DEEPEST = 100
 """Levels of nested lists and objects."""
+_LONG = 100
+"""Digits of an integer from which on it is text all the same."""
 _LEAST, _MOST = -(2**63), 2**64 - 1
 
 
@@ -97,7 +99,22 @@ def _decimal(value: Decimal) -> Json:
     if value == value.to_integral_value():
         return plain(int(value))
     near = float(value)
-    return near if math.isfinite(near) and Decimal(repr(near)) == value else format(value.normalize(), "f")
+    if math.isfinite(near) and Decimal(repr(near)) == value:
+        return near
+    return format(value, "f").rstrip("0")  # not normalize(), which rounds to 28 digits
+
+
+def _number_in_json(text: str) -> Json:
+    """A number with a fraction or exponent in JSON: a float where that is exact, else as it is written."""
+    near = float(text)
+    try:
+        return near if math.isfinite(near) and Decimal(repr(near)) == Decimal(text) else text
+    except ArithmeticError:  # an exponent that even a decimal cannot hold
+        return text
+
+
+def _integer_in_json(text: str) -> Json:
+    return int(text) if len(text) < _LONG else text
 
 
 def moment(value: datetime) -> str:
@@ -119,7 +136,7 @@ def clock_text(value: timedelta) -> str:
 
 def _json_text(value: str) -> Json:
     try:
-        parsed = json.loads(value)
+        parsed = json.loads(value, parse_float=_number_in_json, parse_int=_integer_in_json)
     except RecursionError:
         raise Unusable(f"is nested deeper than {DEEPEST} levels") from None
     except ValueError:

@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
+from decimal import Decimal
 from typing import Literal
 
 from state.diagram import ON_THE_WIRE, State, Version, same_content, settle
 from state.rows import Change, OnChange, Reading, Stored
+
+_NUMBER = re.compile(r"-?\d+(\.\d+)?", re.ASCII)
+_TIME = re.compile(r"\d{4}-\d\d-\d\dT", re.ASCII)
 
 
 @dataclass(frozen=True, slots=True)
@@ -125,12 +130,18 @@ def _is_of_the_baseline(modified: str | None, rules: Rules) -> bool:
 
 
 def is_before(modified: str | None, point: str) -> bool:
-    """Whether a canonical modified value lies before another. Unknown times do; numbers compare as numbers."""
+    """Whether a canonical modified value lies before another. Unknown and unreadable ones do; numbers compare as
+    numbers."""
     if modified is None:
         return True
-    if modified.isdigit() and point.isdigit():
-        return int(modified) < int(point)
-    return modified < point
+    if is_number(point):
+        return not is_number(modified) or Decimal(modified) < Decimal(point)
+    return _TIME.match(modified) is None or modified < point
+
+
+def is_number(position: str) -> bool:
+    """Whether a position or modified value is one of a sequence."""
+    return _NUMBER.fullmatch(position) is not None
 
 
 def _same(before: Version, now: Version) -> bool:

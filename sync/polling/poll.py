@@ -23,7 +23,7 @@ from sync.polling import reread
 from sync.polling.first_scan import FirstScan
 from sync.polling.intake import Intake
 from sync.polling.job import ACCOUNT_LANE, BASELINE_LANE, SWEEP_LANE, PollReport, StreamJob
-from sync.polling.judge import Rules
+from sync.polling.judge import Rules, is_number
 from sync.polling.spelling import Spelling, one_each
 from sync.polling.sweep import Sweep
 from sync.polling.watch import Watch
@@ -252,7 +252,7 @@ class Poller:
 
 def _minute_after(position: str) -> str | None:
     """A minute after a canonical time; None for a sequence."""
-    if position.isdigit():
+    if is_number(position):
         return None
     when = datetime.fromisoformat(position) + timedelta(minutes=1)
     return when.strftime("%Y-%m-%dT%H:%M:%S.%fZ")

@@ -52,11 +52,11 @@ def _round(lane: Lane, scale: Scale, now: int, seen: int | None = None, *, backf
     """One window read to its end."""
     lane = plan(lane, scale, now, OVERLAP, SETTLE, backfilled=backfilled)
     assert lane.window is not None
-    return finish(lane, lane.window, scale, seen)
+    return finish(lane, lane.window, scale, seen, now=now, overlap=OVERLAP)
 
 
 def test_a_zoned_lane_moves_to_the_windows_end() -> None:
-    lane = first_lane("of", ZONED, NOW, SETTLE, greatest=None)
+    lane = first_lane("of", ZONED, NOW, OVERLAP, SETTLE, greatest=None)
     assert first_backfill(ZONED, NOW, None, OVERLAP, SETTLE).high == lane.start == NOW - SETTLE
     lane = _round(lane, ZONED, NOW + HOUR)
     assert lane.through == NOW + HOUR - SETTLE
@@ -67,7 +67,7 @@ def test_a_zoned_lane_moves_to_the_windows_end() -> None:
 
 
 def test_until_the_backfill_is_over_a_window_begins_where_the_backfill_ends_then_once_before_it() -> None:
-    lane = first_lane("of", ZONED, NOW, SETTLE, greatest=None)
+    lane = first_lane("of", ZONED, NOW, OVERLAP, SETTLE, greatest=None)
     start = NOW - SETTLE
     for later in (0, MINUTE, HOUR, 3 * HOUR):
         during = plan(lane, ZONED, NOW + later, OVERLAP, SETTLE, backfilled=False)
@@ -81,7 +81,7 @@ def test_until_the_backfill_is_over_a_window_begins_where_the_backfill_ends_then
 
 
 def test_a_naive_lane_moves_to_the_greatest_value_seen() -> None:
-    lane = first_lane("of", NAIVE, NOW, SETTLE, greatest=NOW - 9 * HOUR)
+    lane = first_lane("of", NAIVE, NOW, OVERLAP, SETTLE, greatest=NOW - 9 * HOUR)
     lane = _round(lane, NAIVE, NOW + HOUR, seen=NOW - 5 * HOUR)
     assert lane.through == NOW - 5 * HOUR
     lane = _round(lane, NAIVE, NOW + 2 * HOUR, seen=NOW + 9 * HOUR)
@@ -90,36 +90,149 @@ def test_a_naive_lane_moves_to_the_greatest_value_seen() -> None:
     assert lane.through == NOW + 2 * HOUR - SETTLE
 
 
-def test_the_last_rows_of_a_quiet_table_are_not_read_for_ever() -> None:
-    lane = first_lane("of", NAIVE, NOW, SETTLE, greatest=NOW - DAY)
-    lows = []
-    for poll in range(12):
-        planned = plan(lane, NAIVE, NOW + poll * 5 * MINUTE, OVERLAP, SETTLE, backfilled=True)
-        lows.append(_window(planned)[0])
-        lane = _round(lane, NAIVE, NOW + poll * 5 * MINUTE)
-    assert lows[:5] == [NOW - DAY - OVERLAP] * 5
-    assert lows[-1] == NOW - DAY + 1
-    before = lane_to_json(lane, NAIVE)
-    assert lane_to_json(_round(lane, NAIVE, NOW + 3 * DAY), NAIVE) == before
+SIMPLE: dict[str, Scale] = {
+    "naive": Naive(UTC, lambda moment: moment),
+    "seconds": Epoch(SECOND),
+    "minutes": Words(Shape(" ", False, None), UTC),
+    "zone known": Words(Shape("T", True, 0), UTC),
+    "dates": Days(UTC, day_text),
+}
 
 
-def test_however_old_the_last_row_is_the_overlap_before_it_is_read() -> None:
-    greatest = NOW - 300 * DAY
-    lane = first_lane("of", NAIVE, NOW, SETTLE, greatest=greatest)
-    first = plan(lane, NAIVE, NOW, OVERLAP, SETTLE, backfilled=True)
-    assert _window(first)[0] <= greatest - OVERLAP
-    assert first.window is not None
-    lane = finish(first, first.window, NAIVE, greatest)
-    assert _window(plan(lane, NAIVE, NOW + MINUTE, OVERLAP, SETTLE, backfilled=True))[0] == greatest - OVERLAP
+@pytest.mark.parametrize("name", SIMPLE)
+def test_rows_of_long_ago_are_read_once(name: str) -> None:
+    """Nothing of their time can still be committed, so no window goes back to them."""
+    scale = SIMPLE[name]
+    greatest = scale.floor(NOW - 30 * DAY)
+    lane = first_lane("of", scale, NOW, OVERLAP, SETTLE, greatest=greatest)
+    for wait, backfilled in ((0, False), (0, True), (0, True), (HOUR, True), (3 * DAY, True)):
+        planned = plan(lane, scale, NOW + wait, OVERLAP, SETTLE, backfilled=backfilled)
+        assert _window(planned)[0] == scale.end(greatest)
+        before, lane = lane, _round(lane, scale, NOW + wait, backfilled=backfilled)
+        assert lane_to_json(lane, scale) == lane_to_json(before, scale)
+
+
+@pytest.mark.parametrize("name", SIMPLE)
+def test_a_ledger_of_before_goes_quiet_with_its_next_window(name: str) -> None:
+    scale = SIMPLE[name]
+    greatest = scale.floor(NOW - 30 * DAY)
+    lane = _round(Lane("of", greatest), scale, NOW)
+    assert _window(plan(lane, scale, NOW, OVERLAP, SETTLE, backfilled=True))[0] == scale.end(greatest)
+
+
+def test_the_newest_rows_are_read_until_the_overlap_is_over_and_no_longer() -> None:
+    greatest = NOW - HOUR
+    lane = first_lane("of", NAIVE, NOW, OVERLAP, SETTLE, greatest=greatest)
+    lane = _round(lane, NAIVE, NOW, backfilled=False)
+    assert lane.marks == ((NOW, greatest),)
+    for wait in (0, MINUTE, OVERLAP, OVERLAP + SECOND):
+        planned = plan(lane, NAIVE, NOW + wait, OVERLAP, SETTLE, backfilled=True)
+        assert _window(planned)[0] == greatest - OVERLAP
+        lane = _round(lane, NAIVE, NOW + wait)
+    assert (lane.quiet, lane.marks) == (greatest + 1, ())
+    assert lane_to_json(_round(lane, NAIVE, NOW + 3 * DAY), NAIVE) == lane_to_json(lane, NAIVE)
+
+
+def test_rows_behind_the_clock_are_read_if_they_lie_above_what_was_seen() -> None:
+    lane = first_lane("of", NAIVE, NOW, OVERLAP, SETTLE, greatest=NOW - 30 * DAY)
+    for step in range(5):
+        seen = NOW - 29 * DAY + step * MINUTE
+        planned = plan(lane, NAIVE, NOW + step * MINUTE, OVERLAP, SETTLE, backfilled=True)
+        assert (_window(planned)[0] or 0) <= seen
+        lane = _round(lane, NAIVE, NOW + step * MINUTE, seen)
+        assert lane.through == seen
+    # and those of the last overlap again: such a clock tells nothing of what is still to be committed
+    assert (_window(plan(lane, NAIVE, NOW + HOUR, OVERLAP, SETTLE, backfilled=True))[0] or 0) <= NOW - 29 * DAY
+
+
+def test_the_newest_value_is_always_marked_and_marks_stay_few() -> None:
+    lane = Lane("of", through=0, quiet=1)
+    for number in range(1, 2000):
+        lane = _round(lane, SEQUENCE, NOW + number * SECOND, number)
+        assert lane.marks[-1] == (NOW + number * SECOND, number)
+        assert len(lane.marks) <= 10
+    last = NOW + 1999 * SECOND
+    assert _round(lane, SEQUENCE, last + OVERLAP).quiet == 2000
 
 
 def test_a_value_is_quiet_only_after_a_window_that_began_late_enough() -> None:
-    lane = Lane("of", through=100, quiet=1)
-    lane = _round(lane, SEQUENCE, NOW)
+    lane = _round(Lane("of", through=100, quiet=1), SEQUENCE, NOW)
     assert lane.marks == ((NOW, 100),)
     late = plan(lane, SEQUENCE, NOW + 10 * OVERLAP, OVERLAP, SETTLE, backfilled=True)
     assert _window(late) == (1, None)
     assert _round(lane, SEQUENCE, NOW + 10 * OVERLAP).quiet == 101
+
+
+class _Table:
+    """A table under an independent eye: who commits what when, and which rows a window shows."""
+
+    def __init__(self, scale: Scale, skew: int) -> None:
+        self.scale, self.skew = scale, skew
+        self.rows: list[tuple[Any, int]] = []
+        self.read: set[int] = set()
+
+    def draw(self, now: int, late: int) -> None:
+        """A row whose writer's clock (wrong by `skew`) shows its time now; committed `late` later."""
+        at = datetime(1970, 1, 1) + timedelta(microseconds=now + self.skew)
+        value: Any = {
+            Naive: lambda: at,
+            Epoch: lambda: (now + self.skew) // SECOND,
+            Words: lambda: f"{at:%Y-%m-%d %H:%M}" if self.scale is SIMPLE["minutes"] else f"{at:%Y-%m-%dT%H:%M:%SZ}",
+            Days: lambda: f"{at:%Y-%m-%d}",
+        }[type(self.scale)]()
+        self.rows.append((value, now + late))
+
+    def poll(self, lane: Lane, now: int, backfilled: bool) -> tuple[Lane, int]:
+        lane = plan(lane, self.scale, now, OVERLAP, SETTLE, backfilled=backfilled)
+        low, high = _window(lane)
+        shown = {
+            at
+            for at, (value, committed) in enumerate(self.rows)
+            if committed <= now
+            and (low is None or value >= self.scale.low(low))
+            and (high is None or value < self.scale.high(high))
+        }
+        self.read |= shown
+        assert lane.window is not None
+        positions = [self.scale.position(self.rows[at][0]) or 0 for at in shown]
+        return finish(lane, lane.window, self.scale, max(positions, default=None), now=now, overlap=OVERLAP), len(shown)
+
+
+_STEPS = st.lists(st.tuples(st.sampled_from([1, 7, 59, 300, 600, 4000]), st.integers(0, 2), st.booleans()), max_size=30)
+
+
+@given(
+    st.sampled_from(sorted(SIMPLE)),
+    st.sampled_from([0, -3 * HOUR, -23 * HOUR, -5 * SECOND]),
+    st.sampled_from([0, 40, 40 * 24 * 60]),
+    _STEPS,
+)
+def test_what_is_committed_within_the_overlap_is_read_and_an_idle_stream_is_not(
+    name: str, skew: int, age: int, steps: list[tuple[int, int, bool]]
+) -> None:
+    """`age`: how many minutes ago the rows were written that are there at first."""
+    if name in {"seconds", "zone known"}:
+        skew = max(skew, -5 * SECOND)  # they know no zone that could be wrong
+    table, now = _Table(SIMPLE[name], skew), NOW
+    for number in range(3):
+        table.draw(NOW - age * MINUTE - number * SECOND, 0)
+    greatest = max(table.scale.position(value) or 0 for value, _ in table.rows)
+    lane = first_lane("of", table.scale, now, OVERLAP, SETTLE, greatest=greatest)
+    table.read |= {at for at, (value, _) in enumerate(table.rows) if value < table.scale.high(now - SETTLE)}
+    lane, _ = table.poll(lane, now, False)
+    for wait, draws, polls in steps:
+        for late in range(draws):
+            table.draw(now, late * (OVERLAP - SECOND))
+        now += wait * SECOND
+        if polls:
+            lane, _ = table.poll(lane, now, True)
+    counts = []
+    for wait in (SETTLE, OVERLAP, OVERLAP, DAY, DAY, DAY):
+        now += wait + 2 * MINUTE
+        lane, shown = table.poll(lane, now, True)
+        counts.append(shown)
+    assert table.read == set(range(len(table.rows)))
+    assert counts[-1] == 0
 
 
 @given(st.lists(st.tuples(st.integers(0, 900), st.integers(0, 3), st.booleans()), max_size=40))
@@ -146,7 +259,7 @@ def test_a_sequence_number_that_is_committed_within_the_overlap_is_read(steps: l
             seen = {one for one in committed if one >= low}
             read |= seen
             assert planned.window is not None
-            lane = finish(planned, planned.window, SEQUENCE, max(seen, default=None))
+            lane = finish(planned, planned.window, SEQUENCE, max(seen, default=None), now=now, overlap=OVERLAP)
         # what is late by more than the overlap at the next step is committed at its edge
         for drawn in list(open_):
             if now - open_[drawn] == OVERLAP:

@@ -245,8 +245,7 @@ def test_a_text_column_that_changes_its_form_is_refused_not_misread(sqlite_serve
     spec = stream(NAME, modified="updated_at")
     poll(connector, spec, lanes)
     sqlite_server.run("INSERT INTO companies VALUES (2, 'y', '2026-03-09T03:04:05Z')")
-    assert {record.id for page in poll(connector, spec, lanes) for record in page.records} >= {"2"}
-    with pytest.raises(SourceRefused, match="different ways"):
+    with pytest.raises(SourceRefused, match="as YYYY-MM-DD HH:MM:SS and as YYYY-MM-DDTHH:MM:SSZ"):
         poll(connector, spec, lanes)
     sqlite_server.run("UPDATE companies SET updated_at = '2026-03-01T03:04:05Z' WHERE id = 1")
     poll(connector, spec, lanes)

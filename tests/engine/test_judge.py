@@ -95,6 +95,14 @@ def test_once_the_first_scan_is_over_a_new_record_is_new_however_old_its_date() 
         ("10", "10", False),
         ("000000000000000000000009", "10", True),
         ("99999999999999999999", "100000000000000000000", True),
+        ("-96", "-95", True),
+        ("-5", "3", True),
+        ("7.10000000000000000001", "7.1", False),
+        # what cannot be read was there before, as far as anybody knows
+        ("odd", "8", True),
+        ("NaN", "8", True),
+        ("odd", MARCH, True),
+        ("9999", MARCH, True),
     ],
 )
 def test_times_compare_as_text_and_sequences_as_numbers(modified: str | None, point: str, before: bool) -> None:
