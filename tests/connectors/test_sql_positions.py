@@ -10,7 +10,7 @@ from typing import Any
 
 import duckdb
 import pytest
-from sql_servers import Mariadb, Postgresql, Server, Sqlite
+from sql_servers import Postgresql, Server, Sqlite
 from sql_streams import connect, poll, read_all, stream
 
 from connectors.sql.connector import SqlConnector
@@ -208,9 +208,6 @@ def test_text_that_is_no_time_is_said_once_and_left_to_the_sweep(sqlite_server: 
     (notes,) = _noted(poll(connector, spec, lanes))
     assert notes["values_that_are_no_time"] == 9
     assert "2024" not in str(notes)
-
-    (warning,) = [one for one in connector.check(spec) if "are no time such as YYYY-MM-DD HH:MM:SS" in one.text]
-    assert (warning.level, "at least 9 values of 'ver'" in warning.text) == ("warning", True)
     connector.close()
 
 
@@ -237,19 +234,6 @@ def test_a_cursor_that_tells_when_it_was_read_is_said(server: Server) -> None:
     (notes,) = _noted(poll(connector, spec, lanes))
     assert notes == {"column": "at", "all_values_are_newer_than_the_clock": True, "found_by": "the sweep"}
     assert _noted(poll(connector, spec, lanes)) == []
-    assert [one.level for one in connector.check(spec) if "are newer than the database's clock" in one.text] == [
-        "warning"
-    ]
-    connector.close()
-
-
-def test_a_zero_date_is_not_called_null(mariadb_server: Mariadb) -> None:
-    mariadb_server.run("SET SESSION sql_mode = ''")
-    mariadb_server.run("CREATE TABLE companies (id int PRIMARY KEY, at datetime NOT NULL)")
-    mariadb_server.run("INSERT INTO companies VALUES (1, '0000-00-00 00:00:00'), (2, '2026-01-02 03:04:05')")
-    connector = connect(mariadb_server.url)
-    said = [finding.text for finding in connector.check(stream(modified="at")) if finding.level == "warning"]
-    assert "there are rows without a modified time ('at' is a zero date): only the sweep finds them" in said
     connector.close()
 
 
