@@ -16,6 +16,7 @@ from connectors.sql.moments import canonical
 from connectors.sql.records import Child, Plan, columns_of
 from connectors.sql.scales import Days, Naive, Scale, Words
 from connectors.sql.scales import Sequence as SequenceScale
+from connectors.sql.sessions import session_findings
 from connectors.sql.statements import Relation, a_null, edge, one_row
 from connectors.sql.times import Cursor, Unfit
 from connectors.sql.zones import DAY
@@ -33,6 +34,7 @@ def look_at(database: Database, columns: Columns, plan: Plan) -> Sequence[Findin
     name, sql = _VERSIONS.get(database.backend, (database.backend, "SELECT 1"))
     version = str(database.run(text(sql), plan.spec.name).rows[0][0])
     findings = [Finding("ok", f"{name} {version} answers")]
+    findings += session_findings(database, plan.spec.name)
     look = _Look(database, columns, plan)
     findings += look.stream()
     for child in plan.children:

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import threading
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from typing import Any
 
@@ -50,7 +51,7 @@ class Database:
 
     def run(self, statement: Executable, stream: str | None = None) -> Rows:
         """All rows of a statement."""
-        with self.connection(stream) as connection:
+        with self.connection(stream) as connection, self._time_limit(connection):
             result = connection.execute(statement)
             cursor = result.cursor
             columns = tuple(cursor.description or ()) if cursor is not None else ()
@@ -71,7 +72,27 @@ class Database:
             return int(self.run(text(sql), stream).rows[0][0])
         return round((self._clock or time.time)() * 1_000_000)
 
+    @contextmanager
+    def _time_limit(self, connection: Connection) -> Iterator[None]:
+        """Interrupts what is still running when `timeout` is over, where neither the server nor its driver does."""
+        if self.backend != "duckdb":
+            yield
+            return
+        raw: Any = connection.connection.driver_connection
+        timer = threading.Timer(self._options.timeout.total_seconds(), _interrupt, [raw])
+        timer.daemon = True
+        timer.start()
+        try:
+            yield
+        finally:
+            timer.cancel()
+
     def close(self) -> None:
         engine, self._engine = self._engine, None
         if engine is not None:
             engine.dispose()
+
+
+def _interrupt(connection: Any) -> None:
+    with suppress(Exception):  # it may have been closed at this very moment
+        connection.interrupt()
