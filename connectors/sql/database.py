@@ -12,7 +12,7 @@ from typing import Any
 from sqlalchemy import Connection, Engine, Executable, text
 from sqlalchemy.engine import URL
 
-from connectors.sql.engines import backend_of, make_engine
+from connectors.sql.engines import address_of, backend_of, make_engine
 from connectors.sql.errors import translated
 from connectors.sql.options import SqlSource
 
@@ -60,7 +60,7 @@ class Database:
     @contextmanager
     def connection(self, stream: str | None = None) -> Iterator[Connection]:
         """A connection in a transaction that is rolled back at the end; errors inside are translated."""
-        with translated(self.source, stream, self.backend):
+        with translated(self.source, stream, self.backend, address_of(self.url)):
             if self._engine is None:
                 self._engine = make_engine(self.url, self._options)
             with self._engine.connect() as connection:
