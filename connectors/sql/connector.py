@@ -7,6 +7,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, cast
 
 from pydantic import BaseModel
+from sqlalchemy import Select
 from sqlalchemy.engine import URL
 
 from connectors.interface import Connector, Features, Finding, StreamSpec
@@ -15,11 +16,12 @@ from connectors.sql.columns import Columns
 from connectors.sql.database import Clock, Database
 from connectors.sql.engines import parse_url, sqlite_file
 from connectors.sql.errors import is_too_slow
+from connectors.sql.halving import read_among, read_page
 from connectors.sql.keys import id_text, key_values, pack, same_key, unpack
 from connectors.sql.moments import canonical
 from connectors.sql.options import SqlChild, SqlSource, SqlStream
 from connectors.sql.reading import Poll
-from connectors.sql.records import CHUNK, Plan, make_records, plan_of
+from connectors.sql.records import CHUNK, Layout, Plan, make_records, plan_of
 from connectors.sql.scales import Scale, modified_text
 from connectors.sql.scales import Sequence as SequenceScale
 from connectors.sql.statements import how_many, page_by_key, rows_in
@@ -81,19 +83,13 @@ class SqlConnector:
         asked = {same_key(id_) for id_ in ids}
         values = key_values(dict.fromkeys(ids), kind)
         records: dict[str, Record] = {}
+
+        def select(names: Sequence[str], everything: bool, among: Sequence[Any]) -> Select[Any]:
+            return rows_in(plan.relation, names, everything, column=plan.key, values=among, order=plan.key)
+
         for start in range(0, len(values), CHUNK):
-            layout = plan.layout
-            found = self._database.run(
-                rows_in(
-                    plan.relation,
-                    layout.names,
-                    layout.everything,
-                    column=plan.key,
-                    values=values[start : start + CHUNK],
-                    order=plan.key,
-                ),
-                stream.name,
-            )
+            among = values[start : start + CHUNK]
+            found = read_among(self._database, stream.name, plan.relation, plan.layout, values=among, select=select)
             made = make_records(self._database, columns, plan, found, scale) if found.rows else []
             records.update((record.id, record) for record in made if same_key(record.id) in asked)
         return list(records.values())
@@ -105,11 +101,28 @@ class SqlConnector:
         roles = [plan.key] if plan.cursor is None else list(dict.fromkeys((plan.key, plan.cursor.column)))
         full, after = True, None if cursor is None else unpack(cursor["after"])
         while full:
-            statement = page_by_key(plan.relation, roles, False, key=plan.key, after=after, limit=stream.page_size)
-            rows = self._database.run(statement, stream.name).rows
+            rows = self._ids(stream, plan, roles, after)
             full = len(rows) == stream.page_size
             after = rows[-1][0] if full else None
             yield _listing({"after": pack(after)} if full else None, rows, plan, scale, horizon)
+
+    def _ids(self, stream: StreamSpec, plan: Plan, roles: Sequence[str], after: Any) -> list[Any]:
+        """A page of a sweep."""
+
+        def select(names: Sequence[str], _everything: bool, after: Any, limit: int) -> Select[Any]:
+            return page_by_key(plan.relation, names, False, key=plan.key, after=after, limit=limit)
+
+        layout = Layout(tuple(roles))
+        return read_page(
+            self._database,
+            stream.name,
+            plan.relation,
+            layout,
+            limit=stream.page_size,
+            after=after,
+            select=select,
+            place=lambda row: row[0],
+        ).rows
 
     def close(self) -> None:
         self._database.close()

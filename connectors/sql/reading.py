@@ -7,8 +7,11 @@ from dataclasses import dataclass, replace
 from datetime import timedelta
 from typing import Any
 
+from sqlalchemy import Select
+
 from connectors.sql.columns import Columns
 from connectors.sql.database import Database, Rows
+from connectors.sql.halving import read_page
 from connectors.sql.keys import id_text, pack, unpack
 from connectors.sql.lanes import (
     Backfill,
@@ -151,16 +154,25 @@ class Poll:
         return lane, content
 
     def _rows(self, track: _Track, bounds: Bounds) -> Rows:
-        statement = page_by_time(
+        modified, key = track.cursor.column, track.key
+        at, which = track.layout.at(modified), track.layout.at(key)
+
+        def select(names: Sequence[str], everything: bool, after: Any, limit: int) -> Select[Any]:
+            within = replace(bounds, after=after)
+            return page_by_time(
+                track.relation, names, everything, modified=modified, key=key, bounds=within, limit=limit
+            )
+
+        return read_page(
+            self._database,
+            self._plan.spec.name,
             track.relation,
-            track.layout.names,
-            track.layout.everything,
-            modified=track.cursor.column,
-            key=track.key,
-            bounds=bounds,
+            track.layout,
             limit=self._plan.spec.page_size,
+            after=bounds.after,
+            select=select,
+            place=lambda row: (row[at], row[which]),
         )
-        return self._database.run(statement, self._plan.spec.name)
 
     # ---- the backfill
 
@@ -209,15 +221,25 @@ class Poll:
 
     def _by_key(self, lane: str, after: Json, end: Json) -> Iterator[Page]:
         plan, layout, limit = self._plan, self._plan.layout, self._plan.spec.page_size
-        full = True
+        at, full = layout.at(plan.key), True
+
+        def select(names: Sequence[str], everything: bool, after: Any, limit: int) -> Select[Any]:
+            return page_by_key(plan.relation, names, everything, key=plan.key, after=after, limit=limit)
+
         while full:
-            statement = page_by_key(
-                plan.relation, layout.names, layout.everything, key=plan.key, after=unpack(after), limit=limit
+            found = read_page(
+                self._database,
+                plan.spec.name,
+                plan.relation,
+                layout,
+                limit=limit,
+                after=unpack(after),
+                select=select,
+                place=lambda row: row[at],
             )
-            found = self._database.run(statement, plan.spec.name)
             full = len(found.rows) == limit
             records = make_records(self._database, self._columns, plan, found, None)
-            after = pack(found.rows[-1][layout.at(plan.key)]) if full else None
+            after = pack(found.rows[-1][at]) if full else None
             cursor = {"of": None, "after": after} if full else end
             yield Page(lane, cursor, records, backfill=lane == BACKFILL)
 

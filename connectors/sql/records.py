@@ -7,9 +7,12 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, cast
 
+from sqlalchemy import Select
+
 from connectors.interface import StreamSpec
 from connectors.sql.columns import Columns
 from connectors.sql.database import Database, Rows
+from connectors.sql.halving import read_among
 from connectors.sql.keys import id_text, same_key
 from connectors.sql.options import SqlChild, SqlStream
 from connectors.sql.scales import Scale, modified_text
@@ -176,16 +179,14 @@ def _nest(
     layout = Layout((child.parent, child.key), tuple(columns_of(child.wanted)), child.wanted.fields is None)
     parent_at, key_at = layout.at(child.parent), layout.at(child.key)
     keys = list(parents.values())
+
+    def select(names: Sequence[str], everything: bool, values: Sequence[Any]) -> Select[Any]:
+        return rows_in(child.relation, names, everything, column=child.parent, values=values, order=child.key)
+
     for start in range(0, len(keys), CHUNK):
-        statement = rows_in(
-            child.relation,
-            layout.names,
-            layout.everything,
-            column=child.parent,
-            values=keys[start : start + CHUNK],
-            order=child.key,
+        found = read_among(
+            database, spec.name, child.relation, layout, values=keys[start : start + CHUNK], select=select
         )
-        found = database.run(statement, spec.name)
         fields = Fields.of(layout, found, columns.converters(child.relation, found.columns))
         for row in found.rows:
             parent = id_text(row[parent_at])
