@@ -167,12 +167,9 @@ def _postgresql(url: URL, options: SqlSource, common: dict[str, Any]) -> Engine:
         "tcp_user_timeout": 60_000,
     }
     arguments = {name: value for name, value in wanted.items() if name not in url.query}
-    # Whatever the URL says: transactions and text are ours, and prepared statements do not survive a pooler.
-    arguments |= {"client_encoding": "utf8", "autocommit": False, "prepare_threshold": None}
-    # Part of each BEGIN, so that the server's or the user's defaults do not count: under SERIALIZABLE a reader may
-    # have to wait, or fail.
-    transaction = {"postgresql_readonly": True, "isolation_level": "READ COMMITTED"}
-    engine = create_engine(url, connect_args=arguments, execution_options=transaction, pool_timeout=patience, **common)
+    # Whatever the URL says: BEGIN and the encoding are ours, and prepared statements do not survive a pooler.
+    arguments |= {"client_encoding": "utf8", "autocommit": True, "prepare_threshold": None}
+    engine = create_engine(url, connect_args=arguments, pool_timeout=patience, **common)
 
     @event.listens_for(engine, "connect")
     def _prepare(connection: Any, _record: Any) -> None:

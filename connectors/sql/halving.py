@@ -87,14 +87,13 @@ def read_among(
         return database.run(select(layout.names, layout.everything, values), stream)
     except Unconvertible:
         if len(values) == 1:
-            return _by_roles(
-                database, stream, relation, layout, lambda names, everything: select(names, everything, values)
-            )
+            return _by_roles(database, stream, relation, layout, lambda names, all_: select(names, all_, values))
     middle = len(values) // 2
-    halves = [
-        read_among(database, stream, relation, layout, half, select) for half in (values[:middle], values[middle:])
-    ]
-    return Rows(halves[0].columns, [*halves[0].rows, *halves[1].rows])
+    first, second = (
+        read_among(database, stream, relation, layout, values=half, select=select)
+        for half in (values[:middle], values[middle:])
+    )
+    return Rows(first.columns, [*first.rows, *second.rows])
 
 
 def _by_roles(database: Database, stream: str, relation: Relation, layout: Columns, choose: Choose) -> Rows:
@@ -135,10 +134,9 @@ def _bad_field(
 
 def _unreadable(database: Database, stream: str, choose: Choose, roles: Sequence[str]) -> SourceRefused:
     name = next((role for role in roles if not _reads(database, stream, choose, [role])), roles[0])
-    what = f"the column {name!r} holds bytes that are not valid in the database's encoding, so a row cannot be known"
-    return SourceRefused(
-        what, hint="fix the row, or convert the column in query", source=database.source, stream=stream
-    )
+    what = f"the column {name!r}, which tells rows apart, holds bytes that are not valid in the database's encoding"
+    hint = "fix the row, or convert the column in query"
+    return SourceRefused(what, hint=hint, source=database.source, stream=stream)
 
 
 def _reads(database: Database, stream: str, choose: Choose, names: Sequence[str]) -> bool:

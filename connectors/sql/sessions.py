@@ -38,16 +38,18 @@ POSTGRESQL: Mapping[str, str] = {
 
 
 def pin_postgresql(engine: Engine, options: SqlSource) -> None:
-    """Sets up each transaction of the engine, in one round trip after its BEGIN."""
+    """Begins each transaction of the engine and sets it up, in one round trip. The driver itself begins none."""
     limits = {"statement_timeout": f"{milliseconds(options)}", "lock_timeout": f"{_lock_milliseconds(options)}"}
     settings = "; ".join(f"SET LOCAL {name} = '{value}'" for name, value in (*POSTGRESQL.items(), *limits.items()))
+    # Under SERIALIZABLE as somebody's default, a reader may have to wait, or fail.
+    begin = f"BEGIN ISOLATION LEVEL READ COMMITTED READ ONLY; {settings}"
 
     @event.listens_for(engine, "begin")
     def _pin(connection: Connection) -> None:
         raw: Any = connection.connection.driver_connection
         # Such a database does not say what its text is encoded in: the server would refuse what is not UTF-8.
         encoding = "SQL_ASCII" if raw.info.parameter_status("server_encoding") == "SQL_ASCII" else "UTF8"
-        raw.execute(f"{settings}; SET LOCAL client_encoding = '{encoding}'")
+        raw.execute(f"{begin}; SET LOCAL client_encoding = '{encoding}'")
 
     @event.listens_for(engine, "do_execute")
     def _encode(cursor: Any, statement: str, parameters: Any, _context: Any) -> bool | None:
@@ -83,9 +85,11 @@ def pin_mysql(engine: Engine, options: SqlSource) -> None:
     def _learn(connection: Any, _record: Any) -> None:
         if connection.charset != "utf8mb4":  # an option file (`read_default_file`) outranks the arguments
             connection.set_character_set("utf8mb4")
-        if settings:  # once: what SQLAlchemy learned of quotes at its first connection has to stay true
-            return
         with connection.cursor() as cursor:
+            cursor.execute("SET SESSION completion_type = 'NO_CHAIN'")  # else each ROLLBACK begins anew
+            connection.rollback()
+            if settings:  # once: what SQLAlchemy learned of quotes at its first connection has to stay true
+                return
             cursor.execute("SELECT @@sql_mode, @@group_concat_max_len, version()")
             modes, concat, version = cursor.fetchone()
         settings.update(_mysql_settings(modes, max(int(concat), _LEAST_CONCAT), "mariadb" in version.lower(), options))
