@@ -80,6 +80,7 @@ DAMAGED = Cause(False, "the file is damaged or no SQLite database", "see whether
 DISK = Cause(True, "the database's disk failed", "look into the database's own log")
 UNKNOWN_LATER = Cause(True, "the database failed", "look into the database's own log")
 UNKNOWN = Cause(False, "the database refuses the statement", "try it in the database's own shell")
+NO_START = Cause(False, "the driver refuses to connect", "look at url: the database's name, and what follows the ?")
 PROGRAM = Cause(False, "the statement cannot be built for this database", "look at url and the stream's keys")
 DRIVER = Cause(False, "the driver cannot do what is asked of it", "look at the options in url and at the columns read")
 NO_LOGIN = Cause(

@@ -29,6 +29,7 @@ from connectors.sql.causes import (
     NO_COLUMN,
     NO_DATABASE,
     NO_LOGIN,
+    NO_START,
     NO_TABLE,
     NOT_READY,
     OPTION,
@@ -56,7 +57,9 @@ def cause_of(error: BaseException, backend: str) -> Cause:
     cause = _of_driver(driver) or _of_sqlalchemy(error, driver) or _of_python(driver, backend)
     if cause is None:
         later = isinstance(error, exc.OperationalError | exc.InterfaceError)
-        cause = _named(UNKNOWN_LATER if later else UNKNOWN, str(driver), _class_of(driver))
+        connecting = isinstance(error, exc.DBAPIError) and error.statement is None
+        unknown = UNKNOWN_LATER if later else NO_START if connecting else UNKNOWN
+        cause = _named(unknown, str(driver), _class_of(driver))
     return _with_query_hint(cause, str(getattr(error, "statement", None) or ""), backend)
 
 
