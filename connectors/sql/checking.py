@@ -12,6 +12,7 @@ from sqlalchemy.exc import NoSuchTableError
 from connectors.interface import Finding
 from connectors.sql.columns import Columns
 from connectors.sql.database import Database
+from connectors.sql.errors import Unconvertible
 from connectors.sql.moments import canonical
 from connectors.sql.records import Child, Plan, columns_of
 from connectors.sql.scales import Days, Naive, Scale, Words
@@ -88,6 +89,8 @@ class _Look:
         try:
             self._database.run(one_row(relation, wanted), self._stream)
             return
+        except Unconvertible:
+            return  # the columns are there; such a row is quarantined when it is read
         except SourceRefused as error:
             refused = error
         tables = self._tables(relation)

@@ -134,6 +134,11 @@ def _bad_field(
 
 def _unreadable(database: Database, stream: str, choose: Choose, roles: Sequence[str]) -> SourceRefused:
     name = next((role for role in roles if not _reads(database, stream, choose, [role])), roles[0])
+    return unreadable(database, stream, name)
+
+
+def unreadable(database: Database, stream: str, name: str) -> SourceRefused:
+    """Return the error for a column without which no row can be told from another or put in order."""
     what = f"the column {name!r}, which tells rows apart, holds bytes that are not valid in the database's encoding"
     hint = "fix the row, or convert the column in query"
     return SourceRefused(what, hint=hint, source=database.source, stream=stream)

@@ -83,6 +83,8 @@ def test_a_row_that_cannot_be_converted_stands_alone_by_its_key(spoiled: str) ->
         assert records["30"].data["plain"] == "n30"
         assert [kid["email"] for kid in records["1"].data["kids"]] == ["x@example.com"]
     connector = connect(spoiled)
+    spec = stream(children=KIDS, modified="modified")
+    assert "error" not in {finding.level for finding in connector.check(spec)}
     again = connector.fetch(stream(children=KIDS), ["3", "20", "30"])
     assert [record.id for record in again if record.problem] == ["3", "20"]
     connector.close()
@@ -117,6 +119,9 @@ def test_a_key_that_cannot_be_converted_is_refused_by_its_name(postgresql_server
                 poll(connector, spec, {})
         with pytest.raises(SourceRefused, match="the column 'id', which tells rows apart"):
             list(connector.sweep(stream(), None))
+        connection.execute(rb"UPDATE companies SET id = 'b', modified = E'\x81' WHERE name = 'y'")
+        with pytest.raises(SourceRefused, match="the column 'modified', which tells rows apart"):
+            poll(connector, stream(modified="modified"), {})
         connector.close()
 
 

@@ -34,7 +34,7 @@ ODD = {
     "extra_float_digits": "-10",
     "bytea_output": "escape",
     "statement_timeout": "0",
-    "idle_in_transaction_session_timeout": "1ms",
+    "idle_in_transaction_session_timeout": "5s",
     "standard_conforming_strings": "off",
     "default_transaction_isolation": "serializable",
     "default_transaction_read_only": "off",
