@@ -17,9 +17,11 @@ from connectors.sql.columns import Columns
 from connectors.sql.cursor_check import PATIENCE, Here, look_at_cursor
 from connectors.sql.database import Database
 from connectors.sql.engines import facts_of
+from connectors.sql.errors import Unconvertible
 from connectors.sql.keys import key_name
 from connectors.sql.product import create_index, product_of
 from connectors.sql.records import Child, Plan, columns_of
+from connectors.sql.sessions import session_findings
 from connectors.sql.statements import Relation, null_in, one_row, repeated
 from connectors.sql.tables import Shape
 from sync.errors import SourceRefused
@@ -32,6 +34,7 @@ def look_at(database: Database, columns: Columns, plan: Plan) -> Sequence[Findin
     """Raises SourceUnavailable or SourceRefused only where the database cannot be reached at all."""
     findings = [
         Finding("ok", f"{product_of(database, plan.spec.name)} answers"),
+        *session_findings(database, plan.spec.name),
         *_limits(database),
         *_replica(database, plan.spec.name),
     ]
@@ -123,6 +126,8 @@ class _Look:
         try:
             self._database.run(one_row(relation, wanted), self._stream)
             return
+        except Unconvertible:
+            return  # the columns are there; such a row is quarantined when it is read
         except SourceRefused as error:
             refused = error
         there = self._there(relation)

@@ -14,6 +14,8 @@ from uuid import UUID
 from sqlalchemy import text
 
 from connectors.sql.database import Database
+from connectors.sql.errors import Unconvertible
+from connectors.sql.halving import unreadable
 from connectors.sql.keys import KeyKind, Mixture, id_text
 from connectors.sql.lineage import mariadb_json
 from connectors.sql.moments import Shape, shape_of
@@ -182,7 +184,10 @@ class Columns:
             edge(relation, column, greatest=True, limit=_SAMPLE),
             one_row(relation, [column], limit=2 * _SAMPLE),
         ]
-        rows = [row for statement in statements for row in self._database.run(statement, self._stream).rows]
+        try:
+            rows = [row for statement in statements for row in self._database.run(statement, self._stream).rows]
+        except Unconvertible:
+            raise unreadable(self._database, self._stream, column) from None
         return [row[0] for row in rows if row[0] is not None]
 
     def greatest(self, relation: Relation, cursor: Cursor, scale: Scale, now: int) -> int | None:

@@ -8,6 +8,7 @@ from dataclasses import replace
 from typing import Any, cast
 
 from pydantic import BaseModel
+from sqlalchemy import Select
 from sqlalchemy.engine import URL
 
 from connectors.interface import Connector, Discovered, Features, FieldKind, Finding, StreamSpec
@@ -17,6 +18,7 @@ from connectors.sql.columns import Columns
 from connectors.sql.database import Clock, Database
 from connectors.sql.engines import parse_url, sqlite_file
 from connectors.sql.errors import is_too_slow
+from connectors.sql.halving import read_among
 from connectors.sql.keys import key_name, key_rows, row_id
 from connectors.sql.kinds import kinds_of
 from connectors.sql.moments import canonical
@@ -113,16 +115,12 @@ class SqlConnector:
             writers, asked_exactly = columns.id_writers(plan.relation, plan.keys), frozenset(ids)
             values = [each for each in values if row_id(each, writers) in asked_exactly]
         records: list[Record] = []
+
+        def select(names: Sequence[str], everything: bool, among: Sequence[Any]) -> Select[Any]:
+            return rows_in(plan.relation, names, everything, columns=orders, values=among, then=())
+
         for some in chunks(values):
-            statement = rows_in(
-                plan.relation,
-                layout.names,
-                layout.everything,
-                columns=orders,
-                values=some,
-                then=(),
-            )
-            found = self._database.run(statement, stream.name)
+            found = read_among(self._database, stream.name, plan.relation, layout, values=some, select=select)
             made = make_records(self._database, columns, plan, found, scale) if found.rows else []
             records += (record for record in made if alike(record.id) in asked)
         return records

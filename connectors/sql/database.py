@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import threading
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any
@@ -13,7 +14,7 @@ from sqlalchemy import Connection, Engine, Executable, text
 from sqlalchemy.engine import URL
 
 from connectors.sql.clocks import SourceTime, database_time
-from connectors.sql.engines import backend_of, make_engine
+from connectors.sql.engines import address_of, backend_of, make_engine
 from connectors.sql.errors import translated
 from connectors.sql.options import SqlSource
 from connectors.sql.results import read_result
@@ -46,13 +47,13 @@ class Database:
 
     def run(self, statement: Executable, stream: str | None = None) -> Rows:
         """All rows of a statement."""
-        with self.connection(stream) as connection:
+        with self.connection(stream) as connection, self._time_limit(connection):
             return Rows(*read_result(connection.dialect, connection.execute(statement)))
 
     @contextmanager
     def connection(self, stream: str | None = None) -> Iterator[Connection]:
         """A connection in a transaction that is rolled back at the end; errors inside are translated."""
-        with translated(self.source, stream, self.backend):
+        with translated(self.source, stream, self.backend, address_of(self.url)):
             if self._engine is None:
                 self._engine = make_engine(self.url, self._options)
             with self._engine.connect() as connection:
@@ -80,7 +81,27 @@ class Database:
         finally:
             database.close()
 
+    @contextmanager
+    def _time_limit(self, connection: Connection) -> Iterator[None]:
+        """Interrupts what is still running when `timeout` is over, where neither the server nor its driver does."""
+        if self.backend != "duckdb":
+            yield
+            return
+        raw: Any = connection.connection.driver_connection
+        timer = threading.Timer(self._options.timeout.total_seconds(), _interrupt, [raw])
+        timer.daemon = True
+        timer.start()
+        try:
+            yield
+        finally:
+            timer.cancel()
+
     def close(self) -> None:
         engine, self._engine = self._engine, None
         if engine is not None:
             engine.dispose()
+
+
+def _interrupt(connection: Any) -> None:
+    with suppress(Exception):  # it may have been closed at this very moment
+        connection.interrupt()

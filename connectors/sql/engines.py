@@ -1,10 +1,11 @@
-"""Engines: the driver for a URL, read-only sessions in UTC with time limits, and a tolerant reading of values."""
+"""Engines: the driver for a URL, what is known of each kind of database, and connections that cannot write."""
 
 from __future__ import annotations
 
 import math
 import sqlite3
 import time
+import warnings
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -12,10 +13,11 @@ from urllib.parse import quote
 
 from sqlalchemy import Engine, create_engine, event
 from sqlalchemy.engine import URL, make_url
-from sqlalchemy.exc import ArgumentError
+from sqlalchemy.exc import ArgumentError, SAWarning
 from sqlalchemy.pool import NullPool
 
 from connectors.sql.options import SqlSource
+from connectors.sql.sessions import pin_mysql, pin_postgresql
 
 _DRIVERS = {
     "postgres": "postgresql+psycopg",
@@ -47,7 +49,7 @@ _FACTS = {
     "postgresql": Facts(proven=True, time_limit=True, read_only=True, own_clock=True, trims_char=True),
     "mysql": Facts(proven=True, time_limit=True, read_only=True, own_clock=True, trims_char=True),
     "sqlite": Facts(proven=True, time_limit=True, read_only=True, trims_char=True),
-    "duckdb": Facts(proven=True, trims_char=True),
+    "duckdb": Facts(proven=True, time_limit=True, read_only=True, trims_char=True),
     "firebird": Facts(proven=True, trims_char=True),
     "mssql": Facts(own_clock=True),
 }
@@ -64,6 +66,8 @@ def parse_url(text: str) -> URL:
         url = make_url(text)
     except (ArgumentError, ValueError):
         raise ValueError("is not a database URL such as postgresql://user:password@host/database") from None
+    if "@" in (url.host or ""):
+        raise ValueError("holds an '@' too many: write the one in the user or password as %40")
     driver = _DRIVERS.get(url.drivername.partition("+")[0])
     url = url.set(drivername=driver) if driver else url
     if backend_of(url) == "sqlite" and url.database in (None, "", ":memory:"):
@@ -77,6 +81,22 @@ def backend_of(url: URL) -> str:
     return "mysql" if name == "mariadb" else name
 
 
+def address_of(url: URL) -> str:
+    """Return `user@host:port` for people, or the file; never the password or an option that may hold one."""
+    backend = backend_of(url)
+    if backend == "sqlite":
+        return str(sqlite_file(url))
+    if "@" in (url.database or ""):
+        return ""  # an unescaped password reaches into the host and the database's name: nothing of them may be shown
+    port = url.port or {"postgresql": 5432, "mysql": 3306}.get(backend)
+    sockets = url.query.get("unix_socket") or (url.query.get("host") if not url.host else None)
+    if sockets:
+        host = sockets if isinstance(sockets, str) else ",".join(sockets)
+    else:
+        host = f"{url.host or 'localhost'}:{port}" if port else url.host or ""
+    return f"{url.username}@{host}" if url.username and host else host
+
+
 def sqlite_file(url: URL) -> Path:
     """The file of a SQLite URL; a relative path is taken from the working directory."""
     return Path(str(url.database).removeprefix("file:").partition("?")[0]).absolute()
@@ -84,6 +104,8 @@ def sqlite_file(url: URL) -> Path:
 
 def make_engine(url: URL, options: SqlSource) -> Engine:
     """An engine that has not connected yet; the driver is imported here."""
+    # What SQLAlchemy does not know of a type or an index is none of an operator's business.
+    warnings.filterwarnings("ignore", category=SAWarning)
     common: dict[str, Any] = {"hide_parameters": True, "pool_pre_ping": True, "pool_recycle": 1800}
     match backend_of(url):
         case "sqlite":
@@ -92,6 +114,8 @@ def make_engine(url: URL, options: SqlSource) -> Engine:
             return _postgresql(url, options, common)
         case "mysql":
             return _mysql(url, options, common)
+        case "duckdb":
+            return _duckdb(url)
     return create_engine(url, **common)
 
 
@@ -99,10 +123,13 @@ def make_engine(url: URL, options: SqlSource) -> Engine:
 
 
 def _sqlite(url: URL, options: SqlSource) -> Engine:
-    uri = f"file:{quote(str(sqlite_file(url)))}?mode=ro"
+    path = sqlite_file(url)
+    uri = f"file:{quote(str(path))}?mode=ro"
     patience = options.connect_timeout.total_seconds()
 
     def connect() -> sqlite3.Connection:
+        if path.is_dir():
+            raise IsADirectoryError  # SQLite would speak of a failed disk
         connection = sqlite3.connect(uri, uri=True, timeout=patience, check_same_thread=False)
         connection.text_factory = _text
         connection.execute("PRAGMA query_only = ON")
@@ -135,31 +162,23 @@ def _postgresql(url: URL, options: SqlSource, common: dict[str, Any]) -> Engine:
     wanted: dict[str, Any] = {
         "connect_timeout": max(2, math.ceil(patience)),
         "application_name": "closingdealz-sync",
-        "client_encoding": "utf8",
         "keepalives_idle": 30,
         "keepalives_interval": 10,
         "keepalives_count": 3,
         "tcp_user_timeout": 60_000,
     }
     arguments = {name: value for name, value in wanted.items() if name not in url.query}
-    arguments["prepare_threshold"] = None  # prepared statements do not survive a pooler such as PgBouncer
-    engine = create_engine(
-        url, connect_args=arguments, execution_options={"postgresql_readonly": True}, pool_timeout=patience, **common
-    )
-    settings = (
-        "SET TIME ZONE 'UTC'; SET datestyle = 'ISO, YMD'; SET intervalstyle = 'iso_8601'; SET extra_float_digits = 1; "
-        f"SET statement_timeout = {_milliseconds(options)}"
-    )
+    # Whatever the URL says: BEGIN and the encoding are ours, and prepared statements do not survive a pooler.
+    arguments |= {"client_encoding": "utf8", "autocommit": True, "prepare_threshold": None}
+    engine = create_engine(url, connect_args=arguments, pool_timeout=patience, **common)
 
     @event.listens_for(engine, "connect")
     def _prepare(connection: Any, _record: Any) -> None:
         from connectors.sql.postgresql import read_tolerantly
 
         read_tolerantly(connection)
-        connection.autocommit = True
-        connection.execute(settings)
-        connection.autocommit = False
 
+    pin_postgresql(engine, options)
     return engine
 
 
@@ -170,7 +189,6 @@ def _mysql(url: URL, options: SqlSource, common: dict[str, Any]) -> Engine:
     patience = options.connect_timeout.total_seconds()
     silence = math.ceil(options.timeout.total_seconds()) + 30
     wanted: dict[str, Any] = {
-        "charset": "utf8mb4",
         "connect_timeout": max(1, math.ceil(patience)),
         "read_timeout": silence,
         "write_timeout": silence,
@@ -179,25 +197,26 @@ def _mysql(url: URL, options: SqlSource, common: dict[str, Any]) -> Engine:
 
     from connectors.sql.mysql import tolerant_conversions
 
+    # Whatever the URL says: in a narrower character set than utf8mb4 two keys may become one.
+    arguments |= {"charset": "utf8mb4", "collation": None, "use_unicode": True, "autocommit": False}
     arguments["conv"] = tolerant_conversions()
     engine = create_engine(url, connect_args=arguments, pool_timeout=patience, **common)
-
-    @event.listens_for(engine, "connect")
-    def _prepare(connection: Any, _record: Any) -> None:
-        with connection.cursor() as cursor:
-            cursor.execute("SET SESSION TRANSACTION READ ONLY")
-            mariadb = "mariadb" in connection.get_server_info().lower()
-            limit = f"max_statement_time = {options.timeout.total_seconds():.3f}"
-            if not mariadb:
-                limit = f"max_execution_time = {_milliseconds(options)}"
-            # Dates such as 0000-00-00 that are stored must be comparable.
-            cursor.execute(
-                f"SET SESSION time_zone = '+00:00', {limit}, sql_mode = replace(replace(replace(@@sql_mode, "
-                "'NO_ZERO_DATE', ''), 'NO_ZERO_IN_DATE', ''), 'TRADITIONAL', '')"
-            )
-
+    pin_mysql(engine, options)
     return engine
 
 
-def _milliseconds(options: SqlSource) -> int:
-    return max(1, round(options.timeout.total_seconds() * 1000))
+# ---- DuckDB
+
+
+def _duckdb(url: URL) -> Engine:
+    file = url.database not in (None, "", ":memory:") and ":" not in str(url.database)[:4]
+    # No pool, and read-only: while a connection is open, no other process can write to the file.
+    engine = create_engine(
+        url, connect_args={"read_only": True} if file else {}, poolclass=NullPool, hide_parameters=True
+    )
+
+    @event.listens_for(engine, "connect")
+    def _prepare(connection: Any, _record: Any) -> None:
+        connection.execute("SET TimeZone = 'UTC'")
+
+    return engine

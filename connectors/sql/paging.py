@@ -13,6 +13,7 @@ from sqlalchemy import Select
 from connectors.interface import StreamSpec
 from connectors.sql.columns import Columns
 from connectors.sql.database import Database, Rows
+from connectors.sql.halving import read_page
 from connectors.sql.keys import pack, unpack
 from connectors.sql.ordering import Order, is_proven
 from connectors.sql.records import Layout
@@ -46,12 +47,14 @@ class Pager:
     ) -> None:
         self._database, self._stream = database, spec.name
         self._relation, self._layout = relation, layout
-        self._what = relation, layout.names, layout.everything
+        # The columns with a role: a place needs no others, and they can be read where another column cannot.
+        self._what = relation, list(dict.fromkeys(layout.roles)), False
         self._cursor, self._keys = cursor, keys
         self.limit = spec.page_size
         # Not every database takes a column twice in ORDER BY.
         orders = ([cursor] if cursor else []) + list(keys)
         self._orders = list({order.column: order for order in orders}.values())
+        self._at = [layout.at(order.column) if order.exact is None else None for order in self._orders]
         self._before: list[Place] = []
 
     def page(self, after: Json, low: Any = None, high: Any = None, *, above: bool = False) -> Rows:
@@ -62,8 +65,20 @@ class Pager:
             self._before = []
         if behind is not None and not is_proven(self._database.backend):
             self._refuse_passed_over(behind)
-        found = self._run(
-            page(*self._what, orders=self._orders, bounds=Bounds(low, high, behind, above=above), limit=self.limit)
+
+        def select(names: Sequence[str], everything: bool, after: Place | None, limit: int) -> Select[Any]:
+            bounds = Bounds(low, high, after, above=above)
+            return page(self._relation, names, everything, orders=self._orders, bounds=bounds, limit=limit)
+
+        found = read_page(
+            self._database,
+            self._stream,
+            self._relation,
+            self._layout,
+            limit=self.limit,
+            after=behind,
+            select=select,
+            place=self._place,
         )
         places = self._places(found)
         if places and (places[0] in self._before or behind in places):
@@ -82,12 +97,11 @@ class Pager:
         return None if self._cursor is None else _packed(self._cursor, values[self._cursor.column]), key
 
     def _places(self, found: Rows) -> list[Place]:
-        extra = len(found.columns) - sum(order.exact is not None for order in self._orders)
-        at = []
-        for order in self._orders:
-            at.append(self._layout.at(order.column) if order.exact is None else extra)
-            extra += order.exact is not None
-        return [tuple(row[index] for index in at) for row in found.rows]
+        return [self._place(row) for row in found.rows]
+
+    def _place(self, row: Sequence[Any]) -> Place:
+        exact = iter(row[len(row) - self._at.count(None) :])
+        return tuple(next(exact) if at is None else row[at] for at in self._at)
 
     def _run(self, statement: Select[Any]) -> Rows:
         return self._database.run(statement, self._stream)

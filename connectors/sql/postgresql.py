@@ -40,9 +40,10 @@ def read_tolerantly(connection: Connection) -> None:
     adapters.register_loader("jsonb", _Json)
     adapters.register_loader("bpchar", _PaddedText)
     if connection.info.parameter_status("server_encoding") == "SQL_ASCII":
-        # Such a database does not say what its text is encoded in; it may hold anything.
-        for name in ("text", "varchar", "name", "bpchar"):
-            adapters.register_loader(name, _AnyText)
+        # Such a database does not say what its text is encoded in; it may hold anything. 0 stands for all types that
+        # the driver does not know: enumerations, citext, hstore, rows.
+        for kind in (0, "text", "varchar", "name", '"char"', *_AS_TEXT):
+            adapters.register_loader(kind, _AnyText)
 
 
 def key_kind(type_code: int) -> KeyKind:
@@ -70,16 +71,21 @@ class _ZonedTimestamp(Loader):
 
 class _Json(Loader):
     def load(self, data: Buffer) -> JsonText:
-        return JsonText(bytes(data).decode("utf-8", "surrogateescape"))
+        return JsonText(_decoded(data))
 
 
 class _PaddedText(Loader):
     """char(n): the padding means nothing, and other databases do not show it."""
 
     def load(self, data: Buffer) -> str:
-        return bytes(data).decode("utf-8", "surrogateescape").rstrip(" ")
+        return _decoded(data).rstrip(" ")
 
 
 class _AnyText(Loader):
     def load(self, data: Buffer) -> str:
-        return bytes(data).decode("utf-8", "surrogateescape")
+        return _decoded(data)
+
+
+def _decoded(data: Buffer) -> str:
+    """Bytes that are not UTF-8 stay visible as surrogates: they make one record unusable, not the page."""
+    return bytes(data).decode("utf-8", "surrogateescape")

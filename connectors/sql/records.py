@@ -9,9 +9,12 @@ from dataclasses import dataclass
 from itertools import product
 from typing import Any, cast
 
+from sqlalchemy import Select
+
 from connectors.interface import StreamSpec
 from connectors.sql.columns import Columns, IdWriter
 from connectors.sql.database import Database, Rows
+from connectors.sql.halving import read_among
 from connectors.sql.keys import as_kind, id_text, row_id
 from connectors.sql.options import SqlChild, SqlStream
 from connectors.sql.scales import Scale, modified_text
@@ -219,16 +222,12 @@ def _nest(
         for values in parents.values()
         for row in product(*(as_kind(value, order.kind) for value, order in zip(values, orders, strict=True)))
     ]
+
+    def select(names: Sequence[str], everything: bool, among: Sequence[Any]) -> Select[Any]:
+        return rows_in(child.relation, names, everything, columns=orders, values=among, then=child.keys)
+
     for values in chunks(keys):
-        statement = rows_in(
-            child.relation,
-            layout.names,
-            layout.everything,
-            columns=orders,
-            values=values,
-            then=child.keys,
-        )
-        found = database.run(statement, plan.spec.name)
+        found = read_among(database, plan.spec.name, child.relation, layout, values=values, select=select)
         fields = Fields.of(layout, found, columns.converters(child.relation, found.columns))
         of_parents = layout.ids(child.parents, found, columns.id_writers(plan.relation, plan.keys))
         of_children = layout.ids(child.keys, found)

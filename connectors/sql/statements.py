@@ -19,10 +19,8 @@ from sqlalchemy import (
     FromClause,
     LargeBinary,
     Select,
-    Text,
     and_,
     bindparam,
-    cast,
     column,
     literal_column,
     or_,
@@ -31,7 +29,8 @@ from sqlalchemy import (
     table,
     text,
 )
-from sqlalchemy.sql.functions import count
+from sqlalchemy.ext.compiler import compiles
+from sqlalchemy.sql.functions import FunctionElement, count
 from sqlalchemy.types import NULLTYPE
 
 if TYPE_CHECKING:
@@ -145,9 +144,25 @@ def value(value: Any) -> BindParameter[Any] | ColumnElement[Any]:
         try:
             value.encode()
         except UnicodeEncodeError:
-            # Text that is not valid Unicode (SQLite): its very bytes.
-            return cast(bindparam(None, value.encode("utf-8", "surrogateescape"), LargeBinary, unique=True), Text)
+            # Text that is not valid Unicode (SQLite, PostgreSQL's SQL_ASCII): its very bytes.
+            return _BytesAsText(bindparam(None, value.encode("utf-8", "surrogateescape"), LargeBinary, unique=True))
     return bindparam(None, value, NULLTYPE, unique=True)
+
+
+class _BytesAsText(FunctionElement[str]):
+    """Text whose bytes are these."""
+
+    inherit_cache = True
+
+
+@compiles(_BytesAsText)
+def _cast(element: _BytesAsText, compiler: Any, **options: Any) -> str:
+    return f"CAST({compiler.process(element.clauses, **options)} AS TEXT)"
+
+
+@compiles(_BytesAsText, "postgresql")
+def _convert_from(element: _BytesAsText, compiler: Any, **options: Any) -> str:
+    return f"convert_from({compiler.process(element.clauses, **options)}, 'SQL_ASCII')"
 
 
 def page(

@@ -40,6 +40,16 @@ class Unusable(Exception):
     """A value that is no plain JSON; the text says why, without the value."""
 
 
+class Undecodable:
+    """Stands for text whose bytes are not valid in the database's encoding."""
+
+    __slots__ = ()
+
+
+def _undecodable(_value: object, _depth: int) -> Json:
+    raise Unusable("holds bytes that are not valid in the database's encoding")
+
+
 class JsonText(str):
     """Text that the database declares to be JSON."""
 
@@ -149,6 +159,7 @@ def _object(value: Mapping[object, object], depth: int) -> Json:
 
 
 _RARER: tuple[tuple[type | tuple[type, ...], Callable[..., Json]], ...] = (
+    (Undecodable, _undecodable),
     (JsonText, lambda value, _: _json_text(value)),
     (str, lambda value, _: _text(value)),
     (float, lambda value, _: _float(value)),

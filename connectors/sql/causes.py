@@ -1,0 +1,91 @@
+"""Causes: what can go wrong with a database, whether waiting helps, and the cure, in words for people."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+
+@dataclass(frozen=True, slots=True)
+class Cause:
+    """What went wrong: whether waiting may help, what happened (and in detail), what to do.
+
+    `kind` marks what the program itself treats apart.
+    """
+
+    later: bool
+    what: str
+    hint: str = ""
+    kind: Literal["", "slow", "unconvertible", "unreachable"] = ""
+    detail: str = ""
+
+
+CREDENTIALS = Cause(False, "the database refuses the user or password", "fix the user and password in url")
+PERMISSION = Cause(False, "the user may not read this", "grant SELECT to the user in url")
+NO_DATABASE = Cause(False, "there is no such database on the server", "fix the database's name in url")
+NO_TABLE = Cause(False, "the table does not exist", "fix table or query, or grant access; `check` names the nearest")
+NO_COLUMN = Cause(False, "the column does not exist", "fix the mapping or the stream's keys; see what `check` says")
+TWICE = Cause(
+    False,
+    "there are two columns of one name",
+    "name the columns in query instead of *, each with its table (c.id), and rename one of two: a.id AS address_id",
+)
+SYNTAX = Cause(False, "the database does not understand the query", "try it in the database's own shell")
+WRITES = Cause(False, "the query tries to write", "only a SELECT that changes nothing can be a source")
+TYPES = Cause(
+    False, "two columns of different types are compared", "give key and parent the same type, with a CAST in query"
+)
+DATA = Cause(False, "the database could not convert a value that the query works with", "fix the query or the row")
+BYTES = Cause(
+    False,
+    "a row holds bytes that are not valid in the database's encoding",
+    "fix the row, or convert the column in query",
+    "unconvertible",
+)
+GONE = Cause(True, "the connection to the database was lost", "see whether the server is up; the poll resumes")
+REACH = Cause(
+    True, "the database cannot be reached", "see whether it is up, and host and port in url", "unreachable", "no answer"
+)
+CROWDED = Cause(True, "the database has no connection or memory left", "raise its limits, or look who uses it")
+SLOW = Cause(
+    True, "the statement took too long and was cancelled", "index the modified column, or raise timeout", "slow"
+)
+CANCELLED = Cause(True, "somebody cancelled the statement at the server", "the poll resumes where it stopped")
+LOCKED = Cause(
+    True,
+    "the database is locked by another session",
+    "see who holds the lock (ALTER TABLE, LOCK TABLES, VACUUM FULL, an open transaction); the poll resumes without it",
+)
+CONFLICT = Cause(
+    True, "the replica cancelled the statement to apply changes", "raise max_standby_streaming_delay at the replica"
+)
+SERIAL = Cause(True, "the statement collided with another transaction", "the poll resumes where it stopped")
+NOT_READY = Cause(
+    True, "the table is not ready to be read", "a materialized view needs its first REFRESH MATERIALIZED VIEW"
+)
+IDLE = Cause(True, "the server ended the transaction because it idled", "this machine is overloaded, or was suspended")
+OPTION = Cause(False, "url holds an option or a value that the driver refuses", "look at what follows the ? in url")
+POOLER = Cause(
+    False,
+    "the pooler refuses an option of url",
+    "remove it from url, or list it in PgBouncer's ignore_startup_parameters",
+)
+FILE = Cause(
+    False,
+    "the SQLite file cannot be opened",
+    "it must exist and be readable by this user; in WAL mode its folder must be writable",
+)
+FOLDER = Cause(False, "url names a folder, not a SQLite file", "write the file's name behind the folder's")
+DAMAGED = Cause(False, "the file is damaged or no SQLite database", "see whether url names the right file")
+DISK = Cause(True, "the database's disk failed", "look into the database's own log")
+UNKNOWN_LATER = Cause(True, "the database failed", "look into the database's own log")
+UNKNOWN = Cause(False, "the database refuses the statement", "try it in the database's own shell")
+NO_START = Cause(False, "the driver refuses to connect", "look at url: the database's name, and what follows the ?")
+PROGRAM = Cause(False, "the statement cannot be built for this database", "look at url and the stream's keys")
+DRIVER = Cause(False, "the driver cannot do what is asked of it", "look at the options in url and at the columns read")
+NO_LOGIN = Cause(
+    False,
+    "the driver cannot log in as this server demands",
+    "connect by TLS, or `pip install cryptography` for password methods that need it",
+)
+CHARACTER = Cause(False, "the query holds a character that the database's encoding lacks", "fix table or query")

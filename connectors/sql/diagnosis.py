@@ -1,0 +1,332 @@
+"""What an error of a driver or of SQLAlchemy means: by SQLSTATE, error number or result code, and by words only where a
+driver gives nothing else."""
+
+from __future__ import annotations
+
+import re
+import sqlite3
+from dataclasses import replace
+from typing import Any
+
+from sqlalchemy import exc
+
+from connectors.sql.causes import (
+    BYTES,
+    CANCELLED,
+    CHARACTER,
+    CONFLICT,
+    CREDENTIALS,
+    CROWDED,
+    DAMAGED,
+    DATA,
+    DISK,
+    DRIVER,
+    FILE,
+    FOLDER,
+    GONE,
+    IDLE,
+    LOCKED,
+    NO_COLUMN,
+    NO_DATABASE,
+    NO_LOGIN,
+    NO_START,
+    NO_TABLE,
+    NOT_READY,
+    OPTION,
+    PERMISSION,
+    POOLER,
+    PROGRAM,
+    REACH,
+    SERIAL,
+    SLOW,
+    SYNTAX,
+    TWICE,
+    TYPES,
+    UNKNOWN,
+    UNKNOWN_LATER,
+    WRITES,
+    Cause,
+)
+
+EXTRAS = {"postgresql": "closingdealz-sync[postgresql]", "mysql": "closingdealz-sync[mysql]"}
+
+
+def cause_of(error: BaseException, backend: str) -> Cause:
+    """Return what the error means; one of an unknown driver is named by its class."""
+    driver = getattr(error, "orig", None) or error
+    cause = _of_driver(driver) or _of_sqlalchemy(error, driver) or _of_python(driver, backend)
+    if cause is None:
+        later = isinstance(error, exc.OperationalError | exc.InterfaceError)
+        connecting = isinstance(error, exc.DBAPIError) and error.statement is None
+        unknown = UNKNOWN_LATER if later else NO_START if connecting else UNKNOWN
+        cause = _named(unknown, str(driver), _class_of(driver))
+    return _with_query_hint(cause, str(getattr(error, "statement", None) or ""), backend)
+
+
+def _class_of(error: BaseException) -> str:
+    """`duckdb BinderException`; with the driver's number where it has one."""
+    module = type(error).__module__.partition(".")[0].strip("_")
+    number = error.args[0] if error.args and isinstance(error.args[0], int) else ""
+    return " ".join(part for part in (module, type(error).__name__, str(number)) if part and part != "builtins")
+
+
+def _with_query_hint(cause: Cause, statement: str, backend: str) -> Cause:
+    """What is often wrong with a query that works in the database's own shell: here it is a subquery."""
+    if cause.hint not in (SYNTAX.hint, UNKNOWN.hint):
+        return cause
+    if ";" in statement:
+        return replace(cause, hint="query holds one SELECT: remove the ; inside it and what follows, comments too")
+    if backend == "mssql" and re.search(r"\bwith\b|\border\s+by\b", statement, re.IGNORECASE):
+        return replace(cause, hint="SQL Server reads no WITH and no ORDER BY inside a subquery: make a view of it")
+    return cause
+
+
+def _of_driver(error: Any) -> Cause | None:
+    module = type(error).__module__
+    if isinstance(error, sqlite3.Error):
+        return _of_sqlite(error)
+    if module.startswith("pymysql"):
+        return _of_mysql(error)
+    if module.startswith("psycopg"):
+        return _of_postgresql(error)
+    return None
+
+
+# ---- PostgreSQL: SQLSTATE; a failed connection has only a message
+
+_SQLSTATES: tuple[tuple[str, Cause], ...] = (
+    ("28", CREDENTIALS),
+    ("3D000", NO_DATABASE),
+    ("42501", PERMISSION),
+    ("42P01", NO_TABLE),
+    ("3F000", NO_TABLE),
+    ("42703", NO_COLUMN),
+    ("42702", TWICE),
+    ("42701", TWICE),
+    ("42883", TYPES),
+    ("42804", TYPES),
+    ("25006", WRITES),
+    ("0A000", SYNTAX),
+    ("42", SYNTAX),
+    ("22021", BYTES),
+    ("22P05", BYTES),
+    ("22", DATA),
+    ("57014", SLOW),
+    ("57P03", REACH),
+    ("57P", GONE),
+    ("08", GONE),
+    ("53", CROWDED),
+    ("25P03", IDLE),
+    ("25P04", SLOW),
+    ("40P01", LOCKED),
+    ("40", SERIAL),
+    ("55P03", LOCKED),
+    ("55P02", OPTION),
+    ("55000", NOT_READY),
+    ("55", LOCKED),
+    ("58", DISK),
+    ("XX", DISK),
+)
+_CONNECT_WORDS: tuple[tuple[str, Cause], ...] = (
+    (r'database "[^"]*" does not exist', NO_DATABASE),
+    (r'role "[^"]*" does not exist', CREDENTIALS),
+    ("password authentication failed", CREDENTIALS),
+    ("no password supplied", CREDENTIALS),
+    ("authentication failed", CREDENTIALS),
+    ("no pg_hba.conf entry", Cause(False, "the server does not admit this user from here", "fix its pg_hba.conf")),
+    ("too many clients", CROWDED),
+    ("too many connections", CROWDED),
+    ("remaining connection slots", CROWDED),
+    ("query_wait_timeout", CROWDED),
+    ("no such database", NO_DATABASE),
+    ("no such user", CREDENTIALS),
+    ("unsupported startup parameter", POOLER),
+    ("starting up", replace(REACH, detail="it is starting up")),
+    ("shutting down", replace(REACH, detail="it is shutting down")),
+    ("certificate", Cause(False, "the server's certificate is not accepted", "fix sslmode and sslrootcert in url")),
+    ("does not support SSL", Cause(False, "the server does not offer TLS", "fix sslmode in url")),
+    (r"invalid .*(value|number|option)|is not supported", OPTION),
+)
+_REASONS: tuple[tuple[str, str], ...] = (
+    (r"refused", "connection refused"),
+    (r"resolve|translate host name|[Nn]ame or service|[Nn]ame resolution|nodename|getaddrinfo", "unknown host name"),
+    (r"time[d ]*out|expired", "no answer in time"),
+    (r"No route|unreachable", "no route to the host"),
+    (r"No such file", "there is no such socket"),
+    (r"[Pp]ermission", "this user may not use the socket"),
+    (r"closed|reset|[Ll]ost|Broken pipe", "the other side hung up"),
+)
+"""Why a connection failed: patterns of libpq's and the operating system's words, and ours."""
+
+
+_SAME_SQLSTATE: tuple[tuple[str, str, Cause], ...] = (
+    ("57014", "user request", CANCELLED),
+    ("40001", "recovery", CONFLICT),
+    ("22021", "null character", DATA),
+)
+"""Where one SQLSTATE has several causes: what the message then says. (It may be in another language.)"""
+
+
+def _of_postgresql(error: Any) -> Cause:
+    message = str(error)
+    state = getattr(error, "sqlstate", None)
+    if not state:
+        return _of_a_failed_connection(message, type(error).__name__)
+    cause = next((cause for start, cause in _SQLSTATES if state.startswith(start)), UNKNOWN)
+    cause = next((one for same, words, one in _SAME_SQLSTATE if state == same and words in message), cause)
+    return _named(cause, message, f"SQLSTATE {state}")
+
+
+def _of_a_failed_connection(message: str, kind: str) -> Cause:
+    for pattern, cause in _CONNECT_WORDS:
+        if re.search(pattern, message):
+            return cause
+    if kind == "DataError":
+        return DATA
+    if kind in ("ProgrammingError", "NotSupportedError"):
+        return OPTION
+    lost = "connection failed" not in message and re.search(r"closed the connection|is lost|is closed", message)
+    return GONE if lost else _unreached(message)
+
+
+# ---- MySQL and MariaDB: numbers
+
+_MYSQL = {
+    **dict.fromkeys((1045, 1698, 1251, 1275, 1524, 1820, 1862, 2059, 4151), CREDENTIALS),
+    **dict.fromkeys((1142, 1143, 1227, 1370), PERMISSION),
+    **dict.fromkeys((1044, 1049), NO_DATABASE),
+    **dict.fromkeys((1146, 1109, 1356), NO_TABLE),
+    **dict.fromkeys((1054,), NO_COLUMN),
+    **dict.fromkeys((1060, 1052), TWICE),
+    **dict.fromkeys((1064, 1248), SYNTAX),
+    **dict.fromkeys((1300, 1977, 3854, 3988), BYTES),
+    **dict.fromkeys((1792, 1290, 1422), WRITES),
+    **dict.fromkeys((1267, 1270, 1271), TYPES),
+    **dict.fromkeys((1264, 1292, 1366, 1411, 1525), DATA),
+    **dict.fromkeys((1040, 1041, 1203, 1226, 1037, 1038, 1135), CROWDED),
+    **dict.fromkeys((1205, 1213, 1206, 3058, 3572), LOCKED),
+    **dict.fromkeys((1317, 1969, 3024), SLOW),
+    **dict.fromkeys((1053, 1077, 1152, 1153, 1158, 1159, 1160, 1161, 1927, 2006, 2013, 2014, 2055, 4031), GONE),
+    **dict.fromkeys((2001, 2002, 2003, 2004, 2005, 2026, 1129, 1130), REACH),
+    **dict.fromkeys((1021, 1030, 1034, 1194, 1195), DISK),
+}
+
+
+def _of_mysql(error: Any) -> Cause | None:
+    number = error.args[0] if error.args and isinstance(error.args[0], int) else 0
+    if number == 0:
+        return GONE if type(error).__name__ in ("InterfaceError", "InternalError", "OperationalError") else None
+    message = str(error.args[1]) if len(error.args) > 1 else ""
+    if number == 2003:
+        return _unreached(message)
+    later = type(error).__name__ in ("OperationalError", "InterfaceError", "InternalError")
+    cause = _MYSQL.get(number, UNKNOWN_LATER if later else UNKNOWN)
+    return _named(cause, message, f"error {number}")
+
+
+# ---- SQLite: primary result codes
+
+_SQLITE = {
+    3: FILE,
+    5: LOCKED,
+    6: LOCKED,
+    7: CROWDED,
+    8: WRITES,
+    9: SLOW,
+    10: DISK,
+    11: DAMAGED,
+    14: FILE,
+    15: LOCKED,
+    20: DATA,
+    23: PERMISSION,
+    26: DAMAGED,
+}
+
+
+def _of_sqlite(error: sqlite3.Error) -> Cause:
+    code = getattr(error, "sqlite_errorcode", None)
+    message = str(error)
+    if code is None:
+        return PROGRAM
+    if "no such table" in message:
+        return _named(NO_TABLE, message)
+    if "ambiguous column name" in message:
+        return _named(TWICE, message)
+    if "no such column" in message:
+        return _named(NO_COLUMN, message)
+    return _named(_SQLITE.get(code & 0xFF, SYNTAX), message, error.sqlite_errorname)
+
+
+# ---- SQLAlchemy and Python
+
+
+def _of_sqlalchemy(error: BaseException, driver: BaseException) -> Cause | None:
+    if isinstance(error, exc.NoSuchModuleError):
+        return Cause(False, "the kind of database in url is not known", "install its SQLAlchemy dialect, or fix url")
+    if isinstance(error, exc.DBAPIError):
+        return GONE if error.connection_invalidated else _by_class(driver)
+    if isinstance(error, exc.TimeoutError):
+        return CROWDED
+    if isinstance(error, exc.DisconnectionError):
+        return GONE
+    if isinstance(error, exc.NoSuchTableError):
+        return NO_TABLE
+    return PROGRAM if isinstance(error, exc.SQLAlchemyError) else None
+
+
+def _by_class(driver: BaseException) -> Cause | None:
+    """Causes that drivers without codes tell by a class of their own (DuckDB)."""
+    name, message = type(driver).__name__, str(driver)
+    if name == "InterruptException":
+        return _named(SLOW, "", _class_of(driver))
+    if "lock" in message.lower() and name == "IOException":
+        return _named(LOCKED, "", _class_of(driver))
+    if "read-only mode" in message:
+        return _named(WRITES, "", _class_of(driver))
+    return None
+
+
+def _of_python(error: BaseException, backend: str) -> Cause | None:
+    if isinstance(error, ImportError):
+        package = EXTRAS.get(backend, f"a SQLAlchemy driver for {backend}")
+        return Cause(False, "the driver for this database is not installed", f"pip install {package}")
+    if isinstance(error, OSError) and not isinstance(error, IsADirectoryError):
+        return _unreached(f"{type(error).__name__} {error}")
+    cause = next((cause for kinds, cause in _PYTHON if isinstance(error, kinds)), None)
+    return _named(cause, "", _class_of(error)) if cause is DRIVER else cause
+
+
+_PYTHON: tuple[tuple[tuple[type[Exception], ...], Cause], ...] = (
+    ((IsADirectoryError,), FOLDER),
+    ((UnicodeDecodeError,), BYTES),
+    ((UnicodeError,), CHARACTER),
+    ((RuntimeError,), NO_LOGIN),
+    ((TypeError, ValueError, ArithmeticError, LookupError, AttributeError), DRIVER),
+)
+
+
+def _unreached(message: str) -> Cause:
+    reason = next((words for pattern, words in _REASONS if re.search(pattern, message)), REACH.detail)
+    return replace(REACH, detail=reason)
+
+
+_NAMES = re.compile(
+    r'(?:column|table|relation|view) "?(?:t\.)?([\w.$ -]{1,128})"? does not exist'
+    r"|Unknown column '(?:t\.)?([\w.$ -]{1,128})'"
+    r"|Table '([\w.$ -]{1,128})' doesn't exist"
+    r"|no such (?:column|table): (?:t\.)?([\w.$ -]{1,128})"
+    r'|(?:reference|name) "(?:t\.)?([\w.$ -]{1,128})" is ambiguous'
+    r"|(?:Duplicate column name|Column|[Tt]he column) '(?:t\.)?([\w.$ -]{1,128})'(?: in .*ambiguous| was specified|$)"
+    r"|ambiguous column name: (?:t\.)?([\w.$ -]{1,128})"
+)
+
+
+def _named(cause: Cause, message: str, code: str = "") -> Cause:
+    """The cause with the table's or column's name, where the message has one, and the database's own code."""
+    found = _NAMES.search(message) if cause in (NO_TABLE, NO_COLUMN, TWICE) else None
+    name = next((group for group in found.groups() if group), "") if found else ""
+    what = cause.what
+    if name:
+        kind = "table" if cause is NO_TABLE else "column"
+        what = what.replace(f"the {kind}", f"the {kind} {name!r}").replace("columns of one name", f"columns {name!r}")
+    return replace(cause, what=f"{what} ({code})" if code else what)

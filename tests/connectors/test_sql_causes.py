@@ -1,0 +1,212 @@
+"""A failure names where, why and the cure; whatever a driver raises, it never comes out raw."""
+
+from __future__ import annotations
+
+import inspect
+import socket
+import warnings
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+import duckdb
+import psycopg
+import pymysql
+import pytest
+from sql_servers import Mariadb, Postgresql, Server, Sqlite
+from sql_streams import connect, read_all, stream
+from sqlalchemy import exc
+
+from connectors.sql.diagnosis import cause_of
+from connectors.sql.engines import parse_url
+from connectors.sql.errors import as_source_error, translated
+from sync.errors import ConfigError, SourceRefused, SourceUnavailable, SyncError
+
+SECRET = "hunter2-PASSWORD"
+VALUE = "jane.doe@example.com"
+
+
+# ---- not reached
+
+
+@pytest.mark.parametrize("scheme", ["postgresql", "mysql"])
+def test_what_cannot_be_reached_is_named_with_its_reason(scheme: str, tmp_path: Path) -> None:
+    with socket.socket() as unused:
+        unused.bind(("127.0.0.1", 0))
+        port = unused.getsockname()[1]
+        for place, words in (
+            (f"127.0.0.1:{port}/x", f"reader@127.0.0.1:{port}: connection refused"),
+            ("no-such-host.invalid/x", r"reader@no-such-host.invalid:\d+: unknown host name"),
+            (f"/x?host={tmp_path}/none", f"reader@{tmp_path}/none: there is no such socket"),
+        ):
+            if scheme == "mysql" and "host=" in place:
+                continue  # PyMySQL leaves such a socket to the garbage collector
+            with pytest.raises(SourceUnavailable, match=f"cannot be reached: {words}") as caught:
+                read_all(f"{scheme}://reader:{SECRET}@{place}", stream(), connect_timeout="1s")
+            assert SECRET not in str(caught.value)
+
+
+def test_an_at_sign_in_the_password_is_told_from_the_urls_shape() -> None:
+    with pytest.raises(ConfigError, match="write the one in the user or password as %40") as caught:
+        connect(f"postgresql://reader:x@{SECRET}@127.0.0.1/crm")
+    assert SECRET not in str(caught.value)
+    with pytest.raises(SourceUnavailable) as later:
+        read_all(f"postgresql://reader:x@{SECRET}.invalid/y@127.0.0.1/crm", stream(), connect_timeout="1s")
+    assert SECRET not in str(later.value)
+    assert parse_url("postgresql://reader%40corp:x%40y@127.0.0.1/crm").password == "x@y"
+
+
+# ---- options of the URL
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "postgresql://postgres@127.0.0.1/postgres?nonsense=1",
+        "postgresql://postgres@127.0.0.1/postgres?connect_timeout=soon",
+        "postgresql://postgres@127.0.0.1/postgres?sslmode=perhaps",
+        "postgresql://postgres@127.0.0.1/postgres?row_factory=x",
+        "mysql://root@127.0.0.1/mysql?nonsense=1",
+        "mysql://root@127.0.0.1/mysql?connect_timeout=soon",
+        "mysql://root@127.0.0.1/mysql?cursorclass=x",
+        "sqlite:///{folder}/x.db?timeout=soon",
+        "duckdb:///{folder}/x.duckdb?nonsense=1",
+    ],
+)
+@pytest.mark.usefixtures("postgresql_server", "mariadb_server")
+def test_an_option_that_a_driver_refuses_is_a_named_refusal(url: str, tmp_path: Path) -> None:
+    duckdb.connect(str(tmp_path / "x.duckdb")).close()
+    with pytest.raises(SourceRefused) as caught:
+        read_all(url.format(folder=tmp_path), stream())
+    assert "url" in caught.value.hint
+
+
+def test_a_folder_is_no_sqlite_file(tmp_path: Path) -> None:
+    with pytest.raises(SourceRefused, match="names a folder"):
+        read_all(f"sqlite:///{tmp_path}", stream())
+
+
+# ---- locks
+
+
+def test_waiting_for_a_lock_is_told_from_a_slow_statement(server: Server) -> None:
+    if server.backend == "sqlite":
+        pytest.skip("has a test of its own")
+    server.run("CREATE TABLE companies (id int PRIMARY KEY)")
+    postgresql = server.backend == "postgresql"
+    server.run("BEGIN; LOCK TABLE companies" if postgresql else "LOCK TABLES companies WRITE")
+    try:
+        with pytest.raises(SourceUnavailable, match="locked by another session") as caught:
+            read_all(server.url, stream(), timeout="500ms" if postgresql else "2s")
+        assert "index" not in caught.value.hint
+    finally:
+        server.run("ROLLBACK" if postgresql else "UNLOCK TABLES")
+
+
+# ---- queries that are refused
+
+
+def test_a_refused_query_names_what_is_wrong_with_it(server: Server) -> None:
+    server.run("CREATE TABLE companies (id int PRIMARY KEY, name varchar(20))")
+    for query, words in (
+        ("SELECT c.* FROM companies c; -- all of them", "remove the ;"),
+        ("SELECT * FROM companies; SELECT * FROM companies", "remove the ;"),
+        ("SELECT id, name FROM companies WHERE", "own shell"),
+    ):
+        with pytest.raises(SourceRefused) as caught:
+            read_all(server.url, stream(query=query))
+        assert words in caught.value.hint
+    twice = stream(query="SELECT c.*, a.* FROM companies c JOIN companies a ON a.id = c.id")
+    if server.backend != "sqlite":  # which takes the first
+        with pytest.raises(SourceRefused, match="two columns 'id'"):
+            read_all(server.url, twice)
+    with pytest.raises(SourceRefused, match="two columns 'id'"):
+        read_all(server.url, stream(query="SELECT id FROM companies c JOIN companies a ON a.id = c.id"))
+
+
+@pytest.mark.parametrize("query", ["WITH c AS (SELECT 1 AS id) SELECT * FROM c", "SELECT id FROM c ORDER BY id"])
+def test_what_sql_server_reads_in_no_subquery_is_named(query: str) -> None:
+    error = exc.ProgrammingError(f"SELECT t.id FROM ({query}) AS t", {}, Exception(156, "Incorrect syntax"))
+    assert "make a view" in cause_of(error, "mssql").hint
+
+
+# ---- nothing comes out raw
+
+
+@pytest.mark.parametrize("module", [duckdb, psycopg.errors, pymysql.err], ids=lambda module: module.__name__)
+def test_no_error_of_a_driver_comes_out_raw(module: ModuleType) -> None:
+    base = {"pymysql.err": pymysql.err.MySQLError}.get(module.__name__, getattr(module, "Error", None))
+    found = [cls for _, cls in inspect.getmembers(module, inspect.isclass) if issubclass(cls, base)]
+    assert len(found) > 8
+    for cls in found:
+        for error in (cls(VALUE), exc.DBAPIError.instance("SELECT 1", {}, cls(VALUE), base)):
+            with pytest.raises((SourceUnavailable, SourceRefused)) as caught, translated("erp", "t", "x"):
+                raise error
+            assert VALUE not in str(caught.value)
+            assert caught.value.hint
+
+
+def _driver(source: str) -> dict[str, Any]:
+    """The names of a driver's module that nobody here knows."""
+    names: dict[str, Any] = {"__name__": "otherdb.connections"}
+    exec(source, names)
+    return names
+
+
+@pytest.mark.parametrize("kind", ["TypeError", "ValueError", "KeyError", "OverflowError", "AssertionError", "EOFError"])
+def test_what_an_unknown_driver_raises_is_translated_with_its_class(kind: str) -> None:
+    fetch = _driver(f"def fetch(): raise {kind}({VALUE!r})")["fetch"]
+    with pytest.raises(SourceRefused, match=kind) as caught, translated("erp", "t", "other"):
+        fetch()
+    assert VALUE not in str(caught.value)
+    own = _driver(f"class Broken(Exception): ...\ndef fetch(): raise Broken(31, {VALUE!r})")["fetch"]
+    with pytest.raises(SyncError, match=r"\(otherdb Broken 31\)"), translated("erp", "t", "other"):
+        own()
+
+
+def test_a_fault_of_this_program_is_not_blamed_on_the_database() -> None:
+    ours: dict[str, Any] = {"__name__": "connectors.sql.anything"}
+    exec("def add(): return 1 + 'x'", ours)
+    with pytest.raises(TypeError), translated("erp", "t", "postgresql"):
+        ours["add"]()
+
+
+@pytest.mark.parametrize(
+    ("state", "kind", "words"),
+    [
+        ("25P03", SourceUnavailable, "it idled"),
+        ("40001", SourceUnavailable, "collided"),
+        ("40P01", SourceUnavailable, "locked"),
+        ("55P03", SourceUnavailable, "locked"),
+        ("55000", SourceUnavailable, "not ready"),
+        ("57014", SourceUnavailable, "took too long"),
+        ("57P03", SourceUnavailable, "cannot be reached"),
+        ("42702", SourceRefused, "two columns"),
+        ("22021", SourceRefused, "bytes"),
+    ],
+)
+def test_each_sqlstate_has_its_own_words(state: str, kind: type[SyncError], words: str) -> None:
+    error = as_source_error(psycopg.errors.lookup(state)(VALUE), "erp", "t", "postgresql")
+    assert isinstance(error, kind)
+    assert words in error.message
+    assert f"SQLSTATE {state}" in error.message
+
+
+def test_an_unfilled_materialized_view_is_not_taken_for_a_lock(postgresql_server: Postgresql) -> None:
+    postgresql_server.run("CREATE MATERIALIZED VIEW companies AS SELECT 1 AS id WITH NO DATA")
+    with pytest.raises(SourceUnavailable, match="not ready") as caught:
+        read_all(postgresql_server.url, stream())
+    assert "REFRESH" in caught.value.hint
+
+
+def test_check_prints_no_warnings_of_libraries(sqlite_server: Sqlite, mariadb_server: Mariadb) -> None:
+    for server in (sqlite_server, mariadb_server):
+        server.run("CREATE TABLE companies (id INTEGER PRIMARY KEY, name varchar(20))")
+    sqlite_server.run("CREATE INDEX lowered ON companies (lower(name))")
+    with warnings.catch_warnings(record=True) as said:
+        warnings.simplefilter("always")
+        for server in (sqlite_server, mariadb_server):
+            connector = connect(server.url)
+            connector.check(stream(modified="name"))
+            connector.close()
+    assert not said
