@@ -7,10 +7,11 @@ from datetime import UTC, datetime, timedelta
 
 from sync.mapping.numbers import decimal
 from sync.mapping.texts import plain
+from sync.mapping.values import trimmed
+from sync.times import iso_8601
 from sync.words import Json
 
 _YEAR = re.compile(r"\s*(\d{4})(?:-\d\d?(?:-\d\d?(?:[T ].*)?)?)?\s*", re.ASCII | re.DOTALL)
-_ISO = re.compile(r"\d{4}-\d\d-\d\d(?:[Tt ]\d\d:\d\d.*)?", re.ASCII | re.DOTALL)
 _CODE = re.compile(r"%(.?)", re.DOTALL)
 _TOUCHING = re.compile(r"%[A-Za-z]%[A-Za-z]")
 _LONGEST_DATE, _LONGEST_FORMAT = 100, 100
@@ -22,13 +23,13 @@ _MICROSECONDS = {"s": 1_000_000, "ms": 1000, "us": 1}
 
 def year(date_text: str | float) -> int | None:
     """The year, as a number, of an ISO 8601 date or of a text of four digits; null for anything else."""
-    found = _YEAR.fullmatch(plain(date_text))
+    found = _YEAR.fullmatch(trimmed(plain(date_text)))
     return int(found[1]) if found else None
 
 
 def date(text: str | float, form: str) -> str | None:
     """The date as ISO 8601, read by a format of strptime codes (`%y`: 69 is 1969, 68 is 2068); null if it differs."""
-    seen = plain(text).strip()
+    seen = trimmed(plain(text))
     if not seen or len(seen) > _LONGEST_DATE:
         return None
     try:
@@ -45,11 +46,11 @@ def date(text: str | float, form: str) -> str | None:
 
 def format_date(iso_date: str, form: str) -> str | None:
     """An ISO 8601 date or time, written by a format of strftime codes, month names in English; null if it is none."""
-    seen = iso_date.strip()
-    if len(seen) > _LONGEST_DATE or not _ISO.fullmatch(seen):
+    seen = iso_8601(trimmed(iso_date))
+    if seen is None:
         return None
     try:
-        return datetime.fromisoformat(seen.upper()).strftime(form)
+        return datetime.fromisoformat(seen).strftime(form)
     except ValueError:
         return None
 

@@ -63,21 +63,19 @@ def addresses_in(text: str) -> tuple[list[str], int]:
     if len(text) > _LONGEST_LIST:
         return [], 1
     text = text if text.isascii() else text.translate(_UNSEEN)
-    if "<" in text and (found := _IN_BRACKETS.findall(text)):
-        return _of_names(text, found)
     parts = [part for each in _BETWEEN.split(text) if (part := each.strip())]
-    taken = [_of_part(part) for part in parts]
-    return [address for each in taken for address in each], taken.count([])
+    taken = [_of_name(part) if _IN_BRACKETS.search(part) else _of_part(part) for part in parts]
+    # "Doe, Jane <a@b.de>": what stands before a comma may belong to the name behind it
+    names = [i for i, part in enumerate(parts[1:]) if "@" not in parts[i] and _IN_BRACKETS.search(part)]
+    return [address for each in taken for address in each], taken.count([]) - len(names)
 
 
-def _of_names(text: str, found: list[str]) -> tuple[list[str], int]:
-    """What stands in pointed brackets; an address outside of them is only taken for a name where it is the same."""
-    addresses = [address for part in found for address in _of_part(part)]
-    outside = _IN_BRACKETS.sub(" ", text)
-    others = {word.strip(_AROUND + ";,.").lower() for word in outside.split() if "@" in word}
-    if not others <= {address.lower() for address in addresses}:
-        return [], 1
-    return addresses, len(found) - len(addresses)
+def _of_name(part: str) -> list[str]:
+    """What stands in pointed brackets; an address outside of them is taken for the name only where it is the same."""
+    addresses = [address for inside in _IN_BRACKETS.findall(part) for address in _of_part(inside)]
+    outside = _IN_BRACKETS.sub(" ", part).split()
+    others = {word.strip(_AROUND).lower() for word in outside if "@" in word}
+    return addresses if others <= {address.lower() for address in addresses} else []
 
 
 def _of_part(part: str) -> list[str]:

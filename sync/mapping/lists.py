@@ -8,7 +8,7 @@ from collections.abc import Collection, Hashable, Mapping
 from typing import Any
 
 from sync.mapping.texts import plain
-from sync.mapping.values import Unusable, number_as_text
+from sync.mapping.values import Unusable, number_as_text, trimmed
 from sync.words import LABEL, Json
 
 _LEAST, _MOST = -(2**63), 2**64 - 1
@@ -24,7 +24,7 @@ def nullif(value: Json, *unwanted: Json) -> Json:
 
 
 def _bare(value: Json) -> Json:
-    return value.strip() if isinstance(value, str) else value
+    return trimmed(value) if isinstance(value, str) else value
 
 
 def json(text: Json) -> Json:
@@ -101,7 +101,7 @@ def group_by(of: list[Json], by: Any) -> dict[str, Json]:
 
 def lookup(table: Mapping[str, Json], key: str | float) -> Json:
     """What the table [lookups.NAME] holds for the key; null if it has no such key."""
-    return table.get(plain(key).strip())
+    return table.get(trimmed(plain(key)))
 
 
 def rest_of(record: Json, apart: Collection[str]) -> str | None:
@@ -125,7 +125,7 @@ def _line(value: Json) -> str:
             return number_as_text(value)
         except Unusable:
             return ""
-    return value.strip() if isinstance(value, str) else ""
+    return trimmed(value) if isinstance(value, str) else ""
 
 
 def label(field: Json) -> Json:

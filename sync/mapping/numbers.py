@@ -7,7 +7,7 @@ import re
 from collections.abc import Callable
 from decimal import ROUND_HALF_UP, Context, Decimal, localcontext
 
-from sync.mapping.values import Unusable
+from sync.mapping.values import Unusable, trimmed
 from sync.words import Json
 
 _NUMBER = re.compile(r"[+-]?(?:\d+(?:\.\d*)?|\.\d+)(?:[eE][+-]?\d{1,4})?", re.ASCII)
@@ -25,7 +25,7 @@ def to_number(value: Json) -> Json:
         return None
     if isinstance(value, int | float):
         return value
-    text = value.strip() if isinstance(value, str) else ""
+    text = trimmed(value) if isinstance(value, str) else ""
     if len(text) > _LONGEST or not _NUMBER.fullmatch(text):
         return None
     found = int(text) if _INTEGER.fullmatch(text) else float(text)
@@ -36,7 +36,7 @@ def to_boolean(value: Json) -> bool | None:
     """True for true, 1, 'true', 't', 'yes', 'y', 'on', '1', false for their opposites; null for anything else."""
     if isinstance(value, bool) or value in (0, 1):
         return bool(value)
-    word = value.strip().lower() if isinstance(value, str) else ""
+    word = trimmed(value).lower() if isinstance(value, str) else ""
     return True if word in _TRUE else False if word in _FALSE else None
 
 
@@ -48,7 +48,7 @@ def decimal(value: str | float) -> Decimal | None:
     if isinstance(number, int):
         return Decimal(number) if abs(number) < 10**_LONGEST else None
     # Text in its own digits, which a float may not hold.
-    return Decimal(value.strip()) if isinstance(value, str) else Decimal(repr(number))
+    return Decimal(trimmed(value)) if isinstance(value, str) else Decimal(repr(number))
 
 
 def _as_json(value: Decimal) -> Json:

@@ -12,7 +12,7 @@ from urllib.parse import urlsplit
 import idna
 import re2
 
-from sync.mapping.values import Unusable, number_as_text, type_name
+from sync.mapping.values import Unusable, number_as_text, trimmed, type_name
 from sync.words import Json
 
 LONGEST = 4_000_000
@@ -67,7 +67,7 @@ def _titled(text: str) -> str:
 
 def trim(text: str) -> str:
     """The text without white space around it (every mapped field is trimmed anyway)."""
-    return text.strip()
+    return trimmed(text)
 
 
 def trim_left(text: str, characters: str | None = None) -> str:
@@ -176,7 +176,7 @@ def region_fault(region: Json) -> tuple[str, str] | None:
 
 def domain(url_or_email: str) -> str | None:
     """The host of a URL or e-mail address: small letters, ASCII (IDNA), without www.; null if there is none."""
-    text = url_or_email.strip()
+    text = trimmed(url_or_email)
     if not text or len(text) > _LONGEST_URL:
         return None
     try:
@@ -189,7 +189,7 @@ def domain(url_or_email: str) -> str | None:
 
 def join(glue: str, parts: list[Json]) -> str | None:
     """The parts with `glue` between them, nulls and blank ones left out; null if none is left."""
-    filled = [text for part in parts if part is not None and (text := plain(part, "join() expects text")).strip()]
+    filled = [text for part in parts if part is not None and trimmed(text := plain(part, "join() expects text"))]
     return glue.join(filled) or None
 
 

@@ -335,6 +335,8 @@ def test_what_joins_characters_stays() -> None:
         ("Name <a@b.de>", ["a@b.de"]),
         ('"Doe, Jane" <a@b.de>; Roe, Max <c@d.de>', ["a@b.de", "c@d.de"]),
         ("a@b.de <A@b.de>", ["A@b.de"]),
+        ("Jane <a@b.de>; c@d.de", ["a@b.de", "c@d.de"]),
+        ("c@d.de, Doe, Jane <a@b.de>, e@f.de", ["c@d.de", "a@b.de", "e@f.de"]),
         ("<a@b.de>", ["a@b.de"]),
         ("mailto:a@b.de", ["a@b.de"]),
         ("MAILTO:a@b.de?subject=Hello", ["a@b.de"]),
@@ -364,6 +366,19 @@ def test_what_is_no_address_among_addresses_is_left_out_and_said(written: str) -
 def test_what_nobody_could_dial_is_no_phone(value: str) -> None:
     (note,) = dropped({"phones": "x"}, {"x": value})
     assert note.field == "phones"
+
+
+def test_functions_see_nothing_where_there_is_nothing_to_see() -> None:
+    data = {"x": "\u200bAcme\ufeff", "blank": "\u200b", "n": "\u200e12\u202c", "d": "\ufeff31.01.2026"}
+    expressions = {
+        "role": "nullif(x, 'Acme')",
+        "industry": "join(' ', [blank, trim(x), blank])",
+        "notes": "domain(blank)",
+        "last_name": "to_string(length(trim(blank)))",
+    }
+    assert document(expressions, data) == {"industry": "Acme", "lastName": "0"}
+    assert document({"employee_count": "to_number(n)"}, data) == {"employeeCount": 12}
+    assert document({"date": "date(d, '%d.%m.%Y')"}, data) == {"date": "2026-01-31"}
 
 
 PLACEHOLDERS = [
