@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import timedelta
+from datetime import date, timedelta
 from typing import Literal, Protocol, runtime_checkable
 
 from pydantic import BaseModel
@@ -171,6 +171,27 @@ class Cautions(Protocol):
 
     def cautions(self) -> Iterable[tuple[str, str, str]]:
         """Key, what, cure."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Ending:
+    """A day from which something that the configuration uses is no longer supported by its vendor.
+
+    `what` names it in words ("the paths of api = \"legacy\""), `cure` the key and its value to change to.
+    """
+
+    date: date
+    what: str
+    cure: str
+
+
+@runtime_checkable
+class Ages(Protocol):
+    """An extra of a source's options: what of the source's API ends, and when. Offline, from the options alone."""
+
+    def endings(self) -> Sequence[Ending]:
+        """Return every known end of what these options use, however far away: the caller says which are near."""
         ...
 
 

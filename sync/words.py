@@ -27,8 +27,10 @@ class Record:
     the source has none. `deleted` is an explicit tombstone (`data` may then be empty); `merged_into` then names the
     record of the same stream that it was merged into, if it was.
     `problem` says why the record cannot be used (quarantine), without quoting its values.
-    `children` maps each child's configured name to the ids of the children nested here; `left_out` to how many more
-    there are than a record may carry.
+    `children` maps each child's configured name to the ids of the children nested here, in their order in `data`;
+    `left_out` to how many more there are than a record may carry.
+    `former` maps ids, of the record itself or of children nested here, to the ids of the records of the same source
+    that they were made from (a converted lead): one person, whose lead may exist already.
     """
 
     id: str
@@ -39,6 +41,7 @@ class Record:
     children: Mapping[str, Sequence[str]] = field(default_factory=dict)
     merged_into: str | None = None
     left_out: Mapping[str, int] = field(default_factory=dict)
+    former: Mapping[str, Sequence[str]] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
