@@ -17,6 +17,8 @@ def _cases(backend: str) -> list[tuple[str, str]]:
 
 
 class TestSqlite(ConnectorContract):
+    examples = 8
+
     @pytest.fixture(params=[*_cases("sqlite"), ("text_space", "query"), ("text_t_z", "pair")], ids="-".join)
     def world(self, request: pytest.FixtureRequest, sqlite_server: Sqlite) -> SqlWorld:
         kind, key = request.param
