@@ -6,24 +6,15 @@ import contextlib
 import faulthandler
 import logging
 import signal
-import threading
 from collections.abc import Callable, Collection
-from datetime import datetime
 from functools import partial
 from pathlib import Path
-from typing import Any
-
-from apscheduler.executors.base import BaseExecutor, run_job
-from apscheduler.schedulers.background import BackgroundScheduler
-from apscheduler.triggers.base import BaseTrigger
-from apscheduler.triggers.cron import CronTrigger
-from apscheduler.triggers.interval import IntervalTrigger
 
 from state.backups import back_up_daily
 from state.ledger import Ledger
 from sync import __version__, log
 from sync.config.load import load_config, warnings_of
-from sync.config.schema import Config, Source
+from sync.config.schema import Config
 from sync.delivery.sender import ClientFactory, open_client
 from sync.engine import Engine
 from sync.errors import (
@@ -38,6 +29,7 @@ from sync.errors import (
 from sync.ledgers import own_ledger
 from sync.log import emit
 from sync.plan import Plan
+from sync.schedule import Schedule
 from sync.service.notify import Notifier
 from sync.service.service import Service
 
@@ -65,7 +57,7 @@ class Daemon:
         self._own_ledger = own_ledger
         self._client = client
         self._fatal: BaseException | None = None
-        self._scheduler: BackgroundScheduler | None = None
+        self._schedule: Schedule | None = None
 
     def run(self) -> None:
         """Blocks the main thread. Returns when a signal ended the daemon and nothing is in flight; raises what ended
@@ -87,7 +79,7 @@ class Daemon:
                 streams=sorted(engine.jobs),
                 workspaces=sorted(engine.workers),
             )
-            self._service.ready(engine)
+            self._service.ready(engine, self._schedule)
             engine = self._listen(engine)
             self._shut_down(engine)
         if self._fatal:
@@ -101,6 +93,7 @@ class Daemon:
     def _listen(self, engine: Engine) -> Engine:
         """The engine in force when a signal (or a fatal error) asked for the end."""
         while self._fatal is None:
+            self._keep_time()
             self._service.tick(engine)
             heard = _heard(SIGNALS, 1.0)
             if heard is None:
@@ -108,7 +101,7 @@ class Daemon:
             if heard == signal.SIGHUP:
                 self._service.reloading()
                 engine = self._reload(engine)
-                self._service.ready(engine)
+                self._service.ready(engine, self._schedule)
                 continue
             emit("stopping", signal=heard.name, in_flight=engine.in_flight)
             break
@@ -131,13 +124,20 @@ class Daemon:
 
     def _start(self, engine: Engine) -> None:
         engine.start_delivery()
-        scheduler = self._scheduler = BackgroundScheduler(executors={"default": ThreadPerJob()}, timezone="UTC")
+        schedule = self._schedule = Schedule()
         for name, stream in engine.streams.items():
-            source = engine.plan.config.sources[name.split(".", 1)[0]]
-            _schedule(scheduler, name, partial(stream.turn, POLL_DEADLINE), trigger_of(source), source)
-        maintenance = IntervalTrigger(seconds=MAINTENANCE_EVERY, jitter=60)
-        _schedule(scheduler, "maintenance", lambda: self._maintain(engine), maintenance, None)
-        scheduler.start()
+            source, turn = engine.plan.config.sources[name.split(".", 1)[0]], partial(stream.turn, POLL_DEADLINE)
+            if source.cron is not None:
+                schedule.cron(name, source.cron, turn)
+            else:
+                schedule.every(name, source.every.total_seconds(), turn)
+        schedule.every("maintenance", MAINTENANCE_EVERY, lambda: self._maintain(engine), at_once=False)
+        schedule.start()
+
+    def _keep_time(self) -> None:
+        step = self._schedule.keep_time() if self._schedule else 0.0
+        if step:
+            emit("clock_set", seconds=round(step))
 
     def _maintain(self, engine: Engine) -> None:
         try:
@@ -148,9 +148,9 @@ class Daemon:
             emit("job_failed", job="maintenance", error=error.message)
 
     def _stop_polls(self) -> None:
-        if self._scheduler:
-            self._scheduler.shutdown(wait=False)
-            self._scheduler = None
+        if self._schedule:
+            self._schedule.stop()
+            self._schedule = None
 
     def _reload(self, engine: Engine) -> Engine:
         """A new configuration is checked whole before anything of the old one stops."""
@@ -194,46 +194,6 @@ def _heard(signals: Collection[signal.Signals], seconds: float) -> signal.Signal
     """
     info = signal.sigtimedwait(signals, seconds)
     return signal.Signals(info.si_signo) if info is not None and info.si_signo in signals else None
-
-
-class ThreadPerJob(BaseExecutor):  # type: ignore[misc] # APScheduler ships no type information
-    """Runs each job in a thread of its own that does not keep the process alive: a poll that hangs in a database's
-    driver must not stand in the way of the end. An unfinished page was not committed and is read again."""
-
-    def _do_submit_job(self, job: Any, run_times: list[datetime]) -> None:
-        def work() -> None:
-            try:
-                events = run_job(job, job._jobstore_alias, run_times, self._logger.name)
-            except BaseException as error:  # noqa: BLE001 - APScheduler hears of it and frees the job's place
-                self._run_job_error(job.id, error, error.__traceback__)
-            else:
-                self._run_job_success(job.id, events)
-
-        threading.Thread(target=work, name=f"job-{job.id}", daemon=True).start()
-
-
-def trigger_of(source: Source) -> BaseTrigger:
-    """`every` with a tenth of jitter, or `cron` in UTC."""
-    if source.cron is not None:
-        return CronTrigger.from_crontab(source.cron, timezone="UTC")
-    seconds = source.every.total_seconds()
-    return IntervalTrigger(seconds=seconds, jitter=min(seconds / 10, 30))
-
-
-def _schedule(
-    scheduler: BackgroundScheduler, name: str, work: Callable[[], object], trigger: BaseTrigger, source: Source | None
-) -> None:
-    at_once = {"next_run_time": datetime.now(scheduler.timezone)} if source is not None and source.cron is None else {}
-    scheduler.add_job(
-        work,
-        trigger,
-        id=name,
-        # a run that comes late is still wanted, one that was missed several times is wanted once
-        misfire_grace_time=None,
-        coalesce=True,
-        max_instances=1,
-        **at_once,
-    )
 
 
 def recover(engine: Engine) -> None:

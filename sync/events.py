@@ -197,6 +197,11 @@ EVENTS: dict[str, Event] = {
         ("part", "seconds", "limit"),
     ),
     "moves_again": Event("info", "What had stalled goes on; the watchdog is fed again.", ("part",)),
+    "clock_set": Event(
+        "warning",
+        "The machine's clock was set while the daemon runs: polls go on in their rhythm, `cron` follows the new time.",
+        ("seconds",),
+    ),
     "gave_up": Event(
         "error", "The daemon ends by itself: why, and with which exit code.", ("error", "problems", "exit_code")
     ),

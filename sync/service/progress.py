@@ -12,11 +12,14 @@ from dataclasses import dataclass
 
 from sync.delivery.sender import BUSY_RETRIES
 from sync.engine import Engine
+from sync.schedule import Schedule
 
 LEDGER_PATIENCE = 30.0 * BUSY_RETRIES
 """Seconds that a verdict may take to be written while another process keeps the ledger busy."""
 STEP_LIMIT = 300.0
 """Seconds within which a delivery worker decides anew: it waits 5 s at the most, but may wait for the ledger."""
+TURN_LIMIT = 60.0
+"""Seconds within which a turn that is due must begin once the scheduler was woken for it."""
 SCHEDULER_THREAD = "APScheduler"
 
 
@@ -55,9 +58,11 @@ def stalls_of(parts: Sequence[Part], now: float) -> list[Stall]:
     return found
 
 
-def parts_of(engine: Engine) -> list[Part]:
+def parts_of(engine: Engine, schedule: Schedule | None = None) -> list[Part]:
     """All that must move while the daemon runs. What was asked to stop may be gone, but must not hang either."""
-    return [_scheduler(engine), *_streams(engine), *_workers(engine)]
+    missed = schedule.missed() if schedule and not engine.is_stopping else {}
+    turns = [Part(f"the turn of {name}", since, TURN_LIMIT) for name, since in missed.items()]
+    return [_scheduler(engine), *turns, *_streams(engine), *_workers(engine)]
 
 
 def _scheduler(engine: Engine) -> Part:

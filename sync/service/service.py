@@ -17,6 +17,7 @@ from sync.config.schema import Config
 from sync.engine import Engine
 from sync.errors import LedgerBusy, LedgerError
 from sync.log import emit
+from sync.schedule import Schedule
 from sync.service.health import Health, Phase, stops_of
 from sync.service.look import Lookout, Seen
 from sync.service.memory import give_back
@@ -46,6 +47,7 @@ class Service:
         self._clock = clock or SystemClock()
         self.witness = Witness(self._clock.boot)
         self.engine: Engine | None = None
+        self._schedule: Schedule | None = None
         self._phase: Phase = "starting"
         self._started_at = self._clock.boot()
         self._endpoint: Endpoint | None = None
@@ -81,8 +83,9 @@ class Service:
 
         return Endpoint(listen, self)
 
-    def ready(self, engine: Engine) -> None:
-        """Configuration, ledger and scheduler stand: after the start and after each reload, taken or refused."""
+    def ready(self, engine: Engine, schedule: Schedule | None = None) -> None:
+        """Configuration, ledger and schedule stand: after the start and after each reload, taken or refused."""
+        self._schedule = schedule
         if engine is not self.engine:
             self._drop_lookout()
             self.engine, self._lookout = engine, Lookout(engine)
@@ -134,7 +137,7 @@ class Service:
         engine = self.engine
         if engine is None or self._phase == "stopping":
             return Health(self._phase, (), ())
-        stalls = stalls_of(parts_of(engine), self._clock.boot())
+        stalls = stalls_of(parts_of(engine, self._schedule), self._clock.boot())
         return Health(self._phase, stalls, stops_of(engine, self.witness, self.look(), self._started_at))
 
     def look(self) -> Seen | None:
@@ -147,7 +150,7 @@ class Service:
     # -- inside
 
     def _watch(self, engine: Engine) -> None:
-        before, self._stalls = self._stalls, stalls_of(parts_of(engine), self._clock.boot())
+        before, self._stalls = self._stalls, stalls_of(parts_of(engine, self._schedule), self._clock.boot())
         known = {stall.part for stall in before}
         for stall in self._stalls:
             if stall.part not in known:
