@@ -94,7 +94,8 @@ class LeadsClient:
         except TooLate:
             return _too_late(attempt)
         except FAILURES as error:
-            outcome = of_failure(error, began_writing=attempt.course.began_writing)
+            late = attempt.left <= 0
+            outcome = of_failure(error, began_writing=attempt.course.began_writing, timed_out=late)
             return replace(outcome, account=attempt.account(how(error)))
 
     def _answer(self, body: bytes, attempt: Attempt) -> Answer:

@@ -189,8 +189,13 @@ def _of_bad_request(rejected: Outcome, *, is_own: bool, on_rejected: Literal["bi
     return replace(rejected, cause=f"the server rejected the batch ({rejected.status})")
 
 
-def of_failure(error: Exception, *, began_writing: bool) -> Outcome:
-    """The verdict on an exception of the HTTP client: harmless only if its kind and the wire's trace both say so."""
+def of_failure(error: Exception, *, began_writing: bool, timed_out: bool = False) -> Outcome:
+    """The verdict on an exception of the HTTP client: harmless only if its kind and the wire's trace both say so.
+
+    `timed_out`: our own deadline cut the connection, whatever the client then calls it.
+    """
+    if timed_out and began_writing:
+        return Outcome("in_doubt", "no answer: the time-out was over")
     cause = f"{how(error)} ({type(error).__name__})"
     if isinstance(error, _BEFORE_WRITING) and not began_writing:
         return Outcome("refused", f"no connection: {cause}")

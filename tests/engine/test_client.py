@@ -360,6 +360,8 @@ def test_whatever_happens_after_the_request_began_is_in_doubt_in_time_and_sent_o
         assert verdict(got) == "in_doubt"
         assert re.fullmatch(ACCOUNTS[name], got.account), got.account
         assert isinstance(got, Answer) or "Acme" not in got.cause
+        if isinstance(got, Outcome):
+            assert ("the time-out was over" in got.account) == ("the time-out was over" in got.cause), got.cause
         time.sleep(0.05)
         assert len(server.requests) == (0 if name == "resets unread" else 1)
         assert server.connections == 1
