@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from sqlite_utils import Database
@@ -13,7 +13,8 @@ from sync.errors import LedgerUntrusted
 
 
 def migrate(connection: sqlite3.Connection, path: Path, *, own: bool, backup: Callable[[Path], None]) -> None:
-    """Raises LedgerUntrusted where the ledger is newer than the program, or older and not `own`."""
+    """Raise LedgerUntrusted where the ledger is newer than the program, older and not `own`, or where a migration does
+    not fit what it holds; sqlite3.Error where the disk or another process is in the way."""
     database = Database(connection)
     applied = {migration.name for migration in MIGRATIONS.applied(database)}
     every = [migration.name for migration in MIGRATIONS.pending(Database(memory=True))]
@@ -30,13 +31,41 @@ def migrate(connection: sqlite3.Connection, path: Path, *, own: bool, backup: Ca
             hint="restart the daemon (or run `once`): it backs the ledger up and migrates it",
         )
     if pending:
+        kept = path.with_name(f"{path.name}.before-{pending[0]}")
         if applied:
-            backup(path.with_name(f"{path.name}.before-{pending[0]}"))
+            backup(kept)
         # a crash between migrating and stamping must not leave the old stamp
         connection.execute("PRAGMA user_version = 0")
         # a table that others refer to is replaced by dropping it, which SQLite would take for a deletion of its rows
         connection.execute("PRAGMA foreign_keys = OFF")
-        MIGRATIONS.apply(database)
+        try:
+            MIGRATIONS.apply(database)
+        except sqlite3.Error as error:
+            if _may_pass(error):
+                raise
+            raise _does_not_fit(database, path, every, kept, error) from error
         connection.execute("PRAGMA foreign_keys = ON")
     if own:
         connection.execute(f"PRAGMA user_version = {len(every)}")
+
+
+_MAY_PASS = ("BUSY", "LOCKED", "FULL", "IOERR", "READONLY", "CANTOPEN", "NOMEM", "INTERRUPT")
+"""SQLite's words for what is no fault of the migration: the same one may succeed later."""
+
+
+def _may_pass(error: sqlite3.Error) -> bool:
+    name = getattr(error, "sqlite_errorname", "") or ""
+    return name.removeprefix("SQLITE_").split("_")[0] in _MAY_PASS
+
+
+def _does_not_fit(
+    database: Database, path: Path, every: Sequence[str], kept: Path, error: sqlite3.Error
+) -> LedgerUntrusted:
+    """A restart would fail at the same statement: a person must choose the version that the ledger is of."""
+    applied = {migration.name for migration in MIGRATIONS.applied(database)}
+    failed = next(name for name in every if name not in applied)
+    return LedgerUntrusted(
+        # sqlite's own text names tables and columns, never values
+        f"the ledger {path} could not be migrated: {failed} does not fit what it holds ({error})",
+        hint=f"install the version of this program that wrote it, and restore {kept}; please report this message",
+    )

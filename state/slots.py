@@ -150,15 +150,17 @@ def look(connection: sqlite3.Connection, rule: Rule, clock: Clock, *, as_of: int
     window = rule.per * (1 + margin)
     now = clock.boot() if as_of is None else _taken_at(connection, as_of, clock)
     rows = connection.execute(
-        "SELECT boot = :boot AS here, deadline, ended, api_key = :any AS whole FROM slots"
-        " WHERE api_key IN (:key, :any) AND (boot <> :boot OR started <= :now)",
-        {"boot": clock.boot_id, "key": rule.api_key, "any": ANY_KEY, "now": now},
+        "SELECT boot = :boot AS here, started > :now AS is_ahead, deadline, ended, api_key = :any AS whole FROM slots"
+        " WHERE api_key IN (:key, :any) AND (boot <> :boot OR started <= :now OR :all)",
+        {"boot": clock.boot_id, "key": rule.api_key, "any": ANY_KEY, "now": now, "all": as_of is None},
     )
     frees: list[float] = []
     in_flight = 0
-    for here, deadline, ended, whole in rows:
+    for here, is_ahead, deadline, ended, whole in rows:
         if not here:
             free = window + GRACE_SECONDS
+        elif is_ahead:
+            free = now + window + GRACE_SECONDS
         elif ended is None:
             free = deadline + GRACE_SECONDS + window
             in_flight += now < deadline + GRACE_SECONDS
@@ -179,6 +181,7 @@ def _taken_at(connection: sqlite3.Connection, slot: int, clock: Clock) -> float:
 
 def take_slot(connection: sqlite3.Connection, rule: Rule, timeout: float, clock: Clock) -> int | NoRoom:
     """Part of a claim's transaction."""
+    _bring_back(connection, clock)
     room = look(connection, rule, clock)
     if room.free_in > 0:
         return NoRoom(room.free_in, room.in_flight)
@@ -198,6 +201,16 @@ def take_slot(connection: sqlite3.Connection, rule: Rule, timeout: float, clock:
         {"any": ANY_KEY, "boot": clock.boot_id, "now": now, "longest": 2 * PER_MOST},
     )
     return int(row[0])
+
+
+def _bring_back(connection: sqlite3.Connection, clock: Clock) -> None:
+    """Let slots that lie ahead of the boot clock begin now. Such a machine's memory was restored and its disk was not:
+    nobody can tell how long ago they were."""
+    connection.execute(
+        "UPDATE slots SET started = :now, deadline = :now + deadline - started,"
+        " ended = CASE WHEN ended IS NOT NULL THEN :now + :grace END WHERE boot = :boot AND started > :now",
+        {"now": clock.boot(), "grace": GRACE_SECONDS, "boot": clock.boot_id},
+    )
 
 
 def fill_windows(connection: sqlite3.Connection, clock: Clock, *, ended_at: float) -> None:

@@ -14,9 +14,9 @@ from ledger_tools import FakeClock, claim, commit, pending, reading, register, r
 from state.database import SCHEMA_VERSION
 from state.keys import key_path
 from state.ledger import Ledger
-from state.schema import initial, labels, orphans, queues
+from state.schema import alike, initial, labels, orphans, queues
 from state.schema.statements import statements
-from sync.errors import LedgerUntrusted
+from sync.errors import LedgerError, LedgerUntrusted
 from tests.old_ledgers import names, to_first_schema
 
 
@@ -69,12 +69,48 @@ def test_everything_is_kept_and_the_ledger_goes_on(tmp_path: Path) -> None:
         assert backup.execute("SELECT count(*) FROM records").fetchone() == (5,)
 
 
+def test_a_migration_that_does_not_fit_is_refused_with_its_name_and_the_way_back(tmp_path: Path) -> None:
+    """A restart would fail at the same statement, so the service must not be started again and again."""
+    path = tmp_path / "ledger.db"
+    ledger_of_the_first_schema(path)
+    with closing(sqlite3.connect(path)) as old:
+        old.execute("CREATE TABLE foreign_values (is_in TEXT, the_way TEXT)")
+    with pytest.raises(LedgerUntrusted) as refused:
+        Ledger(path, own=True, clock=FakeClock())
+    assert names()[1] in refused.value.message
+    assert "foreign_values" in refused.value.message
+    before = path.with_name(f"{path.name}.before-{names()[1]}")
+    assert str(before) in refused.value.hint
+    with closing(sqlite3.connect(before)) as backup:
+        assert backup.execute("SELECT count(*) FROM records").fetchone() == (5,)
+
+
+def test_a_disk_that_is_full_while_a_ledger_is_migrated_is_no_fault_of_the_migration(tmp_path: Path) -> None:
+    path = tmp_path / "ledger.db"
+    ledger_of_the_first_schema(path)
+
+    class Full(sqlite3.Connection):
+        def execute(self, sql: str, parameters: object = (), /) -> sqlite3.Cursor:
+            if "foreign_values" in sql:
+                super().execute("PRAGMA max_page_count = 1")
+            return super().execute(sql, parameters)  # type: ignore[arg-type] # as the base has it
+
+    def connector(at: Path) -> sqlite3.Connection:
+        return sqlite3.connect(at, isolation_level=None, check_same_thread=False, factory=Full)
+
+    with pytest.raises(LedgerError, match="full"):
+        Ledger(path, own=True, clock=FakeClock(), connector=connector)
+    with Ledger(path, own=True, clock=FakeClock()) as ledger:
+        assert len(rows(ledger)) == 5
+
+
 @pytest.mark.parametrize(
     ("script", "digest"),
     [
         (initial.TABLES, "7b1487d8f261f7c1"),
         (queues.CHANGES, "7800a02176c895ff"),
         (labels.CHANGES, "62191c050413dddb"),
+        (alike.CHANGES, "46e06d7cbad4f256"),
         (orphans.CHANGES, "cc7e61419b6c64a2"),
     ],
 )

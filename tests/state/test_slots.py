@@ -241,6 +241,25 @@ def test_slots_of_another_boot_block_for_a_window_and_a_grace_and_then_no_more(s
     fill(slots)
 
 
+def test_a_boot_clock_that_was_restored_with_the_memory_fills_the_window_once(slots: Slots, clock: FakeClock) -> None:
+    """The disk remembers requests of a later time of the same boot; when they were nobody can tell."""
+    clock.advance(50_000)
+    ended = [slots.take(FEW, 1.0) for _ in range(FEW.requests - 1)]
+    for slot in ended:
+        assert isinstance(slot, int)
+        slots.end(slot, arrived=True)
+    in_flight = slots.take(FEW, 1.0)
+    assert isinstance(in_flight, int)
+    clock.advance(-40_000)
+    assert slots.room(FEW).used == FEW.requests
+    wait = slots.take(FEW, 1.0)
+    assert isinstance(wait, NoRoom)
+    assert wait.seconds == pytest.approx(WINDOW + GRACE_SECONDS)
+    slots.end(in_flight, arrived=True)
+    clock.advance(WINDOW + GRACE_SECONDS + 0.01)
+    assert all(isinstance(slots.take(FEW, 1.0), int) for _ in range(FEW.requests))
+
+
 def test_the_wall_clock_has_no_say(slots: Slots, clock: FakeClock) -> None:
     for slot in fill(slots):
         slots.end(slot, arrived=True)
