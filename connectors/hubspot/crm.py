@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from itertools import accumulate
 
 from connectors.hubspot.account import Account, Call, NotThere
 from connectors.hubspot.answers import Malformed, chunks, id_of, next_of, one_of, results_of, rows_of
@@ -131,6 +132,14 @@ class Crm:
                 yield from page.rows
                 after = page.after
 
+    def teams(self) -> list[Row]:
+        """The account's teams, in one answer."""
+        return self.account.ask(Call("teams"), _identified)
+
+    def pipelines(self, name: str) -> list[Row]:
+        """An object's pipelines with their stages, in one answer."""
+        return self.account.ask(Call("pipelines", places={"object": name}), _piped)
+
     def schemas(self) -> list[Row]:
         """The account's custom objects."""
         query = {"archived": "false", "includePropertyDefinitions": "false", "includeAssociationDefinitions": "false"}
@@ -139,6 +148,12 @@ class Crm:
     def usage(self) -> list[Row]:
         """How many of the day's calls are used; only tokens of private apps may ask."""
         return self.account.ask(Call("usage"), results_of)
+
+
+def shortened(names: Sequence[str]) -> list[str]:
+    """Return as many of the names, from the first, as a URL carries."""
+    lengths = accumulate(len(name) + 1 for name in names)
+    return [name for name, length in zip(names, lengths, strict=True) if length <= LONGEST_NAMES]
 
 
 def _rows(body: Mapping[str, Json]) -> Rows:
@@ -155,6 +170,21 @@ def _defined(body: Mapping[str, Json]) -> list[Row]:
         id_of(row, "name")
         rows_of(row.get("options", []))
     return list(rows)
+
+
+def _identified(body: Mapping[str, Json]) -> list[Row]:
+    rows = results_of(body)
+    for row in rows:
+        id_of(row)
+    return list(rows)
+
+
+def _piped(body: Mapping[str, Json]) -> list[Row]:
+    rows = _identified(body)
+    for row in rows:
+        for stage in rows_of(row.get("stages")):
+            id_of(stage)
+    return rows
 
 
 def _found(body: Mapping[str, Json]) -> Rows:
