@@ -20,6 +20,9 @@ LONGEST_NAMES = 4000
 PRIMARY_TYPES = frozenset({1, 2, 5, 578, 580})
 """The types of associations that HubSpot defines as primary, among contacts, companies, deals and leads."""
 
+NOTHING_THERE = frozenset({"OBJECT_NOT_FOUND", "crm.associations.NO_ASSOCIATIONS_FOUND"})
+"""The errors of records without associations, or that are gone, as recorded."""
+
 Row = Mapping[str, Json]
 """A record as HubSpot sends it: `id`, `properties`, `archived`, perhaps `archivedAt`."""
 
@@ -215,7 +218,10 @@ def _row(body: Mapping[str, Json]) -> Row:
 
 def _linked(body: Mapping[str, Json]) -> list[tuple[str, list[Link], str | None]]:
     """Of each record its associations, and where the next of them begin: they page inside each result. A record without
-    any is missing, or an error of a 207."""
+    any is missing, or an error of a 207; any other error leaves open what is associated."""
+    for error in rows_of(body.get("errors") or []):
+        if not any(str(error.get(key)) in NOTHING_THERE for key in ("category", "subCategory")):
+            raise Malformed("the associations of all records that were asked for")
     linked = []
     for result in results_of(body):
         targets = rows_of(result.get("to"))

@@ -18,6 +18,7 @@ ASSOCIATION = "association"
 PIPELINES = ("pipeline", "hs_pipeline")
 """The property that holds a record's pipeline: of deals the first, of all other objects the second."""
 
+GONE_HINT = "was it deleted or renamed in HubSpot, or is it sensitive data?"
 LACKING_HINT = (
     "its definition is there: may the token see its values (scopes, sensitive data)? It is looked at again at each try"
 )
@@ -117,4 +118,4 @@ def _readers(spec: StreamSpec, name: str, *child: str) -> str:
 
 def missing_hint(name: str, known: Iterable[str]) -> str:
     near = nearest(name, known)
-    return f"did you mean {near!r}?" if near else "was it deleted or renamed in HubSpot, or is it sensitive data?"
+    return f"did you mean {near!r}?" if near else GONE_HINT

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
+from typing import NoReturn
 
 from connectors.hubspot.crm import Crm, Link, Row
 from connectors.hubspot.fields import (
     ASSOCIATION,
+    GONE_HINT,
     LACKING_HINT,
     MERGED,
     SOME_HINT,
@@ -109,16 +111,16 @@ class Reader:
         fields = self._fields_of(name, wanted, self._schema.properties(name), *child)
         if fields.missing:
             fields = self._fields_of(name, wanted, self._schema.properties(name, after=self._began), *child)
-        self._refuse_missing(fields, *child)
+        for missing in fields.missing:
+            self._refuse_missing(fields, missing, missing_hint(missing, fields.known), *child)
         return fields
 
     def _fields_of(self, name: str, wanted: Wanted, known: Mapping[str, Property], *child: str) -> Fields:
         return Fields.of(name, wanted, known, read_by_name(self.plan, *child))
 
-    def _refuse_missing(self, fields: Fields, *child: str) -> None:
-        for missing in fields.missing:
-            words = missing_words(self.plan.spec, fields.object, missing, *child)
-            self._crm.account.refuse(words, missing_hint(missing, fields.known), missing)
+    def _refuse_missing(self, fields: Fields, missing: str, hint: str, *child: str) -> NoReturn:
+        words = missing_words(self.plan.spec, fields.object, missing, *child)
+        self._crm.account.refuse(words, hint, missing)
 
     def _refuse_lacking(self, fields: Fields, rows: Sequence[Row], *child: str) -> None:
         """Raise SourceRefused where all rows lack a property, SourceUnavailable where only some do: it may just have
@@ -129,7 +131,8 @@ class Reader:
         wanted = self.plan.own if not child else self.plan.child(*child).wanted
         known = self._schema.properties(fields.object, within=SOON, after=self._began)
         again = self._fields_of(fields.object, wanted, known, *child)
-        self._refuse_missing(again, *child)
+        for missing in again.missing:
+            self._refuse_missing(again, missing, GONE_HINT, *child)
         for name, count in lacking.items():
             words = lacking_words(self.plan.spec, fields.object, name, *child)
             if count == len(rows) and name in again.needed:

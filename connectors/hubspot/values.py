@@ -32,6 +32,10 @@ _REFERRED: Mapping[Naming, re.Pattern[str]] = {
 of single owners alone (`referencedObjectType`)."""
 
 
+_SEVERAL = re.compile(r"\w+_(ids|teams)")
+"""Of properties that refer to a list, those with several of it: `hs_all_team_ids`, `hs_owning_teams`."""
+
+
 @dataclass(frozen=True, slots=True)
 class Property:
     """One property of an object, as its definition has it. `labels`: what users see for each of its own options.
@@ -84,7 +88,7 @@ def property_of(row: Mapping[str, Json]) -> Property:
         kind,
         calculated=bool(row.get("calculated")),
         several=several,
-        plural=several or (external and name.endswith("s")),
+        plural=several or (external and not options and _SEVERAL.fullmatch(name) is not None),
         naming=_naming_of(name, row, has_options=bool(options)),
         labels={
             str(option.get("value")).strip(): label.strip()

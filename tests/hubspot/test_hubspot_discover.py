@@ -10,7 +10,15 @@ from hubspot_commands import command, write_config
 from hubspot_portal import Portal, owner, pipeline, prop
 from hubspot_server import TOKEN, Standin
 
+from connectors.hubspot.connector import HubspotConnectorType
+
 EXAMPLE = (Path(__file__).parents[2] / "connectors/hubspot/config.example.toml").read_text(encoding="utf-8")
+
+
+@pytest.fixture(autouse=True)
+def waiting_for_nothing(portal: Portal, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The connector paces itself by the account's clock."""
+    monkeypatch.setattr("connectors.hubspot.connector.CONNECTOR", HubspotConnectorType(portal.clock))
 
 
 def test_discover_shows_objects_and_fields(tmp_path: Path, standin: Standin, monkeypatch: pytest.MonkeyPatch) -> None:

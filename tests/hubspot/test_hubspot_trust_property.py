@@ -15,7 +15,7 @@ from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
 
 from sync.errors import SourceRefused, SourceUnavailable, SyncError
-from tests.sizes import sized
+from tests.sizes import SIZE, sized
 
 COMPANIES = st.integers(1, 3)
 CONTACTS = st.integers(101, 103)
@@ -278,6 +278,7 @@ def test_what_goes_and_comes_sends_nothing_wrong(standin: Standin, portal: Porta
 
     @settings(
         max_examples=sized(12, 150, 1000),
+        derandomize=SIZE == "quick",
         deadline=None,
         database=None,
         phases=[Phase.generate],  # shrinking would take longer than a test may

@@ -194,6 +194,38 @@ def test_a_property_that_went_while_a_record_is_read_whole_is_read_again_later(
     feed.close()
 
 
+@pytest.mark.parametrize(("object_", "name", "key"), WANTED)
+def test_check_looks_at_a_record_whether_the_properties_come(
+    object_: str, name: str, key: str, feed: Feed, portal: Portal
+) -> None:
+    assert not [each for each in feed.connector.check(feed.job().spec) if each.level == "error"]
+    portal.hidden.add((object_, name))
+    (told,) = [each for each in feed.connector.check(feed.job().spec) if each.level == "error"]
+    assert f"HubSpot leaves out the property {name!r} of {object_} (read by {READ_BY}{key}" in told.text
+    assert told.hint
+
+
+def test_associations_that_may_not_be_read_are_none_that_are_not_there(
+    feed: Feed, portal: Portal, standin: Standin
+) -> None:
+    """A part of an answer may fail: a company without its contacts would be another lead."""
+
+    def fault(asked: Asked) -> Answer | None:
+        if asked.name != "associations":
+            return None
+        answer = standin.answers.associations("companies", "contacts", {"inputs": []})
+        errors = [
+            {"status": "error", "category": "MISSING_SCOPES", "message": "no", "context": {"fromObjectId": ["1"]}}
+        ]
+        return Answer(207, {**answer.body, "errors": errors, "numErrors": 1})
+
+    standin.faults.append(fault)
+    assert "associations" in refused(feed, SourceUnavailable).message
+    standin.faults.clear()
+    feed.turn()
+    assert len(feed.sent[0][1]["contacts"]) == 1
+
+
 def test_an_archived_definition_is_none(feed: Feed, portal: Portal) -> None:
     for each in portal.definitions["companies"]:
         if each["name"] == "tier":
