@@ -41,13 +41,13 @@ def _field(object_: str, of: Property, labels: Labels) -> Discovered:
         except SourceRefused as error:
             remarks.append(error.message)
         else:
-            remarks += _of_label(of) if choices else []
+            remarks.append(_of_label(of) if choices else f"label({of.name}) gives nothing: the API has no labels")
     return Discovered(of.name, of.label, _type(of), "; ".join(remarks), choices)
 
 
-def _of_label(of: Property) -> list[str]:
+def _of_label(of: Property) -> str:
     seen = "the owner's name" if of.naming == "owners" and not of.plural else "what users see"
-    return [f"label({of.name}) is {seen}"]
+    return f"label({of.name}) is {seen}"
 
 
 def _type(of: Property) -> str:

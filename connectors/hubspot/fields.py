@@ -42,14 +42,14 @@ class Fields:
 
     @classmethod
     def of(cls, name: str, wanted: Wanted, known: Mapping[str, Property], read: Iterable[str] = ()) -> Fields:
-        """`read`: what the mapping reads by name, for where the record is wanted whole."""
-        all_ = {*known, *read} if wanted.fields is None else {path[0] for path in wanted.fields}
-        names = sorted(all_ - {ASSOCIATION})
+        """`read`: what the mapping reads by name. Where the record is wanted whole, rows may do without the others."""
+        named = set(read) if wanted.fields is None else {path[0] for path in wanted.fields}
+        names = sorted({*named, *(known if wanted.fields is None else ())} - {ASSOCIATION})
         extra = [MERGED] if MERGED in known else []
         if any(_is_stage(each, known) for each in names):
             extra += [each for each in PIPELINES if each in known]
-        needed = dict.fromkeys([*(without_label(each) for each in names), *extra])
-        asked = dict.fromkeys([*needed, modified_property(name)])
+        asked = dict.fromkeys([*(without_label(each) for each in names), *extra, modified_property(name)])
+        needed = {*(without_label(each) for each in named - {ASSOCIATION}), *extra}
         return cls(name, tuple(names), known, tuple(asked), frozenset(needed))
 
     @property

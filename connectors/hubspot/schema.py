@@ -97,8 +97,9 @@ class Schema:
         except SourceRefused:
             return  # the token may not ask: what the calls themselves said stands
         if name not in {str(row.get("objectTypeId")) for row in there}:
+            what = f"there is no object {called!r}{'' if called == name else f' ({name})'}"
             hint = "was it deleted in HubSpot? restore it there, or take the stream out of the file"
-            self._crm.account.refuse(f"there is no object {called!r} any more ({name})", hint)
+            self._crm.account.refuse(what, hint)
 
     def properties(self, name: str, *, within: float = DAY, after: int | None = None) -> Mapping[str, Property]:
         """An object's properties by their names, as they were within so many seconds, and after that moment."""
