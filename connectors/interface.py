@@ -208,9 +208,9 @@ class Bookkeeping(Protocol):
         ...
 
 
-FieldType = Literal["boolean", "integer", "decimal", "number", "text", "date", "time"]
+FieldType = Literal["boolean", "integer", "decimal", "number", "text", "date", "time", "list"]
 """`number`: with a fraction; `decimal`: beyond what a number can hold exactly it arrives as text; `date`: 2026-01-31;
-`time`: 2026-01-31T12:30:00, with `Z` where the zone is known."""
+`time`: 2026-01-31T12:30:00, with `Z` where the zone is known; `list`: of text, each of the choices if there are any."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -42,13 +42,13 @@ def _of_object(
 
 
 def _kind(name: str, of: Property, labels: Labels) -> FieldKind | None:
-    """None for lists, which no constant equals, and for codes that cannot be listed."""
-    if of.plural:
-        return None
+    """None where nothing is known: codes that cannot be listed, or text that holds several of them."""
     if of.type != "enumeration":
         return FieldKind(_TYPES[of.type]) if of.type in _TYPES else None
     try:
         choices = labels.all(name, of)
     except SourceRefused:
-        return None
-    return FieldKind("text", choices) if choices else None
+        choices = {}
+    if of.several:
+        return FieldKind("list", choices or None)
+    return FieldKind("text", choices) if choices and not of.plural else None

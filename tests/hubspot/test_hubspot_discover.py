@@ -107,7 +107,9 @@ WHERE = [
     ("founded == '1.2.2024'", "write it in that form"),
     ("contacts[?salutation == 'Frau']", "write its code, salutation == 'ms'"),
     ("lifecyclestage == '118827341' && hubspot_owner_id == '1' && is_public && city == 'PQL'", ""),
-    ("label(lifecyclestage) == 'PQL'", ""),
+    ("tags == 'Gold'", "write contains(tags, 'g1')"),
+    ("contains(tags, 'Gold')", "write its code, contains(tags, 'g1')"),
+    ("contains(tags, 'g1') && contains(label(tags), 'Gold') && label(lifecyclestage) == 'PQL'", ""),
 ]
 
 
@@ -119,6 +121,7 @@ def test_check_points_out_a_constant_that_no_value_equals(
     monkeypatch.setenv("CLOSINGDEALZ_API_KEY", "canary")
     codes = ("lead=Lead", "marketingqualifiedlead=Marketing Qualified Lead", "118827341=PQL")
     portal.definitions["companies"].append(prop("lifecyclestage", "enumeration", "radio", codes))
+    portal.definitions["companies"].append(prop("tags", "enumeration", "checkbox", ("g1=Gold", "s1=Silver")))
     portal.definitions["contacts"].append(prop("salutation", "enumeration", "select", ("ms=Frau", "mr=Herr")))
     portal.owners = [owner("1", "Kim", "Lee")]
     path = write_config(tmp_path, standin, CHECKED.replace("WHERE", where))
