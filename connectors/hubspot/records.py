@@ -133,12 +133,13 @@ class Reader:
         again = self._fields_of(fields.object, wanted, known, *child)
         for missing in again.missing:
             self._refuse_missing(again, missing, GONE_HINT, *child)
-        for name, count in lacking.items():
-            words = lacking_words(self.plan.spec, fields.object, name, *child)
-            if count == len(rows) and name in again.needed:
-                self._crm.account.refuse(words, LACKING_HINT, name)
-            what, spec = f"{words}, in {count} of {len(rows)} records", self.plan.spec
-            raise SourceUnavailable(what, hint=SOME_HINT, source=spec.source, stream=spec.name, field=name)
+        name = max(lacking, key=lambda each: lacking[each])
+        spec, count = self.plan.spec, lacking[name]
+        words = lacking_words(spec, fields.object, name, *child)
+        if count == len(rows) and name in again.needed:
+            self._crm.account.refuse(words, LACKING_HINT, name)
+        what = f"{words}, in {count} of {len(rows)} records"
+        raise SourceUnavailable(what, hint=SOME_HINT, source=spec.source, stream=spec.name, field=name)
 
 
 def _associated(child: Child, link: Link, data: dict[str, Json]) -> dict[str, Json]:

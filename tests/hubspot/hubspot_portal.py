@@ -199,6 +199,8 @@ class Portal:
         self.pipelines: dict[str, list[Any]] = {}
         self.hidden: set[tuple[str, str]] = set()
         """Properties (object, name) that answers leave out although their definitions are listed."""
+        self.halved: set[tuple[str, str]] = set()
+        """Those that answers leave out of every other record."""
         self.denied: dict[tuple[str, str], str] = {}
         """Calls (by their names in the path table, and object or "") that the token lacks a scope for: which."""
         self.schemas = [
@@ -335,7 +337,8 @@ class Portal:
     def row(self, name: str, thing: Thing, asked: Iterable[str]) -> Any:
         stamp = {MODIFIED.get(name, "hs_lastmodifieddate"): iso(thing.modified)}
         always = {"createdate": iso(thing.created), "hs_object_id": str(thing.id), **stamp}
-        known = {each["name"] for each in self.definitions[name] if (name, each["name"]) not in self.hidden}
+        hidden = {*self.hidden, *(self.halved if thing.id % 2 else ())}
+        known = {each["name"] for each in self.definitions[name] if (name, each["name"]) not in hidden}
         chosen = {each: always.get(each, thing.properties.get(each)) for each in asked if each in known}
         row = {
             "id": str(thing.id),

@@ -40,10 +40,10 @@ ACTIONS = st.one_of(
     st.tuples(st.just("renamed")),
     st.tuples(st.just("deactivated")),
     st.tuples(st.just("archive"), WANTED),
-    st.tuples(st.just("hide"), WANTED),
+    st.tuples(st.sampled_from(["hide", "hide in part"]), WANTED),
     st.tuples(st.just("deny"), LISTS),
     st.tuples(st.just("all back")),
-    st.tuples(st.just("gone at once"), COMPANIES, WANTED, st.booleans()),
+    st.tuples(st.just("gone at once"), COMPANIES, WANTED, st.sampled_from(["archive", "hide", "hide in part"])),
     st.tuples(st.just("wait"), st.sampled_from([1, 6, 59, 61, 601, 3601, 90_000])),
     st.tuples(st.just("turn"), st.sampled_from([None, None, 1, 3])),
     st.tuples(st.just("reopen")),
@@ -69,6 +69,7 @@ class Account:
         portal.definitions = definitions()
         portal.clear()
         portal.hidden.clear()
+        portal.halved.clear()
         portal.denied.clear()
         portal.owners, portal.pipelines["companies"] = [], [pipeline("p", "Sales", s0="x"), pipeline("q", "Other")]
         stage = prop("hs_pipeline_stage", "enumeration", "radio", externalOptions=True)
@@ -133,14 +134,17 @@ class Account:
                 self.archive(name, property_)
             case "hide", place:
                 self.portal.hidden.add(place)
+            case "hide in part", place:
+                self.portal.halved.add(place)
             case "deny", place:
                 self.portal.denied[place] = ".".join(("scope", *place)).rstrip(".")
             case ("all back",):
                 self.all_back()
-            case "gone at once", id_, (name, property_), hidden:
+            case "gone at once", id_, place, how:
                 self.act(feed, ("turn", None))
-                self.act(feed, ("hide" if hidden else "archive", (name, property_)))
-                self.put(id_, 0, do_not_sync="true")
+                self.act(feed, (how, place))
+                for each in {id_, 4, 5}:
+                    self.put(each, 0, do_not_sync="true")
                 self.act(feed, ("wait", 6))
                 self.act(feed, ("turn", None))
             case "wait", seconds:
@@ -202,6 +206,7 @@ class Account:
             self.portal.give_back(name, definition)
         self.gone.clear()
         self.portal.hidden.clear()
+        self.portal.halved.clear()
         self.portal.denied.clear()
 
     def _losers(self) -> set[int]:
@@ -222,7 +227,7 @@ class Account:
 
     def explain(self, error: SyncError) -> None:
         """The error names something that is not there now."""
-        missing = {property_ for _, property_ in [*self.gone, *self.portal.hidden]}
+        missing = {property_ for _, property_ in [*self.gone, *self.portal.hidden, *self.portal.halved]}
         named = [each for each in missing if repr(each) in error.message]
         named += [scope for scope in self.portal.denied.values() if scope in error.message]
         assert named, f"{error.message}: {missing}, {self.portal.denied}"
