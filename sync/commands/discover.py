@@ -69,8 +69,10 @@ def _only(found: Sequence[Discovered], field: str, name: str) -> Sequence[Discov
 
 
 def _as_json(of: Discovered) -> dict[str, object]:
+    """`choices` stands only where there are some."""
     choices = [{"code": code, "label": label} for code, label in of.choices.items()]
-    return {"name": of.name, "label": of.label, "type": of.type, "remark": of.remark, "choices": choices}
+    told: dict[str, object] = {"name": of.name, "label": of.label, "type": of.type, "remark": of.remark}
+    return {**told, "choices": choices} if choices else told
 
 
 def _print(found: Sequence[Discovered]) -> None:
