@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import shutil
 import sys
-import textwrap
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -110,9 +109,15 @@ def _lines(choices: Mapping[str, str]) -> Iterator[str]:
 
 
 def _paragraph(choices: Mapping[str, str]) -> list[str]:
-    said = ", ".join(code if code == label else f"{code} = {label}" for code, label in _printable(choices))
     width = max(shutil.get_terminal_size().columns - len(_INDENT), 40)
-    return textwrap.wrap(said, width, break_long_words=False, break_on_hyphens=False)
+    lines: list[str] = []
+    for code, label in _printable(choices):
+        said = code if code == label else f"{code} = {label}"
+        if lines and len(lines[-1]) + len(said) + len(",  ") <= width:
+            lines[-1] += f",  {said}"
+        else:
+            lines.append(said)
+    return lines
 
 
 def _printable(choices: Mapping[str, str]) -> Iterator[tuple[str, str]]:
