@@ -148,12 +148,16 @@ class Rewords(Protocol):
 @dataclass(frozen=True, slots=True)
 class Discovered:
     """An object of a source, or a field of one: its name in the configuration, what users call it, its type, and what
-    else is to be known of it."""
+    else is to be known of it.
+
+    `choices`: every code and what users call it, where the field has a fixed list.
+    """
 
     name: str
     label: str
     type: str
     remark: str = ""
+    choices: Mapping[str, str] = field(default_factory=dict)
 
 
 @runtime_checkable
@@ -204,9 +208,9 @@ class Bookkeeping(Protocol):
         ...
 
 
-FieldType = Literal["boolean", "integer", "decimal", "number", "text", "date", "time"]
+FieldType = Literal["boolean", "integer", "decimal", "number", "text", "date", "time", "list"]
 """`number`: with a fraction; `decimal`: beyond what a number can hold exactly it arrives as text; `date`: 2026-01-31;
-`time`: 2026-01-31T12:30:00, with `Z` where the zone is known."""
+`time`: 2026-01-31T12:30:00, with `Z` where the zone is known; `list`: of text, each of the choices if there are any."""
 
 
 @dataclass(frozen=True, slots=True)

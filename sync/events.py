@@ -104,7 +104,8 @@ EVENTS: dict[str, Event] = {
     ),
     "source_noted": Event(
         "warning",
-        "The source behaved oddly while a page was read; nothing is lost, but look at it if it goes on.",
+        "The source behaved oddly while a page was read, or had codes without labels; no record is lost, "
+        "but look at it if it goes on.",
         ("stream", "lane", "notes"),
     ),
     "children_cut": Event(

@@ -5,21 +5,24 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 
 from connectors.hubspot.account import Portal
-from connectors.hubspot.crm import Crm
+from connectors.hubspot.crm import Crm, shortened
+from connectors.hubspot.fields import LACKING_HINT, Fields, lacking_words, missing_hint, missing_words
+from connectors.hubspot.labels import Labels
 from connectors.hubspot.options import HubspotSource
 from connectors.hubspot.paths import OBJECTS, PATHS, read_scope
-from connectors.hubspot.records import Fields, Plan, missing_hint, missing_words, plan_of
+from connectors.hubspot.plan import Plan, plan_of, read_by_name
 from connectors.hubspot.schema import Schema
+from connectors.hubspot.values import Property, without_label
 from connectors.hubspot.windows import Search, search_is_blind
 from connectors.interface import Finding, StreamSpec
 from sync.errors import SourceRefused
 from sync.words import Wanted
 
 
-def look_at(crm: Crm, schema: Schema, stream: StreamSpec, options: HubspotSource) -> Sequence[Finding]:
+def look_at(crm: Crm, schema: Schema, labels: Labels, stream: StreamSpec, options: HubspotSource) -> Sequence[Finding]:
     """Raises SourceUnavailable, and SourceRefused only where nothing at all can be looked at: a bad token, a wrong
     account."""
-    look = _Look(crm, schema, options)
+    look = _Look(crm, schema, labels, options)
     findings = [*look.account()]
     try:
         plan = plan_of(stream, schema)
@@ -29,9 +32,10 @@ def look_at(crm: Crm, schema: Schema, stream: StreamSpec, options: HubspotSource
 
 
 class _Look:
-    def __init__(self, crm: Crm, schema: Schema, options: HubspotSource) -> None:
+    def __init__(self, crm: Crm, schema: Schema, labels: Labels, options: HubspotSource) -> None:
         self._crm = crm
         self._schema = schema
+        self._labels = labels
         self._options = options
 
     def account(self) -> Iterator[Finding]:
@@ -76,17 +80,46 @@ class _Look:
         except SourceRefused as error:
             yield Finding("error", error.message, error.hint)
             return
-        fields = Fields.of(name, wanted, known)
+        fields = Fields.of(name, wanted, known, read_by_name(plan, *child))
         for missing in fields.missing:
             yield Finding("error", missing_words(plan.spec, name, missing, *child), missing_hint(missing, known))
         if not fields.missing:
-            count = len(fields.names)
-            yield Finding("ok", f"{name} has the {count} {'property' if count == 1 else 'properties'} that are read")
+            yield from self._shown(plan, fields, *child)
         if fields.calculated:
             what = f"{', '.join(fields.calculated)} of {name} is calculated: HubSpot does not say when it changes"
             yield Finding("warning", what, "such a change arrives with the next sweep")
-        if fields.of_owners:
-            yield from self._prove("crm.objects.owners.read", "GET", "owners", lambda: next(self._crm.owners(), None))
+        yield from dict.fromkeys(finding for of in fields.labelled for finding in self._label(name, of))
+
+    def _shown(self, plan: Plan, fields: Fields, *child: str) -> Iterator[Finding]:
+        """Whether a record carries the properties: a definition alone proves nothing."""
+        asked = shortened(fields.asked)
+        rows = self._crm.page(fields.object, asked, None, 1).rows
+        lacking = [each for each in fields.lacking(rows) if each in asked]
+        for each in lacking:
+            yield Finding("error", lacking_words(plan.spec, fields.object, each, *child), LACKING_HINT)
+        if not lacking:
+            count = len({without_label(each) for each in fields.names})
+            what = f"{count} {'property that is' if count == 1 else 'properties that are'} read"
+            yield Finding("ok", f"{fields.object} has the {what}")
+
+    def _label(self, name: str, of: Property) -> Iterator[Finding]:
+        match of.naming:
+            case "value":
+                what = f"{of.name} of {name} is no list of choices: label({of.name}) is its value"
+                yield Finding("warning", what, f"write {of.name}")
+                return
+            case "owners" | "users":
+                proof = "crm.objects.owners.read", "GET", "owners"
+            case "teams":
+                proof = "settings.users.teams.read", "GET", "teams"
+            case "pipelines" | "stages":
+                proof = read_scope(name), "GET", "pipelines"
+            case "options" | "nowhere":
+                if not of.labels:
+                    hint = f"write {of.name} for its code, or lookup() with a table of your own"
+                    yield Finding("warning", f"{of.name} of {name} has no labels that the API gives", hint)
+                return
+        yield from self._prove(*proof, lambda: self._labels.all(name, of), name)
 
     def _search(self, name: str) -> Iterator[Finding]:
         try:

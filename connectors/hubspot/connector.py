@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from typing import cast
 from urllib.parse import urlsplit
 
@@ -13,18 +14,21 @@ from connectors.hubspot.account import Account, read_token
 from connectors.hubspot.checking import look_at
 from connectors.hubspot.crm import Crm
 from connectors.hubspot.discovery import fields_of, objects_of
+from connectors.hubspot.kinds import kinds_of
+from connectors.hubspot.labels import Labels
 from connectors.hubspot.options import HubspotChild, HubspotSource, HubspotStream
 from connectors.hubspot.pace import Pace
 from connectors.hubspot.paths import standard_name
+from connectors.hubspot.plan import Plan, plan_of
 from connectors.hubspot.reading import Given, Poll
-from connectors.hubspot.records import Plan, Reader, plan_of
+from connectors.hubspot.records import Reader
 from connectors.hubspot.schema import Schema
 from connectors.hubspot.transport import ClientTransport, Transport
 from connectors.hubspot.values import canonical
 from connectors.hubspot.windows import search_is_blind
-from connectors.interface import Connector, Discovered, Features, Finding, StreamSpec
+from connectors.interface import Connector, Discovered, Features, FieldKind, Finding, StreamSpec
 from sync.clock import Clock, SystemClock
-from sync.errors import ConfigError, Problem
+from sync.errors import ConfigError, Problem, SourceRefused
 from sync.secrets import Secret
 from sync.words import Json, Listing, Page, Record
 
@@ -44,6 +48,7 @@ class HubspotConnector:
         self._account = Account(source, options, clock, pace, connect)
         self._crm = Crm(self._account)
         self._schema = Schema(self._crm, clock)
+        self._labels = Labels(self._schema, clock)
         self._given: dict[str, dict[str, Given]] = {}
         self._proven: set[str] = set()
 
@@ -66,11 +71,14 @@ class HubspotConnector:
 
     def check(self, stream: StreamSpec) -> Sequence[Finding]:
         self._account.stream = stream.name
-        return look_at(self._crm, self._schema, stream, self._options)
+        return look_at(self._crm, self._schema, self._labels, stream, self._options)
 
     def discover(self, name: str | None) -> Sequence[Discovered]:
         self._account.portal()
-        return objects_of(self._schema) if name is None else fields_of(self._schema, name)
+        return objects_of(self._schema) if name is None else fields_of(self._schema, self._labels, name)
+
+    def describe(self, stream: StreamSpec) -> Mapping[tuple[str, ...], FieldKind]:
+        return kinds_of(self._plan(stream), self._schema, self._labels)
 
     def position(self, stream: StreamSpec) -> str:
         self._account.stream = stream.name
@@ -78,36 +86,55 @@ class HubspotConnector:
         return canonical(int(self._account.now().timestamp()) * 1000)
 
     def size(self, stream: StreamSpec) -> int | None:
-        return self._crm.total(self._plan(stream).object)
+        plan = self._plan(stream)
+        with self._naming_vanished(plan):
+            return self._crm.total(plan.object)
 
     def read(self, stream: StreamSpec, lanes: Mapping[str, Json]) -> Iterator[Page]:
-        poll = self._poll(stream)
-        yield from poll.pages(lanes)
+        plan = self._plan(stream)
+        with self._naming_vanished(plan):
+            yield from self._poll(plan).pages(lanes)
 
     def fetch(self, stream: StreamSpec, ids: Sequence[str]) -> Sequence[Record]:
         asked = [id_ for id_ in ids if id_.isascii() and id_.isdigit() and len(id_) < 20]
-        return self._reader(stream).fetch(asked) if asked else []
+        if not asked:
+            return []
+        plan = self._plan(stream)
+        with self._naming_vanished(plan):
+            return self._reader(plan).fetch(asked)
 
     def sweep(self, stream: StreamSpec, cursor: Json) -> Iterator[Listing]:
-        yield from self._poll(stream).listings(cursor)
+        plan = self._plan(stream)
+        with self._naming_vanished(plan):
+            yield from self._poll(plan).listings(cursor)
 
     def close(self) -> None:
         self._account.close()
 
-    def _poll(self, stream: StreamSpec) -> Poll:
-        reader = self._reader(stream)
-        for name in (reader.plan.object, *(child.object for child in reader.plan.children)):
+    def _poll(self, plan: Plan) -> Poll:
+        reader = self._reader(plan)
+        for name in (plan.object, *(child.object for child in plan.children)):
             self._prove(name)
-        given = self._given.setdefault(stream.name, {})
+        given = self._given.setdefault(plan.spec.name, {})
         return Poll(self._crm, reader, self._options, self._account.now(), given)
 
-    def _reader(self, stream: StreamSpec) -> Reader:
-        return Reader(self._crm, self._schema, self._plan(stream))
+    def _reader(self, plan: Plan) -> Reader:
+        return Reader(self._crm, self._schema, self._labels, plan)
 
     def _plan(self, stream: StreamSpec) -> Plan:
         self._account.stream = stream.name
         self._account.portal()
         return plan_of(stream, self._schema)
+
+    @contextmanager
+    def _naming_vanished(self, plan: Plan) -> Iterator[None]:
+        """A custom object that was deleted is named as such: its calls only say that they cannot be understood."""
+        try:
+            yield
+        except SourceRefused:
+            for name, called in plan.called.items():
+                self._schema.refuse_vanished(name, called)
+            raise
 
     def _prove(self, name: str) -> None:
         """Once: that the search by the modified property finds something where there is something."""

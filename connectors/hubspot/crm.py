@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from itertools import accumulate
 
 from connectors.hubspot.account import Account, Call, NotThere
 from connectors.hubspot.answers import Malformed, chunks, id_of, next_of, one_of, results_of, rows_of
@@ -18,6 +19,9 @@ LONGEST_NAMES = 4000
 
 PRIMARY_TYPES = frozenset({1, 2, 5, 578, 580})
 """The types of associations that HubSpot defines as primary, among contacts, companies, deals and leads."""
+
+NOTHING_THERE = frozenset({"OBJECT_NOT_FOUND", "crm.associations.NO_ASSOCIATIONS_FOUND"})
+"""The errors of records without associations, or that are gone, as recorded."""
 
 Row = Mapping[str, Json]
 """A record as HubSpot sends it: `id`, `properties`, `archived`, perhaps `archivedAt`."""
@@ -131,6 +135,14 @@ class Crm:
                 yield from page.rows
                 after = page.after
 
+    def teams(self) -> list[Row]:
+        """The account's teams, in one answer."""
+        return self.account.ask(Call("teams"), _identified)
+
+    def pipelines(self, name: str) -> list[Row]:
+        """An object's pipelines with their stages, in one answer."""
+        return self.account.ask(Call("pipelines", places={"object": name}), _piped)
+
     def schemas(self) -> list[Row]:
         """The account's custom objects."""
         query = {"archived": "false", "includePropertyDefinitions": "false", "includeAssociationDefinitions": "false"}
@@ -139,6 +151,12 @@ class Crm:
     def usage(self) -> list[Row]:
         """How many of the day's calls are used; only tokens of private apps may ask."""
         return self.account.ask(Call("usage"), results_of)
+
+
+def shortened(names: Sequence[str]) -> list[str]:
+    """Return as many of the names, from the first, as a URL carries."""
+    lengths = accumulate(len(name) + 1 for name in names)
+    return [name for name, length in zip(names, lengths, strict=True) if length <= LONGEST_NAMES]
 
 
 def _rows(body: Mapping[str, Json]) -> Rows:
@@ -155,6 +173,21 @@ def _defined(body: Mapping[str, Json]) -> list[Row]:
         id_of(row, "name")
         rows_of(row.get("options", []))
     return list(rows)
+
+
+def _identified(body: Mapping[str, Json]) -> list[Row]:
+    rows = results_of(body)
+    for row in rows:
+        id_of(row)
+    return list(rows)
+
+
+def _piped(body: Mapping[str, Json]) -> list[Row]:
+    rows = _identified(body)
+    for row in rows:
+        for stage in rows_of(row.get("stages")):
+            id_of(stage)
+    return rows
 
 
 def _found(body: Mapping[str, Json]) -> Rows:
@@ -185,7 +218,10 @@ def _row(body: Mapping[str, Json]) -> Row:
 
 def _linked(body: Mapping[str, Json]) -> list[tuple[str, list[Link], str | None]]:
     """Of each record its associations, and where the next of them begin: they page inside each result. A record without
-    any is missing, or an error of a 207."""
+    any is missing, or an error of a 207; any other error leaves open what is associated."""
+    for error in rows_of(body.get("errors") or []):
+        if not any(str(error.get(key)) in NOTHING_THERE for key in ("category", "subCategory")):
+            raise Malformed("the associations of all records that were asked for")
     linked = []
     for result in results_of(body):
         targets = rows_of(result.get("to"))

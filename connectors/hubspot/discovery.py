@@ -2,46 +2,56 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
+from connectors.hubspot.crm import Row
+from connectors.hubspot.labels import Labels
 from connectors.hubspot.paths import OBJECTS
 from connectors.hubspot.schema import Schema
 from connectors.hubspot.values import Property
 from connectors.interface import Discovered
-
-_SHOWN = 4
-"""How many values of an enumeration are shown."""
+from sync.errors import SourceRefused
 
 
 def objects_of(schema: Schema) -> Sequence[Discovered]:
     """The standard objects, and the account's own."""
-    own = [
-        Discovered(str(row.get("objectTypeId")), str((row.get("labels") or {}).get("plural") or ""), "custom object")
-        for row in schema.custom_objects()
-    ]
+    own = [_custom(row) for row in schema.custom_objects()]
     return [*(Discovered(name, name.capitalize(), "object") for name in sorted(OBJECTS)), *own]
 
 
-def fields_of(schema: Schema, name: str) -> Sequence[Discovered]:
-    """An object's properties, by their names."""
-    known = schema.properties(schema.object_name(name))
-    return [Discovered(each.name, each.label, _type(each), _remark(each)) for each in sorted(known.values(), key=_name)]
+def _custom(row: Row) -> Discovered:
+    label = str((row.get("labels") or {}).get("plural") or "")
+    remark = f'or object = "{row["name"]}"' if row.get("name") else ""
+    return Discovered(str(row.get("objectTypeId")), label, "custom object", remark)
 
 
-def _name(of: Property) -> str:
-    return of.name
+def fields_of(schema: Schema, labels: Labels, name: str) -> Sequence[Discovered]:
+    """An object's properties, by their names, with the codes of those that have a fixed list."""
+    object_ = schema.object_name(name)
+    known = schema.properties(object_)
+    return [_field(object_, known[each], labels) for each in sorted(known)]
+
+
+def _field(object_: str, of: Property, labels: Labels) -> Discovered:
+    remarks = ["calculated: its changes come with the sweep"] if of.calculated else []
+    choices: Mapping[str, str] = {}
+    if of.naming != "value":
+        try:
+            choices = labels.all(object_, of)
+        except SourceRefused as error:
+            remarks.append(error.message)
+        else:
+            if choices:
+                remarks.append(_of_label(of))
+            elif of.naming == "nowhere":
+                remarks.append(f"label({of.name}) gives nothing: the API has no labels")
+    return Discovered(of.name, of.label, _type(of), "; ".join(remarks), choices)
+
+
+def _of_label(of: Property) -> str:
+    seen = "the owner's name" if of.naming == "owners" and not of.plural else "what users see"
+    return f"label({of.name}) is {seen}"
 
 
 def _type(of: Property) -> str:
     return f"list of {of.type}" if of.several else of.type
-
-
-def _remark(of: Property) -> str:
-    remarks = ["calculated: its changes come with the sweep"] if of.calculated else []
-    if of.is_owner:
-        remarks.append(f"label({of.name}) is the owner's name")
-    if of.labels and not of.several and of.type == "enumeration":
-        shown = list(of.labels)[:_SHOWN]
-        more = f" and {len(of.labels) - _SHOWN} more" if len(of.labels) > _SHOWN else ""
-        remarks.append(f"{', '.join(shown)}{more}; label({of.name}) is what users see")
-    return "; ".join(remarks)

@@ -18,6 +18,8 @@ PATHS: Final[dict[Family, dict[str, str]]] = {
         "associations": "/crm/v4/associations/{object}/{to}/batch/read",
         "properties": "/crm/v3/properties/{object}",
         "owners": "/crm/v3/owners",
+        "pipelines": "/crm/v3/pipelines/{object}",
+        "teams": "/settings/v3/users/teams",
         "schemas": "/crm-object-schemas/v3/schemas",
         "account": "/account-info/v3/details",
         "usage": "/account-info/v3/api-usage/daily/private-apps",
@@ -30,6 +32,9 @@ PATHS: Final[dict[Family, dict[str, str]]] = {
         "associations": "/crm/associations/2026-09/{object}/{to}/batch/read",
         "properties": "/crm/properties/2026-09/{object}",
         "owners": "/crm/owners/2026-09",
+        # Both as the vendor's reference has them for 2026-09-beta; not yet seen under the final name.
+        "pipelines": "/crm/pipelines/2026-09/{object}",
+        "teams": "/settings/users/2026-09/teams",
         "schemas": "/crm-object-schemas/2026-09/schemas",
         "account": "/account-info/2026-09/details",
         "usage": "/account-info/2026-09/api-usage/daily/private-apps",

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 
 from connectors.hubspot.answers import chunks
@@ -11,7 +11,8 @@ from connectors.hubspot.crm import LIST_LIMIT, LONGEST_NAMES, Crm, Row
 from connectors.hubspot.lanes import Kind, Lane, Spans, first_lane, lane_from_json, lane_to_json
 from connectors.hubspot.options import HubspotSource
 from connectors.hubspot.paths import modified_property
-from connectors.hubspot.records import Child, Reader
+from connectors.hubspot.plan import Child
+from connectors.hubspot.records import Reader
 from connectors.hubspot.values import canonical, milliseconds
 from connectors.hubspot.windows import Found, Search
 from sync.words import Json, Listing, Page, Record, Touch
@@ -82,8 +83,14 @@ class Poll:
         self._given = given
 
     def pages(self, lanes: Mapping[str, Json]) -> Iterator[Page]:
-        """The poll's pages. Lanes that do not exist yet begin in an order in which a stop loses nothing: children are
-        followed before their parents are read, and the live lane begins before the backfill."""
+        """The poll's pages, which say how many records had codes without a label. Lanes that do not exist yet begin in
+        an order in which a stop loses nothing: children are followed before their parents are read, and the live lane
+        begins before the backfill."""
+        for page in self._pages(lanes):
+            lacking = self._reader.without_label()
+            yield replace(page, notes={**page.notes, "without_label": lacking}) if lacking else page
+
+    def _pages(self, lanes: Mapping[str, Json]) -> Iterator[Page]:
         for child in self._reader.plan.children:
             yield from self._follow(self._child_track(child), lanes)
         yield from self._follow(self._track(), lanes)

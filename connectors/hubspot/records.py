@@ -2,117 +2,39 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
-from typing import cast
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from typing import NoReturn
 
 from connectors.hubspot.crm import Crm, Link, Row
-from connectors.hubspot.options import HubspotChild, HubspotStream
-from connectors.hubspot.paths import modified_property
-from connectors.hubspot.schema import Schema
-from connectors.hubspot.values import Property, canonical, milliseconds, nearest, without_label
-from connectors.interface import StreamSpec
-from sync.words import LABEL, Json, Record, Wanted
-
-MERGED = "hs_merged_object_ids"
-ASSOCIATION = "association"
-"""The field of a nested record that says how it belongs to its parent: `primary` (true or false) and `labels`."""
-
-
-@dataclass(frozen=True, slots=True)
-class Child:
-    """Associated records that the mapping reads."""
-
-    name: str
-    object: str
-    limit: int
-    wanted: Wanted
-
-
-@dataclass(frozen=True, slots=True)
-class Plan:
-    """A stream as it is read: its object and children by the names that the paths want."""
-
-    spec: StreamSpec
-    object: str
-    children: tuple[Child, ...]
-
-    @property
-    def own(self) -> Wanted:
-        """What is wanted of the record itself."""
-        fields, names = self.spec.wanted.fields, {child.name for child in self.children}
-        return Wanted(None if fields is None else frozenset(path for path in fields if path[0] not in names))
-
-
-def plan_of(spec: StreamSpec, schema: Schema) -> Plan:
-    """Raises SourceRefused where an object does not exist."""
-    children = []
-    for name, options in sorted(spec.children.items()):
-        wanted = spec.wanted.of_child(name)
-        if wanted is not None:
-            child = cast("HubspotChild", options)
-            children.append(Child(name, schema.object_name(child.object), child.limit, wanted))
-    return Plan(spec, schema.object_name(cast("HubspotStream", spec.options).object), tuple(children))
-
-
-@dataclass(frozen=True, slots=True)
-class Fields:
-    """The wanted fields of one object: `asked` are the properties to ask for."""
-
-    object: str
-    names: tuple[str, ...]
-    known: Mapping[str, Property]
-    asked: tuple[str, ...]
-
-    @classmethod
-    def of(cls, name: str, wanted: Wanted, known: Mapping[str, Property]) -> Fields:
-        names = sorted(known if wanted.fields is None else {path[0] for path in wanted.fields} - {ASSOCIATION})
-        extra = [modified_property(name), *([MERGED] if MERGED in known else [])]
-        asked = dict.fromkeys([*(without_label(each) for each in names), *extra])
-        return cls(name, tuple(names), known, tuple(asked))
-
-    @property
-    def missing(self) -> list[str]:
-        """Properties that the account does not have: HubSpot would leave them out without a word."""
-        return [each for each in dict.fromkeys(map(without_label, self.names)) if each not in self.known]
-
-    @property
-    def calculated(self) -> list[str]:
-        """Wanted properties whose changes do not move the record's modified time."""
-        return [each for each in self.names if each in self.known and self.known[each].calculated]
-
-    @property
-    def of_owners(self) -> bool:
-        """Whether names of owners are wanted."""
-        return any(
-            each.endswith(LABEL) and (known := self.known.get(without_label(each))) is not None and known.is_owner
-            for each in self.names
-        )
-
-    def data(self, row: Row, schema: Schema) -> dict[str, Json]:
-        properties = row.get("properties") or {}
-        found: dict[str, Json] = {}
-        for name in self.names:
-            of = self.known[without_label(name)]
-            value = of.value(properties.get(of.name))
-            if name.endswith(LABEL):
-                value = (schema.owner(str(value)) or value) if of.is_owner and value is not None else of.label_of(value)
-            found[name] = value
-        return found
-
-    def modified(self, row: Row) -> int | None:
-        """When the record last changed, in milliseconds since 1970."""
-        said = (row.get("properties") or {}).get(modified_property(self.object)) or row.get("updatedAt")
-        return milliseconds(said)
+from connectors.hubspot.fields import (
+    ASSOCIATION,
+    GONE_HINT,
+    LACKING_HINT,
+    MERGED,
+    SOME_HINT,
+    Fields,
+    lacking_words,
+    missing_hint,
+    missing_words,
+)
+from connectors.hubspot.labels import Labels
+from connectors.hubspot.plan import Child, Plan, read_by_name
+from connectors.hubspot.schema import SOON, Schema
+from connectors.hubspot.values import Property, canonical
+from sync.errors import SourceUnavailable
+from sync.words import Json, Record, Wanted
 
 
 class Reader:
     """Makes records of one stream."""
 
-    def __init__(self, crm: Crm, schema: Schema, plan: Plan) -> None:
-        """Raises SourceRefused where a wanted property does not exist."""
+    def __init__(self, crm: Crm, schema: Schema, labels: Labels, plan: Plan) -> None:
+        """Raises SourceRefused where a wanted property does not exist: that is asked anew before it is believed."""
         self._crm = crm
         self._schema = schema
+        self._labels = labels
+        self._began = schema.mark()
         self.plan = plan
         self.fields = self._fields(plan.object, plan.own)
         self._child_fields = {
@@ -129,10 +51,16 @@ class Reader:
         merged = [(old, str(row["id"])) for old, row in found.items() if old not in told]
         return [*records, *(Record(old, {}, None, deleted=True, merged_into=into) for old, into in merged)]
 
+    def without_label(self) -> dict[str, int]:
+        """Return how many records had codes without a label, by `object.property`, since this was last asked."""
+        return self._labels.lacking()
+
     def records(self, rows: Sequence[Row]) -> list[Record]:
         """The rows as records, with their children and what was merged into them."""
+        self._refuse_lacking(self.fields, rows)
         living = [row for row in rows if not row.get("archived")]
-        records = [self._record(row) for row in living]
+        after = self._schema.mark()
+        records = [self._record(row, after) for row in living]
         for child in self.plan.children:
             records = self._nest(child, records)
         told = {record.id for record in records}
@@ -144,9 +72,9 @@ class Reader:
         ]
         return [*records, *tombstones]
 
-    def _record(self, row: Row) -> Record:
+    def _record(self, row: Row, after: int) -> Record:
         when = self.fields.modified(row)
-        data = self.fields.data(row, self._schema)
+        data = self.fields.data(row, self._labels, after)
         return Record(str(row["id"]), data, None if when is None else canonical(when))
 
     def _nest(self, child: Child, records: Sequence[Record]) -> list[Record]:
@@ -156,47 +84,69 @@ class Reader:
         fields = self._child_fields[child.name]
         wanted = list(dict.fromkeys(link.id for of in kept.values() for link in of))
         rows = self._crm.read(child.object, wanted, fields.asked)
-        return [self._with_children(child, record, kept[record.id], len(links[record.id]), rows) for record in records]
+        self._refuse_lacking(fields, list(rows.values()), child.name)
+        after = self._schema.mark()
+        items = {id_: self._item(child, row, after) for id_, row in rows.items() if not row.get("archived")}
+        return [self._with_children(child, record, kept[record.id], len(links[record.id]), items) for record in records]
 
     def _with_children(
-        self, child: Child, record: Record, links: Sequence[Link], there: int, rows: Mapping[str, Row]
+        self, child: Child, record: Record, links: Sequence[Link], there: int, items: Mapping[str, dict[str, Json]]
     ) -> Record:
-        items = [(link, rows[link.id]) for link in links if link.id in rows and not rows[link.id].get("archived")]
-        nested = [self._item(child, link, row) for link, row in items]
+        living = [link for link in links if link.id in items]
+        nested = [_associated(child, link, items[link.id]) for link in living]
         left_out = {**record.left_out, child.name: there - len(links)} if there > len(links) else record.left_out
         return replace(
             record,
             data={**record.data, child.name: nested},
-            children={**record.children, child.name: tuple(link.id for link, _ in items)},
+            children={**record.children, child.name: tuple(link.id for link in living)},
             left_out=left_out,
         )
 
-    def _item(self, child: Child, link: Link, row: Row) -> dict[str, Json]:
-        data = self._child_fields[child.name].data(row, self._schema)
-        wanted = child.wanted.fields
-        if wanted is None or any(path[0] == ASSOCIATION for path in wanted):
-            data[ASSOCIATION] = {"primary": link.primary, "labels": link.labels}
-        return data
+    def _item(self, child: Child, row: Row, after: int) -> dict[str, Json]:
+        return self._child_fields[child.name].data(row, self._labels, after)
+
+    # ---- whether the properties are there
 
     def _fields(self, name: str, wanted: Wanted, *child: str) -> Fields:
-        known = self._schema.properties(name)
-        fields = Fields.of(name, wanted, known)
+        fields = self._fields_of(name, wanted, self._schema.properties(name), *child)
+        if fields.missing:
+            fields = self._fields_of(name, wanted, self._schema.properties(name, after=self._began), *child)
         for missing in fields.missing:
-            words = missing_words(self.plan.spec, name, missing, *child)
-            self._crm.account.refuse(words, missing_hint(missing, known), missing)
+            self._refuse_missing(fields, missing, missing_hint(missing, fields.known), *child)
         return fields
 
+    def _fields_of(self, name: str, wanted: Wanted, known: Mapping[str, Property], *child: str) -> Fields:
+        return Fields.of(name, wanted, known, read_by_name(self.plan, *child))
 
-def missing_words(spec: StreamSpec, name: str, missing: str, *child: str) -> str:
-    """`companies has no property 'nmae' (read by sources.hub.streams.companies.lead.name)`"""
-    keys = dict.fromkeys([*spec.read_by(*child, missing), *spec.read_by(*child, missing + LABEL)])
-    read = f" (read by {', '.join(keys)})" if keys else ""
-    return f"{name} has no property {missing!r}{read}"
+    def _refuse_missing(self, fields: Fields, missing: str, hint: str, *child: str) -> NoReturn:
+        words = missing_words(self.plan.spec, fields.object, missing, *child)
+        self._crm.account.refuse(words, hint, missing)
+
+    def _refuse_lacking(self, fields: Fields, rows: Sequence[Row], *child: str) -> None:
+        """Raise SourceRefused where all rows lack a property, SourceUnavailable where only some do: it may just have
+        gone or come. Its definition is asked for anew, unless this poll read it a moment ago."""
+        lacking = fields.lacking(rows)
+        if not lacking:
+            return
+        wanted = self.plan.own if not child else self.plan.child(*child).wanted
+        known = self._schema.properties(fields.object, within=SOON, after=self._began)
+        again = self._fields_of(fields.object, wanted, known, *child)
+        for missing in again.missing:
+            self._refuse_missing(again, missing, GONE_HINT, *child)
+        name = max(lacking, key=lambda each: lacking[each])
+        spec, count = self.plan.spec, lacking[name]
+        words = lacking_words(spec, fields.object, name, *child)
+        if count == len(rows) and name in again.needed:
+            self._crm.account.refuse(words, LACKING_HINT, name)
+        what = f"{words}, in {count} of {len(rows)} records"
+        raise SourceUnavailable(what, hint=SOME_HINT, source=spec.source, stream=spec.name, field=name)
 
 
-def missing_hint(name: str, known: Iterable[str]) -> str:
-    near = nearest(name, known)
-    return f"did you mean {near!r}?" if near else "was it deleted or renamed in HubSpot, or is it sensitive data?"
+def _associated(child: Child, link: Link, data: dict[str, Json]) -> dict[str, Json]:
+    wanted = child.wanted.fields
+    if wanted is None or any(path[0] == ASSOCIATION for path in wanted):
+        return {**data, ASSOCIATION: {"primary": link.primary, "labels": link.labels}}
+    return data
 
 
 def merged_into(row: Row) -> list[str]:

@@ -8,6 +8,7 @@ import re
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
+from typing import Literal
 
 from sync.words import LABEL, Json
 
@@ -16,17 +17,40 @@ _NUMBER = re.compile(r"-?\d{1,300}(\.\d{1,300})?([eE][+-]?\d{1,3})?", re.ASCII)
 _DATE = re.compile(r"\d{4}-\d\d-\d\d", re.ASCII)
 
 
+Naming = Literal["value", "options", "owners", "users", "teams", "pipelines", "stages", "nowhere"]
+"""Where the labels of a property's codes are. `value`: it holds no codes, users see the value itself; `options`: in its
+own definition; `nowhere`: the API gives none; else in a list of the account, of users by the ids of their accounts."""
+
+_REFERRED: Mapping[Naming, re.Pattern[str]] = {
+    "owners": re.compile(r"hubspot_owner_id|\w+_owner_ids?"),
+    "users": re.compile(r"\w+_user_ids?"),
+    "teams": re.compile(r"hubspot_team_id|\w+_team_ids?|hs_owning_teams"),
+    "pipelines": re.compile(r"(hs_)?pipeline"),
+    "stages": re.compile(r"dealstage|hs_pipeline_stage"),
+}
+"""What properties without options of their own refer to, told by HubSpot's names: as recorded, their definitions say so
+of single owners alone (`referencedObjectType`)."""
+
+
+_SEVERAL = re.compile(r"\w+_(ids|teams)")
+"""Of properties that refer to a list, those with several of it: `hs_all_team_ids`, `hs_owning_teams`."""
+
+
 @dataclass(frozen=True, slots=True)
 class Property:
-    """One property of an object, as its definition has it. `labels`: what users see for each of its values."""
+    """One property of an object, as its definition has it. `labels`: what users see for each of its own options.
+
+    `plural`: its label is a list, as of `hs_all_team_ids`, whose value is text with `;` between its parts.
+    """
 
     name: str
     label: str
     type: str
     kind: str
     calculated: bool = False
-    is_owner: bool = False
     several: bool = False
+    plural: bool = False
+    naming: Naming = "value"
     labels: Mapping[str, str] = field(default_factory=dict)
 
     def value(self, text: Json) -> Json:
@@ -37,34 +61,59 @@ class Property:
         if text == "":
             return None
         if self.several:
-            return list(dict.fromkeys(part.strip() for part in text.split(";") if part.strip())) or None
+            return _parts(text) or None
         return _CONVERTERS.get(self.type, str)(text)
 
-    def label_of(self, value: Json) -> Json:
-        """What users see for the value; the value itself where nothing is known of it."""
-        if isinstance(value, list):
-            return [self.label_of(each) for each in value]
-        if isinstance(value, bool):
-            return self.labels.get(str(value).lower(), value)
-        return self.labels.get(value, value) if isinstance(value, str) else value
+    def codes(self, text: Json) -> list[str]:
+        """Return the codes of a value as HubSpot sends it, each once."""
+        if not isinstance(text, str):
+            return [str(text).lower()] if isinstance(text, bool | int | float) else []
+        if self.several or self.plural:
+            return _parts(text)
+        plain = text.strip().lower() if self.type == "bool" else text.strip()
+        return [plain] if plain else []
 
 
 def property_of(row: Mapping[str, Json]) -> Property:
     """A property by its definition."""
     options = [option for option in row.get("options") or () if isinstance(option, dict)]
-    kind, type_ = str(row.get("fieldType", "")), str(row.get("type", ""))
+    name, kind, type_ = str(row.get("name", "")), str(row.get("fieldType", "")), str(row.get("type", ""))
     external = bool(row.get("externalOptions"))
+    # `hs_additional_emails` and its like: several values, and no options to choose from
+    several = type_ == "enumeration" and (kind == "checkbox" or (not options and not external))
     return Property(
-        str(row.get("name", "")),
+        name,
         str(row.get("label", "")),
         type_,
         kind,
         calculated=bool(row.get("calculated")),
-        is_owner=external and row.get("referencedObjectType") == "OWNER",
-        # `hs_additional_emails` and its like: several values, and no options to choose from
-        several=type_ == "enumeration" and (kind == "checkbox" or (not options and not external)),
-        labels={str(option.get("value")): str(option.get("label")) for option in options},
+        several=several,
+        plural=several or (external and not options and _SEVERAL.fullmatch(name) is not None),
+        naming=_naming_of(name, row, has_options=bool(options)),
+        labels={
+            str(option.get("value")).strip(): label.strip()
+            for option in options
+            if isinstance(label := option.get("label"), str) and label.strip()
+        },
     )
+
+
+def _naming_of(name: str, row: Mapping[str, Json], *, has_options: bool) -> Naming:
+    external = bool(row.get("externalOptions"))
+    if not external and row.get("type") not in ("enumeration", "bool"):
+        return "value"
+    if external and row.get("referencedObjectType") == "OWNER":
+        return "owners"
+    if external or not has_options:
+        for naming, names in _REFERRED.items():
+            if names.fullmatch(name):
+                return naming
+    return "options" if has_options or not external else "nowhere"
+
+
+def _parts(text: str) -> list[str]:
+    """Values with `;` between them, perhaps before them, too."""
+    return list(dict.fromkeys(part.strip() for part in text.split(";") if part.strip()))
 
 
 def milliseconds(text: Json) -> int | None:

@@ -25,6 +25,7 @@ from connectors.sql.sessions import session_findings
 from connectors.sql.statements import Relation, null_in, one_row, repeated
 from connectors.sql.tables import Shape
 from sync.errors import SourceRefused
+from sync.words import LABEL
 
 _SOME = 100_000
 """Rows that are looked through where no time limit holds."""
@@ -69,6 +70,9 @@ def _replica(database: Database, stream: str) -> Iterator[Finding]:
     if seconds := database.time(stream).behind // 1_000_000:
         what = f"the database is a replica and {seconds:,} seconds behind: polls read what it has replayed by then"
         yield Finding("warning", what, "read from the primary, if changes must arrive sooner")
+
+
+_NO_LABELS = "a database has no labels for label() to give: write the column itself, or lookup() with a table of yours"
 
 
 class _Look:
@@ -140,7 +144,7 @@ class _Look:
         for name in [name for name in exactly if name.casefold() not in whatever_case] or exactly:
             near = _nearest(name, there, 1)
             hint = f"did you mean {near[0]!r}?" if near else "the columns are: " + ", ".join(there)
-            hint = _several(name, there) or hint
+            hint = _several(name, there) or (_NO_LABELS if name.endswith(LABEL) else hint)
             yield Finding("error", f"{relation.words} has no column {name!r}", hint)
         if not exactly:
             yield next(self._twice(relation, wanted), Finding("error", *self._why(relation, refused)))

@@ -22,7 +22,7 @@ from connectors.sql.spelling import Nearest
 from connectors.sql.statements import Relation, rows_in
 from connectors.sql.times import Cursor
 from connectors.sql.values import Converter, Unusable
-from sync.words import Json, Record, Wanted
+from sync.words import LABEL, Json, Record, Wanted
 
 CHUNK = 500
 """Values in one statement by key: SQL Server takes 2,100 parameters, Oracle 1,000 in one list."""
@@ -85,11 +85,17 @@ class Plan:
 
     @property
     def layout(self) -> Layout:
-        """The columns to select: the key, the cursor, what is wanted."""
+        """The columns to select: the key, the cursor, what is wanted. label() is refused as a column that is not there,
+        also where the record is wanted whole."""
         roles = self.keys if self.cursor is None else (*self.keys, self.cursor.column)
         children = {child.name for child in self.children}
-        wanted = tuple(name for name in columns_of(self.wanted) if name not in children)
+        named = [*columns_of(self.wanted), *self._labels]
+        wanted = tuple(dict.fromkeys(name for name in named if name not in children))
         return Layout(roles, wanted, self.wanted.fields is None)
+
+    @property
+    def _labels(self) -> list[str]:
+        return sorted(path[0] for path in self.spec.readers if len(path) == 1 and path[0].endswith(LABEL))
 
 
 def columns_of(wanted: Wanted) -> list[str]:

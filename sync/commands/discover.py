@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import json
+import shutil
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -15,14 +16,18 @@ from sync.commands.options import config_option, json_option
 if TYPE_CHECKING:  # --help does without them
     from connectors.interface import Discovered
 
+_INDENT = "    "
+_WIDEST_CODE = 40
+
 
 @click.command()
 @json_option
 @click.argument("source")
 @click.argument("name", required=False, metavar="[OBJECT]")
+@click.argument("field", required=False, metavar="[FIELD]")
 @config_option
-def discover(as_json: bool, source: str, name: str | None, config: Path | None) -> None:
-    """Show the objects of SOURCE, or the fields of its OBJECT with their types and labels.
+def discover(as_json: bool, source: str, name: str | None, field: str | None, config: Path | None) -> None:
+    """Show the objects of SOURCE, or the fields of its OBJECT with their types, labels and choices, or one FIELD.
 
     Of a database: its tables and views with their sizes, or the columns of one. No record is read, only the newest
     value of columns that look like the time of a change.
@@ -43,11 +48,30 @@ def discover(as_json: bool, source: str, name: str | None, config: Path | None) 
         found = connector.discover(name)
     finally:
         connector.close()
+    if field is not None:
+        found = _only(found, field, str(name))
     if as_json:
-        rows = [{"name": each.name, "label": each.label, "type": each.type, "remark": each.remark} for each in found]
-        click.echo(json.dumps(rows, indent=2, ensure_ascii=False))
+        click.echo(json.dumps([_as_json(each) for each in found], indent=2, ensure_ascii=False))
     else:
         _print(found)
+
+
+def _only(found: Sequence[Discovered], field: str, name: str) -> Sequence[Discovered]:
+    """The field of that name; what differs in its letters' case alone will do where nothing else does."""
+    from sync.reports.phrases import did_you_mean
+
+    exact = [each for each in found if each.name == field]
+    alike = [each for each in found if each.name.casefold() == field.casefold()]
+    if exact or alike:
+        return exact or alike
+    raise click.UsageError(f"{name} has no field {field!r}.{did_you_mean(field, [each.name for each in found])}")
+
+
+def _as_json(of: Discovered) -> dict[str, object]:
+    """`choices` stands only where there are some."""
+    choices = [{"code": code, "label": label} for code, label in of.choices.items()]
+    told: dict[str, object] = {"name": of.name, "label": of.label, "type": of.type, "remark": of.remark}
+    return {**told, "choices": choices} if choices else told
 
 
 def _print(found: Sequence[Discovered]) -> None:
@@ -56,6 +80,7 @@ def _print(found: Sequence[Discovered]) -> None:
         for each in found:
             padded = [text.ljust(width) for text, width in zip(_cells(each), widths, strict=True)]
             click.echo("  ".join([*padded, each.remark]).rstrip())
+            _print_choices(each, alone=len(found) == 1)
         return
     from rich.console import Console
 
@@ -65,6 +90,40 @@ def _print(found: Sequence[Discovered]) -> None:
     for each in found:
         shown.add_row(*_cells(each), each.remark)
     Console().print(shown, markup=False)
+    for each in found:
+        if each.choices:
+            click.echo(f"\n{_cells(each)[0]}")
+            _print_choices(each, alone=len(found) == 1)
+
+
+def _print_choices(of: Discovered, *, alone: bool) -> None:
+    """All choices: of a single field one a line, as a table; of many fields one after the other."""
+    for line in _lines(of.choices) if alone else _paragraph(of.choices):
+        click.echo(f"{_INDENT}{line}")
+
+
+def _lines(choices: Mapping[str, str]) -> Iterator[str]:
+    width = min(max((len(code) for code in choices), default=0), _WIDEST_CODE)
+    for code, label in _printable(choices):
+        yield f"{code.ljust(width)}  {label}".rstrip()
+
+
+def _paragraph(choices: Mapping[str, str]) -> list[str]:
+    width = max(shutil.get_terminal_size().columns - len(_INDENT), 40)
+    lines: list[str] = []
+    for code, label in _printable(choices):
+        said = code if code == label else f"{code} = {label}"
+        if lines and len(lines[-1]) + len(said) + len(",  ") <= width:
+            lines[-1] += f",  {said}"
+        else:
+            lines.append(said)
+    return lines
+
+
+def _printable(choices: Mapping[str, str]) -> Iterator[tuple[str, str]]:
+    from sync.reports.phrases import printable
+
+    return ((printable(code), printable(label)) for code, label in choices.items())
 
 
 def _cells(of: Discovered) -> tuple[str, str, str]:

@@ -22,6 +22,7 @@ _HOLDS = {
     "text": "text",
     "date": "dates such as '2026-01-31'",
     "time": "times such as '2026-01-31T12:30:00Z'",
+    "list": "a list",
 }
 _NUMBERS = ("integer", "number", "decimal")
 _TEXTS = ("text", "date", "time")
@@ -77,7 +78,7 @@ def _letters(one: Compared) -> Fault:
 
 
 def _equality(one: Compared, kind: FieldKind) -> Fault:
-    cure = _cure(one, kind)
+    cure = _cure_of_list(one, kind) if kind.type == "list" else _cure(one, kind)
     if cure is None:
         return None
     outcome = "never holds" if one.how == "eq" else "always holds"
@@ -85,7 +86,7 @@ def _equality(one: Compared, kind: FieldKind) -> Fault:
 
 
 def _holds(kind: FieldKind) -> str:
-    if kind.choices is not None:
+    if kind.choices is not None and kind.type != "list":
         return "holds one of a list of choices" if not kind.several else "holds some of a list of choices"
     length = f" of at most {kind.length} characters" if kind.length else ""
     return f"holds {_HOLDS[kind.type]}{length}"
@@ -143,16 +144,36 @@ def _cure_of_text(one: Compared, kind: FieldKind) -> str | None:
     return "write it in that form" + (", or compare by < and >=" if kind.type == "time" else "")
 
 
+def _cure_of_list(one: Compared, kind: FieldKind) -> str | None:
+    """A list equals no single value, but it may contain it."""
+    if not isinstance(one.literal, str) or not one.literal:
+        return None
+    codes = _codes_of(one.literal, kind.choices or {}) or [one.literal]
+    return f"write {'!' if one.how == 'ne' else ''}{_contains(one, codes[0])}"
+
+
+def _contains(one: Compared, literal: str, field: str = "{}") -> str:
+    return f"contains({field.format(_name(one))}, {_written(literal)})"
+
+
+def _codes_of(label: str, choices: Mapping[str, str]) -> list[str]:
+    """The codes that users see as that text."""
+    return [code for code, seen in choices.items() if seen.casefold() == label.casefold() and seen != code]
+
+
 def _cure_of_choice(one: Compared, kind: FieldKind) -> str | None:
     choices = kind.choices or {}
     wanted = one.literal.split(",") if kind.several else [one.literal]
     for literal in wanted:
         if literal in choices or not literal:
             continue
-        codes = [code for code, label in choices.items() if label.casefold() == literal.casefold() and label != code]
-        if codes:
-            instead = f"label({_name(one)}) {_SIGNS[one.how]} {_written(literal)}"
-            return f"that is what users see; write its code, {_condition(one, codes[0])}, or {instead}"
+        if codes := _codes_of(literal, choices):
+            if one.how == "contains":
+                right, instead = _contains(one, codes[0]), _contains(one, literal, "label({})")
+            else:
+                right = _condition(one, codes[0])
+                instead = f"label({_name(one)}) {_SIGNS[one.how]} {_written(literal)}"
+            return f"that is what users see; write its code, {right}, or {instead}"
         near = [code for code in choices if code.casefold() == literal.casefold()]
         near += difflib.get_close_matches(literal, list(choices), n=1)
         if near:
@@ -164,6 +185,8 @@ def _cure_of_choice(one: Compared, kind: FieldKind) -> str | None:
 
 def _order(one: Compared, kind: FieldKind) -> Fault:
     literal = one.literal
+    if kind.type == "list":
+        return f"{_condition(one, literal)} never holds: {_name(one)} holds a list", "compare with one of its values"
     if isinstance(literal, str) and kind.type not in _TEXTS:
         number = to_number(literal)
         cure = _condition(one, 0 if number is None else number)
@@ -181,9 +204,14 @@ def _order(one: Compared, kind: FieldKind) -> Fault:
 
 def _search(one: Compared, kind: FieldKind) -> Fault:
     call = f"{one.how}({_name(one)}, {_written(one.literal)})"
+    if kind.type == "list" and one.how == "contains":
+        cure = _cure_of_choice(one, kind) if kind.choices and isinstance(one.literal, str) else None
+        return (f"{call} never holds: {_name(one)} holds some of a list of choices", cure) if cure else None
     if kind.type not in _TEXTS:
         what = f"{call} fails for every record: {_name(one)} {_holds(kind)}"
         equal = Compared(one.path, "eq", one.literal)
+        if kind.type == "list":
+            return what, f"look at each value: {_name(one)}[?{one.how}(@, {_written(one.literal)})]"
         right = to_number(one.literal) if kind.type in _NUMBERS else to_boolean(one.literal)
         if one.how == "contains" and right is not None:
             return what, f"write {_condition(equal, right)}"

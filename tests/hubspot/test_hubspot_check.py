@@ -2,23 +2,20 @@
 
 from __future__ import annotations
 
-import json
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
-from click.testing import CliRunner
 from hubspot_answers import Answer, error
 from hubspot_feed import Feed
 from hubspot_portal import Portal
-from hubspot_server import TOKEN, Asked, Standin
+from hubspot_server import Asked, Standin
 from hubspot_world import source, spec
 
 from connectors.hubspot.connector import HubspotConnectorType
 from connectors.interface import Finding
 from connectors.registry import connector_type
-from sync.cli import COMMANDS
 from sync.config.load import load_config, warnings_of
 from sync.errors import ConfigError
 from sync.streams import compile_all
@@ -51,7 +48,7 @@ def test_each_scope_is_named_with_the_call_that_proved_it(standin: Standin) -> N
         "companies has the 2 properties that are read",
         "companies can be searched by hs_lastmodifieddate (POST /crm/v3/objects/companies/search)",
         "contacts: crm.objects.contacts.read: granted (GET /crm/v3/objects/contacts)",
-        "contacts: contacts has the 1 property that are read",
+        "contacts: contacts has the 1 property that is read",
         "contacts: contacts can be searched by lastmodifieddate (POST /crm/v3/objects/contacts/search)",
         "associations of companies with contacts can be read (POST /crm/v4/associations/companies/contacts/batch/read)",
     ]
@@ -109,37 +106,6 @@ def test_a_usage_that_may_not_be_asked_for_is_no_fault(standin: Standin) -> None
 
 
 # ---- the command line
-
-
-def write_config(folder: Path, standin: Standin, text: str) -> Path:
-    text = text.replace("https://api.hubapi.com", standin.url).replace(
-        '# base_url = "http://127', 'base_url = "http://127'
-    )
-    path = folder / "config.toml"
-    path.write_text(text, encoding="utf-8")
-    path.chmod(0o600)
-    return path
-
-
-def command(name: str, *words: str) -> Any:
-    from importlib import import_module
-
-    module, _, attribute = COMMANDS[name][0].partition(":")
-    return CliRunner().invoke(getattr(import_module(module), attribute), list(words))
-
-
-def test_discover_shows_objects_and_fields(tmp_path: Path, standin: Standin, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("HUBSPOT_TOKEN", TOKEN)
-    path = write_config(tmp_path, standin, EXAMPLE.read_text(encoding="utf-8"))
-    found = command("discover", "hub", "-c", str(path))
-    assert found.exit_code == 0, found.output
-    assert "2-3465404" in found.output
-    found = command("discover", "hub", "companies", "--json", "-c", str(path))
-    fields = {row["name"]: row for row in json.loads(found.output)}
-    assert fields["industry"]["remark"] == "COMPUTER_SOFTWARE, BANKING; label(industry) is what users see"
-    assert fields["num_contacts"]["remark"] == "calculated: its changes come with the sweep"
-    assert fields["hs_additional_domains"]["type"] == "list of enumeration"
-    assert command("discover", "hbu", "-c", str(path)).exit_code == 2
 
 
 def test_the_example_loads_and_each_option_of_hubspot_stands_in_it(monkeypatch: pytest.MonkeyPatch) -> None:

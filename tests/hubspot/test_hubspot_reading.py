@@ -234,37 +234,6 @@ def test_a_label_that_is_renamed_changes_no_record(feed: Feed, portal: Portal) -
     assert [id_ for id_, row in feed.records().items() if row["drift"]] == ["2"]
 
 
-def test_owners_that_left_or_came_are_known_by_name(tmp_path: Path, standin: Standin, portal: Portal) -> None:
-    def owner(id_: str, first: str, *, archived: bool = False) -> dict:
-        when = "2026-03-12T07:37:29.818Z"
-        return {
-            "id": id_,
-            "email": f"{first}@corp.example",
-            "type": "PERSON",
-            "firstName": first,
-            "lastName": "" if archived else "Lee",
-            "userId": None if archived else int(id_),
-            "createdAt": when,
-            "updatedAt": when,
-            "archived": archived,
-        }
-
-    lead = {"kind": "company", "name": "name", "labels": ["label(hubspot_owner_id)"]}
-    feed = Feed(tmp_path, standin, lead=lead, children={})
-    portal.owners = [owner("1", "Kim"), owner("2", "Joe", archived=True)]
-    for n in (1, 2, 3):
-        portal.put("companies", n, portal.now - 86_400_000, name=f"Firm {n}", hubspot_owner_id=str(n))
-    feed.turn()
-    assert [lead["labels"] for _, lead in feed.sent] == [["Kim Lee"], ["Joe"], ["3"]]
-    portal.owners.append(owner("4", "Ann"))
-    feed.wait(10 * MINUTE)
-    portal.put("companies", 4, name="Firm 4", hubspot_owner_id="4")
-    feed.wait(MINUTE)
-    feed.turn(sweep=False)
-    assert feed.sent[-1][1]["labels"] == ["Ann Lee"]
-    feed.close()
-
-
 def test_hundreds_of_properties_make_no_url_too_long(tmp_path: Path, standin: Standin, portal: Portal) -> None:
     """HubSpot answers 414 from some 8,000 characters on: then values come by batches."""
     names = [f"a_property_with_a_long_name_{n:03}" for n in range(300)]

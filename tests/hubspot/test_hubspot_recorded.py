@@ -13,7 +13,7 @@ from zoneinfo import ZoneInfo
 
 import pytest
 from hubspot_answers import DAILY, SECONDLY, Answers
-from hubspot_portal import Portal, definitions
+from hubspot_portal import Portal
 from hubspot_server import Standin
 from hubspot_world import source
 
@@ -96,7 +96,7 @@ def test_a_batch_and_a_single_record(standin: Standin) -> None:
 
 def test_owners_with_and_without_a_name(standin: Standin) -> None:
     schema = Schema(crm(standin, "owners", "owners-archived"), standin.portal.clock)
-    assert schema.owner("32900489") == "Kim Lee"
+    assert schema.owners().names["32900489"] == "Kim Lee"
 
 
 def test_the_account_and_its_time_zone(standin: Standin) -> None:
@@ -173,15 +173,6 @@ def test_values_of_each_type(type_: str, text: str | None, value: Any) -> None:
     found = of.value(text)
     assert found == value
     assert type(found) is type(value)
-
-
-def test_labels_of_lists_booleans_and_unknown_values() -> None:
-    rows = {row["name"]: property_of(row) for row in definitions()["companies"]}
-    assert rows["industry"].label_of("BANKING") == "Banking"
-    assert rows["industry"].label_of("NEW_VALUE") == "NEW_VALUE"
-    assert rows["industry"].label_of(["BANKING", "X"]) == ["Banking", "X"]
-    assert rows["is_public"].label_of(True) == "Yes"
-    assert rows["industry"].label_of(None) is None
 
 
 def test_times_are_the_same_both_ways() -> None:

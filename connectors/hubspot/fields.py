@@ -1,0 +1,121 @@
+"""The wanted fields of one object: which properties are asked for, and whether rows carry them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+
+from connectors.hubspot.crm import Row
+from connectors.hubspot.labels import Labels
+from connectors.hubspot.paths import modified_property
+from connectors.hubspot.values import Property, milliseconds, nearest, without_label
+from connectors.interface import StreamSpec
+from sync.words import LABEL, Json, Wanted
+
+MERGED = "hs_merged_object_ids"
+ASSOCIATION = "association"
+"""The field of a nested record that says how it belongs to its parent: `primary` (true or false) and `labels`."""
+PIPELINES = ("pipeline", "hs_pipeline")
+"""The property that holds a record's pipeline: of deals the first, of all other objects the second."""
+
+GONE_HINT = "was it deleted or renamed in HubSpot, or is it sensitive data?"
+LACKING_HINT = (
+    "its definition is there: may the token see its values (scopes, sensitive data)? It is looked at again at each try"
+)
+
+SOME_HINT = "it may just have been deleted or given back in HubSpot: it is looked at again at the next try"
+
+
+@dataclass(frozen=True, slots=True)
+class Fields:
+    """The wanted fields of one object: `asked` are the properties to ask for, `needed` those that every row must carry.
+
+    HubSpot gives a property without a value as null; one that it does not know, or does not show, it leaves out
+    without a word (its API documents say so of the parameter `properties`, all recorded answers do so).
+    """
+
+    object: str
+    names: tuple[str, ...]
+    known: Mapping[str, Property]
+    asked: tuple[str, ...]
+    needed: frozenset[str]
+
+    @classmethod
+    def of(cls, name: str, wanted: Wanted, known: Mapping[str, Property], read: Iterable[str] = ()) -> Fields:
+        """`read`: what the mapping reads by name. Where the record is wanted whole, rows may do without the others."""
+        named = set(read) if wanted.fields is None else {path[0] for path in wanted.fields}
+        names = sorted({*named, *(known if wanted.fields is None else ())} - {ASSOCIATION})
+        extra = [MERGED] if MERGED in known else []
+        if any(_is_stage(each, known) for each in names):
+            extra += [each for each in PIPELINES if each in known]
+        asked = dict.fromkeys([*(without_label(each) for each in names), *extra, modified_property(name)])
+        needed = {*(without_label(each) for each in named - {ASSOCIATION}), *extra}
+        return cls(name, tuple(names), known, tuple(asked), frozenset(needed))
+
+    @property
+    def missing(self) -> list[str]:
+        """Properties that the account does not have: HubSpot would leave them out without a word."""
+        return [each for each in dict.fromkeys(map(without_label, self.names)) if each not in self.known]
+
+    @property
+    def calculated(self) -> list[str]:
+        """Wanted properties whose changes do not move the record's modified time."""
+        return [each for each in self.names if each in self.known and self.known[each].calculated]
+
+    @property
+    def labelled(self) -> list[Property]:
+        """The properties whose labels are wanted."""
+        wanted = (without_label(each) for each in self.names if each.endswith(LABEL))
+        return [self.known[each] for each in wanted if each in self.known]
+
+    def lacking(self, rows: Sequence[Row]) -> dict[str, int]:
+        """Return the properties that rows lack although they were asked for, each with the number of such rows."""
+        counts: dict[str, int] = {}
+        for row in rows:
+            properties = row.get("properties") or {}
+            if not self.needed <= properties.keys():
+                for name in self.needed - properties.keys():
+                    counts[name] = counts.get(name, 0) + 1
+        return dict(sorted(counts.items()))
+
+    def data(self, row: Row, labels: Labels, after: int) -> dict[str, Json]:
+        """The row's values and labels; `after`: the moment when it was read."""
+        properties = row.get("properties") or {}
+        pipeline = next((properties[each] for each in PIPELINES if properties.get(each)), None)
+        found: dict[str, Json] = {}
+        for name in self.names:
+            of = self.known[without_label(name)]
+            text = properties.get(of.name)
+            label = name.endswith(LABEL)
+            found[name] = labels.label(self.object, of, text, pipeline, after) if label else of.value(text)
+        return found
+
+    def modified(self, row: Row) -> int | None:
+        """When the record last changed, in milliseconds since 1970."""
+        said = (row.get("properties") or {}).get(modified_property(self.object)) or row.get("updatedAt")
+        return milliseconds(said)
+
+
+def _is_stage(name: str, known: Mapping[str, Property]) -> bool:
+    of = known.get(without_label(name))
+    return name.endswith(LABEL) and of is not None and of.naming == "stages"
+
+
+def missing_words(spec: StreamSpec, name: str, missing: str, *child: str) -> str:
+    """`companies has no property 'nmae' (read by sources.hub.streams.companies.lead.name)`"""
+    return f"{name} has no property {missing!r}{_readers(spec, missing, *child)}"
+
+
+def lacking_words(spec: StreamSpec, name: str, lacking: str, *child: str) -> str:
+    """`HubSpot leaves out the property 'tier' of companies (read by sources.hub.streams.companies.lead.labels)`"""
+    return f"HubSpot leaves out the property {lacking!r} of {name}{_readers(spec, lacking, *child)}"
+
+
+def _readers(spec: StreamSpec, name: str, *child: str) -> str:
+    keys = dict.fromkeys([*spec.read_by(*child, name), *spec.read_by(*child, name + LABEL)])
+    return f" (read by {', '.join(keys)})" if keys else ""
+
+
+def missing_hint(name: str, known: Iterable[str]) -> str:
+    near = nearest(name, known)
+    return f"did you mean {near!r}?" if near else GONE_HINT
