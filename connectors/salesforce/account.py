@@ -2,35 +2,28 @@
 
 from __future__ import annotations
 
-import hashlib
 import random
-import ssl
 import threading
 import time
-import warnings
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import timedelta
 from email.utils import parsedate_to_datetime
-from typing import Any
 from xml.parsers.expat import ExpatError
 
 import requests
-from cryptography.exceptions import UnsupportedAlgorithm
-from cryptography.hazmat.primitives.asymmetric.rsa import RSAPrivateKey
-from cryptography.hazmat.primitives.serialization import load_pem_private_key
 from simple_salesforce.exceptions import SalesforceAuthenticationFailed
-from simple_salesforce.login import SalesforceLogin
 
-from connectors.salesforce.domains import LOGIN_HOSTS, host_of
-from connectors.salesforce.errors import Absent, Fault, error_of, login_fault, unclear
-from connectors.salesforce.options import ClientCredentials, Jwt, Password, SalesforceSource, SessionId, Text
+from connectors.salesforce.access import login_fault
+from connectors.salesforce.credentials import Credentials
+from connectors.salesforce.errors import Absent, error_of, unclear
+from connectors.salesforce.faults import Fault
+from connectors.salesforce.options import Jwt, SalesforceSource
 from connectors.salesforce.quota import Quota, parse_usage
 from connectors.salesforce.schema import ObjectSchema
 from connectors.salesforce.transport import Http, connection_error
 from sync.clock import SystemClock
-from sync.errors import ConfigError, Problem, SourceRefused, SourceUnavailable, SyncError
-from sync.secrets import SecretRef
+from sync.errors import SourceRefused, SourceUnavailable, SyncError
 
 _CLOCK = SystemClock()
 SHORTEST_SESSION = 60.0
@@ -65,6 +58,7 @@ class Account:
         self.source = source
         self.options = options
         self.now = now
+        self.credentials = Credentials(source, options)
         self.quota = Quota(source, options.quota)
         self.longest_uri = LONGEST_URI
         self._lock = threading.Lock()
@@ -157,14 +151,8 @@ class Account:
         self._rests_until = now + min(LONGEST_REST, SHORTEST_REST * 2.0 ** (self._refusals - 1))
 
     def _log_in(self, http: Http, stream: str | None) -> Token:
-        auth = self.options.auth
-        if isinstance(auth, SessionId):
-            return Token(self._secret(auth.session_id, "session_id"), auth.instance)
-        credentials = self._credentials()
         try:
-            with warnings.catch_warnings():
-                warnings.simplefilter("ignore")  # it would print the client's id
-                session_id, host = SalesforceLogin(session=http, **credentials)
+            session_id, host = self.credentials.open(http)
         except SalesforceAuthenticationFailed as failed:
             fault = login_fault(failed.code, failed.auth_message)
         except (requests.exceptions.RequestException, OSError) as error:
@@ -174,67 +162,10 @@ class Account:
         else:
             if not session_id or not host:
                 raise unclear("to the login", self.source, stream)
-            return Token(str(session_id), str(host).split("/")[0])
+            return Token(session_id, host.split("/")[0])
+        if fault.kind in {"daily", "crowded"}:
+            self.limited(fault)
         raise error_of(self._with_clock(fault), self.source, stream)
-
-    def _credentials(self) -> dict[str, Any]:
-        auth, domain = self.options.auth, self.options.domain or "login"
-        if isinstance(auth, ClientCredentials):
-            return {
-                "domain": domain,
-                "consumer_key": self._text(auth.client_id, "client_id"),
-                "consumer_secret": self._secret(auth.client_secret, "client_secret"),
-            }
-        if isinstance(auth, Jwt):
-            return {
-                "instance_url": domain,  # the host that gives tokens; what it calls domain is the audience
-                "domain": auth.audience or domain,
-                "consumer_key": self._text(auth.client_id, "client_id"),
-                "username": self._text(auth.username, "username"),
-                "privatekey": self._private_key(auth),
-            }
-        assert isinstance(auth, Password)  # noqa: S101 - the fourth of four
-        return {
-            "domain": domain,
-            "username": self._text(auth.username, "username"),
-            "password": self._secret(auth.password, "password"),
-            "security_token": self._secret(auth.security_token, "security_token") if auth.security_token else "",
-            "sf_version": self.options.api_version,
-            "client_id": "closingdealz-sync",
-        }
-
-    def _private_key(self, auth: Jwt) -> str:
-        pem = self._secret(auth.private_key, "private_key")
-        try:
-            key = load_pem_private_key(pem.encode(), password=None)
-        except (ValueError, TypeError, UnsupportedAlgorithm):
-            key = None
-        if not isinstance(key, RSAPrivateKey):
-            what = "holds no RSA private key in PEM form without a password"
-            raise ConfigError([Problem(f"sources.{self.source}.auth.private_key", what)])
-        return pem
-
-    def _secret(self, ref: SecretRef, key: str) -> str:
-        return ref.read(key=f"sources.{self.source}.auth.{key}").reveal()
-
-    def _text(self, text: Text, key: str) -> str:
-        return text if isinstance(text, str) else self._secret(text, key)
-
-    def check_files(self) -> None:
-        """Raises ConfigError where a secret or certificate that the options name cannot be had."""
-        if self.options.certificates is not None:
-            try:
-                ssl.create_default_context(cafile=self.options.certificates)
-            except OSError:
-                key = f"sources.{self.source}.ca_file"
-                raise ConfigError([Problem(key, "cannot be read, or holds no certificates in PEM form")]) from None
-        if self.options.proxy is not None:
-            self.options.proxy.read(key=f"sources.{self.source}.proxy")
-        auth = self.options.auth
-        for name in type(auth).model_fields:
-            value = getattr(auth, name)
-            if isinstance(value, SecretRef):
-                self._secret(value, name)
 
     def _with_clock(self, fault: Fault) -> Fault:
         """A signed assertion is good for three minutes of Salesforce's clock."""
@@ -243,17 +174,6 @@ class Account:
             return fault
         apart = timedelta(seconds=abs(round(server - time.time())))
         return Fault(fault.kind, fault.what, f"this machine's clock is {apart} off: set it by NTP; {fault.hint}")
-
-    def place(self) -> str:
-        """Which organisation this is, offline: its host; where that is a login host, the user tells (hashed: it may be
-        a person)."""
-        auth, domain = self.options.auth, self.options.domain or "login"
-        if isinstance(auth, SessionId):
-            return auth.instance
-        if domain in LOGIN_HOSTS and not isinstance(auth, ClientCredentials):
-            user = self._text(auth.username, "username").lower().encode()
-            return f"{host_of(domain)}/{hashlib.blake2b(user, digest_size=8).hexdigest()}"
-        return host_of(domain)
 
     # ---- limits that Salesforce told us of, and descriptions
 

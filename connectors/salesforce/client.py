@@ -18,7 +18,8 @@ from simple_salesforce.exceptions import SalesforceError
 
 from connectors.salesforce.account import Account, Token
 from connectors.salesforce.answers import Answer, Row, number
-from connectors.salesforce.errors import Fault, LocatorLost, Slow, TooLong, error_of, fault_of, unclear
+from connectors.salesforce.errors import LocatorLost, Slow, TooLong, error_of, fault_of, unclear
+from connectors.salesforce.faults import Fault
 from connectors.salesforce.schema import ObjectSchema
 from connectors.salesforce.soql import BATCH, Select, id_literal, ids_in
 from connectors.salesforce.transport import connection_error

@@ -35,7 +35,7 @@ class SalesforceConnector:
 
     def identity(self, stream: StreamSpec) -> Mapping[str, str]:
         options = cast("SalesforceStream", stream.options)
-        return {"connector": "salesforce", "organisation": self._account.place(), "object": options.object}
+        return {"connector": "salesforce", "organisation": self._account.credentials.place(), "object": options.object}
 
     def check(self, stream: StreamSpec) -> Sequence[Finding]:
         from connectors.salesforce.checking import look_at
@@ -149,7 +149,7 @@ class SalesforceConnectorType:
             what = f"needs the package {error.name}, which is not installed"
             hint = "pip install 'closingdealz-sync[salesforce]'"
             raise ConfigError([Problem(f"sources.{source}.connector", what, hint)]) from None
-        account.check_files()
+        account.credentials.check_files()
         return SalesforceConnector(account)
 
 
