@@ -138,19 +138,19 @@ def test_the_address_of_pages_names_the_one_to_write(pages, api):
         prefix_of(pages)
 
 
-@pytest.mark.parametrize(
-    "written",
-    [
-        "",
-        "a b",
-        "evilsalesforce.mil",
-        "acme.my.sfcrmproducts.cn.evil.example",
-        "acme.my.salesforce.com.evil.example",
-        "user:pw@acme.my",
-        "-",
-        "é.my",
-    ],
-)
+NO_DOMAINS = [
+    "",
+    "a b",
+    "evilsalesforce.mil",
+    "acme.my.sfcrmproducts.cn.evil.example",
+    "acme.my.salesforce.com.evil.example",
+    "user:pw@acme.my",
+    "-",
+    "é.my",
+]
+
+
+@pytest.mark.parametrize("written", NO_DOMAINS)
 def test_what_is_no_domain_of_salesforce_is_refused(written):
     with pytest.raises(ValueError, match="is no"):
         prefix_of(written)

@@ -14,7 +14,12 @@ from connectors.interface import Ages
 from connectors.salesforce.access import ACCESS
 from sync.errors import SourceRefused, SourceUnavailable, SyncError
 
-PASSWORD = {"flow": "password", "username": "ann@example.com", "password": "the-password"}
+PASSWORD = {
+    "flow": "password",
+    "username": "ann@example.com",
+    "password": "the-password",
+    "security_token": "the-token",
+}
 LATER, PERSON = SourceUnavailable, SourceRefused
 
 SOAP = [
