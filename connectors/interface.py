@@ -148,12 +148,16 @@ class Rewords(Protocol):
 @dataclass(frozen=True, slots=True)
 class Discovered:
     """An object of a source, or a field of one: its name in the configuration, what users call it, its type, and what
-    else is to be known of it."""
+    else is to be known of it.
+
+    `choices`: every code and what users call it, where the field has a fixed list.
+    """
 
     name: str
     label: str
     type: str
     remark: str = ""
+    choices: Mapping[str, str] = field(default_factory=dict)
 
 
 @runtime_checkable

@@ -5,7 +5,7 @@ from __future__ import annotations
 import random
 import threading
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Set
 from dataclasses import dataclass
 from datetime import timedelta
 from email.utils import parsedate_to_datetime
@@ -33,6 +33,11 @@ LONGEST_REST = 3600.0
 DESCRIBED_FOR = 86_400.0
 """Seconds for which an object's description is believed."""
 ABSENT_FOR = 3600.0
+"""Seconds for which it is believed that the user does not see an object, where nothing is refused because of it."""
+UNLABELLED_FOR = 3600.0
+"""Seconds for which it is believed that a code has no label."""
+MOST_UNLABELLED = 1000
+"""Codes without a label of one object that are remembered; so many come from no list."""
 LONGEST_URI = 12_000
 """Bytes of an encoded address; Salesforce takes 16,384 for it and the headers together."""
 
@@ -68,7 +73,9 @@ class Account:
         self._rests_until = 0.0
         self._refusal: SyncError | None = None
         self._clock: tuple[float, float] | None = None
-        self._schemas: dict[str, tuple[float, ObjectSchema | Absent]] = {}
+        self._described: dict[str, _Described] = {}
+        self._descriptions = 0
+        self._unlabelled: dict[str, set[str]] = {}
 
     def http(self) -> Http:
         """A session of requests for one connector."""
@@ -183,23 +190,58 @@ class Account:
         self.quota.rest(seconds, fault.what, self.now())
 
     def schema(self, name: str, describe: Callable[[], ObjectSchema]) -> ObjectSchema:
-        """An object's description; asked for once a day. That it is absent is believed for an hour."""
-        until, known = self._schemas.get(name, (self.now(), None))
-        if known is None or self.now() > until:
+        """An object's description; asked for once a day. That it is absent is believed for an hour. Raises Absent."""
+        known = self._described.get(name)
+        if known is None or self.now() > known.until:
             try:
-                known = describe()
+                found: ObjectSchema | Absent = describe()
             except Absent as absent:
-                known = absent
-            self._schemas[name] = (
-                self.now() + (ABSENT_FOR if isinstance(known, Absent) else DESCRIBED_FOR),
-                known,
-            )
-        if isinstance(known, Absent):
-            raise _again(known, known.stream)
-        return known
+                found = absent
+            with self._lock:
+                self._descriptions += 1
+            lasts = ABSENT_FOR if isinstance(found, Absent) else DESCRIBED_FOR
+            known = _Described(found, self.now(), self.now() + lasts, self._descriptions)
+            self._described[name] = known
+        if isinstance(known.schema, Absent):
+            raise known.schema.of(name)
+        return known.schema
+
+    @property
+    def descriptions(self) -> int:
+        """How many descriptions were asked for so far."""
+        return self._descriptions
+
+    def forget(self, names: Iterable[str], since: int) -> bool:
+        """Forgets descriptions of these objects, but for those that are younger than the first `since` ones. Whether
+        there was any: then it is worth while to ask anew."""
+        old = [name for name in names if (known := self._described.get(name)) and known.number <= since]
+        for name in old:
+            self._described.pop(name, None)
+        return bool(old)
 
     def forget_schemas(self) -> None:
-        self._schemas = {}
+        self._described = {}
+
+    def doubt(self, name: str, codes: Set[str]) -> None:
+        """Forgets an object's description that has no label for these codes of its fields, unless it was asked for
+        anew because of them within the last hour."""
+        known, asked = self._described.get(name), self._unlabelled.setdefault(name, set())
+        if known is None:
+            return
+        if (codes <= asked or len(asked) >= MOST_UNLABELLED) and self.now() < known.since + UNLABELLED_FOR:
+            return
+        asked |= codes
+        self._described.pop(name, None)
+
+
+@dataclass(frozen=True, slots=True)
+class _Described:
+    """A description, or that there is none: when it was asked for, how long it is believed, its number."""
+
+    schema: ObjectSchema | Absent
+    since: float
+    until: float
+    number: int
 
 
 def _again(error: SyncError, stream: str | None) -> SyncError:

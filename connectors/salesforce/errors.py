@@ -26,12 +26,36 @@ class LocatorLost(SourceUnavailable):
     """The rest of a result is gone; asking anew from the last row is the way on."""
 
 
-class Absent(SourceRefused):
+class Doubtful(SourceRefused):
+    """A refusal that rests on descriptions of objects, which may be hours old: asked for anew, they may say otherwise.
+    `objects`: whose descriptions these are."""
+
+    def __init__(
+        self,
+        message: str,
+        *,
+        hint: str = "",
+        source: str | None = None,
+        stream: str | None = None,
+        objects: frozenset[str] = frozenset(),
+    ) -> None:
+        super().__init__(message, hint=hint, source=source, stream=stream)
+        self.objects = objects
+
+
+class Absent(Doubtful):
     """What was asked for is not there, or not for this user."""
+
+    def of(self, name: str) -> Absent:
+        """Return the same refusal for another poll, resting on that object's description."""
+        return Absent(self.message, hint=self.hint, source=self.source, stream=self.stream, objects=frozenset({name}))
 
 
 class FieldRefused(SourceRefused):
-    """A field is not there, or not for this user."""
+    """A query was refused for a field that is not there, or not for this user, whatever its object's description says.
+    `column`: the field's name, where it is known."""
+
+    column = ""
 
 
 _BY_CODE: dict[str, Fault] = {
@@ -86,14 +110,17 @@ def fault_of(status: int, content: object) -> Fault:
     """What an answer with that status says; `content` is its body, parsed if it was JSON."""
     code, message = _first_error(content)
     if code == "INVALID_FIELD" and (found := _UNSEARCHABLE.search(message)):
-        return Fault("field", f"{found[1]} cannot be searched or sorted by ({code})", _SEARCH_CURE)
+        return Fault("field", f"{found[1]} cannot be searched or sorted by ({code})", _SEARCH_CURE, found[1])
     if code == "REQUEST_LIMIT_EXCEEDED":
         return limit_fault(message)
     fault = _BY_CODE.get(code) or ACCESS.get(code.upper()) or _BY_STATUS.get(status)
     if fault is None:
         fault = _of_class(status)
     named = f" ({code})" if code else f" (HTTP {status})"
-    return Fault(fault.kind, fault.what + named + _names(fault.kind, message), fault.hint)
+    found = _FIELD.search(message) if fault.kind == "field" else None
+    about = f"{found[2]}.{found[1]}" if found else _about(message)
+    what = fault.what + named + (f": {about}" if about else "")
+    return Fault(fault.kind, what, fault.hint, found[1] if found else "")
 
 
 def _of_class(status: int) -> Fault:
@@ -125,12 +152,10 @@ _SEARCH_CURE = (
 _OBJECT = re.compile(r"sObject type '(\w{1,80})' is not supported")
 
 
-def _names(kind: Kind, message: str) -> str:
-    """The field or object that the message is about: names, no values."""
-    if kind == "field" and (found := _FIELD.search(message)):
-        return f": {found[2]}.{found[1]}"
+def _about(message: str) -> str:
+    """The relation or object that a message is about: a name, no value."""
     found = _RELATION.search(message) or _OBJECT.search(message)
-    return f": {found[1]}" if found else ""
+    return found[1] if found else ""
 
 
 # ---- raising
@@ -149,7 +174,10 @@ _ERRORS: dict[Kind, type[SyncError]] = {
 def error_of(fault: Fault, source: str, stream: str | None) -> SyncError:
     """The error to raise for a fault."""
     kind = _ERRORS.get(fault.kind, SourceUnavailable)
-    return kind(fault.what, hint=fault.hint, source=source, stream=stream)
+    error = kind(fault.what, hint=fault.hint, source=source, stream=stream)
+    if isinstance(error, FieldRefused):
+        error.column = fault.column
+    return error
 
 
 def unclear(what: str, source: str, stream: str | None) -> SourceUnavailable:

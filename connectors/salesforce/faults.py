@@ -21,6 +21,8 @@ class Fault:
     kind: Kind
     what: str
     hint: str = ""
+    column: str = ""
+    """The field that it is about, by its name alone."""
 
 
 def shown_code(code: str) -> str:
