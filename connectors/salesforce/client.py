@@ -8,6 +8,7 @@ thousand times over, lose headers on the way, and go on with an old host after t
 from __future__ import annotations
 
 import math
+from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from urllib.parse import quote_plus
@@ -40,6 +41,8 @@ class Client:
         self._http = account.http()
         self._salesforce: Salesforce | None = None
         self._token: Token | None = None
+        self.without_label: Counter[str] = Counter()
+        """Values whose label was left out since somebody said so, by `Account.Industry`."""
 
     def close(self) -> None:
         self._http.close()

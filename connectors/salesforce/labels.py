@@ -6,8 +6,7 @@ it either, it has no label (a value that was taken off the list), and the label 
 
 from __future__ import annotations
 
-from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 from connectors.salesforce.answers import Row
@@ -21,12 +20,11 @@ NO_LABEL = ""
 
 
 class Labels:
-    """Gives the labels of one stream's records, and counts what has none by `Account.Industry`."""
+    """Gives the labels of one stream's records; what has none is counted in the client by `Account.Industry`."""
 
     def __init__(self, client: Client, stream: str) -> None:
         self._client = client
         self._stream = stream
-        self._without: Counter[str] = Counter()
 
     def look_up(self, selection: Selection, rows: Sequence[Row]) -> None:
         """Has objects described anew whose description lacks a code of these rows, each code once."""
@@ -51,18 +49,13 @@ class Labels:
             return NO_LABEL
         labels, without = field.labels_of(code)
         if without:
-            self._without[f"{labelled.object}.{field.name}"] += 1
+            self._client.without_label[f"{labelled.object}.{field.name}"] += 1
         if field.type == "multipicklist":
             return labels or NO_LABEL
         return labels[0] if labels else NO_LABEL
 
     def _field(self, labelled: Labelled) -> Field | None:
         return self._client.schema(labelled.object, self._stream).fields.get(labelled.path[-1])
-
-    def notes(self) -> Mapping[str, Json]:
-        """Return what had no label since the last call: how many values, by the field."""
-        counts, self._without = dict(self._without), Counter()
-        return {"without_label": counts} if counts else {}
 
 
 def _unknown(field: Field | None, path: Sequence[str], rows: Sequence[Row]) -> Iterator[str]:

@@ -130,7 +130,7 @@ class _Planning:
     def plan(self) -> tuple[Plan, Sequence[tuple[str, Missing]]]:
         spec = self._spec
         schema = self._schema(self._options.object)
-        selection = select(spec.wanted, schema, self._seen, tuple(spec.children))
+        selection = select(spec.wanted, schema, self._seen, tuple(spec.children), spec.readers)
         missing = [("", each) for each in selection.missing]
         children = []
         for name in sorted(spec.children):
@@ -153,7 +153,9 @@ class _Planning:
                 schema,
             )
         exclusions = persons.excluded_child(schema, parent, self._kept)
-        return Child(name, options.via, self._source(schema, select(wanted, schema, self._seen), exclusions))
+        named = [path[1:] for path in self._spec.readers if path[:1] == (name,)]
+        selection = select(wanted, schema, self._seen, (), named)
+        return Child(name, options.via, self._source(schema, selection, exclusions))
 
     def _source(self, schema: ObjectSchema, selection: Selection, exclusions: Iterable[Exclusion]) -> Source:
         if schema.cursor is None:

@@ -76,7 +76,10 @@ class Poll:
         yield from self._fill(lanes, now)
 
     def _page(self, lane: str, cursor: Json, content: _Content, *, backfill: bool = False) -> Page:
-        notes = self._makes.labels.notes()
+        """The page, with a note of what was left out since the last one, also of records that were read by id."""
+        left_out = self._client.without_label
+        notes = {"without_label": dict(left_out)} if left_out else {}
+        left_out.clear()
         return Page(lane, cursor, content.records, content.touched, backfill=backfill, notes=notes)
 
     def _follow(self, track: _Track, lanes: Mapping[str, Json], now: int) -> Iterator[Page]:

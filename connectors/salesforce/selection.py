@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -75,27 +75,22 @@ def bare(value: Json) -> Json:
     return value
 
 
-def select(wanted: Wanted, schema: ObjectSchema, schemas: Schemas, children: Sequence[str] = ()) -> Selection:
-    """`children` are the names under which children are nested: no fields of the object."""
-    if wanted.fields is None:
-        return _whole(schema)
+def select(
+    wanted: Wanted,
+    schema: ObjectSchema,
+    schemas: Schemas,
+    children: Sequence[str] = (),
+    named: Iterable[tuple[str, ...]] = (),
+) -> Selection:
+    """`children` are the names under which children are nested: no fields of the object. `named` are paths that some
+    expression reads by name, where another one reads the record whole: they must be there all the same."""
     found = _Found(schemas)
-    for path in sorted(wanted.fields):
+    if wanted.fields is None:
+        found.take_all(schema)
+    for path in sorted(named if wanted.fields is None else wanted.fields):
         if path and path[0] not in children:
             found.add(path, schema)
     return found.selection()
-
-
-def _whole(schema: ObjectSchema) -> Selection:
-    """All fields: an expression may ask for the label of any of them."""
-    fields = {name: field for name, field in schema.fields.items() if field.type != _BINARY}
-    return Selection(
-        tuple(fields),
-        tuple(fields),
-        calculated=tuple(name for name, field in fields.items() if field.calculated),
-        labelled=tuple(Labelled((name,), schema.name) for name, field in fields.items() if field.is_listed),
-        kinds={(name,): field for name, field in fields.items()},
-    )
 
 
 class _Found:
@@ -121,6 +116,12 @@ class _Found:
             tuple(self._labelled),
             self._kinds,
         )
+
+    def take_all(self, schema: ObjectSchema) -> None:
+        for name, of in schema.fields.items():
+            if of.type != _BINARY:
+                self._names[name] = None
+                self._take((name,), schema, label=False)
 
     def add(self, path: tuple[str, ...], schema: ObjectSchema) -> None:
         bare_path = (*path[:-1], path[-1].removesuffix(LABEL))
@@ -175,7 +176,7 @@ class _Found:
             self._follow(path, here, parents[0], label=label)
         else:
             hint = f"the user must have Read on {' or '.join(look.refers_to)}"
-            self._missing[path] = Missing(path, where.name, hint, (where.name, *look.refers_to))
+            self._missing[here] = Missing(here, where.name, hint, (where.name, *look.refers_to))
 
     def _miss(self, path: tuple[str, ...], where: ObjectSchema) -> None:
         if where is NAME:

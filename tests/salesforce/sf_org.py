@@ -212,9 +212,11 @@ class Org:
     def _field(self, name: str, path: str) -> dict[str, Any]:
         head, _, rest = path.partition(".")
         for each in self.fields[name]:
-            if rest and each["relationshipName"] == head:
+            if (name, each["name"]) in self.hidden_fields:
+                continue
+            if rest and each["relationshipName"] == head and not self.hidden_objects & {*each["referenceTo"]}:
                 return self._beyond(each, rest)
-            if not rest and each["name"] == head and (name, head) not in self.hidden_fields:
+            if not rest and each["name"] == head:
                 return each
         if rest:
             raise Unknown("INVALID_FIELD", f"Didn't understand relationship '{head}' in field path.")

@@ -4,39 +4,13 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
-from pathlib import Path
 from typing import Any
 
-import pytest
 from sf_command import Program
 from sf_faults import Fault, error
-from sf_proxy import Proxy
 from sf_recorded import load, packed
-from sf_server import StandIn
 from sf_world import on
-
-from sync.sandbox.options import SandboxOptions
-from sync.sandbox.running import RunningSandbox, start
-
-
-@pytest.fixture(scope="module")
-def sandbox() -> Iterator[RunningSandbox]:
-    with start(SandboxOptions(port=0, limit=100_000)) as running:
-        yield running
-
-
-@pytest.fixture
-def program(
-    tmp_path: Path, stand_in: StandIn, proxy: Proxy, sandbox: RunningSandbox, monkeypatch: pytest.MonkeyPatch
-) -> Program:
-    sandbox.forget()
-    stand_in.org.clock = None
-    monkeypatch.setenv("SF_CLIENT_SECRET", "the-client-secret")
-    made = Program(tmp_path, stand_in, proxy, sandbox)
-    made.write()
-    return made
 
 
 def expected_lead(account: dict[str, Any], contacts: list[dict[str, Any]]) -> dict[str, Any]:
