@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import time
 from collections.abc import Iterator
 from typing import cast
@@ -9,7 +10,7 @@ from typing import cast
 from connectors.interface import Finding, StreamSpec
 from connectors.salesforce import former
 from connectors.salesforce.client import Client
-from connectors.salesforce.errors import FieldRefused, Slow, listed
+from connectors.salesforce.errors import Absent, FieldRefused, Slow, listed
 from connectors.salesforce.options import SalesforceStream
 from connectors.salesforce.persons import IS_PERSON
 from connectors.salesforce.plan import Child, Plan, Source, plan_with_gaps, with_readers, words_of
@@ -135,6 +136,7 @@ def _child(child: Child) -> Iterator[Finding]:
 def _doubles(client: Client, plan: Plan) -> Iterator[Finding]:
     """What may make two leads of one person."""
     yield from _persons(plan)
+    yield from _shadows(client, plan)
     objects = dict.fromkeys([plan.source.schema.name, *(child.source.schema.name for child in plan.children)])
     links = [(name, former.BY_OBJECT[name]) for name in objects if name in former.BY_OBJECT]
     lead = former.visible(client, plan.stream) if links else None
@@ -151,6 +153,17 @@ def _persons(plan: Plan) -> Iterator[Finding]:
     if wanted is None or (IS_PERSON,) not in wanted:
         what = 'person accounts are among the records: under kind = "company" persons become companies'
         yield Finding("warning", what, 'leave them out by where = "!IsPersonAccount", and read them in another stream')
+
+
+def _shadows(client: Client, plan: Plan) -> Iterator[Finding]:
+    """A contact that is a person's shadow cannot be told where the field that says so may not be seen."""
+    schema = plan.source.schema
+    if schema.name != "Contact" or schema.has(IS_PERSON):
+        return
+    with contextlib.suppress(Absent):
+        if client.schema("Account", plan.stream).has(IS_PERSON):
+            what = f"the user may not see Contact.{IS_PERSON}: each person account is read as a contact, too"
+            yield Finding("warning", what, "grant Read on the field (Setup, Permission Sets, Object Settings)")
 
 
 def _quota(client: Client) -> Iterator[Finding]:

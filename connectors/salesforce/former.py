@@ -17,6 +17,7 @@ from connectors.salesforce.errors import Absent
 from connectors.salesforce.persons import IS_PERSON
 from connectors.salesforce.schema import ObjectSchema
 from connectors.salesforce.soql import Select
+from sync.errors import SourceRefused
 
 BY_OBJECT = {"Account": "ConvertedAccountId", "Contact": "ConvertedContactId"}
 """By the object of an heir: the lead's field that holds its id.
@@ -37,11 +38,25 @@ def leads_of(client: Client, stream: str, heirs: Mapping[str, Sequence[Row]]) ->
     Costs a request for each object among them that has rows, and for each 1,500 of these."""
     found: defaultdict[str, dict[str, None]] = defaultdict(dict)
     for name, rows in heirs.items():
-        link = BY_OBJECT.get(name)
-        if rows and link and (lead := visible(client, stream)) and gap(lead, link) is None:
-            for heir, row in _converted(client, stream, lead, link, rows):
-                found[heir][str(row["Id"])] = None
+        if rows and name in BY_OBJECT:
+            for heir, lead in _asked(client, stream, BY_OBJECT[name], rows):
+                found[heir][lead] = None
     return {heir: tuple(sorted(leads)) for heir, leads in found.items()}
+
+
+def _asked(client: Client, stream: str, link: str, rows: Sequence[Row]) -> list[tuple[str, str]]:
+    """Heirs and leads. Where the question is refused, the leads' description is looked at anew: it may say why, and
+    that nothing can be known."""
+    before = client.account.descriptions
+    lead = visible(client, stream)
+    if lead is None or gap(lead, link) is not None:
+        return []
+    try:
+        return list(_converted(client, stream, lead, link, rows))
+    except SourceRefused:
+        if not client.account.forget(["Lead"], before):
+            raise
+    return _asked(client, stream, link, rows)
 
 
 def visible(client: Client, stream: str) -> ObjectSchema | None:
@@ -62,14 +77,14 @@ def gap(lead: ObjectSchema, link: str) -> str | None:
 
 def _converted(
     client: Client, stream: str, lead: ObjectSchema, link: str, rows: Sequence[Row]
-) -> Iterator[tuple[str, Row]]:
+) -> Iterator[tuple[str, str]]:
     by_id = {str(row["Id"]): row for row in rows}
     fields = tuple(name for name in ("Id", link, CONVERTED) if lead.has(name))
     select = Select("Lead", fields, deleted=lead.has("IsDeleted"))
     for row in client.rows_of(select, link, list(by_id), stream, at_once=AT_ONCE):
         heir = by_id.get(str(row.get(link)))
         if heir is not None and was_made(heir, row):
-            yield str(heir["Id"]), row
+            yield str(heir["Id"]), str(row["Id"])
 
 
 def was_made(heir: Mapping[str, Any], lead: Mapping[str, Any]) -> bool:
