@@ -121,6 +121,10 @@ def _traceless(source: Source, spec: StreamSpec) -> Iterator[Finding]:
             yield Finding("warning", what, "the sweep re-reads them, for the stream has children")
         else:
             yield Finding("warning", what, "set reread = true, and the sweep re-reads all records")
+    masked = [".".join(path) for path, field in selection.kinds.items() if field.type == "encryptedstring"]
+    if masked:
+        what = f"{listed(masked)}: shown to us as asterisks, unless the user may see encrypted data"
+        yield Finding("warning", what, 'grant "View Encrypted Data" (Setup, Permission Sets, System Permissions)')
     for name in selection.vague:
         yield Finding("warning", f"{name} is a parent record", f"name a field of it, such as {name}.Name")
 

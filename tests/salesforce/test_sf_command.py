@@ -170,13 +170,26 @@ def test_discover_shows_objects_and_fields_as_a_mapping_writes_them(program: Pro
     assert {"Account", "Contact", "Lead"} <= {each["name"] for each in objects}
     listed = json.loads(program.run("discover", "sf", "Account", "--json").stdout)
     by_name = {each["name"]: each for each in listed}
-    assert by_name["Name"] == {"name": "Name", "label": "Account Name", "type": "string", "remark": ""}
+    assert {"name": "Name", "label": "Account Name", "type": "string", "remark": ""}.items() <= by_name["Name"].items()
     assert "formula" in by_name["Score__c"]["remark"]
     assert by_name["OwnerId"]["type"] == "reference to User"
     assert by_name["Owner.Name"]["type"] == "parent User"
     nothing = program.run("discover", "sf", "Acount")
     assert nothing.exit_code == 77
     assert "the nearest is Account" in nothing.output
+
+
+def test_a_run_near_the_quota_says_so_and_sends_what_it_may(program: Program) -> None:
+    """Each run learns it from the first answer that it gets."""
+    seed(program, 3)
+    program.stand_in.used = 12_100
+    said = program.run("once")
+    assert said.exit_code == 75
+    assert "of 15,000 API requests of 24 hours are used (81%); quota is 80%" in said.output
+    assert sum(program.stand_in.calls().values()) == 1
+    program.stand_in.used = 300
+    assert program.run("once").exit_code == 0
+    assert len(program.leads()) == 3
 
 
 def test_preview_shows_the_lead_and_sends_nothing(program: Program) -> None:
