@@ -60,7 +60,9 @@ def _version(client: Client, spec: StreamSpec) -> Iterator[Finding]:
     there = client.versions(spec.name)
     if used not in there:
         newest = there[-1] if there else "none"
-        yield Finding("error", f"api_version {used} is not there; the newest is {newest}", "mend api_version")
+        yield Finding(
+            "error", f"api_version {used} is not there; the newest is {newest}", "set api_version to one that is there"
+        )
     elif there.index(used) < OLD:
         what = f"api_version {used} is among the oldest, which Salesforce retires"
         yield Finding("warning", what, f"raise it; the newest is {there[-1]}")

@@ -19,7 +19,7 @@ from simple_salesforce.exceptions import SalesforceError
 
 from connectors.salesforce.account import Account, Token
 from connectors.salesforce.answers import Answer, Row, number
-from connectors.salesforce.errors import FieldRefused, LocatorLost, Slow, TooLong, error_of, fault_of, unclear
+from connectors.salesforce.errors import Absent, FieldRefused, LocatorLost, Slow, TooLong, error_of, fault_of, unclear
 from connectors.salesforce.faults import Fault
 from connectors.salesforce.schema import ObjectSchema
 from connectors.salesforce.selection import lacking
@@ -88,11 +88,14 @@ class Client:
 
         def describe() -> ObjectSchema:
             # through `restful`: the library's own objects would log in a thousand times over a refused session
-            answer = self._ask(lambda salesforce: salesforce.restful(f"sobjects/{name}/describe"), stream)
+            try:
+                answer = self._ask(lambda salesforce: salesforce.restful(f"sobjects/{name}/describe"), stream)
+            except Absent as absent:
+                raise absent.of(name) from None
             try:
                 return ObjectSchema.of(answer)
             except (TypeError, KeyError, AttributeError):
-                raise unclear("a description was expected", self.account.source, stream) from None
+                raise unclear(f"a description of {name} was expected", self.account.source, stream) from None
 
         return self.account.schema(name, describe)
 
@@ -176,9 +179,8 @@ class Client:
         ids = [row.get("Id") for row in rows]
         if not all(isinstance(id_, str) for id_ in ids):
             raise unclear("rows without ids", source, stream)
-        for row in rows:
-            if (field := lacking(row, select.fields)) is not None:
-                raise self._left_out(select.object, field, stream)
+        if (field := lacking(rows, select.fields)) is not None:
+            raise self._left_out(select.object, field, stream)
         return Answer(rows, first.total, None, done=True)
 
     def _left_out(self, name: str, field: str, stream: str) -> FieldRefused:

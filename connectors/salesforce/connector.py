@@ -115,7 +115,8 @@ class SalesforceConnector:
         try:
             yield plan
         except SourceRefused as refused:
-            self._account.forget(plan.objects, self._account.descriptions)
+            named = {refused.entity} & plan.objects if isinstance(refused, FieldRefused) else None
+            self._account.forget(named or plan.objects, self._account.descriptions)
             if isinstance(refused, FieldRefused):
                 self._plan(stream)
                 raise with_readers(refused, stream) from None

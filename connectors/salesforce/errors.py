@@ -46,16 +46,19 @@ class Doubtful(SourceRefused):
 class Absent(Doubtful):
     """What was asked for is not there, or not for this user."""
 
-    def of(self, name: str) -> Absent:
-        """Return the same refusal for another poll, resting on that object's description."""
-        return Absent(self.message, hint=self.hint, source=self.source, stream=self.stream, objects=frozenset({name}))
+    def of(self, name: str, stream: str | None = None) -> Absent:
+        """Return the same refusal, naming the object whose description it is about."""
+        what = self.message if self.message.startswith(f"{name}: ") else f"{name}: {self.message}"
+        where = {"source": self.source, "stream": stream or self.stream}
+        return Absent(what, hint=self.hint, **where, objects=frozenset({name}))
 
 
 class FieldRefused(SourceRefused):
     """A query was refused for a field that is not there, or not for this user, whatever its object's description says.
-    `column`: the field's name, where it is known."""
+    `column` and `entity`: the field's name and its object's, where they are known."""
 
     column = ""
+    entity = ""
 
 
 _BY_CODE: dict[str, Fault] = {
@@ -120,7 +123,7 @@ def fault_of(status: int, content: object) -> Fault:
     found = _FIELD.search(message) if fault.kind == "field" else None
     about = f"{found[2]}.{found[1]}" if found else _about(message)
     what = fault.what + named + (f": {about}" if about else "")
-    return Fault(fault.kind, what, fault.hint, found[1] if found else "")
+    return Fault(fault.kind, what, fault.hint, *((found[1], found[2]) if found else ()))
 
 
 def _of_class(status: int) -> Fault:
@@ -176,7 +179,7 @@ def error_of(fault: Fault, source: str, stream: str | None) -> SyncError:
     kind = _ERRORS.get(fault.kind, SourceUnavailable)
     error = kind(fault.what, hint=fault.hint, source=source, stream=stream)
     if isinstance(error, FieldRefused):
-        error.column = fault.column
+        error.column, error.entity = fault.column, fault.entity
     return error
 
 

@@ -23,6 +23,8 @@ class Fault:
     hint: str = ""
     column: str = ""
     """The field that it is about, by its name alone."""
+    entity: str = ""
+    """The object that this field is, or is not, of."""
 
 
 def shown_code(code: str) -> str:

@@ -138,7 +138,7 @@ class _Planning:
                 child = self._child(schema, name, wanted)
                 missing += [(name, each) for each in child.source.selection.missing]
                 children.append(child)
-        exclusions = (*_converted(schema, self._options), *persons.excluded(schema, self._kept))
+        exclusions = (*self._converted(schema), *persons.excluded(schema, self._kept))
         source = self._source(schema, selection, exclusions)
         return Plan(spec, source, tuple(children), frozenset(self._asked)), missing
 
@@ -164,6 +164,14 @@ class _Planning:
         marks = dict.fromkeys([*persons.marks(schema), *former.marks(schema)])
         return Source(schema, schema.cursor, selection, tuple(exclusions), tuple(marks))
 
+    def _converted(self, schema: ObjectSchema) -> Iterator[Exclusion]:
+        if schema.name != "Lead" or self._options.converted == "read":
+            return
+        if not schema.has("IsConverted"):
+            what = "Lead.IsConverted is not there, or the user may not see it: converted leads cannot be left out"
+            raise self._refusal(what, 'grant Read on the field, or set converted = "read"', schema)
+        yield Exclusion("IsConverted", True, "converted leads, which live on as contacts and accounts")
+
     def _schema(self, name: str) -> ObjectSchema:
         self._asked.add(name)
         return self._client.schema(name, self._spec.name)
@@ -177,8 +185,3 @@ class _Planning:
     def _refusal(self, what: str, hint: str, schema: ObjectSchema) -> Doubtful:
         spec = self._spec
         return Doubtful(what, hint=hint, source=spec.source, stream=spec.name, objects=frozenset({schema.name}))
-
-
-def _converted(schema: ObjectSchema, options: SalesforceStream) -> Iterator[Exclusion]:
-    if schema.name == "Lead" and schema.has("IsConverted") and options.converted == "skip":
-        yield Exclusion("IsConverted", True, "converted leads, which live on as contacts and accounts")

@@ -200,9 +200,16 @@ def _name_of(path: tuple[str, ...], field: Field) -> str:
     return ".".join((*path[:-1], str(field.relation), "Name"))
 
 
-def lacking(row: Mapping[str, Any], fields: Sequence[str]) -> str | None:
+def lacking(rows: Iterable[Mapping[str, Any]], fields: Sequence[str]) -> str | None:
     """Return a field that was asked for and that a row of the answer does not hold, not even as null."""
-    return next((field for field in fields if not _holds(row, field.split("."))), None)
+    own, deep = {name for name in fields if "." not in name}, [name.split(".") for name in fields if "." in name]
+    for row in rows:
+        if not own <= row.keys():
+            return min(own - row.keys())
+        for path in deep:
+            if not _holds(row, path):
+                return ".".join(path)
+    return None
 
 
 def _holds(value: Json, path: Sequence[str]) -> bool:

@@ -18,6 +18,8 @@ PREFIXES = {
     "Lead": "00Q",
     "User": "005",
     "Organization": "00D",
+    "Campaign": "701",
+    "CampaignMember": "00v",
 }
 START = datetime(2026, 3, 10, 12, 0, 0, 654321, tzinfo=UTC)
 
