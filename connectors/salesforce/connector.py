@@ -97,12 +97,12 @@ class SalesforceConnector:
         from connectors.salesforce.plan import plan_of
 
         before = self._account.descriptions
-        try:
-            return plan_of(self._client, stream)
-        except Doubtful as doubtful:
-            if not self._account.forget(doubtful.objects, before):
-                raise
-        return plan_of(self._client, stream)
+        while True:  # once for each object at most: no description is forgotten that is younger
+            try:
+                return plan_of(self._client, stream)
+            except Doubtful as doubtful:
+                if not self._account.forget(doubtful.objects, before):
+                    raise
 
     @contextlib.contextmanager
     def _planned(self, stream: StreamSpec) -> Iterator[Plan]:

@@ -124,6 +124,22 @@ def test_what_is_granted_is_noticed_at_the_next_try(
         assert not describes(stand_in)
 
 
+def test_several_grants_at_once_are_all_noticed_at_the_next_try(stand_in: StandIn) -> None:
+    """A refusal that rests on one description hides what another one lacks."""
+    ids = set(firms(stand_in))
+    for hide in (hide_look_up, hide_parent, hide_parents_field, hide_child_field, hide_field):
+        hide(stand_in)
+    spec = stream(
+        Wanted(frozenset({("Phone",), ("Owner", "Name")}), {"contacts": fields("Email")}),
+    )
+    daemon = Daemon(stand_in, spec)
+    for _ in range(2):
+        with pytest.raises(SourceRefused):
+            daemon.poll()
+    show_all(stand_in)
+    assert set(daemon.poll()) == ids
+
+
 def test_a_refusal_that_lasts_costs_a_description_a_try_and_names_the_line(stand_in: StandIn) -> None:
     firms(stand_in)
     spec = stream(fields("Name", "Phone"), children={}, readers={("Phone",): [LINE]})

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from sf_history import History
 from sf_server import StandIn
 
-from tests.sizes import sized
+from tests.sizes import SIZE, sized
 
 few = st.integers(0, 2)
 codes = st.sampled_from(["Steel", "Tech", "Wood", None])
@@ -42,8 +42,9 @@ actions = st.one_of(
 
 def test_any_history_is_read_as_it_was(stand_in: StandIn) -> None:
     @settings(
-        max_examples=sized(25, 300, 3000),
+        max_examples=sized(25, 120, 1500),
         deadline=None,
+        derandomize=SIZE == "quick",
         database=None,
         suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large],
     )
