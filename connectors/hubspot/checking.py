@@ -12,7 +12,7 @@ from connectors.hubspot.options import HubspotSource
 from connectors.hubspot.paths import OBJECTS, PATHS, read_scope
 from connectors.hubspot.plan import Plan, plan_of, read_by_name
 from connectors.hubspot.schema import Schema
-from connectors.hubspot.values import Property, without_label
+from connectors.hubspot.values import Property
 from connectors.hubspot.windows import Search, search_is_blind
 from connectors.interface import Finding, StreamSpec
 from sync.errors import SourceRefused
@@ -98,7 +98,7 @@ class _Look:
         for each in lacking:
             yield Finding("error", lacking_words(plan.spec, fields.object, each, *child), LACKING_HINT)
         if not lacking:
-            count = len({without_label(each) for each in fields.names})
+            count = len(fields.names)
             what = f"{count} {'property that is' if count == 1 else 'properties that are'} read"
             yield Finding("ok", f"{fields.object} has the {what}")
 

@@ -41,10 +41,7 @@ def _field(object_: str, of: Property, labels: Labels) -> Discovered:
         except SourceRefused as error:
             remarks.append(error.message)
         else:
-            if choices:
-                remarks.append(_of_label(of))
-            elif of.naming == "nowhere":
-                remarks.append(f"label({of.name}) gives nothing: the API has no labels")
+            remarks.append(_of_label(of) if choices else f"label({of.name}) gives nothing: the API has no labels")
     return Discovered(of.name, of.label, _type(of), "; ".join(remarks), choices)
 
 

@@ -2,35 +2,28 @@
 
 from __future__ import annotations
 
-import hashlib
 import random
-import ssl
 import threading
 import time
-import warnings
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Set
 from dataclasses import dataclass
 from datetime import timedelta
 from email.utils import parsedate_to_datetime
-from typing import Any
 from xml.parsers.expat import ExpatError
 
 import requests
-from cryptography.exceptions import UnsupportedAlgorithm
-from cryptography.hazmat.primitives.asymmetric.rsa import RSAPrivateKey
-from cryptography.hazmat.primitives.serialization import load_pem_private_key
 from simple_salesforce.exceptions import SalesforceAuthenticationFailed
-from simple_salesforce.login import SalesforceLogin
 
-from connectors.salesforce.domains import LOGIN_HOSTS, host_of
-from connectors.salesforce.errors import Absent, Fault, error_of, login_fault, unclear
-from connectors.salesforce.options import ClientCredentials, Jwt, Password, SalesforceSource, SessionId, Text
+from connectors.salesforce.access import login_fault
+from connectors.salesforce.credentials import Credentials
+from connectors.salesforce.errors import Absent, error_of, unclear
+from connectors.salesforce.faults import Fault
+from connectors.salesforce.options import Jwt, SalesforceSource
 from connectors.salesforce.quota import Quota, parse_usage
 from connectors.salesforce.schema import ObjectSchema
 from connectors.salesforce.transport import Http, connection_error
 from sync.clock import SystemClock
-from sync.errors import ConfigError, Problem, SourceRefused, SourceUnavailable, SyncError
-from sync.secrets import SecretRef
+from sync.errors import SourceRefused, SourceUnavailable, SyncError
 
 _CLOCK = SystemClock()
 SHORTEST_SESSION = 60.0
@@ -40,6 +33,11 @@ LONGEST_REST = 3600.0
 DESCRIBED_FOR = 86_400.0
 """Seconds for which an object's description is believed."""
 ABSENT_FOR = 3600.0
+"""Seconds for which it is believed that the user does not see an object, where nothing is refused because of it."""
+UNLABELLED_FOR = 3600.0
+"""Seconds for which it is believed that a code has no label."""
+MOST_UNLABELLED = 1000
+"""Codes without a label of one object that are remembered; so many come from no list."""
 LONGEST_URI = 12_000
 """Bytes of an encoded address; Salesforce takes 16,384 for it and the headers together."""
 
@@ -65,6 +63,7 @@ class Account:
         self.source = source
         self.options = options
         self.now = now
+        self.credentials = Credentials(source, options)
         self.quota = Quota(source, options.quota)
         self.longest_uri = LONGEST_URI
         self._lock = threading.Lock()
@@ -74,7 +73,9 @@ class Account:
         self._rests_until = 0.0
         self._refusal: SyncError | None = None
         self._clock: tuple[float, float] | None = None
-        self._schemas: dict[str, tuple[float, ObjectSchema | Absent]] = {}
+        self._described: dict[str, _Described] = {}
+        self._descriptions = 0
+        self._unlabelled: dict[str, set[str]] = {}
 
     def http(self) -> Http:
         """A session of requests for one connector."""
@@ -157,14 +158,8 @@ class Account:
         self._rests_until = now + min(LONGEST_REST, SHORTEST_REST * 2.0 ** (self._refusals - 1))
 
     def _log_in(self, http: Http, stream: str | None) -> Token:
-        auth = self.options.auth
-        if isinstance(auth, SessionId):
-            return Token(self._secret(auth.session_id, "session_id"), auth.instance)
-        credentials = self._credentials()
         try:
-            with warnings.catch_warnings():
-                warnings.simplefilter("ignore")  # it would print the client's id
-                session_id, host = SalesforceLogin(session=http, **credentials)
+            session_id, host = self.credentials.open(http)
         except SalesforceAuthenticationFailed as failed:
             fault = login_fault(failed.code, failed.auth_message)
         except (requests.exceptions.RequestException, OSError) as error:
@@ -174,67 +169,10 @@ class Account:
         else:
             if not session_id or not host:
                 raise unclear("to the login", self.source, stream)
-            return Token(str(session_id), str(host).split("/")[0])
+            return Token(session_id, host.split("/")[0])
+        if fault.kind in {"daily", "crowded"}:
+            self.limited(fault)
         raise error_of(self._with_clock(fault), self.source, stream)
-
-    def _credentials(self) -> dict[str, Any]:
-        auth, domain = self.options.auth, self.options.domain or "login"
-        if isinstance(auth, ClientCredentials):
-            return {
-                "domain": domain,
-                "consumer_key": self._text(auth.client_id, "client_id"),
-                "consumer_secret": self._secret(auth.client_secret, "client_secret"),
-            }
-        if isinstance(auth, Jwt):
-            return {
-                "instance_url": domain,  # the host that gives tokens; what it calls domain is the audience
-                "domain": auth.audience or domain,
-                "consumer_key": self._text(auth.client_id, "client_id"),
-                "username": self._text(auth.username, "username"),
-                "privatekey": self._private_key(auth),
-            }
-        assert isinstance(auth, Password)  # noqa: S101 - the fourth of four
-        return {
-            "domain": domain,
-            "username": self._text(auth.username, "username"),
-            "password": self._secret(auth.password, "password"),
-            "security_token": self._secret(auth.security_token, "security_token") if auth.security_token else "",
-            "sf_version": self.options.api_version,
-            "client_id": "closingdealz-sync",
-        }
-
-    def _private_key(self, auth: Jwt) -> str:
-        pem = self._secret(auth.private_key, "private_key")
-        try:
-            key = load_pem_private_key(pem.encode(), password=None)
-        except (ValueError, TypeError, UnsupportedAlgorithm):
-            key = None
-        if not isinstance(key, RSAPrivateKey):
-            what = "holds no RSA private key in PEM form without a password"
-            raise ConfigError([Problem(f"sources.{self.source}.auth.private_key", what)])
-        return pem
-
-    def _secret(self, ref: SecretRef, key: str) -> str:
-        return ref.read(key=f"sources.{self.source}.auth.{key}").reveal()
-
-    def _text(self, text: Text, key: str) -> str:
-        return text if isinstance(text, str) else self._secret(text, key)
-
-    def check_files(self) -> None:
-        """Raises ConfigError where a secret or certificate that the options name cannot be had."""
-        if self.options.certificates is not None:
-            try:
-                ssl.create_default_context(cafile=self.options.certificates)
-            except OSError:
-                key = f"sources.{self.source}.ca_file"
-                raise ConfigError([Problem(key, "cannot be read, or holds no certificates in PEM form")]) from None
-        if self.options.proxy is not None:
-            self.options.proxy.read(key=f"sources.{self.source}.proxy")
-        auth = self.options.auth
-        for name in type(auth).model_fields:
-            value = getattr(auth, name)
-            if isinstance(value, SecretRef):
-                self._secret(value, name)
 
     def _with_clock(self, fault: Fault) -> Fault:
         """A signed assertion is good for three minutes of Salesforce's clock."""
@@ -244,17 +182,6 @@ class Account:
         apart = timedelta(seconds=abs(round(server - time.time())))
         return Fault(fault.kind, fault.what, f"this machine's clock is {apart} off: set it by NTP; {fault.hint}")
 
-    def place(self) -> str:
-        """Which organisation this is, offline: its host; where that is a login host, the user tells (hashed: it may be
-        a person)."""
-        auth, domain = self.options.auth, self.options.domain or "login"
-        if isinstance(auth, SessionId):
-            return auth.instance
-        if domain in LOGIN_HOSTS and not isinstance(auth, ClientCredentials):
-            user = self._text(auth.username, "username").lower().encode()
-            return f"{host_of(domain)}/{hashlib.blake2b(user, digest_size=8).hexdigest()}"
-        return host_of(domain)
-
     # ---- limits that Salesforce told us of, and descriptions
 
     def limited(self, fault: Fault) -> None:
@@ -263,23 +190,58 @@ class Account:
         self.quota.rest(seconds, fault.what, self.now())
 
     def schema(self, name: str, describe: Callable[[], ObjectSchema]) -> ObjectSchema:
-        """An object's description; asked for once a day. That it is absent is believed for an hour."""
-        until, known = self._schemas.get(name, (self.now(), None))
-        if known is None or self.now() > until:
+        """An object's description; asked for once a day. That it is absent is believed for an hour. Raises Absent."""
+        known = self._described.get(name)
+        if known is None or self.now() > known.until:
             try:
-                known = describe()
+                found: ObjectSchema | Absent = describe()
             except Absent as absent:
-                known = absent
-            self._schemas[name] = (
-                self.now() + (ABSENT_FOR if isinstance(known, Absent) else DESCRIBED_FOR),
-                known,
-            )
-        if isinstance(known, Absent):
-            raise _again(known, known.stream)
-        return known
+                found = absent
+            with self._lock:
+                self._descriptions += 1
+            lasts = ABSENT_FOR if isinstance(found, Absent) else DESCRIBED_FOR
+            known = _Described(found, self.now(), self.now() + lasts, self._descriptions)
+            self._described[name] = known
+        if isinstance(known.schema, Absent):
+            raise known.schema.of(name)
+        return known.schema
+
+    @property
+    def descriptions(self) -> int:
+        """How many descriptions were asked for so far."""
+        return self._descriptions
+
+    def forget(self, names: Iterable[str], since: int) -> bool:
+        """Forgets descriptions of these objects, but for those that are younger than the first `since` ones. Whether
+        there was any: then it is worth while to ask anew."""
+        old = [name for name in names if (known := self._described.get(name)) and known.number <= since]
+        for name in old:
+            self._described.pop(name, None)
+        return bool(old)
 
     def forget_schemas(self) -> None:
-        self._schemas = {}
+        self._described = {}
+
+    def doubt(self, name: str, codes: Set[str]) -> None:
+        """Forgets an object's description that has no label for these codes of its fields, unless it was asked for
+        anew because of them within the last hour."""
+        known, asked = self._described.get(name), self._unlabelled.setdefault(name, set())
+        if known is None:
+            return
+        if (codes <= asked or len(asked) >= MOST_UNLABELLED) and self.now() < known.since + UNLABELLED_FOR:
+            return
+        asked |= codes
+        self._described.pop(name, None)
+
+
+@dataclass(frozen=True, slots=True)
+class _Described:
+    """A description, or that there is none: when it was asked for, how long it is believed, its number."""
+
+    schema: ObjectSchema | Absent
+    since: float
+    until: float
+    number: int
 
 
 def _again(error: SyncError, stream: str | None) -> SyncError:

@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
+import contextlib
 import time
 from collections.abc import Iterator
 from typing import cast
 
 from connectors.interface import Finding, StreamSpec
+from connectors.salesforce import former
 from connectors.salesforce.client import Client
-from connectors.salesforce.errors import Slow, listed
+from connectors.salesforce.errors import Absent, FieldRefused, Slow, listed
 from connectors.salesforce.options import SalesforceStream
-from connectors.salesforce.plan import FIELD_CURE, Child, Plan, Source, plan_with_gaps, words_of
+from connectors.salesforce.persons import IS_PERSON
+from connectors.salesforce.plan import Child, Plan, Source, plan_with_gaps, with_readers, words_of
 from connectors.salesforce.schema import nearest_of
-from connectors.salesforce.selection import Missing
+from connectors.salesforce.soql import Select
+from connectors.salesforce.trials import trials
 from sync.errors import SourceRefused
 
 OLD = 10
@@ -31,10 +35,13 @@ def look_at(client: Client, spec: StreamSpec) -> Iterator[Finding]:
         yield Finding("error", refused.message, _nearest_object(client, spec) or refused.hint)
         return
     for child, field in missing:
-        yield _missing(spec, child, field)
-    yield from _object(client, plan, seen_all=not missing)
+        yield Finding("error", f"{words_of(spec, child, field)} is not there, or the user may not see it", field.cure)
+    denied = [finding for tried in trials(plan, client.now(spec.name)) if (finding := _tried(client, plan, tried))]
+    yield from dict.fromkeys(denied)
+    yield from _object(client, plan, reads=not missing and not denied)
     for each in plan.children:
         yield from _child(each)
+    yield from _doubles(client, plan)
     yield from _quota(client)
 
 
@@ -53,7 +60,9 @@ def _version(client: Client, spec: StreamSpec) -> Iterator[Finding]:
     there = client.versions(spec.name)
     if used not in there:
         newest = there[-1] if there else "none"
-        yield Finding("error", f"api_version {used} is not there; the newest is {newest}", "mend api_version")
+        yield Finding(
+            "error", f"api_version {used} is not there; the newest is {newest}", "set api_version to one that is there"
+        )
     elif there.index(used) < OLD:
         what = f"api_version {used} is among the oldest, which Salesforce retires"
         yield Finding("warning", what, f"raise it; the newest is {there[-1]}")
@@ -68,14 +77,23 @@ def _clock(client: Client, spec: StreamSpec) -> Iterator[Finding]:
         yield Finding("warning", what, "set it by NTP: signed logins depend on it (reading does not)")
 
 
-def _missing(spec: StreamSpec, child: str, field: Missing) -> Finding:
-    what = f"{words_of(spec, child, field)} is not there, or the user may not see it"
-    return Finding("error", what, f"{field.hint}; {FIELD_CURE}" if field.hint else FIELD_CURE)
+def _tried(client: Client, plan: Plan, select: Select) -> Finding | None:
+    """What Salesforce says to a query that polls ask."""
+    try:
+        client.try_out(select, plan.stream)
+    except FieldRefused as refused:
+        named = with_readers(refused, plan.spec)
+        return Finding("error", named.message, named.hint)
+    except SourceRefused as refused:
+        return Finding("error", refused.message, refused.hint)
+    except Slow:
+        return Finding("warning", f"{select.object}: a query for one record takes Salesforce too long")
+    return None
 
 
-def _object(client: Client, plan: Plan, *, seen_all: bool) -> Iterator[Finding]:
+def _object(client: Client, plan: Plan, *, reads: bool) -> Iterator[Finding]:
     source, name = plan.source, plan.source.schema.name
-    if seen_all:
+    if reads:
         yield Finding("ok", f"{name} has the fields that are read; {source.cursor} dates its changes")
     try:
         count = client.count(source.rows(), plan.stream)
@@ -90,7 +108,7 @@ def _object(client: Client, plan: Plan, *, seen_all: bool) -> Iterator[Finding]:
     if not source.has_bin:
         yield Finding("warning", f"{name} keeps no deleted records: what is deleted leaves no trace")
     for each in source.exclusions:
-        key = {"IsConverted": 'converted = "read"', "IsPersonAccount": "person_accounts"}[each.field]
+        key = {"IsConverted": 'converted = "read"', IS_PERSON: "person_accounts"}[each.field]
         yield Finding("ok", f"left out: {each.why}", f"see {key}")
     yield from _traceless(source, plan.spec)
 
@@ -105,6 +123,10 @@ def _traceless(source: Source, spec: StreamSpec) -> Iterator[Finding]:
             yield Finding("warning", what, "the sweep re-reads them, for the stream has children")
         else:
             yield Finding("warning", what, "set reread = true, and the sweep re-reads all records")
+    masked = [".".join(path) for path, field in selection.kinds.items() if field.type == "encryptedstring"]
+    if masked:
+        what = f"{listed(masked)}: shown to us as asterisks, unless the user may see encrypted data"
+        yield Finding("warning", what, 'grant "View Encrypted Data" (Setup, Permission Sets, System Permissions)')
     for name in selection.vague:
         yield Finding("warning", f"{name} is a parent record", f"name a field of it, such as {name}.Name")
 
@@ -115,6 +137,39 @@ def _child(child: Child) -> Iterator[Finding]:
     if child.source.selection.calculated:
         what = f"{child.name}: {listed(child.source.selection.calculated)}: formulas, which change without a trace"
         yield Finding("warning", what, "the sweep re-reads them")
+
+
+def _doubles(client: Client, plan: Plan) -> Iterator[Finding]:
+    """What may make two leads of one person."""
+    yield from _persons(plan)
+    yield from _shadows(client, plan)
+    objects = dict.fromkeys([plan.source.schema.name, *(child.source.schema.name for child in plan.children)])
+    links = [(name, former.BY_OBJECT[name]) for name in objects if name in former.BY_OBJECT]
+    lead = former.visible(client, plan.stream) if links else None
+    for name, link in links:
+        if lead is not None and (gap := former.gap(lead, link)) is not None:
+            what = f"{gap}: a record of {name} that was a lead before cannot be told from a new one"
+            yield Finding("warning", what, "grant Read on the field (Setup, Permission Sets, Object Settings)")
+
+
+def _persons(plan: Plan) -> Iterator[Finding]:
+    source, wanted = plan.source, plan.spec.wanted.fields
+    if source.schema.name != "Account" or not source.schema.has(IS_PERSON) or source.exclusions:
+        return
+    if wanted is None or (IS_PERSON,) not in wanted:
+        what = 'person accounts are among the records: under kind = "company" persons become companies'
+        yield Finding("warning", what, 'leave them out by where = "!IsPersonAccount", and read them in another stream')
+
+
+def _shadows(client: Client, plan: Plan) -> Iterator[Finding]:
+    """A contact that is a person's shadow cannot be told where the field that says so may not be seen."""
+    schema = plan.source.schema
+    if schema.name != "Contact" or schema.has(IS_PERSON):
+        return
+    with contextlib.suppress(Absent):
+        if client.schema("Account", plan.stream).has(IS_PERSON):
+            what = f"the user may not see Contact.{IS_PERSON}: each person account is read as a contact, too"
+            yield Finding("warning", what, "grant Read on the field (Setup, Permission Sets, Object Settings)")
 
 
 def _quota(client: Client) -> Iterator[Finding]:

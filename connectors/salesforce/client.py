@@ -8,6 +8,7 @@ thousand times over, lose headers on the way, and go on with an old host after t
 from __future__ import annotations
 
 import math
+from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from urllib.parse import quote_plus
@@ -18,8 +19,10 @@ from simple_salesforce.exceptions import SalesforceError
 
 from connectors.salesforce.account import Account, Token
 from connectors.salesforce.answers import Answer, Row, number
-from connectors.salesforce.errors import Fault, LocatorLost, Slow, TooLong, error_of, fault_of, unclear
+from connectors.salesforce.errors import Absent, FieldRefused, LocatorLost, Slow, TooLong, error_of, fault_of, unclear
+from connectors.salesforce.faults import Fault
 from connectors.salesforce.schema import ObjectSchema
+from connectors.salesforce.selection import lacking
 from connectors.salesforce.soql import BATCH, Select, id_literal, ids_in
 from connectors.salesforce.transport import connection_error
 from sync.errors import SourceRefused
@@ -38,6 +41,8 @@ class Client:
         self._http = account.http()
         self._salesforce: Salesforce | None = None
         self._token: Token | None = None
+        self.without_label: Counter[str] = Counter()
+        """Values whose label was left out since somebody said so, by `Account.Industry`."""
 
     def close(self) -> None:
         self._http.close()
@@ -83,11 +88,14 @@ class Client:
 
         def describe() -> ObjectSchema:
             # through `restful`: the library's own objects would log in a thousand times over a refused session
-            answer = self._ask(lambda salesforce: salesforce.restful(f"sobjects/{name}/describe"), stream)
+            try:
+                answer = self._ask(lambda salesforce: salesforce.restful(f"sobjects/{name}/describe"), stream)
+            except Absent as absent:
+                raise absent.of(name) from None
             try:
                 return ObjectSchema.of(answer)
             except (TypeError, KeyError, AttributeError):
-                raise unclear("a description was expected", self.account.source, stream) from None
+                raise unclear(f"a description of {name} was expected", self.account.source, stream) from None
 
         return self.account.schema(name, describe)
 
@@ -106,6 +114,11 @@ class Client:
     def one(self, soql: str, stream: str) -> Row | None:
         """The first row of a query's answer."""
         rows = Answer.of(self._query(soql, False, stream), self.account.source, stream).rows
+        return rows[0] if rows else None
+
+    def try_out(self, select: Select, stream: str) -> Row | None:
+        """Return the first row, if any, of just the query that reads them. Raises whatever reading would."""
+        rows = self._batch(select, None, 1, stream).rows
         return rows[0] if rows else None
 
     def batches(
@@ -130,10 +143,10 @@ class Client:
             if batch.done and batch.total < limit:
                 return
 
-    def rows_of(self, select: Select, field: str, ids: Sequence[str], stream: str) -> Iterator[Row]:
-        """All rows whose `field` is one of these ids, in the order of their own."""
-        for start in range(0, len(ids), IDS):
-            yield from self._rows_of(select, field, ids[start : start + IDS], stream)
+    def rows_of(self, select: Select, field: str, ids: Sequence[str], stream: str, at_once: int = IDS) -> Iterator[Row]:
+        """All rows whose `field` is one of these ids, in the order of their own; so many ids in one query."""
+        for start in range(0, len(ids), at_once):
+            yield from self._rows_of(select, field, ids[start : start + at_once], stream)
 
     def _rows_of(self, select: Select, field: str, ids: Sequence[str], stream: str) -> Iterator[Row]:
         after = None
@@ -141,7 +154,7 @@ class Client:
             for batch in self.batches(select.where(ids_in(field, ids)), stream):
                 yield from batch
                 after = str(batch[-1]["Id"])
-        except Slow:
+        except (Slow, TooLong):
             if len(ids) == 1:
                 raise
             rest, half = select.where(f"Id > {id_literal(after)}" if after else None), len(ids) // 2
@@ -166,7 +179,20 @@ class Client:
         ids = [row.get("Id") for row in rows]
         if not all(isinstance(id_, str) for id_ in ids):
             raise unclear("rows without ids", source, stream)
+        if (field := lacking(rows, select.fields)) is not None:
+            raise self._left_out(select.object, field, stream)
         return Answer(rows, first.total, None, done=True)
+
+    def _left_out(self, name: str, field: str, stream: str) -> FieldRefused:
+        """A field that is silently absent is not one that is empty: a filter on it would open."""
+        error = FieldRefused(
+            f"Salesforce leaves a field out of its answer: {name}.{field}",
+            hint="was it deleted, or may the user not see it any more? Otherwise take it out of the mapping",
+            source=self.account.source,
+            stream=stream,
+        )
+        error.column = field.rsplit(".", maxsplit=1)[-1]
+        return error
 
     # ---- how it asks
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import threading
 import weakref
 from collections.abc import Iterator, Mapping, Sequence
@@ -9,9 +10,9 @@ from typing import TYPE_CHECKING, cast
 
 from pydantic import BaseModel
 
-from connectors.interface import Connector, Discovered, Features, Finding, StreamSpec
+from connectors.interface import Connector, Discovered, Features, FieldKind, Finding, StreamSpec
 from connectors.salesforce.options import SalesforceChild, SalesforceSource, SalesforceStream
-from sync.errors import ConfigError, Problem
+from sync.errors import ConfigError, Problem, SourceRefused
 from sync.words import Json, Listing, Page, Record
 
 if TYPE_CHECKING:  # half a second, and not everybody has it installed
@@ -35,7 +36,7 @@ class SalesforceConnector:
 
     def identity(self, stream: StreamSpec) -> Mapping[str, str]:
         options = cast("SalesforceStream", stream.options)
-        return {"connector": "salesforce", "organisation": self._account.place(), "object": options.object}
+        return {"connector": "salesforce", "organisation": self._account.credentials.place(), "object": options.object}
 
     def check(self, stream: StreamSpec) -> Sequence[Finding]:
         from connectors.salesforce.checking import look_at
@@ -59,20 +60,27 @@ class SalesforceConnector:
     def read(self, stream: StreamSpec, lanes: Mapping[str, Json]) -> Iterator[Page]:
         from connectors.salesforce.reading import Poll
 
-        with self._looked_at_anew(stream):
-            yield from Poll(self._client, self._plan(stream)).pages(lanes)
+        with self._planned(stream) as plan:
+            yield from Poll(self._client, plan).pages(lanes)
 
     def fetch(self, stream: StreamSpec, ids: Sequence[str]) -> Sequence[Record]:
-        from connectors.salesforce.records import fetch
+        from connectors.salesforce.records import Records
 
-        with self._looked_at_anew(stream):
-            return fetch(self._client, self._plan(stream), ids) if ids else []
+        if not ids:
+            return []
+        with self._planned(stream) as plan:
+            return Records(self._client, plan).fetch(ids)
 
     def sweep(self, stream: StreamSpec, cursor: Json) -> Iterator[Listing]:
         from connectors.salesforce.sweeping import listings
 
-        with self._looked_at_anew(stream):
-            yield from listings(self._client, self._plan(stream), cursor)
+        with self._planned(stream) as plan:
+            yield from listings(self._client, plan, cursor)
+
+    def describe(self, stream: StreamSpec) -> Mapping[tuple[str, ...], FieldKind]:
+        from connectors.salesforce.kinds import kinds_of
+
+        return kinds_of(self._plan(stream))
 
     def discover(self, name: str | None) -> Sequence[Discovered]:
         from connectors.salesforce.discovery import fields_of, objects
@@ -83,31 +91,36 @@ class SalesforceConnector:
         self._client.close()
 
     def _plan(self, stream: StreamSpec) -> Plan:
+        """The stream as the descriptions of its objects have it; those on which a refusal rests are asked for anew
+        before it is believed."""
+        from connectors.salesforce.errors import Doubtful
         from connectors.salesforce.plan import plan_of
 
-        return plan_of(self._client, stream)
+        before = self._account.descriptions
+        while True:  # once for each object at most: no description is forgotten that is younger
+            try:
+                return plan_of(self._client, stream)
+            except Doubtful as doubtful:
+                if not self._account.forget(doubtful.objects, before):
+                    raise
 
-    def _looked_at_anew(self, stream: StreamSpec) -> _Anew:
-        return _Anew(self, stream)
-
-
-class _Anew:
-    """A field that Salesforce does not know any more: the objects are described anew, which names the mapping's line
-    that wants it."""
-
-    def __init__(self, connector: SalesforceConnector, stream: StreamSpec) -> None:
-        self._connector = connector
-        self._stream = stream
-
-    def __enter__(self) -> None:
-        return
-
-    def __exit__(self, _: object, error: BaseException | None, __: object) -> None:
+    @contextlib.contextmanager
+    def _planned(self, stream: StreamSpec) -> Iterator[Plan]:
+        """What a plan rests on is forgotten where Salesforce refuses what it asks for: the next try asks anew. A field
+        that it does not know any more is named with the mapping's line that wants it."""
         from connectors.salesforce.errors import FieldRefused
+        from connectors.salesforce.plan import with_readers
 
-        if isinstance(error, FieldRefused):
-            self._connector._account.forget_schemas()
-            self._connector._plan(self._stream)
+        plan = self._plan(stream)
+        try:
+            yield plan
+        except SourceRefused as refused:
+            named = {refused.entity} & plan.objects if isinstance(refused, FieldRefused) else None
+            self._account.forget(named or plan.objects, self._account.descriptions)
+            if isinstance(refused, FieldRefused):
+                self._plan(stream)
+                raise with_readers(refused, stream) from None
+            raise
 
 
 class Accounts:
@@ -149,7 +162,7 @@ class SalesforceConnectorType:
             what = f"needs the package {error.name}, which is not installed"
             hint = "pip install 'closingdealz-sync[salesforce]'"
             raise ConfigError([Problem(f"sources.{source}.connector", what, hint)]) from None
-        account.check_files()
+        account.credentials.check_files()
         return SalesforceConnector(account)
 
 

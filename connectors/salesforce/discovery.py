@@ -37,7 +37,7 @@ def fields_of(client: Client, name: str) -> list[Discovered]:
 
 
 def _field(schema: ObjectSchema, field: Field) -> Discovered:
-    return Discovered(field.name, field.label, _type(field), _remark(schema, field))
+    return Discovered(field.name, field.label, _type(field), _remark(schema, field), field.choices)
 
 
 def _type(field: Field) -> str:

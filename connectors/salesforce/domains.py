@@ -1,4 +1,8 @@
-"""Where an organisation is: what people write as `domain`, and the one form that is used from then on."""
+"""Where an organisation is: what people write as `domain`, and the one form that is used from then on.
+
+A domain of salesforce.com is kept without that ending (`acme.my`), one of another of the vendor's clouds as the whole
+host (`acme.my.salesforce.mil`). Source: Salesforce Help, "My Domain URL Formats" (id=xcloud.domain_name_url_formats).
+"""
 
 from __future__ import annotations
 
@@ -8,25 +12,43 @@ LOGIN_HOSTS = ("login", "test")
 """The vendor's own log-in hosts, for production and for sandboxes: they name no organisation."""
 
 _SUFFIX = ".salesforce.com"
+_CLOUDS = (".salesforce.mil", ".sfcrmproducts.cn", ".sfcrmapps.cn")
+"""Endings of hosts outside the commercial cloud: the United States' Department of Defense, China."""
 _LABEL = re.compile(r"[a-z0-9](?:-?-?[a-z0-9])*")
 _PARTITION = re.compile(r"\.(sandbox|develop|scratch|demo|patch|trailblaze|free|stage)$")
-_PAGES = (".lightning.force.com", ".my.salesforce-setup.com", ".visualforce.com", ".vf.force.com", ".my.site.com")
+_PAGES = {
+    ".lightning.force.com": _SUFFIX,
+    ".my.salesforce-setup.com": _SUFFIX,
+    ".visualforce.com": _SUFFIX,
+    ".vf.force.com": _SUFFIX,
+    ".my.site.com": _SUFFIX,
+    ".lightning.force.mil": ".salesforce.mil",
+    ".lightning.crmforce.mil": ".salesforce.mil",
+    ".my.salesforce-setup.mil": ".salesforce.mil",
+    ".lightning.sfcrmapps.cn": ".sfcrmproducts.cn",
+    ".setup.sfcrmapps.cn": ".sfcrmproducts.cn",
+    ".setup.sfcrmproducts.cn": ".sfcrmproducts.cn",
+}
+"""Hosts of pages, and the ending of the host that takes API requests instead."""
 
 
 def prefix_of(text: str) -> str:
-    """The host without `.salesforce.com`, as simple-salesforce wants it, from any usual spelling: `acme`, `acme.my`,
-    `acme--uat.sandbox.my`, a whole host, a URL copied from the browser. Raises ValueError with what to write."""
+    """The host without `.salesforce.com` from any usual spelling: `acme`, `acme.my`, `acme--uat.sandbox.my`, a whole
+    host, a URL copied from the browser; of another cloud the whole host. Raises ValueError with what to write."""
     host = re.sub(r"^[a-z]+://", "", text.strip().lower()).split("/")[0].split("?")[0].rstrip(".")
-    for pages in _PAGES:
+    for pages, suffix in _PAGES.items():
         if host.endswith(pages):
-            name = host.removesuffix(pages)
-            raise ValueError(f'is the address of pages, which takes no API requests; write "{_my_domain(name)}"')
-    prefix = host.removesuffix(_SUFFIX)
+            there = _my_domain(host.removesuffix(pages)) + ("" if suffix == _SUFFIX else suffix)
+            raise ValueError(f'is the address of pages, which takes no API requests; write "{there}"')
+    suffix = next((each for each in (_SUFFIX, *_CLOUDS) if host.endswith(each)), "")
+    prefix = host.removesuffix(suffix)
     if not all(_LABEL.fullmatch(label) for label in prefix.split(".")):
         raise ValueError('is no Salesforce domain; write it as in "acme.my", or copy My Domain from Setup')
-    if "." in prefix and not host.endswith(_SUFFIX) and not (prefix.endswith(".my") or _PARTITION.search(prefix)):
-        raise ValueError("is no host of salesforce.com; copy My Domain from Setup, My Domain")
-    return prefix if host.endswith(_SUFFIX) or prefix in LOGIN_HOSTS else _my_domain(prefix)
+    if suffix:
+        return prefix if suffix == _SUFFIX else host
+    if "." in prefix and not (prefix.endswith(".my") or _PARTITION.search(prefix)):
+        raise ValueError("is no host of salesforce.com or its other clouds; copy My Domain from Setup, My Domain")
+    return prefix if prefix in LOGIN_HOSTS else _my_domain(prefix)
 
 
 def _my_domain(name: str) -> str:
@@ -38,8 +60,14 @@ def _my_domain(name: str) -> str:
     return f"{name}.my"
 
 
-def host_of(prefix: str) -> str:
-    return f"{prefix}{_SUFFIX}"
+def host_of(domain: str) -> str:
+    """The whole host of what `prefix_of` returned."""
+    return domain if domain.endswith(_CLOUDS) else f"{domain}{_SUFFIX}"
+
+
+def is_login_host(domain: str) -> bool:
+    """Whether it is a log-in host, of whichever cloud."""
+    return host_of(domain).split(".", 1)[0] in LOGIN_HOSTS and ".my." not in host_of(domain)
 
 
 def instance_host(text: str) -> str:

@@ -2,20 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from datetime import timedelta
 from pathlib import Path
 from typing import Annotated, Literal
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationInfo, model_validator
 
-from connectors.salesforce.domains import LOGIN_HOSTS, instance_host, prefix_of
+from connectors.interface import Ending
+from connectors.salesforce.domains import instance_host, is_login_host, prefix_of
+from connectors.salesforce.endings import endings_of
 from sync.durations import Duration
 from sync.secrets import SecretRef
 
 LAST_SOAP_VERSION = 64
 """The vendor's SOAP login() is absent from 65.0 on."""
-SOAP_RETIREMENT = "June 2027"
 
 
 def _from_folder(path: str, info: ValidationInfo) -> str:
@@ -124,7 +125,7 @@ class SalesforceSource(_Table):
         flow = self.auth.flow
         if self.domain is None and flow in {"client_credentials", "jwt"}:
             raise ValueError('needs a domain: My Domain, such as "acme.my"')
-        if flow == "client_credentials" and self.domain in LOGIN_HOSTS:
+        if flow == "client_credentials" and self.domain and is_login_host(self.domain):
             raise ValueError("client credentials are not taken at login or test: domain must be My Domain")
         if flow == "password" and float(self.api_version) > LAST_SOAP_VERSION:
             raise ValueError(f"a password logs in by SOAP, which ended with api_version {LAST_SOAP_VERSION}.0")
@@ -135,11 +136,15 @@ class SalesforceSource(_Table):
         own = self.auth.ca_file if isinstance(self.auth, SessionId) else None
         return own or self.ca_file
 
+    def endings(self) -> Sequence[Ending]:
+        """Return what ends of the flow and of the version of the API, the earliest first."""
+        return endings_of(self.auth.flow, self.api_version)
+
     def cautions(self) -> Iterator[tuple[str, str, str]]:
         """What works, and still deserves a look: key, what, cure."""
         if isinstance(self.auth, Password):
-            what = f"logs in by SOAP login(), which Salesforce switches off in {SOAP_RETIREMENT} (Summer '27)"
-            yield "auth", what, 'use flow = "client_credentials" or "jwt" before'
+            what = "logs in by SOAP login(), which is switched off in new organisations and ends with Summer '27"
+            yield "auth", what, 'use flow = "client_credentials" or "jwt"'
         if isinstance(self.auth, SessionId):
             yield "auth", "is a session that cannot be renewed: it ends within hours", "it is meant for tests"
 

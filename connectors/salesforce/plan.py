@@ -2,35 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any, cast
+from typing import cast
 
 from connectors.interface import StreamSpec
+from connectors.salesforce import former, persons
 from connectors.salesforce.client import Client
-from connectors.salesforce.errors import Absent, listed
+from connectors.salesforce.errors import Absent, Doubtful, FieldRefused, listed
 from connectors.salesforce.options import SalesforceChild, SalesforceStream
+from connectors.salesforce.persons import Exclusion
 from connectors.salesforce.schema import ObjectSchema
-from connectors.salesforce.selection import Missing, Schemas, Selection, select
+from connectors.salesforce.selection import Missing, Selection, select
 from connectors.salesforce.soql import Select, time_literal
-from sync.errors import SourceRefused
-from sync.words import Wanted
-
-
-@dataclass(frozen=True, slots=True)
-class Exclusion:
-    """Records that another stream has: `field` says so by `value`."""
-
-    field: str
-    value: bool
-    why: str
-
-    @property
-    def condition(self) -> str:
-        return f"{self.field} = {str(not self.value).lower()}"
-
-    def holds(self, row: Mapping[str, Any]) -> bool:
-        return row.get(self.field) is self.value
+from sync.words import LABEL, Wanted
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,6 +26,8 @@ class Source:
     cursor: str
     selection: Selection
     exclusions: tuple[Exclusion, ...] = ()
+    marks: tuple[str, ...] = ()
+    """Fields that say what a record is to others, whatever the mapping reads."""
 
     @property
     def of(self) -> str:
@@ -49,8 +36,8 @@ class Source:
     @property
     def roles(self) -> tuple[str, ...]:
         """What is asked for in any case."""
-        marks = (name for name in ("IsDeleted", "MasterRecordId") if name in self.schema.fields)
-        return ("Id", self.cursor, *marks, *(each.field for each in self.exclusions))
+        fate = (name for name in ("IsDeleted", "MasterRecordId") if name in self.schema.fields)
+        return ("Id", self.cursor, *fate, *self.marks, *(each.field for each in self.exclusions))
 
     @property
     def has_bin(self) -> bool:
@@ -84,9 +71,12 @@ class Child:
 
 @dataclass(frozen=True, slots=True)
 class Plan:
+    """`objects`: whose descriptions it rests on."""
+
     spec: StreamSpec
     source: Source
     children: tuple[Child, ...]
+    objects: frozenset[str] = frozenset()
 
     @property
     def stream(self) -> str:
@@ -99,93 +89,99 @@ def plan_of(client: Client, spec: StreamSpec) -> Plan:
     plan, missing = plan_with_gaps(client, spec)
     if missing:
         what = listed([words_of(spec, child, field) for child, field in missing])
-        hints = dict.fromkeys(field.hint for _, field in missing if field.hint)
-        raise SourceRefused(
+        raise Doubtful(
             f"the mapping reads fields that are not there or that the user may not see: {what}",
-            hint="; ".join([*hints, FIELD_CURE]),
+            hint="; ".join(dict.fromkeys(field.cure for _, field in missing)),
             source=spec.source,
             stream=spec.name,
+            objects=frozenset(name for _, field in missing for name in field.doubted),
         )
     return plan
-
-
-FIELD_CURE = "grant Read on the field (Setup, Permission Sets, Object Settings), or mend the mapping"
 
 
 def words_of(spec: StreamSpec, child: str, missing: Missing) -> str:
     """`Contact.Emial (read by sources.sf.streams.accounts.lead.contacts[0].emails)`"""
     path = (child, *missing.path) if child else missing.path
-    readers = spec.read_by(*path)
-    return f"{missing.object}.{missing.path[-1]}" + (f" (read by {listed(readers, 5)})" if readers else "")
+    readers = dict.fromkeys([*spec.read_by(*path), *spec.read_by(*path[:-1], path[-1] + LABEL)])
+    return f"{missing.object}.{missing.path[-1]}" + (f" (read by {listed(list(readers), 5)})" if readers else "")
+
+
+def with_readers(refused: FieldRefused, spec: StreamSpec) -> FieldRefused:
+    """Return the refusal with the lines of the mapping that read a field of that name, of whichever object."""
+    names = {refused.column, refused.column + LABEL}
+    keys = dict.fromkeys(key for path, lines in spec.readers.items() if names & {*path} for key in lines)
+    readers = f" (read by {listed(list(keys), 5)})" if keys else ""
+    return FieldRefused(refused.message + readers, hint=refused.hint, source=refused.source, stream=refused.stream)
 
 
 def plan_with_gaps(client: Client, spec: StreamSpec) -> tuple[Plan, Sequence[tuple[str, Missing]]]:
     """The stream without the fields that are missing, and those: of which child ("" the record itself)."""
-    options = cast("SalesforceStream", spec.options)
-    schema = client.schema(options.object, spec.name)
-    selection = select(spec.wanted, schema, _visible(client, spec), tuple(spec.children))
-    missing = [("", each) for each in selection.missing]
-    exclusions = tuple(_exclusions(client, schema, options))
-    source = Source(schema, _cursor(schema, spec), selection, exclusions)
-    children = []
-    for name in sorted(spec.children):
-        if (wanted := wanted_child(spec.wanted, name)) is not None:
-            child, absent = _child(client, spec, name, wanted)
-            missing += [(name, each) for each in absent]
-            children.append(child)
-    return Plan(spec, source, tuple(children)), missing
+    return _Planning(client, spec).plan()
 
 
-def _visible(client: Client, spec: StreamSpec) -> Schemas:
-    def schema(name: str) -> ObjectSchema | None:
+class _Planning:
+    def __init__(self, client: Client, spec: StreamSpec) -> None:
+        self._client = client
+        self._spec = spec
+        self._options = cast("SalesforceStream", spec.options)
+        self._kept = client.account.options.person_accounts
+        self._asked: set[str] = set()
+
+    def plan(self) -> tuple[Plan, Sequence[tuple[str, Missing]]]:
+        spec = self._spec
+        schema = self._schema(self._options.object)
+        selection = select(spec.wanted, schema, self._seen, tuple(spec.children), spec.readers)
+        missing = [("", each) for each in selection.missing]
+        children = []
+        for name in sorted(spec.children):
+            if (wanted := spec.wanted.of_child(name)) is not None:
+                child = self._child(schema, name, wanted)
+                missing += [(name, each) for each in child.source.selection.missing]
+                children.append(child)
+        exclusions = (*self._converted(schema), *persons.excluded(schema, self._kept))
+        source = self._source(schema, selection, exclusions)
+        return Plan(spec, source, tuple(children), frozenset(self._asked)), missing
+
+    def _child(self, parent: ObjectSchema, name: str, wanted: Wanted) -> Child:
+        options = cast("SalesforceChild", self._spec.children[name])
+        schema = self._schema(options.object)
+        via = schema.fields.get(options.via)
+        if via is None or via.type != "reference":
+            raise self._refusal(
+                f"children.{name}: {schema.name} has no look-up field {options.via}",
+                schema.nearest(options.via) or "via is the child's field for its parent's id, such as AccountId",
+                schema,
+            )
+        exclusions = persons.excluded_child(schema, parent, self._kept)
+        named = [path[1:] for path in self._spec.readers if path[:1] == (name,)]
+        selection = select(wanted, schema, self._seen, (), named)
+        return Child(name, options.via, self._source(schema, selection, exclusions))
+
+    def _source(self, schema: ObjectSchema, selection: Selection, exclusions: Iterable[Exclusion]) -> Source:
+        if schema.cursor is None:
+            what = f"{schema.name} has no time of change that can be searched by"
+            raise self._refusal(what, "it cannot be followed; read another object", schema)
+        marks = dict.fromkeys([*persons.marks(schema), *former.marks(schema)])
+        return Source(schema, schema.cursor, selection, tuple(exclusions), tuple(marks))
+
+    def _converted(self, schema: ObjectSchema) -> Iterator[Exclusion]:
+        if schema.name != "Lead" or self._options.converted == "read":
+            return
+        if not schema.has("IsConverted"):
+            what = "Lead.IsConverted is not there, or the user may not see it: converted leads cannot be left out"
+            raise self._refusal(what, 'grant Read on the field, or set converted = "read"', schema)
+        yield Exclusion("IsConverted", True, "converted leads, which live on as contacts and accounts")
+
+    def _schema(self, name: str) -> ObjectSchema:
+        self._asked.add(name)
+        return self._client.schema(name, self._spec.name)
+
+    def _seen(self, name: str) -> ObjectSchema | None:
         try:
-            return client.schema(name, spec.name)
+            return self._schema(name)
         except Absent:
             return None
 
-    return schema
-
-
-def _child(client: Client, spec: StreamSpec, name: str, wanted: Wanted) -> tuple[Child, Sequence[Missing]]:
-    options = cast("SalesforceChild", spec.children[name])
-    schema = client.schema(options.object, spec.name)
-    selection = select(wanted, schema, _visible(client, spec))
-    via = schema.fields.get(options.via)
-    if via is None or via.type != "reference":
-        raise SourceRefused(
-            f"children.{name}: {schema.name} has no look-up field {options.via}",
-            hint=schema.nearest(options.via) or "via is the child's field for its parent's id, such as AccountId",
-            source=spec.source,
-            stream=spec.name,
-        )
-    return Child(name, options.via, Source(schema, _cursor(schema, spec), selection)), selection.missing
-
-
-def _cursor(schema: ObjectSchema, spec: StreamSpec) -> str:
-    if schema.cursor is None:
-        raise SourceRefused(
-            f"{schema.name} has no time of change that can be searched by",
-            hint="it cannot be followed; read another object",
-            source=spec.source,
-            stream=spec.name,
-        )
-    return schema.cursor
-
-
-def _exclusions(client: Client, schema: ObjectSchema, options: SalesforceStream) -> Iterator[Exclusion]:
-    if schema.name == "Lead" and schema.has("IsConverted") and options.converted == "skip":
-        yield Exclusion("IsConverted", True, "converted leads, which live on as contacts and accounts")
-    persons = client.account.options.person_accounts
-    other = {"account": "Contact", "contact": "Account"}[persons]
-    if schema.name == other and schema.has("IsPersonAccount"):
-        kept = {"account": "accounts", "contact": "contacts"}[persons]
-        yield Exclusion("IsPersonAccount", True, f"person accounts, which are read as {kept}")
-
-
-def wanted_child(wanted: Wanted, name: str) -> Wanted | None:
-    """What is wanted of a child; None where the mapping does not look at it."""
-    if name in wanted.children:
-        return wanted.children[name]
-    if wanted.fields is None or any(path[:1] == (name,) for path in wanted.fields):
-        return Wanted(None)
-    return None
+    def _refusal(self, what: str, hint: str, schema: ObjectSchema) -> Doubtful:
+        spec = self._spec
+        return Doubtful(what, hint=hint, source=spec.source, stream=spec.name, objects=frozenset({schema.name}))

@@ -23,7 +23,7 @@ from connectors.salesforce.lanes import (
     plan,
 )
 from connectors.salesforce.plan import Child, Plan, Source
-from connectors.salesforce.records import fetch, id_of, make_records, merged_into
+from connectors.salesforce.records import Records, id_of, merged_into
 from connectors.salesforce.soql import Select, is_id
 from sync.words import Json, Page, Record, Touch
 
@@ -60,6 +60,7 @@ class Poll:
     def __init__(self, client: Client, plan: Plan) -> None:
         self._client = client
         self._plan = plan
+        self._makes = Records(client, plan)
         self._overlap = _whole_seconds(plan.spec.overlap)
         self._settle = _whole_seconds(plan.spec.settle)
 
@@ -73,6 +74,13 @@ class Poll:
             yield from self._follow(self._child_track(child), lanes, now)
         yield from self._follow(self._track(), lanes, now)
         yield from self._fill(lanes, now)
+
+    def _page(self, lane: str, cursor: Json, content: _Content, *, backfill: bool = False) -> Page:
+        """The page, with a note of what was left out since the last one, also of records that were read by id."""
+        left_out = self._client.without_label
+        notes = {"without_label": dict(left_out)} if left_out else {}
+        left_out.clear()
+        return Page(lane, cursor, content.records, content.touched, backfill=backfill, notes=notes)
 
     def _follow(self, track: _Track, lanes: Mapping[str, Json], now: int) -> Iterator[Page]:
         stored = lanes.get(track.lane)
@@ -92,7 +100,7 @@ class Poll:
                 for rest, rows in self._read(track, lane.window):
                     lane = advance(lane, rest)
                     content = track.content(rows)
-                    yield Page(track.lane, lane_to_json(lane), content.records, content.touched)
+                    yield self._page(track.lane, lane_to_json(lane), content)
 
     def _fill(self, lanes: Mapping[str, Json], now: int) -> Iterator[Page]:
         source, stored = self._plan.source, lanes.get(BACKFILL)
@@ -108,7 +116,7 @@ class Poll:
             self._client.account.quota.spare(self._plan.stream)
             for rest, rows in self._read(track, backfill.window):
                 backfill = replace(backfill, window=rest)
-                yield Page(BACKFILL, backfill_to_json(backfill), track.content(rows).records, backfill=True)
+                yield self._page(BACKFILL, backfill_to_json(backfill), track.content(rows), backfill=True)
                 self._client.account.quota.spare(self._plan.stream)
 
     def _read(self, track: _Track, window: Window) -> Iterator[tuple[Window | None, Sequence[Row]]]:
@@ -137,10 +145,10 @@ class Poll:
 
     def _records(self, rows: Sequence[Row]) -> _Content:
         """The rows' records, and those that others were merged into: they may have changed without a trace."""
-        records = make_records(self._client, self._plan, rows)
+        records = self._makes.of(rows)
         here = {record.id for record in records}
         masters = [master for row in rows if (master := merged_into(row)) and master not in here]
-        return _Content(records=[*records, *fetch(self._client, self._plan, masters)] if masters else records)
+        return _Content(records=[*records, *self._makes.fetch(masters)] if masters else records)
 
     def _child_track(self, child: Child) -> _Track:
         def content(rows: Sequence[Row]) -> _Content:

@@ -1,4 +1,5 @@
-"""From rows to records: plain values, the time of change, tombstones, children nested under their parents.
+"""From rows to records: plain values and their labels, the time of change, tombstones, children nested under their
+parents, the leads that they were made from.
 
 Children are read by their look-up field, never as a nested query: that is cut off after some hundred children of one
 parent, without an error.
@@ -13,39 +14,91 @@ from typing import Any
 from connectors.salesforce.answers import Row
 from connectors.salesforce.client import Client
 from connectors.salesforce.errors import unclear
-from connectors.salesforce.plan import Child, Plan
+from connectors.salesforce.former import leads_of
+from connectors.salesforce.labels import Labels
+from connectors.salesforce.persons import is_shadow
+from connectors.salesforce.plan import Child, Plan, Source
 from connectors.salesforce.soql import canonical, is_id, whole_id
 from sync.words import Json, Record
 
-
-def fetch(client: Client, plan: Plan, ids: Sequence[str]) -> list[Record]:
-    """These records as they are now, with their children."""
-    source = plan.source
-    asked = list(dict.fromkeys(whole_id(id_) for id_ in ids if is_id(id_, source.schema.prefix)))
-    select = source.rows(*source.selection.fields)
-    return make_records(client, plan, list(client.rows_of(select, "Id", asked, plan.stream)))
+Item = tuple[Row, dict[str, Json]]
+"""A child's row, and its data."""
 
 
-def make_records(client: Client, plan: Plan, rows: Sequence[Row]) -> list[Record]:
-    """Rows as records, in their order: those that are gone as tombstones, the others with their children."""
-    gone = {id_of(client, plan, row): row for row in rows if is_gone(plan, row)}
-    living = [id_ for row in rows if (id_ := id_of(client, plan, row)) not in gone]
-    nested = {child.name: _nest(client, plan, child, living) for child in plan.children}
-    records = []
-    for row in rows:
-        id_ = id_of(client, plan, row)
-        when = when_of(client, plan, row)
-        if id_ in gone:
-            records.append(Record(id_, {}, when, deleted=True, merged_into=merged_into(row)))
-            continue
-        data = plan.source.selection.data(row)
-        links: dict[str, tuple[str, ...]] = {}
-        for name, of in nested.items():
-            children = of.get(id_, [])
-            data[name] = [item for _, item in children]
-            links[name] = tuple(child_id for child_id, _ in children)
-        records.append(Record(id_, data, when, children=links))
-    return records
+class Records:
+    """Makes records of one stream. For one thread at a time."""
+
+    def __init__(self, client: Client, plan: Plan) -> None:
+        self.client = client
+        self.plan = plan
+        self.labels = Labels(client, plan.stream)
+
+    def fetch(self, ids: Sequence[str]) -> list[Record]:
+        """These records as they are now, with their children."""
+        source = self.plan.source
+        asked = list(dict.fromkeys(whole_id(id_) for id_ in ids if is_id(id_, source.schema.prefix)))
+        select = source.rows(*source.selection.fields)
+        return self.of(list(self.client.rows_of(select, "Id", asked, self.plan.stream)))
+
+    def of(self, rows: Sequence[Row]) -> list[Record]:
+        """Rows as records, in their order: those that are gone as tombstones, the others with their children."""
+        living = {self._id(row): row for row in rows if not is_gone(self.plan, row)}
+        nested = {child.name: self._nest(child, living) for child in self.plan.children}
+        former = self._former(living, nested)
+        data = self._data(self.plan.source, list(living.values()))
+        made = dict(zip(living, data, strict=True))
+        return [self._record(row, made, nested, former) for row in rows]
+
+    def _record(
+        self,
+        row: Row,
+        made: Mapping[str, dict[str, Json]],
+        nested: Mapping[str, Mapping[str, list[Item]]],
+        former: Mapping[str, Sequence[str]],
+    ) -> Record:
+        id_, when = self._id(row), when_of(self.client, self.plan, row)
+        if id_ not in made:
+            return Record(id_, {}, when, deleted=True, merged_into=merged_into(row))
+        children = {name: of.get(id_, []) for name, of in nested.items()}
+        links = {name: tuple(self._id(child) for child, _ in items) for name, items in children.items()}
+        data = {**made[id_], **{name: [item for _, item in items] for name, items in children.items()}}
+        kin = (id_, *(child_id for ids in links.values() for child_id in ids))
+        return Record(id_, data, when, children=links, former={each: former[each] for each in kin if each in former})
+
+    def _data(self, source: Source, rows: Sequence[Row]) -> list[dict[str, Json]]:
+        self.labels.look_up(source.selection, rows)
+        found = [source.selection.data(row) for row in rows]
+        for data in found:
+            self.labels.add_to(data, source.selection)
+        return found
+
+    def _nest(self, child: Child, parents: Mapping[str, Row]) -> Mapping[str, list[Item]]:
+        """The children of these parents, by the parent's id, in the order of their own."""
+        rows = [
+            row
+            for row in self._children(child, list(parents))
+            if not is_shadow(parents.get(str(row.get(child.via)), {}), child.source.schema.name, self._id(row))
+        ]
+        nested: defaultdict[str, list[Item]] = defaultdict(list)
+        for row, data in zip(rows, self._data(child.source, rows), strict=True):
+            nested[str(row.get(child.via))].append((row, data))
+        return nested
+
+    def _children(self, child: Child, parents: Sequence[str]) -> Iterator[Row]:
+        select = child.source.rows(child.via, *child.source.selection.fields)
+        yield from self.client.rows_of(select, child.via, parents, self.plan.stream)
+
+    def _former(
+        self, living: Mapping[str, Row], nested: Mapping[str, Mapping[str, list[Item]]]
+    ) -> Mapping[str, Sequence[str]]:
+        heirs: defaultdict[str, list[Row]] = defaultdict(list)
+        heirs[self.plan.source.schema.name] += living.values()
+        for child in self.plan.children:
+            heirs[child.source.schema.name] += [row for items in nested[child.name].values() for row, _ in items]
+        return leads_of(self.client, self.plan.stream, heirs)
+
+    def _id(self, row: Row) -> str:
+        return id_of(self.client, self.plan, row)
 
 
 def is_gone(plan: Plan, row: Mapping[str, Any]) -> bool:
@@ -72,18 +125,3 @@ def when_of(client: Client, plan: Plan, row: Mapping[str, Any]) -> str | None:
         return canonical(row.get(plan.source.cursor))
     except (ValueError, TypeError, OverflowError):
         raise unclear(f"{plan.source.cursor} is no time", client.account.source, plan.stream) from None
-
-
-def _nest(
-    client: Client, plan: Plan, child: Child, parents: Sequence[str]
-) -> Mapping[str, list[tuple[str, dict[str, Json]]]]:
-    """The children of these parents, by the parent's id: (id, data), in the order of their ids."""
-    nested: defaultdict[str, list[tuple[str, dict[str, Json]]]] = defaultdict(list)
-    for row in _children(client, plan, child, parents):
-        nested[str(row.get(child.via))].append((id_of(client, plan, row), child.source.selection.data(row)))
-    return nested
-
-
-def _children(client: Client, plan: Plan, child: Child, parents: Sequence[str]) -> Iterator[Row]:
-    select = child.source.rows(child.via, *child.source.selection.fields)
-    yield from client.rows_of(select, child.via, parents, plan.stream)

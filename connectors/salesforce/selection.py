@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import Any
 
-from connectors.salesforce.schema import ObjectSchema
-from sync.words import Json, Wanted
+from connectors.salesforce.schema import NAME, Field, ObjectSchema
+from sync.words import LABEL, Json, Wanted
 
 DEEPEST = 5
 """Levels from a record to the parent of a parent …, as many as a query may have."""
@@ -20,15 +20,30 @@ Schemas = Callable[[str], ObjectSchema | None]
 @dataclass(frozen=True, slots=True)
 class Missing:
     """A field that the mapping reads and that is not there, or not for this user: its path, and the object it is not
-    in."""
+    in. `doubted`: the objects whose descriptions say so; none where no grant would help."""
 
     path: tuple[str, ...]
     object: str
     hint: str
+    doubted: tuple[str, ...] = ()
+
+    @property
+    def cure(self) -> str:
+        """What to do about it: to grant comes first, for a name that is really near is seldom the reason."""
+        grant = "grant Read on the field (Setup, Permission Sets, Object Settings), or fix the mapping"
+        return "; ".join(filter(None, (grant, self.hint))) if self.doubted else self.hint
 
     @property
     def text(self) -> str:
         return ".".join(self.path)
+
+
+@dataclass(frozen=True, slots=True)
+class Labelled:
+    """A field whose labels are wanted, by its path in the record, and the object that describes it."""
+
+    path: tuple[str, ...]
+    object: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,6 +59,10 @@ class Selection:
     """Values of parent records, likewise."""
     vague: tuple[str, ...] = ()
     """Parents that the mapping names without a field."""
+    labelled: tuple[Labelled, ...] = ()
+    """Fields whose codes the record shows together with their labels."""
+    kinds: Mapping[tuple[str, ...], Field] = field(default_factory=dict)
+    """What the fields are, by their path in the record."""
 
     def data(self, row: Mapping[str, Any]) -> dict[str, Json]:
         return {name: bare(row.get(name)) for name in self.names}
@@ -56,75 +75,145 @@ def bare(value: Json) -> Json:
     return value
 
 
-def select(wanted: Wanted, schema: ObjectSchema, schemas: Schemas, children: Sequence[str] = ()) -> Selection:
-    """`children` are the names under which children are nested: no fields of the object."""
+def select(
+    wanted: Wanted,
+    schema: ObjectSchema,
+    schemas: Schemas,
+    children: Sequence[str] = (),
+    named: Iterable[tuple[str, ...]] = (),
+) -> Selection:
+    """`children` are the names under which children are nested: no fields of the object. `named` are paths that some
+    expression reads by name, where another one reads the record whole: they must be there all the same."""
+    found = _Found(schemas)
     if wanted.fields is None:
-        names = tuple(name for name, field in schema.fields.items() if field.type != _BINARY)
-        return Selection(names, names, calculated=tuple(_formulas(schema, names)))
-    found = _Found()
-    for path in sorted(wanted.fields):
+        found.take_all(schema)
+    for path in sorted(named if wanted.fields is None else wanted.fields):
         if path and path[0] not in children:
-            found.add(path, schema, schemas)
+            found.add(path, schema)
     return found.selection()
 
 
-def _formulas(schema: ObjectSchema, names: Sequence[str]) -> Iterator[str]:
-    return (name for name in names if schema.fields[name].calculated)
-
-
 class _Found:
-    def __init__(self) -> None:
+    def __init__(self, schemas: Schemas) -> None:
+        self._schemas = schemas
         self._fields: dict[str, None] = {}
         self._names: dict[str, None] = {}
-        self._missing: list[Missing] = []
+        self._missing: dict[tuple[str, ...], Missing] = {}
         self._calculated: dict[str, None] = {}
         self._parents: dict[str, None] = {}
         self._vague: dict[str, None] = {}
+        self._labelled: dict[Labelled, None] = {}
+        self._kinds: dict[tuple[str, ...], Field] = {}
 
     def selection(self) -> Selection:
         return Selection(
             tuple(self._fields),
             tuple(self._names),
-            tuple(self._missing),
+            tuple(self._missing.values()),
             tuple(self._calculated),
             tuple(self._parents),
             tuple(self._vague),
+            tuple(self._labelled),
+            self._kinds,
         )
 
-    def add(self, path: tuple[str, ...], schema: ObjectSchema, schemas: Schemas) -> None:
-        self._names[path[0]] = None
-        self._follow(path, (), [schema], schemas)
+    def take_all(self, schema: ObjectSchema) -> None:
+        for name, of in schema.fields.items():
+            if of.type != _BINARY:
+                self._names[name] = None
+                self._take((name,), schema, label=False)
 
-    def _follow(
-        self, path: tuple[str, ...], walked: tuple[str, ...], where: Sequence[ObjectSchema], schemas: Schemas
-    ) -> None:
-        """`where`: the objects that this part of the path may be of; several for a look-up that refers to several."""
+    def add(self, path: tuple[str, ...], schema: ObjectSchema) -> None:
+        bare_path = (*path[:-1], path[-1].removesuffix(LABEL))
+        self._names[bare_path[0]] = None
+        self._follow(bare_path, (), schema, label=bare_path != path)
+
+    def _follow(self, path: tuple[str, ...], walked: tuple[str, ...], where: ObjectSchema, *, label: bool) -> None:
+        """`where` is the object that this part of the path is of."""
         name = path[len(walked)]
         here = (*walked, name)
-        holders = [schema for schema in where if name in schema.fields]
-        if holders:
+        if name in where.fields:
             # what lies below a compound field (BillingAddress.city) comes with it
-            self._take(here, calculated=any(schema.fields[name].calculated for schema in holders))
-            return
-        looks = [schema.relations[name] for schema in where if name in schema.relations]
-        if not looks or len(here) > DEEPEST:
-            self._missing.append(Missing(here, where[0].name, where[0].nearest(name)))
+            self._take(here, where, label=label and here == path)
+        elif (look := where.relations.get(name)) is None or len(here) > DEEPEST:
+            self._miss(here, where)
         elif len(path) == len(here):
-            self._vague[".".join(here)] = None
-            self._take((*here, "Id"), calculated=False)
+            self._name_parent(here, where, label=label)
         else:
-            targets = dict.fromkeys(target for look in looks for target in look.refers_to)
-            parents = [schema for target in targets if (schema := schemas(target)) is not None]
-            if parents:
-                self._follow(path, here, parents, schemas)
-            else:
-                hint = f"the user must have Read on {' or '.join(targets)}"
-                self._missing.append(Missing(path, where[0].name, hint))
+            self._into(path, here, where, look, label=label)
 
-    def _take(self, path: tuple[str, ...], *, calculated: bool) -> None:
-        text = ".".join(path)
+    def _take(self, path: tuple[str, ...], where: ObjectSchema, *, label: bool) -> None:
+        field, text = where.fields[path[-1]], ".".join(path)
         self._fields[text] = None
-        if calculated:
+        self._kinds[path] = field
+        if field.calculated:
             self._calculated[text] = None
         if len(path) > 1:
             self._parents[text] = None
+        if label and field.is_listed:
+            self._labelled[Labelled(path, where.name)] = None
+        elif label and field.relation:
+            self._refuse(path, where, f"{text} holds an id, which has no label: write {_name_of(path, field)}")
+
+    def _name_parent(self, path: tuple[str, ...], where: ObjectSchema, *, label: bool) -> None:
+        text = ".".join(path)
+        if label:
+            self._refuse(path, where, f"{text} is a record, which has no label: write {text}.Name")
+            return
+        self._vague[text] = None
+        self._fields[f"{text}.Id"] = None
+        self._parents[f"{text}.Id"] = None
+
+    def _into(
+        self, path: tuple[str, ...], here: tuple[str, ...], where: ObjectSchema, look: Field, *, label: bool
+    ) -> None:
+        """Goes on in the parent that a look-up field refers to."""
+        if look.mixed:
+            self._follow(path, here, NAME, label=label)
+            return
+        parents = [schema for target in look.refers_to if (schema := self._schemas(target)) is not None]
+        if parents:
+            self._follow(path, here, parents[0], label=label)
+        else:
+            hint = f"the user must have Read on {' or '.join(look.refers_to)}"
+            self._missing[here] = Missing(here, where.name, hint, (where.name, *look.refers_to))
+
+    def _miss(self, path: tuple[str, ...], where: ObjectSchema) -> None:
+        if where is NAME:
+            self._refuse(path, where, _beyond_name(path))
+        else:
+            self._missing[path] = Missing(path, where.name, where.nearest(path[-1]), (where.name,))
+
+    def _refuse(self, path: tuple[str, ...], where: ObjectSchema, hint: str) -> None:
+        self._missing[path] = Missing(path, where.name, hint)
+
+
+def _beyond_name(path: tuple[str, ...]) -> str:
+    parent = ".".join(path[:-1])
+    return (
+        f"{parent} may be a record of several objects, of which a query reaches only {', '.join(sorted(NAME.fields))}; "
+        "for anything else map a formula field, such as Owner:User.Department"
+    )
+
+
+def _name_of(path: tuple[str, ...], field: Field) -> str:
+    return ".".join((*path[:-1], str(field.relation), "Name"))
+
+
+def lacking(rows: Iterable[Mapping[str, Any]], fields: Sequence[str]) -> str | None:
+    """Return a field that was asked for and that a row of the answer does not hold, not even as null."""
+    own, deep = {name for name in fields if "." not in name}, [name.split(".") for name in fields if "." in name]
+    for row in rows:
+        if not own <= row.keys():
+            return min(own - row.keys())
+        for path in deep:
+            if not _holds(row, path):
+                return ".".join(path)
+    return None
+
+
+def _holds(value: Json, path: Sequence[str]) -> bool:
+    """A parent that is null holds all of its fields."""
+    if not path or value is None:
+        return True
+    return isinstance(value, dict) and path[0] in value and _holds(value[path[0]], path[1:])

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import shutil
 import sys
+import textwrap
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -68,10 +69,8 @@ def _only(found: Sequence[Discovered], field: str, name: str) -> Sequence[Discov
 
 
 def _as_json(of: Discovered) -> dict[str, object]:
-    """`choices` stands only where there are some."""
     choices = [{"code": code, "label": label} for code, label in of.choices.items()]
-    told: dict[str, object] = {"name": of.name, "label": of.label, "type": of.type, "remark": of.remark}
-    return {**told, "choices": choices} if choices else told
+    return {"name": of.name, "label": of.label, "type": of.type, "remark": of.remark, "choices": choices}
 
 
 def _print(found: Sequence[Discovered]) -> None:
@@ -109,15 +108,9 @@ def _lines(choices: Mapping[str, str]) -> Iterator[str]:
 
 
 def _paragraph(choices: Mapping[str, str]) -> list[str]:
+    said = ", ".join(code if code == label else f"{code} = {label}" for code, label in _printable(choices))
     width = max(shutil.get_terminal_size().columns - len(_INDENT), 40)
-    lines: list[str] = []
-    for code, label in _printable(choices):
-        said = code if code == label else f"{code} = {label}"
-        if lines and len(lines[-1]) + len(said) + len(",  ") <= width:
-            lines[-1] += f",  {said}"
-        else:
-            lines.append(said)
-    return lines
+    return textwrap.wrap(said, width, break_long_words=False, break_on_hyphens=False)
 
 
 def _printable(choices: Mapping[str, str]) -> Iterator[tuple[str, str]]:

@@ -129,5 +129,5 @@ def _line(value: Json) -> str:
 
 
 def label(field: Json, _: Json = None) -> Json:
-    """What the source's users see for a code (HubSpot); null where the source has no label for it."""
+    """What the source's users see for a code (HubSpot, Salesforce); null where the source has no label for it."""
     return field  # the label beside the field, and the field itself: see expressions.py

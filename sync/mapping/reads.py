@@ -235,8 +235,8 @@ def wanted(root: Place, children: Collection[str]) -> Wanted:
 
 
 def paths_of(root: Place) -> list[tuple[str, ...]]:
-    """What is read below a place, as paths; none where it is read whole."""
-    return [] if root.whole else list(_below(root))
+    """Return what is read by name below a place, as paths, even where it is read whole, too."""
+    return list(_below(root))
 
 
 def _below(place: Place) -> Iterator[tuple[str, ...]]:

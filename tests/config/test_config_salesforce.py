@@ -89,7 +89,7 @@ def test_what_cannot_work_is_refused_at_load_with_its_place(old, new, words, tmp
     assert all(problem.where.startswith("sources.sf") for problem in caught.value.problems)
 
 
-@pytest.mark.parametrize(("flow", "words"), [("password", "June 2027"), ("session", "cannot be renewed")])
+@pytest.mark.parametrize(("flow", "words"), [("password", "Summer '27"), ("session", "cannot be renewed")])
 def test_what_ends_some_day_is_warned_of_at_start(flow, words, tmp_path):
     lines = ["" if line.startswith("auth = ") else line for line in LINES]
     number = next(number for number, line in enumerate(LINES) if line.startswith(f'# auth = {{ flow = "{flow}"'))
@@ -114,13 +114,43 @@ def test_what_ends_some_day_is_warned_of_at_start(flow, words, tmp_path):
         ("login", "login"),
         ("https://test.salesforce.com/", "test"),
         ("eu45.salesforce.com", "eu45"),
+        ("acme.my.salesforce.mil", "acme.my.salesforce.mil"),
+        ("https://Login.salesforce.mil/", "login.salesforce.mil"),
+        ("acme.my.sfcrmproducts.cn", "acme.my.sfcrmproducts.cn"),
+        ("https://acme--uat.sandbox.my.sfcrmapps.cn/x", "acme--uat.sandbox.my.sfcrmapps.cn"),
     ],
 )
 def test_a_domain_is_taken_in_any_usual_spelling(written, prefix):
     assert prefix_of(written) == prefix
 
 
-@pytest.mark.parametrize("written", ["", "a b", "acme.my.salesforce.com.evil.example", "user:pw@acme.my", "-", "é.my"])
+@pytest.mark.parametrize(
+    ("pages", "api"),
+    [
+        ("acme.lightning.force.com", '"acme.my"'),
+        ("acme--uat.lightning.force.com", '"acme--uat.sandbox.my"'),
+        ("acme.lightning.crmforce.mil", '"acme.my.salesforce.mil"'),
+        ("acme.lightning.sfcrmapps.cn", '"acme.my.sfcrmproducts.cn"'),
+    ],
+)
+def test_the_address_of_pages_names_the_one_to_write(pages, api):
+    with pytest.raises(ValueError, match=f"address of pages.*{api}"):
+        prefix_of(pages)
+
+
+NO_DOMAINS = [
+    "",
+    "a b",
+    "evilsalesforce.mil",
+    "acme.my.sfcrmproducts.cn.evil.example",
+    "acme.my.salesforce.com.evil.example",
+    "user:pw@acme.my",
+    "-",
+    "é.my",
+]
+
+
+@pytest.mark.parametrize("written", NO_DOMAINS)
 def test_what_is_no_domain_of_salesforce_is_refused(written):
     with pytest.raises(ValueError, match="is no"):
         prefix_of(written)

@@ -34,7 +34,7 @@ def test_discover_shows_objects_and_fields(tmp_path: Path, standin: Standin, mon
         {"code": "COMPUTER_SOFTWARE", "label": "Computer Software"},
         {"code": "BANKING", "label": "Banking"},
     ]
-    assert "choices" not in fields["name"]
+    assert fields["name"]["choices"] == []
     assert fields["num_contacts"]["remark"] == "calculated: its changes come with the sweep"
     assert fields["hs_additional_domains"]["type"] == "list of enumeration"
     assert command("discover", "hbu", "-c", str(path)).exit_code == 2
@@ -58,8 +58,7 @@ def test_discover_shows_every_code_with_its_label(
     portal.denied["teams", ""] = "settings.users.teams.read"
     found = command("discover", "hub", "deals", "--json", "-c", str(path))
     choices = {
-        row["name"]: {each["code"]: each["label"] for each in row.get("choices", [])}
-        for row in json.loads(found.output)
+        row["name"]: {each["code"]: each["label"] for each in row["choices"]} for row in json.loads(found.output)
     }
     assert choices["lifecyclestage"] == stages
     assert choices["pipeline"] == {"default": "Sales", "p2": "Partners"}

@@ -3,14 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 
 pytest.register_assert_rewrite("connectors.conformance", "connectors.conformance_world")
 
 from sf_authority import make_authority  # noqa: E402 - after the rewrite
+from sf_command import Program  # noqa: E402
 from sf_proxy import Proxy  # noqa: E402
 from sf_server import StandIn, running  # noqa: E402
+
+from sync.sandbox.options import SandboxOptions  # noqa: E402
+from sync.sandbox.running import RunningSandbox, start  # noqa: E402
 
 
 @pytest.fixture(scope="session")
@@ -32,3 +37,21 @@ def stand_in(_salesforce: tuple[StandIn, Proxy]) -> Iterator[StandIn]:
 @pytest.fixture
 def proxy(_salesforce: tuple[StandIn, Proxy], stand_in: StandIn) -> Proxy:
     return _salesforce[1]
+
+
+@pytest.fixture(scope="module")
+def sandbox() -> Iterator[RunningSandbox]:
+    with start(SandboxOptions(port=0, limit=100_000)) as running:
+        yield running
+
+
+@pytest.fixture
+def program(
+    tmp_path: Path, stand_in: StandIn, proxy: Proxy, sandbox: RunningSandbox, monkeypatch: pytest.MonkeyPatch
+) -> Program:
+    sandbox.forget()
+    stand_in.org.clock = None
+    monkeypatch.setenv("SF_CLIENT_SECRET", "the-client-secret")
+    made = Program(tmp_path, stand_in, proxy, sandbox)
+    made.write()
+    return made

@@ -14,7 +14,11 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
 from cryptography.x509.oid import NameOID
 
-HOSTS = ("localhost", "*.salesforce.com", "*.my.salesforce.com", "*.sandbox.my.salesforce.com")
+_CLOUDS = ("salesforce.com", "salesforce.mil", "sfcrmproducts.cn")
+HOSTS = (
+    "localhost",
+    *(f"{level}{cloud}" for cloud in _CLOUDS for level in ("*.", "*.my.", "*.sandbox.my.")),
+)
 
 
 @dataclass(frozen=True)

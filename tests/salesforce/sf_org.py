@@ -8,6 +8,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from sf_soql import OPERATORS, Malformed, Nested, Query
+from sf_tables import FIELDS, NAME, RECORD_TYPES, described, reference
 
 from connectors.salesforce.soql import checksum
 
@@ -17,6 +18,8 @@ PREFIXES = {
     "Lead": "00Q",
     "User": "005",
     "Organization": "00D",
+    "Campaign": "701",
+    "CampaignMember": "00v",
 }
 START = datetime(2026, 3, 10, 12, 0, 0, 654321, tzinfo=UTC)
 
@@ -26,75 +29,6 @@ def sf_id(name: str, number: int) -> str:
     scrambled = (number * 7_919_003 + 17) % 9_999_991
     text = f"{PREFIXES[name]}dM{scrambled:010d}"
     return text + checksum(text)
-
-
-def described(name: str, type_: str = "string", **more: Any) -> dict[str, Any]:
-    return {
-        "name": name,
-        "label": more.pop("label", name),
-        "type": type_,
-        "filterable": True,
-        "sortable": True,
-        "calculated": False,
-        "relationshipName": None,
-        "referenceTo": [],
-        **more,
-    }
-
-
-def reference(name: str, *to: str) -> dict[str, Any]:
-    return described(name, "reference", relationshipName=name.removesuffix("Id"), referenceTo=list(to))
-
-
-_SYSTEM = (
-    described("Id", "id"),
-    described("IsDeleted", "boolean"),
-    described("CreatedDate", "datetime"),
-    described("LastModifiedDate", "datetime"),
-    described("SystemModstamp", "datetime"),
-)
-FIELDS: dict[str, list[dict[str, Any]]] = {
-    "Account": [
-        *_SYSTEM,
-        reference("MasterRecordId", "Account"),
-        described("Name", label="Account Name"),
-        described("Industry", "picklist"),
-        described("BillingCity", label="Billing City"),
-        described("BillingAddress", "address", sortable=False),
-        described("Description", "textarea", filterable=False, sortable=False),
-        described("NumberOfEmployees", "int"),
-        described("AnnualRevenue", "currency"),
-        described("Phone", "phone"),
-        described("Website", "url"),
-        described("Type", "picklist"),
-        described("Score__c", "double", calculated=True),
-        reference("OwnerId", "User"),
-    ],
-    "Contact": [
-        *_SYSTEM,
-        reference("MasterRecordId", "Contact"),
-        reference("AccountId", "Account"),
-        described("FirstName"),
-        described("LastName"),
-        described("Email", "email"),
-        described("Title"),
-        described("Phone", "phone"),
-        described("MobilePhone", "phone"),
-    ],
-    "Lead": [
-        *_SYSTEM,
-        reference("MasterRecordId", "Lead"),
-        described("FirstName"),
-        described("LastName"),
-        described("Company"),
-        described("Title"),
-        described("Email", "email"),
-        described("IsConverted", "boolean"),
-        reference("OwnerId", "User", "Group"),
-    ],
-    "User": [described("Id", "id"), described("SystemModstamp", "datetime"), described("Name"), described("Email")],
-    "Organization": [described("Id", "id"), described("IsSandbox", "boolean"), described("OrganizationType")],
-}
 
 
 class Unknown(Exception):
@@ -113,6 +47,9 @@ class Org:
     tables: dict[str, dict[str, dict[str, Any]]] = field(default_factory=dict)
     fields: dict[str, list[dict[str, Any]]] = field(default_factory=lambda: {k: list(v) for k, v in FIELDS.items()})
     hidden_fields: set[tuple[str, str]] = field(default_factory=set)
+    hidden_objects: set[str] = field(default_factory=set)
+    silent_fields: set[tuple[str, str]] = field(default_factory=set)
+    """Fields that answers leave out without a word."""
     hidden_rows: set[str] = field(default_factory=set)
     purged: set[str] = field(default_factory=set)
     clock: datetime | None = START
@@ -173,13 +110,58 @@ class Org:
                     if stamp:
                         self._stamp(row, at)
 
+    def convert(self, lead: str, account: int, contact: int, at: datetime | None = None) -> tuple[str, str]:
+        """Makes or joins an account and a contact of a lead, all in one transaction; their ids."""
+        when, row = at or self.now(), self.tables["Lead"][lead]
+        firm = {"Name": row.get("Company")}
+        person = {name: row.get(name) for name in ("FirstName", "LastName", "Email", "Title")}
+        made = [
+            self.put(name, number, when, **({} if sf_id(name, number) in self.tables[name] else values))
+            for name, number, values in (("Account", account, firm), ("Contact", contact, person))
+        ]
+        self.touch("Contact", made[1], when, AccountId=made[0])
+        self.touch(
+            "Lead",
+            lead,
+            when,
+            IsConverted=True,
+            ConvertedDate=f"{when:%Y-%m-%d}",
+            ConvertedAccountId=made[0],
+            ConvertedContactId=made[1],
+        )
+        return made[0], made[1]
+
+    def have_persons(self) -> None:
+        """Person accounts are switched on, which cannot be undone."""
+        for name in ("Account", "Contact"):
+            self.fields[name].append(described("IsPersonAccount", "boolean"))
+        self.fields["Account"] += [reference("PersonContactId", "Contact"), described("PersonEmail", "email")]
+        for name in ("Account", "Contact"):
+            for row in self.tables[name].values():
+                row.setdefault("IsPersonAccount", False)
+
+    def put_person(self, number: int, at: datetime | None = None, **values: Any) -> tuple[str, str]:
+        """A person's account and its shadow, each with the number; their ids."""
+        account, contact = sf_id("Account", number), sf_id("Contact", number)
+        name, email = values.get("LastName", f"Person {number}"), values.get("Email", f"p{number}@x.example")
+        self.put("Account", number, at, Name=name, PersonEmail=email, IsPersonAccount=True, PersonContactId=contact)
+        self.put("Contact", number, at, LastName=name, Email=email, IsPersonAccount=True, AccountId=account)
+        return account, contact
+
+    def set_labels(self, name: str, column: str, **labels: str) -> None:
+        """Puts another list of values into a picklist."""
+        values = [{"value": code, "label": label, "active": True} for code, label in labels.items()]
+        self.fields[name] = [
+            {**each, "picklistValues": values} if each["name"] == column else each for each in self.fields[name]
+        ]
+
     def _stamp(self, row: dict[str, Any], at: datetime | None) -> None:
         row["SystemModstamp"] = row["LastModifiedDate"] = _text(at or self.now())
 
     # ---- what the user sees
 
     def describe(self, name: str) -> dict[str, Any]:
-        if name not in self.fields:
+        if name not in self.fields or name in self.hidden_objects:
             raise Unknown("NOT_FOUND", "The requested resource does not exist")
         fields = [each for each in self.fields[name] if (name, each["name"]) not in self.hidden_fields]
         return {
@@ -189,12 +171,17 @@ class Org:
             "queryable": True,
             "replicateable": name != "Organization",
             "custom": name.endswith("__c"),
+            "recordTypeInfos": [
+                {"recordTypeId": id_, "developerName": code, "name": label, "active": True, "master": False}
+                for id_, (code, label) in RECORD_TYPES.items()
+                if name == "Account"
+            ],
             "fields": fields,
         }
 
     def run(self, query: Query, *, deleted: bool = False) -> list[dict[str, Any]]:
         """The rows that a query finds, as an answer shows them, in the order of their ids only where it is asked."""
-        if query.object not in self.fields:
+        if query.object not in self.fields or query.object in self.hidden_objects:
             raise Unknown("INVALID_TYPE", f"\nFROM {query.object}\n ^\nERROR at Row:1:Column:20\n"
                           f"sObject type '{query.object}' is not supported.")  # fmt: skip
         for name in (*query.fields, *(each.field for each in query.conditions), *query.order):
@@ -227,19 +214,32 @@ class Org:
     def _field(self, name: str, path: str) -> dict[str, Any]:
         head, _, rest = path.partition(".")
         for each in self.fields[name]:
-            if rest and each["relationshipName"] == head:
-                return self._field(each["referenceTo"][0], rest)
-            if not rest and each["name"] == head and (name, head) not in self.hidden_fields:
+            if (name, each["name"]) in self.hidden_fields:
+                continue
+            if rest and each["relationshipName"] == head and not self.hidden_objects & {*each["referenceTo"]}:
+                return self._beyond(each, rest)
+            if not rest and each["name"] == head:
                 return each
         if rest:
             raise Unknown("INVALID_FIELD", f"Didn't understand relationship '{head}' in field path.")
         raise Unknown("INVALID_FIELD", f"\nSELECT {path} FROM {name}\n ^\nERROR at Row:1:Column:8\nNo such column "
                       f"'{path}' on entity '{name}'. If you are attempting to use a custom field …")  # fmt: skip
 
+    def _beyond(self, look: dict[str, Any], path: str) -> dict[str, Any]:
+        """A field of a parent."""
+        if len(look["referenceTo"]) == 1:
+            return self._field(look["referenceTo"][0], path)
+        if path not in NAME:
+            raise Unknown("INVALID_FIELD", f"\nSELECT x\n ^\nERROR at Row:1:Column:8\nNo such column '{path}' on "
+                          "entity 'Name'. If you are attempting to use a custom field …")  # fmt: skip
+        return described(path)
+
     def _shown(self, query: Query, row: Mapping[str, Any]) -> dict[str, Any]:
         shown: dict[str, Any] = {"attributes": self._attributes(query.object, row)}
         for path in query.fields:
             head, _, rest = path.partition(".")
+            if (query.object, head) in self.silent_fields:
+                continue
             if not rest:
                 shown[head] = _value(row.get(head))
             elif (parent := self._parent(query.object, head, rest, row)) is None:

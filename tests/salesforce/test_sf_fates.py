@@ -107,6 +107,28 @@ def test_any_relation_by_its_look_up_field_can_be_a_child(stand_in: StandIn) -> 
     assert "Buyer__c" in caught.value.hint
 
 
+def test_members_of_a_campaign_are_a_child_to_filter_by(stand_in: StandIn) -> None:
+    """As the example has it: who becomes a member, or is one no more, is read again."""
+    org = stand_in.org
+    system = [each for each in org.fields["Lead"] if each["name"] in {"Id", "IsDeleted", "SystemModstamp"}]
+    org.fields["Campaign"] = [*org.fields["User"]]
+    org.fields["CampaignMember"] = [*system, reference("LeadId", "Lead"), reference("CampaignId", "Campaign")]
+    org.tables |= {"Campaign": {}, "CampaignMember": {}}
+    expo = org.put("Campaign", 1, Name="Expo")
+    lead, other = (org.put("Lead", number, LastName="Doe", IsConverted=False) for number in range(2))
+    wanted = Wanted(frozenset({("LastName",)}), {"members": fields("Campaign.Name")})
+    reading = Reading(
+        stand_in, stream(wanted, "Lead", children={"members": {"object": "CampaignMember", "via": "LeadId"}})
+    )
+    member = org.put("CampaignMember", 1, LeadId=lead, CampaignId=expo)
+    found = reading.records()
+    assert found[lead].data["members"] == [{"Campaign": {"Name": "Expo"}}]
+    assert found[other].data["members"] == []
+    org.put("CampaignMember", 2, LeadId=other, CampaignId=expo)
+    org.delete("CampaignMember", member)
+    assert {touch.parent for touch in reading.touched()} == {lead, other}
+
+
 # ---- the same person twice
 
 
@@ -119,6 +141,15 @@ def test_a_converted_lead_is_left_out_and_withdrawn_when_it_is_converted(stand_i
     stand_in.org.touch("Lead", kept, IsConverted=True)
     assert reading.records()[kept].deleted
     assert set(Reading(stand_in, stream(fields("LastName"), "Lead", converted="read")).records()) == {kept, converted}
+
+
+def test_leads_whose_conversion_may_not_be_seen_are_not_read_as_new(stand_in: StandIn) -> None:
+    stand_in.org.put("Lead", 1, LastName="Doe", IsConverted=True)
+    stand_in.org.hidden_fields.add(("Lead", "IsConverted"))
+    with pytest.raises(SourceRefused, match=r"Lead\.IsConverted is not there") as caught:
+        Reading(stand_in, stream(fields("LastName"), "Lead")).records()
+    assert 'converted = "read"' in caught.value.hint
+    assert Reading(stand_in, stream(fields("LastName"), "Lead", converted="read")).records()
 
 
 @pytest.mark.parametrize("persons", ["account", "contact"])

@@ -86,7 +86,7 @@ REFUSALS = [
 
 
 @pytest.mark.parametrize(("code", "description", "words", "cure"), REFUSALS)
-def test_a_refused_login_says_what_to_mend_and_is_not_tried_at_once(
+def test_a_refused_login_says_what_to_fix_and_is_not_tried_at_once(
     stand_in: StandIn, proxy: Proxy, code: str, description: str, words: str, cure: str
 ) -> None:
     stand_in.login_fault = (400, {"error": code, "error_description": description})
@@ -106,7 +106,7 @@ def test_a_refused_login_says_what_to_mend_and_is_not_tried_at_once(
     ("code", "words"),
     [("INVALID_LOGIN", "locked"), ("INVALID_OPERATION", "switched off"), ("LOGIN_MUST_USE_SECURITY_TOKEN", "token")],
 )
-def test_a_refused_password_says_what_to_mend(stand_in: StandIn, proxy: Proxy, code: str, words: str) -> None:
+def test_a_refused_password_says_what_to_fix(stand_in: StandIn, proxy: Proxy, code: str, words: str) -> None:
     stand_in.login_fault = (500, f"<a xmlns:sf='urn:x'><sf:exceptionCode>{code}</sf:exceptionCode></a>")
     with pytest.raises(SourceRefused, match=words):
         poll(log_in(stand_in, proxy, auth=PASSWORD), stream(), {})

@@ -109,18 +109,20 @@ def test_answers_that_do_not_tell_change_nothing(stand_in: StandIn) -> None:
     assert shared.quota.usage is None
 
 
-def test_a_parent_that_the_user_may_not_see_is_not_asked_for_at_each_poll(stand_in: StandIn) -> None:
-    """A lead's owner may be a user or a group; here nobody sees groups."""
+def test_leads_that_the_user_may_not_see_are_not_asked_for_at_each_poll(stand_in: StandIn) -> None:
+    """A contact may have been a lead before; here nobody sees leads."""
+    del stand_in.org.fields["Lead"]
     clock = [0.0]
     connector, lanes = connect(stand_in, lambda: clock[0]), dict[str, Json]()
-    spec = stream(fields("LastName", "Owner.Name"), "Lead")
     described = []
-    for _ in range(14):
+    for number in range(14):
         stand_in.forget()
-        poll(connector, spec, lanes)
+        stand_in.org.put("Contact", number, LastName="Doe")
+        settle_down(stand_in)
+        poll(connector, stream(fields("LastName"), "Contact"), lanes)
         described.append([asked.path.split("/")[5] for asked in stand_in.asked if "describe" in asked.path])
         clock[0] += 300
-    assert described == [["Lead", "User", "Group"], *[[]] * 12, ["Group"]]
+    assert described == [["Contact", "Lead"], *[[]] * 12, ["Lead"]]
 
 
 def test_a_poll_with_nothing_new_costs_one_request_for_each_object(stand_in: StandIn) -> None:

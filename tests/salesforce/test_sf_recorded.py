@@ -12,7 +12,8 @@ from sf_recorded import answers, packed
 from sf_server import StandIn
 from sf_world import CREDENTIALS, connect, fields, firms, log_in, on, poll, stream
 
-from connectors.salesforce.errors import fault_of, login_fault
+from connectors.salesforce.access import login_fault
+from connectors.salesforce.errors import fault_of
 from connectors.salesforce.quota import parse_usage
 from connectors.salesforce.schema import ObjectSchema
 from connectors.salesforce.soql import canonical, seconds_of

@@ -1,0 +1,73 @@
+"""What users see for the codes in a record: beside each field whose label is wanted stands `field@label`.
+
+Labels are the description's. A code that it does not list is looked up in a fresh one, once; where that does not list
+it either, it has no label (a value that was taken off the list), and the label is left empty: never the code instead.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+from connectors.salesforce.answers import Row
+from connectors.salesforce.client import Client
+from connectors.salesforce.schema import Field
+from connectors.salesforce.selection import Labelled, Selection
+from sync.words import LABEL, Json
+
+NO_LABEL = ""
+"""Not null, which would stand for a field without labels, whose value is what users see."""
+
+
+class Labels:
+    """Gives the labels of one stream's records; what has none is counted in the client by `Account.Industry`."""
+
+    def __init__(self, client: Client, stream: str) -> None:
+        self._client = client
+        self._stream = stream
+
+    def look_up(self, selection: Selection, rows: Sequence[Row]) -> None:
+        """Has objects described anew whose description lacks a code of these rows, each code once."""
+        doubted: dict[str, set[str]] = {}
+        for labelled in selection.labelled:
+            for code in _unknown(self._field(labelled), labelled.path, rows):
+                doubted.setdefault(labelled.object, set()).add(f"{labelled.path[-1]}={code}")
+        for name, codes in doubted.items():
+            self._client.account.doubt(name, codes)
+
+    def add_to(self, data: dict[str, Json], selection: Selection) -> None:
+        """Writes the labels beside their codes."""
+        for labelled in selection.labelled:
+            holder = _holder(data, labelled.path)
+            code = None if holder is None else holder.get(labelled.path[-1])
+            if holder is not None and isinstance(code, str):
+                holder[labelled.path[-1] + LABEL] = self._label(labelled, code)
+
+    def _label(self, labelled: Labelled, code: str) -> Json:
+        field = self._field(labelled)
+        if field is None:
+            return NO_LABEL
+        labels, without = field.labels_of(code)
+        if without:
+            self._client.without_label[f"{labelled.object}.{field.name}"] += 1
+        if field.type == "multipicklist":
+            return labels or NO_LABEL
+        return labels[0] if labels else NO_LABEL
+
+    def _field(self, labelled: Labelled) -> Field | None:
+        return self._client.schema(labelled.object, self._stream).fields.get(labelled.path[-1])
+
+
+def _unknown(field: Field | None, path: Sequence[str], rows: Sequence[Row]) -> Iterator[str]:
+    for row in rows:
+        holder = _holder(row, path)
+        code = None if holder is None or field is None else holder.get(path[-1])
+        if field is not None and isinstance(code, str):
+            yield from field.labels_of(code)[1]
+
+
+def _holder(record: Any, path: Sequence[str]) -> Any:
+    """The record, or the parent in it, that has the field at the end of a path; None where there is none."""
+    for name in path[:-1]:
+        record = record.get(name) if isinstance(record, dict) else None
+    return record if isinstance(record, dict) else None
