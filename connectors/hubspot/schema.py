@@ -1,6 +1,6 @@
 """What an account's objects are made of: custom objects, properties, and the lists that name their codes.
 
-Looked at once a day, or an hour, not at each poll; and anew as soon as an answer does not fit what is remembered.
+Looked at once a day (lists of names once an hour), not at each poll; and anew as soon as an answer does not fit them.
 """
 
 from __future__ import annotations
