@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
-from connectors.hubspot.schema import SOON, Schema
+from connectors.hubspot.schema import A_WHILE, SOON, Schema
 from connectors.hubspot.values import Property
 from sync.clock import Clock
 from sync.errors import SourceRefused
@@ -17,8 +17,8 @@ REMEMBERED = 10_000
 class Labels:
     """Looks up labels, and keeps count of what has none.
 
-    A list is read again as soon as it lacks a code, which may have been added since: once for all codes of an answer,
-    and for the same code once in `SOON`.
+    A list that is used is read again when it is older than `A_WHILE`, and as soon as it lacks a code, which may have
+    been added since: once for all codes of an answer, and for the same code once in `SOON`.
     """
 
     def __init__(self, schema: Schema, clock: Clock) -> None:
@@ -72,8 +72,8 @@ class Labels:
 
     def _lists(self, name: str, of: Property, after: int | None) -> Sequence[Mapping[str, str]]:
         """Labels by their codes: the list that the property refers to, and its own options; read after that moment."""
-        if after is not None and (of.labels or of.naming == "options"):
-            of = self._schema.properties(name, after=after).get(of.name, of)
+        if of.labels or of.naming == "options":
+            of = self._schema.properties(name, within=A_WHILE, after=after).get(of.name, of)
         try:
             return self._referred(name, of, after), of.labels
         except SourceRefused as error:

@@ -1,6 +1,7 @@
 """What an account's objects are made of: custom objects, properties, and the lists that name their codes.
 
-Looked at once a day, or an hour, not at each poll; and anew as soon as an answer does not fit what is remembered.
+Looked at once a day (lists of names more often, where they are used), not at each poll; and anew as soon as an answer
+does not fit them.
 """
 
 from __future__ import annotations
@@ -17,6 +18,9 @@ from sync.clock import Clock
 from sync.errors import SourceRefused
 
 HOUR = 3600.0
+A_WHILE = 300.0
+"""Seconds for which the names of pipelines, teams and options are believed: a filter may go by them. Owners may be
+thousands, in pages of a hundred."""
 SOON = 60.0
 """Seconds for which neither definitions of this very poll nor an unknown code are asked for again."""
 
@@ -117,10 +121,10 @@ class Schema:
 
     def teams(self, *, after: int | None = None) -> Mapping[str, str]:
         """Names of teams by their ids."""
-        return self._fresh("teams", HOUR, lambda: _named(self._crm.teams(), "name"), after)
+        return self._fresh("teams", A_WHILE, lambda: _named(self._crm.teams(), "name"), after)
 
     def pipelines(self, name: str, *, after: int | None = None) -> Pipelines:
-        return self._fresh(f"pipelines {name}", HOUR, lambda: _pipelines_of(self._crm.pipelines(name)), after)
+        return self._fresh(f"pipelines {name}", A_WHILE, lambda: _pipelines_of(self._crm.pipelines(name)), after)
 
     def _fresh(self, key: str, seconds: float, read: Callable[[], ValueT], after: int | None = None) -> ValueT:
         kept = self._kept.get(key)

@@ -8,7 +8,7 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).parents[2]))
 
-from hubspot_portal import Portal, Simulated
+from hubspot_portal import Portal, Simulated, owner, pipeline
 from hubspot_server import TOKEN, serving
 
 
@@ -27,19 +27,9 @@ class Real(Simulated):
 def fill(portal: Portal, companies: int, contacts: int = 3) -> None:
     """Companies, a second apart, with contacts, the first of which is primary."""
     start = portal.now - 86_400_000
-    portal.owners = [
-        {
-            "id": "32900489",
-            "email": "kim@example.com",
-            "type": "PERSON",
-            "firstName": "Kim",
-            "lastName": "Lee",
-            "userId": 1,
-            "createdAt": "2026-03-12T07:37:29.818Z",
-            "updatedAt": "2026-03-12T07:37:29.818Z",
-            "archived": False,
-        }
-    ]
+    portal.owners = [owner("32900489", "Kim", "Lee")]
+    portal.teams = [{"id": "1881120", "name": "North", "userIds": [], "secondaryUserIds": []}]
+    portal.pipelines["deals"] = [pipeline("default", "Sales Pipeline", sappointment="Appointment", swon="Closed Won")]
     for n in range(1, companies + 1):
         portal.put(
             "companies",
@@ -49,7 +39,9 @@ def fill(portal: Portal, companies: int, contacts: int = 3) -> None:
             industry="COMPUTER_SOFTWARE",
             numberofemployees=str(n),
             hubspot_owner_id="32900489",
+            hubspot_team_id="1881120",
         )
+        portal.put("deals", n, start + n, dealname=f"Deal {n}", pipeline="default", dealstage="won")
         for k in range(contacts):
             id_ = n * 10 + k
             portal.put("contacts", id_, start + n, firstname=f"Kim {k}", lastname="Doe", email=f"kim{id_}@example.com")

@@ -172,6 +172,43 @@ def test_what_is_added_to_a_list_is_known_at_once(name: str, make: Callable[...,
     assert feed.sent[-1][1]["labels"] == [names[name]]
 
 
+def test_an_option_added_while_much_is_read_is_asked_for_once(
+    make: Callable[..., Feed], portal: Portal, standin: Standin
+) -> None:
+    portal.definitions["companies"].append(prop("tier", "enumeration", "select", ("p1=Gold",)))
+    for n in range(1, 401):
+        portal.put("companies", n, portal.now - 86_400_000, name=f"Firm {n}", tier="p1" if n <= 100 else "p7")
+    feed = make("tier")
+    feed.page_size = 100
+    feed.turn(pages=2, sweep=False)
+    portal.add_option("companies", "tier", "p7", "Platinum")
+    feed.turn(sweep=False)
+    assert {tuple(labels) for labels in labels_of(feed).values()} == {("Gold",), ("Platinum",)}
+    assert standin.counted()["properties"] == 2
+
+
+@pytest.mark.parametrize("name", ["tier", "dealstage", "hubspot_team_id"])
+def test_a_filter_by_label_goes_by_names_that_are_minutes_old_at_most(
+    name: str, make: Callable[..., Feed], portal: Portal
+) -> None:
+    portal.definitions["deals"].append(prop("tier", "enumeration", "select", ("1=Gold",)))
+    portal.pipelines["deals"], portal.teams = [pipeline("p", "Sales", s1="Gold")], [{"id": "1", "name": "Gold"}]
+    portal.put("deals", 1, dealname="One", **{name: "1"})
+    feed = make(object_="deals", title="dealname", where=f"label({name}) != 'Do not contact'")
+    feed.turn()
+    portal.definitions["deals"][-1]["options"][0]["label"] = "Do not contact"
+    portal.pipelines["deals"], portal.teams = (
+        [pipeline("p", "Sales", s1="Do not contact")],
+        [{"id": "1", "name": "Do not contact"}],
+    )
+    feed.wait(5 * MINUTE + 1)
+    portal.put("deals", 2, dealname="Two", **{name: "1"})
+    feed.wait(MINUTE)
+    feed.turn(sweep=False)
+    assert feed.ids() == ["1"]
+    assert feed.records()["2"]["state"] == "filtered"
+
+
 def test_what_nobody_knows_is_asked_for_once_in_a_minute(
     make: Callable[..., Feed], portal: Portal, standin: Standin
 ) -> None:
