@@ -135,6 +135,9 @@ class _Found:
         if name in where.fields:
             # what lies below a compound field (BillingAddress.city) comes with it
             self._take(here, where, label=label and here == path)
+            if label and here != path:
+                text, field = ".".join(path), ".".join(here)
+                self._refuse(path, where, f"{text} is a part of {field}, which has no label: map a field of its own")
         elif (look := where.relations.get(name)) is None or len(here) > DEEPEST:
             self._miss(here, where)
         elif len(path) == len(here):

@@ -129,5 +129,5 @@ def _line(value: Json) -> str:
 
 
 def label(field: Json) -> Json:
-    """What the source's users see for a code (HubSpot, Salesforce); the code itself where the source has no label for it."""
+    """What users see for a code (HubSpot, Salesforce); the code itself where the source has no label for it."""
     return field  # compiled away, see expressions.py

@@ -113,7 +113,12 @@ def test_a_record_that_is_read_whole_has_the_labels_that_are_asked_for(stand_in:
 
 @pytest.mark.parametrize(
     ("path", "cure"),
-    [("OwnerId", "write Owner.Name"), ("Owner", "write Owner.Name"), ("Owner.ManagerId", "write Owner.Manager.Name")],
+    [
+        ("OwnerId", "write Owner.Name"),
+        ("Owner", "write Owner.Name"),
+        ("Owner.ManagerId", "write Owner.Manager.Name"),
+        ("BillingAddress.countryCode", "map a field of its own"),
+    ],
 )
 def test_ids_and_records_have_no_label_and_the_cure_says_what_has(stand_in: StandIn, path: str, cure: str) -> None:
     manager = {**stand_in.org.fields["Account"][-1], "name": "ManagerId", "relationshipName": "Manager"}
