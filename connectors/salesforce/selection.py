@@ -153,10 +153,10 @@ class _Found:
             self._calculated[text] = None
         if len(path) > 1:
             self._parents[text] = None
-        if label and field.is_listed:
-            self._labelled[Labelled(path, where.name)] = None
-        elif label and field.relation:
+        if label and field.relation and not field.is_listed:
             self._refuse(path, where, f"{text} holds an id, which has no label: write {_name_of(path, field)}")
+        elif label:
+            self._labelled[Labelled(path, where.name)] = None
 
     def _name_parent(self, path: tuple[str, ...], where: ObjectSchema, *, label: bool) -> None:
         text = ".".join(path)

@@ -139,11 +139,12 @@ def _lookup_faults(table: Node, lookups: Mapping[str, Mapping[str, Json]]) -> It
 
 
 def _with_labels(node: Node) -> Node:
-    """`label(a.b)` becomes `not_null(a."b@label", a.b)`: the source gives the label beside the code."""
+    """`label(a.b)` becomes `label(a."b@label", a.b)`: the source gives the label beside the code, which is read,
+    too: the code alone tells a change."""
     children = [_with_labels(child) if isinstance(child, dict) else child for child in node["children"]]
     if node["type"] != "function_expression" or node["value"] != "label":
         return {**node, "children": children}
-    return {"type": "function_expression", "value": "not_null", "children": [_labelled(children[0]), children[0]]}
+    return {**node, "children": [_labelled(children[0]), children[0]]}
 
 
 def _labelled(node: Node) -> Node | None:

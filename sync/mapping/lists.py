@@ -128,6 +128,6 @@ def _line(value: Json) -> str:
     return trimmed(value) if isinstance(value, str) else ""
 
 
-def label(field: Json) -> Json:
-    """What users see for a code (HubSpot, Salesforce); the code itself where the source has no label for it."""
-    return field  # compiled away, see expressions.py
+def label(field: Json, _: Json = None) -> Json:
+    """What the source's users see for a code (HubSpot); null where the source has no label for it."""
+    return field  # the label beside the field, and the field itself: see expressions.py

@@ -193,7 +193,9 @@ def test_a_label_is_what_the_source_gives_beside_the_code() -> None:
     data = {"industry": "BANKING", "industry@label": "Banking", "owner": {"team": "T1", "team@label": "Sales"}}
     made = document({"labels": ["label(industry)", "label(owner.team)", "label(nobody)"]}, data)
     assert made["labels"] == ["Banking", "Sales"]
-    assert document({"labels": ["label(industry)"]}, {"industry": "BANKING"})["labels"] == ["BANKING"]
+    assert "industry" not in document({"name": "industry", "industry": "label(industry)"}, {"industry": "BANKING"})
+    fallback = {"labels": ["not_null(label(industry), industry)"]}
+    assert document(fallback, {"industry": "BANKING"})["labels"] == ["BANKING"]
 
 
 def test_a_label_is_no_part_of_what_tells_a_change() -> None:
