@@ -25,7 +25,7 @@ class Labels:
         self._stream = stream
 
     def look_up(self, selection: Selection, rows: Sequence[Row]) -> None:
-        """Has objects described anew whose description lacks a code of these rows, each code once."""
+        """Have objects described anew whose description lacks a code of these rows, each code once."""
         doubted: dict[str, set[str]] = {}
         for labelled in selection.labelled:
             for code in _unknown(self._field(labelled), labelled.path, rows):
@@ -34,7 +34,7 @@ class Labels:
             self._client.account.doubt(name, codes)
 
     def add_to(self, data: dict[str, Json], selection: Selection) -> None:
-        """Writes the labels beside their codes."""
+        """Write the labels beside their codes."""
         for labelled in selection.labelled:
             holder = _holder(data, labelled.path)
             code = None if holder is None else holder.get(labelled.path[-1])
