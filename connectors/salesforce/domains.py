@@ -33,8 +33,8 @@ _PAGES = {
 
 
 def prefix_of(text: str) -> str:
-    """Return the host without `.salesforce.com` from any usual spelling: `acme`, `acme.my`, `acme--uat.sandbox.my`, a whole
-    host, a URL copied from the browser; of another cloud the whole host. Raises ValueError with what to write."""
+    """Return the host without `.salesforce.com`, of another cloud the whole host, from any usual spelling: `acme`,
+    `acme.my`, `acme--uat.sandbox.my`, a host, a URL copied from the browser. Raises ValueError with what to write."""
     host = re.sub(r"^[a-z]+://", "", text.strip().lower()).split("/")[0].split("?")[0].rstrip(".")
     for pages, suffix in _PAGES.items():
         if host.endswith(pages):

@@ -89,8 +89,8 @@ def _converted(
 
 
 def was_made(heir: Mapping[str, Any], lead: Mapping[str, Any]) -> bool:
-    """Return whether an heir came of the conversion: a company may be older, and a lead only joined it. A person that was
-    there before is the lead's person nonetheless."""
+    """Return whether an heir came of the conversion: a company may be older, and a lead only joined it. A person that
+    was there before is the lead's person nonetheless."""
     made, converted = _day(heir.get(MADE)), _day(lead.get(CONVERTED))
     if made is None or converted is None or heir.get(IS_PERSON) is True:
         return True

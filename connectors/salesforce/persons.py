@@ -57,8 +57,8 @@ def marks(schema: ObjectSchema) -> Iterator[str]:
 
 
 def is_shadow(parent: Mapping[str, Any], child_object: str, child_id: str) -> bool:
-    """Return whether a child is the shadow of its own account. Where the account's field for it may not be seen, each contact
-    of a person is: it has no others."""
+    """Return whether a child is the shadow of its own account. Where the account's field for it may not be seen, each
+    contact of a person is: it has no others."""
     if child_object != "Contact" or parent.get(IS_PERSON) is not True:
         return False
     return SHADOW not in parent or parent[SHADOW] in {None, child_id}
