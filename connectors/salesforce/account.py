@@ -212,8 +212,8 @@ class Account:
         return self._descriptions
 
     def forget(self, names: Iterable[str], since: int) -> bool:
-        """Forgets descriptions of these objects, but for those that are younger than the first `since` ones. Whether
-        there was any: then it is worth while to ask anew."""
+        """Forget descriptions of these objects, but for those that are younger than the first `since` ones. Return
+        whether there was any: then it is worth while to ask anew."""
         old = [name for name in names if (known := self._described.get(name)) and known.number <= since]
         for name in old:
             self._described.pop(name, None)
@@ -223,7 +223,7 @@ class Account:
         self._described = {}
 
     def doubt(self, name: str, codes: Set[str]) -> None:
-        """Forgets an object's description that has no label for these codes of its fields, unless it was asked for
+        """Forget an object's description that has no label for these codes of its fields, unless it was asked for
         anew because of them within the last hour."""
         known, asked = self._described.get(name), self._unlabelled.setdefault(name, set())
         if known is None:

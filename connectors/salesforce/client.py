@@ -10,7 +10,6 @@ from __future__ import annotations
 import math
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
 from urllib.parse import quote_plus
 
 import requests
@@ -19,6 +18,7 @@ from simple_salesforce.exceptions import SalesforceError
 
 from connectors.salesforce.account import Account, Token
 from connectors.salesforce.answers import Answer, Row, number
+from connectors.salesforce.composite import Inside, Refused, composite
 from connectors.salesforce.errors import Absent, FieldRefused, LocatorLost, Slow, TooLong, error_of, fault_of, unclear
 from connectors.salesforce.faults import Fault
 from connectors.salesforce.schema import ObjectSchema
@@ -204,7 +204,7 @@ class Client:
                 return self._ask(lambda salesforce: salesforce.query(soql, include_deleted=deleted), stream)
             except TooLong:
                 self.account.longest_uri = min(self.account.longest_uri, len(path) - 1)
-        return self._ask(lambda salesforce: _composite(salesforce, path, self.account.source, stream), stream)
+        return self._ask(lambda salesforce: composite(salesforce, path, self.account.source, stream), stream)
 
     def _more(self, path: str, stream: str) -> Json:
         return self._ask(lambda salesforce: salesforce.query_more(path, identifier_is_url=True), stream)
@@ -221,16 +221,16 @@ class Client:
         self.account.quota.admit(stream, self.account.now())
         token = self.account.token(self._http, stream)
         fault = self._try(ask, token, stream)
-        if isinstance(fault, _Refused) and fault.fault.kind == "session":
+        if isinstance(fault, Refused) and fault.fault.kind == "session":
             if self.account.options.auth.flow == "session":
                 raise self._session_over(fault.fault, stream)
             token = self.account.token(self._http, stream, instead_of=token)
             fault = self._try(ask, token, stream)
-            if isinstance(fault, _Refused) and fault.fault.kind == "session":
+            if isinstance(fault, Refused) and fault.fault.kind == "session":
                 error = self._session_over(fault.fault, stream)
                 self.account.refused(token, error)
                 raise error
-        if not isinstance(fault, _Refused):
+        if not isinstance(fault, Refused):
             self.account.worked()
             return fault
         if fault.fault.kind in {"daily", "crowded"}:
@@ -245,13 +245,13 @@ class Client:
         hint = "see the user's sessions and policies: Setup, Session Settings; Setup, Login History"
         return SourceRefused(what, hint=hint, source=self.account.source, stream=stream)
 
-    def _try(self, ask: Callable[[Salesforce], Json], token: Token, stream: str) -> Json | _Refused:
+    def _try(self, ask: Callable[[Salesforce], Json], token: Token, stream: str) -> Json | Refused:
         try:
             return ask(self._client(token))
-        except _Inside as inside:
-            return _Refused(inside.fault)
+        except Inside as inside:
+            return Refused(inside.fault)
         except SalesforceError as error:
-            return _Refused(fault_of(error.status, error.content))
+            return Refused(fault_of(error.status, error.content))
         except (requests.exceptions.RequestException, OSError) as error:
             raise connection_error(error, self.account.source, stream) from None
         except (ValueError, RecursionError):
@@ -270,32 +270,3 @@ class Client:
             )
             self._token = token
         return self._salesforce
-
-
-@dataclass(frozen=True, slots=True)
-class _Refused:
-    """Salesforce answered, and it was no."""
-
-    fault: Fault
-
-
-class _Inside(Exception):
-    """A fault inside a composite's answer, which itself is a 200."""
-
-    def __init__(self, fault: Fault) -> None:
-        super().__init__(fault.what)
-        self.fault = fault
-
-
-def _composite(salesforce: Salesforce, path: str, source: str, stream: str) -> Json:
-    url = f"/services/data/v{salesforce.sf_version}/{path}"
-    body = {"compositeRequest": [{"method": "GET", "url": url, "referenceId": "query"}]}
-    answer = salesforce.restful("composite", method="POST", json=body)
-    try:
-        inner = (answer or {})["compositeResponse"][0]
-        status, content = int(inner["httpStatusCode"]), inner["body"]
-    except (TypeError, KeyError, IndexError, ValueError):
-        raise unclear("a composite was expected", source, stream) from None
-    if status >= 300:
-        raise _Inside(fault_of(status, content))
-    return content

@@ -33,8 +33,8 @@ _PAGES = {
 
 
 def prefix_of(text: str) -> str:
-    """The host without `.salesforce.com` from any usual spelling: `acme`, `acme.my`, `acme--uat.sandbox.my`, a whole
-    host, a URL copied from the browser; of another cloud the whole host. Raises ValueError with what to write."""
+    """Return the host without `.salesforce.com`, of another cloud the whole host, from any usual spelling: `acme`,
+    `acme.my`, `acme--uat.sandbox.my`, a host, a URL copied from the browser. Raises ValueError with what to write."""
     host = re.sub(r"^[a-z]+://", "", text.strip().lower()).split("/")[0].split("?")[0].rstrip(".")
     for pages, suffix in _PAGES.items():
         if host.endswith(pages):
@@ -61,12 +61,12 @@ def _my_domain(name: str) -> str:
 
 
 def host_of(domain: str) -> str:
-    """The whole host of what `prefix_of` returned."""
+    """Return the whole host of what `prefix_of` returned."""
     return domain if domain.endswith(_CLOUDS) else f"{domain}{_SUFFIX}"
 
 
 def is_login_host(domain: str) -> bool:
-    """Whether it is a log-in host, of whichever cloud."""
+    """Return whether it is a log-in host, of whichever cloud."""
     return host_of(domain).split(".", 1)[0] in LOGIN_HOSTS and ".my." not in host_of(domain)
 
 

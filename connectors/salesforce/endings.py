@@ -30,10 +30,10 @@ _TABLE = (
     # Salesforce Help 005132110: gone from 65.0 on; in older versions it is retired with Summer '27
     _Row(1, 64, "password", Ending(SUMMER_27, 'SOAP login(), by which flow = "password" logs in', OTHER_FLOW)),
     # Salesforce Help 000354473
-    _Row(21, 30, None, Ending(SUMMER_25, "versions 21.0 to 30.0 of the API", HIGHER)),
+    _Row(21, 30, None, Ending(SUMMER_25, "the API in versions 21.0 to 30.0", HIGHER)),
     # Salesforce Help 005321531
-    _Row(31, 40, None, Ending(SUMMER_27, "support of versions 31.0 to 40.0 of the API", HIGHER)),
-    _Row(31, 40, None, Ending(SUMMER_28, "versions 31.0 to 40.0 of the API", HIGHER)),
+    _Row(31, 40, None, Ending(SUMMER_27, "support for the API in versions 31.0 to 40.0", HIGHER)),
+    _Row(31, 40, None, Ending(SUMMER_28, "the API in versions 31.0 to 40.0", HIGHER)),
 )
 
 

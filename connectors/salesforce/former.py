@@ -30,7 +30,7 @@ _A_DAY = timedelta(days=1)
 
 
 def marks(schema: ObjectSchema) -> Iterator[str]:
-    """What is asked of an heir's row in any case: an account that a lead was converted into may be older than that."""
+    """Return what is asked of an heir's row in any case: an account may be older than the lead that joined it."""
     return (name for name in (MADE,) if schema.name == "Account" and schema.has(name))
 
 
@@ -61,7 +61,7 @@ def _asked(client: Client, stream: str, link: str, rows: Sequence[Row]) -> list[
 
 
 def visible(client: Client, stream: str) -> ObjectSchema | None:
-    """The description of leads; None where the user sees none, and so never read one."""
+    """Return the description of leads; None where the user sees none, and so never read one."""
     try:
         return client.schema("Lead", stream)
     except Absent:
@@ -89,8 +89,8 @@ def _converted(
 
 
 def was_made(heir: Mapping[str, Any], lead: Mapping[str, Any]) -> bool:
-    """Whether an heir came of the conversion: a company may be older, and a lead only joined it. A person that was
-    there before is the lead's person nonetheless."""
+    """Return whether an heir came of the conversion: a company may be older, and a lead only joined it. A person that
+    was there before is the lead's person nonetheless."""
     made, converted = _day(heir.get(MADE)), _day(lead.get(CONVERTED))
     if made is None or converted is None or heir.get(IS_PERSON) is True:
         return True

@@ -36,7 +36,7 @@ def _kinds(plan: Plan) -> Iterator[tuple[tuple[str, ...], FieldKind]]:
 
 
 def kind_of(field: Field) -> FieldKind | None:
-    """None where too little is known: several values of a list are one text, joined in the order of that list."""
+    """Return the kind; None where too little is known: several values of a list are one text."""
     if field.is_listed and field.type != "multipicklist":
         return FieldKind("text", choices=field.choices) if field.choices else None
     type_ = _TYPES.get(field.type)

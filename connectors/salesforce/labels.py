@@ -1,7 +1,8 @@
 """What users see for the codes in a record: beside each field whose label is wanted stands `field@label`.
 
 Labels are the description's. A code that it does not list is looked up in a fresh one, once; where that does not list
-it either, it has no label (a value that was taken off the list), and the label is left empty: never the code instead.
+it either, it has no label (a value that was taken off the list): null, and never the code instead. Of a field without a
+list the value is what users see.
 """
 
 from __future__ import annotations
@@ -11,12 +12,9 @@ from typing import Any
 
 from connectors.salesforce.answers import Row
 from connectors.salesforce.client import Client
-from connectors.salesforce.schema import Field
+from connectors.salesforce.schema import NAME, Field
 from connectors.salesforce.selection import Labelled, Selection
 from sync.words import LABEL, Json
-
-NO_LABEL = ""
-"""Not null, which would stand for a field without labels, whose value is what users see."""
 
 
 class Labels:
@@ -27,7 +25,7 @@ class Labels:
         self._stream = stream
 
     def look_up(self, selection: Selection, rows: Sequence[Row]) -> None:
-        """Has objects described anew whose description lacks a code of these rows, each code once."""
+        """Have objects described anew whose description lacks a code of these rows, each code once."""
         doubted: dict[str, set[str]] = {}
         for labelled in selection.labelled:
             for code in _unknown(self._field(labelled), labelled.path, rows):
@@ -36,33 +34,35 @@ class Labels:
             self._client.account.doubt(name, codes)
 
     def add_to(self, data: dict[str, Json], selection: Selection) -> None:
-        """Writes the labels beside their codes."""
+        """Write the labels beside their codes."""
         for labelled in selection.labelled:
             holder = _holder(data, labelled.path)
             code = None if holder is None else holder.get(labelled.path[-1])
-            if holder is not None and isinstance(code, str):
+            if holder is not None:
                 holder[labelled.path[-1] + LABEL] = self._label(labelled, code)
 
-    def _label(self, labelled: Labelled, code: str) -> Json:
+    def _label(self, labelled: Labelled, code: Json) -> Json:
         field = self._field(labelled)
-        if field is None:
-            return NO_LABEL
+        if field is None or not isinstance(code, str) or not field.is_listed:
+            return None if field is None else code
         labels, without = field.labels_of(code)
         if without:
             self._client.without_label[f"{labelled.object}.{field.name}"] += 1
         if field.type == "multipicklist":
-            return labels or NO_LABEL
-        return labels[0] if labels else NO_LABEL
+            return labels or None
+        return labels[0] if labels else None
 
     def _field(self, labelled: Labelled) -> Field | None:
+        if labelled.object == NAME.name:
+            return NAME.fields[labelled.path[-1]]
         return self._client.schema(labelled.object, self._stream).fields.get(labelled.path[-1])
 
 
 def _unknown(field: Field | None, path: Sequence[str], rows: Sequence[Row]) -> Iterator[str]:
     for row in rows:
         holder = _holder(row, path)
-        code = None if holder is None or field is None else holder.get(path[-1])
-        if field is not None and isinstance(code, str):
+        code = None if holder is None else holder.get(path[-1])
+        if field is not None and field.is_listed and isinstance(code, str):
             yield from field.labels_of(code)[1]
 
 

@@ -143,7 +143,7 @@ class SalesforceSource(_Table):
     def cautions(self) -> Iterator[tuple[str, str, str]]:
         """What works, and still deserves a look: key, what, cure."""
         if isinstance(self.auth, Password):
-            what = "logs in by SOAP login(), which is switched off in new organisations and ends with Summer '27"
+            what = "logs in by SOAP login(), which is switched off in new organisations"
             yield "auth", what, 'use flow = "client_credentials" or "jwt"'
         if isinstance(self.auth, SessionId):
             yield "auth", "is a session that cannot be renewed: it ends within hours", "it is meant for tests"
@@ -160,8 +160,8 @@ class SalesforceStream(_Table):
     object: ApiName = Field(description="The object to read, by its API name: Account, Contact, Lead, Invoice__c.")
     converted: Literal["skip", "read"] = Field(
         "skip",
-        description="Of Lead: whether converted leads are read. They live on as contacts and accounts, so a person "
-        "would come twice.",
+        description="Of Lead, also as a child: whether converted leads are read. They live on as contacts and "
+        "accounts, so a person would come twice.",
     )
     reread: bool = Field(
         False,

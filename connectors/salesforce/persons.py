@@ -37,14 +37,14 @@ class Exclusion:
 
 
 def excluded(schema: ObjectSchema, kept: Kept) -> Iterator[Exclusion]:
-    """Of a stream of that object: the record of each person that is not the kept one."""
+    """Return what a stream of that object leaves out: the record of each person that is not the kept one."""
     if schema.name == {"account": "Contact", "contact": "Account"}[kept] and schema.has(IS_PERSON):
         yield Exclusion(IS_PERSON, True, f"person accounts, which are read as {kept}s")
 
 
 def excluded_child(schema: ObjectSchema, parent: ObjectSchema, kept: Kept) -> Iterator[Exclusion]:
-    """Of a child object: the record of each person that is not the kept one; no person is part of an account, least of
-    all its own shadow of it."""
+    """Return what a child leaves out: the record of each person that is not the kept one; and no person is part of an
+    account, least of all its own shadow of it."""
     if not schema.has(IS_PERSON):
         return
     if schema.name == "Account" or (schema.name == "Contact" and (kept == "account" or parent.name == "Account")):
@@ -52,13 +52,13 @@ def excluded_child(schema: ObjectSchema, parent: ObjectSchema, kept: Kept) -> It
 
 
 def marks(schema: ObjectSchema) -> Iterator[str]:
-    """What tells a person's account, to be asked for in any case."""
+    """Return the fields that tell a person's account, to be asked for in any case."""
     return (name for name in (IS_PERSON, SHADOW) if schema.name == "Account" and schema.has(name))
 
 
 def is_shadow(parent: Mapping[str, Any], child_object: str, child_id: str) -> bool:
-    """Whether a child is the shadow of its own account. Where the account's field for it may not be seen, each contact
-    of a person is: it has no others."""
+    """Return whether a child is the shadow of its own account. Where the account's field for it may not be seen, each
+    contact of a person is: it has no others."""
     if child_object != "Contact" or parent.get(IS_PERSON) is not True:
         return False
     return SHADOW not in parent or parent[SHADOW] in {None, child_id}

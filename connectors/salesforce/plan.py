@@ -152,7 +152,7 @@ class _Planning:
                 schema.nearest(options.via) or "via is the child's field for its parent's id, such as AccountId",
                 schema,
             )
-        exclusions = persons.excluded_child(schema, parent, self._kept)
+        exclusions = (*self._converted(schema), *persons.excluded_child(schema, parent, self._kept))
         named = [path[1:] for path in self._spec.readers if path[:1] == (name,)]
         selection = select(wanted, schema, self._seen, (), named)
         return Child(name, options.via, self._source(schema, selection, exclusions))

@@ -39,7 +39,7 @@ class Field:
 
     @property
     def is_listed(self) -> bool:
-        """Whether its values are codes of a list, which have labels."""
+        """True where its values are codes of a list, which have labels."""
         return self.type in {"picklist", "multipicklist"} or self.name == "RecordTypeId"
 
     def labels_of(self, value: str) -> tuple[list[str], list[str]]:
@@ -84,7 +84,7 @@ class ObjectSchema:
         return None
 
     def nearest(self, name: str) -> str:
-        """The field or parent that was probably meant, as a hint; empty where nothing is near."""
+        """Return the field or parent that was probably meant, as a hint; empty where nothing is near."""
         return nearest_of(name, (*self.fields, *self.relations))
 
     def has(self, *names: str) -> bool:
@@ -118,7 +118,7 @@ def _record_types(infos: Sequence[Mapping[str, Any]]) -> Mapping[str, str]:
 
 
 def nearest_of(name: str, known: Iterable[str]) -> str:
-    """The known name that was probably meant, as a hint; empty where nothing is near."""
+    """Return the known name that was probably meant, as a hint; empty where nothing is near."""
     lowered = {each.casefold(): each for each in known}
     close = difflib.get_close_matches(name.casefold(), lowered, n=1, cutoff=_NEAR)
     return f"the nearest is {lowered[close[0]]}" if close else ""

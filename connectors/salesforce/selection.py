@@ -135,6 +135,9 @@ class _Found:
         if name in where.fields:
             # what lies below a compound field (BillingAddress.city) comes with it
             self._take(here, where, label=label and here == path)
+            if label and here != path:
+                text, field = ".".join(path), ".".join(here)
+                self._refuse(path, where, f"{text} is a part of {field}, which has no label: map a field of its own")
         elif (look := where.relations.get(name)) is None or len(here) > DEEPEST:
             self._miss(here, where)
         elif len(path) == len(here):
@@ -150,10 +153,10 @@ class _Found:
             self._calculated[text] = None
         if len(path) > 1:
             self._parents[text] = None
-        if label and field.is_listed:
-            self._labelled[Labelled(path, where.name)] = None
-        elif label and field.relation:
+        if label and field.relation and not field.is_listed:
             self._refuse(path, where, f"{text} holds an id, which has no label: write {_name_of(path, field)}")
+        elif label:
+            self._labelled[Labelled(path, where.name)] = None
 
     def _name_parent(self, path: tuple[str, ...], where: ObjectSchema, *, label: bool) -> None:
         text = ".".join(path)

@@ -91,9 +91,9 @@ via = "AccountId"
 
 # ---- what becomes of a record; the values are JMESPath expressions over its fields
 [sources.crm.streams.companies.lead]
-kind = "company"
+kind = "company"                                     # with person accounts add: where = "!IsPersonAccount"
 name = "Name"
-industry = "Industry"
+industry = "label(Industry)"                         # what users see; without label() the code
 employee_count = "NumberOfEmployees"
 phones = "[Phone]"
 socials = "[Website]"

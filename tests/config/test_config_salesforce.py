@@ -89,7 +89,7 @@ def test_what_cannot_work_is_refused_at_load_with_its_place(old, new, words, tmp
     assert all(problem.where.startswith("sources.sf") for problem in caught.value.problems)
 
 
-@pytest.mark.parametrize(("flow", "words"), [("password", "Summer '27"), ("session", "cannot be renewed")])
+@pytest.mark.parametrize(("flow", "words"), [("password", "new organisations"), ("session", "cannot be renewed")])
 def test_what_ends_some_day_is_warned_of_at_start(flow, words, tmp_path):
     lines = ["" if line.startswith("auth = ") else line for line in LINES]
     number = next(number for number, line in enumerate(LINES) if line.startswith(f'# auth = {{ flow = "{flow}"'))

@@ -165,7 +165,7 @@ class History:
         elif code in now:
             assert label in self.labels[code], (code, label)
         else:
-            assert label in {"", *self.labels.get(code, ())}, (code, label)
+            assert label in {None, *self.labels.get(code, ())}, (code, label)
 
     # ---- the oracle
 

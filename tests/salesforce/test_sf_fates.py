@@ -143,6 +143,21 @@ def test_a_converted_lead_is_left_out_and_withdrawn_when_it_is_converted(stand_i
     assert set(Reading(stand_in, stream(fields("LastName"), "Lead", converted="read")).records()) == {kept, converted}
 
 
+def test_a_converted_lead_is_no_child_either(stand_in: StandIn) -> None:
+    stand_in.org.fields["Lead"].append(reference("Partner__c", "Account"))
+    firm = firms(stand_in, 1)[0]
+    open_, _ = (stand_in.org.put("Lead", n, LastName=f"L{n}", Partner__c=firm, IsConverted=bool(n)) for n in range(2))
+    wanted = Wanted(frozenset({("Name",)}), {"leads": fields("LastName")})
+    children = {"leads": {"object": "Lead", "via": "Partner__c"}}
+    reading = Reading(stand_in, stream(wanted, children=children))
+    assert reading.records()[firm].children == {"leads": (open_,)}
+    stand_in.org.touch("Lead", open_, IsConverted=True)
+    assert reading.touched() == [Touch("leads", open_, firm)]
+    assert reading.connector.fetch(reading.spec, [firm])[0].children == {"leads": ()}
+    both = Reading(stand_in, stream(wanted, children=children, converted="read")).records()
+    assert len(both[firm].children["leads"]) == 2
+
+
 def test_leads_whose_conversion_may_not_be_seen_are_not_read_as_new(stand_in: StandIn) -> None:
     stand_in.org.put("Lead", 1, LastName="Doe", IsConverted=True)
     stand_in.org.hidden_fields.add(("Lead", "IsConverted"))

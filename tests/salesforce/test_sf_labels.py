@@ -69,8 +69,9 @@ def test_a_picklist_a_multi_select_and_a_record_type_have_labels(stand_in: Stand
         "Industry@label": "Steel and metal",
         "Interests__c@label": ["Cars", "Apples"],
         "RecordTypeId@label": "Through partners",
+        "Name@label": "Firm",
     }
-    assert found[empty].data == dict.fromkeys(values)
+    assert found[empty].data == dict.fromkeys([*values, *(name + LABEL for name in values)])
 
 
 def test_labels_of_parents_and_of_children(stand_in: StandIn) -> None:
@@ -113,7 +114,12 @@ def test_a_record_that_is_read_whole_has_the_labels_that_are_asked_for(stand_in:
 
 @pytest.mark.parametrize(
     ("path", "cure"),
-    [("OwnerId", "write Owner.Name"), ("Owner", "write Owner.Name"), ("Owner.ManagerId", "write Owner.Manager.Name")],
+    [
+        ("OwnerId", "write Owner.Name"),
+        ("Owner", "write Owner.Name"),
+        ("Owner.ManagerId", "write Owner.Manager.Name"),
+        ("BillingAddress.countryCode", "map a field of its own"),
+    ],
 )
 def test_ids_and_records_have_no_label_and_the_cure_says_what_has(stand_in: StandIn, path: str, cure: str) -> None:
     manager = {**stand_in.org.fields["Account"][-1], "name": "ManagerId", "relationshipName": "Manager"}
@@ -138,7 +144,7 @@ def test_a_new_value_is_looked_up_at_once_and_a_value_off_the_list_is_left_out_a
     stand_in.forget()
     pages = reading.pages()
     data = [record.data for page in pages for record in page.records]
-    assert [(each["Industry"], each["Industry@label"]) for each in data] == [("Paper", "")] * 3
+    assert [(each["Industry"], each["Industry@label"]) for each in data] == [("Paper", None)] * 3
     assert [(each["Interests__c"], each["Interests__c@label"]) for each in data] == [("a;z", ["Apples"])] * 3
     notes = [page.notes for page in pages if page.notes]
     assert notes == [{"without_label": {"Account.Industry": 3, "Account.Interests__c": 3}}]
@@ -166,7 +172,7 @@ def test_children_that_are_read_for_a_change_of_theirs_are_noted_in_the_next_pol
     reading.records()
     stand_in.org.put("Contact", 1, AccountId=firm, Level__c="L9")
     (record,) = reading.connector.fetch(reading.spec, [firm])
-    assert record.data["contacts"] == [{"Level__c": "L9", "Level__c@label": ""}]
+    assert record.data["contacts"] == [{"Level__c": "L9", "Level__c@label": None}]
     notes = [page.notes for page in reading.pages() if page.notes]
     assert notes[0] == {"without_label": {"Contact.Level__c": 1}}
 

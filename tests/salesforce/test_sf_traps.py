@@ -71,7 +71,7 @@ def test_a_hang_ends_within_its_time_out(stand_in: StandIn, proxy: Proxy, place:
 def test_passwords_are_warned_of_and_refused_where_they_cannot_work(stand_in: StandIn) -> None:
     password = {"flow": "password", "username": "ann@example.com", "password": "x"}
     said = list(source(stand_in, auth=password).cautions())
-    assert any("Summer '27" in what and "client_credentials" in cure for _, what, cure in said)
+    assert any("new organisations" in what and "client_credentials" in cure for _, what, cure in said)
     with pytest.raises(ValidationError, match=r"ended with api_version 64\.0"):
         source(stand_in, auth=password, api_version="65.0")
     assert not list(source(stand_in, auth=CREDENTIALS, domain="acme").cautions())
