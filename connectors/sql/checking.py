@@ -10,6 +10,7 @@ import re
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
+from functools import partial
 
 from connectors.interface import Finding
 from connectors.sql.catalog import shape_of, tables_of, told
@@ -19,11 +20,13 @@ from connectors.sql.database import Database
 from connectors.sql.engines import facts_of
 from connectors.sql.errors import Unconvertible
 from connectors.sql.keys import key_name
+from connectors.sql.paging import digits_lost
 from connectors.sql.product import create_index, product_of
 from connectors.sql.records import Child, Plan, columns_of
 from connectors.sql.sessions import session_findings
 from connectors.sql.statements import Relation, null_in, one_row, repeated
 from connectors.sql.tables import Shape
+from connectors.sql.times import Cursor
 from sync.errors import SourceRefused
 
 _SOME = 100_000
@@ -90,6 +93,7 @@ class _Look:
         shape = shape_of(self._database, plan.relation, self._stream)
         yield from self._twice(plan.relation, named)
         yield from self._unique(plan.relation, plan.keys, shape)
+        yield from self._cut(plan.relation, plan.keys, plan.cursor)
         if plan.cursor is None:
             yield Finding(
                 "warning",
@@ -108,7 +112,7 @@ class _Look:
         if missing:
             return
         shape = shape_of(self._database, child.relation, self._stream)
-        found = [*self._twice(child.relation, named)]
+        found = [*self._twice(child.relation, named), *self._cut(child.relation, child.keys, child.cursor)]
         found += self._indexed(child.relation, child.parents, shape, "each page of parents searches")
         if child.cursor is None:
             what = f"{child.relation.words} has no modified column: a changed child is noticed only with its parent"
@@ -198,6 +202,16 @@ class _Look:
         if nulls:
             what = f"there are rows without a key ({_quoted(key)} is NULL): they are never read"
             yield Finding("warning", what, "give them a key")
+
+    def _cut(self, relation: Relation, key: Sequence[str], cursor: Cursor | None) -> Iterator[Finding]:
+        """Columns whose values have more digits than the driver shows, and which reading refuses for that."""
+        here = self._here
+        for order in here.columns.orders(relation, [*key, *([cursor.column] if cursor else [])]):
+            if order.column not in key and not order.single:
+                continue
+            if here.told(partial(here.columns.loses_digits, relation, order.column)):
+                error = digits_lost(self._database, self._stream, relation, order)
+                yield Finding("error", error.message, error.hint)
 
     def _indexed(self, relation: Relation, columns: Sequence[str], shape: Shape, who: str) -> Iterator[Finding]:
         if relation.query is not None or shape.is_indexed(columns) is not False:

@@ -22,7 +22,7 @@ from connectors.sql.moments import Shape, shape_of
 from connectors.sql.ordering import Order, orders_of
 from connectors.sql.scales import Days, Naive, Scale
 from connectors.sql.scales import Sequence as SequenceScale
-from connectors.sql.statements import Relation, edge, one_row
+from connectors.sql.statements import Bounds, Relation, edge, one_row, page
 from connectors.sql.times import PLACES, Cursor, Unfit, scale_by_kind, scale_by_values
 from connectors.sql.values import Converter, as_bool, as_json, as_moment, plain
 from sync.errors import SourceRefused
@@ -97,6 +97,15 @@ class Columns:
             self._orders[asked] = orders_of(self._database, self._stream, relation, columns)
         return self._orders[asked]
 
+    def loses_digits(self, relation: Relation, column: str) -> bool:
+        """Whether some of the least values have more digits than the driver shows."""
+        (order,) = self.orders(relation, (column,))
+        if order.loses is None:
+            return False
+        statement = page(relation, [column], False, orders=[order], bounds=Bounds(), limit=_SAMPLE)
+        rows = self._database.run(statement, self._stream).rows
+        return any(order.loses(plain, exact) for plain, exact in rows)
+
     # ---- keys
 
     def key_kind(self, relation: Relation, key: str) -> KeyKind | None:
@@ -156,6 +165,11 @@ class Columns:
     def find_scale(self, relation: Relation, cursor: Cursor) -> Found:
         """As `scale`, from the database itself. Raises Unfit."""
         backend = self._database.backend
+        if cursor.modified_as in ("epoch_s", "epoch_ms") and self.orders(relation, (cursor.column,))[0].single:
+            raise Unfit(
+                "holds numbers of single precision, which tell a time to minutes only",
+                "store it as bigint or double precision, or name another column",
+            )
         declared = self.declared(relation, cursor.column)
         if declared.kind not in ("text", "unknown"):
             return Found(

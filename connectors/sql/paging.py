@@ -85,6 +85,7 @@ class Pager:
             # In the database's order the rows that are not behind come first: the first one is enough to see them. The
             # row that the page should be behind tells of pages that were read before a restart.
             raise self._refused("yields rows again that the page before held: its pages would never end")
+        self._refuse_cut(found, places)
         self._before = places
         extra = sum(order.exact is not None for order in self._orders)
         return Rows(found.columns[: len(found.columns) - extra], found.rows)
@@ -118,6 +119,17 @@ class Pager:
         at = page(*self._what, orders=self._orders, bounds=Bounds(after=behind, including=True), limit=1)
         if behind not in self._places(self._run(at)):
             raise self._refused("does not find a row by its own values: rows of the same value would be passed over")
+
+    def _refuse_cut(self, found: Rows, places: Sequence[Place]) -> None:
+        """Raises SourceRefused where a plain value lacks digits on which something depends: two rows would share one
+        id; and windows of numbers begin behind a plain value."""
+        lossy = [*self._keys, *([self._cursor] if self._cursor and self._cursor.single else [])]
+        for order in lossy:
+            if (loses := order.loses) is None:
+                continue
+            plain, exact = self._layout.at(order.column), self._orders.index(order)
+            if any(loses(row[plain], place[exact]) for row, place in zip(found.rows, places, strict=True)):
+                raise digits_lost(self._database, self._stream, self._relation, order)
 
     def _refused(self, what: str) -> SourceRefused:
         return SourceRefused(
@@ -160,6 +172,17 @@ def make_pager(
     first = (cursor.column,) if cursor else ()
     orders = columns.orders(relation, (*first, *keys))
     return Pager(database, spec, relation, layout, cursor=orders[0] if cursor else None, keys=orders[len(first) :])
+
+
+def digits_lost(database: Database, stream: str, relation: Relation, order: Order) -> SourceRefused:
+    """Return the error for a column whose values have more digits than are shown of them."""
+    return SourceRefused(
+        f"the column {order.column!r} ({order.type}) of {relation.words} holds values of more digits than the driver "
+        "shows, so two rows could not be told apart",
+        hint=f"CAST {order.column!r} in `query` to a type that is shown whole: text, or a number of double precision",
+        source=database.source,
+        stream=stream,
+    )
 
 
 _OTHER = object()

@@ -229,7 +229,7 @@ def _among(source: FromClause, order: Order, values: Sequence[Any]) -> ColumnEle
     it = source.c[order.column] if order.shown is None else order.shown(source.c[order.column])
     if order.typed is not None:
         return it.in_([order.bound(one) for one in values])
-    bound = [order.write(one) for one in values]
+    bound = [order.write(one) if order.shown is None else one for one in values]
     if len(bound) == 1:
         return it == value(bound[0])
     return it.in_(bindparam(None, bound, NULLTYPE, unique=True, expanding=True))
