@@ -20,7 +20,7 @@ from connectors.sql.database import Database
 from connectors.sql.engines import facts_of
 from connectors.sql.errors import Unconvertible
 from connectors.sql.keys import key_name
-from connectors.sql.paging import digits_lost
+from connectors.sql.paging import digits_lost, is_list, no_key
 from connectors.sql.product import create_index, product_of
 from connectors.sql.records import Child, Plan, columns_of
 from connectors.sql.sessions import session_findings
@@ -204,8 +204,12 @@ class _Look:
             yield Finding("warning", what, "give them a key")
 
     def _cut(self, relation: Relation, key: Sequence[str], cursor: Cursor | None) -> Iterator[Finding]:
-        """Columns whose values have more digits than the driver shows, and which reading refuses for that."""
+        """Columns of lists, or whose values have more digits than the driver shows, which reading refuses."""
         here = self._here
+        rows = here.told(lambda: self._database.run(one_row(relation, key), self._stream).rows) or []
+        for name in [name for row in rows for name, value in zip(key, row, strict=True) if is_list(value)]:
+            error = no_key(self._database, self._stream, relation, name)
+            yield Finding("error", error.message, error.hint)
         for order in here.columns.orders(relation, [*key, *([cursor.column] if cursor else [])]):
             if order.column not in key and not order.single:
                 continue

@@ -44,6 +44,7 @@ from connectors.sql.causes import (
     TYPES,
     UNKNOWN,
     UNKNOWN_LATER,
+    UNSORTED,
     WRITES,
     Cause,
 )
@@ -163,6 +164,8 @@ _SAME_SQLSTATE: tuple[tuple[str, str, Cause], ...] = (
     ("57014", "user request", CANCELLED),
     ("40001", "recovery", CONFLICT),
     ("22021", "null character", DATA),
+    ("42883", "ordering operator", UNSORTED),
+    ("42883", "equality operator", UNSORTED),
 )
 """Where one SQLSTATE has several causes: what the message then says. (It may be in another language.)"""
 

@@ -74,7 +74,7 @@ NO_ZERO_DATE stored dates such as 0000-00-00 cannot be compared."""
 _LEAST_CONCAT = 1_048_576
 """Bytes of GROUP_CONCAT, MariaDB's own default: MySQL's 1024 cuts lists short without an error."""
 _SORTED = 8_192
-"""Bytes of a text by which rows are sorted, more than an index can have; by default only 1024 count, and keys that begin
+"""Bytes of a text by which rows are sorted, more than an index can have. By default 1024 count, and keys that begin
 alike come in any order: https://mariadb.com/docs/server/server-management/variables-and-modes/server-system-variables"""
 _LEAST_SORT_BUFFER = 1_048_576
 """Bytes. The server refuses to sort where it does not take 15 rows of several such texts."""

@@ -142,13 +142,21 @@ def value(value: Any) -> BindParameter[Any] | ColumnElement[Any]:
     """A parameter whose type the database finds out by what it is compared with."""
     if isinstance(value, str) and not value:
         return _EmptyText()
-    if isinstance(value, str) and not value.isascii():
-        try:
-            value.encode()
-        except UnicodeEncodeError:
-            # Text that is not valid Unicode (SQLite, PostgreSQL's SQL_ASCII): its very bytes.
-            return _BytesAsText(bindparam(None, value.encode("utf-8", "surrogateescape"), LargeBinary, unique=True))
+    if _is_binary(value):
+        # Text that is not valid Unicode (SQLite, PostgreSQL's SQL_ASCII): its very bytes.
+        return _BytesAsText(bindparam(None, value.encode("utf-8", "surrogateescape"), LargeBinary, unique=True))
     return bindparam(None, value, NULLTYPE, unique=True)
+
+
+def _is_binary(value: Any) -> bool:
+    """Whether it is text in which bytes stand that are no characters."""
+    if not isinstance(value, str) or value.isascii():
+        return False
+    try:
+        value.encode()
+    except UnicodeEncodeError:
+        return True
+    return False
 
 
 class _EmptyText(FunctionElement[str]):
@@ -251,7 +259,7 @@ def _among(source: FromClause, order: Order, values: Sequence[Any]) -> ColumnEle
     bound = [order.write(one) if order.shown is None else one for one in values]
     if len(bound) == 1:
         return it == value(bound[0])
-    if "" in bound:
+    if "" in bound or any(map(_is_binary, bound)):
         return it.in_([value(one) for one in bound])
     return it.in_(bindparam(None, bound, NULLTYPE, unique=True, expanding=True))
 

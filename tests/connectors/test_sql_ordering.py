@@ -205,7 +205,18 @@ KEYS: dict[str, dict[str, Sequence[Any]]] = {
         "time(3)": ["-12:00:00", "00:00:00.5", "700:00:00"],
         "year": [1901, 2155],
     },
-    "sqlite": {"": [1, 2.5, -3, "a", "B", "10", b"\0", b"a", 2**53 + 1, 1e300]},
+    "sqlite": {
+        "": [1, 2.5, -3, "a", "B", "10", b"\0", b"a", 2**53 + 1, 1e300],
+        "integer": [-(2**63), -1, 0, 2**63 - 1],
+        "text": ["a", "", "a\0b", "\\x41", "😀"],
+    },
+    "firebird": {
+        "time": ["00:00:00.0001", "03:04:00"],
+        "timestamp": ["2024-01-01 00:00:00", "2024-01-01 00:00:00.0001", "9999-12-31 23:59:59.9999"],
+        "date": ["0001-01-01", "2024-01-01"],
+        "numeric(18,4)": ["1.1", "-5.25"],
+        "char(8)": ["a", "A"],
+    },
 }
 
 
@@ -231,6 +242,40 @@ def test_a_key_of_any_type_is_paged_swept_and_found_again(
         for id_, name in shown:
             assert [record.data["name"] for record in connector.fetch(spec, [id_])] == [name]
         assert len(connector.fetch(spec, [id_ for id_, _ in shown])) == len(names)
+    connector.close()
+
+
+def test_undecodable_keys_are_found_again(sqlite_server: Sqlite) -> None:
+    sqlite_server.run("CREATE TABLE companies (id text PRIMARY KEY, name text)")
+    sqlite_server.run("INSERT INTO companies VALUES (cast(x'61ff' AS text), 'a'), (cast(x'fe' AS text), 'b')")
+    connector = connect(sqlite_server.url)
+    ids = _shown(connector, stream(NAME, page_size=1), {})
+    assert sorted(record.data["name"] for record in connector.fetch(stream(NAME), ids)) == ["a", "b"]
+    connector.close()
+
+
+LISTS = [("postgresql", "int[]", "'{1,2}'"), ("duckdb", "integer[]", "[1, 2]"), ("duckdb", "json", """'{"a": 1}'""")]
+
+
+@pytest.mark.parametrize(("backend", "type_", "key"), LISTS)
+def test_lists_are_no_keys(backend: str, type_: str, key: str, request: pytest.FixtureRequest) -> None:
+    server: Server = request.getfixturevalue(f"{backend}_server")
+    server.run(f"CREATE TABLE companies (id {type_}, name varchar(20))")
+    server.run(f"INSERT INTO companies VALUES ({key}, 'a')")
+    connector = connect(server.url)
+    with pytest.raises(SourceRefused, match="'id' of table companies holds lists or objects"):
+        poll(connector, stream(NAME), {})
+    assert [finding.hint for finding in connector.check(stream(NAME)) if "lists or objects" in finding.text]
+    connector.close()
+
+
+def test_equal_floats_have_one_id(postgresql_server: Postgresql) -> None:
+    postgresql_server.run("CREATE TABLE companies (id float8 PRIMARY KEY, name text)")
+    postgresql_server.run("INSERT INTO companies VALUES (0.0, 'a')")
+    connector = connect(postgresql_server.url)
+    before = _shown(connector, stream(NAME), {})
+    postgresql_server.run("UPDATE companies SET id = '-0.0'")
+    assert _shown(connector, stream(NAME), {}) == before
     connector.close()
 
 
