@@ -101,6 +101,7 @@ class _Look:
                 "name a column that says when a row last changed as modified, if there is one",
             )
         else:
+            yield from self._changing_key(plan.keys, plan.cursor)
             yield from look_at_cursor(self._here, plan.relation, plan.cursor)
             yield from self._indexed(plan.relation, [plan.cursor.column], shape, "each poll searches")
 
@@ -202,6 +203,12 @@ class _Look:
         if nulls:
             what = f"there are rows without a key ({_quoted(key)} is NULL): they are never read"
             yield Finding("warning", what, "give them a key")
+
+    def _changing_key(self, key: Sequence[str], cursor: Cursor) -> Iterator[Finding]:
+        """A key that changes with its row: a partitioned table's primary key holds the column it is divided by."""
+        if cursor.column in key and cursor.modified_as != "sequence":
+            what = f"key {_quoted(key)} holds the modified column: each change of a row makes another record of it"
+            yield Finding("warning", what, "leave it out of key, unless rows never change")
 
     def _cut(self, relation: Relation, key: Sequence[str], cursor: Cursor | None) -> Iterator[Finding]:
         """Columns of lists, or whose values have more digits than the driver shows, which reading refuses."""
