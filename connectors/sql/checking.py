@@ -14,6 +14,7 @@ from functools import partial
 
 from connectors.interface import Finding
 from connectors.sql.catalog import shape_of, tables_of, told
+from connectors.sql.causes import PERMISSION
 from connectors.sql.columns import Columns
 from connectors.sql.cursor_check import PATIENCE, Here, look_at_cursor
 from connectors.sql.database import Database
@@ -23,6 +24,7 @@ from connectors.sql.keys import key_name
 from connectors.sql.paging import digits_lost, is_list, no_key
 from connectors.sql.product import create_index, product_of
 from connectors.sql.records import Child, Plan, columns_of
+from connectors.sql.rehearsal import rehearse
 from connectors.sql.sessions import session_findings
 from connectors.sql.statements import Relation, null_in, one_row, repeated
 from connectors.sql.tables import Shape
@@ -46,6 +48,8 @@ def look_at(database: Database, columns: Columns, plan: Plan) -> Sequence[Findin
         findings += look.stream()
         for child in plan.children:
             findings += look.child(child)
+        if not any(finding.level == "error" for finding in findings) and (refused := rehearse(hasty, columns, plan)):
+            findings.append(refused)
     return findings
 
 
@@ -86,7 +90,7 @@ class _Look:
     def stream(self) -> Iterator[Finding]:
         plan = self._plan
         named = [*plan.keys, *([plan.cursor.column] if plan.cursor else []), *plan.layout.wanted]
-        missing = list(self._missing(plan.relation, named))
+        missing = list(self._missing(plan.relation, named, plan.wanted.fields is None))
         yield from missing or [Finding("ok", f"{plan.relation.words} has the columns that are read")]
         if missing:
             return
@@ -108,7 +112,9 @@ class _Look:
     def child(self, child: Child) -> Iterator[Finding]:
         cursor = [child.cursor.column] if child.cursor else []
         named = [*child.parents, *child.keys, *cursor, *columns_of(child.wanted)]
-        missing = [_of_child(child, finding) for finding in self._missing(child.relation, named)]
+        missing = [
+            _of_child(child, finding) for finding in self._missing(child.relation, named, child.wanted.fields is None)
+        ]
         yield from missing or [Finding("ok", f"{child.name}: {child.relation.words} has the columns that are read")]
         if missing:
             return
@@ -125,16 +131,19 @@ class _Look:
 
     # ---- tables and columns
 
-    def _missing(self, relation: Relation, named: Sequence[str]) -> Iterator[Finding]:
+    def _missing(self, relation: Relation, named: Sequence[str], everything: bool) -> Iterator[Finding]:
         """What is not there or cannot be read; nothing if a row can be selected."""
         wanted = list(dict.fromkeys(named))
         try:
-            self._database.run(one_row(relation, wanted), self._stream)
+            self._database.run(one_row(relation, wanted, everything), self._stream)
             return
         except Unconvertible:
             return  # the columns are there; such a row is quarantined when it is read
         except SourceRefused as error:
             refused = error
+        if refused.message.startswith(PERMISSION.what):
+            yield self._forbidden(relation, [*wanted, *(self._declared(relation) if everything else ())], refused)
+            return
         there = self._there(relation)
         if not there and relation.table and (absent := self._absent(relation)):
             yield absent
@@ -150,6 +159,21 @@ class _Look:
         if not exactly:
             yield next(self._twice(relation, wanted), Finding("error", *self._why(relation, refused)))
 
+    def _forbidden(self, relation: Relation, wanted: Sequence[str], refused: SourceRefused) -> Finding:
+        """That the user may not read it, or which of its columns."""
+        columns = [name for name in dict.fromkeys(wanted) if self._is_forbidden(relation, name)]
+        if not columns or set(columns) == set(wanted):
+            return Finding("error", *self._why(relation, refused))
+        names = ", ".join(map(repr, columns))
+        return Finding("error", f"{relation.words}: the user may not read {names}", "grant SELECT on these columns")
+
+    def _is_forbidden(self, relation: Relation, name: str) -> bool:
+        try:
+            self._database.run(one_row(relation, [name], limit=0), self._stream)
+        except SourceRefused as error:
+            return error.message.startswith(PERMISSION.what)
+        return False
+
     def _why(self, relation: Relation, refused: SourceRefused) -> tuple[str, str]:
         return f"{relation.words}: {refused.message}", refused.hint
 
@@ -158,6 +182,9 @@ class _Look:
         found = self._here.told(lambda: self._database.run(one_row(relation, [], True, limit=0), self._stream).columns)
         if found:
             return [str(column[0]) for column in found]
+        return self._declared(relation)
+
+    def _declared(self, relation: Relation) -> list[str]:
         return [column.name for column in shape_of(self._database, relation, self._stream).columns or ()]
 
     def _absent(self, relation: Relation) -> Finding | None:
