@@ -35,6 +35,11 @@ WRITES = Cause(False, "the query tries to write", "only a SELECT that changes no
 TYPES = Cause(
     False, "two columns of different types are compared", "give key and parent the same type, with a CAST in query"
 )
+UNSORTED = Cause(
+    False,
+    "a column by which rows are sorted or told apart has a type without order, such as json or point",
+    "name another column as key and modified, or CAST this one in query",
+)
 DATA = Cause(False, "the database could not convert a value that the query works with", "fix the query or the row")
 BYTES = Cause(
     False,

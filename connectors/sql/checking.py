@@ -10,20 +10,25 @@ import re
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
+from functools import partial
 
 from connectors.interface import Finding
 from connectors.sql.catalog import shape_of, tables_of, told
+from connectors.sql.causes import PERMISSION
 from connectors.sql.columns import Columns
 from connectors.sql.cursor_check import PATIENCE, Here, look_at_cursor
 from connectors.sql.database import Database
 from connectors.sql.engines import facts_of
 from connectors.sql.errors import Unconvertible
 from connectors.sql.keys import key_name
+from connectors.sql.paging import digits_lost, is_list, no_key
 from connectors.sql.product import create_index, product_of
 from connectors.sql.records import Child, Plan, columns_of
+from connectors.sql.rehearsal import rehearse
 from connectors.sql.sessions import session_findings
 from connectors.sql.statements import Relation, null_in, one_row, repeated
 from connectors.sql.tables import Shape
+from connectors.sql.times import Cursor
 from sync.errors import SourceRefused
 from sync.words import LABEL
 
@@ -44,6 +49,8 @@ def look_at(database: Database, columns: Columns, plan: Plan) -> Sequence[Findin
         findings += look.stream()
         for child in plan.children:
             findings += look.child(child)
+        if not any(finding.level == "error" for finding in findings) and (refused := rehearse(hasty, columns, plan)):
+            findings.append(refused)
     return findings
 
 
@@ -87,13 +94,14 @@ class _Look:
     def stream(self) -> Iterator[Finding]:
         plan = self._plan
         named = [*plan.keys, *([plan.cursor.column] if plan.cursor else []), *plan.layout.wanted]
-        missing = list(self._missing(plan.relation, named))
+        missing = list(self._missing(plan.relation, named, plan.wanted.fields is None))
         yield from missing or [Finding("ok", f"{plan.relation.words} has the columns that are read")]
         if missing:
             return
         shape = shape_of(self._database, plan.relation, self._stream)
         yield from self._twice(plan.relation, named)
         yield from self._unique(plan.relation, plan.keys, shape)
+        yield from self._cut(plan.relation, plan.keys, plan.cursor)
         if plan.cursor is None:
             yield Finding(
                 "warning",
@@ -101,18 +109,21 @@ class _Look:
                 "name a column that says when a row last changed as modified, if there is one",
             )
         else:
+            yield from self._changing_key(plan.keys, plan.cursor)
             yield from look_at_cursor(self._here, plan.relation, plan.cursor)
             yield from self._indexed(plan.relation, [plan.cursor.column], shape, "each poll searches")
 
     def child(self, child: Child) -> Iterator[Finding]:
         cursor = [child.cursor.column] if child.cursor else []
         named = [*child.parents, *child.keys, *cursor, *columns_of(child.wanted)]
-        missing = [_of_child(child, finding) for finding in self._missing(child.relation, named)]
+        missing = [
+            _of_child(child, finding) for finding in self._missing(child.relation, named, child.wanted.fields is None)
+        ]
         yield from missing or [Finding("ok", f"{child.name}: {child.relation.words} has the columns that are read")]
         if missing:
             return
         shape = shape_of(self._database, child.relation, self._stream)
-        found = [*self._twice(child.relation, named)]
+        found = [*self._twice(child.relation, named), *self._cut(child.relation, child.keys, child.cursor)]
         found += self._indexed(child.relation, child.parents, shape, "each page of parents searches")
         if child.cursor is None:
             what = f"{child.relation.words} has no modified column: a changed child is noticed only with its parent"
@@ -124,16 +135,19 @@ class _Look:
 
     # ---- tables and columns
 
-    def _missing(self, relation: Relation, named: Sequence[str]) -> Iterator[Finding]:
+    def _missing(self, relation: Relation, named: Sequence[str], everything: bool) -> Iterator[Finding]:
         """What is not there or cannot be read; nothing if a row can be selected."""
         wanted = list(dict.fromkeys(named))
         try:
-            self._database.run(one_row(relation, wanted), self._stream)
+            self._database.run(one_row(relation, wanted, everything), self._stream)
             return
         except Unconvertible:
             return  # the columns are there; such a row is quarantined when it is read
         except SourceRefused as error:
             refused = error
+        if refused.message.startswith(PERMISSION.what):
+            yield self._forbidden(relation, [*wanted, *(self._declared(relation) if everything else ())], refused)
+            return
         there = self._there(relation)
         if not there and relation.table and (absent := self._absent(relation)):
             yield absent
@@ -149,6 +163,21 @@ class _Look:
         if not exactly:
             yield next(self._twice(relation, wanted), Finding("error", *self._why(relation, refused)))
 
+    def _forbidden(self, relation: Relation, wanted: Sequence[str], refused: SourceRefused) -> Finding:
+        """That the user may not read it, or which of its columns."""
+        columns = [name for name in dict.fromkeys(wanted) if self._is_forbidden(relation, name)]
+        if not columns or set(columns) == set(wanted):
+            return Finding("error", *self._why(relation, refused))
+        names = ", ".join(map(repr, columns))
+        return Finding("error", f"{relation.words}: the user may not read {names}", "grant SELECT on these columns")
+
+    def _is_forbidden(self, relation: Relation, name: str) -> bool:
+        try:
+            self._database.run(one_row(relation, [name], limit=0), self._stream)
+        except SourceRefused as error:
+            return error.message.startswith(PERMISSION.what)
+        return False
+
     def _why(self, relation: Relation, refused: SourceRefused) -> tuple[str, str]:
         return f"{relation.words}: {refused.message}", refused.hint
 
@@ -157,6 +186,9 @@ class _Look:
         found = self._here.told(lambda: self._database.run(one_row(relation, [], True, limit=0), self._stream).columns)
         if found:
             return [str(column[0]) for column in found]
+        return self._declared(relation)
+
+    def _declared(self, relation: Relation) -> list[str]:
         return [column.name for column in shape_of(self._database, relation, self._stream).columns or ()]
 
     def _absent(self, relation: Relation) -> Finding | None:
@@ -202,6 +234,26 @@ class _Look:
         if nulls:
             what = f"there are rows without a key ({_quoted(key)} is NULL): they are never read"
             yield Finding("warning", what, "give them a key")
+
+    def _changing_key(self, key: Sequence[str], cursor: Cursor) -> Iterator[Finding]:
+        """A key that changes with its row: a partitioned table's primary key holds the column it is divided by."""
+        if cursor.column in key and cursor.modified_as != "sequence":
+            what = f"key {_quoted(key)} holds the modified column: each change of a row makes another record of it"
+            yield Finding("warning", what, "leave it out of key, unless rows never change")
+
+    def _cut(self, relation: Relation, key: Sequence[str], cursor: Cursor | None) -> Iterator[Finding]:
+        """Columns of lists, or whose values have more digits than the driver shows, which reading refuses."""
+        here = self._here
+        rows = here.told(lambda: self._database.run(one_row(relation, key), self._stream).rows) or []
+        for name in [name for row in rows for name, value in zip(key, row, strict=True) if is_list(value)]:
+            error = no_key(self._database, self._stream, relation, name)
+            yield Finding("error", error.message, error.hint)
+        for order in here.columns.orders(relation, [*key, *([cursor.column] if cursor else [])]):
+            if order.column not in key and not order.single:
+                continue
+            if here.told(partial(here.columns.loses_digits, relation, order.column)):
+                error = digits_lost(self._database, self._stream, relation, order)
+                yield Finding("error", error.message, error.hint)
 
     def _indexed(self, relation: Relation, columns: Sequence[str], shape: Shape, who: str) -> Iterator[Finding]:
         if relation.query is not None or shape.is_indexed(columns) is not False:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from datetime import date, datetime, time
 from decimal import Decimal
 from typing import Any, Literal
 from uuid import UUID
@@ -22,9 +23,9 @@ from connectors.sql.moments import Shape, shape_of
 from connectors.sql.ordering import Order, orders_of
 from connectors.sql.scales import Days, Naive, Scale
 from connectors.sql.scales import Sequence as SequenceScale
-from connectors.sql.statements import Relation, edge, one_row
+from connectors.sql.statements import Bounds, Relation, edge, one_row, page
 from connectors.sql.times import PLACES, Cursor, Unfit, scale_by_kind, scale_by_values
-from connectors.sql.values import Converter, as_bool, as_json, as_moment, plain
+from connectors.sql.values import Converter, as_bool, as_json, as_moment, as_single, plain
 from sync.errors import SourceRefused
 from sync.words import Json
 
@@ -97,6 +98,15 @@ class Columns:
             self._orders[asked] = orders_of(self._database, self._stream, relation, columns)
         return self._orders[asked]
 
+    def loses_digits(self, relation: Relation, column: str) -> bool:
+        """Whether some of the least values have more digits than the driver shows."""
+        (order,) = self.orders(relation, (column,))
+        if order.loses is None:
+            return False
+        statement = page(relation, [column], False, orders=[order], bounds=Bounds(), limit=_SAMPLE)
+        rows = self._database.run(statement, self._stream).rows
+        return any(order.loses(plain, exact) for plain, exact in rows)
+
     # ---- keys
 
     def key_kind(self, relation: Relation, key: str) -> KeyKind | None:
@@ -118,6 +128,8 @@ class Columns:
             return postgresql.key_kind(found.columns[0][1])
         kinds: list[tuple[type, KeyKind]] = [(int, "integer"), (Decimal, "decimal"), (float, "float"), (str, "text")]
         kinds += [(UUID, "uuid"), (bytes, "bytes")]
+        if self._database.backend != "duckdb":  # which reads the text of a time as a time
+            kinds += [(datetime, "moment"), (date, "day"), (time, "clock")]
         return next((kind for python, kind in kinds if isinstance(found.rows[0][0], python)), "other")
 
     def extremes(self, relation: Relation, key: str) -> tuple[Any, ...]:
@@ -156,6 +168,11 @@ class Columns:
     def find_scale(self, relation: Relation, cursor: Cursor) -> Found:
         """As `scale`, from the database itself. Raises Unfit."""
         backend = self._database.backend
+        if cursor.modified_as in ("epoch_s", "epoch_ms") and self.orders(relation, (cursor.column,))[0].single:
+            raise Unfit(
+                "holds numbers of single precision, which tell a time to minutes only",
+                "store it as bigint or double precision, or name another column",
+            )
         declared = self.declared(relation, cursor.column)
         if declared.kind not in ("text", "unknown"):
             return Found(
@@ -238,6 +255,8 @@ class Columns:
         backend = self._database.backend
         if backend == "mysql":
             return self._mysql_converters(relation, described)
+        if backend == "duckdb":
+            return [as_single if str(column[1]) == "FLOAT" else plain for column in described]
         hints = self._hints_of(relation, self._sqlite_hints) if backend == "sqlite" else {}
         return [hints.get(column[0], plain) for column in described]
 
@@ -299,7 +318,10 @@ def _postgresql_declared(described: Any, version: tuple[int | str, ...]) -> Decl
     times: dict[int, Kind] = {postgresql.TIMESTAMPTZ: "zoned", postgresql.TIMESTAMP: "naive", postgresql.DATE: "date"}
     if code in times:
         return Declared(times[code], whole_seconds=described[4] == 0)
-    return Declared("text" if code in postgresql.TEXTS else "other")
+    if code in postgresql.TEXTS:
+        return Declared("text")
+    # Of an extension's type (citext) only the values tell.
+    return Declared("unknown" if code >= postgresql.FIRST_OF_USERS else "other")
 
 
 def _mysql_declared(described: Any) -> Declared:

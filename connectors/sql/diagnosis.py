@@ -44,6 +44,7 @@ from connectors.sql.causes import (
     TYPES,
     UNKNOWN,
     UNKNOWN_LATER,
+    UNSORTED,
     WRITES,
     Cause,
 )
@@ -163,6 +164,9 @@ _SAME_SQLSTATE: tuple[tuple[str, str, Cause], ...] = (
     ("57014", "user request", CANCELLED),
     ("40001", "recovery", CONFLICT),
     ("22021", "null character", DATA),
+    ("0A000", "data-modifying", WRITES),
+    ("42883", "ordering operator", UNSORTED),
+    ("42883", "equality operator", UNSORTED),
 )
 """Where one SQLSTATE has several causes: what the message then says. (It may be in another language.)"""
 
@@ -310,6 +314,10 @@ def _unreached(message: str) -> Cause:
     return replace(REACH, detail=reason)
 
 
+_FORBIDDEN = re.compile(
+    r"permission denied for (?:[a-z]+ )+([\w.$-]{1,128})"
+    r"|denied to user .* for (?:table ([`\w.$ -]{1,128})|column '([^']{1,128})')"
+)
 _NAMES = re.compile(
     r'(?:column|table|relation|view) "?(?:t\.)?([\w.$ -]{1,128})"? does not exist'
     r"|Unknown column '(?:t\.)?([\w.$ -]{1,128})'"
@@ -323,10 +331,13 @@ _NAMES = re.compile(
 
 def _named(cause: Cause, message: str, code: str = "") -> Cause:
     """The cause with the table's or column's name, where the message has one, and the database's own code."""
-    found = _NAMES.search(message) if cause in (NO_TABLE, NO_COLUMN, TWICE) else None
+    pattern = _FORBIDDEN if cause is PERMISSION else _NAMES if cause in (NO_TABLE, NO_COLUMN, TWICE) else None
+    found = pattern.search(message) if pattern else None
     name = next((group for group in found.groups() if group), "") if found else ""
     what = cause.what
-    if name:
+    if name and cause is PERMISSION:
+        what = f"{what}: {name.replace('`', '')!r}"
+    elif name:
         kind = "table" if cause is NO_TABLE else "column"
         what = what.replace(f"the {kind}", f"the {kind} {name!r}").replace("columns of one name", f"columns {name!r}")
     return replace(cause, what=f"{what} ({code})" if code else what)

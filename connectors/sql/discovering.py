@@ -10,7 +10,7 @@ from connectors.interface import Discovered
 from connectors.sql.candidates import Candidate, candidates_of
 from connectors.sql.catalog import foreign_keys_of, shape_of, tables_of
 from connectors.sql.database import Database
-from connectors.sql.statements import some_rows
+from connectors.sql.statements import some_rows, table_parts
 from connectors.sql.tables import Column, ForeignKey, Listed, Shape
 from sync.errors import SourceRefused, SyncError
 
@@ -71,6 +71,7 @@ def find_table(database: Database, name: str) -> Listed:
     ways: tuple[Callable[[Listed], bool], ...] = (
         lambda one: one.spelled == name,
         lambda one: one.spelled.casefold() == name.casefold(),
+        lambda one: one.parts == _parts(name) or ".".join(one.parts) == name,
         lambda one: one.name.casefold() == name.rpartition(".")[2].casefold() and "." not in name,
         lambda one: one.schema is None and f"public.{one.name}" == name,
     )
@@ -82,6 +83,13 @@ def find_table(database: Database, name: str) -> Listed:
     raise SourceRefused(
         f"there is no table or view {name!r}, or the user may not see it", hint=hint, source=database.source
     )
+
+
+def _parts(name: str) -> tuple[str, ...]:
+    try:
+        return table_parts(name)
+    except ValueError:
+        return ()
 
 
 def _remarks(column: Column, shape: Shape, outward: Sequence[ForeignKey], changed: Candidate | None) -> Iterator[str]:

@@ -20,11 +20,13 @@ from uuid import UUID
 from connectors.sql.values import clock_text, moment
 from sync.words import Json
 
-KeyKind = Literal["integer", "decimal", "float", "text", "uuid", "bytes", "any", "other"]
-"""`any`: a column of any mixture of values, as SQLite has them."""
+KeyKind = Literal["integer", "decimal", "float", "text", "uuid", "bytes", "moment", "day", "clock", "any", "other"]
+"""`any`: a column of any mixture of values, as SQLite has them. `moment`, `day` and `clock`: times that the driver
+takes as Python's datetime, date and time only."""
 
 _INTEGER = re.compile(r"0|-?[1-9]\d{0,39}", re.ASCII)
 _UUID = re.compile(r"[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}")
+_ESCAPED = re.compile(r"\\x([89a-f][0-9a-f])")
 _HEX = re.compile(r"(?:[0-9a-f]{2})*")
 
 
@@ -143,20 +145,39 @@ def _bytes(text: str) -> list[Any]:
     return [bytes.fromhex(text)] if _HEX.fullmatch(text) else []
 
 
+def _texts(text: str) -> list[Any]:
+    """The text, and the one of which undecodable bytes were made visible."""
+    raw = _ESCAPED.sub(lambda byte: chr(0xDC00 + int(byte[1], 16)), text)
+    return [text] if raw == text else [text, raw]
+
+
+def _times(kind: type[datetime] | type[date] | type[time]) -> Callable[[str], list[Any]]:
+    def candidates(text: str) -> list[Any]:
+        try:
+            return [kind.fromisoformat(text)]
+        except ValueError:
+            return []
+
+    return candidates
+
+
 def _anything(text: str) -> list[Any]:
-    small = [number for number in _integers(text) if abs(number) < 2**63]
+    small = [number for number in _integers(text) if -(2**63) <= number < 2**63]
     inner, wrapped = text[1:-1], len(text) > 1 and text[0] + text[-1]
     unwrapped = [inner] if wrapped == '""' else _bytes(inner) if wrapped == "<>" else []
-    return [text, *(small or _floats(text)), *_bytes(text), *unwrapped]
+    return [*_texts(text), *(small or _floats(text)), *_bytes(text), *unwrapped]
 
 
 _CANDIDATES: dict[KeyKind, Callable[[str], list[Any]]] = {
     "integer": _integers,
     "decimal": _decimals,
     "float": _floats,
-    "text": lambda text: [text],
+    "text": _texts,
     "uuid": lambda text: [text] if _UUID.fullmatch(text) else [],
     "bytes": _bytes,
+    "moment": _times(datetime),
+    "day": _times(date),
+    "clock": _times(time),
     "any": _anything,
     "other": lambda text: [text],
 }
@@ -211,10 +232,14 @@ _OF_KIND: dict[KeyKind, Any] = {
     "text": str,
     "uuid": (UUID, str),
     "bytes": _BYTES,
+    "moment": datetime,
+    "day": date,
+    "clock": time,
 }
 _ID_TEXTS: tuple[tuple[Any, Callable[[Any], str]], ...] = (
     (str, _text_id),
     (int, lambda key: str(int(key))),
+    (float, lambda key: str(float(key) or 0.0)),  # -0.0 equals 0.0
     (Decimal, _decimal_text),
     (_BYTES, lambda key: bytes(key).hex()),
     (datetime, moment),
@@ -229,6 +254,7 @@ _PACK: tuple[tuple[Any, str, Callable[[Any], str]], ...] = (
     (UUID, "uuid", str),
     (datetime, "datetime", datetime.isoformat),
     (date, "date", date.isoformat),
+    (time, "time", time.isoformat),
 )
 _UNPACK: dict[str, Callable[[str], Any]] = {
     "text": lambda text: base64.b64decode(text).decode("utf-8", "surrogatepass"),
@@ -239,4 +265,5 @@ _UNPACK: dict[str, Callable[[str], Any]] = {
     "uuid": UUID,
     "datetime": datetime.fromisoformat,
     "date": date.fromisoformat,
+    "time": time.fromisoformat,
 }

@@ -110,11 +110,13 @@ def datetime_of(instant: int) -> datetime | None:
 def iso(text: str, *, zoned: bool) -> str:
     """A database's own spelling of a timestamp as ISO 8601: `T`, six fractional digits or none, `Z` if zoned.
 
-    Text that is no such time (`infinity`, years beyond 9999, 0000-00-00) comes back as it is.
+    Text that names an offset is zoned whatever was declared. Text that is no such time (`infinity`, years beyond 9999,
+    0000-00-00) comes back as it is.
     """
     form = _FORM.fullmatch(text)
     if form is None or not form[2] or not form[4]:
         return text
+    zoned = zoned or form[6] is not None
     if zoned and form[6] not in (None, "Z", "+00", "+00:00"):
         instant = instant_of(text, UTC)
         exact = None if instant is None else canonical(instant)

@@ -101,7 +101,7 @@ def written_otherwise(scale: Scale, values: Sequence[Any]) -> bool:
 def in_words(newest: Newest, scale: Scale, now: int) -> str:
     """`2026-11-30T01:39:26Z (3 min ago)`, a day, or a sequence's number."""
     if newest.position is None:
-        return "cannot be told"
+        return "cannot be told" if newest.odd else "no value yet"
     if isinstance(scale, SequenceScale):
         return f"number {newest.position}"
     if isinstance(scale, Days):

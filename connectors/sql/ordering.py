@@ -8,6 +8,8 @@ The bare column is compared, so that its index serves.
 
 from __future__ import annotations
 
+import re
+import struct
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from datetime import date, datetime, timedelta
@@ -31,7 +33,8 @@ class Order:
     `type` is the database's name of its type, "" where nobody asked. `kind` says which Python values the column takes,
     None where that is not known. `exact` selects the value as the database renders it (None: the plain value is exact);
     `write` makes of that, of a plain value or of a window's bound what the driver binds, `typed` wraps the parameter.
-    `shown` is what equals a plain value (None: the bare column).
+    `shown` is what equals a plain value (None: the bare column). `single`: numbers of single precision. `loses` tells
+    by a plain value and the exact one whether the plain one lacks digits, so that two rows could share it.
     """
 
     column: str
@@ -41,6 +44,8 @@ class Order:
     write: Callable[[Any], Any] = lambda it: it
     typed: Callable[[Expression], Expression] | None = None
     shown: Callable[[Expression], Expression] | None = None
+    single: bool = False
+    loses: Callable[[Any, Any], bool] | None = None
 
     def bound(self, it: Any) -> Expression:
         """The value (as `exact` renders it, or a bound of a window) to compare the bare column with."""
@@ -125,8 +130,8 @@ def _postgresql(type_: Type) -> Order:
 
     code = type_.code
     if code in postgresql.FLOATS:
-        # Text of no type takes the column's; a Python float would be double precision, which a real never equals.
-        return Order("", "float", "float", write=_digits)
+        # Text of no type takes the column's; a Python number would be of double precision, which a real never equals.
+        return Order("", "float", "float", write=_digits, single=code == postgresql.FLOAT4)
     return Order("", kind=postgresql.key_kind(code))
 
 
@@ -134,7 +139,9 @@ def _mysql(type_: Type) -> Order:
     match type_.name:
         case "float":
             # The text of a FLOAT has six digits; as a double it is whole. Rows are found by what was shown of it.
-            return Order("", "float", "float", exact=_as_double, shown=_shown_as_double)
+            return Order(
+                "", "float", "float", _as_double, _single, shown=_shown_as_double, single=True, loses=_has_more_bits
+            )
         case "double":  # whose text has as many digits as it takes
             return Order("", "double", "float")
         case "enum" | "set":
@@ -150,14 +157,16 @@ def _mysql(type_: Type) -> Order:
 def _duckdb(type_: Type) -> Order:
     name = type_.name
     if name.partition("(")[0] in _DUCKDB_EXACT:
-        return Order("", name, _DUCKDB_KINDS.get(name.partition("(")[0]))
+        return Order("", name, _DUCKDB_KINDS.get(name.partition("(")[0]), single=name == "FLOAT")
     own = _Named(name)
+    is_time = name.startswith("TIME")
     return Order(
         "",
         name.partition("(")[0],
         exact=lambda column: cast(column, _Named("VARCHAR")),
         typed=lambda parameter: cast(parameter, own),
         write=_iso_moment,
+        loses=_has_more_digits if is_time else None,
     )
 
 
@@ -172,6 +181,7 @@ def _mssql(type_: Type) -> Order:
             exact=lambda column: func.convert(literal_column("varchar(40)"), column, style),
             typed=lambda parameter: func.convert(literal_column(name), parameter, style),
             write=_thousandths if base in ("datetime", "smalldatetime") else _mssql_moment,
+            loses=_has_more_digits,
         )
     if base in ("varchar", "char") and type_.collation:
         # Drivers bind nvarchar, which a collation may sort otherwise than varchar (and whose index is then of no use).
@@ -204,6 +214,7 @@ def _by_format(name: str, how: tuple[str, str, str] | None) -> Order:
         exact=lambda column: getattr(func, to_text)(column, literal_column(f"'{form}'")),
         typed=lambda parameter: getattr(func, from_text)(parameter, literal_column(f"'{form}'")),
         write=lambda it: _formatted(it, form),
+        loses=_has_more_digits,
     )
 
 
@@ -278,7 +289,27 @@ def _shown_as_double(column: Expression) -> Expression:
 
 def _digits(it: Any) -> Any:
     """The shortest digits that mean this very number."""
-    return repr(float(it)) if isinstance(it, float) else it
+    return repr(float(it)) if isinstance(it, float) else str(it)
+
+
+def _single(it: Any) -> Any:
+    """The number of single precision that is nearest, as it is stored."""
+    try:
+        return struct.unpack("f", struct.pack("f", float(it)))[0]
+    except OverflowError:
+        return it
+
+
+def _has_more_bits(plain: Any, exact: Any) -> bool:
+    return plain is not None and _single(plain) != exact
+
+
+_BELOW_MICROSECONDS = re.compile(r"\.\d{6}0*[1-9]")
+
+
+def _has_more_digits(_plain: Any, exact: Any) -> bool:
+    """Drivers hand out microseconds."""
+    return isinstance(exact, str) and bool(_BELOW_MICROSECONDS.search(exact))
 
 
 def _bits(it: Any) -> Any:

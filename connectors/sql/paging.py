@@ -5,7 +5,7 @@ A place in that order is kept as JSON: of the cursor column (if there is one) an
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from sqlalchemy import Select
@@ -26,6 +26,8 @@ Place = tuple[Any, ...]
 """A row's exact values in the columns of an order."""
 
 _EXACT = "exact"
+_LISTS_COME_AS = (None, "other")
+"""Kinds of keys that may be lists or objects."""
 
 
 class Pager:
@@ -85,6 +87,8 @@ class Pager:
             # In the database's order the rows that are not behind come first: the first one is enough to see them. The
             # row that the page should be behind tells of pages that were read before a restart.
             raise self._refused("yields rows again that the page before held: its pages would never end")
+        self._refuse_lists(found)
+        self._refuse_cut(found, places)
         self._before = places
         extra = sum(order.exact is not None for order in self._orders)
         return Rows(found.columns[: len(found.columns) - extra], found.rows)
@@ -118,6 +122,24 @@ class Pager:
         at = page(*self._what, orders=self._orders, bounds=Bounds(after=behind, including=True), limit=1)
         if behind not in self._places(self._run(at)):
             raise self._refused("does not find a row by its own values: rows of the same value would be passed over")
+
+    def _refuse_lists(self, found: Rows) -> None:
+        """Raises SourceRefused where a key's value is no single one."""
+        for order in self._keys:
+            at = self._layout.at(order.column)
+            if order.kind in _LISTS_COME_AS and any(is_list(row[at]) for row in found.rows):
+                raise no_key(self._database, self._stream, self._relation, order.column)
+
+    def _refuse_cut(self, found: Rows, places: Sequence[Place]) -> None:
+        """Raises SourceRefused where a plain value lacks digits on which something depends: two rows would share one
+        id; and windows of numbers begin behind a plain value."""
+        lossy = [*self._keys, *([self._cursor] if self._cursor and self._cursor.single else [])]
+        for order in lossy:
+            if (loses := order.loses) is None:
+                continue
+            plain, exact = self._layout.at(order.column), self._orders.index(order)
+            if any(loses(row[plain], place[exact]) for row, place in zip(found.rows, places, strict=True)):
+                raise digits_lost(self._database, self._stream, self._relation, order)
 
     def _refused(self, what: str) -> SourceRefused:
         return SourceRefused(
@@ -160,6 +182,32 @@ def make_pager(
     first = (cursor.column,) if cursor else ()
     orders = columns.orders(relation, (*first, *keys))
     return Pager(database, spec, relation, layout, cursor=orders[0] if cursor else None, keys=orders[len(first) :])
+
+
+def digits_lost(database: Database, stream: str, relation: Relation, order: Order) -> SourceRefused:
+    """Return the error for a column whose values have more digits than are shown of them."""
+    return SourceRefused(
+        f"the column {order.column!r} ({order.type}) of {relation.words} holds values of more digits than the driver "
+        "shows, so two rows could not be told apart",
+        hint=f"CAST {order.column!r} in `query` to a type that is shown whole: text, or a number of double precision",
+        source=database.source,
+        stream=stream,
+    )
+
+
+def is_list(key: Any) -> bool:
+    """Whether it is a list or an object, of which no text leads back to it."""
+    return isinstance(key, list | tuple | Mapping)
+
+
+def no_key(database: Database, stream: str, relation: Relation, column: str) -> SourceRefused:
+    """Return the error for a key of lists or objects."""
+    return SourceRefused(
+        f"the column {column!r} of {relation.words} holds lists or objects, which are no key",
+        hint=f"name another column, or CAST {column!r} to text in `query`",
+        source=database.source,
+        stream=stream,
+    )
 
 
 _OTHER = object()

@@ -21,7 +21,8 @@ _AS_TEXT = (
 )
 
 INTEGERS = frozenset({20, 21, 23, 26})
-FLOATS = frozenset({700, 701})
+FLOAT4, FLOAT8 = 700, 701
+FLOATS = frozenset({FLOAT4, FLOAT8})
 NUMERIC, UUID, TIMESTAMP, TIMESTAMPTZ, DATE = 1700, 2950, 1114, 1184, 1082
 TEXTS = frozenset({18, 19, 25, 705, 1042, 1043})
 """Type numbers (OIDs) of pg_type, which are fixed."""

@@ -73,6 +73,11 @@ NO_ZERO_DATE stored dates such as 0000-00-00 cannot be compared."""
 
 _LEAST_CONCAT = 1_048_576
 """Bytes of GROUP_CONCAT, MariaDB's own default: MySQL's 1024 cuts lists short without an error."""
+_SORTED = 8_192
+"""Bytes of a text by which rows are sorted, more than an index can have. By default 1024 count, and keys that begin
+alike come in any order: https://mariadb.com/docs/server/server-management/variables-and-modes/server-system-variables"""
+_LEAST_SORT_BUFFER = 1_048_576
+"""Bytes. The server refuses to sort where it does not take 15 rows of several such texts."""
 
 
 def pin_mysql(engine: Engine, options: SqlSource) -> None:
@@ -90,9 +95,11 @@ def pin_mysql(engine: Engine, options: SqlSource) -> None:
             connection.rollback()
             if settings:  # once: what SQLAlchemy learned of quotes at its first connection has to stay true
                 return
-            cursor.execute("SELECT @@sql_mode, @@group_concat_max_len, version()")
-            modes, concat, version = cursor.fetchone()
-        settings.update(_mysql_settings(modes, max(int(concat), _LEAST_CONCAT), "mariadb" in version.lower(), options))
+            cursor.execute("SELECT @@sql_mode, @@group_concat_max_len, @@sort_buffer_size, version()")
+            modes, concat, buffer, version = cursor.fetchone()
+        settings.update(_mysql_settings(modes, "mariadb" in version.lower(), options))
+        settings["group_concat_max_len"] = str(max(int(concat), _LEAST_CONCAT))
+        settings["sort_buffer_size"] = str(max(int(buffer), _LEAST_SORT_BUFFER))
 
     @event.listens_for(engine, "begin")
     def _pin(connection: Connection) -> None:
@@ -104,7 +111,7 @@ def pin_mysql(engine: Engine, options: SqlSource) -> None:
             cursor.execute("SET SESSION " + ", ".join(f"{name} = {value}" for name, value in settings.items()))
 
 
-def _mysql_settings(modes: str, concat: int, mariadb: bool, options: SqlSource) -> Mapping[str, str]:
+def _mysql_settings(modes: str, mariadb: bool, options: SqlSource) -> Mapping[str, str]:
     kept = ",".join(mode for mode in modes.split(",") if mode in _KEPT_MODES)
     limit = ("max_statement_time", f"{options.timeout.total_seconds():.3f}")
     if not mariadb:
@@ -116,7 +123,7 @@ def _mysql_settings(modes: str, concat: int, mariadb: bool, options: SqlSource) 
         "character_set_connection": "utf8mb4",
         "character_set_results": "utf8mb4",
         "collation_connection": "utf8mb4_general_ci",
-        "group_concat_max_len": str(concat),
+        "max_sort_length": str(_SORTED),
         "sql_select_limit": "18446744073709551615",
         "sql_auto_is_null": "0",
         "completion_type": "'NO_CHAIN'",

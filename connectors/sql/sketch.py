@@ -80,7 +80,11 @@ def _sketched(database: Database, table: Listed) -> SketchedTable | None:
     with database.within(_PATIENCE) as hasty:
         changed = candidates_of(hasty, table, shape)
         key, declared = _key_of(hasty, table, shape)
-    return SketchedTable(table, key, declared, changed[0] if changed else None, shape.columns)
+    modified = changed[0] if changed else None
+    lasting = tuple(name for name in key if modified is None or name != modified.column.name)
+    if lasting and lasting != key:  # the key of a partitioned table: with the time of change it would change itself
+        key, declared = lasting, False
+    return SketchedTable(table, key, declared, modified, shape.columns)
 
 
 def _key_of(database: Database, table: Listed, shape: Shape) -> tuple[tuple[str, ...], bool]:

@@ -140,13 +140,40 @@ def _with_exact(statement: Select[Any], source: FromClause, orders: Sequence[Ord
 
 def value(value: Any) -> BindParameter[Any] | ColumnElement[Any]:
     """A parameter whose type the database finds out by what it is compared with."""
-    if isinstance(value, str) and not value.isascii():
-        try:
-            value.encode()
-        except UnicodeEncodeError:
-            # Text that is not valid Unicode (SQLite, PostgreSQL's SQL_ASCII): its very bytes.
-            return _BytesAsText(bindparam(None, value.encode("utf-8", "surrogateescape"), LargeBinary, unique=True))
+    if isinstance(value, str) and not value:
+        return _EmptyText()
+    if _is_binary(value):
+        # Text that is not valid Unicode (SQLite, PostgreSQL's SQL_ASCII): its very bytes.
+        return _BytesAsText(bindparam(None, value.encode("utf-8", "surrogateescape"), LargeBinary, unique=True))
     return bindparam(None, value, NULLTYPE, unique=True)
+
+
+def _is_binary(value: Any) -> bool:
+    """Whether it is text in which bytes stand that are no characters."""
+    if not isinstance(value, str) or value.isascii():
+        return False
+    try:
+        value.encode()
+    except UnicodeEncodeError:
+        return True
+    return False
+
+
+class _EmptyText(FunctionElement[str]):
+    """Text without a character."""
+
+    inherit_cache = True
+
+
+@compiles(_EmptyText)
+def _quotes(_element: _EmptyText, _compiler: Any, **_options: Any) -> str:
+    return "''"
+
+
+@compiles(_EmptyText, "mysql", "mariadb")
+def _no_bytes(_element: _EmptyText, _compiler: Any, **_options: Any) -> str:
+    """In MariaDB's mode EMPTY_STRING_IS_NULL, two quotes are NULL, which nothing equals."""
+    return "_utf8mb4 x''"
 
 
 class _BytesAsText(FunctionElement[str]):
@@ -229,9 +256,11 @@ def _among(source: FromClause, order: Order, values: Sequence[Any]) -> ColumnEle
     it = source.c[order.column] if order.shown is None else order.shown(source.c[order.column])
     if order.typed is not None:
         return it.in_([order.bound(one) for one in values])
-    bound = [order.write(one) for one in values]
+    bound = [order.write(one) if order.shown is None else one for one in values]
     if len(bound) == 1:
         return it == value(bound[0])
+    if "" in bound or any(map(_is_binary, bound)):
+        return it.in_([value(one) for one in bound])
     return it.in_(bindparam(None, bound, NULLTYPE, unique=True, expanding=True))
 
 

@@ -40,9 +40,18 @@ class Listed:
         return Relation(self.spelled, None)
 
     @property
+    def parts(self) -> tuple[str, ...]:
+        """Schema (if there is one) and name."""
+        return tuple(part for part in (self.schema, self.name) if part)
+
+    @property
     def spelled(self) -> str:
-        """The name as the option `table` takes it; a part that holds a dot stands in quotes."""
-        return ".".join(f'"{part}"' if "." in part else part for part in (self.schema, self.name) if part)
+        """The name as the option `table` takes it; one that holds a dot or begins with a quote stands in quotes."""
+        return ".".join(map(_spelled, self.parts))
+
+
+def _spelled(part: str) -> str:
+    return '"' + part.replace('"', '""') + '"' if "." in part or part.startswith(('"', "`", "[")) else part
 
 
 @dataclass(frozen=True, slots=True)

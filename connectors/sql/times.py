@@ -132,8 +132,11 @@ def _of_numbers(cursor: Cursor, sequence: SequenceScale) -> Scale:
 def _sequence_of(values: Sequence[Any], backend: str) -> SequenceScale:
     """How a sequence of these numbers is read."""
     places = 0 if all(is_whole(value) for value in values) else PLACES
-    # SQLite sorts all text after infinity; and its driver binds integers of 64 bits only.
-    return SequenceScale(places, top=float("inf"), widest=2**63) if backend == "sqlite" else SequenceScale(places)
+    if backend == "sqlite":  # sorts all text after infinity; and its driver binds integers of 64 bits only
+        return SequenceScale(places, top=float("inf"), widest=2**63)
+    # DuckDB sorts NaN after infinity.
+    endless = backend == "duckdb" and any(isinstance(value, float) for value in values)
+    return SequenceScale(places, top=float("inf") if endless else None)
 
 
 def _of_moments(moments: Sequence[date], cursor: Cursor) -> Scale:

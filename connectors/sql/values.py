@@ -19,6 +19,7 @@ from __future__ import annotations
 import base64
 import json
 import math
+import struct
 from collections.abc import Callable, Mapping
 from datetime import UTC, date, datetime, time, timedelta
 from decimal import Decimal
@@ -192,6 +193,14 @@ def as_json(value: object) -> Json:
 def as_moment(value: object) -> Json:
     """A column declared a timestamp by a database that stores text: with `T`, where the text is a time."""
     return plain(iso(value, zoned=False) if isinstance(value, str) else value)
+
+
+def as_single(value: object) -> Json:
+    """A number of single precision, which Python only holds as a double: the shortest digits that mean it."""
+    if not isinstance(value, float) or not math.isfinite(value):
+        return plain(value)
+    shorter = (float(f"{value:.{digits}g}") for digits in range(1, 9))
+    return next((short for short in shorter if struct.pack("f", short) == struct.pack("f", value)), float(value))
 
 
 def as_bits(value: object) -> Json:

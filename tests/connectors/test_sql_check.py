@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import uuid
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Any
@@ -10,7 +11,7 @@ from typing import Any
 import pytest
 from pydantic import ValidationError
 from sql_servers import Duckdb, Firebird, Mariadb, Postgresql, Server, Sqlite
-from sql_streams import connect, read_all, stream
+from sql_streams import connect, poll, read_all, stream
 
 from connectors.interface import Finding, StreamSpec
 from connectors.sql.engines import Facts, facts_of
@@ -261,6 +262,71 @@ def test_what_is_no_plain_table_exists_all_the_same(postgresql_server: Postgresq
     run("CREATE SCHEMA crm; CREATE TABLE crm.customers (id int PRIMARY KEY, name text)")
     (error,) = _said(_check(postgresql_server, stream(NAME, table="customers")), "error")
     assert "'crm.customers'" in error
+
+
+@pytest.fixture
+def limited(server: Server) -> Iterator[str]:
+    """The URL of a user who may read two columns of `companies`, which has three."""
+    if server.backend == "sqlite":
+        pytest.skip("SQLite knows no users")
+    server.run("CREATE TABLE companies (id int PRIMARY KEY, name varchar(20), salary int)")
+    server.run("INSERT INTO companies VALUES (1, 'x', 5)")
+    user = f"u_{uuid.uuid4().hex[:8]}"
+    address = "@'%'" if server.backend == "mariadb" else ""
+    server.run(f"CREATE {'USER' if address else 'ROLE'} {user}{address or ' LOGIN'}")
+    try:
+        if not address:
+            server.run(f"GRANT USAGE ON SCHEMA public TO {user}")
+        server.run(f"GRANT SELECT (id, name) ON companies TO {user}{address}")
+        yield server.url.replace("//postgres@", f"//{user}@").replace("//root@", f"//{user}@")
+    finally:
+        if not address:
+            server.run(f"DROP OWNED BY {user}")
+        server.run(f"DROP {'USER' if address else 'ROLE'} {user}{address}")
+
+
+def test_columns_that_the_user_may_not_read_are_named(limited: str) -> None:
+    connector = connect(limited)
+    assert not _said(connector.check(stream(NAME)), "error")
+    for refused in (stream(), stream(Wanted(frozenset({("salary",)}))), stream(NAME, key="salary")):
+        (said,) = _said(connector.check(refused), "error")
+        if limited.startswith("postgresql") or refused.wanted.fields is not None:  # MariaDB hides such columns
+            assert said == "table companies: the user may not read 'salary' | grant SELECT on these columns"
+        with pytest.raises(SourceRefused, match=r"may not read this: '\S+' "):
+            poll(connector, refused, {})
+    connector.close()
+
+
+KIDS = {"kids": {"table": "kids", "parent": "company", "key": "id"}}
+REFUSED: list[tuple[str, dict[str, Any], str]] = [
+    ("json", {"key": "doc"}, "a type without order"),
+    ("composite", {"key": "pair"}, "cannot be read"),
+    ("a row of a view", {"table": "shown"}, "could not convert a value"),
+    ("a child's parent", {"children": KIDS}, "two columns of different types"),
+]
+
+
+@pytest.mark.parametrize(("case", "options", "words"), REFUSED, ids=[case for case, _, _ in REFUSED])
+def test_check_refuses_what_a_poll_refuses(
+    postgresql_server: Postgresql, case: str, options: dict[str, Any], words: str
+) -> None:
+    postgresql_server.run(
+        "CREATE TYPE pair AS (a int, b int);"
+        "CREATE TABLE companies (id int PRIMARY KEY, name text, doc json, pair pair);"
+        "INSERT INTO companies VALUES (1, 'x', '1', '(1,2)'), (2, 'y', '2', '(1,3)'), (3, 'z', '3', '(1,4)');"
+        "CREATE VIEW shown AS SELECT id, name, 1 / (id - 2) AS ratio FROM companies;"
+        "CREATE TABLE kids (id int PRIMARY KEY, company point)"
+    )
+    wanted = Wanted(frozenset({("name",)}), {"kids": Wanted(None)} if case == "a child's parent" else {})
+    wanted = Wanted(None) if case == "a row of a view" else wanted
+    connector = connect(postgresql_server.url)
+    spec = stream(wanted, page_size=2, **options)
+    with pytest.raises(SourceRefused) as refused:
+        poll(connector, spec, {})
+    (said,) = _said(connector.check(spec), "error")
+    assert refused.value.message in said
+    assert words in said
+    connector.close()
 
 
 def test_a_hint_to_make_an_index_can_be_pasted(postgresql_server: Postgresql, mariadb_server: Mariadb) -> None:

@@ -319,6 +319,20 @@ def test_every_kind_of_database_is_drafted(
         assert stream["children"] == {"people": {"table": "people", "parent": "company_id", "key": "id"}}
 
 
+def test_a_key_that_holds_the_time_of_change_is_left_without_it(postgresql_server: Postgresql, tmp_path: Path) -> None:
+    """A partitioned table's primary key holds the column by which it is divided; then each change is another key."""
+    execute(
+        postgresql_server,
+        "CREATE TABLE companies (id int, name text, updated_at timestamptz, PRIMARY KEY (id, updated_at))"
+        " PARTITION BY RANGE (updated_at)",
+    )
+    assert run("init", "--from", postgresql_server.url, "companies").exit_code == 0
+    path = tmp_path / "config.toml"
+    (stream,) = tomllib.loads(path.read_text())["sources"]["crm"]["streams"].values()
+    assert (stream["key"], stream["modified"]) == ("id", "updated_at")
+    assert "not declared unique" in path.read_text()
+
+
 def test_without_a_table_those_that_look_right_are_listed(sqlite_server: Sqlite, tmp_path: Path) -> None:
     sqlite_server.run("CREATE TABLE kunden (id int PRIMARY KEY, firma text, email text, telefon text)")
     sqlite_server.run("CREATE TABLE log (id int PRIMARY KEY, message text, at datetime)")
@@ -363,3 +377,7 @@ def test_a_table_of_nothing_known_still_makes_a_file(sqlite_server: Sqlite, tmp_
     sqlite_server.run('INSERT INTO "odd ""names"" é" VALUES (\'x\', 1, \'y\')')
     assert run("init", "--from", sqlite_server.url, 'odd "names" é').exit_code == 0
     assert load_config(tmp_path / "config.toml")
+    sqlite_server.run('CREATE TABLE "`t"".x" (id int PRIMARY KEY, name text)')
+    for number, name in enumerate(('"`t"".x"', '`t".x')):
+        assert run("init", "--from", sqlite_server.url, name, f"{number}.toml").exit_code == 0
+        accepted(tmp_path / f"{number}.toml")

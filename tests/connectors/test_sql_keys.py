@@ -158,3 +158,14 @@ def test_the_key_as_one_text_gets_the_hint_that_a_list_is_meant(sqlite_server: S
     good = connector.check(stream(NAME, key=["mandant", "kundennr"]))
     assert not [finding for finding in good if finding.level == "error"]
     connector.close()
+
+
+def test_a_key_that_changes_with_its_row_is_pointed_out(sqlite_server: Sqlite) -> None:
+    sqlite_server.run("CREATE TABLE companies (id INTEGER, at DATETIME, ver INTEGER, name TEXT)")
+    sqlite_server.run("INSERT INTO companies VALUES (1, '2026-01-02 03:04:05', 1, 'x')")
+    connector = connect(sqlite_server.url)
+    said = [one.text for one in connector.check(stream(NAME, key=["id", "at"], modified="at"))]
+    assert 'key ["id", "at"] holds the modified column: each change of a row makes another record of it' in said
+    for good in (stream(NAME, modified="at"), stream(NAME, key="ver", modified="ver", modified_as="sequence")):
+        assert not [one.text for one in connector.check(good) if "holds the modified" in one.text]
+    connector.close()

@@ -10,7 +10,7 @@ from typing import Any
 
 import duckdb
 import pytest
-from sql_servers import Postgresql, Server, Sqlite
+from sql_servers import Duckdb, Postgresql, Server, Sqlite
 from sql_streams import connect, poll, read_all, stream
 
 from connectors.sql.connector import SqlConnector
@@ -192,6 +192,32 @@ def test_nan_in_duckdb_is_not_the_greatest_number(tmp_path: Path) -> None:
 
 def _noted(pages: Any) -> list[dict[str, Json]]:
     return [dict(page.notes) for page in pages if page.notes]
+
+
+@pytest.mark.parametrize("type_", ["double", "float"])
+def test_nan_in_duckdb_is_not_read_at_every_poll(duckdb_server: Duckdb, type_: str) -> None:
+    duckdb_server.run(f"CREATE TABLE companies (id int PRIMARY KEY, ver {type_})")
+    duckdb_server.run("INSERT INTO companies VALUES (1, 1.5), (2, 'nan'), (3, 'inf'), (4, 2.25)")
+    connector, lanes, time = connect(duckdb_server.url, lambda: time[0]), dict[str, Json](), [NOW.timestamp()]
+    poll(connector, stream(**SEQUENCE), lanes)
+    time[0] += 86_400
+    poll(connector, stream(**SEQUENCE), lanes)
+    duckdb_server.run("INSERT INTO companies VALUES (5, 2.5)")
+    assert _ids(poll(connector, stream(**SEQUENCE), lanes), backfill=False) == {"5"}
+    time[0] += 86_400
+    poll(connector, stream(**SEQUENCE), lanes)
+    assert poll(connector, stream(**SEQUENCE), lanes) == []
+    connector.close()
+
+
+def test_text_of_an_extensions_type_may_be_a_cursor(postgresql_server: Postgresql) -> None:
+    postgresql_server.run("CREATE EXTENSION IF NOT EXISTS citext")
+    postgresql_server.run("CREATE TABLE companies (id int PRIMARY KEY, at citext)")
+    postgresql_server.run("INSERT INTO companies VALUES (1, '2026-01-02T03:04:05Z')")
+    connector = connect(postgresql_server.url)
+    assert _ids(poll(connector, stream(modified="at"), {}), backfill=True) == {"1"}
+    assert not [finding for finding in connector.check(stream(modified="at")) if finding.level == "error"]
+    connector.close()
 
 
 def test_text_that_is_no_time_is_said_once_and_left_to_the_sweep(sqlite_server: Sqlite) -> None:

@@ -147,7 +147,8 @@ def odd_sessions(monkeypatch: pytest.MonkeyPatch) -> None:
     """Every new connection of the program begins as if the server's defaults were these."""
     connect_as_usual = pymysql.connections.Connection.connect
     odd = (
-        "SET SESSION sql_mode = 'PAD_CHAR_TO_FULL_LENGTH,ANSI_QUOTES,PIPES_AS_CONCAT,NO_ZERO_DATE,STRICT_ALL_TABLES',"
+        "SET SESSION sql_mode = 'PAD_CHAR_TO_FULL_LENGTH,ANSI_QUOTES,PIPES_AS_CONCAT,NO_ZERO_DATE,STRICT_ALL_TABLES,"
+        "EMPTY_STRING_IS_NULL', max_sort_length = 64, sort_buffer_size = 32768,"
         " time_zone = '+09:00', tx_isolation = 'SERIALIZABLE', sql_select_limit = 2, group_concat_max_len = 8,"
         " completion_type = 'CHAIN', max_statement_time = 0"
     )
@@ -173,6 +174,23 @@ def test_the_servers_modes_change_no_value_and_no_key(mariadb_server: Mariadb) -
     query = """SELECT code, "code" || '!' AS name, (SELECT group_concat(id) FROM kids) AS ids FROM companies"""
     records = read_all(mariadb_server.url, stream(key="code", query=query))
     assert records["a"].data == {"code": "a", "name": "a!", "ids": "0,1,2,3,4"}
+
+
+@pytest.mark.usefixtures("odd_sessions")
+@pytest.mark.parametrize("type_", ["text", "varchar(768)", "varchar(768) COLLATE utf8mb4_unicode_520_ci"])
+def test_empty_and_long_keys_are_paged_and_found_again(mariadb_server: Mariadb, type_: str) -> None:
+    mariadb_server.run(f"CREATE TABLE companies (id {type_} NOT NULL, name varchar(9), ver int)")
+    keys = ["", "b", *(f"{'x' * 700}{number * 7 % 41:03d}" for number in range(41))]
+    mariadb_server.many("INSERT INTO companies VALUES (?, ?, 1)", [(key, f"n{at}") for at, key in enumerate(keys)])
+    connector = connect(mariadb_server.url)
+    for options in ({}, {"modified": "ver", "modified_as": "sequence"}):
+        spec = stream(page_size=3, **options)
+        shown = [record.id for page in poll(connector, spec, {}) for record in page.records]
+        assert sorted(shown) == sorted(keys)
+        assert sorted(id_ for listing in connector.sweep(spec, None) for id_, _ in listing.rows) == sorted(keys)
+        assert sorted(record.id for record in connector.fetch(spec, keys)) == sorted(keys)
+        assert [record.data["name"] for record in connector.fetch(spec, [""])] == ["n0"]
+    connector.close()
 
 
 @pytest.mark.usefixtures("odd_sessions")

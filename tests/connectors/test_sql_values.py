@@ -15,7 +15,7 @@ import orjson
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from sql_servers import Mariadb, Postgresql, Server, Sqlite
+from sql_servers import Duckdb, Mariadb, Postgresql, Server, Sqlite
 from sql_streams import read_all, stream
 
 from connectors.sql.keys import id_text, key_values, pack, unpack
@@ -177,6 +177,32 @@ def test_values_that_only_mysql_has(mariadb_server: Mariadb) -> None:
     }
     assert records["1"].modified == "0000-00-00 00:00:00"
     assert set(records) == {"1", "2"}
+
+
+def test_an_offset_counts_whatever_the_column_is_declared_as(sqlite_server: Sqlite) -> None:
+    sqlite_server.run(
+        "CREATE TABLE companies (id int PRIMARY KEY, a TIMESTAMP WITH TIME ZONE, b DATETIME, c TIMESTAMP)"
+    )
+    sqlite_server.run(
+        "INSERT INTO companies VALUES"
+        " (1, '2026-01-02 03:04:05+02:00', '2026-01-02 00:30:00 +0100', '2026-01-02T03:04:05Z')"
+    )
+    at = {"a": "2026-01-02T01:04:05Z", "b": "2026-01-01T23:30:00Z", "c": "2026-01-02T03:04:05Z"}
+    for way in ({}, {"query": "SELECT * FROM companies"}):
+        assert read_all(sqlite_server.url, stream(**way))["1"].data == {"id": 1, **at}
+
+
+def test_single_precision_in_duckdb_is_what_it_shows(duckdb_server: Duckdb) -> None:
+    duckdb_server.run("CREATE TABLE companies (id int PRIMARY KEY, r float)")
+    numbers = ["0.1", "-7.25", "16777217", "3.4e38", "1e-45", "1234567.9", "0.33333334", "1e10"]
+    for number, text in enumerate([*numbers, "nan", "inf"]):
+        duckdb_server.run(f"INSERT INTO companies VALUES ({number}, '{text}'::float)")
+    for way in ({}, {"query": "SELECT * FROM companies"}):
+        records = read_all(duckdb_server.url, stream(**way))
+        values = [records[str(number)].data["r"] for number in range(len(numbers))]
+        shown = [float(text) for (text,) in duckdb_server.run("SELECT r::varchar FROM companies ORDER BY id LIMIT 8")]
+        assert values == shown
+        assert [records["8"].data["r"], records["9"].data["r"]] == ["NaN", "Infinity"]
 
 
 def test_rubbish_in_sqlite_spoils_one_record_only(sqlite_server: Sqlite) -> None:
