@@ -12,7 +12,7 @@ from typing import Generic, NoReturn, TypeVar
 from connectors.hubspot.answers import Malformed, id_of
 from connectors.hubspot.options import HubspotSource
 from connectors.hubspot.pace import Pace, Resting, nap
-from connectors.hubspot.paths import PATHS
+from connectors.hubspot.paths import FAMILIES
 from connectors.hubspot.transport import Transport, Unreachable
 from connectors.hubspot.verdicts import (
     ATTEMPTS,
@@ -156,7 +156,7 @@ class Account:
             return Again(backoff(attempt), f"answers {reply.status} without {error}{reply.reference}")
 
     def _send(self, call: Call) -> Reply:
-        path = PATHS[self.options.api][call.name].format(**call.places)
+        path = FAMILIES[self.options.api].paths[call.name].format(**call.places)
         transport = self._open()
         try:
             self.pace.take(search=call.name == "search")

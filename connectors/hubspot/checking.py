@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator, Sequence
 from connectors.hubspot.account import Portal
 from connectors.hubspot.crm import Crm
 from connectors.hubspot.options import HubspotSource
-from connectors.hubspot.paths import OBJECTS, PATHS, read_scope
+from connectors.hubspot.paths import FAMILIES, OBJECTS, read_scope
 from connectors.hubspot.records import Fields, Plan, missing_hint, missing_words, plan_of
 from connectors.hubspot.schema import Schema
 from connectors.hubspot.windows import Search, search_is_blind
@@ -121,7 +121,7 @@ class _Look:
             yield Finding("ok", f"{scope}: granted ({self._call(method, call, name)})")
 
     def _call(self, method: str, call: str, name: str = "", to: str = "") -> str:
-        return f"{method} {PATHS[self._options.api][call].format(object=name, to=to, id='')}"
+        return f"{method} {FAMILIES[self._options.api].paths[call].format(object=name, to=to, id='')}"
 
 
 def _objects(plan: Plan) -> list[str]:

@@ -21,7 +21,7 @@ MS = timedelta(milliseconds=1)
 
 
 def source(standin: Standin, **options: Any) -> HubspotSource:
-    return HubspotSource.model_validate({"token": TOKEN, "base_url": standin.url, **options})
+    return HubspotSource.model_validate({"token": TOKEN, "base_url": standin.url, "api": standin.api, **options})
 
 
 def spec(wanted: Wanted, object_: str = "companies", children: dict[str, Any] | None = None, **more: Any) -> StreamSpec:
