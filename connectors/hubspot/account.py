@@ -13,14 +13,15 @@ from connectors.hubspot.answers import Malformed, id_of
 from connectors.hubspot.options import HubspotSource
 from connectors.hubspot.pace import Pace, Resting, nap
 from connectors.hubspot.paths import FAMILIES
+from connectors.hubspot.replies import Reply
 from connectors.hubspot.transport import Transport, Unreachable
 from connectors.hubspot.verdicts import (
     ATTEMPTS,
     Absent,
     Again,
     Done,
+    Gone,
     Refused,
-    Reply,
     Rest,
     Unauthorised,
     backoff,
@@ -113,8 +114,11 @@ class Account:
                 case Unauthorised(why=why):
                     if not self._renew():
                         self.refuse(f"HubSpot: {why}", f"put a valid token into the {self.options.token.where}")
-                case Absent() if call.name == "one":
+                case Gone() if call.name == "one":
                     raise NotThere
+                case Absent() if call.name == "one":
+                    hint = "is a proxy in between? HubSpot itself says it in JSON where a record is gone"
+                    self._unavailable(f"HubSpot answers 404 for a record, not in its own words ({call.target})", hint)
                 case other:
                     self._give_up(call, other)
 
@@ -126,20 +130,20 @@ class Account:
             self.pace.pause(jittered)
         nap(self._clock, jittered)
 
-    def _give_up(self, call: Call, verdict: Rest | Refused | Absent) -> NoReturn:
+    def _give_up(self, call: Call, verdict: Rest | Refused | Gone | Absent) -> NoReturn:
         match verdict:
             case Rest(seconds=seconds, why=why):
                 self.pace.rest(seconds, f"HubSpot {why}")
                 self._unavailable(f"HubSpot {why}", "it goes on by itself")
             case Refused(why=why, hint=hint):
                 self.refuse(f"HubSpot: {why} ({call.target})", hint)
-            case Absent(why=why):
+            case Gone(why=why) | Absent(why=why):
                 hint = f"is {call.places['object']!r} an object of this account and plan?" if call.places else ""
                 self.refuse(f"HubSpot {why} ({call.target})", hint)
 
     def _attempt(
         self, call: Call, attempt: int, read: Callable[[Mapping[str, Json]], AnswerT]
-    ) -> Got[AnswerT] | Again | Rest | Unauthorised | Refused | Absent:
+    ) -> Got[AnswerT] | Again | Rest | Unauthorised | Refused | Gone | Absent:
         try:
             reply = self._send(call)
         except Unreachable as error:

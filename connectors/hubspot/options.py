@@ -82,7 +82,7 @@ class HubspotSource(_Table):
     )
     token_kind: Literal["service_key", "private_app"] | None = Field(
         None,
-        description="What the token is of: those of legacy private apps end, service keys do not. Nothing else hangs on it.",
+        description="Where the token comes from: those of legacy private apps end, service keys do not.",
     )
     api: FamilyName = Field(
         DEFAULT_FAMILY,

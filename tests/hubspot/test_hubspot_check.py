@@ -28,6 +28,7 @@ from tests.sizes import sized
 ROOT = Path(__file__).parents[2]
 EXAMPLE = ROOT / "connectors/hubspot/config.example.toml"
 WANTED = Wanted(frozenset({("name",), ("industry@label",)}), {"contacts": Wanted(frozenset({("email",)}))})
+ASSOCIATED = "/crm/associations/2026-09/companies/contacts/batch/read"
 COMPANIES = spec(WANTED, children={"contacts": {"object": "contacts"}})
 
 
@@ -53,8 +54,7 @@ def test_each_scope_is_named_with_the_call_that_proved_it(standin: Standin) -> N
         "contacts: crm.objects.contacts.read: granted (GET /crm/objects/2026-09/contacts)",
         "contacts: contacts has the 1 property that are read",
         "contacts: contacts can be searched by lastmodifieddate (POST /crm/objects/2026-09/contacts/search)",
-        "associations of companies with contacts can be read "
-        "(POST /crm/associations/2026-09/companies/contacts/batch/read)",
+        f"associations of companies with contacts can be read (POST {ASSOCIATED})",
     ]
 
 

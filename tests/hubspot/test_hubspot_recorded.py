@@ -20,9 +20,10 @@ from hubspot_world import source
 from connectors.hubspot.account import Call
 from connectors.hubspot.connector import HubspotConnectorType
 from connectors.hubspot.crm import Crm
+from connectors.hubspot.replies import Reply
 from connectors.hubspot.schema import Schema
 from connectors.hubspot.values import canonical, milliseconds, property_of
-from connectors.hubspot.verdicts import Absent, Again, Refused, Reply, Rest, Unauthorised, judge, zone_of
+from connectors.hubspot.verdicts import Again, Gone, Refused, Rest, Unauthorised, judge, zone_of
 
 RECORDED: dict[str, Any] = json.loads((Path(__file__).parent / "recorded/answers.json").read_text(encoding="utf-8"))
 
@@ -113,7 +114,7 @@ def test_the_account_and_its_time_zone(standin: Standin) -> None:
         ("error-401", Unauthorised, "401"),
         ("error-403", Refused, "lacks a scope: custom-object-read"),
         ("error-400-scopes", Refused, "lacks a scope: crm.schemas.deals.read or crm.objects.deals"),
-        ("error-404", Absent, "404"),
+        ("error-404", Gone, "404"),
         ("429-daily", Rest, "calls of the day"),
         ("429-search", Again, "secondly limit"),
     ],
