@@ -13,6 +13,7 @@ from connectors.hubspot.account import Account, read_token
 from connectors.hubspot.checking import look_at
 from connectors.hubspot.crm import Crm
 from connectors.hubspot.discovery import fields_of, objects_of
+from connectors.hubspot.membership import LANE, Memberships, moves
 from connectors.hubspot.options import HubspotChild, HubspotSource, HubspotStream
 from connectors.hubspot.pace import Pace
 from connectors.hubspot.paths import standard_name
@@ -44,6 +45,7 @@ class HubspotConnector:
         self._account = Account(source, options, clock, pace, connect)
         self._crm = Crm(self._account)
         self._schema = Schema(self._crm, clock)
+        self._lists = Memberships(self._account, clock)
         self._given: dict[str, dict[str, Given]] = {}
         self._proven: set[str] = set()
 
@@ -81,8 +83,11 @@ class HubspotConnector:
         return self._crm.total(self._plan(stream).object)
 
     def read(self, stream: StreamSpec, lanes: Mapping[str, Json]) -> Iterator[Page]:
-        poll = self._poll(stream)
-        yield from poll.pages(lanes)
+        plan = self._plan(stream)
+        self._lists.renew(stream, plan.object)
+        reader = self._reader(stream)
+        yield from moves(lanes.get(LANE), self._lists.known(stream, plan.object), reader.fetch, stream.page_size)
+        yield from self._poll(stream).pages(lanes)
 
     def fetch(self, stream: StreamSpec, ids: Sequence[str]) -> Sequence[Record]:
         asked = [id_ for id_ in ids if id_.isascii() and id_.isdigit() and len(id_) < 20]
@@ -102,7 +107,9 @@ class HubspotConnector:
         return Poll(self._crm, reader, self._options, self._account.now(), given)
 
     def _reader(self, stream: StreamSpec) -> Reader:
-        return Reader(self._crm, self._schema, self._plan(stream))
+        plan = self._plan(stream)
+        members = self._lists.known(stream, plan.object)
+        return Reader(self._crm, self._schema, plan, None if members is None else members.ids)
 
     def _plan(self, stream: StreamSpec) -> Plan:
         self._account.stream = stream.name

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import ipaddress
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from datetime import timedelta
 from typing import Annotated, Literal
 from urllib.parse import urlsplit
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, StringConstraints
 
 from connectors.hubspot.paths import DEFAULT_FAMILY, FAMILIES, LEGACY_APPS_END, newest_family
 from connectors.interface import Ending
@@ -61,6 +61,11 @@ BaseUrl = Annotated[str, AfterValidator(_a_base_url)]
 FamilyName = Annotated[str, AfterValidator(_a_family)]
 
 
+ListName = Annotated[str, StringConstraints(strip_whitespace=True, min_length=1, max_length=255)]
+MEMBER = "@list"
+"""The field of a record's data that says whether it is in the stream's list."""
+
+
 class _Table(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True, strict=True, validate_default=True)
 
@@ -105,6 +110,12 @@ class HubspotSource(_Table):
         ge=timedelta(minutes=1),
         le=timedelta(days=30),
         description="How often the recycling bin is read for records that were deleted.",
+    )
+    list_every: Duration = Field(
+        timedelta(minutes=10),
+        ge=timedelta(seconds=10),
+        le=timedelta(days=1),
+        description="How often the members of a stream's `list` are asked for: a call for 250 of them.",
     )
     searches_per_second: float = Field(
         2.0,
@@ -156,6 +167,15 @@ class HubspotStream(_Table):
     object: ObjectName = Field(
         description='"companies", "contacts", "deals", "leads", "tickets", or a custom object by name or type id.'
     )
+
+    list: ListName | None = Field(
+        None,
+        description="A list (segment), by its id or its name: only its members are wanted, beside `where`.",
+    )
+
+    def filters(self) -> Mapping[str, str]:
+        """The list is a filter that HubSpot alone can tell."""
+        return {} if self.list is None else {MEMBER: self.list}
 
     def bookkeeping(self) -> frozenset[str]:
         """The id, and times that move although nothing of the record changed."""

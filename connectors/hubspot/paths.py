@@ -45,6 +45,9 @@ _DATED: Final = {
     "pipelines": "/crm/pipelines/{version}/{object}",  # not in the published document; not tried on a real account
     "owners": "/crm/owners/{version}",
     "teams": "/settings/users/{version}/teams",  # not in the published document; not tried on a real account
+    "segment_by_id": "/crm/lists/{version}/{list}",  # these three: not in the published document; not tried
+    "segment_by_name": "/crm/lists/{version}/object-type-id/{object}/name/{list}",
+    "members": "/crm/lists/{version}/{list}/memberships",
     "schemas": "/crm-object-schemas/{version}/schemas",
     "account": "/account-info/{version}/details",
     "usage": "/account-info/{version}/api-usage/daily/private-apps",
@@ -60,6 +63,9 @@ _LEGACY: Final = {
     "pipelines": "/crm/v3/pipelines/{object}",
     "owners": "/crm/v3/owners",
     "teams": "/settings/v3/users/teams",
+    "segment_by_id": "/crm/v3/lists/{list}",
+    "segment_by_name": "/crm/v3/lists/object-type-id/{object}/name/{list}",
+    "members": "/crm/v3/lists/{list}/memberships",
     "schemas": "/crm-object-schemas/v3/schemas",
     "account": "/account-info/v3/details",
     "usage": "/account-info/v3/api-usage/daily/private-apps",
@@ -108,6 +114,11 @@ def standard_name(name: str) -> str:
     """A standard object by the name that the paths have; any other as it is."""
     lowered = name.lower()
     return STANDARD.get(lowered, lowered)
+
+
+def type_id(name: str) -> str:
+    """Return the type id of an object by the name that the paths have."""
+    return next((id_ for id_, standard in STANDARD.items() if standard == name and id_.startswith("0-")), name)
 
 
 def modified_property(name: str) -> str:

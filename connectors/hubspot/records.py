@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from typing import cast
 
 from connectors.hubspot.crm import Crm, Link, Row
-from connectors.hubspot.options import HubspotChild, HubspotStream
+from connectors.hubspot.options import MEMBER, HubspotChild, HubspotStream
 from connectors.hubspot.paths import modified_property
 from connectors.hubspot.schema import Schema
 from connectors.hubspot.values import Property, canonical, milliseconds, nearest, without_label
@@ -66,7 +66,7 @@ class Fields:
 
     @classmethod
     def of(cls, name: str, wanted: Wanted, known: Mapping[str, Property]) -> Fields:
-        names = sorted(known if wanted.fields is None else {path[0] for path in wanted.fields} - {ASSOCIATION})
+        names = sorted(known if wanted.fields is None else {path[0] for path in wanted.fields} - {ASSOCIATION, MEMBER})
         extra = [modified_property(name), *([MERGED] if MERGED in known else [])]
         asked = dict.fromkeys([*(without_label(each) for each in names), *extra])
         return cls(name, tuple(names), known, tuple(asked))
@@ -109,8 +109,10 @@ class Fields:
 class Reader:
     """Makes records of one stream."""
 
-    def __init__(self, crm: Crm, schema: Schema, plan: Plan) -> None:
-        """Raises SourceRefused where a wanted property does not exist."""
+    def __init__(self, crm: Crm, schema: Schema, plan: Plan, members: frozenset[int] | None = None) -> None:
+        """`members`: whose records are in the stream's list; None without one. Raises SourceRefused where a wanted
+        property does not exist."""
+        self._members = members
         self._crm = crm
         self._schema = schema
         self.plan = plan
@@ -146,17 +148,32 @@ class Reader:
 
     def _record(self, row: Row) -> Record:
         when = self.fields.modified(row)
+        modified = None if when is None else canonical(when)
+        if self._is_outside(str(row["id"])):
+            return Record(str(row["id"]), {MEMBER: False}, modified)
         data = self.fields.data(row, self._schema)
-        return Record(str(row["id"]), data, None if when is None else canonical(when))
+        return Record(str(row["id"]), data if self._members is None else {**data, MEMBER: True}, modified)
+
+    def _is_outside(self, id_: str) -> bool:
+        """Return true for a record that is not in the stream's list: nothing else of it is wanted."""
+        if self._members is None:
+            return False
+        return not (id_.isascii() and id_.isdigit() and int(id_) in self._members)
 
     def _nest(self, child: Child, records: Sequence[Record]) -> list[Record]:
         """The records with this child's list: what was archived since it was associated is left out."""
-        links = self._crm.links(self.plan.object, child.object, [record.id for record in records])
+        inside = [record.id for record in records if record.data.get(MEMBER, True)]
+        links = self._crm.links(self.plan.object, child.object, inside)
         kept = {id_: of[: child.limit] for id_, of in links.items()}
         fields = self._child_fields[child.name]
         wanted = list(dict.fromkeys(link.id for of in kept.values() for link in of))
         rows = self._crm.read(child.object, wanted, fields.asked)
-        return [self._with_children(child, record, kept[record.id], len(links[record.id]), rows) for record in records]
+        return [
+            self._with_children(child, record, kept[record.id], len(links[record.id]), rows)
+            if record.id in links
+            else record
+            for record in records
+        ]
 
     def _with_children(
         self, child: Child, record: Record, links: Sequence[Link], there: int, rows: Mapping[str, Row]

@@ -22,6 +22,8 @@ from openapi_core import OpenAPI
 from openapi_core.exceptions import OpenAPIError
 from openapi_core.testing import MockRequest, MockResponse
 
+UNPUBLISHED = re.compile(r"^/crm/(v3/)?lists/")
+"""Not among the documents that were published; the stand-in goes by the pages of the documentation."""
 DATED = re.compile(r"/\d{4}-\d\d\b")
 TOLD = ("operator", "direction", "category", "dataSensitivity")
 """Keys whose text is one of a few words."""
@@ -49,6 +51,8 @@ class Contract:
         self.checked = 0
 
     def check(self, method: str, path: str, query: dict[str, str], body: Any, status: int, answer: Any) -> None:
+        if UNPUBLISHED.search(path):
+            return
         self.checked += 1
         dated = DATED.search(path)
         path = DATED.sub("/2026-09", path)  # later families take and give the same

@@ -21,6 +21,7 @@ from urllib.parse import parse_qsl, urlsplit
 
 from hubspot_answers import BURST, SECONDLY, Answer, Answers, error
 from hubspot_contract import Contract
+from hubspot_lists import Lists
 from hubspot_portal import Portal
 
 from connectors.hubspot.paths import DEFAULT_FAMILY, FAMILIES
@@ -79,6 +80,8 @@ class Standin:
     longest: int = 0
     """Characters of the longest request line."""
     _recent: dict[str, deque[float]] = field(default_factory=dict)
+
+    lists: Lists = field(default_factory=Lists)
 
     def __post_init__(self) -> None:
         self.answers = Answers(self.portal)
@@ -149,6 +152,12 @@ class Standin:
                 return self.answers.owners(asked.query)
             case "schemas":
                 return Answer(200, {"results": self.portal.schemas})
+            case "segment_by_id":
+                return self.lists.by_id(places["list"])
+            case "segment_by_name":
+                return self.lists.by_name(asked.object, places["list"])
+            case "members":
+                return self.lists.members(places["list"], asked.query)
             case "usage":
                 return self.answers.usage()
             case _:
