@@ -64,7 +64,7 @@ def property_of(row: Mapping[str, Json]) -> Property:
         str(row.get("label", "")),
         type_,
         kind,
-        calculated=bool(row.get("calculated")),
+        calculated=bool(row.get("calculated")) or kind.startswith("calculation_"),
         is_owner=external and row.get("referencedObjectType") == "OWNER",
         # `hs_additional_emails` and its like: several values, and no options to choose from
         several=type_ == "enumeration" and (kind == "checkbox" or (not options and not external)),
