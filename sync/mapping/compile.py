@@ -71,8 +71,7 @@ class LeadMapping:
         self.wanted: Wanted = wanted(facts.root, children)
         self.readers: Mapping[tuple[str, ...], Sequence[str]] = facts.readers
         self._passing = tuple(passing)
-        conditions = [path for path, keys in facts.readers.items() if f"{facts.where}.where" in keys]
-        self._where_reads = (*((field,) for field in passing), *conditions)
+        self._where_reads = tuple(path for path, keys in facts.readers.items() if f"{facts.where}.where" in keys)
         self.compared: Sequence[tuple[str, Compared]] = tuple({repr(one): one for one in facts.compared}.values())
         self._is_contact = kind == "contact"
         self._fields = lead_fields(wire)
@@ -112,7 +111,10 @@ class LeadMapping:
         return Lead(encode(document), tuple(report.warnings), document, report.skipped)
 
     def read_by_where(self, data: Mapping[str, Json]) -> list[tuple[str, Json]]:
-        """Return what the lead's `where` reads of a record, as (path, value): why it holds, or does not."""
+        """Return what the lead's `where` reads of a record, as (path, value): why it holds, or does not. Where a filter
+        of the connector's own leaves the record out, only that one."""
+        if left_out := [(field, data.get(field)) for field in self._passing if data.get(field) is not True]:
+            return left_out
         return [(".".join(path), value_at(data, path)) for path in self._where_reads]
 
     def identities(self, document: Mapping[str, Json]) -> list[Identity]:

@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+import json
 import tempfile
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
+from click.testing import CliRunner
 from hubspot_answers import Answer, error
 from hubspot_feed import Feed, emails, fill
 from hubspot_portal import Portal
-from hubspot_server import Standin
+from hubspot_server import TOKEN, Standin
 from hubspot_world import opened, source, spec
 from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
@@ -19,6 +21,7 @@ from hypothesis import strategies as st
 from connectors.hubspot.lists import packed, unpacked
 from connectors.hubspot.paths import FAMILIES
 from state.streams import Declared
+from sync.cli import main
 from sync.errors import SourceRefused, SourceUnavailable
 from sync.words import Wanted
 from tests.sizes import sized
@@ -276,6 +279,48 @@ def test_check_says_which_list_it_is_and_what_is_wrong_with_it(standin: Standin,
     standin.fail(error(403, "MISSING_SCOPES", "no", context=SCOPES), name="segment_by_name")
     (told,) = said("error")
     assert told.startswith("crm.lists.read: HubSpot: the token lacks a scope: crm.lists.read")
+
+
+CONFIG = """\
+[workspaces.main]
+api_key = "sandbox-key"
+base_url = "http://127.0.0.1:9"
+[ledger]
+path = "ledger.db"
+[sources.hub]
+connector = "hubspot"
+token = "{token}"
+base_url = "{url}"
+searches_per_second = 5
+[sources.hub.streams.companies]
+object = "companies"
+list = '{name}'
+start = "all"
+on_change = "hold"
+[sources.hub.streams.companies.lead]
+kind = "company"
+where = "name != 'Firm 5'"
+name = "name"
+notes = "rest()"
+"""
+
+
+def test_an_operator_sees_who_is_left_out_by_the_list(tmp_path: Path, standin: Standin, vip: Any) -> None:
+    standin.limits = False  # by a clock that stands still
+    path = tmp_path / "config.toml"
+    path.write_text(CONFIG.format(token=TOKEN, url=standin.url, name=VIP))
+    path.chmod(0o600)
+
+    words = ("preview", "hub.companies", "--json", "--id", "2", "--id", "3", "--id", "5", "-c", str(path))
+    found = CliRunner().invoke(main, words)
+    assert found.exit_code == 0, found.output
+    (stream,) = json.loads(found.stdout)["streams"]
+    assert {row["id"]: (row["fate"], row["where"]) for row in stream["records"]} == {
+        "2": ("lead", {}),
+        "3": ("filtered", {"@list": False}),
+        "5": ("filtered", {"name": "Firm 5"}),
+    }
+    assert "@list" not in stream["records"][0]["lead"]["notes"]
 
 
 # ---- edits
