@@ -208,6 +208,20 @@ class Bookkeeping(Protocol):
         ...
 
 
+@runtime_checkable
+class Filters(Protocol):
+    """An extra of a stream's options: filters beside `where` that only the source can tell, such as a list's members.
+
+    Each is a field of the record's data. The connector gives it with every record: true where the record passes, false
+    where it does not; such a record needs no other data. Whoever passes or no longer passes since the last poll comes
+    with `Record.moved`."""
+
+    def filters(self) -> Mapping[str, str]:
+        """Return each filter's field (`@list`: an @ and its key) and its setting, an edit of which is one of `where`.
+        Offline."""
+        ...
+
+
 FieldType = Literal["boolean", "integer", "decimal", "number", "text", "date", "time", "list"]
 """`number`: with a fraction; `decimal`: beyond what a number can hold exactly it arrives as text; `date`: 2026-01-31;
 `time`: 2026-01-31T12:30:00, with `Z` where the zone is known; `list`: of text, each of the choices if there are any."""

@@ -84,6 +84,8 @@ class Reading:
     """False: it is the version that the ledger has, and was not mapped again."""
     merged_into: str | None = None
     """The record of the same stream into which this one, now gone, was merged at its source."""
+    moved: bool = False
+    """The source says that the record changed since it was last polled, whatever its modified time says."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 
-from connectors.interface import Bookkeeping, Connector, StreamSpec
+from connectors.interface import Bookkeeping, Connector, Filters, StreamSpec
 from connectors.registry import connector_type
 from sync.config.schema import Config, Source, Stream
 from sync.errors import ConfigError, Problem
@@ -24,6 +24,7 @@ def compile_all(config: Config) -> dict[str, LeadMapping]:
                 wire=config.workspaces[config.workspace_of(stream)].wire,
                 lookups=config.lookups,
                 apart=stream.options.bookkeeping() if isinstance(stream.options, Bookkeeping) else (),
+                passing=stream.options.filters() if isinstance(stream.options, Filters) else {},
             )
         except ConfigError as error:
             problems += error.problems

@@ -31,6 +31,7 @@ class Record:
     `left_out` to how many more there are than a record may carry.
     `former` maps ids, of the record itself or of children nested here, to the ids of the records of the same source
     that they were made from (a converted lead): one person, whose lead may exist already.
+    `moved`: the source says that the record changed since the last poll, whatever its modified time says.
     """
 
     id: str
@@ -42,6 +43,7 @@ class Record:
     merged_into: str | None = None
     left_out: Mapping[str, int] = field(default_factory=dict)
     former: Mapping[str, Sequence[str]] = field(default_factory=dict)
+    moved: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -12,15 +12,16 @@ from typing import Generic, NoReturn, TypeVar
 from connectors.hubspot.answers import Malformed, id_of
 from connectors.hubspot.options import HubspotSource
 from connectors.hubspot.pace import Pace, Resting, nap
-from connectors.hubspot.paths import PATHS
+from connectors.hubspot.paths import FAMILIES
+from connectors.hubspot.replies import Reply
 from connectors.hubspot.transport import Transport, Unreachable
 from connectors.hubspot.verdicts import (
     ATTEMPTS,
     Absent,
     Again,
     Done,
+    Gone,
     Refused,
-    Reply,
     Rest,
     Unauthorised,
     backoff,
@@ -34,10 +35,12 @@ from sync.words import Json
 
 AnswerT = TypeVar("AnswerT")
 DAY = 86400.0
+_SINGLE = frozenset({"one", "segment_by_id", "segment_by_name"})
+"""Calls for one thing, which may be gone."""
 
 
 class NotThere(Exception):
-    """HubSpot knows no such record."""
+    """HubSpot knows no such record, or list."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,18 +50,22 @@ class Got(Generic[AnswerT]):
 
 @dataclass(frozen=True, slots=True)
 class Call:
-    """One call: its name in the path table, what the path holds, its query and body."""
+    """One call: its name in the path table, what the path holds, its query and body; `about` says in an error what it
+    asks for, where the name does not."""
 
     name: str
     method: str = "GET"
     places: Mapping[str, str] = field(default_factory=dict)
     query: Mapping[str, str] = field(default_factory=dict)
     body: Json = None
+    about: str = ""
 
     @property
     def target(self) -> str:
         """What is asked for, in words."""
-        return " ".join(part for part in (self.name, self.places.get("object"), self.places.get("to")) if part)
+        return self.about or " ".join(
+            part for part in (self.name, self.places.get("object"), self.places.get("to")) if part
+        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,33 +120,35 @@ class Account:
                 case Unauthorised(why=why):
                     if not self._renew():
                         self.refuse(f"HubSpot: {why}", f"put a valid token into the {self.options.token.where}")
-                case Absent() if call.name == "one":
+                case Gone() if call.name in _SINGLE:
                     raise NotThere
+                case Absent() if call.name == "one":
+                    hint = "is a proxy in between? HubSpot itself says it in JSON where a record is gone"
+                    self.unavailable(f"HubSpot answers 404 for a record, not in its own words ({call.target})", hint)
                 case other:
                     self._give_up(call, other)
 
     def _wait(self, call: Call, attempt: int, again: Again) -> None:
         if attempt >= ATTEMPTS:
-            self._unavailable(f"HubSpot {again.why}, {attempt} times in a row ({call.target})", again.hint)
+            self.unavailable(f"HubSpot {again.why}, {attempt} times in a row ({call.target})", again.hint)
         jittered = again.seconds * (1 + self._random.random() / 4)
         if again.whole:
             self.pace.pause(jittered)
         nap(self._clock, jittered)
 
-    def _give_up(self, call: Call, verdict: Rest | Refused | Absent) -> NoReturn:
+    def _give_up(self, call: Call, verdict: Rest | Refused | Gone | Absent) -> NoReturn:
         match verdict:
             case Rest(seconds=seconds, why=why):
                 self.pace.rest(seconds, f"HubSpot {why}")
-                self._unavailable(f"HubSpot {why}", "it goes on by itself")
+                self.unavailable(f"HubSpot {why}", "it goes on by itself")
             case Refused(why=why, hint=hint):
                 self.refuse(f"HubSpot: {why} ({call.target})", hint)
-            case Absent(why=why):
-                hint = f"is {call.places['object']!r} an object of this account and plan?" if call.places else ""
-                self.refuse(f"HubSpot {why} ({call.target})", hint)
+            case Gone(why=why) | Absent(why=why):
+                self.refuse(f"HubSpot {why} ({call.target})", _absence(call))
 
     def _attempt(
         self, call: Call, attempt: int, read: Callable[[Mapping[str, Json]], AnswerT]
-    ) -> Got[AnswerT] | Again | Rest | Unauthorised | Refused | Absent:
+    ) -> Got[AnswerT] | Again | Rest | Unauthorised | Refused | Gone | Absent:
         try:
             reply = self._send(call)
         except Unreachable as error:
@@ -156,12 +165,12 @@ class Account:
             return Again(backoff(attempt), f"answers {reply.status} without {error}{reply.reference}")
 
     def _send(self, call: Call) -> Reply:
-        path = PATHS[self.options.api][call.name].format(**call.places)
+        path = FAMILIES[self.options.api].paths[call.name].format(**call.places)
         transport = self._open()
         try:
             self.pace.take(search=call.name == "search")
         except Resting as resting:
-            self._unavailable(resting.why, "it goes on by itself")
+            self.unavailable(resting.why, "it goes on by itself")
         reply = transport.send(call.method, path, call.query, call.body)
         self._hear(reply)
         self.pace.learn(reply.headers, self.now())
@@ -234,12 +243,20 @@ class Account:
 
     # ---- errors
 
-    def _unavailable(self, what: str, hint: str = "") -> NoReturn:
+    def unavailable(self, what: str, hint: str = "") -> NoReturn:
+        """Raise SourceUnavailable: it may pass."""
         raise SourceUnavailable(what, hint=hint, source=self.source, stream=self.stream)
 
     def refuse(self, what: str, hint: str = "", field: str | None = None) -> NoReturn:
         """For what a person must mend in the account or the file."""
         raise SourceRefused(what, hint=hint, source=self.source, stream=self.stream, field=field)
+
+
+def _absence(call: Call) -> str:
+    """Return what to look at where HubSpot knows nothing of what a call is about."""
+    if "list" in call.places:
+        return "was the list deleted? Or is a proxy in between?"
+    return f"is {call.places['object']!r} an object of this account and plan?" if "object" in call.places else ""
 
 
 def read_token(source: str, options: HubspotSource) -> Secret:

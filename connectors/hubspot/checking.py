@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
+from typing import cast
 
 from connectors.hubspot.account import Portal
 from connectors.hubspot.crm import Crm, shortened
 from connectors.hubspot.fields import LACKING_HINT, Fields, lacking_words, missing_hint, missing_words
 from connectors.hubspot.labels import Labels
-from connectors.hubspot.options import HubspotSource
-from connectors.hubspot.paths import OBJECTS, PATHS, read_scope
+from connectors.hubspot.lists import SCOPE, find_list, has_members
+from connectors.hubspot.options import HubspotSource, HubspotStream
+from connectors.hubspot.paths import FAMILIES, OBJECTS, read_scope
 from connectors.hubspot.plan import Plan, plan_of, read_by_name
 from connectors.hubspot.schema import Schema
 from connectors.hubspot.values import Property
@@ -59,11 +61,28 @@ class _Look:
     def stream(self, plan: Plan) -> Iterator[Finding]:
         own = list(self._object(plan, plan.object, plan.own))
         yield from own
+        yield from self._list(plan)
         for child in plan.children:
             for finding in self._object(plan, child.object, child.wanted, child.name):
                 yield Finding(finding.level, f"{child.name}: {finding.text}", finding.hint)
             if own[0].level == "ok":
                 yield from self._associations(plan.object, child.object)
+
+    def _list(self, plan: Plan) -> Iterator[Finding]:
+        """The list that the stream keeps to, if it has one."""
+        wanted = cast("HubspotStream", plan.spec.options).list
+        if wanted is None:
+            return
+        try:
+            found = find_list(self._crm.account, plan.object, wanted)
+            filled = has_members(self._crm.account, found)
+        except SourceRefused as error:
+            yield Finding("error", f"{SCOPE}: {error.message}", error.hint)
+            return
+        call = f"GET {FAMILIES[self._options.api].paths['members'].format(list=found.id)}"
+        yield Finding("ok", f"{SCOPE}: granted; only members of the list {found.name!r} are wanted ({call})")
+        if not filled:
+            yield Finding("error", f"the list {found.name!r} has no members", "add some, or name another list")
 
     def _object(self, plan: Plan, name: str, wanted: Wanted, *child: str) -> Iterator[Finding]:
         scope = read_scope(name)
@@ -154,7 +173,7 @@ class _Look:
             yield Finding("ok", f"{scope}: granted ({self._call(method, call, name)})")
 
     def _call(self, method: str, call: str, name: str = "", to: str = "") -> str:
-        return f"{method} {PATHS[self._options.api][call].format(object=name, to=to, id='')}"
+        return f"{method} {FAMILIES[self._options.api].paths[call].format(object=name, to=to, id='')}"
 
 
 def _objects(plan: Plan) -> list[str]:

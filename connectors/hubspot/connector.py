@@ -16,6 +16,7 @@ from connectors.hubspot.crm import Crm
 from connectors.hubspot.discovery import fields_of, objects_of
 from connectors.hubspot.kinds import kinds_of
 from connectors.hubspot.labels import Labels
+from connectors.hubspot.membership import LANE, Memberships, moves
 from connectors.hubspot.options import HubspotChild, HubspotSource, HubspotStream
 from connectors.hubspot.pace import Pace
 from connectors.hubspot.paths import standard_name
@@ -49,6 +50,7 @@ class HubspotConnector:
         self._crm = Crm(self._account)
         self._schema = Schema(self._crm, clock)
         self._labels = Labels(self._schema, clock)
+        self._lists = Memberships(self._account, clock)
         self._given: dict[str, dict[str, Given]] = {}
         self._proven: set[str] = set()
 
@@ -93,7 +95,11 @@ class HubspotConnector:
     def read(self, stream: StreamSpec, lanes: Mapping[str, Json]) -> Iterator[Page]:
         plan = self._plan(stream)
         with self._naming_vanished(plan):
-            yield from self._poll(plan).pages(lanes)
+            self._lists.renew(stream, plan.object)
+            reader = self._reader(plan)
+            known = self._lists.known(stream, plan.object)
+            yield from moves(lanes.get(LANE), known, reader.fetch, stream.page_size)
+            yield from self._poll(plan, reader).pages(lanes)
 
     def fetch(self, stream: StreamSpec, ids: Sequence[str]) -> Sequence[Record]:
         asked = [id_ for id_ in ids if id_.isascii() and id_.isdigit() and len(id_) < 20]
@@ -106,20 +112,20 @@ class HubspotConnector:
     def sweep(self, stream: StreamSpec, cursor: Json) -> Iterator[Listing]:
         plan = self._plan(stream)
         with self._naming_vanished(plan):
-            yield from self._poll(plan).listings(cursor)
+            yield from self._poll(plan, self._reader(plan)).listings(cursor)
 
     def close(self) -> None:
         self._account.close()
 
-    def _poll(self, plan: Plan) -> Poll:
-        reader = self._reader(plan)
+    def _poll(self, plan: Plan, reader: Reader) -> Poll:
         for name in (plan.object, *(child.object for child in plan.children)):
             self._prove(name)
         given = self._given.setdefault(plan.spec.name, {})
         return Poll(self._crm, reader, self._options, self._account.now(), given)
 
     def _reader(self, plan: Plan) -> Reader:
-        return Reader(self._crm, self._schema, self._labels, plan)
+        members = self._lists.known(plan.spec, plan.object)
+        return Reader(self._crm, self._schema, self._labels, plan, None if members is None else members.ids)
 
     def _plan(self, stream: StreamSpec) -> Plan:
         self._account.stream = stream.name

@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import ipaddress
 import re
+from collections.abc import Iterator, Mapping, Sequence
 from datetime import timedelta
 from typing import Annotated, Literal
 from urllib.parse import urlsplit
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, StringConstraints
 
+from connectors.hubspot.paths import DEFAULT_FAMILY, FAMILIES, LEGACY_APPS_END, newest_family
+from connectors.interface import Ending
 from sync.durations import Duration
 from sync.secrets import SecretRef
 
@@ -20,6 +23,12 @@ _HOST = re.compile(r"[A-Za-z0-9.-]+|\[[0-9a-fA-F:]+\]")
 def _an_object(name: str) -> str:
     if not _OBJECT.fullmatch(name):
         raise ValueError('must be an object such as "companies", "contacts", "2-123456" or a custom object\'s name')
+    return name
+
+
+def _a_family(name: str) -> str:
+    if name not in FAMILIES:
+        raise ValueError("must be " + " or ".join(f'"{known}"' for known in FAMILIES))
     return name
 
 
@@ -49,7 +58,12 @@ def _is_loopback(host: str) -> bool:
 
 ObjectName = Annotated[str, AfterValidator(_an_object)]
 BaseUrl = Annotated[str, AfterValidator(_a_base_url)]
-Family = Literal["legacy", "2026-09"]
+FamilyName = Annotated[str, AfterValidator(_a_family)]
+
+
+ListName = Annotated[str, StringConstraints(strip_whitespace=True, min_length=1, max_length=255)]
+MEMBER = "@list"
+"""The field of a record's data that says whether it is in the stream's list."""
 
 
 class _Table(BaseModel):
@@ -71,9 +85,13 @@ class HubspotSource(_Table):
         "https://api.hubapi.com",
         description="Where the API is. Plain http is allowed only to this machine.",
     )
-    api: Family = Field(
-        "legacy",
-        description='The family of paths: "legacy" (v3 and v4, supported until 2027) or the dated "2026-09".',
+    token_kind: Literal["service_key", "private_app"] | None = Field(
+        None,
+        description="Where the token comes from: those of legacy private apps end, service keys do not.",
+    )
+    api: FamilyName = Field(
+        DEFAULT_FAMILY,
+        description='The family of paths: a dated one, or "legacy" (v3 and v4, supported until 2027).',
     )
     timeout: Duration = Field(
         timedelta(seconds=60),
@@ -92,6 +110,12 @@ class HubspotSource(_Table):
         ge=timedelta(minutes=1),
         le=timedelta(days=30),
         description="How often the recycling bin is read for records that were deleted.",
+    )
+    list_every: Duration = Field(
+        timedelta(minutes=10),
+        ge=timedelta(seconds=10),
+        le=timedelta(days=1),
+        description="How often the members of a stream's `list` are asked for: a call for 250 of them.",
     )
     searches_per_second: float = Field(
         2.0,
@@ -118,6 +142,24 @@ class HubspotSource(_Table):
         None, description="A file of certificate authorities (PEM) to trust instead of the public ones."
     )
 
+    def endings(self) -> Sequence[Ending]:
+        """Return what ends of the paths and the token, by its day."""
+        return sorted([*self._of_paths(), *self._of_token()], key=lambda ending: ending.date)
+
+    def _of_paths(self) -> Iterator[Ending]:
+        newest = newest_family().name
+        newer = f'api = "{newest}"' if newest != self.api else "a newer release of this program, which has a newer api"
+        for what, day in FAMILIES[self.api].ends.items():
+            yield Ending(day, f'{what} of api = "{self.api}"', newer)
+
+    def _of_token(self) -> Iterator[Ending]:
+        cure = 'a service key as token, and token_kind = "service_key"'
+        match self.token_kind:
+            case None:
+                yield Ending(LEGACY_APPS_END, "the token, if it is that of a legacy private app", cure)
+            case "private_app":
+                yield Ending(LEGACY_APPS_END, "the token", cure)
+
 
 class HubspotStream(_Table):
     """Keys of `[sources.X.streams.Y]`."""
@@ -125,6 +167,15 @@ class HubspotStream(_Table):
     object: ObjectName = Field(
         description='"companies", "contacts", "deals", "leads", "tickets", or a custom object by name or type id.'
     )
+
+    list: ListName | None = Field(
+        None,
+        description="A list (segment), by its id or its name: only its members are wanted, beside `where`.",
+    )
+
+    def filters(self) -> Mapping[str, str]:
+        """The list is a filter that HubSpot alone can tell."""
+        return {} if self.list is None else {MEMBER: self.list}
 
     def bookkeeping(self) -> frozenset[str]:
         """The id, and times that move although nothing of the record changed."""

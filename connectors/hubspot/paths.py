@@ -1,45 +1,99 @@
-"""Where each call goes: one table for the legacy paths (v3 and v4) and the dated ones.
+"""Where each call goes: one entry for each family of HubSpot's paths, with the days on which they end.
 
-HubSpot supports v3 until September 2027 and v4 until 2027-03-30; the dated paths take and give the same.
+The families take and give the same, so a new one is one more entry here and nothing else. HubSpot names dated families
+by their month and supports each for 18 months ("API versioning", developers.hubspot.com); what ends of the older ones
+is in its changelog, "Legacy APIs and legacy apps: what's going unsupported and when".
 """
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import date
 from typing import Final
 
-from connectors.hubspot.options import Family
 
-PATHS: Final[dict[Family, dict[str, str]]] = {
-    "legacy": {
-        "list": "/crm/v3/objects/{object}",
-        "search": "/crm/v3/objects/{object}/search",
-        "batch": "/crm/v3/objects/{object}/batch/read",
-        "one": "/crm/v3/objects/{object}/{id}",
-        "associations": "/crm/v4/associations/{object}/{to}/batch/read",
-        "properties": "/crm/v3/properties/{object}",
-        "owners": "/crm/v3/owners",
-        "pipelines": "/crm/v3/pipelines/{object}",
-        "teams": "/settings/v3/users/teams",
-        "schemas": "/crm-object-schemas/v3/schemas",
-        "account": "/account-info/v3/details",
-        "usage": "/account-info/v3/api-usage/daily/private-apps",
-    },
-    "2026-09": {
-        "list": "/crm/objects/2026-09/{object}",
-        "search": "/crm/objects/2026-09/{object}/search",
-        "batch": "/crm/objects/2026-09/{object}/batch/read",
-        "one": "/crm/objects/2026-09/{object}/{id}",
-        "associations": "/crm/associations/2026-09/{object}/{to}/batch/read",
-        "properties": "/crm/properties/2026-09/{object}",
-        "owners": "/crm/owners/2026-09",
-        # Both as the vendor's reference has them for 2026-09-beta; not yet seen under the final name.
-        "pipelines": "/crm/pipelines/2026-09/{object}",
-        "teams": "/settings/users/2026-09/teams",
-        "schemas": "/crm-object-schemas/2026-09/schemas",
-        "account": "/account-info/2026-09/details",
-        "usage": "/account-info/2026-09/api-usage/daily/private-apps",
-    },
+@dataclass(frozen=True, slots=True)
+class PathFamily:
+    """One family: a path for each call, and which of them HubSpot no longer supports from when on.
+
+    In a path `{object}`, `{to}`, `{id}` and `{list}` stand for what the call is about.
+    """
+
+    name: str
+    paths: Mapping[str, str]
+    ends: Mapping[str, date]
+    """In words which paths (`the association paths (v4)`), and their first day without support."""
+
+
+def dated(version: str, ends: date) -> PathFamily:
+    """A dated family, supported until the day before `ends`."""
+    return PathFamily(
+        version,
+        {call: path.replace("{version}", version) for call, path in _DATED.items()},
+        {"the paths": ends},
+    )
+
+
+_DATED: Final = {
+    "list": "/crm/objects/{version}/{object}",
+    "search": "/crm/objects/{version}/{object}/search",
+    "batch": "/crm/objects/{version}/{object}/batch/read",
+    "one": "/crm/objects/{version}/{object}/{id}",
+    "associations": "/crm/associations/{version}/{object}/{to}/batch/read",
+    "properties": "/crm/properties/{version}/{object}",
+    # both as the vendor's reference has them for 2026-09-beta; not yet seen under the final name
+    "pipelines": "/crm/pipelines/{version}/{object}",
+    "owners": "/crm/owners/{version}",
+    "teams": "/settings/users/{version}/teams",
+    "segment_by_id": "/crm/lists/{version}/{list}",  # these three: not in the published document; not tried
+    "segment_by_name": "/crm/lists/{version}/object-type-id/{object}/name/{list}",
+    "members": "/crm/lists/{version}/{list}/memberships",
+    "schemas": "/crm-object-schemas/{version}/schemas",
+    "account": "/account-info/{version}/details",
+    "usage": "/account-info/{version}/api-usage/daily/private-apps",
 }
+
+_LEGACY: Final = {
+    "list": "/crm/v3/objects/{object}",
+    "search": "/crm/v3/objects/{object}/search",
+    "batch": "/crm/v3/objects/{object}/batch/read",
+    "one": "/crm/v3/objects/{object}/{id}",
+    "associations": "/crm/v4/associations/{object}/{to}/batch/read",
+    "properties": "/crm/v3/properties/{object}",
+    "pipelines": "/crm/v3/pipelines/{object}",
+    "owners": "/crm/v3/owners",
+    "teams": "/settings/v3/users/teams",
+    "segment_by_id": "/crm/v3/lists/{list}",
+    "segment_by_name": "/crm/v3/lists/object-type-id/{object}/name/{list}",
+    "members": "/crm/v3/lists/{list}/memberships",
+    "schemas": "/crm-object-schemas/v3/schemas",
+    "account": "/account-info/v3/details",
+    "usage": "/account-info/v3/api-usage/daily/private-apps",
+}
+
+FAMILIES: Final[dict[str, PathFamily]] = {
+    family.name: family
+    for family in (
+        dated("2026-09", ends=date(2028, 3, 1)),
+        PathFamily(
+            "legacy",
+            _LEGACY,
+            {"the association paths (v4)": date(2027, 3, 30), "the other paths (v1 to v3)": date(2027, 9, 1)},
+        ),
+    )
+}
+"""By the name that the option `api` has."""
+DEFAULT_FAMILY: Final = "2026-09"
+
+LEGACY_APPS_END: Final = date(2027, 9, 1)
+"""The first day without support for the tokens of legacy private apps; service keys have no end."""
+
+
+def newest_family() -> PathFamily:
+    """Return the family that is supported longest."""
+    return max(FAMILIES.values(), key=lambda family: max(family.ends.values()))
+
 
 STANDARD: Final = {
     "0-1": "contacts",
@@ -61,6 +115,11 @@ def standard_name(name: str) -> str:
     """A standard object by the name that the paths have; any other as it is."""
     lowered = name.lower()
     return STANDARD.get(lowered, lowered)
+
+
+def type_id(name: str) -> str:
+    """Return the type id of an object by the name that the paths have."""
+    return next((id_ for id_, standard in STANDARD.items() if standard == name and id_.startswith("0-")), name)
 
 
 def modified_property(name: str) -> str:

@@ -19,6 +19,7 @@ from connectors.hubspot.fields import (
     missing_words,
 )
 from connectors.hubspot.labels import Labels
+from connectors.hubspot.options import MEMBER
 from connectors.hubspot.plan import Child, Plan, read_by_name
 from connectors.hubspot.schema import SOON, Schema
 from connectors.hubspot.values import Property, canonical
@@ -29,8 +30,12 @@ from sync.words import Json, Record, Wanted
 class Reader:
     """Makes records of one stream."""
 
-    def __init__(self, crm: Crm, schema: Schema, labels: Labels, plan: Plan) -> None:
-        """Raises SourceRefused where a wanted property does not exist: that is asked anew before it is believed."""
+    def __init__(
+        self, crm: Crm, schema: Schema, labels: Labels, plan: Plan, members: frozenset[int] | None = None
+    ) -> None:
+        """`members`: whose records are in the stream's list; None without one. Raises SourceRefused where a wanted
+        property does not exist: that is asked anew before it is believed."""
+        self._members = members
         self._crm = crm
         self._schema = schema
         self._labels = labels
@@ -74,12 +79,22 @@ class Reader:
 
     def _record(self, row: Row, after: int) -> Record:
         when = self.fields.modified(row)
+        modified = None if when is None else canonical(when)
+        if self._is_outside(str(row["id"])):
+            return Record(str(row["id"]), {MEMBER: False}, modified)
         data = self.fields.data(row, self._labels, after)
-        return Record(str(row["id"]), data, None if when is None else canonical(when))
+        return Record(str(row["id"]), data if self._members is None else {**data, MEMBER: True}, modified)
+
+    def _is_outside(self, id_: str) -> bool:
+        """Return true for a record that is not in the stream's list: nothing else of it is wanted."""
+        if self._members is None:
+            return False
+        return not (id_.isascii() and id_.isdigit() and int(id_) in self._members)
 
     def _nest(self, child: Child, records: Sequence[Record]) -> list[Record]:
         """The records with this child's list: what was archived since it was associated is left out."""
-        links = self._crm.links(self.plan.object, child.object, [record.id for record in records])
+        inside = [record.id for record in records if record.data.get(MEMBER, True)]
+        links = self._crm.links(self.plan.object, child.object, inside)
         kept = {id_: of[: child.limit] for id_, of in links.items()}
         fields = self._child_fields[child.name]
         wanted = list(dict.fromkeys(link.id for of in kept.values() for link in of))
@@ -87,7 +102,12 @@ class Reader:
         self._refuse_lacking(fields, list(rows.values()), child.name)
         after = self._schema.mark()
         items = {id_: self._item(child, row, after) for id_, row in rows.items() if not row.get("archived")}
-        return [self._with_children(child, record, kept[record.id], len(links[record.id]), items) for record in records]
+        return [
+            self._with_children(child, record, kept[record.id], len(links[record.id]), items)
+            if record.id in links
+            else record
+            for record in records
+        ]
 
     def _with_children(
         self, child: Child, record: Record, links: Sequence[Link], there: int, items: Mapping[str, dict[str, Json]]

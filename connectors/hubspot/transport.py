@@ -26,7 +26,7 @@ from urllib3.exceptions import (
 )
 
 from connectors.hubspot.options import HubspotSource
-from connectors.hubspot.verdicts import Reply
+from connectors.hubspot.replies import Reply
 from sync.secrets import Secret
 from sync.words import Json
 

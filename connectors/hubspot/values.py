@@ -8,6 +8,7 @@ import re
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
+from decimal import Decimal
 from typing import Literal
 
 from sync.words import LABEL, Json
@@ -15,6 +16,8 @@ from sync.words import LABEL, Json
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _NUMBER = re.compile(r"-?\d{1,300}(\.\d{1,300})?([eE][+-]?\d{1,3})?", re.ASCII)
 _DATE = re.compile(r"\d{4}-\d\d-\d\d", re.ASCII)
+_TIMES = range(-62_135_596_800_000, 253_402_300_800_000)
+"""Milliseconds of the years 1 to 9999."""
 
 
 Naming = Literal["value", "options", "owners", "users", "teams", "pipelines", "stages", "nowhere"]
@@ -78,6 +81,8 @@ def property_of(row: Mapping[str, Json]) -> Property:
     """A property by its definition."""
     options = [option for option in row.get("options") or () if isinstance(option, dict)]
     name, kind, type_ = str(row.get("name", "")), str(row.get("fieldType", "")), str(row.get("type", ""))
+    # a checkbox is yes or no, also where HubSpot's type is that of a choice of two (`hs_email_optout_…`)
+    type_ = "bool" if kind == "booleancheckbox" else type_
     external = bool(row.get("externalOptions"))
     # `hs_additional_emails` and its like: several values, and no options to choose from
     several = type_ == "enumeration" and (kind == "checkbox" or (not options and not external))
@@ -86,7 +91,7 @@ def property_of(row: Mapping[str, Json]) -> Property:
         str(row.get("label", "")),
         type_,
         kind,
-        calculated=bool(row.get("calculated")),
+        calculated=bool(row.get("calculated")) or kind.startswith("calculation_"),
         several=several,
         plural=several or (external and not options and _SEVERAL.fullmatch(name) is not None),
         naming=_naming_of(name, row, has_options=bool(options)),
@@ -117,12 +122,18 @@ def _parts(text: str) -> list[str]:
 
 
 def milliseconds(text: Json) -> int | None:
-    """A datetime, in ISO 8601 with or without a fraction or in milliseconds since 1970, as the latter; None for what
-    is none."""
+    """A datetime of the years 1 to 9999, in ISO 8601 with or without a fraction or in milliseconds since 1970, as the
+    latter; None for what is none."""
     if not isinstance(text, str):
         return None
     if _NUMBER.fullmatch(text):
-        return int(text) if text.lstrip("-").isdigit() and len(text) < 16 else None
+        found = int(text) if text.lstrip("-").isdigit() and len(text) < 16 else None
+    else:
+        found = _iso(text)
+    return found if found is not None and found in _TIMES else None
+
+
+def _iso(text: str) -> int | None:
     try:
         when = datetime.fromisoformat(text)
     except ValueError:
@@ -134,7 +145,8 @@ def milliseconds(text: Json) -> int | None:
 
 def canonical(when: int) -> str:
     """Milliseconds since 1970 in the form of `Record.modified`."""
-    return (_EPOCH + timedelta(milliseconds=when)).strftime("%Y-%m-%dT%H:%M:%S.%fZ")
+    moment = _EPOCH + timedelta(milliseconds=when)
+    return f"{moment.replace(tzinfo=None).isoformat(timespec='microseconds')}Z"  # strftime writes the year 1 as "1"
 
 
 def nearest(name: str, known: Iterable[str]) -> str:
@@ -158,14 +170,15 @@ def _number(text: str) -> Json:
     if text.lstrip("-").isdigit() and len(text) < 19:
         return int(text)
     number = float(text)
-    if not math.isfinite(number):
-        return text
+    if not math.isfinite(number) or Decimal(repr(number)) != Decimal(text):
+        return text  # with all its digits, which a float would round
     return int(number) if number.is_integer() and abs(number) < 2**53 else number
 
 
 def _date(text: str) -> str:
     """A day, which may be written as its midnight in UTC."""
-    return text if _DATE.fullmatch(text) else _datetime(text)[:10]
+    when = None if _DATE.fullmatch(text) else milliseconds(text)
+    return text if when is None else canonical(when)[:10]
 
 
 def _datetime(text: str) -> str:

@@ -1,17 +1,33 @@
-"""What an answer of HubSpot calls for: done, once more after a moment, later, or a person. Pure decisions.
+"""Decides what an answer of HubSpot calls for: done, once more after a moment, later, or a person. One table, all pure.
 
-Statuses and bodies as HubSpot's error handling and usage guidelines have them; a 429 has `policyName` instead of
-`category` and promises no Retry-After.
+Statuses and bodies as HubSpot's "Error handling" and "Usage guidelines" have them (developers.hubspot.com). A 429 has
+`policyName` instead of `category`, and promises no Retry-After. A page instead of JSON comes from whatever stands
+between, so it says nothing about records, tokens or rights; HubSpot itself answers with one only where it knows no such
+path (404).
 """
 
 from __future__ import annotations
 
-import re
-from collections.abc import Mapping
+from collections.abc import Callable, Container, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta, timezone, tzinfo
+from typing import Final
 from zoneinfo import ZoneInfo
 
+from connectors.hubspot.replies import (
+    WORD,
+    Reply,
+    category_of,
+    is_expired,
+    is_json,
+    lacks_rights,
+    lacks_scope,
+    names_no_record,
+    policy_of,
+    retry_after,
+    scopes_of,
+    trimmed,
+)
 from sync.words import Json
 
 ATTEMPTS = 5
@@ -20,30 +36,8 @@ LONGEST_NAP = 30.0
 """Seconds: a longer wait ends the poll instead."""
 LONGEST_REST = 3600.0
 """Seconds after which a resting account is tried again, whatever it said."""
-
-_TRANSIENT = frozenset({408, 423, 500, 502, 503, 504, 520, 521, 522, 523, 524, 525, 526})
-_EMAIL = re.compile(r"[^\s\"'<>,;:]+@[^\s\"'<>,;:]+")
-_WORD = re.compile(r"[A-Za-z0-9_.-]{1,80}")
-
-
-@dataclass(frozen=True, slots=True)
-class Reply:
-    """An answer: header names in small letters; `body` None where it is not the JSON object it should be."""
-
-    status: int
-    headers: Mapping[str, str]
-    body: Mapping[str, Json] | None
-
-    def text(self, key: str) -> str:
-        """A text of the body, or ""."""
-        found = None if self.body is None else self.body.get(key)
-        return found if isinstance(found, str) else ""
-
-    @property
-    def reference(self) -> str:
-        """`; correlation id …`, by which HubSpot's support finds the call; "" without one."""
-        found = self.text("correlationId") or self.headers.get("x-hubspot-correlation-id", "")
-        return f"; correlation id {found}" if _WORD.fullmatch(found) else ""
+LOCKED = 2.0
+"""Seconds for which a lock (423) lasts."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,41 +75,42 @@ class Refused:
 
 
 @dataclass(frozen=True, slots=True)
-class Absent:
-    """404: there is no such record, or no such path."""
+class Gone:
+    """HubSpot's own word that there is no such record."""
 
     why: str
 
 
-Verdict = Done | Again | Rest | Unauthorised | Refused | Absent
+@dataclass(frozen=True, slots=True)
+class Absent:
+    """Any other 404: no such path, or not HubSpot's answer."""
+
+    why: str
+
+
+Verdict = Done | Again | Rest | Unauthorised | Refused | Gone | Absent
+
+
+@dataclass(frozen=True, slots=True)
+class Moment:
+    """When an answer came: after which attempt of its call (from 1), at what time (`now` and `zone` are the account's,
+    for its midnight), and how long its burst window is in seconds."""
+
+    attempt: int
+    now: datetime
+    zone: tzinfo
+    interval: float
 
 
 def judge(reply: Reply, attempt: int, *, now: datetime, zone: tzinfo, interval: float) -> Verdict:
-    """What to do after the `attempt`-th call (from 1). `now` and `zone` are the account's, for its midnight;
-    `interval` is the length of its burst window in seconds."""
-    if 200 <= reply.status < 300:
-        if reply.body is not None:
-            return Done(reply.body)
-        return Again(backoff(attempt), f"answers {reply.status} with something that is not the JSON it should be")
-    if reply.status == 429:
-        return _limited(reply, now, zone, interval)
-    if reply.status == 477:
-        return Rest(retry_after(reply) or LONGEST_REST, "moves this account to another place (477)")
-    if reply.status in _TRANSIENT:
-        seconds = max(backoff(attempt), 2.0 if reply.status == 423 else 0.0, retry_after(reply))
-        return _after(seconds, f"answers {reply.status}{reply.reference}")
-    return _for_a_person(reply)
+    """Return what to do now, by the first row of the table that fits; the arguments are those of Moment."""
+    row = next(row for row in TABLE if reply.status in row.statuses and row.holds(reply))
+    return row.verdict(reply, Moment(attempt, now, zone, interval))
 
 
 def backoff(attempt: int) -> float:
     """Seconds to wait after the `attempt`-th failure of a call."""
     return float(min(2 ** (attempt - 1), 16))
-
-
-def retry_after(reply: Reply) -> float:
-    """Seconds; 0 where the answer says nothing usable."""
-    text = reply.headers.get("retry-after", "")
-    return float(text) if text.isascii() and text.isdigit() and len(text) < 8 else 0.0
 
 
 def midnight_after(now: datetime, zone: tzinfo) -> datetime:
@@ -130,74 +125,158 @@ def zone_of(account: Mapping[str, Json]) -> tzinfo:
     try:
         return ZoneInfo(str(name))
     except (ValueError, OSError, LookupError):
-        span = timedelta(milliseconds=offset) if isinstance(offset, int) else timedelta()
-        return timezone(span) if abs(span) < timedelta(days=1) else UTC
+        if isinstance(offset, int) and abs(offset) < 86_400_000:
+            return timezone(timedelta(milliseconds=offset))
+        return UTC
 
 
-def policy_of(reply: Reply) -> str:
-    """`DAILY`, `TEN_SECONDLY` or `SECONDLY`: a search says it in its message alone."""
-    said = f"{reply.text('policyName')} {reply.text('message')}".upper()
-    return next((name for name in ("DAILY", "TEN_SECONDLY") if name in said), "SECONDLY")
+def _always(_: Reply) -> bool:
+    return True
 
 
-def _limited(reply: Reply, now: datetime, zone: tzinfo, interval: float) -> Verdict:
-    policy, asked = policy_of(reply), retry_after(reply)
-    if policy == "DAILY":
-        seconds = asked or (midnight_after(now, zone) - now).total_seconds()
-        return Rest(seconds, "says that the calls of the day are used up; they begin anew at the account's midnight")
-    seconds = max(asked, interval if policy == "TEN_SECONDLY" else 1.0)
-    return _after(seconds, f"says that its {policy.lower()} limit is reached: others use it too", whole=True)
+# ---- what is done then
+
+
+def _done(reply: Reply, _: Moment) -> Verdict:
+    return Done(reply.body or {})
+
+
+def _garbled(reply: Reply, at: Moment) -> Verdict:
+    return Again(backoff(at.attempt), f"answers {reply.status} with something that is not the JSON it should be")
+
+
+def _day_used_up(reply: Reply, at: Moment) -> Verdict:
+    seconds = retry_after(reply) or (midnight_after(at.now, at.zone) - at.now).total_seconds()
+    return Rest(seconds, "says that the calls of the day are used up; they begin anew at the account's midnight")
+
+
+def _second_used_up(reply: Reply, _: Moment) -> Verdict:
+    return _limited(reply, 1.0, "secondly")
+
+
+def _burst_used_up(reply: Reply, at: Moment) -> Verdict:
+    return _limited(reply, at.interval, "ten_secondly")
+
+
+def _other_used_up(reply: Reply, at: Moment) -> Verdict:
+    named = reply.text("policyName")
+    return _limited(reply, at.interval, named.lower() if WORD.fullmatch(named) else "rate")
+
+
+def _limited(reply: Reply, seconds: float, policy: str) -> Verdict:
+    why = f"says that its {policy} limit is reached: others use it too"
+    return _after(max(seconds, retry_after(reply)), why, whole=True)
+
+
+def _moving(reply: Reply, _: Moment) -> Verdict:
+    return Rest(retry_after(reply) or LONGEST_REST, "moves this account to another place (477)")
+
+
+def _locked(reply: Reply, at: Moment) -> Verdict:
+    return _after(max(backoff(at.attempt), LOCKED, retry_after(reply)), f"answers 423{reply.reference}")
+
+
+def _failing(reply: Reply, at: Moment) -> Verdict:
+    return _after(max(backoff(at.attempt), retry_after(reply)), f"answers {reply.status}{reply.reference}")
+
+
+def _page(reply: Reply, at: Moment) -> Verdict:
+    why = f"answers {reply.status} with a page instead of its own JSON"
+    return Again(backoff(at.attempt), why, hint="is a proxy or firewall in between, and does it let the calls through?")
+
+
+def _malformed_token(_: Reply, __: Moment) -> Verdict:
+    return Unauthorised("answers 530, as it does to a malformed token")
+
+
+def _expired(reply: Reply, _: Moment) -> Verdict:
+    return Unauthorised(f"the token has expired (401 {category_of(reply)}{reply.reference})")
+
+
+def _unauthorised(reply: Reply, _: Moment) -> Verdict:
+    return Unauthorised(f"the token is refused (401 {category_of(reply)}{reply.reference})")
+
+
+def _gone(reply: Reply, _: Moment) -> Verdict:
+    return Gone(f"knows no such record (404 {category_of(reply)}{reply.reference})")
+
+
+def _absent(reply: Reply, _: Moment) -> Verdict:
+    return Absent(f"knows no such thing (404 {category_of(reply)}{reply.reference})")
+
+
+def _without_scope(reply: Reply, _: Moment) -> Verdict:
+    scopes = " or ".join(scopes_of(reply.body)) or "HubSpot does not say which"
+    what = f"the token lacks a scope: {scopes} ({reply.status}{reply.reference})"
+    return Refused(what, "add it to the private app or service key, then wait or restart")
+
+
+def _without_rights(reply: Reply, _: Moment) -> Verdict:
+    hint = "the user who made the token lost rights: let a super admin make it anew"
+    return Refused(f"the token's user may not do this ({reply.status}{reply.reference})", hint)
+
+
+def _elsewhere(reply: Reply, _: Moment) -> Verdict:
+    return Refused(f"answers {reply.status}: it wants to be called elsewhere", "is base_url right?")
+
+
+def _no_proxy(_: Reply, __: Moment) -> Verdict:
+    return Refused("a proxy wants a name and password (407)", "put them into proxy")
+
+
+def _too_long(_: Reply, __: Moment) -> Verdict:
+    return Refused("the address of the call is too long (414)", "let the mapping read fewer properties")
+
+
+def _forbidden(reply: Reply, at: Moment) -> Verdict:
+    return Refused(
+        _refused(reply, at).why, "look at the token's scopes, and whether the account's plan has this object"
+    )
+
+
+def _refused(reply: Reply, _: Moment) -> Refused:
+    said = trimmed(reply.text("message"))
+    what = f"refuses the call ({reply.status} {category_of(reply)}{reply.reference})"
+    return Refused(f"{what}{': ' if said else ''}{said}", "")
 
 
 def _after(seconds: float, why: str, *, whole: bool = False) -> Verdict:
     return Again(seconds, why, whole) if seconds <= LONGEST_NAP else Rest(min(seconds, LONGEST_REST), why)
 
 
-def _for_a_person(reply: Reply) -> Verdict:
-    if reply.status == 401:
-        return Unauthorised(f"the token is refused (401 {_category(reply)}{reply.reference})")
-    if reply.status == 404:
-        return Absent(f"knows no such thing (404 {_category(reply)}{reply.reference})")
-    return _refused(reply)
+# ---- the table
 
 
-def _refused(reply: Reply) -> Refused:
-    if scopes := _scopes(reply.body):
-        what = f"the token lacks a scope: {' or '.join(scopes)} ({reply.status}{reply.reference})"
-        return Refused(what, "add it to the private app or service key, then wait or restart")
-    category = _category(reply)
-    if "USER_DOES_NOT_HAVE_PERMISSIONS" in (category, reply.text("subCategory")):
-        hint = "the user who made the token lost rights: let a super admin make it anew"
-        return Refused(f"the token's user may not do this ({reply.status}{reply.reference})", hint)
-    if reply.status == 530:
-        return Refused("answers 530, as it does to a malformed token", "copy the token again")
-    if 300 <= reply.status < 400:
-        return Refused(f"answers {reply.status}: it wants to be called elsewhere", "is base_url right?")
-    said = trimmed(reply.text("message"))
-    return Refused(f"refuses the call ({reply.status} {category}{reply.reference}){': ' if said else ''}{said}", "")
+@dataclass(frozen=True, slots=True)
+class Row:
+    """Of answers with these statuses those for which `holds` is true get this verdict."""
+
+    statuses: Container[int]
+    verdict: Callable[[Reply, Moment], Verdict]
+    holds: Callable[[Reply], bool] = _always
 
 
-def trimmed(message: str) -> str:
-    """HubSpot's words, short, on one line, without e-mail addresses."""
-    plain = " ".join("".join(mark if mark.isprintable() else " " for mark in message).split())
-    hidden = _EMAIL.sub("…", plain)
-    return hidden if len(hidden) <= 200 else f"{hidden[:199]}…"
-
-
-def _category(reply: Reply) -> str:
-    found = reply.text("category") or reply.text("errorType")
-    return found if _WORD.fullmatch(found) else "without a category"
-
-
-def _scopes(body: Mapping[str, Json] | None) -> list[str]:
-    """The scopes of which one is missing, as the body's context or its errors name them."""
-    if body is None:
-        return []
-    errors = body.get("errors")
-    places = [body, *(errors if isinstance(errors, list) else ())]
-    found: list[str] = []
-    for place in places:
-        context = place.get("context") if isinstance(place, dict) else None
-        named = context.get("requiredGranularScopes") if isinstance(context, dict) else None
-        found += [scope for scope in named if isinstance(scope, str)] if isinstance(named, list) else []
-    return [scope for scope in dict.fromkeys(found) if _WORD.fullmatch(scope)][:6]
+TABLE: Final = (
+    Row(range(200, 300), _done, is_json),
+    Row(range(200, 300), _garbled),
+    Row(range(300, 400), _elsewhere),
+    Row({429}, _day_used_up, lambda reply: policy_of(reply) == "DAILY"),
+    Row({429}, _burst_used_up, lambda reply: policy_of(reply) == "TEN_SECONDLY"),
+    Row({429}, _second_used_up, lambda reply: policy_of(reply) == "SECONDLY"),
+    Row({429}, _other_used_up),
+    Row({477}, _moving),
+    Row({423}, _locked),
+    Row({530}, _malformed_token),  # as Airbyte's connector has it
+    Row({408, 425, *range(500, 600)}, _failing),
+    Row({407}, _no_proxy),
+    Row({414}, _too_long),
+    Row({404}, _gone, names_no_record),
+    Row({404}, _absent),
+    Row(range(400, 500), _page, lambda reply: not is_json(reply)),
+    Row({401}, _expired, is_expired),
+    Row({401}, _unauthorised),
+    Row(range(400, 500), _without_scope, lacks_scope),
+    Row(range(400, 500), _without_rights, lacks_rights),
+    Row({403}, _forbidden),
+    Row(range(1000), _refused),
+)

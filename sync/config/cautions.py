@@ -72,14 +72,15 @@ def _replaced_names(stream: Stream) -> Iterator[tuple[int | str, ...]]:
 
 
 _MATCHED = {"email": ("emails",), "domain": ("emails", "socials"), "phone": ("phones",)}
-"""From which fields of a lead the kinds of `match_on` are taken."""
+"""From which fields the kinds of `match_on` are taken: of a lead, and but for domains of its nested contacts."""
 
 
 def _matches_nothing(stream: Stream) -> Iterator[str]:
     for kind in stream.match_on:
+        nested = () if kind == "domain" else stream.lead.contacts
         if kind == "domain" and stream.lead.kind == "contact":
             yield 'matches nothing by "domain": it says something of companies only'
-        elif all(getattr(stream.lead, field) is None for field in _MATCHED[kind]):
+        elif all(getattr(table, field) is None for table in (stream.lead, *nested) for field in _MATCHED[kind]):
             yield f'matches nothing by "{kind}": the lead has no {" or ".join(_MATCHED[kind])}'
 
 

@@ -39,7 +39,7 @@ every = "5m"
 table = "companies"
 key = "id"                                           # unique, and never changes
 modified = "updated_at"                              # set by every insert and update
-start = "all"                                        # "now" takes what is there as known; or a date
+start = "now"                                        # what is there is taken as known; "all" sends it, too; or a date
 on_change = "hold"                                   # a record that changes later is listed, not sent again
 
 # ---- its contacts; leave these lines and [[….lead.contacts]] out where there are none
@@ -81,7 +81,7 @@ client_secret = { env = "SF_CLIENT_SECRET" }
 # ---- one object; `closingdealz-sync discover crm` shows all, `discover crm Account` the fields of one
 [sources.crm.streams.companies]
 object = "Account"
-start = "all"                                        # "now" takes what is there as known; or a date
+start = "now"                                        # what is there is taken as known; "all" sends it, too; or a date
 on_change = "hold"                                   # a record that changes later is listed, not sent again
 
 # ---- its contacts; leave these lines and [[….lead.contacts]] out where there are none
@@ -109,13 +109,14 @@ phones = "[Phone, MobilePhone]"
 """
 
 _HUBSPOT = """\
-token = { env = "HUBSPOT_TOKEN" }                    # of a private app, or a service key; `check` names its scopes
+token = { env = "HUBSPOT_TOKEN" }                    # a service key: Settings, Integrations; `check` names its scopes
 every = "5m"
+settle = "15s"                                       # HubSpot associates a contact a moment after it is made
 
 # ---- one object; `closingdealz-sync discover crm` shows all, `discover crm companies` the properties of one
 [sources.crm.streams.companies]
 object = "companies"
-start = "all"                                        # "now" takes what is there as known; or a date
+start = "now"                                        # what is there is taken as known; "all" sends it, too; or a date
 on_change = "hold"                                   # a record that changes later is listed, not sent again
 
 # ---- its contacts; leave these lines and [[….lead.contacts]] out where there are none

@@ -24,10 +24,12 @@ def compile_mapping(
     wire: Wire,
     lookups: Mapping[str, Mapping[str, Json]],
     apart: Collection[str] = (),
+    passing: Mapping[str, str] | None = None,
 ) -> LeadMapping:
     """The mapping of one stream. `where` is the table's place in the file (`sources.X.streams.Y.lead`), `children` the
     names under which children are nested into its records, `lookups` the tables of `[lookups]`, `apart` columns of
-    the source's own (key, time of change), which are no part of what rest() lists.
+    the source's own (key, time of change), which are no part of what rest() lists. `passing`: fields that must be true
+    for a record to be wanted, beside `where`, with the setting that each hangs on (connectors.interface.Filters).
 
     Raises ConfigError with every problem of the table, each with its key and, inside expressions, the column.
     """
@@ -36,12 +38,14 @@ def compile_mapping(
     facts.rows.append((IS_CONTACT, str(table.kind == "contact").lower(), "kind"))
     for name in clashes(wire):
         facts.fault("", f"the wire name {name!r} stands for two fields", "change the workspace's table `wire`")
+    for field, setting in (passing or {}).items():
+        facts.must_hold(field, setting)
     lead = lead_section(facts, table, lead_fields(wire))
     nested = contact_fields(wire)
     contacts = tuple(contact_section(facts, index, inner, nested) for index, inner in enumerate(table.contacts))
     if facts.problems:
         raise ConfigError(facts.problems)
-    return LeadMapping(table.kind, lead, contacts, facts, children, wire=wire)
+    return LeadMapping(table.kind, lead, contacts, facts, children, wire=wire, passing=tuple(passing or ()))
 
 
 class LeadMapping:
@@ -61,10 +65,12 @@ class LeadMapping:
         children: Collection[str],
         *,
         wire: Wire,
+        passing: Sequence[str] = (),
     ) -> None:
         self.version: str = facts.digest()
         self.wanted: Wanted = wanted(facts.root, children)
         self.readers: Mapping[tuple[str, ...], Sequence[str]] = facts.readers
+        self._passing = tuple(passing)
         self._where_reads = tuple(path for path, keys in facts.readers.items() if f"{facts.where}.where" in keys)
         self.compared: Sequence[tuple[str, Compared]] = tuple({repr(one): one for one in facts.compared}.values())
         self._is_contact = kind == "contact"
@@ -91,6 +97,8 @@ class LeadMapping:
     def apply(self, data: Mapping[str, Json]) -> Outcome:
         """What becomes of a record. Never raises on plain JSON, whatever its types, sizes and depth."""
         report = Report()
+        if any(data.get(field) is not True for field in self._passing):
+            return Filtered()
         if not self._lead.admits(data, data, report):
             return Filtered()
         document: dict[str, Json] = {IS_CONTACT: self._is_contact}
@@ -103,7 +111,10 @@ class LeadMapping:
         return Lead(encode(document), tuple(report.warnings), document, report.skipped)
 
     def read_by_where(self, data: Mapping[str, Json]) -> list[tuple[str, Json]]:
-        """Return what the lead's `where` reads of a record, as (path, value): why it holds, or does not."""
+        """Return what the lead's `where` reads of a record, as (path, value): why it holds, or does not. Where a filter
+        of the connector's own leaves the record out, only that one."""
+        if left_out := [(field, data.get(field)) for field in self._passing if data.get(field) is not True]:
+            return left_out
         return [(".".join(path), value_at(data, path)) for path in self._where_reads]
 
     def identities(self, document: Mapping[str, Json]) -> list[Identity]:

@@ -50,6 +50,12 @@ class Facts:
         """A problem at a key of the table; "" is the table itself."""
         self.problems.append(Problem(f"{self.where}.{key}" if key else self.where, what, hint))
 
+    def must_hold(self, field: str, setting: str) -> None:
+        """Notes a field that a filter of the connector's own reads, and the setting that it hangs on."""
+        self.root.field(field).whole = True
+        self.version[field] = setting
+        self.readers[field,] = [f"{self.where.rpartition('.')[0]}.{field.lstrip('@')}"]
+
     def expression(self, key: str, source: Expression) -> Compiled | None:
         """The compiled expression; None where it has problems, which are noted."""
         try:

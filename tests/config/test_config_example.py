@@ -175,3 +175,17 @@ def test_what_init_writes_loads(database, connector, tmp_path):
     config = load_config(path)
     assert warnings_of(config) == ()
     assert list(compile_all(config)) == ["crm.companies"]
+    assert config.sources["crm"].streams["companies"].start == "now"
+    assert config.sources["crm"].streams["companies"].lead.labels
+
+
+FILES = [ROOT / "systemd/config.toml", ROOT / "config.example.toml", *ROOT.glob("connectors/*/config.example.toml")]
+
+
+@pytest.mark.parametrize("path", FILES, ids=lambda path: str(path.relative_to(ROOT)))
+def test_no_shipped_file_sends_what_is_there(path):
+    """What exists is taken as known, unless somebody says otherwise: it cannot be taken back."""
+    text = path.read_text(encoding="utf-8")
+    starts = re.findall(r"^start = (\S+)", text, re.MULTILINE)
+    assert starts
+    assert set(starts) == {'"now"'}

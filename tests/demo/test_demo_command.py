@@ -108,7 +108,8 @@ def test_the_example_configuration_works_with_the_sample(tmp_path: Path) -> None
     example = (ROOT / "config.example.toml").read_text(encoding="utf-8")
     with start(SandboxOptions(port=0)) as sandbox:
         text, replaced = re.subn(r'(?m)^base_url = "[^"]+"', f'base_url = "{sandbox.url}"', example)
-        (tmp_path / "config.toml").write_text(text, encoding="utf-8")
+        assert text.count('start = "now"') == 1
+        (tmp_path / "config.toml").write_text(text.replace('start = "now"', 'start = "all"'), encoding="utf-8")
         done = run(tmp_path, "-c", "config.toml", "once")
         assert replaced == 1
         assert done.returncode == 65, done.stderr  # one name is too long: somebody must act

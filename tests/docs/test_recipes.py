@@ -56,7 +56,9 @@ def tried(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Tried]:
                 server.run(statement)
             text += SOURCE.format(name=product.source, url=server.url)
         config = folder / "config.toml"
-        config.write_text(text + "\n".join(BLOCKS), encoding="utf-8")
+        blocks = "\n".join(BLOCKS)
+        assert blocks.count('start = "now"') == blocks.count("on_change"), "each recipe begins with care"
+        config.write_text(text + blocks.replace('start = "now"', 'start = "all"'), encoding="utf-8")
         config.chmod(0o600)
         checked = command("check", "-c", config)
         sent = command("once", "-c", config, "--json")

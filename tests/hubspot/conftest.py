@@ -13,15 +13,33 @@ from hubspot_feed import Feed  # noqa: E402 - after the rewrite
 from hubspot_portal import Portal  # noqa: E402
 from hubspot_server import Standin, serving  # noqa: E402
 
+from connectors.hubspot.paths import DEFAULT_FAMILY, FAMILIES  # noqa: E402
+
 
 @pytest.fixture
 def portal() -> Portal:
     return Portal()
 
 
+BY_EACH_FAMILY = {"test_hubspot_contract", "test_hubspot_recorded", "test_hubspot_wire"}
+"""Modules whose tests run once with each family of paths."""
+
+
+def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
+    if metafunc.module.__name__ in BY_EACH_FAMILY and "family" in metafunc.fixturenames:
+        metafunc.parametrize("family", list(FAMILIES), indirect=True)
+
+
 @pytest.fixture
-def standin(portal: Portal) -> Iterator[Standin]:
+def family(request: pytest.FixtureRequest) -> str:
+    """The name of the family of paths that the test's sources call."""
+    return str(getattr(request, "param", DEFAULT_FAMILY))
+
+
+@pytest.fixture
+def standin(portal: Portal, family: str) -> Iterator[Standin]:
     with serving(portal) as served:
+        served.api = family
         yield served
 
 

@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import gzip
 import json
+import re
 from functools import cache
 from pathlib import Path
 from typing import Any, ClassVar
@@ -21,9 +22,9 @@ from openapi_core import OpenAPI
 from openapi_core.exceptions import OpenAPIError
 from openapi_core.testing import MockRequest, MockResponse
 
-FAMILIES = ("legacy", "2026-09")
-UNPUBLISHED = ("/settings/", "/crm/pipelines/2026-09/")
-"""Paths of which there is no document here: their answers are as the vendor's reference describes them."""
+UNPUBLISHED = re.compile(r"^(/crm/(v3/)?lists/|/settings/|/crm/pipelines/\d)")
+"""Not among the documents that were published; the stand-in goes by the pages of the documentation."""
+DATED = re.compile(r"/\d{4}-\d\d\b")
 TOLD = ("operator", "direction", "category", "dataSensitivity")
 """Keys whose text is one of a few words."""
 
@@ -50,9 +51,11 @@ class Contract:
         self.checked = 0
 
     def check(self, method: str, path: str, query: dict[str, str], body: Any, status: int, answer: Any) -> None:
-        if path.startswith(UNPUBLISHED):
+        if UNPUBLISHED.search(path):
             return
         self.checked += 1
+        dated = DATED.search(path)
+        path = DATED.sub("/2026-09", path)  # later families take and give the same
         shape = json.dumps(
             [method, _plain(path), sorted(query.items()), _shape(body, True), status, _shape(answer, False)],
         )
@@ -69,7 +72,7 @@ class Contract:
             content_type="application/json",
         )
         response = MockResponse(json.dumps(answer).encode(), status, content_type="application/json")
-        family = "2026-09" if "2026-09" in path else "legacy"
+        family = "2026-09" if dated else "legacy"
         for check in (
             lambda: document(family).validate_request(request),
             lambda: document(family).validate_response(request, response),

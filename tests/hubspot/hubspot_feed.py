@@ -17,6 +17,7 @@ from hubspot_server import Standin
 from hubspot_world import source, spec
 
 from connectors.hubspot.connector import HubspotConnectorType
+from connectors.hubspot.options import HubspotStream
 from connectors.interface import Connector
 from state.ledger import Ledger
 from state.rows import Claim
@@ -63,6 +64,7 @@ class Feed:
         self.object = more.pop("object_", "companies")
         self.page_size = more.pop("page_size", 1000)
         self.on_change = more.pop("on_change", "hold")
+        self.list = more.pop("list", None)
         self._type = HubspotConnectorType(self.clock)
         self._connector: Connector | None = None
         self.ledger = Ledger(folder / "ledger.db", own=True, clock=self.clock, connector=unsynced)
@@ -84,14 +86,28 @@ class Feed:
         self.reopen()
         self.ledger.close()
 
+    def edited(self) -> None:
+        """As after an edit of the file: the stream is declared anew."""
+        self.reopen()
+        self._job = None
+
     def job(self) -> StreamJob:
         self._job = self._job or self._made_job()
         return self._job
 
     def _made_job(self) -> StreamJob:
         table = LeadTable.model_validate(self.lead)
-        mapping = compile_mapping(table, where=NAME, children=tuple(self.children), wire=Wire(), lookups={})
-        stream = spec(mapping.wanted, self.object, self.children, page_size=self.page_size, readers=mapping.readers)
+        options = HubspotStream.model_validate({"object": self.object, "list": self.list})
+        mapping = compile_mapping(
+            table,
+            where=NAME,
+            children=tuple(self.children),
+            wire=Wire(),
+            lookups={},
+            passing=options.filters(),
+        )
+        more = {"readers": mapping.readers, "list": self.list}
+        stream = spec(mapping.wanted, self.object, self.children, page_size=self.page_size, **more)
         declared = Declared(NAME, self.connector.identity(stream), "main", self.on_change, mapping.version)
         row = self.ledger.streams.register([declared])[NAME]
         guard = Guard(max_new=10**6, at_least=10**6)

@@ -14,15 +14,17 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from email.utils import formatdate
+from functools import cache
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 from urllib.parse import parse_qsl, urlsplit
 
 from hubspot_answers import BURST, SECONDLY, Answer, Answers, error
 from hubspot_contract import Contract
+from hubspot_lists import Lists
 from hubspot_portal import Portal
 
-from connectors.hubspot.paths import PATHS
+from connectors.hubspot.paths import DEFAULT_FAMILY, FAMILIES
 
 TOKEN = "pat-eu1-canary-0000-token"
 BURST_LIMIT = 100
@@ -39,17 +41,22 @@ class Asked:
     query: dict[str, str]
     body: Any
     at: float
+    family: str
 
 
 Fault = Callable[[Asked], Answer | None]
 
 
+@cache
 def _pattern(template: str) -> re.Pattern[str]:
     return re.compile(re.sub(r"\{(\w+)\}", r"(?P<\1>[^/]+)", template) + "/?")
 
 
-ROUTES = [(name, _pattern(template)) for family in PATHS.values() for name, template in family.items()]
-"""In the order of the table: `search` and `batch` come before `one`, which has no fixed end."""
+def routes() -> Iterator[tuple[str, str, re.Pattern[str]]]:
+    """Family, call and path, in the order of their tables: `search` comes before `one`, which has no fixed end."""
+    for family in FAMILIES.values():
+        for name, template in family.paths.items():
+            yield family.name, name, _pattern(template)
 
 
 @dataclass
@@ -58,6 +65,8 @@ class Standin:
 
     portal: Portal
     url: str = ""
+    api: str = DEFAULT_FAMILY
+    """The family of paths that this test's sources call; all are served."""
     tokens: set[str] = field(default_factory=lambda: {TOKEN})
     calls: list[Asked] = field(default_factory=list)
     faults: list[Fault] = field(default_factory=list)
@@ -71,6 +80,8 @@ class Standin:
     longest: int = 0
     """Characters of the longest request line."""
     _recent: dict[str, deque[float]] = field(default_factory=dict)
+
+    lists: Lists = field(default_factory=Lists)
 
     def __post_init__(self) -> None:
         self.answers = Answers(self.portal)
@@ -95,11 +106,12 @@ class Standin:
 
     def answer(self, method: str, path: str, query: dict[str, str], body: Any, token: str) -> Answer:
         with self.portal.lock:
-            found = next(((name, match) for name, route in ROUTES if (match := route.fullmatch(path))), None)
+            found = next(((*names, match) for *names, route in routes() if (match := route.fullmatch(path))), None)
             if found is None:
                 return Answer(404, None, raw=b"<html><body>404</body></html>")
-            name, places = found[0], found[1].groupdict()
-            asked = Asked(name, places.get("object", ""), places.get("to", ""), query, body, self.portal.clock.time)
+            family, name, places = found[0], found[1], found[2].groupdict()
+            at = self.portal.clock.time
+            asked = Asked(name, places.get("object", ""), places.get("to", ""), query, body, at, family)
             self.calls.append(asked)
             answer = self._decide(asked, places, token)
             if answer.raw is None and answer.status > 0:
@@ -146,6 +158,12 @@ class Standin:
                 return Answer(200, {"results": self.portal.teams})
             case "schemas":
                 return Answer(200, {"results": self.portal.schemas})
+            case "segment_by_id":
+                return self.lists.by_id(places["list"])
+            case "segment_by_name":
+                return self.lists.by_name(asked.object, places["list"])
+            case "members":
+                return self.lists.members(places["list"], asked.query)
             case "usage":
                 return self.answers.usage()
             case _:

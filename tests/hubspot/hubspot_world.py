@@ -21,12 +21,12 @@ MS = timedelta(milliseconds=1)
 
 
 def source(standin: Standin, **options: Any) -> HubspotSource:
-    return HubspotSource.model_validate({"token": TOKEN, "base_url": standin.url, **options})
+    return HubspotSource.model_validate({"token": TOKEN, "base_url": standin.url, "api": standin.api, **options})
 
 
 def spec(wanted: Wanted, object_: str = "companies", children: dict[str, Any] | None = None, **more: Any) -> StreamSpec:
-    """A stream of the source `hub`."""
-    stream = HubspotStream.model_validate({"object": object_})
+    """A stream of the source `hub`; `list` is its option of that name."""
+    stream = HubspotStream.model_validate({"object": object_, "list": more.pop("list", None)})
     models = {name: HubspotChild.model_validate(each) for name, each in (children or {}).items()}
     spans = {"overlap": timedelta(minutes=10), "settle": timedelta(seconds=5), **more}
     return StreamSpec("hub", object_, stream, models, wanted, **spans)

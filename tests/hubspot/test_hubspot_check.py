@@ -25,6 +25,7 @@ from tests.sizes import sized
 ROOT = Path(__file__).parents[2]
 EXAMPLE = ROOT / "connectors/hubspot/config.example.toml"
 WANTED = Wanted(frozenset({("name",), ("industry@label",)}), {"contacts": Wanted(frozenset({("email",)}))})
+ASSOCIATED = "/crm/associations/2026-09/companies/contacts/batch/read"
 COMPANIES = spec(WANTED, children={"contacts": {"object": "contacts"}})
 
 
@@ -43,19 +44,19 @@ def test_each_scope_is_named_with_the_call_that_proved_it(standin: Standin) -> N
     said = texts(check(standin), "ok")
     assert said == [
         "the token opens the account 147893286 (STANDARD, US/Eastern, eu1)",
-        "1,234 of the 250,000 calls of the day are used (GET /account-info/v3/api-usage/daily/private-apps)",
-        "crm.objects.companies.read: granted (GET /crm/v3/objects/companies)",
+        "1,234 of the 250,000 calls of the day are used (GET /account-info/2026-09/api-usage/daily/private-apps)",
+        "crm.objects.companies.read: granted (GET /crm/objects/2026-09/companies)",
         "companies has the 2 properties that are read",
-        "companies can be searched by hs_lastmodifieddate (POST /crm/v3/objects/companies/search)",
-        "contacts: crm.objects.contacts.read: granted (GET /crm/v3/objects/contacts)",
+        "companies can be searched by hs_lastmodifieddate (POST /crm/objects/2026-09/companies/search)",
+        "contacts: crm.objects.contacts.read: granted (GET /crm/objects/2026-09/contacts)",
         "contacts: contacts has the 1 property that is read",
-        "contacts: contacts can be searched by lastmodifieddate (POST /crm/v3/objects/contacts/search)",
-        "associations of companies with contacts can be read (POST /crm/v4/associations/companies/contacts/batch/read)",
+        "contacts: contacts can be searched by lastmodifieddate (POST /crm/objects/2026-09/contacts/search)",
+        f"associations of companies with contacts can be read (POST {ASSOCIATED})",
     ]
 
 
 def test_custom_objects_and_owners_have_scopes_too(standin: Standin) -> None:
-    said = texts(check(standin, spec(Wanted(frozenset({("hubspot_owner_id@label",)})), "car"), api="2026-09"), "ok")
+    said = texts(check(standin, spec(Wanted(frozenset({("hubspot_owner_id@label",)})), "car")), "ok")
     assert "crm.schemas.custom.read: granted (GET /crm-object-schemas/2026-09/schemas)" in said
     assert "crm.objects.custom.read: granted (GET /crm/objects/2026-09/2-3465404)" in said
     assert "crm.objects.owners.read: granted (GET /crm/owners/2026-09)" in said
@@ -129,7 +130,9 @@ def test_each_commented_line_of_the_example_shows_its_default(tmp_path: Path) ->
         path = tmp_path / "config.toml"
         path.write_text("\n".join([*lines[:number], line.removeprefix("# "), *lines[number + 1 :]]), encoding="utf-8")
         loaded = load_config(path).model_copy(update={"path": EXAMPLE})
-        assert (loaded == load_config(EXAMPLE)) == (key not in {"portal", "proxy", "ca_file"}), line
+        assert (loaded == load_config(EXAMPLE)) == (key not in {"portal", "token_kind", "list", "proxy", "ca_file"}), (
+            line
+        )
     assert shown > 10
 
 

@@ -14,6 +14,7 @@ from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
 
 from connectors.hubspot import crm, windows
+from connectors.hubspot.paths import FAMILIES
 from tests.sizes import sized
 
 HOUR = 3_600_000
@@ -169,13 +170,17 @@ def test_any_history_ends_with_exactly_its_leads(sweep: bool, narrow: None, stan
         phases=[Phase.generate],  # shrinking would take longer than a test may
         suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large, HealthCheck.function_scoped_fixture],
     )
-    @given(st.lists(ALL if sweep else SEARCHED, min_size=10, max_size=30), st.sampled_from([2, 5, 1000]))
-    def run(actions: list[Any], page_size: int) -> None:
+    @given(
+        st.lists(ALL if sweep else SEARCHED, min_size=10, max_size=30),
+        st.sampled_from([2, 5, 1000]),
+        st.sampled_from(list(FAMILIES)),
+    )
+    def run(actions: list[Any], page_size: int, family: str) -> None:
         portal.clear()
         standin.calls.clear()
         history = History(portal, sweep=sweep)
         with tempfile.TemporaryDirectory() as folder:
-            feed = Feed(Path(folder), standin, page_size=page_size, lead=LEAD)
+            feed = Feed(Path(folder), standin, page_size=page_size, lead=LEAD, options={"api": family})
             try:
                 for action in actions:
                     history.act(feed, action)

@@ -20,9 +20,10 @@ from hubspot_world import source
 from connectors.hubspot.account import Call
 from connectors.hubspot.connector import HubspotConnectorType
 from connectors.hubspot.crm import Crm
+from connectors.hubspot.replies import Reply
 from connectors.hubspot.schema import Schema
 from connectors.hubspot.values import canonical, milliseconds, property_of
-from connectors.hubspot.verdicts import Absent, Again, Refused, Reply, Rest, Unauthorised, judge, zone_of
+from connectors.hubspot.verdicts import Again, Gone, Refused, Rest, Unauthorised, judge, zone_of
 
 RECORDED: dict[str, Any] = json.loads((Path(__file__).parent / "recorded/answers.json").read_text(encoding="utf-8"))
 
@@ -113,7 +114,7 @@ def test_the_account_and_its_time_zone(standin: Standin) -> None:
         ("error-401", Unauthorised, "401"),
         ("error-403", Refused, "lacks a scope: custom-object-read"),
         ("error-400-scopes", Refused, "lacks a scope: crm.schemas.deals.read or crm.objects.deals"),
-        ("error-404", Absent, "404"),
+        ("error-404", Gone, "404"),
         ("429-daily", Rest, "calls of the day"),
         ("429-search", Again, "secondly limit"),
     ],
@@ -153,7 +154,12 @@ def test_values_by_recorded_definitions() -> None:
         ("number", "250", 250),
         ("number", "1e3", 1000),
         ("number", "twelve", "twelve"),
-        ("number", "1" * 25, 1.1111111111111111e24),
+        ("number", "1" * 25, "1" * 25),
+        ("number", "12345678901234567890", "12345678901234567890"),
+        ("number", "0.1000000000000000055", "0.1000000000000000055"),
+        ("number", "5000.00", 5000),
+        ("number", "-0.10", -0.1),
+        ("number", "9" * 400, "9" * 400),
         ("bool", "true", True),
         ("bool", "False", False),
         ("bool", "maybe", "maybe"),
@@ -162,6 +168,12 @@ def test_values_by_recorded_definitions() -> None:
         ("datetime", "2024-09-11T13:27:39.356Z", "2024-09-11T13:27:39.356000Z"),
         ("datetime", "1773100800001", "2026-03-10T00:00:00.001000Z"),
         ("datetime", "soon", "soon"),
+        ("datetime", "999999999999999", "999999999999999"),
+        ("datetime", "-62135596800001", "-62135596800001"),
+        ("datetime", "0001-01-01T00:00:00Z", "0001-01-01T00:00:00.000000Z"),
+        ("datetime", "0001-01-01T00:00:00+14:00", "0001-01-01T00:00:00+14:00"),
+        ("date", "some time next year", "some time next year"),
+        ("date", "2026-03-10T00:00:00Z", "2026-03-10"),
         ("string", "", None),
         ("string", None, None),
         ("enumeration", "NEW_VALUE", "NEW_VALUE"),
@@ -175,8 +187,15 @@ def test_values_of_each_type(type_: str, text: str | None, value: Any) -> None:
     assert type(found) is type(value)
 
 
+def test_a_checkbox_is_yes_or_no_whatever_its_type() -> None:
+    """As recorded of `hs_email_optout_…`: a choice of true and false, whose "false" would count as true."""
+    options = [{"label": "Yes", "value": "true"}, {"label": "No", "value": "false"}]
+    of = property_of({"name": "x", "type": "enumeration", "fieldType": "booleancheckbox", "options": options})
+    assert [of.value("true"), of.value("false"), of.value("")] == [True, False, None]
+
+
 def test_times_are_the_same_both_ways() -> None:
-    for when in (0, 1, 1_773_100_800_001, 253_402_300_799_999):
+    for when in (-62_135_596_800_000, 0, 1, 1_773_100_800_001, 253_402_300_799_999):
         assert milliseconds(canonical(when)) == when
 
 
