@@ -14,7 +14,7 @@ from sync.errors import LedgerBusy, LedgerError, LedgerUntrusted, SyncError
 Connect = Callable[[Path], sqlite3.Connection]
 
 BUSY_SECONDS = 30.0
-SCHEMA_VERSION = 5
+SCHEMA_VERSION = 6
 """How many migrations there are; stamped into the file once all are applied."""
 
 

@@ -244,6 +244,7 @@ UPDATE records SET
   state = 'pending', part = NULL, poll = NULL, queued = NULL, reason = NULL, since = :now
 WHERE key IN (SELECT value FROM json_each(:keys)) AND {waiting}
   AND again IS NULL AND fit = 'eligible' AND payload IS NOT NULL
+  AND (lead_exists = 'no' OR coalesce(nested, 0) = 0) -- meanwhile its contacts may have leads of their own
   AND mapping = (SELECT s.mapping FROM streams s WHERE s.id = records.stream)
 RETURNING state, mapping, payload
 """
@@ -278,7 +279,7 @@ _ACKNOWLEDGE = f"""
 UPDATE records SET
   drift = 0, again = NULL, since = :now,
   base_modified = modified, base_mapping = mapping, base_source_fp = source_fp, base_wire_fp = wire_fp,
-  acked = coalesce(payload, x''), source = NULL, payload = NULL
+  acked = coalesce(payload, x''), source = NULL, payload = NULL, nested = NULL -- what its contacts are is learned anew
 WHERE key = :key AND {DRIFTED} AND source_fp IS :seen
 RETURNING state
 """  # noqa: S608 - a constant

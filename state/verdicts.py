@@ -14,7 +14,8 @@ from dataclasses import dataclass
 from typing import Literal
 
 from state.database import LedgerFile
-from state.diagram import LeadExists, State, Version, same_content, settle
+from state.diagram import GONE, LeadExists, State, Version, same_content, settle
+from state.matching.heirs import keep_successors
 from state.matching.match_values import settle_remembered
 from state.matching.merges import keep_heirs
 from state.queues import DRIFTED
@@ -180,6 +181,8 @@ class Verdicts:
         for row in rows:
             if row["fit"] == "deleted":
                 keep_heirs(connection, row["stream"], [row["id"]])
+            if row["fit"] in GONE:
+                keep_successors(connection, row["stream"], [row["id"]])
         return Conclusion(batch, dict(moved), dict(by_stream))
 
     def in_doubt(self) -> list[dict[str, object]]:

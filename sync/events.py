@@ -107,6 +107,12 @@ EVENTS: dict[str, Event] = {
         "The source behaved oddly while a page was read; nothing is lost, but look at it if it goes on.",
         ("stream", "lane", "notes"),
     ),
+    "contacts_left_out": Event(
+        "info",
+        "Leads of this page go without contacts that have leads already: by a value of theirs (`match_on`), or as they"
+        " were made from records that were sent (`origin`).",
+        ("stream", "why", "contacts"),
+    ),
     "children_cut": Event(
         "info",
         "Records of this page have more children than `limit` allows; how many were left out, the last in order.",

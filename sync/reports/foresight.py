@@ -9,7 +9,8 @@ import orjson
 
 from state.diagram import State, Version
 from state.ledger import Ledger
-from state.matching.twins import Terms, Twins
+from state.matching.terms import Terms
+from state.matching.twins import Twins
 from state.rows import Reading, Stored
 from sync.mapping.compile import LeadMapping
 from sync.polling.readings import hashed
@@ -33,7 +34,7 @@ def foresee(
 ) -> dict[str, Foreseen]:
     """Of these leads (documents by the record's id) those that would not be sent. Writes nothing."""
     readings = [_reading(ledger, mapping, id_, document) for id_, document in leads.items()]
-    changes = Twins(ledger.file).foresee(terms, readings, known)
+    changes = Twins(ledger.file, ledger.hasher).foresee(terms, readings, known)
     return {
         id_: Foreseen(change.state, _because(change.reading.reason))
         for id_, change in changes.items()

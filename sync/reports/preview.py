@@ -10,7 +10,7 @@ from typing import Any, Literal
 from connectors.interface import Connector, StreamSpec
 from state.diagram import State
 from state.ledger import Ledger
-from state.matching.twins import Terms
+from state.matching.terms import Terms
 from state.rows import Stored
 from sync.config.schema import Config, Stream
 from sync.errors import SyncError
