@@ -123,6 +123,12 @@ class Queues:
                 ).fetchone()
             )
 
+    def left_out(self, key: int) -> list[tuple[str, str]]:
+        """Of each contact that a record's lead goes without: by which kind of value, and whose that is."""
+        with self._file.read() as connection:
+            rows = connection.execute("SELECT kind, rule FROM left_out WHERE record = ? ORDER BY place", (key,))
+            return [(row["kind"], row["rule"]) for row in rows]
+
     def retry(self, keys: Sequence[int]) -> Moves:
         """What the server rejected is sent again as it is; what is unfit or not kept any more is read again."""
         return self._settle(keys, _retry)

@@ -13,9 +13,10 @@ from state.database import LedgerFile
 from state.diagram import GONE, ON_THE_WIRE, Fit, LeadExists, State, Version
 from state.fills import count_leads, let_go_at_once
 from state.keys import Hasher
+from state.matching.contacts import learn_contacts
 from state.matching.heirs import NestedSeen, keep_successors, note_heirs
 from state.matching.left_out import Without, cut, keep_left_out, spare_repeats
-from state.matching.match_values import keep_values, learn_contacts
+from state.matching.match_values import keep_values
 from state.matching.merges import keep_heirs, keep_merges, stop_kin
 from state.matching.terms import looks_inside, terms_of
 from state.matching.twins import matched
@@ -69,11 +70,19 @@ class Records:
         return int(rows[-1]["key"]) if rows else None
 
     def modified_of(self, stream: int, ids: Iterable[str]) -> dict[str, str | None]:
-        """The modified time of each record that is known to be there: what a sweep compares. One that is listed again
-        after its tombstone was restored, which may leave its time as it was."""
+        """The modified time of each record that is known to be there: what a sweep compares. Not of one that is listed
+        again after its tombstone was restored, which may leave its time as it was, nor of one of whose lead's contacts
+        nothing is known, where they are matched."""
         with self._file.read() as connection:
-            rows = _rows_of(connection, "id, modified, fit", stream, ids)
-            return {row["id"]: row["modified"] for row in rows if row["fit"] != "deleted"}
+            rows = _rows_of(
+                connection, "id, modified, fit, nested IS NULL AND base_batch IS NOT NULL AS new", stream, ids
+            )
+            inside = looks_inside(connection, stream)
+            return {
+                row["id"]: row["modified"]
+                for row in rows
+                if row["fit"] != "deleted" and not (inside and row["new"] and row["fit"] == "eligible")
+            }
 
     def commit(
         self,
@@ -120,7 +129,7 @@ class Records:
             connection.executemany(_UPSERT, rows)
             settle_accounts(connection, stream, changes, memories)
             keep_heirs(connection, stream, (change.reading.id for change in changes if change.reading.merged_into))
-            left_out = _keep_matches(connection, stream, readings, changes, known)
+            left_out = _keep_matches(connection, stream, readings, changes, known, now=now)
             keep_successors(connection, stream, _gone(changes))
             settled = {change.reading.id for change in changes if change.state not in ON_THE_WIRE}
             stop_kin(connection, stream, newly_merged, settled)
@@ -398,6 +407,8 @@ def _keep_matches(
     readings: Sequence[Reading],
     changes: Sequence[Change],
     known: Mapping[str, Stored],
+    *,
+    now: int,
 ) -> int:
     """Whose duplicate a record is, by what others will be recognised as its duplicates, what it was made from, and
     which contacts its lead goes without: how many these are."""
@@ -413,7 +424,7 @@ def _keep_matches(
     )
     keep_values(connection, changes, known, keys)
     if inherited:
-        note_heirs(connection, stream, readings, changes, keys)
+        note_heirs(connection, stream, readings, changes, keys, now=now)
     return keep_left_out(connection, changes, known, keys)
 
 

@@ -20,7 +20,7 @@ from dataclasses import dataclass, replace
 from typing import Literal, cast
 
 from state.database import LedgerFile
-from state.diagram import OWNERS, LeadExists, State, stands_for_a_lead
+from state.diagram import GONE, OWNERS, LeadExists, State, stands_for_a_lead
 from state.keys import Hasher
 from state.receipts.journal import hash_of
 from state.rows import Change, Origin, Reading
@@ -156,9 +156,11 @@ def note_heirs(
     readings: Iterable[Reading],
     changes: Iterable[Change],
     keys: Mapping[str, int],
+    *,
+    now: int,
 ) -> None:
     """Remembers what a page's records were made from. What is news sends their former records back to be judged, so
-    that none is claimed before, and heirs that this page did not judge, too."""
+    that none is claimed before, and heirs that this page did not judge, too. `now` in ms."""
     judged = {change.reading.id: change for change in changes}
     for reading in readings:
         if reading.origin is None or reading.id not in keys:
@@ -168,12 +170,14 @@ def note_heirs(
         rows = [(former, 0, int(not inherits)) for former in reading.origin.own]
         rows += [(former, 1, int(borne)) for former, borne in reading.origin.children]
         for former, child, borne in rows:
-            values = {"record": keys[reading.id], "former": former, "child": child, "borne": borne, "stream": stream}
+            values = {"record": keys[reading.id], "former": former, "child": child, "borne": borne}
+            values |= {"stream": stream, "now": now}
             if _note(connection, values, open_=(change is not None and change.lead_exists == "no") or inherits):
                 connection.execute(_STOP_FORMER, values)
                 if change is None and not child:
                     connection.execute(_STOP_HEIR, values)
                 connection.execute(_TAKEN_OVER, values)
+                connection.execute(_TWICE_THERE, values)
 
 
 def _note(connection: sqlite3.Connection, values: Mapping[str, object], *, open_: bool) -> bool:
@@ -265,13 +269,22 @@ UPDATE records SET again = 'judge' WHERE again IS NULL AND key = :record AND lea
   AND state IN ('pending', 'held', 'duplicate', 'sending', 'in_doubt')
 """
 
+_TWO_LEADS = f"""
+SELECT 1 FROM heirs h JOIN records r ON r.key = h.record
+WHERE h.former = :former AND h.borne = 1 AND r.key <> records.key AND r.stream IN ({_BESIDE})
+  AND r.lead_exists <> 'no'
+"""  # noqa: S608 - a constant
+
 _TAKEN_OVER = f"""
 UPDATE records SET orphaned = NULL
 WHERE orphaned IS NOT NULL AND id = :former AND stream IN ({_BESIDE})
-AND EXISTS (SELECT 1 FROM heirs h WHERE h.former = :former)
-AND NOT EXISTS (
-  SELECT 1 FROM heirs h JOIN records r ON r.key = h.record
-  WHERE h.former = :former AND h.borne = 1 AND r.key <> records.key AND r.stream IN ({_BESIDE})
-    AND r.lead_exists <> 'no'
-)
-"""  # noqa: S608 - a constant
+AND EXISTS (SELECT 1 FROM heirs h JOIN records r ON r.key = h.record
+  WHERE h.former = :former AND h.borne = 0 AND r.stream IN ({_BESIDE}))
+AND NOT EXISTS ({_TWO_LEADS})
+"""  # noqa: S608 - constants
+
+_TWICE_THERE = f"""
+UPDATE records SET orphaned = :now
+WHERE orphaned IS NULL AND state = 'delivered' AND fit IN {one_of(GONE)} AND id = :former AND stream IN ({_BESIDE})
+AND EXISTS ({_TWO_LEADS})
+"""  # noqa: S608 - constants

@@ -12,7 +12,6 @@ from dataclasses import replace
 
 import orjson
 
-from state.database import LedgerFile
 from state.matching.standing import Standing
 from state.rows import Change, Contact, LeftOut, Stored, Twin
 
@@ -124,10 +123,3 @@ def keep_left_out(
 def _key_of(owner: Twin | None, keys: Mapping[str, int]) -> int | None:
     """Of one that was new on this page, too."""
     return None if owner is None else owner.key or keys[owner.id]
-
-
-def left_out_of(file: LedgerFile, key: int) -> list[tuple[str, str]]:
-    """By which kind of value, and whose it is, of each contact that a record's lead goes without."""
-    with file.read() as connection:
-        rows = connection.execute("SELECT kind, rule FROM left_out WHERE record = ? ORDER BY place", (key,))
-        return [(row["kind"], row["rule"]) for row in rows]

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import sqlite3
 from collections import defaultdict
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TypeVar
 
@@ -107,18 +107,6 @@ def borne(change: Change, stored: Stored | None) -> Sequence[Contact] | None:
     if stored is None or (stored.nested is None and stored.resting == "delivered"):
         return contacts
     return None
-
-
-def learn_contacts(connection: sqlite3.Connection, learned: Iterable[tuple[int, Sequence[Contact], bool]]) -> None:
-    """Writes what the contacts of records can be recognised by of which nobody had looked: (key, contacts, whether the
-    record's lead has them)."""
-    for key, contacts, bears in learned:
-        values = [(value, key, kind, 1) for contact in contacts for kind, value in contact.values] if bears else []
-        connection.executemany(
-            "INSERT OR IGNORE INTO match_values (value, record, kind, nested) VALUES (?, ?, ?, ?)", values
-        )
-        count = sum(bool(contact.values) for contact in contacts)
-        connection.execute("UPDATE records SET nested = ? WHERE key = ?", (count, key))
 
 
 def _values_of(connection: sqlite3.Connection, keys: Sequence[int]) -> dict[int, dict[bytes, int]]:
