@@ -43,6 +43,8 @@ class Crm:
     """The companies that nest a contact."""
     former: dict[str, list[str]] = field(default_factory=dict)
     merged: dict[str, str] = field(default_factory=dict)
+    told: set[tuple[str, str]] = field(default_factory=set)
+    """What records were made from, (heir, former), as far as anybody was shown it."""
     changes: dict[str, list[str]] = field(default_factory=lambda: {name: [] for name in STREAMS})
 
     def save(self, stream: str, id_: str, **data: Json) -> None:
@@ -96,7 +98,9 @@ class Crm:
         return Record(id_, whole, modified, children=children, former=self._former([id_, *nested]))
 
     def _former(self, ids: Iterable[str]) -> Mapping[str, Sequence[str]]:
-        return {id_: self.former[id_] for id_ in ids if id_ in self.former}
+        found = {id_: self.former[id_] for id_ in ids if id_ in self.former}
+        self.told |= {(id_, former) for id_, formers in found.items() for former in formers}
+        return found
 
 
 class CrmConnector:
