@@ -344,7 +344,7 @@ INSERT INTO records (
   since = CASE WHEN state = excluded.state AND drift = excluded.drift
     AND (drift = 0 OR state = 'pending' OR source_fp IS excluded.source_fp) THEN since ELSE excluded.since END,
   reason = coalesce(
-    excluded.reason, CASE WHEN state = excluded.state AND state IN ('quarantined', 'held') THEN reason END
+    excluded.reason, CASE WHEN state = excluded.state AND state IN ('quarantined', 'held', 'known') THEN reason END
   ),
   part = CASE WHEN excluded.state IN ('sending', 'in_doubt') THEN part END,
   -- once: what a person has looked at does not come back by itself

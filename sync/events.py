@@ -55,6 +55,11 @@ EVENTS: dict[str, Event] = {
         "A stream's query was edited; it has the records that the ledger knows, so nothing is sent again.",
         ("stream", "asked", "found", "same"),
     ),
+    "source_api_ends": Event(
+        "warning",
+        "What the configuration uses of a source's API ends in so many days, or has ended (less than 0); once a day.",
+        ("source", "what", "date", "days", "cure"),
+    ),
     "config_warning": Event("warning", "Something in the configuration deserves a look.", ("where", "problem")),
     "ledger_created": Event(
         "info", "There was no ledger, so a new one was made: it knows nothing of what was sent before.", ("ledger",)

@@ -140,11 +140,12 @@ class CrmConnector:
 
 @dataclass(frozen=True)
 class Sent:
-    """A lead that the server was sent. `stands`: it is there."""
+    """A lead that the server was sent; `further`: one more of a record that had one."""
 
     stream: str
     id: str
     lead: Mapping[str, Any]
+    further: bool = False
 
     @property
     def own(self) -> set[str]:
@@ -243,7 +244,9 @@ class World:
         if not isinstance(got, Claim):
             return None
         self.ledger.journal.intent(got.batch)
-        sent = [Sent(self.names[each.stream], each.id, json.loads(each.payload)) for each in got.deliveries]
+        sent = [
+            Sent(self.names[each.stream], each.id, json.loads(each.payload), each.resend) for each in got.deliveries
+        ]
         self.open[got.batch] = (got, sent)
         return got.batch
 
