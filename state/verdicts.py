@@ -178,6 +178,8 @@ class Verdicts:
             moved[then.state] += 1
             by_stream[row["stream_name"]] += 1
         connection.executemany(_UPDATE, values)
+        if verdict == "created":
+            connection.executemany(_MATCH_FIRST, values)
         for row in rows:
             if row["fit"] == "deleted":
                 keep_heirs(connection, row["stream"], [row["id"]])
@@ -384,6 +386,12 @@ UPDATE records SET
 WHERE key = :key
 """
 
+
+_MATCH_FIRST = """
+UPDATE records SET again = 'judge'
+WHERE key = :key AND state = 'pending' AND again IS NULL AND coalesce(nested, 0) > 0
+"""
+"""One more lead, of a version that was read meanwhile: nobody has looked which of its contacts have leads."""
 
 _FORGET_WAITING = f"""
 UPDATE records SET payload = NULL, source = NULL

@@ -168,7 +168,9 @@ def note_heirs(
         change = judged.get(reading.id)
         inherits = change is not None and change.inherits
         rows = [(former, 0, int(not inherits)) for former in reading.origin.own]
-        rows += [(former, 1, int(borne)) for former, borne in reading.origin.children]
+        # where several children were made from one record, it is enough that one of them is left
+        children = dict(sorted(reading.origin.children, key=lambda each: each[1]))
+        rows += [(former, 1, int(borne)) for former, borne in children.items()]
         for former, child, borne in rows:
             values = {"record": keys[reading.id], "former": former, "child": child, "borne": borne}
             values |= {"stream": stream, "now": now}
@@ -188,8 +190,8 @@ def _note(connection: sqlite3.Connection, values: Mapping[str, object], *, open_
     if written.rowcount or not open_:
         return bool(written.rowcount)
     changed = connection.execute(
-        "UPDATE heirs SET child = :child, borne = :borne WHERE record = :record AND former = :former"
-        " AND (child <> :child OR borne <> :borne)",
+        "UPDATE heirs SET borne = :borne WHERE record = :record AND former = :former AND child = :child"
+        " AND borne <> :borne",
         values,
     )
     return bool(changed.rowcount)
@@ -249,7 +251,7 @@ ORDER BY r.key
 
 _BORNE = """
 SELECT coalesce(
-  (SELECT h.borne FROM heirs h WHERE h.record = r.key AND h.former = :former),
+  (SELECT h.borne FROM heirs h WHERE h.record = r.key AND h.former = :former AND h.child = 1),
   EXISTS (
     SELECT 1 FROM child_links c WHERE c.stream = r.stream AND c.child = :child AND c.parent = r.id AND c.id = :child_id
   )

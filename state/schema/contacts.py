@@ -58,7 +58,7 @@ CREATE TABLE heirs (
   former TEXT NOT NULL,
   child INTEGER NOT NULL CHECK (child IN (0, 1)),
   borne INTEGER NOT NULL CHECK (borne IN (0, 1)),
-  PRIMARY KEY (record, former)
+  PRIMARY KEY (record, former, child)
 ) STRICT, WITHOUT ROWID;
 CREATE INDEX heirs_by_former ON heirs (former);
 DROP TRIGGER records_lead_stands;

@@ -12,7 +12,7 @@ from crm_world import COMPANY, STREAMS, World
 from guard_world import logged
 
 from state.matching.foreign import Foreign
-from state.rows import MatchKind
+from state.rows import MatchKind, Verdict
 
 WORDS = {"ann": "a@x.example", "bob": "b@x.example"}
 
@@ -267,6 +267,28 @@ def test_a_further_lead_that_would_say_nothing_new_is_not_sent(tmp_path: Path) -
     world.rest()
     assert sorted(each.id for each in world.server) == ["acme", "bob"]
     assert world.row("companies", "acme")["drift"] == 1
+    world.close()
+
+
+@pytest.mark.parametrize("verdict", ["created", "refused", "rejected"])
+def test_a_version_that_was_read_while_the_lead_was_on_the_wire_is_matched_before_it_is_sent(
+    tmp_path: Path, verdict: Verdict
+) -> None:
+    world = World(tmp_path, on_change="resend")
+    acme(world, "ann")
+    world.read("companies")
+    batch = world.claim()
+    assert batch is not None
+    world.crm.associate("ann")
+    save(world, "bob", company="acme")
+    world.crm.save("companies", "acme", name="Acme Ltd")
+    save(world, "bob")
+    world.read("contacts")
+    world.read("companies")
+    world.conclude(batch, verdict)
+    world.rest()
+    everybody = [each for sent in world.server for each in (*sent.own, *sent.nested)]
+    assert everybody.count("b@x.example") == 1
     world.close()
 
 
