@@ -70,6 +70,10 @@ class Waiting:
     again: bool
     source_fp: bytes | None
     merged_into: str | None = None
+    left_out: int = 0
+    """How many contacts its lead goes without, because they have leads."""
+    heir: str | None = None
+    """The record that it became at its source, with a lead of its own: `STREAM:ID`."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -223,7 +227,11 @@ def _acknowledge(connection: sqlite3.Connection, seen: Mapping[int, bytes | None
 _FIND = """
 SELECT r.key, s.name AS stream, s.workspace, r.id, r.state, r.lead_exists, r.fit, r.drift, {since} AS since, r.queued,
   r.reason, r.again, r.source_fp,
-  (SELECT m.survivor FROM merges m WHERE m.stream = r.stream AND m.loser = r.id) AS merged_into
+  (SELECT m.survivor FROM merges m WHERE m.stream = r.stream AND m.loser = r.id) AS merged_into,
+  (SELECT count(*) FROM left_out l WHERE l.record = r.key) AS left_out,
+  (SELECT hs.name || ':' || h.id FROM heirs e JOIN records h ON h.key = e.record JOIN streams hs ON hs.id = h.stream
+   WHERE r.orphaned IS NOT NULL AND e.former = r.id AND e.borne = 1 AND h.lead_exists <> 'no'
+     AND substr(hs.name, 1, instr(hs.name, '.')) = substr(s.name, 1, instr(s.name, '.')) LIMIT 1) AS heir
 FROM streams s JOIN records r ON r.stream = s.id
 WHERE {queue}
   AND (:streams IS NULL OR s.name IN (SELECT value FROM json_each(:streams)))
@@ -315,6 +323,8 @@ def _waiting(row: sqlite3.Row) -> Waiting:
         again=row["again"] == "send",
         source_fp=row["source_fp"],
         merged_into=row["merged_into"],
+        left_out=row["left_out"],
+        heir=row["heir"],
     )
 
 

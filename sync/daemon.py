@@ -8,7 +8,7 @@ import logging
 import signal
 import threading
 from collections.abc import Callable, Collection
-from datetime import UTC, date, datetime
+from datetime import datetime
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -22,7 +22,6 @@ from apscheduler.triggers.interval import IntervalTrigger
 from state.backups import back_up_daily
 from state.ledger import Ledger
 from sync import __version__, log
-from sync.config.ages import age_as_json, near_ends
 from sync.config.load import load_config, warnings_of
 from sync.config.schema import Config, Source
 from sync.delivery.sender import ClientFactory, open_client
@@ -39,6 +38,7 @@ from sync.errors import (
 from sync.ledgers import own_ledger
 from sync.log import emit
 from sync.plan import Plan
+from sync.service.ends import Ends
 from sync.service.notify import Notifier
 from sync.service.service import Service
 
@@ -67,7 +67,7 @@ class Daemon:
         self._client = client
         self._fatal: BaseException | None = None
         self._scheduler: BackgroundScheduler | None = None
-        self._ends_said: date | None = None
+        self._ends = Ends()
 
     def run(self) -> None:
         """Blocks the main thread. Returns when a signal ended the daemon and nothing is in flight; raises what ended
@@ -140,26 +140,16 @@ class Daemon:
         maintenance = IntervalTrigger(seconds=MAINTENANCE_EVERY, jitter=60)
         _schedule(scheduler, "maintenance", lambda: self._maintain(engine), maintenance, None)
         scheduler.start()
-        self._say_ends(engine)
+        self._ends.say(engine.plan.config, engine.ledger.clock.wall())
 
     def _maintain(self, engine: Engine) -> None:
-        self._say_ends(engine)
+        self._ends.say(engine.plan.config, engine.ledger.clock.wall())
         try:
             maintain(engine)
         except LedgerError as error:
             engine.fail(error)
         except LedgerBusy as error:
             emit("job_failed", job="maintenance", error=error.message)
-
-    def _say_ends(self, engine: Engine) -> None:
-        """What of a source's API ends soon, once a day."""
-        now = engine.ledger.clock.wall()
-        today = datetime.fromtimestamp(now, UTC).date()
-        if self._ends_said == today:
-            return
-        self._ends_said = today
-        for age in near_ends(engine.plan.config, now):
-            emit("source_api_ends", **age_as_json(age))
 
     def _stop_polls(self) -> None:
         if self._scheduler:

@@ -6,9 +6,15 @@ from __future__ import annotations
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import replace
 
+from connectors.interface import Connector, Respells
 from state.matching.heirs import Nested, NestedSeen, origin_of
 from state.rows import Origin
 from sync.words import Json, Record
+
+
+def link_of(connector: Connector, child: str) -> str:
+    """By what a child is remembered, however its key is spelled."""
+    return connector.alike(child) if isinstance(connector, Respells) else child
 
 
 def nested_of(records: Iterable[Record], link: Callable[[str], str]) -> list[Nested]:
