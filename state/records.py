@@ -13,10 +13,10 @@ from state.database import LedgerFile
 from state.diagram import GONE, ON_THE_WIRE, Fit, LeadExists, State, Version
 from state.fills import count_leads, let_go_at_once
 from state.keys import Hasher
-from state.matching.contacts import learn_contacts
-from state.matching.heirs import NestedSeen, keep_successors, note_heirs
-from state.matching.left_out import Without, cut, keep_left_out, spare_repeats
-from state.matching.match_values import keep_values
+from state.lookup import rows_of
+from state.matching.heirs import NestedSeen, keep_successors
+from state.matching.keeping import keep_matches
+from state.matching.left_out import Without, cut, spare_repeats
 from state.matching.merges import keep_heirs, keep_merges, stop_kin
 from state.matching.terms import looks_inside, terms_of
 from state.matching.twins import matched
@@ -74,7 +74,7 @@ class Records:
         again after its tombstone was restored, which may leave its time as it was, nor of one of whose lead's contacts
         nothing is known, where they are matched."""
         with self._file.read() as connection:
-            rows = _rows_of(
+            rows = rows_of(
                 connection, "id, modified, fit, nested IS NULL AND base_batch IS NOT NULL AS new", stream, ids
             )
             inside = looks_inside(connection, stream)
@@ -129,7 +129,7 @@ class Records:
             connection.executemany(_UPSERT, rows)
             settle_accounts(connection, stream, changes, memories)
             keep_heirs(connection, stream, (change.reading.id for change in changes if change.reading.merged_into))
-            left_out = _keep_matches(connection, stream, readings, changes, known, now=now)
+            left_out = keep_matches(connection, stream, readings, changes, known, now=now)
             keep_successors(connection, stream, _gone(changes))
             settled = {change.reading.id for change in changes if change.state not in ON_THE_WIRE}
             stop_kin(connection, stream, newly_merged, settled)
@@ -296,18 +296,7 @@ def stored(row: sqlite3.Row) -> Stored:
 
 
 def _look_up(connection: sqlite3.Connection, stream: int, ids: Iterable[str]) -> dict[str, Stored]:
-    return {row["id"]: stored(row) for row in _rows_of(connection, _COLUMNS, stream, ids)}
-
-
-def _rows_of(connection: sqlite3.Connection, columns: str, stream: int, ids: Iterable[str]) -> Iterator[sqlite3.Row]:
-    """SQLite's JSON ends a text at a NUL character: ids that hold one are asked for one by one."""
-    asked = list(ids)
-    whole = json.dumps([id_ for id_ in asked if "\0" not in id_])
-    select = f"SELECT {columns} FROM records WHERE stream = ? AND id "  # noqa: S608 - the columns are constants
-    yield from connection.execute(select + "IN (SELECT value FROM json_each(?))", (stream, whole))  # noqa: S608 - likewise
-    for id_ in asked:
-        if "\0" in id_:
-            yield from connection.execute(select + "= ?", (stream, id_))
+    return {row["id"]: stored(row) for row in rows_of(connection, _COLUMNS, stream, ids)}
 
 
 _CHUNK = 2000
@@ -399,59 +388,6 @@ def _row(change: Change, stream: int, poll: int, backfill: bool, now: int) -> di
         "alike": None,
         "nested": None if reading.contacts is None else sum(bool(each.values) for each in reading.contacts),
     }
-
-
-def _keep_matches(
-    connection: sqlite3.Connection,
-    stream: int,
-    readings: Sequence[Reading],
-    changes: Sequence[Change],
-    known: Mapping[str, Stored],
-    *,
-    now: int,
-) -> int:
-    """Whose duplicate a record is, by what others will be recognised as its duplicates, what it was made from, and
-    which contacts its lead goes without: how many these are."""
-    _learn(connection, readings, changes, known)
-    inherited = any(reading.origin for reading in readings)
-    if not inherited and not any(_has_matches(change) or change.reading.id in known for change in changes):
-        return 0
-    ids = {each.id for each in readings if each.origin} | {change.reading.id for change in changes}
-    keys = {row["id"]: row["key"] for row in _rows_of(connection, "id, key", stream, ids)}
-    connection.executemany(
-        "UPDATE records SET twin = ? WHERE key = ?",
-        [(each.twin.key or keys[each.twin.id], keys[each.reading.id]) for each in changes if each.twin],
-    )
-    keep_values(connection, changes, known, keys)
-    if inherited:
-        note_heirs(connection, stream, readings, changes, keys, now=now)
-    return keep_left_out(connection, changes, known, keys)
-
-
-def _has_matches(change: Change) -> bool:
-    return bool(change.reading.values or change.reading.contacts or change.twin)
-
-
-def _learn(
-    connection: sqlite3.Connection,
-    readings: Sequence[Reading],
-    changes: Sequence[Change],
-    known: Mapping[str, Stored],
-) -> None:
-    """What is as the ledger has it, but for its contacts, at which nobody had looked."""
-    changed = {change.reading.id for change in changes}
-    learned = (
-        (stored.key, reading.contacts, _bears_the_latest(stored))
-        for reading in readings
-        if reading.contacts is not None and reading.id not in changed and (stored := known.get(reading.id))
-        if stored.nested is None and stored.state not in ON_THE_WIRE
-    )
-    learn_contacts(connection, learned)
-
-
-def _bears_the_latest(stored: Stored) -> bool:
-    """Whether the record's lead is, or will be, that of its latest version, by us."""
-    return stored.lead_exists == "no" or (stored.resting == "delivered" and not stored.drift)
 
 
 def _gone(changes: Iterable[Change]) -> list[str]:

@@ -91,7 +91,7 @@ def test_an_import_leaves_its_addresses_out_of_companies(world: World) -> None:
     path = world.folder / "leads.csv"
     path.write_text("email\nS5@corp.example\n")
     foreseen = world.json("ledger", "import", "--csv", str(path), "--dry-run")
-    assert "companies" not in str(foreseen.get("records", "")), "no company becomes known by a contact's address"
+    assert foreseen["would_be_known"] == {}, "no company becomes known by a contact's address"
     world.run("ledger", "import", "--csv", str(path))
     world.json("once")
     assert contacts(world, "Firm 3") == ["Staff 6"]

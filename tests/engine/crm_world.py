@@ -14,6 +14,7 @@ from guard_world import RULE, Clock, unsynced
 
 from connectors.interface import Features, StreamSpec
 from state.ledger import Ledger
+from state.rebuilding.rebuild import rebuild
 from state.rows import Claim, MatchKind, OnChange, StreamRow, Verdict
 from state.streams import Declared
 from sync.config.schema import Guard, LeadTable, Table, Wire
@@ -181,6 +182,15 @@ class World:
 
     def close(self) -> None:
         self.ledger.close()
+
+    def rebuild(self) -> None:
+        """The ledger is lost, and made anew from its receipts; the governor's window has passed."""
+        self.close()
+        for suffix in ("", "-wal", "-shm"):
+            self.path.with_name(self.path.name + suffix).unlink(missing_ok=True)
+        rebuild(self.path, clock=self.clock)  # type: ignore[arg-type] # stands still
+        self.clock.now += 3600
+        self.start()
 
     def register(self) -> None:
         """As an engine does at its start and at each reload."""

@@ -352,6 +352,67 @@ def test_an_import_foresees_only_records_that_become_known(world: World) -> None
     assert Foreign(world.ledger.file).meets("main", [value]) == {}  # type: ignore[list-item] # a kind
 
 
+# -- a ledger that was rebuilt
+
+
+def test_a_rebuilt_ledger_knows_the_contacts_of_leads_that_were_created(world: World) -> None:
+    acme(world, "ann")
+    world.read("companies")
+    world.send()
+    world.rebuild()
+    world.read("contacts")
+    assert world.state("contacts", "ann") == "known"
+    assert world.why("contacts", "ann") == ["email: is that of a lead that was created before the ledger was rebuilt"]
+    world.rest()
+    assert (world.state("companies", "acme"), world.row("companies", "acme")["drift"]) == ("delivered", 0)
+    assert len(world.server) == 1
+
+
+def test_a_rebuilt_ledger_leaves_out_contacts_whose_leads_were_created(world: World) -> None:
+    save(world, "ann")
+    world.read("contacts")
+    world.send()
+    world.rebuild()
+    acme(world, "ann", "bob")
+    world.read("companies")
+    world.rest()
+    assert world.lead("companies", "acme").nested == {"b@x.example"}
+    rule = "email: is that of a lead that was created before the ledger was rebuilt"
+    assert world.left_out("acme") == [rule]
+
+
+@pytest.mark.parametrize("landed", [True, False])
+def test_a_contact_that_is_in_doubt_since_before_is_left_out_until_that_is_settled(world: World, landed: bool) -> None:
+    save(world, "ann")
+    world.read("contacts")
+    batch = world.claim()
+    assert batch is not None
+    world.conclude(batch, "in_doubt", landed=landed)
+    world.rebuild()
+    acme(world, "ann")
+    world.read("companies")
+    rule = f"email: is perhaps that of a lead of batch {batch}, in doubt since before the ledger was rebuilt"
+    assert world.left_out("acme") == [rule]
+    world.settle(landed=landed)
+    world.rest()
+    everybody = [each for sent in world.server for each in (*sent.own, *sent.nested)]
+    assert sorted(everybody) == ["a@x.example", "info@acme.example"]
+
+
+def test_a_further_lead_after_a_rebuild_has_its_own_contacts_once_they_were_read_again(tmp_path: Path) -> None:
+    world = World(tmp_path, on_change="resend")
+    acme(world, "ann")
+    world.crm.save("contacts", "ann", wanted=False)
+    world.read("companies")
+    world.send()
+    world.rebuild()
+    world.read("companies")
+    world.crm.save("companies", "acme", name="Acme Ltd")
+    world.rest()
+    assert [(each.lead.get("name"), each.nested) for each in world.server[1:]] == [("Acme Ltd", {"a@x.example"})]
+    world.close()
+
+
 # -- switched on later, and ledgers of before
 
 

@@ -11,7 +11,6 @@ from crm_world import World
 
 from state.ledger import Ledger
 from state.matching.heirs import Heirs, Nested, NestedSeen
-from state.rebuilding.rebuild import rebuild
 from state.rows import LaneMove
 
 
@@ -217,12 +216,7 @@ def test_a_lead_that_is_claimed_while_its_heir_is_mapped_is_seen(world: World, e
 def test_heirs_of_leads_that_only_the_receipts_know(world: World, tmp_path: Path) -> None:
     lead(world)
     world.send()
-    world.close()
-    for suffix in ("", "-wal", "-shm"):
-        world.path.with_name(world.path.name + suffix).unlink(missing_ok=True)
-    rebuild(world.path, clock=world.clock)  # type: ignore[arg-type] # stands still
-    world.clock.now += 3600
-    world.start()
+    world.rebuild()
     world.crm.save("companies", "acme", name="Acme")
     world.crm.convert("l1", "c1", "acme")
     world.rest()
@@ -234,12 +228,7 @@ def test_heirs_of_leads_that_only_the_receipts_know(world: World, tmp_path: Path
 def test_an_heir_of_a_lead_in_doubt_that_only_the_receipts_know_is_held(world: World) -> None:
     lead(world)
     world.send("in_doubt")
-    world.close()
-    for suffix in ("", "-wal", "-shm"):
-        world.path.with_name(world.path.name + suffix).unlink(missing_ok=True)
-    rebuild(world.path, clock=world.clock)  # type: ignore[arg-type] # stands still
-    world.clock.now += 3600
-    world.start()
+    world.rebuild()
     world.crm.convert("l1", "c1")
     world.read("contacts")
     assert world.state("contacts", "c1") == "held"

@@ -9,15 +9,15 @@ from contextlib import closing
 from pathlib import Path
 
 import pytest
-from ledger_tools import FakeClock, claim, commit, pending, reading, register, row, rows
+from ledger_tools import FakeClock, claim, commit, declare, pending, reading, register, row, rows
 
 from state.database import SCHEMA_VERSION
 from state.keys import key_path
 from state.ledger import Ledger
-from state.schema import initial, labels, orphans, queues
+from state.schema import contacts, initial, labels, orphans, queues
 from state.schema.statements import statements
 from sync.errors import LedgerUntrusted
-from tests.old_ledgers import names, to_first_schema
+from tests.old_ledgers import names, to_first_schema, to_schema
 
 
 def ledger_of_the_first_schema(path: Path) -> None:
@@ -69,6 +69,23 @@ def test_everything_is_kept_and_the_ledger_goes_on(tmp_path: Path) -> None:
         assert backup.execute("SELECT count(*) FROM records").fetchone() == (5,)
 
 
+@pytest.mark.parametrize("matched", [True, False])
+def test_what_waits_is_matched_anew_once_contacts_count(tmp_path: Path, matched: bool) -> None:
+    path = tmp_path / "ledger.db"
+    with Ledger(path, own=True, clock=FakeClock()) as ledger:
+        stream = register(ledger, declare(match_on=("email",) if matched else ()))
+        pending(ledger, stream, "created", "waits")
+        one = claim(ledger, 1)
+        ledger.verdicts.conclude(one.batch, "created", slot=one.slot)
+    to_schema(path, "0005_orphans")
+    with Ledger(path, own=True, clock=FakeClock()) as ledger:
+        assert {each["id"]: each["again"] for each in rows(ledger)} == {
+            "created": None,
+            "waits": "judge" if matched else None,
+        }
+        assert rows(ledger, "PRAGMA foreign_key_check") == []
+
+
 @pytest.mark.parametrize(
     ("script", "digest"),
     [
@@ -76,6 +93,7 @@ def test_everything_is_kept_and_the_ledger_goes_on(tmp_path: Path) -> None:
         (queues.CHANGES, "7800a02176c895ff"),
         (labels.CHANGES, "62191c050413dddb"),
         (orphans.CHANGES, "cc7e61419b6c64a2"),
+        (contacts.CHANGES, "b46d1a002466d5ba"),
     ],
 )
 def test_earlier_schemas_stay_as_they_were(script: str, digest: str) -> None:
