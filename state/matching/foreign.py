@@ -85,7 +85,8 @@ UPDATE records SET again = 'judge' WHERE again IS NULL AND lead_exists <> 'yes'
 
 _LOOK_INSIDE = """
 UPDATE records SET again = 'judge' WHERE again IS NULL AND lead_exists = 'no' AND nested IS NULL
-  AND state IN ('pending', 'held') AND stream IN (SELECT id FROM streams WHERE workspace = ? AND nests = 1)
+  AND fit = 'eligible' AND state IN ('pending', 'held', 'quarantined')
+  AND stream IN (SELECT id FROM streams WHERE workspace = ? AND nests = 1)
 """
 """Until there was something to match them with nobody looked at the contacts nested in what waits."""
 

@@ -96,3 +96,14 @@ def test_an_import_leaves_its_addresses_out_of_companies(world: World) -> None:
     world.json("once")
     assert contacts(world, "Firm 3") == ["Staff 6"]
     assert len(world.arrived()) == 4
+
+
+def test_match_on_is_of_use_where_only_contacts_have_addresses(world: World) -> None:
+    nested(world)
+    text = world.config.read_text()
+    world.config.write_text(text.replace('industry = "industry"\nemails = "[email]"', 'industry = "industry"'))
+    assert "matches nothing" not in world.run("check", "--file").stdout
+    world.config.write_text(
+        text.replace('name = "name"\nemails = "[email]"', 'name = "name"').replace('email"]', 'phone"]')
+    )
+    assert "matches nothing" in world.run("check", "--file").stdout
