@@ -14,7 +14,7 @@ from sync.errors import LedgerBusy, LedgerError, LedgerUntrusted, SyncError
 Connect = Callable[[Path], sqlite3.Connection]
 
 BUSY_SECONDS = 30.0
-SCHEMA_VERSION = 5
+SCHEMA_VERSION = 6
 """How many migrations there are; stamped into the file once all are applied."""
 
 
@@ -155,6 +155,8 @@ def translated(path: Path) -> Iterator[None]:
         raise
     except sqlite3.Error as error:
         raise _translate(error, path) from error
+    except UnicodeDecodeError as error:  # SQLite gives out the text of a damaged page as it is
+        raise LedgerError(f"the ledger {path} holds text that is none", hint=_HINTS["SQLITE_CORRUPT"]) from error
     except OSError as error:
         raise LedgerError(
             f"the ledger {path} cannot be used: {error.strerror}", hint="check the path, its owner and the disk"

@@ -138,11 +138,11 @@ ORDER BY id DESC LIMIT {USUAL_POLLS}
 _EMAILS = f"""
 WITH own AS MATERIALIZED (
   SELECT made.key, address.value FROM records made CROSS JOIN match_values address ON address.record = made.key
-  WHERE {_MADE} AND lead_exists = 'no' AND kind = 'email'
+  WHERE {_MADE} AND lead_exists = 'no' AND kind = 'email' AND address.nested = 0
 ), known AS MATERIALIZED (
   SELECT value FROM (SELECT DISTINCT value FROM own) each WHERE EXISTS (
     SELECT 1 FROM match_values other CROSS JOIN records owner ON owner.key = other.record
-    WHERE other.value = each.value AND kind = 'email' AND stream = :stream
+    WHERE other.value = each.value AND kind = 'email' AND other.nested = 0 AND stream = :stream
       AND (state IN {one_of(OWNERS)} OR lead_exists <> 'no')
       AND NOT (state IN ('pending', 'held') AND coalesce(queued, 0) IN {_UNRELEASED})
   )

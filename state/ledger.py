@@ -11,6 +11,8 @@ from state.database import Connect, LedgerFile, connect, translated
 from state.gate import Gate
 from state.keys import Hasher, open_key
 from state.lock import LedgerLock
+from state.matching.contacts import Contacts
+from state.matching.heirs import Heirs
 from state.outbox import Outbox
 from state.queues import Queues
 from state.receipts.journal import Journal
@@ -73,6 +75,8 @@ class Ledger:
             raise
         self.streams = Streams(self.file, self.clock)
         self.records = Records(self.file, self.clock, self.hasher)
+        self.contacts = Contacts(self.file)
+        self.heirs = Heirs(self.file, self.hasher)
         self.gate = Gate(self.file, self.clock)
         self.outbox = Outbox(self.file, self.clock)
         self.verdicts = Verdicts(self.file, self.clock)

@@ -70,6 +70,10 @@ class Waiting:
     again: bool
     source_fp: bytes | None
     merged_into: str | None = None
+    left_out: int = 0
+    """How many contacts its lead goes without, because they have leads."""
+    heir: str | None = None
+    """The record that it became at its source, with a lead of its own: `STREAM:ID`."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -122,6 +126,12 @@ class Queues:
                     (key,),
                 ).fetchone()
             )
+
+    def left_out(self, key: int) -> list[tuple[str, str]]:
+        """Of each contact that a record's lead goes without: by which kind of value, and whose that is."""
+        with self._file.read() as connection:
+            rows = connection.execute("SELECT kind, rule FROM left_out WHERE record = ? ORDER BY place", (key,))
+            return [(row["kind"], row["rule"]) for row in rows]
 
     def retry(self, keys: Sequence[int]) -> Moves:
         """What the server rejected is sent again as it is; what is unfit or not kept any more is read again."""
@@ -217,7 +227,11 @@ def _acknowledge(connection: sqlite3.Connection, seen: Mapping[int, bytes | None
 _FIND = """
 SELECT r.key, s.name AS stream, s.workspace, r.id, r.state, r.lead_exists, r.fit, r.drift, {since} AS since, r.queued,
   r.reason, r.again, r.source_fp,
-  (SELECT m.survivor FROM merges m WHERE m.stream = r.stream AND m.loser = r.id) AS merged_into
+  (SELECT m.survivor FROM merges m WHERE m.stream = r.stream AND m.loser = r.id) AS merged_into,
+  (SELECT count(*) FROM left_out l WHERE l.record = r.key) AS left_out,
+  (SELECT hs.name || ':' || h.id FROM heirs e JOIN records h ON h.key = e.record JOIN streams hs ON hs.id = h.stream
+   WHERE r.orphaned IS NOT NULL AND e.former = r.id AND e.borne = 1 AND h.lead_exists <> 'no'
+     AND substr(hs.name, 1, instr(hs.name, '.')) = substr(s.name, 1, instr(s.name, '.')) LIMIT 1) AS heir
 FROM streams s JOIN records r ON r.stream = s.id
 WHERE {queue}
   AND (:streams IS NULL OR s.name IN (SELECT value FROM json_each(:streams)))
@@ -244,6 +258,7 @@ UPDATE records SET
   state = 'pending', part = NULL, poll = NULL, queued = NULL, reason = NULL, since = :now
 WHERE key IN (SELECT value FROM json_each(:keys)) AND {waiting}
   AND again IS NULL AND fit = 'eligible' AND payload IS NOT NULL
+  AND (lead_exists = 'no' OR coalesce(nested, 0) = 0) -- meanwhile its contacts may have leads of their own
   AND mapping = (SELECT s.mapping FROM streams s WHERE s.id = records.stream)
 RETURNING state, mapping, payload
 """
@@ -278,7 +293,7 @@ _ACKNOWLEDGE = f"""
 UPDATE records SET
   drift = 0, again = NULL, since = :now,
   base_modified = modified, base_mapping = mapping, base_source_fp = source_fp, base_wire_fp = wire_fp,
-  acked = coalesce(payload, x''), source = NULL, payload = NULL
+  acked = coalesce(payload, x''), source = NULL, payload = NULL, nested = NULL -- what its contacts are is learned anew
 WHERE key = :key AND {DRIFTED} AND source_fp IS :seen
 RETURNING state
 """  # noqa: S608 - a constant
@@ -308,6 +323,8 @@ def _waiting(row: sqlite3.Row) -> Waiting:
         again=row["again"] == "send",
         source_fp=row["source_fp"],
         merged_into=row["merged_into"],
+        left_out=row["left_out"],
+        heir=row["heir"],
     )
 
 

@@ -13,9 +13,13 @@ from state.database import LedgerFile
 from state.diagram import GONE, ON_THE_WIRE, Fit, LeadExists, State, Version
 from state.fills import count_leads, let_go_at_once
 from state.keys import Hasher
-from state.matching.match_values import keep_values
+from state.lookup import rows_of
+from state.matching.heirs import NestedSeen, keep_successors
+from state.matching.keeping import keep_matches
+from state.matching.left_out import Without, cut, spare_repeats
 from state.matching.merges import keep_heirs, keep_merges, stop_kin
-from state.matching.twins import matched, terms_of
+from state.matching.terms import looks_inside, terms_of
+from state.matching.twins import matched
 from state.queues import DRIFTED
 from state.rows import Change, LaneMove, Links, OnChange, Reading, Sampled, Stored
 from state.streams import is_released, move_lane
@@ -26,7 +30,7 @@ Judge = Callable[[Reading, Stored | None], Change | None]
 
 _COLUMNS = (
     "key, id, state, lead_exists, fit, modified, mapping, source_fp, wire_fp,"
-    " base_modified, base_mapping, base_source_fp, base_wire_fp, base_batch, drift, again, queued"
+    " base_modified, base_mapping, base_source_fp, base_wire_fp, base_batch, drift, again, queued, nested"
 )
 
 
@@ -66,11 +70,19 @@ class Records:
         return int(rows[-1]["key"]) if rows else None
 
     def modified_of(self, stream: int, ids: Iterable[str]) -> dict[str, str | None]:
-        """The modified time of each record that is known to be there: what a sweep compares. One that is listed again
-        after its tombstone was restored, which may leave its time as it was."""
+        """The modified time of each record that is known to be there: what a sweep compares. Not of one that is listed
+        again after its tombstone was restored, which may leave its time as it was, nor of one of whose lead's contacts
+        nothing is known, where they are matched."""
         with self._file.read() as connection:
-            rows = _rows_of(connection, "id, modified, fit", stream, ids)
-            return {row["id"]: row["modified"] for row in rows if row["fit"] != "deleted"}
+            rows = rows_of(
+                connection, "id, modified, fit, nested IS NULL AND base_batch IS NOT NULL AS new", stream, ids
+            )
+            inside = looks_inside(connection, stream)
+            return {
+                row["id"]: row["modified"]
+                for row in rows
+                if row["fit"] != "deleted" and not (inside and row["new"] and row["fit"] == "eligible")
+            }
 
     def commit(
         self,
@@ -83,16 +95,23 @@ class Records:
         lane: LaneMove | None = None,
         links: Links | None = None,
         alike: Callable[[str], str] | None = None,
+        without: Without | None = None,
+        nested: NestedSeen | None = None,
     ) -> Counter[str]:
         """One page, one transaction: each reading is judged against the record as it stands *now*, matched with the
         leads there are, and written, and the lane moves. `readings` names each record once. One that only the receipts
-        know is recognised instead of judged. `alike` gives the form by which other spellings of an id are found again.
+        know is recognised instead of judged. `alike` gives the form by which other spellings of an id are found again,
+        `without` makes payloads without some of their contacts. `nested` is what was left out of the records before
+        they were mapped.
 
         Returns how the readings add up (`new`, `unchanged`, `filtered` …), and apart from that sum how many records
-        left the queue (`unqueued`).
+        left the queue (`unqueued`) and how many contacts leads go without (`left_out`). Raises Overtaken, and writes
+        nothing, where other children would be left out now.
         """
         now = int(self._clock.wall() * 1000)
         with self._file.write() as connection:
+            if nested is not None:
+                nested.refuse_overtaken(connection, self._hasher, stream)
             known = _look_up(connection, stream, (reading.id for reading in readings))
             memories = self._recall(connection, stream, [reading for reading in readings if reading.id not in known])
             judged = [
@@ -101,14 +120,17 @@ class Records:
             ]
             newly_merged = keep_merges(connection, stream, readings)
             changes = [change for change in judged if change is not None]
-            changes = matched(connection, terms_of(connection, stream), changes, known)
+            changes = matched(connection, self._hasher, terms_of(connection, stream), changes, known)
+            if without is not None:
+                changes = spare_repeats(connection, cut(changes, without), known)
             rows = [_row(change, stream, poll, backfill, now) for change in changes]
             if alike:
                 rows = [{**row, "alike": alike(change.reading.id)} for row, change in zip(rows, changes, strict=True)]
             connection.executemany(_UPSERT, rows)
             settle_accounts(connection, stream, changes, memories)
             keep_heirs(connection, stream, (change.reading.id for change in changes if change.reading.merged_into))
-            _keep_matches(connection, stream, changes, known)
+            left_out = keep_matches(connection, stream, readings, changes, known, now=now)
+            keep_successors(connection, stream, _gone(changes))
             settled = {change.reading.id for change in changes if change.state not in ON_THE_WIRE}
             stop_kin(connection, stream, newly_merged, settled)
             count_leads(connection, let_go_at_once(changes, known, released=is_released(connection, poll)))
@@ -116,7 +138,15 @@ class Records:
                 _relink(connection, stream, links)
             if lane:
                 move_lane(connection, stream, lane, now)
-        return _counted(changes, known, unchanged=len(readings) - len(changes))
+        counts = _counted(changes, known, unchanged=len(readings) - len(changes))
+        if left_out:
+            counts["left_out"] = left_out
+        return counts
+
+    def looks_inside(self, stream: int) -> bool:
+        """Return whether contacts nested in the stream's leads are matched with anything, or anything with them."""
+        with self._file.read() as connection:
+            return looks_inside(connection, stream)
 
     def _recall(self, connection: sqlite3.Connection, stream: int, readings: Sequence[Reading]) -> dict[str, Memory]:
         if not readings or not remembers(connection, stream):
@@ -261,22 +291,12 @@ def stored(row: sqlite3.Row) -> Stored:
         drift=bool(row["drift"]),
         again=row["again"],
         approved=row["queued"] is None,
+        nested=row["nested"],
     )
 
 
 def _look_up(connection: sqlite3.Connection, stream: int, ids: Iterable[str]) -> dict[str, Stored]:
-    return {row["id"]: stored(row) for row in _rows_of(connection, _COLUMNS, stream, ids)}
-
-
-def _rows_of(connection: sqlite3.Connection, columns: str, stream: int, ids: Iterable[str]) -> Iterator[sqlite3.Row]:
-    """SQLite's JSON ends a text at a NUL character: ids that hold one are asked for one by one."""
-    asked = list(ids)
-    whole = json.dumps([id_ for id_ in asked if "\0" not in id_])
-    select = f"SELECT {columns} FROM records WHERE stream = ? AND id "  # noqa: S608 - the columns are constants
-    yield from connection.execute(select + "IN (SELECT value FROM json_each(?))", (stream, whole))  # noqa: S608 - likewise
-    for id_ in asked:
-        if "\0" in id_:
-            yield from connection.execute(select + "= ?", (stream, id_))
+    return {row["id"]: stored(row) for row in rows_of(connection, _COLUMNS, stream, ids)}
 
 
 _CHUNK = 2000
@@ -303,17 +323,17 @@ _UPSERT = """
 INSERT INTO records (
   stream, id, state, lead_exists, fit, modified, mapping, source_fp, wire_fp, source, payload, reason,
   base_modified, base_mapping, base_source_fp, base_wire_fp, base_batch, drift, poll, queued, backfill, batch,
-  orphaned, first_seen, since, alike
+  orphaned, first_seen, since, alike, nested
 ) VALUES (
   :stream, :id, :state, :lead_exists, :fit, :modified, :mapping, :source_fp, :wire_fp, :source, :payload, :reason,
   :base_modified, :base_mapping, :base_source_fp, :base_wire_fp, :base_batch, :drift, :poll, :poll, :backfill, :batch,
-  :orphaned, :now, :now, :alike
+  :orphaned, :now, :now, :alike, :nested
 ) ON CONFLICT (stream, id) DO UPDATE SET
   -- of what has drifted: since its latest change
   since = CASE WHEN state = excluded.state AND drift = excluded.drift
     AND (drift = 0 OR state = 'pending' OR source_fp IS excluded.source_fp) THEN since ELSE excluded.since END,
   reason = coalesce(
-    excluded.reason, CASE WHEN state = excluded.state AND state IN ('quarantined', 'held') THEN reason END
+    excluded.reason, CASE WHEN state = excluded.state AND state IN ('quarantined', 'held', 'known') THEN reason END
   ),
   part = CASE WHEN excluded.state IN ('sending', 'in_doubt') THEN part END,
   -- once: what a person has looked at does not come back by itself
@@ -329,6 +349,8 @@ INSERT INTO records (
   payload = excluded.payload, base_modified = excluded.base_modified,
   base_mapping = excluded.base_mapping, base_source_fp = excluded.base_source_fp,
   base_wire_fp = excluded.base_wire_fp, base_batch = excluded.base_batch, drift = excluded.drift,
+  nested = CASE WHEN excluded.lead_exists = 'no' AND excluded.payload IS NOT NULL THEN excluded.nested
+    ELSE coalesce(excluded.nested, nested) END,
   again = CASE WHEN excluded.state IN ('sending', 'in_doubt') THEN again END, twin = NULL,
   batch = CASE excluded.batch WHEN '*' THEN batch ELSE excluded.batch END
 """
@@ -364,23 +386,12 @@ def _row(change: Change, stream: int, poll: int, backfill: bool, now: int) -> di
         "orphaned": now if change.state == "delivered" and reading.version.fit in GONE else None,
         "now": now,
         "alike": None,
+        "nested": None if reading.contacts is None else sum(bool(each.values) for each in reading.contacts),
     }
 
 
-def _keep_matches(
-    connection: sqlite3.Connection, stream: int, changes: Sequence[Change], known: Mapping[str, Stored]
-) -> None:
-    """Whose duplicate a record is, and by what others will be recognised as its duplicates."""
-    twins = [change for change in changes if change.twin is not None]
-    if not twins and not any(change.reading.values or change.reading.id in known for change in changes):
-        return
-    ids = (change.reading.id for change in changes)
-    keys = {row["id"]: row["key"] for row in _rows_of(connection, "id, key", stream, ids)}
-    connection.executemany(
-        "UPDATE records SET twin = ? WHERE key = ?",
-        [(each.twin.key or keys[each.twin.id], keys[each.reading.id]) for each in twins if each.twin],
-    )
-    keep_values(connection, changes, known, keys)
+def _gone(changes: Iterable[Change]) -> list[str]:
+    return [each.reading.id for each in changes if each.state == "delivered" and each.reading.version.fit in GONE]
 
 
 def _counted(changes: Sequence[Change], known: Mapping[str, Stored], *, unchanged: int) -> Counter[str]:

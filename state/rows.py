@@ -46,6 +46,8 @@ class Stored:
     """To be judged again, whether or not anything changed."""
     approved: bool = False
     """Queued by a person's word, if it is queued: no poll made it pending."""
+    nested: int | None = None
+    """How many contacts of the latest version can be recognised; None where nobody has looked."""
 
     @property
     def resting(self) -> Literal["delivered", "known"]:
@@ -66,6 +68,27 @@ class Sampled:
 
 
 @dataclass(frozen=True, slots=True)
+class Contact:
+    """A contact nested in a lead: its place in the lead's list, and keyed hashes of what it can be recognised by."""
+
+    place: int
+    values: Sequence[tuple[MatchKind, bytes]]
+
+
+@dataclass(frozen=True, slots=True)
+class Origin:
+    """What a source made a record of, by the ids of its former records.
+
+    `own` became the record itself; `children` became children nested in it, each with whether that child was left with
+    it. `others`: it has children besides, of whom no former record is known to have a lead.
+    """
+
+    own: Sequence[str] = ()
+    children: Sequence[tuple[str, bool]] = ()
+    others: bool = False
+
+
+@dataclass(frozen=True, slots=True)
 class Reading:
     """One version of a record, mapped: what the poll hands to the ledger.
 
@@ -80,12 +103,18 @@ class Reading:
     reason: str | None = None
     values: Sequence[tuple[MatchKind, bytes]] = ()
     """Keyed hashes of what the lead can be recognised by."""
+    contacts: Sequence[Contact] | None = None
+    """The contacts nested in the lead; None where nobody has looked, because nothing is matched by them."""
+    needs_contacts: bool = False
+    """The mapping keeps a lead without contacts back."""
     mapped: bool = True
     """False: it is the version that the ledger has, and was not mapped again."""
     merged_into: str | None = None
     """The record of the same stream into which this one, now gone, was merged at its source."""
     moved: bool = False
     """The source says that the record changed since it was last polled, whatever its modified time says."""
+    origin: Origin | None = None
+    """What its source made it of; None where it says nothing of that."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,6 +123,18 @@ class Twin:
 
     id: str
     key: int | None
+
+
+@dataclass(frozen=True, slots=True)
+class LeftOut:
+    """A contact that a lead goes without, because another lead stands for it by this value: `owner`'s, or one that was
+    imported or is known from the receipts alone. `rule` says so to people."""
+
+    place: int
+    kind: MatchKind
+    value: bytes
+    owner: Twin | None
+    rule: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,6 +150,10 @@ class Change:
     drift: bool = False
     batch: str | None = None
     twin: Twin | None = None
+    left_out: tuple[LeftOut, ...] | None = None
+    """None where it was not asked which contacts are to be left out: what was left out before stays so."""
+    inherits: bool = False
+    """Its lead is that of a record that it was made from."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -29,6 +29,8 @@ class Declared:
     on_change: OnChange
     mapping_version: str
     match_on: tuple[MatchKind, ...] = ()
+    nests: bool = False
+    """Its mapping nests contacts into its leads."""
 
 
 class Streams:
@@ -58,6 +60,7 @@ class Streams:
                 if stream.name in reworded:
                     _reword(connection, stream)
                 _match_by(connection, stream)
+                _nest(connection, stream)
             _leave_out(connection, [each.name for each in declared])
             return {row.name: row for row in _rows(connection)}
 
@@ -224,6 +227,19 @@ def _match_by(connection: sqlite3.Connection, stream: Declared) -> None:
         _match_again(connection, changed["id"])
 
 
+def _nest(connection: sqlite3.Connection, stream: Declared) -> None:
+    """Whether its leads have contacts from now on; those that were made without have none to be recognised by."""
+    connection.execute(
+        "UPDATE records SET nested = 0 WHERE lead_exists <> 'no' AND nested IS NULL AND :nests"
+        " AND stream = (SELECT id FROM streams WHERE name = :name AND nests = 0)",
+        {"name": stream.name, "nests": stream.nests},
+    )
+    connection.execute(
+        "UPDATE streams SET nests = :nests WHERE name = :name AND nests IS NOT :nests",
+        {"name": stream.name, "nests": stream.nests},
+    )
+
+
 def _leave_out(connection: sqlite3.Connection, configured: Sequence[str]) -> None:
     """What waits in a stream that is not configured any more is never sent: it stands for nobody's lead."""
     gone = connection.execute(
@@ -245,8 +261,11 @@ def _match_again(connection: sqlite3.Connection, stream: int) -> None:
     )
     connection.execute(
         "UPDATE records SET again = 'judge' WHERE again IS NULL"
-        " AND twin IN (SELECT key FROM records WHERE stream = ? AND lead_exists = 'no')",
-        (stream,),
+        " AND (twin IN (SELECT key FROM records WHERE stream = :stream AND lead_exists = 'no')"
+        " OR key IN (SELECT l.record FROM left_out l JOIN records o ON o.key = l.owner"
+        " WHERE o.stream = :stream AND o.lead_exists = 'no') AND lead_exists = 'no'"
+        " AND state IN ('pending', 'held', 'quarantined', 'sending', 'in_doubt'))",
+        {"stream": stream},
     )
 
 

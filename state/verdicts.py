@@ -14,7 +14,8 @@ from dataclasses import dataclass
 from typing import Literal
 
 from state.database import LedgerFile
-from state.diagram import LeadExists, State, Version, same_content, settle
+from state.diagram import GONE, LeadExists, State, Version, same_content, settle
+from state.matching.heirs import keep_successors
 from state.matching.match_values import settle_remembered
 from state.matching.merges import keep_heirs
 from state.queues import DRIFTED
@@ -177,9 +178,13 @@ class Verdicts:
             moved[then.state] += 1
             by_stream[row["stream_name"]] += 1
         connection.executemany(_UPDATE, values)
+        if verdict == "created":
+            connection.executemany(_MATCH_FIRST, values)
         for row in rows:
             if row["fit"] == "deleted":
                 keep_heirs(connection, row["stream"], [row["id"]])
+            if row["fit"] in GONE:
+                keep_successors(connection, row["stream"], [row["id"]])
         return Conclusion(batch, dict(moved), dict(by_stream))
 
     def in_doubt(self) -> list[dict[str, object]]:
@@ -381,6 +386,12 @@ UPDATE records SET
 WHERE key = :key
 """
 
+
+_MATCH_FIRST = """
+UPDATE records SET again = 'judge'
+WHERE key = :key AND state = 'pending' AND again IS NULL AND coalesce(nested, 0) > 0
+"""
+"""One more lead, of a version that was read meanwhile: nobody has looked which of its contacts have leads."""
 
 _FORGET_WAITING = f"""
 UPDATE records SET payload = NULL, source = NULL

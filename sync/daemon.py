@@ -30,6 +30,7 @@ from sync.ledgers import own_ledger
 from sync.log import emit
 from sync.plan import Plan
 from sync.schedule import Schedule
+from sync.service.ends import Ends
 from sync.service.notify import Notifier
 from sync.service.service import Service
 
@@ -58,6 +59,7 @@ class Daemon:
         self._client = client
         self._fatal: BaseException | None = None
         self._schedule: Schedule | None = None
+        self._ends = Ends()
 
     def run(self) -> None:
         """Blocks the main thread. Returns when a signal ended the daemon and nothing is in flight; raises what ended
@@ -133,6 +135,7 @@ class Daemon:
                 schedule.every(name, source.every.total_seconds(), turn)
         schedule.every("maintenance", MAINTENANCE_EVERY, lambda: self._maintain(engine), at_once=False)
         schedule.start()
+        self._ends.say(engine.plan.config, engine.ledger.clock.wall())
 
     def _keep_time(self) -> None:
         step = self._schedule.keep_time() if self._schedule else 0.0
@@ -140,6 +143,7 @@ class Daemon:
             emit("clock_set", seconds=round(step))
 
     def _maintain(self, engine: Engine) -> None:
+        self._ends.say(engine.plan.config, engine.ledger.clock.wall())
         try:
             maintain(engine)
         except LedgerError as error:

@@ -17,6 +17,7 @@ from sync.delivery.worker import DeliveryWorker
 from sync.errors import ConfigError, LedgerBusy, LedgerError, SourceRefused, SourceUnavailable, Stopped, SyncError
 from sync.log import emit
 from sync.plan import Plan
+from sync.polling.contacts import learn_contacts
 from sync.polling.job import PollReport, StreamJob
 from sync.polling.poll import Poller
 from sync.polling.sweep import sweep_soon
@@ -61,6 +62,8 @@ class Engine:
             sweep_soon(ledger, rows[each.stream].id)  # for records that it has now, older than the cursor
             emit("query_edited", stream=each.stream, asked=each.asked, found=each.found, same=each.same)
         self.jobs = plan.jobs(rows)
+        for job in self.jobs.values():
+            learn_contacts(ledger, job)
         self.tally = tally or Tally(sum(ledger.outbox.pending(name) for name in plan.config.workspaces))
         self._stopping = threading.Event()
         self._deaf = False

@@ -55,6 +55,11 @@ EVENTS: dict[str, Event] = {
         "A stream's query was edited; it has the records that the ledger knows, so nothing is sent again.",
         ("stream", "asked", "found", "same"),
     ),
+    "source_api_ends": Event(
+        "warning",
+        "What the configuration uses of a source's API ends in so many days, or has ended (less than 0); once a day.",
+        ("source", "what", "date", "days", "cure"),
+    ),
     "config_warning": Event("warning", "Something in the configuration deserves a look.", ("where", "problem")),
     "ledger_created": Event(
         "info", "There was no ledger, so a new one was made: it knows nothing of what was sent before.", ("ledger",)
@@ -107,6 +112,12 @@ EVENTS: dict[str, Event] = {
         "The source behaved oddly while a page was read, or had codes without labels; no record is lost, "
         "but look at it if it goes on.",
         ("stream", "lane", "notes"),
+    ),
+    "contacts_left_out": Event(
+        "info",
+        "Leads of this page go without contacts that have leads already: by a value of theirs (`match_on`), or as they"
+        " were made from records that were sent (`origin`).",
+        ("stream", "why", "contacts"),
     ),
     "children_cut": Event(
         "info",

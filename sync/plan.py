@@ -144,7 +144,7 @@ def declare(config: Config, name: str, spec: StreamSpec, mapping: LeadMapping) -
     if is_loopback(httpx.URL(config.workspaces[workspace].base_url).host):
         # what a sandbox took is not in ClosingDealz
         identity[ADDRESS] = "this machine"
-    return Declared(name, identity, workspace, stream.on_change, _version(mapping, spec), match_on)
+    return Declared(name, identity, workspace, stream.on_change, _version(mapping, spec), match_on, mapping.nests)
 
 
 def _version(mapping: LeadMapping, spec: StreamSpec) -> str:

@@ -20,6 +20,13 @@ def names() -> list[str]:
 
 def to_first_schema(path: Path) -> None:
     """In place, of a ledger that nobody has open. Its key and its receipts stay."""
+    to_schema(path, FIRST)
+    with closing(sqlite3.connect(path, isolation_level=None)) as old:
+        old.execute("DELETE FROM lanes WHERE lane = '@first'")
+
+
+def to_schema(path: Path, last: str) -> None:
+    """The same, to that of the migration of this name."""
     before = path.with_name(f"{path.name}.today")
     with closing(sqlite3.connect(path)) as today:
         today.execute("PRAGMA wal_checkpoint(TRUNCATE)")
@@ -27,15 +34,15 @@ def to_first_schema(path: Path) -> None:
     for suffix in ("-wal", "-shm"):
         path.with_name(path.name + suffix).unlink(missing_ok=True)
     with closing(sqlite3.connect(path, isolation_level=None)) as old, closing(sqlite3.connect(before)) as today:
-        MIGRATIONS.apply(Database(old), stop_before=[name for name in names() if name != FIRST])
+        kept = names()[: names().index(last) + 1]
+        MIGRATIONS.apply(Database(old), stop_before=[name for name in names() if name not in kept])
         old.execute("PRAGMA foreign_keys = OFF")
         for table in _tables(old):
             columns = _columns(old, table)
             named = ", ".join(name for name in _columns(today, table) if name in columns)
             for row in today.execute(f"SELECT {named} FROM {table}").fetchall():
                 old.execute(f"INSERT INTO {table} ({named}) VALUES ({', '.join('?' * len(row))})", row)
-        old.execute("DELETE FROM lanes WHERE lane = '@first'")
-        old.execute("PRAGMA user_version = 1")
+        old.execute(f"PRAGMA user_version = {len(kept)}")
     before.unlink()
     path.chmod(0o600)
 

@@ -37,6 +37,8 @@ class Foreign:
                 [(workspace, value, kind) for kind, value in values],
             )
             marked = connection.executemany(_JUDGE_AGAIN, [(value, workspace) for _, value in values])
+            if values:
+                connection.execute(_LOOK_INSIDE, (workspace,))
             return Added(added.rowcount, marked.rowcount)
 
     def meets(self, workspace: str, values: Sequence[Value]) -> dict[str, set[str]]:
@@ -69,18 +71,27 @@ class Foreign:
 
 _WITH_THE_VALUE = """
   SELECT v.record FROM match_values v JOIN records o ON o.key = v.record JOIN streams s ON s.id = o.stream
-  WHERE v.value = ? AND s.workspace = ? AND (v.kind <> 'phone' OR 'phone' IN (SELECT value FROM json_each(s.match_on)))
+  WHERE v.value = ? AND s.workspace = ? AND v.nested <= {nested}
+    AND (v.kind <> 'phone' OR 'phone' IN (SELECT value FROM json_each(s.match_on)))
 """
-"""Phone numbers count where the stream's `match_on` names them."""
+"""Phone numbers count where the stream's `match_on` names them. A nested contact's value never makes a lead known."""
 
 _JUDGE_AGAIN = f"""
-UPDATE records SET again = 'judge' WHERE again IS NULL AND lead_exists <> 'yes' AND key IN ({_WITH_THE_VALUE})
+UPDATE records SET again = 'judge' WHERE again IS NULL AND lead_exists <> 'yes'
+  AND key IN ({_WITH_THE_VALUE.format(nested=1)})
   AND (state IN ('sending', 'in_doubt')
     OR (fit = 'eligible' AND state IN ('pending', 'held', 'quarantined', 'duplicate')))
 """  # noqa: S608 - made of constants
 
+_LOOK_INSIDE = """
+UPDATE records SET again = 'judge' WHERE again IS NULL AND lead_exists = 'no' AND nested IS NULL
+  AND fit = 'eligible' AND state IN ('pending', 'held', 'quarantined')
+  AND stream IN (SELECT id FROM streams WHERE workspace = ? AND nests = 1)
+"""
+"""Until there was something to match them with nobody looked at the contacts nested in what waits."""
+
 _MEETS = f"""
 SELECT s.name AS stream, r.id FROM records r JOIN streams s ON s.id = r.stream
 WHERE r.lead_exists = 'no' AND r.fit = 'eligible' AND r.state IN ('pending', 'held', 'quarantined', 'duplicate')
-  AND r.key IN ({_WITH_THE_VALUE})
+  AND r.key IN ({_WITH_THE_VALUE.format(nested=0)})
 """  # noqa: S608 - made of constants

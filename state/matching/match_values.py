@@ -9,8 +9,8 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TypeVar
 
-from state.diagram import OWNERS
-from state.rows import Change, Stored
+from state.diagram import ON_THE_WIRE, OWNERS
+from state.rows import Change, Contact, MatchKind, Stored
 
 T = TypeVar("T")
 
@@ -21,11 +21,15 @@ Asked = tuple[bytes, int | None]
 @dataclass(frozen=True, slots=True)
 class Owner:
     """A record that stands for a lead with a value; `stream` is a name. Without a `key` it is new on the page that is
-    looked at."""
+    looked at. `nested`: the value is that of a contact nested in its lead."""
 
     stream: str
     id: str
     key: int | None
+    nested: bool = False
+
+    def __str__(self) -> str:
+        return f"{'a contact nested in ' if self.nested else ''}record {self.id} of {self.stream}"
 
 
 def keep_values(
@@ -38,32 +42,83 @@ def keep_values(
     """
     leads = [change for change in changes if change.reading.payload is not None]
     before = _values_of(connection, [known[change.reading.id].key for change in leads if change.reading.id in known])
-    fresh: list[tuple[bytes, int, str]] = []
+    fresh: list[tuple[bytes, int, str, int]] = []
     stale: list[tuple[bytes, int]] = []
     again: list[tuple[int]] = []
     for change in leads:
-        key = keys[change.reading.id]
-        kept = before.get(key, set())
-        now = {value: kind for kind, value in change.reading.values}
-        fresh += [(value, key, kind) for value, kind in now.items() if value not in kept]
-        if change.lead_exists == "no":
+        key, stored = keys[change.reading.id], known.get(change.reading.id)
+        kept = before.get(key, {})
+        now = _values_now(change, borne(change, stored))
+        unsent = change.lead_exists == "no"
+        fresh += [
+            (value, key, kind, nested)
+            for value, (kind, nested) in now.items()
+            if nested < kept.get(value, _ABSENT) or (unsent and nested != kept[value])
+        ]
+        if unsent:
             stale += [(value, key) for value in kept if value not in now]
-        elif change.lead_exists == "maybe" and now.keys() != kept:
+        elif _waits_changed(change, stored, kept):
             again.append((key,))
-    connection.executemany("INSERT INTO match_values (value, record, kind) VALUES (?, ?, ?)", fresh)
+    connection.executemany(_KEEP, fresh)
     connection.executemany("DELETE FROM match_values WHERE value = ? AND record = ?", stale)
     connection.executemany("UPDATE records SET again = 'judge' WHERE key = ? AND again IS NULL", again)
 
 
-def _values_of(connection: sqlite3.Connection, keys: Sequence[int]) -> dict[int, set[bytes]]:
-    found: dict[int, set[bytes]] = defaultdict(set)
+_ABSENT = 2
+"""Greater than either word on whether a value is a nested contact's."""
+
+_KEEP = """
+INSERT INTO match_values (value, record, kind, nested) VALUES (?, ?, ?, ?)
+ON CONFLICT (value, record) DO UPDATE SET nested = excluded.nested
+"""
+
+
+def _values_now(change: Change, contacts: Sequence[Contact] | None) -> dict[bytes, tuple[MatchKind, int]]:
+    """Each value with its kind and whether a nested contact alone has it."""
+    nested: dict[bytes, tuple[MatchKind, int]] = {
+        value: (kind, 1) for contact in contacts or () for kind, value in contact.values
+    }
+    return nested | {value: (kind, 0) for kind, value in change.reading.values}
+
+
+def _waits_changed(change: Change, stored: Stored | None, kept: Mapping[bytes, int]) -> bool:
+    """Whether a version that waits for a verdict is to be matched after it: it may have other values than that which is
+    on the wire, or contacts that have leads by then."""
+    if change.state not in ON_THE_WIRE:
+        return False
+    own = {value for _, value in change.reading.values}
+    if change.lead_exists == "maybe" and own != {value for value, nested in kept.items() if not nested}:
+        return True
+    changed = stored is None or stored.latest.source_fp != change.reading.version.source_fp
+    return changed and any(contact.values for contact in change.reading.contacts or ())
+
+
+def borne(change: Change, stored: Stored | None) -> Sequence[Contact] | None:
+    """Return the contacts that the record's lead has, or will have once it is sent; None where this reading says
+    nothing of it. A change that waits for a person adds none: the lead there is does not have them."""
+    contacts = change.reading.contacts
+    if contacts is None or change.state in ON_THE_WIRE:
+        return None
+    if change.lead_exists == "no" or change.state == "pending":
+        left_out = {each.place for each in change.left_out or ()}
+        return [contact for contact in contacts if contact.place not in left_out]
+    if change.drift or change.reading.reason is not None:
+        return None
+    if stored is None or (stored.nested is None and stored.resting == "delivered"):
+        return contacts
+    return None
+
+
+def _values_of(connection: sqlite3.Connection, keys: Sequence[int]) -> dict[int, dict[bytes, int]]:
+    """The values of these records, each with whether it is a nested contact's (1)."""
+    found: dict[int, dict[bytes, int]] = defaultdict(dict)
     if keys:
         rows = connection.execute(
-            "SELECT record, value FROM match_values WHERE record IN (SELECT value FROM json_each(?))",
+            "SELECT record, value, nested FROM match_values WHERE record IN (SELECT value FROM json_each(?))",
             (json.dumps(list(keys)),),
         )
         for row in rows:
-            found[row["record"]].add(row["value"])
+            found[row["record"]][row["value"]] = row["nested"]
     return found
 
 
@@ -81,7 +136,8 @@ def owners_of(
         query = _OWNERS.replace(":asked", ",".join(["(?,?)"] * len(some)))
         values = [each for pair in some for each in pair]
         for row in connection.execute(query, (json.dumps(list(but)), *values, workspace)):
-            found[row["value"], row["asks"]] = Owner(row["stream"], row["id"], row["key"])
+            owner = Owner(row["stream"], row["id"], row["key"], bool(row["nested"]))
+            found[row["value"], row["asks"]] = owner
     return found
 
 
@@ -120,10 +176,14 @@ def settle_remembered(connection: sqlite3.Connection, batch: str) -> None:
 
 
 _HELD_FOR = """
-UPDATE records SET again = 'judge' WHERE again IS NULL AND state = 'held' AND key IN (
+UPDATE records SET again = 'judge' WHERE again IS NULL AND (state = 'held' AND key IN (
   SELECT v.record FROM remembered_values e JOIN batches b ON b.name = e.batch JOIN match_values v ON v.value = e.value
   WHERE e.batch = :batch AND b.state IN ('landed', 'absent')
-)
+) OR lead_exists = 'no' AND state IN ('pending', 'held', 'quarantined') AND key IN (
+  SELECT o.record FROM remembered_values e JOIN batches b ON b.name = e.batch JOIN left_out o ON o.value = e.value
+  WHERE e.batch = :batch AND b.state IN ('landed', 'absent')
+  UNION SELECT h.record FROM heirs h WHERE h.borne = 0 OR h.child = 0
+))
 """
 
 
@@ -133,11 +193,13 @@ def _places(values: Sequence[bytes]) -> str:
 
 _OWNERS = f"""
 WITH here (key) AS MATERIALIZED (SELECT value FROM json_each(?)), asked (value, key) AS (VALUES :asked)
-SELECT a.value, a.key AS asks, r.key, r.id, s.name AS stream FROM asked a JOIN records r ON r.key = (
+SELECT a.value, a.key AS asks, r.key, r.id, s.name AS stream,
+  (SELECT nested FROM match_values WHERE value = a.value AND record = r.key) AS nested
+FROM asked a JOIN records r ON r.key = (
   SELECT o.key FROM match_values v JOIN records o ON o.key = v.record JOIN streams t ON t.id = o.stream
   WHERE v.value = a.value AND t.workspace = ?
     AND (o.lead_exists <> 'no' OR (t.configured = 1 AND o.state IN ('{"', '".join(sorted(OWNERS))}')))
-    AND o.key NOT IN (SELECT key FROM here)
+    AND o.key NOT IN (SELECT key FROM here) AND o.key IS NOT a.key
     AND (
       a.key IS NULL OR o.key < a.key OR o.again IS NOT 'judge' OR o.state <> 'pending' OR o.lead_exists <> 'no'
       OR v.kind NOT IN (SELECT value FROM json_each(t.match_on))

@@ -1,12 +1,18 @@
 """Twins: records that stand for the same lead, so that only one of them may be sent.
 
-    merged with a record whose lead exists, or known from an import     ->  known
-    merged with a record that waits to be sent or for a verdict         ->  its duplicate
-    a value that another record's lead has, by the stream's `match_on`  ->  its duplicate
-    a value of a lead in doubt that only the receipts know              ->  held
+    merged with a record whose lead exists, made from one, or known from an import  ->  known
+    merged with a record that waits to be sent or for a verdict                     ->  its duplicate
+    made from a record that is on the wire or in doubt                              ->  its duplicate
+    a value that another record's lead has, by the stream's `match_on`              ->  its duplicate
+    a value of a lead in doubt that only the receipts know                          ->  held
+    a nested contact with such a value                                              ->  is left out of the lead
+
+Who stands for a lead first, wins: nothing that is created can be taken back. The values of nested contacts are their
+record's. A record with such a value of its own is a duplicate; a nested contact never makes its lead one.
 
 Part of a page's transaction: what is decided here is true of the ledger as it stands at that moment, and a record that
-ceases to stand for a lead sends its duplicates back to be judged (triggers of the schema).
+ceases to stand for a lead sends its duplicates back to be judged, and the leads that go without a contact for it
+(triggers of the schema).
 """
 
 from __future__ import annotations
@@ -14,85 +20,58 @@ from __future__ import annotations
 import json
 import sqlite3
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 from state.database import LedgerFile
-from state.diagram import LeadExists, State, stands_for_a_lead
-from state.matching.match_values import Asked, Owner, imported_of, owners_of, remembered_of
+from state.diagram import LeadExists, State, Version
+from state.keys import Hasher
+from state.matching.heirs import Relative, formers_of, heirs_of, known_formers
+from state.matching.left_out import carries_contacts, leave_out
 from state.matching.merges import Kin, merged_of, person_of
-from state.rows import Change, MatchKind, Reading, Stored, Twin
-
-ALWAYS_FOREIGN: frozenset[MatchKind] = frozenset({"email", "domain"})
-"""Imported values count by these kinds whatever a stream's `match_on` says; phone numbers only where it names them."""
-
-
-@dataclass(frozen=True, slots=True)
-class Terms:
-    """By what the records of a stream are matched.
-
-    `foreign`: values of leads that exist were imported for its workspace. `rebuilt`: values of leads are known from the
-    receipts alone. `merged`: records were merged at its source.
-    Where there is nothing of it all, matching costs nothing.
-    """
-
-    stream: int
-    name: str
-    workspace: str
-    kinds: frozenset[MatchKind] = frozenset()
-    foreign: bool = False
-    rebuilt: bool = False
-    merged: bool = False
-
-    def __bool__(self) -> bool:
-        return bool(self.kinds or self.foreign or self.merged)
+from state.matching.standing import Standing, age
+from state.matching.terms import Terms, with_facts
+from state.rows import Change, Reading, Stored, Twin
 
 
 class Twins:
     """Says what a page would meet, and writes nothing: for a preview."""
 
-    def __init__(self, file: LedgerFile) -> None:
+    def __init__(self, file: LedgerFile, hasher: Hasher) -> None:
         self._file = file
+        self._hasher = hasher
 
     def foresee(self, terms: Terms, readings: Sequence[Reading], known: Mapping[str, Stored]) -> dict[str, Change]:
         """What would become of these unsent leads were they read now, by the record's id. What was imported and merged
         is looked up."""
         changes = [Change(reading, "pending", "no") for reading in readings]
         with self._file.read() as connection:
-            found = matched(connection, _with_facts(connection, terms), changes, known)
+            found = matched(connection, self._hasher, with_facts(connection, terms), changes, known)
         return {change.reading.id: change for change in found}
 
 
-def terms_of(connection: sqlite3.Connection, stream: int) -> Terms:
-    """What is in force for a stream now."""
-    row = connection.execute("SELECT name, workspace, match_on FROM streams WHERE id = ?", (stream,)).fetchone()
-    kinds = frozenset(json.loads(row["match_on"]))
-    return _with_facts(connection, Terms(stream, row["name"], row["workspace"], kinds))
-
-
-def _with_facts(connection: sqlite3.Connection, terms: Terms) -> Terms:
-    row = connection.execute(
-        "SELECT EXISTS (SELECT 1 FROM foreign_values WHERE workspace = :workspace) AS is_foreign,"
-        " EXISTS (SELECT 1 FROM remembered_values WHERE workspace = :workspace) AS is_rebuilt,"
-        " EXISTS (SELECT 1 FROM merges WHERE stream = :stream) AS is_merged",
-        {"workspace": terms.workspace, "stream": terms.stream},
-    ).fetchone()
-    foreign, rebuilt, merged = (bool(row[f"is_{name}"]) for name in ("foreign", "rebuilt", "merged"))
-    return replace(terms, foreign=foreign, rebuilt=rebuilt, merged=merged)
-
-
 def matched(
-    connection: sqlite3.Connection, terms: Terms, changes: Sequence[Change], known: Mapping[str, Stored]
+    connection: sqlite3.Connection,
+    hasher: Hasher,
+    terms: Terms,
+    changes: Sequence[Change],
+    known: Mapping[str, Stored],
 ) -> list[Change]:
-    """The changes of one page (each record once) with every twin made `duplicate` or `known`.
+    """The changes of one page (each record once) with every twin made `duplicate` or `known`, and with what their leads
+    are to go without.
 
     The oldest records are settled first: of several that share a value one is the lead, the others its duplicates.
     """
+    if not terms.inherited and any(change.reading.origin for change in changes):
+        terms = replace(terms, inherited=True)
     unsent = [change for change in changes if change.lead_exists == "no" and change.state in _UNSENT]
-    if not terms or not unsent:
+    resends = [change for change in changes if change.lead_exists == "yes" and carries_contacts(change)]
+    asking = [*unsent, *resends]
+    if not terms or not asking:
         return list(changes)
-    page = _Page(connection, terms, changes, unsent, known)
-    unsent.sort(key=lambda change: _age(page.key_of(change.reading.id)))
-    settled = {change.reading.id: page.settle(change) for change in unsent}
+    standing = Standing(connection, terms, changes, asking, known)
+    page = _Page(connection, hasher, changes, asking, standing)
+    asking.sort(key=lambda change: age(standing.key_of(change.reading.id)))
+    settled = {change.reading.id: page.settle(change) for change in asking}
     return [settled.get(change.reading.id, change) for change in changes]
 
 
@@ -100,60 +79,73 @@ _UNSENT: frozenset[State] = frozenset({"pending", "held", "quarantined"})
 _SURE: tuple[LeadExists, ...] = ("yes", "maybe", "no")
 
 
-def _age(key: int | None) -> float:
-    """The smaller, the older: a record without a key is written after all that have one."""
-    return float("inf") if key is None else key
-
-
 class _Page:
-    """Who stands for which lead: the ledger without this page's unsent records, and those of them settled so far."""
+    """Settles the records of one page, each in the light of the ledger and of those that were settled before it."""
 
     def __init__(
         self,
         connection: sqlite3.Connection,
-        terms: Terms,
+        hasher: Hasher,
         changes: Sequence[Change],
-        unsent: Sequence[Change],
-        known: Mapping[str, Stored],
+        asking: Sequence[Change],
+        standing: Standing,
     ) -> None:
         self._connection = connection
-        self._terms = terms
-        self._known = known
-        self._open = {change.reading.id for change in unsent}
+        self._terms = terms = standing.terms
+        self._standing = standing
+        self._open = {change.reading.id for change in asking if change.lead_exists == "no"}
         self._settled: dict[str, Change] = {}
-        self._taken: dict[bytes, Owner] = {}
-        readings = [change.reading for change in unsent]
         self._merged = merged_of(connection, terms.stream, self._open) if terms.merged else frozenset()
-        self._foreign = self._imported(readings) if terms.foreign else frozenset()
-        self._rebuilt = self._remembered(readings) if terms.rebuilt and terms.kinds else {}
-        self._owners = self._owners_of(readings, changes) if terms.kinds else {}
+        self._own_formers = self._origins(asking) if terms.inherited else {}
+        ids = {each for formers in self._own_formers.values() for each in formers}
+        self._formers = formers_of(connection, hasher, terms.stream, ids) if ids else {}
+        self._heirs = heirs_of(connection, terms.stream, self._open) if terms.inherited else {}
+        carrying = {change.reading.id for change in asking}
         for change in changes:
             if change.reading.id not in self._open:
-                self._put(change)
+                self._settled[change.reading.id] = change
+                standing.put(change, contacts=change.reading.id not in carrying)
 
-    def key_of(self, id_: str) -> int | None:
-        stored = self._known.get(id_)
-        return stored.key if stored else None
+    def _origins(self, asking: Sequence[Change]) -> dict[str, list[str]]:
+        """What the open records themselves were made from, as their source says now or said before."""
+        ids = {change.reading.id: self._standing.key_of(change.reading.id) for change in asking}
+        before = known_formers(self._connection, [key for key in ids.values() if key is not None])
+        found: dict[str, list[str]] = {}
+        for change in asking:
+            origin, key = change.reading.origin, ids[change.reading.id]
+            ever = [*(origin.own if origin else ()), *(before.get(key, ()) if key is not None else ())]
+            if ever:
+                found[change.reading.id] = list(dict.fromkeys(ever))
+        return found
 
     def settle(self, change: Change) -> Change:
-        """What becomes of one unsent record of the page, in the light of those that were settled before."""
-        kin = self._kin(change)
-        change = self._known_by_merge(change, kin) or self._known_by_import(change) or change
-        if change.state == "pending":
-            change = (
-                self._twin_by_merge(change, kin) or self._twin_by_value(change) or self._held_by_doubt(change) or change
-            )
-        self._open.remove(change.reading.id)
-        self._put(change)
+        """What becomes of one record of the page, in the light of those that were settled before."""
+        if change.lead_exists == "no":
+            change = self._settle_unsent(change)
+        if carries_contacts(change):
+            change = leave_out(change, self._standing)
+        self._open.discard(change.reading.id)
+        self._settled[change.reading.id] = change
+        self._standing.put(change, contacts=True)
         return change
 
-    def _put(self, change: Change) -> None:
-        id_ = change.reading.id
-        self._settled[id_] = change
-        if stands_for_a_lead(change.state, change.lead_exists):
-            owner = Owner(self._terms.name, id_, self.key_of(id_))
-            for _, value in change.reading.values:
-                self._taken.setdefault(value, owner)
+    def _settle_unsent(self, change: Change) -> Change:
+        kin, relative = self._kin(change), self._relative(change)
+        change = (
+            self._known_by_merge(change, kin)
+            or self._known_by_origin(change, relative)
+            or self._known_by_import(change)
+            or change
+        )
+        if change.state != "pending":
+            return change
+        return (
+            self._twin_by_merge(change, kin)
+            or self._twin_by_origin(change, relative)
+            or self._twin_by_value(change)
+            or self._held_by_doubt(change, relative)
+            or change
+        )
 
     # -- merged at the source
 
@@ -179,67 +171,82 @@ class _Page:
             return None
         return _duplicate(change, Twin(kin[0].id, kin[0].key), "", f"was merged with record {kin[0].id}")
 
+    # -- made from another record
+
+    def _relative(self, change: Change) -> Relative | None:
+        """The surest of those that this record was made from and of those that were made from it. A former record that
+        only waits gives way to its heir."""
+        id_ = change.reading.id
+        formers = (self._formers[each] for each in self._own_formers.get(id_, ()) if each in self._formers)
+        found = [each for each in map(self._now, formers) if each.lead_exists != "no"]
+        heirs = (self._now(each) for each in self._heirs.get(id_, ()) if not self._is_open(each))
+        found += [each for each in (*heirs, *self._heirs_here(id_)) if each.stands]
+        return min(found, key=lambda each: _SURE.index(each.lead_exists), default=None)
+
+    def _heirs_here(self, former: str) -> Iterator[Relative]:
+        """The records of this page that were made from that one, as far as they are settled."""
+        for id_, formers in self._own_formers.items():
+            if former in formers and (change := self._settled.get(id_)) and not change.inherits:
+                key = self._standing.key_of(id_)
+                yield Relative(self._terms.name, id_, key, change.state, change.lead_exists, "into")
+
+    def _now(self, relative: Relative) -> Relative:
+        change = self._settled.get(relative.id) if relative.stream == self._terms.name else None
+        return relative if change is None else replace(relative, state=change.state, lead_exists=change.lead_exists)
+
+    def _is_open(self, relative: Relative) -> bool:
+        return relative.stream == self._terms.name and relative.id in self._open
+
+    def _known_by_origin(self, change: Change, relative: Relative | None) -> Change | None:
+        """The lead of the person has nothing of the others in this record: where there are any, somebody is to look."""
+        if relative is None or relative.lead_exists != "yes":
+            return None
+        known = replace(_known(change, "", f"was made {relative}, whose lead exists"), inherits=True)
+        if change.reading.origin is None or not change.reading.origin.others:
+            return known
+        version = change.reading.version
+        unknown = Version(version.fit, version.modified, version.mapping, None, None)
+        return replace(known, base=unknown, drift=True)
+
+    def _twin_by_origin(self, change: Change, relative: Relative | None) -> Change | None:
+        if relative is None or (relative.key is None and relative.lead_exists == "maybe"):
+            return None
+        twin = Twin(relative.id, relative.key)
+        return replace(_duplicate(change, twin, "", f"was made {relative}"), inherits=True)
+
     # -- by value
-
-    def _imported(self, readings: Sequence[Reading]) -> frozenset[bytes]:
-        kinds = ALWAYS_FOREIGN | self._terms.kinds
-        asked = {value for reading in readings for _, value in _of_kinds(reading, kinds)}
-        return imported_of(self._connection, self._terms.workspace, list(asked))
-
-    def _remembered(self, readings: Sequence[Reading]) -> Mapping[bytes, str | None]:
-        asked = {value for reading in readings for _, value in _of_kinds(reading, self._terms.kinds)}
-        return remembered_of(self._connection, self._terms.workspace, list(asked))
-
-    def _owners_of(self, readings: Sequence[Reading], changes: Sequence[Change]) -> Mapping[Asked, Owner]:
-        kinds = self._terms.kinds
-        asked = {(value, self.key_of(reading.id)) for reading in readings for _, value in _of_kinds(reading, kinds)}
-        unsent = [self.key_of(change.reading.id) for change in changes if change.lead_exists == "no"]
-        here = [key for key in unsent if key is not None]
-        return owners_of(self._connection, self._terms.workspace, list(asked), but=here)
 
     def _known_by_import(self, change: Change) -> Change | None:
         for kind, value in change.reading.values:
-            if value in self._foreign:
+            if self._standing.is_imported(value):
                 return _known(change, kind, "is that of a lead that was imported as existing")
-            if self._rebuilt.get(value, "") is None:
+            if self._standing.is_of_before(value):
                 return _known(change, kind, "is that of a lead that was created before the ledger was rebuilt")
         return None
 
     def _twin_by_value(self, change: Change) -> Change | None:
-        key = self.key_of(change.reading.id)
-        owners = [
-            (owner, kind)
-            for kind, value in _of_kinds(change.reading, self._terms.kinds)
-            for owner in (self._owners.get((value, key)), self._taken.get(value))
-            if owner is not None
-        ]
-        if not owners:
+        found = self._standing.owner(change.reading.id, change.reading.values)
+        if found is None:
             return None
-        owner, kind = min(owners, key=lambda each: _age(each[0].key))
-        return _duplicate(change, Twin(owner.id, owner.key), kind, f"is that of record {owner.id} of {owner.stream}")
+        owner, kind, _ = found
+        return _duplicate(change, Twin(owner.id, owner.key), kind, f"is that of {owner}")
 
-    def _held_by_doubt(self, change: Change) -> Change | None:
+    # -- in doubt, as the receipts alone know
+
+    def _held_by_doubt(self, change: Change, relative: Relative | None) -> Change | None:
         """Whether the lead in doubt is its own or that of a record which is not read again yet: only a person's word
         sends it."""
-        stored = self._known.get(change.reading.id)
+        stored = self._standing.stored(change.reading.id)
         if stored is not None and (stored.again == "send" or (stored.state == "pending" and stored.approved)):
             return None
+        if relative is not None:
+            return _held(change, "", f"was made {relative}, whose lead is in doubt since before the ledger was rebuilt")
         for kind, value in change.reading.values:
-            batch = self._rebuilt.get(value)
-            if batch is not None and not self._was_in(batch, stored):
+            batch = self._standing.doubtful_batch(value)
+            if batch is not None and not self._standing.was_in(batch, change.reading.id):
                 rule = f"is perhaps that of a lead of batch {batch}, in doubt since before the ledger was rebuilt"
-                return replace(change, reading=replace(change.reading, reason=_reason(kind, rule)), state="held")
+                return _held(change, kind, rule)
         return None
-
-    def _was_in(self, batch: str, stored: Stored | None) -> bool:
-        if stored is None:
-            return False
-        query = "SELECT 1 FROM deliveries WHERE batch = ? AND record = ?"
-        return self._connection.execute(query, (batch, stored.key)).fetchone() is not None
-
-
-def _of_kinds(reading: Reading, kinds: frozenset[MatchKind]) -> Iterator[tuple[MatchKind, bytes]]:
-    return ((kind, value) for kind, value in reading.values if kind in kinds)
 
 
 def _known(change: Change, field: str, rule: str) -> Change:
@@ -249,6 +256,10 @@ def _known(change: Change, field: str, rule: str) -> Change:
 
 def _duplicate(change: Change, twin: Twin, field: str, rule: str) -> Change:
     return replace(change, reading=replace(change.reading, reason=_reason(field, rule)), state="duplicate", twin=twin)
+
+
+def _held(change: Change, field: str, rule: str) -> Change:
+    return replace(change, reading=replace(change.reading, reason=_reason(field, rule)), state="held")
 
 
 def _reason(field: str, rule: str) -> str:

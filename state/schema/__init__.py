@@ -5,7 +5,7 @@ from __future__ import annotations
 from sqlite_utils import Database
 from sqlite_utils.migrations import Migrations
 
-from state.schema import alike, initial, labels, orphans, queues
+from state.schema import alike, contacts, initial, labels, orphans, queues
 from state.schema.statements import run
 
 MIGRATIONS = Migrations("closingdealz-sync")
@@ -34,3 +34,8 @@ def _alike(db: Database) -> None:
 @MIGRATIONS(name="0005_orphans")
 def _orphans(db: Database) -> None:
     run(db, orphans.CHANGES)
+
+
+@MIGRATIONS(name="0006_contacts")
+def _contacts(db: Database) -> None:
+    run(db, contacts.CHANGES)

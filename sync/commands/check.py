@@ -65,6 +65,8 @@ def exit_code_of(lines: list[Line]) -> int:
 
 def look(explicit: Path | None, *, file_only: bool) -> Iterator[Line]:
     """Everything that is looked at, in order; without a usable file nothing follows it."""
+    from sync.clock import SystemClock
+    from sync.config.ages import near_ends
     from sync.config.load import find_config, load_config, warnings_of
     from sync.streams import compile_all, stream_specs
 
@@ -78,6 +80,8 @@ def look(explicit: Path | None, *, file_only: bool) -> Iterator[Line]:
     yield Line("ok", "file", f"{config.path}: {_contents(config)}")
     for caution in warnings_of(config):
         yield Line("warning", caution.where, caution.what, caution.hint)
+    for age in near_ends(config, SystemClock().wall()):
+        yield Line("warning", f"sources.{age.source}", age.what, age.ending.cure)
     for key, mapping in mappings.items():
         yield Line("ok", key, _reads(mapping))
     if file_only:

@@ -15,7 +15,7 @@ from sync.commands.settling import Order, settle, show_list, show_record
 @click.group()
 @config_option
 def orphaned(config: Path | None) -> None:
-    """Look at leads whose record was filtered, deleted or merged after the lead was created.
+    """Look at leads whose record was filtered, deleted, merged or converted after the lead was created.
 
     The API cannot delete a lead. See to it in ClosingDealz by hand, then acknowledge it.
     """

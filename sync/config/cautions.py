@@ -11,7 +11,7 @@ from pydantic import BaseModel
 
 from connectors.interface import Cautions
 from sync.config.explain import place
-from sync.config.schema import Config, Stream
+from sync.config.schema import Config, LeadFields, Stream
 from sync.config.values import is_loopback
 from sync.durations import format_duration
 from sync.errors import Problem
@@ -75,12 +75,18 @@ _MATCHED = {"email": ("emails",), "domain": ("emails", "socials"), "phone": ("ph
 """From which fields the kinds of `match_on` are taken: of a lead, and but for domains of its nested contacts."""
 
 
+def _matched_tables(stream: Stream, kind: str) -> Iterator[LeadFields]:
+    """Nested contacts are recognised by what is theirs, which no domain is."""
+    yield stream.lead
+    if kind != "domain":
+        yield from stream.lead.contacts
+
+
 def _matches_nothing(stream: Stream) -> Iterator[str]:
     for kind in stream.match_on:
-        nested = () if kind == "domain" else stream.lead.contacts
         if kind == "domain" and stream.lead.kind == "contact":
             yield 'matches nothing by "domain": it says something of companies only'
-        elif all(getattr(table, field) is None for table in (stream.lead, *nested) for field in _MATCHED[kind]):
+        elif all(getattr(each, field) is None for each in _matched_tables(stream, kind) for field in _MATCHED[kind]):
             yield f'matches nothing by "{kind}": the lead has no {" or ".join(_MATCHED[kind])}'
 
 

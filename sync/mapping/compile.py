@@ -7,7 +7,7 @@ from typing import Any
 
 from sync.config.schema import LeadTable, Wire
 from sync.errors import ConfigError
-from sync.mapping.identity import Identity, identities
+from sync.mapping.identity import Identity, identities, identities_of_contacts
 from sync.mapping.outcome import Filtered, Lead, Outcome, Report, Unfit
 from sync.mapping.reads import Compared, has_labels, pruner, value_at, wanted, without_labels
 from sync.mapping.section import ContactSection, Section, nested_contacts, require
@@ -53,7 +53,8 @@ class LeadMapping:
 
     `version` (32 hex digits) names all that its results hang on; it is the same in every run, whatever the order of
     keys in the file. `wanted` is what its expressions read, `readers` which keys of the file read a path of it,
-    `compared` what its expressions hold against constants, with the key of each.
+    `compared` what its expressions hold against constants, with the key of each. `nests`: it makes nested contacts;
+    `needs_contacts`: it keeps a lead without any back.
     """
 
     def __init__(
@@ -77,6 +78,8 @@ class LeadMapping:
         self._fields = lead_fields(wire)
         self._lead = lead
         self._contacts = contacts
+        self.nests = bool(contacts)
+        self.needs_contacts = any(key == CONTACTS for key, _ in lead.required.all_of)
         self._rows = tuple(facts.rows)
         self._prune: Callable[[Any], Any] = pruner(facts.root)
         self._has_labels = has_labels(facts.root)
@@ -120,6 +123,10 @@ class LeadMapping:
     def identities(self, document: Mapping[str, Json]) -> list[Identity]:
         """By what one of its leads can be recognised as one that exists."""
         return identities(document, self._fields, is_contact=self._is_contact)
+
+    def identities_of_contacts(self, document: Mapping[str, Json]) -> list[list[Identity]]:
+        """By what each contact nested in one of its leads can be recognised, in their order."""
+        return identities_of_contacts(document.get(CONTACTS, ()), self._fields)
 
     def watched(self) -> dict[str, str]:
         """The lead's fields of which it is news that all leads lack them: name on the wire -> key in the mapping."""

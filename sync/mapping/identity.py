@@ -1,6 +1,6 @@
 """By what a lead can be recognised as one that exists: its e-mail addresses, domains and phone numbers, normalised.
 
-Only the lead's own values count, not those of its nested contacts.
+Its nested contacts are recognised by theirs, apart from the lead's own.
 """
 
 from __future__ import annotations
@@ -38,6 +38,14 @@ def identities(document: Mapping[str, Json], fields: Mapping[str, WireField], *,
     if not is_contact:
         found.update((("domain", host), None) for host in _domains(emails, _texts(document, fields["socials"])))
     return list(found)
+
+
+def identities_of_contacts(
+    contacts: Iterable[Mapping[str, Json]], fields: Mapping[str, WireField]
+) -> list[list[Identity]]:
+    """Return what each nested contact can be recognised by, in their order: e-mail addresses and phone numbers. A
+    domain says whose company it is, and nothing of one person."""
+    return [identities(contact, fields, is_contact=True) for contact in contacts]
 
 
 def recognised(kind: Kind, text: str) -> Identity | None:

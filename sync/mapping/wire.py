@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -94,6 +94,13 @@ def with_labels(wire: bytes, extra: Sequence[str]) -> bytes:
     document: dict[str, Any] = orjson.loads(wire)
     document[LABELS] = distinct([*document.get(LABELS, ()), *extra])
     return encode(document)
+
+
+def without_contacts(wire: bytes, places: Collection[int]) -> bytes:
+    """Return the lead without the nested contacts at these places of its list; without the list where none is left."""
+    document: dict[str, Any] = orjson.loads(wire)
+    kept = [contact for place, contact in enumerate(document.pop(CONTACTS, ())) if place not in places]
+    return encode({**document, CONTACTS: kept} if kept else document)
 
 
 def distinct(texts: Iterable[str]) -> list[str]:

@@ -7,9 +7,12 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
 
 from state.ledger import Ledger
+from state.matching.heirs import NestedSeen, Overtaken
 from state.rows import Change, LaneMove, Links, Reading, Stored
 from sync.errors import Stopped
 from sync.log import emit
+from sync.mapping.wire import without_contacts
+from sync.polling import lineage
 from sync.polling.job import PollReport, StreamJob
 from sync.polling.judge import Rules, is_before, judge
 from sync.polling.readings import Read, read_record
@@ -49,9 +52,34 @@ class Intake:
         latest = {record.id: record for record in records}
         known = self._ledger.records.look_up(row.id, latest)
         latest |= {record.id: record for record in self._doubted(latest, known)} if lane else {}
-        reads = [self._read_one(record, known.get(record.id)) for record in latest.values()]
+        while True:
+            try:
+                reads, counts = self._commit(latest, known, rules, backfill=backfill, lane=lane)
+                break
+            except Overtaken:  # by a verdict on a former record
+                known = self._ledger.records.look_up(row.id, latest)
         self._say(reads)
         self._say_left_out(latest.values())
+        self._say_known_contacts("match_on", counts.pop("left_out", 0))
+        self.report.add(len(reads), counts)
+        self._ledger.journal.flush()
+        self._committed()
+        return counts
+
+    def _commit(
+        self,
+        latest: Mapping[str, Record],
+        known: Mapping[str, Stored],
+        rules: Rules,
+        *,
+        backfill: bool,
+        lane: LaneMove | None,
+    ) -> tuple[list[Read], Counter[str]]:
+        row, link = self._job.row, self.spelling.link
+        nested = lineage.nested_of(latest.values(), link)
+        seen = self._ledger.heirs.seen(row.id, nested)
+        inside = self._ledger.records.looks_inside(row.id)
+        reads = [self._read_one(record, known.get(record.id), seen, inside=inside) for record in latest.values()]
         counts = self._ledger.records.commit(
             row.id,
             [read.reading for read in reads],
@@ -59,13 +87,13 @@ class Intake:
             poll=self.poll,
             backfill=backfill,
             lane=lane,
-            links=_links(latest.values(), self._job.spec.children, self.spelling.link),
+            links=_links(latest.values(), self._job.spec.children, link),
             alike=self.spelling.alike,
+            without=without_contacts,
+            nested=seen,
         )
-        self.report.add(len(reads), counts)
-        self._ledger.journal.flush()
-        self._committed()
-        return counts
+        self._say_known_contacts("origin", len({(each.record, each.child, each.id) for each in seen.left_out}))
+        return reads, counts
 
     def _doubted(self, latest: Mapping[str, Record], known: Mapping[str, Stored]) -> list[Record]:
         """What a page shows older than the ledger has it is asked for by id: it may be one of several rows that share a
@@ -87,8 +115,13 @@ class Intake:
             raise Stopped("the engine was stopped before this page was committed")
         return judge(reading, stored, rules)
 
-    def _read_one(self, record: Record, stored: Stored | None) -> Read:
-        read = read_record(record, self._job.mapping, self._job.row.mapping, self._ledger.hasher, stored)
+    def _read_one(self, record: Record, stored: Stored | None, seen: NestedSeen, *, inside: bool) -> Read:
+        job, origin, bare = self._job, None, record
+        if record.former:
+            bare = lineage.without(record, seen.left_out, self.spelling.link)
+            origin = lineage.origin(record, seen, bare)
+        hasher = self._ledger.hasher
+        read = read_record(bare, job.mapping, job.row.mapping, hasher, stored, inside=inside, origin=origin)
         return replace(read, reading=replace(read.reading, moved=True)) if record.moved else read
 
     def _say(self, reads: Sequence[Read]) -> None:
@@ -106,6 +139,11 @@ class Intake:
             emit("unmappable", stream=name, field=place[0], rule=place[1], records=n, example=example[place])
         for (field, rule, hint), n in warnings.items():
             emit("value_dropped", stream=name, field=field, rule=rule, records=n, hint=hint or None)
+
+    def _say_known_contacts(self, why: str, contacts: int) -> None:
+        """Contacts that leads go without, because other leads stand for them."""
+        if contacts:
+            emit("contacts_left_out", stream=self._job.row.name, why=why, contacts=contacts)
 
     def _say_left_out(self, records: Iterable[Record]) -> None:
         """Children of a page over what one record may carry."""

@@ -20,6 +20,7 @@ from sync.errors import SourceRefused, SourceUnavailable, Stopped
 from sync.log import emit
 from sync.mapping.outcome import Note
 from sync.polling import reread
+from sync.polling.contacts import learn_contacts
 from sync.polling.first_scan import FirstScan
 from sync.polling.intake import Intake
 from sync.polling.job import ACCOUNT_LANE, BASELINE_LANE, SWEEP_LANE, PollReport, StreamJob
@@ -142,6 +143,7 @@ class Poller:
         return Intake(self._ledger, self._job, spelling, poll, report, gone=self._gone, committed=committed)
 
     def _poll(self, connector: Connector, intake: Intake) -> None:
+        learn_contacts(self._ledger, self._job)
         self._first_scan.begin(connector)
         self._read(connector, intake)
         if intake.report.outcome == "complete":

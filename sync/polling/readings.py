@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Protocol
 
 import orjson
 
 from state.diagram import Version
 from state.keys import Hasher
-from state.rows import Reading, Stored
+from state.rows import Contact, Origin, Reading, Stored
 from sync.mapping.identity import Identity, Kind
 from sync.mapping.outcome import Filtered, Lead, Note, Unfit
 from sync.words import Json, Record
@@ -30,6 +30,11 @@ class Maps(Protocol):
 
     def identities(self, document: Mapping[str, Json]) -> Sequence[Identity]: ...
 
+    def identities_of_contacts(self, document: Mapping[str, Json]) -> Sequence[Sequence[Identity]]: ...
+
+    @property
+    def needs_contacts(self) -> bool: ...
+
 
 @dataclass(frozen=True, slots=True)
 class Read:
@@ -40,9 +45,24 @@ class Read:
     warnings: tuple[Note, ...] = ()
 
 
-def read_record(record: Record, mapping: Maps, number: int, hasher: Hasher, stored: Stored | None) -> Read:
+def read_record(
+    record: Record,
+    mapping: Maps,
+    number: int,
+    hasher: Hasher,
+    stored: Stored | None,
+    *,
+    inside: bool = False,
+    origin: Origin | None = None,
+) -> Read:
     """`number` is the ledger's number of the mapping version. An unchanged record is not mapped again: it keeps the
-    fingerprints and the fit that the ledger has."""
+    fingerprints and the fit that the ledger has. `inside`: its nested contacts are matched, so one at whose contacts
+    nobody has looked is mapped. `origin` is what its source made it of."""
+    read = _read(record, mapping, number, hasher, stored, inside=inside)
+    return read if origin is None else replace(read, reading=replace(read.reading, origin=origin))
+
+
+def _read(record: Record, mapping: Maps, number: int, hasher: Hasher, stored: Stored | None, *, inside: bool) -> Read:
     if record.deleted:
         gone = Version("deleted", record.modified, number, None, None)
         return Read(Reading(record.id, gone, merged_into=record.merged_into))
@@ -58,18 +78,21 @@ def read_record(record: Record, mapping: Maps, number: int, hasher: Hasher, stor
     source_fp = hasher.digest("source", told)
     if stored is not None and stored.again is None and _is_known(stored.latest, number, source_fp):
         latest = stored.latest
-        if latest.modified == record.modified:
+        unseen = inside and stored.nested is None and latest.fit == "eligible"
+        if latest.modified == record.modified and not unseen:
             return Read(Reading(record.id, latest, mapped=False))
     kept = source if len(source) <= SOURCE_LIMIT else None
     version = Version("eligible", record.modified, number, source_fp, None)
-    return _mapped(record, version, mapping, kept, hasher)
+    return _mapped(record, version, mapping, kept, hasher, inside=inside)
 
 
 def _is_known(latest: Version, number: int, source_fp: bytes) -> bool:
     return latest.mapping == number and latest.source_fp == source_fp and latest.fit != "deleted"
 
 
-def _mapped(record: Record, version: Version, mapping: Maps, source: bytes | None, hasher: Hasher) -> Read:
+def _mapped(
+    record: Record, version: Version, mapping: Maps, source: bytes | None, hasher: Hasher, *, inside: bool
+) -> Read:
     match mapping.apply(record.data):
         case Filtered():
             return Read(Reading(record.id, _with_fit(version, "filtered", None)))
@@ -79,7 +102,17 @@ def _mapped(record: Record, version: Version, mapping: Maps, source: bytes | Non
         case Lead(wire=wire, warnings=warnings, document=document):
             fitting = _with_fit(version, "eligible", hasher.digest("wire", wire))
             values = hashed(mapping.identities(document), hasher)
-            return Read(Reading(record.id, fitting, source, wire, values=values), warnings=warnings)
+            reading = Reading(record.id, fitting, source, wire, values=values)
+            if inside:
+                found = contacts_of(document, mapping, hasher)
+                reading = replace(reading, contacts=found, needs_contacts=mapping.needs_contacts)
+            return Read(reading, warnings=warnings)
+
+
+def contacts_of(document: Mapping[str, Json], mapping: Maps, hasher: Hasher) -> list[Contact]:
+    """The contacts nested in a lead, by what they can be recognised."""
+    found = mapping.identities_of_contacts(document)
+    return [Contact(place, hashed(each, hasher)) for place, each in enumerate(found)]
 
 
 def hashed(identities: Iterable[Identity], hasher: Hasher) -> list[tuple[Kind, bytes]]:

@@ -16,6 +16,7 @@ from connectors.interface import Connector, Respells, StreamSpec
 from state.ledger import Ledger
 from state.rows import LaneMove
 from sync.polling.job import ALIKE_LANE, StreamJob
+from sync.polling.lineage import link_of
 from sync.words import Record, Touch
 
 
@@ -61,7 +62,7 @@ class Spelling:
     def link(self, child: str) -> str:
         """By what a child is remembered, however its key is spelled. A form that others share too re-reads a parent too
         many, nothing else."""
-        return self._connector.alike(child) if isinstance(self._connector, Respells) else child
+        return link_of(self._connector, child)
 
     def _is_needed(self, connector: Respells) -> bool:
         """Asked once. What the ledger knew before can then be found by other spellings too."""

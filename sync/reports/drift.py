@@ -28,7 +28,7 @@ def compare(waiting: Waiting, leads: Leads, wire: Wire) -> Drifted:
     """Pure: one record that changed after its lead was created."""
     was, now = _document(leads.was), _document(leads.now)
     differs = changes(was, now, wire) if now is not None else ()
-    whys = _without_a_lead(waiting) or (_what_changed(leads, differs),)
+    whys = _without_a_lead(waiting) or (_what_changed(waiting, leads, differs),)
     return Drifted(name_of(was or now or {}, wire), differs, whys)
 
 
@@ -51,11 +51,14 @@ def _without_a_lead(waiting: Waiting) -> tuple[Why, ...]:
             return ()
 
 
-def _what_changed(leads: Leads, differs: Sequence[Change]) -> Why:
+def _what_changed(waiting: Waiting, leads: Leads, differs: Sequence[Change]) -> Why:
     if leads.now is None:
         return Why("", "changed; what it says now is not kept any more")
     if leads.was is None:
-        return Why("", f"changed; {_UNKNOWN[leads.source]}")
+        said = "; ".join(str(each) for each in reasons_of(waiting.reason))
+        return Why("", f"changed; {_UNKNOWN[leads.source]}" + (f" ({said})" if said else ""))
+    if not differs and waiting.left_out:
+        return Why("", "contacts came to it that have leads of their own; nothing else differs")
     if not differs:
         return Why("", "was modified when its mapping was edited; no field differs")
     return Why("", f"{joined(dict.fromkeys(each.field.split('[')[0] for each in differs))} changed")

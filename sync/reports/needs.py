@@ -1,5 +1,5 @@
 """What only a person can settle, as the ledger has it: batches in doubt or cut off, quarantine, held records, drift,
-first scans of which nothing is wanted."""
+first scans of which nothing is wanted; and what of a source's API ends soon."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ from typing import Any
 from state.diagram import State
 from state.ledger import Ledger
 from state.lock import holder
+from sync.config.ages import Age, age_as_json
 from sync.polling.first_scan import left_out_entirely
 from sync.reports.phrases import count
 from sync.reports.reasons import reasons_of
@@ -51,14 +52,17 @@ class Needs:
     orphaned: int = 0
     left_out: Mapping[str, int] = field(default_factory=dict)
     """Streams of whose first scan no record passed `where`, with how many records that are."""
+    ageing: tuple[Age, ...] = ()
+    """What the configuration uses of a source's API that ends soon, or has ended."""
 
     def __bool__(self) -> bool:
         waits = (self.batches, self.cut_off, self.quarantined, self.held, self.drift, self.orphaned, self.left_out)
-        return any(waits)
+        return any(waits) or bool(self.ageing)
 
 
-def needs_of(ledger: Ledger, streams: Collection[str]) -> Needs:
-    """Return what the ledger holds for a person now; `streams`: the configured ones, of which alone one is asked."""
+def needs_of(ledger: Ledger, streams: Collection[str], ageing: tuple[Age, ...] = ()) -> Needs:
+    """Return what the ledger holds for a person now; `streams`: the configured ones, of which alone one is asked.
+    `ageing` is what the configuration uses that ends soon."""
     doubts, cut_off = ledger.verdicts.in_doubt(), cut_off_batches(ledger)
     states: Counter[State] = Counter()
     for (_, state), n in ledger.records.counts().items():
@@ -75,6 +79,7 @@ def needs_of(ledger: Ledger, streams: Collection[str]) -> Needs:
         drift=sum(ledger.records.drifted().values()),
         orphaned=sum(ledger.records.orphaned().values()),
         left_out=left_out_entirely(ledger, streams),
+        ageing=ageing,
     )
 
 
@@ -98,6 +103,7 @@ def needs_as_json(needs: Needs) -> dict[str, Any]:
         "drift": {"records": needs.drift},
         "orphaned": {"records": needs.orphaned},
         "first_scan": {"streams": dict(needs.left_out)},
+        "ageing": [age_as_json(each) for each in needs.ageing],
     }
 
 
@@ -122,12 +128,16 @@ def needs_as_lines(needs: Needs, program: str, *, reasons: bool) -> list[str]:
         lines.append(f"{what}: mend those leads, or send them again")
         lines += _deeper((), f"{program} drift list")
     if needs.orphaned:
-        what = f"{count(needs.orphaned, 'lead')} whose record was filtered, deleted or merged later (orphaned)"
+        what = (
+            f"{count(needs.orphaned, 'lead')} whose record was filtered, deleted, merged or converted later (orphaned)"
+        )
         lines.append(f"{what}: see to them in ClosingDealz")
         lines += _deeper((), f"{program} orphaned list")
     for name, records in needs.left_out.items():
         lines.append(f"{name}: `where` skipped all {count(records, 'record')} of its first scan: fix it, or accept it")
         lines += [f"  {program} preview {name}", f"  {program} reread {name} --accept"]
+    for age in needs.ageing:
+        lines += [f"source {age.source}: {age.what}", f"  {age.ending.cure}"]
     return lines
 
 

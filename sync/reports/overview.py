@@ -13,6 +13,7 @@ from state.ledger import Ledger
 from state.lock import holder
 from state.rows import StreamRow
 from state.slots import Room, Rule
+from sync.config.ages import near_ends
 from sync.config.schema import Config, Workspace
 from sync.delivery.pace import REST_HINTS, Pace
 from sync.errors import ConfigError
@@ -101,8 +102,9 @@ def without_ledger(config: Config, at: int) -> Overview:
         WorkspaceView(name, each.base_url, each.limit.per.total_seconds(), room_unknown=why)
         for name, each in config.workspaces.items()
     )
+    needs = Needs(ageing=near_ends(config, at / 1000))
     streams = tuple(StreamView(*place, True, dict.fromkeys(STATES, 0)) for place in _configured(config).items())
-    return Overview(config.path, config.ledger_path, False, None, at, streams, workspaces, Needs())
+    return Overview(config.path, config.ledger_path, False, None, at, streams, workspaces, needs)
 
 
 def overview_of(config: Config, ledger: Ledger) -> Overview:
@@ -115,7 +117,7 @@ def overview_of(config: Config, ledger: Ledger) -> Overview:
         at=int(ledger.clock.wall() * 1000),
         streams=_streams(config, ledger),
         workspaces=tuple(_workspace(config, ledger, name, each) for name, each in config.workspaces.items()),
-        needs=needs_of(ledger, _configured(config)),
+        needs=needs_of(ledger, _configured(config), near_ends(config, ledger.clock.wall())),
     )
 
 

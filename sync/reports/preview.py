@@ -2,21 +2,26 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import Any, Literal
+
+import orjson
 
 from connectors.interface import Connector, StreamSpec
 from state.diagram import State
 from state.ledger import Ledger
-from state.matching.twins import Terms
-from state.rows import Stored
+from state.matching.terms import Terms
+from state.rows import Origin, Stored
 from sync.config.schema import Config, Stream
 from sync.errors import SyncError
 from sync.ledgers import open_ledger, refuse_lost
 from sync.mapping.compile import LeadMapping
 from sync.mapping.outcome import Filtered, Lead, Note, Unfit
+from sync.mapping.wire import encode, without_contacts
+from sync.polling import lineage
 from sync.polling.spelling import names_of
 from sync.reports.foresight import Foreseen, foresee
 from sync.streams import compile_all, open_source, stream_specs
@@ -56,6 +61,8 @@ class Specimen:
     foreseen: Foreseen | None = None
     where: tuple[tuple[str, Json], ...] = ()
     skipped: int = 0
+    origin: Origin | None = None
+    """What its source made it of."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,7 +106,8 @@ def preview_streams(config: Config, names: Sequence[str], choice: Choice) -> Ite
         for name in names:
             connector = open_source(config, name.split(".", 1)[0])
             try:
-                read, more = _specimens(connector, specs[name], mappings[name], choice)
+                look = partial(_specimen, mapping=mappings[name], prepare=_prepared(ledger, connector, name))
+                read, more = _specimens(connector, specs[name], look, choice)
                 bare = _under_known_ids(ledger, connector, specs[name], read)
             finally:
                 connector.close()
@@ -144,18 +152,18 @@ def _stream(config: Config, name: str) -> Stream:
 
 
 def _specimens(
-    connector: Connector, spec: StreamSpec, mapping: LeadMapping, choice: Choice
+    connector: Connector, spec: StreamSpec, look: Callable[[Record], Specimen], choice: Choice
 ) -> tuple[list[Specimen], bool]:
     """What becomes of the records, in the order they are read; and whether it stopped looking before it had found
     enough leads. A record that a later page brings again counts as it is there."""
     if choice.ids:
-        return [_specimen(record, mapping) for record in connector.fetch(spec, choice.ids)], False
+        return [look(record) for record in connector.fetch(spec, choice.ids)], False
     size = min(spec.page_size, max(_PAGE, choice.most))
     pages = connector.read(replace(spec, page_size=size), {})
     found: dict[str, Specimen] = {}
     leads: set[str] = set()
     for record in (record for page in pages for record in page.records):
-        found[record.id] = specimen = _specimen(record, mapping)
+        found[record.id] = specimen = look(record)
         (leads.add if specimen.fate == "lead" else leads.discard)(record.id)
         if len(leads) == choice.most or len(found) == choice.bound:
             break
@@ -200,9 +208,22 @@ def _matched(
     ledger: Ledger, terms: Terms, mapping: LeadMapping, known: Mapping[str, Stored], specimens: list[Specimen]
 ) -> list[Specimen]:
     """Says of leads that would not be sent why."""
-    leads = {each.id: each.document for each in specimens if each.document is not None and _is_open(known.get(each.id))}
+    leads = {
+        each.id: (each.document, each.origin)
+        for each in specimens
+        if each.document is not None and _is_open(known.get(each.id))
+    }
     found = foresee(ledger, terms, mapping, leads, known)
-    return [replace(each, foreseen=found.get(each.id)) for each in specimens]
+    return [_as_foreseen(each, found[each.id]) if each.id in found else each for each in specimens]
+
+
+def _as_foreseen(specimen: Specimen, foreseen: Foreseen) -> Specimen:
+    """The lead as it would go over the wire, if it would."""
+    if foreseen.state != "pending" or specimen.document is None:
+        return replace(specimen, foreseen=foreseen)
+    wire = without_contacts(encode(specimen.document), {each.place for each in foreseen.left_out})
+    said = tuple(f"a contact is left out: its {each.kind} {each.rule}" for each in foreseen.left_out)
+    return replace(specimen, document=orjson.loads(wire), size=len(wire), warnings=(*specimen.warnings, *said))
 
 
 def _is_open(stored: Stored | None) -> bool:
@@ -220,8 +241,28 @@ def _as_known(stored: Stored | None) -> Known | None:
     return Known(stored.state, stored.lead_exists, stored.drift) if stored else None
 
 
-def _specimen(record: Record, mapping: LeadMapping) -> Specimen:
-    bare = Specimen(record.id, record.modified, "deleted")
+Prepare = Callable[[Record], tuple[Record, Origin | None]]
+"""Makes of a record what is mapped, and says what its source made it of."""
+
+
+def _prepared(ledger: Ledger | None, connector: Connector, name: str) -> Prepare:
+    """As a poll would: without the children whose former record has a lead."""
+    row = ledger.streams.all().get(name) if ledger else None
+
+    def prepare(record: Record) -> tuple[Record, Origin | None]:
+        if ledger is None or row is None or not record.former:
+            return record, None
+        link = partial(lineage.link_of, connector)
+        seen = ledger.heirs.seen(row.id, lineage.nested_of([record], link))
+        bare = lineage.without(record, seen.left_out, link)
+        return bare, lineage.origin(record, seen, bare)
+
+    return prepare
+
+
+def _specimen(read: Record, mapping: LeadMapping, prepare: Prepare) -> Specimen:
+    record, origin = prepare(read)
+    bare = Specimen(record.id, record.modified, "deleted", origin=origin)
     if record.deleted:
         return bare
     if record.problem:

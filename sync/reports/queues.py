@@ -101,6 +101,9 @@ def _what_became(waiting: Waiting) -> Why:
     """What became of a record whose lead is orphaned."""
     if waiting.fit == "filtered":
         return Why("", "`where` leaves its record out now", hint="delete or change the lead in ClosingDealz by hand")
+    if waiting.heir is not None:
+        what = f"its record became {waiting.heir}, which has a lead of its own"
+        return Why("", what, hint="merge the leads in ClosingDealz by hand")
     if waiting.merged_into is not None:
         return Why("", "its record was merged into another one", hint="merge the leads in ClosingDealz by hand")
     return Why("", "its record is gone at its source", hint="delete the lead in ClosingDealz by hand, or keep it")

@@ -29,7 +29,8 @@ class Whole:
 
     `payload` is the lead that would be sent, `source` what the mapping read; None where they are not kept. `drifted` is
     there where the record changed after its lead was created; `batch` created that lead, or carries it now. `labels`
-    are put on the lead as it is sent.
+    are put on the lead as it is sent. `left_out`: of each contact that the lead goes without, by what it is known
+    (`email`, `phone`) and whose that is.
     """
 
     waiting: Waiting
@@ -42,6 +43,7 @@ class Whole:
     source: Json | None
     drifted: Drifted | None
     labels: tuple[str, ...]
+    left_out: tuple[tuple[str, str], ...] = ()
 
     @property
     def name(self) -> str:
@@ -63,6 +65,7 @@ def whole_of(ledger: Ledger, config: Config, waiting: Waiting) -> Whole:
         source=_document(row["source"]),
         drifted=drifted,
         labels=tuple(_labels(config, waiting)),
+        left_out=tuple(ledger.queues.left_out(waiting.key)),
     )
 
 
@@ -100,6 +103,7 @@ def whole_as_json(whole: Whole) -> dict[str, Any]:
         "changes": changes_as_json(drifted.changes) if drifted else [],
         "payload": whole.payload,
         "labels": list(whole.labels),
+        "left_out": [{"field": field, "rule": rule} for field, rule in whole.left_out],
         "source": whole.source,
     }
 
@@ -120,6 +124,8 @@ def whole_as_lines(whole: Whole) -> Iterator[str]:
         yield f"  why         {why}"
         if why.hint:
             yield f"  cure        {why.hint}"
+    for field, rule in whole.left_out:
+        yield f"  left out    a contact: its {field} {printable(rule)}"
     if whole.drifted and whole.drifted.changes:
         yield "  changed     field: what the lead has -> what the record says now"
         yield from (f"    {change_line(each, WHOLE)}" for each in whole.drifted.changes)

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from state.ledger import Ledger
+from sync.config.ages import near_ends
 from sync.delivery.pace import REST_HINTS, Pace
 from sync.durations import format_duration
 from sync.engine import Engine, Failure
@@ -50,7 +51,7 @@ def report_of(summary: Summary, engine: Engine, ledger: Ledger, *, most: int | N
         seconds=summary.seconds,
         rests={name: engine.workers[name].pace for name in summary.rests},
         failures=summary.failures,
-        needs=needs_of(ledger, engine.streams),
+        needs=needs_of(ledger, engine.streams, near_ends(engine.plan.config, ledger.clock.wall())),
         balanced=adds_up(totals) and totals["pending"] == pending,
         interrupted=summary.interrupted,
         limited=most is not None and sent >= most and totals["pending"] > 0,

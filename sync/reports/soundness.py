@@ -32,6 +32,11 @@ _RULES = {
         "SELECT count(*) FROM records d JOIN records o ON o.key = d.twin"
         " WHERE d.again IS NULL AND o.lead_exists = 'no' AND o.state NOT IN ('pending', 'held')"
     ),
+    "contacts left out of what waits for a record that stands for no lead": (
+        "SELECT count(*) FROM left_out l JOIN records r ON r.key = l.record JOIN records o ON o.key = l.owner"
+        " WHERE r.lead_exists = 'no' AND r.state IN ('pending', 'held') AND r.again IS NULL"
+        " AND o.lead_exists = 'no' AND o.state NOT IN ('pending', 'held')"
+    ),
 }
 
 

@@ -7,6 +7,7 @@ from fixed lists, so there is no more of them than the file has streams and work
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
+from datetime import UTC, datetime, time
 from typing import Protocol, get_args
 
 from prometheus_client import (
@@ -24,6 +25,7 @@ from prometheus_client.registry import Collector
 
 from state.rows import Verdict
 from sync import __version__
+from sync.config.ages import ages_of
 from sync.engine import Engine
 from sync.events import PARTS, Level
 from sync.service.health import Health
@@ -141,9 +143,23 @@ class Standing(Collector):
         says = "Whether the configuration that lies there is in force."
         yield GaugeMetricFamily(f"{PREFIX}_config_last_reload_successful", says, float(not refused))
         yield from self._workers()
+        yield from self._ends()
         seen = self._service.look()
         if seen is not None:
             yield from _in_ledger(seen)
+
+    def _ends(self) -> Iterable[Metric]:
+        engine = self._service.engine
+        ends = _gauge(
+            "source_api_ends_timestamp_seconds",
+            "When what the configuration uses of a source's API ends; seconds since 1970.",
+            "source",
+            "what",
+        )
+        for age in ages_of(engine.plan.config, engine.ledger.clock.wall()) if engine else ():
+            end = datetime.combine(age.ending.date, time.min, UTC)
+            ends.add_metric([age.source, age.ending.what], end.timestamp())
+        yield ends
 
     def _workers(self) -> Iterable[Metric]:
         engine, witness = self._service.engine, self._service.witness
@@ -168,7 +184,9 @@ def _in_ledger(seen: Seen) -> Iterable[Metric]:
     drifted = _gauge("drifted_records", "Records that changed after their lead was created.", "stream")
     for stream, n in seen.drifted.items():
         drifted.add_metric([stream], n)
-    orphaned = _gauge("orphaned_leads", "Leads whose record was filtered, deleted or merged later.", "stream")
+    orphaned = _gauge(
+        "orphaned_leads", "Leads whose record was filtered, deleted, merged or converted later.", "stream"
+    )
     for stream, n in seen.orphaned.items():
         orphaned.add_metric([stream], n)
     success = _gauge(

@@ -9,15 +9,15 @@ from contextlib import closing
 from pathlib import Path
 
 import pytest
-from ledger_tools import FakeClock, claim, commit, pending, reading, register, row, rows
+from ledger_tools import FakeClock, claim, commit, declare, pending, reading, register, row, rows
 
 from state.database import SCHEMA_VERSION
 from state.keys import key_path
 from state.ledger import Ledger
-from state.schema import alike, initial, labels, orphans, queues
+from state.schema import alike, contacts, initial, labels, orphans, queues
 from state.schema.statements import statements
 from sync.errors import LedgerError, LedgerUntrusted
-from tests.old_ledgers import names, to_first_schema
+from tests.old_ledgers import names, to_first_schema, to_schema
 
 
 def ledger_of_the_first_schema(path: Path) -> None:
@@ -104,6 +104,23 @@ def test_a_disk_that_is_full_while_a_ledger_is_migrated_is_no_fault_of_the_migra
         assert len(rows(ledger)) == 5
 
 
+@pytest.mark.parametrize("matched", [True, False])
+def test_what_waits_is_matched_anew_once_contacts_count(tmp_path: Path, matched: bool) -> None:
+    path = tmp_path / "ledger.db"
+    with Ledger(path, own=True, clock=FakeClock()) as ledger:
+        stream = register(ledger, declare(match_on=("email",) if matched else ()))
+        pending(ledger, stream, "created", "waits")
+        one = claim(ledger, 1)
+        ledger.verdicts.conclude(one.batch, "created", slot=one.slot)
+    to_schema(path, "0005_orphans")
+    with Ledger(path, own=True, clock=FakeClock()) as ledger:
+        assert {each["id"]: each["again"] for each in rows(ledger)} == {
+            "created": None,
+            "waits": "judge" if matched else None,
+        }
+        assert rows(ledger, "PRAGMA foreign_key_check") == []
+
+
 @pytest.mark.parametrize(
     ("script", "digest"),
     [
@@ -112,6 +129,7 @@ def test_a_disk_that_is_full_while_a_ledger_is_migrated_is_no_fault_of_the_migra
         (labels.CHANGES, "62191c050413dddb"),
         (alike.CHANGES, "46e06d7cbad4f256"),
         (orphans.CHANGES, "cc7e61419b6c64a2"),
+        (contacts.CHANGES, "b46d1a002466d5ba"),
     ],
 )
 def test_earlier_schemas_stay_as_they_were(script: str, digest: str) -> None:

@@ -1,0 +1,67 @@
+"""What a page's transaction keeps of who stands for whom."""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Mapping, Sequence
+
+from state.diagram import ON_THE_WIRE
+from state.lookup import rows_of
+from state.matching.contacts import learn_contacts
+from state.matching.heirs import note_heirs
+from state.matching.left_out import keep_left_out
+from state.matching.match_values import keep_values
+from state.rows import Change, Reading, Stored
+
+
+def keep_matches(
+    connection: sqlite3.Connection,
+    stream: int,
+    readings: Sequence[Reading],
+    changes: Sequence[Change],
+    known: Mapping[str, Stored],
+    *,
+    now: int,
+) -> int:
+    """Whose duplicate a record is, by what others will be recognised as its duplicates, what it was made from, and
+    which contacts its lead goes without: how many these are."""
+    _learn(connection, readings, changes, known)
+    inherited = any(reading.origin for reading in readings)
+    if not inherited and not any(_has_matches(change) or change.reading.id in known for change in changes):
+        return 0
+    ids = {each.id for each in readings if each.origin} | {change.reading.id for change in changes}
+    keys = {row["id"]: row["key"] for row in rows_of(connection, "id, key", stream, ids)}
+    connection.executemany(
+        "UPDATE records SET twin = ? WHERE key = ?",
+        [(each.twin.key or keys[each.twin.id], keys[each.reading.id]) for each in changes if each.twin],
+    )
+    keep_values(connection, changes, known, keys)
+    if inherited:
+        note_heirs(connection, stream, readings, changes, keys, now=now)
+    return keep_left_out(connection, changes, known, keys)
+
+
+def _has_matches(change: Change) -> bool:
+    return bool(change.reading.values or change.reading.contacts or change.twin)
+
+
+def _learn(
+    connection: sqlite3.Connection,
+    readings: Sequence[Reading],
+    changes: Sequence[Change],
+    known: Mapping[str, Stored],
+) -> None:
+    """What is as the ledger has it, but for its contacts, at which nobody had looked."""
+    changed = {change.reading.id for change in changes}
+    learned = (
+        (stored.key, reading.contacts, _bears_the_latest(stored))
+        for reading in readings
+        if reading.contacts is not None and reading.id not in changed and (stored := known.get(reading.id))
+        if stored.nested is None and stored.state not in ON_THE_WIRE
+    )
+    learn_contacts(connection, learned)
+
+
+def _bears_the_latest(stored: Stored) -> bool:
+    """Whether the record's lead is, or will be, that of its latest version, by us."""
+    return stored.lead_exists == "no" or (stored.resting == "delivered" and not stored.drift)

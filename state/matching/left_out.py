@@ -1,0 +1,125 @@
+"""Contacts that a lead goes without, because another lead stands for them already.
+
+A company is not lost because one of its thirty contacts is known: it is sent without that contact. The lead's version
+stays that of the whole mapping, so leaving out is no change.
+"""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Callable, Collection, Mapping, Sequence
+from dataclasses import replace
+
+import orjson
+
+from state.matching.standing import Standing
+from state.rows import Change, Contact, LeftOut, Stored, Twin
+
+Without = Callable[[bytes, Collection[int]], bytes]
+"""Makes of a payload the same without the contacts at these places of its list."""
+
+
+def carries_contacts(change: Change) -> bool:
+    """Return whether the payload of this change is kept, to be sent or to be shown, and has contacts."""
+    if not any(contact.values for contact in change.reading.contacts or ()):
+        return False
+    if change.lead_exists == "no":
+        return change.state in {"pending", "held", "quarantined"}
+    return change.lead_exists == "yes" and (change.state in {"pending", "held", "quarantined"} or change.drift)
+
+
+def leave_out(change: Change, standing: Standing) -> Change:
+    """The change with what its lead goes without. One whose mapping requires contacts, of which none is left, waits."""
+    contacts = change.reading.contacts or ()
+    found = [each for contact in contacts if (each := _stands_elsewhere(change, contact, standing))]
+    change = replace(change, left_out=tuple(found))
+    if change.state == "pending" and change.reading.needs_contacts and len(found) == len(contacts):
+        return replace(change, reading=replace(change.reading, reason=_NONE_LEFT), state="quarantined")
+    return change
+
+
+def _stands_elsewhere(change: Change, contact: Contact, standing: Standing) -> LeftOut | None:
+    id_ = change.reading.id
+    for kind, value in contact.values:
+        if standing.is_imported(value):
+            return LeftOut(contact.place, kind, value, None, "is that of a lead that was imported as existing")
+        own = change.lead_exists == "yes" and standing.bears(id_, value)
+        if standing.is_of_before(value) and not own:
+            rule = "is that of a lead that was created before the ledger was rebuilt"
+            return LeftOut(contact.place, kind, value, None, rule)
+        batch = standing.doubtful_batch(value)
+        if batch is not None and not own and not standing.was_in(batch, id_):
+            rule = f"is perhaps that of a lead of batch {batch}, in doubt since before the ledger was rebuilt"
+            return LeftOut(contact.place, kind, value, None, rule)
+    found = standing.owner(id_, contact.values)
+    if found is None:
+        return None
+    owner, kind, value = found
+    return LeftOut(contact.place, kind, value, Twin(owner.id, owner.key), f"is that of {owner}")
+
+
+_NONE_LEFT = orjson.dumps(
+    [
+        {
+            "field": "contacts",
+            "rule": "is required, and each of its contacts has a lead of its own",
+            "hint": "take contacts out of `required`, or drop it",
+        }
+    ]
+).decode()
+
+
+def cut(changes: Sequence[Change], without: Without) -> list[Change]:
+    """The changes with their payloads as they are sent."""
+    return [_cut(change, without) if change.left_out else change for change in changes]
+
+
+def _cut(change: Change, without: Without) -> Change:
+    if change.reading.payload is None or not change.left_out:
+        return change
+    payload = without(change.reading.payload, {each.place for each in change.left_out})
+    return replace(change, reading=replace(change.reading, payload=payload))
+
+
+def spare_repeats(
+    connection: sqlite3.Connection, changes: Sequence[Change], known: Mapping[str, Stored]
+) -> list[Change]:
+    """One more lead of a changed record that would say what its last one says, because all that came to it are contacts
+    with leads of their own, is not sent but listed as drift."""
+    return [_spared(connection, change, known.get(change.reading.id)) for change in changes]
+
+
+def _spared(connection: sqlite3.Connection, change: Change, stored: Stored | None) -> Change:
+    if not (change.left_out and change.lead_exists == "yes" and change.state == "pending" and change.drift and stored):
+        return change
+    if stored.again == "send" or (stored.state == "pending" and stored.approved):
+        return change
+    row = connection.execute(
+        "SELECT payload FROM deliveries WHERE batch = ? AND record = ?", (stored.base_batch, stored.key)
+    ).fetchone()
+    if row is None or row["payload"] != change.reading.payload:
+        return change
+    return replace(change, state=stored.resting)
+
+
+def keep_left_out(
+    connection: sqlite3.Connection, changes: Sequence[Change], known: Mapping[str, Stored], keys: Mapping[str, int]
+) -> int:
+    """Writes what leads go without, and whose leads stand for it; how many contacts that are."""
+    had = [change for change in changes if (stored := known.get(change.reading.id)) and stored.nested]
+    stale = [each for each in had if each.left_out is not None or each.lead_exists == "no"]
+    connection.executemany("DELETE FROM left_out WHERE record = ?", [(keys[each.reading.id],) for each in stale])
+    rows = [
+        (keys[change.reading.id], each.place, each.kind, each.value, _key_of(each.owner, keys), each.rule)
+        for change in changes
+        for each in change.left_out or ()
+    ]
+    connection.executemany(
+        "INSERT OR REPLACE INTO left_out (record, place, kind, value, owner, rule) VALUES (?, ?, ?, ?, ?, ?)", rows
+    )
+    return len(rows)
+
+
+def _key_of(owner: Twin | None, keys: Mapping[str, int]) -> int | None:
+    """Of one that was new on this page, too."""
+    return None if owner is None else owner.key or keys[owner.id]

@@ -1,0 +1,72 @@
+"""By what the records of a stream are matched with leads that there are."""
+
+from __future__ import annotations
+
+import json
+import sqlite3
+from dataclasses import dataclass, replace
+
+from state.rows import MatchKind
+
+ALWAYS_FOREIGN: frozenset[MatchKind] = frozenset({"email", "domain"})
+"""Imported values count by these kinds whatever a stream's `match_on` says; phone numbers only where it names them."""
+
+
+@dataclass(frozen=True, slots=True)
+class Terms:
+    """By what the records of a stream are matched.
+
+    `foreign`: values of leads that exist were imported for its workspace. `rebuilt`: values of leads are known from the
+    receipts alone. `merged`: records were merged at its source. `inherited`: some were made of others there.
+    Where there is nothing of it all, matching costs nothing.
+    """
+
+    stream: int
+    name: str
+    workspace: str
+    kinds: frozenset[MatchKind] = frozenset()
+    foreign: bool = False
+    rebuilt: bool = False
+    merged: bool = False
+    inherited: bool = False
+
+    def __bool__(self) -> bool:
+        return bool(self.kinds or self.foreign or self.merged or self.inherited)
+
+
+def terms_of(connection: sqlite3.Connection, stream: int) -> Terms:
+    """What is in force for a stream now."""
+    row = connection.execute("SELECT name, workspace, match_on FROM streams WHERE id = ?", (stream,)).fetchone()
+    kinds = frozenset(json.loads(row["match_on"]))
+    return with_facts(connection, Terms(stream, row["name"], row["workspace"], kinds))
+
+
+def with_facts(connection: sqlite3.Connection, terms: Terms) -> Terms:
+    """The same terms with what was imported, rebuilt, merged and inherited looked up."""
+    row = connection.execute(
+        "SELECT EXISTS (SELECT 1 FROM foreign_values WHERE workspace = :workspace) AS is_foreign,"
+        " EXISTS (SELECT 1 FROM remembered_values WHERE workspace = :workspace) AS is_rebuilt,"
+        " EXISTS (SELECT 1 FROM merges WHERE stream = :stream) AS is_merged,"
+        " EXISTS (SELECT 1 FROM heirs) AS is_inherited",
+        {"workspace": terms.workspace, "stream": terms.stream},
+    ).fetchone()
+    names = ("foreign", "rebuilt", "merged", "inherited")
+    foreign, rebuilt, merged, inherited = (bool(row[f"is_{name}"]) for name in names)
+    return replace(terms, foreign=foreign, rebuilt=rebuilt, merged=merged, inherited=inherited)
+
+
+def looks_inside(connection: sqlite3.Connection, stream: int) -> bool:
+    """Return whether contacts nested in the stream's leads are matched with anything, or anything with them."""
+    row = connection.execute(_LOOKS_INSIDE, (stream,)).fetchone()
+    return row is not None and bool(row[0])
+
+
+_LOOKS_INSIDE = """
+SELECT coalesce(s.nests, 0) = 1 AND (
+  EXISTS (
+    SELECT 1 FROM streams o JOIN json_each(o.match_on) kind
+    WHERE o.workspace = s.workspace AND o.configured = 1 AND kind.value <> 'domain'
+  ) OR EXISTS (SELECT 1 FROM foreign_values f WHERE f.workspace = s.workspace AND f.kind <> 'domain')
+) FROM streams s WHERE s.id = ?
+"""
+"""A domain is no contact's. Imported values count whatever `match_on` says."""

@@ -1,0 +1,63 @@
+"""What the configuration uses of a source's API and its vendor ends, as the day comes near."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import UTC, date, datetime
+from typing import Any
+
+from connectors.interface import Ages, Ending
+from sync.config.schema import Config
+
+AHEAD_DAYS = 180
+"""So long before its end a thing is spoken of: time for an upgrade in any company's calendar."""
+
+
+@dataclass(frozen=True, slots=True)
+class Age:
+    """The end of a thing that a source's options use. `days` from today on; less than 0 where it is over."""
+
+    source: str
+    ending: Ending
+    days: int
+
+    @property
+    def what(self) -> str:
+        """`what of a source ended on 2027-03-30`, `… ends on 2027-03-30, in 120 days`."""
+        day = self.ending.date.isoformat()
+        if self.days < 0:
+            return f"{self.ending.what} ended on {day}"
+        when = {0: "today", 1: "tomorrow"}.get(self.days, f"in {self.days} days")
+        return f"{self.ending.what}: ends on {day}, {when}"
+
+
+def ages_of(config: Config, now: float) -> tuple[Age, ...]:
+    """Return every end that the options of a source know of, the nearest first; `now` in seconds since 1970."""
+    today = datetime.fromtimestamp(now, UTC).date()
+    found = (
+        Age(name, ending, _days(ending.date, today))
+        for name, source in config.sources.items()
+        if isinstance(source.options, Ages)
+        for ending in source.options.endings()
+    )
+    return tuple(sorted(found, key=lambda age: (age.ending.date, age.source, age.ending.what)))
+
+
+def near_ends(config: Config, now: float) -> tuple[Age, ...]:
+    """Return the ends that are at most `AHEAD_DAYS` away, or over."""
+    return tuple(age for age in ages_of(config, now) if age.days <= AHEAD_DAYS)
+
+
+def age_as_json(age: Age) -> dict[str, Any]:
+    """`days` from today on, less than 0 where it is over."""
+    return {
+        "source": age.source,
+        "what": age.ending.what,
+        "date": age.ending.date.isoformat(),
+        "days": age.days,
+        "cure": age.ending.cure,
+    }
+
+
+def _days(end: date, today: date) -> int:
+    return (end - today).days
