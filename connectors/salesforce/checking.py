@@ -35,7 +35,7 @@ def look_at(client: Client, spec: StreamSpec) -> Iterator[Finding]:
         yield Finding("error", refused.message, _nearest_object(client, spec) or refused.hint)
         return
     for child, field in missing:
-        yield Finding("error", f"{words_of(spec, child, field)} is not there, or the user may not see it", field.cure)
+        yield Finding("error", f"{words_of(spec, child, field)} {field.what}", field.cure)
     denied = [finding for tried in trials(plan, client.now(spec.name)) if (finding := _tried(client, plan, tried))]
     yield from dict.fromkeys(denied)
     yield from _object(client, plan, reads=not missing and not denied)
