@@ -38,6 +38,12 @@ UNLABELLED_FOR = 3600.0
 """Seconds for which it is believed that a code has no label."""
 MOST_UNLABELLED = 1000
 """Codes without a label of one object that are remembered; so many come from no list."""
+COMPOSITE_SINCE = 38
+"""The version of the API from which on a query can travel in a request's body.
+(https://developer.salesforce.com/docs/atlas.en-us.api_rest.meta/api_rest/resources_composite_composite.htm)"""
+MOST_IDS, FEWER_IDS = 4000, 400
+"""Ids in a query's list: 84,000 characters of its text, which may have 100,000, where it travels in a body; as many as
+an address holds elsewhere. A list that is too long for Salesforce, or takes it too long, is halved."""
 LONGEST_URI = 12_000
 """Bytes of an encoded address; Salesforce takes 16,384 for it and the headers together."""
 
@@ -66,6 +72,7 @@ class Account:
         self.credentials = Credentials(source, options)
         self.quota = Quota(source, options.quota)
         self.longest_uri = LONGEST_URI
+        self.most_ids = MOST_IDS if float(options.api_version) >= COMPOSITE_SINCE else FEWER_IDS
         self._lock = threading.Lock()
         self._token: Token | None = None
         self._renewed: float | None = None

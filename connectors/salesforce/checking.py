@@ -32,13 +32,19 @@ def look_at(client: Client, spec: StreamSpec) -> Iterator[Finding]:
     try:
         plan, missing = plan_with_gaps(client, spec)
     except SourceRefused as refused:
-        yield Finding("error", refused.message, _nearest_object(client, spec) or refused.hint)
+        yield Finding("error", refused.message, _nearest_object(client, spec, refused) or refused.hint)
         return
     for child, field in missing:
-        yield Finding("error", f"{words_of(spec, child, field)} is not there, or the user may not see it", field.cure)
+        yield Finding("error", f"{words_of(spec, child, field)} {field.what}", field.cure)
     denied = [finding for tried in trials(plan, client.now(spec.name)) if (finding := _tried(client, plan, tried))]
     yield from dict.fromkeys(denied)
-    yield from _object(client, plan, reads=not missing and not denied)
+    if not missing and not denied:
+        yield Finding(
+            "ok", f"{plan.source.schema.name} has the fields that are read; {plan.source.cursor} dates its changes"
+        )
+    if not denied:
+        yield from _count(client, plan)
+    yield from _object(plan)
     for each in plan.children:
         yield from _child(each)
     yield from _doubles(client, plan)
@@ -91,17 +97,19 @@ def _tried(client: Client, plan: Plan, select: Select) -> Finding | None:
     return None
 
 
-def _object(client: Client, plan: Plan, *, reads: bool) -> Iterator[Finding]:
-    source, name = plan.source, plan.source.schema.name
-    if reads:
-        yield Finding("ok", f"{name} has the fields that are read; {source.cursor} dates its changes")
+def _count(client: Client, plan: Plan) -> Iterator[Finding]:
+    name = plan.source.schema.name
     try:
-        count = client.count(source.rows(), plan.stream)
+        count = client.count(plan.source.rows(), plan.stream)
     except Slow:
         yield Finding("warning", f"{name}: counting takes Salesforce too long")
-    else:
-        level, hint = ("ok", "") if count else ("warning", "if there should be some, grant View All on the object")
-        yield Finding("ok" if level == "ok" else "warning", f"the user sees {count:,} records of {name}", hint)
+        return
+    what, hint = f"the user sees {count:,} records of {name}", "if there should be some, grant View All on the object"
+    yield Finding("ok", what) if count else Finding("warning", what, hint)
+
+
+def _object(plan: Plan) -> Iterator[Finding]:
+    source, name = plan.source, plan.source.schema.name
     if source.cursor != "SystemModstamp":
         what = f"{name} has no SystemModstamp to search by: changes by automatic processes may go unseen"
         yield Finding("warning", what, "they arrive by the sweep")
@@ -182,8 +190,8 @@ def _quota(client: Client) -> Iterator[Finding]:
         yield Finding("ok", str(usage))
 
 
-def _nearest_object(client: Client, spec: StreamSpec) -> str:
-    """What `object` was probably meant to be."""
-    wanted = cast("SalesforceStream", spec.options).object
+def _nearest_object(client: Client, spec: StreamSpec, refused: SourceRefused) -> str:
+    """What an object that is not there was probably meant to be."""
     known = [str(each["name"]) for each in client.objects(spec.name)]
-    return "" if wanted in known else nearest_of(wanted, known)
+    absent = refused.objects - {*known} if isinstance(refused, Absent) else ()
+    return next((near for name in absent if (near := nearest_of(name, known))), "")

@@ -102,7 +102,7 @@ class SalesforceConnector:
                 return plan_of(self._client, stream)
             except Doubtful as doubtful:
                 if not self._account.forget(doubtful.objects, before):
-                    raise
+                    raise doubtful.settled() from None
 
     @contextlib.contextmanager
     def _planned(self, stream: StreamSpec) -> Iterator[Plan]:

@@ -42,6 +42,10 @@ class Doubtful(SourceRefused):
         super().__init__(message, hint=hint, source=source, stream=stream)
         self.objects = objects
 
+    def settled(self) -> SourceRefused:
+        """Return the refusal as it is to be told once no description is left to doubt."""
+        return SourceRefused(self.message, hint=self.hint, source=self.source, stream=self.stream)
+
 
 class Absent(Doubtful):
     """What was asked for is not there, or not for this user."""

@@ -12,7 +12,7 @@ from datetime import date, timedelta
 from typing import Any
 
 from connectors.salesforce.answers import Row
-from connectors.salesforce.client import Client
+from connectors.salesforce.client import IDS, Client
 from connectors.salesforce.errors import Absent
 from connectors.salesforce.persons import IS_PERSON
 from connectors.salesforce.schema import ObjectSchema
@@ -23,9 +23,6 @@ BY_OBJECT = {"Account": "ConvertedAccountId", "Contact": "ConvertedContactId"}
 """By the object of an heir: the lead's field that holds its id.
 (https://developer.salesforce.com/docs/atlas.en-us.object_reference.meta/object_reference/sforce_api_objects_lead.htm)"""
 MADE, CONVERTED = "CreatedDate", "ConvertedDate"
-AT_ONCE = 4000
-"""Heirs in one query: 84,000 characters of its text, which may have 100,000. Where that takes Salesforce too long, or
-is too long for what is on the way, it is halved."""
 _A_DAY = timedelta(days=1)
 
 
@@ -55,7 +52,9 @@ def _asked(client: Client, stream: str, link: str, rows: Sequence[Row]) -> list[
     try:
         return list(_converted(client, stream, lead, link, rows))
     except SourceRefused:
-        if not client.account.forget(["Lead"], before):
+        if len(rows) > IDS and client.account.most_ids > IDS:
+            client.account.most_ids = IDS  # a query that only a body can hold may be too long by any code
+        elif not client.account.forget(["Lead"], before):
             raise
     return _asked(client, stream, link, rows)
 
@@ -82,7 +81,7 @@ def _converted(
     by_id = {str(row["Id"]): row for row in rows}
     fields = tuple(name for name in ("Id", link, CONVERTED) if lead.has(name))
     select = Select("Lead", fields, deleted=lead.has("IsDeleted"))
-    for row in client.rows_of(select, link, list(by_id), stream, at_once=AT_ONCE):
+    for row in client.rows_of(select, link, list(by_id), stream, client.account.most_ids):
         heir = by_id.get(str(row.get(link)))
         if heir is not None and was_made(heir, row):
             yield str(heir["Id"]), str(row["Id"])

@@ -88,15 +88,25 @@ def plan_of(client: Client, spec: StreamSpec) -> Plan:
     field that is missing together with the lines of the mapping that want it."""
     plan, missing = plan_with_gaps(client, spec)
     if missing:
-        what = listed([words_of(spec, child, field) for child, field in missing])
         raise Doubtful(
-            f"the mapping reads fields that are not there or that the user may not see: {what}",
+            "; ".join(_gaps(spec, missing)),
             hint="; ".join(dict.fromkeys(field.cure for _, field in missing)),
             source=spec.source,
             stream=spec.name,
             objects=frozenset(name for _, field in missing for name in field.doubted),
         )
     return plan
+
+
+def _gaps(spec: StreamSpec, missing: Sequence[tuple[str, Missing]]) -> Iterator[str]:
+    kinds = {
+        True: "fields that are not there or that the user may not see",
+        False: "what cannot be asked for like this",
+    }
+    for can_be_granted, words in kinds.items():
+        names = [words_of(spec, child, field) for child, field in missing if bool(field.doubted) is can_be_granted]
+        if names:
+            yield f"the mapping reads {words}: {listed(names)}"
 
 
 def words_of(spec: StreamSpec, child: str, missing: Missing) -> str:

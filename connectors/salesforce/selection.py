@@ -28,6 +28,11 @@ class Missing:
     doubted: tuple[str, ...] = ()
 
     @property
+    def what(self) -> str:
+        """What is wrong with it, after its name."""
+        return "is not there, or the user may not see it" if self.doubted else "cannot be asked for like this"
+
+    @property
     def cure(self) -> str:
         """What to do about it: to grant comes first, for a name that is really near is seldom the reason."""
         grant = "grant Read on the field (Setup, Permission Sets, Object Settings), or fix the mapping"

@@ -148,6 +148,9 @@ def test_an_object_that_is_not_there_is_named_with_the_nearest(program: Program)
     said = program.run("check")
     assert said.exit_code == 77
     assert "the nearest is Lead" in said.output
+    assert "Laed: Salesforce has nothing there" in said.output
+    program.write(('object = "Contact"', 'object = "Contcat"'))
+    assert "the nearest is Contact" in program.run("check").output
 
 
 def test_what_is_refused_is_said_in_the_administrators_words(program: Program) -> None:

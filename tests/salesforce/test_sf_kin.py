@@ -7,11 +7,11 @@ from datetime import timedelta
 from typing import Any
 
 import pytest
-from sf_faults import Fault
+from sf_faults import Fault, error
 from sf_server import StandIn
 from sf_world import Reading, connect, fields, on, stream
 
-from connectors.salesforce.former import AT_ONCE
+from connectors.salesforce.account import FEWER_IDS, MOST_IDS
 from sync.errors import SourceRefused, SourceUnavailable
 from sync.words import Wanted
 
@@ -79,7 +79,7 @@ def test_nothing_is_asked_where_nothing_is_read_and_a_page_asks_once_for_each_ob
 
 @pytest.mark.parametrize("status", [414, 431])
 def test_a_question_about_many_heirs_is_halved_where_it_is_too_long(stand_in: StandIn, status: int) -> None:
-    assert AT_ONCE > 900
+    assert MOST_IDS > 900
     one = lead(stand_in)
     for number in range(2, 900):
         stand_in.org.put("Account", number, Name="Firm")
@@ -90,6 +90,26 @@ def test_a_question_about_many_heirs_is_halved_where_it_is_too_long(stand_in: St
     assert not stand_in.faults
     assert found[account] == {account: (one,)}
     assert len(found) == 899
+
+
+@pytest.mark.parametrize("code", ["MALFORMED_QUERY", "SOMETHING_NEW"])
+def test_a_question_that_a_body_may_not_hold_is_asked_by_addresses(stand_in: StandIn, code: str) -> None:
+    one = lead(stand_in)
+    for number in range(2, 900):
+        stand_in.org.put("Account", number, Name="Firm")
+    account, _ = stand_in.org.convert(one, 1, 1)
+    stand_in.faults = [error(400, code)]
+    stand_in.faults = [Fault(400, stand_in.faults[0].body, on=on("/composite"))]
+    found = former(Reading(stand_in, stream(fields("Name"), children={})))
+    assert (found[account], len(found)) == ({account: (one,)}, 899)
+    assert sum("FROM Lead" in soql for soql in stand_in.queries) == 1 + 5
+
+
+def test_an_old_version_without_bodies_asks_by_addresses(stand_in: StandIn) -> None:
+    for number in range(2 * FEWER_IDS):
+        stand_in.org.put("Account", number, Name="Firm")
+    assert len(Reading(stand_in, stream(fields("Name"), children={}), api_version="37.0").records()) == 2 * FEWER_IDS
+    assert {asked.method for asked in stand_in.asked} == {"GET"}
 
 
 @pytest.mark.parametrize("column", ["ConvertedAccountId", "ConvertedContactId"])
