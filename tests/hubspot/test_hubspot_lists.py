@@ -295,7 +295,7 @@ searches_per_second = 5
 [sources.hub.streams.companies]
 object = "companies"
 list = '{name}'
-start = "all"
+start = "now"
 on_change = "hold"
 [sources.hub.streams.companies.lead]
 kind = "company"
@@ -311,16 +311,20 @@ def test_an_operator_sees_who_is_left_out_by_the_list(tmp_path: Path, standin: S
     path.write_text(CONFIG.format(token=TOKEN, url=standin.url, name=VIP))
     path.chmod(0o600)
 
-    words = ("preview", "hub.companies", "--json", "--id", "2", "--id", "3", "--id", "5", "-c", str(path))
-    found = CliRunner().invoke(main, words)
-    assert found.exit_code == 0, found.output
-    (stream,) = json.loads(found.stdout)["streams"]
+    def shown(*words: str) -> Any:
+        found = CliRunner().invoke(main, [*words, "--json", "-c", str(path)])
+        assert found.exit_code == 0, found.output
+        return json.loads(found.stdout)["streams"]
+
+    (stream,) = shown("preview", "hub.companies", "--id", "2", "--id", "3", "--id", "5")
     assert {row["id"]: (row["fate"], row["where"]) for row in stream["records"]} == {
         "2": ("lead", {}),
         "3": ("filtered", {"@list": False}),
         "5": ("filtered", {"name": "Firm 5"}),
     }
     assert "@list" not in stream["records"][0]["lead"]["notes"]
+    assert CliRunner().invoke(main, ["once", "-c", str(path)]).exit_code == 0
+    assert shown("status")["hub.companies"]["lanes"]["list"] == "2 records"
 
 
 # ---- edits
