@@ -84,7 +84,7 @@ class HubspotConnector:
 
     def read(self, stream: StreamSpec, lanes: Mapping[str, Json]) -> Iterator[Page]:
         plan = self._plan(stream)
-        self._lists.renew(stream, plan.object)
+        self._lists.renew(stream, plan.object, first=LANE not in lanes)
         reader = self._reader(stream)
         yield from moves(lanes.get(LANE), self._lists.known(stream, plan.object), reader.fetch, stream.page_size)
         yield from self._poll(stream).pages(lanes)
