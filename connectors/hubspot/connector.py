@@ -13,7 +13,7 @@ from connectors.hubspot.account import Account, read_token
 from connectors.hubspot.checking import look_at
 from connectors.hubspot.crm import Crm
 from connectors.hubspot.discovery import fields_of, objects_of
-from connectors.hubspot.membership import LANE, Memberships, moves
+from connectors.hubspot.membership import LANE, Memberships, moves, without_list
 from connectors.hubspot.options import HubspotChild, HubspotSource, HubspotStream
 from connectors.hubspot.pace import Pace
 from connectors.hubspot.paths import standard_name
@@ -68,7 +68,7 @@ class HubspotConnector:
 
     def check(self, stream: StreamSpec) -> Sequence[Finding]:
         self._account.stream = stream.name
-        return look_at(self._crm, self._schema, stream, self._options)
+        return look_at(self._crm, self._schema, without_list(stream), self._options)
 
     def discover(self, name: str | None) -> Sequence[Discovered]:
         self._account.portal()
@@ -114,7 +114,7 @@ class HubspotConnector:
     def _plan(self, stream: StreamSpec) -> Plan:
         self._account.stream = stream.name
         self._account.portal()
-        return plan_of(stream, self._schema)
+        return plan_of(without_list(stream), self._schema)
 
     def _prove(self, name: str) -> None:
         """Once: that the search by the modified property finds something where there is something."""

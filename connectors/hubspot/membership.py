@@ -9,12 +9,20 @@ from typing import cast
 from connectors.hubspot.account import Account
 from connectors.hubspot.answers import chunks
 from connectors.hubspot.lists import find_list, members_of, packed, unpacked
-from connectors.hubspot.options import HubspotStream
+from connectors.hubspot.options import MEMBER, HubspotStream
 from connectors.interface import StreamSpec
 from sync.clock import Clock
 from sync.words import Json, Page, Record
 
 LANE = "list"
+
+
+def without_list(stream: StreamSpec) -> StreamSpec:
+    """Return the stream with the fields that its object itself has: none of its properties says who is in a list."""
+    fields = stream.wanted.fields
+    own = None if fields is None else fields - {(MEMBER,)}
+    readers = {path: keys for path, keys in stream.readers.items() if path != (MEMBER,)}
+    return replace(stream, wanted=replace(stream.wanted, fields=own), readers=readers)
 
 
 @dataclass(frozen=True, slots=True)

@@ -66,7 +66,7 @@ class Fields:
 
     @classmethod
     def of(cls, name: str, wanted: Wanted, known: Mapping[str, Property]) -> Fields:
-        names = sorted(known if wanted.fields is None else {path[0] for path in wanted.fields} - {ASSOCIATION, MEMBER})
+        names = sorted(known if wanted.fields is None else {path[0] for path in wanted.fields} - {ASSOCIATION})
         extra = [modified_property(name), *([MERGED] if MERGED in known else [])]
         asked = dict.fromkeys([*(without_label(each) for each in names), *extra])
         return cls(name, tuple(names), known, tuple(asked))
