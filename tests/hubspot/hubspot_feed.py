@@ -100,13 +100,14 @@ class Feed:
         options = HubspotStream.model_validate({"object": self.object, "list": self.list})
         mapping = compile_mapping(
             table,
-            where=f"{NAME}.lead",
+            where=NAME,
             children=tuple(self.children),
             wire=Wire(),
             lookups={},
             passing=options.filters(),
         )
-        stream = spec(mapping.wanted, self.object, self.children, page_size=self.page_size, list=self.list)
+        more = {"page_size": self.page_size, "readers": mapping.readers, "list": self.list}
+        stream = spec(mapping.wanted, self.object, self.children, **more)
         declared = Declared(NAME, self.connector.identity(stream), "main", self.on_change, mapping.version)
         row = self.ledger.streams.register([declared])[NAME]
         guard = Guard(max_new=10**6, at_least=10**6)
