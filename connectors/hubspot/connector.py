@@ -85,8 +85,8 @@ class HubspotConnector:
     def read(self, stream: StreamSpec, lanes: Mapping[str, Json]) -> Iterator[Page]:
         plan = self._plan(stream)
         self._lists.renew(stream, plan.object, first=LANE not in lanes)
-        reader = self._reader(stream)
-        yield from moves(lanes.get(LANE), self._lists.known(stream, plan.object), reader.fetch, stream.page_size)
+        members = self._lists.known(stream, plan.object)
+        yield from moves(lanes.get(LANE), members, lambda ids: self._reader(stream).fetch(ids), stream.page_size)
         yield from self._poll(stream).pages(lanes)
 
     def fetch(self, stream: StreamSpec, ids: Sequence[str]) -> Sequence[Record]:
