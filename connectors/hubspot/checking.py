@@ -81,6 +81,8 @@ class _Look:
             return
         call = f"GET {FAMILIES[self._options.api].paths['members'].format(list=found.id)}"
         yield Finding("ok", f"{SCOPE}: granted; only members of the list {found.name!r} are wanted ({call})")
+        if found.filling:
+            yield Finding("warning", f"HubSpot is still filling the list {found.name!r}", "the stream waits for that")
         if not filled:
             yield Finding("error", f"the list {found.name!r} has no members", "add some, or name another list")
 

@@ -16,7 +16,7 @@ from connectors.hubspot.crm import Crm
 from connectors.hubspot.discovery import fields_of, objects_of
 from connectors.hubspot.kinds import kinds_of
 from connectors.hubspot.labels import Labels
-from connectors.hubspot.membership import LANE, Memberships, moves
+from connectors.hubspot.membership import LANE, Memberships, moves, without_list
 from connectors.hubspot.options import HubspotChild, HubspotSource, HubspotStream
 from connectors.hubspot.pace import Pace
 from connectors.hubspot.paths import standard_name
@@ -73,7 +73,7 @@ class HubspotConnector:
 
     def check(self, stream: StreamSpec) -> Sequence[Finding]:
         self._account.stream = stream.name
-        return look_at(self._crm, self._schema, self._labels, stream, self._options)
+        return look_at(self._crm, self._schema, self._labels, without_list(stream), self._options)
 
     def discover(self, name: str | None) -> Sequence[Discovered]:
         self._account.portal()
@@ -95,7 +95,7 @@ class HubspotConnector:
     def read(self, stream: StreamSpec, lanes: Mapping[str, Json]) -> Iterator[Page]:
         plan = self._plan(stream)
         with self._naming_vanished(plan):
-            self._lists.renew(stream, plan.object)
+            self._lists.renew(stream, plan.object, first=LANE not in lanes)
             reader = self._reader(plan)
             known = self._lists.known(stream, plan.object)
             yield from moves(lanes.get(LANE), known, reader.fetch, stream.page_size)
@@ -130,7 +130,7 @@ class HubspotConnector:
     def _plan(self, stream: StreamSpec) -> Plan:
         self._account.stream = stream.name
         self._account.portal()
-        return plan_of(stream, self._schema)
+        return plan_of(without_list(stream), self._schema)
 
     @contextmanager
     def _naming_vanished(self, plan: Plan) -> Iterator[None]:

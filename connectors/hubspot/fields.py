@@ -7,7 +7,6 @@ from dataclasses import dataclass
 
 from connectors.hubspot.crm import Row
 from connectors.hubspot.labels import Labels
-from connectors.hubspot.options import MEMBER
 from connectors.hubspot.paths import modified_property
 from connectors.hubspot.values import Property, milliseconds, nearest, without_label
 from connectors.interface import StreamSpec
@@ -16,8 +15,6 @@ from sync.words import LABEL, Json, Wanted
 MERGED = "hs_merged_object_ids"
 ASSOCIATION = "association"
 """The field of a nested record that says how it belongs to its parent: `primary` (true or false) and `labels`."""
-_OURS = {ASSOCIATION, MEMBER}
-"""Fields of a record that are no properties."""
 PIPELINES = ("pipeline", "hs_pipeline")
 """The property that holds a record's pipeline: of deals the first, of all other objects the second."""
 
@@ -46,7 +43,7 @@ class Fields:
     @classmethod
     def of(cls, name: str, wanted: Wanted, known: Mapping[str, Property], read: Iterable[str] = ()) -> Fields:
         """`read`: what the mapping reads by name. Where the record is wanted whole, rows may do without the others."""
-        named = (set(read) if wanted.fields is None else {path[0] for path in wanted.fields}) - _OURS
+        named = (set(read) if wanted.fields is None else {path[0] for path in wanted.fields}) - {ASSOCIATION}
         names = sorted({*named, *(known if wanted.fields is None else ())})
         extra = [MERGED] if MERGED in known else []
         if any(_is_stage(each, known) for each in names):

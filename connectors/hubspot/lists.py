@@ -1,7 +1,7 @@
 """A list of HubSpot (its newer name: a segment) as a stream's filter: which list it is, and who is a member.
 
-Paths and members by "Lists" (developers.hubspot.com); the members' order and the dated paths were not tried on a real
-account. A list that cannot be read whole is no empty one: everything doubtful is an error.
+By "Lists (Segments) API" (developers.hubspot.com), whose members come with their ids and the time when they joined; not
+tried on a real account. A list that cannot be read whole is no empty one: everything doubtful is an error.
 """
 
 from __future__ import annotations
@@ -23,31 +23,34 @@ SCOPE: Final = "crm.lists.read"
 
 @dataclass(frozen=True, slots=True)
 class RecordList:
-    """A list: its id, its name as users see it, and the type id of the objects in it."""
+    """A list: its id, its name as users see it, and the type id of the objects in it.
+
+    `filling`: HubSpot is still working out who is in it.
+    """
 
     id: str
     name: str
     object_type: str
+    filling: bool
 
 
 def find_list(account: Account, name: str, wanted: str) -> RecordList:
     """Return the list of records of the object `name` that has this id (digits alone) or this name.
 
-    Raises SourceRefused where there is none, or it is archived or of other records; SourceUnavailable while HubSpot
-    is still filling it.
+    Raises SourceRefused where there is none, or it is archived or of other records.
     """
     try:
         row = account.ask(_named(name, wanted), lambda body: one_of(body.get("list")))
     except NotThere:
         _refuse(account, f"there is no list {wanted!r} of {name}", "look at its name in HubSpot, or write its id")
-    found = RecordList(id_of(row, "listId"), str(row.get("name") or wanted), id_of(row, "objectTypeId"))
+    # Nothing is worked out for a list that people fill; a deleted one says PROCESSING for ever.
+    filling = row.get("processingStatus") == "PROCESSING" and row.get("processingType") != "MANUAL"
+    found = RecordList(id_of(row, "listId"), str(row.get("name") or wanted), id_of(row, "objectTypeId"), filling)
     if row.get("deletedAt") is not None:
         _refuse(account, f"the list {wanted!r} was deleted in HubSpot", "restore it, or name another one")
     if found.object_type != type_id(name):
         what = f"the list {wanted!r} holds objects of the type {found.object_type}, not {name}"
         _refuse(account, what, f"name a list of {name}")
-    if row.get("processingStatus") == "PROCESSING":
-        account.unavailable(f"HubSpot is still filling the list {wanted!r}", "it goes on by itself")
     return found
 
 

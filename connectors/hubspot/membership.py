@@ -9,7 +9,7 @@ from typing import cast
 from connectors.hubspot.account import Account
 from connectors.hubspot.answers import chunks
 from connectors.hubspot.lists import find_list, members_of, packed, unpacked
-from connectors.hubspot.options import HubspotStream
+from connectors.hubspot.options import MEMBER, HubspotStream
 from connectors.interface import StreamSpec
 from sync.clock import Clock
 from sync.words import Json, Page, Record
@@ -17,12 +17,21 @@ from sync.words import Json, Page, Record
 LANE = "list"
 
 
+def without_list(stream: StreamSpec) -> StreamSpec:
+    """Return the stream with the fields that its object itself has: none of its properties says who is in a list."""
+    fields = stream.wanted.fields
+    own = None if fields is None else fields - {(MEMBER,)}
+    readers = {path: keys for path, keys in stream.readers.items() if path != (MEMBER,)}
+    return replace(stream, wanted=replace(stream.wanted, fields=own), readers=readers)
+
+
 @dataclass(frozen=True, slots=True)
 class Members:
-    """The ids of a list's members, and the list's own."""
+    """The ids of a list's members, and the list's own. `filling`: HubSpot is still working out who is in it."""
 
     list_id: str
     ids: frozenset[int]
+    filling: bool = False
 
 
 class Memberships:
@@ -45,17 +54,22 @@ class Memberships:
         kept = self._kept.get((stream.name, wanted))
         return self._ask(stream.name, name, wanted) if kept is None else kept[1]
 
-    def renew(self, stream: StreamSpec, name: str) -> None:
-        """Ask for the members again where `list_every` is over. Raises SourceUnavailable, SourceRefused."""
+    def renew(self, stream: StreamSpec, name: str, *, first: bool) -> None:
+        """Ask for the members again where `list_every` is over. `first`: who is a member now is what others are held
+        against, so a list that HubSpot is still filling is waited for. Raises SourceUnavailable, SourceRefused."""
         wanted = cast("HubspotStream", stream.options).list
-        kept = None if wanted is None else self._kept.get((stream.name, wanted))
+        if wanted is None:
+            return
+        kept = self._kept.get((stream.name, wanted))
         every = self._account.options.list_every.total_seconds()
-        if wanted is not None and (kept is None or self._clock.boot() - kept[0] >= every):
-            self._ask(stream.name, name, wanted)
+        is_due = kept is None or self._clock.boot() - kept[0] >= every
+        members = self._ask(stream.name, name, wanted) if kept is None or is_due else kept[1]
+        if first and members.filling:
+            self._account.unavailable(f"HubSpot is still filling the list {wanted!r}", "it goes on by itself")
 
     def _ask(self, stream: str, name: str, wanted: str) -> Members:
         found = find_list(self._account, name, wanted)
-        members = Members(found.id, members_of(self._account, found))
+        members = Members(found.id, members_of(self._account, found), found.filling)
         self._kept[stream, wanted] = (self._clock.boot(), members)
         return members
 

@@ -42,11 +42,12 @@ _DATED: Final = {
     "one": "/crm/objects/{version}/{object}/{id}",
     "associations": "/crm/associations/{version}/{object}/{to}/batch/read",
     "properties": "/crm/properties/{version}/{object}",
-    # both as the vendor's reference has them for 2026-09-beta; not yet seen under the final name
-    "pipelines": "/crm/pipelines/{version}/{object}",
     "owners": "/crm/owners/{version}",
+    # These two as HubSpot's reference has them for 2026-09-beta; not tried on a real account.
+    "pipelines": "/crm/pipelines/{version}/{object}",
     "teams": "/settings/users/{version}/teams",
-    "segment_by_id": "/crm/lists/{version}/{list}",  # these three: not in the published document; not tried
+    # These three as HubSpot's reference has them for 2026-09 and 2026-09-beta; not tried on a real account.
+    "segment_by_id": "/crm/lists/{version}/{list}",
     "segment_by_name": "/crm/lists/{version}/object-type-id/{object}/name/{list}",
     "members": "/crm/lists/{version}/{list}/memberships",
     "schemas": "/crm-object-schemas/{version}/schemas",
@@ -61,8 +62,8 @@ _LEGACY: Final = {
     "one": "/crm/v3/objects/{object}/{id}",
     "associations": "/crm/v4/associations/{object}/{to}/batch/read",
     "properties": "/crm/v3/properties/{object}",
-    "pipelines": "/crm/v3/pipelines/{object}",
     "owners": "/crm/v3/owners",
+    "pipelines": "/crm/v3/pipelines/{object}",
     "teams": "/settings/v3/users/teams",
     "segment_by_id": "/crm/v3/lists/{list}",
     "segment_by_name": "/crm/v3/lists/object-type-id/{object}/name/{list}",

@@ -72,7 +72,7 @@ def is_expired(reply: Reply) -> bool:
 def names_no_record(reply: Reply) -> bool:
     """Return true where HubSpot itself says that there is no such record: by `category` OBJECT_NOT_FOUND, or without a
     category by a message such as "Object not found. …", as recorded; a correlation id is always there."""
-    if reply.text("status") != "error" or not reply.text("correlationId"):
+    if not reply.reference:
         return False
     category = reply.text("category")
     return category == "OBJECT_NOT_FOUND" or (not category and _NOT_FOUND.search(reply.text("message")) is not None)

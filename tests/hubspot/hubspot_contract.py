@@ -22,8 +22,8 @@ from openapi_core import OpenAPI
 from openapi_core.exceptions import OpenAPIError
 from openapi_core.testing import MockRequest, MockResponse
 
-UNPUBLISHED = re.compile(r"^(/crm/(v3/)?lists/|/settings/|/crm/pipelines/\d)")
-"""Not among the documents that were published; the stand-in goes by the pages of the documentation."""
+UNPUBLISHED = ("/crm/lists/", "/crm/v3/lists/", "/settings/", "/crm/pipelines/2")
+"""Paths of which there is no document here: their answers are as the vendor's reference describes them."""
 DATED = re.compile(r"/\d{4}-\d\d\b")
 TOLD = ("operator", "direction", "category", "dataSensitivity")
 """Keys whose text is one of a few words."""
@@ -51,7 +51,7 @@ class Contract:
         self.checked = 0
 
     def check(self, method: str, path: str, query: dict[str, str], body: Any, status: int, answer: Any) -> None:
-        if UNPUBLISHED.search(path):
+        if path.startswith(UNPUBLISHED):
             return
         self.checked += 1
         dated = DATED.search(path)

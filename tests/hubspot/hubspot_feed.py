@@ -106,8 +106,8 @@ class Feed:
             lookups={},
             passing=options.filters(),
         )
-        more = {"readers": mapping.readers, "list": self.list}
-        stream = spec(mapping.wanted, self.object, self.children, page_size=self.page_size, **more)
+        more = {"page_size": self.page_size, "readers": mapping.readers, "list": self.list}
+        stream = spec(mapping.wanted, self.object, self.children, **more)
         declared = Declared(NAME, self.connector.identity(stream), "main", self.on_change, mapping.version)
         row = self.ledger.streams.register([declared])[NAME]
         guard = Guard(max_new=10**6, at_least=10**6)

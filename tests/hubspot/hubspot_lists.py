@@ -19,6 +19,7 @@ class HeldList:
     ids: list[int] = field(default_factory=list)
     deleted: bool = False
     status: str = "COMPLETE"
+    processing: str = "DYNAMIC"
     tells_total: bool = True
 
 
@@ -67,7 +68,7 @@ def _one(of: HeldList) -> Answer:
         "listVersion": 1,
         "name": of.name,
         "objectTypeId": of.object_type,
-        "processingType": "MANUAL",
+        "processingType": of.processing,
         "processingStatus": of.status,
         "createdAt": "2026-03-01T12:00:00.000Z",
         "updatedAt": "2026-03-01T12:00:00.000Z",

@@ -189,7 +189,6 @@ SPOILT: dict[str, tuple[Spoil, type, str]] = {
     "archived": (lambda _, vip: setattr(vip, "deleted", True), SourceRefused, f"there is no list {VIP!r}"),
     "renamed": (lambda _, vip: setattr(vip, "name", "Other"), SourceRefused, f"there is no list {VIP!r}"),
     "empty": (lambda _, vip: vip.ids.clear(), SourceRefused, f"the list {VIP!r} has no members"),
-    "being filled": (lambda _, vip: setattr(vip, "status", "PROCESSING"), SourceUnavailable, "still filling the list"),
     "cut": (shown_short, SourceUnavailable, f"shows 1 of the 2 members of the list {VIP!r}"),
     "scope": (
         failing(error(403, "MISSING_SCOPES", "no", context=SCOPES)),
@@ -245,6 +244,36 @@ def test_what_fails_neither_opens_the_list_nor_takes_anything_away(
     feed.close()
 
 
+def test_a_list_that_is_being_filled_is_waited_for_at_first_and_read_later(
+    tmp_path: Path, standin: Standin, portal: Portal, vip: Any
+) -> None:
+    """Under "now" whoever comes into it later would be taken for news, and sent."""
+    vip.status, members = "PROCESSING", list(vip.ids)
+    vip.ids[:] = [2]
+    feed = Feed(tmp_path, standin, list="9", start="now", lead=NAME_ONLY, children={})
+    for _ in range(2):
+        with pytest.raises(SourceUnavailable, match="still filling the list '9'"):
+            turn(feed)
+        assert not feed.records()
+        feed.reopen()
+    vip.status, vip.ids[:] = "COMPLETE", members
+    turn(feed)
+    vip.status = "PROCESSING"
+    vip.ids.append(1)
+    turn(feed)
+    assert feed.ids() == ["1"]
+    assert states(feed)["5"] == "known"
+    feed.close()
+
+
+def test_a_list_that_people_fill_is_never_waited_for(tmp_path: Path, standin: Standin, vip: Any) -> None:
+    vip.status, vip.processing = "PROCESSING", "MANUAL"
+    feed = Feed(tmp_path, standin, list="9", lead=NAME_ONLY, children={})
+    turn(feed)
+    assert sorted(feed.ids()) == ["2", "5"]
+    feed.close()
+
+
 def test_a_list_of_other_records_or_an_archived_one_is_refused_by_its_id(standin: Standin, vip: Any) -> None:
     stream = spec(Wanted(frozenset({("name",)})), list="9")
     vip.object_type = "0-1"
@@ -274,6 +303,8 @@ def test_check_says_which_list_it_is_and_what_is_wrong_with_it(standin: Standin,
     (told,) = [text for text in said("ok") if "crm.lists.read" in text]
     assert told.startswith(f"crm.lists.read: granted; only members of the list {VIP!r} are wanted (GET /crm/")
     assert not said("error")
+    vip.status = "PROCESSING"
+    assert said("warning") == [f"HubSpot is still filling the list {VIP!r}"]
     vip.ids.clear()
     assert said("error") == [f"the list {VIP!r} has no members"]
     standin.fail(error(403, "MISSING_SCOPES", "no", context=SCOPES), name="segment_by_name")
@@ -295,7 +326,7 @@ searches_per_second = 5
 [sources.hub.streams.companies]
 object = "companies"
 list = '{name}'
-start = "all"
+start = "now"
 on_change = "hold"
 [sources.hub.streams.companies.lead]
 kind = "company"
@@ -311,16 +342,20 @@ def test_an_operator_sees_who_is_left_out_by_the_list(tmp_path: Path, standin: S
     path.write_text(CONFIG.format(token=TOKEN, url=standin.url, name=VIP))
     path.chmod(0o600)
 
-    words = ("preview", "hub.companies", "--json", "--id", "2", "--id", "3", "--id", "5", "-c", str(path))
-    found = CliRunner().invoke(main, words)
-    assert found.exit_code == 0, found.output
-    (stream,) = json.loads(found.stdout)["streams"]
+    def shown(*words: str) -> Any:
+        found = CliRunner().invoke(main, [*words, "--json", "-c", str(path)])
+        assert found.exit_code == 0, found.output
+        return json.loads(found.stdout)["streams"]
+
+    (stream,) = shown("preview", "hub.companies", "--id", "2", "--id", "3", "--id", "5")
     assert {row["id"]: (row["fate"], row["where"]) for row in stream["records"]} == {
         "2": ("lead", {}),
         "3": ("filtered", {"@list": False}),
         "5": ("filtered", {"name": "Firm 5"}),
     }
     assert "@list" not in stream["records"][0]["lead"]["notes"]
+    assert CliRunner().invoke(main, ["once", "-c", str(path)]).exit_code == 0
+    assert shown("status")["hub.companies"]["lanes"]["list"] == "2 records"
 
 
 # ---- edits

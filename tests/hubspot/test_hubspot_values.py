@@ -310,13 +310,15 @@ SENT = [
     },
 ]
 """Written by hand from `list-companies` and `list-contacts`."""
+TYPES = {"createdate": "datetime", "hs_lastmodifieddate": "datetime", "lastmodifieddate": "datetime"}
 
 
 def test_recorded_answers_become_the_leads_that_they_call_for(
     tmp_path: Path, standin: Standin, portal: Portal, sandbox: RunningSandbox
 ) -> None:
-    portal.definitions["companies"] += [prop(name) for name in ("country", "description", "domain", "phone", "state")]
-    portal.definitions["contacts"] += [prop(name) for name in ("company", "phone")]
+    for object_ in ("companies", "contacts"):
+        carried = ANSWERS[f"list-{object_}"]["body"]["results"][0]["properties"]
+        portal.definitions[object_] = [prop(name, TYPES.get(name, "string")) for name in carried]
 
     def replayed(asked: Asked) -> Answer | None:
         if asked.name == "list" and asked.query["archived"] == "false":
