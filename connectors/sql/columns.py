@@ -22,7 +22,7 @@ from connectors.sql.lineage import mariadb_json
 from connectors.sql.moments import Shape, shape_of
 from connectors.sql.ordering import Order, orders_of
 from connectors.sql.scales import Days, Naive, Scale
-from connectors.sql.scales import Sequence as SequenceScale
+from connectors.sql.sequences import SequenceScale
 from connectors.sql.statements import Bounds, Relation, edge, one_row, page
 from connectors.sql.times import PLACES, Cursor, Unfit, scale_by_kind, scale_by_values
 from connectors.sql.values import Converter, as_bool, as_json, as_moment, as_single, plain
