@@ -20,7 +20,8 @@ from connectors.sql.halving import unreadable
 from connectors.sql.keys import KeyKind, Mixture, id_text
 from connectors.sql.lineage import mariadb_json
 from connectors.sql.moments import Shape, shape_of
-from connectors.sql.ordering import Order, orders_of
+from connectors.sql.ordering import orders_of
+from connectors.sql.orders import Order
 from connectors.sql.scales import Days, Naive, Scale
 from connectors.sql.sequences import SequenceScale
 from connectors.sql.statements import Bounds, Relation, edge, one_row, page
