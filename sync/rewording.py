@@ -24,6 +24,7 @@ from sync.plan import Plan
 from sync.polling.readings import read_record
 from sync.polling.spelling import names_of
 from sync.streams import open_source
+from sync.words import is_number
 
 SAMPLE = 100
 LEAST_SHARE = 0.1
@@ -92,7 +93,7 @@ def compared(declared: Declared, sampled: Sequence[Sampled], readings: Sequence[
         for (before, after), same in zip(pairs, by_values, strict=True)
         if not same and before.modified == after.version.modified and before.modified is not None
     ]
-    telling = [each for each in times if not each.isdigit()]
+    telling = [each for each in times if not is_number(each)]
     same = by_values.count(True) + (len(telling) if len(set(telling)) > 1 else 0)
     counts = {"asked": len(sampled), "found": len(pairs), "same": same}
     looks_the_same = same * 2 > len(pairs)
