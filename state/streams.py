@@ -17,6 +17,8 @@ OBJECT = "object"
 """In a stream's identity: what of the source it reads."""
 ADDRESS = "address"
 """In a stream's identity: where its leads go, if that is not ClosingDealz itself."""
+PAST = ":"
+"""Parts a mapping's version from a number where the same one is in force again, over another object."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,9 +58,9 @@ class Streams:
                 _refuse_another(stream, known, {each.name for each in declared}, reworded)
             for stream in declared:
                 _stop_resending(connection, stream)
-                self._write(connection, stream)
                 if stream.name in reworded:
                     _reword(connection, stream)
+                self._write(connection, stream)
                 _match_by(connection, stream)
                 _nest(connection, stream)
             _leave_out(connection, [each.name for each in declared])
@@ -86,6 +88,8 @@ class Streams:
             if new.name != old and new.name in names:
                 raise LedgerUntrusted(f"the ledger has a stream {new.name!r} already; two histories cannot become one")
             identity = json.dumps(dict(new.identity), sort_keys=True)
+            if OBJECT in changed_of(names[old], new):
+                _read_otherwise(connection, old)
             connection.execute(
                 "UPDATE streams SET name = :new, identity = :identity, workspace = :workspace WHERE name = :old",
                 {"new": new.name, "identity": identity, "workspace": new.workspace, "old": old},
@@ -309,9 +313,21 @@ def changed_of(row: StreamRow, stream: Declared) -> list[str]:
 
 def _reword(connection: sqlite3.Connection, stream: Declared) -> None:
     identity = json.dumps(dict(stream.identity), sort_keys=True)
-    connection.execute(
+    changed = connection.execute(
         "UPDATE streams SET identity = :identity WHERE name = :name AND identity <> :identity",
         {"identity": identity, "name": stream.name},
+    )
+    if changed.rowcount:
+        _read_otherwise(connection, stream.name)
+
+
+def _read_otherwise(connection: sqlite3.Connection, name: str) -> None:
+    """From now on the stream's values are made in another way, so that a difference is no change of a record: the
+    mapping in force gets a past name, and what was read by it is compared as after an edit of the mapping."""
+    connection.execute(
+        "UPDATE mappings SET version = version || :mark || id"
+        " WHERE id = (SELECT mapping FROM streams WHERE name = :name)",
+        {"mark": PAST, "name": name},
     )
 
 

@@ -15,7 +15,7 @@ import orjson
 from connectors.interface import Rewords, StreamSpec
 from state.ledger import Ledger
 from state.rows import Reading, Sampled
-from state.streams import OBJECT, Declared, changed_of
+from state.streams import OBJECT, PAST, Declared, changed_of
 from sync.config.schema import Config, Wire
 from sync.errors import LedgerUntrusted
 from sync.mapping.compile import LeadMapping
@@ -24,6 +24,7 @@ from sync.plan import Plan
 from sync.polling.readings import read_record
 from sync.polling.spelling import names_of
 from sync.streams import open_source
+from sync.words import is_number
 
 SAMPLE = 100
 LEAST_SHARE = 0.1
@@ -92,7 +93,7 @@ def compared(declared: Declared, sampled: Sequence[Sampled], readings: Sequence[
         for (before, after), same in zip(pairs, by_values, strict=True)
         if not same and before.modified == after.version.modified and before.modified is not None
     ]
-    telling = [each for each in times if not each.isdigit()]
+    telling = [each for each in times if not is_number(each)]
     same = by_values.count(True) + (len(telling) if len(set(telling)) > 1 else 0)
     counts = {"asked": len(sampled), "found": len(pairs), "same": same}
     looks_the_same = same * 2 > len(pairs)
@@ -104,7 +105,10 @@ def compared(declared: Declared, sampled: Sequence[Sampled], readings: Sequence[
 
 def _same_values(before: Sampled, after: Reading, version: str, wire: Wire) -> bool | None:
     """By all that the mapping reads, or by the lead's name; None where neither can be compared."""
-    fingerprints = before.version == version and None not in (before.source_fp, after.version.source_fp)
+    fingerprints = before.version.partition(PAST)[0] == version and None not in (
+        before.source_fp,
+        after.version.source_fp,
+    )
     if fingerprints and before.source_fp == after.version.source_fp:
         return True
     if before.payload and after.payload:

@@ -5,8 +5,10 @@ A leaf: it imports nothing of the project, so `connectors` and `state` may use i
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from decimal import Decimal
 from typing import Any, TypeAlias
 
 # A plain JSON value: None, bool, int, finite float, str without lone surrogates, lists and dicts with str keys.
@@ -15,6 +17,13 @@ Json: TypeAlias = Any
 LABEL = "@label"
 """A wanted field `industry@label` asks for what the source's users see for the code in its field `industry`. It is no
 part of a record's fingerprint: a label that is renamed changes no record."""
+
+_NUMBER = re.compile(r"-?[0-9]+(?:\.[0-9]+)?")
+
+
+def is_number(modified: str) -> bool:
+    """Return whether a `Record.modified` is the number of a sequence, which tells no time."""
+    return _NUMBER.fullmatch(modified) is not None
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,6 +53,12 @@ class Record:
     left_out: Mapping[str, int] = field(default_factory=dict)
     former: Mapping[str, Sequence[str]] = field(default_factory=dict)
     moved: bool = False
+
+    @property
+    def rank(self) -> tuple[Decimal, str]:
+        """Sorts versions of one record by `modified`: the numbers of a sequence by their size, times by their text."""
+        text = self.modified or ""
+        return Decimal(text) if is_number(text) else Decimal(), text
 
 
 @dataclass(frozen=True, slots=True)

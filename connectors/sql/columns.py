@@ -9,28 +9,27 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import date, datetime, time
 from decimal import Decimal
-from typing import Any, Literal
+from typing import Any
 from uuid import UUID
 
 from sqlalchemy import text
 
 from connectors.sql.database import Database
+from connectors.sql.declared import Declared, mysql_declared, postgresql_declared
 from connectors.sql.errors import Unconvertible
 from connectors.sql.halving import unreadable
 from connectors.sql.keys import KeyKind, Mixture, id_text
 from connectors.sql.lineage import mariadb_json
 from connectors.sql.moments import Shape, shape_of
-from connectors.sql.ordering import Order, orders_of
+from connectors.sql.ordering import orders_of
+from connectors.sql.orders import Order
 from connectors.sql.scales import Days, Naive, Scale
-from connectors.sql.scales import Sequence as SequenceScale
+from connectors.sql.sequences import SequenceScale
 from connectors.sql.statements import Bounds, Relation, edge, one_row, page
-from connectors.sql.times import PLACES, Cursor, Unfit, scale_by_kind, scale_by_values
+from connectors.sql.times import Cursor, Unfit, scale_by_kind, scale_by_values
 from connectors.sql.values import Converter, as_bool, as_json, as_moment, as_single, plain
 from sync.errors import SourceRefused
 from sync.words import Json
-
-Kind = Literal["zoned", "naive", "date", "number", "text", "other", "unknown"]
-"""`unknown`: only values can tell."""
 
 IdWriter = Callable[[Any], str]
 """Makes the id of a key's value."""
@@ -40,15 +39,6 @@ _GRAINS = {"firebird": 100}
 """Microseconds to which a database rounds its timestamps, and what they are compared with."""
 _LOOKS = 40
 """How often the greatest value is asked for, each time below `_SAMPLE` that mean nothing."""
-
-
-@dataclass(frozen=True, slots=True)
-class Declared:
-    """A column as it is declared: whether its timestamps hold whole seconds only, how a sequence of it is read."""
-
-    kind: Kind
-    whole_seconds: bool = False
-    sequence: SequenceScale | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -189,10 +179,10 @@ class Columns:
             return Declared("unknown")
         described = self._database.run(one_row(relation, [column], limit=0), self._stream).columns[0]
         if self._database.backend == "mysql":
-            return _mysql_declared(described)
+            return mysql_declared(described)
         with self._database.connection(self._stream) as connection:
             version = connection.dialect.server_version_info or ()
-        return _postgresql_declared(described, version)
+        return postgresql_declared(described, version)
 
     def sample(self, relation: Relation, column: str) -> list[Any]:
         """Some values of the column: the least, the greatest, and others."""
@@ -302,37 +292,6 @@ class Columns:
 def _id_writer(least: Any = None, greatest: Any = None) -> IdWriter:
     kinds = [0 if isinstance(end, int | float) else 1 if isinstance(end, str) else 2 for end in (least, greatest)]
     return id_text if kinds[0] == kinds[1] else Mixture(blobs=kinds[1] == 2)
-
-
-def _postgresql_declared(described: Any, version: tuple[int | str, ...]) -> Declared:
-    from connectors.sql import postgresql
-
-    code = described[1]
-    if code in postgresql.INTEGERS:
-        return Declared("number")
-    if code in postgresql.FLOATS:  # Infinity and, above it, NaN are the greatest
-        return Declared("number", sequence=SequenceScale(PLACES, top=float("inf")))
-    if code == postgresql.NUMERIC:
-        top = Decimal("Infinity" if version >= (14,) else "NaN")  # older ones know no infinite numeric
-        return Declared("number", sequence=SequenceScale(PLACES, Decimal, top))
-    times: dict[int, Kind] = {postgresql.TIMESTAMPTZ: "zoned", postgresql.TIMESTAMP: "naive", postgresql.DATE: "date"}
-    if code in times:
-        return Declared(times[code], whole_seconds=described[4] == 0)
-    if code in postgresql.TEXTS:
-        return Declared("text")
-    # Of an extension's type (citext) only the values tell.
-    return Declared("unknown" if code >= postgresql.FIRST_OF_USERS else "other")
-
-
-def _mysql_declared(described: Any) -> Declared:
-    from connectors.sql import mysql
-
-    code, whole = described[1], described[5] == 0
-    if code in mysql.NUMBERS:
-        return Declared("number", sequence=SequenceScale(0 if code in mysql.INTEGERS else PLACES, Decimal))
-    if code in (mysql.TIMESTAMP, mysql.DATETIME):
-        return Declared("zoned" if code == mysql.TIMESTAMP else "naive", whole_seconds=whole)
-    return Declared("date" if code in mysql.DATES else "text")
 
 
 def _sqlite_hint(declared: str) -> Converter | None:

@@ -27,7 +27,7 @@ from connectors.sql.paging import make_pager
 from connectors.sql.reading import Poll
 from connectors.sql.records import Layout, Plan, chunks, make_records, plan_of
 from connectors.sql.scales import Scale, Words, modified_text
-from connectors.sql.scales import Sequence as SequenceScale
+from connectors.sql.sequences import SequenceScale
 from connectors.sql.spelling import alike, may_respell
 from connectors.sql.statements import how_many, rows_in
 from connectors.sql.zones import DAY

@@ -23,7 +23,7 @@ from connectors.sql.newest import (
     written_otherwise,
 )
 from connectors.sql.scales import Days, Naive, Scale, Words
-from connectors.sql.scales import Sequence as SequenceScale
+from connectors.sql.sequences import SequenceScale
 from connectors.sql.statements import Relation, edge, null_in
 from connectors.sql.times import Cursor, Unfit
 from connectors.sql.zones import DAY

@@ -26,7 +26,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
-from connectors.sql.scales import Scale, Sequence
+from connectors.sql.scales import Scale
+from connectors.sql.sequences import SequenceScale
 from sync.words import Json
 
 MARKS = 8
@@ -98,7 +99,7 @@ def first_lane(
         return Lane(of, now - settle, now - settle, shape=shape)
     if greatest is None:
         return Lane(of, shape=shape)
-    if isinstance(scale, Sequence):
+    if isinstance(scale, SequenceScale):
         return Lane(of, greatest, quiet=scale.end(greatest), shape=shape)
     through = min(greatest, now - settle)
     if _is_past(scale, through, now - _lateness(scale, now, overlap)):
@@ -108,7 +109,7 @@ def first_lane(
 
 def first_backfill(scale: Scale, now: int, greatest: int | None, overlap: int, settle: int) -> Backfill:
     """What the first poll must read besides the live lane."""
-    if isinstance(scale, Sequence):
+    if isinstance(scale, SequenceScale):
         if greatest is None:
             return Backfill(None, done=True)
         return Backfill(scale.end(greatest), again=now + overlap)
@@ -118,7 +119,7 @@ def first_backfill(scale: Scale, now: int, greatest: int | None, overlap: int, s
 def plan(lane: Lane, scale: Scale, now: int, overlap: int, settle: int, *, backfilled: bool) -> Lane:
     """The lane with the window that this poll reads; `backfilled`: the backfill is over."""
     by = now - _lateness(scale, now, overlap)
-    if isinstance(scale, Sequence):
+    if isinstance(scale, SequenceScale):
         return replace(lane, window=Window(lane.quiet, None, by))
     high = now - settle
     if lane.through is None:
@@ -177,7 +178,7 @@ def _with_mark(marks: tuple[tuple[int, int], ...], mark: tuple[int, int], apart:
 
 def _is_past(scale: Scale, position: int, by: int) -> bool:
     """Whether rows of that position were drawn before the clock `by`, whatever the zone of who wrote them."""
-    return not isinstance(scale, Sequence) and scale.reach(position) + scale.doubt <= by
+    return not isinstance(scale, SequenceScale) and scale.reach(position) + scale.doubt <= by
 
 
 def _set_back(lane: Lane, high: int) -> Lane:
@@ -274,4 +275,4 @@ def _read(scale: Scale, value: Json) -> int | None:
 
 
 def _read_end(scale: Scale, value: Json) -> int | None:
-    return scale.read_end(value) if isinstance(scale, Sequence) and value is not None else _read(scale, value)
+    return scale.read_end(value) if isinstance(scale, SequenceScale) and value is not None else _read(scale, value)

@@ -13,7 +13,7 @@ from connectors.sql.columns import Columns
 from connectors.sql.database import Database
 from connectors.sql.moments import canonical, datetime_of, shape_of
 from connectors.sql.scales import HOUR, MINUTE, SECOND, Days, Epoch, Scale, Words
-from connectors.sql.scales import Sequence as SequenceScale
+from connectors.sql.sequences import SequenceScale
 from connectors.sql.statements import Relation, edge
 from connectors.sql.times import Cursor
 from connectors.sql.zones import DAY, offset_at

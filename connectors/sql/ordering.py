@@ -8,49 +8,20 @@ The bare column is compared, so that its index serves.
 
 from __future__ import annotations
 
-import re
 import struct
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
-from datetime import date, datetime, timedelta
+from dataclasses import replace
 from typing import Any
 
-from sqlalchemy import ColumnElement, cast, collate, func, literal_column, text
+from sqlalchemy import cast, func, literal_column, text
 from sqlalchemy.types import UserDefinedType
 
+from connectors.sql import vendors
 from connectors.sql.database import Database
 from connectors.sql.keys import KeyKind
-from connectors.sql.statements import Relation, one_row, value
+from connectors.sql.orders import Expression, Order, Type, has_more_digits, iso_moment
+from connectors.sql.statements import Relation, one_row
 from sync.errors import SourceRefused
-
-Expression = ColumnElement[Any]
-
-
-@dataclass(frozen=True, slots=True)
-class Order:
-    """One column as its database compares it.
-
-    `type` is the database's name of its type, "" where nobody asked. `kind` says which Python values the column takes,
-    None where that is not known. `exact` selects the value as the database renders it (None: the plain value is exact);
-    `write` makes of that, of a plain value or of a window's bound what the driver binds, `typed` wraps the parameter.
-    `shown` is what equals a plain value (None: the bare column). `single`: numbers of single precision. `loses` tells
-    by a plain value and the exact one whether the plain one lacks digits, so that two rows could share it.
-    """
-
-    column: str
-    type: str = ""
-    kind: KeyKind | None = None
-    exact: Callable[[Expression], Expression] | None = None
-    write: Callable[[Any], Any] = lambda it: it
-    typed: Callable[[Expression], Expression] | None = None
-    shown: Callable[[Expression], Expression] | None = None
-    single: bool = False
-    loses: Callable[[Any, Any], bool] | None = None
-
-    def bound(self, it: Any) -> Expression:
-        """The value (as `exact` renders it, or a bound of a window) to compare the bare column with."""
-        parameter = value(self.write(it))
-        return parameter if self.typed is None else self.typed(parameter)
 
 
 def is_proven(backend: str) -> bool:
@@ -70,15 +41,6 @@ def orders_of(database: Database, stream: str, relation: Relation, columns: Sequ
 
 
 # ---- what the columns' types are
-
-
-@dataclass(frozen=True, slots=True)
-class Type:
-    """A column's type: its name in the database's words, and (SQL Server) the collation of its text."""
-
-    name: str
-    collation: str | None = None
-    code: Any = None
 
 
 _Types = Callable[[Database, str, Relation, Sequence[str]], list[Type]]
@@ -165,56 +127,8 @@ def _duckdb(type_: Type) -> Order:
         name.partition("(")[0],
         exact=lambda column: cast(column, _Named("VARCHAR")),
         typed=lambda parameter: cast(parameter, own),
-        write=_iso_moment,
-        loses=_has_more_digits if is_time else None,
-    )
-
-
-def _mssql(type_: Type) -> Order:
-    name = type_.name
-    base = name.partition("(")[0]
-    if base in _MSSQL_STYLES:
-        style: Expression = literal_column(_MSSQL_STYLES[base])
-        return Order(
-            "",
-            name,
-            exact=lambda column: func.convert(literal_column("varchar(40)"), column, style),
-            typed=lambda parameter: func.convert(literal_column(name), parameter, style),
-            write=_thousandths if base in ("datetime", "smalldatetime") else _mssql_moment,
-            loses=_has_more_digits,
-        )
-    if base in ("varchar", "char") and type_.collation:
-        # Drivers bind nvarchar, which a collation may sort otherwise than varchar (and whose index is then of no use).
-        collation = type_.collation
-        return Order(
-            "",
-            name,
-            "text",
-            typed=lambda parameter: func.convert(literal_column(name), collate(parameter, collation)),
-        )
-    return Order("", name)
-
-
-def _oracle(type_: Type) -> Order:
-    return _by_format(type_.name, _ORACLE.get(type_.name))
-
-
-def _snowflake(type_: Type) -> Order:
-    return _by_format(type_.name, _SNOWFLAKE.get(type_.code))
-
-
-def _by_format(name: str, how: tuple[str, str, str] | None) -> Order:
-    """By the database's own functions to text and back, and the format of both."""
-    if how is None:
-        return Order("", name)
-    to_text, from_text, form = how
-    return Order(
-        "",
-        name,
-        exact=lambda column: getattr(func, to_text)(column, literal_column(f"'{form}'")),
-        typed=lambda parameter: getattr(func, from_text)(parameter, literal_column(f"'{form}'")),
-        write=lambda it: _formatted(it, form),
-        loses=_has_more_digits,
+        write=iso_moment,
+        loses=has_more_digits if is_time else None,
     )
 
 
@@ -222,9 +136,9 @@ _BY_BACKEND: dict[str, Callable[[Type], Order]] = {
     "postgresql": _postgresql,
     "mysql": _mysql,
     "duckdb": _duckdb,
-    "mssql": _mssql,
-    "oracle": _oracle,
-    "snowflake": _snowflake,
+    "mssql": vendors.mssql,
+    "oracle": vendors.oracle,
+    "snowflake": vendors.snowflake,
 }
 _MYSQL_KINDS: dict[str, KeyKind] = {"integer": "integer", "decimal": "decimal", "text": "text", "bytes": "bytes"}
 _DUCKDB_KINDS: dict[str, KeyKind] = {
@@ -241,25 +155,6 @@ _DUCKDB_EXACT = {
     *("TIMESTAMP", "TIMESTAMP_S", "TIMESTAMP_MS", "TIMESTAMP WITH TIME ZONE"),
 }
 """Types whose every value the driver hands out and takes back whole, and which compare with it as they sort."""
-_MSSQL_STYLES = dict.fromkeys(("datetime", "smalldatetime", "datetime2", "date", "time"), "126") | {
-    "datetimeoffset": "121"
-}
-"""ISO 8601 with all digits, by which the session's language does not matter:
-https://learn.microsoft.com/sql/t-sql/functions/cast-and-convert-transact-sql"""
-_DAY, _CLOCK = "YYYY-MM-DD", "HH24:MI:SS"
-_ORACLE: dict[str, tuple[str, str, str]] = {
-    "DB_TYPE_DATE": ("to_char", "to_date", f"{_DAY} {_CLOCK}"),
-    "DB_TYPE_TIMESTAMP": ("to_char", "to_timestamp", f"{_DAY} {_CLOCK}.FF9"),
-    "DB_TYPE_TIMESTAMP_TZ": ("to_char", "to_timestamp_tz", f"{_DAY} {_CLOCK}.FF9 TZH:TZM"),
-    "DB_TYPE_TIMESTAMP_LTZ": ("to_char", "to_timestamp_tz", f"{_DAY} {_CLOCK}.FF9 TZH:TZM"),
-}
-_SNOWFLAKE: dict[Any, tuple[str, str, str]] = {
-    6: ("to_varchar", "to_timestamp_ltz", f"{_DAY} {_CLOCK}.FF9 TZH:TZM"),
-    7: ("to_varchar", "to_timestamp_tz", f"{_DAY} {_CLOCK}.FF9 TZH:TZM"),
-    8: ("to_varchar", "to_timestamp_ntz", f"{_DAY} {_CLOCK}.FF9"),
-    12: ("to_varchar", "to_time", f"{_CLOCK}.FF9"),
-}
-"""By the driver's numbers: https://docs.snowflake.com/en/developer-guide/python-connector/python-connector-api"""
 
 
 class _Named(UserDefinedType[Any]):
@@ -304,14 +199,6 @@ def _has_more_bits(plain: Any, exact: Any) -> bool:
     return plain is not None and _single(plain) != exact
 
 
-_BELOW_MICROSECONDS = re.compile(r"\.\d{6}0*[1-9]")
-
-
-def _has_more_digits(_plain: Any, exact: Any) -> bool:
-    """Drivers hand out microseconds."""
-    return isinstance(exact, str) and bool(_BELOW_MICROSECONDS.search(exact))
-
-
 def _bits(it: Any) -> Any:
     return int.from_bytes(it, "big") if isinstance(it, bytes) else it
 
@@ -319,35 +206,3 @@ def _bits(it: Any) -> Any:
 def _mysql_moment(it: Any) -> Any:
     """Sessions are in UTC; not every server takes a `Z`."""
     return it.removesuffix("Z").replace("T", " ") if isinstance(it, str) else it
-
-
-def _iso_moment(it: Any) -> Any:
-    """A bound of a window as ISO 8601: drivers bind datetimes as types of their own choice."""
-    return it.isoformat() if isinstance(it, date) else it
-
-
-def _mssql_moment(it: Any) -> Any:
-    """With a blank, as style 121 has it, where the offset belongs to it."""
-    return it.isoformat(" ") if isinstance(it, datetime) and it.tzinfo else _iso_moment(it)
-
-
-def _thousandths(it: Any) -> Any:
-    """The older types refuse more than three digits."""
-    return it.isoformat(timespec="milliseconds") if isinstance(it, datetime) else _iso_moment(it)
-
-
-def _formatted(it: Any, form: str) -> Any:
-    if isinstance(it, str) and it[10:11] == "T":  # an id of ours
-        it = datetime.fromisoformat(it)
-    if isinstance(it, datetime):
-        offset = it.utcoffset() or timedelta()
-        if "TZH" not in form:
-            it = it.replace(tzinfo=None) - offset if it.tzinfo else it
-        whole = it.strftime("%Y-%m-%d %H:%M:%S").rjust(19, "0")
-        whole += f".{it.microsecond:06d}000" if "FF9" in form else ""
-        minutes = offset // timedelta(minutes=1)
-        sign = "-" if minutes < 0 else "+"
-        return whole + (f" {sign}{abs(minutes) // 60:02d}:{abs(minutes) % 60:02d}" if "TZH" in form else "")
-    if isinstance(it, date):
-        return _formatted(datetime(it.year, it.month, it.day), form)
-    return it

@@ -15,7 +15,8 @@ from connectors.sql.columns import Columns
 from connectors.sql.database import Database, Rows
 from connectors.sql.halving import read_page
 from connectors.sql.keys import pack, unpack
-from connectors.sql.ordering import Order, is_proven
+from connectors.sql.ordering import is_proven
+from connectors.sql.orders import Order
 from connectors.sql.records import Layout
 from connectors.sql.statements import Bounds, Relation, page, rows_in
 from connectors.sql.times import Cursor

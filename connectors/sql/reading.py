@@ -28,7 +28,7 @@ from connectors.sql.moments import Shape, shape_of
 from connectors.sql.paging import Pager, make_pager
 from connectors.sql.records import Child, Layout, Plan, make_records, repeated
 from connectors.sql.scales import SECOND, Scale
-from connectors.sql.scales import Sequence as SequenceScale
+from connectors.sql.sequences import SequenceScale
 from connectors.sql.statements import Relation
 from connectors.sql.times import Cursor
 from sync.words import Json, Page, Record, Touch

@@ -200,11 +200,10 @@ def make_records(database: Database, columns: Columns, plan: Plan, found: Rows, 
 
 
 def _one_each(records: Sequence[Record]) -> list[Record]:
-    """One record of each id: by modified time (digits of a sequence by their length first), then by its values."""
+    """One record of each id: by modified time, then by its values."""
 
-    def rank(record: Record) -> tuple[int, str, str]:
-        modified = record.modified or ""
-        return len(modified), modified, json.dumps(record.data, sort_keys=True)
+    def rank(record: Record) -> tuple[Any, str]:
+        return record.rank, json.dumps(record.data, sort_keys=True)
 
     greatest = {record.id: record for record in sorted(records, key=rank)}
     return [greatest[id_] for id_ in dict.fromkeys(record.id for record in records)]

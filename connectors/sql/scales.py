@@ -1,20 +1,19 @@
 """Scales: how the values of a cursor column lie on one line of integers, and what to compare the column with.
 
-A position is the number of microseconds since 1970 UTC, or the column's own number (`Sequence`). Windows are
+A position is the number of microseconds since 1970 UTC, or the column's own number (`SequenceScale`). Windows are
 `low <= column < high`; `low` and `high` below turn positions into values the database compares.
 """
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta, tzinfo
-from decimal import Decimal
 from fractions import Fraction
 from typing import Any, Protocol
 
 from connectors.sql.moments import Shape, canonical, datetime_of, instant_of, instant_of_datetime, shape_of
+from connectors.sql.sequences import SequenceScale, finite, number_text
 from connectors.sql.zones import DAY, greatest_offset, least_offset, offset_at
 from sync.words import Json
 
@@ -266,77 +265,6 @@ class Words(_OfTime):
         return _datetime(local).isoformat(self.shape.separator, timespec="seconds")[:length]
 
 
-@dataclass(frozen=True, slots=True)
-class Sequence:
-    """Numbers that grow with every change and tell no time.
-
-    Positions have `places` decimal places (whole numbers none). A value between two positions stands at the lower one,
-    so the lower bound is "greater than the position before": nothing in between is passed over. `fraction` renders
-    what is not whole. No number reaches `top`; text in SQLite, NaN and infinity do. From `widest` on the driver binds
-    no integers.
-    """
-
-    places: int = 0
-    fraction: Callable[[Decimal], Any] = float
-    top: Any = None
-    widest: int | None = None
-    words = "a sequence"
-    follows_clock = False
-    doubt = 0
-
-    @property
-    def _unit(self) -> int:
-        """Positions from one whole number to the next."""
-        return int(10**self.places)
-
-    def low(self, position: int) -> Any:
-        """The number that the column must be *greater* than."""
-        return self._number(position - 1)
-
-    def high(self, position: int) -> Any:
-        """A whole number: columns of floats are coarser than positions."""
-        return self._number(-(-position // self._unit) * self._unit)
-
-    def position(self, value: Any) -> int | None:
-        if isinstance(value, int):
-            return int(value) * self._unit
-        exact = _exact(value)
-        return None if exact is None else math.floor(Fraction(exact) * self._unit)
-
-    def floor(self, position: int) -> int:
-        return position
-
-    def end(self, position: int) -> int:
-        return position + 1
-
-    def reach(self, position: int) -> int:
-        return position
-
-    def patience(self, now: int) -> int:  # noqa: ARG002 - numbers know no clock
-        return 0
-
-    def write(self, position: int) -> Json:
-        return self._text(position)
-
-    def read(self, text: Json) -> int:
-        return math.floor(Fraction(text) * self._unit)
-
-    def read_end(self, text: Json) -> int:
-        """A position behind a value; one that was written while the column was whole follows a whole number."""
-        return self.read(text) if "." in str(text) else (int(text) - 1) * self._unit + 1
-
-    def _number(self, position: int) -> Any:
-        whole, rest = divmod(position, self._unit)
-        if rest:
-            return self.fraction(Decimal(self._text(position)))
-        return float(whole) if self.widest is not None and abs(whole) >= self.widest else whole
-
-    def _text(self, position: int) -> str:
-        whole, rest = divmod(abs(position), self._unit)
-        tail = f".{rest:0{self.places}d}".rstrip("0") if rest else ""
-        return f"{'-' if position < 0 else ''}{whole}{tail}"
-
-
 def modified_text(scale: Scale | None, value: Any) -> str | None:
     """`Record.modified` of a value of the cursor column: canonical, or the raw text of what is no time."""
     if value is None or scale is None:
@@ -344,30 +272,7 @@ def modified_text(scale: Scale | None, value: Any) -> str | None:
     position = scale.position(value)
     if position is None:
         return str(value).encode("utf-8", "replace").decode()
-    return _number_text(value) if isinstance(scale, Sequence) else canonical(position) or str(value)
-
-
-def _number_text(value: Any) -> str:
-    """A number's plain digits, without an exponent and without zeros at the end of a fraction."""
-    if isinstance(value, int):
-        return str(int(value))
-    text = format(_exact(value) or Decimal(), "f")
-    text = text.rstrip("0").rstrip(".") if "." in text else text
-    return "0" if text == "-0" else text
-
-
-def is_whole(value: Any) -> bool:
-    """Whether a value is a whole number, or none at all."""
-    exact = _exact(value)
-    return exact is None or Fraction(exact).denominator == 1
-
-
-def _exact(value: Any) -> Decimal | None:
-    """A float (as it is written) or decimal as a finite decimal; None for everything else."""
-    if not isinstance(value, float | Decimal):
-        return None
-    exact = Decimal(repr(float(value))) if isinstance(value, float) else value
-    return exact if exact.is_finite() else None
+    return number_text(value) if isinstance(scale, SequenceScale) else canonical(position) or str(value)
 
 
 def day_text(moment: datetime) -> str:
@@ -393,7 +298,7 @@ def _instant(value: Any, zone: tzinfo) -> int | None:
 def _scaled(value: Any, unit: int) -> int | None:
     if isinstance(value, int):
         return int(value) * unit
-    exact = _exact(value)
+    exact = finite(value)
     return None if exact is None else round(Fraction(exact) * unit)
 
 

@@ -34,7 +34,7 @@ from sqlalchemy.sql.functions import FunctionElement, count
 from sqlalchemy.types import NULLTYPE
 
 if TYPE_CHECKING:
-    from connectors.sql.ordering import Order
+    from connectors.sql.orders import Order
 
 ALIAS = "t"
 

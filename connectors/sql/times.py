@@ -20,9 +20,8 @@ from connectors.sql.scales import (
     Zoned,
     day_text,
     day_value,
-    is_whole,
 )
-from connectors.sql.scales import Sequence as SequenceScale
+from connectors.sql.sequences import SequenceScale, is_whole
 from connectors.sql.zones import find_zone
 from sync.words import Json
 

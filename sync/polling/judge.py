@@ -9,8 +9,8 @@ from typing import Literal
 
 from state.diagram import ON_THE_WIRE, State, Version, same_content, settle
 from state.rows import Change, OnChange, Reading, Stored
+from sync.words import is_number
 
-_NUMBER = re.compile(r"-?\d+(\.\d+)?", re.ASCII)
 _TIME = re.compile(r"\d{4}-\d\d-\d\dT", re.ASCII)
 
 
@@ -137,11 +137,6 @@ def is_before(modified: str | None, point: str) -> bool:
     if is_number(point):
         return not is_number(modified) or Decimal(modified) < Decimal(point)
     return _TIME.match(modified) is None or modified < point
-
-
-def is_number(position: str) -> bool:
-    """Whether a position or modified value is one of a sequence."""
-    return _NUMBER.fullmatch(position) is not None
 
 
 def _same(before: Version, now: Version) -> bool:

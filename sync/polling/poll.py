@@ -24,11 +24,11 @@ from sync.polling.contacts import learn_contacts
 from sync.polling.first_scan import FirstScan
 from sync.polling.intake import Intake
 from sync.polling.job import ACCOUNT_LANE, BASELINE_LANE, SWEEP_LANE, PollReport, StreamJob
-from sync.polling.judge import Rules, is_number
+from sync.polling.judge import Rules
 from sync.polling.spelling import Spelling, one_each
 from sync.polling.sweep import Sweep
 from sync.polling.watch import Watch
-from sync.words import Json, Page, Record
+from sync.words import Json, Page, Record, is_number
 
 REMAP_PAGE = 500
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
+from decimal import Decimal
 
 import orjson
 
@@ -124,11 +125,9 @@ def one_each(records: Iterable[Record]) -> list[Record]:
     return list(found.values())
 
 
-def _rank(record: Record) -> tuple[int, str, bytes]:
-    modified = record.modified or ""
-    number = int(modified) if modified.isdigit() else 0
+def _rank(record: Record) -> tuple[tuple[Decimal, str], bytes]:
     try:
         data = orjson.dumps(record.data, option=orjson.OPT_SORT_KEYS)
     except (orjson.JSONEncodeError, RecursionError):
         data = b""
-    return number, modified, data
+    return record.rank, data

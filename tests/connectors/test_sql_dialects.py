@@ -10,7 +10,8 @@ import sqlglot
 from sqlalchemy.dialects import mssql, oracle
 from sqlalchemy.engine.default import DefaultDialect
 
-from connectors.sql.ordering import _BY_BACKEND, Order, Type
+from connectors.sql.ordering import _BY_BACKEND
+from connectors.sql.orders import Order, Type
 from connectors.sql.records import chunks
 from connectors.sql.statements import Bounds, Relation, page, rows_in
 

@@ -108,6 +108,22 @@ def test_rows_that_repeat_a_key_are_said_and_always_the_same_one_counts(server: 
     connector.close()
 
 
+@pytest.mark.parametrize("numbers", [("-10", "-5"), ("9", "10.5"), ("9.75", "10"), ("-0.5", "0.25")])
+def test_of_rows_that_repeat_a_key_the_latest_counts(server: Server, numbers: tuple[str, str]) -> None:
+    kind = {"sqlite": "numeric", "postgresql": "numeric(9,2)", "mariadb": "decimal(9,2)"}[server.backend]
+    server.run("CREATE TABLE companies (id int PRIMARY KEY, name varchar(20))")
+    server.run(f"CREATE TABLE towns (company int, town varchar(20), ver {kind})")
+    server.run("INSERT INTO companies VALUES (1, 'x')")
+    server.run(f"INSERT INTO towns VALUES (1, 'Ulm', {numbers[0]}), (1, 'Bonn', {numbers[1]})")
+    query = "SELECT c.*, t.town, t.ver FROM companies c JOIN towns t ON t.company = c.id"
+    spec = stream(Wanted(frozenset({("town",)})), query=query, modified="ver", modified_as="sequence")
+    connector = connect(server.url)
+    assert [record.data["town"] for record in connector.fetch(spec, ["1"])] == ["Bonn"]
+    (page,) = [page for page in poll(connector, spec, {}) if page.records]
+    assert [record.data["town"] for record in page.records] == ["Bonn"]
+    connector.close()
+
+
 # ---- names
 
 

@@ -24,7 +24,8 @@ from connectors.sql.lanes import (
     plan,
 )
 from connectors.sql.moments import Shape, canonical, common_shape, instant_of, iso, shape_of
-from connectors.sql.scales import SECOND, Days, Epoch, Naive, Scale, Sequence, Words, Zoned, day_text
+from connectors.sql.scales import SECOND, Days, Epoch, Naive, Scale, Words, Zoned, day_text
+from connectors.sql.sequences import SequenceScale
 from connectors.sql.times import Cursor, Unfit, scale_by_kind, scale_by_values
 from connectors.sql.zones import find_zone
 
@@ -36,7 +37,7 @@ NOW = 1_774_000_000_000_000
 OVERLAP, SETTLE = 10 * MINUTE, 5 * SECOND
 ZONED = Zoned(lambda moment: moment.isoformat() + "Z")
 NAIVE = Naive(BERLIN, datetime.isoformat)
-SEQUENCE = Sequence()
+SEQUENCE = SequenceScale()
 
 # Berlin's clocks went back at 01:00 UTC on 26 October 2025, and forward at 01:00 UTC on 29 March 2026.
 _BACK = int(datetime(2025, 10, 26, 1, tzinfo=UTC).timestamp()) * SECOND

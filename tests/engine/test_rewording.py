@@ -54,6 +54,8 @@ NUMBERS: list[str | None] = ["1", "2", "3", "4"]
             before([T[0]] * 4, version="v0"), now([T[0]] * 4), "unknown", id="written together, nothing to compare"
         ),
         pytest.param(before(NUMBERS), now(NUMBERS, prefix="g"), "others", id="a sequence proves nothing"),
+        pytest.param(before(["-1", "-2"]), now(["-1", "-2"], prefix="g"), "others", id="negative numbers neither"),
+        pytest.param(before(["0.5", "7.25"]), now(["0.5", "7.25"], prefix="g"), "others", id="nor fractions"),
         pytest.param(before(NUMBERS, version="v0"), now(NUMBERS), "unknown", id="a sequence under another mapping"),
         pytest.param(before(NUMBERS, ABC, "v0"), now(NUMBERS, ABC, "g"), "same", id="a sequence, and the same names"),
         pytest.param(before([None] * 4), now([None] * 4), "same", id="without times, the same values"),

@@ -1,0 +1,55 @@
+"""Cursor columns as PostgreSQL, MySQL and MariaDB declare them: the driver names the type."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from decimal import Decimal
+from typing import Any, Literal
+
+from connectors.sql.sequences import SequenceScale
+from connectors.sql.times import PLACES
+
+Kind = Literal["zoned", "naive", "date", "number", "text", "other", "unknown"]
+"""`unknown`: only values can tell."""
+
+
+@dataclass(frozen=True, slots=True)
+class Declared:
+    """A column as it is declared: whether its timestamps hold whole seconds only, how a sequence of it is read."""
+
+    kind: Kind
+    whole_seconds: bool = False
+    sequence: SequenceScale | None = None
+
+
+def postgresql_declared(described: Any, version: tuple[int | str, ...]) -> Declared:
+    """Return what the driver's description of a column says, on a server of that version."""
+    from connectors.sql import postgresql
+
+    code = described[1]
+    if code in postgresql.INTEGERS:
+        return Declared("number")
+    if code in postgresql.FLOATS:  # Infinity and, above it, NaN are the greatest
+        return Declared("number", sequence=SequenceScale(PLACES, top=float("inf")))
+    if code == postgresql.NUMERIC:
+        top = Decimal("Infinity" if version >= (14,) else "NaN")  # older ones know no infinite numeric
+        return Declared("number", sequence=SequenceScale(PLACES, Decimal, top))
+    times: dict[int, Kind] = {postgresql.TIMESTAMPTZ: "zoned", postgresql.TIMESTAMP: "naive", postgresql.DATE: "date"}
+    if code in times:
+        return Declared(times[code], whole_seconds=described[4] == 0)
+    if code in postgresql.TEXTS:
+        return Declared("text")
+    # Of an extension's type (citext) only the values tell.
+    return Declared("unknown" if code >= postgresql.FIRST_OF_USERS else "other")
+
+
+def mysql_declared(described: Any) -> Declared:
+    """Return what the driver's description of a column says."""
+    from connectors.sql import mysql
+
+    code, whole = described[1], described[5] == 0
+    if code in mysql.NUMBERS:
+        return Declared("number", sequence=SequenceScale(0 if code in mysql.INTEGERS else PLACES, Decimal))
+    if code in (mysql.TIMESTAMP, mysql.DATETIME):
+        return Declared("zoned" if code == mysql.TIMESTAMP else "naive", whole_seconds=whole)
+    return Declared("date" if code in mysql.DATES else "text")
