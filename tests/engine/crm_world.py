@@ -14,6 +14,7 @@ from guard_world import RULE, Clock, unsynced
 
 from connectors.interface import Features, StreamSpec
 from state.ledger import Ledger
+from state.matching.foreign import Foreign
 from state.rebuilding.rebuild import rebuild
 from state.rows import Claim, MatchKind, OnChange, StreamRow, Verdict
 from state.streams import Declared
@@ -289,6 +290,12 @@ class World:
             if not self.send() and not any(self.poller(name).has_to_judge_again() for name in STREAMS):
                 return
         raise AssertionError("there is no end to what is to be done")
+
+    def keep(self, email: str) -> None:
+        """The operator imports an address of a lead that exists."""
+        value = self.ledger.hasher.digest("email", email.encode())
+        Foreign(self.ledger.file).add("main", [("email", value)])
+        self.ledger.tell_receipts()
 
     # -- what there is
 

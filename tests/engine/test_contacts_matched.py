@@ -325,20 +325,16 @@ def test_what_a_person_did_by_hand_counts(world: World) -> None:
 # -- leads that are there already
 
 
-def keep(world: World, email: str) -> None:
-    Foreign(world.ledger.file).add("main", [("email", world.ledger.hasher.digest("email", email.encode()))])
-
-
 @pytest.mark.parametrize("kinds", [(), ("email",)])
 @pytest.mark.parametrize("first", ["imported", "read"])
 def test_imported_addresses_count_for_contacts(tmp_path: Path, kinds: tuple[MatchKind, ...], first: str) -> None:
     world = World(tmp_path, match_on=kinds)
     acme(world, "ann", "bob")
     if first == "imported":
-        keep(world, "a@x.example")
+        world.keep("a@x.example")
     world.read("companies")
     if first == "read":
-        keep(world, "a@x.example")
+        world.keep("a@x.example")
     world.rest()
     assert world.lead("companies", "acme").nested == {"b@x.example"}
     assert world.left_out("acme") == ["email: is that of a lead that was imported as existing"]
