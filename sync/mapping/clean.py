@@ -9,7 +9,7 @@ import re
 from collections.abc import Callable, Sequence
 from typing import TypeAlias
 
-from sync.mapping.emails import addresses_in, is_email, is_ordinary
+from sync.mapping.emails import Found, addresses_in, is_email, is_ordinary, narrow
 from sync.mapping.outcome import Report
 from sync.mapping.placeholders import is_placeholder
 from sync.mapping.values import Unusable, as_text, cut, trimmed, type_name, utf16_length
@@ -44,6 +44,7 @@ _FIX_COUNT = "map a column that holds one number; for ranges lookup() gives one"
 _FIX_DATE = "map a column of dates; a number needs its unit: from_epoch(number, 's')"
 _FIX_UUID = "map the id that ClosingDealz shows"
 _FIX_CHARACTER = "remove it in the source, or by replace()"
+_FIX_OBJECT = "name the field inside it, such as emails[*].address"
 
 
 def cleaner(field: WireField, *, truncate: bool) -> Cleaner:
@@ -115,25 +116,25 @@ def _character(character: str) -> str:
 
 def _emails(field: WireField) -> Take:
     key, limit = field.key, field.limit
+    too_long = f"longer than {limit:,} characters"
 
     def clean(value: Json, report: Report) -> Sequence[str]:
-        text = trimmed(value) if type(value) is str else ""
-        if len(text) <= limit and is_ordinary(text):
-            return (text,)
         if type(value) is not str:
-            report.drop(key, "not a valid e-mail address", item=True)
+            report.drop(key, "not a valid e-mail address", None, _FIX_OBJECT if type(value) is dict else "", item=True)
             return ()
-        if not text:
-            return ()
-        found, others = ([text], 0) if is_email(text) else addresses_in(text)
-        fitting = [address for address in found if utf16_length(address) <= limit]
-        for address in found:
-            if address not in fitting:
-                report.drop(key, f"longer than {limit:,} characters", utf16_length(address), item=True)
-        if others:
-            too_long = not found and len(text) > limit
-            rule = f"longer than {limit:,} characters" if too_long else "not a valid e-mail address"
-            report.drop(key, rule, None if found else utf16_length(text), item=True)
+        text = narrow(trimmed(value))
+        if not text or (len(text) <= limit and is_ordinary(text)):
+            return (text,)
+        found = Found([text]) if is_email(text) else addresses_in(text)
+        fitting = [narrow(address) for address in found.addresses if utf16_length(address) <= limit]
+        for address in found.addresses:
+            if utf16_length(address) > limit:
+                report.drop(key, too_long, utf16_length(address), item=True)
+        if found.others:
+            rule = too_long if not found.addresses and len(text) > limit else "not a valid e-mail address"
+            report.drop(key, rule, None if found.addresses else utf16_length(text), item=True)
+        if found.remarks and fitting:
+            report.warn(key, "left out a remark in brackets beside an address")
         return fitting
 
     return clean

@@ -345,12 +345,51 @@ def test_what_joins_characters_stays() -> None:
         ("a@b.de.", ["a@b.de"]),
         ("a@b.de;", ["a@b.de"]),
         ("a\u200b@b.de", ["a@b.de"]),
+        ("Doe, Jane (Sales) <a@b.de>", ["a@b.de"]),
+        ("SMTP:a@b.de;smtp:c@d.de", ["a@b.de", "c@d.de"]),
+        ("E-Mail: a@b.de", ["a@b.de"]),
+        ("a@b.de/c@d.de", ["a@b.de", "c@d.de"]),
+        ("a@b.de & c@d.de - e@f.de", ["a@b.de", "c@d.de", "e@f.de"]),
+        ("a@b.de \u2022 c@d.de\u00b7e@f.de", ["a@b.de", "c@d.de", "e@f.de"]),
+        ("a@b.de#mailto:a@b.de#", ["a@b.de"]),
+        ("a@b.de!", ["a@b.de"]),
+        ("\uff41\uff20\uff42\uff0e\uff44\uff45", ["a@b.de"]),
+        ("a@b\u3002de; \uff43@d.de", ["a@b.de", "c@d.de"]),
+        ("; ,", []),
     ],
 )
 def test_addresses_are_taken_out_of_what_people_write_around_them(written: str, taken: list[str]) -> None:
     made = lead({"emails": "x"}, {"x": written})
-    assert [item["Address"] for item in made.document["email"]] == taken
+    assert [item["Address"] for item in made.document.get("email", ())] == taken
     assert made.warnings == ()
+
+
+@pytest.mark.parametrize(
+    ("written", "taken"),
+    [
+        ("a@b.de (private)", ["a@b.de"]),
+        ("a@b.de (work, main), c@d.de [home]", ["a@b.de", "c@d.de"]),
+        ("(B\u00fcro) a@b.de", ["a@b.de"]),
+        ("a@b.de; c@d.de (private)", ["a@b.de", "c@d.de"]),
+    ],
+)
+def test_remarks_in_brackets_beside_an_address_are_left_out_and_said(written: str, taken: list[str]) -> None:
+    made = lead({"emails": "x"}, {"x": written})
+    assert [item["Address"] for item in made.document["email"]] == taken
+    assert [note.rule for note in made.warnings] == ["left out a remark in brackets beside an address"]
+
+
+@pytest.mark.parametrize(
+    "written",
+    [
+        *("a@b.de (old)", "a@b.de [invalid!]", "a@b.de (do not use, bounced)", "Jane (formerly) <a@b.de>"),
+        *("a@b.de (ung\u00fcltig)", "not a@b.de", "a@b.de or nobody", "a@b.de - private", "a(at)b.de", "a(x)@b.de"),
+        *("sip:a@b.de", "skype: a@b.de", "http://b.de/?m=a@b.de", "a@b.de?x", "(work)", "a/b@c.de/d@e.de"),
+    ],
+)
+def test_where_more_than_one_reading_is_left_no_address_is_guessed(written: str) -> None:
+    (note,) = dropped({"emails": "x"}, {"x": written})
+    assert note.rule == "left out one that is not a valid e-mail address"
 
 
 @pytest.mark.parametrize("written", ["a@b.de; n/a", "a@b.de, write to Jane", "Jane <a@b.de>, Max <nobody>"])
