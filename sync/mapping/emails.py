@@ -118,7 +118,7 @@ def _of_part(part: str) -> list[str]:
 
 
 def _bare(word: str) -> list[str]:
-    """The address that a word holds without what stands around it; several where they stand in one (`a@b.de/c@d.de`)."""
+    """The address in a word, without what stands around it; several where they stand in one (`a@b.de/c@d.de`)."""
     if word in _JOINTS:
         return []
     bare = word.strip(_AROUND)

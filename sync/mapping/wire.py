@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import unicodedata
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -96,11 +97,16 @@ def with_labels(wire: bytes, extra: Sequence[str]) -> bytes:
     return encode(document)
 
 
+def folded(text: str) -> str:
+    """Return the same for texts that look the same but for their case, however Unicode composes their letters."""
+    return text.casefold() if text.isascii() else unicodedata.normalize("NFC", text.casefold())
+
+
 def distinct(texts: Iterable[str]) -> list[str]:
-    """Each text once without regard to case, in order; the first spelling wins."""
+    """Return each text once without regard to case, in order; the first spelling wins."""
     kept: dict[str, str] = {}
     for text in texts:
-        kept.setdefault(text.casefold(), text)
+        kept.setdefault(folded(text), text)
     return list(kept.values())
 
 

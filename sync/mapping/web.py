@@ -1,0 +1,52 @@
+"""Web addresses and profiles: what one text holds of them, and what must never become a link."""
+
+from __future__ import annotations
+
+import re
+
+_WEB = re.compile(
+    r"https?://(?:[^\s/?#@]*@)?(?:\[[0-9a-f:.]+\]|(?=[^/?#]*[^\W_])[^\s/?#@:\[\]]+)(?::\d{1,5})?(?:[/?#]\S*)?",
+    re.IGNORECASE,
+)
+_SCHEME = re.compile(r"([a-z][a-z0-9+.-]*):(.?)", re.IGNORECASE | re.DOTALL)
+_ACTIVE = frozenset({"javascript", "vbscript", "data", "file", "blob", "about", "view-source", "filesystem", "jar"})
+"""Schemes that run or open something: they stay out however they are written."""
+_LOCAL = frozenset({"localhost"})
+_ACCESS_LINK = re.compile(r"[^#]*#\s*(https?://[^#\s]+)#[^#]*", re.IGNORECASE)
+"""A hyperlink of Microsoft Access as text: what is shown, the address, a place in it."""
+_BETWEEN = re.compile(r"(?:\s*[;|]\s*|\s*,?\s+)(?=https?://)", re.IGNORECASE)
+# Browsers take these out of an address before they look at its scheme.
+_PASSED_OVER = re.compile("[\t\r\n\u00ad\u200b-\u200f\u202a-\u202e\u2060-\u2069\ufeff]")
+# They turn the direction or mark a place to break a line; copied along with an address, they break its link.
+_STRAY = re.compile("[\u00ad\u200b\u200e\u200f\u202a-\u202e\u2060\u2066-\u2069\ufeff]")
+
+
+def web_addresses(text: str) -> list[str]:
+    """Return the addresses of a trimmed text, each to be judged by `is_profile`: mostly the text itself.
+
+    Several are told apart where each begins with http:// or https://; of a hyperlink of Microsoft Access
+    (`Acme#https://acme.de#`) its address is taken.
+    """
+    if link := _ACCESS_LINK.fullmatch(text):
+        text = link[1]
+    if not text.isascii():
+        text = _STRAY.sub("", text)
+    return _BETWEEN.split(text) if text[:4].lower() == "http" else [text]
+
+
+def is_profile(text: str) -> bool:
+    """Return whether text may stand for a web address (http or https), a page without a scheme, or a handle."""
+    if "<" in text or not any(mark.isalnum() and mark != "0" for mark in text):
+        return False
+    bare = text if text.isascii() and text.isprintable() else _PASSED_OVER.sub("", text)
+    found = _SCHEME.match(bare)
+    if not found:
+        return True
+    scheme, following = found[1].lower(), found[2]
+    if scheme in ("http", "https"):
+        return _WEB.fullmatch(text) is not None
+    if scheme in _ACTIVE:
+        return False
+    if following.isspace():  # "LinkedIn: joe"
+        return True
+    return following.isdecimal() and ("." in scheme or scheme in _LOCAL)  # a port
