@@ -32,7 +32,7 @@ def json(text: Json) -> Json:
     if not isinstance(text, str):
         return text
     try:
-        return json_text.loads(text, parse_constant=_refuse, parse_int=_integer, parse_float=_fraction)
+        return json_text.loads(trimmed(text), parse_constant=_refuse, parse_int=_integer, parse_float=_fraction)
     except (ValueError, RecursionError):
         return None
 
@@ -100,7 +100,7 @@ def group_by(of: list[Json], by: Any) -> dict[str, Json]:
 
 
 def lookup(table: Mapping[str, Json], key: str | float) -> Json:
-    """What the table [lookups.NAME] holds for the key; null if it has no such key."""
+    """The value that the table [lookups.NAME] holds for the key; null if it has no such key."""
     return table.get(trimmed(plain(key)))
 
 
@@ -129,5 +129,5 @@ def _line(value: Json) -> str:
 
 
 def label(field: Json) -> Json:
-    """What the source's users see for a code (HubSpot); the code itself where the source has no label for it."""
+    """The name that the source's users see for a code (HubSpot); the code itself where the source has none for it."""
     return field  # compiled away, see expressions.py

@@ -46,8 +46,17 @@ def doubts(compared: Iterable[tuple[str, Compared]], kinds: Mapping[tuple[str, .
     """
     for where, one in compared:
         kind = kinds.get(one.path)
-        if (fault := _letters(one)) or (kind and (fault := _CHECKS[one.how](one, kind))):
+        if fault := _CHECKS[one.how](one, kind) if kind else _unknown(one):
             yield Problem(where, *fault)
+
+
+def _unknown(one: Compared) -> Fault:
+    """What is doubtful whatever a field holds."""
+    if one.how != "quoted":
+        return _letters(one)
+    name = one.path[-1]
+    what = f"{json.dumps(name)} in double quotes is the name of a field, which this source may not have"
+    return what, f"write {_written(name)} for text"
 
 
 def _name(one: Compared) -> str:
@@ -211,6 +220,7 @@ _CHECKS: Mapping[str, Callable[[Compared, FieldKind], Fault]] = {
     **dict.fromkeys(("eq", "ne"), _equality),
     **dict.fromkeys(("lt", "lte", "gt", "gte"), _order),
     **dict.fromkeys(("contains", "starts_with", "ends_with"), _search),
-    **dict.fromkeys(("lower", "upper"), lambda _, __: None),
+    **dict.fromkeys(("lower", "upper"), lambda one, _: _letters(one)),
+    "quoted": lambda _, __: None,
     "truth": _truth,
 }

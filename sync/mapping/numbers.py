@@ -51,7 +51,8 @@ def decimal(value: str | float) -> Decimal | None:
     return Decimal(trimmed(value)) if isinstance(value, str) else Decimal(repr(number))
 
 
-def _as_json(value: Decimal) -> Json:
+def as_json(value: Decimal) -> Json:
+    """Return the number as JSON has it: whole below 2^64, else the nearest float; None where that is not finite."""
     if not value.is_finite():
         return None
     if abs(value) < _MOST and value == value.to_integral_value():
@@ -60,40 +61,45 @@ def _as_json(value: Decimal) -> Json:
     return number if math.isfinite(number) else None
 
 
-def _calculated(a: str | float, b: str | float, calculate: Callable[[Decimal, Decimal], Decimal]) -> Json:
+def _of_two(a: str | float, b: str | float, calculate: Callable[[Decimal, Decimal], Decimal]) -> Json:
     one, other = decimal(a), decimal(b)
     if one is None or other is None:
         return None
+    return calculated(lambda: calculate(one, other))
+
+
+def calculated(calculate: Callable[[], Decimal]) -> Json:
+    """Return what is calculated in exact decimals of 60 digits; None where that is no number."""
     try:
         with localcontext(_EXACT):
-            return _as_json(calculate(one, other))
+            return as_json(calculate())
     except (ArithmeticError, ValueError):
         return None
 
 
 def add(a: str | float, b: str | float) -> Json:
     """The sum, exact in decimal digits; null where one is no number."""
-    return _calculated(a, b, lambda one, other: one + other)
+    return _of_two(a, b, lambda one, other: one + other)
 
 
 def subtract(a: str | float, b: str | float) -> Json:
     """The first number less the second."""
-    return _calculated(a, b, lambda one, other: one - other)
+    return _of_two(a, b, lambda one, other: one - other)
 
 
 def multiply(a: str | float, b: str | float) -> Json:
     """The product."""
-    return _calculated(a, b, lambda one, other: one * other)
+    return _of_two(a, b, lambda one, other: one * other)
 
 
 def divide(a: str | float, b: str | float) -> Json:
     """The quotient; null for a division by 0."""
-    return _calculated(a, b, lambda one, other: one / other)
+    return _of_two(a, b, lambda one, other: one / other)
 
 
 def mod(a: str | float, b: str | float) -> Json:
     """The remainder of a division, with the sign of the first number; null for a division by 0."""
-    return _calculated(a, b, lambda one, other: one % other)
+    return _of_two(a, b, lambda one, other: one % other)
 
 
 def round_number(number: str | float, places: float = 0) -> Json:
@@ -109,4 +115,4 @@ def round_number(number: str | float, places: float = 0) -> Json:
     if abs(found) >= 10**30:
         return to_number(number)
     with localcontext(_EXACT):
-        return _as_json(found.quantize(step))
+        return as_json(found.quantize(step))

@@ -42,7 +42,8 @@ class Compared:
     """A field that an expression holds against a constant, or takes as a condition.
 
     `how`: `eq ne lt lte gt gte`; `contains`, `starts_with`, `ends_with`; `lower`, `upper` (its small or capital letters
-    equal the constant); `truth` (no constant).
+    equal the constant); `truth` (no constant); `quoted` (the field stands in double quotes behind the sign of a
+    comparison with another field: as text does in other languages).
     """
 
     path: tuple[str, ...]
@@ -148,6 +149,9 @@ class _Tracer:
 
     def _comparator(self, node: Node, places: Places) -> Places:
         sides = [(child, self.trace(child, places)) for child in node["children"]]
+        (left, _), (right, named) = sides
+        if right.get("quoted") and left["type"] != "literal":
+            self._note(right, named, "quoted")
         for (side, found), (other, _) in (sides, sides[::-1]):
             look(found)
             if other["type"] == "literal":

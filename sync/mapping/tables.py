@@ -50,10 +50,10 @@ class Facts:
         """A problem at a key of the table; "" is the table itself."""
         self.problems.append(Problem(f"{self.where}.{key}" if key else self.where, what, hint))
 
-    def expression(self, key: str, source: Expression) -> Compiled | None:
-        """The compiled expression; None where it has problems, which are noted."""
+    def expression(self, key: str, source: Expression, *, condition: bool = False) -> Compiled | None:
+        """Return the compiled expression; None where it has problems, which are noted."""
         try:
-            compiled = compile_expression(source, self.lookups, self.read_elsewhere)
+            compiled = compile_expression(source, self.lookups, self.read_elsewhere, condition=condition)
         except BadExpression as error:
             for what, hint in error.faults:
                 self.fault(key, what, hint)
@@ -142,7 +142,9 @@ class _Table:
         self.check_truncate()
         rules = [rule for key, value in self.mapped().items() if (rule := self.rule(self.fields[key], value))]
         where = None
-        if condition is not None and (compiled := self.facts.expression(f"{self.prefix}where", condition)):
+        if condition is not None and (
+            compiled := self.facts.expression(f"{self.prefix}where", condition, condition=True)
+        ):
             look(self.facts.trace(f"{self.prefix}where", compiled.node, self.places, truth=True))
             self.facts.read_by(f"{self.prefix}where", *self.chain, compiled.node)
             where = compiled.read

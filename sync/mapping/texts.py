@@ -12,6 +12,7 @@ from urllib.parse import urlsplit
 import idna
 import re2
 
+from sync.mapping.emails import addresses_in
 from sync.mapping.values import Unusable, number_as_text, trimmed, type_name
 from sync.words import Json
 
@@ -23,6 +24,8 @@ _MEMORY_OF_A_PATTERN = 8 << 20
 
 _HOST = re.compile(r"(?:[a-z0-9_](?:[a-z0-9_-]{0,61}[a-z0-9])?\.)+[a-z](?:[a-z0-9-]{0,61}[a-z0-9])?")
 _LONGEST_URL = 2048
+_SEVERAL = re.compile(r"[\s,;]\S*[.@]")
+"""Another host or address behind the first."""
 _WORD = re.compile(r"[^\W\d_]+(?:['\u2019][^\W\d_]+)*")
 _BEHIND_APOSTROPHE = re.compile(r"(?<=['\u2019])[^\W\d_]{2,}")
 
@@ -105,13 +108,13 @@ def substring(text: str | float, start: float, length: float | None = None) -> s
 
 
 def find_first(text: str, part: str) -> int | None:
-    """Where the part first stands in the text (0 is its beginning); null if it does not."""
+    """The place where the part first stands in the text (0 is the beginning); null if it does not."""
     at = text.find(part)
     return at if at >= 0 and part else None
 
 
 def find_last(text: str, part: str) -> int | None:
-    """Where the part last stands in the text (0 is its beginning); null if it does not."""
+    """The place where the part last stands in the text (0 is the beginning); null if it does not."""
     at = text.rfind(part)
     return at if at >= 0 and part else None
 
@@ -175,10 +178,17 @@ def region_fault(region: Json) -> tuple[str, str] | None:
 
 
 def domain(url_or_email: str) -> str | None:
-    """The host of a URL or e-mail address: small letters, ASCII (IDNA), without www.; null if there is none."""
+    """The host of a URL or e-mail address: small letters, ASCII (IDNA), without www.; null if there is none or many."""
     text = trimmed(url_or_email)
     if not text or len(text) > _LONGEST_URL:
         return None
+    if "@" in text and "://" not in text and (found := addresses_in(text)).addresses:
+        hosts = {_host(address) for address in found.addresses}
+        return hosts.pop() if len(hosts) == 1 and not found.others else None
+    return None if _SEVERAL.search(text) else _host(text)
+
+
+def _host(text: str) -> str | None:
     try:
         host = urlsplit(text if "://" in text else f"//{text}").hostname or ""
         host = idna.encode(host, uts46=True).decode("ascii").lower().rstrip(".").removeprefix("www.")
@@ -204,12 +214,12 @@ def to_string(value: Json) -> str | None:
 
 
 def regex_match(text: str | float, pattern: str) -> bool:
-    """Whether the pattern matches somewhere in the text (`^` and `$` are its beginning and end)."""
+    """True where the pattern matches somewhere in the text (`^` and `$` are its beginning and end)."""
     return _search(text, pattern) is not None
 
 
 def regex_extract(text: str | float, pattern: str) -> str | None:
-    """What the pattern's first group matches, or without groups the whole pattern; null if it does not match."""
+    """The part that the pattern's first group matches, or without groups all of it; null if it does not match."""
     found = _search(text, pattern)
     return None if found is None else found.group(min(found.re.groups, 1))
 
