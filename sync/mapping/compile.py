@@ -9,7 +9,8 @@ from sync.config.schema import LeadTable, Wire
 from sync.errors import ConfigError
 from sync.mapping.identity import Identity, identities
 from sync.mapping.outcome import Filtered, Lead, Outcome, Report, Unfit
-from sync.mapping.reads import Compared, has_labels, pruner, value_at, wanted, without_labels
+from sync.mapping.places import has_labels, pruner, value_at, wanted, without_labels
+from sync.mapping.reads import Compared
 from sync.mapping.section import ContactSection, Section, nested_contacts, require
 from sync.mapping.tables import Facts, contact_section, lead_section
 from sync.mapping.wire import CONTACTS, IS_CONTACT, LABELS, clashes, contact_fields, encode, lead_fields

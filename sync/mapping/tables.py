@@ -5,14 +5,15 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Collection, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from sync.config.schema import ContactTable, Expression, LeadFields, LeadTable
 from sync.errors import Problem
 from sync.mapping.clean import cleaner
 from sync.mapping.expressions import BadExpression, Compiled, Node, Read, compile_expression, nearest, walk
 from sync.mapping.outcome import Report
-from sync.mapping.reads import Compared, Place, Places, look, paths_of, trace
+from sync.mapping.places import Place, Places, look, paths_of
+from sync.mapping.reads import Compared, trace
 from sync.mapping.section import ContactSection, Required, Rule, Section
 from sync.mapping.wire import CONTACTS, WireField
 from sync.words import Json
@@ -79,8 +80,11 @@ class Facts:
         """Marks what the expression of that key reads, seen from `places`; gives where its result comes from."""
         seen: list[Compared] = []
         found = trace(node, places, frozenset({self.root}), seen, truth=truth)
-        self.compared += [(f"{self.where}.{key}", one) for one in seen]
+        self.compared += [(f"{self.where}.{key}", self._with_keys(one)) for one in seen]
         return found
+
+    def _with_keys(self, one: Compared) -> Compared:
+        return replace(one, literal=list(self.lookups[str(one.literal)])) if one.how == "lookup" else one
 
     def read_elsewhere(self) -> Collection[str]:
         """The record's fields that rest() leaves out: those read by name, the key, and the time of change."""
