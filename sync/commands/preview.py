@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -81,11 +81,23 @@ def _rest(preview: StreamPreview, most: int) -> Iterator[str]:
     broken = sum(each.fate in _BROKEN for each in preview.specimens)
     if broken > most:
         yield f"{count(broken - most, 'more record')} cannot become a lead"
+    yield from _lost_everywhere(of["lead"])
     if len(of["lead"]) < len(preview.specimens):
         end = "; there are more records" if preview.more else ""
         yield f"{count(len(of['lead']), 'lead')} of {count(len(preview.specimens), 'record')} looked at{end}"
 
 
+def _lost_everywhere(leads: Sequence[Specimen]) -> Iterator[str]:
+    """A line for each mapped field that not one of several leads could fill with what the source holds."""
+    if len(leads) < _SEVERAL:
+        return
+    for field, rule in leads[0].lost:
+        if all(field in dict(each.lost) for each in leads):
+            text = f"{field}: nothing the source holds there can be used in any of these {len(leads)} leads ({rule})"
+            yield click.style(text, fg="yellow")
+
+
+_SEVERAL = 2
 _BROKEN = ("unfit", "unusable")
 
 

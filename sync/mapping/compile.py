@@ -101,7 +101,12 @@ class LeadMapping:
         require(self._lead, document, report)
         if report.problems:
             return Unfit(tuple(report.problems))
-        return Lead(encode(document), tuple(report.warnings), document, report.skipped)
+        lost = self._lost(document, report) if report.warnings else ()
+        return Lead(encode(document), tuple(report.warnings), document, report.skipped, lost)
+
+    def _lost(self, document: Mapping[str, Json], report: Report) -> tuple[tuple[str, str], ...]:
+        empty = (rule.key for rule in self._lead.rules if rule.name not in document)
+        return tuple((key, reasons[0].rule) for key in empty if (reasons := report.reasons(key)))
 
     def read_by_where(self, data: Mapping[str, Json]) -> list[tuple[str, Json]]:
         """Return what the lead's `where` reads of a record, as (path, value): why it holds, or does not."""

@@ -39,12 +39,14 @@ class Filtered:
 @dataclass(frozen=True, slots=True)
 class Lead:
     """A lead that keeps every limit. `wire` is its JSON, keys sorted, without white space; `document` the same as a
-    dict; `warnings` are what was left out or cut; `skipped` counts contacts that their table's `where` left out."""
+    dict; `warnings` are what was left out or cut; `skipped` counts contacts that their table's `where` left out;
+    `lost` are the mapped fields, each with the first reason, of whose values none could be used."""
 
     wire: bytes
     warnings: tuple[Note, ...]
     document: dict[str, Json]
     skipped: int = 0
+    lost: tuple[tuple[str, str], ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

@@ -11,6 +11,7 @@ from sync.errors import Stopped
 from sync.log import emit
 from sync.polling.job import PollReport, StreamJob
 from sync.polling.judge import Rules, is_before, judge
+from sync.polling.losses import Losses
 from sync.polling.readings import Read, read_record
 from sync.polling.spelling import Spelling
 from sync.words import Record
@@ -36,6 +37,7 @@ class Intake:
         self.spelling = spelling
         self.poll = poll
         self.report = report
+        self.losses = Losses()
         self._gone = gone
         self._committed = committed
 
@@ -99,6 +101,8 @@ class Intake:
                 problems[note.field, note.rule] += 1
                 example.setdefault((note.field, note.rule), read.reading.id)
             warnings.update((note.field, note.rule, note.hint) for note in read.warnings)
+            if read.reading.payload is not None:
+                self.losses.add(read.lost)
         name = self._job.row.name
         for place, n in problems.items():
             emit("unmappable", stream=name, field=place[0], rule=place[1], records=n, example=example[place])

@@ -38,6 +38,8 @@ class Read:
     reading: Reading
     problems: tuple[Note, ...] = ()
     warnings: tuple[Note, ...] = ()
+    lost: tuple[tuple[str, str], ...] = ()
+    """As in the mapping's Lead."""
 
 
 def read_record(record: Record, mapping: Maps, number: int, hasher: Hasher, stored: Stored | None) -> Read:
@@ -76,10 +78,10 @@ def _mapped(record: Record, version: Version, mapping: Maps, source: bytes | Non
         case Unfit(problems=problems):
             reason = orjson.dumps([note.as_json() for note in problems]).decode()
             return Read(Reading(record.id, _with_fit(version, "unfit", None), source, None, reason), problems=problems)
-        case Lead(wire=wire, warnings=warnings, document=document):
+        case Lead(wire=wire, warnings=warnings, document=document, lost=lost):
             fitting = _with_fit(version, "eligible", hasher.digest("wire", wire))
             values = hashed(mapping.identities(document), hasher)
-            return Read(Reading(record.id, fitting, source, wire, values=values), warnings=warnings)
+            return Read(Reading(record.id, fitting, source, wire, values=values), warnings=warnings, lost=lost)
 
 
 def hashed(identities: Iterable[Identity], hasher: Hasher) -> list[tuple[Kind, bytes]]:

@@ -43,7 +43,7 @@ class Specimen:
     """One record and what the mapping makes of it. `document` is the lead as it goes over the wire, but for the labels
     that are added when it is sent; `size` its bytes. `known` is None where the ledger does not know the record.
     `where`: of a filtered record, what the mapping's `where` read, as (path, value). `skipped`: contacts left out by
-    the `where` of their table."""
+    the `where` of their table. `lost`: mapped fields, each with a reason, of whose values none could be used."""
 
     id: str
     modified: str | None
@@ -56,6 +56,7 @@ class Specimen:
     foreseen: Foreseen | None = None
     where: tuple[tuple[str, Json], ...] = ()
     skipped: int = 0
+    lost: tuple[tuple[str, str], ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -231,8 +232,8 @@ def _specimen(record: Record, mapping: LeadMapping) -> Specimen:
             return replace(bare, fate="filtered", where=tuple(mapping.read_by_where(record.data)))
         case Unfit(problems=problems):
             return replace(bare, fate="unfit", problems=_said(problems))
-        case Lead(wire=wire, warnings=warnings, document=document, skipped=skipped):
-            whole = replace(bare, fate="lead", document=document, size=len(wire), skipped=skipped)
+        case Lead(wire=wire, warnings=warnings, document=document, skipped=skipped, lost=lost):
+            whole = replace(bare, fate="lead", document=document, size=len(wire), skipped=skipped, lost=lost)
             return replace(whole, warnings=_said(warnings))
 
 

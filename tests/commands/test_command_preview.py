@@ -232,3 +232,35 @@ def test_a_record_whose_key_is_spelled_anew_is_shown_as_the_one_that_was_sent(wo
         assert stream["missing"] == []
         (record,) = stream["records"]
         assert (record["id"], record["known"]["state"]) == ("abc", "delivered")
+
+
+def test_a_field_that_no_lead_could_fill_is_said_by_preview_and_by_the_round(world: World) -> None:
+    world.companies(range(1, 7))
+    world.sql("UPDATE companies SET email = 'nonsense', industry = 'n/a' WHERE id < 6")
+    lost = "can be used in any of these"
+    assert lost not in world.run("preview", "erp.companies", "-n", "6").stdout
+    assert "field_lost" not in world.run("once").stderr
+
+    world.companies(range(7, 12))
+    world.sql(
+        "UPDATE companies SET email = 'nonsense', industry = '' WHERE id > 6", "DELETE FROM companies WHERE id < 7"
+    )
+    text = world.run("preview", "erp.companies").stdout
+    (line,) = [line.strip() for line in text.splitlines() if lost in line]
+    assert line == (
+        "emails: nothing the source holds there can be used in any of these 5 leads (not a valid e-mail address)"
+    )
+    events = [line for line in world.run("once").stderr.splitlines() if "field_lost" in line]
+    assert len(events) == 1, "an empty column is no news"
+    assert all(word in events[0] for word in ("erp.companies", "emails", "not a valid e-mail address", "preview"))
+    assert "nonsense" not in events[0]
+
+
+def test_what_a_few_leads_lost_is_chance(world: World) -> None:
+    world.companies(range(1, 5))
+    world.sql("UPDATE companies SET email = 'nonsense'")
+    assert "field_lost" not in world.run("once").stderr
+    world.sql("DELETE FROM companies")
+    world.companies([9])
+    world.sql("UPDATE companies SET email = 'nonsense'")
+    assert "can be used in any" not in world.run("preview", "erp.companies").stdout

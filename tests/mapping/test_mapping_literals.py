@@ -209,7 +209,10 @@ def found(table: dict[str, Any], kinds: Any = KINDS) -> list[tuple[str, str, str
         ),
         (
             "is_company < contacts[0].id || changed > status",
-            "changed holds times such as '2026-01-31T12:30:00Z', status holds whole numbers: they cannot be put in order",
+            (
+                "changed holds times such as '2026-01-31T12:30:00Z', status holds whole numbers: "
+                "they cannot be put in order"
+            ),
             "write to_string(status)",
         ),
         (
