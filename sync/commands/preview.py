@@ -121,6 +121,8 @@ def _specimen_lines(specimen: Specimen, preview: StreamPreview) -> Iterator[str]
     yield click.style(f"record {_quoted(specimen.id)}", bold=True) + modified + _known(specimen, preview)
     yield from _fate(specimen, preview.kind)
     yield from (click.style(f"refused: {problem}", fg="red") for problem in specimen.problems)
+    if specimen.where and specimen.fate == "unfit":
+        yield f"`where` read {_values(specimen)}"
     yield from (click.style(f"warning: {warning}", fg="yellow") for warning in specimen.warnings)
     if specimen.skipped:
         from sync.reports.phrases import count
@@ -149,8 +151,11 @@ def _fate(specimen: Specimen, kind: str) -> Iterator[str]:
 
 def _condition(specimen: Specimen) -> str:
     """`where` is false (deleted = true, status = 'old')."""
-    read = ", ".join(f"{_quoted(path)} = {_spelled(value)}" for path, value in specimen.where)
-    return f"`where` is false ({read})" if read else "`where` is false"
+    return f"`where` is false ({_values(specimen)})" if specimen.where else "`where` is false"
+
+
+def _values(specimen: Specimen) -> str:
+    return ", ".join(f"{_quoted(path)} = {_spelled(value)}" for path, value in specimen.where)
 
 
 def _spelled(value: Json) -> str:

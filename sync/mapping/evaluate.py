@@ -18,6 +18,7 @@ from functools import partial
 from typing import Protocol, TypeAlias
 
 from sync.mapping.syntax import Node
+from sync.mapping.values import Unusable, type_name
 from sync.words import Json
 
 Read: TypeAlias = Callable[[Json, Json], Json]
@@ -224,10 +225,12 @@ def _comparison(sign: str, left: Read, right: Read) -> Read:
 
 
 def _ordered(compare: Callable[[Json, Json], bool], left: Read, right: Read, value: Json, record: Json) -> bool | None:
-    """Null where one side is null, a list or an object. Raises TypeError for text beside a number."""
+    """Null where one side is null, a list or an object. Raises Unusable for text beside a number or boolean."""
     one, other = left(value, record), right(value, record)
     if not isinstance(one, str | int | float) or not isinstance(other, str | int | float):
         return None
+    if isinstance(one, str) is not isinstance(other, str):
+        raise Unusable(f"{type_name(one)} and {type_name(other)} have no order; to_number() or to_string() turns one")
     return compare(one, other)
 
 

@@ -42,8 +42,8 @@ class Known:
 class Specimen:
     """One record and what the mapping makes of it. `document` is the lead as it goes over the wire, but for the labels
     that are added when it is sent; `size` its bytes. `known` is None where the ledger does not know the record.
-    `where`: of a filtered record, what the mapping's `where` read, as (path, value). `skipped`: contacts left out by
-    the `where` of their table. `lost`: mapped fields, each with a reason, of whose values none could be used."""
+    `where`: of a filtered record, and where `where` failed, what it read, as (path, value). `skipped`: contacts left
+    out by the `where` of their table. `lost`: mapped fields, each with a reason, of whose values none could be used."""
 
     id: str
     modified: str | None
@@ -231,7 +231,8 @@ def _specimen(record: Record, mapping: LeadMapping) -> Specimen:
         case Filtered():
             return replace(bare, fate="filtered", where=tuple(mapping.read_by_where(record.data)))
         case Unfit(problems=problems):
-            return replace(bare, fate="unfit", problems=_said(problems))
+            where = tuple(mapping.read_by_where(record.data)) if any(each.field == "where" for each in problems) else ()
+            return replace(bare, fate="unfit", problems=_said(problems), where=where)
         case Lead(wire=wire, warnings=warnings, document=document, skipped=skipped, lost=lost):
             whole = replace(bare, fate="lead", document=document, size=len(wire), skipped=skipped, lost=lost)
             return replace(whole, warnings=_said(warnings))

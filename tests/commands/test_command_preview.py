@@ -104,6 +104,16 @@ def test_a_record_that_is_asked_for_says_why_where_leaves_it_out(world: World) -
     assert read == {"active = false", "level = 3", "status = 'a\ufffd[2J'", "email = 'f1@corp.example'"}
 
 
+def test_a_condition_that_cannot_be_read_shows_what_it_read(world: World) -> None:
+    world.companies([1])
+    world.sql("ALTER TABLE companies ADD level INTEGER", "UPDATE companies SET level = 3")
+    world.write_config(replace={"status != 'internal'": "level > '2'"})
+    lines = [line.strip() for line in world.run("preview", "erp.companies").stdout.splitlines()]
+    assert "`where` read level = 3" in lines
+    (refused,) = [line for line in lines if line.startswith("refused")]
+    assert refused.startswith("refused: where: expression failed: a number and text have no order; to_number()")
+
+
 def test_contacts_that_their_where_leaves_out_are_counted(world: World) -> None:
     table = (
         '\n[[sources.erp.streams.companies.lead.contacts]]\nfrom = "[@]"\nname = "email"\nwhere = "status == \'vip\'"\n'

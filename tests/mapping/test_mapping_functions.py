@@ -266,14 +266,14 @@ def test_each_example_gives_what_it_says(name: str) -> None:
         ("upper(longer)", "upper() expects text of at most 4,000,000 characters"),
         ("regex_match(long, 'a')", "regex_match() expects text of at most 1,000,000 characters"),
         ("regex_match(half_a_character, 'a')", "regex_match() expects valid Unicode text"),
-        ("flag < 'a'", "its values are of types that do not go together"),
+        ("flag < 'a'", "a boolean and text have no order; to_number() or to_string() turns one"),
         ("length(x)", "length() expects text or a list or an object, got a number"),
         ("sum(list)", "sum() expects numbers, got text that is none"),
         ('max(`[1, "a"]`)', "max() expects only text or only numbers, got both"),
         ("sort_by(objects, &[@])", "sort_by() expects text or numbers, got a list"),
         ("sum([flag])", "sum() expects numbers, got a boolean"),
         ("merge(list)", "merge() expects an object, got a list"),
-        ("'a' < x", "its values are of types that do not go together"),
+        ("'a' < x", "text and a number have no order; to_number() or to_string() turns one"),
         ("contains('a', x)", "contains() expects text to look for in text, got a number"),
     ],
 )
@@ -352,6 +352,7 @@ def test_an_empty_column_breaks_nothing_and_what_nobody_knows_is_null(expression
 
 def test_a_number_out_of_range_is_told_without_it() -> None:
     assert failure(OverflowError(4711)) == "expression failed: a number is out of range"
+    assert failure(TypeError("4711")) == "expression failed: its values are of types that do not go together"
 
 
 def test_each_function_is_documented() -> None:
