@@ -69,7 +69,7 @@ def _worth_showing(preview: StreamPreview, most: int) -> Iterator[Specimen]:
 
 
 def _rest(preview: StreamPreview, most: int) -> Iterator[str]:
-    """What was looked at and is not shown, a line each."""
+    """A line each for what was looked at and is not shown."""
     from sync.reports.phrases import count
 
     of = {fate: [each for each in preview.specimens if each.fate == fate] for fate in ("filtered", "deleted", "lead")}

@@ -13,7 +13,7 @@ from sync.mapping.values import type_name
 
 @dataclass(frozen=True, slots=True)
 class Parameters:
-    """How many arguments a function takes at least and (None: any number) at most, and which are expressions
+    """The numbers of arguments that a function takes at least and (None: any number) at most, and which are expressions
     (`&x`)."""
 
     count: int

@@ -26,9 +26,11 @@ def compile_mapping(
     lookups: Mapping[str, Mapping[str, Json]],
     apart: Collection[str] = (),
 ) -> LeadMapping:
-    """The mapping of one stream. `where` is the table's place in the file (`sources.X.streams.Y.lead`), `children` the
-    names under which children are nested into its records, `lookups` the tables of `[lookups]`, `apart` columns of
-    the source's own (key, time of change), which are no part of what rest() lists.
+    """Return the mapping of one stream.
+
+    `where` is the table's place in the file (`sources.X.streams.Y.lead`), `children` the names under which children are
+    nested into its records, `lookups` the tables of `[lookups]`, `apart` columns of the source's own (key, time of
+    change), which are no part of what rest() lists.
 
     Raises ConfigError with every problem of the table, each with its key and, inside expressions, the column.
     """
@@ -77,7 +79,7 @@ class LeadMapping:
         self._has_labels = has_labels(facts.root)
 
     def project(self, data: Mapping[str, Json]) -> dict[str, Json]:
-        """Only the values that the mapping reads, in the record's shape: `apply` makes the same of them.
+        """Return only the values that the mapping reads, in the record's shape: `apply` makes the same of them.
 
         Null fields are left out, so that a source that drops a field and one that empties it look alike. The values
         are the record's own objects, not copies.
@@ -86,11 +88,11 @@ class LeadMapping:
         return kept
 
     def fingerprinted(self, projected: dict[str, Json]) -> dict[str, Json]:
-        """The part of `project`'s result that says whether a record changed: codes, not their labels."""
+        """Return the part of `project`'s result that says whether a record changed: codes, not their labels."""
         return without_labels(projected) if self._has_labels else projected
 
     def apply(self, data: Mapping[str, Json]) -> Outcome:
-        """What becomes of a record. Never raises on plain JSON, whatever its types, sizes and depth."""
+        """Return what becomes of a record. Never raises on plain JSON, whatever its types, sizes and depth."""
         report = Report()
         if not self._lead.admits(data, data, report):
             return Filtered()
@@ -113,14 +115,14 @@ class LeadMapping:
         return [(".".join(path), value_at(data, path)) for path in self._where_reads]
 
     def identities(self, document: Mapping[str, Json]) -> list[Identity]:
-        """By what one of its leads can be recognised as one that exists."""
+        """Return by what one of its leads can be recognised as one that exists."""
         return identities(document, self._fields, is_contact=self._is_contact)
 
     def watched(self) -> dict[str, str]:
-        """The lead's fields of which it is news that all leads lack them: name on the wire -> key in the mapping."""
+        """Return the lead's fields of which it is news that all leads lack them: wire name -> key in the mapping."""
         named = {field.name: key for key, field in self._fields.items() if field.name != LABELS}
         return {**named, CONTACTS: "contacts"}
 
     def explain(self) -> list[tuple[str, str, str]]:
-        """Where each wire field comes from: (path on the wire, expression, key in the table), one row an expression."""
+        """Return where each wire field comes from, a row an expression: (path on the wire, expression, key)."""
         return list(self._rows)

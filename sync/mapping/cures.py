@@ -1,4 +1,4 @@
-"""What to write in an expression instead of what other languages have."""
+"""Cures: the words to write in an expression instead of those of other languages."""
 
 from __future__ import annotations
 

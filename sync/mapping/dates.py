@@ -79,7 +79,7 @@ def from_epoch(number: str | float, unit: str) -> str | None:
 
 
 def format_fault(form: Json, *, whole: bool) -> tuple[str, str] | None:
-    """What is wrong with a format that stands in the file. `whole`: it must name day, month and year."""
+    """Return what is wrong with a format that stands in the file. `whole`: it must name day, month and year."""
     if not isinstance(form, str) or "%" not in form or len(form) > _LONGEST_FORMAT:
         return "the format must be text with codes such as %d, %m and %Y", "for 31.01.2026 write '%d.%m.%Y'"
     codes = _CODE.findall(form)
@@ -97,7 +97,7 @@ def format_fault(form: Json, *, whole: bool) -> tuple[str, str] | None:
 
 
 def unit_fault(unit: Json) -> tuple[str, str] | None:
-    """What is wrong with a unit that stands in the file."""
+    """Return what is wrong with a unit that stands in the file."""
     if isinstance(unit, str) and unit in _MICROSECONDS:
         return None
     return "the unit of from_epoch() must be 's', 'ms' or 'us'", "1767225600 are seconds, 1767225600000 milliseconds"

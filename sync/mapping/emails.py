@@ -1,4 +1,4 @@
-"""Is this text an e-mail address, or does it hold some? The library's verdict, with a short way for ordinary ones."""
+"""E-mail addresses: told from other text by the library's verdict, and taken out of what people write around them."""
 
 from __future__ import annotations
 
@@ -102,7 +102,7 @@ def addresses_in(text: str) -> Found:
 
 
 def _of_name(part: str) -> list[str]:
-    """What stands in pointed brackets; an address outside of them is taken for the name only where it is the same."""
+    """The addresses in pointed brackets; an address outside of them is taken for the name only where it is the same."""
     if _REMARK.search(part):
         return []
     addresses = [address for inside in _IN_BRACKETS.findall(part) for address in _of_part(inside)]

@@ -26,7 +26,7 @@ Read: TypeAlias = Callable[[Json, Json], Json]
 
 
 class Functions(Protocol):
-    """What evaluation needs of the functions."""
+    """The functions, as evaluation needs them."""
 
     def bind(self, name: str, arguments: list[Read]) -> Read:
         """The call of a function as a reader."""

@@ -26,7 +26,7 @@ _OPERATORS = ("and", "or", "not", "in", "like", "is")
 """Words of other languages that stand before brackets, too: `a in ('x', 'y')`."""
 
 EVALUATION_ERRORS = (ValueError, TypeError, ArithmeticError, LookupError, AttributeError, RecursionError)
-"""What reading an expression may raise on some value; `failure` says it in words."""
+"""All that reading an expression may raise on some value; `failure` says it in words."""
 
 
 @dataclass(frozen=True, slots=True)

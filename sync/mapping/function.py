@@ -1,4 +1,4 @@
-"""What a function of expressions is: how it is written, what it takes, an example, and what is wrong at load."""
+"""A function of expressions: how it is written, what it takes, an example, and what is wrong at load."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ EXPRESSION = frozenset({"an expression"})
 OPEN: Final = object()
 """Stands for an argument that is no constant."""
 Fault = tuple[str, str] | None
-"""What is wrong, and the cure."""
+"""A fault, and its cure."""
 
 
 @dataclass(frozen=True, slots=True)

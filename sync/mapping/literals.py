@@ -46,7 +46,7 @@ def doubts(compared: Iterable[tuple[str, Compared]], kinds: Mapping[tuple[str, .
 
 
 def _unknown(one: Compared) -> Fault:
-    """What is doubtful whatever a field holds."""
+    """Return what is doubtful whatever a field holds."""
     if one.how != "quoted":
         return _letters(one)
     name = one.path[-1]
@@ -92,7 +92,7 @@ def _nullif(one: Compared, kind: FieldKind) -> Fault:
 
 
 def _cure(one: Compared, kind: FieldKind) -> str | None:
-    """What to write instead; None where a value can equal the constant."""
+    """Return what to write instead; None where a value can equal the constant."""
     if one.literal is None:
         return None
     if isinstance(one.literal, list | dict):

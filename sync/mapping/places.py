@@ -31,7 +31,7 @@ class Place:
 
 
 Places = frozenset[Place]
-"""Where a value may come from; empty for a value that an expression made."""
+"""The places that a value may come from; empty for a value that an expression made."""
 
 
 def look(places: Places) -> None:
@@ -52,7 +52,7 @@ def wanted(root: Place, children: Collection[str]) -> Wanted:
 
 
 def paths_of(root: Place) -> list[tuple[str, ...]]:
-    """What is read below a place, as paths; none where it is read whole."""
+    """Return what is read below a place, as paths; none where it is read whole."""
     return [] if root.whole else list(_below(root))
 
 
@@ -70,7 +70,7 @@ def _paths(path: tuple[str, ...], place: Place) -> Iterator[tuple[str, ...]]:
 
 
 def has_labels(root: Place) -> bool:
-    """Whether a label is read anywhere."""
+    """Return whether a label is read anywhere."""
     return any(name.endswith(LABEL) or has_labels(place) for name, place in root.fields.items())
 
 

@@ -1,4 +1,4 @@
-"""Which fields of a record do expressions read? Derived from their syntax trees, never from a run.
+"""The fields of a record that expressions read: derived from their syntax trees, never from a run.
 
 What cannot be followed counts as a look at the whole value: too much may be read, never too little.
 """

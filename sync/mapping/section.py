@@ -18,7 +18,7 @@ _FIX_EXPRESSION = "preview shows the expression; fix it, or the value in the sou
 
 @dataclass(frozen=True, slots=True)
 class Rule:
-    """How one field comes about: its key in the mapping, its wire name, where it is read, how it is cleaned."""
+    """One field on its way: its key in the mapping, its wire name, where it is read, how it is cleaned."""
 
     key: str
     name: str

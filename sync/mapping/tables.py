@@ -35,7 +35,7 @@ _NESTED = ("name", "last_name", "emails", "phones")
 
 @dataclass(slots=True)
 class Facts:
-    """What compiling gathers on its way: problems, what is read, what the version hangs on, rows for `explain`."""
+    """All that compiling gathers on its way: problems, what is read, what the version hangs on, rows for `explain`."""
 
     where: str
     lookups: Mapping[str, Mapping[str, Json]]
@@ -44,7 +44,7 @@ class Facts:
     rows: list[tuple[str, str, str]] = field(default_factory=list)
     readers: dict[tuple[str, ...], list[str]] = field(default_factory=dict)
     compared: list[tuple[str, Compared]] = field(default_factory=list)
-    """What is held against constants, with the place in the file."""
+    """Fields that are held against constants, with the place in the file."""
     apart: frozenset[str] = frozenset()
     """The source's own columns (key, time of change), which rest() leaves out."""
     version: dict[str, Json] = field(default_factory=lambda: {"engine": ENGINE_VERSION})

@@ -169,7 +169,7 @@ def e164(phone: str | float, region: str | None) -> str | None:
 
 
 def region_fault(region: Json) -> tuple[str, str] | None:
-    """What is wrong with a region that stands in the file."""
+    """Return what is wrong with a region that stands in the file."""
     import phonenumbers
 
     if region is None or (isinstance(region, str) and region.strip().upper() in phonenumbers.SUPPORTED_REGIONS):
@@ -263,7 +263,7 @@ _NOT_IN_RE2 = (
 
 
 def pattern_fault(pattern: Json) -> tuple[str, str] | None:
-    """What is wrong with a pattern that stands in the file."""
+    """Return what is wrong with a pattern that stands in the file."""
     if not isinstance(pattern, str):
         return "the pattern must be text", r"such as '^\d+$'"
     if len(pattern) > _LONGEST_PATTERN:
@@ -282,7 +282,7 @@ def pattern_fault(pattern: Json) -> tuple[str, str] | None:
 
 
 def replacement_fault(pattern: str, replacement: Json) -> tuple[str, str] | None:
-    """What is wrong with the replacement for a good pattern."""
+    """Return what is wrong with the replacement for a good pattern."""
     if not isinstance(replacement, str):
         return "the replacement must be text", "such as '' to remove what is found"
     if len(replacement) > _LONGEST_REPLACEMENT:

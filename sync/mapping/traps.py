@@ -12,7 +12,7 @@ from typing import TypeAlias
 from sync.mapping.syntax import Node, tokens, walk
 
 Fault: TypeAlias = tuple[str, str]
-"""What is wrong, and the cure."""
+"""A fault, and its cure."""
 
 _BARE = {"true": "`true`", "false": "`false`", "null": "`null`"}
 _PYTHON = "None"
@@ -47,7 +47,7 @@ def traps(root: Node, *, condition: bool) -> Iterator[Fault]:
 
 
 def _conditions(root: Node) -> Iterator[Node]:
-    """What counts as true or false: conditions of filters, of if(), and what stands behind !."""
+    """All that counts as true or false: conditions of filters, of if(), and what stands behind !."""
     for node in walk(root):
         match node["type"]:
             case "filter_projection":

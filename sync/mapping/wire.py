@@ -39,7 +39,7 @@ class WireField:
 
     @property
     def path(self) -> str:
-        """How a person would point at it: `email[].Address`."""
+        """Return how a person would point at it: `email[].Address`."""
         if self.shape in ("emails", "phones", "texts"):
             return f"{self.name}[].{self.member}" if self.member else f"{self.name}[]"
         return self.name
@@ -111,7 +111,7 @@ def distinct(texts: Iterable[str]) -> list[str]:
 
 
 def texts(document: Mapping[str, Json], wire: Wire, key: str) -> list[str]:
-    """What a lead's document holds under a mapping key (`emails`, `phones`, `name`, …), as plain texts.
+    """Return what a lead's document holds under a mapping key (`emails`, `phones`, `name`, …), as plain texts.
 
     For those who compare or show leads and must not know wire names. Empty where the lead has no such field.
     """

@@ -23,7 +23,7 @@ from sync.streams import compile_all, open_source, stream_specs
 from sync.words import Json, Record
 
 LOOKED_AT = 1000
-"""How many records a preview looks at where hardly any becomes a lead."""
+"""The most records that a preview looks at where hardly any becomes a lead."""
 _PAGE = 100
 
 Fate = Literal["lead", "filtered", "unfit", "unusable", "deleted"]
@@ -31,7 +31,7 @@ Fate = Literal["lead", "filtered", "unfit", "unusable", "deleted"]
 
 @dataclass(frozen=True, slots=True)
 class Known:
-    """What the ledger says of a record. `lead_exists`: no, maybe, yes; `drift`: it changed since."""
+    """The ledger's word on a record. `lead_exists`: no, maybe, yes; `drift`: it changed since."""
 
     state: State
     lead_exists: str
@@ -81,14 +81,14 @@ class StreamPreview:
 
 @dataclass(frozen=True, slots=True)
 class Choice:
-    """Which records: these ids, or those of a first poll until `most` of them became leads."""
+    """The records to show: these ids, or those of a first poll until `most` of them became leads."""
 
     ids: Sequence[str] = ()
     most: int = 5
 
     @property
     def bound(self) -> int:
-        """How many records are looked at for that, at the most."""
+        """Return how many records are looked at for that, at the most."""
         return max(LOOKED_AT, 2 * self.most)
 
 
@@ -147,7 +147,7 @@ def _stream(config: Config, name: str) -> Stream:
 def _specimens(
     connector: Connector, spec: StreamSpec, mapping: LeadMapping, choice: Choice
 ) -> tuple[list[Specimen], bool]:
-    """What becomes of the records, in the order they are read; and whether it stopped looking before it had found
+    """All that becomes of the records, in the order they are read; and whether it stopped looking before it had found
     enough leads. A record that a later page brings again counts as it is there."""
     if choice.ids:
         return [_specimen(record, mapping) for record in connector.fetch(spec, choice.ids)], False
@@ -207,7 +207,7 @@ def _matched(
 
 
 def _is_open(stored: Stored | None) -> bool:
-    """Whether a lead of the record may be sent yet as that of a new one."""
+    """Return whether a lead of the record may be sent yet as that of a new one."""
     return stored is None or (stored.lead_exists == "no" and stored.state not in {"ignored", "forgotten"})
 
 
