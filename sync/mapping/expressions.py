@@ -62,7 +62,7 @@ def compile_expression(
     faults = _faults(source, node, lookups)
     faults += [*bare_constants(source), *traps(node, condition=condition)]
     if faults:
-        raise BadExpression(*faults)
+        raise BadExpression(*dict.fromkeys(faults))
     node = _with_labels(node)
     return Compiled(source, node, reader(node, Library(lookups, read_elsewhere)), constant=_is_constant(node))
 

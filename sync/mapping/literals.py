@@ -95,6 +95,9 @@ def _cure(one: Compared, kind: FieldKind) -> str | None:
     """Return what to write instead; None where a value can equal the constant."""
     if one.literal is None:
         return None
+    if isinstance(one.literal, list) and one.literal and not any(isinstance(each, list | dict) for each in one.literal):
+        listed = ", ".join(map(written, one.literal))
+        return f"write {'' if one.how == 'eq' else '!'}contains([{listed}], {written_path(one)})"
     if isinstance(one.literal, list | dict):
         return "compare with a single value"
     if kind.type == "boolean":

@@ -129,12 +129,14 @@ class _Tracer:
             self._note(left, sides[0][1], "field", [node["value"], *next(iter(named)).path])
         for (side, found), (other, _) in (sides, sides[::-1]):
             look(found)
+            sign: str = node["value"]
+            how = sign if side is sides[0][0] else _TURNED.get(sign, sign)
             if other["type"] == "literal":
-                sign: str = node["value"]
-                how = sign if side is sides[0][0] else _TURNED.get(sign, sign)
                 self._note(side, found, how, other["value"])
                 if sign in ("eq", "ne"):
                     self._note_letters(side, places, other["value"])
+            elif sign in ("eq", "ne") and (listed := _constants(other)):
+                self._note(side, found, how, listed)
         return _NOTHING
 
     def _note_letters(self, side: Node, places: Places, literal: Json) -> None:

@@ -6,16 +6,23 @@
 from __future__ import annotations
 
 import itertools
+import re
 from collections.abc import Iterator
 from typing import TypeAlias
 
 from sync.mapping.syntax import Node, tokens, walk
+from sync.words import Json
 
 Fault: TypeAlias = tuple[str, str]
 """A fault, and its cure."""
 
 _BARE = {"true": "`true`", "false": "`false`", "null": "`null`"}
 _PYTHON = "None"
+_BETWEEN = re.compile("[,;|]")
+_CONTRADICTIONS = {
+    "or_expression": ("ne", "holds always", "&&"),
+    "and_expression": ("eq", "holds never", "||"),
+}
 _ORDERS = frozenset({"lt", "lte", "gt", "gte"})
 _LOGIC = {"or_expression": "||", "and_expression": "&&"}
 
@@ -40,10 +47,53 @@ def traps(root: Node, *, condition: bool) -> Iterator[Fault]:
     for node in itertools.chain([root] if condition else [], conditions):
         yield from _alone(node)
     for node in walk(root):
-        if node["type"] == "comparator":
+        yield from _everywhere(node)
+
+
+def _everywhere(node: Node) -> Iterator[Fault]:
+    match node["type"]:
+        case "comparator":
             yield from _comparison(node)
-        elif node["type"] == "pipe" and _is_truth(node["children"][0]) and _is_condition(node["children"][-1]):
+        case "or_expression" | "and_expression":
+            yield from _contradiction(node)
+        case "pipe" if _is_truth(node["children"][0]) and _is_condition(node["children"][-1]):
             yield "what stands before | is true or false, so the condition behind it finds no fields", "write || for or"
+        case "function_expression" if node["value"] == "contains":
+            yield from _list_in_text(node["children"])
+
+
+def _contradiction(node: Node) -> Iterator[Fault]:
+    """`a != 'x' || a != 'y'` holds always, `a == 'x' && a == 'y'` never. Said at the place where the second stands."""
+    sign, outcome, right = _CONTRADICTIONS[node["type"]]
+    *before, (field, literal) = [
+        _held_against(side, sign) for side in (*_sides(node["children"][0], node["type"]), node["children"][1])
+    ]
+    if field is not None and any(one == field and other != literal for one, other in before):
+        yield f"{outcome}: one field is compared with two constants", f"write {right}, or contains(['x', 'y'], a)"
+
+
+def _sides(node: Node, kind: str) -> list[Node]:
+    """The operands of a chain of one operator."""
+    return [side for child in node["children"] for side in _sides(child, kind)] if node["type"] == kind else [node]
+
+
+def _held_against(node: Node, sign: str) -> tuple[Node | None, Json]:
+    """The field and the constant of a comparison with that sign."""
+    if node["type"] == "comparator" and node["value"] == sign:
+        for side, other in (node["children"], node["children"][::-1]):
+            if other["type"] == "literal" and side["type"] in ("field", "subexpression"):
+                return side, other["value"]
+    return None, None
+
+
+def _list_in_text(arguments: list[Node]) -> Iterator[Fault]:
+    """`contains('a,b', x)` holds for parts and for empty text, too."""
+    where, what = arguments[:2] if len(arguments) == 2 else ({"type": ""}, {"type": ""})
+    if where["type"] == "literal" and isinstance(where["value"], str) and what["type"] != "literal":
+        parts = [part.strip() for part in _BETWEEN.split(where["value"]) if part.strip()]
+        if len(parts) > 1:
+            listed = ", ".join(f"'{part}'" for part in parts)
+            yield "contains() looks for a part of the whole text here, not for one of a list", f"write [{listed}]"
 
 
 def _conditions(root: Node) -> Iterator[Node]:

@@ -84,6 +84,16 @@ def found(table: dict[str, Any], kinds: Any = KINDS) -> list[tuple[str, str, str
         ),
         ("id == `[]`", "id == `[]` never holds: id holds text", "compare with a single value"),
         (
+            "id == ['a', 'b']",
+            'id == `["a", "b"]` never holds: id holds text',
+            "write contains(['a', 'b'], id)",
+        ),
+        (
+            "status != `[1, 2]`",
+            "status != `[1, 2]` always holds: status holds whole numbers",
+            "write !contains([`1`, `2`], status)",
+        ),
+        (
             '"First Name" == `1`',
             '"First Name" == `1` never holds: "First Name" holds text',
             "write \"First Name\" == '1'",

@@ -47,6 +47,9 @@ ALWAYS = "a constant alone beside || holds always"
 NOTHING = "a constant alone beside && changes nothing"
 TRUTH = "compares whether something holds, not its value"
 CLOSE = "! stands closer than the comparison, so true or false is compared"
+OPEN = "holds always: one field is compared with two constants"
+SHUT = "holds never: one field is compared with two constants"
+PART = "contains() looks for a part of the whole text here, not for one of a list"
 PIPE = "what stands before | is true or false, so the condition behind it finds no fields"
 
 
@@ -69,6 +72,14 @@ PIPE = "what stands before | is true or false, so the condition behind it finds 
         ("!a != 'x'", CLOSE),
         ("'x' == !a", CLOSE),
         ("!a > `5`", CLOSE),
+        ("a != 'x' || a != 'y'", OPEN),
+        ("b && (a != 'x' || c || 'y' != a)", OPEN),
+        ("a != 'x' || a != 'y' || a != 'z'", OPEN),
+        ("people[?a.b != `1` || a.b != `2`]", OPEN),
+        ("a == 'x' && a == 'y'", SHUT),
+        ("a == 'x' && b && 'y' == a", SHUT),
+        ("contains('new,open', a)", PART),
+        ("people[?contains('new | open', a)]", PART),
         ("a == 'x' | b == 'y'", PIPE),
         ("!a | b", PIPE),
         ("(a == 'x' || !b) | (c && d)", PIPE),
@@ -85,6 +96,14 @@ def test_a_condition_that_always_or_never_holds_is_refused_with_its_cure(where: 
     [
         *("a || b", "a == 'x' || `true`", "(a == b) == (c == d)", "(a < b) == `true`", "!deleted == `1`", "!a == b"),
         *("a == 'x' | if(@, b, c)", "people[?a == 'x'] | [0].b", "a | b", "contains(['x', 'y'], a)", "!!a"),
+        *(
+            "a != 'x' && a != 'y'",
+            "a == 'x' || a == 'y'",
+            "a != 'x' || b != 'y'",
+            "a != 'x' || a != 'x'",
+            "a != 'x' || a == 'y'",
+        ),
+        *("contains('abc', a)", "contains(a, 'x,y')", "people[0].a == 'x' && people[1].a == 'y'", "a == 'x' && a == b"),
         *("(a == 'x' && 'y' || 'z') == 'y'", "not_null(a, 'x') == 'x'", "`true`", "'x'"),
     ],
 )
