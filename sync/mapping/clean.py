@@ -14,6 +14,7 @@ from sync.mapping.outcome import Report
 from sync.mapping.phones import dialled, phone_fault
 from sync.mapping.placeholders import is_placeholder
 from sync.mapping.values import UNFIT, Unusable, as_text, cut, trimmed, type_name, utf16_length
+from sync.mapping.web import is_ordinary as is_ordinary_address
 from sync.mapping.web import is_profile, web_addresses
 from sync.mapping.wire import EMPLOYEES, Shape, WireField, folded
 from sync.times import in_common_range, iso_8601
@@ -61,7 +62,10 @@ def _texts(field: WireField, truncate: bool) -> Take:
         return lambda value, report: (clean(value, report),)
 
     def social(value: Json, report: Report) -> Sequence[str]:
-        found = web_addresses(trimmed(value)) if type(value) is str else ()
+        bare = trimmed(value) if type(value) is str else ""
+        if len(bare) <= field.limit and is_ordinary_address(bare):
+            return (bare,)
+        found = web_addresses(bare) if bare else ()
         taken = []
         for text in (clean(each, report) for each in (found or (value,))):
             if text and not is_profile(text):
@@ -119,9 +123,11 @@ def _emails(field: WireField) -> Take:
         if type(value) is not str:
             report.drop(key, "not a valid e-mail address", None, _FIX_OBJECT if type(value) is dict else "", item=True)
             return ()
-        text = narrow(trimmed(value))
-        if not text or (len(text) <= limit and is_ordinary(text)):
+        text = trimmed(value)
+        if len(text) <= limit and is_ordinary(text):
             return (text,)
+        if not (text := narrow(text)):
+            return ()
         found = Found([text]) if is_email(text) else addresses_in(text)
         fitting = [narrow(address) for address in found.addresses if utf16_length(address) <= limit]
         for address in found.addresses:
@@ -163,7 +169,7 @@ def _list(field: WireField, take: Take) -> Cleaner:
             if item is not None:
                 for text in take(item, report):
                     if text:
-                        kept.setdefault(folded(text), text)
+                        kept.setdefault(text.casefold() if text.isascii() else folded(text), text)
         if not kept:
             return None
         return [{member: text} for text in kept.values()] if member else list(kept.values())

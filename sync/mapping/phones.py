@@ -10,7 +10,7 @@ _DIGIT = re.compile(r"\d")
 # Excel's way to spoil a long number; and the least that can be dialled: three digits, not all of them 0.
 _SCIENTIFIC = re.compile(r"[+-]?\d+(?:[.,]\d+)?[eE][+-]?\d+")
 _LEAST_DIGITS = 3
-_OF_A_FLOAT = re.compile(r"(\+?\d{5,})\.0", re.ASCII)
+_OF_A_FLOAT = re.compile(r"\+?\d{5,}\.0", re.ASCII)
 _UNSEEN = {ord(mark): None for mark in INVISIBLE}
 
 
@@ -19,8 +19,7 @@ def dialled(text: str) -> str:
     number that went through a table of floats (dialling passes over the point)."""
     if not text.isascii():
         return text.translate(_UNSEEN)
-    found = _OF_A_FLOAT.fullmatch(text)
-    return found[1] if found else text
+    return text[:-2] if text.endswith(".0") and _OF_A_FLOAT.fullmatch(text) else text
 
 
 def phone_fault(text: str, limit: int) -> str:
