@@ -6,7 +6,7 @@ A value that cannot be used is left out and said, whatever the field: see `Requi
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import TypeAlias
 
 from sync.mapping.emails import Found, addresses_in, is_email, is_ordinary, narrow
@@ -39,7 +39,11 @@ _FIX_COUNT = "map a column that holds one number; for ranges lookup() gives one"
 _FIX_DATE = "map a column of dates; a number needs its unit: from_epoch(number, 's')"
 _FIX_UUID = "map the id that ClosingDealz shows"
 _FIX_CHARACTER = "remove it in the source, or by replace()"
-_FIX_OBJECT = "name the field inside it, such as emails[*].address"
+_FIX_TYPE: Mapping[type, str] = {
+    dict: "name the field inside it, such as emails[*].address",
+    list: "write join(', ', field), or field[0]",
+    bool: "write if(field, 'yes', 'no')",
+}
 
 
 def cleaner(field: WireField, *, truncate: bool) -> Cleaner:
@@ -85,7 +89,7 @@ def _text(field: WireField, truncate: bool, *, item: bool = False) -> Callable[[
         try:
             text = trimmed(value) if type(value) is str else as_text(value)
         except Unusable as error:
-            report.drop(key, str(error), None, _FIX_OBJECT if type(value) is dict else "", item=item)
+            report.drop(key, str(error), None, _fix_of(value), item=item)
             return ""
         long = len(text) > surely_fits and utf16_length(text) > limit
         if long and not truncate:
@@ -107,6 +111,11 @@ def _text(field: WireField, truncate: bool, *, item: bool = False) -> Callable[[
     return clean
 
 
+def _fix_of(value: Json) -> str:
+    """The cure for a value of this type where text is due."""
+    return _FIX_TYPE.get(type(value), "")
+
+
 def _character(character: str) -> str:
     if character == "\x00":
         return "a NUL character"
@@ -121,7 +130,7 @@ def _emails(field: WireField) -> Take:
 
     def clean(value: Json, report: Report) -> Sequence[str]:
         if type(value) is not str:
-            report.drop(key, "not a valid e-mail address", None, _FIX_OBJECT if type(value) is dict else "", item=True)
+            report.drop(key, "not a valid e-mail address", None, _fix_of(value), item=True)
             return ()
         text = trimmed(value)
         if len(text) <= limit and is_ordinary(text):
@@ -150,7 +159,7 @@ def _phones(field: WireField) -> Take:
         try:
             text = dialled(as_text(value))
         except Unusable as error:
-            report.drop(key, str(error), None, _FIX_OBJECT if type(value) is dict else "", item=True)
+            report.drop(key, str(error), None, _fix_of(value), item=True)
             return ()
         if text and (fault := phone_fault(text, limit)):
             report.drop(key, fault, utf16_length(text), item=True)

@@ -13,7 +13,7 @@ from typing import Any
 
 from jmespath.functions import Functions
 
-from sync.mapping import aggregates, dates, lists, numbers, texts
+from sync.mapping import aggregates, dates, lists, numbers, patterns, texts
 from sync.mapping.function import (
     ANY,
     EXPRESSION,
@@ -33,8 +33,8 @@ from sync.words import Json
 
 
 def _pattern_fault(arguments: Sequence[Any]) -> Fault:
-    found = texts.pattern_fault(arguments[1])
-    return found or (texts.replacement_fault(arguments[1], arguments[2]) if len(arguments) == 3 else None)
+    found = patterns.pattern_fault(arguments[1])
+    return found or (patterns.replacement_fault(arguments[1], arguments[2]) if len(arguments) == 3 else None)
 
 
 def _separator_fault(arguments: Sequence[Any]) -> Fault:
@@ -136,7 +136,7 @@ FUNCTIONS: Mapping[str, Function] = dict(
         ),
         function(
             "regex_match(text, pattern)",
-            texts.regex_match,
+            patterns.regex_match,
             "regex_match('DE123', '^[A-Z]{2}[0-9]+$')",
             True,
             TEXT_OR_NUMBER,
@@ -145,7 +145,7 @@ FUNCTIONS: Mapping[str, Function] = dict(
         ),
         function(
             "regex_extract(text, pattern)",
-            texts.regex_extract,
+            patterns.regex_extract,
             "regex_extract('Joe <joe@x.de>', '<(.+)>')",
             "joe@x.de",
             TEXT_OR_NUMBER,
@@ -154,7 +154,7 @@ FUNCTIONS: Mapping[str, Function] = dict(
         ),
         function(
             "regex_replace(text, pattern, replacement)",
-            texts.regex_replace,
+            patterns.regex_replace,
             r"regex_replace('Doe, Jane', '(.+), (.+)', '\2 \1')",
             "Jane Doe",
             TEXT_OR_NUMBER,

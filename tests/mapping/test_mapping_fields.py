@@ -678,6 +678,13 @@ def test_a_phone_comes_without_what_would_spoil_dialling_it(written: str, sent: 
     assert document({"phones": "x"}, {"x": written}) == {"phoneNumber": [{"Number": sent}]}
 
 
+def test_a_list_or_flag_where_text_is_due_says_how_to_write_it() -> None:
+    (note,) = dropped({"industry": "x"}, {"x": ["a", "b"]})
+    assert note.hint == "write join(', ', field), or field[0]"
+    (note,) = dropped({"labels": "[x]"}, {"x": True})
+    assert note.hint == "write if(field, 'yes', 'no')"
+
+
 @pytest.mark.parametrize("key", ["emails", "phones", "addresses", "labels", "name"])
 def test_an_object_where_text_is_due_says_to_name_the_field_inside(key: str) -> None:
     (note,) = dropped({key: "x"}, {"x": {"address": "a@b.de"}})

@@ -109,6 +109,8 @@ def broken(expression: str, data: object) -> str:
         ("regex_extract('ab', 'z')", None),
         ("regex_replace('a  b   c', ' +', ' ')", "a b c"),
         (r"regex_replace('12', '(\d)', '<\1>')", "<1><2>"),
+        (r"regex_replace('12', '(?P<n>\d)', '\g<n>\g<1>\g<0>\\')", "111\\222\\"),
+        (r"regex_match('a\C', '\\C')", True),
         ("html_to_text('a &lt;b&gt; &eacute;&nbsp;c')", "a <b> é\u00a0c"),
         ("html_to_text('keeps\n  lines')", "keeps\n  lines"),
         ("html_to_text('<p>a\n b</p><p>c<br>d<br/><br/>e</p>')", "a b\nc\nd\n\ne"),

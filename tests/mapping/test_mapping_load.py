@@ -107,6 +107,26 @@ _EPOCHS = "1767225600 are seconds, 1767225600000 milliseconds"
             r"write \\ for one, \1 for the first group",
         ),
         (
+            r"regex_replace(a, '(x)', '\g<y>')",
+            "column 1: the replacement names a group 'y' that the pattern lacks",
+            "name it in the pattern: (?P<y>\u2026)",
+        ),
+        (
+            r"regex_replace(a, '(x)', '\g<2>')",
+            "column 1: the replacement names a group that the pattern lacks (it has 1)",
+            "put ( ) into the pattern",
+        ),
+        (
+            r"regex_replace(a, '(x)', '\\\0')",
+            "column 1: the replacement's \\0 is a NUL character",
+            r"write \g<0> for all that the pattern matches",
+        ),
+        (
+            r"regex_extract(a, 'a\C')",
+            r"column 1: the pattern uses \C, which splits letters into their bytes",
+            "write (?s:.) for any character",
+        ),
+        (
             "date(a, 'DD.MM.YYYY')",
             "column 1: the format must be text with codes such as %d, %m and %Y",
             "for 31.01.2026 write '%d.%m.%Y'",
