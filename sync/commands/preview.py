@@ -162,7 +162,10 @@ def _spelled(value: Json) -> str:
     """A value as an expression of the mapping writes it, on one line, shortened."""
     from sync.reports.phrases import printable
 
-    text = f"'{value}'" if isinstance(value, str) else json.dumps(value, ensure_ascii=False, default=str)
+    try:
+        text = f"'{value}'" if isinstance(value, str) else json.dumps(value, ensure_ascii=False, default=str)
+    except RecursionError:
+        return "nested too deeply to be shown"
     return printable(text, _LONGEST_VALUE)
 
 

@@ -81,12 +81,13 @@ def without_labels(value: Json) -> Json:
     return [without_labels(item) for item in value] if isinstance(value, list) else value
 
 
-def value_at(value: Json, path: Sequence[str]) -> Json:
-    """Return what stands at a path of `paths_of`: where a list is on the way, the list of what stands in its items."""
-    if not path:
+def value_at(value: Json, path: Sequence[str], depth: int = 0) -> Json:
+    """Return what stands at a path of `paths_of`: where a list is on the way, the list of what stands in its items; a
+    list in many others as it is."""
+    if not path or depth > _DEEPEST_LIST:
         return value
     if isinstance(value, list):
-        return [value_at(item, path) for item in value]
+        return [value_at(item, path, depth + 1) for item in value]
     return value_at(value.get(path[0]), path[1:]) if isinstance(value, dict) else None
 
 
