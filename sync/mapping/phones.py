@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 
 from sync.mapping.values import INVISIBLE, UNFIT, utf16_length
+from sync.times import iso_8601
 
 _DIGIT = re.compile(r"\d")
 # Excel's way to spoil a long number; and the least that can be dialled: three digits, not all of them 0.
@@ -33,6 +34,6 @@ def phone_fault(text: str, limit: int) -> str:
         return "without a digit"
     if len(found) < _LEAST_DIGITS or set(map(int, found)) == {0}:
         return f"not a phone number: fewer than {_LEAST_DIGITS} digits, or only zeros"
-    if "@" in text or "://" in text or _SCIENTIFIC.fullmatch(text):
+    if "@" in text or "://" in text or _SCIENTIFIC.fullmatch(text) or (":" in text and iso_8601(text)):
         return "not a phone number"
     return ""

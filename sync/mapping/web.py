@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import re
 
+from sync.mapping.emails import is_email
+
 _WEB = re.compile(
     r"https?://(?:[^\s/?#@]*@)?(?:\[[0-9a-f:.]+\]|(?=[^/?#]*[^\W_])[^\s/?#@:\[\]]+)(?::\d{1,5})?(?:[/?#]\S*)?",
     re.IGNORECASE,
@@ -44,14 +46,21 @@ def web_addresses(text: str) -> list[str]:
 
 
 def is_profile(text: str) -> bool:
-    """Return whether text may stand for a web address (http or https), a page without a scheme, or a handle."""
-    if "<" in text or not any(mark.isalnum() and mark != "0" for mark in text):
+    """Return whether text may stand for a web address (http or https), a page without a scheme, or a handle.
+
+    Numbers of accounts may; what else has no letter (a date, a telephone number) and e-mail addresses may not.
+    """
+    if not any(map(str.isalpha, text)):
+        return text.isdecimal() and set(text) != {"0"}
+    if "<" in text or ("@" in text and is_email(text)):
         return False
     bare = text if text.isascii() and text.isprintable() else _PASSED_OVER.sub("", text)
     found = _SCHEME.match(bare)
-    if not found:
-        return True
-    scheme, following = found[1].lower(), found[2]
+    return not found or _is_passable(found[1].lower(), found[2], text)
+
+
+def _is_passable(scheme: str, following: str, text: str) -> bool:
+    """What stands before the first colon is no scheme, or one that is web's."""
     if scheme in ("http", "https"):
         return _WEB.fullmatch(text) is not None
     if scheme in _ACTIVE:

@@ -400,7 +400,20 @@ def test_what_is_no_address_among_addresses_is_left_out_and_said(written: str) -
 
 
 @pytest.mark.parametrize(
-    "value", ["0", "00 00", "1e5", "4.93012E+11", "a/b", "-", "12", "x99@b.de", "https://b.de/123"]
+    "value",
+    [
+        "0",
+        "00 00",
+        "1e5",
+        "4.93012E+11",
+        "a/b",
+        "-",
+        "12",
+        "x99@b.de",
+        "https://b.de/123",
+        "2026-01-31T10:00:00Z",
+        "2026-01-31 10:00",
+    ],
 )
 def test_what_nobody_could_dial_is_no_phone(value: str) -> None:
     (note,) = dropped({"phones": "x"}, {"x": value})
@@ -645,6 +658,7 @@ def test_the_same_letters_composed_otherwise_are_one_label() -> None:
         ("http://[::1]:80/", ["http://[::1]:80/"]),
         ("//acme.de", ["//acme.de"]),
         ("@joe", ["@joe"]),
+        ("@joe@social.example", ["@joe@social.example"]),
         ("LinkedIn: joe", ["LinkedIn: joe"]),
         ("acme.de:8080/x", ["acme.de:8080/x"]),
         ("localhost:80", ["localhost:80"]),
@@ -664,6 +678,7 @@ def test_web_addresses_pages_and_handles_are_sent_one_by_one(written: object, se
         *("javascript\u200b:x", "data: x", "data:text/html,x", "vbscript:1", "file:1", "view-source:https://x.de"),
         *("tel:030123", "xing:12", "https://.", "https://-", "https://https://x.de", "https://x.de:port/"),
         *("<a href='https://x.de'>x</a>", "0", 0, "#", "!!!"),
+        *("a@b.de", "+49 30 123456", "2026-01-31", "1,200", "192.168.0.1"),
     ],
 )  # fmt: skip
 def test_what_must_not_become_a_link_or_is_none_is_no_social(value: object) -> None:
