@@ -36,7 +36,7 @@ def merge(*objects: Json) -> dict[str, Json] | None:
 
 
 def total(items: list[Json]) -> Json:
-    """The sum of the numbers, exact in decimal digits; nulls are passed over."""
+    """The sum of the numbers, in decimal digits as add(); nulls are passed over."""
     return _of_numbers("sum", items, lambda numbers: sum(numbers, Decimal(0))) if items else 0
 
 

@@ -48,7 +48,7 @@ def doubts(compared: Iterable[tuple[str, Compared]], kinds: Mapping[tuple[str, .
 def _unknown(one: Compared) -> Fault:
     """Return what is doubtful whatever a field holds."""
     if one.how != "quoted":
-        return _letters(one)
+        return _letters(one) or _nothing(one)
     name = one.path[-1]
     what = f"{json.dumps(name)} in double quotes is the name of a field, which this source may not have"
     return what, f"write {written(name)} for text"
@@ -68,10 +68,21 @@ def _letters(one: Compared) -> Fault:
     return f"{one.how}({written_path(one)}) never equals or holds {written(one.literal)}", f"write {written(right)}"
 
 
+def _nothing(one: Compared) -> Fault:
+    """`a != ''` holds for null, too, which it does not in SQL."""
+    if one.how != "ne" or one.literal != "":
+        return None
+    name = written_path(one)
+    return (
+        f"{_condition(one, '')} holds where {name} is null, too",
+        f"write {name} alone: empty text and null are false",
+    )
+
+
 def _equality(one: Compared, kind: FieldKind) -> Fault:
     cure = _cure(one, kind)
     if cure is None:
-        return _blanks(one, kind)
+        return _nothing(one) or _blanks(one, kind)
     outcome = "never holds" if one.how == "eq" else "always holds"
     return f"{_condition(one, one.literal)} {outcome}: {written_path(one)} {holds(kind)}", cure
 

@@ -78,7 +78,7 @@ def calculated(calculate: Callable[[], Decimal]) -> Json:
 
 
 def add(a: str | float, b: str | float) -> Json:
-    """The sum, exact in decimal digits; null where one is no number."""
+    """The sum, in decimal digits (up to 60 of them, given to 17); null where one is no number."""
     return _of_two(a, b, lambda one, other: one + other)
 
 

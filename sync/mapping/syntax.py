@@ -72,7 +72,12 @@ def parse(text: str) -> Node:
     """Return the syntax tree of an expression. Raises BadExpression with column and cure."""
     node = _parse(text)
     if not _is_shallow(node):
-        raise BadExpression((f"the expression is nested more than {DEEPEST} levels deep", "split it up"))
+        raise BadExpression(
+            (
+                f"the expression is nested more than {DEEPEST} levels deep",
+                "split it up; many constants fit into contains(['x', 'y'], a)",
+            )
+        )
     return node
 
 

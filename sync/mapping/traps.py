@@ -23,6 +23,7 @@ _CONTRADICTIONS = {
     "or_expression": ("ne", "holds always", "&&"),
     "and_expression": ("eq", "holds never", "||"),
 }
+_LISTS = frozenset({"projection", "filter_projection", "value_projection"})
 _ORDERS = frozenset({"lt", "lte", "gt", "gte"})
 _LOGIC = {"or_expression": "||", "and_expression": "&&"}
 
@@ -127,8 +128,17 @@ def _comparison(node: Node) -> Iterator[Fault]:
         beside_constant = beside_constant and other["value"] not in (0, 1)
         if side["type"] == "comparator" and (node["value"] in _ORDERS or beside_constant):
             yield "compares whether something holds, not its value", "compare two at a time: a < b && b < c"
+        elif _is_list(side) and other["type"] == "literal" and isinstance(other["value"], str | int | float):
+            yield "compares a whole list with one value", "write contains(list[*].field, 'x'), or list[?field == 'x']"
         elif side["type"] == "not_expression" and beside_constant:
             yield "! stands closer than the comparison, so true or false is compared", "write a != 'x', or !(a == 'x')"
+
+
+def _is_list(node: Node) -> bool:
+    """A projection, but for `text[1:]`, which may be one of text."""
+    base = node["children"][0] if node["type"] == "projection" else node
+    is_slice = base["type"] == "index_expression" and base["children"][-1]["type"] == "slice"
+    return node["type"] in _LISTS and not is_slice
 
 
 def _is_truth(node: Node) -> bool:

@@ -187,6 +187,12 @@ def found(table: dict[str, Any], kinds: Any = KINDS) -> list[tuple[str, str, str
         ("contains(lower(id), 'Acme')", "lower(id) never equals or holds 'Acme'", "write 'acme'"),
         ("starts_with(upper(id), 'Ac')", "upper(id) never equals or holds 'Ac'", "write 'AC'"),
         ("contains(['ACME', 'x'], upper(id))", "upper(id) never equals or holds 'x'", "write 'X'"),
+        ("id != ''", "id != '' holds where id is null, too", "write id alone: empty text and null are false"),
+        (
+            "unknown != ''",
+            "unknown != '' holds where unknown is null, too",
+            "write unknown alone: empty text and null are false",
+        ),
         (
             "id == 'ab '",
             "id == 'ab ' asks for values with blanks around them; a CHAR column comes without",

@@ -50,6 +50,7 @@ CLOSE = "! stands closer than the comparison, so true or false is compared"
 OPEN = "holds always: one field is compared with two constants"
 SHUT = "holds never: one field is compared with two constants"
 PART = "contains() looks for a part of the whole text here, not for one of a list"
+LIST = "compares a whole list with one value"
 PIPE = "what stands before | is true or false, so the condition behind it finds no fields"
 
 
@@ -79,6 +80,11 @@ PIPE = "what stands before | is true or false, so the condition behind it finds 
         ("a == 'x' && a == 'y'", SHUT),
         ("a == 'x' && b && 'y' == a", SHUT),
         ("contains('new,open', a)", PART),
+        ("people[*].a == 'x'", LIST),
+        ("people[].a != 'x'", LIST),
+        ("'x' == people[?b].a", LIST),
+        ("owner.* == `1`", LIST),
+        ("people[*].n > `5`", LIST),
         ("people[?contains('new | open', a)]", PART),
         ("a == 'x' | b == 'y'", PIPE),
         ("!a | b", PIPE),
@@ -103,6 +109,8 @@ def test_a_condition_that_always_or_never_holds_is_refused_with_its_cure(where: 
             "a != 'x' || a != 'x'",
             "a != 'x' || a == 'y'",
         ),
+        *("people[*].a == `[]`", "people[?a] == `null`", "people[*].a == others[*].a", "contains(people[*].a, 'x')"),
+        *("people[?a == 'x']", "people[*].a | [0] == 'x'", "people[0].a == 'x'", "a[1:] == 'x'"),
         *("contains('abc', a)", "contains(a, 'x,y')", "people[0].a == 'x' && people[1].a == 'y'", "a == 'x' && a == b"),
         *("(a == 'x' && 'y' || 'z') == 'y'", "not_null(a, 'x') == 'x'", "`true`", "'x'"),
     ],
