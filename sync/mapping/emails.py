@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-import unicodedata
 from dataclasses import dataclass
 from functools import lru_cache
 
@@ -66,6 +65,7 @@ _AROUND = " \"'`()[]{}<>\u00b4\u2018\u2019\u201c\u201d\u201e"
 _BEHIND = ".:!?*"
 _JOINTS = frozenset("/&+-\u2013\u2014\u00b7\u2022*")
 _UNSEEN = {ord(mark): None for mark in INVISIBLE}
+_FULL_WIDTH = {0xFF00 + code: 0x20 + code for code in range(0x01, 0x5F)} | {0x3002: ord("."), 0xFF61: ord(".")}
 _LONGEST_LIST = 8_192
 """Characters; longer text is no list of addresses that anybody wrote."""
 
@@ -132,5 +132,5 @@ def narrow(text: str) -> str:
     """Return an address in full-width letters (as East Asian keyboards give it) in ASCII; any other text as it is."""
     if text.isascii():
         return text
-    plain = unicodedata.normalize("NFKC", text).replace("\u3002", ".")
+    plain = text.translate(_FULL_WIDTH)
     return plain if is_ordinary(plain) else text

@@ -169,7 +169,9 @@ def test_unusable_emails_are_left_out_with_a_warning_and_never_quoted(bad: objec
     assert "nobody" not in str(warning)
 
 
-@pytest.mark.parametrize("good", ["a@b.de", "jörg@münchen.de", "a+b@sub.example.com", "用户@例子.广告", "x@acme.test"])
+@pytest.mark.parametrize(
+    "good", ["a@b.de", "jörg@münchen.de", "a+b@sub.example.com", "用户@例子.广告", "a²@b.de", "ﬁ@b.de", "x@acme.test"]
+)
 def test_international_emails_are_sent_as_they_are(good: str) -> None:
     assert document({"emails": "x"}, {"x": f" {good} "}) == {"email": [{"Address": good}]}
 
