@@ -10,7 +10,7 @@ from collections.abc import Callable, Sequence
 from decimal import ROUND_CEILING, ROUND_FLOOR, Decimal
 from typing import Any
 
-from sync.mapping.numbers import as_json, calculated, decimal
+from sync.mapping.numbers import as_json, calculated, decimal, in_one_order
 from sync.mapping.values import Unusable, type_name
 from sync.words import Json
 
@@ -60,18 +60,27 @@ def _of_numbers(name: str, items: list[Json], calculate: Callable[[Sequence[Deci
 
 def greatest(items: list[Json]) -> Json:
     """The greatest of numbers, or the last of texts; nulls are passed over."""
-    return max(_alike("max", items), default=None)
+    return max(_pairs("max", items), key=_key, default=_NONE)[1]
 
 
 def least(items: list[Json]) -> Json:
     """The least of numbers, or the first of texts; nulls are passed over."""
-    return min(_alike("min", items), default=None)
+    return min(_pairs("min", items), key=_key, default=_NONE)[1]
 
 
 def ordered(items: list[Json]) -> list[Json]:
     """The numbers or texts in their order, nulls at the end."""
-    known = sorted(_alike("sort", items))
+    known = [item for _, item in sorted(_pairs("sort", items), key=_key)]
     return known + [None] * (len(items) - len(known))
+
+
+_NONE: tuple[Any, Json] = (None, None)
+
+
+def _pairs(name: str, items: list[Json]) -> list[tuple[Any, Json]]:
+    """The items but for nulls, each behind that by which it is ordered."""
+    known = [item for item in items if item is not None and not (isinstance(item, float) and math.isnan(item))]
+    return list(zip(_alike(name, known), known, strict=True))
 
 
 def greatest_by(items: list[Json], by: Any) -> Json:
@@ -99,25 +108,25 @@ def _key(pair: tuple[Any, Json]) -> Any:
 
 def _with_keys(name: str, items: list[Json], by: Any, unknown: list[Json] | None = None) -> list[tuple[Any, Json]]:
     """The items with their keys; those whose key is null go to `unknown`."""
-    keyed = []
+    keys, known = [], []
     for item in items:
         if (key := by.visit(by.expression, item)) is not None:
-            keyed.append((key, item))
+            keys.append(key)
+            known.append(item)
         elif unknown is not None:
             unknown.append(item)
-    _alike(name, [key for key, _ in keyed])
-    return keyed
+    return list(zip(_alike(name, keys), known, strict=True))
 
 
-def _alike(name: str, items: list[Json]) -> list[Any]:
-    """The items but for nulls. Raises Unusable where they are not all numbers (booleans count) or all texts."""
-    known = [item for item in items if item is not None]
+def _alike(name: str, known: list[Json]) -> Sequence[Any]:
+    """The values as they are ordered. Raises Unusable where they are not all numbers (booleans count) or all texts."""
     odd = next((item for item in known if not isinstance(item, str | int | float)), None)
     if odd is not None:
         raise Unusable(f"{name}() expects text or numbers, got {type_name(odd)}")
-    if len({isinstance(item, str) for item in known}) > 1:
+    alike = in_one_order(*known)
+    if len({isinstance(item, str) for item in alike}) > 1:
         raise Unusable(f"{name}() expects only text or only numbers, got both")
-    return [item for item in known if not (isinstance(item, float) and math.isnan(item))]
+    return alike
 
 
 def absolute(number: str | float) -> Json:

@@ -4,14 +4,17 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from decimal import ROUND_HALF_UP, Context, Decimal, localcontext
+from typing import Any
 
 from sync.mapping.values import Unusable, trimmed
 from sync.words import Json
 
 _NUMBER = re.compile(r"[+-]?(?:\d+(?:\.\d*)?|\.\d+)(?:[eE][+-]?\d{1,4})?", re.ASCII)
 _INTEGER = re.compile(r"[+-]?\d+", re.ASCII)
+_PLAIN = re.compile(r"-?\d{1,400}(?:\.\d{1,400})?", re.ASCII)
+_DIGITS_OF_A_FLOAT = 15
 _LONGEST = 400
 _EXACT = Context(prec=60, rounding=ROUND_HALF_UP)
 _MOST = 2**64
@@ -49,6 +52,26 @@ def decimal(value: str | float) -> Decimal | None:
         return Decimal(number) if abs(number) < 10**_LONGEST else None
     # Text in its own digits, which a float may not hold.
     return Decimal(trimmed(value)) if isinstance(value, str) else Decimal(repr(number))
+
+
+def long_number(value: Json) -> Decimal | None:
+    """Return the number of a text of more digits than a float holds, as which sources give such decimals; else None."""
+    if type(value) is not str or len(value) <= _DIGITS_OF_A_FLOAT or not _PLAIN.fullmatch(value):
+        return None
+    return Decimal(value)
+
+
+def in_one_order(*values: Any) -> Sequence[Any]:
+    """Return the values as they are ordered: numbers also where the longest of a column arrive as text."""
+    found = [long_number(value) for value in values]
+    if not any(each is not None for each in found):
+        return values
+    if any(isinstance(value, str) and each is None for value, each in zip(values, found, strict=True)):
+        return values
+    return [
+        Decimal(repr(value)) if each is None and isinstance(value, float) else value if each is None else each
+        for value, each in zip(values, found, strict=True)
+    ]
 
 
 def as_json(value: Decimal) -> Json:

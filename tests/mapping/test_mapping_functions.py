@@ -321,6 +321,17 @@ def test_a_wrong_type_is_told_in_plain_words_without_the_value(expression: str, 
         ("abs('-12.5')", 12.5),
         ("abs('n/a')", None),
         ("ceil(infinite)", None),
+        ("long > `5`", True),
+        ("`5` > long", False),
+        ("long > longer", False),
+        ("longer > long", True),
+        ("longer >= '12345678901234567890.50'", True),
+        ("long < `0.5`", False),
+        ("max([long, longer, `3`])", "12345678901234567890.5"),
+        ("min([long, `3.5`, longer])", 3.5),
+        ("sort([longer, nobody, `3`, long])", [3, "9999999999999999.5", "12345678901234567890.5", None]),
+        ("sort_by(amounts_long, &n)[*].n", [-1, "9999999999999999.5", "12345678901234567890.5"]),
+        ("max_by(amounts_long, &n).n", "12345678901234567890.5"),
         ("starts_with(name, nobody)", None),
         ("json('\ufeff[1]')", [1]),
         ("domain('a@b.de; c@d.de')", None),
@@ -347,6 +358,8 @@ def test_a_wrong_type_is_told_in_plain_words_without_the_value(expression: str, 
 def test_an_empty_column_breaks_nothing_and_what_nobody_knows_is_null(expression: str, result: object) -> None:
     people = [{"n": "a", "rank": 3}, {"n": "b", "rank": None}, {"n": "c", "rank": 1}, {"n": "d"}]
     data = {"name": "x", "amounts": [0.6, None, "1", 2], "values": [None, 1, "2"], "people": people}
+    long, longer = "9999999999999999.5", "12345678901234567890.5"
+    data |= {"long": long, "longer": longer, "amounts_long": [{"n": longer}, {"n": long}, {"n": -1}, {}]}
     found = value(expression, data | {"infinite": float("inf")})
     assert found == result
     assert type(found) is type(result)
