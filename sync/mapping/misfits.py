@@ -22,6 +22,7 @@ _HOLDS = {
     "text": "text",
     "date": "dates such as '2026-01-31'",
     "time": "times such as '2026-01-31T12:30:00Z'",
+    "list": "a list",
 }
 _TYPES = {
     "boolean": "a boolean",
@@ -31,6 +32,7 @@ _TYPES = {
     "text": "text",
     "date": "text",
     "time": "text",
+    "list": "a list",
 }
 _SHOWN = 3
 
