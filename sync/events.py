@@ -139,6 +139,11 @@ EVENTS: dict[str, Event] = {
         "A value was left out of leads of this page or cut to its limit.",
         ("stream", "field", "rule", "records", "hint"),
     ),
+    "field_lost": Event(
+        "warning",
+        "Every lead of a poll lost a mapped field: nothing of what the source holds there could be used.",
+        ("stream", "field", "rule", "leads", "hint"),
+    ),
     "sweep": Event(
         "info",
         "All ids were compared with the ledger.",

@@ -7,7 +7,7 @@ a point or a comma, and `Z`, `UTC` or an offset (`+01`, `+0100`, `+01:00`, at mo
 from __future__ import annotations
 
 import re
-from datetime import datetime
+from datetime import UTC, date, datetime
 
 FORM = re.compile(
     r"(\d{4}-\d\d-\d\d)(?:([ Tt])(\d\d:\d\d)(?:(:\d\d)(?:[.,](\d{1,9}))?)?"
@@ -49,6 +49,20 @@ def iso_8601(text: str) -> str | None:
     if not separator:
         return str(day)
     return f"{day}T{clock}{seconds or ''}{'.' + fraction if fraction else ''}{_zone(zone)}"
+
+
+def in_common_range(iso: str) -> bool:
+    """Return whether systems that count from 0001-01-01 to 9999-12-31 (.NET, databases) can hold a result of
+    `iso_8601`, in UTC, too. The first day itself is what such systems show for a date that was never set."""
+    if "0001-01-03" <= iso < "9999-12-31":
+        return True
+    try:
+        moment = datetime.fromisoformat(iso)
+        if moment.tzinfo:
+            moment = moment.astimezone(UTC)
+    except (ValueError, OverflowError):
+        return False
+    return moment.date() > date.min
 
 
 def _zone(zone: str | None) -> str:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -69,7 +69,7 @@ def _worth_showing(preview: StreamPreview, most: int) -> Iterator[Specimen]:
 
 
 def _rest(preview: StreamPreview, most: int) -> Iterator[str]:
-    """What was looked at and is not shown, a line each."""
+    """A line each for what was looked at and is not shown."""
     from sync.reports.phrases import count
 
     of = {fate: [each for each in preview.specimens if each.fate == fate] for fate in ("filtered", "deleted", "lead")}
@@ -81,11 +81,23 @@ def _rest(preview: StreamPreview, most: int) -> Iterator[str]:
     broken = sum(each.fate in _BROKEN for each in preview.specimens)
     if broken > most:
         yield f"{count(broken - most, 'more record')} cannot become a lead"
+    yield from _lost_everywhere(of["lead"])
     if len(of["lead"]) < len(preview.specimens):
         end = "; there are more records" if preview.more else ""
         yield f"{count(len(of['lead']), 'lead')} of {count(len(preview.specimens), 'record')} looked at{end}"
 
 
+def _lost_everywhere(leads: Sequence[Specimen]) -> Iterator[str]:
+    """A line for each mapped field that not one of several leads could fill with what the source holds."""
+    if len(leads) < _SEVERAL:
+        return
+    for field, rule in leads[0].lost:
+        if all(field in dict(each.lost) for each in leads):
+            text = f"{field}: nothing the source holds there can be used in any of these {len(leads)} leads ({rule})"
+            yield click.style(text, fg="yellow")
+
+
+_SEVERAL = 2
 _BROKEN = ("unfit", "unusable")
 
 
@@ -109,6 +121,8 @@ def _specimen_lines(specimen: Specimen, preview: StreamPreview) -> Iterator[str]
     yield click.style(f"record {_quoted(specimen.id)}", bold=True) + modified + _known(specimen, preview)
     yield from _fate(specimen, preview.kind)
     yield from (click.style(f"refused: {problem}", fg="red") for problem in specimen.problems)
+    if specimen.where and specimen.fate == "unfit":
+        yield f"`where` read {_values(specimen)}"
     yield from (click.style(f"warning: {warning}", fg="yellow") for warning in specimen.warnings)
     if specimen.skipped:
         from sync.reports.phrases import count
@@ -137,15 +151,21 @@ def _fate(specimen: Specimen, kind: str) -> Iterator[str]:
 
 def _condition(specimen: Specimen) -> str:
     """`where` is false (deleted = true, status = 'old')."""
-    read = ", ".join(f"{_quoted(path)} = {_spelled(value)}" for path, value in specimen.where)
-    return f"`where` is false ({read})" if read else "`where` is false"
+    return f"`where` is false ({_values(specimen)})" if specimen.where else "`where` is false"
+
+
+def _values(specimen: Specimen) -> str:
+    return ", ".join(f"{_quoted(path)} = {_spelled(value)}" for path, value in specimen.where)
 
 
 def _spelled(value: Json) -> str:
     """A value as an expression of the mapping writes it, on one line, shortened."""
     from sync.reports.phrases import printable
 
-    text = f"'{value}'" if isinstance(value, str) else json.dumps(value, ensure_ascii=False, default=str)
+    try:
+        text = f"'{value}'" if isinstance(value, str) else json.dumps(value, ensure_ascii=False, default=str)
+    except RecursionError:
+        return "nested too deeply to be shown"
     return printable(text, _LONGEST_VALUE)
 
 

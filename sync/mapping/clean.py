@@ -6,15 +6,18 @@ A value that cannot be used is left out and said, whatever the field: see `Requi
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import TypeAlias
 
-from sync.mapping.emails import addresses_in, is_email, is_ordinary
+from sync.mapping.emails import Found, addresses_in, is_email, is_ordinary, narrow
 from sync.mapping.outcome import Report
+from sync.mapping.phones import dialled, phone_fault
 from sync.mapping.placeholders import is_placeholder
-from sync.mapping.values import Unusable, as_text, cut, trimmed, type_name, utf16_length
-from sync.mapping.wire import EMPLOYEES, Shape, WireField
-from sync.times import iso_8601
+from sync.mapping.values import UNFIT, Unusable, as_text, cut, trimmed, type_name, utf16_length
+from sync.mapping.web import is_ordinary as is_ordinary_address
+from sync.mapping.web import is_profile, web_addresses
+from sync.mapping.wire import EMPLOYEES, Shape, WireField, folded
+from sync.times import in_common_range, iso_8601
 from sync.words import Json
 
 Cleaner: TypeAlias = Callable[[Json, Report], Json]
@@ -22,12 +25,6 @@ Cleaner: TypeAlias = Callable[[Json, Report], Json]
 Take: TypeAlias = Callable[[Json, Report], Sequence[str]]
 """The texts that one item of a list comes to; mostly one, "" or none where nothing is left."""
 
-# Control characters other than tab and line ends, and halves of surrogate pairs, which UTF-8 cannot carry.
-_UNFIT = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\ud800-\udfff]")
-_DIGIT = re.compile(r"\d")
-# Excel's way to spoil a long number; and the least that can be dialled: three digits, not all of them 0.
-_SCIENTIFIC = re.compile(r"[+-]?\d+(?:[.,]\d+)?[eE][+-]?\d+")
-_LEAST_DIGITS = 3
 # Thousands may stand apart by a comma, a blank or an apostrophe. One point alone is thousands here, decimals there.
 _COUNT = re.compile(
     r"[+-]?[0-9]{1,18}(?:\.0{1,2})?"
@@ -37,13 +34,16 @@ _COUNT = re.compile(
 _FRACTION = re.compile(r"[.,]0{1,2}\Z")
 _NO_DIGIT = re.compile(r"[^0-9+-]")
 _UUID = re.compile(r"[0-9A-Fa-f]{8}(-[0-9A-Fa-f]{4}){3}-[0-9A-Fa-f]{12}")
-_WEB = re.compile(r"https?://[^\s/?#@:]+[^\s]*", re.IGNORECASE)
-_SCHEME = re.compile(r"[a-z][a-z0-9+.-]*:(?![\s\d])", re.IGNORECASE)
 
 _FIX_COUNT = "map a column that holds one number; for ranges lookup() gives one"
 _FIX_DATE = "map a column of dates; a number needs its unit: from_epoch(number, 's')"
 _FIX_UUID = "map the id that ClosingDealz shows"
 _FIX_CHARACTER = "remove it in the source, or by replace()"
+_FIX_TYPE: Mapping[type, str] = {
+    dict: "name the field inside it, such as emails[*].address",
+    list: "write join(', ', field), or field[0]",
+    bool: "write if(field, 'yes', 'no')",
+}
 
 
 def cleaner(field: WireField, *, truncate: bool) -> Cleaner:
@@ -66,11 +66,17 @@ def _texts(field: WireField, truncate: bool) -> Take:
         return lambda value, report: (clean(value, report),)
 
     def social(value: Json, report: Report) -> Sequence[str]:
-        text = clean(value, report)
-        if _SCHEME.match(text) and not _WEB.fullmatch(text):
-            report.drop(field.key, "no web address (http or https), page or handle", item=True)
-            return ()
-        return (text,)
+        bare = trimmed(value) if type(value) is str else ""
+        if len(bare) <= field.limit and is_ordinary_address(bare):
+            return (bare,)
+        found = web_addresses(bare) if bare else ()
+        taken = []
+        for text in (clean(each, report) for each in (found or (value,))):
+            if text and not is_profile(text):
+                report.drop(field.key, "no web address (http or https), page or handle", item=True)
+            elif text:
+                taken.append(text)
+        return taken
 
     return social
 
@@ -83,7 +89,7 @@ def _text(field: WireField, truncate: bool, *, item: bool = False) -> Callable[[
         try:
             text = trimmed(value) if type(value) is str else as_text(value)
         except Unusable as error:
-            report.drop(key, str(error), item=item)
+            report.drop(key, str(error), None, _fix_of(value), item=item)
             return ""
         long = len(text) > surely_fits and utf16_length(text) > limit
         if long and not truncate:
@@ -91,7 +97,7 @@ def _text(field: WireField, truncate: bool, *, item: bool = False) -> Callable[[
             report.drop(key, f"longer than {limit:,} characters", utf16_length(text), hint, item=item)
             return ""
         seen = text[:limit] if long else text
-        if not seen.isprintable() and (found := _UNFIT.search(seen)):
+        if not seen.isprintable() and (found := UNFIT.search(seen)):
             report.drop(key, f"contains {_character(found[0])}", None, _FIX_CHARACTER, item=item)
             return ""
         if long:
@@ -105,6 +111,11 @@ def _text(field: WireField, truncate: bool, *, item: bool = False) -> Callable[[
     return clean
 
 
+def _fix_of(value: Json) -> str:
+    """The cure for a value of this type where text is due."""
+    return _FIX_TYPE.get(type(value), "")
+
+
 def _character(character: str) -> str:
     if character == "\x00":
         return "a NUL character"
@@ -115,25 +126,27 @@ def _character(character: str) -> str:
 
 def _emails(field: WireField) -> Take:
     key, limit = field.key, field.limit
+    too_long = f"longer than {limit:,} characters"
 
     def clean(value: Json, report: Report) -> Sequence[str]:
-        text = trimmed(value) if type(value) is str else ""
+        if type(value) is not str:
+            report.drop(key, "not a valid e-mail address", None, _fix_of(value), item=True)
+            return ()
+        text = trimmed(value)
         if len(text) <= limit and is_ordinary(text):
             return (text,)
-        if type(value) is not str:
-            report.drop(key, "not a valid e-mail address", item=True)
+        if not (text := narrow(text)):
             return ()
-        if not text:
-            return ()
-        found, others = ([text], 0) if is_email(text) else addresses_in(text)
-        fitting = [address for address in found if utf16_length(address) <= limit]
-        for address in found:
-            if address not in fitting:
-                report.drop(key, f"longer than {limit:,} characters", utf16_length(address), item=True)
-        if others:
-            too_long = not found and len(text) > limit
-            rule = f"longer than {limit:,} characters" if too_long else "not a valid e-mail address"
-            report.drop(key, rule, None if found else utf16_length(text), item=True)
+        found = Found([text]) if is_email(text) else addresses_in(text)
+        fitting = [narrow(address) for address in found.addresses if utf16_length(address) <= limit]
+        for address in found.addresses:
+            if utf16_length(address) > limit:
+                report.drop(key, too_long, utf16_length(address), item=True)
+        if found.others:
+            rule = too_long if not found.addresses and len(text) > limit else "not a valid e-mail address"
+            report.drop(key, rule, None if found.addresses else utf16_length(text), item=True)
+        if found.remarks and fitting:
+            report.warn(key, "left out a remark in brackets beside an address")
         return fitting
 
     return clean
@@ -144,33 +157,16 @@ def _phones(field: WireField) -> Take:
 
     def clean(value: Json, report: Report) -> Sequence[str]:
         try:
-            text = as_text(value)
+            text = dialled(as_text(value))
         except Unusable as error:
-            report.drop(key, str(error), item=True)
+            report.drop(key, str(error), None, _fix_of(value), item=True)
             return ()
-        if not text:
-            return ()
-        if fault := _phone_fault(text, limit):
+        if text and (fault := phone_fault(text, limit)):
             report.drop(key, fault, utf16_length(text), item=True)
             return ()
         return (text,)
 
     return clean
-
-
-def _phone_fault(text: str, limit: int) -> str:
-    if len(text) > limit or utf16_length(text) > limit:
-        return f"longer than {limit:,} characters"
-    if _UNFIT.search(text):
-        return "contains a control character"
-    found = _DIGIT.findall(text)
-    if not found:
-        return "without a digit"
-    if len(found) < _LEAST_DIGITS or set(map(int, found)) == {0}:
-        return f"not a phone number: fewer than {_LEAST_DIGITS} digits, or only zeros"
-    if "@" in text or "://" in text or _SCIENTIFIC.fullmatch(text):
-        return "not a phone number"
-    return ""
 
 
 def _list(field: WireField, take: Take) -> Cleaner:
@@ -182,7 +178,7 @@ def _list(field: WireField, take: Take) -> Cleaner:
             if item is not None:
                 for text in take(item, report):
                     if text:
-                        kept.setdefault(text.casefold(), text)
+                        kept.setdefault(text.casefold() if text.isascii() else folded(text), text)
         if not kept:
             return None
         return [{member: text} for text in kept.values()] if member else list(kept.values())
@@ -245,4 +241,6 @@ def _date(value: Json) -> str:
     if found is None:
         what = "a number" if isinstance(value, str) and value.isdecimal() else type_name(value)
         raise Unusable(f"must be an ISO 8601 date or time such as 2026-01-31 or 2026-01-31T12:30:00Z, got {what}")
+    if not in_common_range(found):
+        raise Unusable("must be a day after 0001-01-01, which stands for no date, and up to 9999, in UTC, too")
     return found

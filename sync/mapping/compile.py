@@ -9,7 +9,8 @@ from sync.config.schema import LeadTable, Wire
 from sync.errors import ConfigError
 from sync.mapping.identity import Identity, identities, identities_of_contacts
 from sync.mapping.outcome import Filtered, Lead, Outcome, Report, Unfit
-from sync.mapping.reads import Compared, has_labels, pruner, value_at, wanted, without_labels
+from sync.mapping.places import has_labels, pruner, value_at, wanted, without_labels
+from sync.mapping.reads import Compared
 from sync.mapping.section import ContactSection, Section, nested_contacts, require
 from sync.mapping.tables import Facts, contact_section, lead_section
 from sync.mapping.wire import CONTACTS, IS_CONTACT, LABELS, clashes, contact_fields, encode, lead_fields
@@ -26,10 +27,12 @@ def compile_mapping(
     apart: Collection[str] = (),
     passing: Mapping[str, str] | None = None,
 ) -> LeadMapping:
-    """The mapping of one stream. `where` is the table's place in the file (`sources.X.streams.Y.lead`), `children` the
-    names under which children are nested into its records, `lookups` the tables of `[lookups]`, `apart` columns of
-    the source's own (key, time of change), which are no part of what rest() lists. `passing`: fields that must be true
-    for a record to be wanted, beside `where`, with the setting that each hangs on (connectors.interface.Filters).
+    """Return the mapping of one stream.
+
+    `where` is the table's place in the file (`sources.X.streams.Y.lead`), `children` the names under which children are
+    nested into its records, `lookups` the tables of `[lookups]`, `apart` columns of the source's own (key, time of
+    change), which are no part of what rest() lists. `passing`: fields that must be true for a record to be wanted,
+    beside `where`, with the setting that each hangs on (connectors.interface.Filters).
 
     Raises ConfigError with every problem of the table, each with its key and, inside expressions, the column.
     """
@@ -85,7 +88,7 @@ class LeadMapping:
         self._has_labels = has_labels(facts.root)
 
     def project(self, data: Mapping[str, Json]) -> dict[str, Json]:
-        """Only the values that the mapping reads, in the record's shape: `apply` makes the same of them.
+        """Return only the values that the mapping reads, in the record's shape: `apply` makes the same of them.
 
         Null fields are left out, so that a source that drops a field and one that empties it look alike. The values
         are the record's own objects, not copies.
@@ -94,11 +97,11 @@ class LeadMapping:
         return kept
 
     def fingerprinted(self, projected: dict[str, Json]) -> dict[str, Json]:
-        """The part of `project`'s result that says whether a record changed: codes, not their labels."""
+        """Return the part of `project`'s result that says whether a record changed: codes, not their labels."""
         return without_labels(projected) if self._has_labels else projected
 
     def apply(self, data: Mapping[str, Json]) -> Outcome:
-        """What becomes of a record. Never raises on plain JSON, whatever its types, sizes and depth."""
+        """Return what becomes of a record. Never raises on plain JSON, whatever its types, sizes and depth."""
         report = Report()
         if any(data.get(field) is not True for field in self._passing):
             return Filtered()
@@ -111,7 +114,12 @@ class LeadMapping:
         require(self._lead, document, report)
         if report.problems:
             return Unfit(tuple(report.problems))
-        return Lead(encode(document), tuple(report.warnings), document, report.skipped)
+        lost = self._lost(document, report) if report.warnings else ()
+        return Lead(encode(document), tuple(report.warnings), document, report.skipped, lost)
+
+    def _lost(self, document: Mapping[str, Json], report: Report) -> tuple[tuple[str, str], ...]:
+        empty = (rule.key for rule in self._lead.rules if rule.name not in document)
+        return tuple((key, reasons[0].rule) for key in empty if (reasons := report.reasons(key)))
 
     def read_by_where(self, data: Mapping[str, Json]) -> list[tuple[str, Json]]:
         """Return what the lead's `where` reads of a record, as (path, value): why it holds, or does not. Where a filter
@@ -121,7 +129,7 @@ class LeadMapping:
         return [(".".join(path), value_at(data, path)) for path in self._where_reads]
 
     def identities(self, document: Mapping[str, Json]) -> list[Identity]:
-        """By what one of its leads can be recognised as one that exists."""
+        """Return by what one of its leads can be recognised as one that exists."""
         return identities(document, self._fields, is_contact=self._is_contact)
 
     def identities_of_contacts(self, document: Mapping[str, Json]) -> list[list[Identity]]:
@@ -129,10 +137,10 @@ class LeadMapping:
         return identities_of_contacts(document.get(CONTACTS, ()), self._fields)
 
     def watched(self) -> dict[str, str]:
-        """The lead's fields of which it is news that all leads lack them: name on the wire -> key in the mapping."""
+        """Return the lead's fields of which it is news that all leads lack them: wire name -> key in the mapping."""
         named = {field.name: key for key, field in self._fields.items() if field.name != LABELS}
         return {**named, CONTACTS: "contacts"}
 
     def explain(self) -> list[tuple[str, str, str]]:
-        """Where each wire field comes from: (path on the wire, expression, key in the table), one row an expression."""
+        """Return where each wire field comes from, a row an expression: (path on the wire, expression, key)."""
         return list(self._rows)

@@ -11,9 +11,11 @@ from sync.mapping.values import trimmed
 from sync.times import iso_8601
 from sync.words import Json
 
-_YEAR = re.compile(r"\s*(\d{4})(?:-\d\d?(?:-\d\d?(?:[T ].*)?)?)?\s*", re.ASCII | re.DOTALL)
+_YEAR = re.compile(r"\s*(\d{4})(?:-(\d\d?)(?:-(\d\d?)(?:[T ].*)?)?)?\s*", re.ASCII | re.DOTALL)
+_FOUR_DIGITS = re.compile(r"%(%|Y)")
 _CODE = re.compile(r"%(.?)", re.DOTALL)
 _TOUCHING = re.compile(r"%[A-Za-z]%[A-Za-z]")
+_ZONE = re.compile(r"(?:Z|[+-]\d\d:\d\d)\Z")
 _LONGEST_DATE, _LONGEST_FORMAT = 100, 100
 _CODES = frozenset("dmYybBaAjHIMSfpz%")
 _TIMES = frozenset("HIMSfpz")
@@ -24,7 +26,12 @@ _MICROSECONDS = {"s": 1_000_000, "ms": 1000, "us": 1}
 def year(date_text: str | float) -> int | None:
     """The year, as a number, of an ISO 8601 date or of a text of four digits; null for anything else."""
     found = _YEAR.fullmatch(trimmed(plain(date_text)))
-    return int(found[1]) if found else None
+    if not found:
+        return None
+    try:
+        return datetime(int(found[1]), int(found[2] or 1), int(found[3] or 1)).year
+    except ValueError:  # 0000-00-00
+        return None
 
 
 def date(text: str | float, form: str) -> str | None:
@@ -45,12 +52,17 @@ def date(text: str | float, form: str) -> str | None:
 
 
 def format_date(iso_date: str, form: str) -> str | None:
-    """An ISO 8601 date or time, written by a format of strftime codes, month names in English; null if it is none."""
+    """A date or time (ISO 8601) by a format of strftime codes, names in English; null if it lacks what a code asks."""
     seen = iso_8601(trimmed(iso_date))
     if seen is None:
         return None
+    asked = set(_CODE.findall(form))
+    if (asked & _TIMES and "T" not in seen) or ("z" in asked and not _ZONE.search(seen)):
+        return None
     try:
-        return datetime.fromisoformat(seen).strftime(form)
+        moment = datetime.fromisoformat(seen)
+        # the C library writes a year below 1000 with fewer digits
+        return moment.strftime(_FOUR_DIGITS.sub(lambda code: f"{moment.year:04}" if code[1] == "Y" else "%%", form))
     except ValueError:
         return None
 
@@ -67,7 +79,7 @@ def from_epoch(number: str | float, unit: str) -> str | None:
 
 
 def format_fault(form: Json, *, whole: bool) -> tuple[str, str] | None:
-    """What is wrong with a format that stands in the file. `whole`: it must name day, month and year."""
+    """Return what is wrong with a format that stands in the file. `whole`: it must name day, month and year."""
     if not isinstance(form, str) or "%" not in form or len(form) > _LONGEST_FORMAT:
         return "the format must be text with codes such as %d, %m and %Y", "for 31.01.2026 write '%d.%m.%Y'"
     codes = _CODE.findall(form)
@@ -85,7 +97,7 @@ def format_fault(form: Json, *, whole: bool) -> tuple[str, str] | None:
 
 
 def unit_fault(unit: Json) -> tuple[str, str] | None:
-    """What is wrong with a unit that stands in the file."""
+    """Return what is wrong with a unit that stands in the file."""
     if isinstance(unit, str) and unit in _MICROSECONDS:
         return None
     return "the unit of from_epoch() must be 's', 'ms' or 'us'", "1767225600 are seconds, 1767225600000 milliseconds"

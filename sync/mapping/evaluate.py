@@ -15,9 +15,11 @@ from __future__ import annotations
 import operator
 from collections.abc import Callable
 from functools import partial
-from typing import Protocol, TypeAlias
+from typing import Any, Protocol, TypeAlias
 
+from sync.mapping.numbers import in_one_order
 from sync.mapping.syntax import Node
+from sync.mapping.values import Unusable, type_name
 from sync.words import Json
 
 Read: TypeAlias = Callable[[Json, Json], Json]
@@ -25,7 +27,7 @@ Read: TypeAlias = Callable[[Json, Json], Json]
 
 
 class Functions(Protocol):
-    """What evaluation needs of the functions."""
+    """The functions, as evaluation needs them."""
 
     def bind(self, name: str, arguments: list[Read]) -> Read:
         """The call of a function as a reader."""
@@ -223,15 +225,19 @@ def _comparison(sign: str, left: Read, right: Read) -> Read:
     return partial(_ordered, _ORDERS[sign], left, right)
 
 
-def _ordered(compare: Callable[[Json, Json], bool], left: Read, right: Read, value: Json, record: Json) -> bool | None:
-    """Null where one side is null, a list or an object. Raises TypeError for text beside a number."""
+def _ordered(compare: Callable[[Any, Any], bool], left: Read, right: Read, value: Json, record: Json) -> bool | None:
+    """Null where one side is null, a list or an object. Raises Unusable for text beside a number or boolean."""
     one, other = left(value, record), right(value, record)
     if not isinstance(one, str | int | float) or not isinstance(other, str | int | float):
         return None
+    if isinstance(one, str) or isinstance(other, str):
+        one, other = in_one_order(one, other)
+    if isinstance(one, str) is not isinstance(other, str):
+        raise Unusable(f"{type_name(one)} and {type_name(other)} have no order; to_number() or to_string() turns one")
     return compare(one, other)
 
 
-_ORDERS: dict[str, Callable[[Json, Json], bool]] = {
+_ORDERS: dict[str, Callable[[Any, Any], bool]] = {
     "lt": operator.lt,
     "lte": operator.le,
     "gt": operator.gt,

@@ -9,16 +9,24 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from sync.config.schema import Expression
+from sync.mapping.arguments import built_in_fault, constant_fault, parameters
+from sync.mapping.elsewhere import ELSEWHERE
 from sync.mapping.evaluate import Read, constant, reader
-from sync.mapping.functions import ELSEWHERE, FUNCTIONS, NAMES, OPEN, Library, constant_fault, parameters
+from sync.mapping.function import OPEN
+from sync.mapping.functions import FUNCTIONS, NAMES
+from sync.mapping.library import Library
 from sync.mapping.syntax import BadExpression, Node, call_columns, parse, walk
+from sync.mapping.traps import bare_constants, traps
 from sync.mapping.values import Unusable
 from sync.words import LABEL, Json
 
 __all__ = ["EVALUATION_ERRORS", "BadExpression", "Compiled", "Node", "Read", "compile_expression", "failure", "walk"]
 
+_OPERATORS = ("and", "or", "not", "in", "like", "is")
+"""Words of other languages that stand before brackets, too: `a in ('x', 'y')`."""
+
 EVALUATION_ERRORS = (ValueError, TypeError, ArithmeticError, LookupError, AttributeError, RecursionError)
-"""What reading an expression may raise on some value; `failure` says it in words."""
+"""All that reading an expression may raise on some value; `failure` says it in words."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,20 +43,26 @@ def compile_expression(
     source: Expression,
     lookups: Mapping[str, Mapping[str, Json]],
     read_elsewhere: Callable[[], Collection[str]] = frozenset,
+    *,
+    condition: bool = False,
 ) -> Compiled:
-    """The expression, ready to be read; BadExpression with column and cure where it cannot be.
+    """Return the expression, ready to be read; raise BadExpression with column and cure where it cannot be.
 
-    `read_elsewhere`: what rest() leaves out, see `Library`.
+    `read_elsewhere`: what rest() leaves out, see `Library`; `condition`: the expression counts as true or false.
     """
     if not isinstance(source, str):
         if isinstance(source, float) and not math.isfinite(source):
             raise BadExpression(("the number is not finite", ""))
         node: Node = {"type": "literal", "value": source, "children": []}
         return Compiled(str(source).lower(), node, constant(source), constant=True)
-    node = parse(source)
+    try:
+        node = parse(source)
+    except BadExpression as error:
+        raise BadExpression(*error.faults, *_unknown_functions(source)) from None
     faults = _faults(source, node, lookups)
+    faults += [*bare_constants(source), *traps(node, condition=condition)]
     if faults:
-        raise BadExpression(*faults)
+        raise BadExpression(*dict.fromkeys(faults))
     node = _with_labels(node)
     return Compiled(source, node, reader(node, Library(lookups, read_elsewhere)), constant=_is_constant(node))
 
@@ -75,6 +89,17 @@ def nearest(word: str, known: Mapping[str, Any] | frozenset[str] | list[str], fo
 # ---------------------------------------------------------------------------------------------------------- checks
 
 
+def _unknown_functions(text: str) -> list[tuple[str, str]]:
+    """The second fault of an expression that cannot be parsed: functions that there are not."""
+    calls = call_columns(text)
+    names = [name for name in calls if name not in NAMES and name.lower() not in _OPERATORS]
+    return [_unknown(name, f"column {at}: ") for name in names for at in calls[name]]
+
+
+def _unknown(name: str, place: str) -> tuple[str, str]:
+    return f"{place}unknown function {name}()", ELSEWHERE.get(name.lower()) or nearest(name.lower(), NAMES, "{}()")
+
+
 def _faults(text: str, root: Node, lookups: Mapping[str, Mapping[str, Json]]) -> list[tuple[str, str]]:
     columns = call_columns(text)
     faults: list[tuple[str, str]] = []
@@ -88,8 +113,7 @@ def _faults(text: str, root: Node, lookups: Mapping[str, Mapping[str, Json]]) ->
         columns_of_name = columns.get(name, [])
         place = f"column {columns_of_name.pop(0)}: " if columns_of_name else ""
         if name not in NAMES:
-            hint = ELSEWHERE.get(name.lower()) or nearest(name.lower(), NAMES, "{}()")
-            faults.append((f"{place}unknown function {name}()", hint))
+            faults.append(_unknown(name, place))
             misplaced -= sum(child["type"] == "expref" for child in node["children"])
             continue
         expected = parameters(name).expressions
@@ -115,8 +139,10 @@ def _call_faults(node: Node, lookups: Mapping[str, Mapping[str, Json]]) -> Itera
     elif name == "rest":
         if not all(argument["type"] == "literal" and isinstance(argument["value"], str) for argument in arguments):
             yield "rest() takes names of fields to leave out", "such as rest('password', 'internal_notes')"
-    elif name in FUNCTIONS and (fault := constant_fault(name, [_constant_of(argument) for argument in arguments])):
-        yield fault
+    else:
+        judge = constant_fault if name in FUNCTIONS else built_in_fault
+        if fault := judge(name, [_constant_of(argument) for argument in arguments]):
+            yield fault
     if name == "label" and _labelled(arguments[0]) is None:
         yield "label() takes a field", "such as label(industry)"
 

@@ -26,7 +26,7 @@ def spelled(document: Mapping[str, Json], wire: Wire) -> dict[str, str]:
 
 
 def changes(was: Mapping[str, Json] | None, now: Mapping[str, Json], wire: Wire) -> tuple[Change, ...]:
-    """What differs between two leads; of a lead that is not known every field that there is now."""
+    """Return what differs between two leads; of a lead that is not known every field that there is now."""
     after = spelled(now, wire)
     if was is None:
         return tuple(Change(field, None, text) for field, text in after.items())
@@ -39,7 +39,7 @@ def changes(was: Mapping[str, Json] | None, now: Mapping[str, Json], wire: Wire)
 
 
 def name_of(document: Mapping[str, Json], wire: Wire) -> str:
-    """What a person would look for: the lead's name, with the last name where there is one."""
+    """Return what a person would look for: the lead's name, with the last name where there is one."""
     return " ".join([*texts(document, wire, "name"), *texts(document, wire, "last_name")])
 
 

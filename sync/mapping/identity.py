@@ -1,4 +1,4 @@
-"""By what a lead can be recognised as one that exists: its e-mail addresses, domains and phone numbers, normalised.
+"""Identities of a lead that may exist already: its e-mail addresses, domains and phone numbers, normalised.
 
 Its nested contacts are recognised by theirs, apart from the lead's own.
 """
@@ -25,7 +25,7 @@ _NO_DIGIT = re.compile(r"\D", re.ASCII)
 
 
 def identities(document: Mapping[str, Json], fields: Mapping[str, WireField], *, is_contact: bool) -> list[Identity]:
-    """What a lead's document can be recognised by, each once.
+    """Return what a lead's document can be recognised by, each once.
 
     A domain says something of companies only, never that of a free-mail provider or a social network. Phone numbers
     count with their country only: two countries share the others.
@@ -74,7 +74,7 @@ def _domains(emails: Iterable[str], addresses: Iterable[str]) -> Iterator[str]:
 
 
 def is_shared(host: str) -> bool:
-    """Whether many share the host: a provider of free mail, a social network, a place for pages of anybody."""
+    """Return whether many share the host: a provider of free mail, a social network, a place for pages of anybody."""
     parent = host.partition(".")[2]
     return host in _shared_hosts() or parent in _shared_hosts() or host in _free_mail()
 
@@ -106,7 +106,7 @@ def _ask_library(text: str) -> str | None:
 
 @cache
 def _shared_hosts() -> frozenset[str]:
-    """Where many companies have a page: such a host says nothing about whose it is."""
+    """Return the hosts where many companies have a page: such a host says nothing about whose it is."""
     return frozenset((files("sync.mapping") / "shared_hosts.txt").read_text(encoding="ascii").split())
 
 

@@ -7,8 +7,9 @@ import math
 from collections.abc import Collection, Hashable, Mapping
 from typing import Any
 
+from sync.mapping.placeholders import is_placeholder
 from sync.mapping.texts import plain
-from sync.mapping.values import Unusable, number_as_text, trimmed
+from sync.mapping.values import UNFIT, Unusable, number_as_text, trimmed
 from sync.words import LABEL, Json
 
 _LEAST, _MOST = -(2**63), 2**64 - 1
@@ -32,7 +33,7 @@ def json(text: Json) -> Json:
     if not isinstance(text, str):
         return text
     try:
-        return json_text.loads(text, parse_constant=_refuse, parse_int=_integer, parse_float=_fraction)
+        return json_text.loads(trimmed(text), parse_constant=_refuse, parse_int=_integer, parse_float=_fraction)
     except (ValueError, RecursionError):
         return None
 
@@ -100,7 +101,7 @@ def group_by(of: list[Json], by: Any) -> dict[str, Json]:
 
 
 def lookup(table: Mapping[str, Json], key: str | float) -> Json:
-    """What the table [lookups.NAME] holds for the key; null if it has no such key."""
+    """The value that the table [lookups.NAME] holds for the key; null if it has no such key."""
     return table.get(trimmed(plain(key)))
 
 
@@ -115,7 +116,8 @@ def rest_of(record: Json, apart: Collection[str]) -> str | None:
 
 
 def _line(value: Json) -> str:
-    """The value as text; "" for what is empty, an object, or a list of such."""
+    """The value as text; "" for what is empty, a placeholder, an object, or a list of such. Characters that cannot be
+    sent are left out: one of them would keep back all the other fields."""
     if isinstance(value, list):
         return ", ".join(text for item in value if not isinstance(item, list) and (text := _line(item)))
     if isinstance(value, bool):
@@ -125,9 +127,10 @@ def _line(value: Json) -> str:
             return number_as_text(value)
         except Unusable:
             return ""
-    return trimmed(value) if isinstance(value, str) else ""
+    text = trimmed(UNFIT.sub("", value)) if isinstance(value, str) else ""
+    return "" if is_placeholder(text) else text
 
 
 def label(field: Json, _: Json = None) -> Json:
-    """What the source's users see for a code (HubSpot, Salesforce); null where the source has no label for it."""
+    """The name that the source's users see for a code (HubSpot, Salesforce); null where the source has none for it."""
     return field  # the label beside the field, and the field itself: see expressions.py

@@ -6,24 +6,17 @@ import difflib
 import json
 import re
 from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import replace
 
 from connectors.interface import FieldKind
 from sync.errors import Problem
+from sync.mapping import misfits
+from sync.mapping.misfits import Fault, holds, written, written_path
 from sync.mapping.numbers import to_boolean, to_number
 from sync.mapping.reads import Compared
 from sync.words import Json
 
 _SIGNS = {"eq": "==", "ne": "!=", "lt": "<", "lte": "<=", "gt": ">", "gte": ">="}
-_HOLDS = {
-    "boolean": "true or false",
-    "integer": "whole numbers",
-    "number": "numbers",
-    "decimal": "numbers",
-    "text": "text",
-    "date": "dates such as '2026-01-31'",
-    "time": "times such as '2026-01-31T12:30:00Z'",
-    "list": "a list",
-}
 _NUMBERS = ("integer", "number", "decimal")
 _TEXTS = ("text", "date", "time")
 _FORMS = {
@@ -36,9 +29,6 @@ _EXACT_DIGITS = 15
 """A decimal of so few digits arrives as a number, never as text."""
 _SHOWN = 8
 
-Fault = tuple[str, str] | None
-"""Why it never holds, and what would be right."""
-
 
 def doubts(compared: Iterable[tuple[str, Compared]], kinds: Mapping[tuple[str, ...], FieldKind]) -> Iterator[Problem]:
     """Yield each constant, with its key of the file, that no value of its field can equal, and the cure.
@@ -47,24 +37,25 @@ def doubts(compared: Iterable[tuple[str, Compared]], kinds: Mapping[tuple[str, .
     """
     for where, one in compared:
         kind = kinds.get(one.path)
-        if (fault := _letters(one)) or (kind and (fault := _CHECKS[one.how](one, kind))):
+        if one.how == "field" and kind and (other := kinds.get(tuple(one.literal[1:]))):
+            fault = misfits.of_fields(one, kind, other)
+        else:
+            fault = _CHECKS[one.how](one, kind) if kind and one.how in _CHECKS else _unknown(one)
+        if fault:
             yield Problem(where, *fault)
 
 
-def _name(one: Compared) -> str:
-    """The field as the expression writes it."""
+def _unknown(one: Compared) -> Fault:
+    """Return what is doubtful whatever a field holds."""
+    if one.how != "quoted":
+        return _letters(one) or _nothing(one)
     name = one.path[-1]
-    return name if re.fullmatch(r"[A-Za-z_]\w*", name, re.ASCII) else json.dumps(name)
-
-
-def _written(literal: Json) -> str:
-    if isinstance(literal, str):
-        return "'" + literal.replace("'", "\\'") + "'"
-    return f"`{json.dumps(literal, ensure_ascii=False)}`"
+    what = f"{json.dumps(name)} in double quotes is the name of a field, which this source may not have"
+    return what, f"write {written(name)} for text"
 
 
 def _condition(one: Compared, literal: Json) -> str:
-    return f"{_name(one)} {_SIGNS[one.how]} {_written(literal)}"
+    return f"{written_path(one)} {_SIGNS[one.how]} {written(literal)}"
 
 
 def _letters(one: Compared) -> Fault:
@@ -74,28 +65,50 @@ def _letters(one: Compared) -> Fault:
     right = one.literal.lower() if one.how == "lower" else one.literal.upper()
     if right == one.literal:
         return None
-    return f"{one.how}({_name(one)}) never equals {_written(one.literal)}", f"write {_written(right)}"
+    return f"{one.how}({written_path(one)}) never equals or holds {written(one.literal)}", f"write {written(right)}"
+
+
+def _nothing(one: Compared) -> Fault:
+    """`a != ''` holds for null, too, which it does not in SQL."""
+    if one.how != "ne" or one.literal != "":
+        return None
+    name = written_path(one)
+    return (
+        f"{_condition(one, '')} holds where {name} is null, too",
+        f"write {name} alone: empty text and null are false",
+    )
 
 
 def _equality(one: Compared, kind: FieldKind) -> Fault:
     cure = _cure_of_list(one, kind) if kind.type == "list" else _cure(one, kind)
     if cure is None:
-        return None
+        return _nothing(one) or _blanks(one, kind)
     outcome = "never holds" if one.how == "eq" else "always holds"
-    return f"{_condition(one, one.literal)} {outcome}: {_name(one)} {_holds(kind)}", cure
+    return f"{_condition(one, one.literal)} {outcome}: {written_path(one)} {holds(kind)}", cure
 
 
-def _holds(kind: FieldKind) -> str:
-    if kind.choices is not None and kind.type != "list":
-        return "holds one of a list of choices" if not kind.several else "holds some of a list of choices"
-    length = f" of at most {kind.length} characters" if kind.length else ""
-    return f"holds {_HOLDS[kind.type]}{length}"
+def _blanks(one: Compared, kind: FieldKind) -> Fault:
+    if kind.type != "text" or not isinstance(one.literal, str) or (bare := one.literal.strip()) == one.literal:
+        return None
+    what = f"{_condition(one, one.literal)} asks for values with blanks around them; a CHAR column comes without"
+    return what, f"write {_condition(one, bare)}, or trim({written_path(one)}) {_SIGNS[one.how]} {written(bare)}"
+
+
+def _nullif(one: Compared, kind: FieldKind) -> Fault:
+    cure = _cure(replace(one, how="eq"), kind)
+    if cure is None or one.literal == "":
+        return None
+    call = f"nullif({written_path(one)}, {written(one.literal)})"
+    return f"{call} changes nothing: {written_path(one)} {holds(kind)}", cure.replace(f"{written_path(one)} == ", "")
 
 
 def _cure(one: Compared, kind: FieldKind) -> str | None:
-    """What to write instead; None where a value can equal the constant."""
+    """Return what to write instead; None where a value can equal the constant."""
     if one.literal is None:
         return None
+    if isinstance(one.literal, list) and one.literal and not any(isinstance(each, list | dict) for each in one.literal):
+        listed = ", ".join(map(written, one.literal))
+        return f"write {'' if one.how == 'eq' else '!'}contains([{listed}], {written_path(one)})"
     if isinstance(one.literal, list | dict):
         return "compare with a single value"
     if kind.type == "boolean":
@@ -112,14 +125,15 @@ def _cure_of_any_text(one: Compared, kind: FieldKind) -> str | None:
 
 
 def _as_flag(one: Compared) -> str:
-    return f"write to_boolean({_name(one)}) {_SIGNS[one.how]} {_written(one.literal)}, or compare with text in 'quotes'"
+    flag = f"to_boolean({written_path(one)}) {_SIGNS[one.how]} {written(one.literal)}"
+    return f"write {flag}, or compare with text in 'quotes'"
 
 
 def _cure_of_boolean(one: Compared) -> str:
     meant = to_boolean(one.literal)
     if meant is None:
-        return f"write {_name(one)} or !{_name(one)}"
-    plain = f"{'' if meant is (one.how == 'eq') else '!'}{_name(one)}"
+        return f"write {written_path(one)} or !{written_path(one)}"
+    plain = f"{'' if meant is (one.how == 'eq') else '!'}{written_path(one)}"
     return f"write {_condition(one, meant)}, or just {plain}"
 
 
@@ -153,7 +167,7 @@ def _cure_of_list(one: Compared, kind: FieldKind) -> str | None:
 
 
 def _contains(one: Compared, literal: str, field: str = "{}") -> str:
-    return f"contains({field.format(_name(one))}, {_written(literal)})"
+    return f"contains({field.format(written_path(one))}, {written(literal)})"
 
 
 def _codes_of(label: str, choices: Mapping[str, str]) -> list[str]:
@@ -172,13 +186,13 @@ def _cure_of_choice(one: Compared, kind: FieldKind) -> str | None:
                 right, instead = _contains(one, codes[0]), _contains(one, literal, "label({})")
             else:
                 right = _condition(one, codes[0])
-                instead = f"label({_name(one)}) {_SIGNS[one.how]} {_written(literal)}"
+                instead = f"label({written_path(one)}) {_SIGNS[one.how]} {written(literal)}"
             return f"that is what users see; write its code, {right}, or {instead}"
         near = [code for code in choices if code.casefold() == literal.casefold()]
         near += difflib.get_close_matches(literal, list(choices), n=1)
         if near:
-            return f"did you mean {_written(near[0])}?"
-        shown = ", ".join(map(_written, list(choices)[:_SHOWN])) + (", …" if len(choices) > _SHOWN else "")
+            return f"did you mean {written(near[0])}?"
+        shown = ", ".join(map(written, list(choices)[:_SHOWN])) + (", …" if len(choices) > _SHOWN else "")
         return f"the choices are: {shown}"
     return None
 
@@ -186,36 +200,39 @@ def _cure_of_choice(one: Compared, kind: FieldKind) -> str | None:
 def _order(one: Compared, kind: FieldKind) -> Fault:
     literal = one.literal
     if kind.type == "list":
-        return f"{_condition(one, literal)} never holds: {_name(one)} holds a list", "compare with one of its values"
+        return (
+            f"{_condition(one, literal)} never holds: {written_path(one)} holds a list",
+            "compare with one of its values",
+        )
     if isinstance(literal, str) and kind.type not in _TEXTS:
         number = to_number(literal)
         cure = _condition(one, 0 if number is None else number)
-        return f"{_condition(one, literal)} fails for every record: {_name(one)} {_holds(kind)}", f"write {cure}"
+        return f"{_condition(one, literal)} fails for every record: {written_path(one)} {holds(kind)}", f"write {cure}"
     if isinstance(literal, int | float) and kind.type in _TEXTS:
-        cure = f"write to_number({_name(one)}) {_SIGNS[one.how]} {_written(literal)}"
+        cure = f"write to_number({written_path(one)}) {_SIGNS[one.how]} {written(literal)}"
         if kind.type != "text":
             cure = f"write {_condition(one, '2026-01-31')}"
-        return f"{_condition(one, literal)} fails for every record: {_name(one)} {_holds(kind)}", cure
+        return f"{_condition(one, literal)} fails for every record: {written_path(one)} {holds(kind)}", cure
     if kind.type in _FORMS and isinstance(literal, str) and not _BEGINNING.fullmatch(literal):
-        what = f"{_condition(one, literal)} compares two forms of date, letter by letter: {_name(one)} {_holds(kind)}"
-        return what, "write it in that form"
+        what = f"{_condition(one, literal)} compares two forms of date, letter by letter"
+        return f"{what}: {written_path(one)} {holds(kind)}", "write it in that form"
     return None
 
 
 def _search(one: Compared, kind: FieldKind) -> Fault:
-    call = f"{one.how}({_name(one)}, {_written(one.literal)})"
+    call = f"{one.how}({written_path(one)}, {written(one.literal)})"
     if kind.type == "list" and one.how == "contains":
         cure = _cure_of_choice(one, kind) if kind.choices and isinstance(one.literal, str) else None
-        return (f"{call} never holds: {_name(one)} holds some of a list of choices", cure) if cure else None
+        return (f"{call} never holds: {written_path(one)} holds some of a list of choices", cure) if cure else None
     if kind.type not in _TEXTS:
-        what = f"{call} fails for every record: {_name(one)} {_holds(kind)}"
+        what = f"{call} fails for every record: {written_path(one)} {holds(kind)}"
         equal = Compared(one.path, "eq", one.literal)
         if kind.type == "list":
-            return what, f"look at each value: {_name(one)}[?{one.how}(@, {_written(one.literal)})]"
+            return what, f"look at each value: {written_path(one)}[?{one.how}(@, {written(one.literal)})]"
         right = to_number(one.literal) if kind.type in _NUMBERS else to_boolean(one.literal)
         if one.how == "contains" and right is not None:
             return what, f"write {_condition(equal, right)}"
-        return what, f"write {one.how}(to_string({_name(one)}), {_written(str(one.literal))})"
+        return what, f"write {one.how}(to_string({written_path(one)}), {written(str(one.literal))})"
     if not isinstance(one.literal, str):
         return f"{call} fails for every record: text holds only text", "put the constant into 'quotes'"
     return None
@@ -228,7 +245,7 @@ def _truth(one: Compared, kind: FieldKind) -> Fault:
     flags = kind.choices is not None and all(to_boolean(code) is not None or not code for code in kind.choices)
     if not flags and kind.length != 1:
         return None
-    name = _name(one)
+    name = written_path(one)
     return (
         f"{name} is text, and any text counts as true, also 'N', '0' and 'false'",
         f"write {name} == 'Y', or to_boolean({name})",
@@ -239,6 +256,10 @@ _CHECKS: Mapping[str, Callable[[Compared, FieldKind], Fault]] = {
     **dict.fromkeys(("eq", "ne"), _equality),
     **dict.fromkeys(("lt", "lte", "gt", "gte"), _order),
     **dict.fromkeys(("contains", "starts_with", "ends_with"), _search),
-    **dict.fromkeys(("lower", "upper"), lambda _, __: None),
+    **dict.fromkeys(("lower", "upper"), lambda one, _: _letters(one)),
+    "quoted": lambda _, __: None,
+    "nullif": _nullif,
+    "lookup": misfits.of_lookup,
+    "argument": misfits.of_argument,
     "truth": _truth,
 }

@@ -46,7 +46,7 @@ def html_to_text(text: str) -> str:
 
 
 def _end_of_tag(text: str, start: int) -> int:
-    """Where the tag's > stands; one in quotes does not count."""
+    """The place where the tag's > stands; one in quotes does not count."""
     end = text.find(">", start)
     for quote in "\"'":
         if end >= 0 and text.count(quote, start, end) % 2:

@@ -4,14 +4,17 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from decimal import ROUND_HALF_UP, Context, Decimal, localcontext
+from typing import Any
 
 from sync.mapping.values import Unusable, trimmed
 from sync.words import Json
 
 _NUMBER = re.compile(r"[+-]?(?:\d+(?:\.\d*)?|\.\d+)(?:[eE][+-]?\d{1,4})?", re.ASCII)
 _INTEGER = re.compile(r"[+-]?\d+", re.ASCII)
+_PLAIN = re.compile(r"-?\d{1,400}(?:\.\d{1,400})?", re.ASCII)
+_DIGITS_OF_A_FLOAT = 15
 _LONGEST = 400
 _EXACT = Context(prec=60, rounding=ROUND_HALF_UP)
 _MOST = 2**64
@@ -51,7 +54,28 @@ def decimal(value: str | float) -> Decimal | None:
     return Decimal(trimmed(value)) if isinstance(value, str) else Decimal(repr(number))
 
 
-def _as_json(value: Decimal) -> Json:
+def long_number(value: Json) -> Decimal | None:
+    """Return the number of a text of more digits than a float holds, as which sources give such decimals; else None."""
+    if type(value) is not str or len(value) <= _DIGITS_OF_A_FLOAT or not _PLAIN.fullmatch(value):
+        return None
+    return Decimal(value)
+
+
+def in_one_order(*values: Any) -> Sequence[Any]:
+    """Return the values as they are ordered: numbers also where the longest of a column arrive as text."""
+    found = [long_number(value) for value in values]
+    if not any(each is not None for each in found):
+        return values
+    if any(isinstance(value, str) and each is None for value, each in zip(values, found, strict=True)):
+        return values
+    return [
+        Decimal(repr(value)) if each is None and isinstance(value, float) else value if each is None else each
+        for value, each in zip(values, found, strict=True)
+    ]
+
+
+def as_json(value: Decimal) -> Json:
+    """Return the number as JSON has it: whole below 2^64, else the nearest float; None where that is not finite."""
     if not value.is_finite():
         return None
     if abs(value) < _MOST and value == value.to_integral_value():
@@ -60,40 +84,45 @@ def _as_json(value: Decimal) -> Json:
     return number if math.isfinite(number) else None
 
 
-def _calculated(a: str | float, b: str | float, calculate: Callable[[Decimal, Decimal], Decimal]) -> Json:
+def _of_two(a: str | float, b: str | float, calculate: Callable[[Decimal, Decimal], Decimal]) -> Json:
     one, other = decimal(a), decimal(b)
     if one is None or other is None:
         return None
+    return calculated(lambda: calculate(one, other))
+
+
+def calculated(calculate: Callable[[], Decimal]) -> Json:
+    """Return what is calculated in exact decimals of 60 digits; None where that is no number."""
     try:
         with localcontext(_EXACT):
-            return _as_json(calculate(one, other))
+            return as_json(calculate())
     except (ArithmeticError, ValueError):
         return None
 
 
 def add(a: str | float, b: str | float) -> Json:
-    """The sum, exact in decimal digits; null where one is no number."""
-    return _calculated(a, b, lambda one, other: one + other)
+    """The sum, in decimal digits (up to 60 of them, given to 17); null where one is no number."""
+    return _of_two(a, b, lambda one, other: one + other)
 
 
 def subtract(a: str | float, b: str | float) -> Json:
     """The first number less the second."""
-    return _calculated(a, b, lambda one, other: one - other)
+    return _of_two(a, b, lambda one, other: one - other)
 
 
 def multiply(a: str | float, b: str | float) -> Json:
     """The product."""
-    return _calculated(a, b, lambda one, other: one * other)
+    return _of_two(a, b, lambda one, other: one * other)
 
 
 def divide(a: str | float, b: str | float) -> Json:
     """The quotient; null for a division by 0."""
-    return _calculated(a, b, lambda one, other: one / other)
+    return _of_two(a, b, lambda one, other: one / other)
 
 
 def mod(a: str | float, b: str | float) -> Json:
     """The remainder of a division, with the sign of the first number; null for a division by 0."""
-    return _calculated(a, b, lambda one, other: one % other)
+    return _of_two(a, b, lambda one, other: one % other)
 
 
 def round_number(number: str | float, places: float = 0) -> Json:
@@ -109,4 +138,4 @@ def round_number(number: str | float, places: float = 0) -> Json:
     if abs(found) >= 10**30:
         return to_number(number)
     with localcontext(_EXACT):
-        return _as_json(found.quantize(step))
+        return as_json(found.quantize(step))

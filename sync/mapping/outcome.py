@@ -1,4 +1,4 @@
-"""What a mapping makes of a record: a lead, nothing (filtered), or the reasons why it cannot be one."""
+"""The outcome of a mapping for one record: a lead, nothing (filtered), or the reasons why it cannot be one."""
 
 from __future__ import annotations
 
@@ -39,12 +39,14 @@ class Filtered:
 @dataclass(frozen=True, slots=True)
 class Lead:
     """A lead that keeps every limit. `wire` is its JSON, keys sorted, without white space; `document` the same as a
-    dict; `warnings` are what was left out or cut; `skipped` counts contacts that their table's `where` left out."""
+    dict; `warnings` are what was left out or cut; `skipped` counts contacts that their table's `where` left out;
+    `lost` are the mapped fields, each with the first reason, of whose values none could be used."""
 
     wire: bytes
     warnings: tuple[Note, ...]
     document: dict[str, Json]
     skipped: int = 0
+    lost: tuple[tuple[str, str], ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,7 +60,7 @@ Outcome: TypeAlias = Filtered | Lead | Unfit
 
 
 _JOINTS = {"contains": " that ", "expects": ": "}
-"""How a reason is joined to "left out one", by its first word."""
+"""The words that join a reason to "left out one", by its first word."""
 
 
 class Report:
@@ -100,6 +102,6 @@ class Report:
         return [note for note, item in self._reasons.items() if note.field == place and (items or not item)]
 
     def blames(self, field: str) -> bool:
-        """Whether a problem of this field has been noted."""
+        """Return whether a problem of this field has been noted."""
         place = self.place(field)
         return any(note.field == place for note in self.problems)

@@ -7,17 +7,20 @@ from __future__ import annotations
 
 import re
 
-_MARKS = "-\u2013\u2014\u2212_.\u2026?/\\~"  # hyphen, dashes, minus, ellipsis …
+_MARKS = "-\u2013\u2014\u2212_.\u2026?/\\~,;|"  # hyphen, dashes, minus, ellipsis …; and what glues empty parts
 _ONLY_MARKS = re.compile(rf"[{re.escape(_MARKS)}\s]+")
 _NO_VALUE = re.compile(
     r"#?n\s?/\s?a"
-    r"|#(?:null|ref|value|num|name|div/0|n/a)[!?]"  # what a spreadsheet shows for a broken formula
-    r"|-{1,2}\s?none\s?-{1,2}|\((?:null|none|nil)\)|<(?:null|none|nil)>|\[(?:null|none|nil)\]"
-    r"|\[object object\]|\\n",
+    # what a spreadsheet shows for a broken formula, in English, German, French, Spanish, Italian, Dutch and Portuguese
+    r"|#(?:null|ref|value|num|name|div/0|n/a|spill|calc|field|blocked|connect|unknown|busy|wert|bezug|zahl|kalk|"
+    r"\xfcberlauf|feld|valeur|nombre|nom|nul|valore|nome|rif|waarde|naam|verw|getal|leeg|deel/0|valor)[!?]"
+    r"|#(?:\xa1(?:valor|ref|num|div/0|nulo|desbordamiento|calc)!|\xbfnombre\?)|#nv|#n/[bdv]|#getting_data"
+    r"|-{1,2}\s?none\s?-{1,2}|-{2,}\s?[^-]{1,30}\s?-{2,}|\((?:null|none|nil)\)|<(?:null|none|nil)>|\[(?:null|none|nil)\]"
+    r"|\[object object\]|\{\}|\[\]|\"\"|''|\\n",
     re.IGNORECASE,
 )
-_UNSET = frozenset({"null", "NULL", "undefined"})
-_BEGINS = "nN#-(<[\\"
+_UNSET = frozenset({"null", "NULL", "undefined", "NaN"})
+_BEGINS = "nN#-(<[{\"'\\"
 _LONGEST = 40
 
 

@@ -1,40 +1,16 @@
-"""Which fields of a record do expressions read? Derived from their syntax trees, never from a run.
+"""The fields of a record that expressions read: derived from their syntax trees, never from a run.
 
-A tree of places: each place is a field that some expression walks through, `whole` if an expression looks at the value
-itself. Lists are walked through without a place of their own, so that `contacts[?primary].email` reads
-`contacts.primary` and `contacts.email`. What cannot be followed counts as a look at the whole value: too much may be
-read, never too little.
+What cannot be followed counts as a look at the whole value: too much may be read, never too little.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterator, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
 
+from sync.mapping.places import Places, look
 from sync.mapping.syntax import Node
-from sync.words import LABEL, Json, Wanted
-
-# Lists within lists are pruned this deep; below, values are kept as they are (which reads too much, never too little).
-_DEEPEST_LIST = 8
-
-
-class Place:
-    """One field (or the record itself) and the fields read below it. `path` leads to it from the record."""
-
-    __slots__ = ("fields", "path", "whole")
-
-    def __init__(self, path: tuple[str, ...] = ()) -> None:
-        self.fields: dict[str, Place] = {}
-        self.path = path
-        self.whole = False
-
-    def field(self, name: str) -> Place:
-        return self.fields.setdefault(name, Place((*self.path, name)))
-
-
-Places = frozenset[Place]
-"""Where a value may come from; empty for a value that an expression made."""
+from sync.words import Json
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,7 +18,11 @@ class Compared:
     """A field that an expression holds against a constant, or takes as a condition.
 
     `how`: `eq ne lt lte gt gte`; `contains`, `starts_with`, `ends_with`; `lower`, `upper` (its small or capital letters
-    equal the constant); `truth` (no constant).
+    are compared with the constant, or it is looked for in them); `nullif`; `truth` (no constant); `quoted` (the field
+    stands in double quotes behind the sign of a comparison with another field: as text does in other languages);
+    `lookup` (the constant is the table's name; in `LeadMapping.compared` the list of its keys); `argument` (of the
+    function that the constant names, at that place: `["lower", 0]`); `field` (compared with another one: the constant
+    is the sign and the other's path).
     """
 
     path: tuple[str, ...]
@@ -60,12 +40,6 @@ def trace(
     """
     tracer = _Tracer(places if record is None else record, [] if seen is None else seen)
     return tracer.condition(node, places) if truth else tracer.trace(node, places)
-
-
-def look(places: Places) -> None:
-    """The value itself is looked at, with all that is in it."""
-    for place in places:
-        place.whole = True
 
 
 _PATHS = ("field", "subexpression", "current", "index_expression")
@@ -148,18 +122,26 @@ class _Tracer:
 
     def _comparator(self, node: Node, places: Places) -> Places:
         sides = [(child, self.trace(child, places)) for child in node["children"]]
+        (left, _), (right, named) = sides
+        if right.get("quoted") and left["type"] != "literal":
+            self._note(right, named, "quoted")
+        elif left["type"] in _PATHS and right["type"] in _PATHS and len(named) == 1:
+            self._note(left, sides[0][1], "field", [node["value"], *next(iter(named)).path])
         for (side, found), (other, _) in (sides, sides[::-1]):
             look(found)
+            sign: str = node["value"]
+            how = sign if side is sides[0][0] else _TURNED.get(sign, sign)
             if other["type"] == "literal":
-                sign: str = node["value"]
-                how = sign if side is sides[0][0] else _TURNED.get(sign, sign)
                 self._note(side, found, how, other["value"])
-                self._note_letters(side, places, sign, other["value"])
+                if sign in ("eq", "ne"):
+                    self._note_letters(side, places, other["value"])
+            elif sign in ("eq", "ne") and (listed := _constants(other)):
+                self._note(side, found, how, listed)
         return _NOTHING
 
-    def _note_letters(self, side: Node, places: Places, sign: str, literal: Json) -> None:
+    def _note_letters(self, side: Node, places: Places, literal: Json) -> None:
         """`lower(a) == 'X'` never holds."""
-        if side["type"] == "function_expression" and side["value"] in ("lower", "upper") and sign in ("eq", "ne"):
+        if side["type"] == "function_expression" and side["value"] in ("lower", "upper"):
             argument = side["children"][0]
             self._note(argument, self.trace(argument, places), side["value"], literal)
 
@@ -180,6 +162,7 @@ class _Tracer:
 
     def _function_expression(self, node: Node, places: Places) -> Places:
         name, arguments = node["value"], node["children"]
+        self._note_arguments(name, arguments, places)
         if name in ("not_null", "to_array"):
             return self._multi_select_list(node, places)
         if name in ("sort_by", "min_by", "max_by") and len(arguments) == 2:
@@ -198,13 +181,27 @@ class _Tracer:
             self._note_search(name, arguments, places)
         return self._look(node, places)
 
+    def _note_arguments(self, name: str, arguments: list[Node], places: Places) -> None:
+        """The kind of each field that is an argument, and what nullif() and lookup() hold it against."""
+        for index, argument in enumerate(arguments):
+            if argument["type"] in _PATHS:
+                self._note(argument, self.trace(argument, places), "argument", [name, index])
+        if name == "lookup":
+            self._note(arguments[1], self.trace(arguments[1], places), "lookup", arguments[0]["value"])
+        elif name == "nullif":
+            for unwanted in arguments[1:]:
+                for one in [unwanted["value"]] if unwanted["type"] == "literal" else _constants(unwanted):
+                    self._note(arguments[0], self.trace(arguments[0], places), "nullif", one)
+
     def _note_search(self, name: str, arguments: list[Node], places: Places) -> None:
         where, what = arguments
         if what["type"] == "literal":
             self._note(where, self.trace(where, places), name, what["value"])
+            self._note_letters(where, places, what["value"])
         if name == "contains" and (listed := _constants(where)):
             for one in listed:
                 self._note(what, self.trace(what, places), "eq", one)
+                self._note_letters(what, places, one)
 
     def _unknown(self, _: Node, places: Places) -> Places:
         look(places)
@@ -221,76 +218,3 @@ def _constants(node: Node) -> list[Json]:
     if node["type"] == "multi_select_list" and all(child["type"] == "literal" for child in node["children"]):
         return [child["value"] for child in node["children"]]
     return []
-
-
-def wanted(root: Place, children: Collection[str]) -> Wanted:
-    """The places as the connectors want them: paths, and those below a child's name apart."""
-    if root.whole:
-        return Wanted(None, {name: Wanted(None) for name in sorted(children)})
-    below = {name: place for name, place in sorted(root.fields.items()) if name in children}
-    return Wanted(
-        frozenset(path for name, place in root.fields.items() if name not in below for path in _paths((name,), place)),
-        {name: Wanted(None if place.whole else frozenset(_below(place))) for name, place in below.items()},
-    )
-
-
-def paths_of(root: Place) -> list[tuple[str, ...]]:
-    """Return what is read by name below a place, as paths, even where it is read whole, too."""
-    return list(_below(root))
-
-
-def _below(place: Place) -> Iterator[tuple[str, ...]]:
-    for name, inner in place.fields.items():
-        yield from _paths((name,), inner)
-
-
-def _paths(path: tuple[str, ...], place: Place) -> Iterator[tuple[str, ...]]:
-    if place.whole or not place.fields:
-        yield path
-        return
-    for name, inner in place.fields.items():
-        yield from _paths((*path, name), inner)
-
-
-def has_labels(root: Place) -> bool:
-    """Whether a label is read anywhere."""
-    return any(name.endswith(LABEL) or has_labels(place) for name, place in root.fields.items())
-
-
-def without_labels(value: Json) -> Json:
-    """The value with codes alone, at any depth."""
-    if isinstance(value, dict):
-        return {name: without_labels(inner) for name, inner in value.items() if not name.endswith(LABEL)}
-    return [without_labels(item) for item in value] if isinstance(value, list) else value
-
-
-def value_at(value: Json, path: Sequence[str]) -> Json:
-    """Return what stands at a path of `paths_of`: where a list is on the way, the list of what stands in its items."""
-    if not path:
-        return value
-    if isinstance(value, list):
-        return [value_at(item, path) for item in value]
-    return value_at(value.get(path[0]), path[1:]) if isinstance(value, dict) else None
-
-
-def pruner(root: Place) -> Callable[[Any], Any]:
-    """A function that keeps of a value only what is read, in the same shape: objects lose unread and null fields,
-    lists keep their length. Every expression traced into `root` yields the same on the result as on the value."""
-    if root.whole:
-        return lambda value: value
-    leaves = tuple(name for name, place in root.fields.items() if place.whole)
-    branches = tuple((name, pruner(place)) for name, place in root.fields.items() if not place.whole)
-
-    def prune(value: Json, depth: int = 0) -> Json:
-        if isinstance(value, dict):
-            kept = {name: found for name in leaves if (found := value.get(name)) is not None}
-            for name, inner in branches:
-                found = value.get(name)
-                if found is not None:
-                    kept[name] = inner(found)
-            return kept
-        if isinstance(value, list) and depth < _DEEPEST_LIST:
-            return [prune(item, depth + 1) for item in value]
-        return value
-
-    return prune

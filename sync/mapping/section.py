@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from sync.mapping.clean import Cleaner
 from sync.mapping.expressions import EVALUATION_ERRORS, Read, failure
 from sync.mapping.outcome import Note, Report
+from sync.mapping.values import type_name
 from sync.mapping.wire import encode
 from sync.words import Json
 
@@ -17,7 +18,7 @@ _FIX_EXPRESSION = "preview shows the expression; fix it, or the value in the sou
 
 @dataclass(frozen=True, slots=True)
 class Rule:
-    """How one field comes about: its key in the mapping, its wire name, where it is read, how it is cleaned."""
+    """One field on its way: its key in the mapping, its wire name, where it is read, how it is cleaned."""
 
     key: str
     name: str
@@ -133,7 +134,8 @@ def _contact(section: Section, item: Json, record: Json, report: Report) -> dict
     required = section.required
     missing = ", ".join(required.missing(document))
     if missing or required.is_unknown(document):
-        report.warn("", f"left out: nothing usable in {missing or required.any_of_them}")
+        hint = "" if isinstance(item, dict) else f"`from` gives {type_name(item)} here, no object: @ reads it"
+        report.warn("", f"left out: nothing usable in {missing or required.any_of_them}", None, hint)
         return None
     return document
 

@@ -3,33 +3,26 @@
 from __future__ import annotations
 
 import itertools
-import json
-import re
 import warnings
 from collections.abc import Iterator, Mapping
 from typing import Any, TypeAlias
 
-from jmespath.exceptions import EmptyExpressionError, IncompleteExpressionError, LexerError, ParseError
+from jmespath.exceptions import (
+    EmptyExpressionError,
+    IncompleteExpressionError,
+    JMESPathError,
+    LexerError,
+    ParseError,
+)
 from jmespath.lexer import Lexer
 from jmespath.parser import ParsedResult, Parser
+
+from sync.mapping.cures import cure
 
 Node: TypeAlias = dict[str, Any]
 """A node of the library's syntax tree: `type`, `children` (nodes; numbers in a slice), perhaps `value`."""
 
 DEEPEST = 64
-
-_CURES = {
-    "=": "write == to compare",
-    "and": "write && for and",
-    "or": "write || for or",
-    "not": "write ! for not",
-    "+": "write add(a, b); text is put together by join('', [a, b])",
-    "-": "put a field name with a hyphen into double quotes",
-    "- ": "write subtract(a, b)",
-    "*": "write multiply(a, b)",
-    "/": "write divide(a, b)",
-    "%": "write mod(a, b)",
-}
 
 
 class BadExpression(Exception):
@@ -67,15 +60,24 @@ class _Parser(Parser):  # type: ignore[misc]  # the library is untyped
         self._advance()
         return {"type": "function_expression", "value": left["value"], "children": arguments}
 
+    def _token_nud_quoted_identifier(self, token: Mapping[str, Any]) -> Node:
+        """Marked, because other languages have text in double quotes, see `Compared`."""
+        return {**super()._token_nud_quoted_identifier(token), "quoted": True}
+
     def _token_nud_root(self, _: Mapping[str, Any]) -> Node:
         return {"type": "root", "children": []}
 
 
 def parse(text: str) -> Node:
-    """The syntax tree of an expression. Raises BadExpression with column and cure."""
+    """Return the syntax tree of an expression. Raises BadExpression with column and cure."""
     node = _parse(text)
     if not _is_shallow(node):
-        raise BadExpression((f"the expression is nested more than {DEEPEST} levels deep", "split it up"))
+        raise BadExpression(
+            (
+                f"the expression is nested more than {DEEPEST} levels deep",
+                "split it up; many constants fit into contains(['x', 'y'], a)",
+            )
+        )
     return node
 
 
@@ -97,11 +99,21 @@ def _is_shallow(root: Node) -> bool:
     return False
 
 
+def tokens(text: str) -> list[Mapping[str, Any]]:
+    """Return the tokens of an expression: `type`, `value`, and `start`, counted from 0; none where it has some that
+    nobody knows."""
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # of `text` that is not JSON
+            return list(_Lexer().tokenize(text))
+    except JMESPathError:
+        return []
+
+
 def call_columns(text: str) -> dict[str, list[int]]:
-    """Where each function is called, by its name."""
-    tokens = list(_Lexer().tokenize(text))
+    """Return where each function is called, by its name."""
     columns: dict[str, list[int]] = {}
-    for token, following in itertools.pairwise(tokens):
+    for token, following in itertools.pairwise(tokens(text)):
         if token["type"] == "unquoted_identifier" and following["type"] == "lparen":
             columns.setdefault(token["value"], []).append(token["start"] + 1)
     return columns
@@ -123,11 +135,13 @@ def _parse(text: str) -> Node:
         raise BadExpression((what, "leave the key out instead" if blank else "")) from None
     except LexerError as error:
         what = f"column {error.lexer_position + 1}: {_lexer_fault(error)}"
-        raise BadExpression((what, _cure(text, error.lexer_position, str(error.lexer_value)))) from None
+        raise BadExpression((what, cure(text, error.lexer_position, str(error.lexer_value)))) from None
     except ParseError as error:
         token = str(error.token_value)
         what = f"column {error.lex_position + 1}: does not expect {token!r} here"
-        raise BadExpression((what, _cure(text, error.lex_position, token))) from None
+        if not token:
+            raise BadExpression((f"column {len(text) + 1}: the expression ends too early", "")) from None
+        raise BadExpression((what, cure(text, error.lex_position, token))) from None
     except RecursionError:
         raise BadExpression(("the expression is nested too deeply", "")) from None
     except (ValueError, LookupError):
@@ -142,47 +156,3 @@ def _lexer_fault(error: LexerError) -> str:
     if message.startswith("Unknown token"):
         return f"does not know {str(error.lexer_value)!r}"
     return "is not valid JSON in quotes or backticks"
-
-
-_NUMBER = re.compile(r"-?\d+(?:\.\d+)?", re.ASCII)
-_WORD = re.compile(r"[A-Za-z_]\w*", re.ASCII)
-_DIGITS_BEFORE = re.compile(r"\d+$", re.ASCII)
-_CURLY = re.compile("[\u2018\u2019\u201c\u201d]")
-_WORDS_BEFORE = re.compile(r"(?:[A-Za-z_]\w*[ \t]+)+$", re.ASCII)
-
-
-def _cure(text: str, position: int, found: str) -> str:
-    """What to write instead of what was found at this position."""
-    before, here = text[:position], text[position:]
-    if found == "-" and before.endswith(" ") and here.startswith("- "):
-        return "write subtract(a, b)"
-    if here.startswith(">") and before.endswith("<"):
-        return "write != for not equal"
-    if found == "." and (whole := _DIGITS_BEFORE.search(before)):
-        here = whole[0] + here
-    if number := _NUMBER.match(here):
-        return f"numbers stand in backticks: `{number[0]}`"
-    quotes = "write straight quotes: 'text'" if _CURLY.search(text) else ""
-    return _CURES.get(found) or _cure_of_words(before, here) or quotes
-
-
-def _cure_of_words(before: str, here: str) -> str:
-    words = _WORDS_BEFORE.search(before)
-    if not words or not _WORD.match(here):
-        return ""
-    if words[0].split()[-1] == "not":
-        return "write ! for not"
-    return f"a field name with a blank stands in double quotes: {json.dumps(words[0] + _words_from(here))}"
-
-
-def _words_from(here: str) -> str:
-    """The words that begin here, up to one that means something in other languages."""
-    words = []
-    for word in re.split(r"[ \t]+", here):
-        found = _WORD.match(word)
-        if not found or word in ("and", "or", "not", "in", "like", "is"):
-            break
-        words.append(found[0])
-        if found[0] != word:
-            break
-    return " ".join(words)

@@ -1,28 +1,26 @@
-"""Functions on text: letters, blanks, parts, patterns, phones, hosts."""
+"""Functions on text: letters, blanks, parts, phones, hosts."""
 
 from __future__ import annotations
 
 import json
 import re
 import unicodedata
-from functools import lru_cache
-from typing import Any
 from urllib.parse import urlsplit
 
 import idna
-import re2
 
+from sync.mapping.emails import addresses_in
 from sync.mapping.values import Unusable, number_as_text, trimmed, type_name
 from sync.words import Json
 
 LONGEST = 4_000_000
 """Characters that a function takes or gives at most."""
-_LONGEST_SEARCHED = 1_000_000
-_LONGEST_PATTERN, _LONGEST_REPLACEMENT, _WIDEST = 1000, 200, 10_000
-_MEMORY_OF_A_PATTERN = 8 << 20
+_WIDEST = 10_000
 
 _HOST = re.compile(r"(?:[a-z0-9_](?:[a-z0-9_-]{0,61}[a-z0-9])?\.)+[a-z](?:[a-z0-9-]{0,61}[a-z0-9])?")
 _LONGEST_URL = 2048
+_SEVERAL = re.compile(r"[\s,;]\S*[.@]")
+"""Another host or address behind the first."""
 _WORD = re.compile(r"[^\W\d_]+(?:['\u2019][^\W\d_]+)*")
 _BEHIND_APOSTROPHE = re.compile(r"(?<=['\u2019])[^\W\d_]{2,}")
 
@@ -105,13 +103,13 @@ def substring(text: str | float, start: float, length: float | None = None) -> s
 
 
 def find_first(text: str, part: str) -> int | None:
-    """Where the part first stands in the text (0 is its beginning); null if it does not."""
+    """The place where the part first stands in the text (0 is the beginning); null if it does not."""
     at = text.find(part)
     return at if at >= 0 and part else None
 
 
 def find_last(text: str, part: str) -> int | None:
-    """Where the part last stands in the text (0 is its beginning); null if it does not."""
+    """The place where the part last stands in the text (0 is the beginning); null if it does not."""
     at = text.rfind(part)
     return at if at >= 0 and part else None
 
@@ -166,7 +164,7 @@ def e164(phone: str | float, region: str | None) -> str | None:
 
 
 def region_fault(region: Json) -> tuple[str, str] | None:
-    """What is wrong with a region that stands in the file."""
+    """Return what is wrong with a region that stands in the file."""
     import phonenumbers
 
     if region is None or (isinstance(region, str) and region.strip().upper() in phonenumbers.SUPPORTED_REGIONS):
@@ -175,10 +173,17 @@ def region_fault(region: Json) -> tuple[str, str] | None:
 
 
 def domain(url_or_email: str) -> str | None:
-    """The host of a URL or e-mail address: small letters, ASCII (IDNA), without www.; null if there is none."""
+    """The host of a URL or e-mail address: small letters, ASCII (IDNA), without www.; null if there is none or many."""
     text = trimmed(url_or_email)
     if not text or len(text) > _LONGEST_URL:
         return None
+    if "@" in text and "://" not in text and (found := addresses_in(text)).addresses:
+        hosts = {_host(address) for address in found.addresses}
+        return hosts.pop() if len(hosts) == 1 and not found.others else None
+    return None if _SEVERAL.search(text) else _host(text)
+
+
+def _host(text: str) -> str | None:
     try:
         host = urlsplit(text if "://" in text else f"//{text}").hostname or ""
         host = idna.encode(host, uts46=True).decode("ascii").lower().rstrip(".").removeprefix("www.")
@@ -198,89 +203,3 @@ def to_string(value: Json) -> str | None:
     if value is None or isinstance(value, str):
         return value
     return json.dumps(value, separators=(",", ":"), ensure_ascii=False)
-
-
-# ------------------------------------------------------------------------------------------- regular expressions
-
-
-def regex_match(text: str | float, pattern: str) -> bool:
-    """Whether the pattern matches somewhere in the text (`^` and `$` are its beginning and end)."""
-    return _search(text, pattern) is not None
-
-
-def regex_extract(text: str | float, pattern: str) -> str | None:
-    """What the pattern's first group matches, or without groups the whole pattern; null if it does not match."""
-    found = _search(text, pattern)
-    return None if found is None else found.group(min(found.re.groups, 1))
-
-
-def regex_replace(text: str | float, pattern: str, replacement: str) -> str:
-    """The text with each match replaced; in the replacement, `\\1` is what the first group matched."""
-    return str(_compiled(pattern).sub(replacement, _searched(text)))
-
-
-def _search(text: str | float, pattern: str) -> Any:
-    return _compiled(pattern).search(_searched(text))
-
-
-def _searched(text: str | float) -> str:
-    searched = plain(text)
-    if len(searched) > _LONGEST_SEARCHED:
-        raise Unusable(f"expects text of at most {_LONGEST_SEARCHED:,} characters")
-    if not searched.isascii():
-        try:
-            searched.encode()
-        except UnicodeEncodeError:
-            raise Unusable("expects valid Unicode text") from None
-    return searched
-
-
-@lru_cache(maxsize=256)
-def _compiled(pattern: str) -> Any:
-    """RE2: its time grows with the text's length alone, whatever the pattern."""
-    options = re2.Options()
-    options.max_mem = _MEMORY_OF_A_PATTERN
-    options.log_errors = False
-    return re2.compile(pattern, options=options)
-
-
-_NOT_IN_RE2 = (
-    (re.compile(r"\(\?<?[=!]"), "looking ahead or behind"),
-    (re.compile(r"\\[1-9]|\(\?P="), "referring back to a group"),
-    (re.compile(r"\(\?>|[*+?}]\+"), "possessive or atomic groups"),
-    (re.compile(r"\\Z"), "\\Z"),
-)
-
-
-def pattern_fault(pattern: Json) -> tuple[str, str] | None:
-    """What is wrong with a pattern that stands in the file."""
-    if not isinstance(pattern, str):
-        return "the pattern must be text", r"such as '^\d+$'"
-    if len(pattern) > _LONGEST_PATTERN:
-        return f"the pattern is longer than {_LONGEST_PATTERN:,} characters", "split it up"
-    try:
-        _compiled(pattern)
-    except (re2.error, UnicodeEncodeError) as error:
-        for missing, words in _NOT_IN_RE2:
-            if missing.search(pattern):
-                hint = r"\z is the end of the text" if words == "\\Z" else "find it with two patterns, or in the query"
-                return f"the pattern uses {words}, which is not offered: its time would have no bound", hint
-        said = error.args[0] if error.args else ""
-        reason = said.decode("utf-8", "replace") if isinstance(said, bytes) else "it is not valid Unicode text"
-        return f"the pattern is not a regular expression: {reason}", "see https://github.com/google/re2/wiki/Syntax"
-    return None
-
-
-def replacement_fault(pattern: str, replacement: Json) -> tuple[str, str] | None:
-    """What is wrong with the replacement for a good pattern."""
-    if not isinstance(replacement, str):
-        return "the replacement must be text", "such as '' to remove what is found"
-    if len(replacement) > _LONGEST_REPLACEMENT:
-        return f"the replacement is longer than {_LONGEST_REPLACEMENT} characters", ""
-    groups = _compiled(pattern).groups
-    for number in re.findall(r"(?<!\\)(?:\\\\)*\\(\d{1,2}|g<\d+>)", replacement):
-        if int(re.sub(r"\D", "", number)) > groups:
-            return f"the replacement names a group that the pattern lacks (it has {groups})", "put ( ) into the pattern"
-    if re.search(r"(?<!\\)(?:\\\\)*\\(?![\\\d]|g<\w+>)", replacement):
-        return "the replacement holds a \\ that stands for nothing", "write \\\\ for one, \\1 for the first group"
-    return None

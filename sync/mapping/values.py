@@ -22,6 +22,9 @@ _NOTHING = _SPACES + INVISIBLE + "".join(map(chr, range(0x7F, 0xA0)))
 # They change the look of the character before them: a heart into a red one, a flag into a country's.
 _SELECTORS = re.compile("[\u180b-\u180d\u180f\ufe00-\ufe0f\U000e0020-\U000e007f\U000e0100-\U000e01ef]*")
 
+UNFIT = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\ud800-\udfff]")
+"""Control characters other than tab and line ends, and halves of surrogate pairs, which UTF-8 cannot carry."""
+
 _WORDS = {str: "text", bool: "a boolean", int: "a number", float: "a number", list: "a list", dict: "an object"}
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import unicodedata
 from collections import Counter
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -38,7 +39,7 @@ class WireField:
 
     @property
     def path(self) -> str:
-        """How a person would point at it: `email[].Address`."""
+        """Return how a person would point at it: `email[].Address`."""
         if self.shape in ("emails", "phones", "texts"):
             return f"{self.name}[].{self.member}" if self.member else f"{self.name}[]"
         return self.name
@@ -103,16 +104,21 @@ def without_contacts(wire: bytes, places: Collection[int]) -> bytes:
     return encode({**document, CONTACTS: kept} if kept else document)
 
 
+def folded(text: str) -> str:
+    """Return the same for texts that look the same but for their case, however Unicode composes their letters."""
+    return text.casefold() if text.isascii() else unicodedata.normalize("NFC", text.casefold())
+
+
 def distinct(texts: Iterable[str]) -> list[str]:
-    """Each text once without regard to case, in order; the first spelling wins."""
+    """Return each text once without regard to case, in order; the first spelling wins."""
     kept: dict[str, str] = {}
     for text in texts:
-        kept.setdefault(text.casefold(), text)
+        kept.setdefault(folded(text), text)
     return list(kept.values())
 
 
 def texts(document: Mapping[str, Json], wire: Wire, key: str) -> list[str]:
-    """What a lead's document holds under a mapping key (`emails`, `phones`, `name`, …), as plain texts.
+    """Return what a lead's document holds under a mapping key (`emails`, `phones`, `name`, …), as plain texts.
 
     For those who compare or show leads and must not know wire names. Empty where the lead has no such field.
     """

@@ -1,4 +1,4 @@
-"""The first scan of a stream: whether it is over, what it is announced with, what came of it."""
+"""The first scan of a stream: if it is over, what it is announced with, what came of it."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ def accept(ledger: Ledger, stream: int) -> bool:
 
 
 def _filtered_alone(counts: Mapping[tuple[int, State], int], stream: int) -> int:
-    """How many records of the stream are filtered; 0 where others passed. Those that are gone say nothing."""
+    """The number of the stream's filtered records; 0 where others passed. Those that are gone say nothing."""
     passed = any(n for (of, state), n in counts.items() if of == stream and state not in ("filtered", "withdrawn"))
     return 0 if passed else counts.get((stream, "filtered"), 0)
 
@@ -53,7 +53,7 @@ class FirstScan:
         self._job = job
 
     def is_asked_for(self, kind: PollKind = "poll") -> bool:
-        """Whether what is read now is what was asked for with the stream. The first sweep still is: it finds the
+        """Return whether what is read now is what was asked for with the stream. The first sweep still is: it finds the
         records that polls cannot see. After a rebuild nothing is, whatever was swept before."""
         if self._job.start == "now":
             return False

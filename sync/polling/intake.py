@@ -15,6 +15,7 @@ from sync.mapping.wire import without_contacts
 from sync.polling import lineage
 from sync.polling.job import PollReport, StreamJob
 from sync.polling.judge import Rules, is_before, judge
+from sync.polling.losses import Losses
 from sync.polling.readings import Read, read_record
 from sync.polling.spelling import Spelling
 from sync.words import Record
@@ -40,6 +41,7 @@ class Intake:
         self.spelling = spelling
         self.poll = poll
         self.report = report
+        self.losses = Losses()
         self._gone = gone
         self._committed = committed
 
@@ -134,6 +136,8 @@ class Intake:
                 problems[note.field, note.rule] += 1
                 example.setdefault((note.field, note.rule), read.reading.id)
             warnings.update((note.field, note.rule, note.hint) for note in read.warnings)
+            if read.reading.payload is not None:
+                self.losses.add(read.lost)
         name = self._job.row.name
         for place, n in problems.items():
             emit("unmappable", stream=name, field=place[0], rule=place[1], records=n, example=example[place])

@@ -102,7 +102,9 @@ class Poller:
         error: str | None = None
         try:
             self._refuse_another_account(connector)
-            work(self._intake(poll, report, watch, Spelling(self._ledger, self._job, connector)))
+            intake = self._intake(poll, report, watch, Spelling(self._ledger, self._job, connector))
+            work(intake)
+            intake.losses.say(self._job.row.name)
             outcome = report.outcome
         except Stopped:
             outcome = "stopped"

@@ -43,6 +43,8 @@ class Read:
     reading: Reading
     problems: tuple[Note, ...] = ()
     warnings: tuple[Note, ...] = ()
+    lost: tuple[tuple[str, str], ...] = ()
+    """As in the mapping's Lead."""
 
 
 def read_record(
@@ -99,18 +101,18 @@ def _mapped(
         case Unfit(problems=problems):
             reason = orjson.dumps([note.as_json() for note in problems]).decode()
             return Read(Reading(record.id, _with_fit(version, "unfit", None), source, None, reason), problems=problems)
-        case Lead(wire=wire, warnings=warnings, document=document):
+        case Lead(wire=wire, warnings=warnings, document=document, lost=lost):
             fitting = _with_fit(version, "eligible", hasher.digest("wire", wire))
             values = hashed(mapping.identities(document), hasher)
             reading = Reading(record.id, fitting, source, wire, values=values)
             if inside:
                 found = contacts_of(document, mapping, hasher)
                 reading = replace(reading, contacts=found, needs_contacts=mapping.needs_contacts)
-            return Read(reading, warnings=warnings)
+            return Read(reading, warnings=warnings, lost=lost)
 
 
 def contacts_of(document: Mapping[str, Json], mapping: Maps, hasher: Hasher) -> list[Contact]:
-    """The contacts nested in a lead, by what they can be recognised."""
+    """Return the contacts nested in a lead, by what they can be recognised."""
     found = mapping.identities_of_contacts(document)
     return [Contact(place, hashed(each, hasher)) for place, each in enumerate(found)]
 

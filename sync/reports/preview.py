@@ -28,7 +28,7 @@ from sync.streams import compile_all, open_source, stream_specs
 from sync.words import Json, Record
 
 LOOKED_AT = 1000
-"""How many records a preview looks at where hardly any becomes a lead."""
+"""The most records that a preview looks at where hardly any becomes a lead."""
 _PAGE = 100
 
 Fate = Literal["lead", "filtered", "unfit", "unusable", "deleted"]
@@ -36,7 +36,7 @@ Fate = Literal["lead", "filtered", "unfit", "unusable", "deleted"]
 
 @dataclass(frozen=True, slots=True)
 class Known:
-    """What the ledger says of a record. `lead_exists`: no, maybe, yes; `drift`: it changed since."""
+    """The ledger's word on a record. `lead_exists`: no, maybe, yes; `drift`: it changed since."""
 
     state: State
     lead_exists: str
@@ -47,8 +47,8 @@ class Known:
 class Specimen:
     """One record and what the mapping makes of it. `document` is the lead as it goes over the wire, but for the labels
     that are added when it is sent; `size` its bytes. `known` is None where the ledger does not know the record.
-    `where`: of a filtered record, what the mapping's `where` read, as (path, value). `skipped`: contacts left out by
-    the `where` of their table."""
+    `where`: of a filtered record, and where `where` failed, what it read, as (path, value). `skipped`: contacts left
+    out by the `where` of their table. `lost`: mapped fields, each with a reason, of whose values none could be used."""
 
     id: str
     modified: str | None
@@ -63,6 +63,7 @@ class Specimen:
     skipped: int = 0
     origin: Origin | None = None
     """What its source made it of."""
+    lost: tuple[tuple[str, str], ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,14 +88,14 @@ class StreamPreview:
 
 @dataclass(frozen=True, slots=True)
 class Choice:
-    """Which records: these ids, or those of a first poll until `most` of them became leads."""
+    """The records to show: these ids, or those of a first poll until `most` of them became leads."""
 
     ids: Sequence[str] = ()
     most: int = 5
 
     @property
     def bound(self) -> int:
-        """How many records are looked at for that, at the most."""
+        """Return how many records are looked at for that, at the most."""
         return max(LOOKED_AT, 2 * self.most)
 
 
@@ -154,7 +155,7 @@ def _stream(config: Config, name: str) -> Stream:
 def _specimens(
     connector: Connector, spec: StreamSpec, look: Callable[[Record], Specimen], choice: Choice
 ) -> tuple[list[Specimen], bool]:
-    """What becomes of the records, in the order they are read; and whether it stopped looking before it had found
+    """All that becomes of the records, in the order they are read; and whether it stopped looking before it had found
     enough leads. A record that a later page brings again counts as it is there."""
     if choice.ids:
         return [look(record) for record in connector.fetch(spec, choice.ids)], False
@@ -227,7 +228,7 @@ def _as_foreseen(specimen: Specimen, foreseen: Foreseen) -> Specimen:
 
 
 def _is_open(stored: Stored | None) -> bool:
-    """Whether a lead of the record may be sent yet as that of a new one."""
+    """Return whether a lead of the record may be sent yet as that of a new one."""
     return stored is None or (stored.lead_exists == "no" and stored.state not in {"ignored", "forgotten"})
 
 
@@ -271,9 +272,10 @@ def _specimen(read: Record, mapping: LeadMapping, prepare: Prepare) -> Specimen:
         case Filtered():
             return replace(bare, fate="filtered", where=tuple(mapping.read_by_where(record.data)))
         case Unfit(problems=problems):
-            return replace(bare, fate="unfit", problems=_said(problems))
-        case Lead(wire=wire, warnings=warnings, document=document, skipped=skipped):
-            whole = replace(bare, fate="lead", document=document, size=len(wire), skipped=skipped)
+            where = tuple(mapping.read_by_where(record.data)) if any(each.field == "where" for each in problems) else ()
+            return replace(bare, fate="unfit", problems=_said(problems), where=where)
+        case Lead(wire=wire, warnings=warnings, document=document, skipped=skipped, lost=lost):
+            whole = replace(bare, fate="lead", document=document, size=len(wire), skipped=skipped, lost=lost)
             return replace(whole, warnings=_said(warnings))
 
 

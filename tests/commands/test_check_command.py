@@ -233,7 +233,7 @@ lead = {lead}
     where = "sources.s.streams.t.lead.where"
     assert f"warning  {where}: active == 'true' never holds: active holds true or false" in result.stdout
     assert "write active == `true`, or just active" in result.stdout
-    certain = f"warning  {where}: lower(name) never equals 'X'"
+    certain = f"warning  {where}: lower(name) never equals or holds 'X'"
     assert certain in result.stdout
     offline = run("--file", "-c", str(path))
     assert certain in offline.stdout

@@ -104,6 +104,16 @@ def test_a_record_that_is_asked_for_says_why_where_leaves_it_out(world: World) -
     assert read == {"active = false", "level = 3", "status = 'a\ufffd[2J'", "email = 'f1@corp.example'"}
 
 
+def test_a_condition_that_cannot_be_read_shows_what_it_read(world: World) -> None:
+    world.companies([1])
+    world.sql("ALTER TABLE companies ADD level INTEGER", "UPDATE companies SET level = 3")
+    world.write_config(replace={"status != 'internal'": "level > '2'"})
+    lines = [line.strip() for line in world.run("preview", "erp.companies").stdout.splitlines()]
+    assert "`where` read level = 3" in lines
+    (refused,) = [line for line in lines if line.startswith("refused")]
+    assert refused.startswith("refused: where: expression failed: a number and text have no order; to_number()")
+
+
 def test_contacts_that_their_where_leaves_out_are_counted(world: World) -> None:
     table = (
         '\n[[sources.erp.streams.companies.lead.contacts]]\nfrom = "[@]"\nname = "email"\nwhere = "status == \'vip\'"\n'
@@ -232,3 +242,35 @@ def test_a_record_whose_key_is_spelled_anew_is_shown_as_the_one_that_was_sent(wo
         assert stream["missing"] == []
         (record,) = stream["records"]
         assert (record["id"], record["known"]["state"]) == ("abc", "delivered")
+
+
+def test_a_field_that_no_lead_could_fill_is_said_by_preview_and_by_the_round(world: World) -> None:
+    world.companies(range(1, 7))
+    world.sql("UPDATE companies SET email = 'nonsense', industry = 'n/a' WHERE id < 6")
+    lost = "can be used in any of these"
+    assert lost not in world.run("preview", "erp.companies", "-n", "6").stdout
+    assert "field_lost" not in world.run("once").stderr
+
+    world.companies(range(7, 12))
+    world.sql(
+        "UPDATE companies SET email = 'nonsense', industry = '' WHERE id > 6", "DELETE FROM companies WHERE id < 7"
+    )
+    text = world.run("preview", "erp.companies").stdout
+    (line,) = [line.strip() for line in text.splitlines() if lost in line]
+    assert line == (
+        "emails: nothing the source holds there can be used in any of these 5 leads (not a valid e-mail address)"
+    )
+    events = [line for line in world.run("once").stderr.splitlines() if "field_lost" in line]
+    assert len(events) == 1, "an empty column is no news"
+    assert all(word in events[0] for word in ("erp.companies", "emails", "not a valid e-mail address", "preview"))
+    assert "nonsense" not in events[0]
+
+
+def test_what_a_few_leads_lost_is_chance(world: World) -> None:
+    world.companies(range(1, 5))
+    world.sql("UPDATE companies SET email = 'nonsense'")
+    assert "field_lost" not in world.run("once").stderr
+    world.sql("DELETE FROM companies")
+    world.companies([9])
+    world.sql("UPDATE companies SET email = 'nonsense'")
+    assert "can be used in any" not in world.run("preview", "erp.companies").stdout

@@ -86,13 +86,15 @@ emails = ["email", "VALUE"]
 class Row:
     """A property's value as HubSpot sends it, and what each field of the lead holds of it; None and () where nothing.
 
-    `text`: what fields of one text hold. `texts`: what addresses, labels and socials hold, `text` unless it is said.
+    `text`: what fields of one text hold. `texts`: what addresses, labels and socials hold, `text` unless it is said;
+    `socials`: where those hold something else.
     """
 
     property: str
     sent: str
     text: str | None = None
     texts: tuple[str, ...] | None = None
+    socials: tuple[str, ...] | None = None
     phones: tuple[str, ...] = ()
     emails: tuple[str, ...] = ()
     count: int | None = None
@@ -107,7 +109,7 @@ class Row:
             "employeeCount": self.count,
             "email": [{"Address": each} for each in (address(number), *self.emails)],
             "phoneNumber": [{"Number": each} for each in self.phones],
-            "socials": [{"Url": each} for each in many],
+            "socials": [{"Url": each} for each in (many if self.socials is None else self.socials)],
             "address": [{"Address": each} for each in many],
             "labels": list(many),
             "date": self.date,
@@ -123,7 +125,7 @@ def address(number: int) -> str:
 
 def day(name: str, sent: str, text: str) -> Row:
     """A date or time: it is one in `date`, and its text elsewhere."""
-    return Row(name, sent, text, phones=(text,), date=text)
+    return Row(name, sent, text, socials=(), phones=() if "T" in text else (text,), date=text)
 
 
 def plain(name: str, sent: str, **more: Any) -> Row:
@@ -146,8 +148,8 @@ ROWS = [
     day("hs_employment_change_detected_date", "1773100800000", "2026-03-10"),
     # numbers and amounts: no digit is lost, and 0 employees are unknown ones
     Row("associatedcompanyid", "29022297485", "29022297485", phones=("29022297485",)),
-    Row("hs_associated_target_accounts", "0", "0"),
-    Row(VIEWS, "60.5", "60.5", phones=("60.5",)),
+    Row("hs_associated_target_accounts", "0", "0", socials=()),
+    Row(VIEWS, "60.5", "60.5", socials=(), phones=("60.5",)),
     Row(VIEWS, "5000.00", "5000", phones=("5000",), count=5000),
     plain(VIEWS, "12345678901234567890", phones=("12345678901234567890",)),
     # yes and no are no text
@@ -161,14 +163,15 @@ ROWS = [
         "hs_additional_emails",
         "a@x.example;b@y.example",
         texts=("a@x.example", "b@y.example"),
+        socials=(),
         emails=("a@x.example", "b@y.example"),
     ),
     # texts
-    plain("fax", "+1-555-123-4568", phones=("+1-555-123-4568",)),
+    plain("fax", "+1-555-123-4568", socials=(), phones=("+1-555-123-4568",)),
     plain("hs_content_membership_notes", "two\nlines"),
-    plain("hs_full_name_or_email", "kim@x.example", emails=("kim@x.example",)),
-    plain("hs_quick_context", HTML),
-    plain("hs_notes_last_activity", "0-27-99", phones=("0-27-99",)),
+    plain("hs_full_name_or_email", "kim@x.example", socials=(), emails=("kim@x.example",)),
+    plain("hs_quick_context", HTML, socials=()),
+    plain("hs_notes_last_activity", "0-27-99", socials=(), phones=("0-27-99",)),
     plain("annualrevenue", "1200", phones=("1200",), count=1200),
     plain("annualrevenue", WEB),
     plain("annualrevenue", UUID, phones=(UUID,), uuid=UUID),

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from mapping_cases import mapping, problems
+from mapping_cases import document, lead, mapping, problems
 
 from sync.mapping.outcome import Lead, Note, Unfit
 
@@ -91,7 +91,7 @@ def test_an_item_without_a_way_to_know_it_is_left_out_with_a_warning() -> None:
         Note("contacts[0]", left_out),
         Note("contacts[2].emails", "left out one that is not a valid e-mail address", 3),
         Note("contacts[2]", left_out),
-        Note("contacts[3]", left_out),
+        Note("contacts[3]", left_out, None, "`from` gives text here, no object: @ reads it"),
     )
 
 
@@ -193,3 +193,11 @@ def test_problems_at_load_name_the_table() -> None:
     (found,) = problems({"name": "n", "contacts": [{"from": "people", "role": "title"}]})
     assert found.where == "contacts[0]"
     assert "maps none of name, last_name, emails, phones" in found.what
+
+
+def test_items_that_are_no_objects_are_left_out_with_the_word_that_reads_them() -> None:
+    table = {"contacts": [{"from": "mails", "emails": "address"}]}
+    (note,) = lead(table, {"mails": ["a@b.de"]}).warnings
+    assert note.hint == "`from` gives text here, no object: @ reads it"
+    made = document({"contacts": [{"from": "mails", "emails": "@"}]}, {"mails": ["a@b.de", None, ""]})
+    assert made == {"contacts": [{"email": [{"Address": "a@b.de"}]}]}

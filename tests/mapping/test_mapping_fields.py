@@ -169,7 +169,9 @@ def test_unusable_emails_are_left_out_with_a_warning_and_never_quoted(bad: objec
     assert "nobody" not in str(warning)
 
 
-@pytest.mark.parametrize("good", ["a@b.de", "jörg@münchen.de", "a+b@sub.example.com", "用户@例子.广告", "x@acme.test"])
+@pytest.mark.parametrize(
+    "good", ["a@b.de", "jörg@münchen.de", "a+b@sub.example.com", "用户@例子.广告", "a²@b.de", "ﬁ@b.de", "x@acme.test"]
+)
 def test_international_emails_are_sent_as_they_are(good: str) -> None:
     assert document({"emails": "x"}, {"x": f" {good} "}) == {"email": [{"Address": good}]}
 
@@ -345,12 +347,51 @@ def test_what_joins_characters_stays() -> None:
         ("a@b.de.", ["a@b.de"]),
         ("a@b.de;", ["a@b.de"]),
         ("a\u200b@b.de", ["a@b.de"]),
+        ("Doe, Jane (Sales) <a@b.de>", ["a@b.de"]),
+        ("SMTP:a@b.de;smtp:c@d.de", ["a@b.de", "c@d.de"]),
+        ("E-Mail: a@b.de", ["a@b.de"]),
+        ("a@b.de/c@d.de", ["a@b.de", "c@d.de"]),
+        ("a@b.de & c@d.de - e@f.de", ["a@b.de", "c@d.de", "e@f.de"]),
+        ("a@b.de \u2022 c@d.de\u00b7e@f.de", ["a@b.de", "c@d.de", "e@f.de"]),
+        ("a@b.de#mailto:a@b.de#", ["a@b.de"]),
+        ("a@b.de!", ["a@b.de"]),
+        ("\uff41\uff20\uff42\uff0e\uff44\uff45", ["a@b.de"]),
+        ("a@b\u3002de; \uff43@d.de", ["a@b.de", "c@d.de"]),
+        ("; ,", []),
     ],
 )
 def test_addresses_are_taken_out_of_what_people_write_around_them(written: str, taken: list[str]) -> None:
     made = lead({"emails": "x"}, {"x": written})
-    assert [item["Address"] for item in made.document["email"]] == taken
+    assert [item["Address"] for item in made.document.get("email", ())] == taken
     assert made.warnings == ()
+
+
+@pytest.mark.parametrize(
+    ("written", "taken"),
+    [
+        ("a@b.de (private)", ["a@b.de"]),
+        ("a@b.de (work, main), c@d.de [home]", ["a@b.de", "c@d.de"]),
+        ("(B\u00fcro) a@b.de", ["a@b.de"]),
+        ("a@b.de; c@d.de (private)", ["a@b.de", "c@d.de"]),
+    ],
+)
+def test_remarks_in_brackets_beside_an_address_are_left_out_and_said(written: str, taken: list[str]) -> None:
+    made = lead({"emails": "x"}, {"x": written})
+    assert [item["Address"] for item in made.document["email"]] == taken
+    assert [note.rule for note in made.warnings] == ["left out a remark in brackets beside an address"]
+
+
+@pytest.mark.parametrize(
+    "written",
+    [
+        *("a@b.de (old)", "a@b.de [invalid!]", "a@b.de (do not use, bounced)", "Jane (formerly) <a@b.de>"),
+        *("a@b.de (ung\u00fcltig)", "not a@b.de", "a@b.de or nobody", "a@b.de - private", "a(at)b.de", "a(x)@b.de"),
+        *("sip:a@b.de", "skype: a@b.de", "http://b.de/?m=a@b.de", "a@b.de?x", "(work)", "a/b@c.de/d@e.de"),
+    ],
+)
+def test_where_more_than_one_reading_is_left_no_address_is_guessed(written: str) -> None:
+    (note,) = dropped({"emails": "x"}, {"x": written})
+    assert note.rule == "left out one that is not a valid e-mail address"
 
 
 @pytest.mark.parametrize("written", ["a@b.de; n/a", "a@b.de, write to Jane", "Jane <a@b.de>, Max <nobody>"])
@@ -361,7 +402,20 @@ def test_what_is_no_address_among_addresses_is_left_out_and_said(written: str) -
 
 
 @pytest.mark.parametrize(
-    "value", ["0", "00 00", "1e5", "4.93012E+11", "a/b", "-", "12", "x99@b.de", "https://b.de/123"]
+    "value",
+    [
+        "0",
+        "00 00",
+        "1e5",
+        "4.93012E+11",
+        "a/b",
+        "-",
+        "12",
+        "x99@b.de",
+        "https://b.de/123",
+        "2026-01-31T10:00:00Z",
+        "2026-01-31 10:00",
+    ],
 )
 def test_what_nobody_could_dial_is_no_phone(value: str) -> None:
     (note,) = dropped({"phones": "x"}, {"x": value})
@@ -396,6 +450,8 @@ PLACEHOLDERS = [
     "?",
     "...",
     "\u2014",
+    *("#WERT!", "#BEZUG!", "#NV", "#\xdcBERLAUF!", "#VALEUR!", "#N/D", "#\xa1REF!", "#SPILL!", "#GETTING_DATA"),
+    *("{}", "[]", '""', "''", "NaN", ", ,", ";", "-- Select one --", "--Bitte w\xe4hlen--", "| -"),
 ]
 
 
@@ -564,3 +620,89 @@ def test_deep_nesting_is_a_problem_of_the_record_not_of_the_program() -> None:
 def test_problems_at_load_know_constants_that_no_record_could_save() -> None:
     found = problems({"name": "n", "labels": ["'ok'", f"'{'a' * 65}'"], "emails": "'nobody'", "role": True, "date": 5})
     assert sorted(problem.where for problem in found) == ["date", "emails", "labels[1]", "role"]
+
+
+@pytest.mark.parametrize(
+    "value",
+    [
+        *("0001-01-01", "0001-01-01T00:00:00", "0001-01-01 23:59:59Z", "0001-01-01T00:00:00+14:00"),
+        *("0001-01-02T00:00:00+14:00", "9999-12-31T23:59:59-01:00"),
+    ],
+)
+def test_a_date_that_was_never_set_or_leaves_the_calendar_in_utc_is_left_out(value: str) -> None:
+    (note,) = dropped({"date": "x"}, {"x": value})
+    assert "0001-01-01" in note.rule
+    assert note.hint
+
+
+@pytest.mark.parametrize(
+    "value", ["0001-01-02", "0001-01-03T00:00:00+14:00", "9999-12-31T23:59:59+01:00", "9999-12-31"]
+)
+def test_the_first_and_last_days_of_the_calendar_are_sent(value: str) -> None:
+    assert document({"date": "x"}, {"x": value}) == {"date": value}
+
+
+def test_the_same_letters_composed_otherwise_are_one_label() -> None:
+    composed, apart = "Caf\u00e9", "CAFE\u0301"
+    assert document({"labels": "x"}, {"x": [composed, apart]}) == {"labels": [composed]}
+    assert document({"labels": "x"}, {"x": [apart, composed]}) == {"labels": [apart]}
+
+
+@pytest.mark.parametrize(
+    ("written", "sent"),
+    [
+        ("https://x.de, https://y.de", ["https://x.de", "https://y.de"]),
+        ("https://x.de;HTTP://y.de | https://z.de\nhttps://x.de", ["https://x.de", "HTTP://y.de", "https://z.de"]),
+        ("Acme#https://acme.de/a#", ["https://acme.de/a"]),
+        ("https://x.de/\u202eabc\u200b", ["https://x.de/abc"]),
+        ("https://web.example/2020/https://x.de", ["https://web.example/2020/https://x.de"]),
+        ("https://u@x.de:8080/a?b#c", ["https://u@x.de:8080/a?b#c"]),
+        ("http://[::1]:80/", ["http://[::1]:80/"]),
+        ("//acme.de", ["//acme.de"]),
+        ("@joe", ["@joe"]),
+        ("@joe@social.example", ["@joe@social.example"]),
+        ("LinkedIn: joe", ["LinkedIn: joe"]),
+        ("acme.de:8080/x", ["acme.de:8080/x"]),
+        ("localhost:80", ["localhost:80"]),
+        (100012345, ["100012345"]),
+    ],
+)
+def test_web_addresses_pages_and_handles_are_sent_one_by_one(written: object, sent: list[str]) -> None:
+    made = lead({"socials": "x"}, {"x": written})
+    assert [item["Url"] for item in made.document["socials"]] == sent
+    assert made.warnings == ()
+
+
+@pytest.mark.parametrize(
+    "value",
+    [
+        *("javascript:alert(1)", "java\tscript:alert(1)", "JavaScript: alert(1)", "javascript:1", "javascript:\nx"),
+        *("javascript\u200b:x", "data: x", "data:text/html,x", "vbscript:1", "file:1", "view-source:https://x.de"),
+        *("tel:030123", "xing:12", "https://.", "https://-", "https://https://x.de", "https://x.de:port/"),
+        *("<a href='https://x.de'>x</a>", "0", 0, "#", "!!!"),
+        *("a@b.de", "+49 30 123456", "2026-01-31", "1,200", "192.168.0.1"),
+    ],
+)  # fmt: skip
+def test_what_must_not_become_a_link_or_is_none_is_no_social(value: object) -> None:
+    (note,) = dropped({"socials": "x"}, {"x": value})
+    assert note.rule == "left out one that is no web address (http or https), page or handle"
+
+
+@pytest.mark.parametrize(
+    ("written", "sent"), [("030\u200b12\u202d3", "030123"), ("4930123456.0", "4930123456"), ("030.0", "030.0")]
+)
+def test_a_phone_comes_without_what_would_spoil_dialling_it(written: str, sent: str) -> None:
+    assert document({"phones": "x"}, {"x": written}) == {"phoneNumber": [{"Number": sent}]}
+
+
+def test_a_list_or_flag_where_text_is_due_says_how_to_write_it() -> None:
+    (note,) = dropped({"industry": "x"}, {"x": ["a", "b"]})
+    assert note.hint == "write join(', ', field), or field[0]"
+    (note,) = dropped({"labels": "[x]"}, {"x": True})
+    assert note.hint == "write if(field, 'yes', 'no')"
+
+
+@pytest.mark.parametrize("key", ["emails", "phones", "addresses", "labels", "name"])
+def test_an_object_where_text_is_due_says_to_name_the_field_inside(key: str) -> None:
+    (note,) = dropped({key: "x"}, {"x": {"address": "a@b.de"}})
+    assert note.hint == "name the field inside it, such as emails[*].address"

@@ -6,9 +6,11 @@ import pytest
 from mapping_cases import COUNTRIES, document, mapping, problems
 
 from sync.errors import Problem
+from sync.mapping.arguments import parameters
 from sync.mapping.evaluate import reader
 from sync.mapping.expressions import EVALUATION_ERRORS, compile_expression, failure
-from sync.mapping.functions import FUNCTIONS, NAMES, Library, parameters
+from sync.mapping.functions import FUNCTIONS, NAMES
+from sync.mapping.library import Library
 from sync.mapping.syntax import parse, walk
 
 
@@ -107,6 +109,8 @@ def broken(expression: str, data: object) -> str:
         ("regex_extract('ab', 'z')", None),
         ("regex_replace('a  b   c', ' +', ' ')", "a b c"),
         (r"regex_replace('12', '(\d)', '<\1>')", "<1><2>"),
+        (r"regex_replace('12', '(?P<n>\d)', '\g<n>\g<1>\g<0>\\')", "111\\222\\"),
+        (r"regex_match('a\C', '\\C')", True),
         ("html_to_text('a &lt;b&gt; &eacute;&nbsp;c')", "a <b> é\u00a0c"),
         ("html_to_text('keeps\n  lines')", "keeps\n  lines"),
         ("html_to_text('<p>a\n b</p><p>c<br>d<br/><br/>e</p>')", "a b\nc\nd\n\ne"),
@@ -254,9 +258,9 @@ def test_each_example_gives_what_it_says(name: str) -> None:
         ("join(', ', [list])", "join() expects text, got a list"),
         ("join('', empty)", "join() expects a list, got text"),
         ("add(flag, x)", "add() expects text or a number, got a boolean"),
-        ("substring('abc', half)", "expects a whole number"),
-        ("pad_left('a', many)", "expects a width of at most 10,000"),
-        ("pad_left('a', x, 'ab')", "expects one character to pad with"),
+        ("substring('abc', half)", "substring() expects a whole number"),
+        ("pad_left('a', many)", "pad_left() expects a width of at most 10,000"),
+        ("pad_left('a', x, 'ab')", "pad_left() expects one character to pad with"),
         ("round(x, half)", "round() expects a whole number of decimal places"),
         ("from_items(list)", "from_items() expects a list of [name, value]"),
         ("group_by(objects, &[@])", "group_by() expects text or a number, got a list"),
@@ -264,16 +268,17 @@ def test_each_example_gives_what_it_says(name: str) -> None:
         ("replace(long, 'x', 'yyyy')", "replace() would give more than 4,000,000 characters"),
         ("join(long, ['a', 'b', 'c'])", "join() would give more than 4,000,000 characters"),
         ("upper(longer)", "upper() expects text of at most 4,000,000 characters"),
-        ("regex_match(long, 'a')", "expects text of at most 1,000,000 characters"),
-        ("regex_match(half_a_character, 'a')", "expects valid Unicode text"),
-        ("flag < 'a'", "its values are of types that do not go together"),
+        ("regex_match(long, 'a')", "regex_match() expects text of at most 1,000,000 characters"),
+        ("regex_match(half_a_character, 'a')", "regex_match() expects valid Unicode text"),
+        ("flag < 'a'", "a boolean and text have no order; to_number() or to_string() turns one"),
         ("length(x)", "length() expects text or a list or an object, got a number"),
-        ("sum(list)", "sum() expects a list of numbers, got text"),
-        ('max(`[1, "a"]`)', "max() expects a list of numbers or a list of text, got text"),
-        ("sort_by(objects, &a)", "sort_by() expects text or a number, got null"),
-        ("'a' < x", "its values are of types that do not go together"),
-        ("contains('a', x)", "its values are of types that do not go together"),
-        ("ceil(infinite)", "a number is out of range"),
+        ("sum(list)", "sum() expects numbers, got text that is none"),
+        ('max(`[1, "a"]`)', "max() expects only text or only numbers, got both"),
+        ("sort_by(objects, &[@])", "sort_by() expects text or numbers, got a list"),
+        ("sum([flag])", "sum() expects numbers, got a boolean"),
+        ("merge(list)", "merge() expects an object, got a list"),
+        ("'a' < x", "text and a number have no order; to_number() or to_string() turns one"),
+        ("contains('a', x)", "contains() expects text to look for in text, got a number"),
     ],
 )
 def test_a_wrong_type_is_told_in_plain_words_without_the_value(expression: str, words: str) -> None:
@@ -284,6 +289,87 @@ def test_a_wrong_type_is_told_in_plain_words_without_the_value(expression: str, 
     assert told == f"expression failed: {words}"
     assert "4711" not in told
     assert "secret" not in told
+
+
+@pytest.mark.parametrize(
+    ("expression", "result"),
+    [
+        ("contains(name, nobody)", None),
+        ("contains(nobody, 'a')", None),
+        ("contains(values, nobody)", True),
+        ("contains(values, '2')", True),
+        ("contains(values, `2`)", False),
+        ("sum(amounts)", 3.6),
+        ("sum([nobody])", None),
+        ("sum(`[]`)", 0),
+        ("sum(['1234567890123456789012.5', `0.5`])", 1.2345678901234567e21),
+        ("avg(amounts)", 1.2),
+        ("avg([nobody])", None),
+        ("max([nobody, `1`, `2`])", 2),
+        ("min([nobody, 'b', 'a'])", "a"),
+        ("max([nobody])", None),
+        ("sort(['b', nobody, 'a'])", ["a", "b", None]),
+        ("sort_by(people, &rank)[*].n", ["c", "a", "b", "d"]),
+        ("sort_by(people, &rank)[0].n", "c"),
+        ("max_by(people, &rank).n", "a"),
+        ("min_by(people, &rank).n", "c"),
+        ("max_by(people, &nobody)", None),
+        ("sort_by(nobody, &rank)", None),
+        ("merge({a: name}, nobody, {b: name}).[a, b]", ["x", "x"]),
+        ("merge(nobody)", None),
+        ("ceil('1.2')", 2),
+        ("floor(`-1.2`)", -2),
+        ("ceil('12345678901234567.5')", 12345678901234568),
+        ("abs('-12.5')", 12.5),
+        ("abs('n/a')", None),
+        ("ceil(infinite)", None),
+        ("long > `5`", True),
+        ("`5` > long", False),
+        ("long > longer", False),
+        ("longer > long", True),
+        ("longer >= '12345678901234567890.50'", True),
+        ("long < `0.5`", False),
+        ("max([long, longer, `3`])", "12345678901234567890.5"),
+        ("min([long, `3.5`, longer])", 3.5),
+        ("sort([longer, nobody, `3`, long])", [3, "9999999999999999.5", "12345678901234567890.5", None]),
+        ("sort_by(amounts_long, &n)[*].n", [-1, "9999999999999999.5", "12345678901234567890.5"]),
+        ("max_by(amounts_long, &n).n", "12345678901234567890.5"),
+        ("starts_with(name, nobody)", None),
+        ("json('\ufeff[1]')", [1]),
+        ("domain('a@b.de; c@d.de')", None),
+        ("domain('a@b.de; c@B.de')", "b.de"),
+        ("domain('Jane Doe <a@b.de>')", "b.de"),
+        ("domain('a@b.de (work)')", "b.de"),
+        ("domain('acme.de, other.de')", None),
+        ("year('0000-00-00')", None),
+        ("year('2024-13-45')", None),
+        ("year('2024-02-30 10:00')", None),
+        ("year('0000')", None),
+        ("year('2024-5')", 2024),
+        ("year('2024-05-01 24:00 whatever')", 2024),
+        ("format_date('0024-01-31', '%d.%m.%Y')", "31.01.0024"),
+        ("format_date('0824-01-31', '%Y')", "0824"),
+        ("format_date('2024-01-31', '100%% %d')", "100% 31"),
+        ("format_date('2024-01-31', '%H:%M')", None),
+        ("format_date('2024-01-31', '%d.%m.%Y %H:%M')", None),
+        ("format_date('2024-01-31 10:00', '%H:%M')", "10:00"),
+        ("format_date('2024-01-31 10:00', '%z')", None),
+        ("format_date('2024-01-31 10:00+01', '%z')", "+0100"),
+    ],
+)
+def test_an_empty_column_breaks_nothing_and_what_nobody_knows_is_null(expression: str, result: object) -> None:
+    people = [{"n": "a", "rank": 3}, {"n": "b", "rank": None}, {"n": "c", "rank": 1}, {"n": "d"}]
+    data = {"name": "x", "amounts": [0.6, None, "1", 2], "values": [None, 1, "2"], "people": people}
+    long, longer = "9999999999999999.5", "12345678901234567890.5"
+    data |= {"long": long, "longer": longer, "amounts_long": [{"n": longer}, {"n": long}, {"n": -1}, {}]}
+    found = value(expression, data | {"infinite": float("inf")})
+    assert found == result
+    assert type(found) is type(result)
+
+
+def test_a_number_out_of_range_is_told_without_it() -> None:
+    assert failure(OverflowError(4711)) == "expression failed: a number is out of range"
+    assert failure(TypeError("4711")) == "expression failed: its values are of types that do not go together"
 
 
 def test_each_function_is_documented() -> None:

@@ -32,8 +32,15 @@ KINDS = {
 }
 
 
+LOOKUPS: dict[str, dict[str, Any]] = {
+    "stages": {"lead": "L", "PQL": "P", "gone": "G"},
+    "kinds": {"gold": 1, "bronze": 3},
+    "whole": {"gold": 1},
+}
+
+
 def found(table: dict[str, Any], kinds: Any = KINDS) -> list[tuple[str, str, str]]:
-    compared = mapping({"name": "name"} | table).compared
+    compared = mapping({"name": "name"} | table, lookups=LOOKUPS).compared
     return [(one.where.removeprefix(f"{WHERE}."), one.what, one.hint) for one in doubts(compared, kinds)]
 
 
@@ -78,6 +85,16 @@ def found(table: dict[str, Any], kinds: Any = KINDS) -> list[tuple[str, str, str
             "write to_boolean(id) == `true`, or compare with text in 'quotes'",
         ),
         ("id == `[]`", "id == `[]` never holds: id holds text", "compare with a single value"),
+        (
+            "id == ['a', 'b']",
+            'id == `["a", "b"]` never holds: id holds text',
+            "write contains(['a', 'b'], id)",
+        ),
+        (
+            "status != `[1, 2]`",
+            "status != `[1, 2]` always holds: status holds whole numbers",
+            "write !contains([`1`, `2`], status)",
+        ),
         (
             '"First Name" == `1`',
             '"First Name" == `1` never holds: "First Name" holds text',
@@ -191,8 +208,75 @@ def found(table: dict[str, Any], kinds: Any = KINDS) -> list[tuple[str, str, str
             "look at each value: topics[?starts_with(@, 't')]",
         ),
         ("others == 'a'", "others == 'a' never holds: others holds a list", "write contains(others, 'a')"),
-        ("lower(id) == 'Acme'", "lower(id) never equals 'Acme'", "write 'acme'"),
-        ("upper(trim(id)) == id && upper(id) != 'a'", "upper(id) never equals 'a'", "write 'A'"),
+        ("lower(id) == 'Acme'", "lower(id) never equals or holds 'Acme'", "write 'acme'"),
+        ("contains(lower(id), 'Acme')", "lower(id) never equals or holds 'Acme'", "write 'acme'"),
+        ("starts_with(upper(id), 'Ac')", "upper(id) never equals or holds 'Ac'", "write 'AC'"),
+        ("contains(['ACME', 'x'], upper(id))", "upper(id) never equals or holds 'x'", "write 'X'"),
+        ("id != ''", "id != '' holds where id is null, too", "write id alone: empty text and null are false"),
+        (
+            "unknown != ''",
+            "unknown != '' holds where unknown is null, too",
+            "write unknown alone: empty text and null are false",
+        ),
+        (
+            "id == 'ab '",
+            "id == 'ab ' asks for values with blanks around them; a CHAR column comes without",
+            "write id == 'ab', or trim(id) == 'ab'",
+        ),
+        (
+            "nullif(status, '0')",
+            "nullif(status, '0') changes nothing: status holds whole numbers",
+            "write numbers in backticks: `0`",
+        ),
+        (
+            "nullif(kind, ['gold', 'Silver'])",
+            "nullif(kind, 'Silver') changes nothing: kind holds one of a list of choices",
+            "did you mean 'silver'?",
+        ),
+        (
+            "lookup('stages', stage)",
+            "no value of stage equals the keys 'PQL', 'gone' of the lookup table",
+            "'PQL' is what users see; its code is '118827341'",
+        ),
+        (
+            "lookup('kinds', kind)",
+            "no value of kind equals the key 'bronze' of the lookup table",
+            "look at the choices in the source",
+        ),
+        (
+            "id == status",
+            "id holds text, status holds whole numbers: they are never equal",
+            "write to_string(status)",
+        ),
+        (
+            "is_company < contacts[0].id || changed > status",
+            (
+                "changed holds times such as '2026-01-31T12:30:00Z', status holds whole numbers: "
+                "they cannot be put in order"
+            ),
+            "write to_string(status)",
+        ),
+        (
+            "lower(status)",
+            "lower(status) fails for every record: status holds whole numbers",
+            "write to_string(status) in its place",
+        ),
+        (
+            "split(amount, ',')",
+            "split(\u2026 amount \u2026) fails for every record: amount holds numbers",
+            "write to_string(amount) in its place",
+        ),
+        (
+            "lookup('kinds', is_company)",
+            "lookup(\u2026 is_company \u2026) fails for every record: is_company holds true or false",
+            "write to_string(is_company) in its place",
+        ),
+        (
+            "substring(id, country)",
+            "substring(\u2026 country \u2026) fails for every record: country holds text of at most 2 characters",
+            "write to_number(country) in its place",
+        ),
+        ("upper(trim(id)) == id && upper(id) != 'a'", "upper(id) never equals or holds 'a'", "write 'A'"),
     ],
 )
 def test_what_never_holds_is_pointed_out_with_what_would_be_right(where: str, what: str, hint: str) -> None:
@@ -226,6 +310,11 @@ def test_what_never_holds_is_pointed_out_with_what_would_be_right(where: str, wh
         "topics == `null` || contains(topics, `1`)",
         "unknown == 'x' && unknown > `5` && contains(unknown, `1`)",
         "not_null(status, id) == 'x' && [status, id][0] == 'x'",
+        "lookup('whole', kind) && lookup('whole', id) && lookup('whole', status) && lookup('stages', tags)",
+        "nullif(id, 'x', '') && nullif(kind, '') && nullif(status, `0`) && nullif(is_company, `0`)",
+        "lower(born) && title(id) && digits(status) && add(id, status) && round(amount) && to_string(is_company)",
+        "born < changed && status == is_company && amount > score && id == kind",
+        "join(' ', [id, status]) && contains(lower(id), 'a') && unique(tags) && json(id) && if(status, id, kind)",
     ],
 )
 def test_what_may_hold_is_left_alone(where: str) -> None:
@@ -251,5 +340,5 @@ def test_every_place_of_the_mapping_is_looked_at_and_its_key_named() -> None:
 
 def test_without_a_source_only_what_is_certain_is_said() -> None:
     assert found({"where": "status == 'x' && lower(id) == 'X'"}, {}) == [
-        ("where", "lower(id) never equals 'X'", "write 'x'")
+        ("where", "lower(id) never equals or holds 'X'", "write 'x'")
     ]

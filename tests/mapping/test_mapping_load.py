@@ -9,8 +9,8 @@ from mapping_cases import WHERE, mapping, problems
 
 from sync.config.schema import Wire, WireList
 from sync.errors import ConfigError
+from sync.mapping.elsewhere import ELSEWHERE
 from sync.mapping.expressions import BadExpression, compile_expression
-from sync.mapping.functions import ELSEWHERE
 
 _BLANK = "a field name with a blank stands in double quotes: {}"
 _IN_QUOTES = "write regex_match(text, pattern) with text in 'quotes'"
@@ -25,7 +25,7 @@ _EPOCHS = "1767225600 are seconds, 1767225600000 milliseconds"
         ("a || b.lowr(x)", "column 8: unknown function lowr()", "did you mean lower()?"),
         ("lower(x, y)", "column 1: lower() takes 1 argument, not 2", "write lower(text)"),
         ("not_null(a, length())", "column 13: length() takes 1 argument, not 0", ""),
-        ("merge()", "column 1: merge() takes at least 1 argument, not 0", ""),
+        ("merge()", "column 1: merge() takes at least 1 argument, not 0", "write merge(object…)"),
         ("sort_by(a, b)", "column 1: argument 2 of sort_by() must be an expression such as &name", ""),
         ("lower(a b)", "column 9: does not expect 'b' here", _BLANK.format('"a b"')),
         ("not_null(First Name, x)", "column 16: does not expect 'Name' here", _BLANK.format('"First Name"')),
@@ -107,6 +107,26 @@ _EPOCHS = "1767225600 are seconds, 1767225600000 milliseconds"
             r"write \\ for one, \1 for the first group",
         ),
         (
+            r"regex_replace(a, '(x)', '\g<y>')",
+            "column 1: the replacement names a group 'y' that the pattern lacks",
+            "name it in the pattern: (?P<y>\u2026)",
+        ),
+        (
+            r"regex_replace(a, '(x)', '\g<2>')",
+            "column 1: the replacement names a group that the pattern lacks (it has 1)",
+            "put ( ) into the pattern",
+        ),
+        (
+            r"regex_replace(a, '(x)', '\\\0')",
+            "column 1: the replacement's \\0 is a NUL character",
+            r"write \g<0> for all that the pattern matches",
+        ),
+        (
+            r"regex_extract(a, 'a\C')",
+            r"column 1: the pattern uses \C, which splits letters into their bytes",
+            "write (?s:.) for any character",
+        ),
+        (
             "date(a, 'DD.MM.YYYY')",
             "column 1: the format must be text with codes such as %d, %m and %Y",
             "for 31.01.2026 write '%d.%m.%Y'",
@@ -122,13 +142,66 @@ _EPOCHS = "1767225600 are seconds, 1767225600000 milliseconds"
             "column 1: rest() takes names of fields to leave out",
             "such as rest('password', 'internal_notes')",
         ),
+        ("a AND b", "column 3: does not expect 'AND' here", "write && for and"),
+        ("a & b", "column 3: does not expect '&' here", "write && for and"),
+        ("a in ['x']", "column 3: does not expect 'in' here", "write contains(['x', 'y'], a)"),
+        ("a is null", "column 3: does not expect 'is' here", "write a == `null`, or !a for whatever is empty"),
+        (
+            "a like '%x'",
+            "column 3: does not expect 'like' here",
+            "write contains(a, 'x'), starts_with(a, 'x') or regex_match(a, 'pattern')",
+        ),
+        (
+            "a ? b : c",
+            "column 3: does not know '?'",
+            "write if(condition, then, else); for a fallback not_null(a, b)",
+        ),
+        (
+            "a.b['first name']",
+            "column 5: does not expect 'first name' here",
+            'a field of an object stands behind a point: a.b."first name"',
+        ),
+        (
+            "x.gr\u00f6\u00dfe",
+            "column 5: does not know '\u00f6'",
+            'a field name with other letters than A to Z stands in double quotes: "gr\u00f6\u00dfe"',
+        ),
+        (
+            "$name",
+            "column 2: does not expect 'name' here",
+            "write $.name for the field of the whole record, or name alone",
+        ),
+        ("${name}", "column 2: does not expect '{' here", "a field is its name alone, without $ and braces"),
+        ("'it''s'", "column 5: does not expect 's' here", "a quote inside text is written \\'"),
+        ("a.b.", "column 5: the expression ends too early", ""),
+        ("round(a, `99`)", "column 1: round() expects 0 to 15 decimal places", ""),
+        ("round(a, `0.5`)", "column 1: round() expects a whole number of decimal places", ""),
+        ("pad_left(a, `5`, 'ab')", "column 1: pad_left() expects one character to pad with", ""),
+        ("pad_right(a, `10001`)", "column 1: pad_right() expects a width of at most 10,000", ""),
+        ("substring(a, `0.5`)", "column 1: substring() expects a whole number", ""),
+        ("starts_with(a, `1`)", "column 1: starts_with() expects text, got a number", ""),
+        ("length(`1`)", "column 1: length() expects text or a list or an object, got a number", ""),
+        ("keys('x')", "column 1: keys() expects an object, got text", ""),
         ("(" * 5000, "the expression is nested too deeply", ""),
-        ("||".join(["a"] * 100), "the expression is nested more than 64 levels deep", "split it up"),
+        (
+            "||".join(["a"] * 100),
+            "the expression is nested more than 64 levels deep",
+            "split it up; many constants fit into contains(['x', 'y'], a)",
+        ),
     ],
 )
 def test_each_mistake_has_its_column_and_cure(expression: str, what: str, hint: str) -> None:
     (found,) = problems({"name": "n", "role": expression})
     assert (found.where, found.what, found.hint) == ("role", what, hint)
+
+
+def test_a_fault_of_grammar_hides_no_unknown_function() -> None:
+    found = problems({"name": "n", "role": "lowr(a) and concat(b, c)"})
+    assert [problem.what for problem in found] == [
+        "column 9: does not expect 'and' here",
+        "column 1: unknown function lowr()",
+        "column 13: unknown function concat()",
+    ]
 
 
 def test_all_problems_are_reported_at_once_with_their_places() -> None:

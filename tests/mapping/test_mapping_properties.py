@@ -16,6 +16,7 @@ from hypothesis import strategies as st
 from mapping_cases import mapping
 
 from sync.errors import ConfigError
+from sync.mapping import web
 from sync.mapping.emails import is_email, is_ordinary
 from sync.mapping.functions import NAMES as FUNCTION_NAMES
 from sync.mapping.outcome import Filtered, Lead, Unfit
@@ -408,6 +409,23 @@ def test_the_short_way_says_yes_only_where_the_library_does(text: str) -> None:
         assert is_email(text)
 
 
+WEB = st.builds(
+    lambda scheme, host, rest: f"{scheme}://{host}{rest}",
+    st.sampled_from(["http", "https", "HTTP", "ftp", "https://https"]),
+    st.sampled_from(["x.de", "-.de", "a..de", "x", "x.de:80", "u@x.de", "\u00fc.de", "x.-de", "a-b.co.uk"]),
+    st.text("/a?#&=;|, <:@.\u200b%\n", max_size=6).map(lambda text: f"/{text}") | st.just(""),
+)
+
+
+@settings(max_examples=200, deadline=None)
+@given(WEB)
+def test_the_short_way_takes_only_web_addresses_that_the_long_one_takes_as_they_are(text: str) -> None:
+    if web.is_ordinary(text):
+        assert web.web_addresses(text) == [text]
+        assert web.is_profile(text)
+
+
 def test_the_short_way_takes_ordinary_addresses() -> None:
+    assert web.is_ordinary("https://www.x.de/a_b/c?d=e&f=%20")
     for text in ("info@acme.de", "first.last+tag@sub.example.co.uk", "A_B-c@ex-ample.museum", "1@2.de"):
         assert is_ordinary(text)

@@ -182,3 +182,13 @@ def test_an_expression_that_reads_a_record_whole_reads_no_path_of_it() -> None:
     assert mapping({"name": "Name", "notes": "to_string(@)"}).readers == {
         ("Name",): ["sources.erp.streams.companies.lead.name"]
     }
+
+
+def test_what_where_read_can_be_shown_however_deep_lists_lie_in_lists() -> None:
+    deep: Any = {"a": "x"}
+    for _ in range(5_000):
+        deep = [deep]
+    one = mapping({"name": "n", "where": "people.a == 'y' && boxes.a == 'z'"})
+    shown = dict(one.read_by_where({"people": deep, "boxes": [[{"a": "q"}]]}))
+    assert shown["boxes.a"] == [["q"]]
+    assert isinstance(shown["people.a"], list)

@@ -120,6 +120,11 @@ def test_dollar_is_the_whole_record_at_any_depth() -> None:
     assert "contacts" not in one.apply(data | {"active": 0}).document  # type: ignore[union-attr]
 
 
+def test_one_odd_field_does_not_keep_the_rest_back() -> None:
+    data = {"a": "x\x00y\ud800", "b": "n/a", "c": "\u200b", "d": ["\x07", "k", "--None--"], "e": float("nan"), "f": "z"}
+    assert document({"notes": "rest()"}, data) == {"notes": "a\nxy\n\nd\nk\n\nf\nz"}
+
+
 def test_rest_lists_what_nothing_else_reads() -> None:
     table = {"name": "name", "where": "!deleted", "emails": "[owner.mail]", "notes": "rest('password')"}
     table |= {"contacts": [{"from": "people", "name": "first", "role": "$.city"}]}

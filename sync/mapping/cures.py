@@ -1,0 +1,89 @@
+"""Cures: the words to write in an expression instead of those of other languages."""
+
+from __future__ import annotations
+
+import json
+import re
+
+_CURES = {
+    "=": "write == to compare",
+    "and": "write && for and",
+    "or": "write || for or",
+    "not": "write ! for not",
+    "&": "write && for and",
+    "like": "write contains(a, 'x'), starts_with(a, 'x') or regex_match(a, 'pattern')",
+    "ilike": "write contains(lower(a), 'x')",
+    "in": "write contains(['x', 'y'], a)",
+    "between": "write a >= `1` && a <= `5`",
+    "is": "write a == `null`, or !a for whatever is empty",
+    "?": "write if(condition, then, else); for a fallback not_null(a, b)",
+    "{": "a field is its name alone, without $ and braces",
+    "+": "write add(a, b); text is put together by join('', [a, b])",
+    "-": "put a field name with a hyphen into double quotes",
+    "- ": "write subtract(a, b)",
+    "*": "write multiply(a, b)",
+    "/": "write divide(a, b)",
+    "%": "write mod(a, b)",
+}
+
+
+_NUMBER = re.compile(r"-?\d+(?:\.\d+)?", re.ASCII)
+_WORD = re.compile(r"[A-Za-z_]\w*", re.ASCII)
+_DIGITS_BEFORE = re.compile(r"\d+$", re.ASCII)
+_CURLY = re.compile("[\u2018\u2019\u201c\u201d]")
+_LETTERS_BEFORE = re.compile(r"\w*\Z")
+_PATH_BEFORE = re.compile(r"[\w.$@]*\Z")
+_LETTERS = re.compile(r"\w+")
+_IN_SQUARE_BRACKETS = re.compile(r"\[['\"]?([A-Za-z_][\w ]*)['\"]?\]", re.ASCII)
+_WORDS_BEFORE = re.compile(r"(?:[A-Za-z_]\w*[ \t]+)+$", re.ASCII)
+
+
+def cure(text: str, position: int, found: str) -> str:
+    """Return what to write instead of what was found at this position of an expression; "" where that is not known."""
+    before, here = text[:position], text[position:]
+    if found == "-" and before.endswith(" ") and here.startswith("- "):
+        return "write subtract(a, b)"
+    if here.startswith(">") and before.endswith("<"):
+        return "write != for not equal"
+    if found == "." and (whole := _DIGITS_BEFORE.search(before)):
+        here = whole[0] + here
+    if number := _NUMBER.match(here):
+        return f"numbers stand in backticks: `{number[0]}`"
+    quotes = "write straight quotes: 'text'" if _CURLY.search(text) else ""
+    return _cure_of_place(before, here) or _CURES.get(found.lower()) or _cure_of_words(before, here) or quotes
+
+
+def _cure_of_place(before: str, here: str) -> str:
+    """For a name with other letters, in brackets or behind a $, and for a quote inside text."""
+    if here[:1].isalpha() and not here[:1].isascii():
+        whole = json.dumps(_LETTERS_BEFORE.findall(before)[0] + _LETTERS.findall(here)[0], ensure_ascii=False)
+        return f"a field name with other letters than A to Z stands in double quotes: {whole}"
+    if found := _IN_SQUARE_BRACKETS.match(before[-1:] + here):
+        return (
+            f"a field of an object stands behind a point: {_PATH_BEFORE.findall(before[:-1])[0]}.{json.dumps(found[1])}"
+        )
+    if before.endswith("$") and (word := _WORD.match(here)):
+        return f"write $.{word[0]} for the field of the whole record, or {word[0]} alone"
+    return "a quote inside text is written \\'" if before.endswith("'") and here.startswith("'") else ""
+
+
+def _cure_of_words(before: str, here: str) -> str:
+    words = _WORDS_BEFORE.search(before)
+    if not words or not _WORD.match(here):
+        return ""
+    if cure := _CURES.get(words[0].split()[-1].lower()):
+        return cure
+    return f"a field name with a blank stands in double quotes: {json.dumps(words[0] + _words_from(here))}"
+
+
+def _words_from(here: str) -> str:
+    """The words that begin here, up to one that means something in other languages."""
+    words = []
+    for word in re.split(r"[ \t]+", here):
+        found = _WORD.match(word)
+        if not found or word.lower() in _CURES:
+            break
+        words.append(found[0])
+        if found[0] != word:
+            break
+    return " ".join(words)

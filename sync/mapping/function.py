@@ -1,0 +1,63 @@
+"""A function of expressions: how it is written, what it takes, an example, and what is wrong at load."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Final
+
+from sync.mapping.values import type_name
+from sync.words import Json
+
+TEXT = frozenset({"text"})
+NUMBER = frozenset({"a number"})
+TEXT_OR_NUMBER = TEXT | NUMBER
+LIST = frozenset({"a list"})
+OBJECT = frozenset({"an object"})
+ANY: frozenset[str] = frozenset()
+EXPRESSION = frozenset({"an expression"})
+
+OPEN: Final = object()
+"""Stands for an argument that is no constant."""
+Fault = tuple[str, str] | None
+"""A fault, and its cure."""
+
+
+@dataclass(frozen=True, slots=True)
+class Function:
+    """One function of ours: how it is written, one line on what it gives, an example, and what its arguments may be.
+
+    `accepts` holds, for each argument, the allowed type names; an empty set allows all, null included. The last
+    `optional` ones may be left out; `variadic`: the last may be repeated. `constants` are the arguments that must stand
+    in the file; `fault` judges all constant arguments at load (OPEN for those that are none).
+    """
+
+    signature: str
+    summary: str
+    example: tuple[str, Json]
+    accepts: tuple[frozenset[str], ...]
+    call: Callable[..., Json]
+    optional: int = 0
+    variadic: bool = False
+    constants: frozenset[int] = frozenset()
+    fault: Callable[[Sequence[Any]], Fault] = field(default=lambda _: None)
+
+
+def function(
+    signature: str, call: Callable[..., Json], example: str, result: Json, *accepts: frozenset[str], **more: Any
+) -> tuple[str, Function]:
+    """Return an entry of the table: its name, and the function with the first line of its docstring."""
+    summary = (call.__doc__ or "").strip()
+    return signature.partition("(")[0], Function(signature, summary, (example, result), accepts, call, **more)
+
+
+def wrong_type(name: str, allowed: frozenset[str], argument: Json) -> str:
+    """Return the words for an argument of a type that the function does not take."""
+    expected = " or ".join(sorted(allowed, reverse=True))
+    return f"{name}() expects {expected}, got {type_name(argument)}"
+
+
+def worded(name: str, error: object) -> str:
+    """Return the error's words with the function's name before them."""
+    text = str(error)
+    return f"{name}() {text}" if text.startswith("expects") else text

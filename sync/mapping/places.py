@@ -1,0 +1,114 @@
+"""Places: which fields of a record are read, as a tree; what connectors are asked for, and what is kept of a record.
+
+Each place is a field that some expression walks through, `whole` if an expression looks at the value itself. Lists are
+walked through without a place of their own, so that `contacts[?primary].email` reads `contacts.primary` and
+`contacts.email`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection, Iterator, Sequence
+from typing import Any
+
+from sync.words import LABEL, Json, Wanted
+
+# Lists within lists are pruned this deep; below, values are kept as they are (which reads too much, never too little).
+_DEEPEST_LIST = 8
+
+
+class Place:
+    """One field (or the record itself) and the fields read below it. `path` leads to it from the record."""
+
+    __slots__ = ("fields", "path", "whole")
+
+    def __init__(self, path: tuple[str, ...] = ()) -> None:
+        self.fields: dict[str, Place] = {}
+        self.path = path
+        self.whole = False
+
+    def field(self, name: str) -> Place:
+        return self.fields.setdefault(name, Place((*self.path, name)))
+
+
+Places = frozenset[Place]
+"""The places that a value may come from; empty for a value that an expression made."""
+
+
+def look(places: Places) -> None:
+    """Mark that the value itself is looked at, with all that is in it."""
+    for place in places:
+        place.whole = True
+
+
+def wanted(root: Place, children: Collection[str]) -> Wanted:
+    """The places as the connectors want them: paths, and those below a child's name apart."""
+    if root.whole:
+        return Wanted(None, {name: Wanted(None) for name in sorted(children)})
+    below = {name: place for name, place in sorted(root.fields.items()) if name in children}
+    return Wanted(
+        frozenset(path for name, place in root.fields.items() if name not in below for path in _paths((name,), place)),
+        {name: Wanted(None if place.whole else frozenset(_below(place))) for name, place in below.items()},
+    )
+
+
+def paths_of(root: Place) -> list[tuple[str, ...]]:
+    """Return what is read by name below a place, as paths, even where it is read whole, too."""
+    return list(_below(root))
+
+
+def _below(place: Place) -> Iterator[tuple[str, ...]]:
+    for name, inner in place.fields.items():
+        yield from _paths((name,), inner)
+
+
+def _paths(path: tuple[str, ...], place: Place) -> Iterator[tuple[str, ...]]:
+    if place.whole or not place.fields:
+        yield path
+        return
+    for name, inner in place.fields.items():
+        yield from _paths((*path, name), inner)
+
+
+def has_labels(root: Place) -> bool:
+    """Return whether a label is read anywhere."""
+    return any(name.endswith(LABEL) or has_labels(place) for name, place in root.fields.items())
+
+
+def without_labels(value: Json) -> Json:
+    """The value with codes alone, at any depth."""
+    if isinstance(value, dict):
+        return {name: without_labels(inner) for name, inner in value.items() if not name.endswith(LABEL)}
+    return [without_labels(item) for item in value] if isinstance(value, list) else value
+
+
+def value_at(value: Json, path: Sequence[str], depth: int = 0) -> Json:
+    """Return what stands at a path of `paths_of`: where a list is on the way, the list of what stands in its items; a
+    list in many others as it is."""
+    if not path or depth > _DEEPEST_LIST:
+        return value
+    if isinstance(value, list):
+        return [value_at(item, path, depth + 1) for item in value]
+    return value_at(value.get(path[0]), path[1:]) if isinstance(value, dict) else None
+
+
+def pruner(root: Place) -> Callable[[Any], Any]:
+    """A function that keeps of a value only what is read, in the same shape: objects lose unread and null fields,
+    lists keep their length. Every expression traced into `root` yields the same on the result as on the value."""
+    if root.whole:
+        return lambda value: value
+    leaves = tuple(name for name, place in root.fields.items() if place.whole)
+    branches = tuple((name, pruner(place)) for name, place in root.fields.items() if not place.whole)
+
+    def prune(value: Json, depth: int = 0) -> Json:
+        if isinstance(value, dict):
+            kept = {name: found for name in leaves if (found := value.get(name)) is not None}
+            for name, inner in branches:
+                found = value.get(name)
+                if found is not None:
+                    kept[name] = inner(found)
+            return kept
+        if isinstance(value, list) and depth < _DEEPEST_LIST:
+            return [prune(item, depth + 1) for item in value]
+        return value
+
+    return prune
