@@ -59,6 +59,29 @@ def test_a_whole_table_that_is_touched_changes_nothing(story: Story) -> None:
     assert not any(poll.get("new") for poll in polls[-1:])
 
 
+def test_a_grant_is_noticed_at_the_next_turn_without_a_reload(story: Story) -> None:
+    """Taken away, nothing of the record reaches the ledger; given back, it does."""
+    before = story.found()
+    story.org.hidden_fields.add(("Account", "Name"))
+    story.org.put("Account", 2, Name="New firm")
+    for _ in range(2):
+        turn(story)
+        assert story.worker.failure is not None
+        assert "Account.Name" in str(story.worker.failure.error)
+        assert story.found() == before
+    story.org.hidden_fields.clear()
+    turn(story)
+    assert story.worker.failure is None
+    assert story.found() == story.expected() != before
+
+
+def turn(story: Story) -> None:
+    """A turn of the stream as the daemon's, once its back-off is over."""
+    story.org.advance(timedelta(minutes=11))
+    story.worker._not_before = 0.0
+    story.worker.turn()
+
+
 def _counts(story: Story) -> list[dict[str, int]]:
     import json
 
