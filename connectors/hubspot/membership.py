@@ -80,7 +80,7 @@ def moves(
     fetch: Callable[[Sequence[str]], list[Record]],
     size: int,
 ) -> Iterator[Page]:
-    """Pages of those who joined or left since the lane was `stored`, at most `size` on each.
+    """Yield those who joined or left since the lane was `stored`, at most `size` on a page.
 
     A list that is new to the stream moves nobody, like an edit of `where`: its members come when they change, or by
     `reread`. Where another list took the name of the one before, those who are no longer in it are told.

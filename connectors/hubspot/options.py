@@ -174,7 +174,7 @@ class HubspotStream(_Table):
     )
 
     def filters(self) -> Mapping[str, str]:
-        """The list is a filter that HubSpot alone can tell."""
+        """Return the list as a filter of which HubSpot alone can tell who passes."""
         return {} if self.list is None else {MEMBER: self.list}
 
     def bookkeeping(self) -> frozenset[str]:

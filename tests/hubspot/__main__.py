@@ -50,8 +50,10 @@ def fill(portal: Portal, companies: int, contacts: int = 3) -> None:
 
 def main() -> None:
     portal = Portal(Real())
-    fill(portal, int(sys.argv[1]) if len(sys.argv) > 1 else 20)
+    count = int(sys.argv[1]) if len(sys.argv) > 1 else 20
+    fill(portal, count)
     with serving(portal) as standin:
+        standin.lists.add("9", "VIP customers", *range(1, count + 1, 3))
         print(standin.url, TOKEN, flush=True)
         while True:
             time.sleep(5)
