@@ -79,12 +79,13 @@ class Contact:
 class Origin:
     """What a source made a record of, by the ids of its former records.
 
-    `own` became the record itself; `children` became children nested in it, each with whether that child was left with
-    it. `others`: it has children besides, of whom no former record is known to have a lead.
+    `own` became the record itself; `children` are the children nested in it that others became, as (child, former,
+    whether that child was left with the record). `others`: it has children besides, of whom no former record is known
+    to have a lead.
     """
 
     own: Sequence[str] = ()
-    children: Sequence[tuple[str, bool]] = ()
+    children: Sequence[tuple[str, str, bool]] = ()
     others: bool = False
 
 

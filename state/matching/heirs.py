@@ -167,23 +167,40 @@ def note_heirs(
             continue
         change = judged.get(reading.id)
         inherits = change is not None and change.inherits
-        rows = [(former, 0, int(not inherits)) for former in reading.origin.own]
-        # where several children were made from one record, it is enough that one of them is left
-        children = dict(sorted(reading.origin.children, key=lambda each: each[1]))
-        rows += [(former, 1, int(borne)) for former, borne in children.items()]
-        for former, child, borne in rows:
-            values = {"record": keys[reading.id], "former": former, "child": child, "borne": borne}
-            values |= {"stream": stream, "now": now}
-            if _note(connection, values, open_=(change is not None and change.lead_exists == "no") or inherits):
-                connection.execute(_STOP_FORMER, values)
-                if change is None and not child:
+        open_ = inherits or (change is not None and change.lead_exists == "no")
+        here = {"record": keys[reading.id], "stream": stream, "heir": reading.id, "now": now}
+        for former in reading.origin.own:
+            values = {**here, "former": former, "child": 0, "borne": int(not inherits)}
+            if _note(connection, values, open_=open_):
+                connection.execute(_STOP_PARENTS, values)
+                if change is None:
                     connection.execute(_STOP_HEIR, values)
-                connection.execute(_TAKEN_OVER, values)
-                connection.execute(_TWICE_THERE, values)
+        # where several children were made from one record, it is enough that one of them is left
+        for child, former, borne in sorted(reading.origin.children, key=lambda each: each[2]):
+            if _note(connection, {**here, "former": former, "child": 1, "borne": int(borne)}, open_=open_):
+                _note_beside(connection, {**here, "heir": child, "former": former, "child": 0, "borne": 1})
+
+
+def _note_beside(connection: sqlite3.Connection, values: Mapping[str, object]) -> None:
+    """The same of the records that the ledger has of a nested child in other streams: they may not be read again."""
+    for row in connection.execute(_BESIDES, values).fetchall():
+        here = {**values, "record": row["key"]}
+        if _note(connection, here, open_=False):
+            connection.execute(_STOP_HEIR, here)
 
 
 def _note(connection: sqlite3.Connection, values: Mapping[str, object], *, open_: bool) -> bool:
-    """Whether that is news. Who bears the person is settled with the record's own lead."""
+    """Whether that is news, which sends the former record back to be judged."""
+    if not _is_news(connection, values, open_=open_):
+        return False
+    connection.execute(_STOP_FORMER, values)
+    connection.execute(_TAKEN_OVER, values)
+    connection.execute(_TWICE_THERE, values)
+    return True
+
+
+def _is_news(connection: sqlite3.Connection, values: Mapping[str, object], *, open_: bool) -> bool:
+    """Who bears the person is settled with the record's own lead."""
     written = connection.execute(
         "INSERT OR IGNORE INTO heirs (record, former, child, borne) VALUES (:record, :former, :child, :borne)", values
     )
@@ -213,7 +230,7 @@ def origin_of(
 ) -> Origin | None:
     """What a record was made from, as its reading says it to the ledger."""
     own = [each for each in former.get(id_, ()) if each != id_]
-    children = [(each.former, each not in left_out) for each in nested]
+    children = [(each.id, each.former, each not in left_out) for each in nested]
     return Origin(own, children, others) if own or children else None
 
 
@@ -270,6 +287,26 @@ _STOP_HEIR = """
 UPDATE records SET again = 'judge' WHERE again IS NULL AND key = :record AND lead_exists <> 'yes'
   AND state IN ('pending', 'held', 'duplicate', 'sending', 'in_doubt')
 """
+
+_BESIDES = f"""
+SELECT key FROM records WHERE id = :heir AND key <> :record AND stream IN ({_BESIDE})
+"""  # noqa: S608 - a constant
+
+_STOP_PARENTS = f"""
+WITH RECURSIVE names (stream, child) AS (
+  SELECT b.id, (SELECT min(child) FROM child_links WHERE stream = b.id) FROM ({_BESIDE}) b
+  UNION ALL
+  SELECT n.stream, (SELECT min(c.child) FROM child_links c WHERE c.stream = n.stream AND c.child > n.child)
+  FROM names n WHERE n.child IS NOT NULL
+)
+UPDATE records SET again = 'judge' WHERE again IS NULL AND lead_exists <> 'yes'
+  AND state IN ('pending', 'held', 'quarantined', 'sending', 'in_doubt') AND key IN (
+    SELECT r.key FROM names n JOIN child_links c ON c.stream = n.stream AND c.child = n.child AND c.id = :heir
+    JOIN records r ON r.stream = c.stream AND r.id = c.parent
+  )
+"""  # noqa: S608 - a constant
+"""Records that wait and were read with the heir nested in them, before it was known what that was made from. The
+children's names are stepped through, so that their index is of use."""
 
 _TWO_LEADS = f"""
 SELECT 1 FROM heirs h JOIN records r ON r.key = h.record

@@ -116,7 +116,7 @@ class CrmMachine(RuleBasedStateMachine):
     @precondition(lambda self: self.world.open)
     @rule(verdict=verdicts, landed=st.booleans())
     def an_answer_comes(self, verdict: Any, landed: bool) -> None:
-        self.conclude(min(self.world.open), verdict, landed)
+        self.conclude(next(iter(self.world.open)), verdict, landed)
 
     @precondition(lambda self: self.doubt)
     @rule()

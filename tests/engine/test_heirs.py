@@ -179,6 +179,29 @@ def test_a_child_that_comes_to_a_sent_company_later_is_left_out_of_its_changes(t
     world.close()
 
 
+@pytest.mark.parametrize("told_by", ["contacts", "companies"])
+def test_what_waits_is_judged_once_another_stream_tells_what_its_person_was_made_from(
+    world: World, told_by: str
+) -> None:
+    """The contact's record and a company that nests it both wait; only one of them is read again."""
+    world.crm.save("contacts", "c1", email="c@x.example")
+    world.crm.save("companies", "acme", name="Acme")
+    world.crm.associate("c1", "acme")
+    lead(world)
+    assert world.send() == ["leads/l1"]
+    world.read("contacts", "companies")
+    world.crm.former["c1"] = ["l1"]
+    world.crm.changes[told_by].append("c1" if told_by == "contacts" else "acme")
+    world.read(told_by)
+    world.send()
+    other = "companies" if told_by == "contacts" else "contacts"
+    assert world.judge_again(other), "it cannot be claimed before"
+    world.rest()
+    assert world.state("contacts", "c1") == "known"
+    assert world.lead("companies", "acme").nested == set()
+    assert people(world) == ["leads/l1"]
+
+
 class Meddling(Heirs):
     """Something happens between the look at the former records and the page's transaction."""
 
