@@ -28,6 +28,10 @@ from sync.words import Json
 PLACES = 30
 """Decimal places of positions in a sequence that is not whole: more than any double or usual decimal has."""
 
+_CAST = (
+    "CAST it to a whole number in query: CAST(x AS bigint), in MySQL and MariaDB CAST(x AS unsigned), and of "
+    "PostgreSQL's xmin xmin::text::bigint"
+)
 _NUMBERS_NEED = 'say what its numbers are: modified_as = "epoch_s", "epoch_ms" or "sequence"'
 
 
@@ -67,7 +71,7 @@ def scale_by_kind(
     if kind == "number":
         return _of_numbers(cursor, numbers or SequenceScale())
     if cursor.modified_as is not None:
-        raise Unfit("does not hold numbers", "remove modified_as")
+        raise Unfit("does not hold numbers", _CAST if kind == "other" else "remove modified_as")
     match kind:
         case "zoned":
             return Zoned(_RENDER_ZONED.get(backend, _aware), grain)
@@ -95,6 +99,8 @@ def scale_by_values(values: Sequence[Any], cursor: Cursor, backend: str = "sqlit
         raise Unfit("holds numbers as well as times", "store them alike, or convert them in query")
     if numbers:
         return _of_numbers(cursor, _sequence_of(values, backend)), None
+    if not moments and not shapes and any(isinstance(value, bytes | bytearray | memoryview) for value in values):
+        raise Unfit("holds bytes, neither times nor numbers", _CAST)
     if cursor.modified_as is not None:
         raise Unfit("does not hold numbers", "remove modified_as, or convert the column in query")
     if moments:

@@ -423,6 +423,22 @@ def test_a_type_that_tells_no_time_is_refused(postgresql_server: Postgresql) -> 
     assert "cannot be read as a time" in error
 
 
+BYTES = {"sqlite": ("blob", "x'01'"), "postgresql": ("bytea", "'\\x01'"), "mariadb": ("varbinary(8)", "x'01'")}
+
+
+def test_bytes_that_count_changes_are_to_be_cast(server: Server) -> None:
+    kind, value = BYTES[server.backend]
+    server.run(f"CREATE TABLE companies (id int PRIMARY KEY, name varchar(9), version {kind})")
+    server.run(f"INSERT INTO companies VALUES (1, 'x', {value})")
+    (said,) = _said(_check(server, stream(NAME, modified="version", modified_as="sequence")), "error")
+    assert "CAST it to a whole number in query" in said
+    if server.backend == "postgresql":
+        (said,) = _said(_check(server, stream(NAME, modified="xmin", modified_as="sequence")), "error")
+        assert "xmin::text::bigint" in said
+        query = "SELECT *, xmin::text::bigint AS changed FROM companies"
+        assert not _said(_check(server, stream(NAME, query=query, modified="changed", modified_as="sequence")), "error")
+
+
 def test_views_do(server: Server) -> None:
     _tables(server)
     server.run("CREATE VIEW live AS SELECT * FROM companies")
