@@ -14,11 +14,12 @@ _NO_VALUE = re.compile(
     # what a spreadsheet shows for a broken formula, in English, German, French, Spanish, Italian, Dutch and Portuguese
     r"|#(?:null|ref|value|num|name|div/0|n/a|spill|calc|field|blocked|connect|unknown|busy|wert|bezug|zahl|kalk|"
     r"\xfcberlauf|feld|valeur|nombre|nom|nul|valore|nome|rif|waarde|naam|verw|getal|leeg|deel/0|valor)[!?]"
-    r"|#(?:\xa1(?:valor|ref|num|div/0|nulo|desbordamiento|calc)!|\xbfnombre\?)|#nv|#n/[bdv]|#getting_data"
+    r"|#(?:\xa1(?:valor|ref|num|div/0|nulo|desbordamiento|calc)!|\xbfnombre\?)|#n/[bdv]|#getting_data"
     r"|-{1,2}\s?none\s?-{1,2}|-{2,}\s?[^-]{1,30}\s?-{2,}|\((?:null|none|nil)\)|<(?:null|none|nil)>|\[(?:null|none|nil)\]"
     r"|\[object object\]|\{\}|\[\]|\"\"|''|\\n",
     re.IGNORECASE,
 )
+_EXCEL_NV = "#NV"  # German for #N/A; in small letters it may be a label
 _UNSET = frozenset({"null", "NULL", "undefined", "NaN"})
 _BEGINS = "nN#-(<[{\"'\\"
 _LONGEST = 40
@@ -30,6 +31,8 @@ def is_placeholder(text: str, *, surname: bool = False) -> bool:
         return False
     if text in _UNSET:
         return not surname
+    if text == _EXCEL_NV:
+        return True
     if text[0] in _MARKS and _ONLY_MARKS.fullmatch(text):
         return True
     return text[0] in _BEGINS and _NO_VALUE.fullmatch(text) is not None

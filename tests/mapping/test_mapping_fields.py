@@ -466,7 +466,7 @@ def test_an_unmistakable_placeholder_is_no_value(value: str) -> None:
 
 
 @pytest.mark.parametrize(
-    "value", ["None", "Unknown", "NA", "Nil", "Null", "Nan", "N", "!!!", "C++", "7-11", "&", "-1", "***"]
+    "value", ["#nv", "#1", "None", "Unknown", "NA", "Nil", "Null", "Nan", "N", "!!!", "C++", "7-11", "&", "-1", "***"]
 )
 def test_what_may_be_a_name_is_sent(value: str) -> None:
     assert document({"name": "x", "labels": "x"}, {"x": value}) == {"name": value, "labels": [value]}
