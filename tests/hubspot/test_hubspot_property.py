@@ -125,8 +125,8 @@ class History:
         lead = {"isContact": False, "name": thing.properties["name"]}
         if industry := thing.properties.get("industry"):
             lead["industry"] = LABELS[industry]
-        if count := thing.properties.get("num_contacts"):
-            lead["employeeCount"] = int(count)
+        if count := int(thing.properties.get("num_contacts") or 0):  # 0 employees are unknown ones
+            lead["employeeCount"] = count
         links = self.portal.links.get(("companies", "contacts"), {}).get(id_, {})
         contacts = self.portal.living("contacts")
         ordered = sorted(links, key=lambda end: (not any(t["typeId"] == 2 for t in links[end]), end))
