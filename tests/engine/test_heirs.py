@@ -11,6 +11,7 @@ from crm_world import World
 
 from state.ledger import Ledger
 from state.matching.heirs import Heirs, Nested, NestedSeen
+from state.queues import Selection
 from state.rows import LaneMove
 
 
@@ -164,6 +165,8 @@ def test_a_child_that_its_company_was_sent_with_stays_when_a_lead_becomes_it_lat
     row = world.row("companies", "acme")
     assert (row["state"], row["drift"]) == ("delivered", 0)
     assert world.row("leads", "l1")["orphaned"] is not None, "the person is there twice: somebody must merge the two"
+    (listed,) = world.ledger.queues.find("orphaned", Selection())
+    assert (listed.id, listed.heir) == ("l1", "crm.companies:acme")
 
 
 @pytest.mark.parametrize("on_change", ["hold", "resend"])
