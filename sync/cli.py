@@ -41,7 +41,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "quarantine": ("sync.commands.quarantine:quarantine", "Look at records that cannot be sent; retry or drop them."),
     "held": ("sync.commands.held:held", "Look at leads that wait for an approval; approve or discard them."),
     "drift": ("sync.commands.drift:drift", "Look at records that changed after their lead was created; settle them."),
-    "orphaned": ("sync.commands.orphaned:orphaned", "Look at leads whose record was filtered or deleted later."),
+    "orphaned": ("sync.commands.orphaned:orphaned", "Look at leads whose record was filtered or went later."),
     "reread": ("sync.commands.reread:reread", "Read the records again that `where` left out."),
     "sandbox": ("sync.sandbox.command:sandbox", "Serve a ClosingDealz API on this machine to try things with."),
     "demo": ("sync.demo.command:demo", "Show a whole run with a sample database and the sandbox."),

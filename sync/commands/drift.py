@@ -10,8 +10,9 @@ import click
 
 from sync.commands.beside import opened
 from sync.commands.options import config_option, json_option, limit_option, yes_option
+from sync.commands.queue_group import add_show
 from sync.commands.selectors import Meant, selection_of, selectors
-from sync.commands.settling import Order, settle, show_list, show_record
+from sync.commands.settling import Order, settle, show_list
 
 if TYPE_CHECKING:  # --help does without them
     from state.queues import Waiting
@@ -58,16 +59,7 @@ def _print_csv(meant: Meant, limit: int | None, config: Path | None) -> None:
     click.echo(text.getvalue(), nl=False)
 
 
-@drift.command()
-@click.argument("record", metavar="STREAM:ID")
-@json_option
-@config_option
-def show(record: str, *, as_json: bool, config: Path | None) -> None:
-    """Show all that is known of one record.
-
-    What it prints is personal data, for your own eyes.
-    """
-    show_record(record, as_json=as_json, config=config)
+add_show(drift)
 
 
 @drift.command()

@@ -6,9 +6,10 @@ from pathlib import Path
 
 import click
 
-from sync.commands.options import config_option, json_option, limit_option, yes_option
+from sync.commands.options import config_option, json_option, yes_option
+from sync.commands.queue_group import add_list, add_show
 from sync.commands.selectors import Meant, selectors
-from sync.commands.settling import Order, settle, show_list, show_record
+from sync.commands.settling import Order, settle
 
 
 @click.group()
@@ -21,26 +22,8 @@ def quarantine(config: Path | None) -> None:
     del config  # the subcommands find it
 
 
-@quarantine.command("list")
-@selectors("quarantine")
-@limit_option
-@json_option
-@config_option
-def list_(meant: Meant, *, limit: int | None, as_json: bool, config: Path | None) -> None:
-    """List them: by stream and reason, then one by one."""
-    show_list("quarantine", meant, limit=limit, as_json=as_json, config=config)
-
-
-@quarantine.command()
-@click.argument("record", metavar="STREAM:ID")
-@json_option
-@config_option
-def show(record: str, *, as_json: bool, config: Path | None) -> None:
-    """Show all that is known of one record.
-
-    What it prints is personal data, for your own eyes.
-    """
-    show_record(record, as_json=as_json, config=config)
+add_list(quarantine, "quarantine", "List them: by stream and reason, then one by one.")
+add_show(quarantine)
 
 
 @quarantine.command()
