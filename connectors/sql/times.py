@@ -65,7 +65,7 @@ class Cursor:
 def scale_by_kind(
     kind: str, cursor: Cursor, backend: str, grain: int = 1, *, numbers: SequenceScale | None = None
 ) -> Scale:
-    """Return the scale of a column whose type the database names. `grain`: how fine its timestamps are, in microseconds;
+    """Return the scale of a column whose type the database names. `grain`: how fine its timestamps are (microseconds);
     `numbers`: as a sequence of them is read. Raises Unfit."""
     zone = find_zone(cursor.zone)
     if kind == "number":
