@@ -165,9 +165,7 @@ class Columns:
             )
         declared = self.declared(relation, cursor.column)
         if declared.kind not in ("text", "unknown"):
-            return Found(
-                scale_by_kind(declared.kind, cursor, backend, declared.whole_seconds, numbers=declared.sequence)
-            )
+            return Found(scale_by_kind(declared.kind, cursor, backend, declared.grain, numbers=declared.sequence))
         scale, shape = scale_by_values(self.sample(relation, cursor.column), cursor, backend)
         if isinstance(scale, Naive) and (grain := _GRAINS.get(backend)):
             scale = replace(scale, grain=grain)

@@ -15,10 +15,10 @@ Kind = Literal["zoned", "naive", "date", "number", "text", "other", "unknown"]
 
 @dataclass(frozen=True, slots=True)
 class Declared:
-    """A column as it is declared: whether its timestamps hold whole seconds only, how a sequence of it is read."""
+    """A column as it is declared: how fine its timestamps are (microseconds), how a sequence of it is read."""
 
     kind: Kind
-    whole_seconds: bool = False
+    grain: int = 1
     sequence: SequenceScale | None = None
 
 
@@ -36,7 +36,7 @@ def postgresql_declared(described: Any, version: tuple[int | str, ...]) -> Decla
         return Declared("number", sequence=SequenceScale(PLACES, Decimal, top))
     times: dict[int, Kind] = {postgresql.TIMESTAMPTZ: "zoned", postgresql.TIMESTAMP: "naive", postgresql.DATE: "date"}
     if code in times:
-        return Declared(times[code], whole_seconds=described[4] == 0)
+        return Declared(times[code], _grain(described[4]))
     if code in postgresql.TEXTS:
         return Declared("text")
     # Of an extension's type (citext) only the values tell.
@@ -47,9 +47,14 @@ def mysql_declared(described: Any) -> Declared:
     """Return what the driver's description of a column says."""
     from connectors.sql import mysql
 
-    code, whole = described[1], described[5] == 0
+    code = described[1]
     if code in mysql.NUMBERS:
         return Declared("number", sequence=SequenceScale(0 if code in mysql.INTEGERS else PLACES, Decimal))
     if code in (mysql.TIMESTAMP, mysql.DATETIME):
-        return Declared("zoned" if code == mysql.TIMESTAMP else "naive", whole_seconds=whole)
+        return Declared("zoned" if code == mysql.TIMESTAMP else "naive", _grain(described[5]))
     return Declared("date" if code in mysql.DATES else "text")
+
+
+def _grain(digits: int | None) -> int:
+    """Microseconds of the last digit of a fraction with so many; where nothing is declared, all six may be there."""
+    return int(10 ** (6 - digits)) if digits is not None and 0 <= digits < 6 else 1

@@ -90,7 +90,7 @@ def _of_driver(error: Any) -> Cause | None:
         return _of_mysql(error)
     if module.startswith("psycopg"):
         return _of_postgresql(error)
-    return None
+    return _of_firebird(error) if module.startswith("firebird") else None
 
 
 # ---- PostgreSQL: SQLSTATE; a failed connection has only a message
@@ -191,6 +191,28 @@ def _of_a_failed_connection(message: str, kind: str) -> Cause:
         return OPTION
     lost = "connection failed" not in message and re.search(r"closed the connection|is lost|is closed", message)
     return GONE if lost else _unreached(message)
+
+
+# ---- Firebird: SQLSTATE, of which some say little
+
+_FIREBIRD: tuple[tuple[str, str, Cause], ...] = (
+    ("42S22", "", NO_COLUMN),
+    ("42S02", "", NO_TABLE),
+    ("42702", "", TWICE),
+    ("28000", "no permission", PERMISSION),
+    ("28000", "", CREDENTIALS),
+    ("42000", "Token unknown", SYNTAX),
+    ("22", "", DATA),
+    ("40001", "", LOCKED),
+)
+"""SQLSTATE, what the message then says, and the cause."""
+
+
+def _of_firebird(error: Any) -> Cause | None:
+    state, message = str(getattr(error, "sqlstate", None) or ""), str(error)
+    found = (cause for start, words, cause in _FIREBIRD if state.startswith(start) and words in message)
+    cause = next(found, None) if state else None
+    return None if cause is None else _named(cause, message, f"SQLSTATE {state}")
 
 
 # ---- MySQL and MariaDB: numbers
@@ -326,6 +348,7 @@ _NAMES = re.compile(
     r'|(?:reference|name) "(?:t\.)?([\w.$ -]{1,128})" is ambiguous'
     r"|(?:Duplicate column name|Column|[Tt]he column) '(?:t\.)?([\w.$ -]{1,128})'(?: in .*ambiguous| was specified|$)"
     r"|ambiguous column name: (?:t\.)?([\w.$ -]{1,128})"
+    r'|(?:Column|Table) unknown\s+-(?:"?T"?\.)?"?([\w.$ ]{1,128}?)"?\s+-At'
 )
 
 

@@ -132,6 +132,8 @@ def plan(lane: Lane, scale: Scale, now: int, overlap: int, settle: int, *, backf
     if lane.start is not None:
         low = min(low, lane.start - overlap) if backfilled else max(low, lane.start)
         lane = replace(lane, start=None if backfilled else lane.start)
+    if scale.follows_clock:  # what was written since then may be stored as up to a whole grain earlier
+        low = scale.floor(low)
     return replace(lane, window=Window(low, high, by))
 
 

@@ -63,10 +63,10 @@ class Cursor:
 
 
 def scale_by_kind(
-    kind: str, cursor: Cursor, backend: str, whole_seconds: bool = False, *, numbers: SequenceScale | None = None
+    kind: str, cursor: Cursor, backend: str, grain: int = 1, *, numbers: SequenceScale | None = None
 ) -> Scale:
-    """The scale of a column whose type the database names; `numbers` as a sequence of them is read. Raises Unfit."""
-    grain = SECOND if whole_seconds else 1
+    """Return the scale of a column whose type the database names. `grain`: how fine its timestamps are (microseconds);
+    `numbers`: as a sequence of them is read. Raises Unfit."""
     zone = find_zone(cursor.zone)
     if kind == "number":
         return _of_numbers(cursor, numbers or SequenceScale())

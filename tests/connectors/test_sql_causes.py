@@ -13,7 +13,7 @@ import duckdb
 import psycopg
 import pymysql
 import pytest
-from sql_servers import Mariadb, Postgresql, Server, Sqlite
+from sql_servers import Firebird, Mariadb, Postgresql, Server, Sqlite
 from sql_streams import connect, read_all, stream
 from sqlalchemy import exc
 
@@ -210,3 +210,21 @@ def test_check_prints_no_warnings_of_libraries(sqlite_server: Sqlite, mariadb_se
             connector.check(stream(modified="name"))
             connector.close()
     assert not said
+
+
+FIREBIRD = [
+    ({"query": "SELECT nope FROM companies"}, "the column 'NOPE' does not exist (SQLSTATE 42S22)"),
+    ({"table": "nope"}, "the table 'NOPE' does not exist (SQLSTATE 42S02)"),
+    ({"query": "SELEC 1"}, "does not understand the query (SQLSTATE 42000)"),
+    ({"query": "SELECT id, CAST(name AS integer) AS n FROM companies"}, "could not convert a value"),
+]
+
+
+@pytest.mark.parametrize(("options", "words"), FIREBIRD)
+def test_firebirds_errors_are_told_apart(firebird_server: Firebird, options: dict[str, str], words: str) -> None:
+    firebird_server.run("CREATE TABLE companies (id integer PRIMARY KEY, name varchar(20))")
+    firebird_server.run("INSERT INTO companies VALUES (1, 'secret')")
+    with pytest.raises(SourceRefused) as refused:
+        read_all(firebird_server.url, stream(**options))
+    assert words in refused.value.message
+    assert "secret" not in str(refused.value)

@@ -55,6 +55,35 @@ def test_rows_of_a_month_ago_are_read_once(server: Server, kind: str) -> None:
     connector.close()
 
 
+ROUNDED = [("postgresql", "timestamptz(0)"), ("postgresql", "timestamptz(2)"), ("postgresql", "timestamp(0)")]
+ROUNDED += [("mariadb", "timestamp(0) NULL"), ("mariadb", "timestamp(3) NULL"), ("mariadb", "datetime(1)")]
+
+
+@pytest.mark.parametrize(("backend", "type_"), ROUNDED)
+def test_a_row_that_is_stored_a_little_earlier_than_the_last_window_ended_is_read(
+    backend: str, type_: str, request: pytest.FixtureRequest
+) -> None:
+    """Columns are coarser than clocks, and nothing has to overlap."""
+    server: Server = request.getfixturevalue(f"{backend}_server")
+    server.run(f"CREATE TABLE companies (id int PRIMARY KEY, at {type_})")
+    base = NOW.timestamp() + 0.123001
+    now, lanes = [base], dict[str, Json]()
+    connector, spec = connect(server.url, lambda: now[0]), stream(modified="at", overlap=0)
+    server.run("INSERT INTO companies VALUES (0, '2026-03-10 11:00:00')")
+    poll(connector, spec, lanes)
+    poll(connector, spec, lanes)
+    seen: set[str] = set()
+    for number, wait in enumerate((0.000_1, 0.000_2, 0.02, 0.1, 0.2), 1):
+        now[0] = base + wait
+        at = datetime.fromtimestamp(now[0], UTC).strftime("%Y-%m-%d %H:%M:%S.%f")
+        server.run(f"INSERT INTO companies VALUES ({number}, '{at}')")
+        seen |= {record.id for page in poll(connector, spec, lanes) for record in page.records}
+    now[0] += 1.1
+    seen |= {record.id for page in poll(connector, spec, lanes) for record in page.records}
+    assert seen >= {"1", "2", "3", "4", "5"}
+    connector.close()
+
+
 # type of the column, the good values, the odd ones
 ODD: dict[str, list[tuple[str, list[str], list[str]]]] = {
     "sqlite": [
