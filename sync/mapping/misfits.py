@@ -34,6 +34,7 @@ _TYPES = {
     "time": "text",
     "list": "a list",
 }
+_LISTED = "a list"
 _SHOWN = 3
 
 
@@ -69,8 +70,10 @@ def of_fields(one: Compared, kind: FieldKind, other: FieldKind) -> Fault:
         return None
     name, beside = written_path(one), _named(path[-1])
     outcome = "are never equal" if sign in ("eq", "ne") else "cannot be put in order"
-    number = name if _TYPES[kind.type] != "text" else beside
-    return f"{name} {holds(kind)}, {beside} {holds(other)}: they {outcome}", f"write to_string({number})"
+    other_than_text, text = (name, beside) if _TYPES[kind.type] != "text" else (beside, name)
+    is_list = _LISTED in (_TYPES[kind.type], _TYPES[other.type])
+    cure = f"write contains({other_than_text}, {text})" if is_list else f"write to_string({other_than_text})"
+    return f"{name} {holds(kind)}, {beside} {holds(other)}: they {outcome}", cure
 
 
 def of_argument(one: Compared, kind: FieldKind) -> Fault:
@@ -84,8 +87,11 @@ def of_argument(one: Compared, kind: FieldKind) -> Fault:
         return None
     field = written_path(one)
     turned = f"to_string({field})" if "text" in allowed else f"to_number({field})"
+    cure = f"write {turned} in its place"
+    if _TYPES[kind.type] == _LISTED:
+        cure = f"look at each value: map(&{name}({', '.join(['@', *['…'] * (len(accepts) > 1)])}), {field})"
     call = f"{name}({field})" if len(accepts) == 1 else f"{name}(… {field} …)"
-    return f"{call} fails for every record: {field} {holds(kind)}", f"write {turned} in its place"
+    return f"{call} fails for every record: {field} {holds(kind)}", cure
 
 
 _LOOKED_AT_ELSEWHERE = frozenset({"contains", "starts_with", "ends_with"})

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, cast
 
 import pytest
 from mapping_cases import WHERE, mapping
@@ -319,6 +319,19 @@ def test_what_never_holds_is_pointed_out_with_what_would_be_right(where: str, wh
 )
 def test_what_may_hold_is_left_alone(where: str) -> None:
     assert found({"where": where}) == []
+
+
+def test_a_field_of_lists_is_looked_at_value_by_value() -> None:
+    kinds = {("topics",): FieldKind(cast("Any", "list")), ("id",): FieldKind("text")}
+    assert found({"where": "lower(topics) == id || id == topics"}, kinds) == [
+        (
+            "where",
+            "lower(topics) fails for every record: topics holds a list",
+            "look at each value: map(&lower(@), topics)",
+        ),
+        ("where", "id holds text, topics holds a list: they are never equal", "write contains(topics, id)"),
+    ]
+    assert not found({"where": "unique(topics) && length(topics) > `1`"}, kinds)
 
 
 def test_every_place_of_the_mapping_is_looked_at_and_its_key_named() -> None:
