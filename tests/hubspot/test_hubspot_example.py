@@ -1,0 +1,50 @@
+"""The shipped example makes no doubles: a form's contact is sent, then its company without that contact."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+from click.testing import CliRunner
+from hubspot_portal import Portal, prop
+from hubspot_server import TOKEN, Standin
+
+from sync.cli import main
+from sync.sandbox.options import SandboxOptions
+from sync.sandbox.running import start
+
+EXAMPLE = Path(__file__).parents[2] / "connectors/hubspot/config.example.toml"
+COMPANIES = ("phone", "linkedin_company_page", "address", "zip", "country", "lifecyclestage")
+
+
+def test_one_person_is_one_lead(
+    tmp_path: Path, standin: Standin, portal: Portal, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("HUBSPOT_TOKEN", TOKEN)
+    monkeypatch.setenv("CLOSINGDEALZ_API_KEY", "sandbox-key")
+    standin.limits = False  # by a clock that stands still
+    portal.definitions["companies"] += [prop(name) for name in COMPANIES]
+    portal.definitions["contacts"] += [prop(name) for name in ("phone", "mobilephone")]
+    portal.definitions["contacts"].append(prop("associatedcompanyid", "number", "number"))
+    portal.put("contacts", 70, portal.now - 86_400_000, email="kim@corp.example", firstname="Kim")
+    path = tmp_path / "config.toml"
+    with start(SandboxOptions(port=0, limit=100_000)) as sandbox:
+        text = EXAMPLE.read_text(encoding="utf-8").replace('start = "now"', 'start = "all"')
+        text = text.replace('# base_url = "https://api.hubapi.com"', f'base_url = "{standin.url}"')
+        text = text.replace("\n[sources.hub]", f'\nbase_url = "{sandbox.url}"\nlinger = "0s"\n[sources.hub]')
+        path.write_text(text)
+        path.chmod(0o600)
+        assert CliRunner().invoke(main, ["once", "-c", str(path)]).exit_code == 0
+        portal.clock.time += 60
+        portal.put("companies", 700, name="Corp")
+        portal.put("contacts", 70, associatedcompanyid="700")
+        portal.put("contacts", 71, email="ann@corp.example", firstname="Ann", associatedcompanyid="700")
+        for contact in (70, 71):
+            portal.link("companies", 700, "contacts", contact, primary=contact == 70)
+        portal.clock.time += 60
+        CliRunner().invoke(main, ["once", "-c", str(path)])
+        leads = [row["lead"] for row in sandbox.leads()]
+    said = json.dumps(leads)
+    assert len(leads) == 2
+    assert (said.count("kim@corp.example"), said.count("ann@corp.example")) == (1, 1)
