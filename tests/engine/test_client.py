@@ -28,10 +28,9 @@ from sync.errors import ConfigError
 from sync.secrets import Secret
 
 BODY = b'[{"name":"Acme","isContact":false}]'
-DEADLINE = 0.3
-SLACK = 2.5
-"""For a machine that is busy: whoever waits for what does not come waits for five seconds at least."""
-"""What a loaded machine may add to a deadline."""
+DEADLINE = 1.0
+SLACK = 30.0
+"""What a loaded machine may add to a deadline: whoever waited for what does not come would wait for a minute."""
 
 
 @pytest.fixture(autouse=True)
@@ -172,7 +171,7 @@ def test_a_key_that_no_header_can_carry_is_refused_before() -> None:
 
 
 def hang(server: Server, connection: socket.socket) -> None:
-    server.stop.wait(5)
+    server.stop.wait(60)
 
 
 # -- no connection: nothing was sent
@@ -483,7 +482,7 @@ def test_without_the_servers_clock_a_date_to_retry_after_is_held_against_ours() 
 
 
 def test_an_earlier_deadline_of_the_claim_wins() -> None:
-    with Server(after_a_request(hang)) as server, client_of(server.url, 30.0) as client:
+    with Server(after_a_request(hang)) as server, client_of(server.url, 300.0) as client:
         began = time.monotonic()
         assert verdict(client.post(BODY, deadline=SystemClock().boot() + 0.2)) == "in_doubt"
         assert time.monotonic() - began < 0.2 + SLACK
