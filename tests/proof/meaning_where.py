@@ -11,6 +11,8 @@ from dataclasses import dataclass
 
 from hypothesis import strategies as st
 
+from sync.mapping.expressions import compile_expression
+from sync.mapping.syntax import BadExpression
 from tests.proof.meaning_columns import Column, path, quoted
 
 _NUMBERS = ("0", "1", "2", "-1", "0.5", "12.5")
@@ -28,7 +30,16 @@ class Condition:
 def conditions(columns: Sequence[Column], backend: str) -> st.SearchStrategy[Condition]:
     """Any condition over these columns."""
     atoms = st.sampled_from(columns).flatmap(lambda column: st.sampled_from(_atoms(column, backend)))
-    return st.recursive(atoms, _joined, max_leaves=4)
+    return st.recursive(atoms, _joined, max_leaves=4).filter(_may_be_meant)
+
+
+def _may_be_meant(condition: Condition) -> bool:
+    """Not one that compares a field with two constants at once, which is refused when it is loaded."""
+    try:
+        compile_expression(condition.expression, {}, condition=True)
+    except BadExpression as error:
+        return not any("one field is compared with two constants" in what for what, _ in error.faults)
+    return True
 
 
 def _joined(inner: st.SearchStrategy[Condition]) -> st.SearchStrategy[Condition]:
