@@ -1,5 +1,5 @@
 """Any history of leads, firms and contacts, read by three streams of one workspace under `match_on`: nobody is created
-twice, nobody who opted out shows up, no code stands for a label, each created lead is listed as one, and nobody is lost."""
+twice, nobody who opted out shows up, no code stands for a label, each created lead is listed, and nobody is lost."""
 
 from __future__ import annotations
 
