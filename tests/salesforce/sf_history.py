@@ -1,4 +1,4 @@
-"""A connector that reads an organisation while things happen to it, and what it must have read by then."""
+"""An organisation to which things happen; a connector that reads it meanwhile, and what it must have read by then."""
 
 from __future__ import annotations
 
@@ -22,25 +22,19 @@ HIDEABLE = [("Account", "Phone"), ("Account", "Industry"), ("Contact", "Level__c
 LISTS = {("Account", "Industry"): ["Steel", "Tech"], ("Contact", "Level__c"): ["L1", "L2"]}
 
 
-class History:
-    """`seen` is the last record of each id, None where it is gone; `faults` are promises that were broken."""
+class Life:
+    """What happens in an organisation; `labels` are all that users ever saw for a code."""
+
+    hideable = HIDEABLE
 
     def __init__(self, stand_in: StandIn) -> None:
         stand_in.reset()
         self.org: Org = stand_in.org
         self.org.have_persons()
-        self.account = account(stand_in)
-        self.connector = SalesforceConnector(self.account)
-        self.spec = stream(WANTED, page_size=3)
-        self.lanes: dict[str, Json] = {}
-        self.seen: dict[str, Record | None] = {}
-        self.parent_of: dict[str, str] = {}
         self.labels: dict[str, set[str]] = {}
         self.writes = 0
         for (name, column), codes in LISTS.items():
             self._relabel(name, column, codes)
-
-    # ---- what happens
 
     def act(self, action: Sequence[Any]) -> None:
         org = self.org
@@ -61,7 +55,7 @@ class History:
                     org.put_person(number, LastName=self._name())
             case "lead", number:
                 if sf_id("Lead", number) not in org.tables["Lead"]:
-                    org.put("Lead", number, LastName=self._name(), Company=self._name(), IsConverted=False)
+                    self._put("Lead", number, LastName=self._name(), Company=self._name(), IsConverted=False)
             case "convert", lead, number, contact:
                 self._convert(sf_id("Lead", lead), number, contact)
             case "delete", name, number:
@@ -72,19 +66,24 @@ class History:
                 rows = [org.tables["Account"].get(sf_id("Account", each), {}) for each in (loser, winner)]
                 if loser != winner and all(both) and not any(row.get("IsPersonAccount") for row in rows):
                     org.merge("Account", rows[0]["Id"], rows[1]["Id"])
+            case "unite", name, loser, winner:
+                if loser != winner and self._lives(name, loser) and self._lives(name, winner):
+                    org.merge(name, sf_id(name, loser), sf_id(name, winner))
             case "restore", number:
                 row = org.tables["Account"].get(sf_id("Account", number))
                 if row and row["IsDeleted"] and not row.get("MasterRecordId"):
                     org.undelete("Account", row["Id"])
+            case "rejoin", name, number:
+                row = org.tables[name].get(sf_id(name, number))
+                firm = org.tables["Account"].get(row.get("AccountId") or "") if row else None
+                if row and row["IsDeleted"] and not row.get("MasterRecordId") and not (firm and firm["IsDeleted"]):
+                    org.undelete(name, row["Id"])
             case "hide", which:
-                org.hidden_fields.add(HIDEABLE[which])
+                org.hidden_fields.add(self.hideable[which])
             case ("show",):
                 org.hidden_fields.clear()
             case "list", which, codes:
                 self._relabel(*list(LISTS)[which], codes)
-            case "poll", seconds:
-                org.advance(timedelta(seconds=seconds))
-                self.poll()
 
     def _lives(self, name: str, number: int, *, unborn: bool = False) -> bool:
         row = self.org.tables[name].get(sf_id(name, number))
@@ -115,6 +114,27 @@ class History:
         self.org.set_labels(name, column, **labels)
         for code, label in labels.items():
             self.labels.setdefault(code, set()).add(label)
+
+
+class History(Life):
+    """`seen` is the last record of each id, None where it is gone."""
+
+    def __init__(self, stand_in: StandIn) -> None:
+        super().__init__(stand_in)
+        self.account = account(stand_in)
+        self.connector = SalesforceConnector(self.account)
+        self.spec = stream(WANTED, page_size=3)
+        self.lanes: dict[str, Json] = {}
+        self.seen: dict[str, Record | None] = {}
+        self.parent_of: dict[str, str] = {}
+
+    def act(self, action: Sequence[Any]) -> None:
+        match action:
+            case "poll", seconds:
+                self.org.advance(timedelta(seconds=seconds))
+                self.poll()
+            case _:
+                super().act(action)
 
     # ---- reading
 

@@ -1,0 +1,347 @@
+"""Leads, firms with their contacts, and contacts of an organisation, read by the whole engine as three streams of one
+workspace under `match_on`; what was created, and what must hold of it."""
+
+from __future__ import annotations
+
+import contextlib
+import io
+import json
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import timedelta
+from pathlib import Path
+from threading import Condition
+from typing import Any
+
+import structlog
+from sf_history import HIDEABLE, Life
+from sf_org import Org, sf_id
+from sf_server import StandIn
+from sf_tables import described
+from sf_world import account
+
+from connectors.salesforce.connector import SalesforceConnector
+from state.ledger import Ledger
+from state.rows import Claim, Verdict
+from state.slots import Rule
+from sync import log
+from sync.config.load import load_config
+from sync.engine import Engine, StreamWorker
+from sync.errors import SourceRefused
+from sync.plan import Plan
+from sync.polling.poll import Poller
+
+OPTED_OUT = "HasOptedOutOfEmail"
+OBJECTS = {"accounts": "Account", "contacts": "Contact", "leads": "Lead"}
+NEEDS = {
+    "accounts": {("Account", "Phone"), ("Account", "Industry"), ("Contact", "AccountId"), ("Contact", OPTED_OUT)},
+    "contacts": {("Contact", "Level__c"), ("Contact", OPTED_OUT), ("Contact", "Email")},
+    "leads": {("Lead", OPTED_OUT)},
+}
+"""What each stream reads of what may be hidden; its accounts read e-mail addresses of contacts, too."""
+RULE = Rule(b"key", 100_000, 60.0)
+CONFIG = """
+[workspaces.main]
+api_key = "none"
+base_url = "http://127.0.0.1:1"
+[ledger]
+path = "ledger.db"
+[guard]
+max_new = 100000
+factor = 100000
+at_least = 100000
+[sources.sf]
+connector = "salesforce"
+page_size = 3
+person_accounts = "contact"
+auth = {{ flow = "session", session_id = "open-session", instance = "{host}", ca_file = "{ca_file}" }}
+[sources.sf.streams.leads]
+object = "Lead"
+start = "all"
+on_change = "hold"
+match_on = ["email"]
+[sources.sf.streams.leads.lead]
+kind = "contact"
+where = "!HasOptedOutOfEmail"
+name = "LastName"
+emails = "[Email]"
+[sources.sf.streams.accounts]
+object = "Account"
+start = "all"
+on_change = "hold"
+match_on = ["email"]
+[sources.sf.streams.accounts.children.contacts]
+object = "Contact"
+via = "AccountId"
+[sources.sf.streams.accounts.lead]
+kind = "company"
+name = "Name"
+phones = "[Phone]"
+labels = ["label(Industry)"]
+[[sources.sf.streams.accounts.lead.contacts]]
+from = "contacts"
+where = "!HasOptedOutOfEmail"
+name = "LastName"
+emails = "[Email]"
+[sources.sf.streams.contacts]
+object = "Contact"
+start = "all"
+on_change = "hold"
+match_on = ["email"]
+[sources.sf.streams.contacts.lead]
+kind = "contact"
+where = "!HasOptedOutOfEmail"
+name = "LastName"
+emails = "[Email]"
+labels = ["label(Level__c)"]
+"""
+
+
+@dataclass(frozen=True)
+class Sent:
+    """A lead as it went on the wire, and the record that it stands for."""
+
+    stream: str
+    id: str
+    lead: Mapping[str, Any]
+
+    @property
+    def emails(self) -> list[str]:
+        """Its own and those of nested contacts."""
+        people = [self.lead, *self.lead.get("contacts", ())]
+        return [each["Address"] for person in people for each in person.get("email", ())]
+
+
+class OrgClock:
+    """The machine's clock goes as Salesforce's."""
+
+    boot_id = "boot-1"
+
+    def __init__(self, org: Org) -> None:
+        self._org = org
+
+    def wall(self) -> float:
+        return self._org.now().timestamp()
+
+    boot = wall
+
+    def wait(self, condition: Condition, seconds: float) -> None:
+        condition.wait(seconds)
+
+
+class People(Life):
+    """`server` has what was created, `wire` what is on its way, `doubt` of which nobody knows."""
+
+    hideable = (*HIDEABLE, ("Contact", OPTED_OUT), ("Lead", OPTED_OUT), ("Contact", "Email"))
+
+    def __init__(self, stand_in: StandIn, folder: Path) -> None:
+        super().__init__(stand_in)
+        log.configure("error", "json", io.StringIO())
+        stand_in.batch_size = 2
+        for name in ("Contact", "Lead"):
+            self.org.fields[name].append(described(OPTED_OUT, "boolean"))
+        (folder / "config.toml").write_text(CONFIG.format(host=stand_in.host, ca_file=stand_in.authority.ca_file))
+        config = load_config(folder / "config.toml")
+        self.ledger = Ledger(config.ledger_path, own=True, clock=OrgClock(self.org))
+        self.engine = Engine(Plan.of(config), self.ledger)
+        for worker in self.engine.streams.values():
+            worker._connect = lambda: SalesforceConnector(account(stand_in, person_accounts="contact"))
+        self.names = {worker.job.row.id: name for name, worker in self._workers().items()}
+        self.server: list[Sent] = []
+        self.wire: tuple[Claim, list[Sent]] | None = None
+        self.doubt: list[tuple[str, list[Sent], bool]] = []
+
+    def close(self) -> None:
+        self.engine.close()
+        self.ledger.close()
+        structlog.reset_defaults()
+
+    def _workers(self) -> dict[str, StreamWorker]:
+        return {name.removeprefix("sf."): worker for name, worker in self.engine.streams.items()}
+
+    # ---- what happens
+
+    def act(self, action: Sequence[Any]) -> None:
+        match action:
+            case "opt", name, number:
+                if self._lives(name, number):
+                    row = self.org.tables[name][sf_id(name, number)]
+                    self.org.touch(name, row["Id"], **{OPTED_OUT: not row.get(OPTED_OUT)})
+            case "poll", seconds, order, verdict:
+                self.org.advance(timedelta(seconds=seconds))
+                self.poll(order)
+                self.conclude(verdict)
+            case "claim", seconds, order:
+                self.org.advance(timedelta(seconds=seconds))
+                self.poll(order)
+            case "sweep", name:
+                self.sweep(name)
+            case _:
+                super().act(action)
+
+    def _put(self, name: str, number: int, **values: Any) -> None:
+        """Who is new has an e-mail address by the number, as a lead or as a contact."""
+        if name != "Account" and sf_id(name, number) not in self.org.tables[name]:
+            values |= {"Email": f"p{number}@x.example", OPTED_OUT: False}
+        super()._put(name, number, **values)
+
+    def _convert(self, lead: str, number: int, contact: int) -> None:
+        """A contact that is made opts out as the lead did."""
+        new = sf_id("Contact", contact) not in self.org.tables["Contact"]
+        super()._convert(lead, number, contact)
+        if new and (made := self.org.tables["Contact"].get(sf_id("Contact", contact))):
+            made[OPTED_OUT] = self.org.tables["Lead"][lead][OPTED_OUT]
+
+    # ---- the program
+
+    def poll(self, order: Sequence[str]) -> None:
+        """A turn of each stream; then all that is pending goes on the wire, once its predecessor is answered."""
+        for name in order:
+            self._turn(name)
+        self.conclude("created")
+        self._claim()
+
+    def _turn(self, name: str) -> None:
+        worker = self._workers()[name]
+        worker._not_before = 0.0
+        worker.turn()
+        hidden = self.org.hidden_fields & (NEEDS[name] | ({("Contact", "Email")} if name == "accounts" else set()))
+        if worker.failure is None:
+            assert not hidden, f"{name} is read although {hidden} are hidden"
+            return
+        assert isinstance(worker.failure.error, SourceRefused), worker.failure
+        said = str(worker.failure.error)
+        assert any(column in said for _, column in hidden), (name, said)
+
+    def _claim(self) -> None:
+        got = self.ledger.outbox.claim("main", RULE, most=100, linger=0, timeout=60)
+        if not isinstance(got, Claim):
+            return
+        self.ledger.journal.intent(got.batch)
+        sent = [Sent(self.names[each.stream], each.id, json.loads(each.payload)) for each in got.deliveries]
+        self.wire = got, sent
+        there = [*self.server, *(lead for _, leads, _ in self.doubt for lead in leads)]
+        for each in sent:
+            self.check_sent(each, there)
+            there.append(each)
+
+    def conclude(self, verdict: Verdict, *, landed: bool = True) -> None:
+        """The answer to what is on the wire; of what is in doubt a person will say that it landed."""
+        if self.wire is None:
+            return
+        (claim, sent), self.wire = self.wire, None
+        self.ledger.journal.verdict(claim.batch, verdict)
+        self.ledger.verdicts.conclude(claim.batch, verdict, slot=claim.slot)
+        if verdict == "created":
+            self.server += sent
+        if verdict == "in_doubt":
+            self.doubt.append((claim.batch, sent, len(self.doubt) % 2 == 0))
+        self.check_listed()
+
+    def settle(self) -> None:
+        """A person looked what landed of all that is in doubt."""
+        for batch, sent, landed in self.doubt:
+            self.ledger.verdicts.resolve(batch, landed=landed, note="looked")
+            self.server += sent if landed else []
+        self.doubt = []
+
+    def sweep(self, name: str) -> None:
+        with contextlib.suppress(SourceRefused):  # what is hidden is said at each turn
+            worker = self._workers()[name]
+            connector = worker._connect()
+            try:
+                Poller(self.ledger, worker.job).sweep(connector)
+            finally:
+                connector.close()
+
+    def come_to_rest(self) -> None:
+        """All is given back, and everything is read and sent."""
+        self.act(("show",))
+        self.conclude("created")
+        self.settle()
+        for attempt in range(12):
+            before = len(self.server)
+            self.act(("poll", 700, [*OBJECTS], "created"))
+            if attempt == 2:
+                for name in OBJECTS:
+                    self.sweep(name)
+            if attempt > 3 and len(self.server) == before:
+                return
+        raise AssertionError("there is no end to what is to be done")
+
+    # ---- what must hold
+
+    def check_sent(self, sent: Sent, there: Sequence[Sent]) -> None:
+        assert (sent.stream, sent.id) not in {(each.stream, each.id) for each in there}, f"{sent} is sent twice"
+        assert len({*sent.emails}) == len(sent.emails), f"{sent} has somebody twice"
+        for each in there:
+            assert not {*sent.emails} & {*each.emails}, f"{sent} and {each} are of one person"
+        self._check_wanted(sent)
+        self._check_heirs(sent, there)
+        for label in sent.lead.get("labels", ()):
+            assert any(label in labels for labels in self.labels.values()), f"{label} is no label"
+
+    def _check_wanted(self, sent: Sent) -> None:
+        """Nobody shows up who had opted out."""
+        if sent.stream == "accounts":
+            rows = [self._named("Contact", each["name"]) for each in sent.lead.get("contacts", ())]
+        else:
+            rows = [self.org.tables[OBJECTS[sent.stream]][sent.id]]
+        for row in rows:
+            assert not row.get(OPTED_OUT), f"{row['Id']} had opted out, and is in {sent}"
+
+    def _named(self, name: str, last_name: str) -> dict[str, Any]:
+        return next(row for row in self.org.tables[name].values() if row.get("LastName") == last_name)
+
+    def _check_heirs(self, sent: Sent, there: Sequence[Sent]) -> None:
+        """No contact, its own record or nested, was made from a lead that is there."""
+        created = {each.id for each in there if each.stream == "leads"}
+        for lead in self.org.tables["Lead"].values():
+            if lead["Id"] in created and (heir := lead.get("ConvertedContactId")):
+                assert sent.id != heir, f"{heir} was made from {lead['Id']}"
+                named = [self._named("Contact", each["name"])["Id"] for each in sent.lead.get("contacts", ())]
+                assert heir not in named, f"{heir}, nested in {sent.id}, was made from {lead['Id']}"
+
+    def check_listed(self) -> None:
+        """Whose lead was created is listed as such, and nobody else."""
+        with self.ledger.file.read() as connection:
+            rows = connection.execute("SELECT stream, id FROM records WHERE state = 'delivered'").fetchall()
+        delivered = Counter((self.names[row["stream"]], row["id"]) for row in rows)
+        assert delivered == Counter((each.stream, each.id) for each in self.server)
+
+    def check_nobody_is_lost(self) -> None:
+        for name, object_ in OBJECTS.items():
+            for row in self.org.tables[object_].values():
+                if not (row["IsDeleted"] or row.get("IsConverted") or row.get(OPTED_OUT)) and (
+                    name != "accounts" or not row["IsPersonAccount"]
+                ):
+                    self._check_not_lost(name, row)
+
+    def _check_not_lost(self, name: str, row: Mapping[str, Any]) -> None:
+        """Its lead was created, or that of its twin; of whom it is the duplicate has the address or became it."""
+        kept = self._kept(name, row["Id"])
+        assert kept is not None, f"{name}/{row['Id']} was never read"
+        match kept["state"]:
+            case "duplicate":
+                assert kept["twin_exists"] == "yes", f"{name}/{row['Id']} is a duplicate of one that is not sent"
+            case "known":
+                assert kept["reason"] or kept["drift"], f"{name}/{row['Id']} is known, and nobody says why"
+            case state:
+                assert state == "delivered", f"{name}/{row['Id']} ends as {state}: {kept['reason']}"
+        if name != "accounts":
+            times = sum(row["Email"] in each.emails for each in self.server)
+            assert times == 1 or self._was_a_lead_that_is_there(row["Id"]), f"{name}/{row['Id']} is in {times} leads"
+
+    def _kept(self, name: str, id_: str) -> Any:
+        with self.ledger.file.read() as connection:
+            return connection.execute(
+                "SELECT r.*, t.lead_exists AS twin_exists FROM records r LEFT JOIN records t ON t.key = r.twin"
+                " WHERE r.stream = ? AND r.id = ?",
+                (self._workers()[name].job.row.id, id_),
+            ).fetchone()
+
+    def _was_a_lead_that_is_there(self, contact: str) -> bool:
+        created = {each.id for each in self.server if each.stream == "leads"}
+        leads = self.org.tables["Lead"].values()
+        return any(lead.get("ConvertedContactId") == contact and lead["Id"] in created for lead in leads)

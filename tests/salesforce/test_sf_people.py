@@ -1,0 +1,71 @@
+"""Any history of leads, firms and contacts, read by three streams of one workspace under `match_on`: nobody is created
+twice, nobody who opted out shows up, no code stands for a label, each created lead is listed, and nobody is lost."""
+
+from __future__ import annotations
+
+import tempfile
+from pathlib import Path
+from typing import Any
+
+from hypothesis import HealthCheck, Phase, given, settings
+from hypothesis import strategies as st
+from sf_people import OBJECTS, People
+from sf_server import StandIn
+
+from tests.sizes import SIZE, sized
+
+few = st.integers(0, 2)
+codes = st.sampled_from(["Steel", "Tech", "Wood", None])
+levels = st.sampled_from(["L1", "L2", "L3", None])
+wait = st.sampled_from([0, 6, 601, 4000, 100_000])
+order = st.permutations([*OBJECTS])
+humans = st.sampled_from(["Contact", "Lead"])
+verdicts = st.sampled_from(["created", "created", "created", "refused", "in_doubt"])
+polls = st.tuples(st.just("poll"), wait, order, verdicts)
+actions = st.one_of(
+    st.tuples(st.just("firm"), few, codes),
+    st.tuples(st.just("contact"), few, few, levels),
+    st.tuples(st.just("person"), st.integers(3, 4)),
+    st.tuples(st.just("lead"), st.integers(0, 3)),
+    st.tuples(st.just("convert"), few, few, few),
+    st.tuples(st.just("convert"), few, few, few),
+    st.tuples(st.just("opt"), humans, few),
+    st.tuples(st.just("delete"), st.sampled_from(["Account", "Contact", "Lead"]), few),
+    st.tuples(st.just("merge"), few, few),
+    st.tuples(st.just("unite"), humans, few, few),
+    st.tuples(st.just("restore"), few),
+    st.tuples(st.just("rejoin"), humans, few),
+    st.tuples(st.just("hide"), st.integers(0, len(People.hideable) - 1)),
+    st.tuples(st.just("show")),
+    st.tuples(st.just("list"), st.just(0), st.lists(st.sampled_from(["Steel", "Tech", "Wood"]), unique=True)),
+    st.tuples(st.just("list"), st.just(1), st.lists(st.sampled_from(["L1", "L2", "L3"]), unique=True)),
+    st.tuples(st.just("claim"), wait, order),
+    st.tuples(st.just("sweep"), st.sampled_from([*OBJECTS])),
+    polls,
+    polls,
+)
+
+
+def test_any_history_makes_one_lead_of_a_person(stand_in: StandIn) -> None:
+    @settings(
+        max_examples=sized(15, 200, 1500),
+        deadline=None,
+        derandomize=SIZE == "quick",
+        database=None,
+        phases=[Phase.generate],  # a history is too slow to shrink within a test's time
+        suppress_health_check=list(HealthCheck),
+    )
+    @given(st.lists(actions, min_size=4, max_size=25))
+    def run(history: list[Any]) -> None:
+        with tempfile.TemporaryDirectory(dir="/dev/shm" if Path("/dev/shm").is_dir() else None) as folder:
+            people = People(stand_in, Path(folder))
+            try:
+                for action in history:
+                    people.act(action)
+                people.come_to_rest()
+                people.check_listed()
+                people.check_nobody_is_lost()
+            finally:
+                people.close()
+
+    run()
