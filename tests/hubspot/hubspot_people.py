@@ -31,7 +31,7 @@ connector = "hubspot"
 token = "{token}"
 base_url = "https://api.hubapi.com"
 settle = "0s"
-page_size = {page_size}
+list_every = "10s"
 [sources.hub.streams.companies]
 object = "companies"
 start = "all"
@@ -52,6 +52,7 @@ role = "label(role)"
 emails = ["email", "hs_additional_emails"]
 [sources.hub.streams.contacts]
 object = "contacts"
+{members}
 start = "all"
 on_change = "{on_change}"
 match_on = ["email"]
@@ -68,8 +69,10 @@ STREAMS = ("companies", "contacts")
 class Workspace(World):
     """Both streams. The server's side and the ledger's are those of any CRM's."""
 
-    def __init__(self, folder: Path, standin: Standin, *, on_change: OnChange = "hold", page_size: int = 1000) -> None:
-        text = CONFIG.format(token=TOKEN, on_change=on_change, page_size=page_size)
+    def __init__(self, folder: Path, standin: Standin, *, on_change: OnChange = "hold", members: str = "") -> None:
+        """`members` is the list that contacts alone must be in, if any."""
+        named = f'list = "{members}"' if members else ""
+        text = CONFIG.format(token=TOKEN, on_change=on_change, members=named)
         self.plan = Plan.of(load_config(write_config(folder, standin, text)))
         self.path = folder / "ledger.db"
         self.portal, self.on_change = standin.portal, on_change
