@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 pytest.register_assert_rewrite("connectors.conformance", "connectors.conformance_world")
+sys.path.append(str(Path(__file__).parents[1] / "engine"))  # its worlds serve here, too
 
 from hubspot_feed import Feed  # noqa: E402 - after the rewrite
 from hubspot_portal import Portal  # noqa: E402
