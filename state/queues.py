@@ -74,6 +74,8 @@ class Waiting:
     """How many contacts its lead goes without, because they have leads."""
     heir: str | None = None
     """The record that it became at its source, with a lead of its own: `STREAM:ID`."""
+    stands_for: str | None = None
+    """A record that is still wanted, and that has no lead, or none with this person, because of this one's."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -231,7 +233,11 @@ SELECT r.key, s.name AS stream, s.workspace, r.id, r.state, r.lead_exists, r.fit
   (SELECT count(*) FROM left_out l WHERE l.record = r.key) AS left_out,
   (SELECT hs.name || ':' || h.id FROM heirs e JOIN records h ON h.key = e.record JOIN streams hs ON hs.id = h.stream
    WHERE r.orphaned IS NOT NULL AND e.former = r.id AND e.borne = 1 AND h.lead_exists <> 'no'
-     AND substr(hs.name, 1, instr(hs.name, '.')) = substr(s.name, 1, instr(s.name, '.')) LIMIT 1) AS heir
+     AND substr(hs.name, 1, instr(hs.name, '.')) = substr(s.name, 1, instr(s.name, '.')) LIMIT 1) AS heir,
+  (SELECT os.name || ':' || o.id FROM records o JOIN streams os ON os.id = o.stream
+   WHERE r.orphaned IS NOT NULL AND o.fit NOT IN ('filtered', 'deleted') AND (
+     o.twin = r.key OR o.key IN (SELECT l.record FROM left_out l WHERE l.owner = r.key)
+   ) LIMIT 1) AS stands_for
 FROM streams s JOIN records r ON r.stream = s.id
 WHERE {queue}
   AND (:streams IS NULL OR s.name IN (SELECT value FROM json_each(:streams)))
@@ -325,6 +331,7 @@ def _waiting(row: sqlite3.Row) -> Waiting:
         merged_into=row["merged_into"],
         left_out=row["left_out"],
         heir=row["heir"],
+        stands_for=row["stands_for"],
     )
 
 

@@ -87,7 +87,7 @@ def items_of(ledger: Ledger, config: Config, queue: Queue, which: Selection) -> 
     """The records of the queue that are meant, the longest waiting first."""
     if queue == "orphaned":
         found = ledger.queues.find(queue, replace(which, reason=""))
-        items = [Item(each, (_what_became(each),)) for each in found]
+        items = [Item(each, (became(each),)) for each in found]
         return [item for item in items if which.reason.casefold() in str(item.whys[0]).casefold()]
     if queue != "drift":
         return [Item(each, reasons_of(each.reason)) for each in ledger.queues.find(queue, which)]
@@ -97,16 +97,20 @@ def items_of(ledger: Ledger, config: Config, queue: Queue, which: Selection) -> 
     return [item for item in drifted if any(wanted in str(why).casefold() for why in item.whys)]
 
 
-def _what_became(waiting: Waiting) -> Why:
-    """What became of a record whose lead is orphaned."""
-    if waiting.fit == "filtered":
-        return Why("", "`where` leaves its record out now", hint="delete or change the lead in ClosingDealz by hand")
+def became(waiting: Waiting) -> Why:
+    """Return what became of a record whose lead is orphaned, and what to do about that lead."""
     if waiting.heir is not None:
         what = f"its record became {waiting.heir}, which has a lead of its own"
         return Why("", what, hint="merge the leads in ClosingDealz by hand")
     if waiting.merged_into is not None:
         return Why("", "its record was merged into another one", hint="merge the leads in ClosingDealz by hand")
-    return Why("", "its record is gone at its source", hint="delete the lead in ClosingDealz by hand, or keep it")
+    filtered = waiting.fit == "filtered"
+    what = "`where` leaves its record out now" if filtered else "its record is gone at its source"
+    if waiting.stands_for is not None:
+        kept = f"{what}; {waiting.stands_for} goes without that person because of it"
+        return Why("", kept, hint="keep the lead: there is no other; correct it in ClosingDealz by hand")
+    cure = "delete or change the lead in ClosingDealz by hand"
+    return Why("", what, hint=cure if filtered else "delete the lead in ClosingDealz by hand, or keep it")
 
 
 def _compared(ledger: Ledger, config: Config, waiting: Sequence[Waiting]) -> Iterator[Item]:

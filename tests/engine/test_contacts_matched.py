@@ -12,7 +12,9 @@ from crm_world import COMPANY, STREAMS, World
 from guard_world import logged
 
 from state.matching.foreign import Foreign
+from state.queues import Selection
 from state.rows import MatchKind, Verdict
+from sync.reports.queues import became
 
 WORDS = {"ann": "a@x.example", "bob": "b@x.example"}
 
@@ -233,6 +235,41 @@ def test_without_match_on_nothing_is_matched_and_nothing_kept(tmp_path: Path) ->
     with world.ledger.file.read() as connection:
         assert connection.execute("SELECT count(*) FROM match_values WHERE nested = 1").fetchone()[0] == 0
     world.close()
+
+
+@pytest.mark.parametrize("then", ["filtered", "deleted"])
+def test_an_orphaned_lead_that_a_company_relies_on_is_listed_with_that_company(world: World, then: str) -> None:
+    """Whoever deleted it would lose the person: the company's lead goes without that contact."""
+    save(world, "ann")
+    world.rest()
+    acme(world, "ann")
+    world.rest()
+    assert world.lead("companies", "acme").nested == set()
+    if then == "filtered":
+        world.crm.save("contacts", "ann", email="a@x.example", wanted=False)
+        world.crm.touch("companies", "acme")
+    else:
+        world.crm.delete("contacts", "ann")
+    world.read("contacts")
+    (listed,) = world.ledger.queues.find("orphaned", Selection())
+    assert (listed.id, listed.stands_for) == ("ann", "crm.companies:acme")
+    assert "keep the lead" in str(became(listed).hint)
+
+
+@pytest.mark.parametrize("gone", [False, True])
+def test_an_orphaned_lead_is_listed_with_its_duplicate_as_long_as_that_is_wanted(world: World, gone: bool) -> None:
+    save(world, "ann")
+    world.rest()
+    world.crm.save("leads", "l1", email="a@x.example")
+    world.rest()
+    assert world.state("leads", "l1") == "duplicate"
+    if gone:
+        world.crm.delete("leads", "l1")
+    world.crm.delete("contacts", "ann")
+    world.rest()
+    (listed,) = world.ledger.queues.find("orphaned", Selection())
+    assert listed.stands_for == (None if gone else "crm.leads:l1")
+    assert str(became(listed).hint).startswith("keep the lead") is not gone
 
 
 # -- one more lead of a changed company

@@ -8,7 +8,7 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).parents[2]))
 
-from hubspot_portal import Portal, Simulated, owner, pipeline
+from hubspot_portal import Portal, Simulated, owner, pipeline, prop
 from hubspot_server import TOKEN, serving
 
 
@@ -24,8 +24,17 @@ class Real(Simulated):
         return
 
 
+ADDED = {
+    "companies": ("phone", "linkedin_company_page", "address", "zip", "country", "lifecyclestage"),
+    "contacts": ("phone", "mobilephone", "associatedcompanyid"),
+}
+"""What else the files that the program writes and shows read, by object."""
+
+
 def fill(portal: Portal, companies: int, contacts: int = 3) -> None:
     """Companies, a second apart, with contacts, the first of which is primary."""
+    for name, properties in ADDED.items():
+        portal.definitions[name] += [prop(each) for each in properties]
     start = portal.now - 86_400_000
     portal.owners = [owner("32900489", "Kim", "Lee")]
     portal.teams = [{"id": "1881120", "name": "North", "userIds": [], "secondaryUserIds": []}]
