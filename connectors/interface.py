@@ -222,9 +222,10 @@ class Filters(Protocol):
         ...
 
 
-FieldType = Literal["boolean", "integer", "decimal", "number", "text", "date", "time", "list"]
-"""`number`: with a fraction; `decimal`: beyond what a number can hold exactly it arrives as text; `date`: 2026-01-31;
-`time`: 2026-01-31T12:30:00, with `Z` where the zone is known; `list`: of text, each of the choices if there are any."""
+FieldType = Literal["boolean", "integer", "decimal", "number", "text", "bits", "date", "time", "list"]
+"""`number`: with a fraction; `decimal`: beyond what a number can hold exactly it arrives as text; `bits`: text of the
+digits 0 and 1; `date`: 2026-01-31; `time`: 2026-01-31T12:30:00, with `Z` where the zone is known;
+`list`: of text, each of the choices if there are any."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -40,7 +40,21 @@ UNSORTED = Cause(
     "a column by which rows are sorted or told apart has a type without order, such as json or point",
     "name another column as key and modified, or CAST this one in query",
 )
-DATA = Cause(False, "the database could not convert a value that the query works with", "fix the query or the row")
+DATA = Cause(
+    False,
+    "the database could not convert a value that the query works with",
+    "a row breaks the view or query: find it in the database's own shell, fix it, or how the query reads it",
+)
+DIVISION = Cause(
+    False,
+    "a row makes the view or query divide by zero",
+    "write nullif(divisor, 0) for the divisor in the view or query, or fix the row whose divisor is 0",
+)
+SUBQUERY = Cause(
+    False,
+    "a subquery of the view or query yields more than one row",
+    "let it yield one: max(…), LIMIT 1 with ORDER BY, or a child instead",
+)
 BYTES = Cause(
     False,
     "a row holds bytes that are not valid in the database's encoding",

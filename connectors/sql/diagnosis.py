@@ -20,6 +20,7 @@ from connectors.sql.causes import (
     DAMAGED,
     DATA,
     DISK,
+    DIVISION,
     DRIVER,
     FILE,
     FOLDER,
@@ -39,6 +40,7 @@ from connectors.sql.causes import (
     REACH,
     SERIAL,
     SLOW,
+    SUBQUERY,
     SYNTAX,
     TWICE,
     TYPES,
@@ -111,7 +113,9 @@ _SQLSTATES: tuple[tuple[str, Cause], ...] = (
     ("42", SYNTAX),
     ("22021", BYTES),
     ("22P05", BYTES),
+    ("22012", DIVISION),
     ("22", DATA),
+    ("21", SUBQUERY),
     ("57014", SLOW),
     ("57P03", REACH),
     ("57P", GONE),
@@ -228,7 +232,9 @@ _MYSQL = {
     **dict.fromkeys((1300, 1977, 3854, 3988), BYTES),
     **dict.fromkeys((1792, 1290, 1422), WRITES),
     **dict.fromkeys((1267, 1270, 1271), TYPES),
-    **dict.fromkeys((1264, 1292, 1366, 1411, 1525), DATA),
+    **dict.fromkeys((1264, 1292, 1366, 1411, 1525, 1690), DATA),
+    **dict.fromkeys((1365,), DIVISION),
+    **dict.fromkeys((1242,), SUBQUERY),
     **dict.fromkeys((1040, 1041, 1203, 1226, 1037, 1038, 1135), CROWDED),
     **dict.fromkeys((1205, 1213, 1206, 3058, 3572), LOCKED),
     **dict.fromkeys((1317, 1969, 3024), SLOW),
@@ -268,6 +274,9 @@ _SQLITE = {
     26: DAMAGED,
 }
 
+_SQLITE_ROWS = ("integer overflow", "malformed JSON", "JSON cannot hold")
+"""What SQLite says of a row's value with the code that it has for syntax, too."""
+
 
 def _of_sqlite(error: sqlite3.Error) -> Cause:
     code = getattr(error, "sqlite_errorcode", None)
@@ -280,6 +289,8 @@ def _of_sqlite(error: sqlite3.Error) -> Cause:
         return _named(TWICE, message)
     if "no such column" in message:
         return _named(NO_COLUMN, message)
+    if any(words in message for words in _SQLITE_ROWS):
+        return _named(DATA, message, error.sqlite_errorname)
     return _named(_SQLITE.get(code & 0xFF, SYNTAX), message, error.sqlite_errorname)
 
 
@@ -309,6 +320,10 @@ def _by_class(driver: BaseException) -> Cause | None:
         return _named(LOCKED, "", _class_of(driver))
     if "read-only mode" in message:
         return _named(WRITES, "", _class_of(driver))
+    if "More than one row returned by a subquery" in message:
+        return _named(SUBQUERY, "", _class_of(driver))
+    if name in ("ConversionException", "OutOfRangeException") or "alformed JSON" in message:
+        return _named(DATA, "", _class_of(driver))
     return None
 
 

@@ -67,6 +67,7 @@ class _Look:
         types.update(dict.fromkeys(postgresql.INTEGERS, "integer"))
         types.update(dict.fromkeys(postgresql.FLOATS, "number"))
         types.update(dict.fromkeys(postgresql.TEXTS - {705}, "text"))
+        types.update(dict.fromkeys(postgresql.BITS, "bits"))
         types |= {postgresql.TIMESTAMP: "time", postgresql.TIMESTAMPTZ: "time"}
         found = {
             name: FieldKind(kind, length=one[2] if kind == "text" else None)

@@ -56,7 +56,7 @@ def _time(text: str) -> str:
 
 
 _BINARY = 63
-_ENUM_FLAG, _SET_FLAG = 0x100, 0x800
+_BINARY_FLAG, _ENUM_FLAG, _SET_FLAG = 0x80, 0x100, 0x800
 _TYPE_NAMES = {
     **dict.fromkeys(INTEGERS, "integer"),
     FIELD_TYPE.DECIMAL: "decimal",
@@ -76,6 +76,13 @@ _TEXT_TYPES = frozenset(
 def type_names(cursor: Any) -> list[str]:
     """What the columns of a result are; the driver's description alone does not tell ENUM and SET from text."""
     return [_type_name(field) for field in cursor._result.fields]
+
+
+def bits_in_digits(cursor: Any) -> list[int]:
+    """Return which columns of MariaDB's result are BIT in decimal digits, as those of an expression (`max(flag)`)
+    come; a plain column comes in bytes."""
+    fields = enumerate(cursor._result.fields if cursor._result else ())
+    return [at for at, field in fields if field.type_code == FIELD_TYPE.BIT and field.flags & _BINARY_FLAG]
 
 
 def _type_name(field: Any) -> str:

@@ -26,6 +26,7 @@ FLOATS = frozenset({FLOAT4, FLOAT8})
 NUMERIC, UUID, TIMESTAMP, TIMESTAMPTZ, DATE = 1700, 2950, 1114, 1184, 1082
 TEXTS = frozenset({18, 19, 25, 705, 1042, 1043})
 """Type numbers (OIDs) of pg_type, which are fixed."""
+BITS = frozenset({1560, 1562})
 FIRST_OF_USERS = 16384
 """From here on they are those of extensions and of users."""
 

@@ -20,6 +20,8 @@ def read_result(dialect: Dialect, result: CursorResult[Any]) -> tuple[tuple[Any,
         described = tuple((normal(column[0]), *column[1:]) for column in described)
     padded = _padded(dialect.name.partition(".")[0], cursor, described)
     rows = list(result.all())
+    if getattr(dialect, "is_mariadb", False):
+        rows = _with_bits(cursor, rows)
     return described, [_trimmed(row, padded) for row in rows] if padded else rows
 
 
@@ -41,4 +43,19 @@ def _trimmed(row: Sequence[Any], padded: Sequence[int]) -> tuple[Any, ...]:
     for at in padded:
         if isinstance(values[at], str):
             values[at] = values[at].rstrip(" ")
+    return tuple(values)
+
+
+def _with_bits(cursor: Any, rows: list[Any]) -> list[Any]:
+    from connectors.sql import mysql
+
+    digits = mysql.bits_in_digits(cursor)
+    return [_read_digits(row, digits) for row in rows] if digits else rows
+
+
+def _read_digits(row: Sequence[Any], digits: Sequence[int]) -> tuple[Any, ...]:
+    values = list(row)
+    for at in digits:
+        if isinstance(values[at], bytes):
+            values[at] = int(values[at])
     return tuple(values)

@@ -86,16 +86,24 @@ class Shape:
 
     def is_unique(self, key: Sequence[str]) -> bool | None:
         """Whether the database promises that no two rows share this key; None where it cannot be told."""
+        key = self._declared(key)
         if any(set(unique) <= set(key) for unique in [self.primary or (), *(self.uniques or ())] if unique):
             return True
         return None if self.primary is None or self.uniques is None else False
 
     def is_indexed(self, columns: Sequence[str]) -> bool | None:
         """Whether an index begins with these columns, in any order; None where it cannot be told."""
+        columns = self._declared(columns)
         starts = [self.primary or (), *(self.uniques or ()), *(self.indexes or ())]
         if any(set(start[: len(columns)]) == set(columns) for start in starts):
             return True
         return None if self.primary is None or self.uniques is None or self.indexes is None else False
+
+    def _declared(self, names: Sequence[str]) -> list[str]:
+        """The names as the columns are declared: most databases take them in any case of letters."""
+        declared = [column.name for column in self.columns or ()]
+        folded = {name.casefold(): name for name in declared}
+        return [name if name in declared else folded.get(name.casefold(), name) for name in names]
 
 
 _FAMILIES: tuple[tuple[Family, tuple[str, ...]], ...] = (

@@ -18,7 +18,7 @@ from sync.words import Json
 
 _SIGNS = {"eq": "==", "ne": "!=", "lt": "<", "lte": "<=", "gt": ">", "gte": ">="}
 _NUMBERS = ("integer", "number", "decimal")
-_TEXTS = ("text", "date", "time")
+_TEXTS = ("text", "bits", "date", "time")
 _FORMS = {
     "date": re.compile(r"\d{4}-\d\d-\d\d", re.ASCII),
     "time": re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(?:\.\d{6})?Z?", re.ASCII),
@@ -210,7 +210,7 @@ def _order(one: Compared, kind: FieldKind) -> Fault:
         return f"{_condition(one, literal)} fails for every record: {written_path(one)} {holds(kind)}", f"write {cure}"
     if isinstance(literal, int | float) and kind.type in _TEXTS:
         cure = f"write to_number({written_path(one)}) {_SIGNS[one.how]} {written(literal)}"
-        if kind.type != "text":
+        if kind.type in _FORMS:
             cure = f"write {_condition(one, '2026-01-31')}"
         return f"{_condition(one, literal)} fails for every record: {written_path(one)} {holds(kind)}", cure
     if kind.type in _FORMS and isinstance(literal, str) and not _BEGINNING.fullmatch(literal):
@@ -240,12 +240,15 @@ def _search(one: Compared, kind: FieldKind) -> Fault:
 
 def _truth(one: Compared, kind: FieldKind) -> Fault:
     """Text that looks like a flag, taken as a condition."""
+    name = written_path(one)
+    if kind.type == "bits":
+        what = f"{name} is text of bits, and any text counts as true, also '0'"
+        return what, f"write {name} == '1', or contains({name}, '1') where it has several bits"
     if kind.type != "text":
         return None
     flags = kind.choices is not None and all(to_boolean(code) is not None or not code for code in kind.choices)
     if not flags and kind.length != 1:
         return None
-    name = written_path(one)
     return (
         f"{name} is text, and any text counts as true, also 'N', '0' and 'false'",
         f"write {name} == 'Y', or to_boolean({name})",

@@ -13,7 +13,7 @@ import duckdb
 import psycopg
 import pymysql
 import pytest
-from sql_servers import Firebird, Mariadb, Postgresql, Server, Sqlite
+from sql_servers import Duckdb, Firebird, Mariadb, Postgresql, Server, Sqlite
 from sql_streams import connect, read_all, stream
 from sqlalchemy import exc
 
@@ -228,3 +228,53 @@ def test_firebirds_errors_are_told_apart(firebird_server: Firebird, options: dic
         read_all(firebird_server.url, stream(**options))
     assert words in refused.value.message
     assert "secret" not in str(refused.value)
+
+
+# ---- rows that break a view or query
+
+CONVERT, DIVIDE, SEVERAL = "could not convert a value", "divide by zero", "more than one row"
+ROWS = {
+    "postgresql": {
+        "1 / (id - 2)": DIVIDE,
+        "ln(id - 2)": CONVERT,
+        "name::int": CONVERT,
+        "(id * 2000000000)": CONVERT,
+        "(SELECT id FROM companies)": SEVERAL,
+    },
+    "mariadb": {
+        "exp(1000 * id)": CONVERT,
+        "cast(id as unsigned) - 2": CONVERT,
+        "(SELECT id FROM companies)": SEVERAL,
+    },
+    "sqlite": {
+        "abs(CASE id WHEN 2 THEN -9223372036854775808 ELSE 1 END)": CONVERT,
+        "json_extract(name, '$.a')": CONVERT,
+    },
+    "duckdb": {
+        "CAST(name AS int)": CONVERT,
+        "id * 2000000000": CONVERT,
+        "json_extract(CAST(name AS varchar), '$.a')": CONVERT,
+        "(SELECT id FROM companies)": SEVERAL,
+    },
+}
+
+
+def _assert_rows_are_named(server: Server) -> None:
+    server.run("CREATE TABLE companies (id int PRIMARY KEY, name varchar(30))")
+    server.run(f"INSERT INTO companies VALUES (1, '{VALUE}'), (2, '{VALUE}'), (3, '{VALUE}')")
+    for number, (value, words) in enumerate(ROWS[server.backend].items()):
+        server.run(f"CREATE VIEW v{number} AS SELECT id, name, {value} AS x FROM companies")
+        for options in ({"table": f"v{number}"}, {"query": f"SELECT id, name, {value} AS x FROM companies"}):
+            with pytest.raises(SourceRefused, match=words) as caught:
+                read_all(server.url, stream(**options))
+            assert "view or query" in caught.value.hint or "child" in caught.value.hint, value
+            assert VALUE not in str(caught.value) + caught.value.hint
+
+
+def test_a_row_that_breaks_a_view_is_no_fault_of_the_server_and_no_syntax(server: Server) -> None:
+    """Nor is it something that waiting helps."""
+    _assert_rows_are_named(server)
+
+
+def test_a_row_that_breaks_a_view_is_named_as_such_in_duckdb(duckdb_server: Duckdb) -> None:
+    _assert_rows_are_named(duckdb_server)

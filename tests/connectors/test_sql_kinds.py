@@ -11,7 +11,8 @@ from sync.words import Wanted
 
 COLUMNS = {
     "postgresql": "flag boolean, tiny smallint, amount numeric(10,2), ratio real, short varchar(3), code char(2), "
-    "body text, kind kind, born date, changed timestamp, zoned timestamptz, doc jsonb, list text[]",
+    "mark bit(1), marks bit varying, body text, kind kind, born date, changed timestamp, "
+    "zoned timestamptz, doc jsonb, list text[]",
     "mariadb": "flag boolean, tiny tinyint, amount decimal(10,2), ratio float, short varchar(3), code char(2), "
     "body text, kind enum('gold','sil''ver'), some set('a','b'), born date, changed datetime, "
     "zoned timestamp, doc json",
@@ -28,7 +29,10 @@ COMMON = {
 SHORT = {"short": FieldKind("text", length=3), "code": FieldKind("text", length=2)}
 TIMES = {"born": FieldKind("date"), "changed": FieldKind("time"), "zoned": FieldKind("time")}
 KINDS = {
-    "postgresql": COMMON | SHORT | TIMES | {"amount": FieldKind("decimal"), "kind": GOLD},
+    "postgresql": COMMON
+    | SHORT
+    | TIMES
+    | {"amount": FieldKind("decimal"), "kind": GOLD, "mark": FieldKind("bits"), "marks": FieldKind("bits")},
     "mariadb": COMMON
     | SHORT
     | TIMES

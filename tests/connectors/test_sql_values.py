@@ -152,6 +152,23 @@ def test_values_that_only_postgresql_has(postgresql_server: Postgresql) -> None:
     assert [record.data[f"c{index}"] for index in range(len(values))] == list(values.values())
 
 
+def test_bits_of_an_expression_are_those_of_the_column_on_mariadb(mariadb_server: Mariadb) -> None:
+    """The server sends the one in digits, the other in bytes; 49 is the byte of the digit 1."""
+    mariadb_server.run("CREATE TABLE companies (id int PRIMARY KEY, flag bit(1), wide bit(8) NOT NULL UNIQUE)")
+    mariadb_server.run("INSERT INTO companies VALUES (1, b'1', 49), (2, b'0', 1), (3, NULL, 48)")
+    wanted = {"1": (True, 49), "2": (False, 1), "3": (None, 48)}
+    for flag, wide in (
+        ("flag", "wide"),
+        ("coalesce(flag, flag)", "coalesce(wide, wide)"),
+        ("if(id, flag, flag)", "case when id then wide end"),
+        ("(SELECT flag)", "(SELECT wide)"),
+    ):
+        for tail in ("", " LIMIT 9", " UNION SELECT id, flag, wide FROM companies"):
+            query = f"SELECT id, {flag} AS flag, {wide} AS wide FROM companies{tail}"
+            found = {id_: record.data for id_, record in read_all(mariadb_server.url, stream(query=query)).items()}
+            assert {id_: (data["flag"], data["wide"]) for id_, data in found.items()} == wanted, query
+
+
 def test_values_that_only_mysql_has(mariadb_server: Mariadb) -> None:
     mariadb_server.run("SET SESSION sql_mode = ''")
     mariadb_server.run(

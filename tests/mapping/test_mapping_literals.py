@@ -19,6 +19,7 @@ KINDS = {
     ("id",): FieldKind("text"),
     ("country",): FieldKind("text", length=2),
     ("active",): FieldKind("text", length=1),
+    ("bits",): FieldKind("bits"),
     ("yes_no",): FieldKind("text", {"Y": "Y", "N": "N"}),
     ("stage",): FieldKind("text", STAGES),
     ("kind",): FieldKind("text", {"gold": "gold", "silver": "silver"}),
@@ -174,6 +175,21 @@ def found(table: dict[str, Any], kinds: Any = KINDS) -> list[tuple[str, str, str
             "contains(id, `1`)",
             "contains(id, `1`) fails for every record: text holds only text",
             "put the constant into 'quotes'",
+        ),
+        (
+            "bits",
+            "bits is text of bits, and any text counts as true, also '0'",
+            "write bits == '1', or contains(bits, '1') where it has several bits",
+        ),
+        (
+            "bits == `1`",
+            "bits == `1` never holds: bits holds text of bits such as '1' or '0110'",
+            "write bits == '1'",
+        ),
+        (
+            "bits > `0`",
+            "bits > `0` fails for every record: bits holds text of bits such as '1' or '0110'",
+            "write to_number(bits) > `0`",
         ),
         (
             "active",
