@@ -83,13 +83,14 @@ def _converted(
     select = Select("Lead", fields, deleted=lead.has("IsDeleted"))
     for row in client.rows_of(select, link, list(by_id), stream, client.account.most_ids):
         heir = by_id.get(str(row.get(link)))
-        if heir is not None and was_made(heir, row):
+        # a person that was there before is the lead's person nonetheless
+        if heir is not None and (link != BY_OBJECT["Account"] or was_made(heir, row)):
             yield str(heir["Id"]), str(row["Id"])
 
 
 def was_made(heir: Mapping[str, Any], lead: Mapping[str, Any]) -> bool:
-    """Return whether an heir came of the conversion: a company may be older, and a lead only joined it. A person that
-    was there before is the lead's person nonetheless."""
+    """Return whether an account came of the conversion: a company may be older, and a lead only joined it. Persons'
+    accounts are persons, whatever their age."""
     if heir.get(IS_PERSON) is True:
         return True
     if (born := _time(heir.get(MADE))) and (before := _time(lead.get(MADE))) and born < before:
