@@ -16,7 +16,7 @@ from connectors.salesforce.client import IDS, Client
 from connectors.salesforce.errors import Absent
 from connectors.salesforce.persons import IS_PERSON
 from connectors.salesforce.schema import ObjectSchema
-from connectors.salesforce.soql import Select
+from connectors.salesforce.soql import Select, canonical
 from sync.errors import SourceRefused
 
 BY_OBJECT = {"Account": "ConvertedAccountId", "Contact": "ConvertedContactId"}
@@ -79,21 +79,34 @@ def _converted(
     client: Client, stream: str, lead: ObjectSchema, link: str, rows: Sequence[Row]
 ) -> Iterator[tuple[str, str]]:
     by_id = {str(row["Id"]): row for row in rows}
-    fields = tuple(name for name in ("Id", link, CONVERTED) if lead.has(name))
+    fields = tuple(name for name in ("Id", link, MADE, CONVERTED) if lead.has(name))
     select = Select("Lead", fields, deleted=lead.has("IsDeleted"))
     for row in client.rows_of(select, link, list(by_id), stream, client.account.most_ids):
         heir = by_id.get(str(row.get(link)))
-        if heir is not None and was_made(heir, row):
+        # a person that was there before is the lead's person nonetheless
+        if heir is not None and (link != BY_OBJECT["Account"] or was_made(heir, row)):
             yield str(heir["Id"]), str(row["Id"])
 
 
 def was_made(heir: Mapping[str, Any], lead: Mapping[str, Any]) -> bool:
-    """Return whether an heir came of the conversion: a company may be older, and a lead only joined it. A person that
-    was there before is the lead's person nonetheless."""
+    """Return whether an account came of the conversion: a company may be older, and a lead only joined it. Persons'
+    accounts are persons, whatever their age."""
+    if heir.get(IS_PERSON) is True:
+        return True
+    if (born := _time(heir.get(MADE))) and (before := _time(lead.get(MADE))) and born < before:
+        return False  # older than the lead itself
     made, converted = _day(heir.get(MADE)), _day(lead.get(CONVERTED))
-    if made is None or converted is None or heir.get(IS_PERSON) is True:
+    if made is None or converted is None:
         return True
     return made >= converted - _A_DAY  # the days are of different zones
+
+
+def _time(text: object) -> str | None:
+    """Sortable."""
+    try:
+        return canonical(text) if isinstance(text, str) else None
+    except (ValueError, OverflowError):
+        return None
 
 
 def _day(text: object) -> date | None:

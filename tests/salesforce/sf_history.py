@@ -190,11 +190,12 @@ class History(Life):
     # ---- the oracle
 
     def former(self, record: Record) -> dict[str, tuple[str, ...]]:
-        """By the leads' own table; a firm that was there a day before was not made of any."""
+        """By the leads' own table; a firm that was there a day before, or before its lead, was not made of any."""
         found: dict[str, list[str]] = {}
-        made = self.org.tables["Account"][record.id]["CreatedDate"][:10]
+        made = self.org.tables["Account"][record.id]["CreatedDate"]
         for lead in self.org.tables["Lead"].values():
-            if lead.get("ConvertedAccountId") == record.id and made >= _day_before(lead["ConvertedDate"]):
+            since = max(_day_before(lead["ConvertedDate"]), lead["CreatedDate"]) if "ConvertedDate" in lead else ""
+            if lead.get("ConvertedAccountId") == record.id and made >= since:
                 found.setdefault(record.id, []).append(lead["Id"])
             if lead.get("ConvertedContactId") in record.children["contacts"]:
                 found.setdefault(str(lead["ConvertedContactId"]), []).append(lead["Id"])

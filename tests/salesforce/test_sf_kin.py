@@ -64,6 +64,31 @@ def test_an_account_that_a_lead_only_joined_was_not_made_from_it(stand_in: Stand
     assert record.former == {known: (one,), new: (other,)}
 
 
+@pytest.mark.parametrize("before", [True, False])
+def test_an_account_that_is_older_than_its_lead_was_not_made_from_it_though_both_are_of_one_day(
+    stand_in: StandIn, before: bool
+) -> None:
+    account = stand_in.org.put("Account", 1, Name="This morning's firm") if before else None
+    stand_in.org.advance(timedelta(minutes=1))
+    one = lead(stand_in)
+    stand_in.org.advance(timedelta(minutes=1))
+    made, contact = stand_in.org.convert(one, 1, 1)
+    assert account in (None, made)
+    (record,) = Reading(stand_in, FIRM).records().values()
+    assert record.former == ({contact: (one,)} if before else {made: (one,), contact: (one,)})
+
+
+def test_a_contact_that_was_there_before_is_the_leads_person_also_where_its_age_is_mapped(stand_in: StandIn) -> None:
+    stand_in.org.put("Contact", 1, LastName="Known before")
+    stand_in.org.advance(timedelta(days=3))
+    one = lead(stand_in)
+    firm, person = stand_in.org.convert(one, 1, 1)
+    people = stream(fields("LastName", "CreatedDate"), "Contact")
+    assert former(Reading(stand_in, people)) == {person: {person: (one,)}}
+    nested = stream(Wanted(frozenset({("Name",)}), {"contacts": fields("LastName", "CreatedDate")}))
+    assert former(Reading(stand_in, nested)) == {firm: {firm: (one,), person: (one,)}}
+
+
 def test_nothing_is_asked_where_nothing_is_read_and_a_page_asks_once_for_each_object(stand_in: StandIn) -> None:
     for number in range(450):
         account = stand_in.org.put("Account", number, Name="Firm")
