@@ -107,7 +107,7 @@ class Shape:
 
 
 _FAMILIES: tuple[tuple[Family, tuple[str, ...]], ...] = (
-    ("boolean", ("bool", "tinyint(1)", "bit(1)")),
+    ("boolean", ("bool", "tinyint(1)")),
     ("zoned", ("timestamp with time zone", "timestamptz", "timestamp_tz", "datetimeoffset")),
     ("naive", ("timestamp", "datetime", "smalldatetime")),
     ("date", ("date",)),
@@ -121,9 +121,12 @@ _FAMILIES: tuple[tuple[Family, tuple[str, ...]], ...] = (
 
 
 def family_of(declared: str, *, mysql: bool = False) -> Family:
-    """What a declared type holds, by its name in small letters; a `timestamp` of MySQL and MariaDB knows its zone."""
+    """What a declared type holds, by its name in small letters; a `timestamp` of MySQL and MariaDB knows its zone, and
+    a single bit of theirs is true or false (PostgreSQL's is text)."""
     if mysql and declared.startswith("timestamp"):
         return "zoned"
+    if mysql and declared == "bit(1)":
+        return "boolean"
     if "with time zone" in declared or "with local time zone" in declared:
         return "zoned" if declared.startswith("timestamp") else "other"
     if declared.endswith("[]"):

@@ -333,6 +333,19 @@ def test_a_key_that_holds_the_time_of_change_is_left_without_it(postgresql_serve
     assert "not declared unique" in path.read_text()
 
 
+def test_a_bit_is_a_flag_where_its_values_are_true_and_false(
+    postgresql_server: Postgresql, mariadb_server: Mariadb, tmp_path: Path
+) -> None:
+    """Elsewhere any of them counts as true, and `!is_deleted` would leave out every row."""
+    for server, guessed in ((postgresql_server, False), (mariadb_server, True)):
+        server.run("CREATE TABLE customers (id int PRIMARY KEY, name varchar(9), is_deleted bit(1))")
+        result = run("init", "--from", server.url, "customers")
+        assert result.exit_code == 0, result.output
+        written = tmp_path / "config.toml"
+        assert ('# where = "!is_deleted"' in written.read_text()) is guessed
+        written.unlink()
+
+
 def test_without_a_table_those_that_look_right_are_listed(sqlite_server: Sqlite, tmp_path: Path) -> None:
     sqlite_server.run("CREATE TABLE kunden (id int PRIMARY KEY, firma text, email text, telefon text)")
     sqlite_server.run("CREATE TABLE log (id int PRIMARY KEY, message text, at datetime)")
