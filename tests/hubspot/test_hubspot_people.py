@@ -31,6 +31,7 @@ PLACES = st.sampled_from(
     [("companies", each) for each in ("do_not_sync", "tier", "hubspot_owner_id")]
     + [("contacts", each) for each in ("blocked", "role", "email")]
 )
+GOES = st.sampled_from(["archive", "hide", "hide in part"])
 CALLS = st.sampled_from(
     [("owners", ""), ("pipelines", "companies"), ("search", "companies"), ("search", "contacts"), ("batch", "contacts")]
 )
@@ -68,8 +69,10 @@ SETTINGS = st.one_of(
     st.tuples(st.just("new name"), COMPANIES, st.sampled_from(["tier", "owner", "stage", "role"])),
     st.tuples(st.just("renamed")),
     st.tuples(st.just("deactivated")),
-    st.tuples(st.sampled_from(["archive", "hide", "hide in part"]), PLACES),
+    st.tuples(GOES, PLACES),
     st.tuples(st.just("deny"), CALLS),
+    st.tuples(st.just("gone at once"), COMPANIES, st.just(("companies", "do_not_sync")), GOES),
+    st.tuples(st.just("gone at once"), PEOPLE, st.just(("contacts", "blocked")), GOES),
 )
 PROGRAM = st.one_of(
     reads("created"),
@@ -113,6 +116,12 @@ class People(Account):
         match action:
             case "person", id_, email, company, flag, n:
                 self._person(id_, email, company, flag, n)
+            case "gone at once", id_, ("contacts", _) as place, how:
+                self.turn(feed, None)
+                self.act(feed, (how, place))
+                for each in (id_, 105):
+                    self._person(each, f"w{self.writes}@x.example", None, "true", 0)
+                self.turn(feed, None)
             case "people merge", one, other:
                 self._people_merge(one, other)
             case "read", streams, verdict, landed:
@@ -216,6 +225,9 @@ class People(Account):
         assert len(others) == len(taken) or self.work.on_change == "resend", f"{me} is sent twice"
         for each in others:
             assert not matched(sent) & matched(each), f"{me} and {each.stream}/{each.id} are of one person"
+        kin = {str(old) for old in self.merged.get(int(sent.id), ())}
+        there = {each.id for each in others if each.stream == sent.stream}
+        assert sent.further or not kin & there, f"{me} was made of {kin & there} by a merge"
         assert self.free[sent.stream, sent.stream, int(sent.id)], f"{me} may not be sent"
         self._check_names(sent.lead.get("labels", ()), "tier", "owner", "stage")
         for each in (sent.lead, *sent.lead.get("contacts", ())):
