@@ -1,4 +1,4 @@
-"""What may happen to companies and people of a HubSpot account, chapter by chapter, and to the program that reads it."""
+"""What may happen to companies and people of a HubSpot account, chapter by chapter, and to who reads it."""
 
 from __future__ import annotations
 

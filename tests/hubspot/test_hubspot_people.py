@@ -10,6 +10,7 @@ from collections import defaultdict
 from pathlib import Path
 from typing import Any
 
+import pytest
 import structlog
 from crm_world import Sent
 from hubspot_account import UNKNOWN, Account
@@ -235,7 +236,10 @@ def addresses_of(properties: Any) -> list[str]:
     return [each for each in said if each]
 
 
-def test_nobody_is_created_twice_and_nobody_is_lost(standin: Standin, portal: Portal, monkeypatch: Any) -> None:
+@pytest.mark.timeout(sized(120, 0, 0))
+def test_nobody_is_created_twice_and_nobody_is_lost(
+    standin: Standin, portal: Portal, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr("connectors.hubspot.connector.CONNECTOR", HubspotConnectorType(portal.clock))
     standin.limits = False  # by a clock that stands still
 
