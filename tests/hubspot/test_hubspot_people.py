@@ -10,9 +10,11 @@ from collections import defaultdict
 from pathlib import Path
 from typing import Any
 
+import pytest
 import structlog
 from crm_world import Sent
 from hubspot_account import UNKNOWN, Account
+from hubspot_chapters import BEGINNING, CHAPTERS, PROGRAM
 from hubspot_people import STREAMS, Workspace
 from hubspot_portal import Portal
 from hubspot_server import Standin
@@ -23,73 +25,9 @@ from connectors.hubspot.connector import HubspotConnectorType
 from sync import log
 from tests.sizes import SIZE, sized
 
-COMPANIES = st.integers(1, 3)
-PEOPLE = st.integers(101, 104)
-ADDRESSES = st.sampled_from(["x@x.example", "y@x.example", "x@x.example", "y@x.example", "z@x.example", None])
-FLAGS = st.sampled_from([None, None, None, "false", None, None, "true"])
-PLACES = st.sampled_from(
-    [("companies", each) for each in ("do_not_sync", "tier", "hubspot_owner_id")]
-    + [("contacts", each) for each in ("blocked", "role", "email")]
-)
-CALLS = st.sampled_from(
-    [("owners", ""), ("pipelines", "companies"), ("search", "companies"), ("search", "contacts"), ("batch", "contacts")]
-)
 FILTERS = {"companies": "do_not_sync", "contacts": "blocked"}
 READS = (("companies", "companies"), ("companies", "contacts"), ("contacts", "contacts"))
 """The objects that each stream reads."""
-
-
-def reads(*verdicts: str) -> Any:
-    orders = st.lists(st.sampled_from(STREAMS), min_size=1, max_size=2, unique=True)
-    return st.tuples(st.just("read"), orders, st.sampled_from(verdicts), st.booleans())
-
-
-def persons(companies: Any = COMPANIES) -> Any:
-    return st.tuples(st.just("person"), PEOPLE, ADDRESSES, companies, FLAGS, st.integers(0, 3))
-
-
-def firms() -> Any:
-    return st.tuples(st.just("put"), COMPANIES, FLAGS, st.integers(0, 5), st.just(0))
-
-
-BEGINNING = st.tuples(firms(), persons(st.none() | COMPANIES), firms(), persons(), persons(st.none()))
-RECORDS = st.one_of(
-    firms(),
-    persons(),
-    persons(st.none()),
-    st.tuples(st.just("link"), PEOPLE, COMPANIES, st.booleans()),
-    st.tuples(st.just("merge")),
-    st.tuples(st.just("people merge"), PEOPLE, PEOPLE),
-    st.tuples(st.sampled_from(["delete", "restore"]), COMPANIES | PEOPLE),
-    st.tuples(st.sampled_from(["delete", "restore"]), PEOPLE),
-    st.tuples(st.sampled_from(["join", "leave"]), PEOPLE),
-)
-SETTINGS = st.one_of(
-    st.tuples(st.just("new name"), COMPANIES, st.sampled_from(["tier", "owner", "stage", "role"])),
-    st.tuples(st.just("renamed")),
-    st.tuples(st.just("deactivated")),
-    st.tuples(st.sampled_from(["archive", "hide", "hide in part"]), PLACES),
-    st.tuples(st.just("deny"), CALLS),
-)
-PROGRAM = st.one_of(
-    reads("created"),
-    reads("created"),
-    reads("created", "refused", "in_doubt"),
-    st.tuples(st.just("wait"), st.sampled_from([1, 61, 3601, 90_000])),
-    st.tuples(st.sampled_from(["settle", "reopen"])),
-)
-CHAPTERS = st.lists(
-    st.tuples(
-        st.lists(RECORDS, min_size=1, max_size=3),
-        st.lists(SETTINGS, max_size=1),
-        PROGRAM,
-        st.sampled_from([[("all back",)], [("all back",)], []]),
-        PROGRAM,
-    ),
-    min_size=3,
-    max_size=8,
-)
-"""Of each: what happens to records and settings, what the program does then; and mostly, once all is given back."""
 
 
 class People(Account):
@@ -113,6 +51,12 @@ class People(Account):
         match action:
             case "person", id_, email, company, flag, n:
                 self._person(id_, email, company, flag, n)
+            case "gone at once", id_, ("contacts", _) as place, how:
+                self.turn(feed, None)
+                self.act(feed, (how, place))
+                for each in (id_, 105):
+                    self._person(each, f"w{self.writes}@x.example", None, "true", 0)
+                self.turn(feed, None)
             case "people merge", one, other:
                 self._people_merge(one, other)
             case "read", streams, verdict, landed:
@@ -130,8 +74,7 @@ class People(Account):
         self._notice()
 
     def _person(self, id_: int, email: str | None, company: int | None, flag: str | None, n: int) -> None:
-        if id_ in self._losers():
-            return
+        id_ = self._survivor(id_)
         self.writes += 1
         more = {"email": email, "blocked": flag, "role": self.code("role", n)}
         name = f"Person {self.writes}"
@@ -140,9 +83,14 @@ class People(Account):
         if company in self.portal.living("companies"):
             self.portal.link("contacts", id_, "companies", company, primary=True)
 
+    def _survivor(self, id_: int) -> int:
+        """The record that this one is now, after any merges."""
+        return next((new for new in self.merged.keys() - self._losers() if id_ in self.merged[new]), id_)
+
     def _people_merge(self, one: int, other: int) -> None:
         """The other's addresses become further ones of the new record."""
         living = self.portal.living("contacts")
+        one, other = self._survivor(one), self._survivor(other)
         if one == other or not {one, other} <= living.keys():
             return
         new = 6000 + len(self.merged)
@@ -216,6 +164,9 @@ class People(Account):
         assert len(others) == len(taken) or self.work.on_change == "resend", f"{me} is sent twice"
         for each in others:
             assert not matched(sent) & matched(each), f"{me} and {each.stream}/{each.id} are of one person"
+        kin = {str(old) for old in self.merged.get(int(sent.id), ())}
+        there = {each.id for each in others if each.stream == sent.stream}
+        assert sent.further or not kin & there, f"{me} was made of {kin & there} by a merge"
         assert self.free[sent.stream, sent.stream, int(sent.id)], f"{me} may not be sent"
         self._check_names(sent.lead.get("labels", ()), "tier", "owner", "stage")
         for each in (sent.lead, *sent.lead.get("contacts", ())):
@@ -270,6 +221,7 @@ class People(Account):
             case "duplicate":
                 (twin,) = [each for each in self.work.records().values() if each["key"] == row["twin"]]
                 assert twin["lead_exists"] == "yes", f"{name}/{id_} is a duplicate of one that is not sent"
+                assert sent & set(addresses) or id_ in self.merged, f"{name}/{id_} is a duplicate, and of nobody"
             case other:
                 raise AssertionError(f"{name}/{id_} ends as {other}: {json.loads(row['reason'] or 'null')}")
 
@@ -284,7 +236,10 @@ def addresses_of(properties: Any) -> list[str]:
     return [each for each in said if each]
 
 
-def test_nobody_is_created_twice_and_nobody_is_lost(standin: Standin, portal: Portal, monkeypatch: Any) -> None:
+@pytest.mark.timeout(sized(120, 0, 0))
+def test_nobody_is_created_twice_and_nobody_is_lost(
+    standin: Standin, portal: Portal, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr("connectors.hubspot.connector.CONNECTOR", HubspotConnectorType(portal.clock))
     standin.limits = False  # by a clock that stands still
 
