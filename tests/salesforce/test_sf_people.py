@@ -4,6 +4,7 @@ twice, nobody who opted out shows up, no code stands for a label, each created l
 from __future__ import annotations
 
 import tempfile
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +23,15 @@ order = st.permutations([*OBJECTS])
 humans = st.sampled_from(["Contact", "Lead"])
 verdicts = st.sampled_from(["created", "created", "created", "refused", "in_doubt"])
 polls = st.tuples(st.just("poll"), wait, order, verdicts)
+sent_and_converted = st.tuples(few, few, few, few, order).map(
+    lambda made: [
+        ("lead", made[0]),
+        ("contact", made[1], made[2], "L1"),
+        ("poll", 6, made[4], "created"),
+        ("convert", made[0], made[3], made[1]),
+    ]
+)
+"""Into a contact with another address than the lead's, where there is a firm for it; else into a new one."""
 actions = st.one_of(
     st.tuples(st.just("firm"), few, codes),
     st.tuples(st.just("contact"), few, few, levels),
@@ -44,6 +54,7 @@ actions = st.one_of(
     polls,
     polls,
 )
+parts = st.one_of(sent_and_converted, *[actions.map(lambda action: [action])] * 9)
 
 
 def test_any_history_makes_one_lead_of_a_person(stand_in: StandIn) -> None:
@@ -55,12 +66,12 @@ def test_any_history_makes_one_lead_of_a_person(stand_in: StandIn) -> None:
         phases=[Phase.generate],  # a history is too slow to shrink within a test's time
         suppress_health_check=list(HealthCheck),
     )
-    @given(st.lists(actions, min_size=4, max_size=25))
+    @given(st.lists(parts, min_size=4, max_size=25))
     def run(history: list[Any]) -> None:
         with tempfile.TemporaryDirectory(dir="/dev/shm" if Path("/dev/shm").is_dir() else None) as folder:
             people = People(stand_in, Path(folder))
             try:
-                for action in history:
+                for action in chain.from_iterable(history):
                     people.act(action)
                 people.come_to_rest()
                 people.check_listed()
