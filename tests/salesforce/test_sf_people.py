@@ -10,7 +10,8 @@ from typing import Any
 
 from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
-from sf_people import OBJECTS, People
+from sf_people import OBJECTS
+from sf_promises import Promises
 from sf_server import StandIn
 
 from tests.sizes import SIZE, sized
@@ -45,7 +46,7 @@ actions = st.one_of(
     st.tuples(st.just("unite"), humans, few, few),
     st.tuples(st.just("restore"), few),
     st.tuples(st.just("rejoin"), humans, few),
-    st.tuples(st.just("hide"), st.integers(0, len(People.hideable) - 1)),
+    st.tuples(st.just("hide"), st.integers(0, len(Promises.hideable) - 1)),
     st.tuples(st.just("show")),
     st.tuples(st.just("list"), st.just(0), st.lists(st.sampled_from(["Steel", "Tech", "Wood"]), unique=True)),
     st.tuples(st.just("list"), st.just(1), st.lists(st.sampled_from(["L1", "L2", "L3"]), unique=True)),
@@ -66,10 +67,10 @@ def test_any_history_makes_one_lead_of_a_person(stand_in: StandIn) -> None:
         phases=[Phase.generate],  # a history is too slow to shrink within a test's time
         suppress_health_check=list(HealthCheck),
     )
-    @given(st.lists(parts, min_size=4, max_size=25))
-    def run(history: list[Any]) -> None:
+    @given(st.sampled_from(["hold", "hold", "resend"]), st.lists(parts, min_size=4, max_size=25))
+    def run(on_change: Any, history: list[Any]) -> None:
         with tempfile.TemporaryDirectory(dir="/dev/shm" if Path("/dev/shm").is_dir() else None) as folder:
-            people = People(stand_in, Path(folder))
+            people = Promises(stand_in, Path(folder), on_change)
             try:
                 for action in chain.from_iterable(history):
                     people.act(action)
