@@ -71,19 +71,24 @@ parts = st.one_of(populated, sent_and_converted, taken_and_given_back, single, s
 
 def test_any_history_makes_one_lead_of_a_person(stand_in: StandIn) -> None:
     @settings(
-        max_examples=sized(15, 200, 1500),
+        max_examples=sized(12, 200, 1500),
         deadline=None,
         derandomize=SIZE == "quick",
         database=None,
         phases=[Phase.generate],  # a history is too slow to shrink within a test's time
         suppress_health_check=list(HealthCheck),
     )
-    @given(st.sampled_from(["hold", "hold", "resend"]), st.lists(parts, min_size=4, max_size=20))
-    def run(on_change: Any, history: list[Any]) -> None:
+    @given(
+        st.sampled_from(["hold", "hold", "resend"]),
+        st.lists(populated, min_size=1, max_size=3),
+        polls,
+        st.lists(parts, min_size=3, max_size=20),
+    )
+    def run(on_change: Any, first: list[Any], poll: Any, later: list[Any]) -> None:
         with tempfile.TemporaryDirectory(dir="/dev/shm" if Path("/dev/shm").is_dir() else None) as folder:
             people = Promises(stand_in, Path(folder), on_change)
             try:
-                for action in chain.from_iterable(history):
+                for action in chain.from_iterable([*first, [poll], *later]):
                     people.act(action)
                 people.come_to_rest()
                 people.check_listed()
