@@ -29,8 +29,7 @@ class Promises(People):
         assert self.on_change == "resend" if sent.further else len(others) == len(there), f"{sent} is sent twice"
         assert len({*sent.emails}) == len(sent.emails), f"{sent} has somebody twice"
         for each in others:
-            # one more lead of a changed record has its own address, whoever has it, too, by now
-            twice = {*(sent.nested if sent.further else sent.emails)} & {*each.emails}
+            twice = _matched(sent) & {*each.emails}
             assert not twice, f"{sent} and {each} are of one person"
         self._check_wanted(sent)
         if not sent.further:
@@ -92,7 +91,7 @@ class Promises(People):
             case state:
                 assert state == "delivered", f"{name}/{row['Id']} ends as {state}: {kept['reason']}"
         if name != "accounts":
-            times = sum(row["Email"] in each.emails for each in self.server if not each.further)
+            times = len({each.record for each in self.server if row["Email"] in _matched(each)})
             assert times == 1 or self._was_a_lead_that_is_there(row["Id"]), f"{name}/{row['Id']} is in {times} leads"
 
     def _kept(self, name: str, id_: str) -> Any:
@@ -107,3 +106,8 @@ class Promises(People):
         created = {each.id for each in self.server if each.stream == "leads"}
         leads = self.org.tables["Lead"].values()
         return any(lead.get("ConvertedContactId") == contact and lead["Id"] in created for lead in leads)
+
+
+def _matched(sent: Sent) -> set[str]:
+    """One more lead of a changed record has that record's own address, whoever has it, too, by now."""
+    return {*(sent.nested if sent.further else sent.emails)}
