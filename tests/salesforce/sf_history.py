@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import date, timedelta
 from typing import Any
 
@@ -108,6 +108,16 @@ class Life:
         for name, id_ in zip(("Account", "Contact"), made, strict=True):
             self.org.tables[name][id_].setdefault("IsPersonAccount", False)
 
+    def heirs(self, lead: Mapping[str, Any]) -> set[str]:
+        """The contact that a lead became, and its firm unless that was there a day before, or before the lead."""
+        heirs = {lead.get("ConvertedContactId"), lead.get("ConvertedAccountId")} - {None}
+        return {
+            heir
+            for heir in heirs
+            if (firm := self.org.tables["Account"].get(heir)) is None
+            or firm["CreatedDate"] >= max(_day_before(lead["ConvertedDate"]), lead["CreatedDate"])
+        }
+
     def _relabel(self, name: str, column: str, codes: Sequence[str]) -> None:
         """A new list, each code under a new label."""
         labels = {code: f"{code} as {self._name()}" for code in codes}
@@ -190,15 +200,11 @@ class History(Life):
     # ---- the oracle
 
     def former(self, record: Record) -> dict[str, tuple[str, ...]]:
-        """By the leads' own table; a firm that was there a day before, or before its lead, was not made of any."""
+        """By the leads' own table."""
         found: dict[str, list[str]] = {}
-        made = self.org.tables["Account"][record.id]["CreatedDate"]
         for lead in self.org.tables["Lead"].values():
-            since = max(_day_before(lead["ConvertedDate"]), lead["CreatedDate"]) if "ConvertedDate" in lead else ""
-            if lead.get("ConvertedAccountId") == record.id and made >= since:
-                found.setdefault(record.id, []).append(lead["Id"])
-            if lead.get("ConvertedContactId") in record.children["contacts"]:
-                found.setdefault(str(lead["ConvertedContactId"]), []).append(lead["Id"])
+            for heir in self.heirs(lead) & {record.id, *record.children["contacts"]}:
+                found.setdefault(heir, []).append(lead["Id"])
         return {id_: tuple(sorted(leads)) for id_, leads in found.items()}
 
     def expected(self) -> dict[str, Any]:

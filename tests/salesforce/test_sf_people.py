@@ -4,12 +4,14 @@ twice, nobody who opted out shows up, no code stands for a label, each created l
 from __future__ import annotations
 
 import tempfile
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
 from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
-from sf_people import OBJECTS, People
+from sf_people import OBJECTS
+from sf_promises import Promises
 from sf_server import StandIn
 
 from tests.sizes import SIZE, sized
@@ -22,6 +24,25 @@ order = st.permutations([*OBJECTS])
 humans = st.sampled_from(["Contact", "Lead"])
 verdicts = st.sampled_from(["created", "created", "created", "refused", "in_doubt"])
 polls = st.tuples(st.just("poll"), wait, order, verdicts)
+populated = st.tuples(few, few, codes, levels).map(
+    lambda made: [("firm", made[0], made[2]), ("contact", made[1], made[0], made[3])]
+)
+sent_and_converted = st.tuples(few, few, few, order).map(
+    lambda made: [
+        ("lead", made[0]),
+        ("poll", 6, made[3], "created"),
+        ("convert", *made[:3]),
+        ("poll", 601, made[3], "created"),
+    ]
+)
+taken_and_given_back = st.tuples(st.integers(0, len(Promises.hideable) - 1), humans, few, order).map(
+    lambda made: [
+        ("opt", made[1], made[2]),
+        ("hide", made[0]),
+        *[("poll", 601, made[3], "created")] * 2,
+        ("show",),
+    ]
+)
 actions = st.one_of(
     st.tuples(st.just("firm"), few, codes),
     st.tuples(st.just("contact"), few, few, levels),
@@ -35,7 +56,7 @@ actions = st.one_of(
     st.tuples(st.just("unite"), humans, few, few),
     st.tuples(st.just("restore"), few),
     st.tuples(st.just("rejoin"), humans, few),
-    st.tuples(st.just("hide"), st.integers(0, len(People.hideable) - 1)),
+    st.tuples(st.just("hide"), st.integers(0, len(Promises.hideable) - 1)),
     st.tuples(st.just("show")),
     st.tuples(st.just("list"), st.just(0), st.lists(st.sampled_from(["Steel", "Tech", "Wood"]), unique=True)),
     st.tuples(st.just("list"), st.just(1), st.lists(st.sampled_from(["L1", "L2", "L3"]), unique=True)),
@@ -44,23 +65,30 @@ actions = st.one_of(
     polls,
     polls,
 )
+single = actions.map(lambda action: [action])
+parts = st.one_of(populated, sent_and_converted, taken_and_given_back, single, single, single, single, single)
 
 
 def test_any_history_makes_one_lead_of_a_person(stand_in: StandIn) -> None:
     @settings(
-        max_examples=sized(15, 200, 1500),
+        max_examples=sized(12, 200, 1500),
         deadline=None,
         derandomize=SIZE == "quick",
         database=None,
         phases=[Phase.generate],  # a history is too slow to shrink within a test's time
         suppress_health_check=list(HealthCheck),
     )
-    @given(st.lists(actions, min_size=4, max_size=25))
-    def run(history: list[Any]) -> None:
+    @given(
+        st.sampled_from(["hold", "hold", "resend"]),
+        st.lists(populated, min_size=1, max_size=3),
+        polls,
+        st.lists(parts, min_size=3, max_size=20),
+    )
+    def run(on_change: Any, first: list[Any], poll: Any, later: list[Any]) -> None:
         with tempfile.TemporaryDirectory(dir="/dev/shm" if Path("/dev/shm").is_dir() else None) as folder:
-            people = People(stand_in, Path(folder))
+            people = Promises(stand_in, Path(folder), on_change)
             try:
-                for action in history:
+                for action in chain.from_iterable([*first, [poll], *later]):
                     people.act(action)
                 people.come_to_rest()
                 people.check_listed()
