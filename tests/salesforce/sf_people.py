@@ -232,14 +232,15 @@ class People(Life):
     def _turn(self, name: str) -> None:
         worker = self._workers()[name]
         worker._not_before = 0.0
-        read = sum(report.read for report in worker.turn())
+        worker.turn()
         hidden = self.org.hidden_fields & NEEDS[name]
         said = str(worker.failure.error) if worker.failure else ""
         is_read = not said or (self._is_emptied(name) and EMPTIED in said)
         assert is_read or isinstance(worker.failure.error, SourceRefused), said
         assert is_read != any(column in said for _, column in hidden), (name, hidden, said)
-        # a field of children is asked for only where there is a parent
-        assert not (is_read and hidden and read), f"{name} is read although {hidden} are hidden"
+        # children are asked for only where a parent is read; `check_sent` holds what comes of them
+        own = {each for each in hidden if each[0] == OBJECTS[name]}
+        assert not (is_read and own), f"{name} is read although {own} are hidden"
         if is_read and not hidden:
             self.read_until[name] = self.org.now() - SETTLE
 
