@@ -221,9 +221,20 @@ class People(Account):
             case "duplicate":
                 (twin,) = [each for each in self.work.records().values() if each["key"] == row["twin"]]
                 assert twin["lead_exists"] == "yes", f"{name}/{id_} is a duplicate of one that is not sent"
-                assert sent & set(addresses) or id_ in self.merged, f"{name}/{id_} is a duplicate, and of nobody"
+                borne = sent | self._addresses_of_leads()
+                assert borne & set(addresses) or id_ in self.merged, f"{name}/{id_} is a duplicate, and of nobody"
             case other:
                 raise AssertionError(f"{name}/{id_} ends as {other}: {json.loads(row['reason'] or 'null')}")
+
+    def _addresses_of_leads(self) -> set[str]:
+        """What contacts with a lead have now: an address that was changed since is theirs all the same."""
+        there = (
+            id_
+            for (name, id_), row in self.work.records().items()
+            if name == "contacts" and row["lead_exists"] == "yes"
+        )
+        things = (self.portal.things["contacts"].get(int(id_)) for id_ in there)
+        return {each for thing in things if thing is not None for each in addresses_of(thing.properties)}
 
 
 def matched(sent: Sent) -> set[str]:
