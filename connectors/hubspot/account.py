@@ -62,7 +62,7 @@ class Call:
 
     @property
     def target(self) -> str:
-        """What is asked for, in words."""
+        """Return in words the thing that is asked for."""
         return self.about or " ".join(
             part for part in (self.name, self.places.get("object"), self.places.get("to")) if part
         )
@@ -70,7 +70,7 @@ class Call:
 
 @dataclass(frozen=True, slots=True)
 class Portal:
-    """Which account the token opens."""
+    """The account that the token opens."""
 
     id: str
     kind: str

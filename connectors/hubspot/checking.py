@@ -112,7 +112,7 @@ class _Look:
         yield from dict.fromkeys(finding for of in fields.labelled for finding in self._label(name, of))
 
     def _shown(self, plan: Plan, fields: Fields, *child: str) -> Iterator[Finding]:
-        """Whether a record carries the properties: a definition alone proves nothing."""
+        """Look whether a record carries the properties: a definition alone proves nothing."""
         asked = shortened(fields.asked)
         rows = self._crm.page(fields.object, asked, None, 1).rows
         lacking = [each for each in fields.lacking(rows) if each in asked]

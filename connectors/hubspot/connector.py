@@ -151,7 +151,7 @@ class HubspotConnector:
 
 
 class HubspotConnectorType:
-    """What the engine knows of this connector before it opens a source. Connectors of one account share their pace."""
+    """Tell the engine of this connector before it opens a source. Connectors of one account share their pace."""
 
     name = "hubspot"
     source_options: type[BaseModel] = HubspotSource

@@ -149,7 +149,7 @@ class Crm:
         return self.account.ask(Call("schemas", query=query), results_of)
 
     def usage(self) -> list[Row]:
-        """How many of the day's calls are used; only tokens of private apps may ask."""
+        """Return how many of the day's calls are used; only tokens of private apps may ask."""
         return self.account.ask(Call("usage"), results_of)
 
 

@@ -91,7 +91,7 @@ class Fields:
         return found
 
     def modified(self, row: Row) -> int | None:
-        """When the record last changed, in milliseconds since 1970."""
+        """Return when the record last changed, in milliseconds since 1970."""
         said = (row.get("properties") or {}).get(modified_property(self.object)) or row.get("updatedAt")
         return milliseconds(said)
 

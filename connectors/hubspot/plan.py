@@ -33,7 +33,7 @@ class Plan:
 
     @property
     def own(self) -> Wanted:
-        """What is wanted of the record itself."""
+        """Return what is wanted of the record itself."""
         fields, names = self.spec.wanted.fields, {child.name for child in self.children}
         return Wanted(None if fields is None else frozenset(path for path in fields if path[0] not in names))
 

@@ -30,7 +30,7 @@ def child_lane(name: str) -> str:
 
 @dataclass(slots=True)
 class Given:
-    """Which version of which record was given out and kept: windows overlap, values are read once."""
+    """Remembers which version of which record was given out and kept: windows overlap, values are read once."""
 
     at: dict[str, int] = field(default_factory=dict)
 
@@ -49,7 +49,7 @@ class Given:
 
 @dataclass(frozen=True, slots=True)
 class Content:
-    """What a page carries, and which versions of records are given with it."""
+    """The contents of a page, and which versions of records are given with it."""
 
     records: Sequence[Record] = ()
     touched: Sequence[Touch] = ()

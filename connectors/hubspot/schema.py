@@ -50,7 +50,7 @@ class Owners:
 
 @dataclass(frozen=True, slots=True)
 class _Kept(Generic[ValueT]):
-    """What was read, when (seconds since boot), and as which reading of all."""
+    """A value as it was read, when (seconds since boot), and as which reading of all."""
 
     at: float
     number: int
