@@ -8,6 +8,7 @@ from types import TracebackType
 from typing import Literal
 
 from state.database import Connect, LedgerFile, connect, translated
+from state.disk import Disk
 from state.gate import Gate
 from state.keys import Hasher, open_key
 from state.lock import LedgerLock
@@ -17,7 +18,6 @@ from state.outbox import Outbox
 from state.queues import Queues
 from state.receipts.journal import Journal
 from state.receipts.opening import LOOKED_ON, Places, begin_receipts_anew, open_receipts, refuse_orphans
-from state.receipts.place import Disk
 from state.receipts.writing import compact
 from state.records import Records
 from state.recovery import Recovered, recover
@@ -96,7 +96,7 @@ class Ledger:
                 f"the ledger {self.path} is not whole yet: the process that made it was cut off",
                 hint="`once` or `run` finishes it at their next start",
             )
-        hasher = open_key(self.path, create=row is None)
+        hasher = open_key(self.path, create=row is None, disk=self.places.main.disk)
         if row is None:
             with self.file.write() as connection:
                 connection.execute("INSERT OR IGNORE INTO meta VALUES ('key_id', ?)", (hasher.key_id,))

@@ -213,6 +213,7 @@ def recover(engine: Engine) -> None:
             batches=place.lacked or None,
             damaged=place.damaged or None,
             made=place.made or None,
+            why=place.why,
         )
     for found in ledger.recover(engine.plan.on_unknown):
         engine.tally.requeued(found.conclusion.moved.get("pending", 0))

@@ -18,6 +18,7 @@ from typing import Any, Literal, TypeVar
 import orjson
 
 from state.database import BUSY_SECONDS
+from state.disk import SystemDisk
 from sync.clock import SystemClock
 from sync.delivery.client import LeadsClient
 from sync.delivery.outcome import Answer, Outcome
@@ -43,7 +44,7 @@ class Mishap:
 NONE = Mishap()
 
 
-class Steps:
+class Steps(SystemDisk):
     """Counts the steps of a process, of all its threads together, and notes in `log` which requests began, and which
     batches this process itself put in doubt once it had seen the end of their requests."""
 

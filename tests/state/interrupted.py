@@ -13,6 +13,7 @@ from typing import Any
 
 from ledger_tools import WORKSPACE, FakeClock, commit, declare, reading
 
+from state.disk import SystemDisk
 from state.ledger import Ledger
 from state.rows import Claim, LaneMove, Reading, Verdict
 from state.slots import Rule
@@ -35,7 +36,7 @@ class Killed(BaseException):
     """The process ended here, as far as the ledger can tell."""
 
 
-class Cut:
+class Cut(SystemDisk):
     """Counts every step; the `at`-th one kills. Once dead, nothing reaches the file any more."""
 
     def __init__(self, at: int = 0, *, after: bool = False, die: Callable[[], None] | None = None) -> None:
