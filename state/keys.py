@@ -63,7 +63,10 @@ def open_key(ledger: Path, *, create: bool, disk: Disk | None = None) -> Hasher:
             hint="restore it from the backup that holds the ledger; without it every record would look new",
         ) from error
     except OSError as error:
-        raise LedgerError(f"the ledger's key file {path} cannot be used: {error.strerror}") from error
+        raise LedgerError(
+            f"the ledger's key file {path} cannot be used: {error.strerror}",
+            hint="check the path, its owner and the disk",
+        ) from error
     if len(key) != KEY_BYTES:
         raise LedgerUntrusted(f"the ledger's key file {path} is damaged", hint="restore it from a backup")
     return Hasher(key)

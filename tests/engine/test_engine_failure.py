@@ -14,8 +14,8 @@ import pytest
 from engine_world import add_firms, always, write_config
 from wire import Server, answer, wait_until
 
-from state.ledger import Ledger
 from state.disk import SystemDisk
+from state.ledger import Ledger
 from state.receipts.place import Place
 from sync.engine import Engine
 from sync.errors import LedgerError

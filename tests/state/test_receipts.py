@@ -13,6 +13,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from state.disk import SystemDisk
 from state.receipts.lines import (
     decode,
     encode,
@@ -23,7 +24,6 @@ from state.receipts.lines import (
     unpack_records,
     unpack_values,
 )
-from state.disk import SystemDisk
 from state.receipts.place import Place
 from sync.errors import LedgerError
 
