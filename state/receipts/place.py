@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import fcntl
 import os
+import threading
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
@@ -55,6 +56,8 @@ class Place:
         self.path = path
         self._disk = disk or SystemDisk()
         self._watches = False
+        self._swapping = threading.Lock()
+        """Held while another file gets the name: nobody then takes its own work for a stranger's."""
         self._mark: _Mark | None = None
         self._failure: LedgerError | None = None
         """Once a sync has failed, another one that succeeds says nothing about what was written before it."""
@@ -90,8 +93,8 @@ class Place:
 
     @contextmanager
     def lock(self) -> Iterator[None]:
-        """No process appends meanwhile. Raise LedgerError as `end` does."""
-        with self.end():
+        """No process appends meanwhile, whatever the file is. Raise LedgerError where there is none."""
+        with self._locked():
             yield
 
     def watch(self, whose: Whose) -> None:
@@ -108,9 +111,9 @@ class Place:
             raise self._failure
         if self._mark is None:
             return
-        with _translated(self.path):
-            found = self.path.stat()
-        if not self._mark.is_in(found):
+        with self._swapping, _translated(self.path):
+            is_the_same = self._mark.is_in(self.path.stat())
+        if not is_the_same:
             self._refuse("was removed, replaced or cut off while this process worked with it")
 
     def remember(self, descriptor: int) -> None:
@@ -177,7 +180,7 @@ class Place:
     def replace(self, lines: Iterable[Line], *, aside: str = "") -> None:
         """Put a file with just these lines into its place, whole or not at all; with `aside`, the one that is there
         gets this ending to its name, for somebody to look at. The caller sees to it that no other process appends
-        meanwhile by holding the ledger's lock, or reads the lines under `lock`."""
+        meanwhile by holding the ledger's lock, or reads the lines while it holds the `end`."""
         temporary = self.path.with_name(self.path.name + ".new")
         with _translated(self.path):
             with suppress(FileNotFoundError):
@@ -187,10 +190,12 @@ class Place:
                 for chunk in _chunks(map(encode, lines)):
                     write_all(self._disk, descriptor, chunk)
                 self._disk.sync(descriptor)
-                if aside:
-                    self._disk.rename(self.path, self.path.with_name(self.path.name + aside))
-                self._disk.rename(temporary, self.path)
-                self.remember(descriptor)
+                fcntl.flock(descriptor, fcntl.LOCK_EX)  # who finds it under its new name waits until it is known
+                with self._swapping:
+                    if aside:
+                        self._disk.rename(self.path, self.path.with_name(self.path.name + aside))
+                    self._disk.rename(temporary, self.path)
+                    self.remember(descriptor)
             finally:
                 os.close(descriptor)
             self._sync_folder()

@@ -110,8 +110,10 @@ def compact(place: Place) -> int:
     history = History.of(place.read())
     if history.damaged or history.idle < max(IDLE_BYTES, IDLE_SHARE * before):
         return 0
-    with place.lock():
+    with place.end():
         history = History.of(place.read())
+        if history.damaged:
+            return 0
         place.replace(_compacted(place.read(), history))
     return before - place.size()
 

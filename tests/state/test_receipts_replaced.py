@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import os
 import shutil
+import threading
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -117,7 +118,7 @@ def test_nothing_is_sent_any_more_and_the_next_start_has_it_all(
     assert str(receipts_of(path)) in str(caught.value)
     assert ledger.file.failure is not None, "no other thread claims any more"
     assert (receipts_of(path).read_bytes() if receipts_of(path).exists() else None) == was
-    with pytest.raises(LedgerError), ledger.places.main.lock():
+    with pytest.raises(LedgerError), ledger.places.main.end():
         pytest.fail("compacting would make it its own")
     ended(ledger)
     with opened(path) as again:
@@ -176,14 +177,14 @@ def test_its_own_compacting_and_what_others_append_are_no_strangers(path: Path) 
     with opened(path) as ledger:
         send(ledger, "created", "a")
         main = ledger.places.main
-        with main.lock():
+        with main.end():
             main.replace(line for line in main.read() if line is not None)
         ledger.journal.refuse_replaced()
         one = send(ledger, "in_doubt", "b")
         with Ledger(path, clock=FakeClock(), connector=unsynced) as beside:
             beside.verdicts.resolve(one, landed=True, note="")
             beside.tell_receipts()
-            with main.lock():
+            with main.end():
                 main.replace(line for line in main.read() if line is not None)
             send(ledger, "in_doubt", "c")
             beside.verdicts.resolve(str(beside.verdicts.in_doubt()[0]["name"]), landed=True, note="")
@@ -192,3 +193,30 @@ def test_its_own_compacting_and_what_others_append_are_no_strangers(path: Path) 
         ledger.journal.refuse_replaced()
     history = History.of(Place(receipts_of(path)).read())
     assert [batch.state for batch in history.batches.values()] == ["created", "landed", "landed", "created"]
+
+
+def test_a_daemon_that_compacts_takes_no_file_of_its_own_for_a_strangers(path: Path) -> None:
+    """While it is compacted, other threads look whether it is still there, and append."""
+    with opened(path) as ledger:
+        send(ledger, "created", "a")
+        main, errors, over = ledger.places.main, list[BaseException](), threading.Event()
+
+        def look() -> None:
+            try:
+                while not over.is_set():
+                    ledger.journal.refuse_replaced()
+                    main.append([{"t": "word", "batch": "x", "word": "landed", "positions": None, "at": 1}])
+            except BaseException as error:  # noqa: BLE001 - told below
+                errors.append(error)
+
+        threads = [threading.Thread(target=look) for _ in range(2)]
+        for thread in threads:
+            thread.start()
+        for _ in range(25):
+            with main.end():
+                main.replace([line for line in main.read() if line is not None])
+        over.set()
+        for thread in threads:
+            thread.join()
+        assert errors == []
+        main.replace([line for line in main.read() if line is not None and line["t"] != "word"])
