@@ -12,7 +12,7 @@ from pathlib import Path
 
 from state.backups import back_up_daily
 from state.ledger import Ledger
-from sync import __version__, log
+from sync import __version__, log, told
 from sync.config.load import load_config, warnings_of
 from sync.config.schema import Config
 from sync.delivery.sender import ClientFactory, open_client
@@ -70,7 +70,11 @@ class Daemon:
         # Before any thread starts, so that all inherit it: the signals wait for `sigtimedwait`.
         signal.pthread_sigmask(signal.SIG_BLOCK, SIGNALS)
         plan = Plan.of(self._config)
-        with self._service.open(self._config), self._own_ledger(self._config) as ledger:
+        with (
+            self._service.open(self._config),
+            self._own_ledger(self._config) as ledger,
+            told.life(self._config, ledger, lambda: self._fatal),
+        ):
             prove_writable(self._config)
             engine = Engine(plan, ledger, client=self._client, failed=self._fail)
             recover(engine)
@@ -170,6 +174,7 @@ class Daemon:
         except (ConfigError, LedgerUntrusted, LedgerBusy, SourceUnavailable, SourceRefused) as error:
             problems = [str(problem) for problem in error.problems] if isinstance(error, ConfigError) else [str(error)]
             emit("config_refused", config=str(path), problems=problems)
+            told.refused(self._config, engine.ledger, problems)
             with contextlib.suppress(LedgerBusy, LedgerUntrusted):
                 # should the new one have been registered before it failed: its mappings must not be in force
                 engine.ledger.streams.register(engine.plan.declared, reworded=engine.plan.specs)
@@ -184,6 +189,7 @@ class Daemon:
         log.configure(config.log.level, config.log.format)
         say_warnings(config)
         self._start(fresh)
+        told.in_force(config, fresh.ledger)
         emit("config_reloaded", config=str(path), streams=sorted(fresh.jobs), workspaces=sorted(fresh.workers))
         return fresh
 
@@ -223,6 +229,9 @@ def recover(engine: Engine) -> None:
             damaged=place.damaged or None,
             made=place.made or None,
         )
+        is_main = place.path == ledger.places.main.path
+        if place.damaged or place.lacked or (place.made and is_main):  # a second place may be new
+            told.mended(ledger, place)
     for found in ledger.recover(engine.plan.on_unknown):
         engine.tally.requeued(found.conclusion.moved.get("pending", 0))
         emit(
@@ -247,19 +256,24 @@ def maintain(engine: Engine) -> None:
 
 def _back_up(engine: Engine) -> None:
     """The day's copy. That it cannot be made is no reason to stop: the ledger itself can be written."""
-    options = engine.plan.config
+    options, incidents = engine.plan.config, engine.ledger.incidents
+    folder = str(options.backups_path)
     try:
         made = back_up_daily(engine.ledger, options.backups_path, options.ledger.backups)
     except (OSError, LedgerError) as error:
-        why = error.strerror if isinstance(error, OSError) else error.message
-        emit("backup_failed", folder=str(options.backups_path), error=why)
-        return
-    if made is None:
-        return
-    if made.short:
-        emit("backup_failed", folder=str(options.backups_path), error=f"{made.short:,} bytes are wanting on that disk")
+        why = (error.strerror if isinstance(error, OSError) else error.message) or "it cannot be written"
     else:
+        why = f"{made.short:,} more bytes must be free on that disk" if made and made.short else ""
+    if why:
+        emit("backup_failed", folder=folder, error=why)
+        incidents.tell("backup", folder, why, BACKUP_HINT)
+        return
+    incidents.over("backup")
+    if made:
         emit("backup", path=str(made.path), bytes=made.size, removed=made.removed)
+
+
+BACKUP_HINT = "make room, or let [ledger] backups_to name a folder that can be written; it is tried again each hour"
 
 
 def say_warnings(config: Config) -> None:
