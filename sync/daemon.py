@@ -33,6 +33,7 @@ from sync.schedule import Schedule
 from sync.service.ends import Ends
 from sync.service.notify import Notifier
 from sync.service.service import Service
+from sync.writable import refuse_unwritable
 
 SIGNALS = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
 POLL_DEADLINE = 600.0
@@ -74,6 +75,7 @@ class Daemon:
             self._own_ledger(self._config) as ledger,
             told.life(self._config, ledger, lambda: self._fatal),
         ):
+            prove_writable(self._config)
             engine = Engine(plan, ledger, client=self._client, failed=self._fail)
             recover(engine)
             self._start(engine)
@@ -206,6 +208,13 @@ def _heard(signals: Collection[signal.Signals], seconds: float) -> signal.Signal
     return signal.Signals(info.si_signo) if info is not None and info.si_signo in signals else None
 
 
+def prove_writable(config: Config) -> None:
+    """Write to each place before anything is claimed or READY is said. Raises LedgerError; says where a copy's disk is
+    full, which is no reason to stop."""
+    for place, error in refuse_unwritable(config):
+        emit("backup_failed", folder=str(place.folder), error=error.strerror)
+
+
 def recover(engine: Engine) -> None:
     """Batches that the last process left on the wire get the verdict that their receipts know, or are in doubt (or
     sent again, where `on_unknown` says so)."""
@@ -283,6 +292,13 @@ def run(path: Path) -> None:
         Daemon(config, service=Service(notifier)).run()
     except SyncError as error:
         head, *problems = error.message.splitlines()
-        emit("gave_up", error=head, problems=[each.strip() for each in problems] or None, exit_code=error.exit_code)
-        notifier.failed(" ".join(error.message.split()), error.exit_code)
+        emit(
+            "gave_up",
+            error=head,
+            problems=[each.strip() for each in problems] or None,
+            hint=error.hint or None,
+            exit_code=error.exit_code,
+        )
+        said = f"{error.message} ({error.hint})" if error.hint else error.message
+        notifier.failed(" ".join(said.split()), error.exit_code)
         raise

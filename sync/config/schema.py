@@ -124,11 +124,11 @@ class ServiceOptions(Table):
 
 
 class Guard(Table):
-    """How many leads one poll may create without anybody's approval."""
+    """How many leads may be created without anybody's approval: in one poll, and in 24 hours."""
 
     max_new: int = Field(5000, ge=1)
     factor: float = Field(10, gt=1)
-    """Not more than so many times the usual number, but `at_least` in any case."""
+    """In 24 hours not more than so many times an average day, but `at_least` in any case."""
     at_least: int = Field(100, ge=0)
 
 

@@ -63,18 +63,36 @@ def run(*arguments: str):
     return CliRunner(env={"NO_SUCH_KEY": None}).invoke(main, ["check", *arguments])
 
 
-def test_all_is_well(write, door):
+def test_all_is_well(write, door, tmp_path):
     path = write("ok")
+    before = sorted(tmp_path.iterdir())
     result = run("-c", path)
     assert result.exit_code == 0
     assert result.stdout.splitlines() == [
         f"ok       file: {path}: 1 workspace, 1 source, 1 stream",
         "ok       s.ok: the mapping compiles and reads 1 field of each record",
+        f"ok       ledger.path: {tmp_path} can be written",
+        f"ok       ledger.backups_to: {tmp_path}/backups can be written",
         "ok       workspaces.main.api_key: read from the configuration file",
         f"ok       workspaces.main: {door[0]} can be reached; nothing was sent",
         "ok       s.ok: looked at ok",
         "all is well",
     ]
+    assert sorted(tmp_path.iterdir()) == before
+
+
+def test_places_that_cannot_be_written_are_named_with_their_cure(write, tmp_path):
+    missing = tmp_path / "not mounted"
+    more = f'[ledger]\nreceipts_copy = "{missing}/receipts"\nbackups_to = "config.toml/copies"'
+    path = write("ok", more=more)
+    result = run("-c", path)
+    assert result.exit_code == 74
+    assert f"error    ledger.receipts_copy: {missing}/receipts cannot be written: No such file" in result.stdout
+    assert "make the folder: `sudo install -d -m 0700 -o " in result.stdout
+    assert f"error    ledger.backups_to: {tmp_path}/config.toml/copies cannot be written: Not a dir" in result.stdout
+    assert "s.ok: looked at ok" in result.stdout  # it goes on
+    assert run("--file", "-c", path).exit_code == 0
+    assert not missing.exists()
 
 
 def test_nothing_is_sent(write, door):
