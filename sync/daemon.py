@@ -230,7 +230,7 @@ def recover(engine: Engine) -> None:
             made=place.made or None,
         )
         is_main = place.path == ledger.places.main.path
-        if place.damaged or place.lacked or (place.made and is_main):  # a second place may be new
+        if place.damaged or (place.made and is_main):  # a second place may be new; a crash makes both lack a batch
             told.mended(ledger, place)
     for found in ledger.recover(engine.plan.on_unknown):
         engine.tally.requeued(found.conclusion.moved.get("pending", 0))

@@ -45,8 +45,7 @@ def unread(ledger: Ledger, stream: str, error: SyncError) -> None:
 
 def mended(ledger: Ledger, place: Mended) -> None:
     """Tell that receipts were not as they were left: what they lacked is there again, but why was it not?"""
-    had = f"lacked {place.lacked:,} batches" if place.lacked else "were gone"
-    had = f"had {place.damaged:,} damaged lines" if place.damaged else had
+    had = f"had damaged lines ({place.damaged:,})" if place.damaged else "were gone"
     cause = f"the receipts {place.path} {had}, and were written anew from the ledger"
     ledger.incidents.tell("receipts", str(place.path), cause, "look at that disk; once all is sound, this settles it:")
 

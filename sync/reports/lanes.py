@@ -30,7 +30,7 @@ def how_far(cursor: Json) -> str:
 
 
 def newest_seen(live: Json) -> str:
-    """Return the newest change that the live lane has read through; empty where it cannot tell."""
+    """Return the newest change that the live lane has read through; empty where it does not tell."""
     if not isinstance(live, dict) or live.get("window") or not live.get("through"):
         return ""
     return _point(live["through"])

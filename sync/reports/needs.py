@@ -39,6 +39,8 @@ NeedKind = Literal[
 """Stable names: scripts, metrics and alerts go by them."""
 
 TOP_REASONS = 5
+YOUNG_MILLISECONDS = 60_000
+"""Of what is younger, text does not say since when it is so."""
 SHOWN = 20
 """So many needs are written out as text; the rest is counted."""
 
@@ -244,7 +246,7 @@ def _lines_of(need: Need, program: str, *, several: bool, reasons: bool, now: in
     line = f"{whose}{printable(need.cause, 1000)}"
     commands = [f"  {program} {command}" for command in need.commands]
     deeper = [f"  {reason}" for reason in need.reasons] if reasons else []
-    if now is not None and need.since is not None:
+    if now is not None and need.since is not None and now - need.since >= YOUNG_MILLISECONDS:
         line += f" (since {ago(need.since, now).removesuffix(' ago')})"
     if need.kind in _OF_WORKSPACES or need.kind == "first_scan":
         line += f": {need.cure}" if need.commands else ""
