@@ -34,7 +34,12 @@ class Line(NamedTuple):
 
 
 @click.command()
-@click.option("--file", "file_only", is_flag=True, help="Look at the file only: no secrets, no network.")
+@click.option(
+    "--file",
+    "file_only",
+    is_flag=True,
+    help="Look at the file, and the ledger's version, only: no secrets, no network.",
+)
 @json_option
 @config_option
 def check(file_only: bool, as_json: bool, config: Path | None) -> int:
@@ -86,6 +91,7 @@ def look(explicit: Path | None, *, file_only: bool) -> Iterator[Line]:
         yield Line("warning", f"sources.{age.source}", age.what, age.ending.cure)
     for key, mapping in mappings.items():
         yield Line("ok", key, _reads(mapping))
+    yield from _newer_ledger(config)
     if file_only:
         for mapping in mappings.values():
             yield from _constants(mapping, {})
@@ -114,6 +120,17 @@ def _reads(mapping: LeadMapping) -> str:
     if fields is None:
         return "the mapping compiles and reads whole records"
     return f"the mapping compiles and reads {len(fields)} field{'' if len(fields) == 1 else 's'} of each record"
+
+
+def _newer_ledger(config: Config) -> Iterator[Line]:
+    """Whether this version may use the ledger: asked of the file alone, before a version takes another's place."""
+    from state.migrate import refuse_newer
+
+    try:
+        if config.ledger_path.exists():
+            refuse_newer(config.ledger_path)
+    except SyncError as error:
+        yield Line("error", "ledger", error.message, error.hint, error.exit_code)
 
 
 def _writable(config: Config) -> Iterator[Line]:
