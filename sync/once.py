@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 
 from state.diagram import STATES
 from state.ledger import Ledger
+from sync import told
 from sync.config.schema import Config
 from sync.daemon import recover
 from sync.delivery.budget import Budget
@@ -72,6 +73,7 @@ class Round:
         """
         clock = self.engine.ledger.clock
         began = clock.boot()
+        told.taken_over(self.engine.ledger)
         recover(self.engine)
         self.engine.start_delivery()
         work = threading.Thread(target=self._work, args=(list(streams or self.engine.streams),), daemon=True)
