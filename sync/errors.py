@@ -3,6 +3,7 @@
     SyncError
      ├── ConfigError         mend the file: all problems at once                        exit 78
      ├── LedgerUntrusted     the ledger does not fit: settle it by the command named    exit 78
+     │    └── LedgerMixed    file and log are of different times: restore it again      exit 78
      ├── LedgerError         stop sending first: disk, file system, damage              exit 74
      ├── LedgerBusy          another process holds the ledger                           exit 75
      ├── SourceUnavailable   try later: network, server down, locked                    exit 75
@@ -79,6 +80,10 @@ class LedgerUntrusted(SyncError):
     """The ledger and the configuration (or the program) do not belong together; nothing was changed or sent."""
 
     exit_code = 78
+
+
+class LedgerMixed(LedgerUntrusted):
+    """The ledger's file and its log are of different times: it was restored over while it was in use."""
 
 
 class LedgerError(SyncError):

@@ -41,6 +41,7 @@ class Journal:
         with self._file.read() as connection:
             line = intent_line(connection, self._hasher, batch)
         with self._ends() as ends:
+            self._file.refuse_old_owner()  # under the lock that a newcomer passes before it reads the receipts
             _append(ends, [line])
 
     def verdict(

@@ -133,7 +133,7 @@ class Sender:
         return "absent" if given_up else outcome.verdict
 
     def _conclude_now(self, claim: Claim, outcome: Outcome) -> Conclusion:
-        return self._ledger.verdicts.conclude(
+        conclusion = self._ledger.verdicts.conclude(
             claim.batch,
             outcome.verdict,
             slot=claim.slot,
@@ -144,6 +144,20 @@ class Sender:
             on_unknown=self._to.options.on_unknown,
             named=outcome.named,
         )
+        return conclusion if conclusion.moved else self._conclude_late(claim, outcome)
+
+    def _conclude_late(self, claim: Claim, outcome: Outcome) -> Conclusion:
+        """Another process took the ledger over, and did not wait for this answer any longer."""
+        late = self._ledger.verdicts.answered_late(claim.batch, outcome.verdict)
+        emit(
+            "answered_late",
+            workspace=self._to.name,
+            batch=claim.batch,
+            verdict=outcome.verdict,
+            settled=sum(late.conclusion.moved.values()),
+            state=late.state,
+        )
+        return late.conclusion
 
     def say(self, claim: Claim, sent: Sent) -> None:
         """The batch's line in the log."""
