@@ -64,7 +64,7 @@ class Ledger:
         self.clock = clock or SystemClock()
         self.places = Places.of(path, receipts_copy, disk)
         self._owns = own
-        self._left: dict[str, float] = {}
+        self._found: dict[str, float] = {}
         self._footing: Footing | None = None
         self._lock = LedgerLock(path) if own else None
         if self._lock:
@@ -78,11 +78,11 @@ class Ledger:
                 begin_receipts_anew(path, self.places)
             elif not path.exists():
                 refuse_orphans(path, self.places)
-            known = self._refuse_mixed()
+            self._refuse_mixed()
             self.file = LedgerFile(path, connector=connector, own=own, accept=partial(self._accept, accept))
             try:
                 self.hasher = self._key(own=own)
-                self.receipts = self._take(self._lock, known) if self._lock else LOOKED_ON
+                self.receipts = self._take(self._lock) if self._lock else LOOKED_ON
             except BaseException:
                 self.file.close(leave_log=True)
                 raise
@@ -103,27 +103,27 @@ class Ledger:
     def queues(self) -> Queues:
         return Queues(self.file, self.clock)
 
-    def _refuse_mixed(self) -> int | None:
-        """Return the ledger's checkpoint, where no other process has it open."""
-        if self._lock is None and holder(self.path) is not None:
-            return None
-        return refuse_mixed(self.path, self._lock.checkpoint if self._lock else checkpoint_of(self.path))
+    def _refuse_mixed(self) -> None:
+        """Where no other process has it open: that one looks after it."""
+        if self._lock:
+            self._lock.note(refuse_mixed(self.path, self._lock.checkpoint))
+        elif holder(self.path) is None:
+            refuse_mixed(self.path, checkpoint_of(self.path))
 
     def _accept(self, accept: Accept, connection: sqlite3.Connection) -> None:
         refuse_unfit(connection, self.path, self.places)
         accept(connection)
 
-    def _take(self, lock: LedgerLock, checkpoint: int | None) -> Opened:
+    def _take(self, lock: LedgerLock) -> Opened:
         """Every older owner is refused from here on, and what it told the receipts before is in them."""
         with self.file.write() as connection:
             taken = take(connection, lock, self.path, self.clock)
-        self._left = dict(taken.left)
+        self._found = dict(taken.found)
         for place in self.places.all:
             if place.exists():
                 with place.lock():
                     pass
         opened = open_receipts(self.file, self.hasher, self.places)
-        lock.note(checkpoint)
         self._footing = Footing(self.path, lock, [place.path for place in self.places.all])
         self.file.checkpoints = Checkpoints(self.path, lock)
         self.file.guard = partial(self._refuse_old_owner, taken.owner, self._footing, self.file.checkpoints)
@@ -163,22 +163,23 @@ class Ledger:
 
         A batch that an older owner may still have on the wire is left alone; call it again while there is a `left`.
         """
-        leave = {batch for batch, until in self._left.items() if until > self.clock.boot()}
-        if len(leave) < len(self._left):
-            self.receipts = replace(self.receipts, truth=self._truth())  # it may have been told meanwhile
-        self._left = {batch: self._left[batch] for batch in leave}
-        return recover(self.verdicts, self.journal, self.receipts.truth, on_unknown, leave=leave)
+        now = self.clock.boot()
+        over = {batch for batch, until in self._found.items() if until <= now}
+        if any(self._found[batch] for batch in over):
+            self.receipts = replace(self.receipts, truth=self._truth())  # they may have been told meanwhile
+        self._found = {batch: until for batch, until in self._found.items() if until > now}
+        return recover(self.verdicts, self.journal, self.receipts.truth, on_unknown, only=over)
 
     @property
     def left(self) -> float | None:
         """Seconds until the next of the batches may be recovered that an older owner may have on the wire; None: there
         are none."""
-        return min(self._left.values()) - self.clock.boot() if self._left else None
+        return min(self._found.values()) - self.clock.boot() if self._found else None
 
     def left_batches(self) -> list[str]:
         """Those of them that have no verdict yet."""
         with self.file.read() as connection:
-            return sorted(answers_until(connection, self.clock).keys() & self._left.keys())
+            return sorted(answers_until(connection, self.clock).keys() & self._found.keys())
 
     def cut_off(self) -> list[dict[str, object]]:
         """For onlookers: batches on the wire for whose answer nobody can be waiting any more, as `on_the_wire`."""

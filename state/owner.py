@@ -64,11 +64,11 @@ class Owner:
 
 @dataclass(frozen=True, slots=True)
 class Taken:
-    """What an owner found. `left` are batches that an older one may still have on the wire, each with the time (in
-    seconds since the boot) after which no answer can come any more."""
+    """What an owner found: the batches on the wire of those before it, each with the time (in seconds since the boot)
+    after which no answer can come any more."""
 
     owner: Owner
-    left: Mapping[str, float]
+    found: Mapping[str, float]
 
 
 def take(connection: sqlite3.Connection, lock: LedgerLock, ledger: Path, clock: Clock) -> Taken:
@@ -79,7 +79,7 @@ def take(connection: sqlite3.Connection, lock: LedgerLock, ledger: Path, clock: 
     before = Owner.of(connection)
     if before is not None:
         _refuse_copy(before, lock, ledger)
-    left = _left(connection, before, lock.identity, clock)
+    found = _found(connection, before, lock.identity, clock)
     owner = Owner(
         number=before.number + 1 if before else 1,
         name=secrets.token_hex(8),
@@ -88,13 +88,13 @@ def take(connection: sqlite3.Connection, lock: LedgerLock, ledger: Path, clock: 
         lock=lock.identity,
         path=str(ledger.absolute()),
         since=int(clock.wall() * 1000),
-        open_until=max(left.values(), default=0.0),
+        open_until=max(found.values(), default=0.0),
     )
     connection.execute(
         "INSERT INTO meta VALUES (:key, :value) ON CONFLICT (key) DO UPDATE SET value = :value",
         {"key": _KEY, "value": json.dumps(asdict(owner))},
     )
-    return Taken(owner, left)
+    return Taken(owner, found)
 
 
 def refuse_old_owner(connection: sqlite3.Connection, owner: Owner, ledger: Path) -> None:
@@ -126,26 +126,26 @@ def _refuse_copy(before: Owner, lock: LedgerLock, ledger: Path) -> None:
         )
 
 
-def _left(
+def _found(
     connection: sqlite3.Connection, before: Owner | None, lock: tuple[int, int], clock: Clock
 ) -> dict[str, float]:
-    """The batches that must be left alone, for how long (seconds since the boot)."""
+    """0.0 for a batch whose owner is surely over."""
     now = clock.boot()
-    if before is None or before.boot != clock.boot_id:
-        return {}
-    unsure = before.may_be_alive(lock, clock.boot_id)
-    if not unsure and before.open_until <= now:
-        return {}
-    most = now + LONGEST_TIMEOUT + GRACE_SECONDS if unsure else before.open_until
     ends = answers_until(connection, clock)
-    return {batch: until for batch, end in ends.items() if (until := min(most, most if end is None else end)) > now}
+    if before is None or before.boot != clock.boot_id:
+        return dict.fromkeys(ends, 0.0)
+    unsure = before.may_be_alive(lock, clock.boot_id)
+    # what the one before left alone for its own predecessors is still theirs
+    most = now + LONGEST_TIMEOUT + GRACE_SECONDS if unsure else before.open_until
+    return {batch: most if end is None else min(most, end) for batch, end in ends.items()}
 
 
 def answers_until(connection: sqlite3.Connection, clock: Clock) -> dict[str, float | None]:
     """When no answer can come any more to each batch on the wire, in seconds since the boot; None: its slot is gone."""
     rows = connection.execute(
         "SELECT b.name, CASE WHEN s.boot <> :boot THEN 0.0 ELSE s.deadline + :grace END AS ends"
-        " FROM batches b LEFT JOIN slots s ON s.id = b.slot WHERE b.state = 'sending'",
+        " FROM batches b LEFT JOIN slots s ON s.id = b.slot"
+        " WHERE b.state = 'sending' AND b.state IN ('sending', 'in_doubt')",  # by the partial index
         {"boot": clock.boot_id, "grace": GRACE_SECONDS},
     )
     return {row["name"]: row["ends"] for row in rows}

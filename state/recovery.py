@@ -41,11 +41,11 @@ def recover(
     truth: Truth,
     on_unknown: Callable[[str], OnUnknown],
     *,
-    leave: Container[str] = (),
+    only: Container[str] | None = None,
 ) -> list[Recovered]:
-    """Under the ledger's lock, before anything is sent. Each batch gets its receipt before its verdict, as ever; those
-    to `leave` may still be answered."""
-    cut_off = [batch for batch in verdicts.sending() if batch.name not in leave]
+    """Under the ledger's lock: of all batches before anything is sent, or `only` of these. Each batch gets its receipt
+    before its verdict, as ever."""
+    cut_off = [batch for batch in verdicts.sending() if only is None or batch.name in only]
     return [*_cut_off(cut_off, verdicts, journal, truth, on_unknown), *_words(verdicts, truth)]
 
 

@@ -159,7 +159,8 @@ class Verdicts:
         with self._file.read() as connection:
             rows = connection.execute(
                 "SELECT b.name, b.workspace, b.slot, coalesce(s.boot = ?, 0) AS here"
-                " FROM batches b LEFT JOIN slots s ON s.id = b.slot WHERE b.state = 'sending'",
+                " FROM batches b LEFT JOIN slots s ON s.id = b.slot"
+                " WHERE b.state = 'sending' AND b.state IN ('sending', 'in_doubt')",
                 (self._clock.boot_id,),
             )
             return [OnTheWire(row["name"], row["workspace"], row["slot"], bool(row["here"])) for row in rows]

@@ -10,7 +10,6 @@ from typing import Any
 
 from state.diagram import State
 from state.ledger import Ledger
-from state.lock import holder
 from sync.config.ages import Age, age_as_json
 from sync.polling.first_scan import left_out_entirely
 from sync.reports.phrases import count
@@ -85,8 +84,8 @@ def needs_of(ledger: Ledger, streams: Collection[str], ageing: tuple[Age, ...] =
 
 def cut_off_batches(ledger: Ledger) -> list[dict[str, object]]:
     """Batches on the wire of a process that is gone: the next one finds out whether they left, and settles or doubts
-    them. None while a process holds the ledger: it waits for their answers."""
-    return ledger.verdicts.on_the_wire() if holder(ledger.path) is None else []
+    them. None while a process holds the ledger, or may have them on the wire without it: it waits for their answers."""
+    return ledger.cut_off()
 
 
 def _leads(batches: Iterable[Mapping[str, object]]) -> int:
