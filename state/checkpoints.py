@@ -21,7 +21,7 @@ from pathlib import Path
 from typing import Literal
 
 from state.lock import LedgerLock
-from sync.errors import LedgerError, LedgerMixed
+from sync.errors import LedgerLost, LedgerMixed
 
 WAL_BYTES = 4 << 20
 """Of log after which it is written into the file: as much as SQLite's own measure."""
@@ -43,10 +43,10 @@ class Checkpoints:
         """File and log do not belong together any more: neither may be written into the other."""
 
     def refuse_overwritten(self) -> None:
-        """Raises LedgerError where somebody else wrote into the ledger's file since the last time. Costs one `stat`."""
+        """Raises LedgerLost where somebody else wrote into the ledger's file since the last time. Costs one `stat`."""
         if self.is_overwritten or self._look() != self._known:
             self.is_overwritten = True
-            raise LedgerError(
+            raise LedgerLost(
                 f"the file {self._path} was written over while this process works with it: it stops before it sends",
                 hint=_WAY_OUT,
             )
@@ -56,7 +56,7 @@ class Checkpoints:
         size = _size(self._wal)
         if size < self._due_at:
             return
-        with suppress(sqlite3.Error, OSError, LedgerError):
+        with suppress(sqlite3.Error, OSError, LedgerLost):
             self.write(connection, "PASSIVE")
         # what a reader keeps back is not tried again at each commit
         self._due_at = WAL_BYTES if self._is_whole else size + WAL_BYTES
@@ -64,7 +64,7 @@ class Checkpoints:
     _is_whole = True
 
     def write(self, connection: sqlite3.Connection, way: Literal["PASSIVE", "TRUNCATE"]) -> None:
-        """Raises LedgerError where the file was written over, sqlite3.Error where it cannot be written."""
+        """Raises LedgerLost where the file was written over, sqlite3.Error where it cannot be written."""
         self.refuse_overwritten()
         number = self._done + 1
         connection.execute(
@@ -115,9 +115,9 @@ def _number_in(ledger: Path) -> int | None:
         place = f"{ledger.absolute().as_uri()}?mode=ro&immutable=1"
         with closing(sqlite3.connect(place, uri=True)) as alone:
             row = alone.execute("SELECT value FROM meta WHERE key = ?", (_KEY,)).fetchone()
-    except sqlite3.Error:
+        return int(row[0]) if row else None
+    except (sqlite3.Error, ValueError):  # damaged pages may hold anything; whoever opens it says so
         return None
-    return int(row[0]) if row else None
 
 
 def _wal_of(ledger: Path) -> Path:

@@ -9,7 +9,7 @@ from contextlib import suppress
 from pathlib import Path
 
 from state.lock import LedgerLock
-from sync.errors import LedgerError
+from sync.errors import LedgerLost
 
 _Identity = tuple[int, int]
 
@@ -40,12 +40,16 @@ class Footing:
                 self._known[path] = _identity(os.fstat(handle))
 
     def refuse_moved(self) -> None:
-        """Raises LedgerError where a path does not lead to the file of before."""
+        """Raises LedgerLost where a path does not lead to the file of before."""
         for path, what in self._moved():
-            raise LedgerError(
+            raise LedgerLost(
                 f"{path} was {what} while this process works with it: it stops before it sends",
                 hint="stop the daemon before you move, restore or clean what belongs to its ledger",
             )
+
+    def is_there(self, path: Path) -> bool:
+        """Whether this path leads to the file of before."""
+        return all(path != moved for moved, _ in self._moved())
 
     def _moved(self) -> Iterator[tuple[Path, str]]:
         for path, known in self._known.items():

@@ -170,6 +170,15 @@ class Ledger:
         self._found = {batch: until for batch, until in self._found.items() if until > now}
         return recover(self.verdicts, self.journal, self.receipts.truth, on_unknown, only=over)
 
+    def never_left(self, batch: str, slot: int) -> None:
+        """What this process claimed and was kept from sending: the owner after it need not wait for an answer. Nothing
+        is written where this is not the ledger any more that an owner would find."""
+        places = [place.path for place in self.places.all]
+        if self._footing and all(map(self._footing.is_there, (self.path, *places))):
+            cause = "this process was overtaken before the request began"
+            self.journal.verdict(batch, "refused", cause=cause)
+            self.verdicts.conclude(batch, "refused", slot=slot, cause=cause)
+
     @property
     def left(self) -> float | None:
         """Seconds until the next of the batches may be recovered that an older owner may have on the wire; None: there

@@ -24,7 +24,7 @@ from pathlib import Path
 from state.lock import LedgerLock, lock_path, look
 from state.slots import GRACE_SECONDS
 from sync.clock import Clock
-from sync.errors import LedgerError, LedgerUntrusted
+from sync.errors import LedgerError, LedgerLost, LedgerUntrusted
 
 LONGEST_TIMEOUT = 900.0
 """Seconds that a request may take at the most, where its slot is not known any more: no workspace may have more."""
@@ -49,13 +49,16 @@ class Owner:
 
     @classmethod
     def of(cls, connection: sqlite3.Connection) -> Owner | None:
-        """The ledger's last owner; None where no program that counts them has owned it."""
+        """The ledger's last owner; None where no program that counts them has owned it. Raises LedgerError."""
         row = connection.execute("SELECT value FROM meta WHERE key = ?", (_KEY,)).fetchone()
         if row is None:
             return None
         known = {field.name for field in fields(cls)}
-        said = {key: value for key, value in json.loads(row[0]).items() if key in known}
-        return cls(**{**said, "lock": tuple(said["lock"])})
+        try:
+            said = {key: value for key, value in json.loads(row[0]).items() if key in known}
+            return cls(**{**said, "lock": tuple(said["lock"])})
+        except (ValueError, TypeError, KeyError, AttributeError) as error:
+            raise LedgerError("the ledger's row of its owner cannot be read", hint="restore a backup") from error
 
     def may_be_alive(self, lock: tuple[int, int] | None, boot: str) -> bool:
         """Whether it may still have requests on the wire: not after a boot, nor where its own lock file is free."""
@@ -98,17 +101,17 @@ def take(connection: sqlite3.Connection, lock: LedgerLock, ledger: Path, clock: 
 
 
 def refuse_old_owner(connection: sqlite3.Connection, owner: Owner, ledger: Path) -> None:
-    """Part of a transaction. Raises LedgerError where `owner` is not the last one any more."""
+    """Part of a transaction. Raises LedgerLost where `owner` is not the last one any more."""
     now = Owner.of(connection)
     if now is not None and now.name == owner.name:
         return
     if now is None or now.number < owner.number:
-        raise LedgerError(
+        raise LedgerLost(
             f"the ledger {ledger} was replaced by an older one while this process worked with it",
             hint="restore a ledger only while the daemon is stopped; this process stops before it sends",
         )
     when = time.strftime("%Y-%m-%d %H:%M:%SZ", time.gmtime(min(now.since // 1000, 253402300799)))
-    raise LedgerError(
+    raise LedgerLost(
         f"process {now.pid} took over the ledger {ledger} at {when}; this one stops before it sends",
         hint=f"let one service alone start it, and never remove {lock_path(ledger).name} under a running daemon",
     )

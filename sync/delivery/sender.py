@@ -15,7 +15,7 @@ from sync.clock import Clock
 from sync.config.schema import Workspace
 from sync.delivery.client import LeadsClient
 from sync.delivery.outcome import Answer, Outcome, of_answer
-from sync.errors import LedgerBusy, LedgerError
+from sync.errors import LedgerBusy, LedgerError, LedgerLost
 from sync.log import emit
 from sync.mapping.wire import with_labels
 from sync.secrets import Secret
@@ -82,7 +82,12 @@ class Sender:
         """Posts the batch once and concludes it, with a receipt before either. Raises LedgerError or LedgerBusy where
         one of them cannot be written: then the batch stays `sending`, and the next start asks the receipts."""
         body = self._body(claim)
-        self._ledger.journal.intent(claim.batch)
+        try:
+            self._ledger.journal.intent(claim.batch)
+        except LedgerLost:
+            with contextlib.suppress(LedgerError, LedgerBusy):
+                self._ledger.never_left(claim.batch, claim.slot)
+            raise
         began = monotonic()
         answer = self._client.post(body, deadline=claim.deadline)
         seconds = monotonic() - began
