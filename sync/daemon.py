@@ -103,6 +103,7 @@ class Daemon:
         while self._fatal is None:
             self._keep_time()
             self._service.tick(engine)
+            self._recover_left(engine)
             heard = _heard(SIGNALS, 1.0)
             if heard is None:
                 continue
@@ -142,6 +143,17 @@ class Daemon:
         schedule.every("maintenance", MAINTENANCE_EVERY, lambda: self._maintain(engine), at_once=False)
         schedule.start()
         self._ends.say(engine.plan.config, engine.ledger.clock.wall())
+
+    def _recover_left(self, engine: Engine) -> None:
+        """What was left to an older process, once no answer can come any more."""
+        if (left := engine.ledger.left) is None or left > 0:
+            return
+        try:
+            recover_batches(engine)
+        except LedgerBusy:
+            return
+        except LedgerError as error:
+            engine.fail(error)
 
     def _keep_time(self) -> None:
         step = self._schedule.keep_time() if self._schedule else 0.0
@@ -232,7 +244,14 @@ def recover(engine: Engine) -> None:
         is_main = place.path == ledger.places.main.path
         if place.damaged or (place.made and is_main):  # a second place may be new; a crash makes both lack a batch
             told.mended(ledger, place)
-    for found in ledger.recover(engine.plan.on_unknown):
+    recover_batches(engine)
+    if ledger.left is not None:
+        emit("left_on_the_wire", batches=ledger.left_batches(), seconds=round(ledger.left))
+
+
+def recover_batches(engine: Engine) -> None:
+    """Settles what the last process left behind, but for what an older one may still have on the wire."""
+    for found in engine.ledger.recover(engine.plan.on_unknown):
         engine.tally.requeued(found.conclusion.moved.get("pending", 0))
         emit(
             "recovered",

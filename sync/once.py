@@ -42,7 +42,7 @@ class Summary:
                 return code
         if 77 in codes or rests & {"credentials", "plan", "address"}:
             return 77
-        if codes or "refused" in rests:
+        if codes or "refused" in rests or self.states.get("sending"):
             return 75
         needs = self.totals["in_doubt"] or any(self.states.get(name) for name in ("in_doubt", "held", "quarantined"))
         return 65 if needs or rests or self.left_out else 0
