@@ -13,9 +13,11 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from state.checkpoints import refuse_mixed
 from state.database import Connect, LedgerFile, connect, translated
 from state.keys import Hasher, open_key
 from state.lock import LedgerLock
+from state.owner import take
 from state.rebuilding.losses import covers, damaged_lines, no_receipts, refuse, refuse_damaged, tails
 from state.rebuilding.reconcile import Reconciliation, reconcile
 from state.rebuilding.remembering import Remembering
@@ -31,7 +33,7 @@ from state.slots import GRACE_SECONDS, fill_windows
 from state.streams import accept_loss
 from state.verdicts import Verdicts
 from sync.clock import Clock
-from sync.errors import LedgerError
+from sync.errors import LedgerError, LedgerMixed
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,13 +66,16 @@ def rebuild(
     places = Places.of(path, receipts_copy)
     if not any(place.exists() for place in places.all):
         raise no_receipts(path)
-    with LedgerLock(path):
+    with LedgerLock(path) as lock:
         hasher = open_key(path, create=False)
         histories = {place: history for place in places.all if (history := place.history()) is not None}
         refuse(path, histories, hasher, connector, accept_loss=accept_loss)
-        kept, is_new = _set_aside(path, clock, connector)
+        kept, is_new = _set_aside(path, clock, connector, lock)
         file = LedgerFile(path, connector=connector)
         try:
+            with file.write() as connection:
+                take(connection, lock, path, clock)
+            histories = {place: _read_after_intents(place) for place in histories}
             work = _Rebuilding(file, hasher, clock, histories)
             done = work.run(places, kept=kept, is_new=is_new)
         finally:
@@ -81,6 +86,12 @@ def rebuild(
         return done
 
 
+def _read_after_intents(place: Place) -> History:
+    """With what an older owner wrote until it was overtaken."""
+    with place.lock():
+        return place.history() or History()
+
+
 def _leave_out_damaged(place: Place, clock: Clock) -> None:
     """What is lost is known to be lost: the next start must not take it for what the ledger has forgotten. The file is
     kept under another name."""
@@ -88,7 +99,7 @@ def _leave_out_damaged(place: Place, clock: Clock) -> None:
     place.replace(lines, aside=time.strftime(".damaged-%Y%m%d-%H%M%S", time.gmtime(clock.wall())))
 
 
-def _set_aside(path: Path, clock: Clock, connector: Connect) -> tuple[Path | None, bool]:
+def _set_aside(path: Path, clock: Clock, connector: Connect, lock: LedgerLock) -> tuple[Path | None, bool]:
     """A copy of the ledger as it was; one that cannot be read is moved out of the way instead. (copy, whether a new
     ledger is needed)."""
     if not path.exists():
@@ -96,8 +107,10 @@ def _set_aside(path: Path, clock: Clock, connector: Connect) -> tuple[Path | Non
     stamp = time.strftime("%Y%m%d-%H%M%S", time.gmtime(clock.wall()))
     try:
         copy = path.with_name(f"{path.name}.before-rebuild-{stamp}")
+        lock.note(refuse_mixed(path, lock.checkpoint))
         _copy_if_sound(path, copy, connector)
-    except LedgerError:
+    except (LedgerError, LedgerMixed):
+        lock.note(None)
         copy = path.with_name(f"{path.name}.damaged-{stamp}")
         for suffix in ("", "-wal", "-shm"):
             side = path.with_name(path.name + suffix)
