@@ -235,13 +235,14 @@ def translated(path: Path) -> Iterator[None]:
         ) from error
 
 
+_REBUILD = "closingdealz-sync ledger rebuild   (from its receipts; the file is kept under another name)"
 _HINTS = {
     "SQLITE_FULL": "the disk is full: free some space; nothing is sent until then",
     "SQLITE_READONLY": "the file or its file system is read-only: check owner, mode and mount",
     "SQLITE_IOERR": "the disk reports errors: check the kernel's log",
     "SQLITE_CANTOPEN": "check that the folder exists and that this user may write to it",
-    "SQLITE_CORRUPT": "the file is damaged: stop, keep a copy, restore a backup",
-    "SQLITE_NOTADB": "this is not a ledger: check [ledger] path",
+    "SQLITE_CORRUPT": f"the file is damaged: {_REBUILD}",
+    "SQLITE_NOTADB": f"this is not a ledger, or none any more: check [ledger] path; if it was one: {_REBUILD}",
 }
 
 

@@ -77,13 +77,17 @@ def refuse_orphans(ledger: Path, places: Places) -> None:
     for place in places.all:
         history = place.history()
         if history and (history.facts or history.damaged or history.is_a_tail):
-            leads = sum(batch.leads for batch in history.batches.values() if batch.created_something)
-            raise LedgerUntrusted(
-                f"the ledger {ledger} is missing, but its receipts {place.path} tell of {leads:,} leads that were"
-                " created or may have been: a new ledger would send them again",
-                hint="closingdealz-sync ledger rebuild   (or restore the ledger; to begin from nothing, move the"
-                " receipts away)",
-            )
+            raise _orphaned(ledger, place, history)
+
+
+def _orphaned(ledger: Path, place: Place, history: History) -> LedgerUntrusted:
+    leads = sum(batch.leads for batch in history.batches.values() if batch.created_something)
+    tell = f"tell of {leads:,} leads that were created or may have been" if leads else "have lost what they told"
+    return LedgerUntrusted(
+        f"the ledger {ledger} is missing, but its receipts {place.path} {tell}: a new ledger would send them again",
+        hint="closingdealz-sync ledger rebuild   (or restore the ledger; to begin from nothing, move the"
+        " receipts away)",
+    )
 
 
 def begin_receipts_anew(ledger: Path, places: Places) -> None:
@@ -106,8 +110,11 @@ def open_receipts(file: LedgerFile, hasher: Hasher, places: Places) -> Opened:
         known = tellings(connection)
         # one that was cut off has not come to the receipts, perhaps, and is due still
         at_least = known - (connection.execute("SELECT 1 FROM receipts_due LIMIT 1").fetchone() is not None)
+        is_empty = connection.execute("SELECT 1 FROM streams LIMIT 1").fetchone() is None
     for place, history in histories.items():
         history.refuse_strangers(ledger=ledger_id, key=hasher.key_id, where=place.path)
+        if is_empty and history.is_a_tail:
+            raise _orphaned(file.path, place, history)
     batches = together(histories.values())
     refuse_older(ledger, batches, file.path, damaged={name for each in histories.values() for name in each.hurt})
     refuse_untold(known, histories.values(), file.path)

@@ -173,6 +173,55 @@ def test_another_ledgers_receipts_are_not_appended_to(path: Path, tmp_path: Path
         opened(path)
 
 
+def test_nobody_appends_to_a_file_without_its_beginning(path: Path) -> None:
+    """Nor one that only looks on, which has not seen it before."""
+    with opened(path) as ledger:
+        one = send(ledger, "in_doubt", "a")
+        beginning_cut_off(receipts_of(path), path)
+        was = receipts_of(path).read_bytes()
+        with Ledger(path, clock=FakeClock(), connector=unsynced) as beside:
+            beside.verdicts.resolve(one, landed=True, note="")
+            with pytest.raises(LedgerError, match="lost its beginning"):
+                beside.tell_receipts()
+        ended(ledger)
+    assert receipts_of(path).read_bytes() == was
+
+
+class Hurried(UnsyncedDisk):
+    """Another thread appends as soon as the new file has its name."""
+
+    def __init__(self) -> None:
+        self.append: Callable[[], None] | None = None
+        self.threads: list[threading.Thread] = []
+
+    def rename(self, old: Path, new: Path) -> None:
+        super().rename(old, new)
+        if self.append:
+            self.threads.append(threading.Thread(target=self.append))
+            self.threads[-1].start()
+            self.threads[-1].join(0.05)
+
+
+def test_who_appends_while_it_is_compacted_waits_until_the_new_file_is_known(path: Path) -> None:
+    disk = Hurried()
+    with Ledger(path, own=True, clock=FakeClock(), connector=unsynced, disk=disk) as ledger:
+        one = send(ledger, "in_doubt", "a")
+        errors: list[LedgerError] = []
+
+        def tell() -> None:
+            try:
+                ledger.journal.verdict(one, "in_doubt")
+            except LedgerError as error:
+                errors.append(error)
+
+        disk.append = tell
+        with ledger.places.main.end():
+            ledger.places.main.replace([line for line in ledger.places.main.read() if line is not None])
+        for thread in disk.threads:
+            thread.join()
+        assert errors == []
+
+
 def test_its_own_compacting_and_what_others_append_are_no_strangers(path: Path) -> None:
     with opened(path) as ledger:
         send(ledger, "created", "a")

@@ -147,6 +147,47 @@ def test_a_batch_that_any_place_names_may_have_left(folder: Folder, which: str, 
     assert folder.outcomes() == ["in_doubt"]
 
 
+def torn(path: Path) -> None:
+    with path.open("ab") as file:
+        file.write(b"0123abcd {")
+
+
+@pytest.mark.parametrize("spoil", [torn, without_beginning])
+def test_a_file_without_its_beginning_or_end_proves_nothing_though_it_knows_all_that_the_ledger_knows(
+    folder: Folder, spoil: Spoil
+) -> None:
+    folder.send("a", "created", copy=False)
+    folder.send("b", None, intent=False, copy=False)
+    spoil(folder.main)
+    folder.opened(copy=False).close()
+    assert folder.outcomes(copy=False) == ["in_doubt"]
+
+
+def test_a_place_that_lacks_what_another_one_names_proves_nothing(folder: Folder) -> None:
+    first, second = folder.send("a", "created", copy=False), folder.send("x", None)
+    for place, batch in ((folder.main, second), (folder.copy, first)):
+        kept = [line for line in place.read_bytes().splitlines(keepends=True) if batch.encode() not in line]
+        place.write_bytes(b"".join(kept))
+    with folder.opened() as ledger:
+        assert not ledger.receipts.truth.never_left("any other")
+
+
+class CutOffAfterALine(UnsyncedDisk):
+    def write(self, descriptor: int, data: bytes) -> int:
+        super().write(descriptor, data.partition(b"\n")[0] + b"\n")
+        raise KeyboardInterrupt
+
+
+def test_a_start_that_was_cut_off_while_it_told_a_place_leaves_no_proof(folder: Folder) -> None:
+    folder.send("a", "created", copy=False)
+    folder.send("b", None, copy=False)
+    lagging(folder.main)
+    with pytest.raises(KeyboardInterrupt):
+        folder.opened(copy=False, disk=CutOffAfterALine())
+    folder.opened(copy=False).close()
+    assert folder.outcomes(copy=False) == ["in_doubt"]
+
+
 @pytest.mark.parametrize("again", [1, 2])
 def test_a_second_place_that_was_not_in_use_proves_nothing(folder: Folder, again: int) -> None:
     """Runs with it, without it, and with it again: it lacks an intent that it was never told."""
