@@ -15,6 +15,7 @@ from state.database import Connect, LedgerFile, connect, translated
 from state.fitness import another_key, refuse_unfit
 from state.footing import Footing
 from state.gate import Gate
+from state.incidents import Incidents
 from state.keys import Hasher, open_key
 from state.lock import LedgerLock, checkpoint_of, holder
 from state.matching.contacts import Contacts
@@ -97,6 +98,7 @@ class Ledger:
         self.outbox = Outbox(self.file, self.clock)
         self.verdicts = Verdicts(self.file, self.clock)
         self.slots = Slots(self.file, self.clock)
+        self.incidents = Incidents(self.file, self.clock)
         self.journal = Journal(self.file, self.hasher, self.clock, self.places.all)
 
     @property

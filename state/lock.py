@@ -107,7 +107,7 @@ def holder(ledger: Path) -> int | None:
 def look(path: Path) -> tuple[int, tuple[int, int]] | None:
     """Who holds this lock file now (0: its id cannot be read), and its device and inode; None: nobody does."""
     try:
-        descriptor = os.open(path, os.O_RDWR | os.O_CLOEXEC)
+        descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)  # also on a disk that is read-only by now
     except OSError:
         return None
     try:
