@@ -11,9 +11,10 @@ from state.ledger import Ledger
 from sync.config.schema import Config
 from sync.daemon import recover
 from sync.delivery.budget import Budget
-from sync.engine import Engine, Failure, failures
+from sync.engine import Engine, failures
 from sync.plan import Plan
 from sync.polling.first_scan import left_out_entirely
+from sync.polling.turns import Failure
 
 TICK_SECONDS = 0.1
 

@@ -9,8 +9,8 @@ from dataclasses import dataclass
 from state.diagram import State
 from state.ledger import Ledger
 from state.slots import Room
+from sync.delivery.worker import DeliveryWorker
 from sync.engine import Engine
-from sync.plan import rule_of
 
 KEEP_SECONDS = 5.0
 """For so long what was seen is shown again, however often one asks."""
@@ -81,7 +81,7 @@ def _seen(ledger: Ledger, engine: Engine, now: float) -> Seen:
     polls = ledger.streams.last_polls()
     return Seen(
         at=now,
-        workspaces={name: _waiting(ledger, engine, name) for name in engine.workers},
+        workspaces={name: _waiting(ledger, worker) for name, worker in engine.workers.items()},
         records={(names[id_], state): n for (id_, state), n in ledger.records.counts().items() if id_ in names},
         drifted={names[id_]: n for id_, n in ledger.records.drifted().items() if id_ in names},
         orphaned={names[id_]: n for id_, n in ledger.records.orphaned().items() if id_ in names},
@@ -95,7 +95,6 @@ def _seen(ledger: Ledger, engine: Engine, now: float) -> Seen:
     )
 
 
-def _waiting(ledger: Ledger, engine: Engine, workspace: str) -> Waiting:
-    limit, key = engine.plan.config.workspaces[workspace].limit, engine.plan.api_keys[workspace]
-    room = ledger.slots.room(rule_of(limit, key, ledger.hasher))
-    return Waiting(ledger.outbox.pending(workspace), ledger.outbox.oldest_pending(workspace), room)
+def _waiting(ledger: Ledger, worker: DeliveryWorker) -> Waiting:
+    pending, oldest = ledger.outbox.pending(worker.name), ledger.outbox.oldest_pending(worker.name)
+    return Waiting(pending, oldest, ledger.slots.room(worker.rule))
