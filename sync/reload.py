@@ -116,13 +116,10 @@ def read_anew(path: Path, old: Plan, ledger: Ledger) -> Accepted:
     plan, refused, evidence = Plan.of(config), dict[str, Refused](), _Evidence(ledger, old)
     while found := _refusals(plan, old, ledger, evidence):
         refused |= {each.source: each for each in found if each.source not in refused}
-        # one that is refused in its old form, too, cannot be kept; nor is there anything to keep where all is refused
-        if any(each.source in refused and refused[each.source] is not each for each in found):
+        is_refused_twice = any(refused[each.source] is not each for each in found)  # in its old form, too
+        if is_refused_twice or not config.sources.keys() - refused.keys():
             raise found[0].error
-        kept = mixed(old.config, config, refused.values())
-        if not kept.sources:
-            raise found[0].error
-        plan = Plan.of(kept)
+        plan = Plan.of(mixed(old.config, config, refused.values()))
     return Accepted(plan, evidence.of(plan), tuple(refused.values()))
 
 
