@@ -29,8 +29,8 @@ from sync.config.load import load_config
 from sync.engine import Engine
 from sync.errors import SourceRefused
 from sync.plan import Plan
-from sync.polling.turns import StreamWorker
 from sync.polling.poll import Poller
+from sync.polling.turns import StreamWorker
 
 OPTED_OUT = "HasOptedOutOfEmail"
 OBJECTS = {"accounts": "Account", "contacts": "Contact", "leads": "Lead"}
