@@ -9,6 +9,7 @@ from typing import Literal
 
 from state.database import Connect, LedgerFile, connect, translated
 from state.gate import Gate
+from state.incidents import Incidents
 from state.keys import Hasher, open_key
 from state.lock import LedgerLock
 from state.matching.contacts import Contacts
@@ -81,6 +82,7 @@ class Ledger:
         self.outbox = Outbox(self.file, self.clock)
         self.verdicts = Verdicts(self.file, self.clock)
         self.slots = Slots(self.file, self.clock)
+        self.incidents = Incidents(self.file, self.clock)
         self.journal = Journal(self.file, self.hasher, self.clock, self.places.all)
 
     @property

@@ -67,7 +67,7 @@ def holder(ledger: Path) -> int | None:
     """The process id that holds the lock now, or None: for `status`."""
     path = ledger.with_name(ledger.name + ".lock")
     try:
-        descriptor = os.open(path, os.O_RDWR | os.O_CLOEXEC)
+        descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)  # also on a disk that is read-only by now
     except OSError:
         return None
     try:

@@ -130,17 +130,23 @@ class Outbox:
             return None if found is None else int(found)
 
     def pace_of(self, workspace: str) -> dict[str, object] | None:
-        """The workspace's health as it was last written, as JSON, and when that was (`changed_at`, ms)."""
+        """The workspace's health as it was last written, as JSON, when that was (`changed_at`, ms), and since when it
+        rests for this reason (`since`, ms), if it does."""
         with self._file.read() as connection:
             row = connection.execute("SELECT pace, changed_at FROM workspaces WHERE name = ?", (workspace,)).fetchone()
             return {**json.loads(row["pace"]), "changed_at": row["changed_at"]} if row else None
 
     def keep_pace(self, workspace: str, api_key: bytes, pace: Mapping[str, object]) -> None:
+        before = self.pace_of(workspace) or {}
+        kept, now = dict(pace), self._now()
+        if kept.get("rest"):
+            goes_on = before.get("rest") == kept["rest"]
+            kept["since"] = before.get("since", before.get("changed_at")) if goes_on else now
         with self._file.write() as connection:
             connection.execute(
                 "INSERT INTO workspaces (name, api_key, pace, changed_at) VALUES (:name, :key, :pace, :now)"
                 " ON CONFLICT (name) DO UPDATE SET api_key = :key, pace = :pace, changed_at = :now",
-                {"name": workspace, "key": api_key, "pace": json.dumps(dict(pace)), "now": self._now()},
+                {"name": workspace, "key": api_key, "pace": json.dumps(kept), "now": now},
             )
 
     def _now(self) -> int:

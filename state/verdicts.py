@@ -235,6 +235,16 @@ class Verdicts:
                 found[row["batch"]][row["name"]] = row["n"]
         return found
 
+    def created_since(self, workspace: str, since: int) -> int:
+        """How many leads of a workspace were created in batches that ended at that time (ms) or later."""
+        with self._file.read() as connection:
+            found = connection.execute(
+                "SELECT sum(leads) FROM batches WHERE ended_at >= :since AND workspace = :workspace"
+                " AND state = 'created'",
+                {"since": since, "workspace": workspace},
+            ).fetchone()[0]
+            return int(found or 0)
+
     def totals(self, workspace: str) -> dict[str, dict[str, int]]:
         """Batches and leads of a workspace by the batch's state; of those `settled` lead by lead also how many leads
         `landed`."""

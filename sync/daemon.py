@@ -11,7 +11,7 @@ from pathlib import Path
 
 from state.backups import back_up_daily
 from state.ledger import Ledger
-from sync import __version__, log
+from sync import __version__, log, told
 from sync.config.load import load_config, warnings_of
 from sync.config.schema import Config
 from sync.delivery.sender import ClientFactory, open_client
@@ -25,6 +25,7 @@ from sync.schedule import Schedule
 from sync.service.ends import Ends
 from sync.service.notify import Notifier
 from sync.service.service import Service
+from sync.writable import refuse_unwritable
 
 SIGNALS = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
 POLL_DEADLINE = 600.0
@@ -64,7 +65,12 @@ class Daemon:
         # Before any thread starts, so that all inherit it: the signals wait for `sigtimedwait`.
         signal.pthread_sigmask(signal.SIG_BLOCK, SIGNALS)
         plan = Plan.of(self._config)
-        with self._service.open(self._config), self._own_ledger(self._config) as ledger:
+        with (
+            self._service.open(self._config),
+            self._own_ledger(self._config) as ledger,
+            told.life(self._config, ledger, lambda: self._fatal),
+        ):
+            prove_writable(self._config)
             engine = Engine(plan, ledger, client=self._client, failed=self._fail)
             recover(engine)
             self._start(engine)
@@ -146,22 +152,23 @@ class Daemon:
 
     def _end_reload(self, engine: Engine, reload: Reload) -> None:
         if reload.accepted is None or reload.fresh is None:
-            self._refuse(reload.refusal)
+            self._refuse(engine, reload.refusal)
             return
         try:
             self._service.serve(reload.accepted.plan.config)
         except ConfigError as error:
             reload.take_back()
-            self._refuse(error)
+            self._refuse(engine, error)
             return
         self._put_in_force(engine, reload.accepted, reload.fresh)
 
-    def _refuse(self, error: SyncError | None) -> None:
+    def _refuse(self, engine: Engine, error: SyncError | None) -> None:
         """Nothing of a new configuration is put in force; `error` is None where the engine ended meanwhile."""
         if error is None:
             return
         problems = [str(problem) for problem in error.problems] if isinstance(error, ConfigError) else [str(error)]
         emit("config_refused", config=str(self._config.path), problems=problems)
+        told.refused(self._config, engine.ledger, problems)
 
     def _put_in_force(self, engine: Engine, accepted: Accepted, fresh: Fresh) -> None:
         """All that is not refused; what is the same goes on as if nothing had happened."""
@@ -171,8 +178,10 @@ class Daemon:
         engine.adopt(fresh)
         for name in fresh.of_streams.ended:
             self._schedule.remove(name)
+        told.in_force(config, engine.ledger)
         for each in accepted.refused:
             emit("part_refused", **each.as_fields())
+            told.part_refused(each.source, each.error, engine.ledger)
         emit(
             "config_reloaded",
             config=str(config.path),
@@ -219,6 +228,13 @@ def _heard(signals: Collection[signal.Signals], seconds: float) -> signal.Signal
     return signal.Signals(info.si_signo) if info is not None and info.si_signo in signals else None
 
 
+def prove_writable(config: Config) -> None:
+    """Write to each place before anything is claimed or READY is said. Raises LedgerError; says where a copy's disk is
+    full, which is no reason to stop."""
+    for place, error in refuse_unwritable(config):
+        emit("backup_failed", folder=str(place.folder), error=error.strerror)
+
+
 def recover(engine: Engine) -> None:
     """Batches that the last process left on the wire get the verdict that their receipts know, or are in doubt (or
     sent again, where `on_unknown` says so)."""
@@ -233,6 +249,9 @@ def recover(engine: Engine) -> None:
             damaged=place.damaged or None,
             made=place.made or None,
         )
+        is_main = place.path == ledger.places.main.path
+        if place.damaged or (place.made and is_main):  # a second place may be new; a crash makes both lack a batch
+            told.mended(ledger, place)
     for found in ledger.recover(engine.plan.on_unknown):
         engine.tally.requeued(found.conclusion.moved.get("pending", 0))
         emit(
@@ -257,19 +276,24 @@ def maintain(engine: Engine) -> None:
 
 def _back_up(engine: Engine) -> None:
     """The day's copy. That it cannot be made is no reason to stop: the ledger itself can be written."""
-    options = engine.plan.config
+    options, incidents = engine.plan.config, engine.ledger.incidents
+    folder = str(options.backups_path)
     try:
         made = back_up_daily(engine.ledger, options.backups_path, options.ledger.backups)
     except (OSError, LedgerError) as error:
-        why = error.strerror if isinstance(error, OSError) else error.message
-        emit("backup_failed", folder=str(options.backups_path), error=why)
-        return
-    if made is None:
-        return
-    if made.short:
-        emit("backup_failed", folder=str(options.backups_path), error=f"{made.short:,} bytes are wanting on that disk")
+        why = (error.strerror if isinstance(error, OSError) else error.message) or "it cannot be written"
     else:
+        why = f"{made.short:,} more bytes must be free on that disk" if made and made.short else ""
+    if why:
+        emit("backup_failed", folder=folder, error=why)
+        incidents.tell("backup", folder, why, BACKUP_HINT)
+        return
+    incidents.over("backup")
+    if made:
         emit("backup", path=str(made.path), bytes=made.size, removed=made.removed)
+
+
+BACKUP_HINT = "make room, or let [ledger] backups_to name a folder that can be written; it is tried again each hour"
 
 
 def say_warnings(config: Config) -> None:
@@ -289,6 +313,13 @@ def run(path: Path) -> None:
         Daemon(config, service=Service(notifier)).run()
     except SyncError as error:
         head, *problems = error.message.splitlines()
-        emit("gave_up", error=head, problems=[each.strip() for each in problems] or None, exit_code=error.exit_code)
-        notifier.failed(" ".join(error.message.split()), error.exit_code)
+        emit(
+            "gave_up",
+            error=head,
+            problems=[each.strip() for each in problems] or None,
+            hint=error.hint or None,
+            exit_code=error.exit_code,
+        )
+        said = f"{error.message} ({error.hint})" if error.hint else error.message
+        notifier.failed(" ".join(said.split()), error.exit_code)
         raise

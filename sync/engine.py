@@ -69,6 +69,8 @@ class Engine:
         SourceUnavailable, SourceRefused where a query was edited and its records cannot be compared now."""
         self.ledger = ledger
         self.tally = Tally()
+        self.failing = {each.subject for each in ledger.incidents.all() if each.kind == "stream"}
+        """The streams that could not be read the last time, as the ledger has it."""
         self._budget = budget
         self._client = client
         self._stopping = threading.Event()
@@ -104,6 +106,7 @@ class Engine:
             sweep_soon(self.ledger, rows[each.stream].id)  # for records that it has now, older than the cursor
             emit("query_edited", stream=each.stream, asked=each.asked, found=each.found, same=each.same)
         jobs, destinations = plan.jobs(rows), plan.destinations(self.ledger, rows)
+        self.ledger.incidents.keep("stream", jobs)
         for job in jobs.values():
             learn_contacts(self.ledger, job)
         of_streams = Changes.between(self.plan.stream_forms(), plan.stream_forms())

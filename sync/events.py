@@ -229,6 +229,8 @@ EVENTS: dict[str, Event] = {
         ("seconds",),
     ),
     "gave_up": Event(
-        "error", "The daemon ends by itself: why, and with which exit code.", ("error", "problems", "exit_code")
+        "error",
+        "The daemon ends by itself: why, what to do, and with which exit code.",
+        ("error", "problems", "hint", "exit_code"),
     ),
 }

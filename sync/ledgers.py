@@ -10,7 +10,8 @@ from state.ledger import Ledger
 from state.receipts.opening import Places, refuse_orphans
 from sync.clock import Clock
 from sync.config.schema import Config
-from sync.errors import LedgerUntrusted
+from sync.errors import LedgerError, LedgerUntrusted
+from sync.writable import refuse_unwritable
 
 
 def open_ledger(config: Config, *, own: bool = False, clock: Clock | None = None) -> Ledger:
@@ -25,15 +26,22 @@ def refuse_lost(config: Config) -> None:
 
 
 def own_ledger(config: Config) -> Ledger:
-    """For the process that polls and delivers. Raises LedgerUntrusted also where a ledger would be made although this
-    configuration had another one: all that was sent before `start` would be sent again."""
+    """For the process that polls and delivers. Where a place cannot be written, the error names it and its cure.
+
+    Raises LedgerUntrusted also where a ledger would be made although this configuration had another one: all that was
+    sent before would be sent again.
+    """
     _refuse_moved(config)
     return create_ledger(config)
 
 
 def create_ledger(config: Config) -> Ledger:
     """Like `own_ledger`, but a new one is wanted, whatever there was before."""
-    ledger = open_ledger(config, own=True)
+    try:
+        ledger = open_ledger(config, own=True)
+    except LedgerError:
+        refuse_unwritable(config)
+        raise
     _remember(config)
     return ledger
 

@@ -1,4 +1,4 @@
-"""`closingdealz-sync check`: looks at everything the daemon will need, changes nothing, sends nothing."""
+"""`closingdealz-sync check`: looks at everything the daemon will need, leaves nothing behind, sends nothing."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ if TYPE_CHECKING:  # --help does without them
     from sync.mapping.compile import LeadMapping
     from sync.secrets import Secret
 
-_EXIT_CONFIG, _EXIT_REFUSED, _EXIT_UNAVAILABLE = 78, 77, 75
+_EXIT_CONFIG, _EXIT_REFUSED, _EXIT_IO, _EXIT_UNAVAILABLE = 78, 77, 74, 75
 _COLOURS = {"ok": "green", "warning": "yellow", "error": "red"}
 
 
@@ -34,14 +34,20 @@ class Line(NamedTuple):
 
 
 @click.command()
-@click.option("--file", "file_only", is_flag=True, help="Look at the file only: no secrets, no network.")
+@click.option(
+    "--file",
+    "file_only",
+    is_flag=True,
+    help="Look at the file, and the ledger's version, only: no secrets, no network.",
+)
 @json_option
 @config_option
 def check(file_only: bool, as_json: bool, config: Path | None) -> int:
-    """Check the file, the secrets, each source and the way to ClosingDealz. Sends nothing.
+    """Check the file, the secrets, each source and the way to ClosingDealz, and write to where the ledger, its
+    receipts and copies go (a file that is removed again). Sends nothing.
 
     Exit code: 0 all is well (there may be warnings), 78 the file or a secret is wrong, 77 a source or server refuses,
-    75 one does not answer now.
+    74 a place cannot be written, 75 a source or server does not answer now.
     """
     lines: list[Line] = []
     for line in look(config, file_only=file_only):
@@ -60,7 +66,8 @@ def check(file_only: bool, as_json: bool, config: Path | None) -> int:
 def exit_code_of(lines: list[Line]) -> int:
     """The gravest of the exit codes: what a person must mend comes before what passes."""
     codes = {line.exit_code for line in lines}
-    return next((code for code in (_EXIT_CONFIG, _EXIT_REFUSED, _EXIT_UNAVAILABLE) if code in codes), max(codes))
+    gravest = (_EXIT_CONFIG, _EXIT_REFUSED, _EXIT_IO, _EXIT_UNAVAILABLE)
+    return next((code for code in gravest if code in codes), max(codes))
 
 
 def look(explicit: Path | None, *, file_only: bool) -> Iterator[Line]:
@@ -84,10 +91,12 @@ def look(explicit: Path | None, *, file_only: bool) -> Iterator[Line]:
         yield Line("warning", f"sources.{age.source}", age.what, age.ending.cure)
     for key, mapping in mappings.items():
         yield Line("ok", key, _reads(mapping))
+    yield from _newer_ledger(config)
     if file_only:
         for mapping in mappings.values():
             yield from _constants(mapping, {})
         return
+    yield from _writable(config)
     yield from _workspaces(config)
     specs = stream_specs(config, mappings)
     for key, spec in specs.items():
@@ -111,6 +120,30 @@ def _reads(mapping: LeadMapping) -> str:
     if fields is None:
         return "the mapping compiles and reads whole records"
     return f"the mapping compiles and reads {len(fields)} field{'' if len(fields) == 1 else 's'} of each record"
+
+
+def _newer_ledger(config: Config) -> Iterator[Line]:
+    """Whether this version may use the ledger: asked of the file alone, before a version takes another's place."""
+    from state.migrate import refuse_newer
+
+    try:
+        if config.ledger_path.exists():
+            refuse_newer(config.ledger_path)
+    except SyncError as error:
+        yield Line("error", "ledger", error.message, error.hint, error.exit_code)
+
+
+def _writable(config: Config) -> Iterator[Line]:
+    """Whether each place can be written, found out by writing: the daemon does the same before it is ready."""
+    from sync.writable import cure, fault, places_of, prove
+
+    for place in places_of(config):
+        try:
+            prove(place)
+        except OSError as error:
+            yield Line("error", f"ledger.{place.key}", fault(place, error), cure(place, error), _EXIT_IO)
+        else:
+            yield Line("ok", f"ledger.{place.key}", f"{place.folder} can be written")
 
 
 def _workspaces(config: Config) -> Iterator[Line]:

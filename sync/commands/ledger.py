@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -12,6 +12,7 @@ import click
 
 from sync.commands.ledger_import import import_
 from sync.commands.options import config_option, json_option
+from sync.errors import LedgerBusy, LedgerError
 
 if TYPE_CHECKING:  # --help does without them
     from state.ledger import Ledger
@@ -94,6 +95,8 @@ def verify(as_json: bool, config: Path | None) -> int:
 
     with _opened(config) as (_, opened):
         found = look(opened)
+        if not found.faults:
+            _settle_receipts(opened)
     if as_json:
         document = {"sound": not found.faults, "faults": list(found.faults), "rows": dict(found.rows)}
         click.echo(json.dumps(document, indent=2, ensure_ascii=False))
@@ -108,6 +111,12 @@ def verify(as_json: bool, config: Path | None) -> int:
         return _EXIT_DAMAGED
     click.echo("the ledger is sound, and its receipts agree with it")
     return 0
+
+
+def _settle_receipts(opened: Ledger) -> None:
+    """What `status` says of receipts that had to be mended is over, now that all is sound."""
+    with suppress(LedgerBusy, LedgerError):  # on a disk that is read-only it stays
+        opened.incidents.over("receipts")
 
 
 @ledger.command()

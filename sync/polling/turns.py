@@ -11,6 +11,7 @@ from typing import Protocol
 
 from connectors.interface import Connector
 from state.ledger import Ledger
+from sync import told
 from sync.config.schema import Source
 from sync.errors import ConfigError, LedgerBusy, LedgerError, SourceRefused, SourceUnavailable, Stopped, SyncError
 from sync.log import emit
@@ -37,6 +38,7 @@ class Around(Protocol):
 
     ledger: Ledger
     tally: Tally
+    failing: set[str]
 
     @property
     def is_stopping(self) -> bool: ...
@@ -92,7 +94,7 @@ class StreamWorker:
             self._failures, self._not_before = 0, 0.0
         except (SourceUnavailable, SourceRefused, ConfigError, LedgerBusy) as error:
             self._back_off(error)
-            self.failure = Failure(self.name, error)
+            self._failed(error)
         except LedgerError as error:
             self._engine.fail(error)
         except Stopped:
@@ -100,9 +102,7 @@ class StreamWorker:
         except Exception as error:  # noqa: BLE001 - the one boundary of jobs: a defect in one stream stops no other
             self._back_off(None)
             emit("job_failed", job=f"poll {self.name}", error=type(error).__name__, trace=frames_of(error))
-            self.failure = Failure(
-                self.name, SyncError(f"a defect of this program ({type(error).__name__}); see the log")
-            )
+            self._failed(SyncError(f"a defect of this program ({type(error).__name__}); see the log"))
         finally:
             self.progressed_at = clock.boot()
             self._busy.release()
@@ -171,6 +171,19 @@ class StreamWorker:
         reports.append(self._said(poller.poll))
         if reports[-1].outcome == "complete" and poller.sweep_is_due():
             reports.append(self._said(poller.sweep))
+        if reports[-1].outcome == "complete" or reports[-1].pages:
+            self._has_read()
+
+    def _failed(self, error: SyncError) -> None:
+        self.failure = Failure(self.name, error)
+        if not self.is_stopping:  # a successor tells how it fares
+            self._engine.failing.add(self.name)
+            told.unread(self._engine.ledger, self.name, error)
+
+    def _has_read(self) -> None:
+        if self.name in self._engine.failing:
+            self._engine.ledger.incidents.over("stream", self.name)
+            self._engine.failing.discard(self.name)
 
     def _judge_again(self, poller: Poller, reports: list[PollReport]) -> None:
         if poller.has_to_judge_again():

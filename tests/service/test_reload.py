@@ -184,5 +184,12 @@ def test_a_part_that_is_refused_holds_up_no_other(scene: Scene) -> None:
     assert "site was 'here', is now 'elsewhere'" in refused["error"]
     assert "rename-stream a.things a.things" in refused["hint"]
     assert scene.engine.streams["a.things"] is stream
+    assert told(scene) == {"sources.a": refused["error"]}
     assert scene.reload({"a": Tenant(), "b": EDITED, "c": Tenant()})["changed"] is None, "it is as it was"
+    assert told(scene) == {}
     scene.stop()
+
+
+def told(scene: Scene) -> dict[str, str]:
+    """What `status` says of reloads that were refused."""
+    return {each.subject: each.cause for each in scene.engine.ledger.incidents.all() if each.kind == "config"}
