@@ -104,6 +104,7 @@ class Daemon:
         while self._fatal is None:
             self._keep_time()
             self._service.tick(engine)
+            self._recover_left(engine)
             self._go_on_reloading(engine)
             self._tend(engine)
             heard = _heard(SIGNALS, RELOAD_TICK if self._reload else TICK)
@@ -122,6 +123,17 @@ class Daemon:
                 self._schedule.cron(name, stream.source.cron, turn)
             else:
                 self._schedule.every(name, stream.source.every.total_seconds(), turn)
+
+    def _recover_left(self, engine: Engine) -> None:
+        """What was left to an older process, once no answer can come any more."""
+        if (left := engine.ledger.left) is None or left > 0:
+            return
+        try:
+            recover_batches(engine)
+        except LedgerBusy:
+            return
+        except LedgerError as error:
+            engine.fail(error)
 
     def _keep_time(self) -> None:
         step = self._schedule.keep_time()
@@ -252,7 +264,14 @@ def recover(engine: Engine) -> None:
         is_main = place.path == ledger.places.main.path
         if place.damaged or (place.made and is_main):  # a second place may be new; a crash makes both lack a batch
             told.mended(ledger, place)
-    for found in ledger.recover(engine.plan.on_unknown):
+    recover_batches(engine)
+    if ledger.left is not None:
+        emit("left_on_the_wire", batches=ledger.left_batches(), seconds=round(ledger.left))
+
+
+def recover_batches(engine: Engine) -> None:
+    """Settles what the last process left behind, but for what an older one may still have on the wire."""
+    for found in engine.ledger.recover(engine.plan.on_unknown):
         engine.tally.requeued(found.conclusion.moved.get("pending", 0))
         emit(
             "recovered",

@@ -27,6 +27,12 @@ def in_force(config: Config, ledger: Ledger) -> None:
         ledger.incidents.put_in_force(str(config.path), digest_of(config, ledger))
 
 
+def taken_over(ledger: Ledger) -> None:
+    """Tell that another process goes on where a daemon was killed."""
+    with contextlib.suppress(LedgerBusy, LedgerError):
+        ledger.incidents.stopped()
+
+
 def refused(config: Config, ledger: Ledger, problems: Collection[str]) -> None:
     """Tell that a reload was refused: what `config` says stays in force."""
     cause = "; ".join(each.split("\n", 1)[0] for each in problems)

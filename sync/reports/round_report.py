@@ -142,6 +142,9 @@ def troubles(report: RoundReport, program: str) -> list[str]:
     for name, pace in report.rests.items():
         when = f"it may be tried again in {format_duration(max(pace.wait, 1.0))}"
         lines += _trouble(f"workspace {name} rests: {printable(pace.cause)}; {when}", REST_HINTS.get(pace.rest, ""))
+    if sending := report.states["sending"]:
+        what = f"{count(sending, 'lead')} may still be on the wire of another process, which settles them by its answer"
+        lines += _trouble(what, "what stays unanswered is settled by the next `once` or `run`")
     needs = needs_as_lines(report.needs, program, reasons=False, without=("stream", "workspace"))
     if needs:
         lines += ["", "needs a person", *(f"  {line}" for line in needs)]
