@@ -12,9 +12,10 @@ from sync import told
 from sync.config.schema import Config
 from sync.daemon import recover
 from sync.delivery.budget import Budget
-from sync.engine import Engine, Failure, failures
+from sync.engine import Engine, failures
 from sync.plan import Plan
 from sync.polling.first_scan import left_out_entirely
+from sync.polling.turns import Failure
 
 TICK_SECONDS = 0.1
 
