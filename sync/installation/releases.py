@@ -6,7 +6,6 @@ import hashlib
 import importlib.util
 import shutil
 import sys
-import tempfile
 import zipfile
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -49,24 +48,33 @@ def own_source() -> Path:
 
 
 @contextmanager
-def wheel_of(source: Path, machine: Machine, wheels: Path | None) -> Iterator[Path]:
-    """The source itself where it is a wheel; of a checkout one is built, as its own build system says."""
+def wheel_of(source: Path, machine: Machine, wheels: Path | None, layout: Layout) -> Iterator[Path]:
+    """The source itself where it is a wheel; of a checkout one is built, as its own build system says.
+
+    What an installation that was killed left of its building goes first; nobody else builds meanwhile (`alone`).
+    """
+    if layout.building.exists():
+        machine.remove(layout.building)
     if source.suffix == ".whl" and source.is_file():
         yield source
         return
     if not (source / "pyproject.toml").is_file():
         raise Failed(f"{source} is neither a wheel nor a checkout of {NAME}")
-    with tempfile.TemporaryDirectory(prefix=f"{NAME}-") as folder:
-        if machine.dry_run:
-            machine.say(f"would build a wheel of {source}")
-            yield Path()
-            return
-        machine.prepare("make an environment", *_environment(Path(folder, "environment")))
-        pip = Path(folder, "environment/bin/pip")
-        copy = Path(folder, "source")  # its build leaves files behind
+    if machine.dry_run:
+        machine.say(f"would build a wheel of {source}")
+        yield Path()
+        return
+    folder = layout.building
+    folder.mkdir(parents=True)
+    try:
+        machine.prepare("make an environment", *_environment(folder / "environment"))
+        pip = folder / "environment/bin/pip"
+        copy = folder / "source"  # its build leaves files behind
         shutil.copytree(source, copy, ignore=shutil.ignore_patterns(".git", ".venv", "build", "*.egg-info", ".*_cache"))
         machine.prepare("build a wheel", pip, "wheel", *_from(wheels), "--no-deps", "--wheel-dir", folder, copy)
-        yield next(Path(folder).glob("*.whl"))
+        yield next(folder.glob("*.whl"))
+    finally:
+        shutil.rmtree(folder)
 
 
 def release_of(wheel: Path, extras: Sequence[str], python: str, layout: Layout) -> Release:

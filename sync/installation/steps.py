@@ -41,7 +41,7 @@ def install(wishes: Wishes, layout: Layout, machine: Machine) -> None:
     if machine.systemd and not Path("/run/systemd/system").is_dir():
         raise Failed("this machine was not started by systemd; for an image there is --root")
     chosen = wishes.extras if wishes.extras is not None else _settings(layout).get("extras")
-    with wheel_of(wishes.source, machine, wishes.wheels) as wheel:
+    with wheel_of(wishes.source, machine, wishes.wheels, layout) as wheel:
         if not wheel.name:
             _foresee(f"install that wheel below {layout.releases}", layout, machine)
             return

@@ -210,6 +210,15 @@ def test_what_is_neither_wheel_nor_checkout_is_refused(
     assert ended.value.code == 64
 
 
+def test_what_a_killed_installation_was_building_goes(image: Layout, tmp_path: Path) -> None:
+    (image.building / "environment").mkdir(parents=True)
+    (image.building / "environment/half").touch()
+    run(image, "install", wheel(tmp_path, "1.0"), "--dry-run")
+    assert image.building.exists()
+    assert run(image, "install", wheel(tmp_path, "1.0")) == 0
+    assert not image.building.exists()
+
+
 def test_two_at_once_are_refused(image: Layout, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     run(image, "install", wheel(tmp_path, "1.0"))
     before = everything(image)
