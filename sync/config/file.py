@@ -58,13 +58,10 @@ def read_toml(path: Path) -> dict[str, Any]:
 
 def _read_text(path: Path) -> str:
     try:
-        # a pipe nobody writes to would keep the program for ever
-        descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
-        with open(descriptor, "rb") as file:
-            if stat.S_ISFIFO(os.fstat(descriptor).st_mode):
-                raise ConfigError(
-                    [Problem("file", "is a pipe, which cannot be read again", "name a file")], file=str(path)
-                )
+        with open(path, "rb", opener=_unwaiting) as file:
+            if stat.S_ISFIFO(os.fstat(file.fileno()).st_mode):
+                problem = Problem("file", "is a pipe, which cannot be read again", "name a file")
+                raise ConfigError([problem], file=str(path))
             content = file.read(_LARGEST + 1)
     except (OSError, ValueError) as error:
         reason = error.strerror if isinstance(error, OSError) else "its name holds a NUL character"
