@@ -1,0 +1,205 @@
+"""The proof: scenes are recorded, cuts chosen by chance, each state tried out, the figures added up."""
+
+from __future__ import annotations
+
+import hashlib
+import multiprocessing
+import os
+import pickle
+import shutil
+import sys
+from collections import Counter
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
+from pathlib import Path
+from random import Random
+from typing import Any
+
+import orjson
+
+from sync import log
+from sync.config.load import load_config
+from sync.config.schema import Config
+from sync.demo.surroundings import without_proxies
+from tests.long.powercut.disk import STYLES, Cut, FileSystem, Name, Resize, Sync, SyncFolder
+from tests.long.powercut.program import Synchronous
+from tests.long.powercut.scenes import BEGINS, Scene
+from tests.long.powercut.trace import Recording, record
+from tests.long.powercut.trial import Found, State, keep, try_out
+from tests.long.powercut.world import NOTES, Source
+
+ROOT = Path(__file__).resolve().parents[3]
+FILE_SYSTEMS: Sequence[FileSystem] = ("strict", "journaled")
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """`states` are shared out among the scenes. What fails is kept below `kept`."""
+
+    scenes: Sequence[Scene]
+    states: int
+    seed: int = 1
+    workers: int = 2
+    ignore_syncs: bool = False
+    synchronous: Synchronous = "FULL"
+    file_systems: Sequence[FileSystem] = FILE_SYSTEMS
+    kept: Path | None = None
+
+
+@dataclass(slots=True)
+class Report:
+    """Sums over all states. `broken` names those that do not hold."""
+
+    states: int = 0
+    distinct: set[str] = field(default_factory=set)
+    ends: Counter[str] = field(default_factory=Counter)
+    sums: Counter[str] = field(default_factory=Counter)
+    why: Counter[str] = field(default_factory=Counter)
+    broken: list[str] = field(default_factory=list)
+
+    def add(self, tried: Tried) -> None:
+        found = tried.found
+        self.states += 1
+        self.distinct.add(tried.digest)
+        self.ends[found.end] += 1
+        for name, value in found.truth.as_json().items():
+            self.sums[name] += len(value)
+        self.sums["unsound"] += bool(found.unsound)
+        self.why.update(_without_figures(each) for each in (*found.why, *found.unsound))
+        if not found.holds:
+            self.broken.append(tried.name)
+
+    @property
+    def holds(self) -> bool:
+        return not self.broken
+
+    def as_json(self) -> dict[str, Any]:
+        """Every key is always there. Counts are in states, from `lost` on in records."""
+        ends = {end: self.ends[end] for end in ("started", "rebuilt", "refused", "failed", "fault", "hung")}
+        sums = {name: self.sums[name] for name in ("lost", "twice", "claimed", "open", "intended", "needless")}
+        return {
+            "states": self.states,
+            "distinct": len(self.distinct),
+            **ends,
+            "unsound": self.sums["unsound"],
+            **sums,
+            "why": dict(self.why.most_common()),
+            "broken": self.broken,
+        }
+
+
+def _without_figures(text: str) -> str:
+    return " ".join("…" if any(c.isdigit() for c in word) else word for word in text.split())[:400]
+
+
+@dataclass(frozen=True, slots=True)
+class Tried:
+    """One state that was tried out. `digest` names the disk it began on."""
+
+    name: str
+    found: Found
+    digest: str
+
+
+@dataclass(frozen=True, slots=True)
+class Recorded:
+    """A scene that was played: what it did, the notes that came of it, the source and configuration it had."""
+
+    scene: Scene
+    recording: Recording
+    notes: Sequence[tuple[int, Any]]
+    source: Source
+    config: Config
+    rows: dict[tuple[str, str], str]
+
+
+def run(plan: Plan, folder: Path, said: Callable[[str], None] = lambda _: None) -> Report:
+    """Everything in `folder`, best one in memory. Raise CalledProcessError where a scene cannot be recorded."""
+    report = Report()
+    with without_proxies(), ThreadPoolExecutor(plan.workers) as threads:
+        recorded = list(threads.map(lambda scene: _record(scene, plan, folder, said), plan.scenes))
+    log.configure("error", "json", open(os.devnull, "w", encoding="utf-8"))  # noqa: SIM115 - for the whole process
+    share, rest = divmod(plan.states, len(recorded))
+    tasks = [(n, each) for place, each in enumerate(recorded) for n in range(share + (place < rest))]
+    Random(plan.seed).shuffle(tasks)
+    for number, tried in enumerate(_tried(tasks, plan, folder), 1):
+        report.add(tried)
+        if number % 50 == 0 or number == len(tasks):
+            sums = report.as_json()
+            said(f"{number:,} of {len(tasks):,} states, {sums['twice']} twice, {sums['lost']} lost, {len(report.broken)} fail")
+    return report
+
+
+def _record(scene: Scene, plan: Plan, folder: Path, said: Callable[[str], None]) -> Recorded:
+    place = folder / scene.name.replace(" ", "-")
+    stage = place / "played"
+    stage.mkdir(parents=True)
+    source = Source.make(place)
+    command = [sys.executable, "-m", "tests.long.powercut.scenes"]
+    arguments = [scene.name, str(source.path), str(plan.seed), plan.synchronous]
+    env = {**os.environ, "PYTHONPATH": str(ROOT)}
+    whole = record([*command, *arguments], stage, notes=NOTES, env=env)
+    notes = [(note.at, orjson.loads(note.text)) for note in whole.notes]
+    recording = whole.after(orjson.dumps({"t": BEGINS}).decode())
+    said(f"recorded {scene.name}: {len(recording.changes):,} changes, {len(notes)} notes")
+    return Recorded(scene, recording, notes, source, load_config(source.config, env={}), source.names())
+
+
+def _tried(tasks: Sequence[tuple[int, Recorded]], plan: Plan, folder: Path) -> Iterator[Tried]:
+    """Forked workers have the recordings already."""
+    global _TASKS  # noqa: PLW0603 - what the forked workers inherit
+    _TASKS = (tasks, plan, folder)
+    with multiprocessing.get_context("fork").Pool(plan.workers) as pool:
+        yield from pool.imap_unordered(_try, range(len(tasks)), chunksize=1)
+
+
+_TASKS: tuple[Sequence[tuple[int, Recorded]], Plan, Path]
+
+
+def _try(place: int) -> Tried:
+    tasks, plan, folder = _TASKS
+    number, recorded = tasks[place]
+    name = f"{recorded.scene.name} {number}"
+    state = state_of(recorded, plan, Random(f"{plan.seed} {name}"))
+    here = folder / f"try-{os.getpid()}"
+    state.write(here)
+    try:
+        found = try_out(state, here, recorded.config, recorded.rows)
+    finally:
+        shutil.rmtree(here)
+    if not found.holds and plan.kept is not None:
+        _keep(plan.kept / name.replace(" ", "-"), state, found, recorded)
+    digest = hashlib.blake2b(pickle.dumps((recorded.scene.name, state.disk.files())), digest_size=16).hexdigest()
+    return Tried(name, found, digest)
+
+
+def state_of(recorded: Recorded, plan: Plan, random: Random) -> State:
+    """One power cut, by chance: half of them close to a sync, a name or a request, where much is at stake."""
+    changes = recorded.recording.changes
+    first = changes[0].began - 1
+    if random.random() < 0.5:
+        at = random.randint(first, recorded.recording.moments)
+    else:
+        points = [each.began for each in changes if isinstance(each, Name | Resize | Sync | SyncFolder)]
+        points += [moment for moment, _ in recorded.notes if moment >= first]
+        at = max(first, random.choice(points) + random.randint(-3, 3))
+    seed = random.randrange(1 << 32)
+    cut = Cut(at, random.choice(STYLES), random.choice(plan.file_systems), seed, plan.ignore_syncs)
+    return State.of(cut, cut.of(recorded.recording.before, changes), recorded.notes, two=recorded.scene.two)
+
+
+def _keep(folder: Path, state: State, found: Found, recorded: Recorded) -> None:
+    keep(state, found, folder)
+    shutil.copy(recorded.source.path, folder)
+    (folder / "state.pickle").write_bytes(pickle.dumps((state, recorded.rows)))
+
+
+def again(kept: Path, folder: Path) -> Found:
+    """A state that was kept, tried out once more in `folder`."""
+    log.configure("error", "json", open(os.devnull, "w", encoding="utf-8"))  # noqa: SIM115 - for the whole process
+    state, rows = pickle.loads((kept / "state.pickle").read_bytes())
+    source = Source(kept.absolute() / "source.db")
+    source.configure()
+    state.write(folder / "again")
+    return try_out(state, folder / "again", load_config(source.config, env={}), rows)

@@ -1,0 +1,235 @@
+"""What is recorded: lives of the program, each with what went before it. `python -m tests.long.powercut.scenes` plays
+a scene in the present folder."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import sys
+import time
+from collections.abc import Callable, Sequence
+from contextlib import suppress
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from random import Random
+
+import orjson
+
+from state.backups import back_up, back_up_daily
+from state.ledger import Ledger
+from state.receipts import writing
+from sync import log
+from sync.config.load import load_config
+from sync.errors import LedgerError
+from tests.long.powercut.program import LEDGER, Program, Synchronous
+from tests.long.powercut.world import NOTES, BootClock, Fate, Notes, Source, Wire
+from tests.old_ledgers import to_first_schema
+
+RECEIPTS = Path("ledger.db.receipts")
+BACKUP = Path("copy.db")
+BEGINS = "begins"
+"""The note after which the power may go; what was before is on the disk."""
+
+
+@dataclass(slots=True)
+class Stage:
+    """Where a scene plays: the source, the program, and chance."""
+
+    source: Source
+    program: Program
+    random: Random
+    notes: Notes = field(default_factory=Notes)
+
+    def add(self, count: int, table: str = "companies", kind: str = "Company") -> None:
+        """New rows; a `Refused` one the server will not have."""
+        have = len(self.source.names())
+        self.source.add(table, [f"{kind} {table} {have + n}." for n in range(count)])
+
+    def once(self, *fates: Fate, most: int | None = None) -> None:
+        """A round in which the first requests fare so."""
+        pause = self.random.choice([0.0, 0.002, 0.01])
+        self.program.once(Wire(self.notes, fates, lambda: time.sleep(pause)), most)
+        self.notes.add("polled")
+
+    def cut_off(self, *fates: Fate) -> None:
+        """A round whose process ends while a request is under way."""
+        pid = os.fork()
+        if pid == 0:
+            self.once(*fates)
+            os._exit(1)
+        assert os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]) == 9
+
+    def settle(self) -> None:
+        """People say what is true of each batch in doubt, beside or between the lives of the daemon."""
+        landed = {}
+        for line in Path(NOTES).read_bytes().splitlines():
+            note = orjson.loads(line)
+            if note["t"] == "begin":
+                landed[note["batch"]] = note["landed"]
+        with self.program.open(own=False) as ledger:
+            for batch in ledger.verdicts.in_doubt():
+                name = str(batch["name"])
+                ledger.verdicts.resolve(name, landed=landed[name], note="as it is")
+                ledger.tell_receipts()
+                self.notes.add("settled", batch=name)
+
+    def tidy(self) -> None:
+        """What the daemon does every hour, however little there is to do."""
+        self.program.with_ledger(_tidy)
+
+    def back_up(self) -> None:
+        with self.program.open(own=False) as ledger:
+            back_up(ledger, BACKUP)
+        self.notes.add("backed up", path=str(BACKUP))
+
+    def lose_ledger(self) -> None:
+        for suffix in ("", "-wal", "-shm"):
+            LEDGER.with_name(LEDGER.name + suffix).unlink(missing_ok=True)
+
+    def history(self) -> None:
+        """Records in every state that requests and people bring about."""
+        self.add(9)
+        self.add(4, "partners", "Known")
+        self.once("created", "lost", "never")
+        self.add(1, kind="Refused")
+        self.add(5)
+        self.add(2, "partners")
+        self.once("created", "busy", "created")
+        self.settle()
+        self.add(4)
+        self.once("lost")
+
+
+def _tidy(ledger: Ledger) -> None:
+    ledger.verdicts.forget_payloads(0)
+    ledger.tidy()
+    back_up_daily(ledger, Path("backups"), 2)
+
+
+@dataclass(frozen=True, slots=True)
+class Scene:
+    """`recorded` is what power cuts hit, `before` what lies behind it. `two`: with a second place for receipts."""
+
+    name: str
+    recorded: Callable[[Stage], None]
+    before: Callable[[Stage], None] = lambda _: None
+    two: bool = False
+    was_two: bool = False
+
+
+def _ordinary(stage: Stage) -> None:
+    """Three rounds with all that may befall them, people's words, the hourly work, a backup by hand."""
+    stage.history()
+    stage.tidy()
+    stage.add(6)
+    stage.once(stage.random.choice(["busy", "created"]), "created")
+    stage.settle()
+    stage.back_up()
+    stage.once()
+
+
+def _goes_on(stage: Stage) -> None:
+    stage.add(5)
+    stage.once()
+    stage.add(3, "partners")
+    stage.once()
+
+
+def _refused_often(stage: Stage) -> None:
+    stage.history()
+    for _ in range(3):
+        stage.add(4)
+        with suppress(LedgerError):
+            stage.once("busy", "busy", "busy")
+
+
+def _compacted(stage: Stage) -> None:
+    stage.tidy()
+    stage.add(5)
+    stage.once("busy")
+    stage.tidy()
+
+
+def _old(stage: Stage) -> None:
+    stage.history()
+    stage.add(8)
+    stage.once("created", most=4)
+    to_first_schema(LEDGER)
+
+
+def _torn(stage: Stage) -> None:
+    stage.history()
+    stage.add(9)
+    stage.cut_off("created", stage.random.choice(["dies", "dies in vain"]))
+    with RECEIPTS.open("ab") as file:
+        file.write(b'5f00ba11 {"t":"verd')
+
+
+def _without_ledger(stage: Stage) -> None:
+    stage.history()
+    stage.lose_ledger()
+
+
+def _restored(stage: Stage) -> None:
+    stage.history()
+    stage.back_up()
+    stage.add(6)
+    stage.once("created", "lost")
+    stage.settle()
+    stage.lose_ledger()
+    shutil.copy(BACKUP, LEDGER)
+
+
+def _rebuilt(stage: Stage) -> None:
+    stage.program.rebuild()
+    stage.notes.add("rebuilt")
+    stage.once()
+    _goes_on(stage)
+
+
+def _damaged(stage: Stage) -> None:
+    stage.history()
+    content = bytearray(RECEIPTS.read_bytes())
+    content[len(content) // 2] ^= 1
+    RECEIPTS.write_bytes(content)
+
+
+def _nothing(_: Stage) -> None:
+    """A new ledger."""
+
+
+SCENES: Sequence[Scene] = (
+    Scene("ordinary", _ordinary),
+    Scene("two places", _ordinary, two=True, was_two=True),
+    Scene("compaction", _compacted, _refused_often),
+    Scene("compaction of two", _compacted, _refused_often, two=True, was_two=True),
+    Scene("migration", _goes_on, _old),
+    Scene("migration of two", _goes_on, _old, two=True, was_two=True),
+    Scene("cut off before", _goes_on, _torn),
+    Scene("rebuild", _rebuilt, _without_ledger),
+    Scene("rebuild of two", _rebuilt, _without_ledger, two=True, was_two=True),
+    Scene("rebuild of an older one", _rebuilt, _restored),
+    Scene("a second place", _goes_on, Stage.history, two=True),
+    Scene("damaged receipts", _goes_on, _damaged),
+)
+
+
+def scene_of(name: str) -> Scene:
+    return next(scene for scene in SCENES if scene.name == name)
+
+
+def play(name: str, source: Path, seed: int, synchronous: Synchronous) -> None:
+    """A scene, in the present folder."""
+    log.configure("error", "json", open(os.devnull, "w", encoding="utf-8"))  # noqa: SIM115 - for the whole process
+    writing.IDLE_BYTES = 1
+    scene, found = scene_of(name), Source(source)
+    program = Program(load_config(found.config, env={}), BootClock("boot 1"), scene.was_two, synchronous)
+    stage = Stage(found, program, Random(f"{seed} {name}"))
+    scene.before(stage)
+    stage.notes.add(BEGINS)
+    stage.program = replace(program, two=scene.two)
+    scene.recorded(stage)
+
+
+if __name__ == "__main__":
+    play(sys.argv[1], Path(sys.argv[2]), int(sys.argv[3]), "NORMAL" if sys.argv[4] == "NORMAL" else "FULL")

@@ -1,0 +1,160 @@
+"""What is true of a power cut: the source against what the server received, and what anybody could have known.
+
+None of it asks the program. The server's own notes say what arrived, in the recorded life as in those after it; the
+lines on the disk that the cut left say what could be known; the ledger is read by plain SQL.
+"""
+
+from __future__ import annotations
+
+import json
+import sqlite3
+import zlib
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import closing
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from random import Random
+from typing import Any
+
+from tests.long.powercut.world import is_refused
+
+NoteLine = Mapping[str, Any]
+
+
+@dataclass(slots=True)
+class Server:
+    """What it knows: how often each name was created, and by which batches a name was sent at all."""
+
+    created: Counter[str] = field(default_factory=Counter)
+    sent: dict[str, set[str]] = field(default_factory=dict)
+    settled: set[str] = field(default_factory=set)
+    polled: bool = False
+
+    @classmethod
+    def at_the_cut(cls, notes: Sequence[NoteLine], seed: int) -> Server:
+        """Of what was under way at that moment some arrives, some does not."""
+        random = Random(seed)
+        ended = {note["n"] for note in notes if note["t"] == "end"}
+        server = cls()
+        for note in notes:
+            server.take(note, arrives=note.get("n") in ended or random.random() < 0.5)
+        return server
+
+    def take(self, note: NoteLine, *, arrives: bool = True) -> None:
+        match note["t"]:
+            case "begin":
+                for name in note["names"]:
+                    self.sent.setdefault(name, set()).add(note["batch"])
+                    self.created[name] += note["landed"] and arrives
+            case "settled":
+                self.settled.add(note["batch"])
+            case "polled":
+                self.polled = True
+
+
+@dataclass(frozen=True, slots=True)
+class Known:
+    """What the receipts on a disk tell: of which batches every place has the intent, of which any has a verdict that
+    says what became of them."""
+
+    intended: frozenset[str]
+    decided: frozenset[str]
+
+    @classmethod
+    def of(cls, places: Iterable[bytes]) -> Known:
+        intended: set[str] | None = None
+        decided: set[str] = set()
+        for content in places:
+            lines = list(_lines(content))
+            here = {str(line["batch"]) for line in lines if line["t"] == "intent"}
+            intended = here if intended is None else intended & here
+            decided |= {str(line["batch"]) for line in lines if line.get("verdict", "in_doubt") != "in_doubt"}
+        return cls(frozenset(intended or ()), frozenset(decided))
+
+
+def _lines(content: bytes) -> Iterator[Mapping[str, Any]]:
+    for raw in content.split(b"\n"):
+        checksum, _, document = raw.partition(b" ")
+        if checksum == b"%08x" % zlib.crc32(document):
+            yield json.loads(document)
+
+
+@dataclass(frozen=True, slots=True)
+class Truth:
+    """Names of records: `lost` stand nowhere, `twice` were created more than once, `claimed` are called delivered and
+    are not. In doubt: `open` as they must be, `intended` though never sent, which nobody can know, and `needless`."""
+
+    lost: Sequence[str] = ()
+    twice: Sequence[str] = ()
+    claimed: Sequence[str] = ()
+    open: Sequence[str] = ()
+    intended: Sequence[str] = ()
+    needless: Sequence[str] = ()
+
+    def as_json(self) -> dict[str, Any]:
+        return asdict(self)
+
+
+@dataclass(frozen=True, slots=True)
+class Facts:
+    """Of one cut: the notes up to it and all of the recording, what the disk it left could tell, a seed for chance."""
+
+    before: Sequence[NoteLine]
+    recorded: Sequence[NoteLine]
+    known: Known
+    seed: int
+
+
+def judge(facts: Facts, after: Iterable[NoteLine], rows: Mapping[tuple[str, str], str], ledger: Path) -> Truth:
+    """`rows`: the name of each row of the source; `after`: what the server noted since the power is back."""
+    cut = Server.at_the_cut(facts.before, facts.seed)
+    created = Counter(cut.created)
+    for note in after:
+        if note["t"] == "begin":
+            created.update(note["names"] if note["landed"] else ())
+    states = {rows[key]: state for key, state in states_of(ledger).items() if key in rows}
+    for name in rows.values():
+        created[name] += _was_there(name)
+    doubtful = sorted(name for name, state in states.items() if state == "in_doubt")
+    batches = _batches(facts.recorded)
+    open_ = [name for name in doubtful if cut.sent.get(name, set()) - facts.known.decided - cut.settled]
+    intended = [name for name in doubtful if batches.get(name, set()) & facts.known.intended - facts.known.decided]
+    return Truth(
+        lost=sorted(n for n in rows.values() if not created[n] and not _is_accounted(n, states.get(n), cut)),
+        twice=sorted(n for n in rows.values() if created[n] > 1),
+        claimed=sorted(n for n, state in states.items() if state == "delivered" and not created[n]),
+        open=open_,
+        intended=[name for name in intended if name not in open_],
+        needless=[name for name in doubtful if name not in open_ and name not in intended],
+    )
+
+
+def _batches(notes: Iterable[NoteLine]) -> dict[str, set[str]]:
+    found: dict[str, set[str]] = {}
+    for note in notes:
+        for name in note.get("names", ()):
+            found.setdefault(name, set()).add(note["batch"])
+    return found
+
+
+def _was_there(name: str) -> bool:
+    """Partners that stood in ClosingDealz before the first start."""
+    return name.startswith("Known")
+
+
+def _is_accounted(name: str, state: str | None, cut: Server) -> bool:
+    """Whether a record that has no lead is where a person finds it, or is nothing the program was to create: what is
+    there at the first reading of a stream that starts now."""
+    if state == "quarantined":
+        return is_refused(name)
+    if state == "known":
+        return "partners" in name and not cut.polled
+    return state in {"in_doubt", "held"}
+
+
+def states_of(ledger: Path) -> dict[tuple[str, str], str]:
+    """The state of each record, by its stream's name and id."""
+    query = "select s.name, r.id, r.state from records r join streams s on s.id = r.stream"
+    with closing(sqlite3.connect(f"{ledger.absolute().as_uri()}?mode=ro", uri=True)) as database:
+        return {(stream, id_): state for stream, id_, state in database.execute(query)}
