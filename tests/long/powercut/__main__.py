@@ -67,11 +67,12 @@ def _prove(chosen: argparse.Namespace, folder: Path) -> int:
         return 0 if report.holds else 1
     for name, value in figures.items():
         if not isinstance(value, dict | list):
-            print(f"{name:<12}{value:>10,}")
+            print(f"{name:<20}{value:>10,}")
     for text, count in figures["why"].items():
         print(f"{count:>6} x {text}")
-    for name in figures["broken"][:20]:
-        print(f"fails: {name}, kept in {chosen.keep / name.replace(' ', '-')}")
+    for what in ("broken", "needless_in"):
+        for name in figures[what][:20]:
+            print(f"{what}: {name}, kept in {chosen.keep / name.replace(' ', '-')}")
     return 0 if report.holds else 1
 
 

@@ -12,6 +12,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from itertools import pairwise
 from random import Random
 from types import MappingProxyType
 from typing import Literal
@@ -81,7 +82,7 @@ FOLDER = 0
 
 
 def folder_of(path: str) -> str:
-    """"" is the folder that all others are in."""
+    """ "" is the folder that all others are in."""
     return path.rpartition("/")[0]
 
 
@@ -121,10 +122,7 @@ class Cut:
         begun = [change for change in changes if change.began <= self.at]
         safe = _Safe.of([] if self.ignore_syncs else begun, self.at, self.file_system)
         loose = [change for change in begun if not safe.holds(change)]
-        if self.style == "killed":
-            kept = set(range(len(loose)))
-        else:
-            kept = _kept(loose, self.style, self.file_system, random)
+        kept = _kept(loose, self.style, self.file_system, random)
         fate = {id(change): n in kept for n, change in enumerate(loose)}
         return apply(disk, begun, fate, self.style, random)
 
@@ -181,7 +179,7 @@ def _chosen(loose: Sequence[Change], style: Style, random: Random) -> set[int]:
     match style:
         case "none":
             return set()
-        case "all":
+        case "all" | "killed":
             return set(places)
         case "prefix":
             return set(range(random.randint(0, len(loose))))
@@ -227,7 +225,9 @@ def apply(
         is_kept = fate.get(id(change), True)
         match change:
             case Write():
-                _write(contents.setdefault(change.file, bytearray()), change, is_kept, id(change) in fate, style, random)
+                _write(
+                    contents.setdefault(change.file, bytearray()), change, is_kept, id(change) in fate, style, random
+                )
             case Resize() if is_kept:
                 _resize(contents.setdefault(change.file, bytearray()), change.size)
             case Name() if is_kept:
@@ -262,7 +262,7 @@ def _tear(content: bytearray, change: Write, random: Random) -> None:
     """The first sectors, the last ones, or any of them."""
     whole = len(change.data)
     edges = [0, *range(SECTOR - change.offset % SECTOR, whole, SECTOR), whole]
-    parts = list(zip(edges, edges[1:], strict=False))
+    parts = list(pairwise(edges))
     split = random.randint(0, len(parts))
     there = random.choice([parts[:split], parts[split:], [part for part in parts if random.random() < 0.5]])
     for start, end in there:

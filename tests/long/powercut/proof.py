@@ -14,20 +14,19 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
 from random import Random
-from typing import Any
+from typing import Any, get_args
 
 import orjson
 
 from sync import log
-from sync.config.load import load_config
 from sync.config.schema import Config
 from sync.demo.surroundings import without_proxies
 from tests.long.powercut.disk import STYLES, Cut, FileSystem, Name, Resize, Sync, SyncFolder
 from tests.long.powercut.program import Synchronous
 from tests.long.powercut.scenes import BEGINS, Scene
 from tests.long.powercut.trace import Recording, record
-from tests.long.powercut.trial import Found, State, keep, try_out
-from tests.long.powercut.world import NOTES, Source
+from tests.long.powercut.trial import End, Found, State, keep, try_out
+from tests.long.powercut.world import NOTES, Source, configure
 
 ROOT = Path(__file__).resolve().parents[3]
 FILE_SYSTEMS: Sequence[FileSystem] = ("strict", "journaled")
@@ -49,7 +48,8 @@ class Plan:
 
 @dataclass(slots=True)
 class Report:
-    """Sums over all states. `broken` names those that do not hold."""
+    """Sums over all states. `broken` names those that do not hold, `needless` others that
+    leave records in doubt though it could be known what became of them."""
 
     states: int = 0
     distinct: set[str] = field(default_factory=set)
@@ -57,6 +57,7 @@ class Report:
     sums: Counter[str] = field(default_factory=Counter)
     why: Counter[str] = field(default_factory=Counter)
     broken: list[str] = field(default_factory=list)
+    needless: list[str] = field(default_factory=list)
 
     def add(self, tried: Tried) -> None:
         found = tried.found
@@ -69,6 +70,8 @@ class Report:
         self.why.update(_without_figures(each) for each in (*found.why, *found.unsound))
         if not found.holds:
             self.broken.append(tried.name)
+        elif found.truth.needless:
+            self.needless.append(tried.name)
 
     @property
     def holds(self) -> bool:
@@ -76,7 +79,7 @@ class Report:
 
     def as_json(self) -> dict[str, Any]:
         """Every key is always there. Counts are in states, from `lost` on in records."""
-        ends = {end: self.ends[end] for end in ("started", "rebuilt", "refused", "failed", "fault", "hung")}
+        ends = {end: self.ends[end] for end in get_args(End)}
         sums = {name: self.sums[name] for name in ("lost", "twice", "claimed", "open", "intended", "needless")}
         return {
             "states": self.states,
@@ -86,6 +89,7 @@ class Report:
             **sums,
             "why": dict(self.why.most_common()),
             "broken": self.broken,
+            "needless_in": self.needless,
         }
 
 
@@ -111,7 +115,6 @@ class Recorded:
     notes: Sequence[tuple[int, Any]]
     source: Source
     config: Config
-    rows: dict[tuple[str, str], str]
 
 
 def run(plan: Plan, folder: Path, said: Callable[[str], None] = lambda _: None) -> Report:
@@ -126,8 +129,8 @@ def run(plan: Plan, folder: Path, said: Callable[[str], None] = lambda _: None) 
     for number, tried in enumerate(_tried(tasks, plan, folder), 1):
         report.add(tried)
         if number % 50 == 0 or number == len(tasks):
-            sums = report.as_json()
-            said(f"{number:,} of {len(tasks):,} states, {sums['twice']} twice, {sums['lost']} lost, {len(report.broken)} fail")
+            twice, lost = report.sums["twice"], report.sums["lost"]
+            said(f"{number:,} of {len(tasks):,} states: {twice} twice, {lost} lost, {len(report.broken)} fail")
     return report
 
 
@@ -136,6 +139,7 @@ def _record(scene: Scene, plan: Plan, folder: Path, said: Callable[[str], None])
     stage = place / "played"
     stage.mkdir(parents=True)
     source = Source.make(place)
+    source.link(stage)
     command = [sys.executable, "-m", "tests.long.powercut.scenes"]
     arguments = [scene.name, str(source.path), str(plan.seed), plan.synchronous]
     env = {**os.environ, "PYTHONPATH": str(ROOT)}
@@ -143,7 +147,7 @@ def _record(scene: Scene, plan: Plan, folder: Path, said: Callable[[str], None])
     notes = [(note.at, orjson.loads(note.text)) for note in whole.notes]
     recording = whole.after(orjson.dumps({"t": BEGINS}).decode())
     said(f"recorded {scene.name}: {len(recording.changes):,} changes, {len(notes)} notes")
-    return Recorded(scene, recording, notes, source, load_config(source.config, env={}), source.names())
+    return Recorded(scene, recording, notes, source, configure(place))
 
 
 def _tried(tasks: Sequence[tuple[int, Recorded]], plan: Plan, folder: Path) -> Iterator[Tried]:
@@ -163,13 +167,12 @@ def _try(place: int) -> Tried:
     name = f"{recorded.scene.name} {number}"
     state = state_of(recorded, plan, Random(f"{plan.seed} {name}"))
     here = folder / f"try-{os.getpid()}"
-    state.write(here)
     try:
-        found = try_out(state, here, recorded.config, recorded.rows)
+        found = try_out(state, here, recorded.config, recorded.source)
     finally:
         shutil.rmtree(here)
-    if not found.holds and plan.kept is not None:
-        _keep(plan.kept / name.replace(" ", "-"), state, found, recorded)
+    if plan.kept is not None and (found.truth.needless or not found.holds):
+        keep(state, found, plan.kept / name.replace(" ", "-"), recorded.source)
     digest = hashlib.blake2b(pickle.dumps((recorded.scene.name, state.disk.files())), digest_size=16).hexdigest()
     return Tried(name, found, digest)
 
@@ -186,20 +189,17 @@ def state_of(recorded: Recorded, plan: Plan, random: Random) -> State:
         at = max(first, random.choice(points) + random.randint(-3, 3))
     seed = random.randrange(1 << 32)
     cut = Cut(at, random.choice(STYLES), random.choice(plan.file_systems), seed, plan.ignore_syncs)
-    return State.of(cut, cut.of(recorded.recording.before, changes), recorded.notes, two=recorded.scene.two)
-
-
-def _keep(folder: Path, state: State, found: Found, recorded: Recorded) -> None:
-    keep(state, found, folder)
-    shutil.copy(recorded.source.path, folder)
-    (folder / "state.pickle").write_bytes(pickle.dumps((state, recorded.rows)))
+    return State.of(
+        cut,
+        cut.of(recorded.recording.before, changes),
+        recorded.notes,
+        two=recorded.scene.two,
+        without_ledger=recorded.scene.without_ledger,
+    )
 
 
 def again(kept: Path, folder: Path) -> Found:
     """A state that was kept, tried out once more in `folder`."""
     log.configure("error", "json", open(os.devnull, "w", encoding="utf-8"))  # noqa: SIM115 - for the whole process
-    state, rows = pickle.loads((kept / "state.pickle").read_bytes())
-    source = Source(kept.absolute() / "source.db")
-    source.configure()
-    state.write(folder / "again")
-    return try_out(state, folder / "again", load_config(source.config, env={}), rows)
+    state = pickle.loads((kept / "state.pickle").read_bytes())
+    return try_out(state, folder / "again", configure(folder), Source(kept.absolute() / "rows.db"))

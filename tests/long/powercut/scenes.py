@@ -4,12 +4,12 @@ a scene in the present folder."""
 from __future__ import annotations
 
 import os
-import shutil
 import sys
 import time
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
+from datetime import timedelta
 from pathlib import Path
 from random import Random
 
@@ -19,10 +19,9 @@ from state.backups import back_up, back_up_daily
 from state.ledger import Ledger
 from state.receipts import writing
 from sync import log
-from sync.config.load import load_config
 from sync.errors import LedgerError
 from tests.long.powercut.program import LEDGER, Program, Synchronous
-from tests.long.powercut.world import NOTES, BootClock, Fate, Notes, Source, Wire
+from tests.long.powercut.world import NOTES, BootClock, Fate, Notes, Source, Wire, configure
 from tests.old_ledgers import to_first_schema
 
 RECEIPTS = Path("ledger.db.receipts")
@@ -41,9 +40,13 @@ class Stage:
     notes: Notes = field(default_factory=Notes)
 
     def add(self, count: int, table: str = "companies", kind: str = "Company") -> None:
-        """New rows; a `Refused` one the server will not have."""
+        """New rows; a `Refused` one the server will not have, a `Known` one was there before the first start."""
         have = len(self.source.names())
-        self.source.add(table, [f"{kind} {table} {have + n}." for n in range(count)])
+        is_new = table == "partners" and kind != "Known"
+        if is_new:
+            time.sleep(1.1)  # the table's times are in whole seconds, and nothing may be of the first start's own
+        age = timedelta(0) if is_new else timedelta(minutes=30)
+        self.source.add(table, [f"{kind} {table} {have + n}." for n in range(count)], age)
 
     def once(self, *fates: Fate, most: int | None = None) -> None:
         """A round in which the first requests fare so."""
@@ -115,6 +118,8 @@ class Scene:
     before: Callable[[Stage], None] = lambda _: None
     two: bool = False
     was_two: bool = False
+    without_ledger: bool = False
+    """A power cut before the ledger is rebuilt finds none that fits its receipts: it must be refused."""
 
 
 def _ordinary(stage: Stage) -> None:
@@ -177,7 +182,7 @@ def _restored(stage: Stage) -> None:
     stage.once("created", "lost")
     stage.settle()
     stage.lose_ledger()
-    shutil.copy(BACKUP, LEDGER)
+    LEDGER.write_bytes(BACKUP.read_bytes())
 
 
 def _rebuilt(stage: Stage) -> None:
@@ -206,9 +211,9 @@ SCENES: Sequence[Scene] = (
     Scene("migration", _goes_on, _old),
     Scene("migration of two", _goes_on, _old, two=True, was_two=True),
     Scene("cut off before", _goes_on, _torn),
-    Scene("rebuild", _rebuilt, _without_ledger),
-    Scene("rebuild of two", _rebuilt, _without_ledger, two=True, was_two=True),
-    Scene("rebuild of an older one", _rebuilt, _restored),
+    Scene("rebuild", _rebuilt, _without_ledger, without_ledger=True),
+    Scene("rebuild of two", _rebuilt, _without_ledger, two=True, was_two=True, without_ledger=True),
+    Scene("rebuild of an older one", _rebuilt, _restored, without_ledger=True),
     Scene("a second place", _goes_on, Stage.history, two=True),
     Scene("damaged receipts", _goes_on, _damaged),
 )
@@ -223,7 +228,7 @@ def play(name: str, source: Path, seed: int, synchronous: Synchronous) -> None:
     log.configure("error", "json", open(os.devnull, "w", encoding="utf-8"))  # noqa: SIM115 - for the whole process
     writing.IDLE_BYTES = 1
     scene, found = scene_of(name), Source(source)
-    program = Program(load_config(found.config, env={}), BootClock("boot 1"), scene.was_two, synchronous)
+    program = Program(configure(source.parent), BootClock("boot 1"), scene.was_two, synchronous)
     stage = Stage(found, program, Random(f"{seed} {name}"))
     scene.before(stage)
     stage.notes.add(BEGINS)

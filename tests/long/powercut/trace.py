@@ -6,13 +6,14 @@ import os
 import re
 import subprocess
 from collections.abc import Iterator, Mapping, Sequence
+from copy import copy
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from tests.long.powercut.disk import FOLDER, Change, Disk, Name, Resize, Sync, SyncFolder, Write, apply
 
 STRACE = "strace"
-_MODELLED = "openat,close,lseek,write,pwrite64,ftruncate,fsync,fdatasync,rename,unlink,mkdir"
+_MODELLED = "openat,close,lseek,write,pwrite64,ftruncate,fsync,fdatasync,rename,unlink,mkdir,clone,clone3,fork,vfork"
 _REFUSED = (
     "writev,pwritev,pwritev2,sendfile,copy_file_range,fallocate,link,linkat,symlink,symlinkat,sync_file_range,splice,"
     "dup,dup2,dup3,mmap,truncate,unlinkat,mkdirat,rmdir,open,creat,renameat,renameat2"
@@ -59,10 +60,12 @@ def record(command: Sequence[str], folder: Path, *, notes: str, env: Mapping[str
 
 
 def read_disk(folder: Path, *, without: str) -> Disk:
-    """The files below a folder."""
+    """The files below a folder, but for links."""
     disk = Disk()
     for number, path in enumerate(sorted(folder.rglob("*")), 1):
         name = path.relative_to(folder).as_posix()
+        if path.is_symlink():
+            continue
         if path.is_dir():
             disk.names[name] = FOLDER
         elif name != without and not name.endswith("-shm"):
@@ -101,6 +104,7 @@ class _Reader:
         self._names = dict(before.names)
         self._sizes = {file: len(data) for file, data in before.contents.items()}
         self._open: dict[int, _Open] = {}
+        self._tables: dict[int, dict[int, _Open]] = {}
         self._started: dict[int, _Call] = {}
         self._at = 0
         self._found = Recording(before)
@@ -119,6 +123,7 @@ class _Reader:
         if match is None:
             return  # signals and exits
         process, resumed, rest, name, text = int(match[1]), match[2], match[3], match[4], match[5]
+        self._open = self._table_of(process)
         if resumed:
             call = self._started.pop(process)
             call.arguments += _split(rest)
@@ -146,9 +151,27 @@ class _Reader:
             shared = "MAP_SHARED" in call.arguments[3] and "PROT_WRITE" in call.arguments[2]
             self._refuse(call, shared and call.arguments[4].isdigit() and int(call.arguments[4]) in self._open)
         else:
-            numbers = {int(each) for each in call.arguments if each.isdigit()}
+            numbers = {int(each) for each in call.arguments[:2] if each.isdigit()}
             paths = {self._path(each) for each in call.arguments if each.startswith('"')}
             self._refuse(call, bool(numbers & self._open.keys() or paths - {None}))
+
+    def _table_of(self, process: int) -> dict[int, _Open]:
+        """The open files of a thread. One that is new was made by a call that is not over yet."""
+        if process not in self._tables:
+            making = (n for n, call in self._started.items() if call.name in {"clone", "clone3", "fork", "vfork"})
+            maker = next(making, None)
+            if maker is not None:
+                self._shares(process, self._tables[maker], self._started[maker])
+        return self._tables.setdefault(process, {})
+
+    def _shares(self, process: int, table: dict[int, _Open], call: _Call) -> None:
+        shares = "CLONE_FILES" in " ".join(call.arguments)
+        self._tables.setdefault(process, table if shares else {n: copy(each) for n, each in table.items()})
+
+    def _clone(self, call: _Call) -> None:
+        self._shares(call.result, self._open, call)
+
+    _clone3 = _fork = _vfork = _clone
 
     def _refuse(self, call: _Call, counts: bool) -> None:
         if counts:

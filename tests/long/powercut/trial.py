@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import pickle
 import shutil
 import signal
 import traceback
@@ -20,15 +21,15 @@ from sync.reports.soundness import look
 from tests.long.powercut.disk import Cut, Disk
 from tests.long.powercut.program import LEDGER, Program
 from tests.long.powercut.truth import Facts, Known, Truth, judge, states_of
-from tests.long.powercut.world import NOTES, BootClock, Notes, Wire
+from tests.long.powercut.world import NOTES, BootClock, Notes, Source, Wire
 
 SIDE_BYTES = 32768
 LONGEST_SECONDS = 120
 REBUILD = "ledger rebuild"
 
-End = Literal["started", "rebuilt", "refused", "failed", "fault", "hung"]
-"""Started at once; refused and, as its hint says, rebuilt; refused for good (78); ended by another error of ours; by
-an exception of none; did not end."""
+End = Literal["started", "rebuilt", "rebuilt needlessly", "refused", "failed", "fault", "hung"]
+"""Started at once; refused and, as its hint says, rebuilt, where that had to be or needlessly; refused for good (78);
+ended by another error of ours; by an exception of none; did not end."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,29 +55,36 @@ class State:
     disk: Disk
     facts: Facts
     two: bool
+    must_rebuild: bool
 
     @classmethod
-    def of(cls, cut: Cut, disk: Disk, notes: Sequence[tuple[int, Mapping[str, Any]]], *, two: bool) -> State:
+    def of(
+        cls, cut: Cut, disk: Disk, notes: Sequence[tuple[int, Mapping[str, Any]]], *, two: bool, without_ledger: bool
+    ) -> State:
         files = disk.files()
         places = [content for path, content in files.items() if path.endswith(f"{LEDGER}.receipts")]
         before = [note for at, note in notes if at <= cut.at]
-        return cls(cut, disk, Facts(before, [note for _, note in notes], Known.of(places), cut.seed), two)
+        facts = Facts(before, [note for _, note in notes], Known.of(places), cut.seed)
+        must_rebuild = without_ledger and not any(note["t"] == "rebuilt" for note in before)
+        return cls(cut, disk, facts, two, must_rebuild)
 
-    def write(self, folder: Path) -> None:
-        """As files. Beside the ledger there may be any rubbish in the file that SQLite shares memory by."""
+    def write(self, folder: Path, source: Source) -> None:
+        """As files, with a link to the source. Beside the ledger there may be any rubbish in the file that SQLite shares memory by."""
         folder.mkdir(parents=True)
         for path in self.disk.folders():
             (folder / path).mkdir(parents=True, exist_ok=True)
         for path, content in self.disk.files().items():
             (folder / path).write_bytes(content)
+        source.link(folder)
         random = Random(self.cut.seed)
         if LEDGER.name in self.disk.files() and random.random() < 0.3:
             side = random.randbytes(SIDE_BYTES) if random.random() < 0.5 else bytes(SIDE_BYTES)
             (folder / f"{LEDGER}-shm").write_bytes(side)
 
 
-def try_out(state: State, folder: Path, config: Config, rows: Mapping[tuple[str, str], str]) -> Found:
-    """In a process of its own, in the folder where the state's files are."""
+def try_out(state: State, folder: Path, config: Config, source: Source) -> Found:
+    """In a process of its own, in `folder`, a new one."""
+    state.write(folder, source)
     reading, writing = os.pipe()
     pid = os.fork()
     if pid == 0:
@@ -91,7 +99,7 @@ def try_out(state: State, folder: Path, config: Config, rows: Mapping[tuple[str,
     after = [orjson.loads(line) for line in notes.read_bytes().splitlines()] if notes.exists() else []
     ledger = folder / LEDGER
     try:
-        truth = judge(state.facts, after, rows, ledger)
+        truth = judge(state.facts, after, source.names(), ledger)
     except Exception as error:  # noqa: BLE001 - a ledger that cannot be read is what is to be reported
         return Found("fault", Truth(), [*why, f"the ledger cannot be read: {error}"], unsound)
     return Found(end, truth, why, unsound)
@@ -123,9 +131,9 @@ def _live(state: State, config: Config) -> tuple[End, list[str], list[str]]:
             program.once(wire)
         except LedgerUntrusted as error:
             why.append(f"{error.message}; {error.hint}")
-            if REBUILD not in error.hint or end == "rebuilt":
+            if REBUILD not in error.hint or end != "started":
                 return "refused", why, []
-            end = "rebuilt"
+            end = "rebuilt" if state.must_rebuild else "rebuilt needlessly"
             try:
                 program.rebuild()
             except SyncError as problem:
@@ -144,12 +152,12 @@ def _live(state: State, config: Config) -> tuple[End, list[str], list[str]]:
         return end, why, list(look(ledger).faults)
 
 
-def keep(state: State, found: Found, folder: Path) -> None:
+def keep(state: State, found: Found, folder: Path, source: Source) -> None:
     """A state that does not hold, to be looked at and run again."""
     shutil.rmtree(folder, ignore_errors=True)
-    state.write(folder / "files")
+    folder.mkdir(parents=True)
+    state.write(folder / "files", Source(Path(shutil.copy(source.path, folder)).absolute()))
+    (folder / "state.pickle").write_bytes(pickle.dumps(state))
     document = {"cut": repr(state.cut), "end": found.end, "why": found.why, "unsound": found.unsound}
     text = orjson.dumps({**document, "truth": found.truth.as_json()}, option=orjson.OPT_INDENT_2)
     (folder / "found.json").write_bytes(text)
-
-

@@ -1,8 +1,7 @@
-"""What the program meets in this proof: a source of invented companies, a server that notes what it is sent, a clock."""
+"""What the program meets here: a source of invented companies, a server that notes what it is sent, a clock."""
 
 from __future__ import annotations
 
-import json
 import os
 import sqlite3
 import threading
@@ -16,11 +15,15 @@ from typing import Any, Literal
 
 import orjson
 
+from sync.config.load import load_config
+from sync.config.schema import Config
 from sync.delivery.client import LeadsClient
 from sync.delivery.outcome import Answer, Outcome
 
 NOTES = "notes"
 """The file of a process's folder that no power cut touches: what the server was sent, what the source's people did."""
+SOURCE = "source.db"
+"""What the configuration calls the source: a link in a process's folder."""
 SPEED = 200.0
 """How much faster than real time passes for the program."""
 
@@ -28,20 +31,20 @@ Fate = Literal["created", "busy", "lost", "never", "dies", "dies in vain"]
 """Of a request: created; refused (429); created, but the answer is lost; neither arrived nor answered; the process
 ends while it is under way, and it arrives, or does not."""
 
-_CONFIG = """\
+CONFIG = """\
 [workspaces.main]
 api_key = "sandbox-key"
 base_url = "http://127.0.0.1:9"
-label = "{{batch}}"
+label = "{batch}"
 linger = "0s"
 batch_size = 4
 in_flight = 3
-limit = {{ requests = 100000, per = "6s" }}
+limit = { requests = 100000, per = "6s" }
 [ledger]
 path = "ledger.db"
 [sources.erp]
 connector = "sql"
-url = {url}
+url = "sqlite:////proc/self/cwd/source.db"
 every = "1s"
 settle = "0s"
 overlap = "1h"
@@ -77,26 +80,20 @@ class Source:
 
     @classmethod
     def make(cls, folder: Path) -> Source:
-        """With the configuration that reads it beside it."""
-        source = cls(folder / "source.db")
+        source = cls(folder / "rows.db")
         with closing(sqlite3.connect(source.path)) as database:
-            database.execute("pragma journal_mode = wal")
             for table in ("companies", "partners"):
-                database.execute(f"create table {table} (id integer primary key, name text, email text, updated_at text)")
-        source.configure()
+                columns = "id integer primary key, name text, email text, updated_at text"
+                database.execute(f"create table {table} ({columns})")
         return source
 
-    def configure(self) -> None:
-        """Writes a configuration that reads it."""
-        self.config.write_text(_CONFIG.format(url=json.dumps(f"sqlite:///{self.path}")))
+    def link(self, folder: Path) -> None:
+        """The program finds it in whatever folder it runs in: what it remembers of its source names the path."""
+        (folder / SOURCE).symlink_to(self.path)
 
-    @property
-    def config(self) -> Path:
-        return self.path.with_name("config.toml")
-
-    def add(self, table: str, names: Iterable[str]) -> None:
-        """Rows that are long settled for any clock."""
-        at = f"{datetime.now(UTC) - timedelta(minutes=30):%Y-%m-%d %H:%M:%S}"
+    def add(self, table: str, names: Iterable[str], age: timedelta) -> None:
+        """Rows that were last changed so long ago."""
+        at = f"{datetime.now(UTC) - age:%Y-%m-%d %H:%M:%S}"
         with closing(sqlite3.connect(self.path, timeout=30)) as database, database:
             for name in names:
                 email = f"info@{name.strip('.').replace(' ', '-').lower()}.example"
@@ -110,6 +107,13 @@ class Source:
                 for table in ("companies", "partners")
                 for id_, name in database.execute(f"select id, name from {table}")
             }
+
+
+def configure(folder: Path) -> Config:
+    """The configuration of all."""
+    path = folder / "config.toml"
+    path.write_text(CONFIG)
+    return load_config(path, env={})
 
 
 def is_refused(name: str) -> bool:
@@ -144,7 +148,8 @@ class Wire(LeadsClient):
         names = [str(lead["name"]) for lead in leads]
         with self._lock:
             self._count += 1
-            number, fate = self._count, next(self._fates, "created")
+            number = self._count
+            fate: Fate = next(self._fates, "created")
         arrives = fate in {"created", "lost", "dies"} and not any(map(is_refused, names))
         self._notes.add("begin", n=number, landed=arrives, batch=leads[0]["labels"][-1], names=names)
         self._pause()
