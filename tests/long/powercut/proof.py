@@ -18,9 +18,7 @@ from typing import Any, get_args
 
 import orjson
 
-from sync import log
 from sync.config.schema import Config
-from sync.demo.surroundings import without_proxies
 from tests.long.powercut.disk import STYLES, Cut, FileSystem, Name, Resize, Sync, SyncFolder
 from tests.long.powercut.program import Synchronous
 from tests.long.powercut.scenes import BEGINS, Scene
@@ -119,10 +117,22 @@ class Recorded:
 
 def run(plan: Plan, folder: Path, said: Callable[[str], None] = lambda _: None) -> Report:
     """Everything in `folder`, best one in memory. Raise CalledProcessError where a scene cannot be recorded."""
+
+    def recorded(scene: Scene) -> Recorded:
+        found = record_scene(scene, plan, folder)
+        said(f"recorded {scene.name}: {len(found.recording.changes):,} changes, {len(found.notes)} notes")
+        return found
+
+    with ThreadPoolExecutor(plan.workers) as threads:
+        everything = list(threads.map(recorded, plan.scenes))
+    return try_states(everything, plan, folder, said)
+
+
+def try_states(
+    recorded: Sequence[Recorded], plan: Plan, folder: Path, said: Callable[[str], None] = lambda _: None
+) -> Report:
+    """Of what was recorded, shared out evenly."""
     report = Report()
-    with without_proxies(), ThreadPoolExecutor(plan.workers) as threads:
-        recorded = list(threads.map(lambda scene: _record(scene, plan, folder, said), plan.scenes))
-    log.configure("error", "json", open(os.devnull, "w", encoding="utf-8"))  # noqa: SIM115 - for the whole process
     share, rest = divmod(plan.states, len(recorded))
     tasks = [(n, each) for place, each in enumerate(recorded) for n in range(share + (place < rest))]
     Random(plan.seed).shuffle(tasks)
@@ -134,7 +144,8 @@ def run(plan: Plan, folder: Path, said: Callable[[str], None] = lambda _: None) 
     return report
 
 
-def _record(scene: Scene, plan: Plan, folder: Path, said: Callable[[str], None]) -> Recorded:
+def record_scene(scene: Scene, plan: Plan, folder: Path) -> Recorded:
+    """Plays it in a process of its own, under strace."""
     place = folder / scene.name.replace(" ", "-")
     stage = place / "played"
     stage.mkdir(parents=True)
@@ -146,7 +157,6 @@ def _record(scene: Scene, plan: Plan, folder: Path, said: Callable[[str], None])
     whole = record([*command, *arguments], stage, notes=NOTES, env=env)
     notes = [(note.at, orjson.loads(note.text)) for note in whole.notes]
     recording = whole.after(orjson.dumps({"t": BEGINS}).decode())
-    said(f"recorded {scene.name}: {len(recording.changes):,} changes, {len(notes)} notes")
     return Recorded(scene, recording, notes, source, configure(place))
 
 
@@ -154,6 +164,9 @@ def _tried(tasks: Sequence[tuple[int, Recorded]], plan: Plan, folder: Path) -> I
     """Forked workers have the recordings already."""
     global _TASKS  # noqa: PLW0603 - what the forked workers inherit
     _TASKS = (tasks, plan, folder)
+    if plan.workers == 1:
+        yield from map(_try, range(len(tasks)))
+        return
     with multiprocessing.get_context("fork").Pool(plan.workers) as pool:
         yield from pool.imap_unordered(_try, range(len(tasks)), chunksize=1)
 
@@ -189,17 +202,17 @@ def state_of(recorded: Recorded, plan: Plan, random: Random) -> State:
         at = max(first, random.choice(points) + random.randint(-3, 3))
     seed = random.randrange(1 << 32)
     cut = Cut(at, random.choice(STYLES), random.choice(plan.file_systems), seed, plan.ignore_syncs)
-    return State.of(
-        cut,
-        cut.of(recorded.recording.before, changes),
-        recorded.notes,
-        two=recorded.scene.two,
-        without_ledger=recorded.scene.without_ledger,
-    )
+    return state_after(recorded, cut)
+
+
+def state_after(recorded: Recorded, cut: Cut) -> State:
+    """What this power cut leaves of a recorded life."""
+    disk = cut.of(recorded.recording.before, recorded.recording.changes)
+    scene = recorded.scene
+    return State.of(cut, disk, recorded.notes, two=scene.two, without_ledger=scene.without_ledger)
 
 
 def again(kept: Path, folder: Path) -> Found:
     """A state that was kept, tried out once more in `folder`."""
-    log.configure("error", "json", open(os.devnull, "w", encoding="utf-8"))  # noqa: SIM115 - for the whole process
     state = pickle.loads((kept / "state.pickle").read_bytes())
     return try_out(state, folder / "again", configure(folder), Source(kept.absolute() / "rows.db"))

@@ -54,9 +54,14 @@ def record(command: Sequence[str], folder: Path, *, notes: str, env: Mapping[str
     tracing = [STRACE, "-f", "-qq", "--seccomp-bpf", "-xx", "-s", "100000000", "-o", str(log)]
     subprocess.run([*tracing, "-e", f"trace={_MODELLED},{_REFUSED}", *command], cwd=folder, env=dict(env), check=True)
     with log.open(encoding="ascii") as lines:
-        found = _Reader(folder.resolve(), notes, before).read(lines)
+        found = read_log(lines, folder, notes=notes, before=before)
     log.unlink()
     return found
+
+
+def read_log(lines: Iterator[str], folder: Path, *, notes: str, before: Disk | None = None) -> Recording:
+    """What the lines of strace say of the files below `folder`, which held `before`, or what they hold now."""
+    return _Reader(folder.resolve(), notes, before or read_disk(folder, without=notes)).read(lines)
 
 
 def read_disk(folder: Path, *, without: str) -> Disk:

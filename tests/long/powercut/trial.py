@@ -15,6 +15,7 @@ from typing import Any, Literal, NoReturn
 
 import orjson
 
+from sync import log
 from sync.config.schema import Config
 from sync.errors import LedgerUntrusted, SyncError
 from sync.reports.soundness import look
@@ -69,7 +70,7 @@ class State:
         return cls(cut, disk, facts, two, must_rebuild)
 
     def write(self, folder: Path, source: Source) -> None:
-        """As files, with a link to the source. Beside the ledger there may be any rubbish in the file that SQLite shares memory by."""
+        """As files, with a link to the source. The file by which SQLite shares memory may hold any rubbish."""
         folder.mkdir(parents=True)
         for path in self.disk.folders():
             (folder / path).mkdir(parents=True, exist_ok=True)
@@ -109,6 +110,7 @@ def _be_the_program(state: State, folder: Path, config: Config, pipe: int) -> No
     """Never returns: the forked process must not go on as its parent."""
     try:
         signal.alarm(LONGEST_SECONDS)
+        log.configure("error", "json", open(os.devnull, "w", encoding="utf-8"))  # noqa: SIM115 - for the whole process
         os.chdir(folder)
         os.write(pipe, orjson.dumps(_live(state, config)))
     except BaseException:  # noqa: BLE001 - the end of a process: whatever it was is said
