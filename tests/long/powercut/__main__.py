@@ -3,6 +3,7 @@
 python -m tests.long.powercut                          1,200 states of all scenes, a few minutes
 python -m tests.long.powercut --states 20000 --seed 7  more of others
 python -m tests.long.powercut --ignore-syncs           a disk that lies: must find leads that were created twice
+python -m tests.long.powercut --ignore-syncs receipts  the same of some files alone
 python -m tests.long.powercut --synchronous NORMAL     a ledger that does not wait for the disk: must be found out
 python -m tests.long.powercut --again FOLDER           a state that was kept because it failed, once more
 """
@@ -29,9 +30,11 @@ def main() -> int:
     parser.add_argument("--states", type=int, default=1200)
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--scene", action="append", choices=[each.name for each in SCENES], help="only this one")
+    parser.add_argument("--twice", type=int, default=4, help="scenes that begin where the power was cut before")
     parser.add_argument("--file-system", action="append", choices=FILE_SYSTEMS, help="only such a one")
     parser.add_argument("--workers", type=int, default=2)
-    parser.add_argument("--ignore-syncs", action="store_true")
+    what = "a disk that lies: syncs of files with this in their paths, or of all, do nothing"
+    parser.add_argument("--ignore-syncs", nargs="?", const="", metavar="PART", help=what)
     parser.add_argument("--synchronous", choices=("FULL", "NORMAL"), default="FULL")
     parser.add_argument("--keep", type=Path, default=Path("powercut-kept"), help="where states go that fail")
     parser.add_argument("--again", type=Path, metavar="FOLDER")
@@ -54,6 +57,7 @@ def _prove(chosen: argparse.Namespace, folder: Path) -> int:
         states=chosen.states,
         seed=chosen.seed,
         workers=chosen.workers,
+        twice=chosen.twice,
         ignore_syncs=chosen.ignore_syncs,
         synchronous=chosen.synchronous,
         file_systems=chosen.file_system or FILE_SYSTEMS,

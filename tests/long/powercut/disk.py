@@ -114,17 +114,28 @@ class Cut:
     style: Style
     file_system: FileSystem
     seed: int
-    ignore_syncs: bool = False
+    ignore_syncs: str | None = None
+    """A disk that lies: it syncs no file in whose path this stands, in "" nothing at all."""
+    cache: int | None = None
+    """So many moments later such a disk has written everything nevertheless; None: never."""
 
     def of(self, disk: Disk, changes: Sequence[Change]) -> Disk:
         """The disk as it is found when the power is back."""
         random = Random(self.seed)
         begun = [change for change in changes if change.began <= self.at]
-        safe = _Safe.of([] if self.ignore_syncs else begun, self.at, self.file_system)
-        loose = [change for change in begun if not safe.holds(change)]
+        heard = [change for change in begun if not self._is_ignored(change, disk, changes)]
+        safe = _Safe.of(heard, self.at, self.file_system)
+        written = -1 if self.ignore_syncs is None or self.cache is None else self.at - self.cache
+        loose = [change for change in begun if change.ended > written and not safe.holds(change)]
         kept = _kept(loose, self.style, self.file_system, random)
         fate = {id(change): n in kept for n, change in enumerate(loose)}
         return apply(disk, begun, fate, self.style, random)
+
+    def _is_ignored(self, change: Change, disk: Disk, changes: Sequence[Change]) -> bool:
+        if not self.ignore_syncs:
+            return self.ignore_syncs == ""
+        names = [*disk.names.items(), *((each.path, each.file) for each in changes if isinstance(each, Name))]
+        return isinstance(change, Sync) and any(self.ignore_syncs in p for p, file in names if file == change.file)
 
 
 @dataclass(frozen=True, slots=True)

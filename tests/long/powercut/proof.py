@@ -21,24 +21,27 @@ import orjson
 from sync.config.schema import Config
 from tests.long.powercut.disk import STYLES, Cut, FileSystem, Name, Resize, Sync, SyncFolder
 from tests.long.powercut.program import Synchronous
-from tests.long.powercut.scenes import BEGINS, Scene
+from tests.long.powercut.scenes import BEGINS, ONCE_MORE, Scene
 from tests.long.powercut.trace import Recording, record
 from tests.long.powercut.trial import End, Found, State, keep, try_out
 from tests.long.powercut.world import NOTES, Source, configure
 
 ROOT = Path(__file__).resolve().parents[3]
+CACHES = (None, 300, 60, 20)
 FILE_SYSTEMS: Sequence[FileSystem] = ("strict", "journaled")
 
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """`states` are shared out among the scenes. What fails is kept below `kept`."""
+    """`states` are shared out among the scenes, and among so many that begin where the power was cut before: `twice`.
+    What fails is kept below `kept`."""
 
     scenes: Sequence[Scene]
     states: int
     seed: int = 1
     workers: int = 2
-    ignore_syncs: bool = False
+    twice: int = 0
+    ignore_syncs: str | None = None
     synchronous: Synchronous = "FULL"
     file_systems: Sequence[FileSystem] = FILE_SYSTEMS
     kept: Path | None = None
@@ -113,18 +116,27 @@ class Recorded:
     notes: Sequence[tuple[int, Any]]
     source: Source
     config: Config
+    boot: str
+    without_ledger: bool
 
 
 def run(plan: Plan, folder: Path, said: Callable[[str], None] = lambda _: None) -> Report:
     """Everything in `folder`, best one in memory. Raise CalledProcessError where a scene cannot be recorded."""
 
-    def recorded(scene: Scene) -> Recorded:
-        found = record_scene(scene, plan, folder)
+    def recorded(scene: Scene, begins: State | None = None, source: Source | None = None, number: int = 0) -> Recorded:
+        found = record_scene(scene, plan, folder / f"{number}-{scene.name.replace(' ', '-')}", begins, source)
         said(f"recorded {scene.name}: {len(found.recording.changes):,} changes, {len(found.notes)} notes")
         return found
 
+    def once_more(number: int) -> Recorded:
+        random = Random(f"{plan.seed} once more {number}")
+        first = random.choice(everything)
+        state = state_of(first, plan, random)
+        return recorded(ONCE_MORE[first.scene.two], state, first.source, number)
+
     with ThreadPoolExecutor(plan.workers) as threads:
         everything = list(threads.map(recorded, plan.scenes))
+        everything += list(threads.map(once_more, range(1, plan.twice + 1)))
     return try_states(everything, plan, folder, said)
 
 
@@ -144,20 +156,30 @@ def try_states(
     return report
 
 
-def record_scene(scene: Scene, plan: Plan, folder: Path) -> Recorded:
-    """Plays it in a process of its own, under strace."""
-    place = folder / scene.name.replace(" ", "-")
-    stage = place / "played"
-    stage.mkdir(parents=True)
-    source = Source.make(place)
-    source.link(stage)
+def record_scene(
+    scene: Scene, plan: Plan, folder: Path, begins: State | None = None, source: Source | None = None
+) -> Recorded:
+    """Plays it in a process of its own, under strace; where it `begins` on a disk that a cut left, with the rows that
+    its source has."""
+    folder.mkdir(parents=True)
+    stage, boot, past = folder / "played", "boot 1", []
+    if begins is None or source is None:
+        source = Source.make(folder)
+        stage.mkdir()
+        source.link(stage)
+    else:
+        source, boot = source.copy(folder), f"after {begins.boot}"
+        begins.write(stage, source)
+        past = [(0, note) for note in begins.facts.before]
+        (stage / NOTES).write_bytes(b"".join(orjson.dumps(note) + b"\n" for _, note in past))
     command = [sys.executable, "-m", "tests.long.powercut.scenes"]
-    arguments = [scene.name, str(source.path), str(plan.seed), plan.synchronous]
+    arguments = [scene.name, str(source.path), str(plan.seed), plan.synchronous, boot]
     env = {**os.environ, "PYTHONPATH": str(ROOT)}
     whole = record([*command, *arguments], stage, notes=NOTES, env=env)
-    notes = [(note.at, orjson.loads(note.text)) for note in whole.notes]
+    notes = [*past, *((note.at, orjson.loads(note.text)) for note in whole.notes)]
     recording = whole.after(orjson.dumps({"t": BEGINS}).decode())
-    return Recorded(scene, recording, notes, source, configure(place))
+    without_ledger = scene.without_ledger if begins is None else begins.must_rebuild
+    return Recorded(scene, recording, notes, source, configure(folder), boot, without_ledger)
 
 
 def _tried(tasks: Sequence[tuple[int, Recorded]], plan: Plan, folder: Path) -> Iterator[Tried]:
@@ -201,15 +223,22 @@ def state_of(recorded: Recorded, plan: Plan, random: Random) -> State:
         points += [moment for moment, _ in recorded.notes if moment >= first]
         at = max(first, random.choice(points) + random.randint(-3, 3))
     seed = random.randrange(1 << 32)
-    cut = Cut(at, random.choice(STYLES), random.choice(plan.file_systems), seed, plan.ignore_syncs)
+    style, file_system, cache = random.choice(STYLES), random.choice(plan.file_systems), random.choice(CACHES)
+    cut = Cut(at, style, file_system, seed, plan.ignore_syncs, cache)
     return state_after(recorded, cut)
 
 
 def state_after(recorded: Recorded, cut: Cut) -> State:
     """What this power cut leaves of a recorded life."""
     disk = cut.of(recorded.recording.before, recorded.recording.changes)
-    scene = recorded.scene
-    return State.of(cut, disk, recorded.notes, two=scene.two, without_ledger=scene.without_ledger)
+    return State.of(
+        cut,
+        disk,
+        recorded.notes,
+        two=recorded.scene.two,
+        boot=recorded.boot,
+        without_ledger=recorded.without_ledger,
+    )
 
 
 def again(kept: Path, folder: Path) -> Found:

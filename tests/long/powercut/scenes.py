@@ -17,11 +17,12 @@ import orjson
 
 from state.backups import back_up, back_up_daily
 from state.ledger import Ledger
+from state.matching.foreign import Foreign
 from state.receipts import writing
 from sync import log
-from sync.errors import LedgerError
+from sync.errors import LedgerError, LedgerUntrusted
 from tests.long.powercut.program import LEDGER, Program, Synchronous
-from tests.long.powercut.world import NOTES, BootClock, Fate, Notes, Source, Wire, configure
+from tests.long.powercut.world import NOTES, BootClock, Fate, Notes, Source, Wire, configure, email_of
 from tests.old_ledgers import to_first_schema
 
 RECEIPTS = Path("ledger.db.receipts")
@@ -50,9 +51,9 @@ class Stage:
 
     def once(self, *fates: Fate, most: int | None = None) -> None:
         """A round in which the first requests fare so."""
-        pause = self.random.choice([0.0, 0.002, 0.01])
+        pause, rows = self.random.choice([0.0, 0.002, 0.01]), len(self.source.names())
         self.program.once(Wire(self.notes, fates, lambda: time.sleep(pause)), most)
-        self.notes.add("polled")
+        self.notes.add("polled", rows=rows)
 
     def cut_off(self, *fates: Fate) -> None:
         """A round whose process ends while a request is under way."""
@@ -72,9 +73,20 @@ class Stage:
         with self.program.open(own=False) as ledger:
             for batch in ledger.verdicts.in_doubt():
                 name = str(batch["name"])
-                ledger.verdicts.resolve(name, landed=landed[name], note="as it is")
-                ledger.tell_receipts()
+                words: list[list[int] | None] = [None]
+                if self.random.random() < 0.5:
+                    words = [[0], None]  # a lead of it first
+                for positions in words:
+                    ledger.verdicts.resolve(name, landed=landed[name], note="as it is", positions=positions)
+                    ledger.tell_receipts()
                 self.notes.add("settled", batch=name)
+
+    def import_(self, name: str) -> None:
+        """Somebody says that a company of this name stands in ClosingDealz."""
+        with self.program.open(own=False) as ledger:
+            Foreign(ledger.file).add("main", [("email", ledger.hasher.digest("email", email_of(name).encode()))])
+            ledger.tell_receipts()
+        self.notes.add("imported", name=name)
 
     def tidy(self) -> None:
         """What the daemon does every hour, however little there is to do."""
@@ -131,6 +143,28 @@ def _ordinary(stage: Stage) -> None:
     stage.settle()
     stage.back_up()
     stage.once()
+
+
+def _imported(stage: Stage) -> None:
+    """What is imported is not sent, whether it was read before or not."""
+    for _ in range(3):
+        have = len(stage.source.names())
+        stage.import_(f"Imported companies {have}.")
+        stage.add(1, kind="Imported")
+        stage.add(2)
+        stage.once("lost")
+        stage.settle()
+
+
+def _once_more(stage: Stage) -> None:
+    """What a power cut left is brought up, as an operator would, and then goes on."""
+    try:
+        stage.once()
+    except LedgerUntrusted:
+        stage.program.rebuild()
+        stage.notes.add("rebuilt")
+        stage.once()
+    _goes_on(stage)
 
 
 def _goes_on(stage: Stage) -> None:
@@ -199,15 +233,12 @@ def _damaged(stage: Stage) -> None:
     RECEIPTS.write_bytes(content)
 
 
-def _nothing(_: Stage) -> None:
-    """A new ledger."""
-
-
 SCENES: Sequence[Scene] = (
     Scene("ordinary", _ordinary),
     Scene("two places", _ordinary, two=True, was_two=True),
     Scene("compaction", _compacted, _refused_often),
     Scene("compaction of two", _compacted, _refused_often, two=True, was_two=True),
+    Scene("import", _imported, Stage.history),
     Scene("migration", _goes_on, _old),
     Scene("migration of two", _goes_on, _old, two=True, was_two=True),
     Scene("cut off before", _goes_on, _torn),
@@ -219,16 +250,20 @@ SCENES: Sequence[Scene] = (
 )
 
 
+ONCE_MORE = {two: Scene(f"a second power cut{' of two' if two else ''}", _once_more, two=two) for two in (False, True)}
+"""What begins on a disk that a power cut of another scene left."""
+
+
 def scene_of(name: str) -> Scene:
-    return next(scene for scene in SCENES if scene.name == name)
+    return next(scene for scene in (*SCENES, *ONCE_MORE.values()) if scene.name == name)
 
 
-def play(name: str, source: Path, seed: int, synchronous: Synchronous) -> None:
-    """A scene, in the present folder."""
+def play(name: str, source: Path, seed: int, synchronous: Synchronous, boot: str) -> None:
+    """A scene, in the present folder, in the boot of that name."""
     log.configure("error", "json", open(os.devnull, "w", encoding="utf-8"))  # noqa: SIM115 - for the whole process
     writing.IDLE_BYTES = 1
     scene, found = scene_of(name), Source(source)
-    program = Program(configure(source.parent), BootClock("boot 1"), scene.was_two, synchronous)
+    program = Program(configure(source.parent), BootClock(boot), scene.was_two, synchronous)
     stage = Stage(found, program, Random(f"{seed} {name}"))
     scene.before(stage)
     stage.notes.add(BEGINS)
@@ -237,4 +272,5 @@ def play(name: str, source: Path, seed: int, synchronous: Synchronous) -> None:
 
 
 if __name__ == "__main__":
-    play(sys.argv[1], Path(sys.argv[2]), int(sys.argv[3]), "NORMAL" if sys.argv[4] == "NORMAL" else "FULL")
+    name, rows, seed, synchronous, boot = sys.argv[1:]
+    play(name, Path(rows), int(seed), "NORMAL" if synchronous == "NORMAL" else "FULL", boot)

@@ -21,7 +21,7 @@ from sync.errors import LedgerUntrusted, SyncError
 from sync.reports.soundness import look
 from tests.long.powercut.disk import Cut, Disk
 from tests.long.powercut.program import LEDGER, Program
-from tests.long.powercut.truth import Facts, Known, Truth, judge, states_of
+from tests.long.powercut.truth import Facts, Known, Truth, decided, judge, states_of
 from tests.long.powercut.world import NOTES, BootClock, Notes, Source, Wire
 
 SIDE_BYTES = 32768
@@ -56,18 +56,26 @@ class State:
     disk: Disk
     facts: Facts
     two: bool
+    boot: str
     must_rebuild: bool
 
     @classmethod
     def of(
-        cls, cut: Cut, disk: Disk, notes: Sequence[tuple[int, Mapping[str, Any]]], *, two: bool, without_ledger: bool
+        cls,
+        cut: Cut,
+        disk: Disk,
+        notes: Sequence[tuple[int, Mapping[str, Any]]],
+        *,
+        two: bool,
+        boot: str,
+        without_ledger: bool,
     ) -> State:
         files = disk.files()
         places = [content for path, content in files.items() if path.endswith(f"{LEDGER}.receipts")]
-        before = [note for at, note in notes if at <= cut.at]
-        facts = Facts(before, [note for _, note in notes], Known.of(places), cut.seed)
+        before = decided([note for at, note in notes if at <= cut.at], cut.seed)
+        facts = Facts(before, [note for _, note in notes], Known.of(places))
         must_rebuild = without_ledger and not any(note["t"] == "rebuilt" for note in before)
-        return cls(cut, disk, facts, two, must_rebuild)
+        return cls(cut, disk, facts, two, boot, must_rebuild)
 
     def write(self, folder: Path, source: Source) -> None:
         """As files, with a link to the source. The file by which SQLite shares memory may hold any rubbish."""
@@ -123,7 +131,9 @@ def _live(state: State, config: Config) -> tuple[End, list[str], list[str]]:
     """Start again and again until nothing is due, as an operator would who does what the hints say."""
     random = Random(state.cut.seed)
     same_boot = state.cut.style == "killed"
-    clock = BootClock("boot 1" if same_boot else "boot 2", 0.0 if same_boot else random.choice([0.0, -7200.0, 5000.0]))
+    clock = BootClock(
+        state.boot if same_boot else f"after {state.boot}", 0.0 if same_boot else random.choice([0.0, -7200.0, 5000.0])
+    )
     program = Program(config, clock, state.two)
     wire = Wire(Notes())
     end: End = "started"

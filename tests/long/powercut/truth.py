@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import sqlite3
+import sys
 import zlib
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -17,9 +18,19 @@ from pathlib import Path
 from random import Random
 from typing import Any
 
-from tests.long.powercut.world import is_refused
+from tests.long.powercut.world import is_refused, number_of
 
 NoteLine = Mapping[str, Any]
+
+
+def decided(notes: Sequence[NoteLine], seed: int) -> list[NoteLine]:
+    """Of what was under way at the moment of the cut some arrives, some does not."""
+    random = Random(seed)
+    ended = {note["n"] for note in notes if note["t"] == "end"}
+    open_ = [note["n"] for note in notes if note["t"] == "begin" and note["n"] not in ended]
+    gone = {n for n in open_ if random.random() < 0.5}
+    known = [{**note, "landed": False} if note["t"] == "begin" and note["n"] in gone else note for note in notes]
+    return [*known, *({"t": "end", "n": n} for n in open_)]
 
 
 @dataclass(slots=True)
@@ -29,28 +40,29 @@ class Server:
     created: Counter[str] = field(default_factory=Counter)
     sent: dict[str, set[str]] = field(default_factory=dict)
     settled: set[str] = field(default_factory=set)
-    polled: bool = False
+    imported: set[str] = field(default_factory=set)
+    first_rows: int = sys.maxsize
+    """How many rows the source had when a reading of it first came to its end."""
 
     @classmethod
-    def at_the_cut(cls, notes: Sequence[NoteLine], seed: int) -> Server:
-        """Of what was under way at that moment some arrives, some does not."""
-        random = Random(seed)
-        ended = {note["n"] for note in notes if note["t"] == "end"}
+    def of(cls, notes: Iterable[NoteLine]) -> Server:
         server = cls()
         for note in notes:
-            server.take(note, arrives=note.get("n") in ended or random.random() < 0.5)
+            server.take(note)
         return server
 
-    def take(self, note: NoteLine, *, arrives: bool = True) -> None:
+    def take(self, note: NoteLine) -> None:
         match note["t"]:
             case "begin":
                 for name in note["names"]:
                     self.sent.setdefault(name, set()).add(note["batch"])
-                    self.created[name] += note["landed"] and arrives
+                    self.created[name] += note["landed"]
+            case "imported":
+                self.imported.add(note["name"])
             case "settled":
                 self.settled.add(note["batch"])
             case "polled":
-                self.polled = True
+                self.first_rows = min(note["rows"], self.first_rows)
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,24 +110,24 @@ class Truth:
 
 @dataclass(frozen=True, slots=True)
 class Facts:
-    """Of one cut: the notes up to it and all of the recording, what the disk it left could tell, a seed for chance."""
+    """Of one cut: the notes up to it, with what arrived of what was under way, those of all the recording, and what the
+    disk that it left could tell."""
 
     before: Sequence[NoteLine]
     recorded: Sequence[NoteLine]
     known: Known
-    seed: int
 
 
 def judge(facts: Facts, after: Iterable[NoteLine], rows: Mapping[tuple[str, str], str], ledger: Path) -> Truth:
     """`rows`: the name of each row of the source; `after`: what the server noted since the power is back."""
-    cut = Server.at_the_cut(facts.before, facts.seed)
+    cut = Server.of(facts.before)
     created = Counter(cut.created)
     for note in after:
         if note["t"] == "begin":
             created.update(note["names"] if note["landed"] else ())
     states = {rows[key]: state for key, state in states_of(ledger).items() if key in rows}
     for name in rows.values():
-        created[name] += _was_there(name)
+        created[name] += _was_there(name) or name in cut.imported
     doubtful = sorted(name for name, state in states.items() if state == "in_doubt")
     batches = _batches(facts.recorded)
     open_ = [name for name in doubtful if cut.sent.get(name, set()) - facts.known.decided - cut.settled]
@@ -148,8 +160,8 @@ def _is_accounted(name: str, state: str | None, cut: Server) -> bool:
     there at the first reading of a stream that starts now."""
     if state == "quarantined":
         return is_refused(name)
-    if state == "known":
-        return "partners" in name and not cut.polled
+    if state == "known":  # an import that was cut off may have come to the disk
+        return name.startswith("Imported") or ("partners" in name and number_of(name) < cut.first_rows)
     return state in {"in_doubt", "held"}
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import sqlite3
 import threading
 import time
@@ -55,6 +56,7 @@ key = "id"
 modified = "updated_at"
 start = "all"
 on_change = "hold"
+match_on = ["email"]
 [sources.erp.streams.companies.lead]
 kind = "company"
 name = "name"
@@ -87,6 +89,10 @@ class Source:
                 database.execute(f"create table {table} ({columns})")
         return source
 
+    def copy(self, folder: Path) -> Source:
+        """The same rows, to go on with."""
+        return Source(Path(shutil.copy(self.path, folder)))
+
     def link(self, folder: Path) -> None:
         """The program finds it in whatever folder it runs in: what it remembers of its source names the path."""
         (folder / SOURCE).symlink_to(self.path)
@@ -96,7 +102,7 @@ class Source:
         at = f"{datetime.now(UTC) - age:%Y-%m-%d %H:%M:%S}"
         with closing(sqlite3.connect(self.path, timeout=30)) as database, database:
             for name in names:
-                email = f"info@{name.strip('.').replace(' ', '-').lower()}.example"
+                email = email_of(name)
                 database.execute(f"insert into {table} (name, email, updated_at) values (?, ?, ?)", (name, email, at))
 
     def names(self) -> dict[tuple[str, str], str]:
@@ -114,6 +120,16 @@ def configure(folder: Path) -> Config:
     path = folder / "config.toml"
     path.write_text(CONFIG)
     return load_config(path, env={})
+
+
+def email_of(name: str) -> str:
+    """Of a company of this name alone."""
+    return f"info@{name.strip('.').replace(' ', '-').lower()}.example"
+
+
+def number_of(name: str) -> int:
+    """How many rows there were when this one came."""
+    return int(name.rstrip(".").rpartition(" ")[2])
 
 
 def is_refused(name: str) -> bool:
