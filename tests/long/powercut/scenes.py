@@ -194,6 +194,7 @@ def _old(stage: Stage) -> None:
     stage.add(8)
     stage.once("created", most=4)
     to_first_schema(LEDGER)
+    stage.notes.add("old")
 
 
 def _torn(stage: Stage) -> None:

@@ -21,7 +21,7 @@ from sync.errors import LedgerUntrusted, SyncError
 from sync.reports.soundness import look
 from tests.long.powercut.disk import Cut, Disk
 from tests.long.powercut.program import LEDGER, Program
-from tests.long.powercut.truth import Facts, Known, Truth, decided, judge, states_of
+from tests.long.powercut.truth import Facts, Known, Truth, backups_amiss, decided, judge, states_of
 from tests.long.powercut.world import NOTES, BootClock, Notes, Source, Wire
 
 SIDE_BYTES = 32768
@@ -35,7 +35,8 @@ ended by another error of ours; by an exception of none; did not end."""
 
 @dataclass(frozen=True, slots=True)
 class Found:
-    """What came of one state. `why` tells of refusals and errors, `unsound` what `ledger verify` would complain of."""
+    """What came of one state. `why` tells of refusals and errors, `unsound` what `ledger verify` would complain of, and
+    copies that are not what they should be."""
 
     end: End
     truth: Truth
@@ -111,7 +112,7 @@ def try_out(state: State, folder: Path, config: Config, source: Source) -> Found
         truth = judge(state.facts, after, source.names(), ledger)
     except Exception as error:  # noqa: BLE001 - a ledger that cannot be read is what is to be reported
         return Found("fault", Truth(), [*why, f"the ledger cannot be read: {error}"], unsound)
-    return Found(end, truth, why, unsound)
+    return Found(end, truth, why, [*unsound, *backups_amiss(folder, state.facts.before)])
 
 
 def _be_the_program(state: State, folder: Path, config: Config, pipe: int) -> NoReturn:

@@ -165,6 +165,35 @@ def _is_accounted(name: str, state: str | None, cut: Server) -> bool:
     return state in {"in_doubt", "held"}
 
 
+def backups_amiss(folder: Path, notes: Sequence[NoteLine]) -> list[str]:
+    """What is wrong with the copies of the ledger that lie in a folder: one that has its name is whole, with its key;
+    one that somebody was told of is there, and so is the one from before a migration."""
+    named = [*folder.glob("*ledger.db.b[ae][cf]*"), *folder.glob("backups/ledger.db.b*"), *folder.glob("copy.db")]
+    found = [path for path in named if not path.name.endswith((".key", ".new", "-journal", "-wal", "-shm"))]
+    amiss = [f"the copy {path.name} is not whole" for path in found if not _is_whole(path)]
+    keyless = (path for path in found if ".before-" not in path.name and not _has_key(path))
+    amiss += [f"the copy {path.name} has no key" for path in keyless]
+    told = {note["path"] for note in notes if note["t"] == "backed up"}
+    amiss += [f"the copy {path} is gone" for path in told if not (folder / path).exists()]
+    if any(note["t"] == "old" for note in notes) and not any(".before-" in path.name for path in found):
+        amiss.append("the copy from before the migration is gone")
+    return amiss
+
+
+def _is_whole(path: Path) -> bool:
+    with closing(sqlite3.connect(f"{path.absolute().as_uri()}?mode=ro&immutable=1", uri=True)) as database:
+        try:
+            tables = database.execute("select count(*) from sqlite_master").fetchone()[0]
+            return bool(tables) and database.execute("pragma integrity_check").fetchone() == ("ok",)
+        except sqlite3.Error:
+            return False
+
+
+def _has_key(path: Path) -> bool:
+    key = path.with_name(f"{path.name}.key")
+    return key.exists() and key.stat().st_size == 32
+
+
 def states_of(ledger: Path) -> dict[tuple[str, str], str]:
     """The state of each record, by its stream's name and id."""
     query = "select s.name, r.id, r.state from records r join streams s on s.id = r.stream"
