@@ -59,7 +59,7 @@ def back_up(ledger: Ledger, target: Path) -> None:
 def back_up_daily(ledger: Ledger, folder: Path, keep: int) -> Daily | None:
     """The day's copy, unless there is one already; older ones than the newest `keep` go. Raises OSError, LedgerError.
 
-    Copies of a time to come, before a clock was set back, count for nothing.
+    Copies of a time to come, from before a clock was set back, count for nothing and are left alone.
     """
     now = ledger.clock.wall()
     if keep < 1 or any(0 <= now - _time_of(copy) < DAY for copy in _copies(ledger, folder)):
@@ -70,7 +70,8 @@ def back_up_daily(ledger: Ledger, folder: Path, keep: int) -> Daily | None:
     if short > 0:
         return Daily(target, short=short)
     back_up(ledger, target)
-    old = [each for each in _copies(ledger, folder) if each != target][: -(keep - 1) or None]
+    past = [each for each in _copies(ledger, folder) if each != target and _time_of(each) <= now]
+    old = past[: -(keep - 1) or None]
     for each in old:
         for file in (each, key_path(each)):
             file.unlink(missing_ok=True)

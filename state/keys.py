@@ -15,7 +15,7 @@ from sync.errors import LedgerError, LedgerUntrusted
 
 KEY_BYTES = 32
 FINGERPRINT_BYTES = 16
-PURPOSES = ("source", "wire", "api-key", "key-id", "record", "email", "domain", "phone")
+PURPOSES = ("source", "wire", "api-key", "key-id", "record", "email", "domain", "phone", "config")
 
 
 class Hasher:

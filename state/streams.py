@@ -136,8 +136,10 @@ class Streams:
             move_lane(connection, stream, lane, _milliseconds(self._clock))
 
     def poll_started(self, stream: int, kind: PollKind, *, released: bool = True) -> int:
-        """Nothing that an unreleased poll reads can be claimed before it is released."""
-        with self._file.write() as connection:
+        """Nothing that an unreleased poll reads can be claimed before it is released.
+
+        Raises LedgerError where this process is not the ledger's owner any more."""
+        with self._file.write(as_owner=True) as connection:
             return int(
                 connection.execute(
                     "INSERT INTO polls (stream, kind, started_at, released) VALUES (?, ?, ?, ?) RETURNING id",

@@ -13,9 +13,11 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from state.checkpoints import refuse_mixed
 from state.database import Connect, LedgerFile, connect, translated
 from state.keys import Hasher, open_key
 from state.lock import LedgerLock
+from state.owner import take
 from state.rebuilding.reconcile import Reconciliation, reconcile
 from state.rebuilding.remembering import Remembering
 from state.receipts.compare import Truth, together
@@ -28,7 +30,7 @@ from state.recovery import recover
 from state.slots import GRACE_SECONDS, fill_windows
 from state.verdicts import Verdicts
 from sync.clock import Clock
-from sync.errors import LedgerError, LedgerUntrusted
+from sync.errors import LedgerError, LedgerMixed, LedgerUntrusted
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,13 +60,16 @@ def rebuild(
     places = Places.of(path, receipts_copy)
     if not any(place.exists() for place in places.all):
         raise _no_receipts(path)
-    with LedgerLock(path):
+    with LedgerLock(path) as lock:
         hasher = open_key(path, create=False)
         histories = {place: History.of(place.read()) for place in places.all if place.exists()}
         _refuse(path, histories, hasher, accept_loss=accept_loss)
-        kept, is_new = _set_aside(path, clock, connector)
+        kept, is_new = _set_aside(path, clock, connector, lock)
         file = LedgerFile(path, connector=connector)
         try:
+            with file.write() as connection:
+                take(connection, lock, path, clock)
+            histories = {place: _read_after_intents(place) for place in histories}
             work = _Rebuilding(file, hasher, clock, histories)
             done = work.run(places, kept=kept, is_new=is_new)
         finally:
@@ -73,6 +78,12 @@ def rebuild(
             if history.damaged and accept_loss:
                 _leave_out_damaged(place, clock)
         return done
+
+
+def _read_after_intents(place: Place) -> History:
+    """With what an older owner wrote until it was overtaken."""
+    with place.lock():
+        return History.of(place.read())
 
 
 def _refuse(path: Path, histories: Mapping[Place, History], hasher: Hasher, *, accept_loss: bool) -> None:
@@ -113,7 +124,7 @@ def _no_receipts(path: Path) -> LedgerUntrusted:
     )
 
 
-def _set_aside(path: Path, clock: Clock, connector: Connect) -> tuple[Path | None, bool]:
+def _set_aside(path: Path, clock: Clock, connector: Connect, lock: LedgerLock) -> tuple[Path | None, bool]:
     """A copy of the ledger as it was; one that cannot be read is moved out of the way instead. (copy, whether a new
     ledger is needed)."""
     if not path.exists():
@@ -121,8 +132,10 @@ def _set_aside(path: Path, clock: Clock, connector: Connect) -> tuple[Path | Non
     stamp = time.strftime("%Y%m%d-%H%M%S", time.gmtime(clock.wall()))
     try:
         copy = path.with_name(f"{path.name}.before-rebuild-{stamp}")
+        lock.note(refuse_mixed(path, lock.checkpoint))
         _copy_if_sound(path, copy, connector)
-    except LedgerError:
+    except (LedgerError, LedgerMixed):
+        lock.note(None)
         copy = path.with_name(f"{path.name}.damaged-{stamp}")
         for suffix in ("", "-wal", "-shm"):
             side = path.with_name(path.name + suffix)

@@ -37,10 +37,12 @@ class Journal:
 
     def intent(self, batch: str) -> None:
         """On the disk before the request may start; in none of the places where one of them cannot take it."""
+        self._file.refuse_old_owner()  # it must not make receipts anew that were taken away
         self.flush()
         with self._file.read() as connection:
             line = intent_line(connection, self._hasher, batch)
         with self._ends() as ends:
+            self._file.refuse_old_owner()  # under the lock that a newcomer passes before it reads the receipts
             _append(ends, [line])
 
     def verdict(
