@@ -4,10 +4,14 @@ from __future__ import annotations
 
 from state.ledger import Ledger
 from state.receipts.opening import Places, refuse_orphans
+from state.streams import refuse_before
 from sync.clock import Clock
 from sync.config.schema import Config
 from sync.errors import LedgerError
 from sync.writable import refuse_unwritable
+
+KNOWS_ADDRESSES = 3
+"""The first schema all of whose programs kept where a stream's leads go."""
 
 
 def open_ledger(config: Config, *, own: bool = False, clock: Clock | None = None) -> Ledger:
@@ -23,8 +27,18 @@ def refuse_lost(config: Config) -> None:
 
 def own_ledger(config: Config) -> Ledger:
     """For the process that polls and delivers. Where a place cannot be written, the error names it and its cure."""
+    from sync.plan import Plan  # slow to load, and the other commands need none
+
     try:
-        return open_ledger(config, own=True)
+        ledger = Ledger(
+            config.ledger_path,
+            own=True,
+            receipts_copy=config.receipts_copy_path,
+            accept=lambda connection: refuse_before(connection, Plan.of(config).declared),
+        )
     except LedgerError:
         refuse_unwritable(config)
         raise
+    if 0 < ledger.file.schema_before < KNOWS_ADDRESSES:
+        ledger.streams.adopt_addresses(Plan.of(config).declared)
+    return ledger
