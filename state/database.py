@@ -52,6 +52,8 @@ class LedgerFile:
         """Raises LedgerError where this process is not the owner any more that it was."""
         self.checkpoints: Checkpoints | None = None
         """The owner's."""
+        self.schema_before = SCHEMA_VERSION
+        """Of the file as it was found; 0 where it was made now."""
         self._accept = accept
         self._own = own
         self._lock = threading.RLock()
@@ -91,7 +93,8 @@ class LedgerFile:
         self._connection.execute("PRAGMA journal_size_limit = 0")
 
     def _migrate(self) -> None:
-        if self._connection.execute("PRAGMA user_version").fetchone()[0] == SCHEMA_VERSION:
+        self.schema_before = self._connection.execute("PRAGMA user_version").fetchone()[0]
+        if self.schema_before == SCHEMA_VERSION:
             return
         # what migrates is slow to load and rarely needed
         from state.migrate import migrate
