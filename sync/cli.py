@@ -51,6 +51,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
         "sync.selftest.command:selftest",
         "Kill the program again and again, and see whether it keeps its promise.",
     ),
+    "paths": ("sync.commands.paths:paths", "Let the service write to folders that [ledger] names outside its own."),
     "completion": ("sync.commands.completion:completion", "Print a script that completes commands in a shell."),
     "manual": ("sync.commands.manual:manual", "Print the man page."),
 }

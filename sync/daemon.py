@@ -12,7 +12,7 @@ from pathlib import Path
 
 from state.backups import back_up_daily
 from state.ledger import Ledger
-from sync import __version__, log
+from sync import __version__, log, told
 from sync.config.load import load_config, warnings_of
 from sync.config.schema import Config
 from sync.delivery.sender import ClientFactory, open_client
@@ -33,6 +33,7 @@ from sync.schedule import Schedule
 from sync.service.ends import Ends
 from sync.service.notify import Notifier
 from sync.service.service import Service
+from sync.writable import refuse_unwritable
 
 SIGNALS = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
 POLL_DEADLINE = 600.0
@@ -69,7 +70,12 @@ class Daemon:
         # Before any thread starts, so that all inherit it: the signals wait for `sigtimedwait`.
         signal.pthread_sigmask(signal.SIG_BLOCK, SIGNALS)
         plan = Plan.of(self._config)
-        with self._service.open(self._config), self._own_ledger(self._config) as ledger:
+        with (
+            self._service.open(self._config),
+            self._own_ledger(self._config) as ledger,
+            told.life(self._config, ledger, lambda: self._fatal),
+        ):
+            prove_writable(self._config)
             engine = Engine(plan, ledger, client=self._client, failed=self._fail)
             recover(engine)
             self._start(engine)
@@ -97,6 +103,7 @@ class Daemon:
         while self._fatal is None:
             self._keep_time()
             self._service.tick(engine)
+            self._recover_left(engine)
             heard = _heard(SIGNALS, 1.0)
             if heard is None:
                 continue
@@ -137,6 +144,17 @@ class Daemon:
         schedule.start()
         self._ends.say(engine.plan.config, engine.ledger.clock.wall())
 
+    def _recover_left(self, engine: Engine) -> None:
+        """What was left to an older process, once no answer can come any more."""
+        if (left := engine.ledger.left) is None or left > 0:
+            return
+        try:
+            recover_batches(engine)
+        except LedgerBusy:
+            return
+        except LedgerError as error:
+            engine.fail(error)
+
     def _keep_time(self) -> None:
         step = self._schedule.keep_time() if self._schedule else 0.0
         if step:
@@ -168,6 +186,7 @@ class Daemon:
         except (ConfigError, LedgerUntrusted, LedgerBusy, SourceUnavailable, SourceRefused) as error:
             problems = [str(problem) for problem in error.problems] if isinstance(error, ConfigError) else [str(error)]
             emit("config_refused", config=str(path), problems=problems)
+            told.refused(self._config, engine.ledger, problems)
             with contextlib.suppress(LedgerBusy, LedgerUntrusted):
                 # should the new one have been registered before it failed: its mappings must not be in force
                 engine.ledger.streams.register(engine.plan.declared, reworded=engine.plan.specs)
@@ -182,6 +201,7 @@ class Daemon:
         log.configure(config.log.level, config.log.format)
         say_warnings(config)
         self._start(fresh)
+        told.in_force(config, fresh.ledger)
         emit("config_reloaded", config=str(path), streams=sorted(fresh.jobs), workspaces=sorted(fresh.workers))
         return fresh
 
@@ -200,6 +220,13 @@ def _heard(signals: Collection[signal.Signals], seconds: float) -> signal.Signal
     return signal.Signals(info.si_signo) if info is not None and info.si_signo in signals else None
 
 
+def prove_writable(config: Config) -> None:
+    """Write to each place before anything is claimed or READY is said. Raises LedgerError; says where a copy's disk is
+    full, which is no reason to stop."""
+    for place, error in refuse_unwritable(config):
+        emit("backup_failed", folder=str(place.folder), error=error.strerror)
+
+
 def recover(engine: Engine) -> None:
     """Batches that the last process left on the wire get the verdict that their receipts know, or are in doubt (or
     sent again, where `on_unknown` says so)."""
@@ -213,8 +240,19 @@ def recover(engine: Engine) -> None:
             batches=place.lacked or None,
             damaged=place.damaged or None,
             made=place.made or None,
+            why=place.why,
         )
-    for found in ledger.recover(engine.plan.on_unknown):
+        is_main = place.path == ledger.places.main.path
+        if place.damaged or (place.made and is_main):  # a second place may be new; a crash makes both lack a batch
+            told.mended(ledger, place)
+    recover_batches(engine)
+    if ledger.left is not None:
+        emit("left_on_the_wire", batches=ledger.left_batches(), seconds=round(ledger.left))
+
+
+def recover_batches(engine: Engine) -> None:
+    """Settles what the last process left behind, but for what an older one may still have on the wire."""
+    for found in engine.ledger.recover(engine.plan.on_unknown):
         engine.tally.requeued(found.conclusion.moved.get("pending", 0))
         emit(
             "recovered",
@@ -238,19 +276,24 @@ def maintain(engine: Engine) -> None:
 
 def _back_up(engine: Engine) -> None:
     """The day's copy. That it cannot be made is no reason to stop: the ledger itself can be written."""
-    options = engine.plan.config
+    options, incidents = engine.plan.config, engine.ledger.incidents
+    folder = str(options.backups_path)
     try:
         made = back_up_daily(engine.ledger, options.backups_path, options.ledger.backups)
     except (OSError, LedgerError) as error:
-        why = error.strerror if isinstance(error, OSError) else error.message
-        emit("backup_failed", folder=str(options.backups_path), error=why)
-        return
-    if made is None:
-        return
-    if made.short:
-        emit("backup_failed", folder=str(options.backups_path), error=f"{made.short:,} bytes are wanting on that disk")
+        why = (error.strerror if isinstance(error, OSError) else error.message) or "it cannot be written"
     else:
+        why = f"{made.short:,} more bytes must be free on that disk" if made and made.short else ""
+    if why:
+        emit("backup_failed", folder=folder, error=why)
+        incidents.tell("backup", folder, why, BACKUP_HINT)
+        return
+    incidents.over("backup")
+    if made:
         emit("backup", path=str(made.path), bytes=made.size, removed=made.removed)
+
+
+BACKUP_HINT = "make room, or let [ledger] backups_to name a folder that can be written; it is tried again each hour"
 
 
 def say_warnings(config: Config) -> None:
@@ -269,6 +312,13 @@ def run(path: Path) -> None:
         Daemon(config, service=Service(notifier)).run()
     except SyncError as error:
         head, *problems = error.message.splitlines()
-        emit("gave_up", error=head, problems=[each.strip() for each in problems] or None, exit_code=error.exit_code)
-        notifier.failed(" ".join(error.message.split()), error.exit_code)
+        emit(
+            "gave_up",
+            error=head,
+            problems=[each.strip() for each in problems] or None,
+            hint=error.hint or None,
+            exit_code=error.exit_code,
+        )
+        said = f"{error.message} ({error.hint})" if error.hint else error.message
+        notifier.failed(" ".join(said.split()), error.exit_code)
         raise

@@ -10,6 +10,7 @@ from random import Random
 
 from connectors.interface import Connector
 from state.ledger import Ledger
+from sync import told
 from sync.config.schema import Config
 from sync.delivery.budget import Budget
 from sync.delivery.sender import ClientFactory, open_client
@@ -62,6 +63,9 @@ class Engine:
             sweep_soon(ledger, rows[each.stream].id)  # for records that it has now, older than the cursor
             emit("query_edited", stream=each.stream, asked=each.asked, found=each.found, same=each.same)
         self.jobs = plan.jobs(rows)
+        ledger.incidents.keep("stream", self.jobs)
+        self.failing = {each.subject for each in ledger.incidents.all() if each.kind == "stream"}
+        """The streams that could not be read the last time, as the ledger has it."""
         for job in self.jobs.values():
             learn_contacts(ledger, job)
         self.tally = tally or Tally(sum(ledger.outbox.pending(name) for name in plan.config.workspaces))
@@ -165,7 +169,7 @@ class StreamWorker:
             self._failures, self._not_before = 0, 0.0
         except (SourceUnavailable, SourceRefused, ConfigError, LedgerBusy) as error:
             self._back_off(error)
-            self.failure = Failure(self.name, error)
+            self._failed(error)
         except LedgerError as error:
             self._engine.fail(error)
         except Stopped:
@@ -173,9 +177,7 @@ class StreamWorker:
         except Exception as error:  # noqa: BLE001 - the one boundary of jobs: a defect in one stream stops no other
             self._back_off(None)
             emit("job_failed", job=f"poll {self.name}", error=type(error).__name__, trace=frames_of(error))
-            self.failure = Failure(
-                self.name, SyncError(f"a defect of this program ({type(error).__name__}); see the log")
-            )
+            self._failed(SyncError(f"a defect of this program ({type(error).__name__}); see the log"))
         finally:
             self.progressed_at = clock.boot()
             if self._engine.is_stopping:
@@ -209,6 +211,18 @@ class StreamWorker:
         reports.append(self._said(poller.poll))
         if reports[-1].outcome == "complete" and poller.sweep_is_due():
             reports.append(self._said(poller.sweep))
+        if reports[-1].outcome == "complete" or reports[-1].pages:
+            self._has_read()
+
+    def _failed(self, error: SyncError) -> None:
+        self.failure = Failure(self.name, error)
+        self._engine.failing.add(self.name)
+        told.unread(self._engine.ledger, self.name, error)
+
+    def _has_read(self) -> None:
+        if self.name in self._engine.failing:
+            self._engine.ledger.incidents.over("stream", self.name)
+            self._engine.failing.discard(self.name)
 
     def _judge_again(self, poller: Poller, reports: list[PollReport]) -> None:
         if poller.has_to_judge_again():

@@ -69,10 +69,21 @@ EVENTS: dict[str, Event] = {
         "The last process was cut off while a batch was on its way: what its receipt says became of it, or in doubt.",
         ("workspace", "batch", "leads", "outcome"),
     ),
+    "left_on_the_wire": Event(
+        "warning",
+        "An older process may still have batches on the wire: they are left to it until no answer can come any more.",
+        ("batches", "seconds"),
+    ),
+    "answered_late": Event(
+        "warning",
+        "A batch was answered after another process had put it in doubt: so many leads are settled by that. Nothing "
+        "changes where a person had settled it; its state in the ledger is then `state`.",
+        ("workspace", "batch", "verdict", "settled", "state"),
+    ),
     "receipts_mended": Event(
         "warning",
-        "The receipts lacked batches, were damaged or missing, and were written from the ledger.",
-        ("receipts", "batches", "damaged", "made"),
+        "Receipts that were missing, cut off, damaged or behind were written from the ledger; `why` says which.",
+        ("receipts", "batches", "damaged", "made", "why"),
     ),
     "poll": Event(
         "info",
@@ -220,6 +231,8 @@ EVENTS: dict[str, Event] = {
         ("seconds",),
     ),
     "gave_up": Event(
-        "error", "The daemon ends by itself: why, and with which exit code.", ("error", "problems", "exit_code")
+        "error",
+        "The daemon ends by itself: why, what to do, and with which exit code.",
+        ("error", "problems", "hint", "exit_code"),
     ),
 }

@@ -6,6 +6,8 @@ from state.ledger import Ledger
 from state.receipts.opening import Places, refuse_orphans
 from sync.clock import Clock
 from sync.config.schema import Config
+from sync.errors import LedgerError
+from sync.writable import refuse_unwritable
 
 
 def open_ledger(config: Config, *, own: bool = False, clock: Clock | None = None) -> Ledger:
@@ -20,5 +22,9 @@ def refuse_lost(config: Config) -> None:
 
 
 def own_ledger(config: Config) -> Ledger:
-    """For the process that polls and delivers."""
-    return open_ledger(config, own=True)
+    """For the process that polls and delivers. Where a place cannot be written, the error names it and its cure."""
+    try:
+        return open_ledger(config, own=True)
+    except LedgerError:
+        refuse_unwritable(config)
+        raise

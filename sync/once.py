@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 
 from state.diagram import STATES
 from state.ledger import Ledger
+from sync import told
 from sync.config.schema import Config
 from sync.daemon import recover
 from sync.delivery.budget import Budget
@@ -41,7 +42,7 @@ class Summary:
                 return code
         if 77 in codes or rests & {"credentials", "plan", "address"}:
             return 77
-        if codes or "refused" in rests:
+        if codes or "refused" in rests or self.states.get("sending"):
             return 75
         needs = self.totals["in_doubt"] or any(self.states.get(name) for name in ("in_doubt", "held", "quarantined"))
         return 65 if needs or rests or self.left_out else 0
@@ -72,6 +73,7 @@ class Round:
         """
         clock = self.engine.ledger.clock
         began = clock.boot()
+        told.taken_over(self.engine.ledger)
         recover(self.engine)
         self.engine.start_delivery()
         work = threading.Thread(target=self._work, args=(list(streams or self.engine.streams),), daemon=True)

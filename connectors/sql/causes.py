@@ -92,7 +92,8 @@ POOLER = Cause(
 FILE = Cause(
     False,
     "the SQLite file cannot be opened",
-    "it must exist and be readable by this user; in WAL mode its folder must be writable",
+    "it must exist and be readable by this user; in WAL mode its folder must be writable. A service sees nothing below"
+    " /home, /root and /tmp: move it, to /srv say, or allow it with `systemctl edit` ([Service] ProtectHome=read-only)",
 )
 FOLDER = Cause(False, "url names a folder, not a SQLite file", "write the file's name behind the folder's")
 DAMAGED = Cause(False, "the file is damaged or no SQLite database", "see whether url names the right file")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import os
 import sqlite3
 import time
 import warnings
@@ -131,7 +132,7 @@ def _sqlite(url: URL, options: SqlSource) -> Engine:
     patience = options.connect_timeout.total_seconds()
 
     def connect() -> sqlite3.Connection:
-        if path.is_dir():
+        if os.path.isdir(path):  # not Path.is_dir: it fails where a folder above may not be entered
             raise IsADirectoryError  # SQLite would speak of a failed disk
         connection = sqlite3.connect(uri, uri=True, timeout=patience, check_same_thread=False)
         connection.text_factory = _text

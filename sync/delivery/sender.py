@@ -15,7 +15,7 @@ from sync.clock import Clock
 from sync.config.schema import Workspace
 from sync.delivery.client import LeadsClient
 from sync.delivery.outcome import Answer, Outcome, of_answer
-from sync.errors import LedgerBusy, LedgerError
+from sync.errors import LedgerBusy, LedgerError, LedgerLost
 from sync.log import emit
 from sync.mapping.wire import with_labels
 from sync.opaque import log_name
@@ -83,7 +83,12 @@ class Sender:
         """Posts the batch once and concludes it, with a receipt before either. Raises LedgerError or LedgerBusy where
         one of them cannot be written: then the batch stays `sending`, and the next start asks the receipts."""
         body = self._body(claim)
-        self._ledger.journal.intent(claim.batch)
+        try:
+            self._ledger.journal.intent(claim.batch)
+        except LedgerLost:
+            with contextlib.suppress(LedgerError, LedgerBusy):
+                self._ledger.never_left(claim.batch, claim.slot)
+            raise
         began = monotonic()
         answer = self._client.post(body, deadline=claim.deadline)
         seconds = monotonic() - began
@@ -134,7 +139,7 @@ class Sender:
         return "absent" if given_up else outcome.verdict
 
     def _conclude_now(self, claim: Claim, outcome: Outcome) -> Conclusion:
-        return self._ledger.verdicts.conclude(
+        conclusion = self._ledger.verdicts.conclude(
             claim.batch,
             outcome.verdict,
             slot=claim.slot,
@@ -145,6 +150,20 @@ class Sender:
             on_unknown=self._to.options.on_unknown,
             named=outcome.named,
         )
+        return conclusion if conclusion.moved else self._conclude_late(claim, outcome)
+
+    def _conclude_late(self, claim: Claim, outcome: Outcome) -> Conclusion:
+        """Another process took the ledger over, and did not wait for this answer any longer."""
+        late = self._ledger.verdicts.answered_late(claim.batch, outcome.verdict)
+        emit(
+            "answered_late",
+            workspace=self._to.name,
+            batch=claim.batch,
+            verdict=outcome.verdict,
+            settled=sum(late.conclusion.moved.values()),
+            state=late.state,
+        )
+        return late.conclusion
 
     def say(self, claim: Claim, sent: Sent) -> None:
         """The batch's line in the log."""

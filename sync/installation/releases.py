@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import importlib.util
 import shutil
+import sys
 import tempfile
 import zipfile
 from collections.abc import Iterator, Sequence
@@ -26,10 +27,14 @@ class Release:
 
     name: str
     path: Path
+    there: Path
+    """Where it is for the machine: another path than `path` while it is in an image."""
 
     @property
-    def program(self) -> Path:
-        return self.path / "bin" / NAME
+    def program(self) -> Sequence[str | Path]:
+        """How it is run before it is in its place: by no script, whose first line names the place, and with nothing of
+        the installer's surroundings."""
+        return (self.path / "bin/python", "-I", "-m", "sync")
 
     @property
     def share(self) -> Path:
@@ -69,7 +74,7 @@ def release_of(wheel: Path, extras: Sequence[str], python: str, layout: Layout) 
     contents = _read(wheel, "RECORD")
     digest = hashlib.sha256(contents + f"{python} {','.join(sorted(extras))}".encode()).hexdigest()
     name = f"{wheel.name.split('-')[1]}-{digest[:10]}"
-    return Release(name, layout.releases / name)
+    return Release(name, layout.releases / name, Layout().releases / name)
 
 
 def extras_of(wheel: Path) -> list[str]:
@@ -97,7 +102,31 @@ def make(release: Release, wheel: Path, extras: Sequence[str], machine: Machine,
     wanted = f"{wheel.resolve()}[{','.join(extras)}]" if extras else str(wheel.resolve())
     machine.run("install", release.path / "bin/pip", "install", "--no-compile", *_from(wheels), wanted)
     machine.run("compile", release.path / "bin/python", "-m", "compileall", "-q", release.path / "lib")
+    relocate(release)
     (release.path / _COMPLETE).touch()
+
+
+def relocate(release: Release) -> None:
+    """Scripts name the interpreter by the path that it has once an image is a machine's root."""
+    if release.path == release.there:
+        return
+    for script in (release.path / "bin").iterdir():
+        if script.is_symlink() or not script.is_file():
+            continue
+        content = script.read_bytes()
+        if content.startswith(b"#!"):
+            script.write_bytes(content.replace(bytes(release.path), bytes(release.there)))
+
+
+def refuse_other_python(layout: Layout) -> None:
+    """Raise Failed where the image has another Python than this machine: its environments would be empty for it."""
+    link = layout.root / "usr/bin/python3"
+    theirs = link.readlink().name if link.is_symlink() else ""
+    ours = f"python{sys.version_info[0]}.{sys.version_info[1]}"
+    if theirs not in ("", ours):
+        raise Failed(
+            f"{link} is {theirs}, this machine's is {ours}: make the image's installation in the image (chroot)"
+        )
 
 
 def prune(layout: Layout, machine: Machine, *keep: Path) -> None:

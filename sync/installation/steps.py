@@ -11,7 +11,16 @@ from pathlib import Path
 
 from sync.installation.layout import NAME, Layout
 from sync.installation.machine import Failed, Machine
-from sync.installation.releases import Release, extras_of, is_complete, make, prune, release_of, wheel_of
+from sync.installation.releases import (
+    Release,
+    extras_of,
+    is_complete,
+    make,
+    prune,
+    refuse_other_python,
+    release_of,
+    wheel_of,
+)
 
 UNITS = (f"{NAME}.service", f"{NAME}@*.service")
 
@@ -42,6 +51,7 @@ def install(wishes: Wishes, layout: Layout, machine: Machine) -> None:
             if machine.dry_run:
                 _foresee(f"make {release.path}", layout, machine)
                 return
+            refuse_other_python(layout)
             make(release, wheel, extras, machine, wishes.wheels)
     _refuse_bad_configuration(release, layout, machine)
     put_in_place(release, layout, machine)
@@ -59,7 +69,7 @@ def put_in_place(release: Release, layout: Layout, machine: Machine) -> None:
     for target, (source, mode) in layout.files(release.share).items():
         machine.write(target, source.read_bytes(), mode)
     for target, command in layout.generated().items():
-        said = machine.ask(release.program, *command, env={"NO_COLOR": "1"})
+        said = machine.ask(*release.program, *command, env={"NO_COLOR": "1"})
         if said.returncode:
             raise Failed(f"{NAME} {' '.join(command)} failed:\n{said.stderr.strip()}")
         machine.write(target, said.stdout.encode(), 0o644)
@@ -90,7 +100,7 @@ def _foresee(what: str, layout: Layout, machine: Machine) -> None:
 def _refuse_bad_configuration(release: Release, layout: Layout, machine: Machine) -> None:
     """A new version that cannot use a configuration that is there must not take the old one's place."""
     for config, state in _configurations(layout):
-        said = machine.ask(release.program, "check", "--file", "-c", config, env={"STATE_DIRECTORY": str(state)})
+        said = machine.ask(*release.program, "check", "--file", "-c", config, env={"STATE_DIRECTORY": str(state)})
         if said.returncode:
             text = f"{said.stdout}{said.stderr}".strip()
             raise Failed(f"this version cannot use {config}, so nothing was changed:\n{text}")

@@ -9,7 +9,6 @@ from typing import Any, Literal, cast
 import orjson
 
 from state.ledger import Ledger
-from state.lock import holder
 from sync.config.schema import Config, Wire
 from sync.mapping.fields import name_of
 from sync.mapping.wire import texts
@@ -125,7 +124,7 @@ def _doubt(ledger: Ledger, found: Mapping[str, object], streams: Mapping[str, in
         words=tuple((row["words"] or "").splitlines()),
         label=row["label"],
         streams=streams,
-        cut_off=row["state"] == "sending" and holder(ledger.path) is None,
+        cut_off=row["state"] == "sending" and any(each["name"] == row["name"] for each in ledger.cut_off()),
     )
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import os
 import signal
 import sys
@@ -51,6 +52,7 @@ def live(world: World, life: Life) -> tuple[End, int]:
     reading, writing = os.pipe()
     pid = os.fork()
     if pid == 0:
+        gc.freeze()
         os.close(reading)
         _be_the_daemon(world, config, life, writing)
     os.close(writing)

@@ -156,8 +156,12 @@ class Service:
             if stall.part not in known:
                 seconds, limit = round(stall.seconds, 1), round(stall.limit, 1)
                 emit("stalled", part=stall.part, seconds=seconds, limit=limit or None)
-        for part in known - {stall.part for stall in self._stalls}:
+        stalled = {stall.part for stall in self._stalls}
+        for part in known - stalled:
             emit("moves_again", part=part)
+        if stalled != known and self._lookout:
+            with contextlib.suppress(LedgerBusy, LedgerError):
+                self._lookout.tell_stalls(stalled)
         every = self._notifier.watchdog_every
         if every and not self._stalls and self._clock.boot() - self._pinged_at >= every / PINGS - 0.5:
             self._ping()

@@ -80,6 +80,24 @@ def test_why_it_cannot_start_is_told_to_all(tmp_path: Path, manager: Manager, co
     assert '"event":"gave_up"' in ended.stdout
 
 
+def test_it_is_not_ready_before_each_place_was_written(world: World, manager: Manager, tmp_path: Path) -> None:  # noqa: F811
+    """The copies are not made before the first maintenance, so nothing else would tell."""
+    world.source.add([1])
+    world.write()
+    (tmp_path / "a file").touch()
+    text = world.config.read_text()
+    assert "[ledger]\n" in text
+    world.config.write_text(text.replace("[ledger]\n", f'[ledger]\nbackups_to = "{tmp_path}/a file/copies"\n'))
+    ended = command("run", "-c", world.config, env=env_of(manager))
+    assert ended.code == 74
+    heard = manager.heard()
+    assert not [each for each in heard if "READY" in each]
+    assert "[ledger] backups_to:" in heard[-1]["STATUS"]
+    assert "make the folder: `sudo install -d" in heard[-1]["STATUS"]
+    assert '"hint":"mount what belongs there' in ended.stdout
+    assert world.sandbox.leads() == []
+
+
 def test_a_secret_comes_by_the_name_of_its_credential(world: World, manager: Manager, tmp_path: Path) -> None:  # noqa: F811
     """As it is, and as LoadCredential= of a whole folder names it."""
     folder = tmp_path / "credentials"

@@ -31,6 +31,7 @@ Provides-Extra: mysql
 Provides-Extra: so says the text
 """
 PROGRAM = """#!/bin/sh
+shift 3  # -I -m sync
 [ "$1" = check ] && grep -q mistake "$4" && { echo "error mistake: unknown key"; exit 78; }
 echo "$@"
 """
@@ -44,8 +45,10 @@ def image(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Layout:
         (release.path / "lib").mkdir(parents=True)
         (release.path / "lib/extras").write_text(",".join(extras))
         (release.path / "bin").mkdir(parents=True)
-        release.program.write_text(PROGRAM)
-        release.program.chmod(0o755)
+        python = release.path / "bin/python"
+        python.write_text(PROGRAM)
+        python.chmod(0o755)
+        (release.path / "bin" / NAME).touch()
         shutil.copytree(ROOT / "systemd", release.share / "systemd")
         for example in ("", "connectors/hubspot/", "connectors/salesforce/"):
             (release.share / example).mkdir(parents=True, exist_ok=True)
@@ -205,6 +208,45 @@ def test_what_is_neither_wheel_nor_checkout_is_refused(
     with pytest.raises(SystemExit) as ended:
         run(image, "instal")
     assert ended.value.code == 64
+
+
+def test_two_at_once_are_refused(image: Layout, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    run(image, "install", wheel(tmp_path, "1.0"))
+    before = everything(image)
+    with Machine(systemd=False).alone(image.home.parent):
+        assert run(image, "install", wheel(tmp_path, "1.1")) == 1
+        assert run(image, "uninstall") == 1
+        assert run(image, "install", wheel(tmp_path, "1.1"), "--dry-run") == 0
+    assert "another installation or removal is under way" in capsys.readouterr().err
+    assert everything(image) == before
+    assert run(image, "uninstall") == 0
+
+
+def test_scripts_of_an_image_name_the_interpreter_where_it_will_be(tmp_path: Path) -> None:
+    layout = Layout(tmp_path / "image")
+    release = releases.Release("1.0-abc", layout.releases / "1.0-abc", Layout().releases / "1.0-abc")
+    (release.path / "bin").mkdir(parents=True)
+    script, link, binary = (release.path / "bin" / name for name in (NAME, "python", "tool"))
+    script.write_text(f"#!{release.path}/bin/python3\nimport sys\n")
+    link.symlink_to("/usr/bin/python3")
+    binary.write_bytes(b"\x7fELF" + bytes(release.path))
+    releases.relocate(release)
+    assert script.read_text() == f"#!/opt/{NAME}/releases/1.0-abc/bin/python3\nimport sys\n"
+    assert link.readlink() == Path("/usr/bin/python3")
+    assert binary.read_bytes() == b"\x7fELF" + bytes(release.path)
+
+
+def test_an_image_of_another_python_is_refused(tmp_path: Path) -> None:
+    layout = Layout(tmp_path / "image")
+    releases.refuse_other_python(layout)  # nothing there to tell
+    link = layout.root / "usr/bin/python3"
+    link.parent.mkdir(parents=True)
+    link.symlink_to(f"python3.{sys.version_info[1]}")
+    releases.refuse_other_python(layout)
+    link.unlink()
+    link.symlink_to("python3.99")
+    with pytest.raises(Failed, match=r"is python3\.99, this machine's is python3"):
+        releases.refuse_other_python(layout)
 
 
 def test_what_only_prepares_is_no_change() -> None:

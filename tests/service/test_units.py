@@ -14,6 +14,8 @@ from sync.installation.layout import NAME, Layout
 ROOT = Path(__file__).parents[2]
 FOLDER = ROOT / "systemd"
 UNITS = (f"{NAME}.service", f"{NAME}@.service")
+HIDING = ("TemporaryFileSystem=/var/lib/closingdealz-sync:ro", "BindPaths=/var/lib/closingdealz-sync/%i")
+"""All instances have one user: each sees the folder of its own ledger alone."""
 EXPOSURE = 11
 """Ten times what `systemd-analyze security` may find: what is left is the network itself."""
 
@@ -67,6 +69,8 @@ def test_its_exposure_would_be_found_too_great(tmp_path: Path) -> None:
 
 def test_an_instance_differs_by_its_name_alone() -> None:
     one, many = (settings(unit) for unit in UNITS)
+    for hides_the_others in HIDING:
+        many.remove(hides_the_others)
     different = [(a, b) for a, b in zip(one, many, strict=True) if a != b]
     assert [b for _, b in different] == [
         "Description=ClosingDealz sync: companies and contacts from databases and CRMs to ClosingDealz (%i)",

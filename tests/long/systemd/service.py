@@ -244,5 +244,9 @@ class Service:
         with closing(sqlite3.connect(f"file:{self.state}/ledger.db?mode=ro", uri=True, timeout=30)) as database:
             return database.execute(sql).fetchall()
 
+    def settled(self) -> set[tuple[Any, ...]]:
+        """The records whose state no daemon changes any more: delivered, or in doubt until a person says."""
+        return set(self.query("SELECT stream, id, state FROM records WHERE state IN ('delivered', 'in_doubt')"))
+
     def states(self) -> dict[str, int]:
         return dict(self.query("SELECT state, count(*) FROM records GROUP BY state"))

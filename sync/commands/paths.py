@@ -1,0 +1,116 @@
+"""`closingdealz-sync paths`: lets the service write to the folders that its configuration names outside its own."""
+
+from __future__ import annotations
+
+import os
+import shutil
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from sync.commands.options import config_option
+
+if TYPE_CHECKING:  # --help does without them
+    from sync.config.schema import Config
+    from sync.installation.layout import Layout
+    from sync.installation.machine import Machine
+
+_HEAD = "# Written by `closingdealz-sync paths` from [ledger] of the configuration; written anew by the same command.\n"
+
+
+@click.command()
+@click.option("--dry-run", is_flag=True, help="Only say what would be done.")
+@config_option
+def paths(config: Path | None, dry_run: bool) -> int:
+    """Let the service write where `receipts_copy` and `backups_to` are, outside its own folder.
+
+    Makes the folders that are missing, for the service's user, and a drop-in of its unit (`paths.conf`). Say it again
+    after an edit of [ledger]; then restart the service. Needs root.
+    """
+    from sync.config.load import find_config, load_config
+    from sync.installation.layout import Layout
+    from sync.installation.machine import Failed, Machine
+
+    if not dry_run and (os.geteuid() != 0 or not Path("/run/systemd/system").is_dir()):
+        raise click.UsageError("this changes a unit of systemd: run it as root on the machine of the service")
+    loaded = load_config(find_config(config))
+    try:
+        allow(loaded, Layout(), Machine(dry_run=dry_run))
+    except Failed as failed:
+        raise click.ClickException(str(failed)) from failed
+    return 0
+
+
+def allow(config: Config, layout: Layout, machine: Machine) -> None:
+    """Make the folders and the drop-in, or remove a drop-in that is not needed any more. Raises Failed."""
+    unit = _unit_of(config, layout)
+    folders = _outside(config, layout.state / config.path.parent.relative_to(layout.config))
+    for folder in folders:
+        _make(folder, unit, machine)
+        if folder.exists() and config.ledger_path.parent.exists() and _same_disk(folder, config.ledger_path.parent):
+            machine.say(f"note: {folder} is on the disk of the ledger, and lost with it; is the other disk mounted?")
+    drop_in = layout.root / "etc/systemd/system" / f"{unit}.d" / "paths.conf"
+    before = machine.changes
+    if folders:
+        machine.write(drop_in, _text_of(folders).encode(), 0o644)
+    elif drop_in.is_file() and drop_in.read_text(encoding="utf-8").startswith(_HEAD):
+        machine.remove(drop_in)
+    if machine.changes == before:
+        machine.say(f"{unit} may write where it has to")
+        return
+    machine.systemctl("read the units anew", "daemon-reload")
+    if machine.active_units(unit):
+        machine.say(f"Done. Next: systemctl restart {unit}")
+
+
+def _unit_of(config: Config, layout: Layout) -> str:
+    from sync.installation.layout import NAME
+    from sync.installation.machine import Failed
+
+    try:
+        instance = config.path.parent.relative_to(layout.config)
+    except ValueError:
+        raise Failed(f"{config.path} is not the configuration of a service: those are in {layout.config}") from None
+    return f"{NAME}@{instance}.service" if instance.parts else f"{NAME}.service"
+
+
+def _outside(config: Config, state: Path) -> Sequence[Path]:
+    from sync.writable import places_of
+
+    folders = (place.folder for place in places_of(config))
+    return [folder for folder in dict.fromkeys(folders) if not folder.is_relative_to(state)]
+
+
+def _make(folder: Path, unit: str, machine: Machine) -> None:
+    from sync.installation.machine import Failed
+
+    if folder.exists():
+        return
+    if not folder.parent.is_dir():
+        raise Failed(f"{folder.parent} is not there: mount what belongs there, or make it; then say this again")
+    machine.make_folder(folder, 0o700)
+    user, group = (machine.ask("systemctl", "show", "--value", f"--property={of}", unit) for of in ("User", "Group"))
+    if not machine.dry_run:
+        shutil.chown(folder, user.stdout.strip() or "root", group.stdout.strip() or None)
+
+
+def _same_disk(one: Path, other: Path) -> bool:
+    return one.stat().st_dev == other.stat().st_dev
+
+
+def _text_of(folders: Sequence[Path]) -> str:
+    """The service waits for what is mounted there. Where a folder is missing all the same (`-`), the daemon says so.
+
+    Raises Failed for a name that no unit can hold.
+    """
+    from sync.installation.machine import Failed
+
+    for folder in folders:
+        if any(each in str(folder) for each in '"\\\n'):
+            raise Failed(f"{folder}: a unit cannot name a folder with a quote, a backslash or a line end in its name")
+    names = [str(folder).replace("%", "%%") for folder in folders]
+    mounts = "".join(f'RequiresMountsFor="{name}"\n' for name in names)
+    written = "".join(f'ReadWritePaths="-{name}"\n' for name in names)
+    return f"{_HEAD}[Unit]\n{mounts}\n[Service]\n{written}"

@@ -1,0 +1,130 @@
+"""Runs a command of the program as the service runs: in the sandbox of its unit, with all its drop-ins.
+
+    python -I -m sync.installation.as_service closingdealz-sync@acme.service PROGRAM status
+
+There is one list of what the service may do: the unit. What `check` sees under it is what the daemon will see.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import subprocess
+import sys
+from collections.abc import Iterable, Iterator, Sequence
+from pathlib import Path
+
+EXIT_CONFIG = 78
+
+_LIFE = re.compile(
+    r"Type|NotifyAccess|ExecCondition|Exec(Start|Reload|Stop).*|Restart.*|SuccessExitStatus|Timeout.*|Watchdog.*"
+    r"|RuntimeMaxSec|RuntimeRandomizedExtraSec|Kill.*|SendSIG.*|FinalKillSignal|OOMPolicy|PIDFile|GuessMainPID"
+    r"|RemainAfterExit|ExitType|BusName|Sockets|FileDescriptorStore.*|NonBlocking|USBFunction.*|ReloadSignal"
+    r"|Standard(Input|Output|Error).*|TTY.*|Syslog.*|RuntimeDirectory.*"
+)
+"""How the daemon is started, watched and ended, and where its log goes: a command has its own. A folder below /run
+would go with the command, from under the daemon."""
+_SHUT_OUT = frozenset({"ProtectSystem", "ProtectHome", "PrivateTmp"})
+_FILES_OF_ANYBODY = ({"ledger", "backup"}, {"ledger", "import"})
+"""Commands that take a file which the administrator names, where the daemon need not see it."""
+
+
+class Unusable(Exception):
+    """The unit cannot be followed: what is wrong, and what to do."""
+
+
+def settings_of(text: str) -> list[tuple[str, str]]:
+    """Return what [Service] sets, in order, of what `systemctl cat` prints: the unit and then its drop-ins."""
+    found = []
+    section = ""
+    for line in _whole_lines(text):
+        if line.startswith("["):
+            section = line
+        elif section == "[Service]" and "=" in line:
+            key, _, value = line.partition("=")
+            found.append((key.strip(), value.strip()))
+    return found
+
+
+def _whole_lines(text: str) -> Iterator[str]:
+    """Without comments, and with those that go on after a backslash as one."""
+    begun = ""
+    for line in map(str.strip, text.splitlines()):
+        if line[:1] in ("#", ";"):
+            continue
+        if line.endswith("\\"):
+            begun += line[:-1] + " "
+            continue
+        if begun or line:
+            yield begun + line
+        begun = ""
+
+
+def properties_of(text: str, unit: str, words: Sequence[str]) -> list[str]:
+    """Return `--property=` for each setting that makes the sandbox. Raises Unusable."""
+    settings = settings_of(text)
+    if not any(key == "ExecStart" for key, _ in settings):
+        raise Unusable(
+            f"there is no unit {unit}, or it is masked: install it with `python3 -m sync.installation install`"
+        )
+    left_out = _SHUT_OUT if any(each <= set(words[:3]) for each in _FILES_OF_ANYBODY) else frozenset()
+    kept = [(key, resolve(value, unit)) for key, value in settings if not _LIFE.fullmatch(key) and key not in left_out]
+    for place in _missing_credentials(kept):
+        raise Unusable(f"there is no {place}, where the secrets of {unit} are")
+    return [f"--property={key}={value}" for key, value in kept]
+
+
+def resolve(value: str, unit: str) -> str:
+    """Replace systemd's specifiers by what they stand for in this unit. Raises Unusable for one that is not known."""
+    name = unit.removesuffix(".service")
+    prefix, _, instance = name.partition("@")
+    plain = instance.replace("-", "/")
+    known = {
+        "%": "%",
+        "n": unit,
+        "N": name,
+        "p": prefix,
+        "i": instance,
+        "I": _unescaped(plain),
+        "H": os.uname().nodename,
+    }
+    known |= {"S": "/var/lib", "E": "/etc", "C": "/var/cache", "L": "/var/log", "t": "/run"}
+
+    def stands_for(found: re.Match[str]) -> str:
+        if found[1] not in known:
+            raise Unusable(f"{unit} or a drop-in of it uses {found[0]}, which this command does not know: write it out")
+        return known[found[1]]
+
+    return re.sub("%(.)", stands_for, value)
+
+
+def _unescaped(text: str) -> str:
+    return re.sub(r"\\x([0-9a-f]{2})", lambda found: chr(int(found[1], 16)), text)
+
+
+def _missing_credentials(settings: Iterable[tuple[str, str]]) -> Iterator[str]:
+    wanted: list[str] = []
+    for key, value in settings:
+        if key in ("LoadCredential", "LoadCredentialEncrypted"):
+            place = value.partition(":")[2]
+            wanted = [*wanted, place] if value else []
+    return (place for place in wanted if place.startswith("/") and not Path(place).exists())
+
+
+def main(unit: str, *command: str) -> None:
+    """Become systemd-run, or end with EXIT_CONFIG where the unit cannot be followed."""
+    asks = ["systemctl", "cat", "--", unit]
+    said = subprocess.run(asks, capture_output=True, text=True, check=False)  # noqa: S603 - no shell
+    try:
+        properties = properties_of(said.stdout, unit, command[1:])
+    except Unusable as error:
+        print(f"error: {error}", file=sys.stderr)
+        sys.exit(EXIT_CONFIG)
+    how = "--pty" if sys.stdin.isatty() and sys.stdout.isatty() else "--pipe"
+    passed = [f"--setenv={name}" for name in ("TERM", "LANG", "NO_COLOR") if name in os.environ]
+    words = ["systemd-run", "--quiet", "--collect", "--wait", how, *properties, *passed, "--", *command]
+    os.execvp(words[0], words)  # noqa: S606 - no shell is wanted
+
+
+if __name__ == "__main__":
+    main(*sys.argv[1:])
