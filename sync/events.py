@@ -45,7 +45,16 @@ EVENTS: dict[str, Event] = {
     ),
     "stopped": Event("info", "The daemon has stopped.", ("in_doubt",)),
     "config_reloaded": Event(
-        "info", "The configuration was read anew and is in force.", ("config", "streams", "workspaces")
+        "info",
+        "The configuration was read anew and is in force: the streams and workspaces `changed` begin anew (or end), the"
+        " others went on untouched; the sources `refused` keep their old form.",
+        ("config", "streams", "workspaces", "changed", "refused"),
+    ),
+    "part_refused": Event(
+        "error",
+        "A new configuration is in force but for this source: because of one of its streams it keeps its old form, with"
+        " the workspaces that it feeds (or is left out, if it is new).",
+        ("source", "stream", "workspaces", "error", "hint"),
     ),
     "config_refused": Event(
         "error", "A new configuration cannot be used; the old one stays in force.", ("config", "problems")

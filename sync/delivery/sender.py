@@ -77,6 +77,7 @@ class Sender:
         self._ledger = ledger
         self._to = destination
         self._judge = judge
+        self.resend_labels = destination.resend_labels
         self._client = client(destination.options, destination.api_key, ledger.clock)
 
     def send(self, claim: Claim) -> Sent:
@@ -103,7 +104,7 @@ class Sender:
 
     def _labelled(self, delivery: Delivery, label_of_batch: str | None) -> bytes:
         labels = []
-        if delivery.resend and (label := self._to.resend_labels.get(delivery.stream)):
+        if delivery.resend and (label := self.resend_labels.get(delivery.stream)):
             labels.append(label)
         if label_of_batch:
             labels.append(label_of_batch)

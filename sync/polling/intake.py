@@ -51,6 +51,7 @@ class Intake:
     ) -> Counter[str]:
         """Maps outside the transaction, judges and writes inside. `records` bear the ledger's ids; where one comes
         twice, the last counts. Raises Stopped where nothing was written."""
+        self._refuse_gone()  # a page without records moves its lane all the same
         row = self._job.row
         latest = {record.id: record for record in records}
         known = self._ledger.records.look_up(row.id, latest)
@@ -114,9 +115,12 @@ class Intake:
 
     def _judged(self, reading: Reading, stored: Stored | None, rules: Rules) -> Change | None:
         """Inside the page's transaction; raises Stopped, so that nothing of it is written."""
-        if self._gone():
-            raise Stopped("the engine was stopped before this page was committed")
+        self._refuse_gone()
         return judge(reading, stored, rules)
+
+    def _refuse_gone(self) -> None:
+        if self._gone():
+            raise Stopped("the stream was stopped before this page was committed")
 
     def _read_one(self, record: Record, stored: Stored | None, seen: NestedSeen, *, inside: bool) -> Read:
         job, origin, bare = self._job, None, record
