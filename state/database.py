@@ -10,6 +10,7 @@ from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 
 from state.checkpoints import Checkpoints
+from state.disk import Disk, SystemDisk, sync_folder
 from sync.errors import LedgerBusy, LedgerError, LedgerUntrusted, SyncError
 
 Connect = Callable[[Path], sqlite3.Connection]
@@ -149,20 +150,21 @@ class LedgerFile:
                 self.failure = self.failure or error
                 raise
 
-    def backup(self, target: Path) -> None:
-        """A consistent copy, whole or absent, while others go on writing."""
+    def backup(self, target: Path, disk: Disk | None = None) -> None:
+        """Make a consistent copy, whole and on the disk or absent, while others go on writing."""
+        disk = disk or SystemDisk()
         temporary = target.with_name(target.name + ".new")
         temporary.unlink(missing_ok=True)
         _create_private(temporary)
-        # a connection of its own: ours would be blocked for as long as the copy takes
-        source = sqlite3.connect(f"{self.path.absolute().as_uri()}?mode=ro", uri=True, timeout=BUSY_SECONDS)
-        copy = sqlite3.connect(temporary)
         try:
-            source.backup(copy)
-        finally:
-            copy.close()
-            source.close()
-        temporary.rename(target)
+            _copy(self.path, temporary)
+            _sync(disk, temporary)
+            disk.rename(temporary, target)
+        except BaseException:
+            with suppress(OSError):
+                temporary.unlink(missing_ok=True)
+            raise
+        sync_folder(disk, target.parent)
 
     def maintain(self) -> None:
         """Refreshes the query planner's figures and gives the write-ahead log's space back."""
@@ -179,6 +181,25 @@ class LedgerFile:
             if leave_log:
                 stack.enter_context(_reader(self.path))
             self._connection.close()
+
+
+def _copy(ledger: Path, target: Path) -> None:
+    # a connection of its own: the ledger's would be blocked for as long as the copy takes
+    source = sqlite3.connect(f"{ledger.absolute().as_uri()}?mode=ro", uri=True, timeout=BUSY_SECONDS)
+    copy = sqlite3.connect(target)
+    try:
+        source.backup(copy)
+    finally:
+        copy.close()
+        source.close()
+
+
+def _sync(disk: Disk, path: Path) -> None:
+    descriptor = disk.open(path, os.O_RDONLY)
+    try:
+        disk.sync(descriptor)
+    finally:
+        os.close(descriptor)
 
 
 @contextmanager
@@ -214,13 +235,14 @@ def translated(path: Path) -> Iterator[None]:
         ) from error
 
 
+_REBUILD = "closingdealz-sync ledger rebuild   (from its receipts; the file is kept under another name)"
 _HINTS = {
     "SQLITE_FULL": "the disk is full: free some space; nothing is sent until then",
     "SQLITE_READONLY": "the file or its file system is read-only: check owner, mode and mount",
     "SQLITE_IOERR": "the disk reports errors: check the kernel's log",
     "SQLITE_CANTOPEN": "check that the folder exists and that this user may write to it",
-    "SQLITE_CORRUPT": "the file is damaged: stop, keep a copy, restore a backup",
-    "SQLITE_NOTADB": "this is not a ledger: check [ledger] path",
+    "SQLITE_CORRUPT": f"the file is damaged: {_REBUILD}",
+    "SQLITE_NOTADB": f"this is not a ledger, or none any more: check [ledger] path; if it was one: {_REBUILD}",
 }
 
 

@@ -62,6 +62,7 @@ class Streams:
         with self._file.write() as connection:
             known = {row.name: row for row in _rows(connection)}
             for stream in declared:
+                _take_up(connection, stream, known)
                 _let_go_elsewhere(connection, stream, known)
                 _refuse_another(stream, known, {each.name for each in declared}, reworded)
             for stream in declared:
@@ -312,6 +313,32 @@ def _rows(connection: sqlite3.Connection) -> list[StreamRow]:
         )
         for row in connection.execute("SELECT * FROM streams ORDER BY id")
     ]
+
+
+_LOSS_ACCEPTED = "loss_accepted"
+
+
+def accept_loss(connection: sqlite3.Connection) -> None:
+    """Remember that a person had a ledger made from receipts that had lost something, and knows it."""
+    connection.execute("INSERT OR REPLACE INTO meta VALUES (:key, 'yes')", {"key": _LOSS_ACCEPTED})
+
+
+def _take_up(connection: sqlite3.Connection, stream: Declared, known: dict[str, StreamRow]) -> None:
+    """Of a stream whose line was lost with others, which was accepted, its name is known: it is what is declared."""
+    row = known.get(stream.name)
+    if row is None or row.identity or row.workspace:
+        return
+    if connection.execute("SELECT 1 FROM meta WHERE key = ?", (_LOSS_ACCEPTED,)).fetchone() is None:
+        raise LedgerUntrusted(
+            f"the ledger was made from receipts that had lost their beginning: what the stream {stream.name} sent"
+            " before that is not known, and would be sent again",
+            hint="restore a ledger or receipts that know it; or rebuild it with --accept-loss, and import what"
+            " ClosingDealz holds before the next start",
+        )
+    identity = json.dumps(dict(stream.identity), sort_keys=True)
+    values = {"identity": identity, "workspace": stream.workspace, "id": row.id}
+    connection.execute("UPDATE streams SET identity = :identity, workspace = :workspace WHERE id = :id", values)
+    known[stream.name] = replace(row, identity=stream.identity, workspace=stream.workspace)
 
 
 def _let_go_elsewhere(connection: sqlite3.Connection, stream: Declared, known: dict[str, StreamRow]) -> None:

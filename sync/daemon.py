@@ -260,6 +260,7 @@ def recover(engine: Engine) -> None:
             batches=place.lacked or None,
             damaged=place.damaged or None,
             made=place.made or None,
+            why=place.why,
         )
         is_main = place.path == ledger.places.main.path
         if place.damaged or (place.made and is_main):  # a second place may be new; a crash makes both lack a batch

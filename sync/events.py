@@ -91,8 +91,8 @@ EVENTS: dict[str, Event] = {
     ),
     "receipts_mended": Event(
         "warning",
-        "The receipts lacked batches, were damaged or missing, and were written from the ledger.",
-        ("receipts", "batches", "damaged", "made"),
+        "Receipts that were missing, cut off, damaged or behind were written from the ledger; `why` says which.",
+        ("receipts", "batches", "damaged", "made", "why"),
     ),
     "poll": Event(
         "info",

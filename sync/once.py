@@ -12,6 +12,7 @@ from sync import told
 from sync.config.schema import Config
 from sync.daemon import recover
 from sync.delivery.budget import Budget
+from sync.delivery.sender import ClientFactory, open_client
 from sync.engine import Engine, failures
 from sync.plan import Plan
 from sync.polling.first_scan import left_out_entirely
@@ -52,9 +53,11 @@ class Summary:
 class Round:
     """`once`: polls the given streams (all by default) and delivers until nothing more can be sent now."""
 
-    def __init__(self, config: Config, ledger: Ledger, *, most: int | None = None) -> None:
+    def __init__(
+        self, config: Config, ledger: Ledger, *, most: int | None = None, client: ClientFactory = open_client
+    ) -> None:
         """`most` leads are sent at the most. The ledger must be owned by this process."""
-        self.engine = Engine(Plan.of(config), ledger, budget=Budget(most), failed=self._fail)
+        self.engine = Engine(Plan.of(config), ledger, budget=Budget(most), client=client, failed=self._fail)
         self._most = most
         self._fatal: BaseException | None = None
         self._interrupted = False

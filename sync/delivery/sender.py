@@ -18,6 +18,7 @@ from sync.delivery.outcome import Answer, Outcome, of_answer
 from sync.errors import LedgerBusy, LedgerError, LedgerLost
 from sync.log import emit
 from sync.mapping.wire import with_labels
+from sync.opaque import log_name
 from sync.secrets import Secret
 
 BUSY_RETRIES = 10
@@ -196,6 +197,6 @@ class Sender:
                 workspace=self._to.name,
                 batch=claim.batch,
                 stream=next(iter(sent.conclusion.by_stream), ""),
-                record=claim.deliveries[0].id,
+                record=log_name(claim.deliveries[0].id, claim.deliveries[0].record),
                 status=outcome.status,
             )

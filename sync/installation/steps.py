@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import platform
 import shutil
+import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -28,11 +29,12 @@ UNITS = (f"{NAME}.service", f"{NAME}@*.service")
 @dataclass(frozen=True, slots=True)
 class Wishes:
     """What to install: `extras` None means as the last time, or else all there are; `wheels` is a folder that pip takes
-    everything from."""
+    everything from; `refresh` asks for the newest packages that the version allows."""
 
     source: Path
     extras: Sequence[str] | None = None
     wheels: Path | None = None
+    refresh: bool = False
 
 
 def install(wishes: Wishes, layout: Layout, machine: Machine) -> None:
@@ -41,12 +43,13 @@ def install(wishes: Wishes, layout: Layout, machine: Machine) -> None:
     if machine.systemd and not Path("/run/systemd/system").is_dir():
         raise Failed("this machine was not started by systemd; for an image there is --root")
     chosen = wishes.extras if wishes.extras is not None else _settings(layout).get("extras")
-    with wheel_of(wishes.source, machine, wishes.wheels) as wheel:
+    with wheel_of(wishes.source, machine, wishes.wheels, layout) as wheel:
         if not wheel.name:
             _foresee(f"install that wheel below {layout.releases}", layout, machine)
             return
         extras = extras_of(wheel) if chosen is None else chosen
-        release = release_of(wheel, extras, platform.python_version(), layout)
+        when = time.strftime("%Y%m%d-%H%M%S", time.gmtime()) if wishes.refresh else ""
+        release = release_of(wheel, extras, platform.python_version(), layout, when)
         if not is_complete(release):
             if machine.dry_run:
                 _foresee(f"make {release.path}", layout, machine)

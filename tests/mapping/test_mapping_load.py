@@ -189,6 +189,11 @@ _EPOCHS = "1767225600 are seconds, 1767225600000 milliseconds"
             "the expression is nested more than 64 levels deep",
             "split it up; many constants fit into contains(['x', 'y'], a)",
         ),
+        (
+            "`[" + "1," * 200_000 + "1]`",
+            "the expression has 400,005 characters, more than 50,000",
+            "shorten it; a table of values belongs into [lookups.NAME]",
+        ),
     ],
 )
 def test_each_mistake_has_its_column_and_cure(expression: str, what: str, hint: str) -> None:
