@@ -23,6 +23,20 @@ def connect(path: Path) -> sqlite3.Connection:
     return sqlite3.connect(path, timeout=BUSY_SECONDS, isolation_level=None, check_same_thread=False)
 
 
+_READ_ONLY = {"SQLITE_CANTOPEN", "SQLITE_READONLY_CANTINIT", "SQLITE_READONLY_DIRECTORY", "SQLITE_READONLY"}
+
+
+def is_on_read_only_disk(path: Path) -> bool:
+    """Return whether the file's own file system is mounted read-only: Linux does so by itself when a disk fails."""
+    return bool(os.statvfs(path.parent).f_flag & os.ST_RDONLY)
+
+
+def _connect_read_only(path: Path) -> sqlite3.Connection:
+    """Without lock and shared memory, which nobody can make there; nobody can write either."""
+    address = f"{path.absolute().as_uri()}?mode=ro&immutable=1"
+    return sqlite3.connect(address, uri=True, isolation_level=None, check_same_thread=False)
+
+
 class LedgerFile:
     """One connection to the ledger, used by one thread at a time.
 
@@ -40,6 +54,7 @@ class LedgerFile:
         self.failure: LedgerError | None = None
         """The first error that a transaction ended in; there before any other thread's next one can begin."""
         self._own = own
+        self._frozen = False
         self._lock = threading.RLock()
         with translated(path):
             if own:
@@ -48,7 +63,7 @@ class LedgerFile:
                 raise LedgerError(
                     f"there is no ledger at {path} yet", hint="`once` or `run` makes it at their first start"
                 )
-            self._connection = connector(path)
+            self._connection = self._connected(connector)
             try:
                 self._refuse_foreign()
                 self._prepare()
@@ -56,6 +71,21 @@ class LedgerFile:
             except BaseException:
                 self._connection.close()
                 raise
+
+    def _connected(self, connector: Connect) -> sqlite3.Connection:
+        """A connection that can be used; on a file system that is read-only by now, one that can only look on."""
+        connection = connector(self.path)
+        if self._own:
+            return connection
+        try:
+            connection.execute("PRAGMA schema_version").fetchone()
+        except sqlite3.OperationalError as error:
+            connection.close()
+            if getattr(error, "sqlite_errorname", "") not in _READ_ONLY or not is_on_read_only_disk(self.path):
+                raise
+            self._frozen = True
+            return _connect_read_only(self.path)
+        return connection
 
     def _refuse_foreign(self) -> None:
         """A mistyped path must not change somebody else's database."""
@@ -68,6 +98,8 @@ class LedgerFile:
 
     def _prepare(self) -> None:
         self._connection.row_factory = sqlite3.Row
+        if self._frozen:
+            return
         self._connection.execute("PRAGMA journal_mode = WAL")
         self._connection.execute("PRAGMA synchronous = FULL")
         self._connection.execute("PRAGMA foreign_keys = ON")

@@ -27,7 +27,7 @@ from sync.errors import (
     SyncError,
 )
 from sync.ledgers import own_ledger
-from sync.log import emit
+from sync.log import emit, few
 from sync.plan import Plan
 from sync.schedule import Schedule
 from sync.service.ends import Ends
@@ -84,8 +84,8 @@ class Daemon:
                 version=__version__,
                 config=str(self._config.path),
                 ledger=str(ledger.path),
-                streams=sorted(engine.jobs),
-                workspaces=sorted(engine.workers),
+                streams=few(engine.jobs),
+                workspaces=few(engine.workers),
             )
             self._service.ready(engine, self._schedule)
             engine = self._listen(engine)
@@ -190,7 +190,7 @@ class Daemon:
         say_warnings(config)
         self._start(fresh)
         told.in_force(config, fresh.ledger)
-        emit("config_reloaded", config=str(path), streams=sorted(fresh.jobs), workspaces=sorted(fresh.workers))
+        emit("config_reloaded", config=str(path), streams=few(fresh.jobs), workspaces=few(fresh.workers))
         return fresh
 
     def _refuse_other_ledger(self, config: Config) -> None:

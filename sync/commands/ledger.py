@@ -56,9 +56,7 @@ def rename_stream(old: str, new: str, *, yes: bool, config: Path | None) -> None
         counts = opened.records.counts()
         records = sum(n for (stream, _), n in counts.items() if row and stream == row.id)
         if row is not None and not yes:
-            what = (
-                f"{count(records, 'record')} of {old} will stand for those of {new}: what was sent is not sent"
-            )
+            what = f"{count(records, 'record')} of {old} will stand for those of {new}: what was sent is not sent"
             ask_on_terminal(f"{what} again, so they must be the same records with the same ids.", "Are they?")
         opened.streams.rename(old, declared)
         moved = row is not None and row.workspace != declared.workspace
