@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
+from contextlib import closing, suppress
 from pathlib import Path
 
 from sqlite_utils import Database
@@ -12,18 +13,21 @@ from state.schema import MIGRATIONS
 from sync.errors import LedgerUntrusted
 
 
-def migrate(connection: sqlite3.Connection, path: Path, *, own: bool, backup: Callable[[Path], None]) -> None:
+def migrate(
+    connection: sqlite3.Connection,
+    path: Path,
+    *,
+    own: bool,
+    backup: Callable[[Path], None],
+    accept: Callable[[sqlite3.Connection], None],
+) -> None:
     """Raise LedgerUntrusted where the ledger is newer than the program, older and not `own`, or where a migration does
-    not fit what it holds; sqlite3.Error where the disk or another process is in the way."""
+    not fit what it holds; sqlite3.Error where the disk or another process is in the way. What `accept` raises leaves an
+    older ledger as it is."""
     database = Database(connection)
     applied = {migration.name for migration in MIGRATIONS.applied(database)}
     every = [migration.name for migration in MIGRATIONS.pending(Database(memory=True))]
-    unknown = applied - set(every)
-    if unknown:
-        raise LedgerUntrusted(
-            f"the ledger {path} was written by a newer version of this program ({', '.join(sorted(unknown))})",
-            hint="install that version again, or restore the ledger's backup that was made before its upgrade",
-        )
+    _refuse_unknown(applied - set(every), path)
     pending = [name for name in every if name not in applied]
     if pending and not own:
         raise LedgerUntrusted(
@@ -33,6 +37,7 @@ def migrate(connection: sqlite3.Connection, path: Path, *, own: bool, backup: Ca
     if pending:
         kept = path.with_name(f"{path.name}.before-{pending[0]}")
         if applied:
+            accept(connection)
             backup(kept)
         # a crash between migrating and stamping must not leave the old stamp
         connection.execute("PRAGMA user_version = 0")
@@ -47,6 +52,26 @@ def migrate(connection: sqlite3.Connection, path: Path, *, own: bool, backup: Ca
         connection.execute("PRAGMA foreign_keys = ON")
     if own:
         connection.execute(f"PRAGMA user_version = {len(every)}")
+
+
+def refuse_newer(path: Path) -> None:
+    """Raise LedgerUntrusted where a newer version of this program wrote the ledger. Changes nothing; where it cannot be
+    read at all, that is for whoever opens it to say."""
+    with (
+        suppress(sqlite3.Error),
+        closing(sqlite3.connect(f"{path.absolute().as_uri()}?mode=ro", uri=True)) as connection,
+    ):
+        connection.row_factory = sqlite3.Row
+        applied = {migration.name for migration in MIGRATIONS.applied(Database(connection))}
+        _refuse_unknown(applied - {migration.name for migration in MIGRATIONS.pending(Database(memory=True))}, path)
+
+
+def _refuse_unknown(unknown: Collection[str], path: Path) -> None:
+    if unknown:
+        raise LedgerUntrusted(
+            f"the ledger {path} was written by a newer version of this program ({', '.join(sorted(unknown))})",
+            hint="install that version again, or restore the ledger's backup that was made before its upgrade",
+        )
 
 
 _MAY_PASS = ("BUSY", "LOCKED", "FULL", "IOERR", "READONLY", "CANTOPEN", "NOMEM", "INTERRUPT")

@@ -44,9 +44,10 @@ class Outbox:
         `label` is put on each of them, with `{batch}` the batch's name.
         `probe` (from 0 up to 1, drawn by chance) takes one lead instead, from that place in the queue.
 
-        Raises LedgerError also where the ledger has failed before in this process, even if it would do now.
+        Raises LedgerError also where the ledger has failed before in this process, even if it would do now, and where
+        this process is not its owner any more.
         """
-        with self._file.write() as connection:
+        with self._file.write(as_owner=True) as connection:
             if failure := self._file.failure:
                 raise LedgerError(failure.message, hint=failure.hint)  # nothing is sent that might not be remembered
             streams = _streams(connection, workspace, only)

@@ -106,10 +106,10 @@ class Records:
 
         Returns how the readings add up (`new`, `unchanged`, `filtered` …), and apart from that sum how many records
         left the queue (`unqueued`) and how many contacts leads go without (`left_out`). Raises Overtaken, and writes
-        nothing, where other children would be left out now.
+        nothing, where other children would be left out now; LedgerError where this process owns the ledger no more.
         """
         now = int(self._clock.wall() * 1000)
-        with self._file.write() as connection:
+        with self._file.write(as_owner=True) as connection:
             if nested is not None:
                 nested.refuse_overtaken(connection, self._hasher, stream)
             known = _look_up(connection, stream, (reading.id for reading in readings))

@@ -92,7 +92,8 @@ POOLER = Cause(
 FILE = Cause(
     False,
     "the SQLite file cannot be opened",
-    "it must exist and be readable by this user; in WAL mode its folder must be writable",
+    "it must exist and be readable by this user; in WAL mode its folder must be writable. A service sees nothing below"
+    " /home, /root and /tmp: move it, to /srv say, or allow it with `systemctl edit` ([Service] ProtectHome=read-only)",
 )
 FOLDER = Cause(False, "url names a folder, not a SQLite file", "write the file's name behind the folder's")
 DAMAGED = Cause(False, "the file is damaged or no SQLite database", "see whether url names the right file")
@@ -106,5 +107,13 @@ NO_LOGIN = Cause(
     False,
     "the driver cannot log in as this server demands",
     "connect by TLS, or `pip install cryptography` for password methods that need it",
+)
+CERTIFICATE = Cause(
+    False,
+    "the server's certificate is not accepted",
+    "name the authority's file and the host as the certificate has it: sslrootcert (PostgreSQL), ssl_ca (MySQL) in url",
+)
+CERTIFICATES = Cause(
+    False, "a file of certificates that url names cannot be read", "it must exist and be readable by this user, in PEM"
 )
 CHARACTER = Cause(False, "the query holds a character that the database's encoding lacks", "fix table or query")

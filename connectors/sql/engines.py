@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import os
 import sqlite3
 import time
 import warnings
@@ -18,6 +19,7 @@ from sqlalchemy.pool import NullPool
 
 from connectors.sql.options import SqlSource
 from connectors.sql.sessions import pin_mysql, pin_postgresql
+from connectors.sql.url_options import refuse_unknown
 
 _DRIVERS = {
     "postgres": "postgresql+psycopg",
@@ -103,9 +105,11 @@ def sqlite_file(url: URL) -> Path:
 
 
 def make_engine(url: URL, options: SqlSource) -> Engine:
-    """An engine that has not connected yet; the driver is imported here."""
+    """An engine that has not connected yet; the driver is imported here. Raises UnknownOption, ImportError and whatever
+    a driver or SQLAlchemy raises."""
     # What SQLAlchemy does not know of a type or an index is none of an operator's business.
     warnings.filterwarnings("ignore", category=SAWarning)
+    refuse_unknown(url, backend_of(url))
     common: dict[str, Any] = {"hide_parameters": True, "pool_pre_ping": True, "pool_recycle": 1800}
     match backend_of(url):
         case "sqlite":
@@ -128,7 +132,7 @@ def _sqlite(url: URL, options: SqlSource) -> Engine:
     patience = options.connect_timeout.total_seconds()
 
     def connect() -> sqlite3.Connection:
-        if path.is_dir():
+        if os.path.isdir(path):  # not Path.is_dir: it fails where a folder above may not be entered
             raise IsADirectoryError  # SQLite would speak of a failed disk
         connection = sqlite3.connect(uri, uri=True, timeout=patience, check_same_thread=False)
         connection.text_factory = _text

@@ -27,7 +27,12 @@ _NAMED = 5
 
 
 @click.command()
-@click.option("--file", "file_only", is_flag=True, help="Look at the file only: no secrets, no network.")
+@click.option(
+    "--file",
+    "file_only",
+    is_flag=True,
+    help="Look at the file, and the ledger's version, only: no secrets, no network.",
+)
 @scope_options
 @all_option
 @json_option
@@ -106,6 +111,7 @@ def look(
         yield Line("warning", f"sources.{age.source}", age.what, age.ending.cure)
     for key in scope.streams:
         yield Line("ok", key, _reads(mappings[key]))
+    yield from _newer_ledger(config)
     if file_only:
         for key in scope.streams:
             yield from _constants(mappings[key], {})
@@ -167,6 +173,17 @@ def _reads(mapping: LeadMapping) -> str:
     if fields is None:
         return "the mapping compiles and reads whole records"
     return f"the mapping compiles and reads {len(fields)} field{'' if len(fields) == 1 else 's'} of each record"
+
+
+def _newer_ledger(config: Config) -> Iterator[Line]:
+    """Whether this version may use the ledger: asked of the file alone, before a version takes another's place."""
+    from state.migrate import refuse_newer
+
+    try:
+        if config.ledger_path.exists():
+            refuse_newer(config.ledger_path)
+    except SyncError as error:
+        yield Line("error", "ledger", error.message, error.hint, error.exit_code)
 
 
 def _writable(config: Config) -> Iterator[Line]:

@@ -106,7 +106,7 @@ def show(batch: str, as_json: bool, config: Path | None) -> None:
 @click.argument("batch")
 @click.option("--landed", is_flag=True, help="The leads are in ClosingDealz.")
 @click.option("--absent", is_flag=True, help="They are not there: send them again.")
-@click.option("--record", "records", multiple=True, metavar="STREAM:ID", help="Only this lead of it; repeatable.")
+@click.option("--record", "records", multiple=True, metavar="STREAM:ID|#N", help="Only this lead of it; repeatable.")
 @click.option("--by", metavar="NAME", help="Name recorded with the decision (default: your login).")
 @click.option("--note", metavar="TEXT", default="", help="Why; kept with the batch.")
 @yes_option
@@ -169,14 +169,16 @@ def _find(ledger: Ledger, batch: str) -> Doubt:
 
 def _choose(leads: Sequence[Lead], records: Sequence[str], batch: str) -> list[Lead]:
     """The leads that are named, each once. Raises click.UsageError where the batch does not hold one."""
+    from sync.opaque import number_of
     from sync.reports.phrases import printable
 
-    there = {(each.stream, each.id): each for each in leads}
-    asked = dict.fromkeys(split_record(record) for record in records)
-    unknown = [printable(":".join(each)) for each in asked if each not in there]
+    there: dict[object, Lead] = {f"#{each.number}": each for each in leads}
+    there |= {(each.stream, each.id): each for each in leads}
+    asked = {record if number_of(record) else split_record(record): record for record in records}
+    unknown = [printable(record) for each, record in asked.items() if each not in there]
     if unknown:
         raise click.UsageError(f"Batch {batch} holds no lead of {', '.join(unknown)}.")
-    return [there[each] for each in asked]
+    return list({lead.number: lead for lead in (there[each] for each in asked)}.values())
 
 
 def _login() -> str:

@@ -26,7 +26,7 @@ _EXIT_DAMAGED = 74
 @click.group()
 @config_option
 def ledger(config: Path | None) -> None:
-    """Verify the ledger, back it up, rebuild it from its receipts, rename a stream, import what exists."""
+    """Verify, back up, rebuild or create the ledger, rename a stream, import what exists."""
     del config  # the subcommands find it
 
 
@@ -69,6 +69,23 @@ def rename_stream(old: str, new: str, *, yes: bool, config: Path | None) -> None
             f" {declared.workspace}. If it is the same one under a new name, import it again before the next start:"
             f" {program(config)} ledger import --csv FILE --workspace {declared.workspace}"
         )
+
+
+@ledger.command()
+@config_option
+def create(config: Path | None) -> None:
+    """Make a new ledger, although the configuration had another one before.
+
+    The new one knows nothing of what was sent: under `start = "all"` the next start sends everything, again. Without
+    need for a first start: `once` and `run` make the first ledger themselves.
+    """
+    from sync.ledgers import create_ledger
+
+    loaded = _load(config)
+    if loaded.ledger_path.exists():
+        raise click.UsageError(f"There is a ledger already: {loaded.ledger_path}")
+    create_ledger(loaded).close()
+    click.echo(f"made {loaded.ledger_path}: it knows nothing of what was sent before")
 
 
 @ledger.command()

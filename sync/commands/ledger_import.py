@@ -164,14 +164,14 @@ def _apply(ledger: Ledger, workspace: str, rows: Sequence[Row], way: Way, figure
 def _opened(config: Config, way: Way) -> Iterator[Ledger | None]:
     """The ledger. An import may come before the first start, which would send everything: then it is made; a dry run
     does without."""
-    from sync.ledgers import open_ledger, refuse_lost
+    from sync.ledgers import open_ledger, own_ledger, refuse_lost
 
     refuse_lost(config)
     is_there = config.ledger_path.exists()
     if way == "dry run" and not is_there:
         yield None
         return
-    with open_ledger(config, own=way == "add" and not is_there) as ledger:
+    with own_ledger(config) if way == "add" and not is_there else open_ledger(config) as ledger:
         if ledger.is_new:
             click.echo(f"there was no ledger yet: made {ledger.path}", err=True)
         yield ledger

@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+import base64
+import contextlib
+import http.client
 import queue
 import socket
 import ssl
 import threading
 from dataclasses import dataclass
 from urllib.parse import urlsplit
+
+from sync.proxies import Proxy, proxy_of
 
 _GRACE = 1.0
 """Seconds in which the attempt itself says that its time is over, before it is left behind."""
@@ -42,6 +47,8 @@ def reach(base_url: str, *, timeout: float = 10.0, context: ssl.SSLContext | Non
 
 
 def _attempt(base_url: str, timeout: float, context: ssl.SSLContext | None) -> Reach:
+    if proxy := proxy_of(base_url):
+        return _through(proxy, base_url, timeout, context)
     try:
         with socket.create_connection(_address(base_url), timeout=timeout) as connection:
             how = ""
@@ -52,6 +59,40 @@ def _attempt(base_url: str, timeout: float, context: ssl.SSLContext | None) -> R
             return Reach(True, f"{base_url} can be reached{how}; nothing was sent")
     except OSError as error:
         return _failure(base_url, timeout, error)
+
+
+def _through(proxy: Proxy, base_url: str, timeout: float, context: ssl.SSLContext | None) -> Reach:
+    """By a tunnel of the proxy where TLS is wanted, else as far as the proxy."""
+    try:
+        socket.create_connection((proxy.host, proxy.port), timeout=timeout).close()
+    except OSError as error:
+        text = f"the proxy {proxy}: {_reason(error)}"
+        return Reach(False, f"{base_url} cannot be reached: {text}", "look at HTTPS_PROXY and DNS", later=True)
+    if not base_url.startswith("https:") or proxy.scheme != "http":
+        return Reach(True, f"{base_url}: its proxy {proxy} can be reached; nothing was sent")
+    trust = context or _senders_trust()
+    tunnel = http.client.HTTPSConnection(proxy.host, proxy.port, timeout=timeout, context=trust)
+    login = base64.b64encode(proxy.login.encode()).decode()
+    tunnel.set_tunnel(*_address(base_url), headers={"Proxy-Authorization": f"Basic {login}"} if login else {})
+    try:
+        with contextlib.closing(tunnel):
+            tunnel.connect()
+    except OSError as error:
+        if error.errno is None and not isinstance(error, TimeoutError | ssl.SSLError):
+            text = f"{base_url} cannot be reached: the proxy {proxy} will not connect"
+            return Reach(False, text, "may this machine use it, and with which name and password?")
+        return _failure(base_url, timeout, error)
+    return Reach(True, f"{base_url} can be reached through the proxy {proxy}; nothing was sent")
+
+
+def _reason(error: OSError) -> str:
+    match error:
+        case socket.gaierror():
+            return "its name cannot be resolved"
+        case TimeoutError():
+            return "it does not answer"
+        case _:
+            return error.strerror or type(error).__name__
 
 
 def _address(base_url: str) -> tuple[str, int]:
@@ -73,8 +114,7 @@ def _failure(base_url: str, timeout: float, error: OSError) -> Reach:
         case TimeoutError():
             return Reach(False, f"{base_url} does not answer within {timeout:g} s", "look at the network", later=True)
         case _:
-            reason = error.strerror or type(error).__name__
-            return Reach(False, f"{base_url} cannot be reached: {reason}", "is the server running?", later=True)
+            return Reach(False, f"{base_url} cannot be reached: {_reason(error)}", "is the server running?", later=True)
 
 
 def _senders_trust() -> ssl.SSLContext:

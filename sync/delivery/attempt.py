@@ -55,6 +55,11 @@ class Attempt(Mapping[str, Any]):
         """Seconds until the deadline."""
         return self._deadline - self._clock.boot()
 
+    @property
+    def reached(self) -> bool:
+        """Whether a server, or the proxy before it, took the connection."""
+        return bool(self._sockets)
+
     def trace(self, event: str, info: Mapping[str, Any]) -> None:
         """Called by httpcore at each step."""
         if event.endswith("send_request_headers.started"):

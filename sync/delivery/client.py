@@ -17,6 +17,7 @@ from sync.delivery.account import TooLong, how
 from sync.delivery.attempt import Attempt, TooLate
 from sync.delivery.outcome import FAILURES, Answer, Outcome, of_failure, retry_after_seconds, server_time
 from sync.errors import ConfigError, Problem
+from sync.proxies import proxy_of
 from sync.secrets import Secret
 
 PATH = "/api/v1/leads"
@@ -55,7 +56,10 @@ class LeadsClient:
         except (OSError, ValueError, ImportError, httpx.InvalidURL) as error:
             what = f"certificates or proxies that cannot be used ({type(error).__name__})"
             hint = "look at SSL_CERT_FILE, SSL_CERT_DIR, HTTPS_PROXY and ALL_PROXY"
+            if isinstance(error, ImportError):  # httpx asks for a package of its own there
+                what, hint = "a SOCKS proxy, which cannot be used", "name an HTTP proxy in HTTPS_PROXY"
             raise ConfigError([Problem("environment", f"names {what}", hint)]) from error
+        self._proxy = proxy_of(base_url)
 
     @staticmethod
     def check_key(api_key: Secret, where: str) -> None:
@@ -96,7 +100,11 @@ class LeadsClient:
         except FAILURES as error:
             late = attempt.left <= 0
             outcome = of_failure(error, began_writing=attempt.course.began_writing, timed_out=late)
-            return replace(outcome, account=attempt.account(how(error)))
+            end = how(error)
+            if self._proxy and not attempt.reached:
+                end = f"the proxy {self._proxy}: {end}"
+                outcome = replace(outcome, cause=f"no connection: {end}")
+            return replace(outcome, account=attempt.account(end))
 
     def _answer(self, body: bytes, attempt: Attempt) -> Answer:
         with self._client.stream(

@@ -33,6 +33,11 @@ def parser() -> argparse.ArgumentParser:
     one.add_argument(
         "--wheels", type=Path, metavar="DIR", help="take every package from this folder, none from an index"
     )
+    one.add_argument(
+        "--refresh",
+        action="store_true",
+        help="take the newest packages that this version allows instead of those it was tested with (an advisory)",
+    )
     two = verbs.add_parser("uninstall", help="Remove the program; keeps configuration, secrets and ledger.")
     two.add_argument("--purge", action="store_true", help="remove these too, and the user")
     two.add_argument("-y", "--yes", action="store_true", help="do not ask before --purge")
@@ -51,11 +56,8 @@ def main(words: list[str]) -> int:
     try:
         if machine.systemd and not asked.dry_run:
             must_be_root()
-        if asked.verb == "install":
-            extras = None if asked.extras is None else [each for each in asked.extras.split(",") if each]
-            install(Wishes(asked.source or own_source(), extras, asked.wheels), layout, machine)
-        elif not asked.purge or asked.yes or asked.dry_run or _confirmed(layout):
-            uninstall(layout, machine, purge=asked.purge)
+        with machine.alone(layout.home.parent):
+            _do(asked, layout, machine)
     except Failed as failed:
         warn(f"error: {failed}")
         return EXIT_FAILED
@@ -63,6 +65,14 @@ def main(words: list[str]) -> int:
         warn(f"error: {error.filename or ''}: {error.strerror}")
         return EXIT_FAILED
     return 0
+
+
+def _do(asked: argparse.Namespace, layout: Layout, machine: Machine) -> None:
+    if asked.verb == "install":
+        extras = None if asked.extras is None else [each for each in asked.extras.split(",") if each]
+        install(Wishes(asked.source or own_source(), extras, asked.wheels, asked.refresh), layout, machine)
+    elif not asked.purge or asked.yes or asked.dry_run or _confirmed(layout):
+        uninstall(layout, machine, purge=asked.purge)
 
 
 def _confirmed(layout: Layout) -> bool:

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import fcntl
 import os
 import shutil
 import subprocess
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 
 
@@ -94,6 +96,23 @@ class Machine:
                 shutil.rmtree(path)
         elif (path.exists() or path.is_symlink()) and self._does(f"remove {path}"):
             path.unlink()
+
+    @contextmanager
+    def alone(self, folder: Path) -> Iterator[None]:
+        """Nobody else installs or removes meanwhile. Raises Failed where somebody does; the folder is only locked."""
+        if self.dry_run:
+            yield
+            return
+        folder.mkdir(parents=True, exist_ok=True)
+        descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            raise Failed("another installation or removal is under way: try again when it is over") from None
+        else:
+            yield
+        finally:
+            os.close(descriptor)
 
     def systemctl(self, what: str, *words: str) -> None:
         """Raises Failed."""

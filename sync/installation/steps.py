@@ -5,13 +5,23 @@ from __future__ import annotations
 import json
 import platform
 import shutil
+import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from sync.installation.layout import NAME, Layout
 from sync.installation.machine import Failed, Machine
-from sync.installation.releases import Release, extras_of, is_complete, make, prune, release_of, wheel_of
+from sync.installation.releases import (
+    Release,
+    extras_of,
+    is_complete,
+    make,
+    prune,
+    refuse_other_python,
+    release_of,
+    wheel_of,
+)
 
 UNITS = (f"{NAME}.service", f"{NAME}@*.service")
 
@@ -19,11 +29,12 @@ UNITS = (f"{NAME}.service", f"{NAME}@*.service")
 @dataclass(frozen=True, slots=True)
 class Wishes:
     """What to install: `extras` None means as the last time, or else all there are; `wheels` is a folder that pip takes
-    everything from."""
+    everything from; `refresh` asks for the newest packages that the version allows."""
 
     source: Path
     extras: Sequence[str] | None = None
     wheels: Path | None = None
+    refresh: bool = False
 
 
 def install(wishes: Wishes, layout: Layout, machine: Machine) -> None:
@@ -32,16 +43,18 @@ def install(wishes: Wishes, layout: Layout, machine: Machine) -> None:
     if machine.systemd and not Path("/run/systemd/system").is_dir():
         raise Failed("this machine was not started by systemd; for an image there is --root")
     chosen = wishes.extras if wishes.extras is not None else _settings(layout).get("extras")
-    with wheel_of(wishes.source, machine, wishes.wheels) as wheel:
+    with wheel_of(wishes.source, machine, wishes.wheels, layout) as wheel:
         if not wheel.name:
             _foresee(f"install that wheel below {layout.releases}", layout, machine)
             return
         extras = extras_of(wheel) if chosen is None else chosen
-        release = release_of(wheel, extras, platform.python_version(), layout)
+        when = time.strftime("%Y%m%d-%H%M%S", time.gmtime()) if wishes.refresh else ""
+        release = release_of(wheel, extras, platform.python_version(), layout, when)
         if not is_complete(release):
             if machine.dry_run:
                 _foresee(f"make {release.path}", layout, machine)
                 return
+            refuse_other_python(layout)
             make(release, wheel, extras, machine, wishes.wheels)
     _refuse_bad_configuration(release, layout, machine)
     put_in_place(release, layout, machine)
@@ -59,7 +72,7 @@ def put_in_place(release: Release, layout: Layout, machine: Machine) -> None:
     for target, (source, mode) in layout.files(release.share).items():
         machine.write(target, source.read_bytes(), mode)
     for target, command in layout.generated().items():
-        said = machine.ask(release.program, *command, env={"NO_COLOR": "1"})
+        said = machine.ask(*release.program, *command, env={"NO_COLOR": "1"})
         if said.returncode:
             raise Failed(f"{NAME} {' '.join(command)} failed:\n{said.stderr.strip()}")
         machine.write(target, said.stdout.encode(), 0o644)
@@ -90,7 +103,7 @@ def _foresee(what: str, layout: Layout, machine: Machine) -> None:
 def _refuse_bad_configuration(release: Release, layout: Layout, machine: Machine) -> None:
     """A new version that cannot use a configuration that is there must not take the old one's place."""
     for config, state in _configurations(layout):
-        said = machine.ask(release.program, "check", "--file", "-c", config, env={"STATE_DIRECTORY": str(state)})
+        said = machine.ask(*release.program, "check", "--file", "-c", config, env={"STATE_DIRECTORY": str(state)})
         if said.returncode:
             text = f"{said.stdout}{said.stderr}".strip()
             raise Failed(f"this version cannot use {config}, so nothing was changed:\n{text}")

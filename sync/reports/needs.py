@@ -12,7 +12,6 @@ from typing import Any, Literal
 
 from state.diagram import State
 from state.ledger import Ledger
-from state.lock import holder
 from sync.config.ages import Age, age_as_json
 from sync.polling.first_scan import left_out_entirely
 from sync.reports.phrases import ago, count, iso, number, printable
@@ -165,8 +164,8 @@ def ageing_needs(ageing: Iterable[Age]) -> Iterator[Need]:
 
 def cut_off_batches(ledger: Ledger) -> list[dict[str, object]]:
     """Batches on the wire of a process that is gone: the next one finds out whether they left, and settles or doubts
-    them. None while a process holds the ledger: it waits for their answers."""
-    return ledger.verdicts.on_the_wire() if holder(ledger.path) is None else []
+    them. None while a process holds the ledger, or may have them on the wire without it: it waits for their answers."""
+    return ledger.cut_off()
 
 
 def _leads(batches: Iterable[Mapping[str, object]]) -> int:

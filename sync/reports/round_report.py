@@ -10,9 +10,10 @@ from state.ledger import Ledger
 from sync.config.ages import near_ends
 from sync.delivery.pace import REST_HINTS, Pace
 from sync.durations import format_duration
-from sync.engine import Engine, Failure
+from sync.engine import Engine
 from sync.events import PARTS
 from sync.once import Summary
+from sync.polling.turns import Failure
 from sync.reports.needs import Needs, needs_as_json, needs_as_lines
 from sync.reports.phrases import count, joined, number, printable
 from sync.reports.scope import scope_of
@@ -141,6 +142,9 @@ def troubles(report: RoundReport, program: str) -> list[str]:
     for name, pace in report.rests.items():
         when = f"it may be tried again in {format_duration(max(pace.wait, 1.0))}"
         lines += _trouble(f"workspace {name} rests: {printable(pace.cause)}; {when}", REST_HINTS.get(pace.rest, ""))
+    if sending := report.states["sending"]:
+        what = f"{count(sending, 'lead')} may still be on the wire of another process, which settles them by its answer"
+        lines += _trouble(what, "what stays unanswered is settled by the next `once` or `run`")
     needs = needs_as_lines(report.needs, program, reasons=False, without=("stream", "workspace"))
     if needs:
         lines += ["", "needs a person", *(f"  {line}" for line in needs)]

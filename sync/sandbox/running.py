@@ -176,7 +176,7 @@ def _launch(options: SandboxOptions) -> tuple[subprocess.Popen[bytes], str]:
     paths = [root, *filter(None, [os.environ.get("PYTHONPATH")])]
     with tempfile.TemporaryFile() as complaints:
         process = subprocess.Popen(  # noqa: S603 (this program itself, no shell)
-            [sys.executable, "-m", "sync.sandbox", "--child", *arguments(options)],
+            [sys.executable, "-P", "-m", "sync.sandbox", "--child", *arguments(options)],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=complaints,

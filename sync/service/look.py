@@ -12,8 +12,8 @@ from state.ledger import Ledger
 from state.slots import Room
 from sync import told
 from sync.config.ages import near_ends
+from sync.delivery.worker import DeliveryWorker
 from sync.engine import Engine
-from sync.plan import rule_of
 from sync.reports.needs import Needs
 from sync.reports.scope import scope_of
 from sync.reports.troubles import needs_of
@@ -94,7 +94,7 @@ def _seen(ledger: Ledger, engine: Engine, now: float) -> Seen:
     polls = ledger.streams.last_polls()
     return Seen(
         at=now,
-        workspaces={name: _waiting(ledger, engine, name) for name in engine.workers},
+        workspaces={name: _waiting(ledger, worker) for name, worker in engine.workers.items()},
         records={(names[id_], state): n for (id_, state), n in ledger.records.counts().items() if id_ in names},
         drifted={names[id_]: n for id_, n in ledger.records.drifted().items() if id_ in names},
         orphaned={names[id_]: n for id_, n in ledger.records.orphaned().items() if id_ in names},
@@ -114,7 +114,6 @@ def _needs(ledger: Ledger, engine: Engine) -> Needs:
     return needs_of(ledger, scope_of(config, ledger), near_ends(config, ledger.clock.wall()))
 
 
-def _waiting(ledger: Ledger, engine: Engine, workspace: str) -> Waiting:
-    limit, key = engine.plan.config.workspaces[workspace].limit, engine.plan.api_keys[workspace]
-    room = ledger.slots.room(rule_of(limit, key, ledger.hasher))
-    return Waiting(ledger.outbox.pending(workspace), ledger.outbox.oldest_pending(workspace), room)
+def _waiting(ledger: Ledger, worker: DeliveryWorker) -> Waiting:
+    pending, oldest = ledger.outbox.pending(worker.name), ledger.outbox.oldest_pending(worker.name)
+    return Waiting(pending, oldest, ledger.slots.room(worker.rule))

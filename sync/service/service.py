@@ -87,9 +87,9 @@ class Service:
         """Configuration, ledger and schedule stand: after the start and after each reload, taken or refused."""
         self._schedule = schedule
         if engine is not self.engine:
-            self._drop_lookout()
-            self.engine, self._lookout = engine, Lookout(engine)
-            self._started_at = self._clock.boot()
+            self.engine, self._started_at = engine, self._clock.boot()
+        self._drop_lookout()
+        self._lookout = Lookout(engine)
         if self._endpoint:
             self._endpoint.know(engine)
         self._phase = "running"

@@ -4,12 +4,14 @@ import json
 import socket
 import sqlite3
 import threading
+from contextlib import closing
 
 import pytest
 from click.testing import CliRunner
 from shelf_connector import ShelfConnector
 
 from connectors.registry import CONNECTORS
+from state.ledger import Ledger
 from sync.cli import main
 
 
@@ -95,6 +97,26 @@ def test_places_that_cannot_be_written_are_named_with_their_cure(write, tmp_path
     assert not missing.exists()
 
 
+def test_a_ledger_of_a_newer_version_is_refused_before_that_takes_over(write, tmp_path):
+    """Also by the file alone: so an installation of an older version knows before it replaces the newer one."""
+    path = write("ok")
+    ledger = tmp_path / "ledger.db"
+    Ledger(ledger, own=True).close()
+    assert run("--file", "-c", path).exit_code == 0
+    with closing(sqlite3.connect(ledger)) as connection, connection:
+        connection.execute("INSERT INTO _sqlite_migrations VALUES (99, 'closingdealz-sync', '0999_later', '')")
+        connection.execute("PRAGMA user_version = 99")
+    before = ledger.read_bytes()
+    for words in ([], ["--file"]):
+        result = run(*words, "-c", path)
+        assert result.exit_code == 78, result.output
+        assert f"error    ledger: the ledger {ledger} was written by a newer version" in result.stdout
+        assert "install that version again" in result.stdout
+    assert ledger.read_bytes() == before
+    ledger.write_text("no database")
+    assert run("--file", "-c", path).exit_code == 0
+
+
 def test_nothing_is_sent(write, door):
     assert run("-c", write("ok")).exit_code == 0
     assert run("--file", "-c", write("ok")).exit_code == 0
@@ -129,7 +151,7 @@ def test_what_a_source_says_is_shown_with_its_cure(write):
 def test_a_bad_file_shows_all_its_problems(write):
     path = write("ok", "other", more="batch_size = 0")
     result = run("-c", path)
-    assert result.exit_code == 78
+    assert result.exit_code == 78, result.output
     assert "error    workspaces.main.batch_size: must be at least 1\n" in result.stdout
     assert 'error    sources.s.streams.other.verdict: must be "ok", "warning"' in result.stdout
     assert result.stdout.splitlines()[0] == "2 errors"
@@ -139,7 +161,7 @@ def test_no_file_at_all(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     monkeypatch.delenv("CLOSINGDEALZ_SYNC_CONFIG", raising=False)
     result = run()
-    assert result.exit_code == 78
+    assert result.exit_code == 78, result.output
     assert "closingdealz-sync init" in result.stdout
     assert run("-c", "nowhere.toml").exit_code == 78
 
@@ -147,7 +169,7 @@ def test_no_file_at_all(tmp_path, monkeypatch):
 def test_a_secret_that_is_not_there(write):
     path = write("ok", key='{ env = "NO_SUCH_KEY" }', source='url = { env = "NO_SUCH_KEY" }')
     result = run("-c", path)
-    assert result.exit_code == 78
+    assert result.exit_code == 78, result.output
     assert "error    workspaces.main.api_key: the environment variable NO_SUCH_KEY is not set\n" in result.stdout
     assert "error    sources.s.url: the environment variable NO_SUCH_KEY is not set\n" in result.stdout
 
@@ -163,7 +185,7 @@ def test_two_workspaces_with_one_key(write, tmp_path):
     (tmp_path / "key").write_text("k\n")
     path = write("ok", more='[workspaces.eu]\napi_key = { file = "key" }')
     result = run("-c", path)
-    assert result.exit_code == 78
+    assert result.exit_code == 78, result.output
     assert "error    workspaces.eu.api_key: is the same key as that of workspaces.main" in result.stdout
 
 
@@ -171,7 +193,7 @@ def test_two_workspaces_with_one_key(write, tmp_path):
 def test_a_key_that_no_header_can_carry(write, tmp_path, key):
     (tmp_path / "key").write_text(key)
     result = run("-c", write("ok", key='{ file = "key" }'))
-    assert result.exit_code == 78
+    assert result.exit_code == 78, result.output
     assert "error    workspaces.main.api_key: holds characters that no API key has\n" in result.stdout
     assert key not in result.stdout
 

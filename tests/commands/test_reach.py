@@ -44,6 +44,42 @@ def test_a_name_that_does_not_exist():
     assert (found.ok, found.later) == (False, True)
 
 
+@pytest.mark.parametrize(
+    ("proxy", "says"),
+    [
+        ("proxy.invalid:3128", "the proxy proxy.invalid:3128: its name cannot be resolved"),
+        ("127.0.0.1:1", "the proxy 127.0.0.1:1: Connection refused"),
+    ],
+)
+def test_a_proxy_that_fails_is_named_as_such(monkeypatch, proxy, says):
+    monkeypatch.setenv("https_proxy", f"http://user:hunter2@{proxy}")
+    found = reach("https://name.invalid", timeout=5)
+    assert (found.ok, found.later, found.text) == (False, True, f"https://name.invalid cannot be reached: {says}")
+
+
+@pytest.mark.parametrize(("status", "says"), [(b"407 No", "will not connect"), (b"200 OK", "no TLS connection")])
+def test_a_server_is_reached_by_a_tunnel_of_the_proxy(listener, monkeypatch, status, says):
+    """As leads will be sent: the proxy resolves the name."""
+    heard = []
+
+    def answer() -> None:
+        listener.accept()[0].close()
+        connection, _ = listener.accept()
+        with connection:
+            heard.append(connection.recv(5000))
+            connection.sendall(b"HTTP/1.1 " + status + b"\r\n\r\nno TLS at all")
+
+    thread = threading.Thread(target=answer, daemon=True)
+    thread.start()
+    monkeypatch.setenv("https_proxy", f"http://user:hunter%202@127.0.0.1:{listener.getsockname()[1]}")
+    found = reach("https://crm.invalid")
+    thread.join(5)
+    assert heard[0].startswith(b"CONNECT crm.invalid:443 ")
+    assert b"Proxy-Authorization: Basic dXNlcjpodW50ZXIgMg==" in heard[0]
+    assert not found.ok
+    assert says in found.text
+
+
 @pytest.mark.skipif(shutil.which("openssl") is None, reason="makes its certificate with the program openssl")
 class TestCertificates:
     @pytest.fixture

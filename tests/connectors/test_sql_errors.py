@@ -144,6 +144,13 @@ def test_a_missing_sqlite_file_is_not_created(tmp_path: Path) -> None:
         read_all(f"sqlite:///{path}", stream())
 
 
+def test_a_sqlite_file_that_cannot_even_be_looked_for(tmp_path: Path) -> None:
+    """As below a /home that a service may not enter: the system fails another call than SQLite's."""
+    with pytest.raises(SourceRefused, match="the SQLite file cannot be opened") as refused:
+        read_all(f"sqlite:///{tmp_path}/{'n' * 300}.db", stream())
+    assert "ProtectHome=read-only" in refused.value.hint
+
+
 def test_a_locked_sqlite_file_is_tried_later(sqlite_server: Sqlite) -> None:
     sqlite_server.run("CREATE TABLE companies (id INTEGER PRIMARY KEY)")
     sqlite_server.run("INSERT INTO companies VALUES (1)")

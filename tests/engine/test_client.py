@@ -135,7 +135,6 @@ def test_certificates_and_proxies_that_cannot_be_used_are_a_matter_of_configurat
     for name, value in (
         ("SSL_CERT_FILE", str(tmp_path / "missing.pem")),
         ("SSL_CERT_FILE", str(empty)),
-        ("https_proxy", "socks5://127.0.0.1:1"),
         ("https_proxy", "nonsense://127.0.0.1:1"),
         ("https_proxy", "http://[::1"),
     ):
@@ -143,6 +142,9 @@ def test_certificates_and_proxies_that_cannot_be_used_are_a_matter_of_configurat
             patch.setenv(name, value)
             with pytest.raises(ConfigError, match="SSL_CERT_FILE, SSL_CERT_DIR"):
                 LeadsClient("https://crm.invalid", Secret("key"), timeout=1.0, clock=SystemClock())
+    monkeypatch.setenv("https_proxy", "socks5://127.0.0.1:1")
+    with pytest.raises(ConfigError, match="a SOCKS proxy, which cannot be used"):
+        LeadsClient("https://crm.invalid", Secret("key"), timeout=1.0, clock=SystemClock())
 
 
 @pytest.mark.parametrize("status", [200, 201, 301, 400, 401, 404, 408, 422, 429, 500, 503])
@@ -545,9 +547,18 @@ def test_loopback_is_never_reached_through_a_proxy(monkeypatch: pytest.MonkeyPat
 
 
 def test_a_proxy_that_is_down_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("https_proxy", f"http://127.0.0.1:{refused_port()}")
-    with client_of("https://crm.invalid") as client:
-        assert verdict(client.post(BODY)) == "refused"
+    """And named: the server's name is another one."""
+    port = refused_port()
+    for address, end in (
+        (f"127.0.0.1:{port}", "the connection was refused"),
+        ("proxy.invalid:3128", "its name cannot be resolved"),
+    ):
+        monkeypatch.setenv("https_proxy", f"http://user:hunter2@{address}")
+        with client_of("https://crm.invalid") as client:
+            outcome = client.post(BODY)
+        assert isinstance(outcome, Outcome)
+        assert (outcome.verdict, outcome.cause) == ("refused", f"no connection: the proxy {address}: {end}")
+        assert f"the proxy {address}: {end}" in outcome.account
 
 
 @pytest.mark.parametrize("status", [403, 407, 502, 503])

@@ -84,6 +84,15 @@ def test_what_waits_in_its_delay_at_the_end_is_not_created(post) -> None:
         assert running.requests() == []
 
 
+def test_what_lies_in_the_current_folder_is_not_run(tmp_path, monkeypatch) -> None:
+    """A folder named as our package, in a folder of somebody else's."""
+    (tmp_path / "sync").mkdir()
+    (tmp_path / "sync/__init__.py").write_text("raise SystemExit('run')")
+    monkeypatch.chdir(tmp_path)
+    with start(SandboxOptions(port=0)) as running:
+        assert running.leads() == []
+
+
 def test_it_ends_with_the_process_that_started_it(tmp_path) -> None:
     program = (
         "import os; from pathlib import Path; from sync.sandbox.server import *;"

@@ -10,6 +10,7 @@ import shutil
 import subprocess
 import sys
 import zipfile
+from collections.abc import Mapping
 from pathlib import Path
 
 import pytest
@@ -20,6 +21,8 @@ from sync.installation import releases
 from sync.installation.__main__ import main
 from sync.installation.layout import NAME, Layout
 from sync.installation.machine import Failed, Machine
+from sync.installation.releases import is_complete
+from sync.installation.requirements import NAME_IN_WHEEL
 
 ROOT = Path(__file__).parents[2]
 METADATA = """Metadata-Version: 2.4
@@ -31,6 +34,7 @@ Provides-Extra: mysql
 Provides-Extra: so says the text
 """
 PROGRAM = """#!/bin/sh
+shift 3  # -I -m sync
 [ "$1" = check ] && grep -q mistake "$4" && { echo "error mistake: unknown key"; exit 78; }
 echo "$@"
 """
@@ -44,8 +48,10 @@ def image(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Layout:
         (release.path / "lib").mkdir(parents=True)
         (release.path / "lib/extras").write_text(",".join(extras))
         (release.path / "bin").mkdir(parents=True)
-        release.program.write_text(PROGRAM)
-        release.program.chmod(0o755)
+        python = release.path / "bin/python"
+        python.write_text(PROGRAM)
+        python.chmod(0o755)
+        (release.path / "bin" / NAME).touch()
         shutil.copytree(ROOT / "systemd", release.share / "systemd")
         for example in ("", "connectors/hubspot/", "connectors/salesforce/"):
             (release.share / example).mkdir(parents=True, exist_ok=True)
@@ -205,6 +211,97 @@ def test_what_is_neither_wheel_nor_checkout_is_refused(
     with pytest.raises(SystemExit) as ended:
         run(image, "instal")
     assert ended.value.code == 64
+
+
+def test_what_a_killed_installation_was_building_goes(image: Layout, tmp_path: Path) -> None:
+    (image.building / "environment").mkdir(parents=True)
+    (image.building / "environment/half").touch()
+    run(image, "install", wheel(tmp_path, "1.0"), "--dry-run")
+    assert image.building.exists()
+    assert run(image, "install", wheel(tmp_path, "1.0")) == 0
+    assert not image.building.exists()
+
+
+class Recorded(Machine):
+    """What would be run."""
+
+    def __init__(self) -> None:
+        super().__init__(systemd=False)
+        self.commands: list[str] = []
+
+    def run(self, what: str, *command: str | Path, env: Mapping[str, str] | None = None) -> None:
+        if "venv" in command:
+            (Path(command[-1]) / "bin").mkdir(parents=True)
+        self.commands.append(" ".join(map(str, command)))
+
+    def ask(self, *command: str | Path, env: Mapping[str, str] | None = None) -> subprocess.CompletedProcess[str]:
+        return subprocess.CompletedProcess(command, 0, "h11==0.16.0\n", "")
+
+
+def test_what_was_tested_is_installed_by_its_hashes(tmp_path: Path) -> None:
+    path, layout, machine = wheel(tmp_path, "1.0"), Layout(tmp_path / "image"), Recorded()
+    with pytest.raises(Failed, match="add --refresh"):
+        releases.make(releases.release_of(path, [], "3.11", layout), path, [], machine, None)
+    with zipfile.ZipFile(path, "a") as archive:
+        archive.writestr(NAME_IN_WHEEL, "a==1 \\\n    --hash=sha256:aa\n# for mysql\nb==2 \\\n    --hash=sha256:bb\n")
+    release = releases.release_of(path, [], "3.11", layout)
+    releases.make(release, path, [], machine, None)
+    assert (release.path / "requirements.txt").read_text() == "a==1 \\\n    --hash=sha256:aa\n"
+    assert (release.path / "packages.txt").read_text() == "h11==0.16.0\n"
+    installs = [each for each in machine.commands if "pip install" in each]
+    assert "--require-hashes --no-deps --requirement" in installs[-2]
+    assert all("--only-binary :all:" in each for each in installs)
+    assert installs[-1].endswith(f"--no-deps {path}")
+    assert is_complete(release)
+
+
+def test_after_an_advisory_the_newest_are_another_release(tmp_path: Path) -> None:
+    path, layout, machine = wheel(tmp_path, "1.0"), Layout(tmp_path / "image"), Recorded()
+    names = {releases.release_of(path, ["mysql"], "3.11", layout, when).name for when in ("", "20261130", "20261201")}
+    assert len(names) == 3
+    releases.make(releases.release_of(path, ["mysql"], "3.11", layout, "20261130"), path, ["mysql"], machine, None)
+    (install,) = (each for each in machine.commands if "pip install" in each)
+    assert install.endswith(f"{path}[mysql]")
+    assert "--require-hashes" not in install
+
+
+def test_two_at_once_are_refused(image: Layout, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    run(image, "install", wheel(tmp_path, "1.0"))
+    before = everything(image)
+    with Machine(systemd=False).alone(image.home.parent):
+        assert run(image, "install", wheel(tmp_path, "1.1")) == 1
+        assert run(image, "uninstall") == 1
+        assert run(image, "install", wheel(tmp_path, "1.1"), "--dry-run") == 0
+    assert "another installation or removal is under way" in capsys.readouterr().err
+    assert everything(image) == before
+    assert run(image, "uninstall") == 0
+
+
+def test_scripts_of_an_image_name_the_interpreter_where_it_will_be(tmp_path: Path) -> None:
+    layout = Layout(tmp_path / "image")
+    release = releases.Release("1.0-abc", layout.releases / "1.0-abc", Layout().releases / "1.0-abc")
+    (release.path / "bin").mkdir(parents=True)
+    script, link, binary = (release.path / "bin" / name for name in (NAME, "python", "tool"))
+    script.write_text(f"#!{release.path}/bin/python3\nimport sys\n")
+    link.symlink_to("/usr/bin/python3")
+    binary.write_bytes(b"\x7fELF" + bytes(release.path))
+    releases.relocate(release)
+    assert script.read_text() == f"#!/opt/{NAME}/releases/1.0-abc/bin/python3\nimport sys\n"
+    assert link.readlink() == Path("/usr/bin/python3")
+    assert binary.read_bytes() == b"\x7fELF" + bytes(release.path)
+
+
+def test_an_image_of_another_python_is_refused(tmp_path: Path) -> None:
+    layout = Layout(tmp_path / "image")
+    releases.refuse_other_python(layout)  # nothing there to tell
+    link = layout.root / "usr/bin/python3"
+    link.parent.mkdir(parents=True)
+    link.symlink_to(f"python3.{sys.version_info[1]}")
+    releases.refuse_other_python(layout)
+    link.unlink()
+    link.symlink_to("python3.99")
+    with pytest.raises(Failed, match=r"is python3\.99, this machine's is python3"):
+        releases.refuse_other_python(layout)
 
 
 def test_what_only_prepares_is_no_change() -> None:

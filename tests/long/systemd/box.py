@@ -117,7 +117,7 @@ class Box:
         self.power_off()
         return self.boot()
 
-    def run(self, *words: str | Path, check: bool = True, seconds: float = 120) -> subprocess.CompletedProcess[str]:
+    def run(self, *words: str | Path, check: bool = True, seconds: float = 300) -> subprocess.CompletedProcess[str]:
         """A command in it, as root."""
         env = {
             "PATH": "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin",

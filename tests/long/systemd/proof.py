@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from tests.long.systemd import administration, life
+from tests.long.systemd import administration, life, places
 from tests.long.systemd.scene import Scene
 
 PARTS: list[Callable[[Scene], None]] = [
@@ -20,9 +20,13 @@ PARTS: list[Callable[[Scene], None]] = [
     life.stops_within_a_slow_request,
     life.comes_back_after_a_reboot,
     administration.is_upgraded,
+    places.writes_to_a_second_disk,
+    places.sees_what_the_service_sees,
     administration.runs_an_instance,
+    places.hides_tenants_from_each_other,
     administration.takes_an_encrypted_secret,
     administration.keeps_its_secrets,
     administration.is_removed,
+    administration.makes_an_image,
     administration.is_installed_from_a_checkout,
 ]
