@@ -6,9 +6,11 @@ import os
 import sqlite3
 import threading
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 
+from state.checkpoints import Checkpoints
+from state.disk import Disk, SystemDisk, sync_folder
 from sync.errors import LedgerBusy, LedgerError, LedgerUntrusted, SyncError
 
 Connect = Callable[[Path], sqlite3.Connection]
@@ -30,15 +32,27 @@ class LedgerFile:
     middle, and is synced to the disk at its commit (`synchronous = FULL`).
     """
 
-    def __init__(self, path: Path, *, connector: Connect = connect, own: bool = True) -> None:
+    def __init__(
+        self,
+        path: Path,
+        *,
+        connector: Connect = connect,
+        own: bool = True,
+        accept: Callable[[sqlite3.Connection], None] = lambda _: None,
+    ) -> None:
         """Opens the file. Raises LedgerError, LedgerUntrusted.
 
         `own` says that this process holds the ledger's lock: only then is a missing file created (mode 0600) and an
-        older one migrated.
+        older one migrated, unless `accept`, which looks at it as it is, raises.
         """
         self.path = path
         self.failure: LedgerError | None = None
         """The first error that a transaction ended in; there before any other thread's next one can begin."""
+        self.guard: Callable[[sqlite3.Connection], None] = lambda _: None
+        """Raises LedgerError where this process is not the owner any more that it was."""
+        self.checkpoints: Checkpoints | None = None
+        """The owner's."""
+        self._accept = accept
         self._own = own
         self._lock = threading.RLock()
         with translated(path):
@@ -54,7 +68,7 @@ class LedgerFile:
                 self._prepare()
                 self._migrate()
             except BaseException:
-                self._connection.close()
+                self.close(leave_log=True)  # what is refused stays as it is
                 raise
 
     def _refuse_foreign(self) -> None:
@@ -72,6 +86,9 @@ class LedgerFile:
         self._connection.execute("PRAGMA synchronous = FULL")
         self._connection.execute("PRAGMA foreign_keys = ON")
         self._connection.execute("PRAGMA temp_store = MEMORY")
+        # only the owner writes the log into the file, and what it needs of the log shows in its size
+        self._connection.execute("PRAGMA wal_autocheckpoint = 0")
+        self._connection.execute("PRAGMA journal_size_limit = 0")
 
     def _migrate(self) -> None:
         if self._connection.execute("PRAGMA user_version").fetchone()[0] == SCHEMA_VERSION:
@@ -79,20 +96,33 @@ class LedgerFile:
         # what migrates is slow to load and rarely needed
         from state.migrate import migrate
 
-        migrate(self._connection, self.path, own=self._own, backup=self.backup)
+        migrate(self._connection, self.path, own=self._own, backup=self.backup, accept=self._accept)
 
     @contextmanager
-    def write(self) -> Iterator[sqlite3.Connection]:
-        """One write transaction: all of it or nothing. Keep it short; nothing slow inside."""
+    def write(self, *, as_owner: bool = False) -> Iterator[sqlite3.Connection]:
+        """One write transaction: all of it or nothing. Keep it short; nothing slow inside.
+
+        `as_owner`: only while this process is the ledger's owner and its files are what they were; else LedgerError.
+        What was learned of a batch on the wire is a fact, and written by whoever learned it.
+        """
         with self._watched():
             self._connection.execute("BEGIN IMMEDIATE")
             try:
+                if as_owner:
+                    self.guard(self._connection)
                 yield self._connection
                 self._connection.execute("COMMIT")
             except BaseException:
                 if self._connection.in_transaction:
                     self._connection.execute("ROLLBACK")
                 raise
+            if self.checkpoints:
+                self.checkpoints.after_commit(self._connection)
+
+    def refuse_old_owner(self) -> None:
+        """Raises LedgerError where this process is not the ledger's owner any more."""
+        with self.read() as connection:
+            self.guard(connection)
 
     @contextmanager
     def read(self) -> Iterator[sqlite3.Connection]:
@@ -120,30 +150,72 @@ class LedgerFile:
                 self.failure = self.failure or error
                 raise
 
-    def backup(self, target: Path) -> None:
-        """A consistent copy, whole or absent, while others go on writing."""
+    def backup(self, target: Path, disk: Disk | None = None) -> None:
+        """Make a consistent copy, whole and on the disk or absent, while others go on writing."""
+        disk = disk or SystemDisk()
         temporary = target.with_name(target.name + ".new")
         temporary.unlink(missing_ok=True)
         _create_private(temporary)
-        # a connection of its own: ours would be blocked for as long as the copy takes
-        source = sqlite3.connect(f"{self.path.absolute().as_uri()}?mode=ro", uri=True, timeout=BUSY_SECONDS)
-        copy = sqlite3.connect(temporary)
         try:
-            source.backup(copy)
-        finally:
-            copy.close()
-            source.close()
-        temporary.rename(target)
+            _copy(self.path, temporary)
+            _sync(disk, temporary)
+            disk.rename(temporary, target)
+        except BaseException:
+            with suppress(OSError):
+                temporary.unlink(missing_ok=True)
+            raise
+        sync_folder(disk, target.parent)
 
     def maintain(self) -> None:
         """Refreshes the query planner's figures and gives the write-ahead log's space back."""
         with self._watched():
             self._connection.execute("PRAGMA optimize")
-            self._connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+            if self.checkpoints:
+                self.checkpoints.write(self._connection, "TRUNCATE")
 
-    def close(self) -> None:
-        with self._lock:
+    def close(self, *, leave_log: bool = False) -> None:
+        """May be called twice. The last one to close writes the log into the file, unless `leave_log`, or where they do
+        not belong together."""
+        leave_log = leave_log or (self.checkpoints is not None and self.checkpoints.is_overwritten)
+        with self._lock, ExitStack() as stack:
+            if leave_log:
+                stack.enter_context(_reader(self.path))
             self._connection.close()
+
+
+def _copy(ledger: Path, target: Path) -> None:
+    # a connection of its own: the ledger's would be blocked for as long as the copy takes
+    source = sqlite3.connect(f"{ledger.absolute().as_uri()}?mode=ro", uri=True, timeout=BUSY_SECONDS)
+    copy = sqlite3.connect(target)
+    try:
+        source.backup(copy)
+    finally:
+        copy.close()
+        source.close()
+
+
+def _sync(disk: Disk, path: Path) -> None:
+    descriptor = disk.open(path, os.O_RDONLY)
+    try:
+        disk.sync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+@contextmanager
+def _reader(path: Path) -> Iterator[None]:
+    """Keeps the ledger open for reading: a close beside it is not the last one, and its own writes nothing."""
+    try:
+        reader = sqlite3.connect(f"{path.absolute().as_uri()}?mode=ro", uri=True)
+    except sqlite3.Error:
+        yield
+        return
+    try:
+        with suppress(sqlite3.Error):
+            reader.execute("SELECT 1 FROM sqlite_master").fetchone()
+        yield
+    finally:
+        reader.close()
 
 
 @contextmanager
@@ -163,13 +235,14 @@ def translated(path: Path) -> Iterator[None]:
         ) from error
 
 
+_REBUILD = "closingdealz-sync ledger rebuild   (from its receipts; the file is kept under another name)"
 _HINTS = {
     "SQLITE_FULL": "the disk is full: free some space; nothing is sent until then",
     "SQLITE_READONLY": "the file or its file system is read-only: check owner, mode and mount",
     "SQLITE_IOERR": "the disk reports errors: check the kernel's log",
     "SQLITE_CANTOPEN": "check that the folder exists and that this user may write to it",
-    "SQLITE_CORRUPT": "the file is damaged: stop, keep a copy, restore a backup",
-    "SQLITE_NOTADB": "this is not a ledger: check [ledger] path",
+    "SQLITE_CORRUPT": f"the file is damaged: {_REBUILD}",
+    "SQLITE_NOTADB": f"this is not a ledger, or none any more: check [ledger] path; if it was one: {_REBUILD}",
 }
 
 

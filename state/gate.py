@@ -7,7 +7,6 @@ of them can be claimed; whatever cut a poll off, the next one finds them here.
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Sequence
 from dataclasses import dataclass
 
 from state.database import LedgerFile
@@ -17,7 +16,12 @@ from state.schema.statements import one_of
 from state.streams import release_polls
 from sync.clock import Clock
 
-USUAL_POLLS = 20
+DAY = 86_400_000
+"""Milliseconds."""
+USUAL_DAYS = 28
+"""What is usual is looked for in so many days: four weeks, so that a weekly import is part of it."""
+FEWEST_POLLS = 3
+"""With fewer polls behind it nobody can say what is usual."""
 NOTHING = Filled()
 
 
@@ -30,17 +34,32 @@ class LeftBehind:
 
 
 @dataclass(frozen=True, slots=True)
+class Usual:
+    """How many leads the polls of a stream let go in so many days, which ended 24 hours ago; of a stream that has been
+    read for less than two, in all."""
+
+    leads: int
+    days: float
+
+    @property
+    def a_day(self) -> float:
+        return self.leads / self.days
+
+
+@dataclass(frozen=True, slots=True)
 class Figures:
     """What the unreleased polls of a stream would create, and what is usual there.
 
-    `leads`: new ones and such as are to be created once more. `usual`: how many each of the last polls let go, the
-    latest first. `now` and `before`: the fields of these leads and of those let go earlier, under the mapping in force.
+    `leads`: new ones and such as are to be created once more. `today`: how many its polls let go in the last 24 hours.
+    `usual`: None where that was not asked for or where there are too few polls to say. `now` and `before`: the fields
+    of these leads and of those let go earlier, under the mapping in force.
     `with_email`: records without a lead that have an e-mail address; `known_elsewhere` of them have that of a lead
     which stands for another record of the stream.
     """
 
     leads: int
-    usual: Sequence[int] = ()
+    today: int = 0
+    usual: Usual | None = None
     now: Filled = NOTHING
     before: Filled = NOTHING
     with_email: int = 0
@@ -68,14 +87,20 @@ class Gate:
         with self._file.read() as connection:
             return _made(connection, stream, poll)
 
-    def figures(self, stream: int, poll: int, *, mapping: int, first: int) -> Figures:
-        """All that the guard looks at. `first` is the poll that ended the first scan, which is not what is usual."""
+    def figures(self, stream: int, poll: int, *, mapping: int, first: int, at_least: int = 0) -> Figures:
+        """Return all that the guard looks at. `first` is the poll that ended the first scan, which is not what is
+        usual; that is looked up only where more than `at_least` leads would be let go in a day: it reads weeks of
+        polls."""
         values = {"stream": stream, "poll": poll, "mapping": mapping, "first": first}
+        now = int(self._clock.wall() * 1000)
         with self._file.read() as connection:
             with_email, known_elsewhere = connection.execute(_EMAILS, values).fetchone()
+            leads = _made(connection, stream, poll)
+            today = _let_go(connection, stream, first, now - DAY, None)
             return Figures(
-                leads=_made(connection, stream, poll),
-                usual=[row[0] for row in connection.execute(_USUAL, values)],
+                leads=leads,
+                today=today,
+                usual=_usual(connection, stream, first, now) if leads + today > at_least else None,
                 now=filled(row[0] for row in connection.execute(_PAYLOADS, values)),
                 before=fields_of(connection, mapping),
                 with_email=with_email,
@@ -127,13 +152,42 @@ _RELEASED = f"SELECT mapping, payload FROM records WHERE {_MADE} AND state = 'pe
 
 _PAYLOADS = f"SELECT payload FROM records WHERE {_MADE} AND mapping = :mapping AND payload IS NOT NULL"  # noqa: S608 - a constant
 
-_USUAL = f"""
-SELECT coalesce(json_extract(counts, '$.new'), 0) + coalesce(json_extract(counts, '$.resend'), 0) FROM polls
-WHERE stream = :stream AND kind = 'poll' AND outcome = 'complete' AND id > :first
-  AND json_extract(counts, '$.set_aside') IS NULL
-ORDER BY id DESC LIMIT {USUAL_POLLS}
-"""  # noqa: S608 - a constant
+
+def _let_go(connection: sqlite3.Connection, stream: int, first: int, since: int, until: int | None) -> int:
+    """How many leads the polls that ended between these times (ms) let go."""
+    values = {"stream": stream, "first": first, "since": since, "until": until}
+    return int(connection.execute(_LET_GO, values).fetchone()[0])
+
+
+def _usual(connection: sqlite3.Connection, stream: int, first: int, now: int) -> Usual | None:
+    values = {"stream": stream, "first": first, "fewest": FEWEST_POLLS}
+    polls, began = connection.execute(_POLLS, values).fetchone()
+    if polls < FEWEST_POLLS:
+        return None
+    until = now - DAY
+    if until - began < DAY:  # what came until now is all that is known
+        return Usual(_let_go(connection, stream, first, min(began, until) - 1, None), 1.0)
+    since = max(began, until - USUAL_DAYS * DAY)
+    return Usual(_let_go(connection, stream, first, since - 1, until), (until - since) / DAY)
+
+
+_LET_GO = """
+SELECT coalesce(sum(coalesce(json_extract(counts, '$.new'), 0) + coalesce(json_extract(counts, '$.resend'), 0)), 0)
+FROM polls
+WHERE stream = :stream AND id > :first AND released = 1 AND ended_at > :since
+  AND (:until IS NULL OR ended_at <= :until) AND json_extract(counts, '$.set_aside') IS NULL
+"""
 """Of a poll that was held nothing was let go: it does not make the like of it usual."""
+
+_POLLS = """
+SELECT count(*), min(began) FROM (
+  SELECT started_at AS began FROM polls
+  WHERE stream = :stream AND kind = 'poll' AND outcome = 'complete' AND id > :first
+    AND json_extract(counts, '$.set_aside') IS NULL
+  ORDER BY id LIMIT :fewest
+)
+"""
+"""The earliest that are kept."""
 
 _EMAILS = f"""
 WITH own AS MATERIALIZED (

@@ -2,22 +2,31 @@
 
 from __future__ import annotations
 
+import sqlite3
 from collections.abc import Callable
+from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from types import TracebackType
 from typing import Literal
 
+from state.checkpoints import Checkpoints, refuse_mixed
 from state.database import Connect, LedgerFile, connect, translated
+from state.disk import Disk
+from state.fitness import another_key, refuse_unfit
+from state.footing import Footing
 from state.gate import Gate
+from state.incidents import Incidents
 from state.keys import Hasher, open_key
-from state.lock import LedgerLock
+from state.lock import LedgerLock, checkpoint_of, holder
 from state.matching.contacts import Contacts
 from state.matching.heirs import Heirs
 from state.outbox import Outbox
+from state.owner import Owner, answers_until, cut_off, refuse_old_owner, take
 from state.queues import Queues
+from state.receipts.compare import Truth, together
 from state.receipts.journal import Journal
-from state.receipts.opening import LOOKED_ON, Places, begin_receipts_anew, open_receipts, refuse_orphans
-from state.receipts.place import Disk
+from state.receipts.opening import LOOKED_ON, Opened, Places, begin_receipts_anew, open_receipts, refuse_orphans
 from state.receipts.writing import compact
 from state.records import Records
 from state.recovery import Recovered, recover
@@ -25,7 +34,9 @@ from state.slots import Slots
 from state.streams import Streams
 from state.verdicts import Verdicts
 from sync.clock import Clock, SystemClock
-from sync.errors import LedgerError, LedgerUntrusted
+from sync.errors import LedgerError
+
+Accept = Callable[[sqlite3.Connection], None]
 
 
 class Ledger:
@@ -45,12 +56,16 @@ class Ledger:
         connector: Connect = connect,
         receipts_copy: Path | None = None,
         disk: Disk | None = None,
+        accept: Accept = lambda _: None,
     ) -> None:
-        """`receipts_copy` is the folder of the second receipts. `connector` and `disk` are where it touches files."""
+        """`receipts_copy` is the folder of the second receipts. `connector` and `disk` are where it touches files.
+        `accept` raises where an older ledger must stay as it is, looked at before it is migrated."""
         self.path = path
         self.clock = clock or SystemClock()
         self.places = Places.of(path, receipts_copy, disk)
         self._owns = own
+        self._found: dict[str, float] = {}
+        self._footing: Footing | None = None
         self._lock = LedgerLock(path) if own else None
         if self._lock:
             with translated(path):
@@ -63,12 +78,13 @@ class Ledger:
                 begin_receipts_anew(path, self.places)
             elif not path.exists():
                 refuse_orphans(path, self.places)
-            self.file = LedgerFile(path, connector=connector, own=own)
+            self._refuse_mixed()
+            self.file = LedgerFile(path, connector=connector, own=own, accept=partial(self._accept, accept))
             try:
                 self.hasher = self._key(own=own)
-                self.receipts = open_receipts(self.file, self.hasher, self.places) if own else LOOKED_ON
+                self.receipts = self._take(self._lock) if self._lock else LOOKED_ON
             except BaseException:
-                self.file.close()
+                self.file.close(leave_log=True)
                 raise
         except BaseException:
             self._unlock()
@@ -81,11 +97,45 @@ class Ledger:
         self.outbox = Outbox(self.file, self.clock)
         self.verdicts = Verdicts(self.file, self.clock)
         self.slots = Slots(self.file, self.clock)
+        self.incidents = Incidents(self.file, self.clock)
         self.journal = Journal(self.file, self.hasher, self.clock, self.places.all)
 
     @property
     def queues(self) -> Queues:
         return Queues(self.file, self.clock)
+
+    def _refuse_mixed(self) -> None:
+        """Where no other process has it open: that one looks after it."""
+        if self._lock:
+            self._lock.note(refuse_mixed(self.path, self._lock.checkpoint))
+        elif holder(self.path) is None:
+            refuse_mixed(self.path, checkpoint_of(self.path))
+
+    def _accept(self, accept: Accept, connection: sqlite3.Connection) -> None:
+        refuse_unfit(connection, self.path, self.places)
+        accept(connection)
+
+    def _take(self, lock: LedgerLock) -> Opened:
+        """Every older owner is refused from here on, and what it told the receipts before is in them."""
+        with self.file.write() as connection:
+            taken = take(connection, lock, self.path, self.clock)
+        self._found = dict(taken.found)
+        for place in self.places.all:
+            if place.exists():
+                with place.lock():
+                    pass
+        opened = open_receipts(self.file, self.hasher, self.places)
+        self._footing = Footing(self.path, lock, [place.path for place in self.places.all])
+        self.file.checkpoints = Checkpoints(self.path, lock)
+        self.file.guard = partial(self._refuse_old_owner, taken.owner, self._footing, self.file.checkpoints)
+        return opened
+
+    def _refuse_old_owner(
+        self, owner: Owner, footing: Footing, checkpoints: Checkpoints, connection: sqlite3.Connection
+    ) -> None:
+        refuse_old_owner(connection, owner, self.path)
+        footing.refuse_moved()
+        checkpoints.refuse_overwritten()
 
     def _key(self, *, own: bool) -> Hasher:
         """The key must be the one the ledger was written with: with another every record would look new."""
@@ -96,15 +146,12 @@ class Ledger:
                 f"the ledger {self.path} is not whole yet: the process that made it was cut off",
                 hint="`once` or `run` finishes it at their next start",
             )
-        hasher = open_key(self.path, create=row is None)
+        hasher = open_key(self.path, create=row is None, disk=self.places.main.disk)
         if row is None:
             with self.file.write() as connection:
                 connection.execute("INSERT OR IGNORE INTO meta VALUES ('key_id', ?)", (hasher.key_id,))
         elif row["value"] != hasher.key_id:
-            raise LedgerUntrusted(
-                f"the key file beside {self.path} does not belong to this ledger",
-                hint="restore ledger and key from the same backup",
-            )
+            raise another_key(self.path)
         return hasher
 
     def _unlock(self) -> None:
@@ -113,14 +160,54 @@ class Ledger:
 
     def recover(self, on_unknown: Callable[[str], Literal["hold", "resend"]] = lambda _: "hold") -> list[Recovered]:
         """What the last process left behind, for the owner at its start: batches that were being sent get the verdict
-        that the receipts know, or are in doubt. `on_unknown` is a workspace's setting."""
-        return recover(self.verdicts, self.journal, self.receipts.truth, on_unknown)
+        that the receipts know, or are in doubt. `on_unknown` is a workspace's setting.
+
+        A batch that an older owner may still have on the wire is left alone; call it again while there is a `left`.
+        """
+        now = self.clock.boot()
+        over = {batch for batch, until in self._found.items() if until <= now}
+        if any(self._found[batch] for batch in over):
+            self.receipts = replace(self.receipts, truth=self._truth())  # they may have been told meanwhile
+        self._found = {batch: until for batch, until in self._found.items() if until > now}
+        return recover(self.verdicts, self.journal, self.receipts.truth, on_unknown, only=over)
+
+    def never_left(self, batch: str, slot: int) -> None:
+        """What this process claimed and was kept from sending: the owner after it need not wait for an answer. Nothing
+        is written where this is not the ledger any more that an owner would find."""
+        places = [place.path for place in self.places.all]
+        if self._footing and all(map(self._footing.is_there, (self.path, *places))):
+            cause = "this process was overtaken before the request began"
+            self.journal.verdict(batch, "refused", cause=cause)
+            self.verdicts.conclude(batch, "refused", slot=slot, cause=cause)
+
+    @property
+    def left(self) -> float | None:
+        """Seconds until the next of the batches may be recovered that an older owner may have on the wire; None: there
+        are none."""
+        return min(self._found.values()) - self.clock.boot() if self._found else None
+
+    def left_batches(self) -> list[str]:
+        """Those of them that have no verdict yet."""
+        with self.file.read() as connection:
+            return sorted(answers_until(connection, self.clock).keys() & self._found.keys())
+
+    def cut_off(self) -> list[dict[str, object]]:
+        """For onlookers: batches on the wire for whose answer nobody can be waiting any more, as `on_the_wire`."""
+        with self.file.read() as connection:
+            found = cut_off(connection, self.path, self.clock)
+        return [batch for batch in self.verdicts.on_the_wire() if batch["name"] in found] if found else []
+
+    def _truth(self) -> Truth:
+        known = self.receipts.truth
+        return replace(known, batches=together(filter(None, (place.history() for place in self.places.all))))
 
     def tidy(self) -> None:
         """Gives space back: of the write-ahead log, and of receipts that nobody needs."""
         self.file.maintain()
         for place in self.places.all:
             compact(place)
+        if self._footing:
+            self._footing.receipts_replaced()
 
     def tell_receipts(self) -> None:
         """After a person's word: the receipts are told beside their owner, who otherwise does it at the next request.
@@ -137,6 +224,8 @@ class Ledger:
                 self.journal.flush()
         finally:
             self.file.close()
+            if self._footing:
+                self._footing.close()
             self._unlock()
 
     def __enter__(self) -> Ledger:

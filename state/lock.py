@@ -1,4 +1,9 @@
-"""The ledger's lock: one process polls, delivers and recovers; others may look and send single tests beside it."""
+"""The ledger's lock: one process polls, delivers and recovers; others may look and send single tests beside it.
+
+It is found by its path, which can be removed or replaced under its holder: then the number that each owner takes in the
+ledger itself decides (`state.owner`). The file also says how far the ledger's own file was last written on purpose
+(`state.checkpoints`): it is no part of a backup, so a ledger that was written over does not know it.
+"""
 
 from __future__ import annotations
 
@@ -10,30 +15,53 @@ from types import TracebackType
 
 from sync.errors import LedgerBusy, LedgerError
 
+_LONGEST = 64
+"""Bytes that a lock file is read for."""
+
+
+def lock_path(ledger: Path) -> Path:
+    return ledger.with_name(ledger.name + ".lock")
+
 
 class LedgerLock:
     """An advisory lock on `<ledger>.lock`, freed by the kernel however the process ends."""
 
     def __init__(self, ledger: Path) -> None:
-        self._path = ledger.with_name(ledger.name + ".lock")
+        self.path = lock_path(ledger)
+        self.checkpoint: int | None = None
+        """The last whole checkpoint of the ledger that this file tells of; None: of none."""
         self._descriptor: int | None = None
 
     def acquire(self) -> None:
         """Raises LedgerBusy, naming the holder's process id, where another process holds it."""
         try:
-            descriptor = os.open(self._path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+            descriptor = os.open(self.path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
         except OSError as error:
-            raise LedgerError(f"the lock file {self._path} cannot be opened: {error.strerror}") from error
+            raise LedgerError(f"the lock file {self.path} cannot be opened: {error.strerror}") from error
         if not _locked(descriptor):
-            pid = os.read(descriptor, 32).decode("ascii", "replace").strip()
+            pid, _ = _content(descriptor)
             os.close(descriptor)
             raise LedgerBusy(
                 f"another process{f' ({pid})' if pid else ''} works with this ledger",
                 hint="reading commands such as `status` work beside it; stop it first to run this one",
             )
-        os.ftruncate(descriptor, 0)
-        os.pwrite(descriptor, f"{os.getpid()}\n".encode(), 0)
         self._descriptor = descriptor
+        self.note(_content(descriptor)[1])
+
+    def note(self, checkpoint: int | None) -> None:
+        """Writes down the last whole checkpoint, beside this process's id."""
+        self.checkpoint = checkpoint
+        if self._descriptor is None:
+            return
+        text = f"{os.getpid()}\n" + ("" if checkpoint is None else f"{checkpoint}\n")
+        os.ftruncate(self._descriptor, 0)
+        os.pwrite(self._descriptor, text.encode(), 0)
+
+    @property
+    def identity(self) -> tuple[int, int]:
+        """Device and inode of the file that is locked, whatever its path leads to now. OSError where none is."""
+        held = os.fstat(-1 if self._descriptor is None else self._descriptor)
+        return held.st_dev, held.st_ino
 
     def release(self) -> None:
         if self._descriptor is not None:
@@ -63,19 +91,44 @@ def _locked(descriptor: int) -> bool:
     return False
 
 
+def _content(descriptor: int) -> tuple[str, int | None]:
+    """The process id and the checkpoint that a lock file names."""
+    lines = os.pread(descriptor, _LONGEST, 0).decode("ascii", "replace").split("\n")
+    checkpoint = lines[1] if len(lines) > 2 else ""
+    return lines[0].strip(), int(checkpoint) if checkpoint.isdecimal() else None
+
+
 def holder(ledger: Path) -> int | None:
     """The process id that holds the lock now, or None: for `status`."""
-    path = ledger.with_name(ledger.name + ".lock")
+    held = look(lock_path(ledger))
+    return held[0] if held else None
+
+
+def look(path: Path) -> tuple[int, tuple[int, int]] | None:
+    """Who holds this lock file now (0: its id cannot be read), and its device and inode; None: nobody does."""
     try:
-        descriptor = os.open(path, os.O_RDWR | os.O_CLOEXEC)
+        descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)  # also on a disk that is read-only by now
     except OSError:
         return None
     try:
         fcntl.flock(descriptor, fcntl.LOCK_SH | fcntl.LOCK_NB)
     except BlockingIOError:
-        text = os.read(descriptor, 32).decode("ascii", "replace").strip()
-        return int(text) if text.isdigit() else 0
+        pid, _ = _content(descriptor)
+        held = os.fstat(descriptor)
+        return (int(pid) if pid.isdecimal() else 0), (held.st_dev, held.st_ino)
     else:
         return None
+    finally:
+        os.close(descriptor)
+
+
+def checkpoint_of(ledger: Path) -> int | None:
+    """The last whole checkpoint that the lock file tells of, whoever holds it."""
+    try:
+        descriptor = os.open(lock_path(ledger), os.O_RDONLY | os.O_CLOEXEC)
+    except OSError:
+        return None
+    try:
+        return _content(descriptor)[1]
     finally:
         os.close(descriptor)

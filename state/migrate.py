@@ -13,9 +13,17 @@ from state.schema import MIGRATIONS
 from sync.errors import LedgerUntrusted
 
 
-def migrate(connection: sqlite3.Connection, path: Path, *, own: bool, backup: Callable[[Path], None]) -> None:
+def migrate(
+    connection: sqlite3.Connection,
+    path: Path,
+    *,
+    own: bool,
+    backup: Callable[[Path], None],
+    accept: Callable[[sqlite3.Connection], None],
+) -> None:
     """Raise LedgerUntrusted where the ledger is newer than the program, older and not `own`, or where a migration does
-    not fit what it holds; sqlite3.Error where the disk or another process is in the way."""
+    not fit what it holds; sqlite3.Error where the disk or another process is in the way. What `accept` raises leaves an
+    older ledger as it is."""
     database = Database(connection)
     applied = {migration.name for migration in MIGRATIONS.applied(database)}
     every = [migration.name for migration in MIGRATIONS.pending(Database(memory=True))]
@@ -29,6 +37,7 @@ def migrate(connection: sqlite3.Connection, path: Path, *, own: bool, backup: Ca
     if pending:
         kept = path.with_name(f"{path.name}.before-{pending[0]}")
         if applied:
+            accept(connection)
             backup(kept)
         # a crash between migrating and stamping must not leave the old stamp
         connection.execute("PRAGMA user_version = 0")

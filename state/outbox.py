@@ -44,9 +44,10 @@ class Outbox:
         `label` is put on each of them, with `{batch}` the batch's name.
         `probe` (from 0 up to 1, drawn by chance) takes one lead instead, from that place in the queue.
 
-        Raises LedgerError also where the ledger has failed before in this process, even if it would do now.
+        Raises LedgerError also where the ledger has failed before in this process, even if it would do now, and where
+        this process is not its owner any more.
         """
-        with self._file.write() as connection:
+        with self._file.write(as_owner=True) as connection:
             if failure := self._file.failure:
                 raise LedgerError(failure.message, hint=failure.hint)  # nothing is sent that might not be remembered
             streams = _streams(connection, workspace, only)
@@ -120,27 +121,39 @@ class Outbox:
             )
 
     def oldest_pending(self, workspace: str) -> int | None:
-        """Since when the lead has waited that waits longest for this workspace (ms); None: none does."""
+        """Since when the lead has waited that waits longest for this workspace (ms); None: none does.
+
+        A lead that was refused is pending anew, but it waits since the poll that queued it.
+        """
         with self._file.read() as connection:
             found = connection.execute(
-                "SELECT min(since) FROM records WHERE state = 'pending' AND stream IN"
+                "SELECT min(since) AS since, min(queued) AS poll FROM records WHERE state = 'pending' AND stream IN"
                 " (SELECT id FROM streams WHERE workspace = ?)",
                 (workspace,),
-            ).fetchone()[0]
-            return None if found is None else int(found)
+            ).fetchone()
+            if found["since"] is None:
+                return None
+            began = connection.execute("SELECT started_at FROM polls WHERE id = ?", (found["poll"],)).fetchone()
+            return int(found["since"] if began is None else min(found["since"], began["started_at"]))
 
     def pace_of(self, workspace: str) -> dict[str, object] | None:
-        """The workspace's health as it was last written, as JSON, and when that was (`changed_at`, ms)."""
+        """The workspace's health as it was last written, as JSON, when that was (`changed_at`, ms), and since when it
+        rests for this reason (`since`, ms), if it does."""
         with self._file.read() as connection:
             row = connection.execute("SELECT pace, changed_at FROM workspaces WHERE name = ?", (workspace,)).fetchone()
             return {**json.loads(row["pace"]), "changed_at": row["changed_at"]} if row else None
 
     def keep_pace(self, workspace: str, api_key: bytes, pace: Mapping[str, object]) -> None:
+        before = self.pace_of(workspace) or {}
+        kept, now = dict(pace), self._now()
+        if kept.get("rest"):
+            goes_on = before.get("rest") == kept["rest"]
+            kept["since"] = before.get("since", before.get("changed_at")) if goes_on else now
         with self._file.write() as connection:
             connection.execute(
                 "INSERT INTO workspaces (name, api_key, pace, changed_at) VALUES (:name, :key, :pace, :now)"
                 " ON CONFLICT (name) DO UPDATE SET api_key = :key, pace = :pace, changed_at = :now",
-                {"name": workspace, "key": api_key, "pace": json.dumps(dict(pace)), "now": self._now()},
+                {"name": workspace, "key": api_key, "pace": json.dumps(kept), "now": now},
             )
 
     def _now(self) -> int:

@@ -10,7 +10,7 @@ from typing import cast
 
 from state.adoption import Memory, recall, recognised, remembers, settle_accounts
 from state.database import LedgerFile
-from state.diagram import GONE, ON_THE_WIRE, Fit, LeadExists, State, Version
+from state.diagram import GONE, ON_THE_WIRE, STATES, Fit, LeadExists, State, Version
 from state.fills import count_leads, let_go_at_once
 from state.keys import Hasher
 from state.lookup import rows_of
@@ -106,10 +106,10 @@ class Records:
 
         Returns how the readings add up (`new`, `unchanged`, `filtered` …), and apart from that sum how many records
         left the queue (`unqueued`) and how many contacts leads go without (`left_out`). Raises Overtaken, and writes
-        nothing, where other children would be left out now.
+        nothing, where other children would be left out now; LedgerError where this process owns the ledger no more.
         """
         now = int(self._clock.wall() * 1000)
-        with self._file.write() as connection:
+        with self._file.write(as_owner=True) as connection:
             if nested is not None:
                 nested.refuse_overtaken(connection, self._hasher, stream)
             known = _look_up(connection, stream, (reading.id for reading in readings))
@@ -258,14 +258,37 @@ class Records:
         for row in rows:
             yield {**dict(row), "reason": json.loads(row["reason"]) if row["reason"] else None}
 
-    def reasons(self, state: State) -> list[tuple[str, int]]:
-        """The reasons of one state with how many records each has, most first."""
+    def reasons(self, state: State, streams: Sequence[int]) -> list[tuple[str, int]]:
+        """The reasons of one state in these streams with how many records each has, most first."""
         with self._file.read() as connection:
             rows = connection.execute(
-                "SELECT reason, count(*) AS n FROM records WHERE state = ? GROUP BY reason ORDER BY n DESC LIMIT 20",
-                (state,),
+                "SELECT reason, count(*) AS n FROM records"
+                " WHERE state = :state AND stream IN (SELECT value FROM json_each(:streams))"
+                " GROUP BY reason ORDER BY n DESC LIMIT 20",
+                {"state": state, "streams": json.dumps(list(streams))},
             )
             return [(row["reason"] or "", row["n"]) for row in rows]
+
+    def oldest(self, state: State, streams: Sequence[int]) -> int | None:
+        """Since when the record is in this state that is in it longest, in these streams (ms); None: none is."""
+        with self._file.read() as connection:
+            found = connection.execute(
+                "SELECT min(since) FROM records"
+                " WHERE state = :state AND stream IN (SELECT value FROM json_each(:streams))",
+                {"state": state, "streams": json.dumps(list(streams))},
+            ).fetchone()[0]
+            return None if found is None else int(found)
+
+    def leads_elsewhere(self) -> dict[int, int]:
+        """How many records of each stream have a lead in ClosingDealz though their state says something else: they
+        were filtered later, say, or wait to be sent once more."""
+        with self._file.read() as connection:
+            rows = connection.execute(
+                "SELECT stream, count(*) AS n FROM records WHERE stream IN (SELECT id FROM streams)"
+                " AND state IN (SELECT value FROM json_each(:states)) AND lead_exists = 'yes' GROUP BY stream",
+                {"states": json.dumps([state for state in STATES if state not in ("delivered", "known")])},
+            )
+            return {row["stream"]: row["n"] for row in rows}
 
 
 def on_change_of(connection: sqlite3.Connection, stream: int) -> OnChange:

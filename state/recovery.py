@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Container, Iterable, Iterator
 from dataclasses import dataclass
 from typing import Literal, cast
 
@@ -10,7 +10,7 @@ from state.receipts.compare import Truth, ahead
 from state.receipts.history import BatchReceipt
 from state.receipts.journal import Journal
 from state.rows import Conclusion, Verdict
-from state.verdicts import Verdicts
+from state.verdicts import OnTheWire, Verdicts
 
 OnUnknown = Literal["hold", "resend"]
 
@@ -36,17 +36,28 @@ class _Found:
 
 
 def recover(
-    verdicts: Verdicts, journal: Journal, truth: Truth, on_unknown: Callable[[str], OnUnknown]
+    verdicts: Verdicts,
+    journal: Journal,
+    truth: Truth,
+    on_unknown: Callable[[str], OnUnknown],
+    *,
+    only: Container[str] | None = None,
 ) -> list[Recovered]:
-    """Under the ledger's lock, before anything is sent. Each batch gets its receipt before its verdict, as ever."""
-    return [*_cut_off(verdicts, journal, truth, on_unknown), *_words(verdicts, truth)]
+    """Under the ledger's lock: of all batches before anything is sent, or `only` of these. Each batch gets its receipt
+    before its verdict, as ever."""
+    cut_off = [batch for batch in verdicts.sending() if only is None or batch.name in only]
+    return [*_cut_off(cut_off, verdicts, journal, truth, on_unknown), *_words(verdicts, truth)]
 
 
 def _cut_off(
-    verdicts: Verdicts, journal: Journal, truth: Truth, on_unknown: Callable[[str], OnUnknown]
+    batches: Iterable[OnTheWire],
+    verdicts: Verdicts,
+    journal: Journal,
+    truth: Truth,
+    on_unknown: Callable[[str], OnUnknown],
 ) -> Iterator[Recovered]:
-    for batch in verdicts.sending():
-        found = _find(batch.name, truth, on_unknown(batch.workspace))
+    for batch in batches:
+        found = _find(batch, truth, on_unknown(batch.workspace))
         if not found.has_receipt:
             journal.verdict(batch.name, found.outcome, cause=found.cause)
         given_up = found.outcome == "absent"
@@ -61,11 +72,12 @@ def _cut_off(
         yield Recovered(batch.workspace, found.outcome, conclusion)
 
 
-def _find(batch: str, truth: Truth, on_unknown: OnUnknown) -> _Found:
-    known = truth.verdict_of(batch)
+def _find(batch: OnTheWire, truth: Truth, on_unknown: OnUnknown) -> _Found:
+    """A missing intent proves something of this boot only: what a power cut took from the disk is missing, too."""
+    known = truth.verdict_of(batch.name)
     if known is not None:
         return _Found(str(known.verdict), known.cause, known.status, has_receipt=True)
-    if truth.never_left(batch):
+    if batch.is_of_this_boot and truth.never_left(batch.name):
         return _Found("refused", "the program was cut off before the request began")
     outcome = "absent" if on_unknown == "resend" else "in_doubt"
     return _Found(outcome, "the program was cut off before it knew the answer")

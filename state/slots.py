@@ -6,7 +6,8 @@ latency, reordering and number of workers: of limit + 1 requests inside one serv
 would have seen the others all live.
 
 A request that timed out or was killed counts as live for `grace` seconds more, because it may still arrive. Slots of
-another boot block for one window plus grace after this machine's boot.
+another boot block for one window plus grace from the first request that this one asks for: the ledger may come from
+another machine, whose clock of this kind says nothing here.
 
 A ledger that was made anew does not know what was sent a moment ago: a slot of *any key* stands for a full window.
 
@@ -157,9 +158,7 @@ def look(connection: sqlite3.Connection, rule: Rule, clock: Clock, *, as_of: int
     frees: list[float] = []
     in_flight = 0
     for here, is_ahead, deadline, ended, whole in rows:
-        if not here:
-            free = window + GRACE_SECONDS
-        elif is_ahead:
+        if not here or is_ahead:
             free = now + window + GRACE_SECONDS
         elif ended is None:
             free = deadline + GRACE_SECONDS + window
@@ -191,24 +190,27 @@ def take_slot(connection: sqlite3.Connection, rule: Rule, timeout: float, clock:
         {"key": rule.api_key, "boot": clock.boot_id, "now": now, "deadline": now + timeout},
     ).fetchone()
     connection.execute(
-        "DELETE FROM slots WHERE api_key = :key AND ("
-        " (boot = :boot AND coalesce(ended, deadline + :grace) < :now - 2 * :per - :grace)"
-        " OR (boot <> :boot AND :now > 3 * :per + 2 * :grace))",
+        "DELETE FROM slots WHERE api_key = :key AND boot = :boot"
+        " AND coalesce(ended, deadline + :grace) < :now - 2 * :per - :grace",
         {"key": rule.api_key, "boot": clock.boot_id, "now": now, "grace": GRACE_SECONDS, "per": rule.per},
     )
     connection.execute(
-        "DELETE FROM slots WHERE api_key = :any AND :now > CASE boot WHEN :boot THEN ended ELSE 0 END + :longest",
+        "DELETE FROM slots WHERE api_key = :any AND boot = :boot AND :now > ended + :longest",
         {"any": ANY_KEY, "boot": clock.boot_id, "now": now, "longest": 2 * PER_MOST},
     )
     return int(row[0])
 
 
 def _bring_back(connection: sqlite3.Connection, clock: Clock) -> None:
-    """Let slots that lie ahead of the boot clock begin now. Such a machine's memory was restored and its disk was not:
-    nobody can tell how long ago they were."""
+    """Let slots that lie ahead of the boot clock, or are of another boot, begin now. Such a machine's memory was
+    restored and its disk was not, or the ledger was moved here: nobody can tell how long ago they were. A batch on the
+    wire keeps its slot as it is, which tells its boot."""
     connection.execute(
-        "UPDATE slots SET started = :now, deadline = :now + deadline - started,"
-        " ended = CASE WHEN ended IS NOT NULL THEN :now + :grace END WHERE boot = :boot AND started > :now",
+        "UPDATE slots SET started = :now, deadline = :now + deadline - started, boot = :boot,"
+        " ended = CASE WHEN ended IS NOT NULL OR boot <> :boot THEN :now + :grace END"
+        " WHERE (boot = :boot AND started > :now) OR (boot <> :boot"
+        " AND id NOT IN (SELECT slot FROM batches"
+        " WHERE state = 'sending' AND state IN ('sending', 'in_doubt') AND slot IS NOT NULL))",
         {"now": clock.boot(), "grace": GRACE_SECONDS, "boot": clock.boot_id},
     )
 

@@ -39,11 +39,20 @@ class Follow:
 
 @dataclass(frozen=True, slots=True)
 class OnTheWire:
-    """A batch that is being sent, and its slot."""
+    """A batch that is being sent, and its slot. `is_of_this_boot`: it was claimed since this machine's last boot."""
 
     name: str
     workspace: str
     slot: int | None
+    is_of_this_boot: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Late:
+    """What a late answer moved (nothing, where all was settled already), and the state that its batch has now."""
+
+    conclusion: Conclusion
+    state: str | None
 
 
 def follow(verdict: Verdict, record: Stored, sent: Version, batch: str, on_change: OnChange) -> Follow:
@@ -135,11 +144,26 @@ class Verdicts:
                 _tell_receipts(connection, batch, "landed" if landed else "absent", positions, self._now())
             return conclusion
 
+    def answered_late(self, batch: str, verdict: Verdict) -> Late:
+        """What is certain of a batch counts also where another process has put it in doubt meanwhile; where a person
+        has settled it, their word stays."""
+        if verdict != "in_doubt":
+            conclusion = self.resolve(batch, landed=verdict == "created", note="by its own answer, which came late")
+        else:
+            conclusion = Conclusion(batch, {})
+        with self._file.read() as connection:
+            return Late(conclusion, _state_of(connection, batch))
+
     def sending(self) -> list[OnTheWire]:
         """The batches that are being sent, or were when a process was cut off."""
         with self._file.read() as connection:
-            rows = connection.execute("SELECT name, workspace, slot FROM batches WHERE state = 'sending'")
-            return [OnTheWire(row["name"], row["workspace"], row["slot"]) for row in rows]
+            rows = connection.execute(
+                "SELECT b.name, b.workspace, b.slot, coalesce(s.boot = ?, 0) AS here"
+                " FROM batches b LEFT JOIN slots s ON s.id = b.slot"
+                " WHERE b.state = 'sending' AND b.state IN ('sending', 'in_doubt')",
+                (self._clock.boot_id,),
+            )
+            return [OnTheWire(row["name"], row["workspace"], row["slot"], bool(row["here"])) for row in rows]
 
     def states(self) -> dict[str, str]:
         """The state of each batch in doubt, by its name."""
@@ -211,10 +235,11 @@ class Verdicts:
             return dict(row) if row else None
 
     def deliveries_of(self, batch: str) -> list[dict[str, object]]:
-        """The records of a batch: stream, id, position, state, a person's word on it, the payload while it is kept."""
+        """The records of a batch: stream, id, the ledger's key, position, state, a person's word on it, the payload
+        while it is kept."""
         with self._file.read() as connection:
             rows = connection.execute(
-                "SELECT s.name AS stream, r.id, d.position, r.state, d.word, d.payload"
+                "SELECT s.name AS stream, r.id, r.key, d.position, r.state, d.word, d.payload"
                 " FROM deliveries d JOIN records r ON r.key = d.record JOIN streams s ON s.id = r.stream"
                 " WHERE d.batch = ? ORDER BY d.position",
                 (batch,),
@@ -234,6 +259,16 @@ class Verdicts:
             for row in rows:
                 found[row["batch"]][row["name"]] = row["n"]
         return found
+
+    def created_since(self, workspace: str, since: int) -> int:
+        """How many leads of a workspace were created in batches that ended at that time (ms) or later."""
+        with self._file.read() as connection:
+            found = connection.execute(
+                "SELECT sum(leads) FROM batches WHERE ended_at >= :since AND workspace = :workspace"
+                " AND state = 'created'",
+                {"since": since, "workspace": workspace},
+            ).fetchone()[0]
+            return int(found or 0)
 
     def totals(self, workspace: str) -> dict[str, dict[str, int]]:
         """Batches and leads of a workspace by the batch's state; of those `settled` lead by lead also how many leads

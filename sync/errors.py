@@ -3,7 +3,9 @@
     SyncError
      ├── ConfigError         mend the file: all problems at once                        exit 78
      ├── LedgerUntrusted     the ledger does not fit: settle it by the command named    exit 78
+     │    └── LedgerMixed    file and log are of different times: restore it again      exit 78
      ├── LedgerError         stop sending first: disk, file system, damage              exit 74
+     │    └── LedgerLost     end: another process took it over, or files were taken     exit 74
      ├── LedgerBusy          another process holds the ledger                           exit 75
      ├── SourceUnavailable   try later: network, server down, locked                    exit 75
      ├── SourceRefused       pause this source: credentials, permissions, missing table exit 77
@@ -81,10 +83,18 @@ class LedgerUntrusted(SyncError):
     exit_code = 78
 
 
+class LedgerMixed(LedgerUntrusted):
+    """The ledger's file and its log are of different times: it was restored over while it was in use."""
+
+
 class LedgerError(SyncError):
     """The ledger cannot be read or written: nothing may be sent that cannot be remembered."""
 
     exit_code = 74
+
+
+class LedgerLost(LedgerError):
+    """This process owns the ledger no more: another took it over, or its files were taken away. It sends nothing."""
 
 
 class LedgerBusy(SyncError):

@@ -45,7 +45,16 @@ EVENTS: dict[str, Event] = {
     ),
     "stopped": Event("info", "The daemon has stopped.", ("in_doubt",)),
     "config_reloaded": Event(
-        "info", "The configuration was read anew and is in force.", ("config", "streams", "workspaces")
+        "info",
+        "The configuration was read anew and is in force: the streams and workspaces `changed` begin anew (or end), the"
+        " others went on untouched; the sources `refused` keep their old form.",
+        ("config", "streams", "workspaces", "changed", "refused"),
+    ),
+    "part_refused": Event(
+        "error",
+        "A new configuration is in force but for this source: because of one of its streams it keeps its old form, with"
+        " the workspaces that it feeds (or is left out, if it is new).",
+        ("source", "stream", "workspaces", "error", "hint"),
     ),
     "config_refused": Event(
         "error", "A new configuration cannot be used; the old one stays in force.", ("config", "problems")
@@ -69,10 +78,21 @@ EVENTS: dict[str, Event] = {
         "The last process was cut off while a batch was on its way: what its receipt says became of it, or in doubt.",
         ("workspace", "batch", "leads", "outcome"),
     ),
+    "left_on_the_wire": Event(
+        "warning",
+        "An older process may still have batches on the wire: they are left to it until no answer can come any more.",
+        ("batches", "seconds"),
+    ),
+    "answered_late": Event(
+        "warning",
+        "A batch was answered after another process had put it in doubt: so many leads are settled by that. Nothing "
+        "changes where a person had settled it; its state in the ledger is then `state`.",
+        ("workspace", "batch", "verdict", "settled", "state"),
+    ),
     "receipts_mended": Event(
         "warning",
-        "The receipts lacked batches, were damaged or missing, and were written from the ledger.",
-        ("receipts", "batches", "damaged", "made"),
+        "Receipts that were missing, cut off, damaged or behind were written from the ledger; `why` says which.",
+        ("receipts", "batches", "damaged", "made", "why"),
     ),
     "poll": Event(
         "info",

@@ -172,7 +172,7 @@ class HubspotConnectorType:
             _check_ca_file(own.ca_file, f"sources.{source}.ca_file")
 
         def connect(token: Secret) -> Transport:
-            return ClientTransport(own, token, proxy, self._clock.boot)
+            return ClientTransport(own, token, proxy)
 
         return HubspotConnector(source, own, self._pace(source, own), self._clock, connect)
 

@@ -9,7 +9,8 @@ from __future__ import annotations
 
 import logging
 import ssl
-from collections.abc import Callable, Mapping
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
 from typing import Any, Protocol
 
 import orjson
@@ -25,14 +26,13 @@ from urllib3.exceptions import (
     SSLError,
 )
 
+from connectors.exchange import LONGEST_ANSWER, LONGEST_ERROR, Deadline, TooLarge, joined
 from connectors.hubspot.options import HubspotSource
 from connectors.hubspot.replies import Reply
 from sync.secrets import Secret
 from sync.words import Json
 
 CONNECT_TIMEOUT = 10.0
-LONGEST_BODY = 256 << 20
-"""Bytes: more is no answer of this API."""
 
 
 class Unreachable(Exception):
@@ -60,40 +60,45 @@ class Transport(Protocol):
 
 
 class ClientTransport:
-    """The transport over hubspot-api-client. `now` is a clock in seconds, for the limit on a whole call."""
+    """The transport over hubspot-api-client. For one thread at a time."""
 
-    def __init__(self, options: HubspotSource, token: Secret, proxy: Secret | None, now: Callable[[], float]) -> None:
+    def __init__(self, options: HubspotSource, token: Secret, proxy: Secret | None) -> None:
         self._timeout = options.timeout.total_seconds()
-        self._now = now
+        self._deadline = Deadline()
         self._client = _api_client(options, token, proxy)
+        rest = self._client.rest_client
+        self._deadline.watch(rest.pool_manager)
+        rest.pool_manager = _Whole(rest.pool_manager, self._deadline)
 
     def send(self, method: str, path: str, query: Mapping[str, str], body: Json) -> Reply:
         from hubspot.crm.objects.exceptions import ApiException
 
-        started = self._now()
         try:
-            response = self._client.call_api(
-                path,
-                method,
-                query_params=list(query.items()),
-                header_params={"Accept": "application/json", "Accept-Encoding": "gzip"},
-                body=body,
-                auth_settings=["oauth2"],
-                _preload_content=False,
-                _request_timeout=(min(CONNECT_TIMEOUT, self._timeout), self._timeout),
-            )
-            content = self._read(response, started)
+            with self._deadline.of(self._timeout):
+                response = self._client.call_api(
+                    path,
+                    method,
+                    query_params=list(query.items()),
+                    header_params={"Accept": "application/json", "Accept-Encoding": "gzip"},
+                    body=body,
+                    auth_settings=["oauth2"],
+                    _preload_content=False,
+                    _request_timeout=(min(CONNECT_TIMEOUT, self._timeout), self._timeout),
+                )
         except ApiException as error:
             if not error.status:
                 raise Unreachable(*_TLS_FAILURE, refused=True) from None
             return _reply(error.status, error.headers or {}, error.body)
+        except TooLarge:
+            what = f"answers with more than {LONGEST_ANSWER >> 20} MiB"
+            raise Unreachable(what, "lower the stream's page_size, or map fewer properties") from None
         except (HTTPError, OSError) as error:
-            raise _unreachable(error, self._timeout) from None
+            raise _unreachable(error, self._timeout, late=self._deadline.passed) from None
         except UnicodeDecodeError:  # the client decodes error bodies before it shows the status
             raise Unreachable("answers an error with a body that is not text") from None
         except (ValueError, AttributeError):  # from None: they may quote headers, and so the token
             raise Unreachable("gives an answer that the client cannot read") from None
-        return _reply(response.status, response.headers, content)
+        return _reply(response.status, response.headers, response.data)
 
     def use(self, token: Secret) -> None:
         self._client.configuration.access_token = token.reveal()
@@ -101,22 +106,56 @@ class ClientTransport:
     def close(self) -> None:
         self._client.rest_client.pool_manager.clear()
 
-    def _read(self, response: urllib3.BaseHTTPResponse, started: float) -> bytes:
-        """The body: a server that drips may not hold a poll for ever."""
-        parts, size = [], 0
+
+class _Whole:
+    """A pool manager whose answers are read whole, and no further than they may be long.
+
+    The client itself reads an error's body without any limit before it says the status.
+    """
+
+    def __init__(self, pools: urllib3.PoolManager, deadline: Deadline) -> None:
+        self._pools = pools
+        self._deadline = deadline
+
+    def request(self, method: str, url: str, **options: Any) -> Answered:
+        """Raises TooLarge. Of an error whose body is too long the status counts, and the body is empty."""
+        response = self._pools.request(method, url, **options)
+        is_error = response.status >= 400
         try:
-            while part := response.read1(1 << 16, decode_content=True):
-                parts.append(part)
-                size += len(part)
-                if size > LONGEST_BODY:
-                    raise Unreachable("answers with a body that has no end")
-                if self._now() - started > self._timeout:
-                    raise Unreachable(f"does not answer within {self._timeout:g} s")
+            content = joined(_parts(response), LONGEST_ERROR if is_error else LONGEST_ANSWER)
+        except TooLarge:
+            response.close()
+            if not is_error:
+                raise
+            content = b""
         except BaseException:
             response.close()
             raise
         response.release_conn()
-        return b"".join(parts)
+        if self._deadline.passed:  # a body without a length ends where the connection was shut
+            raise TimeoutError
+        return Answered(response.status, response.reason, response.headers, content)
+
+    def clear(self) -> None:
+        self._pools.clear()
+
+
+@dataclass(frozen=True, slots=True)
+class Answered:
+    """An answer that was read, with what the client looks at."""
+
+    status: int
+    reason: str | None
+    headers: Mapping[str, str]
+    data: bytes
+
+    def getheaders(self) -> Mapping[str, str]:
+        return self.headers
+
+
+def _parts(response: urllib3.BaseHTTPResponse) -> Iterator[bytes]:
+    while part := response.read1(1 << 16, decode_content=True):
+        yield part
 
 
 def _api_client(options: HubspotSource, token: Secret, proxy: Secret | None) -> Any:
@@ -149,8 +188,10 @@ def _reply(status: int, headers: Mapping[str, str], content: str | bytes | None)
 _TLS_FAILURE = ("makes no TLS connection", "is base_url right? Behind an inspecting proxy set ca_file")
 
 
-def _unreachable(error: Exception, timeout: float) -> Unreachable:
+def _unreachable(error: Exception, timeout: float, *, late: bool) -> Unreachable:
     cause = error.reason if isinstance(error, MaxRetryError) and error.reason else error
+    if late and not isinstance(cause, NameResolutionError):
+        cause = TimeoutError()
     if isinstance(cause, SSLError | ssl.SSLError):
         return _no_tls(cause)
     match cause:

@@ -5,21 +5,17 @@ simple-salesforce sets no time-out on logins and some other calls; here the adap
 
 from __future__ import annotations
 
-import contextlib
 import os
-import socket
-import threading
 from collections.abc import Callable, Mapping
 from typing import Any
 
 import requests
 from requests.adapters import HTTPAdapter
 from requests.utils import get_environ_proxies
-from urllib3 import HTTPSConnectionPool
-from urllib3.connection import HTTPSConnection
-from urllib3.poolmanager import PoolManager
+from urllib3.exceptions import MaxRetryError, NameResolutionError
 
-from connectors.salesforce.errors import unclear
+from connectors.exchange import LONGEST_ANSWER, LONGEST_ERROR, Deadline, TooLarge, joined
+from connectors.salesforce.errors import Slow, unclear
 from sync import __version__
 from sync.errors import SourceRefused, SourceUnavailable
 
@@ -76,31 +72,17 @@ class _Adapter(HTTPAdapter):
         self._timeout = timeout
         self._connect_timeout = connect_timeout
         self._observe = observe
-        self._deadline = _Deadline()
+        self._deadline = Deadline()
         super().__init__(max_retries=0)
 
     def init_poolmanager(self, *args: Any, **options: Any) -> None:
         super().init_poolmanager(*args, **options)
-        self._watch(self.poolmanager)
+        self._deadline.watch(self.poolmanager)
 
     def proxy_manager_for(self, proxy: str, **options: Any) -> Any:
         manager = super().proxy_manager_for(proxy, **options)
-        self._watch(manager)
+        self._deadline.watch(manager)
         return manager
-
-    def _watch(self, manager: PoolManager) -> None:
-        deadline = self._deadline
-
-        class Connection(HTTPSConnection):
-            def request(self, *args: Any, **options: Any) -> None:
-                deadline.connection = self
-                super().request(*args, **options)
-                deadline.shut_if_over()  # connecting may have taken all of the time
-
-        class Pool(HTTPSConnectionPool):
-            ConnectionCls = Connection
-
-        manager.pool_classes_by_scheme = {**manager.pool_classes_by_scheme, "https": Pool}
 
     def send(  # noqa: PLR0917 - requests' own signature
         self,
@@ -122,49 +104,34 @@ class _Adapter(HTTPAdapter):
                     cert=cert,
                     proxies=proxies,
                 )
-                _ = response.content  # read here and now, under the deadline
+                _read(response)
             except (requests.exceptions.RequestException, OSError):
-                self._deadline.check(request)
+                self._check(request)
                 raise
-            self._deadline.check(request)
+            self._check(request)
         self._observe(response.headers)
         return response
 
-
-class _Deadline:
-    """Shuts the connection's socket when a request's time is over, which ends any read from it."""
-
-    def __init__(self) -> None:
-        self.connection: HTTPSConnection | None = None
-        self._passed = False
-
-    @contextlib.contextmanager
-    def of(self, seconds: float) -> Any:
-        self.connection, self._passed = None, False
-        timer = threading.Timer(seconds, self._pass)
-        timer.daemon = True
-        timer.start()
-        try:
-            yield
-        finally:
-            timer.cancel()
-            timer.join()
-
-    def _pass(self) -> None:
-        self._passed = True
-        self.shut_if_over()
-
-    def shut_if_over(self) -> None:
-        if not self._passed:
-            return
-        sock = getattr(self.connection, "sock", None)
-        if sock is not None:
-            with contextlib.suppress(OSError):
-                socket.socket.shutdown(sock, socket.SHUT_RDWR)
-
-    def check(self, request: requests.PreparedRequest) -> None:
-        if self._passed:
+    def _check(self, request: requests.PreparedRequest) -> None:
+        if self._deadline.passed:
             raise requests.exceptions.ReadTimeout("the whole time-out is over", request=request)
+
+
+class AnswerTooLarge(requests.exceptions.RequestException):
+    """The answer is longer than any of Salesforce's."""
+
+
+def _read(response: requests.Response) -> None:
+    """Read the body here and now, under the deadline. Raises AnswerTooLarge; of an error only the status is needed."""
+    is_error = response.status_code >= 400
+    try:
+        content = joined(response.iter_content(1 << 16), LONGEST_ERROR if is_error else LONGEST_ANSWER)
+    except TooLarge:
+        response.close()
+        if not is_error:
+            raise AnswerTooLarge(response=response) from None
+        content = b""
+    response._content = content
 
 
 def connection_error(
@@ -176,6 +143,10 @@ def connection_error(
         # all that comes from sockets is wrapped: this is the file of certificates
         what, hint = "the certificates to trust cannot be read", "look at ca_file, or at $REQUESTS_CA_BUNDLE"
         return SourceRefused(what, hint=hint, source=source, stream=stream)
+    if isinstance(error, AnswerTooLarge):
+        what = f"an answer is longer than {LONGEST_ANSWER >> 20} MiB"
+        hint = "fewer records are asked for at once; if it is of one record, map fewer fields"
+        return Slow(what, hint=hint, source=source, stream=stream)
     if isinstance(error, exceptions.Timeout):
         what, hint = "Salesforce did not answer in time", "the poll is tried again; raise timeout if it is often so"
     elif isinstance(error, exceptions.ProxyError):
@@ -190,6 +161,13 @@ def connection_error(
         return SourceRefused(
             "the address cannot be used", hint="look at domain and proxy", source=source, stream=stream
         )
+    elif _is_unresolved(error):
+        what, hint = "the name of Salesforce's host cannot be resolved", "look at domain and the machine's DNS"
     else:
         what, hint = "the connection to Salesforce failed", "look at domain and the network; the poll is tried again"
     return SourceUnavailable(what, hint=hint, source=source, stream=stream)
+
+
+def _is_unresolved(error: requests.exceptions.RequestException) -> bool:
+    cause = error.args[0] if error.args else None
+    return isinstance(cause, MaxRetryError) and isinstance(cause.reason, NameResolutionError)

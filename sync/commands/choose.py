@@ -30,6 +30,12 @@ def choose_streams(config: Config, names: Sequence[str]) -> list[str]:
     return list(chosen) or known
 
 
+def choose_scope(config: Config, workspaces: Sequence[str], streams: Sequence[str]) -> tuple[list[str], list[str]]:
+    """The workspaces and streams named, each checked; nothing named stays nothing. Raises click.UsageError."""
+    named = [choose_workspace(config, name) for name in workspaces]
+    return named, choose_streams(config, streams) if streams else []
+
+
 def choose_workspace(config: Config, name: str | None) -> str:
     """The workspace named, or the only one. Raises click.UsageError."""
     known = list(config.workspaces)

@@ -75,11 +75,11 @@ class _Stderr:
 
 
 def _round(config: Config, streams: list[str], most: int | None, *, shows: bool) -> RoundReport:
-    from sync.ledgers import open_ledger
+    from sync.ledgers import own_ledger
     from sync.once import Round
     from sync.reports.round_report import report_of
 
-    with open_ledger(config, own=True) as ledger:
+    with own_ledger(config) as ledger:
         round_ = Round(config, ledger, most=most)
         summary = _run(round_, streams, shows=shows)
         return report_of(summary, round_.engine, ledger, most=most)

@@ -29,6 +29,20 @@ def json_option(function: FunctionT) -> FunctionT:
     return click.option("--json", "as_json", is_flag=True, help="Print JSON instead of text.")(function)
 
 
+def scope_options(function: FunctionT) -> FunctionT:
+    """Adds --workspace and --stream, both repeatable; the command gets `workspaces` and `streams`."""
+    stream = click.option(
+        "--stream", "streams", multiple=True, metavar="NAME", help="Only this stream, or all of a source; repeatable."
+    )
+    workspace = click.option("--workspace", "workspaces", multiple=True, metavar="NAME", help="Only this; repeatable.")
+    return workspace(stream(function))
+
+
+def all_option(function: FunctionT) -> FunctionT:
+    """Adds --all; the command gets `whole: bool`."""
+    return click.option("--all", "whole", is_flag=True, help="List everything, however much it is.")(function)
+
+
 def yes_option(function: FunctionT) -> FunctionT:
     """Adds -y/--yes; the command gets `yes: bool`."""
     return click.option("-y", "--yes", is_flag=True, help="Do not ask first.")(function)

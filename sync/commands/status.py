@@ -1,43 +1,82 @@
-"""`closingdealz-sync status`: what is read, waiting, delivered, and what needs a person."""
+"""`closingdealz-sync status`: what needs a person, what is read, waiting and delivered."""
 
 from __future__ import annotations
 
 import json
 import sys
+from collections.abc import Collection, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
 
-from sync.commands.options import config_option, json_option
+from sync.commands.options import all_option, config_option, json_option, scope_options
+from sync.errors import ConfigError, SyncError
 
 if TYPE_CHECKING:  # --help does without them
     from sync.config.schema import Config
     from sync.reports.overview import Overview
 
+EXIT_NEEDS = 65
+
 
 @click.command()
+@scope_options
+@all_option
+@click.option("--exit-code", is_flag=True, help="End with 65 where something needs a person.")
 @json_option
 @config_option
-def status(as_json: bool, config: Path | None) -> None:
-    """Show what is read, waiting, delivered or needs a person. Works beside the daemon and changes nothing."""
+def status(
+    *,
+    workspaces: Sequence[str],
+    streams: Sequence[str],
+    whole: bool,
+    exit_code: bool,
+    as_json: bool,
+    config: Path | None,
+) -> int:
+    """Show what needs a person, and what is read, waiting or delivered. Works beside the daemon and changes nothing.
+
+    Of more than 20 streams and workspaces only those are listed that have something to say (--all lists all).
+
+    Exit code: 0; with --exit-code 65 where something needs a person; 78 where the file cannot be used: then it shows
+    what the ledger alone tells.
+    """
+    from sync.commands.choose import choose_scope
     from sync.config.load import find_config, load_config
-    from sync.reports.overview_text import overview_as_json, plain_lines, print_tables
+
+    path = find_config(config)
+    try:
+        loaded = load_config(path)
+    except ConfigError:
+        if (overview := _without_config(path)) is not None:
+            _show(overview, config, whole=whole, as_json=as_json)
+        raise
+    overview = gather(loaded, *choose_scope(loaded, workspaces, streams))
+    _show(overview, config, whole=whole, as_json=as_json)
+    return EXIT_NEEDS if exit_code and overview.needs else 0
+
+
+def _show(overview: Overview, config: Path | None, *, whole: bool, as_json: bool) -> None:
     from sync.reports.phrases import program
 
-    overview = gather(load_config(find_config(config)))
     if as_json:
+        from sync.reports.overview_json import overview_as_json
+
         click.echo(json.dumps(overview_as_json(overview), indent=2, ensure_ascii=False))
-    elif sys.stdout.isatty():
+        return
+    from sync.reports.overview_text import plain_lines, print_tables
+
+    if sys.stdout.isatty():
         from rich.console import Console
 
-        print_tables(overview, program(config), Console())
+        print_tables(overview, program(config), Console(), whole=whole)
     else:
-        for line in plain_lines(overview, program(config)):
+        for line in plain_lines(overview, program(config), whole=whole):
             click.echo(line)
 
 
-def gather(config: Config) -> Overview:
+def gather(config: Config, workspaces: Collection[str] = (), streams: Collection[str] = ()) -> Overview:
     """The overview, also where there is no ledger yet. Raises LedgerError, LedgerUntrusted."""
     from sync.clock import SystemClock
     from sync.ledgers import open_ledger, refuse_lost
@@ -45,6 +84,23 @@ def gather(config: Config) -> Overview:
 
     refuse_lost(config)
     if not config.ledger_path.exists():
-        return without_ledger(config, int(SystemClock().wall() * 1000))
+        at = int(SystemClock().wall() * 1000)
+        return without_ledger(config, at, workspaces=workspaces, streams=streams)
     with open_ledger(config) as ledger:
-        return overview_of(config, ledger)
+        return overview_of(config, ledger, workspaces=workspaces, streams=streams)
+
+
+def _without_config(path: Path) -> Overview | None:
+    """What the ledger tells where the file cannot be used; None where it cannot be found or read either."""
+    from state.ledger import Ledger
+    from sync.config.load import ledger_named_by
+    from sync.reports.overview import without_config
+
+    found = ledger_named_by(path)
+    if not found.exists():
+        return None
+    try:
+        with Ledger(found) as ledger:
+            return without_config(path.absolute(), ledger)
+    except SyncError:
+        return None

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
 from collections.abc import Iterator, Mapping
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, TypeVar
 
+import orjson
 from pydantic import BaseModel, ValidationError
 
 from connectors.registry import connector_type as installed_connector_type
@@ -15,7 +17,7 @@ from sync.config.cautions import warnings_of
 from sync.config.cross import cross_problems, tables
 from sync.config.explain import place
 from sync.config.file import find_config, read_toml
-from sync.config.schema import Config, LeadTable, Wire
+from sync.config.schema import Config, LeadTable, LedgerOptions, Wire
 from sync.config.split import FindConnector, Validation, split_file
 from sync.config.values import check_constant
 from sync.errors import ConfigError, Problem
@@ -41,7 +43,8 @@ def load_config(
     path = path.absolute()
     raw = read_toml(path)
     validation = Validation(connector_type, path.parent)
-    prepared = {**split_file(raw, validation), "path": path, "state_folder": _state_folder(env)}
+    facts = {"path": path, "digest": _digest(raw), "state_folder": _state_folder(env)}
+    prepared = {**split_file(raw, validation), **facts}
     config = validation.table(Config, prepared, ())
     problems = [
         *validation.problems,
@@ -51,6 +54,23 @@ def load_config(
     if problems or config is None:
         raise ConfigError(sorted(set(problems), key=lambda problem: (problem.where, problem.what)), file=str(path))
     return config
+
+
+def ledger_named_by(path: Path, *, env: Mapping[str, str] = os.environ) -> Path:
+    """Where the ledger of a file lies that cannot be used otherwise, as far as it can be read."""
+    path = path.absolute()
+    try:
+        options = _parsed(LedgerOptions, read_toml(path).get("ledger", {}))
+    except ConfigError:
+        options = None
+    name = (options or LedgerOptions()).path
+    return (_state_folder(env) or path.parent).joinpath(name).resolve()
+
+
+def _digest(raw: dict[str, Any]) -> str:
+    """Of what the file says: comments and the order of its tables make no other one."""
+    text = orjson.dumps(raw, default=str, option=orjson.OPT_SORT_KEYS | orjson.OPT_NON_STR_KEYS)
+    return hashlib.blake2b(text, digest_size=16).hexdigest()
 
 
 def _state_folder(env: Mapping[str, str]) -> Path | None:

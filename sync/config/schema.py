@@ -124,11 +124,11 @@ class ServiceOptions(Table):
 
 
 class Guard(Table):
-    """How many leads one poll may create without anybody's approval."""
+    """How many leads may be created without anybody's approval: in one poll, and in 24 hours."""
 
     max_new: int = Field(5000, ge=1)
     factor: float = Field(10, gt=1)
-    """Not more than so many times the usual number, but `at_least` in any case."""
+    """In 24 hours not more than so many times an average day, but `at_least` in any case."""
     at_least: int = Field(100, ge=0)
 
 
@@ -217,6 +217,8 @@ class Config(Table):
     """`[lookups.NAME]`: tables for the mapping function lookup(NAME, key)."""
     sources: Mapping[Name, Source] = Field(min_length=1)
     path: Path = Field(default=Path("config.toml"), exclude=True)
+    digest: str = Field(default="", exclude=True)
+    """Of the file's bytes: whether it is the one that is in force."""
     state_folder: Path | None = Field(default=None, exclude=True)
     """Where a relative `ledger.path` is taken from ($STATE_DIRECTORY); None: the folder of the file."""
 

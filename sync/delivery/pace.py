@@ -14,7 +14,8 @@ at a time is tried, and one that is rejected goes back to where it was: so at mo
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass, replace
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, fields, replace
 from random import Random
 from typing import Literal
 
@@ -83,6 +84,12 @@ class Pace:
                 return cls(step=step, unknowns=unknowns, singles=min(singles, SINGLES_TO_TRIP), ceiling=ceiling)
             case _:
                 return cls()
+
+    @classmethod
+    def as_kept(cls, stored: Mapping[str, object]) -> Pace:
+        """The pace as it was last written, for people who ask why a workspace rests."""
+        known = {each.name for each in fields(cls)}
+        return cls(**{key: value for key, value in stored.items() if key in known})  # type: ignore[arg-type]
 
     def as_json(self) -> dict[str, object]:
         return asdict(self)

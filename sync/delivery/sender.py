@@ -15,9 +15,10 @@ from sync.clock import Clock
 from sync.config.schema import Workspace
 from sync.delivery.client import LeadsClient
 from sync.delivery.outcome import Answer, Outcome, of_answer
-from sync.errors import LedgerBusy, LedgerError
+from sync.errors import LedgerBusy, LedgerError, LedgerLost
 from sync.log import emit
 from sync.mapping.wire import with_labels
+from sync.opaque import log_name
 from sync.secrets import Secret
 
 BUSY_RETRIES = 10
@@ -76,13 +77,19 @@ class Sender:
         self._ledger = ledger
         self._to = destination
         self._judge = judge
+        self.resend_labels = destination.resend_labels
         self._client = client(destination.options, destination.api_key, ledger.clock)
 
     def send(self, claim: Claim) -> Sent:
         """Posts the batch once and concludes it, with a receipt before either. Raises LedgerError or LedgerBusy where
         one of them cannot be written: then the batch stays `sending`, and the next start asks the receipts."""
         body = self._body(claim)
-        self._ledger.journal.intent(claim.batch)
+        try:
+            self._ledger.journal.intent(claim.batch)
+        except LedgerLost:
+            with contextlib.suppress(LedgerError, LedgerBusy):
+                self._ledger.never_left(claim.batch, claim.slot)
+            raise
         began = monotonic()
         answer = self._client.post(body, deadline=claim.deadline)
         seconds = monotonic() - began
@@ -97,7 +104,7 @@ class Sender:
 
     def _labelled(self, delivery: Delivery, label_of_batch: str | None) -> bytes:
         labels = []
-        if delivery.resend and (label := self._to.resend_labels.get(delivery.stream)):
+        if delivery.resend and (label := self.resend_labels.get(delivery.stream)):
             labels.append(label)
         if label_of_batch:
             labels.append(label_of_batch)
@@ -133,7 +140,7 @@ class Sender:
         return "absent" if given_up else outcome.verdict
 
     def _conclude_now(self, claim: Claim, outcome: Outcome) -> Conclusion:
-        return self._ledger.verdicts.conclude(
+        conclusion = self._ledger.verdicts.conclude(
             claim.batch,
             outcome.verdict,
             slot=claim.slot,
@@ -144,6 +151,20 @@ class Sender:
             on_unknown=self._to.options.on_unknown,
             named=outcome.named,
         )
+        return conclusion if conclusion.moved else self._conclude_late(claim, outcome)
+
+    def _conclude_late(self, claim: Claim, outcome: Outcome) -> Conclusion:
+        """Another process took the ledger over, and did not wait for this answer any longer."""
+        late = self._ledger.verdicts.answered_late(claim.batch, outcome.verdict)
+        emit(
+            "answered_late",
+            workspace=self._to.name,
+            batch=claim.batch,
+            verdict=outcome.verdict,
+            settled=sum(late.conclusion.moved.values()),
+            state=late.state,
+        )
+        return late.conclusion
 
     def say(self, claim: Claim, sent: Sent) -> None:
         """The batch's line in the log."""
@@ -176,6 +197,6 @@ class Sender:
                 workspace=self._to.name,
                 batch=claim.batch,
                 stream=next(iter(sent.conclusion.by_stream), ""),
-                record=claim.deliveries[0].id,
+                record=log_name(claim.deliveries[0].id, claim.deliveries[0].record),
                 status=outcome.status,
             )

@@ -7,14 +7,11 @@ was renamed, records that were given new ids.
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from statistics import median
 
 from state.gate import Figures
 from sync.config.schema import Guard
 from sync.mapping.outcome import Note
 
-FEWEST_POLLS = 3
-"""With fewer polls behind it nobody can say what is usual."""
 FEWEST_LEADS = 20
 """A field says nothing by its absence from fewer leads than this, nor by its presence in fewer before."""
 CHANCE = 1e-6
@@ -36,19 +33,25 @@ def unusual(figures: Figures, guard: Guard, fields: Mapping[str, str]) -> tuple[
 
 def too_many(leads: int, guard: Guard) -> Iterator[Note]:
     if leads > guard.max_new:
-        hint = "approve them if that is meant; a larger max_new in [guard] lets so many pass"
+        hint = "approve them if this is expected; raise `max_new` in [guard] to allow it in future"
         yield Note("", f"{leads:,} new leads in one poll; max_new is {guard.max_new:,}", hint=hint)
 
 
 def _more_than_usual(figures: Figures, guard: Guard) -> Iterator[Note]:
-    polls = len(figures.usual)
-    if polls < FEWEST_POLLS:
+    """Compare what a day would create with an average day: how often a stream is polled must not matter."""
+    usual, day = figures.usual, figures.today + figures.leads
+    if usual is None or day <= max(guard.at_least, guard.factor * usual.a_day):
         return
-    middle = median(figures.usual)
-    if figures.leads > max(guard.at_least, guard.factor * middle):
-        what = f"{figures.leads:,} new leads; usual are {round(middle):,} (the median of the last {polls} polls)"
-        hint = "approve them if that is meant; a larger factor or at_least in [guard] lets so many pass"
-        yield Note("", what, hint=hint)
+    new = f"{figures.leads:,} new {'lead' if figures.leads == 1 else 'leads'}"
+    new += f", {day:,} within 24 hours" if figures.today else ""
+    days = "day" if round(usual.days) == 1 else f"{usual.days:.0f} days"
+    hint = "approve them if this is expected; raise `factor` or `at_least` in [guard] to allow it in future"
+    yield Note("", f"{new}; usual are {_rounded(usual.a_day)} a day (the last {days})", hint=hint)
+
+
+def _rounded(number: float) -> str:
+    """`1,234`, `12`, `0.4`; 0 only where there was none."""
+    return f"{number:,.0f}" if number >= 10 or not number else f"{max(number, 0.1):.1f}".removesuffix(".0")
 
 
 def _suddenly_empty(figures: Figures, fields: Mapping[str, str]) -> Iterator[Note]:

@@ -45,8 +45,9 @@ class Watch:
         row, gate = self._job.row, self._ledger.gate
         if not gate.made(row.id, poll):
             return False
-        figures = gate.figures(row.id, poll, mapping=row.mapping, first=self._first_scan)
-        notes = (*self._suspicions, *unusual(figures, self._job.guard, self._job.mapping.watched())) or self._notes
+        guard = self._job.guard
+        figures = gate.figures(row.id, poll, mapping=row.mapping, first=self._first_scan, at_least=guard.at_least)
+        notes = (*self._suspicions, *unusual(figures, guard, self._job.mapping.watched())) or self._notes
         if notes:
             self._report.set_aside += gate.hold(row.id, poll, _reason(notes))
             self._say(figures.leads, notes)

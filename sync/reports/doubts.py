@@ -9,7 +9,6 @@ from typing import Any, Literal, cast
 import orjson
 
 from state.ledger import Ledger
-from state.lock import holder
 from sync.config.schema import Config, Wire
 from sync.mapping.fields import name_of
 from sync.mapping.wire import texts
@@ -61,6 +60,7 @@ class Lead:
     position: int
     stream: str
     id: str
+    number: int
     state: str
     word: Word | None
     name: str
@@ -99,6 +99,7 @@ def _lead(row: Mapping[str, Any], wire: Wire, batch_state: str) -> Lead:
         position=row["position"],
         stream=row["stream"],
         id=row["id"],
+        number=row["key"],
         state=row["state"],
         word=row["word"] or whole,
         name=name_of(document, wire),
@@ -123,7 +124,7 @@ def _doubt(ledger: Ledger, found: Mapping[str, object], streams: Mapping[str, in
         words=tuple((row["words"] or "").splitlines()),
         label=row["label"],
         streams=streams,
-        cut_off=row["state"] == "sending" and holder(ledger.path) is None,
+        cut_off=row["state"] == "sending" and any(each["name"] == row["name"] for each in ledger.cut_off()),
     )
 
 
@@ -190,6 +191,7 @@ def _lead_as_json(lead: Lead) -> dict[str, Any]:
     return {
         "stream": lead.stream,
         "id": lead.id,
+        "number": lead.number,
         "state": lead.state,
         "word": lead.word,
         "name": lead.name or None,

@@ -1,22 +1,47 @@
-"""What only a person can settle, as the ledger has it: batches in doubt or cut off, quarantine, held records, drift,
-first scans of which nothing is wanted; and what of a source's API ends soon."""
+"""Whatever needs a person, as one list: from it come the text, the JSON, the metric and the exit code.
+
+What records wait for is counted here; what the daemon told, and what the machine shows, is in `troubles`.
+"""
 
 from __future__ import annotations
 
-from collections import Counter
-from collections.abc import Collection, Iterable, Mapping
-from dataclasses import dataclass, field
-from typing import Any
+from collections import Counter, defaultdict
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Literal
 
 from state.diagram import State
 from state.ledger import Ledger
-from state.lock import holder
 from sync.config.ages import Age, age_as_json
 from sync.polling.first_scan import left_out_entirely
-from sync.reports.phrases import count
+from sync.reports.phrases import ago, count, iso, number, printable
 from sync.reports.reasons import reasons_of
+from sync.reports.scope import Scope
+
+NeedKind = Literal[
+    "in_doubt",
+    "cut_off",
+    "quarantined",
+    "held",
+    "drift",
+    "orphaned",
+    "first_scan",
+    "ageing",
+    "workspace",
+    "stream",
+    "config",
+    "daemon",
+    "stalled",
+    "receipts",
+    "backup",
+]
+"""Stable names: scripts, metrics and alerts go by them."""
 
 TOP_REASONS = 5
+YOUNG_MILLISECONDS = 60_000
+"""Of what is younger, text does not say since when it is so."""
+SHOWN = 20
+"""So many needs are written out as text; the rest is counted."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,57 +61,110 @@ class Reason:
 
 
 @dataclass(frozen=True, slots=True)
-class Needs:
-    """`batches` and `leads` are in doubt, `cut_off` ones were on the wire when the last process ended; the others are
-    counted in records, with their most frequent reasons."""
+class Need:
+    """One thing that waits for a person: of which workspace, stream, source or file, since when (ms, where that is
+    known), what it is, what to do about it, and the commands that help, as words after the program's name."""
 
+    kind: NeedKind
+    subject: str
+    cause: str
+    cure: str = ""
+    commands: tuple[str, ...] = ()
+    since: int | None = None
+    records: int = 0
     batches: int = 0
-    leads: int = 0
-    cut_off: int = 0
-    cut_off_leads: int = 0
-    quarantined: int = 0
-    quarantine_reasons: tuple[Reason, ...] = ()
-    held: int = 0
-    held_reasons: tuple[Reason, ...] = ()
-    drift: int = 0
-    orphaned: int = 0
-    left_out: Mapping[str, int] = field(default_factory=dict)
-    """Streams of whose first scan no record passed `where`, with how many records that are."""
+    reasons: tuple[Reason, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Needs:
+    """The list, the gravest first; nothing needs a person where it is empty. `ageing` has the dates of what ends."""
+
+    items: tuple[Need, ...] = ()
     ageing: tuple[Age, ...] = ()
-    """What the configuration uses of a source's API that ends soon, or has ended."""
 
     def __bool__(self) -> bool:
-        waits = (self.batches, self.cut_off, self.quarantined, self.held, self.drift, self.orphaned, self.left_out)
-        return any(waits) or bool(self.ageing)
+        return bool(self.items)
+
+    def of(self, kind: NeedKind) -> list[Need]:
+        return [need for need in self.items if need.kind == kind]
+
+    def records(self, kind: NeedKind) -> int:
+        return sum(need.records for need in self.of(kind))
 
 
-def needs_of(ledger: Ledger, streams: Collection[str], ageing: tuple[Age, ...] = ()) -> Needs:
-    """Return what the ledger holds for a person now; `streams`: the configured ones, of which alone one is asked.
-    `ageing` is what the configuration uses that ends soon."""
-    doubts, cut_off = ledger.verdicts.in_doubt(), cut_off_batches(ledger)
-    states: Counter[State] = Counter()
-    for (_, state), n in ledger.records.counts().items():
-        states[state] += n
-    return Needs(
-        batches=len(doubts),
-        leads=_leads(doubts),
-        cut_off=len(cut_off),
-        cut_off_leads=_leads(cut_off),
-        quarantined=states["quarantined"],
-        quarantine_reasons=_top(ledger.records.reasons("quarantined")),
-        held=states["held"],
-        held_reasons=_top(ledger.records.reasons("held")),
-        drift=sum(ledger.records.drifted().values()),
-        orphaned=sum(ledger.records.orphaned().values()),
-        left_out=left_out_entirely(ledger, streams),
-        ageing=ageing,
-    )
+def waiting_needs(ledger: Ledger, scope: Scope) -> Iterator[Need]:
+    """Yield what batches and records wait for, by workspace."""
+    yield from _batches(ledger, scope)
+    rows = {name: row for name, row in ledger.streams.all().items() if name in scope.streams}
+    counts, drifted, orphaned = ledger.records.counts(), ledger.records.drifted(), ledger.records.orphaned()
+    streams: dict[str, list[int]] = defaultdict(list)
+    for row in rows.values():
+        streams[row.workspace].append(row.id)
+    for workspace, ids in streams.items():
+        for state, cause, cure, queue in _QUEUES:
+            if n := sum(counts.get((each, state), 0) for each in ids):
+                what = f"{count(n, 'record')} {cause}"
+                top, since = _top(ledger.records.reasons(state, ids)), ledger.records.oldest(state, ids)
+                kind: NeedKind = "held" if state == "held" else "quarantined"
+                yield Need(kind, workspace, what, cure, (f"{queue} list",), since, n, reasons=top)
+        if n := sum(drifted.get(each, 0) for each in ids):
+            what = f"{count(n, 'record')} changed after the lead was created (drift)"
+            yield Need(
+                "drift", workspace, what, "fix those leads, or send them again", ("drift list",), None, records=n
+            )
+        if n := sum(orphaned.get(each, 0) for each in ids):
+            what = f"{count(n, 'lead')} whose record was filtered, deleted, merged or converted later (orphaned)"
+            yield Need("orphaned", workspace, what, "see to them in ClosingDealz", ("orphaned list",), None, records=n)
+    yield from _first_scans(ledger, scope)
+
+
+_QUEUES: tuple[tuple[State, str, str, str], ...] = (
+    ("quarantined", "in quarantine", "fix them at the source, or fix the mapping", "quarantine"),
+    ("held", "held", "waiting for an approval", "held"),
+)
+
+
+def _batches(ledger: Ledger, scope: Scope) -> Iterator[Need]:
+    for workspace, found in _by_workspace(ledger.verdicts.in_doubt(), scope):
+        leads, since = _leads(found), min(int(str(each["ended_at"] or each["claimed_at"])) for each in found)
+        what = f"{count(leads, 'lead')} of {count(len(found), 'batch', 'batches')} in doubt"
+        cure = "look whether they arrived"
+        yield Need("in_doubt", workspace, what, cure, ("doubt list",), since, leads, len(found))
+    for workspace, found in _by_workspace(cut_off_batches(ledger), scope):
+        leads, since = _leads(found), min(int(str(each["claimed_at"])) for each in found)
+        what = f"{count(leads, 'lead')} of {count(len(found), 'batch', 'batches')} cut off on the wire"
+        what += ": settled by their receipts, or in doubt, once `run` or `once` starts"
+        yield Need("cut_off", workspace, what, "start `run` or `once`", (), since, leads, len(found))
+
+
+def _by_workspace(
+    batches: Sequence[Mapping[str, object]], scope: Scope
+) -> Iterable[tuple[str, list[Mapping[str, object]]]]:
+    found: dict[str, list[Mapping[str, object]]] = defaultdict(list)
+    for each in batches:
+        if scope.is_whole or each["workspace"] in scope.workspaces:
+            found[str(each["workspace"])].append(each)
+    return found.items()
+
+
+def _first_scans(ledger: Ledger, scope: Scope) -> Iterator[Need]:
+    for name, records in left_out_entirely(ledger, scope.configured).items():
+        what = f"`where` skipped all {count(records, 'record')} of its first scan"
+        commands = (f"preview {name}", f"reread {name} --accept")
+        yield Need("first_scan", name, what, "fix it, or accept it", commands, records=records)
+
+
+def ageing_needs(ageing: Iterable[Age]) -> Iterator[Need]:
+    """Yield what the configuration uses of a source's API that ends soon, or has ended."""
+    for age in ageing:
+        yield Need("ageing", age.source, age.what, age.ending.cure)
 
 
 def cut_off_batches(ledger: Ledger) -> list[dict[str, object]]:
     """Batches on the wire of a process that is gone: the next one finds out whether they left, and settles or doubts
-    them. None while a process holds the ledger: it waits for their answers."""
-    return ledger.verdicts.on_the_wire() if holder(ledger.path) is None else []
+    them. None while a process holds the ledger, or may have them on the wire without it: it waits for their answers."""
+    return ledger.cut_off()
 
 
 def _leads(batches: Iterable[Mapping[str, object]]) -> int:
@@ -94,58 +172,89 @@ def _leads(batches: Iterable[Mapping[str, object]]) -> int:
 
 
 def needs_as_json(needs: Needs) -> dict[str, Any]:
-    """Every key is always there, also where nothing needs a person."""
+    """Every key is always there, also where nothing needs a person. `items` is the list; the others sum it up."""
     return {
-        "in_doubt": {"batches": needs.batches, "leads": needs.leads},
-        "cut_off": {"batches": needs.cut_off, "leads": needs.cut_off_leads},
-        "quarantined": {"records": needs.quarantined, "reasons": [_json(each) for each in needs.quarantine_reasons]},
-        "held": {"records": needs.held, "reasons": [_json(each) for each in needs.held_reasons]},
-        "drift": {"records": needs.drift},
-        "orphaned": {"records": needs.orphaned},
-        "first_scan": {"streams": dict(needs.left_out)},
+        "in_doubt": _batches_as_json(needs, "in_doubt"),
+        "cut_off": _batches_as_json(needs, "cut_off"),
+        "quarantined": _queue_as_json(needs, "quarantined"),
+        "held": _queue_as_json(needs, "held"),
+        "drift": {"records": needs.records("drift")},
+        "orphaned": {"records": needs.records("orphaned")},
+        "first_scan": {"streams": {need.subject: need.records for need in needs.of("first_scan")}},
         "ageing": [age_as_json(each) for each in needs.ageing],
+        "items": [_item_as_json(need) for need in needs.items],
     }
 
 
-def needs_as_lines(needs: Needs, program: str, *, reasons: bool) -> list[str]:
-    """For people: what, how many, and what to do; two spaces deeper the most frequent reasons."""
+def _batches_as_json(needs: Needs, kind: NeedKind) -> dict[str, int]:
+    return {"batches": sum(need.batches for need in needs.of(kind)), "leads": needs.records(kind)}
+
+
+def _queue_as_json(needs: Needs, kind: NeedKind) -> dict[str, Any]:
+    merged: Counter[tuple[str, str, str, str]] = Counter()
+    for need in needs.of(kind):
+        for each in need.reasons:
+            merged[each.field, each.rule, each.message, each.hint] += each.records
+    reasons = [Reason(field, rule, n, message, hint) for (field, rule, message, hint), n in merged.most_common()]
+    return {"records": needs.records(kind), "reasons": [_reason_as_json(each) for each in reasons[:TOP_REASONS]]}
+
+
+def _item_as_json(need: Need) -> dict[str, Any]:
+    return {
+        "kind": need.kind,
+        "subject": need.subject,
+        "since": iso(need.since),
+        "cause": need.cause,
+        "cure": need.cure or None,
+        "commands": list(need.commands),
+    }
+
+
+def needs_as_lines(
+    needs: Needs,
+    program: str,
+    *,
+    reasons: bool,
+    without: Collection[NeedKind] = (),
+    now: int | None = None,
+    most: int | None = SHOWN,
+) -> list[str]:
+    """For people: what, how many, and what to do; two spaces deeper the most frequent reasons, the cure, and commands.
+
+    `now` (ms) says how long it has been so; `most` are written out, `without` those that were said elsewhere.
+    """
+    wanted = [need for need in needs.items if need.kind not in without]
+    several = len({need.subject for need in wanted if need.kind in _OF_WORKSPACES}) > 1
     lines: list[str] = []
-    if needs.batches:
-        what = f"{count(needs.leads, 'lead')} of {count(needs.batches, 'batch', 'batches')} in doubt"
-        lines += [f"{what}: look whether they arrived", f"  {program} doubt list"]
-    if needs.cut_off:
-        what = f"{count(needs.cut_off_leads, 'lead')} of {count(needs.cut_off, 'batch', 'batches')} cut off on the wire"
-        lines.append(f"{what}: settled by their receipts, or in doubt, once `run` or `once` starts")
-    if needs.quarantined:
-        what = f"{count(needs.quarantined, 'record')} in quarantine"
-        lines.append(f"{what}: mend them at the source, or mend the mapping")
-        lines += _deeper(needs.quarantine_reasons if reasons else (), f"{program} quarantine list")
-    if needs.held:
-        lines.append(f"{count(needs.held, 'record')} held: waiting for an approval")
-        lines += _deeper(needs.held_reasons if reasons else (), f"{program} held list")
-    if needs.drift:
-        what = f"{count(needs.drift, 'record')} changed after the lead was created (drift)"
-        lines.append(f"{what}: mend those leads, or send them again")
-        lines += _deeper((), f"{program} drift list")
-    if needs.orphaned:
-        what = (
-            f"{count(needs.orphaned, 'lead')} whose record was filtered, deleted, merged or converted later (orphaned)"
-        )
-        lines.append(f"{what}: see to them in ClosingDealz")
-        lines += _deeper((), f"{program} orphaned list")
-    for name, records in needs.left_out.items():
-        lines.append(f"{name}: `where` skipped all {count(records, 'record')} of its first scan: fix it, or accept it")
-        lines += [f"  {program} preview {name}", f"  {program} reread {name} --accept"]
-    for age in needs.ageing:
-        lines += [f"source {age.source}: {age.what}", f"  {age.ending.cure}"]
-    return lines
+    for need in wanted[:most]:
+        lines += _lines_of(need, program, several=several, reasons=reasons, now=now)
+    left = len(wanted) - len(wanted[:most])
+    return [*lines, f"and {number(left)} more: --workspace and --stream narrow it, --all shows all"] if left else lines
 
 
-def _deeper(reasons: Iterable[Reason], command: str) -> list[str]:
-    return [*(f"  {reason}" for reason in reasons), f"  {command}"]
+_OF_WORKSPACES: frozenset[NeedKind] = frozenset({"in_doubt", "cut_off", "quarantined", "held", "drift", "orphaned"})
+_SUBJECTS: dict[NeedKind, str] = {"ageing": "source ", "workspace": "workspace "}
+_SILENT: frozenset[NeedKind] = frozenset({"config", "daemon", "receipts", "backup"})
+"""Their cause names file or folder."""
 
 
-def _json(reason: Reason) -> dict[str, Any]:
+def _lines_of(need: Need, program: str, *, several: bool, reasons: bool, now: int | None) -> Iterator[str]:
+    whose = f"{_SUBJECTS.get(need.kind, '')}{need.subject}: "
+    if need.kind in _SILENT or (need.kind in _OF_WORKSPACES and not several):
+        whose = ""
+    line = f"{whose}{printable(need.cause, 1000)}"
+    commands = [f"  {program} {command}" for command in need.commands]
+    deeper = [f"  {reason}" for reason in need.reasons] if reasons else []
+    if now is not None and need.since is not None and now - need.since >= YOUNG_MILLISECONDS:
+        line += f" (since {ago(need.since, now).removesuffix(' ago')})"
+    if need.kind in _OF_WORKSPACES or need.kind == "first_scan":
+        line += f": {need.cure}" if need.commands else ""
+    elif need.cure:
+        deeper.append(f"  {printable(need.cure, 1000)}")
+    yield from (line, *deeper, *commands)
+
+
+def _reason_as_json(reason: Reason) -> dict[str, Any]:
     named = {"field": reason.field, "rule": reason.rule, "message": reason.message, "hint": reason.hint}
     return {**{key: value for key, value in named.items() if value}, "records": reason.records}
 

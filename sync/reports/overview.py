@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import re
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from state.diagram import STATES
+from state.incidents import Incident, InForce
 from state.ledger import Ledger
 from state.lock import holder
 from state.rows import StreamRow
@@ -18,10 +18,13 @@ from sync.config.schema import Config, Workspace
 from sync.delivery.pace import REST_HINTS, Pace
 from sync.errors import ConfigError
 from sync.plan import rule_of
-from sync.reports.needs import Needs, needs_of
-from sync.reports.phrases import moment, printable
+from sync.reports.lanes import how_far, newest_seen
+from sync.reports.needs import Needs, ageing_needs
+from sync.reports.phrases import printable
+from sync.reports.scope import Scope, scope_of
+from sync.reports.troubles import failing_of, needs_of
 from sync.secrets import Secret
-from sync.words import Json
+from sync.told import PART, digest_of
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,7 +42,9 @@ class LastPoll:
 class StreamView:
     """A stream of the configuration or of the ledger; `configured` is False where only the ledger knows it.
 
-    `states` has every name; `lanes` says of each lane of the cursor how far it is read.
+    `states` has every name; `created` counts its records that have a lead in ClosingDealz, whatever their state is now.
+    `lanes` says of each lane of the cursor how far it is read; `seen` is the newest change that was read, where the
+    cursor tells, and `failing` why it could not be read the last time.
     """
 
     name: str
@@ -49,6 +54,14 @@ class StreamView:
     drift: int = 0
     last_poll: LastPoll | None = None
     lanes: Mapping[str, str] = field(default_factory=dict)
+    created: int = 0
+    seen: str = ""
+    failing: Incident | None = None
+
+    @property
+    def is_up_to_date(self) -> bool:
+        """Whether its last poll read the source to the end."""
+        return self.failing is None and self.last_poll is not None and self.last_poll.outcome == "complete"
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,7 +77,11 @@ class PaceView:
 
 @dataclass(frozen=True, slots=True)
 class WorkspaceView:
-    """`room` is None where it cannot be told, and `room_unknown` says why. `totals`: batches and leads by state."""
+    """`room` is None where it cannot be told, and `room_unknown` says why. `totals`: batches and leads by state.
+
+    `oldest`: since when the lead waits that waits longest (ms); `lately`: leads that were created in the last
+    `RATE_MINUTES`; `left`: seconds that the pending ones need at the allowed rate, None while it rests.
+    """
 
     name: str
     base_url: str
@@ -74,11 +91,21 @@ class WorkspaceView:
     room_unknown: str = ""
     pace: PaceView | None = None
     totals: Mapping[str, Mapping[str, int]] = field(default_factory=dict)
+    oldest: int | None = None
+    lately: int = 0
+    left: float | None = None
+
+
+RATE_MINUTES = 15
 
 
 @dataclass(frozen=True, slots=True)
 class Overview:
-    """`process` is the id of the process that polls and delivers now, None where none does. Times in ms."""
+    """`process` is the id of the process that polls and delivers now, None where none does. Times in ms.
+
+    `in_force` is the configuration that the daemon told; `file_differs` says that the file has changed since, and
+    `refused` that a reload of it was refused. `is_whole`: nothing was left out.
+    """
 
     config: Path
     ledger: Path
@@ -88,6 +115,15 @@ class Overview:
     streams: tuple[StreamView, ...]
     workspaces: tuple[WorkspaceView, ...]
     needs: Needs
+    in_force: InForce | None = None
+    file_differs: bool = False
+    refused: Incident | None = None
+    is_whole: bool = True
+
+    @property
+    def unread(self) -> list[StreamView]:
+        """The streams that could not be read the last time."""
+        return [stream for stream in self.streams if stream.failing]
 
     @property
     def states(self) -> dict[str, int]:
@@ -95,30 +131,83 @@ class Overview:
         return {state: sum(stream.states[state] for stream in self.streams) for state in STATES}
 
 
-def without_ledger(config: Config, at: int) -> Overview:
+def without_ledger(
+    config: Config, at: int, *, workspaces: Collection[str] = (), streams: Collection[str] = ()
+) -> Overview:
     """The same shape with nothing in it, before the first `once` or `run`."""
     why = "there is no ledger yet"
-    workspaces = tuple(
+    scope = scope_of(config, None, workspaces, streams)
+    views = tuple(
         WorkspaceView(name, each.base_url, each.limit.per.total_seconds(), room_unknown=why)
         for name, each in config.workspaces.items()
+        if name in scope.workspaces
     )
-    needs = Needs(ageing=near_ends(config, at / 1000))
-    streams = tuple(StreamView(*place, True, dict.fromkeys(STATES, 0)) for place in _configured(config).items())
-    return Overview(config.path, config.ledger_path, False, None, at, streams, workspaces, needs)
+    ageing = near_ends(config, at / 1000)
+    return Overview(
+        config=config.path,
+        ledger=config.ledger_path,
+        exists=False,
+        process=None,
+        at=at,
+        streams=tuple(StreamView(*place, True, dict.fromkeys(STATES, 0)) for place in scope.streams.items()),
+        workspaces=views,
+        needs=Needs(tuple(ageing_needs(ageing)), ageing),
+        is_whole=scope.is_whole,
+    )
 
 
-def overview_of(config: Config, ledger: Ledger) -> Overview:
-    """Raises LedgerError. An API key that cannot be read here leaves that workspace's room unknown."""
+def overview_of(
+    config: Config, ledger: Ledger, *, workspaces: Collection[str] = (), streams: Collection[str] = ()
+) -> Overview:
+    """Of these workspaces and streams, of everything where neither is named. Raises LedgerError. An API key that cannot
+    be read here leaves that workspace's room unknown."""
+    scope = scope_of(config, ledger, workspaces, streams)
+    told = ledger.incidents.in_force()
     return Overview(
         config=config.path,
         ledger=ledger.path,
         exists=True,
         process=holder(ledger.path),
         at=int(ledger.clock.wall() * 1000),
-        streams=_streams(config, ledger),
-        workspaces=tuple(_workspace(config, ledger, name, each) for name, each in config.workspaces.items()),
-        needs=needs_of(ledger, _configured(config), near_ends(config, ledger.clock.wall())),
+        streams=_streams(scope, ledger),
+        workspaces=tuple(
+            _workspace(config, ledger, name, each)
+            for name, each in config.workspaces.items()
+            if name in scope.workspaces
+        ),
+        needs=needs_of(ledger, scope, near_ends(config, ledger.clock.wall())),
+        in_force=told,
+        file_differs=_differs(told, config, ledger),
+        refused=_refused(ledger),
+        is_whole=scope.is_whole,
     )
+
+
+def without_config(path: Path, ledger: Ledger) -> Overview:
+    """What the ledger alone tells, where the file cannot be used."""
+    scope, told = scope_of(None, ledger), ledger.incidents.in_force()
+    return Overview(
+        config=path,
+        ledger=ledger.path,
+        exists=True,
+        process=holder(ledger.path),
+        at=int(ledger.clock.wall() * 1000),
+        streams=_streams(scope, ledger),
+        workspaces=(),
+        needs=needs_of(ledger, scope),
+        in_force=told,
+        file_differs=told is not None,
+        refused=_refused(ledger),
+    )
+
+
+def _differs(told: InForce | None, config: Config, ledger: Ledger) -> bool:
+    return told is not None and told.config == str(config.path) and told.digest != digest_of(config, ledger)
+
+
+def _refused(ledger: Ledger) -> Incident | None:
+    whole = (each for each in ledger.incidents.all() if each.kind == "config" and not each.subject.startswith(PART))
+    return next(whole, None)
 
 
 def rule_with(config: Config, workspace: str, key: Secret, ledger: Ledger) -> Rule:
@@ -126,28 +215,29 @@ def rule_with(config: Config, workspace: str, key: Secret, ledger: Ledger) -> Ru
     return rule_of(config.workspaces[workspace].limit, key, ledger.hasher)
 
 
-def _configured(config: Config) -> dict[str, str]:
-    """The workspace of each stream, by `source.stream`."""
-    return {
-        f"{source_name}.{name}": config.workspace_of(stream)
-        for source_name, source in config.sources.items()
-        for name, stream in source.streams.items()
-    }
-
-
-def _streams(config: Config, ledger: Ledger) -> tuple[StreamView, ...]:
-    configured, rows = _configured(config), ledger.streams.all()
+def _streams(scope: Scope, ledger: Ledger) -> tuple[StreamView, ...]:
+    rows, failing = ledger.streams.all(), failing_of(ledger)
     counts, drifted, polls = ledger.records.counts(), ledger.records.drifted(), ledger.streams.last_polls()
+    elsewhere = ledger.records.leads_elsewhere()
 
     def view(name: str, workspace: str, row: StreamRow | None) -> StreamView:
         number = row.id if row else -1
         states: dict[str, int] = {state: counts.get((number, state), 0) for state in STATES}
-        lanes = {lane: _how_far(cursor) for lane, cursor in ledger.streams.lanes(number).items()}
-        poll = _last_poll(polls.get(number))
-        return StreamView(name, workspace, name in configured, states, drifted.get(number, 0), poll, lanes)
+        cursors = ledger.streams.lanes(number)
+        return StreamView(
+            name=name,
+            workspace=workspace,
+            configured=name in scope.configured,
+            states=states,
+            drift=drifted.get(number, 0),
+            last_poll=_last_poll(polls.get(number)),
+            lanes={lane: how_far(cursor) for lane, cursor in cursors.items()},
+            created=states["delivered"] + elsewhere.get(number, 0),
+            seen=newest_seen(cursors.get("live")),
+            failing=failing.get(name) if name in scope.configured else None,
+        )
 
-    known = [view(name, workspace, rows.get(name)) for name, workspace in configured.items()]
-    return (*known, *(view(name, row.workspace, row) for name, row in rows.items() if name not in configured))
+    return tuple(view(name, workspace, rows.get(name)) for name, workspace in scope.streams.items())
 
 
 def _last_poll(row: Mapping[str, Any] | None) -> LastPoll | None:
@@ -156,47 +246,24 @@ def _last_poll(row: Mapping[str, Any] | None) -> LastPoll | None:
     return LastPoll(str(row["outcome"]), row["error"], row["started_at"], row["ended_at"], row["counts"])
 
 
-def _how_far(cursor: Json) -> str:
-    """A lane's position in words, as far as its connector writes what all understand; never a record's id."""
-    if not isinstance(cursor, dict):
-        return "begun"
-    if cursor.get("done") or cursor.get("over"):
-        return "complete"
-    if cursor.get("is"):
-        return printable(str(cursor["is"]))
-    if isinstance(cursor.get("count"), int):
-        return f"{cursor['count']:,} records"
-    if cursor.get("ended") is not None:
-        return f"ended {moment(int(cursor['ended'] * 1000))}"
-    window = cursor.get("window")
-    high = window.get("high") if isinstance(window, dict) else None
-    reading = f"reading up to {_point(high)}" if high else ""
-    through = f"read through {_point(cursor['through'])}" if cursor.get("through") else ""
-    before = cursor.get("before") or cursor.get("high")
-    begun = f"reading what is older than {_point(before)}" if before else "begun"
-    return "; ".join(filter(None, (through, reading))) or begun
-
-
-def _point(modified: Json) -> str:
-    """A canonical time without what nobody needs to see; anything else as it is."""
-    match = _CANONICAL.fullmatch(str(modified))
-    return f"{match[1]} {match[2]}Z" if match else printable(str(modified))
-
-
-_CANONICAL = re.compile(r"(\d{4}-\d\d-\d\d)T(\d\d:\d\d:\d\d)\.\d+Z")
-
-
 def _workspace(config: Config, ledger: Ledger, name: str, options: Workspace) -> WorkspaceView:
     room, why = _room(config, ledger, name, options)
+    pending, pace = ledger.outbox.pending(name), _pace(ledger, name)
+    share = 1.0 if room is None else room.allowed / room.requests
+    rate = options.leads_per_second * max(share, 0.01)
+    since = int((ledger.clock.wall() - RATE_MINUTES * 60) * 1000)
     return WorkspaceView(
         name=name,
         base_url=options.base_url,
         per=options.limit.per.total_seconds(),
-        pending=ledger.outbox.pending(name),
+        pending=pending,
         room=room,
         room_unknown=why,
-        pace=_pace(ledger, name),
+        pace=pace,
         totals=ledger.verdicts.totals(name),
+        oldest=ledger.outbox.oldest_pending(name) if pending else None,
+        lately=ledger.verdicts.created_since(name, since),
+        left=None if pace else pending / rate,
     )
 
 
@@ -210,10 +277,9 @@ def _room(config: Config, ledger: Ledger, name: str, options: Workspace) -> tupl
 
 def _pace(ledger: Ledger, workspace: str) -> PaceView | None:
     """Why the workspace rests; None where it does not."""
-    kept = dict(ledger.outbox.pace_of(workspace) or {})
-    changed_at = int(str(kept.pop("changed_at", 0)))
-    pace = Pace(**kept)  # type: ignore[arg-type] # as it was written
+    kept = ledger.outbox.pace_of(workspace) or {}
+    pace = Pace.as_kept(kept)
     if not pace.rest:
         return None
-    next_try = changed_at + int(pace.wait * 1000)
+    next_try = int(str(kept.get("changed_at", 0))) + int(pace.wait * 1000)
     return PaceView(pace.rest, printable(pace.cause), next_try, pace.most, REST_HINTS.get(pace.rest, ""))

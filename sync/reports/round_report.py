@@ -10,11 +10,14 @@ from state.ledger import Ledger
 from sync.config.ages import near_ends
 from sync.delivery.pace import REST_HINTS, Pace
 from sync.durations import format_duration
-from sync.engine import Engine, Failure
+from sync.engine import Engine
 from sync.events import PARTS
 from sync.once import Summary
-from sync.reports.needs import Needs, needs_as_json, needs_as_lines, needs_of
+from sync.polling.turns import Failure
+from sync.reports.needs import Needs, needs_as_json, needs_as_lines
 from sync.reports.phrases import count, joined, number, printable
+from sync.reports.scope import scope_of
+from sync.reports.troubles import needs_of
 
 EXIT_INTERRUPTED = 75
 
@@ -42,8 +45,8 @@ class RoundReport:
 
 def report_of(summary: Summary, engine: Engine, ledger: Ledger, *, most: int | None) -> RoundReport:
     """Compares what was counted on the way with what the ledger holds now."""
-    totals = summary.totals
-    pending = sum(ledger.outbox.pending(name) for name in engine.plan.config.workspaces)
+    totals, config = summary.totals, engine.plan.config
+    pending = sum(ledger.outbox.pending(name) for name in config.workspaces)
     sent = totals["sent"] + totals["in_doubt"]
     return RoundReport(
         totals=totals,
@@ -51,7 +54,7 @@ def report_of(summary: Summary, engine: Engine, ledger: Ledger, *, most: int | N
         seconds=summary.seconds,
         rests={name: engine.workers[name].pace for name in summary.rests},
         failures=summary.failures,
-        needs=needs_of(ledger, engine.streams, near_ends(engine.plan.config, ledger.clock.wall())),
+        needs=needs_of(ledger, scope_of(config, ledger), near_ends(config, ledger.clock.wall())),
         balanced=adds_up(totals) and totals["pending"] == pending,
         interrupted=summary.interrupted,
         limited=most is not None and sent >= most and totals["pending"] > 0,
@@ -139,7 +142,10 @@ def troubles(report: RoundReport, program: str) -> list[str]:
     for name, pace in report.rests.items():
         when = f"it may be tried again in {format_duration(max(pace.wait, 1.0))}"
         lines += _trouble(f"workspace {name} rests: {printable(pace.cause)}; {when}", REST_HINTS.get(pace.rest, ""))
-    needs = needs_as_lines(report.needs, program, reasons=False)
+    if sending := report.states["sending"]:
+        what = f"{count(sending, 'lead')} may still be on the wire of another process, which settles them by its answer"
+        lines += _trouble(what, "what stays unanswered is settled by the next `once` or `run`")
+    needs = needs_as_lines(report.needs, program, reasons=False, without=("stream", "workspace"))
     if needs:
         lines += ["", "needs a person", *(f"  {line}" for line in needs)]
     if not report.balanced:

@@ -89,6 +89,7 @@ def test_json_of_list_and_show(world: World) -> None:
         {
             "stream": "erp.companies",
             "id": str(n),
+            "number": n,
             "state": "in_doubt",
             "word": None,
             "name": f"Firm {n}",

@@ -14,7 +14,8 @@ from pathlib import Path
 
 import psycopg
 import pytest
-from sql_servers import MUST_RUN
+
+from tests.databases import MUST_RUN
 
 PROGRAM = shutil.which("pgbouncer", path=f"{os.environ.get('PATH', '')}:/usr/sbin")
 

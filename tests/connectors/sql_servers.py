@@ -3,21 +3,17 @@
 from __future__ import annotations
 
 import importlib
-import os
 import sqlite3
-import uuid
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import psycopg
-import pymysql
-import pytest
 from sqlalchemy import create_engine
 from sqlalchemy.pool import NullPool
 
-MUST_RUN = bool(os.environ.get("CI") or os.environ.get("REQUIRE_DATABASES"))
+from tests import databases
 
 
 class Server:
@@ -126,9 +122,8 @@ def firebird_driver() -> Any:
     module = importlib.import_module("firebird.driver")
     try:
         module.load_api()
-    except Exception as error:
-        _cannot("Firebird's engine (libfbclient2)", error)
-        raise
+    except Exception as error:  # noqa: BLE001 - of whatever kind the driver makes it
+        databases.cannot("Firebird's engine (libfbclient2)", error)
     return module
 
 
@@ -138,46 +133,18 @@ def empty_firebird(path: Path) -> bytes:
     return path.read_bytes()
 
 
-def _cannot(what: str, error: Exception) -> None:
-    message = f"{what} is not reachable on loopback ({type(error).__name__})"
-    if MUST_RUN:
-        pytest.fail(message)
-    pytest.skip(message)
-
-
 @contextmanager
 def postgresql_database() -> Iterator[Postgresql]:
-    name = f"sync_test_{uuid.uuid4().hex[:12]}"
-    try:
-        admin = psycopg.connect("host=127.0.0.1 user=postgres dbname=postgres connect_timeout=3", autocommit=True)
-    except psycopg.OperationalError as error:
-        _cannot("PostgreSQL", error)
-        raise
-    with admin:
-        admin.execute(f"CREATE DATABASE {name}")
-        own = psycopg.connect(f"host=127.0.0.1 user=postgres dbname={name}", autocommit=True)
-        try:
-            yield Postgresql(own, f"postgresql://postgres@127.0.0.1/{name}")
-        finally:
-            own.close()
-            admin.execute(f"DROP DATABASE {name} WITH (FORCE)")
+    with (
+        databases.postgresql() as name,
+        psycopg.connect(f"{databases.POSTGRESQL} dbname={name}", autocommit=True) as own,
+    ):
+        yield Postgresql(own, f"postgresql://postgres@127.0.0.1/{name}")
 
 
 @contextmanager
 def mariadb_database() -> Iterator[Mariadb]:
-    name = f"sync_test_{uuid.uuid4().hex[:12]}"
-    try:
-        own = pymysql.connect(host="127.0.0.1", user="root", connect_timeout=3, autocommit=True)
-    except pymysql.err.OperationalError as error:
-        _cannot("MariaDB", error)
-        raise
-    try:
+    with databases.mariadb("CHARACTER SET utf8mb4") as (own, name):
         with own.cursor() as cursor:
-            cursor.execute(f"CREATE DATABASE {name} CHARACTER SET utf8mb4")
-            cursor.execute(f"USE {name}")
             cursor.execute("SET time_zone = '+00:00'")
         yield Mariadb(own, f"mariadb://root@127.0.0.1/{name}")
-    finally:
-        with own.cursor() as cursor:
-            cursor.execute(f"DROP DATABASE IF EXISTS {name}")
-        own.close()

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager
 
@@ -13,6 +12,7 @@ from sql_streams import connect, poll, read_all, stream
 
 from sync.errors import SourceRefused
 from sync.words import Wanted
+from tests import databases
 
 BAD = {"SQL_ASCII": rb"E'caf\xe9'", "WIN1252": rb"E'bad\x81'", "EUC_JP": rb"E'\xfc\xfe'"}
 KIDS = {"kids": {"table": "kids", "parent": "company", "key": "id"}}
@@ -33,15 +33,13 @@ TYPES = {
 
 @contextmanager
 def _database(encoding: str) -> Iterator[psycopg.Connection]:
-    name = f"sync_test_{uuid.uuid4().hex[:12]}"
-    with psycopg.connect("host=127.0.0.1 user=postgres dbname=postgres", autocommit=True) as admin:
-        admin.execute(f"CREATE DATABASE {name} ENCODING '{encoding}' TEMPLATE template0 LC_COLLATE 'C' LC_CTYPE 'C'")
-        try:
-            with psycopg.connect(f"host=127.0.0.1 user=postgres dbname={name}", autocommit=True) as connection:
-                connection.execute(f"SET client_encoding = '{encoding}'")
-                yield connection
-        finally:
-            admin.execute(f"DROP DATABASE {name} WITH (FORCE)")
+    options = f"ENCODING '{encoding}' TEMPLATE template0 LC_COLLATE 'C' LC_CTYPE 'C'"
+    with (
+        databases.postgresql(options) as name,
+        psycopg.connect(f"{databases.POSTGRESQL} dbname={name}", autocommit=True) as connection,
+    ):
+        connection.execute(f"SET client_encoding = '{encoding}'")
+        yield connection
 
 
 @pytest.fixture(params=list(BAD))

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import pytest
 
 from state.fills import Filled
-from state.gate import Figures
+from state.gate import Figures, Usual
 from sync.config.schema import Guard
 from sync.mapping.outcome import Note
 from sync.polling.guard import unusual
@@ -33,27 +33,26 @@ def test_more_than_max_new(leads: int, most: int, held: bool) -> None:
 
 
 @pytest.mark.parametrize(
-    ("usual", "leads", "median"),
+    ("leads", "today", "usual", "said_of_it"),
     [
-        ([], 4999, None),
-        ([0, 0], 4999, None),  # two polls say nothing yet
-        ([0, 0, 0], 100, None),
-        ([0, 0, 0], 101, "0"),
-        ([12, 12, 12], 120, None),  # ten times the median is still usual
-        ([12, 12, 12], 121, "12"),
-        ([12] * 20, 430, "12"),
-        ([10, 11, 12, 13], 115, None),  # the median lies between two
-        ([10, 11, 12, 13], 116, "12"),
-        ([400, 400, 400, 0], 4000, None),
-        ([400, 400, 400, 0], 4001, "400"),
-        ([0] * 11 + [3000] * 9, 300, "0"),  # a few large ones do not make it usual
-        ([1234] * 3, 20_000, "1,234"),
+        (4999, 0, None, None),
+        (100, 0, Usual(0, 28), None),
+        (101, 0, Usual(0, 28), "101 new leads; usual are 0 a day (the last 28 days)"),
+        (101, 0, Usual(300, 28), None),  # ten times 10.7 a day
+        (101, 0, Usual(3, 28), "101 new leads; usual are 0.1 a day (the last 28 days)"),
+        (101, 0, Usual(1, 28), "101 new leads; usual are 0.1 a day (the last 28 days)"),
+        (120, 0, Usual(12, 1), None),
+        (121, 0, Usual(12, 1), "121 new leads; usual are 12 a day (the last day)"),
+        (300, 0, Usual(900, 28), None),  # an import every other week
+        (1, 100, Usual(14, 7), "1 new lead, 101 within 24 hours; usual are 2 a day (the last 7 days)"),
+        (1, 99, Usual(14, 7), None),
+        (60, 300, Usual(250, 7), "60 new leads, 360 within 24 hours; usual are 36 a day (the last 7 days)"),
+        (2000, 18_000, Usual(2000, 1), None),  # a busy stream in its first days
+        (20_000, 0, Usual(34_552, 28), "20,000 new leads; usual are 1,234 a day (the last 28 days)"),
     ],
 )
-def test_more_than_usual(usual: list[int], leads: int, median: str | None) -> None:
-    polls = len(usual)
-    expected = [f"{leads:,} new leads; usual are {median} (the median of the last {polls} polls)"] if median else []
-    assert said(Figures(leads, usual), Guard(max_new=1_000_000)) == expected
+def test_more_than_usual(leads: int, today: int, usual: Usual | None, said_of_it: str | None) -> None:
+    assert said(Figures(leads, today, usual), Guard(max_new=1_000_000)) == ([said_of_it] if said_of_it else [])
 
 
 @pytest.mark.parametrize(
@@ -68,13 +67,13 @@ def test_more_than_usual(usual: list[int], leads: int, median: str | None) -> No
     ],
 )
 def test_factor_and_at_least(guard: Guard, leads: int, held: bool) -> None:
-    assert bool(said(Figures(leads, [100] * 20), guard)) == held
+    assert bool(said(Figures(leads, usual=Usual(2800, 28)), guard)) == held
 
 
 def test_too_many_in_both_ways_says_both() -> None:
-    assert said(Figures(6200, [12] * 20)) == [
+    assert said(Figures(6200, usual=Usual(336, 28))) == [
         "6,200 new leads in one poll; max_new is 5,000",
-        "6,200 new leads; usual are 12 (the median of the last 20 polls)",
+        "6,200 new leads; usual are 12 a day (the last 28 days)",
     ]
 
 
@@ -152,4 +151,4 @@ def test_new_ids_with_known_addresses(with_email: int, known: int, held: bool) -
 
 
 def test_nothing_new_is_nothing_unusual() -> None:
-    assert said(Figures(0, [0] * 20), Guard(max_new=1, at_least=0)) == []
+    assert said(Figures(0, usual=Usual(0, 28)), Guard(max_new=1, at_least=0)) == []

@@ -107,9 +107,35 @@ def test_the_first_scan_is_not_what_is_usual(world_with: Worlds) -> None:
     for n in range(3):
         world.shelf.put([f"few {n}"])
         world.poll()
-    world.shelf.put(f"many {n}" for n in range(11))
+    world.shelf.put(f"many-{n}" for n in range(28))
     world.poll()
-    assert world.reasons() == ["11 new leads; usual are 1 (the median of the last 3 polls)"]
+    assert world.reasons() == ["28 new leads, 31 within 24 hours; usual are 3 a day (the last day)"]
+
+
+def test_how_often_a_stream_is_polled_makes_no_difference(world_with: Worlds) -> None:
+    """Twelve leads a day for a week, found by a poll an hour or by one a day: an import of a hundred is usual there."""
+    for polls_a_day in (24, 1):
+        world = world_with(at_least=20)
+        world.close()
+        world.path = world.path.with_name(f"{polls_a_day}.db")
+        world.shelf.versions.clear()
+        world.restart()
+        world.after_its_first_scan(300)
+        for n in range(7 * 24):
+            world.clock.now += 3600
+            world.shelf.put([f"new-{n}"] if n % 2 else [])
+            if n % (24 // polls_a_day) == 0:
+                world.poll()
+        world.clock.now += 3600
+        world.poll()
+        world.deliver()
+        world.shelf.put(f"import-{n}" for n in range(100))
+        world.poll()
+        assert (len(world.deliver()), world.reasons()) == (100, [])
+        world.shelf.put(f"another-{n}" for n in range(100))
+        world.poll()
+        (reason,) = world.reasons()
+        assert reason == "100 new leads, 212 within 24 hours; usual are 12 a day (the last 6 days)"
 
 
 # -- later polls

@@ -55,6 +55,29 @@ def test_what_a_sweep_finds_is_guarded_like_a_poll(world: World, missed: int) ->
     assert world.reasons() == ([] if missed == 20 else ["21 new leads in one poll; max_new is 20"])
 
 
+@pytest.mark.parametrize(
+    ("listed_as", "read"),
+    [
+        ("2026-01-01T00:00:00.000003Z", False),
+        ("2025-06-01T00:00:00.000000Z", True),
+        ("2026-01-01T00:00:00.000004Z", True),
+        ("2027-01-01T00:00:00.000000Z", True),
+        (None, True),
+    ],
+    ids=["the same", "earlier", "later by a microsecond", "later", "none"],
+)
+def test_a_record_is_read_again_where_it_is_listed_with_another_time(
+    world: World, listed_as: str | None, read: bool
+) -> None:
+    """A change that is dated back, as an import or a merge does, comes by no poll."""
+    world.after_its_first_scan(5).sweep()
+    (at,) = [n for n, version in enumerate(world.shelf.versions) if version.id == "3"]
+    world.shelf.versions[at] = Record("3", {"name": "Another name"}, listed_as)
+    assert world.poll().read == 0
+    assert world.sweep().counts == ({"drifted": 1} if read else {})
+    assert world.rows("SELECT modified FROM records WHERE id = '3'") == [{"modified": listed_as}]
+
+
 def test_an_emptied_source_is_refused_and_heals_by_itself(world: World) -> None:
     world.after_its_first_scan(5)
     world.sweep()

@@ -11,6 +11,7 @@ from sync.config.schema import Wire, WireList
 from sync.errors import ConfigError
 from sync.mapping.elsewhere import ELSEWHERE
 from sync.mapping.expressions import BadExpression, compile_expression
+from tests.sizes import sized
 
 _BLANK = "a field name with a blank stands in double quotes: {}"
 _IN_QUOTES = "write regex_match(text, pattern) with text in 'quotes'"
@@ -259,7 +260,7 @@ def test_wire_names_may_not_clash_in_any_case() -> None:
     ]
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=sized(100, 1_000, 10_000), deadline=None)
 @given(st.text("abn.,()[]{}|&'`\"@*?!=<>-: 015\\", max_size=14) | st.text(max_size=6))
 def test_any_text_compiles_or_is_told_apart_as_bad(text: str) -> None:
     try:

@@ -2,36 +2,23 @@
 
 from __future__ import annotations
 
-import os
-import uuid
 from collections import Counter
 from collections.abc import Iterator
 
 import psycopg
 import pytest
 
+from tests import databases
 from tests.proof.harness import World
 
 pytestmark = pytest.mark.postgresql
-SERVER = "host=127.0.0.1 user=postgres connect_timeout=3"
 
 
 @pytest.fixture
 def database() -> Iterator[str]:
     """The name of a database of the test's own."""
-    name = f"sync_proof_{uuid.uuid4().hex[:12]}"
-    try:
-        admin = psycopg.connect(f"{SERVER} dbname=postgres", autocommit=True)
-    except psycopg.OperationalError as error:
-        if os.environ.get("CI") or os.environ.get("REQUIRE_DATABASES"):
-            raise
-        pytest.skip(f"PostgreSQL is not reachable on loopback ({type(error).__name__})")
-    with admin:
-        admin.execute(f"create database {name}")
-        try:
-            yield name
-        finally:
-            admin.execute(f"drop database {name} with (force)")
+    with databases.postgresql() as name:
+        yield name
 
 
 def names(connection: psycopg.Connection) -> Counter[str]:
@@ -40,8 +27,8 @@ def names(connection: psycopg.Connection) -> Counter[str]:
 
 def test_ties_and_late_commits_arrive_once(world: World, database: str) -> None:
     with (
-        psycopg.connect(f"{SERVER} dbname={database}", autocommit=True) as writer,
-        psycopg.connect(f"{SERVER} dbname={database}") as slow,
+        psycopg.connect(f"{databases.POSTGRESQL} dbname={database}", autocommit=True) as writer,
+        psycopg.connect(f"{databases.POSTGRESQL} dbname={database}") as slow,
     ):
         writer.execute(
             "create table companies (id bigint primary key, name text, email text, employees int,"

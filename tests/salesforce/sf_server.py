@@ -263,9 +263,11 @@ class _Handler(BaseHTTPRequestHandler):
         kind = "application/json;charset=UTF-8"
         if isinstance(answer, str):
             kind = "text/html"
-        payload = answer.encode() if isinstance(answer, str) else json.dumps(answer).encode()
+        payload = answer.encode() if isinstance(answer, str) else b"" if isinstance(answer, bytes) else _json(answer)
         fields = {"Content-Type": kind, **headers}
-        if "gzip" in self.headers.get("Accept-Encoding", "") and len(payload) > 500:
+        if isinstance(answer, bytes):  # packed already
+            payload, fields["Content-Encoding"] = answer, "gzip"
+        elif "gzip" in self.headers.get("Accept-Encoding", "") and len(payload) > 500:
             payload = gzip.compress(payload, 1)
             fields["Content-Encoding"] = "gzip"
         with contextlib.suppress(OSError):
@@ -274,6 +276,10 @@ class _Handler(BaseHTTPRequestHandler):
                 self.send_header(name, value)
             self.end_headers()
             self.wfile.write(payload)
+
+
+def _json(answer: Any) -> bytes:
+    return json.dumps(answer).encode()
 
 
 def _inner_soql(body: bytes) -> str | None:

@@ -2,9 +2,15 @@
 
 from __future__ import annotations
 
+import gzip
+import socket
+import threading
+import tracemalloc
+from datetime import timedelta
 from pathlib import Path
 
 import pytest
+import requests
 from sf_authority import make_authority
 from sf_faults import Fault, error
 from sf_proxy import Proxy
@@ -13,6 +19,7 @@ from sf_world import account, connect, log_in, on, poll, records_of, settle_down
 
 from connectors.salesforce.answers import number
 from connectors.salesforce.connector import CONNECTOR
+from connectors.salesforce.transport import Http, connection_error
 from sync import __version__
 from sync.errors import ConfigError, SourceRefused, SourceUnavailable
 from sync.words import Json
@@ -46,6 +53,54 @@ def test_nobody_there_is_tried_again_later(stand_in: StandIn) -> None:
     auth = {"flow": "session", "session_id": "open-session", "instance": "127.0.0.1:9"}
     with pytest.raises(SourceUnavailable, match="connection to Salesforce failed"):
         poll(connect(stand_in, auth=auth), stream(), {})
+
+
+def test_an_answer_of_any_length_takes_no_more_than_its_share(
+    stand_in: StandIn, proxy: Proxy, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A login's, an error's and a description's, packed to a thousandth."""
+    monkeypatch.setattr("connectors.salesforce.transport.LONGEST_ANSWER", 1 << 20)
+    monkeypatch.setattr("connectors.salesforce.transport.LONGEST_ERROR", 1 << 16)
+    long = gzip.compress(b" " * (40 << 20), 1)
+    settle_down(stand_in)
+    for fault, refusal, words in (
+        (Fault(200, long, on=on("/services/oauth2/token")), SourceUnavailable, "longer than 1 MiB"),
+        (Fault(400, long, on=on("/query/")), SourceRefused, "refuses the request .HTTP 400"),
+        (Fault(200, long, on=on("/describe")), SourceUnavailable, "longer than 1 MiB"),
+    ):
+        stand_in.faults = [fault]
+        tracemalloc.start()
+        try:
+            with pytest.raises(refusal, match=words):
+                poll(log_in(stand_in, proxy), stream(), {})
+            _, peak = tracemalloc.get_traced_memory()
+        finally:
+            tracemalloc.stop()
+        assert peak < 8 << 20
+
+
+def test_a_page_that_is_too_long_is_read_in_smaller_parts(stand_in: StandIn, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("connectors.salesforce.transport.LONGEST_ANSWER", 60_000)
+    for number_ in range(40):
+        stand_in.org.put("Account", number_, Name="n" * 3000)
+        stand_in.org.advance(timedelta(minutes=1))
+    settle_down(stand_in)
+    assert len(records_of(poll(connect(stand_in), stream(), {}))) == 40
+
+
+def test_a_name_service_that_hangs_is_left(monkeypatch: pytest.MonkeyPatch) -> None:
+    over = threading.Event()
+
+    def hang(*_: object, **__: object) -> list[object]:
+        over.wait(20)
+        raise socket.gaierror
+
+    monkeypatch.setattr("socket.getaddrinfo", hang)
+    http = Http(timeout=5, connect_timeout=0.1, observe=lambda _: None)
+    with pytest.raises(requests.exceptions.ConnectionError) as caught:
+        http.get("https://acme.my.salesforce.com/")
+    over.set()
+    assert "name of Salesforce's host cannot be resolved" in str(connection_error(caught.value, "sf", None))
 
 
 def test_an_answer_from_another_place_is_not_followed(stand_in: StandIn) -> None:
@@ -129,8 +184,6 @@ def test_a_password_file_of_the_home_folder_does_not_replace_the_session(
 
 
 def test_plain_http_is_not_spoken(stand_in: StandIn) -> None:
-    import requests
-
     with pytest.raises(requests.exceptions.InvalidSchema):
         account(stand_in).http().get("http://127.0.0.1/")
 

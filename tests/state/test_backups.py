@@ -54,6 +54,7 @@ def test_a_copy_is_a_ledger_with_its_key(ledger: Ledger, folder: Path, clock: Fa
     assert made is not None
     assert made.size == made.path.stat().st_size
     assert key_path(made.path).read_bytes() == key_path(ledger.path).read_bytes()
+    ledger.close()
     with Ledger(made.path, own=True, clock=clock) as copy:
         assert states(copy) == {"a": "pending"}
 

@@ -13,7 +13,7 @@ from ledger_tools import RULE, FakeClock, claim, declare, reading, register, row
 
 from state.diagram import LEAD_EXISTS, OWNERS, STATES, LeadExists, State
 from state.fills import Filled, fields_of
-from state.gate import Figures, LeftBehind
+from state.gate import Figures, LeftBehind, Usual
 from state.ledger import Ledger
 from state.rows import Change, Claim, PollKind, PollOutcome, Reading, Stored, StreamRow
 from sync.polling.judge import Rules, judge
@@ -52,8 +52,13 @@ def read(stream: StreamRow, id_: str, content: str = "a", *, email: str | None =
     return replace(reading(id_, content, mapping=stream.mapping, **options), values=values)
 
 
-def figures(ledger: Ledger, stream: StreamRow, number: int, first: int = 0) -> Figures:
-    return ledger.gate.figures(stream.id, number, mapping=stream.mapping, first=first)
+def figures(ledger: Ledger, stream: StreamRow, number: int, first: int = 0, *, at_least: int = 0) -> Figures:
+    return ledger.gate.figures(stream.id, number, mapping=stream.mapping, first=first, at_least=at_least)
+
+
+def ledger_clock(ledger: Ledger) -> FakeClock:
+    assert isinstance(ledger.clock, FakeClock)
+    return ledger.clock
 
 
 def claimable(ledger: Ledger) -> list[str]:
@@ -214,19 +219,60 @@ def ended(
     return number
 
 
-def test_usual_is_what_polls_let_go_that_read_to_their_end(ledger: Ledger, stream: StreamRow) -> None:
-    """Not the first scan, not what was held."""
+def test_a_day_is_what_all_polls_let_go_within_it_whatever_their_end(ledger: Ledger, stream: StreamRow) -> None:
+    """Not the first scan, not what was held, not what is not decided yet, nothing of another stream."""
     other = register(ledger, declare("erp.people"), declare(on_change="resend"))
     first, *_ = [ended(ledger, stream, *each) for each in ENDS]
     ended(ledger, other, "poll", "complete", {"new": 800})
-    assert figures(ledger, stream, poll(ledger, stream), first).usual == [0, 42, 1]
-    assert figures(ledger, stream, poll(ledger, stream)).usual == [0, 42, 1, 900]
+    now = poll(ledger, stream, read(stream, "a"))
+    assert (figures(ledger, stream, now, first).leads, figures(ledger, stream, now, first).today) == (1, 4843)
+    assert figures(ledger, stream, now).today == 5743
+    ledger_clock(ledger).advance(86_400)
+    assert figures(ledger, stream, now, first).today == 0
 
 
-def test_usual_are_the_last_twenty(ledger: Ledger, stream: StreamRow) -> None:
-    for n in range(30):
-        ended(ledger, stream, "poll", "complete", {"new": n})
-    assert figures(ledger, stream, poll(ledger, stream)).usual == list(range(29, 9, -1))
+HOURS = 3_600.0
+WEEK = 7 * 24 * HOURS
+
+
+@pytest.mark.parametrize(
+    ("pauses", "since", "usual"),
+    [
+        ([0, 0], 0, None),  # two polls say nothing yet
+        ([0, 0, 0], 0, Usual(30, 1)),  # what came today is all that is known
+        ([0, HOURS, 46 * HOURS], 0, Usual(30, 1)),
+        ([0, HOURS, 24 * HOURS], 47 * HOURS, Usual(30, 2)),  # the last day is not what is usual before it
+        ([0, WEEK, WEEK, WEEK, WEEK], 24 * HOURS, Usual(50, 28)),
+        ([0, WEEK, WEEK, WEEK, WEEK, WEEK], 0, Usual(40, 28)),
+        ([0, 0, 0, 2 * WEEK, 10 * WEEK], 2 * WEEK, Usual(10, 28)),
+    ],
+)
+def test_what_is_usual_for_a_day(
+    ledger: Ledger, stream: StreamRow, pauses: list[float], since: float, usual: Usual | None
+) -> None:
+    """Polls of ten leads each, after these pauses."""
+    first = ended(ledger, stream, "poll", "complete", {"new": 9000})
+    for pause in pauses:
+        ledger_clock(ledger).advance(pause)
+        ended(ledger, stream, "poll", "complete", {"new": 10})
+    ledger_clock(ledger).advance(since)
+    assert figures(ledger, stream, poll(ledger, stream), first, at_least=-1).usual == usual
+
+
+def test_what_is_usual_is_not_asked_for_in_an_ordinary_day(ledger: Ledger, stream: StreamRow) -> None:
+    for _ in range(3):
+        ended(ledger, stream, "poll", "complete", {"new": 10})
+    now = poll(ledger, stream)
+    assert figures(ledger, stream, now, at_least=30).usual is None
+    assert figures(ledger, stream, now, at_least=29).usual == Usual(30, 1)
+
+
+def test_a_wall_clock_that_was_set_back_by_a_year_is_one_day(ledger: Ledger, stream: StreamRow) -> None:
+    for _ in range(3):
+        ended(ledger, stream, "poll", "complete", {"new": 10})
+    ledger_clock(ledger).wall_now -= 365 * 24 * HOURS
+    found = figures(ledger, stream, poll(ledger, stream), at_least=-1)
+    assert (found.today, found.usual) == (30, Usual(30, 1))
 
 
 def fields(ledger: Ledger, stream: StreamRow) -> Filled:

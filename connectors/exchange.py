@@ -1,0 +1,164 @@
+"""What bounds an HTTP exchange below the vendors' clients: its time, the name service's time, the size of its answer.
+
+A client's own time-outs are per read: a server that drips a byte now and then is within them for ever.
+"""
+
+from __future__ import annotations
+
+import ipaddress
+import socket
+import threading
+from collections.abc import Iterable, Iterator
+from concurrent.futures import Future
+from contextlib import contextmanager, suppress
+from typing import Any
+
+from urllib3 import HTTPConnectionPool, HTTPSConnectionPool
+from urllib3.connection import HTTPConnection, HTTPSConnection
+from urllib3.exceptions import ConnectTimeoutError, NameResolutionError, NewConnectionError
+from urllib3.poolmanager import PoolManager
+
+LONGEST_ANSWER = 64 << 20
+"""Bytes of an answer, unpacked: more than the largest pages of the APIs that are read."""
+LONGEST_ERROR = 1 << 20
+"""Bytes of an error's body, unpacked; of a longer one only the status counts."""
+NAME_PATIENCE = 10.0
+"""Seconds that the name service may take where the connection has no time-out of its own."""
+
+
+class TooLarge(Exception):
+    """A body is longer than it may be."""
+
+
+def joined(parts: Iterable[bytes], most: int) -> bytes:
+    """Return the whole body. Raises TooLarge once it has more than `most` bytes."""
+    body = bytearray()
+    for part in parts:
+        body += part
+        if len(body) > most:
+            raise TooLarge
+    return bytes(body)
+
+
+class Deadline:
+    """Shuts the connection's socket when an exchange's time is over, which ends any read from it. For one exchange at a
+    time."""
+
+    def __init__(self) -> None:
+        self.connection: HTTPConnection | None = None
+        self.passed = False
+
+    @contextmanager
+    def of(self, seconds: float) -> Iterator[None]:
+        self.connection, self.passed = None, False
+        timer = threading.Timer(seconds, self._pass)
+        timer.daemon = True
+        timer.start()
+        try:
+            yield
+        finally:
+            timer.cancel()
+            timer.join()
+
+    def _pass(self) -> None:
+        self.passed = True
+        self.shut_if_over()
+
+    def shut_if_over(self) -> None:
+        sock = getattr(self.connection, "sock", None)
+        if self.passed and sock is not None:
+            with suppress(OSError):
+                socket.socket.shutdown(sock, socket.SHUT_RDWR)
+
+    def watch(self, manager: PoolManager) -> None:
+        """Put all connections that the manager opens from now on under this deadline."""
+        deadline = self
+
+        class Plain(_Resolving, HTTPConnection):
+            def connect(self) -> None:
+                deadline.connection = self
+                super().connect()
+
+            def request(self, *arguments: Any, **options: Any) -> None:
+                deadline.connection = self
+                super().request(*arguments, **options)
+                deadline.shut_if_over()  # connecting may have taken all of the time
+
+        class Shielded(_Resolving, HTTPSConnection):
+            def connect(self) -> None:
+                deadline.connection = self
+                super().connect()
+
+            def request(self, *arguments: Any, **options: Any) -> None:
+                deadline.connection = self
+                super().request(*arguments, **options)
+                deadline.shut_if_over()
+
+        class PlainPool(HTTPConnectionPool):
+            ConnectionCls = Plain
+
+        class ShieldedPool(HTTPSConnectionPool):
+            ConnectionCls = Shielded
+
+        manager.pool_classes_by_scheme = {"http": PlainPool, "https": ShieldedPool}
+
+
+class _Resolving(HTTPConnection):
+    """Asks the name service under a time limit, then tries the addresses one after the other."""
+
+    def _new_conn(self) -> socket.socket:
+        name = self._dns_host
+        patience = self.timeout if isinstance(self.timeout, int | float) else NAME_PATIENCE
+        try:
+            addresses = addresses_of(name, patience)
+        except socket.gaierror as error:
+            raise NameResolutionError(name, self, error) from error
+        failure: Exception = NewConnectionError(self, "the name has no address")
+        try:
+            for address in addresses:
+                self._dns_host = address
+                try:
+                    return super()._new_conn()
+                except (NewConnectionError, ConnectTimeoutError) as error:
+                    failure = error
+        finally:
+            self._dns_host = name
+        raise failure
+
+
+_asked: dict[str, Future[list[str]]] = {}
+_lock = threading.Lock()
+
+
+def addresses_of(host: str, patience: float) -> list[str]:
+    """Return the addresses of a host. Raises socket.gaierror where there are none, or after `patience` seconds.
+
+    The system's look-up cannot be interrupted: it is left behind in its thread, and whoever asks for the same name
+    meanwhile waits for the same thread.
+    """
+    bare = host.strip("[]")
+    with suppress(ValueError):
+        return [str(ipaddress.ip_address(bare))]
+    with _lock:
+        answer = _asked.get(bare)
+        if answer is None:
+            answer = _asked[bare] = Future()
+            threading.Thread(target=_look_up, args=(bare, answer), name="resolver", daemon=True).start()
+    try:
+        return answer.result(patience)
+    except TimeoutError:
+        late = f"no answer within {patience:g} s"
+        raise socket.gaierror(socket.EAI_AGAIN, late) from None
+
+
+def _look_up(host: str, answer: Future[list[str]]) -> None:
+    try:
+        found = socket.getaddrinfo(host, None, type=socket.SOCK_STREAM)
+        answer.set_result(list(dict.fromkeys(str(each[4][0]) for each in found)))
+    except UnicodeError:
+        answer.set_exception(socket.gaierror(socket.EAI_NONAME, "no host name"))
+    except BaseException as error:  # noqa: BLE001 - a thread's boundary: whoever asked raises it
+        answer.set_exception(error)
+    finally:
+        with _lock:
+            _asked.pop(host, None)

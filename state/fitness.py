@@ -1,0 +1,34 @@
+"""What would refuse a ledger, looked at before a migration changes it."""
+
+from __future__ import annotations
+
+import sqlite3
+from pathlib import Path
+
+from state.keys import open_key
+from state.receipts.compare import refuse_older, together
+from state.receipts.history import History
+from state.receipts.opening import Places
+from state.receipts.writing import known_batches
+from sync.errors import LedgerUntrusted
+
+
+def refuse_unfit(connection: sqlite3.Connection, ledger: Path, places: Places) -> None:
+    """Raises LedgerUntrusted where key or receipts are not those of a ledger of any schema. Writes nothing."""
+    meta = {row["key"]: row["value"] for row in connection.execute("SELECT key, value FROM meta")}
+    if "key_id" not in meta:
+        return
+    key = open_key(ledger, create=False).key_id
+    if meta["key_id"] != key:
+        raise another_key(ledger)
+    histories = {place.path: History.of(place.read()) for place in places.all if place.exists()}
+    for path, history in histories.items():
+        history.refuse_strangers(ledger=meta.get("ledger_id"), key=key, where=path)
+    refuse_older(known_batches(connection), together(iter(histories.values())), ledger)
+
+
+def another_key(ledger: Path) -> LedgerUntrusted:
+    return LedgerUntrusted(
+        f"the key file beside {ledger} does not belong to this ledger",
+        hint="restore ledger and key from the same backup",
+    )

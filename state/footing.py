@@ -1,0 +1,69 @@
+"""The files that an owner stands on, held against their paths: what is removed, moved or replaced under a running
+process is another ledger's from then on, and nothing may be sent that only this one would remember."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator, Sequence
+from contextlib import suppress
+from pathlib import Path
+
+from state.lock import LedgerLock
+from sync.errors import LedgerLost
+
+_Identity = tuple[int, int]
+
+
+class Footing:
+    """Looks by `stat` alone. What SQLite and the lock hold open keeps its inode; of the receipts, which nobody does, a
+    handle is kept for that."""
+
+    def __init__(self, ledger: Path, lock: LedgerLock, receipts: Sequence[Path]) -> None:
+        """For a ledger that is open and was written to, so that its side files are there."""
+        self._known: dict[Path, _Identity] = {lock.path: lock.identity}
+        for suffix in ("", "-wal", "-shm"):
+            path = ledger.with_name(ledger.name + suffix)
+            with suppress(FileNotFoundError):
+                self._known[path] = _identity(path.stat())
+        self._receipts = receipts
+        self._handles: list[int] = []
+        self.receipts_replaced()
+
+    def receipts_replaced(self) -> None:
+        """This process itself put other files in their place, or finds them as they are to be."""
+        self.close()
+        for path in self._receipts:
+            with suppress(FileNotFoundError):
+                # such a handle drops none of the process's locks when it is closed
+                handle = os.open(path, os.O_PATH | os.O_CLOEXEC)
+                self._handles.append(handle)
+                self._known[path] = _identity(os.fstat(handle))
+
+    def refuse_moved(self) -> None:
+        """Raises LedgerLost where a path does not lead to the file of before."""
+        for path, what in self._moved():
+            raise LedgerLost(
+                f"{path} was {what} while this process works with it: it stops before it sends",
+                hint="stop the daemon before you move, restore or clean what belongs to its ledger",
+            )
+
+    def is_there(self, path: Path) -> bool:
+        """Whether this path leads to the file of before."""
+        return all(path != moved for moved, _ in self._moved())
+
+    def _moved(self) -> Iterator[tuple[Path, str]]:
+        for path, known in self._known.items():
+            try:
+                if _identity(path.stat()) != known:
+                    yield path, "replaced"
+            except OSError:
+                yield path, "removed or moved"
+
+    def close(self) -> None:
+        handles, self._handles = self._handles, []
+        for handle in handles:
+            os.close(handle)
+
+
+def _identity(found: os.stat_result) -> _Identity:
+    return found.st_dev, found.st_ino

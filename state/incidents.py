@@ -1,0 +1,147 @@
+"""What the process that polls and delivers tells those who look on: what goes wrong, and which configuration is in
+force.
+
+Both lie in `meta`, one row each, written only when they change. They hold no value of a record.
+"""
+
+from __future__ import annotations
+
+import json
+import sqlite3
+from collections.abc import Collection
+from dataclasses import asdict, dataclass, replace
+from typing import Literal, get_args
+
+from state.database import LedgerFile
+from sync.clock import Clock
+
+IncidentKind = Literal["stream", "config", "backup", "receipts", "stalled", "daemon"]
+Gravity = Literal["passing", "refused", "certain"]
+"""`passing`: an outage that may end by itself; `refused`: a source said no; `certain`: nothing helps but a person."""
+
+COUNTED = 3
+"""So many times an incident is counted; from then on nobody asks, and nothing is written."""
+
+_KEY = "incident:"
+_IN_FORCE = "in_force"
+
+
+@dataclass(frozen=True, slots=True)
+class Incident:
+    """Something that is not over yet: since when (ms), how often it was met (at most `COUNTED`), and the cure."""
+
+    kind: IncidentKind
+    subject: str
+    since: int
+    cause: str
+    hint: str = ""
+    gravity: Gravity = "certain"
+    times: int = 1
+
+
+@dataclass(frozen=True, slots=True)
+class InForce:
+    """The configuration of the daemon that started last: its file, a digest of the text, since when (ms).
+
+    `stopped` is when that daemon ended (ms), None while it runs or where it was cut off; `error` says why it ended by
+    itself, with `hint`.
+    """
+
+    config: str
+    digest: str
+    since: int
+    stopped: int | None = None
+    error: str = ""
+    hint: str = ""
+
+
+class Incidents:
+    """Told by the ledger's owner, read by anybody. May be used from any thread."""
+
+    def __init__(self, file: LedgerFile, clock: Clock) -> None:
+        self._file = file
+        self._clock = clock
+
+    def tell(
+        self, kind: IncidentKind, subject: str, cause: str, hint: str = "", *, gravity: Gravity = "certain"
+    ) -> None:
+        """Open an incident, or go on with one. Raises LedgerError, LedgerBusy."""
+        key = f"{_KEY}{kind}:{subject}"
+        with self._file.read() as connection:
+            before = _incident(key, _value(connection, key))
+        told = Incident(kind, subject, self._now(), cause, hint, gravity)
+        if before is not None:
+            told = replace(told, since=before.since, times=min(before.times + 1, COUNTED))
+        if told != before:
+            value = {name: each for name, each in asdict(told).items() if name not in {"kind", "subject"}}
+            self._put(key, json.dumps(value))
+
+    def over(self, kind: IncidentKind, *subjects: str) -> None:
+        """Close these incidents; without subjects all of that kind. Raises LedgerError, LedgerBusy."""
+        keys = [
+            f"{_KEY}{each.kind}:{each.subject}"
+            for each in self.all()
+            if each.kind == kind and (not subjects or each.subject in subjects)
+        ]
+        if keys:
+            with self._file.write() as connection:
+                connection.execute(
+                    "DELETE FROM meta WHERE key IN (SELECT value FROM json_each(?))", (json.dumps(keys),)
+                )
+
+    def keep(self, kind: IncidentKind, subjects: Collection[str]) -> None:
+        """Close what concerns others than these subjects. Raises LedgerError, LedgerBusy."""
+        others = [each.subject for each in self.all() if each.kind == kind and each.subject not in subjects]
+        if others:
+            self.over(kind, *others)
+
+    def all(self) -> list[Incident]:
+        """Return what is not over, the oldest first."""
+        with self._file.read() as connection:
+            rows = connection.execute(
+                "SELECT key, value FROM meta WHERE key >= :first AND key < :last",
+                {"first": _KEY, "last": _KEY[:-1] + ";"},
+            ).fetchall()
+        found = [each for row in rows if (each := _incident(row["key"], row["value"])) is not None]
+        return sorted(found, key=lambda each: (each.since, each.kind, each.subject))
+
+    def in_force(self) -> InForce | None:
+        """Return what the daemon that started last told; None where none did."""
+        with self._file.read() as connection:
+            value = _value(connection, _IN_FORCE)
+        return None if value is None else InForce(**json.loads(value))
+
+    def put_in_force(self, config: str, digest: str) -> None:
+        """Tell that this configuration is in force from now on: what was refused or had stalled before is over."""
+        self._put(_IN_FORCE, json.dumps(asdict(InForce(config, digest, self._now()))))
+        for kind in ("config", "stalled", "daemon"):
+            self.over(kind)
+
+    def stopped(self, error: str = "", hint: str = "") -> None:
+        """Tell that the daemon has ended, in order or by an error."""
+        before = self.in_force()
+        if before is not None and before.stopped is None:
+            self._put(_IN_FORCE, json.dumps(asdict(replace(before, stopped=self._now(), error=error, hint=hint))))
+
+    def _put(self, key: str, value: str) -> None:
+        with self._file.write() as connection:
+            connection.execute(
+                "INSERT INTO meta VALUES (:key, :value) ON CONFLICT (key) DO UPDATE SET value = :value",
+                {"key": key, "value": value},
+            )
+
+    def _now(self) -> int:
+        return int(self._clock.wall() * 1000)
+
+
+def _value(connection: sqlite3.Connection, key: str) -> str | None:
+    row = connection.execute("SELECT value FROM meta WHERE key = ?", (key,)).fetchone()
+    return None if row is None else str(row["value"])
+
+
+def _incident(key: str, value: str | None) -> Incident | None:
+    """None where there is none, or one of a kind that this version does not know."""
+    kind, _, subject = key.removeprefix(_KEY).partition(":")
+    if value is None or kind not in get_args(IncidentKind):
+        return None
+    return Incident(kind=kind, subject=subject, **json.loads(value))  # type: ignore[arg-type]

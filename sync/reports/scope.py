@@ -1,0 +1,67 @@
+"""Which workspaces and streams a report is about: all, or those that were named."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass, field
+
+from state.ledger import Ledger
+from sync.config.schema import Config
+
+
+@dataclass(frozen=True, slots=True)
+class Scope:
+    """`streams` has the workspace of each stream; `configured` are those that the file has, `forgotten` those that only
+    the ledger knows. `is_whole` says that nothing was left out."""
+
+    streams: Mapping[str, str]
+    workspaces: tuple[str, ...]
+    configured: frozenset[str]
+    is_whole: bool = True
+    sources: frozenset[str] = field(default_factory=frozenset)
+
+
+def configured_streams(config: Config) -> dict[str, str]:
+    """Return the workspace of each stream, by `source.stream`."""
+    return {
+        f"{source_name}.{name}": config.workspace_of(stream)
+        for source_name, source in config.sources.items()
+        for name, stream in source.streams.items()
+    }
+
+
+def scope_of(
+    config: Config | None,
+    ledger: Ledger | None,
+    workspaces: Collection[str] = (),
+    streams: Collection[str] = (),
+) -> Scope:
+    """Return what is asked for: these workspaces and these streams, everything where neither is named.
+
+    Without a configuration that can be read, the ledger alone says what there is.
+    """
+    rows = ledger.streams.all() if ledger else {}
+    known = {name: row.workspace for name, row in rows.items()}
+    own = configured_streams(config) if config else known
+    everywhere = tuple(config.workspaces) if config else tuple(dict.fromkeys(known.values()))
+    chosen = {
+        name: workspace
+        for name, workspace in {**own, **{name: known[name] for name in known if name not in own}}.items()
+        if _is_meant(name, workspace, workspaces, streams)
+    }
+    is_whole = not workspaces and not streams
+    named = everywhere if is_whole else tuple(dict.fromkeys([*workspaces, *chosen.values()]))
+    return Scope(
+        streams=chosen,
+        workspaces=named,
+        configured=frozenset(own) & frozenset(chosen),
+        is_whole=is_whole,
+        sources=frozenset(name.split(".", 1)[0] for name in chosen),
+    )
+
+
+def _is_meant(name: str, workspace: str, workspaces: Collection[str], streams: Collection[str]) -> bool:
+    """Whether a stream is asked for: by its name, and by its workspace's where some are named."""
+    if streams and name not in streams:
+        return False
+    return not workspaces or workspace in workspaces

@@ -1,0 +1,111 @@
+"""What needs a person beside the records: what the daemon told the ledger, and what can be seen from here."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from state.incidents import COUNTED, Incident
+from state.ledger import Ledger
+from state.lock import holder
+from sync.config.ages import Age
+from sync.delivery.pace import REST_HINTS, Pace
+from sync.reports.needs import Need, NeedKind, Needs, ageing_needs, waiting_needs
+from sync.reports.phrases import count, printable
+from sync.reports.scope import Scope
+
+LASTING_SECONDS = 900.0
+"""A source or a workspace that cannot be reached for so long has no short outage any more."""
+_LASTING = (
+    "nothing is lost, and it is tried again by itself; look whether the network and [workspaces] base_url are right"
+)
+
+_ORDER: tuple[NeedKind, ...] = ("daemon", "config", "stalled", "receipts", "workspace", "stream")
+
+
+def needs_of(ledger: Ledger, scope: Scope, ageing: tuple[Age, ...] = ()) -> Needs:
+    """Return everything that waits for a person now. `ageing` is what the configuration uses that ends soon. Raises
+    LedgerError, LedgerBusy."""
+    now = int(ledger.clock.wall() * 1000)
+    found = [*_process(ledger), *_incidents(ledger, scope, now), *_receipts(ledger), *_workspaces(ledger, scope, now)]
+    first = [need for kind in _ORDER for need in found if need.kind == kind]
+    last = [need for need in found if need.kind not in _ORDER]
+    ageing = tuple(age for age in ageing if scope.is_whole or age.source in scope.sources)
+    return Needs((*first, *waiting_needs(ledger, scope), *last, *ageing_needs(ageing)), ageing)
+
+
+def is_lasting(incident: Incident, now: int) -> bool:
+    """Whether it needs a person; `now` in ms. One refusal, or a short outage, may be over at the next poll."""
+    match incident.gravity:
+        case "certain":
+            return True
+        case "refused":
+            return incident.times > 1
+        case "passing":
+            return incident.times >= COUNTED or now - incident.since >= LASTING_SECONDS * 1000
+
+
+def _incidents(ledger: Ledger, scope: Scope, now: int) -> Iterator[Need]:
+    for each in ledger.incidents.all():
+        if each.kind == "stream" and each.subject not in scope.configured:
+            continue
+        if is_lasting(each, now):
+            yield Need(each.kind, each.subject, _cause(each), each.hint, _COMMANDS.get(each.kind, ()), each.since)
+
+
+_COMMANDS = {"config": ("check",), "receipts": ("ledger verify",)}
+
+
+def _cause(incident: Incident) -> str:
+    match incident.kind:
+        case "stream":
+            return f"could not be read: {incident.cause}"
+        case "config":
+            return f"{incident.subject}: its reload was refused, what was before is in force: {incident.cause}"
+        case "backup":
+            return f"no daily copy of the ledger in {incident.subject}: {incident.cause}"
+        case _:
+            return incident.cause
+
+
+def _process(ledger: Ledger) -> Iterator[Need]:
+    """A daemon that ended, but by nobody's wish."""
+    told = ledger.incidents.in_force()
+    if told is None or holder(ledger.path) is not None:
+        return
+    if told.error:
+        cause = f"the daemon ended by itself: {told.error}"
+        yield Need("daemon", told.config, cause, told.hint or "fix that, then start it again", (), told.stopped)
+    elif told.stopped is None:
+        cause = "the daemon is gone without having been stopped (killed, or the machine went down)"
+        yield Need("daemon", told.config, cause, "look into its log, then start it again", (), None)
+
+
+def _receipts(ledger: Ledger) -> Iterator[Need]:
+    for place in ledger.places.all:
+        if not place.exists():
+            cause = f"the receipts {place.path} are gone: what was sent is remembered in one place less"
+            cure = "mount or restore what belongs there and restart; what is lost is written anew from the ledger"
+            yield Need("receipts", str(place.path), cause, cure, ("ledger verify",))
+
+
+def _workspaces(ledger: Ledger, scope: Scope, now: int) -> Iterator[Need]:
+    """What only a person ends, and what has lasted too long to end by itself."""
+    for name in scope.workspaces:
+        kept = dict(ledger.outbox.pace_of(name) or {})
+        pace = Pace.as_kept(kept)
+        since = int(str(kept.get("since") or kept.get("changed_at") or now))
+        if not pace.needs_a_person and not (pace.rest and now - since >= LASTING_SECONDS * 1000):
+            continue
+        cause = f"rests ({pace.rest}): {printable(pace.cause)}"
+        yield Need("workspace", name, cause, REST_HINTS.get(pace.rest, _LASTING), (), since)
+
+
+def failing_of(ledger: Ledger) -> dict[str, Incident]:
+    """Return the streams that could not be read the last time."""
+    return {each.subject: each for each in ledger.incidents.all() if each.kind == "stream"}
+
+
+def polls(incident: Incident) -> str:
+    """`once`, `2 polls`, `3 polls or more`."""
+    more = " or more" if incident.times == COUNTED else ""
+    return f"{count(incident.times, 'poll')}{more}"

@@ -1,0 +1,110 @@
+"""What a daemon tells the ledger of itself, for `status` and monitors: what is in force, its stalls, its end."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Callable, Collection, Iterator
+from contextlib import contextmanager
+
+from state.incidents import Gravity
+from state.ledger import Ledger
+from state.receipts.opening import Mended
+from sync.config.schema import Config
+from sync.errors import ConfigError, LedgerBusy, LedgerError, SourceRefused, SourceUnavailable, SyncError
+
+PART = "sources."
+"""The subject of a refusal of one source begins with it; that of a whole file is its path."""
+
+
+def digest_of(config: Config, ledger: Ledger) -> str:
+    """Return what tells one configuration from another; keyed, since a file may hold secrets."""
+    return ledger.hasher.digest("config", config.digest.encode()).hex()
+
+
+def in_force(config: Config, ledger: Ledger) -> None:
+    """Tell that this configuration is in force from now on."""
+    with contextlib.suppress(LedgerBusy, LedgerError):
+        ledger.incidents.put_in_force(str(config.path), digest_of(config, ledger))
+
+
+def taken_over(ledger: Ledger) -> None:
+    """Tell that another process goes on where a daemon was killed."""
+    with contextlib.suppress(LedgerBusy, LedgerError):
+        ledger.incidents.stopped()
+
+
+def refused(config: Config, ledger: Ledger, problems: Collection[str]) -> None:
+    """Tell that a reload was refused: what `config` says stays in force."""
+    cause = "; ".join(each.split("\n", 1)[0] for each in problems)
+    hint = "fix the file, then reload it (SIGHUP; systemctl reload)"
+    with contextlib.suppress(LedgerBusy, LedgerError):
+        ledger.incidents.tell("config", str(config.path), cause, hint)
+
+
+def part_refused(source: str, error: SyncError, ledger: Ledger) -> None:
+    """Tell that a source keeps the form that it had before a reload, while the rest of the file is in force."""
+    with contextlib.suppress(LedgerBusy, LedgerError):
+        ledger.incidents.tell("config", f"{PART}{source}", _cause(error), _hint(error))
+
+
+def unread(ledger: Ledger, stream: str, error: SyncError) -> None:
+    """Tell that a stream could not be read."""
+    gravity: Gravity = "certain"
+    if isinstance(error, SourceUnavailable | LedgerBusy):
+        gravity = "passing"
+    elif isinstance(error, SourceRefused):
+        gravity = "refused"
+    with contextlib.suppress(LedgerBusy, LedgerError):
+        ledger.incidents.tell("stream", stream, _cause(error), _hint(error), gravity=gravity)
+
+
+def mended(ledger: Ledger, place: Mended) -> None:
+    """Tell that receipts were not as they were left: what they lacked is there again, but why was it not?"""
+    had = f"had damaged lines ({place.damaged:,})" if place.damaged else "were gone"
+    cause = f"the receipts {place.path} {had}, and were written anew from the ledger"
+    ledger.incidents.tell("receipts", str(place.path), cause, "look at that disk; once all is sound, this settles it:")
+
+
+def stalls(ledger: Ledger, parts: Collection[str]) -> None:
+    """Tell which parts of the program do not move, and that others do again."""
+    with contextlib.suppress(LedgerBusy, LedgerError):
+        ledger.incidents.keep("stalled", parts)
+        for part in parts:
+            ledger.incidents.tell("stalled", part, "has not moved for too long", _STALLED)
+
+
+_STALLED = "systemd restarts the daemon for it; by hand: restart it, and look into its log"
+
+
+@contextmanager
+def life(config: Config, ledger: Ledger, fatal: Callable[[], BaseException | None]) -> Iterator[None]:
+    """Around the daemon's work: how it ends is told. `fatal` says what ended it where nothing was raised."""
+    in_force(config, ledger)
+    try:
+        yield
+    except BaseException as error:
+        _ended(ledger, error)
+        raise
+    _ended(ledger, fatal())
+
+
+def _ended(ledger: Ledger, error: BaseException | None) -> None:
+    with contextlib.suppress(LedgerBusy, LedgerError):
+        if error is None:
+            ledger.incidents.stopped()
+        elif isinstance(error, SyncError):
+            ledger.incidents.stopped(_cause(error), _hint(error))
+        else:
+            ledger.incidents.stopped(f"a defect of this program ({type(error).__name__})", "see its log")
+
+
+def _cause(error: SyncError) -> str:
+    if isinstance(error, ConfigError):
+        return "; ".join(f"{problem.where}: {problem.what}" for problem in error.problems)
+    return error.message
+
+
+def _hint(error: SyncError) -> str:
+    if isinstance(error, ConfigError):
+        return "; ".join(dict.fromkeys(problem.hint for problem in error.problems if problem.hint))
+    return error.hint
