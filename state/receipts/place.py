@@ -91,12 +91,6 @@ class Place:
             self._refuse_strange(descriptor, whose)
             yield End(self, descriptor)
 
-    @contextmanager
-    def lock(self) -> Iterator[None]:
-        """No process appends meanwhile, whatever the file is. Raise LedgerError where there is none."""
-        with self._locked():
-            yield
-
     def watch(self, whose: Whose) -> None:
         """From now on this process is the only one that may put another file in its place. Raise LedgerError where it
         cannot be written to."""
@@ -153,7 +147,8 @@ class Place:
     def history(self) -> History | None:
         """Return what the file says and whether it is whole, read while nobody appends; None where there is no file.
 
-        Raise LedgerError where it cannot be read, LedgerUntrusted where a newer program wrote it.
+        Raise LedgerError where it cannot be read, LedgerUntrusted where a newer program wrote it. Who holds the `end`
+        would wait for itself.
         """
         try:
             with _translated(self.path, missing=False), self._open(os.O_RDONLY) as file:
