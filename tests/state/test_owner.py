@@ -221,6 +221,7 @@ def test_what_was_kept_from_being_sent_is_free_at_once_where_somebody_finds_it(
     remove_lock(path)
     with own(path, clock) as newer:
         if moved:
+            newer.journal.flush()
             Path(f"{path}{moved}").unlink()
         older.never_left(claimed.batch, claimed.slot)
         assert row(newer, "a")["state"] == ("sending" if moved else "pending")
