@@ -110,3 +110,24 @@ def hides_tenants_from_each_other(scene: Scene) -> None:
         service.systemctl("stop", unit)
     said = box.run(NAME, "@north", "status", check=False)
     ok(f"/var/lib/{NAME}/north/ledger.db" in said.stdout, "commands are for one of them", said.stderr)
+
+
+def gives_a_tenant_a_user_of_its_own(scene: Scene) -> None:
+    """As the example has it; the ledger that it has already goes along."""
+    ok, box, service = scene.checks.ok, scene.box, scene.service
+    unit, user = f"{NAME}@north.service", f"{NAME}-north"
+    example = (box.root / "usr/local/share/doc" / NAME / "examples/own-user.conf").read_text().replace("acme", "north")
+    for line in example.splitlines():
+        if line.startswith("#   "):
+            box.run(*line[1:].split())
+    folder = box.root / "etc/systemd/system" / f"{unit}.d"
+    folder.mkdir(parents=True)
+    (folder / "own-user.conf").write_text(example)
+    box.run("systemctl", "daemon-reload")
+    said = service.systemctl("start", unit)
+    ok(said.returncode == 0 and service.is_up(unit), "an instance with a user of its own", said.stderr)
+    owner = box.out("stat", "-c", "%U", f"/var/lib/{NAME}/north/ledger.db", f"/proc/{service.show('MainPID', unit)}")
+    ok(owner.split() == [user, user], "has the ledger that it had", owner)
+    said = box.run(NAME, "@north", "check", check=False)
+    ok(said.returncode == 0, "and so have its commands", said.stdout)
+    service.systemctl("stop", unit)
