@@ -233,9 +233,15 @@ def test_a_newcomer_that_begins_in_the_middle_of_an_intent_finds_it(
     """The number is raised, then the receipts' lock is waited for: what was written under it is read."""
     pending(older, register(older), "a")
     batch = claim(older, timeout=TIMEOUT).batch
+    clock.advance(TIMEOUT + GRACE_SECONDS + 1)
     remove_lock(path)
-    newer: list[Ledger] = []
-    begin = threading.Thread(target=lambda: newer.append(own(path, clock)))
+    outcomes: list[str] = []
+
+    def take_over_and_recover() -> None:
+        with own(path, clock) as newer:
+            outcomes.extend(each.outcome for each in newer.recover())
+
+    begin = threading.Thread(target=take_over_and_recover)
     looked, before = [], number_in(path)
 
     def looked_and_then_overtaken(connection: sqlite3.Connection) -> None:
@@ -244,13 +250,12 @@ def test_a_newcomer_that_begins_in_the_middle_of_an_intent_finds_it(
             begin.start()
             while number_in(path) == before:
                 pass
+            begin.join(0.3)  # it cannot end meanwhile
 
     older.file.guard = looked_and_then_overtaken
     older.journal.intent(batch)
     begin.join()
-    with newer[0] as ledger:
-        clock.advance(TIMEOUT + GRACE_SECONDS + 1)
-        assert [each.outcome for each in ledger.recover()] == ["in_doubt"], "it has an intent, so it may have been sent"
+    assert outcomes == ["in_doubt"], "it has an intent, so it may have been sent"
 
 
 def number_in(path: Path) -> int:
