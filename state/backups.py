@@ -7,10 +7,12 @@ import os
 import re
 import shutil
 import time
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
 from state.database import translated
+from state.disk import write_all
 from state.keys import key_path
 from state.ledger import Ledger
 
@@ -40,19 +42,27 @@ def backup_path(ledger: Ledger, path: Path | None) -> Path:
 
 
 def back_up(ledger: Ledger, target: Path) -> None:
-    """Copies the ledger as it is at one moment, and the key it was written with (both mode 0600).
+    """Copy the ledger as it is at one moment, and the key it was written with (both mode 0600): both are on the disk
+    when this returns, neither is there where it raises.
 
-    Raises FileExistsError where either is there already, OSError where they cannot be written.
+    Raise FileExistsError where either is there already, OSError or LedgerError where they cannot be written.
     """
     if target.exists():
         raise FileExistsError(17, "exists already", str(target))
-    copy = key_path(target)
-    _write_new(copy, key_path(ledger.path).read_bytes())
+    disk, copy = ledger.places.main.disk, key_path(target)
+    descriptor = disk.open(copy, os.O_WRONLY | os.O_CREAT | os.O_EXCL)
     try:
+        try:
+            write_all(disk, descriptor, key_path(ledger.path).read_bytes())
+            disk.sync(descriptor)
+        finally:
+            os.close(descriptor)
         with translated(target):
-            ledger.file.backup(target)
+            ledger.file.backup(target, disk)
     except BaseException:
-        copy.unlink()
+        for file in (target, copy):
+            with suppress(OSError):
+                file.unlink(missing_ok=True)
         raise
 
 
@@ -87,11 +97,3 @@ def _copies(ledger: Ledger, folder: Path) -> list[Path]:
 
 def _time_of(copy: Path) -> float:
     return float(calendar.timegm(time.strptime(copy.name[-15:], _STAMP)))
-
-
-def _write_new(path: Path, content: bytes) -> None:
-    descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
-    with open(descriptor, "wb") as file:
-        file.write(content)
-        file.flush()
-        os.fsync(file.fileno())

@@ -10,6 +10,7 @@ from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 
 from state.checkpoints import Checkpoints
+from state.disk import Disk, SystemDisk, sync_folder
 from sync.errors import LedgerBusy, LedgerError, LedgerUntrusted, SyncError
 
 Connect = Callable[[Path], sqlite3.Connection]
@@ -22,6 +23,20 @@ SCHEMA_VERSION = 6
 def connect(path: Path) -> sqlite3.Connection:
     """A connection in autocommit mode (transactions are begun by hand), usable from any thread under our lock."""
     return sqlite3.connect(path, timeout=BUSY_SECONDS, isolation_level=None, check_same_thread=False)
+
+
+_READ_ONLY = {"SQLITE_CANTOPEN", "SQLITE_READONLY_CANTINIT", "SQLITE_READONLY_DIRECTORY", "SQLITE_READONLY"}
+
+
+def is_on_read_only_disk(path: Path) -> bool:
+    """Return whether the file's own file system is mounted read-only: Linux does so by itself when a disk fails."""
+    return bool(os.statvfs(path.parent).f_flag & os.ST_RDONLY)
+
+
+def _connect_read_only(path: Path) -> sqlite3.Connection:
+    """Without lock and shared memory, which nobody can make there; nobody can write either."""
+    address = f"{path.absolute().as_uri()}?mode=ro&immutable=1"
+    return sqlite3.connect(address, uri=True, isolation_level=None, check_same_thread=False)
 
 
 class LedgerFile:
@@ -55,6 +70,7 @@ class LedgerFile:
         """Of the file as it was found; 0 where it was made now."""
         self._accept = accept
         self._own = own
+        self._frozen = False
         self._lock = threading.RLock()
         with translated(path):
             if own:
@@ -63,7 +79,7 @@ class LedgerFile:
                 raise LedgerError(
                     f"there is no ledger at {path} yet", hint="`once` or `run` makes it at their first start"
                 )
-            self._connection = connector(path)
+            self._connection = self._connected(connector)
             try:
                 self._refuse_foreign()
                 self._prepare()
@@ -71,6 +87,21 @@ class LedgerFile:
             except BaseException:
                 self.close(leave_log=True)  # what is refused stays as it is
                 raise
+
+    def _connected(self, connector: Connect) -> sqlite3.Connection:
+        """A connection that can be used; on a file system that is read-only by now, one that can only look on."""
+        connection = connector(self.path)
+        if self._own:
+            return connection
+        try:
+            connection.execute("PRAGMA schema_version").fetchone()
+        except sqlite3.OperationalError as error:
+            connection.close()
+            if getattr(error, "sqlite_errorname", "") not in _READ_ONLY or not is_on_read_only_disk(self.path):
+                raise
+            self._frozen = True
+            return _connect_read_only(self.path)
+        return connection
 
     def _refuse_foreign(self) -> None:
         """A mistyped path must not change somebody else's database."""
@@ -83,6 +114,8 @@ class LedgerFile:
 
     def _prepare(self) -> None:
         self._connection.row_factory = sqlite3.Row
+        if self._frozen:
+            return
         self._connection.execute("PRAGMA journal_mode = WAL")
         self._connection.execute("PRAGMA synchronous = FULL")
         self._connection.execute("PRAGMA foreign_keys = ON")
@@ -152,20 +185,21 @@ class LedgerFile:
                 self.failure = self.failure or error
                 raise
 
-    def backup(self, target: Path) -> None:
-        """A consistent copy, whole or absent, while others go on writing."""
+    def backup(self, target: Path, disk: Disk | None = None) -> None:
+        """Make a consistent copy, whole and on the disk or absent, while others go on writing."""
+        disk = disk or SystemDisk()
         temporary = target.with_name(target.name + ".new")
         temporary.unlink(missing_ok=True)
         _create_private(temporary)
-        # a connection of its own: ours would be blocked for as long as the copy takes
-        source = sqlite3.connect(f"{self.path.absolute().as_uri()}?mode=ro", uri=True, timeout=BUSY_SECONDS)
-        copy = sqlite3.connect(temporary)
         try:
-            source.backup(copy)
-        finally:
-            copy.close()
-            source.close()
-        temporary.rename(target)
+            _copy(self.path, temporary)
+            _sync(disk, temporary)
+            disk.rename(temporary, target)
+        except BaseException:
+            with suppress(OSError):
+                temporary.unlink(missing_ok=True)
+            raise
+        sync_folder(disk, target.parent)
 
     def maintain(self) -> None:
         """Refreshes the query planner's figures and gives the write-ahead log's space back."""
@@ -182,6 +216,25 @@ class LedgerFile:
             if leave_log:
                 stack.enter_context(_reader(self.path))
             self._connection.close()
+
+
+def _copy(ledger: Path, target: Path) -> None:
+    # a connection of its own: the ledger's would be blocked for as long as the copy takes
+    source = sqlite3.connect(f"{ledger.absolute().as_uri()}?mode=ro", uri=True, timeout=BUSY_SECONDS)
+    copy = sqlite3.connect(target)
+    try:
+        source.backup(copy)
+    finally:
+        copy.close()
+        source.close()
+
+
+def _sync(disk: Disk, path: Path) -> None:
+    descriptor = disk.open(path, os.O_RDONLY)
+    try:
+        disk.sync(descriptor)
+    finally:
+        os.close(descriptor)
 
 
 @contextmanager
@@ -217,13 +270,14 @@ def translated(path: Path) -> Iterator[None]:
         ) from error
 
 
+_REBUILD = "closingdealz-sync ledger rebuild   (from its receipts; the file is kept under another name)"
 _HINTS = {
     "SQLITE_FULL": "the disk is full: free some space; nothing is sent until then",
     "SQLITE_READONLY": "the file or its file system is read-only: check owner, mode and mount",
     "SQLITE_IOERR": "the disk reports errors: check the kernel's log",
     "SQLITE_CANTOPEN": "check that the folder exists and that this user may write to it",
-    "SQLITE_CORRUPT": "the file is damaged: stop, keep a copy, restore a backup",
-    "SQLITE_NOTADB": "this is not a ledger: check [ledger] path",
+    "SQLITE_CORRUPT": f"the file is damaged: {_REBUILD}",
+    "SQLITE_NOTADB": f"this is not a ledger, or none any more: check [ledger] path; if it was one: {_REBUILD}",
 }
 
 

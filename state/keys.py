@@ -11,6 +11,7 @@ import secrets
 from hashlib import blake2b
 from pathlib import Path
 
+from state.disk import Disk, SystemDisk, sync_folder, write_all
 from sync.errors import LedgerError, LedgerUntrusted
 
 KEY_BYTES = 32
@@ -42,15 +43,19 @@ def key_path(ledger: Path) -> Path:
     return ledger.with_name(ledger.name + ".key")
 
 
-def open_key(ledger: Path, *, create: bool) -> Hasher:
-    """Reads the key beside the ledger, or makes one (mode 0600) for a new ledger.
+def open_key(ledger: Path, *, create: bool, disk: Disk | None = None) -> Hasher:
+    """Read the key beside the ledger, or make one (mode 0600) for a new ledger, which may refer to it from then on.
 
-    Raises LedgerUntrusted where the ledger is there and its key is not: with another key every record would look new.
+    Raise LedgerUntrusted where the ledger is there and its key is not: with another key every record would look new.
     """
-    path = key_path(ledger)
+    path, disk = key_path(ledger), disk or SystemDisk()
     try:
-        if create and not path.exists():
-            _write_new(path, secrets.token_bytes(KEY_BYTES))
+        if create:
+            if not path.exists():
+                _write_new(path, secrets.token_bytes(KEY_BYTES), disk)
+            # its name may be there since a start that failed just before this; the folder may be new itself
+            sync_folder(disk, path.parent)
+            sync_folder(disk, path.parent.parent)
         key = path.read_bytes()
     except FileNotFoundError as error:
         raise LedgerUntrusted(
@@ -58,24 +63,22 @@ def open_key(ledger: Path, *, create: bool) -> Hasher:
             hint="restore it from the backup that holds the ledger; without it every record would look new",
         ) from error
     except OSError as error:
-        raise LedgerError(f"the ledger's key file {path} cannot be used: {error.strerror}") from error
+        raise LedgerError(
+            f"the ledger's key file {path} cannot be used: {error.strerror}",
+            hint="check the path, its owner and the disk",
+        ) from error
     if len(key) != KEY_BYTES:
         raise LedgerUntrusted(f"the ledger's key file {path} is damaged", hint="restore it from a backup")
     return Hasher(key)
 
 
-def _write_new(path: Path, key: bytes) -> None:
+def _write_new(path: Path, key: bytes, disk: Disk) -> None:
     """The key is whole and on the disk before its name appears."""
     temporary = path.with_name(path.name + ".new")
-    descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
+    descriptor = disk.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC)
     try:
-        os.write(descriptor, key)
-        os.fsync(descriptor)
+        write_all(disk, descriptor, key)
+        disk.sync(descriptor)
     finally:
         os.close(descriptor)
-    temporary.rename(path)
-    folder = os.open(path.parent, os.O_RDONLY)
-    try:
-        os.fsync(folder)
-    finally:
-        os.close(folder)
+    disk.rename(temporary, path)

@@ -12,6 +12,7 @@ from typing import Literal
 
 from state.checkpoints import Checkpoints, refuse_mixed
 from state.database import Connect, LedgerFile, connect, translated
+from state.disk import Disk
 from state.fitness import another_key, refuse_unfit
 from state.footing import Footing
 from state.gate import Gate
@@ -24,10 +25,8 @@ from state.outbox import Outbox
 from state.owner import Owner, answers_until, cut_off, refuse_old_owner, take
 from state.queues import Queues
 from state.receipts.compare import Truth, together
-from state.receipts.history import History
 from state.receipts.journal import Journal
 from state.receipts.opening import LOOKED_ON, Opened, Places, begin_receipts_anew, open_receipts, refuse_orphans
-from state.receipts.place import Disk
 from state.receipts.writing import compact
 from state.records import Records
 from state.recovery import Recovered, recover
@@ -147,7 +146,7 @@ class Ledger:
                 f"the ledger {self.path} is not whole yet: the process that made it was cut off",
                 hint="`once` or `run` finishes it at their next start",
             )
-        hasher = open_key(self.path, create=row is None)
+        hasher = open_key(self.path, create=row is None, disk=self.places.main.disk)
         if row is None:
             with self.file.write() as connection:
                 connection.execute("INSERT OR IGNORE INTO meta VALUES ('key_id', ?)", (hasher.key_id,))
@@ -200,7 +199,7 @@ class Ledger:
 
     def _truth(self) -> Truth:
         known = self.receipts.truth
-        return replace(known, batches=together(History.of(place.read()) for place in self.places.all))
+        return replace(known, batches=together(filter(None, (place.history() for place in self.places.all))))
 
     def tidy(self) -> None:
         """Gives space back: of the write-ahead log, and of receipts that nobody needs."""

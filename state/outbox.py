@@ -121,14 +121,20 @@ class Outbox:
             )
 
     def oldest_pending(self, workspace: str) -> int | None:
-        """Since when the lead has waited that waits longest for this workspace (ms); None: none does."""
+        """Since when the lead has waited that waits longest for this workspace (ms); None: none does.
+
+        A lead that was refused is pending anew, but it waits since the poll that queued it.
+        """
         with self._file.read() as connection:
             found = connection.execute(
-                "SELECT min(since) FROM records WHERE state = 'pending' AND stream IN"
+                "SELECT min(since) AS since, min(queued) AS poll FROM records WHERE state = 'pending' AND stream IN"
                 " (SELECT id FROM streams WHERE workspace = ?)",
                 (workspace,),
-            ).fetchone()[0]
-            return None if found is None else int(found)
+            ).fetchone()
+            if found["since"] is None:
+                return None
+            began = connection.execute("SELECT started_at FROM polls WHERE id = ?", (found["poll"],)).fetchone()
+            return int(found["since"] if began is None else min(found["since"], began["started_at"]))
 
     def pace_of(self, workspace: str) -> dict[str, object] | None:
         """The workspace's health as it was last written, as JSON, when that was (`changed_at`, ms), and since when it

@@ -41,7 +41,8 @@ class Selection:
     """Which records of a queue are meant; what is not said does not narrow it.
 
     `reason` is looked for in each reason's field, rule and message, whatever its case. `poll` is the one that queued
-    them. `until` (ms): only what has been as it is since then.
+    them. Records are named by `ids`, by the ledger's `keys`, or some by these and some by those. `until` (ms): only
+    what has been as it is since then.
     """
 
     streams: Collection[str] | None = None
@@ -49,6 +50,7 @@ class Selection:
     reason: str = ""
     poll: int | None = None
     until: int | None = None
+    keys: Collection[int] | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,6 +104,7 @@ class Queues:
         values = {
             "streams": _listed(which.streams),
             "ids": _listed(which.ids),
+            "keys": None if which.keys is None else json.dumps(list(which.keys)),
             "reason": which.reason.casefold(),
             "poll": which.poll,
             "until": which.until,
@@ -241,7 +244,8 @@ SELECT r.key, s.name AS stream, s.workspace, r.id, r.state, r.lead_exists, r.fit
 FROM streams s JOIN records r ON r.stream = s.id
 WHERE {queue}
   AND (:streams IS NULL OR s.name IN (SELECT value FROM json_each(:streams)))
-  AND (:ids IS NULL OR r.id IN (SELECT value FROM json_each(:ids)))
+  AND (:ids IS NULL AND :keys IS NULL OR r.id IN (SELECT value FROM json_each(:ids))
+    OR r.key IN (SELECT value FROM json_each(:keys)))
   AND (:poll IS NULL OR r.queued = :poll)
   AND (:until IS NULL OR {since} <= :until)
   AND (:reason = '' OR EXISTS (

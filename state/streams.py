@@ -35,6 +35,14 @@ class Declared:
     """Its mapping nests contacts into its leads."""
 
 
+@dataclass(frozen=True, slots=True)
+class Refusal:
+    """Why a declared stream cannot be registered; `known_as` is the name under which the ledger has it."""
+
+    known_as: str
+    error: LedgerUntrusted
+
+
 class Streams:
     """Reads and writes streams, mappings, lanes and polls."""
 
@@ -54,6 +62,7 @@ class Streams:
         with self._file.write() as connection:
             known = {row.name: row for row in _rows(connection)}
             for stream in declared:
+                _take_up(connection, stream, known)
                 _let_go_elsewhere(connection, stream, known)
                 _refuse_another(stream, known, {each.name for each in declared}, reworded)
             for stream in declared:
@@ -65,6 +74,22 @@ class Streams:
                 _nest(connection, stream)
             _leave_out(connection, [each.name for each in declared])
             return {row.name: row for row in _rows(connection)}
+
+    def refusals(self, declared: Sequence[Declared], *, reworded: Collection[str] = ()) -> dict[str, Refusal]:
+        """Return by stream why `register` would refuse it; writes nothing."""
+        found: dict[str, Refusal] = {}
+        configured = {each.name for each in declared}
+        with self._file.read() as connection:
+            known = {row.name: row for row in _rows(connection)}
+            for stream in declared:
+                if _may_go_elsewhere(connection, stream, known):
+                    continue
+                try:
+                    _refuse_another(stream, known, configured, reworded)
+                except LedgerUntrusted as error:
+                    former = known.get(stream.name) or _renamed(stream, known, configured)
+                    found[stream.name] = Refusal(former.name if former else stream.name, error)
+        return found
 
     def refuse(self, declared: Sequence[Declared], stream: Declared) -> None:
         """Raises LedgerUntrusted where `register` would, because of this one; writes nothing."""
@@ -300,15 +325,46 @@ def _rows(connection: sqlite3.Connection) -> list[StreamRow]:
     ]
 
 
-def _let_go_elsewhere(connection: sqlite3.Connection, stream: Declared, known: dict[str, StreamRow]) -> None:
-    """A stream of which nothing was sent yet may be sent anywhere."""
+_LOSS_ACCEPTED = "loss_accepted"
+
+
+def accept_loss(connection: sqlite3.Connection) -> None:
+    """Remember that a person had a ledger made from receipts that had lost something, and knows it."""
+    connection.execute("INSERT OR REPLACE INTO meta VALUES (:key, 'yes')", {"key": _LOSS_ACCEPTED})
+
+
+def _take_up(connection: sqlite3.Connection, stream: Declared, known: dict[str, StreamRow]) -> None:
+    """Of a stream whose line was lost with others, which was accepted, its name is known: it is what is declared."""
     row = known.get(stream.name)
-    if row is None or row.workspace != stream.workspace or changed_of(row, stream) != [ADDRESS]:
+    if row is None or row.identity or row.workspace:
         return
-    if connection.execute(_HAS_SENT, {"stream": row.id}).fetchone() is None:
+    if connection.execute("SELECT 1 FROM meta WHERE key = ?", (_LOSS_ACCEPTED,)).fetchone() is None:
+        raise LedgerUntrusted(
+            f"the ledger was made from receipts that had lost their beginning: what the stream {stream.name} sent"
+            " before that is not known, and would be sent again",
+            hint="restore a ledger or receipts that know it; or rebuild it with --accept-loss, and import what"
+            " ClosingDealz holds before the next start",
+        )
+    identity = json.dumps(dict(stream.identity), sort_keys=True)
+    values = {"identity": identity, "workspace": stream.workspace, "id": row.id}
+    connection.execute("UPDATE streams SET identity = :identity, workspace = :workspace WHERE id = :id", values)
+    known[stream.name] = replace(row, identity=stream.identity, workspace=stream.workspace)
+
+
+def _let_go_elsewhere(connection: sqlite3.Connection, stream: Declared, known: dict[str, StreamRow]) -> None:
+    if _may_go_elsewhere(connection, stream, known):
+        row = known[stream.name]
         identity = json.dumps(dict(stream.identity), sort_keys=True)
         connection.execute("UPDATE streams SET identity = ? WHERE id = ?", (identity, row.id))
         known[stream.name] = replace(row, identity=stream.identity)
+
+
+def _may_go_elsewhere(connection: sqlite3.Connection, stream: Declared, known: Mapping[str, StreamRow]) -> bool:
+    """Whether only the address of its leads changed, and nothing of it was sent yet."""
+    row = known.get(stream.name)
+    if row is None or row.workspace != stream.workspace or changed_of(row, stream) != [ADDRESS]:
+        return False
+    return connection.execute(_HAS_SENT, {"stream": row.id}).fetchone() is None
 
 
 _HAS_SENT = """
@@ -360,15 +416,13 @@ def _refuse_another(
     """The one protection against a whole stream being sent a second time under another name or key."""
     row = known.get(stream.name)
     if row is None:
-        for old in known.values():
-            if old.name in configured or old.workspace != stream.workspace:
-                continue
-            if set(changed_of(old, stream)) <= {ADDRESS}:
-                raise LedgerUntrusted(
-                    f"the stream {stream.name} is what the ledger knows as {old.name}; "
-                    "under a new name all its records would be sent again",
-                    hint=f"closingdealz-sync ledger rename-stream {old.name} {stream.name}",
-                )
+        old = _renamed(stream, known, configured)
+        if old is not None:
+            raise LedgerUntrusted(
+                f"the stream {stream.name} is what the ledger knows as {old.name}; "
+                "under a new name all its records would be sent again",
+                hint=f"closingdealz-sync ledger rename-stream {old.name} {stream.name}",
+            )
         return
     changed = [key for key in changed_of(row, stream) if key != OBJECT or stream.name not in reworded]
     if changed == [ADDRESS] and row.workspace == stream.workspace:
@@ -384,6 +438,16 @@ def _refuse_another(
             hint=f"if the records still have the same ids: closingdealz-sync ledger rename-stream {row.name} "
             f"{stream.name}; if they are other records, give the stream a new name",
         )
+
+
+def _renamed(stream: Declared, known: Mapping[str, StreamRow], configured: set[str]) -> StreamRow | None:
+    """The stream that the ledger has under a name which is not configured any more, if this new one is the same."""
+    for old in known.values():
+        if old.name in configured or old.workspace != stream.workspace:
+            continue
+        if set(changed_of(old, stream)) <= {ADDRESS}:
+            return old
+    return None
 
 
 def _elsewhere(row: StreamRow, stream: Declared) -> LedgerUntrusted:

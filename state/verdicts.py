@@ -235,10 +235,11 @@ class Verdicts:
             return dict(row) if row else None
 
     def deliveries_of(self, batch: str) -> list[dict[str, object]]:
-        """The records of a batch: stream, id, position, state, a person's word on it, the payload while it is kept."""
+        """The records of a batch: stream, id, the ledger's key, position, state, a person's word on it, the payload
+        while it is kept."""
         with self._file.read() as connection:
             rows = connection.execute(
-                "SELECT s.name AS stream, r.id, d.position, r.state, d.word, d.payload"
+                "SELECT s.name AS stream, r.id, r.key, d.position, r.state, d.word, d.payload"
                 " FROM deliveries d JOIN records r ON r.key = d.record JOIN streams s ON s.id = r.stream"
                 " WHERE d.batch = ? ORDER BY d.position",
                 (batch,),

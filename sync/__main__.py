@@ -1,5 +1,5 @@
 """`python -m sync` is `closingdealz-sync`."""
 
-from sync.cli import main
+from sync.entry import main
 
 main()

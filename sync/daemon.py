@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import faulthandler
 import logging
 import signal
@@ -16,19 +15,12 @@ from sync import __version__, log, told
 from sync.config.load import load_config, warnings_of
 from sync.config.schema import Config
 from sync.delivery.sender import ClientFactory, open_client
-from sync.engine import Engine
-from sync.errors import (
-    ConfigError,
-    LedgerBusy,
-    LedgerError,
-    LedgerUntrusted,
-    SourceRefused,
-    SourceUnavailable,
-    SyncError,
-)
+from sync.engine import Engine, Fresh
+from sync.errors import ConfigError, LedgerBusy, LedgerError, SyncError
 from sync.ledgers import own_ledger
-from sync.log import emit
+from sync.log import emit, few
 from sync.plan import Plan
+from sync.reload import Accepted, Reload
 from sync.schedule import Schedule
 from sync.service.ends import Ends
 from sync.service.notify import Notifier
@@ -38,7 +30,8 @@ from sync.writable import refuse_unwritable
 SIGNALS = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
 POLL_DEADLINE = 600.0
 """Seconds after which a poll ends at its next page; the next one goes on from there."""
-DRAIN_MARGIN = 5.0
+TICK, RELOAD_TICK = 1.0, 0.05
+"""Seconds between two looks at what goes on, while nothing is heard; the shorter one while a reload is under way."""
 MAINTENANCE_EVERY = 3600
 KEEP_POLLS = 90 * 86400.0
 
@@ -59,8 +52,10 @@ class Daemon:
         self._own_ledger = own_ledger
         self._client = client
         self._fatal: BaseException | None = None
-        self._schedule: Schedule | None = None
+        self._schedule = Schedule()
         self._ends = Ends()
+        self._reload: Reload | None = None
+        self._reload_wanted = False
 
     def run(self) -> None:
         """Blocks the main thread. Returns when a signal ended the daemon and nothing is in flight; raises what ended
@@ -84,11 +79,11 @@ class Daemon:
                 version=__version__,
                 config=str(self._config.path),
                 ledger=str(ledger.path),
-                streams=sorted(engine.jobs),
-                workspaces=sorted(engine.workers),
+                streams=few(engine.jobs),
+                workspaces=few(engine.workers),
             )
             self._service.ready(engine, self._schedule)
-            engine = self._listen(engine)
+            self._listen(engine)
             self._shut_down(engine)
         if self._fatal:
             if isinstance(self._fatal, LedgerError):
@@ -98,51 +93,36 @@ class Daemon:
     def _fail(self, error: BaseException) -> None:
         self._fatal = self._fatal or error
 
-    def _listen(self, engine: Engine) -> Engine:
-        """The engine in force when a signal (or a fatal error) asked for the end."""
+    def _start(self, engine: Engine) -> None:
+        self._tend(engine)
+        self._schedule.every("maintenance", MAINTENANCE_EVERY, lambda: self._maintain(engine), at_once=False)
+        self._schedule.start()
+        self._ends.say(engine.plan.config, engine.ledger.clock.wall())
+
+    def _listen(self, engine: Engine) -> None:
+        """Returns once a signal or a fatal error asks for the end, whatever else is under way."""
         while self._fatal is None:
             self._keep_time()
             self._service.tick(engine)
             self._recover_left(engine)
-            heard = _heard(SIGNALS, 1.0)
-            if heard is None:
-                continue
+            self._go_on_reloading(engine)
+            self._tend(engine)
+            heard = _heard(SIGNALS, RELOAD_TICK if self._reload else TICK)
             if heard == signal.SIGHUP:
-                self._service.reloading()
-                engine = self._reload(engine)
-                self._service.ready(engine, self._schedule)
-                continue
-            emit("stopping", signal=heard.name, in_flight=engine.in_flight)
-            break
-        return engine
+                self._reload_wanted = True  # also while another one is under way: the file may have changed since
+            elif heard is not None:
+                emit("stopping", signal=heard.name, in_flight=engine.in_flight)
+                return
 
-    def _shut_down(self, engine: Engine) -> None:
-        """What is in flight is finished, unless a second signal says not to wait."""
-        self._service.stopping()
-        self._stop_polls()
-        engine.stop()
-        left = max((worker.deadline for worker in engine.workers.values()), default=0.0) + DRAIN_MARGIN
-        until = engine.ledger.clock.boot() + left
-        while not engine.join(0.1) and engine.ledger.clock.boot() < until:
-            self._service.drain(engine.in_flight, until - engine.ledger.clock.boot())
-            if _heard((signal.SIGTERM, signal.SIGINT), 0):
-                break
-        engine.hear_no_more()
-        if self._fatal is None:
-            emit("stopped", in_doubt=len(engine.ledger.verdicts.in_doubt()))
-
-    def _start(self, engine: Engine) -> None:
-        engine.start_delivery()
-        schedule = self._schedule = Schedule()
-        for name, stream in engine.streams.items():
-            source, turn = engine.plan.config.sources[name.split(".", 1)[0]], partial(stream.turn, POLL_DEADLINE)
-            if source.cron is not None:
-                schedule.cron(name, source.cron, turn)
+    def _tend(self, engine: Engine) -> None:
+        """What waited for the end of its former self begins."""
+        for name in engine.tend():
+            stream = engine.streams[name]
+            turn = partial(stream.turn, POLL_DEADLINE)
+            if stream.source.cron is not None:
+                self._schedule.cron(name, stream.source.cron, turn)
             else:
-                schedule.every(name, source.every.total_seconds(), turn)
-        schedule.every("maintenance", MAINTENANCE_EVERY, lambda: self._maintain(engine), at_once=False)
-        schedule.start()
-        self._ends.say(engine.plan.config, engine.ledger.clock.wall())
+                self._schedule.every(name, stream.source.every.total_seconds(), turn)
 
     def _recover_left(self, engine: Engine) -> None:
         """What was left to an older process, once no answer can come any more."""
@@ -156,7 +136,7 @@ class Daemon:
             engine.fail(error)
 
     def _keep_time(self) -> None:
-        step = self._schedule.keep_time() if self._schedule else 0.0
+        step = self._schedule.keep_time()
         if step:
             emit("clock_set", seconds=round(step))
 
@@ -169,45 +149,85 @@ class Daemon:
         except LedgerBusy as error:
             emit("job_failed", job="maintenance", error=error.message)
 
-    def _stop_polls(self) -> None:
-        if self._schedule:
-            self._schedule.stop()
-            self._schedule = None
+    # -- a reload
 
-    def _reload(self, engine: Engine) -> Engine:
-        """A new configuration is checked whole before anything of the old one stops."""
-        path = self._config.path
+    def _go_on_reloading(self, engine: Engine) -> None:
+        """The next step, where there is one; each is quick."""
+        if self._reload is not None and self._reload.is_over:
+            reload, self._reload = self._reload, None
+            self._end_reload(engine, reload)
+            self._service.ready(engine, self._schedule)
+        if self._reload_wanted and self._reload is None:
+            self._reload_wanted = False
+            self._service.reloading()
+            self._reload = Reload(self._config.path, engine)
+
+    def _end_reload(self, engine: Engine, reload: Reload) -> None:
+        if reload.accepted is None or reload.fresh is None:
+            self._refuse(engine, reload.refusal)
+            return
         try:
-            config = load_config(path)
-            self._refuse_other_ledger(config)
-            plan = Plan.of(config)
-            fresh = Engine(plan, engine.ledger, client=self._client, failed=self._fail)
-            self._service.serve(config)
-        except (ConfigError, LedgerUntrusted, LedgerBusy, SourceUnavailable, SourceRefused) as error:
-            problems = [str(problem) for problem in error.problems] if isinstance(error, ConfigError) else [str(error)]
-            emit("config_refused", config=str(path), problems=problems)
-            told.refused(self._config, engine.ledger, problems)
-            with contextlib.suppress(LedgerBusy, LedgerUntrusted):
-                # should the new one have been registered before it failed: its mappings must not be in force
-                engine.ledger.streams.register(engine.plan.declared, reworded=engine.plan.specs)
-            return engine
-        self._stop_polls()
-        engine.stop()
-        until = engine.ledger.clock.boot() + max(worker.deadline for worker in engine.workers.values()) + DRAIN_MARGIN
-        while not engine.join(0.5) and engine.ledger.clock.boot() < until:
-            self._service.tick(engine)
-        engine.close()
-        self._config = config
+            self._service.serve(reload.accepted.plan.config)
+        except ConfigError as error:
+            reload.take_back()
+            self._refuse(engine, error)
+            return
+        self._put_in_force(engine, reload.accepted, reload.fresh)
+
+    def _refuse(self, engine: Engine, error: SyncError | None) -> None:
+        """Nothing of a new configuration is put in force; `error` is None where the engine ended meanwhile."""
+        if error is None:
+            return
+        problems = [str(problem) for problem in error.problems] if isinstance(error, ConfigError) else [str(error)]
+        emit("config_refused", config=str(self._config.path), problems=problems)
+        told.refused(self._config, engine.ledger, problems)
+
+    def _put_in_force(self, engine: Engine, accepted: Accepted, fresh: Fresh) -> None:
+        """All that is not refused; what is the same goes on as if nothing had happened."""
+        config = self._config = accepted.plan.config
         log.configure(config.log.level, config.log.format)
         say_warnings(config)
-        self._start(fresh)
-        told.in_force(config, fresh.ledger)
-        emit("config_reloaded", config=str(path), streams=sorted(fresh.jobs), workspaces=sorted(fresh.workers))
-        return fresh
+        engine.adopt(fresh)
+        for name in fresh.of_streams.ended:
+            self._schedule.remove(name)
+        told.in_force(config, engine.ledger)
+        for each in accepted.refused:
+            emit("part_refused", **each.as_fields())
+            told.part_refused(each.source, each.error, engine.ledger)
+        emit(
+            "config_reloaded",
+            config=str(config.path),
+            streams=few(engine.streams),
+            workspaces=few(engine.workers),
+            changed=fresh.changed or None,
+            refused=[each.source for each in accepted.refused] or None,
+        )
+        self._look_again(engine)
+        self._ends.say(config, engine.ledger.clock.wall())
 
-    def _refuse_other_ledger(self, config: Config) -> None:
-        if config.ledger_path != self._config.ledger_path:
-            raise LedgerUntrusted("[ledger] path cannot change while the daemon runs", hint="restart it instead")
+    def _look_again(self, engine: Engine) -> None:
+        """Whoever reloads may have done what a rest waits for."""
+        for worker in engine.workers.values():
+            worker.look_again()
+        for name, stream in engine.streams.items():
+            if stream.look_again():
+                self._schedule.soon(name)
+
+    # -- the end
+
+    def _shut_down(self, engine: Engine) -> None:
+        """What is in flight is finished, unless a second signal says not to wait."""
+        self._service.stopping()
+        self._schedule.stop()
+        engine.stop()
+        until = engine.ledger.clock.boot() + max((worker.patience for worker in engine.delivering), default=0.0)
+        while not engine.join(0.1) and engine.ledger.clock.boot() < until:
+            self._service.drain(engine.in_flight, until - engine.ledger.clock.boot())
+            if _heard((signal.SIGTERM, signal.SIGINT), 0):
+                break
+        engine.hear_no_more()
+        if self._fatal is None:
+            emit("stopped", in_doubt=len(engine.ledger.verdicts.in_doubt()))
 
 
 def _heard(signals: Collection[signal.Signals], seconds: float) -> signal.Signals | None:
@@ -240,6 +260,7 @@ def recover(engine: Engine) -> None:
             batches=place.lacked or None,
             damaged=place.damaged or None,
             made=place.made or None,
+            why=place.why,
         )
         is_main = place.path == ledger.places.main.path
         if place.damaged or (place.made and is_main):  # a second place may be new; a crash makes both lack a batch
@@ -302,6 +323,7 @@ def say_warnings(config: Config) -> None:
 
 def run(path: Path) -> None:
     """Loads the configuration and runs the daemon. Why it ends by itself is told to the log and the service manager."""
+    signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGHUP})  # one that comes early waits until it can be obeyed
     notifier = Notifier.of()
     log.configure()
     try:

@@ -3,44 +3,57 @@
 from __future__ import annotations
 
 import threading
-import traceback
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
-from random import Random
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 
 from connectors.interface import Connector
 from state.ledger import Ledger
-from sync import told
 from sync.config.schema import Config
 from sync.delivery.budget import Budget
-from sync.delivery.sender import ClientFactory, open_client
+from sync.delivery.sender import ClientFactory, Destination, open_client
 from sync.delivery.worker import DeliveryWorker
-from sync.errors import ConfigError, LedgerBusy, LedgerError, SourceRefused, SourceUnavailable, Stopped, SyncError
 from sync.log import emit
 from sync.plan import Plan
 from sync.polling.contacts import learn_contacts
-from sync.polling.job import PollReport, StreamJob
-from sync.polling.poll import Poller
+from sync.polling.job import StreamJob
 from sync.polling.sweep import sweep_soon
-from sync.rewording import reworded
+from sync.polling.turns import Failure, StreamWorker
+from sync.rewording import Evidence, reworded
+from sync.roster import Changes, Roster
 from sync.streams import open_source
-from sync.tally import Tally, counts_of
-
-LONGEST_BACKOFF = 3600.0
+from sync.tally import Tally
 
 
 @dataclass(frozen=True, slots=True)
-class Failure:
-    """Why a stream could not be polled the last time."""
+class Fresh:
+    """A plan that the ledger has registered, and the workers that are new or changed in it, not at work yet."""
 
-    stream: str
-    error: SyncError
+    plan: Plan
+    jobs: Mapping[str, StreamJob]
+    destinations: Mapping[str, Destination]
+    of_streams: Changes
+    of_workspaces: Changes
+    streams: Mapping[str, StreamWorker]
+    workers: Mapping[str, DeliveryWorker]
+    pending: int
+    """How many leads wait in workspaces that are new, less those that wait where none is delivered any more."""
+
+    @property
+    def changed(self) -> list[str]:
+        """Names of the streams and workspaces that do not go on as they are."""
+        return sorted(set().union(*((each.begun | each.ended) for each in (self.of_streams, self.of_workspaces))))
+
+    def discard(self) -> None:
+        """Give back what was made for nothing."""
+        for worker in self.workers.values():
+            worker.stop()
 
 
 class Engine:
-    """A plan in force: pollers by stream and delivery workers by workspace. Made anew at each reload.
+    """A plan in force: a worker for each stream that is polled, and one for each workspace that is delivered to.
 
-    The caller owns the ledger (opened with `own=True`).
+    Another plan takes its place part by part: `prepare` it in any thread, `adopt` it, and `tend` to what waits. What
+    both plans agree on is not touched by that. The caller owns the ledger (opened with `own=True`).
     """
 
     def __init__(
@@ -48,44 +61,121 @@ class Engine:
         plan: Plan,
         ledger: Ledger,
         *,
-        tally: Tally | None = None,
         budget: Budget | None = None,
         client: ClientFactory = open_client,
         failed: Callable[[BaseException], None] = lambda _: None,
     ) -> None:
         """Registers the plan's streams in the ledger. Raises LedgerUntrusted where they are not what it remembers;
         SourceUnavailable, SourceRefused where a query was edited and its records cannot be compared now."""
-        self.plan = plan
         self.ledger = ledger
-        edited = reworded(plan, ledger)
-        rows = ledger.streams.register(plan.declared, reworded=[each.stream for each in edited])
-        for each in edited:
-            sweep_soon(ledger, rows[each.stream].id)  # for records that it has now, older than the cursor
-            emit("query_edited", stream=each.stream, asked=each.asked, found=each.found, same=each.same)
-        self.jobs = plan.jobs(rows)
-        ledger.incidents.keep("stream", self.jobs)
+        self.tally = Tally()
         self.failing = {each.subject for each in ledger.incidents.all() if each.kind == "stream"}
         """The streams that could not be read the last time, as the ledger has it."""
-        for job in self.jobs.values():
-            learn_contacts(ledger, job)
-        self.tally = tally or Tally(sum(ledger.outbox.pending(name) for name in plan.config.workspaces))
+        self._budget = budget
+        self._client = client
         self._stopping = threading.Event()
         self._deaf = False
         self._failed = failed
-        self.workers = {
-            name: DeliveryWorker(ledger, destination, tally=self.tally, budget=budget, client=client, failed=self.fail)
-            for name, destination in plan.destinations(ledger, rows).items()
-        }
-        self.streams = {
-            name: StreamWorker(self, name, job, open_connector(plan.config, name)) for name, job in self.jobs.items()
-        }
+        self._streams: Roster[StreamWorker] = Roster()
+        self._workers: Roster[DeliveryWorker] = Roster()
+        self.plan: Plan = plan.without_parts()
+        self.adopt(self.prepare(plan, reworded(plan, ledger)))
+
+    @property
+    def jobs(self) -> Mapping[str, StreamJob]:
+        return {name: stream.job for name, stream in self.streams.items()}
+
+    @property
+    def streams(self) -> Mapping[str, StreamWorker]:
+        return self._streams.parts
+
+    @property
+    def workers(self) -> Mapping[str, DeliveryWorker]:
+        return self._workers.parts
+
+    # -- another plan
+
+    def prepare(self, plan: Plan, edited: Sequence[Evidence]) -> Fresh:
+        """Register another plan's streams in the ledger, all or none, and make the workers that it needs beside those
+        that go on; `edited` are the streams whose query changed. Nothing stops or begins yet.
+
+        Raises LedgerUntrusted, LedgerBusy, LedgerError, ConfigError; call `restore` then.
+        """
+        rows = self.ledger.streams.register(plan.declared, reworded=[each.stream for each in edited])
+        for each in edited:
+            sweep_soon(self.ledger, rows[each.stream].id)  # for records that it has now, older than the cursor
+            emit("query_edited", stream=each.stream, asked=each.asked, found=each.found, same=each.same)
+        jobs, destinations = plan.jobs(rows), plan.destinations(self.ledger, rows)
+        self.ledger.incidents.keep("stream", jobs)
+        of_streams = Changes.between(self.plan.stream_forms(), plan.stream_forms())
+        of_workspaces = Changes.between(self.plan.workspace_forms(), plan.workspace_forms())
+        touched = self.plan.workspaces_of(of_streams.ended) | plan.workspaces_of(of_streams.begun)
+        for job in jobs.values():
+            if job.row.workspace in touched:  # streams are matched with all those of their workspace
+                learn_contacts(self.ledger, job)
+        return Fresh(
+            plan,
+            jobs,
+            destinations,
+            of_streams,
+            of_workspaces,
+            {name: self._stream_worker(plan, job) for name, job in jobs.items() if name in of_streams.begun},
+            {name: self._delivery_worker(to) for name, to in destinations.items() if name in of_workspaces.begun},
+            self._pending(set(destinations) - set(self.workers)) - self._pending(set(self.workers) - set(destinations)),
+        )
+
+    def _stream_worker(self, plan: Plan, job: StreamJob) -> StreamWorker:
+        name = job.row.name
+        return StreamWorker(self, name, job, plan.source_of(name), open_connector(plan.config, name))
+
+    def _delivery_worker(self, to: Destination) -> DeliveryWorker:
+        return DeliveryWorker(
+            self.ledger, to, tally=self.tally, budget=self._budget, client=self._client, failed=self.fail
+        )
+
+    def _pending(self, workspaces: set[str]) -> int:
+        return sum(self.ledger.outbox.pending(name) for name in workspaces)
+
+    def restore(self) -> None:
+        """Register the plan in force again: another one was prepared and cannot be adopted. Raises LedgerBusy,
+        LedgerUntrusted, LedgerError."""
+        self.ledger.streams.register(self.plan.declared, reworded=self.plan.specs)
+
+    def adopt(self, fresh: Fresh) -> None:
+        """Put a prepared plan in force. What is changed or gone begins nothing more and ends in the background; what is
+        new waits for `tend`."""
+        now = self.ledger.clock.boot()
+        self.plan = fresh.plan
+        self._streams.exchange(fresh.jobs, fresh.streams, fresh.of_streams, now)
+        self._workers.exchange(fresh.destinations, fresh.workers, fresh.of_workspaces, now)
+        for name in fresh.of_streams.kept:
+            self.streams[name].job = fresh.jobs[name]
+        for name in fresh.of_workspaces.kept:
+            self.workers[name].take_from(fresh.destinations[name])
+        self.tally.requeued(fresh.pending)
+        if self.is_stopping:
+            self.stop()
+
+    def tend(self) -> list[str]:
+        """Start the delivery of workspaces whose former worker is over, and return the streams whose polls may begin;
+        each comes once. To be called about once a second from the thread that adopts."""
+        self.start_delivery()
+        return [] if self.is_stopping else [stream.name for stream in self._streams.ready(self.ledger.clock.boot())]
 
     def start_delivery(self) -> None:
-        for worker in self.workers.values():
+        """Start the delivery of workspaces whose former worker is over."""
+        for worker in [] if self.is_stopping else self._workers.ready(self.ledger.clock.boot()):
             worker.start()
 
+    def awaits(self, workspace: str) -> bool:
+        """Return whether a workspace's delivery waits for the end of requests that went out before it was changed."""
+        return self._workers.awaits(workspace)
+
+    # -- what its parts call
+
     def wake(self, workspace: str) -> None:
-        self.workers[workspace].wake()
+        if workspace in self.workers:  # a stream may end after the workspace that it fed
+            self.workers[workspace].wake()
 
     def fail(self, error: BaseException) -> None:
         """Hears of an error that must end the program: polls and workers stop here and now, whatever the caller of this
@@ -94,24 +184,31 @@ class Engine:
         if not self._deaf:
             self._failed(error)
 
+    # -- the end
+
     @property
     def is_stopping(self) -> bool:
         return self._stopping.is_set()
 
     @property
+    def delivering(self) -> list[DeliveryWorker]:
+        """All that may have requests in flight, those of workspaces that were changed or left out included."""
+        return [*self.workers.values(), *self._workers.retired]
+
+    @property
     def in_flight(self) -> int:
-        return sum(worker.in_flight for worker in self.workers.values())
+        return sum(worker.in_flight for worker in self.delivering)
 
     def stop(self) -> None:
         """No new page is read, no new batch claimed."""
         self._stopping.set()
-        for worker in self.workers.values():
+        for worker in self.delivering:
             worker.stop()
 
     def join(self, timeout: float) -> bool:
         """Waits until nothing is in flight any more; False where that takes longer than `timeout` seconds."""
         until = self.ledger.clock.boot() + timeout
-        return all(worker.join(max(0.0, until - self.ledger.clock.boot())) for worker in self.workers.values())
+        return all(worker.join(max(0.0, until - self.ledger.clock.boot())) for worker in self.delivering)
 
     def hear_no_more(self) -> None:
         """The ledger is about to be closed: what a hanging poll says of that is no news."""
@@ -126,169 +223,6 @@ class Engine:
 def open_connector(config: Config, stream: str) -> Callable[[], Connector]:
     source = stream.split(".", 1)[0]
     return lambda: open_source(config, source)
-
-
-class StreamWorker:
-    """One stream's turn: remap what an edited mapping left behind, poll, sweep if due. One turn at a time."""
-
-    def __init__(self, engine: Engine, name: str, job: StreamJob, connect: Callable[[], Connector]) -> None:
-        self.name = name
-        self.job = job
-        self._engine = engine
-        self._connect = connect
-        self._connector: Connector | None = None
-        self._busy = threading.Lock()
-        self._failures = 0
-        self._not_before = 0.0
-        self._reported = PollReport("poll")
-        self.failure: Failure | None = None
-        """Why the last turn did not end well."""
-        self._random = Random()  # noqa: S311 - jitter, no secret
-        self.progressed_at = engine.ledger.clock.boot()
-        """Seconds since boot at which this stream last did what it should: for a watchdog."""
-
-    def turn(self, deadline: float | None = None) -> list[PollReport]:
-        """One turn of at most about `deadline` seconds (it ends between pages): what it did; nothing in a backoff.
-
-        Errors of the source are logged and back off; errors of the ledger end the program; a defect is logged whole.
-        """
-        return self._guarded(self._turn, deadline)
-
-    def judge_again(self) -> list[PollReport]:
-        """Only what a turn does first: records that wait to be judged again; nothing where there are none."""
-        return self._guarded(self._judge_again, None)
-
-    def _guarded(self, work: Callable[[Poller, list[PollReport]], None], deadline: float | None) -> list[PollReport]:
-        clock = self._engine.ledger.clock
-        if clock.boot() < self._not_before or not self._busy.acquire(blocking=False):
-            return []
-        self.progressed_at = clock.boot()
-        reports: list[PollReport] = []
-        try:
-            work(self._poller(None if deadline is None else clock.boot() + deadline), reports)
-            self._failures, self._not_before = 0, 0.0
-        except (SourceUnavailable, SourceRefused, ConfigError, LedgerBusy) as error:
-            self._back_off(error)
-            self._failed(error)
-        except LedgerError as error:
-            self._engine.fail(error)
-        except Stopped:
-            pass
-        except Exception as error:  # noqa: BLE001 - the one boundary of jobs: a defect in one stream stops no other
-            self._back_off(None)
-            emit("job_failed", job=f"poll {self.name}", error=type(error).__name__, trace=frames_of(error))
-            self._failed(SyncError(f"a defect of this program ({type(error).__name__}); see the log"))
-        finally:
-            self.progressed_at = clock.boot()
-            if self._engine.is_stopping:
-                self._disconnect()
-            self._busy.release()
-        return reports
-
-    @property
-    def is_busy(self) -> bool:
-        """Whether a turn is under way."""
-        return self._busy.locked()
-
-    def _poller(self, ends: float | None) -> Poller:
-        clock = self._engine.ledger.clock
-
-        def stop() -> bool:
-            self.progressed_at = clock.boot()  # it is asked between pages
-            return self._engine.is_stopping or (ends is not None and clock.boot() > ends)
-
-        return Poller(
-            self._engine.ledger,
-            self.job,
-            stop=stop,
-            gone=lambda: self._engine.is_stopping,
-            committed=self._committed,
-        )
-
-    def _turn(self, poller: Poller, reports: list[PollReport]) -> None:
-        self.failure = None
-        self._judge_again(poller, reports)
-        reports.append(self._said(poller.poll))
-        if reports[-1].outcome == "complete" and poller.sweep_is_due():
-            reports.append(self._said(poller.sweep))
-        if reports[-1].outcome == "complete" or reports[-1].pages:
-            self._has_read()
-
-    def _failed(self, error: SyncError) -> None:
-        self.failure = Failure(self.name, error)
-        self._engine.failing.add(self.name)
-        told.unread(self._engine.ledger, self.name, error)
-
-    def _has_read(self) -> None:
-        if self.name in self._engine.failing:
-            self._engine.ledger.incidents.over("stream", self.name)
-            self._engine.failing.discard(self.name)
-
-    def _judge_again(self, poller: Poller, reports: list[PollReport]) -> None:
-        if poller.has_to_judge_again():
-            reports.append(self._said(poller.remap))
-        if poller.has_to_reread():
-            reports.append(self._said(poller.reread))
-
-    def _said(self, work: Callable[[Connector], PollReport]) -> PollReport:
-        clock = self._engine.ledger.clock
-        self._reported = PollReport("poll")
-        started = clock.boot()
-        self._connector = self._connector or self._connect()
-        report = work(self._connector)
-        emit(
-            "poll",
-            stream=self.name,
-            kind=report.kind,
-            outcome=report.outcome,
-            pages=report.pages,
-            seconds=round(clock.boot() - started, 3),
-            read=report.read,
-            **{name: count for name, count in counts_of(report).items() if count},
-        )
-        return report
-
-    def _committed(self, report: PollReport) -> None:
-        """After each page: the totals move, and the delivery learns that something may be pending."""
-        self._engine.tally.polled(report, self._reported)
-        self._reported = replace(report, counts=report.counts.copy())
-        self.progressed_at = self._engine.ledger.clock.boot()
-        self._engine.wake(self.job.row.workspace)
-
-    def _back_off(self, error: SyncError | None) -> None:
-        """The source rests, longer each time, with jitter; the connector is made anew."""
-        self._disconnect()
-        self._failures += 1
-        wait = min(15.0 * 2.0 ** min(self._failures - 1, 20), LONGEST_BACKOFF) * (0.5 + self._random.random() / 2)
-        self._not_before = self._engine.ledger.clock.boot() + wait
-        if error is not None:
-            emit(
-                "poll_failed",
-                stream=self.name,
-                error=error.message,
-                hint=error.hint or None,
-                kind=type(error).__name__,
-                failures=self._failures,
-                retry_in=round(wait),
-            )
-
-    def close(self) -> None:
-        """Gives the source's connection back; a turn that is under way does so itself, at its end."""
-        if self._busy.acquire(blocking=False):
-            self._disconnect()
-            self._busy.release()
-
-    def _disconnect(self) -> None:
-        connector, self._connector = self._connector, None
-        if connector:
-            connector.close()
-
-
-def frames_of(error: BaseException) -> list[str]:
-    """Where an exception came from, without its message: that may quote a value."""
-    return [f"{frame.filename}:{frame.lineno} {frame.name}" for frame in traceback.extract_tb(error.__traceback__)][
-        -12:
-    ]
 
 
 def failures(engine: Engine) -> Sequence[Failure]:

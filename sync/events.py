@@ -45,7 +45,16 @@ EVENTS: dict[str, Event] = {
     ),
     "stopped": Event("info", "The daemon has stopped.", ("in_doubt",)),
     "config_reloaded": Event(
-        "info", "The configuration was read anew and is in force.", ("config", "streams", "workspaces")
+        "info",
+        "The configuration was read anew and is in force: the streams and workspaces `changed` begin anew (or end), the"
+        " others went on untouched; the sources `refused` keep their old form.",
+        ("config", "streams", "workspaces", "changed", "refused"),
+    ),
+    "part_refused": Event(
+        "error",
+        "A new configuration is in force but for this source: because of one of its streams it keeps its old form, with"
+        " the workspaces that it feeds (or is left out, if it is new).",
+        ("source", "stream", "workspaces", "error", "hint"),
     ),
     "config_refused": Event(
         "error", "A new configuration cannot be used; the old one stays in force.", ("config", "problems")
@@ -82,12 +91,12 @@ EVENTS: dict[str, Event] = {
     ),
     "receipts_mended": Event(
         "warning",
-        "The receipts lacked batches, were damaged or missing, and were written from the ledger.",
-        ("receipts", "batches", "damaged", "made"),
+        "Receipts that were missing, cut off, damaged or behind were written from the ledger; `why` says which.",
+        ("receipts", "batches", "damaged", "made", "why"),
     ),
     "poll": Event(
         "info",
-        "A poll ended. The counts add up to `read`.",
+        "A poll ended. The counts add up to `read`. One that found nothing new is told once an hour, else at debug.",
         (
             "stream",
             "kind",

@@ -8,12 +8,15 @@ from dataclasses import dataclass, field
 
 from state.diagram import STATES
 from state.ledger import Ledger
+from sync import told
 from sync.config.schema import Config
 from sync.daemon import recover
 from sync.delivery.budget import Budget
-from sync.engine import Engine, Failure, failures
+from sync.delivery.sender import ClientFactory, open_client
+from sync.engine import Engine, failures
 from sync.plan import Plan
 from sync.polling.first_scan import left_out_entirely
+from sync.polling.turns import Failure
 
 TICK_SECONDS = 0.1
 
@@ -50,9 +53,11 @@ class Summary:
 class Round:
     """`once`: polls the given streams (all by default) and delivers until nothing more can be sent now."""
 
-    def __init__(self, config: Config, ledger: Ledger, *, most: int | None = None) -> None:
+    def __init__(
+        self, config: Config, ledger: Ledger, *, most: int | None = None, client: ClientFactory = open_client
+    ) -> None:
         """`most` leads are sent at the most. The ledger must be owned by this process."""
-        self.engine = Engine(Plan.of(config), ledger, budget=Budget(most), failed=self._fail)
+        self.engine = Engine(Plan.of(config), ledger, budget=Budget(most), client=client, failed=self._fail)
         self._most = most
         self._fatal: BaseException | None = None
         self._interrupted = False
@@ -72,6 +77,7 @@ class Round:
         """
         clock = self.engine.ledger.clock
         began = clock.boot()
+        told.taken_over(self.engine.ledger)
         recover(self.engine)
         self.engine.start_delivery()
         work = threading.Thread(target=self._work, args=(list(streams or self.engine.streams),), daemon=True)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from datetime import UTC, date, datetime
 from typing import Literal
@@ -16,15 +16,36 @@ from state.ledger import Ledger
 from state.rows import StreamRow
 from state.slots import Rule
 from state.streams import ADDRESS, Declared
-from sync.config.schema import Config, Limit, Stream
+from sync.config.schema import Config, Guard, Limit, Source, Stream, Workspace
 from sync.config.values import is_loopback
 from sync.delivery.client import LeadsClient
 from sync.delivery.sender import Destination
 from sync.errors import ConfigError, Problem
 from sync.mapping.compile import LeadMapping
 from sync.polling.job import StreamJob
-from sync.secrets import Secret
+from sync.secrets import Secret, secrets_in
 from sync.streams import compile_all, open_source, stream_specs
+
+
+@dataclass(frozen=True, slots=True)
+class StreamForm:
+    """All of a stream that a running poll goes by: where two plans agree on it, its polls go on untouched. What its
+    workspace says of the queue (`max_pending`, the limit) is no part of it."""
+
+    source: Source
+    """Without its streams."""
+    stream: Stream
+    guard: Guard
+    secrets: tuple[Secret, ...]
+    declared: Declared
+
+
+@dataclass(frozen=True, slots=True)
+class WorkspaceForm:
+    """All of a workspace that its delivery goes by, but for the streams that it takes leads from."""
+
+    options: Workspace
+    api_key: Secret
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,6 +57,8 @@ class Plan:
     specs: Mapping[str, StreamSpec]
     api_keys: Mapping[str, Secret]
     declared: tuple[Declared, ...]
+    secrets: Mapping[str, tuple[Secret, ...]]
+    """Those of each source's own options, as they were read."""
 
     @classmethod
     def of(cls, config: Config) -> Plan:
@@ -43,12 +66,43 @@ class Plan:
         mappings = compile_all(config)
         specs = stream_specs(config, mappings)
         api_keys = _api_keys(config)
+        secrets = _secrets(config)
         declared = tuple(declare(config, name, specs[name], mappings[name]) for name in specs)
-        return cls(config, mappings, specs, api_keys, declared)
+        return cls(config, mappings, specs, api_keys, declared, secrets)
 
     def stream(self, name: str) -> Stream:
         source, stream = name.split(".", 1)
         return self.config.sources[source].streams[stream]
+
+    def without_parts(self) -> Plan:
+        """Return a plan of no stream and no workspace: what was in force before the first one."""
+        nothing = self.config.model_copy(update={"sources": {}, "workspaces": {}})
+        return Plan(nothing, {}, {}, {}, (), {})
+
+    def stream_forms(self) -> dict[str, StreamForm]:
+        """Return the form of each stream."""
+        return {
+            each.name: StreamForm(
+                source=self.source_of(each.name).model_copy(update={"streams": {}}),
+                stream=self.stream(each.name).model_copy(update={"workspace": each.workspace}),
+                guard=self.config.guard_of(self.stream(each.name)),
+                secrets=self.secrets[each.name.split(".", 1)[0]],
+                declared=each,
+            )
+            for each in self.declared
+        }
+
+    def workspace_forms(self) -> dict[str, WorkspaceForm]:
+        """Return the form of each workspace."""
+        return {name: WorkspaceForm(options, self.api_keys[name]) for name, options in self.config.workspaces.items()}
+
+    def workspaces_of(self, streams: Collection[str]) -> set[str]:
+        """Return the workspaces that these streams feed."""
+        return {each.workspace for each in self.declared if each.name in streams}
+
+    def source_of(self, stream: str) -> Source:
+        """Return the options of the source that a stream is read from."""
+        return self.config.sources[stream.split(".", 1)[0]]
 
     def on_unknown(self, workspace: str) -> Literal["hold", "resend"]:
         """What a workspace does with a batch that nobody knows of; of one that is not configured any more: holds it."""
@@ -129,6 +183,20 @@ def _api_keys(config: Config) -> dict[str, Secret]:
     if problems:
         raise ConfigError(problems, file=str(config.path))
     return keys
+
+
+def _secrets(config: Config) -> dict[str, tuple[Secret, ...]]:
+    """Raises ConfigError: all of them that cannot be read."""
+    problems: list[Problem] = []
+    found: dict[str, tuple[Secret, ...]] = {}
+    for name, source in config.sources.items():
+        try:
+            found[name] = tuple(ref.read(key=key) for key, ref in secrets_in(source.options, f"sources.{name}"))
+        except ConfigError as error:
+            problems += error.problems
+    if problems:
+        raise ConfigError(problems, file=str(config.path))
+    return found
 
 
 def declare(config: Config, name: str, spec: StreamSpec, mapping: LeadMapping) -> Declared:

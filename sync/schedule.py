@@ -8,13 +8,16 @@ by as much, and cron jobs follow the new time.
 
 from __future__ import annotations
 
+import contextlib
 import threading
+from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from apscheduler.executors.base import BaseExecutor, run_job
+from apscheduler.jobstores.base import JobLookupError
 from apscheduler.schedulers.background import BackgroundScheduler
 from apscheduler.triggers.base import BaseTrigger
 from apscheduler.triggers.cron import CronTrigger
@@ -29,8 +32,10 @@ MOST_JITTER = 30.0
 
 @dataclass(slots=True)
 class _Job:
-    """`gap`: the most seconds between two turns; None where cron says when. `begun`: seconds since boot."""
+    """`id`: APScheduler's name of it. `gap`: the most seconds between two turns; None where cron says when. `begun`:
+    seconds since boot."""
 
+    id: str
     gap: float | None
     begun: float
     is_running: threading.Event = field(default_factory=threading.Event)
@@ -47,6 +52,8 @@ class Schedule:
         self._clock = clock or SystemClock()
         self._offset = self._clock.wall() - self._clock.boot()
         self._jobs: dict[str, _Job] = {}
+        """Never changed, but replaced: other threads read it."""
+        self._made: Counter[str] = Counter()
         self._scheduler = BackgroundScheduler(executors={"default": _ThreadPerJob()}, timezone=UTC)
 
     def every(self, name: str, seconds: float, work: Callable[[], object], *, at_once: bool = True) -> None:
@@ -67,7 +74,11 @@ class Schedule:
         gap: float | None,
         more: dict[str, datetime],
     ) -> None:
-        job = self._jobs[name] = _Job(gap, self._clock.boot())
+        # a turn of a job that was removed may be under way yet: to APScheduler the next one of that name is another
+        id_ = f"{name} {self._made[name]}" if self._made[name] else name
+        self._made[name] += 1
+        job = _Job(id_, gap, self._clock.boot())
+        self._jobs = {**self._jobs, name: job}
 
         def turn() -> None:
             job.is_running.set()
@@ -77,7 +88,21 @@ class Schedule:
                 job.is_running.clear()
                 job.begun = self._clock.boot()
 
-        self._scheduler.add_job(turn, trigger, id=name, misfire_grace_time=None, coalesce=True, max_instances=1, **more)
+        self._scheduler.add_job(turn, trigger, id=id_, misfire_grace_time=None, coalesce=True, max_instances=1, **more)
+
+    def remove(self, name: str) -> None:
+        """Let no further turn of the job begin; one that is under way is not waited for. Without effect where there is
+        no such job."""
+        if name in self._jobs:
+            with contextlib.suppress(JobLookupError):  # its trigger has no next time
+                self._scheduler.remove_job(self._jobs[name].id)
+            self._jobs = {other: job for other, job in self._jobs.items() if other != name}
+
+    def soon(self, name: str) -> None:
+        """Let the job's next turn begin now."""
+        scheduled = self._scheduler.get_job(self._jobs[name].id) if name in self._jobs else None
+        if scheduled is not None:
+            scheduled.modify(next_run_time=datetime.now(UTC))
 
     def start(self) -> None:
         self._scheduler.start()
@@ -94,7 +119,7 @@ class Schedule:
         if not self._scheduler.running:
             return 0.0
         step = self._follow_the_clock()
-        late = [name for name, job in self._jobs.items() if self._is_late(name, job)]
+        late = [job.id for job in self._jobs.values() if self._is_late(job)]
         if late:
             self._scheduler.wakeup()
         return step
@@ -104,13 +129,14 @@ class Schedule:
         if abs(step) < STEP:
             return 0.0
         self._offset += step
-        for job in self._scheduler.get_jobs():
-            if job.next_run_time is None:
+        for job in self._jobs.values():
+            scheduled = self._scheduler.get_job(job.id)
+            if scheduled is None or scheduled.next_run_time is None:
                 continue
-            if self._jobs[job.id].gap is None:
-                job.reschedule(job.trigger)
+            if job.gap is None:
+                scheduled.reschedule(scheduled.trigger)
             else:
-                job.modify(next_run_time=_moved(job.next_run_time, step))
+                scheduled.modify(next_run_time=_moved(scheduled.next_run_time, step))
         return step
 
     def missed(self) -> dict[str, float]:
@@ -118,8 +144,8 @@ class Schedule:
         found = {name: job.missed_at for name, job in self._jobs.items() if not job.is_running.is_set()}
         return {name: at for name, at in found.items() if at is not None}
 
-    def _is_late(self, name: str, job: _Job) -> bool:
-        due = None if job.is_running.is_set() else self._due(name, job)
+    def _is_late(self, job: _Job) -> bool:
+        due = None if job.is_running.is_set() else self._due(job)
         now = self._clock.boot()
         if due is None or now <= due + STEP:
             job.missed_at = None
@@ -127,11 +153,11 @@ class Schedule:
         job.missed_at = now if job.missed_at is None else job.missed_at
         return True
 
-    def _due(self, name: str, job: _Job) -> float | None:
+    def _due(self, job: _Job) -> float | None:
         """When the job's next turn should begin at the latest, in seconds since boot."""
         if job.gap is not None:
             return job.begun + job.gap
-        scheduled = self._scheduler.get_job(name)
+        scheduled = self._scheduler.get_job(job.id)
         at = scheduled.next_run_time if scheduled is not None else None
         return at.timestamp() - self._offset if at is not None else None
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -122,3 +123,13 @@ class SecretRef(BaseModel):
         except (OSError, UnicodeDecodeError) as error:
             reason = error.strerror if isinstance(error, OSError) else "it is not UTF-8 text"
             raise ConfigError([Problem(key, f"the {self.where} cannot be read: {reason}")]) from error
+
+
+def secrets_in(options: BaseModel, place: str) -> Iterator[tuple[str, SecretRef]]:
+    """Yield each secret that these options refer to, in tables within them too, with its key: `place.auth.password`."""
+    for name in type(options).model_fields:
+        value = getattr(options, name)
+        if isinstance(value, SecretRef):
+            yield f"{place}.{name}", value
+        elif isinstance(value, BaseModel):
+            yield from secrets_in(value, f"{place}.{name}")

@@ -12,6 +12,9 @@ from state.receipts.opening import Mended
 from sync.config.schema import Config
 from sync.errors import ConfigError, LedgerBusy, LedgerError, SourceRefused, SourceUnavailable, SyncError
 
+PART = "sources."
+"""The subject of a refusal of one source begins with it; that of a whole file is its path."""
+
 
 def digest_of(config: Config, ledger: Ledger) -> str:
     """Return what tells one configuration from another; keyed, since a file may hold secrets."""
@@ -24,12 +27,24 @@ def in_force(config: Config, ledger: Ledger) -> None:
         ledger.incidents.put_in_force(str(config.path), digest_of(config, ledger))
 
 
+def taken_over(ledger: Ledger) -> None:
+    """Tell that another process goes on where a daemon was killed."""
+    with contextlib.suppress(LedgerBusy, LedgerError):
+        ledger.incidents.stopped()
+
+
 def refused(config: Config, ledger: Ledger, problems: Collection[str]) -> None:
     """Tell that a reload was refused: what `config` says stays in force."""
     cause = "; ".join(each.split("\n", 1)[0] for each in problems)
     hint = "fix the file, then reload it (SIGHUP; systemctl reload)"
     with contextlib.suppress(LedgerBusy, LedgerError):
         ledger.incidents.tell("config", str(config.path), cause, hint)
+
+
+def part_refused(source: str, error: SyncError, ledger: Ledger) -> None:
+    """Tell that a source keeps the form that it had before a reload, while the rest of the file is in force."""
+    with contextlib.suppress(LedgerBusy, LedgerError):
+        ledger.incidents.tell("config", f"{PART}{source}", _cause(error), _hint(error))
 
 
 def unread(ledger: Ledger, stream: str, error: SyncError) -> None:

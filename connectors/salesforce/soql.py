@@ -7,11 +7,12 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
+from sync.opaque import checksum
+
 BATCH = 2000
 """Rows asked for at a time: as many as one answer can hold."""
 
 _ID = re.compile(r"[a-zA-Z0-9]{15}(?:[a-zA-Z0-9]{3})?")
-_CHECK = "ABCDEFGHIJKLMNOPQRSTUVWXYZ012345"
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,12 +47,6 @@ def is_id(text: str, prefix: str | None = None) -> bool:
     if not _ID.fullmatch(text) or (prefix and not text.startswith(prefix)):
         return False
     return len(text) == 15 or text[15:] == checksum(text[:15])
-
-
-def checksum(id15: str) -> str:
-    """The three characters that make an id of 15 one of 18."""
-    fives = (id15[start : start + 5] for start in (0, 5, 10))
-    return "".join(_CHECK[sum(1 << at for at, char in enumerate(five) if "A" <= char <= "Z")] for five in fives)
 
 
 def whole_id(id_: str) -> str:

@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from connectors.salesforce.plan import Plan, Source
-from connectors.salesforce.soql import Select, checksum, ids_in
+from connectors.salesforce.soql import Select, ids_in
+from sync.opaque import checksum
 
 _NOBODY = "0" * 12
 

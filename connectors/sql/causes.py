@@ -108,4 +108,12 @@ NO_LOGIN = Cause(
     "the driver cannot log in as this server demands",
     "connect by TLS, or `pip install cryptography` for password methods that need it",
 )
+CERTIFICATE = Cause(
+    False,
+    "the server's certificate is not accepted",
+    "name the authority's file and the host as the certificate has it: sslrootcert (PostgreSQL), ssl_ca (MySQL) in url",
+)
+CERTIFICATES = Cause(
+    False, "a file of certificates that url names cannot be read", "it must exist and be readable by this user, in PEM"
+)
 CHARACTER = Cause(False, "the query holds a character that the database's encoding lacks", "fix table or query")

@@ -18,6 +18,7 @@ from connectors.sql.causes import PERMISSION
 from connectors.sql.columns import Columns
 from connectors.sql.cursor_check import PATIENCE, Here, look_at_cursor
 from connectors.sql.database import Database
+from connectors.sql.encryption import encryption_findings
 from connectors.sql.engines import facts_of
 from connectors.sql.errors import Unconvertible
 from connectors.sql.keys import key_name
@@ -40,6 +41,7 @@ def look_at(database: Database, columns: Columns, plan: Plan) -> Sequence[Findin
     """Raises SourceUnavailable or SourceRefused only where the database cannot be reached at all."""
     findings = [
         Finding("ok", f"{product_of(database, plan.spec.name)} answers"),
+        *encryption_findings(database, plan.spec.name),
         *session_findings(database, plan.spec.name),
         *_limits(database),
         *_replica(database, plan.spec.name),
@@ -100,6 +102,7 @@ class _Look:
             return
         shape = shape_of(self._database, plan.relation, self._stream)
         yield from self._twice(plan.relation, named)
+        yield from self._telling(plan.relation, plan.keys)
         yield from self._unique(plan.relation, plan.keys, shape)
         yield from self._cut(plan.relation, plan.keys, plan.cursor)
         if plan.cursor is None:
@@ -240,6 +243,16 @@ class _Look:
         if cursor.column in key and cursor.modified_as != "sequence":
             what = f"key {_quoted(key)} holds the modified column: each change of a row makes another record of it"
             yield Finding("warning", what, "leave it out of key, unless rows never change")
+
+    def _telling(self, relation: Relation, key: Sequence[str]) -> Iterator[Finding]:
+        """A key that says who somebody is stands wherever records are named."""
+        rows = self._here.told(lambda: self._database.run(one_row(relation, key), self._stream).rows) or []
+        if any("@" in str(value) for row in rows for value in row):
+            what = f"key {_quoted(key)} holds e-mail addresses, and the ledger keeps keys as they are"
+            hint = (
+                "name a key that says nothing of a person; the log shows numbers instead (#4711), which commands take"
+            )
+            yield Finding("warning", what, hint)
 
     def _cut(self, relation: Relation, key: Sequence[str], cursor: Cursor | None) -> Iterator[Finding]:
         """Columns of lists, or whose values have more digits than the driver shows, which reading refuses."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import re
 import sqlite3
+import ssl
 from dataclasses import replace
 from typing import Any
 
@@ -13,6 +14,8 @@ from sqlalchemy import exc
 from connectors.sql.causes import (
     BYTES,
     CANCELLED,
+    CERTIFICATE,
+    CERTIFICATES,
     CHARACTER,
     CONFLICT,
     CREDENTIALS,
@@ -50,12 +53,15 @@ from connectors.sql.causes import (
     WRITES,
     Cause,
 )
+from connectors.sql.url_options import UnknownOption
 
 EXTRAS = {"postgresql": "closingdealz-sync[postgresql]", "mysql": "closingdealz-sync[mysql]"}
 
 
 def cause_of(error: BaseException, backend: str) -> Cause:
     """Return what the error means; one of an unknown driver is named by its class."""
+    if isinstance(error, UnknownOption):
+        return _unknown_option(error)
     driver = getattr(error, "orig", None) or error
     cause = _of_driver(driver) or _of_sqlalchemy(error, driver) or _of_python(driver, backend)
     if cause is None:
@@ -64,6 +70,12 @@ def cause_of(error: BaseException, backend: str) -> Cause:
         unknown = UNKNOWN_LATER if later else NO_START if connecting else UNKNOWN
         cause = _named(unknown, str(driver), _class_of(driver))
     return _with_query_hint(cause, str(getattr(error, "statement", None) or ""), backend)
+
+
+def _unknown_option(error: UnknownOption) -> Cause:
+    name = f": {error.name}" if error.name else ""
+    what = f"url holds an option that the driver does not know{name}"
+    return replace(OPTION, what=what, hint=error.cure or OPTION.hint)
 
 
 def _class_of(error: BaseException) -> str:
@@ -148,7 +160,11 @@ _CONNECT_WORDS: tuple[tuple[str, Cause], ...] = (
     ("unsupported startup parameter", POOLER),
     ("starting up", replace(REACH, detail="it is starting up")),
     ("shutting down", replace(REACH, detail="it is shutting down")),
-    ("certificate", Cause(False, "the server's certificate is not accepted", "fix sslmode and sslrootcert in url")),
+    (
+        "(root )?certificate file .*(not exist|not read)|could not (load|read) .*(certificate|private key) ?file",
+        CERTIFICATES,
+    ),
+    ("certificate", CERTIFICATE),
     ("does not support SSL", Cause(False, "the server does not offer TLS", "fix sslmode in url")),
     (r"invalid .*(value|number|option)|is not supported", OPTION),
 )
@@ -250,7 +266,7 @@ def _of_mysql(error: Any) -> Cause | None:
         return GONE if type(error).__name__ in ("InterfaceError", "InternalError", "OperationalError") else None
     message = str(error.args[1]) if len(error.args) > 1 else ""
     if number == 2003:
-        return _unreached(message)
+        return CERTIFICATE if "certificate" in message.lower() else _unreached(message)
     later = type(error).__name__ in ("OperationalError", "InterfaceError", "InternalError")
     cause = _MYSQL.get(number, UNKNOWN_LATER if later else UNKNOWN)
     return _named(cause, message, f"error {number}")
@@ -331,6 +347,8 @@ def _of_python(error: BaseException, backend: str) -> Cause | None:
     if isinstance(error, ImportError):
         package = EXTRAS.get(backend, f"a SQLAlchemy driver for {backend}")
         return Cause(False, "the driver for this database is not installed", f"pip install {package}")
+    if backend == "mysql" and isinstance(error, FileNotFoundError | PermissionError | ssl.SSLError):
+        return CERTIFICATES  # what comes of a socket the driver wraps
     if isinstance(error, OSError) and not isinstance(error, IsADirectoryError):
         return _unreached(f"{type(error).__name__} {error}")
     cause = next((cause for kinds, cause in _PYTHON if isinstance(error, kinds)), None)

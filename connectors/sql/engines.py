@@ -19,6 +19,7 @@ from sqlalchemy.pool import NullPool
 
 from connectors.sql.options import SqlSource
 from connectors.sql.sessions import pin_mysql, pin_postgresql
+from connectors.sql.url_options import refuse_unknown
 
 _DRIVERS = {
     "postgres": "postgresql+psycopg",
@@ -104,9 +105,11 @@ def sqlite_file(url: URL) -> Path:
 
 
 def make_engine(url: URL, options: SqlSource) -> Engine:
-    """An engine that has not connected yet; the driver is imported here."""
+    """An engine that has not connected yet; the driver is imported here. Raises UnknownOption, ImportError and whatever
+    a driver or SQLAlchemy raises."""
     # What SQLAlchemy does not know of a type or an index is none of an operator's business.
     warnings.filterwarnings("ignore", category=SAWarning)
+    refuse_unknown(url, backend_of(url))
     common: dict[str, Any] = {"hide_parameters": True, "pool_pre_ping": True, "pool_recycle": 1800}
     match backend_of(url):
         case "sqlite":

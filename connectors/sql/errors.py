@@ -13,6 +13,7 @@ from contextlib import contextmanager
 
 from connectors.sql.causes import Cause
 from connectors.sql.diagnosis import cause_of
+from connectors.sql.url_options import UnknownOption
 from sync.errors import SourceRefused, SourceUnavailable, SyncError
 
 
@@ -63,7 +64,7 @@ def _words(cause: Cause, address: str) -> str:
     return cause.what + reason.removesuffix(": ")
 
 
-_FOREIGN = (OSError, UnicodeError, ImportError, RuntimeError)
+_FOREIGN = (OSError, UnicodeError, ImportError, RuntimeError, UnknownOption)
 
 
 def _is_foreign(error: Exception) -> bool:

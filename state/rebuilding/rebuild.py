@@ -9,7 +9,7 @@ from __future__ import annotations
 import sqlite3
 import time
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -18,25 +18,29 @@ from state.database import Connect, LedgerFile, connect, translated
 from state.keys import Hasher, open_key
 from state.lock import LedgerLock
 from state.owner import take
+from state.rebuilding.losses import covers, damaged_lines, no_receipts, refuse, refuse_damaged, tails
 from state.rebuilding.reconcile import Reconciliation, reconcile
 from state.rebuilding.remembering import Remembering
 from state.receipts.compare import Truth, together
 from state.receipts.history import BatchReceipt, History
 from state.receipts.journal import Journal, set_tellings, tellings
 from state.receipts.lines import Line
-from state.receipts.opening import Places, set_ledger_id
+from state.receipts.opening import Places, proves_absence, set_ledger_id
 from state.receipts.place import Place
+from state.receipts.writing import known_batches
 from state.recovery import recover
 from state.slots import GRACE_SECONDS, fill_windows
+from state.streams import accept_loss
 from state.verdicts import Verdicts
 from sync.clock import Clock
-from sync.errors import LedgerError, LedgerMixed, LedgerUntrusted
+from sync.errors import LedgerError, LedgerMixed
 
 
 @dataclass(frozen=True, slots=True)
 class Rebuilt:
     """What was done. `kept` names the copy of the ledger of before, if there was one; `is_new` says that it could not
-    be used. Counts are in records, but for `batches` (that the ledger lacked)."""
+    be used. Counts are in records, but for `batches` (that the ledger lacked). `damaged` lines and, with `is_tail`, all
+    that was told before the receipts begin are lost."""
 
     batches: int
     remembered: Mapping[str, int]
@@ -45,6 +49,7 @@ class Rebuilt:
     damaged: int
     kept: Path | None
     is_new: bool
+    is_tail: bool = False
 
 
 def rebuild(
@@ -55,15 +60,16 @@ def rebuild(
     accept_loss: bool = False,
     connector: Connect = connect,
 ) -> Rebuilt:
-    """Takes the ledger's lock. Raises LedgerBusy; LedgerUntrusted where there are no receipts, where they are not this
-    key's, or where lines of theirs are damaged in every place (`accept_loss` goes on without those)."""
+    """Take the ledger's lock. Raise LedgerBusy; LedgerUntrusted where there are no receipts, where they are not this
+    key's, or where each place has lost something: lines that are damaged, or its beginning (`accept_loss` goes on
+    without what is lost)."""
     places = Places.of(path, receipts_copy)
     if not any(place.exists() for place in places.all):
-        raise _no_receipts(path)
+        raise no_receipts(path)
     with LedgerLock(path) as lock:
         hasher = open_key(path, create=False)
-        histories = {place: History.of(place.read()) for place in places.all if place.exists()}
-        _refuse(path, histories, hasher, accept_loss=accept_loss)
+        histories = {place: history for place in places.all if (history := place.history()) is not None}
+        refuse(path, histories, hasher, connector, accept_loss=accept_loss)
         kept, is_new = _set_aside(path, clock, connector, lock)
         file = LedgerFile(path, connector=connector)
         try:
@@ -83,45 +89,14 @@ def rebuild(
 def _read_after_intents(place: Place) -> History:
     """With what an older owner wrote until it was overtaken."""
     with place.lock():
-        return History.of(place.read())
-
-
-def _refuse(path: Path, histories: Mapping[Place, History], hasher: Hasher, *, accept_loss: bool) -> None:
-    if not any(history.lines for history in histories.values()):
-        raise _no_receipts(path)
-    for place, history in histories.items():
-        history.refuse_strangers(ledger=None, key=hasher.key_id, where=place.path)
-    damaged = _lost(histories)
-    if damaged and not accept_loss:
-        raise LedgerUntrusted(
-            f"{damaged:,} {'line of the receipts is' if damaged == 1 else 'lines of the receipts are'} damaged: what"
-            " was said there is lost, and leads that it told of would be sent again",
-            hint="restore the receipts from their second place or a backup; with --accept-loss it goes on without them",
-        )
-
-
-def _lost(histories: Mapping[Place, History]) -> int:
-    """How many damaged lines no other place makes up for: one that is whole, and knows of all batches."""
-    named = {name for history in histories.values() for name in history.batches}
-    named |= {name for place in histories for name in place.batches_in_damaged()}
-    if any(history.lines and not history.damaged and named <= history.batches.keys() for history in histories.values()):
-        return 0
-    return min((history.damaged for history in histories.values() if history.damaged), default=0)
+        return place.history() or History()
 
 
 def _leave_out_damaged(place: Place, clock: Clock) -> None:
     """What is lost is known to be lost: the next start must not take it for what the ledger has forgotten. The file is
     kept under another name."""
     lines = [line for line in place.read() if line is not None]
-    place.set_aside(time.strftime(".damaged-%Y%m%d-%H%M%S", time.gmtime(clock.wall())))
-    place.replace(lines)
-
-
-def _no_receipts(path: Path) -> LedgerUntrusted:
-    return LedgerUntrusted(
-        f"there are no receipts beside {path}, so nothing can be made of them",
-        hint="restore a backup of the ledger, or the receipts from their second place ([ledger] receipts_copy)",
-    )
+    place.replace(lines, aside=time.strftime(".damaged-%Y%m%d-%H%M%S", time.gmtime(clock.wall())))
 
 
 def _set_aside(path: Path, clock: Clock, connector: Connect, lock: LedgerLock) -> tuple[Path | None, bool]:
@@ -150,10 +125,7 @@ def _copy_if_sound(path: Path, copy: Path, connector: Connect) -> None:
     with translated(path):
         file = LedgerFile(path, connector=connector)
         try:
-            with file.read() as connection:
-                found = connection.execute("PRAGMA integrity_check(1)").fetchone()[0]
-            if found != "ok":
-                raise LedgerError(f"the ledger {path} is damaged: {found}")
+            refuse_damaged(file)
             file.backup(copy)
         finally:
             file.close()
@@ -170,12 +142,13 @@ class _Rebuilding:
     batches: Mapping[str, BatchReceipt] = field(default_factory=dict)
 
     def run(self, places: Places, *, kept: Path | None, is_new: bool) -> Rebuilt:
-        self.batches = together(iter(self.histories.values()))
+        self.batches = together(self.histories.values())
         self._adopt_identity()
         if not is_new:
             # what both know of is settled first, so that nothing is on the wire below
-            journal = Journal(self.file, self.hasher, self.clock, places.all)
-            recover(Verdicts(self.file, self.clock), journal, Truth(self.batches, whole=True), lambda _: "hold")
+            headed = [place for place in self.histories if self.histories[place].headed]
+            journal = Journal(self.file, self.hasher, self.clock, headed)
+            recover(Verdicts(self.file, self.clock), journal, self._truth(places), lambda _: "hold")
         with self.file.write() as connection:
             lacked = self._add_batches(connection)
             remembering = Remembering.of(connection, self.batches, self._lines())
@@ -186,8 +159,15 @@ class _Rebuilding:
             fill_windows(connection, self.clock, ended_at=_last_request(self.batches))
             set_tellings(connection, max(tellings(connection), *(each.told for each in self.histories.values())))
             remembered = _counts(connection)
-        damaged = _lost(self.histories)
-        return Rebuilt(lacked, remembered, told, sorted(remembering.streams), damaged, kept, is_new)
+            damaged, is_tail = damaged_lines(self.histories), bool(tails(self.histories))
+            if damaged or is_tail:
+                accept_loss(connection)
+        return Rebuilt(lacked, remembered, told, sorted(remembering.streams), damaged, kept, is_new, is_tail)
+
+    def _truth(self, places: Places) -> Truth:
+        with self.file.read() as connection:
+            ledger, told = known_batches(connection), tellings(connection)
+        return Truth(self.batches, whole=proves_absence(self.file, places, self.histories, ledger, told))
 
     def _adopt_identity(self) -> None:
         """The ledger is the one that the receipts tell of, written with this key."""
@@ -200,7 +180,13 @@ class _Rebuilding:
 
     def _best(self) -> Place:
         """The place that knows most."""
-        return max(self.histories, key=lambda place: (self.histories[place].facts, -self.histories[place].damaged))
+        everywhere = self.histories.values()
+
+        def knows(place: Place) -> tuple[bool, int, int]:
+            history = self.histories[place]
+            return covers(history, everywhere), history.facts, -history.damaged
+
+        return max(self.histories, key=knows)
 
     def _lines(self) -> Iterator[Line]:
         """Everything that the best place says, then what only the others know of batches."""
@@ -256,6 +242,3 @@ def _counts(connection: sqlite3.Connection) -> dict[str, int]:
     for row in connection.execute("SELECT fate, count(*) AS n FROM remembered GROUP BY fate"):
         counts[row["fate"]] = row["n"]
     return dict(counts)
-
-
-Progress = Callable[[int], None]

@@ -5,7 +5,8 @@
 | a batch                   | nothing of it        | the ledger is older than the truth: refused, `ledger rebuild` |
 | its verdict               | it is being sent     | the ledger is told                                            |
 | an intent, no verdict     | it is being sent     | in doubt                                                      |
-| nothing                   | it is being sent     | it never left: the intent comes before the request            |
+| nothing, and are whole    | it is being sent     | it never left: the intent comes before the request            |
+| nothing, and are not      | it is being sent     | in doubt                                                      |
 | less than the ledger does | a verdict, or a word | the receipts are told                                         |
 
 Pure: both were read before.
@@ -13,7 +14,7 @@ Pure: both were read before.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Literal
 
@@ -28,8 +29,8 @@ Lack = Literal["batch", "verdict", "words"]
 
 @dataclass(frozen=True, slots=True)
 class Truth:
-    """What all places together say. `whole`: no place was new, damaged or lacked a batch that the ledger has, so that
-    a missing intent proves that its request never began."""
+    """What all places together say. `whole`: one of them at least, that was in use when the ledger's batches were
+    claimed, lacks nothing; an intent is in every place before its request, so one that is in none was never sent."""
 
     batches: Mapping[str, BatchReceipt] = field(default_factory=dict)
     whole: bool = False
@@ -43,7 +44,18 @@ class Truth:
         return self.whole and batch not in self.batches
 
 
-def together(histories: Iterator[History]) -> dict[str, BatchReceipt]:
+def is_whole(history: History, ledger: Mapping[str, str], named: Collection[str], told: int) -> bool:
+    """Whether a place lacks nothing: no beginning, no end, no batch that the ledger (name -> state) or another place
+    names, nothing of what it was to be `told` at the least."""
+    ended = (name for name, state in ledger.items() if state != "sending")
+    return (
+        history.headed
+        and not (history.torn or history.damaged or history.told < told)
+        and all(name in history.batches for name in (*named, *ended))
+    )
+
+
+def together(histories: Iterable[History]) -> dict[str, BatchReceipt]:
     """The batches of all places; of one that several know, what the best informed one says."""
     found: dict[str, BatchReceipt] = {}
     for history in histories:

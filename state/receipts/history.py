@@ -55,9 +55,10 @@ class BatchReceipt:
 
 @dataclass(slots=True)
 class History:
-    """All that the lines say of batches. `damaged` counts lines whose checksum does not fit; `facts` those that say
-    anything of what was sent or settled; `idle` bytes could be compacted away (roughly). `told` counts how often
-    they were told what no batch tells: an older ledger has told less."""
+    """All that the lines say of batches. `damaged` counts lines whose checksum does not fit, `hurt` holds the batches
+    that those tell of, as far as their names can still be read; `facts` counts lines that say anything of what was sent
+    or settled; `idle` bytes could be compacted away (roughly). `told` counts how often they were told what no batch
+    tells: an older ledger has told less."""
 
     ledger: str | None = None
     key: str | None = None
@@ -67,24 +68,40 @@ class History:
     facts: int = 0
     idle: int = 0
     told: int = 0
+    headed: bool = False
+    """The first line says whose receipts these are. Without it they are the end of a file that was lost."""
+    torn: bool = False
+    """Something follows the last line: what a crash left of another one, or less than was there."""
+    hurt: set[str] = field(default_factory=set)
 
     @classmethod
     def of(cls, lines: Iterable[Line | None]) -> History:
-        """Raises LedgerUntrusted where a whole line is not of this program's making."""
+        """Raise LedgerUntrusted where a whole line is not of this program's making."""
         history = cls()
         for line in lines:
-            history.lines += 1
-            if line is None:
-                history.damaged += 1
-                continue
-            try:
-                history.take(line)
-            except (KeyError, TypeError, ValueError) as error:
-                raise LedgerUntrusted(
-                    f"line {history.lines} of the receipts is of a kind that this program does not know",
-                    hint="it was written by a newer version: install that one",
-                ) from error
+            history.add(line)
         return history
+
+    def add(self, line: Line | None) -> None:
+        """Count one more line, None for a damaged one. Raise LedgerUntrusted as `of` does."""
+        self.lines += 1
+        if line is None:
+            self.damaged += 1
+            return
+        try:
+            self.take(line)
+        except (KeyError, TypeError, ValueError) as error:
+            raise LedgerUntrusted(
+                f"line {self.lines} of the receipts is of a kind that this program does not know",
+                hint="it was written by a newer version: install that one",
+            ) from error
+        self.headed = self.headed or (self.lines == 1 and line["t"] == "begin")
+
+    @property
+    def is_a_tail(self) -> bool:
+        """Whether what was told before these lines is lost: each file is made with its first line. A damaged one is
+        damage, no lack of it."""
+        return not self.headed and not self.damaged
 
     def take(self, line: Line) -> None:
         """Adds one line. KeyError, TypeError or ValueError where it is not one of ours."""

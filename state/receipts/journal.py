@@ -14,7 +14,7 @@ from typing import Any
 from state.database import LedgerFile
 from state.keys import Hasher
 from state.receipts.lines import FORMAT, Line, pack_leads, pack_records, pack_values
-from state.receipts.place import End, Place
+from state.receipts.place import End, Place, Whose
 from state.rows import Verdict
 from sync.clock import Clock
 from sync.errors import LedgerError
@@ -34,6 +34,13 @@ class Journal:
         self._clock = clock
         self._lock = threading.Lock()
         self.places = tuple(places)
+        self._whose = Whose(None, hasher.key_id)
+
+    def refuse_replaced(self) -> None:
+        """Raise LedgerError where a place is gone or another file: a look at each, to be taken before a claim."""
+        with self._watched():
+            for place in self.places:
+                place.refuse_replaced()
 
     def intent(self, batch: str) -> None:
         """On the disk before the request may start; in none of the places where one of them cannot take it."""
@@ -55,7 +62,8 @@ class Journal:
         now = int(self._clock.wall() * 1000) if at is None else at
         line = {"t": "verdict", "batch": batch, "verdict": verdict, "status": status, "cause": cause, "at": now}
         with self._watched(), self._lock:
-            errors = [error for place in self.places if (error := _failure(place, line))]
+            whose = self._owner()
+            errors = [error for place in self.places if (error := _failure(place, line, whose))]
             if errors:
                 raise errors[0]
 
@@ -97,7 +105,16 @@ class Journal:
     def _ends(self) -> Iterator[Sequence[End]]:
         """Where all the files end; nobody else appends to any meanwhile."""
         with self._watched(), self._lock, ExitStack() as stack:
-            yield [stack.enter_context(place.end()) for place in self.places]
+            whose = self._owner()
+            yield [stack.enter_context(place.end(whose)) for place in self.places]
+
+    def _owner(self) -> Whose:
+        """Whose receipts are written; a ledger has a name from its first start on."""
+        if self._whose.ledger is None:
+            with self._file.read() as connection:
+                row = connection.execute("SELECT value FROM meta WHERE key = 'ledger_id'").fetchone()
+            self._whose = Whose(row["value"] if row else None, self._hasher.key_id)
+        return self._whose
 
     @contextmanager
     def _watched(self) -> Iterator[None]:
@@ -119,9 +136,9 @@ def _append(ends: Sequence[End], lines: Sequence[Line]) -> None:
         raise
 
 
-def _failure(place: Place, line: Line) -> LedgerError | None:
+def _failure(place: Place, line: Line, whose: Whose) -> LedgerError | None:
     try:
-        place.append([line])
+        place.append([line], whose)
     except LedgerError as error:
         return error
     return None

@@ -5,20 +5,25 @@ from __future__ import annotations
 import secrets
 import sqlite3
 import time
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Literal
 
 from state.database import LedgerFile
+from state.disk import Disk
 from state.keys import Hasher
-from state.receipts.compare import Truth, lacking, refuse_older, refuse_untold, together
+from state.receipts.compare import Lack, Truth, is_whole, lacking, refuse_older, refuse_untold, together
 from state.receipts.history import History
 from state.receipts.journal import tellings
-from state.receipts.place import Disk, Place
+from state.receipts.lines import Line
+from state.receipts.place import Place, Whose
 from state.receipts.writing import everything, known_batches, of_batch
 from sync.errors import LedgerUntrusted
 
 SUFFIX = ".receipts"
+APPENDED_AT_MOST = 500
+"""Batches; a place that lacks more is written anew."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,6 +44,10 @@ class Places:
         return (self.main, self.copy) if self.copy else (self.main,)
 
 
+Why = Literal["missing", "no beginning", "damaged", "cut off", "behind"]
+"""What was wrong with a place: `cut off` in its last line, `behind` by batches or by what no batch tells."""
+
+
 @dataclass(frozen=True, slots=True)
 class Mended:
     """What a place of receipts was told at a start: `lacked` batches, `damaged` lines; `made` anew, whole."""
@@ -47,6 +56,7 @@ class Mended:
     lacked: int
     damaged: int
     made: bool
+    why: Why
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,15 +75,19 @@ def refuse_orphans(ledger: Path, places: Places) -> None:
     """Where there is no ledger. Raises LedgerUntrusted if receipts tell of one that is gone: a new one would send
     everything again."""
     for place in places.all:
-        history = History.of(place.read())
-        if history.facts or history.damaged:
-            leads = sum(batch.leads for batch in history.batches.values() if batch.created_something)
-            raise LedgerUntrusted(
-                f"the ledger {ledger} is missing, but its receipts {place.path} tell of {leads:,} leads that were"
-                " created or may have been: a new ledger would send them again",
-                hint="closingdealz-sync ledger rebuild   (or restore the ledger; to begin from nothing, move the"
-                " receipts away)",
-            )
+        history = place.history()
+        if history and (history.facts or history.damaged or history.is_a_tail):
+            raise _orphaned(ledger, place, history)
+
+
+def _orphaned(ledger: Path, place: Place, history: History) -> LedgerUntrusted:
+    leads = sum(batch.leads for batch in history.batches.values() if batch.created_something)
+    tell = f"tell of {leads:,} leads that were created or may have been" if leads else "have lost what they told"
+    return LedgerUntrusted(
+        f"the ledger {ledger} is missing, but its receipts {place.path} {tell}: a new ledger would send them again",
+        hint="closingdealz-sync ledger rebuild   (or restore the ledger; to begin from nothing, move the"
+        " receipts away)",
+    )
 
 
 def begin_receipts_anew(ledger: Path, places: Places) -> None:
@@ -84,68 +98,117 @@ def begin_receipts_anew(ledger: Path, places: Places) -> None:
 
 
 def open_receipts(file: LedgerFile, hasher: Hasher, places: Places) -> Opened:
-    """Under the ledger's lock. Raises LedgerUntrusted where the ledger is not the one that the receipts tell of, or
-    older than they are, or where a second place that was in use is gone."""
+    """Hold ledger and receipts against each other, under the ledger's lock. Each place is whole then, and watched.
+
+    Raise LedgerUntrusted where the ledger is not the one that the receipts tell of, or older than they are, or where a
+    second place that was in use is gone; LedgerError where a place cannot be written to.
+    """
     _refuse_lost_copy(file, places)
-    histories = {place.path: History.of(place.read()) for place in places.all if place.exists()}
+    histories = {place: history for place in places.all if (history := place.history()) is not None}
     with file.read() as connection:
         ledger_id, ledger = _meta(connection, _LEDGER_ID), known_batches(connection)
         known = tellings(connection)
         # one that was cut off has not come to the receipts, perhaps, and is due still
         at_least = known - (connection.execute("SELECT 1 FROM receipts_due LIMIT 1").fetchone() is not None)
-    for path, history in histories.items():
-        history.refuse_strangers(ledger=ledger_id, key=hasher.key_id, where=path)
-    batches = together(iter(histories.values()))
-    hurt = [place for place in places.all if place.path in histories and histories[place.path].damaged]
-    damaged = [name for place in hurt for name in place.batches_in_damaged()]
-    refuse_older(ledger, batches, file.path, damaged=damaged)
+        is_empty = connection.execute("SELECT 1 FROM streams LIMIT 1").fetchone() is None
+    for place, history in histories.items():
+        history.refuse_strangers(ledger=ledger_id, key=hasher.key_id, where=place.path)
+        if is_empty and history.is_a_tail:
+            raise _orphaned(file.path, place, history)
+    batches = together(histories.values())
+    refuse_older(ledger, batches, file.path, damaged={name for each in histories.values() for name in each.hurt})
     refuse_untold(known, histories.values(), file.path)
     if ledger_id is None:
         ledger_id = secrets.token_hex(8)
         set_ledger_id(file, ledger_id)
-    mending = _Mending(file, hasher, ledger_id, ledger, at_least)
-    mended = [mending.mend(place, histories.get(place.path)) for place in places.all]
+    truth = Truth(batches, whole=proves_absence(file, places, histories, ledger, at_least))
+    mending = _Mending(file, hasher, ledger_id, ledger, at_least, truth)
+    mended = [each for place in places.all if (each := mending.mend(place, histories.get(place)))]
     _keep_in_mind(file, places)
-    whole = not any(each.made or each.damaged or each.lacked for each in mended)
-    idle = max((history.idle for history in histories.values()), default=0)
-    return Opened(Truth(batches, whole), [each for each in mended if each.made or each.lacked or each.damaged], idle)
+    for place in places.all:
+        place.watch(Whose(ledger_id, hasher.key_id))
+    return Opened(truth, mended, max((history.idle for history in histories.values()), default=0))
+
+
+def proves_absence(
+    file: LedgerFile, places: Places, histories: Mapping[Place, History], ledger: Mapping[str, str], told: int
+) -> bool:
+    """Whether a batch was never sent whose intent is in no place. A second place proves that only if the last owner of
+    the ledger wrote to it: a run without it left nothing there."""
+    with file.read() as connection:
+        in_use = _meta(connection, _COPY_IN_USE)
+    named = {name for history in histories.values() for name in history.batches}
+    return any(
+        is_whole(history, ledger, named, told)
+        for place, history in histories.items()
+        if place is places.main or str(place.path) == in_use
+    )
 
 
 @dataclass(frozen=True, slots=True)
 class _Mending:
-    """Tells places what they lack of a ledger whose batches (name -> state) are `ledger`."""
+    """Tells places what they lack of a ledger whose batches (name -> state) are `ledger`.
+
+    A batch that is being sent is told to each place unless it is proven to have never left: the next start, after a
+    crash in between, must not take a place for whole because it was mended.
+    """
 
     file: LedgerFile
     hasher: Hasher
     ledger_id: str
-    ledger: dict[str, str]
+    ledger: Mapping[str, str]
     told: int
     """How often each place was told something, at the least."""
+    truth: Truth
 
-    def mend(self, place: Place, history: History | None) -> Mended:
-        """One that is new or damaged is written anew, and so is one that was away while others were told."""
-        if history is None or history.damaged or history.ledger is None or history.told < self.told:
-            return self._write_anew(place, history)
-        for name, lack in lacking(self.ledger, history):
-            with self.file.read() as connection:
-                lines = list(of_batch(connection, self.hasher, name, lack))
-            place.append(lines)
-        return Mended(place.path, _lacked(self.ledger, history), 0, made=False)
-
-    def _write_anew(self, place: Place, history: History | None) -> Mended:
+    def mend(self, place: Place, history: History | None) -> Mended | None:
+        """One that is not intact is written anew, and so is one that was away while others were told."""
+        lacks = [] if history is None else self._lacks(history)
+        lacked = sum(lack == "batch" and self.ledger[name] != "sending" for name, lack in lacks)
+        why = self._why(history, lacked)
+        made = history is None or why not in {None, "behind"} or history.told < self.told or lacked > APPENDED_AT_MOST
+        if made:
+            self._write_anew(place, history)
+        elif lacks:
+            place.append(self._lines(lacks))
+        if why is None or (why == "missing" and not self.ledger):  # a new ledger's first ones are nothing to speak of
+            return None
         damaged = history.damaged if history else 0
-        lacked = 0 if history is None or damaged else _lacked(self.ledger, history)
-        if damaged:
-            place.set_aside(time.strftime(".damaged-%Y%m%d-%H%M%S", time.gmtime()))
+        return Mended(place.path, 0 if damaged else lacked, damaged, made, why)
+
+    def _why(self, history: History | None, lacked: int) -> Why | None:
+        match history:
+            case None:
+                return "missing"
+            case History(damaged=damaged) if damaged:
+                return "damaged"
+            case History(headed=False):
+                return "no beginning"
+            case History(torn=True):
+                return "cut off"
+            case History(told=told) if lacked or told < self.told:
+                return "behind"
+        return None
+
+    def _lacks(self, history: History) -> list[tuple[str, Lack]]:
+        """What is being sent comes first: one who is cut off while telling the rest has told it."""
+        sending: list[tuple[str, Lack]] = [
+            (name, "batch")
+            for name, state in self.ledger.items()
+            if state == "sending" and name not in history.batches and not self.truth.never_left(name)
+        ]
+        return [*sending, *lacking(self.ledger, history)]
+
+    def _lines(self, lacks: Iterable[tuple[str, Lack]]) -> list[Line]:
+        with self.file.read() as connection:
+            known = self.truth.batches
+            return [line for name, lack in lacks for line in of_batch(connection, self.hasher, name, lack, known)]
+
+    def _write_anew(self, place: Place, history: History | None) -> None:
+        aside = time.strftime(".damaged-%Y%m%d-%H%M%S", time.gmtime()) if history and history.damaged else ""
         place.make_folder()
         with self.file.read() as connection:
-            place.replace(everything(connection, self.hasher, self.ledger_id))
-        # an empty ledger's first receipts are nothing to speak of
-        return Mended(place.path, lacked, damaged, made=bool(self.ledger))
-
-
-def _lacked(ledger: dict[str, str], history: History) -> int:
-    return sum(lack == "batch" for _, lack in lacking(ledger, history))
+            place.replace(everything(connection, self.hasher, self.ledger_id, self.truth), aside=aside)
 
 
 _LEDGER_ID = "ledger_id"

@@ -4,42 +4,63 @@ from __future__ import annotations
 
 import fcntl
 import os
+import threading
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+from io import BufferedReader
 from pathlib import Path
-from typing import Protocol
+from typing import NamedTuple, NoReturn
 
+from state.disk import Disk, SystemDisk, sync_folder, write_all
+from state.receipts.history import History
 from state.receipts.lines import Line, batch_in, decode, encode
 from sync.errors import LedgerError
 
 _TAIL = 1 << 16
+_REMEMBERED = 512
+"""Bytes of the last append that are looked for before the next one."""
+_AGAIN = "start the program again: what is missing there is written anew from the ledger"
 
 
-class Disk(Protocol):
-    """How bytes come to the disk: the seam at which tests let it be full or the process end."""
+class Whose(NamedTuple):
+    """The ledger and the key that receipts belong to. `ledger` is None where the ledger has no name yet."""
 
-    def write(self, descriptor: int, data: bytes) -> int: ...
+    ledger: str | None
+    key: str
 
-    def sync(self, descriptor: int) -> None: ...
 
+@dataclass(frozen=True, slots=True)
+class _Mark:
+    """What this process knows to stand in its file: these bytes, at this place in it."""
 
-class SystemDisk:
-    """The kernel's own."""
+    device: int
+    inode: int
+    at: int
+    content: bytes
 
-    def write(self, descriptor: int, data: bytes) -> int:
-        return os.write(descriptor, data)
+    @property
+    def end(self) -> int:
+        return self.at + len(self.content)
 
-    def sync(self, descriptor: int) -> None:
-        os.fsync(descriptor)
+    def is_in(self, found: os.stat_result) -> bool:
+        """As far as the file's figures tell."""
+        return (found.st_dev, found.st_ino) == (self.device, self.inode) and found.st_size >= self.end
 
 
 class Place:
     """A file of receipts at `path`. Nothing is held open between calls: another process may have put a compacted file
-    in its place."""
+    in its place. Whoever owns the ledger is the only one to do that, and watches over its files."""
 
     def __init__(self, path: Path, disk: Disk | None = None) -> None:
         self.path = path
         self._disk = disk or SystemDisk()
+        self._watches = False
+        self._swapping = threading.Lock()
+        """Held while another file gets the name: nobody then takes its own work for a stranger's."""
+        self._mark: _Mark | None = None
+        self._failure: LedgerError | None = None
+        """Once a sync has failed, another one that succeeds says nothing about what was written before it."""
 
     def exists(self) -> bool:
         return self.path.exists()
@@ -51,142 +72,218 @@ class Place:
         except FileNotFoundError:
             return 0
 
-    def append(self, lines: Iterable[Line]) -> None:
-        """All of these lines are on the disk when this returns; none of them is in the file where it raises
-        LedgerError, but for what a crash left, which no checksum fits."""
-        with self.end() as end:
+    # -- appending
+
+    def append(self, lines: Iterable[Line], whose: Whose | None = None) -> None:
+        """Put these lines on the disk, all of them. Where it raises LedgerError none of them is in the file, but for
+        what a crash left, which no checksum fits."""
+        with self.end(whose) as end:
             end.append(lines)
 
     @contextmanager
-    def end(self) -> Iterator[End]:
-        """Where the file ends: no other process appends meanwhile. It is made where it is missing."""
-        with self._locked() as descriptor:
-            yield End(self.path, descriptor, self._disk)
+    def end(self, whose: Whose | None = None) -> Iterator[End]:
+        """Hold the end of the file: no other process appends meanwhile.
 
-    def read(self) -> Iterator[Line | None]:
-        """Every line in order, None for one that is damaged; a last one that was torn by a crash is left out.
-
-        Raises LedgerError where the file cannot be read. A missing file has no lines.
+        Raise LedgerError where the file is gone, does not begin as the receipts of `whose` do, or, for its owner, is
+        not the file any more that it wrote to: a file that was begun anew would pass for all that was ever sent.
         """
-        return (line for line, _ in self._lines())
-
-    def batches_in_damaged(self) -> set[str]:
-        """The batches of which lines tell that are damaged, as far as their names can still be read."""
-        names = (batch_in(raw) for line, raw in self._lines() if line is None)
-        return {name for name in names if name is not None}
-
-    def _lines(self) -> Iterator[tuple[Line | None, bytes]]:
-        try:
-            with self.path.open("rb") as file:
-                for raw in file:
-                    line = decode(raw)
-                    if line is None and not raw.endswith(b"\n"):
-                        return
-                    yield line, raw
-        except FileNotFoundError:
-            return
-        except OSError as error:
-            raise _translate(error, self.path) from error
-
-    def replace(self, lines: Iterable[Line]) -> None:
-        """Puts a file with just these lines into its place, whole or not at all. The caller sees to it that no other
-        process appends meanwhile by holding the ledger's lock, or reads the lines under `lock`."""
-        temporary = self.path.with_name(self.path.name + ".new")
-        with _translated(self.path):
-            temporary.unlink(missing_ok=True)
-            descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
-            try:
-                for chunk in _chunks(map(encode, lines)):
-                    _write(self._disk, descriptor, chunk)
-                self._disk.sync(descriptor)
-            finally:
-                os.close(descriptor)
-            temporary.rename(self.path)
-            self._sync_folder()
-
-    def set_aside(self, suffix: str) -> None:
-        """Gives the file another name, for somebody to look at."""
-        with _translated(self.path):
-            self.path.rename(self.path.with_name(self.path.name + suffix))
-
-    def remove(self) -> None:
-        """The file is gone. Only where it tells of nothing."""
-        with _translated(self.path):
-            self.path.unlink(missing_ok=True)
-
-    def make_folder(self) -> None:
-        """The folder of the file, where the one above it is there."""
-        with _translated(self.path):
-            self.path.parent.mkdir(exist_ok=True)
+        with self._locked() as descriptor:
+            self._refuse_strange(descriptor, whose)
+            yield End(self, descriptor)
 
     @contextmanager
     def lock(self) -> Iterator[None]:
-        """No process appends meanwhile."""
+        """No process appends meanwhile, whatever the file is. Raise LedgerError where there is none."""
         with self._locked():
             yield
 
-    @contextmanager
-    def _locked(self) -> Iterator[int]:
-        """The file, open for appending and locked; made where it is missing."""
+    def watch(self, whose: Whose) -> None:
+        """From now on this process is the only one that may put another file in its place. Raise LedgerError where it
+        cannot be written to."""
+        with self._locked() as descriptor:
+            self._watches = True
+            self._refuse_strange(descriptor, whose)
+            self.remember(descriptor)
+
+    def refuse_replaced(self) -> None:
+        """Raise LedgerError where the file is gone or not the one that this process watches; costs one look at it."""
+        if self._failure:
+            raise self._failure
+        if self._mark is None:
+            return
+        with self._swapping, _translated(self.path):
+            is_the_same = self._mark.is_in(self.path.stat())
+        if not is_the_same:
+            self._refuse("was removed, replaced or cut off while this process worked with it")
+
+    def remember(self, descriptor: int) -> None:
+        """Note what ends the file now, to be looked for later."""
+        if self._watches:
+            found = os.fstat(descriptor)
+            at = max(0, found.st_size - _REMEMBERED)
+            self._mark = _Mark(found.st_dev, found.st_ino, at, os.pread(descriptor, _REMEMBERED, at))
+
+    def fail(self, error: OSError) -> None:
+        """From now on nothing is appended here by this process."""
+        self._failure = self._failure or _translate(error, self.path)
+
+    def _refuse_strange(self, descriptor: int, whose: Whose | None) -> None:
+        if self._failure:
+            raise self._failure
+        mark = self._mark
+        if mark is not None and not (
+            mark.is_in(os.fstat(descriptor)) and os.pread(descriptor, len(mark.content), mark.at) == mark.content
+        ):
+            self._refuse("was replaced, cut off or written over while this process worked with it")
+        begin = decode(os.pread(descriptor, _REMEMBERED, 0).partition(b"\n")[0] + b"\n")
+        if begin is None or begin["t"] != "begin":
+            self._refuse("has lost its beginning")
+        if whose is not None and (begin["key"] != whose.key or whose.ledger not in {None, begin["ledger"]}):
+            self._refuse("is another ledger's by now")
+
+    def _refuse(self, what: str) -> NoReturn:
+        raise LedgerError(f"the file of receipts {self.path} {what}; nothing is sent without a receipt", hint=_AGAIN)
+
+    # -- reading
+
+    def history(self) -> History | None:
+        """Return what the file says and whether it is whole, read while nobody appends; None where there is no file.
+
+        Raise LedgerError where it cannot be read, LedgerUntrusted where a newer program wrote it.
+        """
+        try:
+            with _translated(self.path, missing=False), self._open(os.O_RDONLY) as file:
+                history = History()
+                for line, raw in _whole_lines(file):
+                    history.add(line)
+                    if line is None and (name := batch_in(raw)):
+                        history.hurt.add(name)
+                history.torn = file.tell() > 0 and os.pread(file.fileno(), 1, file.tell() - 1) != b"\n"
+        except FileNotFoundError:
+            return None
+        return history
+
+    def read(self) -> Iterator[Line | None]:
+        """Return every line in order, None for one that is damaged; a last one that was torn by a crash is left out.
+
+        Raise LedgerError where the file cannot be read. A missing file has no lines.
+        """
+        try:
+            with _translated(self.path, missing=False), self.path.open("rb") as file:
+                for line, _ in _whole_lines(file):
+                    yield line
+        except FileNotFoundError:
+            return
+
+    # -- files
+
+    def replace(self, lines: Iterable[Line], *, aside: str = "") -> None:
+        """Put a file with just these lines into its place, whole or not at all; with `aside`, the one that is there
+        gets this ending to its name, for somebody to look at. The caller sees to it that no other process appends
+        meanwhile by holding the ledger's lock, or reads the lines while it holds the `end`."""
+        temporary = self.path.with_name(self.path.name + ".new")
         with _translated(self.path):
-            descriptor = self._open()
+            with suppress(FileNotFoundError):
+                self._disk.unlink(temporary)
+            descriptor = self._disk.open(temporary, os.O_RDWR | os.O_CREAT | os.O_EXCL)
             try:
-                yield descriptor
+                for chunk in _chunks(map(encode, lines)):
+                    write_all(self._disk, descriptor, chunk)
+                self._disk.sync(descriptor)
+                fcntl.flock(descriptor, fcntl.LOCK_EX)  # who finds it under its new name waits until it is known
+                with self._swapping:
+                    if aside:
+                        self._disk.rename(self.path, self.path.with_name(self.path.name + aside))
+                    self._disk.rename(temporary, self.path)
+                    self.remember(descriptor)
             finally:
                 os.close(descriptor)
-
-    def _open(self) -> int:
-        while True:
-            is_new = not self.path.exists()
-            descriptor = os.open(self.path, os.O_RDWR | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC, 0o600)
-            try:
-                fcntl.flock(descriptor, fcntl.LOCK_EX)
-                if is_new:
-                    self._sync_folder()
-                with suppress(FileNotFoundError):
-                    if os.path.samestat(os.fstat(descriptor), self.path.stat()):
-                        return descriptor
-            except BaseException:
-                os.close(descriptor)
-                raise
-            os.close(descriptor)  # compacted while we waited: this is the file of before
+            self._sync_folder()
 
     def _sync_folder(self) -> None:
-        """A new name is on the disk, too."""
-        descriptor = os.open(self.path.parent, os.O_RDONLY | os.O_DIRECTORY)
         try:
-            self._disk.sync(descriptor)
-        finally:
-            os.close(descriptor)
+            sync_folder(self._disk, self.path.parent)
+        except OSError as error:
+            self.fail(error)  # after a power cut the file of before could be back
+            raise
+
+    def remove(self) -> None:
+        """The file is gone. Only where it tells of nothing."""
+        with _translated(self.path), suppress(FileNotFoundError):
+            self._disk.unlink(self.path)
+
+    def make_folder(self) -> None:
+        """Make the folder of the file, where the one above it is there."""
+        folder = self.path.parent
+        with _translated(self.path):
+            if not folder.exists():
+                folder.mkdir(exist_ok=True)
+                sync_folder(self._disk, folder.parent)
+
+    @contextmanager
+    def _locked(self) -> Iterator[int]:
+        """Open the file for appending, and lock it."""
+        with _translated(self.path), self._open(os.O_RDWR | os.O_APPEND) as file:
+            yield file.fileno()
+
+    @contextmanager
+    def _open(self, flags: int) -> Iterator[BufferedReader]:
+        """The file that bears the name, locked. Raise FileNotFoundError where there is none."""
+        while True:
+            descriptor = self._disk.open(self.path, flags)
+            with open(descriptor, "rb") as file:
+                fcntl.flock(descriptor, fcntl.LOCK_EX)
+                # else it was compacted while we waited: this is the file of before
+                if os.path.samestat(os.fstat(descriptor), self.path.stat()):
+                    yield file
+                    return
+
+    @property
+    def disk(self) -> Disk:
+        return self._disk
 
 
 class End:
     """The end of a file of receipts, locked for as long as it is in use."""
 
-    def __init__(self, path: Path, descriptor: int, disk: Disk) -> None:
-        self._path = path
+    def __init__(self, place: Place, descriptor: int) -> None:
+        self._place = place
         self._descriptor = descriptor
-        self._disk = disk
-        self._whole = _end_of_whole_lines(descriptor)
+        self._disk = place.disk
+        with _translated(place.path):
+            self._whole = _end_of_whole_lines(descriptor, self._disk)
 
     def append(self, lines: Iterable[Line]) -> None:
         """As `Place.append` does."""
-        with _translated(self._path):
+        with _translated(self._place.path):
             try:
-                _write(self._disk, self._descriptor, b"".join(map(encode, lines)))
-                self._disk.sync(self._descriptor)
+                write_all(self._disk, self._descriptor, b"".join(map(encode, lines)))
+                self._sync()
             except OSError:
                 self.take_back()
                 raise
+            self._place.remember(self._descriptor)
+
+    def _sync(self) -> None:
+        try:
+            self._disk.sync(self._descriptor)
+        except OSError as error:
+            self._place.fail(error)  # the kernel may have dropped what it could not write: the next sync would succeed
+            raise
 
     def take_back(self) -> None:
-        """What was appended here is in the file no more, as far as the disk lets it be cut off."""
-        with suppress(OSError):
-            os.ftruncate(self._descriptor, self._whole)
+        """Cut off what was appended here, as far as the disk lets it."""
+        try:
+            self._disk.truncate(self._descriptor, self._whole)
+            self._disk.sync(self._descriptor)
+        except OSError as error:
+            self._place.fail(error)
+        else:
+            self._place.remember(self._descriptor)
 
 
-def _end_of_whole_lines(descriptor: int) -> int:
-    """Cuts off what a crash left of a line, so that the next one starts on its own; the file's size."""
+def _end_of_whole_lines(descriptor: int, disk: Disk) -> int:
+    """Cut off what a crash left of a line, so that the next one starts on its own; return the file's size."""
     size = end = os.fstat(descriptor).st_size
     if not size or os.pread(descriptor, 1, size - 1) == b"\n":
         return size
@@ -196,14 +293,16 @@ def _end_of_whole_lines(descriptor: int) -> int:
         end = start + newline + 1 if newline >= 0 else start
         if newline >= 0:
             break
-    os.ftruncate(descriptor, end)
+    disk.truncate(descriptor, end)
     return end
 
 
-def _write(disk: Disk, descriptor: int, data: bytes) -> None:
-    left = memoryview(data)
-    while left:
-        left = left[disk.write(descriptor, bytes(left)) :]
+def _whole_lines(file: Iterable[bytes]) -> Iterator[tuple[Line | None, bytes]]:
+    """Each line and its bytes, None for a damaged one; a last one without its end was torn, and is left out."""
+    for raw in file:
+        line = decode(raw)
+        if line is not None or raw.endswith(b"\n"):
+            yield line, raw
 
 
 def _chunks(parts: Iterable[bytes], size: int = 1 << 20) -> Iterator[bytes]:
@@ -219,11 +318,25 @@ def _chunks(parts: Iterable[bytes], size: int = 1 << 20) -> Iterator[bytes]:
 
 
 @contextmanager
-def _translated(path: Path) -> Iterator[None]:
+def _translated(path: Path, *, missing: bool = True) -> Iterator[None]:
+    """With `missing` a file that is not there is an error as any other; else FileNotFoundError comes as it is."""
     try:
         yield
+    except FileNotFoundError as error:
+        if not missing:
+            raise
+        raise _gone(path) from error
     except OSError as error:
         raise _translate(error, path) from error
+
+
+def _gone(path: Path) -> LedgerError:
+    if not path.parent.is_dir():
+        return LedgerError(
+            f"the receipts {path} cannot be used: their folder is not there",
+            hint="mount what belongs there, or make the folder; nothing is sent without a receipt",
+        )
+    return LedgerError(f"the receipts {path} are gone; nothing is sent without a receipt", hint=_AGAIN)
 
 
 def _translate(error: OSError, path: Path) -> LedgerError:

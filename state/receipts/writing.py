@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import sqlite3
 from collections import defaultdict
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 
 from state.keys import Hasher
-from state.receipts.compare import SETTLED, Lack
-from state.receipts.history import History
+from state.receipts.compare import SETTLED, Lack, Truth
+from state.receipts.history import BatchReceipt, History
 from state.receipts.journal import begin_line, hash_of, intent_line, stream_line, tellings
 from state.receipts.lines import Line, pack_records, pack_values
 from state.receipts.place import Place
@@ -18,24 +18,33 @@ IDLE_BYTES = 1 << 20
 IDLE_SHARE = 0.25
 
 
-def everything(connection: sqlite3.Connection, hasher: Hasher, ledger_id: str) -> Iterator[Line]:
-    """All that the ledger knows and receipts are to remember."""
+def everything(connection: sqlite3.Connection, hasher: Hasher, ledger_id: str, truth: Truth) -> Iterator[Line]:
+    """Return all that is to be remembered: what the ledger knows, and what receipts know better of its batches. Those
+    that never left are not in it: their intent would say that they may have."""
     yield {**begin_line(ledger_id, hasher), "told": tellings(connection)}
     for row in connection.execute("SELECT id FROM streams ORDER BY id").fetchall():
         line = stream_line(connection, row["id"])
         if line:
             yield line
-    for row in connection.execute("SELECT name FROM batches ORDER BY claimed_at, name").fetchall():
-        yield from of_batch(connection, hasher, row["name"], "batch")
+    for row in connection.execute("SELECT name, state FROM batches ORDER BY claimed_at, name").fetchall():
+        if row["state"] != "sending" or not truth.never_left(row["name"]):
+            yield from of_batch(connection, hasher, row["name"], "batch", truth.batches)
     yield from _records(connection, hasher)
     yield from _imported(connection)
 
 
-def of_batch(connection: sqlite3.Connection, hasher: Hasher, batch: str, lack: Lack) -> Iterator[Line]:
-    """The lines that tell of a batch what is lacking: all, its verdict and people's words, or the words alone."""
+def of_batch(
+    connection: sqlite3.Connection, hasher: Hasher, batch: str, lack: Lack, known: Mapping[str, BatchReceipt]
+) -> Iterator[Line]:
+    """The lines that tell of a batch what is lacking: all, its verdict and people's words, or the words alone. While it
+    is being sent or in doubt, its receipts (`known`) may know more of it than the ledger."""
     if lack == "batch":
         yield intent_line(connection, hasher, batch)
     row = connection.execute("SELECT state, status, cause, ended_at FROM batches WHERE name = ?", (batch,)).fetchone()
+    receipt = known.get(batch)
+    if row["state"] in {"sending", "in_doubt"} and receipt is not None and receipt.verdict is not None:
+        yield from _by_receipt(batch, receipt, lack)
+        return
     if row["state"] == "sending":
         return
     if lack != "words":
@@ -49,8 +58,22 @@ def of_batch(connection: sqlite3.Connection, hasher: Hasher, batch: str, lack: L
         "SELECT position, word FROM deliveries WHERE batch = ? AND word IS NOT NULL", (batch,)
     ):
         words[each["word"]].append(each["position"])
+    yield from _words(batch, row["ended_at"], words)
+
+
+def _by_receipt(batch: str, receipt: BatchReceipt, lack: Lack) -> Iterator[Line]:
+    at = receipt.at if receipt.ended_at is None else receipt.ended_at
+    if lack != "words":
+        yield _line("verdict", batch, at, verdict=receipt.verdict, status=receipt.status, cause=receipt.cause)
+    words: dict[str, list[int]] = defaultdict(list)
+    for position, word in receipt.words.items():
+        words[word].append(position)
+    yield from _words(batch, at, words)
+
+
+def _words(batch: str, at: int, words: Mapping[str, Sequence[int]]) -> Iterator[Line]:
     for word, positions in words.items():
-        yield _line("word", batch, row["ended_at"], word=word, positions=positions)
+        yield _line("word", batch, at, word=word, positions=list(positions))
 
 
 def _line(kind: str, batch: str, at: int, **facts: object) -> Line:
@@ -87,8 +110,10 @@ def compact(place: Place) -> int:
     history = History.of(place.read())
     if history.damaged or history.idle < max(IDLE_BYTES, IDLE_SHARE * before):
         return 0
-    with place.lock():
+    with place.end():
         history = History.of(place.read())
+        if history.damaged:
+            return 0
         place.replace(_compacted(place.read(), history))
     return before - place.size()
 

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping
+import sys
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING
 
 import click
 
-from sync.commands.options import config_option, json_option
+from sync.commands.check_text import Line, show
+from sync.commands.options import all_option, config_option, json_option, scope_options
 from sync.errors import ConfigError, SyncError
 
 if TYPE_CHECKING:  # --help does without them
@@ -20,17 +22,8 @@ if TYPE_CHECKING:  # --help does without them
     from sync.secrets import Secret
 
 _EXIT_CONFIG, _EXIT_REFUSED, _EXIT_IO, _EXIT_UNAVAILABLE = 78, 77, 74, 75
-_COLOURS = {"ok": "green", "warning": "yellow", "error": "red"}
-
-
-class Line(NamedTuple):
-    """One thing that was looked at: `ok`, `warning` or `error`, and the exit code that it calls for."""
-
-    level: str
-    where: str
-    text: str
-    hint: str = ""
-    exit_code: int = 0
+_NAMED = 5
+"""So many workspaces with one address are named."""
 
 
 @click.command()
@@ -40,27 +33,46 @@ class Line(NamedTuple):
     is_flag=True,
     help="Look at the file, and the ledger's version, only: no secrets, no network.",
 )
+@scope_options
+@all_option
 @json_option
 @config_option
-def check(file_only: bool, as_json: bool, config: Path | None) -> int:
+def check(
+    *,
+    file_only: bool,
+    workspaces: Sequence[str],
+    streams: Sequence[str],
+    whole: bool,
+    as_json: bool,
+    config: Path | None,
+) -> int:
     """Check the file, the secrets, each source and the way to ClosingDealz, and write to where the ledger, its
     receipts and copies go (a file that is removed again). Sends nothing.
+
+    --workspace and --stream leave out the others, but the file is looked at as a whole.
 
     Exit code: 0 all is well (there may be warnings), 78 the file or a secret is wrong, 77 a source or server refuses,
     74 a place cannot be written, 75 a source or server does not answer now.
     """
     lines: list[Line] = []
-    for line in look(config, file_only=file_only):
+    for line in look(config, file_only=file_only, workspaces=workspaces, streams=streams):
         lines.append(line)
         if not as_json:
-            _print(line)
+            _pass_by(line)
     exit_code = exit_code_of(lines)
     if as_json:
         findings = [{"level": line.level, "where": line.where, "text": line.text, "hint": line.hint} for line in lines]
         click.echo(json.dumps({"exit_code": exit_code, "findings": findings}, indent=2, ensure_ascii=False))
     else:
-        click.echo(_summary(lines))
+        _pass_by(None)
+        show(lines, whole=whole)
     return exit_code
+
+
+def _pass_by(line: Line | None) -> None:
+    """On a terminal, what is looked at now: a source may take a while."""
+    if sys.stderr.isatty():
+        click.echo("\r\x1b[2K" + (f"{line.where} …" if line else ""), nl=False, err=True)
 
 
 def exit_code_of(lines: list[Line]) -> int:
@@ -70,8 +82,11 @@ def exit_code_of(lines: list[Line]) -> int:
     return next((code for code in gravest if code in codes), max(codes))
 
 
-def look(explicit: Path | None, *, file_only: bool) -> Iterator[Line]:
-    """Everything that is looked at, in order; without a usable file nothing follows it."""
+def look(
+    explicit: Path | None, *, file_only: bool, workspaces: Sequence[str] = (), streams: Sequence[str] = ()
+) -> Iterator[Line]:
+    """Everything that is looked at, in order; without a usable file nothing follows it. Of streams and workspaces only
+    those named, where any is. Raises click.UsageError."""
     from sync.clock import SystemClock
     from sync.config.ages import near_ends
     from sync.config.load import find_config, load_config, warnings_of
@@ -84,24 +99,62 @@ def look(explicit: Path | None, *, file_only: bool) -> Iterator[Line]:
     except ConfigError as error:
         yield from _problems(error)
         return
+    from sync.commands.choose import choose_scope
+    from sync.reports.scope import scope_of
+
+    scope = scope_of(config, None, *choose_scope(config, workspaces, streams))
     yield Line("ok", "file", f"{config.path}: {_contents(config)}")
+    yield from _in_force(config)
     for caution in warnings_of(config):
         yield Line("warning", caution.where, caution.what, caution.hint)
     for age in near_ends(config, SystemClock().wall()):
         yield Line("warning", f"sources.{age.source}", age.what, age.ending.cure)
-    for key, mapping in mappings.items():
-        yield Line("ok", key, _reads(mapping))
+    for key in scope.streams:
+        yield Line("ok", key, _reads(mappings[key]))
     yield from _newer_ledger(config)
     if file_only:
-        for mapping in mappings.values():
-            yield from _constants(mapping, {})
+        for key in scope.streams:
+            yield from _constants(mappings[key], {})
         return
     yield from _writable(config)
-    yield from _workspaces(config)
+    yield from _workspaces(config, scope.workspaces)
     specs = stream_specs(config, mappings)
-    for key, spec in specs.items():
-        yield from _stream(config, spec, mappings[key])
-    yield from _remembered(config, specs, mappings)
+    for key in scope.streams:
+        yield from _stream(config, specs[key], mappings[key])
+    yield from _remembered(config, specs, mappings, scope.streams)
+
+
+def _in_force(config: Config) -> Iterator[Line]:
+    """Whether a daemon runs with another configuration than the file's. Where the ledger cannot be read that is for
+    others to say."""
+    from state.lock import holder
+    from sync.ledgers import open_ledger
+    from sync.reports.phrases import moment
+    from sync.told import digest_of
+
+    if not config.ledger_path.exists():
+        return
+    try:
+        with open_ledger(config) as ledger:
+            told, pid = ledger.incidents.in_force(), holder(ledger.path)
+            refused = next((each for each in ledger.incidents.all() if each.kind == "config"), None)
+            digest = digest_of(config, ledger)
+    except SyncError:
+        return
+    if told is None or pid is None or told.stopped is not None:
+        return
+    running = f"running (pid {pid}) with the configuration of {moment(told.since)}"
+    if refused is not None:
+        text = f"{running}: the reload was refused at {moment(refused.since)}: {refused.cause}"
+        yield Line("warning", "daemon", text, refused.hint)
+    elif told.config != str(config.path):
+        yield Line("warning", "daemon", f"{running}, from another file: {told.config}")
+    elif told.digest != digest:
+        yield Line(
+            "warning", "daemon", f"{running}; the file has changed since", "reload it (SIGHUP; systemctl reload)"
+        )
+    else:
+        yield Line("ok", "daemon", f"{running}, as it stands in the file")
 
 
 def _problems(error: ConfigError) -> Iterator[Line]:
@@ -146,20 +199,27 @@ def _writable(config: Config) -> Iterator[Line]:
             yield Line("ok", f"ledger.{place.key}", f"{place.folder} can be written")
 
 
-def _workspaces(config: Config) -> Iterator[Line]:
+def _workspaces(config: Config, names: Collection[str]) -> Iterator[Line]:
     keys: dict[Secret, str] = {}
-    for name, workspace in config.workspaces.items():
+    chosen = {name: config.workspaces[name] for name in names}
+    for name, workspace in chosen.items():
         yield from _key(name, workspace, config.path.parent, keys)
     from sync.commands.reach import reach
 
-    for base_url in dict.fromkeys(workspace.base_url for workspace in config.workspaces.values()):
-        users = ", ".join(name for name, workspace in config.workspaces.items() if workspace.base_url == base_url)
+    for base_url in dict.fromkeys(workspace.base_url for workspace in chosen.values()):
+        users = _some([name for name, workspace in chosen.items() if workspace.base_url == base_url])
         found = reach(base_url)
         if found.ok:
             yield Line("ok", f"workspaces.{users}", found.text)
         else:
             code = _EXIT_UNAVAILABLE if found.later else _EXIT_REFUSED
             yield Line("error", f"workspaces.{users}", found.text, found.hint, code)
+
+
+def _some(names: list[str]) -> str:
+    """The first few of many."""
+    more = len(names) - _NAMED
+    return ", ".join(names[:_NAMED]) + (f" and {more:,} more" if more > 0 else "")
 
 
 def _key(name: str, workspace: Workspace, folder: Path, keys: dict[Secret, str]) -> Iterator[Line]:
@@ -222,7 +282,9 @@ def _stream(config: Config, spec: StreamSpec, mapping: LeadMapping) -> Iterator[
     yield from _constants(mapping, kinds)
 
 
-def _remembered(config: Config, specs: Mapping[str, StreamSpec], mappings: Mapping[str, LeadMapping]) -> Iterator[Line]:
+def _remembered(
+    config: Config, specs: Mapping[str, StreamSpec], mappings: Mapping[str, LeadMapping], chosen: Collection[str]
+) -> Iterator[Line]:
     """Whether each stream is what the ledger remembers under its name: what `once` and `run` would refuse. Where there
     is no ledger, or none that can be read now, that is theirs to say."""
     from sync.ledgers import open_ledger
@@ -231,7 +293,7 @@ def _remembered(config: Config, specs: Mapping[str, StreamSpec], mappings: Mappi
         return
     try:
         with open_ledger(config) as ledger:
-            for name in specs:
+            for name in chosen:
                 yield from _as_remembered(config, ledger, specs, mappings, name)
     except SyncError:
         return
@@ -261,22 +323,3 @@ def _as_remembered(
     else:
         compared = f"{evidence.same} of {evidence.found} records compared look the same; nothing is sent again"
         yield Line("ok", name, f"the query was edited: {compared}")
-
-
-def _print(line: Line) -> None:
-    mark = click.style(f"{line.level:<8}", fg=_COLOURS[line.level], bold=line.level != "ok" or None)
-    click.echo(f"{mark} {line.where}: {line.text}")
-    if line.hint:
-        click.echo(f"{'':<8}   {line.hint}")
-
-
-def _summary(lines: list[Line]) -> str:
-    errors, warnings = (sum(line.level == level for line in lines) for level in ("error", "warning"))
-    if not errors and not warnings:
-        return "all is well"
-    counts = [
-        f"{count} {word}{'' if count == 1 else 's'}"
-        for count, word in ((errors, "error"), (warnings, "warning"))
-        if count
-    ]
-    return ", ".join(counts)

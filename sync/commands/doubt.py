@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import json
 import sys
+from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
 
+from sync.commands.asking import ask
 from sync.commands.beside import opened
 from sync.commands.options import config_option, json_option, limit_option, yes_option
 from sync.commands.selectors import split_record
@@ -38,12 +40,11 @@ def doubt(config: Path | None) -> None:
 @config_option
 def list_(limit: int | None, as_json: bool, config: Path | None) -> None:
     """List the batches in doubt, oldest first."""
-    from sync.reports.doubts import doubt_as_json, doubts_of
+    from sync.reports.doubts import doubt_as_json
     from sync.reports.phrases import program
 
     most = LISTED if limit is None and not as_json else limit or None
-    with opened(config) as (_, ledger):
-        found, now = doubts_of(ledger), int(ledger.clock.wall() * 1000)
+    found, now = _found(config)
     shown = found[:most]
     if as_json:
         click.echo(json.dumps({"batches": [doubt_as_json(each) for each in shown]}, indent=2, ensure_ascii=False))
@@ -57,6 +58,21 @@ def list_(limit: int | None, as_json: bool, config: Path | None) -> None:
         return
     for line in plain_list(found, shown, program(config), now):
         click.echo(line)
+
+
+def _found(config: Path | None) -> tuple[list[Doubt], int]:
+    """All that is in doubt, and the time in ms; nothing is before there is a ledger."""
+    from sync.clock import SystemClock
+    from sync.config.load import find_config, load_config
+    from sync.ledgers import open_ledger, refuse_lost
+    from sync.reports.doubts import doubts_of
+
+    loaded = load_config(find_config(config))
+    refuse_lost(loaded)
+    if not loaded.ledger_path.exists():
+        return [], int(SystemClock().wall() * 1000)
+    with open_ledger(loaded) as ledger:
+        return doubts_of(ledger), int(ledger.clock.wall() * 1000)
 
 
 @doubt.command()
@@ -90,8 +106,8 @@ def show(batch: str, as_json: bool, config: Path | None) -> None:
 @click.argument("batch")
 @click.option("--landed", is_flag=True, help="The leads are in ClosingDealz.")
 @click.option("--absent", is_flag=True, help="They are not there: send them again.")
-@click.option("--record", "records", multiple=True, metavar="STREAM:ID", help="Only this lead of it; repeatable.")
-@click.option("--by", metavar="NAME", help="Who says so (your login name without it).")
+@click.option("--record", "records", multiple=True, metavar="STREAM:ID|#N", help="Only this lead of it; repeatable.")
+@click.option("--by", metavar="NAME", help="Name recorded with the decision (default: your login).")
 @click.option("--note", metavar="TEXT", default="", help="Why; kept with the batch.")
 @yes_option
 @json_option
@@ -110,7 +126,8 @@ def resolve(
 ) -> int:
     """Settle BATCH: its leads are in ClosingDealz (--landed), or they are not and will be sent again (--absent).
 
-    It counts for all leads of the batch that are not settled yet, or for those that --record names. It is final.
+    It counts for all leads of the batch that are not settled yet, or for those that --record names. It is final, so it
+    asks first.
 
     Exit code: 0 settled, 65 it cannot be settled so.
     """
@@ -121,14 +138,15 @@ def resolve(
     word: Word = "landed" if landed else "absent"
     with opened(config) as (loaded, ledger):
         found = _find(ledger, batch)
-        chosen = _choose(leads_of(ledger, loaded, found), records, batch) if records else None
+        leads = leads_of(ledger, loaded, found)
+        chosen = _choose(leads, records, batch) if records else None
         refusal = why_not(found, word) if chosen is None or found.state != "settled" else ""
         if refusals := [f"batch {batch} {refusal}"] if refusal else why_not_leads(chosen or (), word):
             click.echo("\n".join(refusals), err=True)
             return 65
         now = ledger.clock.wall()
-        if absent and found.state == "in_doubt" and not yes:
-            _confirm_if_young(found, len(chosen or ()) or found.open, now)
+        if found.state == "in_doubt" and not yes:
+            _confirm(found, leads, chosen, word, now)
         positions = None if chosen is None else [each.position for each in chosen]
         said = note_of(word, by or _login(), note, at=now, leads=chosen)
         conclusion = ledger.verdicts.resolve(batch, landed=landed, note=said, positions=positions)
@@ -151,14 +169,16 @@ def _find(ledger: Ledger, batch: str) -> Doubt:
 
 def _choose(leads: Sequence[Lead], records: Sequence[str], batch: str) -> list[Lead]:
     """The leads that are named, each once. Raises click.UsageError where the batch does not hold one."""
+    from sync.opaque import number_of
     from sync.reports.phrases import printable
 
-    there = {(each.stream, each.id): each for each in leads}
-    asked = dict.fromkeys(split_record(record) for record in records)
-    unknown = [printable(":".join(each)) for each in asked if each not in there]
+    there: dict[object, Lead] = {f"#{each.number}": each for each in leads}
+    there |= {(each.stream, each.id): each for each in leads}
+    asked = {record if number_of(record) else split_record(record): record for record in records}
+    unknown = [printable(record) for each, record in asked.items() if each not in there]
     if unknown:
         raise click.UsageError(f"Batch {batch} holds no lead of {', '.join(unknown)}.")
-    return [there[each] for each in asked]
+    return list({lead.number: lead for lead in (there[each] for each in asked)}.values())
 
 
 def _login() -> str:
@@ -170,17 +190,28 @@ def _login() -> str:
         return "an unnamed user"
 
 
-def _confirm_if_young(found: Doubt, leads: int, now: float) -> None:
+def _confirm(found: Doubt, leads: Sequence[Lead], chosen: Sequence[Lead] | None, word: Word, now: float) -> None:
+    """`leads` are those of the batch that the ledger knows. Nothing is asked where nothing would change."""
     from sync.reports.doubts import is_young
-    from sync.reports.phrases import count
+    from sync.reports.phrases import count, joined
 
-    if not is_young(found, now):
+    concerned = [lead for lead in (leads if chosen is None else chosen) if lead.word is None]
+    n = found.open if chosen is None else len(concerned)
+    if not n:
         return
-    what = f"The batch went out less than 10 minutes ago: {count(leads, 'lead')} may still appear."
-    if not sys.stdin.isatty():
-        raise click.UsageError(f"{what} Look once more later, or add --yes.")
-    click.echo(f"{what} If they do, they will be there twice.", err=True)
-    click.confirm("Send them again?", abort=True, err=True)
+    streams = Counter(lead.stream for lead in concerned)
+    parts = [f"{each:,} of {name}" for name, each in streams.items()]
+    if unread := n - len(concerned):
+        parts.append(f"{unread:,} that only the receipts know")
+    what = f"This settles {count(n, 'lead')} of batch {found.batch} for good as {word}: {joined(parts)}."
+    if word == "landed":
+        ask(f"{what} None of them is ever sent again.", "Are they in ClosingDealz?")
+        return
+    what += " They are sent again."
+    if is_young(found, now):
+        what += f" The batch went out less than 10 minutes ago: {count(n, 'lead')} may still appear, and would be"
+        what += " there twice."
+    ask(what, "Send them again?")
 
 
 def _say(after: Doubt, word: Word, conclusion: Conclusion, *, as_json: bool) -> None:

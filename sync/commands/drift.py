@@ -33,29 +33,32 @@ def drift(config: Path | None) -> None:
 @selectors("drift")
 @limit_option
 @click.option("--csv", "as_csv", is_flag=True, help="A work list: one row a changed field, all records.")
+@click.option("--raw", is_flag=True, help="With --csv, for programs: no apostrophe before what may be a formula.")
 @json_option
 @config_option
-def list_(meant: Meant, *, limit: int | None, as_csv: bool, as_json: bool, config: Path | None) -> None:
+def list_(meant: Meant, *, limit: int | None, as_csv: bool, raw: bool, as_json: bool, config: Path | None) -> None:
     """List them: what each lead has, what its record says.
 
     What it prints is personal data, for your own eyes.
     """
     if as_csv and as_json:
         raise click.UsageError("Say either --csv or --json.")
+    if raw and not as_csv:
+        raise click.UsageError("--raw needs --csv.")
     if as_csv:
-        _print_csv(meant, limit, config)
+        _print_csv(meant, limit, config, raw=raw)
         return
     show_list("drift", meant, limit=limit, as_json=as_json, config=config)
 
 
-def _print_csv(meant: Meant, limit: int | None, config: Path | None) -> None:
+def _print_csv(meant: Meant, limit: int | None, config: Path | None, *, raw: bool) -> None:
     from sync.reports.queues import items_of
     from sync.reports.worklist import write_csv
 
     with opened(config) as (loaded, ledger):
         items = items_of(ledger, loaded, "drift", selection_of(meant, loaded, ledger))
     text = io.StringIO(newline="")
-    write_csv(items[: limit or None], text)
+    write_csv(items[: limit or None], text, raw=raw)
     click.echo(text.getvalue(), nl=False)
 
 

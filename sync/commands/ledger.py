@@ -10,8 +10,9 @@ from typing import TYPE_CHECKING
 
 import click
 
+from sync.commands.asking import ask_on_terminal
 from sync.commands.ledger_import import import_
-from sync.commands.options import config_option, json_option
+from sync.commands.options import config_option, json_option, yes_option
 from sync.errors import LedgerBusy, LedgerError
 
 if TYPE_CHECKING:  # --help does without them
@@ -25,7 +26,7 @@ _EXIT_DAMAGED = 74
 @click.group()
 @config_option
 def ledger(config: Path | None) -> None:
-    """Verify the ledger, back it up, rebuild it from its receipts, rename a stream, import what exists."""
+    """Verify, back up, rebuild or create the ledger, rename a stream, import what exists."""
     del config  # the subcommands find it
 
 
@@ -35,8 +36,9 @@ ledger.add_command(import_)
 @ledger.command("rename-stream")
 @click.argument("old")
 @click.argument("new")
+@yes_option
 @config_option
-def rename_stream(old: str, new: str, config: Path | None) -> None:
+def rename_stream(old: str, new: str, *, yes: bool, config: Path | None) -> None:
     """Let what the ledger knows as OLD be the stream NEW of the configuration, as it is declared there now.
 
     For a stream that got another name, or whose database, table or workspace was moved while its records kept their
@@ -52,10 +54,13 @@ def rename_stream(old: str, new: str, config: Path | None) -> None:
     with open_ledger(loaded, own=True) as opened:
         row = opened.streams.all().get(old)
         counts = opened.records.counts()
+        records = sum(n for (stream, _), n in counts.items() if row and stream == row.id)
+        if row is not None and not yes:
+            what = f"{count(records, 'record')} of {old} will stand for those of {new}: what was sent is not sent"
+            ask_on_terminal(f"{what} again, so they must be the same records with the same ids.", "Are they?")
         opened.streams.rename(old, declared)
         moved = row is not None and row.workspace != declared.workspace
         imported = Foreign(opened.file).count(row.workspace) if row is not None and moved else 0
-    records = sum(n for (stream, _), n in counts.items() if row and stream == row.id)
     name = f"{old} is now {new}" if old != new else f"{new} is now what the configuration declares"
     click.echo(f"{name}: {count(records, 'record')} with all that is known of them; nothing is sent again for it")
     if row is not None and imported:
@@ -64,6 +69,23 @@ def rename_stream(old: str, new: str, config: Path | None) -> None:
             f" {declared.workspace}. If it is the same one under a new name, import it again before the next start:"
             f" {program(config)} ledger import --csv FILE --workspace {declared.workspace}"
         )
+
+
+@ledger.command()
+@config_option
+def create(config: Path | None) -> None:
+    """Make a new ledger, although the configuration had another one before.
+
+    The new one knows nothing of what was sent: under `start = "all"` the next start sends everything, again. Without
+    need for a first start: `once` and `run` make the first ledger themselves.
+    """
+    from sync.ledgers import create_ledger
+
+    loaded = _load(config)
+    if loaded.ledger_path.exists():
+        raise click.UsageError(f"There is a ledger already: {loaded.ledger_path}")
+    create_ledger(loaded).close()
+    click.echo(f"made {loaded.ledger_path}: it knows nothing of what was sent before")
 
 
 @ledger.command()
@@ -104,9 +126,10 @@ def _settle_receipts(opened: Ledger) -> None:
 
 @ledger.command()
 @click.option("--accept-loss", is_flag=True, help="Go on without receipts that are damaged: they are lost.")
+@yes_option
 @json_option
 @config_option
-def rebuild(accept_loss: bool, as_json: bool, config: Path | None) -> None:
+def rebuild(*, accept_loss: bool, yes: bool, as_json: bool, config: Path | None) -> None:
     """Make a ledger from its receipts, or bring one that is older than they are up to them.
 
     For a ledger that was lost, damaged, or restored from a backup. Nothing is sent, and nothing that was sent will be
@@ -118,6 +141,10 @@ def rebuild(accept_loss: bool, as_json: bool, config: Path | None) -> None:
     from sync.reports.rebuilding import rebuilt_as_json, rebuilt_as_lines
 
     loaded = _load(config)
+    if not yes and loaded.ledger_path.exists():
+        what = f"The ledger {loaded.ledger_path} is kept as a copy, and one is made that its receipts agree with."
+        lost = " Receipts that are damaged are given up: what only they know may be sent again." if accept_loss else ""
+        ask_on_terminal(f"{what}{lost}", "Go on?")
     done = rebuild_ledger(
         loaded.ledger_path,
         clock=SystemClock(),

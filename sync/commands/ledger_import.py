@@ -13,7 +13,8 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import click
 
-from sync.commands.options import config_option, json_option
+from sync.commands.asking import ask_on_terminal
+from sync.commands.options import config_option, json_option, yes_option
 
 if TYPE_CHECKING:  # --help does without them
     from state.ledger import Ledger
@@ -63,6 +64,7 @@ class Figures:
 )
 @click.option("--dry-run", is_flag=True, help="Say which records would become known; write nothing.")
 @click.option("--forget", is_flag=True, help="Take the file's values out again; without --csv all that was imported.")
+@yes_option
 @json_option
 @config_option
 def import_(
@@ -73,6 +75,7 @@ def import_(
     *,
     dry_run: bool,
     forget: bool,
+    yes: bool,
     as_json: bool,
 ) -> None:
     """Read from a CSV which leads are in ClosingDealz already, so that no record creates them again.
@@ -91,6 +94,9 @@ def import_(
         raise click.UsageError("Name the file with --csv.")
     loaded = load_config(find_config(config))
     name, named = choose_workspace(loaded, workspace), _named(columns)
+    if path is None and not yes:
+        what = f"Everything that was imported for workspace {name} is taken out: its leads may be created again."
+        ask_on_terminal(what, "Forget it?")
     way: Way = "dry run" if dry_run else "forget" if forget else "add"
     figures, layout = _read(loaded, name, path, named, way) if path else (_clear(loaded, name), None)
     if as_json:
@@ -158,14 +164,14 @@ def _apply(ledger: Ledger, workspace: str, rows: Sequence[Row], way: Way, figure
 def _opened(config: Config, way: Way) -> Iterator[Ledger | None]:
     """The ledger. An import may come before the first start, which would send everything: then it is made; a dry run
     does without."""
-    from sync.ledgers import open_ledger, refuse_lost
+    from sync.ledgers import open_ledger, own_ledger, refuse_lost
 
     refuse_lost(config)
     is_there = config.ledger_path.exists()
     if way == "dry run" and not is_there:
         yield None
         return
-    with open_ledger(config, own=way == "add" and not is_there) as ledger:
+    with own_ledger(config) if way == "add" and not is_there else open_ledger(config) as ledger:
         if ledger.is_new:
             click.echo(f"there was no ledger yet: made {ledger.path}", err=True)
         yield ledger

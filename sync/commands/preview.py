@@ -12,13 +12,14 @@ import click
 from sync.commands.options import config_option, json_option
 
 if TYPE_CHECKING:  # --help does without them
+    from sync.config.schema import Config
     from sync.reports.preview import Specimen, StreamPreview
     from sync.words import Json
 
 
 @click.command()
 @click.option("-n", "most", type=click.IntRange(1, 1000), default=5, show_default=True, help="How many leads.")
-@click.option("--id", "ids", multiple=True, metavar="ID", help="These records instead; repeatable.")
+@click.option("--id", "ids", multiple=True, metavar="ID|#N", help="These records instead; repeatable.")
 @json_option
 @click.argument("stream", required=False)
 @config_option
@@ -35,7 +36,7 @@ def preview(most: int, ids: tuple[str, ...], as_json: bool, stream: str | None, 
     names = choose_streams(loaded, [stream] if stream else [])
     if ids and len(names) > 1:
         raise click.UsageError("--id needs the STREAM whose record it is.")
-    previews = preview_streams(loaded, names, Choice(ids, most))
+    previews = preview_streams(loaded, names, Choice(_by_id(ids, names[0], loaded), most))
     if as_json:
         document = {"streams": [preview_as_json(each) for each in previews]}
         click.echo(json.dumps(document, indent=2, ensure_ascii=False))
@@ -44,6 +45,21 @@ def preview(most: int, ids: tuple[str, ...], as_json: bool, stream: str | None, 
         for line in _stream_lines(each, most, by_id=bool(ids)):
             click.echo(line)
     click.echo("nothing was sent")
+
+
+def _by_id(ids: Sequence[str], stream: str, config: Config) -> Sequence[str]:
+    """The ids, also of records that are named by the ledger's number. Raises click.UsageError, LedgerError."""
+    from sync.opaque import number_of
+
+    if not any(number_of(id_) for id_ in ids):
+        return ids
+    from sync.commands.selectors import Meant, find_named
+    from sync.ledgers import open_ledger
+
+    with open_ledger(config) as ledger:
+        numbers = tuple(id_ for id_ in ids if number_of(id_))
+        found = {f"#{each.key}": each.id for each in find_named(Meant((stream,), numbers), config, ledger)}
+    return [found.get(id_, id_) for id_ in ids]
 
 
 def _stream_lines(preview: StreamPreview, most: int, *, by_id: bool) -> Iterator[str]:

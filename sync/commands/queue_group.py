@@ -31,11 +31,11 @@ def add_show(group: click.Group) -> None:
     """Add the command that shows one record, in whatever queue it is."""
 
     @group.command()
-    @click.argument("record", metavar="STREAM:ID")
+    @click.argument("record", metavar="STREAM:ID|#N")
     @json_option
     @config_option
     def show(record: str, *, as_json: bool, config: Path | None) -> None:
-        """Show all that is known of one record.
+        """Show all that is known of one record: STREAM:ID, or '#4711' as the log names it.
 
         What it prints is personal data, for your own eyes.
         """

@@ -36,7 +36,7 @@ def selectors(queue: Queue, *, settles: bool = False) -> Callable[[Callable[...,
     """Adds the selecting options; the command gets `meant: Meant`."""
     options = [
         click.option("--stream", "streams", multiple=True, metavar="NAME", help="Of this stream or source."),
-        click.option("--id", "ids", multiple=True, metavar="ID", help="This record, of one stream."),
+        click.option("--id", "ids", multiple=True, metavar="ID|#N", help="This record, of one stream, or number N."),
         click.option("--reason", default="", metavar="TEXT", help=_REASON[queue]),
         click.option("--until", callback=_moment, metavar="TIME", help="Only what has been as it is since TIME."),
     ]
@@ -87,9 +87,22 @@ def selection_of(meant: Meant, config: Config, ledger: Ledger) -> Selection:
     if meant.everything and (meant.streams or meant.ids or meant.reason or meant.poll is not None):
         raise click.UsageError("--all means all of them: leave it out, or the other selectors.")
     streams = _streams(meant.streams, config, ledger)
-    if meant.ids and (streams is None or len(streams) != 1):
+    ids, numbers = _split(meant.ids, streams, ledger)
+    if ids and (streams is None or len(streams) != 1):
         raise click.UsageError("--id needs the one stream whose record it is: --stream NAME.")
-    return Selection(streams, meant.ids or None, meant.reason, meant.poll, meant.until)
+    return Selection(streams, ids or None, meant.reason, meant.poll, meant.until, numbers or None)
+
+
+def _split(ids: Sequence[str], streams: Sequence[str] | None, ledger: Ledger) -> tuple[list[str], list[int]]:
+    """Ids, and the ledger's numbers. What looks like a number may be the id of a record of these streams."""
+    from state.queues import Selection
+    from sync.opaque import number_of
+
+    numbers = {id_: number for id_ in ids if (number := number_of(id_)) is not None}
+    if numbers and streams:
+        for waiting in ledger.queues.find(None, Selection(streams, list(numbers))):
+            numbers.pop(waiting.id, None)
+    return [id_ for id_ in ids if id_ not in numbers], list(numbers.values())
 
 
 def _streams(names: Sequence[str], config: Config, ledger: Ledger) -> list[str] | None:
@@ -117,14 +130,17 @@ def split_record(text: str) -> tuple[str, str]:
     """`STREAM:ID`, as the listings write it. Raises click.UsageError."""
     stream, colon, id_ = text.partition(":")
     if not colon or not id_:
-        raise click.UsageError(f"{text!r} is no record: write STREAM:ID, such as erp.companies:7.")
+        raise click.UsageError(f"{text!r} is no record: write STREAM:ID, such as erp.companies:7, or '#4711'.")
     return stream, id_
 
 
 def find_record(text: str, config: Config, ledger: Ledger) -> Waiting:
-    """The record that is named, in whatever state it is. Raises click.UsageError."""
+    """The record that is named, `STREAM:ID` or `#N`, in whatever state it is. Raises click.UsageError."""
+    from sync.opaque import number_of
     from sync.reports.phrases import did_you_mean
 
+    if number_of(text) is not None:
+        return find_named(Meant(ids=(text,)), config, ledger)[0]
     stream, id_ = split_record(text)
     known = _known_streams(config, ledger)
     if stream not in known:
@@ -140,8 +156,10 @@ def find_named(meant: Meant, config: Config, ledger: Ledger) -> list[Waiting]:
     from sync.reports.phrases import printable
 
     which = selection_of(Meant(meant.streams, meant.ids), config, ledger)
-    found = ledger.queues.find(None, Selection(which.streams, which.ids))
-    unknown = [printable(each) for each in meant.ids if each not in {waiting.id for waiting in found}]
+    found = ledger.queues.find(None, Selection(which.streams, which.ids, keys=which.keys))
+    known = {waiting.id for waiting in found} | {f"#{waiting.key}" for waiting in found}
+    unknown = [printable(each) for each in meant.ids if each not in known]
     if unknown:
-        raise click.UsageError(f"The ledger knows no record {', '.join(unknown)} of {meant.streams[0]}.")
+        of = f" of {', '.join(meant.streams)}" if meant.streams else ""
+        raise click.UsageError(f"The ledger knows no record {', '.join(unknown)}{of}.")
     return found

@@ -92,14 +92,14 @@ def _confirm(what: str) -> None:
 
 def _send(config: Config, workspace: str, *leads: SingleLead) -> Sent:
     """Of several leads a rejection is told as such, whatever `on_rejected` makes of it."""
-    from sync.ledgers import open_ledger
+    from sync.ledgers import open_ledger, own_ledger
     from sync.reports.overview import rule_with
     from sync.reports.single_lead import send, take_slot
 
     options = config.workspaces[workspace]
     api_key = options.api_key.read(key=f"workspaces.{workspace}.api_key", base=config.path.parent)
     if not config.ledger_path.exists():
-        open_ledger(config, own=True).close()  # the slot must be remembered: the limit is the key's, not ours
+        own_ledger(config).close()  # the slot must be remembered: the limit is the key's, not ours
     with open_ledger(config) as ledger:
         rule = rule_with(config, workspace, api_key, ledger)
         timeout = options.timeout.total_seconds()

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from sync.commands.asking import ask
 from sync.commands.beside import opened
 from sync.commands.selectors import Meant, find_named, find_record, selection_of
 
@@ -121,10 +122,7 @@ def _confirm(order: Order, chosen: Sequence[Waiting]) -> None:
     what = _concerned(order, chosen)
     if order.creates:
         what += " What is created by it no program can take back."
-    if not sys.stdin.isatty():
-        raise click.UsageError(f"{what} Add --yes to say that you mean it.")
-    click.echo(what, err=True)
-    click.confirm(order.asks, abort=True, err=True)
+    ask(what, order.asks)
 
 
 def _carried_out(

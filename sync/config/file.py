@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+import stat
 import tomllib
 from collections.abc import Iterator, Mapping
 from pathlib import Path
@@ -57,15 +58,24 @@ def read_toml(path: Path) -> dict[str, Any]:
 
 def _read_text(path: Path) -> str:
     try:
-        with path.open("rb") as file:
+        with open(path, "rb", opener=_unwaiting) as file:
+            if stat.S_ISFIFO(os.fstat(file.fileno()).st_mode):
+                problem = Problem("file", "is a pipe, which cannot be read again", "name a file")
+                raise ConfigError([problem], file=str(path))
             content = file.read(_LARGEST + 1)
     except (OSError, ValueError) as error:
         reason = error.strerror if isinstance(error, OSError) else "its name holds a NUL character"
-        problem = Problem("file", f"cannot be read: {reason}")
+        cure = "write one with: closingdealz-sync init" if isinstance(error, FileNotFoundError) else ""
+        problem = Problem("file", f"cannot be read: {reason}", cure)
         raise ConfigError([problem], file=str(path)) from error
     if len(content) > _LARGEST:
         raise ConfigError([Problem("file", f"is larger than {_LARGEST // 2**20} MiB")], file=str(path))
     return content.decode("utf-8-sig")
+
+
+def _unwaiting(path: str, flags: int) -> int:
+    """A pipe that nobody writes to would keep the program for ever."""
+    return os.open(path, flags | os.O_NONBLOCK)
 
 
 def _syntax_problem(error: ValueError) -> Problem:

@@ -50,6 +50,14 @@ class Health:
         """Seconds until the next request may start; 0 or less: now."""
         return self._rest_until - self._ledger.clock.boot()
 
+    def look_again(self) -> bool:
+        """Return whether a rest was ended that waits for a person."""
+        with self._lock:
+            waits = self._pace.rest in ("credentials", "plan", "address", "breaker")
+            if waits:
+                self._rest_until = 0.0
+        return waits
+
     def probe(self) -> float | None:
         """While the breaker is open: where in the queue the lead stands that is tried next, by chance from 0 to 1."""
         return self._random.random() if self._pace.is_tripped else None

@@ -18,6 +18,7 @@ from sync.delivery.outcome import Answer, Outcome, of_answer
 from sync.errors import LedgerBusy, LedgerError, LedgerLost
 from sync.log import emit
 from sync.mapping.wire import with_labels
+from sync.opaque import log_name
 from sync.secrets import Secret
 
 BUSY_RETRIES = 10
@@ -76,6 +77,7 @@ class Sender:
         self._ledger = ledger
         self._to = destination
         self._judge = judge
+        self.resend_labels = destination.resend_labels
         self._client = client(destination.options, destination.api_key, ledger.clock)
 
     def send(self, claim: Claim) -> Sent:
@@ -102,7 +104,7 @@ class Sender:
 
     def _labelled(self, delivery: Delivery, label_of_batch: str | None) -> bytes:
         labels = []
-        if delivery.resend and (label := self._to.resend_labels.get(delivery.stream)):
+        if delivery.resend and (label := self.resend_labels.get(delivery.stream)):
             labels.append(label)
         if label_of_batch:
             labels.append(label_of_batch)
@@ -195,6 +197,6 @@ class Sender:
                 workspace=self._to.name,
                 batch=claim.batch,
                 stream=next(iter(sent.conclusion.by_stream), ""),
-                record=claim.deliveries[0].id,
+                record=log_name(claim.deliveries[0].id, claim.deliveries[0].record),
                 status=outcome.status,
             )

@@ -16,6 +16,7 @@ from random import Random
 
 from state.ledger import Ledger
 from state.rows import Claim, NoRoom, NothingToSend
+from state.slots import Rule
 from sync.delivery.budget import Budget
 from sync.delivery.health import Health
 from sync.delivery.pace import Pace
@@ -25,6 +26,8 @@ from sync.tally import Tally
 
 OTHERS_RECHECK = 0.25
 """Seconds after which a full window is looked at again while other processes have requests in flight."""
+DRAIN_MARGIN = 5.0
+"""Seconds after a request's deadline within which its verdict is written."""
 FAILURES_TO_GIVE_UP = 5
 """Refusals in a row after which one round (`once`) ends; the daemon goes on."""
 
@@ -59,13 +62,36 @@ class DeliveryWorker:
         self._health = Health(ledger, destination, random=random or Random())  # noqa: S311 - jitter, no secret
         self._sender = Sender(ledger, destination, judge=self._health, client=client)
         self._thread = threading.Thread(target=self._run, name=f"deliver-{destination.name}", daemon=True)
-        self.progressed_at = ledger.clock.boot()
-        """Seconds since boot at which this worker last did what it should: for a watchdog."""
+        self._begun = False
+        self.since = self.progressed_at = ledger.clock.boot()
+        """Seconds since boot at which this worker was made, and at which it last did what it should: for a watchdog."""
+
+    @property
+    def name(self) -> str:
+        return self._to.name
+
+    @property
+    def rule(self) -> Rule:
+        return self._to.rule
 
     def start(self) -> None:
         """Begins as carefully as the last worker of this workspace left off."""
         self._health.begin()
+        self._begun = True
         self._thread.start()
+
+    def take_from(self, destination: Destination) -> None:
+        """From now on leads of these streams are sent, with these labels. All else of the destination must be the same:
+        requests are in flight."""
+        with self._changed:
+            self._to = destination
+            self._sender.resend_labels = destination.resend_labels
+            self._news()
+
+    def look_again(self) -> None:
+        """End a rest that waits for a person: he may have done what it asks for. Other rests go on."""
+        if self._health.look_again():
+            self.wake()
 
     def wake(self) -> None:
         """New leads may be pending."""
@@ -89,11 +115,14 @@ class DeliveryWorker:
         with self._changed:
             self._stopping = True
             self._changed.notify_all()
+        if not self._begun:
+            self._sender.close()
 
     def join(self, timeout: float | None = None) -> bool:
         """Waits for the end; False where it has not come within `timeout` seconds."""
-        self._thread.join(timeout)
-        return not self._thread.is_alive()
+        if self._begun:
+            self._thread.join(timeout)
+        return self.is_over
 
     def wait_until_done(self, timeout: float) -> bool:
         """Waits until there is nothing more that this worker could send now: nothing is pending, the budget is spent,
@@ -124,6 +153,16 @@ class DeliveryWorker:
     def is_alive(self) -> bool:
         """Whether it still decides what to send: True from `start` until it has ended."""
         return self._thread.is_alive()
+
+    @property
+    def is_over(self) -> bool:
+        """Whether it has ended, with all that was in flight, or never began."""
+        return not self._thread.is_alive()
+
+    @property
+    def patience(self) -> float:
+        """Seconds within which it ends once it is told to stop, verdicts included."""
+        return self.deadline + DRAIN_MARGIN
 
     @property
     def deadline(self) -> float:
@@ -229,7 +268,11 @@ class DeliveryWorker:
             self._idle = self._claiming = False
             self._in_flight += 1
             self._sending[claim.batch] = self._now()
-        threading.Thread(target=self._send, args=(claim,), name=f"send-{self._to.name}", daemon=True).start()
+        try:
+            threading.Thread(target=self._send, args=(claim,), name=f"send-{self._to.name}", daemon=True).start()
+        except BaseException:  # no thread to be had: the end must not wait for a request that never began
+            self._no_more_in_flight(claim)
+            raise
 
     # -- a sending thread
 
@@ -245,7 +288,10 @@ class DeliveryWorker:
         except BaseException as error:  # noqa: BLE001 - a thread's boundary: the program must hear of it, whatever it is
             self._failed(error)
         finally:
-            with self._changed:
-                self._in_flight -= 1
-                self._sending.pop(claim.batch, None)
-                self._news()  # a refusal or a rejection made leads pending again
+            self._no_more_in_flight(claim)
+
+    def _no_more_in_flight(self, claim: Claim) -> None:
+        with self._changed:
+            self._in_flight -= 1
+            self._sending.pop(claim.batch, None)
+            self._news()  # a refusal or a rejection made leads pending again

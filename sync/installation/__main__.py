@@ -33,6 +33,11 @@ def parser() -> argparse.ArgumentParser:
     one.add_argument(
         "--wheels", type=Path, metavar="DIR", help="take every package from this folder, none from an index"
     )
+    one.add_argument(
+        "--refresh",
+        action="store_true",
+        help="take the newest packages that this version allows instead of those it was tested with (an advisory)",
+    )
     two = verbs.add_parser("uninstall", help="Remove the program; keeps configuration, secrets and ledger.")
     two.add_argument("--purge", action="store_true", help="remove these too, and the user")
     two.add_argument("-y", "--yes", action="store_true", help="do not ask before --purge")
@@ -65,7 +70,7 @@ def main(words: list[str]) -> int:
 def _do(asked: argparse.Namespace, layout: Layout, machine: Machine) -> None:
     if asked.verb == "install":
         extras = None if asked.extras is None else [each for each in asked.extras.split(",") if each]
-        install(Wishes(asked.source or own_source(), extras, asked.wheels), layout, machine)
+        install(Wishes(asked.source or own_source(), extras, asked.wheels, asked.refresh), layout, machine)
     elif not asked.purge or asked.yes or asked.dry_run or _confirmed(layout):
         uninstall(layout, machine, purge=asked.purge)
 

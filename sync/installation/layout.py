@@ -30,6 +30,11 @@ class Layout:
         return self.home / "current"
 
     @property
+    def building(self) -> Path:
+        """Where a wheel is built; gone when it is."""
+        return self.home / "building"
+
+    @property
     def settings(self) -> Path:
         """What the last installation was told."""
         return self.home / "installation.json"

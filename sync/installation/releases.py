@@ -6,7 +6,6 @@ import hashlib
 import importlib.util
 import shutil
 import sys
-import tempfile
 import zipfile
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -15,6 +14,7 @@ from pathlib import Path
 
 from sync.installation.layout import NAME, Layout
 from sync.installation.machine import Failed, Machine
+from sync.installation.requirements import NAME_IN_WHEEL, chosen
 
 KEPT = 2
 """How many releases stay: the one in use, and the one to go back to."""
@@ -29,6 +29,8 @@ class Release:
     path: Path
     there: Path
     """Where it is for the machine: another path than `path` while it is in an image."""
+    refreshed: bool = False
+    """With the newest packages that the wheel allows, instead of those that it was tested with."""
 
     @property
     def program(self) -> Sequence[str | Path]:
@@ -49,32 +51,44 @@ def own_source() -> Path:
 
 
 @contextmanager
-def wheel_of(source: Path, machine: Machine, wheels: Path | None) -> Iterator[Path]:
-    """The source itself where it is a wheel; of a checkout one is built, as its own build system says."""
+def wheel_of(source: Path, machine: Machine, wheels: Path | None, layout: Layout) -> Iterator[Path]:
+    """The source itself where it is a wheel; of a checkout one is built, as its own build system says.
+
+    What an installation that was killed left of its building goes first; nobody else builds meanwhile (`alone`).
+    """
+    if layout.building.exists():
+        machine.remove(layout.building)
     if source.suffix == ".whl" and source.is_file():
         yield source
         return
     if not (source / "pyproject.toml").is_file():
         raise Failed(f"{source} is neither a wheel nor a checkout of {NAME}")
-    with tempfile.TemporaryDirectory(prefix=f"{NAME}-") as folder:
-        if machine.dry_run:
-            machine.say(f"would build a wheel of {source}")
-            yield Path()
-            return
-        machine.prepare("make an environment", *_environment(Path(folder, "environment")))
-        pip = Path(folder, "environment/bin/pip")
-        copy = Path(folder, "source")  # its build leaves files behind
+    if machine.dry_run:
+        machine.say(f"would build a wheel of {source}")
+        yield Path()
+        return
+    folder = layout.building
+    folder.mkdir(parents=True)
+    try:
+        machine.prepare("make an environment", *_environment(folder / "environment"))
+        pip = folder / "environment/bin/pip"
+        copy = folder / "source"  # its build leaves files behind
         shutil.copytree(source, copy, ignore=shutil.ignore_patterns(".git", ".venv", "build", "*.egg-info", ".*_cache"))
         machine.prepare("build a wheel", pip, "wheel", *_from(wheels), "--no-deps", "--wheel-dir", folder, copy)
-        yield next(Path(folder).glob("*.whl"))
+        yield next(folder.glob("*.whl"))
+    finally:
+        shutil.rmtree(folder)
 
 
-def release_of(wheel: Path, extras: Sequence[str], python: str, layout: Layout) -> Release:
-    """Which release a wheel makes: the same one for the same contents, whenever it was built."""
-    contents = _read(wheel, "RECORD")
+def release_of(wheel: Path, extras: Sequence[str], python: str, layout: Layout, refresh: str = "") -> Release:
+    """Which release a wheel makes: the same one for the same contents (its pins among them), whenever it was built.
+
+    `refresh` is when the newest packages are asked for, which makes another one.
+    """
+    contents = _read(wheel, "RECORD") + refresh.encode()
     digest = hashlib.sha256(contents + f"{python} {','.join(sorted(extras))}".encode()).hexdigest()
     name = f"{wheel.name.split('-')[1]}-{digest[:10]}"
-    return Release(name, layout.releases / name, Layout().releases / name)
+    return Release(name, layout.releases / name, Layout().releases / name, bool(refresh))
 
 
 def extras_of(wheel: Path) -> list[str]:
@@ -82,6 +96,15 @@ def extras_of(wheel: Path) -> list[str]:
     lines = _read(wheel, "METADATA").decode().split("\n\n", 1)[0].splitlines()
     offered = (line.partition(":")[2].strip() for line in lines if line.startswith("Provides-Extra:"))
     return [name for name in offered if name != "test"]
+
+
+def read_pins(wheel: Path) -> str:
+    """The packages that the wheel was tested with. Raises Failed for a wheel of before they came along."""
+    with zipfile.ZipFile(wheel) as archive:
+        try:
+            return archive.read(NAME_IN_WHEEL).decode()
+        except KeyError:
+            raise Failed(f"{wheel.name} does not say which packages it was tested with: add --refresh") from None
 
 
 def _read(wheel: Path, name: str) -> bytes:
@@ -99,8 +122,24 @@ def make(release: Release, wheel: Path, extras: Sequence[str], machine: Machine,
         machine.remove(release.path)
     release.path.parent.mkdir(parents=True, exist_ok=True)
     machine.run("make an environment", *_environment(release.path))
-    wanted = f"{wheel.resolve()}[{','.join(extras)}]" if extras else str(wheel.resolve())
-    machine.run("install", release.path / "bin/pip", "install", "--no-compile", *_from(wheels), wanted)
+    pip: list[str | Path] = [
+        release.path / "bin/pip",
+        "install",
+        "--no-compile",
+        "--only-binary",
+        ":all:",
+        *_from(wheels),
+    ]
+    if release.refreshed:
+        machine.run("install", *pip, f"{wheel.resolve()}[{','.join(extras)}]" if extras else wheel.resolve())
+    else:
+        pins = release.path / "requirements.txt"
+        pins.write_text(chosen(read_pins(wheel), extras), encoding="utf-8")
+        machine.run("install", *pip, "--require-hashes", "--no-deps", "--requirement", pins)
+        machine.run("install", *pip, "--no-deps", wheel.resolve())
+    machine.run("look at the whole", release.path / "bin/pip", "check")
+    frozen = machine.ask(release.path / "bin/pip", "list", "--format", "freeze").stdout
+    (release.path / "packages.txt").write_text(frozen, encoding="utf-8")
     machine.run("compile", release.path / "bin/python", "-m", "compileall", "-q", release.path / "lib")
     relocate(release)
     (release.path / _COMPLETE).touch()

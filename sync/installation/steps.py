@@ -5,12 +5,13 @@ from __future__ import annotations
 import json
 import platform
 import shutil
+import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from sync.installation.layout import NAME, Layout
-from sync.installation.machine import Failed, Machine
+from sync.installation.machine import Failed, Machine, warn
 from sync.installation.releases import (
     Release,
     extras_of,
@@ -28,11 +29,12 @@ UNITS = (f"{NAME}.service", f"{NAME}@*.service")
 @dataclass(frozen=True, slots=True)
 class Wishes:
     """What to install: `extras` None means as the last time, or else all there are; `wheels` is a folder that pip takes
-    everything from."""
+    everything from; `refresh` asks for the newest packages that the version allows."""
 
     source: Path
     extras: Sequence[str] | None = None
     wheels: Path | None = None
+    refresh: bool = False
 
 
 def install(wishes: Wishes, layout: Layout, machine: Machine) -> None:
@@ -41,12 +43,13 @@ def install(wishes: Wishes, layout: Layout, machine: Machine) -> None:
     if machine.systemd and not Path("/run/systemd/system").is_dir():
         raise Failed("this machine was not started by systemd; for an image there is --root")
     chosen = wishes.extras if wishes.extras is not None else _settings(layout).get("extras")
-    with wheel_of(wishes.source, machine, wishes.wheels) as wheel:
+    with wheel_of(wishes.source, machine, wishes.wheels, layout) as wheel:
         if not wheel.name:
             _foresee(f"install that wheel below {layout.releases}", layout, machine)
             return
         extras = extras_of(wheel) if chosen is None else chosen
-        release = release_of(wheel, extras, platform.python_version(), layout)
+        when = time.strftime("%Y%m%d-%H%M%S", time.gmtime()) if wishes.refresh else ""
+        release = release_of(wheel, extras, platform.python_version(), layout, when)
         if not is_complete(release):
             if machine.dry_run:
                 _foresee(f"make {release.path}", layout, machine)
@@ -59,6 +62,7 @@ def install(wishes: Wishes, layout: Layout, machine: Machine) -> None:
         machine.write(layout.settings, json.dumps({"extras": list(chosen)}).encode() + b"\n", 0o644)
     before = layout.current.resolve() if layout.current.exists() else None
     machine.link(layout.current, release.path.relative_to(layout.home))
+    _allow_paths(release, layout, machine)
     _start_again(release, before, layout, machine)
     prune(layout, machine, *{release.path, before or release.path})
     machine.say(_what_next(layout, machine))
@@ -104,6 +108,19 @@ def _refuse_bad_configuration(release: Release, layout: Layout, machine: Machine
         if said.returncode:
             text = f"{said.stdout}{said.stderr}".strip()
             raise Failed(f"this version cannot use {config}, so nothing was changed:\n{text}")
+
+
+def _allow_paths(release: Release, layout: Layout, machine: Machine) -> None:
+    """A service that writes outside its own folder goes on doing so: its drop-in is made, or made anew. What cannot be
+    allowed is said, and left to the service's own words."""
+    if not machine.systemd or machine.dry_run or not machine.changes:
+        return
+    for config, state in _configurations(layout):
+        said = machine.ask(*release.program, "paths", "-c", config, env={"STATE_DIRECTORY": str(state)})
+        if said.returncode:
+            warn(f"{config}: {said.stderr.strip()}")
+        elif "paths.conf" in said.stdout:
+            machine.say(said.stdout.strip())
 
 
 def _configurations(layout: Layout) -> Iterator[tuple[Path, Path]]:

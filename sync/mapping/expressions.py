@@ -39,6 +39,10 @@ class Compiled:
     constant: bool
 
 
+LONGEST = 50_000
+"""Characters of an expression: its parser takes seconds for far more."""
+
+
 def compile_expression(
     source: Expression,
     lookups: Mapping[str, Mapping[str, Json]],
@@ -55,6 +59,9 @@ def compile_expression(
             raise BadExpression(("the number is not finite", ""))
         node: Node = {"type": "literal", "value": source, "children": []}
         return Compiled(str(source).lower(), node, constant(source), constant=True)
+    if len(source) > LONGEST:
+        what = f"the expression has {len(source):,} characters, more than {LONGEST:,}"
+        raise BadExpression((what, "shorten it; a table of values belongs into [lookups.NAME]"))
     try:
         node = parse(source)
     except BadExpression as error:

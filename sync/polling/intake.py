@@ -12,6 +12,7 @@ from state.rows import Change, LaneMove, Links, Reading, Stored
 from sync.errors import Stopped
 from sync.log import emit
 from sync.mapping.wire import without_contacts
+from sync.opaque import log_name
 from sync.polling import lineage
 from sync.polling.job import PollReport, StreamJob
 from sync.polling.judge import Rules, is_before, judge
@@ -50,6 +51,7 @@ class Intake:
     ) -> Counter[str]:
         """Maps outside the transaction, judges and writes inside. `records` bear the ledger's ids; where one comes
         twice, the last counts. Raises Stopped where nothing was written."""
+        self._refuse_gone()  # a page without records moves its lane all the same
         row = self._job.row
         latest = {record.id: record for record in records}
         known = self._ledger.records.look_up(row.id, latest)
@@ -113,9 +115,12 @@ class Intake:
 
     def _judged(self, reading: Reading, stored: Stored | None, rules: Rules) -> Change | None:
         """Inside the page's transaction; raises Stopped, so that nothing of it is written."""
-        if self._gone():
-            raise Stopped("the engine was stopped before this page was committed")
+        self._refuse_gone()
         return judge(reading, stored, rules)
+
+    def _refuse_gone(self) -> None:
+        if self._gone():
+            raise Stopped("the stream was stopped before this page was committed")
 
     def _read_one(self, record: Record, stored: Stored | None, seen: NestedSeen, *, inside: bool) -> Read:
         job, origin, bare = self._job, None, record
@@ -138,9 +143,10 @@ class Intake:
             warnings.update((note.field, note.rule, note.hint) for note in read.warnings)
             if read.reading.payload is not None:
                 self.losses.add(read.lost)
-        name = self._job.row.name
+        name, named = self._job.row.name, self._named(example.values())
         for place, n in problems.items():
-            emit("unmappable", stream=name, field=place[0], rule=place[1], records=n, example=example[place])
+            shown = named[example[place]]
+            emit("unmappable", stream=name, field=place[0], rule=place[1], records=n, example=shown)
         for (field, rule, hint), n in warnings.items():
             emit("value_dropped", stream=name, field=field, rule=rule, records=n, hint=hint or None)
 
@@ -155,8 +161,14 @@ class Intake:
             cut = [record for record in records if record.left_out.get(child)]
             if cut:
                 left_out = sum(record.left_out[child] for record in cut)
-                name = self._job.row.name
-                emit("children_cut", stream=name, child=child, records=len(cut), left_out=left_out, example=cut[0].id)
+                name, shown = self._job.row.name, self._named([cut[0].id])[cut[0].id]
+                emit("children_cut", stream=name, child=child, records=len(cut), left_out=left_out, example=shown)
+
+    def _named(self, ids: Iterable[str]) -> dict[str, str | None]:
+        """What the log calls these records, which the ledger has by now."""
+        names = {id_: log_name(id_, None) for id_ in ids}
+        known = self._ledger.records.look_up(self._job.row.id, [id_ for id_, name in names.items() if name is None])
+        return names | {id_: log_name(id_, stored.key) for id_, stored in known.items()}
 
 
 def _links(records: Iterable[Record], children: Mapping[str, object], link: Callable[[str], str]) -> Links | None:

@@ -60,6 +60,7 @@ class Lead:
     position: int
     stream: str
     id: str
+    number: int
     state: str
     word: Word | None
     name: str
@@ -98,6 +99,7 @@ def _lead(row: Mapping[str, Any], wire: Wire, batch_state: str) -> Lead:
         position=row["position"],
         stream=row["stream"],
         id=row["id"],
+        number=row["key"],
         state=row["state"],
         word=row["word"] or whole,
         name=name_of(document, wire),
@@ -189,6 +191,7 @@ def _lead_as_json(lead: Lead) -> dict[str, Any]:
     return {
         "stream": lead.stream,
         "id": lead.id,
+        "number": lead.number,
         "state": lead.state,
         "word": lead.word,
         "name": lead.name or None,

@@ -24,7 +24,7 @@ from sync.reports.phrases import printable
 from sync.reports.scope import Scope, scope_of
 from sync.reports.troubles import failing_of, needs_of
 from sync.secrets import Secret
-from sync.told import digest_of
+from sync.told import PART, digest_of
 
 
 @dataclass(frozen=True, slots=True)
@@ -206,7 +206,8 @@ def _differs(told: InForce | None, config: Config, ledger: Ledger) -> bool:
 
 
 def _refused(ledger: Ledger) -> Incident | None:
-    return next((each for each in ledger.incidents.all() if each.kind == "config"), None)
+    whole = (each for each in ledger.incidents.all() if each.kind == "config" and not each.subject.startswith(PART))
+    return next(whole, None)
 
 
 def rule_with(config: Config, workspace: str, key: Secret, ledger: Ledger) -> Rule:

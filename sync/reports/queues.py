@@ -190,6 +190,7 @@ def item_as_json(queue: Queue, item: Item) -> dict[str, Any]:
     shown: dict[str, Any] = {
         "stream": waiting.stream,
         "id": waiting.id,
+        "number": waiting.key,
         "state": waiting.state,
         "lead_exists": waiting.lead_exists,
         "since": iso(waiting.since),

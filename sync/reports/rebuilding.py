@@ -19,6 +19,7 @@ def rebuilt_as_json(done: Rebuilt) -> dict[str, Any]:
         "remembered": dict(done.remembered),
         "told": asdict(done.told),
         "damaged": done.damaged,
+        "beginning_lost": done.is_tail,
     }
 
 
@@ -36,10 +37,13 @@ def rebuilt_as_lines(done: Rebuilt, program: str) -> list[str]:
         lines.append(
             f"lost        what stood in {count(done.damaged, 'damaged line')}: leads of theirs may be sent again"
         )
+    if done.is_tail:
+        lines.append("lost        what was sent before these receipts begin: it may be sent again")
+    sent = "what is remembered here" if done.damaged or done.is_tail else "what was sent"
     return [
         *lines,
         "",
-        "The next poll reads each stream; what was sent is not sent again, and an unusual number of new leads is held.",
+        f"The next poll reads each stream; {sent} is not sent again, and an unusual number of new leads is held.",
         f"Next: {program} once, then {program} status",
     ]
 

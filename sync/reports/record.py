@@ -90,6 +90,7 @@ def whole_as_json(whole: Whole) -> dict[str, Any]:
     return {
         "stream": waiting.stream,
         "id": waiting.id,
+        "number": waiting.key,
         "workspace": waiting.workspace,
         "state": waiting.state,
         "lead_exists": waiting.lead_exists,
@@ -112,6 +113,7 @@ def whole_as_lines(whole: Whole) -> Iterator[str]:
     """For people: facts, reasons with their cures, the change field by field, and the lead as JSON."""
     waiting = whole.waiting
     yield f"{printable(whole.name)} ({waiting.state.replace('_', ' ')})"
+    yield f"  number      #{waiting.key}"
     yield f"  workspace   {waiting.workspace}"
     yield f"  since       {moment(waiting.since)} ({ago(waiting.since, whole.at)})"
     yield f"  first seen  {moment(whole.first_seen)}"

@@ -10,9 +10,10 @@ from state.ledger import Ledger
 from sync.config.ages import near_ends
 from sync.delivery.pace import REST_HINTS, Pace
 from sync.durations import format_duration
-from sync.engine import Engine, Failure
+from sync.engine import Engine
 from sync.events import PARTS
 from sync.once import Summary
+from sync.polling.turns import Failure
 from sync.reports.needs import Needs, needs_as_json, needs_as_lines
 from sync.reports.phrases import count, joined, number, printable
 from sync.reports.scope import scope_of

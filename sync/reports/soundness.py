@@ -78,6 +78,8 @@ def _faults_of_receipts(place: Place, history: History, batches: Mapping[str, st
     if not place.exists():
         yield f"the receipts {place.path} are missing"
         return
+    if history.facts and not history.headed:
+        yield f"the receipts {place.path} have no beginning: the next start writes them anew from the ledger"
     if history.damaged:
         yield f"the receipts {place.path} have damaged lines: {history.damaged:,}"
     unheard = sum(name not in batches for name in history.batches)

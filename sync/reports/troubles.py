@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from state.database import is_on_read_only_disk
 from state.incidents import COUNTED, Incident
 from state.ledger import Ledger
 from state.lock import holder
@@ -14,16 +15,25 @@ from sync.reports.phrases import count, printable
 from sync.reports.scope import Scope
 
 LASTING_SECONDS = 900.0
-"""A source that cannot be reached for so long is no short outage any more."""
+"""A source or a workspace that cannot be reached for so long has no short outage any more."""
+_LASTING = (
+    "nothing is lost, and it is tried again by itself; look whether the network and [workspaces] base_url are right"
+)
 
-_ORDER: tuple[NeedKind, ...] = ("daemon", "config", "stalled", "receipts", "workspace", "stream")
+_ORDER: tuple[NeedKind, ...] = ("ledger", "daemon", "config", "stalled", "receipts", "workspace", "stream")
 
 
 def needs_of(ledger: Ledger, scope: Scope, ageing: tuple[Age, ...] = ()) -> Needs:
     """Return everything that waits for a person now. `ageing` is what the configuration uses that ends soon. Raises
     LedgerError, LedgerBusy."""
     now = int(ledger.clock.wall() * 1000)
-    found = [*_process(ledger), *_incidents(ledger, scope, now), *_receipts(ledger), *_workspaces(ledger, scope)]
+    found = [
+        *_disk(ledger),
+        *_process(ledger),
+        *_incidents(ledger, scope, now),
+        *_receipts(ledger),
+        *_workspaces(ledger, scope, now),
+    ]
     first = [need for kind in _ORDER for need in found if need.kind == kind]
     last = [need for need in found if need.kind not in _ORDER]
     ageing = tuple(age for age in ageing if scope.is_whole or age.source in scope.sources)
@@ -64,6 +74,13 @@ def _cause(incident: Incident) -> str:
             return incident.cause
 
 
+def _disk(ledger: Ledger) -> Iterator[Need]:
+    if is_on_read_only_disk(ledger.path):
+        cause = f"the disk of {ledger.path} is read-only: nothing can be remembered, so nothing is sent"
+        cure = "look into the kernel's log (dmesg), and mount it for writing; the newest changes may be missing here"
+        yield Need("ledger", str(ledger.path), cause, cure)
+
+
 def _process(ledger: Ledger) -> Iterator[Need]:
     """A daemon that ended, but by nobody's wish."""
     told = ledger.incidents.in_force()
@@ -85,15 +102,16 @@ def _receipts(ledger: Ledger) -> Iterator[Need]:
             yield Need("receipts", str(place.path), cause, cure, ("ledger verify",))
 
 
-def _workspaces(ledger: Ledger, scope: Scope) -> Iterator[Need]:
+def _workspaces(ledger: Ledger, scope: Scope, now: int) -> Iterator[Need]:
+    """What only a person ends, and what has lasted too long to end by itself."""
     for name in scope.workspaces:
         kept = dict(ledger.outbox.pace_of(name) or {})
         pace = Pace.as_kept(kept)
-        if not pace.needs_a_person:
+        since = int(str(kept.get("since") or kept.get("changed_at") or now))
+        if not pace.needs_a_person and not (pace.rest and now - since >= LASTING_SECONDS * 1000):
             continue
-        since = kept.get("since", kept.get("changed_at"))
         cause = f"rests ({pace.rest}): {printable(pace.cause)}"
-        yield Need("workspace", name, cause, REST_HINTS.get(pace.rest, ""), (), int(str(since)) if since else None)
+        yield Need("workspace", name, cause, REST_HINTS.get(pace.rest, _LASTING), (), since)
 
 
 def failing_of(ledger: Ledger) -> dict[str, Incident]:

@@ -14,12 +14,21 @@ LONGEST = 100_000
 """Characters of one value: more than the API takes."""
 
 
-def write_csv(items: Iterable[Item], file: TextIO) -> None:
-    """In the form of RFC 4180. A record that cannot be compared has one row, without a field, that says why."""
+def write_csv(items: Iterable[Item], file: TextIO, *, raw: bool = False) -> None:
+    """In the form of RFC 4180. A record that cannot be compared has one row, without a field, that says why.
+
+    Unless it is `raw`, for programs, a cell that a spreadsheet would take for a formula begins with an apostrophe.
+    """
     writer = csv.writer(file)
     writer.writerow(COLUMNS)
     for item in items:
-        writer.writerows([printable(cell, LONGEST) for cell in row] for row in _rows(item))
+        for row in _rows(item):
+            cells = [printable(cell, LONGEST) for cell in row]
+            writer.writerow(cells if raw else [f"'{cell}" if cell.startswith(_FORMULA) else cell for cell in cells])
+
+
+_FORMULA = ("=", "+", "-", "@", "\t", "\r")
+"""What makes a spreadsheet calculate a cell: https://owasp.org/www-community/attacks/CSV_Injection"""
 
 
 def _rows(item: Item) -> Iterator[tuple[str, ...]]:

@@ -4,9 +4,15 @@ from __future__ import annotations
 
 import threading
 import time
+from datetime import datetime, tzinfo
 from functools import cached_property
 
-from sync.clock import SystemClock
+import apscheduler.schedulers.base
+import apscheduler.triggers.cron
+import apscheduler.triggers.interval
+
+from sync import schedule
+from sync.clock import Clock, SystemClock
 
 SPEED = 2000.0
 """How much faster time passes: an hour in 1.8 s."""
@@ -40,3 +46,27 @@ class HastyClock:
 
     def wait(self, condition: threading.Condition, seconds: float) -> None:
         condition.wait(max(0.001, seconds / SPEED))
+
+
+class _Unhurried(SystemClock):
+    """The machine's own pace, with the wall of another clock: jobs that are due each second run each second."""
+
+    def __init__(self, clock: Clock) -> None:
+        self._clock = clock
+
+    def wall(self) -> float:
+        return self._clock.wall()
+
+
+def let_the_scheduler_see(clock: Clock) -> None:
+    """Have all schedules of this process live by the wall of `clock`. APScheduler looks at the machine's own wall, and
+    there is no other way to hand it one."""
+
+    class Wall(datetime):
+        @classmethod
+        def now(cls, tz: tzinfo | None = None) -> datetime:  # type: ignore[override] # it gives plain ones
+            return datetime.fromtimestamp(clock.wall(), tz)
+
+    for module in (apscheduler.schedulers.base, apscheduler.triggers.interval, apscheduler.triggers.cron, schedule):
+        vars(module)["datetime"] = Wall
+    vars(schedule)["SystemClock"] = lambda: _Unhurried(clock)

@@ -18,6 +18,8 @@ from typing import Any, Literal, TypeVar
 import orjson
 
 from state.database import BUSY_SECONDS
+from state.disk import SystemDisk
+from state.receipts.lines import decode
 from sync.clock import SystemClock
 from sync.delivery.client import LeadsClient
 from sync.delivery.outcome import Answer, Outcome
@@ -43,7 +45,7 @@ class Mishap:
 NONE = Mishap()
 
 
-class Steps:
+class Steps(SystemDisk):
     """Counts the steps of a process, of all its threads together, and notes in `log` which requests began, and which
     batches this process itself put in doubt once it had seen the end of their requests."""
 
@@ -107,10 +109,9 @@ class Steps:
 
     def write(self, descriptor: int, data: bytes) -> int:
         written = self.take(lambda: os.write(descriptor, data), writes=True, full=_disk_full)
-        for line in data.splitlines():
-            document = orjson.loads(line.partition(b" ")[2])
-            if document.get("verdict") == "in_doubt" and document["batch"] in self._answered:
-                self.note("doubted", document["batch"])
+        for line in filter(None, map(decode, data.splitlines(keepends=True))):  # a key comes this way, too
+            if line.get("verdict") == "in_doubt" and line["batch"] in self._answered:
+                self.note("doubted", line["batch"])
         return written
 
     def sync(self, descriptor: int) -> None:

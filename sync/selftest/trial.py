@@ -4,14 +4,16 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from random import Random
 from typing import Literal
 
 from sync.sandbox.running import RunningSandbox
-from sync.selftest.life import Life, live
+from sync.selftest.life import End, Life, live
 from sync.selftest.loss import lose_ledger
+from sync.selftest.meddling import DEEDS, WAYS, Meddling, When, every_meddling, keep_copies, meddle
+from sync.selftest.operator import LONGEST, settle
 from sync.selftest.steps import NONE, Mishap
 from sync.selftest.truth import Truth, look
 from sync.selftest.world import World, name_of
@@ -38,6 +40,8 @@ _FAULTS = (
     "404",
 )
 _HOUR = 3600.0
+MEDDLED = 0.3
+"""The share of random trials in which the files are meddled with."""
 KINDS: tuple[Literal["before", "after"], ...] = ("before", "after")
 
 
@@ -53,6 +57,11 @@ class Trial:
     refused: Sequence[int] = ()
     batch_size: int = 3
     in_flight: int = 1
+
+    @property
+    def meddles(self) -> bool:
+        """Whether anything is done to the files: then more may be in doubt than what could not be known."""
+        return any(life.meddling for life in self.lives)
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,9 +91,28 @@ def run(trial: Trial, folder: Path, sandbox: RunningSandbox) -> Verdict:
             world.add(trial.rows[number])
         if life.loss is not None and not lose_ledger(world, life.loss, life.clock_off):
             ends["fault"] += 1
-        end, steps = live(world, life)
-        ends[end] += 1
-    return Verdict(trial, look(world, sandbox, trial.refused), ends, steps)
+        if life.meddling is not None and life.meddling.when == "before":
+            meddle(world, life.meddling)
+        if trial.meddles:
+            keep_copies(world)
+        came, steps = _lived(world, trial, life, is_last=number == len(trial.lives))
+        ends.update(came)
+    return Verdict(trial, look(world, sandbox, trial.refused, exact=not trial.meddles), ends, steps)
+
+
+def _lived(world: World, trial: Trial, life: Life, *, is_last: bool) -> tuple[list[End], int]:
+    """Live, and where it was refused settle that as its hint says; the last life goes on until it may end in peace."""
+    came, steps = live(world, life, meddled=trial.meddles)
+    for _ in range(LONGEST):
+        if came[-1] != "refused":
+            return came, steps
+        if not settle(world):
+            return [*came, "fault"], steps
+        if not is_last:
+            return came, steps
+        more, steps = live(world, Life(), meddled=True)
+        came += more
+    return [*came, "fault"], steps
 
 
 def undisturbed() -> Trial:
@@ -110,14 +138,30 @@ def at_each_send() -> Iterator[Trial]:
             yield Trial(f"killed {kind} request {number}", [life], whole.rows, whole.script, whole.refused)
 
 
+def at_files() -> Iterator[Trial]:
+    """The files are removed, replaced and torn, each of them in each way: after a life that was killed at a request,
+    and while one lives."""
+    for meddling in every_meddling():
+        lives = [Life(), Life(Mishap(2, "after", sends=True)), Life(meddling=meddling, later=range(31, 34))]
+        rows = [range(1, 5), range(5, 15), range(15, 18), range(18, 20)]
+        name = f"{meddling.deed} {meddling.way}, {meddling.when}"
+        yield Trial(name, lives, rows, "ok,ok,ok,reset-after,ok*", in_flight=2)
+
+
 def at_random(seed: int) -> Trial:
     """The same seed makes the same trial."""
     random = Random(seed)  # noqa: S311 - repeatable chance, no secret
     lives = [_life(random) for _ in range(random.randint(1, 5))]
+    if random.random() < MEDDLED:
+        lives = [replace(life, meddling=_meddling(random)) for life in lives]
     rows, first = [], 1
     for number in range(len(lives) + 1):
         count = random.randint(6, 24) if number == 0 else random.choice([0, 0, 1, 5])
         rows.append(range(first, first + count))
+        first += count
+    for number, life in enumerate(lives):
+        count = random.choice([0, 0, 1, 5]) if life.clock_jumps or life.meddling else 0
+        lives[number] = replace(life, later=range(first, first + count))
         first += count
     entries = [random.choice(_FAULTS) if random.random() < 0.35 else "ok" for _ in range(random.randint(5, 40))]
     return Trial(
@@ -129,6 +173,11 @@ def at_random(seed: int) -> Trial:
         batch_size=random.choice([1, 2, 3, 5, 100]),
         in_flight=random.choice([1, 1, 2, 4]),
     )
+
+
+def _meddling(random: Random) -> Meddling | None:
+    moments: list[When] = ["before", "once all is sent", random.uniform(0.0, 0.4)]
+    return random.choice([None, Meddling(random.choice(DEEDS), random.choice(WAYS), random.choice(moments))])
 
 
 def _life(random: Random) -> Life:

@@ -52,8 +52,9 @@ class Truth:
         return not (self.lost or self.twice or self.astray or self.claimed or self.told)
 
 
-def look(world: World, sandbox: RunningSandbox, refused: Sequence[int] = ()) -> Truth:
-    """`refused` are the records that the server will not have, each alone."""
+def look(world: World, sandbox: RunningSandbox, refused: Sequence[int] = (), *, exact: bool = True) -> Truth:
+    """`refused` are the records that the server will not have, each alone. Not `exact`: somebody meddled with the
+    files, so that a batch may be in doubt of which one could have known."""
     leads = [row["lead"] for row in reports.leads(sandbox.store_path)]
     requests = reports.requests(sandbox.store_path)
     created = Counter(lead["name"] for lead in leads)
@@ -64,7 +65,7 @@ def look(world: World, sandbox: RunningSandbox, refused: Sequence[int] = ()) -> 
     return Truth(
         lost=sorted(n for n in numbers if not created[name_of(n)] and n not in accounted),
         twice=sorted(n for n in numbers if created[name_of(n)] > 1),
-        astray=sorted(_astray(world, requests)),
+        astray=sorted(_astray(world, requests)) if exact else (),
         claimed=sorted(n for n, state in states.items() if state == "delivered" and not created[name_of(n)]),
         told=[place.name for place in (world.events, *world.folder.glob("*.receipts")) if b"Canary" in _content(place)],
         in_doubt=len(in_doubt),

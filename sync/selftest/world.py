@@ -77,6 +77,27 @@ class World:
         return self.folder / "ledger.db"
 
     @property
+    def receipts(self) -> Path:
+        return self.folder / "ledger.db.receipts"
+
+    @property
+    def lock(self) -> Path:
+        return self.folder / "ledger.db.lock"
+
+    @property
+    def copies(self) -> Path:
+        """A folder with a copy of the ledger and its receipts, as people keep them."""
+        return self.folder / "copies"
+
+    @property
+    def hints(self) -> Path:
+        """What the processes said when they refused to start, or stopped: a line each."""
+        return self.folder / "hints"
+
+    def last_hint(self) -> str:
+        return self.hints.read_text(encoding="utf-8").splitlines()[-1] if self.hints.exists() else ""
+
+    @property
     def notes(self) -> Path:
         """What the processes noted for the oracle."""
         return self.folder / "notes"

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from contextlib import ExitStack
 
-from prometheus_client import make_wsgi_app
+from prometheus_client import CollectorRegistry
+from prometheus_client.exposition import choose_encoder
 
 from sync import log
 from sync.engine import Engine
 from sync.service.metrics import Watched, registry_of
-from sync.service.server import Server
+from sync.service.server import Figures, Server
 
 
 class Endpoint:
@@ -20,7 +21,7 @@ class Endpoint:
         registry, self._metrics = registry_of(service)
         if service.engine:
             self.know(service.engine)
-        self._server = Server(listen, service.health, make_wsgi_app(registry))
+        self._server = Server(listen, service.health, _figures_of(registry))
         self._ends = ExitStack()
         self._ends.callback(self._server.close)
         self._ends.enter_context(log.heard_by(self._metrics))
@@ -31,3 +32,11 @@ class Endpoint:
 
     def close(self) -> None:
         self._ends.close()
+
+
+def _figures_of(registry: CollectorRegistry) -> Figures:
+    def figures(accept: str | None, names: list[str]) -> tuple[bytes, str]:
+        encode, kind = choose_encoder(accept or "")
+        return encode(registry.restricted_registry(names) if names else registry), kind
+
+    return figures

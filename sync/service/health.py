@@ -9,7 +9,8 @@ from typing import Literal
 
 from sync.config.schema import Source
 from sync.durations import format_duration
-from sync.engine import Engine, StreamWorker
+from sync.engine import Engine
+from sync.polling.turns import StreamWorker
 from sync.service.look import Seen, Waiting
 from sync.service.progress import Stall
 from sync.service.witness import Witness
@@ -60,9 +61,12 @@ def stops_of(engine: Engine, witness: Witness, seen: Seen | None, started_at: fl
     clock = engine.ledger.clock
     found = [*_late_streams(engine, witness, started_at, clock.boot(), clock.wall())]
     for name, waiting in seen.workspaces.items() if seen else ():
-        delivered = max(witness.delivered_at(name) or 0.0, started_at)
+        worker = engine.workers.get(name)
+        if worker is None:  # a reload left it out just now
+            continue
+        delivered = max(witness.delivered_at(name) or 0.0, started_at, worker.since)
         if is_undelivered(waiting, clock.boot() - delivered, clock.wall()):
-            rest = engine.workers[name].pace.rest
+            rest = worker.pace.rest
             why = f" (it rests: {rest})" if rest else ""
             found.append(f"{waiting.pending:,} leads wait for {name}, and none was delivered lately{why}")
     return found
@@ -79,14 +83,14 @@ def _late_streams(engine: Engine, witness: Witness, started_at: float, boot: flo
     for name, stream in engine.streams.items():
         news = witness.stream(name)
         since = boot - _last_moved(stream, news.read_at, started_at)
-        if since > allowance(engine.plan.config.sources[name.split(".", 1)[0]], wall - since):
+        if since > allowance(stream.source, wall - since):
             why = f" ({news.failures} failures in a row: {news.kind})" if news.failures else ""
             yield f"{name} was not read for {format_duration(float(round(since)))}{why}"
 
 
 def _last_moved(stream: StreamWorker, read_at: float | None, started_at: float) -> float:
     """A poll that is under way and reads page after page is no worse than one that has ended."""
-    moments = [started_at, read_at or 0.0]
+    moments = [started_at, stream.since, read_at or 0.0]
     return max([*moments, stream.progressed_at] if stream.is_busy else moments)
 
 

@@ -3,14 +3,20 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Mapping
+from collections import Counter
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 
 from state.diagram import State
 from state.ledger import Ledger
 from state.slots import Room
+from sync import told
+from sync.config.ages import near_ends
+from sync.delivery.worker import DeliveryWorker
 from sync.engine import Engine
-from sync.plan import rule_of
+from sync.reports.needs import Needs
+from sync.reports.scope import scope_of
+from sync.reports.troubles import needs_of
 
 KEEP_SECONDS = 5.0
 """For so long what was seen is shown again, however often one asks."""
@@ -28,7 +34,7 @@ class Waiting:
 @dataclass(frozen=True, slots=True)
 class Seen:
     """`at` is in seconds since boot. Records are counted by stream and state; `polled` is when each stream's last poll
-    ended that did not fail (ms). `size` of the ledger's file in bytes."""
+    ended that did not fail (ms). `needs` counts what needs a person, by kind. `size` of the ledger's file in bytes."""
 
     at: float
     workspaces: Mapping[str, Waiting]
@@ -37,6 +43,7 @@ class Seen:
     orphaned: Mapping[str, int]
     polled: Mapping[str, int]
     batches_in_doubt: int
+    needs: Mapping[str, int]
     size: int
 
 
@@ -65,6 +72,12 @@ class Lookout:
         with self._lock:
             return 0 if self._closed else len(self._opened().verdicts.in_doubt())
 
+    def tell_stalls(self, parts: Collection[str]) -> None:
+        """Tell the ledger which parts do not move: over a connection of our own, since ours may be what hangs."""
+        with self._lock:
+            if not self._closed:
+                told.stalls(self._opened(), parts)
+
     def _opened(self) -> Ledger:
         self._ledger = self._ledger or Ledger(self._engine.ledger.path, clock=self._engine.ledger.clock)
         return self._ledger
@@ -81,7 +94,7 @@ def _seen(ledger: Ledger, engine: Engine, now: float) -> Seen:
     polls = ledger.streams.last_polls()
     return Seen(
         at=now,
-        workspaces={name: _waiting(ledger, engine, name) for name in engine.workers},
+        workspaces={name: _waiting(ledger, worker) for name, worker in engine.workers.items()},
         records={(names[id_], state): n for (id_, state), n in ledger.records.counts().items() if id_ in names},
         drifted={names[id_]: n for id_, n in ledger.records.drifted().items() if id_ in names},
         orphaned={names[id_]: n for id_, n in ledger.records.orphaned().items() if id_ in names},
@@ -91,11 +104,16 @@ def _seen(ledger: Ledger, engine: Engine, now: float) -> Seen:
             if id_ in names and poll["outcome"] in ("complete", "full", "stopped")
         },
         batches_in_doubt=len(ledger.verdicts.in_doubt()),
+        needs=Counter(need.kind for need in _needs(ledger, engine).items),
         size=ledger.path.stat().st_size,
     )
 
 
-def _waiting(ledger: Ledger, engine: Engine, workspace: str) -> Waiting:
-    limit, key = engine.plan.config.workspaces[workspace].limit, engine.plan.api_keys[workspace]
-    room = ledger.slots.room(rule_of(limit, key, ledger.hasher))
-    return Waiting(ledger.outbox.pending(workspace), ledger.outbox.oldest_pending(workspace), room)
+def _needs(ledger: Ledger, engine: Engine) -> Needs:
+    config = engine.plan.config
+    return needs_of(ledger, scope_of(config, ledger), near_ends(config, ledger.clock.wall()))
+
+
+def _waiting(ledger: Ledger, worker: DeliveryWorker) -> Waiting:
+    pending, oldest = ledger.outbox.pending(worker.name), ledger.outbox.oldest_pending(worker.name)
+    return Waiting(pending, oldest, ledger.slots.room(worker.rule))

@@ -28,6 +28,7 @@ from sync import __version__
 from sync.config.ages import ages_of
 from sync.engine import Engine
 from sync.events import PARTS, Level
+from sync.reports.needs import NeedKind
 from sync.service.health import Health
 from sync.service.look import Seen
 from sync.service.witness import Witness
@@ -194,7 +195,10 @@ def _in_ledger(seen: Seen) -> Iterable[Metric]:
     )
     for stream, milliseconds in seen.polled.items():
         success.add_metric([stream], milliseconds / 1000)
-    yield from (records, drifted, orphaned, success, *_waiting(seen))
+    needs = _gauge("needs_person", "What needs a person, by kind: what `status` lists.", "kind")
+    for kind in get_args(NeedKind):
+        needs.add_metric([kind], seen.needs.get(kind, 0))
+    yield from (records, drifted, orphaned, success, needs, *_waiting(seen))
     yield GaugeMetricFamily(f"{PREFIX}_batches_in_doubt", "Batches that wait for a person.", seen.batches_in_doubt)
     yield GaugeMetricFamily(f"{PREFIX}_ledger_size_bytes", "Size of the ledger's file.", seen.size)
 

@@ -71,18 +71,17 @@ def _scheduler(engine: Engine) -> Part:
 
 
 def _streams(engine: Engine) -> Iterator[Part]:
-    config = engine.plan.config
     for name, stream in engine.streams.items():
-        source = config.sources[name.split(".", 1)[0]]
-        limit = config.service.hung_after.total_seconds()
-        if (timeout := getattr(source.options, "timeout", None)) is not None:
+        limit = engine.plan.config.service.hung_after.total_seconds()
+        if (timeout := getattr(stream.source.options, "timeout", None)) is not None:
             limit = max(limit, 2 * timeout.total_seconds())
         yield Part(f"the poll of {name}", stream.progressed_at if stream.is_busy else None, limit)
 
 
 def _workers(engine: Engine) -> Iterator[Part]:
     for name, worker in engine.workers.items():
-        stops = engine.is_stopping
-        decided_at = None if stops else worker.progressed_at
-        yield Part(f"the delivery to {name}", decided_at, STEP_LIMIT, dead=not worker.is_alive and not stops)
-        yield Part(f"a request to {name}", worker.in_flight_since, worker.deadline + LEDGER_PATIENCE)
+        decides = not engine.is_stopping and not engine.awaits(name)
+        decided_at = worker.progressed_at if decides else None
+        yield Part(f"the delivery to {name}", decided_at, STEP_LIMIT, dead=decides and not worker.is_alive)
+    for worker in engine.delivering:
+        yield Part(f"a request to {worker.name}", worker.in_flight_since, worker.deadline + LEDGER_PATIENCE)

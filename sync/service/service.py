@@ -87,9 +87,9 @@ class Service:
         """Configuration, ledger and schedule stand: after the start and after each reload, taken or refused."""
         self._schedule = schedule
         if engine is not self.engine:
-            self._drop_lookout()
-            self.engine, self._lookout = engine, Lookout(engine)
-            self._started_at = self._clock.boot()
+            self.engine, self._started_at = engine, self._clock.boot()
+        self._drop_lookout()
+        self._lookout = Lookout(engine)
         if self._endpoint:
             self._endpoint.know(engine)
         self._phase = "running"
@@ -156,8 +156,12 @@ class Service:
             if stall.part not in known:
                 seconds, limit = round(stall.seconds, 1), round(stall.limit, 1)
                 emit("stalled", part=stall.part, seconds=seconds, limit=limit or None)
-        for part in known - {stall.part for stall in self._stalls}:
+        stalled = {stall.part for stall in self._stalls}
+        for part in known - stalled:
             emit("moves_again", part=part)
+        if stalled != known and self._lookout:
+            with contextlib.suppress(LedgerBusy, LedgerError):
+                self._lookout.tell_stalls(stalled)
         every = self._notifier.watchdog_every
         if every and not self._stalls and self._clock.boot() - self._pinged_at >= every / PINGS - 0.5:
             self._ping()

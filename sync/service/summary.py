@@ -18,17 +18,23 @@ def summary_of(engine: Engine, witness: Witness, stalls: Sequence[Stall], in_dou
 
 def _wrong(engine: Engine, witness: Witness, stalls: Sequence[Stall], in_doubt: int) -> Iterator[str]:
     yield from map(str, stalls)
-    if witness.config_refused:
+    if witness.parts_refused:
+        yield f"the new configuration of {_named(witness.parts_refused)} is refused, its old one in force"
+    elif witness.config_refused:
         yield "the new configuration is refused, the old one in force"
     if in_doubt:
         yield f"{in_doubt:,} {'batch' if in_doubt == 1 else 'batches'} in doubt"
     failing = [name for name in engine.streams if witness.stream(name).failures]
     if failing:
-        more = f" and {len(failing) - _MOST_NAMES} more" if len(failing) > _MOST_NAMES else ""
-        yield f"cannot read {', '.join(failing[:_MOST_NAMES])}{more}"
+        yield f"cannot read {_named(failing)}"
     for name, worker in engine.workers.items():
         if worker.pace.rest:
             yield f"{name} rests ({worker.pace.rest})"
+
+
+def _named(names: Sequence[str]) -> str:
+    more = f" and {len(names) - _MOST_NAMES} more" if len(names) > _MOST_NAMES else ""
+    return f"{', '.join(names[:_MOST_NAMES])}{more}"
 
 
 def _done(engine: Engine) -> str:
@@ -39,4 +45,4 @@ def _done(engine: Engine) -> str:
     )
     if engine.in_flight:
         doing += f", {engine.in_flight} in flight"
-    return f"{doing}; {totals['pending']:,} pending, {totals['sent']:,} sent since the start or reload"
+    return f"{doing}; {totals['pending']:,} pending, {totals['sent']:,} sent since the start"

@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
+from typing import cast
 
 from sync.events import Level
 
@@ -30,7 +31,9 @@ class Witness:
         self._delivered: dict[str, float] = {}
         self.news = 0
         self.config_refused = False
-        """Whether the last reload was refused."""
+        """Whether the last reload was refused, or a part of it."""
+        self.parts_refused: tuple[str, ...] = ()
+        """The sources that keep their old form, where that is so of a part."""
 
     def __call__(self, event: str, level: Level, fields: Mapping[str, object]) -> None:
         del level
@@ -46,8 +49,11 @@ class Witness:
                     self._streams[stream] = replace(before, failures=before.failures + 1, kind=kind)
                 case "batch" if fields["verdict"] == "created":
                     self._delivered[str(fields["workspace"])] = self._now()
-                case "config_refused" | "config_reloaded":
-                    self.config_refused = event == "config_refused"
+                case "config_refused":
+                    self.config_refused, self.parts_refused = True, ()
+                case "config_reloaded":
+                    self.parts_refused = tuple(cast("list[str]", fields.get("refused") or ()))
+                    self.config_refused = bool(self.parts_refused)
                 case _:
                     pass
 

@@ -49,6 +49,46 @@ def test_renaming_needs_no_api_key(world: World) -> None:
     assert world.run("ledger", "rename-stream", "erp.companies", "erp.firms", key=None).exit_code == 0
 
 
+def test_another_path_makes_no_new_ledger_unless_that_is_said(world: World) -> None:
+    """It would know nothing of what was sent, and send it again."""
+    world.companies(range(1, 4))
+    world.run("once")
+    moved = {'path = "state/ledger.db"': 'path = "moved/ledger.db"'}
+    world.write_config(replace=moved)
+    for words in (["once"], ["send-test", "--yes"]):
+        refused = world.run(*words)
+        assert refused.exit_code == 78
+        assert f"until now this configuration had {world.ledger}" in refused.stderr
+        assert "closingdealz-sync ledger create" in refused.stderr
+    assert not (world.folder / "moved").exists()
+
+    world.write_config()
+    assert world.json("once")["sent"] == 0
+    (world.folder / "moved").mkdir()
+    for each in sorted(world.ledger.parent.glob("ledger.db*")):
+        each.rename(world.folder / "moved" / each.name)
+    world.write_config(replace=moved)
+    assert world.json("once")["sent"] == 0, "it moved with its path"
+
+    world.write_config()
+    assert world.run("once").exit_code == 78
+    made = world.run("ledger", "create")
+    assert (made.exit_code, made.stdout) == (0, f"made {world.ledger}: it knows nothing of what was sent before\n")
+    assert world.run("ledger", "create").exit_code == 64
+    assert world.json("once")["sent"] == 3
+    assert len(world.arrived()) == 6
+
+
+def test_a_new_ledger_that_sends_nothing_again_needs_no_word(world: World) -> None:
+    world.companies(range(1, 4))
+    start = {'start = "all"': 'start = "now"'}
+    world.write_config(replace=start)
+    world.run("once")
+    world.write_config(replace={**start, "state/ledger.db": "other.db"})
+    assert world.json("once")["sent"] == 0
+    assert world.arrived() == []
+
+
 def test_what_cannot_be_renamed_says_why(world: World) -> None:
     nothing = world.run("ledger", "rename-stream", "erp.companies", "erp.companies")
     assert nothing.exit_code == 74

@@ -177,7 +177,7 @@ def test_a_stream_that_left_the_configuration_is_still_settled_and_said_to_wait(
 def test_a_record_is_shown_whole(world: World) -> None:
     rejected(world, [1])
     text = world.run("quarantine", "show", "erp.companies:1").stdout
-    assert text.startswith("erp.companies:1 (quarantined)\n  workspace   main\n")
+    assert text.startswith("erp.companies:1 (quarantined)\n  number      #1\n  workspace   main\n")
     assert 'why         refused by the server ("[0] was refused on purpose.")\n' in text
     assert '      "name": "Firm 1"\n' in text
     shown = world.json("quarantine", "show", "erp.companies:1")

@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 
 from sync.commands.leads_csv import layout_of, rows_of
 from sync.mapping.identity import Identity, Kind
+from tests.sizes import sized
 
 ADA: Identity = ("email", "ada@acme.example")
 ACME: Identity = ("domain", "acme.example")
@@ -119,7 +120,7 @@ def test_other_encodings_spoil_only_their_own_cells(tmp_path: Path) -> None:
 
 @given(st.one_of(st.binary(max_size=300), st.text('email,;"\n\r\0@.x \t', max_size=200).map(str.encode)))
 @example(b'email\r"\n\r"')
-@settings(max_examples=150, derandomize=True, database=None, suppress_health_check=list(HealthCheck))
+@settings(max_examples=sized(60, 600, 6_000), derandomize=True, database=None, suppress_health_check=list(HealthCheck))
 def test_whatever_is_in_a_file_it_is_read_or_refused(tmp_path: Path, content: bytes) -> None:
     try:
         rows = read(tmp_path, b"email,web\n" + content)

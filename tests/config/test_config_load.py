@@ -147,6 +147,13 @@ class TestFinding:
         with pytest.raises(ConfigError, match="is larger than 16 MiB"):
             load_config(Path("/dev/zero"))
 
+    def test_a_pipe(self, tmp_path):
+        """Nobody writes to it: reading would never end. A reload could not read it again, either."""
+        path = tmp_path / "pipe"
+        os.mkfifo(path)
+        with pytest.raises(ConfigError, match="is a pipe, which cannot be read again"):
+            load_config(path)
+
     def test_a_name_no_file_can_have(self):
         with pytest.raises(ConfigError, match="its name holds a NUL character"):
             load_config(Path("a\0b"))

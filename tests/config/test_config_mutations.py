@@ -11,6 +11,7 @@ from sync.config.load import load_config, warnings_of
 from sync.config.schema import Config
 from sync.errors import ConfigError
 from sync.streams import compile_all, stream_specs
+from tests.sizes import sized
 
 SECRET = "HUNTER2-S3CR3T"
 EXAMPLE = (Path(__file__).parents[2] / "config.example.toml").read_text(encoding="utf-8")
@@ -93,7 +94,7 @@ def mutated(draw: st.DrawFn) -> str:
     return "\n".join(lines)
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=sized(120, 1_000, 10_000), deadline=None)
 @given(mutated())
 def test_a_changed_file_loads_or_says_why_not(text):
     with tempfile.TemporaryDirectory() as folder:

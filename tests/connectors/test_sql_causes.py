@@ -56,31 +56,6 @@ def test_an_at_sign_in_the_password_is_told_from_the_urls_shape() -> None:
     assert parse_url("postgresql://reader%40corp:x%40y@127.0.0.1/crm").password == "x@y"
 
 
-# ---- options of the URL
-
-
-@pytest.mark.parametrize(
-    "url",
-    [
-        "postgresql://postgres@127.0.0.1/postgres?nonsense=1",
-        "postgresql://postgres@127.0.0.1/postgres?connect_timeout=soon",
-        "postgresql://postgres@127.0.0.1/postgres?sslmode=perhaps",
-        "postgresql://postgres@127.0.0.1/postgres?row_factory=x",
-        "mysql://root@127.0.0.1/mysql?nonsense=1",
-        "mysql://root@127.0.0.1/mysql?connect_timeout=soon",
-        "mysql://root@127.0.0.1/mysql?cursorclass=x",
-        "sqlite:///{folder}/x.db?timeout=soon",
-        "duckdb:///{folder}/x.duckdb?nonsense=1",
-    ],
-)
-@pytest.mark.usefixtures("postgresql_server", "mariadb_server")
-def test_an_option_that_a_driver_refuses_is_a_named_refusal(url: str, tmp_path: Path) -> None:
-    duckdb.connect(str(tmp_path / "x.duckdb")).close()
-    with pytest.raises(SourceRefused) as caught:
-        read_all(url.format(folder=tmp_path), stream())
-    assert "url" in caught.value.hint
-
-
 def test_a_folder_is_no_sqlite_file(tmp_path: Path) -> None:
     with pytest.raises(SourceRefused, match="names a folder"):
         read_all(f"sqlite:///{tmp_path}", stream())

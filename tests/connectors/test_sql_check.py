@@ -493,3 +493,13 @@ def test_options_are_checked(model: Any, options: dict[str, Any], words: str) ->
 def test_every_option_is_described() -> None:
     for model in (SqlSource, SqlStream, SqlChild):
         assert all(field.description for field in model.model_fields.values())
+
+
+def test_a_key_that_names_a_person_is_a_warning(sqlite_server: Sqlite) -> None:
+    sqlite_server.run("CREATE TABLE companies (id TEXT PRIMARY KEY, updated_at TEXT)")
+    for id_, told in (("ada@corp.example", True), ("7", False)):
+        sqlite_server.run("DELETE FROM companies")
+        sqlite_server.run("INSERT INTO companies VALUES (?, '2026-01-01 00:00:00')", [id_])
+        warnings = "\n".join(_said(_check(sqlite_server, stream(modified="updated_at")), "warning"))
+        assert ("key 'id' holds e-mail addresses" in warnings) is told
+        assert "ada@" not in warnings

@@ -7,6 +7,7 @@ from sql_servers import Duckdb, Firebird, Mariadb, Postgresql, Sqlite
 from sql_worlds import KEYS, KINDS, PairWorld, SqlWorld
 
 from connectors.conformance import ConnectorContract
+from tests.sizes import sized
 
 _KEYS = list(KEYS)
 
@@ -17,7 +18,7 @@ def _cases(backend: str) -> list[tuple[str, str]]:
 
 
 class TestSqlite(ConnectorContract):
-    examples = 8
+    examples = sized(4, 30, 300)
 
     @pytest.fixture(params=[*_cases("sqlite"), ("text_space", "query"), ("text_t_z", "pair")], ids="-".join)
     def world(self, request: pytest.FixtureRequest, sqlite_server: Sqlite) -> SqlWorld:
@@ -30,7 +31,7 @@ class TestSqlite(ConnectorContract):
 
 
 class TestPostgresql(ConnectorContract):
-    examples = 5
+    examples = sized(3, 20, 200)
 
     @pytest.fixture(params=[*_cases("postgresql"), ("timestamptz", "query")], ids="-".join)
     def world(self, request: pytest.FixtureRequest, postgresql_server: Postgresql) -> SqlWorld:
@@ -41,7 +42,7 @@ class TestPostgresql(ConnectorContract):
 
 
 class TestMariadb(ConnectorContract):
-    examples = 5
+    examples = sized(3, 20, 200)
 
     @pytest.fixture(params=[*_cases("mariadb"), ("naive", "query")], ids="-".join)
     def world(self, request: pytest.FixtureRequest, mariadb_server: Mariadb) -> SqlWorld:

@@ -274,4 +274,4 @@ class CrmMachine(RuleBasedStateMachine):
 
 
 def test_nobody_is_created_twice_and_nobody_is_lost() -> None:
-    run_state_machine_as_test(CrmMachine, settings=machine_settings((25, 20), (400, 40), (3000, 60)))
+    run_state_machine_as_test(CrmMachine, settings=machine_settings((15, 20), (400, 40), (3000, 60)))

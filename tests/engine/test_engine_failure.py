@@ -14,8 +14,9 @@ import pytest
 from engine_world import add_firms, always, write_config
 from wire import Server, answer, wait_until
 
+from state.disk import SystemDisk
 from state.ledger import Ledger
-from state.receipts.place import Place, SystemDisk
+from state.receipts.place import Place
 from sync.engine import Engine
 from sync.errors import LedgerError
 from sync.plan import Plan

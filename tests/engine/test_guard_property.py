@@ -14,6 +14,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from sync.errors import SourceUnavailable
+from tests.sizes import sized
 
 MAX_NEW = 5
 OPTIONS = {"max_new": MAX_NEW, "at_least": 1000}
@@ -132,7 +133,13 @@ class Story:
         self.world.close()
 
 
-@settings(max_examples=80, deadline=None, database=None, derandomize=True, suppress_health_check=list(HealthCheck))
+@settings(
+    max_examples=sized(40, 400, 4_000),
+    deadline=None,
+    database=None,
+    derandomize=True,
+    suppress_health_check=list(HealthCheck),
+)
 @given(happens=st.lists(actions, min_size=3, max_size=14))
 def test_nothing_unusual_is_ever_claimed_and_nothing_is_forgotten(
     made: Path, happens: Sequence[tuple[str, int]]

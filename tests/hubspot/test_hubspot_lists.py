@@ -497,7 +497,7 @@ def test_any_history_sends_whoever_was_a_member_when_it_was_looked_at(standin: S
         standin.lists.held["9"].ids[:] = sorted({ANCHOR, *members})
 
     @settings(
-        max_examples=sized(12, 200, 2000),
+        max_examples=sized(7, 200, 2000),
         deadline=None,
         database=None,
         phases=[Phase.generate],

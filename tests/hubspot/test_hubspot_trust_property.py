@@ -118,7 +118,7 @@ def test_what_goes_and_comes_sends_nothing_wrong(standin: Standin, portal: Porta
     portal.association_page = 2
 
     @settings(
-        max_examples=sized(12, 150, 1000),
+        max_examples=sized(7, 150, 1000),
         derandomize=SIZE == "quick",
         deadline=None,
         database=None,

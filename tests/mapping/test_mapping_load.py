@@ -11,6 +11,7 @@ from sync.config.schema import Wire, WireList
 from sync.errors import ConfigError
 from sync.mapping.elsewhere import ELSEWHERE
 from sync.mapping.expressions import BadExpression, compile_expression
+from tests.sizes import sized
 
 _BLANK = "a field name with a blank stands in double quotes: {}"
 _IN_QUOTES = "write regex_match(text, pattern) with text in 'quotes'"
@@ -188,6 +189,11 @@ _EPOCHS = "1767225600 are seconds, 1767225600000 milliseconds"
             "the expression is nested more than 64 levels deep",
             "split it up; many constants fit into contains(['x', 'y'], a)",
         ),
+        (
+            "`[" + "1," * 200_000 + "1]`",
+            "the expression has 400,005 characters, more than 50,000",
+            "shorten it; a table of values belongs into [lookups.NAME]",
+        ),
     ],
 )
 def test_each_mistake_has_its_column_and_cure(expression: str, what: str, hint: str) -> None:
@@ -254,7 +260,7 @@ def test_wire_names_may_not_clash_in_any_case() -> None:
     ]
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=sized(100, 1_000, 10_000), deadline=None)
 @given(st.text("abn.,()[]{}|&'`\"@*?!=<>-: 015\\", max_size=14) | st.text(max_size=6))
 def test_any_text_compiles_or_is_told_apart_as_bad(text: str) -> None:
     try:

@@ -20,6 +20,7 @@ from sync.mapping import web
 from sync.mapping.emails import is_email, is_ordinary
 from sync.mapping.functions import NAMES as FUNCTION_NAMES
 from sync.mapping.outcome import Filtered, Lead, Unfit
+from tests.sizes import sized
 
 NAMES = ["a", "b", "c", "people", "contacts"]
 TEXTS = st.one_of(
@@ -239,7 +240,7 @@ def check_lead(document: dict[str, Any], *, is_contact: bool) -> None:
 
 
 @pytest.mark.parametrize("index", range(len(TABLES)))
-@settings(max_examples=120, deadline=None)
+@settings(max_examples=sized(50, 500, 5_000), deadline=None)
 @given(data=RECORDS)
 @example(data={"a": float("inf"), "b": float("nan"), "c": 10**5000, "people": [[[[]]], {}, None]})
 @example(data={"people": {"a": None}, "contacts": ""})
@@ -260,7 +261,7 @@ def test_apply_never_raises_keeps_all_limits_and_needs_only_what_is_projected(in
             assert outcome == Filtered()
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=sized(60, 600, 6_000), deadline=None)
 @given(JSON)
 def test_even_what_is_no_object_is_judged(data: Any) -> None:
     for one in MAPPINGS:
@@ -320,7 +321,7 @@ EXPRESSIONS = st.recursive(
 )
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=sized(100, 1_000, 10_000), deadline=None)
 @given(EXPRESSIONS, RECORDS)
 def test_no_expression_breaks_a_record_and_what_it_reads_is_enough(expression: str, data: dict[str, Any]) -> None:
     try:
@@ -354,7 +355,7 @@ def test_no_text_takes_long(text: str) -> None:
 SECRET = "zqx"
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=sized(60, 600, 6_000), deadline=None)
 @given(
     st.dictionaries(
         st.sampled_from(NAMES),
@@ -392,7 +393,7 @@ ADDRESSES = st.builds(
 )
 
 
-@settings(max_examples=400, deadline=None)
+@settings(max_examples=sized(150, 1_500, 15_000), deadline=None)
 @given(ADDRESSES)
 @example("a@b-.de")
 @example("a@-b.de")
@@ -417,7 +418,7 @@ WEB = st.builds(
 )
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=sized(80, 800, 8_000), deadline=None)
 @given(WEB)
 def test_the_short_way_takes_only_web_addresses_that_the_long_one_takes_as_they_are(text: str) -> None:
     if web.is_ordinary(text):

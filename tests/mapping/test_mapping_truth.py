@@ -14,6 +14,7 @@ from mapping_cases import document, mapping
 
 from sync.mapping.expressions import BadExpression, compile_expression
 from sync.mapping.outcome import Filtered, Lead
+from tests.sizes import sized
 
 FALSE: list[Any] = [None, False, 0, 0.0, -0.0, "", [], {}]
 TRUE: list[Any] = [True, 1, -1, 0.5, "0", "false", "N", " ", [0], {"a": 0}]
@@ -176,7 +177,7 @@ _CALLS = (
 PIECES = st.sampled_from([*_PATHS.split(), *_CALLS.split()])
 
 
-@settings(max_examples=400, deadline=None)
+@settings(max_examples=sized(150, 1_500, 15_000), deadline=None)
 @given(st.lists(PIECES, min_size=1, max_size=4), st.sampled_from([".", " | ", ""]), ALIKE)
 def test_what_is_no_matter_of_truth_means_what_jmespath_says(pieces: list[str], glue: str, data: Any) -> None:
     expression = glue.join(pieces)

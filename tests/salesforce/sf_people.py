@@ -26,10 +26,11 @@ from state.rows import Claim, Delivery, OnChange, Verdict
 from state.slots import Rule
 from sync import log
 from sync.config.load import load_config
-from sync.engine import Engine, StreamWorker
+from sync.engine import Engine
 from sync.errors import SourceRefused
 from sync.plan import Plan
 from sync.polling.poll import Poller
+from sync.polling.turns import StreamWorker
 
 OPTED_OUT = "HasOptedOutOfEmail"
 OBJECTS = {"accounts": "Account", "contacts": "Contact", "leads": "Lead"}

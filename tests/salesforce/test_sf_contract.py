@@ -11,7 +11,7 @@ from tests.sizes import sized
 
 
 class TestSalesforce(ConnectorContract):
-    examples = sized(15, 100, 500)
+    examples = sized(6, 100, 500)
 
     @pytest.fixture(params=[2, 2000])
     def world(self, request: pytest.FixtureRequest, stand_in: StandIn) -> SalesforceWorld:

@@ -7,8 +7,8 @@ from sf_org import described, reference
 from sf_server import StandIn
 from sf_world import Reading, fields, firms, settle_down, stream
 
-from connectors.salesforce.soql import checksum
 from sync.errors import SourceRefused
+from sync.opaque import checksum
 from sync.words import Touch, Wanted
 
 # ---- deleted, merged, restored

@@ -8,8 +8,9 @@ from sf_server import StandIn
 from sf_world import Reading, connect, fields, firms, poll, stream
 
 from connectors.salesforce.connector import SalesforceConnector
-from connectors.salesforce.soql import checksum, is_id
+from connectors.salesforce.soql import is_id
 from sync.errors import SourceRefused
+from sync.opaque import checksum
 from sync.words import Wanted
 
 EVERYTHING = Wanted(None)

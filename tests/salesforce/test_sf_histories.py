@@ -42,7 +42,7 @@ actions = st.one_of(
 
 def test_any_history_is_read_as_it_was(stand_in: StandIn) -> None:
     @settings(
-        max_examples=sized(25, 120, 1500),
+        max_examples=sized(12, 120, 1500),
         deadline=None,
         derandomize=SIZE == "quick",
         database=None,

@@ -71,7 +71,7 @@ parts = st.one_of(populated, sent_and_converted, taken_and_given_back, single, s
 
 def test_any_history_makes_one_lead_of_a_person(stand_in: StandIn) -> None:
     @settings(
-        max_examples=sized(12, 200, 1500),
+        max_examples=sized(7, 200, 1500),
         deadline=None,
         derandomize=SIZE == "quick",
         database=None,

@@ -52,7 +52,7 @@ def folder() -> Iterator[Path]:
 
 def test_any_history_ends_with_the_leads_of_the_last_state(stand_in: StandIn, folder: Path) -> None:
     @settings(
-        max_examples=sized(30, 400, 4000),
+        max_examples=sized(12, 400, 4000),
         deadline=None,
         database=None,
         suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large],

@@ -33,7 +33,7 @@ def sandbox() -> Iterator[RunningSandbox]:
         yield running
 
 
-@pytest.mark.parametrize("first", range(1, 1 + sized(12, 120, 1200), 3))
+@pytest.mark.parametrize("first", range(1, 1 + sized(6, 120, 1200), 3))
 def test_random_schedules_of_kills_failures_full_disks_and_clocks(
     sandbox: RunningSandbox, tmp_path: Path, first: int
 ) -> None:
@@ -43,10 +43,10 @@ def test_random_schedules_of_kills_failures_full_disks_and_clocks(
         assert verdict.holds, verdict
 
 
-@pytest.mark.parametrize("part", range(4))
+@pytest.mark.parametrize("part", range(2))
 def test_killed_at_steps_of_a_run(sandbox: RunningSandbox, tmp_path: Path, part: int) -> None:
     """The first steps open the ledger; most of what matters follows between the hundredth and the five hundredth."""
-    for number, trial in enumerate(at_each_step(range(100 + part * 31, 500, sized(186, 8, 4)))):
+    for number, trial in enumerate(at_each_step(range(100 + part * 67, 500, sized(186, 8, 4)))):
         verdict = run(trial, tmp_path / f"{number}", sandbox)
         assert verdict.holds, verdict
 

@@ -6,14 +6,13 @@ import http.client
 import json
 import socket
 from collections.abc import Iterator
-from contextlib import ExitStack, closing
+from contextlib import ExitStack, closing, suppress
 from pathlib import Path
 
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
 from service_world import Source, StoppedClock, Way, engine_of
 
-from sync import log
 from sync.config.load import load_config
 from sync.engine import Engine
 from sync.errors import ConfigError
@@ -165,18 +164,92 @@ def test_only_questions_are_answered(served: tuple[Service, Engine, Source, Way]
     assert ask(port, "/healthz", "HEAD") == (503, "")
 
 
-def test_clients_that_dawdle_hold_up_nobody(monkeypatch: pytest.MonkeyPatch, port: int) -> None:
-    """Each is given up after a while; more than a few at a time are sent away."""
-    monkeypatch.setattr("sync.service.server.PATIENCE", 0.5)
-    with ExitStack() as ends, log.heard_by(lambda *_: None):
-        server = Server(f"127.0.0.1:{port}", lambda: Health("running", (), ()), lambda *_: [])
-        ends.callback(server.close)
-        idle = [socket.create_connection(("127.0.0.1", port)) for _ in range(MOST_CLIENTS + 4)]
-        for each in idle:
-            ends.callback(each.close)
-            each.settimeout(20)
-        assert [each.recv(1) for each in idle] == [b""] * len(idle)
+@pytest.fixture
+def server(port: int) -> Iterator[Server]:
+    """One that says that all is well, and has figures of 10 MB."""
+    with closing(Server(f"127.0.0.1:{port}", lambda: Health("running", (), ()), lambda *_: FIGURES)) as found:
+        yield found
+
+
+FIGURES = (b"# figures\n" * 1_000_000, "text/plain")
+
+
+def connected(port: int, ends: ExitStack, said: bytes = b"") -> socket.socket:
+    made = socket.create_connection(("127.0.0.1", port), timeout=20)
+    ends.callback(made.close)
+    made.sendall(said)
+    return made
+
+
+@pytest.mark.usefixtures("server")
+def test_clients_that_drip_hold_up_nobody(port: int) -> None:
+    """However many they are, and however slowly each of them asks: the oldest of them makes room."""
+    with ExitStack() as ends:
+        idle = [connected(port, ends, b"GET /healthz HT") for _ in range(MOST_CLIENTS + 4)]
         assert ask(port, "/healthz")[0] == 200
+        for each in idle[:5]:
+            with suppress(ConnectionResetError):
+                assert each.recv(1) == b""
+        idle[-1].sendall(b"TP/1.1\r\nHost: localhost\r\n\r\n")
+        assert idle[-1].recv(15) == b"HTTP/1.1 200 OK"
+
+
+def test_a_client_that_dawdles_is_given_up(port: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It drips its request, or does not read the answer."""
+    monkeypatch.setattr("sync.service.server.PATIENCE", 0.2)
+    monkeypatch.setattr("sync.service.server.LONGEST", 0.4)
+    with ExitStack() as ends:
+        server = Server(f"127.0.0.1:{port}", lambda: Health("running", (), ()), lambda *_: FIGURES)
+        ends.callback(server.close)
+        drips = connected(port, ends, b"GET /healthz HTTP/1.1\r\nHost: localhost\r\nX: ")
+        # reset, or closed
+        with suppress(ConnectionError):
+            while True:
+                drips.sendall(b"x")
+                drips.settimeout(0.01)
+                with suppress(TimeoutError):
+                    assert drips.recv(1) == b""
+                    break
+        deaf = connected(port, ends, b"GET /metrics HTTP/1.1\r\nHost: localhost\r\n\r\n")
+        assert deaf.recv(12) == b"HTTP/1.1 200"
+        until(lambda: not server._server.server_state.connections, "the end of its connection")
+
+
+HOSTS = {
+    "127.0.0.1": 200,
+    "localhost:9464": 200,
+    "[::1]:9464": 200,
+    "[::1]": 200,
+    "evil.com": 421,
+    "evil.com:9464": 421,
+    "127.0.0.1.evil.com": 421,
+    "[evil.com": 421,
+    "": 421,
+}
+
+
+@pytest.mark.usefixtures("server")
+def test_only_this_machines_names_are_answered(port: int) -> None:
+    """A page in a browser whose name was pointed at this machine reads nothing; no answer tells the server's name."""
+    found = {}
+    for host in HOSTS:
+        with closing(http.client.HTTPConnection("127.0.0.1", port, timeout=20)) as connection:
+            connection.putrequest("GET", "/healthz", skip_host=True)
+            connection.putheader("Host", host)
+            connection.endheaders()
+            answer = connection.getresponse()
+            found[host] = answer.status
+            assert "server" not in {name.lower() for name in answer.headers}
+    assert found == HOSTS
+
+
+@pytest.mark.usefixtures("server")
+def test_a_monitor_of_old_needs_no_host(port: int) -> None:
+    with ExitStack() as ends:
+        old = connected(port, ends, b"GET /healthz HTTP/1.0\r\n\r\n")
+        assert old.recv(12).startswith(b"HTTP/1.1 200")
+        long = connected(port, ends, b"GET /healthz HTTP/1.1\r\nHost: localhost\r\nX: " + b"x" * 100_000)
+        assert b" 400 " in long.recv(40)
 
 
 def test_by_the_other_protocol(port: int) -> None:
@@ -185,7 +258,7 @@ def test_by_the_other_protocol(port: int) -> None:
             probe.bind(("::1", 0))
         except OSError:
             pytest.skip("this machine has no IPv6")
-    server = Server(f"[::1]:{port}", lambda: Health("running", (), ()), lambda *_: [])
+    server = Server(f"[::1]:{port}", lambda: Health("running", (), ()), lambda *_: (b"", "text/plain"))
     with closing(server), closing(http.client.HTTPConnection("::1", port, timeout=20)) as connection:
         connection.request("GET", "/healthz")
         assert connection.getresponse().status == 200

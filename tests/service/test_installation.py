@@ -10,6 +10,7 @@ import shutil
 import subprocess
 import sys
 import zipfile
+from collections.abc import Mapping
 from pathlib import Path
 
 import pytest
@@ -20,6 +21,9 @@ from sync.installation import releases
 from sync.installation.__main__ import main
 from sync.installation.layout import NAME, Layout
 from sync.installation.machine import Failed, Machine
+from sync.installation.releases import is_complete
+from sync.installation.requirements import NAME_IN_WHEEL
+from sync.installation.steps import _allow_paths
 
 ROOT = Path(__file__).parents[2]
 METADATA = """Metadata-Version: 2.4
@@ -208,6 +212,86 @@ def test_what_is_neither_wheel_nor_checkout_is_refused(
     with pytest.raises(SystemExit) as ended:
         run(image, "instal")
     assert ended.value.code == 64
+
+
+def test_what_a_killed_installation_was_building_goes(image: Layout, tmp_path: Path) -> None:
+    (image.building / "environment").mkdir(parents=True)
+    (image.building / "environment/half").touch()
+    run(image, "install", wheel(tmp_path, "1.0"), "--dry-run")
+    assert image.building.exists()
+    assert run(image, "install", wheel(tmp_path, "1.0")) == 0
+    assert not image.building.exists()
+
+
+class Recorded(Machine):
+    """What would be run."""
+
+    def __init__(self) -> None:
+        super().__init__(systemd=False)
+        self.commands: list[str] = []
+
+    def run(self, what: str, *command: str | Path, env: Mapping[str, str] | None = None) -> None:
+        if "venv" in command:
+            (Path(command[-1]) / "bin").mkdir(parents=True)
+        self.commands.append(" ".join(map(str, command)))
+
+    def ask(self, *command: str | Path, env: Mapping[str, str] | None = None) -> subprocess.CompletedProcess[str]:
+        return subprocess.CompletedProcess(command, 0, "h11==0.16.0\n", "")
+
+
+def test_what_was_tested_is_installed_by_its_hashes(tmp_path: Path) -> None:
+    path, layout, machine = wheel(tmp_path, "1.0"), Layout(tmp_path / "image"), Recorded()
+    with pytest.raises(Failed, match="add --refresh"):
+        releases.make(releases.release_of(path, [], "3.11", layout), path, [], machine, None)
+    with zipfile.ZipFile(path, "a") as archive:
+        archive.writestr(NAME_IN_WHEEL, "a==1 \\\n    --hash=sha256:aa\n# for mysql\nb==2 \\\n    --hash=sha256:bb\n")
+    release = releases.release_of(path, [], "3.11", layout)
+    releases.make(release, path, [], machine, None)
+    assert (release.path / "requirements.txt").read_text() == "a==1 \\\n    --hash=sha256:aa\n"
+    assert (release.path / "packages.txt").read_text() == "h11==0.16.0\n"
+    installs = [each for each in machine.commands if "pip install" in each]
+    assert "--require-hashes --no-deps --requirement" in installs[-2]
+    assert all("--only-binary :all:" in each for each in installs)
+    assert installs[-1].endswith(f"--no-deps {path}")
+    assert is_complete(release)
+
+
+def test_after_an_advisory_the_newest_are_another_release(tmp_path: Path) -> None:
+    path, layout, machine = wheel(tmp_path, "1.0"), Layout(tmp_path / "image"), Recorded()
+    names = {releases.release_of(path, ["mysql"], "3.11", layout, when).name for when in ("", "20261130", "20261201")}
+    assert len(names) == 3
+    releases.make(releases.release_of(path, ["mysql"], "3.11", layout, "20261130"), path, ["mysql"], machine, None)
+    (install,) = (each for each in machine.commands if "pip install" in each)
+    assert install.endswith(f"{path}[mysql]")
+    assert "--require-hashes" not in install
+
+
+def test_an_upgrade_allows_what_the_configuration_needs(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Else a service whose copies go elsewhere would not be ready any more."""
+    layout = Layout(tmp_path)
+    for place in ("", "acme", "bad"):
+        (layout.config / place).mkdir(parents=True, exist_ok=True)
+        (layout.config / place / "config.toml").touch()
+    release = releases.Release("1.0", tmp_path / "release", tmp_path / "release")
+    asked: list[tuple[str, dict[str, str]]] = []
+
+    class Answering(Machine):
+        def ask(self, *command: str | Path, env: Mapping[str, str] | None = None) -> subprocess.CompletedProcess[str]:
+            config = str(command[-1])
+            asked.append((config, dict(env or {})))
+            texts = {"acme": "write /x/paths.conf\n", "bad": ""}
+            name = Path(config).parent.name
+            return subprocess.CompletedProcess(command, name == "bad", texts.get(name, "may write\n"), "not mounted\n")
+
+    machine = Answering()
+    _allow_paths(release, layout, machine)
+    assert asked == []  # nothing was changed: nothing is
+    machine.changes = 1
+    _allow_paths(release, layout, machine)
+    assert (str(layout.config / "acme/config.toml"), {"STATE_DIRECTORY": str(layout.state / "acme")}) in asked
+    said = capsys.readouterr()
+    assert said.out == "write /x/paths.conf\n"
+    assert said.err == f"{layout.config}/bad/config.toml: not mounted\n"
 
 
 def test_two_at_once_are_refused(image: Layout, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

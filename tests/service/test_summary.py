@@ -17,7 +17,7 @@ from sync.service.witness import Witness
 def test_what_is_wrong_comes_first(tmp_path: Path, clock: StoppedClock, monkeypatch: pytest.MonkeyPatch) -> None:
     witness = Witness(clock.boot)
     with log.heard_by(witness), engine_of(tmp_path, clock, monkeypatch) as (engine, _, _):
-        well = "waiting; 0 pending, 0 sent since the start or reload"
+        well = "waiting; 0 pending, 0 sent since the start"
         assert summary_of(engine, witness, (), 0) == well
         engine.streams["erp.companies"].turn()
         assert summary_of(engine, witness, (), 0) == well.replace("0 pending", "1 pending")

@@ -86,7 +86,7 @@ def test_an_instance_differs_by_its_name_alone() -> None:
 def test_the_unit_stops_later_than_the_daemon_waits() -> None:
     """The default timeout of a request and the margin fit in; longer ones are asked for while it stops."""
     from sync.config.schema import Workspace
-    from sync.daemon import DRAIN_MARGIN
+    from sync.delivery.worker import DRAIN_MARGIN
 
     limit = next(int(line.split("=")[1]) for line in settings(UNITS[0]) if line.startswith("TimeoutStopSec="))
     timeout = Workspace.model_validate({"api_key": "k"}).timeout.total_seconds()

@@ -13,10 +13,11 @@ from typing import Any
 
 from ledger_tools import WORKSPACE, FakeClock, commit, declare, reading
 
+from state.disk import SystemDisk
 from state.ledger import Ledger
 from state.rows import Claim, LaneMove, Reading, Verdict
 from state.slots import Rule
-from sync.errors import SyncError
+from sync.errors import LedgerError, SyncError
 
 RULE = Rule(b"key", 1000, 60.0)
 FIRST, SECOND = "2026-01-01T00:00:00.000000Z", "2026-02-02T00:00:00.000000Z"
@@ -35,7 +36,7 @@ class Killed(BaseException):
     """The process ended here, as far as the ledger can tell."""
 
 
-class Cut:
+class Cut(SystemDisk):
     """Counts every step; the `at`-th one kills. Once dead, nothing reaches the file any more."""
 
     def __init__(self, at: int = 0, *, after: bool = False, die: Callable[[], None] | None = None) -> None:
@@ -146,9 +147,11 @@ class Outside:
             self.created += leads
 
 
-def program(path: Path, outside: Outside, cut: Cut) -> Ledger:
+def program(path: Path, outside: Outside, cut: Cut, *, receipts_copy: Path | None = None) -> Ledger:
     """Opens, recovers, polls, delivers and settles until nothing is left to do. The caller closes."""
-    ledger = cut.ledger = Ledger(path, own=True, clock=FakeClock(), connector=cut.connect, disk=cut)
+    ledger = cut.ledger = Ledger(
+        path, own=True, clock=FakeClock(), connector=cut.connect, disk=cut, receipts_copy=receipts_copy
+    )
     streams = ledger.streams.register([declare("hold", on_change="hold"), declare("resend", on_change="resend")])
     ledger.recover()
     for number in range(len(PAGES)):
@@ -180,7 +183,12 @@ def _claim(ledger: Ledger) -> Claim | None:
 def _post(ledger: Ledger, outside: Outside, cut: Cut, claim: Claim) -> None:
     ledger.journal.intent(claim.batch)
     verdict = cut.step("send", lambda: outside.send(claim))
-    ledger.journal.verdict(claim.batch, verdict, cause=verdict)
+    try:
+        ledger.journal.verdict(claim.batch, verdict, cause=verdict)
+    except LedgerError:  # as the sender does it: the ledger alone may still keep what was answered
+        with contextlib.suppress(LedgerError):
+            ledger.verdicts.conclude(claim.batch, verdict, slot=claim.slot, status=None, cause=verdict)
+        raise
     ledger.verdicts.conclude(claim.batch, verdict, slot=claim.slot, status=None, cause=verdict)
 
 

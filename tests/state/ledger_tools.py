@@ -14,8 +14,8 @@ from typing import Any
 import orjson
 
 from state.diagram import Fit, Version
+from state.disk import SystemDisk
 from state.ledger import Ledger
-from state.receipts.place import SystemDisk
 from state.rows import Claim, MatchKind, OnChange, Reading, StreamRow
 from state.slots import Rule
 from state.streams import Declared

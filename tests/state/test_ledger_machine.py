@@ -191,5 +191,5 @@ class LedgerMachine(RuleBasedStateMachine):
 def test_the_ledger_keeps_its_promises() -> None:
     run_state_machine_as_test(
         LedgerMachine,
-        settings=machine_settings((130, 40), (400, 50), (5000, 80)),
+        settings=machine_settings((60, 40), (400, 50), (5000, 80)),
     )

@@ -13,6 +13,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from state.disk import SystemDisk
 from state.receipts.lines import (
     decode,
     encode,
@@ -23,7 +24,7 @@ from state.receipts.lines import (
     unpack_records,
     unpack_values,
 )
-from state.receipts.place import Place, SystemDisk
+from state.receipts.place import Place
 from sync.errors import LedgerError
 
 FIRST: dict[str, Any] = {"t": "begin", "ledger": "a", "key": "b"}
@@ -67,7 +68,8 @@ def test_a_line_with_any_one_byte_changed_or_cut_off_does_not_count(data: st.Dat
 
 def test_lines_are_there_in_order_and_for_their_owner_alone(place: Place) -> None:
     assert list(place.read()) == []
-    place.append([FIRST])
+    assert place.history() is None
+    place.replace([FIRST])
     place.append([SECOND, FIRST])
     assert list(place.read()) == [FIRST, SECOND, FIRST]
     assert stat.S_IMODE(place.path.stat().st_mode) == 0o600
@@ -86,13 +88,13 @@ def test_every_append_is_synced_before_it_returns(tmp_path: Path) -> None:
             super().sync(descriptor)
 
     place = Place(tmp_path / "receipts", Watched())
-    place.append([FIRST])
+    place.replace([FIRST])
     place.append([SECOND])
-    assert told == ["folder", "write", "sync", "write", "sync"]
+    assert told == ["write", "sync", "folder", "write", "sync"]
 
 
 def test_a_torn_last_line_is_left_out_and_the_next_one_stands_alone(place: Place) -> None:
-    place.append([FIRST, SECOND])
+    place.replace([FIRST, SECOND])
     whole = place.path.read_bytes()
     for cut in range(1, len(encode(SECOND))):
         place.path.write_bytes(whole[:-cut])
@@ -102,7 +104,7 @@ def test_a_torn_last_line_is_left_out_and_the_next_one_stands_alone(place: Place
 
 
 def test_a_long_torn_line_is_cut_off_too(place: Place) -> None:
-    place.append([FIRST])
+    place.replace([FIRST])
     with place.path.open("ab") as file:
         file.write(b"x" * 200_000)
     place.append([SECOND])
@@ -110,7 +112,7 @@ def test_a_long_torn_line_is_cut_off_too(place: Place) -> None:
 
 
 def test_a_damaged_line_is_none_and_the_others_are_read(place: Place) -> None:
-    place.append([FIRST, SECOND, FIRST])
+    place.replace([FIRST, SECOND, FIRST])
     raw = place.path.read_bytes()
     at = len(encode(FIRST)) + 20
     place.path.write_bytes(raw[:at] + b"!" + raw[at + 1 :])
@@ -139,7 +141,7 @@ class Failing(SystemDisk):
 @pytest.mark.parametrize("code", [errno.ENOSPC, errno.EROFS, errno.EIO, errno.EDQUOT, errno.ESTALE])
 @pytest.mark.parametrize("room", [0, 1, 40, 10_000])
 def test_what_does_not_come_to_the_disk_is_an_error_and_leaves_nothing(place: Place, room: int, code: int) -> None:
-    place.append([FIRST])
+    place.replace([FIRST])
     before = place.path.read_bytes()
     full = Place(place.path, Failing(room, code=code, sync_fails=room == 10_000))
     with pytest.raises(LedgerError) as caught:
@@ -150,7 +152,7 @@ def test_what_does_not_come_to_the_disk_is_an_error_and_leaves_nothing(place: Pl
 
 
 def test_a_new_file_takes_the_old_ones_place_whole_or_not_at_all(place: Place) -> None:
-    place.append([FIRST, SECOND])
+    place.replace([FIRST, SECOND])
     with pytest.raises(LedgerError):
         Place(place.path, Failing(60)).replace([SECOND] * 3)
     assert list(place.read()) == [FIRST, SECOND]
@@ -177,7 +179,7 @@ def _append(path: str, who: int, count: int) -> None:
 
 def test_several_processes_append_while_the_file_is_replaced(place: Place) -> None:
     """As `doubt resolve` beside a daemon that compacts: no line is lost or torn."""
-    place.append([FIRST])
+    place.replace([FIRST])
     context = multiprocessing.get_context("spawn")
     writers = [context.Process(target=_append, args=(str(place.path), who, 60)) for who in range(2)]
     for writer in writers:

@@ -156,5 +156,5 @@ class TwinsMachine(RuleBasedStateMachine):
 def test_nobody_is_created_twice_and_nobody_is_lost() -> None:
     run_state_machine_as_test(
         TwinsMachine,
-        settings=machine_settings((90, 25), (1500, 50), (8000, 80)),
+        settings=machine_settings((45, 25), (1500, 50), (8000, 80)),
     )

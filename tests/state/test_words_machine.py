@@ -161,5 +161,5 @@ class WordsMachine(RuleBasedStateMachine):
 def test_a_persons_word_counts_and_nothing_else_does() -> None:
     run_state_machine_as_test(
         WordsMachine,
-        settings=machine_settings((90, 10), (600, 20), (6000, 30)),
+        settings=machine_settings((50, 10), (600, 20), (6000, 30)),
     )

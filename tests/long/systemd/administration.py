@@ -153,6 +153,22 @@ def is_removed(scene: Scene) -> None:
     ok(box.run("id", NAME, check=False).returncode != 0, "and the user")
 
 
+def makes_an_image(scene: Scene) -> None:
+    """On a machine without the program: all of it comes from the image, at the place that it will have."""
+    ok, box = scene.checks.ok, scene.box
+    image = "/srv/image"
+    words = [*scene.wheels.installer, "install", *scene.wheels.options, "--extras", "", "--root", image]
+    said = box.run(*words, check=False)
+    ok(said.returncode == 0, "installs into an image", said.stderr)
+    box.run("mkdir", "-p", f"/opt/{NAME}")
+    mounted = f"mount --bind {image}/opt/{NAME} /opt/{NAME} && /opt/{NAME}/current/bin/{NAME} --version"
+    said = box.run("unshare", "--mount", "sh", "-c", mounted, check=False)
+    ok(said.returncode == 0 and "version" in said.stdout, "which can run", said.stdout + said.stderr)
+    listed = box.out("cat", f"{image}/opt/{NAME}/current/packages.txt")
+    ok("h11==" in listed and "psycopg" not in listed, "with a list of its packages", len(listed.split()))
+    box.run("rm", "-r", f"/opt/{NAME}")
+
+
 def is_installed_from_a_checkout(scene: Scene) -> None:
     ok, box = scene.checks.ok, scene.box
     words = ["python3", "-m", "sync.installation", "install", *scene.wheels.options]

@@ -27,5 +27,6 @@ PARTS: list[Callable[[Scene], None]] = [
     administration.takes_an_encrypted_secret,
     administration.keeps_its_secrets,
     administration.is_removed,
+    administration.makes_an_image,
     administration.is_installed_from_a_checkout,
 ]

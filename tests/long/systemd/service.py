@@ -15,7 +15,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from sync.installation.releases import extras_of
+from sync.installation.releases import extras_of, read_pins
+from sync.installation.requirements import chosen
 from sync.sandbox import reports
 from tests.long.systemd.box import Box, until
 
@@ -122,9 +123,13 @@ def build_wheel(source: Path, folder: Path, version: str) -> Wheels:
 def add_dependencies(wheels: Wheels, python: str) -> None:
     """What the program needs on a `python` such as 3.11, beside it."""
     wheel = wheels.folder / wheels.wheel
-    wanted = f"{wheel}[{','.join(extras_of(wheel))}]"
     builds = "setuptools>=77"  # what a checkout is built with
-    _pip("download", "--only-binary=:all:", f"--python-version={python}", f"--dest={wheels.folder}", wanted, builds)
+    to = ["--no-deps", "--only-binary=:all:", f"--python-version={python}", f"--dest={wheels.folder}"]
+    with tempfile.NamedTemporaryFile("w", suffix=".txt") as pins:
+        pins.write(chosen(read_pins(wheel), extras_of(wheel)))
+        pins.flush()
+        _pip("download", *to, "--require-hashes", f"--requirement={pins.name}")
+    _pip("download", *to, builds)
 
 
 def _pip(*words: str) -> None:

@@ -1,0 +1,89 @@
+"""Whether the connection to a database is encrypted, and whether the server proved who it is.
+
+Asked of our own end: behind a pooler the server (`pg_stat_ssl`, `Ssl_cipher`) tells of the pooler's connection.
+"""
+
+from __future__ import annotations
+
+import ipaddress
+import ssl
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from connectors.interface import Finding
+
+if TYPE_CHECKING:
+    from connectors.sql.database import Database
+
+
+@dataclass(frozen=True, slots=True)
+class Link:
+    """A connection: `local` if it never leaves this machine, `verified` if the certificate was, `named` if that bears
+    the host's name, too."""
+
+    local: bool
+    encrypted: bool
+    verified: bool = False
+    named: bool = False
+
+    @property
+    def words(self) -> str:
+        if not self.encrypted:
+            return "plain text"
+        if not self.verified:
+            return "encrypted, not verified"
+        return "encrypted and verified" if self.named else "encrypted and verified, but for the host's name"
+
+
+def encryption_findings(database: Database, stream: str) -> Iterator[Finding]:
+    """Say it of PostgreSQL and MySQL; caution where anybody on the way could listen, or stand in for the server."""
+    read = _LINKS.get(database.backend)
+    if read is None:
+        return
+    with database.connection(stream) as connection:
+        link = read(connection.connection.driver_connection)
+    what = f"the connection to the database is {link.words}"
+    if link.local or link.verified:
+        yield Finding("ok", what + (", on this machine" if link.local and not link.encrypted else ""))
+    else:
+        yield Finding("warning", f"{what}: others on the way may read or change what comes", _CURES[database.backend])
+
+
+_CURES = {
+    "postgresql": "add sslmode=verify-full&sslrootcert=system to url, or sslrootcert= with your own authority's file",
+    "mysql": "add ssl_ca=/etc/ssl/certs/ca-certificates.crt to url, or ssl_ca= with your own authority's file",
+}
+
+
+def postgresql_link(raw: Any) -> Link:
+    """Return what libpq knows of its connection."""
+    given = raw.info.get_parameters()
+    # https://www.postgresql.org/docs/current/libpq-connect.html: sslrootcert=system demands verify-full
+    mode = "verify-full" if given.get("sslrootcert") == "system" else given.get("sslmode", "prefer")
+    if not raw.pgconn.ssl_in_use:
+        return Link(_is_local(raw.info.hostaddr or raw.info.host), encrypted=False)
+    verified = mode in ("verify-ca", "verify-full")
+    return Link(_is_local(raw.info.hostaddr), True, verified, mode == "verify-full")
+
+
+def mysql_link(raw: Any) -> Link:
+    """Return what PyMySQL knows of its connection."""
+    local = bool(raw.unix_socket) or _is_local(raw.host)
+    if not isinstance(raw._sock, ssl.SSLSocket):
+        return Link(local, encrypted=False)
+    context = raw._sock.context
+    return Link(local, True, context.verify_mode == ssl.CERT_REQUIRED, context.check_hostname)
+
+
+_LINKS = {"postgresql": postgresql_link, "mysql": mysql_link}
+
+
+def _is_local(host: str) -> bool:
+    """Whether it is a socket or an address of this machine's loopback."""
+    if not host or host.startswith(("/", "@")) or host == "localhost":
+        return True
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return False

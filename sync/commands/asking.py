@@ -1,0 +1,25 @@
+"""Asking before what cannot be undone: on a terminal a question, in a script `--yes`, else nothing happens."""
+
+from __future__ import annotations
+
+import sys
+
+import click
+
+
+def ask(what: str, question: str) -> None:
+    """Say what is about to happen and ask. Raises click.UsageError where nobody can answer, click.Abort at a no."""
+    if not sys.stdin.isatty():
+        raise click.UsageError(f"{what} Nothing was done. Add --yes to say that you mean it.")
+    _ask(what, question)
+
+
+def ask_on_terminal(what: str, question: str) -> None:
+    """Ask where somebody can answer; a script goes on. For what takes more than a word to undo, but can be undone."""
+    if sys.stdin.isatty():
+        _ask(what, question)
+
+
+def _ask(what: str, question: str) -> None:
+    click.echo(what, err=True)
+    click.confirm(question, abort=True, err=True)

@@ -1,0 +1,67 @@
+"""What `check` found, as text: the sum first, then errors, warnings, and what is well."""
+
+from __future__ import annotations
+
+import shutil
+import sys
+import textwrap
+from collections.abc import Iterator, Sequence
+from typing import NamedTuple
+
+import click
+
+MANY = 40
+"""Of more lines than these that are well only the number is said."""
+_LEVELS = {"error": "red", "warning": "yellow", "ok": "green"}
+_INDENT = 9
+
+
+class Line(NamedTuple):
+    """One thing that was looked at: `ok`, `warning` or `error`, and the exit code that it calls for."""
+
+    level: str
+    where: str
+    text: str
+    hint: str = ""
+    exit_code: int = 0
+
+
+def show(lines: Sequence[Line], *, whole: bool) -> None:
+    """Print all of it; of many lines that are well only how many there are, unless the `whole` is asked for."""
+    width = shutil.get_terminal_size().columns if sys.stdout.isatty() else 0
+    click.echo(summary(lines))
+    for level in _LEVELS:
+        found = [line for line in lines if line.level == level]
+        if level == "ok" and len(found) > MANY and not whole:
+            click.echo(f"{_mark('ok')} {len(found):,} more things were looked at: --all lists them")
+            return
+        for line in found:
+            for text in _lines(line, width):
+                click.echo(text)
+
+
+def _lines(line: Line, width: int) -> Iterator[str]:
+    first, *rest = _broken(f"{line.where}: {line.text}", width, "  ")
+    yield f"{_mark(line.level)} {first}"
+    yield from (f"{'':<{_INDENT}}{each}" for each in rest)
+    if line.hint:
+        yield from (f"{'':<{_INDENT}}  {each}" for each in _broken(line.hint, width, ""))
+
+
+def _broken(text: str, width: int, indent: str) -> list[str]:
+    """Lines broken between words where a terminal would break them within; never inside of one."""
+    if not width or len(text) + _INDENT + 2 <= width:
+        return [text]
+    room = max(width - _INDENT - 2, 20)
+    return textwrap.wrap(text, room, subsequent_indent=indent, break_on_hyphens=False, break_long_words=False)
+
+
+def _mark(level: str) -> str:
+    return click.style(f"{level:<8}", fg=_LEVELS[level], bold=level != "ok" or None)
+
+
+def summary(lines: Sequence[Line]) -> str:
+    """`all is well`, or `2 errors, 1 warning`."""
+    counts = {level: sum(line.level == level for line in lines) for level in ("error", "warning")}
+    said = [f"{n:,} {level}{'' if n == 1 else 's'}" for level, n in counts.items() if n]
+    return ", ".join(said) or "all is well"

@@ -1,0 +1,47 @@
+"""Ids in the log: those that say nothing of a person as they are, all others by the ledger's own number (`#4711`)."""
+
+from __future__ import annotations
+
+import re
+
+_NUMBER = re.compile(r"#(\d{1,18})")
+_INTEGER = r"-?\d{1,20}"
+_UUID = r"\{?[0-9a-f]{8}(-?)[0-9a-f]{4}\1[0-9a-f]{4}\1[0-9a-f]{4}\1[0-9a-f]{12}\}?"
+_OPAQUE = re.compile(f"{_INTEGER}|{_UUID}", re.IGNORECASE)
+_SALESFORCE = re.compile(r"[a-zA-Z0-9]{18}")
+_CHECK = "ABCDEFGHIJKLMNOPQRSTUVWXYZ012345"
+
+
+def is_opaque(id_: str) -> bool:
+    """Return whether that is an integer, a UUID or an id of a CRM, or of a key of several columns such a one for each.
+
+    Salesforce's have 18 characters in every answer, of which the last three prove the others: a name is none by chance.
+    https://help.salesforce.com/s/articleView?id=000385585
+    """
+    return all(_OPAQUE.fullmatch(part) or _is_salesforce(part) for part in id_.split("/"))
+
+
+def log_name(id_: str, number: int | None) -> str | None:
+    """Return what names a record where anybody may read it: its id if that is opaque, else its number in the ledger.
+
+    None where it has no number. Commands take both: see `number_of`.
+    """
+    if is_opaque(id_):
+        return id_
+    return None if number is None else f"#{number}"
+
+
+def number_of(text: str) -> int | None:
+    """Return the ledger's number of a record that is named so (`#4711`); None for any other text."""
+    found = _NUMBER.fullmatch(text)
+    return int(found[1]) if found else None
+
+
+def checksum(id15: str) -> str:
+    """Return the three characters that make one of Salesforce's ids of 15 one of 18."""
+    fives = (id15[start : start + 5] for start in (0, 5, 10))
+    return "".join(_CHECK[sum(1 << at for at, letter in enumerate(five) if "A" <= letter <= "Z")] for five in fives)
+
+
+def _is_salesforce(text: str) -> bool:
+    return bool(_SALESFORCE.fullmatch(text)) and text[15:] == checksum(text[:15])

@@ -1,0 +1,267 @@
+"""One stream's turns: each remaps what an edited mapping left behind, polls, and sweeps if that is due."""
+
+from __future__ import annotations
+
+import threading
+import traceback
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from random import Random
+from typing import Protocol
+
+from connectors.interface import Connector
+from state.ledger import Ledger
+from sync import told
+from sync.config.schema import Source
+from sync.errors import ConfigError, LedgerBusy, LedgerError, SourceRefused, SourceUnavailable, Stopped, SyncError
+from sync.log import emit, emit_quietly
+from sync.polling.job import PollReport, StreamJob
+from sync.polling.poll import Poller
+from sync.tally import Tally, counts_of
+
+LONGEST_BACKOFF = 3600.0
+IDLE_SAID_EVERY = 3600.0
+"""Seconds between two lines of the log about polls that find nothing."""
+TURN_PATIENCE = 30.0
+"""Seconds that the successor of a stopped stream waits for the turn that is under way. Then it begins beside it: what
+the old turn still reads is not committed."""
+
+
+@dataclass(frozen=True, slots=True)
+class Failure:
+    """Why a stream could not be polled the last time."""
+
+    stream: str
+    error: SyncError
+
+
+class Around(Protocol):
+    """What a stream's turns need of the engine."""
+
+    ledger: Ledger
+    tally: Tally
+    failing: set[str]
+
+    @property
+    def is_stopping(self) -> bool: ...
+
+    def wake(self, workspace: str) -> None: ...
+
+    def fail(self, error: BaseException) -> None: ...
+
+
+class StreamWorker:
+    """One stream's turn: remap what an edited mapping left behind, poll, sweep if due. One turn at a time."""
+
+    def __init__(
+        self, engine: Around, name: str, job: StreamJob, source: Source, connect: Callable[[], Connector]
+    ) -> None:
+        self.name = name
+        self.job = job
+        """What its next turn goes by."""
+        self.source = source
+        self._engine = engine
+        self._connect = connect
+        self._connector: Connector | None = None
+        self._busy = threading.Lock()
+        self._stopped = False
+        self._failures = 0
+        self._not_before = 0.0
+        self._reported = PollReport("poll")
+        self._said_at = float("-inf")
+        self.failure: Failure | None = None
+        """Why the last turn did not end well."""
+        self._random = Random()  # noqa: S311 - jitter, no secret
+        self.since = self.progressed_at = engine.ledger.clock.boot()
+        """Seconds since boot at which this worker was made, and at which it last did what it should: for a watchdog."""
+
+    def turn(self, deadline: float | None = None) -> list[PollReport]:
+        """One turn of at most about `deadline` seconds (it ends between pages): what it did; nothing in a backoff.
+
+        Errors of the source are logged and back off; errors of the ledger end the program; a defect is logged whole.
+        """
+        return self._guarded(self._turn, deadline)
+
+    def judge_again(self) -> list[PollReport]:
+        """Only what a turn does first: records that wait to be judged again; nothing where there are none."""
+        return self._guarded(self._judge_again, None)
+
+    def _guarded(self, work: Callable[[Poller, list[PollReport]], None], deadline: float | None) -> list[PollReport]:
+        clock = self._engine.ledger.clock
+        if clock.boot() < self._not_before or not self._begin():
+            return []
+        self.progressed_at = clock.boot()
+        reports: list[PollReport] = []
+        try:
+            work(self._poller(None if deadline is None else clock.boot() + deadline), reports)
+            self._failures, self._not_before = 0, 0.0
+        except (SourceUnavailable, SourceRefused, ConfigError, LedgerBusy) as error:
+            self._back_off(error)
+            self._failed(error)
+        except LedgerError as error:
+            self._engine.fail(error)
+        except Stopped:
+            pass
+        except Exception as error:  # noqa: BLE001 - the one boundary of jobs: a defect in one stream stops no other
+            self._back_off(None)
+            emit("job_failed", job=f"poll {self.name}", error=type(error).__name__, trace=frames_of(error))
+            self._failed(SyncError(f"a defect of this program ({type(error).__name__}); see the log"))
+        finally:
+            self.progressed_at = clock.boot()
+            self._busy.release()
+            if self.is_stopping:
+                self.close()
+        return reports
+
+    def _begin(self) -> bool:
+        if not self._busy.acquire(blocking=False):
+            return False
+        if self.is_stopping:
+            self._busy.release()
+            return False
+        return True
+
+    def stop(self) -> None:
+        """Begin no turn and commit no page any more; a turn that is under way ends at its next page."""
+        self._stopped = True
+        self.close()
+
+    def look_again(self) -> bool:
+        """Return whether the next turn should begin at once, because a person may have done what the last one's error
+        asks for. A source that did not answer is left its rest."""
+        refused = self.failure is not None and isinstance(self.failure.error, SourceRefused | ConfigError)
+        if refused:
+            self._not_before = 0.0
+        return refused
+
+    @property
+    def is_stopping(self) -> bool:
+        return self._stopped or self._engine.is_stopping
+
+    @property
+    def is_over(self) -> bool:
+        """Whether no turn is under way."""
+        return not self.is_busy
+
+    @property
+    def patience(self) -> float:
+        """Seconds that a successor waits for the end of a turn."""
+        return TURN_PATIENCE
+
+    @property
+    def is_busy(self) -> bool:
+        """Whether a turn is under way."""
+        return self._busy.locked()
+
+    def _poller(self, ends: float | None) -> Poller:
+        clock = self._engine.ledger.clock
+
+        def stop() -> bool:
+            self.progressed_at = clock.boot()  # it is asked between pages
+            return self.is_stopping or (ends is not None and clock.boot() > ends)
+
+        return Poller(
+            self._engine.ledger,
+            self.job,
+            stop=stop,
+            gone=lambda: self.is_stopping,
+            committed=self._committed,
+        )
+
+    def _turn(self, poller: Poller, reports: list[PollReport]) -> None:
+        self.failure = None
+        self._judge_again(poller, reports)
+        reports.append(self._said(poller.poll))
+        if reports[-1].outcome == "complete" and poller.sweep_is_due():
+            reports.append(self._said(poller.sweep))
+        if reports[-1].outcome == "complete" or reports[-1].pages:
+            self._has_read()
+
+    def _failed(self, error: SyncError) -> None:
+        self.failure = Failure(self.name, error)
+        if not self.is_stopping:  # a successor tells how it fares
+            self._engine.failing.add(self.name)
+            told.unread(self._engine.ledger, self.name, error)
+
+    def _has_read(self) -> None:
+        if self.name in self._engine.failing:
+            self._engine.ledger.incidents.over("stream", self.name)
+            self._engine.failing.discard(self.name)
+
+    def _judge_again(self, poller: Poller, reports: list[PollReport]) -> None:
+        if poller.has_to_judge_again():
+            reports.append(self._said(poller.remap))
+        if poller.has_to_reread():
+            reports.append(self._said(poller.reread))
+
+    def _said(self, work: Callable[[Connector], PollReport]) -> PollReport:
+        clock = self._engine.ledger.clock
+        self._reported = PollReport("poll")
+        started = clock.boot()
+        self._connector = self._connector or self._connect()
+        report = work(self._connector)
+        told_of = {
+            "stream": self.name,
+            "kind": report.kind,
+            "outcome": report.outcome,
+            "pages": report.pages,
+            "seconds": round(clock.boot() - started, 3),
+            "read": report.read,
+            **{name: count for name, count in counts_of(report).items() if count},
+        }
+        if self._is_no_news(report):
+            emit_quietly("poll", **told_of)
+        else:
+            emit("poll", **told_of)
+        return report
+
+    def _is_no_news(self, report: PollReport) -> bool:
+        """Whether a poll found nothing, and another one was told of within the hour."""
+        now, counts = self._engine.ledger.clock.boot(), counts_of(report)
+        idle = report.outcome == "complete" and not any(n for name, n in counts.items() if name != "unchanged")
+        if idle and now - self._said_at < IDLE_SAID_EVERY:
+            return True
+        self._said_at = now
+        return False
+
+    def _committed(self, report: PollReport) -> None:
+        """After each page: the totals move, and the delivery learns that something may be pending."""
+        self._engine.tally.polled(report, self._reported)
+        self._reported = replace(report, counts=report.counts.copy())
+        self.progressed_at = self._engine.ledger.clock.boot()
+        self._engine.wake(self.job.row.workspace)
+
+    def _back_off(self, error: SyncError | None) -> None:
+        """The source rests, longer each time, with jitter; the connector is made anew."""
+        self._disconnect()
+        self._failures += 1
+        wait = min(15.0 * 2.0 ** min(self._failures - 1, 20), LONGEST_BACKOFF) * (0.5 + self._random.random() / 2)
+        self._not_before = self._engine.ledger.clock.boot() + wait
+        if error is not None:
+            emit(
+                "poll_failed",
+                stream=self.name,
+                error=error.message,
+                hint=error.hint or None,
+                kind=type(error).__name__,
+                failures=self._failures,
+                retry_in=round(wait),
+            )
+
+    def close(self) -> None:
+        """Gives the source's connection back; a turn that is under way does so itself, at its end."""
+        if self._busy.acquire(blocking=False):
+            self._disconnect()
+            self._busy.release()
+
+    def _disconnect(self) -> None:
+        connector, self._connector = self._connector, None
+        if connector:
+            connector.close()
+
+
+def frames_of(error: BaseException) -> list[str]:
+    """Where an exception came from, without its message: that may quote a value."""
+    return [f"{frame.filename}:{frame.lineno} {frame.name}" for frame in traceback.extract_tb(error.__traceback__)][
+        -12:
+    ]

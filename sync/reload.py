@@ -1,0 +1,207 @@
+"""A new configuration is held against the one in force: what changes, what goes on untouched, what is refused.
+
+A part is refused alone: its source and the workspaces that it feeds keep their old form, and the rest is put in force.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import threading
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from state.ledger import Ledger
+from state.streams import Declared
+from sync.config.load import load_config
+from sync.config.schema import Config, Source
+from sync.engine import Engine, Fresh
+from sync.errors import ConfigError, LedgerBusy, LedgerUntrusted, SourceRefused, SourceUnavailable, SyncError
+from sync.plan import Plan
+from sync.rewording import Evidence, evidence_of, refuse
+
+
+@dataclass(frozen=True, slots=True)
+class Refused:
+    """A source whose new form cannot be used, because of one of its streams, and the workspaces that keep their old
+    form with it. `was_there`: it has an old form; otherwise it is left out."""
+
+    source: str
+    stream: str
+    workspaces: tuple[str, ...]
+    error: SyncError
+    was_there: bool
+
+    def as_fields(self) -> dict[str, object]:
+        """As the log tells it."""
+        return {
+            "source": self.source,
+            "stream": self.stream,
+            "workspaces": list(self.workspaces) or None,
+            "error": self.error.message,
+            "hint": self.error.hint or None,
+        }
+
+
+@dataclass(frozen=True, slots=True)
+class Accepted:
+    """The plan to put in force. `edited`: the streams whose query was edited and which are the same all the same."""
+
+    plan: Plan
+    edited: Sequence[Evidence]
+    refused: Sequence[Refused]
+
+
+class Reload:
+    """Prepares a new configuration in a thread of its own, while the one in force is at work. Once it `is_over` there
+    is one to adopt (`accepted`, `fresh`) or a `refusal`; neither where the engine stops meanwhile."""
+
+    def __init__(self, path: Path, engine: Engine) -> None:
+        """Begins at once."""
+        self._path = path
+        self._engine = engine
+        self.accepted: Accepted | None = None
+        self.fresh: Fresh | None = None
+        self.refusal: SyncError | None = None
+        self._thread = threading.Thread(target=self._run, name="reload", daemon=True)
+        self._thread.start()
+
+    @property
+    def is_over(self) -> bool:
+        return not self._thread.is_alive()
+
+    def _run(self) -> None:
+        try:
+            self._prepare()
+        except BaseException as error:  # noqa: BLE001 - a thread's boundary: the program must hear of it, whatever it is
+            self._engine.fail(error)
+
+    def _prepare(self) -> None:
+        try:
+            accepted = read_anew(self._path, self._engine.plan, self._engine.ledger)
+        except REFUSALS as error:
+            self.refusal = error
+            return
+        if self._engine.is_stopping:
+            return
+        try:
+            self.fresh = self._engine.prepare(accepted.plan, accepted.edited)
+            self.accepted = accepted
+        except REFUSALS as error:
+            self.refusal = error
+            self.take_back()
+
+    def take_back(self) -> None:
+        """What was prepared is not adopted: the mappings of the plan in force count again."""
+        if self.fresh is not None:
+            self.fresh.discard()
+        with contextlib.suppress(LedgerBusy, LedgerUntrusted):
+            self._engine.restore()
+
+
+REFUSALS = (ConfigError, LedgerUntrusted, LedgerBusy, SourceUnavailable, SourceRefused)
+"""Errors that leave the plan in force as it is."""
+
+
+def read_anew(path: Path, old: Plan, ledger: Ledger) -> Accepted:
+    """Read the configuration again, and ask the ledger and the sources of what was edited whether it may be put in
+    force.
+
+    Raises ConfigError with everything wrong in the file; LedgerUntrusted where another ledger is named, or where no
+    source is left that could be put in force (SourceUnavailable, SourceRefused likewise); LedgerBusy, LedgerError.
+    """
+    config = load_config(path)
+    if config.ledger_path != old.config.ledger_path:
+        raise LedgerUntrusted("[ledger] path cannot change while the daemon runs", hint="restart it instead")
+    plan, refused, evidence = Plan.of(config), dict[str, Refused](), _Evidence(ledger, old)
+    while found := _refusals(plan, old, ledger, evidence):
+        refused |= {each.source: each for each in found if each.source not in refused}
+        is_refused_twice = any(refused[each.source] is not each for each in found)  # in its old form, too
+        if is_refused_twice or not config.sources.keys() - refused.keys():
+            raise found[0].error
+        plan = Plan.of(mixed(old.config, config, refused.values()))
+    return Accepted(plan, evidence.of(plan), tuple(refused.values()))
+
+
+def mixed(old: Config, new: Config, refused: Collection[Refused]) -> Config:
+    """Return the new configuration but for what is refused: that keeps its old form, or is left out. Look-up tables
+    and `[guard]` belong to no source: they are the new ones. Old tables stay where the new file has none so named."""
+    workspaces = {name: old.workspaces[name] for each in refused for name in each.workspaces}
+    sources = dict(new.sources)
+    for each in refused:
+        sources.pop(each.source, None)
+        if each.was_there:
+            sources[each.source] = _pinned(old, each.source)
+    return new.model_copy(
+        update={
+            "sources": sources,
+            "workspaces": {**new.workspaces, **workspaces},
+            "lookups": {**old.lookups, **new.lookups},
+        }
+    )
+
+
+def _pinned(config: Config, name: str) -> Source:
+    """The source with its streams' workspaces named: which one is the first may be another one now."""
+    source = config.sources[name]
+    streams = {
+        key: stream.model_copy(update={"workspace": config.workspace_of(stream)})
+        for key, stream in source.streams.items()
+    }
+    return source.model_copy(update={"streams": streams})
+
+
+def _refusals(plan: Plan, old: Plan, ledger: Ledger, evidence: _Evidence) -> list[Refused]:
+    """One for each source that cannot be used as it is in this plan, and for those that its streams had before."""
+    errors: dict[str, tuple[str, SyncError]] = {}
+    for declared in plan.declared:
+        if _source(declared.name) not in errors and (error := evidence.against(plan, declared)) is not None:
+            errors[_source(declared.name)] = declared.name, error
+    edited = [each.stream for each in evidence.of(plan)]
+    found = {source: _refused(source, *error, old.config) for source, error in errors.items()}
+    for name, refusal in ledger.streams.refusals(plan.declared, reworded=edited).items():
+        streams = {name, refusal.known_as} if refusal.known_as in old.specs else {name}
+        for source in map(_source, sorted(streams)):
+            found.setdefault(source, _refused(source, name, refusal.error, old.config))
+    return list(found.values())
+
+
+def _refused(source: str, stream: str, error: SyncError, old: Config) -> Refused:
+    streams = old.sources[source].streams.values() if source in old.sources else ()
+    workspaces = dict.fromkeys(old.workspace_of(each) for each in streams)
+    return Refused(source, stream, tuple(workspaces), error, was_there=source in old.sources)
+
+
+def _source(stream: str) -> str:
+    return stream.split(".", 1)[0]
+
+
+class _Evidence:
+    """What sources say of edited queries, asked once for each form of a stream. What is declared as in the plan in
+    force needs none."""
+
+    def __init__(self, ledger: Ledger, in_force: Plan) -> None:
+        self._ledger = ledger
+        self._found: dict[str, tuple[Declared, Evidence | None, SyncError | None]] = {
+            each.name: (each, None, None) for each in in_force.declared
+        }
+
+    def against(self, plan: Plan, declared: Declared) -> SyncError | None:
+        """Return why the stream cannot be taken for the one that the ledger knows. Raises LedgerBusy, LedgerError."""
+        name = declared.name
+        if name not in self._found or self._found[name][0] != declared:
+            evidence: Evidence | None = None
+            error: SyncError | None = None
+            try:
+                evidence = evidence_of(plan.config, plan.specs[name], plan.mappings[name], declared, self._ledger)
+                if evidence is not None:
+                    refuse(evidence)
+            except (LedgerUntrusted, SourceUnavailable, SourceRefused) as failure:
+                error = failure
+            self._found[name] = declared, evidence, error
+        return self._found[name][2]
+
+    def of(self, plan: Plan) -> list[Evidence]:
+        """Return what speaks for edited streams of the plan."""
+        found = (self._found[declared.name] for declared in plan.declared if declared.name in self._found)
+        return [evidence for _, evidence, error in found if evidence is not None and error is None]

@@ -1,0 +1,122 @@
+"""A record whose id says who somebody is has a number in the log, and every command takes that number."""
+
+from __future__ import annotations
+
+import uuid
+from collections.abc import Callable
+
+import pytest
+from command_world import World, doubtful
+from queue_world import change, rejected, unfit, work_list
+
+from sync.log import heard_by
+from sync.opaque import is_opaque, number_of
+
+KEYED = {'table = "companies"\nkey = "id"': 'table = "companies"\nkey = "email"'}
+
+
+@pytest.mark.parametrize(
+    ("id_", "opaque"),
+    [
+        ("7", True),
+        ("-7", True),
+        ("7/8", True),
+        (str(uuid.UUID(int=2**127 + 12345)), True),
+        (uuid.UUID(int=2**127 + 12345).hex.upper(), True),
+        ("001dM00000123AbQAI", True),
+        ("001dM00000123AbQAX", False),
+        ("annabelle-schmitt1", False),
+        ("annabelleschmitt01", False),
+        ("ada@corp.example", False),
+        ("acme/7", False),
+        ("+4930231250", False),
+        ("7.5", False),
+        ("Ada", False),
+        ("", False),
+    ],
+)
+def test_an_id_is_said_only_if_it_says_nothing(id_: str, opaque: bool) -> None:
+    assert is_opaque(id_) is opaque
+
+
+def test_a_number_is_told_from_an_id() -> None:
+    assert [number_of(text) for text in ("#4711", "4711", "#", "#x", "erp.people:#1", "#" + "9" * 30)] == [
+        4711,
+        None,
+        None,
+        None,
+        None,
+        None,
+    ]
+
+
+def said(act: Callable[[], object]) -> dict[str, dict[str, object]]:
+    """The events that name a record, by their names."""
+    heard: dict[str, dict[str, object]] = {}
+    with heard_by(lambda event, _level, fields: heard.update({event: dict(fields)})):
+        act()
+    assert "@" not in str(heard)
+    return heard
+
+
+def test_the_log_has_numbers_and_commands_take_them(world: World) -> None:
+    """Of a key that is an e-mail: a name that breaks a limit, and a lead that the server refuses."""
+    world.write_config(replace=KEYED)
+    world.companies([1], name="x" * 300)
+    world.companies([2], industry="refuse-me")
+    world.sandbox.set_faults({"refuse:refuse-me": 1.0})
+    heard = said(lambda: world.run("once"))
+    numbers = [str(heard["unmappable"]["example"]), str(heard["lead_rejected"]["record"])]
+    assert all(number_of(number) for number in numbers)
+    for number, id_ in zip(numbers, ("f1@corp.example", "f2@corp.example"), strict=True):
+        assert world.json("quarantine", "show", number)["id"] == id_
+        assert f"\n  number      {number}\n" in world.run("drift", "show", f"erp.companies:{id_}").stdout
+        (listed,) = world.json("quarantine", "list", "--id", number)["listed"]
+        assert (listed["id"], f"#{listed['number']}") == (id_, number)
+        (shown,) = world.json("preview", "erp.companies", "--id", number)["streams"]
+        assert [each["id"] for each in shown["records"]] == [id_]
+    both = world.json("quarantine", "list", "--id", numbers[0], "--stream", "erp.companies", "--id", "f2@corp.example")
+    assert both["records"] == 2
+    elsewhere = world.run("quarantine", "drop", "--yes", "--stream", "erp.people", "--id", numbers[0])
+    assert (elsewhere.exit_code, "knows no record" in elsewhere.output) == (64, True)
+    dropped = world.run("quarantine", "drop", "--yes", "--id", numbers[0])
+    assert (dropped.exit_code, world.json("quarantine", "list")["records"]) == (0, 1)
+    strangers = (("quarantine", "show", "#999"), ("held", "list", "--id", "x"), ("preview", "erp.people", "--id", "#9"))
+    for words in strangers:
+        assert world.run(*words).exit_code == 64
+
+
+def test_what_is_opaque_is_said_as_it_is(world: World) -> None:
+    assert said(lambda: unfit(world, [7]))["unmappable"]["example"] == "7"
+    assert said(lambda: rejected(world, [8]))["lead_rejected"]["record"] == "8"
+
+
+def test_an_id_that_looks_like_a_number_is_found_first(world: World) -> None:
+    world.write_config(replace=KEYED)
+    world.companies([1, 2], name="x" * 300)
+    world.sql("UPDATE companies SET email = '#2' WHERE id = 1", "UPDATE companies SET email = 'b' WHERE id = 2")
+    world.run("once")
+    assert world.json("quarantine", "show", "erp.companies:#2")["id"] == "#2"
+    assert world.json("quarantine", "show", "#2")["id"] == "b"
+
+
+def test_a_lead_in_doubt_is_settled_by_its_number(world: World) -> None:
+    batch = doubtful(world, 2)
+    (first, second) = world.json("doubt", "show", batch)["records"]
+    assert world.run("doubt", "resolve", batch, "--yes", "--landed", "--record", f"#{first['number']}").exit_code == 0
+    shown = world.json("doubt", "show", batch)["records"]
+    assert [each["word"] for each in shown] == ["landed", None]
+    stranger = world.run("doubt", "resolve", batch, "--yes", "--landed", "--record", f"#{second['number'] + 9}")
+    assert (stranger.exit_code, "holds no lead of #" in stranger.output) == (64, True)
+
+
+def test_no_cell_of_the_work_list_is_a_formula(world: World) -> None:
+    world.companies([1])
+    world.run("once")
+    evil = "=cmd|''/C calc''!A0"
+    change(world, 1, f"name = '{evil}', industry = '-1+1'")
+    world.run("once")
+    plain = evil.replace("''", "'")
+    assert [row[-1] for row in work_list(world)[1:]] == [f"'{plain}", "'-1+1"]
+    assert [row[-1] for row in work_list(world, "--raw")[1:]] == [plain, "-1+1"]
+    assert world.run("drift", "list", "--raw").exit_code == 64

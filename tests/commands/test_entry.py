@@ -1,0 +1,38 @@
+"""A SIGHUP asks the daemon for a reload, from its first moment on; every other command ends with its terminal."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from sync.entry import is_daemon
+
+
+@pytest.mark.parametrize(
+    ("words", "expected"),
+    [
+        (["run"], True),
+        (["-c", "run", "once"], False),
+        (["--config", "x.toml", "run"], True),
+        (["--config=x.toml", "--debug", "run", "-c", "y.toml"], True),
+        (["once", "run"], False),
+        (["-c"], False),
+        ([], False),
+    ],
+)
+def test_which_words_mean_the_daemon(words: list[str], expected: bool) -> None:
+    assert is_daemon(words) == expected
+
+
+@pytest.mark.parametrize(("command", "code"), [("run", 7), ("once", -signal.SIGHUP)])
+def test_a_signal_that_comes_before_anything_is_imported(tmp_path: Path, command: str, code: int) -> None:
+    """The first import of the program sends it to its own process, and ends it with 7 where it still lives."""
+    (tmp_path / "click.py").write_text("import os, signal\nos.kill(os.getpid(), signal.SIGHUP)\nos._exit(7)\n")
+    environment = {**os.environ, "PYTHONPATH": f"{tmp_path}:{Path(__file__).parents[2]}"}
+    ended = subprocess.run([sys.executable, "-P", "-m", "sync", command], env=environment, check=False, timeout=60)
+    assert ended.returncode == code

@@ -1,0 +1,41 @@
+"""What holds for all tests."""
+
+from __future__ import annotations
+
+import os
+import sqlite3
+import sys
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+from sqlite_utils import Database
+
+from state.schema import MIGRATIONS
+
+# Where byte code is not kept, each worker rewrites the assertions of all tests anew, and each process that a test
+# starts compiles the program: half of the time of a run.
+sys.dont_write_bytecode = False
+os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _ledgers_are_copied_where_nobody_looks() -> Iterator[None]:
+    """Most tests begin with a new ledger. Its migrations are run once, and their outcome is copied; step by step they
+    run where steps are counted or cut off, in processes that tests start, and where an older ledger is migrated."""
+    with sqlite3.connect(":memory:", isolation_level=None, check_same_thread=False) as made:
+        step_by_step = MIGRATIONS.apply
+        step_by_step(Database(made))
+
+        def apply(database: Database, **options: Any) -> None:
+            connection = database.conn
+            is_plain = type(connection) is sqlite3.Connection or type(connection).__name__ == "Unsynced"
+            if options or not is_plain or MIGRATIONS.applied(database):
+                step_by_step(database, **options)
+            else:
+                made.backup(connection)
+
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(MIGRATIONS, "apply", apply)
+            yield
+    made.close()

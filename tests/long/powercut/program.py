@@ -1,0 +1,69 @@
+"""The program as this proof runs it: in the present folder, against its own server, with a clock of its own."""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+from state.database import BUSY_SECONDS, Connect, connect
+from state.ledger import Ledger
+from state.rebuilding.rebuild import rebuild
+from sync.clock import Clock
+from sync.config.schema import Config
+from sync.once import Round
+from tests.long.powercut.world import Wire
+
+LEDGER = Path("ledger.db")
+COPY = Path("other")
+
+Synchronous = Literal["FULL", "NORMAL"]
+
+
+@dataclass(frozen=True, slots=True)
+class Program:
+    """`two` says that there is a second place for receipts."""
+
+    config: Config
+    clock: Clock
+    two: bool = False
+    synchronous: Synchronous = "FULL"
+
+    @property
+    def _copy(self) -> Path | None:
+        return COPY if self.two else None
+
+    def open(self, *, own: bool) -> Ledger:
+        """Paths are relative, so that a ledger is the same in whatever folder its files stand."""
+        connector = _connector(self.synchronous)
+        return Ledger(LEDGER, own=own, clock=self.clock, connector=connector, receipts_copy=self._copy)
+
+    def once(self, wire: Wire, most: int | None = None) -> None:
+        with self.open(own=True) as ledger:
+            Round(self.config, ledger, most=most, client=lambda *_: wire).run()
+
+    def with_ledger(self, do: Callable[[Ledger], None]) -> None:
+        """What its owner does besides."""
+        with self.open(own=True) as ledger:
+            do(ledger)
+
+    def rebuild(self) -> None:
+        rebuild(LEDGER, clock=self.clock, receipts_copy=self._copy, connector=_connector(self.synchronous))
+
+
+def _connector(synchronous: Synchronous) -> Connect:
+    if synchronous == "FULL":
+        return connect
+
+    class Careless(sqlite3.Connection):
+        def execute(self, sql: str, parameters: Any = (), /) -> sqlite3.Cursor:
+            return super().execute(sql.replace("synchronous = FULL", f"synchronous = {synchronous}"), parameters)
+
+    def careless(path: Path) -> sqlite3.Connection:
+        return sqlite3.connect(
+            path, timeout=BUSY_SECONDS, isolation_level=None, check_same_thread=False, factory=Careless
+        )
+
+    return careless
