@@ -15,7 +15,8 @@ _Identity = tuple[int, int]
 
 
 class Footing:
-    """Looks by `stat` alone: what SQLite and the lock hold open keeps its inode. The receipts look after themselves."""
+    """The lock, the ledger and its side files, by `stat` alone: SQLite and the lock hold them open, so that no other
+    file gets their inodes. Receipts look after themselves."""
 
     def __init__(self, ledger: Path, lock: LedgerLock) -> None:
         """For a ledger that is open and was written to, so that its side files are there."""

@@ -120,6 +120,7 @@ class Ledger:
         with self.file.write() as connection:
             taken = take(connection, lock, self.path, self.clock)
         self._found = dict(taken.found)
+        # each is read under its lock, so an intent is there by then, or its writer sees the number
         opened = open_receipts(self.file, self.hasher, self.places)
         self._footing = Footing(self.path, lock)
         self.file.checkpoints = Checkpoints(self.path, lock)
