@@ -76,7 +76,7 @@ class _Stderr:
 
 def _round(config: Config, streams: list[str], most: int | None, *, shows: bool) -> RoundReport:
     from sync import told
-    from sync.errors import ConfigError
+    from sync.errors import ConfigError, LedgerUntrusted
     from sync.ledgers import own_ledger
     from sync.once import Round
     from sync.reports.round_report import report_of
@@ -84,7 +84,7 @@ def _round(config: Config, streams: list[str], most: int | None, *, shows: bool)
     with own_ledger(config) as ledger:
         try:
             round_ = Round(config, ledger, most=most)
-        except ConfigError as error:
+        except (ConfigError, LedgerUntrusted) as error:
             told.could_not_begin(config, ledger, error)
             raise
         summary = _run(round_, streams, shows=shows)
