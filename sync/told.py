@@ -15,6 +15,8 @@ from sync.config.load import ledger_named_by
 from sync.config.schema import Config
 from sync.errors import ConfigError, LedgerBusy, LedgerError, SourceRefused, SourceUnavailable, SyncError
 
+_HINT = "  hint: "
+"""How an error's text begins the line of its cure."""
 PART = "sources."
 """The subject of a refusal of one source begins with it; that of a whole file is its path."""
 
@@ -57,7 +59,8 @@ def did_not_start(path: Path, error: SyncError) -> None:
 def refused(config: Config, ledger: Ledger, problems: Collection[str]) -> None:
     """Tell that a reload was refused: what `config` says stays in force."""
     cause = "; ".join(each.split("\n", 1)[0] for each in problems)
-    hint = "fix the file, then reload it (SIGHUP; systemctl reload)"
+    hints = [line.removeprefix(_HINT) for each in problems for line in each.split("\n") if line.startswith(_HINT)]
+    hint = "; ".join([*hints, "fix the file, then reload it (SIGHUP; systemctl reload)"])
     with contextlib.suppress(LedgerBusy, LedgerError):
         ledger.incidents.tell("config", str(config.path), cause, hint)
 

@@ -4,15 +4,19 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable
-from typing import Any
+from types import SimpleNamespace
+from typing import Any, cast
 
 import pytest
 from click.testing import CliRunner
 from command_world import KEY, World
 
 from state.incidents import Incident
+from sync import told
 from sync.cli import main
 from sync.config.load import load_config
+from sync.daemon import _back_up
+from sync.engine import Engine
 from sync.told import digest_of
 
 
@@ -54,7 +58,7 @@ def lose_driver(world: World) -> None:
 def refuse_reload(world: World) -> None:
     once(world)
     with world.open(own=True) as ledger:
-        ledger.incidents.tell("config", str(world.config), "sources.erp.url: is wrong", "fix the file, then reload it")
+        told.refused(load_config(world.config), ledger, ["sources.erp.url: is wrong\n  hint: set it right"])
 
 
 def kill_daemon(world: World) -> None:
@@ -65,8 +69,15 @@ def kill_daemon(world: World) -> None:
 
 def lose_backups(world: World) -> None:
     once(world)
+    world.write_config(replace={"[ledger]": '[ledger]\nbackups_to = "../erp.db/copies"'})
+    back_up(world)
+
+
+def back_up(world: World) -> None:
+    """What the daemon does each hour."""
+    config = load_config(world.config)
     with world.open(own=True) as ledger:
-        ledger.incidents.tell("backup", "/backups", "No space left on device", "make room")
+        _back_up(cast(Engine, SimpleNamespace(plan=SimpleNamespace(config=config), ledger=ledger)))
 
 
 def lose_receipts(world: World) -> None:
@@ -78,7 +89,7 @@ def lose_receipts(world: World) -> None:
 def stall(world: World) -> None:
     once(world)
     with world.open(own=True) as ledger:
-        ledger.incidents.tell("stalled", "the turn of erp.companies", "has not moved for too long", "restart it")
+        told.stalls(ledger, ["the turn of erp.companies"])
 
 
 def fill_plan(world: World) -> None:
@@ -97,7 +108,7 @@ def fill_plan(world: World) -> None:
         (lose_driver, "stream", "erp.companies", "could not be read: the driver for this database is not installed"),
         (refuse_reload, "config", "{config}", "its reload was refused, what was before is in force: sources.erp.url"),
         (kill_daemon, "daemon", "{config}", "the daemon is gone without having been stopped"),
-        (lose_backups, "backup", "/backups", "no daily copy of the ledger in /backups: No space left on device"),
+        (lose_backups, "backup", "{source}/copies", "erp.db/copies: Not a directory"),
         (lose_receipts, "receipts", "{ledger}.receipts", "ledger.db.receipts are gone"),
         (stall, "stalled", "the turn of erp.companies", "the turn of erp.companies: has not moved"),
     ],
@@ -106,7 +117,9 @@ def test_what_goes_wrong_is_named_with_its_cure_and_its_exit_code(
     world: World, cause: Callable[[World], None], kind: str, subject: str, said: str
 ) -> None:
     cause(world)
-    assert (kind, subject.format(config=world.config, ledger=world.ledger)) in items(world)
+    assert (kind, subject.format(config=world.config, ledger=world.ledger, source=world.folder / "erp.db")) in items(
+        world
+    )
     asked = world.run("status", "--exit-code")
     assert asked.exit_code == 65
     assert said in asked.stdout
@@ -121,6 +134,13 @@ def test_what_is_over_is_said_no_more(world: World) -> None:
     once(world)
     assert items(world) == []
     assert world.run("status", "--exit-code").exit_code == 0
+
+
+def test_a_backup_that_can_be_made_again_is_said_no_more(world: World) -> None:
+    lose_backups(world)
+    world.write_config()
+    back_up(world)
+    assert items(world) == []
 
 
 def test_one_refusal_is_no_incident_yet_and_nothing_is_green(world: World) -> None:
@@ -179,7 +199,7 @@ def test_a_file_that_cannot_be_used_still_shows_what_the_ledger_tells(world: Wor
     assert result.exit_code == 78
     assert f"daemon running (pid {os.getpid()})" in result.stdout
     assert ", in force since " in result.stdout
-    assert "its reload was refused at " in result.stdout
+    assert "its reload is refused since " in result.stdout
     assert "main: rests (credentials)" in result.stdout.replace("workspace ", "")
     assert "unknown key (did you mean key?)" in result.stderr
 
