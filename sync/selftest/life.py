@@ -95,7 +95,7 @@ class _Attended:
         self._codes: list[int | None] = []
         self._is_told = False
         self._has_come = not life.later
-        self._is_meddled = life.meddling is None or life.meddling.after is None
+        self._is_meddled = life.meddling is None or life.meddling.when == "before"
 
     def _fork(self, life: Life) -> int:
         pid = os.fork()
@@ -112,9 +112,7 @@ class _Attended:
             if age > LONGEST_SECONDS or (self._life.kill_after is not None and age > self._life.kill_after):
                 self._kill(hung=age > LONGEST_SECONDS)
                 break
-            self._meddle(age)
-            if not self._is_told and self._is_meddled and self._world.is_done():
-                self._go_on()
+            self._look(age)
             time.sleep(LOOK_SECONDS)
         return self._codes
 
@@ -131,14 +129,18 @@ class _Attended:
             os.waitpid(pid, 0)
             self._codes.append(None if hung else -signal.SIGKILL)
 
-    def _meddle(self, age: float) -> None:
+    def _look(self, age: float) -> None:
         meddling = self._life.meddling
-        if self._is_meddled or meddling is None or meddling.after is None or age < meddling.after:
-            return
-        self._is_meddled = True
-        meddle(self._world, meddling)
-        if meddling.deed == "lock removed":
-            self._alive.append(self._fork(Life(clock_off=self._life.clock_off)))
+        if meddling is not None and not self._is_meddled and self._is_time(meddling, age):
+            self._is_meddled = True
+            meddle(self._world, meddling)
+            if meddling.deed == "lock removed":  # for another one finds the place free
+                self._alive.append(self._fork(Life(clock_off=self._life.clock_off)))
+        elif self._is_meddled and not self._is_told and self._world.is_done():
+            self._go_on()
+
+    def _is_time(self, meddling: Meddling, age: float) -> bool:
+        return age >= meddling.when if isinstance(meddling.when, float) else self._world.is_done()
 
     def _go_on(self) -> None:
         """All is done: more rows come, or it is told to end."""

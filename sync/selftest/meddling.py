@@ -17,6 +17,7 @@ Deed = Literal["lock removed", "ledger replaced", "receipts replaced", "receipts
 Way = Literal["in place", "by another file"]
 
 DEEDS: tuple[Deed, ...] = ("lock removed", "ledger replaced", "receipts replaced", "receipts torn")
+When = float | Literal["before", "once all is sent"]
 WAYS: tuple[Way, ...] = ("in place", "by another file")
 TORN = 25
 """Bytes that are missing at the end: less than a line has."""
@@ -24,19 +25,20 @@ TORN = 25
 
 @dataclass(frozen=True, slots=True)
 class Meddling:
-    """`deed` is done `after` so many seconds of a life; None: before it begins. What is replaced is replaced by a copy
-    that was made before the life that is under way, or over."""
+    """`when`: so many seconds after a life began, once it has sent all that there is, or before it begins. What is
+    replaced is replaced by a copy that was made before the life that is under way, or over."""
 
     deed: Deed
     way: Way = "in place"
-    after: float | None = None
+    when: When = "before"
 
 
-def every_meddling(after: float) -> Iterator[Meddling]:
+def every_meddling() -> Iterator[Meddling]:
     """Return each deed in each way, before a life and in it."""
+    moments: tuple[When, ...] = ("before", "once all is sent")
     for deed in DEEDS:
         for way in WAYS if deed.endswith("replaced") else WAYS[:1]:
-            for when in (None, after):
+            for when in moments:
                 yield Meddling(deed, way, when)
 
 
@@ -59,7 +61,7 @@ def meddle(world: World, meddling: Meddling) -> None:
         case "lock removed":
             world.lock.unlink(missing_ok=True)
         case "ledger replaced":
-            if meddling.after is None:  # as the handbook says it is restored
+            if meddling.when == "before":  # as the handbook says it is restored
                 for suffix in ("-wal", "-shm"):
                     world.ledger.with_name(world.ledger.name + suffix).unlink(missing_ok=True)
             _replace(world.ledger, world.copies / world.ledger.name, meddling.way)

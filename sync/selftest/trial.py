@@ -12,7 +12,7 @@ from typing import Literal
 from sync.sandbox.running import RunningSandbox
 from sync.selftest.life import End, Life, live
 from sync.selftest.loss import lose_ledger
-from sync.selftest.meddling import DEEDS, WAYS, Meddling, every_meddling, keep_copies, meddle
+from sync.selftest.meddling import DEEDS, WAYS, Meddling, When, every_meddling, keep_copies, meddle
 from sync.selftest.operator import LONGEST, settle
 from sync.selftest.steps import NONE, Mishap
 from sync.selftest.truth import Truth, look
@@ -91,7 +91,7 @@ def run(trial: Trial, folder: Path, sandbox: RunningSandbox) -> Verdict:
             world.add(trial.rows[number])
         if life.loss is not None and not lose_ledger(world, life.loss, life.clock_off):
             ends["fault"] += 1
-        if life.meddling is not None and life.meddling.after is None:
+        if life.meddling is not None and life.meddling.when == "before":
             meddle(world, life.meddling)
         if trial.meddles:
             keep_copies(world)
@@ -139,14 +139,12 @@ def at_each_send() -> Iterator[Trial]:
 
 
 def at_files() -> Iterator[Trial]:
-    """The files are removed, replaced and torn, each of them in each way: before a life that follows one that was
-    killed at a request, and in the middle of one."""
-    for meddling in every_meddling(after=0.1):
-        when = "before a life" if meddling.after is None else "in a life"
-        killed = Life(Mishap(2, "after", sends=True))
-        lives = [Life(), killed, Life(meddling=meddling, later=range(31, 34))]
+    """The files are removed, replaced and torn, each of them in each way: after a life that was killed at a request,
+    and while one lives."""
+    for meddling in every_meddling():
+        lives = [Life(), Life(Mishap(2, "after", sends=True)), Life(meddling=meddling, later=range(31, 34))]
         rows = [range(1, 5), range(5, 15), range(15, 18), range(18, 20)]
-        name = f"{meddling.deed} ({meddling.way}) {when}"
+        name = f"{meddling.deed} {meddling.way}, {meddling.when}"
         yield Trial(name, lives, rows, "ok,ok,ok,reset-after,ok*", in_flight=2)
 
 
@@ -178,8 +176,8 @@ def at_random(seed: int) -> Trial:
 
 
 def _meddling(random: Random) -> Meddling | None:
-    after = random.choice([None, random.uniform(0.0, 0.4)])
-    return random.choice([None, Meddling(random.choice(DEEDS), random.choice(WAYS), after)])
+    moments: list[When] = ["before", "once all is sent", random.uniform(0.0, 0.4)]
+    return random.choice([None, Meddling(random.choice(DEEDS), random.choice(WAYS), random.choice(moments))])
 
 
 def _life(random: Random) -> Life:
