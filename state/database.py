@@ -25,6 +25,20 @@ def connect(path: Path) -> sqlite3.Connection:
     return sqlite3.connect(path, timeout=BUSY_SECONDS, isolation_level=None, check_same_thread=False)
 
 
+_READ_ONLY = {"SQLITE_CANTOPEN", "SQLITE_READONLY_CANTINIT", "SQLITE_READONLY_DIRECTORY", "SQLITE_READONLY"}
+
+
+def is_on_read_only_disk(path: Path) -> bool:
+    """Return whether the file's own file system is mounted read-only: Linux does so by itself when a disk fails."""
+    return bool(os.statvfs(path.parent).f_flag & os.ST_RDONLY)
+
+
+def _connect_read_only(path: Path) -> sqlite3.Connection:
+    """Without lock and shared memory, which nobody can make there; nobody can write either."""
+    address = f"{path.absolute().as_uri()}?mode=ro&immutable=1"
+    return sqlite3.connect(address, uri=True, isolation_level=None, check_same_thread=False)
+
+
 class LedgerFile:
     """One connection to the ledger, used by one thread at a time.
 
@@ -52,8 +66,11 @@ class LedgerFile:
         """Raises LedgerError where this process is not the owner any more that it was."""
         self.checkpoints: Checkpoints | None = None
         """The owner's."""
+        self.schema_before = SCHEMA_VERSION
+        """Of the file as it was found; 0 where it was made now."""
         self._accept = accept
         self._own = own
+        self._frozen = False
         self._lock = threading.RLock()
         with translated(path):
             if own:
@@ -62,7 +79,7 @@ class LedgerFile:
                 raise LedgerError(
                     f"there is no ledger at {path} yet", hint="`once` or `run` makes it at their first start"
                 )
-            self._connection = connector(path)
+            self._connection = self._connected(connector)
             try:
                 self._refuse_foreign()
                 self._prepare()
@@ -70,6 +87,21 @@ class LedgerFile:
             except BaseException:
                 self.close(leave_log=True)  # what is refused stays as it is
                 raise
+
+    def _connected(self, connector: Connect) -> sqlite3.Connection:
+        """A connection that can be used; on a file system that is read-only by now, one that can only look on."""
+        connection = connector(self.path)
+        if self._own:
+            return connection
+        try:
+            connection.execute("PRAGMA schema_version").fetchone()
+        except sqlite3.OperationalError as error:
+            connection.close()
+            if getattr(error, "sqlite_errorname", "") not in _READ_ONLY or not is_on_read_only_disk(self.path):
+                raise
+            self._frozen = True
+            return _connect_read_only(self.path)
+        return connection
 
     def _refuse_foreign(self) -> None:
         """A mistyped path must not change somebody else's database."""
@@ -82,6 +114,8 @@ class LedgerFile:
 
     def _prepare(self) -> None:
         self._connection.row_factory = sqlite3.Row
+        if self._frozen:
+            return
         self._connection.execute("PRAGMA journal_mode = WAL")
         self._connection.execute("PRAGMA synchronous = FULL")
         self._connection.execute("PRAGMA foreign_keys = ON")
@@ -91,7 +125,8 @@ class LedgerFile:
         self._connection.execute("PRAGMA journal_size_limit = 0")
 
     def _migrate(self) -> None:
-        if self._connection.execute("PRAGMA user_version").fetchone()[0] == SCHEMA_VERSION:
+        self.schema_before = self._connection.execute("PRAGMA user_version").fetchone()[0]
+        if self.schema_before == SCHEMA_VERSION:
             return
         # what migrates is slow to load and rarely needed
         from state.migrate import migrate

@@ -8,6 +8,7 @@ from __future__ import annotations
 import errno
 import os
 import sys
+import time
 import traceback
 from collections.abc import Sequence
 from importlib import import_module
@@ -18,7 +19,7 @@ import click
 
 from sync import __version__
 from sync.commands.options import config_option
-from sync.errors import SyncError
+from sync.errors import ConfigError, Problem, SyncError
 
 PROGRAM = "closingdealz-sync"
 DEBUG_VARIABLE = "CLOSINGDEALZ_SYNC_DEBUG"
@@ -76,6 +77,8 @@ class Program(click.Group):
     def resolve_command(
         self, ctx: click.Context, args: list[str]
     ) -> tuple[str | None, click.Command | None, list[str]]:
+        if args and args[0] == "help":  # as many programs have it
+            args = [*args[1:], "--help"]
         if args and args[0] not in COMMANDS and not args[0].startswith("-"):
             raise click.UsageError(f"No such command {args[0]!r}.{_meant(args[0])}", ctx)
         return super().resolve_command(ctx, args)
@@ -102,11 +105,21 @@ class Program(click.Group):
         del standalone_mode  # there is no other way to run it
         words = list(sys.argv[1:] if args is None else args)
         try:
+            _refuse_clock()
             result = super().main(words, prog_name or PROGRAM, complete_var, standalone_mode=False, **extra)
             sys.stdout.flush()
         except Exception as error:  # noqa: BLE001  # the boundary of the program: everything becomes an exit code
             sys.exit(_report(error, debug="--debug" in words or bool(os.environ.get(DEBUG_VARIABLE))))
         sys.exit(result if isinstance(result, int) else 0)
+
+
+def _refuse_clock() -> None:
+    """Raise ConfigError where the wall clock is past what Python can hold; before any import that asks for the time."""
+    try:
+        time.time()
+    except OverflowError as error:
+        what = "the clock shows a time after the year 2262, which no program here can hold"
+        raise ConfigError([Problem("this machine", what, "set it: `timedatectl` shows what it says")]) from error
 
 
 def _meant(word: str) -> str:

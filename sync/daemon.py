@@ -18,7 +18,7 @@ from sync.delivery.sender import ClientFactory, open_client
 from sync.engine import Engine, Fresh
 from sync.errors import ConfigError, LedgerBusy, LedgerError, SyncError
 from sync.ledgers import own_ledger
-from sync.log import emit
+from sync.log import emit, few
 from sync.plan import Plan
 from sync.reload import Accepted, Reload
 from sync.schedule import Schedule
@@ -79,8 +79,8 @@ class Daemon:
                 version=__version__,
                 config=str(self._config.path),
                 ledger=str(ledger.path),
-                streams=sorted(engine.jobs),
-                workspaces=sorted(engine.workers),
+                streams=few(engine.jobs),
+                workspaces=few(engine.workers),
             )
             self._service.ready(engine, self._schedule)
             self._listen(engine)
@@ -197,8 +197,8 @@ class Daemon:
         emit(
             "config_reloaded",
             config=str(config.path),
-            streams=sorted(engine.streams),
-            workspaces=sorted(engine.workers),
+            streams=few(engine.streams),
+            workspaces=few(engine.workers),
             changed=fresh.changed or None,
             refused=[each.source for each in accepted.refused] or None,
         )

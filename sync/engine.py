@@ -107,10 +107,12 @@ class Engine:
             emit("query_edited", stream=each.stream, asked=each.asked, found=each.found, same=each.same)
         jobs, destinations = plan.jobs(rows), plan.destinations(self.ledger, rows)
         self.ledger.incidents.keep("stream", jobs)
-        for job in jobs.values():
-            learn_contacts(self.ledger, job)
         of_streams = Changes.between(self.plan.stream_forms(), plan.stream_forms())
         of_workspaces = Changes.between(self.plan.workspace_forms(), plan.workspace_forms())
+        touched = self.plan.workspaces_of(of_streams.ended) | plan.workspaces_of(of_streams.begun)
+        for job in jobs.values():
+            if job.row.workspace in touched:  # streams are matched with all those of their workspace
+                learn_contacts(self.ledger, job)
         return Fresh(
             plan,
             jobs,

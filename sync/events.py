@@ -96,7 +96,7 @@ EVENTS: dict[str, Event] = {
     ),
     "poll": Event(
         "info",
-        "A poll ended. The counts add up to `read`.",
+        "A poll ended. The counts add up to `read`. One that found nothing new is told once an hour, else at debug.",
         (
             "stream",
             "kind",

@@ -8,10 +8,14 @@ from pathlib import Path
 
 from state.ledger import Ledger
 from state.receipts.opening import Places, refuse_orphans
+from state.streams import refuse_before
 from sync.clock import Clock
 from sync.config.schema import Config
 from sync.errors import LedgerError, LedgerUntrusted
 from sync.writable import refuse_unwritable
+
+KNOWS_ADDRESSES = 3
+"""The first schema all of whose programs kept where a stream's leads go."""
 
 
 def open_ledger(config: Config, *, own: bool = False, clock: Clock | None = None) -> Ledger:
@@ -37,11 +41,20 @@ def own_ledger(config: Config) -> Ledger:
 
 def create_ledger(config: Config) -> Ledger:
     """Like `own_ledger`, but a new one is wanted, whatever there was before."""
+    from sync.plan import Plan  # slow to load, and the other commands need none
+
     try:
-        ledger = open_ledger(config, own=True)
+        ledger = Ledger(
+            config.ledger_path,
+            own=True,
+            receipts_copy=config.receipts_copy_path,
+            accept=lambda connection: refuse_before(connection, Plan.of(config).declared),
+        )
     except LedgerError:
         refuse_unwritable(config)
         raise
+    if 0 < ledger.file.schema_before < KNOWS_ADDRESSES:
+        ledger.streams.adopt_addresses(Plan.of(config).declared)
     _remember(config)
     return ledger
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any, Literal, Protocol, TextIO, cast
 
@@ -63,15 +63,32 @@ def heard_by(listener: Listener) -> Iterator[None]:
         _listeners.remove(listener)
 
 
+NAMED = 20
+
+
+def few(names: Iterable[str]) -> list[str]:
+    """Names for a line of the log: of many the first ones, and how many more there are."""
+    found = sorted(names)
+    more = len(found) - NAMED
+    return found if more <= 0 else [*found[:NAMED], f"and {more} more"]
+
+
 def emit(event: str, **fields: object) -> None:
     """Logs one event of the list at its own level. An unknown event or field is a defect and raises KeyError."""
+    _emit(event, EVENTS[event].level, fields)
+
+
+def emit_quietly(event: str, **fields: object) -> None:
+    """Logs it at debug, whatever its own level is; listeners hear it as ever."""
+    _emit(event, "debug", fields)
+
+
+def _emit(event: str, level: Level, fields: Mapping[str, object]) -> None:
     known = EVENTS[event]
     unknown = fields.keys() - set(known.fields)
     if unknown:
         raise KeyError(f"the event {event!r} has no field {sorted(unknown)}")
-    getattr(structlog.get_logger(), known.level)(
-        event, **{key: value for key, value in fields.items() if value is not None}
-    )
+    getattr(structlog.get_logger(), level)(event, **{key: value for key, value in fields.items() if value is not None})
     for listener in tuple(_listeners):
         listener(event, known.level, fields)
 

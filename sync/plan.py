@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from datetime import UTC, date, datetime
 from typing import Literal
@@ -95,6 +95,10 @@ class Plan:
     def workspace_forms(self) -> dict[str, WorkspaceForm]:
         """Return the form of each workspace."""
         return {name: WorkspaceForm(options, self.api_keys[name]) for name, options in self.config.workspaces.items()}
+
+    def workspaces_of(self, streams: Collection[str]) -> set[str]:
+        """Return the workspaces that these streams feed."""
+        return {each.workspace for each in self.declared if each.name in streams}
 
     def source_of(self, stream: str) -> Source:
         """Return the options of the source that a stream is read from."""

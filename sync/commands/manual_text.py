@@ -35,7 +35,8 @@ AFTER: dict[str, str | dict[str, str]] = {
         "closingdealz-sync@NAME.",
         "/usr/local/share/doc/closingdealz-sync/": "Every option explained, and drop-ins for the unit.",
     },
-    "As root": "The command that the installation puts into /usr/local/bin runs, for root, as the service does: with "
-    "its user, configuration, ledger and secrets. Before the command's name, @NAME stands for an instance.",
+    "As root": "The command that the installation puts into /usr/local/bin runs, for root, as the service does: in the "
+    "sandbox of its unit with all drop-ins, with its user, configuration, ledger and secrets. "
+    "Before the command's name, @NAME stands for an instance.",
     "See also": "systemctl(1), journalctl(1), systemd.exec(5), systemd-creds(1)",
 }

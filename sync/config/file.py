@@ -65,7 +65,8 @@ def _read_text(path: Path) -> str:
             content = file.read(_LARGEST + 1)
     except (OSError, ValueError) as error:
         reason = error.strerror if isinstance(error, OSError) else "its name holds a NUL character"
-        problem = Problem("file", f"cannot be read: {reason}")
+        cure = "write one with: closingdealz-sync init" if isinstance(error, FileNotFoundError) else ""
+        problem = Problem("file", f"cannot be read: {reason}", cure)
         raise ConfigError([problem], file=str(path)) from error
     if len(content) > _LARGEST:
         raise ConfigError([Problem("file", f"is larger than {_LARGEST // 2**20} MiB")], file=str(path))

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from sync.installation.layout import NAME, Layout
-from sync.installation.machine import Failed, Machine
+from sync.installation.machine import Failed, Machine, warn
 from sync.installation.releases import (
     Release,
     extras_of,
@@ -62,6 +62,7 @@ def install(wishes: Wishes, layout: Layout, machine: Machine) -> None:
         machine.write(layout.settings, json.dumps({"extras": list(chosen)}).encode() + b"\n", 0o644)
     before = layout.current.resolve() if layout.current.exists() else None
     machine.link(layout.current, release.path.relative_to(layout.home))
+    _allow_paths(release, layout, machine)
     _start_again(release, before, layout, machine)
     prune(layout, machine, *{release.path, before or release.path})
     machine.say(_what_next(layout, machine))
@@ -107,6 +108,19 @@ def _refuse_bad_configuration(release: Release, layout: Layout, machine: Machine
         if said.returncode:
             text = f"{said.stdout}{said.stderr}".strip()
             raise Failed(f"this version cannot use {config}, so nothing was changed:\n{text}")
+
+
+def _allow_paths(release: Release, layout: Layout, machine: Machine) -> None:
+    """A service that writes outside its own folder goes on doing so: its drop-in is made, or made anew. What cannot be
+    allowed is said, and left to the service's own words."""
+    if not machine.systemd or machine.dry_run or not machine.changes:
+        return
+    for config, state in _configurations(layout):
+        said = machine.ask(*release.program, "paths", "-c", config, env={"STATE_DIRECTORY": str(state)})
+        if said.returncode:
+            warn(f"{config}: {said.stderr.strip()}")
+        elif "paths.conf" in said.stdout:
+            machine.say(said.stdout.strip())
 
 
 def _configurations(layout: Layout) -> Iterator[tuple[Path, Path]]:

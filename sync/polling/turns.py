@@ -14,12 +14,14 @@ from state.ledger import Ledger
 from sync import told
 from sync.config.schema import Source
 from sync.errors import ConfigError, LedgerBusy, LedgerError, SourceRefused, SourceUnavailable, Stopped, SyncError
-from sync.log import emit
+from sync.log import emit, emit_quietly
 from sync.polling.job import PollReport, StreamJob
 from sync.polling.poll import Poller
 from sync.tally import Tally, counts_of
 
 LONGEST_BACKOFF = 3600.0
+IDLE_SAID_EVERY = 3600.0
+"""Seconds between two lines of the log about polls that find nothing."""
 TURN_PATIENCE = 30.0
 """Seconds that the successor of a stopped stream waits for the turn that is under way. Then it begins beside it: what
 the old turn still reads is not committed."""
@@ -66,6 +68,7 @@ class StreamWorker:
         self._failures = 0
         self._not_before = 0.0
         self._reported = PollReport("poll")
+        self._said_at = float("-inf")
         self.failure: Failure | None = None
         """Why the last turn did not end well."""
         self._random = Random()  # noqa: S311 - jitter, no secret
@@ -197,17 +200,29 @@ class StreamWorker:
         started = clock.boot()
         self._connector = self._connector or self._connect()
         report = work(self._connector)
-        emit(
-            "poll",
-            stream=self.name,
-            kind=report.kind,
-            outcome=report.outcome,
-            pages=report.pages,
-            seconds=round(clock.boot() - started, 3),
-            read=report.read,
+        told_of = {
+            "stream": self.name,
+            "kind": report.kind,
+            "outcome": report.outcome,
+            "pages": report.pages,
+            "seconds": round(clock.boot() - started, 3),
+            "read": report.read,
             **{name: count for name, count in counts_of(report).items() if count},
-        )
+        }
+        if self._is_no_news(report):
+            emit_quietly("poll", **told_of)
+        else:
+            emit("poll", **told_of)
         return report
+
+    def _is_no_news(self, report: PollReport) -> bool:
+        """Whether a poll found nothing, and another one was told of within the hour."""
+        now, counts = self._engine.ledger.clock.boot(), counts_of(report)
+        idle = report.outcome == "complete" and not any(n for name, n in counts.items() if name != "unchanged")
+        if idle and now - self._said_at < IDLE_SAID_EVERY:
+            return True
+        self._said_at = now
+        return False
 
     def _committed(self, report: PollReport) -> None:
         """After each page: the totals move, and the delivery learns that something may be pending."""

@@ -29,6 +29,7 @@ NeedKind = Literal[
     "ageing",
     "workspace",
     "stream",
+    "ledger",
     "config",
     "daemon",
     "stalled",
@@ -234,7 +235,7 @@ def needs_as_lines(
 
 _OF_WORKSPACES: frozenset[NeedKind] = frozenset({"in_doubt", "cut_off", "quarantined", "held", "drift", "orphaned"})
 _SUBJECTS: dict[NeedKind, str] = {"ageing": "source ", "workspace": "workspace "}
-_SILENT: frozenset[NeedKind] = frozenset({"config", "daemon", "receipts", "backup"})
+_SILENT: frozenset[NeedKind] = frozenset({"ledger", "config", "daemon", "receipts", "backup"})
 """Their cause names file or folder."""
 
 

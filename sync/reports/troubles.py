@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from state.database import is_on_read_only_disk
 from state.incidents import COUNTED, Incident
 from state.ledger import Ledger
 from state.lock import holder
@@ -19,14 +20,20 @@ _LASTING = (
     "nothing is lost, and it is tried again by itself; look whether the network and [workspaces] base_url are right"
 )
 
-_ORDER: tuple[NeedKind, ...] = ("daemon", "config", "stalled", "receipts", "workspace", "stream")
+_ORDER: tuple[NeedKind, ...] = ("ledger", "daemon", "config", "stalled", "receipts", "workspace", "stream")
 
 
 def needs_of(ledger: Ledger, scope: Scope, ageing: tuple[Age, ...] = ()) -> Needs:
     """Return everything that waits for a person now. `ageing` is what the configuration uses that ends soon. Raises
     LedgerError, LedgerBusy."""
     now = int(ledger.clock.wall() * 1000)
-    found = [*_process(ledger), *_incidents(ledger, scope, now), *_receipts(ledger), *_workspaces(ledger, scope, now)]
+    found = [
+        *_disk(ledger),
+        *_process(ledger),
+        *_incidents(ledger, scope, now),
+        *_receipts(ledger),
+        *_workspaces(ledger, scope, now),
+    ]
     first = [need for kind in _ORDER for need in found if need.kind == kind]
     last = [need for need in found if need.kind not in _ORDER]
     ageing = tuple(age for age in ageing if scope.is_whole or age.source in scope.sources)
@@ -65,6 +72,13 @@ def _cause(incident: Incident) -> str:
             return f"no daily copy of the ledger in {incident.subject}: {incident.cause}"
         case _:
             return incident.cause
+
+
+def _disk(ledger: Ledger) -> Iterator[Need]:
+    if is_on_read_only_disk(ledger.path):
+        cause = f"the disk of {ledger.path} is read-only: nothing can be remembered, so nothing is sent"
+        cure = "look into the kernel's log (dmesg), and mount it for writing; the newest changes may be missing here"
+        yield Need("ledger", str(ledger.path), cause, cure)
 
 
 def _process(ledger: Ledger) -> Iterator[Need]:

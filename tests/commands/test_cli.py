@@ -215,3 +215,13 @@ def test_the_script_completes():
     words |= {"COMP_WORDS": "closingdealz-sync check --f", "COMP_CWORD": "2"}
     done = subprocess.run([sys.executable, "-c", code], env=PLAIN | words, capture_output=True, text=True, check=False)
     assert done.stdout == "plain,--file\n"
+
+
+def test_a_clock_that_no_program_can_hold_is_refused_by_name(monkeypatch):
+    def overflows():
+        raise OverflowError("timestamp too large to convert to C _PyTime_t")
+
+    monkeypatch.setattr("sync.cli.time.time", overflows)
+    result = CliRunner().invoke(main, ["status"])
+    assert result.exit_code == 78
+    assert "after the year 2262" in result.stderr

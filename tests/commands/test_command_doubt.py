@@ -104,7 +104,7 @@ def test_json_of_list_and_show(world: World) -> None:
 
 def test_landed_leads_are_never_sent_again(world: World) -> None:
     batch = doubtful(world)
-    result = world.run("doubt", "resolve", batch, "--landed", "--by", "Ada", "--note", "saw them")
+    result = world.run("doubt", "resolve", "--yes", batch, "--landed", "--by", "Ada", "--note", "saw them")
     assert result.exit_code == 0
     assert result.stdout == f"batch {batch} is settled as landed; its records are now: 3 delivered\n"
     assert world.json("once")["sent"] == 0
@@ -117,7 +117,7 @@ def test_landed_leads_are_never_sent_again(world: World) -> None:
 
 def test_absent_leads_are_sent_once_more(world: World) -> None:
     batch = doubtful(world, hours_ago=1)
-    result = world.run("doubt", "resolve", batch, "--absent")
+    result = world.run("doubt", "resolve", "--yes", batch, "--absent")
     assert result.stdout == f"batch {batch} is settled as absent; its records are now: 3 pending\n"
     assert world.json("once")["sent"] == 3
     assert world.arrived() == ["Firm 1", "Firm 2", "Firm 3"]
@@ -127,7 +127,7 @@ def test_it_works_beside_the_process_that_holds_the_ledger(world: World) -> None
     batch = doubtful(world)
     with world.open(own=True):
         assert world.run("doubt", "list").exit_code == 0
-        assert world.run("doubt", "resolve", batch, "--landed").exit_code == 0
+        assert world.run("doubt", "resolve", "--yes", batch, "--landed").exit_code == 0
 
 
 def test_a_young_batch_is_not_sent_again_without_a_yes(world: World) -> None:
@@ -149,10 +149,10 @@ def test_on_a_terminal_it_asks(world: World, answer: str, code: int, state: str)
 
 def test_a_word_is_final(world: World) -> None:
     batch = doubtful(world)
-    world.run("doubt", "resolve", batch, "--landed")
-    again = world.run("doubt", "resolve", batch, "--landed")
+    world.run("doubt", "resolve", "--yes", batch, "--landed")
+    again = world.run("doubt", "resolve", "--yes", batch, "--landed")
     assert (again.exit_code, again.stdout) == (0, f"batch {batch} was settled as landed already; nothing changed\n")
-    other = world.run("doubt", "resolve", batch, "--absent", "--yes")
+    other = world.run("doubt", "resolve", "--yes", batch, "--absent")
     assert other.exit_code == 65
     assert "was settled as landed already, and that does not change" in other.stderr
     assert world.json("once")["sent"] == 0
@@ -163,7 +163,7 @@ def test_a_batch_with_a_clear_answer_cannot_be_settled(world: World) -> None:
     world.run("once")
     with world.open() as ledger, ledger.file.read() as connection:
         (batch,) = connection.execute("SELECT name FROM batches").fetchone()
-    result = world.run("doubt", "resolve", batch, "--absent")
+    result = world.run("doubt", "resolve", "--yes", batch, "--absent")
     assert result.exit_code == 65
     assert "is not in doubt: the server's answer was clear (created)" in result.stderr
 
@@ -171,7 +171,7 @@ def test_a_batch_with_a_clear_answer_cannot_be_settled(world: World) -> None:
 @pytest.mark.parametrize("words", [(), ("--landed", "--absent")])
 def test_the_last_of_two_words_counts_and_one_is_needed(world: World, words: tuple[str, ...]) -> None:
     batch = doubtful(world, 1, hours_ago=1)
-    result = world.run("doubt", "resolve", batch, *words)
+    result = world.run("doubt", "resolve", "--yes", batch, *words)
     assert result.exit_code == 64
     assert "either --landed or --absent" in result.stderr
     assert world.json("doubt", "show", batch)["state"] == "in_doubt"
@@ -188,6 +188,9 @@ def test_an_unknown_batch_is_refused_with_the_nearest(world: World) -> None:
 
 def test_without_a_ledger_it_says_so(world: World) -> None:
     result = world.run("doubt", "list")
+    assert (result.exit_code, result.stdout) == (0, "nothing is in doubt\n"), "as `status` has it"
+    assert world.json("doubt", "list") == {"batches": []}
+    result = world.run("doubt", "show", "x")
     assert result.exit_code == 74
     assert "there is no ledger" in result.stderr
 
@@ -197,15 +200,15 @@ def test_without_a_ledger_it_says_so(world: World) -> None:
 
 def test_leads_are_settled_one_by_one_and_who_said_so_is_kept(world: World) -> None:
     batch = doubtful(world, hours_ago=1)
-    one = world.run("doubt", "resolve", batch, "--landed", "--record", "erp.companies:2", "--by", "Ada")
+    one = world.run("doubt", "resolve", "--yes", batch, "--landed", "--record", "erp.companies:2", "--by", "Ada")
     assert (one.exit_code, one.stdout) == (
         0,
         f"1 lead of batch {batch} settled as landed, now: 1 delivered; 2 still in doubt\n",
     )
     assert "  leads     3 leads: 3 of erp.companies; 2 still in doubt\n" in world.run("doubt", "list").stdout
-    other = world.json("doubt", "resolve", batch, "--absent", "--record", "erp.companies:3", "--by", "Bob")
+    other = world.json("doubt", "resolve", "--yes", batch, "--absent", "--record", "erp.companies:3", "--by", "Bob")
     assert other == {"batch": batch, "word": "absent", "state": "in_doubt", "open": 1, "moved": {"pending": 1}}
-    rest = world.run("doubt", "resolve", batch, "--landed", "--by", "Cy", "--note", "the last one")
+    rest = world.run("doubt", "resolve", "--yes", batch, "--landed", "--by", "Cy", "--note", "the last one")
     assert rest.stdout == f"batch {batch} is settled lead by lead; its records are now: 1 delivered\n"
 
     shown = world.json("doubt", "show", batch)
@@ -224,22 +227,24 @@ def test_leads_are_settled_one_by_one_and_who_said_so_is_kept(world: World) -> N
 def test_a_lead_has_one_word(world: World) -> None:
     batch = doubtful(world, hours_ago=1)
     record = ("--record", "erp.companies:1")
-    world.run("doubt", "resolve", batch, "--landed", *record)
-    again = world.run("doubt", "resolve", batch, "--landed", *record)
+    world.run("doubt", "resolve", "--yes", batch, "--landed", *record)
+    again = world.run("doubt", "resolve", "--yes", batch, "--landed", *record)
     assert (again.exit_code, again.stdout) == (0, "that was settled as landed already; nothing changed\n")
-    other = world.run("doubt", "resolve", batch, "--absent", *record, "--record", "erp.companies:2")
+    other = world.run("doubt", "resolve", "--yes", batch, "--absent", *record, "--record", "erp.companies:2")
     assert other.exit_code == 65
     assert other.stderr == "erp.companies:1 was settled as landed already, and that does not change\n"
     assert world.json("doubt", "show", batch)["open"] == 2, "nothing is done for the others either"
-    world.run("doubt", "resolve", batch, "--absent")
+    world.run("doubt", "resolve", "--yes", batch, "--absent")
     for words, code in ((("--landed", *record), 0), (("--absent", *record), 65), (("--absent",), 65)):
-        assert world.run("doubt", "resolve", batch, *words).exit_code == code
+        assert world.run("doubt", "resolve", "--yes", batch, *words).exit_code == code
 
 
 @pytest.mark.parametrize("record", ["erp.companies:9", "erp.people:1", "erp.companies", "1", ":1"])
 def test_a_record_that_the_batch_does_not_hold_is_refused(world: World, record: str) -> None:
     batch = doubtful(world, hours_ago=1)
-    result = world.run("doubt", "resolve", batch, "--landed", "--record", "erp.companies:1", "--record", record)
+    result = world.run(
+        "doubt", "resolve", "--yes", batch, "--landed", "--record", "erp.companies:1", "--record", record
+    )
     assert result.exit_code == 64
     assert world.json("doubt", "show", batch)["open"] == 3
 
@@ -271,17 +276,17 @@ def test_what_was_cut_off_is_told_and_not_settled(world: World) -> None:
     assert text.startswith(f"{batch} (cut off)\n")
     assert "  outcome   cut off on the wire: settled by its receipt, or in doubt, once `run` or `once` starts\n" in text
     assert "--landed" not in text
-    refused = world.run("doubt", "resolve", batch, "--absent", "--yes")
+    refused = world.run("doubt", "resolve", "--yes", batch, "--absent")
     assert refused.exit_code == 65
     assert "start `run`, or `once`" in refused.stderr
 
     with world.open(own=True):  # a process is at work: it waits for the answer
         assert world.json("doubt", "list")["batches"] == []
         assert world.run("doubt", "show", batch).stdout.startswith(f"{batch} (sending)\n")
-        assert "is on the wire: wait for its answer" in world.run("doubt", "resolve", batch, "--landed").stderr
+        assert "is on the wire: wait for its answer" in world.run("doubt", "resolve", "--yes", batch, "--landed").stderr
         assert world.json("status")["needs_person"]["cut_off"] == {"batches": 0, "leads": 0}
     assert world.json("once", code=65)["needs_person"]["in_doubt"] == {"batches": 1, "leads": 3}
-    assert world.run("doubt", "resolve", batch, "--landed").exit_code == 0
+    assert world.run("doubt", "resolve", "--yes", batch, "--landed").exit_code == 0
 
 
 # -- many

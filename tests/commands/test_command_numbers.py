@@ -103,10 +103,10 @@ def test_an_id_that_looks_like_a_number_is_found_first(world: World) -> None:
 def test_a_lead_in_doubt_is_settled_by_its_number(world: World) -> None:
     batch = doubtful(world, 2)
     (first, second) = world.json("doubt", "show", batch)["records"]
-    assert world.run("doubt", "resolve", batch, "--landed", "--record", f"#{first['number']}").exit_code == 0
+    assert world.run("doubt", "resolve", batch, "--yes", "--landed", "--record", f"#{first['number']}").exit_code == 0
     shown = world.json("doubt", "show", batch)["records"]
     assert [each["word"] for each in shown] == ["landed", None]
-    stranger = world.run("doubt", "resolve", batch, "--landed", "--record", f"#{second['number'] + 9}")
+    stranger = world.run("doubt", "resolve", batch, "--yes", "--landed", "--record", f"#{second['number'] + 9}")
     assert (stranger.exit_code, "holds no lead of #" in stranger.output) == (64, True)
 
 

@@ -19,6 +19,7 @@ EXTRA_OF = {
     "connectors/salesforce": ("salesforce",),
     "connectors/hubspot": ("hubspot",),
     "connectors/sql": ("postgresql", "mysql"),
+    "connectors/exchange.py": ("hubspot", "salesforce"),
 }
 """Whose packages may be imported where; all else is for everybody."""
 NEWEST = {"tzdata", "cryptography"}

@@ -33,7 +33,7 @@ def families() -> dict[str, set[str]]:
         def look(self) -> Seen:
             room = Room(0, 0, 100, 0.01, 0.0)
             waiting = {"main": Waiting(1, 1, room)}
-            return Seen(0.0, waiting, {("a.b", "held"): 1}, {"a.b": 1}, {"a.b": 1}, {"a.b": 1}, 0, 0)
+            return Seen(0.0, waiting, {("a.b", "held"): 1}, {"a.b": 1}, {"a.b": 1}, {"a.b": 1}, 0, {}, 0)
 
     registry = CollectorRegistry()
     Metrics(registry)

@@ -9,11 +9,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from guard_world import World, logged
+from guard_world import Shelf, World, logged
 
 from state.rows import PollOutcome
 from sync.errors import LedgerError, SourceRefused, SourceUnavailable, Stopped, SyncError
 from sync.polling.job import FIRST_LANE
+from sync.words import Page
 
 Worlds = Callable[..., World]
 
@@ -442,3 +443,17 @@ def test_an_old_engine_does_not_let_go_what_the_new_one_reads(world_with: Worlds
     assert not old.is_alive()
     assert world.ids("held") == {str(n) for n in range(110, 150)}
     assert world.deliver() == {str(n) for n in range(100, 110)}
+
+
+def test_a_page_without_records_moves_no_lane_of_a_stream_that_was_stopped(world_with: Worlds) -> None:
+    """It may have asked by a filter that is not in force any more."""
+    world = world_with().after_its_first_scan(5)
+    before = world.ledger.streams.lanes(world.job.row.id)
+
+    class Empty(Shelf):
+        def read(self, _stream: object, _lanes: object) -> Iterator[Page]:
+            yield Page("live", 10**9, [])
+
+    with pytest.raises(Stopped):
+        world.poller(gone=lambda: True).poll(Empty())  # type: ignore[arg-type] # as above
+    assert world.ledger.streams.lanes(world.job.row.id) == before

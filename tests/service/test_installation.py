@@ -23,6 +23,7 @@ from sync.installation.layout import NAME, Layout
 from sync.installation.machine import Failed, Machine
 from sync.installation.releases import is_complete
 from sync.installation.requirements import NAME_IN_WHEEL
+from sync.installation.steps import _allow_paths
 
 ROOT = Path(__file__).parents[2]
 METADATA = """Metadata-Version: 2.4
@@ -263,6 +264,34 @@ def test_after_an_advisory_the_newest_are_another_release(tmp_path: Path) -> Non
     (install,) = (each for each in machine.commands if "pip install" in each)
     assert install.endswith(f"{path}[mysql]")
     assert "--require-hashes" not in install
+
+
+def test_an_upgrade_allows_what_the_configuration_needs(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Else a service whose copies go elsewhere would not be ready any more."""
+    layout = Layout(tmp_path)
+    for place in ("", "acme", "bad"):
+        (layout.config / place).mkdir(parents=True, exist_ok=True)
+        (layout.config / place / "config.toml").touch()
+    release = releases.Release("1.0", tmp_path / "release", tmp_path / "release")
+    asked: list[tuple[str, dict[str, str]]] = []
+
+    class Answering(Machine):
+        def ask(self, *command: str | Path, env: Mapping[str, str] | None = None) -> subprocess.CompletedProcess[str]:
+            config = str(command[-1])
+            asked.append((config, dict(env or {})))
+            texts = {"acme": "write /x/paths.conf\n", "bad": ""}
+            name = Path(config).parent.name
+            return subprocess.CompletedProcess(command, name == "bad", texts.get(name, "may write\n"), "not mounted\n")
+
+    machine = Answering()
+    _allow_paths(release, layout, machine)
+    assert asked == []  # nothing was changed: nothing is
+    machine.changes = 1
+    _allow_paths(release, layout, machine)
+    assert (str(layout.config / "acme/config.toml"), {"STATE_DIRECTORY": str(layout.state / "acme")}) in asked
+    said = capsys.readouterr()
+    assert said.out == "write /x/paths.conf\n"
+    assert said.err == f"{layout.config}/bad/config.toml: not mounted\n"
 
 
 def test_two_at_once_are_refused(image: Layout, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import signal
+import threading
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -193,3 +194,21 @@ def test_a_part_that_is_refused_holds_up_no_other(scene: Scene) -> None:
 def told(scene: Scene) -> dict[str, str]:
     """What `status` says of reloads that were refused."""
     return {each.subject: each.cause for each in scene.engine.ledger.incidents.all() if each.kind == "config"}
+
+
+def test_a_request_that_gets_no_thread_ends_the_daemon_at_once(scene: Scene, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It never began, so the end does not wait for it."""
+    start = threading.Thread.start
+
+    def refuse(thread: threading.Thread) -> None:
+        if thread.name == "send-a":
+            raise RuntimeError("can't start new thread")
+        start(thread)
+
+    monkeypatch.setattr(threading.Thread, "start", refuse)
+    scene.add("a", "1")
+    scene.write({"a": Tenant()})
+    scene.start()
+    scene.join()
+    assert isinstance(scene.error, RuntimeError)
+    assert scene.way("a").requests == 0

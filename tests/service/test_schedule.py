@@ -173,3 +173,34 @@ def test_a_turn_under_way_is_no_missed_one(schedule: Schedule, clock: MachineClo
     schedule.keep_time()
     assert schedule.missed() == {}
     ends.set()
+
+
+def test_a_job_may_be_taken_out_and_another_put_in_its_place(schedule: Schedule) -> None:
+    """Also while a turn of the former hangs: it is not taken for one of the new job."""
+    hangs, begun, turns = Event(), Event(), Turns()
+
+    def hang() -> None:
+        begun.set()
+        assert hangs.wait(30)
+
+    schedule.every("poll", 0.05, hang)
+    schedule.start()
+    assert begun.wait(20)
+    schedule.remove("poll")
+    schedule.remove("poll")
+    schedule.every("poll", 0.05, turns)
+    turns.more(schedule)
+    hangs.set()
+    schedule.remove("poll")
+    schedule.soon("poll")
+    assert schedule.missed() == {}
+
+
+def test_a_turn_may_be_asked_for_before_its_time(schedule: Schedule) -> None:
+    turns = Turns()
+    schedule.every("poll", 7200.0, turns, at_once=False)
+    schedule.cron("other", "0 0 1 1 *", turns)
+    schedule.start()
+    schedule.soon("poll")
+    schedule.soon("other")
+    until(lambda: turns.count == 2, "both turns")

@@ -72,6 +72,21 @@ def test_a_clock_set_back_neither_stops_nor_multiplies_them(
     assert sum(each is not None for each in made) == 1
 
 
+def test_copies_of_a_time_to_come_do_not_crowd_out_the_true_ones(
+    ledger: Ledger, folder: Path, clock: FakeClock
+) -> None:
+    clock.wall_now += 400 * DAY
+    ahead = [made.path for _ in range(3) if (made := back_up_daily(ledger, folder, 3))]
+    clock.wall_now -= 500 * DAY
+    true = []
+    for _ in range(5):
+        made = back_up_daily(ledger, folder, 3)
+        assert made is not None
+        true.append(made.path)
+        clock.advance(DAY)
+    assert {each for each in folder.iterdir() if each.suffix != ".key"} == {*ahead, *true[-3:]}
+
+
 def test_a_disk_that_is_nearly_full_is_left_to_the_ledger(
     ledger: Ledger, folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -5,7 +5,9 @@ from __future__ import annotations
 import hashlib
 import json
 import sqlite3
+from collections.abc import Callable
 from contextlib import closing
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -16,6 +18,7 @@ from state.keys import key_path
 from state.ledger import Ledger
 from state.schema import alike, contacts, initial, labels, orphans, queues
 from state.schema.statements import statements
+from state.streams import ADDRESS, refuse_before
 from sync.errors import LedgerError, LedgerUntrusted
 from tests.old_ledgers import names, to_first_schema, to_schema
 
@@ -83,6 +86,52 @@ def test_a_migration_that_does_not_fit_is_refused_with_its_name_and_the_way_back
     assert str(before) in refused.value.hint
     with closing(sqlite3.connect(before)) as backup:
         assert backup.execute("SELECT count(*) FROM records").fetchone() == (5,)
+
+
+def another_key(path: Path) -> None:
+    key_path(path).write_bytes(b"k" * 32)
+
+
+def another_ledgers_receipts(path: Path) -> None:
+    other = path.with_name("other.db")
+    with Ledger(other, own=True, clock=FakeClock()) as ledger:
+        register(ledger)
+    content = other.with_name("other.db.receipts").read_text()
+    path.with_name(f"{path.name}.receipts").write_text(content)
+
+
+def nothing_wrong(path: Path) -> None:
+    del path
+
+
+@pytest.mark.parametrize("spoil", [another_key, another_ledgers_receipts, nothing_wrong])
+def test_a_ledger_that_is_refused_is_not_migrated_before(tmp_path: Path, spoil: Callable[[Path], None]) -> None:
+    path = tmp_path / "ledger.db"
+    ledger_of_the_first_schema(path)
+    with closing(sqlite3.connect(path)) as old:
+        old.execute("PRAGMA journal_mode = WAL")
+    spoil(path)
+
+    def renamed(connection: sqlite3.Connection) -> None:
+        refuse_before(connection, [replace(declare(), name="erp.firms")])
+
+    before = hashlib.sha256(path.read_bytes()).hexdigest()
+    with pytest.raises(LedgerUntrusted):
+        Ledger(path, own=True, clock=FakeClock(), accept=renamed)
+    assert hashlib.sha256(path.read_bytes()).hexdigest() == before
+    assert list(tmp_path.glob("*.before-*")) == []
+
+
+def test_a_ledger_from_before_addresses_were_kept_takes_the_present_one(tmp_path: Path) -> None:
+    path = tmp_path / "ledger.db"
+    ledger_of_the_first_schema(path)
+    here = replace(declare(), identity={**declare().identity, ADDRESS: "this machine"})
+    with Ledger(path, own=True, clock=FakeClock(), accept=lambda found: refuse_before(found, [here])) as ledger:
+        assert ledger.file.schema_before == 1
+        with pytest.raises(LedgerUntrusted):
+            register(ledger, here)
+        ledger.streams.adopt_addresses([here])
+        register(ledger, here)
 
 
 def test_a_disk_that_is_full_while_a_ledger_is_migrated_is_no_fault_of_the_migration(tmp_path: Path) -> None:

@@ -70,7 +70,7 @@ def sees_what_the_service_sees(scene: Scene) -> None:
     told = "the SQLite file cannot be opened" in said.stdout and "ProtectHome=read-only" in said.stdout
     ok(told, "a source below /home is refused by `check` as by the service, with its cure", said.stdout)
     service.drop_in("home", "ProtectHome=read-only")
-    said = box.run(NAME, "check", check=False)
+    said = box.run(NAME, "check", "--json", check=False)
     seen = "cannot be opened" not in said.stdout  # that it is another file than before is refused all the same
     ok(seen and "newest" in said.stdout, "which helps", said.stdout)
     service.drop_in("home")

@@ -1,0 +1,279 @@
+"""What needs a person is in `status`, whatever it is: each incident is caused, and then only `status` is asked."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+from click.testing import CliRunner
+from command_world import KEY, World
+
+from state.incidents import Incident
+from sync.cli import main
+from sync.config.load import load_config
+from sync.told import digest_of
+
+
+def items(world: World, *words: str) -> list[tuple[str, str]]:
+    """Kind and subject of what needs a person, as a script reads it."""
+    found = world.json("status", *words)["needs_person"]["items"]
+    assert all(each["cause"] and (each["cure"] or each["commands"]) for each in found), "each has its cure"
+    return [(each["kind"], each["subject"]) for each in found]
+
+
+def once(world: World, *, key: str | None = KEY, times: int = 1) -> None:
+    for _ in range(times):
+        world.run("once", "-q", key=key)
+
+
+def lock(world: World) -> None:
+    """The key is wrong."""
+    world.companies([1])
+    once(world, key="no-such-key")
+
+
+def lose_column(world: World) -> None:
+    world.companies([1])
+    once(world)
+    world.sql("ALTER TABLE companies RENAME COLUMN name TO title")
+    once(world, times=2)
+
+
+def lose_driver(world: World) -> None:
+    world.write_config(replace={f'url = "sqlite:///{world.folder / "erp.db"}"': 'url = "oracle://u:p@127.0.0.1/x"'})
+    once(world)
+
+
+def refuse_reload(world: World) -> None:
+    once(world)
+    with world.open(own=True) as ledger:
+        ledger.incidents.tell("config", str(world.config), "sources.erp.url: is wrong", "fix the file, then reload it")
+
+
+def kill_daemon(world: World) -> None:
+    once(world)
+    with world.open(own=True) as ledger:
+        ledger.incidents.put_in_force(str(world.config), "x")
+
+
+def lose_backups(world: World) -> None:
+    once(world)
+    with world.open(own=True) as ledger:
+        ledger.incidents.tell("backup", "/backups", "No space left on device", "make room")
+
+
+def lose_receipts(world: World) -> None:
+    world.companies([1])
+    once(world)
+    world.ledger.with_name("ledger.db.receipts").unlink()
+
+
+def stall(world: World) -> None:
+    once(world)
+    with world.open(own=True) as ledger:
+        ledger.incidents.tell("stalled", "the turn of erp.companies", "has not moved for too long", "restart it")
+
+
+def fill_plan(world: World) -> None:
+    world.sandbox.set_faults(script=["403"])
+    world.companies([1])
+    once(world)
+
+
+@pytest.mark.parametrize(
+    ("cause", "kind", "subject", "said"),
+    [
+        (lock, "workspace", "main", "rests (credentials): the API key is not valid (401)"),
+        (fill_plan, "workspace", "main", "rests ("),
+        (lose_column, "stream", "erp.companies", "could not be read: "),
+        (lose_driver, "stream", "erp.companies", "could not be read: sources.erp.url"),
+        (refuse_reload, "config", "{config}", "its reload was refused, what was before is in force: sources.erp.url"),
+        (kill_daemon, "daemon", "{config}", "the daemon is gone without having been stopped"),
+        (lose_backups, "backup", "/backups", "no daily copy of the ledger in /backups: No space left on device"),
+        (lose_receipts, "receipts", "{ledger}.receipts", "ledger.db.receipts are gone"),
+        (stall, "stalled", "the turn of erp.companies", "the turn of erp.companies: has not moved"),
+    ],
+)
+def test_what_goes_wrong_is_named_with_its_cure_and_its_exit_code(
+    world: World, cause: Callable[[World], None], kind: str, subject: str, said: str
+) -> None:
+    cause(world)
+    assert (kind, subject.format(config=world.config, ledger=world.ledger)) in items(world)
+    asked = world.run("status", "--exit-code")
+    assert asked.exit_code == 65
+    assert said in asked.stdout
+    assert "nothing needs a person" not in asked.stdout
+    assert world.run("status").exit_code == 0, "scripts that ask without --exit-code go on"
+
+
+def test_what_is_over_is_said_no_more(world: World) -> None:
+    lose_column(world)
+    assert ("stream", "erp.companies") in items(world)
+    world.sql("ALTER TABLE companies RENAME COLUMN title TO name")
+    once(world)
+    assert items(world) == []
+    assert world.run("status", "--exit-code").exit_code == 0
+
+
+def test_one_refusal_is_no_incident_yet_and_nothing_is_green(world: World) -> None:
+    once(world)
+    world.sql("ALTER TABLE companies RENAME COLUMN name TO title")
+    once(world)
+    assert items(world) == []
+    shown = world.run("status").stdout
+    assert "nothing needs a person yet, but 1 stream was not read the last time" in shown
+    assert "erp.companies -> main: not read for 1 poll, since " in shown
+    failing = world.json("status")["streams"]["erp.companies"]["failing"]
+    assert (failing["polls"], "name" in failing["cause"]) == (1, True)
+
+
+@pytest.mark.parametrize(
+    ("gravity", "times", "minutes", "needs"),
+    [
+        ("passing", 1, 0, False),
+        ("passing", 2, 14, False),
+        ("passing", 3, 0, True),
+        ("passing", 1, 15, True),
+        ("refused", 1, 600, False),
+        ("refused", 2, 0, True),
+        ("certain", 1, 0, True),
+    ],
+)
+def test_a_short_outage_needs_nobody(gravity: Any, times: int, minutes: int, needs: bool) -> None:
+    from sync.reports.troubles import is_lasting
+
+    incident = Incident("stream", "a.b", 0, "why", gravity=gravity, times=times)
+    assert is_lasting(incident, minutes * 60_000) is needs
+
+
+def test_receipts_that_were_damaged_stay_until_all_is_verified(world: World) -> None:
+    world.companies([1])
+    once(world)
+    receipts = world.ledger.with_name("ledger.db.receipts")
+    text = receipts.read_bytes()
+    receipts.write_bytes(text[:40] + bytes([text[40] ^ 1]) + text[41:])
+    once(world)
+    assert [kind for kind, _ in items(world)] == ["receipts"]
+    assert world.run("ledger", "verify").exit_code == 0
+    assert items(world) == []
+
+
+def test_a_file_that_cannot_be_used_still_shows_what_the_ledger_tells(world: World) -> None:
+    world.companies([1])
+    once(world, key="no-such-key")
+    with world.open(own=True) as ledger:
+        ledger.incidents.put_in_force(str(world.config), digest_of(load_config(world.config), ledger))
+        assert world.json("status")["config"]["file_differs"] is False
+        world.config.write_text(world.config.read_text().replace('key = "id"', 'kee = "id"'))
+        ledger.incidents.tell("config", str(world.config), "kee: unknown key")
+        result = world.run("status")
+    assert result.exit_code == 78
+    assert f"daemon running (pid {os.getpid()})" in result.stdout
+    assert ", in force since " in result.stdout
+    assert "its reload was refused at " in result.stdout
+    assert "main: rests (credentials)" in result.stdout.replace("workspace ", "")
+    assert "unknown key (did you mean key?)" in result.stderr
+
+
+def test_the_file_and_what_is_in_force_are_told_apart(world: World) -> None:
+    once(world)
+    with world.open(own=True) as ledger:
+        ledger.incidents.put_in_force(str(world.config), digest_of(load_config(world.config), ledger))
+        world.config.write_text("# a remark\n" + world.config.read_text())
+        assert world.json("status")["config"]["file_differs"] is False, "a comment changes nothing"
+        assert ", as it stands in the file\n" in world.run("check").stdout
+        world.write_config("batch_size = 7")
+        assert world.json("status")["config"]["file_differs"] is True
+        assert "the file has changed since: reload it" in world.run("status").stdout
+        assert "the file has changed since\n" in world.run("check").stdout
+
+
+TWO = {
+    "[ledger]": '[workspaces.two]\napi_key = {{ env = "SECOND_KEY" }}\nbase_url = "http://127.0.0.1:9"\n[ledger]'.replace(
+        "{{", "{"
+    ).replace("}}", "}"),
+    'table = "companies"': 'table = "companies"\nworkspace = "main"',
+    'table = "people"': 'table = "people"\nworkspace = "two"',
+}
+
+
+def test_workspaces_and_streams_can_be_asked_for_alone(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("SECOND_KEY", "other-key")
+    world.write_config(replace=TWO)
+    world.companies([1, 2], name="x" * 300)
+    world.people([1])
+    world.sql("UPDATE people SET first_name = ''")
+    once(world)
+    assert items(world) == [("quarantined", "main"), ("quarantined", "two")]
+    for words in (("--workspace", "two"), ("--stream", "erp.people")):
+        found = world.json("status", *words)
+        assert (set(found["workspaces"]), set(found["streams"])) == ({"two"}, {"erp.people"})
+        assert found["needs_person"]["quarantined"]["records"] == 1
+        assert items(world, *words) == [("quarantined", "two")]
+    assert world.run("status", "--stream", "erp.nobody").exit_code == 64
+    checked = world.run("check", "--workspace", "main")
+    assert "erp.companies" in checked.stdout
+    assert "erp.people" not in checked.stdout
+    assert "workspaces.two" not in checked.stdout
+
+
+def test_of_many_only_those_with_something_to_say_are_listed(world: World) -> None:
+    text = world.config.read_text()
+    table = text[text.index("[sources.erp.streams.people]") :]
+    world.config.write_text(
+        text
+        + "".join(
+            table.replace("people", f"p{n}", 1).replace("streams.people.lead", f"streams.p{n}.lead") for n in range(30)
+        )
+    )
+    world.companies([1], name="x" * 300)
+    once(world)
+    short, whole = world.run("status").stdout, world.run("status", "--all").stdout
+    assert "stream erp.companies" in short
+    assert "erp.p7" not in short
+    assert "31 streams without anything to say are not listed: --all, --workspace or --stream" in short
+    assert "stream erp.p7" in whole
+    assert len(world.json("status")["streams"]) == 32
+    checked = world.run("check").stdout.splitlines()
+    assert checked[0] == "all is well"
+    assert checked[-1].endswith("more things were looked at: --all lists them")
+
+
+def test_created_leads_stay_created_when_where_is_edited(world: World) -> None:
+    world.companies(range(1, 8))
+    once(world)
+    world.write_config(replace={"status != 'internal'": "id == `3`"})
+    world.sql("UPDATE companies SET email = 'new' || id || '@corp.example', updated_at = '2026-01-03 00:00:00'")
+    once(world)
+    stream = world.json("status")["streams"]["erp.companies"]
+    assert stream["created"] == 7
+
+
+def test_an_old_newest_change_is_no_old_reading(world: World) -> None:
+    world.companies([1])
+    once(world)
+    assert "live: up to date; newest change seen 2026-01-02 03:00:01Z" in world.run("status").stdout
+    assert world.json("status")["streams"]["erp.companies"]["up_to_date"] is True
+
+
+def test_how_far_behind_and_how_long_it_takes(world: World) -> None:
+    world.companies(range(1, 6))
+    once(world, key="no-such-key")
+    once(world, key="no-such-key")
+    with world.open(own=True) as ledger, ledger.file.write() as connection:
+        connection.execute("UPDATE polls SET started_at = started_at - 7200000")
+    main_ = world.json("status")["workspaces"]["main"]
+    assert main_["seconds_left"] is None, "it rests"
+    assert "5 pending, the oldest for 2h" in world.run("status").stdout, "a refusal makes no lead younger"
+    with world.open(own=True) as ledger, ledger.file.write() as connection:
+        connection.execute("DELETE FROM workspaces")
+    assert world.json("status")["workspaces"]["main"]["seconds_left"] == pytest.approx(0.03, abs=0.1)
+
+
+def test_help_is_a_command_too_and_a_missing_file_names_init() -> None:
+    run = CliRunner().invoke
+    assert run(main, ["help"]).output == run(main, ["--help"]).output
+    assert run(main, ["help", "status"]).output == run(main, ["status", "--help"]).output
+    assert "closingdealz-sync init" in run(main, ["status", "-c", "no-such.toml"]).output
