@@ -87,9 +87,8 @@ def rebuild(
 
 
 def _read_after_intents(place: Place) -> History:
-    """With what an older owner wrote until it was overtaken."""
-    with place.lock():
-        return place.history() or History()
+    """With what an older owner wrote until it was overtaken: it is read while nobody appends."""
+    return place.history() or History()
 
 
 def _leave_out_damaged(place: Place, clock: Clock) -> None:
