@@ -1,13 +1,14 @@
-"""`python -m tests.long.mutants [MODULE ...]`: change the modules that decide, and list what their tests do not notice.
+"""`python -m tests.long.mutants [MODULE ...]`: change what decides in small ways, and list what no test notices.
 
-Needs mutmut (`pip install -e '.[mutants]'`), and some minutes a module. It works in a copy of the tree. The exit code is
-1 where a mutant survived that is not explained in known.py.
+Needs mutmut (`pip install -e '.[mutants]'`), and some minutes a module. It works in a copy of the tree. The exit code
+is 1 where a mutant survived that is not explained in known.py.
 """
 
 from __future__ import annotations
 
 import argparse
 import ast
+import json
 import re
 import shutil
 import subprocess
@@ -67,13 +68,13 @@ def survivors(module: str, workers: int) -> list[Survivor]:
     with tempfile.TemporaryDirectory(prefix="closingdealz-mutants-") as scratch:
         folder = Path(scratch)
         _copy_tree(folder)
-        settings = SETTINGS.format(module=module, tests=list(MODULES[module]), texts=TEXTS)
+        settings = SETTINGS.format(module=module, tests=json.dumps(MODULES[module]), texts=json.dumps(TEXTS))
         with (folder / "pyproject.toml").open("a", encoding="utf-8") as file:
             file.write(settings)
         ran = subprocess.run(_mutmut("run", "--max-children", str(workers)), cwd=folder, capture_output=True, text=True)
         names = list(_names(folder, "survived", "no tests", "timeout"))
         if ran.returncode and not names:
-            raise SystemExit(ran.stdout[-2000:] + ran.stderr[-2000:])
+            raise SystemExit(f"mutmut failed:\n{ran.stderr[-2000:]}")
         return [_shown(folder, module, name) for name in names]
 
 
