@@ -36,7 +36,8 @@ def selftest() -> None:
     default=40,
     show_default=True,
     metavar="N",
-    help="Kill it around each request and around N steps, evenly spread; a large number: every step.",
+    help="Kill it around each request and around N steps, evenly spread (a large number: every step), and meddle once"
+    " with each of its files in each way; 0: none of these.",
 )
 @click.option(
     "--schedules",
@@ -44,7 +45,7 @@ def selftest() -> None:
     default=40,
     show_default=True,
     metavar="N",
-    help="Kill it N times more at random, each time over and over, with failures of the server.",
+    help="Kill it N times more at random, each time over and over, with failures of the server and all the rest.",
 )
 @click.option("--seed", type=click.IntRange(min=0), default=1, show_default=True, help="The first random schedule.")
 @click.option(
@@ -58,8 +59,11 @@ def crash(*, steps: int, schedules: int, seed: int, keep: Path | None, as_json: 
     """Kill the daemon at every step and at random, and see whether anything is lost or sent twice.
 
     It runs in a scratch folder against the built-in sandbox, beside whatever else runs here; nothing leaves this
-    machine. The server fails on purpose, the disk is full at times, the clock is set by hours, the ledger is lost and
-    rebuilt. In the end the source is compared with what the server created.
+    machine. The server fails on purpose, the disk is full at times, the clock is set by hours while the daemon lives,
+    the ledger is lost and rebuilt. Its files are meddled with, before a process starts and while it lives: the lock is
+    removed and a second daemon started, ledger and receipts are replaced by older copies, the end of the receipts is
+    torn off; where it refuses to go on, what its message says is done. In the end the source is compared with what the
+    server created.
 
     Exit code: 0 the promise holds, 1 it is broken.
     """
@@ -94,12 +98,13 @@ def _run(folder: Path, steps: int, seeds: range, said: Callable[[str], None]) ->
 
 
 def _trials(folder: Path, sandbox: RunningSandbox, steps: int, seeds: range) -> Iterator[Trial]:
-    from sync.selftest.trial import at_each_send, at_each_step, at_random, run, undisturbed
+    from sync.selftest.trial import at_each_send, at_each_step, at_files, at_random, run, undisturbed
 
     if steps:
         count = run(undisturbed(), folder / "undisturbed", sandbox).steps
         wanted = min(steps, count)
         yield from at_each_send()
+        yield from at_files()
         yield from at_each_step([1 + index * count // wanted for index in range(wanted)])
     yield from (at_random(seed) for seed in seeds)
 

@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import os
-import traceback
-
 from state.rebuilding.rebuild import rebuild
 from sync.errors import SyncError
+from sync.selftest.forked import in_a_process
 from sync.selftest.hurry import HastyClock
 from sync.selftest.steps import KILLED, NONE, Mishap, Steps
 from sync.selftest.world import World
@@ -28,18 +26,13 @@ def lose_ledger(world: World, mishap: Mishap, clock_off: float) -> bool:
 
 
 def _rebuilt(world: World, mishap: Mishap, clock_off: float) -> int:
-    """The exit code of a forked process that rebuilds the ledger."""
-    pid = os.fork()
-    if pid:
-        return os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])
-    code = 70
-    try:
-        steps = Steps(mishap, world.notes)
-        rebuild(world.ledger, clock=HastyClock(clock_off), connector=steps.connect)
-        code = 0
-    except SyncError as error:
-        code = error.exit_code
-    except BaseException:  # noqa: BLE001 - the end of a process: whatever it was is said
-        traceback.print_exc()
-    finally:
-        os._exit(code)
+    """The exit code of a process that rebuilds the ledger."""
+
+    def work() -> int:
+        try:
+            rebuild(world.ledger, clock=HastyClock(clock_off), connector=Steps(mishap, world.notes).connect)
+        except SyncError as error:
+            return error.exit_code
+        return 0
+
+    return in_a_process(work)

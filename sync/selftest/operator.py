@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import os
 import re
-import traceback
 
+from sync.selftest.forked import in_a_process
 from sync.selftest.world import World
 
 _COMMAND = re.compile(r"closingdealz-sync((?: [\w.-]+)+)")
@@ -19,27 +19,18 @@ def settle(world: World) -> bool:
     named = _COMMAND.search(world.last_hint())
     if named is None:
         return True
-    words = named[1].split()
-    pid = os.fork()
-    if pid == 0:
-        _be_the_command(world, words)
-    return os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]) == 0
+    words = ["-c", str(world.folder / "config.toml"), *named[1].split()]
 
-
-def _be_the_command(world: World, words: list[str]) -> None:
-    """Never returns: the forked process must not go on as its parent."""
-    code = 70
-    try:
+    def work() -> int:
         from sync.cli import main
 
         with world.events.open("a", encoding="utf-8") as said:
             for descriptor in (1, 2):
                 os.dup2(said.fileno(), descriptor)
             try:
-                main(["-c", str(world.folder / "config.toml"), *words])
+                main(words)
             except SystemExit as end:
-                code = end.code if isinstance(end.code, int) else 1
-    except BaseException:  # noqa: BLE001 - the end of a process: whatever it was is said
-        traceback.print_exc()
-    finally:
-        os._exit(code)
+                return end.code if isinstance(end.code, int) else 1
+        return 0
+
+    return in_a_process(work) == 0

@@ -77,7 +77,8 @@ def as_lines(report: Report, again: str) -> list[str]:
     faults = ", ".join(f"{name} {number(n)}" for name, n in sorted(report.faults.items())) or "none"
     killed, full, done = (number(ends[end]) for end in ("killed", "full", "done"))
     needless = f"{count(report.astray, 'batch', 'batches')} in doubt that need not be, or should be and are not"
-    peaceful = f"{full} ended by a full disk, {done} stopped in peace"
+    refused = f", {number(ends['refused'])} because of its files" if ends["refused"] else ""
+    peaceful = f"{full} ended by a full disk{refused}, {done} stopped in peace"
     lines = [
         f"processes      {number(sum(ends.values()))}: {killed} killed, {peaceful}",
         f"the server     {count(report.requests, 'request')}; failures: {faults}",

@@ -157,7 +157,7 @@ class World:
                     os.write(ours, answer.encode())
                     answer = ""
         os.close(ours)
-        return process.wait(timeout=20), _COLOURS.sub("", shown.decode().replace("\r", ""))
+        return process.wait(timeout=60), _COLOURS.sub("", shown.decode().replace("\r", ""))
 
     def arrived(self) -> list[str]:
         """The names of all leads that the server created, in the order of their arrival."""

@@ -191,7 +191,7 @@ def test_a_signal_ends_the_round_in_order_and_the_next_goes_on(world: World, sig
         if json.loads(line)["event"] == "batch":
             process.send_signal(signum)
             break
-    out, _ = process.communicate(timeout=20)
+    out, _ = process.communicate(timeout=60)
     found = json.loads(out)
 
     assert process.returncode == 75
@@ -216,7 +216,7 @@ def test_a_second_signal_leaves_what_is_on_the_way_in_doubt(world: World) -> Non
     assert process.stderr is not None
     assert any("stopping" in line for line in process.stderr)
     process.send_signal(signal.SIGTERM)
-    process.communicate(timeout=20)
+    process.communicate(timeout=60)
     assert process.returncode == 130
     assert world.json("once", code=65)["states"]["in_doubt"] == 1
     assert world.arrived() == ["Firm 1"]

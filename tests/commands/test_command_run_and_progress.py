@@ -27,7 +27,7 @@ def test_the_daemon_delivers_beside_status_and_send_test_and_ends_in_order(world
     assert world.run("once").exit_code == 75
     assert world.run("send-test", "--yes").exit_code == 0
     process.send_signal(signal.SIGTERM)
-    out, _ = process.communicate(timeout=20)
+    out, _ = process.communicate(timeout=60)
     assert process.returncode == 0
     assert json.loads(out.splitlines()[-1])["event"] == "stopped"
     assert world.arrived()[:3] == ["Firm 1", "Firm 2", "Firm 3"]
@@ -53,7 +53,7 @@ def test_on_a_terminal_a_panel_shows_and_goes_and_the_summary_stays(world: World
             shown += part
     except OSError:  # how a terminal ends whose program has left
         os.close(ours)
-    out, _ = process.communicate(timeout=20)
+    out, _ = process.communicate(timeout=60)
     text = shown.decode()
     assert process.returncode == 65
     assert "closingdealz-sync once" in text

@@ -254,7 +254,7 @@ def test_a_backlog_that_is_full_is_refused_in_time() -> None:
 
 
 def test_the_deadline_is_for_all_addresses_of_a_name_together() -> None:
-    """Each of them alone would use it up."""
+    """Each of them alone would use it up: the second gets nothing of its own."""
     with ExitStack() as ends:
         port = ends.enter_context(deaf())
         try:
@@ -480,7 +480,8 @@ def test_without_the_servers_clock_a_date_to_retry_after_is_held_against_ours() 
         with Server(answers(answer(503, b"{}", *headers))) as server, client_of(server.url) as client:
             got = client.post(BODY)
             assert isinstance(got, Answer)
-            assert got.retry_after == pytest.approx(90, abs=3)
+            assert got.retry_after is not None
+            assert 30 < got.retry_after <= 91
 
 
 def test_an_earlier_deadline_of_the_claim_wins() -> None:

@@ -151,7 +151,7 @@ class Server:
             connection.close()
 
 
-def wait_until(true: Callable[[], object], seconds: float = 5.0) -> None:
+def wait_until(true: Callable[[], object], seconds: float = 30.0) -> None:
     """For what another thread is about to see."""
     until = time.monotonic() + seconds
     while not true():

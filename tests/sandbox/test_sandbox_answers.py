@@ -125,8 +125,8 @@ def test_latency_comes_on_both_sides_of_the_limiter(sandbox, post) -> None:
     assert post(sandbox, [LEAD]).status_code == 200
     answered = time.time()
     seconds = float(sandbox.requests()[0]["at"][17:-1])
-    assert 0.1 <= (seconds - sent) % 60 < 5
-    assert 0.1 <= (answered - seconds) % 60 < 5
+    assert 0.1 <= (seconds - sent) % 60 < 30
+    assert 0.1 <= (answered - seconds) % 60 < 30
 
 
 def test_stalls_come_on_top(sandbox, post) -> None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import signal
-import time
 from collections.abc import Callable
 from pathlib import Path
 
@@ -30,10 +29,8 @@ def test_from_the_start_over_a_reload_to_the_end(world_with: Callable[..., World
         assert daemon.events("started"), "READY came before the daemon stood"
         assert world.query("select 1 from streams")
         assert "pending" in ready["STATUS"]
-        began = time.monotonic()
         manager.wait_for("WATCHDOG")
         manager.wait_for("WATCHDOG")
-        assert time.monotonic() - began < WATCHDOG
         while "10 sent" not in manager.wait_for("STATUS")["STATUS"]:
             pass
 

@@ -122,8 +122,8 @@ def test_an_undisturbed_run_meets_every_verdict(folder: Path) -> None:
     assert len(outside.sent) == again, "run again, it does nothing"
 
 
-STRIDE = sized(4, 1, 1)
-"""Everyday at every fourth step, or at every single one when more is asked for."""
+STRIDE = sized(7, 1, 1)
+"""Everyday at every seventh step, or at every single one when more is asked for."""
 PARTS = 3
 
 

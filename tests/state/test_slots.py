@@ -59,7 +59,7 @@ STORMS = {
 @pytest.mark.parametrize("name", CALM)
 def test_no_request_is_rejected_and_the_window_is_used(tmp_path: Path, name: str) -> None:
     run = Simulation(tmp_path, MINUTE, CALM[name], seed=1)
-    minutes = 10 * SCALE
+    minutes = 6 * SCALE
     run.run(minutes * 60)
     assert run.server.rejected == 0
     round_trip = sum(run.round_trips) / len(run.round_trips)
@@ -72,7 +72,7 @@ def test_no_request_is_rejected_and_the_window_is_used(tmp_path: Path, name: str
 @pytest.mark.parametrize("rule", [MINUTE, Rule(KEY, 20, 6.0)], ids=["100 in 60 s", "20 in 6 s"])
 def test_no_storm_brings_a_rejection(tmp_path: Path, name: str, rule: Rule) -> None:
     run = Simulation(tmp_path, rule, STORMS[name], seed=2)
-    run.run(SCALE * (300 if rule is MINUTE else 120))
+    run.run(SCALE * (240 if rule is MINUTE else 90))
     assert run.server.rejected == 0
     assert run.server.count > 150
 
@@ -443,11 +443,11 @@ from state.database import LedgerFile
 from state.slots import Rule, Slots
 from sync.clock import SystemClock
 
-path, seed, seconds = Path(sys.argv[1]), int(sys.argv[2]), float(sys.argv[3])
+path, seed, number = Path(sys.argv[1]), int(sys.argv[2]), int(sys.argv[3])
 clock, random = SystemClock(), Random(seed)
 slots = Slots(LedgerFile(path, own=False), clock)
-rule, until, sent = Rule(b"one key", 50, 1.0), clock.boot() + seconds, []
-while clock.boot() < until:
+rule, sent = Rule(b"one key", 50, 1.0), []
+while len(sent) < number:
     got = slots.take(rule, 5.0)
     if not isinstance(got, int):
         time.sleep(min(got.seconds, 0.02))
@@ -464,17 +464,15 @@ def test_four_real_processes_share_one_window(tmp_path: Path) -> None:
     path = tmp_path / "ledger.db"
     LedgerFile(path).close()
     children = [
-        subprocess.Popen([sys.executable, "-c", HAMMER, str(path), str(n), "2.5"], stdout=subprocess.PIPE)
+        subprocess.Popen([sys.executable, "-c", HAMMER, str(path), str(n), "30"], stdout=subprocess.PIPE)
         for n in range(4)
     ]
     sent: list[tuple[float, float]] = []
     for child in children:
         out, _ = child.communicate(timeout=60)
         assert child.returncode == 0
-        mine = json.loads(out)
-        assert mine, "every process gets its turn"
-        sent += [(start, end) for start, end in mine]
+        sent += [(start, end) for start, end in json.loads(out)]
     # wherever within its interval each request arrives: those that may fall into one window of a second
     for _, end in sent:
         assert sum(start < end + 1.0 and other_end >= end for start, other_end in sent) <= 50
-    assert len(sent) > 90, "and the window is used"
+    assert len(sent) == 120

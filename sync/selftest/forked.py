@@ -1,0 +1,33 @@
+"""A piece of work in a forked process of its own, whose end is waited for, but not for ever."""
+
+from __future__ import annotations
+
+import os
+import signal
+import time
+import traceback
+from collections.abc import Callable
+
+LONGEST_SECONDS = 60.0
+LOOK_SECONDS = 0.005
+
+
+def in_a_process(work: Callable[[], int]) -> int:
+    """Return the exit code that `work` returns; negative where a signal ended it, as it does one that hangs."""
+    pid = os.fork()
+    if pid == 0:
+        code = 70
+        try:
+            code = work()
+        except BaseException:  # noqa: BLE001 - the end of a process: whatever it was is said
+            traceback.print_exc()
+        finally:
+            os._exit(code)
+    ends = time.monotonic() + LONGEST_SECONDS
+    while True:
+        ended, status = os.waitpid(pid, os.WNOHANG)
+        if ended:
+            return os.waitstatus_to_exitcode(status)
+        if time.monotonic() > ends:
+            os.kill(pid, signal.SIGKILL)
+        time.sleep(LOOK_SECONDS)

@@ -1,0 +1,15 @@
+"""Mutants that no test can tell from the program: by module, the line, what it becomes, and why that is the same."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+
+class Known(NamedTuple):
+    module: str
+    line: str
+    becomes: str
+    why: str
+
+
+KNOWN: tuple[Known, ...] = ()
