@@ -75,8 +75,8 @@ def rebuild(
         try:
             with file.write() as connection:
                 take(connection, lock, path, clock)
-            # read again with what an older owner wrote until it was overtaken
-            histories = {place: place.history() or History() for place in histories}
+            # again, with what an older owner wrote until it was overtaken
+            histories = {place: history for place in histories if (history := place.history()) is not None}
             work = _Rebuilding(file, hasher, clock, histories)
             done = work.run(places, kept=kept, is_new=is_new)
         finally:
