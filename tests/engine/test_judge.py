@@ -396,3 +396,8 @@ def test_under_now_an_edited_where_does_not_send_what_was_there() -> None:
     after_edit = read("a", JANUARY, mapping=2)
     assert verdict(judge(after_edit, before, Rules("hold", began=MARCH))) == ("known", "yes", False)
     assert verdict(judge(read("b", MAY, mapping=2), before, Rules("hold", began=MARCH))) == ("pending", "no", False)
+
+
+def test_under_now_an_edited_where_sends_what_came_later() -> None:
+    before = stored("filtered", latest=version("a", MAY, fit="filtered"))
+    assert verdict(judge(read("a", MAY, mapping=2), before, Rules("hold", began=MARCH))) == ("pending", "no", False)
