@@ -17,6 +17,7 @@ from urllib3 import HTTPConnectionPool, HTTPSConnectionPool
 from urllib3.connection import HTTPConnection, HTTPSConnection
 from urllib3.exceptions import ConnectTimeoutError, NameResolutionError, NewConnectionError
 from urllib3.poolmanager import PoolManager
+from urllib3.util.connection import allowed_gai_family
 
 LONGEST_ANSWER = 64 << 20
 """Bytes of an answer, unpacked: more than the largest pages of the APIs that are read."""
@@ -74,7 +75,7 @@ class Deadline:
         """Put all connections that the manager opens from now on under this deadline."""
         deadline = self
 
-        class Plain(_Resolving, HTTPConnection):
+        class Watched(_Resolving):
             def connect(self) -> None:
                 deadline.connection = self
                 super().connect()
@@ -84,15 +85,9 @@ class Deadline:
                 super().request(*arguments, **options)
                 deadline.shut_if_over()  # connecting may have taken all of the time
 
-        class Shielded(_Resolving, HTTPSConnection):
-            def connect(self) -> None:
-                deadline.connection = self
-                super().connect()
+        class Plain(Watched, HTTPConnection): ...
 
-            def request(self, *arguments: Any, **options: Any) -> None:
-                deadline.connection = self
-                super().request(*arguments, **options)
-                deadline.shut_if_over()
+        class Shielded(Watched, HTTPSConnection): ...
 
         class PlainPool(HTTPConnectionPool):
             ConnectionCls = Plain
@@ -153,7 +148,7 @@ def addresses_of(host: str, patience: float) -> list[str]:
 
 def _look_up(host: str, answer: Future[list[str]]) -> None:
     try:
-        found = socket.getaddrinfo(host, None, type=socket.SOCK_STREAM)
+        found = socket.getaddrinfo(host, None, allowed_gai_family(), socket.SOCK_STREAM)
         answer.set_result(list(dict.fromkeys(str(each[4][0]) for each in found)))
     except UnicodeError:
         answer.set_exception(socket.gaierror(socket.EAI_NONAME, "no host name"))

@@ -4,7 +4,7 @@ process is another ledger's from then on, and nothing may be sent that only this
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
 
@@ -15,29 +15,16 @@ _Identity = tuple[int, int]
 
 
 class Footing:
-    """Looks by `stat` alone. What SQLite and the lock hold open keeps its inode; of the receipts, which nobody does, a
-    handle is kept for that."""
+    """The lock, the ledger and its side files, by `stat` alone: SQLite and the lock hold them open, so that no other
+    file gets their inodes. Receipts look after themselves."""
 
-    def __init__(self, ledger: Path, lock: LedgerLock, receipts: Sequence[Path]) -> None:
+    def __init__(self, ledger: Path, lock: LedgerLock) -> None:
         """For a ledger that is open and was written to, so that its side files are there."""
         self._known: dict[Path, _Identity] = {lock.path: lock.identity}
         for suffix in ("", "-wal", "-shm"):
             path = ledger.with_name(ledger.name + suffix)
             with suppress(FileNotFoundError):
                 self._known[path] = _identity(path.stat())
-        self._receipts = receipts
-        self._handles: list[int] = []
-        self.receipts_replaced()
-
-    def receipts_replaced(self) -> None:
-        """This process itself put other files in their place, or finds them as they are to be."""
-        self.close()
-        for path in self._receipts:
-            with suppress(FileNotFoundError):
-                # such a handle drops none of the process's locks when it is closed
-                handle = os.open(path, os.O_PATH | os.O_CLOEXEC)
-                self._handles.append(handle)
-                self._known[path] = _identity(os.fstat(handle))
 
     def refuse_moved(self) -> None:
         """Raises LedgerLost where a path does not lead to the file of before."""
@@ -58,11 +45,6 @@ class Footing:
                     yield path, "replaced"
             except OSError:
                 yield path, "removed or moved"
-
-    def close(self) -> None:
-        handles, self._handles = self._handles, []
-        for handle in handles:
-            os.close(handle)
 
 
 def _identity(found: os.stat_result) -> _Identity:

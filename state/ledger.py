@@ -120,12 +120,9 @@ class Ledger:
         with self.file.write() as connection:
             taken = take(connection, lock, self.path, self.clock)
         self._found = dict(taken.found)
-        for place in self.places.all:
-            if place.exists():
-                with place.lock():
-                    pass
+        # each is read under its lock, so an intent is there by then, or its writer sees the number
         opened = open_receipts(self.file, self.hasher, self.places)
-        self._footing = Footing(self.path, lock, [place.path for place in self.places.all])
+        self._footing = Footing(self.path, lock)
         self.file.checkpoints = Checkpoints(self.path, lock)
         self.file.guard = partial(self._refuse_old_owner, taken.owner, self._footing, self.file.checkpoints)
         return opened
@@ -135,6 +132,8 @@ class Ledger:
     ) -> None:
         refuse_old_owner(connection, owner, self.path)
         footing.refuse_moved()
+        for place in self.places.all:
+            place.refuse_replaced()
         checkpoints.refuse_overwritten()
 
     def _key(self, *, own: bool) -> Hasher:
@@ -174,8 +173,7 @@ class Ledger:
     def never_left(self, batch: str, slot: int) -> None:
         """What this process claimed and was kept from sending: the owner after it need not wait for an answer. Nothing
         is written where this is not the ledger any more that an owner would find."""
-        places = [place.path for place in self.places.all]
-        if self._footing and all(map(self._footing.is_there, (self.path, *places))):
+        if self._footing and self._footing.is_there(self.path) and all(place.is_there() for place in self.places.all):
             cause = "this process was overtaken before the request began"
             self.journal.verdict(batch, "refused", cause=cause)
             self.verdicts.conclude(batch, "refused", slot=slot, cause=cause)
@@ -206,8 +204,6 @@ class Ledger:
         self.file.maintain()
         for place in self.places.all:
             compact(place)
-        if self._footing:
-            self._footing.receipts_replaced()
 
     def tell_receipts(self) -> None:
         """After a person's word: the receipts are told beside their owner, who otherwise does it at the next request.
@@ -224,8 +220,6 @@ class Ledger:
                 self.journal.flush()
         finally:
             self.file.close()
-            if self._footing:
-                self._footing.close()
             self._unlock()
 
     def __enter__(self) -> Ledger:

@@ -342,4 +342,5 @@ def run(path: Path) -> None:
         )
         said = f"{error.message} ({error.hint})" if error.hint else error.message
         notifier.failed(" ".join(said.split()), error.exit_code)
+        told.did_not_start(path, error)
         raise

@@ -16,7 +16,6 @@ def is_opaque(id_: str) -> bool:
     """Return whether that is an integer, a UUID or an id of a CRM, or of a key of several columns such a one for each.
 
     Salesforce's have 18 characters in every answer, of which the last three prove the others: a name is none by chance.
-    https://help.salesforce.com/s/articleView?id=000385585
     """
     return all(_OPAQUE.fullmatch(part) or _is_salesforce(part) for part in id_.split("/"))
 

@@ -119,7 +119,10 @@ def read_anew(path: Path, old: Plan, ledger: Ledger) -> Accepted:
         is_refused_twice = any(refused[each.source] is not each for each in found)  # in its old form, too
         if is_refused_twice or not config.sources.keys() - refused.keys():
             raise found[0].error
-        plan = Plan.of(mixed(old.config, config, refused.values()))
+        try:
+            plan = Plan.of(mixed(old.config, config, refused.values()))
+        except ConfigError:  # old and new do not go together, as where a kept workspace's key is another's now
+            raise found[0].error from None
     return Accepted(plan, evidence.of(plan), tuple(refused.values()))
 
 

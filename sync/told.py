@@ -5,13 +5,18 @@ from __future__ import annotations
 import contextlib
 from collections.abc import Callable, Collection, Iterator
 from contextlib import contextmanager
+from pathlib import Path
 
 from state.incidents import Gravity
 from state.ledger import Ledger
+from state.lock import holder
 from state.receipts.opening import Mended
+from sync.config.load import ledger_named_by
 from sync.config.schema import Config
 from sync.errors import ConfigError, LedgerBusy, LedgerError, SourceRefused, SourceUnavailable, SyncError
 
+_HINT = "  hint: "
+"""How an error's text begins the line of its cure."""
 PART = "sources."
 """The subject of a refusal of one source begins with it; that of a whole file is its path."""
 
@@ -31,12 +36,31 @@ def taken_over(ledger: Ledger) -> None:
     """Tell that another process goes on where a daemon was killed."""
     with contextlib.suppress(LedgerBusy, LedgerError):
         ledger.incidents.stopped()
+        ledger.incidents.over("daemon")
+
+
+def could_not_begin(config: Config, ledger: Ledger, error: SyncError) -> None:
+    """Tell that a daemon or a round could not begin with this configuration; the next that does ends it."""
+    with contextlib.suppress(LedgerBusy, LedgerError):
+        ledger.incidents.tell("daemon", str(config.path), f"could not start: {_cause(error)}", _hint(error))
+
+
+def did_not_start(path: Path, error: SyncError) -> None:
+    """Tell it where there is a ledger to tell, and no other process is at work."""
+    found = ledger_named_by(path)
+    if isinstance(error, LedgerBusy | LedgerError) or not found.exists() or holder(found) is not None:
+        return
+    with contextlib.suppress(SyncError), Ledger(found) as ledger:
+        told = ledger.incidents.in_force()
+        if told is None or not told.error:  # else its end was told already
+            ledger.incidents.tell("daemon", str(path.absolute()), f"could not start: {_cause(error)}", _hint(error))
 
 
 def refused(config: Config, ledger: Ledger, problems: Collection[str]) -> None:
     """Tell that a reload was refused: what `config` says stays in force."""
     cause = "; ".join(each.split("\n", 1)[0] for each in problems)
-    hint = "fix the file, then reload it (SIGHUP; systemctl reload)"
+    hints = [line.removeprefix(_HINT) for each in problems for line in each.split("\n") if line.startswith(_HINT)]
+    hint = "; ".join([*hints, "fix the file, then reload it (SIGHUP; systemctl reload)"])
     with contextlib.suppress(LedgerBusy, LedgerError):
         ledger.incidents.tell("config", str(config.path), cause, hint)
 

@@ -175,6 +175,7 @@ _REASONS: tuple[tuple[str, str], ...] = (
     (r"No route|unreachable", "no route to the host"),
     (r"No such file", "there is no such socket"),
     (r"[Pp]ermission", "this user may not use the socket"),
+    (r"invalid response", "what answers there is no such database"),
     (r"closed|reset|[Ll]ost|Broken pipe", "the other side hung up"),
 )
 """Why a connection failed: patterns of libpq's and the operating system's words, and ours."""

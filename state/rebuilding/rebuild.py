@@ -75,7 +75,8 @@ def rebuild(
         try:
             with file.write() as connection:
                 take(connection, lock, path, clock)
-            histories = {place: _read_after_intents(place) for place in histories}
+            # again, with what an older owner wrote until it was overtaken
+            histories = {place: history for place in histories if (history := place.history()) is not None}
             work = _Rebuilding(file, hasher, clock, histories)
             done = work.run(places, kept=kept, is_new=is_new)
         finally:
@@ -84,11 +85,6 @@ def rebuild(
             if history.damaged and accept_loss:
                 _leave_out_damaged(place, clock)
         return done
-
-
-def _read_after_intents(place: Place) -> History:
-    """With what an older owner wrote until it was overtaken: it is read while nobody appends."""
-    return place.history() or History()
 
 
 def _leave_out_damaged(place: Place, clock: Clock) -> None:

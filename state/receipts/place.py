@@ -15,7 +15,7 @@ from typing import NamedTuple, NoReturn
 from state.disk import Disk, SystemDisk, sync_folder, write_all
 from state.receipts.history import History
 from state.receipts.lines import Line, batch_in, decode, encode
-from sync.errors import LedgerError
+from sync.errors import LedgerError, LedgerLost
 
 _TAIL = 1 << 16
 _REMEMBERED = 512
@@ -91,12 +91,6 @@ class Place:
             self._refuse_strange(descriptor, whose)
             yield End(self, descriptor)
 
-    @contextmanager
-    def lock(self) -> Iterator[None]:
-        """No process appends meanwhile, whatever the file is. Raise LedgerError where there is none."""
-        with self._locked():
-            yield
-
     def watch(self, whose: Whose) -> None:
         """From now on this process is the only one that may put another file in its place. Raise LedgerError where it
         cannot be written to."""
@@ -109,12 +103,16 @@ class Place:
         """Raise LedgerError where the file is gone or not the one that this process watches; costs one look at it."""
         if self._failure:
             raise self._failure
-        if self._mark is None:
-            return
-        with self._swapping, _translated(self.path):
-            is_the_same = self._mark.is_in(self.path.stat())
-        if not is_the_same:
-            self._refuse("was removed, replaced or cut off while this process worked with it")
+        if not self.is_there():
+            self._refuse("was removed, replaced or cut off while this process works with it")
+
+    def is_there(self) -> bool:
+        """Whether the path leads to the file that this process watches, if it watches it, as far as a look can tell."""
+        with self._swapping:
+            try:
+                return self._mark is None or self._mark.is_in(self.path.stat())
+            except OSError:
+                return False
 
     def remember(self, descriptor: int) -> None:
         """Note what ends the file now, to be looked for later."""
@@ -134,7 +132,7 @@ class Place:
         if mark is not None and not (
             mark.is_in(os.fstat(descriptor)) and os.pread(descriptor, len(mark.content), mark.at) == mark.content
         ):
-            self._refuse("was replaced, cut off or written over while this process worked with it")
+            self._refuse("was replaced, cut off or written over while this process works with it")
         begin = decode(os.pread(descriptor, _REMEMBERED, 0).partition(b"\n")[0] + b"\n")
         if begin is None or begin["t"] != "begin":
             self._refuse("has lost its beginning")
@@ -142,14 +140,15 @@ class Place:
             self._refuse("is another ledger's by now")
 
     def _refuse(self, what: str) -> NoReturn:
-        raise LedgerError(f"the file of receipts {self.path} {what}; nothing is sent without a receipt", hint=_AGAIN)
+        raise LedgerLost(f"the file of receipts {self.path} {what}; nothing is sent without a receipt", hint=_AGAIN)
 
     # -- reading
 
     def history(self) -> History | None:
         """Return what the file says and whether it is whole, read while nobody appends; None where there is no file.
 
-        Raise LedgerError where it cannot be read, LedgerUntrusted where a newer program wrote it.
+        Raise LedgerError where it cannot be read, LedgerUntrusted where a newer program wrote it. Who holds the `end`
+        would wait for itself.
         """
         try:
             with _translated(self.path, missing=False), self._open(os.O_RDONLY) as file:

@@ -145,7 +145,7 @@ def _in_force(config: Config) -> Iterator[Line]:
         return
     running = f"running (pid {pid}) with the configuration of {moment(told.since)}"
     if refused is not None:
-        text = f"{running}: the reload was refused at {moment(refused.since)}: {refused.cause}"
+        text = f"{running}: the reload is refused since {moment(refused.since)}: {refused.cause}"
         yield Line("warning", "daemon", text, refused.hint)
     elif told.config != str(config.path):
         yield Line("warning", "daemon", f"{running}, from another file: {told.config}")

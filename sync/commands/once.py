@@ -75,12 +75,18 @@ class _Stderr:
 
 
 def _round(config: Config, streams: list[str], most: int | None, *, shows: bool) -> RoundReport:
+    from sync import told
+    from sync.errors import ConfigError, LedgerUntrusted
     from sync.ledgers import own_ledger
     from sync.once import Round
     from sync.reports.round_report import report_of
 
     with own_ledger(config) as ledger:
-        round_ = Round(config, ledger, most=most)
+        try:
+            round_ = Round(config, ledger, most=most)
+        except (ConfigError, LedgerUntrusted) as error:
+            told.could_not_begin(config, ledger, error)
+            raise
         summary = _run(round_, streams, shows=shows)
         return report_of(summary, round_.engine, ledger, most=most)
 

@@ -59,7 +59,7 @@ def _incidents(ledger: Ledger, scope: Scope, now: int) -> Iterator[Need]:
             yield Need(each.kind, each.subject, _cause(each), each.hint, _COMMANDS.get(each.kind, ()), each.since)
 
 
-_COMMANDS = {"config": ("check",), "receipts": ("ledger verify",)}
+_COMMANDS = {"config": ("check",), "daemon": ("check",), "receipts": ("ledger verify",)}
 
 
 def _cause(incident: Incident) -> str:
@@ -68,6 +68,8 @@ def _cause(incident: Incident) -> str:
             return f"could not be read: {incident.cause}"
         case "config":
             return f"{incident.subject}: its reload was refused, what was before is in force: {incident.cause}"
+        case "daemon":
+            return f"{incident.subject}: {incident.cause}"
         case "backup":
             return f"no daily copy of the ledger in {incident.subject}: {incident.cause}"
         case _:

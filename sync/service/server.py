@@ -67,7 +67,7 @@ class Server:
                 server_header=False,
                 date_header=False,
                 h11_max_incomplete_event_size=LONGEST_HEAD,
-                timeout_graceful_shutdown=2,
+                timeout_graceful_shutdown=1,
             )
         )
         self._thread = threading.Thread(target=self._server.run, args=([self._listener],), name="http", daemon=True)

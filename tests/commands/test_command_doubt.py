@@ -140,6 +140,19 @@ def test_a_young_batch_is_not_sent_again_without_a_yes(world: World) -> None:
     assert world.json("doubt", "show", batch)["state"] == "absent"
 
 
+@pytest.mark.parametrize("words", [("--landed",), ("--absent",), ("--landed", "--record", "erp.companies:2")])
+def test_without_a_terminal_nothing_is_settled_without_a_yes(world: World, words: tuple[str, ...]) -> None:
+    batch = doubtful(world, hours_ago=1)
+    asked = world.run("doubt", "resolve", batch, *words)
+    assert asked.exit_code == 64
+    n = "1 lead" if "--record" in words else "3 leads"
+    figures = f"This settles {n} of batch {batch} for good as {words[0][2:]}: {n[0]} of erp.companies."
+    said = " ".join(asked.stderr.split())
+    assert figures in said
+    assert "Nothing was done. Add --yes" in said
+    assert world.json("doubt", "show", batch)["open"] == 3
+
+
 @pytest.mark.parametrize(("answer", "code", "state"), [("n\n", 130, "in_doubt"), ("y\n", 0, "absent")])
 def test_on_a_terminal_it_asks(world: World, answer: str, code: int, state: str) -> None:
     batch = doubtful(world)

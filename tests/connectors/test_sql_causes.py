@@ -46,6 +46,25 @@ def test_what_cannot_be_reached_is_named_with_its_reason(scheme: str, tmp_path: 
             assert SECRET not in str(caught.value)
 
 
+@pytest.mark.parametrize(
+    ("error", "words"),
+    [
+        (psycopg.errors.ConnectionTimeout("connection timeout expired"), "no answer in time"),
+        (pymysql.err.OperationalError(2003, "Can't connect to MySQL server on 'db' (timed out)"), "no answer in time"),
+        (pymysql.err.OperationalError(2003, "Can't connect ([Errno 113] No route to host)"), "no route to the host"),
+        (
+            psycopg.OperationalError("connection failed: … received invalid response to SSL negotiation: H"),
+            "what answers there is no such database",
+        ),
+    ],
+)
+def test_a_connection_that_fails_otherwise_is_told_apart(error: Exception, words: str) -> None:
+    backend = type(error).__module__.partition(".")[0].replace("psycopg", "postgresql").replace("pymysql", "mysql")
+    told = as_source_error(error, "erp", None, backend, "reader@db:1")
+    assert isinstance(told, SourceUnavailable)
+    assert f"the database cannot be reached: reader@db:1: {words}" in str(told)
+
+
 def test_an_at_sign_in_the_password_is_told_from_the_urls_shape() -> None:
     with pytest.raises(ConfigError, match="write the one in the user or password as %40") as caught:
         connect(f"postgresql://reader:x@{SECRET}@127.0.0.1/crm")

@@ -6,6 +6,7 @@ import ast
 import json
 import re
 from pathlib import Path
+from typing import get_args
 
 import pytest
 
@@ -13,6 +14,7 @@ from state.diagram import STATES
 from sync.cli import COMMANDS
 from sync.events import EVENTS
 from sync.mapping.functions import FUNCTIONS
+from sync.reports.needs import NeedKind
 
 ROOT = Path(__file__).parents[2]
 README = (ROOT / "README.md").read_text(encoding="utf-8")
@@ -47,6 +49,10 @@ def test_every_event_stands_there_with_its_level_and_fields() -> None:
 def test_every_command_stands_there() -> None:
     said = {row[0].strip("` "): row[1].strip() for row in table("command")}
     assert said == {name: text for name, (_, text) in COMMANDS.items()}
+
+
+def test_every_kind_of_need_stands_there() -> None:
+    assert [row[0].strip("` ") for row in table("kind")] == list(get_args(NeedKind))
 
 
 def test_every_state_stands_there() -> None:

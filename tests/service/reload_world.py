@@ -42,6 +42,7 @@ class Tenant:
     of_stream: str = ""
     of_lead: str = ""
     of_workspace: str = ""
+    key: str = ""
     url: str = "http://127.0.0.1:1"
     every: str = "1s"
 
@@ -57,7 +58,7 @@ def text_of(tenants: Mapping[str, Tenant], more: str = "") -> str:
 def _workspace(name: str, tenant: Tenant) -> str:
     return f"""
 [workspaces.{name}]
-api_key = "key-of-{name}"
+api_key = "{tenant.key or f"key-of-{name}"}"
 base_url = "{tenant.url}"
 linger = "0s"
 {tenant.of_workspace}

@@ -76,6 +76,24 @@ def test_a_poll_that_reads_no_page_for_long_hangs(running: Running, clock: Stopp
     assert stalled(engine, clock) == []
 
 
+def test_what_stalls_is_in_the_ledger_for_status_until_it_moves(running: Running, clock: StoppedClock) -> None:
+    engine, source, _ = running
+    service = Service(Notifier(), clock=clock)
+    service.ready(engine)
+    source.let_go.clear()
+    turn = in_thread(engine.streams["erp.companies"].turn)
+    assert source.reading.wait(20)
+    clock.advance(601)
+    service.tick(engine)
+    told = [each for each in engine.ledger.incidents.all() if each.subject == "the poll of erp.companies"]
+    assert [(each.kind, each.gravity) for each in told] == [("stalled", "certain")]
+    source.let_go.set()
+    turn.join(20)
+    service.tick(engine)
+    assert "the poll of erp.companies" not in {each.subject for each in engine.ledger.incidents.all()}
+    service._close()
+
+
 def test_a_turn_that_begins_after_a_long_wait_is_young(
     running: Running, clock: StoppedClock, monkeypatch: pytest.MonkeyPatch
 ) -> None:

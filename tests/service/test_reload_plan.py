@@ -207,6 +207,16 @@ def test_an_edited_query_whose_source_is_away_keeps_only_that_source(
     assert [each.stream for each in accepted.edited] == ["a.things"]
 
 
-def test_where_no_source_is_left_all_is_refused(scene: Scene, engine: Callable[[dict[str, Tenant]], Engine]) -> None:
-    with pytest.raises(LedgerUntrusted, match="is not the one that the ledger remembers"):
-        reread(scene, engine({"a": Tenant(), "b": Tenant()}), {"a": ELSEWHERE})
+@pytest.mark.parametrize(
+    "edit",
+    [
+        {"a": ELSEWHERE},
+        {"renamed": Tenant(source="a", key="key-of-a"), "b": SEES_NOTE},
+    ],
+    ids=["no other source", "a kept workspace's key is another's"],
+)
+def test_where_old_and_new_do_not_go_together_all_is_refused(
+    scene: Scene, engine: Callable[[dict[str, Tenant]], Engine], edit: dict[str, Tenant]
+) -> None:
+    with pytest.raises(LedgerUntrusted, match=r"the stream a\.things is not the one that the ledger remembers"):
+        reread(scene, engine({"a": Tenant(), "b": Tenant()}), edit)

@@ -51,7 +51,7 @@ def check_cut_off(
     if not path.exists():
         assert not outside.sent
         return
-    with Ledger(path, own=True, receipts_copy=receipts_copy) as ledger:
+    with Ledger(path, own=True, clock=FakeClock(), receipts_copy=receipts_copy) as ledger:
         known = {row["name"]: row["state"] for row in rows(ledger, "SELECT * FROM batches")}
         for batch, verdict in outside.sent.items():
             assert known[batch] in {"sending", verdict, "landed", "absent"}, "each request was in the ledger first"

@@ -185,7 +185,7 @@ def test_several_processes_append_while_the_file_is_replaced(place: Place) -> No
     for writer in writers:
         writer.start()
     while any(writer.is_alive() for writer in writers):
-        with place.lock():
+        with place.end():
             place.replace([line for line in place.read() if line is not None])
     for writer in writers:
         writer.join()

@@ -25,6 +25,7 @@ def writes_to_a_second_disk(scene: Scene) -> None:
     ok(f"{DISK}/receipts cannot be" in text or "receipts" in text, "systemctl status says why", text)
     hints = [each.get("hint", "") for each in service.events("gave_up")]
     ok(named in hints[-1], "the log names the command", hints[-1])
+    service.systemctl("stop", UNIT)  # it would be restarted as soon as it may write
     allowed = box.run(NAME, "paths", check=False)
     ok(allowed.returncode == 0, "`paths` allows it", allowed.stdout + allowed.stderr)
     said = box.run(NAME, "check", check=False)
@@ -110,3 +111,24 @@ def hides_tenants_from_each_other(scene: Scene) -> None:
         service.systemctl("stop", unit)
     said = box.run(NAME, "@north", "status", check=False)
     ok(f"/var/lib/{NAME}/north/ledger.db" in said.stdout, "commands are for one of them", said.stderr)
+
+
+def gives_a_tenant_a_user_of_its_own(scene: Scene) -> None:
+    """As the example has it; the ledger that it has already goes along."""
+    ok, box, service = scene.checks.ok, scene.box, scene.service
+    unit, user = f"{NAME}@north.service", f"{NAME}-north"
+    example = (box.root / "usr/local/share/doc" / NAME / "examples/own-user.conf").read_text().replace("acme", "north")
+    for line in example.splitlines():
+        if line.startswith("#   "):
+            box.run(*line[1:].split())
+    folder = box.root / "etc/systemd/system" / f"{unit}.d"
+    folder.mkdir(parents=True)
+    (folder / "own-user.conf").write_text(example)
+    box.run("systemctl", "daemon-reload")
+    said = service.systemctl("start", unit)
+    ok(said.returncode == 0 and service.is_up(unit), "an instance with a user of its own", said.stderr)
+    owner = box.out("stat", "-c", "%U", f"/var/lib/{NAME}/north/ledger.db", f"/proc/{service.show('MainPID', unit)}")
+    ok(owner.split() == [user, user], "has the ledger that it had", owner)
+    said = box.run(NAME, "@north", "check", check=False)
+    ok(said.returncode == 0, "and so have its commands", said.stdout)
+    service.systemctl("stop", unit)

@@ -24,6 +24,7 @@ PARTS: list[Callable[[Scene], None]] = [
     places.sees_what_the_service_sees,
     administration.runs_an_instance,
     places.hides_tenants_from_each_other,
+    places.gives_a_tenant_a_user_of_its_own,
     administration.takes_an_encrypted_secret,
     administration.keeps_its_secrets,
     administration.is_removed,
