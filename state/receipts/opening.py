@@ -193,12 +193,16 @@ class _Mending:
 
     def _lacks(self, history: History) -> list[tuple[str, Lack]]:
         """What is being sent comes first: one who is cut off while telling the rest has told it."""
-        sending: list[tuple[str, Lack]] = [
-            (name, "batch")
-            for name, state in self.ledger.items()
-            if state == "sending" and name not in history.batches and not self.truth.never_left(name)
-        ]
-        return [*sending, *lacking(self.ledger, history)]
+        sending = (name for name, state in self.ledger.items() if state == "sending")
+        lacks = [(name, lack) for name in sending if (lack := self._lack_of_sending(name, history))]
+        return [*lacks, *lacking(self.ledger, history)]
+
+    def _lack_of_sending(self, name: str, history: History) -> Lack | None:
+        """The recovery takes over the verdict of one place; the other must not be left without it."""
+        known = history.batches.get(name)
+        if known is None:
+            return None if self.truth.never_left(name) else "batch"
+        return "verdict" if known.verdict is None and self.truth.verdict_of(name) else None
 
     def _lines(self, lacks: Iterable[tuple[str, Lack]]) -> list[Line]:
         with self.file.read() as connection:

@@ -11,6 +11,7 @@ import pytest
 from ledger_tools import FakeClock, UnsyncedDisk, claim, pending, register, states, unsynced
 
 from state.ledger import Ledger
+from state.receipts.history import History
 from state.rows import Claim
 from sync.errors import LedgerError
 
@@ -72,3 +73,5 @@ def test_a_verdict_is_kept_by_whatever_place_can(path: Path, folder: str) -> Non
     with opened(path) as ledger:
         assert [each.outcome for each in ledger.recover()] == ["created"]
         assert set(states(ledger).values()) == {"delivered"}
+        told = [History.of(place.read()).batches[batch].verdict for place in ledger.places.all]
+        assert told == ["created", "created"]
