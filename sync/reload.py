@@ -116,6 +116,7 @@ def read_anew(path: Path, old: Plan, ledger: Ledger) -> Accepted:
     plan, refused, evidence = Plan.of(config), dict[str, Refused](), _Evidence(ledger, old)
     while found := _refusals(plan, old, ledger, evidence):
         refused |= {each.source: each for each in found if each.source not in refused}
+        _spread(refused, config, old.config)
         is_refused_twice = any(refused[each.source] is not each for each in found)  # in its old form, too
         if is_refused_twice or not config.sources.keys() - refused.keys():
             raise found[0].error
@@ -124,6 +125,23 @@ def read_anew(path: Path, old: Plan, ledger: Ledger) -> Accepted:
         except ConfigError:  # old and new do not go together, as where a kept workspace's key is another's now
             raise found[0].error from None
     return Accepted(plan, evidence.of(plan), tuple(refused.values()))
+
+
+def _spread(refused: dict[str, Refused], new: Config, old: Config) -> None:
+    """Refuse whatever else feeds a workspace that keeps an old form: its leads are meant for the new one, which may be
+    another account."""
+    while True:
+        kept = {name: each for each in refused.values() for name in each.workspaces}
+        changed = {name for name in kept if new.workspaces.get(name) != old.workspaces[name]}
+        found = {
+            source: _refused(source, kept[workspace].stream, kept[workspace].error, old)
+            for source, options in new.sources.items()
+            for workspace in {new.workspace_of(stream) for stream in options.streams.values()} & changed
+            if source not in refused
+        }
+        if not found:
+            return
+        refused |= found
 
 
 def mixed(old: Config, new: Config, refused: Collection[Refused]) -> Config:

@@ -9,7 +9,8 @@ import pytest
 
 from state.diagram import Fit, LeadExists, State, Version
 from state.rows import Again, Change, OnChange, Reading, Stored
-from sync.polling.judge import Rules, is_before, judge
+from sync.polling import judge as judging
+from sync.polling.judge import Rules, is_before
 
 JANUARY, MARCH, MAY = (f"2026-0{month}-01T00:00:00.000000Z" for month in (1, 3, 5))
 ALL, RESEND = Rules("hold"), Rules("resend")
@@ -44,6 +45,13 @@ def delivered(latest: Version | None = None, base: Version | None = None, *, dri
     return stored("delivered", "yes", latest, base=base or latest or version(), base_batch="b", drift=drift)
 
 
+def judge(reading: Reading, stored: Stored | None, rules: Rules) -> Change | None:
+    """As the program does; what is to be written is of this reading."""
+    change = judging.judge(reading, stored, rules)
+    assert change is None or change.reading is reading
+    return change
+
+
 def verdict(change: Change | None) -> tuple[State, LeadExists, bool] | None:
     return None if change is None else (change.state, change.lead_exists, change.drift)
 
@@ -76,6 +84,8 @@ def test_under_now_what_was_there_before_is_known(modified: str | None, was_ther
     assert verdict(first) == (("known", "yes", False) if was_there else ("pending", "no", False))
     assert first is not None
     assert first.base == (version("a", modified) if was_there else None)
+    unfit = judge(read("a", modified, fit="unfit"), None, rules)
+    assert verdict(unfit) == (("known", "yes", False) if was_there else ("quarantined", "no", False))
     assert verdict(judge(read("a", modified, fit="filtered"), None, rules)) == ("filtered", "no", False)
     assert verdict(judge(read("a", modified, fit="deleted"), None, rules)) == ("withdrawn", "no", False)
 
@@ -386,3 +396,8 @@ def test_under_now_an_edited_where_does_not_send_what_was_there() -> None:
     after_edit = read("a", JANUARY, mapping=2)
     assert verdict(judge(after_edit, before, Rules("hold", began=MARCH))) == ("known", "yes", False)
     assert verdict(judge(read("b", MAY, mapping=2), before, Rules("hold", began=MARCH))) == ("pending", "no", False)
+
+
+def test_under_now_an_edited_where_sends_what_came_later() -> None:
+    before = stored("filtered", latest=version("a", MAY, fit="filtered"))
+    assert verdict(judge(read("a", MAY, mapping=2), before, Rules("hold", began=MARCH))) == ("pending", "no", False)

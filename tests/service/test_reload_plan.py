@@ -155,6 +155,18 @@ REFUSED: dict[str, tuple[dict[str, Tenant], list[str], Callable[[Plan], Any], An
         lambda plan: (plan.config.workspaces["a"].base_url, plan.stream("b.things").lead.notes),
         (HERE, "note"),
     ),
+    "a workspace of its own account now, which a new source feeds, too": (
+        {"a": replace(ELSEWHERE, key="key-of-another"), "b": SEES_NOTE, "c": Tenant(workspace="a")},
+        ["a", "c"],
+        lambda plan: (plan.api_keys["a"].reveal(), sorted(plan.specs), plan.stream("b.things").lead.notes),
+        ("key-of-a", ["a.things", "b.things"], "note"),
+    ),
+    "a workspace that is the same, which a new source feeds, too": (
+        {"a": ELSEWHERE, "b": SEES_NOTE, "c": Tenant(workspace="a")},
+        ["a"],
+        lambda plan: sorted(plan.specs),
+        ["a.things", "b.things", "c.things"],
+    ),
     "another first workspace": (
         {"b": SEES_NOTE, "a": ELSEWHERE},
         ["a"],
