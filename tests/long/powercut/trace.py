@@ -13,6 +13,7 @@ from pathlib import Path
 from tests.long.powercut.disk import FOLDER, Change, Disk, Name, Resize, Sync, SyncFolder, Write, apply
 
 STRACE = "strace"
+LONGEST_SECONDS = 300.0
 _MODELLED = "openat,close,lseek,write,pwrite64,ftruncate,fsync,fdatasync,rename,unlink,mkdir,clone,clone3,fork,vfork"
 _REFUSED = (
     "writev,pwritev,pwritev2,sendfile,copy_file_range,fallocate,link,linkat,symlink,symlinkat,sync_file_range,splice,"
@@ -48,11 +49,12 @@ class Recording:
 
 def record(command: Sequence[str], folder: Path, *, notes: str, env: Mapping[str, str]) -> Recording:
     """Run the command in `folder` and return what it did to the files below it. Raise CalledProcessError where it
-    fails. What it appends to the file `notes` there is no change but a note."""
+    fails, TimeoutExpired where it does not end. What it appends to the file `notes` there is no change but a note."""
     before = read_disk(folder, without=notes)
     log = folder.with_name(folder.name + ".strace")
     tracing = [STRACE, "-f", "-qq", "--seccomp-bpf", "-xx", "-s", "100000000", "-o", str(log)]
-    subprocess.run([*tracing, "-e", f"trace={_MODELLED},{_REFUSED}", *command], cwd=folder, env=dict(env), check=True)
+    whole = [*tracing, "-e", f"trace={_MODELLED},{_REFUSED}", *command]
+    subprocess.run(whole, cwd=folder, env=dict(env), check=True, timeout=LONGEST_SECONDS)
     with log.open(encoding="ascii") as lines:
         found = read_log(lines, folder, notes=notes, before=before)
     log.unlink()
