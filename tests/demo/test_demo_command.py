@@ -30,7 +30,7 @@ def environment(**more: str) -> dict[str, str]:
 def run(folder: Path, *words: str, **more: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
         [sys.executable, "-W", "error", "-m", "sync", *words],
-        cwd=folder, env=environment(**more), capture_output=True, encoding="utf-8", timeout=60,
+        cwd=folder, env=environment(**more), capture_output=True, encoding="utf-8", timeout=240,
     )  # fmt: skip
 
 
