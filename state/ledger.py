@@ -63,7 +63,9 @@ class Ledger:
         self.path = path
         self.clock = clock or SystemClock()
         self.places = Places.of(path, receipts_copy, disk)
+        self.places.refuse_one_file()
         self._owns = own
+        self._owner: Owner | None = None
         self._found: dict[str, float] = {}
         self._footing: Footing | None = None
         self._lock = LedgerLock(path) if own else None
@@ -119,13 +121,20 @@ class Ledger:
         """Every older owner is refused from here on, and what it told the receipts before is in them."""
         with self.file.write() as connection:
             taken = take(connection, lock, self.path, self.clock)
-        self._found = dict(taken.found)
+        self._owner, self._found = taken.owner, dict(taken.found)
         # each is read under its lock, so an intent is there by then, or its writer sees the number
         opened = open_receipts(self.file, self.hasher, self.places)
         self._footing = Footing(self.path, lock)
         self.file.checkpoints = Checkpoints(self.path, lock)
         self.file.guard = partial(self._refuse_old_owner, taken.owner, self._footing, self.file.checkpoints)
         return opened
+
+    @property
+    def is_overtaken(self) -> bool:
+        """Whether another process has owned the ledger since this one did."""
+        with self.file.read() as connection:
+            last = Owner.of(connection)
+        return self._owner is not None and last is not None and last.name != self._owner.name
 
     def _refuse_old_owner(
         self, owner: Owner, footing: Footing, checkpoints: Checkpoints, connection: sqlite3.Connection

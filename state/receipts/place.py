@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import fcntl
 import os
+import shlex
 import threading
+import time
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
@@ -20,6 +22,9 @@ from sync.errors import LedgerError, LedgerLost
 _TAIL = 1 << 16
 _REMEMBERED = 512
 """Bytes of the last append that are looked for before the next one."""
+PATIENCE = 30.0
+"""Seconds that a process waits for another one that holds the end of a file: as long as SQLite does."""
+_LOOK_SECONDS = 0.01
 _AGAIN = "start the program again: what is missing there is written anew from the ledger"
 
 
@@ -227,11 +232,16 @@ class Place:
 
     @contextmanager
     def _open(self, flags: int) -> Iterator[BufferedReader]:
-        """The file that bears the name, locked. Raise FileNotFoundError where there is none."""
+        """The file that bears the name, locked. Raise FileNotFoundError where there is none, LedgerError where another
+        process does not let it go."""
+        ends = time.monotonic() + PATIENCE
         while True:
             descriptor = self._disk.open(self.path, flags)
             with open(descriptor, "rb") as file:
-                fcntl.flock(descriptor, fcntl.LOCK_EX)
+                while not _locked(descriptor):
+                    if time.monotonic() > ends:
+                        raise _held(self.path)
+                    time.sleep(_LOOK_SECONDS)
                 # else it was compacted while we waited: this is the file of before
                 if os.path.samestat(os.fstat(descriptor), self.path.stat()):
                     yield file
@@ -327,6 +337,21 @@ def _translated(path: Path, *, missing: bool = True) -> Iterator[None]:
         raise _gone(path) from error
     except OSError as error:
         raise _translate(error, path) from error
+
+
+def _locked(descriptor: int) -> bool:
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    return True
+
+
+def _held(path: Path) -> LedgerError:
+    return LedgerError(
+        f"the receipts {path} have been locked by another process for {PATIENCE:g} s",
+        hint=f"look for one that hangs or is stopped (`fuser {shlex.quote(str(path))}` names it): let it go on, or end it",
+    )
 
 
 def _gone(path: Path) -> LedgerError:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable
+from contextlib import ExitStack
 from types import SimpleNamespace
 from typing import Any, cast
 
@@ -12,11 +13,13 @@ from click.testing import CliRunner
 from command_world import KEY, World
 
 from state.incidents import Incident
+from state.lock import lock_path
 from sync import told
 from sync.cli import main
 from sync.config.load import load_config
 from sync.daemon import _back_up
 from sync.engine import Engine
+from sync.errors import LedgerLost
 from sync.told import digest_of
 
 
@@ -215,6 +218,19 @@ def test_the_file_and_what_is_in_force_are_told_apart(world: World) -> None:
         assert world.json("status")["config"]["file_differs"] is True
         assert "the file has changed since: reload it" in world.run("status").stdout
         assert "the file has changed since\n" in world.run("check").stdout
+
+
+def test_a_daemon_that_was_overtaken_does_not_end_what_is_in_force_of_its_successor(world: World) -> None:
+    once(world)
+    config = load_config(world.config)
+    with world.open(own=True) as older, ExitStack() as former:
+        former.enter_context(told.life(config, older, lambda: LedgerLost("it was overtaken")))
+        lock_path(older.path).unlink()
+        with world.open(own=True) as newer, told.life(config, newer, lambda: None):
+            former.close()
+            in_force = newer.incidents.in_force()
+            assert in_force is not None
+            assert (in_force.stopped, in_force.error) == (None, "")
 
 
 TWO = {

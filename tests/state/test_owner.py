@@ -131,7 +131,7 @@ HAPPENS: Mapping[str, tuple[Callable[[Path], None], str]] = {
     "the ledger's file is removed": (remove_ledger, r"ledger.db was removed"),
     "the ledger is removed": (remove_all, r"ledger.db was removed"),
     "the ledger is replaced": (replace_ledger, r"ledger.db was replaced"),
-    "the ledger is written over": (write_over, r"ledger.db was written over"),
+    "the ledger is written over": (write_over, r"ledger.db was changed by another program"),
     "the folder is moved": (move_folder, r"ledger.db.lock was removed or moved"),
     "the log is removed": (remove_side_file("-wal"), r"ledger.db-wal was removed"),
     "the log's index is removed": (remove_side_file("-shm"), r"ledger.db-shm was removed"),
@@ -433,7 +433,7 @@ def test_an_older_file_under_a_newer_log_is_refused_until_it_is_restored_again(
     on_the_wire(ledger, "in the log")
     path.write_bytes(backup.read_bytes())
     if way == "the daemon stops":
-        with pytest.raises(LedgerError, match="written over"):
+        with pytest.raises(LedgerError, match="changed by another program"):
             claim(ledger)
         ledger.close()
     else:
