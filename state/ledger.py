@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sqlite3
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -180,11 +181,13 @@ class Ledger:
         return recover(self.verdicts, self.journal, self.receipts.truth, on_unknown, only=over)
 
     def never_left(self, batch: str, slot: int) -> None:
-        """What this process claimed and was kept from sending: the owner after it need not wait for an answer. Nothing
-        is written where this is not the ledger any more that an owner would find."""
-        if self._footing and self._footing.is_there(self.path) and all(place.is_there() for place in self.places.all):
+        """What this process claimed and was kept from sending: the owner after it need not wait for an answer, and has
+        no doubts where the receipts were taken away. Nothing is written where this is not the ledger any more that an
+        owner would find."""
+        if self._footing and self._footing.is_there(self.path):
             cause = "this process was overtaken before the request began"
-            self.journal.verdict(batch, "refused", cause=cause)
+            with suppress(LedgerError):  # receipts that are gone are told by the next owner
+                self.journal.verdict(batch, "refused", cause=cause)
             self.verdicts.conclude(batch, "refused", slot=slot, cause=cause)
 
     @property

@@ -126,6 +126,12 @@ class Place:
             at = max(0, found.st_size - _REMEMBERED)
             self._mark = _Mark(found.st_dev, found.st_ino, at, os.pread(descriptor, _REMEMBERED, at))
 
+    def refuse_cut(self, descriptor: int, appended: int) -> None:
+        """Raise LedgerError where the file is shorter than what was known of it and these bytes: somebody cut it while
+        they were written."""
+        if self._mark is not None and os.fstat(descriptor).st_size < self._mark.end + appended:
+            self._refuse("was cut off while this process works with it")
+
     def fail(self, error: OSError) -> None:
         """From now on nothing is appended here by this process."""
         self._failure = self._failure or _translate(error, self.path)
@@ -265,12 +271,14 @@ class End:
     def append(self, lines: Iterable[Line]) -> None:
         """As `Place.append` does."""
         with _translated(self._place.path):
+            data = b"".join(map(encode, lines))
             try:
-                write_all(self._disk, self._descriptor, b"".join(map(encode, lines)))
+                write_all(self._disk, self._descriptor, data)
                 self._sync()
             except OSError:
                 self.take_back()
                 raise
+            self._place.refuse_cut(self._descriptor, len(data))
             self._place.remember(self._descriptor)
 
     def _sync(self) -> None:
@@ -283,7 +291,8 @@ class End:
     def take_back(self) -> None:
         """Cut off what was appended here, as far as the disk lets it."""
         try:
-            self._disk.truncate(self._descriptor, self._whole)
+            if os.fstat(self._descriptor).st_size > self._whole:  # else somebody else cut it: nothing is put there
+                self._disk.truncate(self._descriptor, self._whole)
             self._disk.sync(self._descriptor)
         except OSError as error:
             self._place.fail(error)
@@ -350,7 +359,7 @@ def _locked(descriptor: int) -> bool:
 def _held(path: Path) -> LedgerError:
     return LedgerError(
         f"the receipts {path} have been locked by another process for {PATIENCE:g} s",
-        hint=f"look for one that hangs or is stopped (`fuser {shlex.quote(str(path))}` names it): let it go on, or end it",
+        hint=f"`fuser {shlex.quote(str(path))}` names it; if it hangs or is stopped, let it go on or end it",
     )
 
 

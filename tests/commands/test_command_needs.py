@@ -130,6 +130,13 @@ def test_what_goes_wrong_is_named_with_its_cure_and_its_exit_code(
     assert world.run("status").exit_code == 0, "scripts that ask without --exit-code go on"
 
 
+def test_a_full_disk_needs_a_person_also_where_no_daemon_says_so(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    once(world)
+    monkeypatch.setattr("sync.reports.troubles.is_on_full_disk", lambda _path: True)
+    assert items(world) == [("ledger", str(world.ledger))]
+    assert f"the disk of {world.ledger} is full" in world.run("status").stdout
+
+
 def test_what_is_over_is_said_no_more(world: World) -> None:
     lose_column(world)
     assert ("stream", "erp.companies") in items(world)
