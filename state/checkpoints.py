@@ -47,8 +47,10 @@ class Checkpoints:
         if self.is_overwritten or self._look() != self._known:
             self.is_overwritten = True
             raise LedgerLost(
-                f"the file {self._path} was written over while this process works with it: it stops before it sends",
-                hint=_WAY_OUT,
+                f"the file {self._path} was changed by another program while this process works with it: it stops"
+                " before it sends",
+                hint="let other programs open it read-only (`sqlite3 -readonly`), and restore a backup only while the"
+                " daemon is stopped; then start it again: it goes on, or says what does not belong together",
             )
 
     def after_commit(self, connection: sqlite3.Connection) -> None:

@@ -26,11 +26,30 @@ def connect(path: Path) -> sqlite3.Connection:
 
 
 _READ_ONLY = {"SQLITE_CANTOPEN", "SQLITE_READONLY_CANTINIT", "SQLITE_READONLY_DIRECTORY", "SQLITE_READONLY"}
+_NO_ROOM = {"SQLITE_IOERR_SHMSIZE", "SQLITE_FULL", "SQLITE_CANTOPEN"}
 
 
 def is_on_read_only_disk(path: Path) -> bool:
     """Return whether the file's own file system is mounted read-only: Linux does so by itself when a disk fails."""
     return bool(os.statvfs(path.parent).f_flag & os.ST_RDONLY)
+
+
+def is_on_full_disk(path: Path) -> bool:
+    """Return whether this user may not write another byte there."""
+    try:
+        found = os.statvfs(path.parent)
+    except OSError:
+        return False
+    return found.f_blocks > 0 and found.f_bavail == 0  # some tell nothing of their size
+
+
+def _may_be_read_alone(path: Path, error: sqlite3.Error) -> bool:
+    """Whether the file can be read where its shared memory cannot be made: what no log adds to, no process writes."""
+    name = getattr(error, "sqlite_errorname", "")
+    if name in _READ_ONLY:
+        return is_on_read_only_disk(path)
+    log = path.with_name(path.name + "-wal")
+    return name in _NO_ROOM and is_on_full_disk(path) and not (log.exists() and log.stat().st_size)
 
 
 def _connect_read_only(path: Path) -> sqlite3.Connection:
@@ -89,7 +108,7 @@ class LedgerFile:
                 raise
 
     def _connected(self, connector: Connect) -> sqlite3.Connection:
-        """A connection that can be used; on a file system that is read-only by now, one that can only look on."""
+        """A connection that can be used; on a disk that is read-only or full by now, one that can only look on."""
         connection = connector(self.path)
         if self._own:
             return connection
@@ -97,7 +116,7 @@ class LedgerFile:
             connection.execute("PRAGMA schema_version").fetchone()
         except sqlite3.OperationalError as error:
             connection.close()
-            if getattr(error, "sqlite_errorname", "") not in _READ_ONLY or not is_on_read_only_disk(self.path):
+            if not _may_be_read_alone(self.path, error):
                 raise
             self._frozen = True
             return _connect_read_only(self.path)
@@ -284,6 +303,8 @@ _HINTS = {
 def _translate(error: sqlite3.Error, path: Path) -> SyncError:
     name = getattr(error, "sqlite_errorname", "") or ""
     primary = "_".join(name.split("_")[:2])
+    if primary == "SQLITE_IOERR" and is_on_full_disk(path):
+        primary = "SQLITE_FULL"
     if primary in {"SQLITE_BUSY", "SQLITE_LOCKED"}:
         return LedgerBusy(
             f"the ledger {path} is locked by another process", hint="look for a hanging process or a backup"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sqlite3
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -63,7 +64,9 @@ class Ledger:
         self.path = path
         self.clock = clock or SystemClock()
         self.places = Places.of(path, receipts_copy, disk)
+        self.places.refuse_one_file()
         self._owns = own
+        self._owner: Owner | None = None
         self._found: dict[str, float] = {}
         self._footing: Footing | None = None
         self._lock = LedgerLock(path) if own else None
@@ -119,13 +122,20 @@ class Ledger:
         """Every older owner is refused from here on, and what it told the receipts before is in them."""
         with self.file.write() as connection:
             taken = take(connection, lock, self.path, self.clock)
-        self._found = dict(taken.found)
+        self._owner, self._found = taken.owner, dict(taken.found)
         # each is read under its lock, so an intent is there by then, or its writer sees the number
         opened = open_receipts(self.file, self.hasher, self.places)
         self._footing = Footing(self.path, lock)
         self.file.checkpoints = Checkpoints(self.path, lock)
         self.file.guard = partial(self._refuse_old_owner, taken.owner, self._footing, self.file.checkpoints)
         return opened
+
+    @property
+    def is_overtaken(self) -> bool:
+        """Whether another process has owned the ledger since this one did."""
+        with self.file.read() as connection:
+            last = Owner.of(connection)
+        return self._owner is not None and last is not None and last.name != self._owner.name
 
     def _refuse_old_owner(
         self, owner: Owner, footing: Footing, checkpoints: Checkpoints, connection: sqlite3.Connection
@@ -171,11 +181,13 @@ class Ledger:
         return recover(self.verdicts, self.journal, self.receipts.truth, on_unknown, only=over)
 
     def never_left(self, batch: str, slot: int) -> None:
-        """What this process claimed and was kept from sending: the owner after it need not wait for an answer. Nothing
-        is written where this is not the ledger any more that an owner would find."""
-        if self._footing and self._footing.is_there(self.path) and all(place.is_there() for place in self.places.all):
+        """What this process claimed and was kept from sending: the owner after it need not wait for an answer, and has
+        no doubts where the receipts were taken away. Nothing is written where this is not the ledger any more that an
+        owner would find."""
+        if self._footing and self._footing.is_there(self.path):
             cause = "this process was overtaken before the request began"
-            self.journal.verdict(batch, "refused", cause=cause)
+            with suppress(LedgerError):  # receipts that are gone are told by the next owner
+                self.journal.verdict(batch, "refused", cause=cause)
             self.verdicts.conclude(batch, "refused", slot=slot, cause=cause)
 
     @property

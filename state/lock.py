@@ -33,7 +33,8 @@ class LedgerLock:
         self._descriptor: int | None = None
 
     def acquire(self) -> None:
-        """Raises LedgerBusy, naming the holder's process id, where another process holds it."""
+        """Raises LedgerBusy, naming the holder's process id, where another process holds it; LedgerError where the file
+        cannot be opened or written."""
         try:
             descriptor = os.open(self.path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
         except OSError as error:
@@ -46,7 +47,11 @@ class LedgerLock:
                 hint="reading commands such as `status` work beside it; stop it first to run this one",
             )
         self._descriptor = descriptor
-        self.note(_content(descriptor)[1])
+        try:
+            self.note(_content(descriptor)[1])
+        except OSError as error:
+            self.release()
+            raise LedgerError(f"the lock file {self.path} cannot be written: {error.strerror}") from error
 
     def note(self, checkpoint: int | None) -> None:
         """Writes down the last whole checkpoint, beside this process's id."""

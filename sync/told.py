@@ -114,6 +114,8 @@ def life(config: Config, ledger: Ledger, fatal: Callable[[], BaseException | Non
 
 def _ended(ledger: Ledger, error: BaseException | None) -> None:
     with contextlib.suppress(LedgerBusy, LedgerError):
+        if ledger.is_overtaken:  # what is in force is another daemon's
+            return
         if error is None:
             ledger.incidents.stopped()
         elif isinstance(error, SyncError):

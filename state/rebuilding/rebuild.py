@@ -64,6 +64,7 @@ def rebuild(
     key's, or where each place has lost something: lines that are damaged, or its beginning (`accept_loss` goes on
     without what is lost)."""
     places = Places.of(path, receipts_copy)
+    places.refuse_one_file()
     if not any(place.exists() for place in places.all):
         raise no_receipts(path)
     with LedgerLock(path) as lock:

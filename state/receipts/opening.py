@@ -43,6 +43,25 @@ class Places:
     def all(self) -> tuple[Place, ...]:
         return (self.main, self.copy) if self.copy else (self.main,)
 
+    def refuse_one_file(self) -> None:
+        """Raise LedgerUntrusted where both places are one, by whatever path: a copy that is lost with the original, and
+        whoever holds the end of one would wait for itself at the other."""
+        if self.copy is None:
+            return
+        main, copy = self.main.path, self.copy.path
+        if _is_one(main.parent, copy.parent) or _is_one(main, copy):
+            raise LedgerUntrusted(
+                f"the second receipts {copy} are the same file as the ledger's own {main}",
+                hint="let [ledger] receipts_copy name another folder, on another disk",
+            )
+
+
+def _is_one(path: Path, other: Path) -> bool:
+    try:
+        return path.samefile(other)
+    except OSError:  # whoever uses them says so
+        return False
+
 
 Why = Literal["missing", "no beginning", "damaged", "cut off", "behind"]
 """What was wrong with a place: `cut off` in its last line, `behind` by batches or by what no batch tells."""

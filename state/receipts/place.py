@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import fcntl
 import os
+import shlex
 import threading
+import time
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
@@ -20,6 +22,9 @@ from sync.errors import LedgerError, LedgerLost
 _TAIL = 1 << 16
 _REMEMBERED = 512
 """Bytes of the last append that are looked for before the next one."""
+PATIENCE = 30.0
+"""Seconds that a process waits for another one that holds the end of a file: as long as SQLite does."""
+_LOOK_SECONDS = 0.01
 _AGAIN = "start the program again: what is missing there is written anew from the ledger"
 
 
@@ -120,6 +125,12 @@ class Place:
             found = os.fstat(descriptor)
             at = max(0, found.st_size - _REMEMBERED)
             self._mark = _Mark(found.st_dev, found.st_ino, at, os.pread(descriptor, _REMEMBERED, at))
+
+    def refuse_cut(self, descriptor: int, appended: int) -> None:
+        """Raise LedgerError where the file is shorter than what was known of it and these bytes: somebody cut it while
+        they were written."""
+        if self._mark is not None and os.fstat(descriptor).st_size < self._mark.end + appended:
+            self._refuse("was cut off while this process works with it")
 
     def fail(self, error: OSError) -> None:
         """From now on nothing is appended here by this process."""
@@ -227,11 +238,16 @@ class Place:
 
     @contextmanager
     def _open(self, flags: int) -> Iterator[BufferedReader]:
-        """The file that bears the name, locked. Raise FileNotFoundError where there is none."""
+        """The file that bears the name, locked. Raise FileNotFoundError where there is none, LedgerError where another
+        process does not let it go."""
+        ends = time.monotonic() + PATIENCE
         while True:
             descriptor = self._disk.open(self.path, flags)
             with open(descriptor, "rb") as file:
-                fcntl.flock(descriptor, fcntl.LOCK_EX)
+                while not _locked(descriptor):
+                    if time.monotonic() > ends:
+                        raise _held(self.path)
+                    time.sleep(_LOOK_SECONDS)
                 # else it was compacted while we waited: this is the file of before
                 if os.path.samestat(os.fstat(descriptor), self.path.stat()):
                     yield file
@@ -255,12 +271,14 @@ class End:
     def append(self, lines: Iterable[Line]) -> None:
         """As `Place.append` does."""
         with _translated(self._place.path):
+            data = b"".join(map(encode, lines))
             try:
-                write_all(self._disk, self._descriptor, b"".join(map(encode, lines)))
+                write_all(self._disk, self._descriptor, data)
                 self._sync()
             except OSError:
                 self.take_back()
                 raise
+            self._place.refuse_cut(self._descriptor, len(data))
             self._place.remember(self._descriptor)
 
     def _sync(self) -> None:
@@ -273,7 +291,8 @@ class End:
     def take_back(self) -> None:
         """Cut off what was appended here, as far as the disk lets it."""
         try:
-            self._disk.truncate(self._descriptor, self._whole)
+            if os.fstat(self._descriptor).st_size > self._whole:  # else somebody else cut it: nothing is put there
+                self._disk.truncate(self._descriptor, self._whole)
             self._disk.sync(self._descriptor)
         except OSError as error:
             self._place.fail(error)
@@ -327,6 +346,21 @@ def _translated(path: Path, *, missing: bool = True) -> Iterator[None]:
         raise _gone(path) from error
     except OSError as error:
         raise _translate(error, path) from error
+
+
+def _locked(descriptor: int) -> bool:
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    return True
+
+
+def _held(path: Path) -> LedgerError:
+    return LedgerError(
+        f"the receipts {path} have been locked by another process for {PATIENCE:g} s",
+        hint=f"`fuser {shlex.quote(str(path))}` names it; if it hangs or is stopped, let it go on or end it",
+    )
 
 
 def _gone(path: Path) -> LedgerError:

@@ -50,6 +50,7 @@ def load_config(
         *validation.problems,
         *cross_problems(raw, now or datetime.now(UTC)),
         *_mapping_problems(raw),
+        *(_place_problems(config) if config is not None else ()),
     ]
     if problems or config is None:
         raise ConfigError(sorted(set(problems), key=lambda problem: (problem.where, problem.what)), file=str(path))
@@ -65,6 +66,12 @@ def ledger_named_by(path: Path, *, env: Mapping[str, str] = os.environ) -> Path:
         options = None
     name = (options or LedgerOptions()).path
     return (_state_folder(env) or path.parent).joinpath(name).resolve()
+
+
+def _place_problems(config: Config) -> Iterator[Problem]:
+    if config.receipts_copy_path == config.ledger_path.parent:
+        what = "is the folder of the ledger itself, where its receipts are already"
+        yield Problem("ledger.receipts_copy", what, "name another folder, on another disk")
 
 
 def _digest(raw: dict[str, Any]) -> str:

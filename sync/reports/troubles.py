@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from state.database import is_on_read_only_disk
+from state.database import is_on_full_disk, is_on_read_only_disk
 from state.incidents import COUNTED, Incident
 from state.ledger import Ledger
 from state.lock import holder
@@ -81,6 +81,9 @@ def _disk(ledger: Ledger) -> Iterator[Need]:
         cause = f"the disk of {ledger.path} is read-only: nothing can be remembered, so nothing is sent"
         cure = "look into the kernel's log (dmesg), and mount it for writing; the newest changes may be missing here"
         yield Need("ledger", str(ledger.path), cause, cure)
+    elif is_on_full_disk(ledger.path):
+        cause = f"the disk of {ledger.path} is full: nothing can be remembered, so nothing is sent"
+        yield Need("ledger", str(ledger.path), cause, "make room on that disk, then start the daemon again")
 
 
 def _process(ledger: Ledger) -> Iterator[Need]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable
+from contextlib import ExitStack
 from types import SimpleNamespace
 from typing import Any, cast
 
@@ -12,11 +13,13 @@ from click.testing import CliRunner
 from command_world import KEY, World
 
 from state.incidents import Incident
+from state.lock import lock_path
 from sync import told
 from sync.cli import main
 from sync.config.load import load_config
 from sync.daemon import _back_up
 from sync.engine import Engine
+from sync.errors import LedgerLost
 from sync.told import digest_of
 
 
@@ -127,6 +130,13 @@ def test_what_goes_wrong_is_named_with_its_cure_and_its_exit_code(
     assert world.run("status").exit_code == 0, "scripts that ask without --exit-code go on"
 
 
+def test_a_full_disk_needs_a_person_also_where_no_daemon_says_so(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    once(world)
+    monkeypatch.setattr("sync.reports.troubles.is_on_full_disk", lambda _path: True)
+    assert items(world) == [("ledger", str(world.ledger))]
+    assert f"the disk of {world.ledger} is full" in world.run("status").stdout
+
+
 def test_what_is_over_is_said_no_more(world: World) -> None:
     lose_column(world)
     assert ("stream", "erp.companies") in items(world)
@@ -215,6 +225,19 @@ def test_the_file_and_what_is_in_force_are_told_apart(world: World) -> None:
         assert world.json("status")["config"]["file_differs"] is True
         assert "the file has changed since: reload it" in world.run("status").stdout
         assert "the file has changed since\n" in world.run("check").stdout
+
+
+def test_a_daemon_that_was_overtaken_does_not_end_what_is_in_force_of_its_successor(world: World) -> None:
+    once(world)
+    config = load_config(world.config)
+    with world.open(own=True) as older, ExitStack() as former:
+        former.enter_context(told.life(config, older, lambda: LedgerLost("it was overtaken")))
+        lock_path(older.path).unlink()
+        with world.open(own=True) as newer, told.life(config, newer, lambda: None):
+            former.close()
+            in_force = newer.incidents.in_force()
+            assert in_force is not None
+            assert (in_force.stopped, in_force.error) == (None, "")
 
 
 TWO = {

@@ -127,6 +127,11 @@ CASES: list[tuple[str, str, list[str]]] = [
         ['log.level: must be "debug", "info", "warning" or "error"'],
     ),
     ("[workspaces.main]", '[ledger]\npath = ""\n[workspaces.main]', ["ledger.path: must not be empty"]),
+    (
+        "[workspaces.main]",
+        '[ledger]\npath = "a/ledger.db"\nreceipts_copy = "../a"\n[workspaces.main]',
+        ["ledger.receipts_copy: is the folder of the ledger itself, where its receipts are already (name another"],
+    ),
     ("[workspaces.main]", '[ledger]\npath = "a\\u0000b"\n[workspaces.main]', ["ledger.path: holds a NUL character"]),
     ("[workspaces.main]", "log = 5\n[workspaces.main]", ["log: must be a table"]),
     (

@@ -8,7 +8,7 @@ import shutil
 import sqlite3
 import threading
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import closing
+from contextlib import closing, suppress
 from pathlib import Path
 
 import pytest
@@ -34,7 +34,7 @@ from state.lock import LedgerLock, lock_path
 from state.owner import LONGEST_TIMEOUT, Owner
 from state.rows import Verdict
 from state.slots import GRACE_SECONDS
-from sync.errors import LedgerBusy, LedgerError, LedgerMixed, LedgerUntrusted
+from sync.errors import LedgerBusy, LedgerError, LedgerLost, LedgerMixed, LedgerUntrusted
 
 TIMEOUT = 60.0
 
@@ -131,7 +131,7 @@ HAPPENS: Mapping[str, tuple[Callable[[Path], None], str]] = {
     "the ledger's file is removed": (remove_ledger, r"ledger.db was removed"),
     "the ledger is removed": (remove_all, r"ledger.db was removed"),
     "the ledger is replaced": (replace_ledger, r"ledger.db was replaced"),
-    "the ledger is written over": (write_over, r"ledger.db was written over"),
+    "the ledger is written over": (write_over, r"ledger.db was changed by another program"),
     "the folder is moved": (move_folder, r"ledger.db.lock was removed or moved"),
     "the log is removed": (remove_side_file("-wal"), r"ledger.db-wal was removed"),
     "the log's index is removed": (remove_side_file("-shm"), r"ledger.db-shm was removed"),
@@ -224,7 +224,35 @@ def test_what_was_kept_from_being_sent_is_free_at_once_where_somebody_finds_it(
             newer.journal.flush()
             Path(f"{path}{moved}").unlink()
         older.never_left(claimed.batch, claimed.slot)
-        assert row(newer, "a")["state"] == ("pending" if moved is None else "sending")
+        assert row(newer, "a")["state"] == ("sending" if moved == "" else "pending")
+
+
+@pytest.mark.parametrize("harm", ["removed", "torn", "another's"])
+def test_what_was_kept_from_being_sent_is_not_doubted_for_receipts_that_were_taken_away(
+    older: Ledger, path: Path, clock: FakeClock, harm: str
+) -> None:
+    sent = on_the_wire(older, "sent")
+    answer(older, sent, "created")
+    pending(older, register(older), "kept")
+    claimed = claim(older)
+    receipts = Path(f"{path}.receipts")
+    match harm:
+        case "removed":
+            receipts.unlink()
+        case "torn":
+            receipts.write_bytes(receipts.read_bytes()[:-20])
+        case _:
+            receipts.write_bytes(b"x" * receipts.stat().st_size)
+    with pytest.raises(LedgerLost):
+        older.journal.intent(claimed.batch)
+    older.never_left(claimed.batch, claimed.slot)
+    with suppress(LedgerError):
+        older.close()
+    if harm == "another's":
+        receipts.unlink()
+    with own(path, clock) as newer:
+        assert newer.recover() == []
+        assert states(newer) == {"sent": "delivered", "kept": "pending"}
 
 
 def test_a_newcomer_that_begins_in_the_middle_of_an_intent_finds_it(
@@ -433,7 +461,7 @@ def test_an_older_file_under_a_newer_log_is_refused_until_it_is_restored_again(
     on_the_wire(ledger, "in the log")
     path.write_bytes(backup.read_bytes())
     if way == "the daemon stops":
-        with pytest.raises(LedgerError, match="written over"):
+        with pytest.raises(LedgerError, match="changed by another program"):
             claim(ledger)
         ledger.close()
     else:

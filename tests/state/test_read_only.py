@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import errno
+import os
 import sqlite3
 from pathlib import Path
 from typing import Any
@@ -9,20 +11,33 @@ from typing import Any
 import pytest
 
 from state.ledger import Ledger
+from state.lock import LedgerLock
 from sync.errors import LedgerError
 
 
 class CannotOpen(sqlite3.Connection):
     """What SQLite says where it cannot make its shared memory beside the file."""
 
+    name = "SQLITE_CANTOPEN"
+
     def execute(self, *_: Any) -> sqlite3.Cursor:
         error = sqlite3.OperationalError("unable to open database file")
-        error.sqlite_errorname = "SQLITE_CANTOPEN"
+        error.sqlite_errorname = self.name
         raise error
+
+
+class HasNoRoom(CannotOpen):
+    """What it says where there is no room for it."""
+
+    name = "SQLITE_IOERR_SHMSIZE"
 
 
 def cannot_open(path: Path) -> sqlite3.Connection:
     return sqlite3.connect(path, factory=CannotOpen)
+
+
+def no_room(path: Path) -> sqlite3.Connection:
+    return sqlite3.connect(path, factory=HasNoRoom)
 
 
 def test_it_is_looked_at_and_never_written(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -34,6 +49,36 @@ def test_it_is_looked_at_and_never_written(tmp_path: Path, monkeypatch: pytest.M
         assert [each.subject for each in ledger.incidents.all()] == ["/copies"]
         with pytest.raises(LedgerError):
             ledger.incidents.over("backup")
+
+
+@pytest.mark.parametrize("has_log", [False, True])
+def test_so_is_one_on_a_full_disk_unless_its_log_would_be_left_out(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, has_log: bool
+) -> None:
+    path = tmp_path / "ledger.db"
+    Ledger(path, own=True).close()
+    monkeypatch.setattr("state.database.is_on_full_disk", lambda _path: True)
+    if not has_log:
+        with Ledger(path, connector=no_room) as ledger:
+            assert ledger.incidents.all() == []
+        return
+    path.with_name("ledger.db-wal").write_bytes(b"what was committed last")
+    with pytest.raises(LedgerError, match="SQLITE_IOERR_SHMSIZE") as refused:
+        Ledger(path, connector=no_room)
+    assert "the disk is full" in refused.value.hint
+
+
+def test_a_lock_file_that_has_no_room_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def full(*_: object) -> None:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    lock = LedgerLock(tmp_path / "ledger.db")
+    monkeypatch.setattr("os.pwrite", full)
+    with pytest.raises(LedgerError, match=r"ledger.db.lock cannot be written: No space left on device"):
+        lock.acquire()
+    monkeypatch.undo()
+    with LedgerLock(tmp_path / "ledger.db"):
+        pass
 
 
 def test_where_the_disk_can_be_written_the_error_stays(tmp_path: Path) -> None:

@@ -17,7 +17,7 @@ from test_rebuild import lose, nothing_to_send, read_again, rebuilt, send
 from state.ledger import Ledger
 from state.receipts.history import History
 from state.receipts.place import Place
-from sync.errors import LedgerError, LedgerUntrusted
+from sync.errors import LedgerError, LedgerLost, LedgerUntrusted
 
 
 @pytest.fixture
@@ -26,7 +26,8 @@ def path(tmp_path: Path) -> Path:
 
 
 def opened(path: Path, **options: Any) -> Ledger:
-    return Ledger(path, own=True, clock=FakeClock(), connector=unsynced, disk=UnsyncedDisk(), **options)
+    options = {"disk": UnsyncedDisk(), **options}
+    return Ledger(path, own=True, clock=FakeClock(), connector=unsynced, **options)
 
 
 def receipts_of(path: Path) -> Path:
@@ -269,3 +270,33 @@ def test_a_daemon_that_compacts_takes_no_file_of_its_own_for_a_strangers(path: P
             thread.join()
         assert errors == []
         main.replace([line for line in main.read() if line is not None and line["t"] != "word"])
+
+
+class Cutting(UnsyncedDisk):
+    """Somebody else cuts the file after the program has looked at it, and before it writes."""
+
+    armed = False
+
+    def write(self, descriptor: int, data: bytes) -> int:
+        if self.armed:
+            os.ftruncate(descriptor, os.fstat(descriptor).st_size - 30)
+        return super().write(descriptor, data)
+
+
+def test_a_cut_in_the_middle_of_an_append_ends_the_process_before_it_sends(path: Path) -> None:
+    disk = Cutting()
+    with opened(path, disk=disk) as ledger:
+        send(ledger, "created", "a")
+        pending(ledger, register(ledger), "b")
+        ledger.journal.flush()
+        claimed = claim(ledger)
+        disk.armed = True
+        with pytest.raises(LedgerLost, match="was cut off while"):
+            ledger.journal.intent(claimed.batch)
+        disk.armed = False
+        assert b"\0" not in receipts_of(path).read_bytes()
+        ledger.never_left(claimed.batch, claimed.slot)
+    with opened(path) as ledger:
+        assert ledger.recover() == []
+        assert states(ledger) == {"a": "delivered", "b": "pending"}
+    assert {line["t"] for line in Place(receipts_of(path)).read() if line} >= {"begin", "intent", "verdict"}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import fcntl
 import shutil
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -12,8 +13,9 @@ import pytest
 from ledger_tools import FakeClock, UnsyncedDisk, claim, pending, put_new, register, states, unsynced
 
 from state.ledger import Ledger
+from state.rebuilding.rebuild import rebuild
 from state.rows import Verdict
-from sync.errors import LedgerError
+from sync.errors import LedgerError, LedgerUntrusted
 
 
 @dataclass(frozen=True)
@@ -255,3 +257,37 @@ def test_a_second_place_that_comes_and_goes_leaves_nothing_in_doubt(folder: Fold
     with pytest.raises(LedgerError, match="Read-only"):
         folder.opened(disk=ReadOnly())
     assert folder.outcomes() == ["refused"]
+
+
+@pytest.mark.parametrize("by", ["the folder itself", "a link to the folder", "a hard link to the file"])
+def test_a_second_place_that_is_the_first_is_refused(folder: Folder, by: str) -> None:
+    """Whoever holds the end of one would wait for itself at the other, for ever."""
+    second = folder.path.parent if by == "the folder itself" else folder.copy.parent
+    if by == "a link to the folder":
+        second.rmdir()
+        second.symlink_to(folder.path.parent)
+    if by == "a hard link to the file":
+        folder.send("a", "created", copy=False)
+        folder.copy.hardlink_to(folder.main)
+    for own in (True, False):
+        with pytest.raises(LedgerUntrusted, match="the same file") as refused:
+            Ledger(folder.path, own=own, receipts_copy=second)
+        assert "receipts_copy" in refused.value.hint
+    with pytest.raises(LedgerUntrusted, match="the same file"):
+        rebuild(folder.path, clock=FakeClock(), receipts_copy=second)
+
+
+def test_receipts_that_another_process_holds_are_not_waited_for_for_ever(
+    folder: Folder, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """One that is stopped in the middle of an append holds their end for as long as it is."""
+    folder.send("a", "created")
+    monkeypatch.setattr("state.receipts.place.PATIENCE", 0.0)
+    for held in (folder.main, folder.copy):
+        with held.open() as other:
+            fcntl.flock(other, fcntl.LOCK_EX)
+            with pytest.raises(LedgerError, match=f"{held} have been locked by another process") as waited:
+                folder.opened()
+            assert str(held) in waited.value.hint
+    with folder.opened() as ledger:
+        assert not ledger.receipts.mended
