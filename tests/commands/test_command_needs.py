@@ -136,6 +136,22 @@ def test_what_is_over_is_said_no_more(world: World) -> None:
     assert world.run("status", "--exit-code").exit_code == 0
 
 
+@pytest.mark.parametrize("cause", [refuse_reload, stall, kill_daemon, move_source])
+def test_what_only_concerned_a_daemon_is_over_where_a_round_goes_on_without_one(
+    world: World, cause: Callable[[World], None]
+) -> None:
+    cause(world)
+    world.write_config()
+    once(world)
+    assert items(world) == []
+
+
+def test_a_daemon_that_was_stopped_in_order_has_no_stalls(world: World) -> None:
+    with world.open(own=True) as ledger, told.life(load_config(world.config), ledger, lambda: None):
+        told.stalls(ledger, ["the turn of erp.companies"])
+    assert items(world) == []
+
+
 def test_a_backup_that_can_be_made_again_is_said_no_more(world: World) -> None:
     lose_backups(world)
     world.write_config()
