@@ -33,6 +33,12 @@ def is_on_read_only_disk(path: Path) -> bool:
     return bool(os.statvfs(path.parent).f_flag & os.ST_RDONLY)
 
 
+def free_bytes(path: Path) -> int | None:
+    """Return how many bytes may be written to the file's own file system; None where it does not tell."""
+    disk = os.statvfs(path.parent)
+    return disk.f_bavail * disk.f_frsize if disk.f_blocks else None
+
+
 def _connect_read_only(path: Path) -> sqlite3.Connection:
     """Without lock and shared memory, which nobody can make there; nobody can write either."""
     address = f"{path.absolute().as_uri()}?mode=ro&immutable=1"

@@ -16,7 +16,9 @@ from sync import told
 from sync.cli import main
 from sync.config.load import load_config
 from sync.daemon import _back_up
+from sync.delivery.pace import Pace
 from sync.engine import Engine
+from sync.errors import SourceRefused
 from sync.told import digest_of
 
 
@@ -142,6 +144,66 @@ def test_what_only_concerned_a_daemon_is_over_where_a_round_goes_on_without_one(
 ) -> None:
     cause(world)
     world.write_config()
+    once(world)
+    assert items(world) == []
+
+
+def test_a_disk_without_room_is_named(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    once(world)
+    kill_daemon(world)
+    for free, kinds in ((0, ["ledger", "daemon"]), (None, ["daemon"]), (2**30, ["daemon"])):
+        monkeypatch.setattr("sync.reports.troubles.free_bytes", lambda _, free=free: free)
+        assert [kind for kind, _ in items(world)] == kinds
+
+
+def test_a_daemon_that_hangs_as_a_whole_is_seen_from_outside(world: World) -> None:
+    once(world)
+    with world.open(own=True) as ledger:
+        told.in_force(load_config(world.config), ledger)
+        for minutes, late in ((24, []), (26, ["erp.companies"])):  # it is polled each 5 minutes
+            ago = f"{int((ledger.clock.wall() - minutes * 60) * 1000)}"
+            with ledger.file.write() as connection:
+                connection.execute(f"UPDATE meta SET value = json_set(value, '$.since', {ago}) WHERE key = 'in_force'")
+                connection.execute(
+                    f"UPDATE polls SET ended_at = {ago}"
+                    " WHERE stream = (SELECT id FROM streams WHERE name = 'erp.companies')"
+                )
+            assert items(world) == [("stalled", each) for each in late]
+        assert "erp.companies: was not read for 26m" in world.run("status").stdout
+        told.unread(ledger, "erp.companies", SourceRefused("no such table", hint="make it"))
+        assert items(world) == [], "one that is known to fail is no hanging daemon"
+        ledger.incidents.stopped()
+        ledger.incidents.over("stream")
+        assert items(world) == []
+
+
+@pytest.mark.parametrize(
+    ("rest", "waits", "needs"),
+    [
+        ("credentials", False, True),
+        ("address", False, True),
+        ("unknown", False, False),
+        ("unknown", True, True),
+        ("breaker", False, False),
+        ("breaker", True, True),
+    ],
+)
+def test_a_rest_for_leads_that_are_gone_needs_nobody(world: World, rest: str, waits: bool, needs: bool) -> None:
+    world.companies([1] if waits else [])
+    once(world, key="no-such-key")
+    with world.open(own=True) as ledger:
+        ledger.outbox.keep_pace("main", b"k", Pace(rest=rest, unknowns=3).as_json())  # type: ignore[arg-type]
+    assert [kind for kind, _ in items(world)] == ["workspace"] * needs
+
+
+def test_another_key_ends_the_rest_of_the_one_before_though_nothing_is_sent(world: World) -> None:
+    lock(world)
+    world.sql("UPDATE companies SET status = 'internal', updated_at = '2026-02-02 00:00:00'")
+    once(world, key="no-such-key")
+    assert items(world) == [("workspace", "main")]
+    assert "no lead waits now: the next one tells whether it is over" in world.run("status").stdout
+    once(world, key="no-such-key")
+    assert ("workspace", "main") in items(world), "a restart with the same key proves nothing"
     once(world)
     assert items(world) == []
 
