@@ -34,13 +34,14 @@ def is_on_read_only_disk(path: Path) -> bool:
     return bool(os.statvfs(path.parent).f_flag & os.ST_RDONLY)
 
 
-def is_on_full_disk(path: Path) -> bool:
-    """Return whether this user may not write another byte there."""
+def free_bytes(path: Path) -> int | None:
+    """Return how many bytes may be written to the file's own file system by this user; None where it does not
+    tell."""
     try:
-        found = os.statvfs(path.parent)
+        disk = os.statvfs(path.parent)
     except OSError:
-        return False
-    return found.f_blocks > 0 and found.f_bavail == 0  # some tell nothing of their size
+        return None
+    return disk.f_bavail * disk.f_frsize if disk.f_blocks else None
 
 
 def _may_be_read_alone(path: Path, error: sqlite3.Error) -> bool:
@@ -49,7 +50,7 @@ def _may_be_read_alone(path: Path, error: sqlite3.Error) -> bool:
     if name in _READ_ONLY:
         return is_on_read_only_disk(path)
     log = path.with_name(path.name + "-wal")
-    return name in _NO_ROOM and is_on_full_disk(path) and not (log.exists() and log.stat().st_size)
+    return name in _NO_ROOM and free_bytes(path) == 0 and not (log.exists() and log.stat().st_size)
 
 
 def _connect_read_only(path: Path) -> sqlite3.Connection:
@@ -303,7 +304,7 @@ _HINTS = {
 def _translate(error: sqlite3.Error, path: Path) -> SyncError:
     name = getattr(error, "sqlite_errorname", "") or ""
     primary = "_".join(name.split("_")[:2])
-    if primary == "SQLITE_IOERR" and is_on_full_disk(path):
+    if primary == "SQLITE_IOERR" and free_bytes(path) == 0:
         primary = "SQLITE_FULL"
     if primary in {"SQLITE_BUSY", "SQLITE_LOCKED"}:
         return LedgerBusy(

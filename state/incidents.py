@@ -22,6 +22,9 @@ Gravity = Literal["passing", "refused", "certain"]
 COUNTED = 3
 """So many times an incident is counted; from then on nobody asks, and nothing is written."""
 
+OF_A_DAEMON: tuple[IncidentKind, ...] = ("config", "stalled", "daemon")
+"""What is over once another configuration is in force, or another process goes on."""
+
 _KEY = "incident:"
 _IN_FORCE = "in_force"
 
@@ -114,7 +117,7 @@ class Incidents:
     def put_in_force(self, config: str, digest: str) -> None:
         """Tell that this configuration is in force from now on: what was refused or had stalled before is over."""
         self._put(_IN_FORCE, json.dumps(asdict(InForce(config, digest, self._now()))))
-        for kind in ("config", "stalled", "daemon"):
+        for kind in OF_A_DAEMON:
             self.over(kind)
 
     def stopped(self, error: str = "", hint: str = "") -> None:

@@ -143,6 +143,12 @@ class Outbox:
             row = connection.execute("SELECT pace, changed_at FROM workspaces WHERE name = ?", (workspace,)).fetchone()
             return {**json.loads(row["pace"]), "changed_at": row["changed_at"]} if row else None
 
+    def is_kept_for(self, workspace: str, api_key: bytes) -> bool:
+        """Return whether the workspace's health was last written with this key (its digest)."""
+        with self._file.read() as connection:
+            row = connection.execute("SELECT api_key FROM workspaces WHERE name = ?", (workspace,)).fetchone()
+            return row is not None and row["api_key"] == api_key
+
     def keep_pace(self, workspace: str, api_key: bytes, pace: Mapping[str, object]) -> None:
         before = self.pace_of(workspace) or {}
         kept, now = dict(pace), self._now()

@@ -12,6 +12,7 @@ from pathlib import Path
 from state.backups import back_up_daily
 from state.ledger import Ledger
 from sync import __version__, log, told
+from sync.config.intervals import POLL_DEADLINE
 from sync.config.load import load_config, warnings_of
 from sync.config.schema import Config
 from sync.delivery.sender import ClientFactory, open_client
@@ -28,8 +29,6 @@ from sync.service.service import Service
 from sync.writable import refuse_unwritable
 
 SIGNALS = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
-POLL_DEADLINE = 600.0
-"""Seconds after which a poll ends at its next page; the next one goes on from there."""
 TICK, RELOAD_TICK = 1.0, 0.05
 """Seconds between two looks at what goes on, while nothing is heard; the shorter one while a reload is under way."""
 MAINTENANCE_EVERY = 3600

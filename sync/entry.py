@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import signal
 import sys
 from collections.abc import Sequence
@@ -10,11 +11,27 @@ from collections.abc import Sequence
 def main() -> None:
     """Run the command line, and end the process. For the daemon a SIGHUP waits from now on until it can be obeyed, as a
     reload; for all other commands it keeps its meaning: the terminal is gone."""
+    open_streams()
     if is_daemon(sys.argv[1:]):
         signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGHUP})
     from sync.cli import main as command
 
     command()
+
+
+def open_streams() -> None:
+    """Open /dev/null in place of standard streams that are closed. Otherwise the next file, such as the receipts, would
+    get the number of one, and what is printed there would go into it."""
+    while (number := os.open(os.devnull, os.O_RDWR)) < len(_STREAMS):
+        pass
+    os.close(number)
+    for number, (name, mode) in enumerate(_STREAMS):
+        if getattr(sys, name) is None:
+            setattr(sys, name, os.fdopen(number, mode, closefd=False))
+
+
+_STREAMS = (("stdin", "r"), ("stdout", "w"), ("stderr", "w"))
+"""By their number."""
 
 
 def is_daemon(words: Sequence[str]) -> bool:

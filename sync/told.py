@@ -7,7 +7,7 @@ from collections.abc import Callable, Collection, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from state.incidents import Gravity
+from state.incidents import OF_A_DAEMON, Gravity
 from state.ledger import Ledger
 from state.lock import holder
 from state.receipts.opening import Mended
@@ -33,10 +33,11 @@ def in_force(config: Config, ledger: Ledger) -> None:
 
 
 def taken_over(ledger: Ledger) -> None:
-    """Tell that another process goes on where a daemon was killed."""
+    """Tell that another process goes on, with the file as it is, where a daemon ended or was killed."""
     with contextlib.suppress(LedgerBusy, LedgerError):
         ledger.incidents.stopped()
-        ledger.incidents.over("daemon")
+        for kind in OF_A_DAEMON:
+            ledger.incidents.over(kind)
 
 
 def could_not_begin(config: Config, ledger: Ledger, error: SyncError) -> None:
@@ -118,6 +119,7 @@ def _ended(ledger: Ledger, error: BaseException | None) -> None:
             return
         if error is None:
             ledger.incidents.stopped()
+            ledger.incidents.over("stalled")
         elif isinstance(error, SyncError):
             ledger.incidents.stopped(_cause(error), _hint(error))
         else:

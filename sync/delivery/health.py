@@ -40,6 +40,8 @@ class Health:
         stored = self._ledger.outbox.pace_of(self._to.name)
         self._pace = self._said = Pace.from_json(stored)
         self._rested = bool(stored and stored.get("rest"))
+        if self._rested and not self._ledger.outbox.is_kept_for(self._to.name, self._to.rule.api_key):
+            self.keep()  # whatever the rest was for, it was another key's
 
     @property
     def pace(self) -> Pace:

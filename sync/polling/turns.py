@@ -10,6 +10,7 @@ from random import Random
 from typing import Protocol
 
 from connectors.interface import Connector
+from state.incidents import COUNTED
 from state.ledger import Ledger
 from sync import told
 from sync.config.schema import Source
@@ -128,11 +129,12 @@ class StreamWorker:
 
     def look_again(self) -> bool:
         """Return whether the next turn should begin at once, because a person may have done what the last one's error
-        asks for. A source that did not answer is left its rest."""
+        asks for. A source that did not answer is left its rest until a person is asked for."""
         refused = self.failure is not None and isinstance(self.failure.error, SourceRefused | ConfigError)
-        if refused:
+        lasting = self.failure is not None and self._failures >= COUNTED
+        if refused or lasting:
             self._not_before = 0.0
-        return refused
+        return refused or lasting
 
     @property
     def is_stopping(self) -> bool:

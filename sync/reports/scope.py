@@ -6,7 +6,7 @@ from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 
 from state.ledger import Ledger
-from sync.config.schema import Config
+from sync.config.schema import Config, Source
 
 
 @dataclass(frozen=True, slots=True)
@@ -19,6 +19,8 @@ class Scope:
     configured: frozenset[str]
     is_whole: bool = True
     sources: frozenset[str] = field(default_factory=frozenset)
+    schedules: Mapping[str, Source] = field(default_factory=dict)
+    """The source of each configured stream, which says when it is polled."""
 
 
 def configured_streams(config: Config) -> dict[str, str]:
@@ -57,6 +59,7 @@ def scope_of(
         configured=frozenset(own) & frozenset(chosen),
         is_whole=is_whole,
         sources=frozenset(name.split(".", 1)[0] for name in chosen),
+        schedules={name: config.sources[name.split(".", 1)[0]] for name in own if name in chosen} if config else {},
     )
 
 

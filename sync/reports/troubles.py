@@ -4,21 +4,28 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from state.database import is_on_full_disk, is_on_read_only_disk
+from state.database import free_bytes, is_on_read_only_disk
 from state.incidents import COUNTED, Incident
 from state.ledger import Ledger
 from state.lock import holder
 from sync.config.ages import Age
+from sync.config.intervals import POLL_DEADLINE, allowance
 from sync.delivery.pace import REST_HINTS, Pace
 from sync.reports.needs import Need, NeedKind, Needs, ageing_needs, waiting_needs
-from sync.reports.phrases import count, printable
+from sync.reports.phrases import ago, count, printable
 from sync.reports.scope import Scope
 
 LASTING_SECONDS = 900.0
 """A source or a workspace that cannot be reached for so long has no short outage any more."""
+FULL_BYTES = 4 * 1024 * 1024
+"""With less than that the ledger's disk counts as full: its log alone may need as much."""
 _LASTING = (
     "nothing is lost, and it is tried again by itself; look whether the network and [workspaces] base_url are right"
 )
+
+_REFUSED_ALTOGETHER = frozenset({"credentials", "plan", "address"})
+"""Rests that the next lead meets, too, if nobody acts. What ends with the leads that met it needs nobody once none
+waits."""
 
 _ORDER: tuple[NeedKind, ...] = ("ledger", "daemon", "config", "stalled", "receipts", "workspace", "stream")
 
@@ -31,6 +38,7 @@ def needs_of(ledger: Ledger, scope: Scope, ageing: tuple[Age, ...] = ()) -> Need
         *_disk(ledger),
         *_process(ledger),
         *_incidents(ledger, scope, now),
+        *_overdue(ledger, scope, now),
         *_receipts(ledger),
         *_workspaces(ledger, scope, now),
     ]
@@ -81,9 +89,9 @@ def _disk(ledger: Ledger) -> Iterator[Need]:
         cause = f"the disk of {ledger.path} is read-only: nothing can be remembered, so nothing is sent"
         cure = "look into the kernel's log (dmesg), and mount it for writing; the newest changes may be missing here"
         yield Need("ledger", str(ledger.path), cause, cure)
-    elif is_on_full_disk(ledger.path):
-        cause = f"the disk of {ledger.path} is full: nothing can be remembered, so nothing is sent"
-        yield Need("ledger", str(ledger.path), cause, "make room on that disk, then start the daemon again")
+    elif (free := free_bytes(ledger.path)) is not None and free < FULL_BYTES:
+        cause = f"the disk of {ledger.path} is full ({free:,} bytes left): what cannot be remembered is not sent"
+        yield Need("ledger", str(ledger.path), cause, "make room there, and start the daemon again where it ended")
 
 
 def _process(ledger: Ledger) -> Iterator[Need]:
@@ -97,6 +105,22 @@ def _process(ledger: Ledger) -> Iterator[Need]:
     elif told.stopped is None:
         cause = "the daemon is gone without having been stopped (killed, or the machine went down)"
         yield Need("daemon", told.config, cause, "look into its log, then start it again", (), None)
+
+
+def _overdue(ledger: Ledger, scope: Scope, now: int) -> Iterator[Need]:
+    """Streams that a daemon should have read long ago. One that hangs as a whole tells nobody, so it is seen from
+    here."""
+    told = ledger.incidents.in_force()
+    if told is None or told.stopped is not None or holder(ledger.path) is None:
+        return
+    rows, polls, failing = ledger.streams.all(), ledger.streams.last_polls(), failing_of(ledger)
+    for name, source in scope.schedules.items():
+        poll = polls.get(rows[name].id) if name in rows else None
+        last = max(told.since, int(str(poll["ended_at"])) if poll else 0)
+        if name in failing or now - last <= 1000 * (allowance(source, last / 1000) + POLL_DEADLINE):
+            continue
+        cause = f"was not read for {ago(last, now).removesuffix(' ago')}, although the daemon runs"
+        yield Need("stalled", name, cause, "look into its log, and restart it", (), last)
 
 
 def _receipts(ledger: Ledger) -> Iterator[Need]:
@@ -115,8 +139,12 @@ def _workspaces(ledger: Ledger, scope: Scope, now: int) -> Iterator[Need]:
         since = int(str(kept.get("since") or kept.get("changed_at") or now))
         if not pace.needs_a_person and not (pace.rest and now - since >= LASTING_SECONDS * 1000):
             continue
-        cause = f"rests ({pace.rest}): {printable(pace.cause)}"
-        yield Need("workspace", name, cause, REST_HINTS.get(pace.rest, _LASTING), (), since)
+        cause, cure = f"rests ({pace.rest}): {printable(pace.cause)}", REST_HINTS.get(pace.rest, _LASTING)
+        if not ledger.outbox.pending(name):
+            if pace.rest not in _REFUSED_ALTOGETHER:
+                continue
+            cure += "; no lead waits now: the next one tells whether it is over"
+        yield Need("workspace", name, cause, cure, (), since)
 
 
 def failing_of(ledger: Ledger) -> dict[str, Incident]:

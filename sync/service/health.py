@@ -4,10 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime
 from typing import Literal
 
-from sync.config.schema import Source
+from sync.config.intervals import allowance
 from sync.durations import format_duration
 from sync.engine import Engine
 from sync.polling.turns import StreamWorker
@@ -17,8 +16,6 @@ from sync.service.witness import Witness
 
 Phase = Literal["starting", "running", "reloading", "stopping"]
 
-LEAST_GRACE, MOST_GRACE = 600.0, 3600.0
-"""Seconds that a poll may be later than its turn: as much as its interval, within these bounds."""
 DELIVERY_GRACE = 900.0
 """Seconds that leads may wait without any being delivered."""
 
@@ -92,15 +89,3 @@ def _last_moved(stream: StreamWorker, read_at: float | None, started_at: float) 
     """A poll that is under way and reads page after page is no worse than one that has ended."""
     moments = [started_at, stream.since, read_at or 0.0]
     return max([*moments, stream.progressed_at] if stream.is_busy else moments)
-
-
-def allowance(source: Source, after: float) -> float:
-    """Seconds after a poll (`after`: when it ended, seconds since 1970) within which the next one should have ended."""
-    gap = source.every.total_seconds()
-    if source.cron is not None:
-        from apscheduler.triggers.cron import CronTrigger
-
-        then = datetime.fromtimestamp(after, UTC)
-        upcoming = CronTrigger.from_crontab(source.cron, timezone="UTC").get_next_fire_time(None, then)
-        gap = (upcoming - then).total_seconds() if upcoming else float("inf")
-    return gap + min(max(gap, LEAST_GRACE), MOST_GRACE)

@@ -18,8 +18,9 @@ from sync import told
 from sync.cli import main
 from sync.config.load import load_config
 from sync.daemon import _back_up
+from sync.delivery.pace import Pace
 from sync.engine import Engine
-from sync.errors import LedgerLost
+from sync.errors import LedgerLost, SourceRefused
 from sync.told import digest_of
 
 
@@ -130,13 +131,6 @@ def test_what_goes_wrong_is_named_with_its_cure_and_its_exit_code(
     assert world.run("status").exit_code == 0, "scripts that ask without --exit-code go on"
 
 
-def test_a_full_disk_needs_a_person_also_where_no_daemon_says_so(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
-    once(world)
-    monkeypatch.setattr("sync.reports.troubles.is_on_full_disk", lambda _path: True)
-    assert items(world) == [("ledger", str(world.ledger))]
-    assert f"the disk of {world.ledger} is full" in world.run("status").stdout
-
-
 def test_what_is_over_is_said_no_more(world: World) -> None:
     lose_column(world)
     assert ("stream", "erp.companies") in items(world)
@@ -144,6 +138,82 @@ def test_what_is_over_is_said_no_more(world: World) -> None:
     once(world)
     assert items(world) == []
     assert world.run("status", "--exit-code").exit_code == 0
+
+
+@pytest.mark.parametrize("cause", [refuse_reload, stall, kill_daemon, move_source])
+def test_what_only_concerned_a_daemon_is_over_where_a_round_goes_on_without_one(
+    world: World, cause: Callable[[World], None]
+) -> None:
+    cause(world)
+    world.write_config()
+    once(world)
+    assert items(world) == []
+
+
+def test_a_disk_without_room_is_named(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    once(world)
+    kill_daemon(world)
+    for free, kinds in ((0, ["ledger", "daemon"]), (None, ["daemon"]), (2**30, ["daemon"])):
+        monkeypatch.setattr("sync.reports.troubles.free_bytes", lambda _, free=free: free)
+        assert [kind for kind, _ in items(world)] == kinds
+
+
+def test_a_daemon_that_hangs_as_a_whole_is_seen_from_outside(world: World) -> None:
+    once(world)
+    with world.open(own=True) as ledger:
+        told.in_force(load_config(world.config), ledger)
+        for minutes, late in ((24, []), (26, ["erp.companies"])):  # it is polled each 5 minutes
+            ago = f"{int((ledger.clock.wall() - minutes * 60) * 1000)}"
+            with ledger.file.write() as connection:
+                connection.execute(f"UPDATE meta SET value = json_set(value, '$.since', {ago}) WHERE key = 'in_force'")
+                connection.execute(
+                    f"UPDATE polls SET ended_at = {ago}"
+                    " WHERE stream = (SELECT id FROM streams WHERE name = 'erp.companies')"
+                )
+            assert items(world) == [("stalled", each) for each in late]
+        assert "erp.companies: was not read for 26m" in world.run("status").stdout
+        told.unread(ledger, "erp.companies", SourceRefused("no such table", hint="make it"))
+        assert items(world) == [], "one that is known to fail is no hanging daemon"
+        ledger.incidents.stopped()
+        ledger.incidents.over("stream")
+        assert items(world) == []
+
+
+@pytest.mark.parametrize(
+    ("rest", "waits", "needs"),
+    [
+        ("credentials", False, True),
+        ("address", False, True),
+        ("unknown", False, False),
+        ("unknown", True, True),
+        ("breaker", False, False),
+        ("breaker", True, True),
+    ],
+)
+def test_a_rest_for_leads_that_are_gone_needs_nobody(world: World, rest: str, waits: bool, needs: bool) -> None:
+    world.companies([1] if waits else [])
+    once(world, key="no-such-key")
+    with world.open(own=True) as ledger:
+        ledger.outbox.keep_pace("main", b"k", Pace(rest=rest, unknowns=3).as_json())  # type: ignore[arg-type]
+    assert [kind for kind, _ in items(world)] == ["workspace"] * needs
+
+
+def test_another_key_ends_the_rest_of_the_one_before_though_nothing_is_sent(world: World) -> None:
+    lock(world)
+    world.sql("UPDATE companies SET status = 'internal', updated_at = '2026-02-02 00:00:00'")
+    once(world, key="no-such-key")
+    assert items(world) == [("workspace", "main")]
+    assert "no lead waits now: the next one tells whether it is over" in world.run("status").stdout
+    once(world, key="no-such-key")
+    assert ("workspace", "main") in items(world), "a restart with the same key proves nothing"
+    once(world)
+    assert items(world) == []
+
+
+def test_a_daemon_that_was_stopped_in_order_has_no_stalls(world: World) -> None:
+    with world.open(own=True) as ledger, told.life(load_config(world.config), ledger, lambda: None):
+        told.stalls(ledger, ["the turn of erp.companies"])
+    assert items(world) == []
 
 
 def test_a_backup_that_can_be_made_again_is_said_no_more(world: World) -> None:

@@ -36,3 +36,16 @@ def test_a_signal_that_comes_before_anything_is_imported(tmp_path: Path, command
     environment = {**os.environ, "PYTHONPATH": f"{tmp_path}:{Path(__file__).parents[2]}"}
     ended = subprocess.run([sys.executable, "-P", "-m", "sync", command], env=environment, check=False, timeout=60)
     assert ended.returncode == code
+
+
+def test_closed_standard_streams_are_open_before_any_file_gets_their_numbers(tmp_path: Path) -> None:
+    script = (
+        "import os, sys; from sync.entry import open_streams; open_streams();"
+        " print('out'); print('err', file=sys.stderr);"
+        f" sys.exit(7 if os.open({str(tmp_path)!r}, os.O_RDONLY) > 2 and not sys.stdin.read() else 1)"
+    )
+    root = Path(__file__).parents[2]
+    ended = subprocess.run(
+        ["sh", "-c", f'exec "{sys.executable}" -c "$0" <&- >&- 2>&-', script], cwd=root, check=False, timeout=60
+    )
+    assert ended.returncode == 7

@@ -5,17 +5,19 @@ from __future__ import annotations
 from collections.abc import Iterator
 from datetime import UTC, datetime
 from pathlib import Path
+from unittest.mock import Mock
 
 import pytest
 from service_world import Source, StoppedClock, Way, engine_of, in_thread
 
 from state.slots import Room
 from sync import log
+from sync.config.intervals import allowance
 from sync.config.schema import Source as SourceOptions
 from sync.engine import Engine
 from sync.errors import SourceUnavailable
 from sync.log import emit
-from sync.service.health import Health, allowance, is_undelivered, stops_of
+from sync.service.health import Health, is_undelivered, stops_of
 from sync.service.look import Lookout, Waiting
 from sync.service.progress import Stall
 from sync.service.witness import Witness
@@ -105,6 +107,23 @@ def test_a_stream_that_is_not_read_any_more_stops_the_flow(
     assert stops_of(engine, witness, None, began) == []  # it is being read just now
     records.let_go.set()
     turn.join(20)
+
+
+def test_a_source_that_does_not_answer_is_looked_at_again_once_a_person_was_asked_for(
+    running: tuple[Engine, Source, Way, Witness], clock: StoppedClock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    engine, records, _, _ = running
+    stream = engine.streams["erp.companies"]
+    looked = []
+    with monkeypatch.context() as patched:
+        patched.setattr(records, "read", Mock(side_effect=SourceUnavailable("no answer")))
+        for _ in range(3):
+            clock.advance(3600)
+            stream.turn()
+            looked.append(stream.look_again())
+    assert looked == [False, False, True], "three polls are an outage that `status` tells a person of"
+    stream.turn()
+    assert engine.ledger.incidents.all() == []
 
 
 def test_leads_that_nobody_takes_stop_the_flow(

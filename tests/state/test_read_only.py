@@ -57,7 +57,7 @@ def test_so_is_one_on_a_full_disk_unless_its_log_would_be_left_out(
 ) -> None:
     path = tmp_path / "ledger.db"
     Ledger(path, own=True).close()
-    monkeypatch.setattr("state.database.is_on_full_disk", lambda _path: True)
+    monkeypatch.setattr("state.database.free_bytes", lambda _path: 0)
     if not has_log:
         with Ledger(path, connector=no_room) as ledger:
             assert ledger.incidents.all() == []
