@@ -48,10 +48,11 @@ class Deadline:
     def __init__(self) -> None:
         self.connection: HTTPConnection | None = None
         self.passed = False
+        self._connected: socket.socket | None = None
 
     @contextmanager
     def of(self, seconds: float) -> Iterator[None]:
-        self.connection, self.passed = None, False
+        self.connection, self.passed, self._connected = None, False, None
         timer = threading.Timer(seconds, self._pass)
         timer.daemon = True
         timer.start()
@@ -60,13 +61,14 @@ class Deadline:
         finally:
             timer.cancel()
             timer.join()
+            self._connected = None
 
     def _pass(self) -> None:
         self.passed = True
         self.shut_if_over()
 
     def shut_if_over(self) -> None:
-        sock = getattr(self.connection, "sock", None)
+        sock = self._connected or getattr(self.connection, "sock", None)
         if self.passed and sock is not None:
             with suppress(OSError):
                 socket.socket.shutdown(sock, socket.SHUT_RDWR)
@@ -83,6 +85,8 @@ class Deadline:
             def request(self, *arguments: Any, **options: Any) -> None:
                 deadline.connection = self
                 super().request(*arguments, **options)
+                # the connection forgets its socket where the answer is the last one on it, before the body is read
+                deadline._connected = self.sock
                 deadline.shut_if_over()  # connecting may have taken all of the time
 
         class Plain(Watched, HTTPConnection): ...

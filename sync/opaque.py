@@ -5,9 +5,9 @@ from __future__ import annotations
 import re
 
 _NUMBER = re.compile(r"#(\d{1,18})")
-_INTEGER = r"-?\d{1,20}"
+_INTEGER = r"0|-?[1-9]\d{0,19}"  # digits after a leading 0 may be somebody's telephone number
 _UUID = r"\{?[0-9a-f]{8}(-?)[0-9a-f]{4}\1[0-9a-f]{4}\1[0-9a-f]{4}\1[0-9a-f]{12}\}?"
-_OPAQUE = re.compile(f"{_INTEGER}|{_UUID}", re.IGNORECASE)
+_OPAQUE = re.compile(f"{_INTEGER}|{_UUID}", re.ASCII | re.IGNORECASE)
 _SALESFORCE = re.compile(r"[a-zA-Z0-9]{18}")
 _CHECK = "ABCDEFGHIJKLMNOPQRSTUVWXYZ012345"
 

@@ -142,6 +142,7 @@ _SQLSTATES: tuple[tuple[str, Cause], ...] = (
     ("55000", NOT_READY),
     ("55", LOCKED),
     ("58", DISK),
+    ("XX000", UNKNOWN_LATER),  # whatever a function stumbles over, such as xpath() over what is none
     ("XX", DISK),
 )
 _CONNECT_WORDS: tuple[tuple[str, Cause], ...] = (

@@ -69,7 +69,9 @@ def main(words: list[str]) -> int:
 
 def _do(asked: argparse.Namespace, layout: Layout, machine: Machine) -> None:
     if asked.verb == "install":
-        extras = None if asked.extras is None else [each for each in asked.extras.split(",") if each]
+        extras = None if asked.extras is None else [each.strip() for each in asked.extras.split(",") if each.strip()]
+        if asked.wheels is not None and not asked.wheels.is_dir():
+            raise Failed(f"--wheels: there is no folder {asked.wheels}")
         install(Wishes(asked.source or own_source(), extras, asked.wheels, asked.refresh), layout, machine)
     elif not asked.purge or asked.yes or asked.dry_run or _confirmed(layout):
         uninstall(layout, machine, purge=asked.purge)

@@ -52,7 +52,11 @@ class Machine:
         """Runs what changes nothing, also in a dry run."""
         try:
             return subprocess.run(  # noqa: S603 - no shell, and words of our own
-                [*map(str, command)], capture_output=True, text=True, env={**os.environ, **(env or {})}, check=False
+                [*map(str, command)],
+                capture_output=True,
+                text=True,
+                env={**_surroundings(), **(env or {})},
+                check=False,
             )
         except OSError as error:
             raise Failed(f"{command[0]} cannot be run: {error.strerror}") from error
@@ -126,6 +130,11 @@ class Machine:
         states = "active,activating,reloading,deactivating"
         said = self.ask("systemctl", "list-units", "--plain", "--no-legend", f"--state={states}", *patterns)
         return [line.split()[0] for line in said.stdout.splitlines() if line.strip()]
+
+
+def _surroundings() -> Mapping[str, str]:
+    """Without what leads this Python to the installer itself: pip would take the program for installed already."""
+    return {name: value for name, value in os.environ.items() if name not in ("PYTHONPATH", "PYTHONHOME")}
 
 
 def warn(text: str) -> None:

@@ -19,6 +19,7 @@ from sync.installation.requirements import NAME_IN_WHEEL, chosen
 KEPT = 2
 """How many releases stay: the one in use, and the one to go back to."""
 _COMPLETE = ".complete"
+_NO_DRIVERS = ("all", "mutants", "test")
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,10 +93,10 @@ def release_of(wheel: Path, extras: Sequence[str], python: str, layout: Layout, 
 
 
 def extras_of(wheel: Path) -> list[str]:
-    """All that it offers: the drivers of databases and systems; not what its tests need."""
+    """All drivers of databases and systems that it offers, each by its own name; not what its tests need."""
     lines = _read(wheel, "METADATA").decode().split("\n\n", 1)[0].splitlines()
     offered = (line.partition(":")[2].strip() for line in lines if line.startswith("Provides-Extra:"))
-    return [name for name in offered if name != "test"]
+    return [name for name in offered if name not in _NO_DRIVERS]
 
 
 def read_pins(wheel: Path) -> str:

@@ -47,7 +47,12 @@ def install(wishes: Wishes, layout: Layout, machine: Machine) -> None:
         if not wheel.name:
             _foresee(f"install that wheel below {layout.releases}", layout, machine)
             return
-        extras = extras_of(wheel) if chosen is None else chosen
+        offered = extras_of(wheel)
+        if "all" in (chosen or ()):
+            chosen = offered
+        if unknown := sorted({*(chosen or ())} - {*offered}):
+            raise Failed(f"--extras: there is no {', '.join(unknown)}; this version has {', '.join(sorted(offered))}")
+        extras = offered if chosen is None else chosen
         when = time.strftime("%Y%m%d-%H%M%S", time.gmtime()) if wishes.refresh else ""
         release = release_of(wheel, extras, platform.python_version(), layout, when)
         if not is_complete(release):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import re
 from collections.abc import Iterable, Iterator
 from typing import TextIO
 
@@ -24,11 +25,18 @@ def write_csv(items: Iterable[Item], file: TextIO, *, raw: bool = False) -> None
     for item in items:
         for row in _rows(item):
             cells = [printable(cell, LONGEST) for cell in row]
-            writer.writerow(cells if raw else [f"'{cell}" if cell.startswith(_FORMULA) else cell for cell in cells])
+            writer.writerow(cells if raw else map(without_formula, cells))
 
 
-_FORMULA = ("=", "+", "-", "@", "\t", "\r")
-"""What makes a spreadsheet calculate a cell: https://owasp.org/www-community/attacks/CSV_Injection"""
+_FORMULA = re.compile(r"""(^|;)(?=[\s"]*[=+\-@\uff1d\uff0b\uff0d\uff20]|[\t\r])""")
+"""What makes a spreadsheet calculate a cell (the last four are wide forms of = + - @):
+https://owasp.org/www-community/attacks/CSV_Injection"""
+
+
+def without_formula(cell: str) -> str:
+    """Return it with an apostrophe before what may be a formula: also after a semicolon, at which a spreadsheet begins
+    another cell where a comma is the decimal sign."""
+    return _FORMULA.sub(r"\1'", cell)
 
 
 def _rows(item: Item) -> Iterator[tuple[str, ...]]:

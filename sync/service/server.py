@@ -31,7 +31,7 @@ PATIENCE = 5.0
 LONGEST = 30.0
 """Seconds that a connection may last in all, with the answer and its reading."""
 MOST_CLIENTS = 32
-"""Connections at a time; one more takes the place of the oldest that has not asked anything yet."""
+"""Connections at a time; one more takes the place of the oldest that has not asked anything yet, else of the oldest."""
 LONGEST_HEAD = 16 << 10
 """Bytes of a request's head."""
 
@@ -173,8 +173,8 @@ class _Bounded(H11Protocol):
             self.loop.call_later(LONGEST, transport.abort),
         ]
         if len(self.connections) > MOST_CLIENTS:
-            silent = [each for each in self.connections if isinstance(each, _Bounded) and each.is_silent]
-            oldest = min(silent, key=lambda each: each.since)  # itself, where all others are being answered
+            others = [each for each in self.connections if isinstance(each, _Bounded) and each is not self]
+            oldest = min(others, key=lambda each: (not each.is_silent, each.since))
             self.connections.discard(oldest)  # it is lost only later, and another newcomer may come before
             oldest.transport.abort()
 

@@ -11,6 +11,7 @@ from queue_world import change, rejected, unfit, work_list
 
 from sync.log import heard_by
 from sync.opaque import is_opaque, number_of
+from sync.reports.worklist import without_formula
 
 KEYED = {'table = "companies"\nkey = "id"': 'table = "companies"\nkey = "email"'}
 
@@ -30,6 +31,10 @@ KEYED = {'table = "companies"\nkey = "id"': 'table = "companies"\nkey = "email"'
         ("ada@corp.example", False),
         ("acme/7", False),
         ("+4930231250", False),
+        ("030231250", False),
+        ("004930231250", False),
+        ("\N{ARABIC-INDIC DIGIT SEVEN}", False),
+        ("0", True),
         ("7.5", False),
         ("Ada", False),
         ("", False),
@@ -120,3 +125,21 @@ def test_no_cell_of_the_work_list_is_a_formula(world: World) -> None:
     assert [row[-1] for row in work_list(world)[1:]] == [f"'{plain}", "'-1+1"]
     assert [row[-1] for row in work_list(world, "--raw")[1:]] == [plain, "-1+1"]
     assert world.run("drift", "list", "--raw").exit_code == 64
+
+
+@pytest.mark.parametrize(
+    ("cell", "shown"),
+    [
+        ("=1", "'=1"),
+        (" +1", "' +1"),
+        ("\t1", "'\t1"),
+        ("\uff1d1", "'\uff1d1"),
+        ("a;=1", "a;'=1"),
+        ('a; "@x"', 'a;\' "@x"'),
+        ("a-b; c = d", "a-b; c = d"),
+        ("mail@x.example", "mail@x.example"),
+        ("", ""),
+    ],
+)
+def test_what_a_spreadsheet_may_calculate_has_an_apostrophe(cell: str, shown: str) -> None:
+    assert without_formula(cell) == shown

@@ -175,6 +175,8 @@ def test_a_fault_of_this_program_is_not_blamed_on_the_database() -> None:
         ("55000", SourceUnavailable, "not ready"),
         ("57014", SourceUnavailable, "took too long"),
         ("57P03", SourceUnavailable, "cannot be reached"),
+        ("XX000", SourceUnavailable, "the database failed"),
+        ("XX001", SourceUnavailable, "disk failed"),
         ("42702", SourceRefused, "two columns"),
         ("22021", SourceRefused, "bytes"),
     ],

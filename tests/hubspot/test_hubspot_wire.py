@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gzip
 import socket
 import ssl
 import threading
@@ -68,19 +69,37 @@ def talking(say: Any, heard: list[bytes] | None = None) -> Iterator[str]:
         thread.join()
 
 
-def test_a_server_that_drips_is_left_too(standin: Standin, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize(
+    ("head", "drop"),
+    [
+        ("Content-Length: 100000", b" "),
+        ("X-Without: length", b" "),
+        ("Connection: close\r\nContent-Length: 100000", b" "),
+        ("Connection: close\r\nTransfer-Encoding: chunked", b"1\r\n \r\n"),
+        ("Content-Encoding: gzip", gzip.compress(b"", mtime=0)),
+    ],
+)
+def test_a_server_that_drips_is_left_too(
+    head: str, drop: bytes, standin: Standin, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr("connectors.hubspot.account.ATTEMPTS", 1)
 
     def drip(connection: socket.socket, over: threading.Event) -> None:
-        connection.sendall(b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: 100000\r\n\r\n")
-        while not over.wait(0.02):
-            connection.sendall(b" ")
+        connection.sendall(f"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\n{head}\r\n\r\n".encode())
+        for _ in range(1000):
+            if over.wait(0.02):
+                return
+            connection.sendall(drop)
+        stayed.append(head)  # a client that waits for ever
+
+    stayed: list[str] = []
 
     with talking(drip) as url:
         connector = HubspotConnectorType(SystemClock()).open("hub", source(standin, base_url=url, timeout="200ms"))
         with pytest.raises(SourceUnavailable, match=r"does not answer within 0\.2 s"):
             poll(connector)
         connector.close()
+    assert not stayed
 
 
 @pytest.mark.parametrize(

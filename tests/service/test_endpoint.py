@@ -194,6 +194,15 @@ def test_clients_that_drip_hold_up_nobody(port: int) -> None:
         assert idle[-1].recv(15) == b"HTTP/1.1 200 OK"
 
 
+@pytest.mark.usefixtures("server")
+def test_clients_that_do_not_read_their_answers_hold_up_nobody(port: int) -> None:
+    with ExitStack() as ends:
+        for _ in range(MOST_CLIENTS + 1):
+            deaf = connected(port, ends, b"GET /metrics HTTP/1.1\r\nHost: localhost\r\n\r\n")
+            assert deaf.recv(8) == b"HTTP/1.1"
+        assert ask(port, "/healthz/live")[0] == 200
+
+
 def test_a_client_that_dawdles_is_given_up(port: int, monkeypatch: pytest.MonkeyPatch) -> None:
     """It drips its request, or does not read the answer."""
     monkeypatch.setattr("sync.service.server.PATIENCE", 0.2)

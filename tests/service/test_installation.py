@@ -31,6 +31,8 @@ Name: closingdealz-sync
 Provides-Extra: postgresql
 Provides-Extra: test
 Provides-Extra: mysql
+Provides-Extra: all
+Provides-Extra: mutants
 
 Provides-Extra: so says the text
 """
@@ -153,6 +155,8 @@ def test_all_drivers_come_along_unless_some_are_chosen(image: Layout, tmp_path: 
     assert extras() == "mysql"
     run(image, "install", wheel(tmp_path, "1.1"), "--extras", "")
     assert extras() == ""
+    run(image, "install", wheel(tmp_path, "1.1"), "--extras", "all")
+    assert extras() == "postgresql,mysql"
 
 
 def test_a_release_goes_by_its_contents(tmp_path: Path) -> None:
@@ -212,6 +216,17 @@ def test_what_is_neither_wheel_nor_checkout_is_refused(
     with pytest.raises(SystemExit) as ended:
         run(image, "instal")
     assert ended.value.code == 64
+
+
+@pytest.mark.parametrize("words", [(), ("--dry-run",)])
+def test_a_misspelt_driver_or_folder_is_refused(
+    words: tuple[str, ...], image: Layout, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert run(image, "install", wheel(tmp_path, "1.0"), "--extras", "postgres, mysql", *words) == 1
+    assert "there is no postgres; this version has mysql, postgresql" in capsys.readouterr().err
+    assert run(image, "install", wheel(tmp_path, "1.0"), "--wheels", tmp_path / "nowhere", *words) == 1
+    assert "there is no folder" in capsys.readouterr().err
+    assert not image.home.exists()
 
 
 def test_what_a_killed_installation_was_building_goes(image: Layout, tmp_path: Path) -> None:
@@ -331,6 +346,13 @@ def test_an_image_of_another_python_is_refused(tmp_path: Path) -> None:
     link.symlink_to("python3.99")
     with pytest.raises(Failed, match=r"is python3\.99, this machine's is python3"):
         releases.refuse_other_python(layout)
+
+
+def test_nothing_that_is_run_finds_the_installer_itself(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """pip would take what lies on PYTHONPATH, the wheel or the checkout, for installed, and install nothing."""
+    monkeypatch.setenv("PYTHONPATH", str(tmp_path))
+    said = Machine(systemd=False).ask(sys.executable, "-c", "import sys; print(sys.path)", env={"MORE": "1"})
+    assert str(tmp_path) not in said.stdout
 
 
 def test_what_only_prepares_is_no_change() -> None:

@@ -10,11 +10,12 @@ from pathlib import Path
 import pytest
 from packaging.requirements import Requirement
 
+from sync.installation.releases import _NO_DRIVERS
 from sync.installation.requirements import NAME_IN_WHEEL, PATH, chosen, names_of, pins_of
 
 ROOT = Path(__file__).parents[2]
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
-EXTRAS = [name for name in PROJECT["optional-dependencies"] if name not in ("all", "test")]
+EXTRAS = [name for name in PROJECT["optional-dependencies"] if name not in _NO_DRIVERS]
 TEXT = PATH.read_text(encoding="utf-8")
 THERE_ALREADY = {"pip"}
 """In each environment as it is made."""
