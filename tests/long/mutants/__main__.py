@@ -32,6 +32,7 @@ do_not_mutate_patterns = {texts}
 """
 TEXTS = [r"hint=", r"\bf?\"[^\"]* [^\"]* [^\"]*\"", r"raise \w+\(", r"emit\("]
 """Lines of which only words for people could change."""
+SQL = re.compile(r"\b(SELECT|INSERT|UPDATE|DELETE|FROM|WHERE|VALUES|ON CONFLICT|GROUP BY|AND)\b")
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,7 +44,14 @@ class Survivor:
     becomes: str
 
     def is_known(self, module: str) -> bool:
-        return any((each.module, each.line, each.becomes) == (module, self.line, self.becomes) for each in KNOWN)
+        explained = any((each.module, each.line, each.becomes) == (module, self.line, self.becomes) for each in KNOWN)
+        return explained or self._says_the_same_sql
+
+    @property
+    def _says_the_same_sql(self) -> bool:
+        """Whether only the case of SQL's words and names differs, which means nothing outside of quotes."""
+        line, becomes = (re.sub(r"'[^']*'|[^']+", _folded, text) for text in (self.line, self.becomes))
+        return bool(SQL.search(self.line)) and line == becomes
 
 
 def main(arguments: Sequence[str]) -> int:
@@ -76,6 +84,11 @@ def survivors(module: str, workers: int) -> list[Survivor]:
         if ran.returncode and not names:
             raise SystemExit(f"mutmut failed:\n{ran.stderr[-2000:]}")
         return [_shown(folder, module, name) for name in names]
+
+
+def _folded(found: re.Match[str]) -> str:
+    text = found[0]
+    return text if text.startswith("'") else text.casefold()
 
 
 def _copy_tree(folder: Path) -> None:
