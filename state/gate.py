@@ -87,7 +87,7 @@ class Gate:
         with self._file.read() as connection:
             return _made(connection, stream, poll)
 
-    def figures(self, stream: int, poll: int, *, mapping: int, first: int, at_least: int = 0) -> Figures:
+    def figures(self, stream: int, poll: int, *, mapping: int, first: int, at_least: int) -> Figures:
         """Return all that the guard looks at. `first` is the poll that ended the first scan, which is not what is
         usual; that is looked up only where more than `at_least` leads would be let go in a day: it reads weeks of
         polls."""

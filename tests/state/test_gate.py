@@ -119,6 +119,7 @@ def test_what_is_held_in_the_middle_stays_behind_the_gate_and_bears_the_last_rea
 ) -> None:
     last = poll(ledger, stream, read(stream, "a"))
     assert ledger.gate.hold_so_far(stream.id, last, WHY) == 1
+    assert row(ledger, "a")["reason"] == WHY
     page(ledger, stream, last, read(stream, "b"))
     assert ledger.gate.made(stream.id, last) == 2
     assert ledger.gate.left_behind(stream.id) == LeftBehind(1, 2)
@@ -241,6 +242,7 @@ WEEK = 7 * 24 * HOURS
         ([0, 0], 0, None),  # two polls say nothing yet
         ([0, 0, 0], 0, Usual(30, 1)),  # what came today is all that is known
         ([0, HOURS, 46 * HOURS], 0, Usual(30, 1)),
+        ([0, HOURS, 46 * HOURS], HOURS, Usual(20, 1)),  # two days to the moment: the second is left out
         ([0, HOURS, 24 * HOURS], 47 * HOURS, Usual(30, 2)),  # the last day is not what is usual before it
         ([0, WEEK, WEEK, WEEK, WEEK], 24 * HOURS, Usual(50, 28)),
         ([0, WEEK, WEEK, WEEK, WEEK, WEEK], 0, Usual(40, 28)),
@@ -257,6 +259,20 @@ def test_what_is_usual_for_a_day(
         ended(ledger, stream, "poll", "complete", {"new": 10})
     ledger_clock(ledger).advance(since)
     assert figures(ledger, stream, poll(ledger, stream), first, at_least=-1).usual == usual
+
+
+@pytest.mark.parametrize("later", [30 * HOURS, 3 * 24 * HOURS])
+def test_what_ended_a_moment_before_the_time_that_is_looked_at_is_not_usual_in_it(
+    ledger: Ledger, stream: StreamRow, later: float
+) -> None:
+    ended(ledger, stream, "poll", "failed", {"new": 800})
+    ledger_clock(ledger).advance(1 / 512)  # a millisecond, exact as a float
+    for _ in range(3):
+        ended(ledger, stream, "poll", "complete", {"new": 10})
+    ledger_clock(ledger).advance(later)
+    usual = figures(ledger, stream, poll(ledger, stream), at_least=-1).usual
+    assert usual is not None
+    assert usual.leads == 30
 
 
 def test_what_is_usual_is_not_asked_for_in_an_ordinary_day(ledger: Ledger, stream: StreamRow) -> None:

@@ -93,29 +93,45 @@ def cut_off(path: Path, *, intent: bool, verdict: Verdict | None = None, leads: 
     return one.batch
 
 
+NOT_BEGUN = "the program was cut off before the request began"
+NOT_KNOWN = "the program was cut off before it knew the answer"
+SAID = "so it was"
+
+
 @pytest.mark.parametrize(
-    ("intent", "verdict", "outcome", "state"),
+    ("intent", "verdict", "outcome", "state", "why"),
     [
-        (False, None, "refused", "pending"),
-        (True, None, "in_doubt", "in_doubt"),
-        (True, "created", "created", "delivered"),
-        (True, "refused", "refused", "pending"),
-        (True, "paused", "paused", "pending"),
-        (True, "in_doubt", "in_doubt", "in_doubt"),
-        (True, "rejected", "rejected", "pending"),
+        (False, None, "refused", "pending", (None, NOT_BEGUN)),
+        (True, None, "in_doubt", "in_doubt", (None, NOT_KNOWN)),
+        (True, "created", "created", "delivered", (200, SAID)),
+        (True, "refused", "refused", "pending", (200, SAID)),
+        (True, "paused", "paused", "pending", (200, SAID)),
+        (True, "in_doubt", "in_doubt", "in_doubt", (200, SAID)),
+        (True, "rejected", "rejected", "pending", (200, SAID)),
     ],
 )
 def test_a_batch_that_was_cut_off_is_what_its_receipts_say(
-    path: Path, intent: bool, verdict: Verdict | None, outcome: str, state: str
+    path: Path,
+    intent: bool,
+    verdict: Verdict | None,
+    outcome: str,
+    state: str,
+    why: tuple[int | None, str],
 ) -> None:
     batch = cut_off(path, intent=intent, verdict=verdict)
     for _ in range(2):
         with opened(path) as ledger:
-            found = [(each.conclusion.batch, each.outcome) for each in ledger.recover()]
-            assert found in ([(batch, outcome)], [])
+            found = [(each.workspace, each.conclusion.batch, each.outcome) for each in ledger.recover()]
+            assert found in ([("main", batch, outcome)], [])
             assert set(states(ledger).values()) == {state}
-            assert history_of(path).batches[batch].state == outcome if intent else True
+            assert rows(ledger, "SELECT status, cause FROM batches") == [
+                dict(zip(("status", "cause"), why, strict=True))
+            ]
+            assert rows(ledger, "SELECT ended FROM slots WHERE ended IS NULL") == [], "its request is over"
     assert found == [], "it is settled once"
+    told = [line["cause"] for line in lines_of(path) if line and line["t"] == "verdict"]
+    assert told == [why[1]], "and told once"
+    assert history_of(path).batches[batch].state == outcome
 
 
 def test_a_single_rejected_lead_goes_to_quarantine_also_by_its_receipt(path: Path) -> None:
@@ -131,7 +147,9 @@ def test_what_nobody_knows_is_sent_again_only_where_that_was_asked_for(path: Pat
     with opened(path) as ledger:
         ledger.recover(lambda workspace: setting if workspace == "main" else "hold")
         assert set(states(ledger).values()) == {state}
-    assert history_of(path).batches[batch].state == ("absent" if setting == "resend" else "in_doubt")
+        given_up = "absent" if setting == "resend" else "in_doubt"
+        assert rows(ledger, "SELECT state, cause FROM batches") == [{"state": given_up, "cause": NOT_KNOWN}]
+    assert history_of(path).batches[batch].state == given_up
 
 
 def test_a_given_up_batch_whose_verdict_was_cut_off_is_given_up(path: Path) -> None:
@@ -369,6 +387,31 @@ def test_a_word_that_only_the_receipts_kept_reaches_the_ledger(path: Path, tmp_p
     with opened(path) as ledger:
         assert [each.outcome for each in ledger.recover()] == ["landed"]
         assert row(ledger, "b")["state"] == "delivered"
+
+
+@pytest.mark.parametrize(
+    ("verdict", "outcome", "state"),
+    [
+        ("created", "landed", "delivered"),
+        ("refused", "absent", "pending"),
+        ("rejected", "absent", "pending"),
+        ("paused", "absent", "pending"),
+        ("absent", "absent", "pending"),
+    ],
+)
+def test_an_answer_that_only_the_receipts_kept_settles_a_doubt(
+    path: Path, verdict: str, outcome: str, state: str
+) -> None:
+    """A newcomer doubted the batch after its owner had told the receipts, and before it told the ledger."""
+    batch = cut_off(path, intent=True)
+    with opened(path) as ledger:
+        ledger.journal.verdict(batch, verdict)
+        ledger.verdicts.conclude(batch, "in_doubt", slot=None)
+    for news in ([("main", outcome)], []):
+        with opened(path) as ledger:
+            assert [(each.workspace, each.outcome) for each in ledger.recover()] == news
+            assert set(states(ledger).values()) == {state}
+            assert rows(ledger, "SELECT words FROM batches") == [{"words": "by the receipts"}]
 
 
 def test_what_was_due_when_a_process_died_is_told_at_the_next_start(path: Path) -> None:

@@ -32,6 +32,7 @@ do_not_mutate_patterns = {texts}
 """
 TEXTS = [r"hint=", r"\bf?\"[^\"]* [^\"]* [^\"]*\"", r"raise \w+\(", r"emit\("]
 """Lines of which only words for people could change."""
+SQL = re.compile(r"\b(SELECT|INSERT|UPDATE|DELETE|FROM|WHERE|VALUES|ON CONFLICT|GROUP BY|AND)\b")
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,19 +44,27 @@ class Survivor:
     becomes: str
 
     def is_known(self, module: str) -> bool:
-        return any((each.module, each.line, each.becomes) == (module, self.line, self.becomes) for each in KNOWN)
+        explained = any((each.module, each.line, each.becomes) == (module, self.line, self.becomes) for each in KNOWN)
+        return explained or self._says_the_same_sql
+
+    @property
+    def _says_the_same_sql(self) -> bool:
+        """Whether only the case of SQL's words and names differs, which means nothing outside of quotes."""
+        line, becomes = (re.sub(r"'[^']*'|[^']+", _folded, text) for text in (self.line, self.becomes))
+        return bool(SQL.search(self.line)) and line == becomes
 
 
 def main(arguments: Sequence[str]) -> int:
     parser = argparse.ArgumentParser(prog="python -m tests.long.mutants", description=__doc__)
     parser.add_argument("module", nargs="*", help=f"all by default: {', '.join(MODULES)}")
+    parser.add_argument("--only", action="append", default=[], metavar="FUNCTION", help="of its functions only these")
     parser.add_argument("--workers", type=int, default=2)
     options = parser.parse_args(arguments)
     if unknown := set(options.module) - MODULES.keys():
         parser.error(f"not in modules.py: {', '.join(sorted(unknown))}")
     left = 0
     for module in options.module or MODULES:
-        found = [each for each in survivors(module, options.workers) if not each.is_known(module)]
+        found = [each for each in survivors(module, options.workers, options.only) if not each.is_known(module)]
         left += len(found)
         print(f"{module}: {len(found)} survived")
         for each in found:
@@ -63,19 +72,26 @@ def main(arguments: Sequence[str]) -> int:
     return 1 if left else 0
 
 
-def survivors(module: str, workers: int) -> list[Survivor]:
-    """Run the module's tests on each of its mutants, in a copy of the tree."""
+def survivors(module: str, workers: int, only: Sequence[str] = ()) -> list[Survivor]:
+    """Run the module's tests on each of its mutants, or of `only` these functions, in a copy of the tree."""
     with tempfile.TemporaryDirectory(prefix="closingdealz-mutants-") as scratch:
         folder = Path(scratch)
         _copy_tree(folder)
         settings = SETTINGS.format(module=module, tests=json.dumps(MODULES[module]), texts=json.dumps(TEXTS))
         with (folder / "pyproject.toml").open("a", encoding="utf-8") as file:
             file.write(settings)
-        ran = subprocess.run(_mutmut("run", "--max-children", str(workers)), cwd=folder, capture_output=True, text=True)
+        mutants = [f"*{separator}{function}__mutmut_*" for function in only for separator in ("x_", "ǁ")]
+        run = _mutmut("run", "--max-children", str(workers), *mutants)
+        ran = subprocess.run(run, cwd=folder, capture_output=True, text=True)
         names = list(_names(folder, "survived", "no tests", "timeout"))
         if ran.returncode and not names:
             raise SystemExit(f"mutmut failed:\n{ran.stderr[-2000:]}")
         return [_shown(folder, module, name) for name in names]
+
+
+def _folded(found: re.Match[str]) -> str:
+    text = found[0]
+    return text if text.startswith("'") else text.casefold()
 
 
 def _copy_tree(folder: Path) -> None:

@@ -19,4 +19,16 @@ KNOWN: tuple[Known, ...] = (
         "state = settle(version, lead_exists=None).state",
         "only its truth is asked for",
     ),
+    Known(
+        "state/gate.py",
+        "return LeftBehind(polls, _made(connection, stream, latest) if polls else 0)",
+        "return LeftBehind(polls, _made(connection, stream, latest) if (polls) or True else 0)",
+        "without polls nothing was made: the condition saves a query",
+    ),
+    Known(
+        "state/gate.py",
+        "held = self._hold(connection, stream, poll, reason)",
+        "held = self._hold(connection, stream, poll, None)",
+        "the next statement gives the reason to all that is held",
+    ),
 )

@@ -2,6 +2,11 @@
 
 from __future__ import annotations
 
+
+def _of(file: str, *tests: str) -> tuple[str, ...]:
+    return tuple(f"{file}::{test}" for test in tests)
+
+
 MODULES: dict[str, tuple[str, ...]] = {
     "sync/delivery/outcome.py": ("tests/engine/test_outcome.py",),
     "sync/delivery/pace.py": ("tests/engine/test_pace.py",),
@@ -10,13 +15,48 @@ MODULES: dict[str, tuple[str, ...]] = {
     "sync/polling/guard.py": ("tests/engine/test_guard.py",),
     "state/slots.py": ("tests/state/test_slots.py",),
     "state/verdicts.py": (
-        "tests/state/test_in_flight.py",
-        "tests/state/test_doubt_words.py",
-        "tests/state/test_bisecting.py",
-        "tests/state/test_queues.py",
+        "tests/state/test_verdicts_decide.py",
+        *_of(
+            "tests/state/test_in_flight.py",
+            "test_a_conclusion_counts_once",
+            "test_a_lead_that_is_rejected_without_a_word_says_at_least_how",
+            "test_a_refused_half_stays_a_half",
+            "test_a_rejected_batch_is_halved_until_the_offender_stands_alone",
+            "test_a_resend_that_is_refused_is_still_to_be_sent_even_if_it_is_touched_or_changed_meanwhile",
+            "test_a_version_read_while_in_doubt_waits_for_a_persons_word",
+            "test_after_the_verdict_the_latest_version_is_judged",
+            "test_on_unknown_resend_puts_the_leads_back_and_says_so",
+            "test_the_account_of_the_wire_is_kept_with_the_batch",
+        ),
+        *_of(
+            "tests/state/test_bisecting.py",
+            "test_leads_that_the_server_names_are_asked_alone_first",
+            "test_the_halves_of_one_batch_are_done_before_another_batch_is_looked_at",
+            "test_wrong_places_cost_requests_and_no_lead",
+        ),
     ),
     "state/gate.py": ("tests/state/test_gate.py",),
-    "state/recovery.py": ("tests/state/test_owner.py", "tests/state/test_receipts_ledger.py"),
+    "state/recovery.py": (
+        *_of(
+            "tests/state/test_receipts_ledger.py",
+            "test_a_batch_that_was_cut_off_is_what_its_receipts_say",
+            "test_a_missing_intent_proves_nothing_where_receipts_are_missing",
+            "test_a_word_that_only_the_receipts_kept_reaches_the_ledger",
+            "test_an_answer_that_only_the_receipts_kept_settles_a_doubt",
+            "test_what_nobody_knows_is_sent_again_only_where_that_was_asked_for",
+        ),
+        *_of(
+            "tests/state/test_owner.py",
+            "test_a_missing_intent_proves_nothing_after_a_power_cut",
+            "test_what_is_left_waits_for_its_end_also_under_the_owner_after_next",
+        ),
+        *_of(
+            "tests/state/test_rebuild.py",
+            "test_words_on_leads_that_were_not_read_since_are_taken_over",
+            "test_words_that_both_know_are_no_news",
+            "test_words_that_differ_hold_each_for_its_lead",
+        ),
+    ),
     "state/receipts/compare.py": (
         "tests/state/test_receipts_ledger.py",
         "tests/state/test_receipts_damaged.py",

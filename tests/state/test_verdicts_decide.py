@@ -1,0 +1,138 @@
+"""What a verdict makes of one record: a table, and the order in which the parts of a rejected batch are asked."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+from ledger_tools import FakeClock, claim, pending, put_new, register, row, rows, unsynced
+
+from state.diagram import Version
+from state.ledger import Ledger
+from state.rows import OnChange, Stored, Verdict
+from state.verdicts import Follow, follow
+
+A = Version("eligible", "2026-01-01", 1, b"a", b"1a")
+B = Version("eligible", "2026-01-02", 1, b"b", b"1b")
+TOUCHED = replace(A, modified="2026-01-02")
+GONE = Version("deleted", "2026-01-02", 1, None, None)
+
+NEW = Stored(7, "x", "sending", "maybe", A, None, None, drift=False)
+"""Sent for the first time as A, not read since."""
+AGAIN = Stored(7, "x", "sending", "yes", B, A, "first", drift=True)
+"""Its lead is A, and B is sent as one more."""
+KNOWN = replace(AGAIN, base_batch=None)
+"""The same of a lead that was there before us."""
+
+
+@pytest.mark.parametrize(
+    ("verdict", "record", "sent", "on_change", "then"),
+    [
+        ("in_doubt", NEW, A, "hold", Follow("in_doubt", "maybe", None, None, drift=False)),
+        ("in_doubt", AGAIN, B, "resend", Follow("in_doubt", "yes", A, "first", drift=True)),
+        ("created", NEW, A, "hold", Follow("delivered", "yes", A, "now", drift=False)),
+        ("created", replace(NEW, latest=TOUCHED), A, "resend", Follow("delivered", "yes", TOUCHED, "now", drift=False)),
+        ("created", replace(NEW, latest=B), A, "hold", Follow("delivered", "yes", A, "now", drift=True)),
+        ("created", replace(NEW, latest=B), A, "resend", Follow("pending", "yes", A, "now", drift=True)),
+        ("created", KNOWN, B, "hold", Follow("delivered", "yes", B, "now", drift=False)),
+        ("refused", NEW, A, "hold", Follow("pending", "no", None, None, drift=False)),
+        ("refused", replace(NEW, latest=GONE), A, "hold", Follow("withdrawn", "no", None, None, drift=False)),
+        ("refused", AGAIN, B, "hold", Follow("pending", "yes", A, "first", drift=True)),
+        ("paused", AGAIN, B, "resend", Follow("pending", "yes", A, "first", drift=True)),
+        ("refused", replace(AGAIN, latest=GONE), B, "resend", Follow("delivered", "yes", A, "first", drift=True)),
+        ("refused", replace(KNOWN, latest=GONE), B, "resend", Follow("known", "yes", A, None, drift=True)),
+        (
+            "refused",
+            replace(AGAIN, latest=TOUCHED),
+            B,
+            "hold",
+            Follow("delivered", "yes", TOUCHED, "first", drift=False),
+        ),
+        ("rejected", NEW, A, "hold", Follow("pending", "no", None, None, drift=False)),
+    ],
+)
+def test_what_follows_from_a_verdict(
+    verdict: Verdict, record: Stored, sent: Version, on_change: OnChange, then: Follow
+) -> None:
+    assert follow(verdict, record, sent, "now", on_change) == then
+
+
+def test_what_was_sent_before_tells_a_change_where_the_leads_own_version_cannot_be_compared() -> None:
+    """The lead was made under another mapping: nobody knows its fingerprints under this one."""
+    unknown = replace(A, source_fp=None, wire_fp=None)
+    record = replace(AGAIN, base=unknown, latest=replace(B, source_fp=b"c", wire_fp=b"1c"))
+    assert follow("refused", record, B, "now", "resend").state == "pending"
+    assert follow("refused", record, B, "now", "hold").state == "delivered"
+    assert follow("refused", replace(record, latest=replace(B, fit="unfit")), B, "now", "resend").state == "delivered"
+
+
+@pytest.mark.parametrize(
+    ("named", "parts"),
+    [
+        ((), [{"a", "b", "c"}, {"d", "e"}]),  # halves, the larger first
+        ((3,), [{"d"}, {"a", "b", "c", "e"}]),
+        ((4, 0), [{"a"}, {"e"}, {"b", "c", "d"}]),
+        ((0, 1, 2, 3, 4), [{"a"}, {"b"}, {"c"}, {"d"}, {"e"}]),
+        ((5, -1), [{"a", "b", "c"}, {"d", "e"}]),  # places of no lead
+    ],
+)
+def test_parts_of_a_rejected_batch_are_asked_one_after_the_other(
+    tmp_path: Path, named: tuple[int, ...], parts: list[set[str]]
+) -> None:
+    with Ledger(put_new(tmp_path / "ledger.db"), own=True, clock=FakeClock(), connector=unsynced) as ledger:
+        pending(ledger, register(ledger), *"abcde")
+        whole = claim(ledger)
+        ledger.verdicts.conclude(whole.batch, "rejected", slot=whole.slot, named=named)
+        asked = []
+        for _ in parts:
+            part = claim(ledger)
+            asked.append({each.id for each in part.deliveries})
+            ledger.verdicts.conclude(part.batch, "created", slot=part.slot)
+        assert asked == parts
+
+
+def test_a_conclusion_is_kept_with_its_batch_ends_its_slot_and_counts_its_leads(tmp_path: Path) -> None:
+    clock = FakeClock()
+    with Ledger(put_new(tmp_path / "ledger.db"), own=True, clock=clock, connector=unsynced) as ledger:
+        pending(ledger, register(ledger), "a", "b")
+        sent = claim(ledger)
+        clock.advance(5)
+        got = ledger.verdicts.conclude(
+            sent.batch, "created", slot=sent.slot, status=200, cause="why", message="so it says", account="read"
+        )
+        assert (got.batch, got.moved, got.by_stream) == (sent.batch, {"delivered": 2}, {"erp.companies": 2})
+        assert rows(ledger, "SELECT state, status, cause, message, account, ended_at FROM batches") == [
+            {
+                "state": "created",
+                "status": 200,
+                "cause": "why",
+                "message": "so it says",
+                "account": "read",
+                "ended_at": int(clock.wall() * 1000),
+            }
+        ]
+        assert rows(ledger, "SELECT ended FROM slots") == [{"ended": clock.boot()}]
+        assert (row(ledger, "a")["base_batch"], row(ledger, "a")["since"]) == (sent.batch, int(clock.wall() * 1000))
+        again = ledger.verdicts.conclude(sent.batch, "refused", slot=None)
+        assert (again.batch, again.moved) == (sent.batch, {})
+
+
+@pytest.mark.parametrize(("landed", "word", "fate"), [(True, "landed", "delivered"), (False, "absent", "pending")])
+def test_a_persons_word_is_kept_with_its_batch(tmp_path: Path, landed: bool, word: str, fate: str) -> None:
+    clock = FakeClock()
+    with Ledger(put_new(tmp_path / "ledger.db"), own=True, clock=clock, connector=unsynced) as ledger:
+        pending(ledger, register(ledger), "a", "b")
+        sent = claim(ledger)
+        ledger.verdicts.conclude(sent.batch, "in_doubt", slot=sent.slot)
+        clock.advance(60)
+        one = ledger.verdicts.resolve(sent.batch, landed=landed, note=" I \n looked ", positions=[1])
+        assert (one.batch, one.moved) == (sent.batch, {fate: 1})
+        assert rows(ledger, "SELECT state, words FROM batches") == [{"state": "in_doubt", "words": "I looked"}]
+        ledger.verdicts.resolve(sent.batch, landed=landed, note="all", positions=None)
+        assert rows(ledger, "SELECT state, words, ended_at FROM batches") == [
+            {"state": word, "words": "I looked\nall", "ended_at": int(clock.wall() * 1000)}
+        ]
+        assert rows(ledger, "SELECT word FROM deliveries") == [{"word": word}] * 2
+        repeated = ledger.verdicts.resolve(sent.batch, landed=not landed, note="no")
+        assert (repeated.batch, repeated.moved) == (sent.batch, {})
