@@ -22,8 +22,8 @@ from sync.errors import LedgerError, LedgerLost
 _TAIL = 1 << 16
 _REMEMBERED = 512
 """Bytes of the last append that are looked for before the next one."""
-PATIENCE = 30.0
-"""Seconds that a process waits for another one that holds the end of a file: as long as SQLite does."""
+PATIENCE = 120.0
+"""Seconds to wait for whoever holds the end of a file: a large one that is compacted takes a while."""
 _LOOK_SECONDS = 0.01
 _AGAIN = "start the program again: what is missing there is written anew from the ledger"
 

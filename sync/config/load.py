@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import os
 from collections.abc import Iterator, Mapping
+from contextlib import suppress
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, TypeVar
@@ -69,14 +70,19 @@ def ledger_named_by(path: Path, *, env: Mapping[str, str] = os.environ) -> Path:
 
 
 def _place_problems(config: Config) -> Iterator[Problem]:
-    if config.receipts_copy_path == config.ledger_path.parent:
+    with suppress(ValueError):  # a path with a NUL, which has a problem of its own
+        if config.receipts_copy_path != config.ledger_path.parent:
+            return
         what = "is the folder of the ledger itself, where its receipts are already"
         yield Problem("ledger.receipts_copy", what, "name another folder, on another disk")
 
 
 def _digest(raw: dict[str, Any]) -> str:
     """Of what the file says: comments and the order of its tables make no other one."""
-    text = orjson.dumps(raw, default=str, option=orjson.OPT_SORT_KEYS | orjson.OPT_NON_STR_KEYS)
+    try:
+        text = orjson.dumps(raw, default=str, option=orjson.OPT_SORT_KEYS | orjson.OPT_NON_STR_KEYS)
+    except TypeError:  # a number of more than 64 bits, which is refused by name
+        text = repr(raw).encode(errors="surrogatepass")
     return hashlib.blake2b(text, digest_size=16).hexdigest()
 
 

@@ -16,6 +16,7 @@ EXPRESSIONS = 'must be an expression in quotes, such as "[email]", or a list of 
 A_START = 'must be "all", "now" or a date such as "2026-01-31"'
 FUTURE = 'lies in the future (for what changes from now on write "now")'
 A_DURATION = 'must be a duration such as "30s", "5m", "2h" or "7d"'
+ITSELF = "is the folder of the ledger itself, where its receipts are already (name another folder, on another disk)"
 FIVE_FIELDS = 'must be five fields (minute, hour, day, month, weekday) such as "*/5 6-20 * * mon-fri", not 1'
 WEEKDAYS = "must name weekdays (mon, tue, …, sun): their numbers do not mean the same everywhere"
 NO_LISTEN = 'must be an address and a port such as "127.0.0.1:9464"'
@@ -130,7 +131,7 @@ CASES: list[tuple[str, str, list[str]]] = [
     (
         "[workspaces.main]",
         '[ledger]\npath = "a/ledger.db"\nreceipts_copy = "../a"\n[workspaces.main]',
-        ["ledger.receipts_copy: is the folder of the ledger itself, where its receipts are already (name another"],
+        [f"ledger.receipts_copy: {ITSELF}"],
     ),
     ("[workspaces.main]", '[ledger]\npath = "a\\u0000b"\n[workspaces.main]', ["ledger.path: holds a NUL character"]),
     ("[workspaces.main]", "log = 5\n[workspaces.main]", ["log: must be a table"]),
