@@ -35,7 +35,7 @@ def own_ledger(config: Config) -> Ledger:
     Raises LedgerUntrusted also where a ledger would be made although this configuration had another one: all that was
     sent before would be sent again.
     """
-    _refuse_moved(config)
+    refuse_moved(config)
     return create_ledger(config)
 
 
@@ -59,7 +59,8 @@ def create_ledger(config: Config) -> Ledger:
     return ledger
 
 
-def _refuse_moved(config: Config) -> None:
+def refuse_moved(config: Config) -> None:
+    """Raises LedgerUntrusted where there is no ledger, but this configuration had one elsewhere that still counts."""
     former = _remembered(config)
     if former is None or former == config.ledger_path or config.ledger_path.exists():
         return

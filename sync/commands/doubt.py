@@ -64,11 +64,12 @@ def _found(config: Path | None) -> tuple[list[Doubt], int]:
     """All that is in doubt, and the time in ms; nothing is before there is a ledger."""
     from sync.clock import SystemClock
     from sync.config.load import find_config, load_config
-    from sync.ledgers import open_ledger, refuse_lost
+    from sync.ledgers import open_ledger, refuse_lost, refuse_moved
     from sync.reports.doubts import doubts_of
 
     loaded = load_config(find_config(config))
     refuse_lost(loaded)
+    refuse_moved(loaded)
     if not loaded.ledger_path.exists():
         return [], int(SystemClock().wall() * 1000)
     with open_ledger(loaded) as ledger:

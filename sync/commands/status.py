@@ -79,10 +79,11 @@ def _show(overview: Overview, config: Path | None, *, whole: bool, as_json: bool
 def gather(config: Config, workspaces: Collection[str] = (), streams: Collection[str] = ()) -> Overview:
     """The overview, also where there is no ledger yet. Raises LedgerError, LedgerUntrusted."""
     from sync.clock import SystemClock
-    from sync.ledgers import open_ledger, refuse_lost
+    from sync.ledgers import open_ledger, refuse_lost, refuse_moved
     from sync.reports.overview import overview_of, without_ledger
 
     refuse_lost(config)
+    refuse_moved(config)
     if not config.ledger_path.exists():
         at = int(SystemClock().wall() * 1000)
         return without_ledger(config, at, workspaces=workspaces, streams=streams)

@@ -15,7 +15,7 @@ from sync import log
 from sync.clock import Clock, SystemClock
 from sync.config.schema import Config
 from sync.engine import Engine
-from sync.errors import LedgerBusy, LedgerError
+from sync.errors import ConfigError, LedgerBusy, LedgerError
 from sync.log import emit
 from sync.schedule import Schedule
 from sync.service.health import Health, Phase, stops_of
@@ -73,7 +73,16 @@ class Service:
         wanted = config.metrics.listen if config.metrics else None
         if self._endpoint and self._endpoint.listen == wanted:
             return
-        fresh = self._open_endpoint(wanted) if wanted else None
+        before = self._endpoint
+        if before and wanted and _port_of(wanted) == _port_of(before.listen):  # we ourselves would be in the way
+            before.close()
+            self._endpoint = None
+        try:
+            fresh = self._open_endpoint(wanted) if wanted else None
+        except ConfigError:
+            if before and self._endpoint is None:
+                self._endpoint = self._open_endpoint(before.listen)
+            raise
         if self._endpoint:
             self._endpoint.close()
         self._endpoint = fresh
@@ -192,3 +201,7 @@ class Service:
 
 def _is_calm(engine: Engine) -> bool:
     return not engine.in_flight and not any(stream.is_busy for stream in engine.streams.values())
+
+
+def _port_of(listen: str) -> str:
+    return listen.rpartition(":")[2]

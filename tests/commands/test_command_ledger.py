@@ -55,7 +55,7 @@ def test_another_path_makes_no_new_ledger_unless_that_is_said(world: World) -> N
     world.run("once")
     moved = {'path = "state/ledger.db"': 'path = "moved/ledger.db"'}
     world.write_config(replace=moved)
-    for words in (["once"], ["send-test", "--yes"]):
+    for words in (["once"], ["send-test", "--yes"], ["status"], ["doubt", "list"]):
         refused = world.run(*words)
         assert refused.exit_code == 78
         assert f"until now this configuration had {world.ledger}" in refused.stderr

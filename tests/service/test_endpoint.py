@@ -67,6 +67,21 @@ def of(name: str, **labels: str) -> tuple[str, frozenset[tuple[str, str]]]:
     return name, frozenset(labels.items())
 
 
+def test_a_reload_may_name_another_address_with_the_port_that_is_ours(
+    served: tuple[Service, Engine, Source, Way], port: int
+) -> None:
+    service, engine, _, _ = served
+    config = engine.plan.config
+    assert config.metrics is not None
+    for listen in (f"localhost:{port}", f"127.0.0.1:{port}"):
+        service.serve(config.model_copy(update={"metrics": config.metrics.model_copy(update={"listen": listen})}))
+        assert ask(port, "/healthz/live")[0] == 200
+    nowhere = config.metrics.model_copy(update={"listen": f"192.0.2.1:{port}"})
+    with pytest.raises(ConfigError):
+        service.serve(config.model_copy(update={"metrics": nowhere}))
+    assert ask(port, "/healthz/live")[0] == 200, "what was before goes on"
+
+
 def test_health_from_the_start_to_the_end(served: tuple[Service, Engine, Source, Way], port: int) -> None:
     service, engine, _, _ = served
     status, text = ask(port, "/healthz")
