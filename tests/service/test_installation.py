@@ -349,7 +349,7 @@ def test_an_image_of_another_python_is_refused(tmp_path: Path) -> None:
 
 
 def test_nothing_that_is_run_finds_the_installer_itself(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """pip would take what lies on PYTHONPATH, the wheel or the checkout, for installed, and install nothing."""
+    """pip would take a checkout on PYTHONPATH for installed, and install nothing."""
     monkeypatch.setenv("PYTHONPATH", str(tmp_path))
     said = Machine(systemd=False).ask(sys.executable, "-c", "import sys; print(sys.path)", env={"MORE": "1"})
     assert str(tmp_path) not in said.stdout
