@@ -33,7 +33,7 @@ from state.slots import GRACE_SECONDS, fill_windows
 from state.streams import accept_loss
 from state.verdicts import Verdicts
 from sync.clock import Clock
-from sync.errors import LedgerError, LedgerMixed
+from sync.errors import LedgerBusy, LedgerError, LedgerMixed
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,9 +75,15 @@ def rebuild(
         file = LedgerFile(path, connector=connector)
         try:
             with file.write() as connection:
-                take(connection, lock, path, clock)
+                taken = take(connection, lock, path, clock)
             # again, with what an older owner wrote until it was overtaken
             histories = {place: history for place in histories if (history := place.history()) is not None}
+            try:
+                _leave_what_may_be_answered(path, taken.found, histories, clock)
+            except LedgerBusy:
+                if kept:
+                    kept.unlink(missing_ok=True)
+                raise
             work = _Rebuilding(file, hasher, clock, histories)
             done = work.run(places, kept=kept, is_new=is_new)
         finally:
@@ -86,6 +92,21 @@ def rebuild(
             if history.damaged and accept_loss:
                 _leave_out_damaged(place, clock)
         return done
+
+
+def _leave_what_may_be_answered(
+    path: Path, found: Mapping[str, float], histories: Mapping[Place, History], clock: Clock
+) -> None:
+    """Raise LedgerBusy where an older process may still have batches on the wire: their answers are facts that a
+    rebuilt ledger could not learn any more."""
+    verdicts = {name for name, batch in together(histories.values()).items() if batch.verdict is not None}
+    ends = [until for name, until in found.items() if name not in verdicts]
+    seconds = max(ends, default=0.0) - clock.boot()
+    if seconds > 0:
+        raise LedgerBusy(
+            f"an older process may still have batches of the ledger {path} on the wire, for {seconds:.0f} s more",
+            hint="nothing was changed; after that, again: closingdealz-sync ledger rebuild",
+        )
 
 
 def _leave_out_damaged(place: Place, clock: Clock) -> None:

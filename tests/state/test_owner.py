@@ -32,6 +32,7 @@ from ledger_tools import (
 from state.ledger import Ledger
 from state.lock import LedgerLock, lock_path
 from state.owner import LONGEST_TIMEOUT, Owner
+from state.rebuilding.rebuild import rebuild
 from state.rows import Verdict
 from state.slots import GRACE_SECONDS
 from sync.errors import LedgerBusy, LedgerError, LedgerLost, LedgerMixed, LedgerUntrusted
@@ -210,6 +211,22 @@ def test_an_older_owner_is_refused_by_name_and_what_it_claimed_is_not_lost(
         clock.advance(0.2)
         assert [(each.conclusion.batch, each.outcome) for each in newer.recover()] == [(claimed, "refused")]
         assert (newer.left, newer.recover()) == (None, [])
+
+
+def test_a_rebuild_leaves_alone_what_an_older_owner_may_have_on_the_wire(
+    older: Ledger, path: Path, clock: FakeClock
+) -> None:
+    on_the_wire(older, "a")
+    remove_lock(path)
+    names = sorted(each.name for each in path.parent.iterdir())
+    with pytest.raises(LedgerBusy, match=r"on the wire, for 70 s more"):
+        rebuild(path, clock=clock, connector=unsynced)
+    assert [name for name in sorted(each.name for each in path.parent.iterdir()) if "rebuild" in name] == []
+    assert set(names) - {each.name for each in path.parent.iterdir()} == set()
+    clock.advance(TIMEOUT + GRACE_SECONDS + 0.1)
+    assert rebuild(path, clock=clock, connector=unsynced).batches == 0
+    with own(path, clock) as ledger:
+        assert states(ledger) == {"a": "in_doubt"}
 
 
 @pytest.mark.parametrize("moved", [None, "", ".receipts"])
