@@ -59,12 +59,12 @@ class Schedule:
     def every(self, name: str, seconds: float, work: Callable[[], object], *, at_once: bool = True) -> None:
         """Run `work` every so many seconds, with a tenth of jitter."""
         jitter = min(seconds / 10, MOST_JITTER)
-        trigger = IntervalTrigger(seconds=seconds, jitter=jitter)
+        trigger = _OneForAllMissed(IntervalTrigger(seconds=seconds, jitter=jitter))
         self._add(name, trigger, work, seconds + jitter, {"next_run_time": datetime.now(UTC)} if at_once else {})
 
     def cron(self, name: str, crontab: str, work: Callable[[], object]) -> None:
         """Run `work` when the wall clock (UTC) says so."""
-        self._add(name, CronTrigger.from_crontab(crontab, timezone=UTC), work, None, {})
+        self._add(name, _OneForAllMissed(CronTrigger.from_crontab(crontab, timezone=UTC)), work, None, {})
 
     def _add(
         self,
@@ -168,6 +168,23 @@ def _moved(at: datetime, seconds: float) -> datetime:
         return at + timedelta(seconds=seconds)
     except OverflowError:
         return datetime.max.replace(tzinfo=UTC) - timedelta(days=1)
+
+
+class _OneForAllMissed(BaseTrigger):  # type: ignore[misc] # APScheduler ships no type information
+    """Another trigger's times, of which those that are over count as one.
+
+    APScheduler lists all that were missed, also where one turn stands for them, and holds its locks meanwhile: after a
+    clock that was set forward by decades nobody could stop it for minutes.
+    """
+
+    def __init__(self, trigger: BaseTrigger) -> None:
+        self._trigger = trigger
+
+    def get_next_fire_time(self, previous_fire_time: datetime | None, now: datetime) -> datetime | None:
+        """Return the first time after `now`; none between the last turn and now."""
+        last = max(previous_fire_time, now) if previous_fire_time else None
+        found: datetime | None = self._trigger.get_next_fire_time(last, now)
+        return found
 
 
 class _ThreadPerJob(BaseExecutor):  # type: ignore[misc] # APScheduler ships no type information

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterator
-from datetime import datetime, tzinfo
+from datetime import UTC, datetime, timedelta, tzinfo
 from threading import Event
 
 import apscheduler.schedulers.base
@@ -204,3 +204,19 @@ def test_a_turn_may_be_asked_for_before_its_time(schedule: Schedule) -> None:
     schedule.soon("poll")
     schedule.soon("other")
     until(lambda: turns.count == 2, "both turns")
+
+
+@pytest.mark.parametrize("start", ["an interval", "cron"])
+def test_decades_of_missed_turns_are_one(clock: MachineClock, schedule: Schedule, start: str) -> None:
+    """Such as after a machine began in 1970; a list of all of them would keep the scheduler's locks for minutes."""
+    if start == "cron":
+        schedule.cron("poll", "* * * * *", Turns())
+    else:
+        schedule.every("poll", 60, Turns())
+    (job,) = schedule._scheduler.get_jobs()
+    first = job.trigger.get_next_fire_time(None, datetime.now(UTC))
+    job._modify(next_run_time=first)
+    much_later = first + timedelta(days=50 * 365)
+    assert job._get_run_times(much_later) == [first]
+    following = job.trigger.get_next_fire_time(first, much_later)
+    assert timedelta(0) < following - much_later <= timedelta(seconds=66)
