@@ -274,6 +274,12 @@ def test_the_window_that_counts_is_the_one_in_which_the_request_began(slots: Slo
     assert slots.learn(FEW, last).why == "window"
 
 
+def test_a_429_to_a_request_whose_slot_is_gone_is_looked_at_as_of_now(slots: Slots, clock: FakeClock) -> None:
+    assert slots.learn(FEW, full(slots, clock) + 999).why == "window"
+    clock.advance(WINDOW + 30)
+    assert slots.learn(FEW, 999) == Lesson("stranger", 0, SHARE_LEAST, MARGIN + MARGIN_STEP)
+
+
 @pytest.mark.parametrize(("later", "why"), [(0.1, "window"), (5.9, "window"), (6.1, "stranger"), (50.0, "stranger")])
 def test_what_comes_shortly_after_a_full_window_is_its_echo(
     slots: Slots, clock: FakeClock, later: float, why: str

@@ -31,4 +31,10 @@ KNOWN: tuple[Known, ...] = (
         "held = self._hold(connection, stream, poll, None)",
         "the next statement gives the reason to all that is held",
     ),
+    Known(
+        "state/recovery.py",
+        '"in_doubt" if given_up else cast(Verdict, found.outcome),',
+        '"in_doubt" if given_up else cast(None, found.outcome),',
+        "a cast tells the type checker only",
+    ),
 )
