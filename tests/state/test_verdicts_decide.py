@@ -6,11 +6,12 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from ledger_tools import FakeClock, claim, pending, put_new, register, row, rows, unsynced
+from ledger_tools import FakeClock, claim, commit, declare, pending, reading, put_new, register, row, rows, unsynced
 
 from state.diagram import Version
 from state.ledger import Ledger
 from state.rows import OnChange, Stored, Verdict
+from state.slots import GRACE_SECONDS
 from state.verdicts import Follow, follow
 
 A = Version("eligible", "2026-01-01", 1, b"a", b"1a")
@@ -125,10 +126,13 @@ def test_a_persons_word_is_kept_with_its_batch(tmp_path: Path, landed: bool, wor
         pending(ledger, register(ledger), "a", "b")
         sent = claim(ledger)
         ledger.verdicts.conclude(sent.batch, "in_doubt", slot=sent.slot)
+        assert rows(ledger, "SELECT ended FROM slots") == [{"ended": clock.boot() + GRACE_SECONDS}], "it may arrive yet"
+        assert rows(ledger, "SELECT cause FROM batches") == [{"cause": ""}]
         clock.advance(60)
         one = ledger.verdicts.resolve(sent.batch, landed=landed, note=" I \n looked ", positions=[1])
         assert (one.batch, one.moved) == (sent.batch, {fate: 1})
         assert rows(ledger, "SELECT state, words FROM batches") == [{"state": "in_doubt", "words": "I looked"}]
+        assert rows(ledger, "SELECT word FROM deliveries ORDER BY position") == [{"word": None}, {"word": word}]
         ledger.verdicts.resolve(sent.batch, landed=landed, note="all", positions=None)
         assert rows(ledger, "SELECT state, words, ended_at FROM batches") == [
             {"state": word, "words": "I looked\nall", "ended_at": int(clock.wall() * 1000)}
@@ -136,3 +140,18 @@ def test_a_persons_word_is_kept_with_its_batch(tmp_path: Path, landed: bool, wor
         assert rows(ledger, "SELECT word FROM deliveries") == [{"word": word}] * 2
         repeated = ledger.verdicts.resolve(sent.batch, landed=not landed, note="no")
         assert (repeated.batch, repeated.moved) == (sent.batch, {})
+
+
+def test_a_resend_that_is_rejected_alone_goes_to_quarantine_and_its_lead_stays_its_base_line(tmp_path: Path) -> None:
+    with Ledger(put_new(tmp_path / "ledger.db"), own=True, clock=FakeClock(), connector=unsynced) as ledger:
+        stream = register(ledger, declare(on_change="resend"))
+        pending(ledger, stream, "x")
+        first = claim(ledger)
+        ledger.verdicts.conclude(first.batch, "created", slot=first.slot)
+        commit(ledger, stream, [reading("x", "b", mapping=stream.mapping, modified="2026-02-02T00:00:00.000000Z")])
+        again = claim(ledger)
+        ledger.verdicts.conclude(again.batch, "rejected", slot=again.slot, message="it is odd")
+        kept = row(ledger, "x")
+        assert (kept["state"], kept["lead_exists"], kept["drift"]) == ("quarantined", "yes", 1)
+        assert (kept["base_batch"], kept["base_source_fp"]) == (first.batch, b"a")
+        assert "it is odd" in kept["reason"]
