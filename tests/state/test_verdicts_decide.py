@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from dataclasses import replace
 from pathlib import Path
+from typing import Literal
 
 import pytest
-from ledger_tools import FakeClock, claim, commit, declare, pending, reading, put_new, register, row, rows, unsynced
+from ledger_tools import FakeClock, claim, commit, declare, pending, put_new, reading, register, row, rows, unsynced
 
 from state.diagram import Version
 from state.ledger import Ledger
@@ -91,6 +92,19 @@ def test_parts_of_a_rejected_batch_are_asked_one_after_the_other(
             asked.append({each.id for each in part.deliveries})
             ledger.verdicts.conclude(part.batch, "created", slot=part.slot)
         assert asked == parts
+
+
+@pytest.mark.parametrize(("verdict", "on_unknown"), [("refused", "hold"), ("paused", "hold"), ("in_doubt", "resend")])
+def test_a_half_that_comes_back_stays_a_half(
+    tmp_path: Path, verdict: Verdict, on_unknown: Literal["hold", "resend"]
+) -> None:
+    with Ledger(put_new(tmp_path / "ledger.db"), own=True, clock=FakeClock(), connector=unsynced) as ledger:
+        pending(ledger, register(ledger), *"abcd")
+        whole = claim(ledger)
+        ledger.verdicts.conclude(whole.batch, "rejected", slot=whole.slot)
+        half = claim(ledger)
+        ledger.verdicts.conclude(half.batch, verdict, slot=half.slot, on_unknown=on_unknown)
+        assert [each.id for each in claim(ledger).deliveries] == [each.id for each in half.deliveries] == ["a", "b"]
 
 
 def test_a_conclusion_is_kept_with_its_batch_ends_its_slot_and_counts_its_leads(tmp_path: Path) -> None:
