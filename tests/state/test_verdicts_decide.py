@@ -7,7 +7,20 @@ from pathlib import Path
 from typing import Literal
 
 import pytest
-from ledger_tools import FakeClock, claim, commit, declare, pending, put_new, reading, register, row, rows, unsynced
+from ledger_tools import (
+    FakeClock,
+    claim,
+    commit,
+    declare,
+    pending,
+    put_new,
+    reading,
+    register,
+    row,
+    rows,
+    states,
+    unsynced,
+)
 
 from state.diagram import Version
 from state.ledger import Ledger
@@ -145,6 +158,7 @@ def test_a_persons_word_is_kept_with_its_batch(tmp_path: Path, landed: bool, wor
         clock.advance(60)
         one = ledger.verdicts.resolve(sent.batch, landed=landed, note=" I \n looked ", positions=[1])
         assert (one.batch, one.moved) == (sent.batch, {fate: 1})
+        assert states(ledger) == {"a": "in_doubt", "b": fate}
         assert rows(ledger, "SELECT state, words FROM batches") == [{"state": "in_doubt", "words": "I looked"}]
         assert rows(ledger, "SELECT word FROM deliveries ORDER BY position") == [{"word": None}, {"word": word}]
         ledger.verdicts.resolve(sent.batch, landed=landed, note="all", positions=None)

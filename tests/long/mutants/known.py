@@ -49,4 +49,16 @@ KNOWN: tuple[Known, ...] = (
         "return int(row[0]) + 2",
         "the numbers of parts need only lie above those before",
     ),
+    Known(
+        "state/verdicts.py",
+        "parts: Mapping[int, int] = {}",
+        "parts: Mapping[int, int] = None",
+        "only its truth is asked for",
+    ),
+    Known(
+        "state/verdicts.py",
+        'blamed = named if _is_trusted(connection, rows[0]["part"]) else ()',
+        'blamed = named if _is_trusted(connection, rows[1]["part"]) else ()',
+        "a part is claimed alone: all leads of a batch are of the same one",
+    ),
 )
