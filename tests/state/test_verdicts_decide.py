@@ -183,3 +183,15 @@ def test_a_resend_that_is_rejected_alone_goes_to_quarantine_and_its_lead_stays_i
         assert (kept["state"], kept["lead_exists"], kept["drift"]) == ("quarantined", "yes", 1)
         assert (kept["base_batch"], kept["base_source_fp"]) == (first.batch, b"a")
         assert "it is odd" in kept["reason"]
+
+
+def test_a_leads_base_line_is_the_version_that_was_sent_also_where_another_was_read_meanwhile(tmp_path: Path) -> None:
+    with Ledger(put_new(tmp_path / "ledger.db"), own=True, clock=FakeClock(), connector=unsynced) as ledger:
+        stream = register(ledger)
+        commit(ledger, stream, [reading("x", "a", mapping=stream.mapping, modified=A.modified)])
+        sent = claim(ledger)
+        commit(ledger, stream, [reading("x", "b", mapping=stream.mapping, modified=B.modified)])
+        ledger.verdicts.conclude(sent.batch, "created", slot=sent.slot)
+        kept = row(ledger, "x")
+        base = (kept["base_modified"], kept["base_mapping"], kept["base_source_fp"], kept["base_wire_fp"])
+        assert base == (A.modified, stream.mapping, b"a", f"{stream.mapping}:a".encode())

@@ -33,7 +33,7 @@ do_not_mutate_patterns = {texts}
 """
 TEXTS = [r"hint=", r"\bf?\"[^\"]* [^\"]* [^\"]*\"", r"raise \w+\(", r"emit\("]
 """Lines of which only words for people could change."""
-SQL = re.compile(r"\b(SELECT|INSERT|UPDATE|DELETE|FROM|WHERE|VALUES|CASE|AND)\b|\brow\[")
+SQL = re.compile(r"\b(SELECT|INSERT|UPDATE|DELETE|FROM|WHERE|VALUES|CASE|AND)\b|\brow(s\[0\])?\[")
 
 
 @dataclass(frozen=True, slots=True)

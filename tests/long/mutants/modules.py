@@ -46,7 +46,11 @@ MODULES: dict[str, tuple[str, ...]] = {
             "test_a_word_on_no_lead_settles_nothing",
             "test_the_last_lead_settles_the_batch",
         ),
-        "tests/state/test_rebuild.py::test_words_on_leads_that_were_not_read_since_are_taken_over",
+        *_of(
+            "tests/state/test_rebuild.py",
+            "test_one_word_settles_a_lead_that_was_read_since_and_one_that_was_not",
+            "test_words_on_leads_that_were_not_read_since_are_taken_over",
+        ),
         "tests/state/test_slots.py::test_the_slot_of_a_batch_on_the_wire_keeps_its_boot",
     ),
     "state/gate.py": ("tests/state/test_gate.py",),
