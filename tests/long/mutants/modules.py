@@ -51,8 +51,10 @@ MODULES: dict[str, tuple[str, ...]] = {
             "test_one_word_settles_a_lead_that_was_read_since_and_one_that_was_not",
             "test_words_on_leads_that_were_not_read_since_are_taken_over",
         ),
-        "tests/engine/test_contacts_matched.py"
-        "::test_a_version_that_was_read_while_the_lead_was_on_the_wire_is_matched_before_it_is_sent",
+        *_of(
+            "tests/engine/test_contacts_matched.py",
+            "test_a_version_that_was_read_while_the_lead_was_on_the_wire_is_matched_before_it_is_sent",
+        ),
         "tests/state/test_slots.py::test_the_slot_of_a_batch_on_the_wire_keeps_its_boot",
     ),
     "state/gate.py": ("tests/state/test_gate.py",),
