@@ -120,7 +120,7 @@ class Slots:
             return lesson
 
 
-def lesson_of(room: Room, *, echo: bool = False) -> Lesson:
+def lesson_of(room: Room, *, echo: bool) -> Lesson:
     """Pure: what follows from a 429 to a request that began with so full a window, itself included.
 
     `echo`: a moment ago one met a full window. What has left ours since may still stand in the server's: that teaches

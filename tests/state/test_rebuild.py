@@ -490,6 +490,20 @@ def test_words_that_differ_hold_each_for_its_lead(path: Path) -> None:
         assert ledger.recover() == []
 
 
+def test_one_word_settles_a_lead_that_was_read_since_and_one_that_was_not(path: Path) -> None:
+    with opened(path) as ledger:
+        batch = send(ledger, "in_doubt", "a", "b")
+    lose(path)
+    rebuilt(path)
+    with opened(path) as ledger:
+        ledger.recover()
+        stream = registered(ledger)
+        commit(ledger, stream, [reading("a", mapping=stream.mapping)])
+        ledger.verdicts.resolve(batch, landed=True, note="", positions=[0, 1])
+        assert states(ledger) == {"a": "delivered"}
+        assert rows(ledger, "SELECT state FROM batches WHERE name = ?", batch) == [{"state": "landed"}]
+
+
 def test_words_that_both_know_are_no_news(path: Path) -> None:
     with opened(path) as ledger:
         batch = send(ledger, "in_doubt", "a", "b")

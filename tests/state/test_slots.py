@@ -6,9 +6,10 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from ledger_tools import FakeClock, unsynced
+from ledger_tools import FakeClock, claim, pending, put_new, register, rows, unsynced
 
 from state.database import LedgerFile
+from state.ledger import Ledger
 from state.rows import NoRoom
 from state.slots import (
     GRACE_SECONDS,
@@ -79,6 +80,30 @@ def test_a_slot_is_free_one_window_after_its_end_and_not_a_moment_earlier(slots:
     assert wait_of(slots).seconds == pytest.approx(1.0, abs=0.01)
 
 
+def test_a_window_is_empty_when_it_is_over(slots: Slots, clock: FakeClock) -> None:
+    for slot in fill(slots):
+        slots.end(slot, arrived=True)
+    clock.advance(WINDOW)
+    assert slots.room(FEW) == Room(0, 0, 3, MARGIN, 0.0)
+
+
+def test_the_slot_of_a_batch_on_the_wire_keeps_its_boot(tmp_path: Path, clock: FakeClock) -> None:
+    """A missing intent proves something of a batch of this boot only; every other slot begins anew."""
+    with Ledger(put_new(tmp_path / "ledger.db"), own=True, clock=clock, connector=unsynced) as ledger:
+        slots = Slots(ledger.file, clock)
+        assert isinstance(slots.take(FEW, 20.0), int)
+        pending(ledger, register(ledger), "a")
+        claim(ledger)
+        clock.reboot()
+        slots.take(Rule(OTHER_KEY, 1, 60.0), 20.0)
+        assert [each.is_of_this_boot for each in ledger.verdicts.sending()] == [False]
+        assert [each["boot"] for each in rows(ledger, "SELECT boot FROM slots ORDER BY id")] == [
+            "boot-2",
+            "boot-1",
+            "boot-2",
+        ]
+
+
 def test_a_ledger_that_does_not_know_what_was_sent_waits_a_window(slots: Slots, clock: FakeClock) -> None:
     """And does so for every key."""
     slots.take(FEW, 20.0)
@@ -114,10 +139,11 @@ def test_waiting_as_long_as_it_says_is_always_enough(slots: Slots, clock: FakeCl
     slots.end(second, arrived=True)
     for _ in range(4):
         got = slots.take(FEW, 20.0)
-        while isinstance(got, NoRoom):
+        if isinstance(got, NoRoom):
             assert got.seconds > 0
             clock.advance(got.seconds + 1e-6)
             got = slots.take(FEW, 20.0)
+        assert isinstance(got, int)
 
 
 def test_a_request_that_ended_without_an_answer_counts_for_a_grace_more(slots: Slots, clock: FakeClock) -> None:
@@ -133,9 +159,9 @@ def test_a_request_nobody_ended_counts_from_its_deadline_and_a_grace(slots: Slot
     assert slots.room(FEW).in_flight == 3
     clock.advance(20 + GRACE_SECONDS - 0.001)
     assert slots.room(FEW).in_flight == 3
-    clock.advance(0.002)
+    clock.boot_now = 1_000_000.0 + 20 + GRACE_SECONDS
     assert (slots.room(FEW).in_flight, slots.room(FEW).used) == (0, 3)
-    clock.advance(WINDOW - 0.01)
+    clock.advance(WINDOW - 0.009)
     assert isinstance(slots.take(FEW, 20.0), NoRoom)
     clock.advance(0.01)
     assert isinstance(slots.take(FEW, 20.0), int)
@@ -272,6 +298,12 @@ def test_the_window_that_counts_is_the_one_in_which_the_request_began(slots: Slo
     clock.advance(WINDOW + 1)
     assert slots.room(FEW).used == 0
     assert slots.learn(FEW, last).why == "window"
+
+
+def test_a_429_to_a_request_whose_slot_is_gone_is_looked_at_as_of_now(slots: Slots, clock: FakeClock) -> None:
+    assert slots.learn(FEW, full(slots, clock) + 999).why == "window"
+    clock.advance(WINDOW + 30)
+    assert slots.learn(FEW, 999) == Lesson("stranger", 0, SHARE_LEAST, MARGIN + MARGIN_STEP)
 
 
 @pytest.mark.parametrize(("later", "why"), [(0.1, "window"), (5.9, "window"), (6.1, "stranger"), (50.0, "stranger")])

@@ -4,13 +4,28 @@ from __future__ import annotations
 
 from dataclasses import replace
 from pathlib import Path
+from typing import Literal
 
 import pytest
-from ledger_tools import FakeClock, claim, pending, put_new, register, row, rows, unsynced
+from ledger_tools import (
+    FakeClock,
+    claim,
+    commit,
+    declare,
+    pending,
+    put_new,
+    reading,
+    register,
+    row,
+    rows,
+    states,
+    unsynced,
+)
 
 from state.diagram import Version
 from state.ledger import Ledger
 from state.rows import OnChange, Stored, Verdict
+from state.slots import GRACE_SECONDS
 from state.verdicts import Follow, follow
 
 A = Version("eligible", "2026-01-01", 1, b"a", b"1a")
@@ -92,6 +107,19 @@ def test_parts_of_a_rejected_batch_are_asked_one_after_the_other(
         assert asked == parts
 
 
+@pytest.mark.parametrize(("verdict", "on_unknown"), [("refused", "hold"), ("paused", "hold"), ("in_doubt", "resend")])
+def test_a_half_that_comes_back_stays_a_half(
+    tmp_path: Path, verdict: Verdict, on_unknown: Literal["hold", "resend"]
+) -> None:
+    with Ledger(put_new(tmp_path / "ledger.db"), own=True, clock=FakeClock(), connector=unsynced) as ledger:
+        pending(ledger, register(ledger), *"abcd")
+        whole = claim(ledger)
+        ledger.verdicts.conclude(whole.batch, "rejected", slot=whole.slot)
+        half = claim(ledger)
+        ledger.verdicts.conclude(half.batch, verdict, slot=half.slot, on_unknown=on_unknown)
+        assert [each.id for each in claim(ledger).deliveries] == [each.id for each in half.deliveries] == ["a", "b"]
+
+
 def test_a_conclusion_is_kept_with_its_batch_ends_its_slot_and_counts_its_leads(tmp_path: Path) -> None:
     clock = FakeClock()
     with Ledger(put_new(tmp_path / "ledger.db"), own=True, clock=clock, connector=unsynced) as ledger:
@@ -125,10 +153,14 @@ def test_a_persons_word_is_kept_with_its_batch(tmp_path: Path, landed: bool, wor
         pending(ledger, register(ledger), "a", "b")
         sent = claim(ledger)
         ledger.verdicts.conclude(sent.batch, "in_doubt", slot=sent.slot)
+        assert rows(ledger, "SELECT ended FROM slots") == [{"ended": clock.boot() + GRACE_SECONDS}], "it may arrive yet"
+        assert rows(ledger, "SELECT cause FROM batches") == [{"cause": ""}]
         clock.advance(60)
         one = ledger.verdicts.resolve(sent.batch, landed=landed, note=" I \n looked ", positions=[1])
         assert (one.batch, one.moved) == (sent.batch, {fate: 1})
+        assert states(ledger) == {"a": "in_doubt", "b": fate}
         assert rows(ledger, "SELECT state, words FROM batches") == [{"state": "in_doubt", "words": "I looked"}]
+        assert rows(ledger, "SELECT word FROM deliveries ORDER BY position") == [{"word": None}, {"word": word}]
         ledger.verdicts.resolve(sent.batch, landed=landed, note="all", positions=None)
         assert rows(ledger, "SELECT state, words, ended_at FROM batches") == [
             {"state": word, "words": "I looked\nall", "ended_at": int(clock.wall() * 1000)}
@@ -136,3 +168,30 @@ def test_a_persons_word_is_kept_with_its_batch(tmp_path: Path, landed: bool, wor
         assert rows(ledger, "SELECT word FROM deliveries") == [{"word": word}] * 2
         repeated = ledger.verdicts.resolve(sent.batch, landed=not landed, note="no")
         assert (repeated.batch, repeated.moved) == (sent.batch, {})
+
+
+def test_a_resend_that_is_rejected_alone_goes_to_quarantine_and_its_lead_stays_its_base_line(tmp_path: Path) -> None:
+    with Ledger(put_new(tmp_path / "ledger.db"), own=True, clock=FakeClock(), connector=unsynced) as ledger:
+        stream = register(ledger, declare(on_change="resend"))
+        pending(ledger, stream, "x")
+        first = claim(ledger)
+        ledger.verdicts.conclude(first.batch, "created", slot=first.slot)
+        commit(ledger, stream, [reading("x", "b", mapping=stream.mapping, modified="2026-02-02T00:00:00.000000Z")])
+        again = claim(ledger)
+        ledger.verdicts.conclude(again.batch, "rejected", slot=again.slot, message="it is odd")
+        kept = row(ledger, "x")
+        assert (kept["state"], kept["lead_exists"], kept["drift"]) == ("quarantined", "yes", 1)
+        assert (kept["base_batch"], kept["base_source_fp"]) == (first.batch, b"a")
+        assert "it is odd" in kept["reason"]
+
+
+def test_a_leads_base_line_is_the_version_that_was_sent_also_where_another_was_read_meanwhile(tmp_path: Path) -> None:
+    with Ledger(put_new(tmp_path / "ledger.db"), own=True, clock=FakeClock(), connector=unsynced) as ledger:
+        stream = register(ledger)
+        commit(ledger, stream, [reading("x", "a", mapping=stream.mapping, modified=A.modified)])
+        sent = claim(ledger)
+        commit(ledger, stream, [reading("x", "b", mapping=stream.mapping, modified=B.modified)])
+        ledger.verdicts.conclude(sent.batch, "created", slot=sent.slot)
+        kept = row(ledger, "x")
+        base = (kept["base_modified"], kept["base_mapping"], kept["base_source_fp"], kept["base_wire_fp"])
+        assert base == (A.modified, stream.mapping, b"a", f"{stream.mapping}:a".encode())

@@ -34,6 +34,28 @@ MODULES: dict[str, tuple[str, ...]] = {
             "test_the_halves_of_one_batch_are_done_before_another_batch_is_looked_at",
             "test_wrong_places_cost_requests_and_no_lead",
         ),
+        *_of(
+            "tests/state/test_owner.py",
+            "test_a_missing_intent_proves_nothing_after_a_power_cut",
+            "test_an_answer_settles_a_batch_that_was_put_in_doubt_unless_a_person_was_quicker",
+            "test_an_answer_that_the_receipts_got_before_the_doubt_agrees_with_the_ledger",
+        ),
+        *_of(
+            "tests/state/test_doubt_words.py",
+            "test_a_batch_of_which_only_its_name_is_known_is_settled_whole_and_not_in_parts",
+            "test_a_word_on_no_lead_settles_nothing",
+            "test_the_last_lead_settles_the_batch",
+        ),
+        *_of(
+            "tests/state/test_rebuild.py",
+            "test_one_word_settles_a_lead_that_was_read_since_and_one_that_was_not",
+            "test_words_on_leads_that_were_not_read_since_are_taken_over",
+        ),
+        *_of(
+            "tests/engine/test_contacts_matched.py",
+            "test_a_version_that_was_read_while_the_lead_was_on_the_wire_is_matched_before_it_is_sent",
+        ),
+        "tests/state/test_slots.py::test_the_slot_of_a_batch_on_the_wire_keeps_its_boot",
     ),
     "state/gate.py": ("tests/state/test_gate.py",),
     "state/recovery.py": (
