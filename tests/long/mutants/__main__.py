@@ -14,7 +14,7 @@ import shutil
 import subprocess
 import sys
 import tempfile
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -30,20 +30,29 @@ also_copy = ["tests", "docs", "systemd", "README.md", "pyproject.toml", "config.
 pytest_add_cli_args_test_selection = {tests}
 do_not_mutate_patterns = {texts}
 """
-TEXTS = [r"hint=", r"\bf?\"[^\"]* [^\"]* [^\"]*\"", r"raise \w+\(", r"emit\("]
+TEXTS = [r"hint=", r"raise \w+\(", r"emit\("]
 """Lines of which only words for people could change."""
+
+LITERAL = re.compile(r'"(?:[^"\\]|\\.)*"')
 
 
 @dataclass(frozen=True, slots=True)
 class Survivor:
-    """A mutant that no test noticed."""
+    """A mutant that no test noticed. `state` as mutmut has it: survived, no tests, timeout ..."""
 
+    state: str
     place: str
     line: str
     becomes: str
 
     def is_known(self, module: str) -> bool:
         return any((each.module, each.line, each.becomes) == (module, self.line, self.becomes) for each in KNOWN)
+
+    @property
+    def is_of_words(self) -> bool:
+        """Whether nothing but a text for people changed: one of three words or more."""
+        line, becomes = (LITERAL.sub(_without_words, text) for text in (self.line, self.becomes))
+        return line == becomes
 
 
 def main(arguments: Sequence[str]) -> int:
@@ -55,16 +64,17 @@ def main(arguments: Sequence[str]) -> int:
         parser.error(f"not in modules.py: {', '.join(sorted(unknown))}")
     left = 0
     for module in options.module or MODULES:
-        found = [each for each in survivors(module, options.workers) if not each.is_known(module)]
+        tried, all_ = survivors(module, options.workers)
+        found = [each for each in all_ if not each.is_known(module)]
         left += len(found)
-        print(f"{module}: {len(found)} survived")
+        print(f"{module}: {tried} mutants, {len(found)} survived, {len(all_) - len(found)} more are explained")
         for each in found:
-            print(f"  {each.place}\n    - {each.line}\n    + {each.becomes}", flush=True)
+            print(f"  {each.place}  {each.state}\n    - {each.line}\n    + {each.becomes}", flush=True)
     return 1 if left else 0
 
 
-def survivors(module: str, workers: int) -> list[Survivor]:
-    """Run the module's tests on each of its mutants, in a copy of the tree."""
+def survivors(module: str, workers: int) -> tuple[int, list[Survivor]]:
+    """Run the module's tests on each of its mutants, in a copy of the tree; return also how many those were."""
     with tempfile.TemporaryDirectory(prefix="closingdealz-mutants-") as scratch:
         folder = Path(scratch)
         _copy_tree(folder)
@@ -72,10 +82,15 @@ def survivors(module: str, workers: int) -> list[Survivor]:
         with (folder / "pyproject.toml").open("a", encoding="utf-8") as file:
             file.write(settings)
         ran = subprocess.run(_mutmut("run", "--max-children", str(workers)), cwd=folder, capture_output=True, text=True)
-        names = list(_names(folder, "survived", "no tests", "timeout"))
-        if ran.returncode and not names:
-            raise SystemExit(f"mutmut failed:\n{ran.stderr[-2000:]}")
-        return [_shown(folder, module, name) for name in names]
+        states = _states(folder)
+        if ran.returncode or not states or "not checked" in states.values():
+            raise SystemExit(f"mutmut failed:\n{ran.stdout[-2000:]}\n{ran.stderr[-2000:]}")
+        found = [_shown(folder, module, name, state) for name, state in states.items() if state != "killed"]
+        return len(states), [each for each in found if not each.is_of_words]
+
+
+def _without_words(literal: re.Match[str]) -> str:
+    return '""' if literal[0].count(" ") > 1 else literal[0]
 
 
 def _copy_tree(folder: Path) -> None:
@@ -92,15 +107,15 @@ def _mutmut(*words: str) -> list[str]:
     return [sys.executable, "-m", "mutmut", *words]
 
 
-def _names(folder: Path, *states: str) -> Iterator[str]:
-    said = subprocess.run(_mutmut("results"), cwd=folder, capture_output=True, text=True, check=True).stdout
-    for line in said.splitlines():
-        name, _, state = line.strip().rpartition(": ")
-        if state in states:
-            yield name
+def _states(folder: Path) -> dict[str, str]:
+    """What became of each mutant, by its name."""
+    words = _mutmut("results", "--all", "true")
+    said = subprocess.run(words, cwd=folder, capture_output=True, text=True, check=True).stdout
+    lines = (line.strip().rpartition(": ") for line in said.splitlines())
+    return {name: state for name, _, state in lines if "__mutmut_" in name}
 
 
-def _shown(folder: Path, module: str, name: str) -> Survivor:
+def _shown(folder: Path, module: str, name: str, state: str) -> Survivor:
     diff = subprocess.run(_mutmut("show", name), cwd=folder, capture_output=True, text=True, check=True).stdout
     lines = diff.splitlines()
     at = next(n for n, line in enumerate(lines) if line.startswith("@@"))
@@ -109,7 +124,7 @@ def _shown(folder: Path, module: str, name: str) -> Survivor:
     start = int(re.findall(r"-(\d+)", lines[at])[0])
     line = _first_line(folder / module, name) + start + removed - 1
     added = " ".join(each[1:].strip() for each in hunk if each.startswith("+"))
-    return Survivor(f"{module}:{line}", hunk[removed][1:].strip(), added)
+    return Survivor(state, f"{module}:{line}", hunk[removed][1:].strip(), added)
 
 
 def _first_line(path: Path, name: str) -> int:
