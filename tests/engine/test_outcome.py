@@ -149,7 +149,7 @@ def test_every_status_with_every_body(name: str) -> None:
 def test_only_a_200_that_says_so_is_created() -> None:
     created = {
         (status, name)
-        for status in range(100, 1000)
+        for status in (100, 101, 103, 199, 200, 600, 999)
         for name, body in BODIES.items()
         if of_answer(Answer(status, body)).verdict == "created"
     }
@@ -166,7 +166,7 @@ def test_on_rejected_hold_puts_the_batch_in_doubt_but_documented_answers_stay_wh
 
 
 def test_more_statuses_may_be_unknown_but_a_clear_created_stays_created() -> None:
-    for status in range(300, 600):
+    for status in (300, 400, 401, 403, 404, 408, 413, 422, 429, 499, 500, 503, 599):
         for name, body in BODIES.items():
             outcome = of_answer(Answer(status, body), unknown_statuses=[status])
             assert (outcome.verdict, outcome.pause) == ("in_doubt", None), name
@@ -360,7 +360,9 @@ def test_an_absurd_retry_after_does_not_rest_the_workspace_for_years() -> None:
 @settings(max_examples=200, deadline=None)
 @given(
     st.text(max_size=40)
-    | st.from_regex(r"\A(Fri, )?[0-9]{1,3} [JF][ae][nb] [0-9]{1,6} [0-9]{1,3}:[0-9]{1,3}(:[0-9]{1,3})? [+-]?\w{0,9}\Z")
+    | st.from_regex(
+        r"\A(Fri, )?[0-9]{1,3} [JF][ae][nb] [0-9]{1,6} [0-9]{1,3}:[0-9]{1,3}(:[0-9]{1,3})? [+-]?[0-9A-Za-z]{0,9}\Z"
+    )
 )
 def test_no_header_can_do_harm(header: str) -> None:
     seconds = retry_after_seconds(header, NOW)

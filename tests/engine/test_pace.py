@@ -315,3 +315,11 @@ UNREADABLE: list[dict[str, object] | None] = [
 @pytest.mark.parametrize("stored", UNREADABLE)
 def test_a_pace_that_cannot_be_read_begins_anew(stored: dict[str, object] | None) -> None:
     assert Pace.from_json(stored) == Pace()
+
+
+def test_a_pace_is_shown_to_people_as_it_was_written_also_by_a_newer_program() -> None:
+    pace = run(UNKNOWN, UNKNOWN, KEY)
+    assert (pace.rest, pace.unknowns, pace.wait) == ("credentials", 2, 60.0)
+    kept = {**json.loads(json.dumps(pace.as_json())), "of a newer version": 1}
+    assert Pace.as_kept(kept) == pace
+    assert Pace.as_kept({}) == Pace()
