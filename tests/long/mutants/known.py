@@ -14,6 +14,12 @@ class Known(NamedTuple):
 
 KNOWN: tuple[Known, ...] = (
     Known(
+        "sync/delivery/pace.py",
+        "wait = min(first * 2.0 ** min(exponent, 30), most) * (0.5 + random.random() / 2)",
+        "wait = min(first * 2.0 ** min(exponent, 31), most) * (0.5 + random.random() / 2)",
+        "both are far beyond every longest wait",
+    ),
+    Known(
         "sync/polling/judge.py",
         "state = settle(version, lead_exists=False).state",
         "state = settle(version, lead_exists=None).state",
