@@ -146,6 +146,26 @@ def test_every_status_with_every_body(name: str) -> None:
         assert outcome.cause
 
 
+@pytest.mark.parametrize(
+    ("status", "name", "cause"),
+    [
+        (200, "created", "created"),
+        (201, "created", "the answer says that the leads were created, under a status of 201"),
+        (200, "another status inside", "the answer is a 200 that says another status inside"),
+        (401, "key", "the API key is not valid (401)"),
+        (429, "slower", "too many requests (429)"),
+        (400, "over 5", "the plan has room for fewer leads"),
+        (400, "free plan", "the plan's limit of leads is reached"),
+        (400, "too many", "too many leads in one batch"),
+        (400, "page", "a 400 that is not the API's own"),
+        (413, "page", "the server rejected the batch (413)"),
+        (403, "page", "a 403 that is not the API's own"),
+    ],
+)
+def test_an_outcome_says_what_it_is_in_fixed_words(status: int, name: str, cause: str) -> None:
+    assert of_answer(Answer(status, BODIES[name])).cause == cause
+
+
 def test_only_a_200_that_says_so_is_created() -> None:
     created = {
         (status, name)
@@ -248,6 +268,48 @@ def test_every_exception_of_the_client_has_a_verdict(kind: type[Exception]) -> N
         assert kind.__name__ in outcome.cause
         assert "secret" not in outcome.cause
         assert (outcome.status, outcome.message) == (None, None)
+
+
+@pytest.mark.parametrize(
+    ("error", "began_writing", "timed_out", "expected"),
+    [
+        (httpx.ReadError("x"), True, True, Outcome("in_doubt", "no answer: the time-out was over")),
+        (httpx.ConnectError("x"), True, True, Outcome("in_doubt", "no answer: the time-out was over")),
+        (
+            httpx.ConnectTimeout("x"),
+            False,
+            True,
+            Outcome("refused", "no connection: the connection failed (ConnectTimeout)"),
+        ),
+        (
+            httpx.ReadTimeout("x"),
+            False,
+            True,
+            Outcome(
+                "in_doubt", "the connection failed after the request was begun: the connection failed (ReadTimeout)"
+            ),
+        ),
+        (
+            ConnectionRefusedError(111, "x"),
+            False,
+            False,
+            Outcome("refused", "no connection: the connection was refused (ConnectionRefusedError)"),
+        ),
+        (
+            ConnectionResetError(104, "x"),
+            True,
+            False,
+            Outcome(
+                "in_doubt",
+                "the connection failed after the request was begun: the connection was reset (ConnectionResetError)",
+            ),
+        ),
+    ],
+)
+def test_our_own_deadline_proves_nothing_once_writing_began(
+    error: Exception, began_writing: bool, timed_out: bool, expected: Outcome
+) -> None:
+    assert of_failure(error, began_writing=began_writing, timed_out=timed_out) == expected
 
 
 def test_there_are_exceptions_to_speak_of() -> None:

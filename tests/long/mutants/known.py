@@ -14,6 +14,18 @@ class Known(NamedTuple):
 
 KNOWN: tuple[Known, ...] = (
     Known(
+        "sync/delivery/outcome.py",
+        'words = " ".join((rejected.message or "").lower().split())',
+        'words = " ".join((rejected.message or "XXXX").lower().split())',
+        "neither is one of the vendor's messages",
+    ),
+    Known(
+        "sync/delivery/outcome.py",
+        'return _http_date(date or "") or ours',
+        'return _http_date(date or "XXXX") or ours',
+        "neither is a date",
+    ),
+    Known(
         "sync/delivery/pace.py",
         "wait = min(first * 2.0 ** min(exponent, 30), most) * (0.5 + random.random() / 2)",
         "wait = min(first * 2.0 ** min(exponent, 31), most) * (0.5 + random.random() / 2)",
