@@ -182,6 +182,7 @@ def test_on_rejected_hold_puts_the_batch_in_doubt_but_documented_answers_stay_wh
         held = of_answer(Answer(status, body), on_rejected="hold")
         verdict = expected(status, name)[0]
         documented = name == "too many"
+        assert held.cause == of_answer(Answer(status, body)).cause
         assert held.verdict == ("in_doubt" if verdict == "rejected" and not documented else verdict), name
 
 
@@ -205,6 +206,7 @@ def test_a_message_says_also_which_field_of_which_lead_was_refused() -> None:
     )
     assert of_answer(Answer(400, b'{"title": "Bad", "errors": [1]}')).message == "Bad"
     assert of_answer(Answer(400, b'{"message": "  ", "detail": "Why"}')).message == "Why"
+    assert of_answer(Answer(400, b'{"errors": {"": ["odd"], "[2]": []}}')).message == "odd [2]: "
 
 
 def test_a_long_message_is_cut_and_a_cause_never_quotes_it() -> None:
@@ -468,6 +470,7 @@ def test_a_403_is_told_from_a_401_and_from_a_page_of_somebody_in_between() -> No
         (vendor(400, "[3].Name must not be empty."), (3,)),
         ({"title": "Bad Request", "detail": "The value at $[0].Name is null. Path: $[0].Name"}, (0,)),
         (vendor(400, "Name is too long (see [1])."), (1,)),
+        ({"title": "Wrong: [5].Name"}, (5,)),
         (ODD_LEAD, ()),
         ({"errors": {"[-1]": [], "[x]": [], "[1234567]": [], "[]": []}}, ()),
         ({"errors": ["[3].Name"], "message": None}, (3,)),

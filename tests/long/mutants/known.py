@@ -15,6 +15,18 @@ class Known(NamedTuple):
 KNOWN: tuple[Known, ...] = (
     Known(
         "sync/delivery/outcome.py",
+        'text = raw.removeprefix(codecs.BOM_UTF8).decode("utf-8", "replace")',
+        'text = raw.removeprefix(codecs.BOM_UTF8).decode("UTF-8", "replace")',
+        "two names of one encoding",
+    ),
+    Known(
+        "sync/delivery/outcome.py",
+        'said = next((text for text in texts if isinstance(text, str) and text.strip()), "")',
+        "said = next((text for text in texts if isinstance(text, str) and text.strip()), None)",
+        "either is left out where the parts are joined",
+    ),
+    Known(
+        "sync/delivery/outcome.py",
         'words = " ".join((rejected.message or "").lower().split())',
         'words = " ".join((rejected.message or "XXXX").lower().split())',
         "neither is one of the vendor's messages",
