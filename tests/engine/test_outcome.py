@@ -191,6 +191,7 @@ def test_more_statuses_may_be_unknown_but_a_clear_created_stays_created() -> Non
         for name, body in BODIES.items():
             outcome = of_answer(Answer(status, body), unknown_statuses=[status])
             assert (outcome.verdict, outcome.pause) == ("in_doubt", None), name
+            assert name in SAYS_CREATED or str(status) in outcome.cause
     assert of_answer(Answer(200, BODIES["created"]), unknown_statuses=[503]).verdict == "created"
 
 

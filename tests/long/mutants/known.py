@@ -4,6 +4,12 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
+OUTCOME = "sync/delivery/outcome.py"
+ON_REJECTED = (
+    'answer: Answer, *, unknown_statuses: Collection[int] = (), on_rejected: Literal["bisect", "hold"] = "bisect"'
+)
+BASE = 'base = Outcome("in_doubt", "", status, message, answer.retry_after, account=answer.account)'
+
 
 class Known(NamedTuple):
     module: str
@@ -13,6 +19,14 @@ class Known(NamedTuple):
 
 
 KNOWN: tuple[Known, ...] = (
+    *(
+        Known(OUTCOME, ON_REJECTED, ON_REJECTED.removesuffix('"bisect"') + other, "all but hold is to bisect")
+        for other in ('"XXbisectXX"', '"BISECT"')
+    ),
+    *(
+        Known(OUTCOME, BASE, BASE.replace('"", status', f"{other}, status"), "each verdict puts its own cause there")
+        for other in ("None", '"XXXX"')
+    ),
     Known(
         "sync/delivery/outcome.py",
         'text = raw.removeprefix(codecs.BOM_UTF8).decode("utf-8", "replace")',
