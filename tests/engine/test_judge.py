@@ -49,6 +49,12 @@ def judge(reading: Reading, stored: Stored | None, rules: Rules) -> Change | Non
     """As the program does; what is to be written is of this reading."""
     change = judging.judge(reading, stored, rules)
     assert change is None or change.reading is reading
+    if change is not None and stored is not None:
+        # which delivery a lead stands for is no judgement, unless it was there before
+        became_known = change.state == "known" != stored.state
+        assert change.base_batch == (None if became_known else stored.base_batch)
+        assert not became_known or change.base == reading.version
+        assert change.state not in {"forgotten", "ignored"} or change.base == stored.base
     return change
 
 
@@ -156,6 +162,7 @@ def test_an_old_record_that_only_the_mapping_makes_eligible_is_ignored_too() -> 
     assert verdict(judge(read("a", JANUARY, mapping=2), old, rules)) == ("ignored", "no", False)
     assert verdict(judge(read("b", JANUARY), old, rules)) == ("pending", "no", False)
     assert verdict(judge(read("b", MAY, mapping=2), old, rules)) == ("pending", "no", False)
+    assert verdict(judge(read("a", JANUARY, mapping=2, fit="unfit"), old, rules)) == ("ignored", "no", False)
     young = stored("filtered", latest=version("a", MAY, fit="filtered"))
     assert verdict(judge(read("a", MAY, mapping=2), young, rules)) == ("pending", "no", False)
 

@@ -146,10 +146,30 @@ def test_every_status_with_every_body(name: str) -> None:
         assert outcome.cause
 
 
+@pytest.mark.parametrize(
+    ("status", "name", "cause"),
+    [
+        (200, "created", "created"),
+        (201, "created", "the answer says that the leads were created, under a status of 201"),
+        (200, "another status inside", "the answer is a 200 that says another status inside"),
+        (401, "key", "the API key is not valid (401)"),
+        (429, "slower", "too many requests (429)"),
+        (400, "over 5", "the plan has room for fewer leads"),
+        (400, "free plan", "the plan's limit of leads is reached"),
+        (400, "too many", "too many leads in one batch"),
+        (400, "page", "a 400 that is not the API's own"),
+        (413, "page", "the server rejected the batch (413)"),
+        (403, "page", "a 403 that is not the API's own"),
+    ],
+)
+def test_an_outcome_says_what_it_is_in_fixed_words(status: int, name: str, cause: str) -> None:
+    assert of_answer(Answer(status, BODIES[name])).cause == cause
+
+
 def test_only_a_200_that_says_so_is_created() -> None:
     created = {
         (status, name)
-        for status in range(100, 1000)
+        for status in (100, 101, 103, 199, 200, 600, 999)
         for name, body in BODIES.items()
         if of_answer(Answer(status, body)).verdict == "created"
     }
@@ -162,14 +182,16 @@ def test_on_rejected_hold_puts_the_batch_in_doubt_but_documented_answers_stay_wh
         held = of_answer(Answer(status, body), on_rejected="hold")
         verdict = expected(status, name)[0]
         documented = name == "too many"
+        assert held.cause == of_answer(Answer(status, body)).cause
         assert held.verdict == ("in_doubt" if verdict == "rejected" and not documented else verdict), name
 
 
 def test_more_statuses_may_be_unknown_but_a_clear_created_stays_created() -> None:
-    for status in range(300, 600):
+    for status in (300, 400, 401, 403, 404, 408, 413, 422, 429, 499, 500, 503, 599):
         for name, body in BODIES.items():
             outcome = of_answer(Answer(status, body), unknown_statuses=[status])
             assert (outcome.verdict, outcome.pause) == ("in_doubt", None), name
+            assert name in SAYS_CREATED or str(status) in outcome.cause
     assert of_answer(Answer(200, BODIES["created"]), unknown_statuses=[503]).verdict == "created"
 
 
@@ -185,6 +207,7 @@ def test_a_message_says_also_which_field_of_which_lead_was_refused() -> None:
     )
     assert of_answer(Answer(400, b'{"title": "Bad", "errors": [1]}')).message == "Bad"
     assert of_answer(Answer(400, b'{"message": "  ", "detail": "Why"}')).message == "Why"
+    assert of_answer(Answer(400, b'{"errors": {"": ["odd"], "[2]": []}}')).message == "odd [2]: "
 
 
 def test_a_long_message_is_cut_and_a_cause_never_quotes_it() -> None:
@@ -248,6 +271,48 @@ def test_every_exception_of_the_client_has_a_verdict(kind: type[Exception]) -> N
         assert kind.__name__ in outcome.cause
         assert "secret" not in outcome.cause
         assert (outcome.status, outcome.message) == (None, None)
+
+
+@pytest.mark.parametrize(
+    ("error", "began_writing", "timed_out", "expected"),
+    [
+        (httpx.ReadError("x"), True, True, Outcome("in_doubt", "no answer: the time-out was over")),
+        (httpx.ConnectError("x"), True, True, Outcome("in_doubt", "no answer: the time-out was over")),
+        (
+            httpx.ConnectTimeout("x"),
+            False,
+            True,
+            Outcome("refused", "no connection: the connection failed (ConnectTimeout)"),
+        ),
+        (
+            httpx.ReadTimeout("x"),
+            False,
+            True,
+            Outcome(
+                "in_doubt", "the connection failed after the request was begun: the connection failed (ReadTimeout)"
+            ),
+        ),
+        (
+            ConnectionRefusedError(111, "x"),
+            False,
+            False,
+            Outcome("refused", "no connection: the connection was refused (ConnectionRefusedError)"),
+        ),
+        (
+            ConnectionResetError(104, "x"),
+            True,
+            False,
+            Outcome(
+                "in_doubt",
+                "the connection failed after the request was begun: the connection was reset (ConnectionResetError)",
+            ),
+        ),
+    ],
+)
+def test_our_own_deadline_proves_nothing_once_writing_began(
+    error: Exception, began_writing: bool, timed_out: bool, expected: Outcome
+) -> None:
+    assert of_failure(error, began_writing=began_writing, timed_out=timed_out) == expected
 
 
 def test_there_are_exceptions_to_speak_of() -> None:
@@ -360,7 +425,9 @@ def test_an_absurd_retry_after_does_not_rest_the_workspace_for_years() -> None:
 @settings(max_examples=200, deadline=None)
 @given(
     st.text(max_size=40)
-    | st.from_regex(r"\A(Fri, )?[0-9]{1,3} [JF][ae][nb] [0-9]{1,6} [0-9]{1,3}:[0-9]{1,3}(:[0-9]{1,3})? [+-]?\w{0,9}\Z")
+    | st.from_regex(
+        r"\A(Fri, )?[0-9]{1,3} [JF][ae][nb] [0-9]{1,6} [0-9]{1,3}:[0-9]{1,3}(:[0-9]{1,3})? [+-]?[0-9A-Za-z]{0,9}\Z"
+    )
 )
 def test_no_header_can_do_harm(header: str) -> None:
     seconds = retry_after_seconds(header, NOW)
@@ -404,6 +471,7 @@ def test_a_403_is_told_from_a_401_and_from_a_page_of_somebody_in_between() -> No
         (vendor(400, "[3].Name must not be empty."), (3,)),
         ({"title": "Bad Request", "detail": "The value at $[0].Name is null. Path: $[0].Name"}, (0,)),
         (vendor(400, "Name is too long (see [1])."), (1,)),
+        ({"title": "Wrong: [5].Name"}, (5,)),
         (ODD_LEAD, ()),
         ({"errors": {"[-1]": [], "[x]": [], "[1234567]": [], "[]": []}}, ()),
         ({"errors": ["[3].Name"], "message": None}, (3,)),

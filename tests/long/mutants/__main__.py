@@ -15,7 +15,7 @@ import shutil
 import subprocess
 import sys
 import tempfile
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -31,15 +31,18 @@ also_copy = ["tests", "docs", "systemd", "README.md", "pyproject.toml", "config.
 pytest_add_cli_args_test_selection = {tests}
 do_not_mutate_patterns = {texts}
 """
-TEXTS = [r"hint=", r"\bf?\"[^\"]* [^\"]* [^\"]*\"", r"raise \w+\(", r"emit\("]
+TEXTS = [r"hint=", r"raise \w+\(", r"emit\("]
 """Lines of which only words for people could change."""
 SQL = re.compile(r"\b(SELECT|INSERT|UPDATE|DELETE|FROM|WHERE|VALUES|CASE|AND)\b|\brow(s\[0\])?\[")
+
+LITERAL = re.compile(r'"(?:[^"\\]|\\.)*"')
 
 
 @dataclass(frozen=True, slots=True)
 class Survivor:
-    """A mutant that no test noticed."""
+    """A mutant that no test noticed. `state` as mutmut has it: survived, no tests, timeout ..."""
 
+    state: str
     place: str
     line: str
     becomes: str
@@ -54,6 +57,12 @@ class Survivor:
         line, becomes = (re.sub(r"'[^']*'|[^']+", _folded, text) for text in (self.line, self.becomes))
         return bool(SQL.search(self.line)) and line == becomes
 
+    @property
+    def is_of_words(self) -> bool:
+        """Whether nothing but a text for people changed: one of three words or more."""
+        line, becomes = (LITERAL.sub(_without_words, text) for text in (self.line, self.becomes))
+        return line == becomes
+
 
 def main(arguments: Sequence[str]) -> int:
     parser = argparse.ArgumentParser(prog="python -m tests.long.mutants", description=__doc__)
@@ -65,16 +74,18 @@ def main(arguments: Sequence[str]) -> int:
         parser.error(f"not in modules.py: {', '.join(sorted(unknown))}")
     left = 0
     for module in options.module or MODULES:
-        found = [each for each in survivors(module, options.workers, options.only) if not each.is_known(module)]
+        tried, all_ = survivors(module, options.workers, options.only)
+        found = [each for each in all_ if not each.is_known(module)]
         left += len(found)
-        print(f"{module}: {len(found)} survived")
+        print(f"{module}: {tried} mutants, {len(found)} survived, {len(all_) - len(found)} more are explained")
         for each in found:
-            print(f"  {each.place}\n    - {each.line}\n    + {each.becomes}", flush=True)
+            print(f"  {each.place}  {each.state}\n    - {each.line}\n    + {each.becomes}", flush=True)
     return 1 if left else 0
 
 
-def survivors(module: str, workers: int, only: Sequence[str] = ()) -> list[Survivor]:
-    """Run the module's tests on each of its mutants, or of `only` these functions, in a copy of the tree."""
+def survivors(module: str, workers: int, only: Sequence[str] = ()) -> tuple[int, list[Survivor]]:
+    """Run the module's tests on each of its mutants, or of `only` these functions, in a copy of the tree; return also
+    how many those were."""
     with tempfile.TemporaryDirectory(prefix="closingdealz-mutants-") as scratch:
         folder = Path(scratch)
         _copy_tree(folder)
@@ -84,11 +95,17 @@ def survivors(module: str, workers: int, only: Sequence[str] = ()) -> list[Survi
         mutants = [f"*{separator}{function}__mutmut_*" for function in only for separator in ("x_", "ǁ")]
         run = _mutmut("run", "--max-children", str(workers), *mutants)
         ran = subprocess.run(run, cwd=folder, capture_output=True, text=True)
-        names = list(_names(folder, "survived", "no tests", "timeout"))
-        if ran.returncode and not names:
-            raise SystemExit(f"mutmut failed:\n{ran.stderr[-2000:]}")
+        states = {name: state for name, state in _states(folder).items() if state != "not checked"}
+        if not states or (ran.returncode and not only and set(states.values()) == {"killed"}):
+            raise SystemExit(f"mutmut failed:\n{ran.stdout[-2000:]}\n{ran.stderr[-2000:]}")
         functions = _functions(folder / "mutants" / module)
-        return [_shown(functions, folder, module, name) for name in names]
+        alive = ((name, state) for name, state in states.items() if state != "killed")
+        found = [_shown(functions, folder, module, name, state) for name, state in alive]
+        return len(states), [each for each in found if not each.is_of_words]
+
+
+def _without_words(literal: re.Match[str]) -> str:
+    return '""' if literal[0].count(" ") > 1 else literal[0]
 
 
 def _folded(found: re.Match[str]) -> str:
@@ -110,12 +127,12 @@ def _mutmut(*words: str) -> list[str]:
     return [sys.executable, "-m", "mutmut", *words]
 
 
-def _names(folder: Path, *states: str) -> Iterator[str]:
-    said = subprocess.run(_mutmut("results"), cwd=folder, capture_output=True, text=True, check=True).stdout
-    for line in said.splitlines():
-        name, _, state = line.strip().rpartition(": ")
-        if state in states:
-            yield name
+def _states(folder: Path) -> dict[str, str]:
+    """What became of each mutant, by its name."""
+    words = _mutmut("results", "--all", "true")
+    said = subprocess.run(words, cwd=folder, capture_output=True, text=True, check=True).stdout
+    lines = (line.strip().rpartition(": ") for line in said.splitlines())
+    return {name: state for name, _, state in lines if "__mutmut_" in name}
 
 
 def _functions(path: Path) -> dict[str, list[str]]:
@@ -129,14 +146,14 @@ def _functions(path: Path) -> dict[str, list[str]]:
     }
 
 
-def _shown(functions: dict[str, list[str]], folder: Path, module: str, name: str) -> Survivor:
+def _shown(functions: dict[str, list[str]], folder: Path, module: str, name: str, state: str) -> Survivor:
     """Compare the mutant with its function: `mutmut show` takes seconds for each."""
     mutant = name.rpartition(".")[2]
     original = functions[mutant.rpartition("__mutmut_")[0] + "__mutmut_orig"]
     diff = list(difflib.unified_diff(original, functions[mutant], n=0, lineterm=""))[2:]
     at, removed = int(re.findall(r"-(\d+)", diff[0])[0]), next(line for line in diff if line.startswith("-"))
     added = " ".join(each[1:].strip() for each in diff if each.startswith("+"))
-    return Survivor(f"{module}:{_first_line(folder / module, name) + at - 1}", removed[1:].strip(), added)
+    return Survivor(state, f"{module}:{_first_line(folder / module, name) + at - 1}", removed[1:].strip(), added)
 
 
 def _first_line(path: Path, name: str) -> int:
