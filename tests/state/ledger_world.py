@@ -461,16 +461,16 @@ class World:
         self.start()
         self.recover(landed, late=late)
 
-    def recover(self, landed: Mapping[str, Landed], *, late: bool = False) -> None:
+    def recover(self, landed: Mapping[str, Landed], *, late: bool = False, rebooted: bool = False) -> None:
+        """After a boot an intent that is missing proves nothing: a power cut may have taken it."""
         for batch in self.open.values():
             if batch.left:
                 self._arrive(batch, late=late and self.clock.boot() <= batch.claim.deadline)
         recovered = self.ledger.recover(lambda _: "resend" if self.resend_unknown else "hold")
         assert {each.conclusion.batch for each in recovered} == set(self.open)
         for name, batch in self.open.items():
-            self._conclude(
-                name, batch, (batch.told or "in_doubt") if batch.left else "refused", landed.get(name, "none")
-            )
+            verdict: Verdict = (batch.told or "in_doubt") if batch.left or rebooted else "refused"
+            self._conclude(name, batch, verdict, landed.get(name, "none") if batch.left else "none")
         self.open = {}
 
     # -- what must hold

@@ -162,7 +162,7 @@ class LedgerMachine(RuleBasedStateMachine):
         self.world.true_time += boot
         self.world.clock.reboot(boot)
         self.world.start()
-        self.world.recover(landed)
+        self.world.recover(landed, rebooted=True)
 
     @rule(seconds=st.sampled_from(EDGES))
     def time_passes(self, seconds: float) -> None:
