@@ -64,7 +64,7 @@ class Connector(Protocol):
     def features(self) -> Features: ...
 
     def identity(self, stream: StreamSpec) -> Mapping[str, str]:
-        """What this stream *is*: organisation, object, key. Stored; a change is refused. No secrets, offline."""
+        """Return what this stream *is*: organisation, object, key. Stored; a change is refused. No secrets, offline."""
         ...
 
     def check(self, stream: StreamSpec) -> Sequence[Finding]:
@@ -108,8 +108,8 @@ class NamesAccount(Protocol):
     """An extra of connectors whose credentials say which account is read: a token of another one must not mix in."""
 
     def account(self, stream: StreamSpec) -> str:
-        """Which account the credentials open, as the source itself says. Asked before anything is read; the ledger
-        keeps the first answer, and another one is refused. Raises SourceUnavailable, SourceRefused."""
+        """Return the account that the credentials open, as the source itself says. Asked before anything is read; the
+        ledger keeps the first answer, and another one is refused. Raises SourceUnavailable, SourceRefused."""
         ...
 
 
@@ -119,8 +119,8 @@ class Respells(Protocol):
     which the ledger goes on calling by the spelling that it saw first."""
 
     def respells(self, stream: StreamSpec) -> bool:
-        """Whether the stream's keys may be equal without being the same text; False only where that is sure. Raises
-        SourceUnavailable, SourceRefused."""
+        """Return whether the stream's keys may be equal without being the same text; False only where that is sure.
+        Raises SourceUnavailable, SourceRefused."""
         ...
 
     def alike(self, id_: str) -> str:
@@ -140,8 +140,8 @@ class Rewords(Protocol):
     """An extra of connectors whose streams are described in words that may be edited, such as a query."""
 
     def reworded(self, was: Mapping[str, str], now: Mapping[str, str]) -> bool:
-        """Whether these two identities may be the same records under other words: the engine then compares records with
-        the ledger before it believes that. Offline."""
+        """Return whether these two identities may be the same records under other words: the engine then compares
+        records with the ledger before it believes that. Offline."""
         ...
 
 

@@ -142,8 +142,7 @@ class Ledger:
     ) -> None:
         refuse_old_owner(connection, owner, self.path)
         footing.refuse_moved()
-        for place in self.places.all:
-            place.refuse_replaced()
+        self.journal.refuse_replaced()
         checkpoints.refuse_overwritten()
 
     def _key(self, *, own: bool) -> Hasher:

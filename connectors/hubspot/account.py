@@ -186,8 +186,8 @@ class Account:
         return datetime.fromtimestamp(said + self._clock.boot() - heard, UTC)
 
     def portal(self) -> Portal:
-        """Which account the token opens, looked at once a day. Raises SourceRefused where it is not the one that
-        `portal` names."""
+        """Return the account that the token opens, looked at once a day. Raises SourceRefused where it is not the one
+        that `portal` names."""
         if self._portal is None or self._clock.boot() - self._portal[0] > DAY:
             self._portal = (self._clock.boot(), self._look_at_portal())
         return self._portal[1]

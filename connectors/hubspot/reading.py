@@ -129,7 +129,8 @@ class Poll:
             given.add(content.versions)
 
     def _bin(self, track: Track, lane: Lane) -> Iterator[Page]:
-        """What was deleted since the last time. The recycling bin knows no dates to filter by: it is listed whole."""
+        """Yield what was deleted since the last time. The recycling bin knows no dates to filter by: it is listed
+        whole."""
         begun = lane.bin_begun(self._now)
         while begun is not None:
             page = self._crm.page(track.object, (), begun.bin.after, min(self._size, LIST_LIMIT), archived=True)

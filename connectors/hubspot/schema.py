@@ -174,5 +174,5 @@ def _pipelines_of(rows: Sequence[Row]) -> Pipelines:
 
 
 def _named(rows: Sequence[Row], key: str) -> dict[str, str]:
-    """What users see, by the ids; a row without it is left out."""
+    """Return what users see, by the ids; a row without it is left out."""
     return {str(row["id"]): name.strip() for row in rows if isinstance(name := row.get(key), str) and name.strip()}

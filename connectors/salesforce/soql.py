@@ -42,8 +42,8 @@ def _where(conditions: Sequence[str]) -> str:
 
 
 def is_id(text: str, prefix: str | None = None) -> bool:
-    """Whether that can be an id (of an object whose ids begin so). Ids of 15 characters are told by case; those of 18
-    end in three that hold it."""
+    """Return whether that can be an id (of an object whose ids begin so). Ids of 15 characters are told by case; those
+    of 18 end in three that hold it."""
     if not _ID.fullmatch(text) or (prefix and not text.startswith(prefix)):
         return False
     return len(text) == 15 or text[15:] == checksum(text[:15])

@@ -137,7 +137,7 @@ def _read(response: requests.Response) -> None:
 def connection_error(
     error: requests.exceptions.RequestException | OSError, source: str, stream: str | None
 ) -> SourceUnavailable | SourceRefused:
-    """What ended a request before there was an answer. The message names no address: that holds the query."""
+    """Name what ended a request before there was an answer. The message names no address: that holds the query."""
     exceptions = requests.exceptions
     if not isinstance(error, exceptions.RequestException):
         # all that comes from sockets is wrapped: this is the file of certificates
