@@ -7,7 +7,6 @@ from pathlib import Path
 
 from state.keys import open_key
 from state.receipts.compare import refuse_older, together
-from state.receipts.history import History
 from state.receipts.opening import Places
 from state.receipts.writing import known_batches
 from sync.errors import LedgerUntrusted
@@ -21,10 +20,10 @@ def refuse_unfit(connection: sqlite3.Connection, ledger: Path, places: Places) -
     key = open_key(ledger, create=False).key_id
     if meta["key_id"] != key:
         raise another_key(ledger)
-    histories = {place.path: History.of(place.read()) for place in places.all if place.exists()}
+    histories = {place.path: found for place in places.all if (found := place.history()) is not None}
     for path, history in histories.items():
         history.refuse_strangers(ledger=meta.get("ledger_id"), key=key, where=path)
-    refuse_older(known_batches(connection), together(iter(histories.values())), ledger)
+    refuse_older(known_batches(connection), together(histories.values()), ledger)
 
 
 def another_key(ledger: Path) -> LedgerUntrusted:

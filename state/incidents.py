@@ -44,7 +44,7 @@ class Incident:
 
 @dataclass(frozen=True, slots=True)
 class InForce:
-    """The configuration of the daemon that started last: its file, a digest of the text, since when (ms).
+    """The configuration of the daemon that started last: its file, a digest of what that says, since when (ms).
 
     `stopped` is when that daemon ended (ms), None while it runs or where it was cut off; `error` says why it ended by
     itself, with `hint`.

@@ -179,10 +179,10 @@ class Ledger:
         self._found = {batch: until for batch, until in self._found.items() if until > now}
         return recover(self.verdicts, self.journal, self.receipts.truth, on_unknown, only=over)
 
-    def never_left(self, batch: str, slot: int) -> None:
-        """What this process claimed and was kept from sending: the owner after it need not wait for an answer, and has
-        no doubts where the receipts were taken away. Nothing is written where this is not the ledger any more that an
-        owner would find."""
+    def release_unsent(self, batch: str, slot: int) -> None:
+        """Free what this process claimed and was kept from sending: the owner after it need not wait for an answer,
+        and has no doubts where the receipts were taken away. Nothing is written where this is not the ledger any more
+        that an owner would find."""
         if self._footing and self._footing.is_there(self.path):
             cause = "this process was overtaken before the request began"
             with suppress(LedgerError):  # receipts that are gone are told by the next owner

@@ -218,7 +218,7 @@ class Config(Table):
     sources: Mapping[Name, Source] = Field(min_length=1)
     path: Path = Field(default=Path("config.toml"), exclude=True)
     digest: str = Field(default="", exclude=True)
-    """Of the file's bytes: whether it is the one that is in force."""
+    """Of what the file says, comments apart: whether it is the one that is in force."""
     state_folder: Path | None = Field(default=None, exclude=True)
     """Where a relative `ledger.path` is taken from ($STATE_DIRECTORY); None: the folder of the file."""
 

@@ -88,7 +88,7 @@ class Sender:
             self._ledger.journal.intent(claim.batch)
         except LedgerLost:
             with contextlib.suppress(LedgerError, LedgerBusy):
-                self._ledger.never_left(claim.batch, claim.slot)
+                self._ledger.release_unsent(claim.batch, claim.slot)
             raise
         began = monotonic()
         answer = self._client.post(body, deadline=claim.deadline)

@@ -240,7 +240,7 @@ def test_what_was_kept_from_being_sent_is_free_at_once_where_somebody_finds_it(
         if moved is not None:
             newer.journal.flush()
             Path(f"{path}{moved}").unlink()
-        older.never_left(claimed.batch, claimed.slot)
+        older.release_unsent(claimed.batch, claimed.slot)
         assert row(newer, "a")["state"] == ("sending" if moved == "" else "pending")
 
 
@@ -262,7 +262,7 @@ def test_what_was_kept_from_being_sent_is_not_doubted_for_receipts_that_were_tak
             receipts.write_bytes(b"x" * receipts.stat().st_size)
     with pytest.raises(LedgerLost):
         older.journal.intent(claimed.batch)
-    older.never_left(claimed.batch, claimed.slot)
+    older.release_unsent(claimed.batch, claimed.slot)
     with suppress(LedgerError):
         older.close()
     if harm == "another's":

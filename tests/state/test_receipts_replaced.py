@@ -295,7 +295,7 @@ def test_a_cut_in_the_middle_of_an_append_ends_the_process_before_it_sends(path:
             ledger.journal.intent(claimed.batch)
         disk.armed = False
         assert b"\0" not in receipts_of(path).read_bytes()
-        ledger.never_left(claimed.batch, claimed.slot)
+        ledger.release_unsent(claimed.batch, claimed.slot)
     with opened(path) as ledger:
         assert ledger.recover() == []
         assert states(ledger) == {"a": "delivered", "b": "pending"}
