@@ -17,7 +17,7 @@ from state.database import LedgerFile
 from state.diagram import GONE, LeadExists, State, Version, same_content, settle
 from state.matching.heirs import keep_successors
 from state.matching.match_values import settle_remembered
-from state.matching.merges import keep_heirs
+from state.matching.merges import keep_heirs, show_losers
 from state.queues import DRIFTED
 from state.records import stored
 from state.rows import Conclusion, OnChange, Stored, Verdict
@@ -205,6 +205,8 @@ class Verdicts:
         if verdict == "created":
             connection.executemany(_MATCH_FIRST, values)
         for row in rows:
+            if verdict == "created" and row["lead_exists"] == "maybe":
+                show_losers(connection, row["stream"], row["id"], now=self._now())
             if row["fit"] == "deleted":
                 keep_heirs(connection, row["stream"], [row["id"]])
             if row["fit"] in GONE:
