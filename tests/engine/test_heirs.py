@@ -104,6 +104,7 @@ def test_heirs_wait_for_the_verdict_on_the_lead(world: World, landed: bool, doub
     if landed:
         assert people(world) == ["leads/l1"]
         assert world.state("contacts", "c1") == "known"
+        assert world.row("leads", "l1")["orphaned"] is None, "its lead stands for the heir"
     else:
         # without match_on a contact's record and its company are two leads, as ever
         assert people(world) == ["companies/acme", "contacts/c1"]
