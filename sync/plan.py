@@ -24,7 +24,7 @@ from sync.errors import ConfigError, Problem
 from sync.mapping.compile import LeadMapping
 from sync.polling.job import StreamJob
 from sync.secrets import Secret, secrets_in
-from sync.streams import compile_all, open_source, stream_specs
+from sync.streams import compile_all, has_given_ids, open_source, stream_specs
 
 
 @dataclass(frozen=True, slots=True)
@@ -122,6 +122,7 @@ class Plan:
                 guard=self.config.guard_of(self.stream(name)),
                 leads_per_second=self.config.workspaces[rows[name].workspace].leads_per_second,
                 neighbours=self._streams_to(rows[name].workspace, rows),
+                given_ids=has_given_ids(self.config, name),
             )
             for name, spec in self.specs.items()
         }
@@ -131,6 +132,7 @@ class Plan:
 
     def destinations(self, ledger: Ledger, rows: Mapping[str, StreamRow]) -> dict[str, Destination]:
         """Each workspace as its delivery needs it."""
+        given_ids = frozenset(rows[name].id for name in self.specs if has_given_ids(self.config, name))
         labels = {rows[name].id: label for name in self.specs if (label := self.stream(name).resend_label) is not None}
         return {
             name: Destination(
@@ -140,6 +142,7 @@ class Plan:
                 rule_of(options.limit, self.api_keys[name], ledger.hasher),
                 self._streams_to(name, rows),
                 labels,
+                given_ids,
             )
             for name, options in self.config.workspaces.items()
         }
