@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
 
@@ -64,6 +64,9 @@ BYTES = Cause(
 GONE = Cause(True, "the connection to the database was lost", "see whether the server is up; the poll resumes")
 REACH = Cause(
     True, "the database cannot be reached", "see whether it is up, and host and port in url", "unreachable", "no answer"
+)
+UNRESOLVED = replace(
+    REACH, hint="see whether this machine's name service answers (/etc/resolv.conf), or write the address in url"
 )
 CROWDED = Cause(True, "the database has no connection or memory left", "raise its limits, or look who uses it")
 SLOW = Cause(

@@ -11,6 +11,7 @@ from typing import Any
 
 from sqlalchemy import exc
 
+from connectors.exchange import NameTimeout
 from connectors.sql.causes import (
     BYTES,
     CANCELLED,
@@ -49,6 +50,7 @@ from connectors.sql.causes import (
     TYPES,
     UNKNOWN,
     UNKNOWN_LATER,
+    UNRESOLVED,
     UNSORTED,
     WRITES,
     Cause,
@@ -63,6 +65,8 @@ def cause_of(error: BaseException, backend: str) -> Cause:
     if isinstance(error, UnknownOption):
         return _unknown_option(error)
     driver = getattr(error, "orig", None) or error
+    if isinstance(driver, NameTimeout):
+        return replace(UNRESOLVED, detail=f"its name could not be resolved within {driver.seconds:g} s")
     cause = _of_driver(driver) or _of_sqlalchemy(error, driver) or _of_python(driver, backend)
     if cause is None:
         later = isinstance(error, exc.OperationalError | exc.InterfaceError)

@@ -18,6 +18,7 @@ from sqlalchemy.exc import ArgumentError, SAWarning
 from sqlalchemy.pool import NullPool
 
 from connectors.sql.options import SqlSource
+from connectors.sql.resolving import bound_names
 from connectors.sql.sessions import pin_mysql, pin_postgresql
 from connectors.sql.url_options import refuse_unknown
 
@@ -114,13 +115,16 @@ def make_engine(url: URL, options: SqlSource) -> Engine:
     match backend_of(url):
         case "sqlite":
             return _sqlite(url, options)
-        case "postgresql":
-            return _postgresql(url, options, common)
-        case "mysql":
-            return _mysql(url, options, common)
         case "duckdb":
             return _duckdb(url)
-    return create_engine(url, **common)
+        case "postgresql":
+            engine = _postgresql(url, options, common)
+        case "mysql":
+            engine = _mysql(url, options, common)
+        case _:
+            engine = create_engine(url, **common)
+    bound_names(engine, url, backend_of(url))
+    return engine
 
 
 # ---- SQLite
