@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import Literal
 
+from connectors.exchange import LONGEST_ANSWER
+
 
 @dataclass(frozen=True, slots=True)
 class Cause:
@@ -16,7 +18,7 @@ class Cause:
     later: bool
     what: str
     hint: str = ""
-    kind: Literal["", "slow", "unconvertible", "unreachable"] = ""
+    kind: Literal["", "slow", "unconvertible", "oversized", "unreachable"] = ""
     detail: str = ""
 
 
@@ -60,6 +62,12 @@ BYTES = Cause(
     "a row holds bytes that are not valid in the database's encoding",
     "fix the row, or convert the column in query",
     "unconvertible",
+)
+OVERSIZED = Cause(
+    False,
+    f"the rows of one answer are longer than {LONGEST_ANSWER >> 20} MiB",
+    "lower page_size, or leave long columns out of query",
+    "oversized",
 )
 GONE = Cause(True, "the connection to the database was lost", "see whether the server is up; the poll resumes")
 REACH = Cause(

@@ -11,7 +11,7 @@ from typing import Any
 
 from sqlalchemy import exc
 
-from connectors.exchange import NameTimeout
+from connectors.exchange import NameTimeout, TooLarge
 from connectors.sql.causes import (
     BYTES,
     CANCELLED,
@@ -38,6 +38,7 @@ from connectors.sql.causes import (
     NO_TABLE,
     NOT_READY,
     OPTION,
+    OVERSIZED,
     PERMISSION,
     POOLER,
     PROGRAM,
@@ -65,6 +66,8 @@ def cause_of(error: BaseException, backend: str) -> Cause:
     if isinstance(error, UnknownOption):
         return _unknown_option(error)
     driver = getattr(error, "orig", None) or error
+    if isinstance(driver, TooLarge):
+        return OVERSIZED
     if isinstance(driver, NameTimeout):
         return replace(UNRESOLVED, detail=f"its name could not be resolved within {driver.seconds:g} s")
     cause = _of_driver(driver) or _of_sqlalchemy(error, driver) or _of_python(driver, backend)
@@ -291,6 +294,7 @@ _SQLITE = {
     11: DAMAGED,
     14: FILE,
     15: LOCKED,
+    18: OVERSIZED,
     20: DATA,
     23: PERMISSION,
     26: DAMAGED,

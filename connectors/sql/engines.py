@@ -17,6 +17,7 @@ from sqlalchemy.engine import URL, make_url
 from sqlalchemy.exc import ArgumentError, SAWarning
 from sqlalchemy.pool import NullPool
 
+from connectors.sql import sizes
 from connectors.sql.options import SqlSource
 from connectors.sql.resolving import bound_names
 from connectors.sql.sessions import pin_mysql, pin_postgresql
@@ -140,6 +141,7 @@ def _sqlite(url: URL, options: SqlSource) -> Engine:
             raise IsADirectoryError  # SQLite would speak of a failed disk
         connection = sqlite3.connect(uri, uri=True, timeout=patience, check_same_thread=False)
         connection.text_factory = _text
+        connection.setlimit(sqlite3.SQLITE_LIMIT_LENGTH, sizes.longest_answer)
         connection.execute("PRAGMA query_only = ON")
         return connection
 

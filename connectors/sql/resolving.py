@@ -8,15 +8,13 @@ from __future__ import annotations
 import os
 import socket
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-from sqlalchemy import Dialect, Engine, event
+from sqlalchemy import Engine, event
 from sqlalchemy.engine import URL
 
 from connectors.exchange import NAME_PATIENCE, NameTimeout, addresses_of
-
-if TYPE_CHECKING:
-    from pymysql.connections import Connection
+from connectors.sql.sizes import mysql_connection, postgresql_connection
 
 
 def bound_names(engine: Engine, url: URL, backend: str, patience: float = NAME_PATIENCE) -> None:
@@ -29,7 +27,7 @@ def bound_names(engine: Engine, url: URL, backend: str, patience: float = NAME_P
     if backend == "mysql":
         event.listen(engine, "do_connect", lambda _d, _r, _args, given: _connect_mysql(given, patience))
     elif backend == "postgresql":
-        event.listen(engine, "do_connect", lambda it, _r, args, given: _connect_postgresql(it, args, given, patience))
+        event.listen(engine, "do_connect", lambda _d, _r, args, given: _connect_postgresql(args, given, patience))
     elif url.host and url.port:
         host = url.host
         event.listen(engine, "do_connect", lambda *_: _ask(host, patience))
@@ -47,8 +45,8 @@ def _ask(host: str, patience: float) -> None:
 # ---- PostgreSQL
 
 
-def _connect_postgresql(dialect: Dialect, arguments: Any, given: Mapping[str, Any], patience: float) -> Any:
-    return dialect.connect(*arguments, **{**given, **_with_addresses(given, patience)})
+def _connect_postgresql(arguments: Any, given: Mapping[str, Any], patience: float) -> Any:
+    return postgresql_connection().connect(*arguments, **{**given, **_with_addresses(given, patience)})
 
 
 def _with_addresses(given: Mapping[str, Any], patience: float) -> dict[str, str]:
@@ -84,10 +82,8 @@ def _is_local(host: str) -> bool:
 # ---- MySQL and MariaDB
 
 
-def _connect_mysql(given: Mapping[str, Any], patience: float) -> Connection[Any]:
-    from pymysql.connections import Connection
-
-    connection: Any = Connection(**{**given, "defer_connect": True})
+def _connect_mysql(given: Mapping[str, Any], patience: float) -> Any:
+    connection = mysql_connection()(**{**given, "defer_connect": True})
     connection.connect(None if connection.unix_socket else _open_socket(connection, patience))
     return connection
 
