@@ -20,8 +20,9 @@ from sync.engine import Engine, Fresh
 from sync.errors import ConfigError, LedgerBusy, LedgerError, SyncError
 from sync.ledgers import own_ledger
 from sync.log import emit, few
+from sync.missing import missing_secrets, without
 from sync.plan import Plan
-from sync.reload import Accepted, Reload
+from sync.reload import Accepted, Refused, Reload
 from sync.schedule import Schedule
 from sync.service.ends import Ends
 from sync.service.notify import Notifier
@@ -63,6 +64,8 @@ class Daemon:
         logging.getLogger("apscheduler").setLevel(logging.CRITICAL)  # what matters of it is in our own events
         # Before any thread starts, so that all inherit it: the signals wait for `sigtimedwait`.
         signal.pthread_sigmask(signal.SIG_BLOCK, SIGNALS)
+        missing = missing_secrets(self._config)
+        self._config = without(self._config, missing)
         plan = Plan.of(self._config)
         with (
             self._service.open(self._config),
@@ -73,6 +76,8 @@ class Daemon:
             engine = Engine(plan, ledger, client=self._client, failed=self._fail)
             recover(engine)
             self._start(engine)
+            for name, error in missing.sources.items():
+                refuse_part(Refused(name, "", (), error, was_there=False), ledger)
             emit(
                 "started",
                 version=__version__,
@@ -191,8 +196,7 @@ class Daemon:
             self._schedule.remove(name)
         told.in_force(config, engine.ledger)
         for each in accepted.refused:
-            emit("part_refused", **each.as_fields())
-            told.part_refused(each.source, each.error, engine.ledger)
+            refuse_part(each, engine.ledger)
         emit(
             "config_reloaded",
             config=str(config.path),
@@ -237,6 +241,12 @@ def _heard(signals: Collection[signal.Signals], seconds: float) -> signal.Signal
     """
     info = signal.sigtimedwait(signals, seconds)
     return signal.Signals(info.si_signo) if info is not None and info.si_signo in signals else None
+
+
+def refuse_part(part: Refused, ledger: Ledger) -> None:
+    """Say that a source is not in force as the file has it."""
+    emit("part_refused", **part.as_fields())
+    told.part_refused(part.source, part.error, ledger, was_there=part.was_there)
 
 
 def prove_writable(config: Config) -> None:

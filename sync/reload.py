@@ -14,17 +14,19 @@ from pathlib import Path
 from state.ledger import Ledger
 from state.streams import Declared
 from sync.config.load import load_config
-from sync.config.schema import Config, Source
+from sync.config.schema import Config
 from sync.engine import Engine, Fresh
 from sync.errors import ConfigError, LedgerBusy, LedgerUntrusted, SourceRefused, SourceUnavailable, SyncError
+from sync.missing import missing_secrets, pinned, without
 from sync.plan import Plan
 from sync.rewording import Evidence, evidence_of, refuse
+from sync.told import cause_in, hint_in
 
 
 @dataclass(frozen=True, slots=True)
 class Refused:
-    """A source whose new form cannot be used, because of one of its streams, and the workspaces that keep their old
-    form with it. `was_there`: it has an old form; otherwise it is left out."""
+    """A source whose new form cannot be used, because of one of its streams (or of a secret: then `stream` is empty),
+    and the workspaces that keep their old form with it. `was_there`: it has an old form; otherwise it is left out."""
 
     source: str
     stream: str
@@ -36,10 +38,10 @@ class Refused:
         """As the log tells it."""
         return {
             "source": self.source,
-            "stream": self.stream,
+            "stream": self.stream or None,
             "workspaces": list(self.workspaces) or None,
-            "error": self.error.message,
-            "hint": self.error.hint or None,
+            "error": cause_in(self.error),
+            "hint": hint_in(self.error) or None,
         }
 
 
@@ -113,7 +115,12 @@ def read_anew(path: Path, old: Plan, ledger: Ledger) -> Accepted:
     config = load_config(path)
     if config.ledger_path != old.config.ledger_path:
         raise LedgerUntrusted("[ledger] path cannot change while the daemon runs", hint="restart it instead")
-    plan, refused, evidence = Plan.of(config), dict[str, Refused](), _Evidence(ledger, old)
+    missing = missing_secrets(config)
+    refused = {name: _refused(name, "", error, old.config) for name, error in missing.sources.items()}
+    _spread(refused, config, old.config)
+    without(config, missing)
+    evidence = _Evidence(ledger, old)
+    plan = Plan.of(mixed(old.config, config, refused.values(), missing.workspaces), in_force=old)
     while found := _refusals(plan, old, ledger, evidence):
         refused |= {each.source: each for each in found if each.source not in refused}
         _spread(refused, config, old.config)
@@ -121,7 +128,7 @@ def read_anew(path: Path, old: Plan, ledger: Ledger) -> Accepted:
         if is_refused_twice or not config.sources.keys() - refused.keys():
             raise found[0].error
         try:
-            plan = Plan.of(mixed(old.config, config, refused.values()))
+            plan = Plan.of(mixed(old.config, config, refused.values(), missing.workspaces), in_force=old)
         except ConfigError:  # old and new do not go together, as where a kept workspace's key is another's now
             raise found[0].error from None
     return Accepted(plan, evidence.of(plan), tuple(refused.values()))
@@ -144,32 +151,25 @@ def _spread(refused: dict[str, Refused], new: Config, old: Config) -> None:
         refused |= found
 
 
-def mixed(old: Config, new: Config, refused: Collection[Refused]) -> Config:
-    """Return the new configuration but for what is refused: that keeps its old form, or is left out. Look-up tables
-    and `[guard]` belong to no source: they are the new ones. Old tables stay where the new file has none so named."""
-    workspaces = {name: old.workspaces[name] for each in refused for name in each.workspaces}
-    sources = dict(new.sources)
+def mixed(old: Config, new: Config, refused: Collection[Refused], keyless: Collection[str] = ()) -> Config:
+    """Return the new configuration but for what is refused, and workspaces whose key is missing: that keeps its old
+    form, or is left out. Look-up tables and `[guard]` belong to no source: they are the new ones. Old tables stay where
+    the new file has none so named."""
+    kept = {*keyless, *(name for each in refused for name in each.workspaces)}
+    workspaces = {name: each for name, each in new.workspaces.items() if name not in keyless}
+    workspaces = {**workspaces, **{name: old.workspaces[name] for name in kept if name in old.workspaces}}
+    sources = {name: pinned(new, name) for name in new.sources}
     for each in refused:
         sources.pop(each.source, None)
         if each.was_there:
-            sources[each.source] = _pinned(old, each.source)
+            sources[each.source] = pinned(old, each.source)
     return new.model_copy(
         update={
             "sources": sources,
-            "workspaces": {**new.workspaces, **workspaces},
+            "workspaces": workspaces,
             "lookups": {**old.lookups, **new.lookups},
         }
     )
-
-
-def _pinned(config: Config, name: str) -> Source:
-    """The source with its streams' workspaces named: which one is the first may be another one now."""
-    source = config.sources[name]
-    streams = {
-        key: stream.model_copy(update={"workspace": config.workspace_of(stream)})
-        for key, stream in source.streams.items()
-    }
-    return source.model_copy(update={"streams": streams})
 
 
 def _refusals(plan: Plan, old: Plan, ledger: Ledger, evidence: _Evidence) -> list[Refused]:
