@@ -159,24 +159,29 @@ class Daemon:
         """The next step, where there is one; each is quick."""
         if self._reload is not None and self._reload.is_over:
             reload, self._reload = self._reload, None
-            self._end_reload(engine, reload)
+            if self._end_reload(engine, reload) and reload.accepted and reload.accepted.awaits:
+                self._reload = reload.go_on()
             self._service.ready(engine, self._schedule)
-        if self._reload_wanted and self._reload is None:
+        if self._reload_wanted and self._reload is not None:
+            self._reload.give_way()
+        elif self._reload_wanted:
             self._reload_wanted = False
             self._service.reloading()
             self._reload = Reload(self._config.path, engine)
 
-    def _end_reload(self, engine: Engine, reload: Reload) -> None:
+    def _end_reload(self, engine: Engine, reload: Reload) -> bool:
+        """Return whether a plan was put in force."""
         if reload.accepted is None or reload.fresh is None:
             self._refuse(engine, reload.refusal)
-            return
+            return False
         try:
             self._service.serve(reload.accepted.plan.config)
         except ConfigError as error:
             reload.take_back()
             self._refuse(engine, error)
-            return
+            return False
         self._put_in_force(engine, reload.accepted, reload.fresh)
+        return True
 
     def _refuse(self, engine: Engine, error: SyncError | None) -> None:
         """Nothing of a new configuration is put in force; `error` is None where the engine ended meanwhile."""
