@@ -20,8 +20,9 @@ from sync.engine import Engine, Fresh
 from sync.errors import ConfigError, LedgerBusy, LedgerError, SyncError
 from sync.ledgers import own_ledger
 from sync.log import emit, few
+from sync.missing import missing_secrets, without
 from sync.plan import Plan
-from sync.reload import Accepted, Reload
+from sync.reload import Accepted, Refused, Reload
 from sync.schedule import Schedule
 from sync.service.ends import Ends
 from sync.service.notify import Notifier
@@ -63,6 +64,8 @@ class Daemon:
         logging.getLogger("apscheduler").setLevel(logging.CRITICAL)  # what matters of it is in our own events
         # Before any thread starts, so that all inherit it: the signals wait for `sigtimedwait`.
         signal.pthread_sigmask(signal.SIG_BLOCK, SIGNALS)
+        missing = missing_secrets(self._config)
+        self._config = without(self._config, missing)
         plan = Plan.of(self._config)
         with (
             self._service.open(self._config),
@@ -73,6 +76,8 @@ class Daemon:
             engine = Engine(plan, ledger, client=self._client, failed=self._fail)
             recover(engine)
             self._start(engine)
+            for name, error in missing.sources.items():
+                refuse_part(Refused(name, "", (), error, was_there=False), ledger)
             emit(
                 "started",
                 version=__version__,
@@ -154,24 +159,29 @@ class Daemon:
         """The next step, where there is one; each is quick."""
         if self._reload is not None and self._reload.is_over:
             reload, self._reload = self._reload, None
-            self._end_reload(engine, reload)
+            if self._end_reload(engine, reload) and reload.accepted and reload.accepted.awaits:
+                self._reload = reload.go_on()
             self._service.ready(engine, self._schedule)
-        if self._reload_wanted and self._reload is None:
+        if self._reload_wanted and self._reload is not None:
+            self._reload.give_way()
+        elif self._reload_wanted:
             self._reload_wanted = False
             self._service.reloading()
             self._reload = Reload(self._config.path, engine)
 
-    def _end_reload(self, engine: Engine, reload: Reload) -> None:
+    def _end_reload(self, engine: Engine, reload: Reload) -> bool:
+        """Return whether a plan was put in force."""
         if reload.accepted is None or reload.fresh is None:
             self._refuse(engine, reload.refusal)
-            return
+            return False
         try:
             self._service.serve(reload.accepted.plan.config)
         except ConfigError as error:
             reload.take_back()
             self._refuse(engine, error)
-            return
+            return False
         self._put_in_force(engine, reload.accepted, reload.fresh)
+        return True
 
     def _refuse(self, engine: Engine, error: SyncError | None) -> None:
         """Nothing of a new configuration is put in force; `error` is None where the engine ended meanwhile."""
@@ -191,8 +201,7 @@ class Daemon:
             self._schedule.remove(name)
         told.in_force(config, engine.ledger)
         for each in accepted.refused:
-            emit("part_refused", **each.as_fields())
-            told.part_refused(each.source, each.error, engine.ledger)
+            refuse_part(each, engine.ledger)
         emit(
             "config_reloaded",
             config=str(config.path),
@@ -237,6 +246,12 @@ def _heard(signals: Collection[signal.Signals], seconds: float) -> signal.Signal
     """
     info = signal.sigtimedwait(signals, seconds)
     return signal.Signals(info.si_signo) if info is not None and info.si_signo in signals else None
+
+
+def refuse_part(part: Refused, ledger: Ledger) -> None:
+    """Say that a source is not in force as the file has it."""
+    emit("part_refused", **part.as_fields())
+    told.part_refused(part.source, part.error, ledger, was_there=part.was_there)
 
 
 def prove_writable(config: Config) -> None:

@@ -17,6 +17,8 @@ from sync.errors import ConfigError, LedgerBusy, LedgerError, SourceRefused, Sou
 
 _HINT = "  hint: "
 """How an error's text begins the line of its cure."""
+LEFT_OUT = "is left out, the others are in force: "
+"""The cause of a refusal of a source that has no former form begins with it."""
 PART = "sources."
 """The subject of a refusal of one source begins with it; that of a whole file is its path."""
 
@@ -43,7 +45,7 @@ def taken_over(ledger: Ledger) -> None:
 def could_not_begin(config: Config, ledger: Ledger, error: SyncError) -> None:
     """Tell that a daemon or a round could not begin with this configuration; the next that does ends it."""
     with contextlib.suppress(LedgerBusy, LedgerError):
-        ledger.incidents.tell("daemon", str(config.path), f"could not start: {_cause(error)}", _hint(error))
+        ledger.incidents.tell("daemon", str(config.path), f"could not start: {cause_in(error)}", hint_in(error))
 
 
 def did_not_start(path: Path, error: SyncError) -> None:
@@ -54,7 +56,7 @@ def did_not_start(path: Path, error: SyncError) -> None:
     with contextlib.suppress(SyncError), Ledger(found) as ledger:
         told = ledger.incidents.in_force()
         if told is None or not told.error:  # else its end was told already
-            ledger.incidents.tell("daemon", str(path.absolute()), f"could not start: {_cause(error)}", _hint(error))
+            ledger.incidents.tell("daemon", str(path.absolute()), f"could not start: {cause_in(error)}", hint_in(error))
 
 
 def refused(config: Config, ledger: Ledger, problems: Collection[str]) -> None:
@@ -66,10 +68,12 @@ def refused(config: Config, ledger: Ledger, problems: Collection[str]) -> None:
         ledger.incidents.tell("config", str(config.path), cause, hint)
 
 
-def part_refused(source: str, error: SyncError, ledger: Ledger) -> None:
-    """Tell that a source keeps the form that it had before a reload, while the rest of the file is in force."""
+def part_refused(source: str, error: SyncError, ledger: Ledger, *, was_there: bool) -> None:
+    """Tell that a source keeps the form that it had before a reload, or has none, while the rest of the file is in
+    force."""
+    cause = cause_in(error) if was_there else f"{LEFT_OUT}{cause_in(error)}"
     with contextlib.suppress(LedgerBusy, LedgerError):
-        ledger.incidents.tell("config", f"{PART}{source}", _cause(error), _hint(error))
+        ledger.incidents.tell("config", f"{PART}{source}", cause, hint_in(error))
 
 
 def unread(ledger: Ledger, stream: str, error: SyncError) -> None:
@@ -80,7 +84,7 @@ def unread(ledger: Ledger, stream: str, error: SyncError) -> None:
     elif isinstance(error, SourceRefused):
         gravity = "refused"
     with contextlib.suppress(LedgerBusy, LedgerError):
-        ledger.incidents.tell("stream", stream, _cause(error), _hint(error), gravity=gravity)
+        ledger.incidents.tell("stream", stream, cause_in(error), hint_in(error), gravity=gravity)
 
 
 def mended(ledger: Ledger, place: Mended) -> None:
@@ -121,18 +125,20 @@ def _ended(ledger: Ledger, error: BaseException | None) -> None:
             ledger.incidents.stopped()
             ledger.incidents.over("stalled")
         elif isinstance(error, SyncError):
-            ledger.incidents.stopped(_cause(error), _hint(error))
+            ledger.incidents.stopped(cause_in(error), hint_in(error))
         else:
             ledger.incidents.stopped(f"a defect of this program ({type(error).__name__})", "see its log")
 
 
-def _cause(error: SyncError) -> str:
+def cause_in(error: SyncError) -> str:
+    """Return an error's cause in one line."""
     if isinstance(error, ConfigError):
         return "; ".join(f"{problem.where}: {problem.what}" for problem in error.problems)
     return error.message
 
 
-def _hint(error: SyncError) -> str:
+def hint_in(error: SyncError) -> str:
+    """Return what to do about it, in one line; "" where it does not say."""
     if isinstance(error, ConfigError):
         return "; ".join(dict.fromkeys(problem.hint for problem in error.problems if problem.hint))
     return error.hint

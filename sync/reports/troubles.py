@@ -14,6 +14,7 @@ from sync.delivery.pace import REST_HINTS, Pace
 from sync.reports.needs import Need, NeedKind, Needs, ageing_needs, waiting_needs
 from sync.reports.phrases import ago, count, printable
 from sync.reports.scope import Scope
+from sync.told import LEFT_OUT
 
 LASTING_SECONDS = 900.0
 """A source or a workspace that cannot be reached for so long has no short outage any more."""
@@ -74,6 +75,8 @@ def _cause(incident: Incident) -> str:
     match incident.kind:
         case "stream":
             return f"could not be read: {incident.cause}"
+        case "config" if incident.cause.startswith(LEFT_OUT):
+            return f"{incident.subject} {incident.cause}"
         case "config":
             return f"{incident.subject}: its reload was refused, what was before is in force: {incident.cause}"
         case "daemon":
