@@ -100,7 +100,7 @@ class Ledger:
         self.outbox = Outbox(self.file, self.clock)
         self.verdicts = Verdicts(self.file, self.clock)
         self.slots = Slots(self.file, self.clock)
-        self.incidents = Incidents(self.file, self.clock)
+        self.incidents = Incidents(self.file, self.clock, self._refuse_overtaken)
         self.journal = Journal(self.file, self.hasher, self.clock, self.places.all)
 
     @property
@@ -130,12 +130,16 @@ class Ledger:
         self.file.guard = partial(self._refuse_old_owner, taken.owner, self._footing, self.file.checkpoints)
         return opened
 
-    @property
-    def is_overtaken(self) -> bool:
-        """Whether another process has owned the ledger since this one did."""
-        with self.file.read() as connection:
-            last = Owner.of(connection)
-        return self._owner is not None and last is not None and last.name != self._owner.name
+    def beside(self) -> Ledger:
+        """Open it once more, over a connection that holds up nobody, to look on and to tell as this owner."""
+        other = Ledger(self.path, clock=self.clock)
+        other._owner = self._owner
+        return other
+
+    def _refuse_overtaken(self, connection: sqlite3.Connection) -> None:
+        """Less than what a claim asks for: one whose files were taken away may still say so."""
+        if self._owner is not None:
+            refuse_old_owner(connection, self._owner, self.path)
 
     def _refuse_old_owner(
         self, owner: Owner, footing: Footing, checkpoints: Checkpoints, connection: sqlite3.Connection

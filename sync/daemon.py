@@ -192,7 +192,7 @@ class Daemon:
         told.in_force(config, engine.ledger)
         for each in accepted.refused:
             emit("part_refused", **each.as_fields())
-            told.part_refused(each.source, each.error, engine.ledger)
+            told.part_refused(each.source, each.error, engine.ledger, was_there=each.was_there)
         emit(
             "config_reloaded",
             config=str(config.path),

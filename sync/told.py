@@ -7,11 +7,11 @@ from collections.abc import Callable, Collection, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from state.incidents import OF_A_DAEMON, Gravity
+from state.incidents import OF_A_DAEMON, Gravity, Incident
 from state.ledger import Ledger
 from state.lock import holder
 from state.receipts.opening import Mended
-from sync.config.load import ledger_named_by
+from sync.config.load import digest_now, ledger_named_by
 from sync.config.schema import Config
 from sync.errors import ConfigError, LedgerBusy, LedgerError, SourceRefused, SourceUnavailable, SyncError
 
@@ -23,7 +23,11 @@ PART = "sources."
 
 def digest_of(config: Config, ledger: Ledger) -> str:
     """Return what tells one configuration from another; keyed, since a file may hold secrets."""
-    return ledger.hasher.digest("config", config.digest.encode()).hex()
+    return _keyed(config.digest, ledger)
+
+
+def _keyed(digest: str, ledger: Ledger) -> str:
+    return ledger.hasher.digest("config", digest.encode()).hex()
 
 
 def in_force(config: Config, ledger: Ledger) -> None:
@@ -63,13 +67,28 @@ def refused(config: Config, ledger: Ledger, problems: Collection[str]) -> None:
     hints = [line.removeprefix(_HINT) for each in problems for line in each.split("\n") if line.startswith(_HINT)]
     hint = "; ".join([*hints, "fix the file, then reload it (SIGHUP; systemctl reload)"])
     with contextlib.suppress(LedgerBusy, LedgerError):
-        ledger.incidents.tell("config", str(config.path), cause, hint)
+        digest = _keyed(digest_now(config.path), ledger)
+        ledger.incidents.tell("config", str(config.path), cause, hint, digest=digest)
 
 
-def part_refused(source: str, error: SyncError, ledger: Ledger) -> None:
-    """Tell that a source keeps the form that it had before a reload, while the rest of the file is in force."""
+def is_put_back(incident: Incident, ledger: Ledger) -> bool:
+    """Return whether the file whose reload was refused says again what is in force. Raises LedgerError, LedgerBusy."""
+    told = ledger.incidents.in_force()
+    if incident.kind != "config" or told is None or told.digest in ("", incident.digest):
+        return False
+    return incident.subject == told.config and _keyed(digest_now(Path(told.config)), ledger) == told.digest
+
+
+def part_refused(source: str, error: SyncError, ledger: Ledger, *, was_there: bool) -> None:
+    """Tell that a source keeps the form that it had before a reload, or is left out where it had none, while the rest
+    of the file is in force."""
+    cause = f"{KEPT if was_there else _LEFT_OUT}{_cause(error)}"
     with contextlib.suppress(LedgerBusy, LedgerError):
-        ledger.incidents.tell("config", f"{PART}{source}", _cause(error), _hint(error))
+        ledger.incidents.tell("config", f"{PART}{source}", cause, _hint(error))
+
+
+KEPT = "its reload was refused, what was before is in force: "
+_LEFT_OUT = "it is new and was refused, so nothing of it is read: "
 
 
 def unread(ledger: Ledger, stream: str, error: SyncError) -> None:
@@ -115,8 +134,6 @@ def life(config: Config, ledger: Ledger, fatal: Callable[[], BaseException | Non
 
 def _ended(ledger: Ledger, error: BaseException | None) -> None:
     with contextlib.suppress(LedgerBusy, LedgerError):
-        if ledger.is_overtaken:  # what is in force is another daemon's
-            return
         if error is None:
             ledger.incidents.stopped()
             ledger.incidents.over("stalled")

@@ -58,6 +58,14 @@ def load_config(
     return config
 
 
+def digest_now(path: Path) -> str:
+    """Return the digest of what the file says now, as in `Config`; "" where it cannot be read."""
+    try:
+        return _digest(read_toml(path))
+    except ConfigError:
+        return ""
+
+
 def ledger_named_by(path: Path, *, env: Mapping[str, str] = os.environ) -> Path:
     """Where the ledger of a file lies that cannot be used otherwise, as far as it can be read."""
     path = path.absolute()

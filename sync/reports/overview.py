@@ -24,7 +24,7 @@ from sync.reports.phrases import printable
 from sync.reports.scope import Scope, scope_of
 from sync.reports.troubles import failing_of, needs_of
 from sync.secrets import Secret
-from sync.told import PART, digest_of
+from sync.told import PART, digest_of, is_put_back
 
 
 @dataclass(frozen=True, slots=True)
@@ -207,7 +207,7 @@ def _differs(told: InForce | None, config: Config, ledger: Ledger) -> bool:
 
 def _refused(ledger: Ledger) -> Incident | None:
     whole = (each for each in ledger.incidents.all() if each.kind == "config" and not each.subject.startswith(PART))
-    return next(whole, None)
+    return next((each for each in whole if not is_put_back(each, ledger)), None)
 
 
 def rule_with(config: Config, workspace: str, key: Secret, ledger: Ledger) -> Rule:

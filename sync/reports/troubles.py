@@ -10,10 +10,11 @@ from state.ledger import Ledger
 from state.lock import holder
 from sync.config.ages import Age
 from sync.config.intervals import POLL_DEADLINE, allowance
-from sync.delivery.pace import REST_HINTS, Pace
+from sync.delivery.pace import REFUSED_ALTOGETHER, REST_HINTS, Pace
 from sync.reports.needs import Need, NeedKind, Needs, ageing_needs, waiting_needs
 from sync.reports.phrases import ago, count, printable
 from sync.reports.scope import Scope
+from sync.told import KEPT, PART, is_put_back
 
 LASTING_SECONDS = 900.0
 """A source or a workspace that cannot be reached for so long has no short outage any more."""
@@ -22,10 +23,6 @@ FULL_BYTES = 4 * 1024 * 1024
 _LASTING = (
     "nothing is lost, and it is tried again by itself; look whether the network and [workspaces] base_url are right"
 )
-
-_REFUSED_ALTOGETHER = frozenset({"credentials", "plan", "address"})
-"""Rests that the next lead meets, too, if nobody acts. What ends with the leads that met it needs nobody once none
-waits."""
 
 _ORDER: tuple[NeedKind, ...] = ("ledger", "daemon", "config", "stalled", "receipts", "workspace", "stream")
 
@@ -61,7 +58,7 @@ def is_lasting(incident: Incident, now: int) -> bool:
 
 def _incidents(ledger: Ledger, scope: Scope, now: int) -> Iterator[Need]:
     for each in ledger.incidents.all():
-        if each.kind == "stream" and each.subject not in scope.configured:
+        if (each.kind == "stream" and each.subject not in scope.configured) or is_put_back(each, ledger):
             continue
         if is_lasting(each, now):
             yield Need(each.kind, each.subject, _cause(each), each.hint, _COMMANDS.get(each.kind, ()), each.since)
@@ -74,9 +71,9 @@ def _cause(incident: Incident) -> str:
     match incident.kind:
         case "stream":
             return f"could not be read: {incident.cause}"
-        case "config":
-            return f"{incident.subject}: its reload was refused, what was before is in force: {incident.cause}"
-        case "daemon":
+        case "config" if not incident.subject.startswith(PART):
+            return f"{incident.subject}: {KEPT}{incident.cause}"
+        case "config" | "daemon":
             return f"{incident.subject}: {incident.cause}"
         case "backup":
             return f"no daily copy of the ledger in {incident.subject}: {incident.cause}"
@@ -139,12 +136,14 @@ def _workspaces(ledger: Ledger, scope: Scope, now: int) -> Iterator[Need]:
         since = int(str(kept.get("since") or kept.get("changed_at") or now))
         if not pace.needs_a_person and not (pace.rest and now - since >= LASTING_SECONDS * 1000):
             continue
+        commands: tuple[str, ...] = ()
         cause, cure = f"rests ({pace.rest}): {printable(pace.cause)}", REST_HINTS.get(pace.rest, _LASTING)
         if not ledger.outbox.pending(name):
-            if pace.rest not in _REFUSED_ALTOGETHER:
+            if pace.rest not in REFUSED_ALTOGETHER:
                 continue
-            cure += "; no lead waits now: the next one tells whether it is over"
-        yield Need("workspace", name, cause, cure, (), since)
+            cure += "; no lead waits now: the next one tells whether it is over, or a test lead:"
+            commands = (f"send-test --workspace {name}",)
+        yield Need("workspace", name, cause, cure, commands, since)
 
 
 def failing_of(ledger: Ledger) -> dict[str, Incident]:

@@ -13,6 +13,7 @@ from service_world import Manager
 
 from sync.delivery.outcome import Answer
 from sync.errors import SourceRefused, SourceUnavailable
+from sync.told import KEPT
 from tests.proof.harness import until
 
 EDITED = Tenant(of_lead='notes = "note"')
@@ -185,7 +186,7 @@ def test_a_part_that_is_refused_holds_up_no_other(scene: Scene) -> None:
     assert "site was 'here', is now 'elsewhere'" in refused["error"]
     assert "rename-stream a.things a.things" in refused["hint"]
     assert scene.engine.streams["a.things"] is stream
-    assert told(scene) == {"sources.a": refused["error"]}
+    assert told(scene) == {"sources.a": f"{KEPT}{refused['error']}"}
     assert scene.reload({"a": Tenant(), "b": EDITED, "c": Tenant()})["changed"] is None, "it is as it was"
     assert told(scene) == {}
     scene.stop()
