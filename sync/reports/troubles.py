@@ -84,7 +84,7 @@ def _cause(incident: Incident) -> str:
 def _disk(ledger: Ledger) -> Iterator[Need]:
     if is_on_read_only_disk(ledger.path):
         cause = f"the disk of {ledger.path} is read-only: nothing can be remembered, so nothing is sent"
-        cure = "look into the kernel's log (dmesg), and mount it for writing; the newest changes may be missing here"
+        cure = "look into the kernel's log (dmesg), and mount it for writing"
         yield Need("ledger", str(ledger.path), cause, cure)
     elif (free := free_bytes(ledger.path)) is not None and free < FULL_BYTES:
         cause = f"the disk of {ledger.path} is full ({free:,} bytes left): what cannot be remembered is not sent"
