@@ -11,6 +11,7 @@ from state.incidents import OF_A_DAEMON, Gravity, Incident
 from state.ledger import Ledger
 from state.lock import holder
 from state.receipts.opening import Mended
+from sync import starts
 from sync.config.load import digest_now, ledger_named_by
 from sync.config.schema import Config
 from sync.errors import ConfigError, LedgerBusy, LedgerError, SourceRefused, SourceUnavailable, SyncError
@@ -51,14 +52,21 @@ def could_not_begin(config: Config, ledger: Ledger, error: SyncError) -> None:
 
 
 def did_not_start(path: Path, error: SyncError) -> None:
-    """Tell it where there is a ledger to tell, and no other process is at work."""
+    """Tell the ledger, or leave a note where it belongs, unless another process is at work with it."""
     found = ledger_named_by(path)
-    if isinstance(error, LedgerBusy | LedgerError) or not found.exists() or holder(found) is not None:
+    if found.exists() and (holder(found) is not None or _is_told(found, path, error)):
         return
+    starts.note(path, _cause(error), _hint(error), error.exit_code)
+
+
+def _is_told(found: Path, path: Path, error: SyncError) -> bool:
+    """Whether the ledger could be told, or knows already how its daemon ended."""
     with contextlib.suppress(SyncError), Ledger(found) as ledger:
         told = ledger.incidents.in_force()
-        if told is None or not told.error:  # else its end was told already
+        if told is None or not told.error:
             ledger.incidents.tell("daemon", str(path.absolute()), f"could not start: {_cause(error)}", _hint(error))
+        return True
+    return False
 
 
 def refused(config: Config, ledger: Ledger, problems: Collection[str]) -> None:

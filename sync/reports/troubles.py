@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator
+from pathlib import Path
 
 from state.database import free_bytes, is_on_read_only_disk
 from state.incidents import COUNTED, Incident
@@ -14,6 +16,7 @@ from sync.delivery.pace import REFUSED_ALTOGETHER, REST_HINTS, Pace
 from sync.reports.needs import Need, NeedKind, Needs, ageing_needs, waiting_needs
 from sync.reports.phrases import ago, count, printable
 from sync.reports.scope import Scope
+from sync.starts import noted
 from sync.told import KEPT, PART, is_put_back
 
 LASTING_SECONDS = 900.0
@@ -27,12 +30,13 @@ _LASTING = (
 _ORDER: tuple[NeedKind, ...] = ("ledger", "daemon", "config", "stalled", "receipts", "workspace", "stream")
 
 
-def needs_of(ledger: Ledger, scope: Scope, ageing: tuple[Age, ...] = ()) -> Needs:
-    """Return everything that waits for a person now. `ageing` is what the configuration uses that ends soon. Raises
-    LedgerError, LedgerBusy."""
+def needs_of(ledger: Ledger, scope: Scope, ageing: tuple[Age, ...] = (), *, config: Path | None = None) -> Needs:
+    """Return everything that waits for a person now. `ageing` is what the configuration uses that ends soon; `config`
+    the file, where a start with it may have failed. Raises LedgerError, LedgerBusy."""
     now = int(ledger.clock.wall() * 1000)
     found = [
-        *_disk(ledger),
+        *place_needs(ledger.path),
+        *(start_needs(config, ledger) if config else ()),
         *_process(ledger),
         *_incidents(ledger, scope, now),
         *_overdue(ledger, scope, now),
@@ -81,14 +85,35 @@ def _cause(incident: Incident) -> str:
             return incident.cause
 
 
-def _disk(ledger: Ledger) -> Iterator[Need]:
-    if is_on_read_only_disk(ledger.path):
-        cause = f"the disk of {ledger.path} is read-only: nothing can be remembered, so nothing is sent"
+def place_needs(ledger: Path) -> Iterator[Need]:
+    """Yield what is wrong with the place of a ledger, be there one or not."""
+    place = ledger if ledger.parent.exists() else next(each for each in ledger.parents if each.parent.exists())
+    if is_on_read_only_disk(place):
+        cause = f"the disk of {ledger} is read-only: nothing can be remembered, so nothing is sent"
         cure = "look into the kernel's log (dmesg), and mount it for writing"
-        yield Need("ledger", str(ledger.path), cause, cure)
-    elif (free := free_bytes(ledger.path)) is not None and free < FULL_BYTES:
-        cause = f"the disk of {ledger.path} is full ({free:,} bytes left): what cannot be remembered is not sent"
-        yield Need("ledger", str(ledger.path), cause, "make room there, and start the daemon again where it ended")
+        yield Need("ledger", str(ledger), cause, cure)
+    elif (free := free_bytes(place)) is not None and free < FULL_BYTES:
+        cause = f"the disk of {ledger} is full ({free:,} bytes left): what cannot be remembered is not sent"
+        yield Need("ledger", str(ledger), cause, "make room there, and start the daemon again where it ended")
+    elif not ledger.exists() and not os.access(place.parent, os.W_OK | os.X_OK):
+        cause = f"no ledger can be made at {ledger}: this user may not write to {place.parent}"
+        yield Need(
+            "ledger", str(ledger), cause, "give that folder to the user that the daemon has, and ask as that one"
+        )
+
+
+def start_needs(config: Path, ledger: Ledger | None = None) -> Iterator[Need]:
+    """Yield the start of the daemon that failed last, where no process has had the ledger since."""
+    found = noted(config)
+    if found is None:
+        return
+    if ledger is not None:
+        told = ledger.incidents.in_force()
+        is_over = told is not None and found.at <= max(told.since, told.stopped or 0)
+        if is_over or found.is_busy or holder(ledger.path) is not None:
+            return
+    cause = f"the daemon ended by itself: {found.cause}"
+    yield Need("daemon", found.config, cause, found.hint or "fix that, then start it again", ("check",), found.at)
 
 
 def _process(ledger: Ledger) -> Iterator[Need]:

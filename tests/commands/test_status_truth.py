@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
+import faulthandler
+import signal
 from collections.abc import Callable
 from contextlib import suppress
+from types import SimpleNamespace
 
 import pytest
 from command_world import KEY, World
 
-from state.lock import lock_path
-from sync import told
+from state.lock import LedgerLock, lock_path
+from sync import daemon, told
 from sync.config.load import load_config
 from sync.delivery.pace import Pace
-from sync.errors import LedgerLost, LedgerUntrusted
+from sync.errors import LedgerLost, LedgerUntrusted, SyncError
 
 
 def items(world: World) -> list[tuple[str, str]]:
@@ -160,3 +163,100 @@ def test_a_kept_rest_of_a_former_version_names_no_address(world: World) -> None:
         ledger.outbox.keep_pace("main", b"k", Pace(rest="address").as_json())
     world.sandbox.set_faults(script=())
     assert items(world) == [("workspace", "main")]
+
+
+# -- a daemon that cannot start, where there is no ledger to tell
+
+
+def start(world: World, key: str | None = KEY) -> int:
+    """Start the daemon, which does not get far; its exit code."""
+    mask = signal.pthread_sigmask(signal.SIG_BLOCK, ())
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(faulthandler, "enable", lambda: None)
+        if key:
+            patch.setenv("TEST_API_KEY", key)
+        with pytest.raises(SyncError) as ended:
+            daemon.run(world.config)
+    signal.pthread_sigmask(signal.SIG_SETMASK, mask)
+    return ended.value.exit_code
+
+
+def lose_secret(world: World) -> int:
+    return start(world, key=None)
+
+
+def spoil_config(world: World) -> int:
+    before = world.config.read_text()
+    world.config.write_text(before.replace('key = "id"', 'kee = "id"', 1))
+    code = start(world)
+    assert world.run("status", "--exit-code").exit_code == 78
+    world.config.write_text(before)
+    return code
+
+
+def block_folder(world: World) -> int:
+    """Nor can the note be left where the ledger would be."""
+    (world.folder / "state").write_text("a file in its way")
+    code = start(world)
+    (world.folder / "state").unlink()
+    return code
+
+
+def block_lock(world: World) -> int:
+    lock_path(world.ledger).mkdir(parents=True)
+    code = start(world)
+    lock_path(world.ledger).rmdir()
+    return code
+
+
+def hold_lock(world: World) -> int:
+    """By another program that makes no ledger."""
+    world.ledger.parent.mkdir()
+    with LedgerLock(world.ledger):
+        return start(world)
+
+
+@pytest.mark.parametrize(
+    ("fail", "code", "said"),
+    [
+        (lose_secret, 78, "workspaces.main.api_key: the environment variable TEST_API_KEY is not set"),
+        (spoil_config, 78, "sources.erp.streams.companies.kee: unknown key"),
+        (block_folder, 74, "state cannot be written: Not a directory"),
+        (block_lock, 74, "ledger.db.lock cannot be opened: Is a directory"),
+        (hold_lock, 75, "works with this ledger"),
+    ],
+)
+def test_a_start_that_failed_before_there_was_a_ledger_needs_a_person(
+    world: World, fail: Callable[[World], int], code: int, said: str
+) -> None:
+    assert fail(world) == code
+    assert items(world) == [("daemon", str(world.config))]
+    asked = world.run("status", "--exit-code")
+    assert asked.exit_code == 65
+    assert said in asked.stdout.replace("\n", " ")
+    once(world)
+    assert items(world) == []
+    assert not [*world.folder.rglob(".*.failed-start*")]
+
+
+def test_a_start_that_a_ledger_could_not_be_told_of_is_noted_beside_it(world: World) -> None:
+    once(world)
+    lock_path(world.ledger).unlink()
+    lock_path(world.ledger).mkdir()
+    world.ledger.with_name("ledger.db.key").rename(world.folder / "key")
+    assert start(world) == 74
+    (world.folder / "key").rename(world.ledger.with_name("ledger.db.key"))
+    assert ("daemon", str(world.config)) in items(world)
+    lock_path(world.ledger).rmdir()
+    with world.open(own=True) as ledger, told.life(load_config(world.config), ledger, lambda: None):
+        pass
+    assert items(world) == [], "a daemon started since, whether or not the note could be removed"
+
+
+def test_a_ledger_that_cannot_be_made_is_seen_without_a_note(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    assert items(world) == []
+    monkeypatch.setattr("sync.reports.troubles.is_on_read_only_disk", lambda _: True)
+    assert items(world) == [("ledger", str(world.ledger))]
+    monkeypatch.undo()
+    monkeypatch.setattr("sync.reports.troubles.os", SimpleNamespace(access=lambda *_: False, W_OK=2, X_OK=1))
+    assert items(world) == [("ledger", str(world.ledger))]
