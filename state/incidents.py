@@ -15,7 +15,7 @@ from typing import Literal, get_args
 from state.database import LedgerFile
 from sync.clock import Clock
 
-IncidentKind = Literal["stream", "config", "backup", "receipts", "stalled", "daemon"]
+IncidentKind = Literal["stream", "config", "backup", "receipts", "stalled", "daemon", "ledger"]
 Gravity = Literal["passing", "refused", "certain"]
 """`passing`: an outage that may end by itself; `refused`: a source said no; `certain`: nothing helps but a person."""
 

@@ -18,7 +18,7 @@ from state.fitness import another_key, refuse_unfit
 from state.footing import Footing
 from state.gate import Gate
 from state.incidents import Incidents
-from state.keys import Hasher, open_key
+from state.keys import Hasher, KeyFile, open_key
 from state.lock import LedgerLock, checkpoint_of, holder
 from state.matching.contacts import Contacts
 from state.matching.heirs import Heirs
@@ -35,7 +35,7 @@ from state.slots import Slots
 from state.streams import Streams
 from state.verdicts import Verdicts
 from sync.clock import Clock, SystemClock
-from sync.errors import LedgerError
+from sync.errors import LedgerError, LedgerLost
 
 Accept = Callable[[sqlite3.Connection], None]
 
@@ -92,6 +92,7 @@ class Ledger:
         except BaseException:
             self._unlock()
             raise
+        self._key_file = KeyFile(path, self.hasher, self.places.main.disk)
         self.streams = Streams(self.file, self.clock)
         self.records = Records(self.file, self.clock, self.hasher)
         self.contacts = Contacts(self.file)
@@ -166,6 +167,13 @@ class Ledger:
             raise another_key(self.path)
         return hasher
 
+    def tend_key(self) -> bool:
+        """For the owner: write the key's file again where it was removed from under it; return whether it was.
+
+        Raises LedgerLost where another key is there, OSError where it cannot be written.
+        """
+        return self._footing is not None and self._footing.is_there(self.path) and self._key_file.tend()
+
     def _unlock(self) -> None:
         if self._lock:
             self._lock.release()
@@ -232,6 +240,8 @@ class Ledger:
         owns, self._owns = self._owns, False
         try:
             if owns:
+                with suppress(LedgerLost, OSError):  # whoever opens it next says so
+                    self.tend_key()
                 self.journal.flush()
         finally:
             self.file.close()

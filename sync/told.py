@@ -117,6 +117,22 @@ def mended(ledger: Ledger, place: Mended) -> None:
     ledger.incidents.tell("receipts", str(place.path), cause, "look at that disk; once all is sound, this settles it:")
 
 
+def key_gone(ledger: Ledger, key: Path, error: OSError | None) -> None:
+    """Tell that the key's file was removed from under the daemon, and that it was written again, or cannot be."""
+    with contextlib.suppress(LedgerBusy, LedgerError):
+        if error is None:
+            cause, hint = (
+                f"{key} was gone, and was written again from memory",
+                "find out who removed it; this settles it:",
+            )
+        else:
+            cause = (
+                f"{key} is gone, and cannot be written again ({error.strerror}): only this daemon still knows the key"
+            )
+            hint = "do not stop it before that folder can be written; then it writes the key by itself"
+        ledger.incidents.tell("ledger", str(key), cause, hint)
+
+
 def stalls(ledger: Ledger, parts: Collection[str]) -> None:
     """Tell which parts of the program do not move, and that others do again."""
     with contextlib.suppress(LedgerBusy, LedgerError):

@@ -68,7 +68,7 @@ def _incidents(ledger: Ledger, scope: Scope, now: int) -> Iterator[Need]:
             yield Need(each.kind, each.subject, _cause(each), each.hint, _COMMANDS.get(each.kind, ()), each.since)
 
 
-_COMMANDS = {"config": ("check",), "daemon": ("check",), "receipts": ("ledger verify",)}
+_COMMANDS = {"config": ("check",), "daemon": ("check",), "receipts": ("ledger verify",), "ledger": ("ledger verify",)}
 
 
 def _cause(incident: Incident) -> str:
