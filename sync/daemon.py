@@ -10,6 +10,7 @@ from functools import partial
 from pathlib import Path
 
 from state.backups import back_up_daily
+from state.keys import key_path
 from state.ledger import Ledger
 from sync import __version__, log, told
 from sync.config.intervals import POLL_DEADLINE
@@ -56,6 +57,7 @@ class Daemon:
         self._ends = Ends()
         self._reload: Reload | None = None
         self._reload_wanted = False
+        self._key_error: str | None = None
 
     def run(self) -> None:
         """Blocks the main thread. Returns when a signal ended the daemon and nothing is in flight; raises what ended
@@ -109,6 +111,7 @@ class Daemon:
             self._keep_time()
             self._service.tick(engine)
             self._recover_left(engine)
+            self._tend_key(engine)
             self._go_on_reloading(engine)
             self._tend(engine)
             heard = _heard(SIGNALS, RELOAD_TICK if self._reload else TICK)
@@ -138,6 +141,22 @@ class Daemon:
             return
         except LedgerError as error:
             engine.fail(error)
+
+    def _tend_key(self, engine: Engine) -> None:
+        """What this process alone may still know is written again, and said when it begins and when it changes."""
+        before, error = self._key_error, None
+        try:
+            gone = engine.ledger.tend_key()
+        except OSError as failure:
+            gone, error = True, failure
+        except LedgerError as failure:
+            engine.fail(failure)
+            return
+        self._key_error = error.strerror if error else None
+        if gone and (error is None or self._key_error != before):
+            key = key_path(engine.ledger.path)
+            emit("key_gone", key=str(key), error=self._key_error)
+            told.key_gone(engine.ledger, key, error)
 
     def _keep_time(self) -> None:
         step = self._schedule.keep_time()

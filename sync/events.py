@@ -94,6 +94,11 @@ EVENTS: dict[str, Event] = {
         "Receipts that were missing, cut off, damaged or behind were written from the ledger; `why` says which.",
         ("receipts", "batches", "damaged", "made", "why"),
     ),
+    "key_gone": Event(
+        "error",
+        "The ledger's key was removed from under the daemon. It was written again from memory, or cannot be (`error`).",
+        ("key", "error"),
+    ),
     "poll": Event(
         "info",
         "A poll ended. The counts add up to `read`. One that found nothing new is told once an hour, else at debug.",

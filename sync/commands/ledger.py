@@ -103,7 +103,7 @@ def verify(as_json: bool, config: Path | None) -> int:
     with _opened(config) as (_, opened):
         found = look(opened)
         if not found.faults:
-            _settle_receipts(opened)
+            _settle(opened)
     if as_json:
         document = {"sound": not found.faults, "faults": list(found.faults), "rows": dict(found.rows)}
         click.echo(json.dumps(document, indent=2, ensure_ascii=False))
@@ -120,10 +120,11 @@ def verify(as_json: bool, config: Path | None) -> int:
     return 0
 
 
-def _settle_receipts(opened: Ledger) -> None:
-    """What `status` says of receipts that had to be mended is over, now that all is sound."""
+def _settle(opened: Ledger) -> None:
+    """What `status` says of receipts and of a key that had to be mended is over, now that all is sound."""
     with suppress(LedgerBusy, LedgerError):  # on a disk that is read-only it stays
         opened.incidents.over("receipts")
+        opened.incidents.over("ledger")
 
 
 @ledger.command()

@@ -13,6 +13,7 @@ from service_world import Manager
 
 from sync.delivery.outcome import Answer
 from sync.errors import ConfigError, SourceRefused, SourceUnavailable
+from sync.told import KEPT
 from tests.proof.harness import until
 
 EDITED = Tenant(of_lead='notes = "note"')
@@ -187,7 +188,7 @@ def test_a_part_that_is_refused_holds_up_no_other(scene: Scene) -> None:
     assert "site was 'here', is now 'elsewhere'" in refused["error"]
     assert "rename-stream a.things a.things" in refused["hint"]
     assert scene.engine.streams["a.things"] is stream
-    assert told(scene) == {"sources.a": refused["error"]}
+    assert told(scene) == {"sources.a": f"{KEPT}{refused['error']}"}
     assert scene.reload({"a": Tenant(), "b": EDITED, "c": Tenant()})["changed"] is None, "it is as it was"
     assert told(scene) == {}
     scene.stop()
@@ -247,7 +248,7 @@ def test_a_secret_that_is_gone_at_a_reload_holds_up_only_its_part(
     (refused,) = scene.heard("part_refused")
     assert f"the environment variable {missing} is not set" in refused["error"]
     assert f"export {missing}=" in refused["hint"]
-    assert told(scene) == {"sources.b": refused["error"]}
+    assert told(scene) == {"sources.b": f"{KEPT}{refused['error']}"}
     assert "hunter2" not in str(scene.events)
     monkeypatch.setenv(missing, {"B_KEY": "key-of-b", "B_PASSWORD": "hunter3"}[missing])
     scene.say(signal.SIGHUP)
@@ -272,7 +273,7 @@ def test_a_secret_that_is_missing_at_the_start_leaves_its_part_out(
     (refused,) = scene.heard("part_refused")
     assert refused["source"] == "b"
     assert f"the environment variable {missing} is not set" in refused["error"]
-    assert told(scene) == {"sources.b": f"is left out, the others are in force: {refused['error']}"}
+    assert told(scene) == {"sources.b": f"it is left out, the others are in force: {refused['error']}"}
     monkeypatch.setenv(missing, {"B_KEY": "key-of-b", "B_PASSWORD": "hunter2"}[missing])
     scene.say(signal.SIGHUP)
     assert "b.things" in scene.wait_for("config_reloaded")["changed"]
