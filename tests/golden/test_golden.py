@@ -6,6 +6,8 @@ from difflib import unified_diff
 from itertools import chain
 from pathlib import Path
 
+import pytest
+
 from tests.golden.scenes import golden_files
 
 FOLDER = Path(__file__).parent
@@ -16,7 +18,8 @@ def test_what_is_printed_is_what_was_printed() -> None:
     kept = {path.name: path.read_text(encoding="utf-8") for path in FOLDER.glob("*.txt")}
     names = sorted(kept.keys() | found.keys())
     differences = chain.from_iterable(_difference(name, kept.get(name, ""), found.get(name, "")) for name in names)
-    assert "\n".join(differences) == ""
+    if said := "\n".join(differences):
+        pytest.fail(f"what is printed has changed; if it is meant: python -m tests.golden\n{said}", pytrace=False)
 
 
 def _difference(name: str, kept: str, found: str) -> list[str]:
