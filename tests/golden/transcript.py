@@ -24,6 +24,7 @@ WIDTH = 118
 _COLOURS = re.compile("\x1b\\[[0-9;?]*[a-zA-Z]")
 _MASKS = [
     (re.compile(rf"\b{re.escape(__version__)}\b"), "VERSION"),
+    (re.compile(r"(SQLite )[\d.]+"), r"\1VERSION"),
     (re.compile(r"(/tmp/golden-)\w{8}"), r"\1FOLDER__"),
     (re.compile(r"(\b20\d{6}-\d{6}-)[2-9a-z]{6}\b"), r"\1xxxxxx"),
     (re.compile(r"((?:pid|process) \(?)\d+"), r"\g<1>0"),

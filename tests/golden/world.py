@@ -191,7 +191,7 @@ def empty_world() -> Iterator[World]:
     try:
         with (
             mock.patch.dict(os.environ, KEYS, clear=True),
-            mock.patch.object(SystemClock, "wall", world.wall),
+            mock.patch.object(time, "time", world.wall),
             mock.patch.object(SystemClock, "boot", world.boot),
         ):
             yield world
