@@ -11,7 +11,7 @@ from sync.cli import PROGRAM, main
 from sync.events import EVENTS
 from tests.docs.test_operation import families
 from tests.golden.transcript import Transcript
-from tests.golden.world import World, empty_world, fill, leave_nothing_to_send
+from tests.golden.world import World, bring_trouble, empty_world, fill, leave_nothing_to_send
 
 LOOKING = """
 status
@@ -152,14 +152,14 @@ def golden_files() -> Mapping[str, str]:
         world.keep()
         looking, screen = _each(world, LOOKING), _each(world, ON_A_TERMINAL, screen=True)
         settling, refused = _each(world, SETTLING, fresh=True), _each(world, REFUSED)
-        rounds, beside, broken = _full_rounds(world), _beside(world), _broken(world)
-    everything = (bare, looking, settling, rounds, beside, broken)
+        rounds, beside, troubled, broken = _full_rounds(world), _beside(world), _troubled(world), _broken(world)
+    everything = (bare, looking, settling, rounds, beside, troubled, broken)
     return {
         "help.txt": "\n".join(_help()),
         "looking.txt": str(looking),
         "terminal.txt": str(screen),
         "settling.txt": f"{settling}\n{rounds}",
-        "refused.txt": f"{refused}\n{bare}\n{beside}\n{broken}",
+        "refused.txt": f"{refused}\n{bare}\n{beside}\n{troubled}\n{broken}",
         "json_keys.txt": "".join(_json_keys(everything)),
         "events.txt": "".join(_events()),
         "metrics.txt": "".join(_metrics()),
@@ -186,6 +186,7 @@ def _without_a_ledger(world: World) -> Transcript:
     for line in filter(None, WITHOUT_A_LEDGER.split("\n")):
         transcript.run(world, line)
     _rounds(world, transcript)
+    transcript.run(world, "status --exit-code --stream erp.people")
     world.forget()
     return transcript
 
@@ -203,6 +204,17 @@ def _full_rounds(world: World) -> Transcript:
     transcript = Transcript()
     transcript.title("rounds that have nothing to send")
     _rounds(world, transcript)
+    world.restore()
+    return transcript
+
+
+def _troubled(world: World) -> Transcript:
+    """Run where a daemon met what needs a person, and was killed then."""
+    bring_trouble(world)
+    transcript = Transcript()
+    transcript.title("after a daemon with troubles was killed")
+    for line in ("status --exit-code --stream erp.people", "status --stream erp.people --json", "check --file"):
+        transcript.run(world, line)
     world.restore()
     return transcript
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 import sys
+import textwrap
 from collections.abc import Iterator, Sequence
 from contextlib import chdir, contextmanager
 from dataclasses import dataclass, field
@@ -105,7 +106,7 @@ def _command_of(words: Sequence[str]) -> str:
 
 
 def compact(document: Any, indent: int = 0) -> str:
-    """Return JSON with each list or object on one line where it fits."""
+    """Return JSON with each list or object on one line where it fits, and plain figures side by side."""
     line = json.dumps(document, ensure_ascii=False)
     if not isinstance(document, dict | list) or not document or len(line) + indent <= WIDTH:
         return line
@@ -115,7 +116,11 @@ def compact(document: Any, indent: int = 0) -> str:
     else:
         parts = [compact(each, indent + 2) for each in document]
     opening, closing = "{}" if isinstance(document, dict) else "[]"
-    return f"{opening}\n" + ",\n".join(blank + part for part in parts) + f"\n{' ' * indent}{closing}"
+    if isinstance(document, dict) and all(isinstance(each, int) for each in document.values()):
+        inside = textwrap.fill(", ".join(parts), WIDTH, initial_indent=blank, subsequent_indent=blank)
+    else:
+        inside = ",\n".join(blank + part for part in parts)
+    return f"{opening}\n{inside}\n{' ' * indent}{closing}"
 
 
 _NAMED = re.compile(r"^(main|quiet|\w+\.\w+|.*:\d+)$")

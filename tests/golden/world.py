@@ -318,6 +318,19 @@ def _told(world: World, ledger: Ledger) -> None:
     ledger.incidents.stopped()
 
 
+def bring_trouble(world: World) -> None:
+    """Tell the ledger what else a daemon can meet."""
+    config = load_config(world.config)
+    with Ledger(world.ledger, own=True) as ledger:
+        told.in_force(config, ledger)
+        told.refused(config, ledger, ["sources.erp.url: is wrong\n  hint: set it right"])
+        told.part_refused("old", SourceRefused("no such table: accounts", hint="make it"), ledger)
+        told.stalls(ledger, ["the turn of erp.companies"])
+        told.could_not_begin(config, ledger, SourceRefused("the database is gone", hint="bring it back"))
+        ledger.incidents.tell("backup", "/backups", "/backups: No space left on device", "make room there")
+        ledger.incidents.tell("receipts", "/copy", "the receipts /copy were gone", "look at that disk")
+
+
 def leave_nothing_to_send(world: World) -> None:
     """Hold the lead that waits: a round has no server to send it to."""
     with Ledger(world.ledger, own=True) as ledger:
