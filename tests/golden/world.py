@@ -324,7 +324,7 @@ def bring_trouble(world: World) -> None:
     with Ledger(world.ledger, own=True) as ledger:
         told.in_force(config, ledger)
         told.refused(config, ledger, ["sources.erp.url: is wrong\n  hint: set it right"])
-        told.part_refused("old", SourceRefused("no such table: accounts", hint="make it"), ledger)
+        told.part_refused("old", SourceRefused("no such table: accounts", hint="make it"), ledger, was_there=True)
         told.stalls(ledger, ["the turn of erp.companies"])
         told.could_not_begin(config, ledger, SourceRefused("the database is gone", hint="bring it back"))
         ledger.incidents.tell("backup", "/backups", "/backups: No space left on device", "make room there")
