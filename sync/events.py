@@ -1,6 +1,7 @@
-"""The events of the log: their stable names, levels and fields. The README's table is held to this file by a test.
+"""The events of the log: their stable names, levels and fields.
 
-Every line also has `event`, `level` and `timestamp`. No field holds a secret or a value of a record.
+Every line also has `event`, `level` and `timestamp`. No field holds a secret or a value of a record. A test holds the
+table in docs/events.md to this file.
 """
 
 from __future__ import annotations
