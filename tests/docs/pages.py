@@ -66,6 +66,6 @@ def prose(page: str) -> str:
 
 
 def spans(page: str) -> Iterator[str]:
-    """Yield what stands in single backticks in the text of a page."""
-    for line in prose(page).splitlines():
-        yield from (found[2] for found in re.finditer(r"(?<!`)(`{1,2})(?!`)(.+?)(?<!`)\1(?!`)", line))
+    """Yield what stands in backticks in the text of a page."""
+    paragraphs = re.sub(r"\n(?!\n)", " ", prose(page))
+    yield from (found[2] for found in re.finditer(r"(?<!`)(`{1,2})(?!`)(.+?)(?<!`)\1(?!`)", paragraphs))

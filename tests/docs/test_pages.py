@@ -16,6 +16,7 @@ from state.incidents import IncidentKind
 from sync.cli import COMMANDS
 from sync.delivery.pace import Rest
 from sync.events import EVENTS
+from sync.mapping.expressions import compile_expression
 from sync.mapping.functions import FUNCTIONS
 from sync.reports.needs import NeedKind
 from tests.docs.pages import EVERYTHING, PAGES, README, ROOT, blocks, cells, prose, table
@@ -50,6 +51,14 @@ def test_every_mapping_function_stands_there() -> None:
         )
         for function in FUNCTIONS.values()
     }
+
+
+@pytest.mark.parametrize("row", table("mapping", "for"), ids=lambda row: row[0])
+def test_every_idiom_gives_what_it_promises(row: list[str]) -> None:
+    written = row[1].strip("`")
+    expression = next(iter(tomllib.loads(written).values())) if re.match(r"\w+ = ", written) else written
+    record, result = (json.loads(part.strip("`")) for part in row[2].split(" → "))
+    assert compile_expression(expression, {"segments": {"A": "key account"}}).read(record, record) == result
 
 
 def test_every_exit_code_stands_there() -> None:
