@@ -97,7 +97,8 @@ EVENTS: dict[str, Event] = {
     ),
     "poll": Event(
         "info",
-        "A poll ended. The counts add up to `read`. Polls that find nothing new are logged once an hour, at debug always.",
+        "A poll ended. The counts add up to `read`. Polls that find nothing new are logged once an hour (at debug: "
+        "always).",
         (
             "stream",
             "kind",
