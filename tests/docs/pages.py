@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import tomllib
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -39,6 +40,12 @@ def blocks(language: str | None = None) -> list[Block]:
         for block in _BLOCK.finditer(text)
     ]
     return [block for block in found if language in (None, block.language)]
+
+
+def recipes() -> dict[str, str]:
+    """Return the recipes, each by the name of its source."""
+    streams = [block.text for block in blocks("toml") if block.page == "recipes" and ".streams." in block.text]
+    return {next(iter(tomllib.loads(text)["sources"])): text for text in streams}
 
 
 def table(page: str, first_heading: str) -> list[list[str]]:
