@@ -261,7 +261,7 @@ class Stream(Table):
         le=_YEAR,
         description="How often all ids are compared with what is remembered.",
     )
-    guard: Guard | None = Field(None, description="What this stream has otherwise than [guard].")
+    guard: Guard | None = Field(None, description="Where this stream differs from [guard].")
     lead: LeadTable = Field(description="The mapping.")
     children: Mapping[Name, Any] = Field({}, description="Records nested into each record as a list of that name.")
     """Each child's options, as the connector's own model."""
@@ -280,10 +280,10 @@ class Source(Table):
     overlap: Duration = Field(
         timedelta(minutes=10),
         le=timedelta(days=31),
-        description="What changed so long before is read again, since commits may be late.",
+        description="What changed in this time before the last poll is read again, since commits may be late.",
     )
     settle: Duration = Field(
-        timedelta(seconds=5), le=timedelta(days=1), description="What changed so short a time ago is left alone."
+        timedelta(seconds=5), le=timedelta(days=1), description="What changed less than this long ago is not read yet."
     )
     page_size: int = Field(1000, ge=1, le=50_000, description="How many records are read and committed at a time.")
     streams: Mapping[Name, Stream] = Field(min_length=1, description="What is read from it.")
