@@ -54,6 +54,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     ),
     "paths": ("sync.commands.paths:paths", "Let the service write to folders that [ledger] names outside its own."),
     "completion": ("sync.commands.completion:completion", "Print a script that completes commands in a shell."),
+    "docs": ("sync.commands.docs:docs", "Show a page of the documentation, or list the pages."),
     "manual": ("sync.commands.manual:manual", "Print the man page."),
 }
 """Each subcommand: where it is, as `module:object`, and its line in the help."""

@@ -51,7 +51,7 @@ def approve(meant: Meant, *, yes: bool, as_json: bool, config: Path | None) -> i
 @json_option
 @config_option
 def discard(meant: Meant, *, yes: bool, as_json: bool, config: Path | None) -> int:
-    """Forget them until they change.
+    """Discard held records until they change at the source.
 
     Only a change at their source brings them back. Where a lead exists already, the change is listed as drift.
 

@@ -55,7 +55,7 @@ def retry(meant: Meant, *, yes: bool, as_json: bool, config: Path | None) -> int
 @json_option
 @config_option
 def drop(meant: Meant, *, yes: bool, as_json: bool, config: Path | None) -> int:
-    """Forget them until they change.
+    """Drop quarantined records until they change at the source.
 
     No edit of the mapping brings them back, only a change at their source. Where a lead exists already, the change that
     could not be sent is listed as drift.

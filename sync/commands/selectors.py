@@ -35,10 +35,12 @@ class Meant:
 def selectors(queue: Queue, *, settles: bool = False) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
     """Adds the selecting options; the command gets `meant: Meant`."""
     options = [
-        click.option("--stream", "streams", multiple=True, metavar="NAME", help="Of this stream or source."),
+        click.option(
+            "--stream", "streams", multiple=True, metavar="NAME", help="Only records of this stream or source."
+        ),
         click.option("--id", "ids", multiple=True, metavar="ID|#N", help="This record, of one stream, or number N."),
         click.option("--reason", default="", metavar="TEXT", help=_REASON[queue]),
-        click.option("--until", callback=_moment, metavar="TIME", help="Only what has been as it is since TIME."),
+        click.option("--until", callback=_moment, metavar="TIME", help="Only records unchanged since TIME."),
     ]
     if queue == "held":
         options.append(click.option("--poll", type=int, metavar="N", help="What poll N queued."))
@@ -58,12 +60,12 @@ def selectors(queue: Queue, *, settles: bool = False) -> Callable[[Callable[...,
     return add
 
 
-_WAITS = "Whose field, rule or message from the server holds TEXT, whatever its case."
+_WAITS = "Only records whose reason contains TEXT (case-insensitive)."
 _REASON = {
     "quarantine": _WAITS,
     "held": _WAITS,
-    "drift": "Whose list of changed fields holds TEXT, whatever its case.",
-    "orphaned": "Whose reason holds TEXT, whatever its case.",
+    "drift": "Only records whose list of changed fields contains TEXT (case-insensitive).",
+    "orphaned": "Only leads whose reason contains TEXT (case-insensitive).",
 }
 
 

@@ -42,7 +42,7 @@ class Course:
 
 
 def account_of(course: Course, seconds: float, end: str = "") -> str:
-    """`connected; 48,213 of 48,213 bytes written; no head of an answer; the connection was reset after 12 ms`.
+    """`connected; 48,213 of 48,213 bytes written; no response; the connection was reset after 12 ms`.
 
     `end` says how it ended (as `how` has it), "" where the answer was read whole.
     """
@@ -55,7 +55,7 @@ def account_of(course: Course, seconds: float, end: str = "") -> str:
 
 def _answer(course: Course, *, whole: bool) -> str:
     if course.status is None:
-        return "no head of an answer"
+        return "no response"
     of = "" if whole or course.expected is None else f" of {course.expected:,}"
     return f"status {course.status} and {course.received:,}{of} bytes of its body"
 

@@ -166,7 +166,7 @@ class Story:
                 "delivered": len(ledger.of("delivered")),
                 "of them drifted: changed after they were sent": len(ledger.drifted),
                 "filtered by `where`": len(ledger.of("filtered")),
-                "quarantined until somebody mends the name": len(ledger.of("quarantined")),
+                "quarantined until somebody fixes the name": len(ledger.of("quarantined")),
                 "in doubt": len(ledger.of("in_doubt")),
                 "requests in the busiest minute; the server allows 100": stats["max_in_window"],
             }

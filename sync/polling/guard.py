@@ -46,7 +46,7 @@ def _more_than_usual(figures: Figures, guard: Guard) -> Iterator[Note]:
     new += f", {day:,} within 24 hours" if figures.today else ""
     days = "day" if round(usual.days) == 1 else f"{usual.days:.0f} days"
     hint = "approve them if this is expected; raise `factor` or `at_least` in [guard] to allow it in future"
-    yield Note("", f"{new}; usual are {_rounded(usual.a_day)} a day (the last {days})", hint=hint)
+    yield Note("", f"{new} (usually {_rounded(usual.a_day)} a day, over the last {days})", hint=hint)
 
 
 def _rounded(number: float) -> str:

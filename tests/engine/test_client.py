@@ -324,7 +324,7 @@ STRANGE: dict[str, Behaviour] = {
 
 
 ALL = r"connected; 35 of 35 bytes written; "
-NO_HEAD = ALL + r"no head of an answer; "
+NO_HEAD = ALL + r"no response; "
 OF_BODY = ALL + r"status 200 and \d+ of 400 bytes of its body; "
 LATE = r"the time-out was over after [\d.,]+ m?s"
 ACCOUNTS = {
@@ -402,9 +402,7 @@ def test_a_server_that_never_reads_a_large_body_is_in_doubt_in_time() -> None:
     with Server(hang) as server, client_of(server.url) as client:
         got = in_time(client, b"x" * 50_000_000, within=DEADLINE + SLACK)
         assert verdict(got) == "in_doubt"
-        said = re.fullmatch(
-            r"connected; ([\d,]+) of 50,000,000 bytes written; no head of an answer; " + LATE, got.account
-        )
+        said = re.fullmatch(r"connected; ([\d,]+) of 50,000,000 bytes written; no response; " + LATE, got.account)
         assert said
         assert 0 < int(said[1].replace(",", "")) < 50_000_000
 
@@ -425,7 +423,7 @@ def test_a_connection_that_ends_while_the_body_is_written_is_in_doubt(
     with Server(behave) as server, client_of(server.url, 5.0) as client:
         got = client.post(b"x" * 20_000_000)
         assert verdict(got) == "in_doubt"
-        said = r"connected; [\d,]+ of 20,000,000 bytes written; no head of an answer; the connection was (reset|closed)"
+        said = r"connected; [\d,]+ of 20,000,000 bytes written; no response; the connection was (reset|closed)"
         assert re.fullmatch(said + r" after [\d.,]+ m?s", got.account), got.account
 
 

@@ -37,18 +37,18 @@ def test_more_than_max_new(leads: int, most: int, held: bool) -> None:
     [
         (4999, 0, None, None),
         (100, 0, Usual(0, 28), None),
-        (101, 0, Usual(0, 28), "101 new leads; usual are 0 a day (the last 28 days)"),
+        (101, 0, Usual(0, 28), "101 new leads (usually 0 a day, over the last 28 days)"),
         (101, 0, Usual(300, 28), None),  # ten times 10.7 a day
-        (101, 0, Usual(3, 28), "101 new leads; usual are 0.1 a day (the last 28 days)"),
-        (101, 0, Usual(1, 28), "101 new leads; usual are 0.1 a day (the last 28 days)"),
+        (101, 0, Usual(3, 28), "101 new leads (usually 0.1 a day, over the last 28 days)"),
+        (101, 0, Usual(1, 28), "101 new leads (usually 0.1 a day, over the last 28 days)"),
         (120, 0, Usual(12, 1), None),
-        (121, 0, Usual(12, 1), "121 new leads; usual are 12 a day (the last day)"),
+        (121, 0, Usual(12, 1), "121 new leads (usually 12 a day, over the last day)"),
         (300, 0, Usual(900, 28), None),  # an import every other week
-        (1, 100, Usual(14, 7), "1 new lead, 101 within 24 hours; usual are 2 a day (the last 7 days)"),
+        (1, 100, Usual(14, 7), "1 new lead, 101 within 24 hours (usually 2 a day, over the last 7 days)"),
         (1, 99, Usual(14, 7), None),
-        (60, 300, Usual(250, 7), "60 new leads, 360 within 24 hours; usual are 36 a day (the last 7 days)"),
+        (60, 300, Usual(250, 7), "60 new leads, 360 within 24 hours (usually 36 a day, over the last 7 days)"),
         (2000, 18_000, Usual(2000, 1), None),  # a busy stream in its first days
-        (20_000, 0, Usual(34_552, 28), "20,000 new leads; usual are 1,234 a day (the last 28 days)"),
+        (20_000, 0, Usual(34_552, 28), "20,000 new leads (usually 1,234 a day, over the last 28 days)"),
     ],
 )
 def test_more_than_usual(leads: int, today: int, usual: Usual | None, said_of_it: str | None) -> None:
@@ -73,7 +73,7 @@ def test_factor_and_at_least(guard: Guard, leads: int, held: bool) -> None:
 def test_too_many_in_both_ways_says_both() -> None:
     assert said(Figures(6200, usual=Usual(336, 28))) == [
         "6,200 new leads in one poll; max_new is 5,000",
-        "6,200 new leads; usual are 12 a day (the last 28 days)",
+        "6,200 new leads (usually 12 a day, over the last 28 days)",
     ]
 
 

@@ -110,7 +110,7 @@ def test_the_first_scan_is_not_what_is_usual(world_with: Worlds) -> None:
         world.poll()
     world.shelf.put(f"many-{n}" for n in range(28))
     world.poll()
-    assert world.reasons() == ["28 new leads, 31 within 24 hours; usual are 3 a day (the last day)"]
+    assert world.reasons() == ["28 new leads, 31 within 24 hours (usually 3 a day, over the last day)"]
 
 
 def test_how_often_a_stream_is_polled_makes_no_difference(world_with: Worlds) -> None:
@@ -136,7 +136,7 @@ def test_how_often_a_stream_is_polled_makes_no_difference(world_with: Worlds) ->
         world.shelf.put(f"another-{n}" for n in range(100))
         world.poll()
         (reason,) = world.reasons()
-        assert reason == "100 new leads, 212 within 24 hours; usual are 12 a day (the last 6 days)"
+        assert reason == "100 new leads, 212 within 24 hours (usually 12 a day, over the last 6 days)"
 
 
 # -- later polls

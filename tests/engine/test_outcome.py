@@ -361,7 +361,7 @@ def raise_wrapped(origin: Exception, *, hides: bool) -> None:
     [
         (Course(35), 0.0124, "X", "no connection; nothing written; X after 12 ms"),
         (Course(35, True), 2.0, "X", "connected; nothing written; X after 2.0 s"),
-        (Course(48213, True, 0), 60.04, "X", "0 of 48,213 bytes written; no head of an answer; X after 60.0 s"),
+        (Course(48213, True, 0), 60.04, "X", "0 of 48,213 bytes written; no response; X after 60.0 s"),
         (Course(9, True, 9, 200, 37, 90), 1.0, "X", "status 200 and 37 of 90 bytes of its body; X after 1.0 s"),
         (Course(9, True, 9, 200, 37), 0.5, "X", "status 200 and 37 bytes of its body; X after 500 ms"),
         (Course(9, True, 9, 500, 1234, 1234), 0.5, "", "status 500 and 1,234 bytes of its body after 500 ms"),

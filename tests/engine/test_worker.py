@@ -110,8 +110,8 @@ def put_back(ledger: Ledger) -> int:
 @pytest.mark.parametrize(
     ("then", "account"),
     [
-        (lambda connection: connection.close(), r"no head of an answer; the connection was closed after \d+ ms"),
-        (reset, r"no head of an answer; the connection was reset after \d+ ms"),
+        (lambda connection: connection.close(), r"no response; the connection was closed after \d+ ms"),
+        (reset, r"no response; the connection was reset after \d+ ms"),
         (lambda connection: connection.sendall(answer(500, b"Oh")), r"status 500 and 2 bytes of its body after \d+ ms"),
     ],
     ids=["closed", "reset", "500"],

@@ -166,10 +166,12 @@ def environment(more: Mapping[str, str] | None = None) -> dict[str, str]:
     return {**os.environ, "PYTHONPATH": str(ROOT), **(more or {})}
 
 
-def command(*arguments: str | Path, seconds: float = 60.0, env: Mapping[str, str] | None = None) -> Ended:
+def command(
+    *arguments: str | Path, seconds: float = 60.0, env: Mapping[str, str] | None = None, folder: Path | None = None
+) -> Ended:
     """Runs the command to its end."""
     with tempfile.TemporaryFile() as out, tempfile.TemporaryFile() as err:
-        process = nursery().start([*map(str, arguments)], environment(env), out, err)
+        process = nursery().start([*map(str, arguments)], environment(env), out, err, folder)
         try:
             code = process.wait(seconds)
         finally:

@@ -67,9 +67,17 @@ class Nursery:
         self._codes: dict[int, int] = {}
         atexit.register(self.close)
 
-    def start(self, arguments: Sequence[str], env: Mapping[str, str], stdout: IO[bytes], stderr: IO[bytes]) -> Process:
-        """Starts `closingdealz-sync` with these arguments."""
-        words = json.dumps({"arguments": list(arguments), "env": dict(env)}).encode()
+    def start(
+        self,
+        arguments: Sequence[str],
+        env: Mapping[str, str],
+        stdout: IO[bytes],
+        stderr: IO[bytes],
+        folder: Path | None = None,
+    ) -> Process:
+        """Starts `closingdealz-sync` with these arguments, in this folder if one is given."""
+        said = {"arguments": list(arguments), "env": dict(env), "folder": str(folder or ".")}
+        words = json.dumps(said).encode()
         socket.send_fds(self._socket, [words], [stdout.fileno(), stderr.fileno()])
         while (said := self._hear(wait=True)) is None or "born" not in said:
             pass
@@ -143,6 +151,7 @@ def be_the_command(said: Mapping[str, object], stdout: int, stderr: int) -> NoRe
         os.environ.clear()
         os.environ.update(said["env"])  # type: ignore[arg-type] # it came from JSON
         time.tzset()
+        os.chdir(said["folder"])  # type: ignore[arg-type] # likewise
         with open(os.devnull, "rb") as nothing:
             os.dup2(nothing.fileno(), 0)
         os.dup2(stdout, 1)

@@ -198,7 +198,7 @@ def test_a_lead_that_is_rejected_without_a_word_says_at_least_how(ledger: Ledger
 def test_the_account_of_the_wire_is_kept_with_the_batch(ledger: Ledger) -> None:
     pending(ledger, register(ledger), "x")
     claimed = claim(ledger)
-    account = "connected; 9 of 9 bytes written; no head of an answer; the connection was reset after 12 ms"
+    account = "connected; 9 of 9 bytes written; no response; the connection was reset after 12 ms"
     ledger.verdicts.conclude(claimed.batch, "in_doubt", slot=claimed.slot, account=account)
     assert [batch["account"] for batch in ledger.verdicts.in_doubt()] == [account]
 
