@@ -107,6 +107,12 @@ KNOWN: tuple[Known, ...] = (
     ),
     Known(
         "state/verdicts.py",
+        'said: str = "",',
+        'said: str = "XXXX",',
+        "a person's word puts nothing in quarantine",
+    ),
+    Known(
+        "state/verdicts.py",
         "return int(row[0]) + 1",
         "return int(row[0]) + 2",
         "the numbers of parts need only lie above those before",
