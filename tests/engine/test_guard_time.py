@@ -1,4 +1,4 @@
-"""What is usual, whenever a stream is read and whatever the clock shows: what comes steadily is let go, a burst is not."""
+"""What is usual, whenever a stream is read and whatever the clock shows: steady leads are let go, a burst is not."""
 
 from __future__ import annotations
 
