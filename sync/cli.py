@@ -18,6 +18,7 @@ from typing import Any, NoReturn, cast
 import click
 
 from sync import __version__
+from sync.belongs import EXIT_INSTALLATION, foreign_file
 from sync.commands.options import config_option
 from sync.errors import ConfigError, Problem, SyncError
 
@@ -158,6 +159,9 @@ def _say(what: str) -> None:
 
 def _bug(error: Exception, *, debug: bool) -> int:
     """An exception that nobody foresaw. Its text may hold anything, so only --debug shows it."""
+    if said := foreign_file():
+        click.echo(said, err=True)
+        return EXIT_INSTALLATION
     if debug:
         traceback.print_exception(error)
         return EXIT_BUG

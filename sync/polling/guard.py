@@ -38,12 +38,19 @@ def too_many(leads: int, guard: Guard) -> Iterator[Note]:
 
 
 def _more_than_usual(figures: Figures, guard: Guard) -> Iterator[Note]:
-    """Compare what a day would create with an average day: how often a stream is polled must not matter."""
+    """Compare what a day would create with an average day: how often a stream is polled must not matter, and what came
+    while it was not read may be twice as much as is usual for that time."""
     usual, day = figures.usual, figures.today + figures.leads
-    if usual is None or day <= max(guard.at_least, guard.factor * usual.a_day):
+    if usual is None:
+        return
+    times = guard.factor if usual.since < 2 else max(guard.factor, 2 * usual.since)
+    if day <= max(guard.at_least, times * usual.a_day):
         return
     new = f"{figures.leads:,} new {'lead' if figures.leads == 1 else 'leads'}"
-    new += f", {day:,} within 24 hours" if figures.today else ""
+    is_long = round(usual.since) > 1
+    new += (
+        f", {day:,} within {f'{usual.since:.0f} days' if is_long else '24 hours'}" if figures.today or is_long else ""
+    )
     days = "day" if round(usual.days) == 1 else f"{usual.days:.0f} days"
     hint = "approve them if this is expected; raise `factor` or `at_least` in [guard] to allow it in future"
     yield Note("", f"{new} (usually {_rounded(usual.a_day)} a day, over the last {days})", hint=hint)

@@ -47,6 +47,8 @@ def test_more_than_max_new(leads: int, most: int, held: bool) -> None:
         (1, 100, Usual(14, 7), "1 new lead, 101 within 24 hours (usually 2 a day, over the last 7 days)"),
         (1, 99, Usual(14, 7), None),
         (60, 300, Usual(250, 7), "60 new leads, 360 within 24 hours (usually 36 a day, over the last 7 days)"),
+        (140, 0, Usual(280, 28, 7), None),  # a week's leads at once, twice what is usual
+        (141, 0, Usual(280, 28, 7), "141 new leads, 141 within 7 days (usually 10 a day, over the last 28 days)"),
         (2000, 18_000, Usual(2000, 1), None),  # a busy stream in its first days
         (20_000, 0, Usual(34_552, 28), "20,000 new leads (usually 1,234 a day, over the last 28 days)"),
     ],

@@ -242,11 +242,15 @@ WEEK = 7 * 24 * HOURS
         ([0, 0], 0, None),  # two polls say nothing yet
         ([0, 0, 0], 0, Usual(30, 1)),  # what came today is all that is known
         ([0, HOURS, 46 * HOURS], 0, Usual(30, 1)),
-        ([0, HOURS, 46 * HOURS], HOURS, Usual(20, 1)),  # two days to the moment: the second is left out
-        ([0, HOURS, 24 * HOURS], 47 * HOURS, Usual(30, 2)),  # the last day is not what is usual before it
+        ([0, HOURS, 46 * HOURS], HOURS, Usual(20, 1, 47 / 24)),  # two days to the moment: the second is left out
+        (
+            [0, HOURS, 24 * HOURS],
+            47 * HOURS,
+            Usual(30, 25 / 24, 47 / 24),
+        ),  # the last day is not what is usual before it
         ([0, WEEK, WEEK, WEEK, WEEK], 24 * HOURS, Usual(50, 28)),
-        ([0, WEEK, WEEK, WEEK, WEEK, WEEK], 0, Usual(40, 28)),
-        ([0, 0, 0, 2 * WEEK, 10 * WEEK], 2 * WEEK, Usual(10, 28)),
+        ([0, WEEK, WEEK, WEEK, WEEK, WEEK], 0, Usual(50, 28, 7)),
+        ([0, 0, 0, 2 * WEEK, 10 * WEEK], 2 * WEEK, Usual(50, 84, 14)),  # as many polls as say something
     ],
 )
 def test_what_is_usual_for_a_day(
