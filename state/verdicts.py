@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 import sqlite3
 from collections import Counter
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
@@ -205,13 +205,7 @@ class Verdicts:
         connection.executemany(_UPDATE, values)
         if verdict == "created":
             connection.executemany(_MATCH_FIRST, values)
-        for row in rows:
-            if verdict == "created" and row["lead_exists"] == "maybe":
-                show_losers(connection, row["stream"], row["id"], now=self._now())
-            if row["fit"] == "deleted":
-                keep_heirs(connection, row["stream"], [row["id"]])
-            if row["fit"] in GONE:
-                keep_successors(connection, row["stream"], [row["id"]])
+        _list_orphans(connection, rows, verdict, self._now())
         return Conclusion(batch, dict(moved), dict(by_stream))
 
     def in_doubt(self) -> list[dict[str, object]]:
@@ -440,6 +434,17 @@ WHERE (payload IS NOT NULL OR source IS NOT NULL) AND since < :before
 
 def _sent(row: sqlite3.Row) -> Version:
     return Version("eligible", row["sent_modified"], row["sent_mapping"], row["sent_source_fp"], row["sent_wire_fp"])
+
+
+def _list_orphans(connection: sqlite3.Connection, rows: Iterable[sqlite3.Row], verdict: Verdict, now: int) -> None:
+    """Corrects the list of orphaned leads for records, as they were on the wire, that are one person with others."""
+    for row in rows:
+        if verdict == "created" and row["lead_exists"] == "maybe":
+            show_losers(connection, row["stream"], row["id"], now=now)
+        if row["fit"] == "deleted":
+            keep_heirs(connection, row["stream"], [row["id"]])
+        if row["fit"] in GONE:
+            keep_successors(connection, row["stream"], [row["id"]])
 
 
 def _quarantined(then: Follow, said: str) -> Follow:

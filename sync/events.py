@@ -54,7 +54,7 @@ EVENTS: dict[str, Event] = {
     "part_refused": Event(
         "error",
         "A configuration is in force except for this source: because of one of its streams, or of a secret that cannot "
-        "be had, it keeps its old form, with the workspaces that it feeds (or is left out, if it has none).",
+        "be read, it keeps its old form, with the workspaces that it feeds (or is left out, if it has none).",
         ("source", "stream", "workspaces", "error", "hint"),
     ),
     "config_refused": Event(
@@ -97,7 +97,8 @@ EVENTS: dict[str, Event] = {
     ),
     "key_gone": Event(
         "error",
-        "The ledger's key was removed while the daemon runs. It was written again from memory, or cannot be (`error`).",
+        "The ledger's key was removed under the running daemon. It was written again from memory, or could not be "
+        "(`error`).",
         ("key", "error"),
     ),
     "poll": Event(

@@ -86,12 +86,16 @@ def read_among(
     *,
     values: Sequence[Any],
     select: Callable[[Sequence[str], bool, Sequence[Any]], Select[Any]],
+    at_once: bool = False,
 ) -> Rows:
     """The rows of `select(names, everything, values)`; where one cannot be read, all that share its value come by their
-    roles. Raises SourceRefused where a role itself cannot be read."""
+    roles. Raises SourceRefused where a role itself cannot be read; Oversized where they are too long to be read
+    `at_once`, if they shall."""
     try:
         return database.run(select(layout.names, layout.everything, values), stream)
     except (Unconvertible, Oversized) as error:
+        if at_once and isinstance(error, Oversized):
+            raise
         if len(values) == 1:
 
             def alone(names: Sequence[str], everything: bool) -> Select[Any]:
@@ -100,7 +104,7 @@ def read_among(
             return _by_roles(database, stream, relation, layout, alone, blame=_blame(error))
     middle = len(values) // 2
     first, second = (
-        read_among(database, stream, relation, layout, values=half, select=select)
+        read_among(database, stream, relation, layout, values=half, select=select, at_once=at_once)
         for half in (values[:middle], values[middle:])
     )
     return Rows(first.columns, [*first.rows, *second.rows])

@@ -59,6 +59,7 @@ class Pager:
         self._orders = list({order.column: order for order in orders}.values())
         self._at = [layout.at(order.column) if order.exact is None else None for order in self._orders]
         self._before: list[Place] = []
+        self._former: list[Place] = []
 
     def page(self, after: Json, low: Any = None, high: Any = None, *, above: bool = False) -> Rows:
         """The page behind the place `after` (None: from the start; so is one that the database compares otherwise by
@@ -93,9 +94,15 @@ class Pager:
             raise self._refused("yields rows again that the page before held: its pages would never end")
         self._refuse_lists(found)
         self._refuse_cut(found, places)
-        self._before = places
+        self._former, self._before = self._before, places
         extra = sum(order.exact is not None for order in self._orders)
         return Rows(found.columns[: len(found.columns) - extra], found.rows, found.more)
+
+    def shorten(self) -> bool:
+        """Forget the last page, so that it can be read again with half of its rows; False where it has one."""
+        rows = len(self._before)
+        self._size, self._before = max(1, rows // 2), self._former
+        return rows > 1
 
     def last(self) -> tuple[Json, Json]:
         """The place of the last page's last row: of the cursor column (None without one), of the key."""

@@ -5,10 +5,11 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import timedelta
-from typing import Any
+from typing import Any, TypeVar
 
 from connectors.sql.columns import Columns, Found
 from connectors.sql.database import Database, Rows
+from connectors.sql.errors import Oversized
 from connectors.sql.lanes import (
     Backfill,
     Lane,
@@ -164,8 +165,12 @@ class Poll:
         low = None if window.low is None else scale.low(window.low)
         # What no number reaches (NaN, text in SQLite) would be read at every poll: it is the sweep's.
         high = _top(scale) if window.high is None else scale.high(window.high)
-        found = track.pager.page(window.after, low, high, above=isinstance(scale, SequenceScale))
-        content = track.content(found, scale) if found.rows else _Content()
+        above = isinstance(scale, SequenceScale)
+        found, content = _whole(
+            track.pager,
+            lambda: track.pager.page(window.after, low, high, above=above),
+            lambda found: track.content(found, scale) if found.rows else _Content(),
+        )
         seen = None if scale.follows_clock else track.greatest(found, scale)
         if found.more:
             lane = advance(lane, window, track.pager.last(), seen)
@@ -194,9 +199,13 @@ class Poll:
         backfill = self._backfill(track, scale, stored, now)
         while backfill.due(now):
             high = None if backfill.high is None else scale.high(backfill.high)
-            found = track.pager.page(backfill.after, high=high)
+            found, content = _whole(
+                track.pager,
+                lambda after=backfill.after, high=high: track.pager.page(after, high=high),  # type: ignore[misc]
+                lambda found: track.content(found, scale),
+            )
             backfill = backfill.next(track.pager.last() if found.more else None)
-            content, cursor = track.content(found, scale), backfill_to_json(backfill, of, scale)
+            cursor = backfill_to_json(backfill, of, scale)
             yield Page(BACKFILL, cursor, content.records, backfill=True, notes=content.notes)
 
     def _backfill(self, track: _Track, scale: Scale, stored: Json, now: int) -> Backfill:
@@ -226,9 +235,12 @@ class Poll:
         plan, pager = self._plan, self._pager(self._plan.relation, self._plan.layout, self._plan.keys)
         full = True
         while full:
-            found = pager.page(None if after is None else (None, after))
+            found, records = _whole(
+                pager,
+                lambda after=after: pager.page(None if after is None else (None, after)),  # type: ignore[misc]
+                lambda found: make_records(self._database, self._columns, plan, found, None, at_once=True),
+            )
             full = found.more
-            records = make_records(self._database, self._columns, plan, found, None)
             after = pager.last()[1] if full else None
             cursor = {"of": None, "after": after} if full else end
             yield Page(lane, cursor, records, backfill=lane == BACKFILL, notes=repeated(found, records))
@@ -239,7 +251,7 @@ class Poll:
         plan = self._plan
 
         def content(found: Rows, scale: Scale) -> _Content:
-            records = make_records(self._database, self._columns, plan, found, scale)
+            records = make_records(self._database, self._columns, plan, found, scale, at_once=True)
             return _Content(records=records, notes=repeated(found, records))
 
         pager = self._pager(plan.relation, plan.layout, plan.keys, cursor)
@@ -265,6 +277,20 @@ class Poll:
             keys=keys,
             cursor=cursor,
         )
+
+
+ContentT = TypeVar("ContentT")
+
+
+def _whole(pager: Pager, read: Callable[[], Rows], make: Callable[[Rows], ContentT]) -> tuple[Rows, ContentT]:
+    """A page and what is made of it: the longest one whose rows' children can be read together."""
+    while True:
+        found = read()
+        try:
+            return found, make(found)
+        except Oversized:
+            if not pager.shorten():
+                raise
 
 
 def _top(scale: Scale) -> Any:

@@ -171,11 +171,13 @@ class _Nested:
             self.problems.append(problem)
 
 
-def make_records(database: Database, columns: Columns, plan: Plan, found: Rows, scale: Scale | None) -> list[Record]:
+def make_records(
+    database: Database, columns: Columns, plan: Plan, found: Rows, scale: Scale | None, *, at_once: bool = False
+) -> list[Record]:
     """The rows of one page as records, with their children: one query per child and 500 parents.
 
     Of rows that repeat a key there is one record, whatever their order: that with the latest modified time, then the
-    greatest values.
+    greatest values. `at_once`: raises Oversized where the children of several rows are too long to be read together.
     """
     layout = plan.layout
     fields = Fields.of(layout, found, columns.converters(plan.relation, found.columns))
@@ -184,7 +186,7 @@ def make_records(database: Database, columns: Columns, plan: Plan, found: Rows, 
     writers = columns.id_writers(plan.relation, plan.keys)
     ids = [str(id_) for id_ in layout.ids(plan.keys, found, writers)]
     parents = {id_: [row[at] for at in places] for id_, row in zip(ids, found.rows, strict=True)}
-    nested = {child.name: _nest(database, columns, plan, child, parents) for child in plan.children}
+    nested = {child.name: _nest(database, columns, plan, child, parents, at_once=at_once) for child in plan.children}
     records = []
     for id_, row in zip(ids, found.rows, strict=True):
         data, problem = fields.read(row)
@@ -215,7 +217,13 @@ def repeated(found: Rows, records: Sequence[Record]) -> dict[str, Json]:
 
 
 def _nest(
-    database: Database, columns: Columns, plan: Plan, child: Child, parents: Mapping[str, Sequence[Any]]
+    database: Database,
+    columns: Columns,
+    plan: Plan,
+    child: Child,
+    parents: Mapping[str, Sequence[Any]],
+    *,
+    at_once: bool,
 ) -> Mapping[str, _Nested]:
     """The children of these parents (id and key), by the parent's id."""
     nested: defaultdict[str, _Nested] = defaultdict(_Nested)
@@ -232,7 +240,15 @@ def _nest(
         return rows_in(child.relation, names, everything, columns=orders, values=among, then=child.keys)
 
     for values in chunks(keys):
-        found = read_among(database, plan.spec.name, child.relation, layout, values=values, select=select)
+        found = read_among(
+            database,
+            plan.spec.name,
+            child.relation,
+            layout,
+            values=values,
+            select=select,
+            at_once=at_once and len(parents) > 1,
+        )
         fields = Fields.of(layout, found, columns.converters(child.relation, found.columns))
         of_parents = layout.ids(child.parents, found, columns.id_writers(plan.relation, plan.keys))
         of_children = layout.ids(child.keys, found)

@@ -20,7 +20,7 @@ from sync.config.load import load_config
 from sync.daemon import _back_up
 from sync.delivery.pace import Pace
 from sync.engine import Engine
-from sync.errors import LedgerLost, SourceRefused
+from sync.errors import ConfigError, LedgerLost, Problem, SourceRefused
 from sync.told import digest_of
 
 
@@ -63,6 +63,13 @@ def refuse_reload(world: World) -> None:
     once(world)
     with world.open(own=True) as ledger:
         told.refused(load_config(world.config), ledger, ["sources.erp.url: is wrong\n  hint: set it right"])
+
+
+def lack_secret(world: World) -> None:
+    once(world)
+    missing = Problem("sources.crm.password", "the file /run/x cannot be read", "give it, then reload")
+    with world.open(own=True) as ledger:
+        told.part_refused("crm", ConfigError([missing]), ledger, was_there=False)
 
 
 def kill_daemon(world: World) -> None:
@@ -111,6 +118,7 @@ def fill_plan(world: World) -> None:
         (move_source, "daemon", "{config}", "could not start: the stream erp.companies is not the one that"),
         (lose_driver, "stream", "erp.companies", "could not be read: the driver for this database is not installed"),
         (refuse_reload, "config", "{config}", "its reload was refused, what was before is in force: sources.erp.url"),
+        (lack_secret, "config", "sources.crm", "is left out, the others are in force: sources.crm.password: the file"),
         (kill_daemon, "daemon", "{config}", "the daemon is gone without having been stopped"),
         (lose_backups, "backup", "{source}/copies", "erp.db/copies: Not a directory"),
         (lose_receipts, "receipts", "{ledger}.receipts", "ledger.db.receipts are gone"),
