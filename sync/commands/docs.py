@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import sys
 from difflib import get_close_matches
 from pathlib import Path
@@ -60,14 +61,16 @@ def summary(page: Path) -> str:
 
 def laid_out(text: str) -> str:
     """Return Markdown as a terminal shows it, with its escape codes."""
-    import re
-
     from rich.console import Console
-    from rich.markdown import Markdown
+
+    from sync.commands.markdown import Page
 
     console = Console(force_terminal=True)
     console.width = min(WIDTH, console.width)
     with console.capture() as captured:
-        # comments are for the tests of the documentation
-        console.print(Markdown(re.sub(r"^<!--.*?-->\n", "", text, flags=re.MULTILINE), hyperlinks=False))
+        console.print(Page(_COMMENT.sub("", text), hyperlinks=False))
     return captured.get()
+
+
+_COMMENT = re.compile(r"^<!--.*?-->\n", re.MULTILINE)
+"""Comments are for the tests of the documentation."""

@@ -225,18 +225,3 @@ def test_a_clock_that_no_program_can_hold_is_refused_by_name(monkeypatch):
     result = CliRunner().invoke(main, ["status"])
     assert result.exit_code == 78
     assert "after the year 2262" in result.stderr
-
-
-@pytest.mark.parametrize(
-    ("words", "says"),
-    [
-        (("quarantine", "list"), "Only records unchanged since TIME."),
-        (("held", "list"), "Only records whose reason contains TEXT (case-insensitive)."),
-        (("orphaned", "list"), "Only leads whose reason contains TEXT (case-insensitive)."),
-        (("quarantine", "drop"), "Drop quarantined records until they change at the source."),
-        (("held", "discard"), "Discard held records until they change at the source."),
-    ],
-)
-def test_help_says_what_is_meant_in_plain_words(words: tuple[str, ...], says: str) -> None:
-    said = CliRunner().invoke(main, [*words, "--help"], terminal_width=200).output
-    assert says in " ".join(said.split())

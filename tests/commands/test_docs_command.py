@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import shutil
 import tomllib
 from pathlib import Path
@@ -39,15 +40,17 @@ def test_a_page_that_there_is_not_names_the_nearest() -> None:
     assert "lists the pages" in run("qwertz")[1]
 
 
-@pytest.mark.parametrize("page", PAGES)
-def test_on_a_terminal_it_is_laid_out(page: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("COLUMNS", "200")
-    said = laid_out(PAGES[page])
+@pytest.mark.parametrize(("columns", "width"), [("80", 80), ("200", WIDTH)])
+def test_on_a_terminal_it_is_laid_out(columns: str, width: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("COLUMNS", columns)
+    said = laid_out(PAGES["configuration"])
     assert "\x1b[" in said
-    assert "<!--" not in said
-    assert "|---" not in said
-    plain = [line for line in said.splitlines() if "\x1b" not in line]
-    assert max(map(len, plain)) <= WIDTH
+    plain = re.sub(r"\x1b\[[\d;]*m", "", said)
+    assert max(map(len, plain.splitlines())) <= width
+    assert "|---" not in plain
+    cut_off = plain.count("…") - PAGES["configuration"].count("…")
+    assert cut_off <= 0
+    assert "<!--" not in laid_out(PAGES["operations"])
 
 
 def test_the_pages_are_found_where_an_installer_puts_them(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

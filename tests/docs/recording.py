@@ -40,7 +40,8 @@ def record() -> str:
         console.print(text)
     svg = console.export_svg(title="closingdealz-sync demo", unique_id="demo")
     # without the fonts that a viewer would fetch from elsewhere
-    return re.sub(r"@font-face \{.*?\}\s*|<!--.*?-->\s*", "", svg, flags=re.DOTALL)
+    svg = re.sub(r"@font-face \{.*?\}\s*|<!--.*?-->\s*", "", svg, flags=re.DOTALL)
+    return re.sub(r"[ \t]+$", "", svg, flags=re.MULTILINE)
 
 
 def lines_of(recording: str) -> list[str]:

@@ -98,7 +98,9 @@ def test_every_reason_to_rest_is_explained() -> None:
 
 
 def test_the_log_is_explained_by_its_own_events() -> None:
-    explained = {row[0].strip("`") for row in table("troubleshooting", "event")}
+    rows = [row[0].strip("`") for row in table("troubleshooting", "event")]
+    explained = set(rows)
+    assert len(rows) == len(explained)
     assert explained <= EVENTS.keys()
     # what needs nobody, and what `status` names by itself
     silent = {"query_edited", "config_warning", "config_refused", "source_api_ends", "held", "workspace_rests"}
