@@ -64,10 +64,16 @@ def _incidents(ledger: Ledger, scope: Scope, now: int) -> Iterator[Need]:
         if each.kind == "stream" and each.subject not in scope.configured:
             continue
         if is_lasting(each, now):
-            yield Need(each.kind, each.subject, _cause(each), each.hint, _COMMANDS.get(each.kind, ()), each.since)
+            commands = tuple(words.format(each.subject) for words in _COMMANDS.get(each.kind, ()))
+            yield Need(each.kind, each.subject, _cause(each), each.hint, commands, each.since)
 
 
-_COMMANDS = {"config": ("check",), "daemon": ("check",), "receipts": ("ledger verify",)}
+_COMMANDS = {
+    "config": ("check",),
+    "daemon": ("check",),
+    "receipts": ("ledger verify",),
+    "stream": ("check --stream {}",),
+}
 
 
 def _cause(incident: Incident) -> str:

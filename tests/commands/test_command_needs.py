@@ -17,11 +17,12 @@ from state.lock import lock_path
 from sync import told
 from sync.cli import main
 from sync.config.load import load_config
-from sync.daemon import _back_up
+from sync.daemon import _back_up, prove_writable
 from sync.delivery.pace import Pace
 from sync.engine import Engine
 from sync.errors import LedgerLost, SourceRefused
 from sync.told import digest_of
+from sync.writable import Place
 
 
 def items(world: World, *words: str) -> list[tuple[str, str]]:
@@ -131,6 +132,24 @@ def test_what_goes_wrong_is_named_with_its_cure_and_its_exit_code(
     assert world.run("status").exit_code == 0, "scripts that ask without --exit-code go on"
 
 
+def test_the_command_of_a_stream_that_cannot_be_read_says_more(world: World) -> None:
+    lose_column(world)
+    (found,) = world.json("status")["needs_person"]["items"]
+    (command,) = found["commands"]
+    assert "has no column 'name'" in world.run(*command.split()).stdout
+
+
+def test_copies_that_cannot_be_made_are_named_from_the_first_instant(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    config = load_config(world.config)
+    full = Place("backups_to", world.folder / "copies", spare=True)
+    monkeypatch.setattr("sync.daemon.refuse_unwritable", lambda _: [(full, OSError(28, "No space left on device"))])
+    with world.open(own=True) as ledger:
+        prove_writable(config, ledger)
+    assert items(world) == [("backup", str(full.folder))]
+
+
 def test_what_is_over_is_said_no_more(world: World) -> None:
     lose_column(world)
     assert ("stream", "erp.companies") in items(world)
@@ -230,7 +249,7 @@ def test_one_refusal_is_no_incident_yet_and_nothing_is_green(world: World) -> No
     once(world)
     assert items(world) == []
     shown = world.run("status").stdout
-    assert "nothing needs a person yet, but 1 stream was not read the last time" in shown
+    assert "nothing needs a person yet, but 1 stream could not be read the last time" in shown
     assert "erp.companies -> main: not read for 1 poll, since " in shown
     failing = world.json("status")["streams"]["erp.companies"]["failing"]
     assert (failing["polls"], "name" in failing["cause"]) == (1, True)
