@@ -67,11 +67,12 @@ def last_word(overview: Overview) -> tuple[str, str]:
     return "nothing needs a person", "green"
 
 
-def _poll(stream: StreamView, now: int) -> str:
+def _poll(stream: StreamView, now: int, *, brief: bool = False) -> str:
+    """`brief` leaves out why it could not be read."""
     poll, failing = stream.last_poll, stream.failing
     if failing is not None:
-        since = f"{polls(failing)}, since {ago(failing.since, now).removesuffix(' ago')}"
-        return f"not read for {since}: {printable(failing.cause)}"
+        since = f"not read for {polls(failing)}, since {ago(failing.since, now).removesuffix(' ago')}"
+        return since if brief else f"{since}: {printable(failing.cause)}"
     if poll is None:
         return "never polled"
     return f"{_ended(poll)} {ago(poll.ended_at, now)}, read {number(poll.counts.get('read', 0))}{_error(poll)}"
@@ -236,13 +237,16 @@ def _print_remarks(head: str, lines: list[str], console: Console) -> None:
 
 def _streams_table(overview: Overview, shown: Sequence[StreamView]) -> Table:
     streams = table("stream", "last poll", "records", "read how far")
+    told = {need.subject for need in overview.needs.of("stream")}
     for stream in shown:
         name = Text.assemble(stream.name, (f"\n-> {stream.workspace}", "dim"))
         if not stream.configured:
             name.append("\nnot configured", "yellow")
         poll = stream.last_poll
         failed = stream.failing or (poll is not None and poll.outcome not in {"complete", "stopped", "full"})
-        polled = Text(_poll(stream, overview.at).replace(", ", "\n", 1), "red" if failed else "")
+        polled = Text(
+            _poll(stream, overview.at, brief=stream.name in told).replace(", ", "\n", 1), "red" if failed else ""
+        )
         streams.add_row(name, polled, _records_cell(stream), _lanes_cell(stream))
     return streams
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from pathlib import Path
 
 from state.database import free_bytes, is_on_read_only_disk
 from state.incidents import COUNTED, Incident
@@ -101,9 +102,12 @@ def _disk(ledger: Ledger) -> Iterator[Need]:
 
 
 def _process(ledger: Ledger) -> Iterator[Need]:
-    """A daemon that ended, but by nobody's wish."""
-    told = ledger.incidents.in_force()
-    if told is None or holder(ledger.path) is not None:
+    """A daemon that ended, but by nobody's wish, or that is halted."""
+    told, process = ledger.incidents.in_force(), holder(ledger.path)
+    if process and _is_halted(process):
+        cause = f"the process that reads and sends (pid {process}) is halted by a signal (SIGSTOP, Ctrl-Z)"
+        yield Need("daemon", told.config if told else str(ledger.path), cause, f"let it go on: kill -CONT {process}")
+    if told is None or process is not None:
         return
     if told.error:
         cause = f"the daemon ended by itself: {told.error}"
@@ -111,6 +115,15 @@ def _process(ledger: Ledger) -> Iterator[Need]:
     elif told.stopped is None:
         cause = "the daemon is gone without having been stopped (killed, or the machine went down)"
         yield Need("daemon", told.config, cause, "look into its log, then start it again", (), None)
+
+
+def _is_halted(process: int) -> bool:
+    """Whether Linux says so; a process that cannot be seen from here is not."""
+    try:
+        stat = Path(f"/proc/{process}/stat").read_bytes()
+    except OSError:
+        return False
+    return stat[stat.rfind(b")") + 2 :][:1] == b"T"
 
 
 def _overdue(ledger: Ledger, scope: Scope, now: int) -> Iterator[Need]:

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import os
+import signal
+import subprocess
+import sys
 from collections.abc import Callable
 from contextlib import ExitStack
 from types import SimpleNamespace
@@ -10,7 +13,7 @@ from typing import Any, cast
 
 import pytest
 from click.testing import CliRunner
-from command_world import KEY, World
+from command_world import KEY, ROOT, World
 
 from state.incidents import Incident
 from state.lock import lock_path
@@ -196,6 +199,25 @@ def test_a_daemon_that_hangs_as_a_whole_is_seen_from_outside(world: World) -> No
         ledger.incidents.stopped()
         ledger.incidents.over("stream")
         assert items(world) == []
+
+
+def test_a_daemon_that_is_halted_is_named_until_it_goes_on(world: World) -> None:
+    once(world)
+    holds = "import sys; from pathlib import Path; from state.lock import LedgerLock\n"
+    holds += "with LedgerLock(Path(sys.argv[1])): print(flush=True); sys.stdin.read()"
+    command = [sys.executable, "-c", holds, str(world.ledger)]
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, cwd=ROOT) as process:
+        assert process.stdout is not None
+        process.stdout.readline()
+        assert items(world) == []
+        process.send_signal(signal.SIGSTOP)
+        os.waitid(os.P_PID, process.pid, os.WSTOPPED | os.WNOWAIT)
+        assert [kind for kind, _ in items(world)] == ["daemon"]
+        assert f"kill -CONT {process.pid}" in world.run("status").stdout
+        process.send_signal(signal.SIGCONT)
+        os.waitid(os.P_PID, process.pid, os.WCONTINUED | os.WNOWAIT)
+        assert items(world) == []
+        process.kill()
 
 
 @pytest.mark.parametrize(
