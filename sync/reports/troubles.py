@@ -113,7 +113,7 @@ def _process(ledger: Ledger) -> Iterator[Need]:
         cause = f"the daemon ended by itself: {told.error}"
         yield Need("daemon", told.config, cause, told.hint or "fix that, then start it again", (), told.stopped)
     elif told.stopped is None:
-        cause = "the daemon is gone without having been stopped (killed, or the machine went down)"
+        cause = "the daemon is gone without having been stopped (killed, its disk full, or the machine went down)"
         yield Need("daemon", told.config, cause, "look into its log, then start it again", (), None)
 
 
@@ -146,7 +146,9 @@ def _receipts(ledger: Ledger) -> Iterator[Need]:
     for place in ledger.places.all:
         if not place.exists():
             cause = f"the receipts {place.path} are gone: what was sent is remembered in one place less"
-            cure = "mount or restore what belongs there and restart; what is lost is written anew from the ledger"
+            cure = "mount what belongs there, and restart: what is lost is written anew from the ledger"
+            if place is ledger.places.copy:
+                cure = "mount what belongs there, and restart; if it is lost, name another [ledger] receipts_copy"
             yield Need("receipts", str(place.path), cause, cure, ("ledger verify",))
 
 

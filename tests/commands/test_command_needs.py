@@ -308,6 +308,22 @@ def test_receipts_that_were_damaged_stay_until_all_is_verified(world: World) -> 
     assert items(world) == []
 
 
+def test_a_second_place_that_is_gone_is_not_made_anew_and_its_cure_says_so(world: World) -> None:
+    (world.folder / "other").mkdir()
+    world.write_config(replace={"[ledger]": '[ledger]\nreceipts_copy = "../other"'})
+    world.companies([1])
+    once(world)
+    (copy,) = (world.folder / "other").iterdir()
+    copy.unlink()
+    (found,) = world.json("status")["needs_person"]["items"]
+    assert (found["kind"], found["subject"]) == ("receipts", str(copy))
+    assert "if it is lost, name another [ledger] receipts_copy" in found["cure"]
+    assert world.run("once", "-q").exit_code == 78
+    world.write_config(replace={"[ledger]": '[ledger]\nreceipts_copy = "../another"'})
+    once(world)
+    assert items(world) == []
+
+
 def test_a_file_that_cannot_be_used_still_shows_what_the_ledger_tells(world: World) -> None:
     world.companies([1])
     once(world, key="no-such-key")

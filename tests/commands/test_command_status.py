@@ -9,7 +9,7 @@ from command_world import World, doubtful, rule_of
 from rich.console import Console
 
 from state.diagram import STATES
-from sync.commands.status import gather
+from sync.commands.status import gather, show
 from sync.config.load import load_config
 from sync.delivery.pace import Pace
 from sync.reports.overview_text import print_tables
@@ -201,3 +201,13 @@ def test_looking_takes_no_slot_and_changes_no_row(world: World) -> None:
         assert [*connection.iterdump()] == before
     with world.open() as ledger:
         assert ledger.slots.room(rule_of(world, ledger)).used == 1
+
+
+@pytest.mark.parametrize(("columns", "is_table"), [("40", False), ("80", True)])
+def test_a_narrow_terminal_is_shown_lines_instead_of_tables(
+    world: World, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], columns: str, is_table: bool
+) -> None:
+    monkeypatch.setenv("COLUMNS", columns)
+    monkeypatch.setattr("sys.stdout.isatty", lambda: True)
+    show(gather(load_config(world.config)), None, whole=False, as_json=False)
+    assert ("last poll" in capsys.readouterr().out) is is_table
