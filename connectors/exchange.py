@@ -125,12 +125,20 @@ class _Resolving(HTTPConnection):
         raise failure
 
 
+class NameTimeout(socket.gaierror):
+    """The name service gave no answer in time."""
+
+    def __init__(self, seconds: float) -> None:
+        super().__init__(socket.EAI_AGAIN, f"no answer within {seconds:g} s")
+        self.seconds = seconds
+
+
 _asked: dict[str, Future[list[str]]] = {}
 _lock = threading.Lock()
 
 
 def addresses_of(host: str, patience: float) -> list[str]:
-    """Return the addresses of a host. Raises socket.gaierror where there are none, or after `patience` seconds.
+    """Return the addresses of a host. Raises socket.gaierror where there are none, NameTimeout after `patience` s.
 
     The system's look-up cannot be interrupted: it is left behind in its thread, and whoever asks for the same name
     meanwhile waits for the same thread.
@@ -146,8 +154,7 @@ def addresses_of(host: str, patience: float) -> list[str]:
     try:
         return answer.result(patience)
     except TimeoutError:
-        late = f"no answer within {patience:g} s"
-        raise socket.gaierror(socket.EAI_AGAIN, late) from None
+        raise NameTimeout(patience) from None
 
 
 def _look_up(host: str, answer: Future[list[str]]) -> None:

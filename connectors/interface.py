@@ -252,6 +252,14 @@ class Describes(Protocol):
         ...
 
 
+@runtime_checkable
+class GivesIds(Protocol):
+    """An extra of a connector's type: all ids of its sources are the vendor's, and say nothing of a person. The log
+    then shows numbers of any length as they are."""
+
+    vendor_ids: Literal[True]
+
+
 class ConnectorType(Protocol):
     """What the module of a connector offers under the name `CONNECTOR`."""
 

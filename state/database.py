@@ -25,7 +25,13 @@ def connect(path: Path) -> sqlite3.Connection:
     return sqlite3.connect(path, timeout=BUSY_SECONDS, isolation_level=None, check_same_thread=False)
 
 
-_READ_ONLY = {"SQLITE_CANTOPEN", "SQLITE_READONLY_CANTINIT", "SQLITE_READONLY_DIRECTORY", "SQLITE_READONLY"}
+_READ_ONLY = {
+    "SQLITE_CANTOPEN",
+    "SQLITE_READONLY",
+    "SQLITE_READONLY_CANTINIT",
+    "SQLITE_READONLY_DIRECTORY",
+    "SQLITE_READONLY_RECOVERY",
+}
 _NO_ROOM = {"SQLITE_IOERR_SHMSIZE", "SQLITE_FULL", "SQLITE_CANTOPEN"}
 
 
@@ -54,9 +60,13 @@ def _may_be_read_alone(path: Path, error: sqlite3.Error) -> bool:
 
 
 def _connect_read_only(path: Path) -> sqlite3.Connection:
-    """Without lock and shared memory, which nobody can make there; nobody can write either."""
-    address = f"{path.absolute().as_uri()}?mode=ro&immutable=1"
-    return sqlite3.connect(address, uri=True, isolation_level=None, check_same_thread=False)
+    """Without locks and shared memory, which nobody can make there; nobody can write either. Where there is a log, its
+    index is made in this process's own memory (https://www.sqlite.org/wal.html#use_of_wal_without_shared_memory)."""
+    how = "vfs=unix-none" if path.with_name(path.name + "-wal").exists() else "immutable=1"
+    address = f"{path.absolute().as_uri()}?mode=ro&{how}"
+    connection = sqlite3.connect(address, uri=True, isolation_level=None, check_same_thread=False)
+    connection.execute("PRAGMA locking_mode = EXCLUSIVE")
+    return connection
 
 
 class LedgerFile:

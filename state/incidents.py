@@ -8,14 +8,14 @@ from __future__ import annotations
 
 import json
 import sqlite3
-from collections.abc import Collection
-from dataclasses import asdict, dataclass, replace
+from collections.abc import Callable, Collection
+from dataclasses import asdict, dataclass, fields, replace
 from typing import Literal, get_args
 
 from state.database import LedgerFile
 from sync.clock import Clock
 
-IncidentKind = Literal["stream", "config", "backup", "receipts", "stalled", "daemon"]
+IncidentKind = Literal["stream", "config", "backup", "receipts", "stalled", "daemon", "ledger"]
 Gravity = Literal["passing", "refused", "certain"]
 """`passing`: an outage that may end by itself; `refused`: a source said no; `certain`: nothing helps but a person."""
 
@@ -31,7 +31,8 @@ _IN_FORCE = "in_force"
 
 @dataclass(frozen=True, slots=True)
 class Incident:
-    """Something that is not over yet: since when (ms), how often it was met (at most `COUNTED`), and the cure."""
+    """Something that is not over yet: since when (ms), how often it was met (at most `COUNTED`), and the cure.
+    `digest` is that of the configuration that was refused, where one was."""
 
     kind: IncidentKind
     subject: str
@@ -40,6 +41,7 @@ class Incident:
     hint: str = ""
     gravity: Gravity = "certain"
     times: int = 1
+    digest: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,18 +63,29 @@ class InForce:
 class Incidents:
     """Told by the ledger's owner, read by anybody. May be used from any thread."""
 
-    def __init__(self, file: LedgerFile, clock: Clock) -> None:
+    def __init__(
+        self, file: LedgerFile, clock: Clock, guard: Callable[[sqlite3.Connection], None] = lambda _: None
+    ) -> None:
+        """`guard` raises LedgerLost, inside each write, where another process has taken the ledger over."""
         self._file = file
         self._clock = clock
+        self._guard = guard
 
     def tell(
-        self, kind: IncidentKind, subject: str, cause: str, hint: str = "", *, gravity: Gravity = "certain"
+        self,
+        kind: IncidentKind,
+        subject: str,
+        cause: str,
+        hint: str = "",
+        *,
+        gravity: Gravity = "certain",
+        digest: str = "",
     ) -> None:
         """Open an incident, or go on with one. Raises LedgerError, LedgerBusy."""
         key = f"{_KEY}{kind}:{subject}"
         with self._file.read() as connection:
             before = _incident(key, _value(connection, key))
-        told = Incident(kind, subject, self._now(), cause, hint, gravity)
+        told = Incident(kind, subject, self._now(), cause, hint, gravity, digest=digest)
         if before is not None:
             told = replace(told, since=before.since, times=min(before.times + 1, COUNTED))
         if told != before:
@@ -88,6 +101,7 @@ class Incidents:
         ]
         if keys:
             with self._file.write() as connection:
+                self._guard(connection)
                 connection.execute(
                     "DELETE FROM meta WHERE key IN (SELECT value FROM json_each(?))", (json.dumps(keys),)
                 )
@@ -128,6 +142,7 @@ class Incidents:
 
     def _put(self, key: str, value: str) -> None:
         with self._file.write() as connection:
+            self._guard(connection)
             connection.execute(
                 "INSERT INTO meta VALUES (:key, :value) ON CONFLICT (key) DO UPDATE SET value = :value",
                 {"key": key, "value": value},
@@ -147,4 +162,6 @@ def _incident(key: str, value: str | None) -> Incident | None:
     kind, _, subject = key.removeprefix(_KEY).partition(":")
     if value is None or kind not in get_args(IncidentKind):
         return None
-    return Incident(kind=kind, subject=subject, **json.loads(value))  # type: ignore[arg-type]
+    known = {field.name for field in fields(Incident)}
+    said = {name: each for name, each in json.loads(value).items() if name in known}
+    return Incident(kind=kind, subject=subject, **said)  # type: ignore[arg-type]

@@ -12,7 +12,7 @@ from hashlib import blake2b
 from pathlib import Path
 
 from state.disk import Disk, SystemDisk, sync_folder, write_all
-from sync.errors import LedgerError, LedgerUntrusted
+from sync.errors import LedgerError, LedgerLost, LedgerUntrusted
 
 KEY_BYTES = 32
 FINGERPRINT_BYTES = 16
@@ -22,12 +22,13 @@ PURPOSES = ("source", "wire", "api-key", "key-id", "record", "email", "domain", 
 class Hasher:
     """Keyed BLAKE2b; `purpose` keeps hashes of different things apart even where their bytes are equal."""
 
-    __slots__ = ("_prototypes", "key_id")
+    __slots__ = ("_key", "_prototypes", "key_id")
 
     def __init__(self, key: bytes) -> None:
         def prototype(purpose: bytes) -> blake2b:
             return blake2b(key=key, digest_size=FINGERPRINT_BYTES, person=purpose)
 
+        self._key = key
         self._prototypes = {purpose: prototype(purpose.encode()) for purpose in PURPOSES}
         self.key_id = self.digest("key-id", b"").hex()
         """Names the key without giving it away: stored in the ledger, so that a wrong key is noticed."""
@@ -37,6 +38,50 @@ class Hasher:
         state = self._prototypes[purpose].copy()
         state.update(data)
         return state.digest()
+
+
+class KeyFile:
+    """The key's file, held against the key that its ledger's owner has in memory: after the file's loss that is the
+    only copy."""
+
+    def __init__(self, ledger: Path, hasher: Hasher, disk: Disk) -> None:
+        self.path = key_path(ledger)
+        self._key = hasher._key
+        self._disk = disk
+        self._known: tuple[int, ...] | None = None
+
+    def tend(self) -> bool:
+        """Write the file again where it is gone; return whether it was. Costs one `stat` otherwise.
+
+        Raises LedgerLost where another key is in its place, with the right one kept beside it; OSError where nothing
+        can be read or written: this process goes on, but none that follows it could begin.
+        """
+        try:
+            if self._known == (now := _state_of(self.path)):
+                return False
+            found = self.path.read_bytes()
+        except FileNotFoundError:
+            self._write(self.path)
+            self._known = _state_of(self.path)
+            return True
+        if found != self._key:
+            kept = self.path.with_name(f"{self.path.name}.kept")
+            self._write(kept)
+            raise LedgerLost(
+                f"{self.path} holds another key than this ledger was written with: this process stops before it sends",
+                hint=f"put the right one back (mv {kept} {self.path}), or the ledger to which that key belongs",
+            )
+        self._known = now
+        return False
+
+    def _write(self, path: Path) -> None:
+        _write_new(path, self._key, self._disk)
+        sync_folder(self._disk, path.parent)
+
+
+def _state_of(path: Path) -> tuple[int, ...]:
+    found = path.stat()
+    return found.st_dev, found.st_ino, found.st_size, found.st_mtime_ns, found.st_ctime_ns
 
 
 def key_path(ledger: Path) -> Path:

@@ -18,7 +18,7 @@ from state.fitness import another_key, refuse_unfit
 from state.footing import Footing
 from state.gate import Gate
 from state.incidents import Incidents
-from state.keys import Hasher, open_key
+from state.keys import Hasher, KeyFile, open_key
 from state.lock import LedgerLock, checkpoint_of, holder
 from state.matching.contacts import Contacts
 from state.matching.heirs import Heirs
@@ -35,7 +35,7 @@ from state.slots import Slots
 from state.streams import Streams
 from state.verdicts import Verdicts
 from sync.clock import Clock, SystemClock
-from sync.errors import LedgerError
+from sync.errors import LedgerError, LedgerLost
 
 Accept = Callable[[sqlite3.Connection], None]
 
@@ -92,6 +92,7 @@ class Ledger:
         except BaseException:
             self._unlock()
             raise
+        self._key_file = KeyFile(path, self.hasher, self.places.main.disk)
         self.streams = Streams(self.file, self.clock)
         self.records = Records(self.file, self.clock, self.hasher)
         self.contacts = Contacts(self.file)
@@ -100,7 +101,7 @@ class Ledger:
         self.outbox = Outbox(self.file, self.clock)
         self.verdicts = Verdicts(self.file, self.clock)
         self.slots = Slots(self.file, self.clock)
-        self.incidents = Incidents(self.file, self.clock)
+        self.incidents = Incidents(self.file, self.clock, self._refuse_overtaken)
         self.journal = Journal(self.file, self.hasher, self.clock, self.places.all)
 
     @property
@@ -130,12 +131,16 @@ class Ledger:
         self.file.guard = partial(self._refuse_old_owner, taken.owner, self._footing, self.file.checkpoints)
         return opened
 
-    @property
-    def is_overtaken(self) -> bool:
-        """Whether another process has owned the ledger since this one did."""
-        with self.file.read() as connection:
-            last = Owner.of(connection)
-        return self._owner is not None and last is not None and last.name != self._owner.name
+    def beside(self) -> Ledger:
+        """Open it once more, over a connection that holds up nobody, to look on and to tell as this owner."""
+        other = Ledger(self.path, clock=self.clock)
+        other._owner = self._owner
+        return other
+
+    def _refuse_overtaken(self, connection: sqlite3.Connection) -> None:
+        """Less than what a claim asks for: one whose files were taken away may still say so."""
+        if self._owner is not None:
+            refuse_old_owner(connection, self._owner, self.path)
 
     def _refuse_old_owner(
         self, owner: Owner, footing: Footing, checkpoints: Checkpoints, connection: sqlite3.Connection
@@ -161,6 +166,13 @@ class Ledger:
         elif row["value"] != hasher.key_id:
             raise another_key(self.path)
         return hasher
+
+    def tend_key(self) -> bool:
+        """For the owner: write the key's file again where it was removed from under it; return whether it was.
+
+        Raises LedgerLost where another key is there, OSError where it cannot be written.
+        """
+        return self._footing is not None and self._footing.is_there(self.path) and self._key_file.tend()
 
     def _unlock(self) -> None:
         if self._lock:
@@ -228,6 +240,8 @@ class Ledger:
         owns, self._owns = self._owns, False
         try:
             if owns:
+                with suppress(LedgerLost, OSError):  # whoever opens it next says so
+                    self.tend_key()
                 self.journal.flush()
         finally:
             self.file.close()

@@ -10,6 +10,7 @@ from __future__ import annotations
 import fcntl
 import os
 import time
+from contextlib import suppress
 from pathlib import Path
 from types import TracebackType
 
@@ -129,11 +130,10 @@ def look(path: Path) -> tuple[int, tuple[int, int]] | None:
 
 def checkpoint_of(ledger: Path) -> int | None:
     """The last whole checkpoint that the lock file tells of, whoever holds it."""
-    try:
+    with suppress(OSError):
         descriptor = os.open(lock_path(ledger), os.O_RDONLY | os.O_CLOEXEC)
-    except OSError:
-        return None
-    try:
-        return _content(descriptor)[1]
-    finally:
-        os.close(descriptor)
+        try:
+            return _content(descriptor)[1]
+        finally:
+            os.close(descriptor)
+    return None

@@ -11,7 +11,7 @@ from sqlite_utils import Database
 
 from state.lock import holder
 from state.schema import MIGRATIONS
-from sync.errors import LedgerBusy, LedgerUntrusted
+from sync.errors import LedgerBusy, LedgerError, LedgerUntrusted
 
 
 def migrate(
@@ -23,8 +23,9 @@ def migrate(
     accept: Callable[[sqlite3.Connection], None],
 ) -> None:
     """Raise LedgerUntrusted where the ledger is newer than the program, older and not `own`, or where a migration does
-    not fit what it holds; LedgerBusy where another process migrates it now; sqlite3.Error where the disk or another
-    process is in the way. What `accept` raises leaves an older ledger as it is."""
+    not fit what it holds; LedgerBusy where another process makes or migrates it now; LedgerError where it holds nothing
+    and is not `own`; sqlite3.Error where the disk or another process is in the way. What `accept` raises leaves an
+    older ledger as it is."""
     database = Database(connection)
     applied = {migration.name for migration in MIGRATIONS.applied(database)}
     every = [migration.name for migration in MIGRATIONS.pending(Database(memory=True))]
@@ -32,6 +33,13 @@ def migrate(
     pending = [name for name in every if name not in applied]
     if pending and not own:
         _refuse_at_work(connection, path)
+    if not applied and not own:
+        raise LedgerError(
+            f"the ledger {path} holds nothing: the process that made it was cut off, or its log {path.name}-wal was"
+            " taken away",
+            hint="put that log back where there was one; else `once` or `run` makes the ledger at their next start",
+        )
+    if pending and not own:
         raise LedgerUntrusted(
             f"the ledger {path} was made by an older version of this program",
             hint="restart the daemon (or run `once`): it backs the ledger up and migrates it",

@@ -17,7 +17,7 @@ from state.database import LedgerFile
 from state.diagram import GONE, LeadExists, State, Version, same_content, settle
 from state.matching.heirs import keep_successors
 from state.matching.match_values import settle_remembered
-from state.matching.merges import keep_heirs
+from state.matching.merges import keep_heirs, show_losers
 from state.queues import DRIFTED
 from state.records import stored
 from state.rows import Conclusion, OnChange, Stored, Verdict
@@ -115,7 +115,8 @@ class Verdicts:
                 " WHERE name = ?",
                 ("absent" if given_up else verdict, self._now(), status, cause, message, account, batch),
             )
-            return self._apply(connection, batch, "refused" if given_up else verdict, message or cause, named=named)
+            verdict = "refused" if given_up else verdict
+            return self._apply(connection, batch, verdict, said=message or cause, named=named)
 
     def resolve(self, batch: str, *, landed: bool, note: str, positions: Collection[int] | None = None) -> Conclusion:
         """A person's word on what is still in doubt of a batch, or on its leads at these positions; `note` is kept.
@@ -134,7 +135,7 @@ class Verdicts:
             if _state_of(connection, batch) != "in_doubt":
                 return Conclusion(batch, {})
             verdict: Verdict = "created" if landed else "refused"
-            conclusion = self._apply(connection, batch, verdict, None, positions=positions)
+            conclusion = self._apply(connection, batch, verdict, positions=positions)
             given = connection.execute(_GIVE_WORD, values).rowcount
             for statement in _GIVE_WORD_UNSEEN[landed]:
                 given += connection.execute(statement, values).rowcount
@@ -176,8 +177,8 @@ class Verdicts:
         connection: sqlite3.Connection,
         batch: str,
         verdict: Verdict,
-        message: str | None,
         *,
+        said: str = "",
         positions: Collection[int] | None = None,
         named: Collection[int] = (),
     ) -> Conclusion:
@@ -197,7 +198,7 @@ class Verdicts:
             if parts:
                 part = parts[row["position"]]
             elif verdict == "rejected" and then.state == "pending" and same_content(record.latest, sent):
-                then = _quarantined(then, message)
+                then = _quarantined(then, said)
             values.append(_row(then, record.key, batch, part, self._now()))
             moved[then.state] += 1
             by_stream[row["stream_name"]] += 1
@@ -205,6 +206,8 @@ class Verdicts:
         if verdict == "created":
             connection.executemany(_MATCH_FIRST, values)
         for row in rows:
+            if verdict == "created" and row["lead_exists"] == "maybe":
+                show_losers(connection, row["stream"], row["id"], now=self._now())
             if row["fit"] == "deleted":
                 keep_heirs(connection, row["stream"], [row["id"]])
             if row["fit"] in GONE:
@@ -439,8 +442,8 @@ def _sent(row: sqlite3.Row) -> Version:
     return Version("eligible", row["sent_modified"], row["sent_mapping"], row["sent_source_fp"], row["sent_wire_fp"])
 
 
-def _quarantined(then: Follow, message: str | None) -> Follow:
-    reason = json.dumps([{"field": "", "rule": "refused by the server", "message": message or ""}])
+def _quarantined(then: Follow, said: str) -> Follow:
+    reason = json.dumps([{"field": "", "rule": "refused by the server", "message": said}])
     return Follow("quarantined", then.lead_exists, then.base, then.base_batch, then.drift, reason)
 
 

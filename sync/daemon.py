@@ -10,6 +10,7 @@ from functools import partial
 from pathlib import Path
 
 from state.backups import back_up_daily
+from state.keys import key_path
 from state.ledger import Ledger
 from sync import __version__, log, told
 from sync.config.intervals import POLL_DEADLINE
@@ -20,8 +21,9 @@ from sync.engine import Engine, Fresh
 from sync.errors import ConfigError, LedgerBusy, LedgerError, SyncError
 from sync.ledgers import own_ledger
 from sync.log import emit, few
+from sync.missing import missing_secrets, without
 from sync.plan import Plan
-from sync.reload import Accepted, Reload
+from sync.reload import Accepted, Refused, Reload
 from sync.schedule import Schedule
 from sync.service.ends import Ends
 from sync.service.notify import Notifier
@@ -55,6 +57,7 @@ class Daemon:
         self._ends = Ends()
         self._reload: Reload | None = None
         self._reload_wanted = False
+        self._key_error: str | None = None
 
     def run(self) -> None:
         """Blocks the main thread. Returns when a signal ended the daemon and nothing is in flight; raises what ended
@@ -63,6 +66,8 @@ class Daemon:
         logging.getLogger("apscheduler").setLevel(logging.CRITICAL)  # what matters of it is in our own events
         # Before any thread starts, so that all inherit it: the signals wait for `sigtimedwait`.
         signal.pthread_sigmask(signal.SIG_BLOCK, SIGNALS)
+        missing = missing_secrets(self._config)
+        self._config = without(self._config, missing)
         plan = Plan.of(self._config)
         with (
             self._service.open(self._config),
@@ -73,6 +78,8 @@ class Daemon:
             engine = Engine(plan, ledger, client=self._client, failed=self._fail)
             recover(engine)
             self._start(engine)
+            for name, error in missing.sources.items():
+                refuse_part(Refused(name, "", (), error, was_there=False), ledger)
             emit(
                 "started",
                 version=__version__,
@@ -104,6 +111,7 @@ class Daemon:
             self._keep_time()
             self._service.tick(engine)
             self._recover_left(engine)
+            self._tend_key(engine)
             self._go_on_reloading(engine)
             self._tend(engine)
             heard = _heard(SIGNALS, RELOAD_TICK if self._reload else TICK)
@@ -134,6 +142,22 @@ class Daemon:
         except LedgerError as error:
             engine.fail(error)
 
+    def _tend_key(self, engine: Engine) -> None:
+        """What this process alone may still know is written again, and said when it begins and when it changes."""
+        before, error = self._key_error, None
+        try:
+            gone = engine.ledger.tend_key()
+        except OSError as failure:
+            gone, error = True, failure
+        except LedgerError as failure:
+            engine.fail(failure)
+            return
+        self._key_error = error.strerror if error else None
+        if gone and (error is None or self._key_error != before):
+            key = key_path(engine.ledger.path)
+            emit("key_gone", key=str(key), error=self._key_error)
+            told.key_gone(engine.ledger, key, error)
+
     def _keep_time(self) -> None:
         step = self._schedule.keep_time()
         if step:
@@ -154,24 +178,29 @@ class Daemon:
         """The next step, where there is one; each is quick."""
         if self._reload is not None and self._reload.is_over:
             reload, self._reload = self._reload, None
-            self._end_reload(engine, reload)
+            if self._end_reload(engine, reload) and reload.accepted and reload.accepted.awaits:
+                self._reload = reload.go_on()
             self._service.ready(engine, self._schedule)
-        if self._reload_wanted and self._reload is None:
+        if self._reload_wanted and self._reload is not None:
+            self._reload.give_way()
+        elif self._reload_wanted:
             self._reload_wanted = False
             self._service.reloading()
             self._reload = Reload(self._config.path, engine)
 
-    def _end_reload(self, engine: Engine, reload: Reload) -> None:
+    def _end_reload(self, engine: Engine, reload: Reload) -> bool:
+        """Return whether a plan was put in force."""
         if reload.accepted is None or reload.fresh is None:
             self._refuse(engine, reload.refusal)
-            return
+            return False
         try:
             self._service.serve(reload.accepted.plan.config)
         except ConfigError as error:
             reload.take_back()
             self._refuse(engine, error)
-            return
+            return False
         self._put_in_force(engine, reload.accepted, reload.fresh)
+        return True
 
     def _refuse(self, engine: Engine, error: SyncError | None) -> None:
         """Nothing of a new configuration is put in force; `error` is None where the engine ended meanwhile."""
@@ -191,8 +220,7 @@ class Daemon:
             self._schedule.remove(name)
         told.in_force(config, engine.ledger)
         for each in accepted.refused:
-            emit("part_refused", **each.as_fields())
-            told.part_refused(each.source, each.error, engine.ledger)
+            refuse_part(each, engine.ledger)
         emit(
             "config_reloaded",
             config=str(config.path),
@@ -237,6 +265,12 @@ def _heard(signals: Collection[signal.Signals], seconds: float) -> signal.Signal
     """
     info = signal.sigtimedwait(signals, seconds)
     return signal.Signals(info.si_signo) if info is not None and info.si_signo in signals else None
+
+
+def refuse_part(part: Refused, ledger: Ledger) -> None:
+    """Say that a source is not in force as the file has it."""
+    emit("part_refused", **part.as_fields())
+    told.part_refused(part.source, part.error, ledger, was_there=part.was_there)
 
 
 def prove_writable(config: Config, ledger: Ledger) -> None:

@@ -52,8 +52,8 @@ EVENTS: dict[str, Event] = {
     ),
     "part_refused": Event(
         "error",
-        "A new configuration is in force but for this source: because of one of its streams it keeps its old form, with"
-        " the workspaces that it feeds (or is left out, if it is new).",
+        "A configuration is in force but for this source: because of one of its streams, or of a secret that cannot be"
+        " had, it keeps its old form, with the workspaces that it feeds (or is left out, if it has none).",
         ("source", "stream", "workspaces", "error", "hint"),
     ),
     "config_refused": Event(
@@ -93,6 +93,11 @@ EVENTS: dict[str, Event] = {
         "warning",
         "Receipts that were missing, cut off, damaged or behind were written from the ledger; `why` says which.",
         ("receipts", "batches", "damaged", "made", "why"),
+    ),
+    "key_gone": Event(
+        "error",
+        "The ledger's key was removed from under the daemon. It was written again from memory, or cannot be (`error`).",
+        ("key", "error"),
     ),
     "poll": Event(
         "info",

@@ -9,6 +9,7 @@ from pathlib import Path
 from state.ledger import Ledger
 from state.receipts.opening import Places, refuse_orphans
 from state.streams import refuse_before
+from sync import starts
 from sync.clock import Clock
 from sync.config.schema import Config
 from sync.errors import LedgerError, LedgerUntrusted
@@ -56,6 +57,7 @@ def create_ledger(config: Config) -> Ledger:
     if 0 < ledger.file.schema_before < KNOWS_ADDRESSES:
         ledger.streams.adopt_addresses(Plan.of(config).declared)
     _remember(config)
+    starts.forget(config.path)
     return ledger
 
 

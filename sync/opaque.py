@@ -6,26 +6,32 @@ import re
 
 _NUMBER = re.compile(r"#(\d{1,18})")
 _INTEGER = r"0|-?[1-9]\d{0,19}"  # digits after a leading 0 may be somebody's telephone number
+_TELEPHONE = re.compile(r"-?\d{7,15}", re.ASCII)  # E.164 has at most 15 digits; without a country's code, 7 are usual
 _UUID = r"\{?[0-9a-f]{8}(-?)[0-9a-f]{4}\1[0-9a-f]{4}\1[0-9a-f]{4}\1[0-9a-f]{12}\}?"
 _OPAQUE = re.compile(f"{_INTEGER}|{_UUID}", re.ASCII | re.IGNORECASE)
 _SALESFORCE = re.compile(r"[a-zA-Z0-9]{18}")
 _CHECK = "ABCDEFGHIJKLMNOPQRSTUVWXYZ012345"
 
 
-def is_opaque(id_: str) -> bool:
+def is_opaque(id_: str, *, given: bool = False) -> bool:
     """Return whether that is an integer, a UUID or an id of a CRM, or of a key of several columns such a one for each.
 
-    Salesforce's have 18 characters in every answer, of which the last three prove the others: a name is none by chance.
+    An integer of 7 to 15 digits may be a telephone number, whatever its column's type, unless all of the source's ids
+    are `given` by its vendor. Those of Salesforce have 18 characters in every answer, of which the last three prove the
+    others: a name is none by chance.
     """
-    return all(_OPAQUE.fullmatch(part) or _is_salesforce(part) for part in id_.split("/"))
+    parts = id_.split("/")
+    if not given and any(map(_TELEPHONE.fullmatch, parts)):
+        return False
+    return all(_OPAQUE.fullmatch(part) or _is_salesforce(part) for part in parts)
 
 
-def log_name(id_: str, number: int | None) -> str | None:
+def log_name(id_: str, number: int | None, *, given: bool = False) -> str | None:
     """Return what names a record where anybody may read it: its id if that is opaque, else its number in the ledger.
 
     None where it has no number. Commands take both: see `number_of`.
     """
-    if is_opaque(id_):
+    if is_opaque(id_, given=given):
         return id_
     return None if number is None else f"#{number}"
 

@@ -24,7 +24,7 @@ from sync.errors import ConfigError, Problem
 from sync.mapping.compile import LeadMapping
 from sync.polling.job import StreamJob
 from sync.secrets import Secret, secrets_in
-from sync.streams import compile_all, open_source, stream_specs
+from sync.streams import compile_all, has_given_ids, open_source, stream_specs
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,14 +61,21 @@ class Plan:
     """Those of each source's own options, as they were read."""
 
     @classmethod
-    def of(cls, config: Config) -> Plan:
-        """Compiles the mappings and reads the API keys. Raises ConfigError with all problems."""
+    def of(cls, config: Config, *, in_force: Plan | None = None) -> Plan:
+        """Compiles the mappings and reads the secrets. Raises ConfigError with all problems.
+
+        What is the same as `in_force` keeps the secrets that it has, where they cannot be had any more.
+        """
         mappings = compile_all(config)
         specs = stream_specs(config, mappings)
-        api_keys = _api_keys(config)
-        secrets = _secrets(config)
-        declared = tuple(declare(config, name, specs[name], mappings[name]) for name in specs)
-        return cls(config, mappings, specs, api_keys, declared, secrets)
+        api_keys = _api_keys(config, in_force)
+        secrets = _secrets(config, in_force)
+        known = {each.name: each for each in in_force.declared} if in_force else {}
+        declared = tuple(
+            known[name] if secrets.is_kept(name) and name in known else declare(config, name, spec, mappings[name])
+            for name, spec in specs.items()
+        )
+        return cls(config, mappings, specs, api_keys, declared, secrets.found)
 
     def stream(self, name: str) -> Stream:
         source, stream = name.split(".", 1)
@@ -122,6 +129,7 @@ class Plan:
                 guard=self.config.guard_of(self.stream(name)),
                 leads_per_second=self.config.workspaces[rows[name].workspace].leads_per_second,
                 neighbours=self._streams_to(rows[name].workspace, rows),
+                given_ids=has_given_ids(self.config, name),
             )
             for name, spec in self.specs.items()
         }
@@ -131,6 +139,7 @@ class Plan:
 
     def destinations(self, ledger: Ledger, rows: Mapping[str, StreamRow]) -> dict[str, Destination]:
         """Each workspace as its delivery needs it."""
+        given_ids = frozenset(rows[name].id for name in self.specs if has_given_ids(self.config, name))
         labels = {rows[name].id: label for name in self.specs if (label := self.stream(name).resend_label) is not None}
         return {
             name: Destination(
@@ -140,6 +149,7 @@ class Plan:
                 rule_of(options.limit, self.api_keys[name], ledger.hasher),
                 self._streams_to(name, rows),
                 labels,
+                given_ids,
             )
             for name, options in self.config.workspaces.items()
         }
@@ -158,7 +168,7 @@ def start_point(start: str | date) -> str:
     return datetime(start.year, start.month, start.day, tzinfo=UTC).strftime("%Y-%m-%dT%H:%M:%S.%fZ")
 
 
-def _api_keys(config: Config) -> dict[str, Secret]:
+def _api_keys(config: Config, in_force: Plan | None) -> dict[str, Secret]:
     """Raises ConfigError: all keys that cannot be read, and keys that two workspaces share."""
     problems: list[Problem] = []
     keys: dict[str, Secret] = {}
@@ -168,8 +178,10 @@ def _api_keys(config: Config) -> dict[str, Secret]:
             key = workspace.api_key.read(key=where, base=config.path.parent)
             LeadsClient.check_key(key, where)
         except ConfigError as error:
-            problems += error.problems
-            continue
+            if in_force is None or in_force.config.workspaces.get(name) != workspace:
+                problems += error.problems
+                continue
+            key = in_force.api_keys[name]
         for other, known in keys.items():
             if known == key:
                 problems.append(
@@ -185,18 +197,35 @@ def _api_keys(config: Config) -> dict[str, Secret]:
     return keys
 
 
-def _secrets(config: Config) -> dict[str, tuple[Secret, ...]]:
+@dataclass(frozen=True, slots=True)
+class _Secrets:
+    """Those of each source; `kept` are the sources whose secrets cannot be had any more."""
+
+    found: Mapping[str, tuple[Secret, ...]]
+    kept: Collection[str]
+
+    def is_kept(self, stream: str) -> bool:
+        return stream.split(".", 1)[0] in self.kept
+
+
+def _secrets(config: Config, in_force: Plan | None) -> _Secrets:
     """Raises ConfigError: all of them that cannot be read."""
     problems: list[Problem] = []
     found: dict[str, tuple[Secret, ...]] = {}
+    kept: list[str] = []
     for name, source in config.sources.items():
         try:
             found[name] = tuple(ref.read(key=key) for key, ref in secrets_in(source.options, f"sources.{name}"))
         except ConfigError as error:
-            problems += error.problems
+            former = in_force.config.sources.get(name) if in_force else None
+            if in_force is None or former is None or former.options != source.options:
+                problems += error.problems
+                continue
+            found[name] = in_force.secrets[name]
+            kept.append(name)
     if problems:
         raise ConfigError(problems, file=str(config.path))
-    return found
+    return _Secrets(found, kept)
 
 
 def declare(config: Config, name: str, spec: StreamSpec, mapping: LeadMapping) -> Declared:

@@ -10,21 +10,25 @@ import threading
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from time import monotonic
 
 from state.ledger import Ledger
 from state.streams import Declared
+from sync.comparing import AT_ONCE, Answer, Comparisons, Unanswered
 from sync.config.load import load_config
-from sync.config.schema import Config, Source
+from sync.config.schema import Config
 from sync.engine import Engine, Fresh
 from sync.errors import ConfigError, LedgerBusy, LedgerUntrusted, SourceRefused, SourceUnavailable, SyncError
+from sync.missing import missing_secrets, pinned, without
 from sync.plan import Plan
-from sync.rewording import Evidence, evidence_of, refuse
+from sync.rewording import Evidence, is_edited
+from sync.told import cause_in, hint_in
 
 
 @dataclass(frozen=True, slots=True)
 class Refused:
-    """A source whose new form cannot be used, because of one of its streams, and the workspaces that keep their old
-    form with it. `was_there`: it has an old form; otherwise it is left out."""
+    """A source whose new form cannot be used, because of one of its streams (or of a secret: then `stream` is empty),
+    and the workspaces that keep their old form with it. `was_there`: it has an old form; otherwise it is left out."""
 
     source: str
     stream: str
@@ -32,14 +36,19 @@ class Refused:
     error: SyncError
     was_there: bool
 
+    @property
+    def is_awaited(self) -> bool:
+        """Whether its source may still answer."""
+        return isinstance(self.error, Unanswered)
+
     def as_fields(self) -> dict[str, object]:
         """As the log tells it."""
         return {
             "source": self.source,
-            "stream": self.stream,
+            "stream": self.stream or None,
             "workspaces": list(self.workspaces) or None,
-            "error": self.error.message,
-            "hint": self.error.hint or None,
+            "error": cause_in(self.error),
+            "hint": hint_in(self.error) or None,
         }
 
 
@@ -51,15 +60,26 @@ class Accepted:
     edited: Sequence[Evidence]
     refused: Sequence[Refused]
 
+    @property
+    def awaits(self) -> bool:
+        """Whether sources may still answer, so that more can be put in force."""
+        return any(each.is_awaited for each in self.refused)
+
 
 class Reload:
     """Prepares a new configuration in a thread of its own, while the one in force is at work. Once it `is_over` there
-    is one to adopt (`accepted`, `fresh`) or a `refusal`; neither where the engine stops meanwhile."""
+    is one to adopt (`accepted`, `fresh`) or a `refusal`; neither where the engine stops meanwhile, or it gives way.
 
-    def __init__(self, path: Path, engine: Engine) -> None:
-        """Begins at once."""
+    Sources that have not answered at once are left as they are: `go_on` once the rest is in force.
+    """
+
+    def __init__(self, path: Path, engine: Engine, former: Reload | None = None) -> None:
+        """Begins at once: reads the file, or goes on with what a former reload read."""
         self._path = path
         self._engine = engine
+        self._comparisons: Comparisons = former._comparisons if former else Comparisons()
+        self._config: Config | None = former._config if former else None
+        self._gives_way = threading.Event()
         self.accepted: Accepted | None = None
         self.fresh: Fresh | None = None
         self.refusal: SyncError | None = None
@@ -70,6 +90,14 @@ class Reload:
     def is_over(self) -> bool:
         return not self._thread.is_alive()
 
+    def go_on(self) -> Reload:
+        """Return the one that waits for the sources that this one did not wait for."""
+        return Reload(self._path, self._engine, self)
+
+    def give_way(self) -> None:
+        """Wait no longer for a source: another reload is wanted."""
+        self._gives_way.set()
+
     def _run(self) -> None:
         try:
             self._prepare()
@@ -78,11 +106,11 @@ class Reload:
 
     def _prepare(self) -> None:
         try:
-            accepted = read_anew(self._path, self._engine.plan, self._engine.ledger)
+            accepted = self._accept()
         except REFUSALS as error:
             self.refusal = error
             return
-        if self._engine.is_stopping:
+        if accepted is None or self._engine.is_stopping:
             return
         try:
             self.fresh = self._engine.prepare(accepted.plan, accepted.edited)
@@ -90,6 +118,24 @@ class Reload:
         except REFUSALS as error:
             self.refusal = error
             self.take_back()
+
+    def _accept(self) -> Accepted | None:
+        waits = self._config is not None
+        config = self._config = self._config or load_config(self._path)
+        while True:
+            if waits and not self._hears():
+                return None
+            try:
+                return accept(config, self._engine.plan, self._engine.ledger, self._comparisons)
+            except Unanswered:
+                waits = True
+
+    def _hears(self) -> bool:
+        """Wait until a source answers; False where nobody wants to know any more."""
+        while not self._comparisons.has_news:
+            if self._engine.is_stopping or self._gives_way.wait(LOOK):
+                return False
+        return True
 
     def take_back(self) -> None:
         """What was prepared is not adopted: the mappings of the plan in force count again."""
@@ -99,29 +145,35 @@ class Reload:
             self._engine.restore()
 
 
+LOOK = 0.05
+"""Seconds between two looks whether the wait for a source is over for another reason."""
 REFUSALS = (ConfigError, LedgerUntrusted, LedgerBusy, SourceUnavailable, SourceRefused)
 """Errors that leave the plan in force as it is."""
 
 
-def read_anew(path: Path, old: Plan, ledger: Ledger) -> Accepted:
-    """Read the configuration again, and ask the ledger and the sources of what was edited whether it may be put in
-    force.
+def accept(config: Config, old: Plan, ledger: Ledger, comparisons: Comparisons) -> Accepted:
+    """Ask the ledger and the sources of what was edited whether a new configuration may be put in force.
 
-    Raises ConfigError with everything wrong in the file; LedgerUntrusted where another ledger is named, or where no
-    source is left that could be put in force (SourceUnavailable, SourceRefused likewise); LedgerBusy, LedgerError.
+    Raises ConfigError with all secrets that are missing; LedgerUntrusted where another ledger is named, or where no
+    source is left that could be put in force (SourceUnavailable, SourceRefused likewise; Unanswered where one may be
+    yet); LedgerBusy, LedgerError.
     """
-    config = load_config(path)
     if config.ledger_path != old.config.ledger_path:
         raise LedgerUntrusted("[ledger] path cannot change while the daemon runs", hint="restart it instead")
-    plan, refused, evidence = Plan.of(config), dict[str, Refused](), _Evidence(ledger, old)
+    missing = missing_secrets(config)
+    refused = {name: _refused(name, "", error, old.config) for name, error in missing.sources.items()}
+    _spread(refused, config, old.config)
+    without(config, missing)
+    evidence = _Evidence(ledger, old, comparisons)
+    plan = Plan.of(mixed(old.config, config, refused.values(), missing.workspaces), in_force=old)
     while found := _refusals(plan, old, ledger, evidence):
         refused |= {each.source: each for each in found if each.source not in refused}
         _spread(refused, config, old.config)
         is_refused_twice = any(refused[each.source] is not each for each in found)  # in its old form, too
         if is_refused_twice or not config.sources.keys() - refused.keys():
-            raise found[0].error
+            raise next((each.error for each in refused.values() if each.is_awaited), found[0].error)
         try:
-            plan = Plan.of(mixed(old.config, config, refused.values()))
+            plan = Plan.of(mixed(old.config, config, refused.values(), missing.workspaces), in_force=old)
         except ConfigError:  # old and new do not go together, as where a kept workspace's key is another's now
             raise found[0].error from None
     return Accepted(plan, evidence.of(plan), tuple(refused.values()))
@@ -144,39 +196,33 @@ def _spread(refused: dict[str, Refused], new: Config, old: Config) -> None:
         refused |= found
 
 
-def mixed(old: Config, new: Config, refused: Collection[Refused]) -> Config:
-    """Return the new configuration but for what is refused: that keeps its old form, or is left out. Look-up tables
-    and `[guard]` belong to no source: they are the new ones. Old tables stay where the new file has none so named."""
-    workspaces = {name: old.workspaces[name] for each in refused for name in each.workspaces}
-    sources = dict(new.sources)
+def mixed(old: Config, new: Config, refused: Collection[Refused], keyless: Collection[str] = ()) -> Config:
+    """Return the new configuration but for what is refused, and workspaces whose key is missing: that keeps its old
+    form, or is left out. Look-up tables and `[guard]` belong to no source: they are the new ones. Old tables stay where
+    the new file has none so named."""
+    kept = {*keyless, *(name for each in refused for name in each.workspaces)}
+    workspaces = {name: each for name, each in new.workspaces.items() if name not in keyless}
+    workspaces = {**workspaces, **{name: old.workspaces[name] for name in kept if name in old.workspaces}}
+    sources = {name: pinned(new, name) for name in new.sources}
     for each in refused:
         sources.pop(each.source, None)
         if each.was_there:
-            sources[each.source] = _pinned(old, each.source)
+            sources[each.source] = pinned(old, each.source)
     return new.model_copy(
         update={
             "sources": sources,
-            "workspaces": {**new.workspaces, **workspaces},
+            "workspaces": workspaces,
             "lookups": {**old.lookups, **new.lookups},
         }
     )
 
 
-def _pinned(config: Config, name: str) -> Source:
-    """The source with its streams' workspaces named: which one is the first may be another one now."""
-    source = config.sources[name]
-    streams = {
-        key: stream.model_copy(update={"workspace": config.workspace_of(stream)})
-        for key, stream in source.streams.items()
-    }
-    return source.model_copy(update={"streams": streams})
-
-
 def _refusals(plan: Plan, old: Plan, ledger: Ledger, evidence: _Evidence) -> list[Refused]:
     """One for each source that cannot be used as it is in this plan, and for those that its streams had before."""
+    evidence.gather(plan)
     errors: dict[str, tuple[str, SyncError]] = {}
     for declared in plan.declared:
-        if _source(declared.name) not in errors and (error := evidence.against(plan, declared)) is not None:
+        if _source(declared.name) not in errors and (error := evidence.against(declared)) is not None:
             errors[_source(declared.name)] = declared.name, error
     edited = [each.stream for each in evidence.of(plan)]
     found = {source: _refused(source, *error, old.config) for source, error in errors.items()}
@@ -201,28 +247,27 @@ class _Evidence:
     """What sources say of edited queries, asked once for each form of a stream. What is declared as in the plan in
     force needs none."""
 
-    def __init__(self, ledger: Ledger, in_force: Plan) -> None:
+    def __init__(self, ledger: Ledger, in_force: Plan, comparisons: Comparisons) -> None:
         self._ledger = ledger
-        self._found: dict[str, tuple[Declared, Evidence | None, SyncError | None]] = {
-            each.name: (each, None, None) for each in in_force.declared
-        }
+        self._comparisons = comparisons
+        comparisons.look_again()
+        self._until = monotonic() + AT_ONCE
+        self._found: dict[str, tuple[Declared, Answer]] = {it.name: (it, (None, None)) for it in in_force.declared}
 
-    def against(self, plan: Plan, declared: Declared) -> SyncError | None:
-        """Return why the stream cannot be taken for the one that the ledger knows. Raises LedgerBusy, LedgerError."""
-        name = declared.name
-        if name not in self._found or self._found[name][0] != declared:
-            evidence: Evidence | None = None
-            error: SyncError | None = None
-            try:
-                evidence = evidence_of(plan.config, plan.specs[name], plan.mappings[name], declared, self._ledger)
-                if evidence is not None:
-                    refuse(evidence)
-            except (LedgerUntrusted, SourceUnavailable, SourceRefused) as failure:
-                error = failure
-            self._found[name] = declared, evidence, error
-        return self._found[name][2]
+    def gather(self, plan: Plan) -> None:
+        """Ask for what is not known yet, source beside source. Raises LedgerBusy, LedgerError."""
+        unknown = [it for it in plan.declared if it.name not in self._found or self._found[it.name][0] != it]
+        edited = [it.name for it in unknown if is_edited(it, self._ledger)]
+        self._comparisons.begin(plan, edited, self._ledger)
+        for it in unknown:
+            answer = self._comparisons.answer(it.name, self._until) if it.name in edited else (None, None)
+            self._found[it.name] = it, answer
+
+    def against(self, declared: Declared) -> SyncError | None:
+        """Return why the stream cannot be taken for the one that the ledger knows."""
+        return self._found[declared.name][1][1]
 
     def of(self, plan: Plan) -> list[Evidence]:
         """Return what speaks for edited streams of the plan."""
-        found = (self._found[declared.name] for declared in plan.declared if declared.name in self._found)
-        return [evidence for _, evidence, error in found if evidence is not None and error is None]
+        found = (self._found[declared.name][1] for declared in plan.declared)
+        return [evidence for evidence, error in found if evidence is not None and error is None]

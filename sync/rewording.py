@@ -58,13 +58,19 @@ def reworded(plan: Plan, ledger: Ledger) -> list[Evidence]:
     return found
 
 
+def is_edited(declared: Declared, ledger: Ledger) -> bool:
+    """Return whether the ledger knows the stream with other words for the same place, so that records tell."""
+    row = ledger.streams.all().get(declared.name)
+    return row is not None and row.workspace == declared.workspace and changed_of(row, declared) == [OBJECT]
+
+
 def evidence_of(
     config: Config, spec: StreamSpec, mapping: LeadMapping, declared: Declared, ledger: Ledger
 ) -> Evidence | None:
     """None where the stream is new, has the words that it had, or is plainly another one. Raises SourceUnavailable,
     SourceRefused."""
     row = ledger.streams.all().get(declared.name)
-    if row is None or row.workspace != declared.workspace or changed_of(row, declared) != [OBJECT]:
+    if row is None or not is_edited(declared, ledger):
         return None
     connector = open_source(config, spec.source)
     try:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 
-from connectors.interface import Bookkeeping, Connector, Filters, StreamSpec
+from connectors.interface import Bookkeeping, Connector, Filters, GivesIds, StreamSpec
 from connectors.registry import connector_type
 from sync.config.schema import Config, Source, Stream
 from sync.errors import ConfigError, Problem
@@ -55,6 +55,11 @@ def open_source(config: Config, name: str) -> Connector:
     """The source of that name, opened by its connector; the caller closes it."""
     source = config.sources[name]
     return connector_type(source.connector).open(name, source.options)
+
+
+def has_given_ids(config: Config, stream: str) -> bool:
+    """Return whether the vendor of the stream's source gives all of its ids."""
+    return isinstance(connector_type(config.sources[stream.split(".", 1)[0]].connector), GivesIds)
 
 
 def _streams(config: Config) -> Iterator[tuple[str, Source, str, Stream]]:

@@ -7,23 +7,30 @@ from collections.abc import Callable, Collection, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from state.incidents import OF_A_DAEMON, Gravity
+from state.incidents import OF_A_DAEMON, Gravity, Incident
 from state.ledger import Ledger
 from state.lock import holder
 from state.receipts.opening import Mended
-from sync.config.load import ledger_named_by
+from sync import starts
+from sync.config.load import digest_now, ledger_named_by
 from sync.config.schema import Config
 from sync.errors import ConfigError, LedgerBusy, LedgerError, SourceRefused, SourceUnavailable, SyncError
 
 _HINT = "  hint: "
 """How an error's text begins the line of its cure."""
+LEFT_OUT = "it is left out, the others are in force: "
+"""The cause of a refusal of a source that has no former form begins with it."""
 PART = "sources."
 """The subject of a refusal of one source begins with it; that of a whole file is its path."""
 
 
 def digest_of(config: Config, ledger: Ledger) -> str:
     """Return what tells one configuration from another; keyed, since a file may hold secrets."""
-    return ledger.hasher.digest("config", config.digest.encode()).hex()
+    return _keyed(config.digest, ledger)
+
+
+def _keyed(digest: str, ledger: Ledger) -> str:
+    return ledger.hasher.digest("config", digest.encode()).hex()
 
 
 def in_force(config: Config, ledger: Ledger) -> None:
@@ -43,18 +50,25 @@ def taken_over(ledger: Ledger) -> None:
 def could_not_begin(config: Config, ledger: Ledger, error: SyncError) -> None:
     """Tell that a daemon or a round could not begin with this configuration; the next that does ends it."""
     with contextlib.suppress(LedgerBusy, LedgerError):
-        ledger.incidents.tell("daemon", str(config.path), f"could not start: {_cause(error)}", _hint(error))
+        ledger.incidents.tell("daemon", str(config.path), f"could not start: {cause_in(error)}", hint_in(error))
 
 
 def did_not_start(path: Path, error: SyncError) -> None:
-    """Tell it where there is a ledger to tell, and no other process is at work."""
+    """Tell the ledger, or leave a note where it belongs, unless another process is at work with it."""
     found = ledger_named_by(path)
-    if isinstance(error, LedgerBusy | LedgerError) or not found.exists() or holder(found) is not None:
+    if found.exists() and (holder(found) is not None or _is_told(found, path, error)):
         return
+    starts.note(path, cause_in(error), hint_in(error), error.exit_code)
+
+
+def _is_told(found: Path, path: Path, error: SyncError) -> bool:
+    """Whether the ledger could be told, or knows already how its daemon ended."""
     with contextlib.suppress(SyncError), Ledger(found) as ledger:
         told = ledger.incidents.in_force()
-        if told is None or not told.error:  # else its end was told already
-            ledger.incidents.tell("daemon", str(path.absolute()), f"could not start: {_cause(error)}", _hint(error))
+        if told is None or not told.error:
+            ledger.incidents.tell("daemon", str(path.absolute()), f"could not start: {cause_in(error)}", hint_in(error))
+        return True
+    return False
 
 
 def refused(config: Config, ledger: Ledger, problems: Collection[str]) -> None:
@@ -63,13 +77,27 @@ def refused(config: Config, ledger: Ledger, problems: Collection[str]) -> None:
     hints = [line.removeprefix(_HINT) for each in problems for line in each.split("\n") if line.startswith(_HINT)]
     hint = "; ".join([*hints, "fix the file, then reload it (SIGHUP; systemctl reload)"])
     with contextlib.suppress(LedgerBusy, LedgerError):
-        ledger.incidents.tell("config", str(config.path), cause, hint)
+        digest = _keyed(digest_now(config.path), ledger)
+        ledger.incidents.tell("config", str(config.path), cause, hint, digest=digest)
 
 
-def part_refused(source: str, error: SyncError, ledger: Ledger) -> None:
-    """Tell that a source keeps the form that it had before a reload, while the rest of the file is in force."""
+def is_put_back(incident: Incident, ledger: Ledger) -> bool:
+    """Return whether the file whose reload was refused says again what is in force. Raises LedgerError, LedgerBusy."""
+    told = ledger.incidents.in_force()
+    if incident.kind != "config" or told is None or told.digest in ("", incident.digest):
+        return False
+    return incident.subject == told.config and _keyed(digest_now(Path(told.config)), ledger) == told.digest
+
+
+def part_refused(source: str, error: SyncError, ledger: Ledger, *, was_there: bool) -> None:
+    """Tell that a source keeps the form that it had before a reload, or is left out where it had none, while the rest
+    of the file is in force."""
+    cause = f"{KEPT if was_there else LEFT_OUT}{cause_in(error)}"
     with contextlib.suppress(LedgerBusy, LedgerError):
-        ledger.incidents.tell("config", f"{PART}{source}", _cause(error), _hint(error))
+        ledger.incidents.tell("config", f"{PART}{source}", cause, hint_in(error))
+
+
+KEPT = "its reload was refused, what was before is in force: "
 
 
 def unread(ledger: Ledger, stream: str, error: SyncError) -> None:
@@ -80,7 +108,7 @@ def unread(ledger: Ledger, stream: str, error: SyncError) -> None:
     elif isinstance(error, SourceRefused):
         gravity = "refused"
     with contextlib.suppress(LedgerBusy, LedgerError):
-        ledger.incidents.tell("stream", stream, _cause(error), _hint(error), gravity=gravity)
+        ledger.incidents.tell("stream", stream, cause_in(error), hint_in(error), gravity=gravity)
 
 
 def mended(ledger: Ledger, place: Mended) -> None:
@@ -88,6 +116,22 @@ def mended(ledger: Ledger, place: Mended) -> None:
     had = f"had damaged lines ({place.damaged:,})" if place.damaged else "were gone"
     cause = f"the receipts {place.path} {had}, and were written anew from the ledger"
     ledger.incidents.tell("receipts", str(place.path), cause, "look at that disk; once all is sound, this settles it:")
+
+
+def key_gone(ledger: Ledger, key: Path, error: OSError | None) -> None:
+    """Tell that the key's file was removed from under the daemon, and that it was written again, or cannot be."""
+    with contextlib.suppress(LedgerBusy, LedgerError):
+        if error is None:
+            cause, hint = (
+                f"{key} was gone, and was written again from memory",
+                "find out who removed it; this settles it:",
+            )
+        else:
+            cause = (
+                f"{key} is gone, and cannot be written again ({error.strerror}): only this daemon still knows the key"
+            )
+            hint = "do not stop it before that folder can be written; then it writes the key by itself"
+        ledger.incidents.tell("ledger", str(key), cause, hint)
 
 
 def stalls(ledger: Ledger, parts: Collection[str]) -> None:
@@ -115,24 +159,24 @@ def life(config: Config, ledger: Ledger, fatal: Callable[[], BaseException | Non
 
 def _ended(ledger: Ledger, error: BaseException | None) -> None:
     with contextlib.suppress(LedgerBusy, LedgerError):
-        if ledger.is_overtaken:  # what is in force is another daemon's
-            return
         if error is None:
             ledger.incidents.stopped()
             ledger.incidents.over("stalled")
         elif isinstance(error, SyncError):
-            ledger.incidents.stopped(_cause(error), _hint(error))
+            ledger.incidents.stopped(cause_in(error), hint_in(error))
         else:
             ledger.incidents.stopped(f"a defect of this program ({type(error).__name__})", "see its log")
 
 
-def _cause(error: SyncError) -> str:
+def cause_in(error: SyncError) -> str:
+    """Return an error's cause in one line."""
     if isinstance(error, ConfigError):
         return "; ".join(f"{problem.where}: {problem.what}" for problem in error.problems)
     return error.message
 
 
-def _hint(error: SyncError) -> str:
+def hint_in(error: SyncError) -> str:
+    """Return what to do about it, in one line; "" where it does not say."""
     if isinstance(error, ConfigError):
         return "; ".join(dict.fromkeys(problem.hint for problem in error.problems if problem.hint))
     return error.hint

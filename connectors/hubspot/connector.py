@@ -5,7 +5,7 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from typing import cast
+from typing import Literal, cast
 from urllib.parse import urlsplit
 
 from pydantic import BaseModel
@@ -157,6 +157,7 @@ class HubspotConnectorType:
     source_options: type[BaseModel] = HubspotSource
     stream_options: type[BaseModel] = HubspotStream
     child_options: type[BaseModel] = HubspotChild
+    vendor_ids: Literal[True] = True
 
     def __init__(self, clock: Clock | None = None) -> None:
         self._clock = clock or SystemClock()

@@ -6,7 +6,7 @@ import contextlib
 import threading
 import weakref
 from collections.abc import Iterator, Mapping, Sequence
-from typing import TYPE_CHECKING, cast
+from typing import TYPE_CHECKING, Literal, cast
 
 from pydantic import BaseModel
 
@@ -150,6 +150,7 @@ class SalesforceConnectorType:
     source_options: type[BaseModel] = SalesforceSource
     stream_options: type[BaseModel] = SalesforceStream
     child_options: type[BaseModel] = SalesforceChild
+    vendor_ids: Literal[True] = True
 
     def __init__(self) -> None:
         self._accounts = Accounts()

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
+
+from connectors.exchange import LONGEST_ANSWER
 
 
 @dataclass(frozen=True, slots=True)
@@ -16,7 +18,7 @@ class Cause:
     later: bool
     what: str
     hint: str = ""
-    kind: Literal["", "slow", "unconvertible", "unreachable"] = ""
+    kind: Literal["", "slow", "unconvertible", "oversized", "unreachable"] = ""
     detail: str = ""
 
 
@@ -66,9 +68,18 @@ BYTES = Cause(
     "fix the row, or convert the column in query",
     "unconvertible",
 )
+OVERSIZED = Cause(
+    False,
+    f"the rows of one answer are longer than {LONGEST_ANSWER >> 20} MiB",
+    "lower page_size, or leave long columns out of query",
+    "oversized",
+)
 GONE = Cause(True, "the connection to the database was lost", "see whether the server is up; the poll resumes")
 REACH = Cause(
     True, "the database cannot be reached", "see whether it is up, and host and port in url", "unreachable", "no answer"
+)
+UNRESOLVED = replace(
+    REACH, hint="see whether this machine's name service answers (/etc/resolv.conf), or write the address in url"
 )
 CROWDED = Cause(True, "the database has no connection or memory left", "raise its limits, or look who uses it")
 SLOW = Cause(

@@ -164,7 +164,7 @@ class SqlConnector:
         full, after = True, None if cursor is None else cursor["after"]
         while full:
             found = pager.page(None if after is None else (None, after))
-            full = len(found.rows) == pager.limit
+            full = found.more
             after = pager.last()[1] if full else None
             ids = [str(id_) for id_ in layout.ids(plan.keys, found, columns.id_writers(plan.relation, plan.keys))]
             values = [None if at is None else row[at] for row in found.rows]

@@ -25,10 +25,12 @@ Clock = Callable[[], float]
 
 @dataclass(frozen=True, slots=True)
 class Rows:
-    """What a statement gave: the driver's description of the columns (DB-API), and the rows in their order."""
+    """What a statement gave: the driver's description of the columns (DB-API), and the rows in their order. `more`: of
+    a page, that others may follow."""
 
     columns: tuple[Any, ...]
     rows: list[Any]
+    more: bool = False
 
 
 class Database:

@@ -11,6 +11,7 @@ from typing import Any
 
 from sqlalchemy import exc
 
+from connectors.exchange import NameTimeout, TooLarge
 from connectors.sql.causes import (
     BYTES,
     CANCELLED,
@@ -38,6 +39,7 @@ from connectors.sql.causes import (
     NOT_ALLOWED_IN,
     NOT_READY,
     OPTION,
+    OVERSIZED,
     PERMISSION,
     POOLER,
     PROGRAM,
@@ -50,6 +52,7 @@ from connectors.sql.causes import (
     TYPES,
     UNKNOWN,
     UNKNOWN_LATER,
+    UNRESOLVED,
     UNSORTED,
     WRITES,
     Cause,
@@ -64,6 +67,10 @@ def cause_of(error: BaseException, backend: str) -> Cause:
     if isinstance(error, UnknownOption):
         return _unknown_option(error)
     driver = getattr(error, "orig", None) or error
+    if isinstance(driver, TooLarge):
+        return OVERSIZED
+    if isinstance(driver, NameTimeout):
+        return replace(UNRESOLVED, detail=f"its name could not be resolved within {driver.seconds:g} s")
     cause = _of_driver(driver) or _of_sqlalchemy(error, driver) or _of_python(driver, backend)
     if cause is None:
         later = isinstance(error, exc.OperationalError | exc.InterfaceError)
@@ -289,6 +296,7 @@ _SQLITE = {
     11: DAMAGED,
     14: FILE,
     15: LOCKED,
+    18: OVERSIZED,
     20: DATA,
     23: PERMISSION,
     26: DAMAGED,

@@ -17,7 +17,9 @@ from sqlalchemy.engine import URL, make_url
 from sqlalchemy.exc import ArgumentError, SAWarning
 from sqlalchemy.pool import NullPool
 
+from connectors.sql import sizes
 from connectors.sql.options import SqlSource
+from connectors.sql.resolving import bound_names
 from connectors.sql.sessions import pin_mysql, pin_postgresql
 from connectors.sql.url_options import refuse_unknown
 
@@ -114,13 +116,16 @@ def make_engine(url: URL, options: SqlSource) -> Engine:
     match backend_of(url):
         case "sqlite":
             return _sqlite(url, options)
-        case "postgresql":
-            return _postgresql(url, options, common)
-        case "mysql":
-            return _mysql(url, options, common)
         case "duckdb":
             return _duckdb(url)
-    return create_engine(url, **common)
+        case "postgresql":
+            engine = _postgresql(url, options, common)
+        case "mysql":
+            engine = _mysql(url, options, common)
+        case _:
+            engine = create_engine(url, **common)
+    bound_names(engine, url, backend_of(url))
+    return engine
 
 
 # ---- SQLite
@@ -136,6 +141,7 @@ def _sqlite(url: URL, options: SqlSource) -> Engine:
             raise IsADirectoryError  # SQLite would speak of a failed disk
         connection = sqlite3.connect(uri, uri=True, timeout=patience, check_same_thread=False)
         connection.text_factory = _text
+        connection.setlimit(sqlite3.SQLITE_LIMIT_LENGTH, sizes.longest_answer)
         connection.execute("PRAGMA query_only = ON")
         return connection
 

@@ -11,6 +11,7 @@ import builtins
 from collections.abc import Iterator
 from contextlib import contextmanager
 
+from connectors.exchange import TooLarge
 from connectors.sql.causes import Cause
 from connectors.sql.diagnosis import cause_of
 from connectors.sql.url_options import UnknownOption
@@ -25,7 +26,15 @@ class Unconvertible(SourceRefused):
     """A row among those asked for holds bytes that are no text in the encoding that its database declares."""
 
 
-_KINDS: dict[str, type[SourceUnavailable] | type[SourceRefused]] = {"slow": TooSlow, "unconvertible": Unconvertible}
+class Oversized(SourceRefused):
+    """The rows asked for are longer together than an answer may be."""
+
+
+_KINDS: dict[str, type[SourceUnavailable] | type[SourceRefused]] = {
+    "slow": TooSlow,
+    "unconvertible": Unconvertible,
+    "oversized": Oversized,
+}
 
 
 @contextmanager
@@ -64,7 +73,7 @@ def _words(cause: Cause, address: str) -> str:
     return cause.what + reason.removesuffix(": ")
 
 
-_FOREIGN = (OSError, UnicodeError, ImportError, RuntimeError, UnknownOption)
+_FOREIGN = (TooLarge, OSError, UnicodeError, ImportError, RuntimeError, UnknownOption)
 
 
 def _is_foreign(error: Exception) -> bool:

@@ -1,7 +1,8 @@
-"""A row whose bytes cannot be converted stands alone: what was asked for is halved until it does.
+"""A row that cannot be read stands alone, one whose bytes cannot be converted or one that is longer than an answer may
+be: what was asked for is halved until it does.
 
-Such a row comes with its roles (key, cursor, parent) only and `Undecodable` in a field that holds the bytes; the record
-that is made of it is unusable by that field's name, and its page and stream go on.
+Such a row comes with its roles (key, cursor, parent) only and `Unreadable` in a field that is to blame; the record that
+is made of it is unusable by that field's name, and its page and stream go on.
 """
 
 from __future__ import annotations
@@ -12,9 +13,9 @@ from typing import Any, Protocol
 from sqlalchemy import Select
 
 from connectors.sql.database import Database, Rows
-from connectors.sql.errors import Unconvertible
+from connectors.sql.errors import Oversized, Unconvertible
 from connectors.sql.statements import Relation, one_row
-from connectors.sql.values import Undecodable
+from connectors.sql.values import TOO_LONG, UNDECODABLE, Unreadable
 from sync.errors import SourceRefused
 
 
@@ -42,20 +43,25 @@ def read_page(
     layout: Columns,
     *,
     limit: int,
+    size: int,
     after: Any,
     select: Callable[[Sequence[str], bool, Any, int], Select[Any]],
     place: Callable[[Any], Any],
 ) -> Rows:
     """Up to `limit` rows behind `after`, in the order of `select(names, everything, after, limit)`; fewer only at the
-    end. `place` gives a row's own `after`. Raises SourceRefused where a role itself cannot be read."""
+    end, or where they are long: then also if no more than `size` (rows at once) is asked for to begin with. `place`
+    gives a row's own `after`. Raises SourceRefused where a role itself cannot be read."""
     rows: list[Any] = []
     columns: Sequence[Any] = ()
-    size = limit
-    while len(rows) < limit:
+    are_long = size < limit
+    while True:
         size = min(size, limit - len(rows))
         try:
             found = database.run(select(layout.names, layout.everything, after, size), stream)
-        except Unconvertible:
+        except (Unconvertible, Oversized) as error:
+            are_long = are_long or isinstance(error, Oversized)
+            if rows and are_long:  # which are as many as memory should hold
+                return Rows(tuple(columns), rows, more=True)
             if size > 1:
                 size //= 2
                 continue
@@ -63,13 +69,13 @@ def read_page(
             def alone(names: Sequence[str], everything: bool, after: Any = after) -> Select[Any]:
                 return select(names, everything, after, 1)
 
-            found = _by_roles(database, stream, relation, layout, alone)
+            found = _by_roles(database, stream, relation, layout, alone, blame=_blame(error))
         rows += found.rows
         columns = found.columns
-        if len(found.rows) < size:
-            break
+        more = len(found.rows) >= size
+        if not more or are_long or len(rows) >= limit:
+            return Rows(tuple(columns), rows, more=more)
         after, size = place(found.rows[-1]), size * 2
-    return Rows(tuple(columns), rows)
 
 
 def read_among(
@@ -81,13 +87,17 @@ def read_among(
     values: Sequence[Any],
     select: Callable[[Sequence[str], bool, Sequence[Any]], Select[Any]],
 ) -> Rows:
-    """The rows of `select(names, everything, values)`; where one cannot be converted, all that share its value come by
-    their roles. Raises SourceRefused where a role itself cannot be read."""
+    """The rows of `select(names, everything, values)`; where one cannot be read, all that share its value come by their
+    roles. Raises SourceRefused where a role itself cannot be read."""
     try:
         return database.run(select(layout.names, layout.everything, values), stream)
-    except Unconvertible:
+    except (Unconvertible, Oversized) as error:
         if len(values) == 1:
-            return _by_roles(database, stream, relation, layout, lambda names, all_: select(names, all_, values))
+
+            def alone(names: Sequence[str], everything: bool) -> Select[Any]:
+                return select(names, everything, values)
+
+            return _by_roles(database, stream, relation, layout, alone, blame=_blame(error))
     middle = len(values) // 2
     first, second = (
         read_among(database, stream, relation, layout, values=half, select=select)
@@ -96,8 +106,14 @@ def read_among(
     return Rows(first.columns, [*first.rows, *second.rows])
 
 
-def _by_roles(database: Database, stream: str, relation: Relation, layout: Columns, choose: Choose) -> Rows:
-    """The rows by their roles, as wide as the layout has them; one field is marked as the one that holds the bytes."""
+def _blame(error: Unconvertible | Oversized) -> Unreadable:
+    return TOO_LONG if isinstance(error, Oversized) else UNDECODABLE
+
+
+def _by_roles(
+    database: Database, stream: str, relation: Relation, layout: Columns, choose: Choose, *, blame: Unreadable
+) -> Rows:
+    """The rows by their roles, as wide as the layout has them; one field is marked as the one that is to blame."""
     roles = list(dict.fromkeys(layout.roles))
     try:
         found = database.run(choose(roles, False), stream)
@@ -110,7 +126,7 @@ def _by_roles(database: Database, stream: str, relation: Relation, layout: Colum
         wide: list[Any] = [None] * len(columns)
         wide[: len(roles)] = row[: len(roles)]
         for at in [bad] if bad is not None else range(len(roles), len(columns)):
-            wide[at] = Undecodable()
+            wide[at] = blame
         rows.append((*wide, *row[len(roles) :]))  # exact values of an order stand behind all others
     return Rows((*columns, *found.columns[len(roles) :]), rows)
 
@@ -147,6 +163,6 @@ def unreadable(database: Database, stream: str, name: str) -> SourceRefused:
 def _reads(database: Database, stream: str, choose: Choose, names: Sequence[str]) -> bool:
     try:
         database.run(choose(names, False), stream)
-    except Unconvertible:
+    except (Unconvertible, Oversized):
         return False
     return True

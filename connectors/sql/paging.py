@@ -53,7 +53,7 @@ class Pager:
         # The columns with a role: a place needs no others, and they can be read where another column cannot.
         self._what = relation, list(dict.fromkeys(layout.roles)), False
         self._cursor, self._keys = cursor, keys
-        self.limit = spec.page_size
+        self._limit = self._size = spec.page_size
         # Not every database takes a column twice in ORDER BY.
         orders = ([cursor] if cursor else []) + list(keys)
         self._orders = list({order.column: order for order in orders}.values())
@@ -78,11 +78,14 @@ class Pager:
             self._stream,
             self._relation,
             self._layout,
-            limit=self.limit,
+            limit=self._limit,
+            size=self._size,
             after=behind,
             select=select,
             place=self._place,
         )
+        # Where rows are long, pages stay short, and grow again where they are not.
+        self._size = min(self._limit, 2 * len(found.rows)) if found.more else self._limit
         places = self._places(found)
         if places and (places[0] in self._before or behind in places):
             # In the database's order the rows that are not behind come first: the first one is enough to see them. The
@@ -92,7 +95,7 @@ class Pager:
         self._refuse_cut(found, places)
         self._before = places
         extra = sum(order.exact is not None for order in self._orders)
-        return Rows(found.columns[: len(found.columns) - extra], found.rows)
+        return Rows(found.columns[: len(found.columns) - extra], found.rows, found.more)
 
     def last(self) -> tuple[Json, Json]:
         """The place of the last page's last row: of the cursor column (None without one), of the key."""

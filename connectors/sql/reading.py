@@ -167,7 +167,7 @@ class Poll:
         found = track.pager.page(window.after, low, high, above=isinstance(scale, SequenceScale))
         content = track.content(found, scale) if found.rows else _Content()
         seen = None if scale.follows_clock else track.greatest(found, scale)
-        if len(found.rows) == self._plan.spec.page_size:
+        if found.more:
             lane = advance(lane, window, track.pager.last(), seen)
         else:
             # A mark must be younger than all that was read.
@@ -195,8 +195,7 @@ class Poll:
         while backfill.due(now):
             high = None if backfill.high is None else scale.high(backfill.high)
             found = track.pager.page(backfill.after, high=high)
-            full = len(found.rows) == self._plan.spec.page_size
-            backfill = backfill.next(track.pager.last() if full else None)
+            backfill = backfill.next(track.pager.last() if found.more else None)
             content, cursor = track.content(found, scale), backfill_to_json(backfill, of, scale)
             yield Page(BACKFILL, cursor, content.records, backfill=True, notes=content.notes)
 
@@ -228,7 +227,7 @@ class Poll:
         full = True
         while full:
             found = pager.page(None if after is None else (None, after))
-            full = len(found.rows) == pager.limit
+            full = found.more
             records = make_records(self._database, self._columns, plan, found, None)
             after = pager.last()[1] if full else None
             cursor = {"of": None, "after": after} if full else end

@@ -40,5 +40,5 @@ def _read_two_pages(database: Database, columns: Columns, plan: Plan) -> None:
     )
     found = pager.page(None)
     make_records(database, columns, plan, found, scale)
-    if len(found.rows) == pager.limit:
+    if found.more:
         pager.page(pager.last())

@@ -7,9 +7,11 @@ from typing import Any
 
 from sqlalchemy import CursorResult, Dialect
 
+from connectors.sql.sizes import counted
+
 
 def read_result(dialect: Dialect, result: CursorResult[Any]) -> tuple[tuple[Any, ...], list[Any]]:
-    """The driver's description of the columns (DB-API) and all rows."""
+    """The driver's description of the columns (DB-API) and all rows. Raises TooLarge."""
     cursor: Any = result.cursor
     if cursor is None:
         return (), list(result.all())
@@ -18,8 +20,10 @@ def read_result(dialect: Dialect, result: CursorResult[Any]) -> tuple[tuple[Any,
         # Firebird, Oracle and Snowflake say NAME for what everybody writes as name.
         normal: Callable[[str], str] = dialect.normalize_name
         described = tuple((normal(column[0]), *column[1:]) for column in described)
-    padded = _padded(dialect.name.partition(".")[0], cursor, described)
-    rows = list(result.all())
+    name = dialect.name.partition(".")[0]
+    padded = _padded(name, cursor, described)
+    # of PostgreSQL and MySQL they are in memory already, see there
+    rows = list(result.all()) if name in ("postgresql", "mysql", "mariadb") else counted(result)
     if getattr(dialect, "is_mariadb", False):
         rows = _with_bits(cursor, rows)
     return described, [_trimmed(row, padded) for row in rows] if padded else rows

@@ -21,10 +21,12 @@ import json
 import math
 import struct
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from datetime import UTC, date, datetime, time, timedelta
 from decimal import Decimal
 from uuid import UUID
 
+from connectors.exchange import LONGEST_ANSWER
 from connectors.sql.moments import canonical, instant_of_datetime, iso
 from sync.words import Json
 
@@ -41,14 +43,19 @@ class Unusable(Exception):
     """A value that is no plain JSON; the text says why, without the value."""
 
 
-class Undecodable:
-    """Stands for text whose bytes are not valid in the database's encoding."""
+@dataclass(frozen=True, slots=True)
+class Unreadable:
+    """Stands for a value that could not be read; `why` says it of the field."""
 
-    __slots__ = ()
+    why: str
 
 
-def _undecodable(_value: object, _depth: int) -> Json:
-    raise Unusable("holds bytes that are not valid in the database's encoding")
+UNDECODABLE = Unreadable("holds bytes that are not valid in the database's encoding")
+TOO_LONG = Unreadable(f"makes its row longer than the {LONGEST_ANSWER >> 20} MiB that one may hold")
+
+
+def _unreadable(value: Unreadable, _depth: int) -> Json:
+    raise Unusable(value.why)
 
 
 class JsonText(str):
@@ -160,7 +167,7 @@ def _object(value: Mapping[object, object], depth: int) -> Json:
 
 
 _RARER: tuple[tuple[type | tuple[type, ...], Callable[..., Json]], ...] = (
-    (Undecodable, _undecodable),
+    (Unreadable, _unreadable),
     (JsonText, lambda value, _: _json_text(value)),
     (str, lambda value, _: _text(value)),
     (float, lambda value, _: _float(value)),

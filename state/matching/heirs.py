@@ -20,7 +20,7 @@ from dataclasses import dataclass, replace
 from typing import Literal, cast
 
 from state.database import LedgerFile
-from state.diagram import GONE, OWNERS, LeadExists, State, stands_for_a_lead
+from state.diagram import GONE, ON_THE_WIRE, OWNERS, LeadExists, State, stands_for_a_lead
 from state.keys import Hasher
 from state.receipts.journal import hash_of
 from state.rows import Change, Origin, Reading
@@ -160,25 +160,31 @@ def note_heirs(
     now: int,
 ) -> None:
     """Remembers what a page's records were made from. What is news sends their former records back to be judged, so
-    that none is claimed before, and heirs that this page did not judge, too. `now` in ms."""
+    that none is claimed before, and heirs that this page did not judge, because they are on the wire or as they were.
+    A record that is judged by values that were kept says nothing of it: what was said before holds. `now` in ms."""
     judged = {change.reading.id: change for change in changes}
+    before = known_formers(connection, keys.values())
     for reading in readings:
-        if reading.origin is None or reading.id not in keys:
+        if reading.id not in keys:
             continue
-        change = judged.get(reading.id)
+        change, key = judged.get(reading.id), keys[reading.id]
         inherits = change is not None and change.inherits
         open_ = inherits or (change is not None and change.lead_exists == "no")
-        here = {"record": keys[reading.id], "stream": stream, "heir": reading.id, "now": now}
-        for former in reading.origin.own:
+        here = {"record": key, "stream": stream, "heir": reading.id, "now": now}
+        origin = reading.origin or _SAYS_NOTHING
+        for former in dict.fromkeys([*origin.own, *before.get(key, ())]):
             values = {**here, "former": former, "child": 0, "borne": int(not inherits)}
             if _note(connection, values, open_=open_):
                 connection.execute(_STOP_PARENTS, values)
-                if change is None:
+                if change is None or change.state in ON_THE_WIRE:
                     connection.execute(_STOP_HEIR, values)
         # where several children were made from one record, it is enough that one of them is left
-        for child, former, borne in sorted(reading.origin.children, key=lambda each: each[2]):
+        for child, former, borne in sorted(origin.children, key=lambda each: each[2]):
             if _note(connection, {**here, "former": former, "child": 1, "borne": int(borne)}, open_=open_):
                 _note_beside(connection, {**here, "heir": child, "former": former, "child": 0, "borne": 1})
+
+
+_SAYS_NOTHING = Origin()
 
 
 def _note_beside(connection: sqlite3.Connection, values: Mapping[str, object]) -> None:

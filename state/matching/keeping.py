@@ -26,18 +26,17 @@ def keep_matches(
     """Whose duplicate a record is, by what others will be recognised as its duplicates, what it was made from, and
     which contacts its lead goes without: how many these are."""
     _learn(connection, readings, changes, known)
-    inherited = any(reading.origin for reading in readings)
-    if not inherited and not any(_has_matches(change) or change.reading.id in known for change in changes):
+    made = {each.id for each in readings if each.origin}
+    if not made and not any(_has_matches(change) or change.reading.id in known for change in changes):
         return 0
-    ids = {each.id for each in readings if each.origin} | {change.reading.id for change in changes}
+    ids = made | {change.reading.id for change in changes}
     keys = {row["id"]: row["key"] for row in rows_of(connection, "id, key", stream, ids)}
     connection.executemany(
         "UPDATE records SET twin = ? WHERE key = ?",
         [(each.twin.key or keys[each.twin.id], keys[each.reading.id]) for each in changes if each.twin],
     )
     keep_values(connection, changes, known, keys)
-    if inherited:
-        note_heirs(connection, stream, readings, changes, keys, now=now)
+    note_heirs(connection, stream, readings, changes, keys, now=now)
     return keep_left_out(connection, changes, known, keys)
 
 

@@ -64,6 +64,12 @@ def keep_heirs(connection: sqlite3.Connection, stream: int, ids: Iterable[str]) 
     connection.executemany(_HAS_HEIRS, [{"stream": stream, "id": id_} for id_ in ids])
 
 
+def show_losers(connection: sqlite3.Connection, stream: int, id_: str, *, now: int) -> None:
+    """Puts the other records of a person that were merged away on the list of orphaned leads, once this one got a lead
+    of its own: it was on the wire when the merge was read. `now` in ms."""
+    connection.execute(_TWO_LEADS, {"stream": stream, "id": id_, "now": now})
+
+
 def merged_of(connection: sqlite3.Connection, stream: int, ids: Collection[str]) -> frozenset[str]:
     """Those of `ids` that were ever merged, or merged into."""
     asked = json.dumps([id_ for id_ in ids if "\0" not in id_])
@@ -98,6 +104,14 @@ AND EXISTS (SELECT 1 FROM merges WHERE stream = :stream AND loser = :id) AND NOT
   SELECT 1 FROM kin JOIN records r ON r.stream = :stream AND r.id = kin.id
   WHERE r.id <> :id AND r.base_batch IS NOT NULL
 )
+"""  # noqa: S608 - constants
+
+_TWO_LEADS = f"""{_KIN}
+UPDATE records SET orphaned = :now
+WHERE key IN (
+  SELECT r.key FROM kin JOIN records r ON r.stream = :stream AND r.id = kin.id
+  WHERE kin.id <> :id AND EXISTS (SELECT 1 FROM merges WHERE stream = :stream AND loser = kin.id)
+) AND state = 'delivered' AND fit = 'deleted' AND orphaned IS NULL
 """  # noqa: S608 - constants
 
 _PERSON = f"""{_KIN}

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from sync.commands.asking import ask_on_terminal
+from sync.commands.asking import ask, ask_on_terminal
 from sync.commands.ledger_import import import_
 from sync.commands.options import config_option, json_option, yes_option
 from sync.errors import LedgerBusy, LedgerError
@@ -42,7 +42,7 @@ def rename_stream(old: str, new: str, *, yes: bool, config: Path | None) -> None
     """Let what the ledger knows as OLD be the stream NEW of the configuration, as it is declared there now.
 
     For a stream that got another name, or whose database, table or workspace was moved while its records kept their
-    ids. Nothing is sent again. The daemon must not be running.
+    ids. Nothing is sent again, so it asks first. The daemon must not be running.
     """
     from state.matching.foreign import Foreign
     from sync.ledgers import open_ledger
@@ -57,7 +57,9 @@ def rename_stream(old: str, new: str, *, yes: bool, config: Path | None) -> None
         records = sum(n for (stream, _), n in counts.items() if row and stream == row.id)
         if row is not None and not yes:
             what = f"{count(records, 'record')} of {old} will stand for those of {new}: what was sent is not sent"
-            ask_on_terminal(f"{what} again, so they must be the same records with the same ids.", "Are they?")
+            # The next poll judges the new stream's records by the old one's history: a wrong name keeps leads back, or
+            # sends changes of others under `on_change = "resend"`.
+            ask(f"{what} again, so they must be the same records with the same ids.", "Are they?")
         opened.streams.rename(old, declared)
         moved = row is not None and row.workspace != declared.workspace
         imported = Foreign(opened.file).count(row.workspace) if row is not None and moved else 0
@@ -101,7 +103,7 @@ def verify(as_json: bool, config: Path | None) -> int:
     with _opened(config) as (_, opened):
         found = look(opened)
         if not found.faults:
-            _settle_receipts(opened)
+            _settle(opened)
     if as_json:
         document = {"sound": not found.faults, "faults": found.faults, "cure": found.cure or None, "rows": found.rows}
         click.echo(json.dumps(document, indent=2, ensure_ascii=False))
@@ -118,10 +120,11 @@ def verify(as_json: bool, config: Path | None) -> int:
     return 0
 
 
-def _settle_receipts(opened: Ledger) -> None:
-    """What `status` says of receipts that had to be mended is over, now that all is sound."""
+def _settle(opened: Ledger) -> None:
+    """What `status` says of receipts and of a key that had to be mended is over, now that all is sound."""
     with suppress(LedgerBusy, LedgerError):  # on a disk that is read-only it stays
         opened.incidents.over("receipts")
+        opened.incidents.over("ledger")
 
 
 @ledger.command()
@@ -133,7 +136,8 @@ def rebuild(*, accept_loss: bool, yes: bool, as_json: bool, config: Path | None)
     """Make a ledger from its receipts, or bring one that is older than they are up to them.
 
     For a ledger that was lost, damaged, or restored from a backup. Nothing is sent, and nothing that was sent will be
-    sent again. A ledger that is there is kept as a copy. The daemon must not be running.
+    sent again. A ledger that is there is kept as a copy. --accept-loss cannot be undone once something is sent, so it
+    asks first. The daemon must not be running.
     """
     from state.rebuilding.rebuild import rebuild as rebuild_ledger
     from sync.clock import SystemClock
@@ -141,10 +145,11 @@ def rebuild(*, accept_loss: bool, yes: bool, as_json: bool, config: Path | None)
     from sync.reports.rebuilding import rebuilt_as_json, rebuilt_as_lines
 
     loaded = _load(config)
-    if not yes and loaded.ledger_path.exists():
+    if not yes and accept_loss:
+        ask("Receipts that are damaged are given up: what only they know may be sent again.", "Go on?")
+    elif not yes and loaded.ledger_path.exists():
         what = f"The ledger {loaded.ledger_path} is kept as a copy, and one is made that its receipts agree with."
-        lost = " Receipts that are damaged are given up: what only they know may be sent again." if accept_loss else ""
-        ask_on_terminal(f"{what}{lost}", "Go on?")
+        ask_on_terminal(what, "Go on?")
     done = rebuild_ledger(
         loaded.ledger_path,
         clock=SystemClock(),

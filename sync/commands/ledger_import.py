@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import click
 
-from sync.commands.asking import ask_on_terminal
+from sync.commands.asking import ask
 from sync.commands.options import config_option, json_option, yes_option
 
 if TYPE_CHECKING:  # --help does without them
@@ -96,7 +96,7 @@ def import_(
     name, named = choose_workspace(loaded, workspace), _named(columns)
     if path is None and not yes:
         what = f"Everything that was imported for workspace {name} is taken out: its leads may be created again."
-        ask_on_terminal(what, "Forget it?")
+        ask(what, "Forget it?")
     way: Way = "dry run" if dry_run else "forget" if forget else "add"
     figures, layout = _read(loaded, name, path, named, way) if path else (_clear(loaded, name), None)
     if as_json:

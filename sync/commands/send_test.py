@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import sys
 import time
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -29,7 +30,8 @@ if TYPE_CHECKING:  # --help does without them
 def send_test(workspace: str | None, probe_rejection: bool, yes: bool, as_json: bool, config: Path | None) -> int:
     """Send one test lead to ClosingDealz and say what came of it. No program can take the lead back.
 
-    It keeps to the rate limit, also beside a running daemon, and touches nothing else in the ledger.
+    It keeps to the rate limit, also beside a running daemon, and touches nothing else in the ledger, but for a
+    rest that it proves to be over.
 
     With --probe-rejection one request carries a good lead and one that breaks the server's rules. Look in ClosingDealz
     then: if the good one is there, a rejected batch is created in part, and on_rejected must be "hold".
@@ -92,6 +94,8 @@ def _confirm(what: str) -> None:
 
 def _send(config: Config, workspace: str, *leads: SingleLead) -> Sent:
     """Of several leads a rejection is told as such, whatever `on_rejected` makes of it."""
+    from sync.delivery.health import end_rest
+    from sync.errors import LedgerBusy
     from sync.ledgers import open_ledger, own_ledger
     from sync.reports.overview import rule_with
     from sync.reports.single_lead import send, take_slot
@@ -105,7 +109,11 @@ def _send(config: Config, workspace: str, *leads: SingleLead) -> Sent:
         timeout = options.timeout.total_seconds()
         slot = take_slot(ledger, rule, timeout, wait=time.sleep, waits=_Waiting())
         told = options.model_copy(update={"on_rejected": "bisect"}) if len(leads) > 1 else options
-        return send(ledger, told, api_key, *leads, rule=rule, slot=slot)
+        sent = send(ledger, told, api_key, *leads, rule=rule, slot=slot)
+        if sent.outcome.verdict == "created":
+            with suppress(LedgerBusy):
+                end_rest(ledger, workspace, options, rule)
+        return sent
 
 
 class _Waiting:

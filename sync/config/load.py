@@ -44,7 +44,7 @@ def load_config(
     path = path.absolute()
     raw = read_toml(path)
     validation = Validation(connector_type, path.parent)
-    facts = {"path": path, "digest": _digest(raw), "state_folder": _state_folder(env)}
+    facts = {"path": path, "digest": _digest(raw), "state_folder": state_folder(env)}
     prepared = {**split_file(raw, validation), **facts}
     config = validation.table(Config, prepared, ())
     problems = [
@@ -58,6 +58,14 @@ def load_config(
     return config
 
 
+def digest_now(path: Path) -> str:
+    """Return the digest of what the file says now, as in `Config`; "" where it cannot be read."""
+    try:
+        return _digest(read_toml(path))
+    except ConfigError:
+        return ""
+
+
 def ledger_named_by(path: Path, *, env: Mapping[str, str] = os.environ) -> Path:
     """Where the ledger of a file lies that cannot be used otherwise, as far as it can be read."""
     path = path.absolute()
@@ -66,7 +74,7 @@ def ledger_named_by(path: Path, *, env: Mapping[str, str] = os.environ) -> Path:
     except ConfigError:
         options = None
     name = (options or LedgerOptions()).path
-    return (_state_folder(env) or path.parent).joinpath(name).resolve()
+    return (state_folder(env) or path.parent).joinpath(name).resolve()
 
 
 def _place_problems(config: Config) -> Iterator[Problem]:
@@ -86,8 +94,8 @@ def _digest(raw: dict[str, Any]) -> str:
     return hashlib.blake2b(text, digest_size=16).hexdigest()
 
 
-def _state_folder(env: Mapping[str, str]) -> Path | None:
-    """systemd may name several folders; the first is ours."""
+def state_folder(env: Mapping[str, str] = os.environ) -> Path | None:
+    """Return the folder that the service manager gives us; systemd may name several, the first is ours."""
     first = env.get("STATE_DIRECTORY", "").split(":")[0]
     return Path(first).absolute() if first else None
 

@@ -7,12 +7,15 @@ import contextlib
 import math
 import threading
 from collections import deque
+from collections.abc import Mapping
 from random import Random
 
 from state.ledger import Ledger
 from state.rows import Claim
+from state.slots import Rule
+from sync.config.schema import Workspace
 from sync.delivery.outcome import Outcome
-from sync.delivery.pace import REST_HINTS, Pace, after, in_the_light_of
+from sync.delivery.pace import REFUSED_ALTOGETHER, REST_HINTS, Pace, after, in_the_light_of
 from sync.delivery.sender import Destination
 from sync.errors import LedgerBusy, LedgerError
 from sync.log import emit
@@ -40,8 +43,8 @@ class Health:
         stored = self._ledger.outbox.pace_of(self._to.name)
         self._pace = self._said = Pace.from_json(stored)
         self._rested = bool(stored and stored.get("rest"))
-        if self._rested and not self._ledger.outbox.is_kept_for(self._to.name, self._to.rule.api_key):
-            self.keep()  # whatever the rest was for, it was another key's
+        if stored and self._rested and not is_of(self._ledger, self._to.name, self._to.options, self._to.rule, stored):
+            self.keep()  # whatever the rest was for, it was another key's or another server's
 
     @property
     def pace(self) -> Pace:
@@ -110,7 +113,7 @@ class Health:
         with self._keeping:
             pace = self._pace
             if pace != self._kept:
-                self._ledger.outbox.keep_pace(self._to.name, self._to.rule.api_key, pace.as_json())
+                _keep(self._ledger, self._to.name, self._to.options, self._to.rule, pace)
                 self._kept = pace
 
     def concluded(self, claim: Claim, outcome: Outcome, seconds: float) -> None:
@@ -149,3 +152,25 @@ class Health:
             )
         elif rested and not pace.rest:
             emit("workspace_resumes", workspace=self._to.name)
+
+
+def is_of(ledger: Ledger, name: str, options: Workspace, rule: Rule, stored: Mapping[str, object]) -> bool:
+    """Return whether the workspace's kept health is of this key and this address, as far as it names one."""
+    there = _digest_of(ledger, options)
+    return ledger.outbox.is_kept_for(name, rule.api_key) and stored.get("address", there) == there
+
+
+def end_rest(ledger: Ledger, name: str, options: Workspace, rule: Rule) -> None:
+    """End a rest that any lead would meet, once one was created with the same key at the same address. Another way
+    proves nothing of the daemon's."""
+    stored = ledger.outbox.pace_of(name)
+    if stored and stored.get("rest") in REFUSED_ALTOGETHER and is_of(ledger, name, options, rule, stored):
+        _keep(ledger, name, options, rule, Pace.from_json(stored))
+
+
+def _keep(ledger: Ledger, name: str, options: Workspace, rule: Rule, pace: Pace) -> None:
+    ledger.outbox.keep_pace(name, rule.api_key, {**pace.as_json(), "address": _digest_of(ledger, options)})
+
+
+def _digest_of(ledger: Ledger, options: Workspace) -> str:
+    return ledger.hasher.digest("config", options.base_url.encode()).hex()

@@ -158,6 +158,9 @@ def _rest(pace: Pace, rest: Rest, outcome: Outcome, bounds: tuple[float, float],
     return replace(pace, failures=exponent + 1, halving=False, rest=rest, wait=wait, cause=outcome.cause)
 
 
+REFUSED_ALTOGETHER: frozenset[str] = frozenset({"credentials", "plan", "address"})
+"""Rests that any lead meets, if nobody acts. What ends with the leads that met it needs nobody once none waits."""
+
 REST_HINTS = {
     "credentials": "the API key is not valid, or has no access: put a valid one where [workspaces] api_key points, "
     "then reload",

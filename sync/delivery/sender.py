@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from time import monotonic
 from typing import Protocol
@@ -27,7 +27,8 @@ BUSY_RETRIES = 10
 @dataclass(frozen=True, slots=True)
 class Destination:
     """A workspace as the delivery needs it: `streams` are those that may be sent (what the ledger holds of others
-    waits), `resend_labels` go by the ledger's number of the stream."""
+    waits), `resend_labels` go by the ledger's number of the stream, `given_ids` are the numbers of those whose ids the
+    source's vendor gives."""
 
     name: str
     options: Workspace
@@ -35,6 +36,7 @@ class Destination:
     rule: Rule
     streams: Sequence[str]
     resend_labels: Mapping[int, str]
+    given_ids: Collection[int] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,8 +79,12 @@ class Sender:
         self._ledger = ledger
         self._to = destination
         self._judge = judge
-        self.resend_labels = destination.resend_labels
+        self.take_from(destination)
         self._client = client(destination.options, destination.api_key, ledger.clock)
+
+    def take_from(self, destination: Destination) -> None:
+        """From now on the streams are those of this destination."""
+        self._resend_labels, self._given_ids = destination.resend_labels, destination.given_ids
 
     def send(self, claim: Claim) -> Sent:
         """Posts the batch once and concludes it, with a receipt before either. Raises LedgerError or LedgerBusy where
@@ -104,7 +110,7 @@ class Sender:
 
     def _labelled(self, delivery: Delivery, label_of_batch: str | None) -> bytes:
         labels = []
-        if delivery.resend and (label := self.resend_labels.get(delivery.stream)):
+        if delivery.resend and (label := self._resend_labels.get(delivery.stream)):
             labels.append(label)
         if label_of_batch:
             labels.append(label_of_batch)
@@ -192,11 +198,12 @@ class Sender:
             room=max(0, room.allowed - room.used),
         )
         if outcome.verdict == "rejected" and len(claim.deliveries) == 1:
+            delivery = claim.deliveries[0]
             emit(
                 "lead_rejected",
                 workspace=self._to.name,
                 batch=claim.batch,
                 stream=next(iter(sent.conclusion.by_stream), ""),
-                record=log_name(claim.deliveries[0].id, claim.deliveries[0].record),
+                record=log_name(delivery.id, delivery.record, given=delivery.stream in self._given_ids),
                 status=outcome.status,
             )

@@ -85,7 +85,7 @@ class DeliveryWorker:
         requests are in flight."""
         with self._changed:
             self._to = destination
-            self._sender.resend_labels = destination.resend_labels
+            self._sender.take_from(destination)
             self._news()
 
     def look_again(self) -> None:

@@ -166,9 +166,10 @@ class Intake:
 
     def _named(self, ids: Iterable[str]) -> dict[str, str | None]:
         """What the log calls these records, which the ledger has by now."""
-        names = {id_: log_name(id_, None) for id_ in ids}
+        given = self._job.given_ids
+        names = {id_: log_name(id_, None, given=given) for id_ in ids}
         known = self._ledger.records.look_up(self._job.row.id, [id_ for id_, name in names.items() if name is None])
-        return names | {id_: log_name(id_, stored.key) for id_, stored in known.items()}
+        return names | {id_: log_name(id_, stored.key, given=given) for id_, stored in known.items()}
 
 
 def _links(records: Iterable[Record], children: Mapping[str, object], link: Callable[[str], str]) -> Links | None:

@@ -43,6 +43,8 @@ class StreamJob:
     """What the workspace's limit lets through."""
     neighbours: Sequence[str] = ()
     """The configured streams of the same workspace, this one included: together they may fill the outbox."""
+    given_ids: bool = False
+    """The source's vendor gives all of its ids: see `is_opaque`."""
 
 
 @dataclass(slots=True)

@@ -22,9 +22,9 @@ from sync.reports.lanes import how_far, newest_seen
 from sync.reports.needs import Needs, ageing_needs
 from sync.reports.phrases import printable
 from sync.reports.scope import Scope, scope_of
-from sync.reports.troubles import failing_of, needs_of
+from sync.reports.troubles import failing_of, needs_of, place_needs, start_needs
 from sync.secrets import Secret
-from sync.told import PART, digest_of
+from sync.told import PART, digest_of, is_put_back
 
 
 @dataclass(frozen=True, slots=True)
@@ -147,11 +147,11 @@ def without_ledger(
         config=config.path,
         ledger=config.ledger_path,
         exists=False,
-        process=None,
+        process=holder(config.ledger_path),
         at=at,
         streams=tuple(StreamView(*place, True, dict.fromkeys(STATES, 0)) for place in scope.streams.items()),
         workspaces=views,
-        needs=Needs(tuple(ageing_needs(ageing)), ageing),
+        needs=Needs((*start_needs(config.path), *place_needs(config.ledger_path), *ageing_needs(ageing)), ageing),
         is_whole=scope.is_whole,
     )
 
@@ -175,7 +175,7 @@ def overview_of(
             for name, each in config.workspaces.items()
             if name in scope.workspaces
         ),
-        needs=needs_of(ledger, scope, near_ends(config, ledger.clock.wall())),
+        needs=needs_of(ledger, scope, near_ends(config, ledger.clock.wall()), config=config.path),
         in_force=told,
         file_differs=_differs(told, config, ledger),
         refused=_refused(ledger),
@@ -194,7 +194,7 @@ def without_config(path: Path, ledger: Ledger) -> Overview:
         at=int(ledger.clock.wall() * 1000),
         streams=_streams(scope, ledger),
         workspaces=(),
-        needs=needs_of(ledger, scope),
+        needs=needs_of(ledger, scope, config=path),
         in_force=told,
         file_differs=told is not None,
         refused=_refused(ledger),
@@ -207,7 +207,7 @@ def _differs(told: InForce | None, config: Config, ledger: Ledger) -> bool:
 
 def _refused(ledger: Ledger) -> Incident | None:
     whole = (each for each in ledger.incidents.all() if each.kind == "config" and not each.subject.startswith(PART))
-    return next(whole, None)
+    return next((each for each in whole if not is_put_back(each, ledger)), None)
 
 
 def rule_with(config: Config, workspace: str, key: Secret, ledger: Ledger) -> Rule:

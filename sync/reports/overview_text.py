@@ -45,9 +45,8 @@ def _configuration(overview: Overview) -> str:
     said = f"{told.config}, in force since {moment(told.since)} ({ago(told.since, overview.at)})"
     if overview.refused is not None:
         when = moment(overview.refused.since)
-        if not overview.file_differs:
-            return f"{said}; a reload was refused at {when}, but the file is as before again: reload it"
-        return f"{said}; the file has changed since, and its reload is refused since {when}: {overview.refused.cause}"
+        changed = "the file has changed since, and " if overview.file_differs else ""
+        return f"{said}; {changed}its reload is refused since {when}: {overview.refused.cause}"
     return f"{said}; the file has changed since: reload it" if overview.file_differs else said
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -11,10 +12,12 @@ from state.ledger import Ledger
 from state.lock import holder
 from sync.config.ages import Age
 from sync.config.intervals import POLL_DEADLINE, allowance
-from sync.delivery.pace import REST_HINTS, Pace
+from sync.delivery.pace import REFUSED_ALTOGETHER, REST_HINTS, Pace
 from sync.reports.needs import Need, NeedKind, Needs, ageing_needs, waiting_needs
 from sync.reports.phrases import ago, count, printable
 from sync.reports.scope import Scope
+from sync.starts import noted
+from sync.told import KEPT, PART, is_put_back
 
 LASTING_SECONDS = 900.0
 """A source or a workspace that cannot be reached for so long has no short outage any more."""
@@ -24,19 +27,16 @@ _LASTING = (
     "nothing is lost, and it is tried again by itself; look whether the network and [workspaces] base_url are right"
 )
 
-_REFUSED_ALTOGETHER = frozenset({"credentials", "plan", "address"})
-"""Rests that the next lead meets, too, if nobody acts. What ends with the leads that met it needs nobody once none
-waits."""
-
 _ORDER: tuple[NeedKind, ...] = ("ledger", "daemon", "config", "stalled", "receipts", "workspace", "stream")
 
 
-def needs_of(ledger: Ledger, scope: Scope, ageing: tuple[Age, ...] = ()) -> Needs:
-    """Return everything that waits for a person now. `ageing` is what the configuration uses that ends soon. Raises
-    LedgerError, LedgerBusy."""
+def needs_of(ledger: Ledger, scope: Scope, ageing: tuple[Age, ...] = (), *, config: Path | None = None) -> Needs:
+    """Return everything that waits for a person now. `ageing` is what the configuration uses that ends soon; `config`
+    the file, where a start with it may have failed. Raises LedgerError, LedgerBusy."""
     now = int(ledger.clock.wall() * 1000)
     found = [
-        *_disk(ledger),
+        *place_needs(ledger.path),
+        *(start_needs(config, ledger) if config else ()),
         *_process(ledger),
         *_incidents(ledger, scope, now),
         *_overdue(ledger, scope, now),
@@ -62,7 +62,7 @@ def is_lasting(incident: Incident, now: int) -> bool:
 
 def _incidents(ledger: Ledger, scope: Scope, now: int) -> Iterator[Need]:
     for each in ledger.incidents.all():
-        if each.kind == "stream" and each.subject not in scope.configured:
+        if (each.kind == "stream" and each.subject not in scope.configured) or is_put_back(each, ledger):
             continue
         if is_lasting(each, now):
             commands = tuple(words.format(each.subject) for words in _COMMANDS.get(each.kind, ()))
@@ -73,6 +73,7 @@ _COMMANDS = {
     "config": ("check",),
     "daemon": ("check",),
     "receipts": ("ledger verify",),
+    "ledger": ("ledger verify",),
     "stream": ("check --stream {}",),
 }
 
@@ -81,9 +82,9 @@ def _cause(incident: Incident) -> str:
     match incident.kind:
         case "stream":
             return f"could not be read: {incident.cause}"
-        case "config":
-            return f"{incident.subject}: its reload was refused, what was before is in force: {incident.cause}"
-        case "daemon":
+        case "config" if not incident.subject.startswith(PART):
+            return f"{incident.subject}: {KEPT}{incident.cause}"
+        case "config" | "daemon":
             return f"{incident.subject}: {incident.cause}"
         case "backup":
             return f"no daily copy of the ledger in {incident.subject}: {incident.cause}"
@@ -91,14 +92,35 @@ def _cause(incident: Incident) -> str:
             return incident.cause
 
 
-def _disk(ledger: Ledger) -> Iterator[Need]:
-    if is_on_read_only_disk(ledger.path):
-        cause = f"the disk of {ledger.path} is read-only: nothing can be remembered, so nothing is sent"
-        cure = "look into the kernel's log (dmesg), and mount it for writing; the newest changes may be missing here"
-        yield Need("ledger", str(ledger.path), cause, cure)
-    elif (free := free_bytes(ledger.path)) is not None and free < FULL_BYTES:
-        cause = f"the disk of {ledger.path} is full ({free:,} bytes left): what cannot be remembered is not sent"
-        yield Need("ledger", str(ledger.path), cause, "make room there, and start the daemon again where it ended")
+def place_needs(ledger: Path) -> Iterator[Need]:
+    """Yield what is wrong with the place of a ledger, be there one or not."""
+    place = ledger if ledger.parent.exists() else next(each for each in ledger.parents if each.parent.exists())
+    if is_on_read_only_disk(place):
+        cause = f"the disk of {ledger} is read-only: nothing can be remembered, so nothing is sent"
+        cure = "look into the kernel's log (dmesg), and mount it for writing"
+        yield Need("ledger", str(ledger), cause, cure)
+    elif (free := free_bytes(place)) is not None and free < FULL_BYTES:
+        cause = f"the disk of {ledger} is full ({free:,} bytes left): what cannot be remembered is not sent"
+        yield Need("ledger", str(ledger), cause, "make room there, and start the daemon again where it ended")
+    elif not ledger.exists() and not os.access(place.parent, os.W_OK | os.X_OK):
+        cause = f"no ledger can be made at {ledger}: this user may not write to {place.parent}"
+        yield Need(
+            "ledger", str(ledger), cause, "give that folder to the user that the daemon has, and ask as that one"
+        )
+
+
+def start_needs(config: Path, ledger: Ledger | None = None) -> Iterator[Need]:
+    """Yield the start of the daemon that failed last, where no process has had the ledger since."""
+    found = noted(config)
+    if found is None:
+        return
+    if ledger is not None:
+        told = ledger.incidents.in_force()
+        is_over = told is not None and found.at <= max(told.since, told.stopped or 0)
+        if is_over or found.is_busy or holder(ledger.path) is not None:
+            return
+    cause = f"the daemon ended by itself: {found.cause}"
+    yield Need("daemon", found.config, cause, found.hint or "fix that, then start it again", ("check",), found.at)
 
 
 def _process(ledger: Ledger) -> Iterator[Need]:
@@ -160,12 +182,14 @@ def _workspaces(ledger: Ledger, scope: Scope, now: int) -> Iterator[Need]:
         since = int(str(kept.get("since") or kept.get("changed_at") or now))
         if not pace.needs_a_person and not (pace.rest and now - since >= LASTING_SECONDS * 1000):
             continue
+        commands: tuple[str, ...] = ()
         cause, cure = f"rests ({pace.rest}): {printable(pace.cause)}", REST_HINTS.get(pace.rest, _LASTING)
         if not ledger.outbox.pending(name):
-            if pace.rest not in _REFUSED_ALTOGETHER:
+            if pace.rest not in REFUSED_ALTOGETHER:
                 continue
-            cure += "; no lead waits now: the next one tells whether it is over"
-        yield Need("workspace", name, cause, cure, (), since)
+            cure += "; no lead waits now: the next one tells whether it is over, or a test lead:"
+            commands = (f"send-test --workspace {name}",)
+        yield Need("workspace", name, cause, cure, commands, since)
 
 
 def failing_of(ledger: Ledger) -> dict[str, Incident]:

@@ -79,7 +79,7 @@ class Lookout:
                 told.stalls(self._opened(), parts)
 
     def _opened(self) -> Ledger:
-        self._ledger = self._ledger or Ledger(self._engine.ledger.path, clock=self._engine.ledger.clock)
+        self._ledger = self._ledger or self._engine.ledger.beside()
         return self._ledger
 
     def close(self) -> None:

@@ -75,7 +75,7 @@ def test_values_that_the_query_makes_otherwise_are_no_change(world: World, more:
     louder = "SELECT id, name, upper(industry) AS industry, email, status, updated_at FROM companies"
     world.write_config(replace=query(louder, **more))
     if way == "renamed":
-        assert world.run("ledger", "rename-stream", "erp.companies", "erp.companies").exit_code == 0
+        assert world.run("ledger", "rename-stream", "--yes", "erp.companies", "erp.companies").exit_code == 0
     assert world.json("once")["sent"] == 0
     assert world.json("once")["sent"] == 0
     world.sql("UPDATE companies SET industry = 'Glass', updated_at = '2026-03-10 11:59:59' WHERE id = 9")
@@ -112,7 +112,7 @@ def test_where_nobody_can_tell_it_is_refused_and_the_way_out_works(world: World)
     refused = world.run("once")
     assert refused.exit_code == 78
     assert "nobody can tell" in refused.stderr
-    assert world.run("ledger", "rename-stream", "erp.companies", "erp.companies").exit_code == 0
+    assert world.run("ledger", "rename-stream", "--yes", "erp.companies", "erp.companies").exit_code == 0
     assert world.json("once")["sent"] == 0
 
 

@@ -78,9 +78,24 @@ def test_it_can_be_taken_back(world: World) -> None:
     world.companies([2])
     world.run("once")
     assert world.arrived() == ["Firm 2"]
-    assert world.json("ledger", "import", "--forget")["removed"] == 2
+    assert world.json("ledger", "import", "--forget", "--yes")["removed"] == 2
     states = world.json("once")["states"]
     assert (states["known"], states["delivered"]) == (1, 1)
+
+
+def test_all_that_was_imported_is_forgotten_only_by_a_word(world: World) -> None:
+    """Only hashes are kept: without the file nobody can put them back, and the next poll creates the leads."""
+    world.companies([1])
+    world.run("ledger", "import", "--csv", csv(world))
+    refused = world.run("ledger", "import", "--forget")
+    assert refused.exit_code == 64
+    assert "taken out: its leads may be created again. Nothing was done. Add --yes" in refused.stderr
+    code, shown = world.on_a_screen("ledger", "import", "--forget", answer="n\n")
+    assert (code != 0, "Forget it? [y/N]" in shown) == (True, True)
+    world.run("once")
+    assert world.arrived() == []
+    code, shown = world.on_a_screen("ledger", "import", "--forget", answer="y\n")
+    assert (code, "taken out of workspace main" in shown) == (0, True)
 
 
 def test_a_domain_is_that_of_a_company_and_columns_can_be_named(world: World) -> None:
@@ -130,7 +145,7 @@ def test_what_is_not_understood_is_said_and_nothing_written(world: World, words:
 
 
 def test_there_is_nothing_to_take_back_without_a_ledger(world: World) -> None:
-    assert world.run("ledger", "import", "--forget").exit_code == 74
+    assert world.run("ledger", "import", "--forget", "--yes").exit_code == 74
     assert not world.ledger.exists()
 
 

@@ -23,7 +23,7 @@ def test_a_renamed_stream_is_refused_until_the_ledger_knows_and_sends_nothing_ag
     assert refused.exit_code == 78
     assert "closingdealz-sync ledger rename-stream erp.companies erp.firms" in refused.stderr
 
-    result = world.run("ledger", "rename-stream", "erp.companies", "erp.firms")
+    result = world.run("ledger", "rename-stream", "--yes", "erp.companies", "erp.firms")
     assert result.exit_code == 0
     assert result.stdout.startswith("erp.companies is now erp.firms: 5 records with all that is known of them")
     again = world.json("once")
@@ -37,9 +37,9 @@ def test_a_moved_database_is_accepted_under_its_old_name(world: World) -> None:
     (world.folder / "erp.db").rename(world.folder / "moved.db")
     world.write_config(replace={"erp.db": "moved.db"})
     assert world.run("once").exit_code == 78
-    result = world.run("ledger", "rename-stream", "erp.companies", "erp.companies")
+    result = world.run("ledger", "rename-stream", "--yes", "erp.companies", "erp.companies")
     assert result.stdout.startswith("erp.companies is now what the configuration declares: 3 records")
-    assert world.run("ledger", "rename-stream", "erp.people", "erp.people").exit_code == 0
+    assert world.run("ledger", "rename-stream", "--yes", "erp.people", "erp.people").exit_code == 0
     assert world.json("once")["sent"] == 0
 
 
@@ -47,7 +47,7 @@ def test_renaming_needs_no_api_key(world: World) -> None:
     world.companies([1])
     world.run("once")
     world.write_config(replace=RENAMED)
-    assert world.run("ledger", "rename-stream", "erp.companies", "erp.firms", key=None).exit_code == 0
+    assert world.run("ledger", "rename-stream", "--yes", "erp.companies", "erp.firms", key=None).exit_code == 0
 
 
 def test_another_path_makes_no_new_ledger_unless_that_is_said(world: World) -> None:
@@ -91,20 +91,20 @@ def test_a_new_ledger_that_sends_nothing_again_needs_no_word(world: World) -> No
 
 
 def test_what_cannot_be_renamed_says_why(world: World) -> None:
-    nothing = world.run("ledger", "rename-stream", "erp.companies", "erp.companies")
+    nothing = world.run("ledger", "rename-stream", "--yes", "erp.companies", "erp.companies")
     assert nothing.exit_code == 74
     assert "there is no ledger" in nothing.stderr
     assert not world.ledger.exists()
     world.run("once")
-    unknown_new = world.run("ledger", "rename-stream", "erp.companies", "erp.firms")
+    unknown_new = world.run("ledger", "rename-stream", "--yes", "erp.companies", "erp.firms")
     assert unknown_new.exit_code == 64
     assert "There is no stream 'erp.firms'" in unknown_new.stderr
-    unknown_old = world.run("ledger", "rename-stream", "erp.firms", "erp.companies")
+    unknown_old = world.run("ledger", "rename-stream", "--yes", "erp.firms", "erp.companies")
     assert unknown_old.exit_code == 78
     assert "it knows: erp.companies, erp.people" in unknown_old.stderr
-    assert world.run("ledger", "rename-stream", "erp.companies", "erp.people").exit_code == 78
+    assert world.run("ledger", "rename-stream", "--yes", "erp.companies", "erp.people").exit_code == 78
     with world.open(own=True):
-        assert world.run("ledger", "rename-stream", "erp.companies", "erp.companies").exit_code == 75
+        assert world.run("ledger", "rename-stream", "--yes", "erp.companies", "erp.companies").exit_code == 75
 
 
 def test_a_sound_ledger_is_called_sound_beside_its_holder(world: World) -> None:
@@ -299,8 +299,59 @@ def test_moving_to_another_workspace_says_what_was_imported_for_the_old_one(worl
     leads.write_text("email\nsomebody@corp.example\n")
     assert world.run("ledger", "import", "--csv", str(leads)).exit_code == 0
     world.write_config(replace={"[workspaces.main]": "[workspaces.prod]"})
-    moved = world.run("ledger", "rename-stream", "erp.companies", "erp.companies")
+    moved = world.run("ledger", "rename-stream", "--yes", "erp.companies", "erp.companies")
     assert moved.exit_code == 0, moved.output
     assert "imported for workspace main (1 value) does not count for prod" in moved.stdout
     assert "ledger import --csv FILE --workspace prod" in moved.stdout
-    assert "imported" not in world.run("ledger", "rename-stream", "erp.companies", "erp.companies").stdout
+    assert "imported" not in world.run("ledger", "rename-stream", "--yes", "erp.companies", "erp.companies").stdout
+
+
+def test_without_a_terminal_a_stream_is_renamed_only_by_yes(world: World) -> None:
+    """What is taken for sent cannot be asked of ClosingDealz: a script has to say that it means it."""
+    world.companies([1, 2])
+    world.run("once")
+    world.write_config(replace=RENAMED)
+    refused = world.run("ledger", "rename-stream", "erp.companies", "erp.firms")
+    assert refused.exit_code == 64
+    assert "2 records of erp.companies will stand for those of erp.firms" in refused.stderr
+    assert "Nothing was done. Add --yes" in refused.stderr
+    assert world.run("once").exit_code == 78
+
+
+def test_on_a_terminal_renaming_asks_and_obeys(world: World) -> None:
+    world.companies([1, 2])
+    world.run("once")
+    world.write_config(replace=RENAMED)
+    words = ("ledger", "rename-stream", "erp.companies", "erp.firms")
+    code, shown = world.on_a_screen(*words, answer="n\n")
+    assert (code != 0, "Are they? [y/N]" in shown) == (True, True)
+    assert world.run("once").exit_code == 78
+    code, shown = world.on_a_screen(*words, answer="y\n")
+    assert (code, "erp.companies is now erp.firms: 2 records" in shown) == (0, True)
+    assert world.json("once")["sent"] == 0
+
+
+def test_on_a_terminal_a_rebuild_asks_and_a_no_leaves_the_ledger(world: World) -> None:
+    """A script is not asked: the old ledger is kept as a copy, so it can be put back."""
+    world.companies([1])
+    world.run("once")
+    before = sorted(world.ledger.parent.iterdir())
+    code, shown = world.on_a_screen("ledger", "rebuild", answer="n\n")
+    assert (code != 0, "is kept as a copy" in shown) == (True, True)
+    assert "Go on? [y/N]" in shown
+    assert sorted(world.ledger.parent.iterdir()) == before
+    code, shown = world.on_a_screen("ledger", "rebuild", answer="y\n")
+    assert code == 0
+    assert world.run("ledger", "rebuild").exit_code == 0
+
+
+def test_receipts_are_given_up_only_by_yes(world: World) -> None:
+    world.companies([1])
+    world.run("once")
+    lose(world)
+    refused = world.run("ledger", "rebuild", "--accept-loss")
+    assert (refused.exit_code, world.ledger.exists()) == (64, False)
+    assert "what only they know may be sent again. Nothing was done. Add --yes" in refused.stderr
+    code, shown = world.on_a_screen("ledger", "rebuild", "--accept-loss", answer="n\n")
+    assert (code != 0, "Go on? [y/N]" in shown, world.ledger.exists()) == (True, True, False)
+    assert world.run("ledger", "rebuild", "--accept-loss", "--yes").exit_code == 0

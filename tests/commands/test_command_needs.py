@@ -341,19 +341,6 @@ def test_a_file_that_cannot_be_used_still_shows_what_the_ledger_tells(world: Wor
     assert "unknown key (did you mean key?)" in result.stderr
 
 
-def test_a_file_that_is_as_before_again_after_a_refused_reload_is_not_said_to_differ(world: World) -> None:
-    once(world)
-    with world.open(own=True) as ledger:
-        config = load_config(world.config)
-        ledger.incidents.put_in_force(str(world.config), digest_of(config, ledger))
-        told.refused(config, ledger, ["sources.erp.url: is wrong"])
-        shown = world.run("status").stdout
-        assert "but the file is as before again: reload it" in shown
-        assert "the file has changed since" not in shown
-        world.write_config("batch_size = 7")
-        assert "the file has changed since, and its reload is refused since" in world.run("status").stdout
-
-
 def test_the_file_and_what_is_in_force_are_told_apart(world: World) -> None:
     once(world)
     with world.open(own=True) as ledger:

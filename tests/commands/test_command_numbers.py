@@ -9,6 +9,8 @@ import pytest
 from command_world import World, doubtful
 from queue_world import change, rejected, unfit, work_list
 
+from connectors.interface import GivesIds
+from connectors.registry import connector_type
 from sync.log import heard_by
 from sync.opaque import is_opaque, number_of
 from sync.reports.worklist import without_formula
@@ -38,10 +40,44 @@ KEYED = {'table = "companies"\nkey = "id"': 'table = "companies"\nkey = "email"'
         ("7.5", False),
         ("Ada", False),
         ("", False),
+        ("999999", True),
+        ("1234567", False),
+        ("-1234567", False),
+        ("7/2125551234", False),
+        ("49170123456", False),
+        ("999999999999999", False),
+        ("1234567890123456", True),
+        ("175928847299117063", True),
     ],
 )
 def test_an_id_is_said_only_if_it_says_nothing(id_: str, opaque: bool) -> None:
     assert is_opaque(id_) is opaque
+
+
+def test_a_number_that_the_vendor_gave_is_nobodys_telephone_number() -> None:
+    assert is_opaque("51234567890", given=True)
+    assert not is_opaque("51234567890")
+    assert not is_opaque("ada@corp.example", given=True)
+    assert not is_opaque("030231250", given=True)
+
+
+@pytest.mark.parametrize(("connector", "given"), [("hubspot", True), ("salesforce", True), ("sql", False)])
+def test_a_connector_says_whether_its_vendor_gives_the_ids(connector: str, given: bool) -> None:
+    assert isinstance(connector_type(connector), GivesIds) is given
+
+
+def test_a_telephone_number_as_key_never_stands_in_the_log(world: World) -> None:
+    """Whole and international, without a + or a 0 before it."""
+    phones = ("49170123456", "2125551234")
+    world.write_config(replace={'table = "companies"\nkey = "id"': 'table = "companies"\nkey = "email"'})
+    world.companies([1], name="x" * 300)
+    world.companies([2], industry="refuse-me")
+    world.sql(*(f"UPDATE companies SET email = '{phone}' WHERE id = {n}" for n, phone in enumerate(phones, 1)))
+    world.sandbox.set_faults({"refuse:refuse-me": 1.0})
+    heard = said(lambda: world.run("once"))
+    assert not any(phone in str(heard) for phone in phones)
+    numbers = [str(heard["unmappable"]["example"]), str(heard["lead_rejected"]["record"])]
+    assert [world.json("quarantine", "show", number)["id"] for number in numbers] == list(phones)
 
 
 def test_a_number_is_told_from_an_id() -> None:

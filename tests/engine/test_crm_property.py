@@ -104,6 +104,15 @@ class CrmMachine(RuleBasedStateMachine):
         self.world.read(*streams)
         self.claim(100)
 
+    @rule(lead=leads, contact=contacts, verdict=verdicts, landed=st.booleans())
+    def a_lead_becomes_a_contact_that_is_on_the_wire(self, lead: str, contact: str, verdict: Any, landed: bool) -> None:
+        self.world.read("contacts")
+        if batch := self.claim(100):
+            self.a_lead_is_converted(lead, contact, None)
+            self.world.read("leads", "contacts")
+            self.conclude(batch, verdict, landed)
+            self.claim(100)
+
     @rule(stream=st.sampled_from(STREAMS))
     def a_stream_is_swept(self, stream: str) -> None:
         if self.world.crm.people[stream]:  # one that suddenly has nothing is refused

@@ -104,10 +104,37 @@ def test_heirs_wait_for_the_verdict_on_the_lead(world: World, landed: bool, doub
     if landed:
         assert people(world) == ["leads/l1"]
         assert world.state("contacts", "c1") == "known"
+        assert world.row("leads", "l1")["orphaned"] is None, "its lead stands for the heir"
     else:
         # without match_on a contact's record and its company are two leads, as ever
         assert people(world) == ["companies/acme", "contacts/c1"]
         assert world.state("leads", "l1") == "withdrawn"
+
+
+@pytest.mark.parametrize("changed", [True, False])
+@pytest.mark.parametrize("doubt", [True, False])
+def test_an_heir_on_the_wire_is_known_if_it_does_not_arrive(world: World, doubt: bool, changed: bool) -> None:
+    """The lead became a contact that was there before, and that was being sent when this came to light."""
+    lead(world)
+    world.send()
+    world.crm.save("contacts", "c1", email="a@x.example")
+    world.read("contacts")
+    batch = world.claim()
+    assert batch is not None
+    if doubt:
+        world.conclude(batch, "in_doubt", landed=False)
+    if changed:
+        world.crm.save("contacts", "c1", phone="+41 44 668 18 00")
+    world.crm.convert("l1", "c1")
+    world.read()
+    if doubt:
+        world.settle(landed=False)
+    else:
+        world.conclude(batch, "refused")
+    world.rest()
+    assert people(world) == ["leads/l1"]
+    assert world.state("contacts", "c1") == "known"
+    assert world.row("leads", "l1")["orphaned"] is None
 
 
 def test_a_lead_that_waits_is_judged_again_and_gives_way_to_its_heir(world: World) -> None:
@@ -133,6 +160,27 @@ def test_a_lead_that_its_source_goes_on_showing_is_not_sent_beside_its_heir(worl
     assert people(world) == ["contacts/c1"]
     assert world.state("leads", "l1") == "known"
     assert world.why("leads", "l1") == [": was made into record c1 of crm.contacts, whose lead exists"]
+
+
+@pytest.mark.parametrize("sent", [True, False])
+def test_a_lead_that_was_rejected_and_is_fixed_is_not_sent_beside_its_heir(world: World, sent: bool) -> None:
+    """The heir was its duplicate, and was judged again by the values that were kept of it."""
+    world.crm.save("leads", "l1", email="a@x.example", phone="+41 44 668 18 00")
+    world.read("leads")
+    batch = world.claim()
+    assert batch is not None
+    world.crm.save("contacts", "c1", email="a@x.example", phone="+41 44 668 18 00")
+    world.crm.former["c1"] = ["l1"]
+    world.read("contacts")
+    world.conclude(batch, "rejected")
+    world.judge_again("contacts")
+    if sent:
+        assert world.send() == ["contacts/c1"]
+    world.crm.save("leads", "l1", phone="+41 44 668 18 01")
+    world.read("leads")
+    world.rest()
+    assert people(world) == ["contacts/c1"]
+    assert world.state("leads", "l1") == "known"
 
 
 def test_an_unchanged_record_that_waits_is_judged_once_it_is_known_what_it_was_made_from(world: World) -> None:

@@ -167,6 +167,40 @@ def test_an_old_record_that_only_the_mapping_makes_eligible_is_ignored_too() -> 
     assert verdict(judge(read("a", MAY, mapping=2), young, rules)) == ("pending", "no", False)
 
 
+@pytest.mark.parametrize(
+    ("before", "mapping"),
+    [(MAY, 1), (JANUARY, 2)],
+    ids=["its own date is set back", "start and mapping were edited"],
+)
+@pytest.mark.parametrize(
+    ("state", "lead", "fit"),
+    [
+        ("pending", "no", "eligible"),
+        ("held", "no", "eligible"),
+        ("quarantined", "no", "unfit"),
+        ("known", "yes", "eligible"),
+    ],
+)
+def test_a_start_that_is_a_date_takes_back_nothing_that_was_decided(
+    before: str, mapping: int, state: State, lead: LeadExists, fit: Fit
+) -> None:
+    latest = version("a", before, fit=fit)
+    decided = stored(state, lead, latest, base=latest if lead == "yes" else None)
+    again = judge(read("a", JANUARY, mapping=mapping, fit=fit), decided, Rules("hold", since=MARCH))
+    assert verdict(again) == (state, lead, False)
+
+
+@pytest.mark.parametrize("fit", ["filtered", "deleted"])
+def test_what_is_not_wanted_is_not_called_older_than_the_start(fit: Fit) -> None:
+    old = stored("filtered", latest=version("a", JANUARY, fit="filtered"))
+    state = "filtered" if fit == "filtered" else "withdrawn"
+    assert verdict(judge(read("a", JANUARY, mapping=2, fit=fit), old, Rules("hold", since=MARCH))) == (
+        state,
+        "no",
+        False,
+    )
+
+
 @pytest.mark.parametrize("on_change", ["hold", "resend"])
 def test_a_record_that_was_known_changes_as_if_we_had_sent_it(on_change: OnChange) -> None:
     known = stored("known", "yes", base=version())
@@ -227,6 +261,10 @@ def test_what_the_server_rejected_rests_until_it_changes_or_is_mapped_anew(lead:
     assert anew is not None
     assert anew.state == ("pending" if lead == "no" else "delivered")
     assert anew.drift == (lead == "yes")
+
+
+def test_a_new_lead_that_the_server_rejected_is_not_sent_again_for_a_touch_where_changes_are_held() -> None:
+    assert verdict(judge(read("a", MAY), stored("quarantined"), ALL)) == ("quarantined", "no", False)
 
 
 def test_what_waits_for_approval_goes_on_waiting_for_it() -> None:

@@ -12,7 +12,8 @@ from reload_world import Scene, Tenant
 from service_world import Manager
 
 from sync.delivery.outcome import Answer
-from sync.errors import SourceRefused, SourceUnavailable
+from sync.errors import ConfigError, SourceRefused, SourceUnavailable
+from sync.told import KEPT
 from tests.proof.harness import until
 
 EDITED = Tenant(of_lead='notes = "note"')
@@ -113,7 +114,8 @@ def test_a_poll_that_hangs_is_followed_by_one_under_the_new_rules(
 
 
 def test_a_signal_during_a_reload_is_neither_lost_nor_kept_waiting(scene: Scene, manager: Manager) -> None:
-    """A query was edited, so records are compared, and their source hangs."""
+    """A query was edited, so records are compared, and their source hangs: others' edits come into force all the same,
+    and its own once it answers."""
     scene.add("a", "1")
     scene.write({"a": Tenant(), "b": Tenant()})
     scene.start(manager)
@@ -125,26 +127,27 @@ def test_a_signal_during_a_reload_is_neither_lost_nor_kept_waiting(scene: Scene,
     scene.say(signal.SIGHUP)
     assert gate.fetching.wait(20)
     assert "RELOADING" in manager.wait_for("RELOADING")
-    scene.write({"a": Tenant(of_stream='object = "others"'), "b": EDITED})
+    assert "READY" in manager.wait_for("READY")
+    assert scene.wait_for("config_reloaded")["refused"] == ["a"]
+    assert "has not answered yet" in told(scene)["sources.a"]
+    scene.write({"a": Tenant(of_stream='object = "others"'), "b": EDITED, "c": Tenant()})
     scene.say(signal.SIGHUP, signal.SIGHUP)
-    scene.add("b", "1")
-    scene.wait_created("b", "1")  # nobody else waits
-    assert not scene.heard("config_reloaded")
+    said = scene.wait_for("config_reloaded", 2)
+    assert (said["changed"], said["refused"]) == (["b.things", "c", "c.things"], ["a"])
+    scene.add("c", "1")
+    scene.wait_created("c", "1")
     gate.let_go.set()
-    assert scene.wait_for("config_reloaded")["changed"] == ["a.things"]
-    assert scene.wait_for("config_reloaded", 2)["changed"] == ["b.things"], "the second signal counted, and once"
-    told: list[str] = []
-    while told.count("READY") < 2:
-        told += {"READY", "RELOADING"} & manager.next().keys()
-    assert told == ["READY", "RELOADING", "READY"]
+    said = scene.wait_for("config_reloaded", 3)
+    assert (said["changed"], said["refused"]) == (["a.things"], None)
+    assert told(scene) == {}
 
     gate.let_go.clear()
     gate.fetching.clear()
-    scene.write({"a": Tenant(), "b": EDITED})
+    scene.write({"a": Tenant()})
     scene.say(signal.SIGHUP)
     assert gate.fetching.wait(20)
     scene.stop()
-    assert len(scene.heard("config_reloaded")) == 2
+    assert len(scene.heard("config_reloaded")) == 3, "alone, it waits for its source"
     assert scene.heard("stopped")
 
 
@@ -185,7 +188,7 @@ def test_a_part_that_is_refused_holds_up_no_other(scene: Scene) -> None:
     assert "site was 'here', is now 'elsewhere'" in refused["error"]
     assert "rename-stream a.things a.things" in refused["hint"]
     assert scene.engine.streams["a.things"] is stream
-    assert told(scene) == {"sources.a": refused["error"]}
+    assert told(scene) == {"sources.a": f"{KEPT}{refused['error']}"}
     assert scene.reload({"a": Tenant(), "b": EDITED, "c": Tenant()})["changed"] is None, "it is as it was"
     assert told(scene) == {}
     scene.stop()
@@ -212,3 +215,96 @@ def test_a_request_that_gets_no_thread_ends_the_daemon_at_once(scene: Scene, mon
     scene.join()
     assert isinstance(scene.error, RuntimeError)
     assert scene.way("a").requests == 0
+
+
+WITH_SECRET = {"a": Tenant(), "b": Tenant(of_source='password = { env = "B_PASSWORD" }')}
+
+
+def write_with_key(scene: Scene, tenants: dict[str, Tenant]) -> None:
+    """The key of workspace b is in the environment."""
+    scene.write(tenants)
+    scene.write_text(scene.path.read_text().replace('"key-of-b"', '{ env = "B_KEY" }'))
+
+
+@pytest.mark.parametrize("missing", ["B_PASSWORD", "B_KEY"])
+def test_a_secret_that_is_gone_at_a_reload_holds_up_only_its_part(
+    scene: Scene, monkeypatch: pytest.MonkeyPatch, missing: str
+) -> None:
+    """Which goes on with the one that it has, and is in force as the file has it once that is there again."""
+    monkeypatch.setenv("B_PASSWORD", "hunter2")
+    monkeypatch.setenv("B_KEY", "key-of-b")
+    write_with_key(scene, WITH_SECRET)
+    scene.start()
+    stream = scene.engine.streams["b.things"]
+    monkeypatch.delenv(missing)
+    write_with_key(scene, {"a": EDITED, "b": WITH_SECRET["b"], "c": Tenant()})
+    scene.say(signal.SIGHUP)
+    said = scene.wait_for("config_reloaded")
+    assert (said["changed"], said["refused"]) == (["a.things", "c", "c.things"], ["b"])
+    assert scene.engine.streams["b.things"] is stream
+    for name in ("a", "b", "c"):
+        scene.add(name, "1")
+        scene.wait_created(name, "1")
+    (refused,) = scene.heard("part_refused")
+    assert f"the environment variable {missing} is not set" in refused["error"]
+    assert f"export {missing}=" in refused["hint"]
+    assert told(scene) == {"sources.b": f"{KEPT}{refused['error']}"}
+    assert "hunter2" not in str(scene.events)
+    monkeypatch.setenv(missing, {"B_KEY": "key-of-b", "B_PASSWORD": "hunter3"}[missing])
+    scene.say(signal.SIGHUP)
+    assert scene.wait_for("config_reloaded", 2)["refused"] is None
+    assert told(scene) == {}
+    scene.stop()
+
+
+@pytest.mark.parametrize("missing", ["B_PASSWORD", "B_KEY"])
+def test_a_secret_that_is_missing_at_the_start_leaves_its_part_out(
+    scene: Scene, monkeypatch: pytest.MonkeyPatch, missing: str
+) -> None:
+    monkeypatch.setenv("B_PASSWORD", "hunter2")
+    monkeypatch.setenv("B_KEY", "key-of-b")
+    monkeypatch.delenv(missing)
+    write_with_key(scene, {"b": WITH_SECRET["b"], "a": Tenant()})
+    scene.add("a", "1")
+    scene.add("b", "1")
+    scene.start()
+    scene.wait_created("a", "1")
+    assert sorted(scene.engine.streams) == ["a.things"]
+    (refused,) = scene.heard("part_refused")
+    assert refused["source"] == "b"
+    assert f"the environment variable {missing} is not set" in refused["error"]
+    assert told(scene) == {"sources.b": f"it is left out, the others are in force: {refused['error']}"}
+    monkeypatch.setenv(missing, {"B_KEY": "key-of-b", "B_PASSWORD": "hunter2"}[missing])
+    scene.say(signal.SIGHUP)
+    assert "b.things" in scene.wait_for("config_reloaded")["changed"]
+    scene.wait_created("b", "1")
+    assert told(scene) == {}
+    scene.stop()
+    assert scene.way("a").created == ["Firm 1"]
+
+
+def test_where_no_source_has_its_secret_the_start_is_refused(scene: Scene, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("B_PASSWORD", raising=False)
+    scene.write({"b": WITH_SECRET["b"]})
+    with pytest.raises(AssertionError):
+        scene.start()
+    scene.join()
+    assert isinstance(scene.error, ConfigError)
+    assert "B_PASSWORD is not set" in scene.error.message
+    assert scene.error.exit_code == 78
+    assert not scene.ledger.exists()
+
+
+def test_a_new_source_without_its_secret_is_left_out_of_a_reload(scene: Scene, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("B_PASSWORD", raising=False)
+    monkeypatch.delenv("B_KEY", raising=False)
+    scene.write({"a": Tenant()})
+    scene.start()
+    write_with_key(scene, {"b": WITH_SECRET["b"], "a": EDITED})
+    scene.say(signal.SIGHUP)
+    said = scene.wait_for("config_reloaded")
+    assert (said["changed"], said["refused"]) == (["a.things"], ["b"])
+    assert list(scene.engine.workers) == ["a"]
+    assert "B_PASSWORD" in told(scene)["sources.b"]
+    assert "B_KEY" in told(scene)["sources.b"]
+    scene.stop()

@@ -12,10 +12,12 @@ import pytest
 from reload_world import Scene, Tenant
 
 from state.ledger import Ledger
+from sync.comparing import Comparisons
+from sync.config.load import load_config
 from sync.engine import Engine
 from sync.errors import LedgerUntrusted, SourceUnavailable
 from sync.plan import Plan
-from sync.reload import Accepted, read_anew
+from sync.reload import Accepted, accept
 from sync.roster import Changes
 
 A, B = Tenant(of_source='password = { env = "A_PASSWORD" }'), Tenant()
@@ -118,7 +120,7 @@ def engine(scene: Scene) -> Iterator[Callable[[dict[str, Tenant]], Engine]]:
 
 def reread(scene: Scene, engine: Engine, tenants: dict[str, Tenant]) -> Accepted:
     scene.write(tenants)
-    return read_anew(scene.path, engine.plan, engine.ledger)
+    return accept(load_config(scene.path), engine.plan, engine.ledger, Comparisons())
 
 
 ELSEWHERE = Tenant(of_source='site = "elsewhere"')

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import os
+import shutil
 import sqlite3
 from pathlib import Path
 from typing import Any
@@ -49,6 +50,27 @@ def test_it_is_looked_at_and_never_written(tmp_path: Path, monkeypatch: pytest.M
         assert [each.subject for each in ledger.incidents.all()] == ["/copies"]
         with pytest.raises(LedgerError):
             ledger.incidents.over("backup")
+
+
+def test_what_only_its_log_holds_is_seen_too(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Also where all of it is in there, as with a ledger that was made a moment before."""
+    found = tmp_path / "found"
+    found.mkdir()
+    with Ledger(tmp_path / "ledger.db", own=True) as ledger:
+        ledger.incidents.tell("backup", "/copies", "no room")
+        for suffix in ("", "-wal", ".key", ".receipts"):
+            shutil.copy(tmp_path / f"ledger.db{suffix}", found)
+    before = {each.name: each.read_bytes() for each in found.iterdir()}
+    monkeypatch.setattr("state.database.is_on_read_only_disk", lambda _path: True)
+    with Ledger(found / "ledger.db", connector=cannot_open) as ledger:
+        assert [each.subject for each in ledger.incidents.all()] == ["/copies"]
+        with pytest.raises(LedgerError):
+            ledger.incidents.over("backup")
+    assert {each.name: each.read_bytes() for each in found.iterdir()} == before
+
+    (found / "ledger.db-wal").unlink()
+    with pytest.raises(LedgerError, match=r"holds nothing: .* or its log ledger\.db-wal was taken away"):
+        Ledger(found / "ledger.db", connector=cannot_open)
 
 
 @pytest.mark.parametrize("has_log", [False, True])

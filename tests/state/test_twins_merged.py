@@ -153,6 +153,24 @@ def test_a_survivor_with_a_lead_of_its_own_keeps_it(ledger: Ledger) -> None:
     assert row(ledger, "s")["orphaned"] is None
 
 
+@pytest.mark.parametrize("last", ["a", "s", "both"])
+@pytest.mark.parametrize("told", ["created", "landed"])
+def test_two_leads_of_one_person_are_shown_whichever_of_them_is_settled_last(
+    ledger: Ledger, last: str, told: str
+) -> None:
+    """Both were on the wire, or in doubt, when it came to light that they are one."""
+    crm, _ = two_streams(ledger, ())
+    commit(ledger, crm, [person(crm, "a"), person(crm, "s")])
+    claims = [claim(ledger)] if last == "both" else [claim(ledger, 1), claim(ledger, 1)]
+    commit(ledger, crm, [gone(crm, "a", into="s")])
+    for each in reversed(claims) if last == "a" else claims:
+        ledger.verdicts.conclude(each.batch, "created" if told == "created" else "in_doubt", slot=each.slot)
+        ledger.verdicts.resolve(each.batch, landed=True, note="looked")
+    assert states(ledger) == {"a": "delivered", "s": "delivered"}
+    assert row(ledger, "a")["orphaned"] is not None, "somebody must merge the two"
+    assert row(ledger, "s")["orphaned"] is None
+
+
 def test_a_survivor_that_is_not_wanted_is_known_when_it_is(ledger: Ledger) -> None:
     crm, _ = two_streams(ledger, ())
     commit(ledger, crm, [person(crm, "a"), filtered(crm, "s")])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import replace
 from pathlib import Path
 from typing import Literal
@@ -120,6 +121,43 @@ def test_a_half_that_comes_back_stays_a_half(
         assert [each.id for each in claim(ledger).deliveries] == [each.id for each in half.deliveries] == ["a", "b"]
 
 
+@pytest.mark.parametrize(("verdict", "on_change"), [("rejected", "hold"), ("created", "resend")])
+def test_a_version_that_was_read_meanwhile_is_no_part_of_what_was_rejected(
+    tmp_path: Path, verdict: Verdict, on_change: OnChange
+) -> None:
+    """Nobody has asked the server about it: it is sent with the others."""
+    with Ledger(put_new(tmp_path / "ledger.db"), own=True, clock=FakeClock(), connector=unsynced) as ledger:
+        stream = register(ledger, declare(on_change=on_change))
+        pending(ledger, stream, "a", "b")
+        whole = claim(ledger)
+        ledger.verdicts.conclude(whole.batch, "rejected", slot=whole.slot)
+        alone = claim(ledger)
+        later = "2026-02-02T00:00:00.000000Z"
+        commit(ledger, stream, [reading("a", "b", mapping=stream.mapping, modified=later)])
+        ledger.verdicts.conclude(alone.batch, verdict, slot=alone.slot)
+        other = claim(ledger)
+        ledger.verdicts.conclude(other.batch, "created", slot=other.slot)
+        pending(ledger, stream, "c")
+        assert [[each.id for each in claimed.deliveries] for claimed in (alone, other)] == [["a"], ["b"]]
+        assert [each.id for each in claim(ledger).deliveries] == ["a", "c"]
+
+
+@pytest.mark.parametrize("verdict", ["rejected", "refused"])
+def test_what_went_meanwhile_is_withdrawn_and_the_rest_of_its_part_asked_again(
+    tmp_path: Path, verdict: Verdict
+) -> None:
+    with Ledger(put_new(tmp_path / "ledger.db"), own=True, clock=FakeClock(), connector=unsynced) as ledger:
+        stream = register(ledger)
+        pending(ledger, stream, *"abcd")
+        whole = claim(ledger)
+        ledger.verdicts.conclude(whole.batch, "rejected", slot=whole.slot)
+        half = claim(ledger)
+        commit(ledger, stream, [reading("a", None, mapping=stream.mapping, modified=None, fit="deleted")])
+        ledger.verdicts.conclude(half.batch, verdict, slot=half.slot)
+        assert row(ledger, "a")["state"] == "withdrawn"
+        assert [each.id for each in claim(ledger).deliveries] == ["b"]
+
+
 def test_a_conclusion_is_kept_with_its_batch_ends_its_slot_and_counts_its_leads(tmp_path: Path) -> None:
     clock = FakeClock()
     with Ledger(put_new(tmp_path / "ledger.db"), own=True, clock=clock, connector=unsynced) as ledger:
@@ -182,7 +220,7 @@ def test_a_resend_that_is_rejected_alone_goes_to_quarantine_and_its_lead_stays_i
         kept = row(ledger, "x")
         assert (kept["state"], kept["lead_exists"], kept["drift"]) == ("quarantined", "yes", 1)
         assert (kept["base_batch"], kept["base_source_fp"]) == (first.batch, b"a")
-        assert "it is odd" in kept["reason"]
+        assert json.loads(kept["reason"]) == [{"field": "", "rule": "refused by the server", "message": "it is odd"}]
 
 
 def test_a_leads_base_line_is_the_version_that_was_sent_also_where_another_was_read_meanwhile(tmp_path: Path) -> None:

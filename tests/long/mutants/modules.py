@@ -19,6 +19,7 @@ MODULES: dict[str, tuple[str, ...]] = {
     "state/slots.py": ("tests/state/test_slots.py",),
     "state/verdicts.py": (
         "tests/state/test_verdicts_decide.py",
+        "tests/state/test_verdicts_told.py",
         *_of(
             "tests/state/test_in_flight.py",
             "test_a_conclusion_counts_once",
@@ -55,9 +56,20 @@ MODULES: dict[str, tuple[str, ...]] = {
             "test_words_on_leads_that_were_not_read_since_are_taken_over",
         ),
         *_of(
+            "tests/state/test_twins_merged.py",
+            "test_a_survivor_has_its_losers_lead[tombstone, survivor-sending-duplicate-known]",
+            "test_two_leads_of_one_person_are_shown_whichever_of_them_is_settled_last",
+        ),
+        *_of(
+            "tests/state/test_twins_rebuilt.py",
+            "test_absent_it_is_held_no_longer_than_a_person_wants",
+            "test_landed_it_is_known",
+        ),
+        *_of(
             "tests/engine/test_contacts_matched.py",
             "test_a_version_that_was_read_while_the_lead_was_on_the_wire_is_matched_before_it_is_sent",
         ),
+        "tests/engine/test_heirs.py::test_heirs_wait_for_the_verdict_on_the_lead",
         "tests/state/test_slots.py::test_the_slot_of_a_batch_on_the_wire_keeps_its_boot",
     ),
     "state/gate.py": ("tests/state/test_gate.py",),

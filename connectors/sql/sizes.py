@@ -1,0 +1,125 @@
+"""How much one answer of a database may hold: more ends it before it is in memory, and pages get shorter.
+
+Drivers read an answer whole, however long it is: PostgreSQL's and MySQL's are stopped while it comes, SQLite refuses a
+longer value itself, and of any other database the rows are counted as the driver gives them.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import socket
+import struct
+import termios
+from collections.abc import Callable, Generator, Iterable, Sequence
+from functools import cache
+from typing import Any
+
+from connectors.exchange import LONGEST_ANSWER, TooLarge
+
+longest_answer = LONGEST_ANSWER
+"""Bytes of a statement's rows, as they come."""
+
+
+def counted(rows: Iterable[Sequence[Any]]) -> list[Any]:
+    """Return the rows. Raises TooLarge once their text and bytes are longer than an answer may be."""
+    kept, size = [], 0
+    for row in rows:
+        size += sum(len(value) for value in row if isinstance(value, str | bytes | bytearray | memoryview))
+        if size > longest_answer:
+            raise TooLarge
+        kept.append(row)
+    return kept
+
+
+# ---- MySQL and MariaDB
+
+
+@cache
+def mysql_connection() -> Callable[..., Any]:
+    """Return PyMySQL's class of connections, bounded: a longer answer closes the connection and raises TooLarge, which
+    is an OperationalError of the driver."""
+    from pymysql.connections import Connection
+    from pymysql.constants import CR
+    from pymysql.err import OperationalError
+
+    class TooLargeError(TooLarge, OperationalError): ...  # type: ignore[misc]
+
+    class BoundedConnection(Connection):  # type: ignore[misc]
+        _come = 0
+
+        def _execute_command(self, command: Any, sql: Any) -> None:
+            self._come = 0
+            super()._execute_command(command, sql)
+
+        def _read_bytes(self, num_bytes: int) -> Any:
+            self._come += num_bytes
+            if self._come > longest_answer:
+                self._force_close()
+                raise TooLargeError(CR.CR_SERVER_LOST, "the answer is too long")
+            return super()._read_bytes(num_bytes)
+
+    return BoundedConnection
+
+
+# ---- PostgreSQL
+
+
+@cache
+def postgresql_connection() -> Any:
+    """Return psycopg's class of connections, bounded likewise."""
+    from psycopg import Connection, OperationalError
+
+    class TooLargeError(TooLarge, OperationalError): ...
+
+    class BoundedConnection(Connection[Any]):
+        def wait(self, gen: Generator[Any, Any, Any], *arguments: Any, **options: Any) -> Any:
+            return super().wait(self._bounded(gen), *arguments, **options)
+
+        def _bounded(self, steps: Generator[Any, Any, Any]) -> Generator[Any, Any, Any]:
+            """Yield what psycopg waits for; libpq reads, into memory of its own, only after that."""
+            come = _Come(self.fileno())
+            try:
+                wanted = next(steps)
+                while True:
+                    ready = yield wanted
+                    if come.bytes() > longest_answer:
+                        self.close()
+                        raise TooLargeError("the answer is too long")
+                    wanted = steps.send(ready)
+            except StopIteration as end:
+                return end.value
+
+    return BoundedConnection
+
+
+_BYTES_RECEIVED = 128
+"""Where `tcpi_bytes_received` lies in Linux' `struct tcp_info`, in 8 bytes."""
+
+
+class _Come:
+    """Counts the bytes that come over a socket from now on. Of one that is not TCP's those are counted that wait when
+    they are asked for: no fewer than half, as measured."""
+
+    def __init__(self, descriptor: int) -> None:
+        self._descriptor = descriptor
+        self._waited = 0
+        self._before = self._received()
+
+    def bytes(self) -> int:
+        if self._before is not None and (received := self._received()) is not None:
+            return received - self._before
+        waiting = bytearray(4)
+        fcntl.ioctl(self._descriptor, termios.FIONREAD, waiting)
+        self._waited += int(struct.unpack("i", waiting)[0])
+        return self._waited
+
+    def _received(self) -> int | None:
+        with socket.socket(fileno=os.dup(self._descriptor)) as sock:
+            try:
+                told = sock.getsockopt(socket.IPPROTO_TCP, socket.TCP_INFO, _BYTES_RECEIVED + 8)
+            except OSError:
+                return None
+        if len(told) < _BYTES_RECEIVED + 8:
+            return None
+        return int(struct.unpack_from("Q", told, _BYTES_RECEIVED)[0])

@@ -1,0 +1,77 @@
+"""Secrets that cannot be had: each holds up the source or workspace that needs it, and no other."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+
+from sync.config.schema import Config, Source
+from sync.delivery.client import LeadsClient
+from sync.errors import ConfigError, Problem
+from sync.secrets import secrets_in
+
+_THEN = "then reload (a file), or restart (an environment variable, a credential)"
+
+
+@dataclass(frozen=True, slots=True)
+class Missing:
+    """Why sources cannot be read or delivered, and why workspaces cannot be delivered to."""
+
+    sources: Mapping[str, ConfigError]
+    workspaces: Mapping[str, ConfigError]
+
+
+def missing_secrets(config: Config) -> Missing:
+    """Look for each secret; a source cannot do without its own and the keys of the workspaces that it feeds."""
+    keys = {name: problems for name in config.workspaces if (problems := list(_problems_of_key(config, name)))}
+    sources = {}
+    for name, source in config.sources.items():
+        fed = dict.fromkeys(config.workspace_of(stream) for stream in source.streams.values())
+        problems = [*_problems_of_source(name, source), *(each for key in fed for each in keys.get(key, ()))]
+        if problems:
+            sources[name] = _error(config, problems)
+    return Missing(sources, {name: _error(config, problems) for name, problems in keys.items()})
+
+
+def without(config: Config, missing: Missing) -> Config:
+    """Return what can begin. Raises ConfigError with all that is missing where nothing could be read."""
+    if missing.sources and not config.sources.keys() - missing.sources.keys():
+        raise _error(config, (problem for error in missing.sources.values() for problem in error.problems))
+    sources = {name: pinned(config, name) for name in config.sources if name not in missing.sources}
+    workspaces = {name: each for name, each in config.workspaces.items() if name not in missing.workspaces}
+    return config.model_copy(update={"sources": sources, "workspaces": workspaces})
+
+
+def pinned(config: Config, name: str) -> Source:
+    """Return the source with its streams' workspaces named: which one is the first may be another one elsewhere."""
+    source = config.sources[name]
+    streams = {
+        key: stream.model_copy(update={"workspace": config.workspace_of(stream)})
+        for key, stream in source.streams.items()
+    }
+    return source.model_copy(update={"streams": streams})
+
+
+def _problems_of_key(config: Config, name: str) -> Iterable[Problem]:
+    where = f"workspaces.{name}.api_key"
+    try:
+        LeadsClient.check_key(config.workspaces[name].api_key.read(key=where, base=config.path.parent), where)
+    except ConfigError as error:
+        return error.problems
+    return ()
+
+
+def _problems_of_source(name: str, source: Source) -> Iterable[Problem]:
+    for key, ref in secrets_in(source.options, f"sources.{name}"):
+        try:
+            ref.read(key=key)
+        except ConfigError as error:
+            yield from error.problems
+
+
+def _error(config: Config, problems: Iterable[Problem]) -> ConfigError:
+    found = [
+        Problem(each.where, each.what, f"{each.hint}, {_THEN}" if each.hint else f"give it, {_THEN}")
+        for each in dict.fromkeys(problems)
+    ]
+    return ConfigError(found, file=str(config.path))

@@ -1,0 +1,132 @@
+"""Names of database hosts: a name service that hangs is waited for no longer than is said, and TLS, several hosts and
+sockets work as the drivers have them."""
+
+from __future__ import annotations
+
+import socket
+import threading
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+from sql_servers import Mariadb, Postgresql
+from sqlalchemy import create_engine
+
+from connectors.sql import engines
+from connectors.sql.database import Database
+from connectors.sql.engines import make_engine, parse_url
+from connectors.sql.options import SqlSource
+from connectors.sql.resolving import _with_addresses, bound_names
+from sync.errors import SourceUnavailable
+
+OPTIONS = SqlSource.model_validate({"url": "sqlite:///x", "connect_timeout": "2s"})
+real = socket.getaddrinfo
+
+
+@pytest.fixture
+def asked(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[str]]:
+    """Names that were asked for. `*.slow` are never answered, `*.none` do not exist; others are this machine."""
+    over, names = threading.Event(), list[str]()
+
+    def resolve(host: str, port: Any = None, *more: Any, **named: Any) -> Any:
+        if host.endswith(".slow"):
+            names.append(host)
+            over.wait(60)
+            raise socket.gaierror(socket.EAI_AGAIN, "late")
+        if host.endswith(".none"):
+            names.append(host)
+            raise socket.gaierror(socket.EAI_NONAME, "Name or service not known")
+        if host.endswith(".here"):
+            names.append(host)
+            return [*real("::1", port, *more, **named), *real("127.0.0.1", port, *more, **named)]
+        return real(host, port, *more, **named)
+
+    monkeypatch.setattr("urllib3.util.connection.HAS_IPV6", True)
+    monkeypatch.setattr("connectors.exchange.allowed_gai_family", lambda: socket.AF_UNSPEC)
+    monkeypatch.setattr("socket.getaddrinfo", resolve)
+    yield names
+    over.set()
+
+
+@pytest.fixture
+def hasty(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(engines, "bound_names", lambda engine, url, backend: bound_names(engine, url, backend, 0.05))
+
+
+@pytest.mark.parametrize("scheme", ["postgresql", "mysql", "mariadb"])
+@pytest.mark.usefixtures("hasty")
+def test_a_name_service_that_hangs_ends_the_attempt_by_name(scheme: str, asked: list[str]) -> None:
+    database = Database("erp", parse_url(f"{scheme}://reader:hunter2@db.slow:7777/x"), OPTIONS)
+    for _ in range(2):
+        with pytest.raises(SourceUnavailable) as caught, database.connection("things"):
+            pass
+        what = "cannot be reached: reader@db.slow:7777: its name could not be resolved within 0.05 s"
+        assert what in str(caught.value)
+        assert "write the address in url" in caught.value.hint
+        assert "hunter2" not in repr(caught.value)
+    assert asked == ["db.slow"]  # the second attempt waits for the first one's thread
+
+
+def test_a_driver_that_resolves_names_itself_is_not_asked_while_the_name_service_hangs(asked: list[str]) -> None:
+    from connectors.exchange import NameTimeout
+
+    url = parse_url("postgresql+psycopg://u@db.slow:5432/x")
+    engine = create_engine(url)
+    bound_names(engine, url, "other", 0.05)
+    with pytest.raises(NameTimeout):
+        engine.connect()
+    assert asked == ["db.slow"]
+
+
+def test_each_address_of_each_host_is_an_attempt(asked: list[str]) -> None:
+    given = {"host": "a.here,b.none,/run/postgresql", "port": "1,2,3"}
+    assert _with_addresses(given, 1) == {
+        "host": "a.here,a.here,/run/postgresql",
+        "hostaddr": "::1,127.0.0.1,",
+        "port": "1,1,3",
+    }
+    assert asked == ["a.here", "b.none"]
+
+
+@pytest.mark.parametrize(
+    "given",
+    [
+        {},
+        {"host": "/run/postgresql"},
+        {"host": "db.slow", "hostaddr": "127.0.0.1"},
+        {"host": "a.slow,b.slow", "port": "1,2,3"},
+    ],
+)
+def test_what_needs_no_name_service_is_the_drivers(given: dict[str, str], asked: list[str]) -> None:
+    assert _with_addresses(given, 1) == {}
+    assert asked == []
+
+
+def test_a_host_that_has_no_address_is_passed_over_only_beside_one_that_has(asked: list[str]) -> None:
+    with pytest.raises(socket.gaierror, match="not known"):
+        _with_addresses({"host": "a.none,b.none"}, 1)
+    assert asked == ["a.none", "b.none"]
+
+
+def test_postgresql_is_reached_by_the_second_address_and_knows_the_name(
+    postgresql_server: Postgresql, asked: list[str]
+) -> None:
+    url = parse_url(postgresql_server.url).set(host="db.here")
+    engine = make_engine(url, OPTIONS)
+    with engine.connect() as connection:
+        info = connection.connection.driver_connection.info  # type: ignore[union-attr]
+        assert info.host == "db.here"
+    engine.dispose()
+    assert asked == ["db.here"]
+
+
+def test_mariadb_is_reached_by_the_second_address_and_the_certificate_is_held_against_the_name(
+    mariadb_server: Mariadb, asked: list[str]
+) -> None:
+    engine = make_engine(parse_url(mariadb_server.url).set(host="db.here"), OPTIONS)
+    for _ in range(2):
+        with engine.connect() as connection:
+            raw: Any = connection.connection.driver_connection
+            assert (raw.host, raw._sock.getsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE)) == ("db.here", 1)
+        engine.dispose()
+    assert asked == ["db.here", "db.here"]  # each connection asks anew

@@ -1,0 +1,114 @@
+"""An answer of a database takes no more memory than is said: pages get shorter, and a row that is longer than an answer
+may be is unusable by its key, while its page and stream go on."""
+
+from __future__ import annotations
+
+import tracemalloc
+from collections.abc import Mapping
+
+import pytest
+from sql_servers import Duckdb, Mariadb, Server
+from sql_streams import connect, poll, read_all, stream
+
+from connectors.sql import sizes
+from connectors.sql.database import Database
+from connectors.sql.engines import parse_url
+from connectors.sql.options import SqlSource
+from sync.errors import SourceRefused
+from sync.words import Record
+
+LIMIT = 100_000
+LONG, HUGE = 30_000, 400_000
+
+
+@pytest.fixture(autouse=True)
+def small(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sizes, "longest_answer", LIMIT)
+
+
+def fill(server: Server, lengths: Mapping[int, int], *, kids: Mapping[int, int] | None = None) -> None:
+    """Companies by the length of their notes, and a kid for each of some."""
+    kind = "LONGTEXT" if server.backend == "mariadb" else "TEXT"
+    server.run(f"CREATE TABLE companies (id INT PRIMARY KEY, name VARCHAR(20), note {kind}, modified TIMESTAMP)")
+    rows = [(id_, f"n{id_}", "x" * length, "2026-01-01 00:00:00") for id_, length in lengths.items()]
+    server.many("INSERT INTO companies VALUES (?, ?, ?, ?)", rows)
+    server.run(f"CREATE TABLE kids (id INT PRIMARY KEY, company INT, note {kind})")
+    if kids:
+        server.many("INSERT INTO kids VALUES (?, ?, ?)", [(id_, id_, "y" * kids[id_]) for id_ in kids])
+
+
+def whole(records: Mapping[str, Record], lengths: Mapping[int, int]) -> None:
+    """All are there, each with all of its values, but for those that no answer can hold."""
+    assert set(records) == {str(id_) for id_ in lengths}
+    for id_, length in lengths.items():
+        record = records[str(id_)]
+        if length > LIMIT:
+            assert record.problem is not None
+            assert "'note' makes its row longer than the 64 MiB that one may hold" in record.problem
+        else:
+            assert (record.problem, record.data["name"], len(record.data["note"])) == (None, f"n{id_}", length)
+
+
+@pytest.mark.parametrize("modified", ["modified", None])
+def test_long_rows_make_short_pages_and_a_huge_one_stands_alone(server: Server, modified: str | None) -> None:
+    lengths = dict.fromkeys(range(1, 31), LONG) | {7: HUGE, 30: HUGE} | dict.fromkeys(range(31, 131), 5)
+    fill(server, lengths)
+    spec = stream(modified=modified) if modified else stream()
+    whole(read_all(server.url, spec), lengths)
+    connector, lanes = connect(server.url), {}  # type: ignore[var-annotated]
+    pages = poll(connector, spec, lanes)
+    most = max(sum(len(record.data["note"] or "") for record in page.records) for page in pages)
+    assert most <= LIMIT
+    assert max(len(page.records) for page in pages) > 20  # where rows are short, pages are long again
+    poll(connector, spec, lanes)
+    whole({record.id: record for record in connector.fetch(spec, [str(id_) for id_ in lengths])}, lengths)
+    assert "error" not in {finding.level for finding in connector.check(spec)}
+    connector.close()
+
+
+def test_a_child_that_is_too_long_is_the_fault_of_its_record_alone(server: Server) -> None:
+    fill(server, dict.fromkeys(range(1, 9), 5), kids={1: 5, 2: HUGE, 3: LONG, 4: LONG, 5: LONG, 6: LONG})
+    spec = stream(children={"kids": {"table": "kids", "parent": "company", "key": "id"}})
+    records = read_all(server.url, spec)
+    assert {id_ for id_, record in records.items() if record.problem} == {"2"}
+    assert [len(records[id_].data["kids"][0]["note"]) for id_ in ("1", "6")] == [5, LONG]
+
+
+def test_an_answer_that_cannot_be_halved_is_refused_by_name_and_the_next_one_is_read(server: Server) -> None:
+    fill(server, {1: HUGE})
+    database = Database("erp", parse_url(server.url), SqlSource.model_validate({"url": server.url}))
+    from sqlalchemy import text
+
+    for _ in range(2):
+        with pytest.raises(SourceRefused) as caught:
+            database.run(text("SELECT note FROM companies"), "companies")
+        assert "the rows of one answer are longer than 64 MiB" in str(caught.value)
+        assert "leave long columns out of query" in caught.value.hint
+        assert database.run(text("SELECT id FROM companies")).rows == [(1,)]
+    database.close()
+
+
+def test_rows_of_other_databases_are_counted_as_they_come(duckdb_server: Duckdb) -> None:
+    lengths = dict.fromkeys(range(1, 20), LONG)
+    fill(duckdb_server, lengths)
+    whole(read_all(duckdb_server.url, stream()), lengths)
+
+
+def test_an_answer_that_is_too_long_is_stopped_while_it_comes(
+    mariadb_server: Mariadb, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """And not counted once it is in memory."""
+    monkeypatch.setattr(sizes, "longest_answer", 1 << 20)
+    lengths = dict.fromkeys(range(1, 41), 1 << 19)
+    fill(mariadb_server, lengths)
+    database = Database("erp", parse_url(mariadb_server.url), SqlSource.model_validate({"url": mariadb_server.url}))
+    from sqlalchemy import text
+
+    tracemalloc.start()
+    try:
+        with pytest.raises(SourceRefused):
+            database.run(text("SELECT note FROM companies"))
+        assert tracemalloc.get_traced_memory()[1] < 8 << 20
+    finally:
+        tracemalloc.stop()
+        database.close()
