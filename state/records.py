@@ -6,7 +6,7 @@ import json
 import sqlite3
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from typing import cast
+from typing import Literal, cast
 
 from state.adoption import Memory, recall, recognised, remembers, settle_accounts
 from state.database import LedgerFile
@@ -35,6 +35,9 @@ _COLUMNS = (
 
 
 _LEFT_OUT = "(state = 'filtered' OR (fit = 'filtered' AND state IN ('delivered', 'known')))"
+
+_OLDEST = {"drift": ("since", DRIFTED), "orphaned": ("orphaned", "orphaned IS NOT NULL")}
+"""What is no state: the column that says since when, and which records."""
 
 
 class Records:
@@ -269,12 +272,13 @@ class Records:
             )
             return [(row["reason"] or "", row["n"]) for row in rows]
 
-    def oldest(self, state: State, streams: Sequence[int]) -> int | None:
+    def oldest(self, state: State | Literal["drift", "orphaned"], streams: Sequence[int]) -> int | None:
         """Since when the record is in this state that is in it longest, in these streams (ms); None: none is."""
+        since, condition = _OLDEST.get(state, ("since", "state = :state"))
         with self._file.read() as connection:
             found = connection.execute(
-                "SELECT min(since) FROM records"
-                " WHERE state = :state AND stream IN (SELECT value FROM json_each(:streams))",
+                f"SELECT min({since}) FROM records"  # noqa: S608 - constants
+                f" WHERE {condition} AND stream IN (SELECT value FROM json_each(:streams))",
                 {"state": state, "streams": json.dumps(list(streams))},
             ).fetchone()[0]
             return None if found is None else int(found)

@@ -74,7 +74,7 @@ class Daemon:
             self._own_ledger(self._config) as ledger,
             told.life(self._config, ledger, lambda: self._fatal),
         ):
-            prove_writable(self._config)
+            prove_writable(self._config, ledger)
             engine = Engine(plan, ledger, client=self._client, failed=self._fail)
             recover(engine)
             self._start(engine)
@@ -273,11 +273,11 @@ def refuse_part(part: Refused, ledger: Ledger) -> None:
     told.part_refused(part.source, part.error, ledger, was_there=part.was_there)
 
 
-def prove_writable(config: Config) -> None:
-    """Write to each place before anything is claimed or READY is said. Raises LedgerError; says where a copy's disk is
+def prove_writable(config: Config, ledger: Ledger) -> None:
+    """Write to each place before anything is claimed or READY is said. Raises LedgerError; tells where a copy's disk is
     full, which is no reason to stop."""
     for place, error in refuse_unwritable(config):
-        emit("backup_failed", folder=str(place.folder), error=error.strerror)
+        _no_backup(ledger, str(place.folder), error.strerror or "it cannot be written")
 
 
 def recover(engine: Engine) -> None:
@@ -338,12 +338,16 @@ def _back_up(engine: Engine) -> None:
     else:
         why = f"{made.short:,} more bytes must be free on that disk" if made and made.short else ""
     if why:
-        emit("backup_failed", folder=folder, error=why)
-        incidents.tell("backup", folder, why, BACKUP_HINT)
+        _no_backup(engine.ledger, folder, why)
         return
     incidents.over("backup")
     if made:
         emit("backup", path=str(made.path), bytes=made.size, removed=made.removed)
+
+
+def _no_backup(ledger: Ledger, folder: str, why: str) -> None:
+    emit("backup_failed", folder=folder, error=why)
+    ledger.incidents.tell("backup", folder, why, BACKUP_HINT)
 
 
 BACKUP_HINT = "make room, or let [ledger] backups_to name a folder that can be written; it is tried again each hour"

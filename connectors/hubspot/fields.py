@@ -18,7 +18,7 @@ ASSOCIATION = "association"
 PIPELINES = ("pipeline", "hs_pipeline")
 """The property that holds a record's pipeline: of deals the first, of all other objects the second."""
 
-GONE_HINT = "was it deleted or renamed in HubSpot, or is it sensitive data?"
+GONE_HINT = "restore it in HubSpot if it was deleted, else map another one: sensitive data cannot be read"
 LACKING_HINT = (
     "its definition is there: may the token see its values (scopes, sensitive data)? It is looked at again at each try"
 )

@@ -148,12 +148,12 @@ class HubspotSource(_Table):
 
     def _of_paths(self) -> Iterator[Ending]:
         newest = newest_family().name
-        newer = f'api = "{newest}"' if newest != self.api else "a newer release of this program, which has a newer api"
+        newer = f'set api = "{newest}"' if newest != self.api else "install a newer release of this program"
         for what, day in FAMILIES[self.api].ends.items():
             yield Ending(day, f'{what} of api = "{self.api}"', newer)
 
     def _of_token(self) -> Iterator[Ending]:
-        cure = 'a service key as token, and token_kind = "service_key"'
+        cure = 'make a service key, set it as token, and token_kind = "service_key"'
         match self.token_kind:
             case None:
                 yield Ending(LEGACY_APPS_END, "the token, if it is that of a legacy private app", cure)

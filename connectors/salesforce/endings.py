@@ -12,7 +12,7 @@ from typing import Literal
 from connectors.interface import Ending
 
 SUMMER_25, SUMMER_27, SUMMER_28 = date(2025, 6, 1), date(2027, 6, 1), date(2028, 6, 1)
-OTHER_FLOW = 'auth = { flow = "client_credentials", … } or { flow = "jwt", … }'
+OTHER_FLOW = 'set auth = { flow = "client_credentials", … } or { flow = "jwt", … }'
 HIGHER = "raise api_version: `check` names the newest there is"
 
 

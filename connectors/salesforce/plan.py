@@ -90,7 +90,7 @@ def plan_of(client: Client, spec: StreamSpec) -> Plan:
     if missing:
         raise Doubtful(
             "; ".join(_gaps(spec, missing)),
-            hint="; ".join(dict.fromkeys(field.cure for _, field in missing)),
+            hint="; ".join(dict.fromkeys(part for _, field in missing for part in field.cure.split("; "))),
             source=spec.source,
             stream=spec.name,
             objects=frozenset(name for _, field in missing for name in field.doubted),

@@ -25,7 +25,7 @@ _REMEMBERED = 512
 PATIENCE = 120.0
 """Seconds to wait for whoever holds the end of a file: a large one that is compacted takes a while."""
 _LOOK_SECONDS = 0.01
-_AGAIN = "start the program again: what is missing there is written anew from the ledger"
+_AGAIN = "mount what belongs there, and start the program again: what is lost of the ledger's own is written anew"
 
 
 class Whose(NamedTuple):

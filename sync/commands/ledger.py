@@ -105,7 +105,7 @@ def verify(as_json: bool, config: Path | None) -> int:
         if not found.faults:
             _settle(opened)
     if as_json:
-        document = {"sound": not found.faults, "faults": list(found.faults), "rows": dict(found.rows)}
+        document = {"sound": not found.faults, "faults": found.faults, "cure": found.cure or None, "rows": found.rows}
         click.echo(json.dumps(document, indent=2, ensure_ascii=False))
         return _EXIT_DAMAGED if found.faults else 0
     width = max(map(len, found.rows), default=0)
@@ -114,7 +114,7 @@ def verify(as_json: bool, config: Path | None) -> int:
     for fault in found.faults:
         click.secho(f"fault: {fault}", fg="red")
     if found.faults:
-        click.echo("stop the daemon, keep a copy of the ledger, and restore the last sound backup")
+        click.echo(found.cure)
         return _EXIT_DAMAGED
     click.echo("the ledger is sound, and its receipts agree with it")
     return 0

@@ -16,7 +16,7 @@ def config_option(function: FunctionT) -> FunctionT:
     return click.option(
         "-c",
         "--config",
-        type=click.Path(path_type=Path),
+        type=click.Path(path_type=Path, readable=False),  # one that cannot be read is named with its cure, and 78
         callback=_own_or_outer,
         metavar="FILE",
         help="The configuration file; else $CLOSINGDEALZ_SYNC_CONFIG, ./config.toml, "

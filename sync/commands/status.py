@@ -18,6 +18,8 @@ if TYPE_CHECKING:  # --help does without them
     from sync.reports.overview import Overview
 
 EXIT_NEEDS = 65
+NARROW = 60
+"""Columns of a terminal below which a table would break every word."""
 
 
 @click.command()
@@ -50,14 +52,15 @@ def status(
         loaded = load_config(path)
     except ConfigError:
         if (overview := _without_config(path)) is not None:
-            _show(overview, config, whole=whole, as_json=as_json)
+            show(overview, config, whole=whole, as_json=as_json)
         raise
     overview = gather(loaded, *choose_scope(loaded, workspaces, streams))
-    _show(overview, config, whole=whole, as_json=as_json)
+    show(overview, config, whole=whole, as_json=as_json)
     return EXIT_NEEDS if exit_code and overview.needs else 0
 
 
-def _show(overview: Overview, config: Path | None, *, whole: bool, as_json: bool) -> None:
+def show(overview: Overview, config: Path | None, *, whole: bool, as_json: bool) -> None:
+    """Print it as JSON, as tables on a terminal that is wide enough, or as lines."""
     from sync.reports.phrases import program
 
     if as_json:
@@ -70,10 +73,11 @@ def _show(overview: Overview, config: Path | None, *, whole: bool, as_json: bool
     if sys.stdout.isatty():
         from rich.console import Console
 
-        print_tables(overview, program(config), Console(), whole=whole)
-    else:
-        for line in plain_lines(overview, program(config), whole=whole):
-            click.echo(line)
+        if (console := Console()).width >= NARROW:
+            print_tables(overview, program(config), console, whole=whole)
+            return
+    for line in plain_lines(overview, program(config), whole=whole):
+        click.echo(line)
 
 
 def gather(config: Config, workspaces: Collection[str] = (), streams: Collection[str] = ()) -> Overview:

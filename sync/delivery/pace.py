@@ -168,5 +168,6 @@ REST_HINTS = {
     "address": "check [workspaces] base_url, then reload",
     "breaker": "the server rejects lead after lead: its message is in `status`; perhaps [workspaces.X.wire] is wrong. "
     "No more leads go to quarantine for it; those that did are looked at again when the mapping or [wire] changes",
-    "unknown": "the server gave no clear answer: settle what is in doubt",
+    "unknown": "no clear answer came: look whether ClosingDealz works and [workspaces] base_url is right; it is tried "
+    "again by itself",
 }

@@ -110,13 +110,14 @@ def waiting_needs(ledger: Ledger, scope: Scope) -> Iterator[Need]:
                 kind: NeedKind = "held" if state == "held" else "quarantined"
                 yield Need(kind, workspace, what, cure, (f"{queue} list",), since, n, reasons=top)
         if n := sum(drifted.get(each, 0) for each in ids):
+            since = ledger.records.oldest("drift", ids)
             what = f"{count(n, 'record')} changed after the lead was created (drift)"
-            yield Need(
-                "drift", workspace, what, "fix those leads, or send them again", ("drift list",), None, records=n
-            )
+            yield Need("drift", workspace, what, "change those leads, or send them again", ("drift list",), since, n)
         if n := sum(orphaned.get(each, 0) for each in ids):
+            since = ledger.records.oldest("orphaned", ids)
             what = f"{count(n, 'lead')} whose record was filtered, deleted, merged or converted later (orphaned)"
-            yield Need("orphaned", workspace, what, "see to them in ClosingDealz", ("orphaned list",), None, records=n)
+            cure = "delete or change them in ClosingDealz"
+            yield Need("orphaned", workspace, what, cure, ("orphaned list",), since, n)
     yield from _first_scans(ledger, scope)
 
 
@@ -130,7 +131,7 @@ def _batches(ledger: Ledger, scope: Scope) -> Iterator[Need]:
     for workspace, found in _by_workspace(ledger.verdicts.in_doubt(), scope):
         leads, since = _leads(found), min(int(str(each["ended_at"] or each["claimed_at"])) for each in found)
         what = f"{count(leads, 'lead')} of {count(len(found), 'batch', 'batches')} in doubt"
-        cure = "look whether they arrived"
+        cure = "look in ClosingDealz whether they arrived"
         yield Need("in_doubt", workspace, what, cure, ("doubt list",), since, leads, len(found))
     for workspace, found in _by_workspace(cut_off_batches(ledger), scope):
         leads, since = _leads(found), min(int(str(each["claimed_at"])) for each in found)

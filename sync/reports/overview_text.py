@@ -58,17 +58,22 @@ def _sum(overview: Overview) -> str:
 
 def last_word(overview: Overview) -> tuple[str, str]:
     """Return what is said where nothing needs a person, and its colour: green only where nothing is wrong."""
+    wrong = []
     if unread := len(overview.unread):
-        were = "stream was" if unread == 1 else "streams were"
-        return f"nothing needs a person yet, but {unread:,} {were} not read the last time", "yellow"
+        wrong.append(f"{count(unread, 'stream')} could not be read the last time")
+    if resting := sum(each.pace is not None and each.pending > 0 for each in overview.workspaces):
+        wrong.append(f"{count(resting, 'workspace')} cannot send now")
+    if wrong:
+        return f"nothing needs a person yet, but {' and '.join(wrong)}", "yellow"
     return "nothing needs a person", "green"
 
 
-def _poll(stream: StreamView, now: int) -> str:
+def _poll(stream: StreamView, now: int, *, brief: bool = False) -> str:
+    """`brief` leaves out why it could not be read."""
     poll, failing = stream.last_poll, stream.failing
     if failing is not None:
-        since = f"{polls(failing)}, since {ago(failing.since, now).removesuffix(' ago')}"
-        return f"not read for {since}: {printable(failing.cause)}"
+        since = f"not read for {polls(failing)}, since {ago(failing.since, now).removesuffix(' ago')}"
+        return since if brief else f"{since}: {printable(failing.cause)}"
     if poll is None:
         return "never polled"
     return f"{_ended(poll)} {ago(poll.ended_at, now)}, read {number(poll.counts.get('read', 0))}{_error(poll)}"
@@ -133,14 +138,17 @@ def _waiting(workspace: WorkspaceView, now: int) -> str:
     return said
 
 
-def _rest(workspace: WorkspaceView, now: int) -> Iterator[str]:
+def _rest(overview: Overview, workspace: WorkspaceView) -> Iterator[str]:
+    """Why it rests and until when. The cure is said once: not here where it stands among what needs a person."""
     pace = workspace.pace
     if pace is None:
         return
-    soon = pace.next_try > now
-    when = f"next try in {format_duration((pace.next_try - now) / 1000)}" if soon else "due to be tried again"
+    left = (pace.next_try - overview.at) / 1000
+    when = f"next try in {format_duration(max(float(round(left)), 1.0))}" if left > 0 else "due to be tried again"
+    if not workspace.pending:
+        when = "no lead waits now: the next one tells whether it is over"
     yield f"rests ({pace.rest}): {pace.cause}; {when}"
-    if pace.hint:
+    if pace.hint and not any(each.subject == workspace.name for each in overview.needs.of("workspace")):
         yield pace.hint
 
 
@@ -185,7 +193,7 @@ def plain_lines(overview: Overview, program: str, *, whole: bool = False) -> lis
     for workspace in workspaces:
         said = f"{_waiting(workspace, overview.at)}, {_sent(workspace)}, {_room(workspace)}"
         lines.append(f"workspace {workspace.name}: {said}")
-        lines += [f"  {line}" for line in _rest(workspace, overview.at)]
+        lines += [f"  {line}" for line in _rest(overview, workspace)]
     if left_out := _left_out(overview, streams, workspaces):
         lines.append(left_out)
     return [*lines, last_word(overview)[0]] if overview.exists and not needs else lines
@@ -207,7 +215,7 @@ def print_tables(overview: Overview, program: str, console: Console, *, whole: b
     if workspaces:
         console.print(_workspaces_table(overview, workspaces))
     for workspace in workspaces:
-        rest = [*_rest(workspace, overview.at)]
+        rest = [*_rest(overview, workspace)]
         _print_remarks(f"workspace {workspace.name}", rest, console)
     if left_out := _left_out(overview, streams, workspaces):
         console.print(Text(f"\n{left_out}", "dim"))
@@ -230,13 +238,16 @@ def _print_remarks(head: str, lines: list[str], console: Console) -> None:
 
 def _streams_table(overview: Overview, shown: Sequence[StreamView]) -> Table:
     streams = table("stream", "last poll", "records", "read how far")
+    told = {need.subject for need in overview.needs.of("stream")}
     for stream in shown:
         name = Text.assemble(stream.name, (f"\n-> {stream.workspace}", "dim"))
         if not stream.configured:
             name.append("\nnot configured", "yellow")
         poll = stream.last_poll
         failed = stream.failing or (poll is not None and poll.outcome not in {"complete", "stopped", "full"})
-        polled = Text(_poll(stream, overview.at).replace(", ", "\n", 1), "red" if failed else "")
+        polled = Text(
+            _poll(stream, overview.at, brief=stream.name in told).replace(", ", "\n", 1), "red" if failed else ""
+        )
         streams.add_row(name, polled, _records_cell(stream), _lanes_cell(stream))
     return streams
 

@@ -42,10 +42,18 @@ _RULES = {
 
 @dataclass(frozen=True, slots=True)
 class Soundness:
-    """Rows of each table, and what is wrong (nothing, as a rule). Holds no value of a record."""
+    """Rows of each table, what is wrong (nothing, as a rule), and what to do about the gravest of it. Holds no value of
+    a record."""
 
     rows: Mapping[str, int]
     faults: tuple[str, ...]
+    cure: str
+
+
+RESTORE = "stop the daemon, keep a copy of the ledger, and restore the last sound backup"
+REBUILD = "stop the daemon, and say `ledger rebuild`: it adds what the receipts know and the ledger does not"
+RESTART = "start the daemon again (or `once`): what the receipts lack is written anew from the ledger"
+"""Never a backup: with receipts that are gone as well nobody would know what was sent since it was made."""
 
 
 def look(ledger: Ledger) -> Soundness:
@@ -66,15 +74,24 @@ def look(ledger: Ledger) -> Soundness:
             faults += [f"{what}: {n:,}"] if n else []
         batches, told = known_batches(connection), tellings(connection)
         ended = {row["name"] for row in connection.execute("SELECT name FROM batches WHERE ended_at < ?", (began,))}
+    found = {RESTORE: faults, REBUILD: [], RESTART: []}
     for place, history in histories:
-        faults += _faults_of_receipts(place, history, batches, ended)
-        if history.told > told:
-            faults.append(f"the receipts {place.path} tell of imports or settled records that the ledger does not know")
-    return Soundness(rows, tuple(faults))
+        found[RESTART] += _weak_receipts(place, history, batches, ended)
+        found[REBUILD] += _ahead_of_the_ledger(place, history, batches, told)
+    cure = next((cure for cure, of_it in found.items() if of_it), "")
+    return Soundness(rows, tuple(fault for of_it in found.values() for fault in of_it), cure)
 
 
-def _faults_of_receipts(place: Place, history: History, batches: Mapping[str, str], ended: set[str]) -> Iterator[str]:
-    """What is wrong with one file of receipts. Batches that ended meanwhile may not have been seen there yet."""
+def _ahead_of_the_ledger(place: Place, history: History, batches: Mapping[str, str], told: int) -> Iterator[str]:
+    unheard = sum(name not in batches for name in history.batches)
+    if unheard:
+        yield f"the receipts {place.path} name batches that the ledger does not know: {unheard:,}"
+    if history.told > told:
+        yield f"the receipts {place.path} tell of imports or settled records that the ledger does not know"
+
+
+def _weak_receipts(place: Place, history: History, batches: Mapping[str, str], ended: set[str]) -> Iterator[str]:
+    """Yield what one file of receipts lacks. Batches that ended meanwhile may not have been seen there yet."""
     if not place.exists():
         yield f"the receipts {place.path} are missing"
         return
@@ -82,9 +99,6 @@ def _faults_of_receipts(place: Place, history: History, batches: Mapping[str, st
         yield f"the receipts {place.path} have no beginning: the next start writes them anew from the ledger"
     if history.damaged:
         yield f"the receipts {place.path} have damaged lines: {history.damaged:,}"
-    unheard = sum(name not in batches for name in history.batches)
-    if unheard:
-        yield f"the receipts {place.path} name batches that the ledger does not know: {unheard:,}"
     lacks = sum(name in ended for name, _ in lacking(batches, history))
     if lacks:
         yield f"the receipts {place.path} lack what became of batches: {lacks:,}"

@@ -65,10 +65,17 @@ def _incidents(ledger: Ledger, scope: Scope, now: int) -> Iterator[Need]:
         if (each.kind == "stream" and each.subject not in scope.configured) or is_put_back(each, ledger):
             continue
         if is_lasting(each, now):
-            yield Need(each.kind, each.subject, _cause(each), each.hint, _COMMANDS.get(each.kind, ()), each.since)
+            commands = tuple(words.format(each.subject) for words in _COMMANDS.get(each.kind, ()))
+            yield Need(each.kind, each.subject, _cause(each), each.hint, commands, each.since)
 
 
-_COMMANDS = {"config": ("check",), "daemon": ("check",), "receipts": ("ledger verify",), "ledger": ("ledger verify",)}
+_COMMANDS = {
+    "config": ("check",),
+    "daemon": ("check",),
+    "receipts": ("ledger verify",),
+    "ledger": ("ledger verify",),
+    "stream": ("check --stream {}",),
+}
 
 
 def _cause(incident: Incident) -> str:
@@ -117,16 +124,28 @@ def start_needs(config: Path, ledger: Ledger | None = None) -> Iterator[Need]:
 
 
 def _process(ledger: Ledger) -> Iterator[Need]:
-    """A daemon that ended, but by nobody's wish."""
-    told = ledger.incidents.in_force()
-    if told is None or holder(ledger.path) is not None:
+    """A daemon that ended, but by nobody's wish, or that is halted."""
+    told, process = ledger.incidents.in_force(), holder(ledger.path)
+    if process and _is_halted(process):
+        cause = f"the process that reads and sends (pid {process}) is halted by a signal (SIGSTOP, Ctrl-Z)"
+        yield Need("daemon", told.config if told else str(ledger.path), cause, f"let it go on: kill -CONT {process}")
+    if told is None or process is not None:
         return
     if told.error:
         cause = f"the daemon ended by itself: {told.error}"
         yield Need("daemon", told.config, cause, told.hint or "fix that, then start it again", (), told.stopped)
     elif told.stopped is None:
-        cause = "the daemon is gone without having been stopped (killed, or the machine went down)"
+        cause = "the daemon is gone without having been stopped (killed, its disk full, or the machine went down)"
         yield Need("daemon", told.config, cause, "look into its log, then start it again", (), None)
+
+
+def _is_halted(process: int) -> bool:
+    """Whether Linux says so; a process that cannot be seen from here is not."""
+    try:
+        stat = Path(f"/proc/{process}/stat").read_bytes()
+    except OSError:
+        return False
+    return stat[stat.rfind(b")") + 2 :][:1] == b"T"
 
 
 def _overdue(ledger: Ledger, scope: Scope, now: int) -> Iterator[Need]:
@@ -149,7 +168,9 @@ def _receipts(ledger: Ledger) -> Iterator[Need]:
     for place in ledger.places.all:
         if not place.exists():
             cause = f"the receipts {place.path} are gone: what was sent is remembered in one place less"
-            cure = "mount or restore what belongs there and restart; what is lost is written anew from the ledger"
+            cure = "mount what belongs there, and restart: what is lost is written anew from the ledger"
+            if place is ledger.places.copy:
+                cure = "mount what belongs there, and restart; if it is lost, name another [ledger] receipts_copy"
             yield Need("receipts", str(place.path), cause, cure, ("ledger verify",))
 
 

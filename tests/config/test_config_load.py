@@ -147,6 +147,14 @@ class TestFinding:
         with pytest.raises(ConfigError, match="is larger than 16 MiB"):
             load_config(Path("/dev/zero"))
 
+    def test_a_file_of_another_user(self, tmp_path, monkeypatch):
+        def refuse(*_, **__):
+            raise PermissionError(13, "Permission denied")
+
+        monkeypatch.setattr("sync.config.file.open", refuse, raising=False)
+        with pytest.raises(ConfigError, match="cannot be read: Permission denied \\(run this as the user"):
+            load_config(tmp_path / "config.toml")
+
     def test_a_pipe(self, tmp_path):
         """Nobody writes to it: reading would never end. A reload could not read it again, either."""
         path = tmp_path / "pipe"

@@ -65,6 +65,13 @@ def test_a_connection_that_fails_otherwise_is_told_apart(error: Exception, words
     assert f"the database cannot be reached: reader@db:1: {words}" in str(told)
 
 
+def test_a_database_that_a_user_of_mysql_may_not_use_is_not_called_missing() -> None:
+    """Without any right to it the server does not tell whether there is one."""
+    told = cause_of(pymysql.err.OperationalError(1044, "Access denied for user 'r'@'%' to database 'crm'"), "mysql")
+    assert "may not use this database" in told.what
+    assert "grant" in told.hint
+
+
 def test_an_at_sign_in_the_password_is_told_from_the_urls_shape() -> None:
     with pytest.raises(ConfigError, match="write the one in the user or password as %40") as caught:
         connect(f"postgresql://reader:x@{SECRET}@127.0.0.1/crm")
