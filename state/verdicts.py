@@ -467,6 +467,6 @@ def _row(then: Follow, key: int, batch: str, part: int | None, now: int) -> dict
         "base_source_fp": base.source_fp if base else None,
         "base_wire_fp": base.wire_fp if base else None,
         "base_batch": then.base_batch,
-        "keep": int(then.state in {"pending", "in_doubt", "quarantined", "held"} or then.drift),
+        "keep": int(then.state in {"pending", "in_doubt", "quarantined"} or then.drift),
         "now": now,
     }
