@@ -5,13 +5,15 @@ from __future__ import annotations
 import os
 import sqlite3
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
 from sqlite_utils import Database
 
 from state.schema import MIGRATIONS
+from sync.sandbox import running
+from tests import nursery
 
 # Where byte code is not kept, each worker rewrites the assertions of all tests anew, and each process that a test
 # starts compiles the program: half of the time of a run.
@@ -39,3 +41,12 @@ def _ledgers_are_copied_where_nobody_looks() -> Iterator[None]:
             patch.setattr(MIGRATIONS, "apply", apply)
             yield
     made.close()
+
+
+@pytest.fixture(scope="session", autouse=True)
+def sandbox_from_nothing() -> Iterator[Callable[..., Any]]:
+    """Fork sandboxes from a process that has imported everything. Return what starts one from nothing instead."""
+    with pytest.MonkeyPatch.context() as patch:
+        from_nothing = running._spawn
+        patch.setattr(running, "_spawn", nursery.sandbox)
+        yield from_nothing

@@ -24,7 +24,7 @@ from typing import Any
 from sync.sandbox import reports
 from sync.sandbox.running import RunningSandbox, start
 from sync.sandbox.server import SandboxOptions
-from tests.proof.nursery import nursery
+from tests.nursery import nursery
 
 ROOT = Path(__file__).resolve().parents[2]
 _HOUR_AGO = datetime.now(UTC) - timedelta(hours=1)
@@ -168,8 +168,8 @@ def environment(more: Mapping[str, str] | None = None) -> dict[str, str]:
 
 def command(*arguments: str | Path, seconds: float = 60.0, env: Mapping[str, str] | None = None) -> Ended:
     """Runs the command to its end."""
-    with tempfile.TemporaryFile() as out, tempfile.TemporaryFile() as err:
-        process = nursery().start([*map(str, arguments)], environment(env), out, err)
+    with tempfile.TemporaryFile() as out, tempfile.TemporaryFile() as err, open(os.devnull, "rb") as nothing:
+        process = nursery().start([*map(str, arguments)], environment(env), nothing, out, err)
         try:
             code = process.wait(seconds)
         finally:
@@ -185,8 +185,8 @@ class Daemon:
         self.log = config.with_name("daemon.log")
         self.errors = config.with_name("daemon.err")
         self._from = self.log.stat().st_size if self.log.exists() else 0
-        with self.log.open("ab") as out, self.errors.open("ab") as err:
-            self.process = nursery().start(["run", "-c", str(config)], environment(env), out, err)
+        with self.log.open("ab") as out, self.errors.open("ab") as err, open(os.devnull, "rb") as nothing:
+            self.process = nursery().start(["run", "-c", str(config)], environment(env), nothing, out, err)
 
     def events(self, name: str | None = None) -> list[Figures]:
         """This process's log so far; a last line that is not whole yet is left out."""

@@ -11,14 +11,17 @@ import sys
 import threading
 import time
 import tomllib
+from collections.abc import Callable
 from contextlib import closing
 from pathlib import Path
+from typing import Any
 from urllib.parse import urlsplit
 
 import httpx
 import pytest
 from click.testing import CliRunner
 
+from sync.sandbox import running as running_sandbox
 from sync.sandbox.command import EXAMPLE_KEY, EXAMPLE_URL
 from sync.sandbox.command import sandbox as command
 from sync.sandbox.options import SandboxError
@@ -26,6 +29,11 @@ from sync.sandbox.server import SandboxOptions, start
 
 COMMAND = [sys.executable, "-m", "sync.sandbox"]
 LEAD = {"isContact": False, "name": "x"}
+
+
+@pytest.fixture(autouse=True)
+def _from_nothing(monkeypatch: pytest.MonkeyPatch, sandbox_from_nothing: Callable[..., Any]) -> None:
+    monkeypatch.setattr(running_sandbox, "_spawn", sandbox_from_nothing)
 
 
 def launch(*arguments: str, stdin: int | None = None) -> subprocess.Popen[str]:
