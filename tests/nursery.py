@@ -25,6 +25,8 @@ from importlib import import_module
 from pathlib import Path
 from typing import IO, Any, NoReturn
 
+from tests.patience import PATIENCE
+
 MODULES = (
     *("sync.commands.once", "sync.commands.run", "sync.commands.choose", "sync.cli", "sync.daemon", "sync.once"),
     *("sync.reports.round_report", "state.migrate", "connectors.sql.connector", "sqlalchemy.dialects.sqlite"),
@@ -55,7 +57,7 @@ class Process:
         """The exit code, negative for a signal; None while it runs."""
         return self._nursery.code_of(self.pid)
 
-    def wait(self, timeout: float = 60.0) -> int:
+    def wait(self, timeout: float = PATIENCE) -> int:
         ends = time.monotonic() + timeout
         while (code := self.poll()) is None:
             if (left := ends - time.monotonic()) <= 0:

@@ -25,13 +25,12 @@ from sync.delivery.client import ANSWER_LIMIT, PATH, LeadsClient
 from sync.delivery.outcome import Answer, Outcome, of_answer
 from sync.errors import ConfigError
 from sync.secrets import Secret
+from tests.patience import PATIENCE
 
 BODY = b'[{"name":"Acme","isContact":false}]'
 DEADLINE = 2.0
 """For what never comes: seconds that pass in vain."""
-PATIENCE = 60.0
-"""For what comes, however busy the machine is."""
-pytestmark = pytest.mark.timeout(90)  # whoever waits for what does not come is ended by it
+pytestmark = pytest.mark.timeout(150)  # whoever waits for what does not come is ended by it
 
 
 @pytest.fixture(autouse=True)
@@ -101,7 +100,7 @@ def test_several_threads_may_post_at_once() -> None:
 
     def behave(server: Server, connection: socket.socket) -> None:
         server.next_request(connection)
-        together.wait(5)
+        together.wait(PATIENCE)
         connection.sendall(answer())
 
     with Server(behave) as server, client_of(server.url) as client, ThreadPoolExecutor(4) as threads:

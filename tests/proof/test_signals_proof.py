@@ -42,7 +42,7 @@ def test_a_second_sigterm_leaves_doubt(world_with: Callable[..., World]) -> None
         daemon.signal(signal.SIGTERM)
         daemon.wait_for("stopping")
         daemon.signal(signal.SIGTERM)
-        assert daemon.wait(30) == 0
+        assert daemon.wait() == 0
     world.sandbox.set_faults({})
     assert world.once().code == 65
     assert world.states() == {"in_doubt": 10}
