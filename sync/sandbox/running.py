@@ -171,19 +171,24 @@ def arguments(options: SandboxOptions) -> list[str]:
     return flags + keys + [f"--fault={name}={rate}" for name, rate in options.faults.items()]
 
 
-def _launch(options: SandboxOptions) -> tuple[subprocess.Popen[bytes], str]:
+def _spawn(words: Sequence[str], complaints: IO[bytes]) -> subprocess.Popen[bytes]:
+    """Start a sandbox with these arguments. It says its URL on standard output and ends with standard input."""
     root = str(Path(sync.__file__).parent.parent)
     paths = [root, *filter(None, [os.environ.get("PYTHONPATH")])]
+    return subprocess.Popen(  # noqa: S603 (this program itself, no shell)
+        [sys.executable, "-P", "-m", "sync.sandbox", *words],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        stderr=complaints,
+        env={**os.environ, "PYTHONPATH": os.pathsep.join(paths)},
+        # A Ctrl-C at the terminal is for the parent, which then ends the child.
+        start_new_session=True,
+    )
+
+
+def _launch(options: SandboxOptions) -> tuple[subprocess.Popen[bytes], str]:
     with tempfile.TemporaryFile() as complaints:
-        process = subprocess.Popen(  # noqa: S603 (this program itself, no shell)
-            [sys.executable, "-P", "-m", "sync.sandbox", "--child", *arguments(options)],
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            stderr=complaints,
-            env={**os.environ, "PYTHONPATH": os.pathsep.join(paths)},
-            # A Ctrl-C at the terminal is for the parent, which then ends the child.
-            start_new_session=True,
-        )
+        process = _spawn(["--child", *arguments(options)], complaints)
         try:
             url = _first_line(process)
         except BaseException:

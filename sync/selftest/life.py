@@ -23,7 +23,7 @@ from sync.selftest.meddling import Meddling, meddle
 from sync.selftest.steps import KILLED, NONE, Mishap, Steps, WatchedClient
 from sync.selftest.world import World
 
-LOOK_SECONDS = 0.005
+LOOK_SECONDS = 0.02
 LONGEST_SECONDS = 90.0
 ANSWER_SECONDS = 0.4
 """Real seconds that a request may take; the sandbox hangs for longer."""

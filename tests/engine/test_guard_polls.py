@@ -15,6 +15,7 @@ from state.rows import PollOutcome
 from sync.errors import LedgerError, SourceRefused, SourceUnavailable, Stopped, SyncError
 from sync.polling.job import FIRST_LANE
 from sync.words import Page
+from tests.patience import PATIENCE
 
 Worlds = Callable[..., World]
 
@@ -422,7 +423,7 @@ def test_an_old_engine_does_not_let_go_what_the_new_one_reads(world_with: Worlds
     def hang(pages: int) -> None:
         if pages == 1:
             hangs.set()
-            assert goes_on.wait(10)
+            assert goes_on.wait(PATIENCE)
 
     def old_poll() -> None:
         with pytest.raises(Stopped):
@@ -430,13 +431,13 @@ def test_an_old_engine_does_not_let_go_what_the_new_one_reads(world_with: Worlds
 
     old = threading.Thread(target=old_poll)
     old.start()
-    assert hangs.wait(10)
+    assert hangs.wait(PATIENCE)
     gone = True
 
     def let_it_end(pages: int) -> None:
         if pages == 1:
             goes_on.set()
-            old.join(10)
+            old.join(PATIENCE)
 
     world.shelf.before_page = let_it_end
     world.poll()

@@ -17,6 +17,7 @@ from wire import Behaviour, Server, answer, reset, wait_until
 from state.ledger import Ledger
 from sync.engine import Engine
 from sync.plan import Plan
+from tests.patience import PATIENCE
 
 KEY = answer(401, b'{"succeeded": false, "message": "Invalid API key."}')
 PLAN = answer(400, b'{"message": "Reached the maximum limit of leads on the free plan."}')
@@ -49,7 +50,7 @@ class Scene:
             yield engine
         finally:
             engine.stop()
-            assert engine.join(10)
+            assert engine.join(PATIENCE)
             engine.close()
         assert self.errors == []
 

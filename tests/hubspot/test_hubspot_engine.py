@@ -20,6 +20,7 @@ from sync.engine import Engine
 from sync.plan import Plan
 from sync.sandbox.options import SandboxOptions
 from sync.sandbox.running import RunningSandbox, start
+from tests.patience import PATIENCE
 
 CONFIG = """
 [workspaces.main]
@@ -81,7 +82,7 @@ class Running:
 
     def close(self) -> None:
         self.engine.stop()
-        self.engine.join(20)
+        self.engine.join(PATIENCE)
         self.engine.close()
         self.ledger.close()
 

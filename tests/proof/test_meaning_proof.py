@@ -73,7 +73,7 @@ def server(request: pytest.FixtureRequest) -> Iterator[Server]:
         yield database
 
 
-@pytest.mark.timeout(sized(120, 3600, 36_000))
+@pytest.mark.timeout(sized(300, 3600, 36_000))
 @tries
 @given(data=st.data())
 def test_the_leads_are_those_that_the_database_answers(

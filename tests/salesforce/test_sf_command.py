@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import time
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -14,6 +13,7 @@ from sf_recorded import load, packed
 from sf_world import on
 
 from tests.docs.pages import recipes
+from tests.proof.harness import until
 
 
 def expected_lead(account: dict[str, Any], contacts: list[dict[str, Any]]) -> dict[str, Any]:
@@ -88,10 +88,7 @@ def test_a_kill_in_the_middle_loses_nothing_and_reads_on(program: Program) -> No
     children = on("FROM Contact WHERE AccountId")
     program.stand_in.faults = [Fault(how="then", on=children, times=2), Fault(how="hang", on=children)]
     process = program.start("once", "--quiet")
-    until = time.monotonic() + 90
-    while program.stand_in.faults and time.monotonic() < until:
-        time.sleep(0.02)
-    assert not program.stand_in.faults
+    until(lambda: not program.stand_in.faults, "the last page that it is given", 90)
     program.kill(process)
     program.stand_in.forget()
     program.write(("[sources.sf]\n", "[sources.sf]\npage_size = 7\n"))

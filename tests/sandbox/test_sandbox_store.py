@@ -26,9 +26,9 @@ def test_what_was_answered_survives_kill_9_and_is_carried_on(post, tmp_path) -> 
     try:
         for n in range(30):
             assert post(first, [lead(f"{n}/{m}") for m in range(5)]).status_code == 200
-        first.set_faults(script=["timeout-after"])
-        with pytest.raises(httpx.ReadTimeout):
-            post(first, [lead("nobody was told")], timeout=0.3)
+        first.set_faults(script=["timeout-after:50ms"])
+        with pytest.raises(httpx.RemoteProtocolError):
+            post(first, [lead("nobody was told")])
     finally:
         first.kill()
     names = [f"{n}/{m}" for n in range(30) for m in range(5)] + ["nobody was told"]

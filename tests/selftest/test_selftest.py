@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import json
-import subprocess
-import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -23,9 +21,8 @@ from sync.schedule import Schedule
 from sync.selftest.life import Life
 from sync.selftest.steps import NONE, Mishap
 from sync.selftest.trial import Trial, Verdict, at_each_send, at_each_step, at_files, at_random, run, undisturbed
+from tests.proof.harness import Ended, command
 from tests.sizes import sized
-
-ROOT = Path(__file__).resolve().parents[2]
 
 
 @pytest.fixture(scope="module")
@@ -222,28 +219,22 @@ def test_it_sees_a_rebuilt_ledger_that_forgets(
 # -- the command
 
 
-def command(*words: str) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(
-        [sys.executable, "-m", "sync", "selftest", "crash", *words],
-        capture_output=True,
-        text=True,
-        timeout=100,
-        cwd=ROOT,
-    )
+def crash(*words: str) -> Ended:
+    return command("selftest", "crash", *words, seconds=200)
 
 
 def test_the_command_says_what_came_of_it(tmp_path: Path) -> None:
-    done = command("--steps", "0", "--schedules", "2", "--seed", "5", "--json", "--keep", str(tmp_path / "kept"))
-    assert done.returncode == 0, done.stderr
+    done = crash("--steps", "0", "--schedules", "2", "--seed", "5", "--json", "--keep", str(tmp_path / "kept"))
+    assert done.code == 0, done.stderr
     said = json.loads(done.stdout)
     assert (said["trials"], said["holds"], said["lost"], said["created_twice"]) == (2, True, 0, 0)
     assert said["records"] > 12
     assert (tmp_path / "kept" / "0" / "ledger.db").exists()
-    assert command("--keep", str(tmp_path / "kept")).returncode == 64
+    assert crash("--keep", str(tmp_path / "kept")).code == 64
 
 
 def test_the_command_says_it_for_people_too() -> None:
-    done = command("--steps", "0", "--schedules", "1")
-    assert done.returncode == 0
+    done = crash("--steps", "0", "--schedules", "1")
+    assert done.code == 0
     assert "the promise holds in all 1 trials" in done.stdout
     assert done.stderr == ""

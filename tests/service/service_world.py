@@ -19,6 +19,7 @@ from sync.delivery.outcome import Answer
 from sync.engine import Engine
 from sync.plan import Plan
 from sync.words import Listing, Page, Record
+from tests.patience import PATIENCE
 from tests.proof.harness import config_text
 
 MODIFIED = "2026-01-02T03:04:05.000006Z"
@@ -100,7 +101,7 @@ class Source:
 
     def read(self, _stream: object, lanes: Mapping[str, Any]) -> Iterator[Page]:
         self.reading.set()
-        assert self.let_go.wait(30)
+        assert self.let_go.wait(PATIENCE)
         if not lanes:
             yield Page("live", {"through": 1}, [Record("1", {"name": "One", "email": "one@example.com"}, MODIFIED)])
 
@@ -127,7 +128,7 @@ class Way:
     def post(self, body: bytes, *, deadline: float) -> Answer:
         del body, deadline
         self.asked.set()
-        assert self.let_go.wait(30)
+        assert self.let_go.wait(PATIENCE)
         return Answer(200, b'{"succeeded": true}')
 
     def close(self) -> None:
@@ -155,7 +156,7 @@ def engine_of(
             way.let_go.set()
             engine.stop()
             started = [worker for worker in engine.workers.values() if worker.is_alive]
-            assert all(worker.join(20) for worker in started)
+            assert all(worker.join(PATIENCE) for worker in started)
             assert not failures
 
 

@@ -21,6 +21,7 @@ from sync.service.health import Health
 from sync.service.notify import Notifier
 from sync.service.server import MOST_CLIENTS, Server
 from sync.service.service import Service
+from tests.patience import PATIENCE
 from tests.proof.harness import until
 
 
@@ -31,7 +32,7 @@ def free_port() -> int:
 
 
 def ask(port: int, path: str, method: str = "GET") -> tuple[int, str]:
-    with closing(http.client.HTTPConnection("127.0.0.1", port, timeout=20)) as connection:
+    with closing(http.client.HTTPConnection("127.0.0.1", port, timeout=PATIENCE)) as connection:
         connection.request(method, path)
         answer = connection.getresponse()
         return answer.status, answer.read().decode()
@@ -190,7 +191,7 @@ FIGURES = (b"# figures\n" * 1_000_000, "text/plain")
 
 
 def connected(port: int, ends: ExitStack, said: bytes = b"") -> socket.socket:
-    made = socket.create_connection(("127.0.0.1", port), timeout=20)
+    made = socket.create_connection(("127.0.0.1", port), timeout=PATIENCE)
     ends.callback(made.close)
     made.sendall(said)
     return made
@@ -257,7 +258,7 @@ def test_only_this_machines_names_are_answered(port: int) -> None:
     """A page in a browser whose name was pointed at this machine reads nothing; no answer tells the server's name."""
     found = {}
     for host in HOSTS:
-        with closing(http.client.HTTPConnection("127.0.0.1", port, timeout=20)) as connection:
+        with closing(http.client.HTTPConnection("127.0.0.1", port, timeout=PATIENCE)) as connection:
             connection.putrequest("GET", "/healthz", skip_host=True)
             connection.putheader("Host", host)
             connection.endheaders()
@@ -283,6 +284,6 @@ def test_by_the_other_protocol(port: int) -> None:
         except OSError:
             pytest.skip("this machine has no IPv6")
     server = Server(f"[::1]:{port}", lambda: Health("running", (), ()), lambda *_: (b"", "text/plain"))
-    with closing(server), closing(http.client.HTTPConnection("::1", port, timeout=20)) as connection:
+    with closing(server), closing(http.client.HTTPConnection("::1", port, timeout=PATIENCE)) as connection:
         connection.request("GET", "/healthz")
         assert connection.getresponse().status == 200

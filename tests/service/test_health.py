@@ -21,6 +21,7 @@ from sync.service.health import Health, is_undelivered, stops_of
 from sync.service.look import Lookout, Waiting
 from sync.service.progress import Stall
 from sync.service.witness import Witness
+from tests.patience import PATIENCE
 
 ROOM = Room(0, 0, 100, 0.01, 0.0)
 
@@ -103,10 +104,10 @@ def test_a_stream_that_is_not_read_any_more_stops_the_flow(
     assert why.endswith("(1 failures in a row: SourceUnavailable)")
     records.let_go.clear()
     turn = in_thread(engine.streams["erp.companies"].turn)
-    assert records.reading.wait(20)
+    assert records.reading.wait(PATIENCE)
     assert stops_of(engine, witness, None, began) == []  # it is being read just now
     records.let_go.set()
-    turn.join(20)
+    turn.join(PATIENCE)
 
 
 def test_a_source_that_does_not_answer_is_looked_at_again_once_a_person_was_asked_for(
