@@ -24,7 +24,7 @@ from pathlib import Path
 from typing import Literal
 
 from state.lock import LedgerLock
-from sync.errors import LedgerLost, LedgerMixed
+from sync.shared.errors import LedgerLost, LedgerMixed
 
 WAL_BYTES = 4 << 20
 """Of log after which it is written into the file: as much as SQLite's own measure."""

@@ -9,7 +9,7 @@ from contextlib import suppress
 from pathlib import Path
 
 from state.lock import LedgerLock
-from sync.errors import LedgerLost
+from sync.shared.errors import LedgerLost
 
 _Identity = tuple[int, int]
 

@@ -12,9 +12,9 @@ from dataclasses import dataclass
 from state.database import LedgerFile
 from state.diagram import OWNERS
 from state.fills import Filled, count_leads, fields_of, filled
-from state.schema.statements import one_of
+from state.schema.ddl import one_of
 from state.streams import release_polls
-from sync.clock import Clock
+from sync.shared.clock import Clock
 
 DAY = 86_400_000
 """Milliseconds."""
@@ -49,7 +49,7 @@ class Usual:
 
 
 @dataclass(frozen=True, slots=True)
-class Figures:
+class GuardFigures:
     """What the unreleased polls of a stream would create, and what is usual there.
 
     `leads`: new ones and such as are to be created once more. `today`: how many its polls let go in the last 24 hours,
@@ -90,7 +90,7 @@ class Gate:
         with self._file.read() as connection:
             return _made(connection, stream, poll)
 
-    def figures(self, stream: int, poll: int, *, mapping: int, first: int, at_least: int) -> Figures:
+    def figures(self, stream: int, poll: int, *, mapping: int, first: int, at_least: int) -> GuardFigures:
         """Return all that the guard looks at. `first` is the poll that ended the first scan, which is not what is
         usual; that is looked up only where more than `at_least` leads would be let go in a day: it reads weeks of
         polls."""
@@ -101,7 +101,7 @@ class Gate:
             leads = _made(connection, stream, poll)
             history = _history(connection, stream, first, now)
             today = history.today(connection)
-            return Figures(
+            return GuardFigures(
                 leads=leads,
                 today=today,
                 usual=history.usual(connection) if leads + today > at_least else None,

@@ -11,7 +11,7 @@ from sqlite_utils import Database
 
 from state.lock import holder
 from state.schema import MIGRATIONS
-from sync.errors import LedgerBusy, LedgerError, LedgerUntrusted
+from sync.shared.errors import LedgerBusy, LedgerError, LedgerUntrusted
 
 
 def migrate(

@@ -12,7 +12,7 @@ from state.adoption import Memory, recall, recognised, remembers, settle_account
 from state.database import LedgerFile
 from state.diagram import GONE, ON_THE_WIRE, STATES, Fit, LeadExists, State, Version
 from state.fills import count_leads, let_go_at_once
-from state.keys import Hasher
+from state.key_files import Hasher
 from state.lookup import rows_of
 from state.matching.heirs import NestedSeen, keep_successors
 from state.matching.keeping import keep_matches
@@ -21,12 +21,12 @@ from state.matching.merges import keep_heirs, keep_merges, stop_kin
 from state.matching.terms import looks_inside, terms_of
 from state.matching.twins import matched
 from state.queues import DRIFTED
-from state.rows import Change, LaneMove, Links, OnChange, Reading, Sampled, Stored
+from state.rows import Decision, LaneMove, Links, OnChange, Reading, Sampled, Stored
 from state.streams import is_released, move_lane
-from sync.clock import Clock
-from sync.words import Touch
+from sync.shared.clock import Clock
+from sync.shared.words import Touch
 
-Judge = Callable[[Reading, Stored | None], Change | None]
+JudgeReading = Callable[[Reading, Stored | None], Decision | None]
 
 _COLUMNS = (
     "key, id, state, lead_exists, fit, modified, mapping, source_fp, wire_fp,"
@@ -91,7 +91,7 @@ class Records:
         self,
         stream: int,
         readings: Sequence[Reading],
-        judge: Judge,
+        judge: JudgeReading,
         *,
         poll: int,
         backfill: bool = False,
@@ -158,7 +158,7 @@ class Records:
 
     def _recognised(
         self, connection: sqlite3.Connection, stream: int, reading: Reading, memories: Mapping[str, Memory]
-    ) -> Change | None:
+    ) -> Decision | None:
         memory = memories.get(reading.id)
         return recognised(reading, memory, on_change_of(connection, stream)) if memory else None
 
@@ -385,7 +385,7 @@ INSERT INTO records (
 _KEEPS_VALUES: frozenset[State] = frozenset({"pending", "sending", "in_doubt", "quarantined", "held", "duplicate"})
 
 
-def _row(change: Change, stream: int, poll: int, backfill: bool, now: int) -> dict[str, object]:
+def _row(change: Decision, stream: int, poll: int, backfill: bool, now: int) -> dict[str, object]:
     reading, base = change.reading, change.base
     keeps = change.state in _KEEPS_VALUES or change.drift
     return {
@@ -417,11 +417,11 @@ def _row(change: Change, stream: int, poll: int, backfill: bool, now: int) -> di
     }
 
 
-def _gone(changes: Iterable[Change]) -> list[str]:
+def _gone(changes: Iterable[Decision]) -> list[str]:
     return [each.reading.id for each in changes if each.state == "delivered" and each.reading.version.fit in GONE]
 
 
-def _counted(changes: Sequence[Change], known: Mapping[str, Stored], *, unchanged: int) -> Counter[str]:
+def _counted(changes: Sequence[Decision], known: Mapping[str, Stored], *, unchanged: int) -> Counter[str]:
     """How a page adds up, and how many of its records left the queue."""
     counts: Counter[str] = Counter({"unchanged": unchanged} if unchanged else {})
     for change in changes:
@@ -431,7 +431,7 @@ def _counted(changes: Sequence[Change], known: Mapping[str, Stored], *, unchange
     return counts
 
 
-def _counted_as(change: Change, before: Stored | None) -> str:
+def _counted_as(change: Decision, before: Stored | None) -> str:
     """The one word under which a reading stands in a poll's counts, so that they add up to what was read."""
     if change.state in ON_THE_WIRE:
         return "waiting"

@@ -22,7 +22,7 @@ from state.queues import DRIFTED
 from state.records import stored
 from state.rows import Conclusion, OnChange, Stored, Verdict
 from state.slots import end_slot
-from sync.clock import Clock
+from sync.shared.clock import Clock
 
 
 @dataclass(frozen=True, slots=True)

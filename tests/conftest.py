@@ -13,7 +13,7 @@ import pytest
 from sqlite_utils import Database
 
 from state.schema import MIGRATIONS
-from sync.sandbox import running
+from sync.trial.sandbox import running
 from tests import nursery
 
 # Where byte code is not kept, each worker rewrites the assertions of all tests anew, and each process that a test

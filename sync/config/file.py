@@ -10,7 +10,7 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from sync.errors import ConfigError, Problem
+from sync.shared.errors import ConfigError, Problem
 
 CONFIG_VARIABLE = "CLOSINGDEALZ_SYNC_CONFIG"
 SYSTEM_FILE = Path("/etc/closingdealz-sync/config.toml")

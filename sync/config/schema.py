@@ -9,7 +9,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, SerializeAsAny
 
-from sync.config.values import (
+from sync.config.value_types import (
     check_base_url,
     check_constant,
     check_cron,
@@ -20,8 +20,8 @@ from sync.config.values import (
     check_listen,
     parse_start,
 )
-from sync.durations import Duration
-from sync.secrets import SecretRef
+from sync.shared.durations import Duration
+from sync.shared.secrets import SecretRef
 
 Expression = Annotated[str | bool | int | float, BeforeValidator(check_expression)]
 """A JMESPath expression over the record, or a TOML number or boolean, which stands for itself."""
@@ -157,7 +157,7 @@ class Log(Table):
     )
 
 
-class Metrics(Table):
+class MetricsSection(Table):
     """What is served over HTTP on this machine: `/healthz` and Prometheus' `/metrics`. Nothing without this table."""
 
     listen: Annotated[str, AfterValidator(check_listen)] = Field(
@@ -297,7 +297,7 @@ class Config(Table):
     workspaces: Mapping[Name, Workspace] = Field(min_length=1, description="One table for each API key.")
     ledger: LedgerOptions = Field(LedgerOptions(), description="Where the program remembers.")
     log: Log = Field(Log(), description="What it writes about its work.")
-    metrics: Metrics | None = Field(None, description="What it serves over HTTP.")
+    metrics: MetricsSection | None = Field(None, description="What it serves over HTTP.")
     service: ServiceOptions = Field(ServiceOptions(), description="The daemon under a service manager.")
     guard: Guard = Field(Guard(), description="What may be created without anybody's approval.")
     lookups: Mapping[Name, Mapping[str, Constant]] = Field({}, description="Tables for the function lookup().")

@@ -8,9 +8,9 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 
-from state.gate import Figures
+from state.gate import GuardFigures
 from sync.config.schema import Guard
-from sync.mapping.outcome import Note
+from sync.mapping.result import Note
 
 FEWEST_LEADS = 20
 """A field says nothing by its absence from fewer leads than this, nor by its presence in fewer before."""
@@ -20,7 +20,7 @@ FEWEST_ADDRESSES = 10
 KNOWN_PERCENT = 90
 
 
-def unusual(figures: Figures, guard: Guard, fields: Mapping[str, str]) -> tuple[Note, ...]:
+def unusual(figures: GuardFigures, guard: Guard, fields: Mapping[str, str]) -> tuple[Note, ...]:
     """Why these leads should wait for a person's approval. `fields`: name on the wire -> key in the mapping, of the
     fields that are watched."""
     return (
@@ -37,7 +37,7 @@ def too_many(leads: int, guard: Guard) -> Iterator[Note]:
         yield Note("", f"{leads:,} new leads in one poll; max_new is {guard.max_new:,}", hint=hint)
 
 
-def _more_than_usual(figures: Figures, guard: Guard) -> Iterator[Note]:
+def _more_than_usual(figures: GuardFigures, guard: Guard) -> Iterator[Note]:
     """Compare what a day would create with an average day: how often a stream is polled must not matter, and what came
     while it was not read may be twice as much as is usual for that time."""
     usual, day = figures.usual, figures.today + figures.leads
@@ -61,7 +61,7 @@ def _rounded(number: float) -> str:
     return f"{number:,.0f}" if number >= 10 or not number else f"{max(number, 0.1):.1f}".removesuffix(".0")
 
 
-def _suddenly_empty(figures: Figures, fields: Mapping[str, str]) -> Iterator[Note]:
+def _suddenly_empty(figures: GuardFigures, fields: Mapping[str, str]) -> Iterator[Note]:
     now, before = figures.now, figures.before
     if min(now.leads, before.leads) < FEWEST_LEADS:
         return
@@ -74,7 +74,7 @@ def _suddenly_empty(figures: Figures, fields: Mapping[str, str]) -> Iterator[Not
             yield Note(key, f"is empty in all {now.leads:,} new leads; {earlier}", hint=hint)
 
 
-def _known_elsewhere(figures: Figures) -> Iterator[Note]:
+def _known_elsewhere(figures: GuardFigures) -> Iterator[Note]:
     asked, known = figures.with_email, figures.known_elsewhere
     if asked >= FEWEST_ADDRESSES and 100 * known >= KNOWN_PERCENT * asked:
         what = f"{known:,} of {asked:,} new records have an e-mail address of a lead that exists under another id"

@@ -18,12 +18,12 @@ from click.testing import CliRunner, Result
 
 from state.ledger import Ledger
 from state.rows import Claim
-from state.slots import Rule
+from state.slots import RateLimit
 from sync.cli import main
 from sync.config.load import load_config
-from sync.reports.overview import rule_with
-from sync.sandbox.running import RunningSandbox
-from sync.secrets import Secret
+from sync.shared.secrets import Secret
+from sync.trial.sandbox.running import RunningSandbox
+from sync.views.overview import rule_with
 from tests.nursery import nursery
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -183,7 +183,7 @@ def make_world(folder: Path, sandbox: RunningSandbox) -> Iterator[World]:
     yield world
 
 
-def rule_of(world: World, ledger: Ledger) -> Rule:
+def rule_of(world: World, ledger: Ledger) -> RateLimit:
     return rule_with(load_config(world.config), "main", Secret(KEY), ledger)
 
 

@@ -13,8 +13,8 @@ from click.testing import CliRunner
 
 from sync import __version__
 from sync.cli import COMMANDS, main
-from sync.commands.options import config_option
-from sync.errors import ConfigError, LedgerError, Problem, SourceRefused, Stopped
+from sync.commands.click_options import config_option
+from sync.shared.errors import ConfigError, LedgerError, Problem, SourceRefused, Stopped
 from tests.patience import PATIENCE
 
 HEAVY = ("sqlalchemy", "pydantic", "httpx", "rich", "apscheduler", "starlette", "jmespath", "phonenumbers")

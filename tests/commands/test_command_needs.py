@@ -17,15 +17,15 @@ from command_world import KEY, ROOT, World
 
 from state.incidents import Incident
 from state.lock import lock_path
-from sync import told
 from sync.cli import main
 from sync.config.load import load_config
-from sync.daemon import _back_up, prove_writable
 from sync.delivery.pace import Pace
-from sync.engine import Engine
-from sync.errors import ConfigError, LedgerLost, Problem, SourceRefused
-from sync.told import digest_of
-from sync.writable import Place
+from sync.engine.engine import Engine
+from sync.service import told
+from sync.service.daemon import _back_up, prove_writable
+from sync.service.told import digest_of
+from sync.service.writable import WritablePlace
+from sync.shared.errors import ConfigError, LedgerLost, Problem, SourceRefused
 
 
 def items(world: World, *words: str) -> list[tuple[str, str]]:
@@ -154,8 +154,10 @@ def test_copies_that_cannot_be_made_are_named_from_the_first_instant(
     world: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     config = load_config(world.config)
-    full = Place("backups_to", world.folder / "copies", spare=True)
-    monkeypatch.setattr("sync.daemon.refuse_unwritable", lambda _: [(full, OSError(28, "No space left on device"))])
+    full = WritablePlace("backups_to", world.folder / "copies", spare=True)
+    monkeypatch.setattr(
+        "sync.service.daemon.refuse_unwritable", lambda _: [(full, OSError(28, "No space left on device"))]
+    )
     with world.open(own=True) as ledger:
         prove_writable(config, ledger)
     assert items(world) == [("backup", str(full.folder))]
@@ -184,7 +186,7 @@ def test_a_disk_without_room_is_named(world: World, monkeypatch: pytest.MonkeyPa
     once(world)
     kill_daemon(world)
     for free, kinds in ((0, ["ledger", "daemon"]), (None, ["daemon"]), (2**30, ["daemon"])):
-        monkeypatch.setattr("sync.reports.troubles.free_bytes", lambda _, free=free: free)
+        monkeypatch.setattr("sync.views.troubles.free_bytes", lambda _, free=free: free)
         assert [kind for kind, _ in items(world)] == kinds
 
 
@@ -298,7 +300,7 @@ def test_one_refusal_is_no_incident_yet_and_nothing_is_green(world: World) -> No
     ],
 )
 def test_a_short_outage_needs_nobody(gravity: Any, times: int, minutes: int, needs: bool) -> None:
-    from sync.reports.troubles import is_lasting
+    from sync.views.troubles import is_lasting
 
     incident = Incident("stream", "a.b", 0, "why", gravity=gravity, times=times)
     assert is_lasting(incident, minutes * 60_000) is needs

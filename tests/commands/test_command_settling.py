@@ -22,7 +22,7 @@ from queue_world import (
     write,
 )
 
-from sync.reports.worklist import COLUMNS
+from sync.views.worklist import COLUMNS
 
 # -- asking
 

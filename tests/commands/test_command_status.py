@@ -12,7 +12,7 @@ from state.diagram import STATES
 from sync.commands.status import gather, show
 from sync.config.load import load_config
 from sync.delivery.pace import Pace
-from sync.reports.overview_text import print_tables
+from sync.views.overview_text import print_tables
 
 
 def test_before_the_first_round_it_says_so_with_zeroes(world: World) -> None:

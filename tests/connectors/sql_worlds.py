@@ -11,11 +11,11 @@ from zoneinfo import ZoneInfo
 
 from sql_servers import Server
 
-from connectors.conformance_world import Names
+from connectors.conformance_world import ContractNames
 from connectors.interface import Connector, StreamSpec
 from connectors.sql.connector import SqlConnector
 from connectors.sql.options import SqlChild, SqlSource, SqlStream
-from sync.words import Wanted
+from sync.shared.words import Wanted
 
 START = datetime(2026, 3, 10, 12, 0, 0, 654321, tzinfo=UTC)
 BERLIN = ZoneInfo("Europe/Berlin")
@@ -117,7 +117,7 @@ KEYS: dict[str, tuple[dict[str, str], Callable[[int], Any]]] = {
 class SqlWorld:
     """Companies and contacts in two tables of a real database; the source's clock is handed in."""
 
-    names = Names()
+    names = ContractNames()
     null_modified = True
 
     def __init__(self, server: Server, key: str, kind: Kind, *, query: bool = False) -> None:

@@ -20,7 +20,7 @@ from sqlalchemy import exc
 from connectors.sql.diagnosis import cause_of
 from connectors.sql.engines import parse_url
 from connectors.sql.errors import as_source_error, translated
-from sync.errors import ConfigError, SourceRefused, SourceUnavailable, SyncError
+from sync.shared.errors import ConfigError, SourceRefused, SourceUnavailable, SyncError
 
 SECRET = "hunter2-PASSWORD"
 VALUE = "jane.doe@example.com"

@@ -28,7 +28,7 @@ def _engines_are_kept() -> Iterator[None]:
             key = (str(url), repr(options))
             return kept.get(key) or kept.setdefault(key, make_engine(url, options))
 
-        patch.setattr("connectors.sql.database.make_engine", engine)
+        patch.setattr("connectors.sql.connection.make_engine", engine)
         yield
 
 

@@ -13,11 +13,11 @@ from sql_servers import Mariadb, Postgresql
 from sqlalchemy import create_engine
 
 from connectors.sql import engines
-from connectors.sql.database import Database
+from connectors.sql.connection import Database
 from connectors.sql.engines import make_engine, parse_url
 from connectors.sql.options import SqlSource
 from connectors.sql.resolving import _with_addresses, bound_names
-from sync.errors import SourceUnavailable
+from sync.shared.errors import SourceUnavailable
 
 OPTIONS = SqlSource.model_validate({"url": "sqlite:///x", "connect_timeout": "2s"})
 real = socket.getaddrinfo

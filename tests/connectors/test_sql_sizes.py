@@ -11,11 +11,11 @@ from sql_servers import Duckdb, Mariadb, Server
 from sql_streams import connect, poll, read_all, stream
 
 from connectors.sql import sizes
-from connectors.sql.database import Database
+from connectors.sql.connection import Database
 from connectors.sql.engines import parse_url
 from connectors.sql.options import SqlSource
-from sync.errors import SourceRefused
-from sync.words import Record
+from sync.shared.errors import SourceRefused
+from sync.shared.words import Record
 
 LIMIT = 100_000
 LONG, HUGE = 30_000, 400_000

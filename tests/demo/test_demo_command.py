@@ -15,8 +15,8 @@ from pathlib import Path
 
 import pytest
 
-from sync.sandbox.options import SandboxOptions
-from sync.sandbox.running import start
+from sync.trial.sandbox.running import start
+from sync.trial.sandbox.settings import SandboxOptions
 from tests.docs.recording import RECORDING, lines_of, without_figures
 
 ROOT = Path(__file__).parents[2]
@@ -187,6 +187,6 @@ def test_at_a_terminal_it_can_be_left(tmp_path: Path) -> None:
 
 def test_its_help_loads_nothing_heavy() -> None:
     heavy = "{'sqlalchemy', 'httpx', 'rich', 'structlog', 'pydantic', 'starlette', 'jmespath'}"
-    probe = f"import sys, sync.demo.command; sys.exit(' '.join({heavy} & sys.modules.keys()) or 0)"
+    probe = f"import sys, sync.trial.demo.command; sys.exit(' '.join({heavy} & sys.modules.keys()) or 0)"
     done = subprocess.run([sys.executable, "-c", probe], env=environment(), capture_output=True, text=True, timeout=60)
     assert (done.returncode, done.stderr) == (0, "")

@@ -32,7 +32,7 @@ from sync.config.schema import (
     LedgerOptions,
     Limit,
     Log,
-    Metrics,
+    MetricsSection,
     ServiceOptions,
     Source,
     Stream,
@@ -40,9 +40,9 @@ from sync.config.schema import (
     WireList,
     Workspace,
 )
-from sync.durations import format_duration
-from sync.reports.phrases import joined
-from sync.secrets import SecretRef
+from sync.shared.durations import format_duration
+from sync.shared.secrets import SecretRef
+from sync.views.phrases import joined
 
 PAGE = Path(__file__).parents[2] / "docs" / "configuration.md"
 
@@ -76,7 +76,7 @@ SECTIONS: tuple[tuple[str, str, type[BaseModel]], ...] = (
     ("A key of `wire`", "", WireList),
     ("`[ledger]`", "Where the program remembers.", LedgerOptions),
     ("`[log]`", "What it writes about its work.", Log),
-    ("`[metrics]`", "What it serves over HTTP; without this table, nothing.", Metrics),
+    ("`[metrics]`", "What it serves over HTTP; without this table, nothing.", MetricsSection),
     ("`[service]`", "The daemon under a service manager.", ServiceOptions),
     ("`[guard]`", "What may be created without anybody's approval: see [States and delivery](delivery.md).", Guard),
     ("`[sources.NAME]`", "A system that records are read from.", Source),

@@ -13,8 +13,8 @@ from prometheus_client import CollectorRegistry
 
 from state.slots import Room
 from sync.events import EVENTS, PARTS
-from sync.service.look import Seen, Waiting
-from sync.service.metrics import PREFIX, Metrics, Standing
+from sync.service.look import Backlog, Seen
+from sync.service.metrics import PREFIX, GaugeReadings, Metrics
 from sync.service.notify import Notifier
 from sync.service.service import Service
 from tests.docs.pages import ROOT, blocks, table
@@ -32,12 +32,12 @@ def families() -> dict[str, set[str]]:
 
         def look(self) -> Seen:
             room = Room(0, 0, 100, 0.01, 0.0)
-            waiting = {"main": Waiting(1, 1, room)}
+            waiting = {"main": Backlog(1, 1, room)}
             return Seen(0.0, waiting, {("a.b", "held"): 1}, {"a.b": 1}, {"a.b": 1}, {"a.b": 1}, 0, {}, 0)
 
     registry = CollectorRegistry()
     Metrics(registry)
-    registry.register(Standing(Busy(Notifier())))
+    registry.register(GaugeReadings(Busy(Notifier())))
     found = {}
     for family in registry.collect():
         suffix = {"counter": "_total", "info": "_info"}.get(family.type, "")

@@ -14,11 +14,11 @@ import pytest
 from state.diagram import STATES
 from state.incidents import IncidentKind
 from sync.cli import COMMANDS
-from sync.delivery.pace import Rest
+from sync.delivery.pace import RestCause
 from sync.events import EVENTS
 from sync.mapping.expressions import compile_expression
 from sync.mapping.functions import FUNCTIONS
-from sync.reports.needs import NeedKind
+from sync.views.needs import NeedKind
 from tests.docs.pages import EVERYTHING, PAGES, README, ROOT, blocks, cells, prose, table
 
 HEADING = re.compile(r"^#+ (.+)$", re.MULTILINE)
@@ -63,7 +63,7 @@ def test_every_idiom_gives_what_it_promises(row: list[str]) -> None:
 
 def test_every_exit_code_stands_there() -> None:
     codes = {int(row[0]) for row in table("commands", "exit code")}
-    in_errors = {int(code) for code in re.findall(r"exit_code = (\d+)", (ROOT / "sync/errors.py").read_text())}
+    in_errors = {int(code) for code in re.findall(r"exit_code = (\d+)", (ROOT / "sync/shared/errors.py").read_text())}
     assert codes >= in_errors
     assert codes >= {64, 65}
 
@@ -82,7 +82,8 @@ def test_every_kind_of_need_has_its_heading() -> None:
 
 def test_the_headings_have_the_words_of_status() -> None:
     said = "".join(
-        path.read_text(encoding="utf-8") for path in [*(ROOT / "sync/reports").glob("*.py"), ROOT / "sync/told.py"]
+        path.read_text(encoding="utf-8")
+        for path in [*(ROOT / "sync/views").glob("*.py"), ROOT / "sync/service/told.py"]
     )
     words = [
         part.strip()
@@ -94,7 +95,7 @@ def test_the_headings_have_the_words_of_status() -> None:
 
 
 def test_every_reason_to_rest_is_explained() -> None:
-    assert {row[0].strip("`") for row in table("troubleshooting", "rests")} == set(get_args(Rest)) - {""}
+    assert {row[0].strip("`") for row in table("troubleshooting", "rests")} == set(get_args(RestCause)) - {""}
 
 
 def test_the_log_is_explained_by_its_own_events() -> None:
@@ -163,13 +164,13 @@ def test_events_are_emitted_and_only_known_ones() -> None:
 
 
 LEAVES = {
-    "sync.errors",
-    "sync.words",
-    "sync.secrets",
-    "sync.durations",
-    "sync.times",
-    "sync.clock",
-    "sync.opaque",
+    "sync.shared.errors",
+    "sync.shared.words",
+    "sync.shared.secrets",
+    "sync.shared.durations",
+    "sync.shared.timestamps",
+    "sync.shared.clock",
+    "sync.shared.opaque",
     "sync",
 }
 

@@ -20,11 +20,11 @@ from typing import Any
 import pytest
 from wire import CREATED, Behaviour, Request, Server, answer, drip, reset, wait_until
 
-from sync.clock import SystemClock
 from sync.delivery.client import ANSWER_LIMIT, PATH, LeadsClient
-from sync.delivery.outcome import Answer, Outcome, of_answer
-from sync.errors import ConfigError
-from sync.secrets import Secret
+from sync.delivery.outcome import ApiResponse, Outcome, of_answer
+from sync.shared.clock import SystemClock
+from sync.shared.errors import ConfigError
+from sync.shared.secrets import Secret
 from tests.patience import PATIENCE
 
 BODY = b'[{"name":"Acme","isContact":false}]'
@@ -46,7 +46,7 @@ def client_of(url: str, timeout: float = PATIENCE) -> Iterator[LeadsClient]:
         yield client
 
 
-def verdict(got: Answer | Outcome) -> str:
+def verdict(got: ApiResponse | Outcome) -> str:
     return got.verdict if isinstance(got, Outcome) else of_answer(got).verdict
 
 
@@ -77,7 +77,7 @@ def after_a_request(then: Behaviour) -> Behaviour:
 def test_one_post_is_one_request_with_the_key_and_the_body_as_it_is() -> None:
     with Server(answers(answer())) as server, client_of(server.url) as client:
         got = client.post(BODY)
-        assert got == Answer(200, CREATED, None)
+        assert got == ApiResponse(200, CREATED, None)
         (request,) = server.requests
         assert request.line == f"POST {PATH} HTTP/1.1"
         assert request.body == BODY
@@ -142,7 +142,7 @@ def test_certificates_and_proxies_that_cannot_be_used_are_a_matter_of_configurat
 @pytest.mark.parametrize("status", [200, 201, 301, 400, 401, 404, 408, 422, 429, 500, 503])
 def test_every_whole_answer_is_handed_on_as_it_is(status: int) -> None:
     with Server(answers(answer(status, b"{}", "Retry-After: 17"))) as server, client_of(server.url) as client:
-        assert client.post(BODY) == Answer(status, b"{}", 17.0)
+        assert client.post(BODY) == ApiResponse(status, b"{}", 17.0)
         assert len(server.requests) == 1
 
 
@@ -151,7 +151,7 @@ def test_a_redirect_is_not_followed(status: int) -> None:
     with Server(answers(answer())) as other, Server(answers(answer(status, b"", f"Location: {other.url}/"))) as server:
         with client_of(server.url) as client:
             got = client.post(BODY)
-            assert isinstance(got, Answer)
+            assert isinstance(got, ApiResponse)
             assert verdict(got) == "paused"
         assert (len(server.requests), other.connections) == (1, 0)
 
@@ -177,7 +177,7 @@ def refused_port() -> int:
         return int(taken.getsockname()[1])
 
 
-def assert_refused(got: Answer | Outcome, words: str) -> None:
+def assert_refused(got: ApiResponse | Outcome, words: str) -> None:
     """Nothing can have arrived, and it says why."""
     assert isinstance(got, Outcome)
     assert got.verdict == "refused"
@@ -357,7 +357,7 @@ def test_whatever_happens_after_the_request_began_is_in_doubt_in_time_and_sent_o
         got = client.post(BODY)
         assert verdict(got) == "in_doubt"
         assert re.fullmatch(ACCOUNTS[name], got.account), got.account
-        assert isinstance(got, Answer) or "Acme" not in got.cause
+        assert isinstance(got, ApiResponse) or "Acme" not in got.cause
         if isinstance(got, Outcome):
             assert ("the time-out was over" in got.account) == ("the time-out was over" in got.cause), got.cause
         with socket.create_connection(("127.0.0.1", server.port)):
@@ -467,7 +467,7 @@ def test_a_date_to_retry_after_is_held_against_the_servers_own_clock(skew: int) 
     says = datetime.now(UTC) + timedelta(seconds=skew)
     dates = f"Date: {format_datetime(says)}", f"Retry-After: {format_datetime(says + timedelta(seconds=90))}"
     with Server(answers(answer(429, b"{}", *dates))) as server, client_of(server.url) as client:
-        assert client.post(BODY) == Answer(429, b"{}", 90.0)
+        assert client.post(BODY) == ApiResponse(429, b"{}", 90.0)
 
 
 def test_without_the_servers_clock_a_date_to_retry_after_is_held_against_ours() -> None:
@@ -475,7 +475,7 @@ def test_without_the_servers_clock_a_date_to_retry_after_is_held_against_ours() 
     for headers in ((f"Retry-After: {later}",), (f"Retry-After: {later}", "Date: yesterday-ish")):
         with Server(answers(answer(503, b"{}", *headers))) as server, client_of(server.url) as client:
             got = client.post(BODY)
-            assert isinstance(got, Answer)
+            assert isinstance(got, ApiResponse)
             assert got.retry_after is not None
             assert 30 < got.retry_after <= 91
 

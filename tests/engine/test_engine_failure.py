@@ -16,10 +16,10 @@ from wire import Server, answer, wait_until
 
 from state.disk import SystemDisk
 from state.ledger import Ledger
-from state.receipts.place import Place
-from sync.engine import Engine
-from sync.errors import LedgerError
-from sync.plan import Plan
+from state.receipts.place import ReceiptsFile
+from sync.engine.compiled_config import CompiledConfig
+from sync.engine.engine import Engine
+from sync.shared.errors import LedgerError
 from tests.patience import PATIENCE
 
 LEADS = 150
@@ -72,7 +72,7 @@ def engine(tmp_path: Path, disk: Disk, errors: list[BaseException]) -> Iterator[
         config = write_config(tmp_path, {name: server.url for name, server in servers.items()}, "batch_size = 1")
         add_firms(tmp_path, range(LEADS))
         ledger = ends.enter_context(Ledger(config.ledger_path, own=True, connector=disk.connect))
-        made = Engine(Plan.of(config), ledger, failed=errors.append)
+        made = Engine(CompiledConfig.of(config), ledger, failed=errors.append)
         for stream in made.streams.values():
             stream.turn()
         yield made
@@ -173,7 +173,7 @@ def test_an_answer_whose_receipt_cannot_be_written_is_kept_by_the_ledger(
             return super().write(descriptor, data)
 
     place = engine.ledger.places.main
-    engine.ledger.journal.places = (Place(place.path, Full()),)
+    engine.ledger.journal.places = (ReceiptsFile(place.path, Full()),)
     engine.start_delivery()
     wait_until(lambda: errors)
     assert engine.join(PATIENCE)

@@ -12,9 +12,9 @@ import pytest
 from guard_world import Shelf, World, logged
 
 from state.rows import PollOutcome
-from sync.errors import LedgerError, SourceRefused, SourceUnavailable, Stopped, SyncError
 from sync.polling.job import FIRST_LANE
-from sync.words import Page
+from sync.shared.errors import LedgerError, SourceRefused, SourceUnavailable, Stopped, SyncError
+from sync.shared.words import Page
 from tests.patience import PATIENCE
 
 Worlds = Callable[..., World]

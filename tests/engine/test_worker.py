@@ -15,8 +15,8 @@ from engine_world import add_firms, always, write_config
 from wire import Behaviour, Server, answer, reset, wait_until
 
 from state.ledger import Ledger
-from sync.engine import Engine
-from sync.plan import Plan
+from sync.engine.compiled_config import CompiledConfig
+from sync.engine.engine import Engine
 from tests.patience import PATIENCE
 
 KEY = answer(401, b'{"succeeded": false, "message": "Invalid API key."}')
@@ -43,7 +43,7 @@ class Scene:
     @contextmanager
     def engine(self, ledger: Ledger) -> Iterator[Engine]:
         """Polls once and delivers: as a reload makes it."""
-        engine = Engine(Plan.of(self.config), ledger, failed=self.errors.append)
+        engine = Engine(CompiledConfig.of(self.config), ledger, failed=self.errors.append)
         engine.streams["erp.main"].turn()
         engine.start_delivery()
         try:

@@ -11,8 +11,8 @@ from hubspot_portal import Portal, prop
 from hubspot_server import TOKEN, Standin
 
 from sync.cli import main
-from sync.sandbox.options import SandboxOptions
-from sync.sandbox.running import start
+from sync.trial.sandbox.running import start
+from sync.trial.sandbox.settings import SandboxOptions
 from tests.docs.pages import recipes
 
 EXAMPLE = Path(__file__).parents[2] / "connectors/hubspot/config.example.toml"

@@ -13,8 +13,8 @@ from hubspot_server import TOKEN, Standin
 from hubspot_world import COMPANIES, opened, poll, source
 from pydantic import ValidationError
 
+from connectors.hubspot.api_paths import DEFAULT_FAMILY, FAMILIES, dated
 from connectors.hubspot.options import HubspotSource
-from connectors.hubspot.paths import DEFAULT_FAMILY, FAMILIES, dated
 from connectors.interface import Ages
 
 

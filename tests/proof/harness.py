@@ -21,9 +21,9 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any
 
-from sync.sandbox import reports
-from sync.sandbox.running import RunningSandbox, start
-from sync.sandbox.server import SandboxOptions
+from sync.trial.sandbox import reports
+from sync.trial.sandbox.running import RunningSandbox, start
+from sync.trial.sandbox.server import SandboxOptions
 from tests.nursery import nursery
 from tests.patience import PATIENCE
 

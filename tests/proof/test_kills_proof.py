@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from sync.sandbox.running import start
+from sync.trial.sandbox.running import start
 from tests.proof.harness import World, until
 from tests.proof.kills import Plan, assert_truth, kill_again_and_again, waiting
 

@@ -18,7 +18,7 @@ import pytest
 from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
 
-from sync.sandbox.running import RunningSandbox
+from sync.trial.sandbox.running import RunningSandbox
 from tests.connectors.sql_servers import Server, Sqlite, mariadb_database, postgresql_database
 from tests.proof.harness import sandbox_with
 from tests.proof.meaning_scenario import Scenario, scenarios

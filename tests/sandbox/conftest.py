@@ -8,7 +8,7 @@ from typing import Any
 import httpx
 import pytest
 
-from sync.sandbox.server import RunningSandbox, SandboxOptions, start
+from sync.trial.sandbox.server import RunningSandbox, SandboxOptions, start
 from tests.patience import PATIENCE
 
 Post = Callable[..., httpx.Response]

@@ -21,14 +21,14 @@ import httpx
 import pytest
 from click.testing import CliRunner
 
-from sync.sandbox import running as running_sandbox
-from sync.sandbox.command import EXAMPLE_KEY, EXAMPLE_URL
-from sync.sandbox.command import sandbox as command
-from sync.sandbox.options import SandboxError
-from sync.sandbox.server import SandboxOptions, start
+from sync.trial.sandbox import running as running_sandbox
+from sync.trial.sandbox.command import EXAMPLE_KEY, EXAMPLE_URL
+from sync.trial.sandbox.command import sandbox as command
+from sync.trial.sandbox.server import SandboxOptions, start
+from sync.trial.sandbox.settings import SandboxError
 from tests.patience import PATIENCE
 
-COMMAND = [sys.executable, "-m", "sync.sandbox"]
+COMMAND = [sys.executable, "-m", "sync.trial.sandbox"]
 LEAD = {"isContact": False, "name": "x"}
 
 
@@ -104,7 +104,7 @@ def test_what_lies_in_the_current_folder_is_not_run(tmp_path, monkeypatch) -> No
 
 def test_it_ends_with_the_process_that_started_it(tmp_path) -> None:
     program = (
-        "import os; from pathlib import Path; from sync.sandbox.server import *;"
+        "import os; from pathlib import Path; from sync.trial.sandbox.server import *;"
         f"s = start(SandboxOptions(port=0, store=Path({str(tmp_path / 'kept.db')!r})));"
         "print(s.url, flush=True); os._exit(9)"
     )
@@ -195,7 +195,7 @@ def test_its_help_is_light_and_names_every_failure() -> None:
     for name in ("429", "timeout-before", "reset-after", "half", "malformed", "not-succeeded", "refuse:TEXT"):
         assert name in done.output
     program = (
-        "import sys, sync.sandbox.command;"
+        "import sys, sync.trial.sandbox.command;"
         "heavy = {'starlette', 'uvicorn', 'httpx', 'asyncio', 'sqlite3'} & set(sys.modules);"
         "sys.exit(str(heavy) if heavy else 0)"
     )

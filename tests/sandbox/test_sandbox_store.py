@@ -10,10 +10,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from sync.sandbox import reports
-from sync.sandbox.options import SandboxError
-from sync.sandbox.server import SandboxOptions, start
-from sync.sandbox.store import Arrival, Store
+from sync.trial.sandbox import reports
+from sync.trial.sandbox.server import SandboxOptions, start
+from sync.trial.sandbox.settings import SandboxError
+from sync.trial.sandbox.store import Arrival, Store
 
 
 def lead(name: str) -> dict[str, object]:

@@ -15,12 +15,21 @@ from sync.delivery import client
 from sync.delivery.outcome import Outcome
 from sync.delivery.sender import Sender
 from sync.log import emit
-from sync.sandbox.options import SandboxOptions
-from sync.sandbox.running import RunningSandbox, start
-from sync.schedule import Schedule
-from sync.selftest.life import Life
-from sync.selftest.steps import NONE, Mishap
-from sync.selftest.trial import Trial, Verdict, at_each_send, at_each_step, at_files, at_random, run, undisturbed
+from sync.service.schedule import Schedule
+from sync.trial.sandbox.running import RunningSandbox, start
+from sync.trial.sandbox.settings import SandboxOptions
+from sync.trial.selftest.life import Life
+from sync.trial.selftest.steps import NONE, Mishap
+from sync.trial.selftest.trial import (
+    Trial,
+    TrialResult,
+    at_each_send,
+    at_each_step,
+    at_files,
+    at_random,
+    run,
+    undisturbed,
+)
 from tests.proof.harness import Ended, command
 from tests.sizes import sized
 
@@ -81,7 +90,7 @@ def test_one_seed_is_one_schedule() -> None:
 # -- a clock that is set while it lives
 
 
-def back_and_forth(folder: Path, sandbox: RunningSandbox) -> Verdict:
+def back_and_forth(folder: Path, sandbox: RunningSandbox) -> TrialResult:
     """Set by hours at every few looks at it, each time further back; rows come when it has slept."""
     jumps = tuple((look, -3 * 3600.0) for look in range(1, 2000, 7))
     return run(Trial("set", [Life(clock_jumps=jumps, later=range(10, 13))], [range(1, 10)], "ok*"), folder, sandbox)
@@ -100,7 +109,7 @@ def test_it_sees_a_program_whose_polls_wait_for_a_clock_that_was_set_back(
     sandbox: RunningSandbox, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(Schedule, "keep_time", lambda _: 0.0)
-    monkeypatch.setattr("sync.selftest.life.LONGEST_SECONDS", 4.0)
+    monkeypatch.setattr("sync.trial.selftest.life.LONGEST_SECONDS", 4.0)
     verdict = back_and_forth(tmp_path / "set", sandbox)
     assert verdict.ends["hung"]
     assert not verdict.holds
@@ -116,7 +125,7 @@ def test_it_sees_a_program_that_goes_on_with_an_older_ledger(
     assert not verdict.holds
 
 
-def one(folder: Path, sandbox: RunningSandbox, script: str = "ok*", *lives: Life) -> Verdict:
+def one(folder: Path, sandbox: RunningSandbox, script: str = "ok*", *lives: Life) -> TrialResult:
     trial = Trial("one", lives, [range(1, 10)], script)
     return run(trial, folder / "one", sandbox)
 
@@ -176,7 +185,7 @@ def test_it_sees_a_program_that_dies_by_itself(
 
     monkeypatch.setattr(Sender, "_body", defect)
     trial = Trial("one", [Life(kill_after=0.3)], [range(1, 10)], "ok*")
-    monkeypatch.setattr("sync.selftest.life.LONGEST_SECONDS", 2.0)
+    monkeypatch.setattr("sync.trial.selftest.life.LONGEST_SECONDS", 2.0)
     assert not run(trial, tmp_path / "one", sandbox).holds
 
 
@@ -193,7 +202,7 @@ def test_a_kill_at_a_request_leaves_doubt_and_nothing_worse(sandbox: RunningSand
 # -- the ledger is lost
 
 
-def losing(folder: Path, sandbox: RunningSandbox, mishap: Mishap) -> Verdict:
+def losing(folder: Path, sandbox: RunningSandbox, mishap: Mishap) -> TrialResult:
     lives = [Life(), Life(loss=mishap)]
     return run(Trial("loss", lives, [range(1, 10), range(10, 13)], "ok,reset-after,ok*"), folder, sandbox)
 

@@ -10,8 +10,8 @@ from typing import Any
 from pydantic import BaseModel, ConfigDict
 
 from connectors.interface import Features, StreamSpec
-from sync.secrets import SecretRef
-from sync.words import Listing, Page, Record
+from sync.shared.secrets import SecretRef
+from sync.shared.words import Listing, Page, Record
 from tests.patience import PATIENCE
 
 MODIFIED = "2026-01-02T03:04:05.000006Z"

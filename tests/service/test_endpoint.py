@@ -14,13 +14,13 @@ from prometheus_client.parser import text_string_to_metric_families
 from service_world import Source, StoppedClock, Way, engine_of
 
 from sync.config.load import load_config
-from sync.engine import Engine
-from sync.errors import ConfigError
+from sync.engine.engine import Engine
 from sync.log import emit
 from sync.service.health import Health
+from sync.service.http_server import MOST_CLIENTS, Server
 from sync.service.notify import Notifier
-from sync.service.server import MOST_CLIENTS, Server
 from sync.service.service import Service
+from sync.shared.errors import ConfigError
 from tests.patience import PATIENCE
 from tests.proof.harness import until
 
@@ -221,8 +221,8 @@ def test_clients_that_do_not_read_their_answers_hold_up_nobody(port: int) -> Non
 
 def test_a_client_that_dawdles_is_given_up(port: int, monkeypatch: pytest.MonkeyPatch) -> None:
     """It drips its request, or does not read the answer."""
-    monkeypatch.setattr("sync.service.server.PATIENCE", 0.2)
-    monkeypatch.setattr("sync.service.server.LONGEST", 0.4)
+    monkeypatch.setattr("sync.service.http_server.PATIENCE", 0.2)
+    monkeypatch.setattr("sync.service.http_server.LONGEST", 0.4)
     with ExitStack() as ends:
         server = Server(f"127.0.0.1:{port}", lambda: Health("running", (), ()), lambda *_: FIGURES)
         ends.callback(server.close)

@@ -14,13 +14,13 @@ from state.slots import Room
 from sync import log
 from sync.config.intervals import allowance
 from sync.config.schema import Source as SourceOptions
-from sync.engine import Engine
-from sync.errors import SourceUnavailable
+from sync.engine.engine import Engine
 from sync.log import emit
 from sync.service.health import Health, is_undelivered, stops_of
-from sync.service.look import Lookout, Waiting
-from sync.service.progress import Stall
+from sync.service.liveness import Stall
+from sync.service.look import Backlog, Lookout
 from sync.service.witness import Witness
+from sync.shared.errors import SourceUnavailable
 from tests.patience import PATIENCE
 
 ROOM = Room(0, 0, 100, 0.01, 0.0)
@@ -84,7 +84,7 @@ def test_how_late_a_poll_may_be(keys: dict[str, str], seconds: float) -> None:
     ],
 )
 def test_when_leads_wait_in_vain(oldest: float | None, since_delivery: float, expected: bool) -> None:
-    waiting = Waiting(5, None if oldest is None else int(oldest * 1000), ROOM)
+    waiting = Backlog(5, None if oldest is None else int(oldest * 1000), ROOM)
     assert is_undelivered(waiting, since_delivery, 10_500.0) == expected
 
 

@@ -10,9 +10,9 @@ import pytest
 from service_world import Manager, Source, StoppedClock, Way, engine_of, in_thread
 
 from sync import log
-from sync.engine import Engine
+from sync.engine.engine import Engine
+from sync.service.liveness import SCHEDULER_THREAD, Stall, WatchedPart, parts_of, stalls_of
 from sync.service.notify import Notifier
-from sync.service.progress import SCHEDULER_THREAD, Part, Stall, parts_of, stalls_of
 from sync.service.service import Service
 from tests.patience import PATIENCE
 
@@ -48,10 +48,10 @@ def stalled(engine: Engine, clock: StoppedClock) -> list[str]:
 
 def test_which_parts_stall() -> None:
     parts = [
-        Part("late", 100.0, 10.0),
-        Part("just in time", 110.0, 10.0),
-        Part("has nothing to do", None, 10.0),
-        Part("gone", None, 10.0, dead=True),
+        WatchedPart("late", 100.0, 10.0),
+        WatchedPart("just in time", 110.0, 10.0),
+        WatchedPart("has nothing to do", None, 10.0),
+        WatchedPart("gone", None, 10.0, dead=True),
     ]
     assert stalls_of(parts, 120.0) == [Stall("late", 20.0, 10.0), Stall("gone", 0.0, 0.0)]
 

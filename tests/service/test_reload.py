@@ -11,9 +11,9 @@ import pytest
 from reload_world import Scene, Tenant
 from service_world import Manager
 
-from sync.delivery.outcome import Answer
-from sync.errors import ConfigError, SourceRefused, SourceUnavailable
-from sync.told import KEPT
+from sync.delivery.outcome import ApiResponse
+from sync.service.told import KEPT
+from sync.shared.errors import ConfigError, SourceRefused, SourceUnavailable
 from tests.patience import PATIENCE
 from tests.proof.harness import until
 
@@ -154,8 +154,8 @@ def test_a_signal_during_a_reload_is_neither_lost_nor_kept_waiting(scene: Scene,
 
 def test_who_reloads_may_have_done_what_a_rest_waits_for(scene: Scene) -> None:
     """Wrong keys and refused sources are tried again at once; servers that are ill keep their rest."""
-    ill = Answer(503, b"", 7200.0)
-    answers = {"key": Answer(401, b'{"succeeded": false, "message": "Invalid API key."}'), "ill": ill}
+    ill = ApiResponse(503, b"", 7200.0)
+    answers = {"key": ApiResponse(401, b'{"succeeded": false, "message": "Invalid API key."}'), "ill": ill}
     for name, answer in answers.items():
         scene.add(name, "1")
         scene.way(name).answer = answer

@@ -11,9 +11,9 @@ import apscheduler.schedulers.base
 import pytest
 from service_world import engine_of
 
-from sync.clock import SystemClock
-from sync.schedule import STEP, Schedule
-from sync.service.progress import TURN_LIMIT, parts_of, stalls_of
+from sync.service.liveness import TURN_LIMIT, parts_of, stalls_of
+from sync.service.schedule import STEP, Schedule
+from sync.shared.clock import SystemClock
 from tests.patience import PATIENCE
 from tests.proof.harness import until
 
@@ -46,7 +46,7 @@ def clock(monkeypatch: pytest.MonkeyPatch) -> MachineClock:
 
     for module in (apscheduler.schedulers.base, apscheduler.triggers.interval, apscheduler.triggers.cron):
         monkeypatch.setattr(module, "datetime", Wall)
-    monkeypatch.setattr("sync.schedule.datetime", Wall)
+    monkeypatch.setattr("sync.service.schedule.datetime", Wall)
     return machine
 
 

@@ -13,9 +13,9 @@ from ledger_tools import RULE, FakeClock, claim, declare, reading, register, row
 
 from state.diagram import LEAD_EXISTS, OWNERS, STATES, LeadExists, State
 from state.fills import Filled, fields_of
-from state.gate import Figures, LeftBehind, Usual
+from state.gate import GuardFigures, LeftBehind, Usual
 from state.ledger import Ledger
-from state.rows import Change, Claim, PollKind, PollOutcome, Reading, Stored, StreamRow
+from state.rows import Claim, Decision, PollKind, PollOutcome, Reading, Stored, StreamRow
 from sync.polling.judge import Rules, judge
 
 WHY, WHY_NOT = (json.dumps([{"rule": rule}]) for rule in ("too many", "far too many"))
@@ -41,7 +41,7 @@ def poll(ledger: Ledger, stream: StreamRow, *readings: Reading, released: bool =
 
 
 def page(ledger: Ledger, stream: StreamRow, number: int, *readings: Reading) -> None:
-    def judged(each: Reading, stored: Stored | None) -> Change | None:
+    def judged(each: Reading, stored: Stored | None) -> Decision | None:
         return judge(each, stored, Rules(stream.on_change))
 
     ledger.records.commit(stream.id, list(readings), judged, poll=number)
@@ -52,7 +52,7 @@ def read(stream: StreamRow, id_: str, content: str = "a", *, email: str | None =
     return replace(reading(id_, content, mapping=stream.mapping, **options), values=values)
 
 
-def figures(ledger: Ledger, stream: StreamRow, number: int, first: int = 0, *, at_least: int = 0) -> Figures:
+def figures(ledger: Ledger, stream: StreamRow, number: int, first: int = 0, *, at_least: int = 0) -> GuardFigures:
     return ledger.gate.figures(stream.id, number, mapping=stream.mapping, first=first, at_least=at_least)
 
 

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from state.ledger import Ledger
-from sync.errors import LedgerLost
+from sync.shared.errors import LedgerLost
 
 
 def log_of(path: Path) -> Path:

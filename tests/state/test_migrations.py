@@ -15,13 +15,13 @@ import pytest
 from ledger_tools import FakeClock, claim, commit, declare, pending, reading, register, row, rows
 
 from state.database import SCHEMA_VERSION
-from state.keys import key_path
+from state.key_files import key_path
 from state.ledger import Ledger
 from state.lock import LedgerLock
 from state.schema import alike, contacts, initial, labels, orphans, queues
-from state.schema.statements import statements
+from state.schema.ddl import statements
 from state.streams import ADDRESS, refuse_before
-from sync.errors import LedgerBusy, LedgerError, LedgerUntrusted
+from sync.shared.errors import LedgerBusy, LedgerError, LedgerUntrusted
 from tests.old_ledgers import names, to_first_schema, to_schema
 
 

@@ -20,8 +20,8 @@ from state.slots import (
     SHARE_FALL,
     SHARE_LEAST,
     Lesson,
+    RateLimit,
     Room,
-    Rule,
     Slots,
     allowed,
     climbed,
@@ -30,8 +30,8 @@ from state.slots import (
 )
 
 KEY, OTHER_KEY = b"one key", b"another"
-MINUTE = Rule(KEY, 100, 60.0)
-FEW = Rule(KEY, 3, 60.0)
+MINUTE = RateLimit(KEY, 100, 60.0)
+FEW = RateLimit(KEY, 3, 60.0)
 WINDOW = 60.0 * (1 + MARGIN)
 
 
@@ -47,13 +47,13 @@ def slots(tmp_path: Path, clock: FakeClock) -> Iterator[Slots]:
     file.close()
 
 
-def fill(slots: Slots, rule: Rule = FEW, timeout: float = 20.0) -> list[int]:
+def fill(slots: Slots, rule: RateLimit = FEW, timeout: float = 20.0) -> list[int]:
     taken = [slots.take(rule, timeout) for _ in range(rule.requests)]
     assert all(isinstance(each, int) for each in taken)
     return [each for each in taken if isinstance(each, int)]
 
 
-def wait_of(slots: Slots, rule: Rule = FEW) -> NoRoom:
+def wait_of(slots: Slots, rule: RateLimit = FEW) -> NoRoom:
     got = slots.take(rule, 20.0)
     assert isinstance(got, NoRoom)
     return got
@@ -62,7 +62,7 @@ def wait_of(slots: Slots, rule: Rule = FEW) -> NoRoom:
 def test_as_many_as_the_limit_and_not_one_more(slots: Slots) -> None:
     fill(slots)
     assert wait_of(slots).in_flight == 3
-    assert isinstance(slots.take(Rule(OTHER_KEY, 1, 60.0), 20.0), int), "another key has its own window"
+    assert isinstance(slots.take(RateLimit(OTHER_KEY, 1, 60.0), 20.0), int), "another key has its own window"
 
 
 def test_a_slot_is_free_one_window_after_its_end_and_not_a_moment_earlier(slots: Slots, clock: FakeClock) -> None:
@@ -95,7 +95,7 @@ def test_the_slot_of_a_batch_on_the_wire_keeps_its_boot(tmp_path: Path, clock: F
         pending(ledger, register(ledger), "a")
         claim(ledger)
         clock.reboot()
-        slots.take(Rule(OTHER_KEY, 1, 60.0), 20.0)
+        slots.take(RateLimit(OTHER_KEY, 1, 60.0), 20.0)
         assert [each.is_of_this_boot for each in ledger.verdicts.sending()] == [False]
         assert [each["boot"] for each in rows(ledger, "SELECT boot FROM slots ORDER BY id")] == [
             "boot-2",
@@ -110,7 +110,9 @@ def test_a_ledger_that_does_not_know_what_was_sent_waits_a_window(slots: Slots, 
     with slots._file.write() as connection:
         fill_windows(connection, clock, ended_at=clock.wall() - 10)
     assert slots.room(FEW).used == 3
-    assert wait_of(slots).seconds == wait_of(slots, Rule(OTHER_KEY, 50, 60.0)).seconds == pytest.approx(WINDOW - 10)
+    assert (
+        wait_of(slots).seconds == wait_of(slots, RateLimit(OTHER_KEY, 50, 60.0)).seconds == pytest.approx(WINDOW - 10)
+    )
     clock.advance(WINDOW - 10 + 0.001)
     fill(slots)
     assert wait_of(slots).seconds == pytest.approx(20 + GRACE_SECONDS + WINDOW)
@@ -218,10 +220,10 @@ def test_the_wall_clock_has_no_say(slots: Slots, clock: FakeClock) -> None:
 
 
 def test_a_lower_limit_counts_what_a_higher_one_let_go(slots: Slots, clock: FakeClock) -> None:
-    for slot in fill(slots, Rule(KEY, 5, 60.0)):
+    for slot in fill(slots, RateLimit(KEY, 5, 60.0)):
         clock.advance(1)
         slots.end(slot, arrived=True)
-    two = Rule(KEY, 2, 60.0)
+    two = RateLimit(KEY, 2, 60.0)
     assert wait_of(slots, two).seconds == pytest.approx(WINDOW - 1), "four of the five must have left the window"
     room = slots.room(two)
     assert (room.used, room.requests, room.in_flight) == (5, 2, 0)
@@ -282,7 +284,7 @@ def test_what_is_learned_of_a_longer_window_is_kept(tmp_path: Path, clock: FakeC
     slots = Slots(again, clock)
     full(slots, clock)
     assert wait_of(slots).seconds == pytest.approx(60.0 * (1 + MARGIN + 2 * MARGIN_STEP))
-    assert slots.room(Rule(OTHER_KEY, 3, 60.0)).margin == MARGIN, "of one key nothing follows for another"
+    assert slots.room(RateLimit(OTHER_KEY, 3, 60.0)).margin == MARGIN, "of one key nothing follows for another"
     for _ in range(16):
         clock.advance(100)
         slots.learn(FEW, full(slots, clock))
@@ -321,7 +323,7 @@ def test_what_comes_shortly_after_a_full_window_is_its_echo(
     assert (lesson.why, lesson.margin) == (why, learned.margin)
 
 
-MANY = Rule(KEY, 100, 60.0)
+MANY = RateLimit(KEY, 100, 60.0)
 
 
 def refused_after(slots: Slots, requests: int) -> Lesson:

@@ -25,7 +25,7 @@ from ledger_tools import (
 
 from state.ledger import Ledger
 from state.rows import Claim, Conclusion, Verdict
-from state.slots import Rule
+from state.slots import RateLimit
 from state.verdicts import Late, OnTheWire
 
 LATER = "2026-02-02T00:00:00.000000Z"
@@ -50,7 +50,7 @@ def sent(ledger: Ledger, verdict: Verdict, *ids: str, message: str | None = None
 
 
 def claim_of(ledger: Ledger, workspace: str) -> Claim:
-    claimed = ledger.outbox.claim(workspace, Rule(workspace.encode(), 100, 60.0), most=100, linger=0, timeout=60)
+    claimed = ledger.outbox.claim(workspace, RateLimit(workspace.encode(), 100, 60.0), most=100, linger=0, timeout=60)
     assert isinstance(claimed, Claim)
     return claimed
 
