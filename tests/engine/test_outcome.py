@@ -318,7 +318,7 @@ def test_our_own_deadline_proves_nothing_once_writing_began(
 def test_there_are_exceptions_to_speak_of() -> None:
     names = {kind.__name__ for kind in all_errors()}
     assert names >= HARMLESS | {"ReadTimeout", "WriteError", "RemoteProtocolError", "TooManyRedirects", "DecodingError"}
-    assert names >= {"SSLEOFError", "LocalProtocolError", "BrokenPipeError", "TooLong"}
+    assert names >= {"SSLEOFError", "LocalProtocolError", "BrokenPipeError", "AnswerTooLong"}
 
 
 @pytest.mark.parametrize(
