@@ -1,4 +1,4 @@
-"""Strict reading of answers: one that lacks what it must have is no empty one."""
+"""Reads answers strictly: one without its required members is malformed, never empty."""
 
 from __future__ import annotations
 
@@ -8,30 +8,33 @@ from sync.shared.words import Json
 
 
 class Malformed(Exception):
-    """An answer that lacks what it must have: to be asked for again."""
+    """An answer without a required member; the call is repeated."""
 
 
 def results_of(body: Mapping[str, Json]) -> list[Mapping[str, Json]]:
-    """The rows of an answer. Raises Malformed: an answer without them is no empty one."""
+    """Return the rows of an answer. Raises Malformed."""
     return rows_of(body.get("results"))
 
 
 def rows_of(found: Json) -> list[Mapping[str, Json]]:
-    """A list of objects. Raises Malformed."""
+    """Return a list of objects. Raises Malformed."""
     if not isinstance(found, list) or not all(isinstance(row, dict) for row in found):
         raise Malformed("a list of results")
     return found
 
 
 def one_of(found: Json) -> Mapping[str, Json]:
-    """An object. Raises Malformed."""
+    """Return an object. Raises Malformed."""
     if not isinstance(found, dict):
         raise Malformed("an object where it should be")
     return found
 
 
 def next_of(body: Mapping[str, Json]) -> str | None:
-    """Where the next page begins; None only where the answer names none, however short it is."""
+    """Return the position of the next page, or None if the answer names none.
+
+    A short or even empty page may have a successor. (docs/sources.md#hubspot-search)
+    """
     paging = body.get("paging")
     if paging is None or (isinstance(paging, dict) and paging.get("next") is None):
         return None
@@ -42,7 +45,7 @@ def next_of(body: Mapping[str, Json]) -> str | None:
 
 
 def id_of(row: Mapping[str, Json], key: str = "id") -> str:
-    """An id as text; HubSpot gives some as numbers."""
+    """Return an id as text; HubSpot sends some as numbers. Raises Malformed."""
     found = row.get(key)
     if not is_id(found):
         raise Malformed(f"a readable {key}")
@@ -50,9 +53,10 @@ def id_of(row: Mapping[str, Json], key: str = "id") -> str:
 
 
 def is_id(value: Json) -> bool:
+    """Return true for text that is not empty, and for integers."""
     return (isinstance(value, str) and value != "") or (isinstance(value, int) and not isinstance(value, bool))
 
 
 def chunks(ids: Sequence[str], most: int) -> Iterable[Sequence[str]]:
-    """The ids in parts of at most so many."""
+    """Return the ids in parts of at most `most`."""
     return (ids[start : start + most] for start in range(0, len(ids), most))

@@ -1,4 +1,4 @@
-"""One HubSpot account as this process calls it: paced, tried again, read strictly, its errors in words."""
+"""Calls to one HubSpot account: spaced, retried, read strictly, their errors translated."""
 
 from __future__ import annotations
 
@@ -35,23 +35,28 @@ from sync.shared.words import Json
 
 AnswerT = TypeVar("AnswerT")
 DAY = 86400.0
+"""Seconds of a day."""
 _SINGLE = frozenset({"one", "segment_by_id", "segment_by_name"})
-"""Calls for one thing, which may be gone."""
+"""Calls for a single thing, whose absence is an answer and no error."""
 
 
 class NotThere(Exception):
-    """HubSpot knows no such record, or list."""
+    """HubSpot knows no such record or list."""
 
 
 @dataclass(frozen=True, slots=True)
 class Got(Generic[AnswerT]):
+    """An answer that was understood."""
+
     value: AnswerT
 
 
 @dataclass(frozen=True, slots=True)
 class Call:
-    """One call: its name in the path table, what the path holds, its query and body; `about` says in an error what it
-    asks for, where the name does not."""
+    """One call: its name in the path table, the values of the path's placeholders, its query and body.
+
+    `about` names in errors what is asked for, if the name does not.
+    """
 
     name: str
     method: str = "GET"
@@ -62,7 +67,7 @@ class Call:
 
     @property
     def target(self) -> str:
-        """Return in words the thing that is asked for."""
+        """Return what is asked for, in words."""
         return self.about or " ".join(
             part for part in (self.name, self.places.get("object"), self.places.get("to")) if part
         )
@@ -79,7 +84,7 @@ class Portal:
 
 
 class HubSpotCalls:
-    """The calls of one connector. `stream` is named in errors: set it before a stream's calls."""
+    """The calls of one connector. `stream` is named in errors: set it before the calls of a stream."""
 
     def __init__(
         self,
@@ -89,7 +94,7 @@ class HubSpotCalls:
         pace: RequestSpacing,
         connect: Callable[[Secret], Transport],
     ) -> None:
-        """`connect` makes the transport, at the first call."""
+        """Store the parts; `connect` makes the transport when the first call is made."""
         self.source = source
         self.stream: str | None = None
         self.options = options
@@ -105,9 +110,9 @@ class HubSpotCalls:
     # ---- what is asked
 
     def ask(self, call: Call, read: Callable[[Mapping[str, Json]], AnswerT]) -> AnswerT:
-        """The answer as `read` understands it; `read` raises Malformed where it lacks what it must have.
+        """Return the answer as `read` understands it; `read` raises Malformed if a required member is missing.
 
-        Raises NotThere, SourceUnavailable, SourceRefused.
+        Retries by the table in response_rules.py. Raises NotThere, SourceUnavailable, SourceRefused.
         """
         attempt = 1
         while True:
@@ -179,15 +184,18 @@ class HubSpotCalls:
     # ---- whose account it is, and what time it is there
 
     def now(self) -> datetime:
-        """HubSpot's own clock, by the `Date` of its last answer: never ahead, at most about a second behind."""
+        """Return HubSpot's time by the `Date` of its last answer: never ahead, at most about a second behind.
+
+        Windows must end by the clock that stamps the records, not by ours.
+        """
         if self._told is None:
             return datetime.fromtimestamp(self._clock.wall(), UTC)
         said, heard = self._told
         return datetime.fromtimestamp(said + self._clock.boot() - heard, UTC)
 
     def portal(self) -> Portal:
-        """Return the account that the token opens, looked at once a day. Raises SourceRefused where it is not the one
-        that `portal` names."""
+        """Return the account that the token opens, read once a day. Raises SourceRefused if `portal` names another
+        one."""
         if self._portal is None or self._clock.boot() - self._portal[0] > DAY:
             self._portal = (self._clock.boot(), self._look_at_portal())
         return self._portal[1]
@@ -205,7 +213,7 @@ class HubSpotCalls:
         return portal
 
     def _renew(self) -> bool:
-        """Reads the token anew: whether it is another one. It must open the same account."""
+        """Read the token again and return true if it has changed. Raises SourceRefused if it opens another account."""
         try:
             fresh = read_token(self.source, self.options)
         except ConfigError as error:
@@ -248,19 +256,19 @@ class HubSpotCalls:
         raise SourceUnavailable(what, hint=hint, source=self.source, stream=self.stream)
 
     def refuse(self, what: str, hint: str = "", field: str | None = None) -> NoReturn:
-        """For what a person must mend in the account or the file."""
+        """Raise SourceRefused: a person must fix something in the account or the file."""
         raise SourceRefused(what, hint=hint, source=self.source, stream=self.stream, field=field)
 
 
 def _absence(call: Call) -> str:
-    """Return what to look at where HubSpot knows nothing of what a call is about."""
+    """Return the hint for a call about something that HubSpot does not know."""
     if "list" in call.places:
         return "was the list deleted? Or is a proxy in between?"
     return f"is {call.places['object']!r} an object of this account and plan?" if "object" in call.places else ""
 
 
 def read_token(source: str, options: HubspotSource) -> Secret:
-    """Raises ConfigError where it cannot be had, or cannot be a token."""
+    """Return the token. Raises ConfigError if it cannot be read, or holds characters that no token has."""
     key = f"sources.{source}.token"
     token = options.token.read(key=key)
     text = token.reveal()

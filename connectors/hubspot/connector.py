@@ -1,4 +1,4 @@
-"""The HubSpot connector: one account, read by the token of a private app or a service key."""
+"""The HubSpot connector: reads one account with the token of a private app or a service key."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ from sync.shared.words import Json, Listing, Page, Record
 
 
 class HubspotConnector:
-    """One account, opened. `connect` makes the transport from the token, at the first call."""
+    """One opened account. `connect` makes the transport from the token when the first call is made."""
 
     def __init__(
         self,
@@ -56,9 +56,11 @@ class HubspotConnector:
 
     @property
     def features(self) -> Features:
+        """Return what the engine must do for this source: compare children by the sweep, believe tombstones."""
         return Features(tombstones=True, children_compared_by_sweep=True)
 
     def identity(self, stream: StreamSpec) -> Mapping[str, str]:
+        """Return what must stay the same for the stream's ledger to stay valid."""
         options = cast("HubspotStream", stream.options)
         return {
             "connector": "hubspot",
@@ -134,7 +136,10 @@ class HubspotConnector:
 
     @contextmanager
     def _naming_vanished(self, plan: HubSpotReadPlan) -> Iterator[None]:
-        """A custom object that was deleted is named as such: its calls only say that they cannot be understood."""
+        """Report a custom object that was deleted as deleted.
+
+        HubSpot itself only answers that it cannot understand a call for such an object.
+        """
         try:
             yield
         except SourceRefused:
@@ -143,7 +148,8 @@ class HubspotConnector:
             raise
 
     def _prove(self, name: str) -> None:
-        """Once: that the search by the modified property finds something where there is something."""
+        """Refuse the object if a search by its modified property finds nothing although records exist. Checked once an
+        object."""
         if name not in self._proven:
             if unseen := search_is_blind(self._crm, name):
                 self._account.refuse(*unseen)
@@ -151,7 +157,8 @@ class HubspotConnector:
 
 
 class HubspotConnectorType:
-    """Tell the engine of this connector before it opens a source. Connectors of one account share their pace."""
+    """The connector as the engine sees it before it opens a source. Sources with the same options share one request
+    spacing."""
 
     name = "hubspot"
     source_options: type[BaseModel] = HubspotSource
@@ -165,7 +172,8 @@ class HubspotConnectorType:
         self._lock = threading.Lock()
 
     def open(self, source: str, options: BaseModel) -> Connector:
-        """Opens the source. Raises ConfigError where `token` or `proxy` cannot be had, or `ca_file` is none."""
+        """Open the source. Raises ConfigError if `token` or `proxy` cannot be read, or `ca_file` holds no
+        certificates."""
         own = cast("HubspotSource", options)
         read_token(source, own)
         proxy = None if own.proxy is None else own.proxy.read(key=f"sources.{source}.proxy")
@@ -178,7 +186,11 @@ class HubspotConnectorType:
         return HubspotConnector(source, own, self._pace(source, own), self._clock, connect)
 
     def _pace(self, source: str, options: HubspotSource) -> RequestSpacing:
-        """One pace for all streams of a source. It outlives them: a connector is closed after each failure."""
+        """Return the request spacing that all streams of a source share.
+
+        It outlives the connectors, which are closed after every failure: a rest that HubSpot asked for must not be
+        forgotten.
+        """
         settings = (options.searches_per_second, options.share, options.reserve)
         with self._lock:
             key = (source, options.base_url, *settings)
@@ -194,6 +206,7 @@ class HubspotConnectorType:
 
 
 def _check_ca_file(path: str, key: str) -> None:
+    """Raise ConfigError if the file cannot be read or holds no certificates."""
     import ssl
 
     try:

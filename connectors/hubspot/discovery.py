@@ -1,4 +1,4 @@
-"""What there is to be read in an account: objects, and the fields of one, by the names that a mapping uses."""
+"""`discover` for HubSpot: the objects of an account, and the fields of one, by the names that a mapping uses."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from sync.shared.errors import SourceRefused
 
 
 def objects_of(schema: Schema) -> Sequence[Discovered]:
-    """The standard objects, and the account's own."""
+    """Return the standard objects and the account's custom ones."""
     own = [_custom(row) for row in schema.custom_objects()]
     return [*(Discovered(name, name.capitalize(), "object") for name in sorted(OBJECTS)), *own]
 
@@ -26,7 +26,7 @@ def _custom(row: HubSpotRow) -> Discovered:
 
 
 def fields_of(schema: Schema, labels: HubSpotLabels, name: str) -> Sequence[Discovered]:
-    """An object's properties, by their names, with the codes of those that have a fixed list."""
+    """Return an object's properties by name, with the codes of those that have a fixed list."""
     object_ = schema.object_name(name)
     known = schema.properties(object_)
     return [_field(object_, known[each], labels) for each in sorted(known)]

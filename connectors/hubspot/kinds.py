@@ -1,4 +1,4 @@
-"""What values of the wanted properties can be, for constants that a mapping holds against them."""
+"""The types of wanted properties, against which constants in a mapping are checked."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ _TYPES: Final[Mapping[str, FieldType]] = {
 
 
 def kinds_of(plan: HubSpotReadPlan, schema: Schema, labels: HubSpotLabels) -> Mapping[tuple[str, ...], FieldKind]:
-    """Return the kinds of what the stream and its children read, by path; of what nothing is known none."""
+    """Return the kinds of the fields that the stream and its children read, by path; unknown ones are left out."""
     found = dict(_of_object(plan.object, plan.own, schema, labels))
     for child in plan.children:
         found.update(_of_object(child.object, child.wanted, schema, labels, child.name))
@@ -42,7 +42,7 @@ def _of_object(
 
 
 def _kind(name: str, of: Property, labels: HubSpotLabels) -> FieldKind | None:
-    """None where nothing is known: codes that cannot be listed, or text that holds several of them."""
+    """Return a property's kind; None if nothing is known: codes that cannot be listed, or text with several of them."""
     if of.type != "enumeration":
         return FieldKind(_TYPES[of.type]) if of.type in _TYPES else None
     try:

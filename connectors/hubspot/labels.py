@@ -1,4 +1,4 @@
-"""What users see for the codes in properties. A code that nobody knows a label for gets none, and is counted."""
+"""Labels that users see for the codes in properties. A code without a known label gets none, and is counted."""
 
 from __future__ import annotations
 
@@ -11,14 +11,14 @@ from sync.shared.errors import SourceRefused
 from sync.shared.words import Json
 
 REMEMBERED = 10_000
-"""Unknown codes that are remembered; beyond that they are asked for once more."""
+"""Unknown codes that are remembered; beyond that they are looked up once more."""
 
 
 class HubSpotLabels:
-    """Looks up labels, and keeps count of what has none.
+    """Looks up labels, and counts records whose codes have none.
 
     A list that is used is read again when it is older than `A_WHILE`, and as soon as it lacks a code, which may have
-    been added since: once for all codes of an answer, and for the same code once in `SOON`.
+    been added since: once for all codes of an answer, and at most once in `SOON` seconds for the same code.
     """
 
     def __init__(self, schema: Schema, clock: Clock) -> None:
@@ -28,11 +28,10 @@ class HubSpotLabels:
         self._lacking: dict[str, int] = {}
 
     def label(self, name: str, of: Property, text: Json, pipeline: Json, after: int) -> Json:
-        """Return what users see for a value as HubSpot sends it: text, or a list where there may be several; None
-        where there is no label.
+        """Return the label of a value as HubSpot sends it: text, a list where several are possible, or None.
 
-        `name` is the object, `pipeline` the record's, `after` the moment (`Schema.mark`) when the record was read.
-        Raises SourceRefused where the list may not be read.
+        `name` is the object, `pipeline` the record's pipeline, `after` the moment (`Schema.mark`) when the record was
+        read. Raises SourceRefused if the list may not be read.
         """
         if of.naming == "value":
             return of.value(text)
@@ -46,12 +45,12 @@ class HubSpotLabels:
         return known[0] if known else None
 
     def all(self, name: str, of: Property) -> Mapping[str, str]:
-        """Return every code of a property and its label; nothing where they cannot be listed. Raises SourceRefused."""
+        """Return every code of a property with its label; empty if they cannot be listed. Raises SourceRefused."""
         listed, own = self._lists(name, of, None)
         return {**own, **(self._schema.pipelines(name).each if of.naming == "stages" else listed)}
 
     def lacking(self) -> dict[str, int]:
-        """Return how many records had codes without a label, by `object.property`, since this was last asked."""
+        """Return how many records had codes without a label, by `object.property`, since the last call."""
         told, self._lacking = self._lacking, {}
         return told
 
@@ -71,7 +70,8 @@ class HubSpotLabels:
         return since is not None and self._clock.boot() - since < SOON
 
     def _lists(self, name: str, of: Property, after: int | None) -> Sequence[Mapping[str, str]]:
-        """Labels by their codes: the list that the property refers to, and its own options; read after that moment."""
+        """Return labels by code: of the list that the property refers to, and of its own options; read after that
+        moment."""
         if of.labels or of.naming == "options":
             of = self._schema.properties(name, within=A_WHILE, after=after).get(of.name, of)
         try:

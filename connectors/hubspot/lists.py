@@ -1,7 +1,7 @@
-"""A list of HubSpot (its newer name: a segment) as a stream's filter: which list it is, and who is a member.
+"""A HubSpot list (a segment, by its newer name) as the filter of a stream: finds the list and reads its members.
 
-By "Lists (Segments) API" (developers.hubspot.com), whose members come with their ids and the time when they joined; not
-tried on a real account. A list that cannot be read whole is no empty one: everything doubtful is an error.
+Built from HubSpot's reference (docs/sources.md#hubspot-segments); not tried on a real account. A list that cannot be
+read whole must not pass for an empty one, so anything doubtful is an error.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ SCOPE: Final = "crm.lists.read"
 class RecordList:
     """A list: its id, its name as users see it, and the type id of the objects in it.
 
-    `filling`: HubSpot is still working out who is in it.
+    `filling` is true while HubSpot still computes the members.
     """
 
     id: str
@@ -35,9 +35,9 @@ class RecordList:
 
 
 def find_list(account: HubSpotCalls, name: str, wanted: str) -> RecordList:
-    """Return the list of records of the object `name` that has this id (digits alone) or this name.
+    """Return the list of `name` records with this id (digits only) or this name.
 
-    Raises SourceRefused where there is none, or it is archived or of other records.
+    Raises SourceRefused if it does not exist, is archived, or holds records of another object.
     """
     try:
         row = account.ask(_named(name, wanted), lambda body: one_of(body.get("list")))
@@ -62,13 +62,15 @@ def _named(name: str, wanted: str) -> Call:
 
 
 def has_members(account: HubSpotCalls, of: RecordList) -> bool:
-    """Return true where there are any, by one call."""
+    """Return true if the list has any members; one call."""
     return bool(_page(account, of, None).ids)
 
 
 def members_of(account: HubSpotCalls, of: RecordList) -> frozenset[int]:
-    """Return the ids of all members; one call for 250 of them. Raises SourceRefused where there are none: a filter that
-    lets nothing pass is a mistake more often than it is meant."""
+    """Return the ids of all members; one call for 250 of them.
+
+    Raises SourceRefused if there are none: a filter that lets nothing pass is more often a mistake than a wish.
+    """
     first = page = _page(account, of, None)
     found = set(first.ids)
     while page.after is not None:
@@ -85,7 +87,7 @@ def members_of(account: HubSpotCalls, of: RecordList) -> frozenset[int]:
 
 @dataclass(frozen=True, slots=True)
 class _MemberPage:
-    """Some members; `total` is how many there are in all, 0 where HubSpot does not say."""
+    """A page of members. `total` counts all members, 0 if HubSpot does not say."""
 
     ids: frozenset[int]
     after: str | None
@@ -121,7 +123,7 @@ def _refuse(account: HubSpotCalls, what: str, hint: str) -> NoReturn:
 
 
 def packed(ids: Iterable[int]) -> str:
-    """Return the ids as text, about six characters each: their distances, seven bits a byte, in base 64."""
+    """Return the ids as base64 text, about six characters each: their differences, seven bits a byte."""
     out, last = bytearray(), 0
     for id_ in sorted(ids):
         distance, last = id_ - last, id_
@@ -133,7 +135,7 @@ def packed(ids: Iterable[int]) -> str:
 
 
 def unpacked(text: str) -> frozenset[int]:
-    """Return the ids of `packed`."""
+    """Return the ids that `packed` wrote."""
     found, last, distance, shift = set(), 0, 0, 0
     for byte in base64.b64decode(text):
         distance |= (byte & 127) << shift

@@ -1,4 +1,4 @@
-"""The members of a stream's list from poll to poll: who joined or left is read, whatever its own time of change."""
+"""Members of a stream's list from poll to poll: whoever joined or left is read, whatever the record's modified time."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ LANE = "list"
 
 
 def without_list(stream: StreamSpec) -> StreamSpec:
-    """Return the stream with the fields that its object itself has: none of its properties says who is in a list."""
+    """Return the stream without the field MEMBER, which is no property of the object."""
     fields = stream.wanted.fields
     own = None if fields is None else fields - {(MEMBER,)}
     readers = {path: keys for path, keys in stream.readers.items() if path != (MEMBER,)}
@@ -27,7 +27,7 @@ def without_list(stream: StreamSpec) -> StreamSpec:
 
 @dataclass(frozen=True, slots=True)
 class Members:
-    """The ids of a list's members, and the list's own. `filling`: HubSpot is still working out who is in it."""
+    """The members of a list. `filling` is true while HubSpot still computes them."""
 
     list_id: str
     ids: frozenset[int]
@@ -35,7 +35,7 @@ class Members:
 
 
 class Memberships:
-    """The lists of a connector's streams, as they were last asked for."""
+    """The lists of a connector's streams, as they were last read."""
 
     def __init__(self, account: HubSpotCalls, clock: Clock) -> None:
         self._account = account
@@ -43,9 +43,9 @@ class Memberships:
         self._kept: dict[tuple[str, str], tuple[float, Members]] = {}
 
     def known(self, stream: StreamSpec, name: str) -> Members | None:
-        """Return the members of the stream's list, of objects `name`, as the last poll saw them; None without a list.
+        """Return the members of the stream's list as the last poll saw them, or None if the stream has no list.
 
-        Between two polls nothing is asked: what a poll did not tell as joined must not be seen as a member by others.
+        Between two polls nothing is asked: a member that no poll reported as joined must not count as one elsewhere.
         Raises SourceUnavailable, SourceRefused.
         """
         wanted = cast("HubspotStream", stream.options).list
@@ -55,8 +55,11 @@ class Memberships:
         return self._ask(stream.name, name, wanted) if kept is None else kept[1]
 
     def renew(self, stream: StreamSpec, name: str, *, first: bool) -> None:
-        """Ask for the members again where `list_every` is over. `first`: who is a member now is what others are held
-        against, so a list that HubSpot is still filling is waited for. Raises SourceUnavailable, SourceRefused."""
+        """Read the members again if `list_every` is over.
+
+        `first`: the result becomes the baseline for later polls, so a list that HubSpot is still computing is waited
+        for. Raises SourceUnavailable, SourceRefused.
+        """
         wanted = cast("HubspotStream", stream.options).list
         if wanted is None:
             return
@@ -80,10 +83,10 @@ def moves(
     fetch: Callable[[Sequence[str]], list[Record]],
     size: int,
 ) -> Iterator[Page]:
-    """Yield those who joined or left since the lane was `stored`, at most `size` on a page.
+    """Yield the records that joined or left since the lane was `stored`, at most `size` a page.
 
-    A list that is new to the stream moves nobody, like an edit of `where`: its members come when they change, or by
-    `reread`. Where another list took the name of the one before, those who are no longer in it are told.
+    A list that is new to the stream moves no record, as an edit of `where` does not: its members come when they change,
+    or by `reread`. If another list took the name, those that are not in the new one are reported.
     """
     if members is None:
         if stored is not None:

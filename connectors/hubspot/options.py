@@ -1,4 +1,4 @@
-"""The configuration keys that only the HubSpot connector knows; their descriptions are the reference in the docs."""
+"""The configuration keys of the HubSpot connector; their descriptions are the reference in the docs."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ def _a_family(name: str) -> str:
 
 
 def _a_base_url(value: str) -> str:
-    """`scheme://host[:port]`. No message shows it: it may hold a password."""
+    """Return `scheme://host[:port]`. Raises ValueError, whose message never shows the value: it may hold a password."""
     try:
         url = urlsplit(value)
         port = url.port
@@ -63,7 +63,7 @@ FamilyName = Annotated[str, AfterValidator(_a_family)]
 
 ListName = Annotated[str, StringConstraints(strip_whitespace=True, min_length=1, max_length=255)]
 MEMBER = "@list"
-"""The field of a record's data that says whether it is in the stream's list."""
+"""The field of a record's data that is true for members of the stream's list."""
 
 
 class _HubSpotTable(BaseModel):
@@ -143,7 +143,7 @@ class HubspotSource(_HubSpotTable):
     )
 
     def endings(self) -> Sequence[EndOfSupport]:
-        """Return what ends of the paths and the token, by its day."""
+        """Return what HubSpot stops supporting of the configured paths and token, the earliest first."""
         return sorted([*self._of_paths(), *self._of_token()], key=lambda ending: ending.date)
 
     def _of_paths(self) -> Iterator[EndOfSupport]:
@@ -174,11 +174,11 @@ class HubspotStream(_HubSpotTable):
     )
 
     def filters(self) -> Mapping[str, str]:
-        """Return the list as a filter of which HubSpot alone can tell who passes."""
+        """Return the list as a filter that only HubSpot can evaluate."""
         return {} if self.list is None else {MEMBER: self.list}
 
     def bookkeeping(self) -> frozenset[str]:
-        """The id, and times that move although nothing of the record changed."""
+        """Return the id, and the times that move although nothing in the record changed."""
         return frozenset({"hs_object_id", "hs_lastmodifieddate", "lastmodifieddate", "hs_updated_by_user_id"})
 
 

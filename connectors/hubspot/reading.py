@@ -1,4 +1,4 @@
-"""One poll of a stream: its children followed, the stream followed, then the backfill; every page a step of its own."""
+"""One poll of a stream: its children are followed first, then the stream, then the backfill goes on."""
 
 from __future__ import annotations
 
@@ -20,25 +20,30 @@ from sync.shared.words import Json, Listing, Page, Record, Touch
 LIVE = "live"
 BACKFILL = "backfill"
 REMEMBERED = 200_000
-"""Records of which a connector remembers that it gave them: beyond that some are read twice, to no harm."""
+"""Versions that a connector remembers as emitted. Beyond this the oldest are forgotten, and those records are read
+twice, which does no harm."""
 
 
 def child_lane(name: str) -> str:
-    """The lane in which changes of that child are followed."""
+    """Return the name of the lane that follows changes of this child."""
     return f"child:{name}"
 
 
 @dataclass(slots=True)
 class Given:
-    """Remembers which version of which record was given out and kept: windows overlap, values are read once."""
+    """Remembers which version of which record was emitted: windows overlap, so the same version is found again and
+    again."""
 
     at: dict[str, int] = field(default_factory=dict)
+    """By id the modified time in milliseconds since 1970, least recently emitted first."""
 
     def lacks(self, id_: str, when: int | None) -> bool:
+        """Return true if this version of the record was not emitted yet; always if its time is unknown."""
         known = self.at.get(id_)
         return when is None or known is None or known < when
 
     def add(self, versions: Mapping[str, int | None]) -> None:
+        """Remember these versions. Forgets the oldest beyond REMEMBERED."""
         for id_, when in versions.items():
             if when is not None:
                 self.at.pop(id_, None)
@@ -49,7 +54,7 @@ class Given:
 
 @dataclass(frozen=True, slots=True)
 class Content:
-    """The contents of a page, and which versions of records are given with it."""
+    """The content of a page, and the versions of the records in it."""
 
     records: Sequence[Record] = ()
     touched: Sequence[Touch] = ()
@@ -58,7 +63,7 @@ class Content:
 
 @dataclass(frozen=True, slots=True)
 class Track:
-    """An object that is followed, and what its records and deletions become."""
+    """An object that is followed. `changed` and `gone` turn changed ids and deleted rows into the content of a page."""
 
     lane: str
     object: str
@@ -67,8 +72,11 @@ class Track:
 
 
 class HubSpotPoll:
-    """One `read` or `sweep`. `now` is HubSpot's clock, looked at once, before anything is read; `given` is kept by the
-    caller from one poll to the next, by lane."""
+    """One `read` or `sweep`.
+
+    `now` is HubSpot's clock, read once before anything else. `given` holds the emitted versions by lane; the caller
+    keeps it from one poll to the next.
+    """
 
     def __init__(
         self, crm: Crm, reader: HubSpotRecords, options: HubspotSource, now: datetime, given: dict[str, Given]
@@ -83,9 +91,11 @@ class HubSpotPoll:
         self._given = given
 
     def pages(self, lanes: Mapping[str, Json]) -> Iterator[Page]:
-        """The poll's pages, which say how many records had codes without a label. Lanes that do not exist yet begin in
-        an order in which a stop loses nothing: children are followed before their parents are read, and the live lane
-        begins before the backfill."""
+        """Yield the poll's pages; notes count the records with codes that have no label.
+
+        New lanes begin in an order in which a stop loses nothing: children are followed before their parents are read,
+        and the live lane begins before the backfill.
+        """
         for page in self._pages(lanes):
             lacking = self._reader.without_label()
             yield replace(page, notes={**page.notes, "without_label": lacking}) if lacking else page
@@ -99,6 +109,8 @@ class HubSpotPoll:
     # ---- following
 
     def _follow(self, track: Track, lanes: Mapping[str, Json]) -> Iterator[Page]:
+        """Yield the changes of one object since its lane's position, by the fast and the settled pass, then its
+        deletions."""
         stored = lanes.get(track.lane)
         if stored is None:
             yield Page(track.lane, lane_to_json(first_lane(self._now, self._spans)))
@@ -115,7 +127,7 @@ class HubSpotPoll:
         yield from self._bin(track, lane)
 
     def _part(self, track: Track, found: FoundStamps, before: HubSpotLane, after: HubSpotLane) -> Iterator[Page]:
-        """The lane moves with the last page of a part, so that a part is read whole or again."""
+        """Yield the pages of one part of a window. Only the last page moves the lane: a part is read whole or again."""
         given = self._given.setdefault(track.lane, Given())
         fresh = {id_: when for id_, when in found.stamps if given.lacks(id_, when)}
         parts = list(chunks(list(fresh), self._size)) or [()]
@@ -129,8 +141,8 @@ class HubSpotPoll:
             given.add(content.versions)
 
     def _bin(self, track: Track, lane: HubSpotLane) -> Iterator[Page]:
-        """Yield what was deleted since the last time. The recycling bin knows no dates to filter by: it is listed
-        whole."""
+        """Yield what was deleted since the last reading of the recycling bin, which is listed whole: it has no filter
+        by date. (docs/sources.md#hubspot-reading-records)"""
         begun = lane.bin_begun(self._now)
         while begun is not None:
             page = self._crm.page(track.object, (), begun.bin.after, min(self._size, LIST_LIMIT), archived=True)
@@ -143,6 +155,8 @@ class HubSpotPoll:
     # ---- the first reading and the sweep
 
     def _backfill(self, stored: Mapping[str, Json]) -> Iterator[Page]:
+        """Yield all records in the order of their ids, as the list endpoint has them: it has no cap, unlike a
+        search."""
         after, done = stored.get("after"), bool(stored.get("done"))
         fields = self._reader.fields
         direct = len(",".join(fields.asked)) <= LONGEST_NAMES
@@ -154,7 +168,8 @@ class HubSpotPoll:
             yield Page(BACKFILL, {"done": True} if done else {"after": after}, records, backfill=True)
 
     def listings(self, cursor: Json) -> Iterator[Listing]:
-        """All ids with their modified times; None where calculated properties are wanted, for these move no time."""
+        """Yield all ids with their modified times. The time is None if calculated properties are wanted, whose changes
+        do not move it, so the sweep re-reads every record."""
         after: str | None = None if cursor is None else cursor["after"]
         fields = self._reader.fields
         while True:
@@ -165,7 +180,7 @@ class HubSpotPoll:
                 return
 
     def _listed(self, properties: Sequence[str], after: str | None) -> tuple[list[HubSpotRow], str | None]:
-        """As many rows as a page holds, and where the next page begins."""
+        """Return as many rows as a page of the stream holds, and the position of the next page; None at the end."""
         rows: list[HubSpotRow] = []
         while True:
             page = self._crm.page(self._reader.plan.object, properties, after, self._size - len(rows))

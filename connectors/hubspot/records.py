@@ -1,4 +1,4 @@
-"""From HubSpot's rows to records: the wanted properties with their types, associated records nested, merges told."""
+"""Turns HubSpot's rows into records: typed values, associated records nested, merges reported."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ from sync.shared.words import Json, Record, Wanted
 
 
 class HubSpotRecords:
-    """Makes records of one stream."""
+    """Makes the records of one stream."""
 
     def __init__(
         self,
@@ -38,8 +38,10 @@ class HubSpotRecords:
         plan: HubSpotReadPlan,
         members: frozenset[int] | None = None,
     ) -> None:
-        """`members`: whose records are in the stream's list; None without one. Raises SourceRefused where a wanted
-        property does not exist: that is asked anew before it is believed."""
+        """Prepare the fields. `members` are the ids in the stream's list, None without a list.
+
+        Raises SourceRefused if a wanted property does not exist; its definition is read again before that is believed.
+        """
         self._members = members
         self._crm = crm
         self._schema = schema
@@ -52,7 +54,8 @@ class HubSpotRecords:
         }
 
     def fetch(self, ids: Sequence[str]) -> list[Record]:
-        """These records as they are now; for one that was merged the one that it was merged into."""
+        """Return these records as they are now; for a merged one the record that it was merged into, and a
+        tombstone."""
         found = self._crm.read(self.plan.object, ids, self.fields.asked)
         rows = {str(row["id"]): row for row in found.values()}
         records = self.records(list(rows.values()))
@@ -62,11 +65,11 @@ class HubSpotRecords:
         return [*records, *(Record(old, {}, None, deleted=True, merged_into=into) for old, into in merged)]
 
     def without_label(self) -> dict[str, int]:
-        """Return how many records had codes without a label, by `object.property`, since this was last asked."""
+        """Return how many records had codes without a label, by `object.property`, since the last call."""
         return self._labels.lacking()
 
     def records(self, rows: Sequence[HubSpotRow]) -> list[Record]:
-        """The rows as records, with their children and what was merged into them."""
+        """Return the rows as records, with their children, and tombstones of records that were merged into them."""
         self._refuse_lacking(self.fields, rows)
         living = [row for row in rows if not row.get("archived")]
         after = self._schema.mark()
@@ -91,13 +94,13 @@ class HubSpotRecords:
         return Record(str(row["id"]), data if self._members is None else {**data, MEMBER: True}, modified)
 
     def _is_outside(self, id_: str) -> bool:
-        """Return true for a record that is not in the stream's list: nothing else of it is wanted."""
+        """Return true if the record is not in the stream's list; nothing else of it is read then."""
         if self._members is None:
             return False
         return not (id_.isascii() and id_.isdigit() and int(id_) in self._members)
 
     def _nest(self, child: AssociatedObject, records: Sequence[Record]) -> list[Record]:
-        """The records with this child's list: what was archived since it was associated is left out."""
+        """Return the records with this child's list, without children that were archived after they were associated."""
         inside = [record.id for record in records if record.data.get(MEMBER, True)]
         links = self._crm.links(self.plan.object, child.object, inside)
         kept = {id_: of[: child.limit] for id_, of in links.items()}
@@ -153,8 +156,11 @@ class HubSpotRecords:
         self._crm.account.refuse(words, hint, missing)
 
     def _refuse_lacking(self, fields: RequestedFields, rows: Sequence[HubSpotRow], *child: str) -> None:
-        """Raise SourceRefused where all rows lack a property, SourceUnavailable where only some do: it may just have
-        gone or come. Its definition is asked for anew, unless this poll read it a moment ago."""
+        """Raise SourceRefused if all rows lack a property, SourceUnavailable if only some do: it may have changed just
+        now.
+
+        The definition is read again before, unless this poll read it a moment ago.
+        """
         lacking = fields.lacking(rows)
         if not lacking:
             return
@@ -180,7 +186,7 @@ def _associated(child: AssociatedObject, link: Association, data: dict[str, Json
 
 
 def merged_into(row: HubSpotRow) -> list[str]:
-    """The ids of the records that were merged into this one."""
+    """Return the ids of the records that were merged into this one."""
     said = (row.get("properties") or {}).get(MERGED)
     if not isinstance(said, str):
         return []

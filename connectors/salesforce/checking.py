@@ -1,4 +1,5 @@
-"""`check`: looks at the organisation, the object and every field that the mapping reads, and says the cure."""
+"""`check` for Salesforce: examines the organisation, the object and every field that the mapping reads, with the
+cures."""
 
 from __future__ import annotations
 
@@ -27,12 +28,17 @@ from connectors.salesforce.trials import trials
 from sync.shared.errors import SourceRefused
 
 OLD = 10
-"""A version is old where fewer than so many are older: the vendor retires the oldest ones."""
+"""A version of the API is old if fewer than this many are older: Salesforce retires the oldest ones.
+(docs/sources.md#salesforce-end-of-support)"""
 SKEW = 120
+"""Seconds by which the clocks may differ: a signed assertion is valid for three minutes."""
 
 
 def look_at(client: Client, spec: StreamSpec) -> Iterator[Finding]:
-    """Raises SourceUnavailable or SourceRefused only where the organisation cannot be reached at all."""
+    """Yield what `check` finds for a stream.
+
+    Raises SourceUnavailable or SourceRefused only if the organisation cannot be reached at all.
+    """
     yield from _organisation(client, spec)
     yield from _version(client, spec)
     yield from _clock(client, spec)
@@ -68,7 +74,7 @@ def _organisation(client: Client, spec: StreamSpec) -> Iterator[Finding]:
 
 
 def _version(client: Client, spec: StreamSpec) -> Iterator[Finding]:
-    """The list of versions costs no request of the quota."""
+    """Yield whether the configured version exists. The list of versions is not counted as an API request."""
     used = client.account.options.api_version
     there = client.versions(spec.name)
     if used not in there:
@@ -91,7 +97,7 @@ def _clock(client: Client, spec: StreamSpec) -> Iterator[Finding]:
 
 
 def _tried(client: Client, plan: SalesforceReadPlan, select: Select) -> Finding | None:
-    """What Salesforce says to a query that polls ask."""
+    """Return what is wrong with a query that polls send, as Salesforce itself answers it."""
     try:
         client.try_out(select, plan.stream)
     except FieldRefused as refused:
@@ -155,7 +161,7 @@ def _child(child: ChildObject) -> Iterator[Finding]:
 
 
 def _doubles(client: Client, plan: SalesforceReadPlan) -> Iterator[Finding]:
-    """What may make two leads of one person."""
+    """Yield what could make two leads of one person."""
     yield from _persons(plan)
     yield from _shadows(client, plan)
     objects = dict.fromkeys([plan.source.schema.name, *(child.source.schema.name for child in plan.children)])
@@ -177,7 +183,7 @@ def _persons(plan: SalesforceReadPlan) -> Iterator[Finding]:
 
 
 def _shadows(client: Client, plan: SalesforceReadPlan) -> Iterator[Finding]:
-    """A contact that is a person's shadow cannot be told where the field that says so may not be seen."""
+    """Yield a warning if contacts that belong to person accounts cannot be told apart."""
     schema = plan.source.schema
     if schema.name != "Contact" or schema.has(IS_PERSON):
         return
@@ -198,7 +204,7 @@ def _quota(client: Client) -> Iterator[Finding]:
 
 
 def _nearest_object(client: Client, spec: StreamSpec, refused: SourceRefused) -> str:
-    """What an object that is not there was probably meant to be."""
+    """Return a hint with the object that was probably meant, or ""."""
     known = [str(each["name"]) for each in client.objects(spec.name)]
     absent = refused.objects - {*known} if isinstance(refused, NotAccessible) else ()
     return next((near for name in absent if (near := nearest_of(name, known))), "")

@@ -1,4 +1,4 @@
-"""A request inside another one, whose answer may be a refusal although the outer one is a 200."""
+"""Sends a query in a request's body, as the only part of a composite request."""
 
 from __future__ import annotations
 
@@ -13,13 +13,13 @@ from sync.shared.words import Json
 
 @dataclass(frozen=True, slots=True)
 class SubrequestRefused:
-    """Salesforce answered, and it was no."""
+    """Salesforce answered with an error."""
 
     fault: SalesforceFault
 
 
 class Inside(Exception):
-    """A fault inside a composite's answer, which itself is a 200."""
+    """An error inside the answer to a composite request, which itself is a 200."""
 
     def __init__(self, fault: SalesforceFault) -> None:
         super().__init__(fault.what)
@@ -27,7 +27,7 @@ class Inside(Exception):
 
 
 def composite(salesforce: Salesforce, path: str, source: str, stream: str) -> Json:
-    """Return the answer to one query that travels in a request's body. Raises Inside, SourceUnavailable."""
+    """Return the answer to a query that is sent in a request's body. Raises Inside, SourceUnavailable."""
     url = f"/services/data/v{salesforce.sf_version}/{path}"
     body = {"compositeRequest": [{"method": "GET", "url": url, "referenceId": "query"}]}
     answer = salesforce.restful("composite", method="POST", json=body)

@@ -1,4 +1,4 @@
-"""`discover`: the objects that the user sees, and an object's fields as a mapping writes them."""
+"""`discover` for Salesforce: the objects that the user sees, and an object's fields as a mapping names them."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ NO_STREAM = ""
 
 
 def objects(client: Client) -> list[Discovered]:
-    """Those that can be queried."""
+    """Return the objects that can be queried."""
     return [
         Discovered(
             str(each["name"]),
@@ -27,7 +27,8 @@ def objects(client: Client) -> list[Discovered]:
 
 
 def fields_of(client: Client, name: str) -> list[Discovered]:
-    """Its fields, then the parents that its look-up fields reach. A refusal names the nearest object."""
+    """Return an object's fields, then the parents that its look-up fields reach. Raises NotAccessible with the nearest
+    object."""
     try:
         schema = client.schema(name, NO_STREAM)
     except NotAccessible as absent:

@@ -1,6 +1,6 @@
-"""What of Salesforce's API ends, and when: one table of what the vendor has announced.
+"""Ends of support that Salesforce has announced, in one table. (docs/sources.md#salesforce-end-of-support)
 
-A release has no day of its own: its season's first, June 1st, stands for a Summer release.
+A release has no single day: the first day of its season stands for it, June 1st for a Summer release.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ HIGHER = "raise api_version: `check` names the newest there is"
 
 @dataclass(frozen=True, slots=True)
 class _Row:
-    """Whom an ending concerns: versions of the API from `first` to `last`, under one flow or any."""
+    """An end of support, and whom it concerns: versions of the API from `first` to `last`, under one flow or any."""
 
     first: int
     last: int
@@ -38,7 +38,7 @@ _TABLE = (
 
 
 def endings_of(flow: str, api_version: str) -> list[EndOfSupport]:
-    """Return what ends of that flow and version of the API, the earliest first."""
+    """Return what Salesforce stops supporting of this flow and version of the API, the earliest first."""
     version = int(float(api_version))
     found = (
         row.ending for row in _TABLE if row.first <= version <= row.last and (row.flow is None or row.flow == flow)

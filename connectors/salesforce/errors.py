@@ -1,7 +1,7 @@
-"""What Salesforce refuses, in the administrator's words: which code, what it means here, what to grant and where.
+"""Errors of Salesforce in an administrator's words: the code, its meaning here, what to grant and where.
 
-Its own messages quote queries, values and users; nothing of them is repeated but error codes and names of fields and
-objects.
+Salesforce's own messages quote queries, values and users. Nothing of them is repeated but error codes and the names of
+fields and objects. (docs/sources.md#salesforce-errors)
 """
 
 from __future__ import annotations
@@ -15,20 +15,19 @@ from sync.shared.errors import SourceRefused, SourceUnavailable, SyncError
 
 
 class Slow(SourceUnavailable):
-    """Salesforce gave up on a query: it asks for too much at once."""
+    """Salesforce gave up on a query, or it asks for too much at once: ask for less."""
 
 
 class RequestTooLong(SourceUnavailable):
-    """The request's address or headers are longer than what is on the way takes."""
+    """The request's address or headers are too long for Salesforce or for something in between."""
 
 
 class LocatorLost(SourceUnavailable):
-    """The rest of a result is gone; asking anew from the last row is the way on."""
+    """The rest of a result is gone; a new query from the last row continues it."""
 
 
 class Doubtful(SourceRefused):
-    """A refusal that rests on descriptions of objects, which may be hours old: asked for anew, they may say otherwise.
-    `objects`: whose descriptions these are."""
+    """A refusal that rests on cached descriptions of `objects`. Read again, they may say otherwise."""
 
     def __init__(
         self,
@@ -43,12 +42,12 @@ class Doubtful(SourceRefused):
         self.objects = objects
 
     def settled(self) -> SourceRefused:
-        """Return the refusal as it is to be told once no description is left to doubt."""
+        """Return the refusal as it is raised once all descriptions are fresh."""
         return SourceRefused(self.message, hint=self.hint, source=self.source, stream=self.stream)
 
 
 class NotAccessible(Doubtful):
-    """What was asked for is not there, or not for this user."""
+    """The object or field does not exist, or the user may not see it."""
 
     def of(self, name: str, stream: str | None = None) -> NotAccessible:
         """Return the same refusal, naming the object whose description it is about."""
@@ -58,8 +57,10 @@ class NotAccessible(Doubtful):
 
 
 class FieldRefused(SourceRefused):
-    """A query was refused for a field that is not there, or not for this user, whatever its object's description says.
-    `column` and `entity`: the field's name and its object's, where they are known."""
+    """A query was refused because of a field, whatever the object's description says of it.
+
+    `column` and `entity` are the names of the field and its object, "" if they are not known.
+    """
 
     column = ""
     entity = ""
@@ -120,7 +121,7 @@ _BY_STATUS: dict[int, SalesforceFault] = {
 
 
 def fault_of(status: int, content: object) -> SalesforceFault:
-    """What an answer with that status says; `content` is its body, parsed if it was JSON."""
+    """Return the meaning of an answer with an error status. `content` is its body, parsed if it was JSON."""
     code, message = _first_error(content)
     if code == "INVALID_FIELD" and (found := _UNSEARCHABLE.search(message)):
         return SalesforceFault("field", f"{found[1]} cannot be searched or sorted by ({code})", _SEARCH_CURE, found[1])
@@ -147,7 +148,7 @@ def _of_class(status: int) -> SalesforceFault:
 
 
 def _first_error(content: object) -> tuple[str, str]:
-    """Code and message of REST's list of errors, of OAuth's object, of anything else none."""
+    """Return the code and message of REST's list of errors or of OAuth's object; "" for anything else."""
     first = content[0] if isinstance(content, list) and content else content
     if not isinstance(first, dict):
         return "", ""
@@ -166,7 +167,7 @@ _OBJECT = re.compile(r"sObject type '(\w{1,80})' is not supported")
 
 
 def _about(message: str) -> str:
-    """The relation or object that a message is about: a name, no value."""
+    """Return the relation or object that a message is about: a name, never a value."""
     found = _RELATION.search(message) or _OBJECT.search(message)
     return found[1] if found else ""
 
@@ -185,7 +186,7 @@ _ERRORS: dict[SalesforceFaultKind, type[SyncError]] = {
 
 
 def error_of(fault: SalesforceFault, source: str, stream: str | None) -> SyncError:
-    """The error to raise for a fault."""
+    """Return the error to raise for a fault."""
     kind = _ERRORS.get(fault.kind, SourceUnavailable)
     error = kind(fault.what, hint=fault.hint, source=source, stream=stream)
     if isinstance(error, FieldRefused):
@@ -194,7 +195,7 @@ def error_of(fault: SalesforceFault, source: str, stream: str | None) -> SyncErr
 
 
 def unclear(what: str, source: str, stream: str | None) -> SourceUnavailable:
-    """An answer that is not what Salesforce sends: a proxy's page, half an answer."""
+    """Return the error for an answer that Salesforce does not send: a proxy's page, a truncated body."""
     return SourceUnavailable(
         f"the answer is not what Salesforce sends: {what}",
         hint="see whether a proxy or a maintenance page answers instead; the poll is tried again",
@@ -204,4 +205,5 @@ def unclear(what: str, source: str, stream: str | None) -> SourceUnavailable:
 
 
 def listed(names: Sequence[str], most: int = 20) -> str:
+    """Return the names as one text, the first `most` of them."""
     return ", ".join(names[:most]) + (f" and {len(names) - most} more" if len(names) > most else "")

@@ -1,4 +1,4 @@
-"""What values of a field can be as they reach the mapping, by the types of descriptions."""
+"""The types of field values, against which constants in a mapping are checked."""
 
 from __future__ import annotations
 
@@ -17,11 +17,11 @@ _TYPES: dict[str, FieldType] = {
     "percent": "number",
     "date": "date",
 }
-"""Times are left out: `2026-05-01T07:25:37.000+0000` is a form of Salesforce's own."""
+"""Times are left out: their form (`2026-05-01T07:25:37.000+0000`) is Salesforce's own."""
 
 
 def kinds_of(plan: SalesforceReadPlan) -> Mapping[tuple[str, ...], FieldKind]:
-    """Return the kinds of the fields that are read, by their path; a child's begins with its name."""
+    """Return the kinds of the fields that are read, by path; the paths of a child begin with its name."""
     return dict(_kinds(plan))
 
 
@@ -36,7 +36,7 @@ def _kinds(plan: SalesforceReadPlan) -> Iterator[tuple[tuple[str, ...], FieldKin
 
 
 def kind_of(field: Field) -> FieldKind | None:
-    """Return the kind; None where too little is known: several values of a list are one text."""
+    """Return a field's kind, or None if too little is known: a multi-select value is one text."""
     if field.is_listed and field.type != "multipicklist":
         return FieldKind("text", choices=field.choices) if field.choices else None
     type_ = _TYPES.get(field.type)

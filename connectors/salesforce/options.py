@@ -1,4 +1,4 @@
-"""The configuration keys that only the Salesforce connector knows; their descriptions are the reference in the docs."""
+"""The configuration keys of the Salesforce connector; their descriptions are the reference in the docs."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from sync.shared.durations import Duration
 from sync.shared.secrets import SecretRef
 
 LAST_SOAP_VERSION = 64
-"""The vendor's SOAP login() is absent from 65.0 on."""
+"""SOAP login() does not exist in later versions. (docs/sources.md#salesforce-end-of-support)"""
 
 
 def _from_folder(path: str, info: ValidationInfo) -> str:
@@ -27,9 +27,9 @@ Domain = Annotated[str, AfterValidator(prefix_of)]
 Host = Annotated[str, AfterValidator(instance_host)]
 File = Annotated[str, Field(min_length=1), AfterValidator(_from_folder)]
 ApiName = Annotated[str, Field(pattern=r"^[A-Za-z][A-Za-z0-9_]{0,79}$")]
-"""The name by which the API knows an object or a field: Account, Region__c."""
+"""The name of an object or a field in the API: Account, Region__c."""
 Text = str | SecretRef
-"""No secret, but where secrets may lie is as good a place for it."""
+"""A text that is no secret, but may be stored where secrets are."""
 
 
 class _SalesforceTable(BaseModel):
@@ -57,7 +57,7 @@ class Jwt(_SalesforceTable):
 
 
 class SessionId(_SalesforceTable):
-    """A session that somebody else opened; it cannot be renewed. For tests."""
+    """A session that was opened elsewhere; it cannot be renewed. For tests."""
 
     flow: Literal["session"]
     session_id: SecretRef = Field(description="The access token.")
@@ -66,7 +66,7 @@ class SessionId(_SalesforceTable):
 
 
 class Password(_SalesforceTable):
-    """User name, password and security token by SOAP login(), which the vendor retires in June 2027."""
+    """User name, password and security token by SOAP login(), which Salesforce retires in June 2027."""
 
     flow: Literal["password"]
     username: Text = Field(description="The user.")
@@ -137,11 +137,11 @@ class SalesforceSource(_SalesforceTable):
         return own or self.ca_file
 
     def endings(self) -> Sequence[EndOfSupport]:
-        """Return what ends of the flow and of the version of the API, the earliest first."""
+        """Return what Salesforce stops supporting of the flow and the version of the API, the earliest first."""
         return endings_of(self.auth.flow, self.api_version)
 
     def cautions(self) -> Iterator[tuple[str, str, str]]:
-        """What works, and still deserves a look: key, what, cure."""
+        """Yield key, problem and cure of settings that work but deserve attention."""
         if isinstance(self.auth, Password):
             what = "logs in by SOAP login(), which is switched off in new organisations"
             yield "auth", what, 'use flow = "client_credentials" or "jwt"'
@@ -170,7 +170,7 @@ class SalesforceStream(_SalesforceTable):
     )
 
     def bookkeeping(self) -> frozenset[str]:
-        """The id, and times that move although nothing of the record changed."""
+        """Return the id, and the times that move although nothing in the record changed."""
         return _BOOKKEEPING
 
 

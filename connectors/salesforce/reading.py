@@ -32,13 +32,13 @@ BACKFILL = "backfill"
 
 
 def child_lane(name: str) -> str:
-    """The lane in which changes of that child are followed."""
+    """Return the name of the lane that follows changes of this child."""
     return f"child:{name}"
 
 
 @dataclass(frozen=True, slots=True)
 class _Content:
-    """What a page carries."""
+    """The content of a page."""
 
     records: Sequence[Record] = ()
     touched: Sequence[Touch] = ()
@@ -46,7 +46,7 @@ class _Content:
 
 @dataclass(frozen=True, slots=True)
 class _Track:
-    """An object that is followed, and what a page of its rows carries."""
+    """An object that is followed; `content` turns rows into the content of a page."""
 
     lane: str
     source: ObjectReadPlan
@@ -55,7 +55,7 @@ class _Track:
 
 
 class SalesforcePoll:
-    """One `read`. Salesforce's clock is looked at once, before anything is read."""
+    """One `read`. Salesforce's clock is read once, before anything else."""
 
     def __init__(self, client: Client, plan: SalesforceReadPlan) -> None:
         self._client = client
@@ -65,8 +65,11 @@ class SalesforcePoll:
         self._settle = _whole_seconds(plan.spec.settle)
 
     def pages(self, lanes: Mapping[str, Json]) -> Iterator[Page]:
-        """The poll's pages. Lanes that do not exist yet begin in an order in which a stop loses nothing: children are
-        followed before their parents are read, and the live lane begins before the backfill."""
+        """Yield the poll's pages.
+
+        New lanes begin in an order in which a stop loses nothing: children are followed before their parents are read,
+        and the live lane begins before the backfill.
+        """
         account = self._client.account
         account.quota.begin(f"{account.source}.{self._plan.stream}", account.now())
         now = self._client.now(self._plan.stream)
@@ -76,13 +79,15 @@ class SalesforcePoll:
         yield from self._fill(lanes, now)
 
     def _page(self, lane: str, cursor: Json, content: _Content, *, backfill: bool = False) -> Page:
-        """The page, with a note of what was left out since the last one, also of records that were read by id."""
+        """Return the page, with a note of labels that were missing since the last page, also in records that were read
+        by id."""
         left_out = self._client.without_label
         notes = {"without_label": dict(left_out)} if left_out else {}
         left_out.clear()
         return Page(lane, cursor, content.records, content.touched, backfill=backfill, notes=notes)
 
     def _follow(self, track: _Track, lanes: Mapping[str, Json], now: int) -> Iterator[Page]:
+        """Yield the changes of one object: first the rest of an interrupted window, then the window up to `now`."""
         stored = lanes.get(track.lane)
         if stored is None or stored["of"] != track.source.of:
             lane = first_lane(track.source.of, now, self._settle)
@@ -103,6 +108,7 @@ class SalesforcePoll:
                     yield self._page(track.lane, lane_to_json(lane), content)
 
     def _fill(self, lanes: Mapping[str, Json], now: int) -> Iterator[Page]:
+        """Yield the rest of the backfill, unless it is done."""
         source, stored = self._plan.source, lanes.get(BACKFILL)
         if stored is not None and stored.get("done"):
             return
@@ -122,8 +128,11 @@ class SalesforcePoll:
     def _read(
         self, track: _Track, window: SalesforceWindow
     ) -> Iterator[tuple[SalesforceWindow | None, Sequence[SalesforceRow]]]:
-        """Pages of a window, each with what is to be read after it: the rest of the window, at its end the next part,
-        None after the last one. Where Salesforce gives up, the rest is cut in half, to be begun anew."""
+        """Yield pages of a window, each with what is to be read after it.
+
+        That is the rest of the window; at its end the next part, or None after the last one. If Salesforce gives up on
+        the query, it is the first half of the rest, with no rows.
+        """
         size, rest = self._plan.spec.page_size, window
         select = track.select.where(*track.source.within(window.low, window.high))
         try:
@@ -146,7 +155,8 @@ class SalesforcePoll:
         return _Track(LIVE, source, source.changes(*source.selection.fields), self._records)
 
     def _records(self, rows: Sequence[SalesforceRow]) -> _Content:
-        """The rows' records, and those that others were merged into: they may have changed without a trace."""
+        """Return the rows' records, and the records that others were merged into: those may show no change of their
+        own."""
         records = self._makes.of(rows)
         here = {record.id for record in records}
         masters = [master for row in rows if (master := merged_into(row)) and master not in here]
@@ -159,7 +169,8 @@ class SalesforcePoll:
         return _Track(child_lane(child.name), child.source, child.source.changes(child.via), content)
 
     def _touches(self, child: ChildObject, row: SalesforceRow) -> Iterator[Touch]:
-        """A changed child re-reads its parent; one that was merged, also the parent of the one it is now."""
+        """Yield the parents to read again for a changed child; if it was merged, also the parent of the surviving
+        record."""
         parent = row.get(child.via)
         id_ = id_of(self._client, self._plan, row)
         yield Touch(child.name, id_, parent if isinstance(parent, str) and is_id(parent) else None)
@@ -168,5 +179,5 @@ class SalesforcePoll:
 
 
 def _whole_seconds(span: timedelta) -> int:
-    """Rounded up."""
+    """Return the seconds of a span, rounded up."""
     return -(-span // timedelta(seconds=1))

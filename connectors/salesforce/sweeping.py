@@ -13,7 +13,7 @@ from sync.shared.words import Json, Listing
 
 
 def listings(client: Client, plan: SalesforceReadPlan, cursor: Json) -> Iterator[Listing]:
-    """From after `cursor` on; while requests are scarce none."""
+    """Yield ids and times of change after `cursor`. Raises SourceUnavailable while requests are scarce."""
     options = plan.spec.options
     reread = isinstance(options, SalesforceStream) and options.reread
     size, after = plan.spec.page_size, None if cursor is None else str(cursor["after"])
@@ -31,6 +31,6 @@ def listings(client: Client, plan: SalesforceReadPlan, cursor: Json) -> Iterator
 def _listing(
     client: Client, plan: SalesforceReadPlan, rows: Sequence[SalesforceRow], *, last: bool, reread: bool
 ) -> Listing:
-    """With `reread` no time says that a record is as it was."""
+    """Return a page of the sweep. With `reread` the times are None: a formula may have changed without moving them."""
     listed = [(id_of(client, plan, row), None if reread else when_of(client, plan, row)) for row in rows]
     return Listing(None if last else {"after": listed[-1][0]}, listed)

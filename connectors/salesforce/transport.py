@@ -1,6 +1,7 @@
-"""The way to Salesforce: one requests session with a deadline on everything, which tells what the answers' headers say.
+"""The requests session to Salesforce: a total deadline on every request, and the answers' headers observed.
 
-simple-salesforce sets no time-out on logins and some other calls; here the adapter does, so none can be without.
+simple-salesforce sets no time-out on logins and some other calls; the adapter sets it on all.
+(docs/sources.md#simple-salesforce)
 """
 
 from __future__ import annotations
@@ -24,9 +25,9 @@ Observe = Callable[[Mapping[str, str]], None]
 
 
 class Http(requests.Session):
-    """HTTPS with certificates checked. No redirects, no retries, no passwords from ~/.netrc.
+    """HTTPS with checked certificates. No redirects, no retries, no passwords from ~/.netrc. Not thread-safe.
 
-    `ca_file` wins over certificates that the environment names. For one thread at a time.
+    `ca_file` wins over certificates that the environment names.
     """
 
     def __init__(
@@ -66,7 +67,7 @@ class _NoPlainHttp(HTTPAdapter):
 
 
 class _Adapter(HTTPAdapter):
-    """Ends a request `timeout` seconds after it began, however slowly its answer trickles."""
+    """Ends a request `timeout` seconds after it began, however slowly the answer trickles in."""
 
     def __init__(self, timeout: float, connect_timeout: float, observe: Observe) -> None:
         self._timeout = timeout
@@ -122,7 +123,8 @@ class AnswerTooLarge(requests.exceptions.RequestException):
 
 
 def _read(response: requests.Response) -> None:
-    """Read the body here and now, under the deadline. Raises AnswerTooLarge; of an error only the status is needed."""
+    """Read the body now, under the deadline. Raises AnswerTooLarge; of an error with a long body only the status is
+    kept."""
     is_error = response.status_code >= 400
     try:
         content = joined(response.iter_content(1 << 16), LONGEST_ERROR if is_error else LONGEST_ANSWER)
@@ -137,7 +139,7 @@ def _read(response: requests.Response) -> None:
 def connection_error(
     error: requests.exceptions.RequestException | OSError, source: str, stream: str | None
 ) -> SourceUnavailable | SourceRefused:
-    """Name what ended a request before there was an answer. The message names no address: that holds the query."""
+    """Return the error for a request that got no answer. Its message holds no address, because that holds the query."""
     exceptions = requests.exceptions
     if not isinstance(error, exceptions.RequestException):
         # all that comes from sockets is wrapped: this is the file of certificates

@@ -1,4 +1,4 @@
-"""The queries that polls ask, one of each shape: `check` asks each of them for a single record."""
+"""The queries that polls send, one of each shape, so that `check` can try them."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ _NOBODY = "0" * 12
 
 
 def trials(plan: SalesforceReadPlan, now: int) -> Iterator[Select]:
-    """Return the queries of the first scan, of changes, and of children. `now`: seconds since 1970."""
+    """Yield the queries of the first scan, of changes, and of children. `now` is in seconds since 1970."""
     source = plan.source
     yield source.rows(*source.selection.fields).where(*source.within(None, now))
     yield _changes(source, now, *source.selection.fields)
@@ -27,6 +27,6 @@ def _changes(source: ObjectReadPlan, now: int, *fields: str) -> Select:
 
 
 def nobody(prefix: str | None) -> str:
-    """Return an id of that kind of object that no record bears."""
+    """Return a valid id of that kind of object that no record has."""
     short = f"{prefix or '000'}{_NOBODY}"
     return short + checksum(short)
