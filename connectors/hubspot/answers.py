@@ -2,9 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import Protocol, TypeVar
 
 from sync.shared.words import Json
+
+
+class _Paged(Protocol):
+    @property
+    def after(self) -> str | None: ...
+
+
+PagedT = TypeVar("PagedT", bound=_Paged)
 
 
 class Malformed(Exception):
@@ -36,12 +45,25 @@ def next_of(body: Mapping[str, Json]) -> str | None:
     A short or even empty page may have a successor. (docs/sources.md#hubspot-search)
     """
     paging = body.get("paging")
+    # HubSpot ends a list by leaving `paging` out, or only its `next`.
     if paging is None or (isinstance(paging, dict) and paging.get("next") is None):
         return None
     after = paging["next"].get("after") if isinstance(paging, dict) and isinstance(paging["next"], dict) else None
     if not is_id(after):
         raise Malformed("a readable paging.next.after")
     return str(after)
+
+
+def onward(read: Callable[[Mapping[str, Json]], PagedT], after: str | None) -> Callable[[Mapping[str, Json]], PagedT]:
+    """Return `read` with a check: a page that names itself as its successor would be read for ever."""
+
+    def check(body: Mapping[str, Json]) -> PagedT:
+        page = read(body)
+        if page.after is not None and page.after == after:
+            raise Malformed("a next page that is another one")
+        return page
+
+    return check
 
 
 def id_of(row: Mapping[str, Json], key: str = "id") -> str:

@@ -102,8 +102,10 @@ class HubSpotCalls:
         self._clock = clock
         self._connect = connect
         self._transport: Transport | None = None
+        # The token in use, to notice that the file holds another one by now.
         self._token: Secret | None = None
         self._portal: tuple[float, Portal] | None = None
+        # HubSpot's time (since 1970) and when it was heard, in seconds since boot.
         self._told: tuple[float, float] | None = None
         self._random = random.Random()  # noqa: S311 - jitter, no secret
 
@@ -114,6 +116,7 @@ class HubSpotCalls:
 
         Retries by the table in response_rules.py. Raises NotThere, SourceUnavailable, SourceRefused.
         """
+        # Attempts count failures only: a token that was rotated meanwhile must not use one up.
         attempt = 1
         while True:
             match self._attempt(call, attempt, read):
@@ -123,10 +126,14 @@ class HubSpotCalls:
                     self._wait(call, attempt, again)
                     attempt += 1
                 case Unauthorised(why=why):
+                    # A new token was put into the file: the same attempt again. No loop: each round needs yet another
+                    # token.
                     if not self._renew():
                         self.refuse(f"HubSpot: {why}", f"put a valid token into the {self.options.token.where}")
+                # Of a single thing a 404 in HubSpot's own words is an answer; of a list it means a wrong path.
                 case Gone() if call.name in _SINGLE:
                     raise NotThere
+                # Any 404 may come from a proxy. Believed, it would turn every record into a deleted one.
                 case NotFound() if call.name == "one":
                     hint = "is a proxy in between? HubSpot itself says it in JSON where a record is gone"
                     self.unavailable(f"HubSpot answers 404 for a record, not in its own words ({call.target})", hint)
@@ -136,7 +143,9 @@ class HubSpotCalls:
     def _wait(self, call: Call, attempt: int, again: RetryLater) -> None:
         if attempt >= ATTEMPTS:
             self.unavailable(f"HubSpot {again.why}, {attempt} times in a row ({call.target})", again.hint)
+        # Never earlier than HubSpot said: jitter only adds.
         jittered = again.seconds * (1 + self._random.random() / 4)
+        # A shared limit: calls of other streams would only fail for the same reason.
         if again.whole:
             self.pace.pause(jittered)
         nap(self._clock, jittered)
@@ -170,6 +179,7 @@ class HubSpotCalls:
             return RetryLater(backoff(attempt), f"answers {reply.status} without {error}{reply.reference}")
 
     def _send(self, call: Call) -> Reply:
+        # The family is a setting: a new one is an entry in the table, no change here.
         path = FAMILIES[self.options.api].paths[call.name].format(**call.places)
         transport = self._open()
         try:
@@ -177,6 +187,7 @@ class HubSpotCalls:
         except Resting as resting:
             self.unavailable(resting.why, "it goes on by itself")
         reply = transport.send(call.method, path, call.query, call.body)
+        # Clock and limits are taken from errors too: those are the answers that matter most for them.
         self._hear(reply)
         self.pace.learn(reply.headers, self.now())
         return reply
@@ -188,9 +199,11 @@ class HubSpotCalls:
 
         Windows must end by the clock that stamps the records, not by ours.
         """
+        # No answer yet: ours will do for the first call, which reads no window.
         if self._told is None:
             return datetime.fromtimestamp(self._clock.wall(), UTC)
         said, heard = self._told
+        # The boot clock goes on steadily where the wall clock may be set.
         return datetime.fromtimestamp(said + self._clock.boot() - heard, UTC)
 
     def portal(self) -> Portal:
@@ -209,6 +222,7 @@ class HubSpotCalls:
         wanted = self.options.portal
         if wanted is not None and portal.id != str(wanted):
             self.refuse(f"the token opens the account {portal.id}, not {wanted}", f"look at {self.options.token.where}")
+        # Needed to tell when the daily limit is reset.
         self.pace.zone = zone_of(details)
         return portal
 
@@ -222,8 +236,10 @@ class HubSpotCalls:
             return False
         self._token = fresh
         self._transport.use(fresh)
+        # Forgotten first, so that the new token is asked which account it opens.
         before, self._portal = self._portal, None
         if before is not None and self.portal().id != before[1].id:
+            # Not kept: the next poll must ask again, and refuse again.
             now, self._portal = self.portal().id, None
             self.refuse(
                 f"the new token opens the account {now}, the one before opened {before[1].id}",
@@ -233,6 +249,7 @@ class HubSpotCalls:
 
     def _open(self) -> Transport:
         if self._transport is None:
+            # Read late, so that a rotated secret counts without a restart.
             self._token = read_token(self.source, self.options)
             self._transport = self._connect(self._token)
         return self._transport

@@ -14,10 +14,9 @@ from connectors.hubspot.api_paths import standard_name
 from connectors.hubspot.calls import HubSpotCalls, read_token
 from connectors.hubspot.checking import look_at
 from connectors.hubspot.crm import Crm
-from connectors.hubspot.discovery import fields_of, objects_of
-from connectors.hubspot.kinds import kinds_of
+from connectors.hubspot.discovery import fields_of, kinds_of, objects_of
 from connectors.hubspot.labels import HubSpotLabels
-from connectors.hubspot.membership import LANE, Memberships, moves, without_list
+from connectors.hubspot.lists import LANE, Memberships, moves, without_list
 from connectors.hubspot.options import HubspotChild, HubspotSource, HubspotStream
 from connectors.hubspot.properties import Schema
 from connectors.hubspot.read_plan import HubSpotReadPlan, plan_of
@@ -51,6 +50,7 @@ class HubspotConnector:
         self._schema = Schema(self._crm, clock)
         self._labels = HubSpotLabels(self._schema, clock)
         self._lists = Memberships(self._account, clock)
+        # By stream, then by lane. Kept from poll to poll: windows overlap.
         self._given: dict[str, dict[str, Given]] = {}
         self._proven: set[str] = set()
 
@@ -97,13 +97,16 @@ class HubspotConnector:
     def read(self, stream: StreamSpec, lanes: Mapping[str, Json]) -> Iterator[Page]:
         plan = self._plan(stream)
         with self._naming_vanished(plan):
+            # Before the reader is made: who is in the list decides what is read of a record.
             self._lists.renew(stream, plan.object, first=LANE not in lanes)
             reader = self._reader(plan)
             known = self._lists.known(stream, plan.object)
+            # Joining or leaving does not move a record's modified time, so no window shows it.
             yield from moves(lanes.get(LANE), known, reader.fetch, stream.page_size)
             yield from self._poll(plan, reader).pages(lanes)
 
     def fetch(self, stream: StreamSpec, ids: Sequence[str]) -> Sequence[Record]:
+        # Ids come from people too (`show`, `reread`): HubSpot answers 400 for the whole batch if one is no number.
         asked = [id_ for id_ in ids if id_.isascii() and id_.isdigit() and len(id_) < 20]
         if not asked:
             return []
@@ -142,6 +145,7 @@ class HubspotConnector:
         """
         try:
             yield
+        # Asked only now: a look at the custom objects before every poll would cost a call each.
         except SourceRefused:
             for name, called in plan.called.items():
                 self._schema.refuse_vanished(name, called)
@@ -175,6 +179,7 @@ class HubspotConnectorType:
         """Open the source. Raises ConfigError if `token` or `proxy` cannot be read, or `ca_file` holds no
         certificates."""
         own = cast("HubspotSource", options)
+        # Only to fail early: the connector reads it again when it connects.
         read_token(source, own)
         proxy = None if own.proxy is None else own.proxy.read(key=f"sources.{source}.proxy")
         if own.ca_file is not None:
@@ -193,6 +198,7 @@ class HubspotConnectorType:
         """
         settings = (options.searches_per_second, options.share, options.reserve)
         with self._lock:
+            # Not by token: a rotated one is still the same account with the same limits.
             key = (source, options.base_url, *settings)
             pace = self._paces.get(key)
             if pace is None:

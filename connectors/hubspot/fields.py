@@ -46,8 +46,10 @@ class RequestedFields:
         other properties may be absent from rows then."""
         named = (set(read) if wanted.fields is None else {path[0] for path in wanted.fields}) - {ASSOCIATION}
         names = sorted({*named, *(known if wanted.fields is None else ())})
+        # Always read: without it a merge looks like a new record, and becomes a second lead.
         extra = [MERGED] if MERGED in known else []
         if any(_is_stage(each, known) for each in names):
+            # Pipelines may share the ids of stages, so a stage's label depends on the pipeline.
             extra += [each for each in PIPELINES if each in known]
         asked = dict.fromkeys([*(without_label(each) for each in names), *extra, modified_property(name)])
         needed = {*(without_label(each) for each in named), *extra}
@@ -75,6 +77,7 @@ class RequestedFields:
         counts: dict[str, int] = {}
         for row in rows:
             properties = row.get("properties") or {}
+            # The usual case is one comparison; the difference is counted only for rows that lack something.
             if not self.needed <= properties.keys():
                 for name in self.needed - properties.keys():
                     counts[name] = counts.get(name, 0) + 1

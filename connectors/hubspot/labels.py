@@ -37,6 +37,7 @@ class HubSpotLabels:
             return of.value(text)
         found = [self._code(name, of, code, pipeline, after) for code in of.codes(text)]
         known = [label for label in found if label is not None]
+        # Counted by record, not by code: the note tells how many leads are concerned.
         if len(known) < len(found):
             place = f"{name}.{of.name}"
             self._lacking[place] = self._lacking.get(place, 0) + 1
@@ -57,6 +58,7 @@ class HubSpotLabels:
     def _code(self, name: str, of: Property, code: str, pipeline: Json, after: int) -> str | None:
         codes = (f"{pipeline}/{code}", code) if of.naming == "stages" else (code,)
         label = _first(self._lists(name, of, None), codes)
+        # The list may be older than the record: it is read again, unless that was just tried.
         if label is None and not self._is_unknown(name, of, code):
             label = _first(self._lists(name, of, after), codes)
             if label is None:
@@ -64,6 +66,7 @@ class HubSpotLabels:
         return label
 
     def _is_unknown(self, name: str, of: Property, code: str) -> bool:
+        # Cleared as a whole: the price is one more reading of a list.
         if len(self._unknown) > REMEMBERED:
             self._unknown.clear()
         since = self._unknown.get((name, of.name, code))
@@ -73,6 +76,7 @@ class HubSpotLabels:
         """Return labels by code: of the list that the property refers to, and of its own options; read after that
         moment."""
         if of.labels or of.naming == "options":
+            # Options are part of the definition, which may be a day old.
             of = self._schema.properties(name, within=A_WHILE, after=after).get(of.name, of)
         try:
             return self._referred(name, of, after), of.labels

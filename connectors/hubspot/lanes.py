@@ -78,8 +78,10 @@ class HubSpotLane:
         """Return the window that this pass reads at `now`, or None if nothing is due."""
         of = self.fast if kind == "fast" else self.settled
         high = now - (spans.settle if kind == "fast" else spans.lag)
+        # Finished first, even if changed settings would now put it outside of the window.
         if of.within is not None:
             return HubSpotWindow(of.within[0], max(high, of.within[0]), of.within)
+        # Nothing new yet, or too little for a settled pass.
         if high - of.through < (1 if kind == "fast" else min(SETTLED_STEP, spans.lag)):
             return None
         return HubSpotWindow(of.through + 1 - (spans.overlap if kind == "fast" else SETTLED_OVERLAP), high)
@@ -87,6 +89,7 @@ class HubSpotLane:
     def moved(self, kind: PassKind, through: int, within: Within | None) -> HubSpotLane:
         """Return the lane after a part of this pass's window. It never moves back, as the overlap otherwise would."""
         before = self.fast if kind == "fast" else self.settled
+        # Parts of the overlap end before what was read already.
         moved = Pass(max(through, before.through), within if within is None or within[0] > before.through else None)
         return replace(self, fast=moved) if kind == "fast" else replace(self, settled=moved)
 
@@ -100,6 +103,7 @@ class HubSpotLane:
         """Return the lane after a page of the bin; `after` is None after the last one."""
         if after is not None:
             return replace(self, bin=replace(self.bin, after=after))
+        # Deletions during the reading are found by the next one: it begins where this one began.
         began = self.bin.began or self.bin.due
         return replace(self, bin=Bin(began - spans.overlap, began + spans.bin_every))
 

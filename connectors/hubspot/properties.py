@@ -78,6 +78,7 @@ class Schema:
         if standard in OBJECTS or standard.startswith(("0-", "2-")):
             return standard
         before = self.mark()
+        # A name that is unknown may be new: asked once more before it is refused.
         found = _called(standard, self.custom_objects()) or _called(standard, self.custom_objects(after=before))
         if len(found) > 1:
             self._crm.account.refuse(f"{name!r} may be {' or '.join(found)}", "write the type id of the one you mean")
@@ -134,6 +135,7 @@ class Schema:
         kept = self._kept.get(key)
         old = kept is None or self._clock.boot() - kept.at > seconds
         if kept is None or old or (after is not None and kept.number <= after):
+            # Removed first: if reading fails, an outdated copy must not be used again.
             self._kept.pop(key, None)
             value = read()
             self._readings += 1
@@ -175,6 +177,7 @@ def _pipelines_of(rows: Sequence[HubSpotRow]) -> Pipelines:
             stages[f"{row['id']}/{id_}"] = label
             alone.setdefault(id_, []).append(label)
     each = {id_: " or ".join(dict.fromkeys(labels)) for id_, labels in alone.items()}
+    # Two pipelines may use one stage id for different things: then only the pair is clear.
     agreed = {id_: each[id_] for id_, labels in alone.items() if len(set(labels)) == 1}
     return Pipelines(_named(rows, "label"), {**agreed, **stages}, each)
 

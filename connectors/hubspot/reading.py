@@ -46,6 +46,7 @@ class Given:
         """Remember these versions. Forgets the oldest beyond REMEMBERED."""
         for id_, when in versions.items():
             if when is not None:
+                # Moved to the end, so that the oldest one is the first to be forgotten.
                 self.at.pop(id_, None)
                 self.at[id_] = when
         while len(self.at) > REMEMBERED:
@@ -116,6 +117,7 @@ class HubSpotPoll:
             yield Page(track.lane, lane_to_json(first_lane(self._now, self._spans)))
             return
         lane = lane_from_json(stored)
+        # Fast first: what changed just now matters more than what the index showed late.
         kinds: tuple[PassKind, ...] = ("fast", "settled")
         for kind in kinds:
             window = lane.window(kind, self._now, self._spans)
@@ -129,7 +131,9 @@ class HubSpotPoll:
     def _part(self, track: Track, found: FoundStamps, before: HubSpotLane, after: HubSpotLane) -> Iterator[Page]:
         """Yield the pages of one part of a window. Only the last page moves the lane: a part is read whole or again."""
         given = self._given.setdefault(track.lane, Given())
+        # Most of an overlap was emitted by the poll before: only the rest is read by id.
         fresh = {id_: when for id_, when in found.stamps if given.lacks(id_, when)}
+        # An empty part still moves the lane.
         parts = list(chunks(list(fresh), self._size)) or [()]
         for ids in parts:
             is_last = ids is parts[-1]
@@ -138,6 +142,7 @@ class HubSpotPoll:
             notes = found.notes if is_last else {}
             if content.records or content.touched or cursor != lane_to_json(before) or notes:
                 yield Page(track.lane, cursor, content.records, content.touched, notes=notes)
+            # After the page was taken: a consumer that stops here has not stored it, and it must come again.
             given.add(content.versions)
 
     def _bin(self, track: Track, lane: HubSpotLane) -> Iterator[Page]:
@@ -146,6 +151,7 @@ class HubSpotPoll:
         begun = lane.bin_begun(self._now)
         while begun is not None:
             page = self._crm.page(track.object, (), begun.bin.after, min(self._size, LIST_LIMIT), archived=True)
+            # The bin holds months; only what came since the last reading is news.
             gone = [row for row in page.rows if (milliseconds(row.get("archivedAt")) or 0) >= begun.bin.since]
             content = track.gone(gone) if gone else Content()
             begun = begun.bin_moved(page.after, self._spans)
@@ -159,6 +165,7 @@ class HubSpotPoll:
         search."""
         after, done = stored.get("after"), bool(stored.get("done"))
         fields = self._reader.fields
+        # Too many names for a URL: then ids are listed, and the values read by batches, which are POSTs.
         direct = len(",".join(fields.asked)) <= LONGEST_NAMES
         while not done:
             rows, after = self._listed(fields.asked if direct else (), after)
@@ -194,6 +201,7 @@ class HubSpotPoll:
     def _track(self) -> Track:
         def changed(stamps: Mapping[str, int | None]) -> Content:
             records = self._reader.fetch(list(stamps))
+            # The version that was read, not the one the search showed: the record may have changed in between.
             return Content(records, versions={each.id: milliseconds(each.modified) for each in records})
 
         def gone(rows: Sequence[HubSpotRow]) -> Content:
@@ -205,6 +213,7 @@ class HubSpotPoll:
         def changed(stamps: Mapping[str, int | None]) -> Content:
             links = self._crm.links(child.object, self._reader.plan.object, list(stamps))
             touched = [Touch(child.name, id_, link.id) for id_, of in links.items() for link in of]
+            # Without a parent now: whoever had it before is read again.
             touched += [Touch(child.name, id_, None) for id_, of in links.items() if not of]
             return Content(touched=touched, versions=stamps)
 

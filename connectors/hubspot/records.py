@@ -46,6 +46,7 @@ class HubSpotRecords:
         self._crm = crm
         self._schema = schema
         self._labels = labels
+        # That a property is missing is believed only of definitions read after this moment.
         self._began = schema.mark()
         self.plan = plan
         self.fields = self._fields(plan.object, plan.own)
@@ -71,12 +72,14 @@ class HubSpotRecords:
     def records(self, rows: Sequence[HubSpotRow]) -> list[Record]:
         """Return the rows as records, with their children, and tombstones of records that were merged into them."""
         self._refuse_lacking(self.fields, rows)
+        # Deletions come from the bin, with their time.
         living = [row for row in rows if not row.get("archived")]
         after = self._schema.mark()
         records = [self._record(row, after) for row in living]
         for child in self.plan.children:
             records = self._nest(child, records)
         told = {record.id for record in records}
+        # The survivor lists all ids that were merged into it, also in chains.
         losers = {old: record for record, row in zip(records, living, strict=True) for old in merged_into(row)}
         tombstones = [
             Record(old, {}, into.modified, deleted=True, merged_into=into.id)
@@ -101,8 +104,10 @@ class HubSpotRecords:
 
     def _nest(self, child: AssociatedObject, records: Sequence[Record]) -> list[Record]:
         """Return the records with this child's list, without children that were archived after they were associated."""
+        # Of a record outside the list nothing but that fact is wanted, so no children either.
         inside = [record.id for record in records if record.data.get(MEMBER, True)]
         links = self._crm.links(self.plan.object, child.object, inside)
+        # Cut before reading: a limit also bounds what a company with thousands of contacts costs.
         kept = {id_: of[: child.limit] for id_, of in links.items()}
         fields = self._child_fields[child.name]
         wanted = list(dict.fromkeys(link.id for of in kept.values() for link in of))
@@ -169,9 +174,11 @@ class HubSpotRecords:
         again = self._fields_of(fields.object, wanted, known, *child)
         for missing in again.missing:
             self._refuse_missing(again, missing, GONE_HINT, *child)
+        # The one that most rows lack is the likeliest to be gone for good.
         name = max(lacking, key=lambda each: lacking[each])
         spec, count = self.plan.spec, lacking[name]
         words = lacking_words(spec, fields.object, name, *child)
+        # In all rows: it is hidden from the token. In some: a change is under way, and the next poll knows more.
         if count == len(rows) and name in again.needed:
             self._crm.account.refuse(words, LACKING_HINT, name)
         what = f"{words}, in {count} of {len(rows)} records"

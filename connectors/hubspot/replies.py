@@ -47,6 +47,7 @@ def policy_of(reply: Reply) -> str:
 
     A search names its limit in the message only.
     """
+    # TEN_SECONDLY before SECONDLY, which is a part of it.
     said = f"{reply.text('policyName')} {reply.text('message')}".upper()
     return next((name for name in ("DAILY", "TEN_SECONDLY", "SECONDLY") if name in said), "")
 
@@ -77,6 +78,7 @@ def names_no_record(reply: Reply) -> bool:
     It does so by `category` OBJECT_NOT_FOUND, or without a category by a message such as "Object not found. …". Its own
     answers always carry a correlation id, those of a proxy never do.
     """
+    # A record is believed to be gone only if HubSpot itself says so.
     if not reply.reference:
         return False
     category = reply.text("category")
@@ -86,6 +88,7 @@ def names_no_record(reply: Reply) -> bool:
 def trimmed(message: str) -> str:
     """Return HubSpot's message on one line, at most 200 characters, without e-mail addresses."""
     plain = " ".join("".join(mark if mark.isprintable() else " " for mark in message).split())
+    # Messages quote values; errors end up in logs.
     hidden = _EMAIL.sub("…", plain)
     return hidden if len(hidden) <= 200 else f"{hidden[:199]}…"
 

@@ -152,6 +152,7 @@ def _garbled(reply: Reply, at: CallAttempt) -> ResponseClass:
 
 
 def _day_used_up(reply: Reply, at: CallAttempt) -> ResponseClass:
+    # HubSpot's own word first; else the limit is reset at midnight.
     seconds = retry_after(reply) or (midnight_after(at.now, at.zone) - at.now).total_seconds()
     return AccountPause(
         seconds, "says that the calls of the day are used up; they begin anew at the account's midnight"
@@ -265,7 +266,9 @@ class StatusRule:
 
 
 TABLE: Final = (
+    # The first row that matches counts: specific ones come before general ones.
     StatusRule(range(200, 300), _done, is_json),
+    # HTML or half a body: never an empty result.
     StatusRule(range(200, 300), _garbled),
     StatusRule(range(300, 400), _elsewhere),
     StatusRule({429}, _day_used_up, lambda reply: policy_of(reply) == "DAILY"),
@@ -280,11 +283,14 @@ TABLE: Final = (
     StatusRule({414}, _too_long),
     StatusRule({404}, _gone, names_no_record),
     StatusRule({404}, _absent),
+    # Before 401 and 403: a proxy's page says nothing about the token.
     StatusRule(range(400, 500), _page, lambda reply: not is_json(reply)),
     StatusRule({401}, _expired, is_expired),
     StatusRule({401}, _unauthorised),
+    # Whatever the status: a missing scope is what an administrator can fix.
     StatusRule(range(400, 500), _without_scope, lacks_scope),
     StatusRule(range(400, 500), _without_rights, lacks_rights),
     StatusRule({403}, _forbidden),
+    # Everything else needs a person: repeating it could not help.
     StatusRule(range(1000), _refused),
 )

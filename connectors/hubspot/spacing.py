@@ -45,6 +45,7 @@ class RequestSpacing:
         self._share = share
         self._reserve = reserve
         self._lock = threading.Lock()
+        # When the next call of a kind may start, in seconds since boot. Searches have a limit of their own.
         self._next = {"search": 0.0, "call": 0.0}
         self._rests_until = 0.0
         self._why = ""
@@ -59,6 +60,7 @@ class RequestSpacing:
             if now < self._rests_until:
                 raise Resting(self._why)
             kind = "search" if search else "call"
+            # The turn is taken under the lock and waited for outside of it: others may queue meanwhile.
             start = max(now, self._next[kind])
             self._next[kind] = start + (self._search_gap if search else self._gap)
         nap(self._clock, start - now)
@@ -70,6 +72,7 @@ class RequestSpacing:
         with self._lock:
             if most and milliseconds:
                 self.burst = Burst(most, milliseconds / 1000)
+            # Others use the same app's limit: better wait than be refused.
             if left is not None and left < FEWEST_LEFT * self.burst.most:
                 self._next["call"] = max(self._next["call"], self._clock.boot() + self.burst.seconds)
         if day and day_left is not None and day_left < self._reserve * day:
@@ -96,6 +99,7 @@ class RequestSpacing:
 
 def nap(clock: Clock, seconds: float) -> None:
     """Sleep by this clock, to the millisecond."""
+    # Waits by the clock that was handed in, which tests move by hand.
     alone = threading.Condition()
     until = clock.boot() + seconds
     with alone:

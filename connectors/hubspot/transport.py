@@ -69,6 +69,7 @@ class ClientTransport:
         self._client = _api_client(options, token, proxy)
         rest = self._client.rest_client
         self._deadline.watch(rest.pool_manager)
+        # The client has no hook for its pool, and only ever calls `request` on it.
         rest.pool_manager = _Whole(rest.pool_manager, self._deadline)
 
     def send(self, method: str, path: str, query: Mapping[str, str], body: Json) -> Reply:
@@ -80,9 +81,11 @@ class ClientTransport:
                     path,
                     method,
                     query_params=list(query.items()),
+                    # The client itself asks for no compression; pages with many properties exceed 0.3 MB.
                     header_params={"Accept": "application/json", "Accept-Encoding": "gzip"},
                     body=body,
                     auth_settings=["oauth2"],
+                    # Else the client parses the body itself, and a broken one becomes None.
                     _preload_content=False,
                     _request_timeout=(min(CONNECT_TIMEOUT, self._timeout), self._timeout),
                 )
@@ -165,6 +168,7 @@ def _api_client(options: HubspotSource, token: Secret, proxy: Secret | None) -> 
     client = hubspot.Client.create(
         access_token=token.reveal(),
         host=options.base_url,
+        # Our own loop retries, so that limits, deadlines and stops apply.
         retry=urllib3.Retry(total=0, redirect=0, raise_on_redirect=False, raise_on_status=False),
         proxy=None if proxy is None else proxy.reveal(),
         ssl_ca_cert=options.ca_file,
@@ -191,6 +195,7 @@ _TLS_FAILURE = ("makes no TLS connection", "is base_url right? Behind an inspect
 
 def _unreachable(error: Exception, timeout: float, *, late: bool) -> Unreachable:
     cause = error.reason if isinstance(error, MaxRetryError) and error.reason else error
+    # Past the deadline the socket was shut from outside: the error that follows is only a consequence.
     if late and not isinstance(cause, NameResolutionError):
         cause = TimeoutError()
     if isinstance(cause, SSLError | ssl.SSLError):

@@ -176,6 +176,7 @@ def _bool(text: str) -> Json:
 def _number(text: str) -> Json:
     if not _NUMBER.fullmatch(text):
         return text
+    # Up to 18 digits are exact in 64 bits.
     if text.lstrip("-").isdigit() and len(text) < 19:
         return int(text)
     number = float(text)

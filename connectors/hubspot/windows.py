@@ -56,6 +56,7 @@ class Search:
         `low`."""
         low = max(low, FIRST)
         if within is not None:
+            # The rest of a millisecond that an earlier poll read in part.
             yield from self._crowd(within[0], within[1])
             low = within[0] + 1
         if low <= high:
@@ -74,6 +75,7 @@ class Search:
         elif low == high:
             yield from self._crowd(low, None)
         else:
+            # By time, not by count: nothing tells how records are spread over the window.
             middle = (low + high) // 2
             yield from self._part(low, middle)
             yield from self._part(middle + 1, high)
@@ -82,6 +84,7 @@ class Search:
         """Return all records of a part, or None if it grew beyond what can be paged through."""
         stamps: dict[str, int | None] = {}
         total = page.total
+        # Offsets shift while records change, so a page may skip some: what is missing is found by reading again.
         for reading in range(READINGS):
             if reading:
                 page = self._page(low, high, None)
@@ -90,11 +93,13 @@ class Search:
                 stamps |= self._stamps(page.rows)
                 if page.after is None:
                     break
+                # It grew beyond the cap meanwhile; paging on would be a 400.
                 if not page.after.isdigit() or int(page.after) + SEARCH_LIMIT > CAP:
                     return None
                 page = self._page(low, high, page.after)
             if len(stamps) >= total:
                 return FoundStamps(list(stamps.items()), high)
+        # Given up, but said: the settled pass and the sweep read them.
         return FoundStamps(list(stamps.items()), high, notes={"search_lacks": total - len(stamps)})
 
     def _crowd(self, at: int, after: str | None) -> Iterator[FoundStamps]:
@@ -110,12 +115,14 @@ class Search:
             page = self._beyond(at, after)
             expected = page.total if expected is None else expected
             stamps = self._stamps(page.rows)
+            # Without a strict order, or if ids come twice, keyset paging would skip records or never end.
             if not order.goes_on(stamps) or seen & stamps.keys() or (not stamps and page.after is not None):
                 yield from self._listed(at, {"search_out_of_order": True})
                 return
             seen |= stamps.keys()
             if page.after is None:
                 break
+            # The last id as received, never the largest: which order HubSpot follows is unknown.
             after = next(reversed(stamps))
             yield FoundStamps(list(stamps.items()), at - 1, (at, after))
         if len(seen) < expected:  # unless some were modified meanwhile, and left this millisecond
@@ -155,6 +162,7 @@ class Search:
     def _ask(self, filters: list[dict[str, str]], after: str | None) -> HubSpotPage:
         body: dict[str, Json] = {
             "filterGroups": [{"filters": filters}],
+            # By id: times repeat, and a sort by them is not kept to.
             "sorts": [{"propertyName": "hs_object_id", "direction": "ASCENDING"}],
             "properties": [self.property],
         }
@@ -172,6 +180,7 @@ def search_is_blind(crm: Crm, name: str) -> tuple[str, str] | None:
     search = Search(crm, name)
     if search.any():
         return None
+    # The list of all records does not depend on the search index.
     rows = crm.page(name, (search.property,), None, 1).rows
     if not rows or not _is_old(rows[0], search.property, crm.account.now().timestamp() * 1000):
         return None

@@ -23,9 +23,9 @@ from connectors.salesforce.read_plan import (
     words_of,
 )
 from connectors.salesforce.rest_client import Client
-from connectors.salesforce.soql import Select
-from connectors.salesforce.trials import trials
+from connectors.salesforce.soql import Select, ids_in
 from sync.shared.errors import SourceRefused
+from sync.shared.opaque import checksum
 
 OLD = 10
 """A version of the API is old if fewer than this many are older: Salesforce retires the oldest ones.
@@ -50,6 +50,7 @@ def look_at(client: Client, spec: StreamSpec) -> Iterator[Finding]:
     for child, field in missing:
         yield Finding("error", f"{words_of(spec, child, field)} {field.what}", field.cure)
     denied = [finding for tried in trials(plan, client.now(spec.name)) if (finding := _tried(client, plan, tried))]
+    # Several queries may fail for one and the same field.
     yield from dict.fromkeys(denied)
     if not missing and not denied:
         yield Finding(
@@ -208,3 +209,29 @@ def _nearest_object(client: Client, spec: StreamSpec, refused: SourceRefused) ->
     known = [str(each["name"]) for each in client.objects(spec.name)]
     absent = refused.objects - {*known} if isinstance(refused, NotAccessible) else ()
     return next((near for name in absent if (near := nearest_of(name, known))), "")
+
+
+# ---- the queries that polls send, for `check` to try
+
+_NOBODY = "0" * 12
+
+
+def trials(plan: SalesforceReadPlan, now: int) -> Iterator[Select]:
+    """Yield the queries of the first scan, of changes, and of children. `now` is in seconds since 1970."""
+    source = plan.source
+    yield source.rows(*source.selection.fields).where(*source.within(None, now))
+    yield _changes(source, now, *source.selection.fields)
+    for child in plan.children:
+        of = child.source.rows(child.via, *child.source.selection.fields)
+        yield of.where(ids_in(child.via, [nobody(source.schema.prefix)]))
+        yield _changes(child.source, now, child.via)
+
+
+def _changes(source: ObjectReadPlan, now: int, *fields: str) -> Select:
+    return source.changes(*fields).where(*source.within(now - 1, now))
+
+
+def nobody(prefix: str | None) -> str:
+    """Return a valid id of that kind of object that no record has."""
+    short = f"{prefix or '000'}{_NOBODY}"
+    return short + checksum(short)

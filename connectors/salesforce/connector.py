@@ -41,6 +41,7 @@ class SalesforceConnector:
     def check(self, stream: StreamSpec) -> Sequence[Finding]:
         from connectors.salesforce.checking import look_at
 
+        # `check` is run right after permissions were changed: cached descriptions would hide that.
         self._account.forget_schemas()
         return list(look_at(self._client, stream))
 
@@ -72,13 +73,13 @@ class SalesforceConnector:
             return SalesforceRecords(self._client, plan).fetch(ids)
 
     def sweep(self, stream: StreamSpec, cursor: Json) -> Iterator[Listing]:
-        from connectors.salesforce.sweeping import listings
+        from connectors.salesforce.reading import listings
 
         with self._planned(stream) as plan:
             yield from listings(self._client, plan, cursor)
 
     def describe(self, stream: StreamSpec) -> Mapping[tuple[str, ...], FieldKind]:
-        from connectors.salesforce.kinds import kinds_of
+        from connectors.salesforce.discovery import kinds_of
 
         return kinds_of(self._plan(stream))
 
@@ -119,9 +120,11 @@ class SalesforceConnector:
         try:
             yield plan
         except SourceRefused as refused:
+            # If Salesforce names the object, only that description is doubted; the others cost a request each.
             named = {refused.entity} & plan.objects if isinstance(refused, FieldRefused) else None
             self._account.forget(named or plan.objects, self._account.descriptions)
             if isinstance(refused, FieldRefused):
+                # Raises the better error, with all missing fields, if the fresh description lacks the field too.
                 self._plan(stream)
                 raise with_readers(refused, stream) from None
             raise
@@ -138,6 +141,7 @@ class Accounts:
         """Return the session of the source with these very options."""
         from connectors.salesforce.session import SalesforceSession
 
+        # By identity: options that were read anew are other ones, even if they are equal.
         key = id(options)
         with self._lock:
             if key not in self._by_options:

@@ -83,6 +83,7 @@ class ObjectSchema:
         """Return the field that dates changes, or None if no such field can be filtered and sorted by."""
         for name in CURSORS:
             field = self.fields.get(name)
+            # Some objects have a SystemModstamp that cannot be filtered by.
             if field and field.type == "datetime" and field.filterable and field.sortable:
                 return name
         return None

@@ -39,6 +39,7 @@ def prefix_of(text: str) -> str:
     says what to write instead.
     """
     host = re.sub(r"^[a-z]+://", "", text.strip().lower()).split("/")[0].split("?")[0].rstrip(".")
+    # Copied from the browser, the most frequent mistake: such hosts answer INVALID_SESSION_ID.
     for pages, suffix in _PAGES.items():
         if host.endswith(pages):
             there = _my_domain(host.removesuffix(pages)) + ("" if suffix == _SUFFIX else suffix)

@@ -125,8 +125,10 @@ def fault_of(status: int, content: object) -> SalesforceFault:
     code, message = _first_error(content)
     if code == "INVALID_FIELD" and (found := _UNSEARCHABLE.search(message)):
         return SalesforceFault("field", f"{found[1]} cannot be searched or sorted by ({code})", _SEARCH_CURE, found[1])
+    # A 403 that has nothing to do with permissions.
     if code == "REQUEST_LIMIT_EXCEEDED":
         return limit_fault(message)
+    # The code says more than the status, which proxies may set too.
     fault = _BY_CODE.get(code) or ACCESS.get(code.upper()) or _BY_STATUS.get(status)
     if fault is None:
         fault = _of_class(status)
@@ -142,6 +144,7 @@ def _of_class(status: int) -> SalesforceFault:
         return SalesforceFault(
             "refused", "Salesforce answers from another place", "was My Domain renamed? Copy it from Setup, My Domain"
         )
+    # 406 and 420 come now and then, without a body and without a reason.
     if status >= 500 or status in {406, 408, 420, 429}:
         return SalesforceFault("later", "Salesforce failed", "see status.salesforce.com")
     return SalesforceFault("refused", "Salesforce refuses the request", "look at object, via and mapping")

@@ -37,6 +37,7 @@ class SalesforceWindow:
     def halved(self) -> SalesforceWindow | None:
         """Return the first half of what is left, or None if it cannot be shorter."""
         low = FIRST if self.low is None else self.low
+        # By time, not by count: nothing tells how records are spread over the window.
         middle = low + (self.high - low) // 2
         return replace(self, high=middle) if self.high - low > SHORTEST else None
 
@@ -84,9 +85,11 @@ def first_backfill(of: str, now: int, settle: int) -> SalesforceBackfill:
 def plan(lane: SalesforceLane, now: int, overlap: int, settle: int, *, backfilled: bool) -> SalesforceLane:
     """Return the lane with the window that this poll reads, or unchanged if nothing is due."""
     high = now - settle
+    # `min`: settle may have grown, or Salesforce's clock gone back.
     low = min(lane.through, high) - overlap
     start = lane.start
     if start is not None:
+        # Until the backfill is done everything before `start` is its own, and would be read twice.
         low = min(low, start - overlap) if backfilled else max(low, start)
         start = None if backfilled else start
     if high <= low:

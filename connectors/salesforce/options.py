@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from datetime import timedelta
+from dataclasses import dataclass
+from datetime import date, timedelta
 from pathlib import Path
 from typing import Annotated, Literal
 
@@ -11,7 +12,6 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationInf
 
 from connectors.interface import EndOfSupport
 from connectors.salesforce.domains import instance_host, is_login_host, prefix_of
-from connectors.salesforce.endings import endings_of
 from sync.shared.durations import Duration
 from sync.shared.secrets import SecretRef
 
@@ -179,3 +179,43 @@ class SalesforceChild(_SalesforceTable):
 
     object: ApiName = Field(description="The child object, by its API name: Contact.")
     via: ApiName = Field(description="The child's look-up field that holds its parent's id: AccountId.")
+
+
+# ---- ends of support, as Salesforce has announced them (docs/sources.md#salesforce-end-of-support)
+# A release has no single day: the first day of its season stands for it, June 1st for a Summer release.
+
+SUMMER_25, SUMMER_27, SUMMER_28 = date(2025, 6, 1), date(2027, 6, 1), date(2028, 6, 1)
+_OTHER_FLOW = 'set auth = { flow = "client_credentials", … } or { flow = "jwt", … }'
+_HIGHER = "raise api_version: `check` names the newest there is"
+
+
+@dataclass(frozen=True, slots=True)
+class _AnnouncedEnd:
+    """An end of support, and whom it concerns: versions of the API from `first` to `last`, under one flow or any."""
+
+    first: int
+    last: int
+    flow: Literal["password"] | None
+    ending: EndOfSupport
+
+
+_ANNOUNCED = (
+    # Salesforce Help 005132110: gone from 65.0 on; in older versions it is retired with Summer '27
+    _AnnouncedEnd(
+        1, 64, "password", EndOfSupport(SUMMER_27, 'SOAP login(), by which flow = "password" logs in', _OTHER_FLOW)
+    ),
+    # Salesforce Help 000354473
+    _AnnouncedEnd(21, 30, None, EndOfSupport(SUMMER_25, "the API in versions 21.0 to 30.0", _HIGHER)),
+    # Salesforce Help 005321531
+    _AnnouncedEnd(31, 40, None, EndOfSupport(SUMMER_27, "support for the API in versions 31.0 to 40.0", _HIGHER)),
+    _AnnouncedEnd(31, 40, None, EndOfSupport(SUMMER_28, "the API in versions 31.0 to 40.0", _HIGHER)),
+)
+
+
+def endings_of(flow: str, api_version: str) -> list[EndOfSupport]:
+    """Return what Salesforce stops supporting of this flow and version of the API, the earliest first."""
+    version = int(float(api_version))
+    found = (
+        row.ending for row in _ANNOUNCED if row.first <= version <= row.last and (row.flow is None or row.flow == flow)
+    )
+    return sorted(found, key=lambda ending: ending.date)

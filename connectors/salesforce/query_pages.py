@@ -29,6 +29,7 @@ class QueryPage:
             case {"totalSize": int(total), "done": True, "records": list(rows)}:
                 found = cls(rows, total, None, done=True)
             case {"totalSize": int(total), "done": False, "nextRecordsUrl": str(more), "records": list(rows)}:
+                # The session goes along with the request: only to Salesforce itself.
                 if not more.startswith("/services/data/"):
                     raise unclear("the rest is elsewhere", source, stream)
                 found = cls(rows, total, more, done=False)

@@ -18,6 +18,7 @@ SLOWEST = 3600.0
 """Seconds between two polls of a stream shortly before the source pauses."""
 _SLOW_FROM = 7 / 8
 """Share of the configured quota from which only changes are read, and less often."""
+# The header has other entries too (`api-bursts`, `per-app-api-usage`); the last one ends in the same word.
 _USAGE = re.compile(r"(?<![\w-])api-usage=(\d+)/(\d+)")
 
 
@@ -86,6 +87,7 @@ class Quota:
             usage, left = self._usage, self._seen + LOOK_AGAIN - now
             if usage is None or usage.share < self._pause or left <= 0:
                 if left <= 0:
+                    # Only one passes: the next has to wait for its answer, or for LOOK_AGAIN again.
                     self._seen = now
                 return
         raise self._paused(f"{usage}; quota is {self._pause:.0%}", left, stream)

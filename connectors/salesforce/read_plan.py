@@ -37,6 +37,7 @@ class ObjectReadPlan:
     @property
     def roles(self) -> tuple[str, ...]:
         """Return the fields that are always read."""
+        # Not every object can be deleted or merged.
         fate = (name for name in ("IsDeleted", "MasterRecordId") if name in self.schema.fields)
         return ("Id", self.cursor, *fate, *self.marks, *(each.field for each in self.exclusions))
 
@@ -53,6 +54,7 @@ class ObjectReadPlan:
     def changes(self, *fields: str) -> Select:
         """Return the query for changes, including records that were deleted, merged, or moved to another stream."""
         names = tuple(dict.fromkeys((*self.roles, *fields)))
+        # Without the exclusions: a record that becomes another stream's must be seen to leave this one.
         return Select(self.schema.name, names, deleted=self.has_bin)
 
     def within(self, low: int | None, high: int) -> Iterator[str]:
@@ -146,6 +148,7 @@ class _Planning:
         missing = [("", each) for each in selection.missing]
         children = []
         for name in sorted(spec.children):
+            # A child that the mapping does not read costs no requests.
             if (wanted := spec.wanted.of_child(name)) is not None:
                 child = self._child(schema, name, wanted)
                 missing += [(name, each) for each in child.source.selection.missing]

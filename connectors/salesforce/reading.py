@@ -1,4 +1,4 @@
-"""One poll of a stream: the lanes of its children, the live lane, then the backfill."""
+"""One poll of a stream (the lanes of its children, the live lane, then the backfill), and the sweep."""
 
 from __future__ import annotations
 
@@ -20,12 +20,13 @@ from connectors.salesforce.lanes import (
     lane_to_json,
     plan,
 )
+from connectors.salesforce.options import SalesforceStream
 from connectors.salesforce.query_pages import SalesforceRow
 from connectors.salesforce.read_plan import ChildObject, ObjectReadPlan, SalesforceReadPlan
-from connectors.salesforce.records import SalesforceRecords, id_of, merged_into
+from connectors.salesforce.records import SalesforceRecords, id_of, merged_into, when_of
 from connectors.salesforce.rest_client import Client
 from connectors.salesforce.soql import Select, is_id
-from sync.shared.words import Json, Page, Record, Touch
+from sync.shared.words import Json, Listing, Page, Record, Touch
 
 LIVE = "live"
 BACKFILL = "backfill"
@@ -71,7 +72,9 @@ class SalesforcePoll:
         and the live lane begins before the backfill.
         """
         account = self._client.account
+        # Before the first request: a slowed-down poll must cost none.
         account.quota.begin(f"{account.source}.{self._plan.stream}", account.now())
+        # One moment for all lanes: the children's windows end where the parents' do.
         now = self._client.now(self._plan.stream)
         for child in self._plan.children:
             yield from self._follow(self._child_track(child), lanes, now)
@@ -98,6 +101,7 @@ class SalesforcePoll:
             lane = lane_from_json(stored)
         resumed = lane.window is not None
         backfilled = bool((lanes.get(BACKFILL) or {}).get("done"))
+        # An interrupted window ends at an earlier poll's time: after it comes the one up to now.
         for _ in range(2 if resumed else 1):
             if lane.window is None:
                 lane = plan(lane, now, self._overlap, self._settle, backfilled=backfilled)
@@ -173,6 +177,7 @@ class SalesforcePoll:
         record."""
         parent = row.get(child.via)
         id_ = id_of(self._client, self._plan, row)
+        # The engine remembers the former parent, and reads that one again too.
         yield Touch(child.name, id_, parent if isinstance(parent, str) and is_id(parent) else None)
         if (master := merged_into(row)) is not None:
             yield Touch(child.name, master, None)
@@ -181,3 +186,31 @@ class SalesforcePoll:
 def _whole_seconds(span: timedelta) -> int:
     """Return the seconds of a span, rounded up."""
     return -(-span // timedelta(seconds=1))
+
+
+# ---- the sweep
+
+
+def listings(client: Client, plan: SalesforceReadPlan, cursor: Json) -> Iterator[Listing]:
+    """Yield ids and times of change after `cursor`. Raises SourceUnavailable while requests are scarce."""
+    options = plan.spec.options
+    reread = isinstance(options, SalesforceStream) and options.reread
+    size, after = plan.spec.page_size, None if cursor is None else str(cursor["after"])
+    waiting: Sequence[SalesforceRow] = ()
+    client.account.quota.spare(plan.stream)
+    for batch in client.batches(plan.source.rows(), plan.stream, after, patient=True):
+        for start in range(0, len(batch), size):
+            # One page behind: only when the next one comes is it known that this was not the last.
+            if waiting:
+                yield _listing(client, plan, waiting, last=False, reread=reread)
+            waiting = batch[start : start + size]
+        client.account.quota.spare(plan.stream)
+    yield _listing(client, plan, waiting, last=True, reread=reread)
+
+
+def _listing(
+    client: Client, plan: SalesforceReadPlan, rows: Sequence[SalesforceRow], *, last: bool, reread: bool
+) -> Listing:
+    """Return a page of the sweep. With `reread` the times are None: a formula may have changed without moving them."""
+    listed = [(id_of(client, plan, row), None if reread else when_of(client, plan, row)) for row in rows]
+    return Listing(None if last else {"after": listed[-1][0]}, listed)

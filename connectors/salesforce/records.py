@@ -35,6 +35,7 @@ class SalesforceRecords:
     def fetch(self, ids: Sequence[str]) -> list[Record]:
         """Return these records as they are now, with their children."""
         source = self.plan.source
+        # Ids come from people too: others are unknown here, and MALFORMED_ID would refuse the whole query.
         asked = list(dict.fromkeys(whole_id(id_) for id_ in ids if is_id(id_, source.schema.prefix)))
         select = source.rows(*source.selection.fields)
         return self.of(list(self.client.rows_of(select, "Id", asked, self.plan.stream)))
@@ -91,6 +92,7 @@ class SalesforceRecords:
         self, living: Mapping[str, SalesforceRow], nested: Mapping[str, Mapping[str, list[RowWithValues]]]
     ) -> Mapping[str, Sequence[str]]:
         heirs: defaultdict[str, list[SalesforceRow]] = defaultdict(list)
+        # Of the record and of its children: the lead may have become either.
         heirs[self.plan.source.schema.name] += living.values()
         for child in self.plan.children:
             heirs[child.source.schema.name] += [row for items in nested[child.name].values() for row, _ in items]

@@ -9,13 +9,13 @@ from __future__ import annotations
 import math
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
 from urllib.parse import quote_plus
 
 import requests
 from simple_salesforce.api import Salesforce
 from simple_salesforce.exceptions import SalesforceError
 
-from connectors.salesforce.composite import Inside, SubrequestRefused, composite
 from connectors.salesforce.descriptions import ObjectSchema
 from connectors.salesforce.errors import (
     FieldRefused,
@@ -86,6 +86,7 @@ class Client:
         """Return the user as the OpenID endpoint describes it, or None if the session may not ask, which does not
         invalidate it."""
         token = self.account.token(self._http, stream)
+        # Not by the library: a refusal here must not count as one of the session.
         headers = {"Authorization": f"Bearer {token.session_id}"}
         try:
             response = self._http.get(f"https://{token.host}/services/oauth2/userinfo", headers=headers)
@@ -148,6 +149,7 @@ class Client:
             except Slow:
                 if not patient or limit <= SMALLEST_BATCH:
                     raise
+                # Fewer rows may come in time; it does not grow again for this reading.
                 limit = max(SMALLEST_BATCH, limit // 4)
                 continue
             if batch.rows:
@@ -155,6 +157,7 @@ class Client:
                     raise unclear("the same rows come again", self.account.source, stream)
                 after = str(batch.rows[-1]["Id"])
                 yield batch.rows
+            # Only a whole answer with fewer rows than asked for is the end: a short page is not.
             if batch.done and batch.total < limit:
                 return
 
@@ -175,6 +178,7 @@ class Client:
         except (Slow, RequestTooLong):
             if len(ids) == 1:
                 raise
+            # Rows up to `after` were emitted; both halves go on behind it.
             rest, half = select.where(f"Id > {id_literal(after)}" if after else None), len(ids) // 2
             yield from self._rows_of(rest, field, ids[:half], stream)
             yield from self._rows_of(rest, field, ids[half:], stream)
@@ -192,6 +196,7 @@ class Client:
                     raise
                 return QueryPage(rows, first.total, None, done=False)
             rows += answer.rows
+        # Rows that are silently missing would count as deleted by the sweep.
         if len(rows) != first.total:
             raise unclear(f"{len(rows):,} rows came of {first.total:,}", source, stream)
         ids = [row.get("Id") for row in rows]
@@ -222,6 +227,7 @@ class Client:
             try:
                 return self._ask(lambda salesforce: salesforce.query(soql, include_deleted=deleted), stream)
             except RequestTooLong:
+                # A proxy takes less than Salesforce does: remembered for all streams.
                 self.account.longest_uri = min(self.account.longest_uri, len(path) - 1)
         return self._ask(lambda salesforce: composite(salesforce, path, self.account.source, stream), stream)
 
@@ -241,6 +247,7 @@ class Client:
         token = self.account.token(self._http, stream)
         fault = self._try(ask, token, stream)
         if isinstance(fault, SubrequestRefused) and fault.fault.kind == "session":
+            # There are no credentials to open another one with.
             if self.account.options.auth.flow == "session":
                 raise self._session_over(fault.fault, stream)
             token = self.account.token(self._http, stream, instead_of=token)
@@ -290,3 +297,36 @@ class Client:
             )
             self._token = token
         return self._salesforce
+
+
+# ---- queries that are sent in a body
+
+
+@dataclass(frozen=True, slots=True)
+class SubrequestRefused:
+    """Salesforce answered with an error."""
+
+    fault: SalesforceFault
+
+
+class Inside(Exception):
+    """An error inside the answer to a composite request, which itself is a 200."""
+
+    def __init__(self, fault: SalesforceFault) -> None:
+        super().__init__(fault.what)
+        self.fault = fault
+
+
+def composite(salesforce: Salesforce, path: str, source: str, stream: str) -> Json:
+    """Return the answer to a query that is sent in a request's body. Raises Inside, SourceUnavailable."""
+    url = f"/services/data/v{salesforce.sf_version}/{path}"
+    body = {"compositeRequest": [{"method": "GET", "url": url, "referenceId": "query"}]}
+    answer = salesforce.restful("composite", method="POST", json=body)
+    try:
+        inner = (answer or {})["compositeResponse"][0]
+        status, content = int(inner["httpStatusCode"]), inner["body"]
+    except (TypeError, KeyError, IndexError, ValueError):
+        raise unclear("a composite was expected", source, stream) from None
+    if status >= 300:
+        raise Inside(fault_of(status, content))
+    return content

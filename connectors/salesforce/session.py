@@ -78,12 +78,15 @@ class SalesforceSession:
         self.most_ids = MOST_IDS if float(options.api_version) >= COMPOSITE_SINCE else FEWER_IDS
         self._lock = threading.Lock()
         self._token: Token | None = None
+        # When a session was last renewed, in `now` seconds.
         self._renewed: float | None = None
         self._refusals = 0
         self._rests_until = 0.0
         self._refusal: SyncError | None = None
+        # Salesforce's time (since 1970), and our `now` when it came.
         self._clock: tuple[float, float] | None = None
         self._described: dict[str, _Described] = {}
+        # Counts descriptions, so that a caller can tell those made before a moment from later ones.
         self._descriptions = 0
         self._unlabelled: dict[str, set[str]] = {}
 
@@ -131,9 +134,11 @@ class SalesforceSession:
         One thread logs in, the others wait for it. Raises SourceRefused, SourceUnavailable.
         """
         with self._lock:
+            # Another thread renewed it while this one waited for the lock.
             if self._token is not None and self._token != instead_of:
                 return self._token
             now = self.now()
+            # Told without asking again: each bad login brings the user nearer to being locked.
             if self._refusal is not None and now < self._rests_until:
                 raise _again(self._refusal, stream)
             if instead_of is not None:
@@ -216,6 +221,7 @@ class SalesforceSession:
         if known is None or self.now() > known.until:
             try:
                 found: ObjectSchema | NotAccessible = describe()
+            # Kept like a description: else every poll would ask for what the user may not see.
             except NotAccessible as absent:
                 found = absent
             with self._lock:

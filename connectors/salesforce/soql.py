@@ -78,10 +78,7 @@ def time_literal(seconds: int) -> str:
 
 def seconds_of(text: str) -> int:
     """Return a time of an answer (`2026-05-01T07:25:37.000+0000`) in whole seconds. Raises ValueError."""
-    when = datetime.fromisoformat(text)
-    if when.tzinfo is None:
-        raise ValueError("a time without a zone")
-    return int(when.timestamp() // 1)
+    return int(_moment_of(text).timestamp() // 1)
 
 
 def moment(seconds: int) -> str:
@@ -91,9 +88,11 @@ def moment(seconds: int) -> str:
 
 def canonical(text: str | None) -> str | None:
     """Return a time of an answer in the form of `Record.modified`. Raises ValueError."""
-    if text is None:
-        return None
+    return None if text is None else f"{_moment_of(text).astimezone(UTC):%Y-%m-%dT%H:%M:%S.%f}Z"
+
+
+def _moment_of(text: str) -> datetime:
     when = datetime.fromisoformat(text)
     if when.tzinfo is None:
         raise ValueError("a time without a zone")
-    return f"{when.astimezone(UTC):%Y-%m-%dT%H:%M:%S.%f}Z"
+    return when

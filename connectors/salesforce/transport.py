@@ -40,11 +40,13 @@ class Http(requests.Session):
         ca_file: str | None = None,
     ) -> None:
         super().__init__()
+        # Else requests takes passwords from ~/.netrc, and certificates of the environment before ours.
         self.trust_env = False
         self._proxies = {"https": proxy} if proxy else None
         self._certificates = ca_file
         self.headers["User-Agent"] = USER_AGENT
         self.mount("https://", _Adapter(timeout, connect_timeout, observe))
+        # A redirected or misspelled address must never carry the session in the clear.
         self.mount("http://", _NoPlainHttp())
 
     def request(self, method: str, url: str | bytes, *args: Any, **options: Any) -> requests.Response:
@@ -99,6 +101,7 @@ class _Adapter(HTTPAdapter):
             try:
                 response = super().send(
                     request,
+                    # The body is read below, under the same deadline and with a limit of size.
                     stream=True,
                     timeout=(min(self._connect_timeout, self._timeout), self._timeout),
                     verify=verify,
@@ -114,6 +117,7 @@ class _Adapter(HTTPAdapter):
         return response
 
     def _check(self, request: requests.PreparedRequest) -> None:
+        # After the deadline the socket was shut: the error is only a consequence, and the time-out is what happened.
         if self._deadline.passed:
             raise requests.exceptions.ReadTimeout("the whole time-out is over", request=request)
 
@@ -133,6 +137,7 @@ def _read(response: requests.Response) -> None:
         if not is_error:
             raise AnswerTooLarge(response=response) from None
         content = b""
+    # As requests itself does it: `json` and `text` take it from there.
     response._content = content
 
 
