@@ -106,7 +106,7 @@ class HubSpotCalls:
         self._token: Secret | None = None
         self._portal: tuple[float, Portal] | None = None
         # HubSpot's time (since 1970) and when it was heard, in seconds since boot.
-        self._told: tuple[float, float] | None = None
+        self._server_clock: tuple[float, float] | None = None
         self._random = random.Random()  # noqa: S311 - jitter, no secret
 
     # ---- what is asked
@@ -188,7 +188,7 @@ class HubSpotCalls:
             self.unavailable(resting.why, "it goes on by itself")
         reply = transport.send(call.method, path, call.query, call.body)
         # Clock and limits are taken from errors too: those are the answers that matter most for them.
-        self._hear(reply)
+        self._note_clock(reply)
         self.pace.learn(reply.headers, self.now())
         return reply
 
@@ -200,11 +200,11 @@ class HubSpotCalls:
         Windows must end by the clock that stamps the records, not by ours.
         """
         # No answer yet: ours will do for the first call, which reads no window.
-        if self._told is None:
+        if self._server_clock is None:
             return datetime.fromtimestamp(self._clock.wall(), UTC)
-        said, heard = self._told
+        then, heard = self._server_clock
         # The boot clock goes on steadily where the wall clock may be set.
-        return datetime.fromtimestamp(said + self._clock.boot() - heard, UTC)
+        return datetime.fromtimestamp(then + self._clock.boot() - heard, UTC)
 
     def portal(self) -> Portal:
         """Return the account that the token opens, read once a day. Raises SourceRefused if `portal` names another
@@ -254,12 +254,12 @@ class HubSpotCalls:
             self._transport = self._connect(self._token)
         return self._transport
 
-    def _hear(self, reply: Reply) -> None:
+    def _note_clock(self, reply: Reply) -> None:
         try:
-            said = parsedate_to_datetime(reply.headers["date"]).timestamp()
+            date = parsedate_to_datetime(reply.headers["date"]).timestamp()
         except (LookupError, ValueError, OverflowError):
             return
-        self._told = (said, self._clock.boot())
+        self._server_clock = (date, self._clock.boot())
 
     def close(self) -> None:
         transport, self._transport = self._transport, None

@@ -59,6 +59,7 @@ class _ObjectCheck:
                 )
 
     def custom_objects(self, plan: HubSpotReadPlan) -> Iterator[Finding]:
+        # Standard objects need no scope for schemas: asking for it would be a false alarm.
         if any(name not in OBJECTS and not name.startswith("0-") for name in _objects(plan)):
             yield from self._prove("crm.schemas.custom.read", "GET", "schemas", self._schema.custom_objects)
 
@@ -69,6 +70,7 @@ class _ObjectCheck:
         for child in plan.children:
             for finding in self._object(plan, child.object, child.wanted, child.name):
                 yield Finding(finding.level, f"{child.name}: {finding.text}", finding.hint)
+            # Without access to the record itself the associations fail for the same reason.
             if own[0].level == "ok":
                 yield from self._associations(plan.object, child.object)
 
@@ -117,6 +119,7 @@ class _ObjectCheck:
 
     def _shown(self, plan: HubSpotReadPlan, fields: RequestedFields, *child: str) -> Iterator[Finding]:
         """Yield whether a record carries the properties: a definition alone proves nothing."""
+        # As many as one URL holds; reading itself falls back to batches.
         asked = shortened(fields.asked)
         rows = self._crm.page(fields.object, asked, None, 1).rows
         lacking = [each for each in fields.lacking(rows) if each in asked]

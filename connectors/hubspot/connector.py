@@ -20,7 +20,7 @@ from connectors.hubspot.lists import LANE, Memberships, moves, without_list
 from connectors.hubspot.options import HubspotChild, HubspotSource, HubspotStream
 from connectors.hubspot.properties import Schema
 from connectors.hubspot.read_plan import HubSpotReadPlan, plan_of
-from connectors.hubspot.reading import Given, HubSpotPoll
+from connectors.hubspot.reading import EmittedVersions, HubSpotPoll
 from connectors.hubspot.records import HubSpotRecords
 from connectors.hubspot.spacing import RequestSpacing
 from connectors.hubspot.transport import ClientTransport, Transport
@@ -51,7 +51,7 @@ class HubspotConnector:
         self._labels = HubSpotLabels(self._schema, clock)
         self._lists = Memberships(self._account, clock)
         # By stream, then by lane. Kept from poll to poll: windows overlap.
-        self._given: dict[str, dict[str, Given]] = {}
+        self._emitted: dict[str, dict[str, EmittedVersions]] = {}
         self._proven: set[str] = set()
 
     @property
@@ -125,8 +125,8 @@ class HubspotConnector:
     def _poll(self, plan: HubSpotReadPlan, reader: HubSpotRecords) -> HubSpotPoll:
         for name in (plan.object, *(child.object for child in plan.children)):
             self._prove(name)
-        given = self._given.setdefault(plan.spec.name, {})
-        return HubSpotPoll(self._crm, reader, self._options, self._account.now(), given)
+        emitted = self._emitted.setdefault(plan.spec.name, {})
+        return HubSpotPoll(self._crm, reader, self._options, self._account.now(), emitted)
 
     def _reader(self, plan: HubSpotReadPlan) -> HubSpotRecords:
         members = self._lists.known(plan.spec, plan.object)

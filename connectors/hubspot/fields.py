@@ -97,8 +97,8 @@ class RequestedFields:
 
     def modified(self, row: HubSpotRow) -> int | None:
         """Return when the record last changed, in milliseconds since 1970; None if the row does not say."""
-        said = (row.get("properties") or {}).get(modified_property(self.object)) or row.get("updatedAt")
-        return milliseconds(said)
+        when = (row.get("properties") or {}).get(modified_property(self.object)) or row.get("updatedAt")
+        return milliseconds(when)
 
 
 def _is_stage(name: str, known: Mapping[str, Property]) -> bool:

@@ -52,8 +52,8 @@ class HubSpotLabels:
 
     def lacking(self) -> dict[str, int]:
         """Return how many records had codes without a label, by `object.property`, since the last call."""
-        told, self._lacking = self._lacking, {}
-        return told
+        lacking, self._lacking = self._lacking, {}
+        return lacking
 
     def _code(self, name: str, of: Property, code: str, pipeline: Json, after: int) -> str | None:
         codes = (f"{pipeline}/{code}", code) if of.naming == "stages" else (code,)

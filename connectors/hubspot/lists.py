@@ -231,12 +231,12 @@ def moves(
     if stored is None:
         yield Page(LANE, _lane(members.list_id, members.ids))
         return
-    told, same = unpacked(stored["members"]), stored["list"] == members.list_id
-    moved = told ^ members.ids if same else told - members.ids
+    reported, same = unpacked(stored["members"]), stored["list"] == members.list_id
+    moved = reported ^ members.ids if same else reported - members.ids
     for part in chunks([str(id_) for id_ in sorted(moved)], size):
         # Page by page, so that a stop repeats at most one page.
-        told ^= {int(id_) for id_ in part}
-        yield Page(LANE, _lane(stored["list"], told), [replace(record, moved=True) for record in fetch(part)])
+        reported ^= {int(id_) for id_ in part}
+        yield Page(LANE, _lane(stored["list"], reported), [replace(record, moved=True) for record in fetch(part)])
     # Last: the lane takes the new list's name only when nobody of the old one is left to report.
     if not same:
         yield Page(LANE, _lane(members.list_id, members.ids))

@@ -17,6 +17,7 @@ from sync.shared.durations import Duration
 from sync.shared.secrets import SecretRef
 
 _OBJECT = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,127}")
+# No user or password: those would be sent to whatever host stands behind them.
 _HOST = re.compile(r"[A-Za-z0-9.-]+|\[[0-9a-fA-F:]+\]")
 
 
@@ -39,6 +40,7 @@ def _a_base_url(value: str) -> str:
         port = url.port
     except ValueError:
         raise ValueError('must be an address such as "https://api.hubapi.com"') from None
+    # `hostname` would drop what must be refused here, such as a user.
     host = url.netloc.rpartition(":")[0] if port is not None else url.netloc
     if url.scheme not in ("https", "http") or not _HOST.fullmatch(host):
         raise ValueError('must be an address such as "https://api.hubapi.com"')
@@ -79,7 +81,7 @@ class HubspotSource(_HubSpotTable):
     portal: int | None = Field(
         None,
         ge=1,
-        description="The account (Hub ID) that the token must open. Without it the one of the first poll is kept to.",
+        description="The account (Hub ID) that the token must open. Without it, the account of the first poll is kept.",
     )
     base_url: BaseUrl = Field(
         "https://api.hubapi.com",
@@ -87,7 +89,7 @@ class HubspotSource(_HubSpotTable):
     )
     token_kind: Literal["service_key", "private_app"] | None = Field(
         None,
-        description="Where the token comes from: those of legacy private apps end, service keys do not.",
+        description="Where the token comes from: legacy private apps lose support in 2027, service keys do not.",
     )
     api: FamilyName = Field(
         DEFAULT_FAMILY,
@@ -121,19 +123,19 @@ class HubspotSource(_HubSpotTable):
         2.0,
         gt=0,
         le=5,
-        description="Of the five searches a second that HubSpot allows to all users of an account together.",
+        description="Most searches a second; HubSpot allows five to all users of an account together.",
     )
     share: float = Field(
         0.5,
         gt=0,
         le=1,
-        description="Which part of the calls in ten seconds that HubSpot allows may be ours.",
+        description="The share of HubSpot's limit of calls in ten seconds that this source may use.",
     )
     reserve: float = Field(
         0.1,
         ge=0,
         lt=1,
-        description="Which part of the day's calls is left to others: below it nothing is read before midnight.",
+        description="The share of the day's calls that is left to others: below it nothing is read until midnight.",
     )
     proxy: SecretRef | None = Field(
         None, description='A proxy, such as "http://proxy.example.com:3128". It may hold a password, so it is a secret.'
@@ -170,7 +172,7 @@ class HubspotStream(_HubSpotTable):
 
     list: ListName | None = Field(
         None,
-        description="A list (segment), by its id or its name: only its members are wanted, beside `where`.",
+        description="A list (segment), by its id or its name: only its members are read, in addition to `where`.",
     )
 
     def filters(self) -> Mapping[str, str]:

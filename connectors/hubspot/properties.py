@@ -48,7 +48,7 @@ class Owners:
 
 
 @dataclass(frozen=True, slots=True)
-class _Kept(Generic[ValueT]):
+class _Cached(Generic[ValueT]):
     """A value, when it was read (seconds since boot), and the number of that reading."""
 
     at: float
@@ -62,7 +62,7 @@ class Schema:
     def __init__(self, crm: Crm, clock: Clock) -> None:
         self._crm = crm
         self._clock = clock
-        self._kept: dict[str, _Kept[object]] = {}
+        self._kept: dict[str, _Cached[object]] = {}
         self._readings = 0
 
     def mark(self) -> int:
@@ -87,8 +87,8 @@ class Schema:
     def _no_object(self, name: str) -> NoReturn:
         schemas = self.custom_objects()
         near = nearest(name, [*OBJECTS, *(str(schema.get("name", "")) for schema in schemas)])
-        said = ", ".join(sorted(f"{row.get('name', '')} ({row.get('objectTypeId', '')})" for row in schemas))
-        hint = f"did you mean {near!r}?" if near else f"the account's custom objects: {said or 'none'}"
+        listed = ", ".join(sorted(f"{row.get('name', '')} ({row.get('objectTypeId', '')})" for row in schemas))
+        hint = f"did you mean {near!r}?" if near else f"the account's custom objects: {listed or 'none'}"
         self._crm.account.refuse(f"there is no object {name!r}", hint)
 
     def custom_objects(self, *, after: int | None = None) -> list[HubSpotRow]:
@@ -102,7 +102,7 @@ class Schema:
         try:
             there = self.custom_objects(after=self.mark())
         except SourceRefused:
-            return  # the token may not ask: what the calls themselves said stands
+            return  # the token may not ask: the error of the call itself is raised
         if name not in {str(row.get("objectTypeId")) for row in there}:
             what = f"there is no object {called!r}{'' if called == name else f' ({name})'}"
             hint = "was it deleted in HubSpot? restore it there, or take the stream out of the file"
@@ -139,7 +139,7 @@ class Schema:
             self._kept.pop(key, None)
             value = read()
             self._readings += 1
-            kept = self._kept[key] = _Kept(self._clock.boot(), self._readings, value)
+            kept = self._kept[key] = _Cached(self._clock.boot(), self._readings, value)
         return cast("ValueT", kept.value)
 
 
@@ -147,7 +147,7 @@ def _called(name: str, schemas: Sequence[HubSpotRow]) -> list[str]:
     """Return the type ids of the custom objects with this name (lower case): internal names win over labels."""
     for keys in (("name", "fullyQualifiedName"), ("plural", "singular")):
         names = [(row, {**(row.get("labels") or {}), **row}) for row in schemas]
-        found = [row for row, said in names if name in {str(said.get(key, "")).lower() for key in keys}]
+        found = [row for row, fields in names if name in {str(fields.get(key, "")).lower() for key in keys}]
         if found:
             return list(dict.fromkeys(str(row.get("objectTypeId")) for row in found))
     return []

@@ -57,6 +57,7 @@ def plan_of(spec: StreamSpec, schema: Schema) -> HubSpotReadPlan:
     children = []
     for name, options in sorted(spec.children.items()):
         wanted = spec.wanted.of_child(name)
+        # A child that the mapping does not read costs no calls.
         if wanted is not None:
             child = cast("HubspotChild", options)
             children.append(AssociatedObject(name, schema.object_name(child.object), child.limit, wanted))

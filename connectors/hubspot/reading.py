@@ -30,7 +30,7 @@ def child_lane(name: str) -> str:
 
 
 @dataclass(slots=True)
-class Given:
+class EmittedVersions:
     """Remembers which version of which record was emitted: windows overlap, so the same version is found again and
     again."""
 
@@ -54,7 +54,7 @@ class Given:
 
 
 @dataclass(frozen=True, slots=True)
-class Content:
+class HubSpotContent:
     """The content of a page, and the versions of the records in it."""
 
     records: Sequence[Record] = ()
@@ -63,33 +63,38 @@ class Content:
 
 
 @dataclass(frozen=True, slots=True)
-class Track:
+class HubSpotTrack:
     """An object that is followed. `changed` and `gone` turn changed ids and deleted rows into the content of a page."""
 
     lane: str
     object: str
-    changed: Callable[[Mapping[str, int | None]], Content]
-    gone: Callable[[Sequence[HubSpotRow]], Content]
+    changed: Callable[[Mapping[str, int | None]], HubSpotContent]
+    gone: Callable[[Sequence[HubSpotRow]], HubSpotContent]
 
 
 class HubSpotPoll:
     """One `read` or `sweep`.
 
-    `now` is HubSpot's clock, read once before anything else. `given` holds the emitted versions by lane; the caller
+    `now` is HubSpot's clock, read once before anything else. `emitted` holds the emitted versions by lane; the caller
     keeps it from one poll to the next.
     """
 
     def __init__(
-        self, crm: Crm, reader: HubSpotRecords, options: HubspotSource, now: datetime, given: dict[str, Given]
+        self,
+        crm: Crm,
+        reader: HubSpotRecords,
+        options: HubspotSource,
+        now: datetime,
+        emitted: dict[str, EmittedVersions],
     ) -> None:
         spec = reader.plan.spec
         self._crm = crm
         self._reader = reader
         self._size = spec.page_size
         self._now = (now - datetime(1970, 1, 1, tzinfo=UTC)) // timedelta(milliseconds=1)
-        told = (spec.overlap, spec.settle, options.search_lag, options.bin_every)
-        self._spans = Spans(*(span // timedelta(milliseconds=1) for span in told))
-        self._given = given
+        settings = (spec.overlap, spec.settle, options.search_lag, options.bin_every)
+        self._spans = Spans(*(span // timedelta(milliseconds=1) for span in settings))
+        self._emitted = emitted
 
     def pages(self, lanes: Mapping[str, Json]) -> Iterator[Page]:
         """Yield the poll's pages; notes count the records with codes that have no label.
@@ -109,7 +114,7 @@ class HubSpotPoll:
 
     # ---- following
 
-    def _follow(self, track: Track, lanes: Mapping[str, Json]) -> Iterator[Page]:
+    def _follow(self, track: HubSpotTrack, lanes: Mapping[str, Json]) -> Iterator[Page]:
         """Yield the changes of one object since its lane's position, by the fast and the settled pass, then its
         deletions."""
         stored = lanes.get(track.lane)
@@ -128,24 +133,24 @@ class HubSpotPoll:
                 yield from self._part(track, found, before, lane)
         yield from self._bin(track, lane)
 
-    def _part(self, track: Track, found: FoundStamps, before: HubSpotLane, after: HubSpotLane) -> Iterator[Page]:
+    def _part(self, track: HubSpotTrack, found: FoundStamps, before: HubSpotLane, after: HubSpotLane) -> Iterator[Page]:
         """Yield the pages of one part of a window. Only the last page moves the lane: a part is read whole or again."""
-        given = self._given.setdefault(track.lane, Given())
+        emitted = self._emitted.setdefault(track.lane, EmittedVersions())
         # Most of an overlap was emitted by the poll before: only the rest is read by id.
-        fresh = {id_: when for id_, when in found.stamps if given.lacks(id_, when)}
+        fresh = {id_: when for id_, when in found.stamps if emitted.lacks(id_, when)}
         # An empty part still moves the lane.
         parts = list(chunks(list(fresh), self._size)) or [()]
         for ids in parts:
             is_last = ids is parts[-1]
-            content = track.changed({id_: fresh[id_] for id_ in ids}) if ids else Content()
+            content = track.changed({id_: fresh[id_] for id_ in ids}) if ids else HubSpotContent()
             cursor = lane_to_json(after if is_last else before)
             notes = found.notes if is_last else {}
             if content.records or content.touched or cursor != lane_to_json(before) or notes:
                 yield Page(track.lane, cursor, content.records, content.touched, notes=notes)
             # After the page was taken: a consumer that stops here has not stored it, and it must come again.
-            given.add(content.versions)
+            emitted.add(content.versions)
 
-    def _bin(self, track: Track, lane: HubSpotLane) -> Iterator[Page]:
+    def _bin(self, track: HubSpotTrack, lane: HubSpotLane) -> Iterator[Page]:
         """Yield what was deleted since the last reading of the recycling bin, which is listed whole: it has no filter
         by date. (docs/sources.md#hubspot-reading-records)"""
         begun = lane.bin_begun(self._now)
@@ -153,7 +158,7 @@ class HubSpotPoll:
             page = self._crm.page(track.object, (), begun.bin.after, min(self._size, LIST_LIMIT), archived=True)
             # The bin holds months; only what came since the last reading is news.
             gone = [row for row in page.rows if (milliseconds(row.get("archivedAt")) or 0) >= begun.bin.since]
-            content = track.gone(gone) if gone else Content()
+            content = track.gone(gone) if gone else HubSpotContent()
             begun = begun.bin_moved(page.after, self._spans)
             yield Page(track.lane, lane_to_json(begun), content.records, content.touched)
             begun = begun if page.after is not None else None
@@ -198,29 +203,29 @@ class HubSpotPoll:
 
     # ---- what the tracks carry
 
-    def _track(self) -> Track:
-        def changed(stamps: Mapping[str, int | None]) -> Content:
+    def _track(self) -> HubSpotTrack:
+        def changed(stamps: Mapping[str, int | None]) -> HubSpotContent:
             records = self._reader.fetch(list(stamps))
             # The version that was read, not the one the search showed: the record may have changed in between.
-            return Content(records, versions={each.id: milliseconds(each.modified) for each in records})
+            return HubSpotContent(records, versions={each.id: milliseconds(each.modified) for each in records})
 
-        def gone(rows: Sequence[HubSpotRow]) -> Content:
-            return Content([Record(str(row["id"]), {}, _archived(row), deleted=True) for row in rows])
+        def gone(rows: Sequence[HubSpotRow]) -> HubSpotContent:
+            return HubSpotContent([Record(str(row["id"]), {}, _archived(row), deleted=True) for row in rows])
 
-        return Track(LIVE, self._reader.plan.object, changed, gone)
+        return HubSpotTrack(LIVE, self._reader.plan.object, changed, gone)
 
-    def _child_track(self, child: AssociatedObject) -> Track:
-        def changed(stamps: Mapping[str, int | None]) -> Content:
+    def _child_track(self, child: AssociatedObject) -> HubSpotTrack:
+        def changed(stamps: Mapping[str, int | None]) -> HubSpotContent:
             links = self._crm.links(child.object, self._reader.plan.object, list(stamps))
             touched = [Touch(child.name, id_, link.id) for id_, of in links.items() for link in of]
             # Without a parent now: whoever had it before is read again.
             touched += [Touch(child.name, id_, None) for id_, of in links.items() if not of]
-            return Content(touched=touched, versions=stamps)
+            return HubSpotContent(touched=touched, versions=stamps)
 
-        def gone(rows: Sequence[HubSpotRow]) -> Content:
-            return Content(touched=[Touch(child.name, str(row["id"]), None) for row in rows])
+        def gone(rows: Sequence[HubSpotRow]) -> HubSpotContent:
+            return HubSpotContent(touched=[Touch(child.name, str(row["id"]), None) for row in rows])
 
-        return Track(child_lane(child.name), child.object, changed, gone)
+        return HubSpotTrack(child_lane(child.name), child.object, changed, gone)
 
 
 def _when(modified: int | None) -> str | None:

@@ -60,9 +60,9 @@ class HubSpotRecords:
         found = self._crm.read(self.plan.object, ids, self.fields.asked)
         rows = {str(row["id"]): row for row in found.values()}
         records = self.records(list(rows.values()))
-        told = {record.id for record in records}
+        emitted = {record.id for record in records}
         # A merge that the survivor's own list of merges does not tell: its id answers for the old one.
-        merged = [(old, str(row["id"])) for old, row in found.items() if old not in told]
+        merged = [(old, str(row["id"])) for old, row in found.items() if old not in emitted]
         return [*records, *(Record(old, {}, None, deleted=True, merged_into=into) for old, into in merged)]
 
     def without_label(self) -> dict[str, int]:
@@ -78,13 +78,13 @@ class HubSpotRecords:
         records = [self._record(row, after) for row in living]
         for child in self.plan.children:
             records = self._nest(child, records)
-        told = {record.id for record in records}
+        emitted = {record.id for record in records}
         # The survivor lists all ids that were merged into it, also in chains.
         losers = {old: record for record, row in zip(records, living, strict=True) for old in merged_into(row)}
         tombstones = [
             Record(old, {}, into.modified, deleted=True, merged_into=into.id)
             for old, into in losers.items()
-            if old not in told
+            if old not in emitted
         ]
         return [*records, *tombstones]
 
@@ -194,7 +194,7 @@ def _associated(child: AssociatedObject, link: Association, data: dict[str, Json
 
 def merged_into(row: HubSpotRow) -> list[str]:
     """Return the ids of the records that were merged into this one."""
-    said = (row.get("properties") or {}).get(MERGED)
-    if not isinstance(said, str):
+    merged = (row.get("properties") or {}).get(MERGED)
+    if not isinstance(merged, str):
         return []
-    return [part.strip() for part in said.split(";") if part.strip().isdigit() and part.strip() != str(row["id"])]
+    return [part.strip() for part in merged.split(";") if part.strip().isdigit() and part.strip() != str(row["id"])]

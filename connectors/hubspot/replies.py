@@ -48,8 +48,8 @@ def policy_of(reply: Reply) -> str:
     A search names its limit in the message only.
     """
     # TEN_SECONDLY before SECONDLY, which is a part of it.
-    said = f"{reply.text('policyName')} {reply.text('message')}".upper()
-    return next((name for name in ("DAILY", "TEN_SECONDLY", "SECONDLY") if name in said), "")
+    text = f"{reply.text('policyName')} {reply.text('message')}".upper()
+    return next((name for name in ("DAILY", "TEN_SECONDLY", "SECONDLY") if name in text), "")
 
 
 def is_json(reply: Reply) -> bool:

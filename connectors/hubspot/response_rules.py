@@ -244,12 +244,13 @@ def _forbidden(reply: Reply, at: CallAttempt) -> ResponseClass:
 
 
 def _refused(reply: Reply, _: CallAttempt) -> Denied:
-    said = trimmed(reply.text("message"))
+    message = trimmed(reply.text("message"))
     what = f"refuses the call ({reply.status} {category_of(reply)}{reply.reference})"
-    return Denied(f"{what}{': ' if said else ''}{said}", "")
+    return Denied(f"{what}{': ' if message else ''}{message}", "")
 
 
 def _after(seconds: float, why: str, *, whole: bool = False) -> ResponseClass:
+    # A long wait inside of a poll would keep its lock and its thread.
     return RetryLater(seconds, why, whole) if seconds <= LONGEST_NAP else AccountPause(min(seconds, LONGEST_REST), why)
 
 

@@ -75,14 +75,16 @@ class RequestSpacing:
             # Others use the same app's limit: better wait than be refused.
             if left is not None and left < FEWEST_LEFT * self.burst.most:
                 self._next["call"] = max(self._next["call"], self._clock.boot() + self.burst.seconds)
+        # The limit is the account's: other integrations need calls too.
         if day and day_left is not None and day_left < self._reserve * day:
             why = f"only {day_left:,} of the {day:,} calls of the day are left, and those are reserved for others"
             self.rest((midnight_after(now, self.zone) - now).total_seconds(), why)
 
     def pause(self, seconds: float) -> None:
-        """Delay all calls by so many seconds."""
+        """Make all calls wait for so many seconds."""
         with self._lock:
             until = self._clock.boot() + seconds
+            # Never earlier: a longer pause may be under way.
             self._next = {kind: max(at, until) for kind, at in self._next.items()}
 
     def rest(self, seconds: float, why: str) -> None:

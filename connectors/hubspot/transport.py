@@ -70,7 +70,7 @@ class ClientTransport:
         rest = self._client.rest_client
         self._deadline.watch(rest.pool_manager)
         # The client has no hook for its pool, and only ever calls `request` on it.
-        rest.pool_manager = _Whole(rest.pool_manager, self._deadline)
+        rest.pool_manager = _BoundedPools(rest.pool_manager, self._deadline)
 
     def send(self, method: str, path: str, query: Mapping[str, str], body: Json) -> Reply:
         from hubspot.crm.objects.exceptions import ApiException
@@ -111,7 +111,7 @@ class ClientTransport:
         self._client.rest_client.pool_manager.clear()
 
 
-class _Whole:
+class _BoundedPools:
     """A pool manager that reads answers whole, up to a limit of size.
 
     The client itself reads an error's body without any limit, before it looks at the status.

@@ -138,6 +138,7 @@ class Search:
         stamps: list[Stamp] = []
         while True:
             page = self._crm.page(self._name, [self.property], after, LIST_LIMIT)
+            # Exactly this millisecond: all others have their own window.
             stamps += [(id_, when) for id_, when in self._stamps(page.rows).items() if when == at]
             after = page.after
             if after is None:

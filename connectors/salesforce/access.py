@@ -221,8 +221,8 @@ def login_fault(code: object, message: object) -> SalesforceFault:
 def _coded(code: str, message: str) -> SalesforceFault:
     if code.upper() == "REQUEST_LIMIT_EXCEEDED":
         return limit_fault(message)
-    said = message.lower().replace("\u2019", "'").replace("_", " ")
-    by_words = next((fault for words, fault in _BY_WORDS if words in said), None)
+    text = message.lower().replace("\u2019", "'").replace("_", " ")
+    by_words = next((fault for words, fault in _BY_WORDS if words in text), None)
     fault = ACCESS.get(code.upper()) or by_words or _AT_LOGIN.get(code.upper())
     if fault is None:
         return SalesforceFault(

@@ -91,9 +91,9 @@ def _version(client: Client, spec: StreamSpec) -> Iterator[Finding]:
 
 
 def _clock(client: Client, spec: StreamSpec) -> Iterator[Finding]:
-    apart = round(abs(client.now(spec.name) - time.time()))
-    if apart > SKEW:
-        what = f"this machine's clock is {apart:,} s off Salesforce's"
+    skew = round(abs(client.now(spec.name) - time.time()))
+    if skew > SKEW:
+        what = f"this machine's clock is {skew:,} s off Salesforce's"
         yield Finding("warning", what, "set it by NTP: signed logins depend on it (reading does not)")
 
 

@@ -90,6 +90,7 @@ def _kinds(plan: SalesforceReadPlan) -> Iterator[tuple[tuple[str, ...], FieldKin
 
 def kind_of(field: Field) -> FieldKind | None:
     """Return a field's kind, or None if too little is known: a multi-select value is one text."""
+    # Several values of a multi-select field are one text, which no constant equals.
     if field.is_listed and field.type != "multipicklist":
         return FieldKind("text", choices=field.choices) if field.choices else None
     type_ = _TYPES.get(field.type)

@@ -38,6 +38,7 @@ def prefix_of(text: str) -> str:
     Takes `acme`, `acme.my`, `acme--uat.sandbox.my`, a host, or a URL copied from the browser. Raises ValueError, which
     says what to write instead.
     """
+    # Whatever follows the host in a copied URL is dropped.
     host = re.sub(r"^[a-z]+://", "", text.strip().lower()).split("/")[0].split("?")[0].rstrip(".")
     # Copied from the browser, the most frequent mistake: such hosts answer INVALID_SESSION_ID.
     for pages, suffix in _PAGES.items():

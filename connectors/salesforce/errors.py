@@ -133,6 +133,7 @@ def fault_of(status: int, content: object) -> SalesforceFault:
     if fault is None:
         fault = _of_class(status)
     named = f" ({code})" if code else f" (HTTP {status})"
+    # Names only: the rest of the message quotes the query, with its values.
     found = _FIELD.search(message) if fault.kind == "field" else None
     about = f"{found[2]}.{found[1]}" if found else _about(message)
     what = fault.what + named + (f": {about}" if about else "")

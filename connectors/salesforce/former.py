@@ -100,7 +100,7 @@ def was_made(heir: Mapping[str, Any], lead: Mapping[str, Any]) -> bool:
     """
     if heir.get(IS_PERSON) is True:
         return True
-    if (born := _time(heir.get(MADE))) and (before := _time(lead.get(MADE))) and born < before:
+    if (created := _time(heir.get(MADE))) and (before := _time(lead.get(MADE))) and created < before:
         return False  # older than the lead itself
     made, converted = _day(heir.get(MADE)), _day(lead.get(CONVERTED))
     if made is None or converted is None:

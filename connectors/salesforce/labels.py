@@ -28,6 +28,7 @@ class SalesforceLabels:
         doubted: dict[str, set[str]] = {}
         for labelled in selection.labelled:
             for code in _unknown(self._field(labelled), labelled.path, rows):
+                # By field and code: the same code may be known in another field.
                 doubted.setdefault(labelled.object, set()).add(f"{labelled.path[-1]}={code}")
         for name, codes in doubted.items():
             self._client.account.doubt(name, codes)
@@ -47,6 +48,7 @@ class SalesforceLabels:
         labels, without = field.labels_of(code)
         if without:
             self._client.without_label[f"{labelled.object}.{field.name}"] += 1
+        # A list always, also of one label, so that a mapping need not tell them apart.
         if field.type == "multipicklist":
             return labels or None
         return labels[0] if labels else None

@@ -92,6 +92,7 @@ def plan(lane: SalesforceLane, now: int, overlap: int, settle: int, *, backfille
         # Until the backfill is done everything before `start` is its own, and would be read twice.
         low = min(low, start - overlap) if backfilled else max(low, start)
         start = None if backfilled else start
+    # Nothing to read: Salesforce's clock stands before the end of what was read.
     if high <= low:
         return lane
     return replace(lane, start=start, window=SalesforceWindow(low, high, high))
@@ -99,6 +100,7 @@ def plan(lane: SalesforceLane, now: int, overlap: int, settle: int, *, backfille
 
 def advance(lane: SalesforceLane, rest: SalesforceWindow | None) -> SalesforceLane:
     """Return the lane after a page. `rest` is what is left of its window, None once it is read to its goal."""
+    # Only at the goal does the lane move: a part that was read is remembered by the window.
     read = lane.window.goal if rest is None and lane.window is not None else lane.through
     return replace(lane, through=read, window=rest)
 

@@ -61,7 +61,7 @@ class SessionId(_SalesforceTable):
 
     flow: Literal["session"]
     session_id: SecretRef = Field(description="The access token.")
-    instance: Host = Field(description="The host, with its port if need be, that the session is of.")
+    instance: Host = Field(description="The host of the session, with its port if necessary.")
     ca_file: File | None = Field(None, description="As the source's ca_file.")
 
 
@@ -99,7 +99,7 @@ class SalesforceSource(_SalesforceTable):
         timedelta(seconds=10),
         ge=timedelta(milliseconds=100),
         le=timedelta(minutes=5),
-        description="How long to wait for a connection, of each address.",
+        description="How long to wait for a connection to each address.",
     )
     proxy: SecretRef | None = Field(
         None, description="The proxy's URL; without it $HTTPS_PROXY and $NO_PROXY count. It may hold a password."
@@ -111,7 +111,7 @@ class SalesforceSource(_SalesforceTable):
         0.8,
         gt=0,
         le=1,
-        description="The share of the organisation's API requests of 24 hours, used by whomever, at which this source "
+        description="The share of the organisation's API requests of 24 hours, whoever uses them, at which this source "
         "pauses. From seven eighths of it on it reads changes only, and less often.",
     )
     person_accounts: Literal["account", "contact"] = Field(

@@ -16,7 +16,7 @@ IS_PERSON = "IsPersonAccount"
 SHADOW = "PersonContactId"
 """The field of a person's account that holds the id of its shadow."""
 
-Kept = Literal["account", "contact"]
+KeptRecord = Literal["account", "contact"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,13 +35,13 @@ class Exclusion:
         return row.get(self.field) is self.value
 
 
-def excluded(schema: ObjectSchema, kept: Kept) -> Iterator[Exclusion]:
+def excluded(schema: ObjectSchema, kept: KeptRecord) -> Iterator[Exclusion]:
     """Yield what a stream of that object leaves out: of each person the record that is not `kept`."""
     if schema.name == {"account": "Contact", "contact": "Account"}[kept] and schema.has(IS_PERSON):
         yield Exclusion(IS_PERSON, True, f"person accounts, which are read as {kept}s")
 
 
-def excluded_child(schema: ObjectSchema, parent: ObjectSchema, kept: Kept) -> Iterator[Exclusion]:
+def excluded_child(schema: ObjectSchema, parent: ObjectSchema, kept: KeptRecord) -> Iterator[Exclusion]:
     """Yield what a child leaves out: of each person the record that is not `kept`.
 
     A person is never part of an account, least of all the shadow of its own account.

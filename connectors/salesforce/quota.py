@@ -96,6 +96,7 @@ class Quota:
         """Let a poll begin, or raise SourceUnavailable if the last one was too recent for what is left of the quota."""
         with self._lock:
             usage, last = self._usage, self._polled.get(stream)
+            # The first poll after a start is free: it learns how much is used.
             if usage is not None and last is not None:
                 gap = SLOWEST * _nearness(usage.share, self._pause)
                 if now < last + gap:

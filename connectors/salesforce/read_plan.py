@@ -38,8 +38,8 @@ class ObjectReadPlan:
     def roles(self) -> tuple[str, ...]:
         """Return the fields that are always read."""
         # Not every object can be deleted or merged.
-        fate = (name for name in ("IsDeleted", "MasterRecordId") if name in self.schema.fields)
-        return ("Id", self.cursor, *fate, *self.marks, *(each.field for each in self.exclusions))
+        deletion = (name for name in ("IsDeleted", "MasterRecordId") if name in self.schema.fields)
+        return ("Id", self.cursor, *deletion, *self.marks, *(each.field for each in self.exclusions))
 
     @property
     def has_bin(self) -> bool:
@@ -190,6 +190,7 @@ class _Planning:
         yield Exclusion("IsConverted", True, "converted leads, which live on as contacts and accounts")
 
     def _schema(self, name: str) -> ObjectSchema:
+        # Also objects that turn out not to be visible: a refusal rests on those too.
         self._asked.add(name)
         return self._client.schema(name, self._spec.name)
 

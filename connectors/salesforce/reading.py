@@ -38,7 +38,7 @@ def child_lane(name: str) -> str:
 
 
 @dataclass(frozen=True, slots=True)
-class _Content:
+class _SalesforceContent:
     """The content of a page."""
 
     records: Sequence[Record] = ()
@@ -46,13 +46,13 @@ class _Content:
 
 
 @dataclass(frozen=True, slots=True)
-class _Track:
+class _SalesforceTrack:
     """An object that is followed; `content` turns rows into the content of a page."""
 
     lane: str
     source: ObjectReadPlan
     select: Select
-    content: Callable[[Sequence[SalesforceRow]], _Content]
+    content: Callable[[Sequence[SalesforceRow]], _SalesforceContent]
 
 
 class SalesforcePoll:
@@ -81,7 +81,7 @@ class SalesforcePoll:
         yield from self._follow(self._track(), lanes, now)
         yield from self._fill(lanes, now)
 
-    def _page(self, lane: str, cursor: Json, content: _Content, *, backfill: bool = False) -> Page:
+    def _page(self, lane: str, cursor: Json, content: _SalesforceContent, *, backfill: bool = False) -> Page:
         """Return the page, with a note of labels that were missing since the last page, also in records that were read
         by id."""
         left_out = self._client.without_label
@@ -89,7 +89,7 @@ class SalesforcePoll:
         left_out.clear()
         return Page(lane, cursor, content.records, content.touched, backfill=backfill, notes=notes)
 
-    def _follow(self, track: _Track, lanes: Mapping[str, Json], now: int) -> Iterator[Page]:
+    def _follow(self, track: _SalesforceTrack, lanes: Mapping[str, Json], now: int) -> Iterator[Page]:
         """Yield the changes of one object: first the rest of an interrupted window, then the window up to `now`."""
         stored = lanes.get(track.lane)
         if stored is None or stored["of"] != track.source.of:
@@ -120,7 +120,7 @@ class SalesforcePoll:
             # the live lane, dated by another field, reads everything anew
             yield Page(BACKFILL, backfill_to_json(SalesforceBackfill(source.of, None)), backfill=True)
             return
-        track = _Track(BACKFILL, source, source.rows(*source.selection.fields), self._records)
+        track = _SalesforceTrack(BACKFILL, source, source.rows(*source.selection.fields), self._records)
         backfill = first_backfill(source.of, now, self._settle) if stored is None else backfill_from_json(stored)
         while backfill.window is not None:
             self._client.account.quota.spare(self._plan.stream)
@@ -130,7 +130,7 @@ class SalesforcePoll:
                 self._client.account.quota.spare(self._plan.stream)
 
     def _read(
-        self, track: _Track, window: SalesforceWindow
+        self, track: _SalesforceTrack, window: SalesforceWindow
     ) -> Iterator[tuple[SalesforceWindow | None, Sequence[SalesforceRow]]]:
         """Yield pages of a window, each with what is to be read after it.
 
@@ -154,23 +154,23 @@ class SalesforcePoll:
 
     # ---- what the tracks carry
 
-    def _track(self) -> _Track:
+    def _track(self) -> _SalesforceTrack:
         source = self._plan.source
-        return _Track(LIVE, source, source.changes(*source.selection.fields), self._records)
+        return _SalesforceTrack(LIVE, source, source.changes(*source.selection.fields), self._records)
 
-    def _records(self, rows: Sequence[SalesforceRow]) -> _Content:
+    def _records(self, rows: Sequence[SalesforceRow]) -> _SalesforceContent:
         """Return the rows' records, and the records that others were merged into: those may show no change of their
         own."""
         records = self._makes.of(rows)
         here = {record.id for record in records}
         masters = [master for row in rows if (master := merged_into(row)) and master not in here]
-        return _Content(records=[*records, *self._makes.fetch(masters)] if masters else records)
+        return _SalesforceContent(records=[*records, *self._makes.fetch(masters)] if masters else records)
 
-    def _child_track(self, child: ChildObject) -> _Track:
-        def content(rows: Sequence[SalesforceRow]) -> _Content:
-            return _Content(touched=[touch for row in rows for touch in self._touches(child, row)])
+    def _child_track(self, child: ChildObject) -> _SalesforceTrack:
+        def content(rows: Sequence[SalesforceRow]) -> _SalesforceContent:
+            return _SalesforceContent(touched=[touch for row in rows for touch in self._touches(child, row)])
 
-        return _Track(child_lane(child.name), child.source, child.source.changes(child.via), content)
+        return _SalesforceTrack(child_lane(child.name), child.source, child.source.changes(child.via), content)
 
     def _touches(self, child: ChildObject, row: SalesforceRow) -> Iterator[Touch]:
         """Yield the parents to read again for a changed child; if it was merged, also the parent of the surviving

@@ -62,10 +62,12 @@ class SalesforceRecords:
         children = {name: of.get(id_, []) for name, of in nested.items()}
         links = {name: tuple(self._id(child) for child, _ in items) for name, items in children.items()}
         data = {**made[id_], **{name: [item for _, item in items] for name, items in children.items()}}
-        kin = (id_, *(child_id for ids in links.values() for child_id in ids))
-        return Record(id_, data, when, children=links, former={each: former[each] for each in kin if each in former})
+        own_ids = (id_, *(child_id for ids in links.values() for child_id in ids))
+        leads = {each: former[each] for each in own_ids if each in former}
+        return Record(id_, data, when, children=links, former=leads)
 
     def _data(self, source: ObjectReadPlan, rows: Sequence[SalesforceRow]) -> list[dict[str, Json]]:
+        # For all rows first: one fresh description serves the whole page.
         self.labels.look_up(source.selection, rows)
         found = [source.selection.data(row) for row in rows]
         for data in found:

@@ -133,6 +133,7 @@ class _Found:
 
     def take_all(self, schema: ObjectSchema) -> None:
         for name, of in schema.fields.items():
+            # Binary fields come as URLs and cost a request each.
             if of.type != _BINARY:
                 self._names[name] = None
                 self._take((name,), schema, label=False)

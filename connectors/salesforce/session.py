@@ -202,15 +202,15 @@ class SalesforceSession:
         server = self.server_clock()
         if not isinstance(self.options.auth, Jwt) or server is None or abs(server - time.time()) < 60:
             return fault
-        apart = timedelta(seconds=abs(round(server - time.time())))
+        skew = timedelta(seconds=abs(round(server - time.time())))
         return SalesforceFault(
-            fault.kind, fault.what, f"this machine's clock is {apart} off: set it by NTP; {fault.hint}"
+            fault.kind, fault.what, f"this machine's clock is {skew} off: set it by NTP; {fault.hint}"
         )
 
-    # ---- limits that Salesforce told us of, and descriptions
+    # ---- limits that Salesforce reported, and descriptions
 
     def limited(self, fault: SalesforceFault) -> None:
-        """Pause all streams of the source: Salesforce takes no requests now."""
+        """Let all streams of the source rest: Salesforce takes no requests now."""
         seconds = 900.0 if fault.kind == "daily" else 30.0 + 90.0 * random.random()  # noqa: S311 - jitter, no secret
         self.quota.rest(seconds, fault.what, self.now())
 
