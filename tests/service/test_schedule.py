@@ -90,6 +90,19 @@ def test_a_clock_that_is_set_delays_no_turn(schedule: Schedule, clock: MachineCl
     assert schedule.missed() == {}
 
 
+def test_a_turn_whose_time_was_told_by_the_clock_before_begins_all_the_same(
+    schedule: Schedule, clock: MachineClock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """APScheduler looks at the wall, waits for its lock while the jobs are moved, and counts from what it saw."""
+    monkeypatch.setattr("sync.service.schedule.STEP", 0.05)
+    turns = Turns()
+    schedule.every("poll", 0.05, turns)
+    schedule.start()
+    turns.more(schedule)
+    schedule._scheduler.modify_job("poll", next_run_time=datetime.now(UTC) + timedelta(seconds=HOURS))
+    turns.more(schedule)
+
+
 def test_a_clock_that_is_set_ahead_begins_no_turn_before_its_time(schedule: Schedule, clock: MachineClock) -> None:
     turns = Turns()
     schedule.every("poll", 7200.0, turns, at_once=False)
