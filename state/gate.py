@@ -91,7 +91,7 @@ class Gate:
         """Return all that the guard looks at. `first` is the poll that ended the first scan, which is not what is
         usual; that is looked up only where more than `at_least` leads would be let go in a day: it reads weeks of
         polls."""
-        values = {"stream": stream, "poll": poll, "mapping": mapping, "first": first}
+        values = {"stream": stream, "poll": poll, "mapping": mapping}
         now = int(self._clock.wall() * 1000)
         with self._file.read() as connection:
             with_email, known_elsewhere = connection.execute(_EMAILS, values).fetchone()

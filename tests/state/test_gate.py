@@ -106,9 +106,11 @@ def test_all_that_the_unreleased_polls_made_is_held_and_what_they_touched_goes_o
     last = poll(ledger, stream, read(stream, "new"), read(stream, "sent", "b"), read(stream, "waits", "b"))
     assert claimable(ledger) == []
     assert ledger.gate.made(stream.id, last) == 3
+    ledger_clock(ledger).advance(60)
     assert ledger.gate.hold(stream.id, last, WHY) == 3
     assert states(ledger) == {"sent": "held", "waits": "pending", "cut-off": "held", "new": "held"}
-    assert {each["reason"] for each in rows(ledger) if each["state"] == "held"} == {WHY}
+    since = ledger.clock.wall() * 1000
+    assert {(each["reason"], each["since"]) for each in rows(ledger) if each["state"] == "held"} == {(WHY, since)}
     assert (row(ledger, "sent")["lead_exists"], row(ledger, "sent")["drift"]) == ("yes", 1)
     assert claimable(ledger) == ["waits"]
     assert ledger.gate.left_behind(stream.id) == LeftBehind(0, 0)

@@ -12,10 +12,12 @@ from state.database import LedgerFile
 from state.ledger import Ledger
 from state.rows import NoRoom
 from state.slots import (
+    CLEAR_ROOM,
     GRACE_SECONDS,
     MARGIN,
     MARGIN_MOST,
     MARGIN_STEP,
+    PER_MOST,
     SHARE_CLIMB,
     SHARE_FALL,
     SHARE_LEAST,
@@ -121,6 +123,15 @@ def test_what_was_sent_long_ago_or_in_a_future_that_never_was_holds_nobody_up(sl
         with slots._file.write() as connection:
             fill_windows(connection, clock, ended_at=ended_at)
         assert slots.room(FEW).free_in == pytest.approx(wait)
+
+
+def test_requests_of_a_short_window_end_no_wait_of_a_long_one(slots: Slots, clock: FakeClock) -> None:
+    a_day = Rule(OTHER_KEY, 1000, PER_MOST)
+    with slots._file.write() as connection:
+        fill_windows(connection, clock, ended_at=clock.wall())
+    clock.advance(PER_MOST - 1)
+    fill(slots)
+    assert slots.room(a_day).used == 1000
 
 
 def test_such_a_window_is_forgotten_in_the_end(slots: Slots, clock: FakeClock) -> None:
@@ -306,7 +317,7 @@ def test_a_429_to_a_request_whose_slot_is_gone_is_looked_at_as_of_now(slots: Slo
     assert slots.learn(FEW, 999) == Lesson("stranger", 0, SHARE_LEAST, MARGIN + MARGIN_STEP)
 
 
-@pytest.mark.parametrize(("later", "why"), [(0.1, "window"), (5.9, "window"), (6.1, "stranger"), (50.0, "stranger")])
+@pytest.mark.parametrize(("later", "why"), [(0.1, "window"), (5.9, "window"), (6.0, "stranger"), (50.0, "stranger")])
 def test_what_comes_shortly_after_a_full_window_is_its_echo(
     slots: Slots, clock: FakeClock, later: float, why: str
 ) -> None:
@@ -349,6 +360,15 @@ def test_a_429_with_clear_room_lowers_our_share_for_all_processes_and_it_climbs_
     assert second.room(MANY).share == 1.0
     first._file.close()
     second._file.close()
+
+
+def test_a_share_that_has_just_climbed_to_a_full_window_has_echoes_too(slots: Slots, clock: FakeClock) -> None:
+    refused_after(slots, 50)
+    clock.advance(756)
+    assert slots.room(MANY).share == CLEAR_ROOM
+    learned = refused_after(slots, 98)
+    assert (learned.why, learned.margin) == ("window", MARGIN + MARGIN_STEP)
+    assert slots.learn(MANY, 999) == learned, "the same trouble, a moment later"
 
 
 def test_a_share_outlives_the_process_and_not_the_boot(tmp_path: Path, clock: FakeClock) -> None:

@@ -9,6 +9,7 @@ ON_REJECTED = (
     'answer: Answer, *, unknown_statuses: Collection[int] = (), on_rejected: Literal["bisect", "hold"] = "bisect"'
 )
 BASE = 'base = Outcome("in_doubt", "", status, message, answer.retry_after, account=answer.account)'
+ON_UNKNOWN = 'on_unknown="resend" if given_up else "hold",'
 
 
 class Known(NamedTuple):
@@ -80,6 +81,10 @@ KNOWN: tuple[Known, ...] = (
         '"in_doubt" if given_up else cast(Verdict, found.outcome),',
         '"in_doubt" if given_up else cast(None, found.outcome),',
         "a cast tells the type checker only",
+    ),
+    *(
+        Known("state/recovery.py", ON_UNKNOWN, ON_UNKNOWN.replace('"hold"', other), "all but resend is to hold")
+        for other in ('"XXholdXX"', '"HOLD"')
     ),
     Known(
         "state/slots.py",
