@@ -140,6 +140,16 @@ def test_a_poll_that_another_engine_began_is_not_let_go_with_the_old_one(ledger:
     assert states(ledger) == {"old": "pending", "new": "held"}
 
 
+def test_what_the_polls_of_another_stream_made_is_neither_counted_nor_held(ledger: Ledger, stream: StreamRow) -> None:
+    other = register(ledger, declare("erp.people"), declare(on_change="resend"))
+    poll(ledger, other, read(other, "theirs"))
+    last = poll(ledger, stream, read(stream, "ours"))
+    assert (ledger.gate.made(stream.id, last), figures(ledger, stream, last).leads) == (1, 1)
+    assert ledger.gate.hold(stream.id, last, WHY) == 1
+    assert states(ledger) == {"theirs": "pending", "ours": "held"}
+    assert ledger.gate.left_behind(other.id) == LeftBehind(1, 1)
+
+
 @pytest.mark.parametrize("fit", ["eligible", "filtered", "unfit", "deleted"])
 def test_a_held_record_that_is_read_again_stays_held_with_its_reason(
     ledger: Ledger, stream: StreamRow, fit: Any
@@ -227,6 +237,7 @@ def test_a_day_is_what_all_polls_let_go_within_it_whatever_their_end(ledger: Led
     other = register(ledger, declare("erp.people"), declare(on_change="resend"))
     first, *_ = [ended(ledger, stream, *each) for each in ENDS]
     ended(ledger, other, "poll", "complete", {"new": 800})
+    ledger.streams.poll_ended(poll(ledger, stream), "stopped", {"new": 800})
     now = poll(ledger, stream, read(stream, "a"))
     assert (figures(ledger, stream, now, first).leads, figures(ledger, stream, now, first).today) == (1, 4843)
     assert figures(ledger, stream, now).today == 5743
@@ -261,6 +272,18 @@ def test_what_is_usual_for_a_day(
         ended(ledger, stream, "poll", "complete", {"new": 10})
     ledger_clock(ledger).advance(since)
     assert figures(ledger, stream, poll(ledger, stream), first, at_least=-1).usual == usual
+
+
+def test_only_whole_polls_of_the_stream_that_were_let_go_tell_what_is_usual(ledger: Ledger, stream: StreamRow) -> None:
+    other = register(ledger, declare("erp.people"), declare(on_change="resend"))
+    first, *_ = [ended(ledger, stream, "poll", "complete", {"new": 10}) for _ in range(3)]
+    ended(ledger, other, "poll", "complete", {"new": 10})
+    ended(ledger, stream, "sweep", "complete", {"new": 10})
+    ended(ledger, stream, "poll", "stopped", {"new": 10})
+    ended(ledger, stream, "poll", "complete", {"set_aside": 10})
+    assert figures(ledger, stream, poll(ledger, stream), first, at_least=-1).usual is None
+    ended(ledger, stream, "poll", "complete", {"new": 10})
+    assert figures(ledger, stream, poll(ledger, stream), first, at_least=-1).usual == Usual(50, 1)
 
 
 @pytest.mark.parametrize("later", [30 * HOURS, 3 * 24 * HOURS])
@@ -322,14 +345,39 @@ def test_fields_are_counted_as_leads_are_let_go(ledger: Ledger, stream: StreamRo
     assert fields(ledger, stream).leads == 3
 
 
+def test_fields_of_what_was_held_in_the_middle_are_not_counted_when_the_rest_is_let_go(
+    ledger: Ledger, stream: StreamRow
+) -> None:
+    last = poll(ledger, stream, read(stream, "a"))
+    ledger.gate.hold_so_far(stream.id, last, WHY)
+    page(ledger, stream, last, read(stream, "b"))
+    ledger.gate.release(stream.id, last)
+    assert states(ledger) == {"a": "held", "b": "pending"}
+    assert fields(ledger, stream).leads == 1
+
+
+def test_a_held_lead_whose_payload_was_forgotten_is_counted_without_its_fields(
+    ledger: Ledger, stream: StreamRow
+) -> None:
+    cut_off = poll(ledger, stream, read(stream, "a"))
+    ledger.gate.hold_so_far(stream.id, cut_off, WHY)
+    ledger_clock(ledger).advance(2)
+    ledger.verdicts.forget_payloads(1)
+    found = figures(ledger, stream, poll(ledger, stream, read(stream, "b")))
+    assert (found.leads, found.now.leads) == (2, 1)
+
+
 def test_fields_are_counted_by_mapping_version(ledger: Ledger, stream: StreamRow) -> None:
     poll(ledger, stream, read(stream, "a"), released=True)
+    poll(ledger, stream, read(stream, "cut-off"))
     edited = register(ledger, declare(on_change="resend", mapping="m2"))
     assert fields(ledger, edited) == Filled(0, {})
     last = poll(ledger, edited, read(edited, "b"))
-    assert (figures(ledger, edited, last).before, figures(ledger, edited, last).now.leads) == (Filled(0, {}), 1)
+    found = figures(ledger, edited, last)
+    assert (found.before, found.leads, found.now.leads) == (Filled(0, {}), 2, 1)
     ledger.gate.release(stream.id, last)
-    assert [each["leads"] for each in rows(ledger, "SELECT leads FROM fills WHERE field = ''")] == [1, 1]
+    counted = rows(ledger, "SELECT leads FROM fills WHERE field = '' ORDER BY mapping")
+    assert [each["leads"] for each in counted] == [2, 1]
 
 
 # -- addresses that are known

@@ -30,7 +30,10 @@ only_mutate = ["{module}"]
 also_copy = ["tests", "docs", "systemd", "README.md", "pyproject.toml", "config.example.toml"]
 pytest_add_cli_args_test_selection = {tests}
 do_not_mutate_patterns = {texts}
+timeout_constant = 5.0
 """
+"""The time-out is by the wall clock, 15 times so many seconds and those of the tests: a busy machine is no survivor."""
+
 TEXTS = [r"hint=", r"raise \w+\(", r"emit\("]
 """Lines of which only words for people could change."""
 SQL = re.compile(r"\b(SELECT|INSERT|UPDATE|DELETE|FROM|WHERE|VALUES|CASE|AND)\b|\brow(s\[0\])?\[")
