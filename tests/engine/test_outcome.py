@@ -493,6 +493,7 @@ def test_a_403_is_told_from_a_401_and_from_a_page_of_somebody_in_between() -> No
         ({"title": "Bad Request", "detail": "The value at $[0].Name is null. Path: $[0].Name"}, (0,)),
         (vendor(400, "Name is too long (see [1])."), (1,)),
         (vendor(400, "Name is too long ([1])."), (1,)),
+        (vendor(400, "'[2].Name' is too long; so is '$[6].date'."), (2, 6)),
         ({"title": "Wrong: [5].Name"}, (5,)),
         (ODD_LEAD, ()),
         ({"errors": {"[-1]": [], "[x]": [], "[1234567]": [], "[]": []}}, ()),

@@ -15,7 +15,7 @@ from state.diagram import LEAD_EXISTS, OWNERS, STATES, LeadExists, State
 from state.fills import Filled, fields_of
 from state.gate import Figures, LeftBehind, Usual
 from state.ledger import Ledger
-from state.rows import Change, Claim, PollKind, PollOutcome, Reading, Stored, StreamRow
+from state.rows import Change, Claim, Contact, PollKind, PollOutcome, Reading, Stored, StreamRow
 from sync.polling.judge import Rules, judge
 
 WHY, WHY_NOT = (json.dumps([{"rule": rule}]) for rule in ("too many", "far too many"))
@@ -300,6 +300,19 @@ def test_what_ended_a_moment_before_the_time_that_is_looked_at_is_not_usual_in_i
     assert usual.leads == 30
 
 
+def test_a_stream_has_been_read_since_its_first_poll_began(ledger: Ledger, stream: StreamRow) -> None:
+    """Not since that ended, two hours later."""
+    number = ledger.streams.poll_started(stream.id, "poll")
+    ledger_clock(ledger).advance(2 * HOURS)
+    ledger.streams.poll_ended(number, "complete", {"new": 10})
+    for _ in range(2):
+        ended(ledger, stream, "poll", "complete", {"new": 10})
+    ledger_clock(ledger).advance(47 * HOURS)
+    usual = figures(ledger, stream, poll(ledger, stream), at_least=-1).usual
+    assert usual == Usual(30, 25 / 24)
+    assert usual.a_day == pytest.approx(28.8)
+
+
 def test_what_is_usual_is_not_asked_for_in_an_ordinary_day(ledger: Ledger, stream: StreamRow) -> None:
     for _ in range(3):
         ended(ledger, stream, "poll", "complete", {"new": 10})
@@ -440,8 +453,51 @@ def test_a_record_with_several_addresses_counts_once(ledger: Ledger, stream: Str
         stream,
         read(stream, "old", email="a@b.example"),
         read(stream, "older", email="a@b.example"),
+        read(stream, "oldest", email="x@b.example"),
         released=True,
     )
     new = replace(read(stream, "new"), values=[("email", b"x@b.example"), ("email", b"a@b.example"), ("phone", b"49")])
     found = figures(ledger, stream, poll(ledger, stream, new))
     assert (found.with_email, found.known_elsewhere) == (1, 1)
+
+
+def test_neither_a_phone_nor_the_address_of_a_nested_contact_makes_a_lead_known(
+    ledger: Ledger, stream: StreamRow
+) -> None:
+    def with_contact(id_: str, email: bytes) -> Reading:
+        return replace(read(stream, id_), contacts=[Contact(0, [("email", email)])])
+
+    poll(
+        ledger, stream, with_contact("old", b"in@b.example"), read(stream, "sent", email="own@b.example"), released=True
+    )
+    last = poll(
+        ledger,
+        stream,
+        replace(read(stream, "phone"), values=[("phone", b"49")]),
+        with_contact("nested", b"own@b.example"),
+        read(stream, "new", email="in@b.example"),
+    )
+    found = figures(ledger, stream, last)
+    assert (found.leads, found.with_email, found.known_elsewhere) == (3, 1, 0)
+
+
+def test_a_lead_that_a_person_let_go_and_one_whose_change_was_taken_back_make_their_addresses_known(
+    ledger: Ledger, stream: StreamRow
+) -> None:
+    poll(ledger, stream, read(stream, "sent", email="own@b.example"), released=True)
+    deliver(ledger)
+    ledger.gate.hold(stream.id, poll(ledger, stream, read(stream, "approved", email="a@b.example")), WHY)
+    with ledger.file.write() as connection:
+        connection.execute("UPDATE records SET again = 'send' WHERE id = 'approved'")
+    last = poll(
+        ledger,
+        stream,
+        read(stream, "approved", email="a@b.example"),
+        read(stream, "sent", "b", email="own@b.example"),
+        read(stream, "new", email="own@b.example"),
+        read(stream, "newer", email="a@b.example"),
+    )
+    page(ledger, stream, last, read(stream, "sent", "a", email="own@b.example"))
+    assert states(ledger) == {"sent": "delivered", "approved": "pending", "new": "pending", "newer": "pending"}
+    found = figures(ledger, stream, last)
+    assert (found.leads, found.with_email, found.known_elsewhere) == (2, 2, 2)
