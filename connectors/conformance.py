@@ -4,8 +4,9 @@
         @pytest.fixture
         def world(self): ...
 
-A `World` is a backend that tests can change: companies with a name and a city, contacts with an e-mail. The oracle is
-the world's own history, never another reading. Needs pytest and Hypothesis, so nothing else imports this module.
+A `ContractWorld` is a backend that tests can change: companies with a name and a city, contacts with an e-mail.
+The oracle is the world's own history, never another reading. Needs pytest and Hypothesis, so nothing else imports
+this module.
 """
 # ruff: noqa: S101 - tests assert
 
@@ -22,8 +23,8 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from connectors.conformance_world import OVERLAP, SECOND, SETTLE, History, Reader, World, opened
-from sync.words import Wanted
+from connectors.conformance_world import OVERLAP, SECOND, SETTLE, ContractReader, ContractWorld, WorldHistory, opened
+from sync.shared.words import Wanted
 
 DAY = timedelta(days=1)
 _CANONICAL = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{6}Z|\d+")
@@ -47,9 +48,9 @@ class ConnectorContract:
     examples = 15
     """Random histories to try."""
 
-    def _filled(self, world: World, count: int = 7) -> History:
+    def _filled(self, world: ContractWorld, count: int = 7) -> WorldHistory:
         """Companies of the past days, each second pair modified at the same time, with two contacts for the first."""
-        history = History(world)
+        history = WorldHistory(world)
         start = world.now() - 3 * DAY
         for number in range(count):
             history.put(number, start + timedelta(hours=number // 2))
@@ -59,55 +60,55 @@ class ConnectorContract:
             history.put_contact(2, 2, start)
         return history
 
-    def test_everything_arrives_and_the_first_reading_is_a_backfill(self, world: World) -> None:
-        history, reader = self._filled(world), Reader(world, page_size=3)
+    def test_everything_arrives_and_the_first_reading_is_a_backfill(self, world: ContractWorld) -> None:
+        history, reader = self._filled(world), ContractReader(world, page_size=3)
         pages = reader.poll()
         assert history.found(reader.records) == history.expected()
         assert all(page.backfill for page in pages if page.records)
         assert all(len(page.records) <= 3 for page in pages)
 
-    def test_an_empty_source_gives_nothing_and_the_first_record_arrives(self, world: World) -> None:
-        history, reader = History(world), Reader(world)
+    def test_an_empty_source_gives_nothing_and_the_first_record_arrives(self, world: ContractWorld) -> None:
+        history, reader = WorldHistory(world), ContractReader(world)
         assert not any(page.records for page in reader.poll())
         history.put(1, world.now())
         reader.drain()
         assert history.found(reader.records) == history.expected()
 
-    def test_reading_resumes_after_every_page(self, world: World) -> None:
+    def test_reading_resumes_after_every_page(self, world: ContractWorld) -> None:
         history = self._filled(world)
-        pages = len(Reader(world, page_size=2).poll())
+        pages = len(ContractReader(world, page_size=2).poll())
         assert pages > 3
         for stop in range(1, pages):
-            reader = Reader(world, page_size=2)
+            reader = ContractReader(world, page_size=2)
             reader.poll(stop_after=stop)
             reader.poll()
             assert history.found(reader.records) == history.expected()
 
-    def test_stopping_after_each_page_again_and_again_still_ends(self, world: World) -> None:
-        history, reader = self._filled(world, count=4), Reader(world, page_size=1)
+    def test_stopping_after_each_page_again_and_again_still_ends(self, world: ContractWorld) -> None:
+        history, reader = self._filled(world, count=4), ContractReader(world, page_size=1)
         for _ in range(15):
             reader.poll(stop_after=4)
         assert history.found(reader.records) == history.expected()
 
-    def test_any_number_of_records_may_share_one_time(self, world: World) -> None:
-        history, at = History(world), world.now() - DAY
+    def test_any_number_of_records_may_share_one_time(self, world: ContractWorld) -> None:
+        history, at = WorldHistory(world), world.now() - DAY
         for number in range(25):
             history.put(number, at)
-        reader = Reader(world, page_size=4)
+        reader = ContractReader(world, page_size=4)
         reader.poll()
         assert history.found(reader.records) == history.expected()
 
-    def test_a_quiet_source_gives_nothing(self, world: World) -> None:
+    def test_a_quiet_source_gives_nothing(self, world: ContractWorld) -> None:
         self._filled(world)
-        reader = Reader(world)
+        reader = ContractReader(world)
         reader.drain()
         world.advance(2 * DAY)
         reader.drain()
         quiet = reader.poll()
         assert not any(page.records or page.touched for page in quiet)
 
-    def test_changes_arrive_and_are_no_backfill(self, world: World) -> None:
-        history, reader = self._filled(world), Reader(world)
+    def test_changes_arrive_and_are_no_backfill(self, world: ContractWorld) -> None:
+        history, reader = self._filled(world), ContractReader(world)
         reader.drain()
         world.advance(timedelta(hours=1))
         history.put(3, world.now())
@@ -118,8 +119,8 @@ class ConnectorContract:
         assert not any(page.backfill for page in pages if page.records)
         assert history.found(reader.records) == history.expected()
 
-    def test_what_is_committed_late_arrives(self, world: World) -> None:
-        history, reader = self._filled(world), Reader(world)
+    def test_what_is_committed_late_arrives(self, world: ContractWorld) -> None:
+        history, reader = self._filled(world), ContractReader(world)
         reader.poll()
         for late in (SECOND, timedelta(minutes=3), OVERLAP - SECOND):
             world.advance(OVERLAP)
@@ -131,8 +132,8 @@ class ConnectorContract:
         reader.drain()
         assert history.found(reader.records) == history.expected()
 
-    def test_a_changed_contact_touches_its_company(self, world: World) -> None:
-        history, reader = self._filled(world), Reader(world)
+    def test_a_changed_contact_touches_its_company(self, world: ContractWorld) -> None:
+        history, reader = self._filled(world), ContractReader(world)
         reader.drain()
         world.advance(timedelta(hours=1))
         history.put_contact(2, 2, world.now())
@@ -144,8 +145,8 @@ class ConnectorContract:
         assert {touch.child for touch in touched} == {world.names.contacts}
         assert history.found(reader.records) == history.expected()
 
-    def test_a_contact_that_moves_leaves_its_former_company(self, world: World) -> None:
-        history, reader = self._filled(world), Reader(world)
+    def test_a_contact_that_moves_leaves_its_former_company(self, world: ContractWorld) -> None:
+        history, reader = self._filled(world), ContractReader(world)
         reader.drain()
         for company in (4, None, 0):
             world.advance(timedelta(hours=1))
@@ -154,8 +155,8 @@ class ConnectorContract:
             reader.poll()
             assert history.found(reader.records) == history.expected()
 
-    def test_fetch_shows_the_same_as_read(self, world: World) -> None:
-        history, reader = self._filled(world), Reader(world)
+    def test_fetch_shows_the_same_as_read(self, world: ContractWorld) -> None:
+        history, reader = self._filled(world), ContractReader(world)
         reader.poll()
         with opened(world) as connector:
             fetched = connector.fetch(reader.spec, list(reader.records))
@@ -163,17 +164,17 @@ class ConnectorContract:
             assert connector.fetch(reader.spec, []) == []
         assert history.found({record.id: record for record in fetched}) == history.expected()
 
-    def test_fetch_leaves_out_what_is_gone_or_never_was(self, world: World) -> None:
+    def test_fetch_leaves_out_what_is_gone_or_never_was(self, world: ContractWorld) -> None:
         self._filled(world)
-        spec = Reader(world).spec
+        spec = ContractReader(world).spec
         world.delete(1)
         asked = [world.id_of(0), world.id_of(1), world.id_of(777), "no such id", "", "0x1", "é"]
         with opened(world) as connector:
             assert [record.id for record in connector.fetch(spec, asked)] == [world.id_of(0)]
 
-    def test_the_sweep_lists_every_id_and_resumes(self, world: World) -> None:
+    def test_the_sweep_lists_every_id_and_resumes(self, world: ContractWorld) -> None:
         history = self._filled(world)
-        spec = Reader(world, page_size=2).spec
+        spec = ContractReader(world, page_size=2).spec
         expected = {id_: modified for id_, (_, modified) in history.expected().items()}
         with opened(world) as connector:
             listings = list(connector.sweep(spec, None))
@@ -186,13 +187,13 @@ class ConnectorContract:
                 rest = [row for later in connector.sweep(spec, cursor) for row in later.rows]
                 assert rest == [row for later in listings[index + 1 :] for row in later.rows]
 
-    def test_what_has_no_modified_time_arrives_by_the_sweep(self, world: World) -> None:
+    def test_what_has_no_modified_time_arrives_by_the_sweep(self, world: ContractWorld) -> None:
         if not world.null_modified:
             pytest.skip("every record of this source has a modified time")
         history = self._filled(world)
         history.put(40, None)
         history.put(41, world.now() + 400 * DAY)
-        reader = Reader(world)
+        reader = ContractReader(world)
         reader.poll()
         reader.sweep()
         assert history.found(reader.records) == history.expected()
@@ -202,7 +203,7 @@ class ConnectorContract:
     unseen = 2
     """How many of a NULL and a far-future time no poll can show."""
 
-    def test_only_wanted_fields_are_read(self, world: World) -> None:
+    def test_only_wanted_fields_are_read(self, world: ContractWorld) -> None:
         self._filled(world)
         names = world.names
         with opened(world) as connector:
@@ -219,9 +220,9 @@ class ConnectorContract:
             records = [record for page in connector.read(everything, {}) for record in page.records]
             assert all({names.name, names.city, names.unwanted} <= set(record.data) for record in records)
 
-    def test_records_are_plain_json_with_text_ids_and_canonical_times(self, world: World) -> None:
+    def test_records_are_plain_json_with_text_ids_and_canonical_times(self, world: ContractWorld) -> None:
         self._filled(world)
-        reader = Reader(world, page_size=2)
+        reader = ContractReader(world, page_size=2)
         for page in reader.poll():
             orjson.dumps(page.cursor)
             assert json.loads(orjson.dumps(page.cursor)) == page.cursor
@@ -234,42 +235,42 @@ class ConnectorContract:
                 assert _CANONICAL.fullmatch(record.modified)
                 assert all(isinstance(id_, str) for ids in record.children.values() for id_ in ids)
 
-    def test_position_parts_the_past_from_the_future(self, world: World) -> None:
+    def test_position_parts_the_past_from_the_future(self, world: ContractWorld) -> None:
         self._filled(world)
-        spec = Reader(world).spec
+        spec = ContractReader(world).spec
         with opened(world) as connector:
             position = connector.position(spec)
         assert _CANONICAL.fullmatch(position)
         before, after = world.modified_of(world.now() - 3 * DAY), world.modified_of(world.now() + SECOND)
         assert _order(before) < _order(position) <= _order(after)
 
-    def test_the_size_is_about_what_is_there(self, world: World) -> None:
+    def test_the_size_is_about_what_is_there(self, world: ContractWorld) -> None:
         with opened(world) as connector:
-            assert connector.size(Reader(world).spec) in {0, None}
+            assert connector.size(ContractReader(world).spec) in {0, None}
         history = self._filled(world)
         with opened(world) as connector:
-            assert connector.size(Reader(world, page_size=2).spec) in {len(history.companies), None}
+            assert connector.size(ContractReader(world, page_size=2).spec) in {len(history.companies), None}
 
-    def test_identity_is_text_and_stays(self, world: World) -> None:
-        spec = Reader(world).spec
+    def test_identity_is_text_and_stays(self, world: ContractWorld) -> None:
+        spec = ContractReader(world).spec
         with opened(world) as one, opened(world) as other:
             assert one.identity(spec) == other.identity(spec)
             assert {"connector", "organisation", "object"} <= set(one.identity(spec))
             assert all(isinstance(value, str) for value in one.identity(spec).values())
 
-    def test_check_finds_a_good_stream_good(self, world: World) -> None:
+    def test_check_finds_a_good_stream_good(self, world: ContractWorld) -> None:
         self._filled(world)
         with opened(world) as connector:
-            findings = connector.check(Reader(world).spec)
+            findings = connector.check(ContractReader(world).spec)
         assert findings
         assert not [finding for finding in findings if finding.level == "error"]
 
-    def test_close_may_be_called_twice_and_unused(self, world: World) -> None:
+    def test_close_may_be_called_twice_and_unused(self, world: ContractWorld) -> None:
         connector = world.connector()
         connector.close()
         connector.close()
 
-    def test_any_history_ends_with_what_the_source_holds(self, world: World) -> None:
+    def test_any_history_ends_with_what_the_source_holds(self, world: ContractWorld) -> None:
         @settings(
             max_examples=self.examples,
             deadline=None,
@@ -279,7 +280,7 @@ class ConnectorContract:
         @given(st.lists(_actions(), min_size=3, max_size=25), st.integers(1, 3))
         def run(actions: Sequence[Any], page_size: int) -> None:
             world.clear()
-            history, reader = History(world), Reader(world, page_size=page_size)
+            history, reader = WorldHistory(world), ContractReader(world, page_size=page_size)
             for action in actions:
                 _act(world, history, reader, action)
             reader.drain()
@@ -288,7 +289,7 @@ class ConnectorContract:
         run()
 
 
-def _act(world: World, history: History, reader: Reader, action: Any) -> None:
+def _act(world: ContractWorld, history: WorldHistory, reader: ContractReader, action: Any) -> None:
     match action:
         case "put", number, late:
             history.put(number, world.now() - late)

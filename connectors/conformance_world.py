@@ -12,7 +12,7 @@ from itertools import islice
 from typing import Protocol
 
 from connectors.interface import Connector, StreamSpec
-from sync.words import Json, Page, Record, Wanted
+from sync.shared.words import Json, Page, Record, Wanted
 
 OVERLAP = timedelta(minutes=10)
 SETTLE = timedelta(seconds=5)
@@ -20,7 +20,7 @@ SECOND = timedelta(seconds=1)
 
 
 @dataclass(frozen=True, slots=True)
-class Names:
+class ContractNames:
     """What the backend calls the fields of a company, its list of contacts, and a contact's field."""
 
     name: str = "name"
@@ -35,10 +35,10 @@ class Names:
         return Wanted(frozenset({(self.name,), (self.city,)}), {self.contacts: child})
 
 
-class World(Protocol):
+class ContractWorld(Protocol):
     """A backend under a test's control. Companies and contacts have numbers; `id_of` gives the connector's ids."""
 
-    names: Names
+    names: ContractNames
     null_modified: bool
     """Whether a record can lack a modified time."""
 
@@ -79,10 +79,10 @@ class World(Protocol):
         ...
 
 
-class Reader:
+class ContractReader:
     """Reads as the engine does: records and lane together, touched parents and former parents fetched."""
 
-    def __init__(self, world: World, page_size: int = 100, overlap: timedelta = OVERLAP) -> None:
+    def __init__(self, world: ContractWorld, page_size: int = 100, overlap: timedelta = OVERLAP) -> None:
         self.world = world
         self.spec = world.spec(world.names.wanted, page_size, overlap, SETTLE)
         self.lanes: dict[str, Json] = {}
@@ -129,7 +129,7 @@ class Reader:
 
 
 @contextmanager
-def opened(world: World) -> Iterator[Connector]:
+def opened(world: ContractWorld) -> Iterator[Connector]:
     """A new connector, closed at the end."""
     connector = world.connector()
     try:
@@ -139,10 +139,10 @@ def opened(world: World) -> Iterator[Connector]:
 
 
 @dataclass
-class History:
+class WorldHistory:
     """What was written to the world: the oracle."""
 
-    world: World
+    world: ContractWorld
     companies: dict[int, tuple[str, str, datetime | None]] = field(default_factory=dict)
     contacts: dict[int, tuple[int | None, str]] = field(default_factory=dict)
     _writes: int = 0

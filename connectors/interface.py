@@ -9,7 +9,7 @@ from typing import Literal, Protocol, runtime_checkable
 
 from pydantic import BaseModel
 
-from sync.words import Json, Listing, Page, Record, Wanted
+from sync.shared.words import Json, Listing, Page, Record, Wanted
 
 
 @dataclass(frozen=True, slots=True)
@@ -179,7 +179,7 @@ class Cautions(Protocol):
 
 
 @dataclass(frozen=True, slots=True)
-class Ending:
+class EndOfSupport:
     """A day from which something that the configuration uses is no longer supported by its vendor.
 
     `what` names it in words ("the paths of api = \"legacy\""), `cure` the key and its value to change to.
@@ -194,7 +194,7 @@ class Ending:
 class Ages(Protocol):
     """An extra of a source's options: what of the source's API ends, and when. Offline, from the options alone."""
 
-    def endings(self) -> Sequence[Ending]:
+    def endings(self) -> Sequence[EndOfSupport]:
         """Return every known end of what these options use, however far away: the caller says which are near."""
         ...
 

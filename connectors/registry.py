@@ -6,7 +6,7 @@ from importlib import import_module
 from importlib.util import find_spec
 from typing import TYPE_CHECKING, cast
 
-from sync.errors import ConfigError, Problem
+from sync.shared.errors import ConfigError, Problem
 
 if TYPE_CHECKING:  # the interface needs pydantic, which naming the connectors does not
     from connectors.interface import ConnectorType

@@ -11,11 +11,11 @@ from dataclasses import dataclass, replace
 from typing import Literal, cast
 
 from state.diagram import LeadExists, Version, settle
-from state.keys import Hasher
+from state.key_files import Hasher
 from state.receipts.journal import hash_of
-from state.rows import Change, OnChange, Reading
+from state.rows import Decision, OnChange, Reading
 
-Fate = Literal["delivered", "in_doubt", "known", "forgotten"]
+AdoptedAs = Literal["delivered", "in_doubt", "known", "forgotten"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,7 +23,7 @@ class Memory:
     """What the receipts know of one record. `sent` is the version of the batch named, as far as fingerprints go."""
 
     hash: bytes
-    fate: Fate
+    fate: AdoptedAs
     lead_exists: LeadExists
     batch: str | None
     position: int | None
@@ -55,7 +55,7 @@ def _memory(connection: sqlite3.Connection, stream: int, row: sqlite3.Row) -> Me
         sent = Version("eligible", None, number, row["source_fp"], row["wire_fp"])
     return Memory(
         row["record"],
-        cast(Fate, row["fate"]),
+        cast(AdoptedAs, row["fate"]),
         cast(LeadExists, row["lead_exists"]),
         row["batch"],
         row["position"],
@@ -72,7 +72,7 @@ def mapping_number(connection: sqlite3.Connection, stream: int, version: str) ->
     return int(row["id"])
 
 
-def recognised(reading: Reading, memory: Memory, on_change: OnChange) -> Change:
+def recognised(reading: Reading, memory: Memory, on_change: OnChange) -> Decision:
     """Pure: what becomes of a record whose past is known by its hash alone.
 
     Under the mapping that it was sent with, its fingerprints say whether it changed since; under another one nobody
@@ -80,18 +80,18 @@ def recognised(reading: Reading, memory: Memory, on_change: OnChange) -> Change:
     """
     match memory.fate:
         case "forgotten":
-            return Change(reading, "forgotten", "no")
+            return Decision(reading, "forgotten", "no")
         case "in_doubt":
-            return Change(reading, "in_doubt", memory.lead_exists, batch=memory.batch)
+            return Decision(reading, "in_doubt", memory.lead_exists, batch=memory.batch)
     resting: Literal["delivered", "known"] = "known" if memory.fate == "known" else "delivered"
     # the lead's own time is not known: a later edit of the mapping must not take this for a change
     base = replace(memory.sent or reading.version, fit="eligible", modified=reading.version.modified)
     settled = settle(reading.version, lead_exists=True, base=base, on_change=on_change, resting=resting)
-    return Change(reading, settled.state, "yes", settled.base, memory.batch, drift=settled.drift)
+    return Decision(reading, settled.state, "yes", settled.base, memory.batch, drift=settled.drift)
 
 
 def settle_accounts(
-    connection: sqlite3.Connection, stream: int, changes: Sequence[Change], memories: Mapping[str, Memory]
+    connection: sqlite3.Connection, stream: int, changes: Sequence[Decision], memories: Mapping[str, Memory]
 ) -> None:
     """Once the records have rows: their batches list them again, and the receipts' memory of them is done with."""
     for change in changes:

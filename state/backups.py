@@ -13,7 +13,7 @@ from pathlib import Path
 
 from state.database import translated
 from state.disk import write_all
-from state.keys import key_path
+from state.key_files import key_path
 from state.ledger import Ledger
 
 DAY = 86400.0

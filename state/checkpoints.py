@@ -10,23 +10,28 @@ that the number comes into its file with everything before it, then in the lock 
 | less than in the lock file      | no             | a backup, restored as it should be: the receipts compare |
 | at least that                   | either         | they belong together                                     |
 
+The log is begun anew only after a checkpoint that was whole: whenever else its head changes, it was written over, too.
+
 Only a last close still writes the log into the file without counting: of nothing that was not committed.
 """
 
 from __future__ import annotations
 
+import os
 import sqlite3
 from contextlib import closing, suppress
 from pathlib import Path
 from typing import Literal
 
 from state.lock import LedgerLock
-from sync.errors import LedgerLost, LedgerMixed
+from sync.shared.errors import LedgerLost, LedgerMixed
 
 WAL_BYTES = 4 << 20
 """Of log after which it is written into the file: as much as SQLite's own measure."""
 
 _KEY = "checkpoint"
+_HEAD_BYTES = 32
+"""https://www.sqlite.org/fileformat2.html#walformat"""
 
 
 class Checkpoints:
@@ -39,16 +44,21 @@ class Checkpoints:
         self._done = lock.checkpoint or 0
         self._due_at = WAL_BYTES
         self._known = self._look()
+        self._head = self._look_at_log()
+        self._may_begin_anew = True
+        """Once, since the last whole checkpoint or the one of a process before."""
         self.is_overwritten = False
         """File and log do not belong together any more: neither may be written into the other."""
 
     def refuse_overwritten(self) -> None:
-        """Raises LedgerLost where somebody else wrote into the ledger's file since the last time. Costs one `stat`."""
-        if self.is_overwritten or self._look() != self._known:
+        """Raises LedgerLost where somebody else wrote into the ledger's file, or over its log, since the last time.
+        Costs a `stat`, and 32 bytes that are read."""
+        is_changed = self._look() != self._known
+        if self.is_overwritten or is_changed or self._is_another_log():
             self.is_overwritten = True
             raise LedgerLost(
-                f"the file {self._path} was changed by another program while this process works with it: it stops"
-                " before it sends",
+                f"the file {self._path if is_changed else self._wal} was changed by another program while this process"
+                " works with it: it stops before it sends",
                 hint="let other programs open it read-only (`sqlite3 -readonly`), and restore a backup only while the"
                 " daemon is stopped; then start it again: it goes on, or says what does not belong together",
             )
@@ -81,6 +91,26 @@ class Checkpoints:
         if self._is_whole:
             self._done = number
             self._lock.note(number)
+            self._may_begin_anew = True
+
+    def _is_another_log(self) -> bool:
+        """Whether its head is another one, though nobody could begin it anew."""
+        before, self._head = self._head, self._look_at_log()
+        if self._head == before or not before:
+            return False
+        may, self._may_begin_anew = self._may_begin_anew, False
+        return not may
+
+    def _look_at_log(self) -> bytes:
+        """Its head, whose salts are another's with each beginning; empty where there is none."""
+        try:
+            descriptor = os.open(self._wal, os.O_RDONLY | os.O_CLOEXEC)
+        except OSError:
+            return b""
+        try:  # SQLite has no locks on this file that closing it would drop
+            return os.pread(descriptor, _HEAD_BYTES, 0)
+        finally:
+            os.close(descriptor)
 
     def _look(self) -> tuple[int, int] | None:
         try:

@@ -11,7 +11,7 @@ from pathlib import Path
 
 from state.checkpoints import Checkpoints
 from state.disk import Disk, SystemDisk, sync_folder
-from sync.errors import LedgerBusy, LedgerError, LedgerUntrusted, SyncError
+from sync.shared.errors import LedgerBusy, LedgerError, LedgerUntrusted, SyncError
 
 Connect = Callable[[Path], sqlite3.Connection]
 

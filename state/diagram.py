@@ -93,7 +93,7 @@ class Version:
 
 
 @dataclass(frozen=True, slots=True)
-class Settled:
+class RecordStanding:
     """What becomes of a record: its state, the version its lead stands for, and whether it drifted from that."""
 
     state: State
@@ -120,26 +120,26 @@ def settle(
     drift: bool = False,
     on_change: Literal["hold", "resend"] = "hold",
     resting: Literal["delivered", "known"] = "delivered",
-) -> Settled:
+) -> RecordStanding:
     """Judges the latest version of a record that is not on the wire.
 
     `base` is the version that the lead stands for, `previous` the version before `latest`, `resting` the state of a
     record whose lead is as it should be.
     """
     if not lead_exists:
-        return Settled(_WITHOUT_A_LEAD[latest.fit], None, drift=False)
+        return RecordStanding(_WITHOUT_A_LEAD[latest.fit], None, drift=False)
     if latest.fit in GONE:
-        return Settled(resting, base, drift)
+        return RecordStanding(resting, base, drift)
     if base is None or base.mapping != latest.mapping:
         return _new_base_line(latest, base, drift, resting)
     comparable = base.source_fp is not None
     if comparable and not differs(base, latest):
         # the lead stands for this version too: a later edit of the mapping must not take its date for a change
-        return Settled(resting, replace(base, modified=latest.modified), drift=False)
+        return RecordStanding(resting, replace(base, modified=latest.modified), drift=False)
     changed_now = comparable or _changed_since(previous, latest)
     if on_change == "hold" or not changed_now:
-        return Settled(resting, base, drift=True)
-    return Settled("quarantined" if latest.fit == "unfit" else "pending", base, drift=True)
+        return RecordStanding(resting, base, drift=True)
+    return RecordStanding("quarantined" if latest.fit == "unfit" else "pending", base, drift=True)
 
 
 def _changed_since(previous: Version | None, latest: Version) -> bool:
@@ -151,13 +151,13 @@ def _changed_since(previous: Version | None, latest: Version) -> bool:
 
 def _new_base_line(
     latest: Version, base: Version | None, drift: bool, resting: Literal["delivered", "known"]
-) -> Settled:
+) -> RecordStanding:
     """The first reading under an edited mapping never sends: it sets the base line anew, or shows drift."""
     moved = base is not None and base.modified != latest.modified
     if not moved and not drift:
-        return Settled(resting, latest, drift=False)
+        return RecordStanding(resting, latest, drift=False)
     unknown = Version(latest.fit, latest.modified, latest.mapping, None, None)
-    return Settled(resting, unknown, drift=True)
+    return RecordStanding(resting, unknown, drift=True)
 
 
 _WITHOUT_A_LEAD: dict[Fit, State] = {

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 
 import orjson
 
-from state.rows import Change, Stored
+from state.rows import Decision, Stored
 
 LEADS = ""
 """Under this name the leads themselves are counted."""
@@ -40,7 +40,7 @@ def count_leads(connection: sqlite3.Connection, leads: Iterable[tuple[int, bytes
 
 
 def let_go_at_once(
-    changes: Iterable[Change], known: Mapping[str, Stored], *, released: bool
+    changes: Iterable[Decision], known: Mapping[str, Stored], *, released: bool
 ) -> Iterator[tuple[int, bytes]]:
     """Of a page, the leads that begin to wait and that no guard will look at: those of a released poll, and those that
     a person lets go."""

@@ -5,14 +5,14 @@ from __future__ import annotations
 import sqlite3
 from pathlib import Path
 
-from state.keys import open_key
+from state.key_files import open_key
 from state.receipts.compare import refuse_older, together
-from state.receipts.opening import Places
+from state.receipts.opening import ReceiptsFiles
 from state.receipts.writing import known_batches
-from sync.errors import LedgerUntrusted
+from sync.shared.errors import LedgerUntrusted
 
 
-def refuse_unfit(connection: sqlite3.Connection, ledger: Path, places: Places) -> None:
+def refuse_unfit(connection: sqlite3.Connection, ledger: Path, places: ReceiptsFiles) -> None:
     """Raises LedgerUntrusted where key or receipts are not those of a ledger of any schema. Writes nothing."""
     meta = {row["key"]: row["value"] for row in connection.execute("SELECT key, value FROM meta")}
     if "key_id" not in meta:

@@ -9,7 +9,7 @@ from contextlib import suppress
 from pathlib import Path
 
 from state.lock import LedgerLock
-from sync.errors import LedgerLost
+from sync.shared.errors import LedgerLost
 
 _Identity = tuple[int, int]
 
@@ -31,7 +31,7 @@ class Footing:
         for path, what in self._moved():
             raise LedgerLost(
                 f"{path} was {what} while this process works with it: it stops before it sends",
-                hint="stop the daemon before you move, restore or clean what belongs to its ledger",
+                hint="start it again; stop it before you move, restore or clean what belongs to its ledger",
             )
 
     def is_there(self, path: Path) -> bool:

@@ -12,9 +12,9 @@ from dataclasses import dataclass
 from state.database import LedgerFile
 from state.diagram import OWNERS
 from state.fills import Filled, count_leads, fields_of, filled
-from state.schema.statements import one_of
+from state.schema.ddl import one_of
 from state.streams import release_polls
-from sync.clock import Clock
+from sync.shared.clock import Clock
 
 DAY = 86_400_000
 """Milliseconds."""
@@ -35,11 +35,13 @@ class LeftBehind:
 
 @dataclass(frozen=True, slots=True)
 class Usual:
-    """How many leads the polls of a stream let go in so many days, which ended 24 hours ago; of a stream that has been
-    read for less than two, in all."""
+    """How many leads the polls of a stream let go in so many days; of a stream that has been read for less than two,
+    in all. `since`: days from the end of these polls until now: one, and more where the stream was read rarely or not
+    at all meanwhile."""
 
     leads: int
     days: float
+    since: float = 1.0
 
     @property
     def a_day(self) -> float:
@@ -47,10 +49,11 @@ class Usual:
 
 
 @dataclass(frozen=True, slots=True)
-class Figures:
+class GuardFigures:
     """What the unreleased polls of a stream would create, and what is usual there.
 
-    `leads`: new ones and such as are to be created once more. `today`: how many its polls let go in the last 24 hours.
+    `leads`: new ones and such as are to be created once more. `today`: how many its polls let go in the last 24 hours,
+    or since the poll before them that read the source to its end.
     `usual`: None where that was not asked for or where there are too few polls to say. `now` and `before`: the fields
     of these leads and of those let go earlier, under the mapping in force.
     `with_email`: records without a lead that have an e-mail address; `known_elsewhere` of them have that of a lead
@@ -87,7 +90,7 @@ class Gate:
         with self._file.read() as connection:
             return _made(connection, stream, poll)
 
-    def figures(self, stream: int, poll: int, *, mapping: int, first: int, at_least: int) -> Figures:
+    def figures(self, stream: int, poll: int, *, mapping: int, first: int, at_least: int) -> GuardFigures:
         """Return all that the guard looks at. `first` is the poll that ended the first scan, which is not what is
         usual; that is looked up only where more than `at_least` leads would be let go in a day: it reads weeks of
         polls."""
@@ -96,11 +99,12 @@ class Gate:
         with self._file.read() as connection:
             with_email, known_elsewhere = connection.execute(_EMAILS, values).fetchone()
             leads = _made(connection, stream, poll)
-            today = _let_go(connection, stream, first, now - DAY, None)
-            return Figures(
+            history = _history(connection, stream, first, now)
+            today = history.today(connection)
+            return GuardFigures(
                 leads=leads,
                 today=today,
-                usual=_usual(connection, stream, first, now) if leads + today > at_least else None,
+                usual=history.usual(connection) if leads + today > at_least else None,
                 now=filled(row[0] for row in connection.execute(_PAYLOADS, values)),
                 before=fields_of(connection, mapping),
                 with_email=with_email,
@@ -153,29 +157,63 @@ _RELEASED = f"SELECT mapping, payload FROM records WHERE {_MADE} AND state = 'pe
 _PAYLOADS = f"SELECT payload FROM records WHERE {_MADE} AND mapping = :mapping AND payload IS NOT NULL"  # noqa: S608 - a constant
 
 
-def _let_go(connection: sqlite3.Connection, stream: int, first: int, since: int, until: int | None) -> int:
-    """How many leads the polls that ended between these times (ms) let go."""
-    values = {"stream": stream, "first": first, "since": since, "until": until}
-    return int(connection.execute(_LET_GO, values).fetchone()[0])
+@dataclass(frozen=True, slots=True)
+class _History:
+    """The polls of a stream after its first scan, in the order in which they were: their times (ms) are what the clock
+    showed then, which may have been wrong. `settled` is the latest that read the source to its end and ended 24 hours
+    before `now` or earlier, `ended` when that was: what came after it is of today."""
+
+    stream: int
+    first: int
+    polls: int
+    began: int
+    now: int
+    settled: int | None
+    ended: int
+
+    def today(self, connection: sqlite3.Connection) -> int:
+        if self.settled is None:
+            return self._let_go(connection, since=self.now - DAY)
+        return self._let_go(connection, after=self.settled)
+
+    def usual(self, connection: sqlite3.Connection) -> Usual | None:
+        if self.polls < FEWEST_POLLS:
+            return None
+        until = self.now - DAY
+        if self.settled is None or until - self.began < DAY:  # what came until now is all that is known
+            return Usual(self._let_go(connection, since=min(self.began, until) - 1), 1.0)
+        values = {"stream": self.stream, "first": self.first, "settled": self.settled, "fewest": FEWEST_POLLS}
+        few = connection.execute(_FEW_BEFORE, values).fetchone()
+        # so many days, or so many polls where they are rare
+        since = max(self.began, min(self.ended - USUAL_DAYS * DAY, few["ended_at"] if few else self.began))
+        leads = self._let_go(connection, until=self.settled, since=since - 1)
+        return Usual(leads, max(1.0, (self.ended - since) / DAY), max(1.0, (self.now - self.ended) / DAY))
+
+    def _let_go(
+        self, connection: sqlite3.Connection, *, after: int = 0, until: int | None = None, since: int = -1
+    ) -> int:
+        """How many leads the polls after one and until another let go that ended after this time (ms)."""
+        values = {"stream": self.stream, "after": max(self.first, after), "until": until, "since": since}
+        return int(connection.execute(_LET_GO, values).fetchone()[0])
 
 
-def _usual(connection: sqlite3.Connection, stream: int, first: int, now: int) -> Usual | None:
+def _history(connection: sqlite3.Connection, stream: int, first: int, now: int) -> _History:
     values = {"stream": stream, "first": first, "fewest": FEWEST_POLLS}
     polls, began = connection.execute(_POLLS, values).fetchone()
-    if polls < FEWEST_POLLS:
-        return None
-    until = now - DAY
-    if until - began < DAY:  # what came until now is all that is known
-        return Usual(_let_go(connection, stream, first, min(began, until) - 1, None), 1.0)
-    since = max(began, until - USUAL_DAYS * DAY)
-    return Usual(_let_go(connection, stream, first, since - 1, until), (until - since) / DAY)
+    if polls and began > now:  # the clock is behind: the latest that it showed is as near as one can come
+        now = max(now, connection.execute(_LATEST, values).fetchone()[0] or now)
+    for window in (USUAL_DAYS * DAY, now):
+        within = {**values, "until": now - DAY, "since": now - DAY - window}
+        if (row := connection.execute(_SETTLED, within).fetchone()) is not None:
+            return _History(stream, first, polls, began, now, row["id"], row["ended_at"])
+    return _History(stream, first, polls, began or now, now, None, now)
 
 
 _LET_GO = """
 SELECT coalesce(sum(coalesce(json_extract(counts, '$.new'), 0) + coalesce(json_extract(counts, '$.resend'), 0)), 0)
 FROM polls
-WHERE stream = :stream AND id > :first AND released = 1 AND ended_at > :since
-  AND (:until IS NULL OR ended_at <= :until) AND json_extract(counts, '$.set_aside') IS NULL
+WHERE stream = :stream AND id > :after AND (:until IS NULL OR id <= :until) AND released = 1 AND ended_at > :since
+  AND json_extract(counts, '$.set_aside') IS NULL
 """
 """Of a poll that was held nothing was let go: it does not make the like of it usual."""
 
@@ -188,6 +226,16 @@ SELECT count(*), min(began) FROM (
 )
 """
 """The earliest that are kept."""
+
+_READ_TO_ITS_END = "FROM polls WHERE stream = :stream AND kind = 'poll' AND outcome = 'complete' AND id > :first"
+_LATEST = f"SELECT max(ended_at) {_READ_TO_ITS_END}"
+_SETTLED = f"""
+SELECT id, ended_at {_READ_TO_ITS_END} AND ended_at > :since AND ended_at <= :until ORDER BY id DESC LIMIT 1
+"""
+"""By their order: one that ended while the clock was years behind is not of the past."""
+_FEW_BEFORE = f"""
+SELECT ended_at {_READ_TO_ITS_END} AND id <= :settled ORDER BY id DESC LIMIT 1 OFFSET :fewest
+"""
 
 _EMAILS = f"""
 WITH own AS MATERIALIZED (

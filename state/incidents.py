@@ -13,7 +13,7 @@ from dataclasses import asdict, dataclass, fields, replace
 from typing import Literal, get_args
 
 from state.database import LedgerFile
-from sync.clock import Clock
+from sync.shared.clock import Clock
 
 IncidentKind = Literal["stream", "config", "backup", "receipts", "stalled", "daemon", "ledger"]
 Gravity = Literal["passing", "refused", "certain"]

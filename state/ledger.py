@@ -18,24 +18,24 @@ from state.fitness import another_key, refuse_unfit
 from state.footing import Footing
 from state.gate import Gate
 from state.incidents import Incidents
-from state.keys import Hasher, KeyFile, open_key
+from state.key_files import Hasher, KeyFile, open_key
 from state.lock import LedgerLock, checkpoint_of, holder
-from state.matching.contacts import Contacts
+from state.matching.contact_values import Contacts
 from state.matching.heirs import Heirs
 from state.outbox import Outbox
 from state.owner import Owner, answers_until, cut_off, refuse_old_owner, take
 from state.queues import Queues
-from state.receipts.compare import Truth, together
+from state.receipts.compare import CombinedReceipts, together
 from state.receipts.journal import Journal
-from state.receipts.opening import LOOKED_ON, Opened, Places, begin_receipts_anew, open_receipts, refuse_orphans
+from state.receipts.opening import LOOKED_ON, Opened, ReceiptsFiles, begin_receipts_anew, open_receipts, refuse_orphans
 from state.receipts.writing import compact
 from state.records import Records
 from state.recovery import Recovered, recover
 from state.slots import Slots
 from state.streams import Streams
 from state.verdicts import Verdicts
-from sync.clock import Clock, SystemClock
-from sync.errors import LedgerError, LedgerLost
+from sync.shared.clock import Clock, SystemClock
+from sync.shared.errors import LedgerError, LedgerLost
 
 Accept = Callable[[sqlite3.Connection], None]
 
@@ -63,7 +63,7 @@ class Ledger:
         `accept` raises where an older ledger must stay as it is, looked at before it is migrated."""
         self.path = path
         self.clock = clock or SystemClock()
-        self.places = Places.of(path, receipts_copy, disk)
+        self.places = ReceiptsFiles.of(path, receipts_copy, disk)
         self.places.refuse_one_file()
         self._owns = own
         self._owner: Owner | None = None
@@ -218,7 +218,7 @@ class Ledger:
             found = cut_off(connection, self.path, self.clock)
         return [batch for batch in self.verdicts.on_the_wire() if batch["name"] in found] if found else []
 
-    def _truth(self) -> Truth:
+    def _truth(self) -> CombinedReceipts:
         known = self.receipts.truth
         return replace(known, batches=together(filter(None, (place.history() for place in self.places.all))))
 

@@ -14,7 +14,7 @@ from contextlib import suppress
 from pathlib import Path
 from types import TracebackType
 
-from sync.errors import LedgerBusy, LedgerError
+from sync.shared.errors import LedgerBusy, LedgerError
 
 _LONGEST = 64
 """Bytes that a lock file is read for."""

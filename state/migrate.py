@@ -9,8 +9,9 @@ from pathlib import Path
 
 from sqlite_utils import Database
 
+from state.lock import holder
 from state.schema import MIGRATIONS
-from sync.errors import LedgerError, LedgerUntrusted
+from sync.shared.errors import LedgerBusy, LedgerError, LedgerUntrusted
 
 
 def migrate(
@@ -22,13 +23,16 @@ def migrate(
     accept: Callable[[sqlite3.Connection], None],
 ) -> None:
     """Raise LedgerUntrusted where the ledger is newer than the program, older and not `own`, or where a migration does
-    not fit what it holds; LedgerError where it holds nothing and is not `own`; sqlite3.Error where the disk or another
-    process is in the way. What `accept` raises leaves an older ledger as it is."""
+    not fit what it holds; LedgerBusy where another process makes or migrates it now; LedgerError where it holds nothing
+    and is not `own`; sqlite3.Error where the disk or another process is in the way. What `accept` raises leaves an
+    older ledger as it is."""
     database = Database(connection)
     applied = {migration.name for migration in MIGRATIONS.applied(database)}
     every = [migration.name for migration in MIGRATIONS.pending(Database(memory=True))]
     _refuse_unknown(applied - set(every), path)
     pending = [name for name in every if name not in applied]
+    if pending and not own:
+        _refuse_at_work(connection, path)
     if not applied and not own:
         raise LedgerError(
             f"the ledger {path} holds nothing: the process that made it was cut off, or its log {path.name}-wal was"
@@ -58,6 +62,16 @@ def migrate(
         connection.execute("PRAGMA foreign_keys = ON")
     if own:
         connection.execute(f"PRAGMA user_version = {len(every)}")
+
+
+def _refuse_at_work(connection: sqlite3.Connection, path: Path) -> None:
+    """Raise LedgerBusy where a process makes or migrates the ledger at this moment."""
+    is_stamped = connection.execute("PRAGMA user_version").fetchone()[0]
+    if not is_stamped and (process := holder(path)) is not None:
+        raise LedgerBusy(
+            f"the ledger {path} is being made or migrated by another process{f' ({process})' if process else ''}",
+            hint="ask again in a moment",
+        )
 
 
 def refuse_newer(path: Path) -> None:

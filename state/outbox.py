@@ -13,9 +13,9 @@ from collections.abc import Mapping, Sequence
 
 from state.database import LedgerFile
 from state.rows import Claim, Delivery, NoRoom, NothingToSend
-from state.slots import Rule, take_slot
-from sync.clock import Clock
-from sync.errors import LedgerError
+from state.slots import RateLimit, take_slot
+from sync.shared.clock import Clock
+from sync.shared.errors import LedgerError
 
 
 class Outbox:
@@ -28,7 +28,7 @@ class Outbox:
     def claim(
         self,
         workspace: str,
-        rule: Rule,
+        rule: RateLimit,
         *,
         most: int,
         linger: float,

@@ -23,8 +23,8 @@ from pathlib import Path
 
 from state.lock import LedgerLock, lock_path, look
 from state.slots import GRACE_SECONDS
-from sync.clock import Clock
-from sync.errors import LedgerError, LedgerLost, LedgerUntrusted
+from sync.shared.clock import Clock
+from sync.shared.errors import LedgerError, LedgerLost, LedgerUntrusted
 
 LONGEST_TIMEOUT = 900.0
 """Seconds that a request may take at the most, where its slot is not known any more: no workspace may have more."""

@@ -17,11 +17,11 @@ from typing import Literal, TypeAlias, cast
 from state.database import LedgerFile
 from state.diagram import Fit, LeadExists, State
 from state.fills import count_leads
-from sync.clock import Clock
+from sync.shared.clock import Clock
 
 Queue = Literal["quarantine", "held", "drift", "orphaned"]
-Outcome = State | Literal["again"]
-Moves: TypeAlias = "Counter[Outcome]"
+ActionOutcome = State | Literal["again"]
+Moves: TypeAlias = "Counter[ActionOutcome]"
 """How many records went where; `again`: they are judged again at their stream's next turn, and sent if they can be."""
 
 ROWS_AT_ONCE = 1000
@@ -54,7 +54,7 @@ class Selection:
 
 
 @dataclass(frozen=True, slots=True)
-class Waiting:
+class WaitingRecord:
     """A record without its values. `reason` is JSON text or empty, `since` in ms; `again` says that a person's word
     waits for the stream's next turn; `merged_into` names the record that it was merged into at its source."""
 
@@ -99,7 +99,7 @@ class Queues:
         self._file = file
         self._clock = clock
 
-    def find(self, queue: Queue | None, which: Selection) -> list[Waiting]:
+    def find(self, queue: Queue | None, which: Selection) -> list[WaitingRecord]:
         """Those of the queue (None: in whatever state) that are meant, the longest waiting first."""
         values = {
             "streams": _listed(which.streams),
@@ -314,11 +314,11 @@ def _listed(names: Collection[str] | None) -> str | None:
 
 
 def _moves(rows: Sequence[sqlite3.Row]) -> Moves:
-    return Counter(cast(Outcome, row["state"]) for row in rows)
+    return Counter(cast(ActionOutcome, row["state"]) for row in rows)
 
 
-def _waiting(row: sqlite3.Row) -> Waiting:
-    return Waiting(
+def _waiting(row: sqlite3.Row) -> WaitingRecord:
+    return WaitingRecord(
         key=row["key"],
         stream=row["stream"],
         workspace=row["workspace"],

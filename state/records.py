@@ -6,13 +6,13 @@ import json
 import sqlite3
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from typing import cast
+from typing import Literal, cast
 
 from state.adoption import Memory, recall, recognised, remembers, settle_accounts
 from state.database import LedgerFile
 from state.diagram import GONE, ON_THE_WIRE, STATES, Fit, LeadExists, State, Version
 from state.fills import count_leads, let_go_at_once
-from state.keys import Hasher
+from state.key_files import Hasher
 from state.lookup import rows_of
 from state.matching.heirs import NestedSeen, keep_successors
 from state.matching.keeping import keep_matches
@@ -21,12 +21,12 @@ from state.matching.merges import keep_heirs, keep_merges, stop_kin
 from state.matching.terms import looks_inside, terms_of
 from state.matching.twins import matched
 from state.queues import DRIFTED
-from state.rows import Change, LaneMove, Links, OnChange, Reading, Sampled, Stored
+from state.rows import Decision, LaneMove, Links, OnChange, Reading, Sampled, Stored
 from state.streams import is_released, move_lane
-from sync.clock import Clock
-from sync.words import Touch
+from sync.shared.clock import Clock
+from sync.shared.words import Touch
 
-Judge = Callable[[Reading, Stored | None], Change | None]
+JudgeReading = Callable[[Reading, Stored | None], Decision | None]
 
 _COLUMNS = (
     "key, id, state, lead_exists, fit, modified, mapping, source_fp, wire_fp,"
@@ -35,6 +35,9 @@ _COLUMNS = (
 
 
 _LEFT_OUT = "(state = 'filtered' OR (fit = 'filtered' AND state IN ('delivered', 'known')))"
+
+_OLDEST = {"drift": ("since", DRIFTED), "orphaned": ("orphaned", "orphaned IS NOT NULL")}
+"""What is no state: the column that says since when, and which records."""
 
 
 class Records:
@@ -88,7 +91,7 @@ class Records:
         self,
         stream: int,
         readings: Sequence[Reading],
-        judge: Judge,
+        judge: JudgeReading,
         *,
         poll: int,
         backfill: bool = False,
@@ -155,7 +158,7 @@ class Records:
 
     def _recognised(
         self, connection: sqlite3.Connection, stream: int, reading: Reading, memories: Mapping[str, Memory]
-    ) -> Change | None:
+    ) -> Decision | None:
         memory = memories.get(reading.id)
         return recognised(reading, memory, on_change_of(connection, stream)) if memory else None
 
@@ -269,12 +272,13 @@ class Records:
             )
             return [(row["reason"] or "", row["n"]) for row in rows]
 
-    def oldest(self, state: State, streams: Sequence[int]) -> int | None:
+    def oldest(self, state: State | Literal["drift", "orphaned"], streams: Sequence[int]) -> int | None:
         """Since when the record is in this state that is in it longest, in these streams (ms); None: none is."""
+        since, condition = _OLDEST.get(state, ("since", "state = :state"))
         with self._file.read() as connection:
             found = connection.execute(
-                "SELECT min(since) FROM records"
-                " WHERE state = :state AND stream IN (SELECT value FROM json_each(:streams))",
+                f"SELECT min({since}) FROM records"  # noqa: S608 - constants
+                f" WHERE {condition} AND stream IN (SELECT value FROM json_each(:streams))",
                 {"state": state, "streams": json.dumps(list(streams))},
             ).fetchone()[0]
             return None if found is None else int(found)
@@ -381,7 +385,7 @@ INSERT INTO records (
 _KEEPS_VALUES: frozenset[State] = frozenset({"pending", "sending", "in_doubt", "quarantined", "held", "duplicate"})
 
 
-def _row(change: Change, stream: int, poll: int, backfill: bool, now: int) -> dict[str, object]:
+def _row(change: Decision, stream: int, poll: int, backfill: bool, now: int) -> dict[str, object]:
     reading, base = change.reading, change.base
     keeps = change.state in _KEEPS_VALUES or change.drift
     return {
@@ -413,11 +417,11 @@ def _row(change: Change, stream: int, poll: int, backfill: bool, now: int) -> di
     }
 
 
-def _gone(changes: Iterable[Change]) -> list[str]:
+def _gone(changes: Iterable[Decision]) -> list[str]:
     return [each.reading.id for each in changes if each.state == "delivered" and each.reading.version.fit in GONE]
 
 
-def _counted(changes: Sequence[Change], known: Mapping[str, Stored], *, unchanged: int) -> Counter[str]:
+def _counted(changes: Sequence[Decision], known: Mapping[str, Stored], *, unchanged: int) -> Counter[str]:
     """How a page adds up, and how many of its records left the queue."""
     counts: Counter[str] = Counter({"unchanged": unchanged} if unchanged else {})
     for change in changes:
@@ -427,7 +431,7 @@ def _counted(changes: Sequence[Change], known: Mapping[str, Stored], *, unchange
     return counts
 
 
-def _counted_as(change: Change, before: Stored | None) -> str:
+def _counted_as(change: Decision, before: Stored | None) -> str:
     """The one word under which a reading stands in a poll's counts, so that they add up to what was read."""
     if change.state in ON_THE_WIRE:
         return "waiting"

@@ -6,7 +6,7 @@ from collections.abc import Callable, Container, Iterable, Iterator
 from dataclasses import dataclass
 from typing import Literal, cast
 
-from state.receipts.compare import Truth, ahead
+from state.receipts.compare import CombinedReceipts, ahead
 from state.receipts.history import BatchReceipt
 from state.receipts.journal import Journal
 from state.rows import Conclusion, Verdict
@@ -26,7 +26,7 @@ class Recovered:
 
 
 @dataclass(frozen=True, slots=True)
-class _Found:
+class _CutOffBatch:
     """What is known of a batch that was cut off. `outcome` is the state that it gets."""
 
     outcome: str
@@ -38,7 +38,7 @@ class _Found:
 def recover(
     verdicts: Verdicts,
     journal: Journal,
-    truth: Truth,
+    truth: CombinedReceipts,
     on_unknown: Callable[[str], OnUnknown],
     *,
     only: Container[str] | None = None,
@@ -53,7 +53,7 @@ def _cut_off(
     batches: Iterable[OnTheWire],
     verdicts: Verdicts,
     journal: Journal,
-    truth: Truth,
+    truth: CombinedReceipts,
     on_unknown: Callable[[str], OnUnknown],
 ) -> Iterator[Recovered]:
     for batch in batches:
@@ -72,18 +72,18 @@ def _cut_off(
         yield Recovered(batch.workspace, found.outcome, conclusion)
 
 
-def _find(batch: OnTheWire, truth: Truth, on_unknown: OnUnknown) -> _Found:
+def _find(batch: OnTheWire, truth: CombinedReceipts, on_unknown: OnUnknown) -> _CutOffBatch:
     """A missing intent proves something of this boot only: what a power cut took from the disk is missing, too."""
     known = truth.verdict_of(batch.name)
     if known is not None:
-        return _Found(str(known.verdict), known.cause, known.status, has_receipt=True)
+        return _CutOffBatch(str(known.verdict), known.cause, known.status, has_receipt=True)
     if batch.is_of_this_boot and truth.never_left(batch.name):
-        return _Found("refused", "the program was cut off before the request began")
+        return _CutOffBatch("refused", "the program was cut off before the request began")
     outcome = "absent" if on_unknown == "resend" else "in_doubt"
-    return _Found(outcome, "the program was cut off before it knew the answer")
+    return _CutOffBatch(outcome, "the program was cut off before it knew the answer")
 
 
-def _words(verdicts: Verdicts, truth: Truth) -> Iterator[Recovered]:
+def _words(verdicts: Verdicts, truth: CombinedReceipts) -> Iterator[Recovered]:
     """Batches in doubt that the receipts know to be settled: the ledger was restored from a backup."""
     for name, known in ahead(verdicts.states(), truth.batches):
         for landed, positions in _said(known):

@@ -7,10 +7,10 @@ from dataclasses import dataclass, field
 from typing import Literal
 
 from state.diagram import LeadExists, State, Version
-from sync.words import Json
+from sync.shared.words import Json
 
 OnChange = Literal["hold", "resend"]
-Again = Literal["judge", "send"]
+RetryMode = Literal["judge", "send"]
 MatchKind = Literal["email", "domain", "phone"]
 PollKind = Literal["poll", "sweep", "remap"]
 PollOutcome = Literal["complete", "stopped", "full", "unavailable", "refused", "failed"]
@@ -42,7 +42,7 @@ class Stored:
     base: Version | None
     base_batch: str | None
     drift: bool
-    again: Again | None = None
+    again: RetryMode | None = None
     """To be judged again, whether or not anything changed."""
     approved: bool = False
     """Queued by a person's word, if it is queued: no poll made it pending."""
@@ -139,7 +139,7 @@ class LeftOut:
 
 
 @dataclass(frozen=True, slots=True)
-class Change:
+class Decision:
     """What the engine decided about one reading; the ledger writes it as it stands, unless it is the same lead as
     another record's."""
 

@@ -25,7 +25,7 @@ from typing import Literal
 
 from state.database import LedgerFile
 from state.rows import NoRoom
-from sync.clock import Clock
+from sync.shared.clock import Clock
 
 ANY_KEY = b""
 PER_MOST = 86_400.0
@@ -45,7 +45,7 @@ SHARE_CLIMB = 0.05
 
 
 @dataclass(frozen=True, slots=True)
-class Rule:
+class RateLimit:
     """The limit of one API key: at most `requests` in any `per` seconds at the server."""
 
     api_key: bytes
@@ -87,7 +87,7 @@ class Slots:
         self._file = file
         self._clock = clock
 
-    def take(self, rule: Rule, timeout: float) -> int | NoRoom:
+    def take(self, rule: RateLimit, timeout: float) -> int | NoRoom:
         """A slot for one request of at most `timeout` seconds, durable before this returns; or how long to wait."""
         with self._file.write() as connection:
             return take_slot(connection, rule, timeout, self._clock)
@@ -96,11 +96,11 @@ class Slots:
         with self._file.write() as connection:
             end_slot(connection, slot, self._clock, arrived=arrived)
 
-    def room(self, rule: Rule) -> Room:
+    def room(self, rule: RateLimit) -> Room:
         with self._file.read() as connection:
             return look(connection, rule, self._clock)
 
-    def learn(self, rule: Rule, slot: int) -> Lesson:
+    def learn(self, rule: RateLimit, slot: int) -> Lesson:
         """After the 429 to the request of this slot. All processes on this ledger go by it at once."""
         with self._file.write() as connection:
             room = look(connection, rule, self._clock, as_of=slot)
@@ -144,7 +144,7 @@ def allowed(requests: int, share: float) -> int:
     return max(1, math.floor(requests * share + 1e-9))
 
 
-def look(connection: sqlite3.Connection, rule: Rule, clock: Clock, *, as_of: int | None = None) -> Room:
+def look(connection: sqlite3.Connection, rule: RateLimit, clock: Clock, *, as_of: int | None = None) -> Room:
     """Counts the live slots, now or when the slot `as_of` was taken. `free_in` is 0 where there is room, else seconds
     until one is sure to be free."""
     margin, share = _learned(connection, rule, clock)
@@ -178,7 +178,7 @@ def _taken_at(connection: sqlite3.Connection, slot: int, clock: Clock) -> float:
     return float(row[0]) if row else clock.boot()
 
 
-def take_slot(connection: sqlite3.Connection, rule: Rule, timeout: float, clock: Clock) -> int | NoRoom:
+def take_slot(connection: sqlite3.Connection, rule: RateLimit, timeout: float, clock: Clock) -> int | NoRoom:
     """Part of a claim's transaction."""
     _bring_back(connection, clock)
     room = look(connection, rule, clock)
@@ -238,7 +238,7 @@ def end_slot(connection: sqlite3.Connection, slot: int, clock: Clock, *, arrived
     )
 
 
-def _learned(connection: sqlite3.Connection, rule: Rule, clock: Clock) -> tuple[float, float]:
+def _learned(connection: sqlite3.Connection, rule: RateLimit, clock: Clock) -> tuple[float, float]:
     """The margin, and the share of the limit as far as it has climbed back; a new boot knows nothing of that."""
     row = _of_key(connection, rule.api_key)
     if row is None:
@@ -248,7 +248,7 @@ def _learned(connection: sqlite3.Connection, rule: Rule, clock: Clock) -> tuple[
     return row["margin"], climbed(row["share"], (clock.boot() - row["share_at"]) / rule.per)
 
 
-def _is_echo(connection: sqlite3.Connection, rule: Rule, clock: Clock) -> bool:
+def _is_echo(connection: sqlite3.Connection, rule: RateLimit, clock: Clock) -> bool:
     """Whether the last 429, a moment ago, met a full window of ours, or was itself an echo of that: then it left the
     share as it was."""
     row = _of_key(connection, rule.api_key)

@@ -9,9 +9,9 @@ from dataclasses import dataclass, replace
 
 from state.database import LedgerFile
 from state.rows import LaneMove, MatchKind, OnChange, PollKind, PollOutcome, StreamRow
-from sync.clock import Clock
-from sync.errors import LedgerUntrusted
-from sync.words import Json
+from sync.shared.clock import Clock
+from sync.shared.errors import LedgerUntrusted
+from sync.shared.words import Json
 
 OBJECT = "object"
 """In a stream's identity: what of the source it reads."""
@@ -22,7 +22,7 @@ PAST = ":"
 
 
 @dataclass(frozen=True, slots=True)
-class Declared:
+class DeclaredStream:
     """A stream as the configuration declares it now."""
 
     name: str
@@ -36,7 +36,7 @@ class Declared:
 
 
 @dataclass(frozen=True, slots=True)
-class Refusal:
+class StreamRefusal:
     """Why a declared stream cannot be registered; `known_as` is the name under which the ledger has it."""
 
     known_as: str
@@ -50,7 +50,7 @@ class Streams:
         self._file = file
         self._clock = clock
 
-    def register(self, declared: Sequence[Declared], *, reworded: Collection[str] = ()) -> dict[str, StreamRow]:
+    def register(self, declared: Sequence[DeclaredStream], *, reworded: Collection[str] = ()) -> dict[str, StreamRow]:
         """Makes the configured streams known, and their mappings and `match_on` current; all of them or none. What was
         matched by other rules, or with streams that are not configured any more, is to be judged again; so is a lead
         for a changed record that waits where changes are not to be resent any more. The streams `reworded` are known
@@ -75,9 +75,11 @@ class Streams:
             _leave_out(connection, [each.name for each in declared])
             return {row.name: row for row in _rows(connection)}
 
-    def refusals(self, declared: Sequence[Declared], *, reworded: Collection[str] = ()) -> dict[str, Refusal]:
+    def refusals(
+        self, declared: Sequence[DeclaredStream], *, reworded: Collection[str] = ()
+    ) -> dict[str, StreamRefusal]:
         """Return by stream why `register` would refuse it; writes nothing."""
-        found: dict[str, Refusal] = {}
+        found: dict[str, StreamRefusal] = {}
         configured = {each.name for each in declared}
         with self._file.read() as connection:
             known = {row.name: row for row in _rows(connection)}
@@ -88,17 +90,17 @@ class Streams:
                     _refuse_another(stream, known, configured, reworded)
                 except LedgerUntrusted as error:
                     former = known.get(stream.name) or _renamed(stream, known, configured)
-                    found[stream.name] = Refusal(former.name if former else stream.name, error)
+                    found[stream.name] = StreamRefusal(former.name if former else stream.name, error)
         return found
 
-    def refuse(self, declared: Sequence[Declared], stream: Declared) -> None:
+    def refuse(self, declared: Sequence[DeclaredStream], stream: DeclaredStream) -> None:
         """Raises LedgerUntrusted where `register` would, because of this one; writes nothing."""
         with self._file.read() as connection:
             known = {row.name: row for row in _rows(connection)}
         if (row := known.get(stream.name)) is None or changed_of(row, stream) != [ADDRESS]:
             _refuse_another(stream, known, {each.name for each in declared})
 
-    def adopt_addresses(self, declared: Sequence[Declared]) -> None:
+    def adopt_addresses(self, declared: Sequence[DeclaredStream]) -> None:
         """For a ledger of a schema that did not know where leads go: to where they go now."""
         with self._file.write() as connection:
             known = {row.name: row for row in _rows(connection)}
@@ -112,7 +114,7 @@ class Streams:
         with self._file.read() as connection:
             return {row.name: row for row in _rows(connection)}
 
-    def rename(self, old: str, new: Declared) -> None:
+    def rename(self, old: str, new: DeclaredStream) -> None:
         """Lets the stream that the ledger calls `old` be what the configuration now declares as `new`."""
         with self._file.write() as connection:
             names = {row.name: row for row in _rows(connection)}
@@ -132,7 +134,7 @@ class Streams:
             if new.workspace != names[old].workspace:
                 _match_again(connection, names[old].id)
 
-    def _write(self, connection: sqlite3.Connection, stream: Declared) -> None:
+    def _write(self, connection: sqlite3.Connection, stream: DeclaredStream) -> None:
         now = _milliseconds(self._clock)
         values = {
             "name": stream.name,
@@ -244,7 +246,7 @@ def is_released(connection: sqlite3.Connection, poll: int) -> bool:
     return bool(connection.execute("SELECT released FROM polls WHERE id = ?", (poll,)).fetchone()[0])
 
 
-def _stop_resending(connection: sqlite3.Connection, stream: Declared) -> None:
+def _stop_resending(connection: sqlite3.Connection, stream: DeclaredStream) -> None:
     """Where `on_change` says "hold" from now on: one more lead of a changed record, unless a person asked for it, is
     judged by that before it can be sent; what is on the wire, after its verdict."""
     if stream.on_change != "hold":
@@ -257,7 +259,7 @@ def _stop_resending(connection: sqlite3.Connection, stream: Declared) -> None:
     )
 
 
-def _match_by(connection: sqlite3.Connection, stream: Declared) -> None:
+def _match_by(connection: sqlite3.Connection, stream: DeclaredStream) -> None:
     """By what the stream's records are matched from now on, and that the stream is there (again)."""
     changed = connection.execute(
         "UPDATE streams SET match_on = :match_on, configured = 1"
@@ -268,7 +270,7 @@ def _match_by(connection: sqlite3.Connection, stream: Declared) -> None:
         _match_again(connection, changed["id"])
 
 
-def _nest(connection: sqlite3.Connection, stream: Declared) -> None:
+def _nest(connection: sqlite3.Connection, stream: DeclaredStream) -> None:
     """Whether its leads have contacts from now on; those that were made without have none to be recognised by."""
     connection.execute(
         "UPDATE records SET nested = 0 WHERE lead_exists <> 'no' AND nested IS NULL AND :nests"
@@ -333,7 +335,7 @@ def accept_loss(connection: sqlite3.Connection) -> None:
     connection.execute("INSERT OR REPLACE INTO meta VALUES (:key, 'yes')", {"key": _LOSS_ACCEPTED})
 
 
-def _take_up(connection: sqlite3.Connection, stream: Declared, known: dict[str, StreamRow]) -> None:
+def _take_up(connection: sqlite3.Connection, stream: DeclaredStream, known: dict[str, StreamRow]) -> None:
     """Of a stream whose line was lost with others, which was accepted, its name is known: it is what is declared."""
     row = known.get(stream.name)
     if row is None or row.identity or row.workspace:
@@ -351,7 +353,7 @@ def _take_up(connection: sqlite3.Connection, stream: Declared, known: dict[str, 
     known[stream.name] = replace(row, identity=stream.identity, workspace=stream.workspace)
 
 
-def _let_go_elsewhere(connection: sqlite3.Connection, stream: Declared, known: dict[str, StreamRow]) -> None:
+def _let_go_elsewhere(connection: sqlite3.Connection, stream: DeclaredStream, known: dict[str, StreamRow]) -> None:
     if _may_go_elsewhere(connection, stream, known):
         row = known[stream.name]
         identity = json.dumps(dict(stream.identity), sort_keys=True)
@@ -359,7 +361,7 @@ def _let_go_elsewhere(connection: sqlite3.Connection, stream: Declared, known: d
         known[stream.name] = replace(row, identity=stream.identity)
 
 
-def _may_go_elsewhere(connection: sqlite3.Connection, stream: Declared, known: Mapping[str, StreamRow]) -> bool:
+def _may_go_elsewhere(connection: sqlite3.Connection, stream: DeclaredStream, known: Mapping[str, StreamRow]) -> bool:
     """Whether only the address of its leads changed, and nothing of it was sent yet."""
     row = known.get(stream.name)
     if row is None or row.workspace != stream.workspace or changed_of(row, stream) != [ADDRESS]:
@@ -373,7 +375,7 @@ UNION SELECT 1 FROM remembered WHERE stream = :stream AND batch IS NOT NULL LIMI
 """
 
 
-def refuse_before(connection: sqlite3.Connection, declared: Sequence[Declared]) -> None:
+def refuse_before(connection: sqlite3.Connection, declared: Sequence[DeclaredStream]) -> None:
     """For a ledger of an earlier schema: raise LedgerUntrusted where `register` surely would once it is migrated.
 
     What only a source can tell (an edited query), or a change of address, is left to that."""
@@ -384,13 +386,13 @@ def refuse_before(connection: sqlite3.Connection, declared: Sequence[Declared]) 
             _refuse_another(stream, known, {each.name for each in declared})
 
 
-def changed_of(row: StreamRow, stream: Declared) -> list[str]:
+def changed_of(row: StreamRow, stream: DeclaredStream) -> list[str]:
     """The keys of a stream's identity that are declared otherwise than the ledger remembers."""
     keys = {*row.identity, *stream.identity}
     return [key for key in keys if row.identity.get(key) != stream.identity.get(key)]
 
 
-def _reword(connection: sqlite3.Connection, stream: Declared) -> None:
+def _reword(connection: sqlite3.Connection, stream: DeclaredStream) -> None:
     identity = json.dumps(dict(stream.identity), sort_keys=True)
     changed = connection.execute(
         "UPDATE streams SET identity = :identity WHERE name = :name AND identity <> :identity",
@@ -411,7 +413,7 @@ def _read_otherwise(connection: sqlite3.Connection, name: str) -> None:
 
 
 def _refuse_another(
-    stream: Declared, known: Mapping[str, StreamRow], configured: set[str], reworded: Collection[str] = ()
+    stream: DeclaredStream, known: Mapping[str, StreamRow], configured: set[str], reworded: Collection[str] = ()
 ) -> None:
     """The one protection against a whole stream being sent a second time under another name or key."""
     row = known.get(stream.name)
@@ -440,7 +442,7 @@ def _refuse_another(
         )
 
 
-def _renamed(stream: Declared, known: Mapping[str, StreamRow], configured: set[str]) -> StreamRow | None:
+def _renamed(stream: DeclaredStream, known: Mapping[str, StreamRow], configured: set[str]) -> StreamRow | None:
     """The stream that the ledger has under a name which is not configured any more, if this new one is the same."""
     for old in known.values():
         if old.name in configured or old.workspace != stream.workspace:
@@ -450,7 +452,7 @@ def _renamed(stream: Declared, known: Mapping[str, StreamRow], configured: set[s
     return None
 
 
-def _elsewhere(row: StreamRow, stream: Declared) -> LedgerUntrusted:
+def _elsewhere(row: StreamRow, stream: DeclaredStream) -> LedgerUntrusted:
     was, now = (each.identity.get(ADDRESS, "ClosingDealz") for each in (row, stream))
     return LedgerUntrusted(
         f"leads of the stream {stream.name} were sent to {was}, and the base_url of its workspace {stream.workspace} is"

@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 import sqlite3
 from collections import Counter
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
@@ -22,7 +22,7 @@ from state.queues import DRIFTED
 from state.records import stored
 from state.rows import Conclusion, OnChange, Stored, Verdict
 from state.slots import end_slot
-from sync.clock import Clock
+from sync.shared.clock import Clock
 
 
 @dataclass(frozen=True, slots=True)
@@ -205,13 +205,7 @@ class Verdicts:
         connection.executemany(_UPDATE, values)
         if verdict == "created":
             connection.executemany(_MATCH_FIRST, values)
-        for row in rows:
-            if verdict == "created" and row["lead_exists"] == "maybe":
-                show_losers(connection, row["stream"], row["id"], now=self._now())
-            if row["fit"] == "deleted":
-                keep_heirs(connection, row["stream"], [row["id"]])
-            if row["fit"] in GONE:
-                keep_successors(connection, row["stream"], [row["id"]])
+        _list_orphans(connection, rows, verdict, self._now())
         return Conclusion(batch, dict(moved), dict(by_stream))
 
     def in_doubt(self) -> list[dict[str, object]]:
@@ -442,6 +436,17 @@ def _sent(row: sqlite3.Row) -> Version:
     return Version("eligible", row["sent_modified"], row["sent_mapping"], row["sent_source_fp"], row["sent_wire_fp"])
 
 
+def _list_orphans(connection: sqlite3.Connection, rows: Iterable[sqlite3.Row], verdict: Verdict, now: int) -> None:
+    """Corrects the list of orphaned leads for records, as they were on the wire, that are one person with others."""
+    for row in rows:
+        if verdict == "created" and row["lead_exists"] == "maybe":
+            show_losers(connection, row["stream"], row["id"], now=now)
+        if row["fit"] == "deleted":
+            keep_heirs(connection, row["stream"], [row["id"]])
+        if row["fit"] in GONE:
+            keep_successors(connection, row["stream"], [row["id"]])
+
+
 def _quarantined(then: Follow, said: str) -> Follow:
     reason = json.dumps([{"field": "", "rule": "refused by the server", "message": said}])
     return Follow("quarantined", then.lead_exists, then.base, then.base_batch, then.drift, reason)
@@ -462,6 +467,6 @@ def _row(then: Follow, key: int, batch: str, part: int | None, now: int) -> dict
         "base_source_fp": base.source_fp if base else None,
         "base_wire_fp": base.wire_fp if base else None,
         "base_batch": then.base_batch,
-        "keep": int(then.state in {"pending", "in_doubt", "quarantined", "held"} or then.drift),
+        "keep": int(then.state in {"pending", "in_doubt", "quarantined"} or then.drift),
         "now": now,
     }

@@ -18,8 +18,9 @@ from typing import Any, NoReturn, cast
 import click
 
 from sync import __version__
-from sync.commands.options import config_option
-from sync.errors import ConfigError, Problem, SyncError
+from sync.belongs import EXIT_INSTALLATION, foreign_file
+from sync.commands.click_options import config_option
+from sync.shared.errors import ConfigError, Problem, SyncError
 
 PROGRAM = "closingdealz-sync"
 DEBUG_VARIABLE = "CLOSINGDEALZ_SYNC_DEBUG"
@@ -44,16 +45,17 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "drift": ("sync.commands.drift:drift", "Look at records that changed after their lead was created; settle them."),
     "orphaned": ("sync.commands.orphaned:orphaned", "Look at leads whose record was filtered or went later."),
     "reread": ("sync.commands.reread:reread", "Read the records again that `where` left out."),
-    "sandbox": ("sync.sandbox.command:sandbox", "Serve a ClosingDealz API on this machine to try things with."),
-    "demo": ("sync.demo.command:demo", "Show a whole run with a sample database and the sandbox."),
+    "sandbox": ("sync.trial.sandbox.command:sandbox", "Serve a ClosingDealz API on this machine to try things with."),
+    "demo": ("sync.trial.demo.command:demo", "Show a whole run with a sample database and the sandbox."),
     "send-test": ("sync.commands.send_test:send_test", "Send one recognisable lead to see how it arrives."),
     "ledger": ("sync.commands.ledger:ledger", "Look after the ledger: what the program remembers."),
     "selftest": (
-        "sync.selftest.command:selftest",
+        "sync.trial.selftest.command:selftest",
         "Kill the program again and again, and see whether it keeps its promise.",
     ),
     "paths": ("sync.commands.paths:paths", "Let the service write to folders that [ledger] names outside its own."),
     "completion": ("sync.commands.completion:completion", "Print a script that completes commands in a shell."),
+    "docs": ("sync.commands.docs:docs", "Show a page of the documentation, or list the pages."),
     "manual": ("sync.commands.manual:manual", "Print the man page."),
 }
 """Each subcommand: where it is, as `module:object`, and its line in the help."""
@@ -157,6 +159,9 @@ def _say(what: str) -> None:
 
 def _bug(error: Exception, *, debug: bool) -> int:
     """An exception that nobody foresaw. Its text may hold anything, so only --debug shows it."""
+    if said := foreign_file():
+        click.echo(said, err=True)
+        return EXIT_INSTALLATION
     if debug:
         traceback.print_exception(error)
         return EXIT_BUG

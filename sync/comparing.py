@@ -8,10 +8,10 @@ from concurrent.futures import Future
 from time import monotonic
 
 from state.ledger import Ledger
-from state.streams import Declared
-from sync.errors import LedgerUntrusted, SourceRefused, SourceUnavailable, SyncError
-from sync.plan import Plan, StreamForm
-from sync.rewording import Evidence, evidence_of, refuse
+from state.streams import DeclaredStream
+from sync.engine.compiled_config import CompiledConfig, StreamForm
+from sync.engine.edited_queries import Evidence, evidence_of, refuse
+from sync.shared.errors import LedgerUntrusted, SourceRefused, SourceUnavailable, SyncError
 
 AT_ONCE = 2.0
 """Seconds that a reload waits for all comparisons together, before it puts the rest in force."""
@@ -42,9 +42,9 @@ class Comparisons:
         """From now on those that have no answer count as awaited when they are asked for."""
         self._awaited = []
 
-    def begin(self, plan: Plan, names: Sequence[str], ledger: Ledger) -> None:
+    def begin(self, plan: CompiledConfig, names: Sequence[str], ledger: Ledger) -> None:
         """Ask for these streams: a thread for each source."""
-        forms, fresh = plan.stream_forms(), dict[str, list[tuple[Declared, Future[Answer]]]]()
+        forms, fresh = plan.stream_forms(), dict[str, list[tuple[DeclaredStream, Future[Answer]]]]()
         for declared in plan.declared:
             name = declared.name
             if name in names and (name not in self._asked or self._asked[name][0] != forms[name]):
@@ -70,7 +70,7 @@ class Comparisons:
         return any(answer.done() for answer in self._awaited)
 
     @staticmethod
-    def _compare(plan: Plan, asked: Sequence[tuple[Declared, Future[Answer]]], ledger: Ledger) -> None:
+    def _compare(plan: CompiledConfig, asked: Sequence[tuple[DeclaredStream, Future[Answer]]], ledger: Ledger) -> None:
         for declared, answer in asked:
             try:
                 answer.set_result(_compared(plan, declared, ledger))
@@ -78,7 +78,7 @@ class Comparisons:
                 answer.set_exception(error)
 
 
-def _compared(plan: Plan, declared: Declared, ledger: Ledger) -> Answer:
+def _compared(plan: CompiledConfig, declared: DeclaredStream, ledger: Ledger) -> Answer:
     name = declared.name
     evidence: Evidence | None = None
     try:

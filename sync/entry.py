@@ -14,9 +14,22 @@ def main() -> None:
     open_streams()
     if is_daemon(sys.argv[1:]):
         signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGHUP})
-    from sync.cli import main as command
+    from sync.belongs import foreign_file, foreign_package
 
+    _refuse_foreign(foreign_package())
+    try:
+        from sync.cli import main as command
+    except Exception:
+        _refuse_foreign(foreign_file())
+        raise
     command()
+
+
+def _refuse_foreign(said: str) -> None:
+    """End the process where files are not this program's; nothing of it can be relied on."""
+    if said:
+        print(said, file=sys.stderr)
+        sys.exit(78)  # a wrong installation, like a wrong configuration, is not tried again
 
 
 def open_streams() -> None:

@@ -1,6 +1,7 @@
-"""The events of the log: their stable names, levels and fields. The README's table is held to this file by a test.
+"""The events of the log: their stable names, levels and fields.
 
-Every line also has `event`, `level` and `timestamp`. No field holds a secret or a value of a record.
+Every line also has `event`, `level` and `timestamp`. No field holds a secret or a value of a record. A test holds the
+table in docs/events.md to this file.
 """
 
 from __future__ import annotations
@@ -46,14 +47,14 @@ EVENTS: dict[str, Event] = {
     "stopped": Event("info", "The daemon has stopped.", ("in_doubt",)),
     "config_reloaded": Event(
         "info",
-        "The configuration was read anew and is in force: the streams and workspaces `changed` begin anew (or end), the"
-        " others went on untouched; the sources `refused` keep their old form.",
+        "The configuration was reloaded and is in force: the streams and workspaces `changed` restart (or end), the "
+        "others were not touched; the sources `refused` keep their old form.",
         ("config", "streams", "workspaces", "changed", "refused"),
     ),
     "part_refused": Event(
         "error",
-        "A configuration is in force but for this source: because of one of its streams, or of a secret that cannot be"
-        " had, it keeps its old form, with the workspaces that it feeds (or is left out, if it has none).",
+        "A configuration is in force except for this source: because of one of its streams, or of a secret that cannot "
+        "be read, it keeps its old form, with the workspaces that it feeds (or is left out, if it has none).",
         ("source", "stream", "workspaces", "error", "hint"),
     ),
     "config_refused": Event(
@@ -66,7 +67,7 @@ EVENTS: dict[str, Event] = {
     ),
     "source_api_ends": Event(
         "warning",
-        "What the configuration uses of a source's API ends in so many days, or has ended (less than 0); once a day.",
+        "Something that the configuration uses of a source's API ends in `days`, or has ended (below 0); once a day.",
         ("source", "what", "date", "days", "cure"),
     ),
     "config_warning": Event("warning", "Something in the configuration deserves a look.", ("where", "problem")),
@@ -75,18 +76,18 @@ EVENTS: dict[str, Event] = {
     ),
     "recovered": Event(
         "warning",
-        "The last process was cut off while a batch was on its way: what its receipt says became of it, or in doubt.",
+        "The last process was cut off while a batch was on its way: its outcome by the receipt, or in doubt.",
         ("workspace", "batch", "leads", "outcome"),
     ),
     "left_on_the_wire": Event(
         "warning",
-        "An older process may still have batches on the wire: they are left to it until no answer can come any more.",
+        "An older process may still have batches on the wire: they are left to it until no answer can arrive any more.",
         ("batches", "seconds"),
     ),
     "answered_late": Event(
         "warning",
-        "A batch was answered after another process had put it in doubt: so many leads are settled by that. Nothing "
-        "changes where a person had settled it; its state in the ledger is then `state`.",
+        "A batch was answered after another process had put it in doubt: `settled` leads are settled by that. Nothing "
+        "changes if a person had settled it before; `state` is then its state in the ledger.",
         ("workspace", "batch", "verdict", "settled", "state"),
     ),
     "receipts_mended": Event(
@@ -96,12 +97,14 @@ EVENTS: dict[str, Event] = {
     ),
     "key_gone": Event(
         "error",
-        "The ledger's key was removed from under the daemon. It was written again from memory, or cannot be (`error`).",
+        "The ledger's key was removed under the running daemon. It was written again from memory, or could not be "
+        "(`error`).",
         ("key", "error"),
     ),
     "poll": Event(
         "info",
-        "A poll ended. The counts add up to `read`. One that found nothing new is told once an hour, else at debug.",
+        "A poll ended. The counts add up to `read`. Polls that find nothing new are logged once an hour (at debug: "
+        "always).",
         (
             "stream",
             "kind",
@@ -114,12 +117,12 @@ EVENTS: dict[str, Event] = {
     ),
     "first_scan": Event(
         "info",
-        "A stream is read for the first time: about how many records there are, and how long they take at the most.",
+        "A stream is read for the first time: about how many records there are, and how long they take at most.",
         ("stream", "records", "seconds"),
     ),
     "first_scan_over": Event(
         "info",
-        "A stream was read whole: the leads of it, and how long all that still waits will take.",
+        "A stream was read completely: how many leads it has, and how long all that is pending will take.",
         ("stream", "leads", "pending", "seconds"),
     ),
     "held": Event(
@@ -129,24 +132,24 @@ EVENTS: dict[str, Event] = {
     ),
     "page": Event(
         "debug",
-        "A page was committed with its lane of the cursor.",
+        "A page was committed together with its lane of the cursor.",
         ("stream", "lane", "records", "touched", "counts", "milliseconds"),
     ),
     "source_noted": Event(
         "warning",
         "The source behaved oddly while a page was read, or had codes without labels; no record is lost, "
-        "but look at it if it goes on.",
+        "but look into it if it persists.",
         ("stream", "lane", "notes"),
     ),
     "contacts_left_out": Event(
         "info",
-        "Leads of this page go without contacts that have leads already: by a value of theirs (`match_on`), or as they"
-        " were made from records that were sent (`origin`).",
+        "Leads of this page are sent without contacts that have leads already: because of a common value (`match_on`), "
+        "or because they were made from records that were sent (`origin`).",
         ("stream", "why", "contacts"),
     ),
     "children_cut": Event(
         "info",
-        "Records of this page have more children than `limit` allows; how many were left out, the last in order.",
+        "Records of this page have more children than `limit` allows: how many were left out, the last in order.",
         ("stream", "child", "records", "left_out", "example"),
     ),
     "poll_failed": Event(
@@ -166,7 +169,7 @@ EVENTS: dict[str, Event] = {
     ),
     "field_lost": Event(
         "warning",
-        "Every lead of a poll lost a mapped field: nothing of what the source holds there could be used.",
+        "Every lead of a poll lost a mapped field: no value that the source has there could be used.",
         ("stream", "field", "rule", "leads", "hint"),
     ),
     "sweep": Event(
@@ -176,7 +179,7 @@ EVENTS: dict[str, Event] = {
     ),
     "remapped": Event(
         "info",
-        "Records were judged again: their mapping changed, what they are matched with, or a person asked for it.",
+        "Records were mapped again: the mapping or `match_on` changed, or a person asked for it.",
         ("stream", "records"),
     ),
     "batch": Event(
@@ -208,18 +211,18 @@ EVENTS: dict[str, Event] = {
     ),
     "workspace_rests": Event(
         "warning",
-        "A workspace waits before its next request, and why.",
+        "A workspace waits before its next request; `why` says for what reason.",
         ("workspace", "why", "cause", "seconds", "next_batch", "hint"),
     ),
     "workspace_resumes": Event("info", "A workspace that rested sends again.", ("workspace",)),
     "rate_limited": Event(
         "warning",
-        "A 429; nothing is lost. Why `stranger`: somebody else uses this key, so we use a `share` of the limit, which "
-        "climbs back; `window`: the server's is longer than it says, and the `margin` grows.",
+        "A 429; nothing is lost. Why `stranger`: another client uses this key, so we use a `share` of the limit, which "
+        "climbs back; `window`: the server's window is longer than documented, so the `margin` grows.",
         ("workspace", "why", "used", "limit", "share", "margin"),
     ),
     "outbox_full": Event(
-        "warning", "A poll ended because as much as allowed waits to be sent.", ("stream", "pending", "max_pending")
+        "warning", "A poll ended because `max_pending` leads wait to be sent.", ("stream", "pending", "max_pending")
     ),
     "maintenance": Event(
         "debug", "Old payloads were dropped and the ledger tidied.", ("payloads_dropped", "milliseconds")
@@ -229,19 +232,19 @@ EVENTS: dict[str, Event] = {
         "warning", "The day's copy of the ledger could not be made; the daemon goes on.", ("folder", "error")
     ),
     "ledger_failed": Event(
-        "error", "The ledger cannot be written; nothing is sent that cannot be remembered.", ("error", "hint")
+        "error", "The ledger cannot be written; nothing is sent that cannot be recorded.", ("error", "hint")
     ),
     "job_failed": Event("error", "A defect of this program ended a job; the others go on.", ("job", "error", "trace")),
     "stalled": Event(
         "error",
-        "Work that was begun does not go on, or a thread is gone (then without `limit`): the watchdog is not fed any "
+        "Work that was begun does not proceed, or a thread is gone (then without `limit`): the watchdog is not fed any "
         "more, so systemd restarts the daemon.",
         ("part", "seconds", "limit"),
     ),
-    "moves_again": Event("info", "What had stalled goes on; the watchdog is fed again.", ("part",)),
+    "moves_again": Event("info", "What had stalled proceeds; the watchdog is fed again.", ("part",)),
     "clock_set": Event(
         "warning",
-        "The machine's clock was set while the daemon runs: polls go on in their rhythm, `cron` follows the new time.",
+        "The machine's clock was set while the daemon runs: polls keep their rhythm, `cron` follows the new time.",
         ("seconds",),
     ),
     "gave_up": Event(

@@ -7,8 +7,8 @@ from dataclasses import dataclass
 
 from sync.config.schema import Config, Source
 from sync.delivery.client import LeadsClient
-from sync.errors import ConfigError, Problem
-from sync.secrets import secrets_in
+from sync.shared.errors import ConfigError, Problem
+from sync.shared.secrets import secrets_in
 
 _THEN = "then reload (a file), or restart (an environment variable, a credential)"
 

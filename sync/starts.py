@@ -12,7 +12,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from sync.config.load import ledger_named_by, state_folder
-from sync.errors import LedgerBusy
+from sync.shared.errors import LedgerBusy
 
 
 @dataclass(frozen=True, slots=True)

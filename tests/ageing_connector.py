@@ -7,7 +7,7 @@ from datetime import UTC, datetime, timedelta
 
 from pydantic import BaseModel, ConfigDict
 
-from connectors.interface import Ending, StreamSpec
+from connectors.interface import EndOfSupport, StreamSpec
 
 
 class _Options(BaseModel):
@@ -17,10 +17,10 @@ class _Options(BaseModel):
 class AgeingSource(_Options):
     ends_in: tuple[int, ...]
 
-    def endings(self) -> Sequence[Ending]:
+    def endings(self) -> Sequence[EndOfSupport]:
         today = datetime.now(UTC).date()
         return [
-            Ending(today + timedelta(days=days), f'the paths of api = "{days}"', 'set api = "new"')
+            EndOfSupport(today + timedelta(days=days), f'the paths of api = "{days}"', 'set api = "new"')
             for days in self.ends_in
         ]
 

@@ -5,13 +5,16 @@ from __future__ import annotations
 import os
 import sqlite3
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
 
+import certifi
 import pytest
 from sqlite_utils import Database
 
 from state.schema import MIGRATIONS
+from sync.trial.sandbox import running
+from tests import nursery
 
 # Where byte code is not kept, each worker rewrites the assertions of all tests anew, and each process that a test
 # starts compiles the program: half of the time of a run.
@@ -39,3 +42,24 @@ def _ledgers_are_copied_where_nobody_looks() -> Iterator[None]:
             patch.setattr(MIGRATIONS, "apply", apply)
             yield
     made.close()
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _one_authority_is_trusted(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """Each client for HTTP reads all public authorities, in a sixth of the time that a whole command takes. No test
+    asks a server on the internet: the first of them does."""
+    end = "-----END CERTIFICATE-----\n"
+    place = tmp_path_factory.mktemp("authorities") / "first.pem"
+    place.write_text(certifi.contents().partition(end)[0] + end)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("SSL_CERT_FILE", str(place))
+        yield
+
+
+@pytest.fixture(scope="session", autouse=True)
+def sandbox_from_nothing() -> Iterator[Callable[..., Any]]:
+    """Fork sandboxes from a process that has imported everything. Return what starts one from nothing instead."""
+    with pytest.MonkeyPatch.context() as patch:
+        from_nothing = running._spawn
+        patch.setattr(running, "_spawn", nursery.sandbox)
+        yield from_nothing

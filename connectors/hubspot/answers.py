@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 
-from sync.words import Json
+from sync.shared.words import Json
 
 
 class Malformed(Exception):

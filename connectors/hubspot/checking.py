@@ -5,26 +5,28 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 from typing import cast
 
-from connectors.hubspot.account import Portal
+from connectors.hubspot.api_paths import FAMILIES, OBJECTS, read_scope
+from connectors.hubspot.calls import Portal
 from connectors.hubspot.crm import Crm, shortened
-from connectors.hubspot.fields import LACKING_HINT, Fields, lacking_words, missing_hint, missing_words
-from connectors.hubspot.labels import Labels
+from connectors.hubspot.fields import LACKING_HINT, RequestedFields, lacking_words, missing_hint, missing_words
+from connectors.hubspot.labels import HubSpotLabels
 from connectors.hubspot.lists import SCOPE, find_list, has_members
 from connectors.hubspot.options import HubspotSource, HubspotStream
-from connectors.hubspot.paths import FAMILIES, OBJECTS, read_scope
-from connectors.hubspot.plan import Plan, plan_of, read_by_name
-from connectors.hubspot.schema import Schema
+from connectors.hubspot.properties import Schema
+from connectors.hubspot.read_plan import HubSpotReadPlan, plan_of, read_by_name
 from connectors.hubspot.values import Property
 from connectors.hubspot.windows import Search, search_is_blind
 from connectors.interface import Finding, StreamSpec
-from sync.errors import SourceRefused
-from sync.words import Wanted
+from sync.shared.errors import SourceRefused
+from sync.shared.words import Wanted
 
 
-def look_at(crm: Crm, schema: Schema, labels: Labels, stream: StreamSpec, options: HubspotSource) -> Sequence[Finding]:
+def look_at(
+    crm: Crm, schema: Schema, labels: HubSpotLabels, stream: StreamSpec, options: HubspotSource
+) -> Sequence[Finding]:
     """Raises SourceUnavailable, and SourceRefused only where nothing at all can be looked at: a bad token, a wrong
     account."""
-    look = _Look(crm, schema, labels, options)
+    look = _ObjectCheck(crm, schema, labels, options)
     findings = [*look.account()]
     try:
         plan = plan_of(stream, schema)
@@ -33,8 +35,8 @@ def look_at(crm: Crm, schema: Schema, labels: Labels, stream: StreamSpec, option
     return [*findings, *look.custom_objects(plan), *look.stream(plan)]
 
 
-class _Look:
-    def __init__(self, crm: Crm, schema: Schema, labels: Labels, options: HubspotSource) -> None:
+class _ObjectCheck:
+    def __init__(self, crm: Crm, schema: Schema, labels: HubSpotLabels, options: HubspotSource) -> None:
         self._crm = crm
         self._schema = schema
         self._labels = labels
@@ -54,11 +56,11 @@ class _Look:
                     "ok", f"{used:,} of the {most:,} calls of the day are used ({self._call('GET', 'usage')})"
                 )
 
-    def custom_objects(self, plan: Plan) -> Iterator[Finding]:
+    def custom_objects(self, plan: HubSpotReadPlan) -> Iterator[Finding]:
         if any(name not in OBJECTS and not name.startswith("0-") for name in _objects(plan)):
             yield from self._prove("crm.schemas.custom.read", "GET", "schemas", self._schema.custom_objects)
 
-    def stream(self, plan: Plan) -> Iterator[Finding]:
+    def stream(self, plan: HubSpotReadPlan) -> Iterator[Finding]:
         own = list(self._object(plan, plan.object, plan.own))
         yield from own
         yield from self._list(plan)
@@ -68,7 +70,7 @@ class _Look:
             if own[0].level == "ok":
                 yield from self._associations(plan.object, child.object)
 
-    def _list(self, plan: Plan) -> Iterator[Finding]:
+    def _list(self, plan: HubSpotReadPlan) -> Iterator[Finding]:
         """The list that the stream keeps to, if it has one."""
         wanted = cast("HubspotStream", plan.spec.options).list
         if wanted is None:
@@ -86,7 +88,7 @@ class _Look:
         if not filled:
             yield Finding("error", f"the list {found.name!r} has no members", "add some, or name another list")
 
-    def _object(self, plan: Plan, name: str, wanted: Wanted, *child: str) -> Iterator[Finding]:
+    def _object(self, plan: HubSpotReadPlan, name: str, wanted: Wanted, *child: str) -> Iterator[Finding]:
         scope = read_scope(name)
         listed = list(self._prove(scope, "GET", "list", lambda: self._crm.page(name, (), None, 1), name))
         yield from listed
@@ -95,13 +97,13 @@ class _Look:
         yield from self._properties(plan, name, wanted, *child)
         yield from self._search(name)
 
-    def _properties(self, plan: Plan, name: str, wanted: Wanted, *child: str) -> Iterator[Finding]:
+    def _properties(self, plan: HubSpotReadPlan, name: str, wanted: Wanted, *child: str) -> Iterator[Finding]:
         try:
             known = self._schema.properties(name)
         except SourceRefused as error:
             yield Finding("error", error.message, error.hint)
             return
-        fields = Fields.of(name, wanted, known, read_by_name(plan, *child))
+        fields = RequestedFields.of(name, wanted, known, read_by_name(plan, *child))
         for missing in fields.missing:
             yield Finding("error", missing_words(plan.spec, name, missing, *child), missing_hint(missing, known))
         if not fields.missing:
@@ -111,7 +113,7 @@ class _Look:
             yield Finding("warning", what, "such a change arrives with the next sweep")
         yield from dict.fromkeys(finding for of in fields.labelled for finding in self._label(name, of))
 
-    def _shown(self, plan: Plan, fields: Fields, *child: str) -> Iterator[Finding]:
+    def _shown(self, plan: HubSpotReadPlan, fields: RequestedFields, *child: str) -> Iterator[Finding]:
         """Look whether a record carries the properties: a definition alone proves nothing."""
         asked = shortened(fields.asked)
         rows = self._crm.page(fields.object, asked, None, 1).rows
@@ -178,7 +180,7 @@ class _Look:
         return f"{method} {FAMILIES[self._options.api].paths[call].format(object=name, to=to, id='')}"
 
 
-def _objects(plan: Plan) -> list[str]:
+def _objects(plan: HubSpotReadPlan) -> list[str]:
     return [plan.object, *(child.object for child in plan.children)]
 
 

@@ -10,28 +10,28 @@ from urllib.parse import urlsplit
 
 from pydantic import BaseModel
 
-from connectors.hubspot.account import Account, read_token
+from connectors.hubspot.api_paths import standard_name
+from connectors.hubspot.calls import HubSpotCalls, read_token
 from connectors.hubspot.checking import look_at
 from connectors.hubspot.crm import Crm
 from connectors.hubspot.discovery import fields_of, objects_of
 from connectors.hubspot.kinds import kinds_of
-from connectors.hubspot.labels import Labels
+from connectors.hubspot.labels import HubSpotLabels
 from connectors.hubspot.membership import LANE, Memberships, moves, without_list
 from connectors.hubspot.options import HubspotChild, HubspotSource, HubspotStream
-from connectors.hubspot.pace import Pace
-from connectors.hubspot.paths import standard_name
-from connectors.hubspot.plan import Plan, plan_of
-from connectors.hubspot.reading import Given, Poll
-from connectors.hubspot.records import Reader
-from connectors.hubspot.schema import Schema
+from connectors.hubspot.properties import Schema
+from connectors.hubspot.read_plan import HubSpotReadPlan, plan_of
+from connectors.hubspot.reading import Given, HubSpotPoll
+from connectors.hubspot.records import HubSpotRecords
+from connectors.hubspot.spacing import RequestSpacing
 from connectors.hubspot.transport import ClientTransport, Transport
 from connectors.hubspot.values import canonical
 from connectors.hubspot.windows import search_is_blind
 from connectors.interface import Connector, Discovered, Features, FieldKind, Finding, StreamSpec
-from sync.clock import Clock, SystemClock
-from sync.errors import ConfigError, Problem, SourceRefused
-from sync.secrets import Secret
-from sync.words import Json, Listing, Page, Record
+from sync.shared.clock import Clock, SystemClock
+from sync.shared.errors import ConfigError, Problem, SourceRefused
+from sync.shared.secrets import Secret
+from sync.shared.words import Json, Listing, Page, Record
 
 
 class HubspotConnector:
@@ -41,15 +41,15 @@ class HubspotConnector:
         self,
         source: str,
         options: HubspotSource,
-        pace: Pace,
+        pace: RequestSpacing,
         clock: Clock,
         connect: Callable[[Secret], Transport],
     ) -> None:
         self._options = options
-        self._account = Account(source, options, clock, pace, connect)
+        self._account = HubSpotCalls(source, options, clock, pace, connect)
         self._crm = Crm(self._account)
         self._schema = Schema(self._crm, clock)
-        self._labels = Labels(self._schema, clock)
+        self._labels = HubSpotLabels(self._schema, clock)
         self._lists = Memberships(self._account, clock)
         self._given: dict[str, dict[str, Given]] = {}
         self._proven: set[str] = set()
@@ -117,23 +117,23 @@ class HubspotConnector:
     def close(self) -> None:
         self._account.close()
 
-    def _poll(self, plan: Plan, reader: Reader) -> Poll:
+    def _poll(self, plan: HubSpotReadPlan, reader: HubSpotRecords) -> HubSpotPoll:
         for name in (plan.object, *(child.object for child in plan.children)):
             self._prove(name)
         given = self._given.setdefault(plan.spec.name, {})
-        return Poll(self._crm, reader, self._options, self._account.now(), given)
+        return HubSpotPoll(self._crm, reader, self._options, self._account.now(), given)
 
-    def _reader(self, plan: Plan) -> Reader:
+    def _reader(self, plan: HubSpotReadPlan) -> HubSpotRecords:
         members = self._lists.known(plan.spec, plan.object)
-        return Reader(self._crm, self._schema, self._labels, plan, None if members is None else members.ids)
+        return HubSpotRecords(self._crm, self._schema, self._labels, plan, None if members is None else members.ids)
 
-    def _plan(self, stream: StreamSpec) -> Plan:
+    def _plan(self, stream: StreamSpec) -> HubSpotReadPlan:
         self._account.stream = stream.name
         self._account.portal()
         return plan_of(without_list(stream), self._schema)
 
     @contextmanager
-    def _naming_vanished(self, plan: Plan) -> Iterator[None]:
+    def _naming_vanished(self, plan: HubSpotReadPlan) -> Iterator[None]:
         """A custom object that was deleted is named as such: its calls only say that they cannot be understood."""
         try:
             yield
@@ -161,7 +161,7 @@ class HubspotConnectorType:
 
     def __init__(self, clock: Clock | None = None) -> None:
         self._clock = clock or SystemClock()
-        self._paces: dict[tuple[object, ...], Pace] = {}
+        self._paces: dict[tuple[object, ...], RequestSpacing] = {}
         self._lock = threading.Lock()
 
     def open(self, source: str, options: BaseModel) -> Connector:
@@ -177,14 +177,14 @@ class HubspotConnectorType:
 
         return HubspotConnector(source, own, self._pace(source, own), self._clock, connect)
 
-    def _pace(self, source: str, options: HubspotSource) -> Pace:
+    def _pace(self, source: str, options: HubspotSource) -> RequestSpacing:
         """One pace for all streams of a source. It outlives them: a connector is closed after each failure."""
         settings = (options.searches_per_second, options.share, options.reserve)
         with self._lock:
             key = (source, options.base_url, *settings)
             pace = self._paces.get(key)
             if pace is None:
-                pace = self._paces[key] = Pace(
+                pace = self._paces[key] = RequestSpacing(
                     self._clock,
                     searches_per_second=options.searches_per_second,
                     share=options.share,

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
-from connectors.hubspot.crm import Row
-from connectors.hubspot.labels import Labels
-from connectors.hubspot.paths import OBJECTS
-from connectors.hubspot.schema import Schema
+from connectors.hubspot.api_paths import OBJECTS
+from connectors.hubspot.crm import HubSpotRow
+from connectors.hubspot.labels import HubSpotLabels
+from connectors.hubspot.properties import Schema
 from connectors.hubspot.values import Property
 from connectors.interface import Discovered
-from sync.errors import SourceRefused
+from sync.shared.errors import SourceRefused
 
 
 def objects_of(schema: Schema) -> Sequence[Discovered]:
@@ -19,20 +19,20 @@ def objects_of(schema: Schema) -> Sequence[Discovered]:
     return [*(Discovered(name, name.capitalize(), "object") for name in sorted(OBJECTS)), *own]
 
 
-def _custom(row: Row) -> Discovered:
+def _custom(row: HubSpotRow) -> Discovered:
     label = str((row.get("labels") or {}).get("plural") or "")
     remark = f'or object = "{row["name"]}"' if row.get("name") else ""
     return Discovered(str(row.get("objectTypeId")), label, "custom object", remark)
 
 
-def fields_of(schema: Schema, labels: Labels, name: str) -> Sequence[Discovered]:
+def fields_of(schema: Schema, labels: HubSpotLabels, name: str) -> Sequence[Discovered]:
     """An object's properties, by their names, with the codes of those that have a fixed list."""
     object_ = schema.object_name(name)
     known = schema.properties(object_)
     return [_field(object_, known[each], labels) for each in sorted(known)]
 
 
-def _field(object_: str, of: Property, labels: Labels) -> Discovered:
+def _field(object_: str, of: Property, labels: HubSpotLabels) -> Discovered:
     remarks = ["calculated: its changes come with the sweep"] if of.calculated else []
     choices: Mapping[str, str] = {}
     if of.naming != "value":

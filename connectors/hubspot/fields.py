@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
-from connectors.hubspot.crm import Row
-from connectors.hubspot.labels import Labels
-from connectors.hubspot.paths import modified_property
+from connectors.hubspot.api_paths import modified_property
+from connectors.hubspot.crm import HubSpotRow
+from connectors.hubspot.labels import HubSpotLabels
 from connectors.hubspot.values import Property, milliseconds, nearest, without_label
 from connectors.interface import StreamSpec
-from sync.words import LABEL, Json, Wanted
+from sync.shared.words import LABEL, Json, Wanted
 
 MERGED = "hs_merged_object_ids"
 ASSOCIATION = "association"
@@ -18,7 +18,7 @@ ASSOCIATION = "association"
 PIPELINES = ("pipeline", "hs_pipeline")
 """The property that holds a record's pipeline: of deals the first, of all other objects the second."""
 
-GONE_HINT = "was it deleted or renamed in HubSpot, or is it sensitive data?"
+GONE_HINT = "restore it in HubSpot if it was deleted, else map another one: sensitive data cannot be read"
 LACKING_HINT = (
     "its definition is there: may the token see its values (scopes, sensitive data)? It is looked at again at each try"
 )
@@ -27,7 +27,7 @@ SOME_HINT = "it may just have been deleted or given back in HubSpot: it is looke
 
 
 @dataclass(frozen=True, slots=True)
-class Fields:
+class RequestedFields:
     """The wanted fields of one object: `asked` are the properties to ask for, `needed` those that every row must carry.
 
     HubSpot gives a property without a value as null; one that it does not know, or does not show, it leaves out
@@ -41,7 +41,7 @@ class Fields:
     needed: frozenset[str]
 
     @classmethod
-    def of(cls, name: str, wanted: Wanted, known: Mapping[str, Property], read: Iterable[str] = ()) -> Fields:
+    def of(cls, name: str, wanted: Wanted, known: Mapping[str, Property], read: Iterable[str] = ()) -> RequestedFields:
         """`read`: what the mapping reads by name. Where the record is wanted whole, rows may do without the others."""
         named = (set(read) if wanted.fields is None else {path[0] for path in wanted.fields}) - {ASSOCIATION}
         names = sorted({*named, *(known if wanted.fields is None else ())})
@@ -68,7 +68,7 @@ class Fields:
         wanted = (without_label(each) for each in self.names if each.endswith(LABEL))
         return [self.known[each] for each in wanted if each in self.known]
 
-    def lacking(self, rows: Sequence[Row]) -> dict[str, int]:
+    def lacking(self, rows: Sequence[HubSpotRow]) -> dict[str, int]:
         """Return the properties that rows lack although they were asked for, each with the number of such rows."""
         counts: dict[str, int] = {}
         for row in rows:
@@ -78,7 +78,7 @@ class Fields:
                     counts[name] = counts.get(name, 0) + 1
         return dict(sorted(counts.items()))
 
-    def data(self, row: Row, labels: Labels, after: int) -> dict[str, Json]:
+    def data(self, row: HubSpotRow, labels: HubSpotLabels, after: int) -> dict[str, Json]:
         """The row's values and labels; `after`: the moment when it was read."""
         properties = row.get("properties") or {}
         pipeline = next((properties[each] for each in PIPELINES if properties.get(each)), None)
@@ -90,7 +90,7 @@ class Fields:
             found[name] = labels.label(self.object, of, text, pipeline, after) if label else of.value(text)
         return found
 
-    def modified(self, row: Row) -> int | None:
+    def modified(self, row: HubSpotRow) -> int | None:
         """Return when the record last changed, in milliseconds since 1970."""
         said = (row.get("properties") or {}).get(modified_property(self.object)) or row.get("updatedAt")
         return milliseconds(said)

@@ -6,13 +6,13 @@ from collections.abc import Iterator, Mapping
 from typing import Final
 
 from connectors.hubspot.fields import ASSOCIATION
-from connectors.hubspot.labels import Labels
-from connectors.hubspot.plan import Plan
-from connectors.hubspot.schema import Schema
+from connectors.hubspot.labels import HubSpotLabels
+from connectors.hubspot.properties import Schema
+from connectors.hubspot.read_plan import HubSpotReadPlan
 from connectors.hubspot.values import Property
 from connectors.interface import FieldKind, FieldType
-from sync.errors import SourceRefused
-from sync.words import Wanted
+from sync.shared.errors import SourceRefused
+from sync.shared.words import Wanted
 
 _TYPES: Final[Mapping[str, FieldType]] = {
     "bool": "boolean",
@@ -23,7 +23,7 @@ _TYPES: Final[Mapping[str, FieldType]] = {
 }
 
 
-def kinds_of(plan: Plan, schema: Schema, labels: Labels) -> Mapping[tuple[str, ...], FieldKind]:
+def kinds_of(plan: HubSpotReadPlan, schema: Schema, labels: HubSpotLabels) -> Mapping[tuple[str, ...], FieldKind]:
     """Return the kinds of what the stream and its children read, by path; of what nothing is known none."""
     found = dict(_of_object(plan.object, plan.own, schema, labels))
     for child in plan.children:
@@ -32,7 +32,7 @@ def kinds_of(plan: Plan, schema: Schema, labels: Labels) -> Mapping[tuple[str, .
 
 
 def _of_object(
-    name: str, wanted: Wanted, schema: Schema, labels: Labels, *child: str
+    name: str, wanted: Wanted, schema: Schema, labels: HubSpotLabels, *child: str
 ) -> Iterator[tuple[tuple[str, ...], FieldKind]]:
     known = schema.properties(name)
     names = known if wanted.fields is None else {path[0] for path in wanted.fields} - {ASSOCIATION}
@@ -41,7 +41,7 @@ def _of_object(
             yield (*child, each), kind
 
 
-def _kind(name: str, of: Property, labels: Labels) -> FieldKind | None:
+def _kind(name: str, of: Property, labels: HubSpotLabels) -> FieldKind | None:
     """None where nothing is known: codes that cannot be listed, or text that holds several of them."""
     if of.type != "enumeration":
         return FieldKind(_TYPES[of.type]) if of.type in _TYPES else None

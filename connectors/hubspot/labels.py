@@ -4,17 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
-from connectors.hubspot.schema import A_WHILE, SOON, Schema
+from connectors.hubspot.properties import A_WHILE, SOON, Schema
 from connectors.hubspot.values import Property
-from sync.clock import Clock
-from sync.errors import SourceRefused
-from sync.words import Json
+from sync.shared.clock import Clock
+from sync.shared.errors import SourceRefused
+from sync.shared.words import Json
 
 REMEMBERED = 10_000
 """Unknown codes that are remembered; beyond that they are asked for once more."""
 
 
-class Labels:
+class HubSpotLabels:
     """Looks up labels, and keeps count of what has none.
 
     A list that is used is read again when it is older than `A_WHILE`, and as soon as it lacks a code, which may have

@@ -12,13 +12,13 @@ from dataclasses import dataclass, replace
 from typing import Final, Literal
 
 from connectors.hubspot.values import canonical
-from sync.words import Json
+from sync.shared.words import Json
 
 SETTLED_OVERLAP: Final = 5 * 60_000
 SETTLED_STEP: Final = 10 * 60_000
 """A settled pass waits until it has so much to read: most polls do without."""
 
-Kind = Literal["fast", "settled"]
+PassKind = Literal["fast", "settled"]
 Within = tuple[int, str]
 """A millisecond that is read in part, and the last id read of it."""
 
@@ -53,7 +53,7 @@ class Bin:
 
 
 @dataclass(frozen=True, slots=True)
-class Window:
+class HubSpotWindow:
     """What to search: both bounds included; `within` of `low`'s millisecond is read already."""
 
     low: int
@@ -62,34 +62,34 @@ class Window:
 
 
 @dataclass(frozen=True, slots=True)
-class Lane:
+class HubSpotLane:
     fast: Pass
     settled: Pass
     bin: Bin
 
-    def window(self, kind: Kind, now: int, spans: Spans) -> Window | None:
+    def window(self, kind: PassKind, now: int, spans: Spans) -> HubSpotWindow | None:
         """What that pass reads now; None where there is nothing yet."""
         of = self.fast if kind == "fast" else self.settled
         high = now - (spans.settle if kind == "fast" else spans.lag)
         if of.within is not None:
-            return Window(of.within[0], max(high, of.within[0]), of.within)
+            return HubSpotWindow(of.within[0], max(high, of.within[0]), of.within)
         if high - of.through < (1 if kind == "fast" else min(SETTLED_STEP, spans.lag)):
             return None
-        return Window(of.through + 1 - (spans.overlap if kind == "fast" else SETTLED_OVERLAP), high)
+        return HubSpotWindow(of.through + 1 - (spans.overlap if kind == "fast" else SETTLED_OVERLAP), high)
 
-    def moved(self, kind: Kind, through: int, within: Within | None) -> Lane:
+    def moved(self, kind: PassKind, through: int, within: Within | None) -> HubSpotLane:
         """After a part of that pass's window: it does not fall back behind what is read, as in the overlap."""
         before = self.fast if kind == "fast" else self.settled
         moved = Pass(max(through, before.through), within if within is None or within[0] > before.through else None)
         return replace(self, fast=moved) if kind == "fast" else replace(self, settled=moved)
 
-    def bin_begun(self, now: int) -> Lane | None:
+    def bin_begun(self, now: int) -> HubSpotLane | None:
         """The lane as the bin is read, resumed or begun; None while it is not due."""
         if self.bin.began is not None:
             return self
         return replace(self, bin=replace(self.bin, began=now, after=None)) if now >= self.bin.due else None
 
-    def bin_moved(self, after: str | None, spans: Spans) -> Lane:
+    def bin_moved(self, after: str | None, spans: Spans) -> HubSpotLane:
         """After a page of the bin; None: the last one."""
         if after is not None:
             return replace(self, bin=replace(self.bin, after=after))
@@ -97,13 +97,13 @@ class Lane:
         return replace(self, bin=Bin(began - spans.overlap, began + spans.bin_every))
 
 
-def first_lane(now: int, spans: Spans) -> Lane:
+def first_lane(now: int, spans: Spans) -> HubSpotLane:
     """Everything before is the backfill's."""
     at = now - spans.settle
-    return Lane(Pass(at), Pass(at), Bin(at - spans.overlap, now + spans.bin_every))
+    return HubSpotLane(Pass(at), Pass(at), Bin(at - spans.overlap, now + spans.bin_every))
 
 
-def lane_to_json(lane: Lane) -> Json:
+def lane_to_json(lane: HubSpotLane) -> Json:
     return {
         "through": canonical(lane.fast.through),  # for people
         "fast": _pass_to_json(lane.fast),
@@ -112,8 +112,8 @@ def lane_to_json(lane: Lane) -> Json:
     }
 
 
-def lane_from_json(value: Mapping[str, Json]) -> Lane:
-    return Lane(_pass_from_json(value["fast"]), _pass_from_json(value["settled"]), Bin(**value["bin"]))
+def lane_from_json(value: Mapping[str, Json]) -> HubSpotLane:
+    return HubSpotLane(_pass_from_json(value["fast"]), _pass_from_json(value["settled"]), Bin(**value["bin"]))
 
 
 def _pass_to_json(of: Pass) -> Json:

@@ -12,10 +12,10 @@ from dataclasses import dataclass
 from typing import Final, NoReturn
 from urllib.parse import quote
 
-from connectors.hubspot.account import Account, Call, NotThere
 from connectors.hubspot.answers import Malformed, id_of, next_of, one_of, results_of
-from connectors.hubspot.paths import type_id
-from sync.words import Json
+from connectors.hubspot.api_paths import type_id
+from connectors.hubspot.calls import Call, HubSpotCalls, NotThere
+from sync.shared.words import Json
 
 MEMBERS_LIMIT: Final = 250
 SCOPE: Final = "crm.lists.read"
@@ -34,7 +34,7 @@ class RecordList:
     filling: bool
 
 
-def find_list(account: Account, name: str, wanted: str) -> RecordList:
+def find_list(account: HubSpotCalls, name: str, wanted: str) -> RecordList:
     """Return the list of records of the object `name` that has this id (digits alone) or this name.
 
     Raises SourceRefused where there is none, or it is archived or of other records.
@@ -61,12 +61,12 @@ def _named(name: str, wanted: str) -> Call:
     return Call("segment_by_name", places={"object": type_id(name), "list": quote(wanted, safe="")}, about=about)
 
 
-def has_members(account: Account, of: RecordList) -> bool:
+def has_members(account: HubSpotCalls, of: RecordList) -> bool:
     """Return true where there are any, by one call."""
     return bool(_page(account, of, None).ids)
 
 
-def members_of(account: Account, of: RecordList) -> frozenset[int]:
+def members_of(account: HubSpotCalls, of: RecordList) -> frozenset[int]:
     """Return the ids of all members; one call for 250 of them. Raises SourceRefused where there are none: a filter that
     lets nothing pass is a mistake more often than it is meant."""
     first = page = _page(account, of, None)
@@ -84,7 +84,7 @@ def members_of(account: Account, of: RecordList) -> frozenset[int]:
 
 
 @dataclass(frozen=True, slots=True)
-class _Page:
+class _MemberPage:
     """Some members; `total` is how many there are in all, 0 where HubSpot does not say."""
 
     ids: frozenset[int]
@@ -92,10 +92,10 @@ class _Page:
     total: int
 
 
-def _page(account: Account, of: RecordList, after: str | None) -> _Page:
+def _page(account: HubSpotCalls, of: RecordList, after: str | None) -> _MemberPage:
     query = {"limit": str(MEMBERS_LIMIT), **({} if after is None else {"after": after})}
 
-    def read(body: Mapping[str, Json]) -> _Page:
+    def read(body: Mapping[str, Json]) -> _MemberPage:
         page = _members(body)
         if page.after is not None and page.after == after:
             raise Malformed("a next page that is another one")
@@ -105,15 +105,15 @@ def _page(account: Account, of: RecordList, after: str | None) -> _Page:
     return account.ask(Call("members", places={"list": of.id}, query=query, about=about), read)
 
 
-def _members(body: Mapping[str, Json]) -> _Page:
+def _members(body: Mapping[str, Json]) -> _MemberPage:
     ids = [id_of(row, "recordId") for row in results_of(body)]
     if not all(id_.isascii() and id_.isdigit() for id_ in ids):
         raise Malformed("a readable recordId")
     total = body.get("total")
-    return _Page(frozenset(map(int, ids)), next_of(body), total if isinstance(total, int) else 0)
+    return _MemberPage(frozenset(map(int, ids)), next_of(body), total if isinstance(total, int) else 0)
 
 
-def _refuse(account: Account, what: str, hint: str) -> NoReturn:
+def _refuse(account: HubSpotCalls, what: str, hint: str) -> NoReturn:
     account.refuse(what, hint, "list")
 
 

@@ -6,13 +6,13 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import cast
 
-from connectors.hubspot.account import Account
 from connectors.hubspot.answers import chunks
+from connectors.hubspot.calls import HubSpotCalls
 from connectors.hubspot.lists import find_list, members_of, packed, unpacked
 from connectors.hubspot.options import MEMBER, HubspotStream
 from connectors.interface import StreamSpec
-from sync.clock import Clock
-from sync.words import Json, Page, Record
+from sync.shared.clock import Clock
+from sync.shared.words import Json, Page, Record
 
 LANE = "list"
 
@@ -37,7 +37,7 @@ class Members:
 class Memberships:
     """The lists of a connector's streams, as they were last asked for."""
 
-    def __init__(self, account: Account, clock: Clock) -> None:
+    def __init__(self, account: HubSpotCalls, clock: Clock) -> None:
         self._account = account
         self._clock = clock
         self._kept: dict[tuple[str, str], tuple[float, Members]] = {}

@@ -11,10 +11,10 @@ from urllib.parse import urlsplit
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, StringConstraints
 
-from connectors.hubspot.paths import DEFAULT_FAMILY, FAMILIES, LEGACY_APPS_END, newest_family
-from connectors.interface import Ending
-from sync.durations import Duration
-from sync.secrets import SecretRef
+from connectors.hubspot.api_paths import DEFAULT_FAMILY, FAMILIES, LEGACY_APPS_END, newest_family
+from connectors.interface import EndOfSupport
+from sync.shared.durations import Duration
+from sync.shared.secrets import SecretRef
 
 _OBJECT = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,127}")
 _HOST = re.compile(r"[A-Za-z0-9.-]+|\[[0-9a-fA-F:]+\]")
@@ -66,11 +66,11 @@ MEMBER = "@list"
 """The field of a record's data that says whether it is in the stream's list."""
 
 
-class _Table(BaseModel):
+class _HubSpotTable(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True, strict=True, validate_default=True)
 
 
-class HubspotSource(_Table):
+class HubspotSource(_HubSpotTable):
     """Keys of `[sources.X]` with `connector = "hubspot"`."""
 
     token: SecretRef = Field(
@@ -142,26 +142,26 @@ class HubspotSource(_Table):
         None, description="A file of certificate authorities (PEM) to trust instead of the public ones."
     )
 
-    def endings(self) -> Sequence[Ending]:
+    def endings(self) -> Sequence[EndOfSupport]:
         """Return what ends of the paths and the token, by its day."""
         return sorted([*self._of_paths(), *self._of_token()], key=lambda ending: ending.date)
 
-    def _of_paths(self) -> Iterator[Ending]:
+    def _of_paths(self) -> Iterator[EndOfSupport]:
         newest = newest_family().name
-        newer = f'api = "{newest}"' if newest != self.api else "a newer release of this program, which has a newer api"
+        newer = f'set api = "{newest}"' if newest != self.api else "install a newer release of this program"
         for what, day in FAMILIES[self.api].ends.items():
-            yield Ending(day, f'{what} of api = "{self.api}"', newer)
+            yield EndOfSupport(day, f'{what} of api = "{self.api}"', newer)
 
-    def _of_token(self) -> Iterator[Ending]:
-        cure = 'a service key as token, and token_kind = "service_key"'
+    def _of_token(self) -> Iterator[EndOfSupport]:
+        cure = 'make a service key, set it as token, and token_kind = "service_key"'
         match self.token_kind:
             case None:
-                yield Ending(LEGACY_APPS_END, "the token, if it is that of a legacy private app", cure)
+                yield EndOfSupport(LEGACY_APPS_END, "the token, if it is that of a legacy private app", cure)
             case "private_app":
-                yield Ending(LEGACY_APPS_END, "the token", cure)
+                yield EndOfSupport(LEGACY_APPS_END, "the token", cure)
 
 
-class HubspotStream(_Table):
+class HubspotStream(_HubSpotTable):
     """Keys of `[sources.X.streams.Y]`."""
 
     object: ObjectName = Field(
@@ -182,7 +182,7 @@ class HubspotStream(_Table):
         return frozenset({"hs_object_id", "hs_lastmodifieddate", "lastmodifieddate", "hs_updated_by_user_id"})
 
 
-class HubspotChild(_Table):
+class HubspotChild(_HubSpotTable):
     """Keys of `[sources.X.streams.Y.children.Z]`: associated records, nested into their parent's as the list Z."""
 
     object: ObjectName = Field(description="The associated object, such as contacts.")

@@ -7,15 +7,15 @@ from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 
 from connectors.hubspot.answers import chunks
-from connectors.hubspot.crm import LIST_LIMIT, LONGEST_NAMES, Crm, Row
-from connectors.hubspot.lanes import Kind, Lane, Spans, first_lane, lane_from_json, lane_to_json
+from connectors.hubspot.api_paths import modified_property
+from connectors.hubspot.crm import LIST_LIMIT, LONGEST_NAMES, Crm, HubSpotRow
+from connectors.hubspot.lanes import HubSpotLane, PassKind, Spans, first_lane, lane_from_json, lane_to_json
 from connectors.hubspot.options import HubspotSource
-from connectors.hubspot.paths import modified_property
-from connectors.hubspot.plan import Child
-from connectors.hubspot.records import Reader
+from connectors.hubspot.read_plan import AssociatedObject
+from connectors.hubspot.records import HubSpotRecords
 from connectors.hubspot.values import canonical, milliseconds
-from connectors.hubspot.windows import Found, Search
-from sync.words import Json, Listing, Page, Record, Touch
+from connectors.hubspot.windows import FoundStamps, Search
+from sync.shared.words import Json, Listing, Page, Record, Touch
 
 LIVE = "live"
 BACKFILL = "backfill"
@@ -63,15 +63,15 @@ class Track:
     lane: str
     object: str
     changed: Callable[[Mapping[str, int | None]], Content]
-    gone: Callable[[Sequence[Row]], Content]
+    gone: Callable[[Sequence[HubSpotRow]], Content]
 
 
-class Poll:
+class HubSpotPoll:
     """One `read` or `sweep`. `now` is HubSpot's clock, looked at once, before anything is read; `given` is kept by the
     caller from one poll to the next, by lane."""
 
     def __init__(
-        self, crm: Crm, reader: Reader, options: HubspotSource, now: datetime, given: dict[str, Given]
+        self, crm: Crm, reader: HubSpotRecords, options: HubspotSource, now: datetime, given: dict[str, Given]
     ) -> None:
         spec = reader.plan.spec
         self._crm = crm
@@ -104,7 +104,7 @@ class Poll:
             yield Page(track.lane, lane_to_json(first_lane(self._now, self._spans)))
             return
         lane = lane_from_json(stored)
-        kinds: tuple[Kind, ...] = ("fast", "settled")
+        kinds: tuple[PassKind, ...] = ("fast", "settled")
         for kind in kinds:
             window = lane.window(kind, self._now, self._spans)
             if window is None:
@@ -114,7 +114,7 @@ class Poll:
                 yield from self._part(track, found, before, lane)
         yield from self._bin(track, lane)
 
-    def _part(self, track: Track, found: Found, before: Lane, after: Lane) -> Iterator[Page]:
+    def _part(self, track: Track, found: FoundStamps, before: HubSpotLane, after: HubSpotLane) -> Iterator[Page]:
         """The lane moves with the last page of a part, so that a part is read whole or again."""
         given = self._given.setdefault(track.lane, Given())
         fresh = {id_: when for id_, when in found.stamps if given.lacks(id_, when)}
@@ -128,7 +128,7 @@ class Poll:
                 yield Page(track.lane, cursor, content.records, content.touched, notes=notes)
             given.add(content.versions)
 
-    def _bin(self, track: Track, lane: Lane) -> Iterator[Page]:
+    def _bin(self, track: Track, lane: HubSpotLane) -> Iterator[Page]:
         """Yield what was deleted since the last time. The recycling bin knows no dates to filter by: it is listed
         whole."""
         begun = lane.bin_begun(self._now)
@@ -164,9 +164,9 @@ class Poll:
             if after is None:
                 return
 
-    def _listed(self, properties: Sequence[str], after: str | None) -> tuple[list[Row], str | None]:
+    def _listed(self, properties: Sequence[str], after: str | None) -> tuple[list[HubSpotRow], str | None]:
         """As many rows as a page holds, and where the next page begins."""
-        rows: list[Row] = []
+        rows: list[HubSpotRow] = []
         while True:
             page = self._crm.page(self._reader.plan.object, properties, after, self._size - len(rows))
             rows += page.rows
@@ -181,19 +181,19 @@ class Poll:
             records = self._reader.fetch(list(stamps))
             return Content(records, versions={each.id: milliseconds(each.modified) for each in records})
 
-        def gone(rows: Sequence[Row]) -> Content:
+        def gone(rows: Sequence[HubSpotRow]) -> Content:
             return Content([Record(str(row["id"]), {}, _archived(row), deleted=True) for row in rows])
 
         return Track(LIVE, self._reader.plan.object, changed, gone)
 
-    def _child_track(self, child: Child) -> Track:
+    def _child_track(self, child: AssociatedObject) -> Track:
         def changed(stamps: Mapping[str, int | None]) -> Content:
             links = self._crm.links(child.object, self._reader.plan.object, list(stamps))
             touched = [Touch(child.name, id_, link.id) for id_, of in links.items() for link in of]
             touched += [Touch(child.name, id_, None) for id_, of in links.items() if not of]
             return Content(touched=touched, versions=stamps)
 
-        def gone(rows: Sequence[Row]) -> Content:
+        def gone(rows: Sequence[HubSpotRow]) -> Content:
             return Content(touched=[Touch(child.name, str(row["id"]), None) for row in rows])
 
         return Track(child_lane(child.name), child.object, changed, gone)
@@ -203,5 +203,5 @@ def _when(modified: int | None) -> str | None:
     return None if modified is None else canonical(modified)
 
 
-def _archived(row: Row) -> str | None:
+def _archived(row: HubSpotRow) -> str | None:
     return _when(milliseconds(row.get("archivedAt")))

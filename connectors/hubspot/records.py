@@ -6,32 +6,37 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import NoReturn
 
-from connectors.hubspot.crm import Crm, Link, Row
+from connectors.hubspot.crm import Association, Crm, HubSpotRow
 from connectors.hubspot.fields import (
     ASSOCIATION,
     GONE_HINT,
     LACKING_HINT,
     MERGED,
     SOME_HINT,
-    Fields,
+    RequestedFields,
     lacking_words,
     missing_hint,
     missing_words,
 )
-from connectors.hubspot.labels import Labels
+from connectors.hubspot.labels import HubSpotLabels
 from connectors.hubspot.options import MEMBER
-from connectors.hubspot.plan import Child, Plan, read_by_name
-from connectors.hubspot.schema import SOON, Schema
+from connectors.hubspot.properties import SOON, Schema
+from connectors.hubspot.read_plan import AssociatedObject, HubSpotReadPlan, read_by_name
 from connectors.hubspot.values import Property, canonical
-from sync.errors import SourceUnavailable
-from sync.words import Json, Record, Wanted
+from sync.shared.errors import SourceUnavailable
+from sync.shared.words import Json, Record, Wanted
 
 
-class Reader:
+class HubSpotRecords:
     """Makes records of one stream."""
 
     def __init__(
-        self, crm: Crm, schema: Schema, labels: Labels, plan: Plan, members: frozenset[int] | None = None
+        self,
+        crm: Crm,
+        schema: Schema,
+        labels: HubSpotLabels,
+        plan: HubSpotReadPlan,
+        members: frozenset[int] | None = None,
     ) -> None:
         """`members`: whose records are in the stream's list; None without one. Raises SourceRefused where a wanted
         property does not exist: that is asked anew before it is believed."""
@@ -60,7 +65,7 @@ class Reader:
         """Return how many records had codes without a label, by `object.property`, since this was last asked."""
         return self._labels.lacking()
 
-    def records(self, rows: Sequence[Row]) -> list[Record]:
+    def records(self, rows: Sequence[HubSpotRow]) -> list[Record]:
         """The rows as records, with their children and what was merged into them."""
         self._refuse_lacking(self.fields, rows)
         living = [row for row in rows if not row.get("archived")]
@@ -77,7 +82,7 @@ class Reader:
         ]
         return [*records, *tombstones]
 
-    def _record(self, row: Row, after: int) -> Record:
+    def _record(self, row: HubSpotRow, after: int) -> Record:
         when = self.fields.modified(row)
         modified = None if when is None else canonical(when)
         if self._is_outside(str(row["id"])):
@@ -91,7 +96,7 @@ class Reader:
             return False
         return not (id_.isascii() and id_.isdigit() and int(id_) in self._members)
 
-    def _nest(self, child: Child, records: Sequence[Record]) -> list[Record]:
+    def _nest(self, child: AssociatedObject, records: Sequence[Record]) -> list[Record]:
         """The records with this child's list: what was archived since it was associated is left out."""
         inside = [record.id for record in records if record.data.get(MEMBER, True)]
         links = self._crm.links(self.plan.object, child.object, inside)
@@ -110,7 +115,12 @@ class Reader:
         ]
 
     def _with_children(
-        self, child: Child, record: Record, links: Sequence[Link], there: int, items: Mapping[str, dict[str, Json]]
+        self,
+        child: AssociatedObject,
+        record: Record,
+        links: Sequence[Association],
+        there: int,
+        items: Mapping[str, dict[str, Json]],
     ) -> Record:
         living = [link for link in links if link.id in items]
         nested = [_associated(child, link, items[link.id]) for link in living]
@@ -122,12 +132,12 @@ class Reader:
             left_out=left_out,
         )
 
-    def _item(self, child: Child, row: Row, after: int) -> dict[str, Json]:
+    def _item(self, child: AssociatedObject, row: HubSpotRow, after: int) -> dict[str, Json]:
         return self._child_fields[child.name].data(row, self._labels, after)
 
     # ---- whether the properties are there
 
-    def _fields(self, name: str, wanted: Wanted, *child: str) -> Fields:
+    def _fields(self, name: str, wanted: Wanted, *child: str) -> RequestedFields:
         fields = self._fields_of(name, wanted, self._schema.properties(name), *child)
         if fields.missing:
             fields = self._fields_of(name, wanted, self._schema.properties(name, after=self._began), *child)
@@ -135,14 +145,14 @@ class Reader:
             self._refuse_missing(fields, missing, missing_hint(missing, fields.known), *child)
         return fields
 
-    def _fields_of(self, name: str, wanted: Wanted, known: Mapping[str, Property], *child: str) -> Fields:
-        return Fields.of(name, wanted, known, read_by_name(self.plan, *child))
+    def _fields_of(self, name: str, wanted: Wanted, known: Mapping[str, Property], *child: str) -> RequestedFields:
+        return RequestedFields.of(name, wanted, known, read_by_name(self.plan, *child))
 
-    def _refuse_missing(self, fields: Fields, missing: str, hint: str, *child: str) -> NoReturn:
+    def _refuse_missing(self, fields: RequestedFields, missing: str, hint: str, *child: str) -> NoReturn:
         words = missing_words(self.plan.spec, fields.object, missing, *child)
         self._crm.account.refuse(words, hint, missing)
 
-    def _refuse_lacking(self, fields: Fields, rows: Sequence[Row], *child: str) -> None:
+    def _refuse_lacking(self, fields: RequestedFields, rows: Sequence[HubSpotRow], *child: str) -> None:
         """Raise SourceRefused where all rows lack a property, SourceUnavailable where only some do: it may just have
         gone or come. Its definition is asked for anew, unless this poll read it a moment ago."""
         lacking = fields.lacking(rows)
@@ -162,14 +172,14 @@ class Reader:
         raise SourceUnavailable(what, hint=SOME_HINT, source=spec.source, stream=spec.name, field=name)
 
 
-def _associated(child: Child, link: Link, data: dict[str, Json]) -> dict[str, Json]:
+def _associated(child: AssociatedObject, link: Association, data: dict[str, Json]) -> dict[str, Json]:
     wanted = child.wanted.fields
     if wanted is None or any(path[0] == ASSOCIATION for path in wanted):
         return {**data, ASSOCIATION: {"primary": link.primary, "labels": link.labels}}
     return data
 
 
-def merged_into(row: Row) -> list[str]:
+def merged_into(row: HubSpotRow) -> list[str]:
     """The ids of the records that were merged into this one."""
     said = (row.get("properties") or {}).get(MERGED)
     if not isinstance(said, str):

@@ -9,7 +9,7 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from sync.words import Json
+from sync.shared.words import Json
 
 _EMAIL = re.compile(r"[^\s\"'<>,;:]+@[^\s\"'<>,;:]+")
 WORD = re.compile(r"[A-Za-z0-9_.-]{1,80}")

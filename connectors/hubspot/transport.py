@@ -29,8 +29,8 @@ from urllib3.exceptions import (
 from connectors.exchange import LONGEST_ANSWER, LONGEST_ERROR, Deadline, TooLarge, joined
 from connectors.hubspot.options import HubspotSource
 from connectors.hubspot.replies import Reply
-from sync.secrets import Secret
-from sync.words import Json
+from sync.shared.secrets import Secret
+from sync.shared.words import Json
 
 CONNECT_TIMEOUT = 10.0
 

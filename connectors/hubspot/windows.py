@@ -10,10 +10,10 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 
-from connectors.hubspot.crm import LIST_LIMIT, SEARCH_LIMIT, Crm, Row, Rows
-from connectors.hubspot.paths import modified_property
+from connectors.hubspot.api_paths import modified_property
+from connectors.hubspot.crm import LIST_LIMIT, SEARCH_LIMIT, Crm, HubSpotPage, HubSpotRow
 from connectors.hubspot.values import milliseconds
-from sync.words import Json
+from sync.shared.words import Json
 
 CAP = 10_000
 """Results of one query that can be paged through."""
@@ -32,7 +32,7 @@ Stamp = tuple[str, int | None]
 
 
 @dataclass(frozen=True, slots=True)
-class Found:
+class FoundStamps:
     """Records of a part of the window. All up to `through` are read; `within` (a millisecond and an id) says how far
     the millisecond after it is."""
 
@@ -50,7 +50,7 @@ class Search:
         self._name = name
         self.property = modified_property(name)
 
-    def window(self, low: int, high: int, within: tuple[int, str] | None = None) -> Iterator[Found]:
+    def window(self, low: int, high: int, within: tuple[int, str] | None = None) -> Iterator[FoundStamps]:
         """All records of `low <= modified <= high`, in parts from the earliest to the latest."""
         low = max(low, FIRST)
         if within is not None:
@@ -63,7 +63,7 @@ class Search:
         """Whether a search by the modified property finds anything at all."""
         return self._page(FIRST, None, None).total > 0
 
-    def _part(self, low: int, high: int) -> Iterator[Found]:
+    def _part(self, low: int, high: int) -> Iterator[FoundStamps]:
         first = self._page(low, high, None)
         whole = self._whole(low, high, first) if first.total <= CAP - ROOM else None
         if whole is not None:
@@ -75,7 +75,7 @@ class Search:
             yield from self._part(low, middle)
             yield from self._part(middle + 1, high)
 
-    def _whole(self, low: int, high: int, page: Rows) -> Found | None:
+    def _whole(self, low: int, high: int, page: HubSpotPage) -> FoundStamps | None:
         """The part read to its end; None where it grew over what can be paged through."""
         stamps: dict[str, int | None] = {}
         total = page.total
@@ -91,10 +91,10 @@ class Search:
                     return None
                 page = self._page(low, high, page.after)
             if len(stamps) >= total:
-                return Found(list(stamps.items()), high)
-        return Found(list(stamps.items()), high, notes={"search_lacks": total - len(stamps)})
+                return FoundStamps(list(stamps.items()), high)
+        return FoundStamps(list(stamps.items()), high, notes={"search_lacks": total - len(stamps)})
 
-    def _crowd(self, at: int, after: str | None) -> Iterator[Found]:
+    def _crowd(self, at: int, after: str | None) -> Iterator[FoundStamps]:
         """One millisecond by id: always the first page of what lies behind the last id, as HubSpot orders them."""
         seen: set[str] = set()
         order, began = _Order(), after
@@ -110,15 +110,15 @@ class Search:
             if page.after is None:
                 break
             after = next(reversed(stamps))
-            yield Found(list(stamps.items()), at - 1, (at, after))
+            yield FoundStamps(list(stamps.items()), at - 1, (at, after))
         if len(seen) < expected:  # unless some were modified meanwhile, and left this millisecond
             expected = self._beyond(at, began).total
         if len(seen) < expected:
             yield from self._listed(at, {"search_lacks": expected - len(seen)})
         else:
-            yield Found(list(stamps.items()), at)
+            yield FoundStamps(list(stamps.items()), at)
 
-    def _listed(self, at: int, notes: dict[str, Json]) -> Iterator[Found]:
+    def _listed(self, at: int, notes: dict[str, Json]) -> Iterator[FoundStamps]:
         """The records of one millisecond out of the list of all: slow, and independent of the search."""
         after: str | None = None
         stamps: list[Stamp] = []
@@ -128,24 +128,24 @@ class Search:
             after = page.after
             if after is None:
                 break
-        yield Found(stamps, at, notes={**notes, "listed_instead": True})
+        yield FoundStamps(stamps, at, notes={**notes, "listed_instead": True})
 
-    def _stamps(self, rows: Sequence[Row]) -> dict[str, int | None]:
+    def _stamps(self, rows: Sequence[HubSpotRow]) -> dict[str, int | None]:
         return {str(row["id"]): milliseconds((row.get("properties") or {}).get(self.property)) for row in rows}
 
-    def _page(self, low: int, high: int | None, after: str | None) -> Rows:
+    def _page(self, low: int, high: int | None, after: str | None) -> HubSpotPage:
         filters = [_filter(self.property, "GTE", str(low))]
         if high is not None:
             filters.append(_filter(self.property, "LTE", str(high)))
         return self._ask(filters, after)
 
-    def _beyond(self, at: int, id_: str | None) -> Rows:
+    def _beyond(self, at: int, id_: str | None) -> HubSpotPage:
         filters = [_filter(self.property, "EQ", str(at))]
         if id_ is not None:
             filters.append(_filter("hs_object_id", "GT", id_))
         return self._ask(filters, None)
 
-    def _ask(self, filters: list[dict[str, str]], after: str | None) -> Rows:
+    def _ask(self, filters: list[dict[str, str]], after: str | None) -> HubSpotPage:
         body: dict[str, Json] = {
             "filterGroups": [{"filters": filters}],
             "sorts": [{"propertyName": "hs_object_id", "direction": "ASCENDING"}],
@@ -171,7 +171,7 @@ def search_is_blind(crm: Crm, name: str) -> tuple[str, str] | None:
     return what, "nothing new would ever be seen: ask HubSpot's support, or look whether the token may search them"
 
 
-def _is_old(row: Row, modified: str, now: float) -> bool:
+def _is_old(row: HubSpotRow, modified: str, now: float) -> bool:
     when = milliseconds((row.get("properties") or {}).get(modified) or row.get("updatedAt"))
     return when is not None and now - when > UNSEEN_OK
 

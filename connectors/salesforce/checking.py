@@ -9,15 +9,22 @@ from typing import cast
 
 from connectors.interface import Finding, StreamSpec
 from connectors.salesforce import former
-from connectors.salesforce.client import Client
-from connectors.salesforce.errors import Absent, FieldRefused, Slow, listed
+from connectors.salesforce.descriptions import nearest_of
+from connectors.salesforce.errors import FieldRefused, NotAccessible, Slow, listed
 from connectors.salesforce.options import SalesforceStream
 from connectors.salesforce.persons import IS_PERSON
-from connectors.salesforce.plan import Child, Plan, Source, plan_with_gaps, with_readers, words_of
-from connectors.salesforce.schema import nearest_of
+from connectors.salesforce.read_plan import (
+    ChildObject,
+    ObjectReadPlan,
+    SalesforceReadPlan,
+    plan_with_gaps,
+    with_readers,
+    words_of,
+)
+from connectors.salesforce.rest_client import Client
 from connectors.salesforce.soql import Select
 from connectors.salesforce.trials import trials
-from sync.errors import SourceRefused
+from sync.shared.errors import SourceRefused
 
 OLD = 10
 """A version is old where fewer than so many are older: the vendor retires the oldest ones."""
@@ -83,7 +90,7 @@ def _clock(client: Client, spec: StreamSpec) -> Iterator[Finding]:
         yield Finding("warning", what, "set it by NTP: signed logins depend on it (reading does not)")
 
 
-def _tried(client: Client, plan: Plan, select: Select) -> Finding | None:
+def _tried(client: Client, plan: SalesforceReadPlan, select: Select) -> Finding | None:
     """What Salesforce says to a query that polls ask."""
     try:
         client.try_out(select, plan.stream)
@@ -97,7 +104,7 @@ def _tried(client: Client, plan: Plan, select: Select) -> Finding | None:
     return None
 
 
-def _count(client: Client, plan: Plan) -> Iterator[Finding]:
+def _count(client: Client, plan: SalesforceReadPlan) -> Iterator[Finding]:
     name = plan.source.schema.name
     try:
         count = client.count(plan.source.rows(), plan.stream)
@@ -108,7 +115,7 @@ def _count(client: Client, plan: Plan) -> Iterator[Finding]:
     yield Finding("ok", what) if count else Finding("warning", what, hint)
 
 
-def _object(plan: Plan) -> Iterator[Finding]:
+def _object(plan: SalesforceReadPlan) -> Iterator[Finding]:
     source, name = plan.source, plan.source.schema.name
     if source.cursor != "SystemModstamp":
         what = f"{name} has no SystemModstamp to search by: changes by automatic processes may go unseen"
@@ -121,7 +128,7 @@ def _object(plan: Plan) -> Iterator[Finding]:
     yield from _traceless(source, plan.spec)
 
 
-def _traceless(source: Source, spec: StreamSpec) -> Iterator[Finding]:
+def _traceless(source: ObjectReadPlan, spec: StreamSpec) -> Iterator[Finding]:
     selection = source.selection
     for words, names in (("formulas", selection.calculated), ("values of parent records", selection.parents)):
         if not names or cast("SalesforceStream", spec.options).reread:
@@ -139,7 +146,7 @@ def _traceless(source: Source, spec: StreamSpec) -> Iterator[Finding]:
         yield Finding("warning", f"{name} is a parent record", f"name a field of it, such as {name}.Name")
 
 
-def _child(child: Child) -> Iterator[Finding]:
+def _child(child: ChildObject) -> Iterator[Finding]:
     name = child.source.schema.name
     yield Finding("ok", f"{child.name}: {name} is read by {child.via}; {child.source.cursor} dates its changes")
     if child.source.selection.calculated:
@@ -147,7 +154,7 @@ def _child(child: Child) -> Iterator[Finding]:
         yield Finding("warning", what, "the sweep re-reads them")
 
 
-def _doubles(client: Client, plan: Plan) -> Iterator[Finding]:
+def _doubles(client: Client, plan: SalesforceReadPlan) -> Iterator[Finding]:
     """What may make two leads of one person."""
     yield from _persons(plan)
     yield from _shadows(client, plan)
@@ -160,7 +167,7 @@ def _doubles(client: Client, plan: Plan) -> Iterator[Finding]:
             yield Finding("warning", what, "grant Read on the field (Setup, Permission Sets, Object Settings)")
 
 
-def _persons(plan: Plan) -> Iterator[Finding]:
+def _persons(plan: SalesforceReadPlan) -> Iterator[Finding]:
     source, wanted = plan.source, plan.spec.wanted.fields
     if source.schema.name != "Account" or not source.schema.has(IS_PERSON) or source.exclusions:
         return
@@ -169,12 +176,12 @@ def _persons(plan: Plan) -> Iterator[Finding]:
         yield Finding("warning", what, 'leave them out by where = "!IsPersonAccount", and read them in another stream')
 
 
-def _shadows(client: Client, plan: Plan) -> Iterator[Finding]:
+def _shadows(client: Client, plan: SalesforceReadPlan) -> Iterator[Finding]:
     """A contact that is a person's shadow cannot be told where the field that says so may not be seen."""
     schema = plan.source.schema
     if schema.name != "Contact" or schema.has(IS_PERSON):
         return
-    with contextlib.suppress(Absent):
+    with contextlib.suppress(NotAccessible):
         if client.schema("Account", plan.stream).has(IS_PERSON):
             what = f"the user may not see Contact.{IS_PERSON}: each person account is read as a contact, too"
             yield Finding("warning", what, "grant Read on the field (Setup, Permission Sets, Object Settings)")
@@ -193,5 +200,5 @@ def _quota(client: Client) -> Iterator[Finding]:
 def _nearest_object(client: Client, spec: StreamSpec, refused: SourceRefused) -> str:
     """What an object that is not there was probably meant to be."""
     known = [str(each["name"]) for each in client.objects(spec.name)]
-    absent = refused.objects - {*known} if isinstance(refused, Absent) else ()
+    absent = refused.objects - {*known} if isinstance(refused, NotAccessible) else ()
     return next((near for name in absent if (near := nearest_of(name, known))), "")

@@ -7,21 +7,21 @@ from dataclasses import dataclass
 from simple_salesforce.api import Salesforce
 
 from connectors.salesforce.errors import fault_of, unclear
-from connectors.salesforce.faults import Fault
-from sync.words import Json
+from connectors.salesforce.fault_kinds import SalesforceFault
+from sync.shared.words import Json
 
 
 @dataclass(frozen=True, slots=True)
-class Refused:
+class SubrequestRefused:
     """Salesforce answered, and it was no."""
 
-    fault: Fault
+    fault: SalesforceFault
 
 
 class Inside(Exception):
     """A fault inside a composite's answer, which itself is a 200."""
 
-    def __init__(self, fault: Fault) -> None:
+    def __init__(self, fault: SalesforceFault) -> None:
         super().__init__(fault.what)
         self.fault = fault
 

@@ -12,20 +12,20 @@ from pydantic import BaseModel
 
 from connectors.interface import Connector, Discovered, Features, FieldKind, Finding, StreamSpec
 from connectors.salesforce.options import SalesforceChild, SalesforceSource, SalesforceStream
-from sync.errors import ConfigError, Problem, SourceRefused
-from sync.words import Json, Listing, Page, Record
+from sync.shared.errors import ConfigError, Problem, SourceRefused
+from sync.shared.words import Json, Listing, Page, Record
 
 if TYPE_CHECKING:  # half a second, and not everybody has it installed
-    from connectors.salesforce.account import Account
-    from connectors.salesforce.client import Client
-    from connectors.salesforce.plan import Plan
+    from connectors.salesforce.read_plan import SalesforceReadPlan
+    from connectors.salesforce.rest_client import Client
+    from connectors.salesforce.session import SalesforceSession
 
 
 class SalesforceConnector:
     """One organisation, opened for one stream; the session is that of `account`, which all streams share."""
 
-    def __init__(self, account: Account) -> None:
-        from connectors.salesforce.client import Client
+    def __init__(self, account: SalesforceSession) -> None:
+        from connectors.salesforce.rest_client import Client
 
         self._account = account
         self._client: Client = Client(account)
@@ -58,18 +58,18 @@ class SalesforceConnector:
             return None
 
     def read(self, stream: StreamSpec, lanes: Mapping[str, Json]) -> Iterator[Page]:
-        from connectors.salesforce.reading import Poll
+        from connectors.salesforce.reading import SalesforcePoll
 
         with self._planned(stream) as plan:
-            yield from Poll(self._client, plan).pages(lanes)
+            yield from SalesforcePoll(self._client, plan).pages(lanes)
 
     def fetch(self, stream: StreamSpec, ids: Sequence[str]) -> Sequence[Record]:
-        from connectors.salesforce.records import Records
+        from connectors.salesforce.records import SalesforceRecords
 
         if not ids:
             return []
         with self._planned(stream) as plan:
-            return Records(self._client, plan).fetch(ids)
+            return SalesforceRecords(self._client, plan).fetch(ids)
 
     def sweep(self, stream: StreamSpec, cursor: Json) -> Iterator[Listing]:
         from connectors.salesforce.sweeping import listings
@@ -90,11 +90,11 @@ class SalesforceConnector:
     def close(self) -> None:
         self._client.close()
 
-    def _plan(self, stream: StreamSpec) -> Plan:
+    def _plan(self, stream: StreamSpec) -> SalesforceReadPlan:
         """The stream as the descriptions of its objects have it; those on which a refusal rests are asked for anew
         before it is believed."""
         from connectors.salesforce.errors import Doubtful
-        from connectors.salesforce.plan import plan_of
+        from connectors.salesforce.read_plan import plan_of
 
         before = self._account.descriptions
         while True:  # once for each object at most: no description is forgotten that is younger
@@ -105,11 +105,11 @@ class SalesforceConnector:
                     raise doubtful.settled() from None
 
     @contextlib.contextmanager
-    def _planned(self, stream: StreamSpec) -> Iterator[Plan]:
+    def _planned(self, stream: StreamSpec) -> Iterator[SalesforceReadPlan]:
         """What a plan rests on is forgotten where Salesforce refuses what it asks for: the next try asks anew. A field
         that it does not know any more is named with the mapping's line that wants it."""
         from connectors.salesforce.errors import FieldRefused
-        from connectors.salesforce.plan import with_readers
+        from connectors.salesforce.read_plan import with_readers
 
         plan = self._plan(stream)
         try:
@@ -129,16 +129,16 @@ class Accounts:
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
-        self._by_options: dict[int, Account] = {}
+        self._by_options: dict[int, SalesforceSession] = {}
 
-    def of(self, source: str, options: SalesforceSource) -> Account:
-        from connectors.salesforce.account import Account
+    def of(self, source: str, options: SalesforceSource) -> SalesforceSession:
+        from connectors.salesforce.session import SalesforceSession
 
         key = id(options)
         with self._lock:
             if key not in self._by_options:
                 # a copy: the account must not keep the options alive, whose end is its own
-                self._by_options[key] = Account(source, options.model_copy())
+                self._by_options[key] = SalesforceSession(source, options.model_copy())
                 weakref.finalize(options, self._by_options.pop, key, None)
             return self._by_options[key]
 

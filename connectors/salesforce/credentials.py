@@ -17,8 +17,8 @@ from simple_salesforce.login import SalesforceLogin, token_login
 from connectors.salesforce.domains import host_of, is_login_host
 from connectors.salesforce.options import ClientCredentials, Jwt, Password, SalesforceSource, SessionId, Text
 from connectors.salesforce.transport import Http
-from sync.errors import ConfigError, Problem
-from sync.secrets import SecretRef
+from sync.shared.errors import ConfigError, Problem
+from sync.shared.secrets import SecretRef
 
 _ASSERTED_FOR = timedelta(minutes=3)
 """Salesforce takes no signed assertion that is good for longer.

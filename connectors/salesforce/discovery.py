@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from connectors.interface import Discovered
-from connectors.salesforce.client import Client
-from connectors.salesforce.errors import Absent
-from connectors.salesforce.schema import Field, ObjectSchema, nearest_of
+from connectors.salesforce.descriptions import Field, ObjectSchema, nearest_of
+from connectors.salesforce.errors import NotAccessible
+from connectors.salesforce.rest_client import Client
 
 NO_STREAM = ""
 
@@ -30,9 +30,9 @@ def fields_of(client: Client, name: str) -> list[Discovered]:
     """Its fields, then the parents that its look-up fields reach. A refusal names the nearest object."""
     try:
         schema = client.schema(name, NO_STREAM)
-    except Absent as absent:
+    except NotAccessible as absent:
         near = nearest_of(name, (str(each["name"]) for each in client.objects(NO_STREAM)))
-        raise Absent(absent.message, hint=near or absent.hint, source=absent.source) from None
+        raise NotAccessible(absent.message, hint=near or absent.hint, source=absent.source) from None
     return [*(_field(schema, field) for field in schema.fields.values()), *_parents(schema)]
 
 

@@ -10,15 +10,15 @@ import re
 from collections.abc import Sequence
 
 from connectors.salesforce.access import ACCESS, limit_fault
-from connectors.salesforce.faults import PERMISSIONS, Fault, Kind
-from sync.errors import SourceRefused, SourceUnavailable, SyncError
+from connectors.salesforce.fault_kinds import PERMISSIONS, SalesforceFault, SalesforceFaultKind
+from sync.shared.errors import SourceRefused, SourceUnavailable, SyncError
 
 
 class Slow(SourceUnavailable):
     """Salesforce gave up on a query: it asks for too much at once."""
 
 
-class TooLong(SourceUnavailable):
+class RequestTooLong(SourceUnavailable):
     """The request's address or headers are longer than what is on the way takes."""
 
 
@@ -47,14 +47,14 @@ class Doubtful(SourceRefused):
         return SourceRefused(self.message, hint=self.hint, source=self.source, stream=self.stream)
 
 
-class Absent(Doubtful):
+class NotAccessible(Doubtful):
     """What was asked for is not there, or not for this user."""
 
-    def of(self, name: str, stream: str | None = None) -> Absent:
+    def of(self, name: str, stream: str | None = None) -> NotAccessible:
         """Return the same refusal, naming the object whose description it is about."""
         what = self.message if self.message.startswith(f"{name}: ") else f"{name}: {self.message}"
         where = {"source": self.source, "stream": stream or self.stream}
-        return Absent(what, hint=self.hint, **where, objects=frozenset({name}))
+        return NotAccessible(what, hint=self.hint, **where, objects=frozenset({name}))
 
 
 class FieldRefused(SourceRefused):
@@ -65,59 +65,65 @@ class FieldRefused(SourceRefused):
     entity = ""
 
 
-_BY_CODE: dict[str, Fault] = {
-    "INVALID_SESSION_ID": Fault("session", "the session has ended"),
-    "INVALID_AUTH_HEADER": Fault("session", "the session is not accepted"),
-    "QUERY_TIMEOUT": Fault("slow", "Salesforce stopped a query that took too long"),
-    "OPERATION_TOO_LARGE": Fault("slow", "a query is over a limit of Salesforce"),
-    "QUERY_TOO_COMPLICATED": Fault("slow", "a query is too complicated", "map fewer formula fields"),
-    "INVALID_QUERY_LOCATOR": Fault("locator", "the rest of a result is gone"),
-    "INVALID_FIELD": Fault(
+_BY_CODE: dict[str, SalesforceFault] = {
+    "INVALID_SESSION_ID": SalesforceFault("session", "the session has ended"),
+    "INVALID_AUTH_HEADER": SalesforceFault("session", "the session is not accepted"),
+    "QUERY_TIMEOUT": SalesforceFault("slow", "Salesforce stopped a query that took too long"),
+    "OPERATION_TOO_LARGE": SalesforceFault("slow", "a query is over a limit of Salesforce"),
+    "QUERY_TOO_COMPLICATED": SalesforceFault("slow", "a query is too complicated", "map fewer formula fields"),
+    "INVALID_QUERY_LOCATOR": SalesforceFault("locator", "the rest of a result is gone"),
+    "INVALID_FIELD": SalesforceFault(
         "field",
         "a field is not there, or the user may not see it",
         f"grant Read on the field: {PERMISSIONS}, Object Settings, or change the mapping",
     ),
-    "INVALID_TYPE": Fault(
+    "INVALID_TYPE": SalesforceFault(
         "refused",
         "an object is not there, or the user may not read it",
         f"grant Read and View All on the object: {PERMISSIONS}, Object Settings",
     ),
-    "INSUFFICIENT_ACCESS": Fault(
+    "INSUFFICIENT_ACCESS": SalesforceFault(
         "refused", "the user may not read this", f"grant Read and View All: {PERMISSIONS}, Object Settings"
     ),
-    "FUNCTIONALITY_NOT_ENABLED": Fault("refused", "the organisation has not enabled this", "enable it in Setup"),
-    "TXN_SECURITY_METERING_ERROR": Fault(
+    "FUNCTIONALITY_NOT_ENABLED": SalesforceFault(
+        "refused", "the organisation has not enabled this", "enable it in Setup"
+    ),
+    "TXN_SECURITY_METERING_ERROR": SalesforceFault(
         "refused",
         "a transaction security policy stops the query",
         f'grant "Exempt from Transaction Security": {PERMISSIONS}, System Permissions',
     ),
-    "UNSUPPORTED_API_VERSION": Fault("refused", "this version of the API is retired", "raise api_version"),
-    "MALFORMED_QUERY": Fault("refused", "Salesforce does not understand the query", "look at object, via and mapping"),
-    "INVALID_QUERY_FILTER_OPERATOR": Fault(
+    "UNSUPPORTED_API_VERSION": SalesforceFault("refused", "this version of the API is retired", "raise api_version"),
+    "MALFORMED_QUERY": SalesforceFault(
+        "refused", "Salesforce does not understand the query", "look at object, via and mapping"
+    ),
+    "INVALID_QUERY_FILTER_OPERATOR": SalesforceFault(
         "refused", "a field cannot be compared like this", "via must be a look-up field of the child"
     ),
-    "MALFORMED_ID": Fault("refused", "an id is not of this kind", "via must be a look-up field to the stream's object"),
-    "REQUEST_RUNNING_TOO_LONG": Fault("later", "Salesforce took too long"),
-    "UNABLE_TO_LOCK_ROW": Fault("later", "Salesforce failed"),
+    "MALFORMED_ID": SalesforceFault(
+        "refused", "an id is not of this kind", "via must be a look-up field to the stream's object"
+    ),
+    "REQUEST_RUNNING_TOO_LONG": SalesforceFault("later", "Salesforce took too long"),
+    "UNABLE_TO_LOCK_ROW": SalesforceFault("later", "Salesforce failed"),
 }
 
-_BY_STATUS: dict[int, Fault] = {
-    401: Fault("session", "the session is not accepted"),
-    403: Fault("refused", "Salesforce refuses this", f"look at the user's permissions: {PERMISSIONS}"),
-    404: Fault("absent", "Salesforce has nothing there", "look at object; the user must have Read on it"),
-    407: Fault("refused", "the proxy wants a password", "write it into proxy"),
-    410: Fault("refused", "this version of the API is retired", "raise api_version"),
-    414: Fault("long", "the request's address is too long"),
-    431: Fault("long", "the request's address and headers are too long"),
-    503: Fault("later", "Salesforce is not available", "see status.salesforce.com"),
+_BY_STATUS: dict[int, SalesforceFault] = {
+    401: SalesforceFault("session", "the session is not accepted"),
+    403: SalesforceFault("refused", "Salesforce refuses this", f"look at the user's permissions: {PERMISSIONS}"),
+    404: SalesforceFault("absent", "Salesforce has nothing there", "look at object; the user must have Read on it"),
+    407: SalesforceFault("refused", "the proxy wants a password", "write it into proxy"),
+    410: SalesforceFault("refused", "this version of the API is retired", "raise api_version"),
+    414: SalesforceFault("long", "the request's address is too long"),
+    431: SalesforceFault("long", "the request's address and headers are too long"),
+    503: SalesforceFault("later", "Salesforce is not available", "see status.salesforce.com"),
 }
 
 
-def fault_of(status: int, content: object) -> Fault:
+def fault_of(status: int, content: object) -> SalesforceFault:
     """What an answer with that status says; `content` is its body, parsed if it was JSON."""
     code, message = _first_error(content)
     if code == "INVALID_FIELD" and (found := _UNSEARCHABLE.search(message)):
-        return Fault("field", f"{found[1]} cannot be searched or sorted by ({code})", _SEARCH_CURE, found[1])
+        return SalesforceFault("field", f"{found[1]} cannot be searched or sorted by ({code})", _SEARCH_CURE, found[1])
     if code == "REQUEST_LIMIT_EXCEEDED":
         return limit_fault(message)
     fault = _BY_CODE.get(code) or ACCESS.get(code.upper()) or _BY_STATUS.get(status)
@@ -127,17 +133,17 @@ def fault_of(status: int, content: object) -> Fault:
     found = _FIELD.search(message) if fault.kind == "field" else None
     about = f"{found[2]}.{found[1]}" if found else _about(message)
     what = fault.what + named + (f": {about}" if about else "")
-    return Fault(fault.kind, what, fault.hint, *((found[1], found[2]) if found else ()))
+    return SalesforceFault(fault.kind, what, fault.hint, *((found[1], found[2]) if found else ()))
 
 
-def _of_class(status: int) -> Fault:
+def _of_class(status: int) -> SalesforceFault:
     if 300 <= status < 400:
-        return Fault(
+        return SalesforceFault(
             "refused", "Salesforce answers from another place", "was My Domain renamed? Copy it from Setup, My Domain"
         )
     if status >= 500 or status in {406, 408, 420, 429}:
-        return Fault("later", "Salesforce failed", "see status.salesforce.com")
-    return Fault("refused", "Salesforce refuses the request", "look at object, via and mapping")
+        return SalesforceFault("later", "Salesforce failed", "see status.salesforce.com")
+    return SalesforceFault("refused", "Salesforce refuses the request", "look at object, via and mapping")
 
 
 def _first_error(content: object) -> tuple[str, str]:
@@ -167,18 +173,18 @@ def _about(message: str) -> str:
 
 # ---- raising
 
-_ERRORS: dict[Kind, type[SyncError]] = {
+_ERRORS: dict[SalesforceFaultKind, type[SyncError]] = {
     "slow": Slow,
-    "long": TooLong,
+    "long": RequestTooLong,
     "locator": LocatorLost,
     "field": FieldRefused,
-    "absent": Absent,
+    "absent": NotAccessible,
     "refused": SourceRefused,
     "session": SourceRefused,
 }
 
 
-def error_of(fault: Fault, source: str, stream: str | None) -> SyncError:
+def error_of(fault: SalesforceFault, source: str, stream: str | None) -> SyncError:
     """The error to raise for a fault."""
     kind = _ERRORS.get(fault.kind, SourceUnavailable)
     error = kind(fault.what, hint=fault.hint, source=source, stream=stream)

@@ -11,13 +11,13 @@ from collections.abc import Iterator, Mapping, Sequence
 from datetime import date, timedelta
 from typing import Any
 
-from connectors.salesforce.answers import Row
-from connectors.salesforce.client import IDS, Client
-from connectors.salesforce.errors import Absent
+from connectors.salesforce.descriptions import ObjectSchema
+from connectors.salesforce.errors import NotAccessible
 from connectors.salesforce.persons import IS_PERSON
-from connectors.salesforce.schema import ObjectSchema
+from connectors.salesforce.query_pages import SalesforceRow
+from connectors.salesforce.rest_client import IDS, Client
 from connectors.salesforce.soql import Select, canonical
-from sync.errors import SourceRefused
+from sync.shared.errors import SourceRefused
 
 BY_OBJECT = {"Account": "ConvertedAccountId", "Contact": "ConvertedContactId"}
 """By the object of an heir: the lead's field that holds its id.
@@ -31,7 +31,9 @@ def marks(schema: ObjectSchema) -> Iterator[str]:
     return (name for name in (MADE,) if schema.name == "Account" and schema.has(name))
 
 
-def leads_of(client: Client, stream: str, heirs: Mapping[str, Sequence[Row]]) -> Mapping[str, tuple[str, ...]]:
+def leads_of(
+    client: Client, stream: str, heirs: Mapping[str, Sequence[SalesforceRow]]
+) -> Mapping[str, tuple[str, ...]]:
     """Return the ids of the leads that these rows were made from, by the row's id. `heirs`: rows by their object.
     Costs a request for each object among them that has rows, and for each 4,000 of these."""
     found: defaultdict[str, dict[str, None]] = defaultdict(dict)
@@ -42,7 +44,7 @@ def leads_of(client: Client, stream: str, heirs: Mapping[str, Sequence[Row]]) ->
     return {heir: tuple(sorted(leads)) for heir, leads in found.items()}
 
 
-def _asked(client: Client, stream: str, link: str, rows: Sequence[Row]) -> list[tuple[str, str]]:
+def _asked(client: Client, stream: str, link: str, rows: Sequence[SalesforceRow]) -> list[tuple[str, str]]:
     """Heirs and leads. Where the question is refused, the leads' description is looked at anew: it may say why, and
     that nothing can be known."""
     before = client.account.descriptions
@@ -63,7 +65,7 @@ def visible(client: Client, stream: str) -> ObjectSchema | None:
     """Return the description of leads; None where the user sees none, and so never read one."""
     try:
         return client.schema("Lead", stream)
-    except Absent:
+    except NotAccessible:
         return None
 
 
@@ -76,7 +78,7 @@ def gap(lead: ObjectSchema, link: str) -> str | None:
 
 
 def _converted(
-    client: Client, stream: str, lead: ObjectSchema, link: str, rows: Sequence[Row]
+    client: Client, stream: str, lead: ObjectSchema, link: str, rows: Sequence[SalesforceRow]
 ) -> Iterator[tuple[str, str]]:
     by_id = {str(row["Id"]): row for row in rows}
     fields = tuple(name for name in ("Id", link, MADE, CONVERTED) if lead.has(name))

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 
 from connectors.interface import FieldKind, FieldType
-from connectors.salesforce.plan import Plan
-from connectors.salesforce.schema import Field
+from connectors.salesforce.descriptions import Field
+from connectors.salesforce.read_plan import SalesforceReadPlan
 
 _TYPES: dict[str, FieldType] = {
     "boolean": "boolean",
@@ -20,12 +20,12 @@ _TYPES: dict[str, FieldType] = {
 """Times are left out: `2026-05-01T07:25:37.000+0000` is a form of Salesforce's own."""
 
 
-def kinds_of(plan: Plan) -> Mapping[tuple[str, ...], FieldKind]:
+def kinds_of(plan: SalesforceReadPlan) -> Mapping[tuple[str, ...], FieldKind]:
     """Return the kinds of the fields that are read, by their path; a child's begins with its name."""
     return dict(_kinds(plan))
 
 
-def _kinds(plan: Plan) -> Iterator[tuple[tuple[str, ...], FieldKind]]:
+def _kinds(plan: SalesforceReadPlan) -> Iterator[tuple[tuple[str, ...], FieldKind]]:
     for path, field in plan.source.selection.kinds.items():
         if (kind := kind_of(field)) is not None:
             yield path, kind

@@ -10,21 +10,21 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from typing import Any
 
-from connectors.salesforce.answers import Row
-from connectors.salesforce.client import Client
-from connectors.salesforce.schema import NAME, Field
-from connectors.salesforce.selection import Labelled, Selection
-from sync.words import LABEL, Json
+from connectors.salesforce.descriptions import NAME, Field
+from connectors.salesforce.query_pages import SalesforceRow
+from connectors.salesforce.rest_client import Client
+from connectors.salesforce.selection import FieldSelection, Labelled
+from sync.shared.words import LABEL, Json
 
 
-class Labels:
+class SalesforceLabels:
     """Gives the labels of one stream's records; what has none is counted in the client by `Account.Industry`."""
 
     def __init__(self, client: Client, stream: str) -> None:
         self._client = client
         self._stream = stream
 
-    def look_up(self, selection: Selection, rows: Sequence[Row]) -> None:
+    def look_up(self, selection: FieldSelection, rows: Sequence[SalesforceRow]) -> None:
         """Have objects described anew whose description lacks a code of these rows, each code once."""
         doubted: dict[str, set[str]] = {}
         for labelled in selection.labelled:
@@ -33,7 +33,7 @@ class Labels:
         for name, codes in doubted.items():
             self._client.account.doubt(name, codes)
 
-    def add_to(self, data: dict[str, Json], selection: Selection) -> None:
+    def add_to(self, data: dict[str, Json], selection: FieldSelection) -> None:
         """Write the labels beside their codes."""
         for labelled in selection.labelled:
             holder = _holder(data, labelled.path)
@@ -58,7 +58,7 @@ class Labels:
         return self._client.schema(labelled.object, self._stream).fields.get(labelled.path[-1])
 
 
-def _unknown(field: Field | None, path: Sequence[str], rows: Sequence[Row]) -> Iterator[str]:
+def _unknown(field: Field | None, path: Sequence[str], rows: Sequence[SalesforceRow]) -> Iterator[str]:
     for row in rows:
         holder = _holder(row, path)
         code = None if holder is None else holder.get(path[-1])

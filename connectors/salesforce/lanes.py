@@ -15,7 +15,7 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 
 from connectors.salesforce.soql import moment, seconds_of
-from sync.words import Json
+from sync.shared.words import Json
 
 FIRST = 915_148_800
 """1999: nothing in Salesforce is older, but for times that somebody imported."""
@@ -24,7 +24,7 @@ SHORTEST = 1
 
 
 @dataclass(frozen=True, slots=True)
-class Window:
+class SalesforceWindow:
     """A window being read: from `low` (None: the beginning) to before `high`, rows after the id `after`."""
 
     low: int | None
@@ -32,51 +32,51 @@ class Window:
     goal: int
     after: str | None = None
 
-    def halved(self) -> Window | None:
+    def halved(self) -> SalesforceWindow | None:
         """The first half of what is left of it; None where it is as short as can be."""
         low = FIRST if self.low is None else self.low
         middle = low + (self.high - low) // 2
         return replace(self, high=middle) if self.high - low > SHORTEST else None
 
-    def next(self) -> Window | None:
+    def next(self) -> SalesforceWindow | None:
         """The part after this one: at most twice as long, since this one came in time. None at the goal."""
         if self.high >= self.goal:
             return None
         length = self.high - (FIRST if self.low is None else self.low)
-        return Window(self.high, min(self.goal, self.high + 2 * max(length, SHORTEST)), self.goal)
+        return SalesforceWindow(self.high, min(self.goal, self.high + 2 * max(length, SHORTEST)), self.goal)
 
 
 @dataclass(frozen=True, slots=True)
-class Lane:
+class SalesforceLane:
     """A lane of changes. `of` names object and field: a lane of others starts anew."""
 
     of: str
     through: int
     start: int | None = None
-    window: Window | None = None
+    window: SalesforceWindow | None = None
 
 
 @dataclass(frozen=True, slots=True)
-class Backfill:
+class SalesforceBackfill:
     """The lane of what was there at first."""
 
     of: str
-    window: Window | None
+    window: SalesforceWindow | None
 
     @property
     def done(self) -> bool:
         return self.window is None
 
 
-def first_lane(of: str, now: int, settle: int) -> Lane:
-    return Lane(of, now - settle, now - settle)
+def first_lane(of: str, now: int, settle: int) -> SalesforceLane:
+    return SalesforceLane(of, now - settle, now - settle)
 
 
-def first_backfill(of: str, now: int, settle: int) -> Backfill:
-    return Backfill(of, Window(None, now - settle, now - settle))
+def first_backfill(of: str, now: int, settle: int) -> SalesforceBackfill:
+    return SalesforceBackfill(of, SalesforceWindow(None, now - settle, now - settle))
 
 
-def plan(lane: Lane, now: int, overlap: int, settle: int, *, backfilled: bool) -> Lane:
+def plan(lane: SalesforceLane, now: int, overlap: int, settle: int, *, backfilled: bool) -> SalesforceLane:
     """The lane with the window that this poll reads; without one where there is none yet."""
     high = now - settle
     low = min(lane.through, high) - overlap
@@ -86,10 +86,10 @@ def plan(lane: Lane, now: int, overlap: int, settle: int, *, backfilled: bool) -
         start = None if backfilled else start
     if high <= low:
         return lane
-    return replace(lane, start=start, window=Window(low, high, high))
+    return replace(lane, start=start, window=SalesforceWindow(low, high, high))
 
 
-def advance(lane: Lane, rest: Window | None) -> Lane:
+def advance(lane: SalesforceLane, rest: SalesforceWindow | None) -> SalesforceLane:
     """The lane after a page: what of its window is left, None once that is read to its goal."""
     read = lane.window.goal if rest is None and lane.window is not None else lane.through
     return replace(lane, through=read, window=rest)
@@ -98,7 +98,7 @@ def advance(lane: Lane, rest: Window | None) -> Lane:
 # ---- as JSON, its times as people read them
 
 
-def lane_to_json(lane: Lane) -> Json:
+def lane_to_json(lane: SalesforceLane) -> Json:
     return {
         "of": lane.of,
         "through": moment(lane.through),
@@ -107,21 +107,23 @@ def lane_to_json(lane: Lane) -> Json:
     }
 
 
-def lane_from_json(value: Json) -> Lane:
-    return Lane(value["of"], seconds_of(value["through"]), _seconds(value["start"]), _window_from_json(value["window"]))
+def lane_from_json(value: Json) -> SalesforceLane:
+    return SalesforceLane(
+        value["of"], seconds_of(value["through"]), _seconds(value["start"]), _window_from_json(value["window"])
+    )
 
 
-def backfill_to_json(backfill: Backfill) -> Json:
+def backfill_to_json(backfill: SalesforceBackfill) -> Json:
     if backfill.window is None:
         return {"of": backfill.of, "done": True}
     return {"of": backfill.of, "window": _window_to_json(backfill.window)}
 
 
-def backfill_from_json(value: Json) -> Backfill:
-    return Backfill(value["of"], None if value.get("done") else _window_from_json(value["window"]))
+def backfill_from_json(value: Json) -> SalesforceBackfill:
+    return SalesforceBackfill(value["of"], None if value.get("done") else _window_from_json(value["window"]))
 
 
-def _window_to_json(window: Window | None) -> Json:
+def _window_to_json(window: SalesforceWindow | None) -> Json:
     if window is None:
         return None
     return {
@@ -132,10 +134,12 @@ def _window_to_json(window: Window | None) -> Json:
     }
 
 
-def _window_from_json(value: Json) -> Window | None:
+def _window_from_json(value: Json) -> SalesforceWindow | None:
     if value is None:
         return None
-    return Window(_seconds(value["low"]), seconds_of(value["high"]), seconds_of(value["goal"]), value["after"])
+    return SalesforceWindow(
+        _seconds(value["low"]), seconds_of(value["high"]), seconds_of(value["goal"]), value["after"]
+    )
 
 
 def _time(seconds: int | None) -> str | None:

@@ -9,11 +9,11 @@ from typing import Annotated, Literal
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationInfo, model_validator
 
-from connectors.interface import Ending
+from connectors.interface import EndOfSupport
 from connectors.salesforce.domains import instance_host, is_login_host, prefix_of
 from connectors.salesforce.endings import endings_of
-from sync.durations import Duration
-from sync.secrets import SecretRef
+from sync.shared.durations import Duration
+from sync.shared.secrets import SecretRef
 
 LAST_SOAP_VERSION = 64
 """The vendor's SOAP login() is absent from 65.0 on."""
@@ -32,11 +32,11 @@ Text = str | SecretRef
 """No secret, but where secrets may lie is as good a place for it."""
 
 
-class _Table(BaseModel):
+class _SalesforceTable(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True, strict=True, validate_default=True)
 
 
-class ClientCredentials(_Table):
+class ClientCredentials(_SalesforceTable):
     """OAuth client credentials: the application acts as the user set as "Run As" in its policies. Recommended."""
 
     flow: Literal["client_credentials"]
@@ -44,7 +44,7 @@ class ClientCredentials(_Table):
     client_secret: SecretRef = Field(description="Its consumer secret.")
 
 
-class Jwt(_Table):
+class Jwt(_SalesforceTable):
     """OAuth JWT bearer: a certificate instead of a secret."""
 
     flow: Literal["jwt"]
@@ -56,7 +56,7 @@ class Jwt(_Table):
     )
 
 
-class SessionId(_Table):
+class SessionId(_SalesforceTable):
     """A session that somebody else opened; it cannot be renewed. For tests."""
 
     flow: Literal["session"]
@@ -65,7 +65,7 @@ class SessionId(_Table):
     ca_file: File | None = Field(None, description="As the source's ca_file.")
 
 
-class Password(_Table):
+class Password(_SalesforceTable):
     """User name, password and security token by SOAP login(), which the vendor retires in June 2027."""
 
     flow: Literal["password"]
@@ -79,7 +79,7 @@ class Password(_Table):
 Auth = Annotated[ClientCredentials | Jwt | SessionId | Password, Field(discriminator="flow")]
 
 
-class SalesforceSource(_Table):
+class SalesforceSource(_SalesforceTable):
     """Keys of `[sources.X]` with `connector = "salesforce"`."""
 
     domain: Domain | None = Field(
@@ -136,7 +136,7 @@ class SalesforceSource(_Table):
         own = self.auth.ca_file if isinstance(self.auth, SessionId) else None
         return own or self.ca_file
 
-    def endings(self) -> Sequence[Ending]:
+    def endings(self) -> Sequence[EndOfSupport]:
         """Return what ends of the flow and of the version of the API, the earliest first."""
         return endings_of(self.auth.flow, self.api_version)
 
@@ -154,7 +154,7 @@ _BOOKKEEPING = frozenset(
 )
 
 
-class SalesforceStream(_Table):
+class SalesforceStream(_SalesforceTable):
     """Keys of `[sources.X.streams.Y]`."""
 
     object: ApiName = Field(description="The object to read, by its API name: Account, Contact, Lead, Invoice__c.")
@@ -174,7 +174,7 @@ class SalesforceStream(_Table):
         return _BOOKKEEPING
 
 
-class SalesforceChild(_Table):
+class SalesforceChild(_SalesforceTable):
     """Keys of `[sources.X.streams.Y.children.Z]`: records nested into their parent's as the list Z."""
 
     object: ApiName = Field(description="The child object, by its API name: Contact.")

@@ -10,7 +10,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, Literal
 
-from connectors.salesforce.schema import ObjectSchema
+from connectors.salesforce.descriptions import ObjectSchema
 
 IS_PERSON = "IsPersonAccount"
 """Of both records: whether it is a person's."""

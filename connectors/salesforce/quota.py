@@ -9,7 +9,7 @@ import re
 import threading
 from dataclasses import dataclass
 
-from sync.errors import SourceUnavailable
+from sync.shared.errors import SourceUnavailable
 
 LOOK_AGAIN = 900.0
 """Seconds for which a used-up quota is believed; then one request may see whether it still is."""

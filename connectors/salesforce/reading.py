@@ -6,13 +6,11 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import timedelta
 
-from connectors.salesforce.answers import Row
-from connectors.salesforce.client import Client
 from connectors.salesforce.errors import Slow
 from connectors.salesforce.lanes import (
-    Backfill,
-    Lane,
-    Window,
+    SalesforceBackfill,
+    SalesforceLane,
+    SalesforceWindow,
     advance,
     backfill_from_json,
     backfill_to_json,
@@ -22,10 +20,12 @@ from connectors.salesforce.lanes import (
     lane_to_json,
     plan,
 )
-from connectors.salesforce.plan import Child, Plan, Source
-from connectors.salesforce.records import Records, id_of, merged_into
+from connectors.salesforce.query_pages import SalesforceRow
+from connectors.salesforce.read_plan import ChildObject, ObjectReadPlan, SalesforceReadPlan
+from connectors.salesforce.records import SalesforceRecords, id_of, merged_into
+from connectors.salesforce.rest_client import Client
 from connectors.salesforce.soql import Select, is_id
-from sync.words import Json, Page, Record, Touch
+from sync.shared.words import Json, Page, Record, Touch
 
 LIVE = "live"
 BACKFILL = "backfill"
@@ -49,18 +49,18 @@ class _Track:
     """An object that is followed, and what a page of its rows carries."""
 
     lane: str
-    source: Source
+    source: ObjectReadPlan
     select: Select
-    content: Callable[[Sequence[Row]], _Content]
+    content: Callable[[Sequence[SalesforceRow]], _Content]
 
 
-class Poll:
+class SalesforcePoll:
     """One `read`. Salesforce's clock is looked at once, before anything is read."""
 
-    def __init__(self, client: Client, plan: Plan) -> None:
+    def __init__(self, client: Client, plan: SalesforceReadPlan) -> None:
         self._client = client
         self._plan = plan
-        self._makes = Records(client, plan)
+        self._makes = SalesforceRecords(client, plan)
         self._overlap = _whole_seconds(plan.spec.overlap)
         self._settle = _whole_seconds(plan.spec.settle)
 
@@ -87,7 +87,7 @@ class Poll:
         if stored is None or stored["of"] != track.source.of:
             lane = first_lane(track.source.of, now, self._settle)
             if stored is not None:  # dated by another field from now on: everything is read anew
-                lane = Lane(track.source.of, 0)
+                lane = SalesforceLane(track.source.of, 0)
             yield Page(track.lane, lane_to_json(lane))
         else:
             lane = lane_from_json(stored)
@@ -108,7 +108,7 @@ class Poll:
             return
         if stored is not None and stored["of"] != source.of:
             # the live lane, dated by another field, reads everything anew
-            yield Page(BACKFILL, backfill_to_json(Backfill(source.of, None)), backfill=True)
+            yield Page(BACKFILL, backfill_to_json(SalesforceBackfill(source.of, None)), backfill=True)
             return
         track = _Track(BACKFILL, source, source.rows(*source.selection.fields), self._records)
         backfill = first_backfill(source.of, now, self._settle) if stored is None else backfill_from_json(stored)
@@ -119,7 +119,9 @@ class Poll:
                 yield self._page(BACKFILL, backfill_to_json(backfill), track.content(rows), backfill=True)
                 self._client.account.quota.spare(self._plan.stream)
 
-    def _read(self, track: _Track, window: Window) -> Iterator[tuple[Window | None, Sequence[Row]]]:
+    def _read(
+        self, track: _Track, window: SalesforceWindow
+    ) -> Iterator[tuple[SalesforceWindow | None, Sequence[SalesforceRow]]]:
         """Pages of a window, each with what is to be read after it: the rest of the window, at its end the next part,
         None after the last one. Where Salesforce gives up, the rest is cut in half, to be begun anew."""
         size, rest = self._plan.spec.page_size, window
@@ -143,20 +145,20 @@ class Poll:
         source = self._plan.source
         return _Track(LIVE, source, source.changes(*source.selection.fields), self._records)
 
-    def _records(self, rows: Sequence[Row]) -> _Content:
+    def _records(self, rows: Sequence[SalesforceRow]) -> _Content:
         """The rows' records, and those that others were merged into: they may have changed without a trace."""
         records = self._makes.of(rows)
         here = {record.id for record in records}
         masters = [master for row in rows if (master := merged_into(row)) and master not in here]
         return _Content(records=[*records, *self._makes.fetch(masters)] if masters else records)
 
-    def _child_track(self, child: Child) -> _Track:
-        def content(rows: Sequence[Row]) -> _Content:
+    def _child_track(self, child: ChildObject) -> _Track:
+        def content(rows: Sequence[SalesforceRow]) -> _Content:
             return _Content(touched=[touch for row in rows for touch in self._touches(child, row)])
 
         return _Track(child_lane(child.name), child.source, child.source.changes(child.via), content)
 
-    def _touches(self, child: Child, row: Row) -> Iterator[Touch]:
+    def _touches(self, child: ChildObject, row: SalesforceRow) -> Iterator[Touch]:
         """A changed child re-reads its parent; one that was merged, also the parent of the one it is now."""
         parent = row.get(child.via)
         id_ = id_of(self._client, self._plan, row)

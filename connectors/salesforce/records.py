@@ -11,27 +11,27 @@ from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
-from connectors.salesforce.answers import Row
-from connectors.salesforce.client import Client
 from connectors.salesforce.errors import unclear
 from connectors.salesforce.former import leads_of
-from connectors.salesforce.labels import Labels
+from connectors.salesforce.labels import SalesforceLabels
 from connectors.salesforce.persons import is_shadow
-from connectors.salesforce.plan import Child, Plan, Source
+from connectors.salesforce.query_pages import SalesforceRow
+from connectors.salesforce.read_plan import ChildObject, ObjectReadPlan, SalesforceReadPlan
+from connectors.salesforce.rest_client import Client
 from connectors.salesforce.soql import canonical, is_id, whole_id
-from sync.words import Json, Record
+from sync.shared.words import Json, Record
 
-Item = tuple[Row, dict[str, Json]]
+RowWithValues = tuple[SalesforceRow, dict[str, Json]]
 """A child's row, and its data."""
 
 
-class Records:
+class SalesforceRecords:
     """Makes records of one stream. For one thread at a time."""
 
-    def __init__(self, client: Client, plan: Plan) -> None:
+    def __init__(self, client: Client, plan: SalesforceReadPlan) -> None:
         self.client = client
         self.plan = plan
-        self.labels = Labels(client, plan.stream)
+        self.labels = SalesforceLabels(client, plan.stream)
 
     def fetch(self, ids: Sequence[str]) -> list[Record]:
         """These records as they are now, with their children."""
@@ -40,7 +40,7 @@ class Records:
         select = source.rows(*source.selection.fields)
         return self.of(list(self.client.rows_of(select, "Id", asked, self.plan.stream)))
 
-    def of(self, rows: Sequence[Row]) -> list[Record]:
+    def of(self, rows: Sequence[SalesforceRow]) -> list[Record]:
         """Rows as records, in their order: those that are gone as tombstones, the others with their children."""
         living = {self._id(row): row for row in rows if not is_gone(self.plan, row)}
         nested = {child.name: self._nest(child, living) for child in self.plan.children}
@@ -51,9 +51,9 @@ class Records:
 
     def _record(
         self,
-        row: Row,
+        row: SalesforceRow,
         made: Mapping[str, dict[str, Json]],
-        nested: Mapping[str, Mapping[str, list[Item]]],
+        nested: Mapping[str, Mapping[str, list[RowWithValues]]],
         former: Mapping[str, Sequence[str]],
     ) -> Record:
         id_, when = self._id(row), when_of(self.client, self.plan, row)
@@ -65,43 +65,43 @@ class Records:
         kin = (id_, *(child_id for ids in links.values() for child_id in ids))
         return Record(id_, data, when, children=links, former={each: former[each] for each in kin if each in former})
 
-    def _data(self, source: Source, rows: Sequence[Row]) -> list[dict[str, Json]]:
+    def _data(self, source: ObjectReadPlan, rows: Sequence[SalesforceRow]) -> list[dict[str, Json]]:
         self.labels.look_up(source.selection, rows)
         found = [source.selection.data(row) for row in rows]
         for data in found:
             self.labels.add_to(data, source.selection)
         return found
 
-    def _nest(self, child: Child, parents: Mapping[str, Row]) -> Mapping[str, list[Item]]:
+    def _nest(self, child: ChildObject, parents: Mapping[str, SalesforceRow]) -> Mapping[str, list[RowWithValues]]:
         """The children of these parents, by the parent's id, in the order of their own."""
         rows = [
             row
             for row in self._children(child, list(parents))
             if not is_shadow(parents.get(str(row.get(child.via)), {}), child.source.schema.name, self._id(row))
         ]
-        nested: defaultdict[str, list[Item]] = defaultdict(list)
+        nested: defaultdict[str, list[RowWithValues]] = defaultdict(list)
         for row, data in zip(rows, self._data(child.source, rows), strict=True):
             nested[str(row.get(child.via))].append((row, data))
         return nested
 
-    def _children(self, child: Child, parents: Sequence[str]) -> Iterator[Row]:
+    def _children(self, child: ChildObject, parents: Sequence[str]) -> Iterator[SalesforceRow]:
         select = child.source.rows(child.via, *child.source.selection.fields)
         yield from self.client.rows_of(select, child.via, parents, self.plan.stream)
 
     def _former(
-        self, living: Mapping[str, Row], nested: Mapping[str, Mapping[str, list[Item]]]
+        self, living: Mapping[str, SalesforceRow], nested: Mapping[str, Mapping[str, list[RowWithValues]]]
     ) -> Mapping[str, Sequence[str]]:
-        heirs: defaultdict[str, list[Row]] = defaultdict(list)
+        heirs: defaultdict[str, list[SalesforceRow]] = defaultdict(list)
         heirs[self.plan.source.schema.name] += living.values()
         for child in self.plan.children:
             heirs[child.source.schema.name] += [row for items in nested[child.name].values() for row, _ in items]
         return leads_of(self.client, self.plan.stream, heirs)
 
-    def _id(self, row: Row) -> str:
+    def _id(self, row: SalesforceRow) -> str:
         return id_of(self.client, self.plan, row)
 
 
-def is_gone(plan: Plan, row: Mapping[str, Any]) -> bool:
+def is_gone(plan: SalesforceReadPlan, row: Mapping[str, Any]) -> bool:
     """Deleted, merged into another one, or by now another stream's."""
     return row.get("IsDeleted") is True or any(each.holds(row) for each in plan.source.exclusions)
 
@@ -112,14 +112,14 @@ def merged_into(row: Mapping[str, Any]) -> str | None:
     return master if row.get("IsDeleted") is True and isinstance(master, str) and is_id(master) else None
 
 
-def id_of(client: Client, plan: Plan, row: Mapping[str, Any]) -> str:
+def id_of(client: Client, plan: SalesforceReadPlan, row: Mapping[str, Any]) -> str:
     id_ = row.get("Id")
     if not isinstance(id_, str) or not is_id(id_):
         raise unclear("a row without an id", client.account.source, plan.stream)
     return id_
 
 
-def when_of(client: Client, plan: Plan, row: Mapping[str, Any]) -> str | None:
+def when_of(client: Client, plan: SalesforceReadPlan, row: Mapping[str, Any]) -> str | None:
     """The row's time of change, as in `Record.modified`."""
     try:
         return canonical(row.get(plan.source.cursor))

@@ -6,8 +6,8 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from connectors.salesforce.schema import NAME, Field, ObjectSchema
-from sync.words import LABEL, Json, Wanted
+from connectors.salesforce.descriptions import NAME, Field, ObjectSchema
+from sync.shared.words import LABEL, Json, Wanted
 
 DEEPEST = 5
 """Levels from a record to the parent of a parent …, as many as a query may have."""
@@ -52,7 +52,7 @@ class Labelled:
 
 
 @dataclass(frozen=True, slots=True)
-class Selection:
+class FieldSelection:
     """`fields` are asked for; `names` are the record's values at the top."""
 
     fields: tuple[str, ...]
@@ -86,7 +86,7 @@ def select(
     schemas: Schemas,
     children: Sequence[str] = (),
     named: Iterable[tuple[str, ...]] = (),
-) -> Selection:
+) -> FieldSelection:
     """`children` are the names under which children are nested: no fields of the object. `named` are paths that some
     expression reads by name, where another one reads the record whole: they must be there all the same."""
     found = _Found(schemas)
@@ -110,8 +110,8 @@ class _Found:
         self._labelled: dict[Labelled, None] = {}
         self._kinds: dict[tuple[str, ...], Field] = {}
 
-    def selection(self) -> Selection:
-        return Selection(
+    def selection(self) -> FieldSelection:
+        return FieldSelection(
             tuple(self._fields),
             tuple(self._names),
             tuple(self._missing.values()),

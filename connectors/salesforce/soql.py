@@ -7,7 +7,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
-from sync.opaque import checksum
+from sync.shared.opaque import checksum
 
 BATCH = 2000
 """Rows asked for at a time: as many as one answer can hold."""

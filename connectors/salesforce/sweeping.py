@@ -4,20 +4,20 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 
-from connectors.salesforce.answers import Row
-from connectors.salesforce.client import Client
 from connectors.salesforce.options import SalesforceStream
-from connectors.salesforce.plan import Plan
+from connectors.salesforce.query_pages import SalesforceRow
+from connectors.salesforce.read_plan import SalesforceReadPlan
 from connectors.salesforce.records import id_of, when_of
-from sync.words import Json, Listing
+from connectors.salesforce.rest_client import Client
+from sync.shared.words import Json, Listing
 
 
-def listings(client: Client, plan: Plan, cursor: Json) -> Iterator[Listing]:
+def listings(client: Client, plan: SalesforceReadPlan, cursor: Json) -> Iterator[Listing]:
     """From after `cursor` on; while requests are scarce none."""
     options = plan.spec.options
     reread = isinstance(options, SalesforceStream) and options.reread
     size, after = plan.spec.page_size, None if cursor is None else str(cursor["after"])
-    waiting: Sequence[Row] = ()
+    waiting: Sequence[SalesforceRow] = ()
     client.account.quota.spare(plan.stream)
     for batch in client.batches(plan.source.rows(), plan.stream, after, patient=True):
         for start in range(0, len(batch), size):
@@ -28,7 +28,9 @@ def listings(client: Client, plan: Plan, cursor: Json) -> Iterator[Listing]:
     yield _listing(client, plan, waiting, last=True, reread=reread)
 
 
-def _listing(client: Client, plan: Plan, rows: Sequence[Row], *, last: bool, reread: bool) -> Listing:
+def _listing(
+    client: Client, plan: SalesforceReadPlan, rows: Sequence[SalesforceRow], *, last: bool, reread: bool
+) -> Listing:
     """With `reread` no time says that a record is as it was."""
     listed = [(id_of(client, plan, row), None if reread else when_of(client, plan, row)) for row in rows]
     return Listing(None if last else {"after": listed[-1][0]}, listed)

@@ -17,7 +17,7 @@ from urllib3.exceptions import MaxRetryError, NameResolutionError
 from connectors.exchange import LONGEST_ANSWER, LONGEST_ERROR, Deadline, TooLarge, joined
 from connectors.salesforce.errors import Slow, unclear
 from sync import __version__
-from sync.errors import SourceRefused, SourceUnavailable
+from sync.shared.errors import SourceRefused, SourceUnavailable
 
 USER_AGENT = f"closingdealz-sync/{__version__}"
 Observe = Callable[[Mapping[str, str]], None]

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from connectors.salesforce.plan import Plan, Source
+from connectors.salesforce.read_plan import ObjectReadPlan, SalesforceReadPlan
 from connectors.salesforce.soql import Select, ids_in
-from sync.opaque import checksum
+from sync.shared.opaque import checksum
 
 _NOBODY = "0" * 12
 
 
-def trials(plan: Plan, now: int) -> Iterator[Select]:
+def trials(plan: SalesforceReadPlan, now: int) -> Iterator[Select]:
     """Return the queries of the first scan, of changes, and of children. `now`: seconds since 1970."""
     source = plan.source
     yield source.rows(*source.selection.fields).where(*source.within(None, now))
@@ -22,7 +22,7 @@ def trials(plan: Plan, now: int) -> Iterator[Select]:
         yield _changes(child.source, now, child.via)
 
 
-def _changes(source: Source, now: int, *fields: str) -> Select:
+def _changes(source: ObjectReadPlan, now: int, *fields: str) -> Select:
     return source.changes(*fields).where(*source.within(now - 1, now))
 
 

@@ -5,14 +5,14 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 
-from connectors.sql.columns import Columns
-from connectors.sql.database import Database
+from connectors.sql.columns import StreamColumns
+from connectors.sql.connection import Database
+from connectors.sql.cursor_times import Cursor, UnfitCursor
 from connectors.sql.naming import words_of
 from connectors.sql.newest import in_words, newest_of, reading_of
 from connectors.sql.statements import edge
-from connectors.sql.tables import Column, Listed, Shape
-from connectors.sql.times import Cursor, Unfit
-from sync.errors import SyncError
+from connectors.sql.tables import Column, Listed, TableShape
+from sync.shared.errors import SyncError
 
 _CHANGED = re.compile(
     r"updat|modif|chang|geaendert|geandert|aenderung|anderung|aktualisier|bearbeitet|actualiz|aggiornat|gewijzigd"
@@ -41,7 +41,7 @@ class Candidate:
         return order, not self.indexed
 
 
-def candidates_of(database: Database, table: Listed, shape: Shape) -> list[Candidate]:
+def candidates_of(database: Database, table: Listed, shape: TableShape) -> list[Candidate]:
     """Columns that look like the time of the last change, the best first."""
     found = [
         candidate
@@ -58,7 +58,7 @@ def is_like_a_change(column: Column) -> bool:
     return fits and bool(_CHANGED.search(words)) and not _NOT_OF_THE_ROW.search(words)
 
 
-def _looked_at(database: Database, table: Listed, column: Column, shape: Shape) -> Candidate | None:
+def _looked_at(database: Database, table: Listed, column: Column, shape: TableShape) -> Candidate | None:
     """The column with its newest value; None where its values cannot be a cursor."""
     stream, relation, indexed = table.spelled, table.relation, bool(shape.is_indexed([column.name]))
     try:
@@ -71,12 +71,12 @@ def _looked_at(database: Database, table: Listed, column: Column, shape: Shape) 
             if modified_as is None:
                 return None
         cursor = Cursor(column.name, "UTC", modified_as)
-        scale = Columns(database, stream).find_scale(relation, cursor).scale
+        scale = StreamColumns(database, stream).find_scale(relation, cursor).scale
         if scale is None:
             return Candidate(column, modified_as, "empty", indexed) if column.family in _TIMES else None
         newest = newest_of(database, stream, relation, cursor, scale)
         return Candidate(column, modified_as, in_words(newest, scale, now), indexed)
-    except Unfit:
+    except UnfitCursor:
         return None
     except SyncError:
         # Too slow without an index: name and type alone have to do.

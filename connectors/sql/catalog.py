@@ -14,7 +14,7 @@ from sqlalchemy import Connection, Inspector, inspect, text
 from sqlalchemy.engine import ObjectKind
 
 from connectors.sql import catalog_duckdb
-from connectors.sql.database import Database
+from connectors.sql.connection import Database
 from connectors.sql.statements import Relation
 from connectors.sql.tables import (
     FOREIGN,
@@ -25,7 +25,7 @@ from connectors.sql.tables import (
     Column,
     ForeignKey,
     Listed,
-    Shape,
+    TableShape,
     family_of,
 )
 
@@ -135,12 +135,12 @@ _LISTINGS: Mapping[str, Callable[[Connection], list[Listed]]] = {
 # ---- one table
 
 
-def shape_of(database: Database, relation: Relation, stream: str | None = None) -> Shape:
+def shape_of(database: Database, relation: Relation, stream: str | None = None) -> TableShape:
     """The shape of a table or view; of a query nothing can be told."""
     if relation.query is not None:
-        return Shape(None, None, None, None)
+        return TableShape(None, None, None, None)
     if database.backend == "duckdb":
-        return told(database, lambda one: catalog_duckdb.shape_of(one, relation), stream) or Shape(
+        return told(database, lambda one: catalog_duckdb.shape_of(one, relation), stream) or TableShape(
             None, None, None, None
         )
     name, schema = relation.name, relation.schema
@@ -156,7 +156,7 @@ def shape_of(database: Database, relation: Relation, stream: str | None = None) 
     indexes = ask(lambda one: one.get_indexes(name, schema, **extra))
     if indexes is not None:
         uniques = None if uniques is None else [*uniques, *(_names(each) for each in indexes if _promises(each))]
-    return Shape(
+    return TableShape(
         told(database, lambda one: _columns(one, name, schema), stream),
         primary,
         None if uniques is None or indexes is None else tuple(uniques),

@@ -5,7 +5,7 @@ from __future__ import annotations
 from sqlalchemy import Connection, text
 
 from connectors.sql.statements import Relation
-from connectors.sql.tables import Column, ForeignKey, Listed, Shape, family_of
+from connectors.sql.tables import Column, ForeignKey, Listed, TableShape, family_of
 
 _DUCKDB = """
 SELECT schema_name, table_name, 'table', estimated_size, comment FROM duckdb_tables()
@@ -40,14 +40,14 @@ FROM duckdb_constraints() WHERE constraint_type = 'FOREIGN KEY' AND database_nam
 """
 
 
-def shape_of(connection: Connection, relation: Relation) -> Shape:
+def shape_of(connection: Connection, relation: Relation) -> TableShape:
     """Its columns, keys and indexes."""
     place = {"name": relation.name, "schema": relation.schema or "main"}
     columns = connection.execute(text(_COLUMNS), place).all()
     constraints = connection.execute(text(_CONSTRAINTS), place).all()
     indexes = connection.execute(text(_INDEXES), place).all()
     starts = [(tuple(one.strip("[] '\"") for one in str(names).split(",")), unique) for names, unique in indexes]
-    return Shape(
+    return TableShape(
         tuple(
             Column(name, declared.lower(), family_of(declared.lower()), bool(null), comment or "")
             for name, declared, null, comment in columns

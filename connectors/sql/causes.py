@@ -25,6 +25,11 @@ class Cause:
 CREDENTIALS = Cause(False, "the database refuses the user or password", "fix the user and password in url")
 PERMISSION = Cause(False, "the user may not read this", "grant SELECT to the user in url")
 NO_DATABASE = Cause(False, "there is no such database on the server", "fix the database's name in url")
+NOT_ALLOWED_IN = Cause(
+    False,
+    "the user may not use this database, or there is none of that name",
+    "fix the database's name in url, or grant the user SELECT on what it reads",
+)
 NO_TABLE = Cause(False, "the table does not exist", "fix table or query, or grant access; `check` names the nearest")
 NO_COLUMN = Cause(False, "the column does not exist", "fix the mapping or the stream's keys; see what `check` says")
 TWICE = Cause(

@@ -15,29 +15,29 @@ from functools import partial
 from connectors.interface import Finding
 from connectors.sql.catalog import shape_of, tables_of, told
 from connectors.sql.causes import PERMISSION
-from connectors.sql.columns import Columns
+from connectors.sql.columns import StreamColumns
+from connectors.sql.connection import Database
 from connectors.sql.cursor_check import PATIENCE, Here, look_at_cursor
-from connectors.sql.database import Database
+from connectors.sql.cursor_times import Cursor
 from connectors.sql.encryption import encryption_findings
 from connectors.sql.engines import facts_of
 from connectors.sql.errors import Unconvertible
 from connectors.sql.keys import key_name
 from connectors.sql.paging import digits_lost, is_list, no_key
 from connectors.sql.product import create_index, product_of
-from connectors.sql.records import Child, Plan, columns_of
+from connectors.sql.records import ChildRelation, SqlReadPlan, columns_of
 from connectors.sql.rehearsal import rehearse
 from connectors.sql.sessions import session_findings
 from connectors.sql.statements import Relation, null_in, one_row, repeated
-from connectors.sql.tables import Shape
-from connectors.sql.times import Cursor
-from sync.errors import SourceRefused
-from sync.words import LABEL
+from connectors.sql.tables import TableShape
+from sync.shared.errors import SourceRefused
+from sync.shared.words import LABEL
 
 _SOME = 100_000
 """Rows that are looked through where no time limit holds."""
 
 
-def look_at(database: Database, columns: Columns, plan: Plan) -> Sequence[Finding]:
+def look_at(database: Database, columns: StreamColumns, plan: SqlReadPlan) -> Sequence[Finding]:
     """Raises SourceUnavailable or SourceRefused only where the database cannot be reached at all."""
     findings = [
         Finding("ok", f"{product_of(database, plan.spec.name)} answers"),
@@ -47,7 +47,7 @@ def look_at(database: Database, columns: Columns, plan: Plan) -> Sequence[Findin
         *_replica(database, plan.spec.name),
     ]
     with database.within(PATIENCE) as hasty:
-        look = _Look(Here(database, hasty, columns, plan.spec.name), plan)
+        look = _StreamCheck(Here(database, hasty, columns, plan.spec.name), plan)
         findings += look.stream()
         for child in plan.children:
             findings += look.child(child)
@@ -84,10 +84,10 @@ def _replica(database: Database, stream: str) -> Iterator[Finding]:
 _NO_LABELS = "a database has no labels for label() to give: write the column itself, or lookup() with a table of yours"
 
 
-class _Look:
+class _StreamCheck:
     """What is looked at of one stream."""
 
-    def __init__(self, here: Here, plan: Plan) -> None:
+    def __init__(self, here: Here, plan: SqlReadPlan) -> None:
         self._here = here
         self._database = here.database
         self._plan = plan
@@ -116,7 +116,7 @@ class _Look:
             yield from look_at_cursor(self._here, plan.relation, plan.cursor)
             yield from self._indexed(plan.relation, [plan.cursor.column], shape, "each poll searches")
 
-    def child(self, child: Child) -> Iterator[Finding]:
+    def child(self, child: ChildRelation) -> Iterator[Finding]:
         cursor = [child.cursor.column] if child.cursor else []
         named = [*child.parents, *child.keys, *cursor, *columns_of(child.wanted)]
         missing = [
@@ -217,7 +217,7 @@ class _Look:
 
     # ---- keys and indexes
 
-    def _unique(self, relation: Relation, key: Sequence[str], shape: Shape) -> Iterator[Finding]:
+    def _unique(self, relation: Relation, key: Sequence[str], shape: TableShape) -> Iterator[Finding]:
         words = f"key {_quoted(key)}"
         if shape.is_unique(key):
             yield Finding("ok", f"{words} is unique")
@@ -268,7 +268,7 @@ class _Look:
                 error = digits_lost(self._database, self._stream, relation, order)
                 yield Finding("error", error.message, error.hint)
 
-    def _indexed(self, relation: Relation, columns: Sequence[str], shape: Shape, who: str) -> Iterator[Finding]:
+    def _indexed(self, relation: Relation, columns: Sequence[str], shape: TableShape, who: str) -> Iterator[Finding]:
         if relation.query is not None or shape.is_indexed(columns) is not False:
             return
         if shape.indexes or shape.primary or self._is_table(relation):
@@ -308,5 +308,5 @@ def _nearest(name: str, known: Sequence[str], count: int) -> list[str]:
     return [lowered[one] for one in near]
 
 
-def _of_child(child: Child, finding: Finding) -> Finding:
+def _of_child(child: ChildRelation, finding: Finding) -> Finding:
     return replace(finding, text=f"{child.name}: {finding.text}")

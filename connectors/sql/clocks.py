@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from sync.errors import SourceUnavailable
+from sync.shared.errors import SourceUnavailable
 
 Ask = Callable[[str], Sequence[Any]]
 """The one row of a statement."""

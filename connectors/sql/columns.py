@@ -14,22 +14,22 @@ from uuid import UUID
 
 from sqlalchemy import text
 
-from connectors.sql.database import Database
-from connectors.sql.declared import Declared, mysql_declared, postgresql_declared
+from connectors.sql.column_origins import mariadb_json
+from connectors.sql.connection import Database
+from connectors.sql.cursor_times import Cursor, UnfitCursor, scale_by_kind, scale_by_values
+from connectors.sql.declared import DeclaredColumn, mysql_declared, postgresql_declared
 from connectors.sql.errors import Unconvertible
 from connectors.sql.halving import unreadable
 from connectors.sql.keys import KeyKind, Mixture, id_text
-from connectors.sql.lineage import mariadb_json
-from connectors.sql.moments import Shape, shape_of
+from connectors.sql.moments import TextTimeFormat, shape_of
 from connectors.sql.ordering import orders_of
-from connectors.sql.orders import Order
+from connectors.sql.orders import ColumnOrder
 from connectors.sql.scales import Days, Naive, Scale
 from connectors.sql.sequences import SequenceScale
 from connectors.sql.statements import Bounds, Relation, edge, one_row, page
-from connectors.sql.times import Cursor, Unfit, scale_by_kind, scale_by_values
 from connectors.sql.values import Converter, as_bool, as_json, as_moment, as_single, plain
-from sync.errors import SourceRefused
-from sync.words import Json
+from sync.shared.errors import SourceRefused
+from sync.shared.words import Json
 
 IdWriter = Callable[[Any], str]
 """Makes the id of a key's value."""
@@ -42,7 +42,7 @@ _LOOKS = 40
 
 
 @dataclass(frozen=True, slots=True)
-class Found:
+class LearnedScale:
     """A cursor column's scale, and (text only) the shape to remember, and how many values at its ends are no time.
     `scale` is None while the column is empty."""
 
@@ -52,7 +52,7 @@ class Found:
 
 
 @dataclass(frozen=True, slots=True)
-class Ends:
+class TextEnds:
     """What lies at both ends of a text column: how many values that are no time, and whether there are times that are
     written in another way."""
 
@@ -60,7 +60,7 @@ class Ends:
     differ: bool
 
 
-class Columns:
+class StreamColumns:
     """What was learned of one stream's columns; forgotten at the start of every poll."""
 
     def __init__(self, database: Database, stream: str) -> None:
@@ -69,8 +69,8 @@ class Columns:
         self._hints: dict[Relation, Mapping[str, Converter]] = {}
         self._keys: dict[tuple[Relation, str], KeyKind] = {}
         self._ends: dict[tuple[Relation, str], tuple[Any, ...]] = {}
-        self._scales: dict[tuple[Relation, Cursor], Found] = {}
-        self._orders: dict[tuple[Relation, tuple[str, ...]], tuple[Order, ...]] = {}
+        self._scales: dict[tuple[Relation, Cursor], LearnedScale] = {}
+        self._orders: dict[tuple[Relation, tuple[str, ...]], tuple[ColumnOrder, ...]] = {}
 
     def forget(self) -> None:
         self._orders.clear()
@@ -81,7 +81,7 @@ class Columns:
 
     # ---- the order of rows
 
-    def orders(self, relation: Relation, columns: Sequence[str]) -> tuple[Order, ...]:
+    def orders(self, relation: Relation, columns: Sequence[str]) -> tuple[ColumnOrder, ...]:
         """How the database orders and compares these columns."""
         asked = (relation, tuple(columns))
         if asked not in self._orders:
@@ -139,42 +139,44 @@ class Columns:
 
     # ---- cursor columns
 
-    def scale(self, relation: Relation, cursor: Cursor, shape: Json = None) -> Found:
+    def scale(self, relation: Relation, cursor: Cursor, shape: Json = None) -> LearnedScale:
         """The column's scale. `shape` is what was remembered of a text column.
 
         Raises SourceRefused where its values cannot serve as a cursor.
         """
         if shape is not None and (known := cursor.of_shape(shape)) is not None:
-            return Found(known, shape)
+            return LearnedScale(known, shape)
         if (relation, cursor) not in self._scales:
             try:
                 self._scales[relation, cursor] = self.find_scale(relation, cursor)
-            except Unfit as unfit:
+            except UnfitCursor as unfit:
                 source = self._database.source
                 what = f"the column {cursor.column!r} {unfit.what}"
                 raise SourceRefused(what, hint=unfit.hint, source=source, stream=self._stream) from None
         return self._scales[relation, cursor]
 
-    def find_scale(self, relation: Relation, cursor: Cursor) -> Found:
+    def find_scale(self, relation: Relation, cursor: Cursor) -> LearnedScale:
         """As `scale`, from the database itself. Raises Unfit."""
         backend = self._database.backend
         if cursor.modified_as in ("epoch_s", "epoch_ms") and self.orders(relation, (cursor.column,))[0].single:
-            raise Unfit(
+            raise UnfitCursor(
                 "holds numbers of single precision, which tell a time to minutes only",
                 "store it as bigint or double precision, or name another column",
             )
         declared = self.declared(relation, cursor.column)
         if declared.kind not in ("text", "unknown"):
-            return Found(scale_by_kind(declared.kind, cursor, backend, declared.grain, numbers=declared.sequence))
+            return LearnedScale(
+                scale_by_kind(declared.kind, cursor, backend, declared.grain, numbers=declared.sequence)
+            )
         scale, shape = scale_by_values(self.sample(relation, cursor.column), cursor, backend)
         if isinstance(scale, Naive) and (grain := _GRAINS.get(backend)):
             scale = replace(scale, grain=grain)
-        return Found(scale, shape)
+        return LearnedScale(scale, shape)
 
-    def declared(self, relation: Relation, column: str) -> Declared:
+    def declared(self, relation: Relation, column: str) -> DeclaredColumn:
         """What the database says of a cursor column."""
         if self._database.backend not in ("postgresql", "mysql"):
-            return Declared("unknown")
+            return DeclaredColumn("unknown")
         described = self._database.run(one_row(relation, [column], limit=0), self._stream).columns[0]
         if self._database.backend == "mysql":
             return mysql_declared(described)
@@ -219,14 +221,14 @@ class Columns:
             stream=self._stream,
         )
 
-    def ends(self, relation: Relation, cursor: Cursor, shape: Shape) -> Ends:
+    def ends(self, relation: Relation, cursor: Cursor, shape: TextTimeFormat) -> TextEnds:
         """Look at the least and the greatest texts of a cursor column: what is written in another way than `shape`
         sorts there, where no window comes."""
         looks = [edge(relation, cursor.column, greatest=greatest, limit=_SAMPLE) for greatest in (False, True)]
         values = [row[0] for look in looks for row in self._database.run(look, self._stream).rows]
         shapes = [shape_of(value) if isinstance(value, str) else None for value in values]
         differs = any(one is not None and not shape.covers(one) for one in shapes)
-        return Ends(len({value for value, one in zip(values, shapes, strict=True) if one is None}), differs)
+        return TextEnds(len({value for value, one in zip(values, shapes, strict=True) if one is None}), differs)
 
     def is_never_past(self, relation: Relation, cursor: Cursor, scale: Scale, now: int) -> bool:
         """Whether even the least value is no older than the source's clock, as `now()` is: no window holds it."""

@@ -14,25 +14,25 @@ from sqlalchemy.engine import URL
 from connectors.interface import Connector, Discovered, Features, FieldKind, Finding, StreamSpec
 from connectors.sql import discovering
 from connectors.sql.checking import look_at
-from connectors.sql.columns import Columns
-from connectors.sql.database import Clock, Database
+from connectors.sql.columns import StreamColumns
+from connectors.sql.connection import Database, MonotonicClock
 from connectors.sql.engines import parse_url, sqlite_file
 from connectors.sql.errors import is_too_slow
 from connectors.sql.halving import read_among
+from connectors.sql.key_spelling import alike, may_respell
 from connectors.sql.keys import key_name, key_rows, row_id
 from connectors.sql.kinds import kinds_of
 from connectors.sql.moments import canonical
 from connectors.sql.options import SqlChild, SqlSource, SqlStream
 from connectors.sql.paging import make_pager
-from connectors.sql.reading import Poll
-from connectors.sql.records import Layout, Plan, chunks, make_records, plan_of
+from connectors.sql.reading import SqlPoll
+from connectors.sql.records import SelectLayout, SqlReadPlan, chunks, make_records, plan_of
 from connectors.sql.scales import Scale, Words, modified_text
 from connectors.sql.sequences import SequenceScale
-from connectors.sql.spelling import alike, may_respell
 from connectors.sql.statements import how_many, rows_in
 from connectors.sql.zones import DAY
-from sync.errors import ConfigError, Problem, SourceUnavailable
-from sync.words import Json, Listing, Page, Record, Wanted
+from sync.shared.errors import ConfigError, Problem, SourceUnavailable
+from sync.shared.words import Json, Listing, Page, Record, Wanted
 
 _QUERY = "query:"
 
@@ -43,9 +43,9 @@ _LEAST = str(-(2**63))
 class SqlConnector:
     """One database, opened. `clock` (seconds since 1970) takes the place of the database's own."""
 
-    def __init__(self, source: str, options: SqlSource, clock: Clock | None = None) -> None:
+    def __init__(self, source: str, options: SqlSource, clock: MonotonicClock | None = None) -> None:
         self._database = Database(source, _url_of(source, options), options, clock)
-        self._columns: dict[str, Columns] = {}
+        self._columns: dict[str, StreamColumns] = {}
 
     @property
     def features(self) -> Features:
@@ -95,7 +95,7 @@ class SqlConnector:
             raise
 
     def read(self, stream: StreamSpec, lanes: Mapping[str, Json]) -> Iterator[Page]:
-        yield from Poll(self._database, self._fresh(stream), plan_of(stream)).pages(lanes)
+        yield from SqlPoll(self._database, self._fresh(stream), plan_of(stream)).pages(lanes)
 
     def fetch(self, stream: StreamSpec, ids: Sequence[str]) -> Sequence[Record]:
         return self._fetch(stream, ids)
@@ -158,7 +158,7 @@ class SqlConnector:
         plan, columns = plan_of(stream), self._fresh(stream)
         scale = _scale_of(columns, plan)
         horizon = self._database.now(stream.name) + DAY
-        layout = Layout(plan.layout.roles)
+        layout = SelectLayout(plan.layout.roles)
         pager = make_pager(self._database, columns, stream, relation=plan.relation, layout=layout, keys=plan.keys)
         at = None if plan.cursor is None else layout.at(plan.cursor.column)
         full, after = True, None if cursor is None else cursor["after"]
@@ -175,17 +175,17 @@ class SqlConnector:
     def close(self) -> None:
         self._database.close()
 
-    def _known(self, stream: StreamSpec) -> Columns:
-        return self._columns.setdefault(stream.name, Columns(self._database, stream.name))
+    def _known(self, stream: StreamSpec) -> StreamColumns:
+        return self._columns.setdefault(stream.name, StreamColumns(self._database, stream.name))
 
-    def _fresh(self, stream: StreamSpec) -> Columns:
+    def _fresh(self, stream: StreamSpec) -> StreamColumns:
         """The database may have been changed since the last poll."""
         columns = self._known(stream)
         columns.forget()
         return columns
 
 
-def _scale_of(columns: Columns, plan: Plan) -> Scale | None:
+def _scale_of(columns: StreamColumns, plan: SqlReadPlan) -> Scale | None:
     """What the cursor column's values mean; None without one, or while it is empty."""
     return None if plan.cursor is None else columns.scale(plan.relation, plan.cursor).scale
 

@@ -10,8 +10,9 @@ from typing import Any, TypeVar
 from sqlalchemy import Executable
 
 from connectors.interface import Finding
-from connectors.sql.columns import Columns
-from connectors.sql.database import Database
+from connectors.sql.columns import StreamColumns
+from connectors.sql.connection import Database
+from connectors.sql.cursor_times import Cursor, UnfitCursor
 from connectors.sql.moments import canonical
 from connectors.sql.newest import (
     Newest,
@@ -25,9 +26,8 @@ from connectors.sql.newest import (
 from connectors.sql.scales import Days, Naive, Scale, Words
 from connectors.sql.sequences import SequenceScale
 from connectors.sql.statements import Relation, edge, null_in
-from connectors.sql.times import Cursor, Unfit
 from connectors.sql.zones import DAY
-from sync.errors import SyncError
+from sync.shared.errors import SyncError
 
 T = TypeVar("T")
 
@@ -42,7 +42,7 @@ class Here:
 
     database: Database
     hasty: Database
-    columns: Columns
+    columns: StreamColumns
     stream: str
 
     def told(self, probe: Callable[[], T]) -> T | None:
@@ -72,7 +72,7 @@ class _CursorLook:
     def findings(self) -> Iterator[Finding]:
         try:
             scale = self._here.columns.find_scale(self._relation, self._cursor).scale
-        except Unfit as unfit:
+        except UnfitCursor as unfit:
             yield Finding("error", f"modified column {self._column} {unfit.what}", unfit.hint)
             return
         if scale is None:
@@ -123,7 +123,7 @@ class _CursorLook:
 
     def _odd(self, scale: Scale, newest: Newest) -> Iterator[Finding]:
         """Values that no poll reads, and times that do not sort among the others."""
-        hasty = Columns(self._here.hasty, self._here.stream)
+        hasty = StreamColumns(self._here.hasty, self._here.stream)
         sample = self._here.told(lambda: hasty.sample(self._relation, self._cursor.column)) or []
         if odd := kinds_of([*newest.odd, *(value for value in sample if scale.position(value) is None)]):
             meant = "whole numbers" if isinstance(scale, SequenceScale) else "times that can be read"

@@ -6,53 +6,57 @@ from dataclasses import dataclass
 from decimal import Decimal
 from typing import Any, Literal
 
+from connectors.sql.cursor_times import PLACES
 from connectors.sql.sequences import SequenceScale
-from connectors.sql.times import PLACES
 
-Kind = Literal["zoned", "naive", "date", "number", "text", "other", "unknown"]
+ColumnKind = Literal["zoned", "naive", "date", "number", "text", "other", "unknown"]
 """`unknown`: only values can tell."""
 
 
 @dataclass(frozen=True, slots=True)
-class Declared:
+class DeclaredColumn:
     """A column as it is declared: how fine its timestamps are (microseconds), how a sequence of it is read."""
 
-    kind: Kind
+    kind: ColumnKind
     grain: int = 1
     sequence: SequenceScale | None = None
 
 
-def postgresql_declared(described: Any, version: tuple[int | str, ...]) -> Declared:
+def postgresql_declared(described: Any, version: tuple[int | str, ...]) -> DeclaredColumn:
     """Return what the driver's description of a column says, on a server of that version."""
     from connectors.sql import postgresql
 
     code = described[1]
     if code in postgresql.INTEGERS:
-        return Declared("number")
+        return DeclaredColumn("number")
     if code in postgresql.FLOATS:  # Infinity and, above it, NaN are the greatest
-        return Declared("number", sequence=SequenceScale(PLACES, top=float("inf")))
+        return DeclaredColumn("number", sequence=SequenceScale(PLACES, top=float("inf")))
     if code == postgresql.NUMERIC:
         top = Decimal("Infinity" if version >= (14,) else "NaN")  # older ones know no infinite numeric
-        return Declared("number", sequence=SequenceScale(PLACES, Decimal, top))
-    times: dict[int, Kind] = {postgresql.TIMESTAMPTZ: "zoned", postgresql.TIMESTAMP: "naive", postgresql.DATE: "date"}
+        return DeclaredColumn("number", sequence=SequenceScale(PLACES, Decimal, top))
+    times: dict[int, ColumnKind] = {
+        postgresql.TIMESTAMPTZ: "zoned",
+        postgresql.TIMESTAMP: "naive",
+        postgresql.DATE: "date",
+    }
     if code in times:
-        return Declared(times[code], _grain(described[4]))
+        return DeclaredColumn(times[code], _grain(described[4]))
     if code in postgresql.TEXTS:
-        return Declared("text")
+        return DeclaredColumn("text")
     # Of an extension's type (citext) only the values tell.
-    return Declared("unknown" if code >= postgresql.FIRST_OF_USERS else "other")
+    return DeclaredColumn("unknown" if code >= postgresql.FIRST_OF_USERS else "other")
 
 
-def mysql_declared(described: Any) -> Declared:
+def mysql_declared(described: Any) -> DeclaredColumn:
     """Return what the driver's description of a column says."""
     from connectors.sql import mysql
 
     code = described[1]
     if code in mysql.NUMBERS:
-        return Declared("number", sequence=SequenceScale(0 if code in mysql.INTEGERS else PLACES, Decimal))
+        return DeclaredColumn("number", sequence=SequenceScale(0 if code in mysql.INTEGERS else PLACES, Decimal))
     if code in (mysql.TIMESTAMP, mysql.DATETIME):
-        return Declared("zoned" if code == mysql.TIMESTAMP else "naive", _grain(described[5]))
-    return Declared("date" if code in mysql.DATES else "text")
+        return DeclaredColumn("zoned" if code == mysql.TIMESTAMP else "naive", _grain(described[5]))
+    return DeclaredColumn("date" if code in mysql.DATES else "text")
 
 
 def _grain(digits: int | None) -> int:

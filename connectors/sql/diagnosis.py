@@ -36,6 +36,7 @@ from connectors.sql.causes import (
     NO_LOGIN,
     NO_START,
     NO_TABLE,
+    NOT_ALLOWED_IN,
     NOT_READY,
     OPTION,
     OVERSIZED,
@@ -249,7 +250,8 @@ def _of_firebird(error: Any) -> Cause | None:
 _MYSQL = {
     **dict.fromkeys((1045, 1698, 1251, 1275, 1524, 1820, 1862, 2059, 4151), CREDENTIALS),
     **dict.fromkeys((1142, 1143, 1227, 1370), PERMISSION),
-    **dict.fromkeys((1044, 1049), NO_DATABASE),
+    1044: NOT_ALLOWED_IN,  # the server does not tell which of both
+    1049: NO_DATABASE,
     **dict.fromkeys((1146, 1109, 1356), NO_TABLE),
     **dict.fromkeys((1054,), NO_COLUMN),
     **dict.fromkeys((1060, 1052), TWICE),

@@ -9,10 +9,10 @@ from datetime import timedelta
 from connectors.interface import Discovered
 from connectors.sql.candidates import Candidate, candidates_of
 from connectors.sql.catalog import foreign_keys_of, shape_of, tables_of
-from connectors.sql.database import Database
+from connectors.sql.connection import Database
 from connectors.sql.statements import some_rows, table_parts
-from connectors.sql.tables import Column, ForeignKey, Listed, Shape
-from sync.errors import SourceRefused, SyncError
+from connectors.sql.tables import Column, ForeignKey, Listed, TableShape
+from sync.shared.errors import SourceRefused, SyncError
 
 _PATIENCE = timedelta(seconds=5)
 _COUNTED = 10_000
@@ -92,7 +92,9 @@ def _parts(name: str) -> tuple[str, ...]:
         return ()
 
 
-def _remarks(column: Column, shape: Shape, outward: Sequence[ForeignKey], changed: Candidate | None) -> Iterator[str]:
+def _remarks(
+    column: Column, shape: TableShape, outward: Sequence[ForeignKey], changed: Candidate | None
+) -> Iterator[str]:
     primary = shape.primary or ()
     if column.name in primary:
         yield "key" if len(primary) == 1 else f"part of the key {_spelled(primary)}"

@@ -14,11 +14,11 @@ from typing import TYPE_CHECKING, Any
 from connectors.interface import Finding
 
 if TYPE_CHECKING:
-    from connectors.sql.database import Database
+    from connectors.sql.connection import Database
 
 
 @dataclass(frozen=True, slots=True)
-class Link:
+class ConnectionSecurity:
     """A connection: `local` if it never leaves this machine, `verified` if the certificate was, `named` if that bears
     the host's name, too."""
 
@@ -56,24 +56,24 @@ _CURES = {
 }
 
 
-def postgresql_link(raw: Any) -> Link:
+def postgresql_link(raw: Any) -> ConnectionSecurity:
     """Return what libpq knows of its connection."""
     given = raw.info.get_parameters()
     # https://www.postgresql.org/docs/current/libpq-connect.html: sslrootcert=system demands verify-full
     mode = "verify-full" if given.get("sslrootcert") == "system" else given.get("sslmode", "prefer")
     if not raw.pgconn.ssl_in_use:
-        return Link(_is_local(raw.info.hostaddr or raw.info.host), encrypted=False)
+        return ConnectionSecurity(_is_local(raw.info.hostaddr or raw.info.host), encrypted=False)
     verified = mode in ("verify-ca", "verify-full")
-    return Link(_is_local(raw.info.hostaddr), True, verified, mode == "verify-full")
+    return ConnectionSecurity(_is_local(raw.info.hostaddr), True, verified, mode == "verify-full")
 
 
-def mysql_link(raw: Any) -> Link:
+def mysql_link(raw: Any) -> ConnectionSecurity:
     """Return what PyMySQL knows of its connection."""
     local = bool(raw.unix_socket) or _is_local(raw.host)
     if not isinstance(raw._sock, ssl.SSLSocket):
-        return Link(local, encrypted=False)
+        return ConnectionSecurity(local, encrypted=False)
     context = raw._sock.context
-    return Link(local, True, context.verify_mode == ssl.CERT_REQUIRED, context.check_hostname)
+    return ConnectionSecurity(local, True, context.verify_mode == ssl.CERT_REQUIRED, context.check_hostname)
 
 
 _LINKS = {"postgresql": postgresql_link, "mysql": mysql_link}

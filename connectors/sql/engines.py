@@ -34,7 +34,7 @@ _INSTRUCTIONS_BETWEEN_LOOKS = 100_000
 
 
 @dataclass(frozen=True, slots=True)
-class Facts:
+class EngineTraits:
     """What is known of a kind of database; where it is False, an operator should be told."""
 
     proven: bool = False
@@ -50,18 +50,18 @@ class Facts:
 
 
 _FACTS = {
-    "postgresql": Facts(proven=True, time_limit=True, read_only=True, own_clock=True, trims_char=True),
-    "mysql": Facts(proven=True, time_limit=True, read_only=True, own_clock=True, trims_char=True),
-    "sqlite": Facts(proven=True, time_limit=True, read_only=True, trims_char=True),
-    "duckdb": Facts(proven=True, time_limit=True, read_only=True, trims_char=True),
-    "firebird": Facts(proven=True, trims_char=True),
-    "mssql": Facts(own_clock=True),
+    "postgresql": EngineTraits(proven=True, time_limit=True, read_only=True, own_clock=True, trims_char=True),
+    "mysql": EngineTraits(proven=True, time_limit=True, read_only=True, own_clock=True, trims_char=True),
+    "sqlite": EngineTraits(proven=True, time_limit=True, read_only=True, trims_char=True),
+    "duckdb": EngineTraits(proven=True, time_limit=True, read_only=True, trims_char=True),
+    "firebird": EngineTraits(proven=True, trims_char=True),
+    "mssql": EngineTraits(own_clock=True),
 }
 
 
-def facts_of(backend: str) -> Facts:
+def facts_of(backend: str) -> EngineTraits:
     """Return what is known of that kind of database (see `backend_of`); of most, nothing."""
-    return _FACTS.get(backend, Facts())
+    return _FACTS.get(backend, EngineTraits())
 
 
 def parse_url(text: str) -> URL:

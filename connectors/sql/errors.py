@@ -15,7 +15,7 @@ from connectors.exchange import TooLarge
 from connectors.sql.causes import Cause
 from connectors.sql.diagnosis import cause_of
 from connectors.sql.url_options import UnknownOption
-from sync.errors import SourceRefused, SourceUnavailable, SyncError
+from sync.shared.errors import SourceRefused, SourceUnavailable, SyncError
 
 
 class TooSlow(SourceUnavailable):

@@ -12,14 +12,14 @@ from typing import Any, Protocol
 
 from sqlalchemy import Select
 
-from connectors.sql.database import Database, Rows
+from connectors.sql.connection import Database, SqlRows
 from connectors.sql.errors import Oversized, Unconvertible
 from connectors.sql.statements import Relation, one_row
 from connectors.sql.values import TOO_LONG, UNDECODABLE, Unreadable
-from sync.errors import SourceRefused
+from sync.shared.errors import SourceRefused
 
 
-class Columns(Protocol):
+class SelectedColumns(Protocol):
     """The columns of a SELECT: those with a role first."""
 
     @property
@@ -40,14 +40,14 @@ def read_page(
     database: Database,
     stream: str,
     relation: Relation,
-    layout: Columns,
+    layout: SelectedColumns,
     *,
     limit: int,
     size: int,
     after: Any,
     select: Callable[[Sequence[str], bool, Any, int], Select[Any]],
     place: Callable[[Any], Any],
-) -> Rows:
+) -> SqlRows:
     """Up to `limit` rows behind `after`, in the order of `select(names, everything, after, limit)`; fewer only at the
     end, or where they are long: then also if no more than `size` (rows at once) is asked for to begin with. `place`
     gives a row's own `after`. Raises SourceRefused where a role itself cannot be read."""
@@ -61,7 +61,7 @@ def read_page(
         except (Unconvertible, Oversized) as error:
             are_long = are_long or isinstance(error, Oversized)
             if rows and are_long:  # which are as many as memory should hold
-                return Rows(tuple(columns), rows, more=True)
+                return SqlRows(tuple(columns), rows, more=True)
             if size > 1:
                 size //= 2
                 continue
@@ -74,7 +74,7 @@ def read_page(
         columns = found.columns
         more = len(found.rows) >= size
         if not more or are_long or len(rows) >= limit:
-            return Rows(tuple(columns), rows, more=more)
+            return SqlRows(tuple(columns), rows, more=more)
         after, size = place(found.rows[-1]), size * 2
 
 
@@ -82,16 +82,20 @@ def read_among(
     database: Database,
     stream: str,
     relation: Relation,
-    layout: Columns,
+    layout: SelectedColumns,
     *,
     values: Sequence[Any],
     select: Callable[[Sequence[str], bool, Sequence[Any]], Select[Any]],
-) -> Rows:
+    at_once: bool = False,
+) -> SqlRows:
     """The rows of `select(names, everything, values)`; where one cannot be read, all that share its value come by their
-    roles. Raises SourceRefused where a role itself cannot be read."""
+    roles. Raises SourceRefused where a role itself cannot be read; Oversized where they are too long to be read
+    `at_once`, if they shall."""
     try:
         return database.run(select(layout.names, layout.everything, values), stream)
     except (Unconvertible, Oversized) as error:
+        if at_once and isinstance(error, Oversized):
+            raise
         if len(values) == 1:
 
             def alone(names: Sequence[str], everything: bool) -> Select[Any]:
@@ -100,10 +104,10 @@ def read_among(
             return _by_roles(database, stream, relation, layout, alone, blame=_blame(error))
     middle = len(values) // 2
     first, second = (
-        read_among(database, stream, relation, layout, values=half, select=select)
+        read_among(database, stream, relation, layout, values=half, select=select, at_once=at_once)
         for half in (values[:middle], values[middle:])
     )
-    return Rows(first.columns, [*first.rows, *second.rows])
+    return SqlRows(first.columns, [*first.rows, *second.rows])
 
 
 def _blame(error: Unconvertible | Oversized) -> Unreadable:
@@ -111,8 +115,8 @@ def _blame(error: Unconvertible | Oversized) -> Unreadable:
 
 
 def _by_roles(
-    database: Database, stream: str, relation: Relation, layout: Columns, choose: Choose, *, blame: Unreadable
-) -> Rows:
+    database: Database, stream: str, relation: Relation, layout: SelectedColumns, choose: Choose, *, blame: Unreadable
+) -> SqlRows:
     """The rows by their roles, as wide as the layout has them; one field is marked as the one that is to blame."""
     roles = list(dict.fromkeys(layout.roles))
     try:
@@ -128,7 +132,7 @@ def _by_roles(
         for at in [bad] if bad is not None else range(len(roles), len(columns)):
             wide[at] = blame
         rows.append((*wide, *row[len(roles) :]))  # exact values of an order stand behind all others
-    return Rows((*columns, *found.columns[len(roles) :]), rows)
+    return SqlRows((*columns, *found.columns[len(roles) :]), rows)
 
 
 def _bad_field(

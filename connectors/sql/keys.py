@@ -18,7 +18,7 @@ from typing import Any, Literal
 from uuid import UUID
 
 from connectors.sql.values import clock_text, moment
-from sync.words import Json
+from sync.shared.words import Json
 
 KeyKind = Literal["integer", "decimal", "float", "text", "uuid", "bytes", "moment", "day", "clock", "any", "other"]
 """`any`: a column of any mixture of values, as SQLite has them. `moment`, `day` and `clock`: times that the driver

@@ -9,17 +9,17 @@ from typing import Any
 from sqlalchemy import bindparam, text
 
 from connectors.interface import FieldKind, FieldType
-from connectors.sql.columns import Columns
-from connectors.sql.database import Database
-from connectors.sql.records import Plan, columns_of
+from connectors.sql.columns import StreamColumns
+from connectors.sql.connection import Database
+from connectors.sql.records import SqlReadPlan, columns_of
 from connectors.sql.statements import Relation, one_row
 from connectors.sql.values import as_bit, as_bool, as_json
-from sync.words import Wanted
+from sync.shared.words import Wanted
 
 Kinds = dict[str, FieldKind]
 
 
-def kinds_of(database: Database, columns: Columns, plan: Plan) -> Mapping[tuple[str, ...], FieldKind]:
+def kinds_of(database: Database, columns: StreamColumns, plan: SqlReadPlan) -> Mapping[tuple[str, ...], FieldKind]:
     """The kinds of the wanted columns by their path; those that are not known are left out."""
     look = _Look(database, columns, plan.spec.name)
     children = {child.name for child in plan.children}
@@ -31,7 +31,7 @@ def kinds_of(database: Database, columns: Columns, plan: Plan) -> Mapping[tuple[
 
 
 class _Look:
-    def __init__(self, database: Database, columns: Columns, stream: str) -> None:
+    def __init__(self, database: Database, columns: StreamColumns, stream: str) -> None:
         self._database = database
         self._columns = columns
         self._stream = stream

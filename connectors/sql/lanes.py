@@ -28,14 +28,14 @@ from dataclasses import dataclass, replace
 
 from connectors.sql.scales import Scale
 from connectors.sql.sequences import SequenceScale
-from sync.words import Json
+from sync.shared.words import Json
 
 MARKS = 8
 """Marks kept per period of lateness: more would only make the re-read part a little shorter."""
 
 
 @dataclass(frozen=True, slots=True)
-class Window:
+class SqlWindow:
     """A window being read: positions, the packed (modified, key) of the last row given out, the greatest one seen.
 
     `by`: rows drawn up to this clock were committed before the window began; marks up to it are settled by its end.
@@ -49,7 +49,7 @@ class Window:
 
 
 @dataclass(frozen=True, slots=True)
-class Lane:
+class SqlLane:
     """A lane that follows a cursor column. `of` names column, kind and zone: a lane of another column starts anew.
 
     `shape` is how a text column writes its times, as far as it is known; `odd` how many texts that are no time were
@@ -61,13 +61,13 @@ class Lane:
     start: int | None = None
     quiet: int | None = None
     marks: tuple[tuple[int, int], ...] = ()
-    window: Window | None = None
+    window: SqlWindow | None = None
     shape: Json = None
     odd: int = 0
 
 
 @dataclass(frozen=True, slots=True)
-class Backfill:
+class SqlBackfill:
     """The lane of what was there at first: all below `high`, once. A sequence is read once more when the source's clock
     passes `again`, for rows that were numbered before the first reading and committed behind it; `waits` says that the
     first reading is over."""
@@ -82,48 +82,48 @@ class Backfill:
         """Whether there is something to read."""
         return not self.done and (not self.waits or self.again is None or now >= self.again)
 
-    def next(self, last: tuple[Json, Json] | None) -> Backfill:
+    def next(self, last: tuple[Json, Json] | None) -> SqlBackfill:
         """After a page: `last` is its last row, None if it was the last page."""
         if last is not None:
             return replace(self, after=last)
         if self.again is not None and not self.waits:
             return replace(self, after=None, waits=True)
-        return Backfill(None, done=True)
+        return SqlBackfill(None, done=True)
 
 
 def first_lane(
     of: str, scale: Scale, now: int, overlap: int, settle: int, *, greatest: int | None, shape: Json = None
-) -> Lane:
+) -> SqlLane:
     """A new lane at the source's clock `now`; `greatest` is the column's greatest position, None if it is empty."""
     if scale.follows_clock:
-        return Lane(of, now - settle, now - settle, shape=shape)
+        return SqlLane(of, now - settle, now - settle, shape=shape)
     if greatest is None:
-        return Lane(of, shape=shape)
+        return SqlLane(of, shape=shape)
     if isinstance(scale, SequenceScale):
-        return Lane(of, greatest, quiet=scale.end(greatest), shape=shape)
+        return SqlLane(of, greatest, quiet=scale.end(greatest), shape=shape)
     through = min(greatest, now - settle)
     if _is_past(scale, through, now - _lateness(scale, now, overlap)):
-        return Lane(of, through, quiet=scale.end(through), shape=shape)
-    return Lane(of, through, scale.end(through), shape=shape)
+        return SqlLane(of, through, quiet=scale.end(through), shape=shape)
+    return SqlLane(of, through, scale.end(through), shape=shape)
 
 
-def first_backfill(scale: Scale, now: int, greatest: int | None, overlap: int, settle: int) -> Backfill:
+def first_backfill(scale: Scale, now: int, greatest: int | None, overlap: int, settle: int) -> SqlBackfill:
     """What the first poll must read besides the live lane."""
     if isinstance(scale, SequenceScale):
         if greatest is None:
-            return Backfill(None, done=True)
-        return Backfill(scale.end(greatest), again=now + overlap)
-    return Backfill(now - settle)
+            return SqlBackfill(None, done=True)
+        return SqlBackfill(scale.end(greatest), again=now + overlap)
+    return SqlBackfill(now - settle)
 
 
-def plan(lane: Lane, scale: Scale, now: int, overlap: int, settle: int, *, backfilled: bool) -> Lane:
+def plan(lane: SqlLane, scale: Scale, now: int, overlap: int, settle: int, *, backfilled: bool) -> SqlLane:
     """The lane with the window that this poll reads; `backfilled`: the backfill is over."""
     by = now - _lateness(scale, now, overlap)
     if isinstance(scale, SequenceScale):
-        return replace(lane, window=Window(lane.quiet, None, by))
+        return replace(lane, window=SqlWindow(lane.quiet, None, by))
     high = now - settle
     if lane.through is None:
-        return replace(lane, window=Window(None, high, by))
+        return replace(lane, window=SqlWindow(None, high, by))
     through = lane.through
     if not scale.follows_clock and through > high:
         lane, through = _set_back(lane, high), high
@@ -134,15 +134,15 @@ def plan(lane: Lane, scale: Scale, now: int, overlap: int, settle: int, *, backf
         lane = replace(lane, start=None if backfilled else lane.start)
     if scale.follows_clock:  # what was written since then may be stored as up to a whole grain earlier
         low = scale.floor(low)
-    return replace(lane, window=Window(low, high, by))
+    return replace(lane, window=SqlWindow(low, high, by))
 
 
-def advance(lane: Lane, window: Window, last: tuple[Json, Json], seen: int | None) -> Lane:
+def advance(lane: SqlLane, window: SqlWindow, last: tuple[Json, Json], seen: int | None) -> SqlLane:
     """The lane after a full page of its window that ended with the row `last`."""
     return replace(lane, window=replace(window, after=last, seen=_greater(window.seen, seen)))
 
 
-def is_marked(lane: Lane, window: Window, scale: Scale, seen: int | None) -> bool:
+def is_marked(lane: SqlLane, window: SqlWindow, scale: Scale, seen: int | None) -> bool:
     """Whether `finish` puts a mark, for which it must know the source's clock after the last page was read."""
     through = _read_through(lane, window, seen)
     if scale.follows_clock or through is None or (lane.marks and lane.marks[-1][1] >= through):
@@ -150,7 +150,7 @@ def is_marked(lane: Lane, window: Window, scale: Scale, seen: int | None) -> boo
     return lane.quiet is None or scale.end(through) > lane.quiet
 
 
-def finish(lane: Lane, window: Window, scale: Scale, seen: int | None, *, now: int, overlap: int) -> Lane:
+def finish(lane: SqlLane, window: SqlWindow, scale: Scale, seen: int | None, *, now: int, overlap: int) -> SqlLane:
     """The lane after its window's last page, which was read before the source's clock was `now`."""
     if scale.follows_clock:
         return replace(lane, through=window.high, window=None)
@@ -165,7 +165,7 @@ def finish(lane: Lane, window: Window, scale: Scale, seen: int | None, *, now: i
     return replace(lane, through=through, quiet=quiet, marks=left, window=None)
 
 
-def _read_through(lane: Lane, window: Window, seen: int | None) -> int | None:
+def _read_through(lane: SqlLane, window: SqlWindow, seen: int | None) -> int | None:
     """How far the lane is read with this window; rows that came in behind the window's end are the next one's."""
     through = _greater(lane.through, _greater(window.seen, seen))
     return through if through is None or window.high is None else min(through, window.high)
@@ -183,7 +183,7 @@ def _is_past(scale: Scale, position: int, by: int) -> bool:
     return not isinstance(scale, SequenceScale) and scale.reach(position) + scale.doubt <= by
 
 
-def _set_back(lane: Lane, high: int) -> Lane:
+def _set_back(lane: SqlLane, high: int) -> SqlLane:
     """The source's clock went back: what was taken for the present lies ahead, and so do its marks."""
     quiet = None if lane.quiet is not None and lane.quiet > high else lane.quiet
     return replace(lane, through=high, quiet=quiet, marks=tuple(mark for mark in lane.marks if mark[1] <= high))
@@ -203,7 +203,7 @@ def _greater(one: int | None, other: int | None) -> int | None:
 # ---- as JSON
 
 
-def lane_to_json(lane: Lane, scale: Scale) -> Json:
+def lane_to_json(lane: SqlLane, scale: Scale) -> Json:
     window = lane.window
     return {
         "of": lane.of,
@@ -224,9 +224,9 @@ def lane_to_json(lane: Lane, scale: Scale) -> Json:
     }
 
 
-def lane_from_json(value: Mapping[str, Json], scale: Scale) -> Lane:
+def lane_from_json(value: Mapping[str, Json], scale: Scale) -> SqlLane:
     window = value["window"]
-    return Lane(
+    return SqlLane(
         of=value["of"],
         through=_read(scale, value["through"]),
         start=_read(scale, value["start"]),
@@ -235,7 +235,7 @@ def lane_from_json(value: Mapping[str, Json], scale: Scale) -> Lane:
         shape=value["shape"],
         odd=value.get("odd", 0),
         window=window
-        and Window(
+        and SqlWindow(
             low=_read_end(scale, window["low"]),
             high=_read(scale, window["high"]),
             by=window["by"],
@@ -245,7 +245,7 @@ def lane_from_json(value: Mapping[str, Json], scale: Scale) -> Lane:
     )
 
 
-def backfill_to_json(backfill: Backfill, of: str, scale: Scale | None) -> Json:
+def backfill_to_json(backfill: SqlBackfill, of: str, scale: Scale | None) -> Json:
     if backfill.done:
         return {"of": of, "done": True}
     return {
@@ -257,11 +257,11 @@ def backfill_to_json(backfill: Backfill, of: str, scale: Scale | None) -> Json:
     }
 
 
-def backfill_from_json(value: Mapping[str, Json], scale: Scale | None) -> Backfill:
+def backfill_from_json(value: Mapping[str, Json], scale: Scale | None) -> SqlBackfill:
     if value.get("done"):
-        return Backfill(None, done=True)
+        return SqlBackfill(None, done=True)
     high = None if scale is None else _read_end(scale, value["high"])
-    return Backfill(high, _pair(value["after"]), value["again"], value["waits"])
+    return SqlBackfill(high, _pair(value["after"]), value["again"], value["waits"])
 
 
 def _pair(value: Json) -> tuple[Json, Json] | None:

@@ -9,17 +9,17 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta, tzinfo
 
-from sync.times import FORM as _FORM
-from sync.times import naive as _naive
-from sync.times import offset_minutes as _offset_minutes
-from sync.words import Json
+from sync.shared.timestamps import FORM as _FORM
+from sync.shared.timestamps import naive as _naive
+from sync.shared.timestamps import offset_minutes as _offset_minutes
+from sync.shared.words import Json
 
 _EPOCH = datetime(1970, 1, 1)
 _MICROSECOND = timedelta(microseconds=1)
 
 
 @dataclass(frozen=True, slots=True)
-class Shape:
+class TextTimeFormat:
     """How a column of text writes its times: `separator` is "" for bare dates; `offset` (minutes) is one for all."""
 
     separator: str
@@ -36,24 +36,24 @@ class Shape:
         return {"separator": self.separator, "seconds": self.seconds, "offset": self.offset}
 
     @classmethod
-    def from_json(cls, value: Json) -> Shape:
+    def from_json(cls, value: Json) -> TextTimeFormat:
         return cls(value["separator"], value["seconds"], value["offset"])
 
-    def covers(self, other: Shape) -> bool:
+    def covers(self, other: TextTimeFormat) -> bool:
         """Whether text of the other shape sorts by time among text of this one."""
         same = (self.separator, self.offset) == (other.separator, other.offset)
         return same and (other.seconds or not self.seconds)
 
 
-def shape_of(text: str) -> Shape | None:
+def shape_of(text: str) -> TextTimeFormat | None:
     """The shape of one value; None where it is no point in time."""
     form = _FORM.fullmatch(text)
     if form is None or _naive(form) is None:
         return None
-    return Shape(form[2] or "", form[4] is not None, None if form[6] is None else _offset_minutes(form[6]))
+    return TextTimeFormat(form[2] or "", form[4] is not None, None if form[6] is None else _offset_minutes(form[6]))
 
 
-def common_shape(shapes: Iterable[Shape]) -> Shape | None:
+def common_shape(shapes: Iterable[TextTimeFormat]) -> TextTimeFormat | None:
     """One shape whose plain text order is time order for all; None where they do not sort together."""
     found = set(shapes)
     if len({(shape.separator, shape.offset) for shape in found}) != 1:

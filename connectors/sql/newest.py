@@ -9,13 +9,13 @@ from datetime import date
 from decimal import Decimal
 from typing import Any
 
-from connectors.sql.columns import Columns
-from connectors.sql.database import Database
+from connectors.sql.columns import StreamColumns
+from connectors.sql.connection import Database
+from connectors.sql.cursor_times import Cursor
 from connectors.sql.moments import canonical, datetime_of, shape_of
 from connectors.sql.scales import HOUR, MINUTE, SECOND, Days, Epoch, Scale, Words
 from connectors.sql.sequences import SequenceScale
 from connectors.sql.statements import Relation, edge
-from connectors.sql.times import Cursor
 from connectors.sql.zones import DAY, offset_at
 
 _LOOK = 25
@@ -52,7 +52,7 @@ def newest_of(database: Database, stream: str, relation: Relation, cursor: Curso
         return Newest(value, spot, odd)
     now = database.now(stream)
     if isinstance(scale, SequenceScale):
-        return Newest(None, Columns(database, stream).greatest(relation, cursor, scale, now), odd)
+        return Newest(None, StreamColumns(database, stream).greatest(relation, cursor, scale, now), odd)
     below = database.run(edge(relation, cursor.column, greatest=True, below=scale.high(now + DAY), limit=_LOOK), stream)
     sane = [(row[0], spot) for row in below.rows if (spot := scale.position(row[0])) is not None]
     value, spot = sane[0] if sane else (None, None)

@@ -9,8 +9,8 @@ from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Fie
 
 from connectors.sql.statements import table_parts
 from connectors.sql.zones import find_zone
-from sync.durations import Duration
-from sync.secrets import SecretRef
+from sync.shared.durations import Duration
+from sync.shared.secrets import SecretRef
 
 
 def _no_control_characters(text: str) -> str:
@@ -52,7 +52,7 @@ def _columns(value: object) -> object:
 
 Identifier = Annotated[str, Field(max_length=256), AfterValidator(_no_control_characters)]
 TableName = Annotated[Identifier, AfterValidator(_table_name)]
-Columns = Annotated[
+KeyColumns = Annotated[
     tuple[Identifier, ...],
     BeforeValidator(_columns),
     WithJsonSchema({"anyOf": [{"type": "string"}, {"type": "array", "items": {"type": "string"}, "minItems": 1}]}),
@@ -62,11 +62,11 @@ Zone = Annotated[str, AfterValidator(_known_zone)]
 ModifiedAs = Literal["epoch_s", "epoch_ms", "sequence"]
 
 
-class _Table(BaseModel):
+class _SqlTable(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True, strict=True, validate_default=True)
 
 
-class SqlSource(_Table):
+class SqlSource(_SqlTable):
     """Keys of `[sources.X]` with `connector = "sql"`."""
 
     url: SecretRef = Field(
@@ -88,7 +88,7 @@ class SqlSource(_Table):
     )
 
 
-class _Relation(_Table):
+class _Relation(_SqlTable):
     """A table or a query; exactly one of them."""
 
     table: TableName | None = Field(
@@ -112,7 +112,7 @@ class _Relation(_Table):
 class SqlStream(_Relation):
     """Keys of `[sources.X.streams.Y]`."""
 
-    key: Columns = Field(
+    key: KeyColumns = Field(
         description='The column that identifies a row, or a list of several that do so together: ["tenant", "number"]. '
         "Unique, never NULL, never reused. Under a collation that ignores case it must be unique without regard to "
         "case."
@@ -147,11 +147,11 @@ class SqlStream(_Relation):
 class SqlChild(_Relation):
     """Keys of `[sources.X.streams.Y.children.Z]`: rows nested into their parent's record as the list Z."""
 
-    parent: Columns = Field(
+    parent: KeyColumns = Field(
         description="The child's column that holds its parent's key, or a list of as many columns as that key has; it "
         "should be indexed."
     )
-    key: Columns = Field(description="The child's column that identifies a row, or a list of several.")
+    key: KeyColumns = Field(description="The child's column that identifies a row, or a list of several.")
     modified: Identifier | None = Field(
         None,
         description="The child's column that says when a row last changed: a changed child re-reads its parent. "

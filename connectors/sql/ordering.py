@@ -2,8 +2,8 @@
 
 Drivers cut (nanoseconds), round (single precision) and rename (the numbers of an ENUM) what the database compares. A
 page that begins behind such a value would hold its last rows again, or skip some. So each column that rows are ordered
-by has an `Order`: how the database itself renders the value exactly, and how that comes back as the column's own type.
-The bare column is compared, so that its index serves.
+by has a `ColumnOrder`: how the database itself renders the value exactly, and how that comes back as the column's own
+type. The bare column is compared, so that its index serves.
 """
 
 from __future__ import annotations
@@ -17,11 +17,11 @@ from sqlalchemy import cast, func, literal_column, text
 from sqlalchemy.types import UserDefinedType
 
 from connectors.sql import vendors
-from connectors.sql.database import Database
+from connectors.sql.connection import Database
 from connectors.sql.keys import KeyKind
-from connectors.sql.orders import Expression, Order, Type, has_more_digits, iso_moment
+from connectors.sql.orders import ColumnOrder, SqlExpression, Type, has_more_digits, iso_moment
 from connectors.sql.statements import Relation, one_row
-from sync.errors import SourceRefused
+from sync.shared.errors import SourceRefused
 
 
 def is_proven(backend: str) -> bool:
@@ -29,11 +29,11 @@ def is_proven(backend: str) -> bool:
     return backend in ("sqlite", "postgresql", "mysql", "duckdb")
 
 
-def orders_of(database: Database, stream: str, relation: Relation, columns: Sequence[str]) -> tuple[Order, ...]:
+def orders_of(database: Database, stream: str, relation: Relation, columns: Sequence[str]) -> tuple[ColumnOrder, ...]:
     """The orders of these columns; the database is asked for their types where its drivers are known to lie."""
     find = _TYPES.get(database.backend)
     if find is None:
-        return tuple(Order(column) for column in columns)
+        return tuple(ColumnOrder(column) for column in columns)
     return tuple(
         replace(_BY_BACKEND[database.backend](type_), column=column)
         for column, type_ in zip(columns, find(database, stream, relation, columns), strict=True)
@@ -87,42 +87,42 @@ _TYPES: dict[str, _Types] = {
 # ---- how they compare
 
 
-def _postgresql(type_: Type) -> Order:
+def _postgresql(type_: Type) -> ColumnOrder:
     from connectors.sql import postgresql
 
     code = type_.code
     if code in postgresql.FLOATS:
         # Text of no type takes the column's; a Python number would be of double precision, which a real never equals.
-        return Order("", "float", "float", write=_digits, single=code == postgresql.FLOAT4)
-    return Order("", kind=postgresql.key_kind(code))
+        return ColumnOrder("", "float", "float", write=_digits, single=code == postgresql.FLOAT4)
+    return ColumnOrder("", kind=postgresql.key_kind(code))
 
 
-def _mysql(type_: Type) -> Order:
+def _mysql(type_: Type) -> ColumnOrder:
     match type_.name:
         case "float":
             # The text of a FLOAT has six digits; as a double it is whole. Rows are found by what was shown of it.
-            return Order(
+            return ColumnOrder(
                 "", "float", "float", _as_double, _single, shown=_shown_as_double, single=True, loses=_has_more_bits
             )
         case "double":  # whose text has as many digits as it takes
-            return Order("", "double", "float")
+            return ColumnOrder("", "double", "float")
         case "enum" | "set":
             # Sorted by their numbers, but compared with text as text.
-            return Order("", type_.name, "text", exact=_as_number)
+            return ColumnOrder("", type_.name, "text", exact=_as_number)
         case "bit":
-            return Order("", "bit", "bytes", write=_bits)
+            return ColumnOrder("", "bit", "bytes", write=_bits)
         case "timestamp" | "datetime":
-            return Order("", type_.name, write=_mysql_moment)
-    return Order("", type_.name, _MYSQL_KINDS.get(type_.name))
+            return ColumnOrder("", type_.name, write=_mysql_moment)
+    return ColumnOrder("", type_.name, _MYSQL_KINDS.get(type_.name))
 
 
-def _duckdb(type_: Type) -> Order:
+def _duckdb(type_: Type) -> ColumnOrder:
     name = type_.name
     if name.partition("(")[0] in _DUCKDB_EXACT:
-        return Order("", name, _DUCKDB_KINDS.get(name.partition("(")[0]), single=name == "FLOAT")
+        return ColumnOrder("", name, _DUCKDB_KINDS.get(name.partition("(")[0]), single=name == "FLOAT")
     own = _Named(name)
     is_time = name.startswith("TIME")
-    return Order(
+    return ColumnOrder(
         "",
         name.partition("(")[0],
         exact=lambda column: cast(column, _Named("VARCHAR")),
@@ -132,7 +132,7 @@ def _duckdb(type_: Type) -> Order:
     )
 
 
-_BY_BACKEND: dict[str, Callable[[Type], Order]] = {
+_BY_BACKEND: dict[str, Callable[[Type], ColumnOrder]] = {
     "postgresql": _postgresql,
     "mysql": _mysql,
     "duckdb": _duckdb,
@@ -169,15 +169,15 @@ class _Named(UserDefinedType[Any]):
         return self.spec
 
 
-def _as_number(column: Expression) -> Expression:
+def _as_number(column: SqlExpression) -> SqlExpression:
     return column + literal_column("0")
 
 
-def _as_double(column: Expression) -> Expression:
+def _as_double(column: SqlExpression) -> SqlExpression:
     return column + literal_column("0e0")
 
 
-def _shown_as_double(column: Expression) -> Expression:
+def _shown_as_double(column: SqlExpression) -> SqlExpression:
     """The double that the digits mean which are shown of a FLOAT."""
     return func.concat(column).op("+")(literal_column("0e0"))  # a plain + would join texts
 

@@ -1,4 +1,4 @@
-"""`Order`: one column as its database compares it."""
+"""`ColumnOrder`: one column as its database compares it."""
 
 from __future__ import annotations
 
@@ -13,11 +13,11 @@ from sqlalchemy import ColumnElement
 from connectors.sql.keys import KeyKind
 from connectors.sql.statements import value
 
-Expression = ColumnElement[Any]
+SqlExpression = ColumnElement[Any]
 
 
 @dataclass(frozen=True, slots=True)
-class Order:
+class ColumnOrder:
     """One column as its database compares it.
 
     `type` is the database's name of its type, "" where nobody asked. `kind` says which Python values the column takes,
@@ -30,14 +30,14 @@ class Order:
     column: str
     type: str = ""
     kind: KeyKind | None = None
-    exact: Callable[[Expression], Expression] | None = None
+    exact: Callable[[SqlExpression], SqlExpression] | None = None
     write: Callable[[Any], Any] = lambda it: it
-    typed: Callable[[Expression], Expression] | None = None
-    shown: Callable[[Expression], Expression] | None = None
+    typed: Callable[[SqlExpression], SqlExpression] | None = None
+    shown: Callable[[SqlExpression], SqlExpression] | None = None
     single: bool = False
     loses: Callable[[Any, Any], bool] | None = None
 
-    def bound(self, it: Any) -> Expression:
+    def bound(self, it: Any) -> SqlExpression:
         """The value (as `exact` renders it, or a bound of a window) to compare the bare column with."""
         parameter = value(self.write(it))
         return parameter if self.typed is None else self.typed(parameter)

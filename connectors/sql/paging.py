@@ -11,19 +11,19 @@ from typing import Any
 from sqlalchemy import Select
 
 from connectors.interface import StreamSpec
-from connectors.sql.columns import Columns
-from connectors.sql.database import Database, Rows
+from connectors.sql.columns import StreamColumns
+from connectors.sql.connection import Database, SqlRows
+from connectors.sql.cursor_times import Cursor
 from connectors.sql.halving import read_page
 from connectors.sql.keys import pack, unpack
 from connectors.sql.ordering import is_proven
-from connectors.sql.orders import Order
-from connectors.sql.records import Layout
+from connectors.sql.orders import ColumnOrder
+from connectors.sql.records import SelectLayout
 from connectors.sql.statements import Bounds, Relation, page, rows_in
-from connectors.sql.times import Cursor
-from sync.errors import SourceRefused
-from sync.words import Json
+from sync.shared.errors import SourceRefused
+from sync.shared.words import Json
 
-Place = tuple[Any, ...]
+PagePosition = tuple[Any, ...]
 """A row's exact values in the columns of an order."""
 
 _EXACT = "exact"
@@ -43,10 +43,10 @@ class Pager:
         database: Database,
         spec: StreamSpec,
         relation: Relation,
-        layout: Layout,
+        layout: SelectLayout,
         *,
-        cursor: Order | None,
-        keys: Sequence[Order],
+        cursor: ColumnOrder | None,
+        keys: Sequence[ColumnOrder],
     ) -> None:
         self._database, self._stream = database, spec.name
         self._relation, self._layout = relation, layout
@@ -58,9 +58,10 @@ class Pager:
         orders = ([cursor] if cursor else []) + list(keys)
         self._orders = list({order.column: order for order in orders}.values())
         self._at = [layout.at(order.column) if order.exact is None else None for order in self._orders]
-        self._before: list[Place] = []
+        self._before: list[PagePosition] = []
+        self._former: list[PagePosition] = []
 
-    def page(self, after: Json, low: Any = None, high: Any = None, *, above: bool = False) -> Rows:
+    def page(self, after: Json, low: Any = None, high: Any = None, *, above: bool = False) -> SqlRows:
         """The page behind the place `after` (None: from the start; so is one that the database compares otherwise by
         now). Raises SourceRefused where it holds rows of the page before."""
         behind = self._unpacked(after)
@@ -69,7 +70,7 @@ class Pager:
         if behind is not None and not is_proven(self._database.backend):
             self._refuse_passed_over(behind)
 
-        def select(names: Sequence[str], everything: bool, after: Place | None, limit: int) -> Select[Any]:
+        def select(names: Sequence[str], everything: bool, after: PagePosition | None, limit: int) -> Select[Any]:
             bounds = Bounds(low, high, after, above=above)
             return page(self._relation, names, everything, orders=self._orders, bounds=bounds, limit=limit)
 
@@ -93,9 +94,15 @@ class Pager:
             raise self._refused("yields rows again that the page before held: its pages would never end")
         self._refuse_lists(found)
         self._refuse_cut(found, places)
-        self._before = places
+        self._former, self._before = self._before, places
         extra = sum(order.exact is not None for order in self._orders)
-        return Rows(found.columns[: len(found.columns) - extra], found.rows, found.more)
+        return SqlRows(found.columns[: len(found.columns) - extra], found.rows, found.more)
+
+    def shorten(self) -> bool:
+        """Forget the last page, so that it can be read again with half of its rows; False where it has one."""
+        rows = len(self._before)
+        self._size, self._before = max(1, rows // 2), self._former
+        return rows > 1
 
     def last(self) -> tuple[Json, Json]:
         """The place of the last page's last row: of the cursor column (None without one), of the key."""
@@ -104,17 +111,17 @@ class Pager:
         key = packed[0] if len(packed) == 1 else packed
         return None if self._cursor is None else _packed(self._cursor, values[self._cursor.column]), key
 
-    def _places(self, found: Rows) -> list[Place]:
+    def _places(self, found: SqlRows) -> list[PagePosition]:
         return [self._place(row) for row in found.rows]
 
-    def _place(self, row: Sequence[Any]) -> Place:
+    def _place(self, row: Sequence[Any]) -> PagePosition:
         exact = iter(row[len(row) - self._at.count(None) :])
         return tuple(next(exact) if at is None else row[at] for at in self._at)
 
-    def _run(self, statement: Select[Any]) -> Rows:
+    def _run(self, statement: Select[Any]) -> SqlRows:
         return self._database.run(statement, self._stream)
 
-    def _refuse_passed_over(self, behind: Place) -> None:
+    def _refuse_passed_over(self, behind: PagePosition) -> None:
         """Raises SourceRefused where the row at this place is there, but not found by its own values: where no test
         proves how the database compares, rows of the same value would be passed over. If the row was changed or deleted
         meanwhile, nothing is wrong."""
@@ -127,14 +134,14 @@ class Pager:
         if behind not in self._places(self._run(at)):
             raise self._refused("does not find a row by its own values: rows of the same value would be passed over")
 
-    def _refuse_lists(self, found: Rows) -> None:
+    def _refuse_lists(self, found: SqlRows) -> None:
         """Raises SourceRefused where a key's value is no single one."""
         for order in self._keys:
             at = self._layout.at(order.column)
             if order.kind in _LISTS_COME_AS and any(is_list(row[at]) for row in found.rows):
                 raise no_key(self._database, self._stream, self._relation, order.column)
 
-    def _refuse_cut(self, found: Rows, places: Sequence[Place]) -> None:
+    def _refuse_cut(self, found: SqlRows, places: Sequence[PagePosition]) -> None:
         """Raises SourceRefused where a plain value lacks digits on which something depends: two rows would share one
         id; and windows of numbers begin behind a plain value."""
         lossy = [*self._keys, *([self._cursor] if self._cursor and self._cursor.single else [])]
@@ -158,7 +165,7 @@ class Pager:
         """The columns with their types, as far as these are known."""
         return " and ".join(f"{it.column!r}{f' ({it.type})' if it.type else ''}" for it in self._orders)
 
-    def _unpacked(self, after: Json) -> Place | None:
+    def _unpacked(self, after: Json) -> PagePosition | None:
         """None where the place is of another order than today's."""
         if after is None:
             return None
@@ -174,11 +181,11 @@ class Pager:
 
 def make_pager(
     database: Database,
-    columns: Columns,
+    columns: StreamColumns,
     spec: StreamSpec,
     *,
     relation: Relation,
-    layout: Layout,
+    layout: SelectLayout,
     keys: Sequence[str],
     cursor: Cursor | None = None,
 ) -> Pager:
@@ -188,7 +195,7 @@ def make_pager(
     return Pager(database, spec, relation, layout, cursor=orders[0] if cursor else None, keys=orders[len(first) :])
 
 
-def digits_lost(database: Database, stream: str, relation: Relation, order: Order) -> SourceRefused:
+def digits_lost(database: Database, stream: str, relation: Relation, order: ColumnOrder) -> SourceRefused:
     """Return the error for a column whose values have more digits than are shown of them."""
     return SourceRefused(
         f"the column {order.column!r} ({order.type}) of {relation.words} holds values of more digits than the driver "
@@ -221,11 +228,11 @@ def _listed(key: Json) -> list[Json]:
     return key if isinstance(key, list) else [key]
 
 
-def _packed(order: Order, value: Any) -> Json:
+def _packed(order: ColumnOrder, value: Any) -> Json:
     return pack(value) if order.exact is None else {_EXACT: pack(value)}
 
 
-def _unpacked(order: Order, packed: Json) -> Any:
+def _unpacked(order: ColumnOrder, packed: Json) -> Any:
     is_exact = isinstance(packed, dict) and _EXACT in packed
     if is_exact != (order.exact is not None):
         return _OTHER

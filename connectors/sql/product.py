@@ -9,7 +9,7 @@ from sqlalchemy import Connection, text
 from sqlalchemy.sql.compiler import IdentifierPreparer
 
 from connectors.sql.catalog import told
-from connectors.sql.database import Database
+from connectors.sql.connection import Database
 from connectors.sql.statements import Relation
 
 _VERSIONS = {

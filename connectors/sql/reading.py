@@ -5,14 +5,16 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import timedelta
-from typing import Any
+from typing import Any, TypeVar
 
-from connectors.sql.columns import Columns, Found
-from connectors.sql.database import Database, Rows
+from connectors.sql.columns import LearnedScale, StreamColumns
+from connectors.sql.connection import Database, SqlRows
+from connectors.sql.cursor_times import Cursor
+from connectors.sql.errors import Oversized
 from connectors.sql.lanes import (
-    Backfill,
-    Lane,
-    Window,
+    SqlBackfill,
+    SqlLane,
+    SqlWindow,
     advance,
     backfill_from_json,
     backfill_to_json,
@@ -24,14 +26,13 @@ from connectors.sql.lanes import (
     lane_to_json,
     plan,
 )
-from connectors.sql.moments import Shape, shape_of
+from connectors.sql.moments import TextTimeFormat, shape_of
 from connectors.sql.paging import Pager, make_pager
-from connectors.sql.records import Child, Layout, Plan, make_records, repeated
+from connectors.sql.records import ChildRelation, SelectLayout, SqlReadPlan, make_records, repeated
 from connectors.sql.scales import SECOND, Scale
 from connectors.sql.sequences import SequenceScale
 from connectors.sql.statements import Relation
-from connectors.sql.times import Cursor
-from sync.words import Json, Page, Record, Touch
+from sync.shared.words import Json, Page, Record, Touch
 
 LIVE = "live"
 BACKFILL = "backfill"
@@ -57,25 +58,25 @@ class _Track:
 
     lane: str
     relation: Relation
-    layout: Layout
+    layout: SelectLayout
     cursor: Cursor
     pager: Pager
-    content: Callable[[Rows, Scale], _Content]
+    content: Callable[[SqlRows, Scale], _Content]
 
-    def times(self, found: Rows) -> Iterator[Any]:
+    def times(self, found: SqlRows) -> Iterator[Any]:
         """The rows' values of the cursor column, from the last row to the first."""
         at = self.layout.at(self.cursor.column)
         return (row[at] for row in reversed(found.rows))
 
-    def greatest(self, found: Rows, scale: Scale) -> int | None:
+    def greatest(self, found: SqlRows, scale: Scale) -> int | None:
         """The page's greatest position: that of its last row, unless that is rubbish."""
         return next((spot for value in self.times(found) if (spot := scale.position(value)) is not None), None)
 
 
-class Poll:
+class SqlPoll:
     """One `read`: the source's clock is looked at once, before anything is read."""
 
-    def __init__(self, database: Database, columns: Columns, plan: Plan) -> None:
+    def __init__(self, database: Database, columns: StreamColumns, plan: SqlReadPlan) -> None:
         self._database = database
         self._columns = columns
         self._plan = plan
@@ -122,20 +123,22 @@ class Poll:
                     yield Page(track.lane, cursor, content.records, content.touched, notes={**content.notes, **notes})
                     stored, notes = cursor, {}
 
-    def _scale_now(self, track: _Track, known: Json) -> Found:
+    def _scale_now(self, track: _Track, known: Json) -> LearnedScale:
         """The column's scale; a text column's is found anew where its ends are written in another way than before.
 
         Raises SourceRefused where its values do not sort as time.
         """
         found = self._columns.scale(track.relation, track.cursor, known)
         if found.shape is not None:
-            ends = self._columns.ends(track.relation, track.cursor, Shape.from_json(found.shape))
+            ends = self._columns.ends(track.relation, track.cursor, TextTimeFormat.from_json(found.shape))
             if ends.differ:
                 found = self._columns.scale(track.relation, track.cursor)
             return replace(found, odd=ends.no_times)
         return found
 
-    def _looked_at(self, track: _Track, found: Found, lane: Lane, *, new: bool) -> tuple[Lane, dict[str, Json]]:
+    def _looked_at(
+        self, track: _Track, found: LearnedScale, lane: SqlLane, *, new: bool
+    ) -> tuple[SqlLane, dict[str, Json]]:
         """The lane, and what its log should say of rows that no window will hold, once."""
         notes: dict[str, Json] = {}
         column = track.cursor.column
@@ -148,7 +151,7 @@ class Poll:
             notes["replica_behind_seconds"] = self._behind // SECOND
         return replace(lane, odd=found.odd), notes
 
-    def _lane(self, track: _Track, scale: Scale, shape: Json, stored: Json, now: int) -> Lane:
+    def _lane(self, track: _Track, scale: Scale, shape: Json, stored: Json, now: int) -> SqlLane:
         """The lane as it was left, or a new one; one of another column reads everything anew."""
         of = track.cursor.of
         if stored is None:
@@ -157,15 +160,19 @@ class Poll:
                 greatest = self._columns.greatest(track.relation, track.cursor, scale, now)
             return first_lane(of, scale, now, self._overlap, self._settle, greatest=greatest, shape=shape)
         if stored["of"] != of:
-            return Lane(of, shape=shape)
+            return SqlLane(of, shape=shape)
         return replace(lane_from_json(stored, scale), shape=shape)
 
-    def _page(self, track: _Track, scale: Scale, lane: Lane, window: Window) -> tuple[Lane, _Content]:
+    def _page(self, track: _Track, scale: Scale, lane: SqlLane, window: SqlWindow) -> tuple[SqlLane, _Content]:
         low = None if window.low is None else scale.low(window.low)
         # What no number reaches (NaN, text in SQLite) would be read at every poll: it is the sweep's.
         high = _top(scale) if window.high is None else scale.high(window.high)
-        found = track.pager.page(window.after, low, high, above=isinstance(scale, SequenceScale))
-        content = track.content(found, scale) if found.rows else _Content()
+        above = isinstance(scale, SequenceScale)
+        found, content = _whole(
+            track.pager,
+            lambda: track.pager.page(window.after, low, high, above=above),
+            lambda found: track.content(found, scale) if found.rows else _Content(),
+        )
         seen = None if scale.follows_clock else track.greatest(found, scale)
         if found.more:
             lane = advance(lane, window, track.pager.last(), seen)
@@ -194,12 +201,16 @@ class Poll:
         backfill = self._backfill(track, scale, stored, now)
         while backfill.due(now):
             high = None if backfill.high is None else scale.high(backfill.high)
-            found = track.pager.page(backfill.after, high=high)
+            found, content = _whole(
+                track.pager,
+                lambda after=backfill.after, high=high: track.pager.page(after, high=high),  # type: ignore[misc]
+                lambda found: track.content(found, scale),
+            )
             backfill = backfill.next(track.pager.last() if found.more else None)
-            content, cursor = track.content(found, scale), backfill_to_json(backfill, of, scale)
+            cursor = backfill_to_json(backfill, of, scale)
             yield Page(BACKFILL, cursor, content.records, backfill=True, notes=content.notes)
 
-    def _backfill(self, track: _Track, scale: Scale, stored: Json, now: int) -> Backfill:
+    def _backfill(self, track: _Track, scale: Scale, stored: Json, now: int) -> SqlBackfill:
         if stored is not None:
             return backfill_from_json(stored, scale)
         greatest = None
@@ -226,9 +237,12 @@ class Poll:
         plan, pager = self._plan, self._pager(self._plan.relation, self._plan.layout, self._plan.keys)
         full = True
         while full:
-            found = pager.page(None if after is None else (None, after))
+            found, records = _whole(
+                pager,
+                lambda after=after: pager.page(None if after is None else (None, after)),  # type: ignore[misc]
+                lambda found: make_records(self._database, self._columns, plan, found, None, at_once=True),
+            )
             full = found.more
-            records = make_records(self._database, self._columns, plan, found, None)
             after = pager.last()[1] if full else None
             cursor = {"of": None, "after": after} if full else end
             yield Page(lane, cursor, records, backfill=lane == BACKFILL, notes=repeated(found, records))
@@ -238,24 +252,26 @@ class Poll:
     def _track(self, cursor: Cursor) -> _Track:
         plan = self._plan
 
-        def content(found: Rows, scale: Scale) -> _Content:
-            records = make_records(self._database, self._columns, plan, found, scale)
+        def content(found: SqlRows, scale: Scale) -> _Content:
+            records = make_records(self._database, self._columns, plan, found, scale, at_once=True)
             return _Content(records=records, notes=repeated(found, records))
 
         pager = self._pager(plan.relation, plan.layout, plan.keys, cursor)
         return _Track(LIVE, plan.relation, plan.layout, cursor, pager, content)
 
-    def _child_track(self, child: Child, cursor: Cursor) -> _Track:
-        layout = Layout((*child.keys, cursor.column, *child.parents))
+    def _child_track(self, child: ChildRelation, cursor: Cursor) -> _Track:
+        layout = SelectLayout((*child.keys, cursor.column, *child.parents))
 
-        def content(found: Rows, _scale: Scale) -> _Content:
+        def content(found: SqlRows, _scale: Scale) -> _Content:
             ids, parents = layout.ids(child.keys, found), layout.ids(child.parents, found)
             return _Content(touched=[Touch(child.name, str(id_), up) for id_, up in zip(ids, parents, strict=True)])
 
         pager = self._pager(child.relation, layout, child.keys, cursor)
         return _Track(child_lane(child.name), child.relation, layout, cursor, pager, content)
 
-    def _pager(self, relation: Relation, layout: Layout, keys: Sequence[str], cursor: Cursor | None = None) -> Pager:
+    def _pager(
+        self, relation: Relation, layout: SelectLayout, keys: Sequence[str], cursor: Cursor | None = None
+    ) -> Pager:
         return make_pager(
             self._database,
             self._columns,
@@ -265,6 +281,20 @@ class Poll:
             keys=keys,
             cursor=cursor,
         )
+
+
+ContentT = TypeVar("ContentT")
+
+
+def _whole(pager: Pager, read: Callable[[], SqlRows], make: Callable[[SqlRows], ContentT]) -> tuple[SqlRows, ContentT]:
+    """A page and what is made of it: the longest one whose rows' children can be read together."""
+    while True:
+        found = read()
+        try:
+            return found, make(found)
+        except Oversized:
+            if not pager.shorten():
+                raise
 
 
 def _top(scale: Scale) -> Any:
@@ -279,7 +309,7 @@ def _unknown(cursor: Cursor) -> Json:
 def _fits(shape: Json, value: Any) -> bool:
     """Whether a text still sorts among those by which the column was judged; rubbish does not count."""
     own = shape_of(value) if isinstance(value, str) else None
-    return own is None or Shape.from_json(shape).covers(own)
+    return own is None or TextTimeFormat.from_json(shape).covers(own)
 
 
 def _microseconds(span: timedelta) -> int:

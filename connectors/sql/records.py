@@ -12,17 +12,17 @@ from typing import Any, cast
 from sqlalchemy import Select
 
 from connectors.interface import StreamSpec
-from connectors.sql.columns import Columns, IdWriter
-from connectors.sql.database import Database, Rows
+from connectors.sql.columns import IdWriter, StreamColumns
+from connectors.sql.connection import Database, SqlRows
+from connectors.sql.cursor_times import Cursor
 from connectors.sql.halving import read_among
+from connectors.sql.key_spelling import Nearest
 from connectors.sql.keys import as_kind, id_text, row_id
 from connectors.sql.options import SqlChild, SqlStream
 from connectors.sql.scales import Scale, modified_text
-from connectors.sql.spelling import Nearest
 from connectors.sql.statements import Relation, rows_in
-from connectors.sql.times import Cursor
-from connectors.sql.values import Converter, Unusable
-from sync.words import LABEL, Json, Record, Wanted
+from connectors.sql.values import Converter, UnreadableValue
+from sync.shared.words import LABEL, Json, Record, Wanted
 
 CHUNK = 500
 """Values in one statement by key: SQL Server takes 2,100 parameters, Oracle 1,000 in one list."""
@@ -35,7 +35,7 @@ def chunks(rows: Sequence[Sequence[Any]]) -> Iterator[Sequence[Sequence[Any]]]:
 
 
 @dataclass(frozen=True, slots=True)
-class Layout:
+class SelectLayout:
     """The columns of a SELECT: those with a role first, then the wanted ones (with `everything` all, after them)."""
 
     roles: tuple[str, ...]
@@ -51,7 +51,7 @@ class Layout:
         """Where that column stands in a row."""
         return self.names.index(name)
 
-    def ids(self, columns: Sequence[str], found: Rows, writers: Sequence[IdWriter] = ()) -> list[str | None]:
+    def ids(self, columns: Sequence[str], found: SqlRows, writers: Sequence[IdWriter] = ()) -> list[str | None]:
         """The id that these columns make in each row, None where one is NULL. `writers` as in `row_id`."""
         if len(columns) == 1:
             only, write = self.at(columns[0]), writers[0] if writers else id_text
@@ -61,7 +61,7 @@ class Layout:
 
 
 @dataclass(frozen=True, slots=True)
-class Child:
+class ChildRelation:
     """A child that the mapping reads (or whose changes re-read the parent)."""
 
     name: str
@@ -73,7 +73,7 @@ class Child:
 
 
 @dataclass(frozen=True, slots=True)
-class Plan:
+class SqlReadPlan:
     """A stream as it is read: where from, which columns, which children."""
 
     spec: StreamSpec
@@ -81,17 +81,17 @@ class Plan:
     keys: tuple[str, ...]
     cursor: Cursor | None
     wanted: Wanted
-    children: tuple[Child, ...]
+    children: tuple[ChildRelation, ...]
 
     @property
-    def layout(self) -> Layout:
+    def layout(self) -> SelectLayout:
         """The columns to select: the key, the cursor, what is wanted. label() is refused as a column that is not there,
         also where the record is wanted whole."""
         roles = self.keys if self.cursor is None else (*self.keys, self.cursor.column)
         children = {child.name for child in self.children}
         named = [*columns_of(self.wanted), *self._labels]
         wanted = tuple(dict.fromkeys(name for name in named if name not in children))
-        return Layout(roles, wanted, self.wanted.fields is None)
+        return SelectLayout(roles, wanted, self.wanted.fields is None)
 
     @property
     def _labels(self) -> list[str]:
@@ -103,7 +103,7 @@ def columns_of(wanted: Wanted) -> list[str]:
     return sorted({path[0] for path in wanted.fields or () if path})
 
 
-def plan_of(spec: StreamSpec) -> Plan:
+def plan_of(spec: StreamSpec) -> SqlReadPlan:
     """The stream as its options and its mapping have it."""
     options = cast("SqlStream", spec.options)
     cursor = None if options.modified is None else Cursor(options.modified, options.zone, options.modified_as)
@@ -112,24 +112,24 @@ def plan_of(spec: StreamSpec) -> Plan:
         if (wanted := spec.wanted.of_child(name)) is not None:
             children.append(_child_of(name, cast("SqlChild", child), wanted, options))
     relation = Relation(options.table, options.query)
-    return Plan(spec, relation, options.key, cursor, spec.wanted, tuple(children))
+    return SqlReadPlan(spec, relation, options.key, cursor, spec.wanted, tuple(children))
 
 
-def _child_of(name: str, child: SqlChild, wanted: Wanted, stream: SqlStream) -> Child:
+def _child_of(name: str, child: SqlChild, wanted: Wanted, stream: SqlStream) -> ChildRelation:
     cursor = None
     if child.modified is not None:
         cursor = Cursor(child.modified, child.zone or stream.zone, child.modified_as)
-    return Child(name, Relation(child.table, child.query), child.key, child.parent, cursor, wanted)
+    return ChildRelation(name, Relation(child.table, child.query), child.key, child.parent, cursor, wanted)
 
 
 @dataclass(frozen=True, slots=True)
-class Fields:
+class RowFields:
     """Where in a row the wanted values lie and how they become JSON."""
 
     places: tuple[tuple[str, int, Converter], ...]
 
     @classmethod
-    def of(cls, layout: Layout, found: Rows, converters: Sequence[Converter]) -> Fields:
+    def of(cls, layout: SelectLayout, found: SqlRows, converters: Sequence[Converter]) -> RowFields:
         if layout.everything:
             places = {str(found.columns[at][0]): at for at in range(len(layout.names), len(found.columns))}
         else:
@@ -140,7 +140,7 @@ class Fields:
         """The row's data, and why it cannot be used (None: it can)."""
         try:
             return {name: convert(row[index]) for name, index, convert in self.places}, None
-        except Unusable:
+        except UnreadableValue:
             return self._read_what_can_be(row)
 
     def _read_what_can_be(self, row: Sequence[Any]) -> tuple[dict[str, Json], str | None]:
@@ -149,7 +149,7 @@ class Fields:
         for name, index, convert in self.places:
             try:
                 data[name] = convert(row[index])
-            except Unusable as unusable:
+            except UnreadableValue as unusable:
                 data[name] = None
                 problem = problem or f"field {name!r} {unusable}"
         return data, problem
@@ -171,20 +171,28 @@ class _Nested:
             self.problems.append(problem)
 
 
-def make_records(database: Database, columns: Columns, plan: Plan, found: Rows, scale: Scale | None) -> list[Record]:
+def make_records(
+    database: Database,
+    columns: StreamColumns,
+    plan: SqlReadPlan,
+    found: SqlRows,
+    scale: Scale | None,
+    *,
+    at_once: bool = False,
+) -> list[Record]:
     """The rows of one page as records, with their children: one query per child and 500 parents.
 
     Of rows that repeat a key there is one record, whatever their order: that with the latest modified time, then the
-    greatest values.
+    greatest values. `at_once`: raises Oversized where the children of several rows are too long to be read together.
     """
     layout = plan.layout
-    fields = Fields.of(layout, found, columns.converters(plan.relation, found.columns))
+    fields = RowFields.of(layout, found, columns.converters(plan.relation, found.columns))
     modified = None if plan.cursor is None else layout.at(plan.cursor.column)
     places = [layout.at(name) for name in plan.keys]
     writers = columns.id_writers(plan.relation, plan.keys)
     ids = [str(id_) for id_ in layout.ids(plan.keys, found, writers)]
     parents = {id_: [row[at] for at in places] for id_, row in zip(ids, found.rows, strict=True)}
-    nested = {child.name: _nest(database, columns, plan, child, parents) for child in plan.children}
+    nested = {child.name: _nest(database, columns, plan, child, parents, at_once=at_once) for child in plan.children}
     records = []
     for id_, row in zip(ids, found.rows, strict=True):
         data, problem = fields.read(row)
@@ -209,18 +217,24 @@ def _one_each(records: Sequence[Record]) -> list[Record]:
     return [greatest[id_] for id_ in dict.fromkeys(record.id for record in records)]
 
 
-def repeated(found: Rows, records: Sequence[Record]) -> dict[str, Json]:
+def repeated(found: SqlRows, records: Sequence[Record]) -> dict[str, Json]:
     """What a page says of keys that came more than once; a join repeats them."""
     return {"rows_that_repeat_a_key": len(found.rows) - len(records)} if len(found.rows) > len(records) else {}
 
 
 def _nest(
-    database: Database, columns: Columns, plan: Plan, child: Child, parents: Mapping[str, Sequence[Any]]
+    database: Database,
+    columns: StreamColumns,
+    plan: SqlReadPlan,
+    child: ChildRelation,
+    parents: Mapping[str, Sequence[Any]],
+    *,
+    at_once: bool,
 ) -> Mapping[str, _Nested]:
     """The children of these parents (id and key), by the parent's id."""
     nested: defaultdict[str, _Nested] = defaultdict(_Nested)
     nearest = Nearest(parents)
-    layout = Layout((*child.parents, *child.keys), tuple(columns_of(child.wanted)), child.wanted.fields is None)
+    layout = SelectLayout((*child.parents, *child.keys), tuple(columns_of(child.wanted)), child.wanted.fields is None)
     orders = columns.orders(child.relation, child.parents)
     keys = [
         row
@@ -232,8 +246,16 @@ def _nest(
         return rows_in(child.relation, names, everything, columns=orders, values=among, then=child.keys)
 
     for values in chunks(keys):
-        found = read_among(database, plan.spec.name, child.relation, layout, values=values, select=select)
-        fields = Fields.of(layout, found, columns.converters(child.relation, found.columns))
+        found = read_among(
+            database,
+            plan.spec.name,
+            child.relation,
+            layout,
+            values=values,
+            select=select,
+            at_once=at_once and len(parents) > 1,
+        )
+        fields = RowFields.of(layout, found, columns.converters(child.relation, found.columns))
         of_parents = layout.ids(child.parents, found, columns.id_writers(plan.relation, plan.keys))
         of_children = layout.ids(child.keys, found)
         for row, its_parent, id_ in zip(found.rows, of_parents, of_children, strict=True):

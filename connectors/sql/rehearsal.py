@@ -5,17 +5,17 @@ from __future__ import annotations
 from dataclasses import replace
 
 from connectors.interface import Finding
-from connectors.sql.columns import Columns
-from connectors.sql.database import Database
+from connectors.sql.columns import StreamColumns
+from connectors.sql.connection import Database
 from connectors.sql.paging import make_pager
-from connectors.sql.records import Plan, make_records
-from sync.errors import SourceRefused, SourceUnavailable
+from connectors.sql.records import SqlReadPlan, make_records
+from sync.shared.errors import SourceRefused, SourceUnavailable
 
 _ROWS = 2
 """Rows of a page."""
 
 
-def rehearse(database: Database, columns: Columns, plan: Plan) -> Finding | None:
+def rehearse(database: Database, columns: StreamColumns, plan: SqlReadPlan) -> Finding | None:
     """Return the error with which a poll would end; None if it would not, or if it takes too long to tell."""
     try:
         _read_two_pages(database, columns, replace(plan, spec=replace(plan.spec, page_size=_ROWS)))
@@ -26,7 +26,7 @@ def rehearse(database: Database, columns: Columns, plan: Plan) -> Finding | None
     return None
 
 
-def _read_two_pages(database: Database, columns: Columns, plan: Plan) -> None:
+def _read_two_pages(database: Database, columns: StreamColumns, plan: SqlReadPlan) -> None:
     """The first page with its children, and the one behind it, which is found by the values of the first."""
     scale = None if plan.cursor is None else columns.scale(plan.relation, plan.cursor).scale
     pager = make_pager(

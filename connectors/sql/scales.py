@@ -12,10 +12,10 @@ from datetime import UTC, date, datetime, timedelta, tzinfo
 from fractions import Fraction
 from typing import Any, Protocol
 
-from connectors.sql.moments import Shape, canonical, datetime_of, instant_of, instant_of_datetime, shape_of
+from connectors.sql.moments import TextTimeFormat, canonical, datetime_of, instant_of, instant_of_datetime, shape_of
 from connectors.sql.sequences import SequenceScale, finite, number_text
 from connectors.sql.zones import DAY, greatest_offset, least_offset, offset_at
-from sync.words import Json
+from sync.shared.words import Json
 
 SECOND = 1_000_000
 MINUTE = 60 * SECOND
@@ -219,7 +219,7 @@ class Words(_OfTime):
     """Text that sorts as time. Bounds are rendered to the second (or minute) without fraction and offset, so that
     every value of a later second compares greater and every value of an earlier one less."""
 
-    shape: Shape
+    shape: TextTimeFormat
     zone: tzinfo
 
     @property

@@ -9,7 +9,7 @@ from decimal import Decimal
 from fractions import Fraction
 from typing import Any
 
-from sync.words import Json
+from sync.shared.words import Json
 
 
 @dataclass(frozen=True, slots=True)

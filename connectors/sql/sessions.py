@@ -16,7 +16,7 @@ from connectors.interface import Finding
 from connectors.sql.options import SqlSource
 
 if TYPE_CHECKING:
-    from connectors.sql.database import Database
+    from connectors.sql.connection import Database
 
 _LOOKS = 3
 """Transactions that `check` compares."""

@@ -9,12 +9,12 @@ from datetime import timedelta
 
 from connectors.sql.candidates import Candidate, candidates_of
 from connectors.sql.catalog import column_names, foreign_keys_of, shape_of
-from connectors.sql.database import Database
+from connectors.sql.connection import Database
 from connectors.sql.discovering import all_tables, find_table
 from connectors.sql.naming import words_of
 from connectors.sql.statements import repeated
-from connectors.sql.tables import Column, Listed, Shape
-from sync.errors import SourceRefused, SyncError
+from connectors.sql.tables import Column, Listed, TableShape
+from sync.shared.errors import SourceRefused, SyncError
 
 _PATIENCE = timedelta(seconds=5)
 _MOST_CHILDREN = 20
@@ -87,7 +87,7 @@ def _sketched(database: Database, table: Listed) -> SketchedTable | None:
     return SketchedTable(table, key, declared, modified, shape.columns)
 
 
-def _key_of(database: Database, table: Listed, shape: Shape) -> tuple[tuple[str, ...], bool]:
+def _key_of(database: Database, table: Listed, shape: TableShape) -> tuple[tuple[str, ...], bool]:
     """The primary key, a unique column that is never NULL, or else the column that looks most like a key."""
     if shape.primary:
         return shape.primary, True

@@ -34,7 +34,7 @@ from sqlalchemy.sql.functions import FunctionElement, count
 from sqlalchemy.types import NULLTYPE
 
 if TYPE_CHECKING:
-    from connectors.sql.orders import Order
+    from connectors.sql.orders import ColumnOrder
 
 ALIAS = "t"
 
@@ -133,7 +133,7 @@ def _chosen(source: FromClause, names: Sequence[str], everything: bool) -> Selec
     return select(*chosen).select_from(source)
 
 
-def _with_exact(statement: Select[Any], source: FromClause, orders: Sequence[Order]) -> Select[Any]:
+def _with_exact(statement: Select[Any], source: FromClause, orders: Sequence[ColumnOrder]) -> Select[Any]:
     exact = [order.exact(source.c[order.column]) for order in orders if order.exact is not None]
     return statement.add_columns(*(it.label(None) for it in exact))
 
@@ -193,7 +193,13 @@ def _convert_from(element: _BytesAsText, compiler: Any, **options: Any) -> str:
 
 
 def page(
-    relation: Relation, names: Sequence[str], everything: bool, *, orders: Sequence[Order], bounds: Bounds, limit: int
+    relation: Relation,
+    names: Sequence[str],
+    everything: bool,
+    *,
+    orders: Sequence[ColumnOrder],
+    bounds: Bounds,
+    limit: int,
 ) -> Select[Any]:
     """Rows in this order of columns, whose exact values come last where the plain ones are not exact.
 
@@ -214,7 +220,7 @@ def page(
     return statement.order_by(*columns).limit(limit)
 
 
-def _behind(places: Sequence[tuple[Order, ColumnElement[Any], Any]], including: bool) -> ColumnElement[bool]:
+def _behind(places: Sequence[tuple[ColumnOrder, ColumnElement[Any], Any]], including: bool) -> ColumnElement[bool]:
     """Behind a row, spelled out: not every database compares row values, nor uses an index for them."""
     (order, it, last), *rest = places
     if not rest:
@@ -228,10 +234,10 @@ def rows_in(
     names: Sequence[str],
     everything: bool,
     *,
-    columns: Sequence[Order],
+    columns: Sequence[ColumnOrder],
     values: Sequence[Sequence[Any]],
     then: Sequence[str],
-    exact: Sequence[Order] = (),
+    exact: Sequence[ColumnOrder] = (),
 ) -> Select[Any]:
     """Rows whose columns hold one of the rows of plain values, ordered by these columns, then by `then`.
 
@@ -251,7 +257,7 @@ def rows_in(
     return statement.where(or_(*found)).order_by(*(source.c[name] for name in ordered))
 
 
-def _among(source: FromClause, order: Order, values: Sequence[Any]) -> ColumnElement[bool]:
+def _among(source: FromClause, order: ColumnOrder, values: Sequence[Any]) -> ColumnElement[bool]:
     """The column equals one of these plain values."""
     it = source.c[order.column] if order.shown is None else order.shown(source.c[order.column])
     if order.typed is not None:

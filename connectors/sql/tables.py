@@ -76,7 +76,7 @@ class ForeignKey:
 
 
 @dataclass(frozen=True, slots=True)
-class Shape:
+class TableShape:
     """One table's columns and keys; None where they cannot be told."""
 
     columns: tuple[Column, ...] | None

@@ -28,7 +28,7 @@ from uuid import UUID
 
 from connectors.exchange import LONGEST_ANSWER
 from connectors.sql.moments import canonical, instant_of_datetime, iso
-from sync.words import Json
+from sync.shared.words import Json
 
 Converter = Callable[[object], Json]
 
@@ -39,7 +39,7 @@ _LONG = 100
 _LEAST, _MOST = -(2**63), 2**64 - 1
 
 
-class Unusable(Exception):
+class UnreadableValue(Exception):
     """A value that is no plain JSON; the text says why, without the value."""
 
 
@@ -55,7 +55,7 @@ TOO_LONG = Unreadable(f"makes its row longer than the {LONGEST_ANSWER >> 20} MiB
 
 
 def _unreadable(value: Unreadable, _depth: int) -> Json:
-    raise Unusable(value.why)
+    raise UnreadableValue(value.why)
 
 
 class JsonText(str):
@@ -89,7 +89,7 @@ def _nested(value: object, depth: int) -> Json:
 
 def _plain_rarer(value: object, depth: int) -> Json:
     if depth > DEEPEST:
-        raise Unusable(f"is nested deeper than {DEEPEST} levels")
+        raise UnreadableValue(f"is nested deeper than {DEEPEST} levels")
     for kind, convert in _RARER:
         if isinstance(value, kind):
             return convert(value, depth)
@@ -101,7 +101,7 @@ def _text(value: str) -> str:
         try:
             value.encode()
         except UnicodeEncodeError:
-            raise Unusable("is not valid Unicode text") from None
+            raise UnreadableValue("is not valid Unicode text") from None
     return str(value)
 
 
@@ -156,9 +156,9 @@ def _json_text(value: str) -> Json:
     try:
         parsed = json.loads(value, parse_float=_number_in_json, parse_int=_integer_in_json)
     except RecursionError:
-        raise Unusable(f"is nested deeper than {DEEPEST} levels") from None
+        raise UnreadableValue(f"is nested deeper than {DEEPEST} levels") from None
     except ValueError:
-        raise Unusable("is declared as JSON but does not hold it") from None
+        raise UnreadableValue("is declared as JSON but does not hold it") from None
     return _nested(parsed, 0)
 
 

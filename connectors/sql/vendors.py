@@ -10,15 +10,15 @@ from typing import Any
 
 from sqlalchemy import collate, func, literal_column
 
-from connectors.sql.orders import Expression, Order, Type, has_more_digits, iso_moment
+from connectors.sql.orders import ColumnOrder, SqlExpression, Type, has_more_digits, iso_moment
 
 
-def mssql(type_: Type) -> Order:
+def mssql(type_: Type) -> ColumnOrder:
     name = type_.name
     base = name.partition("(")[0]
     if base in _MSSQL_STYLES:
-        style: Expression = literal_column(_MSSQL_STYLES[base])
-        return Order(
+        style: SqlExpression = literal_column(_MSSQL_STYLES[base])
+        return ColumnOrder(
             "",
             name,
             exact=lambda column: func.convert(literal_column("varchar(40)"), column, style),
@@ -29,29 +29,29 @@ def mssql(type_: Type) -> Order:
     if base in ("varchar", "char") and type_.collation:
         # Drivers bind nvarchar, which a collation may sort otherwise than varchar (and whose index is then of no use).
         collation = type_.collation
-        return Order(
+        return ColumnOrder(
             "",
             name,
             "text",
             typed=lambda parameter: func.convert(literal_column(name), collate(parameter, collation)),
         )
-    return Order("", name)
+    return ColumnOrder("", name)
 
 
-def oracle(type_: Type) -> Order:
+def oracle(type_: Type) -> ColumnOrder:
     return _by_format(type_.name, _ORACLE.get(type_.name))
 
 
-def snowflake(type_: Type) -> Order:
+def snowflake(type_: Type) -> ColumnOrder:
     return _by_format(type_.name, _SNOWFLAKE.get(type_.code))
 
 
-def _by_format(name: str, how: tuple[str, str, str] | None) -> Order:
+def _by_format(name: str, how: tuple[str, str, str] | None) -> ColumnOrder:
     """By the database's own functions to text and back, and the format of both."""
     if how is None:
-        return Order("", name)
+        return ColumnOrder("", name)
     to_text, from_text, form = how
-    return Order(
+    return ColumnOrder(
         "",
         name,
         exact=lambda column: getattr(func, to_text)(column, literal_column(f"'{form}'")),

@@ -12,7 +12,7 @@ from typing import NamedTuple
 from state.database import LedgerFile
 from state.rows import MatchKind
 
-Value = tuple[MatchKind, bytes]
+MatchValue = tuple[MatchKind, bytes]
 
 
 class Added(NamedTuple):
@@ -28,7 +28,7 @@ class Foreign:
     def __init__(self, file: LedgerFile) -> None:
         self._file = file
 
-    def add(self, workspace: str, values: Sequence[Value]) -> Added:
+    def add(self, workspace: str, values: Sequence[MatchValue]) -> Added:
         """From now on these belong to leads that exist. Unsent records that have one are to be judged before any of
         them is sent; what is on the wire, after its verdict."""
         with self._file.write() as connection:
@@ -41,7 +41,7 @@ class Foreign:
                 connection.execute(_LOOK_INSIDE, (workspace,))
             return Added(added.rowcount, marked.rowcount)
 
-    def meets(self, workspace: str, values: Sequence[Value]) -> dict[str, set[str]]:
+    def meets(self, workspace: str, values: Sequence[MatchValue]) -> dict[str, set[str]]:
         """The ids of the unsent records that would be known were these values added, by stream. Writes nothing."""
         found: dict[str, set[str]] = defaultdict(set)
         with self._file.read() as connection:
@@ -50,7 +50,7 @@ class Foreign:
                     found[row["stream"]].add(row["id"])
         return dict(found)
 
-    def remove(self, workspace: str, values: Sequence[Value]) -> int:
+    def remove(self, workspace: str, values: Sequence[MatchValue]) -> int:
         """Takes these out again; how many of them were there. What is known by them stays so."""
         with self._file.write() as connection:
             return connection.executemany(

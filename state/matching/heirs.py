@@ -21,10 +21,10 @@ from typing import Literal, cast
 
 from state.database import LedgerFile
 from state.diagram import GONE, ON_THE_WIRE, OWNERS, LeadExists, State, stands_for_a_lead
-from state.keys import Hasher
+from state.key_files import Hasher
 from state.receipts.journal import hash_of
-from state.rows import Change, Origin, Reading
-from state.schema.statements import one_of
+from state.rows import Decision, Origin, Reading
+from state.schema.ddl import one_of
 
 
 @dataclass(frozen=True, slots=True)
@@ -154,7 +154,7 @@ def note_heirs(
     connection: sqlite3.Connection,
     stream: int,
     readings: Iterable[Reading],
-    changes: Iterable[Change],
+    changes: Iterable[Decision],
     keys: Mapping[str, int],
     *,
     now: int,

@@ -7,18 +7,18 @@ from collections.abc import Mapping, Sequence
 
 from state.diagram import ON_THE_WIRE
 from state.lookup import rows_of
-from state.matching.contacts import learn_contacts
+from state.matching.contact_values import learn_contacts
 from state.matching.heirs import note_heirs
 from state.matching.left_out import keep_left_out
 from state.matching.match_values import keep_values
-from state.rows import Change, Reading, Stored
+from state.rows import Decision, Reading, Stored
 
 
 def keep_matches(
     connection: sqlite3.Connection,
     stream: int,
     readings: Sequence[Reading],
-    changes: Sequence[Change],
+    changes: Sequence[Decision],
     known: Mapping[str, Stored],
     *,
     now: int,
@@ -40,14 +40,14 @@ def keep_matches(
     return keep_left_out(connection, changes, known, keys)
 
 
-def _has_matches(change: Change) -> bool:
+def _has_matches(change: Decision) -> bool:
     return bool(change.reading.values or change.reading.contacts or change.twin)
 
 
 def _learn(
     connection: sqlite3.Connection,
     readings: Sequence[Reading],
-    changes: Sequence[Change],
+    changes: Sequence[Decision],
     known: Mapping[str, Stored],
 ) -> None:
     """What is as the ledger has it, but for its contacts, at which nobody had looked."""

@@ -12,14 +12,14 @@ from dataclasses import replace
 
 import orjson
 
-from state.matching.standing import Standing
-from state.rows import Change, Contact, LeftOut, Stored, Twin
+from state.matching.standing import StandingValues
+from state.rows import Contact, Decision, LeftOut, Stored, Twin
 
 Without = Callable[[bytes, Collection[int]], bytes]
 """Makes of a payload the same without the contacts at these places of its list."""
 
 
-def carries_contacts(change: Change) -> bool:
+def carries_contacts(change: Decision) -> bool:
     """Return whether the payload of this change is kept, to be sent or to be shown, and has contacts."""
     if not any(contact.values for contact in change.reading.contacts or ()):
         return False
@@ -28,7 +28,7 @@ def carries_contacts(change: Change) -> bool:
     return change.lead_exists == "yes" and (change.state in {"pending", "held", "quarantined"} or change.drift)
 
 
-def leave_out(change: Change, standing: Standing) -> Change:
+def leave_out(change: Decision, standing: StandingValues) -> Decision:
     """The change with what its lead goes without. One whose mapping requires contacts, of which none is left, waits."""
     contacts = change.reading.contacts or ()
     found = [each for contact in contacts if (each := _stands_elsewhere(change, contact, standing))]
@@ -38,7 +38,7 @@ def leave_out(change: Change, standing: Standing) -> Change:
     return change
 
 
-def _stands_elsewhere(change: Change, contact: Contact, standing: Standing) -> LeftOut | None:
+def _stands_elsewhere(change: Decision, contact: Contact, standing: StandingValues) -> LeftOut | None:
     id_ = change.reading.id
     for kind, value in contact.values:
         if standing.is_imported(value):
@@ -69,12 +69,12 @@ _NONE_LEFT = orjson.dumps(
 ).decode()
 
 
-def cut(changes: Sequence[Change], without: Without) -> list[Change]:
+def cut(changes: Sequence[Decision], without: Without) -> list[Decision]:
     """The changes with their payloads as they are sent."""
     return [_cut(change, without) if change.left_out else change for change in changes]
 
 
-def _cut(change: Change, without: Without) -> Change:
+def _cut(change: Decision, without: Without) -> Decision:
     if change.reading.payload is None or not change.left_out:
         return change
     payload = without(change.reading.payload, {each.place for each in change.left_out})
@@ -82,14 +82,14 @@ def _cut(change: Change, without: Without) -> Change:
 
 
 def spare_repeats(
-    connection: sqlite3.Connection, changes: Sequence[Change], known: Mapping[str, Stored]
-) -> list[Change]:
+    connection: sqlite3.Connection, changes: Sequence[Decision], known: Mapping[str, Stored]
+) -> list[Decision]:
     """One more lead of a changed record that would say what its last one says, because all that came to it are contacts
     with leads of their own, is not sent but listed as drift."""
     return [_spared(connection, change, known.get(change.reading.id)) for change in changes]
 
 
-def _spared(connection: sqlite3.Connection, change: Change, stored: Stored | None) -> Change:
+def _spared(connection: sqlite3.Connection, change: Decision, stored: Stored | None) -> Decision:
     if not (change.left_out and change.lead_exists == "yes" and change.state == "pending" and change.drift and stored):
         return change
     if stored.again == "send" or (stored.state == "pending" and stored.approved):
@@ -103,7 +103,7 @@ def _spared(connection: sqlite3.Connection, change: Change, stored: Stored | Non
 
 
 def keep_left_out(
-    connection: sqlite3.Connection, changes: Sequence[Change], known: Mapping[str, Stored], keys: Mapping[str, int]
+    connection: sqlite3.Connection, changes: Sequence[Decision], known: Mapping[str, Stored], keys: Mapping[str, int]
 ) -> int:
     """Writes what leads go without, and whose leads stand for it; how many contacts that are."""
     had = [change for change in changes if (stored := known.get(change.reading.id)) and stored.nested]

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import TypeVar
 
 from state.diagram import ON_THE_WIRE, OWNERS
-from state.rows import Change, Contact, MatchKind, Stored
+from state.rows import Contact, Decision, MatchKind, Stored
 
 T = TypeVar("T")
 
@@ -19,7 +19,7 @@ Asked = tuple[bytes, int | None]
 
 
 @dataclass(frozen=True, slots=True)
-class Owner:
+class ValueOwner:
     """A record that stands for a lead with a value; `stream` is a name. Without a `key` it is new on the page that is
     looked at. `nested`: the value is that of a contact nested in its lead."""
 
@@ -33,7 +33,7 @@ class Owner:
 
 
 def keep_values(
-    connection: sqlite3.Connection, changes: Sequence[Change], known: Mapping[str, Stored], keys: Mapping[str, int]
+    connection: sqlite3.Connection, changes: Sequence[Decision], known: Mapping[str, Stored], keys: Mapping[str, int]
 ) -> None:
     """Makes `match_values` say what the leads of a page can be recognised by; writes only what differs.
 
@@ -73,7 +73,7 @@ ON CONFLICT (value, record) DO UPDATE SET nested = excluded.nested
 """
 
 
-def _values_now(change: Change, contacts: Sequence[Contact] | None) -> dict[bytes, tuple[MatchKind, int]]:
+def _values_now(change: Decision, contacts: Sequence[Contact] | None) -> dict[bytes, tuple[MatchKind, int]]:
     """Each value with its kind and whether a nested contact alone has it."""
     nested: dict[bytes, tuple[MatchKind, int]] = {
         value: (kind, 1) for contact in contacts or () for kind, value in contact.values
@@ -81,7 +81,7 @@ def _values_now(change: Change, contacts: Sequence[Contact] | None) -> dict[byte
     return nested | {value: (kind, 0) for kind, value in change.reading.values}
 
 
-def _waits_changed(change: Change, stored: Stored | None, kept: Mapping[bytes, int]) -> bool:
+def _waits_changed(change: Decision, stored: Stored | None, kept: Mapping[bytes, int]) -> bool:
     """Whether a version that waits for a verdict is to be matched after it: it may have other values than that which is
     on the wire, or contacts that have leads by then."""
     if change.state not in ON_THE_WIRE:
@@ -93,7 +93,7 @@ def _waits_changed(change: Change, stored: Stored | None, kept: Mapping[bytes, i
     return changed and any(contact.values for contact in change.reading.contacts or ())
 
 
-def borne(change: Change, stored: Stored | None) -> Sequence[Contact] | None:
+def borne(change: Decision, stored: Stored | None) -> Sequence[Contact] | None:
     """Return the contacts that the record's lead has, or will have once it is sent; None where this reading says
     nothing of it. A change that waits for a person adds none: the lead there is does not have them."""
     contacts = change.reading.contacts
@@ -124,19 +124,19 @@ def _values_of(connection: sqlite3.Connection, keys: Sequence[int]) -> dict[int,
 
 def owners_of(
     connection: sqlite3.Connection, workspace: str, asked: Sequence[Asked], *, but: Sequence[int]
-) -> dict[Asked, Owner]:
+) -> dict[Asked, ValueOwner]:
     """The oldest record of the workspace that stands for a lead with a value. `but` are those whose values are about to
     change.
 
     A younger one that is to be judged again itself, by a `match_on` that has the value's kind, does not count: it will
     find the one who asks.
     """
-    found: dict[Asked, Owner] = {}
+    found: dict[Asked, ValueOwner] = {}
     for some in _in_parts(asked):
         query = _OWNERS.replace(":asked", ",".join(["(?,?)"] * len(some)))
         values = [each for pair in some for each in pair]
         for row in connection.execute(query, (json.dumps(list(but)), *values, workspace)):
-            owner = Owner(row["stream"], row["id"], row["key"], bool(row["nested"]))
+            owner = ValueOwner(row["stream"], row["id"], row["key"], bool(row["nested"]))
             found[row["value"], row["asks"]] = owner
     return found
 

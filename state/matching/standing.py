@@ -7,28 +7,28 @@ import sqlite3
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 
 from state.diagram import stands_for_a_lead
-from state.matching.match_values import Asked, Owner, borne, imported_of, owners_of, remembered_of
+from state.matching.match_values import Asked, ValueOwner, borne, imported_of, owners_of, remembered_of
 from state.matching.terms import ALWAYS_FOREIGN, Terms
-from state.rows import Change, MatchKind, Reading, Stored
+from state.rows import Decision, MatchKind, Reading, Stored
 
-Value = tuple[MatchKind, bytes]
+MatchValue = tuple[MatchKind, bytes]
 
 
-class Standing:
+class StandingValues:
     """`asking` are the changes whose values are looked up, nested contacts included."""
 
     def __init__(
         self,
         connection: sqlite3.Connection,
         terms: Terms,
-        changes: Sequence[Change],
-        asking: Sequence[Change],
+        changes: Sequence[Decision],
+        asking: Sequence[Decision],
         known: Mapping[str, Stored],
     ) -> None:
         self._connection = connection
         self.terms = terms
         self._known = known
-        self._taken: dict[bytes, Owner] = {}
+        self._taken: dict[bytes, ValueOwner] = {}
         readings = [change.reading for change in asking]
         self._foreign = self._imported(readings) if terms.foreign else frozenset()
         self._rebuilt = self._remembered(readings) if terms.rebuilt and terms.kinds else {}
@@ -41,19 +41,19 @@ class Standing:
     def stored(self, id_: str) -> Stored | None:
         return self._known.get(id_)
 
-    def put(self, change: Change, *, contacts: bool) -> None:
+    def put(self, change: Decision, *, contacts: bool) -> None:
         """From now on this record of the page stands for its values, with those of its lead's contacts if so asked."""
         if not stands_for_a_lead(change.state, change.lead_exists):
             return
         id_ = change.reading.id
         key, name = self.key_of(id_), self.terms.name
         for _, value in change.reading.values:
-            self._taken.setdefault(value, Owner(name, id_, key))
+            self._taken.setdefault(value, ValueOwner(name, id_, key))
         for contact in (borne(change, self._known.get(id_)) or ()) if contacts else ():
             for _, value in contact.values:
-                self._taken.setdefault(value, Owner(name, id_, key, nested=True))
+                self._taken.setdefault(value, ValueOwner(name, id_, key, nested=True))
 
-    def owner(self, id_: str, values: Iterable[Value]) -> tuple[Owner, MatchKind, bytes] | None:
+    def owner(self, id_: str, values: Iterable[MatchValue]) -> tuple[ValueOwner, MatchKind, bytes] | None:
         """The oldest other record that stands for a lead with one of these values, by the stream's `match_on`."""
         key = self.key_of(id_)
         found = [
@@ -93,7 +93,7 @@ class Standing:
         asked = {value for _, value in _asked(readings, self.terms.kinds)}
         return remembered_of(self._connection, self.terms.workspace, list(asked))
 
-    def _owners_of(self, readings: Sequence[Reading], changes: Sequence[Change]) -> Mapping[Asked, Owner]:
+    def _owners_of(self, readings: Sequence[Reading], changes: Sequence[Decision]) -> Mapping[Asked, ValueOwner]:
         kinds = self.terms.kinds
         asked = {(value, self.key_of(each.id)) for each in readings for _, value in _asked([each], kinds)}
         unsent = [self.key_of(change.reading.id) for change in changes if change.lead_exists == "no"]
@@ -106,7 +106,7 @@ def age(key: int | None) -> float:
     return float("inf") if key is None else key
 
 
-def _asked(readings: Iterable[Reading], kinds: Collection[MatchKind]) -> Iterator[Value]:
+def _asked(readings: Iterable[Reading], kinds: Collection[MatchKind]) -> Iterator[MatchValue]:
     """The values of these kinds, those of nested contacts included."""
     for reading in readings:
         yield from _of_kinds(reading.values, kinds)
@@ -114,5 +114,5 @@ def _asked(readings: Iterable[Reading], kinds: Collection[MatchKind]) -> Iterato
             yield from _of_kinds(contact.values, kinds)
 
 
-def _of_kinds(values: Iterable[Value], kinds: Collection[MatchKind]) -> Iterator[Value]:
+def _of_kinds(values: Iterable[MatchValue], kinds: Collection[MatchKind]) -> Iterator[MatchValue]:
     return ((kind, value) for kind, value in values if kind in kinds)

@@ -24,13 +24,13 @@ from dataclasses import replace
 
 from state.database import LedgerFile
 from state.diagram import LeadExists, State, Version
-from state.keys import Hasher
+from state.key_files import Hasher
 from state.matching.heirs import Relative, formers_of, heirs_of, known_formers
 from state.matching.left_out import carries_contacts, leave_out
 from state.matching.merges import Kin, merged_of, person_of
-from state.matching.standing import Standing, age
+from state.matching.standing import StandingValues, age
 from state.matching.terms import Terms, with_facts
-from state.rows import Change, Reading, Stored, Twin
+from state.rows import Decision, Reading, Stored, Twin
 
 
 class Twins:
@@ -40,10 +40,10 @@ class Twins:
         self._file = file
         self._hasher = hasher
 
-    def foresee(self, terms: Terms, readings: Sequence[Reading], known: Mapping[str, Stored]) -> dict[str, Change]:
+    def foresee(self, terms: Terms, readings: Sequence[Reading], known: Mapping[str, Stored]) -> dict[str, Decision]:
         """What would become of these unsent leads were they read now, by the record's id. What was imported and merged
         is looked up."""
-        changes = [Change(reading, "pending", "no") for reading in readings]
+        changes = [Decision(reading, "pending", "no") for reading in readings]
         with self._file.read() as connection:
             found = matched(connection, self._hasher, with_facts(connection, terms), changes, known)
         return {change.reading.id: change for change in found}
@@ -53,9 +53,9 @@ def matched(
     connection: sqlite3.Connection,
     hasher: Hasher,
     terms: Terms,
-    changes: Sequence[Change],
+    changes: Sequence[Decision],
     known: Mapping[str, Stored],
-) -> list[Change]:
+) -> list[Decision]:
     """The changes of one page (each record once) with every twin made `duplicate` or `known`, and with what their leads
     are to go without.
 
@@ -68,8 +68,8 @@ def matched(
     asking = [*unsent, *resends]
     if not terms or not asking:
         return list(changes)
-    standing = Standing(connection, terms, changes, asking, known)
-    page = _Page(connection, hasher, changes, asking, standing)
+    standing = StandingValues(connection, terms, changes, asking, known)
+    page = _TwinPage(connection, hasher, changes, asking, standing)
     asking.sort(key=lambda change: age(standing.key_of(change.reading.id)))
     settled = {change.reading.id: page.settle(change) for change in asking}
     return [settled.get(change.reading.id, change) for change in changes]
@@ -79,22 +79,22 @@ _UNSENT: frozenset[State] = frozenset({"pending", "held", "quarantined"})
 _SURE: tuple[LeadExists, ...] = ("yes", "maybe", "no")
 
 
-class _Page:
+class _TwinPage:
     """Settles the records of one page, each in the light of the ledger and of those that were settled before it."""
 
     def __init__(
         self,
         connection: sqlite3.Connection,
         hasher: Hasher,
-        changes: Sequence[Change],
-        asking: Sequence[Change],
-        standing: Standing,
+        changes: Sequence[Decision],
+        asking: Sequence[Decision],
+        standing: StandingValues,
     ) -> None:
         self._connection = connection
         self._terms = terms = standing.terms
         self._standing = standing
         self._open = {change.reading.id for change in asking if change.lead_exists == "no"}
-        self._settled: dict[str, Change] = {}
+        self._settled: dict[str, Decision] = {}
         self._merged = merged_of(connection, terms.stream, self._open) if terms.merged else frozenset()
         self._own_formers = self._origins(asking) if terms.inherited else {}
         ids = {each for formers in self._own_formers.values() for each in formers}
@@ -106,7 +106,7 @@ class _Page:
                 self._settled[change.reading.id] = change
                 standing.put(change, contacts=change.reading.id not in carrying)
 
-    def _origins(self, asking: Sequence[Change]) -> dict[str, list[str]]:
+    def _origins(self, asking: Sequence[Decision]) -> dict[str, list[str]]:
         """What the open records themselves were made from, as their source says now or said before."""
         ids = {change.reading.id: self._standing.key_of(change.reading.id) for change in asking}
         before = known_formers(self._connection, [key for key in ids.values() if key is not None])
@@ -118,7 +118,7 @@ class _Page:
                 found[change.reading.id] = list(dict.fromkeys(ever))
         return found
 
-    def settle(self, change: Change) -> Change:
+    def settle(self, change: Decision) -> Decision:
         """What becomes of one record of the page, in the light of those that were settled before."""
         if change.lead_exists == "no":
             change = self._settle_unsent(change)
@@ -129,7 +129,7 @@ class _Page:
         self._standing.put(change, contacts=True)
         return change
 
-    def _settle_unsent(self, change: Change) -> Change:
+    def _settle_unsent(self, change: Decision) -> Decision:
         kin, relative = self._kin(change), self._relative(change)
         change = (
             self._known_by_merge(change, kin)
@@ -149,7 +149,7 @@ class _Page:
 
     # -- merged at the source
 
-    def _kin(self, change: Change) -> list[Kin]:
+    def _kin(self, change: Decision) -> list[Kin]:
         """Who else is one person with this record and stands for a lead, the surest first."""
         if change.reading.id not in self._merged:
             return []
@@ -161,19 +161,19 @@ class _Page:
         change = self._settled.get(kin.id)
         return kin if change is None else replace(kin, state=change.state, lead_exists=change.lead_exists)
 
-    def _known_by_merge(self, change: Change, kin: Sequence[Kin]) -> Change | None:
+    def _known_by_merge(self, change: Decision, kin: Sequence[Kin]) -> Decision | None:
         if not kin or kin[0].lead_exists != "yes":
             return None
         return _known(change, "", f"was merged with record {kin[0].id}, whose lead exists")
 
-    def _twin_by_merge(self, change: Change, kin: Sequence[Kin]) -> Change | None:
+    def _twin_by_merge(self, change: Decision, kin: Sequence[Kin]) -> Decision | None:
         if not kin:
             return None
         return _duplicate(change, Twin(kin[0].id, kin[0].key), "", f"was merged with record {kin[0].id}")
 
     # -- made from another record
 
-    def _relative(self, change: Change) -> Relative | None:
+    def _relative(self, change: Decision) -> Relative | None:
         """The surest of those that this record was made from and of those that were made from it. A former record that
         only waits gives way to its heir."""
         id_ = change.reading.id
@@ -197,7 +197,7 @@ class _Page:
     def _is_open(self, relative: Relative) -> bool:
         return relative.stream == self._terms.name and relative.id in self._open
 
-    def _known_by_origin(self, change: Change, relative: Relative | None) -> Change | None:
+    def _known_by_origin(self, change: Decision, relative: Relative | None) -> Decision | None:
         """The lead of the person has nothing of the others in this record: where there are any, somebody is to look."""
         if relative is None or relative.lead_exists != "yes":
             return None
@@ -208,7 +208,7 @@ class _Page:
         unknown = Version(version.fit, version.modified, version.mapping, None, None)
         return replace(known, base=unknown, drift=True)
 
-    def _twin_by_origin(self, change: Change, relative: Relative | None) -> Change | None:
+    def _twin_by_origin(self, change: Decision, relative: Relative | None) -> Decision | None:
         if relative is None or (relative.key is None and relative.lead_exists == "maybe"):
             return None
         twin = Twin(relative.id, relative.key)
@@ -216,7 +216,7 @@ class _Page:
 
     # -- by value
 
-    def _known_by_import(self, change: Change) -> Change | None:
+    def _known_by_import(self, change: Decision) -> Decision | None:
         for kind, value in change.reading.values:
             if self._standing.is_imported(value):
                 return _known(change, kind, "is that of a lead that was imported as existing")
@@ -224,7 +224,7 @@ class _Page:
                 return _known(change, kind, "is that of a lead that was created before the ledger was rebuilt")
         return None
 
-    def _twin_by_value(self, change: Change) -> Change | None:
+    def _twin_by_value(self, change: Decision) -> Decision | None:
         found = self._standing.owner(change.reading.id, change.reading.values)
         if found is None:
             return None
@@ -233,7 +233,7 @@ class _Page:
 
     # -- in doubt, as the receipts alone know
 
-    def _held_by_doubt(self, change: Change, relative: Relative | None) -> Change | None:
+    def _held_by_doubt(self, change: Decision, relative: Relative | None) -> Decision | None:
         """Whether the lead in doubt is its own or that of a record which is not read again yet: only a person's word
         sends it."""
         stored = self._standing.stored(change.reading.id)
@@ -249,16 +249,16 @@ class _Page:
         return None
 
 
-def _known(change: Change, field: str, rule: str) -> Change:
+def _known(change: Decision, field: str, rule: str) -> Decision:
     reading = replace(change.reading, reason=_reason(field, rule))
     return replace(change, reading=reading, state="known", lead_exists="yes", base=reading.version)
 
 
-def _duplicate(change: Change, twin: Twin, field: str, rule: str) -> Change:
+def _duplicate(change: Decision, twin: Twin, field: str, rule: str) -> Decision:
     return replace(change, reading=replace(change.reading, reason=_reason(field, rule)), state="duplicate", twin=twin)
 
 
-def _held(change: Change, field: str, rule: str) -> Change:
+def _held(change: Decision, field: str, rule: str) -> Decision:
     return replace(change, reading=replace(change.reading, reason=_reason(field, rule)), state="held")
 
 

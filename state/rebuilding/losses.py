@@ -6,32 +6,32 @@ from collections.abc import Collection, Mapping
 from pathlib import Path
 
 from state.database import Connect, LedgerFile, translated
-from state.keys import Hasher
-from state.receipts.history import History
-from state.receipts.place import Place
+from state.key_files import Hasher
+from state.receipts.history import ReceiptHistory
+from state.receipts.place import ReceiptsFile
 from state.receipts.writing import known_batches
-from sync.errors import LedgerError, LedgerUntrusted, SyncError
+from sync.shared.errors import LedgerError, LedgerUntrusted, SyncError
 
 
-def damaged_lines(histories: Mapping[Place, History]) -> int:
+def damaged_lines(histories: Mapping[ReceiptsFile, ReceiptHistory]) -> int:
     """How many damaged lines no other place makes up for: one that is sound, and knows of all batches."""
     if _is_made_up_for(histories):
         return 0
     return min((history.damaged for history in histories.values() if history.damaged), default=0)
 
 
-def tails(histories: Mapping[Place, History]) -> list[Place]:
+def tails(histories: Mapping[ReceiptsFile, ReceiptHistory]) -> list[ReceiptsFile]:
     """The places that have lost their beginning, where no other one makes up for it."""
     if _is_made_up_for(histories):
         return []
     return [place for place, history in histories.items() if history.is_a_tail]
 
 
-def _is_made_up_for(histories: Mapping[Place, History]) -> bool:
+def _is_made_up_for(histories: Mapping[ReceiptsFile, ReceiptHistory]) -> bool:
     return any(covers(history, histories.values()) for history in histories.values())
 
 
-def covers(history: History, others: Collection[History]) -> bool:
+def covers(history: ReceiptHistory, others: Collection[ReceiptHistory]) -> bool:
     """Whether one place is sound and knows all that the others can still tell of."""
     named = {name for each in others for name in (*each.batches, *each.hurt)}
     told = max((each.told for each in others), default=0)
@@ -39,7 +39,12 @@ def covers(history: History, others: Collection[History]) -> bool:
 
 
 def refuse(
-    path: Path, histories: Mapping[Place, History], hasher: Hasher, connector: Connect, *, accept_loss: bool
+    path: Path,
+    histories: Mapping[ReceiptsFile, ReceiptHistory],
+    hasher: Hasher,
+    connector: Connect,
+    *,
+    accept_loss: bool,
 ) -> None:
     """Raise LedgerUntrusted where nothing can be made of these receipts, or not all that they once told."""
     if not any(history.lines for history in histories.values()):
@@ -59,7 +64,7 @@ def refuse(
         raise _a_tail(path, found[0], _knows_all(path, histories, connector))
 
 
-def _a_tail(path: Path, place: Place, ledger_knows_all: bool) -> LedgerUntrusted:
+def _a_tail(path: Path, place: ReceiptsFile, ledger_knows_all: bool) -> LedgerUntrusted:
     what = f"the receipts {place.path} have no beginning: they are what was written after the file was lost"
     if ledger_knows_all:
         return LedgerUntrusted(
@@ -81,7 +86,7 @@ def no_receipts(path: Path) -> LedgerUntrusted:
     )
 
 
-def _knows_all(path: Path, histories: Mapping[Place, History], connector: Connect) -> bool:
+def _knows_all(path: Path, histories: Mapping[ReceiptsFile, ReceiptHistory], connector: Connect) -> bool:
     """Whether the ledger can be read whole and has every batch that the receipts name."""
     if not path.exists():
         return False

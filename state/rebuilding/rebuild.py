@@ -15,25 +15,25 @@ from pathlib import Path
 
 from state.checkpoints import refuse_mixed
 from state.database import Connect, LedgerFile, connect, translated
-from state.keys import Hasher, open_key
+from state.key_files import Hasher, open_key
 from state.lock import LedgerLock
 from state.owner import take
 from state.rebuilding.losses import covers, damaged_lines, no_receipts, refuse, refuse_damaged, tails
 from state.rebuilding.reconcile import Reconciliation, reconcile
 from state.rebuilding.remembering import Remembering
-from state.receipts.compare import Truth, together
-from state.receipts.history import BatchReceipt, History
+from state.receipts.compare import CombinedReceipts, together
+from state.receipts.history import BatchReceipt, ReceiptHistory
 from state.receipts.journal import Journal, set_tellings, tellings
-from state.receipts.lines import Line
-from state.receipts.opening import Places, proves_absence, set_ledger_id
-from state.receipts.place import Place
+from state.receipts.lines import ReceiptLine
+from state.receipts.opening import ReceiptsFiles, proves_absence, set_ledger_id
+from state.receipts.place import ReceiptsFile
 from state.receipts.writing import known_batches
 from state.recovery import recover
 from state.slots import GRACE_SECONDS, fill_windows
 from state.streams import accept_loss
 from state.verdicts import Verdicts
-from sync.clock import Clock
-from sync.errors import LedgerBusy, LedgerError, LedgerMixed
+from sync.shared.clock import Clock
+from sync.shared.errors import LedgerBusy, LedgerError, LedgerMixed
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,7 +63,7 @@ def rebuild(
     """Take the ledger's lock. Raise LedgerBusy; LedgerUntrusted where there are no receipts, where they are not this
     key's, or where each place has lost something: lines that are damaged, or its beginning (`accept_loss` goes on
     without what is lost)."""
-    places = Places.of(path, receipts_copy)
+    places = ReceiptsFiles.of(path, receipts_copy)
     places.refuse_one_file()
     if not any(place.exists() for place in places.all):
         raise no_receipts(path)
@@ -95,7 +95,7 @@ def rebuild(
 
 
 def _leave_what_may_be_answered(
-    path: Path, found: Mapping[str, float], histories: Mapping[Place, History], clock: Clock
+    path: Path, found: Mapping[str, float], histories: Mapping[ReceiptsFile, ReceiptHistory], clock: Clock
 ) -> None:
     """Raise LedgerBusy where an older process may still have batches on the wire: their answers are facts that a
     rebuilt ledger could not learn any more."""
@@ -109,7 +109,7 @@ def _leave_what_may_be_answered(
         )
 
 
-def _leave_out_damaged(place: Place, clock: Clock) -> None:
+def _leave_out_damaged(place: ReceiptsFile, clock: Clock) -> None:
     """What is lost is known to be lost: the next start must not take it for what the ledger has forgotten. The file is
     kept under another name."""
     lines = [line for line in place.read() if line is not None]
@@ -155,10 +155,10 @@ class _Rebuilding:
     file: LedgerFile
     hasher: Hasher
     clock: Clock
-    histories: Mapping[Place, History]
+    histories: Mapping[ReceiptsFile, ReceiptHistory]
     batches: Mapping[str, BatchReceipt] = field(default_factory=dict)
 
-    def run(self, places: Places, *, kept: Path | None, is_new: bool) -> Rebuilt:
+    def run(self, places: ReceiptsFiles, *, kept: Path | None, is_new: bool) -> Rebuilt:
         self.batches = together(self.histories.values())
         self._adopt_identity()
         if not is_new:
@@ -181,10 +181,10 @@ class _Rebuilding:
                 accept_loss(connection)
         return Rebuilt(lacked, remembered, told, sorted(remembering.streams), damaged, kept, is_new, is_tail)
 
-    def _truth(self, places: Places) -> Truth:
+    def _truth(self, places: ReceiptsFiles) -> CombinedReceipts:
         with self.file.read() as connection:
             ledger, told = known_batches(connection), tellings(connection)
-        return Truth(self.batches, whole=proves_absence(self.file, places, self.histories, ledger, told))
+        return CombinedReceipts(self.batches, whole=proves_absence(self.file, places, self.histories, ledger, told))
 
     def _adopt_identity(self) -> None:
         """The ledger is the one that the receipts tell of, written with this key."""
@@ -195,17 +195,17 @@ class _Rebuilding:
         if name is not None:
             set_ledger_id(self.file, name)
 
-    def _best(self) -> Place:
+    def _best(self) -> ReceiptsFile:
         """The place that knows most."""
         everywhere = self.histories.values()
 
-        def knows(place: Place) -> tuple[bool, int, int]:
+        def knows(place: ReceiptsFile) -> tuple[bool, int, int]:
             history = self.histories[place]
             return covers(history, everywhere), history.facts, -history.damaged
 
         return max(self.histories, key=knows)
 
-    def _lines(self) -> Iterator[Line]:
+    def _lines(self) -> Iterator[ReceiptLine]:
         """Everything that the best place says, then what only the others know of batches."""
         best = self._best()
         yield from (line for line in best.read() if line is not None)

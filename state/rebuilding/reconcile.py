@@ -6,7 +6,7 @@ import sqlite3
 from dataclasses import dataclass
 
 from state.adoption import mapping_number
-from state.keys import Hasher
+from state.key_files import Hasher
 from state.receipts.journal import hash_of
 
 

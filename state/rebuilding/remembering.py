@@ -9,10 +9,10 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from state.receipts.history import BatchReceipt
-from state.receipts.lines import Line, unpack_leads, unpack_records, unpack_values
+from state.receipts.lines import ReceiptLine, unpack_leads, unpack_records, unpack_values
 
 
-class Names:
+class RememberedNames:
     """Which stream a line means by a name: one that is renamed leaves its name to others. To be asked line by line."""
 
     def __init__(self) -> None:
@@ -22,14 +22,14 @@ class Names:
         self._count = 0
 
     @classmethod
-    def of(cls, lines: Iterable[Line]) -> Names:
+    def of(cls, lines: Iterable[ReceiptLine]) -> RememberedNames:
         """As they are after all of these lines."""
         names = cls()
         for line in lines:
             names.take(line)
         return names
 
-    def take(self, line: Line) -> None:
+    def take(self, line: ReceiptLine) -> None:
         match line["t"]:
             case "stream" | "known" | "forgotten" | "recalled":
                 self.stream(line["stream"])
@@ -78,16 +78,16 @@ class Remembering:
     connection: sqlite3.Connection
     batches: Mapping[str, BatchReceipt]
     last: Mapping[int, str]
-    names: Names = field(default_factory=Names)
+    names: RememberedNames = field(default_factory=RememberedNames)
     streams: dict[str, int] = field(default_factory=dict)
     """The ledger's number of each stream, by its last name."""
 
     @classmethod
     def of(
-        cls, connection: sqlite3.Connection, batches: Mapping[str, BatchReceipt], lines: Iterable[Line]
+        cls, connection: sqlite3.Connection, batches: Mapping[str, BatchReceipt], lines: Iterable[ReceiptLine]
     ) -> Remembering:
         """For these lines. The ledger's streams get the names that they have after them."""
-        names = Names.of(lines)
+        names = RememberedNames.of(lines)
         told = connection.execute("SELECT coalesce(max(id), 0) FROM receipts_due").fetchone()[0]
         for old, new, last in names.renames():
             there = {row["name"] for row in connection.execute("SELECT name FROM streams")}
@@ -97,7 +97,7 @@ class Remembering:
         connection.execute("DELETE FROM receipts_due WHERE id > ? AND kind = 'renamed'", (told,))
         return cls(connection, batches, names.last())
 
-    def take(self, line: Line) -> None:
+    def take(self, line: ReceiptLine) -> None:
         self.names.take(line)
         match line["t"]:
             case "stream":
@@ -155,7 +155,7 @@ class Remembering:
                 (row["id"], json.dumps({"before": line["began"], "over": False})),
             )
 
-    def _intent(self, line: Line) -> None:
+    def _intent(self, line: ReceiptLine) -> None:
         batch = self.batches[line["batch"]]
         for stream, mapping, packed in line["streams"]:
             number = self.number_of(stream)
@@ -179,7 +179,7 @@ class Remembering:
             values = [(line["workspace"], value, doubtful) for _, value in unpack_values(line["values"])]
             self.connection.executemany(_REMEMBER_VALUE, values)
 
-    def _records(self, fate: str, line: Line) -> None:
+    def _records(self, fate: str, line: ReceiptLine) -> None:
         number = self.number_of(line["stream"])
         self.connection.executemany(
             "INSERT INTO remembered (stream, record, fate, lead_exists) VALUES (:stream, :record, :fate, :exists)"
@@ -191,14 +191,14 @@ class Remembering:
             ],
         )
 
-    def _recalled(self, line: Line) -> None:
+    def _recalled(self, line: ReceiptLine) -> None:
         number = self.number_of(line["stream"])
         self.connection.executemany(
             "DELETE FROM remembered WHERE stream = ? AND record = ? AND fate = 'forgotten'",
             [(number, record) for record in unpack_records(line["records"])],
         )
 
-    def _imported(self, line: Line) -> None:
+    def _imported(self, line: ReceiptLine) -> None:
         rows = [(line["workspace"], value, kind) for kind, value in unpack_values(line["values"])]
         if line["t"] == "imported":
             self.connection.executemany(_FOREIGN, rows)

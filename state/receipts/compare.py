@@ -18,8 +18,8 @@ from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Literal
 
-from state.receipts.history import CERTAIN, BatchReceipt, History
-from sync.errors import LedgerUntrusted
+from state.receipts.history import CERTAIN, BatchReceipt, ReceiptHistory
+from sync.shared.errors import LedgerUntrusted
 
 SETTLED = frozenset({"landed", "absent", "settled"})
 
@@ -28,7 +28,7 @@ Lack = Literal["batch", "verdict", "words"]
 
 
 @dataclass(frozen=True, slots=True)
-class Truth:
+class CombinedReceipts:
     """What all places together say. `whole`: one of them at least, that was in use when the ledger's batches were
     claimed, lacks nothing; an intent is in every place before its request, so one that is in none was never sent."""
 
@@ -44,7 +44,7 @@ class Truth:
         return self.whole and batch not in self.batches
 
 
-def is_whole(history: History, ledger: Mapping[str, str], named: Collection[str], told: int) -> bool:
+def is_whole(history: ReceiptHistory, ledger: Mapping[str, str], named: Collection[str], told: int) -> bool:
     """Whether a place lacks nothing: no beginning, no end, no batch that the ledger (name -> state) or another place
     names, nothing of what it was to be `told` at the least."""
     ended = (name for name, state in ledger.items() if state != "sending")
@@ -55,7 +55,7 @@ def is_whole(history: History, ledger: Mapping[str, str], named: Collection[str]
     )
 
 
-def together(histories: Iterable[History]) -> dict[str, BatchReceipt]:
+def together(histories: Iterable[ReceiptHistory]) -> dict[str, BatchReceipt]:
     """The batches of all places; of one that several know, what the best informed one says."""
     found: dict[str, BatchReceipt] = {}
     for history in histories:
@@ -91,7 +91,7 @@ def refuse_older(
             )
 
 
-def refuse_untold(told: int, histories: Iterable[History], where: object) -> None:
+def refuse_untold(told: int, histories: Iterable[ReceiptHistory], where: object) -> None:
     """Raises LedgerUntrusted where the receipts were told more often than the ledger knows."""
     if any(history.told > told for history in histories):
         raise LedgerUntrusted(
@@ -114,7 +114,7 @@ def _contradict(ledger: str, receipts: str) -> bool:
     return not (ledger in SETTLED and receipts in SETTLED)
 
 
-def lacking(ledger: Mapping[str, str], history: History) -> Iterator[tuple[str, Lack]]:
+def lacking(ledger: Mapping[str, str], history: ReceiptHistory) -> Iterator[tuple[str, Lack]]:
     """What a place must be told of the ledger's batches. Those that are being sent are the recovery's."""
     for name, state in ledger.items():
         known = history.batches.get(name)

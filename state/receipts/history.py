@@ -6,10 +6,10 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
-from state.receipts.lines import Line
-from sync.errors import LedgerUntrusted
+from state.receipts.lines import ReceiptLine
+from sync.shared.errors import LedgerUntrusted
 
-Word = Literal["landed", "absent"]
+Resolution = Literal["landed", "absent"]
 
 CERTAIN = frozenset({"created", "refused", "rejected", "paused", "absent"})
 """Verdicts after which nothing more can be learned about a batch."""
@@ -28,7 +28,7 @@ class BatchReceipt:
     cause: str = ""
     ended_at: int | None = None
     label: str | None = None
-    words: dict[int, Word] = field(default_factory=dict)
+    words: dict[int, Resolution] = field(default_factory=dict)
 
     @property
     def state(self) -> str:
@@ -54,7 +54,7 @@ class BatchReceipt:
 
 
 @dataclass(slots=True)
-class History:
+class ReceiptHistory:
     """All that the lines say of batches. `damaged` counts lines whose checksum does not fit, `hurt` holds the batches
     that those tell of, as far as their names can still be read; `facts` counts lines that say anything of what was sent
     or settled; `idle` bytes could be compacted away (roughly). `told` counts how often they were told what no batch
@@ -75,14 +75,14 @@ class History:
     hurt: set[str] = field(default_factory=set)
 
     @classmethod
-    def of(cls, lines: Iterable[Line | None]) -> History:
+    def of(cls, lines: Iterable[ReceiptLine | None]) -> ReceiptHistory:
         """Raise LedgerUntrusted where a whole line is not of this program's making."""
         history = cls()
         for line in lines:
             history.add(line)
         return history
 
-    def add(self, line: Line | None) -> None:
+    def add(self, line: ReceiptLine | None) -> None:
         """Count one more line, None for a damaged one. Raise LedgerUntrusted as `of` does."""
         self.lines += 1
         if line is None:
@@ -103,7 +103,7 @@ class History:
         damage, no lack of it."""
         return not self.headed and not self.damaged
 
-    def take(self, line: Line) -> None:
+    def take(self, line: ReceiptLine) -> None:
         """Adds one line. KeyError, TypeError or ValueError where it is not one of ours."""
         self.told = max(self.told, int(line.get("told", 0)))
         match line["t"]:
@@ -124,21 +124,21 @@ class History:
             case other:
                 raise ValueError(other)
 
-    def _verdict(self, line: Line) -> None:
+    def _verdict(self, line: ReceiptLine) -> None:
         batch = self._batch(line)
         if batch.verdict is None:
             batch.verdict, batch.status, batch.cause = str(line["verdict"]), line["status"], str(line["cause"])
             batch.ended_at = int(line["at"])
             self.idle += 0 if batch.created_something else 64 * batch.leads
 
-    def _word(self, line: Line) -> None:
+    def _word(self, line: ReceiptLine) -> None:
         batch = self._batch(line)
         positions = range(batch.leads) if line["positions"] is None else line["positions"]
         for position in positions:
             batch.words.setdefault(int(position), _word_of(line["word"]))
         batch.ended_at = int(line["at"])
 
-    def _batch(self, line: Line) -> BatchReceipt:
+    def _batch(self, line: ReceiptLine) -> BatchReceipt:
         """A verdict whose intent was damaged still names its batch."""
         return self.batches.setdefault(line["batch"], BatchReceipt("", int(line["at"]), 1))
 
@@ -156,7 +156,7 @@ class History:
             )
 
 
-def _word_of(text: str) -> Word:
+def _word_of(text: str) -> Resolution:
     if text == "landed":
         return "landed"
     if text == "absent":

@@ -12,12 +12,12 @@ from itertools import groupby
 from typing import Any
 
 from state.database import LedgerFile
-from state.keys import Hasher
-from state.receipts.lines import FORMAT, Line, pack_leads, pack_records, pack_values
-from state.receipts.place import End, Place, Whose
+from state.key_files import Hasher
+from state.receipts.lines import FORMAT, ReceiptLine, pack_leads, pack_records, pack_values
+from state.receipts.place import ReceiptsFile, ReceiptsTail, Whose
 from state.rows import Verdict
-from sync.clock import Clock
-from sync.errors import LedgerError
+from sync.shared.clock import Clock
+from sync.shared.errors import LedgerError
 
 FLUSHED_AT_ONCE = 1000
 
@@ -28,7 +28,7 @@ class Journal:
     Every method that writes raises LedgerError, and then the caller must not go on: what is not remembered is not sent.
     """
 
-    def __init__(self, file: LedgerFile, hasher: Hasher, clock: Clock, places: Sequence[Place]) -> None:
+    def __init__(self, file: LedgerFile, hasher: Hasher, clock: Clock, places: Sequence[ReceiptsFile]) -> None:
         self._file = file
         self._hasher = hasher
         self._clock = clock
@@ -102,7 +102,7 @@ class Journal:
             return n
 
     @contextmanager
-    def _ends(self) -> Iterator[Sequence[End]]:
+    def _ends(self) -> Iterator[Sequence[ReceiptsTail]]:
         """Where all the files end; nobody else appends to any meanwhile."""
         with self._watched(), self._lock, ExitStack() as stack:
             whose = self._owner()
@@ -125,7 +125,7 @@ class Journal:
             raise
 
 
-def _append(ends: Sequence[End], lines: Sequence[Line]) -> None:
+def _append(ends: Sequence[ReceiptsTail], lines: Sequence[ReceiptLine]) -> None:
     """In all places or, as far as their disks allow, in none."""
     try:
         for end in ends:
@@ -136,7 +136,7 @@ def _append(ends: Sequence[End], lines: Sequence[Line]) -> None:
         raise
 
 
-def _failure(place: Place, line: Line, whose: Whose) -> LedgerError | None:
+def _failure(place: ReceiptsFile, line: ReceiptLine, whose: Whose) -> LedgerError | None:
     try:
         place.append([line], whose)
     except LedgerError as error:
@@ -161,12 +161,12 @@ def forget_due(connection: sqlite3.Connection, ids: Iterable[int]) -> None:
     )
 
 
-def begin_line(ledger: str, hasher: Hasher) -> Line:
+def begin_line(ledger: str, hasher: Hasher) -> ReceiptLine:
     """The first line of a file of receipts."""
     return {"t": "begin", "format": FORMAT, "ledger": ledger, "key": hasher.key_id}
 
 
-def intent_line(connection: sqlite3.Connection, hasher: Hasher, batch: str) -> Line:
+def intent_line(connection: sqlite3.Connection, hasher: Hasher, batch: str) -> ReceiptLine:
     """What the ledger knows of a batch's leads, also those that only an earlier ledger knew by their ids."""
     about = connection.execute(
         "SELECT workspace, claimed_at, leads, label FROM batches WHERE name = ?", (batch,)
@@ -219,7 +219,7 @@ def hash_of(hasher: Hasher, id_: str) -> bytes:
     return hasher.digest("record", id_.encode("utf-8", "surrogatepass"))
 
 
-def stream_line(connection: sqlite3.Connection, stream: int) -> Line | None:
+def stream_line(connection: sqlite3.Connection, stream: int) -> ReceiptLine | None:
     """What a stream is, and since when a stream that started `now` has been read."""
     row = connection.execute(
         "SELECT s.name, s.identity, s.workspace, l.cursor FROM streams s"
@@ -238,7 +238,7 @@ def stream_line(connection: sqlite3.Connection, stream: int) -> Line | None:
     }
 
 
-def _due_lines(connection: sqlite3.Connection, hasher: Hasher, due: Sequence[sqlite3.Row]) -> Iterator[Line]:
+def _due_lines(connection: sqlite3.Connection, hasher: Hasher, due: Sequence[sqlite3.Row]) -> Iterator[ReceiptLine]:
     """The lines of what is due, in its order; neighbours of one kind share one."""
     for kind, group in groupby(due, key=lambda row: str(row["kind"])):
         rows = list(group)
@@ -253,7 +253,9 @@ def _due_lines(connection: sqlite3.Connection, hasher: Hasher, due: Sequence[sql
             yield from ({"t": kind, **json.loads(row["facts"])} for row in rows)
 
 
-def _of_records(connection: sqlite3.Connection, hasher: Hasher, kind: str, keys: Sequence[int]) -> Iterator[Line]:
+def _of_records(
+    connection: sqlite3.Connection, hasher: Hasher, kind: str, keys: Sequence[int]
+) -> Iterator[ReceiptLine]:
     rows = connection.execute(
         "SELECT s.name AS stream, r.id FROM json_each(?) j JOIN records r ON r.key = j.value"
         " JOIN streams s ON s.id = r.stream ORDER BY s.name",
@@ -263,7 +265,7 @@ def _of_records(connection: sqlite3.Connection, hasher: Hasher, kind: str, keys:
         yield {"t": kind, "stream": stream, "records": pack_records(hash_of(hasher, row["id"]) for row in found)}
 
 
-def _of_values(kind: str, facts: Sequence[dict[str, Any]]) -> Iterator[Line]:
+def _of_values(kind: str, facts: Sequence[dict[str, Any]]) -> Iterator[ReceiptLine]:
     for workspace, found in groupby(facts, key=lambda each: str(each["workspace"])):
         packed = pack_values((each["kind"], bytes.fromhex(each["value"])) for each in found)
         yield {"t": kind, "workspace": workspace, "values": packed}

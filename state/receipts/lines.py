@@ -27,9 +27,9 @@ from typing import Any, TypeAlias
 
 import orjson
 
-from state.keys import FINGERPRINT_BYTES
+from state.key_files import FINGERPRINT_BYTES
 
-Line: TypeAlias = Mapping[str, Any]
+ReceiptLine: TypeAlias = Mapping[str, Any]
 
 FORMAT = 1
 MATCH_KINDS = ("email", "domain", "phone")
@@ -39,13 +39,13 @@ _VALUE = struct.Struct(f"!B{FINGERPRINT_BYTES}s")
 _RECORD = struct.Struct(f"!{FINGERPRINT_BYTES}s")
 
 
-def encode(line: Line) -> bytes:
+def encode(line: ReceiptLine) -> bytes:
     """The line as it stands in the file, its end included."""
     document = orjson.dumps(dict(line))
     return b"%08x %s\n" % (zlib.crc32(document), document)
 
 
-def decode(raw: bytes) -> Line | None:
+def decode(raw: bytes) -> ReceiptLine | None:
     """The line's object; None where the line is not whole."""
     checksum, _, document = raw.rstrip(b"\n").partition(b" ")
     if not raw.endswith(b"\n") or checksum != b"%08x" % zlib.crc32(document):

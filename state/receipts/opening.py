@@ -12,14 +12,14 @@ from typing import Literal
 
 from state.database import LedgerFile
 from state.disk import Disk
-from state.keys import Hasher
-from state.receipts.compare import Lack, Truth, is_whole, lacking, refuse_older, refuse_untold, together
-from state.receipts.history import History
+from state.key_files import Hasher
+from state.receipts.compare import CombinedReceipts, Lack, is_whole, lacking, refuse_older, refuse_untold, together
+from state.receipts.history import ReceiptHistory
 from state.receipts.journal import tellings
-from state.receipts.lines import Line
-from state.receipts.place import Place, Whose
+from state.receipts.lines import ReceiptLine
+from state.receipts.place import ReceiptsFile, Whose
 from state.receipts.writing import everything, known_batches, of_batch
-from sync.errors import LedgerUntrusted
+from sync.shared.errors import LedgerUntrusted
 
 SUFFIX = ".receipts"
 APPENDED_AT_MOST = 500
@@ -27,20 +27,20 @@ APPENDED_AT_MOST = 500
 
 
 @dataclass(frozen=True, slots=True)
-class Places:
+class ReceiptsFiles:
     """Where the receipts of a ledger are kept: beside it, and in a second place where one is configured."""
 
-    main: Place
-    copy: Place | None
+    main: ReceiptsFile
+    copy: ReceiptsFile | None
 
     @classmethod
-    def of(cls, ledger: Path, copy: Path | None, disk: Disk | None = None) -> Places:
+    def of(cls, ledger: Path, copy: Path | None, disk: Disk | None = None) -> ReceiptsFiles:
         """`copy` is a folder; it is made at the first use where the folder above it is there."""
         name = ledger.name + SUFFIX
-        return cls(Place(ledger.with_name(name), disk), Place(copy / name, disk) if copy else None)
+        return cls(ReceiptsFile(ledger.with_name(name), disk), ReceiptsFile(copy / name, disk) if copy else None)
 
     @property
-    def all(self) -> tuple[Place, ...]:
+    def all(self) -> tuple[ReceiptsFile, ...]:
         return (self.main, self.copy) if self.copy else (self.main,)
 
     def refuse_one_file(self) -> None:
@@ -63,7 +63,7 @@ def _is_one(path: Path, other: Path) -> bool:
         return False
 
 
-Why = Literal["missing", "no beginning", "damaged", "cut off", "behind"]
+ReceiptsDamage = Literal["missing", "no beginning", "damaged", "cut off", "behind"]
 """What was wrong with a place: `cut off` in its last line, `behind` by batches or by what no batch tells."""
 
 
@@ -75,22 +75,22 @@ class Mended:
     lacked: int
     damaged: int
     made: bool
-    why: Why
+    why: ReceiptsDamage
 
 
 @dataclass(frozen=True, slots=True)
 class Opened:
-    truth: Truth
+    truth: CombinedReceipts
     mended: Sequence[Mended]
     idle: int
     """Bytes that could be compacted away."""
 
 
-LOOKED_ON = Opened(Truth(), (), 0)
+LOOKED_ON = Opened(CombinedReceipts(), (), 0)
 """For those who do not own the ledger."""
 
 
-def refuse_orphans(ledger: Path, places: Places) -> None:
+def refuse_orphans(ledger: Path, places: ReceiptsFiles) -> None:
     """Where there is no ledger. Raises LedgerUntrusted if receipts tell of one that is gone: a new one would send
     everything again."""
     for place in places.all:
@@ -99,7 +99,7 @@ def refuse_orphans(ledger: Path, places: Places) -> None:
             raise _orphaned(ledger, place, history)
 
 
-def _orphaned(ledger: Path, place: Place, history: History) -> LedgerUntrusted:
+def _orphaned(ledger: Path, place: ReceiptsFile, history: ReceiptHistory) -> LedgerUntrusted:
     leads = sum(batch.leads for batch in history.batches.values() if batch.created_something)
     lost = history.is_a_tail and not leads
     tell = "have lost what they told" if lost else f"tell of {leads:,} leads that were created or may have been"
@@ -110,14 +110,14 @@ def _orphaned(ledger: Path, place: Place, history: History) -> LedgerUntrusted:
     )
 
 
-def begin_receipts_anew(ledger: Path, places: Places) -> None:
+def begin_receipts_anew(ledger: Path, places: ReceiptsFiles) -> None:
     """Before a ledger is made. Raises LedgerUntrusted as above; receipts that tell of nothing go."""
     refuse_orphans(ledger, places)
     for place in places.all:
         place.remove()
 
 
-def open_receipts(file: LedgerFile, hasher: Hasher, places: Places) -> Opened:
+def open_receipts(file: LedgerFile, hasher: Hasher, places: ReceiptsFiles) -> Opened:
     """Hold ledger and receipts against each other, under the ledger's lock. Each place is whole then, and watched.
 
     Raise LedgerUntrusted where the ledger is not the one that the receipts tell of, or older than they are, or where a
@@ -141,7 +141,7 @@ def open_receipts(file: LedgerFile, hasher: Hasher, places: Places) -> Opened:
     if ledger_id is None:
         ledger_id = secrets.token_hex(8)
         set_ledger_id(file, ledger_id)
-    truth = Truth(batches, whole=proves_absence(file, places, histories, ledger, at_least))
+    truth = CombinedReceipts(batches, whole=proves_absence(file, places, histories, ledger, at_least))
     mending = _Mending(file, hasher, ledger_id, ledger, at_least, truth)
     mended = [each for place in places.all if (each := mending.mend(place, histories.get(place)))]
     _keep_in_mind(file, places)
@@ -151,7 +151,11 @@ def open_receipts(file: LedgerFile, hasher: Hasher, places: Places) -> Opened:
 
 
 def proves_absence(
-    file: LedgerFile, places: Places, histories: Mapping[Place, History], ledger: Mapping[str, str], told: int
+    file: LedgerFile,
+    places: ReceiptsFiles,
+    histories: Mapping[ReceiptsFile, ReceiptHistory],
+    ledger: Mapping[str, str],
+    told: int,
 ) -> bool:
     """Whether a batch was never sent whose intent is in no place. A second place proves that only if the last owner of
     the ledger wrote to it: a run without it left nothing there."""
@@ -179,9 +183,9 @@ class _Mending:
     ledger: Mapping[str, str]
     told: int
     """How often each place was told something, at the least."""
-    truth: Truth
+    truth: CombinedReceipts
 
-    def mend(self, place: Place, history: History | None) -> Mended | None:
+    def mend(self, place: ReceiptsFile, history: ReceiptHistory | None) -> Mended | None:
         """One that is not intact is written anew, and so is one that was away while others were told."""
         lacks = [] if history is None else self._lacks(history)
         lacked = sum(lack == "batch" and self.ledger[name] != "sending" for name, lack in lacks)
@@ -196,39 +200,39 @@ class _Mending:
         damaged = history.damaged if history else 0
         return Mended(place.path, 0 if damaged else lacked, damaged, made, why)
 
-    def _why(self, history: History | None, lacked: int) -> Why | None:
+    def _why(self, history: ReceiptHistory | None, lacked: int) -> ReceiptsDamage | None:
         match history:
             case None:
                 return "missing"
-            case History(damaged=damaged) if damaged:
+            case ReceiptHistory(damaged=damaged) if damaged:
                 return "damaged"
-            case History(headed=False):
+            case ReceiptHistory(headed=False):
                 return "no beginning"
-            case History(torn=True):
+            case ReceiptHistory(torn=True):
                 return "cut off"
-            case History(told=told) if lacked or told < self.told:
+            case ReceiptHistory(told=told) if lacked or told < self.told:
                 return "behind"
         return None
 
-    def _lacks(self, history: History) -> list[tuple[str, Lack]]:
+    def _lacks(self, history: ReceiptHistory) -> list[tuple[str, Lack]]:
         """What is being sent comes first: one who is cut off while telling the rest has told it."""
         sending = (name for name, state in self.ledger.items() if state == "sending")
         lacks = [(name, lack) for name in sending if (lack := self._lack_of_sending(name, history))]
         return [*lacks, *lacking(self.ledger, history)]
 
-    def _lack_of_sending(self, name: str, history: History) -> Lack | None:
+    def _lack_of_sending(self, name: str, history: ReceiptHistory) -> Lack | None:
         """The recovery takes over the verdict of one place; the other must not be left without it."""
         known = history.batches.get(name)
         if known is None:
             return None if self.truth.never_left(name) else "batch"
         return "verdict" if known.verdict is None and self.truth.verdict_of(name) else None
 
-    def _lines(self, lacks: Iterable[tuple[str, Lack]]) -> list[Line]:
+    def _lines(self, lacks: Iterable[tuple[str, Lack]]) -> list[ReceiptLine]:
         with self.file.read() as connection:
             known = self.truth.batches
             return [line for name, lack in lacks for line in of_batch(connection, self.hasher, name, lack, known)]
 
-    def _write_anew(self, place: Place, history: History | None) -> None:
+    def _write_anew(self, place: ReceiptsFile, history: ReceiptHistory | None) -> None:
         aside = time.strftime(".damaged-%Y%m%d-%H%M%S", time.gmtime()) if history and history.damaged else ""
         place.make_folder()
         with self.file.read() as connection:
@@ -257,7 +261,7 @@ def _set_meta(file: LedgerFile, key: str, value: str) -> None:
         )
 
 
-def _refuse_lost_copy(file: LedgerFile, places: Places) -> None:
+def _refuse_lost_copy(file: LedgerFile, places: ReceiptsFiles) -> None:
     """A second place that is not there, though it was, is most likely not mounted: without it nobody would notice that
     ledger and receipts were both rolled back."""
     if places.copy is None or places.copy.exists():
@@ -271,7 +275,7 @@ def _refuse_lost_copy(file: LedgerFile, places: Places) -> None:
         )
 
 
-def _keep_in_mind(file: LedgerFile, places: Places) -> None:
+def _keep_in_mind(file: LedgerFile, places: ReceiptsFiles) -> None:
     value = str(places.copy.path) if places.copy else ""
     with file.read() as connection:
         in_use = _meta(connection, _COPY_IN_USE) or ""

@@ -15,9 +15,9 @@ from pathlib import Path
 from typing import NamedTuple, NoReturn
 
 from state.disk import Disk, SystemDisk, sync_folder, write_all
-from state.receipts.history import History
-from state.receipts.lines import Line, batch_in, decode, encode
-from sync.errors import LedgerError, LedgerLost
+from state.receipts.history import ReceiptHistory
+from state.receipts.lines import ReceiptLine, batch_in, decode, encode
+from sync.shared.errors import LedgerError, LedgerLost
 
 _TAIL = 1 << 16
 _REMEMBERED = 512
@@ -25,7 +25,7 @@ _REMEMBERED = 512
 PATIENCE = 120.0
 """Seconds to wait for whoever holds the end of a file: a large one that is compacted takes a while."""
 _LOOK_SECONDS = 0.01
-_AGAIN = "start the program again: what is missing there is written anew from the ledger"
+_AGAIN = "mount what belongs there, and start the program again: what is lost of the ledger's own is written anew"
 
 
 class Whose(NamedTuple):
@@ -53,7 +53,7 @@ class _Mark:
         return (found.st_dev, found.st_ino) == (self.device, self.inode) and found.st_size >= self.end
 
 
-class Place:
+class ReceiptsFile:
     """A file of receipts at `path`. Nothing is held open between calls: another process may have put a compacted file
     in its place. Whoever owns the ledger is the only one to do that, and watches over its files."""
 
@@ -79,14 +79,14 @@ class Place:
 
     # -- appending
 
-    def append(self, lines: Iterable[Line], whose: Whose | None = None) -> None:
+    def append(self, lines: Iterable[ReceiptLine], whose: Whose | None = None) -> None:
         """Put these lines on the disk, all of them. Where it raises LedgerError none of them is in the file, but for
         what a crash left, which no checksum fits."""
         with self.end(whose) as end:
             end.append(lines)
 
     @contextmanager
-    def end(self, whose: Whose | None = None) -> Iterator[End]:
+    def end(self, whose: Whose | None = None) -> Iterator[ReceiptsTail]:
         """Hold the end of the file: no other process appends meanwhile.
 
         Raise LedgerError where the file is gone, does not begin as the receipts of `whose` do, or, for its owner, is
@@ -94,7 +94,7 @@ class Place:
         """
         with self._locked() as descriptor:
             self._refuse_strange(descriptor, whose)
-            yield End(self, descriptor)
+            yield ReceiptsTail(self, descriptor)
 
     def watch(self, whose: Whose) -> None:
         """From now on this process is the only one that may put another file in its place. Raise LedgerError where it
@@ -155,7 +155,7 @@ class Place:
 
     # -- reading
 
-    def history(self) -> History | None:
+    def history(self) -> ReceiptHistory | None:
         """Return what the file says and whether it is whole, read while nobody appends; None where there is no file.
 
         Raise LedgerError where it cannot be read, LedgerUntrusted where a newer program wrote it. Who holds the `end`
@@ -163,7 +163,7 @@ class Place:
         """
         try:
             with _translated(self.path, missing=False), self._open(os.O_RDONLY) as file:
-                history = History()
+                history = ReceiptHistory()
                 for line, raw in _whole_lines(file):
                     history.add(line)
                     if line is None and (name := batch_in(raw)):
@@ -173,7 +173,7 @@ class Place:
             return None
         return history
 
-    def read(self) -> Iterator[Line | None]:
+    def read(self) -> Iterator[ReceiptLine | None]:
         """Return every line in order, None for one that is damaged; a last one that was torn by a crash is left out.
 
         Raise LedgerError where the file cannot be read. A missing file has no lines.
@@ -187,7 +187,7 @@ class Place:
 
     # -- files
 
-    def replace(self, lines: Iterable[Line], *, aside: str = "") -> None:
+    def replace(self, lines: Iterable[ReceiptLine], *, aside: str = "") -> None:
         """Put a file with just these lines into its place, whole or not at all; with `aside`, the one that is there
         gets this ending to its name, for somebody to look at. The caller sees to it that no other process appends
         meanwhile by holding the ledger's lock, or reads the lines while it holds the `end`."""
@@ -258,18 +258,18 @@ class Place:
         return self._disk
 
 
-class End:
+class ReceiptsTail:
     """The end of a file of receipts, locked for as long as it is in use."""
 
-    def __init__(self, place: Place, descriptor: int) -> None:
+    def __init__(self, place: ReceiptsFile, descriptor: int) -> None:
         self._place = place
         self._descriptor = descriptor
         self._disk = place.disk
         with _translated(place.path):
             self._whole = _end_of_whole_lines(descriptor, self._disk)
 
-    def append(self, lines: Iterable[Line]) -> None:
-        """As `Place.append` does."""
+    def append(self, lines: Iterable[ReceiptLine]) -> None:
+        """As `ReceiptsFile.append` does."""
         with _translated(self._place.path):
             data = b"".join(map(encode, lines))
             try:
@@ -315,7 +315,7 @@ def _end_of_whole_lines(descriptor: int, disk: Disk) -> int:
     return end
 
 
-def _whole_lines(file: Iterable[bytes]) -> Iterator[tuple[Line | None, bytes]]:
+def _whole_lines(file: Iterable[bytes]) -> Iterator[tuple[ReceiptLine | None, bytes]]:
     """Each line and its bytes, None for a damaged one; a last one without its end was torn, and is left out."""
     for raw in file:
         line = decode(raw)

@@ -6,19 +6,21 @@ import sqlite3
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 
-from state.keys import Hasher
-from state.receipts.compare import SETTLED, Lack, Truth
-from state.receipts.history import BatchReceipt, History
+from state.key_files import Hasher
+from state.receipts.compare import SETTLED, CombinedReceipts, Lack
+from state.receipts.history import BatchReceipt, ReceiptHistory
 from state.receipts.journal import begin_line, hash_of, intent_line, stream_line, tellings
-from state.receipts.lines import Line, pack_records, pack_values
-from state.receipts.place import Place
+from state.receipts.lines import ReceiptLine, pack_records, pack_values
+from state.receipts.place import ReceiptsFile
 
 IN_ONE_LINE = 1000
 IDLE_BYTES = 1 << 20
 IDLE_SHARE = 0.25
 
 
-def everything(connection: sqlite3.Connection, hasher: Hasher, ledger_id: str, truth: Truth) -> Iterator[Line]:
+def everything(
+    connection: sqlite3.Connection, hasher: Hasher, ledger_id: str, truth: CombinedReceipts
+) -> Iterator[ReceiptLine]:
     """Return all that is to be remembered: what the ledger knows, and what receipts know better of its batches. Those
     that never left are not in it: their intent would say that they may have."""
     yield {**begin_line(ledger_id, hasher), "told": tellings(connection)}
@@ -35,7 +37,7 @@ def everything(connection: sqlite3.Connection, hasher: Hasher, ledger_id: str, t
 
 def of_batch(
     connection: sqlite3.Connection, hasher: Hasher, batch: str, lack: Lack, known: Mapping[str, BatchReceipt]
-) -> Iterator[Line]:
+) -> Iterator[ReceiptLine]:
     """The lines that tell of a batch what is lacking: all, its verdict and people's words, or the words alone. While it
     is being sent or in doubt, its receipts (`known`) may know more of it than the ledger."""
     if lack == "batch":
@@ -61,7 +63,7 @@ def of_batch(
     yield from _words(batch, row["ended_at"], words)
 
 
-def _by_receipt(batch: str, receipt: BatchReceipt, lack: Lack) -> Iterator[Line]:
+def _by_receipt(batch: str, receipt: BatchReceipt, lack: Lack) -> Iterator[ReceiptLine]:
     at = receipt.at if receipt.ended_at is None else receipt.ended_at
     if lack != "words":
         yield _line("verdict", batch, at, verdict=receipt.verdict, status=receipt.status, cause=receipt.cause)
@@ -71,16 +73,16 @@ def _by_receipt(batch: str, receipt: BatchReceipt, lack: Lack) -> Iterator[Line]
     yield from _words(batch, at, words)
 
 
-def _words(batch: str, at: int, words: Mapping[str, Sequence[int]]) -> Iterator[Line]:
+def _words(batch: str, at: int, words: Mapping[str, Sequence[int]]) -> Iterator[ReceiptLine]:
     for word, positions in words.items():
         yield _line("word", batch, at, word=word, positions=list(positions))
 
 
-def _line(kind: str, batch: str, at: int, **facts: object) -> Line:
+def _line(kind: str, batch: str, at: int, **facts: object) -> ReceiptLine:
     return {"t": kind, "batch": batch, **facts, "at": at}
 
 
-def _records(connection: sqlite3.Connection, hasher: Hasher) -> Iterator[Line]:
+def _records(connection: sqlite3.Connection, hasher: Hasher) -> Iterator[ReceiptLine]:
     """Records that are known or forgotten, which no batch tells of."""
     for fate in ("known", "forgotten"):
         for stream in connection.execute("SELECT id, name FROM streams ORDER BY id").fetchall():
@@ -94,7 +96,7 @@ def _records(connection: sqlite3.Connection, hasher: Hasher) -> Iterator[Line]:
                 yield {"t": fate, "stream": stream["name"], "records": packed}
 
 
-def _imported(connection: sqlite3.Connection) -> Iterator[Line]:
+def _imported(connection: sqlite3.Connection) -> Iterator[ReceiptLine]:
     workspaces = [row["workspace"] for row in connection.execute("SELECT DISTINCT workspace FROM foreign_values")]
     for workspace in workspaces:
         rows = connection.execute("SELECT kind, value FROM foreign_values WHERE workspace = ?", (workspace,))
@@ -103,22 +105,22 @@ def _imported(connection: sqlite3.Connection) -> Iterator[Line]:
             yield {"t": "imported", "workspace": workspace, "values": packed}
 
 
-def compact(place: Place) -> int:
+def compact(place: ReceiptsFile) -> int:
     """Leaves out what nobody needs to know any more: the leads of batches that created nothing. The names of batches
     stay. Returns how many bytes that saved; 0 where it is not worth it, or where the file is damaged."""
     before = place.size()
-    history = History.of(place.read())
+    history = ReceiptHistory.of(place.read())
     if history.damaged or history.idle < max(IDLE_BYTES, IDLE_SHARE * before):
         return 0
     with place.end():
-        history = History.of(place.read())
+        history = ReceiptHistory.of(place.read())
         if history.damaged:
             return 0
         place.replace(_compacted(place.read(), history))
     return before - place.size()
 
 
-def _compacted(lines: Iterable[Line | None], history: History) -> Iterator[Line]:
+def _compacted(lines: Iterable[ReceiptLine | None], history: ReceiptHistory) -> Iterator[ReceiptLine]:
     for line in lines:
         if line is None:
             continue

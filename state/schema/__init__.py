@@ -6,7 +6,7 @@ from sqlite_utils import Database
 from sqlite_utils.migrations import Migrations
 
 from state.schema import alike, contacts, initial, labels, orphans, queues
-from state.schema.statements import run
+from state.schema.ddl import run
 
 MIGRATIONS = Migrations("closingdealz-sync")
 

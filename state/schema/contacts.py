@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from state.diagram import OWNERS
-from state.schema.statements import one_of
+from state.schema.ddl import one_of
 
 
 def _stands(row: str) -> str:

@@ -22,4 +22,11 @@ def ask_on_terminal(what: str, question: str) -> None:
 
 def _ask(what: str, question: str) -> None:
     click.echo(what, err=True)
-    click.confirm(question, abort=True, err=True)
+    is_meant = False
+    try:
+        is_meant = click.confirm(question, err=True)
+    except click.Abort:  # Ctrl-C, Ctrl-D: the cursor still stands behind the question
+        click.echo(err=True)
+    if not is_meant:
+        click.echo("Nothing was done.", err=True)
+        raise click.Abort

@@ -16,7 +16,7 @@ if TYPE_CHECKING:  # --help does without them
 def opened(explicit: Path | None) -> Iterator[tuple[Config, Ledger]]:
     """Raises ConfigError, LedgerError (there is none yet), LedgerUntrusted."""
     from sync.config.load import find_config, load_config
-    from sync.ledgers import open_ledger
+    from sync.engine.ledger_opening import open_ledger
 
     config = load_config(find_config(explicit))
     with open_ledger(config) as ledger:

@@ -10,16 +10,16 @@ from typing import TYPE_CHECKING
 
 import click
 
-from sync.commands.check_text import Line, show
-from sync.commands.options import all_option, config_option, json_option, scope_options
-from sync.errors import ConfigError, SyncError
+from sync.commands.check_text import CheckLine, show
+from sync.commands.click_options import all_option, config_option, json_option, scope_options
+from sync.shared.errors import ConfigError, SyncError
 
 if TYPE_CHECKING:  # --help does without them
     from connectors.interface import Connector, FieldKind, StreamSpec
     from state.ledger import Ledger
     from sync.config.schema import Config, Workspace
     from sync.mapping.compile import LeadMapping
-    from sync.secrets import Secret
+    from sync.shared.secrets import Secret
 
 _EXIT_CONFIG, _EXIT_REFUSED, _EXIT_IO, _EXIT_UNAVAILABLE = 78, 77, 74, 75
 _NAMED = 5
@@ -54,7 +54,7 @@ def check(
     Exit code: 0 all is well (there may be warnings), 78 the file or a secret is wrong, 77 a source or server refuses,
     74 a place cannot be written, 75 a source or server does not answer now.
     """
-    lines: list[Line] = []
+    lines: list[CheckLine] = []
     for line in look(config, file_only=file_only, workspaces=workspaces, streams=streams):
         lines.append(line)
         if not as_json:
@@ -69,13 +69,13 @@ def check(
     return exit_code
 
 
-def _pass_by(line: Line | None) -> None:
+def _pass_by(line: CheckLine | None) -> None:
     """On a terminal, what is looked at now: a source may take a while."""
     if sys.stderr.isatty():
         click.echo("\r\x1b[2K" + (f"{line.where} …" if line else ""), nl=False, err=True)
 
 
-def exit_code_of(lines: list[Line]) -> int:
+def exit_code_of(lines: list[CheckLine]) -> int:
     """The gravest of the exit codes: what a person must mend comes before what passes."""
     codes = {line.exit_code for line in lines}
     gravest = (_EXIT_CONFIG, _EXIT_REFUSED, _EXIT_IO, _EXIT_UNAVAILABLE)
@@ -84,13 +84,13 @@ def exit_code_of(lines: list[Line]) -> int:
 
 def look(
     explicit: Path | None, *, file_only: bool, workspaces: Sequence[str] = (), streams: Sequence[str] = ()
-) -> Iterator[Line]:
+) -> Iterator[CheckLine]:
     """Everything that is looked at, in order; without a usable file nothing follows it. Of streams and workspaces only
     those named, where any is. Raises click.UsageError."""
-    from sync.clock import SystemClock
     from sync.config.ages import near_ends
     from sync.config.load import find_config, load_config, warnings_of
-    from sync.streams import compile_all, stream_specs
+    from sync.engine.stream_specs import compile_all, stream_specs
+    from sync.shared.clock import SystemClock
 
     try:
         path = find_config(explicit)
@@ -100,17 +100,17 @@ def look(
         yield from _problems(error)
         return
     from sync.commands.choose import choose_scope
-    from sync.reports.scope import scope_of
+    from sync.views.scope import scope_of
 
     scope = scope_of(config, None, *choose_scope(config, workspaces, streams))
-    yield Line("ok", "file", f"{config.path}: {_contents(config)}")
+    yield CheckLine("ok", "file", f"{config.path}: {_contents(config)}")
     yield from _in_force(config)
     for caution in warnings_of(config):
-        yield Line("warning", caution.where, caution.what, caution.hint)
+        yield CheckLine("warning", caution.where, caution.what, caution.hint)
     for age in near_ends(config, SystemClock().wall()):
-        yield Line("warning", f"sources.{age.source}", age.what, age.ending.cure)
+        yield CheckLine("warning", f"sources.{age.source}", age.what, age.ending.cure)
     for key in scope.streams:
-        yield Line("ok", key, _reads(mappings[key]))
+        yield CheckLine("ok", key, _reads(mappings[key]))
     yield from _newer_ledger(config)
     if file_only:
         for key in scope.streams:
@@ -124,13 +124,13 @@ def look(
     yield from _remembered(config, specs, mappings, scope.streams)
 
 
-def _in_force(config: Config) -> Iterator[Line]:
+def _in_force(config: Config) -> Iterator[CheckLine]:
     """Whether a daemon runs with another configuration than the file's. Where the ledger cannot be read that is for
     others to say."""
     from state.lock import holder
-    from sync.ledgers import open_ledger
-    from sync.reports.phrases import moment
-    from sync.told import digest_of
+    from sync.engine.ledger_opening import open_ledger
+    from sync.service.told import digest_of
+    from sync.views.phrases import moment
 
     if not config.ledger_path.exists():
         return
@@ -146,20 +146,20 @@ def _in_force(config: Config) -> Iterator[Line]:
     running = f"running (pid {pid}) with the configuration of {moment(told.since)}"
     if refused is not None:
         text = f"{running}: the reload is refused since {moment(refused.since)}: {refused.cause}"
-        yield Line("warning", "daemon", text, refused.hint)
+        yield CheckLine("warning", "daemon", text, refused.hint)
     elif told.config != str(config.path):
-        yield Line("warning", "daemon", f"{running}, from another file: {told.config}")
+        yield CheckLine("warning", "daemon", f"{running}, from another file: {told.config}")
     elif told.digest != digest:
-        yield Line(
+        yield CheckLine(
             "warning", "daemon", f"{running}; the file has changed since", "reload it (SIGHUP; systemctl reload)"
         )
     else:
-        yield Line("ok", "daemon", f"{running}, as it stands in the file")
+        yield CheckLine("ok", "daemon", f"{running}, as it stands in the file")
 
 
-def _problems(error: ConfigError) -> Iterator[Line]:
+def _problems(error: ConfigError) -> Iterator[CheckLine]:
     for problem in error.problems:
-        yield Line("error", problem.where, problem.what, problem.hint, _EXIT_CONFIG)
+        yield CheckLine("error", problem.where, problem.what, problem.hint, _EXIT_CONFIG)
 
 
 def _contents(config: Config) -> str:
@@ -175,7 +175,7 @@ def _reads(mapping: LeadMapping) -> str:
     return f"the mapping compiles and reads {len(fields)} field{'' if len(fields) == 1 else 's'} of each record"
 
 
-def _newer_ledger(config: Config) -> Iterator[Line]:
+def _newer_ledger(config: Config) -> Iterator[CheckLine]:
     """Whether this version may use the ledger: asked of the file alone, before a version takes another's place."""
     from state.migrate import refuse_newer
 
@@ -183,23 +183,23 @@ def _newer_ledger(config: Config) -> Iterator[Line]:
         if config.ledger_path.exists():
             refuse_newer(config.ledger_path)
     except SyncError as error:
-        yield Line("error", "ledger", error.message, error.hint, error.exit_code)
+        yield CheckLine("error", "ledger", error.message, error.hint, error.exit_code)
 
 
-def _writable(config: Config) -> Iterator[Line]:
+def _writable(config: Config) -> Iterator[CheckLine]:
     """Whether each place can be written, found out by writing: the daemon does the same before it is ready."""
-    from sync.writable import cure, fault, places_of, prove
+    from sync.service.writable import cure, fault, places_of, prove
 
     for place in places_of(config):
         try:
             prove(place)
         except OSError as error:
-            yield Line("error", f"ledger.{place.key}", fault(place, error), cure(place, error), _EXIT_IO)
+            yield CheckLine("error", f"ledger.{place.key}", fault(place, error), cure(place, error), _EXIT_IO)
         else:
-            yield Line("ok", f"ledger.{place.key}", f"{place.folder} can be written")
+            yield CheckLine("ok", f"ledger.{place.key}", f"{place.folder} can be written")
 
 
-def _workspaces(config: Config, names: Collection[str]) -> Iterator[Line]:
+def _workspaces(config: Config, names: Collection[str]) -> Iterator[CheckLine]:
     keys: dict[Secret, str] = {}
     chosen = {name: config.workspaces[name] for name in names}
     for name, workspace in chosen.items():
@@ -210,10 +210,10 @@ def _workspaces(config: Config, names: Collection[str]) -> Iterator[Line]:
         users = _some([name for name, workspace in chosen.items() if workspace.base_url == base_url])
         found = reach(base_url)
         if found.ok:
-            yield Line("ok", f"workspaces.{users}", found.text)
+            yield CheckLine("ok", f"workspaces.{users}", found.text)
         else:
             code = _EXIT_UNAVAILABLE if found.later else _EXIT_REFUSED
-            yield Line("error", f"workspaces.{users}", found.text, found.hint, code)
+            yield CheckLine("error", f"workspaces.{users}", found.text, found.hint, code)
 
 
 def _some(names: list[str]) -> str:
@@ -222,7 +222,7 @@ def _some(names: list[str]) -> str:
     return ", ".join(names[:_NAMED]) + (f" and {more:,} more" if more > 0 else "")
 
 
-def _key(name: str, workspace: Workspace, folder: Path, keys: dict[Secret, str]) -> Iterator[Line]:
+def _key(name: str, workspace: Workspace, folder: Path, keys: dict[Secret, str]) -> Iterator[CheckLine]:
     where = f"workspaces.{name}.api_key"
     try:
         key = workspace.api_key.read(key=where, base=folder)
@@ -231,21 +231,21 @@ def _key(name: str, workspace: Workspace, folder: Path, keys: dict[Secret, str])
         return
     text = key.reveal()
     if not text.isascii() or not text.isprintable() or " " in text:
-        yield Line("error", where, "holds characters that no API key has", "copy the key again", _EXIT_CONFIG)
+        yield CheckLine("error", where, "holds characters that no API key has", "copy the key again", _EXIT_CONFIG)
     elif key in keys:
         what = f"is the same key as that of workspaces.{keys[key]}: one API key is one workspace, with one rate limit"
-        yield Line("error", where, what, "remove one of the workspaces", _EXIT_CONFIG)
+        yield CheckLine("error", where, what, "remove one of the workspaces", _EXIT_CONFIG)
     else:
-        yield Line("ok", where, f"read from {workspace.api_key.where}")
+        yield CheckLine("ok", where, f"read from {workspace.api_key.where}")
     keys.setdefault(key, name)
 
 
-def _constants(mapping: LeadMapping, kinds: Mapping[tuple[str, ...], FieldKind]) -> Iterator[Line]:
+def _constants(mapping: LeadMapping, kinds: Mapping[tuple[str, ...], FieldKind]) -> Iterator[CheckLine]:
     """Constants of the mapping that their field never equals."""
     from sync.mapping.literals import doubts
 
     for doubt in doubts(mapping.compared, kinds):
-        yield Line("warning", doubt.where, doubt.what, doubt.hint)
+        yield CheckLine("warning", doubt.where, doubt.what, doubt.hint)
 
 
 def _kinds(connector: Connector, spec: StreamSpec) -> Mapping[tuple[str, ...], FieldKind]:
@@ -258,8 +258,8 @@ def _kinds(connector: Connector, spec: StreamSpec) -> Mapping[tuple[str, ...], F
         return {}
 
 
-def _stream(config: Config, spec: StreamSpec, mapping: LeadMapping) -> Iterator[Line]:
-    from sync.streams import open_source
+def _stream(config: Config, spec: StreamSpec, mapping: LeadMapping) -> Iterator[CheckLine]:
+    from sync.engine.stream_specs import open_source
 
     where = f"{spec.source}.{spec.name}"
     kinds: Mapping[tuple[str, ...], FieldKind] = {}
@@ -274,20 +274,20 @@ def _stream(config: Config, spec: StreamSpec, mapping: LeadMapping) -> Iterator[
         yield from _problems(error)
     except SyncError as error:
         text = f"field {error.field!r}: {error.message}" if error.field else error.message
-        yield Line("error", where, text, error.hint, error.exit_code)
+        yield CheckLine("error", where, text, error.hint, error.exit_code)
     else:
         for finding in findings:
             code = _EXIT_REFUSED if finding.level == "error" else 0
-            yield Line(finding.level, where, finding.text, finding.hint, code)
+            yield CheckLine(finding.level, where, finding.text, finding.hint, code)
     yield from _constants(mapping, kinds)
 
 
 def _remembered(
     config: Config, specs: Mapping[str, StreamSpec], mappings: Mapping[str, LeadMapping], chosen: Collection[str]
-) -> Iterator[Line]:
+) -> Iterator[CheckLine]:
     """Whether each stream is what the ledger remembers under its name: what `once` and `run` would refuse. Where there
     is no ledger, or none that can be read now, that is theirs to say."""
-    from sync.ledgers import open_ledger
+    from sync.engine.ledger_opening import open_ledger
 
     if not config.ledger_path.exists():
         return
@@ -305,9 +305,9 @@ def _as_remembered(
     specs: Mapping[str, StreamSpec],
     mappings: Mapping[str, LeadMapping],
     name: str,
-) -> Iterator[Line]:
-    from sync.plan import declare
-    from sync.rewording import evidence_of, refuse
+) -> Iterator[CheckLine]:
+    from sync.engine.compiled_config import declare
+    from sync.engine.edited_queries import evidence_of, refuse
 
     try:
         declared = {each: declare(config, each, specs[each], mappings[each]) for each in specs}
@@ -319,7 +319,7 @@ def _as_remembered(
     except ConfigError as error:
         yield from _problems(error)
     except SyncError as error:
-        yield Line("error", name, error.message, error.hint, error.exit_code)
+        yield CheckLine("error", name, error.message, error.hint, error.exit_code)
     else:
         compared = f"{evidence.same} of {evidence.found} records compared look the same; nothing is sent again"
-        yield Line("ok", name, f"the query was edited: {compared}")
+        yield CheckLine("ok", name, f"the query was edited: {compared}")

@@ -16,7 +16,7 @@ _LEVELS = {"error": "red", "warning": "yellow", "ok": "green"}
 _INDENT = 9
 
 
-class Line(NamedTuple):
+class CheckLine(NamedTuple):
     """One thing that was looked at: `ok`, `warning` or `error`, and the exit code that it calls for."""
 
     level: str
@@ -26,7 +26,7 @@ class Line(NamedTuple):
     exit_code: int = 0
 
 
-def show(lines: Sequence[Line], *, whole: bool) -> None:
+def show(lines: Sequence[CheckLine], *, whole: bool) -> None:
     """Print all of it; of many lines that are well only how many there are, unless the `whole` is asked for."""
     width = shutil.get_terminal_size().columns if sys.stdout.isatty() else 0
     click.echo(summary(lines))
@@ -40,7 +40,7 @@ def show(lines: Sequence[Line], *, whole: bool) -> None:
                 click.echo(text)
 
 
-def _lines(line: Line, width: int) -> Iterator[str]:
+def _lines(line: CheckLine, width: int) -> Iterator[str]:
     first, *rest = _broken(f"{line.where}: {line.text}", width, "  ")
     yield f"{_mark(line.level)} {first}"
     yield from (f"{'':<{_INDENT}}{each}" for each in rest)
@@ -60,7 +60,7 @@ def _mark(level: str) -> str:
     return click.style(f"{level:<8}", fg=_LEVELS[level], bold=level != "ok" or None)
 
 
-def summary(lines: Sequence[Line]) -> str:
+def summary(lines: Sequence[CheckLine]) -> str:
     """`all is well`, or `2 errors, 1 warning`."""
     counts = {level: sum(line.level == level for line in lines) for level in ("error", "warning")}
     said = [f"{n:,} {level}{'' if n == 1 else 's'}" for level, n in counts.items() if n]

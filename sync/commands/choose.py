@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import click
 
 from sync.config.schema import Config
-from sync.reports.phrases import did_you_mean, joined
+from sync.views.phrases import did_you_mean, joined
 
 
 def streams_of(config: Config) -> list[str]:

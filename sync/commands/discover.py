@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from sync.commands.options import config_option, json_option
+from sync.commands.click_options import config_option, json_option
 
 if TYPE_CHECKING:  # --help does without them
     from connectors.interface import Discovered
@@ -35,8 +35,8 @@ def discover(as_json: bool, source: str, name: str | None, field: str | None, co
     """
     from connectors.interface import Discovers
     from sync.config.load import find_config, load_config
-    from sync.reports.phrases import did_you_mean
-    from sync.streams import open_source
+    from sync.engine.stream_specs import open_source
+    from sync.views.phrases import did_you_mean
 
     loaded = load_config(find_config(config))
     if source not in loaded.sources:
@@ -59,7 +59,7 @@ def discover(as_json: bool, source: str, name: str | None, field: str | None, co
 
 def _only(found: Sequence[Discovered], field: str, name: str) -> Sequence[Discovered]:
     """The field of that name; what differs in its letters' case alone will do where nothing else does."""
-    from sync.reports.phrases import did_you_mean
+    from sync.views.phrases import did_you_mean
 
     exact = [each for each in found if each.name == field]
     alike = [each for each in found if each.name.casefold() == field.casefold()]
@@ -83,7 +83,7 @@ def _print(found: Sequence[Discovered]) -> None:
         return
     from rich.console import Console
 
-    from sync.reports.tables import table
+    from sync.views.rich_tables import table
 
     shown = table("name", "type", "label", "remark", leading=0)
     for each in found:
@@ -114,12 +114,12 @@ def _paragraph(choices: Mapping[str, str]) -> list[str]:
 
 
 def _printable(choices: Mapping[str, str]) -> Iterator[tuple[str, str]]:
-    from sync.reports.phrases import printable
+    from sync.views.phrases import printable
 
     return ((printable(code), printable(label)) for code, label in choices.items())
 
 
 def _cells(of: Discovered) -> tuple[str, str, str]:
-    from sync.reports.phrases import printable
+    from sync.views.phrases import printable
 
     return printable(of.name), printable(of.type), printable(of.label)

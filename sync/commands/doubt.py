@@ -13,14 +13,14 @@ import click
 
 from sync.commands.asking import ask
 from sync.commands.beside import opened
-from sync.commands.options import config_option, json_option, limit_option, yes_option
+from sync.commands.click_options import config_option, json_option, limit_option, yes_option
 from sync.commands.selectors import split_record
 from sync.commands.settling import LISTED
 
 if TYPE_CHECKING:  # --help does without them
     from state.ledger import Ledger
     from state.rows import Conclusion
-    from sync.reports.doubts import Doubt, Lead, Word
+    from sync.views.doubts import Doubt, LeadInDoubt, Resolution
 
 
 @click.group()
@@ -40,8 +40,8 @@ def doubt(config: Path | None) -> None:
 @config_option
 def list_(limit: int | None, as_json: bool, config: Path | None) -> None:
     """List the batches in doubt, oldest first."""
-    from sync.reports.doubts import doubt_as_json
-    from sync.reports.phrases import program
+    from sync.views.doubts import doubt_as_json
+    from sync.views.phrases import program
 
     most = LISTED if limit is None and not as_json else limit or None
     found, now = _found(config)
@@ -49,7 +49,7 @@ def list_(limit: int | None, as_json: bool, config: Path | None) -> None:
     if as_json:
         click.echo(json.dumps({"batches": [doubt_as_json(each) for each in shown]}, indent=2, ensure_ascii=False))
         return
-    from sync.reports.doubts_text import plain_list, print_list
+    from sync.views.doubts_text import plain_list, print_list
 
     if sys.stdout.isatty() and found:
         from rich.console import Console
@@ -62,10 +62,10 @@ def list_(limit: int | None, as_json: bool, config: Path | None) -> None:
 
 def _found(config: Path | None) -> tuple[list[Doubt], int]:
     """All that is in doubt, and the time in ms; nothing is before there is a ledger."""
-    from sync.clock import SystemClock
     from sync.config.load import find_config, load_config
-    from sync.ledgers import open_ledger, refuse_lost, refuse_moved
-    from sync.reports.doubts import doubts_of
+    from sync.engine.ledger_opening import open_ledger, refuse_lost, refuse_moved
+    from sync.shared.clock import SystemClock
+    from sync.views.doubts import doubts_of
 
     loaded = load_config(find_config(config))
     refuse_lost(loaded)
@@ -85,9 +85,9 @@ def show(batch: str, as_json: bool, config: Path | None) -> None:
 
     The names and addresses that it prints are personal data, for your own eyes.
     """
-    from sync.reports.doubts import doubt_as_json, leads_of
-    from sync.reports.doubts_text import facts, how_to_settle, record_lines
-    from sync.reports.phrases import program
+    from sync.views.doubts import doubt_as_json, leads_of
+    from sync.views.doubts_text import facts, how_to_settle, record_lines
+    from sync.views.phrases import program
 
     with opened(config) as (loaded, ledger):
         found = _find(ledger, batch)
@@ -132,11 +132,11 @@ def resolve(
 
     Exit code: 0 settled, 65 it cannot be settled so.
     """
-    from sync.reports.doubts import leads_of, note_of, why_not, why_not_leads
+    from sync.views.doubts import leads_of, note_of, why_not, why_not_leads
 
     if landed == absent:
         raise click.UsageError("Say either --landed or --absent.")
-    word: Word = "landed" if landed else "absent"
+    word: Resolution = "landed" if landed else "absent"
     with opened(config) as (loaded, ledger):
         found = _find(ledger, batch)
         leads = leads_of(ledger, loaded, found)
@@ -158,8 +158,8 @@ def resolve(
 
 
 def _find(ledger: Ledger, batch: str) -> Doubt:
-    from sync.reports.doubts import doubt_of, doubts_of
-    from sync.reports.phrases import did_you_mean, printable
+    from sync.views.doubts import doubt_of, doubts_of
+    from sync.views.phrases import did_you_mean, printable
 
     found = doubt_of(ledger, batch)
     if found is None:
@@ -168,12 +168,12 @@ def _find(ledger: Ledger, batch: str) -> Doubt:
     return found
 
 
-def _choose(leads: Sequence[Lead], records: Sequence[str], batch: str) -> list[Lead]:
+def _choose(leads: Sequence[LeadInDoubt], records: Sequence[str], batch: str) -> list[LeadInDoubt]:
     """The leads that are named, each once. Raises click.UsageError where the batch does not hold one."""
-    from sync.opaque import number_of
-    from sync.reports.phrases import printable
+    from sync.shared.opaque import number_of
+    from sync.views.phrases import printable
 
-    there: dict[object, Lead] = {f"#{each.number}": each for each in leads}
+    there: dict[object, LeadInDoubt] = {f"#{each.number}": each for each in leads}
     there |= {(each.stream, each.id): each for each in leads}
     asked = {record if number_of(record) else split_record(record): record for record in records}
     unknown = [printable(record) for each, record in asked.items() if each not in there]
@@ -191,10 +191,12 @@ def _login() -> str:
         return "an unnamed user"
 
 
-def _confirm(found: Doubt, leads: Sequence[Lead], chosen: Sequence[Lead] | None, word: Word, now: float) -> None:
+def _confirm(
+    found: Doubt, leads: Sequence[LeadInDoubt], chosen: Sequence[LeadInDoubt] | None, word: Resolution, now: float
+) -> None:
     """`leads` are those of the batch that the ledger knows. Nothing is asked where nothing would change."""
-    from sync.reports.doubts import is_young
-    from sync.reports.phrases import count, joined
+    from sync.views.doubts import is_young
+    from sync.views.phrases import count, joined
 
     concerned = [lead for lead in (leads if chosen is None else chosen) if lead.word is None]
     n = found.open if chosen is None else len(concerned)
@@ -215,7 +217,7 @@ def _confirm(found: Doubt, leads: Sequence[Lead], chosen: Sequence[Lead] | None,
     ask(what, "Send them again?")
 
 
-def _say(after: Doubt, word: Word, conclusion: Conclusion, *, as_json: bool) -> None:
+def _say(after: Doubt, word: Resolution, conclusion: Conclusion, *, as_json: bool) -> None:
     if as_json:
         moved = dict(conclusion.moved)
         shown = {"batch": after.batch, "word": word, "state": after.state, "open": after.open, "moved": moved}
@@ -224,8 +226,8 @@ def _say(after: Doubt, word: Word, conclusion: Conclusion, *, as_json: bool) -> 
     click.echo(_settled(after, word, {str(state): n for state, n in conclusion.moved.items()}))
 
 
-def _settled(after: Doubt, word: Word, moved: dict[str, int]) -> str:
-    from sync.reports.phrases import count
+def _settled(after: Doubt, word: Resolution, moved: dict[str, int]) -> str:
+    from sync.views.phrases import count
 
     if not moved:
         what = "that was" if after.state == "in_doubt" else f"batch {after.batch} was"

@@ -9,14 +9,14 @@ from typing import TYPE_CHECKING
 import click
 
 from sync.commands.beside import opened
-from sync.commands.options import config_option, json_option, limit_option, yes_option
+from sync.commands.click_options import config_option, json_option, limit_option, yes_option
 from sync.commands.queue_group import add_show
 from sync.commands.selectors import Meant, selection_of, selectors
-from sync.commands.settling import Order, settle, show_list
+from sync.commands.settling import SettlingOrder, settle, show_list
 
 if TYPE_CHECKING:  # --help does without them
-    from state.queues import Waiting
-    from sync.reports.settled import Refusal
+    from state.queues import WaitingRecord
+    from sync.views.settled import SettlingRefusal
 
 
 @click.group()
@@ -52,8 +52,8 @@ def list_(meant: Meant, *, limit: int | None, as_csv: bool, raw: bool, as_json: 
 
 
 def _print_csv(meant: Meant, limit: int | None, config: Path | None, *, raw: bool) -> None:
-    from sync.reports.queues import items_of
-    from sync.reports.worklist import write_csv
+    from sync.views.queue_listing import items_of
+    from sync.views.worklist import write_csv
 
     with opened(config) as (loaded, ledger):
         items = items_of(ledger, loaded, "drift", selection_of(meant, loaded, ledger))
@@ -78,7 +78,7 @@ def ack(meant: Meant, *, yes: bool, as_json: bool, config: Path | None) -> int:
 
     Exit code: 0 done, 65 a record was refused.
     """
-    order = Order(
+    order = SettlingOrder(
         "drift",
         "ack",
         asks="Are their leads as the records say now?",
@@ -100,7 +100,7 @@ def resend(meant: Meant, *, yes: bool, as_json: bool, config: Path | None) -> in
 
     Exit code: 0 done, 65 a record was refused.
     """
-    order = Order(
+    order = SettlingOrder(
         "drift",
         "resend",
         asks="Create one more lead of each?",
@@ -111,7 +111,7 @@ def resend(meant: Meant, *, yes: bool, as_json: bool, config: Path | None) -> in
     return settle(order, meant, yes=yes, as_json=as_json, config=config)
 
 
-def _cannot_be_sent(waiting: Waiting) -> Refusal | None:
-    from sync.reports.settled import not_fit
+def _cannot_be_sent(waiting: WaitingRecord) -> SettlingRefusal | None:
+    from sync.views.settled import not_fit
 
     return not_fit(waiting)

@@ -6,10 +6,10 @@ from pathlib import Path
 
 import click
 
-from sync.commands.options import config_option, json_option, yes_option
+from sync.commands.click_options import config_option, json_option, yes_option
 from sync.commands.queue_group import add_list, add_show
 from sync.commands.selectors import Meant, selectors
-from sync.commands.settling import Order, settle
+from sync.commands.settling import SettlingOrder, settle
 
 
 @click.group()
@@ -35,7 +35,7 @@ def approve(meant: Meant, *, yes: bool, as_json: bool, config: Path | None) -> i
 
     Exit code: 0 done, 65 a record was refused.
     """
-    order = Order(
+    order = SettlingOrder(
         "held",
         "approve",
         asks="Send them?",
@@ -51,13 +51,13 @@ def approve(meant: Meant, *, yes: bool, as_json: bool, config: Path | None) -> i
 @json_option
 @config_option
 def discard(meant: Meant, *, yes: bool, as_json: bool, config: Path | None) -> int:
-    """Forget them until they change.
+    """Discard held records until they change at the source.
 
     Only a change at their source brings them back. Where a lead exists already, the change is listed as drift.
 
     Exit code: 0 done, 65 a record was refused.
     """
-    order = Order(
+    order = SettlingOrder(
         "held",
         "discard",
         asks="Forget them?",

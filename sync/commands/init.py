@@ -7,13 +7,12 @@ import os
 import re
 import secrets
 import shlex
-import sys
-import sysconfig
 from pathlib import Path
 
 import click
 
-from sync.commands.options import config_option
+from sync.commands.click_options import config_option
+from sync.commands.shipped import shipped
 from sync.config.starter import DATABASES, STARTERS, starter
 
 _NO_HARD_LINKS = {errno.EPERM, errno.EACCES, errno.ENOTSUP, errno.EOPNOTSUPP, errno.ENOSYS, errno.EMLINK}
@@ -101,13 +100,9 @@ def _next_steps(target: Path, text: str) -> str:
 
 
 def _example(connector: str) -> str:
-    """The text of the example, which lies beside the program or where pip put it."""
+    """Return the text of the example for this connector. Raises click.FileError where it did not come along."""
     name = "config.example.toml" if connector == "sql" else f"connectors/{connector}/config.example.toml"
-    installed = Path(sysconfig.get_path("data"), "share", "closingdealz-sync")
-    for folder in (Path(__file__).parents[2], installed, Path(sys.prefix, "share", "closingdealz-sync")):
-        if (folder / name).is_file():
-            return (folder / name).read_text(encoding="utf-8")
-    raise click.FileError(name, "is not part of this installation; it is in the source distribution")
+    return shipped(name).read_text(encoding="utf-8")
 
 
 # ---- the file

@@ -11,13 +11,13 @@ from contextlib import contextmanager
 
 import click
 
-from connectors.sql.database import Database
+from connectors.sql.connection import Database
 from connectors.sql.engines import parse_url
 from connectors.sql.options import SqlSource
 from connectors.sql.sketch import all_columns, sketch
 from sync.config.draft import draft
 from sync.config.guess import likeliness
-from sync.reports.phrases import printable
+from sync.views.phrases import printable
 
 _SHOWN = 30
 """Tables in a list."""

@@ -14,11 +14,11 @@ from typing import TextIO, get_args
 
 import click
 
-from sync.mapping.identity import Identity, Kind, recognised
+from sync.mapping.identity import Identity, IdentityKind, recognised
 
-KINDS: tuple[Kind, ...] = get_args(Kind)
+KINDS: tuple[IdentityKind, ...] = get_args(IdentityKind)
 
-_NAMES: Mapping[Kind, frozenset[str]] = {
+_NAMES: Mapping[IdentityKind, frozenset[str]] = {
     "email": frozenset(
         {"email", "emails", "mail", "mails", "emailaddress", "emailaddresses", "emailsaddress", "mailaddress"}
     ),
@@ -46,7 +46,7 @@ _SEVERAL = re.compile(r"[;,\r\n]")
 
 
 @dataclass(frozen=True, slots=True)
-class Row:
+class CsvRow:
     """`line` is the one on which the row begins; without `identities` it holds nothing that can be used."""
 
     line: int
@@ -54,15 +54,15 @@ class Row:
 
 
 @dataclass(frozen=True, slots=True)
-class Layout:
+class CsvLayout:
     """How a file is written: its delimiter, and what each column that is read holds."""
 
     delimiter: str
-    columns: Mapping[int, Kind]
-    names: Mapping[Kind, tuple[str, ...]]
+    columns: Mapping[int, IdentityKind]
+    names: Mapping[IdentityKind, tuple[str, ...]]
 
 
-def layout_of(path: Path, named: Mapping[Kind, Sequence[str]]) -> Layout:
+def layout_of(path: Path, named: Mapping[IdentityKind, Sequence[str]]) -> CsvLayout:
     """`named` says of some kinds which columns hold them; those of other kinds are found by their names.
 
     Raises click.UsageError where no column is found, or not all that are named.
@@ -86,7 +86,7 @@ def layout_of(path: Path, named: Mapping[Kind, Sequence[str]]) -> Layout:
     return best
 
 
-def rows_of(path: Path, layout: Layout, *, progress: Callable[[int], None] = lambda _: None) -> Iterator[Row]:
+def rows_of(path: Path, layout: CsvLayout, *, progress: Callable[[int], None] = lambda _: None) -> Iterator[CsvRow]:
     """Every row but the first. `progress` hears how many bytes are read so far. Raises click.UsageError where the file
     is no CSV."""
     with _opened(path) as file:
@@ -96,7 +96,7 @@ def rows_of(path: Path, layout: Layout, *, progress: Callable[[int], None] = lam
             line = reader.line_num
             for cells in reader:
                 if any(cells):
-                    yield Row(line + 1, _identities(cells, layout.columns))
+                    yield CsvRow(line + 1, _identities(cells, layout.columns))
                 line = reader.line_num
                 progress(file.buffer.tell())
         except csv.Error as error:
@@ -115,17 +115,17 @@ def _sniffed(sample: str) -> str:
         return ","
 
 
-def _layout(sample: str, delimiter: str, named: Mapping[Kind, Sequence[str]]) -> Layout:
+def _layout(sample: str, delimiter: str, named: Mapping[IdentityKind, Sequence[str]]) -> CsvLayout:
     try:
         header = next(csv.reader(sample.splitlines(keepends=True), delimiter=delimiter, skipinitialspace=True), [])
     except csv.Error:
         header = []
     columns = {place: kind for place, name in enumerate(header) if (kind := _kind_of(name.strip(), named))}
     names = {kind: tuple(header[place].strip() for place in columns if columns[place] == kind) for kind in KINDS}
-    return Layout(delimiter, columns, {kind: found for kind, found in names.items() if found})
+    return CsvLayout(delimiter, columns, {kind: found for kind, found in names.items() if found})
 
 
-def _kind_of(name: str, named: Mapping[Kind, Sequence[str]]) -> Kind | None:
+def _kind_of(name: str, named: Mapping[IdentityKind, Sequence[str]]) -> IdentityKind | None:
     for kind, names in named.items():
         if name.casefold() in (each.casefold() for each in names):
             return kind
@@ -133,7 +133,7 @@ def _kind_of(name: str, named: Mapping[Kind, Sequence[str]]) -> Kind | None:
     return next((kind for kind in KINDS if kind not in named and letters in _NAMES[kind]), None)
 
 
-def _identities(cells: Sequence[str], columns: Mapping[int, Kind]) -> tuple[Identity, ...]:
+def _identities(cells: Sequence[str], columns: Mapping[int, IdentityKind]) -> tuple[Identity, ...]:
     found: dict[Identity, None] = {}
     for place, kind in columns.items():
         for text in _SEVERAL.split(cells[place]) if place < len(cells) else ():

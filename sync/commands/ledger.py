@@ -11,13 +11,13 @@ from typing import TYPE_CHECKING
 import click
 
 from sync.commands.asking import ask, ask_on_terminal
+from sync.commands.click_options import config_option, json_option, yes_option
 from sync.commands.ledger_import import import_
-from sync.commands.options import config_option, json_option, yes_option
-from sync.errors import LedgerBusy, LedgerError
+from sync.shared.errors import LedgerBusy, LedgerError
 
 if TYPE_CHECKING:  # --help does without them
     from state.ledger import Ledger
-    from state.streams import Declared
+    from state.streams import DeclaredStream
     from sync.config.schema import Config
 
 _EXIT_DAMAGED = 74
@@ -45,8 +45,8 @@ def rename_stream(old: str, new: str, *, yes: bool, config: Path | None) -> None
     ids. Nothing is sent again, so it asks first. The daemon must not be running.
     """
     from state.matching.foreign import Foreign
-    from sync.ledgers import open_ledger
-    from sync.reports.phrases import count, program
+    from sync.engine.ledger_opening import open_ledger
+    from sync.views.phrases import count, program
 
     loaded = _load(config)
     declared = _declared(loaded, new)
@@ -81,7 +81,7 @@ def create(config: Path | None) -> None:
     The new one knows nothing of what was sent: under `start = "all"` the next start sends everything, again. Without
     need for a first start: `once` and `run` make the first ledger themselves.
     """
-    from sync.ledgers import create_ledger
+    from sync.engine.ledger_opening import create_ledger
 
     loaded = _load(config)
     if loaded.ledger_path.exists():
@@ -98,14 +98,14 @@ def verify(as_json: bool, config: Path | None) -> int:
 
     Exit code: 0 it is sound, 74 it is damaged.
     """
-    from sync.reports.soundness import look
+    from sync.views.soundness import look
 
     with _opened(config) as (_, opened):
         found = look(opened)
         if not found.faults:
             _settle(opened)
     if as_json:
-        document = {"sound": not found.faults, "faults": list(found.faults), "rows": dict(found.rows)}
+        document = {"sound": not found.faults, "faults": found.faults, "cure": found.cure or None, "rows": found.rows}
         click.echo(json.dumps(document, indent=2, ensure_ascii=False))
         return _EXIT_DAMAGED if found.faults else 0
     width = max(map(len, found.rows), default=0)
@@ -114,7 +114,7 @@ def verify(as_json: bool, config: Path | None) -> int:
     for fault in found.faults:
         click.secho(f"fault: {fault}", fg="red")
     if found.faults:
-        click.echo("stop the daemon, keep a copy of the ledger, and restore the last sound backup")
+        click.echo(found.cure)
         return _EXIT_DAMAGED
     click.echo("the ledger is sound, and its receipts agree with it")
     return 0
@@ -140,9 +140,9 @@ def rebuild(*, accept_loss: bool, yes: bool, as_json: bool, config: Path | None)
     asks first. The daemon must not be running.
     """
     from state.rebuilding.rebuild import rebuild as rebuild_ledger
-    from sync.clock import SystemClock
-    from sync.reports.phrases import program
-    from sync.reports.rebuilding import rebuilt_as_json, rebuilt_as_lines
+    from sync.shared.clock import SystemClock
+    from sync.views.phrases import program
+    from sync.views.rebuilding import rebuilt_as_json, rebuilt_as_lines
 
     loaded = _load(config)
     if not yes and accept_loss:
@@ -192,7 +192,7 @@ def _load(explicit: Path | None) -> Config:
 
 @contextmanager
 def _opened(explicit: Path | None) -> Iterator[tuple[Config, Ledger]]:
-    from sync.ledgers import open_ledger
+    from sync.engine.ledger_opening import open_ledger
 
     config = _load(explicit)
     with open_ledger(config) as opened:
@@ -201,18 +201,18 @@ def _opened(explicit: Path | None) -> Iterator[tuple[Config, Ledger]]:
 
 def _must_exist(config: Config) -> None:
     """Opening it as its owner would make a new one."""
-    from sync.ledgers import open_ledger
+    from sync.engine.ledger_opening import open_ledger
 
     if not config.ledger_path.exists():
         open_ledger(config).close()
 
 
-def _declared(config: Config, name: str) -> Declared:
+def _declared(config: Config, name: str) -> DeclaredStream:
     """The stream as the configuration declares it; it takes no API key to know that."""
     from sync.commands.choose import streams_of
-    from sync.plan import declare
-    from sync.reports.phrases import did_you_mean
-    from sync.streams import compile_all, stream_specs
+    from sync.engine.compiled_config import declare
+    from sync.engine.stream_specs import compile_all, stream_specs
+    from sync.views.phrases import did_you_mean
 
     known = streams_of(config)
     if name not in known:

@@ -14,15 +14,15 @@ from typing import TYPE_CHECKING, Any, Literal
 import click
 
 from sync.commands.asking import ask
-from sync.commands.options import config_option, json_option, yes_option
+from sync.commands.click_options import config_option, json_option, yes_option
 
 if TYPE_CHECKING:  # --help does without them
     from state.ledger import Ledger
-    from sync.commands.leads_csv import Layout, Row
+    from sync.commands.leads_csv import CsvLayout, CsvRow
     from sync.config.schema import Config
-    from sync.mapping.identity import Kind
+    from sync.mapping.identity import IdentityKind
 
-Way = Literal["add", "dry run", "forget"]
+ImportMode = Literal["add", "dry run", "forget"]
 
 _AT_ONCE = 1000
 """Rows that are written in one transaction: the daemon's own wait meanwhile."""
@@ -32,7 +32,7 @@ _LARGE = 1 << 20
 
 
 @dataclass(slots=True)
-class Figures:
+class ImportFigures:
     """What the file held, and what came of it.
 
     `new`: values that were not known yet; `again`: unsent records that have one, so that they are judged again;
@@ -48,7 +48,7 @@ class Figures:
     known: dict[str, set[str]] = field(default_factory=dict)
     removed: int = 0
 
-    def count(self, rows: Sequence[Row]) -> None:
+    def count(self, rows: Sequence[CsvRow]) -> None:
         unusable = [row.line for row in rows if not row.identities]
         self.rows += len(rows)
         self.values += sum(len(row.identities) for row in rows)
@@ -97,7 +97,7 @@ def import_(
     if path is None and not yes:
         what = f"Everything that was imported for workspace {name} is taken out: its leads may be created again."
         ask(what, "Forget it?")
-    way: Way = "dry run" if dry_run else "forget" if forget else "add"
+    way: ImportMode = "dry run" if dry_run else "forget" if forget else "add"
     figures, layout = _read(loaded, name, path, named, way) if path else (_clear(loaded, name), None)
     if as_json:
         click.echo(json.dumps(_as_json(figures, layout, name), indent=2, ensure_ascii=False))
@@ -106,10 +106,10 @@ def import_(
         click.echo(line)
 
 
-def _named(columns: Sequence[str]) -> dict[Kind, list[str]]:
+def _named(columns: Sequence[str]) -> dict[IdentityKind, list[str]]:
     from sync.commands.leads_csv import KINDS
 
-    found: dict[Kind, list[str]] = {}
+    found: dict[IdentityKind, list[str]] = {}
     for each in columns:
         kind, _, name = each.partition("=")
         if kind not in KINDS or not name.strip():
@@ -118,20 +118,20 @@ def _named(columns: Sequence[str]) -> dict[Kind, list[str]]:
     return found
 
 
-def _clear(config: Config, workspace: str) -> Figures:
+def _clear(config: Config, workspace: str) -> ImportFigures:
     from state.ledger import Ledger
     from state.matching.foreign import Foreign
 
     with Ledger(config.ledger_path) as ledger:
-        return Figures(removed=Foreign(ledger.file).clear(workspace))
+        return ImportFigures(removed=Foreign(ledger.file).clear(workspace))
 
 
 def _read(
-    config: Config, workspace: str, path: Path, named: Mapping[Kind, Sequence[str]], way: Way
-) -> tuple[Figures, Layout]:
+    config: Config, workspace: str, path: Path, named: Mapping[IdentityKind, Sequence[str]], way: ImportMode
+) -> tuple[ImportFigures, CsvLayout]:
     from sync.commands.leads_csv import layout_of, rows_of
 
-    layout, figures = layout_of(path, named), Figures()
+    layout, figures = layout_of(path, named), ImportFigures()
     with _opened(config, way) as ledger, _progress(path) as progress:
         for rows in _in_parts(rows_of(path, layout, progress=progress)):
             figures.count(rows)
@@ -142,7 +142,7 @@ def _read(
     return figures, layout
 
 
-def _apply(ledger: Ledger, workspace: str, rows: Sequence[Row], way: Way, figures: Figures) -> None:
+def _apply(ledger: Ledger, workspace: str, rows: Sequence[CsvRow], way: ImportMode, figures: ImportFigures) -> None:
     from state.matching.foreign import Foreign
     from sync.polling.readings import hashed
 
@@ -161,10 +161,10 @@ def _apply(ledger: Ledger, workspace: str, rows: Sequence[Row], way: Way, figure
 
 
 @contextmanager
-def _opened(config: Config, way: Way) -> Iterator[Ledger | None]:
+def _opened(config: Config, way: ImportMode) -> Iterator[Ledger | None]:
     """The ledger. An import may come before the first start, which would send everything: then it is made; a dry run
     does without."""
-    from sync.ledgers import open_ledger, own_ledger, refuse_lost
+    from sync.engine.ledger_opening import open_ledger, own_ledger, refuse_lost
 
     refuse_lost(config)
     is_there = config.ledger_path.exists()
@@ -187,13 +187,13 @@ def _progress(path: Path) -> Iterator[Callable[[int], None]]:
         yield lambda position: bar.update(position - bar.pos) if position > bar.pos else None
 
 
-def _in_parts(rows: Iterable[Row]) -> Iterator[list[Row]]:
+def _in_parts(rows: Iterable[CsvRow]) -> Iterator[list[CsvRow]]:
     ahead = iter(rows)
     while part := list(islice(ahead, _AT_ONCE)):
         yield part
 
 
-def _as_json(figures: Figures, layout: Layout | None, workspace: str) -> dict[str, Any]:
+def _as_json(figures: ImportFigures, layout: CsvLayout | None, workspace: str) -> dict[str, Any]:
     """All keys are always there."""
     return {
         "workspace": workspace,
@@ -208,8 +208,8 @@ def _as_json(figures: Figures, layout: Layout | None, workspace: str) -> dict[st
     }
 
 
-def _as_lines(figures: Figures, layout: Layout | None, workspace: str, way: Way) -> Iterator[str]:
-    from sync.reports.phrases import count, joined, number, printable
+def _as_lines(figures: ImportFigures, layout: CsvLayout | None, workspace: str, way: ImportMode) -> Iterator[str]:
+    from sync.views.phrases import count, joined, number, printable
 
     if layout:
         columns = (f"{kind} from {joined(printable(each) for each in names)}" for kind, names in layout.names.items())

@@ -38,5 +38,5 @@ AFTER: dict[str, str | dict[str, str]] = {
     "As root": "The command that the installation puts into /usr/local/bin runs, for root, as the service does: in the "
     "sandbox of its unit with all drop-ins, with its user, configuration, ledger and secrets. "
     "Before the command's name, @NAME stands for an instance.",
-    "See also": "systemctl(1), journalctl(1), systemd.exec(5), systemd-creds(1)",
+    "See also": "closingdealz-sync docs, systemctl(1), journalctl(1), systemd.exec(5), systemd-creds(1)",
 }

@@ -14,13 +14,13 @@ from typing import TYPE_CHECKING, TextIO, cast
 
 import click
 
-from sync.commands.options import config_option, json_option
+from sync.commands.click_options import config_option, json_option
 
 if TYPE_CHECKING:  # --help does without them
     from sync.config.schema import Config
-    from sync.engine import Engine
-    from sync.once import Round, Summary
-    from sync.reports.round_report import RoundReport
+    from sync.engine.engine import Engine
+    from sync.engine.round import Round, Summary
+    from sync.views.round_report import RoundReport
 
 
 @click.command()
@@ -39,8 +39,8 @@ def once(most: int | None, quiet: bool, as_json: bool, streams: tuple[str, ...],
     """
     from sync.commands.choose import choose_streams
     from sync.config.load import find_config, load_config
-    from sync.daemon import say_warnings
-    from sync.reports.phrases import program
+    from sync.service.daemon import say_warnings
+    from sync.views.phrases import program
 
     loaded = load_config(find_config(config))
     chosen = choose_streams(loaded, streams)
@@ -75,11 +75,11 @@ class _Stderr:
 
 
 def _round(config: Config, streams: list[str], most: int | None, *, shows: bool) -> RoundReport:
-    from sync import told
-    from sync.errors import ConfigError, LedgerUntrusted
-    from sync.ledgers import own_ledger
-    from sync.once import Round
-    from sync.reports.round_report import report_of
+    from sync.engine.ledger_opening import own_ledger
+    from sync.engine.round import Round
+    from sync.service import told
+    from sync.shared.errors import ConfigError, LedgerUntrusted
+    from sync.views.round_report import report_of
 
     with own_ledger(config) as ledger:
         try:
@@ -98,7 +98,7 @@ def _run(round_: Round, streams: list[str], *, shows: bool) -> Summary:
 
         from rich.console import Console
 
-        from sync.reports.progress import Progress
+        from sync.views.round_progress import Progress
 
         with Progress(Console(stderr=True), round_.engine) as progress:
 
@@ -137,8 +137,8 @@ def _interruptible(round_: Round) -> Iterator[Callable[[Engine], None]]:
 
 
 def _print(report: RoundReport, program: str, *, as_json: bool, quiet: bool) -> None:
-    from sync.reports.phrases import wrapped
-    from sync.reports.round_report import report_as_json, report_as_lines, troubles
+    from sync.views.phrases import wrapped
+    from sync.views.round_report import report_as_json, report_as_lines, troubles
 
     if as_json:
         click.echo(json.dumps(report_as_json(report), indent=2, ensure_ascii=False))

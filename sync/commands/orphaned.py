@@ -7,10 +7,10 @@ from pathlib import Path
 
 import click
 
-from sync.commands.options import config_option, json_option, yes_option
+from sync.commands.click_options import config_option, json_option, yes_option
 from sync.commands.queue_group import add_list, add_show
 from sync.commands.selectors import Meant, selectors
-from sync.commands.settling import Order, settle
+from sync.commands.settling import SettlingOrder, settle
 
 
 @click.group()
@@ -43,7 +43,7 @@ def ack(meant: Meant, *, yes: bool, as_json: bool, config: Path | None) -> int:
 
     Exit code: 0 done, 65 a record was refused.
     """
-    order = Order(
+    order = SettlingOrder(
         "orphaned",
         "ack",
         asks="Did you see to their leads?",

@@ -10,11 +10,11 @@ from typing import TYPE_CHECKING
 
 import click
 
-from sync.commands.options import config_option
+from sync.commands.click_options import config_option
 
 if TYPE_CHECKING:  # --help does without them
     from sync.config.schema import Config
-    from sync.installation.layout import Layout
+    from sync.installation.layout import InstallLayout
     from sync.installation.machine import Machine
 
 _HEAD = "# Written by `closingdealz-sync paths` from [ledger] of the configuration; written anew by the same command.\n"
@@ -30,20 +30,20 @@ def paths(config: Path | None, dry_run: bool) -> int:
     after an edit of [ledger]; then restart the service. Needs root.
     """
     from sync.config.load import find_config, load_config
-    from sync.installation.layout import Layout
+    from sync.installation.layout import InstallLayout
     from sync.installation.machine import Failed, Machine
 
     if not dry_run and (os.geteuid() != 0 or not Path("/run/systemd/system").is_dir()):
         raise click.UsageError("this changes a unit of systemd: run it as root on the machine of the service")
     loaded = load_config(find_config(config))
     try:
-        allow(loaded, Layout(), Machine(dry_run=dry_run))
+        allow(loaded, InstallLayout(), Machine(dry_run=dry_run))
     except Failed as failed:
         raise click.ClickException(str(failed)) from failed
     return 0
 
 
-def allow(config: Config, layout: Layout, machine: Machine) -> None:
+def allow(config: Config, layout: InstallLayout, machine: Machine) -> None:
     """Make the folders and the drop-in, or remove a drop-in that is not needed any more. Raises Failed."""
     unit = _unit_of(config, layout)
     folders = _outside(config, layout.state / config.path.parent.relative_to(layout.config))
@@ -65,7 +65,7 @@ def allow(config: Config, layout: Layout, machine: Machine) -> None:
         machine.say(f"Done. Next: systemctl restart {unit}")
 
 
-def _unit_of(config: Config, layout: Layout) -> str:
+def _unit_of(config: Config, layout: InstallLayout) -> str:
     from sync.installation.layout import NAME
     from sync.installation.machine import Failed
 
@@ -77,7 +77,7 @@ def _unit_of(config: Config, layout: Layout) -> str:
 
 
 def _outside(config: Config, state: Path) -> Sequence[Path]:
-    from sync.writable import places_of
+    from sync.service.writable import places_of
 
     folders = (place.folder for place in places_of(config))
     return [folder for folder in dict.fromkeys(folders) if not folder.is_relative_to(state)]

@@ -9,12 +9,12 @@ from typing import TYPE_CHECKING
 
 import click
 
-from sync.commands.options import config_option, json_option
+from sync.commands.click_options import config_option, json_option
 
 if TYPE_CHECKING:  # --help does without them
     from sync.config.schema import Config
-    from sync.reports.preview import Specimen, StreamPreview
-    from sync.words import Json
+    from sync.shared.words import Json
+    from sync.views.preview import Specimen, StreamPreview
 
 
 @click.command()
@@ -30,7 +30,7 @@ def preview(most: int, ids: tuple[str, ...], as_json: bool, stream: str | None, 
     """
     from sync.commands.choose import choose_streams
     from sync.config.load import find_config, load_config
-    from sync.reports.preview import Choice, preview_as_json, preview_streams
+    from sync.views.preview import Choice, preview_as_json, preview_streams
 
     loaded = load_config(find_config(config))
     names = choose_streams(loaded, [stream] if stream else [])
@@ -49,12 +49,12 @@ def preview(most: int, ids: tuple[str, ...], as_json: bool, stream: str | None, 
 
 def _by_id(ids: Sequence[str], stream: str, config: Config) -> Sequence[str]:
     """The ids, also of records that are named by the ledger's number. Raises click.UsageError, LedgerError."""
-    from sync.opaque import number_of
+    from sync.shared.opaque import number_of
 
     if not any(number_of(id_) for id_ in ids):
         return ids
     from sync.commands.selectors import Meant, find_named
-    from sync.ledgers import open_ledger
+    from sync.engine.ledger_opening import open_ledger
 
     with open_ledger(config) as ledger:
         numbers = tuple(id_ for id_ in ids if number_of(id_))
@@ -86,7 +86,7 @@ def _worth_showing(preview: StreamPreview, most: int) -> Iterator[Specimen]:
 
 def _rest(preview: StreamPreview, most: int) -> Iterator[str]:
     """A line each for what was looked at and is not shown."""
-    from sync.reports.phrases import count
+    from sync.views.phrases import count
 
     of = {fate: [each for each in preview.specimens if each.fate == fate] for fate in ("filtered", "deleted", "lead")}
     if filtered := of["filtered"]:
@@ -141,11 +141,11 @@ def _specimen_lines(specimen: Specimen, preview: StreamPreview) -> Iterator[str]
         yield f"`where` read {_values(specimen)}"
     yield from (click.style(f"warning: {warning}", fg="yellow") for warning in specimen.warnings)
     if specimen.skipped:
-        from sync.reports.phrases import count
+        from sync.views.phrases import count
 
         yield f"{count(specimen.skipped, 'contact')} skipped by the `where` of their table"
     if specimen.document is not None:
-        from sync.reports.phrases import json_lines
+        from sync.views.phrases import json_lines
 
         yield from json_lines(specimen.document)
 
@@ -176,7 +176,7 @@ def _values(specimen: Specimen) -> str:
 
 def _spelled(value: Json) -> str:
     """A value as an expression of the mapping writes it, on one line, shortened."""
-    from sync.reports.phrases import printable
+    from sync.views.phrases import printable
 
     try:
         text = f"'{value}'" if isinstance(value, str) else json.dumps(value, ensure_ascii=False, default=str)
@@ -198,6 +198,6 @@ def _known(specimen: Specimen, preview: StreamPreview) -> str:
 
 
 def _quoted(text: str) -> str:
-    from sync.reports.phrases import printable
+    from sync.views.phrases import printable
 
     return printable(text)

@@ -6,10 +6,10 @@ from pathlib import Path
 
 import click
 
-from sync.commands.options import config_option, json_option, yes_option
+from sync.commands.click_options import config_option, json_option, yes_option
 from sync.commands.queue_group import add_list, add_show
 from sync.commands.selectors import Meant, selectors
-from sync.commands.settling import Order, settle
+from sync.commands.settling import SettlingOrder, settle
 
 
 @click.group()
@@ -39,7 +39,7 @@ def retry(meant: Meant, *, yes: bool, as_json: bool, config: Path | None) -> int
 
     Exit code: 0 done, 65 a record was refused.
     """
-    order = Order(
+    order = SettlingOrder(
         "quarantine",
         "retry",
         asks="Try them again?",
@@ -55,14 +55,14 @@ def retry(meant: Meant, *, yes: bool, as_json: bool, config: Path | None) -> int
 @json_option
 @config_option
 def drop(meant: Meant, *, yes: bool, as_json: bool, config: Path | None) -> int:
-    """Forget them until they change.
+    """Drop quarantined records until they change at the source.
 
     No edit of the mapping brings them back, only a change at their source. Where a lead exists already, the change that
     could not be sent is listed as drift.
 
     Exit code: 0 done, 65 a record was refused.
     """
-    order = Order(
+    order = SettlingOrder(
         "quarantine",
         "drop",
         asks="Forget them?",

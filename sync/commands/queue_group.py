@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from sync.commands.options import config_option, json_option, limit_option
+from sync.commands.click_options import config_option, json_option, limit_option
 from sync.commands.selectors import Meant, selectors
 from sync.commands.settling import show_list, show_record
 

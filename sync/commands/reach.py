@@ -12,7 +12,7 @@ import threading
 from dataclasses import dataclass
 from urllib.parse import urlsplit
 
-from sync.proxies import Proxy, proxy_of
+from sync.delivery.proxies import Proxy, proxy_of
 
 _GRACE = 1.0
 """Seconds in which the attempt itself says that its time is over, before it is left behind."""

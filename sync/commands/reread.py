@@ -8,7 +8,7 @@ from pathlib import Path
 import click
 
 from sync.commands.beside import opened
-from sync.commands.options import config_option, json_option
+from sync.commands.click_options import config_option, json_option
 
 
 @click.command()
@@ -28,7 +28,7 @@ def reread(streams: tuple[str, ...], *, accept: bool, as_json: bool, config: Pat
     from sync.commands.choose import choose_streams
     from sync.polling import first_scan
     from sync.polling.reread import ask
-    from sync.reports.phrases import count, program
+    from sync.views.phrases import count, program
 
     with opened(config) as (loaded, ledger):
         known = ledger.streams.all()

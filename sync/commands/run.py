@@ -6,7 +6,7 @@ from pathlib import Path
 
 import click
 
-from sync.commands.options import config_option
+from sync.commands.click_options import config_option
 
 
 @click.command()
@@ -17,7 +17,7 @@ def run(config: Path | None) -> None:
     The log goes to stdout, one JSON object a line (pretty on a terminal). Another process with the same ledger ends
     this one with exit code 75.
     """
-    from sync import daemon
     from sync.config.load import find_config
+    from sync.service import daemon
 
     daemon.run(find_config(config))

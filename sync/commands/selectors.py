@@ -12,7 +12,7 @@ import click
 
 if TYPE_CHECKING:  # --help does without them
     from state.ledger import Ledger
-    from state.queues import Queue, Selection, Waiting
+    from state.queues import Queue, Selection, WaitingRecord
     from sync.config.schema import Config
 
 
@@ -35,10 +35,12 @@ class Meant:
 def selectors(queue: Queue, *, settles: bool = False) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
     """Adds the selecting options; the command gets `meant: Meant`."""
     options = [
-        click.option("--stream", "streams", multiple=True, metavar="NAME", help="Of this stream or source."),
+        click.option(
+            "--stream", "streams", multiple=True, metavar="NAME", help="Only records of this stream or source."
+        ),
         click.option("--id", "ids", multiple=True, metavar="ID|#N", help="This record, of one stream, or number N."),
         click.option("--reason", default="", metavar="TEXT", help=_REASON[queue]),
-        click.option("--until", callback=_moment, metavar="TIME", help="Only what has been as it is since TIME."),
+        click.option("--until", callback=_moment, metavar="TIME", help="Only records unchanged since TIME."),
     ]
     if queue == "held":
         options.append(click.option("--poll", type=int, metavar="N", help="What poll N queued."))
@@ -58,12 +60,12 @@ def selectors(queue: Queue, *, settles: bool = False) -> Callable[[Callable[...,
     return add
 
 
-_WAITS = "Whose field, rule or message from the server holds TEXT, whatever its case."
+_WAITS = "Only records whose reason contains TEXT (case-insensitive)."
 _REASON = {
     "quarantine": _WAITS,
     "held": _WAITS,
-    "drift": "Whose list of changed fields holds TEXT, whatever its case.",
-    "orphaned": "Whose reason holds TEXT, whatever its case.",
+    "drift": "Only records whose list of changed fields contains TEXT (case-insensitive).",
+    "orphaned": "Only leads whose reason contains TEXT (case-insensitive).",
 }
 
 
@@ -96,7 +98,7 @@ def selection_of(meant: Meant, config: Config, ledger: Ledger) -> Selection:
 def _split(ids: Sequence[str], streams: Sequence[str] | None, ledger: Ledger) -> tuple[list[str], list[int]]:
     """Ids, and the ledger's numbers. What looks like a number may be the id of a record of these streams."""
     from state.queues import Selection
-    from sync.opaque import number_of
+    from sync.shared.opaque import number_of
 
     numbers = {id_: number for id_ in ids if (number := number_of(id_)) is not None}
     if numbers and streams:
@@ -106,7 +108,7 @@ def _split(ids: Sequence[str], streams: Sequence[str] | None, ledger: Ledger) ->
 
 
 def _streams(names: Sequence[str], config: Config, ledger: Ledger) -> list[str] | None:
-    from sync.reports.phrases import did_you_mean
+    from sync.views.phrases import did_you_mean
 
     if not names:
         return None
@@ -134,10 +136,10 @@ def split_record(text: str) -> tuple[str, str]:
     return stream, id_
 
 
-def find_record(text: str, config: Config, ledger: Ledger) -> Waiting:
+def find_record(text: str, config: Config, ledger: Ledger) -> WaitingRecord:
     """The record that is named, `STREAM:ID` or `#N`, in whatever state it is. Raises click.UsageError."""
-    from sync.opaque import number_of
-    from sync.reports.phrases import did_you_mean
+    from sync.shared.opaque import number_of
+    from sync.views.phrases import did_you_mean
 
     if number_of(text) is not None:
         return find_named(Meant(ids=(text,)), config, ledger)[0]
@@ -149,11 +151,11 @@ def find_record(text: str, config: Config, ledger: Ledger) -> Waiting:
     return waiting
 
 
-def find_named(meant: Meant, config: Config, ledger: Ledger) -> list[Waiting]:
+def find_named(meant: Meant, config: Config, ledger: Ledger) -> list[WaitingRecord]:
     """The records that are named by their ids, in whatever state they are. Raises click.UsageError where the ledger
     does not know one of them: then nothing is done for the others either."""
     from state.queues import Selection
-    from sync.reports.phrases import printable
+    from sync.views.phrases import printable
 
     which = selection_of(Meant(meant.streams, meant.ids), config, ledger)
     found = ledger.queues.find(None, Selection(which.streams, which.ids, keys=which.keys))

@@ -11,12 +11,12 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from sync.commands.options import config_option, json_option
+from sync.commands.click_options import config_option, json_option
 
 if TYPE_CHECKING:  # --help does without them
     from state.rows import NoRoom
     from sync.config.schema import Config
-    from sync.reports.single_lead import Sent, SingleLead
+    from sync.views.single_lead import SentTestLead, SingleLead
 
 
 @click.command("send-test")
@@ -52,8 +52,8 @@ def send_test(workspace: str | None, probe_rejection: bool, yes: bool, as_json: 
 
 
 def _single(config: Config, workspace: str, *, yes: bool, as_json: bool) -> int:
-    from sync.clock import SystemClock
-    from sync.reports.single_lead import make_lead, sent_as_json
+    from sync.shared.clock import SystemClock
+    from sync.views.single_lead import make_lead, sent_as_json
 
     options = config.workspaces[workspace]
     lead = make_lead(options.wire, SystemClock().wall())
@@ -65,8 +65,8 @@ def _single(config: Config, workspace: str, *, yes: bool, as_json: bool) -> int:
 
 
 def _probe(config: Config, workspace: str, *, yes: bool, as_json: bool) -> int:
-    from sync.clock import SystemClock
-    from sync.reports.rejection_probe import exit_code, make_probe, probe_as_json, probe_as_lines, what_it_does
+    from sync.shared.clock import SystemClock
+    from sync.views.rejection_probe import exit_code, make_probe, probe_as_json, probe_as_lines, what_it_does
 
     options = config.workspaces[workspace]
     probe = make_probe(options.wire, SystemClock().wall())
@@ -92,13 +92,13 @@ def _confirm(what: str) -> None:
     click.confirm("Send it?", abort=True, err=True)
 
 
-def _send(config: Config, workspace: str, *leads: SingleLead) -> Sent:
+def _send(config: Config, workspace: str, *leads: SingleLead) -> SentTestLead:
     """Of several leads a rejection is told as such, whatever `on_rejected` makes of it."""
-    from sync.delivery.health import end_rest
-    from sync.errors import LedgerBusy
-    from sync.ledgers import open_ledger, own_ledger
-    from sync.reports.overview import rule_with
-    from sync.reports.single_lead import send, take_slot
+    from sync.delivery.backoff import end_rest
+    from sync.engine.ledger_opening import open_ledger, own_ledger
+    from sync.shared.errors import LedgerBusy
+    from sync.views.overview import rule_with
+    from sync.views.single_lead import send, take_slot
 
     options = config.workspaces[workspace]
     api_key = options.api_key.read(key=f"workspaces.{workspace}.api_key", base=config.path.parent)
@@ -123,7 +123,7 @@ class _Waiting:
         self._said = False
 
     def __call__(self, no_room: NoRoom) -> None:
-        from sync.durations import format_duration
+        from sync.shared.durations import format_duration
 
         if not self._said:
             self._said = True
@@ -131,8 +131,8 @@ class _Waiting:
             click.echo(f"the rate limit is used up; waiting for room, {wait} at the most", err=True)
 
 
-def _lines(sent: Sent, lead: SingleLead) -> list[str]:
-    from sync.reports.single_lead import LABEL, hint_of, outcome_as_lines
+def _lines(sent: SentTestLead, lead: SingleLead) -> list[str]:
+    from sync.views.single_lead import LABEL, hint_of, outcome_as_lines
 
     verdict = sent.outcome.verdict
     colour = "green" if verdict == "created" else "red"

@@ -18,29 +18,29 @@ from sync.commands.selectors import Meant, find_named, find_record, selection_of
 
 if TYPE_CHECKING:  # --help does without them
     from state.ledger import Ledger
-    from state.queues import Moves, Queue, Queues, Waiting
+    from state.queues import Moves, Queue, Queues, WaitingRecord
     from sync.config.schema import Config
-    from sync.reports.settled import Refusal, Settled, Word
+    from sync.views.settled import QueueAction, SettlingRefusal, SettlingReport
 
 LISTED = 20
 """How many records a listing shows unless it is told otherwise; as JSON all of them."""
 
 
 @dataclass(frozen=True, slots=True)
-class Order:
+class SettlingOrder:
     """A word that can be given to records of a queue: what is asked before, and who carries it out."""
 
     queue: Queue
-    word: Word
+    word: QueueAction
     asks: str
     creates: bool
-    carry_out: Callable[[Queues, Sequence[Waiting]], Moves]
-    bars: Callable[[Waiting], Refusal | None] = lambda _: None
+    carry_out: Callable[[Queues, Sequence[WaitingRecord]], Moves]
+    bars: Callable[[WaitingRecord], SettlingRefusal | None] = lambda _: None
 
 
 def show_list(queue: Queue, meant: Meant, *, limit: int | None, as_json: bool, config: Path | None) -> None:
-    from sync.reports.phrases import program
-    from sync.reports.queues import listing_as_json, listing_of
+    from sync.views.phrases import program
+    from sync.views.queue_listing import listing_as_json, listing_of
 
     most = LISTED if limit is None and not as_json else limit or None
     with opened(config) as (loaded, ledger):
@@ -48,7 +48,7 @@ def show_list(queue: Queue, meant: Meant, *, limit: int | None, as_json: bool, c
     if as_json:
         click.echo(json.dumps(listing_as_json(listing), indent=2, ensure_ascii=False))
         return
-    from sync.reports.queues_text import plain_lines, print_listing
+    from sync.views.queue_listing_text import plain_lines, print_listing
 
     if sys.stdout.isatty():
         from rich.console import Console
@@ -60,7 +60,7 @@ def show_list(queue: Queue, meant: Meant, *, limit: int | None, as_json: bool, c
 
 
 def show_record(text: str, *, as_json: bool, config: Path | None) -> None:
-    from sync.reports.record import whole_as_json, whole_as_lines, whole_of
+    from sync.views.record import whole_as_json, whole_as_lines, whole_of
 
     with opened(config) as (loaded, ledger):
         whole = whole_of(ledger, loaded, find_record(text, loaded, ledger))
@@ -71,9 +71,9 @@ def show_record(text: str, *, as_json: bool, config: Path | None) -> None:
         click.echo(line)
 
 
-def settle(order: Order, meant: Meant, *, yes: bool, as_json: bool, config: Path | None) -> int:
+def settle(order: SettlingOrder, meant: Meant, *, yes: bool, as_json: bool, config: Path | None) -> int:
     """Chooses, asks, carries out, and says what came of it. 65 where a record was refused."""
-    from sync.reports.settled import settled_as_json, settled_as_lines
+    from sync.views.settled import settled_as_json, settled_as_lines
 
     with opened(config) as (loaded, ledger):
         chosen, refused = _choose(order, meant, loaded, ledger)
@@ -89,10 +89,12 @@ def settle(order: Order, meant: Meant, *, yes: bool, as_json: bool, config: Path
     return settled.exit_code
 
 
-def _choose(order: Order, meant: Meant, config: Config, ledger: Ledger) -> tuple[list[Waiting], list[Refusal]]:
+def _choose(
+    order: SettlingOrder, meant: Meant, config: Config, ledger: Ledger
+) -> tuple[list[WaitingRecord], list[SettlingRefusal]]:
     """Who is meant and in the queue, and who is not or cannot be. Without a selector nobody is."""
-    from sync.reports.queues import items_of
-    from sync.reports.settled import out_of_queue
+    from sync.views.queue_listing import items_of
+    from sync.views.settled import out_of_queue
 
     which = selection_of(meant, config, ledger)
     found = [item.waiting for item in items_of(ledger, config, order.queue, which)]
@@ -106,10 +108,10 @@ def _choose(order: Order, meant: Meant, config: Config, ledger: Ledger) -> tuple
     return [each for each in found if each.key not in barred], [*strangers, *bars]
 
 
-def _concerned(order: Order, waiting: Sequence[Waiting]) -> str:
+def _concerned(order: SettlingOrder, waiting: Sequence[WaitingRecord]) -> str:
     """How many records, and of which streams."""
-    from sync.reports.phrases import joined
-    from sync.reports.queues import NOTHING, counted
+    from sync.views.phrases import joined
+    from sync.views.queue_listing import NOTHING, counted
 
     if not waiting:
         return f"{NOTHING[order.queue].capitalize()}."
@@ -118,7 +120,7 @@ def _concerned(order: Order, waiting: Sequence[Waiting]) -> str:
     return f"This concerns {counted(order.queue, len(waiting))}: {each}."
 
 
-def _confirm(order: Order, chosen: Sequence[Waiting]) -> None:
+def _confirm(order: SettlingOrder, chosen: Sequence[WaitingRecord]) -> None:
     what = _concerned(order, chosen)
     if order.creates:
         what += " What is created by it no program can take back."
@@ -126,18 +128,22 @@ def _confirm(order: Order, chosen: Sequence[Waiting]) -> None:
 
 
 def _carried_out(
-    order: Order, chosen: Sequence[Waiting], refused: Sequence[Refusal], config: Config, ledger: Ledger
-) -> Settled:
+    order: SettlingOrder,
+    chosen: Sequence[WaitingRecord],
+    refused: Sequence[SettlingRefusal],
+    config: Config,
+    ledger: Ledger,
+) -> SettlingReport:
     from sync.commands.choose import streams_of
-    from sync.reports.settled import Settled
+    from sync.views.settled import SettlingReport
 
     moves = order.carry_out(ledger.queues, chosen)
     waits = {"pending", "again"} & set(moves)
     asleep = sorted({each.stream for each in chosen} - set(streams_of(config))) if waits else []
-    return Settled(order.queue, order.word, len(chosen), moves, refused, asleep)
+    return SettlingReport(order.queue, order.word, len(chosen), moves, refused, asleep)
 
 
-def _nothing(order: Order, meant: Meant) -> str:
-    from sync.reports.queues import NOTHING
+def _nothing(order: SettlingOrder, meant: Meant) -> str:
+    from sync.views.queue_listing import NOTHING
 
     return NOTHING[order.queue] + ("" if meant == Meant(everything=True) else " that matches")

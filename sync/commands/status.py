@@ -10,14 +10,16 @@ from typing import TYPE_CHECKING
 
 import click
 
-from sync.commands.options import all_option, config_option, json_option, scope_options
-from sync.errors import ConfigError, SyncError
+from sync.commands.click_options import all_option, config_option, json_option, scope_options
+from sync.shared.errors import ConfigError, SyncError
 
 if TYPE_CHECKING:  # --help does without them
     from sync.config.schema import Config
-    from sync.reports.overview import Overview
+    from sync.views.overview import Overview
 
 EXIT_NEEDS = 65
+NARROW = 60
+"""Columns of a terminal below which a table would break every word."""
 
 
 @click.command()
@@ -50,37 +52,39 @@ def status(
         loaded = load_config(path)
     except ConfigError:
         if (overview := _without_config(path)) is not None:
-            _show(overview, config, whole=whole, as_json=as_json)
+            show(overview, config, whole=whole, as_json=as_json)
         raise
     overview = gather(loaded, *choose_scope(loaded, workspaces, streams))
-    _show(overview, config, whole=whole, as_json=as_json)
+    show(overview, config, whole=whole, as_json=as_json)
     return EXIT_NEEDS if exit_code and overview.needs else 0
 
 
-def _show(overview: Overview, config: Path | None, *, whole: bool, as_json: bool) -> None:
-    from sync.reports.phrases import program
+def show(overview: Overview, config: Path | None, *, whole: bool, as_json: bool) -> None:
+    """Print it as JSON, as tables on a terminal that is wide enough, or as lines."""
+    from sync.views.phrases import program
 
     if as_json:
-        from sync.reports.overview_json import overview_as_json
+        from sync.views.overview_json import overview_as_json
 
         click.echo(json.dumps(overview_as_json(overview), indent=2, ensure_ascii=False))
         return
-    from sync.reports.overview_text import plain_lines, print_tables
+    from sync.views.overview_text import plain_lines, print_tables
 
     if sys.stdout.isatty():
         from rich.console import Console
 
-        print_tables(overview, program(config), Console(), whole=whole)
-    else:
-        for line in plain_lines(overview, program(config), whole=whole):
-            click.echo(line)
+        if (console := Console()).width >= NARROW:
+            print_tables(overview, program(config), console, whole=whole)
+            return
+    for line in plain_lines(overview, program(config), whole=whole):
+        click.echo(line)
 
 
 def gather(config: Config, workspaces: Collection[str] = (), streams: Collection[str] = ()) -> Overview:
     """The overview, also where there is no ledger yet. Raises LedgerError, LedgerUntrusted."""
-    from sync.clock import SystemClock
-    from sync.ledgers import open_ledger, refuse_lost, refuse_moved
-    from sync.reports.overview import overview_of, without_ledger
+    from sync.engine.ledger_opening import open_ledger, refuse_lost, refuse_moved
+    from sync.shared.clock import SystemClock
+    from sync.views.overview import overview_of, without_ledger
 
     refuse_lost(config)
     refuse_moved(config)
@@ -95,7 +99,7 @@ def _without_config(path: Path) -> Overview | None:
     """What the ledger tells where the file cannot be used; None where it cannot be found or read either."""
     from state.ledger import Ledger
     from sync.config.load import ledger_named_by
-    from sync.reports.overview import without_config
+    from sync.views.overview import without_config
 
     found = ledger_named_by(path)
     if not found.exists():

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from datetime import UTC, date, datetime
 from typing import Any
 
-from connectors.interface import Ages, Ending
+from connectors.interface import Ages, EndOfSupport
 from sync.config.schema import Config
 
 AHEAD_DAYS = 180
@@ -18,7 +18,7 @@ class Age:
     """The end of a thing that a source's options use. `days` from today on; less than 0 where it is over."""
 
     source: str
-    ending: Ending
+    ending: EndOfSupport
     days: int
 
     @property

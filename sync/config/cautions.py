@@ -12,10 +12,10 @@ from pydantic import BaseModel
 from connectors.interface import Cautions
 from sync.config.explain import place
 from sync.config.schema import Config, LeadFields, Stream
-from sync.config.values import is_loopback
-from sync.durations import format_duration
-from sync.errors import Problem
-from sync.secrets import SecretRef
+from sync.config.value_types import is_loopback
+from sync.shared.durations import format_duration
+from sync.shared.errors import Problem
+from sync.shared.secrets import SecretRef
 
 _SECRET_OPTION = re.compile(r"pass|pwd|secret|token|odbc_connect", re.IGNORECASE)
 

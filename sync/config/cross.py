@@ -10,8 +10,8 @@ from datetime import date, datetime, timedelta
 from typing import Any
 
 from sync.config.explain import nearest, place
-from sync.config.values import parse_start
-from sync.errors import Problem
+from sync.config.value_types import parse_start
+from sync.shared.errors import Problem
 
 
 def cross_problems(raw: Mapping[str, Any], now: datetime) -> Iterator[Problem]:

@@ -11,7 +11,7 @@ from typing import Annotated, Any, Literal, Union, get_args, get_origin
 
 from pydantic import BaseModel, ValidationError
 
-from sync.errors import Problem
+from sync.shared.errors import Problem
 
 Location = tuple[int | str, ...]
 

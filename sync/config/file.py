@@ -10,7 +10,7 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from sync.errors import ConfigError, Problem
+from sync.shared.errors import ConfigError, Problem
 
 CONFIG_VARIABLE = "CLOSINGDEALZ_SYNC_CONFIG"
 SYSTEM_FILE = Path("/etc/closingdealz-sync/config.toml")
@@ -65,12 +65,21 @@ def _read_text(path: Path) -> str:
             content = file.read(_LARGEST + 1)
     except (OSError, ValueError) as error:
         reason = error.strerror if isinstance(error, OSError) else "its name holds a NUL character"
-        cure = "write one with: closingdealz-sync init" if isinstance(error, FileNotFoundError) else ""
-        problem = Problem("file", f"cannot be read: {reason}", cure)
+        problem = Problem("file", f"cannot be read: {reason}", _cure_of(error))
         raise ConfigError([problem], file=str(path)) from error
     if len(content) > _LARGEST:
         raise ConfigError([Problem("file", f"is larger than {_LARGEST // 2**20} MiB")], file=str(path))
     return content.decode("utf-8-sig")
+
+
+def _cure_of(error: Exception) -> str:
+    match error:
+        case FileNotFoundError():
+            return "write one with: closingdealz-sync init"
+        case PermissionError():
+            return "run this as the user that owns the file, or as root"
+        case _:
+            return ""
 
 
 def _unwaiting(path: str, flags: int) -> int:

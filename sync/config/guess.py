@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 
 from connectors.sql.naming import words_of
 
-Columns = Mapping[str, str]
+ColumnTypes = Mapping[str, str]
 """The names of a table's columns, and what they hold: text, number, boolean, date, naive, zoned, json, other."""
 
 _FIELDS: Mapping[str, Sequence[str]] = {
@@ -98,7 +98,7 @@ class Guess:
     """A person who stands in the company's own row."""
 
 
-def guess_lead(table: str, columns: Columns) -> Guess:
+def guess_lead(table: str, columns: ColumnTypes) -> Guess:
     """A lead from a row of that table."""
     known = _Known(columns)
     is_person = _is_person(table, known)
@@ -120,7 +120,7 @@ def guess_lead(table: str, columns: Columns) -> Guess:
     )
 
 
-def guess_contact(columns: Columns) -> Guess | None:
+def guess_contact(columns: ColumnTypes) -> Guess | None:
     """A nested contact from a row of a child; None where it does not look like a person."""
     known = _Known(columns)
     fields = _person(known) | _both(known)
@@ -148,7 +148,7 @@ def quoted(column: str) -> str:
 class _Known:
     """The columns by their words."""
 
-    def __init__(self, columns: Columns) -> None:
+    def __init__(self, columns: ColumnTypes) -> None:
         self._columns = columns
         self._by_words: dict[str, str] = {}
         for name in columns:
@@ -240,7 +240,7 @@ def _conditions(known: _Known) -> list[str]:
     return [*(f"!{name}" for name in deleted), *known.flags(_ACTIVE)]
 
 
-def _any_text(columns: Columns) -> str | None:
+def _any_text(columns: ColumnTypes) -> str | None:
     return next((quoted(name) for name, family in columns.items() if family == "text"), None)
 
 

@@ -20,9 +20,9 @@ from sync.config.explain import place
 from sync.config.file import find_config, read_toml
 from sync.config.schema import Config, LeadTable, LedgerOptions, Wire
 from sync.config.split import FindConnector, Validation, split_file
-from sync.config.values import check_constant
-from sync.errors import ConfigError, Problem
+from sync.config.value_types import check_constant
 from sync.mapping.compile import compile_mapping
+from sync.shared.errors import ConfigError, Problem
 
 __all__ = ["find_config", "load_config", "warnings_of"]
 

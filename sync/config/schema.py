@@ -9,7 +9,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, SerializeAsAny
 
-from sync.config.values import (
+from sync.config.value_types import (
     check_base_url,
     check_constant,
     check_cron,
@@ -20,8 +20,8 @@ from sync.config.values import (
     check_listen,
     parse_start,
 )
-from sync.durations import Duration
-from sync.secrets import SecretRef
+from sync.shared.durations import Duration
+from sync.shared.secrets import SecretRef
 
 Expression = Annotated[str | bool | int | float, BeforeValidator(check_expression)]
 """A JMESPath expression over the record, or a TOML number or boolean, which stands for itself."""
@@ -48,44 +48,73 @@ class Table(BaseModel):
 class Limit(Table):
     """The server's rate limit for one API key."""
 
-    requests: int = Field(100, ge=1, le=100_000)
-    per: Duration = Field(timedelta(seconds=60), ge=timedelta(milliseconds=100), le=timedelta(days=1))
+    requests: int = Field(100, ge=1, le=100_000, description="How many requests the server allows one key.")
+    per: Duration = Field(
+        timedelta(seconds=60),
+        ge=timedelta(milliseconds=100),
+        le=timedelta(days=1),
+        description="In which time it allows them.",
+    )
 
 
 class WireList(Table):
     """The names on the wire of one list of nested values, such as `"email": [{"Address": …}]`."""
 
-    field: str = Field(min_length=1)
-    member: str = Field(min_length=1)
+    field: str = Field(min_length=1, description="The name of the list in a lead.")
+    member: str = Field(min_length=1, description="The name of the value in each of its objects.")
 
 
 class Wire(Table):
     """Names on the wire, where the vendor's pages disagree."""
 
-    emails: WireList = WireList(field="email", member="Address")
-    phones: WireList = WireList(field="phoneNumber", member="Number")
-    socials: WireList = WireList(field="socials", member="Url")
-    addresses: WireList = WireList(field="address", member="Address")
+    emails: WireList = Field(WireList(field="email", member="Address"), description="E-mail addresses.")
+    phones: WireList = Field(WireList(field="phoneNumber", member="Number"), description="Phone numbers.")
+    socials: WireList = Field(WireList(field="socials", member="Url"), description="Web addresses.")
+    addresses: WireList = Field(WireList(field="address", member="Address"), description="Postal addresses.")
 
 
 class Workspace(Table):
     """One ClosingDealz API key."""
 
-    api_key: SecretRef
-    base_url: Annotated[str, AfterValidator(check_base_url)] = "https://app.closingdealz.io"
-    """Where the API is, without its path; plain http only to loopback."""
-    limit: Limit = Limit()
-    batch_size: int = Field(100, ge=1, le=100)
-    in_flight: int = Field(8, ge=1, le=32)
-    linger: Duration = Field(timedelta(seconds=2), le=timedelta(hours=1))
-    timeout: Duration = Field(timedelta(seconds=60), ge=_SECOND, le=timedelta(minutes=15))
-    label: Annotated[str, AfterValidator(check_label_template)] | None = None
-    """A receipt on every lead; `{batch}` stands for the batch's name, 22 characters."""
-    unknown_statuses: list[Annotated[int, Field(ge=300, le=599)]] = []
-    on_unknown: Literal["hold", "resend"] = "hold"
-    on_rejected: Literal["bisect", "hold"] = "bisect"
-    max_pending: int = Field(50_000, ge=100)
-    wire: Wire = Wire()
+    api_key: SecretRef = Field(description="The API key. A key must belong to one ledger only.")
+    base_url: Annotated[str, AfterValidator(check_base_url)] = Field(
+        "https://app.closingdealz.io",
+        description="Where the API is, without its path. Plain http is allowed to this machine only.",
+    )
+    limit: Limit = Field(Limit(), description="The server's rate limit for one key.")
+    batch_size: int = Field(100, ge=1, le=100, description="How many leads one request carries at most.")
+    in_flight: int = Field(8, ge=1, le=32, description="How many requests are under way at a time at most.")
+    linger: Duration = Field(
+        timedelta(seconds=2),
+        le=timedelta(hours=1),
+        description="How long a batch that is not full waits for more leads.",
+    )
+    timeout: Duration = Field(
+        timedelta(seconds=60),
+        ge=_SECOND,
+        le=timedelta(minutes=15),
+        description="How long a request may take in all, with its answer.",
+    )
+    label: Annotated[str, AfterValidator(check_label_template)] | None = Field(
+        None,
+        description="A label on every lead, such as `sync-{batch}`; `{batch}` stands for the name of its request (22 "
+        "characters), so that you find what a batch in doubt has created.",
+    )
+    unknown_statuses: list[Annotated[int, Field(ge=300, le=599)]] = Field(
+        [], description="More HTTP statuses after which nobody knows what was created."
+    )
+    on_unknown: Literal["hold", "resend"] = Field(
+        "hold",
+        description="What happens to a batch whose outcome is unknown: it is frozen until a person settles it, or "
+        '(with "resend") sent again, which may create duplicates.',
+    )
+    on_rejected: Literal["bisect", "hold"] = Field(
+        "bisect",
+        description="What happens to a rejected batch: it is halved until the offending lead is found, or the whole "
+        "batch waits for a person. `send-test --probe-rejection` tells which one your server needs.",
+    )
+    max_pending: int = Field(50_000, ge=100, description="Reading pauses while this many leads wait to be sent.")
+    wire: Wire = Field(Wire(), description="Names in the request, in case the server wants others.")
 
     @property
     def leads_per_second(self) -> float:
@@ -96,94 +125,145 @@ class Workspace(Table):
 class LedgerOptions(Table):
     """Where the program remembers."""
 
-    path: str = Field("ledger.db", min_length=1)
-    keep_payloads: Duration = Field(timedelta(days=30), ge=timedelta(hours=1), le=10 * _YEAR)
-    receipts_copy: str | None = Field(None, min_length=1)
-    """A folder for a second set of receipts, on another disk or machine."""
-    backups: int = Field(3, ge=0, le=366)
-    """How many daily copies of the ledger are kept; 0: none are made."""
-    backups_to: str = Field("backups", min_length=1)
+    path: str = Field(
+        "ledger.db",
+        min_length=1,
+        description="The ledger's file, relative to this file; under systemd to $STATE_DIRECTORY. Never on a network "
+        "file system.",
+    )
+    keep_payloads: Duration = Field(
+        timedelta(days=30),
+        ge=timedelta(hours=1),
+        le=10 * _YEAR,
+        description="How long the payload of a delivered lead is kept: it is personal data.",
+    )
+    receipts_copy: str | None = Field(
+        None, min_length=1, description="A folder for a second set of receipts, on another disk or machine."
+    )
+    backups: int = Field(3, ge=0, le=366, description="How many daily copies of the ledger are kept; 0 makes none.")
+    backups_to: str = Field(
+        "backups",
+        min_length=1,
+        description="The folder of these copies, best on another disk; relative to the ledger's.",
+    )
 
 
 class Log(Table):
-    level: Literal["debug", "info", "warning", "error"] = "info"
-    format: Literal["auto", "json", "pretty"] = "auto"
+    """What the program writes about its work."""
+
+    level: Literal["debug", "info", "warning", "error"] = Field("info", description="The lowest level that is written.")
+    format: Literal["auto", "json", "pretty"] = Field(
+        "auto", description='"auto" is "pretty" on a terminal and "json" elsewhere.'
+    )
 
 
-class Metrics(Table):
-    """What is served over HTTP on this machine: `/healthz` and Prometheus' `/metrics`."""
+class MetricsSection(Table):
+    """What is served over HTTP on this machine: `/healthz` and Prometheus' `/metrics`. Nothing without this table."""
 
-    listen: Annotated[str, AfterValidator(check_listen)] = "127.0.0.1:9464"
+    listen: Annotated[str, AfterValidator(check_listen)] = Field(
+        "127.0.0.1:9464", description="The address and port, of this machine only."
+    )
 
 
 class ServiceOptions(Table):
     """The daemon under a service manager."""
 
-    hung_after: Duration = Field(timedelta(minutes=15), ge=_SECOND, le=timedelta(days=1))
-    """A poll that reads no page for so long hangs: the watchdog is not fed any more."""
+    hung_after: Duration = Field(
+        timedelta(minutes=15),
+        ge=_SECOND,
+        le=timedelta(days=1),
+        description="A poll that reads no page for so long hangs: the watchdog is not fed any more, and systemd "
+        "restarts the daemon.",
+    )
 
 
 class Guard(Table):
     """How many leads may be created without anybody's approval: in one poll, and in 24 hours."""
 
-    max_new: int = Field(5000, ge=1)
-    factor: float = Field(10, gt=1)
-    """In 24 hours not more than so many times an average day, but `at_least` in any case."""
-    at_least: int = Field(100, ge=0)
+    max_new: int = Field(5000, ge=1, description="The most new leads in one poll.")
+    factor: float = Field(
+        10,
+        gt=1,
+        description="The most new leads in 24 hours, as a multiple of an average day of the last four weeks.",
+    )
+    at_least: int = Field(100, ge=0, description="As many as this in 24 hours are never held because of factor.")
 
 
 class LeadFields(Table):
     """The fields that a lead and a nested contact share."""
 
-    name: Expression | None = None
-    last_name: Expression | None = None
-    industry: Expression | None = None
-    role: Expression | None = None
-    contact_id: Expression | None = None
-    emails: Expressions | None = None
-    phones: Expressions | None = None
-    socials: Expressions | None = None
-    addresses: Expressions | None = None
-    notes: Expression | None = None
-    date: Expression | None = None
-    truncate: list[str] = []
-    """Fields whose text is cut at the API's limit instead of being left out."""
-    required: list[str] = []
-    """Fields without which the lead is not sent (a nested contact: left out), besides its name."""
-    require: list[str] | None = None
-    """The older form of `required`: it replaces the name instead of adding to it."""
+    name: Expression | None = Field(None, description="The name of a company, the first name of a contact.")
+    last_name: Expression | None = Field(None, description="The last name of a contact.")
+    industry: Expression | None = Field(None, description="The industry.")
+    role: Expression | None = Field(None, description="The role of a contact.")
+    contact_id: Expression | None = Field(None, description="The UUID of a contact that exists in ClosingDealz.")
+    emails: Expressions | None = Field(None, description="E-mail addresses.")
+    phones: Expressions | None = Field(None, description="Phone numbers.")
+    socials: Expressions | None = Field(None, description="Web addresses and profiles.")
+    addresses: Expressions | None = Field(None, description="Postal addresses, each as one text.")
+    notes: Expression | None = Field(None, description="Notes of the lead.")
+    date: Expression | None = Field(
+        None, description="When the lead was captured (ISO 8601); without it the moment of its creation."
+    )
+    truncate: list[str] = Field(
+        [], description="Fields whose text is cut at the API's limit instead of being left out."
+    )
+    required: list[str] = Field(
+        [],
+        description="Fields without which the lead is not sent (a nested contact: left out), besides its name.",
+    )
+    require: list[str] | None = Field(
+        None, description="The older form of required: it replaces the name instead of adding to it."
+    )
 
 
 class ContactTable(LeadFields):
     """One `[[….lead.contacts]]`: nested contacts, from a list expression; its fields are relative to each item."""
 
-    from_: Expression = Field(alias="from")
-    where: Expression | None = None
+    from_: Expression = Field(
+        alias="from", description="A list of the record; the other expressions of this table look at its items."
+    )
+    where: Expression | None = Field(None, description="Only items for which this is true.")
 
 
 class LeadTable(LeadFields):
     """`[sources.X.streams.Y.lead]`: the rules that turn a record into a lead."""
 
-    kind: Literal["company", "contact"]
-    where: Expression | None = None
-    employee_count: Expression | None = None
-    company_id: Expression | None = None
-    labels: Expressions | None = None
-    contacts: list[ContactTable] = []
+    kind: Literal["company", "contact"] = Field(description="What kind of lead it becomes.")
+    where: Expression | None = Field(None, description="Only records for which this is true.")
+    employee_count: Expression | None = Field(None, description="The number of employees of a company.")
+    company_id: Expression | None = Field(None, description="The UUID of a company that exists in ClosingDealz.")
+    labels: Expressions | None = Field(None, description="Labels.")
+    contacts: list[ContactTable] = Field([], description="Nested contacts; several such tables feed one list.")
 
 
 class Stream(Table):
     """One kind of record of a source."""
 
-    start: Start
-    on_change: Literal["hold", "resend"]
-    workspace: str | None = None
-    match_on: list[Literal["email", "domain", "phone"]] = []
-    resend_label: Annotated[str, AfterValidator(check_label)] | None = None
-    sweep: Duration = Field(timedelta(days=1), ge=timedelta(minutes=1), le=_YEAR)
-    guard: Guard | None = None
-    lead: LeadTable
-    children: Mapping[Name, Any] = {}
+    start: Start = Field(
+        description='Whether the records that exist now are sent ("all"), taken as known ("now"), or ignored if they '
+        "are older than a date. It cannot be reversed later."
+    )
+    on_change: Literal["hold", "resend"] = Field(
+        description='Whether a record that changes after its lead was created is listed as drift ("hold") or creates '
+        'another lead ("resend"). It cannot be reversed later.'
+    )
+    workspace: str | None = Field(None, description="Where its leads go; needed only if there are several.")
+    match_on: list[Literal["email", "domain", "phone"]] = Field(
+        [], description="Which common values make a record the duplicate of one that has a lead."
+    )
+    resend_label: Annotated[str, AfterValidator(check_label)] | None = Field(
+        None, description="A label on each further lead of a record, also when `drift resend` creates it."
+    )
+    sweep: Duration = Field(
+        timedelta(days=1),
+        ge=timedelta(minutes=1),
+        le=_YEAR,
+        description="How often all ids are compared with what is remembered.",
+    )
+    guard: Guard | None = Field(None, description="Where this stream differs from [guard].")
+    lead: LeadTable = Field(description="The mapping.")
+    children: Mapping[Name, Any] = Field({}, description="Records nested into each record as a list of that name.")
     """Each child's options, as the connector's own model."""
     options: SerializeAsAny[BaseModel] = Field(default_factory=Table, exclude=True)
     """The connector's own keys of this table; filled by the loader, never written in the file."""
@@ -192,14 +272,21 @@ class Stream(Table):
 class Source(Table):
     """One system that records come from."""
 
-    connector: str
-    every: Duration = Field(timedelta(minutes=5), ge=_SECOND, le=_YEAR)
-    cron: Annotated[str, AfterValidator(check_cron)] | None = None
-    """Instead of `every`: minute, hour, day, month and weekday."""
-    overlap: Duration = Field(timedelta(minutes=10), le=timedelta(days=31))
-    settle: Duration = Field(timedelta(seconds=5), le=timedelta(days=1))
-    page_size: int = Field(1000, ge=1, le=50_000)
-    streams: Mapping[Name, Stream] = Field(min_length=1)
+    connector: str = Field(description='"sql", "salesforce" or "hubspot".')
+    every: Duration = Field(timedelta(minutes=5), ge=_SECOND, le=_YEAR, description="How often its streams are read.")
+    cron: Annotated[str, AfterValidator(check_cron)] | None = Field(
+        None, description="Instead of every: minute, hour, day, month and weekday (mon, tue …)."
+    )
+    overlap: Duration = Field(
+        timedelta(minutes=10),
+        le=timedelta(days=31),
+        description="What changed in this time before the last poll is read again, since commits may be late.",
+    )
+    settle: Duration = Field(
+        timedelta(seconds=5), le=timedelta(days=1), description="What changed less than this long ago is not read yet."
+    )
+    page_size: int = Field(1000, ge=1, le=50_000, description="How many records are read and committed at a time.")
+    streams: Mapping[Name, Stream] = Field(min_length=1, description="What is read from it.")
     options: SerializeAsAny[BaseModel] = Field(default_factory=Table, exclude=True)
     """The connector's own keys of this table; filled by the loader, never written in the file."""
 
@@ -207,15 +294,15 @@ class Source(Table):
 class Config(Table):
     """The whole file, validated. `path` is the file it came from."""
 
-    workspaces: Mapping[Name, Workspace] = Field(min_length=1)
-    ledger: LedgerOptions = LedgerOptions()
-    log: Log = Log()
-    metrics: Metrics | None = None
-    service: ServiceOptions = ServiceOptions()
-    guard: Guard = Guard()
-    lookups: Mapping[Name, Mapping[str, Constant]] = {}
+    workspaces: Mapping[Name, Workspace] = Field(min_length=1, description="One table for each API key.")
+    ledger: LedgerOptions = Field(LedgerOptions(), description="Where the program remembers.")
+    log: Log = Field(Log(), description="What it writes about its work.")
+    metrics: MetricsSection | None = Field(None, description="What it serves over HTTP.")
+    service: ServiceOptions = Field(ServiceOptions(), description="The daemon under a service manager.")
+    guard: Guard = Field(Guard(), description="What may be created without anybody's approval.")
+    lookups: Mapping[Name, Mapping[str, Constant]] = Field({}, description="Tables for the function lookup().")
     """`[lookups.NAME]`: tables for the mapping function lookup(NAME, key)."""
-    sources: Mapping[Name, Source] = Field(min_length=1)
+    sources: Mapping[Name, Source] = Field(min_length=1, description="One table for each system that is read.")
     path: Path = Field(default=Path("config.toml"), exclude=True)
     digest: str = Field(default="", exclude=True)
     """Of what the file says, comments apart: whether it is the one that is in force."""

@@ -12,7 +12,7 @@ from pydantic import BaseModel, ValidationError
 from connectors.interface import ConnectorType
 from sync.config.explain import Location, keys_of, place, problems_of, unknown_key
 from sync.config.schema import Config, ContactTable, LeadTable, LedgerOptions, Limit, Log, Source, Stream, Workspace
-from sync.errors import ConfigError, Problem
+from sync.shared.errors import ConfigError, Problem
 
 ModelT = TypeVar("ModelT", bound=BaseModel)
 FindConnector = Callable[[str], ConnectorType]

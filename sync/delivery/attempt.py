@@ -9,8 +9,8 @@ from typing import Any
 
 import httpx
 
-from sync.clock import Clock
-from sync.delivery.account import Course, account_of
+from sync.delivery.wire_trace import Course, account_of
+from sync.shared.clock import Clock
 
 PIECE = 1 << 14
 """The body goes out in pieces of so many bytes, so that the account can say how many went."""

@@ -11,14 +11,14 @@ from types import TracebackType
 import httpx
 
 from sync import __version__
-from sync.clock import Clock
-from sync.config.values import is_loopback
-from sync.delivery.account import TooLong, how
+from sync.config.value_types import is_loopback
 from sync.delivery.attempt import Attempt, TooLate
-from sync.delivery.outcome import FAILURES, Answer, Outcome, of_failure, retry_after_seconds, server_time
-from sync.errors import ConfigError, Problem
-from sync.proxies import proxy_of
-from sync.secrets import Secret
+from sync.delivery.outcome import FAILURES, ApiResponse, Outcome, of_failure, retry_after_seconds, server_time
+from sync.delivery.proxies import proxy_of
+from sync.delivery.wire_trace import AnswerTooLong, how
+from sync.shared.clock import Clock
+from sync.shared.errors import ConfigError, Problem
+from sync.shared.secrets import Secret
 
 PATH = "/api/v1/leads"
 ANSWER_LIMIT = 1 << 20
@@ -68,7 +68,7 @@ class LeadsClient:
         if not key.isascii() or not key.isprintable() or " " in key:
             raise ConfigError([Problem(where, "holds characters that an HTTP header cannot carry")])
 
-    def post(self, body: bytes, *, deadline: float | None = None) -> Answer | Outcome:
+    def post(self, body: bytes, *, deadline: float | None = None) -> ApiResponse | Outcome:
         """Sends one request. An `Outcome` where there is no whole answer: `refused` if surely nothing was written.
 
         `deadline` (seconds since boot) is that of the request's slot: time lost between claim and send counts too.
@@ -76,7 +76,7 @@ class LeadsClient:
         """
         ends = self._clock.boot() + self._timeout
         attempt = Attempt(self._clock, size=len(body), deadline=ends if deadline is None else min(ends, deadline))
-        result: Future[Answer | Outcome] = Future()
+        result: Future[ApiResponse | Outcome] = Future()
         threading.Thread(target=self._carry, args=(body, attempt, result), name="post", daemon=True).start()
         try:
             return result.result(max(attempt.left, 0.001))
@@ -86,13 +86,13 @@ class LeadsClient:
             return _too_late(attempt)
         return result.result()
 
-    def _carry(self, body: bytes, attempt: Attempt, result: Future[Answer | Outcome]) -> None:
+    def _carry(self, body: bytes, attempt: Attempt, result: Future[ApiResponse | Outcome]) -> None:
         try:
             result.set_result(self._post(body, attempt))
         except BaseException as error:  # noqa: BLE001 - a thread's boundary: the caller raises it, whatever it is
             result.set_exception(error)
 
-    def _post(self, body: bytes, attempt: Attempt) -> Answer | Outcome:
+    def _post(self, body: bytes, attempt: Attempt) -> ApiResponse | Outcome:
         try:
             return self._answer(body, attempt)
         except TooLate:
@@ -106,7 +106,7 @@ class LeadsClient:
                 outcome = replace(outcome, cause=f"no connection: {end}")
             return replace(outcome, account=attempt.account(end))
 
-    def _answer(self, body: bytes, attempt: Attempt) -> Answer:
+    def _answer(self, body: bytes, attempt: Attempt) -> ApiResponse:
         with self._client.stream(
             "POST",
             self._url,
@@ -119,11 +119,11 @@ class LeadsClient:
             for chunk in response.iter_bytes():
                 read += chunk
                 if len(read) > ANSWER_LIMIT:
-                    raise TooLong("the answer is too long")
+                    raise AnswerTooLong("the answer is too long")
         ours = datetime.fromtimestamp(self._clock.wall(), UTC)
         now = server_time(response.headers.get("Date"), ours)
         retry_after = retry_after_seconds(response.headers.get("Retry-After"), now)
-        return Answer(response.status_code, bytes(read), retry_after, attempt.account(), attempt.course.is_written)
+        return ApiResponse(response.status_code, bytes(read), retry_after, attempt.account(), attempt.course.is_written)
 
     def close(self) -> None:
         self._client.close()

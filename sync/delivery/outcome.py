@@ -32,7 +32,7 @@ import httpx
 import orjson
 
 from state.rows import Verdict
-from sync.delivery.account import how
+from sync.delivery.wire_trace import how
 
 PauseKind = Literal["credentials", "plan", "room", "address", "breaker"]
 """`room`: the plan has room for fewer leads than were sent. `breaker`: lead after lead was rejected."""
@@ -44,7 +44,7 @@ LONGEST_RETRY_AFTER = 86400.0
 
 
 @dataclass(frozen=True, slots=True)
-class Answer:
+class ApiResponse:
     """An HTTP answer, read whole. `retry_after` in seconds, where the server gave one; `account` as in Outcome.
     `whole`: all of the request had been written when the answer came."""
 
@@ -117,7 +117,7 @@ FAILURES: tuple[type[Exception], ...] = (
 
 
 def of_answer(
-    answer: Answer, *, unknown_statuses: Collection[int] = (), on_rejected: Literal["bisect", "hold"] = "bisect"
+    answer: ApiResponse, *, unknown_statuses: Collection[int] = (), on_rejected: Literal["bisect", "hold"] = "bisect"
 ) -> Outcome:
     """The verdict on an answer that was read whole."""
     status = answer.status

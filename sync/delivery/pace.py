@@ -21,7 +21,7 @@ from typing import Literal
 
 from sync.delivery.outcome import Outcome
 
-Rest = Literal["", "refused", "unknown", "credentials", "plan", "address", "breaker"]
+RestCause = Literal["", "refused", "unknown", "credentials", "plan", "address", "breaker"]
 
 STEPS = (1, 10, 100)
 FULL = STEPS[-1]
@@ -47,7 +47,7 @@ class Pace:
     halving: bool = False
     ceiling: int = FULL
     fits: int = 0
-    rest: Rest = ""
+    rest: RestCause = ""
     wait: float = 0.0
     cause: str = ""
 
@@ -148,7 +148,7 @@ def _going_on(pace: Pace) -> Pace:
     return replace(pace, failures=0, halving=False, rest="", wait=0.0, cause="")
 
 
-def _rest(pace: Pace, rest: Rest, outcome: Outcome, bounds: tuple[float, float], random: Random) -> Pace:
+def _rest(pace: Pace, rest: RestCause, outcome: Outcome, bounds: tuple[float, float], random: Random) -> Pace:
     """Exponential backoff between bounds in seconds with jitter (half to whole), `Retry-After` as a floor."""
     first, most = bounds
     exponent = pace.failures if pace.rest == rest else 0
@@ -168,5 +168,6 @@ REST_HINTS = {
     "address": "check [workspaces] base_url, then reload",
     "breaker": "the server rejects lead after lead: its message is in `status`; perhaps [workspaces.X.wire] is wrong. "
     "No more leads go to quarantine for it; those that did are looked at again when the mapping or [wire] changes",
-    "unknown": "the server gave no clear answer: settle what is in doubt",
+    "unknown": "no clear answer came: look whether ClosingDealz works and [workspaces] base_url is right; it is tried "
+    "again by itself",
 }

@@ -10,16 +10,16 @@ from typing import Protocol
 
 from state.ledger import Ledger
 from state.rows import Claim, Conclusion, Delivery
-from state.slots import Rule
-from sync.clock import Clock
+from state.slots import RateLimit
 from sync.config.schema import Workspace
 from sync.delivery.client import LeadsClient
-from sync.delivery.outcome import Answer, Outcome, of_answer
-from sync.errors import LedgerBusy, LedgerError, LedgerLost
+from sync.delivery.outcome import ApiResponse, Outcome, of_answer
 from sync.log import emit
-from sync.mapping.wire import with_labels
-from sync.opaque import log_name
-from sync.secrets import Secret
+from sync.mapping.wire_fields import with_labels
+from sync.shared.clock import Clock
+from sync.shared.errors import LedgerBusy, LedgerError, LedgerLost
+from sync.shared.opaque import log_name
+from sync.shared.secrets import Secret
 
 BUSY_RETRIES = 10
 
@@ -33,14 +33,14 @@ class Destination:
     name: str
     options: Workspace
     api_key: Secret
-    rule: Rule
+    rule: RateLimit
     streams: Sequence[str]
     resend_labels: Mapping[int, str]
     given_ids: Collection[int] = ()
 
 
 @dataclass(frozen=True, slots=True)
-class Sent:
+class SentBatch:
     """What came of one batch: `seconds` on the wire, `size` of the body in bytes."""
 
     outcome: Outcome
@@ -57,7 +57,7 @@ def open_client(options: Workspace, api_key: Secret, clock: Clock) -> LeadsClien
     return LeadsClient(options.base_url, api_key, timeout=options.timeout.total_seconds(), clock=clock)
 
 
-class Judge(Protocol):
+class BackoffPolicy(Protocol):
     """Who knows how the workspace fares."""
 
     def judge(self, claim: Claim, outcome: Outcome) -> Outcome:
@@ -73,7 +73,7 @@ class Sender:
     """Carries batches to one workspace, each by one thread."""
 
     def __init__(
-        self, ledger: Ledger, destination: Destination, *, judge: Judge, client: ClientFactory = open_client
+        self, ledger: Ledger, destination: Destination, *, judge: BackoffPolicy, client: ClientFactory = open_client
     ) -> None:
         """`judge` has the last word on what an outcome means, before it is concluded. Raises ConfigError."""
         self._ledger = ledger
@@ -86,7 +86,7 @@ class Sender:
         """From now on the streams are those of this destination."""
         self._resend_labels, self._given_ids = destination.resend_labels, destination.given_ids
 
-    def send(self, claim: Claim) -> Sent:
+    def send(self, claim: Claim) -> SentBatch:
         """Posts the batch once and concludes it, with a receipt before either. Raises LedgerError or LedgerBusy where
         one of them cannot be written: then the batch stays `sending`, and the next start asks the receipts."""
         body = self._body(claim)
@@ -100,7 +100,7 @@ class Sender:
         answer = self._client.post(body, deadline=claim.deadline)
         seconds = monotonic() - began
         outcome = self._judge.judge(claim, self._read(answer))
-        return Sent(outcome, self._conclude(claim, outcome), seconds, len(body))
+        return SentBatch(outcome, self._conclude(claim, outcome), seconds, len(body))
 
     def close(self) -> None:
         self._client.close()
@@ -116,7 +116,7 @@ class Sender:
             labels.append(label_of_batch)
         return with_labels(delivery.payload, labels) if labels else delivery.payload
 
-    def _read(self, answer: Answer | Outcome) -> Outcome:
+    def _read(self, answer: ApiResponse | Outcome) -> Outcome:
         if isinstance(answer, Outcome):
             return answer
         options = self._to.options
@@ -172,7 +172,7 @@ class Sender:
         )
         return late.conclusion
 
-    def say(self, claim: Claim, sent: Sent) -> None:
+    def say(self, claim: Claim, sent: SentBatch) -> None:
         """The batch's line in the log."""
         outcome = sent.outcome
         common: dict[str, object] = {

@@ -16,13 +16,13 @@ from random import Random
 
 from state.ledger import Ledger
 from state.rows import Claim, NoRoom, NothingToSend
-from state.slots import Rule
+from state.slots import RateLimit
+from sync.delivery.backoff import Backoff
 from sync.delivery.budget import Budget
-from sync.delivery.health import Health
 from sync.delivery.pace import Pace
 from sync.delivery.sender import ClientFactory, Destination, Sender, open_client
-from sync.errors import LedgerBusy
-from sync.tally import Tally
+from sync.engine.tally import Tally
+from sync.shared.errors import LedgerBusy
 
 OTHERS_RECHECK = 0.25
 """Seconds after which a full window is looked at again while other processes have requests in flight."""
@@ -59,7 +59,7 @@ class DeliveryWorker:
         self._claiming = False
         self._signals = 0
         self._budget = budget or Budget()
-        self._health = Health(ledger, destination, random=random or Random())  # noqa: S311 - jitter, no secret
+        self._health = Backoff(ledger, destination, random=random or Random())  # noqa: S311 - jitter, no secret
         self._sender = Sender(ledger, destination, judge=self._health, client=client)
         self._thread = threading.Thread(target=self._run, name=f"deliver-{destination.name}", daemon=True)
         self._begun = False
@@ -71,7 +71,7 @@ class DeliveryWorker:
         return self._to.name
 
     @property
-    def rule(self) -> Rule:
+    def rule(self) -> RateLimit:
         return self._to.rule
 
     def start(self) -> None:

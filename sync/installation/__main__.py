@@ -7,10 +7,10 @@ import os
 import sys
 from pathlib import Path
 
-from sync.installation.layout import NAME, Layout
+from sync.installation.install_steps import Wishes, install, must_be_root, uninstall
+from sync.installation.layout import NAME, InstallLayout
 from sync.installation.machine import Failed, Machine, warn
 from sync.installation.releases import own_source
-from sync.installation.steps import Wishes, install, must_be_root, uninstall
 
 EXIT_FAILED = 1
 EXIT_USAGE = 64
@@ -50,7 +50,7 @@ def parser() -> argparse.ArgumentParser:
 def main(words: list[str]) -> int:
     """The exit code: 0, 1 where something failed, 64 for a wrong command line."""
     asked = parser().parse_args(words)
-    layout = Layout(asked.root.resolve() if asked.root else Path("/"))
+    layout = InstallLayout(asked.root.resolve() if asked.root else Path("/"))
     machine = Machine(dry_run=asked.dry_run, systemd=asked.root is None)
     os.umask(0o022)  # the service's user must be able to read what is installed
     try:
@@ -67,7 +67,7 @@ def main(words: list[str]) -> int:
     return 0
 
 
-def _do(asked: argparse.Namespace, layout: Layout, machine: Machine) -> None:
+def _do(asked: argparse.Namespace, layout: InstallLayout, machine: Machine) -> None:
     if asked.verb == "install":
         extras = None if asked.extras is None else [each.strip() for each in asked.extras.split(",") if each.strip()]
         if asked.wheels is not None and not asked.wheels.is_dir():
@@ -77,7 +77,7 @@ def _do(asked: argparse.Namespace, layout: Layout, machine: Machine) -> None:
         uninstall(layout, machine, purge=asked.purge)
 
 
-def _confirmed(layout: Layout) -> bool:
+def _confirmed(layout: InstallLayout) -> bool:
     text = f"This removes {layout.config} and {layout.state}: what was sent is forgotten. Type {NAME} to go on: "
     return input(text).strip() == NAME
 

@@ -29,7 +29,7 @@ _FILES_OF_ANYBODY = ({"ledger", "backup"}, {"ledger", "import"})
 """Commands that take a file which the administrator names, where the daemon need not see it."""
 
 
-class Unusable(Exception):
+class UnusableUnit(Exception):
     """The unit cannot be followed: what is wrong, and what to do."""
 
 
@@ -64,13 +64,13 @@ def properties_of(text: str, unit: str, words: Sequence[str]) -> list[str]:
     """Return `--property=` for each setting that makes the sandbox. Raises Unusable."""
     settings = settings_of(text)
     if not any(key == "ExecStart" for key, _ in settings):
-        raise Unusable(
+        raise UnusableUnit(
             f"there is no unit {unit}, or it is masked: install it with `python3 -m sync.installation install`"
         )
     left_out = _SHUT_OUT if any(each <= set(words[:3]) for each in _FILES_OF_ANYBODY) else frozenset()
     kept = [(key, resolve(value, unit)) for key, value in settings if not _LIFE.fullmatch(key) and key not in left_out]
     for place in _missing_credentials(kept):
-        raise Unusable(f"there is no {place}, where the secrets of {unit} are")
+        raise UnusableUnit(f"there is no {place}, where the secrets of {unit} are")
     return [f"--property={key}={value}" for key, value in kept]
 
 
@@ -92,7 +92,9 @@ def resolve(value: str, unit: str) -> str:
 
     def stands_for(found: re.Match[str]) -> str:
         if found[1] not in known:
-            raise Unusable(f"{unit} or a drop-in of it uses {found[0]}, which this command does not know: write it out")
+            raise UnusableUnit(
+                f"{unit} or a drop-in of it uses {found[0]}, which this command does not know: write it out"
+            )
         return known[found[1]]
 
     return re.sub("%(.)", stands_for, value)
@@ -117,7 +119,7 @@ def main(unit: str, *command: str) -> None:
     said = subprocess.run(asks, capture_output=True, text=True, check=False)  # noqa: S603 - no shell
     try:
         properties = properties_of(said.stdout, unit, command[1:])
-    except Unusable as error:
+    except UnusableUnit as error:
         print(f"error: {error}", file=sys.stderr)
         sys.exit(EXIT_CONFIG)
     how = "--pty" if sys.stdin.isatty() and sys.stdout.isatty() else "--pipe"

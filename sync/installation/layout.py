@@ -9,7 +9,7 @@ NAME = "closingdealz-sync"
 
 
 @dataclass(frozen=True, slots=True)
-class Layout:
+class InstallLayout:
     """Below `root`, which is `/` but for tests and images. Units lie in /usr/local, where `systemctl mask` and
     `systemctl edit --full` can still override them."""
 

@@ -12,7 +12,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from sync.installation.layout import NAME, Layout
+from sync.installation.layout import NAME, InstallLayout
 from sync.installation.machine import Failed, Machine
 from sync.installation.requirements import NAME_IN_WHEEL, chosen
 
@@ -52,7 +52,7 @@ def own_source() -> Path:
 
 
 @contextmanager
-def wheel_of(source: Path, machine: Machine, wheels: Path | None, layout: Layout) -> Iterator[Path]:
+def wheel_of(source: Path, machine: Machine, wheels: Path | None, layout: InstallLayout) -> Iterator[Path]:
     """The source itself where it is a wheel; of a checkout one is built, as its own build system says.
 
     What an installation that was killed left of its building goes first; nobody else builds meanwhile (`alone`).
@@ -81,7 +81,7 @@ def wheel_of(source: Path, machine: Machine, wheels: Path | None, layout: Layout
         shutil.rmtree(folder)
 
 
-def release_of(wheel: Path, extras: Sequence[str], python: str, layout: Layout, refresh: str = "") -> Release:
+def release_of(wheel: Path, extras: Sequence[str], python: str, layout: InstallLayout, refresh: str = "") -> Release:
     """Which release a wheel makes: the same one for the same contents (its pins among them), whenever it was built.
 
     `refresh` is when the newest packages are asked for, which makes another one.
@@ -89,7 +89,7 @@ def release_of(wheel: Path, extras: Sequence[str], python: str, layout: Layout, 
     contents = _read(wheel, "RECORD") + refresh.encode()
     digest = hashlib.sha256(contents + f"{python} {','.join(sorted(extras))}".encode()).hexdigest()
     name = f"{wheel.name.split('-')[1]}-{digest[:10]}"
-    return Release(name, layout.releases / name, Layout().releases / name, bool(refresh))
+    return Release(name, layout.releases / name, InstallLayout().releases / name, bool(refresh))
 
 
 def extras_of(wheel: Path) -> list[str]:
@@ -158,7 +158,7 @@ def relocate(release: Release) -> None:
             script.write_bytes(content.replace(bytes(release.path), bytes(release.there)))
 
 
-def refuse_other_python(layout: Layout) -> None:
+def refuse_other_python(layout: InstallLayout) -> None:
     """Raise Failed where the image has another Python than this machine: its environments would be empty for it."""
     link = layout.root / "usr/bin/python3"
     theirs = link.readlink().name if link.is_symlink() else ""
@@ -169,7 +169,7 @@ def refuse_other_python(layout: Layout) -> None:
         )
 
 
-def prune(layout: Layout, machine: Machine, *keep: Path) -> None:
+def prune(layout: InstallLayout, machine: Machine, *keep: Path) -> None:
     """Removes all but these and the newest others, KEPT together."""
     others = [each for each in layout.releases.iterdir() if each not in keep] if layout.releases.is_dir() else []
     others.sort(key=lambda path: path.stat().st_mtime, reverse=True)

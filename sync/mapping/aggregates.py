@@ -11,8 +11,8 @@ from decimal import ROUND_CEILING, ROUND_FLOOR, Decimal
 from typing import Any
 
 from sync.mapping.numbers import as_json, calculated, decimal, in_one_order
-from sync.mapping.values import Unusable, type_name
-from sync.words import Json
+from sync.mapping.unusable import UnusableValue, type_name
+from sync.shared.words import Json
 
 
 def contains(where: Json, what: Json) -> bool | None:
@@ -22,7 +22,7 @@ def contains(where: Json, what: Json) -> bool | None:
     if what is None or where is None:
         return None
     if not isinstance(what, str):
-        raise Unusable(f"contains() expects text to look for in text, got {type_name(what)}")
+        raise UnusableValue(f"contains() expects text to look for in text, got {type_name(what)}")
     return what in where
 
 
@@ -31,7 +31,7 @@ def merge(*objects: Json) -> dict[str, Json] | None:
     known = [each for each in objects if each is not None]
     for each in known:
         if not isinstance(each, dict):
-            raise Unusable(f"merge() expects an object, got {type_name(each)}")
+            raise UnusableValue(f"merge() expects an object, got {type_name(each)}")
     return {name: value for each in known for name, value in each.items()} if known else None
 
 
@@ -49,10 +49,10 @@ def _of_numbers(name: str, items: list[Json], calculate: Callable[[Sequence[Deci
     numbers = []
     for item in items:
         if isinstance(item, bool) or not isinstance(item, str | int | float | None):
-            raise Unusable(f"{name}() expects numbers, got {type_name(item)}")
+            raise UnusableValue(f"{name}() expects numbers, got {type_name(item)}")
         found = None if item is None else decimal(item)
         if found is None and isinstance(item, str):
-            raise Unusable(f"{name}() expects numbers, got text that is none")
+            raise UnusableValue(f"{name}() expects numbers, got text that is none")
         if found is not None:
             numbers.append(found)
     return calculated(lambda: calculate(numbers)) if numbers else None
@@ -122,10 +122,10 @@ def _alike(name: str, known: list[Json]) -> Sequence[Any]:
     """The values as they are ordered. Raises Unusable where they are not all numbers (booleans count) or all texts."""
     odd = next((item for item in known if not isinstance(item, str | int | float)), None)
     if odd is not None:
-        raise Unusable(f"{name}() expects text or numbers, got {type_name(odd)}")
+        raise UnusableValue(f"{name}() expects text or numbers, got {type_name(odd)}")
     alike = in_one_order(*known)
     if len({isinstance(item, str) for item in alike}) > 1:
-        raise Unusable(f"{name}() expects only text or only numbers, got both")
+        raise UnusableValue(f"{name}() expects only text or only numbers, got both")
     return alike
 
 

@@ -8,7 +8,7 @@ from typing import Any
 
 from sync.mapping.function import EXPRESSION, OPEN, Fault, worded, wrong_type
 from sync.mapping.functions import BUILT_IN, FUNCTIONS
-from sync.mapping.values import type_name
+from sync.mapping.unusable import type_name
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,20 +9,20 @@ import re
 from collections.abc import Callable, Mapping, Sequence
 from typing import TypeAlias
 
-from sync.mapping.emails import Found, addresses_in, is_email, is_ordinary, narrow
-from sync.mapping.outcome import Report
+from sync.mapping.emails import FoundAddresses, addresses_in, is_email, is_ordinary, narrow
 from sync.mapping.phones import dialled, phone_fault
 from sync.mapping.placeholders import is_placeholder
-from sync.mapping.values import UNFIT, Unusable, as_text, cut, trimmed, type_name, utf16_length
+from sync.mapping.result import MappingNotes
+from sync.mapping.unusable import UNFIT, UnusableValue, as_text, cut, trimmed, type_name, utf16_length
 from sync.mapping.web import is_ordinary as is_ordinary_address
 from sync.mapping.web import is_profile, web_addresses
-from sync.mapping.wire import EMPLOYEES, Shape, WireField, folded
-from sync.times import in_common_range, iso_8601
-from sync.words import Json
+from sync.mapping.wire_fields import EMPLOYEES, FieldShape, WireField, folded
+from sync.shared.timestamps import in_common_range, iso_8601
+from sync.shared.words import Json
 
-Cleaner: TypeAlias = Callable[[Json, Report], Json]
+Cleaner: TypeAlias = Callable[[Json, MappingNotes], Json]
 """Takes what the expression yielded; gives what may be sent, or None where nothing is left."""
-Take: TypeAlias = Callable[[Json, Report], Sequence[str]]
+Take: TypeAlias = Callable[[Json, MappingNotes], Sequence[str]]
 """The texts that one item of a list comes to; mostly one, "" or none where nothing is left."""
 
 # Thousands may stand apart by a comma, a blank or an apostrophe. One point alone is thousands here, decimals there.
@@ -48,7 +48,7 @@ _FIX_TYPE: Mapping[type, str] = {
 
 def cleaner(field: WireField, *, truncate: bool) -> Cleaner:
     """Return the cleaning of one field. With `truncate`, text over the limit is cut instead of left out."""
-    by_shape: dict[Shape, Callable[[], Cleaner]] = {
+    by_shape: dict[FieldShape, Callable[[], Cleaner]] = {
         "text": lambda: _text(field, truncate),
         "texts": lambda: _list(field, _texts(field, truncate)),
         "emails": lambda: _list(field, _emails(field)),
@@ -65,7 +65,7 @@ def _texts(field: WireField, truncate: bool) -> Take:
     if field.key != "socials":
         return lambda value, report: (clean(value, report),)
 
-    def social(value: Json, report: Report) -> Sequence[str]:
+    def social(value: Json, report: MappingNotes) -> Sequence[str]:
         bare = trimmed(value) if type(value) is str else ""
         if len(bare) <= field.limit and is_ordinary_address(bare):
             return (bare,)
@@ -81,14 +81,14 @@ def _texts(field: WireField, truncate: bool) -> Take:
     return social
 
 
-def _text(field: WireField, truncate: bool, *, item: bool = False) -> Callable[[Json, Report], str]:
+def _text(field: WireField, truncate: bool, *, item: bool = False) -> Callable[[Json, MappingNotes], str]:
     key, limit, is_surname = field.key, field.limit, field.key == "last_name"
     surely_fits = limit // 2
 
-    def clean(value: Json, report: Report) -> str:
+    def clean(value: Json, report: MappingNotes) -> str:
         try:
             text = trimmed(value) if type(value) is str else as_text(value)
-        except Unusable as error:
+        except UnusableValue as error:
             report.drop(key, str(error), None, _fix_of(value), item=item)
             return ""
         long = len(text) > surely_fits and utf16_length(text) > limit
@@ -128,7 +128,7 @@ def _emails(field: WireField) -> Take:
     key, limit = field.key, field.limit
     too_long = f"longer than {limit:,} characters"
 
-    def clean(value: Json, report: Report) -> Sequence[str]:
+    def clean(value: Json, report: MappingNotes) -> Sequence[str]:
         if type(value) is not str:
             report.drop(key, "not a valid e-mail address", None, _fix_of(value), item=True)
             return ()
@@ -137,7 +137,7 @@ def _emails(field: WireField) -> Take:
             return (text,)
         if not (text := narrow(text)):
             return ()
-        found = Found([text]) if is_email(text) else addresses_in(text)
+        found = FoundAddresses([text]) if is_email(text) else addresses_in(text)
         fitting = [narrow(address) for address in found.addresses if utf16_length(address) <= limit]
         for address in found.addresses:
             if utf16_length(address) > limit:
@@ -155,10 +155,10 @@ def _emails(field: WireField) -> Take:
 def _phones(field: WireField) -> Take:
     key, limit = field.key, field.limit
 
-    def clean(value: Json, report: Report) -> Sequence[str]:
+    def clean(value: Json, report: MappingNotes) -> Sequence[str]:
         try:
             text = dialled(as_text(value))
-        except Unusable as error:
+        except UnusableValue as error:
             report.drop(key, str(error), None, _fix_of(value), item=True)
             return ()
         if text and (fault := phone_fault(text, limit)):
@@ -172,7 +172,7 @@ def _phones(field: WireField) -> Take:
 def _list(field: WireField, take: Take) -> Cleaner:
     member = field.member
 
-    def clean(value: Json, report: Report) -> Json:
+    def clean(value: Json, report: MappingNotes) -> Json:
         kept: dict[str, str] = {}
         for item in _flat(value):
             if item is not None:
@@ -199,11 +199,11 @@ def _checked(field: WireField, check: Callable[[Json], Json], hint: str) -> Clea
     """A field of one exact form: empty is nothing, any other form is left out."""
     key = field.key
 
-    def clean(value: Json, report: Report) -> Json:
+    def clean(value: Json, report: MappingNotes) -> Json:
         try:
             text = trimmed(value) if isinstance(value, str) else value
             return None if text in ("", []) else check(text)
-        except Unusable as error:
+        except UnusableValue as error:
             report.drop(key, str(error), None, hint)
             return None
 
@@ -213,26 +213,26 @@ def _checked(field: WireField, check: Callable[[Json], Json], hint: str) -> Clea
 def _count(value: Json) -> int:
     if isinstance(value, str):
         if not _COUNT.fullmatch(value):
-            raise Unusable("must be a whole number in digits such as 1200 or 1,200")
+            raise UnusableValue("must be a whole number in digits such as 1200 or 1,200")
         count = int(_NO_DIGIT.sub("", _FRACTION.sub("", value)))
     elif isinstance(value, bool) or not isinstance(value, int | float):
-        raise Unusable(f"must be a whole number, got {type_name(value)}")
+        raise UnusableValue(f"must be a whole number, got {type_name(value)}")
     elif isinstance(value, float):
         if not value.is_integer():
-            raise Unusable("must be a whole number")
+            raise UnusableValue("must be a whole number")
         count = int(value)
     else:
         count = value
     if count == 0:
-        raise Unusable("0 means that nobody knows how many")
+        raise UnusableValue("0 means that nobody knows how many")
     if count not in EMPLOYEES:
-        raise Unusable(f"must be between {EMPLOYEES[0]:,} and {EMPLOYEES[-1]:,}")
+        raise UnusableValue(f"must be between {EMPLOYEES[0]:,} and {EMPLOYEES[-1]:,}")
     return count
 
 
 def _uuid(value: Json) -> str:
     if not isinstance(value, str) or not _UUID.fullmatch(value):
-        raise Unusable(f"must be a UUID such as 123e4567-e89b-12d3-a456-426614174000, got {type_name(value)}")
+        raise UnusableValue(f"must be a UUID such as 123e4567-e89b-12d3-a456-426614174000, got {type_name(value)}")
     return value.lower()
 
 
@@ -240,7 +240,7 @@ def _date(value: Json) -> str:
     found = iso_8601(value) if isinstance(value, str) else None
     if found is None:
         what = "a number" if isinstance(value, str) and value.isdecimal() else type_name(value)
-        raise Unusable(f"must be an ISO 8601 date or time such as 2026-01-31 or 2026-01-31T12:30:00Z, got {what}")
+        raise UnusableValue(f"must be an ISO 8601 date or time such as 2026-01-31 or 2026-01-31T12:30:00Z, got {what}")
     if not in_common_range(found):
-        raise Unusable("must be a day after 0001-01-01, which stands for no date, and up to 9999, in UTC, too")
+        raise UnusableValue("must be a day after 0001-01-01, which stands for no date, and up to 9999, in UTC, too")
     return found

@@ -6,15 +6,15 @@ from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import Any
 
 from sync.config.schema import LeadTable, Wire
-from sync.errors import ConfigError
 from sync.mapping.identity import Identity, identities, identities_of_contacts
-from sync.mapping.outcome import Filtered, Lead, Outcome, Report, Unfit
 from sync.mapping.places import has_labels, pruner, value_at, wanted, without_labels
 from sync.mapping.reads import Compared
+from sync.mapping.result import Filtered, Lead, MappingNotes, MappingResult, Unfit
 from sync.mapping.section import ContactSection, Section, nested_contacts, require
-from sync.mapping.tables import Facts, contact_section, lead_section
-from sync.mapping.wire import CONTACTS, IS_CONTACT, LABELS, clashes, contact_fields, encode, lead_fields
-from sync.words import Json, Wanted
+from sync.mapping.table_compiler import CompileFindings, contact_section, lead_section
+from sync.mapping.wire_fields import CONTACTS, IS_CONTACT, LABELS, clashes, contact_fields, encode, lead_fields
+from sync.shared.errors import ConfigError
+from sync.shared.words import Json, Wanted
 
 
 def compile_mapping(
@@ -36,7 +36,7 @@ def compile_mapping(
 
     Raises ConfigError with every problem of the table, each with its key and, inside expressions, the column.
     """
-    facts = Facts(where, lookups, apart=frozenset(apart))
+    facts = CompileFindings(where, lookups, apart=frozenset(apart))
     facts.version["kind"] = table.kind
     facts.rows.append((IS_CONTACT, str(table.kind == "contact").lower(), "kind"))
     for name in clashes(wire):
@@ -65,7 +65,7 @@ class LeadMapping:
         kind: str,
         lead: Section,
         contacts: tuple[ContactSection, ...],
-        facts: Facts,
+        facts: CompileFindings,
         children: Collection[str],
         *,
         wire: Wire,
@@ -100,9 +100,9 @@ class LeadMapping:
         """Return the part of `project`'s result that says whether a record changed: codes, not their labels."""
         return without_labels(projected) if self._has_labels else projected
 
-    def apply(self, data: Mapping[str, Json]) -> Outcome:
+    def apply(self, data: Mapping[str, Json]) -> MappingResult:
         """Return what becomes of a record. Never raises on plain JSON, whatever its types, sizes and depth."""
-        report = Report()
+        report = MappingNotes()
         if any(data.get(field) is not True for field in self._passing):
             return Filtered()
         if not self._lead.admits(data, data, report):
@@ -117,7 +117,7 @@ class LeadMapping:
         lost = self._lost(document, report) if report.warnings else ()
         return Lead(encode(document), tuple(report.warnings), document, report.skipped, lost)
 
-    def _lost(self, document: Mapping[str, Json], report: Report) -> tuple[tuple[str, str], ...]:
+    def _lost(self, document: Mapping[str, Json], report: MappingNotes) -> tuple[tuple[str, str], ...]:
         empty = (rule.key for rule in self._lead.rules if rule.name not in document)
         return tuple((key, reasons[0].rule) for key in empty if (reasons := report.reasons(key)))
 

@@ -7,9 +7,9 @@ from datetime import UTC, datetime, timedelta
 
 from sync.mapping.numbers import decimal
 from sync.mapping.texts import plain
-from sync.mapping.values import trimmed
-from sync.times import iso_8601
-from sync.words import Json
+from sync.mapping.unusable import trimmed
+from sync.shared.timestamps import iso_8601
+from sync.shared.words import Json
 
 _YEAR = re.compile(r"\s*(\d{4})(?:-(\d\d?)(?:-(\d\d?)(?:[T ].*)?)?)?\s*", re.ASCII | re.DOTALL)
 _FOUR_DIGITS = re.compile(r"%(%|Y)")

@@ -6,7 +6,7 @@ import re
 from dataclasses import dataclass
 from functools import lru_cache
 
-from sync.mapping.values import INVISIBLE
+from sync.mapping.unusable import INVISIBLE
 
 # Strictly narrower than the library's grammar: plain ASCII, no doubled hyphen (so no Punycode), a top-level domain of
 # letters that is not reserved. The pattern cannot backtrack: each repetition starts with a character of its own.
@@ -71,7 +71,7 @@ _LONGEST_LIST = 8_192
 
 
 @dataclass(frozen=True, slots=True)
-class Found:
+class FoundAddresses:
     """The addresses that a text holds, how many of its parts are none, and whether remarks stood beside them."""
 
     addresses: list[str]
@@ -79,7 +79,7 @@ class Found:
     remarks: bool = False
 
 
-def addresses_in(text: str) -> Found:
+def addresses_in(text: str) -> FoundAddresses:
     """Return the e-mail addresses of what people write into one field.
 
     Known are lists (`a@b.de; c@d.de`), names (`Doe, Jane <a@b.de>`), quotes, brackets, remarks in brackets
@@ -87,7 +87,7 @@ def addresses_in(text: str) -> Found:
     nothing is guessed from it; nor where a remark says that the address is of no use any more.
     """
     if len(text) > _LONGEST_LIST:
-        return Found([], 1)
+        return FoundAddresses([], 1)
     text = text if text.isascii() else text.translate(_UNSEEN)
     if link := _ACCESS_LINK.fullmatch(text):
         text = link[1]
@@ -98,7 +98,7 @@ def addresses_in(text: str) -> Found:
     names = [i for i, part in enumerate(parts[1:]) if "@" not in parts[i] and _IN_BRACKETS.search(part)]
     others = taken.count([]) - len(names) if parts else int(bare != text)
     remarks = bare != text and not _IN_BRACKETS.search(text)
-    return Found([address for each in taken for address in each], others, remarks)
+    return FoundAddresses([address for each in taken for address in each], others, remarks)
 
 
 def _of_name(part: str) -> list[str]:

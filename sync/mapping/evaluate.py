@@ -19,17 +19,17 @@ from typing import Any, Protocol, TypeAlias
 
 from sync.mapping.numbers import in_one_order
 from sync.mapping.syntax import Node
-from sync.mapping.values import Unusable, type_name
-from sync.words import Json
+from sync.mapping.unusable import UnusableValue, type_name
+from sync.shared.words import Json
 
-Read: TypeAlias = Callable[[Json, Json], Json]
+CompiledExpression: TypeAlias = Callable[[Json, Json], Json]
 """Takes the value that the expression looks at, and the whole record (`$`)."""
 
 
 class Functions(Protocol):
     """The functions, as evaluation needs them."""
 
-    def bind(self, name: str, arguments: list[Read]) -> Read:
+    def bind(self, name: str, arguments: list[CompiledExpression]) -> CompiledExpression:
         """The call of a function as a reader."""
         ...
 
@@ -39,7 +39,7 @@ class ExpressionArgument:
 
     __slots__ = ("_record", "expression", "read")
 
-    def __init__(self, read: Read, record: Json) -> None:
+    def __init__(self, read: CompiledExpression, record: Json) -> None:
         self.expression = None
         self.read = read
         self._record = record
@@ -52,7 +52,7 @@ class ExpressionArgument:
 ExpressionArgument.__name__ = "_Expression"
 
 
-def reader(node: Node, functions: Functions) -> Read:
+def reader(node: Node, functions: Functions) -> CompiledExpression:
     """The reader of a syntax tree that was checked."""
     kind, children = node["type"], node["children"]
     if leaf := _LEAVES.get(kind):
@@ -65,7 +65,7 @@ def reader(node: Node, functions: Functions) -> Read:
     return _of_parts(node, readers)
 
 
-def _of_parts(node: Node, readers: list[Read]) -> Read:
+def _of_parts(node: Node, readers: list[CompiledExpression]) -> CompiledExpression:
     match node["type"]:
         case "comparator":
             return _comparison(node["value"], *readers)
@@ -76,7 +76,7 @@ def _of_parts(node: Node, readers: list[Read]) -> Read:
     return _PARTS[node["type"]](*readers)
 
 
-def constant(value: Json) -> Read:
+def constant(value: Json) -> CompiledExpression:
     return lambda _, __: value
 
 
@@ -92,7 +92,7 @@ def _plain_path(node: Node) -> tuple[str, ...]:
     return tuple(name for part in parts for name in part) if all(parts) else ()
 
 
-def _field(name: str) -> Read:
+def _field(name: str) -> CompiledExpression:
     def read_field(value: Json, _: Json) -> Json:
         try:
             return value.get(name)
@@ -102,7 +102,7 @@ def _field(name: str) -> Read:
     return read_field
 
 
-def _path(path: tuple[str, ...]) -> Read:
+def _path(path: tuple[str, ...]) -> CompiledExpression:
     def read_path(value: Json, _: Json) -> Json:
         try:
             for part in path:
@@ -114,7 +114,7 @@ def _path(path: tuple[str, ...]) -> Read:
     return read_path
 
 
-def _index(at: int) -> Read:
+def _index(at: int) -> CompiledExpression:
     def read_item(value: Json, _: Json) -> Json:
         try:
             return value[at] if type(value) is list else None
@@ -124,11 +124,11 @@ def _index(at: int) -> Read:
     return read_item
 
 
-def _slice(part: slice) -> Read:
+def _slice(part: slice) -> CompiledExpression:
     return lambda value, _: value[part] if isinstance(value, list | str) else None
 
 
-def _chain(*readers: Read) -> Read:
+def _chain(*readers: CompiledExpression) -> CompiledExpression:
     if len(readers) == 2:
         first, second = readers
         return lambda value, record: second(first(value, record), record)
@@ -144,14 +144,14 @@ def _chain(*readers: Read) -> Read:
 # ------------------------------------------------------------------------------------------------ lists and objects
 
 
-def _list(*readers: Read) -> Read:
+def _list(*readers: CompiledExpression) -> CompiledExpression:
     if len(readers) == 1:
         (only,) = readers
         return lambda value, record: None if value is None else [only(value, record)]
     return lambda value, record: None if value is None else [read(value, record) for read in readers]
 
 
-def _object(names: list[str], readers: list[Read]) -> Read:
+def _object(names: list[str], readers: list[CompiledExpression]) -> CompiledExpression:
     parts = list(zip(names, readers, strict=True))
     return lambda value, record: None if value is None else {name: read(value, record) for name, read in parts}
 
@@ -160,7 +160,7 @@ def _is_slice(node: Node) -> bool:
     return bool(node["type"] == "index_expression" and node["children"][-1]["type"] == "slice")
 
 
-def _projection(base: Read, right: Read, *, over_text: bool) -> Read:
+def _projection(base: CompiledExpression, right: CompiledExpression, *, over_text: bool) -> CompiledExpression:
     def read_items(value: Json, record: Json) -> Json:
         items = base(value, record)
         if type(items) is not list:
@@ -170,7 +170,7 @@ def _projection(base: Read, right: Read, *, over_text: bool) -> Read:
     return read_items
 
 
-def _value_projection(base: Read, right: Read) -> Read:
+def _value_projection(base: CompiledExpression, right: CompiledExpression) -> CompiledExpression:
     def read_values(value: Json, record: Json) -> Json:
         found = base(value, record)
         return _present(right, list(found.values()), record) if isinstance(found, dict) else None
@@ -178,7 +178,7 @@ def _value_projection(base: Read, right: Read) -> Read:
     return read_values
 
 
-def _filter(base: Read, right: Read, condition: Read) -> Read:
+def _filter(base: CompiledExpression, right: CompiledExpression, condition: CompiledExpression) -> CompiledExpression:
     def read_matching(value: Json, record: Json) -> Json:
         items = base(value, record)
         if type(items) is not list:
@@ -188,11 +188,11 @@ def _filter(base: Read, right: Read, condition: Read) -> Read:
     return read_matching
 
 
-def _present(read: Read, items: list[Json], record: Json) -> list[Json]:
+def _present(read: CompiledExpression, items: list[Json], record: Json) -> list[Json]:
     return [found for item in items if (found := read(item, record)) is not None]
 
 
-def _flatten(base: Read) -> Read:
+def _flatten(base: CompiledExpression) -> CompiledExpression:
     def read_flat(value: Json, record: Json) -> Json:
         items = base(value, record)
         if type(items) is not list:
@@ -205,19 +205,19 @@ def _flatten(base: Read) -> Read:
 # ------------------------------------------------------------------------------------------------------------ truth
 
 
-def _or(left: Read, right: Read) -> Read:
+def _or(left: CompiledExpression, right: CompiledExpression) -> CompiledExpression:
     return lambda value, record: left(value, record) or right(value, record)
 
 
-def _and(left: Read, right: Read) -> Read:
+def _and(left: CompiledExpression, right: CompiledExpression) -> CompiledExpression:
     return lambda value, record: left(value, record) and right(value, record)
 
 
-def _not(inner: Read) -> Read:
+def _not(inner: CompiledExpression) -> CompiledExpression:
     return lambda value, record: not inner(value, record)
 
 
-def _comparison(sign: str, left: Read, right: Read) -> Read:
+def _comparison(sign: str, left: CompiledExpression, right: CompiledExpression) -> CompiledExpression:
     if sign == "eq":
         return lambda value, record: bool(left(value, record) == right(value, record))
     if sign == "ne":
@@ -225,7 +225,9 @@ def _comparison(sign: str, left: Read, right: Read) -> Read:
     return partial(_ordered, _ORDERS[sign], left, right)
 
 
-def _ordered(compare: Callable[[Any, Any], bool], left: Read, right: Read, value: Json, record: Json) -> bool | None:
+def _ordered(
+    compare: Callable[[Any, Any], bool], left: CompiledExpression, right: CompiledExpression, value: Json, record: Json
+) -> bool | None:
     """Null where one side is null, a list or an object. Raises Unusable for text beside a number or boolean."""
     one, other = left(value, record), right(value, record)
     if not isinstance(one, str | int | float) or not isinstance(other, str | int | float):
@@ -233,7 +235,9 @@ def _ordered(compare: Callable[[Any, Any], bool], left: Read, right: Read, value
     if isinstance(one, str) or isinstance(other, str):
         one, other = in_one_order(one, other)
     if isinstance(one, str) is not isinstance(other, str):
-        raise Unusable(f"{type_name(one)} and {type_name(other)} have no order; to_number() or to_string() turns one")
+        raise UnusableValue(
+            f"{type_name(one)} and {type_name(other)} have no order; to_number() or to_string() turns one"
+        )
     return compare(one, other)
 
 
@@ -244,7 +248,7 @@ _ORDERS: dict[str, Callable[[Any, Any], bool]] = {
     "gte": operator.ge,
 }
 
-_LEAVES: dict[str, Callable[[Node], Read]] = {
+_LEAVES: dict[str, Callable[[Node], CompiledExpression]] = {
     "literal": lambda node: constant(node["value"]),
     "field": lambda node: _field(node["value"]),
     "current": lambda _: lambda value, _: value,
@@ -254,7 +258,7 @@ _LEAVES: dict[str, Callable[[Node], Read]] = {
     "slice": lambda node: _slice(slice(*node["children"])),
 }
 
-_PARTS: dict[str, Callable[..., Read]] = {
+_PARTS: dict[str, Callable[..., CompiledExpression]] = {
     "subexpression": _chain,
     "pipe": _chain,
     "index_expression": _chain,

@@ -11,16 +11,25 @@ from typing import Any
 from sync.config.schema import Expression
 from sync.mapping.arguments import built_in_fault, constant_fault, parameters
 from sync.mapping.elsewhere import ELSEWHERE
-from sync.mapping.evaluate import Read, constant, reader
+from sync.mapping.evaluate import CompiledExpression, constant, reader
 from sync.mapping.function import OPEN
 from sync.mapping.functions import FUNCTIONS, NAMES
 from sync.mapping.library import Library
 from sync.mapping.syntax import BadExpression, Node, call_columns, parse, walk
 from sync.mapping.traps import bare_constants, traps
-from sync.mapping.values import Unusable
-from sync.words import LABEL, Json
+from sync.mapping.unusable import UnusableValue
+from sync.shared.words import LABEL, Json
 
-__all__ = ["EVALUATION_ERRORS", "BadExpression", "Compiled", "Node", "Read", "compile_expression", "failure", "walk"]
+__all__ = [
+    "EVALUATION_ERRORS",
+    "BadExpression",
+    "Compiled",
+    "CompiledExpression",
+    "Node",
+    "compile_expression",
+    "failure",
+    "walk",
+]
 
 _OPERATORS = ("and", "or", "not", "in", "like", "is")
 """Words of other languages that stand before brackets, too: `a in ('x', 'y')`."""
@@ -35,7 +44,7 @@ class Compiled:
 
     text: str
     node: Node = field(repr=False)
-    read: Read = field(repr=False)
+    read: CompiledExpression = field(repr=False)
     constant: bool
 
 
@@ -77,7 +86,7 @@ def compile_expression(
 def failure(error: Exception) -> str:
     """Why reading an expression failed, without any value."""
     match error:
-        case Unusable():
+        case UnusableValue():
             return f"expression failed: {error}"
         case RecursionError():
             return "expression failed: the value is nested too deeply"

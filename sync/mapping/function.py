@@ -6,8 +6,8 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Final
 
-from sync.mapping.values import type_name
-from sync.words import Json
+from sync.mapping.unusable import type_name
+from sync.shared.words import Json
 
 TEXT = frozenset({"text"})
 NUMBER = frozenset({"a number"})

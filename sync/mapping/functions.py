@@ -13,7 +13,7 @@ from typing import Any
 
 from jmespath.functions import Functions
 
-from sync.mapping import aggregates, dates, lists, numbers, patterns, texts
+from sync.mapping import aggregates, dates, list_functions, numbers, patterns, texts
 from sync.mapping.function import (
     ANY,
     EXPRESSION,
@@ -28,8 +28,8 @@ from sync.mapping.function import (
     function,
 )
 from sync.mapping.markup import html_to_text
-from sync.mapping.values import Unusable
-from sync.words import Json
+from sync.mapping.unusable import UnusableValue
+from sync.shared.words import Json
 
 
 def _pattern_fault(arguments: Sequence[Any]) -> Fault:
@@ -50,7 +50,7 @@ def _tried(call: Callable[..., Json]) -> Callable[[Sequence[Any]], Fault]:
             return None
         try:
             call("1", *constants)
-        except Unusable as error:
+        except UnusableValue as error:
             return str(error), ""
         return None
 
@@ -228,19 +228,27 @@ FUNCTIONS: Mapping[str, Function] = dict(
             constants=frozenset({1}),
             fault=lambda arguments: dates.unit_fault(arguments[1]),
         ),
-        function("json(text)", lists.json, 'json(\'{"linkedin": "joe"}\').linkedin', "joe", ANY),
-        function("nullif(value, unwanted…)", lists.nullif, "nullif('n/a', 'n/a', '-')", None, ANY, ANY, variadic=True),
+        function("json(text)", list_functions.json, 'json(\'{"linkedin": "joe"}\').linkedin', "joe", ANY),
+        function(
+            "nullif(value, unwanted…)",
+            list_functions.nullif,
+            "nullif('n/a', 'n/a', '-')",
+            None,
+            ANY,
+            ANY,
+            variadic=True,
+        ),
         function("if(condition, then, else?)", if_else, "if(`0`, 'yes', 'no')", "no", ANY, ANY, ANY, optional=1),
         function(
             "lookup(table, key)",
-            lists.lookup,
+            list_functions.lookup,
             "lookup('countries', 'DE')",
             "Germany",
             TEXT,
             TEXT_OR_NUMBER,
             constants=frozenset({0}),
         ),
-        function("label(field)", lists.label, "label(industry)", None, ANY),
+        function("label(field)", list_functions.label, "label(industry)", None, ANY),
         function("contains(where, what)", aggregates.contains, "contains(['a', 'b'], 'a')", True, LIST | TEXT, ANY),
         function("sort(list)", aggregates.ordered, "sort(`[2, null, 1]`)", [1, 2, None], LIST),
         function(
@@ -272,13 +280,20 @@ FUNCTIONS: Mapping[str, Function] = dict(
         function("sum(list)", aggregates.total, "sum(`[0.1, null, 0.2]`)", 0.3, LIST),
         function("avg(list)", aggregates.average, "avg(`[1, null, 2]`)", 1.5, LIST),
         function("merge(object…)", aggregates.merge, 'merge(`{"a": 1}`, `null`)', {"a": 1}, ANY, variadic=True),
-        function("unique(list)", lists.unique, "unique(['a', 'b', 'a'])", ["a", "b"], LIST),
-        function("items(object)", lists.items, 'items(`{"a": 1}`)', [["a", 1]], OBJECT),
-        function("from_items(list)", lists.from_items, 'from_items(`[["a", 1]]`)', {"a": 1}, LIST),
-        function("zip(list…)", lists.zip_lists, "zip(['a', 'b'], `[1, 2]`)", [["a", 1], ["b", 2]], LIST, variadic=True),
+        function("unique(list)", list_functions.unique, "unique(['a', 'b', 'a'])", ["a", "b"], LIST),
+        function("items(object)", list_functions.items, 'items(`{"a": 1}`)', [["a", 1]], OBJECT),
+        function("from_items(list)", list_functions.from_items, 'from_items(`[["a", 1]]`)', {"a": 1}, LIST),
+        function(
+            "zip(list…)",
+            list_functions.zip_lists,
+            "zip(['a', 'b'], `[1, 2]`)",
+            [["a", 1], ["b", 2]],
+            LIST,
+            variadic=True,
+        ),
         function(
             "group_by(list, expression)",
-            lists.group_by,
+            list_functions.group_by,
             'group_by(`[{"k": "x"}]`, &k)',
             {"x": [{"k": "x"}]},
             LIST,

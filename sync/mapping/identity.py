@@ -13,11 +13,11 @@ from typing import Literal
 
 from sync.mapping.emails import is_email
 from sync.mapping.texts import domain
-from sync.mapping.wire import WireField
-from sync.words import Json
+from sync.mapping.wire_fields import WireField
+from sync.shared.words import Json
 
-Kind = Literal["email", "domain", "phone"]
-Identity = tuple[Kind, str]
+IdentityKind = Literal["email", "domain", "phone"]
+Identity = tuple[IdentityKind, str]
 
 _HOST = re.compile(r"(?:https?://)?(?:www\.)?((?:[a-z0-9](?:-?[a-z0-9])*\.)+[a-z]{2,24})(?:[/?#].*)?", re.DOTALL)
 _PLAIN_NUMBER = re.compile(r"(?:\+|00)([1-9][\d\s./-]{5,24})", re.ASCII)
@@ -48,7 +48,7 @@ def identities_of_contacts(
     return [identities(contact, fields, is_contact=True) for contact in contacts]
 
 
-def recognised(kind: Kind, text: str) -> Identity | None:
+def recognised(kind: IdentityKind, text: str) -> Identity | None:
     """One value that is not a lead's of ours, as `identities` would have it; None where it says nothing."""
     match kind:
         case "email":

@@ -7,13 +7,13 @@ from functools import partial
 
 from jmespath.exceptions import JMESPathTypeError
 
-from sync.mapping import lists
-from sync.mapping.evaluate import Read
+from sync.mapping import list_functions as lists
+from sync.mapping.evaluate import CompiledExpression
 from sync.mapping.function import EXPRESSION, worded, wrong_type
 from sync.mapping.functions import BUILT_IN, FUNCTIONS
 from sync.mapping.texts import LONGEST
-from sync.mapping.values import Unusable, type_name
-from sync.words import Json
+from sync.mapping.unusable import UnusableValue, type_name
+from sync.shared.words import Json
 
 
 def _nothing() -> Collection[str]:
@@ -33,7 +33,7 @@ class Library:
         self._lookups = lookups
         self._read_elsewhere = read_elsewhere
 
-    def bind(self, name: str, arguments: list[Read]) -> Read:
+    def bind(self, name: str, arguments: list[CompiledExpression]) -> CompiledExpression:
         """Return the call as a reader, which raises Unusable where an argument is of a wrong type."""
         if name == "if":
             return _conditional(*arguments)
@@ -44,7 +44,7 @@ class Library:
         def read(value: Json, record: Json) -> Json:
             found = call([argument(value, record) for argument in arguments])
             if type(found) is str and len(found) > LONGEST:
-                raise Unusable(f"{name}() would give more than {LONGEST:,} characters")
+                raise UnusableValue(f"{name}() would give more than {LONGEST:,} characters")
             return found
 
         return read
@@ -57,12 +57,14 @@ class Library:
             return partial(_call_own, name, own.accepts, lambda table, key: lists.lookup(self._lookups[table], key))
         return partial(_call_own, name, own.accepts, own.call)
 
-    def _rest(self, arguments: list[Read]) -> Read:
+    def _rest(self, arguments: list[CompiledExpression]) -> CompiledExpression:
         left_out = frozenset(argument(None, None) for argument in arguments)
         return lambda _, record: lists.rest_of(record, left_out | set(self._read_elsewhere()))
 
 
-def _conditional(condition: Read, then: Read, otherwise: Read | None = None) -> Read:
+def _conditional(
+    condition: CompiledExpression, then: CompiledExpression, otherwise: CompiledExpression | None = None
+) -> CompiledExpression:
     """Only the branch that counts is read: the other may be of any type."""
 
     def read(value: Json, record: Json) -> Json:
@@ -84,13 +86,13 @@ def _call_own(
         if argument is None:
             return None
         if type_name(argument) not in allowed:
-            raise Unusable(wrong_type(name, allowed, argument))
+            raise UnusableValue(wrong_type(name, allowed, argument))
         if type(argument) is str and len(argument) > LONGEST:
-            raise Unusable(f"{name}() expects text of at most {LONGEST:,} characters")
+            raise UnusableValue(f"{name}() expects text of at most {LONGEST:,} characters")
     try:
         return call(*arguments)
-    except Unusable as error:
-        raise Unusable(worded(name, error)) from None
+    except UnusableValue as error:
+        raise UnusableValue(worded(name, error)) from None
 
 
 def _call_built_in(name: str, arguments: Sequence[Json]) -> Json:
@@ -103,7 +105,7 @@ def _call_built_in(name: str, arguments: Sequence[Json]) -> Json:
     except JMESPathTypeError as error:
         # the foreign message quotes the value
         expected = " or ".join(_foreign(word) for word in error.expected_types)
-        raise Unusable(f"{name}() expects {expected}, got {_foreign(error.actual_type)}") from None
+        raise UnusableValue(f"{name}() expects {expected}, got {_foreign(error.actual_type)}") from None
 
 
 _FOREIGN = {

@@ -9,12 +9,12 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import replace
 
 from connectors.interface import FieldKind
-from sync.errors import Problem
 from sync.mapping import misfits
 from sync.mapping.misfits import Fault, holds, written, written_path
 from sync.mapping.numbers import to_boolean, to_number
 from sync.mapping.reads import Compared
-from sync.words import Json
+from sync.shared.errors import Problem
+from sync.shared.words import Json
 
 _SIGNS = {"eq": "==", "ne": "!=", "lt": "<", "lte": "<=", "gt": ">", "gte": ">="}
 _NUMBERS = ("integer", "number", "decimal")

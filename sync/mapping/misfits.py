@@ -9,7 +9,7 @@ from connectors.interface import FieldKind
 from sync.mapping.function import ANY, EXPRESSION, LIST, OBJECT
 from sync.mapping.functions import FUNCTIONS
 from sync.mapping.reads import Compared
-from sync.words import Json
+from sync.shared.words import Json
 
 Fault = tuple[str, str] | None
 """Why it never holds, and what would be right."""

@@ -8,8 +8,8 @@ from collections.abc import Callable, Sequence
 from decimal import ROUND_HALF_UP, Context, Decimal, localcontext
 from typing import Any
 
-from sync.mapping.values import Unusable, trimmed
-from sync.words import Json
+from sync.mapping.unusable import UnusableValue, trimmed
+from sync.shared.words import Json
 
 _NUMBER = re.compile(r"[+-]?(?:\d+(?:\.\d*)?|\.\d+)(?:[eE][+-]?\d{1,4})?", re.ASCII)
 _INTEGER = re.compile(r"[+-]?\d+", re.ASCII)
@@ -128,9 +128,9 @@ def mod(a: str | float, b: str | float) -> Json:
 def round_number(number: str | float, places: float = 0) -> Json:
     """The number rounded to so many decimal places (none without it), a half away from zero."""
     if isinstance(places, float) and not places.is_integer():
-        raise Unusable("round() expects a whole number of decimal places")
+        raise UnusableValue("round() expects a whole number of decimal places")
     if not 0 <= places <= 15:
-        raise Unusable("round() expects 0 to 15 decimal places")
+        raise UnusableValue("round() expects 0 to 15 decimal places")
     step = Decimal(1).scaleb(-int(places))
     found = decimal(number)
     if found is None:

@@ -10,8 +10,8 @@ from typing import Any
 import re2
 
 from sync.mapping.texts import plain
-from sync.mapping.values import Unusable
-from sync.words import Json
+from sync.mapping.unusable import UnusableValue
+from sync.shared.words import Json
 
 _LONGEST_SEARCHED = 1_000_000
 _LONGEST_PATTERN, _LONGEST_REPLACEMENT = 1000, 200
@@ -41,12 +41,12 @@ def _search(text: str | float, pattern: str) -> Any:
 def _searched(text: str | float) -> str:
     searched = plain(text)
     if len(searched) > _LONGEST_SEARCHED:
-        raise Unusable(f"expects text of at most {_LONGEST_SEARCHED:,} characters")
+        raise UnusableValue(f"expects text of at most {_LONGEST_SEARCHED:,} characters")
     if not searched.isascii():
         try:
             searched.encode()
         except UnicodeEncodeError:
-            raise Unusable("expects valid Unicode text") from None
+            raise UnusableValue("expects valid Unicode text") from None
     return searched
 
 

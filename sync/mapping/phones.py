@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import re
 
-from sync.mapping.values import INVISIBLE, UNFIT, utf16_length
-from sync.times import iso_8601
+from sync.mapping.unusable import INVISIBLE, UNFIT, utf16_length
+from sync.shared.timestamps import iso_8601
 
 _DIGIT = re.compile(r"\d")
 # Excel's way to spoil a long number; and the least that can be dialled: three digits, not all of them 0.

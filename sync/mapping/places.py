@@ -10,37 +10,37 @@ from __future__ import annotations
 from collections.abc import Callable, Collection, Iterator, Sequence
 from typing import Any
 
-from sync.words import LABEL, Json, Wanted
+from sync.shared.words import LABEL, Json, Wanted
 
 # Lists within lists are pruned this deep; below, values are kept as they are (which reads too much, never too little).
 _DEEPEST_LIST = 8
 
 
-class Place:
+class FieldNode:
     """One field (or the record itself) and the fields read below it. `path` leads to it from the record."""
 
     __slots__ = ("fields", "path", "whole")
 
     def __init__(self, path: tuple[str, ...] = ()) -> None:
-        self.fields: dict[str, Place] = {}
+        self.fields: dict[str, FieldNode] = {}
         self.path = path
         self.whole = False
 
-    def field(self, name: str) -> Place:
-        return self.fields.setdefault(name, Place((*self.path, name)))
+    def field(self, name: str) -> FieldNode:
+        return self.fields.setdefault(name, FieldNode((*self.path, name)))
 
 
-Places = frozenset[Place]
+FieldNodes = frozenset[FieldNode]
 """The places that a value may come from; empty for a value that an expression made."""
 
 
-def look(places: Places) -> None:
+def look(places: FieldNodes) -> None:
     """Mark that the value itself is looked at, with all that is in it."""
     for place in places:
         place.whole = True
 
 
-def wanted(root: Place, children: Collection[str]) -> Wanted:
+def wanted(root: FieldNode, children: Collection[str]) -> Wanted:
     """The places as the connectors want them: paths, and those below a child's name apart."""
     if root.whole:
         return Wanted(None, {name: Wanted(None) for name in sorted(children)})
@@ -51,17 +51,17 @@ def wanted(root: Place, children: Collection[str]) -> Wanted:
     )
 
 
-def paths_of(root: Place) -> list[tuple[str, ...]]:
+def paths_of(root: FieldNode) -> list[tuple[str, ...]]:
     """Return what is read by name below a place, as paths, even where it is read whole, too."""
     return list(_below(root))
 
 
-def _below(place: Place) -> Iterator[tuple[str, ...]]:
+def _below(place: FieldNode) -> Iterator[tuple[str, ...]]:
     for name, inner in place.fields.items():
         yield from _paths((name,), inner)
 
 
-def _paths(path: tuple[str, ...], place: Place) -> Iterator[tuple[str, ...]]:
+def _paths(path: tuple[str, ...], place: FieldNode) -> Iterator[tuple[str, ...]]:
     if place.whole or not place.fields:
         yield path
         return
@@ -69,7 +69,7 @@ def _paths(path: tuple[str, ...], place: Place) -> Iterator[tuple[str, ...]]:
         yield from _paths((*path, name), inner)
 
 
-def has_labels(root: Place) -> bool:
+def has_labels(root: FieldNode) -> bool:
     """Return whether a label is read anywhere."""
     return any(name.endswith(LABEL) or has_labels(place) for name, place in root.fields.items())
 
@@ -91,7 +91,7 @@ def value_at(value: Json, path: Sequence[str], depth: int = 0) -> Json:
     return value_at(value.get(path[0]), path[1:]) if isinstance(value, dict) else None
 
 
-def pruner(root: Place) -> Callable[[Any], Any]:
+def pruner(root: FieldNode) -> Callable[[Any], Any]:
     """A function that keeps of a value only what is read, in the same shape: objects lose unread and null fields,
     lists keep their length. Every expression traced into `root` yields the same on the result as on the value."""
     if root.whole:

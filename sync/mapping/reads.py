@@ -8,9 +8,9 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from sync.mapping.places import Places, look
+from sync.mapping.places import FieldNodes, look
 from sync.mapping.syntax import Node
-from sync.words import Json
+from sync.shared.words import Json
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,8 +31,13 @@ class Compared:
 
 
 def trace(
-    node: Node, places: Places, record: Places | None = None, seen: list[Compared] | None = None, *, truth: bool = False
-) -> Places:
+    node: Node,
+    places: FieldNodes,
+    record: FieldNodes | None = None,
+    seen: list[Compared] | None = None,
+    *,
+    truth: bool = False,
+) -> FieldNodes:
     """Marks what the expression walks through and looks at, seen from `places`; gives where its result comes from.
 
     `record` is what `$` stands for (None: `places`). Adds what is compared to `seen`; `truth`: the result is a
@@ -43,21 +48,21 @@ def trace(
 
 
 _PATHS = ("field", "subexpression", "current", "index_expression")
-_NOTHING: Places = frozenset()
+_NOTHING: FieldNodes = frozenset()
 
 
 class _Tracer:
     """Walks one syntax tree."""
 
-    def __init__(self, record: Places, seen: list[Compared]) -> None:
+    def __init__(self, record: FieldNodes, seen: list[Compared]) -> None:
         self._record = record
         self._seen = seen
 
-    def trace(self, node: Node, places: Places) -> Places:
-        handler: Callable[[Node, Places], Places] = getattr(self, f"_{node['type']}", self._unknown)
+    def trace(self, node: Node, places: FieldNodes) -> FieldNodes:
+        handler: Callable[[Node, FieldNodes], FieldNodes] = getattr(self, f"_{node['type']}", self._unknown)
         return handler(node, places)
 
-    def condition(self, node: Node, places: Places) -> Places:
+    def condition(self, node: Node, places: FieldNodes) -> FieldNodes:
         """As `trace`, of an expression that counts as true or false."""
         if node["type"] in ("and_expression", "or_expression"):
             return _NOTHING.union(*(self.condition(child, places) for child in node["children"]))
@@ -65,28 +70,28 @@ class _Tracer:
         self._note(node, found, "truth")
         return found
 
-    def _note(self, node: Node, places: Places, how: str, literal: Json = None) -> None:
+    def _note(self, node: Node, places: FieldNodes, how: str, literal: Json = None) -> None:
         if node["type"] in _PATHS and len(places) == 1:
             (place,) = places
             self._seen.append(Compared(place.path, how, literal))
 
     # ---- paths
 
-    def _field(self, node: Node, places: Places) -> Places:
+    def _field(self, node: Node, places: FieldNodes) -> FieldNodes:
         return frozenset(place.field(node["value"]) for place in places)
 
-    def _root(self, _: Node, __: Places) -> Places:
+    def _root(self, _: Node, __: FieldNodes) -> FieldNodes:
         return self._record
 
-    def _same(self, _: Node, places: Places) -> Places:
+    def _same(self, _: Node, places: FieldNodes) -> FieldNodes:
         return places
 
     _current = _identity = _index = _slice = _same
 
-    def _literal(self, _: Node, __: Places) -> Places:
+    def _literal(self, _: Node, __: FieldNodes) -> FieldNodes:
         return _NOTHING
 
-    def _chain(self, node: Node, places: Places) -> Places:
+    def _chain(self, node: Node, places: FieldNodes) -> FieldNodes:
         for child in node["children"]:
             places = self.trace(child, places)
         return places
@@ -95,22 +100,22 @@ class _Tracer:
 
     # ---- lists and objects
 
-    def _multi_select_list(self, node: Node, places: Places) -> Places:
+    def _multi_select_list(self, node: Node, places: FieldNodes) -> FieldNodes:
         """`[a, b]`: a list of values that keep their places."""
         return _NOTHING.union(*(self.trace(child, places) for child in node["children"]))
 
-    def _filter_projection(self, node: Node, places: Places) -> Places:
+    def _filter_projection(self, node: Node, places: FieldNodes) -> FieldNodes:
         base, right, condition = node["children"]
         items = self.trace(base, places)
         look(self.condition(condition, items))
         return self.trace(right, items)
 
-    def _value_projection(self, node: Node, places: Places) -> Places:
+    def _value_projection(self, node: Node, places: FieldNodes) -> FieldNodes:
         """`*`: all fields, whatever their names."""
         look(self.trace(node["children"][0], places))
         return _NOTHING
 
-    def _look(self, node: Node, places: Places) -> Places:
+    def _look(self, node: Node, places: FieldNodes) -> FieldNodes:
         """`{…}` and calls: the values of all parts are looked at, the result is new."""
         for child in node["children"]:
             look(self.trace(child, places))
@@ -120,7 +125,7 @@ class _Tracer:
 
     # ---- conditions
 
-    def _comparator(self, node: Node, places: Places) -> Places:
+    def _comparator(self, node: Node, places: FieldNodes) -> FieldNodes:
         sides = [(child, self.trace(child, places)) for child in node["children"]]
         (left, _), (right, named) = sides
         if right.get("quoted") and left["type"] != "literal":
@@ -139,17 +144,17 @@ class _Tracer:
                 self._note(side, found, how, listed)
         return _NOTHING
 
-    def _note_letters(self, side: Node, places: Places, literal: Json) -> None:
+    def _note_letters(self, side: Node, places: FieldNodes, literal: Json) -> None:
         """`lower(a) == 'X'` never holds."""
         if side["type"] == "function_expression" and side["value"] in ("lower", "upper"):
             argument = side["children"][0]
             self._note(argument, self.trace(argument, places), side["value"], literal)
 
-    def _not_expression(self, node: Node, places: Places) -> Places:
+    def _not_expression(self, node: Node, places: FieldNodes) -> FieldNodes:
         look(self.condition(node["children"][0], places))
         return _NOTHING
 
-    def _choice(self, node: Node, places: Places) -> Places:
+    def _choice(self, node: Node, places: FieldNodes) -> FieldNodes:
         """`a || b`, `a && b`: the left side is looked at; the result is either."""
         left, right = node["children"]
         decides = self.condition(left, places)
@@ -160,7 +165,7 @@ class _Tracer:
 
     # ---- functions
 
-    def _function_expression(self, node: Node, places: Places) -> Places:
+    def _function_expression(self, node: Node, places: FieldNodes) -> FieldNodes:
         name, arguments = node["value"], node["children"]
         self._note_arguments(name, arguments, places)
         if name in ("not_null", "to_array"):
@@ -181,7 +186,7 @@ class _Tracer:
             self._note_search(name, arguments, places)
         return self._look(node, places)
 
-    def _note_arguments(self, name: str, arguments: list[Node], places: Places) -> None:
+    def _note_arguments(self, name: str, arguments: list[Node], places: FieldNodes) -> None:
         """The kind of each field that is an argument, and what nullif() and lookup() hold it against."""
         for index, argument in enumerate(arguments):
             if argument["type"] in _PATHS:
@@ -193,7 +198,7 @@ class _Tracer:
                 for one in [unwanted["value"]] if unwanted["type"] == "literal" else _constants(unwanted):
                     self._note(arguments[0], self.trace(arguments[0], places), "nullif", one)
 
-    def _note_search(self, name: str, arguments: list[Node], places: Places) -> None:
+    def _note_search(self, name: str, arguments: list[Node], places: FieldNodes) -> None:
         where, what = arguments
         if what["type"] == "literal":
             self._note(where, self.trace(where, places), name, what["value"])
@@ -203,7 +208,7 @@ class _Tracer:
                 self._note(what, self.trace(what, places), "eq", one)
                 self._note_letters(what, places, one)
 
-    def _unknown(self, _: Node, places: Places) -> Places:
+    def _unknown(self, _: Node, places: FieldNodes) -> FieldNodes:
         look(places)
         return _NOTHING
 

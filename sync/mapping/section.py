@@ -6,23 +6,23 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from sync.mapping.clean import Cleaner
-from sync.mapping.expressions import EVALUATION_ERRORS, Read, failure
-from sync.mapping.outcome import Note, Report
-from sync.mapping.values import type_name
-from sync.mapping.wire import encode
-from sync.words import Json
+from sync.mapping.expressions import EVALUATION_ERRORS, CompiledExpression, failure
+from sync.mapping.result import MappingNotes, Note
+from sync.mapping.unusable import type_name
+from sync.mapping.wire_fields import encode
+from sync.shared.words import Json
 
 _FILL = "fill it in the source, or map a fallback such as not_null(a, b)"
 _FIX_EXPRESSION = "preview shows the expression; fix it, or the value in the source"
 
 
 @dataclass(frozen=True, slots=True)
-class Rule:
+class FieldRule:
     """One field on its way: its key in the mapping, its wire name, where it is read, how it is cleaned."""
 
     key: str
     name: str
-    read: Read
+    read: CompiledExpression
     clean: Cleaner
 
 
@@ -51,11 +51,11 @@ class Required:
 class Section:
     """The compiled rules of one table."""
 
-    rules: tuple[Rule, ...]
-    where: Read | None
+    rules: tuple[FieldRule, ...]
+    where: CompiledExpression | None
     required: Required
 
-    def admits(self, value: Json, record: Json, report: Report) -> bool:
+    def admits(self, value: Json, record: Json, report: MappingNotes) -> bool:
         """Return True where `where` holds for a value of that record, and where it cannot be read, which is noted as a
         problem, so that it is seen."""
         if self.where is None:
@@ -66,7 +66,7 @@ class Section:
             report.problem("where", failure(error))
             return True
 
-    def fill(self, document: dict[str, Json], value: Json, record: Json, report: Report) -> None:
+    def fill(self, document: dict[str, Json], value: Json, record: Json, report: MappingNotes) -> None:
         """Add every field that can be used to the document; `record` is what `$` means."""
         for rule in self.rules:
             try:
@@ -85,11 +85,11 @@ class Section:
 class ContactSection:
     """A section with the list that its items come from."""
 
-    items: Read
+    items: CompiledExpression
     section: Section
 
 
-def nested_contacts(tables: Sequence[ContactSection], value: Json, report: Report) -> list[Json]:
+def nested_contacts(tables: Sequence[ContactSection], value: Json, report: MappingNotes) -> list[Json]:
     """The contacts of one record from all tables, in order, equal ones once.
 
     An item without its required fields is left out with a warning. A `from` or `where` that cannot be read is a problem
@@ -108,7 +108,7 @@ def nested_contacts(tables: Sequence[ContactSection], value: Json, report: Repor
     return list(kept.values())
 
 
-def _items(table: ContactSection, value: Json, report: Report) -> Sequence[Json]:
+def _items(table: ContactSection, value: Json, report: MappingNotes) -> Sequence[Json]:
     try:
         found = table.items(value, value)
     except EVALUATION_ERRORS as error:
@@ -125,7 +125,7 @@ def _items(table: ContactSection, value: Json, report: Report) -> Sequence[Json]
     return ()
 
 
-def _contact(section: Section, item: Json, record: Json, report: Report) -> dict[str, Json] | None:
+def _contact(section: Section, item: Json, record: Json, report: MappingNotes) -> dict[str, Json] | None:
     if not section.admits(item, record, report):
         report.skipped += 1
         return None
@@ -140,7 +140,7 @@ def _contact(section: Section, item: Json, record: Json, report: Report) -> dict
     return document
 
 
-def require(section: Section, document: dict[str, Json], report: Report) -> None:
+def require(section: Section, document: dict[str, Json], report: MappingNotes) -> None:
     """Note a problem for each required field of the lead that is missing: why it was left out, if it was."""
     missing = [key for key in section.required.missing(document) if not report.blames(key)]
     for key in missing:

@@ -37,7 +37,7 @@ class _Lexer(Lexer):  # type: ignore[misc]  # the library is untyped
     SIMPLE_TOKENS: Mapping[str, str] = {**Lexer.SIMPLE_TOKENS, "$": "root"}
 
 
-class _Parser(Parser):  # type: ignore[misc]  # the library is untyped
+class _ExpressionParser(Parser):  # type: ignore[misc]  # the library is untyped
     BINDING_POWER: Mapping[str, int] = {**Parser.BINDING_POWER, "root": 0}
 
     def _parse(self, expression: str) -> ParsedResult:
@@ -124,7 +124,7 @@ def _parse(text: str) -> Node:
         with warnings.catch_warnings():
             warnings.simplefilter("error")  # the library only warns of `text` that is not JSON
             # Not `parse`, which keeps trees in a cache that all parsers share.
-            node: Node = _Parser()._do_parse(text).parsed
+            node: Node = _ExpressionParser()._do_parse(text).parsed
     except (PendingDeprecationWarning, DeprecationWarning):
         raise BadExpression(("text between backticks must be JSON", "write constants as 'text'")) from None
     except EmptyExpressionError:

@@ -10,8 +10,8 @@ from urllib.parse import urlsplit
 import idna
 
 from sync.mapping.emails import addresses_in
-from sync.mapping.values import Unusable, number_as_text, trimmed, type_name
-from sync.words import Json
+from sync.mapping.unusable import UnusableValue, number_as_text, trimmed, type_name
+from sync.shared.words import Json
 
 LONGEST = 4_000_000
 """Characters that a function takes or gives at most."""
@@ -30,7 +30,7 @@ def plain(value: Json, expects: str = "expects text") -> str:
     if isinstance(value, str):
         return value
     if isinstance(value, bool) or not isinstance(value, int | float):
-        raise Unusable(f"{expects}, got {type_name(value)}")
+        raise UnusableValue(f"{expects}, got {type_name(value)}")
     return number_as_text(value)
 
 
@@ -81,7 +81,7 @@ def trim_right(text: str, characters: str | None = None) -> str:
 def split(text: str, sep: str) -> list[str]:
     """The parts of the text between separators, as a list."""
     if not sep:
-        raise Unusable("split() expects a separator that is not empty")
+        raise UnusableValue("split() expects a separator that is not empty")
     return text.split(sep)
 
 
@@ -90,7 +90,7 @@ def replace(text: str, old: str, new: str) -> str:
     if not old:
         return text
     if len(new) > len(old) and len(text) + text.count(old) * (len(new) - len(old)) > LONGEST:
-        raise Unusable(f"replace() would give more than {LONGEST:,} characters")
+        raise UnusableValue(f"replace() would give more than {LONGEST:,} characters")
     return text.replace(old, new)
 
 
@@ -126,19 +126,19 @@ def pad_right(text: str | float, width: float, pad: str = " ") -> str:
 
 def _pad(pad: str) -> str:
     if len(pad) != 1:
-        raise Unusable("expects one character to pad with")
+        raise UnusableValue("expects one character to pad with")
     return pad
 
 
 def _width(width: float) -> int:
     if (whole := _whole(width)) > _WIDEST:
-        raise Unusable(f"expects a width of at most {_WIDEST:,}")
+        raise UnusableValue(f"expects a width of at most {_WIDEST:,}")
     return whole
 
 
 def _whole(number: float) -> int:
     if isinstance(number, float) and not number.is_integer():
-        raise Unusable("expects a whole number")
+        raise UnusableValue("expects a whole number")
     return max(-(2**40), min(int(number), 2**40))
 
 
@@ -153,7 +153,7 @@ def e164(phone: str | float, region: str | None) -> str | None:
     import phonenumbers  # slow to import, and most mappings do without
 
     if region is not None and not isinstance(region, str):
-        raise Unusable(f"e164() expects a region such as 'DE', got {type_name(region)}")
+        raise UnusableValue(f"e164() expects a region such as 'DE', got {type_name(region)}")
     try:
         number = phonenumbers.parse(plain(phone), region.strip().upper() if region else None)
     except phonenumbers.NumberParseException:

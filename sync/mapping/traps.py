@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from typing import TypeAlias
 
 from sync.mapping.syntax import Node, tokens, walk
-from sync.words import Json
+from sync.shared.words import Json
 
 Fault: TypeAlias = tuple[str, str]
 """A fault, and its cure."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 
 from sync.mapping.emails import is_email
-from sync.times import iso_8601
+from sync.shared.timestamps import iso_8601
 
 _WEB = re.compile(
     r"https?://(?:[^\s/?#@]*@)?(?:\[[0-9a-f:.]+\]|(?=[^/?#]*[^\W_])[^\s/?#@:\[\]]+)(?::\d{1,5})?(?:[/?#]\S*)?",

@@ -10,7 +10,7 @@ from state.ledger import Ledger
 from state.rows import LaneMove, PollKind
 from sync.log import emit
 from sync.polling.job import FIRST_LANE, SWEEP_LANE, StreamJob
-from sync.words import Json
+from sync.shared.words import Json
 
 LEFT_OUT = "left_out"
 """In the lane: the mapping under which a first scan let no record pass, and nobody has said that this is meant."""

@@ -8,18 +8,18 @@ from dataclasses import replace
 
 from state.ledger import Ledger
 from state.matching.heirs import NestedSeen, Overtaken
-from state.rows import Change, LaneMove, Links, Reading, Stored
-from sync.errors import Stopped
+from state.rows import Decision, LaneMove, Links, Reading, Stored
 from sync.log import emit
-from sync.mapping.wire import without_contacts
-from sync.opaque import log_name
-from sync.polling import lineage
+from sync.mapping.wire_fields import without_contacts
+from sync.polling import heirs_and_losers as lineage
 from sync.polling.job import PollReport, StreamJob
 from sync.polling.judge import Rules, is_before, judge
-from sync.polling.losses import Losses
-from sync.polling.readings import Read, read_record
+from sync.polling.lost_fields import Losses
+from sync.polling.readings import NotedReading, read_record
 from sync.polling.spelling import Spelling
-from sync.words import Record
+from sync.shared.errors import Stopped
+from sync.shared.opaque import log_name
+from sync.shared.words import Record
 
 
 class Intake:
@@ -78,7 +78,7 @@ class Intake:
         *,
         backfill: bool,
         lane: LaneMove | None,
-    ) -> tuple[list[Read], Counter[str]]:
+    ) -> tuple[list[NotedReading], Counter[str]]:
         row, link = self._job.row, self.spelling.link
         nested = lineage.nested_of(latest.values(), link)
         seen = self._ledger.heirs.seen(row.id, nested)
@@ -113,7 +113,7 @@ class Intake:
         ]
         return [record for record in self.spelling.fetch(older) if record.id in latest]
 
-    def _judged(self, reading: Reading, stored: Stored | None, rules: Rules) -> Change | None:
+    def _judged(self, reading: Reading, stored: Stored | None, rules: Rules) -> Decision | None:
         """Inside the page's transaction; raises Stopped, so that nothing of it is written."""
         self._refuse_gone()
         return judge(reading, stored, rules)
@@ -122,7 +122,7 @@ class Intake:
         if self._gone():
             raise Stopped("the stream was stopped before this page was committed")
 
-    def _read_one(self, record: Record, stored: Stored | None, seen: NestedSeen, *, inside: bool) -> Read:
+    def _read_one(self, record: Record, stored: Stored | None, seen: NestedSeen, *, inside: bool) -> NotedReading:
         job, origin, bare = self._job, None, record
         if record.former:
             bare = lineage.without(record, seen.left_out, self.spelling.link)
@@ -131,7 +131,7 @@ class Intake:
         read = read_record(bare, job.mapping, job.row.mapping, hasher, stored, inside=inside, origin=origin)
         return replace(read, reading=replace(read.reading, moved=True)) if record.moved else read
 
-    def _say(self, reads: Sequence[Read]) -> None:
+    def _say(self, reads: Sequence[NotedReading]) -> None:
         """Problems and warnings of a page, counted by field and rule."""
         problems: Counter[tuple[str, str]] = Counter()
         warnings: Counter[tuple[str, str, str]] = Counter()

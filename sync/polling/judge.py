@@ -8,8 +8,8 @@ from decimal import Decimal
 from typing import Literal
 
 from state.diagram import ON_THE_WIRE, State, Version, same_content, settle
-from state.rows import Change, OnChange, Reading, Stored
-from sync.words import is_number
+from state.rows import Decision, OnChange, Reading, Stored
+from sync.shared.words import is_number
 
 _TIME = re.compile(r"\d{4}-\d\d-\d\dT", re.ASCII)
 
@@ -31,7 +31,7 @@ class Rules:
     ahead: str | None = None
 
 
-def judge(reading: Reading, stored: Stored | None, rules: Rules) -> Change | None:
+def judge(reading: Reading, stored: Stored | None, rules: Rules) -> Decision | None:
     """The change to write, or None where the ledger says it all already."""
     if stored is None:
         return _first_time(reading, rules)
@@ -40,7 +40,7 @@ def judge(reading: Reading, stored: Stored | None, rules: Rules) -> Change | Non
         # what came to be judged again since it was read waits for the stream's next turn
         return None
     if stored.state in ON_THE_WIRE:
-        return Change(
+        return Decision(
             reading,
             stored.state,
             stored.lead_exists,
@@ -51,9 +51,9 @@ def judge(reading: Reading, stored: Stored | None, rules: Rules) -> Change | Non
         )
     if not reading.moved and _stays_left_out(stored, latest, rules):
         state: State = "forgotten" if stored.state == "forgotten" else "ignored"
-        return Change(reading, state, "yes" if stored.lead_exists == "yes" else "no", stored.base, stored.base_batch)
+        return Decision(reading, state, "yes" if stored.lead_exists == "yes" else "no", stored.base, stored.base_batch)
     if not reading.moved and _was_there_before(stored, latest, rules):
-        return Change(reading, "known", "yes", base=latest)
+        return Decision(reading, "known", "yes", base=latest)
     return _judged_again(reading, stored, rules)
 
 
@@ -79,7 +79,7 @@ def _was_there_before(stored: Stored, latest: Version, rules: Rules) -> bool:
     )
 
 
-def _judged_again(reading: Reading, stored: Stored, rules: Rules) -> Change:
+def _judged_again(reading: Reading, stored: Stored, rules: Rules) -> Decision:
     exists = stored.lead_exists == "yes"
     settled = settle(
         reading.version,
@@ -99,7 +99,7 @@ def _judged_again(reading: Reading, stored: Stored, rules: Rules) -> Change:
         state = stored.state
     elif stored.state == "held" and state == "pending":
         state = "held"
-    return Change(reading, state, "yes" if exists else "no", settled.base, stored.base_batch, drift=settled.drift)
+    return Decision(reading, state, "yes" if exists else "no", settled.base, stored.base_batch, drift=settled.drift)
 
 
 def _stays_where_it_is(stored: Stored, latest: Version, rules: Rules) -> bool:
@@ -113,14 +113,14 @@ def _stays_where_it_is(stored: Stored, latest: Version, rules: Rules) -> bool:
     return stored.state in {"pending", "quarantined", "held"} and may_be_sent
 
 
-def _first_time(reading: Reading, rules: Rules) -> Change:
+def _first_time(reading: Reading, rules: Rules) -> Decision:
     version = reading.version
     state = settle(version, lead_exists=False).state
     if state in {"pending", "quarantined"} and rules.since is not None and is_before(version.modified, rules.since):
-        return Change(reading, "ignored", "no")
+        return Decision(reading, "ignored", "no")
     if rules.baseline and _is_of_the_baseline(version.modified, rules) and state in {"pending", "quarantined"}:
-        return Change(reading, "known", "yes", base=version)
-    return Change(reading, state, "no")
+        return Decision(reading, "known", "yes", base=version)
+    return Decision(reading, state, "no")
 
 
 def _is_of_the_baseline(modified: str | None, rules: Rules) -> bool:

@@ -16,19 +16,19 @@ import orjson
 from connectors.interface import Connector, NamesAccount
 from state.ledger import Ledger
 from state.rows import LaneMove, PollKind, PollOutcome
-from sync.errors import SourceRefused, SourceUnavailable, Stopped
 from sync.log import emit
-from sync.mapping.outcome import Note
+from sync.mapping.result import Note
 from sync.polling import reread
-from sync.polling.contacts import learn_contacts
 from sync.polling.first_scan import FirstScan
 from sync.polling.intake import Intake
 from sync.polling.job import ACCOUNT_LANE, BASELINE_LANE, SWEEP_LANE, PollReport, StreamJob
 from sync.polling.judge import Rules
+from sync.polling.nested_contacts import learn_contacts
 from sync.polling.spelling import Spelling, one_each
 from sync.polling.sweep import Sweep
 from sync.polling.watch import Watch
-from sync.words import Json, Page, Record, is_number
+from sync.shared.errors import SourceRefused, SourceUnavailable, Stopped
+from sync.shared.words import Json, Page, Record, is_number
 
 REMAP_PAGE = 500
 

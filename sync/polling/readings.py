@@ -9,11 +9,11 @@ from typing import Protocol
 import orjson
 
 from state.diagram import Version
-from state.keys import Hasher
+from state.key_files import Hasher
 from state.rows import Contact, Origin, Reading, Stored
-from sync.mapping.identity import Identity, Kind
-from sync.mapping.outcome import Filtered, Lead, Note, Unfit
-from sync.words import Json, Record
+from sync.mapping.identity import Identity, IdentityKind
+from sync.mapping.result import Filtered, Lead, Note, Unfit
+from sync.shared.words import Json, Record
 
 SOURCE_LIMIT = 1 << 20
 """Source values over this many bytes are not kept beside an unsent record; they are read again by id when needed."""
@@ -37,7 +37,7 @@ class Maps(Protocol):
 
 
 @dataclass(frozen=True, slots=True)
-class Read:
+class NotedReading:
     """A reading with the notes that its mapping made: fields and rules, never values."""
 
     reading: Reading
@@ -56,7 +56,7 @@ def read_record(
     *,
     inside: bool = False,
     origin: Origin | None = None,
-) -> Read:
+) -> NotedReading:
     """`number` is the ledger's number of the mapping version. An unchanged record is not mapped again: it keeps the
     fingerprints and the fit that the ledger has. `inside`: its nested contacts are matched, so one at whose contacts
     nobody has looked is mapped. `origin` is what its source made it of."""
@@ -64,10 +64,12 @@ def read_record(
     return read if origin is None else replace(read, reading=replace(read.reading, origin=origin))
 
 
-def _read(record: Record, mapping: Maps, number: int, hasher: Hasher, stored: Stored | None, *, inside: bool) -> Read:
+def _read(
+    record: Record, mapping: Maps, number: int, hasher: Hasher, stored: Stored | None, *, inside: bool
+) -> NotedReading:
     if record.deleted:
         gone = Version("deleted", record.modified, number, None, None)
-        return Read(Reading(record.id, gone, merged_into=record.merged_into))
+        return NotedReading(Reading(record.id, gone, merged_into=record.merged_into))
     if record.problem:
         return _unusable(record, number, Note("", record.problem, None))
     try:
@@ -82,7 +84,7 @@ def _read(record: Record, mapping: Maps, number: int, hasher: Hasher, stored: St
         latest = stored.latest
         unseen = inside and stored.nested is None and latest.fit == "eligible"
         if latest.modified == record.modified and not unseen:
-            return Read(Reading(record.id, latest, mapped=False))
+            return NotedReading(Reading(record.id, latest, mapped=False))
     kept = source if len(source) <= SOURCE_LIMIT else None
     version = Version("eligible", record.modified, number, source_fp, None)
     return _mapped(record, version, mapping, kept, hasher, inside=inside)
@@ -94,13 +96,15 @@ def _is_known(latest: Version, number: int, source_fp: bytes) -> bool:
 
 def _mapped(
     record: Record, version: Version, mapping: Maps, source: bytes | None, hasher: Hasher, *, inside: bool
-) -> Read:
+) -> NotedReading:
     match mapping.apply(record.data):
         case Filtered():
-            return Read(Reading(record.id, _with_fit(version, "filtered", None)))
+            return NotedReading(Reading(record.id, _with_fit(version, "filtered", None)))
         case Unfit(problems=problems):
             reason = orjson.dumps([note.as_json() for note in problems]).decode()
-            return Read(Reading(record.id, _with_fit(version, "unfit", None), source, None, reason), problems=problems)
+            return NotedReading(
+                Reading(record.id, _with_fit(version, "unfit", None), source, None, reason), problems=problems
+            )
         case Lead(wire=wire, warnings=warnings, document=document, lost=lost):
             fitting = _with_fit(version, "eligible", hasher.digest("wire", wire))
             values = hashed(mapping.identities(document), hasher)
@@ -108,7 +112,7 @@ def _mapped(
             if inside:
                 found = contacts_of(document, mapping, hasher)
                 reading = replace(reading, contacts=found, needs_contacts=mapping.needs_contacts)
-            return Read(reading, warnings=warnings, lost=lost)
+            return NotedReading(reading, warnings=warnings, lost=lost)
 
 
 def contacts_of(document: Mapping[str, Json], mapping: Maps, hasher: Hasher) -> list[Contact]:
@@ -117,7 +121,7 @@ def contacts_of(document: Mapping[str, Json], mapping: Maps, hasher: Hasher) -> 
     return [Contact(place, hashed(each, hasher)) for place, each in enumerate(found)]
 
 
-def hashed(identities: Iterable[Identity], hasher: Hasher) -> list[tuple[Kind, bytes]]:
+def hashed(identities: Iterable[Identity], hasher: Hasher) -> list[tuple[IdentityKind, bytes]]:
     """By what a lead can be recognised, as the ledger keeps it."""
     return [(kind, hasher.digest(kind, text.encode())) for kind, text in identities]
 
@@ -126,7 +130,9 @@ def _with_fit(version: Version, fit: str, wire_fp: bytes | None) -> Version:
     return Version(fit, version.modified, version.mapping, version.source_fp, wire_fp)  # type: ignore[arg-type] # three literals above
 
 
-def _unusable(record: Record, number: int, note: Note) -> Read:
+def _unusable(record: Record, number: int, note: Note) -> NotedReading:
     """A record that cannot even be fingerprinted: judged anew whenever its modified time moves."""
     reason = orjson.dumps([note.as_json()]).decode()
-    return Read(Reading(record.id, Version("unfit", record.modified, number, None, None), None, None, reason), (note,))
+    return NotedReading(
+        Reading(record.id, Version("unfit", record.modified, number, None, None), None, None, reason), (note,)
+    )

@@ -9,7 +9,7 @@ from collections.abc import Iterator, Sequence
 
 from state.ledger import Ledger
 from state.rows import LaneMove
-from sync.mapping.outcome import Note
+from sync.mapping.result import Note
 from sync.polling.job import REREAD_LANE
 
 PAGE = 200

@@ -16,9 +16,9 @@ import orjson
 from connectors.interface import Connector, Respells, StreamSpec
 from state.ledger import Ledger
 from state.rows import LaneMove
+from sync.polling.heirs_and_losers import link_of
 from sync.polling.job import ALIKE_LANE, StreamJob
-from sync.polling.lineage import link_of
-from sync.words import Record, Touch
+from sync.shared.words import Record, Touch
 
 
 class Spelling:

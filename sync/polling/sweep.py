@@ -8,12 +8,12 @@ from typing import cast
 from connectors.interface import Connector
 from state.ledger import Ledger
 from state.rows import LaneMove
-from sync.errors import SourceRefused
 from sync.log import emit
 from sync.polling.intake import Intake
 from sync.polling.job import BASELINE_LANE, SWEEP_LANE, StreamJob
 from sync.polling.judge import Rules
-from sync.words import Json, Listing
+from sync.shared.errors import SourceRefused
+from sync.shared.words import Json, Listing
 
 
 class Sweep:

@@ -12,13 +12,21 @@ from typing import Protocol
 from connectors.interface import Connector
 from state.incidents import COUNTED
 from state.ledger import Ledger
-from sync import told
 from sync.config.schema import Source
-from sync.errors import ConfigError, LedgerBusy, LedgerError, SourceRefused, SourceUnavailable, Stopped, SyncError
+from sync.engine.tally import Tally, counts_of
 from sync.log import emit, emit_quietly
 from sync.polling.job import PollReport, StreamJob
 from sync.polling.poll import Poller
-from sync.tally import Tally, counts_of
+from sync.service import told
+from sync.shared.errors import (
+    ConfigError,
+    LedgerBusy,
+    LedgerError,
+    SourceRefused,
+    SourceUnavailable,
+    Stopped,
+    SyncError,
+)
 
 LONGEST_BACKOFF = 3600.0
 IDLE_SAID_EVERY = 3600.0

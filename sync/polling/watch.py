@@ -9,7 +9,7 @@ import orjson
 from state.ledger import Ledger
 from state.rows import PollOutcome
 from sync.log import emit
-from sync.mapping.outcome import Note
+from sync.mapping.result import Note
 from sync.polling.guard import too_many, unusual
 from sync.polling.job import PollReport, StreamJob
 

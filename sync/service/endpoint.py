@@ -8,9 +8,9 @@ from prometheus_client import CollectorRegistry
 from prometheus_client.exposition import choose_encoder
 
 from sync import log
-from sync.engine import Engine
+from sync.engine.engine import Engine
+from sync.service.http_server import MetricsRenderer, Server
 from sync.service.metrics import Watched, registry_of
-from sync.service.server import Figures, Server
 
 
 class Endpoint:
@@ -34,7 +34,7 @@ class Endpoint:
         self._ends.close()
 
 
-def _figures_of(registry: CollectorRegistry) -> Figures:
+def _figures_of(registry: CollectorRegistry) -> MetricsRenderer:
     def figures(accept: str | None, names: list[str]) -> tuple[bytes, str]:
         encode, kind = choose_encoder(accept or "")
         return encode(registry.restricted_registry(names) if names else registry), kind

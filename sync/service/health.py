@@ -7,12 +7,12 @@ from dataclasses import dataclass
 from typing import Literal
 
 from sync.config.intervals import allowance
-from sync.durations import format_duration
-from sync.engine import Engine
+from sync.engine.engine import Engine
 from sync.polling.turns import StreamWorker
-from sync.service.look import Seen, Waiting
-from sync.service.progress import Stall
+from sync.service.liveness import Stall
+from sync.service.look import Backlog, Seen
 from sync.service.witness import Witness
+from sync.shared.durations import format_duration
 
 Phase = Literal["starting", "running", "reloading", "stopping"]
 
@@ -69,7 +69,7 @@ def stops_of(engine: Engine, witness: Witness, seen: Seen | None, started_at: fl
     return found
 
 
-def is_undelivered(waiting: Waiting, since_delivery: float, wall: float) -> bool:
+def is_undelivered(waiting: Backlog, since_delivery: float, wall: float) -> bool:
     """Whether leads have waited too long, and nothing went out meanwhile (seconds)."""
     if waiting.oldest is None or since_delivery <= DELIVERY_GRACE:
         return False

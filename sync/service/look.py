@@ -10,20 +10,20 @@ from dataclasses import dataclass
 from state.diagram import State
 from state.ledger import Ledger
 from state.slots import Room
-from sync import told
 from sync.config.ages import near_ends
 from sync.delivery.worker import DeliveryWorker
-from sync.engine import Engine
-from sync.reports.needs import Needs
-from sync.reports.scope import scope_of
-from sync.reports.troubles import needs_of
+from sync.engine.engine import Engine
+from sync.service import told
+from sync.views.needs import Needs
+from sync.views.scope import scope_of
+from sync.views.troubles import needs_of
 
 KEEP_SECONDS = 5.0
 """For so long what was seen is shown again, however often one asks."""
 
 
 @dataclass(frozen=True, slots=True)
-class Waiting:
+class Backlog:
     """Of one workspace: how many leads wait, since when the first of them does (ms), and the window of its key."""
 
     pending: int
@@ -37,7 +37,7 @@ class Seen:
     ended that did not fail (ms). `needs` counts what needs a person, by kind. `size` of the ledger's file in bytes."""
 
     at: float
-    workspaces: Mapping[str, Waiting]
+    workspaces: Mapping[str, Backlog]
     records: Mapping[tuple[str, State], int]
     drifted: Mapping[str, int]
     orphaned: Mapping[str, int]
@@ -114,6 +114,6 @@ def _needs(ledger: Ledger, engine: Engine) -> Needs:
     return needs_of(ledger, scope_of(config, ledger), near_ends(config, ledger.clock.wall()))
 
 
-def _waiting(ledger: Ledger, worker: DeliveryWorker) -> Waiting:
+def _waiting(ledger: Ledger, worker: DeliveryWorker) -> Backlog:
     pending, oldest = ledger.outbox.pending(worker.name), ledger.outbox.oldest_pending(worker.name)
-    return Waiting(pending, oldest, ledger.slots.room(worker.rule))
+    return Backlog(pending, oldest, ledger.slots.room(worker.rule))

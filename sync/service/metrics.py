@@ -26,12 +26,12 @@ from prometheus_client.registry import Collector
 from state.rows import Verdict
 from sync import __version__
 from sync.config.ages import ages_of
-from sync.engine import Engine
+from sync.engine.engine import Engine
 from sync.events import PARTS, Level
-from sync.reports.needs import NeedKind
 from sync.service.health import Health
 from sync.service.look import Seen
 from sync.service.witness import Witness
+from sync.views.needs import NeedKind
 
 PREFIX = "closingdealz_sync"
 REQUEST_BUCKETS = (0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 120, 300)
@@ -125,7 +125,7 @@ class Watched(Protocol):
         ...
 
 
-class Standing(Collector):
+class GaugeReadings(Collector):
     """What stands now, gathered when one asks."""
 
     def __init__(self, service: Watched) -> None:
@@ -229,7 +229,7 @@ def registry_of(service: Watched) -> tuple[CollectorRegistry, Metrics]:
     PlatformCollector(registry=registry)
     GCCollector(registry=registry)
     metrics = Metrics(registry)
-    registry.register(Standing(service))
+    registry.register(GaugeReadings(service))
     return registry, metrics
 
 

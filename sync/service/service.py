@@ -12,19 +12,19 @@ from contextlib import ExitStack, contextmanager
 from typing import TYPE_CHECKING
 
 from sync import log
-from sync.clock import Clock, SystemClock
 from sync.config.schema import Config
-from sync.engine import Engine
-from sync.errors import ConfigError, LedgerBusy, LedgerError
+from sync.engine.engine import Engine
 from sync.log import emit
-from sync.schedule import Schedule
 from sync.service.health import Health, Phase, stops_of
+from sync.service.liveness import Stall, parts_of, stalls_of
 from sync.service.look import Lookout, Seen
 from sync.service.memory import give_back
 from sync.service.notify import Notifier
-from sync.service.progress import Stall, parts_of, stalls_of
+from sync.service.schedule import Schedule
 from sync.service.summary import summary_of
 from sync.service.witness import Witness
+from sync.shared.clock import Clock, SystemClock
+from sync.shared.errors import ConfigError, LedgerBusy, LedgerError
 
 if TYPE_CHECKING:
     from sync.service.endpoint import Endpoint

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 
-from sync.engine import Engine
-from sync.service.progress import Stall
+from sync.engine.engine import Engine
+from sync.service.liveness import Stall
 from sync.service.witness import Witness
 
 _MOST_NAMES = 3

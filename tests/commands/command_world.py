@@ -18,12 +18,13 @@ from click.testing import CliRunner, Result
 
 from state.ledger import Ledger
 from state.rows import Claim
-from state.slots import Rule
+from state.slots import RateLimit
 from sync.cli import main
 from sync.config.load import load_config
-from sync.reports.overview import rule_with
-from sync.sandbox.running import RunningSandbox
-from sync.secrets import Secret
+from sync.shared.secrets import Secret
+from sync.trial.sandbox.running import RunningSandbox
+from sync.views.overview import rule_with
+from tests.nursery import nursery
 
 ROOT = Path(__file__).resolve().parents[2]
 KEY = "sandbox-key"
@@ -135,19 +136,19 @@ class World:
 
     def start(self, *words: str, **options: Any) -> subprocess.Popen[str]:
         """The command line in a process of its own."""
-        return self.start_plain(words[0], "-c", str(self.config), *words[1:], **options)
-
-    def start_plain(self, *words: str, **options: Any) -> subprocess.Popen[str]:
-        environment = {**os.environ, "TEST_API_KEY": KEY, "PYTHONPATH": str(ROOT), "TERM": "xterm", "COLUMNS": "80"}
         pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True}
-        command = [sys.executable, "-m", "sync", *words]
-        return subprocess.Popen(command, env=environment, cwd=self.folder, **{**pipes, **options})
+        command = [sys.executable, "-m", "sync", words[0], "-c", str(self.config), *words[1:]]
+        return subprocess.Popen(command, env=self._environment(), cwd=self.folder, **{**pipes, **options})
+
+    def _environment(self) -> dict[str, str]:
+        return {**os.environ, "TEST_API_KEY": KEY, "PYTHONPATH": str(ROOT), "TERM": "xterm", "COLUMNS": "80"}
 
     def on_a_screen(self, *words: str, answer: str = "") -> tuple[int, str]:
         """A subcommand in a process whose standard streams are a terminal of 80 columns; `answer` is typed when it
         asks. The exit code and what was shown, without colours."""
         ours, theirs = os.openpty()
-        process = self.start_plain(*self._in_group(words), stdin=theirs, stdout=theirs, stderr=theirs)
+        streams = (theirs, theirs, theirs)
+        process = nursery().start(self._in_group(words), self._environment(), *streams, folder=self.folder)
         os.close(theirs)
         shown = b""
         with contextlib.suppress(OSError):  # the end of a terminal
@@ -182,7 +183,7 @@ def make_world(folder: Path, sandbox: RunningSandbox) -> Iterator[World]:
     yield world
 
 
-def rule_of(world: World, ledger: Ledger) -> Rule:
+def rule_of(world: World, ledger: Ledger) -> RateLimit:
     return rule_with(load_config(world.config), "main", Secret(KEY), ledger)
 
 

@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 from command_world import World, make_world
 
-from sync.sandbox.options import SandboxOptions
-from sync.sandbox.running import RunningSandbox, start
+from sync.trial.sandbox.running import RunningSandbox, start
+from sync.trial.sandbox.settings import SandboxOptions
 
 
 @pytest.fixture(scope="module")

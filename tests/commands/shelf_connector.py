@@ -6,8 +6,8 @@ from typing import Literal
 from pydantic import BaseModel, ConfigDict
 
 from connectors.interface import Finding, StreamSpec
-from sync.errors import SourceRefused, SourceUnavailable
-from sync.secrets import SecretRef
+from sync.shared.errors import SourceRefused, SourceUnavailable
+from sync.shared.secrets import SecretRef
 
 
 class _Options(BaseModel):

@@ -13,8 +13,9 @@ from click.testing import CliRunner
 
 from sync import __version__
 from sync.cli import COMMANDS, main
-from sync.commands.options import config_option
-from sync.errors import ConfigError, LedgerError, Problem, SourceRefused, Stopped
+from sync.commands.click_options import config_option
+from sync.shared.errors import ConfigError, LedgerError, Problem, SourceRefused, Stopped
+from tests.patience import PATIENCE
 
 HEAVY = ("sqlalchemy", "pydantic", "httpx", "rich", "apscheduler", "starlette", "jmespath", "phonenumbers")
 PLAIN = {key: value for key, value in os.environ.items() if not key.startswith("CLOSINGDEALZ")}
@@ -22,7 +23,7 @@ PLAIN = {key: value for key, value in os.environ.items() if not key.startswith("
 
 def program(*arguments: str, **options) -> subprocess.CompletedProcess[str]:
     command = [sys.executable, "-m", "sync", *arguments]
-    return subprocess.run(command, capture_output=True, text=True, env=PLAIN, timeout=60, **options)
+    return subprocess.run(command, capture_output=True, text=True, env=PLAIN, timeout=PATIENCE, **options)
 
 
 @pytest.fixture
@@ -154,7 +155,9 @@ class TestErrors:
 
     def test_interrupted(self):
         code = (
-            "import click, sys, types\nfrom sync import cli\n"
+            "import click, signal, sys, types\nfrom sync import cli\n"
+            # in the background a shell has it ignored
+            "signal.signal(signal.SIGINT, signal.default_int_handler)\n"
             "@click.command()\ndef probe():\n    print('ready', flush=True)\n    sys.stdin.read()\n"
             "module = types.ModuleType('probe_command')\nmodule.probe = probe\n"
             "sys.modules['probe_command'] = module\ncli.COMMANDS['probe'] = ('probe_command:probe', '')\n"
@@ -164,7 +167,7 @@ class TestErrors:
         with subprocess.Popen([sys.executable, "-c", code], stdin=pipe, stdout=pipe, stderr=pipe, text=True) as child:
             assert child.stdout.readline() == "ready\n"
             child.send_signal(signal.SIGINT)
-            assert child.wait(20) == 130
+            assert child.wait(PATIENCE) == 130
             assert child.stderr.read().strip() == ""
 
     def test_a_reader_that_left_is_no_error(self):

@@ -9,8 +9,8 @@ from command_world import World, doubtful, rule_of
 from rich.console import Console
 
 from state.rows import Claim
-from sync.reports.doubts import doubts_of
-from sync.reports.doubts_text import print_list
+from sync.views.doubts import doubts_of
+from sync.views.doubts_text import print_list
 
 
 def test_the_list_says_what_happened_and_where_to_look(world: World) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import sqlite3
+from contextlib import closing
 from pathlib import Path
 
 from command_world import World, doubtful
@@ -132,6 +133,34 @@ def test_sums_that_do_not_hold_are_damage(world: World) -> None:
     assert "batches that do not hold as many leads as they say: 1" in found["faults"]
     assert any(fault.endswith("what it refers to in streams is missing") for fault in found["faults"])
     assert "restore the last sound backup" in world.run("ledger", "verify").stdout
+
+
+def test_receipts_that_are_gone_are_no_reason_to_restore_an_older_ledger(world: World) -> None:
+    world.companies([1])
+    world.run("once")
+    world.ledger.with_name("ledger.db.receipts").unlink()
+    found = world.json("ledger", "verify", code=74)
+    assert "are missing" in found["faults"][0]
+    said = world.run("ledger", "verify").stdout
+    assert found["cure"] in said
+    assert "written anew from the ledger" in said
+    assert "backup" not in said
+    world.run("once")
+    assert world.run("ledger", "verify").exit_code == 0, "the cure works as printed"
+
+
+def test_receipts_that_know_more_than_the_ledger_rebuild_it(world: World) -> None:
+    world.companies([1])
+    world.run("once")
+    kept = world.ledger.read_bytes()
+    world.companies([2])
+    world.run("once")
+    with closing(sqlite3.connect(world.ledger)) as connection:
+        connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+    world.ledger.write_bytes(kept)
+    found = world.json("ledger", "verify", code=74)
+    assert "name batches that the ledger does not know: 1" in found["faults"][0]
+    assert "ledger rebuild" in found["cure"]
 
 
 def test_damaged_pages_are_found(world: World) -> None:

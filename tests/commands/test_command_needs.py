@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import os
+import signal
+import subprocess
+import sys
 from collections.abc import Callable
 from contextlib import ExitStack
 from types import SimpleNamespace
@@ -10,18 +13,19 @@ from typing import Any, cast
 
 import pytest
 from click.testing import CliRunner
-from command_world import KEY, World
+from command_world import KEY, ROOT, World
 
 from state.incidents import Incident
 from state.lock import lock_path
-from sync import told
 from sync.cli import main
 from sync.config.load import load_config
-from sync.daemon import _back_up
 from sync.delivery.pace import Pace
-from sync.engine import Engine
-from sync.errors import LedgerLost, SourceRefused
-from sync.told import digest_of
+from sync.engine.engine import Engine
+from sync.service import told
+from sync.service.daemon import _back_up, prove_writable
+from sync.service.told import digest_of
+from sync.service.writable import WritablePlace
+from sync.shared.errors import ConfigError, LedgerLost, Problem, SourceRefused
 
 
 def items(world: World, *words: str) -> list[tuple[str, str]]:
@@ -63,6 +67,13 @@ def refuse_reload(world: World) -> None:
     once(world)
     with world.open(own=True) as ledger:
         told.refused(load_config(world.config), ledger, ["sources.erp.url: is wrong\n  hint: set it right"])
+
+
+def lack_secret(world: World) -> None:
+    once(world)
+    missing = Problem("sources.crm.password", "the file /run/x cannot be read", "give it, then reload")
+    with world.open(own=True) as ledger:
+        told.part_refused("crm", ConfigError([missing]), ledger, was_there=False)
 
 
 def kill_daemon(world: World) -> None:
@@ -111,6 +122,7 @@ def fill_plan(world: World) -> None:
         (move_source, "daemon", "{config}", "could not start: the stream erp.companies is not the one that"),
         (lose_driver, "stream", "erp.companies", "could not be read: the driver for this database is not installed"),
         (refuse_reload, "config", "{config}", "its reload was refused, what was before is in force: sources.erp.url"),
+        (lack_secret, "config", "sources.crm", "is left out, the others are in force: sources.crm.password: the file"),
         (kill_daemon, "daemon", "{config}", "the daemon is gone without having been stopped"),
         (lose_backups, "backup", "{source}/copies", "erp.db/copies: Not a directory"),
         (lose_receipts, "receipts", "{ledger}.receipts", "ledger.db.receipts are gone"),
@@ -129,6 +141,26 @@ def test_what_goes_wrong_is_named_with_its_cure_and_its_exit_code(
     assert said in asked.stdout
     assert "nothing needs a person" not in asked.stdout
     assert world.run("status").exit_code == 0, "scripts that ask without --exit-code go on"
+
+
+def test_the_command_of_a_stream_that_cannot_be_read_says_more(world: World) -> None:
+    lose_column(world)
+    (found,) = world.json("status")["needs_person"]["items"]
+    (command,) = found["commands"]
+    assert "has no column 'name'" in world.run(*command.split()).stdout
+
+
+def test_copies_that_cannot_be_made_are_named_from_the_first_instant(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    config = load_config(world.config)
+    full = WritablePlace("backups_to", world.folder / "copies", spare=True)
+    monkeypatch.setattr(
+        "sync.service.daemon.refuse_unwritable", lambda _: [(full, OSError(28, "No space left on device"))]
+    )
+    with world.open(own=True) as ledger:
+        prove_writable(config, ledger)
+    assert items(world) == [("backup", str(full.folder))]
 
 
 def test_what_is_over_is_said_no_more(world: World) -> None:
@@ -154,7 +186,7 @@ def test_a_disk_without_room_is_named(world: World, monkeypatch: pytest.MonkeyPa
     once(world)
     kill_daemon(world)
     for free, kinds in ((0, ["ledger", "daemon"]), (None, ["daemon"]), (2**30, ["daemon"])):
-        monkeypatch.setattr("sync.reports.troubles.free_bytes", lambda _, free=free: free)
+        monkeypatch.setattr("sync.views.troubles.free_bytes", lambda _, free=free: free)
         assert [kind for kind, _ in items(world)] == kinds
 
 
@@ -177,6 +209,25 @@ def test_a_daemon_that_hangs_as_a_whole_is_seen_from_outside(world: World) -> No
         ledger.incidents.stopped()
         ledger.incidents.over("stream")
         assert items(world) == []
+
+
+def test_a_daemon_that_is_halted_is_named_until_it_goes_on(world: World) -> None:
+    once(world)
+    holds = "import sys; from pathlib import Path; from state.lock import LedgerLock\n"
+    holds += "with LedgerLock(Path(sys.argv[1])): print(flush=True); sys.stdin.read()"
+    command = [sys.executable, "-c", holds, str(world.ledger)]
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, cwd=ROOT) as process:
+        assert process.stdout is not None
+        process.stdout.readline()
+        assert items(world) == []
+        process.send_signal(signal.SIGSTOP)
+        os.waitid(os.P_PID, process.pid, os.WSTOPPED | os.WNOWAIT)
+        assert [kind for kind, _ in items(world)] == ["daemon"]
+        assert f"kill -CONT {process.pid}" in world.run("status").stdout
+        process.send_signal(signal.SIGCONT)
+        os.waitid(os.P_PID, process.pid, os.WCONTINUED | os.WNOWAIT)
+        assert items(world) == []
+        process.kill()
 
 
 @pytest.mark.parametrize(
@@ -230,7 +281,7 @@ def test_one_refusal_is_no_incident_yet_and_nothing_is_green(world: World) -> No
     once(world)
     assert items(world) == []
     shown = world.run("status").stdout
-    assert "nothing needs a person yet, but 1 stream was not read the last time" in shown
+    assert "nothing needs a person yet, but 1 stream could not be read the last time" in shown
     assert "erp.companies -> main: not read for 1 poll, since " in shown
     failing = world.json("status")["streams"]["erp.companies"]["failing"]
     assert (failing["polls"], "name" in failing["cause"]) == (1, True)
@@ -249,7 +300,7 @@ def test_one_refusal_is_no_incident_yet_and_nothing_is_green(world: World) -> No
     ],
 )
 def test_a_short_outage_needs_nobody(gravity: Any, times: int, minutes: int, needs: bool) -> None:
-    from sync.reports.troubles import is_lasting
+    from sync.views.troubles import is_lasting
 
     incident = Incident("stream", "a.b", 0, "why", gravity=gravity, times=times)
     assert is_lasting(incident, minutes * 60_000) is needs
@@ -264,6 +315,22 @@ def test_receipts_that_were_damaged_stay_until_all_is_verified(world: World) -> 
     once(world)
     assert [kind for kind, _ in items(world)] == ["receipts"]
     assert world.run("ledger", "verify").exit_code == 0
+    assert items(world) == []
+
+
+def test_a_second_place_that_is_gone_is_not_made_anew_and_its_cure_says_so(world: World) -> None:
+    (world.folder / "other").mkdir()
+    world.write_config(replace={"[ledger]": '[ledger]\nreceipts_copy = "../other"'})
+    world.companies([1])
+    once(world)
+    (copy,) = (world.folder / "other").iterdir()
+    copy.unlink()
+    (found,) = world.json("status")["needs_person"]["items"]
+    assert (found["kind"], found["subject"]) == ("receipts", str(copy))
+    assert "if it is lost, name another [ledger] receipts_copy" in found["cure"]
+    assert world.run("once", "-q").exit_code == 78
+    world.write_config(replace={"[ledger]": '[ledger]\nreceipts_copy = "../another"'})
+    once(world)
     assert items(world) == []
 
 

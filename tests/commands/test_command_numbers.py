@@ -12,8 +12,8 @@ from queue_world import change, rejected, unfit, work_list
 from connectors.interface import GivesIds
 from connectors.registry import connector_type
 from sync.log import heard_by
-from sync.opaque import is_opaque, number_of
-from sync.reports.worklist import without_formula
+from sync.shared.opaque import is_opaque, number_of
+from sync.views.worklist import without_formula
 
 KEYED = {'table = "companies"\nkey = "id"': 'table = "companies"\nkey = "email"'}
 

@@ -13,9 +13,9 @@ from command_world import World
 from state.diagram import STATES
 from state.ledger import Ledger
 from sync.config.load import load_config
-from sync.once import Round
-from sync.reports.round_report import QUEUED_PARTS, adds_up, report_of, sums
-from sync.tally import PARTS
+from sync.engine.round import Round
+from sync.engine.tally import PARTS
+from sync.views.round_report import QUEUED_PARTS, adds_up, report_of, sums
 
 
 def terms(line: str) -> tuple[int, list[int]]:

@@ -22,6 +22,7 @@ def test_a_lead_whose_record_is_filtered_later_is_counted_as_created_and_listed(
     assert "orphaned list" in world.run("status").stdout
     (listed,) = world.json("orphaned", "list")["listed"]
     assert (listed["id"], listed["state"]) == ("2", "delivered")
+    assert [each["since"] for each in status["needs_person"]["items"]] == [listed["since"]]
     assert "where" in listed["reasons"][0]["rule"]
     assert "erp.companies:2" in world.run("orphaned", "list").stdout
     assert world.json("orphaned", "show", "erp.companies:2")["state"] == "delivered"

@@ -12,7 +12,7 @@ from click.testing import CliRunner
 from sync.cli import main
 from sync.commands.paths import allow
 from sync.config.schema import Config
-from sync.installation.layout import NAME, Layout
+from sync.installation.layout import NAME, InstallLayout
 from sync.installation.machine import Failed, Machine
 
 
@@ -25,29 +25,29 @@ def other(tmp_path: Path) -> Path:
 
 
 @pytest.fixture
-def layout(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Layout:
+def layout(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> InstallLayout:
     """With users of nobody."""
     monkeypatch.setattr("sync.commands.paths.shutil.chown", lambda *_: None)
     monkeypatch.setattr(Machine, "ask", lambda *_, **__: SimpleNamespace(stdout="closingdealz-sync\n", returncode=0))
-    layout = Layout(tmp_path / "root")
+    layout = InstallLayout(tmp_path / "root")
     (layout.state / "acme").mkdir(parents=True)
     return layout
 
 
-def config(layout: Layout, instance: str = "", **places: Any) -> Config:
+def config(layout: InstallLayout, instance: str = "", **places: Any) -> Config:
     state = layout.state / instance
     given = {"receipts_copy_path": None, "backups_path": state / "backups", "ledger": SimpleNamespace(backups=3)}
     path = layout.config / instance / "config.toml"
     return cast(Config, SimpleNamespace(path=path, ledger_path=state / "ledger.db", **{**given, **places}))
 
 
-def drop_in(layout: Layout, unit: str) -> Path:
+def drop_in(layout: InstallLayout, unit: str) -> Path:
     return layout.root / "etc/systemd/system" / f"{unit}.d/paths.conf"
 
 
 @pytest.mark.parametrize(("instance", "unit"), [("", f"{NAME}.service"), ("acme", f"{NAME}@acme.service")])
 def test_what_lies_outside_is_made_and_allowed(
-    layout: Layout, other: Path, capsys: pytest.CaptureFixture[str], instance: str, unit: str
+    layout: InstallLayout, other: Path, capsys: pytest.CaptureFixture[str], instance: str, unit: str
 ) -> None:
     machine = Machine(systemd=False)
     there = config(layout, instance, receipts_copy_path=other / "receipts", backups_path=other / "copies")
@@ -73,7 +73,7 @@ def test_what_lies_outside_is_made_and_allowed(
     assert not drop_in(layout, unit).exists()
 
 
-def test_a_drop_in_of_somebody_else_stays(layout: Layout) -> None:
+def test_a_drop_in_of_somebody_else_stays(layout: InstallLayout) -> None:
     path = drop_in(layout, f"{NAME}.service")
     path.parent.mkdir(parents=True)
     path.write_text("[Service]\nReadWritePaths=/srv\n")
@@ -81,12 +81,12 @@ def test_a_drop_in_of_somebody_else_stays(layout: Layout) -> None:
     assert path.read_text() == "[Service]\nReadWritePaths=/srv\n"
 
 
-def test_what_is_not_mounted_is_not_made(layout: Layout, other: Path) -> None:
+def test_what_is_not_mounted_is_not_made(layout: InstallLayout, other: Path) -> None:
     with pytest.raises(Failed, match="/away is not there: mount what belongs there"):
         allow(config(layout, backups_path=other / "away/copies"), layout, Machine(systemd=False))
     assert list(other.iterdir()) == []
     with pytest.raises(Failed, match="not the configuration of a service"):
-        allow(config(Layout(other)), layout, Machine(systemd=False))
+        allow(config(InstallLayout(other)), layout, Machine(systemd=False))
     with pytest.raises(Failed, match="a quote"):
         allow(config(layout, backups_path=other / 'co"pies'), layout, Machine(systemd=False))
 

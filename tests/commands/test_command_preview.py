@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 from command_world import World
 
-from sync.reports import preview
+from sync.views import preview
 
 
 def test_it_shows_the_very_lead_that_is_sent_later(world: World) -> None:

@@ -8,9 +8,9 @@ from command_world import World, rule_of
 from state.rows import Verdict
 from sync.config.schema import Wire, WireList, Workspace
 from sync.delivery.outcome import Outcome
-from sync.reports.rejection_probe import make_probe, probe_as_json, probe_as_lines
-from sync.reports.single_lead import Sent
-from sync.sandbox.validation import check_leads
+from sync.trial.sandbox.validation import check_leads
+from sync.views.rejection_probe import make_probe, probe_as_json, probe_as_lines
+from sync.views.single_lead import SentTestLead
 
 PROBE = ("send-test", "--probe-rejection", "--yes")
 
@@ -132,7 +132,7 @@ OPTIONS = Workspace.model_validate({"api_key": "k"})
     ],
 )
 def test_every_verdict_says_what_may_be_found_and_what_follows(verdict: Verdict, finds: list[str]) -> None:
-    sent, probe = Sent(Outcome(verdict, "why", 400), 1.0), make_probe(Wire(), 0.0)
+    sent, probe = SentTestLead(Outcome(verdict, "why", 400), 1.0), make_probe(Wire(), 0.0)
     found = probe_as_json(sent, probe, "main", OPTIONS)
     assert list(found["then"]) == finds
     lines = probe_as_lines(sent, probe, "main")

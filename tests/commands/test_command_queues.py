@@ -27,8 +27,8 @@ from rich.console import Console
 
 from state.queues import Selection
 from sync.config.load import load_config
-from sync.reports.queues import listing_of
-from sync.reports.queues_text import print_listing
+from sync.views.queue_listing import listing_of
+from sync.views.queue_listing_text import print_listing
 
 
 def test_empty_queues_say_so(world: World) -> None:

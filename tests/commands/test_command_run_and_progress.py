@@ -12,8 +12,8 @@ from command_world import World
 from rich.console import Console
 
 from sync.config.schema import Workspace
-from sync.reports.progress import Moment, panel, seconds_left
-from sync.tally import Tally
+from sync.engine.tally import Tally
+from sync.views.round_progress import RoundProgress, panel, seconds_left
 
 
 def test_the_daemon_delivers_beside_status_and_send_test_and_ends_in_order(world: World) -> None:
@@ -77,7 +77,7 @@ def test_the_panel_has_the_summarys_figures() -> None:
     totals = {**Tally(1240).snapshot(), "read": 1500, "new": 40, "sent": 300, "in_doubt": 7, "requests": 3}
     totals |= {"queued": 1240, "pending": 933}
     screen = io.StringIO()
-    moment = Moment(totals, seconds=75.0, in_flight=2, left=130.0, rests={"main": "plan"})
+    moment = RoundProgress(totals, seconds=75.0, in_flight=2, left=130.0, rests={"main": "plan"})
     Console(file=screen, width=80).print(panel(moment))
     text = screen.getvalue()
     assert max(len(line) for line in text.splitlines()) <= 76

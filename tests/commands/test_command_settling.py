@@ -22,12 +22,12 @@ from queue_world import (
     write,
 )
 
-from sync.reports.worklist import COLUMNS
+from sync.views.worklist import COLUMNS
 
 # -- asking
 
 
-@pytest.mark.parametrize(("answer", "code", "left"), [("n\n", 130, 2), ("y\n", 0, 0)])
+@pytest.mark.parametrize(("answer", "code", "left"), [("n\n", 130, 2), ("\x04", 130, 2), ("y\n", 0, 0)])
 def test_on_a_terminal_it_asks(world: World, answer: str, code: int, left: int) -> None:
     held(world, [1, 2])
     done, screen = world.on_a_screen("held", "approve", "--all", answer=answer)
@@ -35,6 +35,7 @@ def test_on_a_terminal_it_asks(world: World, answer: str, code: int, left: int) 
     assert "This concerns 2 held records: 2 of erp.companies." in screen
     assert "no program can take back" in " ".join(screen.split())
     assert len(ids(world, "held")) == left
+    assert screen.endswith("\nNothing was done.\n") is (code == 130)
 
 
 def test_without_a_terminal_it_needs_a_yes(world: World) -> None:

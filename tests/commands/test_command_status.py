@@ -9,9 +9,10 @@ from command_world import World, doubtful, rule_of
 from rich.console import Console
 
 from state.diagram import STATES
-from sync.commands.status import gather
+from sync.commands.status import gather, show
 from sync.config.load import load_config
-from sync.reports.overview_text import print_tables
+from sync.delivery.pace import Pace
+from sync.views.overview_text import print_tables
 
 
 def test_before_the_first_round_it_says_so_with_zeroes(world: World) -> None:
@@ -91,8 +92,25 @@ def test_a_resting_workspace_says_why_until_when_and_what_to_do(world: World) ->
     assert rest["next_try"] > "2020"
     assert "rests (credentials): the API key is not valid (401); next try in " in world.run("status").stdout
 
+    assert world.run("status").stdout.count("put a valid one") == 1
+
     world.run("once")
     assert world.json("status")["workspaces"]["main"]["rest"] is None
+
+
+@pytest.mark.parametrize("waits", [True, False])
+def test_a_short_rest_needs_nobody_yet_but_is_not_called_well(world: World, waits: bool) -> None:
+    world.companies([1] if waits else [])
+    world.run("once", key="no-such-key")
+    with world.open(own=True) as ledger:
+        ledger.outbox.keep_pace("main", b"k", Pace(rest="unknown", unknowns=1, cause="no answer").as_json())
+    shown = world.run("status").stdout
+    if waits:
+        assert shown.endswith("nothing needs a person yet, but 1 workspace cannot send now\n")
+        assert "base_url" in shown
+    else:
+        assert "rests (unknown): no answer; no lead waits now: the next one tells whether it is over\n" in shown
+        assert shown.endswith("nothing needs a person\n")
 
 
 def test_what_needs_a_person_comes_with_commands_and_the_servers_words(world: World) -> None:
@@ -105,7 +123,7 @@ def test_what_needs_a_person_comes_with_commands_and_the_servers_words(world: Wo
     lines = world.run("status").stdout.splitlines()
 
     at = lines.index("needs a person:")
-    assert lines[at + 1] == "  2 leads of 1 batch in doubt: look whether they arrived"
+    assert lines[at + 1] == "  2 leads of 1 batch in doubt: look in ClosingDealz whether they arrived"
     assert lines[at + 2] == f"    closingdealz-sync -c {world.config} doubt list"
 
 
@@ -117,6 +135,7 @@ def test_drift_is_listed(world: World) -> None:
     found = world.json("status")
     assert found["streams"]["erp.companies"]["drift"] == 1
     assert found["needs_person"]["drift"] == {"records": 1}
+    assert found["needs_person"]["items"][0]["since"] == world.json("drift", "list")["listed"][0]["since"]
     assert "1 record changed after the lead was created (drift)" in world.run("status").stdout
 
 
@@ -182,3 +201,13 @@ def test_looking_takes_no_slot_and_changes_no_row(world: World) -> None:
         assert [*connection.iterdump()] == before
     with world.open() as ledger:
         assert ledger.slots.room(rule_of(world, ledger)).used == 1
+
+
+@pytest.mark.parametrize(("columns", "is_table"), [("40", False), ("80", True)])
+def test_a_narrow_terminal_is_shown_lines_instead_of_tables(
+    world: World, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], columns: str, is_table: bool
+) -> None:
+    monkeypatch.setenv("COLUMNS", columns)
+    monkeypatch.setattr("sys.stdout.isatty", lambda: True)
+    show(gather(load_config(world.config)), None, whole=False, as_json=False)
+    assert ("last poll" in capsys.readouterr().out) is is_table

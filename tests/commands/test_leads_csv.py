@@ -10,7 +10,7 @@ from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
 from sync.commands.leads_csv import layout_of, rows_of
-from sync.mapping.identity import Identity, Kind
+from sync.mapping.identity import Identity, IdentityKind
 from tests.sizes import sized
 
 ADA: Identity = ("email", "ada@acme.example")
@@ -19,7 +19,7 @@ PHONE: Identity = ("phone", "49301234567")
 
 
 def read(
-    folder: Path, content: str | bytes, named: dict[Kind, list[str]] | None = None
+    folder: Path, content: str | bytes, named: dict[IdentityKind, list[str]] | None = None
 ) -> list[tuple[int, tuple[Identity, ...]]]:
     """The rows of a file with this content: where each begins, and what it holds."""
     path = folder / "leads.csv"
@@ -106,7 +106,7 @@ def test_columns_can_be_named(tmp_path: Path) -> None:
     ],
 )
 def test_what_cannot_be_read_is_said_without_a_value(
-    tmp_path: Path, content: str | bytes, named: dict[Kind, list[str]], says: str
+    tmp_path: Path, content: str | bytes, named: dict[IdentityKind, list[str]], says: str
 ) -> None:
     with pytest.raises(click.UsageError, match=says) as caught:
         read(tmp_path, content, named)

@@ -6,7 +6,6 @@ import re
 import shutil
 import subprocess
 from collections.abc import Iterator
-from pathlib import Path
 
 import click
 import pytest
@@ -15,8 +14,7 @@ from click.testing import CliRunner
 from sync import __version__
 from sync.cli import COMMANDS, PROGRAM, main
 from sync.commands.manual_text import EXIT_CODES
-
-ROOT = Path(__file__).parents[2]
+from tests.docs.pages import table
 
 
 @pytest.fixture(scope="module")
@@ -50,10 +48,8 @@ def test_every_command_and_option_stands_there(page: str) -> None:
     assert len(COMMANDS) <= text.count("\n.SS ")
 
 
-def test_every_exit_code_of_the_readme_stands_there(page: str) -> None:
-    readme = (ROOT / "README.md").read_text(encoding="utf-8")
-    table = readme.split("| exit code | means |")[1].split("\n\n")[0]
-    assert {int(code) for code in re.findall(r"^\| (\d+) \|", table, re.MULTILINE)} == set(EXIT_CODES)
+def test_every_exit_code_of_the_documentation_stands_there(page: str) -> None:
+    assert {int(row[0]) for row in table("commands", "exit code")} == set(EXIT_CODES)
     for code in EXIT_CODES:
         assert f"\n\\fB{code}\\fR\n" in page
 

@@ -12,10 +12,10 @@ import pytest
 from command_world import KEY, World
 
 from state.lock import LedgerLock, lock_path
-from sync import daemon, told
 from sync.config.load import load_config
 from sync.delivery.pace import Pace
-from sync.errors import LedgerLost, LedgerUntrusted, SyncError
+from sync.service import daemon, told
+from sync.shared.errors import LedgerLost, LedgerUntrusted, SyncError
 
 
 def items(world: World) -> list[tuple[str, str]]:
@@ -255,8 +255,8 @@ def test_a_start_that_a_ledger_could_not_be_told_of_is_noted_beside_it(world: Wo
 
 def test_a_ledger_that_cannot_be_made_is_seen_without_a_note(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
     assert items(world) == []
-    monkeypatch.setattr("sync.reports.troubles.is_on_read_only_disk", lambda _: True)
+    monkeypatch.setattr("sync.views.troubles.is_on_read_only_disk", lambda _: True)
     assert items(world) == [("ledger", str(world.ledger))]
     monkeypatch.undo()
-    monkeypatch.setattr("sync.reports.troubles.os", SimpleNamespace(access=lambda *_: False, W_OK=2, X_OK=1))
+    monkeypatch.setattr("sync.views.troubles.os", SimpleNamespace(access=lambda *_: False, W_OK=2, X_OK=1))
     assert items(world) == [("ledger", str(world.ledger))]

@@ -10,8 +10,8 @@ from pydantic import BaseModel, ConfigDict, Field, model_validator
 from connectors.registry import connector_type
 from sync.config.load import load_config
 from sync.config.schema import Config
-from sync.errors import ConfigError
-from sync.secrets import SecretRef
+from sync.shared.errors import ConfigError
+from sync.shared.secrets import SecretRef
 
 NOW = datetime(2026, 5, 4, 12, tzinfo=UTC)
 

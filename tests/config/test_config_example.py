@@ -14,7 +14,7 @@ from sync.config.explain import keys_of
 from sync.config.load import load_config, warnings_of
 from sync.config.schema import Config, ContactTable, Source, Stream
 from sync.config.starter import DATABASES, STARTERS, starter
-from sync.streams import compile_all
+from sync.engine.stream_specs import compile_all
 
 ROOT = Path(__file__).parents[2]
 EXAMPLE = (ROOT / "config.example.toml").read_text(encoding="utf-8")

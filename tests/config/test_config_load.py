@@ -9,8 +9,8 @@ import pytest
 from sync.config.file import find_config
 from sync.config.load import load_config, warnings_of
 from sync.config.schema import Stream
-from sync.errors import ConfigError
-from sync.streams import compile_all, open_source, stream_specs
+from sync.engine.stream_specs import compile_all, open_source, stream_specs
+from sync.shared.errors import ConfigError
 
 KEY = 'api_key = { env = "KEY" }'
 
@@ -146,6 +146,14 @@ class TestFinding:
     def test_a_file_without_end(self):
         with pytest.raises(ConfigError, match="is larger than 16 MiB"):
             load_config(Path("/dev/zero"))
+
+    def test_a_file_of_another_user(self, tmp_path, monkeypatch):
+        def refuse(*_, **__):
+            raise PermissionError(13, "Permission denied")
+
+        monkeypatch.setattr("sync.config.file.open", refuse, raising=False)
+        with pytest.raises(ConfigError, match="cannot be read: Permission denied \\(run this as the user"):
+            load_config(tmp_path / "config.toml")
 
     def test_a_pipe(self, tmp_path):
         """Nobody writes to it: reading would never end. A reload could not read it again, either."""

@@ -9,8 +9,8 @@ from hypothesis import strategies as st
 
 from sync.config.load import load_config, warnings_of
 from sync.config.schema import Config
-from sync.errors import ConfigError
-from sync.streams import compile_all, stream_specs
+from sync.engine.stream_specs import compile_all, stream_specs
+from sync.shared.errors import ConfigError
 from tests.sizes import sized
 
 SECRET = "HUNTER2-S3CR3T"

@@ -19,8 +19,8 @@ from connectors.salesforce.options import (
 )
 from sync.config.explain import keys_of
 from sync.config.load import load_config, warnings_of
-from sync.errors import ConfigError
-from sync.streams import compile_all, open_source
+from sync.engine.stream_specs import compile_all, open_source
+from sync.shared.errors import ConfigError
 
 ROOT = Path(__file__).parents[2]
 EXAMPLE = ROOT / "connectors/salesforce/config.example.toml"
@@ -158,7 +158,7 @@ def test_what_is_no_domain_of_salesforce_is_refused(written):
 
 
 def test_without_the_library_it_says_what_to_install(monkeypatch):
-    monkeypatch.delitem(sys.modules, "connectors.salesforce.account", raising=False)
+    monkeypatch.delitem(sys.modules, "connectors.salesforce.session", raising=False)
     monkeypatch.setitem(sys.modules, "simple_salesforce", None)
     monkeypatch.setitem(sys.modules, "simple_salesforce.exceptions", None)
     with pytest.raises(ConfigError) as caught:

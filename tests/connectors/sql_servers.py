@@ -28,6 +28,10 @@ class Server:
     def many(self, sql: str, rows: Sequence[Sequence[Any]]) -> None:
         raise NotImplementedError
 
+    def write(self, sql: str, parameters: Sequence[Any] = ()) -> None:
+        """Execute it before the next `run`, or before somebody asks for `url`, at the latest."""
+        self.run(sql, parameters)
+
 
 class Sqlite(Server):
     backend = "sqlite"
@@ -71,27 +75,43 @@ class Mariadb(_Remote):
 
 
 class Duckdb(Server):
-    """Opened for each statement: a reader that opens the file otherwise (read-only) must find it free."""
+    """Not kept open: a reader that opens the file otherwise (read-only) must find it free. Opening it is what takes
+    time: what is written waits for somebody to read it."""
 
     backend = "duckdb"
 
     def __init__(self, path: Path) -> None:
-        self.url = f"duckdb:///{path}"
-        self.engine = create_engine(self.url, poolclass=NullPool)
+        self._url = f"duckdb:///{path}"
+        self._waiting: list[tuple[str, list[Any]]] = []
+        self.engine = create_engine(self._url, poolclass=NullPool)
+
+    @property
+    def url(self) -> str:  # type: ignore[override] # asked for, not set
+        if self._waiting:
+            self._run_all()
+        return self._url
+
+    def write(self, sql: str, parameters: Sequence[Any] = ()) -> None:
+        self._waiting.append((sql, list(parameters)))
 
     def run(self, sql: str, parameters: Sequence[Any] = ()) -> list[Any]:
+        self.write(sql, parameters)
+        return self._run_all()
+
+    def _run_all(self) -> list[Any]:
+        """Return the rows of the last statement that waits."""
+        waiting, self._waiting = self._waiting, []
+        rows: list[Any] = []
         with self.engine.connect() as connection:
             raw: Any = connection.connection.driver_connection
-            found = raw.execute(sql, list(parameters))
-            rows = list(found.fetchall())
+            for sql, parameters in waiting:
+                rows = list(raw.execute(sql, parameters).fetchall())
             connection.commit()
-            return rows
+        return rows
 
     def many(self, sql: str, rows: Sequence[Sequence[Any]]) -> None:
-        with self.engine.connect() as connection:
-            raw: Any = connection.connection.driver_connection
-            raw.executemany(sql, [list(row) for row in rows])
-            connection.commit()
+        self._waiting += [(sql, list(row)) for row in rows]
+        self._run_all()
 
 
 class Firebird(Server):

@@ -10,7 +10,7 @@ from typing import Any
 from connectors.interface import StreamSpec
 from connectors.sql.connector import SqlConnector
 from connectors.sql.options import SqlChild, SqlSource, SqlStream
-from sync.words import Json, Page, Record, Wanted
+from sync.shared.words import Json, Page, Record, Wanted
 
 EVERYTHING = Wanted(None)
 

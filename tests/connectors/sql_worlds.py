@@ -11,11 +11,11 @@ from zoneinfo import ZoneInfo
 
 from sql_servers import Server
 
-from connectors.conformance_world import Names
+from connectors.conformance_world import ContractNames
 from connectors.interface import Connector, StreamSpec
 from connectors.sql.connector import SqlConnector
 from connectors.sql.options import SqlChild, SqlSource, SqlStream
-from sync.words import Wanted
+from sync.shared.words import Wanted
 
 START = datetime(2026, 3, 10, 12, 0, 0, 654321, tzinfo=UTC)
 BERLIN = ZoneInfo("Europe/Berlin")
@@ -117,7 +117,7 @@ KEYS: dict[str, tuple[dict[str, str], Callable[[int], Any]]] = {
 class SqlWorld:
     """Companies and contacts in two tables of a real database; the source's clock is handed in."""
 
-    names = Names()
+    names = ContractNames()
     null_modified = True
 
     def __init__(self, server: Server, key: str, kind: Kind, *, query: bool = False) -> None:
@@ -159,19 +159,19 @@ class SqlWorld:
 
     def put(self, number: int, name: str, city: str, at: datetime | None) -> None:
         key = self._key(number)
-        self._server.run("DELETE FROM companies WHERE id = ?", [key])
-        self._server.run(
+        self._server.write("DELETE FROM companies WHERE id = ?", [key])
+        self._server.write(
             "INSERT INTO companies (id, name, city, secret, updated_at) VALUES (?, ?, ?, 'unwanted', ?)",
             [key, name, city, None if at is None else self._kind.store(at)],
         )
 
     def delete(self, number: int) -> None:
-        self._server.run("DELETE FROM companies WHERE id = ?", [self._key(number)])
+        self._server.write("DELETE FROM companies WHERE id = ?", [self._key(number)])
 
     def put_contact(self, number: int, company: int | None, email: str, at: datetime) -> None:
         parent = None if company is None else self._key(company)
-        self._server.run("DELETE FROM contacts WHERE id = ?", [number])
-        self._server.run(
+        self._server.write("DELETE FROM contacts WHERE id = ?", [number])
+        self._server.write(
             "INSERT INTO contacts (id, company_id, email, updated_at) VALUES (?, ?, ?, ?)",
             [number, parent, email, self._kind.store(at)],
         )
@@ -186,8 +186,8 @@ class SqlWorld:
         return None if at is None else self._kind.shown(at)
 
     def clear(self) -> None:
-        self._server.run("DELETE FROM companies")
-        self._server.run("DELETE FROM contacts")
+        self._server.write("DELETE FROM companies")
+        self._server.write("DELETE FROM contacts")
         self._time = START
 
 
@@ -224,17 +224,17 @@ class PairWorld(SqlWorld):
     def put(self, number: int, name: str, city: str, at: datetime | None) -> None:
         self.delete(number)
         stored = None if at is None else self._kind.store(at)
-        self._server.run(
+        self._server.write(
             "INSERT INTO companies VALUES (?, ?, ?, ?, 'unwanted', ?)", [*self._pair(number), name, city, stored]
         )
 
     def delete(self, number: int) -> None:
-        self._server.run("DELETE FROM companies WHERE tenant = ? AND id = ?", self._pair(number))
+        self._server.write("DELETE FROM companies WHERE tenant = ? AND id = ?", self._pair(number))
 
     def put_contact(self, number: int, company: int | None, email: str, at: datetime) -> None:
         parent = [None, None] if company is None else self._pair(company)
-        self._server.run("DELETE FROM contacts WHERE part = ? AND id = ?", [number % 3, number])
-        self._server.run(
+        self._server.write("DELETE FROM contacts WHERE part = ? AND id = ?", [number % 3, number])
+        self._server.write(
             "INSERT INTO contacts VALUES (?, ?, ?, ?, ?, ?)", [number % 3, number, *parent, email, self._kind.store(at)]
         )
 

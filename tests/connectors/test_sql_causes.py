@@ -20,7 +20,7 @@ from sqlalchemy import exc
 from connectors.sql.diagnosis import cause_of
 from connectors.sql.engines import parse_url
 from connectors.sql.errors import as_source_error, translated
-from sync.errors import ConfigError, SourceRefused, SourceUnavailable, SyncError
+from sync.shared.errors import ConfigError, SourceRefused, SourceUnavailable, SyncError
 
 SECRET = "hunter2-PASSWORD"
 VALUE = "jane.doe@example.com"
@@ -63,6 +63,13 @@ def test_a_connection_that_fails_otherwise_is_told_apart(error: Exception, words
     told = as_source_error(error, "erp", None, backend, "reader@db:1")
     assert isinstance(told, SourceUnavailable)
     assert f"the database cannot be reached: reader@db:1: {words}" in str(told)
+
+
+def test_a_database_that_a_user_of_mysql_may_not_use_is_not_called_missing() -> None:
+    """Without any right to it the server does not tell whether there is one."""
+    told = cause_of(pymysql.err.OperationalError(1044, "Access denied for user 'r'@'%' to database 'crm'"), "mysql")
+    assert "may not use this database" in told.what
+    assert "grant" in told.hint
 
 
 def test_an_at_sign_in_the_password_is_told_from_the_urls_shape() -> None:

@@ -14,10 +14,10 @@ from sql_servers import Duckdb, Firebird, Mariadb, Postgresql, Server, Sqlite
 from sql_streams import connect, poll, read_all, stream
 
 from connectors.interface import Finding, StreamSpec
-from connectors.sql.engines import Facts, facts_of
+from connectors.sql.engines import EngineTraits, facts_of
 from connectors.sql.options import SqlChild, SqlSource, SqlStream
-from sync.errors import SourceRefused, SourceUnavailable
-from sync.words import Wanted
+from sync.shared.errors import SourceRefused, SourceUnavailable
+from sync.shared.words import Wanted
 
 NOON = datetime(2026, 3, 10, 12, tzinfo=UTC).timestamp()
 NAME = Wanted(frozenset({("name",)}))
@@ -390,9 +390,9 @@ def test_a_database_that_no_test_reads_is_told_in_one_line(
 ) -> None:
     _tables(sqlite_server)
     assert all(facts_of(name).proven for name in ("postgresql", "mysql", "sqlite", "duckdb", "firebird"))
-    assert facts_of("oracle") == Facts()
+    assert facts_of("oracle") == EngineTraits()
     assert not any("not tested" in one for one in _said(_check(sqlite_server, stream(NAME)), "warning"))
-    monkeypatch.setattr("connectors.sql.checking.facts_of", lambda _: Facts())
+    monkeypatch.setattr("connectors.sql.checking.facts_of", lambda _: EngineTraits())
     (line,) = [one for one in _said(_check(sqlite_server, stream(NAME)), "warning") if "is not tested with" in one]
     for word in ("`timeout`", "read-only", "clock", "CHAR(n)"):
         assert word in line

@@ -2,14 +2,34 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 import pytest
 from sql_servers import Duckdb, Firebird, Mariadb, Postgresql, Sqlite
 from sql_worlds import KEYS, KINDS, PairWorld, SqlWorld
+from sqlalchemy import URL, Engine
 
 from connectors.conformance import ConnectorContract
+from connectors.sql.engines import make_engine
+from connectors.sql.options import SqlSource
 from tests.sizes import sized
 
 _KEYS = list(KEYS)
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _engines_are_kept() -> Iterator[None]:
+    """Each poll has a connector of its own. Its engine may be that of the poll before: all of its connections are
+    closed with the connector, and it has compiled the statements."""
+    with pytest.MonkeyPatch.context() as patch:
+        kept: dict[tuple[str, str], Engine] = {}
+
+        def engine(url: URL, options: SqlSource) -> Engine:
+            key = (str(url), repr(options))
+            return kept.get(key) or kept.setdefault(key, make_engine(url, options))
+
+        patch.setattr("connectors.sql.connection.make_engine", engine)
+        yield
 
 
 def _cases(backend: str) -> list[tuple[str, str]]:

@@ -11,7 +11,7 @@ from sqlalchemy.dialects import mssql, oracle
 from sqlalchemy.engine.default import DefaultDialect
 
 from connectors.sql.ordering import _BY_BACKEND
-from connectors.sql.orders import Order, Type
+from connectors.sql.orders import ColumnOrder, Type
 from connectors.sql.records import chunks
 from connectors.sql.statements import Bounds, Relation, page, rows_in
 
@@ -59,9 +59,9 @@ CASES: list[tuple[str, Type, str, str]] = [
 ]
 
 
-def _order(backend: str, type_: Type, column: str) -> Order:
+def _order(backend: str, type_: Type, column: str) -> ColumnOrder:
     found = _BY_BACKEND[backend](type_)
-    return Order(column, found.type, found.kind, found.exact, found.write, found.typed, found.shown)
+    return ColumnOrder(column, found.type, found.kind, found.exact, found.write, found.typed, found.shown)
 
 
 def _compiled(backend: str, statement: Any) -> tuple[str, dict[str, Any]]:
@@ -80,7 +80,7 @@ def _compiled(backend: str, statement: Any) -> tuple[str, dict[str, Any]]:
 def test_a_page_compares_the_bare_column_with_a_value_of_its_own_type(
     backend: str, type_: Type, rendered: str, bound: str, relation: Relation
 ) -> None:
-    orders = [_order(backend, type_, "m"), Order("tenant"), Order("number")]
+    orders = [_order(backend, type_, "m"), ColumnOrder("tenant"), ColumnOrder("number")]
     bounds = Bounds("low", "high", ("m", 7, 1001))
     text, parameters = _compiled(backend, page(relation, ["name"], False, orders=orders, bounds=bounds, limit=10))
     assert f"t.m >= {bound} AND (t.m > {bound} OR t.tenant >= X AND (t.tenant > X OR t.number > X))".lower() in (
@@ -97,7 +97,7 @@ def test_a_page_compares_the_bare_column_with_a_value_of_its_own_type(
 @pytest.mark.parametrize("backend", list(DIALECTS))
 def test_rows_are_found_by_keys_of_several_columns_within_the_databases_limits(backend: str) -> None:
     keys = [(tenant, number, "x") for tenant in range(40) for number in range(20)]
-    orders = [Order("a"), Order("b"), Order("c")]
+    orders = [ColumnOrder("a"), ColumnOrder("b"), ColumnOrder("c")]
     for some in chunks(keys):
         text, parameters = _compiled(
             backend, rows_in(RELATIONS[0], ["name"], False, columns=orders, values=some, then=("d",))

@@ -11,8 +11,8 @@ from sql_streams import connect, read_all, stream
 from connectors.interface import Discovered, Discovers
 from connectors.sql.candidates import is_like_a_change
 from connectors.sql.tables import Column
-from sync.errors import SourceRefused, SourceUnavailable
-from sync.words import Wanted
+from sync.shared.errors import SourceRefused, SourceUnavailable
+from sync.shared.words import Wanted
 
 NOON = 1_773_144_000.0  # 2026-03-10T12:00:00Z
 

@@ -10,8 +10,8 @@ import pytest
 from sql_servers import Postgresql
 from sql_streams import connect, poll, read_all, stream
 
-from sync.errors import SourceRefused
-from sync.words import Wanted
+from sync.shared.errors import SourceRefused
+from sync.shared.words import Wanted
 from tests import databases
 
 BAD = {"SQL_ASCII": rb"E'caf\xe9'", "WIN1252": rb"E'bad\x81'", "EUC_JP": rb"E'\xfc\xfe'"}

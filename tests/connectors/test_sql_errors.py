@@ -21,8 +21,8 @@ from sql_streams import connect, poll, read_all, stream
 from sqlalchemy import exc
 
 from connectors.sql.errors import as_source_error, translated
-from sync.errors import ConfigError, SourceRefused, SourceUnavailable, SyncError
-from sync.words import Wanted
+from sync.shared.errors import ConfigError, SourceRefused, SourceUnavailable, SyncError
+from sync.shared.words import Wanted
 
 SECRET = "hunter2-PASSWORD"
 VALUE = "jane.doe@example.com"

@@ -13,7 +13,7 @@ from sql_servers import Duckdb, Firebird, Mariadb, Postgresql, Server, Sqlite
 
 from sync.cli import main
 from sync.config.load import load_config, warnings_of
-from sync.streams import compile_all, open_source, stream_specs
+from sync.engine.stream_specs import compile_all, open_source, stream_specs
 
 
 @dataclass(frozen=True)

@@ -14,7 +14,7 @@ from sql_streams import connect, poll, stream
 
 from connectors.sql.keys import id_parts, row_id
 from connectors.sql.statements import Relation
-from sync.words import Wanted
+from sync.shared.words import Wanted
 
 NAME = Wanted(frozenset({("name",)}))
 

@@ -7,7 +7,7 @@ from sql_servers import Server
 from sql_streams import connect, stream
 
 from connectors.interface import Describes, FieldKind
-from sync.words import Wanted
+from sync.shared.words import Wanted
 
 COLUMNS = {
     "postgresql": "flag boolean, tiny smallint, amount numeric(10,2), ratio real, short varchar(3), code char(2), "

@@ -10,9 +10,10 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
+from connectors.sql.cursor_times import Cursor, UnfitCursor, scale_by_kind, scale_by_values
 from connectors.sql.lanes import (
-    Backfill,
-    Lane,
+    SqlBackfill,
+    SqlLane,
     advance,
     backfill_from_json,
     backfill_to_json,
@@ -23,10 +24,9 @@ from connectors.sql.lanes import (
     lane_to_json,
     plan,
 )
-from connectors.sql.moments import Shape, canonical, common_shape, instant_of, iso, shape_of
+from connectors.sql.moments import TextTimeFormat, canonical, common_shape, instant_of, iso, shape_of
 from connectors.sql.scales import SECOND, Days, Epoch, Naive, Scale, Words, Zoned, day_text
 from connectors.sql.sequences import SequenceScale
-from connectors.sql.times import Cursor, Unfit, scale_by_kind, scale_by_values
 from connectors.sql.zones import find_zone
 
 BERLIN = find_zone("Europe/Berlin")
@@ -44,12 +44,12 @@ _BACK = int(datetime(2025, 10, 26, 1, tzinfo=UTC).timestamp()) * SECOND
 _FORWARD = int(datetime(2026, 3, 29, 1, tzinfo=UTC).timestamp()) * SECOND
 
 
-def _window(lane: Lane) -> tuple[int | None, int | None]:
+def _window(lane: SqlLane) -> tuple[int | None, int | None]:
     assert lane.window is not None
     return lane.window.low, lane.window.high
 
 
-def _round(lane: Lane, scale: Scale, now: int, seen: int | None = None, *, backfilled: bool = True) -> Lane:
+def _round(lane: SqlLane, scale: Scale, now: int, seen: int | None = None, *, backfilled: bool = True) -> SqlLane:
     """One window read to its end."""
     lane = plan(lane, scale, now, OVERLAP, SETTLE, backfilled=backfilled)
     assert lane.window is not None
@@ -94,8 +94,8 @@ def test_a_naive_lane_moves_to_the_greatest_value_seen() -> None:
 SIMPLE: dict[str, Scale] = {
     "naive": Naive(UTC, lambda moment: moment),
     "seconds": Epoch(SECOND),
-    "minutes": Words(Shape(" ", False, None), UTC),
-    "zone known": Words(Shape("T", True, 0), UTC),
+    "minutes": Words(TextTimeFormat(" ", False, None), UTC),
+    "zone known": Words(TextTimeFormat("T", True, 0), UTC),
     "dates": Days(UTC, day_text),
 }
 
@@ -117,7 +117,7 @@ def test_rows_of_long_ago_are_read_once(name: str) -> None:
 def test_a_ledger_of_before_goes_quiet_with_its_next_window(name: str) -> None:
     scale = SIMPLE[name]
     greatest = scale.floor(NOW - 30 * DAY)
-    lane = _round(Lane("of", greatest), scale, NOW)
+    lane = _round(SqlLane("of", greatest), scale, NOW)
     assert _window(plan(lane, scale, NOW, OVERLAP, SETTLE, backfilled=True))[0] == scale.end(greatest)
 
 
@@ -147,7 +147,7 @@ def test_rows_behind_the_clock_are_read_if_they_lie_above_what_was_seen() -> Non
 
 
 def test_the_newest_value_is_always_marked_and_marks_stay_few() -> None:
-    lane = Lane("of", through=0, quiet=1)
+    lane = SqlLane("of", through=0, quiet=1)
     for number in range(1, 2000):
         lane = _round(lane, SEQUENCE, NOW + number * SECOND, number)
         assert lane.marks[-1] == (NOW + number * SECOND, number)
@@ -157,7 +157,7 @@ def test_the_newest_value_is_always_marked_and_marks_stay_few() -> None:
 
 
 def test_a_value_is_quiet_only_after_a_window_that_began_late_enough() -> None:
-    lane = _round(Lane("of", through=100, quiet=1), SEQUENCE, NOW)
+    lane = _round(SqlLane("of", through=100, quiet=1), SEQUENCE, NOW)
     assert lane.marks == ((NOW, 100),)
     late = plan(lane, SEQUENCE, NOW + 10 * OVERLAP, OVERLAP, SETTLE, backfilled=True)
     assert _window(late) == (1, None)
@@ -183,7 +183,7 @@ class _Table:
         }[type(self.scale)]()
         self.rows.append((value, now + late))
 
-    def poll(self, lane: Lane, now: int, backfilled: bool) -> tuple[Lane, int]:
+    def poll(self, lane: SqlLane, now: int, backfilled: bool) -> tuple[SqlLane, int]:
         lane = plan(lane, self.scale, now, OVERLAP, SETTLE, backfilled=backfilled)
         low, high = _window(lane)
         shown = {
@@ -239,7 +239,7 @@ def test_what_is_committed_within_the_overlap_is_read_and_an_idle_stream_is_not(
 @given(st.lists(st.tuples(st.integers(0, 900), st.integers(0, 3), st.booleans()), max_size=40))
 def test_a_sequence_number_that_is_committed_within_the_overlap_is_read(steps: list[tuple[int, int, bool]]) -> None:
     """Numbers are drawn in order and committed up to `overlap` later; every one lies in a window after that."""
-    now, number, lane = NOW, 0, Lane("of", through=0, quiet=1)
+    now, number, lane = NOW, 0, SqlLane("of", through=0, quiet=1)
     open_: dict[int, int] = {}
     committed: set[int] = set()
     read: set[int] = set()
@@ -273,20 +273,20 @@ def test_a_sequence_number_that_is_committed_within_the_overlap_is_read(steps: l
 
 
 def test_a_clock_that_jumps_back_loses_nothing() -> None:
-    lane = Lane("of", through=NOW)
+    lane = SqlLane("of", through=NOW)
     planned = plan(lane, ZONED, NOW - HOUR, OVERLAP, SETTLE, backfilled=True)
     assert _window(planned) == (NOW - HOUR - SETTLE - OVERLAP, NOW - HOUR - SETTLE)
 
 
 def test_lanes_survive_json() -> None:
-    lane = Lane("of", NOW, NOW - 1, NOW - 2, ((NOW, NOW - 3),), shape={"separator": " "})
+    lane = SqlLane("of", NOW, NOW - 1, NOW - 2, ((NOW, NOW - 3),), shape={"separator": " "})
     lane = plan(lane, NAIVE, NOW + HOUR, OVERLAP, SETTLE, backfilled=False)
     assert lane.window is not None
     lane = advance(lane, lane.window, ("2026-01-02", {"integer": "7"}), NOW)
     assert lane_from_json(json.loads(json.dumps(lane_to_json(lane, NAIVE))), NAIVE) == lane
-    sequence = Lane("of", 5, None, -7, ((NOW, 3),))
+    sequence = SqlLane("of", 5, None, -7, ((NOW, 3),))
     assert lane_from_json(json.loads(json.dumps(lane_to_json(sequence, SEQUENCE))), SEQUENCE) == sequence
-    for backfill in (Backfill(7, (1, {"integer": "2"}), again=9, waits=True), Backfill(None, done=True)):
+    for backfill in (SqlBackfill(7, (1, {"integer": "2"}), again=9, waits=True), SqlBackfill(None, done=True)):
         assert (
             backfill_from_json(json.loads(json.dumps(backfill_to_json(backfill, "of", SEQUENCE))), SEQUENCE) == backfill
         )
@@ -325,10 +325,10 @@ def test_no_row_written_in_a_window_falls_out_where_clocks_change(edge: int, low
 
 
 _SHAPES = {
-    "YYYY-MM-DD HH:MM:SS": Words(Shape(" ", True, None), UTC),
-    "with T and Z": Words(Shape("T", True, 0), UTC),
-    "offset": Words(Shape("T", True, 120), UTC),
-    "minutes": Words(Shape(" ", False, None), UTC),
+    "YYYY-MM-DD HH:MM:SS": Words(TextTimeFormat(" ", True, None), UTC),
+    "with T and Z": Words(TextTimeFormat("T", True, 0), UTC),
+    "offset": Words(TextTimeFormat("T", True, 120), UTC),
+    "minutes": Words(TextTimeFormat(" ", False, None), UTC),
 }
 
 
@@ -360,7 +360,7 @@ def test_dates_read_their_whole_last_day() -> None:
     scale = Days(BERLIN, day_text)
     midday = int(datetime(2026, 3, 10, 11, tzinfo=UTC).timestamp()) * SECOND
     assert (scale.low(midday), scale.high(midday)) == ("2026-03-10", "2026-03-11")
-    lane = _round(Lane("of", through=scale.position("2026-03-08")), scale, midday, scale.position("2026-03-09"))
+    lane = _round(SqlLane("of", through=scale.position("2026-03-08")), scale, midday, scale.position("2026-03-09"))
     planned = plan(lane, scale, midday, OVERLAP, SETTLE, backfilled=True)
     low, high = _window(planned)
     assert low is not None
@@ -385,10 +385,10 @@ def test_epoch_bounds() -> None:
 def test_text_columns_are_judged_by_their_values() -> None:
     cursor = Cursor("updated_at", "UTC", None)
     good = [
-        (["2026-01-02 03:04:05", "2026-01-02 03:04:05.1", "rubbish", ""], Shape(" ", True, None)),
-        (["2026-01-02T03:04:05Z", "2026-01-02T03:04:05.123456+00:00"], Shape("T", True, 0)),
-        (["2026-01-02 03:04", "2026-01-02 03:04:05"], Shape(" ", False, None)),
-        (["2026-01-02"], Shape("", False, None)),
+        (["2026-01-02 03:04:05", "2026-01-02 03:04:05.1", "rubbish", ""], TextTimeFormat(" ", True, None)),
+        (["2026-01-02T03:04:05Z", "2026-01-02T03:04:05.123456+00:00"], TextTimeFormat("T", True, 0)),
+        (["2026-01-02 03:04", "2026-01-02 03:04:05"], TextTimeFormat(" ", False, None)),
+        (["2026-01-02"], TextTimeFormat("", False, None)),
     ]
     for values, shape in good:
         assert scale_by_values(values, cursor)[1] == shape.to_json()
@@ -401,19 +401,19 @@ def test_text_columns_are_judged_by_their_values() -> None:
         [1_700_000_000, "2026-01-02 03:04:05"],
         [1_700_000_000],
     ):
-        with pytest.raises(Unfit):
+        with pytest.raises(UnfitCursor):
             scale_by_values(values, cursor)
-    with pytest.raises(Unfit):
+    with pytest.raises(UnfitCursor):
         scale_by_values(["2026-01-02"], Cursor("updated_at", "UTC", "epoch_s"))
-    with pytest.raises(Unfit):
+    with pytest.raises(UnfitCursor):
         scale_by_kind("zoned", Cursor("updated_at", "UTC", "epoch_s"), "postgresql")
-    with pytest.raises(Unfit):
+    with pytest.raises(UnfitCursor):
         scale_by_kind("other", cursor, "postgresql")
 
 
 def test_moments() -> None:
-    assert shape_of("2026-01-02T03:04:05.1Z") == Shape("T", True, 0)
-    assert shape_of("2026-01-02 03:04:05 -0330") == Shape(" ", True, -210)
+    assert shape_of("2026-01-02T03:04:05.1Z") == TextTimeFormat("T", True, 0)
+    assert shape_of("2026-01-02 03:04:05 -0330") == TextTimeFormat(" ", True, -210)
     assert [shape_of(text) for text in ("2026-02-30", "2026-1-2", "20260102", "2026-01-02T", "٢٠٢٦-01-02", "")] == [
         None
     ] * 6

@@ -13,18 +13,18 @@ from sql_servers import Server, Sqlite
 from sql_streams import connect, stream
 
 from connectors.interface import Connector
-from connectors.sql.spelling import alike
+from connectors.sql.key_spelling import alike
 from state.ledger import Ledger
 from state.rows import Claim
-from state.slots import Rule
-from state.streams import Declared
+from state.slots import RateLimit
+from state.streams import DeclaredStream
 from sync.config.schema import Guard, LeadTable, Wire
 from sync.mapping.compile import compile_mapping
 from sync.polling.job import StreamJob
 from sync.polling.poll import Poller
 
 NAME = "erp.companies"
-RULE = Rule(b"key", 100_000, 60.0)
+RULE = RateLimit(b"key", 100_000, 60.0)
 
 
 class Clock:
@@ -57,7 +57,7 @@ class World:
             LeadTable.model_validate(self.lead), where=NAME, children=tuple(children), wire=Wire(), lookups={}
         )
         spec = stream(mapping.wanted, **{"overlap": 0, "page_size": 3, **options})
-        declared = Declared(NAME, {"object": "companies"}, "main", "hold", mapping.version)
+        declared = DeclaredStream(NAME, {"object": "companies"}, "main", "hold", mapping.version)
         row = self.ledger.streams.register([declared])[NAME]
         guard = Guard()
         return Poller(self.ledger, StreamJob(row, spec, mapping, "all", 86_400.0, 50_000, guard, 100 / 0.6, (NAME,)))

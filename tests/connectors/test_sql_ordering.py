@@ -15,8 +15,8 @@ from sql_servers import Mariadb, Postgresql, Server, Sqlite
 from sql_streams import connect, poll, stream
 
 from connectors.sql.connector import SqlConnector
-from sync.errors import SourceRefused
-from sync.words import Json, Wanted
+from sync.shared.errors import SourceRefused
+from sync.shared.words import Json, Wanted
 
 NAME = Wanted(frozenset({("name",)}))
 NOON = datetime(2026, 3, 10, 12, tzinfo=UTC).timestamp()

@@ -14,9 +14,9 @@ from sql_servers import Duckdb, Postgresql, Server, Sqlite
 from sql_streams import connect, poll, read_all, stream
 
 from connectors.sql.connector import SqlConnector
-from sync.errors import SourceRefused, SourceUnavailable
 from sync.polling.judge import is_before
-from sync.words import Json
+from sync.shared.errors import SourceRefused, SourceUnavailable
+from sync.shared.words import Json
 
 SEQUENCE = {"modified": "ver", "modified_as": "sequence"}
 

@@ -15,8 +15,8 @@ from sql_streams import connect, poll, read_all, stream
 from sqlalchemy import Engine, event
 
 from connectors.sql.connector import CONNECTOR, SqlConnector
-from sync.errors import SourceRefused, SourceUnavailable
-from sync.words import Json, Wanted
+from sync.shared.errors import SourceRefused, SourceUnavailable
+from sync.shared.words import Json, Wanted
 
 NAME = Wanted(frozenset({("name",)}))
 OURS = "FROM pg_stat_activity WHERE application_name = 'closingdealz-sync' AND datname = current_database()"

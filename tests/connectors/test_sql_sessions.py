@@ -17,8 +17,8 @@ from sql_servers import Mariadb, Postgresql
 from sql_streams import connect, poll, read_all, stream
 
 from connectors.sql.engines import facts_of
-from sync.errors import SourceRefused, SourceUnavailable
-from sync.words import Wanted
+from sync.shared.errors import SourceRefused, SourceUnavailable
+from sync.shared.words import Wanted
 
 VALUES = {
     "span": ("interval", "1 year 2 mons 3 days", "P1Y2M3D"),

@@ -11,11 +11,11 @@ from sql_servers import Duckdb, Mariadb, Server
 from sql_streams import connect, poll, read_all, stream
 
 from connectors.sql import sizes
-from connectors.sql.database import Database
+from connectors.sql.connection import Database
 from connectors.sql.engines import parse_url
 from connectors.sql.options import SqlSource
-from sync.errors import SourceRefused
-from sync.words import Record
+from sync.shared.errors import SourceRefused
+from sync.shared.words import Record
 
 LIMIT = 100_000
 LONG, HUGE = 30_000, 400_000
@@ -49,6 +49,10 @@ def whole(records: Mapping[str, Record], lengths: Mapping[int, int]) -> None:
             assert (record.problem, record.data["name"], len(record.data["note"])) == (None, f"n{id_}", length)
 
 
+def spec_of_kids() -> dict[str, dict[str, str]]:
+    return {"kids": {"table": "kids", "parent": "company", "key": "id"}}
+
+
 @pytest.mark.parametrize("modified", ["modified", None])
 def test_long_rows_make_short_pages_and_a_huge_one_stands_alone(server: Server, modified: str | None) -> None:
     lengths = dict.fromkeys(range(1, 31), LONG) | {7: HUGE, 30: HUGE} | dict.fromkeys(range(31, 131), 5)
@@ -68,10 +72,17 @@ def test_long_rows_make_short_pages_and_a_huge_one_stands_alone(server: Server, 
 
 def test_a_child_that_is_too_long_is_the_fault_of_its_record_alone(server: Server) -> None:
     fill(server, dict.fromkeys(range(1, 9), 5), kids={1: 5, 2: HUGE, 3: LONG, 4: LONG, 5: LONG, 6: LONG})
-    spec = stream(children={"kids": {"table": "kids", "parent": "company", "key": "id"}})
+    spec = stream(children=spec_of_kids())
     records = read_all(server.url, spec)
     assert {id_ for id_, record in records.items() if record.problem} == {"2"}
     assert [len(records[id_].data["kids"][0]["note"]) for id_ in ("1", "6")] == [5, LONG]
+    connector = connect(server.url)
+    for each in (spec, stream(children=spec_of_kids(), modified="modified")):
+        pages = poll(connector, each, {})
+        held = [sum(len(kid["note"] or "") for it in page.records for kid in it.data["kids"]) for page in pages]
+        assert max(held) <= LIMIT, "the children of a page are together no longer than an answer"
+        assert {record.id for page in pages for record in page.records} == set(records)
+    connector.close()
 
 
 def test_an_answer_that_cannot_be_halved_is_refused_by_name_and_the_next_one_is_read(server: Server) -> None:

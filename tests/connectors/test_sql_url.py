@@ -21,12 +21,12 @@ import pytest
 from sql_servers import Mariadb, Postgresql
 from sql_streams import read_all, stream
 
-from connectors.sql.database import Database
-from connectors.sql.encryption import _LINKS, Link, encryption_findings, mysql_link, postgresql_link
+from connectors.sql.connection import Database
+from connectors.sql.encryption import _LINKS, ConnectionSecurity, encryption_findings, mysql_link, postgresql_link
 from connectors.sql.engines import parse_url
 from connectors.sql.errors import as_source_error
 from connectors.sql.options import SqlSource
-from sync.errors import SourceRefused, SyncError
+from sync.shared.errors import SourceRefused, SyncError
 
 RUBBISH = "rubbish-of-the-url"
 
@@ -155,16 +155,16 @@ def test_a_certificate_that_is_not_accepted_is_no_server_that_is_down() -> None:
 @pytest.mark.parametrize(
     ("backend", "link", "level", "words"),
     [
-        ("postgresql", Link(True, False), "ok", "plain text, on this machine"),
-        ("postgresql", Link(False, False), "warning", "plain text: others"),
-        ("mysql", Link(False, True), "warning", "encrypted, not verified: others"),
-        ("mysql", Link(True, True), "ok", "encrypted, not verified"),
-        ("mysql", Link(False, True, True), "ok", "encrypted and verified, but for the host's name"),
-        ("postgresql", Link(False, True, True, True), "ok", "encrypted and verified"),
+        ("postgresql", ConnectionSecurity(True, False), "ok", "plain text, on this machine"),
+        ("postgresql", ConnectionSecurity(False, False), "warning", "plain text: others"),
+        ("mysql", ConnectionSecurity(False, True), "warning", "encrypted, not verified: others"),
+        ("mysql", ConnectionSecurity(True, True), "ok", "encrypted, not verified"),
+        ("mysql", ConnectionSecurity(False, True, True), "ok", "encrypted and verified, but for the host's name"),
+        ("postgresql", ConnectionSecurity(False, True, True, True), "ok", "encrypted and verified"),
     ],
 )
 def test_check_tells_how_far_a_connection_can_be_trusted(
-    backend: str, link: Link, level: str, words: str, monkeypatch: pytest.MonkeyPatch
+    backend: str, link: ConnectionSecurity, level: str, words: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     @contextmanager
     def connection(_stream: str) -> Iterator[Any]:
@@ -190,12 +190,12 @@ def test_what_libpq_verifies_is_known_by_its_options(mode: str, root: str | None
     given = {"sslmode": mode} | ({"sslrootcert": root} if root else {})
     info = SimpleNamespace(get_parameters=lambda: given, hostaddr="192.0.2.7", host="db")
     raw = SimpleNamespace(info=info, pgconn=SimpleNamespace(ssl_in_use=True))
-    assert postgresql_link(raw) == Link(False, True, verified, named)
+    assert postgresql_link(raw) == ConnectionSecurity(False, True, verified, named)
 
 
 @pytest.mark.parametrize(("host", "local"), [("db.example", False), ("localhost", True), ("192.0.2.7", False)])
 def test_a_mysql_connection_in_plain_text_is_known(host: str, local: bool) -> None:
-    assert mysql_link(SimpleNamespace(unix_socket=None, host=host, _sock=None)) == Link(local, False)
+    assert mysql_link(SimpleNamespace(unix_socket=None, host=host, _sock=None)) == ConnectionSecurity(local, False)
 
 
 def test_plain_text_on_this_machine_is_said(postgresql_server: Postgresql, mariadb_server: Mariadb) -> None:

@@ -19,8 +19,8 @@ from sql_servers import Duckdb, Mariadb, Postgresql, Server, Sqlite
 from sql_streams import read_all, stream
 
 from connectors.sql.keys import id_text, key_values, pack, unpack
-from connectors.sql.values import DEEPEST, JsonText, Unusable, clock_text, plain
-from sync.words import Wanted
+from connectors.sql.values import DEEPEST, JsonText, UnreadableValue, clock_text, plain
+from sync.shared.words import Wanted
 
 COLUMNS: dict[str, tuple[str, str, str, Any, Any]] = {
     # name: type in SQLite, PostgreSQL, MariaDB; what is written; what is read
@@ -270,7 +270,7 @@ def test_rubbish_keys_in_sqlite_are_paged_over(tmp_path: Path) -> None:
 
 
 def test_an_unknown_quoted_column_is_no_string_in_sqlite(sqlite_server: Sqlite) -> None:
-    from sync.errors import SourceRefused
+    from sync.shared.errors import SourceRefused
 
     sqlite_server.run("CREATE TABLE companies (id INTEGER PRIMARY KEY, name TEXT)")
     sqlite_server.run("INSERT INTO companies VALUES (1, 'x')")
@@ -332,7 +332,7 @@ _ANYTHING = st.recursive(
 def test_every_value_is_json_or_unusable(value: Any) -> None:
     try:
         result = plain(value)
-    except Unusable:
+    except UnreadableValue:
         return
     assert orjson.loads(orjson.dumps(result)) == result
 

@@ -10,7 +10,7 @@ from sql_streams import read_all, stream
 
 from sync.config.schema import LeadTable, Wire
 from sync.mapping.compile import LeadMapping, compile_mapping
-from sync.mapping.outcome import Lead
+from sync.mapping.result import Lead
 
 FLAGS = {
     "postgresql": {"as_bool": "boolean", "as_small": "smallint", "as_numeric": "numeric(3,1)", "as_real": "real"},

@@ -15,8 +15,9 @@ from pathlib import Path
 
 import pytest
 
-from sync.sandbox.options import SandboxOptions
-from sync.sandbox.running import start
+from sync.trial.sandbox.running import start
+from sync.trial.sandbox.settings import SandboxOptions
+from tests.docs.recording import RECORDING, lines_of, without_figures
 
 ROOT = Path(__file__).parents[2]
 PROMPT = b"Press Enter to go on"
@@ -53,6 +54,11 @@ def test_it_tells_all_and_leaves_nothing_behind(tmp_path: Path) -> None:
     assert "\x1b" not in done.stdout
     assert sum(line.startswith("   ok  ") for line in lines) == 12
     assert "   NO  " not in done.stdout
+    said = {without_figures(line) for line in lines}
+    recorded = [line for line in lines_of(RECORDING.read_text(encoding="utf-8")) if line != "closingdealz-sync demo"]
+    missing = [line for line in recorded if without_figures(line) not in said]
+    assert recorded
+    assert missing == [], "record it anew: python -m tests.docs.recording"
 
 
 def test_what_it_keeps_is_what_it_told(tmp_path: Path) -> None:
@@ -181,6 +187,6 @@ def test_at_a_terminal_it_can_be_left(tmp_path: Path) -> None:
 
 def test_its_help_loads_nothing_heavy() -> None:
     heavy = "{'sqlalchemy', 'httpx', 'rich', 'structlog', 'pydantic', 'starlette', 'jmespath'}"
-    probe = f"import sys, sync.demo.command; sys.exit(' '.join({heavy} & sys.modules.keys()) or 0)"
+    probe = f"import sys, sync.trial.demo.command; sys.exit(' '.join({heavy} & sys.modules.keys()) or 0)"
     done = subprocess.run([sys.executable, "-c", probe], env=environment(), capture_output=True, text=True, timeout=60)
     assert (done.returncode, done.stderr) == (0, "")

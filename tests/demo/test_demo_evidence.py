@@ -12,9 +12,9 @@ from pathlib import Path
 import pytest
 
 from sync.config.load import load_config
-from sync.demo.edits import edit_sample
-from sync.demo.evidence import (
-    Check,
+from sync.trial.demo.edits import edit_sample
+from sync.trial.demo.evidence import (
+    CheckedClaim,
     Received,
     compare,
     compare_edited,
@@ -23,12 +23,12 @@ from sync.demo.evidence import (
     look_at_server,
     look_at_source,
 )
-from sync.demo.sample import write_sample
-from sync.demo.screen import Screen
-from sync.demo.settings import write_settings
-from sync.demo.story import DemoFailed, Story, tell
-from sync.sandbox.options import SandboxOptions
-from sync.sandbox.running import start
+from sync.trial.demo.sample import write_sample
+from sync.trial.demo.screen import Screen
+from sync.trial.demo.settings import write_settings
+from sync.trial.demo.story import DemoFailed, Story, tell
+from sync.trial.sandbox.running import start
+from sync.trial.sandbox.settings import SandboxOptions
 
 AFTER_FIRST, AFTER_SECOND, AFTER_THIRD = 2, 4, 5
 """After so many steps of the demo these runs are over."""
@@ -78,11 +78,11 @@ def server(folder: Path) -> Received:
     return look_at_server(folder / "sandbox.db", window=60)
 
 
-def first_checks(folder: Path) -> list[Check]:
+def first_checks(folder: Path) -> list[CheckedClaim]:
     return compare(look_at_source(folder / "sample.db"), look_at_ledger(folder / "ledger.db"), server(folder))
 
 
-def edited_checks(before: Path, now: Path) -> list[Check]:
+def edited_checks(before: Path, now: Path) -> list[CheckedClaim]:
     again = before / "again.db"
     shutil.copy(before / "sample.db", again)
     edits = edit_sample(again, at=datetime.now(UTC))
@@ -90,7 +90,7 @@ def edited_checks(before: Path, now: Path) -> list[Check]:
     return compare_edited(edits, source, ledger, server(before), server(now))
 
 
-def failed(checks: Sequence[Check]) -> list[str]:
+def failed(checks: Sequence[CheckedClaim]) -> list[str]:
     return [check.claim for check in checks if not check.holds]
 
 

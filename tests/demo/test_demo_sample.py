@@ -11,8 +11,8 @@ from typing import Any
 
 import pytest
 
-from sync.demo.edits import edit_sample
-from sync.demo.sample import write_sample
+from sync.trial.demo.edits import edit_sample
+from sync.trial.demo.sample import write_sample
 
 AT = datetime(2026, 5, 6, 7, 8, 9, tzinfo=UTC)
 

@@ -1,4 +1,4 @@
-"""What the README and the examples say of operation: the questions to the log, the figures, the alerts."""
+"""What the pages and the examples say of operation: the questions to the log, the figures, the alerts."""
 
 from __future__ import annotations
 
@@ -13,14 +13,14 @@ from prometheus_client import CollectorRegistry
 
 from state.slots import Room
 from sync.events import EVENTS, PARTS
-from sync.service.look import Seen, Waiting
-from sync.service.metrics import PREFIX, Metrics, Standing
+from sync.service.look import Backlog, Seen
+from sync.service.metrics import PREFIX, GaugeReadings, Metrics
 from sync.service.notify import Notifier
 from sync.service.service import Service
-from tests.docs.test_readme import README, ROOT, table
+from tests.docs.pages import ROOT, blocks, table
 
-RECIPES = README.split("<!-- recipes -->\n```\n")[1].split("\n```")[0]
-QUESTIONS = re.findall(r"^# (.+)\n(.+)$", RECIPES, re.MULTILINE)
+(ASKED,) = (block.text for block in blocks("sh") if block.mark == "questions")
+QUESTIONS = re.findall(r"^# (.+)\n(.+)$", ASKED, re.MULTILINE)
 LABELS = re.compile(r"\{[^}]*\}")
 
 
@@ -32,12 +32,12 @@ def families() -> dict[str, set[str]]:
 
         def look(self) -> Seen:
             room = Room(0, 0, 100, 0.01, 0.0)
-            waiting = {"main": Waiting(1, 1, room)}
+            waiting = {"main": Backlog(1, 1, room)}
             return Seen(0.0, waiting, {("a.b", "held"): 1}, {"a.b": 1}, {"a.b": 1}, {"a.b": 1}, 0, {}, 0)
 
     registry = CollectorRegistry()
     Metrics(registry)
-    registry.register(Standing(Busy(Notifier())))
+    registry.register(GaugeReadings(Busy(Notifier())))
     found = {}
     for family in registry.collect():
         suffix = {"counter": "_total", "info": "_info"}.get(family.type, "")
@@ -54,7 +54,9 @@ def _label_names(registry: CollectorRegistry, name: str) -> tuple[str, ...]:
 
 
 def test_every_figure_stands_there_with_its_labels() -> None:
-    said = {PREFIX + "_" + row[0].strip("` "): set(re.findall(r"`(\w+)`", row[1])) for row in table("metric")}
+    said = {
+        PREFIX + "_" + row[0].strip("` "): set(re.findall(r"`(\w+)`", row[1])) for row in table("metrics", "metric")
+    }
     real = families()
     assert said.keys() == real.keys()
     # what stands in the engine has no sample without one
@@ -69,6 +71,8 @@ def test_every_alert_goes_by_figures_that_there_are() -> None:
     assert used <= families().keys()
     labels = {label for line in expressions for part in LABELS.findall(line) for label in re.findall(r"(\w+)=", part)}
     assert labels <= {"job"} | set().union(*families().values()) | {"workspace", "why", "stream"}
+    explained = {row[0].strip("`") for row in table("metrics", "alert")}
+    assert explained <= set(re.findall(r"- alert: (\w+)", text))
     for event in re.findall(r'event=~"([^"]+)"', text):
         assert set(event.split("|")) <= EVENTS.keys()
 
@@ -92,7 +96,7 @@ def a_log() -> str:
 
 def test_there_are_at_least_ten_questions() -> None:
     assert len(QUESTIONS) >= 10
-    for name in re.findall(r'\.event == "(\w+)"', RECIPES):
+    for name in re.findall(r'\.event == "(\w+)"', ASKED):
         assert name in EVENTS, name
 
 
@@ -100,7 +104,7 @@ def test_there_are_at_least_ten_questions() -> None:
 @pytest.mark.parametrize(("question", "command"), QUESTIONS, ids=[question for question, _ in QUESTIONS])
 def test_each_question_is_answered(question: str, command: str, tmp_path: Path) -> None:
     (tmp_path / "journal").write_text(a_log())
-    definition = RECIPES.splitlines()[0]
+    definition = ASKED.splitlines()[0]
     asked = re.sub(r"journalctl .*? \|", f"cat {tmp_path}/journal |", definition)
     assert asked != definition
     done = subprocess.run(["bash", "-o", "pipefail", "-c", f"{asked}\n{command}"], capture_output=True, text=True)

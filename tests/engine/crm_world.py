@@ -17,13 +17,13 @@ from state.ledger import Ledger
 from state.matching.foreign import Foreign
 from state.rebuilding.rebuild import rebuild
 from state.rows import Claim, MatchKind, OnChange, StreamRow, Verdict
-from state.streams import Declared
+from state.streams import DeclaredStream
 from sync.config.schema import Guard, LeadTable, Table, Wire
 from sync.mapping.compile import LeadMapping, compile_mapping
-from sync.polling.contacts import learn_contacts
 from sync.polling.job import StreamJob
+from sync.polling.nested_contacts import learn_contacts
 from sync.polling.poll import Poller
-from sync.words import Json, Listing, Page, Record, Wanted
+from sync.shared.words import Json, Listing, Page, Record, Wanted
 
 STREAMS = ("leads", "contacts", "companies")
 PERSON = {"kind": "contact", "name": "name", "emails": "[email]", "phones": "[phone]", "where": "wanted"}
@@ -207,9 +207,9 @@ class World:
         children = ("contacts",) if name == "companies" else ()
         return compile_mapping(table, where=f"crm.{name}", children=children, wire=Wire(), lookups={})
 
-    def _declared(self, name: str) -> Declared:
+    def _declared(self, name: str) -> DeclaredStream:
         mapping = self.mappings[name]
-        return Declared(
+        return DeclaredStream(
             f"crm.{name}",
             {"object": name},
             "main",

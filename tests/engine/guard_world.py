@@ -19,14 +19,14 @@ from connectors.interface import StreamSpec
 from state.database import Connect
 from state.ledger import Ledger
 from state.rows import Claim, OnChange
-from state.slots import Rule
-from state.streams import Declared
+from state.slots import RateLimit
+from state.streams import DeclaredStream
 from sync import log
 from sync.config.schema import Guard, LeadTable, Table, Wire
 from sync.mapping.compile import compile_mapping
 from sync.polling.job import PollReport, StreamJob
 from sync.polling.poll import Poller
-from sync.words import Json, Listing, Page, Record, Wanted
+from sync.shared.words import Json, Listing, Page, Record, Wanted
 
 NAME = "erp.firms"
 LEAD = {"kind": "company", "name": "name", "emails": "[email]", "phones": "[phone]", "labels": ["'erp'"]}
@@ -156,7 +156,7 @@ class World:
     def job(self) -> StreamJob:
         table = LeadTable.model_validate(self.lead)
         mapping = compile_mapping(table, where=NAME, children=(), wire=Wire(), lookups={})
-        declared = Declared(NAME, {"object": "firms"}, "main", self.on_change, mapping.version)
+        declared = DeclaredStream(NAME, {"object": "firms"}, "main", self.on_change, mapping.version)
         row = self.ledger.streams.register([declared])[NAME]
         spec = StreamSpec("erp", "firms", Table(), {}, Wanted(), timedelta(), timedelta())
         return StreamJob(row, spec, mapping, self.start, 86_400.0, self.max_pending, self.guard, 100 / 0.6, (NAME,))
@@ -215,7 +215,7 @@ class World:
         return bool(self.rows("SELECT 1 FROM polls WHERE released = 0"))
 
 
-RULE = Rule(b"key", 100_000, 60.0)
+RULE = RateLimit(b"key", 100_000, 60.0)
 
 
 @contextmanager

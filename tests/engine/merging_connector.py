@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from pydantic import BaseModel, ConfigDict
 
 from connectors.interface import Features, Finding, StreamSpec
-from sync.words import Json, Listing, Page, Record
+from sync.shared.words import Json, Listing, Page, Record
 
 
 class _Options(BaseModel):

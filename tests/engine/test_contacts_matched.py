@@ -14,7 +14,7 @@ from guard_world import logged
 from state.matching.foreign import Foreign
 from state.queues import Selection
 from state.rows import MatchKind, Verdict
-from sync.reports.queues import became
+from sync.views.queue_listing import became
 
 WORDS = {"ann": "a@x.example", "bob": "b@x.example"}
 

@@ -16,10 +16,11 @@ from wire import Server, answer, wait_until
 
 from state.disk import SystemDisk
 from state.ledger import Ledger
-from state.receipts.place import Place
-from sync.engine import Engine
-from sync.errors import LedgerError
-from sync.plan import Plan
+from state.receipts.place import ReceiptsFile
+from sync.engine.compiled_config import CompiledConfig
+from sync.engine.engine import Engine
+from sync.shared.errors import LedgerError
+from tests.patience import PATIENCE
 
 LEADS = 150
 
@@ -71,12 +72,12 @@ def engine(tmp_path: Path, disk: Disk, errors: list[BaseException]) -> Iterator[
         config = write_config(tmp_path, {name: server.url for name, server in servers.items()}, "batch_size = 1")
         add_firms(tmp_path, range(LEADS))
         ledger = ends.enter_context(Ledger(config.ledger_path, own=True, connector=disk.connect))
-        made = Engine(Plan.of(config), ledger, failed=errors.append)
+        made = Engine(CompiledConfig.of(config), ledger, failed=errors.append)
         for stream in made.streams.values():
             stream.turn()
         yield made
         made.stop()
-        assert made.join(10)
+        assert made.join(PATIENCE)
         made.close()
 
 
@@ -100,7 +101,7 @@ def test_after_the_first_error_no_claim_begins_in_any_workspace(
     disk.fails_at = once
     wait_until(lambda: errors)
     assert all(isinstance(error, LedgerError) for error in errors)
-    assert engine.join(10)
+    assert engine.join(PATIENCE)
     assert engine.is_stopping
     assert disk.failed_after is not None
     assert disk.claims(since=disk.failed_after) == 0
@@ -115,7 +116,7 @@ def test_a_poll_that_meets_the_error_stops_the_delivery_too(
     disk.fails_at = lambda sql: sql.lstrip().startswith("INSERT INTO polls")
     engine.streams["erp.one"].turn()
     assert [type(error) for error in errors] == [LedgerError]
-    assert engine.join(10)
+    assert engine.join(PATIENCE)
     assert disk.failed_after is not None
     assert disk.claims(since=disk.failed_after) == 0
     assert engine.streams["erp.two"].turn() == [], "nor does another poll begin a page"
@@ -129,7 +130,7 @@ def test_what_is_on_the_wire_still_gets_its_verdict_where_the_ledger_recovers(
     wait_until(lambda: disk.claims() > 5)
     disk.fails_at = lambda sql: disk.failed_after is None and sql.lstrip().startswith("INSERT INTO deliveries")
     wait_until(lambda: errors)
-    assert engine.join(10)
+    assert engine.join(PATIENCE)
     assert [batch["state"] for batch in engine.ledger.verdicts.in_doubt()] == []
     counts = engine.ledger.records.counts()
     assert {state for _, state in counts} <= {"delivered", "pending"}
@@ -141,7 +142,7 @@ def test_a_pace_that_cannot_be_kept_takes_no_verdict_away(
     disk.fails_at = lambda sql: disk.failed_after is None and sql.startswith("INSERT INTO workspaces")
     engine.start_delivery()
     wait_until(lambda: errors)
-    assert engine.join(10)
+    assert engine.join(PATIENCE)
     assert disk.failed_after is not None
     assert disk.claims(since=disk.failed_after) == 0
     counts = engine.ledger.records.counts()
@@ -172,10 +173,10 @@ def test_an_answer_whose_receipt_cannot_be_written_is_kept_by_the_ledger(
             return super().write(descriptor, data)
 
     place = engine.ledger.places.main
-    engine.ledger.journal.places = (Place(place.path, Full()),)
+    engine.ledger.journal.places = (ReceiptsFile(place.path, Full()),)
     engine.start_delivery()
     wait_until(lambda: errors)
-    assert engine.join(10)
+    assert engine.join(PATIENCE)
     assert {type(error) for error in errors} == {LedgerError}
     engine.ledger.journal.places = (place,)
     engine.ledger.close()

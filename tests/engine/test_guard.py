@@ -7,15 +7,15 @@ from collections.abc import Sequence
 import pytest
 
 from state.fills import Filled
-from state.gate import Figures, Usual
+from state.gate import GuardFigures, Usual
 from sync.config.schema import Guard
-from sync.mapping.outcome import Note
+from sync.mapping.result import Note
 from sync.polling.guard import unusual
 
 FIELDS = {"phoneNumber": "phones", "industry": "industry", "contacts": "contacts"}
 
 
-def said(figures: Figures, guard: Guard | None = None) -> list[str]:
+def said(figures: GuardFigures, guard: Guard | None = None) -> list[str]:
     notes: Sequence[Note] = unusual(figures, guard or Guard(), FIELDS)
     assert all(note.hint for note in notes)
     return [f"{note.field}: {note.rule}" if note.field else note.rule for note in notes]
@@ -29,7 +29,7 @@ def said(figures: Figures, guard: Guard | None = None) -> list[str]:
 )
 def test_more_than_max_new(leads: int, most: int, held: bool) -> None:
     expected = [f"{leads:,} new leads in one poll; max_new is {most:,}"] if held else []
-    assert said(Figures(leads), Guard(max_new=most)) == expected
+    assert said(GuardFigures(leads), Guard(max_new=most)) == expected
 
 
 @pytest.mark.parametrize(
@@ -37,22 +37,24 @@ def test_more_than_max_new(leads: int, most: int, held: bool) -> None:
     [
         (4999, 0, None, None),
         (100, 0, Usual(0, 28), None),
-        (101, 0, Usual(0, 28), "101 new leads; usual are 0 a day (the last 28 days)"),
+        (101, 0, Usual(0, 28), "101 new leads (usually 0 a day, over the last 28 days)"),
         (101, 0, Usual(300, 28), None),  # ten times 10.7 a day
-        (101, 0, Usual(3, 28), "101 new leads; usual are 0.1 a day (the last 28 days)"),
-        (101, 0, Usual(1, 28), "101 new leads; usual are 0.1 a day (the last 28 days)"),
+        (101, 0, Usual(3, 28), "101 new leads (usually 0.1 a day, over the last 28 days)"),
+        (101, 0, Usual(1, 28), "101 new leads (usually 0.1 a day, over the last 28 days)"),
         (120, 0, Usual(12, 1), None),
-        (121, 0, Usual(12, 1), "121 new leads; usual are 12 a day (the last day)"),
+        (121, 0, Usual(12, 1), "121 new leads (usually 12 a day, over the last day)"),
         (300, 0, Usual(900, 28), None),  # an import every other week
-        (1, 100, Usual(14, 7), "1 new lead, 101 within 24 hours; usual are 2 a day (the last 7 days)"),
+        (1, 100, Usual(14, 7), "1 new lead, 101 within 24 hours (usually 2 a day, over the last 7 days)"),
         (1, 99, Usual(14, 7), None),
-        (60, 300, Usual(250, 7), "60 new leads, 360 within 24 hours; usual are 36 a day (the last 7 days)"),
+        (60, 300, Usual(250, 7), "60 new leads, 360 within 24 hours (usually 36 a day, over the last 7 days)"),
+        (140, 0, Usual(280, 28, 7), None),  # a week's leads at once, twice what is usual
+        (141, 0, Usual(280, 28, 7), "141 new leads, 141 within 7 days (usually 10 a day, over the last 28 days)"),
         (2000, 18_000, Usual(2000, 1), None),  # a busy stream in its first days
-        (20_000, 0, Usual(34_552, 28), "20,000 new leads; usual are 1,234 a day (the last 28 days)"),
+        (20_000, 0, Usual(34_552, 28), "20,000 new leads (usually 1,234 a day, over the last 28 days)"),
     ],
 )
 def test_more_than_usual(leads: int, today: int, usual: Usual | None, said_of_it: str | None) -> None:
-    assert said(Figures(leads, today, usual), Guard(max_new=1_000_000)) == ([said_of_it] if said_of_it else [])
+    assert said(GuardFigures(leads, today, usual), Guard(max_new=1_000_000)) == ([said_of_it] if said_of_it else [])
 
 
 @pytest.mark.parametrize(
@@ -67,13 +69,13 @@ def test_more_than_usual(leads: int, today: int, usual: Usual | None, said_of_it
     ],
 )
 def test_factor_and_at_least(guard: Guard, leads: int, held: bool) -> None:
-    assert bool(said(Figures(leads, usual=Usual(2800, 28)), guard)) == held
+    assert bool(said(GuardFigures(leads, usual=Usual(2800, 28)), guard)) == held
 
 
 def test_too_many_in_both_ways_says_both() -> None:
-    assert said(Figures(6200, usual=Usual(336, 28))) == [
+    assert said(GuardFigures(6200, usual=Usual(336, 28))) == [
         "6,200 new leads in one poll; max_new is 5,000",
-        "6,200 new leads; usual are 12 a day (the last 28 days)",
+        "6,200 new leads (usually 12 a day, over the last 28 days)",
     ]
 
 
@@ -81,7 +83,7 @@ def test_too_many_in_both_ways_says_both() -> None:
 
 
 def emptied(now: int, before: int, had: int, *, still: int = 0) -> list[str]:
-    figures = Figures(
+    figures = GuardFigures(
         now,
         now=Filled(now, {"phoneNumber": still, "name": now, "isContact": now, "labels": 0}),
         before=Filled(before, {"phoneNumber": had, "name": before, "isContact": before, "labels": before}),
@@ -147,8 +149,8 @@ def test_the_share_is_not_rounded_up_to_all(had: int, share: str) -> None:
 )
 def test_new_ids_with_known_addresses(with_email: int, known: int, held: bool) -> None:
     what = f"{known} of {with_email} new records have an e-mail address of a lead that exists under another id"
-    assert said(Figures(with_email, with_email=with_email, known_elsewhere=known)) == ([what] if held else [])
+    assert said(GuardFigures(with_email, with_email=with_email, known_elsewhere=known)) == ([what] if held else [])
 
 
 def test_nothing_new_is_nothing_unusual() -> None:
-    assert said(Figures(0, usual=Usual(0, 28)), Guard(max_new=1, at_least=0)) == []
+    assert said(GuardFigures(0, usual=Usual(0, 28)), Guard(max_new=1, at_least=0)) == []

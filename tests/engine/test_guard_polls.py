@@ -12,9 +12,10 @@ import pytest
 from guard_world import Shelf, World, logged
 
 from state.rows import PollOutcome
-from sync.errors import LedgerError, SourceRefused, SourceUnavailable, Stopped, SyncError
 from sync.polling.job import FIRST_LANE
-from sync.words import Page
+from sync.shared.errors import LedgerError, SourceRefused, SourceUnavailable, Stopped, SyncError
+from sync.shared.words import Page
+from tests.patience import PATIENCE
 
 Worlds = Callable[..., World]
 
@@ -110,7 +111,7 @@ def test_the_first_scan_is_not_what_is_usual(world_with: Worlds) -> None:
         world.poll()
     world.shelf.put(f"many-{n}" for n in range(28))
     world.poll()
-    assert world.reasons() == ["28 new leads, 31 within 24 hours; usual are 3 a day (the last day)"]
+    assert world.reasons() == ["28 new leads, 31 within 24 hours (usually 3 a day, over the last day)"]
 
 
 def test_how_often_a_stream_is_polled_makes_no_difference(world_with: Worlds) -> None:
@@ -136,7 +137,7 @@ def test_how_often_a_stream_is_polled_makes_no_difference(world_with: Worlds) ->
         world.shelf.put(f"another-{n}" for n in range(100))
         world.poll()
         (reason,) = world.reasons()
-        assert reason == "100 new leads, 212 within 24 hours; usual are 12 a day (the last 6 days)"
+        assert reason == "100 new leads, 212 within 24 hours (usually 12 a day, over the last 6 days)"
 
 
 # -- later polls
@@ -422,7 +423,7 @@ def test_an_old_engine_does_not_let_go_what_the_new_one_reads(world_with: Worlds
     def hang(pages: int) -> None:
         if pages == 1:
             hangs.set()
-            assert goes_on.wait(10)
+            assert goes_on.wait(PATIENCE)
 
     def old_poll() -> None:
         with pytest.raises(Stopped):
@@ -430,13 +431,13 @@ def test_an_old_engine_does_not_let_go_what_the_new_one_reads(world_with: Worlds
 
     old = threading.Thread(target=old_poll)
     old.start()
-    assert hangs.wait(10)
+    assert hangs.wait(PATIENCE)
     gone = True
 
     def let_it_end(pages: int) -> None:
         if pages == 1:
             goes_on.set()
-            old.join(10)
+            old.join(PATIENCE)
 
     world.shelf.before_page = let_it_end
     world.poll()

@@ -13,7 +13,7 @@ from guard_world import Fate, Killed, World
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from sync.errors import SourceUnavailable
+from sync.shared.errors import SourceUnavailable
 from tests.sizes import sized
 
 MAX_NEW = 5

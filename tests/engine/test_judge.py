@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from state.diagram import Fit, LeadExists, State, Version
-from state.rows import Again, Change, OnChange, Reading, Stored
+from state.rows import Decision, OnChange, Reading, RetryMode, Stored
 from sync.polling import judge as judging
 from sync.polling.judge import Rules, is_before
 
@@ -35,7 +35,7 @@ def stored(
     base: Version | None = None,
     base_batch: str | None = None,
     drift: bool = False,
-    again: Again | None = None,
+    again: RetryMode | None = None,
     approved: bool = False,
 ) -> Stored:
     return Stored(1, "7", state, lead, latest or version(), base, base_batch, drift, again, approved)
@@ -45,7 +45,7 @@ def delivered(latest: Version | None = None, base: Version | None = None, *, dri
     return stored("delivered", "yes", latest, base=base or latest or version(), base_batch="b", drift=drift)
 
 
-def judge(reading: Reading, stored: Stored | None, rules: Rules) -> Change | None:
+def judge(reading: Reading, stored: Stored | None, rules: Rules) -> Decision | None:
     """As the program does; what is to be written is of this reading."""
     change = judging.judge(reading, stored, rules)
     assert change is None or change.reading is reading
@@ -58,7 +58,7 @@ def judge(reading: Reading, stored: Stored | None, rules: Rules) -> Change | Non
     return change
 
 
-def verdict(change: Change | None) -> tuple[State, LeadExists, bool] | None:
+def verdict(change: Decision | None) -> tuple[State, LeadExists, bool] | None:
     return None if change is None else (change.state, change.lead_exists, change.drift)
 
 
@@ -349,7 +349,7 @@ def test_a_lead_that_stands_for_the_record_again_is_not_sent_once_more() -> None
 
 
 @pytest.mark.parametrize("again", ["judge", "send"])
-def test_a_reading_that_was_not_mapped_cannot_be_judged_again(again: Again) -> None:
+def test_a_reading_that_was_not_mapped_cannot_be_judged_again(again: RetryMode) -> None:
     """It was made before somebody asked for it: the record waits for its stream's next turn."""
     asked = stored("delivered", "yes", version("b"), base=version("a"), base_batch="b", drift=True, again=again)
     assert judge(replace(read("b"), mapped=False), asked, RESEND) is None
@@ -380,7 +380,7 @@ def test_a_version_read_while_on_the_wire_is_only_stored(state: State, lead: Lea
     on_the_wire = stored(state, lead, base=base, base_batch=base and "b0", drift=lead == "yes")
     reading = read("b", MAY, fit=fit)
     change = judge(reading, on_the_wire, RESEND)
-    assert change == Change(reading, state, lead, base, base and "b0", drift=lead == "yes", batch="*")
+    assert change == Decision(reading, state, lead, base, base and "b0", drift=lead == "yes", batch="*")
 
 
 # -- gone, and unusable

@@ -12,11 +12,11 @@ from merging_connector import Crm
 from connectors.registry import CONNECTORS
 from state.ledger import Ledger
 from sync.config.load import load_config
-from sync.engine import Engine
-from sync.once import Round, Summary
-from sync.plan import Plan
-from sync.sandbox.options import SandboxOptions
-from sync.sandbox.running import RunningSandbox, start
+from sync.engine.compiled_config import CompiledConfig
+from sync.engine.engine import Engine
+from sync.engine.round import Round, Summary
+from sync.trial.sandbox.running import RunningSandbox, start
+from sync.trial.sandbox.settings import SandboxOptions
 
 CONFIG = """
 [workspaces.main]
@@ -64,7 +64,7 @@ class World:
         """Only read: everything waits."""
         config = load_config(self.folder / "config.toml")
         with Ledger(config.ledger_path, own=True) as ledger:
-            engine = Engine(Plan.of(config), ledger)
+            engine = Engine(CompiledConfig.of(config), ledger)
             engine.streams["crm.people"].turn()
             engine.close()
 

@@ -20,16 +20,16 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from state.rows import Verdict
-from sync.delivery.account import Course, account_of, how
 from sync.delivery.outcome import (
     FAILURES,
-    Answer,
+    ApiResponse,
     Outcome,
     of_answer,
     of_failure,
     retry_after_seconds,
     server_time,
 )
+from sync.delivery.wire_trace import Course, account_of, how
 
 CREATED = {"succeeded": True, "statusCode": 200, "statusCodeDescription": "NONE", "message": None}
 KEY = {"succeeded": False, "statusCode": 401, "statusCodeDescription": "NONE", "message": "Invalid API key."}
@@ -139,7 +139,7 @@ def expected(status: int, name: str) -> tuple[Verdict, str | None]:
 @pytest.mark.parametrize("name", BODIES)
 def test_every_status_with_every_body(name: str) -> None:
     for status in range(200, 600):
-        outcome = of_answer(Answer(status, BODIES[name], 7.0))
+        outcome = of_answer(ApiResponse(status, BODIES[name], 7.0))
         assert (outcome.verdict, outcome.pause) == expected(status, name), (status, name)
         assert outcome.status == status
         assert outcome.retry_after == 7.0
@@ -167,7 +167,7 @@ def test_every_status_with_every_body(name: str) -> None:
     ],
 )
 def test_an_outcome_says_what_it_is_in_fixed_words(status: int, name: str, cause: str) -> None:
-    assert of_answer(Answer(status, BODIES[name])).cause == cause
+    assert of_answer(ApiResponse(status, BODIES[name])).cause == cause
 
 
 @pytest.mark.parametrize(
@@ -175,7 +175,7 @@ def test_an_outcome_says_what_it_is_in_fixed_words(status: int, name: str, cause
 )
 def test_one_member_of_the_api_s_own_tells_its_rejection_from_a_page_of_somebody_in_between(member: str) -> None:
     for body, verdict in (({member: None}, "rejected"), ({f"{member}s": None}, "paused")):
-        assert of_answer(Answer(400, json.dumps(body).encode())).verdict == verdict
+        assert of_answer(ApiResponse(400, json.dumps(body).encode())).verdict == verdict
 
 
 def test_only_a_200_that_says_so_is_created() -> None:
@@ -183,7 +183,7 @@ def test_only_a_200_that_says_so_is_created() -> None:
         (status, name)
         for status in (100, 101, 103, 199, 200, 600, 999)
         for name, body in BODIES.items()
-        if of_answer(Answer(status, body)).verdict == "created"
+        if of_answer(ApiResponse(status, body)).verdict == "created"
     }
     assert created == {(200, name) for name in CREATED_BODIES}
 
@@ -191,39 +191,39 @@ def test_only_a_200_that_says_so_is_created() -> None:
 @pytest.mark.parametrize("status", [400, 413, 422])
 def test_on_rejected_hold_puts_the_batch_in_doubt_but_documented_answers_stay_what_they_are(status: int) -> None:
     for name, body in BODIES.items():
-        held = of_answer(Answer(status, body), on_rejected="hold")
+        held = of_answer(ApiResponse(status, body), on_rejected="hold")
         verdict = expected(status, name)[0]
         documented = name == "too many"
-        assert held.cause == of_answer(Answer(status, body)).cause
+        assert held.cause == of_answer(ApiResponse(status, body)).cause
         assert held.verdict == ("in_doubt" if verdict == "rejected" and not documented else verdict), name
 
 
 def test_more_statuses_may_be_unknown_but_a_clear_created_stays_created() -> None:
     for status in (300, 400, 401, 403, 404, 408, 413, 422, 429, 499, 500, 503, 599):
         for name, body in BODIES.items():
-            outcome = of_answer(Answer(status, body), unknown_statuses=[status])
+            outcome = of_answer(ApiResponse(status, body), unknown_statuses=[status])
             assert (outcome.verdict, outcome.pause) == ("in_doubt", None), name
             assert name in SAYS_CREATED or str(status) in outcome.cause
-    assert of_answer(Answer(200, BODIES["created"]), unknown_statuses=[503]).verdict == "created"
+    assert of_answer(ApiResponse(200, BODIES["created"]), unknown_statuses=[503]).verdict == "created"
 
 
 @pytest.mark.parametrize("name", ["key", "too many", "free plan", "slower", "odd lead"])
 def test_the_servers_message_is_kept_for_people(name: str) -> None:
-    assert of_answer(Answer(400, BODIES[name])).message == json.loads(BODIES[name])["message"]
-    assert of_answer(Answer(400, BODIES["problem"])).message == PROBLEM["detail"]
+    assert of_answer(ApiResponse(400, BODIES[name])).message == json.loads(BODIES[name])["message"]
+    assert of_answer(ApiResponse(400, BODIES["problem"])).message == PROBLEM["detail"]
 
 
 def test_a_message_says_also_which_field_of_which_lead_was_refused() -> None:
-    assert of_answer(Answer(400, BODIES["validation"])).message == (
+    assert of_answer(ApiResponse(400, BODIES["validation"])).message == (
         "One or more validation errors occurred. [3].Name: is too long [3].Name: is odd [4]: is no lead"
     )
-    assert of_answer(Answer(400, b'{"title": "Bad", "errors": [1]}')).message == "Bad"
-    assert of_answer(Answer(400, b'{"message": "  ", "detail": "Why"}')).message == "Why"
-    assert of_answer(Answer(400, b'{"errors": {"": ["odd"], "[2]": []}}')).message == "odd [2]: "
+    assert of_answer(ApiResponse(400, b'{"title": "Bad", "errors": [1]}')).message == "Bad"
+    assert of_answer(ApiResponse(400, b'{"message": "  ", "detail": "Why"}')).message == "Why"
+    assert of_answer(ApiResponse(400, b'{"errors": {"": ["odd"], "[2]": []}}')).message == "odd [2]: "
 
 
 def test_a_long_message_is_cut_and_a_cause_never_quotes_it() -> None:
-    outcome = of_answer(Answer(400, json.dumps(vendor(400, "jane@example.com " * 100)).encode()))
+    outcome = of_answer(ApiResponse(400, json.dumps(vendor(400, "jane@example.com " * 100)).encode()))
     assert len(outcome.message or "") == 500
     assert "jane" not in outcome.cause
 
@@ -330,7 +330,7 @@ def test_our_own_deadline_proves_nothing_once_writing_began(
 def test_there_are_exceptions_to_speak_of() -> None:
     names = {kind.__name__ for kind in all_errors()}
     assert names >= HARMLESS | {"ReadTimeout", "WriteError", "RemoteProtocolError", "TooManyRedirects", "DecodingError"}
-    assert names >= {"SSLEOFError", "LocalProtocolError", "BrokenPipeError", "TooLong"}
+    assert names >= {"SSLEOFError", "LocalProtocolError", "BrokenPipeError", "AnswerTooLong"}
 
 
 @pytest.mark.parametrize(
@@ -373,7 +373,7 @@ def raise_wrapped(origin: Exception, *, hides: bool) -> None:
     [
         (Course(35), 0.0124, "X", "no connection; nothing written; X after 12 ms"),
         (Course(35, True), 2.0, "X", "connected; nothing written; X after 2.0 s"),
-        (Course(48213, True, 0), 60.04, "X", "0 of 48,213 bytes written; no head of an answer; X after 60.0 s"),
+        (Course(48213, True, 0), 60.04, "X", "0 of 48,213 bytes written; no response; X after 60.0 s"),
         (Course(9, True, 9, 200, 37, 90), 1.0, "X", "status 200 and 37 of 90 bytes of its body; X after 1.0 s"),
         (Course(9, True, 9, 200, 37), 0.5, "X", "status 200 and 37 bytes of its body; X after 500 ms"),
         (Course(9, True, 9, 500, 1234, 1234), 0.5, "", "status 500 and 1,234 bytes of its body after 500 ms"),
@@ -386,7 +386,7 @@ def test_the_account_of_the_wire(course: Course, seconds: float, end: str, said:
 
 
 def test_an_answer_hands_its_account_on() -> None:
-    assert of_answer(Answer(500, b"", None, "as it was")).account == "as it was"
+    assert of_answer(ApiResponse(500, b"", None, "as it was")).account == "as it was"
 
 
 # -- Retry-After
@@ -449,7 +449,7 @@ def test_no_header_can_do_harm(header: str) -> None:
 @settings(max_examples=200, deadline=None)
 @given(status=st.integers(100, 999), body=st.binary(max_size=60))
 def test_no_answer_can_do_harm(status: int, body: bytes) -> None:
-    outcome = of_answer(Answer(status, body))
+    outcome = of_answer(ApiResponse(status, body))
     assert isinstance(outcome, Outcome)
     assert outcome.verdict in get_args(Verdict)
     assert outcome.verdict != "created"
@@ -464,20 +464,20 @@ def test_no_answer_can_do_harm(status: int, body: bytes) -> None:
     ],
 )
 def test_what_only_resembles_a_documented_limit_is_a_rejection_like_any_other(message: str) -> None:
-    answer = Answer(400, json.dumps(vendor(400, message)).encode())
+    answer = ApiResponse(400, json.dumps(vendor(400, message)).encode())
     assert (of_answer(answer).verdict, of_answer(answer).cause) == ("rejected", "the server rejected the batch (400)")
     assert of_answer(answer, on_rejected="hold").verdict == "in_doubt"
 
 
 def test_a_200_before_all_was_written_creates_nothing_for_certain() -> None:
-    early = Answer(200, BODIES["created"], whole=False)
+    early = ApiResponse(200, BODIES["created"], whole=False)
     assert of_answer(early).verdict == "in_doubt"
     assert "before" in of_answer(early).cause
 
 
 def test_a_403_is_told_from_a_401_and_from_a_page_of_somebody_in_between() -> None:
-    of_key, of_access = (of_answer(Answer(status, json.dumps(KEY).encode())) for status in (401, 403))
-    page = of_answer(Answer(403, BODIES["page"]))
+    of_key, of_access = (of_answer(ApiResponse(status, json.dumps(KEY).encode())) for status in (401, 403))
+    page = of_answer(ApiResponse(403, BODIES["page"]))
     assert (of_key.pause, of_access.pause, page.pause) == ("credentials", "credentials", "address")
     assert len({of_key.cause, of_access.cause, page.cause}) == 3
 
@@ -501,19 +501,19 @@ def test_a_403_is_told_from_a_401_and_from_a_page_of_somebody_in_between() -> No
     ],
 )
 def test_the_leads_that_a_rejection_names_are_known(body: dict[str, object], named: tuple[int, ...]) -> None:
-    assert of_answer(Answer(400, json.dumps(body).encode())).named == named
-    assert of_answer(Answer(200, json.dumps(body).encode())).named == ()
+    assert of_answer(ApiResponse(400, json.dumps(body).encode())).named == named
+    assert of_answer(ApiResponse(200, json.dumps(body).encode())).named == ()
 
 
 def test_a_rejection_is_read_for_the_leads_that_it_names_up_to_a_length() -> None:
     for before, named in ((9_990, (3,)), (10_000, ())):
         body = json.dumps(vendor(400, " " * before + "[3].Name is odd.")).encode()
-        assert of_answer(Answer(400, body)).named == named
+        assert of_answer(ApiResponse(400, body)).named == named
 
 
 def test_members_of_an_answer_that_are_not_documented_are_named_without_their_values() -> None:
-    assert of_answer(Answer(200, BODIES["created"])).members == ()
-    assert of_answer(Answer(200, BODIES["more than is documented"])).members == ("data", "traceId")
+    assert of_answer(ApiResponse(200, BODIES["created"])).members == ()
+    assert of_answer(ApiResponse(200, BODIES["more than is documented"])).members == ("data", "traceId")
     odd = {**CREATED, "jane@example.com": 1, "4930123456": 2, "x" * 41: 3, **{f"m{n}": n for n in range(40)}}
-    members = of_answer(Answer(200, json.dumps(odd).encode())).members
+    members = of_answer(ApiResponse(200, json.dumps(odd).encode())).members
     assert members == tuple(f"m{n}" for n in range(10)), "what is no plain name may be a value"

@@ -12,12 +12,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from state.diagram import Version
-from state.keys import Hasher
+from state.key_files import Hasher
 from state.rows import Stored
 from sync.mapping.identity import Identity
-from sync.mapping.outcome import Filtered, Lead, Note, Unfit
-from sync.polling.readings import SOURCE_LIMIT, Read, read_record
-from sync.words import Json, Record
+from sync.mapping.result import Filtered, Lead, Note, Unfit
+from sync.polling.readings import SOURCE_LIMIT, NotedReading, read_record
+from sync.shared.words import Json, Record
 
 HASHER = Hasher(b"k" * 32)
 WHEN, LATER = "2026-01-01T00:00:00.000000Z", "2026-01-02T00:00:00.000000Z"
@@ -48,7 +48,9 @@ class Names:
         return [("email", str(document["name"]).lower())]
 
 
-def read(data: Mapping[str, Json], modified: str | None = WHEN, stored: Stored | None = None, **options: Any) -> Read:
+def read(
+    data: Mapping[str, Json], modified: str | None = WHEN, stored: Stored | None = None, **options: Any
+) -> NotedReading:
     return read_record(Record("7", data, modified, **options), Names(), 3, HASHER, stored)
 
 

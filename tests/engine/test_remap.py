@@ -11,9 +11,9 @@ import pytest
 
 from state.ledger import Ledger
 from sync.config.load import load_config
-from sync.engine import Engine
-from sync.errors import ConfigError
-from sync.plan import Plan
+from sync.engine.compiled_config import CompiledConfig
+from sync.engine.engine import Engine
+from sync.shared.errors import ConfigError
 
 CONFIG = """
 [workspaces.main]
@@ -54,7 +54,7 @@ def turn(config: Path) -> list[dict[str, object]]:
     """One poll by the file as it stands; the leads that wait now."""
     loaded = load_config(config)
     with Ledger(loaded.ledger_path, own=True) as ledger:
-        engine = Engine(Plan.of(loaded), ledger)
+        engine = Engine(CompiledConfig.of(loaded), ledger)
         engine.streams["erp.firms"].turn()
         engine.close()
         with ledger.file.read() as connection:
@@ -72,7 +72,7 @@ def test_a_member_that_the_old_mapping_did_not_read_is_read_again(config: Path) 
 def test_a_turn_of_an_engine_that_stopped_writes_nothing(config: Path) -> None:
     loaded = load_config(config)
     with Ledger(loaded.ledger_path, own=True) as ledger:
-        engine = Engine(Plan.of(loaded), ledger)
+        engine = Engine(CompiledConfig.of(loaded), ledger)
         stream = engine.streams["erp.firms"]
         connect = stream._connect
 

@@ -8,12 +8,12 @@ import pytest
 
 from state.diagram import Version
 from state.rows import Reading, Sampled
-from state.streams import Declared
+from state.streams import DeclaredStream
 from sync.config.schema import Wire
-from sync.rewording import compared
+from sync.engine.edited_queries import compared
 
 T = [f"2026-01-0{n}T00:00:00.000000Z" for n in range(1, 7)]
-DECLARED = Declared("erp.firms", {}, "main", "hold", "v1")
+DECLARED = DeclaredStream("erp.firms", {}, "main", "hold", "v1")
 
 
 def lead(name: str | None) -> bytes | None:

@@ -8,9 +8,9 @@ from pathlib import Path
 import pytest
 from guard_world import World
 
-from sync.errors import SourceRefused
 from sync.polling.job import SWEEP_LANE
-from sync.words import Record
+from sync.shared.errors import SourceRefused
+from sync.shared.words import Record
 
 
 @pytest.fixture

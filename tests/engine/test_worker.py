@@ -15,8 +15,9 @@ from engine_world import add_firms, always, write_config
 from wire import Behaviour, Server, answer, reset, wait_until
 
 from state.ledger import Ledger
-from sync.engine import Engine
-from sync.plan import Plan
+from sync.engine.compiled_config import CompiledConfig
+from sync.engine.engine import Engine
+from tests.patience import PATIENCE
 
 KEY = answer(401, b'{"succeeded": false, "message": "Invalid API key."}')
 PLAN = answer(400, b'{"message": "Reached the maximum limit of leads on the free plan."}')
@@ -42,14 +43,14 @@ class Scene:
     @contextmanager
     def engine(self, ledger: Ledger) -> Iterator[Engine]:
         """Polls once and delivers: as a reload makes it."""
-        engine = Engine(Plan.of(self.config), ledger, failed=self.errors.append)
+        engine = Engine(CompiledConfig.of(self.config), ledger, failed=self.errors.append)
         engine.streams["erp.main"].turn()
         engine.start_delivery()
         try:
             yield engine
         finally:
             engine.stop()
-            assert engine.join(10)
+            assert engine.join(PATIENCE)
             engine.close()
         assert self.errors == []
 
@@ -110,8 +111,8 @@ def put_back(ledger: Ledger) -> int:
 @pytest.mark.parametrize(
     ("then", "account"),
     [
-        (lambda connection: connection.close(), r"no head of an answer; the connection was closed after \d+ ms"),
-        (reset, r"no head of an answer; the connection was reset after \d+ ms"),
+        (lambda connection: connection.close(), r"no response; the connection was closed after \d+ ms"),
+        (reset, r"no response; the connection was reset after \d+ ms"),
         (lambda connection: connection.sendall(answer(500, b"Oh")), r"status 500 and 2 bytes of its body after \d+ ms"),
     ],
     ids=["closed", "reset", "500"],

@@ -12,6 +12,8 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from types import TracebackType
 
+from tests.patience import PATIENCE
+
 CREATED = json.dumps({"succeeded": True, "statusCode": 200, "statusCodeDescription": "NONE", "message": None}).encode()
 
 
@@ -143,17 +145,17 @@ class Server:
                 socket.socket.shutdown(connection, socket.SHUT_RDWR)
             except OSError:
                 continue
-        self._acceptor.join(5)
+        self._acceptor.join(PATIENCE)
         for thread in self._threads:
-            thread.join(5)
+            thread.join(PATIENCE)
             assert not thread.is_alive()
         for connection in self._open:
             connection.close()
 
 
-def wait_until(true: Callable[[], object], seconds: float = 30.0) -> None:
+def wait_until(true: Callable[[], object], seconds: float = PATIENCE) -> None:
     """For what another thread is about to see."""
     until = time.monotonic() + seconds
     while not true():
         assert time.monotonic() < until, "it did not happen"
-        time.sleep(0.002)
+        time.sleep(0.005)

@@ -253,6 +253,8 @@ def _help() -> Iterator[str]:
 
 
 def _help_of(command: click.Command, context: click.Context) -> Iterator[str]:
+    # click keeps the option of the first context that asked; elsewhere in this process that may have been a bare one
+    command._help_option = None
     yield f"$ {context.command_path} --help\n{command.get_help(context)}\n"
     if isinstance(command, click.Group):
         for name in command.list_commands(context):

@@ -22,13 +22,14 @@ import structlog
 
 from state.ledger import Ledger
 from state.rows import Claim, Verdict
-from sync import log, told
-from sync.clock import SystemClock
+from sync import log
 from sync.config.load import load_config
 from sync.delivery.pace import Pace
-from sync.engine import Engine
-from sync.errors import SourceRefused
-from sync.plan import Plan, rule_of
+from sync.engine.compiled_config import CompiledConfig, rule_of
+from sync.engine.engine import Engine
+from sync.service import told
+from sync.shared.clock import SystemClock
+from sync.shared.errors import SourceRefused
 
 KEYS = {"MAIN_KEY": "main-key", "QUIET_KEY": "quiet-key"}
 FIRST = 1_772_600_000.0  # 2026-03-04 04:53:20Z
@@ -214,7 +215,7 @@ def fill(world: World) -> None:
 
 
 def _poll(world: World, ledger: Ledger, *streams: str) -> None:
-    engine = Engine(Plan.of(load_config(world.config)), ledger)
+    engine = Engine(CompiledConfig.of(load_config(world.config)), ledger)
     for name in streams or ("erp.companies", "erp.people", "erp.offices"):
         engine.streams[name].turn()
     engine.stop()
@@ -222,7 +223,7 @@ def _poll(world: World, ledger: Ledger, *streams: str) -> None:
 
 
 def _claim(world: World, ledger: Ledger, leads: int) -> Claim:
-    plan = Plan.of(load_config(world.config))
+    plan = CompiledConfig.of(load_config(world.config))
     options = plan.config.workspaces["main"]
     rule = rule_of(options.limit, plan.api_keys["main"], ledger.hasher)
     claim = ledger.outbox.claim("main", rule, most=leads, linger=0, timeout=60, label=options.label)

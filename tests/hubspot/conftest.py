@@ -15,7 +15,7 @@ from hubspot_feed import Feed  # noqa: E402 - after the rewrite
 from hubspot_portal import Portal  # noqa: E402
 from hubspot_server import Standin, serving  # noqa: E402
 
-from connectors.hubspot.paths import DEFAULT_FAMILY, FAMILIES  # noqa: E402
+from connectors.hubspot.api_paths import DEFAULT_FAMILY, FAMILIES  # noqa: E402
 
 
 @pytest.fixture

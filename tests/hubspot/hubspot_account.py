@@ -8,7 +8,7 @@ from typing import Any, Protocol
 
 from hubspot_portal import Portal, definitions, owner, pipeline, prop
 
-from sync.errors import SyncError
+from sync.shared.errors import SyncError
 
 UNKNOWN = "zzz"
 """A code that no list has: of an option that was deleted."""

@@ -21,8 +21,8 @@ from connectors.hubspot.options import HubspotStream
 from connectors.interface import Connector
 from state.ledger import Ledger
 from state.rows import Claim
-from state.slots import Rule
-from state.streams import Declared
+from state.slots import RateLimit
+from state.streams import DeclaredStream
 from sync import log
 from sync.config.schema import Guard, LeadTable, Wire
 from sync.mapping.compile import compile_mapping
@@ -37,7 +37,7 @@ LEAD: dict[str, Any] = {
     "contacts": [{"from": "contacts", "emails": "[email]"}],
 }
 CONTACTS = {"contacts": {"object": "contacts"}}
-RULE = Rule(b"key", 100_000, 60.0)
+RULE = RateLimit(b"key", 100_000, 60.0)
 
 
 class Unsynced(sqlite3.Connection):
@@ -108,7 +108,7 @@ class Feed:
         )
         more = {"page_size": self.page_size, "readers": mapping.readers, "list": self.list}
         stream = spec(mapping.wanted, self.object, self.children, **more)
-        declared = Declared(NAME, self.connector.identity(stream), "main", self.on_change, mapping.version)
+        declared = DeclaredStream(NAME, self.connector.identity(stream), "main", self.on_change, mapping.version)
         row = self.ledger.streams.register([declared])[NAME]
         guard = Guard(max_new=10**6, at_least=10**6)
         return StreamJob(row, stream, mapping, self.start, 86_400.0, 10**9, guard, 100 / 0.6, (NAME,))

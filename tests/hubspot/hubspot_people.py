@@ -16,10 +16,10 @@ from state.ledger import Ledger
 from state.queues import Selection
 from state.rows import OnChange, Verdict
 from sync.config.load import load_config
-from sync.engine import Engine
-from sync.errors import SyncError
-from sync.plan import Plan
+from sync.engine.compiled_config import CompiledConfig
+from sync.engine.engine import Engine
 from sync.polling.job import PollReport
+from sync.shared.errors import SyncError
 
 CONFIG = """
 [workspaces.main]
@@ -73,7 +73,7 @@ class Workspace(World):
         """`members` is the list that contacts alone must be in, if any."""
         named = f'list = "{members}"' if members else ""
         text = CONFIG.format(token=TOKEN, on_change=on_change, members=named)
-        self.plan = Plan.of(load_config(write_config(folder, standin, text)))
+        self.plan = CompiledConfig.of(load_config(write_config(folder, standin, text)))
         self.path = folder / "ledger.db"
         self.portal, self.on_change = standin.portal, on_change
         self.server, self.open = [], {}

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any
 
-from connectors.hubspot.paths import STANDARD
+from connectors.hubspot.api_paths import STANDARD
 
 START = datetime(2026, 3, 10, 12, 0, 0, 654321, tzinfo=UTC).timestamp()
 PORTAL = 147893286

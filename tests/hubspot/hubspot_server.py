@@ -24,7 +24,7 @@ from hubspot_contract import Contract
 from hubspot_lists import Lists
 from hubspot_portal import Portal
 
-from connectors.hubspot.paths import DEFAULT_FAMILY, FAMILIES
+from connectors.hubspot.api_paths import DEFAULT_FAMILY, FAMILIES
 
 TOKEN = "pat-eu1-canary-0000-token"
 BURST_LIMIT = 100

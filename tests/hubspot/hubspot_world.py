@@ -9,12 +9,12 @@ import pytest
 from hubspot_portal import Portal
 from hubspot_server import TOKEN, Standin
 
-from connectors.conformance_world import Names
+from connectors.conformance_world import ContractNames
 from connectors.hubspot.connector import HubspotConnectorType
 from connectors.hubspot.options import HubspotChild, HubspotSource, HubspotStream
 from connectors.interface import Connector, StreamSpec
-from sync.errors import SyncError
-from sync.words import Wanted
+from sync.shared.errors import SyncError
+from sync.shared.words import Wanted
 
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 MS = timedelta(milliseconds=1)
@@ -35,7 +35,7 @@ def spec(wanted: Wanted, object_: str = "companies", children: dict[str, Any] | 
 class HubspotWorld:
     """Companies and associated contacts of an account; ids are as long as HubSpot's."""
 
-    names = Names()
+    names = ContractNames()
     null_modified = False
 
     def __init__(self, standin: Standin, **options: Any) -> None:

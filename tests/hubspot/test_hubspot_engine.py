@@ -14,12 +14,13 @@ from hubspot_server import TOKEN, Standin
 
 from connectors.hubspot.connector import HubspotConnectorType
 from state.ledger import Ledger
-from sync.clock import SystemClock
 from sync.config.load import load_config
-from sync.engine import Engine
-from sync.plan import Plan
-from sync.sandbox.options import SandboxOptions
-from sync.sandbox.running import RunningSandbox, start
+from sync.engine.compiled_config import CompiledConfig
+from sync.engine.engine import Engine
+from sync.shared.clock import SystemClock
+from sync.trial.sandbox.running import RunningSandbox, start
+from sync.trial.sandbox.settings import SandboxOptions
+from tests.patience import PATIENCE
 
 CONFIG = """
 [workspaces.main]
@@ -62,7 +63,7 @@ class Running:
         self.sandbox = sandbox
         self.clock = Passing()
         self.ledger = Ledger(folder / "ledger.db", own=True, clock=self.clock)
-        self.engine = Engine(Plan.of(load_config(write_config(folder, standin, text))), self.ledger)
+        self.engine = Engine(CompiledConfig.of(load_config(write_config(folder, standin, text))), self.ledger)
         self.engine.start_delivery()
         self.stream = self.engine.streams[f"hub.{stream}"]
 
@@ -81,7 +82,7 @@ class Running:
 
     def close(self) -> None:
         self.engine.stop()
-        self.engine.join(20)
+        self.engine.join(PATIENCE)
         self.engine.close()
         self.ledger.close()
 

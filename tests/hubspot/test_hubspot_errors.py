@@ -16,8 +16,8 @@ from hubspot_portal import Portal
 from hubspot_server import Asked, Standin
 from hubspot_world import failure, opened, poll, spec
 
-from sync.errors import SourceRefused, SourceUnavailable
-from sync.words import Wanted
+from sync.shared.errors import SourceRefused, SourceUnavailable
+from sync.shared.words import Wanted
 from tests.sizes import sized
 
 
@@ -111,7 +111,7 @@ def test_no_rubbish_in_an_answer_is_a_defect_of_ours(
     standin: Standin, portal: Portal, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Whatever is wrong in it, the poll goes on or ends with an error that says so."""
-    monkeypatch.setattr("connectors.hubspot.account.ATTEMPTS", 1)
+    monkeypatch.setattr("connectors.hubspot.calls.ATTEMPTS", 1)
     standin.contract.check = lambda *_: None  # type: ignore[method-assign] # no document has these
     standin.limits = False
     for n in range(2, 5):

@@ -13,8 +13,8 @@ from hubspot_server import TOKEN, Standin
 from hubspot_world import COMPANIES, opened, poll, source
 from pydantic import ValidationError
 
+from connectors.hubspot.api_paths import DEFAULT_FAMILY, FAMILIES, dated
 from connectors.hubspot.options import HubspotSource
-from connectors.hubspot.paths import DEFAULT_FAMILY, FAMILIES, dated
 from connectors.interface import Ages
 
 
@@ -33,15 +33,15 @@ KEY = {"token_kind": "service_key"}
 
 def test_the_ends_of_each_family_are_told_with_the_key_that_cures_them() -> None:
     assert ends(api="legacy", **KEY) == [
-        (date(2027, 3, 30), 'the association paths (v4) of api = "legacy"', 'api = "2026-09"'),
-        (date(2027, 9, 1), 'the other paths (v1 to v3) of api = "legacy"', 'api = "2026-09"'),
+        (date(2027, 3, 30), 'the association paths (v4) of api = "legacy"', 'set api = "2026-09"'),
+        (date(2027, 9, 1), 'the other paths (v1 to v3) of api = "legacy"', 'set api = "2026-09"'),
     ]
-    newer = "a newer release of this program, which has a newer api"
+    newer = "install a newer release of this program"
     assert ends(**KEY) == ends(api="2026-09", **KEY) == [(date(2028, 3, 1), 'the paths of api = "2026-09"', newer)]
 
 
 def test_the_end_of_a_token_is_told_unless_it_has_none() -> None:
-    cure = 'a service key as token, and token_kind = "service_key"'
+    cure = 'make a service key, set it as token, and token_kind = "service_key"'
     assert (date(2027, 9, 1), "the token, if it is that of a legacy private app", cure) in ends()
     assert (date(2027, 9, 1), "the token", cure) in ends(token_kind="private_app")
     assert [day for day, _, _ in ends()] == sorted(day for day, _, _ in ends())
@@ -73,7 +73,7 @@ def test_a_new_family_is_one_entry_of_the_table(newer: str, standin: Standin, po
     assert {asked.family for asked in standin.calls} == {newer}
     assert any("GET /crm/objects/2027-03/companies" in text for text in said)
     assert ends(api=newer, **KEY)[0][:2] == (date(2028, 9, 1), 'the paths of api = "2027-03"')
-    assert ends(api="2026-09", **KEY)[0][2] == 'api = "2027-03"'
+    assert ends(api="2026-09", **KEY)[0][2] == 'set api = "2027-03"'
     with pytest.raises(ValidationError, match='"legacy" or "2027-03"'):
         options(api="2027-09")
 

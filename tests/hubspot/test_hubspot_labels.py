@@ -14,8 +14,8 @@ from hubspot_world import opened, spec
 
 from connectors.hubspot.values import property_of
 from connectors.interface import Finding
-from sync.errors import SourceRefused
-from sync.words import LABEL, Wanted
+from sync.shared.errors import SourceRefused
+from sync.shared.words import LABEL, Wanted
 
 MINUTE = 60
 PIPELINES = [

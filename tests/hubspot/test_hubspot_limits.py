@@ -12,8 +12,8 @@ from hubspot_world import source, spec
 
 from connectors.hubspot.connector import HubspotConnectorType
 from connectors.interface import Connector
-from sync.errors import SourceUnavailable
-from sync.words import Wanted
+from sync.shared.errors import SourceUnavailable
+from sync.shared.words import Wanted
 
 COMPANIES = spec(Wanted(frozenset({("name",)})), page_size=100)
 MINUTE, HOUR = 60, 3600

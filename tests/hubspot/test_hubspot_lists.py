@@ -18,12 +18,12 @@ from hubspot_world import opened, source, spec
 from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
 
+from connectors.hubspot.api_paths import FAMILIES
 from connectors.hubspot.lists import packed, unpacked
-from connectors.hubspot.paths import FAMILIES
-from state.streams import Declared
+from state.streams import DeclaredStream
 from sync.cli import main
-from sync.errors import SourceRefused, SourceUnavailable
-from sync.words import Wanted
+from sync.shared.errors import SourceRefused, SourceUnavailable
+from sync.shared.words import Wanted
 from tests.sizes import sized
 
 NAME_ONLY = {"kind": "company", "name": "name"}
@@ -431,7 +431,7 @@ def test_another_list_of_the_same_name_sends_nothing_of_what_was_there(
 def test_a_list_is_no_part_of_what_a_stream_is(standin: Standin) -> None:
     one, other = (opened(standin).identity(spec(Wanted(), list=named)) for named in (None, "9"))
     assert one == other
-    assert Declared("hub.companies", one, "main", "hold", "v")
+    assert DeclaredStream("hub.companies", one, "main", "hold", "v")
 
 
 # ---- as it is kept

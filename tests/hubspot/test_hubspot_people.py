@@ -247,7 +247,7 @@ def addresses_of(properties: Any) -> list[str]:
     return [each for each in said if each]
 
 
-@pytest.mark.timeout(sized(120, 0, 0))
+@pytest.mark.timeout(sized(300, 0, 0))
 def test_nobody_is_created_twice_and_nobody_is_lost(
     standin: Standin, portal: Portal, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -14,7 +14,7 @@ from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
 
 from connectors.hubspot import crm, windows
-from connectors.hubspot.paths import FAMILIES
+from connectors.hubspot.api_paths import FAMILIES
 from tests.sizes import sized
 
 HOUR = 3_600_000

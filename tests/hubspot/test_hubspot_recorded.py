@@ -17,13 +17,13 @@ from hubspot_portal import Portal
 from hubspot_server import Standin
 from hubspot_world import source
 
-from connectors.hubspot.account import Call
+from connectors.hubspot.calls import Call
 from connectors.hubspot.connector import HubspotConnectorType
 from connectors.hubspot.crm import Crm
+from connectors.hubspot.properties import Schema
 from connectors.hubspot.replies import Reply
-from connectors.hubspot.schema import Schema
+from connectors.hubspot.response_rules import AccountPause, Denied, Gone, RetryLater, Unauthorised, judge, zone_of
 from connectors.hubspot.values import canonical, milliseconds, property_of
-from connectors.hubspot.verdicts import Again, Gone, Refused, Rest, Unauthorised, judge, zone_of
 
 RECORDED: dict[str, Any] = json.loads((Path(__file__).parent / "recorded/answers.json").read_text(encoding="utf-8"))
 
@@ -112,11 +112,11 @@ def test_the_account_and_its_time_zone(standin: Standin) -> None:
     ("name", "verdict", "words"),
     [
         ("error-401", Unauthorised, "401"),
-        ("error-403", Refused, "lacks a scope: custom-object-read"),
-        ("error-400-scopes", Refused, "lacks a scope: crm.schemas.deals.read or crm.objects.deals"),
+        ("error-403", Denied, "lacks a scope: custom-object-read"),
+        ("error-400-scopes", Denied, "lacks a scope: crm.schemas.deals.read or crm.objects.deals"),
         ("error-404", Gone, "404"),
-        ("429-daily", Rest, "calls of the day"),
-        ("429-search", Again, "secondly limit"),
+        ("429-daily", AccountPause, "calls of the day"),
+        ("429-search", RetryLater, "secondly limit"),
     ],
 )
 def test_errors(name: str, verdict: type, words: str, portal: Portal) -> None:

@@ -12,7 +12,7 @@ from hubspot_server import Standin
 from hubspot_world import failure
 from test_hubspot_wire import talking
 
-from sync.errors import SourceUnavailable
+from sync.shared.errors import SourceUnavailable
 
 MIB = 1 << 20
 BOMB = gzip.compress(b" " * (40 * MIB), 1)
@@ -22,7 +22,7 @@ BOMB = gzip.compress(b" " * (40 * MIB), 1)
 def _small(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("connectors.hubspot.transport.LONGEST_ANSWER", MIB)
     monkeypatch.setattr("connectors.hubspot.transport.LONGEST_ERROR", MIB)
-    monkeypatch.setattr("connectors.hubspot.account.ATTEMPTS", 1)
+    monkeypatch.setattr("connectors.hubspot.calls.ATTEMPTS", 1)
 
 
 @pytest.mark.parametrize(

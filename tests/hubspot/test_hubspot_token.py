@@ -10,8 +10,8 @@ from hubspot_portal import Portal
 from hubspot_server import TOKEN, Standin
 from hubspot_world import failure, opened, poll, spec
 
-from sync.errors import ConfigError, SourceRefused
-from sync.words import Wanted
+from sync.shared.errors import ConfigError, SourceRefused
+from sync.shared.words import Wanted
 
 
 @pytest.fixture(autouse=True)

@@ -14,7 +14,7 @@ from hubspot_server import Standin
 from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
 
-from sync.errors import SourceRefused, SourceUnavailable
+from sync.shared.errors import SourceRefused, SourceUnavailable
 from tests.sizes import SIZE, sized
 
 COMPANIES = st.integers(1, 3)

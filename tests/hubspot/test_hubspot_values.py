@@ -21,8 +21,8 @@ from hubspot_server import TOKEN, Asked, Standin
 
 from connectors.hubspot.values import property_of
 from sync.cli import main
-from sync.sandbox.options import SandboxOptions
-from sync.sandbox.running import RunningSandbox, start
+from sync.trial.sandbox.running import RunningSandbox, start
+from sync.trial.sandbox.settings import SandboxOptions
 
 RECORDED = Path(__file__).parent / "recorded"
 ANSWERS: dict[str, Any] = json.loads((RECORDED / "answers.json").read_text(encoding="utf-8"))

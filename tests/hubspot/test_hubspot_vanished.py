@@ -14,7 +14,7 @@ from hubspot_feed import CONTACTS, Feed
 from hubspot_portal import Portal, prop
 from hubspot_server import Asked, Standin
 
-from sync.errors import SourceRefused, SourceUnavailable, SyncError
+from sync.shared.errors import SourceRefused, SourceUnavailable, SyncError
 
 MINUTE = 60
 LEAD = {"kind": "company", "name": "name", "where": "do_not_sync != `true`", "labels": ["tier"]}

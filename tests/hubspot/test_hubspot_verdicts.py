@@ -13,21 +13,21 @@ from hubspot_server import Standin
 from hubspot_world import COMPANIES, opened
 
 from connectors.hubspot.replies import Reply
-from connectors.hubspot.verdicts import (
+from connectors.hubspot.response_rules import (
     TABLE,
-    Absent,
-    Again,
+    AccountPause,
+    Denied,
     Done,
     Gone,
-    Refused,
-    Rest,
+    NotFound,
+    ResponseClass,
+    RetryLater,
     Unauthorised,
-    Verdict,
     backoff,
     judge,
     zone_of,
 )
-from sync.errors import SourceRefused, SourceUnavailable
+from sync.shared.errors import SourceRefused, SourceUnavailable
 
 NOON = datetime(2026, 3, 10, 12, tzinfo=UTC)
 NEW_YORK = ZoneInfo("US/Eastern")
@@ -52,33 +52,36 @@ ROWS: list[tuple[int, Any, dict[str, str], type, float | None, str]] = [
     # done, or an answer that is none
     (200, {"results": []}, {}, Done, None, ""),
     (207, {"results": []}, {}, Done, None, ""),
-    (200, PAGE, {}, Again, 1, "not the JSON"),
-    (204, PAGE, {}, Again, 1, "not the JSON"),
+    (200, PAGE, {}, RetryLater, 1, "not the JSON"),
+    (204, PAGE, {}, RetryLater, 1, "not the JSON"),
     # limits: by the policy's name, or where there is none by the message
-    (429, limit("DAILY"), {}, Rest, TO_MIDNIGHT, "calls of the day are used up"),
-    (429, limit("DAILY"), {"retry-after": "7200"}, Rest, 7200, "calls of the day"),
-    (429, limit("", "You have reached your daily limit."), {}, Rest, TO_MIDNIGHT, "calls of the day"),
-    (429, limit("TEN_SECONDLY_ROLLING"), {}, Again, 10, "ten_secondly limit"),
-    (429, limit("", "You have reached your ten_secondly_rolling limit."), {}, Again, 10, "ten_secondly limit"),
-    (429, limit("TEN_SECONDLY_ROLLING"), {"retry-after": "20"}, Again, 20, "ten_secondly"),
-    (429, limit("SECONDLY"), {}, Again, 1, "secondly limit"),
-    (429, limit("", "You have reached your secondly limit."), {}, Again, 1, "secondly limit"),
-    (429, limit("SECONDLY"), {"retry-after": "90"}, Rest, 90, "secondly limit"),
-    (429, limit("SECONDLY"), {"retry-after": "90000"}, Rest, 3600, "secondly limit"),
-    (429, limit("SECONDLY"), {"retry-after": "Wed, 21 Oct 2026 07:28:00 GMT"}, Again, 1, "secondly limit"),
-    (429, limit("HOURLY_BY_APP"), {}, Again, 10, "hourly_by_app limit"),
-    (429, limit("kim@corp.example"), {}, Again, 10, "its rate limit"),
-    (429, PAGE, {}, Again, 10, "its rate limit"),
+    (429, limit("DAILY"), {}, AccountPause, TO_MIDNIGHT, "calls of the day are used up"),
+    (429, limit("DAILY"), {"retry-after": "7200"}, AccountPause, 7200, "calls of the day"),
+    (429, limit("", "You have reached your daily limit."), {}, AccountPause, TO_MIDNIGHT, "calls of the day"),
+    (429, limit("TEN_SECONDLY_ROLLING"), {}, RetryLater, 10, "ten_secondly limit"),
+    (429, limit("", "You have reached your ten_secondly_rolling limit."), {}, RetryLater, 10, "ten_secondly limit"),
+    (429, limit("TEN_SECONDLY_ROLLING"), {"retry-after": "20"}, RetryLater, 20, "ten_secondly"),
+    (429, limit("SECONDLY"), {}, RetryLater, 1, "secondly limit"),
+    (429, limit("", "You have reached your secondly limit."), {}, RetryLater, 1, "secondly limit"),
+    (429, limit("SECONDLY"), {"retry-after": "90"}, AccountPause, 90, "secondly limit"),
+    (429, limit("SECONDLY"), {"retry-after": "90000"}, AccountPause, 3600, "secondly limit"),
+    (429, limit("SECONDLY"), {"retry-after": "Wed, 21 Oct 2026 07:28:00 GMT"}, RetryLater, 1, "secondly limit"),
+    (429, limit("HOURLY_BY_APP"), {}, RetryLater, 10, "hourly_by_app limit"),
+    (429, limit("kim@corp.example"), {}, RetryLater, 10, "its rate limit"),
+    (429, PAGE, {}, RetryLater, 10, "its rate limit"),
     # later
-    (477, said(), {"retry-after": "7200"}, Rest, 7200, "another place"),
-    (477, PAGE, {}, Rest, 3600, "another place"),
-    (423, said(), {}, Again, 2, "423"),
-    (423, said(), {"retry-after": "9"}, Again, 9, "423; correlation id c033cdaa-2c40"),
-    (408, PAGE, {}, Again, 1, "408"),
-    (425, PAGE, {}, Again, 1, "425"),
-    *((status, PAGE, {}, Again, 1, str(status)) for status in (500, 501, 502, 503, 504, 505, 511, *range(520, 530))),
-    (599, said("INTERNAL"), {}, Again, 1, "599"),
-    (503, PAGE, {"retry-after": "600"}, Rest, 600, "503"),
+    (477, said(), {"retry-after": "7200"}, AccountPause, 7200, "another place"),
+    (477, PAGE, {}, AccountPause, 3600, "another place"),
+    (423, said(), {}, RetryLater, 2, "423"),
+    (423, said(), {"retry-after": "9"}, RetryLater, 9, "423; correlation id c033cdaa-2c40"),
+    (408, PAGE, {}, RetryLater, 1, "408"),
+    (425, PAGE, {}, RetryLater, 1, "425"),
+    *(
+        (status, PAGE, {}, RetryLater, 1, str(status))
+        for status in (500, 501, 502, 503, 504, 505, 511, *range(520, 530))
+    ),
+    (599, said("INTERNAL"), {}, RetryLater, 1, "599"),
+    (503, PAGE, {"retry-after": "600"}, AccountPause, 600, "503"),
     # the token
     (401, said("INVALID_AUTHENTICATION"), {}, Unauthorised, None, "token is refused (401 INVALID_AUTHENTICATION"),
     (401, said("EXPIRED_AUTHENTICATION"), {}, Unauthorised, None, "token has expired"),
@@ -86,29 +89,29 @@ ROWS: list[tuple[int, Any, dict[str, str], type, float | None, str]] = [
     (401, said(), {}, Unauthorised, None, "token is refused (401 without a category"),
     (530, PAGE, {}, Unauthorised, None, "malformed token"),
     # a person
-    (403, said("MISSING_SCOPES", context=SCOPES), {}, Refused, None, "crm.objects.companies.read or crm.objects.conta"),
-    (403, said("MISSING_SCOPES"), {}, Refused, None, "lacks a scope: HubSpot does not say which"),
-    (403, said(errors=[{"context": SCOPES}]), {}, Refused, None, "lacks a scope: crm.objects.companies.read"),
-    (400, said("MISSING_SCOPES", context=SCOPES), {}, Refused, None, "lacks a scope: crm.objects.companies.read"),
-    (403, said("USER_DOES_NOT_HAVE_PERMISSIONS"), {}, Refused, None, "the token's user may not do this"),
-    (403, said("FORBIDDEN", subCategory="USER_DOES_NOT_HAVE_PERMISSIONS"), {}, Refused, None, "user may not"),
-    (403, said("ACCOUNT_TIER"), {}, Refused, None, "refuses the call (403 ACCOUNT_TIER"),
+    (403, said("MISSING_SCOPES", context=SCOPES), {}, Denied, None, "crm.objects.companies.read or crm.objects.conta"),
+    (403, said("MISSING_SCOPES"), {}, Denied, None, "lacks a scope: HubSpot does not say which"),
+    (403, said(errors=[{"context": SCOPES}]), {}, Denied, None, "lacks a scope: crm.objects.companies.read"),
+    (400, said("MISSING_SCOPES", context=SCOPES), {}, Denied, None, "lacks a scope: crm.objects.companies.read"),
+    (403, said("USER_DOES_NOT_HAVE_PERMISSIONS"), {}, Denied, None, "the token's user may not do this"),
+    (403, said("FORBIDDEN", subCategory="USER_DOES_NOT_HAVE_PERMISSIONS"), {}, Denied, None, "user may not"),
+    (403, said("ACCOUNT_TIER"), {}, Denied, None, "refuses the call (403 ACCOUNT_TIER"),
     (
         400,
         said("VALIDATION_ERROR", "kim@corp.example is\nwrong"),
         {},
-        Refused,
+        Denied,
         None,
         "correlation id c033cdaa-2c40): … ",
     ),
-    (405, said(), {}, Refused, None, "405 without a category"),
-    (407, PAGE, {}, Refused, None, "proxy wants a name"),
-    (409, said("CONFLICT"), {}, Refused, None, "409 CONFLICT"),
-    (414, PAGE, {}, Refused, None, "too long (414)"),
-    (414, said(), {}, Refused, None, "too long (414)"),
-    (301, PAGE, {}, Refused, None, "called elsewhere"),
-    (304, PAGE, {}, Refused, None, "called elsewhere"),
-    (100, PAGE, {}, Refused, None, "refuses the call (100"),
+    (405, said(), {}, Denied, None, "405 without a category"),
+    (407, PAGE, {}, Denied, None, "proxy wants a name"),
+    (409, said("CONFLICT"), {}, Denied, None, "409 CONFLICT"),
+    (414, PAGE, {}, Denied, None, "too long (414)"),
+    (414, said(), {}, Denied, None, "too long (414)"),
+    (301, PAGE, {}, Denied, None, "called elsewhere"),
+    (304, PAGE, {}, Denied, None, "called elsewhere"),
+    (100, PAGE, {}, Denied, None, "refuses the call (100"),
     # a record that is gone, and every other 404
     (404, said("OBJECT_NOT_FOUND"), {}, Gone, None, "no such record"),
     (404, said(message="Object not found. objectId is usually positive."), {}, Gone, None, "no such record"),
@@ -122,18 +125,18 @@ ROWS: list[tuple[int, Any, dict[str, str], type, float | None, str]] = [
         "correlation id c0-1",
     ),
     (404, {"category": "OBJECT_NOT_FOUND"}, {"x-hubspot-correlation-id": "c0-2"}, Gone, None, "correlation id c0-2"),
-    (404, PAGE, {"x-hubspot-correlation-id": "c0-2"}, Absent, None, "404"),
-    (404, said("VALIDATION_ERROR", "Object not found"), {}, Absent, None, "404 VALIDATION_ERROR"),
-    (404, said(message="no route found"), {}, Absent, None, "404"),
-    (404, {"message": "Object not found"}, {}, Absent, None, "404"),
-    (404, {"status": "error", "category": "OBJECT_NOT_FOUND"}, {}, Absent, None, "404"),
-    (404, PAGE, {}, Absent, None, "404"),
+    (404, PAGE, {"x-hubspot-correlation-id": "c0-2"}, NotFound, None, "404"),
+    (404, said("VALIDATION_ERROR", "Object not found"), {}, NotFound, None, "404 VALIDATION_ERROR"),
+    (404, said(message="no route found"), {}, NotFound, None, "404"),
+    (404, {"message": "Object not found"}, {}, NotFound, None, "404"),
+    (404, {"status": "error", "category": "OBJECT_NOT_FOUND"}, {}, NotFound, None, "404"),
+    (404, PAGE, {}, NotFound, None, "404"),
     # a page from what stands between says nothing of token, scopes or rights
-    *((status, PAGE, {}, Again, 1, f"answers {status} with a page") for status in (400, 401, 403, 405, 410, 451)),
+    *((status, PAGE, {}, RetryLater, 1, f"answers {status} with a page") for status in (400, 401, 403, 405, 410, 451)),
 ]
 
 
-def judged(status: int, body: Any, headers: dict[str, str], attempt: int = 1) -> Verdict:
+def judged(status: int, body: Any, headers: dict[str, str], attempt: int = 1) -> ResponseClass:
     return judge(Reply(status, headers, body), attempt, now=NOON, zone=NEW_YORK, interval=10.0)
 
 
@@ -168,9 +171,9 @@ def test_every_status_has_a_verdict_with_and_without_json() -> None:
 
 def test_only_limits_make_all_calls_wait() -> None:
     assert [judged(429, limit("SECONDLY"), {}), judged(423, said(), {}), judged(502, PAGE, {})] == [
-        Again(1.0, "says that its secondly limit is reached: others use it too", whole=True),
-        Again(2.0, "answers 423; correlation id c033cdaa-2c40"),
-        Again(1.0, "answers 502"),
+        RetryLater(1.0, "says that its secondly limit is reached: others use it too", whole=True),
+        RetryLater(2.0, "answers 423; correlation id c033cdaa-2c40"),
+        RetryLater(1.0, "answers 502"),
     ]
 
 

@@ -12,10 +12,10 @@ from hubspot_server import Asked, Standin
 from hubspot_world import source
 
 from connectors.hubspot import crm, windows
-from connectors.hubspot.account import Account
+from connectors.hubspot.calls import HubSpotCalls
 from connectors.hubspot.connector import HubspotConnectorType
 from connectors.hubspot.crm import Crm
-from connectors.hubspot.windows import Found, Search
+from connectors.hubspot.windows import FoundStamps, Search
 from tests.sizes import sized
 
 AT = 1_773_000_000_000
@@ -28,7 +28,7 @@ def search(standin: Standin, portal: Portal) -> Iterator[Search]:
     standin.limits = False
     options = source(standin, searches_per_second=5)
     connector = HubspotConnectorType(portal.clock).open("hub", options)
-    account: Account = connector._account  # type: ignore[attr-defined] # the seam below the connector
+    account: HubSpotCalls = connector._account  # type: ignore[attr-defined] # the seam below the connector
     yield Search(Crm(account), "contacts")
     connector.close()
 
@@ -48,7 +48,7 @@ def stamp(portal: Portal, ids: Iterator[int] | range, at: int = AT) -> None:
         portal.put("contacts", id_, at)
 
 
-def ids_of(parts: list[Found]) -> list[int]:
+def ids_of(parts: list[FoundStamps]) -> list[int]:
     return sorted(int(id_) for part in parts for id_, _ in part.stamps)
 
 

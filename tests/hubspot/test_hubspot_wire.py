@@ -23,8 +23,8 @@ from hubspot_server import HANGS, Standin, serving
 from hubspot_world import failure, opened, poll, source
 
 from connectors.hubspot.connector import HubspotConnectorType
-from sync.clock import SystemClock
-from sync.errors import ConfigError, SourceRefused, SourceUnavailable
+from sync.shared.clock import SystemClock
+from sync.shared.errors import ConfigError, SourceRefused, SourceUnavailable
 
 
 @pytest.fixture(autouse=True)
@@ -82,7 +82,7 @@ def talking(say: Any, heard: list[bytes] | None = None) -> Iterator[str]:
 def test_a_server_that_drips_is_left_too(
     head: str, drop: bytes, standin: Standin, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("connectors.hubspot.account.ATTEMPTS", 1)
+    monkeypatch.setattr("connectors.hubspot.calls.ATTEMPTS", 1)
 
     def drip(connection: socket.socket, over: threading.Event) -> None:
         connection.sendall(f"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\n{head}\r\n\r\n".encode())

@@ -25,11 +25,11 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
 
-from connectors.sql.database import Database
+from connectors.sql.connection import Database
 from connectors.sql.encryption import encryption_findings
 from connectors.sql.engines import parse_url
 from connectors.sql.options import SqlSource
-from sync.errors import SyncError
+from sync.shared.errors import SyncError
 from tests.proof.harness import until
 
 

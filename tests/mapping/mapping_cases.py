@@ -6,9 +6,9 @@ from collections.abc import Collection, Mapping
 from typing import Any
 
 from sync.config.schema import LeadTable, Wire
-from sync.errors import ConfigError, Problem
 from sync.mapping.compile import LeadMapping, compile_mapping
-from sync.mapping.outcome import Lead, Note, Unfit
+from sync.mapping.result import Lead, Note, Unfit
+from sync.shared.errors import ConfigError, Problem
 
 WHERE = "sources.erp.streams.companies.lead"
 COUNTRIES = {"countries": {"DE": "Germany", "1": "one"}, "empty": {}}

@@ -6,7 +6,7 @@ from typing import Any
 
 from mapping_cases import document, lead, mapping, problems
 
-from sync.mapping.outcome import Lead, Note, Unfit
+from sync.mapping.result import Lead, Note, Unfit
 
 PEOPLE = {
     "from": "people",

@@ -12,10 +12,10 @@ from hypothesis import strategies as st
 from mapping_cases import COUNTRIES, mapping
 from test_mapping_properties import JSON, RECORDS
 
-from sync.errors import ConfigError
 from sync.mapping.functions import FUNCTIONS, NAMES
-from sync.mapping.outcome import Filtered, Lead, Unfit
-from sync.sandbox.validation import check_leads
+from sync.mapping.result import Filtered, Lead, Unfit
+from sync.shared.errors import ConfigError
+from sync.trial.sandbox.validation import check_leads
 from tests.sizes import sized
 
 FIELDS = st.sampled_from(

@@ -6,8 +6,8 @@ import pytest
 
 from sync.config.schema import LeadTable, Wire
 from sync.mapping.compile import LeadMapping, compile_mapping
-from sync.mapping.identity import Kind, host_of, international, is_shared, recognised
-from sync.mapping.outcome import Lead
+from sync.mapping.identity import IdentityKind, host_of, international, is_shared, recognised
+from sync.mapping.result import Lead
 
 
 def mapping(kind: str = "company") -> LeadMapping:
@@ -130,7 +130,7 @@ def test_shared_hosts_are_shared_with_their_parts() -> None:
         ("phone", "phones", "030 1234567"),
     ],
 )
-def test_a_value_alone_is_what_it_is_in_a_lead(kind: Kind, field: str, text: str) -> None:
+def test_a_value_alone_is_what_it_is_in_a_lead(kind: IdentityKind, field: str, text: str) -> None:
     found = {each for each in identities(**{field: [text]}) if each[0] == kind}
     alone = recognised(kind, text)
     assert found == ({alone} if alone else set())

@@ -8,9 +8,9 @@ from hypothesis import strategies as st
 from mapping_cases import WHERE, mapping, problems
 
 from sync.config.schema import Wire, WireList
-from sync.errors import ConfigError
 from sync.mapping.elsewhere import ELSEWHERE
 from sync.mapping.expressions import BadExpression, compile_expression
+from sync.shared.errors import ConfigError
 from tests.sizes import sized
 
 _BLANK = "a field name with a blank stands in double quotes: {}"

@@ -15,11 +15,11 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from mapping_cases import mapping
 
-from sync.errors import ConfigError
 from sync.mapping import web
 from sync.mapping.emails import is_email, is_ordinary
 from sync.mapping.functions import NAMES as FUNCTION_NAMES
-from sync.mapping.outcome import Filtered, Lead, Unfit
+from sync.mapping.result import Filtered, Lead, Unfit
+from sync.shared.errors import ConfigError
 from tests.sizes import sized
 
 NAMES = ["a", "b", "c", "people", "contacts"]

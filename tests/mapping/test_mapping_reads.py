@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 from mapping_cases import mapping
 
-from sync.words import Wanted
+from sync.shared.words import Wanted
 
 ALL = None
 Paths = tuple[tuple[str, ...], ...]

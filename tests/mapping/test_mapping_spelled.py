@@ -8,7 +8,7 @@ import pytest
 from mapping_cases import mapping
 
 from sync.config.schema import Wire, WireList
-from sync.mapping.fields import Change, changes, name_of, spelled
+from sync.mapping.field_changes import FieldChange, changes, name_of, spelled
 
 WIRE = Wire()
 OTHER = Wire(emails=WireList(field="Emails", member="Value"))
@@ -51,23 +51,27 @@ def test_a_lead_that_was_made_with_other_wire_names_shows_all_it_has() -> None:
     ("after", "expected"),
     [
         ({}, []),
-        ({"name": "Apex"}, [Change("name", "Acme", "Apex")]),
-        ({"n": None}, [Change("employee_count", "5", "")]),
-        ({"emails": ["b@acme.example"]}, [Change("emails", "a@acme.example, b@acme.example", "b@acme.example")]),
-        ({"people": []}, [Change("contacts[0].name", "Ada", "")]),
+        ({"name": "Apex"}, [FieldChange("name", "Acme", "Apex")]),
+        ({"n": None}, [FieldChange("employee_count", "5", "")]),
+        ({"emails": ["b@acme.example"]}, [FieldChange("emails", "a@acme.example, b@acme.example", "b@acme.example")]),
+        ({"people": []}, [FieldChange("contacts[0].name", "Ada", "")]),
         (
             {"people": [{"first": "Ada", "last": "L"}, {"first": "Bob"}]},
-            [Change("contacts[0].last_name", "", "L"), Change("contacts[1].name", "", "Bob")],
+            [FieldChange("contacts[0].last_name", "", "L"), FieldChange("contacts[1].name", "", "Bob")],
         ),
     ],
 )
-def test_only_what_differs_is_a_change(after: dict[str, Any], expected: list[Change]) -> None:
+def test_only_what_differs_is_a_change(after: dict[str, Any], expected: list[FieldChange]) -> None:
     assert list(changes(made(FULL), made({**FULL, **after}), WIRE)) == expected
 
 
 def test_of_a_lead_that_nobody_knows_every_field_is_named() -> None:
     found = changes(None, made({"name": "Acme"}), WIRE)
-    assert found == (Change("kind", None, "company"), Change("name", None, "Acme"), Change("labels", None, "a, b"))
+    assert found == (
+        FieldChange("kind", None, "company"),
+        FieldChange("name", None, "Acme"),
+        FieldChange("labels", None, "a, b"),
+    )
 
 
 def test_a_lead_is_looked_for_by_its_whole_name() -> None:

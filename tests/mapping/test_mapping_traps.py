@@ -7,7 +7,7 @@ from mapping_cases import lead, mapping, problems
 
 from connectors.interface import FieldKind
 from sync.mapping.literals import doubts
-from sync.mapping.outcome import Filtered
+from sync.mapping.result import Filtered
 
 
 def refused(where: str) -> list[tuple[str, str]]:

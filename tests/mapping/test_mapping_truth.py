@@ -13,7 +13,7 @@ from jmespath.exceptions import JMESPathError
 from mapping_cases import document, mapping
 
 from sync.mapping.expressions import BadExpression, compile_expression
-from sync.mapping.outcome import Filtered, Lead
+from sync.mapping.result import Filtered, Lead
 from tests.sizes import sized
 
 FALSE: list[Any] = [None, False, 0, 0.0, -0.0, "", [], {}]

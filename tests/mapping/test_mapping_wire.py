@@ -11,7 +11,7 @@ import pytest
 from mapping_cases import document, mapping
 
 from sync.config.schema import Wire, WireList
-from sync.mapping.wire import texts, with_labels
+from sync.mapping.wire_fields import texts, with_labels
 
 BASE: dict[str, Any] = {
     "name": "name",

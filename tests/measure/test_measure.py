@@ -133,4 +133,4 @@ def test_a_poll_and_a_batch_are_followed_through_the_files_that_do_them() -> Non
     followed = trips(PACKAGES)
     assert {"sync/polling/poll.py", "state/records.py"} <= set(followed["poll"].files)
     assert {"sync/delivery/sender.py", "state/verdicts.py"} <= set(followed["batch"].files)
-    assert not any(file.startswith("sync/sandbox") for trip in followed.values() for file in trip.files)
+    assert not any(file.startswith("sync/trial/sandbox") for trip in followed.values() for file in trip.files)

@@ -17,14 +17,14 @@ from unittest import mock
 from state.ledger import Ledger
 from sync import log
 from sync.config.load import load_config
-from sync.engine import Engine
-from sync.plan import Plan
-from sync.sandbox.options import SandboxOptions
-from sync.sandbox.running import start
+from sync.engine.compiled_config import CompiledConfig
+from sync.engine.engine import Engine
+from sync.trial.sandbox.running import start
+from sync.trial.sandbox.settings import SandboxOptions
 from tests.commands.command_world import KEY, ROOT, make_world
 
 STREAM = "erp.companies"
-SERVER = "sync/sandbox/"
+SERVER = "sync/trial/sandbox/"
 
 
 @dataclass
@@ -78,7 +78,7 @@ def _engine(folder: Path) -> Iterator[tuple[Engine, Callable[[int], None]]]:
         mock.patch.dict(os.environ, {"TEST_API_KEY": KEY}),
         Ledger(world.ledger, own=True) as ledger,
     ):
-        engine = Engine(Plan.of(load_config(world.config)), ledger)
+        engine = Engine(CompiledConfig.of(load_config(world.config)), ledger)
         yield engine, lambda number: world.companies([number])
         engine.close()
 

@@ -21,10 +21,11 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any
 
-from sync.sandbox import reports
-from sync.sandbox.running import RunningSandbox, start
-from sync.sandbox.server import SandboxOptions
-from tests.proof.nursery import nursery
+from sync.trial.sandbox import reports
+from sync.trial.sandbox.running import RunningSandbox, start
+from sync.trial.sandbox.server import SandboxOptions
+from tests.nursery import nursery
+from tests.patience import PATIENCE
 
 ROOT = Path(__file__).resolve().parents[2]
 _HOUR_AGO = datetime.now(UTC) - timedelta(hours=1)
@@ -41,7 +42,7 @@ OLD = after_old(0)
 """When most records were last changed: long settled, yet not so old that nobody expects late writers any more."""
 
 
-def until(condition: Callable[[], Any], what: str, seconds: float = 30.0) -> Any:
+def until(condition: Callable[[], Any], what: str, seconds: float = PATIENCE) -> Any:
     """The first true value of `condition`, asked again and again; fails after `seconds`."""
     ends = time.monotonic() + seconds
     while not (value := condition()):
@@ -166,10 +167,12 @@ def environment(more: Mapping[str, str] | None = None) -> dict[str, str]:
     return {**os.environ, "PYTHONPATH": str(ROOT), **(more or {})}
 
 
-def command(*arguments: str | Path, seconds: float = 60.0, env: Mapping[str, str] | None = None) -> Ended:
-    """Runs the command to its end."""
-    with tempfile.TemporaryFile() as out, tempfile.TemporaryFile() as err:
-        process = nursery().start([*map(str, arguments)], environment(env), out, err)
+def command(
+    *arguments: str | Path, seconds: float = PATIENCE, env: Mapping[str, str] | None = None, folder: Path = ROOT
+) -> Ended:
+    """Run the command to its end, in `folder`."""
+    with tempfile.TemporaryFile() as out, tempfile.TemporaryFile() as err, open(os.devnull, "rb") as nothing:
+        process = nursery().start([*map(str, arguments)], environment(env), nothing, out, err, folder=folder)
         try:
             code = process.wait(seconds)
         finally:
@@ -185,8 +188,8 @@ class Daemon:
         self.log = config.with_name("daemon.log")
         self.errors = config.with_name("daemon.err")
         self._from = self.log.stat().st_size if self.log.exists() else 0
-        with self.log.open("ab") as out, self.errors.open("ab") as err:
-            self.process = nursery().start(["run", "-c", str(config)], environment(env), out, err)
+        with self.log.open("ab") as out, self.errors.open("ab") as err, open(os.devnull, "rb") as nothing:
+            self.process = nursery().start(["run", "-c", str(config)], environment(env), nothing, out, err)
 
     def events(self, name: str | None = None) -> list[Figures]:
         """This process's log so far; a last line that is not whole yet is left out."""
@@ -194,7 +197,7 @@ class Daemon:
         whole = text[: text.rfind(b"\n") + 1].decode()
         return [event for event in events_in(whole) if name is None or event["event"] == name]
 
-    def wait_for(self, event: str, seconds: float = 30.0, **fields: object) -> Figures:
+    def wait_for(self, event: str, seconds: float = PATIENCE, **fields: object) -> Figures:
         """The first event of that name with these fields."""
 
         def found() -> Figures | None:
@@ -216,17 +219,17 @@ class Daemon:
     def signal(self, number: signal.Signals) -> None:
         self.process.send_signal(number)
 
-    def wait(self, seconds: float = 30.0) -> int:
+    def wait(self, seconds: float = PATIENCE) -> int:
         return self.process.wait(seconds)
 
-    def stop(self, seconds: float = 30.0) -> int:
+    def stop(self, seconds: float = PATIENCE) -> int:
         """SIGTERM and the exit code."""
         self.signal(signal.SIGTERM)
         return self.wait(seconds)
 
     def kill(self) -> None:
         self.process.kill()
-        self.process.wait(10)
+        self.process.wait(PATIENCE)
 
     def __enter__(self) -> Daemon:
         return self
@@ -274,7 +277,7 @@ class World:
     def requests(self) -> int:
         return len(self.sandbox.requests())
 
-    def wait_for_leads(self, count: int, seconds: float = 30.0) -> None:
+    def wait_for_leads(self, count: int, seconds: float = PATIENCE) -> None:
         until(lambda: self.created() >= count, f"{count} leads in the sandbox, there are {self.created()}", seconds)
 
     def query(self, sql: str, *values: object) -> list[tuple[Any, ...]]:

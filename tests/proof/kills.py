@@ -90,7 +90,7 @@ def waiting(world: World) -> bool:
 def finish(world: World) -> None:
     """A last daemon, until nothing waits any more."""
     with world.daemon() as daemon:
-        until(lambda: not waiting(world), "everything read and sent", 60)
+        until(lambda: not waiting(world), "everything read and sent")
         assert daemon.stop() == 0
 
 

@@ -12,12 +12,12 @@ from pathlib import Path
 from typing import Any
 
 from sync import log
-from sync.clock import SystemClock
 from sync.config.load import load_config
-from sync.ledgers import open_ledger
-from sync.once import Round, Summary
-from sync.sandbox import reports
-from sync.sandbox.running import RunningSandbox
+from sync.engine.ledger_opening import open_ledger
+from sync.engine.round import Round, Summary
+from sync.shared.clock import SystemClock
+from sync.trial.sandbox import reports
+from sync.trial.sandbox.running import RunningSandbox
 from tests.connectors.sql_servers import Server
 from tests.proof.meaning_columns import Column, path, quoted
 from tests.proof.meaning_scenario import (

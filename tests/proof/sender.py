@@ -13,8 +13,8 @@ from pathlib import Path
 
 from state.ledger import Ledger
 from sync.config.load import load_config
-from sync.plan import Plan, rule_of
-from sync.reports.single_lead import make_lead, send, take_slot
+from sync.engine.compiled_config import CompiledConfig, rule_of
+from sync.views.single_lead import make_lead, send, take_slot
 
 
 class Over(Exception):
@@ -28,7 +28,7 @@ def wait(seconds: float) -> None:
 
 def main(path: Path) -> None:
     config = load_config(path)
-    workspace, api_key = config.workspaces["main"], Plan.of(config).api_keys["main"]
+    workspace, api_key = config.workspaces["main"], CompiledConfig.of(config).api_keys["main"]
     verdicts: Counter[str] = Counter()
     with Ledger(config.ledger_path) as ledger:
         rule = rule_of(workspace.limit, api_key, ledger.hasher)

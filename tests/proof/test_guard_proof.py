@@ -28,23 +28,23 @@ def events(done: Ended, name: str) -> list[dict[str, Any]]:
 
 def test_the_first_scan_is_announced_and_sent_and_as_many_later_are_held(world: World) -> None:
     """With a look at the first five in between: the rest belongs to what was asked for, however much it is."""
-    world.source.add(range(6000))
-    world.write(level="info", limit='{ requests = 100, per = "3s" }')
+    world.source.add(range(600))
+    world.write(level="info", limit='{ requests = 100, per = "30s" }', more="[guard]\nmax_new = 500")
     first = world.once("--max", "5")
-    assert (first.code, first.summary["sent"], first.summary["pending"]) == (0, 5, 5995), first.stderr[-3000:]
+    assert (first.code, first.summary["sent"], first.summary["pending"]) == (0, 5, 595), first.stderr[-3000:]
     (begins,), (ends,) = events(first, "first_scan"), events(first, "first_scan_over")
-    assert (begins["records"], begins["seconds"]) == (6000, 2)
-    assert ends["leads"] == 6000
+    assert (begins["records"], begins["seconds"]) == (600, 2)
+    assert ends["leads"] == 600
     assert world.once().code == 0
     assert world.names() == world.source.names()
     requests = world.requests()
 
-    world.source.add(range(6000, 12_000), at=LATER)
-    held_back(world, world.once(), 6000, "6,000 new leads in one poll; max_new is 5,000")
+    world.source.add(range(600, 1200), at=LATER)
+    held_back(world, world.once(), 600, "600 new leads in one poll; max_new is 500")
     assert world.requests() == requests
     shown = command("status", "-c", world.config).stdout
-    assert "6,000 records held" in shown
-    assert "6,000 of them: 6,000 new leads in one poll; max_new is 5,000; approve them" in shown
+    assert "600 records held" in shown
+    assert "600 of them: 600 new leads in one poll; max_new is 500; approve them" in shown
 
 
 def test_a_table_that_was_given_new_ids(world: World) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from sync.sandbox.running import start
+from sync.trial.sandbox.running import start
 from tests.proof.harness import World, until
 from tests.proof.kills import Plan, assert_truth, kill_again_and_again, waiting
 
@@ -32,7 +32,7 @@ def test_the_server_is_killed_and_comes_back(world_with: Callable[..., World]) -
         daemon.wait_for("workspace_rests")
         back = start(world.sandbox.options)
         with back:
-            until(lambda: not waiting(world), "all sent after the server's return", 40)
+            until(lambda: not waiting(world), "all sent after the server's return")
             assert daemon.stop() == 0
     assert_truth(world)
     assert 0 < len(world.doubtful()) <= 40

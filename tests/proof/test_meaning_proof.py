@@ -18,7 +18,7 @@ import pytest
 from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
 
-from sync.sandbox.running import RunningSandbox
+from sync.trial.sandbox.running import RunningSandbox
 from tests.connectors.sql_servers import Server, Sqlite, mariadb_database, postgresql_database
 from tests.proof.harness import sandbox_with
 from tests.proof.meaning_scenario import Scenario, scenarios
@@ -73,7 +73,7 @@ def server(request: pytest.FixtureRequest) -> Iterator[Server]:
         yield database
 
 
-@pytest.mark.timeout(sized(120, 3600, 36_000))
+@pytest.mark.timeout(sized(300, 3600, 36_000))
 @tries
 @given(data=st.data())
 def test_the_leads_are_those_that_the_database_answers(

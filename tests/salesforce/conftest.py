@@ -14,8 +14,8 @@ from sf_command import Program  # noqa: E402
 from sf_proxy import Proxy  # noqa: E402
 from sf_server import StandIn, running  # noqa: E402
 
-from sync.sandbox.options import SandboxOptions  # noqa: E402
-from sync.sandbox.running import RunningSandbox, start  # noqa: E402
+from sync.trial.sandbox.running import RunningSandbox, start  # noqa: E402
+from sync.trial.sandbox.settings import SandboxOptions  # noqa: E402
 
 
 @pytest.fixture(scope="session")

@@ -19,8 +19,9 @@ from sf_server import StandIn
 from state.ledger import Ledger
 from sync.cli import main
 from sync.config.load import load_config
-from sync.once import Round, Summary
-from sync.sandbox.running import RunningSandbox
+from sync.engine.round import Round, Summary
+from sync.trial.sandbox.running import RunningSandbox
+from tests.patience import PATIENCE
 
 ROOT = Path(__file__).resolve().parents[2]
 CONFIG = """
@@ -117,7 +118,7 @@ class Program:
 
     def kill(self, process: subprocess.Popen[str]) -> None:
         process.send_signal(signal.SIGKILL)
-        process.communicate(timeout=20)
+        process.communicate(timeout=PATIENCE)
 
     def round(self) -> Summary:
         config = load_config(self.config)

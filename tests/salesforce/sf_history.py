@@ -11,8 +11,8 @@ from sf_server import StandIn
 from sf_world import account, stream
 
 from connectors.salesforce.connector import SalesforceConnector
-from sync.errors import SourceRefused
-from sync.words import LABEL, Json, Record, Wanted
+from sync.shared.errors import SourceRefused
+from sync.shared.words import LABEL, Json, Record, Wanted
 
 WANTED = Wanted(
     frozenset({("Name",), ("Phone",), ("Industry",), ("Industry" + LABEL,)}),

@@ -10,7 +10,7 @@ from typing import Any
 from sf_soql import OPERATORS, Malformed, Nested, Query
 from sf_tables import FIELDS, NAME, RECORD_TYPES, described, reference
 
-from sync.opaque import checksum
+from sync.shared.opaque import checksum
 
 PREFIXES = {
     "Account": "001",

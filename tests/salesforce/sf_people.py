@@ -23,14 +23,14 @@ from sf_world import account
 from connectors.salesforce.connector import SalesforceConnector
 from state.ledger import Ledger
 from state.rows import Claim, Delivery, OnChange, Verdict
-from state.slots import Rule
+from state.slots import RateLimit
 from sync import log
 from sync.config.load import load_config
-from sync.engine import Engine
-from sync.errors import SourceRefused
-from sync.plan import Plan
+from sync.engine.compiled_config import CompiledConfig
+from sync.engine.engine import Engine
 from sync.polling.poll import Poller
 from sync.polling.turns import StreamWorker
+from sync.shared.errors import SourceRefused
 
 OPTED_OUT = "HasOptedOutOfEmail"
 OBJECTS = {"accounts": "Account", "contacts": "Contact", "leads": "Lead"}
@@ -45,7 +45,7 @@ NEEDS = {
 """What each stream reads of what may be hidden."""
 SETTLE = timedelta(seconds=5)
 EMPTIED = "lists no record at all"
-RULE = Rule(b"key", 100_000, 60.0)
+RULE = RateLimit(b"key", 100_000, 60.0)
 CONFIG = """
 [workspaces.main]
 api_key = "none"
@@ -164,7 +164,7 @@ class People(Life):
         )
         config = load_config(folder / "config.toml")
         self.ledger = Ledger(config.ledger_path, own=True, clock=OrgClock(self.org))
-        self.engine = Engine(Plan.of(config), self.ledger)
+        self.engine = Engine(CompiledConfig.of(config), self.ledger)
         for worker in self.engine.streams.values():
             worker._connect = lambda: SalesforceConnector(account(stand_in, person_accounts="contact"))
         self.names = {worker.job.row.id: name for name, worker in self._workers().items()}

@@ -15,10 +15,10 @@ from sf_server import StandIn
 
 from state.ledger import Ledger
 from sync.config.load import load_config
-from sync.engine import Engine
-from sync.errors import SourceUnavailable
-from sync.plan import Plan
+from sync.engine.compiled_config import CompiledConfig
+from sync.engine.engine import Engine
 from sync.polling.poll import Poller
+from sync.shared.errors import SourceUnavailable
 
 CONFIG = """
 [workspaces.main]
@@ -56,7 +56,7 @@ class Story:
         (folder / "config.toml").write_text(CONFIG.format(host=stand_in.host, ca_file=stand_in.authority.ca_file))
         config = load_config(folder / "config.toml")
         self.ledger = Ledger(config.ledger_path, own=True)
-        self.engine = Engine(Plan.of(config), self.ledger)
+        self.engine = Engine(CompiledConfig.of(config), self.ledger)
         self.worker = self.engine.streams["sf.accounts"]
         self.connector = self.worker._connect()
         self.writes = 0

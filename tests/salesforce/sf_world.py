@@ -12,12 +12,12 @@ from sf_org import sf_id
 from sf_proxy import Proxy
 from sf_server import StandIn
 
-from connectors.conformance_world import Names
+from connectors.conformance_world import ContractNames
 from connectors.interface import Connector, StreamSpec
-from connectors.salesforce.account import Account
 from connectors.salesforce.connector import SalesforceConnector
 from connectors.salesforce.options import SalesforceChild, SalesforceSource, SalesforceStream
-from sync.words import Json, Page, Record, Touch, Wanted
+from connectors.salesforce.session import SalesforceSession
+from sync.shared.words import Json, Page, Record, Touch, Wanted
 
 COMPANY = Wanted(frozenset({("Name",), ("BillingCity",)}), {"contacts": Wanted(frozenset({("Email",)}))})
 
@@ -31,9 +31,9 @@ def source(stand_in: StandIn, **options: Any) -> SalesforceSource:
 CREDENTIALS = {"flow": "client_credentials", "client_id": "the-client-id", "client_secret": "the-client-secret"}
 
 
-def account(stand_in: StandIn, now: Callable[[], float] | None = None, **options: Any) -> Account:
+def account(stand_in: StandIn, now: Callable[[], float] | None = None, **options: Any) -> SalesforceSession:
     """`now` is the machine's own clock; it goes as Salesforce's does, unless a test wants another one."""
-    return Account("sf", source(stand_in, **options), now or (lambda: stand_in.org.now().timestamp()))
+    return SalesforceSession("sf", source(stand_in, **options), now or (lambda: stand_in.org.now().timestamp()))
 
 
 def connect(stand_in: StandIn, now: Callable[[], float] | None = None, **options: Any) -> SalesforceConnector:
@@ -55,7 +55,7 @@ def on(part: str) -> Callable[[Asked], bool]:
 
 def stream(
     wanted: Wanted = COMPANY,
-    name: str = "Account",
+    name: str = "SalesforceSession",
     *,
     page_size: int = 1000,
     overlap: float = 600,
@@ -66,7 +66,7 @@ def stream(
 ) -> StreamSpec:
     """Accounts with their contacts, unless it says otherwise."""
     if children is None:
-        children = {"contacts": {"object": "Contact", "via": "AccountId"}} if name == "Account" else {}
+        children = {"contacts": {"object": "Contact", "via": "AccountId"}} if name == "SalesforceSession" else {}
     return StreamSpec(
         "sf",
         "accounts",
@@ -129,13 +129,13 @@ class Reading:
 
 
 def firms(stand_in: StandIn, count: int = 3) -> list[str]:
-    return [stand_in.org.put("Account", number, Name=f"Firm {number}") for number in range(count)]
+    return [stand_in.org.put("SalesforceSession", number, Name=f"Firm {number}") for number in range(count)]
 
 
 class SalesforceWorld:
     """Companies are accounts, contacts are contacts. Answers hold at most `batch` rows."""
 
-    names = Names("Name", "BillingCity", "Description", "contacts", "Email")
+    names = ContractNames("Name", "BillingCity", "Description", "contacts", "Email")
     null_modified = False
 
     def __init__(self, stand_in: StandIn, batch: int = 2) -> None:
@@ -159,18 +159,18 @@ class SalesforceWorld:
     def put(self, number: int, name: str, city: str, at: datetime | None) -> None:
         assert at is not None
         self._stand_in.org.put(
-            "Account", number, at, Name=name, BillingCity=city, Description="unwanted", IsDeleted=False
+            "SalesforceSession", number, at, Name=name, BillingCity=city, Description="unwanted", IsDeleted=False
         )
 
     def delete(self, number: int) -> None:
-        self._stand_in.org.delete("Account", sf_id("Account", number))
+        self._stand_in.org.delete("SalesforceSession", sf_id("SalesforceSession", number))
 
     def put_contact(self, number: int, company: int | None, email: str, at: datetime) -> None:
-        parent = None if company is None else sf_id("Account", company)
+        parent = None if company is None else sf_id("SalesforceSession", company)
         self._stand_in.org.put("Contact", number, at, AccountId=parent, Email=email)
 
     def id_of(self, number: int) -> str:
-        return sf_id("Account", number)
+        return sf_id("SalesforceSession", number)
 
     def contact_id_of(self, number: int) -> str:
         return sf_id("Contact", number)

@@ -12,7 +12,7 @@ from sf_world import CREDENTIALS, connect, log_in, poll, source, stream
 
 from connectors.interface import Ages
 from connectors.salesforce.access import ACCESS
-from sync.errors import SourceRefused, SourceUnavailable, SyncError
+from sync.shared.errors import SourceRefused, SourceUnavailable, SyncError
 
 PASSWORD = {
     "flow": "password",

@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import json
-import time
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
+import pytest
 from sf_command import Program
 from sf_faults import Fault, error
 from sf_recorded import load, packed
 from sf_world import on
+
+from tests.docs.pages import recipes
+from tests.proof.harness import until
 
 
 def expected_lead(account: dict[str, Any], contacts: list[dict[str, Any]]) -> dict[str, Any]:
@@ -85,10 +88,7 @@ def test_a_kill_in_the_middle_loses_nothing_and_reads_on(program: Program) -> No
     children = on("FROM Contact WHERE AccountId")
     program.stand_in.faults = [Fault(how="then", on=children, times=2), Fault(how="hang", on=children)]
     process = program.start("once", "--quiet")
-    until = time.monotonic() + 90
-    while program.stand_in.faults and time.monotonic() < until:
-        time.sleep(0.02)
-    assert not program.stand_in.faults
+    until(lambda: not program.stand_in.faults, "the last page that it is given", 90)
     program.kill(process)
     program.stand_in.forget()
     program.write(("[sources.sf]\n", "[sources.sf]\npage_size = 7\n"))
@@ -247,3 +247,26 @@ def test_no_value_of_a_record_and_no_secret_is_ever_said(program: Program) -> No
     assert sessions
     for secret in ("canary", "the-client-secret", *sessions):
         assert secret.lower() not in said.lower(), secret
+
+
+def test_the_recipe_of_accounts_with_contacts(program: Program, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("SF_CLIENT_ID", "the-client-id")
+    org = program.stand_in.org
+    owner = org.put("User", 1, Name="Olga")
+    for number, kind in enumerate(("Customer", "Partner")):
+        account = org.put("Account", number, Name=f"{kind} Ltd", Type=kind, Industry="Steel", OwnerId=owner)
+        org.put("Contact", number, AccountId=account, LastName="Doe", Email=f"doe@{kind.lower()}.example", Title="CTO")
+    for name in ("Account", "Contact"):
+        for row in org.tables[name].values():
+            row["SystemModstamp"] = "2026-05-01T07:25:37"
+    head, _, _ = program.config.read_text().partition("[sources.sf]")
+    way = f'proxy = "{program.proxy.url}"\nca_file = "{program.stand_in.authority.ca_file}"\n'
+    recipe = recipes()["sf"].replace("\n\n[", f"\n{way}\n[", 1).replace('start = "now"', 'start = "all"')
+    program.config.write_text(head + recipe)
+    assert program.run("check").exit_code == 0
+    assert program.round().exit_code == 0
+    (lead,) = program.leads()
+    assert (lead["name"], lead["industry"]) == ("Customer Ltd", "Steel and metal")
+    assert lead["labels"] == ["salesforce", "Olga"]
+    (contact,) = lead["contacts"]
+    assert (contact["lastName"], contact["role"]) == ("Doe", "CTO")

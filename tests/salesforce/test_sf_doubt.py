@@ -14,8 +14,8 @@ from sf_world import account, connect, fields, firms, on, poll, records_of, sett
 
 from connectors.interface import StreamSpec
 from connectors.salesforce.connector import SalesforceConnector
-from sync.errors import SourceRefused
-from sync.words import Json, Wanted
+from sync.shared.errors import SourceRefused
+from sync.shared.words import Json, Wanted
 
 PHONE = stream(fields("Name", "Phone"), children={})
 LINE = "sources.sf.streams.accounts.lead.phones"

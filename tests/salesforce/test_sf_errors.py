@@ -18,11 +18,11 @@ from sf_proxy import Proxy
 from sf_server import StandIn
 from sf_world import account, connect, log_in, on, poll, settle_down, stream
 
-from connectors.salesforce.client import Client
 from connectors.salesforce.errors import fault_of
+from connectors.salesforce.rest_client import Client
 from connectors.salesforce.transport import connection_error
-from sync.errors import SourceRefused, SourceUnavailable
-from sync.words import Json
+from sync.shared.errors import SourceRefused, SourceUnavailable
+from sync.shared.words import Json
 
 MEANINGS = [
     (401, "INVALID_SESSION_ID", "session"),

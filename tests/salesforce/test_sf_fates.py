@@ -7,9 +7,9 @@ from sf_org import described, reference
 from sf_server import StandIn
 from sf_world import Reading, fields, firms, settle_down, stream
 
-from sync.errors import SourceRefused
-from sync.opaque import checksum
-from sync.words import Touch, Wanted
+from sync.shared.errors import SourceRefused
+from sync.shared.opaque import checksum
+from sync.shared.words import Touch, Wanted
 
 # ---- deleted, merged, restored
 

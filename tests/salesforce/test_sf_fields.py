@@ -9,9 +9,9 @@ from sf_world import Reading, connect, fields, firms, poll, stream
 
 from connectors.salesforce.connector import SalesforceConnector
 from connectors.salesforce.soql import is_id
-from sync.errors import SourceRefused
-from sync.opaque import checksum
-from sync.words import Wanted
+from sync.shared.errors import SourceRefused
+from sync.shared.opaque import checksum
+from sync.shared.words import Wanted
 
 EVERYTHING = Wanted(None)
 

@@ -11,9 +11,9 @@ from sf_faults import Fault, error
 from sf_server import StandIn
 from sf_world import Reading, connect, fields, on, stream
 
-from connectors.salesforce.account import FEWER_IDS, MOST_IDS
-from sync.errors import SourceRefused, SourceUnavailable
-from sync.words import Wanted
+from connectors.salesforce.session import FEWER_IDS, MOST_IDS
+from sync.shared.errors import SourceRefused, SourceUnavailable
+from sync.shared.words import Wanted
 
 FIRM = stream(Wanted(frozenset({("Name",)}), {"contacts": fields("LastName")}))
 PERSON = stream(fields("LastName"), "Contact")

@@ -15,7 +15,7 @@ from sf_server import StandIn
 from sf_world import CREDENTIALS, account, log_in, poll, source, stream
 
 from connectors.salesforce.connector import CONNECTOR, SalesforceConnector
-from sync.errors import ConfigError, SourceRefused, SourceUnavailable
+from sync.shared.errors import ConfigError, SourceRefused, SourceUnavailable
 
 PASSWORD = {
     "flow": "password",

@@ -11,8 +11,8 @@ from sf_world import account, connect, fields, poll, records_of, settle_down, st
 
 from connectors.salesforce.connector import SalesforceConnector
 from connectors.salesforce.quota import LOOK_AGAIN, Usage, parse_usage
-from sync.errors import SourceUnavailable
-from sync.words import Json, Page
+from sync.shared.errors import SourceUnavailable
+from sync.shared.words import Json, Page
 
 
 @pytest.mark.parametrize(

@@ -9,7 +9,7 @@ from sf_faults import Asked, Fault, error
 from sf_server import StandIn
 from sf_world import Reading, connect, fields, firms, on, poll, settle_down, stream
 
-from sync.errors import SourceUnavailable
+from sync.shared.errors import SourceUnavailable
 
 
 def test_answers_may_hold_fewer_rows_than_asked_for(stand_in: StandIn) -> None:

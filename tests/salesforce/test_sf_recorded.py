@@ -13,11 +13,11 @@ from sf_server import StandIn
 from sf_world import CREDENTIALS, connect, fields, firms, log_in, on, poll, stream
 
 from connectors.salesforce.access import login_fault
+from connectors.salesforce.descriptions import ObjectSchema
 from connectors.salesforce.errors import fault_of
 from connectors.salesforce.quota import parse_usage
-from connectors.salesforce.schema import ObjectSchema
 from connectors.salesforce.soql import canonical, seconds_of
-from sync.errors import SourceRefused
+from sync.shared.errors import SourceRefused
 
 ERRORS = [
     ("error_400_invalid_field_sobject", "field", "Account.AccountNumer"),

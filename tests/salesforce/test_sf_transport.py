@@ -17,12 +17,12 @@ from sf_proxy import Proxy
 from sf_server import StandIn
 from sf_world import account, connect, log_in, on, poll, records_of, settle_down, source, stream
 
-from connectors.salesforce.answers import number
 from connectors.salesforce.connector import CONNECTOR
+from connectors.salesforce.query_pages import number
 from connectors.salesforce.transport import Http, connection_error
 from sync import __version__
-from sync.errors import ConfigError, SourceRefused, SourceUnavailable
-from sync.words import Json
+from sync.shared.errors import ConfigError, SourceRefused, SourceUnavailable
+from sync.shared.words import Json
 
 
 def test_requests_say_who_asks_and_take_compressed_answers_over_one_connection(stand_in: StandIn) -> None:

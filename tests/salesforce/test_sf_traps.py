@@ -25,8 +25,8 @@ from sf_world import (
     stream,
 )
 
-from sync.errors import SourceRefused, SourceUnavailable
-from sync.words import Json
+from sync.shared.errors import SourceRefused, SourceUnavailable
+from sync.shared.words import Json
 
 MINUTE = timedelta(minutes=1)
 

@@ -8,7 +8,8 @@ from typing import Any
 import httpx
 import pytest
 
-from sync.sandbox.server import RunningSandbox, SandboxOptions, start
+from sync.trial.sandbox.server import RunningSandbox, SandboxOptions, start
+from tests.patience import PATIENCE
 
 Post = Callable[..., httpx.Response]
 
@@ -29,7 +30,7 @@ def sandbox(shared: RunningSandbox) -> RunningSandbox:
 
 @pytest.fixture(scope="module")
 def client() -> Iterator[httpx.Client]:
-    with httpx.Client(trust_env=False, timeout=10) as made:
+    with httpx.Client(trust_env=False, timeout=PATIENCE) as made:
         yield made
 
 

@@ -7,7 +7,7 @@ import time
 
 import pytest
 
-from sync.sandbox.server import SandboxOptions, start
+from sync.trial.sandbox.server import SandboxOptions, start
 
 LEAD = {
     "isContact": False,

@@ -11,21 +11,30 @@ import sys
 import threading
 import time
 import tomllib
+from collections.abc import Callable
 from contextlib import closing
 from pathlib import Path
+from typing import Any
 from urllib.parse import urlsplit
 
 import httpx
 import pytest
 from click.testing import CliRunner
 
-from sync.sandbox.command import EXAMPLE_KEY, EXAMPLE_URL
-from sync.sandbox.command import sandbox as command
-from sync.sandbox.options import SandboxError
-from sync.sandbox.server import SandboxOptions, start
+from sync.trial.sandbox import running as running_sandbox
+from sync.trial.sandbox.command import EXAMPLE_KEY, EXAMPLE_URL
+from sync.trial.sandbox.command import sandbox as command
+from sync.trial.sandbox.server import SandboxOptions, start
+from sync.trial.sandbox.settings import SandboxError
+from tests.patience import PATIENCE
 
-COMMAND = [sys.executable, "-m", "sync.sandbox"]
+COMMAND = [sys.executable, "-m", "sync.trial.sandbox"]
 LEAD = {"isContact": False, "name": "x"}
+
+
+@pytest.fixture(autouse=True)
+def _from_nothing(monkeypatch: pytest.MonkeyPatch, sandbox_from_nothing: Callable[..., Any]) -> None:
+    monkeypatch.setattr(running_sandbox, "_spawn", sandbox_from_nothing)
 
 
 def launch(*arguments: str, stdin: int | None = None) -> subprocess.Popen[str]:
@@ -43,7 +52,7 @@ def test_it_greets_and_sums_up(tmp_path, post, number) -> None:
         running = type("Running", (), {"url": url})
         assert post(running, [LEAD, LEAD], key="my-key").status_code == 200
         process.send_signal(number)
-        rest, complaints = process.communicate(timeout=60)
+        rest, complaints = process.communicate(timeout=PATIENCE)
     greeting = "".join(lines)
     assert str(store) in greeting
     assert "my-key" in greeting
@@ -59,7 +68,7 @@ def test_a_hanging_request_does_not_hold_up_the_end(post, faults) -> None:
 
         def hang() -> None:
             try:
-                post(running, [LEAD], timeout=30)
+                post(running, [LEAD], timeout=PATIENCE)
             except httpx.HTTPError as error:
                 failures.append(error)
 
@@ -68,7 +77,7 @@ def test_a_hanging_request_does_not_hold_up_the_end(post, faults) -> None:
         while not running.requests():
             pass
         running.stop()
-        thread.join(timeout=25)
+        thread.join(timeout=PATIENCE)
         assert isinstance(failures[0], httpx.RemoteProtocolError)
         assert running._process.returncode == 0
 
@@ -95,14 +104,14 @@ def test_what_lies_in_the_current_folder_is_not_run(tmp_path, monkeypatch) -> No
 
 def test_it_ends_with_the_process_that_started_it(tmp_path) -> None:
     program = (
-        "import os; from pathlib import Path; from sync.sandbox.server import *;"
+        "import os; from pathlib import Path; from sync.trial.sandbox.server import *;"
         f"s = start(SandboxOptions(port=0, store=Path({str(tmp_path / 'kept.db')!r})));"
         "print(s.url, flush=True); os._exit(9)"
     )
-    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, timeout=30)
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, timeout=PATIENCE)
     assert done.returncode == 9
     place = urlsplit(done.stdout.strip())
-    deadline = time.monotonic() + 60
+    deadline = time.monotonic() + PATIENCE
     while listens(place.hostname, place.port):
         assert time.monotonic() < deadline, "an orphan goes on"
 
@@ -131,7 +140,7 @@ def test_a_port_in_use_is_said_plainly(tmp_path) -> None:
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = taken.getsockname()[1]
         with launch("--port", str(port), "--store", str(tmp_path / "x.db")) as process:
-            _, complaints = process.communicate(timeout=60)
+            _, complaints = process.communicate(timeout=PATIENCE)
         with pytest.raises(SandboxError, match="cannot listen"):
             start(SandboxOptions(port=port))
     assert process.returncode == 75
@@ -186,7 +195,7 @@ def test_its_help_is_light_and_names_every_failure() -> None:
     for name in ("429", "timeout-before", "reset-after", "half", "malformed", "not-succeeded", "refuse:TEXT"):
         assert name in done.output
     program = (
-        "import sys, sync.sandbox.command;"
+        "import sys, sync.trial.sandbox.command;"
         "heavy = {'starlette', 'uvicorn', 'httpx', 'asyncio', 'sqlite3'} & set(sys.modules);"
         "sys.exit(str(heavy) if heavy else 0)"
     )

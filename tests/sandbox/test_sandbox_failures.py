@@ -9,7 +9,11 @@ from urllib.parse import urlsplit
 import httpx
 import pytest
 
+from tests.patience import PATIENCE
+from tests.proof.harness import until
+
 LEADS = [{"isContact": False, "name": f"Company {n}"} for n in range(3)]
+IMPATIENT = httpx.Timeout(PATIENCE, read=0.3)
 
 
 @pytest.mark.parametrize(
@@ -27,9 +31,9 @@ LEADS = [{"isContact": False, "name": f"Company {n}"} for n in range(3)]
 def test_failures_without_an_answer(sandbox, post, fault, error, created) -> None:
     sandbox.set_faults(script=[fault])
     with pytest.raises(error):
-        post(sandbox, LEADS, timeout=0.4)
+        post(sandbox, LEADS, timeout=IMPATIENT if error is httpx.ReadTimeout else PATIENCE)
+    (row,) = until(sandbox.requests, "the request")
     assert [row["lead"] for row in sandbox.leads()] == LEADS[:created]
-    (row,) = sandbox.requests()
     assert row["fault"] == fault.partition(":")[0]
     assert row["status"] == (200 if fault == "half" else None)
     assert (row["leads"], row["created"]) == (3, created)
@@ -129,7 +133,7 @@ def test_a_failure_after_creation_cannot_strike_where_nothing_is_created(sandbox
     assert post(sandbox, [{}]).status_code == 400
     assert sandbox.requests()[0]["fault"] is None
     with pytest.raises(httpx.ReadTimeout):
-        post(sandbox, LEADS, timeout=0.3)
+        post(sandbox, LEADS, timeout=IMPATIENT)
 
 
 def test_failures_strike_only_what_has_a_valid_key(sandbox, post) -> None:
@@ -150,10 +154,9 @@ def test_rates_repeat_with_their_seed(sandbox, post) -> None:
 def test_a_client_that_goes_away_in_the_delay_is_judged_all_the_same(sandbox, post) -> None:
     sandbox.set_faults(latency="300ms-300ms")
     with pytest.raises(httpx.ReadTimeout):
-        post(sandbox, LEADS, timeout=0.1)
+        post(sandbox, LEADS, timeout=httpx.Timeout(PATIENCE, read=0.1))
     sandbox.set_faults(latency="0s")
-    while not sandbox.requests():
-        pass
+    until(sandbox.requests, "the request")
     assert len(sandbox.leads()) == 3
 
 

@@ -6,7 +6,7 @@ from html.parser import HTMLParser
 
 import pytest
 
-from sync.sandbox.options import SandboxError
+from sync.trial.sandbox.settings import SandboxError
 
 EVIL = "<script>alert('1')</script>\"&"
 

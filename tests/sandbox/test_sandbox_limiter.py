@@ -5,9 +5,9 @@ from __future__ import annotations
 from hypothesis import given
 from hypothesis import strategies as st
 
-from sync.sandbox.limiter import ExactLog, LimitPerKey, SegmentedWindow
-from sync.sandbox.reports import most_in_window
-from sync.sandbox.server import SandboxOptions, start
+from sync.trial.sandbox.limiter import ExactLog, LimitPerKey, SegmentedWindow
+from sync.trial.sandbox.reports import most_in_window
+from sync.trial.sandbox.server import SandboxOptions, start
 
 steps = st.lists(st.integers(0, 12), max_size=60)
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from sync.sandbox.faults import OK, FaultSchedule, parse_fault, parse_rate, parse_script
+from sync.trial.sandbox.faults import OK, FaultSchedule, parse_fault, parse_rate, parse_script
 
 
 def names(schedule: FaultSchedule, count: int) -> list[str]:

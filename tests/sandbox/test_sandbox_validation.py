@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from sync.sandbox.validation import check_leads
+from sync.trial.sandbox.validation import check_leads
 
 UUID = "0f8fad5b-d9cb-469f-a165-70867728950e"
 TEXT_FIELDS = [("Name", 256), ("LastName", 256), ("Industry", 256), ("Role", 256), ("Notes", 6942)]

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import json
-import subprocess
-import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -17,15 +15,23 @@ from sync.delivery import client
 from sync.delivery.outcome import Outcome
 from sync.delivery.sender import Sender
 from sync.log import emit
-from sync.sandbox.options import SandboxOptions
-from sync.sandbox.running import RunningSandbox, start
-from sync.schedule import Schedule
-from sync.selftest.life import Life
-from sync.selftest.steps import NONE, Mishap
-from sync.selftest.trial import Trial, Verdict, at_each_send, at_each_step, at_files, at_random, run, undisturbed
+from sync.service.schedule import Schedule
+from sync.trial.sandbox.running import RunningSandbox, start
+from sync.trial.sandbox.settings import SandboxOptions
+from sync.trial.selftest.life import Life
+from sync.trial.selftest.steps import NONE, Mishap
+from sync.trial.selftest.trial import (
+    Trial,
+    TrialResult,
+    at_each_send,
+    at_each_step,
+    at_files,
+    at_random,
+    run,
+    undisturbed,
+)
+from tests.proof.harness import Ended, command
 from tests.sizes import sized
-
-ROOT = Path(__file__).resolve().parents[2]
 
 
 @pytest.fixture(scope="module")
@@ -84,7 +90,7 @@ def test_one_seed_is_one_schedule() -> None:
 # -- a clock that is set while it lives
 
 
-def back_and_forth(folder: Path, sandbox: RunningSandbox) -> Verdict:
+def back_and_forth(folder: Path, sandbox: RunningSandbox) -> TrialResult:
     """Set by hours at every few looks at it, each time further back; rows come when it has slept."""
     jumps = tuple((look, -3 * 3600.0) for look in range(1, 2000, 7))
     return run(Trial("set", [Life(clock_jumps=jumps, later=range(10, 13))], [range(1, 10)], "ok*"), folder, sandbox)
@@ -103,7 +109,7 @@ def test_it_sees_a_program_whose_polls_wait_for_a_clock_that_was_set_back(
     sandbox: RunningSandbox, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(Schedule, "keep_time", lambda _: 0.0)
-    monkeypatch.setattr("sync.selftest.life.LONGEST_SECONDS", 4.0)
+    monkeypatch.setattr("sync.trial.selftest.life.LONGEST_SECONDS", 4.0)
     verdict = back_and_forth(tmp_path / "set", sandbox)
     assert verdict.ends["hung"]
     assert not verdict.holds
@@ -119,7 +125,7 @@ def test_it_sees_a_program_that_goes_on_with_an_older_ledger(
     assert not verdict.holds
 
 
-def one(folder: Path, sandbox: RunningSandbox, script: str = "ok*", *lives: Life) -> Verdict:
+def one(folder: Path, sandbox: RunningSandbox, script: str = "ok*", *lives: Life) -> TrialResult:
     trial = Trial("one", lives, [range(1, 10)], script)
     return run(trial, folder / "one", sandbox)
 
@@ -179,7 +185,7 @@ def test_it_sees_a_program_that_dies_by_itself(
 
     monkeypatch.setattr(Sender, "_body", defect)
     trial = Trial("one", [Life(kill_after=0.3)], [range(1, 10)], "ok*")
-    monkeypatch.setattr("sync.selftest.life.LONGEST_SECONDS", 2.0)
+    monkeypatch.setattr("sync.trial.selftest.life.LONGEST_SECONDS", 2.0)
     assert not run(trial, tmp_path / "one", sandbox).holds
 
 
@@ -196,7 +202,7 @@ def test_a_kill_at_a_request_leaves_doubt_and_nothing_worse(sandbox: RunningSand
 # -- the ledger is lost
 
 
-def losing(folder: Path, sandbox: RunningSandbox, mishap: Mishap) -> Verdict:
+def losing(folder: Path, sandbox: RunningSandbox, mishap: Mishap) -> TrialResult:
     lives = [Life(), Life(loss=mishap)]
     return run(Trial("loss", lives, [range(1, 10), range(10, 13)], "ok,reset-after,ok*"), folder, sandbox)
 
@@ -222,28 +228,22 @@ def test_it_sees_a_rebuilt_ledger_that_forgets(
 # -- the command
 
 
-def command(*words: str) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(
-        [sys.executable, "-m", "sync", "selftest", "crash", *words],
-        capture_output=True,
-        text=True,
-        timeout=100,
-        cwd=ROOT,
-    )
+def crash(*words: str) -> Ended:
+    return command("selftest", "crash", *words, seconds=200)
 
 
 def test_the_command_says_what_came_of_it(tmp_path: Path) -> None:
-    done = command("--steps", "0", "--schedules", "2", "--seed", "5", "--json", "--keep", str(tmp_path / "kept"))
-    assert done.returncode == 0, done.stderr
+    done = crash("--steps", "0", "--schedules", "2", "--seed", "5", "--json", "--keep", str(tmp_path / "kept"))
+    assert done.code == 0, done.stderr
     said = json.loads(done.stdout)
     assert (said["trials"], said["holds"], said["lost"], said["created_twice"]) == (2, True, 0, 0)
     assert said["records"] > 12
     assert (tmp_path / "kept" / "0" / "ledger.db").exists()
-    assert command("--keep", str(tmp_path / "kept")).returncode == 64
+    assert crash("--keep", str(tmp_path / "kept")).code == 64
 
 
 def test_the_command_says_it_for_people_too() -> None:
-    done = command("--steps", "0", "--schedules", "1")
-    assert done.returncode == 0
+    done = crash("--steps", "0", "--schedules", "1")
+    assert done.code == 0
     assert "the promise holds in all 1 trials" in done.stdout
     assert done.stderr == ""

@@ -10,8 +10,9 @@ from typing import Any
 from pydantic import BaseModel, ConfigDict
 
 from connectors.interface import Features, StreamSpec
-from sync.secrets import SecretRef
-from sync.words import Listing, Page, Record
+from sync.shared.secrets import SecretRef
+from sync.shared.words import Listing, Page, Record
+from tests.patience import PATIENCE
 
 MODIFIED = "2026-01-02T03:04:05.000006Z"
 
@@ -32,7 +33,7 @@ class Gate:
         self.let_go.set()
 
     def answer(self) -> None:
-        assert self.let_go.wait(30)
+        assert self.let_go.wait(PATIENCE)
         if self.error is not None:
             raise self.error
 

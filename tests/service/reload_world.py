@@ -19,15 +19,15 @@ from connectors.registry import CONNECTORS
 from sync import log
 from sync.config.load import load_config
 from sync.config.schema import Config, Workspace
-from sync.daemon import Daemon
-from sync.delivery.outcome import Answer
-from sync.engine import Engine
-from sync.secrets import Secret
+from sync.delivery.outcome import ApiResponse
+from sync.engine.engine import Engine
+from sync.service.daemon import Daemon
 from sync.service.notify import Notifier
 from sync.service.service import Service
+from sync.shared.secrets import Secret
 from tests.proof.harness import until
 
-CREATED = Answer(200, b'{"succeeded": true}')
+CREATED = ApiResponse(200, b'{"succeeded": true}')
 
 
 @dataclass(frozen=True)
@@ -96,7 +96,7 @@ class Way:
         self.created: list[str] = []
         self.requests = 0
 
-    def post(self, body: bytes, *, deadline: float) -> Answer:
+    def post(self, body: bytes, *, deadline: float) -> ApiResponse:
         del deadline
         self.requests += 1
         self.asked.set()
@@ -114,7 +114,7 @@ class Scene:
 
     def __init__(self, folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setitem(CONNECTORS, "gated", "gated_connector")
-        monkeypatch.setattr("sync.daemon._heard", self._hear)
+        monkeypatch.setattr("sync.service.daemon._heard", self._hear)
         GATES.clear()
         self.path = folder / "config.toml"
         self.ledger = folder / "ledger.db"

@@ -15,10 +15,11 @@ import pytest
 from connectors.interface import Features
 from state.ledger import Ledger
 from sync.config.load import load_config
-from sync.delivery.outcome import Answer
-from sync.engine import Engine
-from sync.plan import Plan
-from sync.words import Listing, Page, Record
+from sync.delivery.outcome import ApiResponse
+from sync.engine.compiled_config import CompiledConfig
+from sync.engine.engine import Engine
+from sync.shared.words import Listing, Page, Record
+from tests.patience import PATIENCE
 from tests.proof.harness import config_text
 
 MODIFIED = "2026-01-02T03:04:05.000006Z"
@@ -100,7 +101,7 @@ class Source:
 
     def read(self, _stream: object, lanes: Mapping[str, Any]) -> Iterator[Page]:
         self.reading.set()
-        assert self.let_go.wait(30)
+        assert self.let_go.wait(PATIENCE)
         if not lanes:
             yield Page("live", {"through": 1}, [Record("1", {"name": "One", "email": "one@example.com"}, MODIFIED)])
 
@@ -124,11 +125,11 @@ class Way:
         self.let_go = threading.Event()
         self.let_go.set()
 
-    def post(self, body: bytes, *, deadline: float) -> Answer:
+    def post(self, body: bytes, *, deadline: float) -> ApiResponse:
         del body, deadline
         self.asked.set()
-        assert self.let_go.wait(30)
-        return Answer(200, b'{"succeeded": true}')
+        assert self.let_go.wait(PATIENCE)
+        return ApiResponse(200, b'{"succeeded": true}')
 
     def close(self) -> None:
         pass
@@ -143,11 +144,11 @@ def engine_of(
     path = folder / "config.toml"
     path.write_text(config_text("sqlite:///none.db", "http://127.0.0.1:1", every="5m", more=more))
     path.chmod(0o600)
-    monkeypatch.setattr("sync.plan.open_source", lambda _config, _name: source)
+    monkeypatch.setattr("sync.engine.compiled_config.open_source", lambda _config, _name: source)
     monkeypatch.setattr("sync.engine.open_source", lambda _config, _name: source)
     with Ledger(folder / "ledger.db", own=True, clock=clock) as ledger:
         failures: list[BaseException] = []
-        engine = Engine(Plan.of(load_config(path)), ledger, client=lambda *_: way, failed=failures.append)
+        engine = Engine(CompiledConfig.of(load_config(path)), ledger, client=lambda *_: way, failed=failures.append)
         try:
             yield engine, source, way
         finally:
@@ -155,7 +156,7 @@ def engine_of(
             way.let_go.set()
             engine.stop()
             started = [worker for worker in engine.workers.values() if worker.is_alive]
-            assert all(worker.join(20) for worker in started)
+            assert all(worker.join(PATIENCE) for worker in started)
             assert not failures
 
 

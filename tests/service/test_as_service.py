@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from sync.installation import as_service
-from sync.installation.as_service import Unusable, properties_of, resolve, settings_of
+from sync.installation.as_service import UnusableUnit, properties_of, resolve, settings_of
 from sync.installation.layout import NAME
 
 ROOT = Path(__file__).parents[2]
@@ -78,12 +78,12 @@ def test_files_that_an_administrator_names_can_be_reached(cat: dict[str, str], w
 
 def test_what_cannot_be_followed_is_refused(cat: dict[str, str], tmp_path: Path) -> None:
     unit = f"{NAME}@acme.service"
-    with pytest.raises(Unusable, match=r"there is no unit .*@beta\.service, or it is masked"):
+    with pytest.raises(UnusableUnit, match=r"there is no unit .*@beta\.service, or it is masked"):
         properties_of("", f"{NAME}@beta.service", ["check"])
     shutil.rmtree(tmp_path / "acme/credentials")
-    with pytest.raises(Unusable, match=f"there is no {tmp_path}/acme/credentials, where the secrets of"):
+    with pytest.raises(UnusableUnit, match=f"there is no {tmp_path}/acme/credentials, where the secrets of"):
         properties_of(cat[unit], unit, ["check"])
-    with pytest.raises(Unusable, match="uses %d"):
+    with pytest.raises(UnusableUnit, match="uses %d"):
         resolve("%d/key", unit)
 
 

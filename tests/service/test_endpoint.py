@@ -14,13 +14,14 @@ from prometheus_client.parser import text_string_to_metric_families
 from service_world import Source, StoppedClock, Way, engine_of
 
 from sync.config.load import load_config
-from sync.engine import Engine
-from sync.errors import ConfigError
+from sync.engine.engine import Engine
 from sync.log import emit
 from sync.service.health import Health
+from sync.service.http_server import MOST_CLIENTS, Server
 from sync.service.notify import Notifier
-from sync.service.server import MOST_CLIENTS, Server
 from sync.service.service import Service
+from sync.shared.errors import ConfigError
+from tests.patience import PATIENCE
 from tests.proof.harness import until
 
 
@@ -31,7 +32,7 @@ def free_port() -> int:
 
 
 def ask(port: int, path: str, method: str = "GET") -> tuple[int, str]:
-    with closing(http.client.HTTPConnection("127.0.0.1", port, timeout=20)) as connection:
+    with closing(http.client.HTTPConnection("127.0.0.1", port, timeout=PATIENCE)) as connection:
         connection.request(method, path)
         answer = connection.getresponse()
         return answer.status, answer.read().decode()
@@ -190,7 +191,7 @@ FIGURES = (b"# figures\n" * 1_000_000, "text/plain")
 
 
 def connected(port: int, ends: ExitStack, said: bytes = b"") -> socket.socket:
-    made = socket.create_connection(("127.0.0.1", port), timeout=20)
+    made = socket.create_connection(("127.0.0.1", port), timeout=PATIENCE)
     ends.callback(made.close)
     made.sendall(said)
     return made
@@ -220,8 +221,8 @@ def test_clients_that_do_not_read_their_answers_hold_up_nobody(port: int) -> Non
 
 def test_a_client_that_dawdles_is_given_up(port: int, monkeypatch: pytest.MonkeyPatch) -> None:
     """It drips its request, or does not read the answer."""
-    monkeypatch.setattr("sync.service.server.PATIENCE", 0.2)
-    monkeypatch.setattr("sync.service.server.LONGEST", 0.4)
+    monkeypatch.setattr("sync.service.http_server.PATIENCE", 0.2)
+    monkeypatch.setattr("sync.service.http_server.LONGEST", 0.4)
     with ExitStack() as ends:
         server = Server(f"127.0.0.1:{port}", lambda: Health("running", (), ()), lambda *_: FIGURES)
         ends.callback(server.close)
@@ -257,7 +258,7 @@ def test_only_this_machines_names_are_answered(port: int) -> None:
     """A page in a browser whose name was pointed at this machine reads nothing; no answer tells the server's name."""
     found = {}
     for host in HOSTS:
-        with closing(http.client.HTTPConnection("127.0.0.1", port, timeout=20)) as connection:
+        with closing(http.client.HTTPConnection("127.0.0.1", port, timeout=PATIENCE)) as connection:
             connection.putrequest("GET", "/healthz", skip_host=True)
             connection.putheader("Host", host)
             connection.endheaders()
@@ -283,6 +284,6 @@ def test_by_the_other_protocol(port: int) -> None:
         except OSError:
             pytest.skip("this machine has no IPv6")
     server = Server(f"[::1]:{port}", lambda: Health("running", (), ()), lambda *_: (b"", "text/plain"))
-    with closing(server), closing(http.client.HTTPConnection("::1", port, timeout=20)) as connection:
+    with closing(server), closing(http.client.HTTPConnection("::1", port, timeout=PATIENCE)) as connection:
         connection.request("GET", "/healthz")
         assert connection.getresponse().status == 200

@@ -14,12 +14,12 @@ from connectors.registry import CONNECTORS
 from state.ledger import Ledger
 from sync.config.load import load_config
 from sync.config.schema import Config
-from sync.engine import Engine
+from sync.engine.compiled_config import CompiledConfig
+from sync.engine.engine import Engine
 from sync.events import Level
 from sync.log import heard_by
-from sync.plan import Plan
-from sync.service.ends import Ends
-from sync.service.metrics import Standing
+from sync.service.metrics import GaugeReadings
+from sync.service.support_ends import SupportEnds
 
 CONFIG = """
 [ledger]
@@ -55,7 +55,7 @@ def config(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Config:
     return load_config(path)
 
 
-def said(ends: Ends, config: Config, at: float) -> list[int]:
+def said(ends: SupportEnds, config: Config, at: float) -> list[int]:
     """The days that are left by what the log says at that time."""
     found: list[int] = []
 
@@ -69,7 +69,7 @@ def said(ends: Ends, config: Config, at: float) -> list[int]:
 
 
 def test_it_is_said_once_a_day(config: Config) -> None:
-    ends, now = Ends(), datetime.now(UTC).replace(hour=1).timestamp()
+    ends, now = SupportEnds(), datetime.now(UTC).replace(hour=1).timestamp()
     assert said(ends, config, now) == [90, 170]
     assert said(ends, config, now + 3600) == []
     assert said(ends, config, now + DAY) == [89, 169]
@@ -78,8 +78,8 @@ def test_it_is_said_once_a_day(config: Config) -> None:
 
 def test_every_end_is_a_figure(config: Config) -> None:
     with Ledger(config.ledger_path, own=True) as ledger:
-        daemon = Daemon(Engine(Plan.of(config), ledger))
-        (family,) = Standing(daemon)._ends()  # type: ignore[arg-type] # the part that is asked for
+        daemon = Daemon(Engine(CompiledConfig.of(config), ledger))
+        (family,) = GaugeReadings(daemon)._ends()  # type: ignore[arg-type] # the part that is asked for
     assert family.name == "closingdealz_sync_source_api_ends_timestamp_seconds"
     today = datetime.now(UTC).replace(hour=0, minute=0, second=0, microsecond=0).timestamp()
     assert [(each.labels["source"], each.value) for each in family.samples] == [

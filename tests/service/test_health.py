@@ -14,13 +14,14 @@ from state.slots import Room
 from sync import log
 from sync.config.intervals import allowance
 from sync.config.schema import Source as SourceOptions
-from sync.engine import Engine
-from sync.errors import SourceUnavailable
+from sync.engine.engine import Engine
 from sync.log import emit
 from sync.service.health import Health, is_undelivered, stops_of
-from sync.service.look import Lookout, Waiting
-from sync.service.progress import Stall
+from sync.service.liveness import Stall
+from sync.service.look import Backlog, Lookout
 from sync.service.witness import Witness
+from sync.shared.errors import SourceUnavailable
+from tests.patience import PATIENCE
 
 ROOM = Room(0, 0, 100, 0.01, 0.0)
 
@@ -83,7 +84,7 @@ def test_how_late_a_poll_may_be(keys: dict[str, str], seconds: float) -> None:
     ],
 )
 def test_when_leads_wait_in_vain(oldest: float | None, since_delivery: float, expected: bool) -> None:
-    waiting = Waiting(5, None if oldest is None else int(oldest * 1000), ROOM)
+    waiting = Backlog(5, None if oldest is None else int(oldest * 1000), ROOM)
     assert is_undelivered(waiting, since_delivery, 10_500.0) == expected
 
 
@@ -103,10 +104,10 @@ def test_a_stream_that_is_not_read_any_more_stops_the_flow(
     assert why.endswith("(1 failures in a row: SourceUnavailable)")
     records.let_go.clear()
     turn = in_thread(engine.streams["erp.companies"].turn)
-    assert records.reading.wait(20)
+    assert records.reading.wait(PATIENCE)
     assert stops_of(engine, witness, None, began) == []  # it is being read just now
     records.let_go.set()
-    turn.join(20)
+    turn.join(PATIENCE)
 
 
 def test_a_source_that_does_not_answer_is_looked_at_again_once_a_person_was_asked_for(

@@ -19,11 +19,11 @@ from sync.config.cautions import warnings_of
 from sync.config.load import load_config
 from sync.installation import releases
 from sync.installation.__main__ import main
-from sync.installation.layout import NAME, Layout
+from sync.installation.install_steps import _allow_paths
+from sync.installation.layout import NAME, InstallLayout
 from sync.installation.machine import Failed, Machine
 from sync.installation.releases import is_complete
 from sync.installation.requirements import NAME_IN_WHEEL
-from sync.installation.steps import _allow_paths
 
 ROOT = Path(__file__).parents[2]
 METADATA = """Metadata-Version: 2.4
@@ -44,7 +44,7 @@ echo "$@"
 
 
 @pytest.fixture
-def image(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Layout:
+def image(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> InstallLayout:
     """Without pip: `make` puts the program's files where its wheel would."""
 
     def make(release: releases.Release, _wheel: Path, extras: list[str], *_: object) -> None:
@@ -61,8 +61,8 @@ def image(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Layout:
             shutil.copy(ROOT / example / "config.example.toml", release.share / example)
         (release.path / ".complete").touch()
 
-    monkeypatch.setattr("sync.installation.steps.make", make)
-    return Layout(tmp_path / "image")
+    monkeypatch.setattr("sync.installation.install_steps.make", make)
+    return InstallLayout(tmp_path / "image")
 
 
 def wheel(folder: Path, version: str, record: str = "sync/cli.py,sha256=a,1\n") -> Path:
@@ -73,11 +73,11 @@ def wheel(folder: Path, version: str, record: str = "sync/cli.py,sha256=a,1\n") 
     return path
 
 
-def run(image: Layout, *words: object) -> int:
+def run(image: InstallLayout, *words: object) -> int:
     return main([*map(str, words), "--root", str(image.root)])
 
 
-def everything(image: Layout) -> dict[str, tuple[bytes, int]]:
+def everything(image: InstallLayout) -> dict[str, tuple[bytes, int]]:
     return {
         str(path.relative_to(image.root)): (path.read_bytes(), path.stat().st_mode)
         for path in image.root.rglob("*")
@@ -85,7 +85,7 @@ def everything(image: Layout) -> dict[str, tuple[bytes, int]]:
     }
 
 
-def test_all_is_put_in_place(image: Layout, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_all_is_put_in_place(image: InstallLayout, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert run(image, "install", wheel(tmp_path, "1.0")) == 0
     last = capsys.readouterr().out.strip().splitlines()[-1]
     assert last.startswith("Done. Next: put the secrets into ")
@@ -99,7 +99,7 @@ def test_all_is_put_in_place(image: Layout, tmp_path: Path, capsys: pytest.Captu
     assert (image.current / "bin" / NAME).exists()
 
 
-def test_once_more_changes_nothing(image: Layout, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_once_more_changes_nothing(image: InstallLayout, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     one = wheel(tmp_path, "1.0")
     run(image, "install", one)
     before = everything(image)
@@ -109,7 +109,9 @@ def test_once_more_changes_nothing(image: Layout, tmp_path: Path, capsys: pytest
     assert everything(image) == before
 
 
-def test_a_dry_run_says_and_does_nothing(image: Layout, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_dry_run_says_and_does_nothing(
+    image: InstallLayout, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     assert run(image, "install", wheel(tmp_path, "1.0"), "--dry-run") == 0
     said = capsys.readouterr().out
     assert f"would write {image.units}/{NAME}.service" in said
@@ -125,7 +127,7 @@ def test_a_dry_run_says_and_does_nothing(image: Layout, tmp_path: Path, capsys: 
     assert everything(image).keys() == before.keys()
 
 
-def test_an_upgrade_keeps_what_is_the_operators(image: Layout, tmp_path: Path) -> None:
+def test_an_upgrade_keeps_what_is_the_operators(image: InstallLayout, tmp_path: Path) -> None:
     run(image, "install", wheel(tmp_path, "1.0"), "--extras", "mysql")
     config, ledger = image.config / "config.toml", image.state / "ledger.db"
     config.write_text("# mine\n")
@@ -143,7 +145,7 @@ def test_an_upgrade_keeps_what_is_the_operators(image: Layout, tmp_path: Path) -
     assert '"mysql"' in image.settings.read_text()
 
 
-def test_all_drivers_come_along_unless_some_are_chosen(image: Layout, tmp_path: Path) -> None:
+def test_all_drivers_come_along_unless_some_are_chosen(image: InstallLayout, tmp_path: Path) -> None:
     def extras() -> str:
         return (image.current / "lib/extras").read_text()
 
@@ -161,7 +163,7 @@ def test_all_drivers_come_along_unless_some_are_chosen(image: Layout, tmp_path: 
 
 def test_a_release_goes_by_its_contents(tmp_path: Path) -> None:
     """A wheel that is built again from the same files is the same release; other files, extras or Python are not."""
-    image = Layout(tmp_path)
+    image = InstallLayout(tmp_path)
 
     def name(record: str, extras: tuple[str, ...] = ("mysql",), python: str = "3.11.2") -> str:
         return releases.release_of(wheel(tmp_path, "1.0", record), extras, python, image).name
@@ -172,7 +174,7 @@ def test_a_release_goes_by_its_contents(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("place", ["config.toml", "acme/config.toml"])
 def test_a_version_that_cannot_use_a_configuration_does_not_take_over(
-    image: Layout, tmp_path: Path, capsys: pytest.CaptureFixture[str], place: str
+    image: InstallLayout, tmp_path: Path, capsys: pytest.CaptureFixture[str], place: str
 ) -> None:
     run(image, "install", wheel(tmp_path, "1.0"))
     (image.config / place).parent.mkdir(exist_ok=True)
@@ -185,7 +187,7 @@ def test_a_version_that_cannot_use_a_configuration_does_not_take_over(
     assert "mistake: unknown key" in said
 
 
-def test_removing_leaves_what_is_the_operators_unless_asked(image: Layout, tmp_path: Path) -> None:
+def test_removing_leaves_what_is_the_operators_unless_asked(image: InstallLayout, tmp_path: Path) -> None:
     run(image, "install", wheel(tmp_path, "1.0"))
     image.state.mkdir(parents=True)
     (image.state / "ledger.db").touch()
@@ -197,7 +199,7 @@ def test_removing_leaves_what_is_the_operators_unless_asked(image: Layout, tmp_p
 
 
 def test_purge_wants_to_be_sure(
-    image: Layout, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    image: InstallLayout, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     run(image, "install", wheel(tmp_path, "1.0"))
     monkeypatch.setattr("builtins.input", lambda _: "yes")
@@ -209,7 +211,7 @@ def test_purge_wants_to_be_sure(
 
 
 def test_what_is_neither_wheel_nor_checkout_is_refused(
-    image: Layout, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    image: InstallLayout, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert run(image, "install", tmp_path) == 1
     assert "neither a wheel nor a checkout" in capsys.readouterr().err
@@ -220,7 +222,7 @@ def test_what_is_neither_wheel_nor_checkout_is_refused(
 
 @pytest.mark.parametrize("words", [(), ("--dry-run",)])
 def test_a_misspelt_driver_or_folder_is_refused(
-    words: tuple[str, ...], image: Layout, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    words: tuple[str, ...], image: InstallLayout, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert run(image, "install", wheel(tmp_path, "1.0"), "--extras", "postgres, mysql", *words) == 1
     assert "there is no postgres; this version has mysql, postgresql" in capsys.readouterr().err
@@ -229,7 +231,7 @@ def test_a_misspelt_driver_or_folder_is_refused(
     assert not image.home.exists()
 
 
-def test_what_a_killed_installation_was_building_goes(image: Layout, tmp_path: Path) -> None:
+def test_what_a_killed_installation_was_building_goes(image: InstallLayout, tmp_path: Path) -> None:
     (image.building / "environment").mkdir(parents=True)
     (image.building / "environment/half").touch()
     run(image, "install", wheel(tmp_path, "1.0"), "--dry-run")
@@ -255,7 +257,7 @@ class Recorded(Machine):
 
 
 def test_what_was_tested_is_installed_by_its_hashes(tmp_path: Path) -> None:
-    path, layout, machine = wheel(tmp_path, "1.0"), Layout(tmp_path / "image"), Recorded()
+    path, layout, machine = wheel(tmp_path, "1.0"), InstallLayout(tmp_path / "image"), Recorded()
     with pytest.raises(Failed, match="add --refresh"):
         releases.make(releases.release_of(path, [], "3.11", layout), path, [], machine, None)
     with zipfile.ZipFile(path, "a") as archive:
@@ -272,7 +274,7 @@ def test_what_was_tested_is_installed_by_its_hashes(tmp_path: Path) -> None:
 
 
 def test_after_an_advisory_the_newest_are_another_release(tmp_path: Path) -> None:
-    path, layout, machine = wheel(tmp_path, "1.0"), Layout(tmp_path / "image"), Recorded()
+    path, layout, machine = wheel(tmp_path, "1.0"), InstallLayout(tmp_path / "image"), Recorded()
     names = {releases.release_of(path, ["mysql"], "3.11", layout, when).name for when in ("", "20261130", "20261201")}
     assert len(names) == 3
     releases.make(releases.release_of(path, ["mysql"], "3.11", layout, "20261130"), path, ["mysql"], machine, None)
@@ -283,7 +285,7 @@ def test_after_an_advisory_the_newest_are_another_release(tmp_path: Path) -> Non
 
 def test_an_upgrade_allows_what_the_configuration_needs(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """Else a service whose copies go elsewhere would not be ready any more."""
-    layout = Layout(tmp_path)
+    layout = InstallLayout(tmp_path)
     for place in ("", "acme", "bad"):
         (layout.config / place).mkdir(parents=True, exist_ok=True)
         (layout.config / place / "config.toml").touch()
@@ -309,7 +311,7 @@ def test_an_upgrade_allows_what_the_configuration_needs(tmp_path: Path, capsys: 
     assert said.err == f"{layout.config}/bad/config.toml: not mounted\n"
 
 
-def test_two_at_once_are_refused(image: Layout, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_two_at_once_are_refused(image: InstallLayout, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     run(image, "install", wheel(tmp_path, "1.0"))
     before = everything(image)
     with Machine(systemd=False).alone(image.home.parent):
@@ -322,8 +324,8 @@ def test_two_at_once_are_refused(image: Layout, tmp_path: Path, capsys: pytest.C
 
 
 def test_scripts_of_an_image_name_the_interpreter_where_it_will_be(tmp_path: Path) -> None:
-    layout = Layout(tmp_path / "image")
-    release = releases.Release("1.0-abc", layout.releases / "1.0-abc", Layout().releases / "1.0-abc")
+    layout = InstallLayout(tmp_path / "image")
+    release = releases.Release("1.0-abc", layout.releases / "1.0-abc", InstallLayout().releases / "1.0-abc")
     (release.path / "bin").mkdir(parents=True)
     script, link, binary = (release.path / "bin" / name for name in (NAME, "python", "tool"))
     script.write_text(f"#!{release.path}/bin/python3\nimport sys\n")
@@ -336,7 +338,7 @@ def test_scripts_of_an_image_name_the_interpreter_where_it_will_be(tmp_path: Pat
 
 
 def test_an_image_of_another_python_is_refused(tmp_path: Path) -> None:
-    layout = Layout(tmp_path / "image")
+    layout = InstallLayout(tmp_path / "image")
     releases.refuse_other_python(layout)  # nothing there to tell
     link = layout.root / "usr/bin/python3"
     link.parent.mkdir(parents=True)

@@ -8,9 +8,9 @@ from pathlib import Path
 import pytest
 from reload_world import Scene, Tenant
 
-from state.keys import key_path
+from state.key_files import key_path
 from state.ledger import Ledger
-from sync.errors import LedgerLost
+from sync.shared.errors import LedgerLost
 from tests.proof.harness import until
 
 
@@ -47,7 +47,7 @@ def test_where_it_cannot_be_written_the_daemon_goes_on_and_says_so_once(
         raise OSError(28, "No space left on device")
 
     with monkeypatch.context() as patch:
-        patch.setattr("state.keys.write_all", full)
+        patch.setattr("state.key_files.write_all", full)
         key_path(scene.ledger).unlink()
         assert scene.wait_for("key_gone")["error"] == "No space left on device"
         scene.add("a", "1")

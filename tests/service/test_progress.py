@@ -10,10 +10,11 @@ import pytest
 from service_world import Manager, Source, StoppedClock, Way, engine_of, in_thread
 
 from sync import log
-from sync.engine import Engine
+from sync.engine.engine import Engine
+from sync.service.liveness import SCHEDULER_THREAD, Stall, WatchedPart, parts_of, stalls_of
 from sync.service.notify import Notifier
-from sync.service.progress import SCHEDULER_THREAD, Part, Stall, parts_of, stalls_of
 from sync.service.service import Service
+from tests.patience import PATIENCE
 
 Running = tuple[Engine, Source, Way]
 
@@ -47,10 +48,10 @@ def stalled(engine: Engine, clock: StoppedClock) -> list[str]:
 
 def test_which_parts_stall() -> None:
     parts = [
-        Part("late", 100.0, 10.0),
-        Part("just in time", 110.0, 10.0),
-        Part("has nothing to do", None, 10.0),
-        Part("gone", None, 10.0, dead=True),
+        WatchedPart("late", 100.0, 10.0),
+        WatchedPart("just in time", 110.0, 10.0),
+        WatchedPart("has nothing to do", None, 10.0),
+        WatchedPart("gone", None, 10.0, dead=True),
     ]
     assert stalls_of(parts, 120.0) == [Stall("late", 20.0, 10.0), Stall("gone", 0.0, 0.0)]
 
@@ -66,13 +67,13 @@ def test_a_poll_that_reads_no_page_for_long_hangs(running: Running, clock: Stopp
     engine, source, _ = running
     source.let_go.clear()
     turn = in_thread(engine.streams["erp.companies"].turn)
-    assert source.reading.wait(20)
+    assert source.reading.wait(PATIENCE)
     clock.advance(599)
     assert stalled(engine, clock) == []
     clock.advance(2)
     assert stalled(engine, clock) == ["the poll of erp.companies"]
     source.let_go.set()
-    turn.join(20)
+    turn.join(PATIENCE)
     assert stalled(engine, clock) == []
 
 
@@ -82,13 +83,13 @@ def test_what_stalls_is_in_the_ledger_for_status_until_it_moves(running: Running
     service.ready(engine)
     source.let_go.clear()
     turn = in_thread(engine.streams["erp.companies"].turn)
-    assert source.reading.wait(20)
+    assert source.reading.wait(PATIENCE)
     clock.advance(601)
     service.tick(engine)
     told = [each for each in engine.ledger.incidents.all() if each.subject == "the poll of erp.companies"]
     assert [(each.kind, each.gravity) for each in told] == [("stalled", "certain")]
     source.let_go.set()
-    turn.join(20)
+    turn.join(PATIENCE)
     service.tick(engine)
     assert "the poll of erp.companies" not in {each.subject for each in engine.ledger.incidents.all()}
     service._close()
@@ -132,13 +133,13 @@ def test_a_source_may_take_as_long_as_its_own_timeout(
         engine.start_delivery()
         source.let_go.clear()
         turn = in_thread(engine.streams["erp.companies"].turn)
-        assert source.reading.wait(20)
+        assert source.reading.wait(PATIENCE)
         clock.advance(599)
         assert "the poll of erp.companies" not in stalled(engine, clock)
         clock.advance(2)
         assert "the poll of erp.companies" in stalled(engine, clock)
         source.let_go.set()
-        turn.join(20)
+        turn.join(PATIENCE)
 
 
 def test_a_request_past_its_deadline_hangs(running: Running, clock: StoppedClock) -> None:
@@ -146,7 +147,7 @@ def test_a_request_past_its_deadline_hangs(running: Running, clock: StoppedClock
     way.let_go.clear()
     engine.streams["erp.companies"].turn()
     clock.advance(1)  # a batch that is not full lingers
-    assert way.asked.wait(20)
+    assert way.asked.wait(PATIENCE)
     clock.advance(60 + 299)  # its deadline, and the patience of its verdict with a busy ledger
     assert stalled(engine, clock) == []
     clock.advance(2)
@@ -180,7 +181,7 @@ def test_the_watchdog_starves_while_a_poll_hangs(
 
     source.let_go.clear()
     turn = in_thread(engine.streams["erp.companies"].turn)
-    assert source.reading.wait(20)
+    assert source.reading.wait(PATIENCE)
     fed = 0
     for _ in range(25):
         clock.advance(30)
@@ -192,7 +193,7 @@ def test_the_watchdog_starves_while_a_poll_hangs(
     assert not service.health().live
 
     source.let_go.set()
-    turn.join(20)
+    turn.join(PATIENCE)
     clock.advance(30)
     engine.workers["main"].progressed_at = clock.boot()
     service.tick(engine)

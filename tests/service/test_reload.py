@@ -11,9 +11,10 @@ import pytest
 from reload_world import Scene, Tenant
 from service_world import Manager
 
-from sync.delivery.outcome import Answer
-from sync.errors import ConfigError, SourceRefused, SourceUnavailable
-from sync.told import KEPT
+from sync.delivery.outcome import ApiResponse
+from sync.service.told import KEPT
+from sync.shared.errors import ConfigError, SourceRefused, SourceUnavailable
+from tests.patience import PATIENCE
 from tests.proof.harness import until
 
 EDITED = Tenant(of_lead='notes = "note"')
@@ -35,8 +36,8 @@ def test_a_request_that_hangs_holds_up_only_its_own_workspace(scene: Scene) -> N
         scene.way(name).let_go.clear()
     scene.write({"a": Tenant(), "b": Tenant(), "c": Tenant()})
     scene.start()
-    assert scene.way("a").asked.wait(20)
-    assert scene.way("c").asked.wait(20)
+    assert scene.way("a").asked.wait(PATIENCE)
+    assert scene.way("c").asked.wait(PATIENCE)
     before, stream = dict(scene.engine.workers), scene.engine.streams["a.things"]
 
     scene.add("b", "1")
@@ -96,14 +97,14 @@ def test_a_poll_that_hangs_is_followed_by_one_under_the_new_rules(
     gate.let_go.clear()
     scene.write({"a": Tenant()})
     scene.start()
-    assert gate.reading.wait(20)
+    assert gate.reading.wait(PATIENCE)
     gate.reading.clear()
     old = scene.engine.streams["a.things"]
     scene.reload({"a": EDITED})
     if patience:
         assert not gate.reading.is_set()
     else:
-        assert gate.reading.wait(20), "a second turn, beside the old one"
+        assert gate.reading.wait(PATIENCE), "a second turn, beside the old one"
         assert old.is_busy
     gate.let_go.set()
     scene.wait_created("a", "1")
@@ -125,7 +126,7 @@ def test_a_signal_during_a_reload_is_neither_lost_nor_kept_waiting(scene: Scene,
     manager.heard()
     scene.write({"a": Tenant(of_stream='object = "others"'), "b": Tenant()})
     scene.say(signal.SIGHUP)
-    assert gate.fetching.wait(20)
+    assert gate.fetching.wait(PATIENCE)
     assert "RELOADING" in manager.wait_for("RELOADING")
     assert "READY" in manager.wait_for("READY")
     assert scene.wait_for("config_reloaded")["refused"] == ["a"]
@@ -145,7 +146,7 @@ def test_a_signal_during_a_reload_is_neither_lost_nor_kept_waiting(scene: Scene,
     gate.fetching.clear()
     scene.write({"a": Tenant()})
     scene.say(signal.SIGHUP)
-    assert gate.fetching.wait(20)
+    assert gate.fetching.wait(PATIENCE)
     scene.stop()
     assert len(scene.heard("config_reloaded")) == 3, "alone, it waits for its source"
     assert scene.heard("stopped")
@@ -153,8 +154,8 @@ def test_a_signal_during_a_reload_is_neither_lost_nor_kept_waiting(scene: Scene,
 
 def test_who_reloads_may_have_done_what_a_rest_waits_for(scene: Scene) -> None:
     """Wrong keys and refused sources are tried again at once; servers that are ill keep their rest."""
-    ill = Answer(503, b"", 7200.0)
-    answers = {"key": Answer(401, b'{"succeeded": false, "message": "Invalid API key."}'), "ill": ill}
+    ill = ApiResponse(503, b"", 7200.0)
+    answers = {"key": ApiResponse(401, b'{"succeeded": false, "message": "Invalid API key."}'), "ill": ill}
     for name, answer in answers.items():
         scene.add(name, "1")
         scene.way(name).answer = answer

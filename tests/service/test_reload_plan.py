@@ -14,11 +14,11 @@ from reload_world import Scene, Tenant
 from state.ledger import Ledger
 from sync.comparing import Comparisons
 from sync.config.load import load_config
-from sync.engine import Engine
-from sync.errors import LedgerUntrusted, SourceUnavailable
-from sync.plan import Plan
-from sync.reload import Accepted, accept
-from sync.roster import Changes
+from sync.engine.compiled_config import CompiledConfig
+from sync.engine.engine import Engine
+from sync.engine.reload import Accepted, accept
+from sync.engine.roster import Changes
+from sync.shared.errors import LedgerUntrusted, SourceUnavailable
 
 A, B = Tenant(of_source='password = { env = "A_PASSWORD" }'), Tenant()
 LOOKED_UP = Tenant(of_lead="industry = \"lookup('kinds', name)\"")
@@ -73,7 +73,7 @@ NOTHING: tuple[set[str], set[str]] = (set(), set())
 def test_what_begins_anew(
     scene: Scene, tenants: dict[str, Tenant], more: str, begun: tuple[set[str], set[str]]
 ) -> None:
-    old, new = Plan.of(scene.write({"a": A, "b": B})), Plan.of(scene.write(tenants, more))
+    old, new = CompiledConfig.of(scene.write({"a": A, "b": B})), CompiledConfig.of(scene.write(tenants, more))
     streams = Changes.between(old.stream_forms(), new.stream_forms())
     workspaces = Changes.between(old.workspace_forms(), new.workspace_forms())
     assert (streams.begun, workspaces.begun) == begun
@@ -82,15 +82,15 @@ def test_what_begins_anew(
 
 def test_a_secret_that_changed_where_it_lies_begins_anew(scene: Scene, monkeypatch: pytest.MonkeyPatch) -> None:
     config = scene.write({"a": replace(A, of_workspace="unknown_statuses = [503]"), "b": B})
-    old = Plan.of(config)
+    old = CompiledConfig.of(config)
     monkeypatch.setenv("A_PASSWORD", "two")
-    new = Plan.of(config)
+    new = CompiledConfig.of(config)
     assert Changes.between(old.stream_forms(), new.stream_forms()).begun == {"a.things"}
     assert Changes.between(old.workspace_forms(), new.workspace_forms()).begun == set()
 
 
 def test_a_table_that_a_mapping_looks_up_is_part_of_its_stream(scene: Scene) -> None:
-    old, new = (Plan.of(scene.write({"a": LOOKED_UP, "b": B}, KINDS.format(value))) for value in ("y", "z"))
+    old, new = (CompiledConfig.of(scene.write({"a": LOOKED_UP, "b": B}, KINDS.format(value))) for value in ("y", "z"))
     assert Changes.between(old.stream_forms(), new.stream_forms()).begun == {"a.things"}
 
 
@@ -104,7 +104,7 @@ def engine(scene: Scene) -> Iterator[Callable[[dict[str, Tenant]], Engine]]:
 
         def made(tenants: dict[str, Tenant]) -> Engine:
             ledger = ends.enter_context(Ledger(scene.ledger, own=True))
-            engine = Engine(Plan.of(scene.write(tenants)), ledger, client=scene.client, failed=lambda _: None)
+            engine = Engine(CompiledConfig.of(scene.write(tenants)), ledger, client=scene.client, failed=lambda _: None)
             ends.callback(engine.join, 10)
             ends.callback(engine.stop)
             for name, stream in engine.streams.items():
@@ -126,7 +126,7 @@ def reread(scene: Scene, engine: Engine, tenants: dict[str, Tenant]) -> Accepted
 ELSEWHERE = Tenant(of_source='site = "elsewhere"')
 SEES_NOTE = Tenant(of_lead='notes = "note"')
 
-REFUSED: dict[str, tuple[dict[str, Tenant], list[str], Callable[[Plan], Any], Any]] = {
+REFUSED: dict[str, tuple[dict[str, Tenant], list[str], Callable[[CompiledConfig], Any], Any]] = {
     "another site": (
         {"a": ELSEWHERE, "b": SEES_NOTE},
         ["a"],
@@ -190,7 +190,7 @@ def test_a_part_keeps_its_old_form(
     engine: Callable[[dict[str, Tenant]], Engine],
     edit: dict[str, Tenant],
     refused: list[str],
-    looked_at: Callable[[Plan], Any],
+    looked_at: Callable[[CompiledConfig], Any],
     expected: Any,
 ) -> None:
     made = engine({"a": Tenant(), "b": Tenant()})

@@ -11,9 +11,10 @@ import apscheduler.schedulers.base
 import pytest
 from service_world import engine_of
 
-from sync.clock import SystemClock
-from sync.schedule import STEP, Schedule
-from sync.service.progress import TURN_LIMIT, parts_of, stalls_of
+from sync.service.liveness import TURN_LIMIT, parts_of, stalls_of
+from sync.service.schedule import STEP, Schedule
+from sync.shared.clock import SystemClock
+from tests.patience import PATIENCE
 from tests.proof.harness import until
 
 HOURS = 3 * 3600.0
@@ -45,7 +46,7 @@ def clock(monkeypatch: pytest.MonkeyPatch) -> MachineClock:
 
     for module in (apscheduler.schedulers.base, apscheduler.triggers.interval, apscheduler.triggers.cron):
         monkeypatch.setattr(module, "datetime", Wall)
-    monkeypatch.setattr("sync.schedule.datetime", Wall)
+    monkeypatch.setattr("sync.service.schedule.datetime", Wall)
     return machine
 
 
@@ -164,11 +165,11 @@ def test_a_turn_under_way_is_no_missed_one(schedule: Schedule, clock: MachineClo
 
     def work() -> None:
         began.set()
-        ends.wait(30)
+        ends.wait(PATIENCE)
 
     schedule.every("poll", 60.0, work)
     schedule.start()
-    assert began.wait(30)
+    assert began.wait(PATIENCE)
     clock.suspended = 1000.0
     schedule.keep_time()
     assert schedule.missed() == {}

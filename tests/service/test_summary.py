@@ -9,7 +9,7 @@ from service_world import StoppedClock, engine_of
 
 from sync import log
 from sync.log import emit
-from sync.service.progress import Stall
+from sync.service.liveness import Stall
 from sync.service.summary import summary_of
 from sync.service.witness import Witness
 

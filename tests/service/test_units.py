@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from sync.installation.layout import NAME, Layout
+from sync.installation.layout import NAME, InstallLayout
 
 ROOT = Path(__file__).parents[2]
 FOLDER = ROOT / "systemd"
@@ -95,7 +95,7 @@ def test_the_unit_stops_later_than_the_daemon_waits() -> None:
 
 def test_what_only_a_person_can_mend_is_not_restarted() -> None:
     from sync.cli import EXIT_USAGE
-    from sync.errors import ConfigError, LedgerUntrusted
+    from sync.shared.errors import ConfigError, LedgerUntrusted
 
     (line,) = (line for line in settings(UNITS[0]) if line.startswith("RestartPreventExitStatus="))
     prevented = {int(code) for code in line.split("=")[1].split()}
@@ -106,7 +106,7 @@ def test_what_only_a_person_can_mend_is_not_restarted() -> None:
 def test_everything_in_the_folder_is_put_somewhere() -> None:
     """And nothing is put somewhere that is not in the folder."""
     share = {path: path for path in FOLDER.rglob("*") if path.is_file()}
-    placed = {source for source, _ in Layout().files(ROOT).values()}
+    placed = {source for source, _ in InstallLayout().files(ROOT).values()}
     starter = FOLDER / "config.toml"
     options = {ROOT / "config.example.toml", *ROOT.glob("connectors/*/config.example.toml")}
     assert placed | {starter} == {*share, *options}

@@ -10,10 +10,10 @@ from typing import Any, cast
 
 import pytest
 
-from sync import writable
 from sync.config.schema import Config
-from sync.errors import LedgerError
-from sync.writable import Place, cure, places_of, prove, refuse_unwritable
+from sync.service import writable
+from sync.service.writable import WritablePlace, cure, places_of, prove, refuse_unwritable
+from sync.shared.errors import LedgerError
 
 SERVICE = {"CONFIGURATION_DIRECTORY": "/etc/closingdealz-sync"}
 INSTANCE = {"CONFIGURATION_DIRECTORY": "/etc/closingdealz-sync/acme"}
@@ -53,8 +53,8 @@ def written(monkeypatch: pytest.MonkeyPatch) -> list[str]:
 
         return instead
 
-    monkeypatch.setattr("sync.writable.os.fsync", seen("sync", fsync))
-    monkeypatch.setattr("sync.writable.os.write", seen("write", write))
+    monkeypatch.setattr("sync.service.writable.os.fsync", seen("sync", fsync))
+    monkeypatch.setattr("sync.service.writable.os.write", seen("write", write))
     return asked
 
 
@@ -90,7 +90,7 @@ def test_a_full_disk_of_copies_is_told_and_no_reason_to_stop(
     (tmp_path / "other").mkdir()
     full = {"backups_to"}
 
-    def prove(place: Place) -> None:
+    def prove(place: WritablePlace) -> None:
         if place.key in full:
             raise OSError(code, os.strerror(code))
 
@@ -105,13 +105,15 @@ def test_a_file_that_cannot_be_appended_to_is_named(tmp_path: Path, monkeypatch:
     receipts = tmp_path / "ledger.db.receipts"
     receipts.mkdir()  # refused for root, too
     with pytest.raises(OSError) as refused:
-        prove(Place("receipts_copy", tmp_path, receipts))
-    assert writable.fault(Place("receipts_copy", tmp_path, receipts), refused.value).startswith(f"{receipts} cannot")
+        prove(WritablePlace("receipts_copy", tmp_path, receipts))
+    assert writable.fault(WritablePlace("receipts_copy", tmp_path, receipts), refused.value).startswith(
+        f"{receipts} cannot"
+    )
     database = tmp_path / "ledger.db"
     database.touch()
-    monkeypatch.setattr("sync.writable.os.access", lambda *_: False)
+    monkeypatch.setattr("sync.service.writable.os.access", lambda *_: False)
     with pytest.raises(PermissionError):
-        prove(Place("path", tmp_path, None, database))
+        prove(WritablePlace("path", tmp_path, None, database))
 
 
 @pytest.mark.parametrize(
@@ -129,4 +131,4 @@ def test_a_file_that_cannot_be_appended_to_is_named(tmp_path: Path, monkeypatch:
     ],
 )
 def test_each_failure_has_its_cure(code: int, env: dict[str, str], says: str) -> None:
-    assert says in cure(Place("receipts_copy", Path("/mnt/a b")), OSError(code, os.strerror(code)), env)
+    assert says in cure(WritablePlace("receipts_copy", Path("/mnt/a b")), OSError(code, os.strerror(code)), env)

@@ -14,16 +14,16 @@ from ledger_tools import WORKSPACE, FakeClock, declare, pending, register, unsyn
 
 from state.ledger import Ledger
 from state.rows import Claim, NoRoom, NothingToSend
-from state.slots import Rule
+from state.slots import RateLimit
 from sync.config.schema import Workspace
-from sync.delivery.health import Health
+from sync.delivery.backoff import Backoff
 from sync.delivery.outcome import Outcome
 from sync.delivery.sender import Destination
-from sync.secrets import Secret
+from sync.shared.secrets import Secret
 
 CREATED = Outcome("created", "created", 200)
 REJECTED = Outcome("rejected", "rejected", 400, "Name is odd.")
-RULE = Rule(b"key", 100_000, 60.0)
+RULE = RateLimit(b"key", 100_000, 60.0)
 ANSWERS_IN = 0.05
 Server = Callable[[Sequence[str]], Outcome]
 
@@ -48,7 +48,7 @@ class Delivery:
 
     def _open(self) -> None:
         self.ledger = Ledger(self._path, own=True, clock=self.clock, connector=unsynced)
-        self.health = Health(self.ledger, self._to, random=Random(len(self.requests)))
+        self.health = Backoff(self.ledger, self._to, random=Random(len(self.requests)))
         self.health.begin()
 
     def restart(self) -> None:

@@ -16,10 +16,10 @@ from ledger_tools import WORKSPACE, FakeClock, commit, declare, reading
 from state.disk import SystemDisk
 from state.ledger import Ledger
 from state.rows import Claim, LaneMove, Reading, Verdict
-from state.slots import Rule
-from sync.errors import LedgerError, SyncError
+from state.slots import RateLimit
+from sync.shared.errors import LedgerError, SyncError
 
-RULE = Rule(b"key", 1000, 60.0)
+RULE = RateLimit(b"key", 1000, 60.0)
 FIRST, SECOND = "2026-01-01T00:00:00.000000Z", "2026-02-02T00:00:00.000000Z"
 
 PAGES: tuple[tuple[tuple[str, str, str], ...], ...] = (

@@ -17,12 +17,12 @@ from state.diagram import Fit, Version
 from state.disk import SystemDisk
 from state.ledger import Ledger
 from state.rows import Claim, MatchKind, OnChange, Reading, StreamRow
-from state.slots import Rule
-from state.streams import Declared
+from state.slots import RateLimit
+from state.streams import DeclaredStream
 from sync.polling.judge import Rules, judge
 
 WORKSPACE = "main"
-RULE = Rule(b"api-key-hash", 100, 60.0)
+RULE = RateLimit(b"api-key-hash", 100, 60.0)
 
 
 @dataclass(slots=True)
@@ -92,11 +92,11 @@ def declare(
     mapping: str = "m1",
     workspace: str = WORKSPACE,
     match_on: tuple[MatchKind, ...] = (),
-) -> Declared:
-    return Declared(name, {"connector": "sql", "table": name}, workspace, on_change, mapping, match_on)
+) -> DeclaredStream:
+    return DeclaredStream(name, {"connector": "sql", "table": name}, workspace, on_change, mapping, match_on)
 
 
-def register(ledger: Ledger, *declared: Declared) -> StreamRow:
+def register(ledger: Ledger, *declared: DeclaredStream) -> StreamRow:
     """Registers streams (one by default); the first one's row."""
     declared = declared or (declare(),)
     return ledger.streams.register(declared)[declared[0].name]
@@ -132,7 +132,7 @@ def pending(ledger: Ledger, stream: StreamRow, *ids: str) -> None:
     commit(ledger, stream, [reading(each, mapping=stream.mapping) for each in ids])
 
 
-def claim(ledger: Ledger, most: int = 100, *, rule: Rule = RULE, timeout: float = 60.0) -> Claim:
+def claim(ledger: Ledger, most: int = 100, *, rule: RateLimit = RULE, timeout: float = 60.0) -> Claim:
     claimed = ledger.outbox.claim(WORKSPACE, rule, most=most, linger=0, timeout=timeout)
     assert isinstance(claimed, Claim), claimed
     return claimed

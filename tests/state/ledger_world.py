@@ -17,15 +17,15 @@ from ledger_tools import WORKSPACE, FakeClock, UnsyncedDisk, declare, rows, unsy
 from state.diagram import STATES
 from state.ledger import Ledger
 from state.rows import Claim, NoRoom, NothingToSend, OnChange, StreamRow, Verdict
-from state.slots import GRACE_SECONDS, Rule
+from state.slots import GRACE_SECONDS, RateLimit
 from sync.mapping.identity import Identity
-from sync.mapping.outcome import Filtered, Lead, Note, Unfit
+from sync.mapping.result import Filtered, Lead, Note, Unfit
 from sync.polling.judge import Rules, judge
 from sync.polling.readings import read_record
-from sync.words import Json, Record
+from sync.shared.words import Json, Record
 
 KEYS = ("hold/a", "hold/b", "resend/a", "resend/b", "resend/undated")
-LIMIT = Rule(b"key", 2, 10.0)
+LIMIT = RateLimit(b"key", 2, 10.0)
 TIMEOUT = 5.0
 Landed = Literal["none", "some", "all"]
 """How much of a batch the server has created, whatever became of its answer."""

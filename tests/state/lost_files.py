@@ -23,7 +23,7 @@ from state.ledger import Ledger
 from state.rebuilding.rebuild import rebuild
 from state.rows import Claim
 from sync.cli import main
-from sync.errors import SyncError
+from sync.shared.errors import SyncError
 
 LANDED = frozenset("abcd")
 EVERYTHING = "abcdef"

@@ -19,7 +19,7 @@ from ledger_tools import unsynced
 
 from state.database import LedgerFile
 from state.rows import NoRoom
-from state.slots import Rule, Slots
+from state.slots import RateLimit, Slots
 
 BOOTED_FOR = 30.0
 
@@ -108,7 +108,7 @@ class Process:
 class Simulation:
     """Runs for `seconds` of true time; then `server`, `round_trips` and `room` tell."""
 
-    def __init__(self, folder: Path, rule: Rule, weather: Weather, *, seed: int) -> None:
+    def __init__(self, folder: Path, rule: RateLimit, weather: Weather, *, seed: int) -> None:
         self.rule, self.weather, self.random = rule, weather, Random(seed)
         self.clock = MachineClock()
         self.server = Server(rule.requests, rule.per)

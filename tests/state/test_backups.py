@@ -12,7 +12,7 @@ import pytest
 from ledger_tools import FakeClock, pending, register, row, states
 
 from state.backups import DAY, back_up_daily
-from state.keys import key_path
+from state.key_files import key_path
 from state.ledger import Ledger
 
 

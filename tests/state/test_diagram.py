@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 from ledger_tools import FakeClock, claim, pending, register, unsynced
 
-from state.diagram import LEAD_EXISTS, MOVES, STATES, Fit, Settled, State, Version, settle
+from state.diagram import LEAD_EXISTS, MOVES, STATES, Fit, RecordStanding, State, Version, settle
 from state.ledger import Ledger
 from state.rows import OnChange
 
@@ -42,7 +42,7 @@ def test_without_a_lead_only_the_fit_counts(fit: Fit) -> None:
             drift=drift,
             on_change=on_change,  # type: ignore[arg-type] # one of two literals
         )
-        assert settled == Settled(expected, None, False)  # type: ignore[arg-type] # a state's name
+        assert settled == RecordStanding(expected, None, False)  # type: ignore[arg-type] # a state's name
 
 
 @pytest.mark.parametrize("on_change", ["hold", "resend"])
@@ -126,9 +126,9 @@ def test_after_an_unknown_base_line_only_a_comparable_change_is_sent() -> None:
         (Version("eligible", OLD, 2, b"s", b"v"), True),
     ):
         settled = settle(latest, lead_exists=True, base=unknown, previous=previous, drift=True, on_change="resend")
-        assert settled == Settled("pending" if sends else "delivered", unknown, True), previous
+        assert settled == RecordStanding("pending" if sends else "delivered", unknown, True), previous
         held = settle(latest, lead_exists=True, base=unknown, previous=previous, drift=True, on_change="hold")
-        assert held == Settled("delivered", unknown, True), previous
+        assert held == RecordStanding("delivered", unknown, True), previous
 
 
 def test_reverting_to_the_delivered_version_clears_drift_and_the_edit_of_a_mapping_then_finds_nothing_moved() -> None:

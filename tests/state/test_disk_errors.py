@@ -18,9 +18,9 @@ from test_interrupts import check_cut_off, check_end
 
 from state.backups import back_up
 from state.disk import SystemDisk
-from state.keys import key_path
+from state.key_files import key_path
 from state.ledger import Ledger
-from sync.errors import LedgerError, SyncError
+from sync.shared.errors import LedgerError, SyncError
 from tests.sizes import sized
 
 CODES = (errno.EIO, errno.ENOSPC, errno.EROFS)

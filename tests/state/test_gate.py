@@ -13,9 +13,9 @@ from ledger_tools import RULE, FakeClock, claim, declare, reading, register, row
 
 from state.diagram import LEAD_EXISTS, OWNERS, STATES, LeadExists, State
 from state.fills import Filled, fields_of
-from state.gate import Figures, LeftBehind, Usual
+from state.gate import GuardFigures, LeftBehind, Usual
 from state.ledger import Ledger
-from state.rows import Change, Claim, Contact, PollKind, PollOutcome, Reading, Stored, StreamRow
+from state.rows import Claim, Contact, Decision, PollKind, PollOutcome, Reading, Stored, StreamRow
 from sync.polling.judge import Rules, judge
 
 WHY, WHY_NOT = (json.dumps([{"rule": rule}]) for rule in ("too many", "far too many"))
@@ -41,7 +41,7 @@ def poll(ledger: Ledger, stream: StreamRow, *readings: Reading, released: bool =
 
 
 def page(ledger: Ledger, stream: StreamRow, number: int, *readings: Reading) -> None:
-    def judged(each: Reading, stored: Stored | None) -> Change | None:
+    def judged(each: Reading, stored: Stored | None) -> Decision | None:
         return judge(each, stored, Rules(stream.on_change))
 
     ledger.records.commit(stream.id, list(readings), judged, poll=number)
@@ -52,7 +52,7 @@ def read(stream: StreamRow, id_: str, content: str = "a", *, email: str | None =
     return replace(reading(id_, content, mapping=stream.mapping, **options), values=values)
 
 
-def figures(ledger: Ledger, stream: StreamRow, number: int, first: int = 0, *, at_least: int = 0) -> Figures:
+def figures(ledger: Ledger, stream: StreamRow, number: int, first: int = 0, *, at_least: int = 0) -> GuardFigures:
     return ledger.gate.figures(stream.id, number, mapping=stream.mapping, first=first, at_least=at_least)
 
 
@@ -255,11 +255,15 @@ WEEK = 7 * 24 * HOURS
         ([0, 0], 0, None),  # two polls say nothing yet
         ([0, 0, 0], 0, Usual(30, 1)),  # what came today is all that is known
         ([0, HOURS, 46 * HOURS], 0, Usual(30, 1)),
-        ([0, HOURS, 46 * HOURS], HOURS, Usual(20, 1)),  # two days to the moment: the second is left out
-        ([0, HOURS, 24 * HOURS], 47 * HOURS, Usual(30, 2)),  # the last day is not what is usual before it
+        ([0, HOURS, 46 * HOURS], HOURS, Usual(20, 1, 47 / 24)),  # two days to the moment: the second is left out
+        (
+            [0, HOURS, 24 * HOURS],
+            47 * HOURS,
+            Usual(30, 25 / 24, 47 / 24),
+        ),  # the last day is not what is usual before it
         ([0, WEEK, WEEK, WEEK, WEEK], 24 * HOURS, Usual(50, 28)),
-        ([0, WEEK, WEEK, WEEK, WEEK, WEEK], 0, Usual(40, 28)),
-        ([0, 0, 0, 2 * WEEK, 10 * WEEK], 2 * WEEK, Usual(10, 28)),
+        ([0, WEEK, WEEK, WEEK, WEEK, WEEK], 0, Usual(50, 28, 7)),
+        ([0, 0, 0, 2 * WEEK, 10 * WEEK], 2 * WEEK, Usual(50, 84, 14)),  # as many polls as say something
     ],
 )
 def test_what_is_usual_for_a_day(
@@ -305,12 +309,13 @@ def test_a_stream_has_been_read_since_its_first_poll_began(ledger: Ledger, strea
     number = ledger.streams.poll_started(stream.id, "poll")
     ledger_clock(ledger).advance(2 * HOURS)
     ledger.streams.poll_ended(number, "complete", {"new": 10})
+    ledger_clock(ledger).advance(28 * HOURS)
     for _ in range(2):
         ended(ledger, stream, "poll", "complete", {"new": 10})
-    ledger_clock(ledger).advance(47 * HOURS)
+    ledger_clock(ledger).advance(48 * HOURS)
     usual = figures(ledger, stream, poll(ledger, stream), at_least=-1).usual
-    assert usual == Usual(30, 25 / 24)
-    assert usual.a_day == pytest.approx(28.8)
+    assert usual == Usual(30, 1.25, 2)
+    assert usual.a_day == 24
 
 
 def test_what_is_usual_is_not_asked_for_in_an_ordinary_day(ledger: Ledger, stream: StreamRow) -> None:

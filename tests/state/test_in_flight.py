@@ -27,7 +27,7 @@ from ledger_tools import (
 from state.diagram import Fit
 from state.ledger import Ledger
 from state.rows import Claim, NothingToSend, OnChange, Verdict
-from state.slots import Rule
+from state.slots import RateLimit
 
 LATER = "2026-02-02T00:00:00.000000Z"
 
@@ -172,7 +172,7 @@ def test_a_rejected_batch_is_halved_until_the_offender_stands_alone(ledger: Ledg
     pending(ledger, stream, *ids)
     requests = 0
     while True:
-        got = ledger.outbox.claim(WORKSPACE, Rule(b"key", 1000, 60), most=100, linger=0, timeout=60)
+        got = ledger.outbox.claim(WORKSPACE, RateLimit(b"key", 1000, 60), most=100, linger=0, timeout=60)
         if not isinstance(got, Claim):
             break
         requests += 1
@@ -198,7 +198,7 @@ def test_a_lead_that_is_rejected_without_a_word_says_at_least_how(ledger: Ledger
 def test_the_account_of_the_wire_is_kept_with_the_batch(ledger: Ledger) -> None:
     pending(ledger, register(ledger), "x")
     claimed = claim(ledger)
-    account = "connected; 9 of 9 bytes written; no head of an answer; the connection was reset after 12 ms"
+    account = "connected; 9 of 9 bytes written; no response; the connection was reset after 12 ms"
     ledger.verdicts.conclude(claimed.batch, "in_doubt", slot=claimed.slot, account=account)
     assert [batch["account"] for batch in ledger.verdicts.in_doubt()] == [account]
 
@@ -311,7 +311,7 @@ def test_pages_and_verdicts_from_two_threads_and_a_reader_beside_them(tmp_path: 
         def deliver() -> None:
             while True:
                 was_all = read_all.is_set()
-                got = ledger.outbox.claim(WORKSPACE, Rule(b"key", 10**6, 60), most=10, linger=0, timeout=60)
+                got = ledger.outbox.claim(WORKSPACE, RateLimit(b"key", 10**6, 60), most=10, linger=0, timeout=60)
                 if isinstance(got, Claim):
                     ledger.verdicts.conclude(got.batch, "created", slot=got.slot)
                 elif was_all:

@@ -8,9 +8,9 @@ from pathlib import Path
 
 import pytest
 
-from state.keys import key_path
+from state.key_files import key_path
 from state.ledger import Ledger
-from sync.errors import LedgerLost
+from sync.shared.errors import LedgerLost
 
 
 @pytest.fixture
@@ -73,7 +73,7 @@ def test_where_it_cannot_be_written_the_process_goes_on(path: Path, monkeypatch:
     with Ledger(path, own=True) as ledger:
         key_path(path).unlink()
         with monkeypatch.context() as patch:
-            patch.setattr("state.keys.write_all", full)
+            patch.setattr("state.key_files.write_all", full)
             with pytest.raises(OSError, match="No space"):
                 ledger.tend_key()
         assert ledger.tend_key()

@@ -15,11 +15,11 @@ from ledger_tools import FakeClock, claim, commit, pending, reading, register, r
 from sqlite_utils import Database
 
 from state.database import SCHEMA_VERSION, LedgerFile, connect
-from state.keys import key_path
+from state.key_files import key_path
 from state.ledger import Ledger
 from state.lock import LedgerLock, holder
 from state.schema import MIGRATIONS
-from sync.errors import LedgerBusy, LedgerError, LedgerUntrusted, SyncError
+from sync.shared.errors import LedgerBusy, LedgerError, LedgerUntrusted, SyncError
 
 
 @pytest.fixture

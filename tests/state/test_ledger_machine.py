@@ -187,7 +187,7 @@ class LedgerMachine(RuleBasedStateMachine):
             shutil.rmtree(self.folder)
 
 
-@pytest.mark.timeout(sized(120, 0, 0))
+@pytest.mark.timeout(sized(300, 0, 0))
 def test_the_ledger_keeps_its_promises() -> None:
     run_state_machine_as_test(
         LedgerMachine,

@@ -12,7 +12,7 @@ from lost_files import Case, Operator, cases, every, lay, named_in
 from test_rebuild import opened, rebuilt
 
 from state.ledger import Ledger
-from sync.errors import LedgerUntrusted
+from sync.shared.errors import LedgerUntrusted
 from tests.sizes import sized
 
 HERE = [case for case in cases() if case[3] == "ok"][:: sized(7, 2, 1)]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
 import sqlite3
 from collections.abc import Callable
 from contextlib import closing
@@ -14,12 +15,13 @@ import pytest
 from ledger_tools import FakeClock, claim, commit, declare, pending, reading, register, row, rows
 
 from state.database import SCHEMA_VERSION
-from state.keys import key_path
+from state.key_files import key_path
 from state.ledger import Ledger
+from state.lock import LedgerLock
 from state.schema import alike, contacts, initial, labels, orphans, queues
-from state.schema.statements import statements
+from state.schema.ddl import statements
 from state.streams import ADDRESS, refuse_before
-from sync.errors import LedgerError, LedgerUntrusted
+from sync.shared.errors import LedgerBusy, LedgerError, LedgerUntrusted
 from tests.old_ledgers import names, to_first_schema, to_schema
 
 
@@ -70,6 +72,18 @@ def test_everything_is_kept_and_the_ledger_goes_on(tmp_path: Path) -> None:
     with closing(sqlite3.connect(before)) as backup:
         assert backup.execute("PRAGMA user_version").fetchone() == (1,)
         assert backup.execute("SELECT count(*) FROM records").fetchone() == (5,)
+
+
+def test_a_ledger_that_is_being_made_or_migrated_is_not_called_old(tmp_path: Path) -> None:
+    path = tmp_path / "ledger.db"
+    ledger_of_the_first_schema(path)
+    with LedgerLock(path):
+        with pytest.raises(LedgerUntrusted, match="older version"):
+            Ledger(path)  # of a daemon that runs since before the upgrade
+        with closing(sqlite3.connect(path, isolation_level=None)) as migrated:
+            migrated.execute("PRAGMA user_version = 0")
+        with pytest.raises(LedgerBusy, match=rf"made or migrated by another process \({os.getpid()}\)"):
+            Ledger(path)
 
 
 def test_a_migration_that_does_not_fit_is_refused_with_its_name_and_the_way_back(tmp_path: Path) -> None:

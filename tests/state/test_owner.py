@@ -35,7 +35,7 @@ from state.owner import LONGEST_TIMEOUT, Owner
 from state.rebuilding.rebuild import rebuild
 from state.rows import Verdict
 from state.slots import GRACE_SECONDS
-from sync.errors import LedgerBusy, LedgerError, LedgerLost, LedgerMixed, LedgerUntrusted
+from sync.shared.errors import LedgerBusy, LedgerError, LedgerLost, LedgerMixed, LedgerUntrusted
 
 TIMEOUT = 60.0
 

@@ -13,7 +13,7 @@ import pytest
 
 from state.ledger import Ledger
 from state.lock import LedgerLock
-from sync.errors import LedgerError
+from sync.shared.errors import LedgerError
 
 
 class CannotOpen(sqlite3.Connection):

@@ -25,12 +25,12 @@ from ledger_tools import (
 from ledger_tools import reading as plain_reading
 
 from state.diagram import Version
-from state.keys import key_path
+from state.key_files import key_path
 from state.ledger import Ledger
 from state.rebuilding.rebuild import Rebuilt, rebuild
 from state.rows import LaneMove, NoRoom, NothingToSend, OnChange, Reading, StreamRow, Verdict
-from sync.errors import LedgerBusy, LedgerUntrusted
 from sync.polling.judge import Rules
+from sync.shared.errors import LedgerBusy, LedgerUntrusted
 
 OLD, LATER = "2026-01-01T00:00:00.000000Z", "2026-02-02T00:00:00.000000Z"
 

@@ -24,16 +24,16 @@ from state.receipts.lines import (
     unpack_records,
     unpack_values,
 )
-from state.receipts.place import Place
-from sync.errors import LedgerError
+from state.receipts.place import ReceiptsFile
+from sync.shared.errors import LedgerError
 
 FIRST: dict[str, Any] = {"t": "begin", "ledger": "a", "key": "b"}
 SECOND: dict[str, Any] = {"t": "verdict", "batch": "x", "verdict": "created", "status": 200, "cause": "ü", "at": 1}
 
 
 @pytest.fixture
-def place(tmp_path: Path) -> Place:
-    return Place(tmp_path / "ledger.db.receipts")
+def place(tmp_path: Path) -> ReceiptsFile:
+    return ReceiptsFile(tmp_path / "ledger.db.receipts")
 
 
 hashes = st.binary(min_size=16, max_size=16)
@@ -66,7 +66,7 @@ def test_a_line_with_any_one_byte_changed_or_cut_off_does_not_count(data: st.Dat
     assert decode(whole[:at]) is None
 
 
-def test_lines_are_there_in_order_and_for_their_owner_alone(place: Place) -> None:
+def test_lines_are_there_in_order_and_for_their_owner_alone(place: ReceiptsFile) -> None:
     assert list(place.read()) == []
     assert place.history() is None
     place.replace([FIRST])
@@ -87,13 +87,13 @@ def test_every_append_is_synced_before_it_returns(tmp_path: Path) -> None:
             told.append("folder" if stat.S_ISDIR(os.fstat(descriptor).st_mode) else "sync")
             super().sync(descriptor)
 
-    place = Place(tmp_path / "receipts", Watched())
+    place = ReceiptsFile(tmp_path / "receipts", Watched())
     place.replace([FIRST])
     place.append([SECOND])
     assert told == ["write", "sync", "folder", "write", "sync"]
 
 
-def test_a_torn_last_line_is_left_out_and_the_next_one_stands_alone(place: Place) -> None:
+def test_a_torn_last_line_is_left_out_and_the_next_one_stands_alone(place: ReceiptsFile) -> None:
     place.replace([FIRST, SECOND])
     whole = place.path.read_bytes()
     for cut in range(1, len(encode(SECOND))):
@@ -103,7 +103,7 @@ def test_a_torn_last_line_is_left_out_and_the_next_one_stands_alone(place: Place
         assert list(place.read()) == [FIRST, SECOND]
 
 
-def test_a_long_torn_line_is_cut_off_too(place: Place) -> None:
+def test_a_long_torn_line_is_cut_off_too(place: ReceiptsFile) -> None:
     place.replace([FIRST])
     with place.path.open("ab") as file:
         file.write(b"x" * 200_000)
@@ -111,7 +111,7 @@ def test_a_long_torn_line_is_cut_off_too(place: Place) -> None:
     assert list(place.read()) == [FIRST, SECOND]
 
 
-def test_a_damaged_line_is_none_and_the_others_are_read(place: Place) -> None:
+def test_a_damaged_line_is_none_and_the_others_are_read(place: ReceiptsFile) -> None:
     place.replace([FIRST, SECOND, FIRST])
     raw = place.path.read_bytes()
     at = len(encode(FIRST)) + 20
@@ -140,10 +140,12 @@ class Failing(SystemDisk):
 
 @pytest.mark.parametrize("code", [errno.ENOSPC, errno.EROFS, errno.EIO, errno.EDQUOT, errno.ESTALE])
 @pytest.mark.parametrize("room", [0, 1, 40, 10_000])
-def test_what_does_not_come_to_the_disk_is_an_error_and_leaves_nothing(place: Place, room: int, code: int) -> None:
+def test_what_does_not_come_to_the_disk_is_an_error_and_leaves_nothing(
+    place: ReceiptsFile, room: int, code: int
+) -> None:
     place.replace([FIRST])
     before = place.path.read_bytes()
-    full = Place(place.path, Failing(room, code=code, sync_fails=room == 10_000))
+    full = ReceiptsFile(place.path, Failing(room, code=code, sync_fails=room == 10_000))
     with pytest.raises(LedgerError) as caught:
         full.append([SECOND])
     assert caught.value.exit_code == 74
@@ -151,10 +153,10 @@ def test_what_does_not_come_to_the_disk_is_an_error_and_leaves_nothing(place: Pl
     assert place.path.read_bytes() == before
 
 
-def test_a_new_file_takes_the_old_ones_place_whole_or_not_at_all(place: Place) -> None:
+def test_a_new_file_takes_the_old_ones_place_whole_or_not_at_all(place: ReceiptsFile) -> None:
     place.replace([FIRST, SECOND])
     with pytest.raises(LedgerError):
-        Place(place.path, Failing(60)).replace([SECOND] * 3)
+        ReceiptsFile(place.path, Failing(60)).replace([SECOND] * 3)
     assert list(place.read()) == [FIRST, SECOND]
     place.replace([SECOND] * 3)
     assert list(place.read()) == [SECOND] * 3
@@ -167,17 +169,17 @@ def test_a_place_that_cannot_be_used_is_an_error_with_a_cure(tmp_path: Path, spo
     if spoil == "folder":
         path.mkdir(parents=True)
     with pytest.raises(LedgerError) as caught:
-        Place(path).append([FIRST])
+        ReceiptsFile(path).append([FIRST])
     assert caught.value.hint
 
 
 def _append(path: str, who: int, count: int) -> None:
-    place = Place(Path(path))
+    place = ReceiptsFile(Path(path))
     for number in range(count):
         place.append([{"t": "word", "who": who, "number": number, "filler": "x" * 3000}])
 
 
-def test_several_processes_append_while_the_file_is_replaced(place: Place) -> None:
+def test_several_processes_append_while_the_file_is_replaced(place: ReceiptsFile) -> None:
     """As `doubt resolve` beside a daemon that compacts: no line is lost or torn."""
     place.replace([FIRST])
     context = multiprocessing.get_context("spawn")

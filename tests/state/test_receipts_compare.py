@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from state.receipts.compare import (
-    Truth,
+    CombinedReceipts,
     ahead,
     is_whole,
     lacking,
@@ -17,8 +17,8 @@ from state.receipts.compare import (
     refuse_untold,
     together,
 )
-from state.receipts.history import CERTAIN, BatchReceipt, History
-from sync.errors import LedgerUntrusted
+from state.receipts.history import CERTAIN, BatchReceipt, ReceiptHistory
+from sync.shared.errors import LedgerUntrusted
 
 STATES = sorted(CERTAIN | {"landed", "absent", "settled", "sending", "in_doubt"})
 WORDS: dict[str, dict[int, Any]] = {
@@ -43,8 +43,8 @@ def half_settled() -> BatchReceipt:
     return BatchReceipt("main", 1, 2, verdict="in_doubt", words={1: "landed"})
 
 
-def history(**batches: BatchReceipt) -> History:
-    return History(batches=batches, headed=True, told=3)
+def history(**batches: BatchReceipt) -> ReceiptHistory:
+    return ReceiptHistory(batches=batches, headed=True, told=3)
 
 
 # -- what all places together know
@@ -52,7 +52,7 @@ def history(**batches: BatchReceipt) -> History:
 
 def test_a_verdict_is_known_and_an_intent_is_none() -> None:
     created = receipt("created")
-    truth = Truth({"a": created, "b": receipt("sending")})
+    truth = CombinedReceipts({"a": created, "b": receipt("sending")})
     assert truth.verdict_of("a") is created
     assert truth.verdict_of("b") is None
     assert truth.verdict_of("c") is None
@@ -60,12 +60,12 @@ def test_a_verdict_is_known_and_an_intent_is_none() -> None:
 
 @pytest.mark.parametrize(("whole", "batch", "never_left"), [(True, "c", True), (True, "a", False), (False, "c", False)])
 def test_only_receipts_that_are_whole_prove_that_a_batch_never_left(whole: bool, batch: str, never_left: bool) -> None:
-    assert Truth({"a": receipt("sending")}, whole).never_left(batch) is never_left
+    assert CombinedReceipts({"a": receipt("sending")}, whole).never_left(batch) is never_left
 
 
 def test_nothing_is_proven_before_anything_was_read() -> None:
-    assert not Truth().never_left("a")
-    assert not History().headed, "what was not read has no beginning"
+    assert not CombinedReceipts().never_left("a")
+    assert not ReceiptHistory().headed, "what was not read has no beginning"
 
 
 SENT = {"a": "created", "b": "refused", "c": "sending"}
@@ -183,7 +183,7 @@ def test_damaged_lines_about_batches_that_the_ledger_has_are_no_reason_to_refuse
 
 @pytest.mark.parametrize(("told", "by_places", "is_older"), [(3, [3, 2], False), (3, [2, 4], True), (0, [], False)])
 def test_a_ledger_that_was_told_less_than_any_place_is_older(told: int, by_places: list[int], is_older: bool) -> None:
-    histories = [History(told=each) for each in by_places]
+    histories = [ReceiptHistory(told=each) for each in by_places]
     if not is_older:
         refuse_untold(told, histories, "the.db")
         return

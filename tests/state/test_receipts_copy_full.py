@@ -11,9 +11,9 @@ import pytest
 from ledger_tools import FakeClock, UnsyncedDisk, claim, pending, register, states, unsynced
 
 from state.ledger import Ledger
-from state.receipts.history import History
+from state.receipts.history import ReceiptHistory
 from state.rows import Claim
-from sync.errors import LedgerError
+from sync.shared.errors import LedgerError
 
 
 class Full(UnsyncedDisk):
@@ -73,5 +73,5 @@ def test_a_verdict_is_kept_by_whatever_place_can(path: Path, folder: str) -> Non
     with opened(path) as ledger:
         assert [each.outcome for each in ledger.recover()] == ["created"]
         assert set(states(ledger).values()) == {"delivered"}
-        told = [History.of(place.read()).batches[batch].verdict for place in ledger.places.all]
+        told = [ReceiptHistory.of(place.read()).batches[batch].verdict for place in ledger.places.all]
         assert told == ["created", "created"]

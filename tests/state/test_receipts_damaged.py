@@ -11,7 +11,7 @@ from ledger_tools import FakeClock, UnsyncedDisk, claim, register, states, unsyn
 from test_rebuild import lose, opened, pending, rebuilt
 
 from state.ledger import Ledger
-from sync.errors import LedgerUntrusted
+from sync.shared.errors import LedgerUntrusted
 
 
 @pytest.fixture

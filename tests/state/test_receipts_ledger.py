@@ -11,15 +11,15 @@ import pytest
 from ledger_tools import FakeClock, UnsyncedDisk, claim, commit, pending, reading, register, row, rows, states, unsynced
 
 from state.diagram import State
-from state.keys import key_path
+from state.key_files import key_path
 from state.ledger import Ledger
-from state.receipts.history import History
-from state.receipts.lines import Line
-from state.receipts.place import Place
+from state.receipts.history import ReceiptHistory
+from state.receipts.lines import ReceiptLine
+from state.receipts.place import ReceiptsFile
 from state.recovery import Recovered
 from state.rows import Claim, Verdict
 from state.slots import GRACE_SECONDS
-from sync.errors import LedgerError, LedgerUntrusted
+from sync.shared.errors import LedgerError, LedgerUntrusted
 
 
 @pytest.fixture
@@ -44,12 +44,12 @@ def send(ledger: Ledger, verdict: Verdict, most: int = 100) -> Claim:
     return one
 
 
-def history_of(path: Path) -> History:
-    return History.of(lines_of(path))
+def history_of(path: Path) -> ReceiptHistory:
+    return ReceiptHistory.of(lines_of(path))
 
 
-def lines_of(path: Path) -> list[Line | None]:
-    return list(Place(receipts_of(path)).read())
+def lines_of(path: Path) -> list[ReceiptLine | None]:
+    return list(ReceiptsFile(receipts_of(path)).read())
 
 
 def lose(path: Path) -> None:
@@ -295,7 +295,7 @@ def test_a_second_place_that_is_gone_is_not_silently_made_anew(path: Path, tmp_p
     third = tmp_path / "elsewhere" / "third"
     with opened(path, receipts_copy=third) as ledger:
         assert [each.path.parent for each in ledger.receipts.mended] == [third]
-    assert History.of(Place(third / receipts_of(path).name).read()).batches == history_of(path).batches
+    assert ReceiptHistory.of(ReceiptsFile(third / receipts_of(path).name).read()).batches == history_of(path).batches
 
 
 def test_a_second_place_without_its_disk_is_an_error_with_a_cure(path: Path, tmp_path: Path) -> None:
@@ -320,7 +320,7 @@ def test_the_receipts_of_another_ledger_are_refused(path: Path, tmp_path: Path, 
 
 def test_a_line_of_a_newer_program_is_refused(path: Path) -> None:
     filled(path)
-    Place(receipts_of(path)).append([{"t": "hologram"}])
+    ReceiptsFile(receipts_of(path)).append([{"t": "hologram"}])
     with pytest.raises(LedgerUntrusted, match="newer version"):
         opened(path)
 

@@ -15,9 +15,9 @@ from ledger_tools import FakeClock, UnsyncedDisk, claim, pending, put_new, regis
 from test_rebuild import lose, nothing_to_send, read_again, rebuilt, send
 
 from state.ledger import Ledger
-from state.receipts.history import History
-from state.receipts.place import Place
-from sync.errors import LedgerError, LedgerLost, LedgerUntrusted
+from state.receipts.history import ReceiptHistory
+from state.receipts.place import ReceiptsFile
+from sync.shared.errors import LedgerError, LedgerLost, LedgerUntrusted
 
 
 @pytest.fixture
@@ -150,7 +150,7 @@ def test_what_was_on_the_wire_is_kept_by_the_ledger(path: Path, spoil: Callable[
         assert again.receipts.mended
         assert again.recover() == []
         assert states(again) == {"a": "delivered", "b": "delivered"}
-    history = Place(receipts_of(path)).history()
+    history = ReceiptsFile(receipts_of(path)).history()
     assert history is not None
     assert [batch.state for batch in history.batches.values()] == ["created", "created"]
 
@@ -241,7 +241,7 @@ def test_its_own_compacting_and_what_others_append_are_no_strangers(path: Path) 
             beside.tell_receipts()
         send(ledger, "created", "d")
         ledger.journal.refuse_replaced()
-    history = History.of(Place(receipts_of(path)).read())
+    history = ReceiptHistory.of(ReceiptsFile(receipts_of(path)).read())
     assert [batch.state for batch in history.batches.values()] == ["created", "landed", "landed", "created"]
 
 
@@ -299,4 +299,4 @@ def test_a_cut_in_the_middle_of_an_append_ends_the_process_before_it_sends(path:
     with opened(path) as ledger:
         assert ledger.recover() == []
         assert states(ledger) == {"a": "delivered", "b": "pending"}
-    assert {line["t"] for line in Place(receipts_of(path)).read() if line} >= {"begin", "intent", "verdict"}
+    assert {line["t"] for line in ReceiptsFile(receipts_of(path)).read() if line} >= {"begin", "intent", "verdict"}

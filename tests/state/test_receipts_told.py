@@ -14,10 +14,10 @@ from test_rebuild import lose, opened, pending, rebuilt, send
 
 from state.ledger import Ledger
 from state.matching.foreign import Foreign
-from state.receipts.history import History
-from state.receipts.opening import Places
-from sync.errors import LedgerError, LedgerUntrusted
-from sync.reports.soundness import look
+from state.receipts.history import ReceiptHistory
+from state.receipts.opening import ReceiptsFiles
+from sync.shared.errors import LedgerError, LedgerUntrusted
+from sync.views.soundness import look
 
 VALUE = b"v" * 16
 
@@ -102,6 +102,6 @@ def test_telling_that_was_cut_off_is_no_older_ledger(path: Path, monkeypatch: py
         ledger._owns = False  # it ends here, and tells nobody
     with opened(path) as ledger:
         assert ledger.receipts.mended == []
-    lines = [line for line in Places.of(path, None).main.read() if line is not None and line["t"] == "imported"]
+    lines = [line for line in ReceiptsFiles.of(path, None).main.read() if line is not None and line["t"] == "imported"]
     assert lines
-    assert History.of(Places.of(path, None).main.read()).told >= 2
+    assert ReceiptHistory.of(ReceiptsFiles.of(path, None).main.read()).told >= 2

@@ -15,7 +15,7 @@ from ledger_tools import FakeClock, UnsyncedDisk, claim, pending, put_new, regis
 from state.ledger import Ledger
 from state.rebuilding.rebuild import rebuild
 from state.rows import Verdict
-from sync.errors import LedgerError, LedgerUntrusted
+from sync.shared.errors import LedgerError, LedgerUntrusted
 
 
 @dataclass(frozen=True)

@@ -10,8 +10,8 @@ import pytest
 from ledger_tools import FakeClock, UnsyncedDisk, claim, declare, pending, put_new, register, rows, unsynced
 
 from state.ledger import Ledger
-from state.streams import ADDRESS, Declared
-from sync.errors import LedgerUntrusted
+from state.streams import ADDRESS, DeclaredStream
+from sync.shared.errors import LedgerUntrusted
 
 REAL = declare()
 TRIAL = replace(REAL, identity={**REAL.identity, ADDRESS: "this machine"})
@@ -54,7 +54,7 @@ def test_a_proxy_is_no_sandbox_by_a_persons_word(ledger: Ledger) -> None:
 
 
 @pytest.mark.parametrize("renamed", [replace(REAL, name="erp.firms"), replace(TRIAL, name="erp.firms")])
-def test_a_new_name_does_not_hide_it(ledger: Ledger, renamed: Declared) -> None:
+def test_a_new_name_does_not_hide_it(ledger: Ledger, renamed: DeclaredStream) -> None:
     send(ledger, "created")
     with pytest.raises(LedgerUntrusted, match="is what the ledger knows as"):
         register(ledger, renamed)

@@ -22,8 +22,8 @@ from state.slots import (
     SHARE_FALL,
     SHARE_LEAST,
     Lesson,
+    RateLimit,
     Room,
-    Rule,
     Slots,
     allowed,
     climbed,
@@ -32,8 +32,8 @@ from state.slots import (
 )
 
 KEY, OTHER_KEY = b"one key", b"another"
-MINUTE = Rule(KEY, 100, 60.0)
-FEW = Rule(KEY, 3, 60.0)
+MINUTE = RateLimit(KEY, 100, 60.0)
+FEW = RateLimit(KEY, 3, 60.0)
 WINDOW = 60.0 * (1 + MARGIN)
 
 
@@ -49,13 +49,13 @@ def slots(tmp_path: Path, clock: FakeClock) -> Iterator[Slots]:
     file.close()
 
 
-def fill(slots: Slots, rule: Rule = FEW, timeout: float = 20.0) -> list[int]:
+def fill(slots: Slots, rule: RateLimit = FEW, timeout: float = 20.0) -> list[int]:
     taken = [slots.take(rule, timeout) for _ in range(rule.requests)]
     assert all(isinstance(each, int) for each in taken)
     return [each for each in taken if isinstance(each, int)]
 
 
-def wait_of(slots: Slots, rule: Rule = FEW) -> NoRoom:
+def wait_of(slots: Slots, rule: RateLimit = FEW) -> NoRoom:
     got = slots.take(rule, 20.0)
     assert isinstance(got, NoRoom)
     return got
@@ -64,7 +64,7 @@ def wait_of(slots: Slots, rule: Rule = FEW) -> NoRoom:
 def test_as_many_as_the_limit_and_not_one_more(slots: Slots) -> None:
     fill(slots)
     assert wait_of(slots).in_flight == 3
-    assert isinstance(slots.take(Rule(OTHER_KEY, 1, 60.0), 20.0), int), "another key has its own window"
+    assert isinstance(slots.take(RateLimit(OTHER_KEY, 1, 60.0), 20.0), int), "another key has its own window"
 
 
 def test_a_slot_is_free_one_window_after_its_end_and_not_a_moment_earlier(slots: Slots, clock: FakeClock) -> None:
@@ -113,7 +113,9 @@ def test_a_ledger_that_does_not_know_what_was_sent_waits_a_window(slots: Slots, 
     with slots._file.write() as connection:
         fill_windows(connection, clock, ended_at=clock.wall() - 10)
     assert slots.room(FEW).used == 3
-    assert wait_of(slots).seconds == wait_of(slots, Rule(OTHER_KEY, 50, 60.0)).seconds == pytest.approx(WINDOW - 10)
+    assert (
+        wait_of(slots).seconds == wait_of(slots, RateLimit(OTHER_KEY, 50, 60.0)).seconds == pytest.approx(WINDOW - 10)
+    )
     clock.advance(WINDOW - 10 + 0.001)
     fill(slots)
     assert wait_of(slots).seconds == pytest.approx(20 + GRACE_SECONDS + WINDOW)
@@ -127,7 +129,7 @@ def test_what_was_sent_long_ago_or_in_a_future_that_never_was_holds_nobody_up(sl
 
 
 def test_requests_of_a_short_window_end_no_wait_of_a_long_one(slots: Slots, clock: FakeClock) -> None:
-    a_day = Rule(OTHER_KEY, 1000, PER_MOST)
+    a_day = RateLimit(OTHER_KEY, 1000, PER_MOST)
     with slots._file.write() as connection:
         fill_windows(connection, clock, ended_at=clock.wall())
     clock.advance(PER_MOST - 1)
@@ -223,7 +225,7 @@ def test_a_boot_clock_that_was_restored_with_the_memory_fills_the_window_once(sl
 
 
 def test_a_request_in_flight_when_the_clock_went_back_has_all_its_time_again(slots: Slots, clock: FakeClock) -> None:
-    one = Rule(KEY, 1, 60.0)
+    one = RateLimit(KEY, 1, 60.0)
     fill(slots, one, timeout=20.0)
     clock.advance(-40_000)
     assert wait_of(slots, one) == NoRoom(pytest.approx(20 + GRACE_SECONDS + WINDOW), 1)
@@ -244,11 +246,11 @@ def test_the_slot_of_a_batch_in_doubt_counts_no_longer_than_others_after_a_reboo
 
 
 def test_what_still_counts_in_a_long_window_is_not_swept_away(slots: Slots, clock: FakeClock) -> None:
-    a_day = Rule(KEY, 3, PER_MOST)
+    a_day = RateLimit(KEY, 3, PER_MOST)
     for slot in fill(slots, a_day)[:1]:
         slots.end(slot, arrived=True)
     clock.advance(PER_MOST + 100)
-    assert isinstance(slots.take(Rule(KEY, 4, PER_MOST), 20.0), int)
+    assert isinstance(slots.take(RateLimit(KEY, 4, PER_MOST), 20.0), int)
     assert slots.room(a_day).used == 4
 
 
@@ -261,10 +263,10 @@ def test_the_wall_clock_has_no_say(slots: Slots, clock: FakeClock) -> None:
 
 
 def test_a_lower_limit_counts_what_a_higher_one_let_go(slots: Slots, clock: FakeClock) -> None:
-    for slot in fill(slots, Rule(KEY, 5, 60.0)):
+    for slot in fill(slots, RateLimit(KEY, 5, 60.0)):
         clock.advance(1)
         slots.end(slot, arrived=True)
-    two = Rule(KEY, 2, 60.0)
+    two = RateLimit(KEY, 2, 60.0)
     assert wait_of(slots, two).seconds == pytest.approx(WINDOW - 1), "four of the five must have left the window"
     room = slots.room(two)
     assert (room.used, room.requests, room.in_flight) == (5, 2, 0)
@@ -325,7 +327,7 @@ def test_what_is_learned_of_a_longer_window_is_kept(tmp_path: Path, clock: FakeC
     slots = Slots(again, clock)
     full(slots, clock)
     assert wait_of(slots).seconds == pytest.approx(60.0 * (1 + MARGIN + 2 * MARGIN_STEP))
-    assert slots.room(Rule(OTHER_KEY, 3, 60.0)).margin == MARGIN, "of one key nothing follows for another"
+    assert slots.room(RateLimit(OTHER_KEY, 3, 60.0)).margin == MARGIN, "of one key nothing follows for another"
     for _ in range(16):
         clock.advance(100)
         slots.learn(FEW, full(slots, clock))
@@ -380,7 +382,7 @@ def test_what_comes_shortly_after_a_full_window_is_its_echo(
     assert (lesson.why, lesson.margin) == (why, learned.margin)
 
 
-MANY = Rule(KEY, 100, 60.0)
+MANY = RateLimit(KEY, 100, 60.0)
 
 
 def refused_after(slots: Slots, requests: int) -> Lesson:

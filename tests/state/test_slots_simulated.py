@@ -11,11 +11,11 @@ import pytest
 from slot_simulation import Simulation, Weather
 
 from state.database import LedgerFile
-from state.slots import MARGIN, Rule
+from state.slots import MARGIN, RateLimit
 from tests.sizes import sized
 
 KEY = b"one key"
-MINUTE = Rule(KEY, 100, 60.0)
+MINUTE = RateLimit(KEY, 100, 60.0)
 WINDOW = 60.0 * (1 + MARGIN)
 
 SCALE = sized(1, 8, 40)
@@ -49,8 +49,8 @@ def test_no_request_is_rejected_and_the_window_is_used(tmp_path: Path, name: str
 
 
 @pytest.mark.parametrize("name", STORMS)
-@pytest.mark.parametrize("rule", [MINUTE, Rule(KEY, 20, 6.0)], ids=["100 in 60 s", "20 in 6 s"])
-def test_no_storm_brings_a_rejection(tmp_path: Path, name: str, rule: Rule) -> None:
+@pytest.mark.parametrize("rule", [MINUTE, RateLimit(KEY, 20, 6.0)], ids=["100 in 60 s", "20 in 6 s"])
+def test_no_storm_brings_a_rejection(tmp_path: Path, name: str, rule: RateLimit) -> None:
     run = Simulation(tmp_path, rule, STORMS[name], seed=2)
     run.run(SCALE * (240 if rule is MINUTE else 90))
     assert run.server.rejected == 0
@@ -58,7 +58,7 @@ def test_no_storm_brings_a_rejection(tmp_path: Path, name: str, rule: Rule) -> N
 
 
 def test_the_simulated_server_does_reject_one_too_many(tmp_path: Path) -> None:
-    run = Simulation(tmp_path, Rule(KEY, 101, 60.0), Weather(), seed=3)
+    run = Simulation(tmp_path, RateLimit(KEY, 101, 60.0), Weather(), seed=3)
     run.server.requests = 100
     run.run(180)
     assert run.server.rejected > 0
@@ -95,7 +95,7 @@ from pathlib import Path
 from random import Random
 from state.database import LedgerFile
 from state.slots import Rule, Slots
-from sync.clock import SystemClock
+from sync.shared.clock import SystemClock
 
 path, seed, number = Path(sys.argv[1]), int(sys.argv[2]), int(sys.argv[3])
 clock, random = SystemClock(), Random(seed)

@@ -140,6 +140,19 @@ def test_a_survivor_on_the_wire_is_judged_after_its_verdict(ledger: Ledger, verd
     ledger.verdicts.conclude(claimed.batch, verdict, slot=claimed.slot)  # type: ignore[arg-type] # a verdict
     assert claimable(ledger) == set()
     assert judge_again(ledger, crm, seen=(touched,))["s"] == then
+    assert (row(ledger, "a")["orphaned"] is not None) == (verdict == "created"), "listed where there are two leads"
+
+
+def test_one_more_lead_of_a_survivor_that_changed_lists_nobody(ledger: Ledger) -> None:
+    """It replaces the one that it was known by, as the stream's `on_change` wants."""
+    crm, _ = two_streams(ledger, (), on_change="resend")
+    commit(ledger, crm, [person(crm, "a")])
+    send(ledger)
+    commit(ledger, crm, [gone(crm, "a", into="s"), person(crm, "s")])
+    commit(ledger, crm, [person(crm, "s", content="changed", modified=LATER)])
+    assert send(ledger) == ["s"]
+    assert states(ledger) == {"a": "delivered", "s": "delivered"}
+    assert row(ledger, "a")["orphaned"] is None
 
 
 def test_a_survivor_with_a_lead_of_its_own_keeps_it(ledger: Ledger) -> None:

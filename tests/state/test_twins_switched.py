@@ -27,7 +27,7 @@ from twins_tools import (
 )
 
 from state.ledger import Ledger
-from state.streams import Declared
+from state.streams import DeclaredStream
 
 
 @pytest.fixture
@@ -97,7 +97,7 @@ def test_what_waits_in_a_stream_that_is_gone_stands_for_no_lead(ledger: Ledger) 
     send(ledger)
     commit(ledger, crm, [seen[0]])
     commit(ledger, erp, seen[2:])
-    alone: Declared = declare("erp", match_on=EMAIL)
+    alone: DeclaredStream = declare("erp", match_on=EMAIL)
     register(ledger, alone)
     assert judge_again(ledger, erp, seen=seen) == {
         "a": "pending",

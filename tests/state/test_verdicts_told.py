@@ -24,8 +24,8 @@ from ledger_tools import (
 )
 
 from state.ledger import Ledger
-from state.rows import Claim, Verdict
-from state.slots import Rule
+from state.rows import Claim, Conclusion, Verdict
+from state.slots import RateLimit
 from state.verdicts import Late, OnTheWire
 
 LATER = "2026-02-02T00:00:00.000000Z"
@@ -50,7 +50,7 @@ def sent(ledger: Ledger, verdict: Verdict, *ids: str, message: str | None = None
 
 
 def claim_of(ledger: Ledger, workspace: str) -> Claim:
-    claimed = ledger.outbox.claim(workspace, Rule(workspace.encode(), 100, 60.0), most=100, linger=0, timeout=60)
+    claimed = ledger.outbox.claim(workspace, RateLimit(workspace.encode(), 100, 60.0), most=100, linger=0, timeout=60)
     assert isinstance(claimed, Claim)
     return claimed
 
@@ -86,13 +86,13 @@ def test_a_late_answer_says_what_it_moved_and_what_the_batch_is_now(
 
 def test_a_late_answer_to_what_a_person_settled_moves_nothing(ledger: Ledger) -> None:
     batch = sent(ledger, "in_doubt", "a")
-    nothing = ledger.verdicts.resolve("none", landed=True, note="")
     ledger.verdicts.resolve(batch, landed=False, note="looked")
-    assert ledger.verdicts.answered_late(batch, "created") == Late(
-        type(nothing)(batch, {}),
-        "absent",
-    )
+    assert ledger.verdicts.answered_late(batch, "created") == Late(Conclusion(batch, {}), "absent")
     assert rows(ledger, "SELECT words FROM batches") == [{"words": "looked"}]
+
+
+def test_an_answer_to_a_batch_that_the_ledger_does_not_have_moves_nothing(ledger: Ledger) -> None:
+    assert ledger.verdicts.answered_late("no such batch", "created") == Late(Conclusion("no such batch", {}), None)
 
 
 def test_a_late_answer_is_kept_with_its_batch_as_words(ledger: Ledger) -> None:
@@ -256,7 +256,7 @@ def test_what_was_sent_and_what_the_server_said_is_forgotten_in_time_but_not_of_
 
     assert (ledger.verdicts.forget_payloads(100), kept()) == (0, (2, "Oh dear"))
     gone = verdict == "created"
-    assert ledger.verdicts.forget_payloads(99) == (2 if gone else 0)
+    assert ledger.verdicts.forget_payloads(99.999) == (2 if gone else 0)
     assert kept() == ((0, None) if gone else (2, "Oh dear"))
 
 

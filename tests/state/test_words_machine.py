@@ -157,7 +157,7 @@ class WordsMachine(RuleBasedStateMachine):
             shutil.rmtree(self.folder)
 
 
-@pytest.mark.timeout(sized(120, 0, 0))
+@pytest.mark.timeout(sized(300, 0, 0))
 def test_a_persons_word_counts_and_nothing_else_does() -> None:
     run_state_machine_as_test(
         WordsMachine,

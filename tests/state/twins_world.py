@@ -14,7 +14,7 @@ from ledger_tools import RULE, WORKSPACE, FakeClock, declare, put_new, rows, uns
 from state.diagram import Version
 from state.ledger import Ledger
 from state.matching.foreign import Foreign
-from state.rows import Change, Claim, MatchKind, Reading, Stored, StreamRow, Verdict
+from state.rows import Claim, Decision, MatchKind, Reading, Stored, StreamRow, Verdict
 from sync.polling.judge import Rules, judge
 
 ON: tuple[MatchKind, ...] = ("email",)
@@ -120,7 +120,7 @@ class World:
         row, judged = self.streams[stream], set()
         self.time += 1
 
-        def notice(reading: Reading, stored: Stored | None) -> Change | None:
+        def notice(reading: Reading, stored: Stored | None) -> Decision | None:
             change = judge(reading, stored, Rules("hold"))
             if change is not None:
                 judged.add(f"{stream}/{reading.id}")

@@ -44,7 +44,7 @@ LITERAL = re.compile(r'"(?:[^"\\]|\\.)*"')
 
 @dataclass(frozen=True, slots=True)
 class Survivor:
-    """A mutant that no test noticed. `state` as mutmut has it: survived, no tests, timeout ..."""
+    """A mutant that no test noticed. `state` as mutmut has it: survived, no tests, timeout, not checked ..."""
 
     state: str
     place: str
@@ -99,7 +99,8 @@ def survivors(module: str, workers: int, only: Sequence[str] = ()) -> tuple[int,
         mutants = [f"*{separator}{function}__mutmut_*" for function in only for separator in ("x_", "ǁ")]
         run = _mutmut("run", "--max-children", str(workers), *mutants)
         ran = subprocess.run(run, cwd=folder, capture_output=True, text=True)
-        states = {name: state for name, state in _states(folder).items() if state != "not checked"}
+        # where all are to be checked, one that was not is a finding
+        states = {name: state for name, state in _states(folder).items() if state != "not checked" or not only}
         if not states or (ran.returncode and not only and set(states.values()) == {"killed"}):
             raise SystemExit(f"mutmut failed:\n{ran.stdout[-2000:]}\n{ran.stderr[-2000:]}")
         functions = _functions(folder / "mutants" / module)

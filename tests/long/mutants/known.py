@@ -92,6 +92,30 @@ KNOWN: tuple[Known, ...] = (
         "now = clock.boot() if (as_of is None) and False else _taken_at(connection, as_of, clock)",
         "no slot was taken now: the condition saves a query",
     ),
+    *(
+        Known(
+            "state/verdicts.py",
+            'on_unknown: Literal["hold", "resend"] = "hold",',
+            f'on_unknown: Literal["hold", "resend"] = {other},',
+            "all but resend is to hold",
+        )
+        for other in ('"XXholdXX"', '"HOLD"')
+    ),
+    *(
+        Known(
+            "state/verdicts.py",
+            'verdict: Verdict = "created" if landed else "refused"',
+            f'verdict: Verdict = "created" if landed else {other}',
+            "all but created is absent: of a lead in doubt no part is kept",
+        )
+        for other in ('"XXrefusedXX"', '"REFUSED"')
+    ),
+    Known(
+        "state/verdicts.py",
+        'said: str = "",',
+        'said: str = "XXXX",',
+        "a person's word puts nothing in quarantine",
+    ),
     Known(
         "state/verdicts.py",
         "return int(row[0]) + 1",

@@ -58,6 +58,8 @@ MODULES: dict[str, tuple[str, ...]] = {
         *_of(
             "tests/state/test_twins_merged.py",
             "test_a_survivor_has_its_losers_lead[tombstone, survivor-sending-duplicate-known]",
+            "test_a_survivor_on_the_wire_is_judged_after_its_verdict",
+            "test_one_more_lead_of_a_survivor_that_changed_lists_nobody",
             "test_two_leads_of_one_person_are_shown_whichever_of_them_is_settled_last",
         ),
         *_of(

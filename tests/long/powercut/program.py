@@ -11,9 +11,9 @@ from typing import Any, Literal
 from state.database import BUSY_SECONDS, Connect, connect
 from state.ledger import Ledger
 from state.rebuilding.rebuild import rebuild
-from sync.clock import Clock
 from sync.config.schema import Config
-from sync.once import Round
+from sync.engine.round import Round
+from sync.shared.clock import Clock
 from tests.long.powercut.world import Wire
 
 LEDGER = Path("ledger.db")

@@ -20,7 +20,7 @@ from state.ledger import Ledger
 from state.matching.foreign import Foreign
 from state.receipts import writing
 from sync import log
-from sync.errors import LedgerError, LedgerUntrusted
+from sync.shared.errors import LedgerError, LedgerUntrusted
 from tests.long.powercut.program import LEDGER, Program, Synchronous
 from tests.long.powercut.world import NOTES, BootClock, Fate, Notes, Source, Wire, configure, email_of
 from tests.old_ledgers import to_first_schema

@@ -17,8 +17,8 @@ import orjson
 
 from sync import log
 from sync.config.schema import Config
-from sync.errors import LedgerUntrusted, SyncError
-from sync.reports.soundness import look
+from sync.shared.errors import LedgerUntrusted, SyncError
+from sync.views.soundness import look
 from tests.long.powercut.disk import Cut, Disk
 from tests.long.powercut.program import LEDGER, Program
 from tests.long.powercut.truth import Facts, Known, Truth, backups_amiss, decided, judge, states_of

@@ -19,7 +19,7 @@ import orjson
 from sync.config.load import load_config
 from sync.config.schema import Config
 from sync.delivery.client import LeadsClient
-from sync.delivery.outcome import Answer, Outcome
+from sync.delivery.outcome import ApiResponse, Outcome
 
 NOTES = "notes"
 """The file of a process's folder that no power cut touches: what the server was sent, what the source's people did."""
@@ -159,7 +159,7 @@ class Wire(LeadsClient):
         self._lock = threading.Lock()
         self._count = int(time.time() * 1000) % 1_000_000_000 * 1000
 
-    def post(self, body: bytes, *, deadline: float | None = None) -> Answer | Outcome:
+    def post(self, body: bytes, *, deadline: float | None = None) -> ApiResponse | Outcome:
         leads: list[Mapping[str, Any]] = orjson.loads(body)
         names = [str(lead["name"]) for lead in leads]
         with self._lock:
@@ -179,14 +179,14 @@ class Wire(LeadsClient):
         """There is no connection."""
 
 
-def _answer(fate: Fate, *, refused: bool) -> Answer | Outcome:
+def _answer(fate: Fate, *, refused: bool) -> ApiResponse | Outcome:
     if fate in {"lost", "never"}:
         return Outcome("in_doubt", "no answer: the time-out was over")
     if fate == "busy":
-        return Answer(429, b"", retry_after=0.0)
+        return ApiResponse(429, b"", retry_after=0.0)
     if refused:
-        return Answer(400, b'{"succeeded":false,"statusCode":400,"message":"a lead cannot be used"}')
-    return Answer(200, b'{"succeeded":true,"statusCode":200}')
+        return ApiResponse(400, b'{"succeeded":false,"statusCode":400,"message":"a lead cannot be used"}')
+    return ApiResponse(200, b'{"succeeded":true,"statusCode":200}')
 
 
 class BootClock:

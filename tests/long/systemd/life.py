@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import time
 
-from sync.demo.sample import write_sample
+from sync.trial.demo.sample import write_sample
 from tests.long.systemd.box import until
 from tests.long.systemd.scene import Scene
 from tests.long.systemd.service import CONFIG, NAME, PASSWORD, POSTGRESQL, SANDBOX_UNIT, SECRET, UNIT

@@ -17,7 +17,7 @@ from typing import Any
 
 from sync.installation.releases import extras_of, read_pins
 from sync.installation.requirements import chosen
-from sync.sandbox import reports
+from sync.trial.sandbox import reports
 from tests.long.systemd.box import Box, until
 
 NAME = "closingdealz-sync"

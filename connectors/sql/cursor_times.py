@@ -1,0 +1,172 @@
+"""Which scale a cursor column has: chosen by its declared kind, or by a sample of its values. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import UTC, date, datetime
+from decimal import Decimal
+from typing import Any
+
+from connectors.sql.moments import TextTimeFormat, common_shape, shape_of
+from connectors.sql.scales import (
+    SECOND,
+    Days,
+    Epoch,
+    Naive,
+    Render,
+    Scale,
+    Words,
+    Zoned,
+    day_text,
+    day_value,
+)
+from connectors.sql.sequences import SequenceScale, is_whole
+from connectors.sql.zones import find_zone
+from sync.shared.words import Json
+
+PLACES = 30
+"""Decimal places of positions in a sequence that is not whole: more than any double or usual decimal has."""
+
+_CAST = (
+    "CAST it to a whole number in query: CAST(x AS bigint), in MySQL and MariaDB CAST(x AS unsigned), and of "
+    "PostgreSQL's xmin xmin::text::bigint"
+)
+_NUMBERS_NEED = 'say what its numbers are: modified_as = "epoch_s", "epoch_ms" or "sequence"'
+
+
+class UnfitCursor(Exception):
+    """The column cannot be a cursor: what is wrong with it, and the cure."""
+
+    def __init__(self, what: str, hint: str) -> None:
+        super().__init__(what)
+        self.what = what
+        self.hint = hint
+
+
+@dataclass(frozen=True, slots=True)
+class Cursor:
+    """A cursor column as it is configured."""
+
+    column: str
+    zone: str
+    modified_as: str | None
+
+    @property
+    def of(self) -> str:
+        """What a lane's positions mean; another one makes the lane start anew."""
+        return f"{self.column} {self.modified_as or 'time'} {self.zone}"
+
+    def of_shape(self, shape: Json) -> Scale | None:
+        """The scale of a text column whose shape is remembered."""
+        return None if self.modified_as else scale_of_shape(TextTimeFormat.from_json(shape), self)
+
+
+def scale_by_kind(
+    kind: str, cursor: Cursor, backend: str, grain: int = 1, *, numbers: SequenceScale | None = None
+) -> Scale:
+    """Return the scale of a column whose type the database names. `grain`: how fine its timestamps are (microseconds);
+    `numbers`: as a sequence of them is read. Raises Unfit."""
+    zone = find_zone(cursor.zone)
+    if kind == "number":
+        return _of_numbers(cursor, numbers or SequenceScale())
+    if cursor.modified_as is not None:
+        raise UnfitCursor("does not hold numbers", _CAST if kind == "other" else "remove modified_as")
+    match kind:
+        case "zoned":
+            return Zoned(_RENDER_ZONED.get(backend, _aware), grain)
+        case "naive":
+            return Naive(zone, _RENDER_NAIVE.get(backend, _as_it_is), grain)
+        case "date":
+            return Days(zone, day_text if backend in _RENDER_NAIVE else day_value)
+    raise UnfitCursor(
+        "has a type that cannot be read as a time",
+        "name a timestamp, date, number or text column as modified, or convert it in query",
+    )
+
+
+def scale_by_values(values: Sequence[Any], cursor: Cursor, backend: str = "sqlite") -> tuple[Scale | None, Json]:
+    """The scale of a column that is known by some of its values, and the shape of a text column.
+
+    (None, None) if there are none. Values that mean no time are passed over if there are better ones. Raises Unfit.
+    """
+    if not values:
+        return None, None
+    numbers = any(isinstance(value, int | float | Decimal) and not isinstance(value, bool) for value in values)
+    moments = [value for value in values if isinstance(value, date)]
+    shapes = [shape for value in values if isinstance(value, str) and (shape := shape_of(value))]
+    if numbers + bool(moments) + bool(shapes) > 1:
+        raise UnfitCursor("holds numbers as well as times", "store them alike, or convert them in query")
+    if numbers:
+        return _of_numbers(cursor, _sequence_of(values, backend)), None
+    if not moments and not shapes and any(isinstance(value, bytes | bytearray | memoryview) for value in values):
+        raise UnfitCursor("holds bytes, neither times nor numbers", _CAST)
+    if cursor.modified_as is not None:
+        raise UnfitCursor("does not hold numbers", "remove modified_as, or convert the column in query")
+    if moments:
+        return _of_moments(moments, cursor), None
+    if not shapes:
+        raise UnfitCursor(
+            "holds text that is no time", "times must look like 2026-01-02 03:04:05 or 2026-01-02T03:04:05Z"
+        )
+    shape = common_shape(shapes)
+    if shape is None:
+        ways = " and as ".join(sorted({one.words for one in shapes})[:3])
+        raise UnfitCursor(
+            f"writes its times in different ways, as {ways}, so that they do not sort as time",
+            "store them alike (one separator, one offset), or convert them in query",
+        )
+    return scale_of_shape(shape, cursor), shape.to_json()
+
+
+def scale_of_shape(shape: TextTimeFormat, cursor: Cursor) -> Scale:
+    """The scale of a text column."""
+    zone = find_zone(cursor.zone)
+    return Words(shape, zone) if shape.separator else Days(zone, day_text)
+
+
+def _of_numbers(cursor: Cursor, sequence: SequenceScale) -> Scale:
+    match cursor.modified_as:
+        case "epoch_s":
+            return Epoch(SECOND)
+        case "epoch_ms":
+            return Epoch(SECOND // 1000)
+        case "sequence":
+            return sequence
+    raise UnfitCursor("holds numbers", _NUMBERS_NEED)
+
+
+def _sequence_of(values: Sequence[Any], backend: str) -> SequenceScale:
+    """How a sequence of these numbers is read."""
+    places = 0 if all(is_whole(value) for value in values) else PLACES
+    if backend == "sqlite":  # sorts all text after infinity; and its driver binds integers of 64 bits only
+        return SequenceScale(places, top=float("inf"), widest=2**63)
+    # DuckDB sorts NaN after infinity.
+    endless = backend == "duckdb" and any(isinstance(value, float) for value in values)
+    return SequenceScale(places, top=float("inf") if endless else None)
+
+
+def _of_moments(moments: Sequence[date], cursor: Cursor) -> Scale:
+    zone = find_zone(cursor.zone)
+    zoned = {value.tzinfo is not None for value in moments if isinstance(value, datetime)}
+    if not zoned:
+        return Days(zone, day_value)
+    return Zoned(_aware) if zoned == {True} else Naive(zone, _as_it_is)
+
+
+def _aware(moment: datetime) -> datetime:
+    return moment.replace(tzinfo=UTC)
+
+
+def _as_it_is(moment: datetime) -> datetime:
+    return moment
+
+
+_RENDER_ZONED: dict[str, Render] = {
+    "postgresql": lambda moment: moment.isoformat() + "Z",
+    "mysql": lambda moment: moment.isoformat(" "),  # sessions are in UTC
+}
+_RENDER_NAIVE: dict[str, Render] = {
+    "postgresql": datetime.isoformat,
+    "mysql": lambda moment: moment.isoformat(" "),
+}

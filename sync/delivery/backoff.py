@@ -1,0 +1,176 @@
+"""How a workspace fares: its pace and its rest, kept in the ledger, and what each verdict teaches. For all of its
+worker's threads."""
+
+from __future__ import annotations
+
+import contextlib
+import math
+import threading
+from collections import deque
+from collections.abc import Mapping
+from random import Random
+
+from state.ledger import Ledger
+from state.rows import Claim
+from state.slots import RateLimit
+from sync.config.schema import Workspace
+from sync.delivery.outcome import Outcome
+from sync.delivery.pace import REFUSED_ALTOGETHER, REST_HINTS, Pace, after, in_the_light_of
+from sync.delivery.sender import Destination
+from sync.log import emit
+from sync.shared.errors import LedgerBusy, LedgerError
+
+LATENCIES = 20
+
+
+class Backoff:
+    """Begins as carefully as the last worker of this workspace left off, once it is told to `begin`."""
+
+    def __init__(self, ledger: Ledger, destination: Destination, *, random: Random) -> None:
+        self._ledger = ledger
+        self._to = destination
+        self._random = random
+        self._lock = threading.Lock()
+        self._keeping = threading.Lock()
+        self._pace = self._said = Pace()
+        self._rested = False
+        self._kept: Pace | None = None
+        self._rest_until = 0.0
+        self._rests_since = 0.0
+        self._latencies: deque[float] = deque(maxlen=LATENCIES)
+
+    def begin(self) -> None:
+        stored = self._ledger.outbox.pace_of(self._to.name)
+        self._pace = self._said = Pace.from_json(stored)
+        self._rested = bool(stored and stored.get("rest"))
+        if stored and self._rested and not is_of(self._ledger, self._to.name, self._to.options, self._to.rule, stored):
+            self.keep()  # whatever the rest was for, it was another key's or another server's
+
+    @property
+    def pace(self) -> Pace:
+        return self._pace
+
+    @property
+    def rests_for(self) -> float:
+        """Seconds until the next request may start; 0 or less: now."""
+        return self._rest_until - self._ledger.clock.boot()
+
+    def look_again(self) -> bool:
+        """Return whether a rest was ended that waits for a person."""
+        with self._lock:
+            waits = self._pace.rest in ("credentials", "plan", "address", "breaker")
+            if waits:
+                self._rest_until = 0.0
+        return waits
+
+    def probe(self) -> float | None:
+        """While the breaker is open: where in the queue the lead stands that is tried next, by chance from 0 to 1."""
+        return self._random.random() if self._pace.is_tripped else None
+
+    def concurrency(self) -> int:
+        """One, and more only as latency requires: twice what keeps `limit` requests going in each window."""
+        options = self._to.options
+        with self._lock:
+            latencies = sorted(self._latencies)
+        if self._pace.one_at_a_time or not latencies:
+            return 1
+        slow = latencies[int(len(latencies) * 0.9)]
+        needed = math.ceil(2 * options.limit.requests * slow / options.limit.per.total_seconds())
+        return max(1, min(needed, options.in_flight))
+
+    def judge(self, claim: Claim, outcome: Outcome) -> Outcome:
+        """What an outcome means in the light of those before; the next batches go by it at once. To be called before
+        the batch is concluded, once: so that of lead after lead that is rejected no more than five are set aside."""
+        with self._lock:
+            outcome = in_the_light_of(self._pace, outcome)
+            now = self._ledger.clock.boot()
+            if self._is_old_news(claim, outcome):
+                self._rest_until = max(self._rest_until, now + (outcome.retry_after or 0.0))
+            else:
+                self._pace = after(self._pace, outcome, leads=len(claim.deliveries), random=self._random)
+                self._rest_until = now + self._pace.wait if self._pace.wait else 0.0
+                self._rests_since = now
+        return outcome
+
+    def keep(self) -> None:
+        """Writes the pace into the ledger. To be called before the batch is concluded, too. Where that cannot be done
+        the next verdict does it; after an error there is no other batch, but this one's may still be concluded."""
+        with contextlib.suppress(LedgerBusy, LedgerError):
+            self._keep()
+
+    def _is_old_news(self, claim: Claim, outcome: Outcome) -> bool:
+        """Whether the request began before the workspace came to rest, and says nothing else than why it does: requests
+        that failed together are one failure, and a success that was under way does not end the rest."""
+        rest = self._pace.rest
+        began = claim.deadline - self._to.options.timeout.total_seconds()
+        if not rest or began >= self._rests_since:
+            return False
+        pause = "plan" if outcome.pause == "room" else outcome.pause or "address"
+        says = {"refused": "refused", "in_doubt": "unknown", "paused": pause, "created": rest}
+        return says.get(outcome.verdict) == rest
+
+    def _keep(self) -> None:
+        with self._keeping:
+            pace = self._pace
+            if pace != self._kept:
+                _keep(self._ledger, self._to.name, self._to.options, self._to.rule, pace)
+                self._kept = pace
+
+    def concluded(self, claim: Claim, outcome: Outcome, seconds: float) -> None:
+        """After the batch is concluded: what the answer says of the limit and of the latency, and the log's lines.
+        Raises LedgerBusy."""
+        if outcome.status is not None:
+            with self._lock:
+                self._latencies.append(seconds)
+        self._say()
+        if outcome.status == 429:
+            lesson = self._ledger.slots.learn(self._to.rule, claim.slot)
+            emit(
+                "rate_limited",
+                workspace=self._to.name,
+                why=lesson.why,
+                used=lesson.used,
+                limit=self._to.rule.requests,
+                share=round(lesson.share, 3),
+                margin=round(lesson.margin, 4),
+            )
+
+    def _say(self) -> None:
+        """That the workspace rests, or sends again, where that is news."""
+        with self._lock:
+            before, pace = self._said, self._pace
+            rested, self._said, self._rested = self._rested, pace, bool(pace.rest)
+        if pace.rest and pace != before:
+            emit(
+                "workspace_rests",
+                workspace=self._to.name,
+                why=pace.rest,
+                cause=pace.cause,
+                seconds=round(pace.wait, 1),
+                next_batch=pace.most,
+                hint=REST_HINTS.get(pace.rest),
+            )
+        elif rested and not pace.rest:
+            emit("workspace_resumes", workspace=self._to.name)
+
+
+def is_of(ledger: Ledger, name: str, options: Workspace, rule: RateLimit, stored: Mapping[str, object]) -> bool:
+    """Return whether the workspace's kept health is of this key and this address, as far as it names one."""
+    there = _digest_of(ledger, options)
+    return ledger.outbox.is_kept_for(name, rule.api_key) and stored.get("address", there) == there
+
+
+def end_rest(ledger: Ledger, name: str, options: Workspace, rule: RateLimit) -> None:
+    """End a rest that any lead would meet, once one was created with the same key at the same address. Another way
+    proves nothing of the daemon's."""
+    stored = ledger.outbox.pace_of(name)
+    if stored and stored.get("rest") in REFUSED_ALTOGETHER and is_of(ledger, name, options, rule, stored):
+        _keep(ledger, name, options, rule, Pace.from_json(stored))
+
+
+def _keep(ledger: Ledger, name: str, options: Workspace, rule: RateLimit, pace: Pace) -> None:
+    ledger.outbox.keep_pace(name, rule.api_key, {**pace.as_json(), "address": _digest_of(ledger, options)})
+
+
+def _digest_of(ledger: Ledger, options: Workspace) -> str:
+    return ledger.hasher.digest("config", options.base_url.encode()).hex()

@@ -1,0 +1,99 @@
+"""What happened on the wire, in fixed words and figures: no value of a lead, no header, no text of the server's."""
+
+from __future__ import annotations
+
+import errno
+import socket
+import ssl
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import h11
+import httpx
+
+
+class AnswerTooLong(httpx.ReadError):
+    """The answer is longer than anything that the API has to say."""
+
+
+@dataclass(slots=True)
+class Course:
+    """How far one request came.
+
+    `written` counts bytes of the body that the system took, None where not even the request's head was begun;
+    `received` counts bytes of the answer's body, `expected` is what the answer said there would be.
+    """
+
+    size: int
+    connected: bool = False
+    written: int | None = None
+    status: int | None = None
+    received: int = 0
+    expected: int | None = None
+
+    @property
+    def began_writing(self) -> bool:
+        return self.written is not None
+
+    @property
+    def is_written(self) -> bool:
+        """Whether the system took all of the body: a server may answer before it has read the whole request."""
+        return self.written == self.size
+
+
+def account_of(course: Course, seconds: float, end: str = "") -> str:
+    """`connected; 48,213 of 48,213 bytes written; no response; the connection was reset after 12 ms`.
+
+    `end` says how it ended (as `how` has it), "" where the answer was read whole.
+    """
+    after = f"after {seconds * 1000:,.0f} ms" if seconds < 1 else f"after {seconds:,.1f} s"
+    if course.written is None:
+        return f"{'connected' if course.connected else 'no connection'}; nothing written; {end} {after}"
+    said = f"connected; {course.written:,} of {course.size:,} bytes written; {_answer(course, whole=not end)}"
+    return f"{said}; {end} {after}" if end else f"{said} {after}"
+
+
+def _answer(course: Course, *, whole: bool) -> str:
+    if course.status is None:
+        return "no response"
+    of = "" if whole or course.expected is None else f" of {course.expected:,}"
+    return f"status {course.status} and {course.received:,}{of} bytes of its body"
+
+
+def how(error: BaseException) -> str:
+    """Why a request ended without an answer, as the error nearest to the wire has it."""
+    for each in _origins(error):
+        for kind, words in _WORDS:
+            if isinstance(each, kind):
+                return words
+        if isinstance(each, OSError) and each.errno is not None and each.errno in errno.errorcode:
+            return f"the network failed ({errno.errorcode[each.errno]})"
+    return "the connection failed"
+
+
+_WORDS: tuple[tuple[type[BaseException], str], ...] = (
+    (ssl.SSLCertVerificationError, "its certificate is not trusted"),
+    (ssl.SSLError, "TLS failed"),
+    (socket.gaierror, "its name cannot be resolved"),
+    (ConnectionRefusedError, "the connection was refused"),
+    (ConnectionResetError, "the connection was reset"),
+    (BrokenPipeError, "the connection was closed"),
+    (TimeoutError, "the time-out was over"),
+    (h11.ProtocolError, "the answer broke off or was no HTTP"),
+    (UnicodeError, "its name is no host's name"),
+    (AnswerTooLong, "the answer is too long"),
+    (httpx.DecodingError, "the answer could not be unpacked"),
+    (httpx.RemoteProtocolError, "the connection was closed"),
+    (httpx.ProxyError, "the proxy will not connect"),
+)
+
+
+def _origins(error: BaseException) -> Iterator[BaseException]:
+    """What an error was raised from, the first cause first, and at last the error itself."""
+    chain: list[BaseException] = []
+    current: BaseException | None = error
+    while current is not None and current not in chain:
+        chain.append(current)
+        # the pool raises `from None`: what it came from is still its context
+        current = current.__cause__ or current.__context__
+    yield from reversed(chain)

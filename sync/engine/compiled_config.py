@@ -1,0 +1,252 @@
+"""Everything that a configuration asks for, made and checked without touching a source, ClosingDealz or the ledger."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass
+from datetime import UTC, date, datetime
+from typing import Literal
+
+import httpx
+
+from connectors.interface import StreamSpec
+from state.key_files import Hasher
+from state.ledger import Ledger
+from state.rows import StreamRow
+from state.slots import RateLimit
+from state.streams import ADDRESS, DeclaredStream
+from sync.config.schema import Config, Guard, Limit, Source, Stream, Workspace
+from sync.config.value_types import is_loopback
+from sync.delivery.client import LeadsClient
+from sync.delivery.sender import Destination
+from sync.engine.stream_specs import compile_all, has_given_ids, open_source, stream_specs
+from sync.mapping.compile import LeadMapping
+from sync.polling.job import StreamJob
+from sync.shared.errors import ConfigError, Problem
+from sync.shared.secrets import Secret, secrets_in
+
+
+@dataclass(frozen=True, slots=True)
+class StreamForm:
+    """All of a stream that a running poll goes by: where two plans agree on it, its polls go on untouched. What its
+    workspace says of the queue (`max_pending`, the limit) is no part of it."""
+
+    source: Source
+    """Without its streams."""
+    stream: Stream
+    guard: Guard
+    secrets: tuple[Secret, ...]
+    declared: DeclaredStream
+
+
+@dataclass(frozen=True, slots=True)
+class WorkspaceForm:
+    """All of a workspace that its delivery goes by, but for the streams that it takes leads from."""
+
+    options: Workspace
+    api_key: Secret
+
+
+@dataclass(frozen=True, slots=True)
+class CompiledConfig:
+    """A configuration that can be put in force. Streams are named `source.stream`."""
+
+    config: Config
+    mappings: Mapping[str, LeadMapping]
+    specs: Mapping[str, StreamSpec]
+    api_keys: Mapping[str, Secret]
+    declared: tuple[DeclaredStream, ...]
+    secrets: Mapping[str, tuple[Secret, ...]]
+    """Those of each source's own options, as they were read."""
+
+    @classmethod
+    def of(cls, config: Config, *, in_force: CompiledConfig | None = None) -> CompiledConfig:
+        """Compiles the mappings and reads the secrets. Raises ConfigError with all problems.
+
+        What is the same as `in_force` keeps the secrets that it has, where they cannot be had any more.
+        """
+        mappings = compile_all(config)
+        specs = stream_specs(config, mappings)
+        api_keys = _api_keys(config, in_force)
+        secrets = _secrets(config, in_force)
+        known = {each.name: each for each in in_force.declared} if in_force else {}
+        declared = tuple(
+            known[name] if secrets.is_kept(name) and name in known else declare(config, name, spec, mappings[name])
+            for name, spec in specs.items()
+        )
+        return cls(config, mappings, specs, api_keys, declared, secrets.found)
+
+    def stream(self, name: str) -> Stream:
+        source, stream = name.split(".", 1)
+        return self.config.sources[source].streams[stream]
+
+    def without_parts(self) -> CompiledConfig:
+        """Return a plan of no stream and no workspace: what was in force before the first one."""
+        nothing = self.config.model_copy(update={"sources": {}, "workspaces": {}})
+        return CompiledConfig(nothing, {}, {}, {}, (), {})
+
+    def stream_forms(self) -> dict[str, StreamForm]:
+        """Return the form of each stream."""
+        return {
+            each.name: StreamForm(
+                source=self.source_of(each.name).model_copy(update={"streams": {}}),
+                stream=self.stream(each.name).model_copy(update={"workspace": each.workspace}),
+                guard=self.config.guard_of(self.stream(each.name)),
+                secrets=self.secrets[each.name.split(".", 1)[0]],
+                declared=each,
+            )
+            for each in self.declared
+        }
+
+    def workspace_forms(self) -> dict[str, WorkspaceForm]:
+        """Return the form of each workspace."""
+        return {name: WorkspaceForm(options, self.api_keys[name]) for name, options in self.config.workspaces.items()}
+
+    def workspaces_of(self, streams: Collection[str]) -> set[str]:
+        """Return the workspaces that these streams feed."""
+        return {each.workspace for each in self.declared if each.name in streams}
+
+    def source_of(self, stream: str) -> Source:
+        """Return the options of the source that a stream is read from."""
+        return self.config.sources[stream.split(".", 1)[0]]
+
+    def on_unknown(self, workspace: str) -> Literal["hold", "resend"]:
+        """What a workspace does with a batch that nobody knows of; of one that is not configured any more: holds it."""
+        options = self.config.workspaces.get(workspace)
+        return options.on_unknown if options else "hold"
+
+    def jobs(self, rows: Mapping[str, StreamRow]) -> dict[str, StreamJob]:
+        """What each stream's polls need, once the ledger has registered the streams as `rows`."""
+        return {
+            name: StreamJob(
+                row=rows[name],
+                spec=spec,
+                mapping=self.mappings[name],
+                start=start_point(self.stream(name).start),
+                sweep_every=self.stream(name).sweep.total_seconds(),
+                max_pending=self.config.workspaces[rows[name].workspace].max_pending,
+                guard=self.config.guard_of(self.stream(name)),
+                leads_per_second=self.config.workspaces[rows[name].workspace].leads_per_second,
+                neighbours=self._streams_to(rows[name].workspace, rows),
+                given_ids=has_given_ids(self.config, name),
+            )
+            for name, spec in self.specs.items()
+        }
+
+    def _streams_to(self, workspace: str, rows: Mapping[str, StreamRow]) -> tuple[str, ...]:
+        return tuple(stream for stream in self.specs if rows[stream].workspace == workspace)
+
+    def destinations(self, ledger: Ledger, rows: Mapping[str, StreamRow]) -> dict[str, Destination]:
+        """Each workspace as its delivery needs it."""
+        given_ids = frozenset(rows[name].id for name in self.specs if has_given_ids(self.config, name))
+        labels = {rows[name].id: label for name in self.specs if (label := self.stream(name).resend_label) is not None}
+        return {
+            name: Destination(
+                name,
+                options,
+                self.api_keys[name],
+                rule_of(options.limit, self.api_keys[name], ledger.hasher),
+                self._streams_to(name, rows),
+                labels,
+                given_ids,
+            )
+            for name, options in self.config.workspaces.items()
+        }
+
+
+def rule_of(limit: Limit, api_key: Secret, hasher: Hasher) -> RateLimit:
+    """The limit of a workspace's API key; the ledger knows the key by a keyed hash only."""
+    digest = hasher.digest("api-key", api_key.reveal().encode())
+    return RateLimit(digest, limit.requests, limit.per.total_seconds())
+
+
+def start_point(start: str | date) -> str:
+    """`all`, `now`, or midnight UTC of a date in the canonical form of a record's modified time."""
+    if isinstance(start, str):
+        return start
+    return datetime(start.year, start.month, start.day, tzinfo=UTC).strftime("%Y-%m-%dT%H:%M:%S.%fZ")
+
+
+def _api_keys(config: Config, in_force: CompiledConfig | None) -> dict[str, Secret]:
+    """Raises ConfigError: all keys that cannot be read, and keys that two workspaces share."""
+    problems: list[Problem] = []
+    keys: dict[str, Secret] = {}
+    for name, workspace in config.workspaces.items():
+        where = f"workspaces.{name}.api_key"
+        try:
+            key = workspace.api_key.read(key=where, base=config.path.parent)
+            LeadsClient.check_key(key, where)
+        except ConfigError as error:
+            if in_force is None or in_force.config.workspaces.get(name) != workspace:
+                problems += error.problems
+                continue
+            key = in_force.api_keys[name]
+        for other, known in keys.items():
+            if known == key:
+                problems.append(
+                    Problem(
+                        where,
+                        f"is the same key as that of workspaces.{other}",
+                        "one key is one workspace and one limit",
+                    )
+                )
+        keys[name] = key
+    if problems:
+        raise ConfigError(problems, file=str(config.path))
+    return keys
+
+
+@dataclass(frozen=True, slots=True)
+class _Secrets:
+    """Those of each source; `kept` are the sources whose secrets cannot be had any more."""
+
+    found: Mapping[str, tuple[Secret, ...]]
+    kept: Collection[str]
+
+    def is_kept(self, stream: str) -> bool:
+        return stream.split(".", 1)[0] in self.kept
+
+
+def _secrets(config: Config, in_force: CompiledConfig | None) -> _Secrets:
+    """Raises ConfigError: all of them that cannot be read."""
+    problems: list[Problem] = []
+    found: dict[str, tuple[Secret, ...]] = {}
+    kept: list[str] = []
+    for name, source in config.sources.items():
+        try:
+            found[name] = tuple(ref.read(key=key) for key, ref in secrets_in(source.options, f"sources.{name}"))
+        except ConfigError as error:
+            former = in_force.config.sources.get(name) if in_force else None
+            if in_force is None or former is None or former.options != source.options:
+                problems += error.problems
+                continue
+            found[name] = in_force.secrets[name]
+            kept.append(name)
+    if problems:
+        raise ConfigError(problems, file=str(config.path))
+    return _Secrets(found, kept)
+
+
+def declare(config: Config, name: str, spec: StreamSpec, mapping: LeadMapping) -> DeclaredStream:
+    """What a stream is by the configuration, for the ledger to compare. Reads the source's own secrets, offline."""
+    source, stream_name = name.split(".", 1)
+    stream = config.sources[source].streams[stream_name]
+    connector = open_source(config, source)
+    try:
+        identity = dict(connector.identity(spec))
+    finally:
+        connector.close()
+    workspace, match_on = config.workspace_of(stream), tuple(stream.match_on)
+    if is_loopback(httpx.URL(config.workspaces[workspace].base_url).host):
+        # what a sandbox took is not in ClosingDealz
+        identity[ADDRESS] = "this machine"
+    return DeclaredStream(name, identity, workspace, stream.on_change, _version(mapping, spec), match_on, mapping.nests)
+
+
+def _version(mapping: LeadMapping, spec: StreamSpec) -> str:
+    """The mapping's version; what its children are belongs to it: others make other leads of the same records."""
+    if not spec.children:
+        return mapping.version
+    children = "".join(f"{name}={spec.children[name].model_dump_json()};" for name in sorted(spec.children))
+    return hashlib.blake2b((mapping.version + children).encode(), digest_size=16).hexdigest()

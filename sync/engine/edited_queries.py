@@ -1,0 +1,149 @@
+"""Streams whose query was edited: whether they still are the records that the ledger knows.
+
+The words of a query say nothing of that, so some records are read by id and compared. That other records bear the same
+ids proves nothing, small numbers are in every table: what counts is that they look the same.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import Literal
+
+import orjson
+
+from connectors.interface import Rewords, StreamSpec
+from state.ledger import Ledger
+from state.rows import Reading, Sampled
+from state.streams import OBJECT, PAST, DeclaredStream, changed_of
+from sync.config.schema import Config, Wire
+from sync.engine.compiled_config import CompiledConfig
+from sync.engine.stream_specs import open_source
+from sync.mapping.compile import LeadMapping
+from sync.mapping.wire_fields import texts
+from sync.polling.readings import read_record
+from sync.polling.spelling import names_of
+from sync.shared.errors import LedgerUntrusted
+from sync.shared.words import is_number
+
+SAMPLE = 100
+LEAST_SHARE = 0.1
+"""Of the records that are asked for, so many must be found: an edit may leave many out, but hardly all."""
+
+
+@dataclass(frozen=True, slots=True)
+class Evidence:
+    """How many records were asked for, how many of them are there, and how many of those look the same."""
+
+    stream: str
+    verdict: Literal["same", "others", "unknown"]
+    asked: int = 0
+    found: int = 0
+    same: int = 0
+
+
+def reworded(plan: CompiledConfig, ledger: Ledger) -> list[Evidence]:
+    """The streams of a plan whose query was edited, and which have the same records all the same. Reads these from
+    their sources.
+
+    Raises LedgerUntrusted where a stream has other records or nobody can tell; SourceUnavailable, SourceRefused.
+    """
+    found = []
+    for declared in plan.declared:
+        name = declared.name
+        evidence = evidence_of(plan.config, plan.specs[name], plan.mappings[name], declared, ledger)
+        if evidence is not None:
+            refuse(evidence)
+            found.append(evidence)
+    return found
+
+
+def is_edited(declared: DeclaredStream, ledger: Ledger) -> bool:
+    """Return whether the ledger knows the stream with other words for the same place, so that records tell."""
+    row = ledger.streams.all().get(declared.name)
+    return row is not None and row.workspace == declared.workspace and changed_of(row, declared) == [OBJECT]
+
+
+def evidence_of(
+    config: Config, spec: StreamSpec, mapping: LeadMapping, declared: DeclaredStream, ledger: Ledger
+) -> Evidence | None:
+    """None where the stream is new, has the words that it had, or is plainly another one. Raises SourceUnavailable,
+    SourceRefused."""
+    row = ledger.streams.all().get(declared.name)
+    if row is None or not is_edited(declared, ledger):
+        return None
+    connector = open_source(config, spec.source)
+    try:
+        if not isinstance(connector, Rewords) or not connector.reworded(row.identity, declared.identity):
+            return None
+        if ledger.records.knows_none(row.id):
+            return Evidence(declared.name, "same")
+        sampled = ledger.records.sample(row.id, SAMPLE)
+        records = connector.fetch(spec, [each.id for each in sampled]) if sampled else ()
+        names = names_of(ledger, connector, spec, row.id, [record.id for record in records])
+    finally:
+        connector.close()
+    known = [replace(record, id=names.get(record.id, record.id)) for record in records]
+    readings = [read_record(record, mapping, 0, ledger.hasher, None).reading for record in known]
+    return compared(declared, sampled, readings, config.workspaces[declared.workspace].wire)
+
+
+def compared(declared: DeclaredStream, sampled: Sequence[Sampled], readings: Sequence[Reading], wire: Wire) -> Evidence:
+    """Pure. A record looks the same by its values, or by its own modified time where that tells records apart: many of
+    one time may have been written together, and a sequence counts in every table."""
+    now = {reading.id: reading for reading in readings}
+    pairs = [(each, now[each.id]) for each in sampled if each.id in now]
+    by_values = [_same_values(before, after, declared.mapping_version, wire) for before, after in pairs]
+    times = [
+        before.modified
+        for (before, after), same in zip(pairs, by_values, strict=True)
+        if not same and before.modified == after.version.modified and before.modified is not None
+    ]
+    telling = [each for each in times if not is_number(each)]
+    same = by_values.count(True) + (len(telling) if len(set(telling)) > 1 else 0)
+    counts = {"asked": len(sampled), "found": len(pairs), "same": same}
+    looks_the_same = same * 2 > len(pairs)
+    if looks_the_same and len(pairs) >= LEAST_SHARE * len(sampled):
+        return Evidence(declared.name, "same", **counts)
+    incomparable = None in by_values and bool(times)
+    return Evidence(declared.name, "unknown" if not pairs or looks_the_same or incomparable else "others", **counts)
+
+
+def _same_values(before: Sampled, after: Reading, version: str, wire: Wire) -> bool | None:
+    """By all that the mapping reads, or by the lead's name; None where neither can be compared."""
+    fingerprints = before.version.partition(PAST)[0] == version and None not in (
+        before.source_fp,
+        after.version.source_fp,
+    )
+    if fingerprints and before.source_fp == after.version.source_fp:
+        return True
+    if before.payload and after.payload:
+        return _name_of(before.payload, wire) == _name_of(after.payload, wire)
+    return False if fingerprints else None
+
+
+def _name_of(payload: bytes, wire: Wire) -> list[str]:
+    return texts(orjson.loads(payload), wire, "name")
+
+
+def refuse(evidence: Evidence) -> None:
+    """Raises LedgerUntrusted unless they are the same records."""
+    anyway = f"closingdealz-sync ledger rename-stream {evidence.stream} {evidence.stream}, with the daemon stopped"
+    counts = (
+        f"of {evidence.asked} of its records {evidence.found} are found by their ids,"
+        f" and {evidence.same} of those look the same"
+    )
+    if evidence.verdict == "others":
+        raise LedgerUntrusted(
+            f"the query of the stream {evidence.stream} was edited and now has other records than the ledger knows:"
+            f" {counts}",
+            hint="other records need a stream of another name; if these are the same all the same, and must not be"
+            f" sent again: {anyway}",
+        )
+    if evidence.verdict == "unknown":
+        raise LedgerUntrusted(
+            f"the query of the stream {evidence.stream} was edited, and nobody can tell whether it has the same records"
+            f" as before: {counts}",
+            hint="edit the query alone, reload, and only then the mapping: then values can be compared; if you are sure"
+            f" that they are the same: {anyway}",
+        )

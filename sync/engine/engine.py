@@ -1,0 +1,229 @@
+"""The engine: streams that are polled and workspaces that are delivered to, over one ledger."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+
+from connectors.interface import Connector
+from state.ledger import Ledger
+from sync.config.schema import Config
+from sync.delivery.budget import Budget
+from sync.delivery.sender import ClientFactory, Destination, open_client
+from sync.delivery.worker import DeliveryWorker
+from sync.engine.compiled_config import CompiledConfig
+from sync.engine.edited_queries import Evidence, reworded
+from sync.engine.roster import Changes, Roster
+from sync.engine.stream_specs import open_source
+from sync.engine.tally import Tally
+from sync.log import emit
+from sync.polling.job import StreamJob
+from sync.polling.nested_contacts import learn_contacts
+from sync.polling.sweep import sweep_soon
+from sync.polling.turns import Failure, StreamWorker
+
+
+@dataclass(frozen=True, slots=True)
+class Fresh:
+    """A plan that the ledger has registered, and the workers that are new or changed in it, not at work yet."""
+
+    plan: CompiledConfig
+    jobs: Mapping[str, StreamJob]
+    destinations: Mapping[str, Destination]
+    of_streams: Changes
+    of_workspaces: Changes
+    streams: Mapping[str, StreamWorker]
+    workers: Mapping[str, DeliveryWorker]
+    pending: int
+    """How many leads wait in workspaces that are new, less those that wait where none is delivered any more."""
+
+    @property
+    def changed(self) -> list[str]:
+        """Names of the streams and workspaces that do not go on as they are."""
+        return sorted(set().union(*((each.begun | each.ended) for each in (self.of_streams, self.of_workspaces))))
+
+    def discard(self) -> None:
+        """Give back what was made for nothing."""
+        for worker in self.workers.values():
+            worker.stop()
+
+
+class Engine:
+    """A plan in force: a worker for each stream that is polled, and one for each workspace that is delivered to.
+
+    Another plan takes its place part by part: `prepare` it in any thread, `adopt` it, and `tend` to what waits. What
+    both plans agree on is not touched by that. The caller owns the ledger (opened with `own=True`).
+    """
+
+    def __init__(
+        self,
+        plan: CompiledConfig,
+        ledger: Ledger,
+        *,
+        budget: Budget | None = None,
+        client: ClientFactory = open_client,
+        failed: Callable[[BaseException], None] = lambda _: None,
+    ) -> None:
+        """Registers the plan's streams in the ledger. Raises LedgerUntrusted where they are not what it remembers;
+        SourceUnavailable, SourceRefused where a query was edited and its records cannot be compared now."""
+        self.ledger = ledger
+        self.tally = Tally()
+        self.failing = {each.subject for each in ledger.incidents.all() if each.kind == "stream"}
+        """The streams that could not be read the last time, as the ledger has it."""
+        self._budget = budget
+        self._client = client
+        self._stopping = threading.Event()
+        self._deaf = False
+        self._failed = failed
+        self._streams: Roster[StreamWorker] = Roster()
+        self._workers: Roster[DeliveryWorker] = Roster()
+        self.plan: CompiledConfig = plan.without_parts()
+        self.adopt(self.prepare(plan, reworded(plan, ledger)))
+
+    @property
+    def jobs(self) -> Mapping[str, StreamJob]:
+        return {name: stream.job for name, stream in self.streams.items()}
+
+    @property
+    def streams(self) -> Mapping[str, StreamWorker]:
+        return self._streams.parts
+
+    @property
+    def workers(self) -> Mapping[str, DeliveryWorker]:
+        return self._workers.parts
+
+    # -- another plan
+
+    def prepare(self, plan: CompiledConfig, edited: Sequence[Evidence]) -> Fresh:
+        """Register another plan's streams in the ledger, all or none, and make the workers that it needs beside those
+        that go on; `edited` are the streams whose query changed. Nothing stops or begins yet.
+
+        Raises LedgerUntrusted, LedgerBusy, LedgerError, ConfigError; call `restore` then.
+        """
+        rows = self.ledger.streams.register(plan.declared, reworded=[each.stream for each in edited])
+        for each in edited:
+            sweep_soon(self.ledger, rows[each.stream].id)  # for records that it has now, older than the cursor
+            emit("query_edited", stream=each.stream, asked=each.asked, found=each.found, same=each.same)
+        jobs, destinations = plan.jobs(rows), plan.destinations(self.ledger, rows)
+        self.ledger.incidents.keep("stream", jobs)
+        of_streams = Changes.between(self.plan.stream_forms(), plan.stream_forms())
+        of_workspaces = Changes.between(self.plan.workspace_forms(), plan.workspace_forms())
+        touched = self.plan.workspaces_of(of_streams.ended) | plan.workspaces_of(of_streams.begun)
+        for job in jobs.values():
+            if job.row.workspace in touched:  # streams are matched with all those of their workspace
+                learn_contacts(self.ledger, job)
+        return Fresh(
+            plan,
+            jobs,
+            destinations,
+            of_streams,
+            of_workspaces,
+            {name: self._stream_worker(plan, job) for name, job in jobs.items() if name in of_streams.begun},
+            {name: self._delivery_worker(to) for name, to in destinations.items() if name in of_workspaces.begun},
+            self._pending(set(destinations) - set(self.workers)) - self._pending(set(self.workers) - set(destinations)),
+        )
+
+    def _stream_worker(self, plan: CompiledConfig, job: StreamJob) -> StreamWorker:
+        name = job.row.name
+        return StreamWorker(self, name, job, plan.source_of(name), open_connector(plan.config, name))
+
+    def _delivery_worker(self, to: Destination) -> DeliveryWorker:
+        return DeliveryWorker(
+            self.ledger, to, tally=self.tally, budget=self._budget, client=self._client, failed=self.fail
+        )
+
+    def _pending(self, workspaces: set[str]) -> int:
+        return sum(self.ledger.outbox.pending(name) for name in workspaces)
+
+    def restore(self) -> None:
+        """Register the plan in force again: another one was prepared and cannot be adopted. Raises LedgerBusy,
+        LedgerUntrusted, LedgerError."""
+        self.ledger.streams.register(self.plan.declared, reworded=self.plan.specs)
+
+    def adopt(self, fresh: Fresh) -> None:
+        """Put a prepared plan in force. What is changed or gone begins nothing more and ends in the background; what is
+        new waits for `tend`."""
+        now = self.ledger.clock.boot()
+        self.plan = fresh.plan
+        self._streams.exchange(fresh.jobs, fresh.streams, fresh.of_streams, now)
+        self._workers.exchange(fresh.destinations, fresh.workers, fresh.of_workspaces, now)
+        for name in fresh.of_streams.kept:
+            self.streams[name].job = fresh.jobs[name]
+        for name in fresh.of_workspaces.kept:
+            self.workers[name].take_from(fresh.destinations[name])
+        self.tally.requeued(fresh.pending)
+        if self.is_stopping:
+            self.stop()
+
+    def tend(self) -> list[str]:
+        """Start the delivery of workspaces whose former worker is over, and return the streams whose polls may begin;
+        each comes once. To be called about once a second from the thread that adopts."""
+        self.start_delivery()
+        return [] if self.is_stopping else [stream.name for stream in self._streams.ready(self.ledger.clock.boot())]
+
+    def start_delivery(self) -> None:
+        """Start the delivery of workspaces whose former worker is over."""
+        for worker in [] if self.is_stopping else self._workers.ready(self.ledger.clock.boot()):
+            worker.start()
+
+    def awaits(self, workspace: str) -> bool:
+        """Return whether a workspace's delivery waits for the end of requests that went out before it was changed."""
+        return self._workers.awaits(workspace)
+
+    # -- what its parts call
+
+    def wake(self, workspace: str) -> None:
+        if workspace in self.workers:  # a stream may end after the workspace that it fed
+            self.workers[workspace].wake()
+
+    def fail(self, error: BaseException) -> None:
+        """Hears of an error that must end the program: polls and workers stop here and now, whatever the caller of this
+        engine is about."""
+        self.stop()
+        if not self._deaf:
+            self._failed(error)
+
+    # -- the end
+
+    @property
+    def is_stopping(self) -> bool:
+        return self._stopping.is_set()
+
+    @property
+    def delivering(self) -> list[DeliveryWorker]:
+        """All that may have requests in flight, those of workspaces that were changed or left out included."""
+        return [*self.workers.values(), *self._workers.retired]
+
+    @property
+    def in_flight(self) -> int:
+        return sum(worker.in_flight for worker in self.delivering)
+
+    def stop(self) -> None:
+        """No new page is read, no new batch claimed."""
+        self._stopping.set()
+        for worker in self.delivering:
+            worker.stop()
+
+    def join(self, timeout: float) -> bool:
+        """Waits until nothing is in flight any more; False where that takes longer than `timeout` seconds."""
+        until = self.ledger.clock.boot() + timeout
+        return all(worker.join(max(0.0, until - self.ledger.clock.boot())) for worker in self.delivering)
+
+    def hear_no_more(self) -> None:
+        """The ledger is about to be closed: what a hanging poll says of that is no news."""
+        self._deaf = True
+
+    def close(self) -> None:
+        """Gives connections back, once it is stopped."""
+        for stream in self.streams.values():
+            stream.close()
+
+
+def open_connector(config: Config, stream: str) -> Callable[[], Connector]:
+    source = stream.split(".", 1)[0]
+    return lambda: open_source(config, source)
+
+
+def failures(engine: Engine) -> Sequence[Failure]:
+    return [stream.failure for stream in engine.streams.values() if stream.failure]

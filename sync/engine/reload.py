@@ -1,0 +1,275 @@
+"""A new configuration is held against the one in force: what changes, what goes on untouched, what is refused.
+
+A part is refused alone: its source and the workspaces that it feeds keep their old form, and the rest is put in force.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import threading
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from time import monotonic
+
+from state.ledger import Ledger
+from state.streams import DeclaredStream
+from sync.comparing import AT_ONCE, Answer, Comparisons, Unanswered
+from sync.config.load import load_config
+from sync.config.schema import Config
+from sync.engine.compiled_config import CompiledConfig
+from sync.engine.edited_queries import Evidence, is_edited
+from sync.engine.engine import Engine, Fresh
+from sync.missing import missing_secrets, pinned, without
+from sync.service.told import cause_in, hint_in
+from sync.shared.errors import ConfigError, LedgerBusy, LedgerUntrusted, SourceRefused, SourceUnavailable, SyncError
+
+
+@dataclass(frozen=True, slots=True)
+class RefusedPart:
+    """A source whose new form cannot be used, because of one of its streams (or of a secret: then `stream` is empty),
+    and the workspaces that keep their old form with it. `was_there`: it has an old form; otherwise it is left out."""
+
+    source: str
+    stream: str
+    workspaces: tuple[str, ...]
+    error: SyncError
+    was_there: bool
+
+    @property
+    def is_awaited(self) -> bool:
+        """Whether its source may still answer."""
+        return isinstance(self.error, Unanswered)
+
+    def as_fields(self) -> dict[str, object]:
+        """As the log tells it."""
+        return {
+            "source": self.source,
+            "stream": self.stream or None,
+            "workspaces": list(self.workspaces) or None,
+            "error": cause_in(self.error),
+            "hint": hint_in(self.error) or None,
+        }
+
+
+@dataclass(frozen=True, slots=True)
+class Accepted:
+    """The plan to put in force. `edited`: the streams whose query was edited and which are the same all the same."""
+
+    plan: CompiledConfig
+    edited: Sequence[Evidence]
+    refused: Sequence[RefusedPart]
+
+    @property
+    def awaits(self) -> bool:
+        """Whether sources may still answer, so that more can be put in force."""
+        return any(each.is_awaited for each in self.refused)
+
+
+class Reload:
+    """Prepares a new configuration in a thread of its own, while the one in force is at work. Once it `is_over` there
+    is one to adopt (`accepted`, `fresh`) or a `refusal`; neither where the engine stops meanwhile, or it gives way.
+
+    Sources that have not answered at once are left as they are: `go_on` once the rest is in force.
+    """
+
+    def __init__(self, path: Path, engine: Engine, former: Reload | None = None) -> None:
+        """Begins at once: reads the file, or goes on with what a former reload read."""
+        self._path = path
+        self._engine = engine
+        self._comparisons: Comparisons = former._comparisons if former else Comparisons()
+        self._config: Config | None = former._config if former else None
+        self._gives_way = threading.Event()
+        self.accepted: Accepted | None = None
+        self.fresh: Fresh | None = None
+        self.refusal: SyncError | None = None
+        self._thread = threading.Thread(target=self._run, name="reload", daemon=True)
+        self._thread.start()
+
+    @property
+    def is_over(self) -> bool:
+        return not self._thread.is_alive()
+
+    def go_on(self) -> Reload:
+        """Return the one that waits for the sources that this one did not wait for."""
+        return Reload(self._path, self._engine, self)
+
+    def give_way(self) -> None:
+        """Wait no longer for a source: another reload is wanted."""
+        self._gives_way.set()
+
+    def _run(self) -> None:
+        try:
+            self._prepare()
+        except BaseException as error:  # noqa: BLE001 - a thread's boundary: the program must hear of it, whatever it is
+            self._engine.fail(error)
+
+    def _prepare(self) -> None:
+        try:
+            accepted = self._accept()
+        except REFUSALS as error:
+            self.refusal = error
+            return
+        if accepted is None or self._engine.is_stopping:
+            return
+        try:
+            self.fresh = self._engine.prepare(accepted.plan, accepted.edited)
+            self.accepted = accepted
+        except REFUSALS as error:
+            self.refusal = error
+            self.take_back()
+
+    def _accept(self) -> Accepted | None:
+        waits = self._config is not None
+        config = self._config = self._config or load_config(self._path)
+        while True:
+            if waits and not self._hears():
+                return None
+            try:
+                return accept(config, self._engine.plan, self._engine.ledger, self._comparisons)
+            except Unanswered:
+                waits = True
+
+    def _hears(self) -> bool:
+        """Wait until a source answers; False where nobody wants to know any more."""
+        while not self._comparisons.has_news:
+            if self._engine.is_stopping or self._gives_way.wait(LOOK):
+                return False
+        return True
+
+    def take_back(self) -> None:
+        """What was prepared is not adopted: the mappings of the plan in force count again."""
+        if self.fresh is not None:
+            self.fresh.discard()
+        with contextlib.suppress(LedgerBusy, LedgerUntrusted):
+            self._engine.restore()
+
+
+LOOK = 0.05
+"""Seconds between two looks whether the wait for a source is over for another reason."""
+REFUSALS = (ConfigError, LedgerUntrusted, LedgerBusy, SourceUnavailable, SourceRefused)
+"""Errors that leave the plan in force as it is."""
+
+
+def accept(config: Config, old: CompiledConfig, ledger: Ledger, comparisons: Comparisons) -> Accepted:
+    """Ask the ledger and the sources of what was edited whether a new configuration may be put in force.
+
+    Raises ConfigError with all secrets that are missing; LedgerUntrusted where another ledger is named, or where no
+    source is left that could be put in force (SourceUnavailable, SourceRefused likewise; Unanswered where one may be
+    yet); LedgerBusy, LedgerError.
+    """
+    if config.ledger_path != old.config.ledger_path:
+        raise LedgerUntrusted("[ledger] path cannot change while the daemon runs", hint="restart it instead")
+    missing = missing_secrets(config)
+    refused = {name: _refused(name, "", error, old.config) for name, error in missing.sources.items()}
+    _spread(refused, config, old.config)
+    without(config, missing)
+    evidence = _Evidence(ledger, old, comparisons)
+    plan = CompiledConfig.of(mixed(old.config, config, refused.values(), missing.workspaces), in_force=old)
+    while found := _refusals(plan, old, ledger, evidence):
+        refused |= {each.source: each for each in found if each.source not in refused}
+        _spread(refused, config, old.config)
+        is_refused_twice = any(refused[each.source] is not each for each in found)  # in its old form, too
+        if is_refused_twice or not config.sources.keys() - refused.keys():
+            raise next((each.error for each in refused.values() if each.is_awaited), found[0].error)
+        try:
+            plan = CompiledConfig.of(mixed(old.config, config, refused.values(), missing.workspaces), in_force=old)
+        except ConfigError:  # old and new do not go together, as where a kept workspace's key is another's now
+            raise found[0].error from None
+    return Accepted(plan, evidence.of(plan), tuple(refused.values()))
+
+
+def _spread(refused: dict[str, RefusedPart], new: Config, old: Config) -> None:
+    """Refuse whatever else feeds a workspace that keeps an old form: its leads are meant for the new one, which may be
+    another account."""
+    while True:
+        kept = {name: each for each in refused.values() for name in each.workspaces}
+        changed = {name for name in kept if new.workspaces.get(name) != old.workspaces[name]}
+        found = {
+            source: _refused(source, kept[workspace].stream, kept[workspace].error, old)
+            for source, options in new.sources.items()
+            for workspace in {new.workspace_of(stream) for stream in options.streams.values()} & changed
+            if source not in refused
+        }
+        if not found:
+            return
+        refused |= found
+
+
+def mixed(old: Config, new: Config, refused: Collection[RefusedPart], keyless: Collection[str] = ()) -> Config:
+    """Return the new configuration but for what is refused, and workspaces whose key is missing: that keeps its old
+    form, or is left out. Look-up tables and `[guard]` belong to no source: they are the new ones. Old tables stay where
+    the new file has none so named."""
+    kept = {*keyless, *(name for each in refused for name in each.workspaces)}
+    workspaces = {name: each for name, each in new.workspaces.items() if name not in keyless}
+    workspaces = {**workspaces, **{name: old.workspaces[name] for name in kept if name in old.workspaces}}
+    sources = {name: pinned(new, name) for name in new.sources}
+    for each in refused:
+        sources.pop(each.source, None)
+        if each.was_there:
+            sources[each.source] = pinned(old, each.source)
+    return new.model_copy(
+        update={
+            "sources": sources,
+            "workspaces": workspaces,
+            "lookups": {**old.lookups, **new.lookups},
+        }
+    )
+
+
+def _refusals(plan: CompiledConfig, old: CompiledConfig, ledger: Ledger, evidence: _Evidence) -> list[RefusedPart]:
+    """One for each source that cannot be used as it is in this plan, and for those that its streams had before."""
+    evidence.gather(plan)
+    errors: dict[str, tuple[str, SyncError]] = {}
+    for declared in plan.declared:
+        if _source(declared.name) not in errors and (error := evidence.against(declared)) is not None:
+            errors[_source(declared.name)] = declared.name, error
+    edited = [each.stream for each in evidence.of(plan)]
+    found = {source: _refused(source, *error, old.config) for source, error in errors.items()}
+    for name, refusal in ledger.streams.refusals(plan.declared, reworded=edited).items():
+        streams = {name, refusal.known_as} if refusal.known_as in old.specs else {name}
+        for source in map(_source, sorted(streams)):
+            found.setdefault(source, _refused(source, name, refusal.error, old.config))
+    return list(found.values())
+
+
+def _refused(source: str, stream: str, error: SyncError, old: Config) -> RefusedPart:
+    streams = old.sources[source].streams.values() if source in old.sources else ()
+    workspaces = dict.fromkeys(old.workspace_of(each) for each in streams)
+    return RefusedPart(source, stream, tuple(workspaces), error, was_there=source in old.sources)
+
+
+def _source(stream: str) -> str:
+    return stream.split(".", 1)[0]
+
+
+class _Evidence:
+    """What sources say of edited queries, asked once for each form of a stream. What is declared as in the plan in
+    force needs none."""
+
+    def __init__(self, ledger: Ledger, in_force: CompiledConfig, comparisons: Comparisons) -> None:
+        self._ledger = ledger
+        self._comparisons = comparisons
+        comparisons.look_again()
+        self._until = monotonic() + AT_ONCE
+        self._found: dict[str, tuple[DeclaredStream, Answer]] = {
+            it.name: (it, (None, None)) for it in in_force.declared
+        }
+
+    def gather(self, plan: CompiledConfig) -> None:
+        """Ask for what is not known yet, source beside source. Raises LedgerBusy, LedgerError."""
+        unknown = [it for it in plan.declared if it.name not in self._found or self._found[it.name][0] != it]
+        edited = [it.name for it in unknown if is_edited(it, self._ledger)]
+        self._comparisons.begin(plan, edited, self._ledger)
+        for it in unknown:
+            answer = self._comparisons.answer(it.name, self._until) if it.name in edited else (None, None)
+            self._found[it.name] = it, answer
+
+    def against(self, declared: DeclaredStream) -> SyncError | None:
+        """Return why the stream cannot be taken for the one that the ledger knows."""
+        return self._found[declared.name][1][1]
+
+    def of(self, plan: CompiledConfig) -> list[Evidence]:
+        """Return what speaks for edited streams of the plan."""
+        found = (self._found[declared.name][1] for declared in plan.declared)
+        return [evidence for evidence, error in found if evidence is not None and error is None]

@@ -1,0 +1,81 @@
+"""The parts of a running engine by name, exchanged one by one: what is changed ends, then its successor begins."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Generic, Protocol, TypeVar
+
+
+@dataclass(frozen=True, slots=True)
+class Changes:
+    """What becomes of names: `begun` are new or changed, `ended` changed or gone, `kept` the same."""
+
+    begun: frozenset[str]
+    ended: frozenset[str]
+    kept: frozenset[str]
+
+    @classmethod
+    def between(cls, old: Mapping[str, object], new: Mapping[str, object]) -> Changes:
+        """Return what two plans say of the same names, by the form that each gives them."""
+        kept = frozenset(name for name, form in new.items() if name in old and old[name] == form)
+        return cls(frozenset(new) - kept, frozenset(old) - kept, kept)
+
+
+class EnginePart(Protocol):
+    """Something that works until it is stopped, and then may still have something under way."""
+
+    @property
+    def name(self) -> str: ...
+
+    @property
+    def is_over(self) -> bool:
+        """Whether nothing is under way, once it is stopped."""
+        ...
+
+    @property
+    def patience(self) -> float:
+        """Seconds that its successor waits for its end at the most."""
+        ...
+
+    def stop(self) -> None: ...
+
+
+PartT = TypeVar("PartT", bound=EnginePart)
+
+
+class Roster(Generic[PartT]):
+    """May be read from any thread; one thread exchanges and asks who is ready."""
+
+    def __init__(self) -> None:
+        self.parts: Mapping[str, PartT] = {}
+        self.retired: Sequence[PartT] = ()
+        """Those that are stopped, as far as it is known not over yet."""
+        self._begin_by: dict[str, float] = {}
+
+    def exchange(self, names: Iterable[str], fresh: Mapping[str, PartT], changes: Changes, now: float) -> None:
+        """Stop what is ended, and from now on have these names, in their order: `fresh` parts, not begun yet, and those
+        that go on. `now` in seconds since boot."""
+        ended = [self.parts[name] for name in sorted(changes.ended)]
+        for part in ended:
+            part.stop()
+        self.retired = [*self.retired, *ended]
+        waiting = {name: until for name, until in self._begin_by.items() if name in changes.kept}
+        self._begin_by = {**waiting, **{name: now + self._patience(name) for name in fresh}}
+        self.parts = {name: fresh.get(name) or self.parts[name] for name in names}
+
+    def _patience(self, name: str) -> float:
+        return max((part.patience for part in self.retired if part.name == name), default=0.0)
+
+    def ready(self, now: float) -> list[PartT]:
+        """Return the parts that may begin now, each once: those before them of the same name are over, or were waited
+        for long enough."""
+        self.retired = [part for part in self.retired if not part.is_over]
+        ready = [name for name, until in self._begin_by.items() if now >= until or not self.awaits(name)]
+        for name in ready:
+            del self._begin_by[name]
+        return [self.parts[name] for name in ready]
+
+    def awaits(self, name: str) -> bool:
+        """Return whether a part of that name has something under way that was begun before a change."""
+        return any(part.name == name for part in self.retired)

@@ -1,0 +1,136 @@
+"""Functions on lists, objects and any values: choosing, JSON in text, unique items, pairs, groups."""
+
+from __future__ import annotations
+
+import json as json_text
+import math
+from collections.abc import Collection, Hashable, Mapping
+from typing import Any
+
+from sync.mapping.placeholders import is_placeholder
+from sync.mapping.texts import plain
+from sync.mapping.unusable import UNFIT, UnusableValue, number_as_text, trimmed
+from sync.shared.words import LABEL, Json
+
+_LEAST, _MOST = -(2**63), 2**64 - 1
+
+
+def nullif(value: Json, *unwanted: Json) -> Json:
+    """The value; null where it is one of these (or of a list of these), white space around text left aside."""
+    bare = _bare(value)
+    for one in unwanted:
+        if bare == _bare(one) or (isinstance(one, list) and any(bare == _bare(item) for item in one)):
+            return None
+    return value
+
+
+def _bare(value: Json) -> Json:
+    return trimmed(value) if isinstance(value, str) else value
+
+
+def json(text: Json) -> Json:
+    """The value of JSON that arrives as text; a list or an object stays as it is, text that is no JSON becomes null."""
+    if not isinstance(text, str):
+        return text
+    try:
+        return json_text.loads(trimmed(text), parse_constant=_refuse, parse_int=_integer, parse_float=_fraction)
+    except (ValueError, RecursionError):
+        return None
+
+
+def _refuse(_: str) -> Json:
+    raise ValueError
+
+
+def _integer(digits: str) -> Json:
+    """Beyond 64 bits its digits as text, as sources give such numbers."""
+    if len(digits) > 20:
+        return digits
+    number = int(digits)
+    return number if _LEAST <= number <= _MOST else digits
+
+
+def _fraction(digits: str) -> Json:
+    number = float(digits)
+    return number if math.isfinite(number) else digits
+
+
+def unique(items: list[Json]) -> list[Json]:
+    """The list without repeats, in its order."""
+    found: dict[Hashable, Json] = {}
+    for item in items:
+        found.setdefault(_hashable(item), item)
+    return list(found.values())
+
+
+def _hashable(value: Json) -> Hashable:
+    if isinstance(value, list):
+        return ("list", *map(_hashable, value))
+    if isinstance(value, dict):
+        return ("object", frozenset((name, _hashable(inner)) for name, inner in value.items()))
+    return value  # type: ignore[no-any-return]  # a scalar
+
+
+def items(of: dict[str, Json]) -> list[Json]:
+    """The object's fields as a list of [name, value]."""
+    return [[name, value] for name, value in of.items()]
+
+
+def from_items(pairs: list[Json]) -> dict[str, Json]:
+    """An object from a list of [name, value]."""
+    made = {}
+    for pair in pairs:
+        if not isinstance(pair, list) or len(pair) != 2:
+            raise UnusableValue("from_items() expects a list of [name, value]")
+        made[plain(pair[0], "from_items() expects a name")] = pair[1]
+    return made
+
+
+def zip_lists(*lists: list[Json]) -> list[Json]:
+    """The lists side by side: a list of their first items, one of their second ones, as far as the shortest goes."""
+    return [list(row) for row in zip(*lists, strict=False)]
+
+
+def group_by(of: list[Json], by: Any) -> dict[str, Json]:
+    """The items as an object of lists, by what the expression gives for each; where that is null they are left out."""
+    groups: dict[str, Json] = {}
+    for item in of:
+        if (key := by.visit(by.expression, item)) is not None:
+            groups.setdefault(plain(key, "group_by() expects text or a number"), []).append(item)
+    return groups
+
+
+def lookup(table: Mapping[str, Json], key: str | float) -> Json:
+    """The value that the table [lookups.NAME] holds for the key; null if it has no such key."""
+    return table.get(trimmed(plain(key)))
+
+
+def rest_of(record: Json, apart: Collection[str]) -> str | None:
+    """The record's fields that are not `apart` (in any case), as `name`, line end, value, blank line; by name."""
+    if not isinstance(record, dict):
+        return None
+    hidden = {name.casefold() for name in apart}
+    shown = (name for name in sorted(record) if name.casefold() not in hidden and not name.endswith(LABEL))
+    named = ((name, _line(record[name])) for name in shown)
+    return "\n\n".join(f"{name}\n{text}" for name, text in named if text) or None
+
+
+def _line(value: Json) -> str:
+    """The value as text; "" for what is empty, a placeholder, an object, or a list of such. Characters that cannot be
+    sent are left out: one of them would keep back all the other fields."""
+    if isinstance(value, list):
+        return ", ".join(text for item in value if not isinstance(item, list) and (text := _line(item)))
+    if isinstance(value, bool):
+        return str(value).lower()
+    if isinstance(value, int | float):
+        try:
+            return number_as_text(value)
+        except UnusableValue:
+            return ""
+    text = trimmed(UNFIT.sub("", value)) if isinstance(value, str) else ""
+    return "" if is_placeholder(text) else text
+
+
+def label(field: Json, _: Json = None) -> Json:
+    """The name that the source's users see for a code (HubSpot, Salesforce); null where the source has none for it."""
+    return field  # the label beside the field, and the field itself: see expressions.py

@@ -1,0 +1,267 @@
+"""Compiling the tables of a mapping: fields, `where`, `truncate` and `required`, with all their problems."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass, field, replace
+
+from sync.config.schema import ContactTable, Expression, LeadFields, LeadTable
+from sync.mapping.clean import cleaner
+from sync.mapping.expressions import (
+    BadExpression,
+    Compiled,
+    CompiledExpression,
+    Node,
+    compile_expression,
+    nearest,
+    walk,
+)
+from sync.mapping.places import FieldNode, FieldNodes, look, paths_of
+from sync.mapping.reads import Compared, trace
+from sync.mapping.result import MappingNotes
+from sync.mapping.section import ContactSection, FieldRule, Required, Section
+from sync.mapping.wire_fields import CONTACTS, WireField
+from sync.shared.errors import Problem
+from sync.shared.words import Json
+
+# 3: nulls in lists are passed over, sums are exact, a format's year has four digits; more of what people write into a
+# field of addresses, web addresses, phones and placeholders is understood or left out.
+# 2: values that cannot be used are left out instead of keeping the lead back; one grammar of times; what shows nothing
+# is trimmed; addresses are taken out of what people write around them; truth is the databases'.
+ENGINE_VERSION = 3
+"""To be raised whenever the same mapping turns the same record into something else than before. Then every stream sets
+its base line anew, as after an edit of the mapping: what was delivered is not sent again."""
+
+_LISTS = ("emails", "phones", "texts")
+_CUTTABLE = ("text", "texts")
+_COMPANY = ("name",)
+_CONTACT = ("name", "last_name", "emails")
+_NESTED = ("name", "last_name", "emails", "phones")
+
+
+@dataclass(slots=True)
+class CompileFindings:
+    """All that compiling gathers on its way: problems, what is read, what the version hangs on, rows for `explain`."""
+
+    where: str
+    lookups: Mapping[str, Mapping[str, Json]]
+    problems: list[Problem] = field(default_factory=list)
+    root: FieldNode = field(default_factory=FieldNode)
+    rows: list[tuple[str, str, str]] = field(default_factory=list)
+    readers: dict[tuple[str, ...], list[str]] = field(default_factory=dict)
+    compared: list[tuple[str, Compared]] = field(default_factory=list)
+    """Fields that are held against constants, with the place in the file."""
+    apart: frozenset[str] = frozenset()
+    """The source's own columns (key, time of change), which rest() leaves out."""
+    version: dict[str, Json] = field(default_factory=lambda: {"engine": ENGINE_VERSION})
+
+    def fault(self, key: str, what: str, hint: str = "") -> None:
+        """A problem at a key of the table; "" is the table itself."""
+        self.problems.append(Problem(f"{self.where}.{key}" if key else self.where, what, hint))
+
+    def must_hold(self, field: str, setting: str) -> None:
+        """Note a field that a filter of the connector's own reads, and the setting that it hangs on."""
+        self.root.field(field).whole = True
+        self.version[field] = setting
+        self.readers[field,] = [f"{self.where.rpartition('.')[0]}.{field.lstrip('@')}"]
+
+    def expression(self, key: str, source: Expression, *, condition: bool = False) -> Compiled | None:
+        """Return the compiled expression; None where it has problems, which are noted."""
+        try:
+            compiled = compile_expression(source, self.lookups, self.read_elsewhere, condition=condition)
+        except BadExpression as error:
+            for what, hint in error.faults:
+                self.fault(key, what, hint)
+            return None
+        self.version[key] = compiled.node
+        if any(node["type"] == "function_expression" and node["value"] == "rest" for node in walk(compiled.node)):
+            self.version["rest"] = sorted(self.apart)
+        for name in _lookups_of(compiled.node):
+            self.version[f"lookups.{name}"] = dict(self.lookups[name])
+        return compiled
+
+    def read_by(self, key: str, *chain: Node) -> None:
+        """Notes the paths that an expression of that key reads; `chain`: it, after those whose items it looks at."""
+        root = FieldNode()
+        places: FieldNodes = frozenset({root})
+        for node in chain:
+            places = trace(node, places, frozenset({root}))
+        look(places)
+        for path in paths_of(root):
+            self.readers.setdefault(path, []).append(f"{self.where}.{key}")
+
+    def trace(self, key: str, node: Node, places: FieldNodes, *, truth: bool = False) -> FieldNodes:
+        """Marks what the expression of that key reads, seen from `places`; gives where its result comes from."""
+        seen: list[Compared] = []
+        found = trace(node, places, frozenset({self.root}), seen, truth=truth)
+        self.compared += [(f"{self.where}.{key}", self._with_keys(one)) for one in seen]
+        return found
+
+    def _with_keys(self, one: Compared) -> Compared:
+        return replace(one, literal=list(self.lookups[str(one.literal)])) if one.how == "lookup" else one
+
+    def read_elsewhere(self) -> Collection[str]:
+        """The record's fields that rest() leaves out: those read by name, the key, and the time of change."""
+        return self.root.fields.keys() | self.apart
+
+    def digest(self) -> str:
+        """16 bytes in hex over all that the mapping's results hang on, whatever the order of keys."""
+        text = json.dumps(self.version, sort_keys=True, separators=(",", ":"), default=str)
+        return hashlib.blake2b(text.encode(), digest_size=16).hexdigest()
+
+
+def _lookups_of(node: Node) -> set[str]:
+    calls = (part for part in walk(node) if part["type"] == "function_expression" and part["value"] == "lookup")
+    return {call["children"][0]["value"] for call in calls}
+
+
+def lead_section(facts: CompileFindings, table: LeadTable, fields: Mapping[str, WireField]) -> Section:
+    """The lead's own table."""
+    record = frozenset({facts.root})
+    if table.kind == "company":
+        default = Required(all_of=_named(_COMPANY, fields))
+    else:
+        default = Required(any_of=_named(_CONTACT, fields))
+    return _TableCompiler(facts, table, fields, record).section(table.where, default)
+
+
+def contact_section(
+    facts: CompileFindings, index: int, table: ContactTable, fields: Mapping[str, WireField]
+) -> ContactSection:
+    """One table of nested contacts."""
+    prefix = f"contacts[{index}]."
+    items = facts.expression(f"{prefix}from", table.from_)
+    places: FieldNodes = facts.trace(f"{prefix}from", items.node, frozenset({facts.root})) if items else frozenset()
+    chain = (items.node,) if items else ()
+    for key in ("notes", "date"):
+        if getattr(table, key) is not None:
+            facts.fault(prefix + key, f"a nested contact has no {key}", "map it in the lead's own table")
+    default = Required(any_of=_named(_NESTED, fields))
+    section = _TableCompiler(facts, table, fields, places, prefix, f"{CONTACTS}[].", chain).section(
+        table.where, default
+    )
+    return ContactSection(items.read if items else (lambda _, __: None), section)
+
+
+def _named(keys: tuple[str, ...], fields: Mapping[str, WireField]) -> tuple[tuple[str, str], ...]:
+    return tuple((key, fields[key].name) for key in keys)
+
+
+@dataclass(frozen=True, slots=True)
+class _TableCompiler:
+    """One table being compiled. `places`: what its expressions are relative to (by the expressions of `chain`);
+    `prefix` and `path` come before its keys in the file and on the wire."""
+
+    facts: CompileFindings
+    table: LeadFields
+    fields: Mapping[str, WireField]
+    places: FieldNodes
+    prefix: str = ""
+    path: str = ""
+    chain: tuple[Node, ...] = ()
+
+    def section(self, condition: Expression | None, default: Required) -> Section:
+        self.check_truncate()
+        rules = [rule for key, value in self.mapped().items() if (rule := self.rule(self.fields[key], value))]
+        where = None
+        if condition is not None and (
+            compiled := self.facts.expression(f"{self.prefix}where", condition, condition=True)
+        ):
+            look(self.facts.trace(f"{self.prefix}where", compiled.node, self.places, truth=True))
+            self.facts.read_by(f"{self.prefix}where", *self.chain, compiled.node)
+            where = compiled.read
+        required = self.required(default)
+        keys = [sorted(key for key, _ in pairs) for pairs in (required.all_of, required.any_of)]
+        self.facts.version[f"{self.prefix}require"] = keys
+        return Section(tuple(rules), where, required)
+
+    def mapped(self) -> dict[str, Expression | list[Expression]]:
+        """The expressions of the fields that the table maps."""
+        values = {key: getattr(self.table, key) for key in self.fields}
+        return {key: value for key, value in values.items() if value is not None}
+
+    def rule(self, wire_field: WireField, value: Expression | list[Expression]) -> FieldRule | None:
+        """The rule of one field; None where one of its expressions has problems."""
+        key = self.prefix + wire_field.key
+        sources = {f"{key}[{i}]": part for i, part in enumerate(value)} if isinstance(value, list) else {key: value}
+        truncate = wire_field.key in self.table.truncate
+        self.facts.version[f"wire.{key}"] = [wire_field.name, wire_field.member, truncate, list(sources)]
+        clean = cleaner(wire_field, truncate=truncate)
+        reads: list[CompiledExpression] = []
+        for place, source in sources.items():
+            if (compiled := self.facts.expression(place, source)) is None:
+                continue
+            look(self.facts.trace(place, compiled.node, self.places))
+            self.facts.read_by(place, *self.chain, compiled.node)
+            reads.append(compiled.read)
+            self.facts.rows.append((self.path + wire_field.path, compiled.text, place))
+            if compiled.constant:
+                self.check_constant(place, FieldRule(wire_field.key, wire_field.name, compiled.read, clean))
+        if len(reads) < len(sources):
+            return None
+        return FieldRule(wire_field.key, wire_field.name, joined(reads) if isinstance(value, list) else reads[0], clean)
+
+    def check_constant(self, place: str, rule: FieldRule) -> None:
+        """A constant that would spoil every record is a mistake of the file."""
+        report = MappingNotes()
+        Section((rule,), None, Required()).fill({}, {}, {}, report)
+        for note in (*report.problems, *report.warnings):
+            self.facts.fault(place, note.rule, note.hint)
+
+    def check_truncate(self) -> None:
+        cuttable = [key for key, found in self.fields.items() if found.shape in _CUTTABLE]
+        for key in self.table.truncate:
+            if key in cuttable:
+                continue
+            if key in self.fields:
+                hint = "one that is too long is left out" if self.fields[key].shape in _LISTS else ""
+                self.facts.fault(f"{self.prefix}truncate", f"{key} cannot be cut without becoming another value", hint)
+            else:
+                self.facts.fault(f"{self.prefix}truncate", f"unknown field {key!r}", nearest(key, cuttable))
+
+    def required(self, default: Required) -> Required:
+        """`required` adds to what a lead cannot do without; the older `require` replaces it."""
+        if self.table.require is None:
+            self.check_default(default)
+            return Required(default.all_of + self.named("required", default.all_of), default.any_of)
+        if self.table.required:
+            hint = "keep required: it adds to the name; require is its older form, which replaces it"
+            self.facts.fault(f"{self.prefix}require", "stands beside required", hint)
+        return Required(all_of=self.named("require", ()))
+
+    def check_default(self, default: Required) -> None:
+        """A table that maps none of what is needed could never send anything."""
+        keys = [key for key, _ in default.all_of or default.any_of]
+        if not any(key in self.mapped() for key in keys):
+            what = f"maps none of {', '.join(keys)}" if len(keys) > 1 else f"does not map {keys[0]}"
+            self.facts.fault(self.prefix.rstrip("."), f"{what}: nothing would be sent", f"map {' or '.join(keys)}")
+
+    def named(self, option: str, but: tuple[tuple[str, str], ...]) -> tuple[tuple[str, str], ...]:
+        """The fields that a list of the file names, with their wire names, each once."""
+        names = {key: found.name for key, found in self.fields.items()} | ({} if self.prefix else {CONTACTS: CONTACTS})
+        keys = [key for key in dict.fromkeys(getattr(self.table, option) or ()) if key not in dict(but)]
+        for key in keys:
+            if key not in names:
+                self.facts.fault(f"{self.prefix}{option}", f"unknown field {key!r}", nearest(key, list(names)))
+            elif not (key in self.mapped() or (key == CONTACTS and getattr(self.table, CONTACTS))):
+                hint = f"map {key}, or take it out of {option}"
+                self.facts.fault(f"{self.prefix}{option}", f"{key} is required, but not mapped", hint)
+        return tuple((key, names[key]) for key in keys if key in names)
+
+
+def joined(reads: list[CompiledExpression]) -> CompiledExpression:
+    """All expressions of a TOML array as one list; an expression that yields a list adds its items."""
+
+    def read(value: Json, record: Json) -> Json:
+        found: list[Json] = []
+        for one in reads:
+            item = one(value, record)
+            if type(item) is list:
+                found += item
+            elif item is not None:
+                found.append(item)
+        return found
+
+    return read

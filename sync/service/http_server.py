@@ -1,0 +1,219 @@
+"""`/healthz` and `/metrics` over HTTP, on this machine only: within limits of time, number and size that no client can
+stretch, so that none keeps a monitor from its answer."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import socket
+import threading
+from collections.abc import Callable, Generator
+from contextlib import contextmanager, suppress
+from typing import Any
+
+import uvicorn
+from starlette.applications import Starlette
+from starlette.exceptions import HTTPException
+from starlette.middleware import Middleware
+from starlette.middleware.gzip import GZipMiddleware
+from starlette.requests import Request
+from starlette.responses import PlainTextResponse, Response
+from starlette.routing import Route
+from starlette.types import ASGIApp, Receive, Scope, Send
+from uvicorn.protocols.http.h11_impl import H11Protocol
+
+from sync.config.value_types import is_loopback
+from sync.service.health import Health
+from sync.shared.errors import ConfigError, Problem
+
+PATIENCE = 5.0
+"""Seconds that a client may take for the head of its request, however it drips."""
+LONGEST = 30.0
+"""Seconds that a connection may last in all, with the answer and its reading."""
+MOST_CLIENTS = 32
+"""Connections at a time; one more takes the place of the oldest that has not asked anything yet, else of the oldest."""
+LONGEST_HEAD = 16 << 10
+"""Bytes of a request's head."""
+
+MetricsRenderer = Callable[[str | None, list[str]], tuple[bytes, str]]
+"""The figures in the form that an `Accept` header asks for, all or those of these names, with their content type."""
+
+
+class Server:
+    """Serves from when it is made until `close`. Raises ConfigError where the address cannot be had."""
+
+    def __init__(self, listen: str, health: Callable[[], Health], figures: MetricsRenderer) -> None:
+        host, _, port = listen.rpartition(":")
+        host = host.removeprefix("[").removesuffix("]")
+        try:
+            family = socket.AF_INET6 if ":" in host else socket.AF_INET
+            self._listener = socket.create_server((host, int(port)), family=family, backlog=MOST_CLIENTS)
+        except OSError as error:
+            hint = "another process, or another instance, may listen there"
+            problem = Problem("metrics.listen", f"cannot be listened on: {error.strerror}", hint)
+            raise ConfigError([problem]) from error
+        self.listen = listen
+        self._server = _Server(
+            uvicorn.Config(
+                application(health, figures),
+                http=_Bounded,
+                ws="none",
+                loop="asyncio",
+                lifespan="off",
+                log_config=None,
+                log_level="critical",
+                access_log=False,
+                proxy_headers=False,
+                server_header=False,
+                date_header=False,
+                h11_max_incomplete_event_size=LONGEST_HEAD,
+                timeout_graceful_shutdown=1,
+            )
+        )
+        self._thread = threading.Thread(target=self._server.run, args=([self._listener],), name="http", daemon=True)
+        self._thread.start()
+
+    def close(self) -> None:
+        self._server.end()
+        self._thread.join()
+
+
+def application(health: Callable[[], Health], figures: MetricsRenderer) -> ASGIApp:
+    """`/healthz` answers 200 where all is well and 503 where not, `/healthz/live`, `/ready` and `/flowing` for one
+    question alone, each with the same JSON."""
+
+    def asking(is_well: Callable[[Health], bool]) -> Callable[[Request], Response]:
+        def answer(_request: Request) -> Response:
+            found = health()
+            text = json.dumps(found.as_json(), ensure_ascii=False) + "\n"
+            headers = {"Content-Type": "application/json", "Cache-Control": "no-store"}
+            return Response(text, 200 if is_well(found) else 503, headers)
+
+        return answer
+
+    def metrics(request: Request) -> Response:
+        content, kind = figures(request.headers.get("accept"), request.query_params.getlist("name[]"))
+        return Response(content, headers={"Content-Type": kind})
+
+    served = Starlette(
+        routes=[
+            *(Route(path, asking(is_well), methods=["GET"]) for path, is_well in _QUESTIONS.items()),
+            Route("/metrics", metrics, methods=["GET"]),
+        ],
+        middleware=[Middleware(_OneAnswer), Middleware(_OurHost), Middleware(GZipMiddleware)],
+        exception_handlers={404: _nothing_there, 405: _only_get},
+    )
+    served.router.redirect_slashes = False
+    return served
+
+
+_QUESTIONS: dict[str, Callable[[Health], bool]] = {
+    "/healthz": lambda health: health.flowing,
+    "/healthz/live": lambda health: health.live,
+    "/healthz/ready": lambda health: health.ready,
+    "/healthz/flowing": lambda health: health.flowing,
+}
+
+
+def _nothing_there(_request: Request, _error: Exception) -> Response:
+    return PlainTextResponse("there is /healthz and /metrics\n", 404)
+
+
+def _only_get(_request: Request, error: Exception) -> Response:
+    headers = error.headers if isinstance(error, HTTPException) else None
+    return PlainTextResponse("only GET\n", 405, headers)
+
+
+class _OurHost:
+    """Sends away whoever asks for another host: a page in a browser on this machine whose name was pointed at it.
+
+    A client without a `Host` is no browser.
+    """
+
+    def __init__(self, app: ASGIApp) -> None:
+        self._app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        host = Request(scope).headers.get("host")
+        if host is None or is_loopback(_without_port(host)):
+            await self._app(scope, receive, send)
+            return
+        answer = PlainTextResponse("this is asked by an address of this machine\n", 421)
+        await answer(scope, receive, send)
+
+
+def _without_port(host: str) -> str:
+    name, _, after = host.partition("]")
+    return name.removeprefix("[") if after or host.startswith("[") else host.partition(":")[0]
+
+
+class _OneAnswer:
+    """One answer a connection: what is idle cannot take a place from others."""
+
+    def __init__(self, app: ASGIApp) -> None:
+        self._app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        async def closing(message: Any) -> None:
+            if message["type"] == "http.response.start":
+                message["headers"] = [*message["headers"], (b"connection", b"close")]
+            await send(message)
+
+        await self._app(scope, receive, closing)
+
+
+class _Bounded(H11Protocol):
+    """Uvicorn's protocol with limits that it lacks: of time, and of connections without shutting out newcomers."""
+
+    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
+        super().connection_made(transport)
+        self.since = self.loop.time()
+        self._ends = [
+            self.loop.call_later(PATIENCE, self._end_if_silent),
+            self.loop.call_later(LONGEST, transport.abort),
+        ]
+        if len(self.connections) > MOST_CLIENTS:
+            others = [each for each in self.connections if isinstance(each, _Bounded) and each is not self]
+            oldest = min(others, key=lambda each: (not each.is_silent, each.since))
+            self.connections.discard(oldest)  # it is lost only later, and another newcomer may come before
+            oldest.transport.abort()
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        for end in self._ends:
+            end.cancel()
+        super().connection_lost(exc)
+
+    @property
+    def is_silent(self) -> bool:
+        """Whether no request of it is known yet."""
+        return getattr(self, "cycle", None) is None
+
+    def _end_if_silent(self) -> None:
+        if self.is_silent:
+            self.transport.abort()
+
+
+class _Server(uvicorn.Server):
+    """Ends when it is told to, not by a signal, and does not wake up ten times a second to look."""
+
+    def __init__(self, config: uvicorn.Config) -> None:
+        super().__init__(config)
+        self._ending = threading.Event()
+        self._loop: asyncio.AbstractEventLoop | None = None
+        self._over = asyncio.Event()
+
+    @contextmanager
+    def capture_signals(self) -> Generator[None, None, None]:
+        yield
+
+    async def main_loop(self) -> None:
+        self._loop = asyncio.get_running_loop()
+        if not self._ending.is_set():
+            await self._over.wait()
+
+    def end(self) -> None:
+        """From another thread."""
+        self._ending.set()
+        if self._loop is not None:
+            with suppress(RuntimeError):  # it has ended meanwhile
+                self._loop.call_soon_threadsafe(self._over.set)

@@ -1,0 +1,203 @@
+"""Run jobs at their times: APScheduler's thread, kept in step with the clock that never jumps.
+
+APScheduler keeps the next run of a job as a date and sleeps the difference. After the wall clock was set back by hours
+it would sleep that much longer; set forward, everything would be due at once. So the owner of a schedule calls
+`keep_time` about once a second: where the wall clock has left the pace of the boot clock, jobs at intervals are moved
+by as much, and cron jobs follow the new time.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import threading
+from collections import Counter
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+from apscheduler.executors.base import BaseExecutor, run_job
+from apscheduler.jobstores.base import JobLookupError
+from apscheduler.schedulers.background import BackgroundScheduler
+from apscheduler.triggers.base import BaseTrigger
+from apscheduler.triggers.cron import CronTrigger
+from apscheduler.triggers.interval import IntervalTrigger
+
+from sync.shared.clock import Clock, SystemClock
+
+STEP = 1.0
+"""Seconds by which the two clocks may drift apart, as NTP makes them, before jobs are moved."""
+MOST_JITTER = 30.0
+
+
+@dataclass(slots=True)
+class _Job:
+    """`id`: APScheduler's name of it. `gap`: the most seconds between two turns; None where cron says when. `begun`:
+    seconds since boot."""
+
+    id: str
+    gap: float | None
+    begun: float
+    is_running: threading.Event = field(default_factory=threading.Event)
+    missed_at: float | None = None
+    """When its turn was found not to have begun in time, in seconds since boot."""
+
+
+class Schedule:
+    """Runs jobs at their times, each in a thread of its own and never twice at once. A turn that comes late is still
+    wanted; of several that were missed one is."""
+
+    def __init__(self, clock: Clock | None = None) -> None:
+        """`clock`: the machine's own; APScheduler looks at the same wall."""
+        self._clock = clock or SystemClock()
+        self._offset = self._clock.wall() - self._clock.boot()
+        self._jobs: dict[str, _Job] = {}
+        """Never changed, but replaced: other threads read it."""
+        self._made: Counter[str] = Counter()
+        self._scheduler = BackgroundScheduler(executors={"default": _ThreadPerJob()}, timezone=UTC)
+
+    def every(self, name: str, seconds: float, work: Callable[[], object], *, at_once: bool = True) -> None:
+        """Run `work` every so many seconds, with a tenth of jitter."""
+        jitter = min(seconds / 10, MOST_JITTER)
+        trigger = _OneForAllMissed(IntervalTrigger(seconds=seconds, jitter=jitter))
+        self._add(name, trigger, work, seconds + jitter, {"next_run_time": datetime.now(UTC)} if at_once else {})
+
+    def cron(self, name: str, crontab: str, work: Callable[[], object]) -> None:
+        """Run `work` when the wall clock (UTC) says so."""
+        self._add(name, _OneForAllMissed(CronTrigger.from_crontab(crontab, timezone=UTC)), work, None, {})
+
+    def _add(
+        self,
+        name: str,
+        trigger: BaseTrigger,
+        work: Callable[[], object],
+        gap: float | None,
+        more: dict[str, datetime],
+    ) -> None:
+        # a turn of a job that was removed may be under way yet: to APScheduler the next one of that name is another
+        id_ = f"{name} {self._made[name]}" if self._made[name] else name
+        self._made[name] += 1
+        job = _Job(id_, gap, self._clock.boot())
+        self._jobs = {**self._jobs, name: job}
+
+        def turn() -> None:
+            job.is_running.set()
+            try:
+                work()
+            finally:
+                job.is_running.clear()
+                job.begun = self._clock.boot()
+
+        self._scheduler.add_job(turn, trigger, id=id_, misfire_grace_time=None, coalesce=True, max_instances=1, **more)
+
+    def remove(self, name: str) -> None:
+        """Let no further turn of the job begin; one that is under way is not waited for. Without effect where there is
+        no such job."""
+        if name in self._jobs:
+            with contextlib.suppress(JobLookupError):  # its trigger has no next time
+                self._scheduler.remove_job(self._jobs[name].id)
+            self._jobs = {other: job for other, job in self._jobs.items() if other != name}
+
+    def soon(self, name: str) -> None:
+        """Let the job's next turn begin now."""
+        scheduled = self._scheduler.get_job(self._jobs[name].id) if name in self._jobs else None
+        if scheduled is not None:
+            scheduled.modify(next_run_time=datetime.now(UTC))
+
+    def start(self) -> None:
+        self._scheduler.start()
+
+    def stop(self) -> None:
+        """No further turn begins. Those that are under way are not waited for."""
+        if self._scheduler.running:
+            self._scheduler.shutdown(wait=False)
+
+    def keep_time(self) -> float:
+        """Move the jobs when the wall clock was set, and wake the scheduler where a turn is due that has not begun:
+        it slept through the time of a machine that was suspended. Return by how many seconds the clock was set, 0 where
+        it was not."""
+        if not self._scheduler.running:
+            return 0.0
+        step = self._follow_the_clock()
+        late = [job.id for job in self._jobs.values() if self._is_late(job)]
+        if late:
+            self._scheduler.wakeup()
+        return step
+
+    def _follow_the_clock(self) -> float:
+        step = self._clock.wall() - self._clock.boot() - self._offset
+        if abs(step) < STEP:
+            return 0.0
+        self._offset += step
+        for job in self._jobs.values():
+            scheduled = self._scheduler.get_job(job.id)
+            if scheduled is None or scheduled.next_run_time is None:
+                continue
+            if job.gap is None:
+                scheduled.reschedule(scheduled.trigger)
+            else:
+                scheduled.modify(next_run_time=_moved(scheduled.next_run_time, step))
+        return step
+
+    def missed(self) -> dict[str, float]:
+        """Return the jobs whose turn is due and has not begun, and since when that is known (seconds since boot)."""
+        found = {name: job.missed_at for name, job in self._jobs.items() if not job.is_running.is_set()}
+        return {name: at for name, at in found.items() if at is not None}
+
+    def _is_late(self, job: _Job) -> bool:
+        due = None if job.is_running.is_set() else self._due(job)
+        now = self._clock.boot()
+        if due is None or now <= due + STEP:
+            job.missed_at = None
+            return False
+        job.missed_at = now if job.missed_at is None else job.missed_at
+        return True
+
+    def _due(self, job: _Job) -> float | None:
+        """When the job's next turn should begin at the latest, in seconds since boot."""
+        if job.gap is not None:
+            return job.begun + job.gap
+        scheduled = self._scheduler.get_job(job.id)
+        at = scheduled.next_run_time if scheduled is not None else None
+        return at.timestamp() - self._offset if at is not None else None
+
+
+def _moved(at: datetime, seconds: float) -> datetime:
+    """The same moment on a clock that was set by so many seconds; at the end of the calendar, its last day."""
+    try:
+        return at + timedelta(seconds=seconds)
+    except OverflowError:
+        return datetime.max.replace(tzinfo=UTC) - timedelta(days=1)
+
+
+class _OneForAllMissed(BaseTrigger):  # type: ignore[misc] # APScheduler ships no type information
+    """Another trigger's times, of which those that are over count as one.
+
+    APScheduler lists all that were missed, also where one turn stands for them, and holds its locks meanwhile: after a
+    clock that was set forward by decades nobody could stop it for minutes.
+    """
+
+    def __init__(self, trigger: BaseTrigger) -> None:
+        self._trigger = trigger
+
+    def get_next_fire_time(self, previous_fire_time: datetime | None, now: datetime) -> datetime | None:
+        """Return the first time after `now`; none between the last turn and now."""
+        last = max(previous_fire_time, now) if previous_fire_time else None
+        found: datetime | None = self._trigger.get_next_fire_time(last, now)
+        return found
+
+
+class _ThreadPerJob(BaseExecutor):  # type: ignore[misc] # APScheduler ships no type information
+    """Runs each job in a thread of its own that does not keep the process alive: a poll that hangs in a database's
+    driver must not stand in the way of the end. An unfinished page was not committed and is read again."""
+
+    def _do_submit_job(self, job: Any, run_times: list[datetime]) -> None:
+        def work() -> None:
+            try:
+                events = run_job(job, job._jobstore_alias, run_times, self._logger.name)
+            except BaseException as error:  # noqa: BLE001 - APScheduler hears of it and frees the job's place
+                self._run_job_error(job.id, error, error.__traceback__)
+            else:
+                self._run_job_success(job.id, events)
+
+        threading.Thread(target=work, name=f"job-{job.id}", daemon=True).start()

@@ -1,0 +1,198 @@
+"""Decides what becomes of one request, and keeps it: limit, key, failure on purpose, body, plan, leads."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
+from typing import Any, Literal
+
+import orjson
+
+from sync.trial.sandbox import responses as answers
+from sync.trial.sandbox.faults import FaultSchedule, InjectedFault, Strike
+from sync.trial.sandbox.limiter import ExactLog, Limiter, LimitPerKey, SegmentedWindow
+from sync.trial.sandbox.responses import SandboxResponse
+from sync.trial.sandbox.settings import SandboxOptions
+from sync.trial.sandbox.store import Arrival, Store, digest_of, key_mark
+from sync.trial.sandbox.validation import check_leads
+
+ResponseEnding = Literal["answer", "half", "hang", "reset"]
+MAX_BODY = 30_000_000
+
+
+@dataclass(frozen=True, slots=True)
+class Request:
+    """One POST as it arrived. `body` None: it is larger than the server takes."""
+
+    key: str
+    content_type: str
+    body: bytes | None
+    size: int
+
+    @property
+    def digest(self) -> str:
+        return digest_of(self.body or b"")
+
+
+@dataclass(frozen=True, slots=True)
+class ScriptedResponse:
+    """What the client is to see: an answer, half of one, silence for `seconds`, or a reset connection."""
+
+    ending: ResponseEnding
+    answer: SandboxResponse
+    seconds: float = 0.0
+
+
+@dataclass(frozen=True, slots=True)
+class _Ruling:
+    """What the API itself says to a request; `leads` are to be created, `count` how many were sent."""
+
+    answer: SandboxResponse
+    leads: tuple[Any, ...] = ()
+    count: int | None = None
+    unknown: tuple[str, ...] = ()
+    refused_on_purpose: bool = False
+
+
+_ENDINGS: Mapping[str, ResponseEnding] = {"timeout": "hang", "reset": "reset", "half": "half"}
+
+
+class SandboxApi:
+    """The server's mind. Used from one thread; when `judge` returns, what it decided is in the store.
+
+    `clock` gives microseconds since 1970 and never falls. A failure strikes only requests with a valid key that are
+    within the limit; one that is to be answered 429 on purpose takes no room in the limiter.
+    """
+
+    def __init__(self, options: SandboxOptions, store: Store, clock: Callable[[], int]) -> None:
+        self.options = options
+        self.store = store
+        self._clock = clock
+        self._epoch = clock()
+        self._keys = {key: key_mark(key) for key in options.keys}
+        self._limits = LimitPerKey(self._limiter)
+        self._schedule: FaultSchedule = options.schedule()
+
+    def change(self, options: SandboxOptions, *, anew: bool) -> None:
+        """Takes new options; `anew` starts script and rates from their beginning."""
+        self.options = options
+        if anew:
+            self._schedule = options.schedule()
+
+    def judge(self, request: Request) -> ScriptedResponse:
+        """Decides about a request that reaches the limiter now."""
+        now = self._clock()
+        mark = self._keys.get(request.key)
+        if mark is None:
+            return self._refuse(request, Arrival(now, key_mark(request.key), "stranger", 401, None, request.size))
+        limiter = self._limits.of(mark, now)
+        if not limiter.room(now):
+            return self._refuse(request, Arrival(now, mark, "limited", 429, None, request.size))
+        strike = self._schedule.next()
+        if strike.fault.status == 429:
+            refused = Arrival(now, mark, "struck", 429, None, request.size, strike.fault.name)
+            return self._refuse(request, refused, strike.fault.seconds)
+        limiter.take(now)
+        return self._admitted(request, strike, now, mark)
+
+    def _refuse(self, request: Request, arrival: Arrival, retry_after: float | None = None) -> ScriptedResponse:
+        self.store.add(replace(arrival, leads=_count(request.body), digest=request.digest))
+        return ScriptedResponse("answer", answers.failure(arrival.status or 0, retry_after))
+
+    def _admitted(self, request: Request, strike: Strike, now: int, mark: str) -> ScriptedResponse:
+        fault = strike.fault
+        ruling = self._rule(request, mark, strike.refused, partly=fault.kind == "partly")
+        # A failure that strikes after the leads were created cannot strike where none were, nor one that creates a part
+        # where all were.
+        whole = fault.kind == "partly" and ruling.answer is answers.CREATED
+        struck = fault.kind != "ok" and not whole and (not fault.created or bool(ruling.leads))
+        outcome = self._outcome(fault, ruling) if struck else ScriptedResponse("answer", ruling.answer)
+        name = fault.name if struck else "refuse" if ruling.refused_on_purpose else None
+        status = outcome.answer.status if outcome.ending in ("answer", "half") else None
+        arrival = Arrival(now, mark, "admitted", status, ruling.count, request.size, name, ruling.unknown)
+        self.store.add(replace(arrival, digest=request.digest), ruling.leads if fault.created else ())
+        return outcome
+
+    def _outcome(self, fault: InjectedFault, ruling: _Ruling) -> ScriptedResponse:
+        ending = _ENDINGS.get(fault.kind, "answer")
+        match fault.kind:
+            case "status":
+                shown = answers.failure(fault.status, fault.seconds)
+            case "malformed":
+                shown = answers.NOT_THE_JSON
+            case "not-succeeded":
+                shown = answers.NOT_SUCCEEDED
+            case _:
+                shown = ruling.answer
+        return ScriptedResponse(ending, shown, self.options.hang if fault.seconds is None else fault.seconds)
+
+    def _rule(self, request: Request, mark: str, refused: tuple[str, ...], *, partly: bool) -> _Ruling:
+        leads = _read(request)
+        if isinstance(leads, SandboxResponse):
+            return _Ruling(leads)
+        if refusal := self._refusal(leads, mark):
+            return _Ruling(refusal, count=len(leads))
+        verdict = check_leads(leads)
+        kept = tuple(lead for lead in leads if _is_good(lead, refused)) if partly else ()
+        if verdict.problem is not None:
+            return _Ruling(answers.answer(400, verdict.problem), kept, len(leads), verdict.unknown)
+        if (index := _refused_lead(leads, refused)) is not None:
+            refusal = answers.answer(400, f"[{index}] was refused on purpose.")
+            return _Ruling(refusal, kept, len(leads), verdict.unknown, refused_on_purpose=True)
+        return _Ruling(answers.CREATED, tuple(leads), len(leads), verdict.unknown)
+
+    def _refusal(self, leads: list[Any], mark: str) -> SandboxResponse | None:
+        if not leads:
+            return answers.answer(400, "At least one lead is required.")
+        if len(leads) > answers.MAX_LEADS:
+            return answers.too_many_leads(len(leads))
+        if self.options.plan == "downgraded":
+            return answers.answer(400, answers.FREE_PLAN_REACHED)
+        if self.options.plan == "free" and self.store.lead_count(mark) + len(leads) > answers.FREE_PLAN_LEADS:
+            return answers.answer(400, answers.FREE_PLAN_CROSSED)
+        return None
+
+    def _limiter(self, now: int) -> Limiter:
+        options = self.options
+        per = round(options.per * 1_000_000)
+        if options.segments is None:
+            return ExactLog(options.limit, per)
+        heartbeat = max(1, round(options.heartbeat * 1_000_000))
+        return SegmentedWindow(
+            options.limit, per, segments=options.segments, heartbeat=heartbeat, created=now, epoch=self._epoch
+        )
+
+
+def _read(request: Request) -> list[Any] | SandboxResponse:
+    """The leads of a body, or the answer that refuses it."""
+    if request.body is None:
+        return answers.failure(413)
+    if request.content_type.partition(";")[0].strip().lower() != "application/json":
+        return answers.answer(415, "The Content-Type must be application/json.")
+    try:
+        leads = orjson.loads(request.body)
+    except orjson.JSONDecodeError:
+        return answers.answer(400, "The body is not valid JSON.")
+    return leads if isinstance(leads, list) else answers.answer(400, "The body must be a JSON array of leads.")
+
+
+def _refused_lead(leads: list[Any], refused: tuple[str, ...]) -> int | None:
+    texts = [text.encode() for text in refused]
+    for index, lead in enumerate(leads if texts else ()):
+        content = orjson.dumps(lead)
+        if any(text in content for text in texts):
+            return index
+    return None
+
+
+def _is_good(lead: Any, refused: tuple[str, ...]) -> bool:
+    """Whether a lead alone would be created."""
+    return check_leads([lead]).problem is None and _refused_lead([lead], refused) is None
+
+
+def _count(body: bytes | None) -> int | None:
+    try:
+        leads = orjson.loads(body or b"")
+    except orjson.JSONDecodeError:
+        return None
+    return len(leads) if isinstance(leads, list) else None

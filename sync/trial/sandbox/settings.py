@@ -1,0 +1,155 @@
+"""What a sandbox can be told: at its start, and in part while it runs."""
+
+from __future__ import annotations
+
+import ipaddress
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any, Literal, get_args
+
+from sync.shared.durations import parse_duration
+from sync.shared.errors import SyncError
+from sync.trial.sandbox.faults import FaultSchedule
+
+Tariff = Literal["basic", "free", "downgraded"]
+PLANS: tuple[Tariff, ...] = get_args(Tariff)
+CHANGEABLE = ("faults", "script", "seed", "latency", "stall", "hang", "plan")
+
+
+class SandboxError(SyncError):
+    """The sandbox cannot start or be reached."""
+
+    exit_code = 75
+
+
+@dataclass(frozen=True, slots=True)
+class SandboxOptions:
+    """All that a sandbox can be told; ValueError says what is wrong. Durations are seconds.
+
+    `port` 0 takes any free one. `store` None is a file of its own that goes when the sandbox ends.
+    `segments` None is the exact sliding window, a number is ASP.NET's with so many segments, turned by `heartbeat`.
+    `latency` is the least and the greatest delay each way; `stall` is (how long, how often) on top of it.
+    `hang` is how long a time-out fault holds the connection. `faults` are rates by name, `script` goes before them.
+    """
+
+    host: str = "127.0.0.1"
+    port: int = 8765
+    store: Path | None = None
+    keys: tuple[str, ...] = ("sandbox-key",)
+    plan: Tariff = "basic"
+    limit: int = 100
+    per: float = 60.0
+    segments: int | None = None
+    heartbeat: float = 0.1
+    latency: tuple[float, float] = (0.0, 0.0)
+    stall: tuple[float, float] = (0.0, 0.0)
+    hang: float = 300.0
+    faults: Mapping[str, float] = field(default_factory=dict)
+    script: str | tuple[str, ...] = ()
+    seed: int | None = None
+
+    def __post_init__(self) -> None:
+        if not is_loopback(self.host):
+            raise ValueError(f"the sandbox listens on loopback only (127.0.0.1, ::1, localhost), not on {self.host}")
+        if not self.keys or not all(self.keys):
+            raise ValueError("the sandbox needs at least one API key, and none may be empty")
+        if self.plan not in PLANS:
+            raise ValueError(f"the plan is one of {', '.join(PLANS)}")
+        if self.limit < 1 or self.per <= 0 or self.heartbeat <= 0 or (self.segments is not None and self.segments < 1):
+            raise ValueError("limit and segments must be at least 1, per and heartbeat longer than zero")
+        low, high = self.latency
+        if not 0 <= low <= high:
+            raise ValueError("the latency must go from a shorter to a longer duration")
+        if not 0 <= self.stall[1] <= 1:
+            raise ValueError("the share of stalled requests must be from 0 to 1")
+        self.schedule()
+
+    def schedule(self) -> FaultSchedule:
+        """A fresh schedule of the faults; ValueError where names or rates are wrong."""
+        return FaultSchedule(self.faults, self.script, self.seed)
+
+
+def is_loopback(host: str) -> bool:
+    """True for `localhost` and the addresses of the loopback interface."""
+    if host == "localhost":
+        return True
+    try:
+        return ipaddress.ip_address(host.strip("[]")).is_loopback
+    except ValueError:
+        return False
+
+
+def parse_latency(text: str) -> tuple[float, float]:
+    """`5ms-150ms` is (0.005, 0.15); one duration stands for both ends."""
+    low, _, high = text.partition("-")
+    return parse_duration(low).total_seconds(), parse_duration(high or low).total_seconds()
+
+
+def parse_stall(text: str) -> tuple[float, float]:
+    """`3s=0.01`: one delay in a hundred is 3 seconds longer."""
+    length, _, share = text.partition("=")
+    try:
+        return parse_duration(length).total_seconds(), float(share)
+    except ValueError:
+        raise ValueError("must be a duration and a share, such as 3s=0.01") from None
+
+
+def parse_seconds(text: str) -> float:
+    """A duration's text as seconds."""
+    return parse_duration(text).total_seconds()
+
+
+_PARSED: Mapping[str, Callable[[str], Any]] = {"latency": parse_latency, "stall": parse_stall, "hang": parse_seconds}
+
+
+def seconds_text(seconds: float) -> str:
+    """Seconds as a duration that `parse_duration` reads back to the microsecond: `0.05s`."""
+    return f"{seconds:.6f}".rstrip("0").rstrip(".") + "s"
+
+
+def changed(options: SandboxOptions, document: Any) -> SandboxOptions:
+    """The options after `POST /_sandbox/faults`: each key that is there replaces that one, the others stay.
+
+    Keys: `faults` (rates by name), `script` (text or list), `seed`, `latency`, `stall`, `hang` (texts as on the command
+    line), `plan`. ValueError says what is wrong.
+    """
+    if not isinstance(document, dict):
+        raise ValueError(f"must be a JSON object with any of {', '.join(CHANGEABLE)}")
+    if unknown := sorted(set(document) - set(CHANGEABLE)):
+        raise ValueError(f"does not know {', '.join(unknown)}; it knows {', '.join(CHANGEABLE)}")
+    return replace(options, **{name: _changed_value(name, value) for name, value in document.items()})
+
+
+def _changed_value(name: str, value: Any) -> Any:
+    if name in _PARSED:
+        if not isinstance(value, str):
+            raise ValueError(f"{name} must be text, as on the command line")
+        return _PARSED[name](value)
+    if name == "script":
+        if not isinstance(value, str | list) or not all(isinstance(entry, str) for entry in value):
+            raise ValueError("script must be text or a list of texts")
+        return value if isinstance(value, str) else tuple(value)
+    if name == "faults" and not (isinstance(value, dict) and all(_is_number(rate) for rate in value.values())):
+        raise ValueError('faults must be rates by name, such as {"429": 0.05}')
+    if name == "seed" and not (value is None or (isinstance(value, int) and not isinstance(value, bool))):
+        raise ValueError("seed must be a whole number")
+    return value
+
+
+def _is_number(value: Any) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool)
+
+
+def shown(options: SandboxOptions) -> dict[str, Any]:
+    """What can be changed while it runs, as `changed` takes it."""
+    low, high = options.latency
+    return {
+        "faults": dict(options.faults),
+        "script": options.script if isinstance(options.script, str) else list(options.script),
+        "seed": options.seed,
+        "latency": f"{seconds_text(low)}-{seconds_text(high)}",
+        "stall": f"{seconds_text(options.stall[0])}={options.stall[1]}",
+        "hang": seconds_text(options.hang),
+        "plan": options.plan,
+    }

@@ -1,0 +1,212 @@
+"""The rules of the lead object: what the API takes, and the message that refuses a batch.
+
+Lengths are UTF-16 code units, as .NET counts them. Names of fields are matched without regard to case; where the
+vendor's pages disagree about a name, each spelling is taken. Unknown fields are ignored, and reported.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any, TypeAlias
+
+NAME_LIMIT = 256
+LABEL_LIMIT = 64
+EMAIL_LIMIT = 124
+PHONE_LIMIT = 64
+ADDRESS_LIMIT = 256
+SOCIAL_LIMIT = 512
+NOTES_LIMIT = 6942
+EMPLOYEE_LIMIT = 5_000_000
+UNKNOWN_SHOWN = 20
+
+# What is wrong with a value: (the place below the field, which may be "", the rule). None where it will do.
+FieldCheck: TypeAlias = Callable[[Any], "tuple[str, str] | None"]
+
+_UUID = re.compile(r"[0-9a-fA-F]{8}(-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}")
+
+
+@dataclass(frozen=True, slots=True)
+class ValidationResult:
+    """`problem` is the message that refuses the batch, or None; `unknown` are names of fields that were ignored."""
+
+    problem: str | None
+    unknown: tuple[str, ...] = ()
+
+
+def check_leads(leads: Sequence[Any]) -> ValidationResult:
+    """Judges a batch: the first problem found refuses it whole."""
+    unknown: set[str] = set()
+    for index, lead in enumerate(leads):
+        if (wrong := _check_lead(lead, unknown)) is not None:
+            return ValidationResult(f"[{index}]{wrong[0]} {wrong[1]}.", _few(unknown))
+    return ValidationResult(None, _few(unknown))
+
+
+def _few(names: set[str]) -> tuple[str, ...]:
+    return tuple(sorted(names)[:UNKNOWN_SHOWN])
+
+
+def _check_lead(lead: Any, unknown: set[str]) -> tuple[str, str] | None:
+    if (wrong := _check_object(lead, _LEAD, unknown)) is not None:
+        return wrong
+    says_what_it_is = False
+    for name, content in lead.items():
+        match name.lower():
+            case "iscontact":
+                says_what_it_is = True
+            case "contacts" if content is not None:
+                for index, contact in enumerate(content):
+                    if (wrong := _check_object(contact, _CONTACT, unknown, "Contacts.")) is not None:
+                        return f".{name}[{index}]{wrong[0]}", wrong[1]
+    return None if says_what_it_is else (".IsContact", "is required and must be true or false")
+
+
+def _check_object(
+    value: Any, fields: Mapping[str, FieldCheck], unknown: set[str], prefix: str = ""
+) -> tuple[str, str] | None:
+    if not isinstance(value, dict):
+        return "", "must be an object"
+    for name, content in value.items():
+        check = fields.get(name) or fields.get(name.lower())
+        if check is None:
+            unknown.add((prefix + name)[:LABEL_LIMIT])
+        elif (wrong := check(content)) is not None:
+            return f".{name}{wrong[0]}", wrong[1]
+    return None
+
+
+def length(text: str) -> int:
+    """How many UTF-16 code units a text has."""
+    return len(text) if text.isascii() else len(text.encode("utf-16-le", "surrogatepass")) // 2
+
+
+def _text(limit: int, what: str = "text") -> FieldCheck:
+    def check(value: Any) -> tuple[str, str] | None:
+        if value is None:
+            return None
+        if not isinstance(value, str):
+            return "", "must be text"
+        # A text has at most twice as many code units as characters, so most need no counting.
+        if len(value) * 2 > limit and (units := length(value)) > limit:
+            return "", f"must be {what} of at most {limit} characters, but has {units}"
+        return None
+
+    return check
+
+
+def _texts(limit: int) -> FieldCheck:
+    one = _text(limit)
+
+    def check(value: Any) -> tuple[str, str] | None:
+        if value is None:
+            return None
+        if not isinstance(value, list):
+            return "", "must be an array of texts"
+        for index, item in enumerate(value):
+            wrong = ("", "must be text") if item is None else one(item)
+            if wrong is not None:
+                return f"[{index}]", wrong[1]
+        return None
+
+    return check
+
+
+def _nested(limit: int, what: str) -> FieldCheck:
+    """A list of objects that carry their value under a name which no public page shows for all of them."""
+    one = _text(limit, what)
+
+    def check(value: Any) -> tuple[str, str] | None:
+        if value is None:
+            return None
+        if not isinstance(value, list):
+            return "", "must be an array of objects"
+        for index, item in enumerate(value):
+            if (wrong := _check_item(item, one, what)) is not None:
+                return f"[{index}]{wrong[0]}", wrong[1]
+        return None
+
+    return check
+
+
+def _check_item(item: Any, one: FieldCheck, what: str) -> tuple[str, str] | None:
+    if not isinstance(item, dict):
+        return "", "must be an object"
+    found = False
+    for name, content in item.items():
+        if content is True or content is False:
+            continue
+        if (wrong := one(content)) is not None:
+            return f".{name}", wrong[1]
+        found = found or bool(content)
+    return None if found else ("", f"needs {what}")
+
+
+def _array(value: Any) -> tuple[str, str] | None:
+    return None if value is None or isinstance(value, list) else ("", "must be an array of objects")
+
+
+def _boolean(value: Any) -> tuple[str, str] | None:
+    return None if isinstance(value, bool) else ("", "is required and must be true or false")
+
+
+def _employees(value: Any) -> tuple[str, str] | None:
+    if value is None or (isinstance(value, int) and not isinstance(value, bool) and 0 <= value <= EMPLOYEE_LIMIT):
+        return None
+    return "", f"must be a whole number from 0 to {EMPLOYEE_LIMIT}"
+
+
+def _uuid(value: Any) -> tuple[str, str] | None:
+    if value is None or (isinstance(value, str) and _UUID.fullmatch(value)):
+        return None
+    return "", "must be a UUID"
+
+
+def _date(value: Any) -> tuple[str, str] | None:
+    if value is None:
+        return None
+    try:
+        datetime.fromisoformat(value)
+    except (ValueError, TypeError):
+        return "", "must be a date in ISO 8601"
+    return None
+
+
+_name = _text(NAME_LIMIT)
+_emails, _phones = _nested(EMAIL_LIMIT, "an e-mail address"), _nested(PHONE_LIMIT, "a phone number")
+_socials, _addresses = _nested(SOCIAL_LIMIT, "a URL"), _nested(ADDRESS_LIMIT, "an address")
+
+_CONTACT_FIELDS: Mapping[str, FieldCheck] = {
+    "ContactId": _uuid,
+    "Name": _name,
+    "LastName": _name,
+    "Industry": _name,
+    "Role": _name,
+    "Notes": _text(NOTES_LIMIT),
+    "Date": _date,
+    **dict.fromkeys(("Email", "Emails", "EmailAddress", "EmailAddresses"), _emails),
+    **dict.fromkeys(("Phone", "Phones", "PhoneNumber", "PhoneNumbers"), _phones),
+    **dict.fromkeys(("Social", "Socials"), _socials),
+    **dict.fromkeys(("Address", "Addresses"), _addresses),
+}
+_LEAD_FIELDS: Mapping[str, FieldCheck] = {
+    **_CONTACT_FIELDS,
+    "IsContact": _boolean,
+    "EmployeeCount": _employees,
+    "CompanyId": _uuid,
+    "Labels": _texts(LABEL_LIMIT),
+    "Contacts": _array,
+}
+
+
+def _in_any_case(fields: Mapping[str, FieldCheck]) -> Mapping[str, FieldCheck]:
+    """The usual spellings, so that they need no folding, and the folded one that all others come to."""
+    spelled: dict[str, FieldCheck] = {}
+    for name, check in fields.items():
+        spelled |= dict.fromkeys((name, name[0].lower() + name[1:], name.lower()), check)
+    return spelled
+
+
+_CONTACT, _LEAD = _in_any_case(_CONTACT_FIELDS), _in_any_case(_LEAD_FIELDS)

@@ -1,0 +1,139 @@
+"""`closingdealz-sync selftest`: proves on this machine that nothing is lost and nothing sent twice."""
+
+from __future__ import annotations
+
+import json
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from sync.commands.click_options import json_option
+
+if TYPE_CHECKING:  # --help does without them
+    from sync.trial.sandbox.running import RunningSandbox
+    from sync.trial.selftest.report import SelftestReport
+    from sync.trial.selftest.trial import Trial
+
+EXIT_BROKEN = 1
+AGAIN = "closingdealz-sync selftest crash --steps 0 --schedules 1 --seed SEED --keep DIR"
+
+
+@click.group()
+def selftest() -> None:
+    """Prove on this machine that the program keeps its promise."""
+
+
+@selftest.command()
+@click.option(
+    "--steps",
+    type=click.IntRange(min=0),
+    default=40,
+    show_default=True,
+    metavar="N",
+    help="Kill it around each request and around N steps, evenly spread (a large number: every step), and meddle once"
+    " with each of its files in each way; 0: none of these.",
+)
+@click.option(
+    "--schedules",
+    type=click.IntRange(min=0),
+    default=40,
+    show_default=True,
+    metavar="N",
+    help="Kill it N times more at random, each time over and over, with failures of the server and all the rest.",
+)
+@click.option("--seed", type=click.IntRange(min=0), default=1, show_default=True, help="The first random schedule.")
+@click.option(
+    "--keep",
+    type=click.Path(file_okay=False, path_type=Path),
+    metavar="DIR",
+    help="Do it in DIR, a new folder, and leave everything there.",
+)
+@json_option
+def crash(*, steps: int, schedules: int, seed: int, keep: Path | None, as_json: bool) -> int:
+    """Kill the daemon at every step and at random, and see whether anything is lost or sent twice.
+
+    It runs in a scratch folder against the built-in sandbox, beside whatever else runs here; nothing leaves this
+    machine. The server fails on purpose, the disk is full at times, the clock is set by hours while the daemon lives,
+    the ledger is lost and rebuilt. Its files are meddled with, before a process starts and while it lives: the lock is
+    removed and a second daemon started, ledger and receipts are replaced by older copies, the end of the receipts is
+    torn off; where it refuses to go on, what its message says is done. In the end the source is compared with what the
+    server created.
+
+    Exit code: 0 the promise holds, 1 it is broken.
+    """
+    from sync.trial.selftest import report as reports
+
+    began = time.monotonic()
+    with _folder(keep) as folder:
+        done = _run(folder, steps, range(seed, seed + schedules), _Counter(sys.stderr.isatty()))
+    if as_json:
+        seconds = round(time.monotonic() - began, 1)
+        click.echo(json.dumps({**reports.as_json(done), "seconds": seconds}, indent=2, ensure_ascii=False))
+    else:
+        for line in reports.as_lines(done, AGAIN):
+            click.echo(line)
+    return 0 if done.holds else EXIT_BROKEN
+
+
+def _run(folder: Path, steps: int, seeds: range, said: Callable[[str], None]) -> SelftestReport:
+    from sync.trial.demo.surroundings import without_proxies
+    from sync.trial.sandbox.running import start
+    from sync.trial.sandbox.settings import SandboxOptions
+    from sync.trial.selftest.report import SelftestReport
+    from sync.trial.selftest.trial import run
+
+    report = SelftestReport()
+    with without_proxies(), start(SandboxOptions(port=0, limit=100_000)) as sandbox:
+        for number, trial in enumerate(_trials(folder, sandbox, steps, seeds)):
+            said(trial.name)
+            report.add(run(trial, folder / f"{number}", sandbox))
+    said("")
+    return report
+
+
+def _trials(folder: Path, sandbox: RunningSandbox, steps: int, seeds: range) -> Iterator[Trial]:
+    from sync.trial.selftest.trial import at_each_send, at_each_step, at_files, at_random, run, undisturbed
+
+    if steps:
+        count = run(undisturbed(), folder / "undisturbed", sandbox).steps
+        wanted = min(steps, count)
+        yield from at_each_send()
+        yield from at_files()
+        yield from at_each_step([1 + index * count // wanted for index in range(wanted)])
+    yield from (at_random(seed) for seed in seeds)
+
+
+class _Counter:
+    """Says on a terminal which trial is under way, on one line that is written over."""
+
+    def __init__(self, shows: bool) -> None:
+        self._shows = shows
+        self._n = 0
+
+    def __call__(self, name: str) -> None:
+        if self._shows:
+            self._n += bool(name)
+            text = f"trial {self._n:,}: {name}" if name else ""
+            sys.stderr.write(f"\r\033[2K{text}")
+            sys.stderr.flush()
+
+
+@contextmanager
+def _folder(keep: Path | None) -> Iterator[Path]:
+    if keep is None:
+        with tempfile.TemporaryDirectory(prefix="closingdealz-selftest-") as scratch:
+            yield Path(scratch)
+        return
+    try:
+        keep.mkdir(mode=0o700, parents=True)
+    except FileExistsError:
+        raise click.UsageError(f"{keep} exists already and was left as it is: name a new folder.") from None
+    except OSError as error:
+        raise click.FileError(str(keep), error.strerror or "cannot be made") from error
+    yield keep.absolute()

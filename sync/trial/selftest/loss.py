@@ -1,0 +1,38 @@
+"""The ledger is lost, and made again from its receipts by a process that may itself be killed at a step."""
+
+from __future__ import annotations
+
+from state.rebuilding.rebuild import rebuild
+from sync.shared.errors import SyncError
+from sync.trial.selftest.forked import in_a_process
+from sync.trial.selftest.hurry import HastyClock
+from sync.trial.selftest.steps import KILLED, NONE, Mishap, Steps
+from sync.trial.selftest.world import TrialWorld
+
+EXIT_UNTRUSTED = 78
+"""There are no receipts yet, so nothing was ever sent."""
+
+
+def lose_ledger(world: TrialWorld, mishap: Mishap, clock_off: float) -> bool:
+    """Whether a ledger could be made again, where there is anything to make one of."""
+    if not world.ledger.exists():
+        return True
+    for suffix in ("", "-wal", "-shm"):
+        world.ledger.with_name(world.ledger.name + suffix).unlink(missing_ok=True)
+    code = _rebuilt(world, mishap, clock_off)
+    if code == KILLED:
+        code = _rebuilt(world, NONE, clock_off)
+    return code in {0, EXIT_UNTRUSTED}
+
+
+def _rebuilt(world: TrialWorld, mishap: Mishap, clock_off: float) -> int:
+    """The exit code of a process that rebuilds the ledger."""
+
+    def work() -> int:
+        try:
+            rebuild(world.ledger, clock=HastyClock(clock_off), connector=Steps(mishap, world.notes).connect)
+        except SyncError as error:
+            return error.exit_code
+        return 0
+
+    return in_a_process(work)

@@ -1,0 +1,197 @@
+"""Trials: the daemon ended at one step, or over and over at random while the server fails, then left to finish."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from random import Random
+from typing import Literal
+
+from sync.trial.sandbox.running import RunningSandbox
+from sync.trial.selftest.life import Life, LifeEnd, live
+from sync.trial.selftest.loss import lose_ledger
+from sync.trial.selftest.meddling import DEEDS, WAYS, Meddling, When, every_meddling, keep_copies, meddle
+from sync.trial.selftest.operator import LONGEST, settle
+from sync.trial.selftest.steps import NONE, Mishap
+from sync.trial.selftest.truth import TrialTruth, look
+from sync.trial.selftest.world import TrialWorld, name_of
+
+EVERY_VERDICT = "ok,timeout-after:2s,ok,429,ok,500,ok,503,ok,half,ok*"
+"""For the trials of single steps: each verdict comes at least once."""
+
+_FAULTS = (
+    "timeout-before:2s",
+    "timeout-after:2s",
+    "reset-before",
+    "reset-after",
+    "half",
+    "429",
+    "429:1",
+    "500",
+    "502-after",
+    "503",
+    "408",
+    "malformed",
+    "not-succeeded",
+    "not-succeeded-after",
+    "401*3",
+    "404",
+)
+_HOUR = 3600.0
+MEDDLED = 0.3
+"""The share of random trials in which the files are meddled with."""
+KINDS: tuple[Literal["before", "after"], ...] = ("before", "after")
+
+
+@dataclass(frozen=True, slots=True)
+class Trial:
+    """What is done to the daemon. `script` and `refused` are the server's; `batches` of rows come one before each
+    life. The last life is left alone."""
+
+    name: str
+    lives: Sequence[Life]
+    rows: Sequence[range]
+    script: str
+    refused: Sequence[int] = ()
+    batch_size: int = 3
+    in_flight: int = 1
+
+    @property
+    def meddles(self) -> bool:
+        """Whether anything is done to the files: then more may be in doubt than what could not be known."""
+        return any(life.meddling for life in self.lives)
+
+
+@dataclass(frozen=True, slots=True)
+class TrialResult:
+    """What came of a trial: the truth at its end, how its lives ended, and how many steps the last one took."""
+
+    trial: Trial
+    truth: TrialTruth
+    ends: Mapping[str, int] = field(default_factory=dict)
+    steps: int = 0
+
+    @property
+    def holds(self) -> bool:
+        return self.truth.holds and not self.ends.get("hung") and not self.ends.get("fault")
+
+
+def run(trial: Trial, folder: Path, sandbox: RunningSandbox) -> TrialResult:
+    """`folder` does not exist yet."""
+    sandbox.forget()
+    faults = {f"refuse:{name_of(number)}": 1.0 for number in trial.refused}
+    sandbox.set_faults(faults, script=trial.script, hang="2s")
+    world = TrialWorld(folder, sandbox.url, trial.batch_size, trial.in_flight)
+    ends: Counter[str] = Counter()
+    steps = 0
+    for number, life in enumerate([*trial.lives, Life()]):
+        if number < len(trial.rows):
+            world.add(trial.rows[number])
+        if life.loss is not None and not lose_ledger(world, life.loss, life.clock_off):
+            ends["fault"] += 1
+        if life.meddling is not None and life.meddling.when == "before":
+            meddle(world, life.meddling)
+        if trial.meddles:
+            keep_copies(world)
+        came, steps = _lived(world, trial, life, is_last=number == len(trial.lives))
+        ends.update(came)
+    return TrialResult(trial, look(world, sandbox, trial.refused, exact=not trial.meddles), ends, steps)
+
+
+def _lived(world: TrialWorld, trial: Trial, life: Life, *, is_last: bool) -> tuple[list[LifeEnd], int]:
+    """Live, and where it was refused settle that as its hint says; the last life goes on until it may end in peace."""
+    came, steps = live(world, life, meddled=trial.meddles)
+    for _ in range(LONGEST):
+        if came[-1] != "refused":
+            return came, steps
+        if not settle(world):
+            return [*came, "fault"], steps
+        if not is_last:
+            return came, steps
+        more, steps = live(world, Life(), meddled=True)
+        came += more
+    return [*came, "fault"], steps
+
+
+def undisturbed() -> Trial:
+    """How many steps there are."""
+    return Trial("undisturbed", (), [range(1, 15)], EVERY_VERDICT, refused=(5,))
+
+
+def at_each_step(steps: Sequence[int]) -> Iterator[Trial]:
+    """Killed just before and just after each of these steps of an undisturbed life."""
+    whole = undisturbed()
+    for step in steps:
+        for kind in KINDS:
+            life = Life(Mishap(step, kind))
+            yield Trial(f"killed {kind} step {step}", [life], whole.rows, whole.script, whole.refused)
+
+
+def at_each_send() -> Iterator[Trial]:
+    """Killed just before and just after each request of an undisturbed life."""
+    whole = undisturbed()
+    for number in range(1, len(whole.rows[0]) // whole.batch_size + 1):
+        for kind in KINDS:
+            life = Life(Mishap(number, kind, sends=True))
+            yield Trial(f"killed {kind} request {number}", [life], whole.rows, whole.script, whole.refused)
+
+
+def at_files() -> Iterator[Trial]:
+    """The files are removed, replaced and torn, each of them in each way: after a life that was killed at a request,
+    and while one lives."""
+    for meddling in every_meddling():
+        lives = [Life(), Life(Mishap(2, "after", sends=True)), Life(meddling=meddling, later=range(31, 34))]
+        rows = [range(1, 5), range(5, 15), range(15, 18), range(18, 20)]
+        name = f"{meddling.deed} {meddling.way}, {meddling.when}"
+        yield Trial(name, lives, rows, "ok,ok,ok,reset-after,ok*", in_flight=2)
+
+
+def at_random(seed: int) -> Trial:
+    """The same seed makes the same trial."""
+    random = Random(seed)  # noqa: S311 - repeatable chance, no secret
+    lives = [_life(random) for _ in range(random.randint(1, 5))]
+    if random.random() < MEDDLED:
+        lives = [replace(life, meddling=_meddling(random)) for life in lives]
+    rows, first = [], 1
+    for number in range(len(lives) + 1):
+        count = random.randint(6, 24) if number == 0 else random.choice([0, 0, 1, 5])
+        rows.append(range(first, first + count))
+        first += count
+    for number, life in enumerate(lives):
+        count = random.choice([0, 0, 1, 5]) if life.clock_jumps or life.meddling else 0
+        lives[number] = replace(life, later=range(first, first + count))
+        first += count
+    entries = [random.choice(_FAULTS) if random.random() < 0.35 else "ok" for _ in range(random.randint(5, 40))]
+    return Trial(
+        name=f"seed {seed}",
+        lives=lives,
+        rows=rows,
+        script=",".join([*entries, "ok*"]),
+        refused=sorted(random.sample(range(1, first), random.choice([0, 0, 1, 2]))),
+        batch_size=random.choice([1, 2, 3, 5, 100]),
+        in_flight=random.choice([1, 1, 2, 4]),
+    )
+
+
+def _meddling(random: Random) -> Meddling | None:
+    moments: list[When] = ["before", "once all is sent", random.uniform(0.0, 0.4)]
+    return random.choice([None, Meddling(random.choice(DEEDS), random.choice(WAYS), random.choice(moments))])
+
+
+def _life(random: Random) -> Life:
+    """Killed at a step, killed at a moment, without room on the disk, or stopped in peace once all is done; its clock
+    is set by hours. At times the ledger is lost before it begins."""
+    off = random.choice([0.0, 0.0, 1.0]) * random.uniform(-30, 30) * _HOUR
+    jumps = tuple((random.randint(1, 200), random.uniform(-8, 8) * _HOUR) for _ in range(random.choice([0, 0, 1, 3])))
+    loss = Mishap(random.randint(0, 100), random.choice(KINDS)) if random.random() < 0.15 else None
+    match random.choice(["step", "step", "moment", "full", "peace"]):
+        case "step":
+            return Life(Mishap(random.randint(1, 500), random.choice(KINDS)), None, off, jumps, loss)
+        case "moment":
+            return Life(NONE, random.uniform(0.0, 0.4), off, jumps, loss)
+        case "full":
+            return Life(Mishap(random.randint(1, 500), "full"), None, off, jumps, loss)
+        case _:
+            return Life(NONE, None, off, jumps, loss)

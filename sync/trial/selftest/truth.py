@@ -1,0 +1,121 @@
+"""What is true at the end of a trial: the source against what the server created, and what anybody could have known.
+
+None of it asks the program. The server's own list of requests says which answers its client could read; the notes of
+the killed processes say which requests began, the lines on the disk which verdicts they had in hand.
+"""
+
+from __future__ import annotations
+
+import json
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from sync.trial.sandbox import reports
+from sync.trial.sandbox.running import RunningSandbox
+from sync.trial.selftest.world import TrialWorld, name_of
+
+UNKNOWABLE = {
+    "timeout-before",
+    "timeout-after",
+    "reset-before",
+    "reset-after",
+    "half",
+    "malformed",
+    "not-succeeded",
+    "not-succeeded-after",
+}
+"""Failures after which a client cannot know whether its leads were created."""
+
+
+@dataclass(frozen=True, slots=True)
+class TrialTruth:
+    """`lost` and `twice` are records; `astray` batches that are in doubt without need, or should be and are not;
+    `claimed` records that the ledger calls delivered though the server has no lead of them; `told` are places where a
+    value of a record was written that must hold none. `in_doubt` are records, `landed` those of them that arrived."""
+
+    lost: Sequence[int] = ()
+    twice: Sequence[int] = ()
+    astray: Sequence[str] = ()
+    claimed: Sequence[int] = ()
+    told: Sequence[str] = ()
+    in_doubt: int = 0
+    landed: int = 0
+    records: int = 0
+    requests: int = 0
+    faults: Mapping[str, int] = field(default_factory=dict)
+
+    @property
+    def holds(self) -> bool:
+        """Whether the promise was kept."""
+        return not (self.lost or self.twice or self.astray or self.claimed or self.told)
+
+
+def look(world: TrialWorld, sandbox: RunningSandbox, refused: Sequence[int] = (), *, exact: bool = True) -> TrialTruth:
+    """`refused` are the records that the server will not have, each alone. Not `exact`: somebody meddled with the
+    files, so that a batch may be in doubt of which one could have known."""
+    leads = [row["lead"] for row in reports.leads(sandbox.store_path)]
+    requests = reports.requests(sandbox.store_path)
+    created = Counter(lead["name"] for lead in leads)
+    states = {int(str(id_)): str(state) for id_, state in world.asked("select id, state from records")}
+    in_doubt = {number for number, state in states.items() if state == "in_doubt"}
+    numbers = world.numbers()
+    accounted = in_doubt | {number for number in refused if states.get(number) == "quarantined"}
+    return TrialTruth(
+        lost=sorted(n for n in numbers if not created[name_of(n)] and n not in accounted),
+        twice=sorted(n for n in numbers if created[name_of(n)] > 1),
+        astray=sorted(_astray(world, requests)) if exact else (),
+        claimed=sorted(n for n, state in states.items() if state == "delivered" and not created[name_of(n)]),
+        told=[place.name for place in (world.events, *world.folder.glob("*.receipts")) if b"Canary" in _content(place)],
+        in_doubt=len(in_doubt),
+        landed=sum(created[name_of(n)] > 0 for n in in_doubt),
+        records=len(numbers),
+        requests=len(requests),
+        faults=Counter(row["fault"] for row in requests if row["fault"]),
+    )
+
+
+def _content(place: Any) -> bytes:
+    return bytes(place.read_bytes()) if place.exists() else b""
+
+
+def _astray(world: TrialWorld, requests: Sequence[Mapping[str, Any]]) -> set[str]:
+    """Batches whose state in the ledger is not what could be known of them."""
+    answers = {str(row["digest"]): row for row in requests}
+    notes = [line.split(" ") for line in world.notes.read_text().splitlines()]
+    began = {batch: digest for what, batch, digest in notes if what == "began"}
+    late = {batch for what, batch, _ in notes if what == "late"}
+    doubted_with_an_answer = {batch for what, batch, _ in notes if what == "doubted"}
+    intended, told = _receipts(world)
+    unclear = {batch for batch, digest in began.items() if not _is_clear(answers.get(digest))}
+    # from the intent to the verdict nobody who comes later can know whether the request began
+    unknown = (intended - told) | unclear
+    doubted = {str(row[0]) for row in world.asked("select name from batches where state = 'in_doubt'")}
+    # whether an answer at the last moment still came in time only the client knows
+    return ((unknown ^ doubted) - late) | (set(began) - intended) | (doubted_with_an_answer - unclear - late)
+
+
+def _receipts(world: TrialWorld) -> tuple[set[str], set[str]]:
+    """Of which batches the intent, and of which a clear verdict, has reached the disk: the plain lines of the files."""
+    intended: set[str] = set()
+    told: set[str] = set()
+    for place in world.folder.glob("*.receipts"):
+        for line in place.read_text().splitlines():
+            document = json.loads(line.partition(" ")[2])
+            if document["t"] == "intent":
+                intended.add(document["batch"])
+            elif document["t"] == "verdict" and document["verdict"] != "in_doubt":
+                told.add(document["batch"])
+    return intended, told
+
+
+def _is_clear(answer: Mapping[str, Any] | None) -> bool:
+    """Whether the client could read from the answer what became of its leads. A request that never arrived whole was
+    cut off on this side, or no connection was had."""
+    if answer is None:
+        return True
+    status = answer["status"]
+    if answer["fault"] in UNKNOWABLE or status is None:
+        return False
+    return not (status == 408 or (status >= 500 and status != 503))

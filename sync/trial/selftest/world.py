@@ -1,0 +1,145 @@
+"""A scratch folder for one trial: a source with rows of invented companies, a configuration, a ledger to be."""
+
+from __future__ import annotations
+
+import json
+import sqlite3
+from collections.abc import Iterable
+from contextlib import closing
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from functools import cached_property
+from pathlib import Path
+from string import Template
+
+from sync.config.load import load_config
+from sync.config.schema import Config
+
+STREAM = "erp.companies"
+
+_CONFIG = Template("""\
+[workspaces.main]
+api_key = "sandbox-key"
+base_url = $url
+label = "{batch}"
+linger = "100ms"
+batch_size = $batch_size
+in_flight = $in_flight
+limit = { requests = 100000, per = "60s" }
+[ledger]
+path = "ledger.db"
+[sources.erp]
+connector = "sql"
+url = $source
+every = "1s"
+settle = "0s"
+overlap = "1h"
+page_size = 7
+[sources.erp.streams.companies]
+table = "companies"
+key = "id"
+modified = "updated_at"
+start = "all"
+on_change = "hold"
+[sources.erp.streams.companies.lead]
+kind = "company"
+name = "name"
+emails = "[email]"
+""")
+
+
+@dataclass(frozen=True)
+class TrialWorld:
+    """One trial's folder. Whatever is known of it afterwards is read by plain SQL, never through the program."""
+
+    folder: Path
+    url: str
+    batch_size: int = 3
+    in_flight: int = 1
+
+    def __post_init__(self) -> None:
+        self.folder.mkdir()
+        with closing(sqlite3.connect(self.source)) as database:
+            database.execute("pragma journal_mode = wal")
+            database.execute("create table companies (id integer primary key, name text, email text, updated_at text)")
+        values = {"url": self.url, "source": f"sqlite:///{self.source}"}
+        quoted = {key: json.dumps(value) for key, value in values.items()}
+        (self.folder / "config.toml").write_text(
+            _CONFIG.substitute(quoted, batch_size=self.batch_size, in_flight=self.in_flight)
+        )
+
+    @property
+    def source(self) -> Path:
+        return self.folder / "source.db"
+
+    @property
+    def ledger(self) -> Path:
+        return self.folder / "ledger.db"
+
+    @property
+    def receipts(self) -> Path:
+        return self.folder / "ledger.db.receipts"
+
+    @property
+    def lock(self) -> Path:
+        return self.folder / "ledger.db.lock"
+
+    @property
+    def copies(self) -> Path:
+        """A folder with a copy of the ledger and its receipts, as people keep them."""
+        return self.folder / "copies"
+
+    @property
+    def hints(self) -> Path:
+        """What the processes said when they refused to start, or stopped: a line each."""
+        return self.folder / "hints"
+
+    def last_hint(self) -> str:
+        return self.hints.read_text(encoding="utf-8").splitlines()[-1] if self.hints.exists() else ""
+
+    @property
+    def notes(self) -> Path:
+        """What the processes noted for the oracle."""
+        return self.folder / "notes"
+
+    @property
+    def events(self) -> Path:
+        """The log of all processes, at debug level."""
+        return self.folder / "events.jsonl"
+
+    @cached_property
+    def config(self) -> Config:
+        return load_config(self.folder / "config.toml", env={})
+
+    def add(self, numbers: Iterable[int]) -> None:
+        """Rows that are long settled for any clock of the source."""
+        at = f"{datetime.now(UTC) - timedelta(minutes=10):%Y-%m-%d %H:%M:%S}"
+        rows = [(n, name_of(n), f"info{n}@company{n}.example", at) for n in numbers]
+        with closing(sqlite3.connect(self.source, timeout=30)) as database, database:
+            database.executemany("insert into companies values (?, ?, ?, ?)", rows)
+
+    def numbers(self) -> set[int]:
+        with closing(sqlite3.connect(self.source)) as database:
+            return {row[0] for row in database.execute("select id from companies")}
+
+    def asked(self, sql: str) -> list[tuple[object, ...]]:
+        """Rows of the ledger; none while it is not whole."""
+        if not self.ledger.exists():
+            return []
+        with closing(sqlite3.connect(f"{self.ledger.as_uri()}?mode=ro", uri=True, timeout=30)) as database:
+            try:
+                return database.execute(sql).fetchall()
+            except sqlite3.Error:
+                return []
+
+    def is_done(self) -> bool:
+        """Whether everything is read, and nothing is waiting or on its way."""
+        rows = self.asked("select state, count(*) from records group by state")
+        counts = {str(state): int(str(n)) for state, n in rows}
+        waiting = counts.get("pending", 0) + counts.get("sending", 0)
+        return not waiting and sum(counts.values()) == len(self.numbers())
+
+
+def name_of(number: int) -> str:
+    """No name is the beginning of another."""
+    return f"Canary Company {number}."

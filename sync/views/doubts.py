@@ -1,0 +1,199 @@
+"""Batches whose outcome nobody knows: what happened, how to find out, and a person's word on them."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Literal, cast
+
+import orjson
+
+from state.ledger import Ledger
+from sync.config.schema import Config, Wire
+from sync.mapping.field_changes import name_of
+from sync.mapping.wire_fields import texts
+from sync.views.needs import cut_off_batches
+from sync.views.phrases import count, iso, moment
+from sync.views.queue_listing import wire_of
+
+Resolution = Literal["landed", "absent"]
+
+YOUNG_SECONDS = 600
+"""A batch may still arrive while the server works on it; after this long it hardly will."""
+
+
+@dataclass(frozen=True, slots=True)
+class Doubt:
+    """A batch of the ledger. Times in ms since 1970 UTC.
+
+    `open` counts its leads that nobody has settled. `account` says what happened on the wire, `message` is the
+    server's, `words` are what people said of it. `label` is what its leads bear in ClosingDealz, if any. `cut_off`: the
+    process that sent it is gone, and no other has looked at it.
+    """
+
+    batch: str
+    workspace: str
+    state: str
+    leads: int
+    open: int
+    claimed_at: int
+    ended_at: int | None
+    status: int | None
+    cause: str
+    account: str
+    message: str
+    words: tuple[str, ...]
+    label: str | None
+    streams: Mapping[str, int]
+    cut_off: bool
+
+    @property
+    def says(self) -> str:
+        """Its state in words."""
+        return "cut off" if self.cut_off else self.state.replace("_", " ")
+
+
+@dataclass(frozen=True, slots=True)
+class LeadInDoubt:
+    """One lead of a batch: its place in it, the record it came from, a person's word on it, and what to look for."""
+
+    position: int
+    stream: str
+    id: str
+    number: int
+    state: str
+    word: Resolution | None
+    name: str
+    emails: tuple[str, ...]
+
+    @property
+    def record(self) -> str:
+        return f"{self.stream}:{self.id}"
+
+
+def doubts_of(ledger: Ledger) -> list[Doubt]:
+    """All that is in doubt, and all that was cut off and will be; oldest first."""
+    rows = [*ledger.verdicts.in_doubt(), *cut_off_batches(ledger)]
+    streams = ledger.verdicts.streams_of([str(row["name"]) for row in rows])
+    doubts = [_doubt(ledger, row, streams[str(row["name"])]) for row in rows]
+    return sorted(doubts, key=lambda each: each.claimed_at)
+
+
+def doubt_of(ledger: Ledger, batch: str) -> Doubt | None:
+    """One batch, whatever its state; None where the ledger has none of that name."""
+    row = ledger.verdicts.batch(batch)
+    return _doubt(ledger, row, ledger.verdicts.streams_of([batch])[batch]) if row else None
+
+
+def leads_of(ledger: Ledger, config: Config, doubt: Doubt) -> list[LeadInDoubt]:
+    """What the batch holds; names and addresses are the lead's own, while they are kept."""
+    wire = wire_of(config, doubt.workspace)
+    rows = cast("list[dict[str, Any]]", ledger.verdicts.deliveries_of(doubt.batch))
+    return [_lead(row, wire, doubt.state) for row in rows]
+
+
+def _lead(row: Mapping[str, Any], wire: Wire, batch_state: str) -> LeadInDoubt:
+    document = orjson.loads(row["payload"]) if row["payload"] else {}
+    whole = cast(Resolution, batch_state) if batch_state in {"landed", "absent"} else None
+    return LeadInDoubt(
+        position=row["position"],
+        stream=row["stream"],
+        id=row["id"],
+        number=row["key"],
+        state=row["state"],
+        word=row["word"] or whole,
+        name=name_of(document, wire),
+        emails=tuple(texts(document, wire, "emails")),
+    )
+
+
+def _doubt(ledger: Ledger, found: Mapping[str, object], streams: Mapping[str, int]) -> Doubt:
+    row = cast("Mapping[str, Any]", found)
+    return Doubt(
+        batch=row["name"],
+        workspace=row["workspace"],
+        state=row["state"],
+        leads=row["leads"],
+        open=row["open"],
+        claimed_at=row["claimed_at"],
+        ended_at=row["ended_at"],
+        status=row["status"],
+        cause=row["cause"] or "",
+        account=row["account"] or "",
+        message=row["message"] or "",
+        words=tuple((row["words"] or "").splitlines()),
+        label=row["label"],
+        streams=streams,
+        cut_off=row["state"] == "sending" and any(each["name"] == row["name"] for each in ledger.cut_off()),
+    )
+
+
+def is_young(doubt: Doubt, now: float) -> bool:
+    """Whether the server may still be at work on it; `now` in seconds."""
+    return now - (doubt.ended_at or doubt.claimed_at) / 1000 < YOUNG_SECONDS
+
+
+def why_not(doubt: Doubt, word: Resolution) -> str:
+    """Why a batch cannot be settled so; empty where it can, or already is."""
+    if doubt.state in {"in_doubt", word}:
+        return ""
+    if doubt.cut_off:
+        return "was cut off on the wire: start `run`, or `once`, which finds out what is known of it; then settle it"
+    if doubt.state == "sending":
+        return "is on the wire: wait for its answer"
+    if doubt.state == "settled":
+        return "was settled lead by lead already, and that does not change"
+    if doubt.state in {"landed", "absent"}:
+        return f"was settled as {doubt.state} already, and that does not change"
+    return f"is not in doubt: the server's answer was clear ({doubt.state})"
+
+
+def why_not_leads(leads: Sequence[LeadInDoubt], word: Resolution) -> list[str]:
+    """Those of these leads that have the other word already, as texts."""
+    return [
+        f"{each.record} was settled as {each.word} already, and that does not change"
+        for each in leads
+        if each.word not in {None, word}
+    ]
+
+
+def note_of(word: Resolution, by: str, note: str, *, at: float, leads: Collection[LeadInDoubt] | None = None) -> str:
+    """What the ledger keeps of who settled it, when (`at` in seconds), and why; `leads` where it was not all of it."""
+    part = "" if leads is None else f" for {count(len(leads), 'lead')}"
+    return f"{moment(int(at * 1000))} {word}{part} by {by}" + (f": {note}" if note else "")
+
+
+def doubt_as_json(doubt: Doubt, leads: Sequence[LeadInDoubt] | None = None) -> dict[str, Any]:
+    """`records` is there only where they were asked for."""
+    shown: dict[str, Any] = {
+        "batch": doubt.batch,
+        "workspace": doubt.workspace,
+        "state": doubt.state,
+        "cut_off": doubt.cut_off,
+        "leads": doubt.leads,
+        "open": doubt.open,
+        "streams": dict(doubt.streams),
+        "sent_at": iso(doubt.claimed_at),
+        "in_doubt_since": iso(doubt.ended_at),
+        "status": doubt.status,
+        "cause": doubt.cause,
+        "account": doubt.account or None,
+        "message": doubt.message or None,
+        "words": list(doubt.words),
+        "label": doubt.label,
+    }
+    if leads is not None:
+        shown["records"] = [_lead_as_json(each) for each in leads]
+    return shown
+
+
+def _lead_as_json(lead: LeadInDoubt) -> dict[str, Any]:
+    return {
+        "stream": lead.stream,
+        "id": lead.id,
+        "number": lead.number,
+        "state": lead.state,
+        "word": lead.word,
+        "name": lead.name or None,
+        "emails": list(lead.emails),
+    }

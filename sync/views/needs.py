@@ -1,0 +1,271 @@
+"""Whatever needs a person, as one list: from it come the text, the JSON, the metric and the exit code.
+
+What records wait for is counted here; what the daemon told, and what the machine shows, is in `troubles`.
+"""
+
+from __future__ import annotations
+
+from collections import Counter, defaultdict
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Literal
+
+from state.diagram import State
+from state.ledger import Ledger
+from sync.config.ages import Age, age_as_json
+from sync.polling.first_scan import left_out_entirely
+from sync.views.phrases import ago, count, iso, number, printable
+from sync.views.reasons import reasons_of
+from sync.views.scope import Scope
+
+NeedKind = Literal[
+    "in_doubt",
+    "cut_off",
+    "quarantined",
+    "held",
+    "drift",
+    "orphaned",
+    "first_scan",
+    "ageing",
+    "workspace",
+    "stream",
+    "ledger",
+    "config",
+    "daemon",
+    "stalled",
+    "receipts",
+    "backup",
+]
+"""Stable names: scripts, metrics and alerts go by them."""
+
+TOP_REASONS = 5
+YOUNG_MILLISECONDS = 60_000
+"""Of what is younger, text does not say since when it is so."""
+SHOWN = 20
+"""So many needs are written out as text; the rest is counted."""
+
+
+@dataclass(frozen=True, slots=True)
+class Reason:
+    """Why records wait: which field breaks which rule (`message`: the server's own words), and how many do."""
+
+    field: str
+    rule: str
+    records: int
+    message: str = ""
+    hint: str = ""
+
+    def __str__(self) -> str:
+        said = f"{self.field}: {self.rule}" if self.field else self.rule
+        said += f' ("{self.message}")' if self.message else ""
+        return f"{self.records:,} of them: {said}" + (f"; {self.hint}" if self.hint else "")
+
+
+@dataclass(frozen=True, slots=True)
+class Need:
+    """One thing that waits for a person: of which workspace, stream, source or file, since when (ms, where that is
+    known), what it is, what to do about it, and the commands that help, as words after the program's name."""
+
+    kind: NeedKind
+    subject: str
+    cause: str
+    cure: str = ""
+    commands: tuple[str, ...] = ()
+    since: int | None = None
+    records: int = 0
+    batches: int = 0
+    reasons: tuple[Reason, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Needs:
+    """The list, the gravest first; nothing needs a person where it is empty. `ageing` has the dates of what ends."""
+
+    items: tuple[Need, ...] = ()
+    ageing: tuple[Age, ...] = ()
+
+    def __bool__(self) -> bool:
+        return bool(self.items)
+
+    def of(self, kind: NeedKind) -> list[Need]:
+        return [need for need in self.items if need.kind == kind]
+
+    def records(self, kind: NeedKind) -> int:
+        return sum(need.records for need in self.of(kind))
+
+
+def waiting_needs(ledger: Ledger, scope: Scope) -> Iterator[Need]:
+    """Yield what batches and records wait for, by workspace."""
+    yield from _batches(ledger, scope)
+    rows = {name: row for name, row in ledger.streams.all().items() if name in scope.streams}
+    counts, drifted, orphaned = ledger.records.counts(), ledger.records.drifted(), ledger.records.orphaned()
+    streams: dict[str, list[int]] = defaultdict(list)
+    for row in rows.values():
+        streams[row.workspace].append(row.id)
+    for workspace, ids in streams.items():
+        for state, cause, cure, queue in _QUEUES:
+            if n := sum(counts.get((each, state), 0) for each in ids):
+                what = f"{count(n, 'record')} {cause}"
+                top, since = _top(ledger.records.reasons(state, ids)), ledger.records.oldest(state, ids)
+                kind: NeedKind = "held" if state == "held" else "quarantined"
+                yield Need(kind, workspace, what, cure, (f"{queue} list",), since, n, reasons=top)
+        if n := sum(drifted.get(each, 0) for each in ids):
+            since = ledger.records.oldest("drift", ids)
+            what = f"{count(n, 'record')} changed after the lead was created (drift)"
+            yield Need("drift", workspace, what, "change those leads, or send them again", ("drift list",), since, n)
+        if n := sum(orphaned.get(each, 0) for each in ids):
+            since = ledger.records.oldest("orphaned", ids)
+            what = f"{count(n, 'lead')} whose record was filtered, deleted, merged or converted later (orphaned)"
+            cure = "delete or change them in ClosingDealz"
+            yield Need("orphaned", workspace, what, cure, ("orphaned list",), since, n)
+    yield from _first_scans(ledger, scope)
+
+
+_QUEUES: tuple[tuple[State, str, str, str], ...] = (
+    ("quarantined", "in quarantine", "fix them at the source, or fix the mapping", "quarantine"),
+    ("held", "held", "waiting for an approval", "held"),
+)
+
+
+def _batches(ledger: Ledger, scope: Scope) -> Iterator[Need]:
+    for workspace, found in _by_workspace(ledger.verdicts.in_doubt(), scope):
+        leads, since = _leads(found), min(int(str(each["ended_at"] or each["claimed_at"])) for each in found)
+        what = f"{count(leads, 'lead')} of {count(len(found), 'batch', 'batches')} in doubt"
+        cure = "look in ClosingDealz whether they arrived"
+        yield Need("in_doubt", workspace, what, cure, ("doubt list",), since, leads, len(found))
+    for workspace, found in _by_workspace(cut_off_batches(ledger), scope):
+        leads, since = _leads(found), min(int(str(each["claimed_at"])) for each in found)
+        what = f"{count(leads, 'lead')} of {count(len(found), 'batch', 'batches')} cut off on the wire"
+        what += ": settled by their receipts, or in doubt, once `run` or `once` starts"
+        yield Need("cut_off", workspace, what, "start `run` or `once`", (), since, leads, len(found))
+
+
+def _by_workspace(
+    batches: Sequence[Mapping[str, object]], scope: Scope
+) -> Iterable[tuple[str, list[Mapping[str, object]]]]:
+    found: dict[str, list[Mapping[str, object]]] = defaultdict(list)
+    for each in batches:
+        if scope.is_whole or each["workspace"] in scope.workspaces:
+            found[str(each["workspace"])].append(each)
+    return found.items()
+
+
+def _first_scans(ledger: Ledger, scope: Scope) -> Iterator[Need]:
+    for name, records in left_out_entirely(ledger, scope.configured).items():
+        what = f"`where` skipped all {count(records, 'record')} of its first scan"
+        commands = (f"preview {name}", f"reread {name} --accept")
+        yield Need("first_scan", name, what, "fix it, or accept it", commands, records=records)
+
+
+def ageing_needs(ageing: Iterable[Age]) -> Iterator[Need]:
+    """Yield what the configuration uses of a source's API that ends soon, or has ended."""
+    for age in ageing:
+        yield Need("ageing", age.source, age.what, age.ending.cure)
+
+
+def cut_off_batches(ledger: Ledger) -> list[dict[str, object]]:
+    """Batches on the wire of a process that is gone: the next one finds out whether they left, and settles or doubts
+    them. None while a process holds the ledger, or may have them on the wire without it: it waits for their answers."""
+    return ledger.cut_off()
+
+
+def _leads(batches: Iterable[Mapping[str, object]]) -> int:
+    return sum(int(str(batch["open"])) for batch in batches)
+
+
+def needs_as_json(needs: Needs) -> dict[str, Any]:
+    """Every key is always there, also where nothing needs a person. `items` is the list; the others sum it up."""
+    return {
+        "in_doubt": _batches_as_json(needs, "in_doubt"),
+        "cut_off": _batches_as_json(needs, "cut_off"),
+        "quarantined": _queue_as_json(needs, "quarantined"),
+        "held": _queue_as_json(needs, "held"),
+        "drift": {"records": needs.records("drift")},
+        "orphaned": {"records": needs.records("orphaned")},
+        "first_scan": {"streams": {need.subject: need.records for need in needs.of("first_scan")}},
+        "ageing": [age_as_json(each) for each in needs.ageing],
+        "items": [_item_as_json(need) for need in needs.items],
+    }
+
+
+def _batches_as_json(needs: Needs, kind: NeedKind) -> dict[str, int]:
+    return {"batches": sum(need.batches for need in needs.of(kind)), "leads": needs.records(kind)}
+
+
+def _queue_as_json(needs: Needs, kind: NeedKind) -> dict[str, Any]:
+    merged: Counter[tuple[str, str, str, str]] = Counter()
+    for need in needs.of(kind):
+        for each in need.reasons:
+            merged[each.field, each.rule, each.message, each.hint] += each.records
+    reasons = [Reason(field, rule, n, message, hint) for (field, rule, message, hint), n in merged.most_common()]
+    return {"records": needs.records(kind), "reasons": [_reason_as_json(each) for each in reasons[:TOP_REASONS]]}
+
+
+def _item_as_json(need: Need) -> dict[str, Any]:
+    return {
+        "kind": need.kind,
+        "subject": need.subject,
+        "since": iso(need.since),
+        "cause": need.cause,
+        "cure": need.cure or None,
+        "commands": list(need.commands),
+    }
+
+
+def needs_as_lines(
+    needs: Needs,
+    program: str,
+    *,
+    reasons: bool,
+    without: Collection[NeedKind] = (),
+    now: int | None = None,
+    most: int | None = SHOWN,
+) -> list[str]:
+    """For people: what, how many, and what to do; two spaces deeper the most frequent reasons, the cure, and commands.
+
+    `now` (ms) says how long it has been so; `most` are written out, `without` those that were said elsewhere.
+    """
+    wanted = [need for need in needs.items if need.kind not in without]
+    several = len({need.subject for need in wanted if need.kind in _OF_WORKSPACES}) > 1
+    lines: list[str] = []
+    for need in wanted[:most]:
+        lines += _lines_of(need, program, several=several, reasons=reasons, now=now)
+    left = len(wanted) - len(wanted[:most])
+    return [*lines, f"and {number(left)} more: --workspace and --stream narrow it, --all shows all"] if left else lines
+
+
+_OF_WORKSPACES: frozenset[NeedKind] = frozenset({"in_doubt", "cut_off", "quarantined", "held", "drift", "orphaned"})
+_SUBJECTS: dict[NeedKind, str] = {"ageing": "source ", "workspace": "workspace "}
+_SILENT: frozenset[NeedKind] = frozenset({"ledger", "config", "daemon", "receipts", "backup"})
+"""Their cause names file or folder."""
+
+
+def _lines_of(need: Need, program: str, *, several: bool, reasons: bool, now: int | None) -> Iterator[str]:
+    whose = f"{_SUBJECTS.get(need.kind, '')}{need.subject}: "
+    if need.kind in _SILENT or (need.kind in _OF_WORKSPACES and not several):
+        whose = ""
+    line = f"{whose}{printable(need.cause, 1000)}"
+    commands = [f"  {program} {command}" for command in need.commands]
+    deeper = [f"  {reason}" for reason in need.reasons] if reasons else []
+    if now is not None and need.since is not None and now - need.since >= YOUNG_MILLISECONDS:
+        line += f" (since {ago(need.since, now).removesuffix(' ago')})"
+    if need.kind in _OF_WORKSPACES or need.kind == "first_scan":
+        line += f": {need.cure}" if need.commands else ""
+    elif need.cure:
+        deeper.append(f"  {printable(need.cure, 1000)}")
+    yield from (line, *deeper, *commands)
+
+
+def _reason_as_json(reason: Reason) -> dict[str, Any]:
+    named = {"field": reason.field, "rule": reason.rule, "message": reason.message, "hint": reason.hint}
+    return {**{key: value for key, value in named.items() if value}, "records": reason.records}
+
+
+def _top(found: Iterable[tuple[str, int]]) -> tuple[Reason, ...]:
+    """The ledger's reasons are JSON lists of notes; here each note counts for itself, whatever its length was."""
+    counts: Counter[tuple[str, str, str, str]] = Counter()
+    for text, n in found:
+        for why in reasons_of(text):
+            counts[why.field, why.rule, why.message, why.hint] += n
+    top = counts.most_common(TOP_REASONS)
+    return tuple(Reason(field, rule, n, message, hint) for (field, rule, message, hint), n in top)

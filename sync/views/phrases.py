@@ -1,0 +1,96 @@
+"""Counts, times and foreign text as the commands write them for people."""
+
+from __future__ import annotations
+
+import json
+import re
+import shlex
+import textwrap
+from collections.abc import Collection, Iterable
+from datetime import UTC, datetime
+from difflib import get_close_matches
+from pathlib import Path
+
+from sync.shared.durations import format_duration
+from sync.shared.words import Json
+
+PROGRAM = "closingdealz-sync"
+
+
+def program(config: Path | None) -> str:
+    """The command to type so that it finds the same configuration: with -c where -c was given."""
+    return PROGRAM if config is None else f"{PROGRAM} -c {shlex.quote(str(config))}"
+
+
+def number(n: int) -> str:
+    return f"{n:,}"
+
+
+def count(n: int, word: str, plural: str = "") -> str:
+    """`1 lead`, `1,240 leads`, `2 batches`."""
+    return f"{n:,} {word if n == 1 else plural or word + 's'}"
+
+
+def joined(parts: Iterable[str], last: str = "and") -> str:
+    """`a`, `a and b`, `a, b and c`."""
+    *head, tail = [*parts] or [""]
+    return f"{', '.join(head)} {last} {tail}" if head else tail
+
+
+def moment(milliseconds: int) -> str:
+    """A time of the ledger for people: `2026-01-02 03:04:05Z`."""
+    return _utc(milliseconds).strftime("%Y-%m-%d %H:%M:%SZ")
+
+
+def iso(milliseconds: int | None) -> str | None:
+    """A time of the ledger for programs: ISO 8601 in UTC with milliseconds; None stays None."""
+    if milliseconds is None:
+        return None
+    return _utc(milliseconds).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+
+
+def ago(milliseconds: int, now: int) -> str:
+    """How long before `now` it was (both ms): `2m5s ago`. A clock that was set back makes it `just now`."""
+    seconds = (now - milliseconds) / 1000
+    return "just now" if seconds < 1 else f"{format_duration(float(int(seconds)))} ago"
+
+
+def printable(text: str, most: int = 300) -> str:
+    """Foreign text on one line, without what a terminal would obey, at most `most` characters."""
+    line = "".join(character if character.isprintable() else "\ufffd" for character in text[: most + 1])
+    return line if len(line) <= most else line[: most - 1] + "…"
+
+
+def json_lines(document: Json) -> list[str]:
+    """A document as JSON to read: letters as they are, nothing that a terminal would obey."""
+    text = json.dumps(document, indent=2, ensure_ascii=False)
+    return _UNSEEN.sub(lambda found: f"\\u{ord(found[0]):04x}", text).split("\n")
+
+
+_UNSEEN = re.compile("[\x7f-\x9f\u061c\u200b-\u200f\u2028-\u202e\u2066-\u2069\ufeff]")
+"""Characters that steer a terminal or hide in a text; JSON itself escapes those below a space."""
+
+
+def wrapped(lines: Iterable[str], width: int) -> list[str]:
+    """Lines broken between words at `width` columns, the rest indented like the start. A command stays on one line, so
+    that it can be copied."""
+    found: list[str] = []
+    for line in lines:
+        indent = " " * (len(line) - len(line.lstrip()))
+        if len(line) <= width or PROGRAM in line:
+            found.append(line)
+        else:
+            found += textwrap.wrap(line, width, subsequent_indent=indent, break_on_hyphens=False)
+    return found
+
+
+def did_you_mean(name: str, known: Collection[str]) -> str:
+    """` Did you mean 'erp.companies'?`, else what there is, else nothing."""
+    close = get_close_matches(name, known, n=1)
+    if close:
+        return f" Did you mean {close[0]!r}?"
+    return f" There is {joined(sorted(known))}." if 0 < len(known) <= 8 else ""
+
+
+def _utc(milliseconds: int) -> datetime:
+    return datetime.fromtimestamp(milliseconds // 1000, UTC).replace(microsecond=milliseconds % 1000 * 1000)

@@ -1,0 +1,318 @@
+"""The leads that records of a source would become: read and mapped, never written, never sent."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager, nullcontext
+from dataclasses import dataclass, replace
+from functools import partial
+from typing import Any, Literal
+
+import orjson
+
+from connectors.interface import Connector, StreamSpec
+from state.diagram import State
+from state.ledger import Ledger
+from state.matching.terms import Terms
+from state.rows import Origin, Stored
+from sync.config.schema import Config, Stream
+from sync.engine.ledger_opening import open_ledger, refuse_lost
+from sync.engine.stream_specs import compile_all, open_source, stream_specs
+from sync.mapping.compile import LeadMapping
+from sync.mapping.result import Filtered, Lead, Note, Unfit
+from sync.mapping.wire_fields import encode, without_contacts
+from sync.polling import heirs_and_losers as lineage
+from sync.polling.spelling import names_of
+from sync.shared.errors import SyncError
+from sync.shared.words import Json, Record
+from sync.views.foresight import Foreseen, foresee
+
+LOOKED_AT = 1000
+"""The most records that a preview looks at where hardly any becomes a lead."""
+_PAGE = 100
+
+PreviewFate = Literal["lead", "filtered", "unfit", "unusable", "deleted"]
+
+
+@dataclass(frozen=True, slots=True)
+class Known:
+    """The ledger's word on a record. `lead_exists`: no, maybe, yes; `drift`: it changed since."""
+
+    state: State
+    lead_exists: str
+    drift: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Specimen:
+    """One record and what the mapping makes of it. `document` is the lead as it goes over the wire, but for the labels
+    that are added when it is sent; `size` its bytes. `known` is None where the ledger does not know the record.
+    `where`: of a filtered record, and where `where` failed, what it read, as (path, value). `skipped`: contacts left
+    out by the `where` of their table. `lost`: mapped fields, each with a reason, of whose values none could be used."""
+
+    id: str
+    modified: str | None
+    fate: PreviewFate
+    document: dict[str, Json] | None = None
+    size: int = 0
+    problems: tuple[str, ...] = ()
+    warnings: tuple[str, ...] = ()
+    known: Known | None = None
+    foreseen: Foreseen | None = None
+    where: tuple[tuple[str, Json], ...] = ()
+    skipped: int = 0
+    origin: Origin | None = None
+    """What its source made it of."""
+    lost: tuple[tuple[str, str], ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class StreamPreview:
+    """A stream's mapping and some of its records. `fields`: (path on the wire, expression, key in the table).
+
+    `more`: looking ended before there were enough leads, and there may be more records. `ledger` says what is to be
+    said of the ledger: that there is none yet, or why it could not be read.
+    """
+
+    stream: str
+    workspace: str
+    start: str
+    kind: str
+    label: str | None
+    fields: Sequence[tuple[str, str, str]]
+    specimens: Sequence[Specimen]
+    missing: Sequence[str]
+    ledger: str
+    more: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Choice:
+    """The records to show: these ids, or those of a first poll until `most` of them became leads."""
+
+    ids: Sequence[str] = ()
+    most: int = 5
+
+    @property
+    def bound(self) -> int:
+        """Return how many records are looked at for that, at the most."""
+        return max(LOOKED_AT, 2 * self.most)
+
+
+def preview_streams(config: Config, names: Sequence[str], choice: Choice) -> Iterator[StreamPreview]:
+    """Raises ConfigError, SourceUnavailable, SourceRefused."""
+    mappings = compile_all(config)
+    specs = stream_specs(config, mappings)
+    with _ledger_of(config) as (ledger, said):
+        for name in names:
+            connector = open_source(config, name.split(".", 1)[0])
+            try:
+                look = partial(_specimen, mapping=mappings[name], prepare=_prepared(ledger, connector, name))
+                read, more = _specimens(connector, specs[name], look, choice)
+                bare = _under_known_ids(ledger, connector, specs[name], read)
+            finally:
+                connector.close()
+            known = _known(ledger, name, bare)
+            specimens = [replace(each, known=_as_known(known.get(each.id))) for each in bare]
+            if ledger:
+                specimens = _matched(ledger, _terms(ledger, config, name), mappings[name], known, specimens)
+            found = {specimen.id for specimen in (*read, *bare)}
+            missing = [each for each in choice.ids if each not in found]
+            yield _preview(config, name, mappings[name], specimens=specimens, missing=missing, said=said, more=more)
+
+
+def _preview(
+    config: Config,
+    name: str,
+    mapping: LeadMapping,
+    *,
+    specimens: list[Specimen],
+    missing: list[str],
+    said: str,
+    more: bool,
+) -> StreamPreview:
+    stream = _stream(config, name)
+    workspace = config.workspace_of(stream)
+    return StreamPreview(
+        stream=name,
+        workspace=workspace,
+        start=str(stream.start),
+        kind=stream.lead.kind,
+        label=config.workspaces[workspace].label,
+        fields=mapping.explain(),
+        specimens=specimens,
+        missing=missing,
+        ledger=said,
+        more=more,
+    )
+
+
+def _stream(config: Config, name: str) -> Stream:
+    source, stream = name.split(".", 1)
+    return config.sources[source].streams[stream]
+
+
+def _specimens(
+    connector: Connector, spec: StreamSpec, look: Callable[[Record], Specimen], choice: Choice
+) -> tuple[list[Specimen], bool]:
+    """All that becomes of the records, in the order they are read; and whether it stopped looking before it had found
+    enough leads. A record that a later page brings again counts as it is there."""
+    if choice.ids:
+        return [look(record) for record in connector.fetch(spec, choice.ids)], False
+    size = min(spec.page_size, max(_PAGE, choice.most))
+    pages = connector.read(replace(spec, page_size=size), {})
+    found: dict[str, Specimen] = {}
+    leads: set[str] = set()
+    for record in (record for page in pages for record in page.records):
+        found[record.id] = specimen = look(record)
+        (leads.add if specimen.fate == "lead" else leads.discard)(record.id)
+        if len(leads) == choice.most or len(found) == choice.bound:
+            break
+    return list(found.values()), len(leads) < choice.most and len(found) == choice.bound
+
+
+def _under_known_ids(
+    ledger: Ledger | None, connector: Connector, spec: StreamSpec, records: list[Specimen]
+) -> list[Specimen]:
+    """As the ledger calls them: a key may be spelled otherwise by now."""
+    row = ledger.streams.all().get(f"{spec.source}.{spec.name}") if ledger else None
+    if ledger is None or row is None:
+        return records
+    names = names_of(ledger, connector, spec, row.id, [record.id for record in records])
+    return [replace(record, id=names.get(record.id, record.id)) for record in records]
+
+
+@contextmanager
+def _ledger_of(config: Config) -> Iterator[tuple[Ledger | None, str]]:
+    """The ledger if there is one that can be read; a preview does without."""
+    said, ledger = "", None
+    try:
+        refuse_lost(config)
+        if config.ledger_path.exists():
+            ledger = open_ledger(config)
+        else:
+            said = "there is no ledger yet"
+    except SyncError as error:
+        said = f"the ledger is left out: {error.message}"
+    with ledger or nullcontext():
+        yield ledger, said
+
+
+def _known(ledger: Ledger | None, name: str, records: Sequence[Specimen]) -> dict[str, Stored]:
+    row = ledger.streams.all().get(name) if ledger else None
+    if ledger is None or row is None:
+        return {}
+    return ledger.records.look_up(row.id, [record.id for record in records])
+
+
+def _matched(
+    ledger: Ledger, terms: Terms, mapping: LeadMapping, known: Mapping[str, Stored], specimens: list[Specimen]
+) -> list[Specimen]:
+    """Says of leads that would not be sent why."""
+    leads = {
+        each.id: (each.document, each.origin)
+        for each in specimens
+        if each.document is not None and _is_open(known.get(each.id))
+    }
+    found = foresee(ledger, terms, mapping, leads, known)
+    return [_as_foreseen(each, found[each.id]) if each.id in found else each for each in specimens]
+
+
+def _as_foreseen(specimen: Specimen, foreseen: Foreseen) -> Specimen:
+    """The lead as it would go over the wire, if it would."""
+    if foreseen.state != "pending" or specimen.document is None:
+        return replace(specimen, foreseen=foreseen)
+    wire = without_contacts(encode(specimen.document), {each.place for each in foreseen.left_out})
+    said = tuple(f"a contact is left out: its {each.kind} {each.rule}" for each in foreseen.left_out)
+    return replace(specimen, document=orjson.loads(wire), size=len(wire), warnings=(*specimen.warnings, *said))
+
+
+def _is_open(stored: Stored | None) -> bool:
+    """Return whether a lead of the record may be sent yet as that of a new one."""
+    return stored is None or (stored.lead_exists == "no" and stored.state not in {"ignored", "forgotten"})
+
+
+def _terms(ledger: Ledger, config: Config, name: str) -> Terms:
+    """`match_on` as the file has it now, whether or not the ledger has heard of it."""
+    row, stream = ledger.streams.all().get(name), _stream(config, name)
+    return Terms(row.id if row else 0, name, config.workspace_of(stream), frozenset(stream.match_on))
+
+
+def _as_known(stored: Stored | None) -> Known | None:
+    return Known(stored.state, stored.lead_exists, stored.drift) if stored else None
+
+
+Prepare = Callable[[Record], tuple[Record, Origin | None]]
+"""Makes of a record what is mapped, and says what its source made it of."""
+
+
+def _prepared(ledger: Ledger | None, connector: Connector, name: str) -> Prepare:
+    """As a poll would: without the children whose former record has a lead."""
+    row = ledger.streams.all().get(name) if ledger else None
+
+    def prepare(record: Record) -> tuple[Record, Origin | None]:
+        if ledger is None or row is None or not record.former:
+            return record, None
+        link = partial(lineage.link_of, connector)
+        seen = ledger.heirs.seen(row.id, lineage.nested_of([record], link))
+        bare = lineage.without(record, seen.left_out, link)
+        return bare, lineage.origin(record, seen, bare)
+
+    return prepare
+
+
+def _specimen(read: Record, mapping: LeadMapping, prepare: Prepare) -> Specimen:
+    record, origin = prepare(read)
+    bare = Specimen(record.id, record.modified, "deleted", origin=origin)
+    if record.deleted:
+        return bare
+    if record.problem:
+        return replace(bare, fate="unusable", problems=(record.problem,))
+    match mapping.apply(record.data):
+        case Filtered():
+            return replace(bare, fate="filtered", where=tuple(mapping.read_by_where(record.data)))
+        case Unfit(problems=problems):
+            where = tuple(mapping.read_by_where(record.data)) if any(each.field == "where" for each in problems) else ()
+            return replace(bare, fate="unfit", problems=_said(problems), where=where)
+        case Lead(wire=wire, warnings=warnings, document=document, skipped=skipped, lost=lost):
+            whole = replace(bare, fate="lead", document=document, size=len(wire), skipped=skipped, lost=lost)
+            return replace(whole, warnings=_said(warnings))
+
+
+def _said(notes: Sequence[Note]) -> tuple[str, ...]:
+    return tuple(str(note) for note in notes)
+
+
+def preview_as_json(preview: StreamPreview) -> dict[str, Any]:
+    """One stream with all records that were looked at; `lead` is null for one that becomes none, `where` holds what the
+    mapping's `where` read of one that it left out."""
+    return {
+        "stream": preview.stream,
+        "workspace": preview.workspace,
+        "start": preview.start,
+        "kind": preview.kind,
+        "label": preview.label,
+        "ledger": preview.ledger or None,
+        "fields": [{"wire": wire, "expression": each, "key": key} for wire, each, key in preview.fields],
+        "missing": list(preview.missing),
+        "looked_at": len(preview.specimens),
+        "more": preview.more,
+        "records": [_specimen_as_json(each) for each in preview.specimens],
+    }
+
+
+def _specimen_as_json(specimen: Specimen) -> dict[str, Any]:
+    known, foreseen = specimen.known, specimen.foreseen
+    return {
+        "id": specimen.id,
+        "modified": specimen.modified,
+        "fate": specimen.fate,
+        "lead": specimen.document,
+        "bytes": specimen.size,
+        "where": dict(specimen.where),
+        "contacts_skipped": specimen.skipped,
+        "problems": list(specimen.problems),
+        "warnings": list(specimen.warnings),
+        "known": known and {"state": known.state, "lead_exists": known.lead_exists, "drift": known.drift},
+        "foreseen": foreseen and {"state": foreseen.state, "because": foreseen.because},
+    }

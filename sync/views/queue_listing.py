@@ -1,0 +1,209 @@
+"""What waits in the queues that a person settles: record by record, and in groups by stream and reason."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, field, replace
+from itertools import islice
+from typing import Any
+
+import orjson
+
+from state.ledger import Ledger
+from state.queues import Queue, Selection, WaitingRecord
+from sync.config.schema import Config, Wire
+from sync.mapping.field_changes import FieldChange, name_of
+from sync.views.drift_changes import compare
+from sync.views.phrases import count, iso
+from sync.views.reasons import Reason, reasons_of, why_as_json
+
+PAGE = 1000
+NOTHING: dict[Queue, str] = {
+    "quarantine": "nothing is in quarantine",
+    "held": "nothing is held",
+    "drift": "nothing has drifted",
+    "orphaned": "no lead is orphaned",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class QueueItem:
+    """A record of a queue with why it is there and, where it is known, its lead's name; of drift also what changed."""
+
+    waiting: WaitingRecord
+    whys: tuple[Reason, ...]
+    lead: str = ""
+    changes: tuple[FieldChange, ...] = ()
+
+    @property
+    def name(self) -> str:
+        """What a person types to name the record: `STREAM:ID`."""
+        return f"{self.waiting.stream}:{self.waiting.id}"
+
+
+@dataclass(frozen=True, slots=True)
+class AlikeRecords:
+    """Records of a stream that wait for the same reason; of held ones also by the poll that queued them.
+
+    Times in ms. A record with several reasons counts in several groups.
+    """
+
+    stream: str
+    poll: int | None
+    why: str
+    hint: str
+    records: int
+    oldest: int
+    newest: int
+
+
+@dataclass(frozen=True, slots=True)
+class QueueListing:
+    """A queue, or what was asked for of it, at one moment (ms): `records` in all, of which some are shown."""
+
+    queue: Queue
+    at: int
+    records: int
+    kinds: tuple[AlikeRecords, ...]
+    shown: Sequence[QueueItem]
+    narrowed: bool = field(default=False, kw_only=True)
+    """Not the whole queue was asked for."""
+
+
+def counted(queue: Queue, n: int) -> str:
+    """`3 records in quarantine`, `1 held record`, `20 drifted records`."""
+    if queue == "quarantine":
+        return f"{count(n, 'record')} in quarantine"
+    return count(n, {"held": "held record", "drift": "drifted record", "orphaned": "orphaned lead"}[queue])
+
+
+def wire_of(config: Config, workspace: str) -> Wire:
+    """The names on the wire of a workspace; the usual ones where the configuration does not name it any more."""
+    known = config.workspaces.get(workspace)
+    return known.wire if known else Wire()
+
+
+def items_of(ledger: Ledger, config: Config, queue: Queue, which: Selection) -> list[QueueItem]:
+    """The records of the queue that are meant, the longest waiting first."""
+    if queue == "orphaned":
+        found = ledger.queues.find(queue, replace(which, reason=""))
+        items = [QueueItem(each, (became(each),)) for each in found]
+        return [item for item in items if which.reason.casefold() in str(item.whys[0]).casefold()]
+    if queue != "drift":
+        return [QueueItem(each, reasons_of(each.reason)) for each in ledger.queues.find(queue, which)]
+    # what changed is known only once two leads were compared
+    drifted = _compared(ledger, config, ledger.queues.find(queue, replace(which, reason="")))
+    wanted = which.reason.casefold()
+    return [item for item in drifted if any(wanted in str(why).casefold() for why in item.whys)]
+
+
+def became(waiting: WaitingRecord) -> Reason:
+    """Return what became of a record whose lead is orphaned, and what to do about that lead."""
+    if waiting.heir is not None:
+        what = f"its record became {waiting.heir}, which has a lead of its own"
+        return Reason("", what, hint="merge the leads in ClosingDealz by hand")
+    if waiting.merged_into is not None:
+        return Reason("", "its record was merged into another one", hint="merge the leads in ClosingDealz by hand")
+    filtered = waiting.fit == "filtered"
+    what = "`where` leaves its record out now" if filtered else "its record is gone at its source"
+    if waiting.stands_for is not None:
+        kept = f"{what}; {waiting.stands_for} goes without that person because of it"
+        return Reason("", kept, hint="keep the lead: there is no other; correct it in ClosingDealz by hand")
+    cure = "delete or change the lead in ClosingDealz by hand"
+    return Reason("", what, hint=cure if filtered else "delete the lead in ClosingDealz by hand, or keep it")
+
+
+def _compared(ledger: Ledger, config: Config, waiting: Sequence[WaitingRecord]) -> Iterator[QueueItem]:
+    """A page at a time: only what differs is kept in memory."""
+    rest = iter(waiting)
+    while page := list(islice(rest, PAGE)):
+        leads = ledger.queues.leads([each.key for each in page])
+        for each in page:
+            found = compare(each, leads[each.key], wire_of(config, each.workspace))
+            yield QueueItem(each, found.whys, found.lead, found.changes)
+
+
+def listing_of(ledger: Ledger, config: Config, queue: Queue, which: Selection, *, limit: int | None) -> QueueListing:
+    """`limit`: how many records are shown; None shows all."""
+    at = int(ledger.clock.wall() * 1000)
+    items = items_of(ledger, config, queue, which)
+    shown = items[:limit] if queue == "drift" else [*_named(ledger, config, items[:limit])]
+    narrowed = which != Selection()
+    return QueueListing(queue, at, len(items), kinds_of(queue, items), shown, narrowed=narrowed)
+
+
+def _named(ledger: Ledger, config: Config, items: Sequence[QueueItem]) -> Iterator[QueueItem]:
+    """With the names of the leads that would be sent, where they are kept."""
+    rest = iter(items)
+    while page := list(islice(rest, PAGE)):
+        leads = ledger.queues.leads([each.waiting.key for each in page])
+        for each in page:
+            payload = leads[each.waiting.key].now or leads[each.waiting.key].was
+            wire = wire_of(config, each.waiting.workspace)
+            yield replace(each, lead=name_of(orjson.loads(payload), wire) if payload else "")
+
+
+def kinds_of(queue: Queue, items: Iterable[QueueItem]) -> tuple[AlikeRecords, ...]:
+    """The largest first."""
+    found: dict[tuple[str, int | None, str], AlikeRecords] = {}
+    for item in items:
+        waiting = item.waiting
+        poll = waiting.poll if queue == "held" else None
+        for why in dict.fromkeys((each.kind, each.hint) for each in item.whys) or [("no reason is kept", "")]:
+            kind = AlikeRecords(waiting.stream, poll, *why, 1, waiting.since, waiting.since)
+            key = (waiting.stream, poll, why[0])
+            found[key] = _joined(found[key], kind) if key in found else kind
+    return tuple(sorted(found.values(), key=lambda each: (-each.records, each.stream, each.why)))
+
+
+def _joined(one: AlikeRecords, other: AlikeRecords) -> AlikeRecords:
+    oldest, newest = min(one.oldest, other.oldest), max(one.newest, other.newest)
+    return replace(one, records=one.records + other.records, oldest=oldest, newest=newest)
+
+
+def listing_as_json(listing: QueueListing) -> dict[str, Any]:
+    """`records` counts all that were asked for, `listed` holds those that are shown."""
+    return {
+        "queue": listing.queue,
+        "at": iso(listing.at),
+        "records": listing.records,
+        "groups": [_kind_as_json(each) for each in listing.kinds],
+        "listed": [item_as_json(listing.queue, each) for each in listing.shown],
+    }
+
+
+def _kind_as_json(kind: AlikeRecords) -> dict[str, Any]:
+    return {
+        "stream": kind.stream,
+        "poll": kind.poll,
+        "reason": kind.why,
+        "hint": kind.hint or None,
+        "records": kind.records,
+        "oldest": iso(kind.oldest),
+        "newest": iso(kind.newest),
+    }
+
+
+def item_as_json(queue: Queue, item: QueueItem) -> dict[str, Any]:
+    """One record; of drift with its changes."""
+    waiting = item.waiting
+    shown: dict[str, Any] = {
+        "stream": waiting.stream,
+        "id": waiting.id,
+        "number": waiting.key,
+        "state": waiting.state,
+        "lead_exists": waiting.lead_exists,
+        "since": iso(waiting.since),
+        "poll": waiting.poll,
+        "lead": item.lead or None,
+        "reasons": [why_as_json(each) for each in item.whys],
+        "read_again": waiting.again,
+    }
+    if queue == "drift":
+        shown["changes"] = changes_as_json(item.changes)
+    return shown
+
+
+def changes_as_json(changes: Iterable[FieldChange]) -> list[dict[str, Any]]:
+    """`was` is null where nobody knows what the lead has."""
+    return [{"field": each.field, "was": each.was, "is": each.now} for each in changes]

@@ -1,0 +1,117 @@
+"""A queue's listing as plain lines for pipes, and as tables for a terminal."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from rich.console import Console, Group, RenderableType
+from rich.text import Text
+
+from state.queues import Queue
+from sync.mapping.field_changes import FieldChange
+from sync.views.phrases import ago, count, moment, number, printable, wrapped
+from sync.views.queue_listing import NOTHING, AlikeRecords, QueueItem, QueueListing, counted
+from sync.views.rich_tables import table
+
+_WORDS: dict[Queue, str] = {
+    "quarantine": "retry or drop",
+    "held": "approve or discard",
+    "drift": "ack or resend",
+    "orphaned": "ack",
+}
+CHANGES_SHOWN = 8
+"""Of one record in a table; `show` has all."""
+LONGEST = 80
+"""Characters of one value in a list; `show` has all."""
+
+
+def plain_lines(listing: QueueListing, program: str) -> Iterator[str]:
+    """One fact a line: groups, records with what belongs to them, what to do next."""
+    for kind in listing.kinds:
+        poll = f" by poll {kind.poll}" if kind.poll is not None else ""
+        since = f"oldest {moment(kind.oldest)}, newest {moment(kind.newest)}"
+        yield f"{kind.stream}: {count(kind.records, 'record')}{poll}, {since}: {kind.why}"
+        if kind.hint:
+            yield f"  {kind.hint}"
+    for item in listing.shown:
+        lead = f"{printable(item.lead, LONGEST)}: " if item.lead else ""
+        yield f"{_name(item)}  since {moment(item.waiting.since)}  {lead}{_said(item)}"
+        yield from (f"  {change_line(each)}" for each in item.changes)
+    yield from footer(listing, program)
+
+
+def footer(listing: QueueListing, program: str) -> Iterator[str]:
+    """How many there are, and the commands that settle them."""
+    if not listing.records:
+        yield NOTHING[listing.queue] + (" that matches" if listing.narrowed else "")
+        return
+    left = listing.records - len(listing.shown)
+    more = f"; {number(left)} more with --limit 0" if left and listing.shown else ""
+    yield f"{counted(listing.queue, listing.records)}{more}"
+    yield f"  {program} {listing.queue} show STREAM:ID, then {_WORDS[listing.queue]}"
+    yield f"  --until '{moment(listing.at)}' leaves out what came after this list"
+
+
+def print_listing(listing: QueueListing, program: str, console: Console) -> None:
+    """For a terminal, from 80 columns on."""
+    if listing.kinds:
+        console.print(_kinds_table(listing))
+    if listing.shown:
+        console.print(_records_table(listing))
+    for line in wrapped(footer(listing, program), console.width):
+        console.print(Text(line), soft_wrap=True)
+
+
+def _kinds_table(listing: QueueListing) -> RenderableType:
+    held = listing.queue == "held"
+    kinds = table("records", "stream", *(["poll"] if held else []), "why", "since")
+    kinds.columns[0].justify = "right"
+    for kind in listing.kinds:
+        poll = [number(kind.poll) if kind.poll is not None else ""] if held else []
+        why = Text.assemble(kind.why, (f"\n{kind.hint}" if kind.hint else "", "dim"))
+        kinds.add_row(number(kind.records), kind.stream, *poll, why, _since(kind, listing.at))
+    return kinds
+
+
+def _since(kind: AlikeRecords, now: int) -> str:
+    oldest, newest = ago(kind.oldest, now), ago(kind.newest, now)
+    return oldest if oldest == newest else f"{oldest}\nto {newest}"
+
+
+def _records_table(listing: QueueListing) -> RenderableType:
+    """Without the reason where it is the same for all and stands above."""
+    drift = listing.queue == "drift"
+    heads = ["record", "lead", "since"]
+    if drift or listing.queue == "quarantine" or len(listing.kinds) > 1:
+        heads.append("field: was -> is" if drift else "why")
+    records = table(*heads, leading=int(drift))
+    for item in listing.shown:
+        since = ago(item.waiting.since, listing.at)
+        why = _changes(item) if item.changes else _said(item)
+        records.add_row(_name(item), printable(item.lead, LONGEST), since, *([why] if len(heads) > 3 else []))
+    return records
+
+
+def _changes(item: QueueItem) -> RenderableType:
+    lines = [Text.assemble((f"{each.field}: ", "dim"), _arrow(each)) for each in item.changes[:CHANGES_SHOWN]]
+    more = len(item.changes) - len(lines)
+    return Group(*lines, *([Text(f"and {more} more", "dim")] if more else []))
+
+
+def change_line(change: FieldChange, most: int = LONGEST) -> str:
+    """`name: Acme -> Apex`."""
+    return f"{change.field}: {_arrow(change, most)}"
+
+
+def _arrow(change: FieldChange, most: int = LONGEST) -> str:
+    was = "(not known)" if change.was is None else printable(change.was, most) or "(none)"
+    return f"{was} -> {printable(change.now, most) or '(none)'}"
+
+
+def _name(item: QueueItem) -> str:
+    return printable(item.name, LONGEST)
+
+
+def _said(item: QueueItem) -> str:
+    again = " (read again at the next poll)" if item.waiting.again else ""
+    return ("; ".join(str(why) for why in item.whys) or "no reason is kept") + again

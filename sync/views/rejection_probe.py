@@ -1,0 +1,125 @@
+"""A good and a bad lead in one request: the one way to see whether a batch that the server rejects is created in part.
+
+The vendor says nothing of that. `on_rejected = "bisect"` takes it for granted that a rejected batch creates nothing.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from typing import Any
+
+from state.rows import Verdict
+from sync.config.schema import Wire, Workspace
+from sync.mapping.wire_fields import EMPLOYEES, lead_fields
+from sync.views.phrases import joined
+from sync.views.single_lead import (
+    LABEL,
+    SentTestLead,
+    SingleLead,
+    hint_of,
+    make_lead,
+    outcome_as_json,
+    outcome_as_lines,
+)
+
+EXIT_CODES: dict[Verdict, int] = {"created": 65, "refused": 75, "rejected": 0, "paused": 77, "in_doubt": 65}
+TOO_LONG_BY = 44
+
+
+@dataclass(frozen=True, slots=True)
+class Probe:
+    """What is sent, the good lead first. `broken` says which rules the bad one breaks."""
+
+    good: SingleLead
+    bad: SingleLead
+    broken: tuple[str, ...]
+
+
+def make_probe(wire: Wire, at: float) -> Probe:
+    """The bad lead differs from the good one in two values that the vendor's own page rules out.
+
+    Both have the right type: so the server's rules refuse it, rather than its reader of JSON, which would refuse the
+    request whole whatever those rules do.
+    """
+    good, bad = make_lead(wire, at, "good"), make_lead(wire, at, "bad")
+    fields = lead_fields(wire)
+    name, count = fields["name"], fields["employee_count"]
+    length = name.limit + TOO_LONG_BY
+    values = {name.name: f"{bad.name} ".ljust(length, "x"), count.name: EMPLOYEES.start - 1}
+    broken = (
+        f"{count.name} {EMPLOYEES.start - 1} ({EMPLOYEES.start} to {EMPLOYEES[-1]:,} are allowed)",
+        f"a {name.name} of {length} characters ({name.limit} are allowed)",
+    )
+    return Probe(good, replace(bad, document={**bad.document, **values}), broken)
+
+
+def exit_code(sent: SentTestLead) -> int:
+    return EXIT_CODES[sent.outcome.verdict]
+
+
+def what_it_does(probe: Probe, workspace: str, options: Workspace) -> str:
+    """For the question before it is sent."""
+    return (
+        f"This sends a good and a bad lead in one request to workspace {workspace} at {options.base_url}.\n"
+        f"The bad one has {joined(probe.broken)}.\n"
+        f'The good one may be created: "{probe.good.name}".'
+    )
+
+
+def probe_as_lines(sent: SentTestLead, probe: Probe, workspace: str) -> list[str]:
+    """The verdict, then what a person must look at now, and what to set in each case."""
+    outcome = sent.outcome
+    lines = [_HEADS[outcome.verdict], *outcome_as_lines(sent), f"  the bad lead had {joined(probe.broken)}"]
+    if hint := hint_of(outcome):
+        lines.append(f"  {hint}")
+    if outcome.verdict in _THEN:
+        lines += ["", f"Look in ClosingDealz for these (label {LABEL}):"]
+        lines += [f'  the good one  "{probe.good.name}"', f'  the bad one   "{probe.bad.name} xxx…"']
+        lines += [f"{found}: {then}" for found, then in _advice(sent, workspace).items()]
+    return lines
+
+
+def probe_as_json(sent: SentTestLead, probe: Probe, workspace: str, options: Workspace) -> dict[str, Any]:
+    """All keys are always there; `then` is empty where nothing was learned."""
+    return {
+        **outcome_as_json(sent, workspace, options),
+        "good": probe.good.document,
+        "bad": probe.bad.document,
+        "broken": list(probe.broken),
+        "then": dict(_advice(sent, workspace)),
+        "exit_code": exit_code(sent),
+    }
+
+
+def _advice(sent: SentTestLead, workspace: str) -> Mapping[str, str]:
+    """What to do, by what a person finds in ClosingDealz."""
+    then = _THEN.get(sent.outcome.verdict, {})
+    return {found: text.format(table=f"[workspaces.{workspace}]") for found, text in then.items()}
+
+
+_HEADS: dict[Verdict, str] = {
+    "created": "created: the server took the bad lead too",
+    "refused": "refused: nothing was created or learned; try again later",
+    "rejected": "rejected, as it was meant to be",
+    "paused": "refused: nothing was created or learned, and it needs a person",
+    "in_doubt": "in doubt: the server gave no clear answer to a batch with a bad lead",
+}
+_THEN: dict[Verdict, Mapping[str, str]] = {
+    "rejected": {
+        "Neither is there": 'a rejected batch creates nothing; leave on_rejected = "bisect" in {table}',
+        "The good one is there": "a rejected batch is created in part, and its good leads would be sent twice; "
+        'set on_rejected = "hold" in {table}',
+    },
+    "created": {
+        "Both are there": "the server does not hold leads to its own page, so a bad one is hardly ever rejected; "
+        "what a rejected batch creates is still not known",
+        "Only the good one is there": "it leaves bad leads out and says nothing; look at what the mapping sends",
+    },
+    "in_doubt": {
+        "Neither is there": "a batch with a bad lead creates nothing, but its answer does not say so; such batches "
+        "stay in doubt until you settle them as absent",
+        "The good one is there": "a batch with a bad lead is created in part; such batches stay in doubt until you "
+        "settle them lead by lead",
+    },
+}

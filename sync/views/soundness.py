@@ -1,0 +1,108 @@
+"""Whether the ledger's file and its receipts are sound."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+
+from sqlite_utils import Database
+
+from state.ledger import Ledger
+from state.receipts.compare import lacking
+from state.receipts.history import ReceiptHistory
+from state.receipts.journal import tellings
+from state.receipts.place import ReceiptsFile
+from state.receipts.writing import known_batches
+
+FAULTS_SHOWN = 20
+
+_RULES = {
+    "batches that do not hold as many leads as they say": (
+        "SELECT count(*) FROM batches b WHERE NOT rebuilt"
+        " AND leads <> (SELECT count(*) FROM deliveries d WHERE d.batch = b.name)"
+    ),
+    "records in a batch that is neither on the way nor in doubt": (
+        "SELECT count(*) FROM records r JOIN batches b ON b.name = r.batch WHERE b.state NOT IN ('sending', 'in_doubt')"
+    ),
+    "records in a batch that does not exist": (
+        "SELECT count(*) FROM records WHERE batch IS NOT NULL AND batch NOT IN (SELECT name FROM batches)"
+    ),
+    "duplicates of no record": "SELECT count(*) FROM records WHERE state = 'duplicate' AND twin IS NULL",
+    "duplicates of a record that stands for no lead": (
+        "SELECT count(*) FROM records d JOIN records o ON o.key = d.twin"
+        " WHERE d.again IS NULL AND o.lead_exists = 'no' AND o.state NOT IN ('pending', 'held')"
+    ),
+    "contacts left out of what waits for a record that stands for no lead": (
+        "SELECT count(*) FROM left_out l JOIN records r ON r.key = l.record JOIN records o ON o.key = l.owner"
+        " WHERE r.lead_exists = 'no' AND r.state IN ('pending', 'held') AND r.again IS NULL"
+        " AND o.lead_exists = 'no' AND o.state NOT IN ('pending', 'held')"
+    ),
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Soundness:
+    """Rows of each table, what is wrong (nothing, as a rule), and what to do about the gravest of it. Holds no value of
+    a record."""
+
+    rows: Mapping[str, int]
+    faults: tuple[str, ...]
+    cure: str
+
+
+RESTORE = "stop the daemon, keep a copy of the ledger, and restore the last sound backup"
+REBUILD = "stop the daemon, and say `ledger rebuild`: it adds what the receipts know and the ledger does not"
+RESTART = "start the daemon again (or `once`): what the receipts lack is written anew from the ledger"
+"""Never a backup: with receipts that are gone as well nobody would know what was sent since it was made."""
+
+
+def look(ledger: Ledger) -> Soundness:
+    """SQLite's own checks of the whole file, the sums that must hold, and the receipts. Raises LedgerError where they
+    cannot be read, LedgerUntrusted where the receipts are of a newer program."""
+    # before the ledger: what is sent meanwhile is then in the ledger at least
+    began = int(ledger.clock.wall() * 1000)
+    histories = [(place, ReceiptHistory.of(place.read())) for place in ledger.places.all]
+    with ledger.file.read() as connection:
+        database = Database(connection)
+        rows = {name: database[name].count for name in database.table_names() if not name.startswith("_")}
+        checks = connection.execute(f"PRAGMA integrity_check({FAULTS_SHOWN})").fetchall()
+        faults = [str(row[0]) for row in checks if row[0] != "ok"]
+        loose = connection.execute("PRAGMA foreign_key_check").fetchmany(FAULTS_SHOWN)
+        faults += [f"table {row[0]}, row {row[1]}: what it refers to in {row[2]} is missing" for row in loose]
+        for what, query in _RULES.items():
+            n = connection.execute(query).fetchone()[0]
+            faults += [f"{what}: {n:,}"] if n else []
+        batches, told = known_batches(connection), tellings(connection)
+        ended = {row["name"] for row in connection.execute("SELECT name FROM batches WHERE ended_at < ?", (began,))}
+    found = {RESTORE: faults, REBUILD: [], RESTART: []}
+    for place, history in histories:
+        found[RESTART] += _weak_receipts(place, history, batches, ended)
+        found[REBUILD] += _ahead_of_the_ledger(place, history, batches, told)
+    cure = next((cure for cure, of_it in found.items() if of_it), "")
+    return Soundness(rows, tuple(fault for of_it in found.values() for fault in of_it), cure)
+
+
+def _ahead_of_the_ledger(
+    place: ReceiptsFile, history: ReceiptHistory, batches: Mapping[str, str], told: int
+) -> Iterator[str]:
+    unheard = sum(name not in batches for name in history.batches)
+    if unheard:
+        yield f"the receipts {place.path} name batches that the ledger does not know: {unheard:,}"
+    if history.told > told:
+        yield f"the receipts {place.path} tell of imports or settled records that the ledger does not know"
+
+
+def _weak_receipts(
+    place: ReceiptsFile, history: ReceiptHistory, batches: Mapping[str, str], ended: set[str]
+) -> Iterator[str]:
+    """Yield what one file of receipts lacks. Batches that ended meanwhile may not have been seen there yet."""
+    if not place.exists():
+        yield f"the receipts {place.path} are missing"
+        return
+    if history.facts and not history.headed:
+        yield f"the receipts {place.path} have no beginning: the next start writes them anew from the ledger"
+    if history.damaged:
+        yield f"the receipts {place.path} have damaged lines: {history.damaged:,}"
+    lacks = sum(name in ended for name, _ in lacking(batches, history))
+    if lacks:
+        yield f"the receipts {place.path} lack what became of batches: {lacks:,}"

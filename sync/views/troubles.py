@@ -1,0 +1,203 @@
+"""What needs a person beside the records: what the daemon told the ledger, and what can be seen from here."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from pathlib import Path
+
+from state.database import free_bytes, is_on_read_only_disk
+from state.incidents import COUNTED, Incident
+from state.ledger import Ledger
+from state.lock import holder
+from sync.config.ages import Age
+from sync.config.intervals import POLL_DEADLINE, allowance
+from sync.delivery.pace import REFUSED_ALTOGETHER, REST_HINTS, Pace
+from sync.service.told import KEPT, PART, is_put_back
+from sync.starts import noted
+from sync.views.needs import Need, NeedKind, Needs, ageing_needs, waiting_needs
+from sync.views.phrases import ago, count, printable
+from sync.views.scope import Scope
+
+LASTING_SECONDS = 900.0
+"""A source or a workspace that cannot be reached for so long has no short outage any more."""
+FULL_BYTES = 4 * 1024 * 1024
+"""With less than that the ledger's disk counts as full: its log alone may need as much."""
+_LASTING = (
+    "nothing is lost, and it is tried again by itself; look whether the network and [workspaces] base_url are right"
+)
+
+_ORDER: tuple[NeedKind, ...] = ("ledger", "daemon", "config", "stalled", "receipts", "workspace", "stream")
+
+
+def needs_of(ledger: Ledger, scope: Scope, ageing: tuple[Age, ...] = (), *, config: Path | None = None) -> Needs:
+    """Return everything that waits for a person now. `ageing` is what the configuration uses that ends soon; `config`
+    the file, where a start with it may have failed. Raises LedgerError, LedgerBusy."""
+    now = int(ledger.clock.wall() * 1000)
+    found = [
+        *place_needs(ledger.path),
+        *(start_needs(config, ledger) if config else ()),
+        *_process(ledger),
+        *_incidents(ledger, scope, now),
+        *_overdue(ledger, scope, now),
+        *_receipts(ledger),
+        *_workspaces(ledger, scope, now),
+    ]
+    first = [need for kind in _ORDER for need in found if need.kind == kind]
+    last = [need for need in found if need.kind not in _ORDER]
+    ageing = tuple(age for age in ageing if scope.is_whole or age.source in scope.sources)
+    return Needs((*first, *waiting_needs(ledger, scope), *last, *ageing_needs(ageing)), ageing)
+
+
+def is_lasting(incident: Incident, now: int) -> bool:
+    """Whether it needs a person; `now` in ms. One refusal, or a short outage, may be over at the next poll."""
+    match incident.gravity:
+        case "certain":
+            return True
+        case "refused":
+            return incident.times > 1
+        case "passing":
+            return incident.times >= COUNTED or now - incident.since >= LASTING_SECONDS * 1000
+
+
+def _incidents(ledger: Ledger, scope: Scope, now: int) -> Iterator[Need]:
+    for each in ledger.incidents.all():
+        if (each.kind == "stream" and each.subject not in scope.configured) or is_put_back(each, ledger):
+            continue
+        if is_lasting(each, now):
+            commands = tuple(words.format(each.subject) for words in _COMMANDS.get(each.kind, ()))
+            yield Need(each.kind, each.subject, _cause(each), each.hint, commands, each.since)
+
+
+_COMMANDS = {
+    "config": ("check",),
+    "daemon": ("check",),
+    "receipts": ("ledger verify",),
+    "ledger": ("ledger verify",),
+    "stream": ("check --stream {}",),
+}
+
+
+def _cause(incident: Incident) -> str:
+    match incident.kind:
+        case "stream":
+            return f"could not be read: {incident.cause}"
+        case "config" if not incident.subject.startswith(PART):
+            return f"{incident.subject}: {KEPT}{incident.cause}"
+        case "config" | "daemon":
+            return f"{incident.subject}: {incident.cause}"
+        case "backup":
+            return f"no daily copy of the ledger in {incident.subject}: {incident.cause}"
+        case _:
+            return incident.cause
+
+
+def place_needs(ledger: Path) -> Iterator[Need]:
+    """Yield what is wrong with the place of a ledger, be there one or not."""
+    place = ledger if ledger.parent.exists() else next(each for each in ledger.parents if each.parent.exists())
+    if is_on_read_only_disk(place):
+        cause = f"the disk of {ledger} is read-only: nothing can be remembered, so nothing is sent"
+        cure = "look into the kernel's log (dmesg), and mount it for writing"
+        yield Need("ledger", str(ledger), cause, cure)
+    elif (free := free_bytes(place)) is not None and free < FULL_BYTES:
+        cause = f"the disk of {ledger} is full ({free:,} bytes left): what cannot be remembered is not sent"
+        yield Need("ledger", str(ledger), cause, "make room there, and start the daemon again where it ended")
+    elif not ledger.exists() and not os.access(place.parent, os.W_OK | os.X_OK):
+        cause = f"no ledger can be made at {ledger}: this user may not write to {place.parent}"
+        yield Need(
+            "ledger", str(ledger), cause, "give that folder to the user that the daemon has, and ask as that one"
+        )
+
+
+def start_needs(config: Path, ledger: Ledger | None = None) -> Iterator[Need]:
+    """Yield the start of the daemon that failed last, where no process has had the ledger since."""
+    found = noted(config)
+    if found is None:
+        return
+    if ledger is not None:
+        told = ledger.incidents.in_force()
+        is_over = told is not None and found.at <= max(told.since, told.stopped or 0)
+        if is_over or found.is_busy or holder(ledger.path) is not None:
+            return
+    cause = f"the daemon ended by itself: {found.cause}"
+    yield Need("daemon", found.config, cause, found.hint or "fix that, then start it again", ("check",), found.at)
+
+
+def _process(ledger: Ledger) -> Iterator[Need]:
+    """A daemon that ended, but by nobody's wish, or that is halted."""
+    told, process = ledger.incidents.in_force(), holder(ledger.path)
+    if process and _is_halted(process):
+        cause = f"the process that reads and sends (pid {process}) is halted by a signal (SIGSTOP, Ctrl-Z)"
+        yield Need("daemon", told.config if told else str(ledger.path), cause, f"let it go on: kill -CONT {process}")
+    if told is None or process is not None:
+        return
+    if told.error:
+        cause = f"the daemon ended by itself: {told.error}"
+        yield Need("daemon", told.config, cause, told.hint or "fix that, then start it again", (), told.stopped)
+    elif told.stopped is None:
+        cause = "the daemon is gone without having been stopped (killed, its disk full, or the machine went down)"
+        yield Need("daemon", told.config, cause, "look into its log, then start it again", (), None)
+
+
+def _is_halted(process: int) -> bool:
+    """Whether Linux says so; a process that cannot be seen from here is not."""
+    try:
+        stat = Path(f"/proc/{process}/stat").read_bytes()
+    except OSError:
+        return False
+    return stat[stat.rfind(b")") + 2 :][:1] == b"T"
+
+
+def _overdue(ledger: Ledger, scope: Scope, now: int) -> Iterator[Need]:
+    """Streams that a daemon should have read long ago. One that hangs as a whole tells nobody, so it is seen from
+    here."""
+    told = ledger.incidents.in_force()
+    if told is None or told.stopped is not None or holder(ledger.path) is None:
+        return
+    rows, polls, failing = ledger.streams.all(), ledger.streams.last_polls(), failing_of(ledger)
+    for name, source in scope.schedules.items():
+        poll = polls.get(rows[name].id) if name in rows else None
+        last = max(told.since, int(str(poll["ended_at"])) if poll else 0)
+        if name in failing or now - last <= 1000 * (allowance(source, last / 1000) + POLL_DEADLINE):
+            continue
+        cause = f"was not read for {ago(last, now).removesuffix(' ago')}, although the daemon runs"
+        yield Need("stalled", name, cause, "look into its log, and restart it", (), last)
+
+
+def _receipts(ledger: Ledger) -> Iterator[Need]:
+    for place in ledger.places.all:
+        if not place.exists():
+            cause = f"the receipts {place.path} are gone: what was sent is remembered in one place less"
+            cure = "mount what belongs there, and restart: what is lost is written anew from the ledger"
+            if place is ledger.places.copy:
+                cure = "mount what belongs there, and restart; if it is lost, name another [ledger] receipts_copy"
+            yield Need("receipts", str(place.path), cause, cure, ("ledger verify",))
+
+
+def _workspaces(ledger: Ledger, scope: Scope, now: int) -> Iterator[Need]:
+    """What only a person ends, and what has lasted too long to end by itself."""
+    for name in scope.workspaces:
+        kept = dict(ledger.outbox.pace_of(name) or {})
+        pace = Pace.as_kept(kept)
+        since = int(str(kept.get("since") or kept.get("changed_at") or now))
+        if not pace.needs_a_person and not (pace.rest and now - since >= LASTING_SECONDS * 1000):
+            continue
+        commands: tuple[str, ...] = ()
+        cause, cure = f"rests ({pace.rest}): {printable(pace.cause)}", REST_HINTS.get(pace.rest, _LASTING)
+        if not ledger.outbox.pending(name):
+            if pace.rest not in REFUSED_ALTOGETHER:
+                continue
+            cure += "; no lead waits now: the next one tells whether it is over, or a test lead:"
+            commands = (f"send-test --workspace {name}",)
+        yield Need("workspace", name, cause, cure, commands, since)
+
+
+def failing_of(ledger: Ledger) -> dict[str, Incident]:
+    """Return the streams that could not be read the last time."""
+    return {each.subject: each for each in ledger.incidents.all() if each.kind == "stream"}
+
+
+def polls(incident: Incident) -> str:
+    """`once`, `2 polls`, `3 polls or more`."""
+    more = " or more" if incident.times == COUNTED else ""
+    return f"{count(incident.times, 'poll')}{more}"

@@ -1,0 +1,65 @@
+"""The ledger's log is written over in place (`cp`) under its owner: nothing is sent by what neither of the two says."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from state.ledger import Ledger
+from sync.shared.errors import LedgerLost
+
+
+def log_of(path: Path) -> Path:
+    return path.with_name(path.name + "-wal")
+
+
+def write(ledger: Ledger, times: int = 3) -> None:
+    for n in range(times):
+        ledger.incidents.tell("backup", f"/copies/{n}", "no room")
+        ledger.incidents.over("backup")
+
+
+def another(log: Path) -> None:
+    with Ledger(log.with_name("other.db"), own=True) as other:
+        write(other)
+        shutil.copyfile(log_of(other.path), log)
+
+
+def nothing(log: Path) -> None:
+    with log.open("r+b") as file:
+        file.truncate(0)
+
+
+@pytest.mark.parametrize("spoil", [another, nothing])
+def test_another_log_in_place_of_its_own_stops_the_owner(tmp_path: Path, spoil: Callable[[Path], None]) -> None:
+    ledger = Ledger(tmp_path / "ledger.db", own=True)
+    ledger.tidy()
+    for _ in range(3):
+        write(ledger)
+        ledger.file.refuse_old_owner()
+    spoil(log_of(ledger.path))
+    assert ledger.file.checkpoints is not None
+    with pytest.raises(LedgerLost, match=r"ledger\.db-wal was changed by another program"):
+        ledger.file.checkpoints.refuse_overwritten()
+    assert ledger.file.checkpoints.is_overwritten, "neither is written into the other"
+    with pytest.raises(LedgerLost):
+        ledger.file.checkpoints.refuse_overwritten()
+
+
+def test_a_log_that_is_begun_anew_is_its_own(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """By the owner, by another process of ours, and after a restart in the middle."""
+    monkeypatch.setattr("state.checkpoints.WAL_BYTES", 40_000)
+    path = tmp_path / "ledger.db"
+    heads = set()
+    for _ in range(3):
+        with Ledger(path, own=True) as ledger, Ledger(path) as beside:
+            for n in range(60):
+                write(beside if n % 3 else ledger, 1)
+                ledger.file.refuse_old_owner()
+                heads.add(log_of(path).read_bytes()[16:24])
+                if n % 25 == 24:
+                    ledger.tidy()
+    assert len(heads) > 6
