@@ -6,7 +6,7 @@ from typing import NamedTuple
 
 OUTCOME = "sync/delivery/outcome.py"
 ON_REJECTED = (
-    'answer: Answer, *, unknown_statuses: Collection[int] = (), on_rejected: Literal["bisect", "hold"] = "bisect"'
+    'answer: ApiResponse, *, unknown_statuses: Collection[int] = (), on_rejected: Literal["bisect", "hold"] = "bisect"'
 )
 BASE = 'base = Outcome("in_doubt", "", status, message, answer.retry_after, account=answer.account)'
 ON_UNKNOWN = 'on_unknown="resend" if given_up else "hold",'
