@@ -264,6 +264,7 @@ WEEK = 7 * 24 * HOURS
         ([0, WEEK, WEEK, WEEK, WEEK], 24 * HOURS, Usual(50, 28)),
         ([0, WEEK, WEEK, WEEK, WEEK, WEEK], 0, Usual(50, 28, 7)),
         ([0, 0, 0, 2 * WEEK, 10 * WEEK], 2 * WEEK, Usual(50, 84, 14)),  # as many polls as say something
+        ([0, WEEK, WEEK, WEEK, 10 * WEEK], 2 * WEEK, Usual(40, 84, 14)),  # and no more
     ],
 )
 def test_what_is_usual_for_a_day(
@@ -316,6 +317,37 @@ def test_a_stream_has_been_read_since_its_first_poll_began(ledger: Ledger, strea
     usual = figures(ledger, stream, poll(ledger, stream), at_least=-1).usual
     assert usual == Usual(30, 1.25, 2)
     assert usual.a_day == 24
+
+
+def test_today_began_with_the_last_whole_poll_of_the_stream_itself_a_day_ago(ledger: Ledger, stream: StreamRow) -> None:
+    other = register(ledger, declare("erp.people"), declare(on_change="resend"))
+    for _ in range(3):
+        ended(ledger, stream, "poll", "complete", {"new": 10})
+    ended(ledger, stream, "sweep", "complete", {"new": 1})
+    ended(ledger, stream, "poll", "stopped", {"new": 2})
+    ended(ledger, other, "poll", "complete", {"new": 800})
+    ledger_clock(ledger).advance(25 * HOURS)
+    assert figures(ledger, stream, poll(ledger, stream)).today == 3
+
+
+def test_a_poll_that_ended_while_the_clock_was_years_behind_is_of_today(ledger: Ledger, stream: StreamRow) -> None:
+    for _ in range(3):
+        ended(ledger, stream, "poll", "complete", {"new": 10})
+    years = 5 * 365 * 24 * HOURS
+    ledger_clock(ledger).wall_now -= years
+    ended(ledger, stream, "poll", "complete", {"new": 7})
+    ledger_clock(ledger).wall_now += years
+    ledger_clock(ledger).advance(25 * HOURS)
+    assert figures(ledger, stream, poll(ledger, stream)).today == 7
+
+
+def test_under_a_clock_that_is_behind_the_latest_time_that_it_showed_is_now(ledger: Ledger, stream: StreamRow) -> None:
+    for pause in (0, HOURS, 46 * HOURS):
+        ledger_clock(ledger).advance(pause)
+        ended(ledger, stream, "poll", "complete", {"new": 10})
+    ledger_clock(ledger).wall_now -= 365 * 24 * HOURS
+    found = figures(ledger, stream, poll(ledger, stream), at_least=-1)
+    assert (found.today, found.usual) == (10, Usual(30, 1))
 
 
 def test_what_is_usual_is_not_asked_for_in_an_ordinary_day(ledger: Ledger, stream: StreamRow) -> None:
