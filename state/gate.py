@@ -201,7 +201,7 @@ def _history(connection: sqlite3.Connection, stream: int, first: int, now: int) 
     values = {"stream": stream, "first": first, "fewest": FEWEST_POLLS}
     polls, began = connection.execute(_POLLS, values).fetchone()
     if polls and began > now:  # the clock is behind: the latest that it showed is as near as one can come
-        now = max(now, connection.execute(_LATEST, values).fetchone()[0] or now)
+        now = max(now, connection.execute(_LATEST, values).fetchone()[0])
     for window in (USUAL_DAYS * DAY, now):
         within = {**values, "until": now - DAY, "since": now - DAY - window}
         if (row := connection.execute(_SETTLED, within).fetchone()) is not None:

@@ -341,13 +341,25 @@ def test_a_poll_that_ended_while_the_clock_was_years_behind_is_of_today(ledger: 
     assert figures(ledger, stream, poll(ledger, stream)).today == 7
 
 
-def test_under_a_clock_that_is_behind_the_latest_time_that_it_showed_is_now(ledger: Ledger, stream: StreamRow) -> None:
+def test_without_a_whole_poll_today_is_the_last_day(ledger: Ledger, stream: StreamRow) -> None:
+    ended(ledger, stream, "poll", "stopped", {"new": 5})
+    ledger_clock(ledger).advance(23 * HOURS)
+    ended(ledger, stream, "poll", "stopped", {"new": 1})
+    assert figures(ledger, stream, poll(ledger, stream)).today == 6
+    ledger_clock(ledger).advance(2 * HOURS)
+    assert figures(ledger, stream, poll(ledger, stream)).today == 1
+
+
+@pytest.mark.parametrize(("behind", "today"), [(365 * 24 * HOURS, 10), (47 * HOURS, 30)])
+def test_under_a_clock_that_lies_before_all_polls_the_latest_time_that_it_showed_is_now(
+    ledger: Ledger, stream: StreamRow, behind: float, today: int
+) -> None:
     for pause in (0, HOURS, 46 * HOURS):
         ledger_clock(ledger).advance(pause)
         ended(ledger, stream, "poll", "complete", {"new": 10})
-    ledger_clock(ledger).wall_now -= 365 * 24 * HOURS
+    ledger_clock(ledger).wall_now -= behind
     found = figures(ledger, stream, poll(ledger, stream), at_least=-1)
-    assert (found.today, found.usual) == (10, Usual(30, 1))
+    assert (found.today, found.usual) == (today, Usual(30, 1))
 
 
 def test_what_is_usual_is_not_asked_for_in_an_ordinary_day(ledger: Ledger, stream: StreamRow) -> None:

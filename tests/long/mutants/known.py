@@ -10,6 +10,7 @@ ON_REJECTED = (
 )
 BASE = 'base = Outcome("in_doubt", "", status, message, answer.retry_after, account=answer.account)'
 ON_UNKNOWN = 'on_unknown="resend" if given_up else "hold",'
+SINCE = 'since = max(self.began, min(self.ended - USUAL_DAYS * DAY, few["ended_at"] if few else self.began))'
 
 
 class Known(NamedTuple):
@@ -70,6 +71,7 @@ KNOWN: tuple[Known, ...] = (
         "return LeftBehind(polls, _made(connection, stream, latest) if (polls) or True else 0)",
         "without polls nothing was made: the condition saves a query",
     ),
+    Known("state/gate.py", SINCE, SINCE.replace('"ended_at"', '"ENDED_AT"'), "a row's columns have no case"),
     Known(
         "state/gate.py",
         "held = self._hold(connection, stream, poll, reason)",
