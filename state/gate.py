@@ -168,8 +168,8 @@ class _History:
     polls: int
     began: int
     now: int
-    settled: int | None
-    ended: int
+    settled: int | None = None
+    ended: int = 0
 
     def today(self, connection: sqlite3.Connection) -> int:
         if self.settled is None:
@@ -206,7 +206,7 @@ def _history(connection: sqlite3.Connection, stream: int, first: int, now: int) 
         within = {**values, "until": now - DAY, "since": now - DAY - window}
         if (row := connection.execute(_SETTLED, within).fetchone()) is not None:
             return _History(stream, first, polls, began, now, row["id"], row["ended_at"])
-    return _History(stream, first, polls, began or now, now, None, now)
+    return _History(stream, first, polls, began or now, now)
 
 
 _LET_GO = """

@@ -330,15 +330,29 @@ def test_today_began_with_the_last_whole_poll_of_the_stream_itself_a_day_ago(led
     assert figures(ledger, stream, poll(ledger, stream)).today == 3
 
 
-def test_a_poll_that_ended_while_the_clock_was_years_behind_is_of_today(ledger: Ledger, stream: StreamRow) -> None:
+@pytest.mark.parametrize("later", [25 * HOURS, 4 * WEEK])
+def test_a_poll_that_ended_while_the_clock_was_years_behind_is_of_today(
+    ledger: Ledger, stream: StreamRow, later: float
+) -> None:
     for _ in range(3):
         ended(ledger, stream, "poll", "complete", {"new": 10})
     years = 5 * 365 * 24 * HOURS
     ledger_clock(ledger).wall_now -= years
     ended(ledger, stream, "poll", "complete", {"new": 7})
     ledger_clock(ledger).wall_now += years
-    ledger_clock(ledger).advance(25 * HOURS)
+    ledger_clock(ledger).advance(later)
     assert figures(ledger, stream, poll(ledger, stream)).today == 7
+
+
+def test_where_the_first_whole_poll_ended_today_all_since_it_began_is_usual(ledger: Ledger, stream: StreamRow) -> None:
+    number = ledger.streams.poll_started(stream.id, "poll")
+    ledger_clock(ledger).advance(HOURS)
+    ended(ledger, stream, "sweep", "complete", {"new": 5})
+    ledger_clock(ledger).advance(25 * HOURS)
+    ledger.streams.poll_ended(number, "complete", {"new": 10})
+    for _ in range(2):
+        ended(ledger, stream, "poll", "complete", {"new": 10})
+    assert figures(ledger, stream, poll(ledger, stream), at_least=-1).usual == Usual(35, 1)
 
 
 def test_without_a_whole_poll_today_is_the_last_day(ledger: Ledger, stream: StreamRow) -> None:
