@@ -91,12 +91,13 @@ class Checkpoints:
         if self._is_whole:
             self._done = number
             self._lock.note(number)
-            self._may_begin_anew = True
+            # the number may have been the first frame of a new log already; from here on there may be one more
+            self._head, self._may_begin_anew = self._look_at_log(), True
 
     def _is_another_log(self) -> bool:
         """Whether its head is another one, though nobody could begin it anew."""
         before, self._head = self._head, self._look_at_log()
-        if self._head == before or not before:
+        if self._head == before:
             return False
         may, self._may_begin_anew = self._may_begin_anew, False
         return not may

@@ -18,8 +18,8 @@ from typing import Any, NoReturn, cast
 import click
 
 from sync import __version__
-from sync.belongs import EXIT_INSTALLATION, foreign_file
 from sync.commands.click_options import config_option
+from sync.foreign_files import EXIT_INSTALLATION, foreign_file
 from sync.shared.errors import ConfigError, Problem, SyncError
 
 PROGRAM = "closingdealz-sync"

@@ -14,7 +14,7 @@ def main() -> None:
     open_streams()
     if is_daemon(sys.argv[1:]):
         signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGHUP})
-    from sync.belongs import foreign_file, foreign_package
+    from sync.foreign_files import foreign_file, foreign_package
 
     _refuse_foreign(foreign_package())
     try:

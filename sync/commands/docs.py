@@ -63,12 +63,12 @@ def laid_out(text: str) -> str:
     """Return Markdown as a terminal shows it, with its escape codes."""
     from rich.console import Console
 
-    from sync.commands.markdown import Page
+    from sync.commands.markdown import ShippedPage
 
     console = Console(force_terminal=True)
     console.width = min(WIDTH, console.width)
     with console.capture() as captured:
-        console.print(Page(_COMMENT.sub("", text), hyperlinks=False))
+        console.print(ShippedPage(_COMMENT.sub("", text), hyperlinks=False))
     return captured.get()
 
 

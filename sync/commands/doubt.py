@@ -19,8 +19,9 @@ from sync.commands.settling import LISTED
 
 if TYPE_CHECKING:  # --help does without them
     from state.ledger import Ledger
+    from state.receipts.history import Resolution
     from state.rows import Conclusion
-    from sync.views.doubts import Doubt, LeadInDoubt, Resolution
+    from sync.views.doubts import Doubt, LeadInDoubt
 
 
 @click.group()

@@ -20,7 +20,7 @@ class WholeTable(TableElement):
             yield part
 
 
-class Page(Markdown):
+class ShippedPage(Markdown):
     """A page with whole tables."""
 
     elements: ClassVar[dict[str, type[MarkdownElement]]] = {**Markdown.elements, "table_open": WholeTable}

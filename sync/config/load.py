@@ -8,10 +8,10 @@ from collections.abc import Iterator, Mapping
 from contextlib import suppress
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 
 import orjson
-from pydantic import BaseModel, ValidationError
+from pydantic import ValidationError
 
 from connectors.registry import connector_type as installed_connector_type
 from sync.config.cautions import warnings_of
@@ -19,14 +19,12 @@ from sync.config.cross import cross_problems, tables
 from sync.config.explain import place
 from sync.config.file import find_config, read_toml
 from sync.config.schema import Config, LeadTable, LedgerOptions, Wire
-from sync.config.split import FindConnector, Validation, split_file
+from sync.config.split import FindConnector, ModelT, Validation, split_file
 from sync.config.value_types import check_constant
 from sync.mapping.compile import compile_mapping
 from sync.shared.errors import ConfigError, Problem
 
 __all__ = ["find_config", "load_config", "warnings_of"]
-
-ModelT = TypeVar("ModelT", bound=BaseModel)
 
 
 def load_config(

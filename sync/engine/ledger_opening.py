@@ -9,8 +9,8 @@ from pathlib import Path
 from state.ledger import Ledger
 from state.receipts.opening import ReceiptsFiles, refuse_orphans
 from state.streams import refuse_before
-from sync import starts
 from sync.config.schema import Config
+from sync.service import failed_starts as starts
 from sync.service.writable import refuse_unwritable
 from sync.shared.clock import Clock
 from sync.shared.errors import LedgerError, LedgerUntrusted

@@ -14,13 +14,13 @@ from time import monotonic
 
 from state.ledger import Ledger
 from state.streams import DeclaredStream
-from sync.comparing import AT_ONCE, Answer, Comparisons, Unanswered
 from sync.config.load import load_config
 from sync.config.schema import Config
+from sync.engine.comparing import AT_ONCE, Answer, Comparisons, Unanswered
 from sync.engine.compiled_config import CompiledConfig
 from sync.engine.edited_queries import Evidence, is_edited
 from sync.engine.engine import Engine, Fresh
-from sync.missing import missing_secrets, pinned, without
+from sync.engine.missing_secrets import missing_secrets, pinned, without
 from sync.service.told import cause_in, hint_in
 from sync.shared.errors import ConfigError, LedgerBusy, LedgerUntrusted, SourceRefused, SourceUnavailable, SyncError
 

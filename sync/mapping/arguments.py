@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from sync.mapping.function import EXPRESSION, OPEN, Fault, worded, wrong_type
+from sync.mapping.function import EXPRESSION, OPEN, Misuse, worded, wrong_type
 from sync.mapping.functions import BUILT_IN, FUNCTIONS
 from sync.mapping.unusable import type_name
 
@@ -32,7 +32,7 @@ def parameters(name: str) -> Parameters:
     return Parameters(len(signature), None if signature[-1].get("variadic") else len(signature), expressions)
 
 
-def constant_fault(name: str, arguments: Sequence[Any]) -> Fault:
+def constant_fault(name: str, arguments: Sequence[Any]) -> Misuse:
     """Return what is wrong with the constant arguments (OPEN: one that is none) of one of our functions."""
     own = FUNCTIONS[name]
     for index, argument in enumerate(arguments):
@@ -50,7 +50,7 @@ def constant_fault(name: str, arguments: Sequence[Any]) -> Fault:
     return fault and (worded(name, fault[0]), fault[1])
 
 
-def built_in_fault(name: str, arguments: Sequence[Any]) -> Fault:
+def built_in_fault(name: str, arguments: Sequence[Any]) -> Misuse:
     """Return what is wrong with the constant arguments of one of JMESPath's functions."""
     for part, argument in zip(BUILT_IN.FUNCTION_TABLE[name]["signature"], arguments, strict=False):
         allowed = {_TYPES[word] for word in part["types"] if word in _TYPES}

@@ -19,7 +19,7 @@ EXPRESSION = frozenset({"an expression"})
 
 OPEN: Final = object()
 """Stands for an argument that is no constant."""
-Fault = tuple[str, str] | None
+Misuse = tuple[str, str] | None
 """A fault, and its cure."""
 
 
@@ -40,7 +40,7 @@ class Function:
     optional: int = 0
     variadic: bool = False
     constants: frozenset[int] = frozenset()
-    fault: Callable[[Sequence[Any]], Fault] = field(default=lambda _: None)
+    fault: Callable[[Sequence[Any]], Misuse] = field(default=lambda _: None)
 
 
 def function(

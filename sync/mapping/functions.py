@@ -23,8 +23,8 @@ from sync.mapping.function import (
     OPEN,
     TEXT,
     TEXT_OR_NUMBER,
-    Fault,
     Function,
+    Misuse,
     function,
 )
 from sync.mapping.markup import html_to_text
@@ -32,19 +32,19 @@ from sync.mapping.unusable import UnusableValue
 from sync.shared.words import Json
 
 
-def _pattern_fault(arguments: Sequence[Any]) -> Fault:
+def _pattern_fault(arguments: Sequence[Any]) -> Misuse:
     found = patterns.pattern_fault(arguments[1])
     return found or (patterns.replacement_fault(arguments[1], arguments[2]) if len(arguments) == 3 else None)
 
 
-def _separator_fault(arguments: Sequence[Any]) -> Fault:
+def _separator_fault(arguments: Sequence[Any]) -> Misuse:
     return ("the separator of split() is empty", "such as ' ' or ','") if arguments[1] == "" else None
 
 
-def _tried(call: Callable[..., Json]) -> Callable[[Sequence[Any]], Fault]:
+def _tried(call: Callable[..., Json]) -> Callable[[Sequence[Any]], Misuse]:
     """Constants behind the first argument, tried on a text that is a number, too."""
 
-    def fault(arguments: Sequence[Any]) -> Fault:
+    def fault(arguments: Sequence[Any]) -> Misuse:
         constants = arguments[1:]
         if OPEN in constants or None in constants:
             return None

@@ -10,7 +10,8 @@ from dataclasses import replace
 
 from connectors.interface import FieldKind
 from sync.mapping import misfits
-from sync.mapping.misfits import Fault, holds, written, written_path
+from sync.mapping.function import Misuse
+from sync.mapping.misfits import holds, written, written_path
 from sync.mapping.numbers import to_boolean, to_number
 from sync.mapping.reads import Compared
 from sync.shared.errors import Problem
@@ -45,7 +46,7 @@ def doubts(compared: Iterable[tuple[str, Compared]], kinds: Mapping[tuple[str, .
             yield Problem(where, *fault)
 
 
-def _unknown(one: Compared) -> Fault:
+def _unknown(one: Compared) -> Misuse:
     """Return what is doubtful whatever a field holds."""
     if one.how != "quoted":
         return _letters(one) or _nothing(one)
@@ -58,7 +59,7 @@ def _condition(one: Compared, literal: Json) -> str:
     return f"{written_path(one)} {_SIGNS[one.how]} {written(literal)}"
 
 
-def _letters(one: Compared) -> Fault:
+def _letters(one: Compared) -> Misuse:
     """`lower(a) == 'X'`, whatever a is."""
     if one.how not in ("lower", "upper") or not isinstance(one.literal, str):
         return None
@@ -68,7 +69,7 @@ def _letters(one: Compared) -> Fault:
     return f"{one.how}({written_path(one)}) never equals or holds {written(one.literal)}", f"write {written(right)}"
 
 
-def _nothing(one: Compared) -> Fault:
+def _nothing(one: Compared) -> Misuse:
     """`a != ''` holds for null, too, which it does not in SQL."""
     if one.how != "ne" or one.literal != "":
         return None
@@ -79,7 +80,7 @@ def _nothing(one: Compared) -> Fault:
     )
 
 
-def _equality(one: Compared, kind: FieldKind) -> Fault:
+def _equality(one: Compared, kind: FieldKind) -> Misuse:
     cure = _cure_of_list(one, kind) if kind.type == "list" else _cure(one, kind)
     if cure is None:
         return _nothing(one) or _blanks(one, kind)
@@ -87,14 +88,14 @@ def _equality(one: Compared, kind: FieldKind) -> Fault:
     return f"{_condition(one, one.literal)} {outcome}: {written_path(one)} {holds(kind)}", cure
 
 
-def _blanks(one: Compared, kind: FieldKind) -> Fault:
+def _blanks(one: Compared, kind: FieldKind) -> Misuse:
     if kind.type != "text" or not isinstance(one.literal, str) or (bare := one.literal.strip()) == one.literal:
         return None
     what = f"{_condition(one, one.literal)} asks for values with blanks around them; a CHAR column comes without"
     return what, f"write {_condition(one, bare)}, or trim({written_path(one)}) {_SIGNS[one.how]} {written(bare)}"
 
 
-def _nullif(one: Compared, kind: FieldKind) -> Fault:
+def _nullif(one: Compared, kind: FieldKind) -> Misuse:
     cure = _cure(replace(one, how="eq"), kind)
     if cure is None or one.literal == "":
         return None
@@ -197,7 +198,7 @@ def _cure_of_choice(one: Compared, kind: FieldKind) -> str | None:
     return None
 
 
-def _order(one: Compared, kind: FieldKind) -> Fault:
+def _order(one: Compared, kind: FieldKind) -> Misuse:
     literal = one.literal
     if kind.type == "list":
         return (
@@ -219,7 +220,7 @@ def _order(one: Compared, kind: FieldKind) -> Fault:
     return None
 
 
-def _search(one: Compared, kind: FieldKind) -> Fault:
+def _search(one: Compared, kind: FieldKind) -> Misuse:
     call = f"{one.how}({written_path(one)}, {written(one.literal)})"
     if kind.type == "list" and one.how == "contains":
         cure = _cure_of_choice(one, kind) if kind.choices and isinstance(one.literal, str) else None
@@ -238,7 +239,7 @@ def _search(one: Compared, kind: FieldKind) -> Fault:
     return None
 
 
-def _truth(one: Compared, kind: FieldKind) -> Fault:
+def _truth(one: Compared, kind: FieldKind) -> Misuse:
     """Text that looks like a flag, taken as a condition."""
     name = written_path(one)
     if kind.type == "bits":
@@ -255,7 +256,7 @@ def _truth(one: Compared, kind: FieldKind) -> Fault:
     )
 
 
-_CHECKS: Mapping[str, Callable[[Compared, FieldKind], Fault]] = {
+_CHECKS: Mapping[str, Callable[[Compared, FieldKind], Misuse]] = {
     **dict.fromkeys(("eq", "ne"), _equality),
     **dict.fromkeys(("lt", "lte", "gt", "gte"), _order),
     **dict.fromkeys(("contains", "starts_with", "ends_with"), _search),

@@ -6,13 +6,10 @@ import json
 import re
 
 from connectors.interface import FieldKind
-from sync.mapping.function import ANY, EXPRESSION, LIST, OBJECT
+from sync.mapping.function import ANY, EXPRESSION, LIST, OBJECT, Misuse
 from sync.mapping.functions import FUNCTIONS
 from sync.mapping.reads import Compared
 from sync.shared.words import Json
-
-Fault = tuple[str, str] | None
-"""Why it never holds, and what would be right."""
 
 _HOLDS = {
     "boolean": "true or false",
@@ -64,7 +61,7 @@ def holds(kind: FieldKind) -> str:
     return f"holds {_HOLDS[kind.type]}{length}"
 
 
-def of_fields(one: Compared, kind: FieldKind, other: FieldKind) -> Fault:
+def of_fields(one: Compared, kind: FieldKind, other: FieldKind) -> Misuse:
     """Return why two compared fields can never be equal, or in an order: text beside a number or a boolean."""
     sign, *path = one.literal
     texts = {_TYPES[kind.type] == "text", _TYPES[other.type] == "text"}
@@ -78,7 +75,7 @@ def of_fields(one: Compared, kind: FieldKind, other: FieldKind) -> Fault:
     return f"{name} {holds(kind)}, {beside} {holds(other)}: they {outcome}", cure
 
 
-def of_argument(one: Compared, kind: FieldKind) -> Fault:
+def of_argument(one: Compared, kind: FieldKind) -> Misuse:
     """Return why a function takes no value of the field."""
     name, index = one.literal
     if name not in FUNCTIONS or name in _LOOKED_AT_ELSEWHERE:
@@ -99,7 +96,7 @@ def of_argument(one: Compared, kind: FieldKind) -> Fault:
 _LOOKED_AT_ELSEWHERE = frozenset({"contains", "starts_with", "ends_with"})
 
 
-def of_lookup(one: Compared, kind: FieldKind) -> Fault:
+def of_lookup(one: Compared, kind: FieldKind) -> Misuse:
     """Return which keys of a lookup table no value of the field equals, or why none does."""
     field = written_path(one)
     if kind.choices is None or kind.several:

@@ -13,7 +13,7 @@ from typing import TypeAlias
 from sync.mapping.syntax import Node, tokens, walk
 from sync.shared.words import Json
 
-Fault: TypeAlias = tuple[str, str]
+Trap: TypeAlias = tuple[str, str]
 """A fault, and its cure."""
 
 _BARE = {"true": "`true`", "false": "`false`", "null": "`null`"}
@@ -28,7 +28,7 @@ _ORDERS = frozenset({"lt", "lte", "gt", "gte"})
 _LOGIC = {"or_expression": "||", "and_expression": "&&"}
 
 
-def bare_constants(text: str) -> Iterator[Fault]:
+def bare_constants(text: str) -> Iterator[Trap]:
     """Yield each `true`, `false` or `null` that stands without backticks, where it is the name of a field."""
     words = tokens(text)
     for before, token, following in zip([None, *words], words, words[1:], strict=False):
@@ -42,7 +42,7 @@ def bare_constants(text: str) -> Iterator[Fault]:
         yield what, f'write {meant} in backticks; a field of that name stands in double quotes: "{word}"'
 
 
-def traps(root: Node, *, condition: bool) -> Iterator[Fault]:
+def traps(root: Node, *, condition: bool) -> Iterator[Trap]:
     """Yield what can only be a mistake in the conditions of an expression; `condition`: it is one as a whole."""
     conditions = _conditions(root)
     for node in itertools.chain([root] if condition else [], conditions):
@@ -51,7 +51,7 @@ def traps(root: Node, *, condition: bool) -> Iterator[Fault]:
         yield from _everywhere(node)
 
 
-def _everywhere(node: Node) -> Iterator[Fault]:
+def _everywhere(node: Node) -> Iterator[Trap]:
     match node["type"]:
         case "comparator":
             yield from _comparison(node)
@@ -63,7 +63,7 @@ def _everywhere(node: Node) -> Iterator[Fault]:
             yield from _list_in_text(node["children"])
 
 
-def _contradiction(node: Node) -> Iterator[Fault]:
+def _contradiction(node: Node) -> Iterator[Trap]:
     """`a != 'x' || a != 'y'` holds always, `a == 'x' && a == 'y'` never. Said at the place where the second stands."""
     sign, outcome, right = _CONTRADICTIONS[node["type"]]
     *before, (field, literal) = [
@@ -87,7 +87,7 @@ def _held_against(node: Node, sign: str) -> tuple[Node | None, Json]:
     return None, None
 
 
-def _list_in_text(arguments: list[Node]) -> Iterator[Fault]:
+def _list_in_text(arguments: list[Node]) -> Iterator[Trap]:
     """`contains('a,b', x)` holds for parts and for empty text, too."""
     where, what = arguments[:2] if len(arguments) == 2 else ({"type": ""}, {"type": ""})
     if where["type"] == "literal" and isinstance(where["value"], str) and what["type"] != "literal":
@@ -109,7 +109,7 @@ def _conditions(root: Node) -> Iterator[Node]:
                 yield node["children"][0]
 
 
-def _alone(condition: Node) -> Iterator[Fault]:
+def _alone(condition: Node) -> Iterator[Trap]:
     """Text or a number that is a whole side of `||` or `&&`: it is true by itself."""
     if condition["type"] not in _LOGIC:
         return
@@ -121,7 +121,7 @@ def _alone(condition: Node) -> Iterator[Fault]:
         yield from _alone(side)
 
 
-def _comparison(node: Node) -> Iterator[Fault]:
+def _comparison(node: Node) -> Iterator[Trap]:
     sides = node["children"]
     for side, other in (sides, sides[::-1]):
         beside_constant = other["type"] == "literal" and not isinstance(other["value"], bool)

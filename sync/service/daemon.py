@@ -20,9 +20,9 @@ from sync.delivery.sender import ClientFactory, open_client
 from sync.engine.compiled_config import CompiledConfig
 from sync.engine.engine import Engine, Fresh
 from sync.engine.ledger_opening import own_ledger
+from sync.engine.missing_secrets import missing_secrets, without
 from sync.engine.reload import Accepted, RefusedPart, Reload
 from sync.log import emit, few
-from sync.missing import missing_secrets, without
 from sync.service import told
 from sync.service.notify import Notifier
 from sync.service.schedule import Schedule

@@ -11,9 +11,9 @@ from state.incidents import OF_A_DAEMON, Gravity, Incident
 from state.ledger import Ledger
 from state.lock import holder
 from state.receipts.opening import Mended
-from sync import starts
 from sync.config.load import digest_now, ledger_named_by
 from sync.config.schema import Config
+from sync.service import failed_starts as starts
 from sync.shared.errors import ConfigError, LedgerBusy, LedgerError, SourceRefused, SourceUnavailable, SyncError
 
 _HINT = "  hint: "

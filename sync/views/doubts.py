@@ -4,19 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Literal, cast
+from typing import Any, cast
 
 import orjson
 
 from state.ledger import Ledger
+from state.receipts.history import Resolution
 from sync.config.schema import Config, Wire
 from sync.mapping.field_changes import name_of
 from sync.mapping.wire_fields import texts
 from sync.views.needs import cut_off_batches
 from sync.views.phrases import count, iso, moment
 from sync.views.queue_listing import wire_of
-
-Resolution = Literal["landed", "absent"]
 
 YOUNG_SECONDS = 600
 """A batch may still arrive while the server works on it; after this long it hardly will."""

@@ -46,7 +46,7 @@ SHOWN = 20
 
 
 @dataclass(frozen=True, slots=True)
-class Reason:
+class NeedReason:
     """Why records wait: which field breaks which rule (`message`: the server's own words), and how many do."""
 
     field: str
@@ -74,7 +74,7 @@ class Need:
     since: int | None = None
     records: int = 0
     batches: int = 0
-    reasons: tuple[Reason, ...] = ()
+    reasons: tuple[NeedReason, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -197,7 +197,7 @@ def _queue_as_json(needs: Needs, kind: NeedKind) -> dict[str, Any]:
     for need in needs.of(kind):
         for each in need.reasons:
             merged[each.field, each.rule, each.message, each.hint] += each.records
-    reasons = [Reason(field, rule, n, message, hint) for (field, rule, message, hint), n in merged.most_common()]
+    reasons = [NeedReason(field, rule, n, message, hint) for (field, rule, message, hint), n in merged.most_common()]
     return {"records": needs.records(kind), "reasons": [_reason_as_json(each) for each in reasons[:TOP_REASONS]]}
 
 
@@ -256,16 +256,16 @@ def _lines_of(need: Need, program: str, *, several: bool, reasons: bool, now: in
     yield from (line, *deeper, *commands)
 
 
-def _reason_as_json(reason: Reason) -> dict[str, Any]:
+def _reason_as_json(reason: NeedReason) -> dict[str, Any]:
     named = {"field": reason.field, "rule": reason.rule, "message": reason.message, "hint": reason.hint}
     return {**{key: value for key, value in named.items() if value}, "records": reason.records}
 
 
-def _top(found: Iterable[tuple[str, int]]) -> tuple[Reason, ...]:
+def _top(found: Iterable[tuple[str, int]]) -> tuple[NeedReason, ...]:
     """The ledger's reasons are JSON lists of notes; here each note counts for itself, whatever its length was."""
     counts: Counter[tuple[str, str, str, str]] = Counter()
     for text, n in found:
         for why in reasons_of(text):
             counts[why.field, why.rule, why.message, why.hint] += n
     top = counts.most_common(TOP_REASONS)
-    return tuple(Reason(field, rule, n, message, hint) for (field, rule, message, hint), n in top)
+    return tuple(NeedReason(field, rule, n, message, hint) for (field, rule, message, hint), n in top)

@@ -13,8 +13,8 @@ from state.lock import holder
 from sync.config.ages import Age
 from sync.config.intervals import POLL_DEADLINE, allowance
 from sync.delivery.pace import REFUSED_ALTOGETHER, REST_HINTS, Pace
+from sync.service.failed_starts import noted
 from sync.service.told import KEPT, PART, is_put_back
-from sync.starts import noted
 from sync.views.needs import Need, NeedKind, Needs, ageing_needs, waiting_needs
 from sync.views.phrases import ago, count, printable
 from sync.views.scope import Scope

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from sync import belongs
+from sync import foreign_files as belongs
 
 ROOT = Path(__file__).parents[2]
 
@@ -21,7 +21,7 @@ ROOT = Path(__file__).parents[2]
 def installed(tmp_path: Path) -> Path:
     """An environment's folder with as much of the program as is needed to notice."""
     folder = tmp_path / "site-packages"
-    for file in ("sync/__init__.py", "sync/__main__.py", "sync/entry.py", "sync/belongs.py"):
+    for file in ("sync/__init__.py", "sync/__main__.py", "sync/entry.py", "sync/foreign_files.py"):
         (folder / file).parent.mkdir(parents=True, exist_ok=True)
         shutil.copy(ROOT / file, folder / file)
     for name in ("connectors", "state"):

@@ -12,8 +12,8 @@ import pytest
 from reload_world import Scene, Tenant
 
 from state.ledger import Ledger
-from sync.comparing import Comparisons
 from sync.config.load import load_config
+from sync.engine.comparing import Comparisons
 from sync.engine.compiled_config import CompiledConfig
 from sync.engine.engine import Engine
 from sync.engine.reload import Accepted, accept

@@ -63,3 +63,16 @@ def test_a_log_that_is_begun_anew_is_its_own(tmp_path: Path, monkeypatch: pytest
                 if n % 25 == 24:
                     ledger.tidy()
     assert len(heads) > 6
+
+
+def test_a_log_that_is_begun_anew_within_a_checkpoint_is_its_own(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its number is the first frame of a new log, which is whole at once and begun anew by the next commit."""
+    monkeypatch.setattr("state.checkpoints.WAL_BYTES", 1)
+    with Ledger(tmp_path / "ledger.db", own=True) as ledger:
+        for _ in range(10):
+            write(ledger, 1)
+            with ledger.file.write():
+                pass  # nothing, so the log that is long and whole is not begun anew by it
+            ledger.file.refuse_old_owner()

@@ -14,14 +14,14 @@ _THEN = "then reload (a file), or restart (an environment variable, a credential
 
 
 @dataclass(frozen=True, slots=True)
-class Missing:
+class MissingSecrets:
     """Why sources cannot be read or delivered, and why workspaces cannot be delivered to."""
 
     sources: Mapping[str, ConfigError]
     workspaces: Mapping[str, ConfigError]
 
 
-def missing_secrets(config: Config) -> Missing:
+def missing_secrets(config: Config) -> MissingSecrets:
     """Look for each secret; a source cannot do without its own and the keys of the workspaces that it feeds."""
     keys = {name: problems for name in config.workspaces if (problems := list(_problems_of_key(config, name)))}
     sources = {}
@@ -30,10 +30,10 @@ def missing_secrets(config: Config) -> Missing:
         problems = [*_problems_of_source(name, source), *(each for key in fed for each in keys.get(key, ()))]
         if problems:
             sources[name] = _error(config, problems)
-    return Missing(sources, {name: _error(config, problems) for name, problems in keys.items()})
+    return MissingSecrets(sources, {name: _error(config, problems) for name, problems in keys.items()})
 
 
-def without(config: Config, missing: Missing) -> Config:
+def without(config: Config, missing: MissingSecrets) -> Config:
     """Return what can begin. Raises ConfigError with all that is missing where nothing could be read."""
     if missing.sources and not config.sources.keys() - missing.sources.keys():
         raise _error(config, (problem for error in missing.sources.values() for problem in error.problems))
