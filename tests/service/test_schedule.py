@@ -153,8 +153,8 @@ def test_a_turn_that_does_not_begin_starves_the_watchdog(
 ) -> None:
     schedule.every("hub.companies", 60.0, Turns(), at_once=False)
     schedule.start()
-    monkeypatch.setattr(schedule._scheduler, "wakeup", lambda: None)
-    with engine_of(tmp_path, clock, monkeypatch) as (engine, _, _):
+    with engine_of(tmp_path, clock, monkeypatch) as (engine, _, _), monkeypatch.context() as patch:
+        patch.setattr(schedule._scheduler, "wakeup", lambda: None)  # not while it is shut down
         engine.start_delivery()
         stalled = stalled_parts(engine, schedule, clock)
         clock.suspended = 120.0
