@@ -126,14 +126,13 @@ class HubSpotCalls:
                     self._wait(call, attempt, again)
                     attempt += 1
                 case Unauthorised(why=why):
-                    # A new token was put into the file: the same attempt again. No loop: each round needs yet another
-                    # token.
+                    # With a new token in the file the same attempt is made again. This ends: each round needs another token.
                     if not self._renew():
                         self.refuse(f"HubSpot: {why}", f"put a valid token into the {self.options.token.where}")
-                # Of a single thing a 404 in HubSpot's own words is an answer; of a list it means a wrong path.
+                # For a single thing HubSpot's own 404 is an answer; for a list it means a wrong path.
                 case Gone() if call.name in _SINGLE:
                     raise NotThere
-                # Any 404 may come from a proxy. Believed, it would turn every record into a deleted one.
+                # A 404 may come from a proxy. If it were believed, every record would look deleted.
                 case NotFound() if call.name == "one":
                     hint = "is a proxy in between? HubSpot itself says it in JSON where a record is gone"
                     self.unavailable(f"HubSpot answers 404 for a record, not in its own words ({call.target})", hint)
@@ -187,7 +186,7 @@ class HubSpotCalls:
         except Resting as resting:
             self.unavailable(resting.why, "it goes on by itself")
         reply = transport.send(call.method, path, call.query, call.body)
-        # Clock and limits are taken from errors too: those are the answers that matter most for them.
+        # Errors count too: a 429 is the answer that says most about limits.
         self._note_clock(reply)
         self.pace.learn(reply.headers, self.now())
         return reply
@@ -199,11 +198,11 @@ class HubSpotCalls:
 
         Windows must end by the clock that stamps the records, not by ours.
         """
-        # No answer yet: ours will do for the first call, which reads no window.
+        # No answer yet: our own clock will do for the first call, which reads no window.
         if self._server_clock is None:
             return datetime.fromtimestamp(self._clock.wall(), UTC)
         then, heard = self._server_clock
-        # The boot clock goes on steadily where the wall clock may be set.
+        # By the boot clock, which goes on steadily; the wall clock may be set.
         return datetime.fromtimestamp(then + self._clock.boot() - heard, UTC)
 
     def portal(self) -> Portal:

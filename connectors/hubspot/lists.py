@@ -47,7 +47,7 @@ def find_list(account: HubSpotCalls, name: str, wanted: str) -> RecordList:
         row = account.ask(_named(name, wanted), lambda body: one_of(body.get("list")))
     except NotThere:
         _refuse(account, f"there is no list {wanted!r} of {name}", "look at its name in HubSpot, or write its id")
-    # Nothing is worked out for a list that people fill; a deleted one says PROCESSING for ever.
+    # HubSpot computes nothing for a manual list, and a deleted list stays in PROCESSING.
     filling = row.get("processingStatus") == "PROCESSING" and row.get("processingType") != "MANUAL"
     found = RecordList(id_of(row, "listId"), str(row.get("name") or wanted), id_of(row, "objectTypeId"), filling)
     if row.get("deletedAt") is not None:

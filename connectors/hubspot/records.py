@@ -61,7 +61,7 @@ class HubSpotRecords:
         rows = {str(row["id"]): row for row in found.values()}
         records = self.records(list(rows.values()))
         emitted = {record.id for record in records}
-        # A merge that the survivor's own list of merges does not tell: its id answers for the old one.
+        # Merges that the survivor does not list: asked for by the old id, HubSpot answers with the survivor.
         merged = [(old, str(row["id"])) for old, row in found.items() if old not in emitted]
         return [*records, *(Record(old, {}, None, deleted=True, merged_into=into) for old, into in merged)]
 

@@ -99,7 +99,7 @@ class Search:
                 page = self._page(low, high, page.after)
             if len(stamps) >= total:
                 return FoundStamps(list(stamps.items()), high)
-        # Given up, but said: the settled pass and the sweep read them.
+        # Reported in the notes: the settled pass and the sweep read them.
         return FoundStamps(list(stamps.items()), high, notes={"search_lacks": total - len(stamps)})
 
     def _crowd(self, at: int, after: str | None) -> Iterator[FoundStamps]:

@@ -48,7 +48,7 @@ class SalesforceLabels:
         labels, without = field.labels_of(code)
         if without:
             self._client.without_label[f"{labelled.object}.{field.name}"] += 1
-        # A list always, also of one label, so that a mapping need not tell them apart.
+        # Always a list, even of one label, so that a mapping need not distinguish.
         if field.type == "multipicklist":
             return labels or None
         return labels[0] if labels else None

@@ -196,7 +196,7 @@ class Client:
                     raise
                 return QueryPage(rows, first.total, None, done=False)
             rows += answer.rows
-        # Rows that are silently missing would count as deleted by the sweep.
+        # Rows that are silently missing must not pass for records that are gone.
         if len(rows) != first.total:
             raise unclear(f"{len(rows):,} rows came of {first.total:,}", source, stream)
         ids = [row.get("Id") for row in rows]

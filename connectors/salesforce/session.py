@@ -138,7 +138,7 @@ class SalesforceSession:
             if self._token is not None and self._token != instead_of:
                 return self._token
             now = self.now()
-            # Told without asking again: each bad login brings the user nearer to being locked.
+            # Refused without another attempt: each bad login brings the user nearer to being locked.
             if self._refusal is not None and now < self._rests_until:
                 raise _again(self._refusal, stream)
             if instead_of is not None:
