@@ -126,7 +126,7 @@ class HubSpotCalls:
                     self._wait(call, attempt, again)
                     attempt += 1
                 case Unauthorised(why=why):
-                    # With a new token in the file the same attempt is made again. It ends: each round needs another token.
+                    # A token that has changed in the file: the same attempt again, with it.
                     if not self._renew():
                         self.refuse(f"HubSpot: {why}", f"put a valid token into the {self.options.token.where}")
                 # For a single thing HubSpot's own 404 is an answer; for a list it means a wrong path.
