@@ -81,6 +81,7 @@ def recognised(reading: Reading, memory: Memory, on_change: OnChange) -> Decisio
     match memory.fate:
         case "forgotten":
             return Decision(reading, "forgotten", "no")
+        # It stays in its batch: a person's decision on that batch settles it.
         case "in_doubt":
             return Decision(reading, "in_doubt", memory.lead_exists, batch=memory.batch)
     resting: Literal["delivered", "known"] = "known" if memory.fate == "known" else "delivered"
@@ -115,6 +116,7 @@ def _list_again(connection: sqlite3.Connection, stream: int, reading: Reading, m
             "mapping": sent.mapping,
             "source_fp": sent.source_fp,
             "wire_fp": sent.wire_fp,
+            # Only if it is provably what was sent.
             "payload": reading.payload if reading.version.wire_fp == sent.wire_fp else None,
             "stream": stream,
             "id": reading.id,

@@ -50,6 +50,7 @@ def back_up(ledger: Ledger, target: Path) -> None:
     """
     if target.exists():
         raise FileExistsError(17, "exists already", str(target))
+    # The key first: a copy of the ledger without its key is worthless, and `O_EXCL` refuses to overwrite another one.
     disk, copy = ledger.places.main.disk, key_path(target)
     descriptor = disk.open(copy, os.O_WRONLY | os.O_CREAT | os.O_EXCL)
     try:
@@ -77,6 +78,7 @@ def back_up_daily(ledger: Ledger, folder: Path, keep: int) -> Daily | None:
         return None
     folder.mkdir(mode=0o700, exist_ok=True)
     target = backup_path(ledger, folder)
+    # A full disk stops the delivery; a missing backup does not.
     short = ledger.path.stat().st_size + SPARE_BYTES - shutil.disk_usage(folder).free
     if short > 0:
         return Daily(target, short=short)

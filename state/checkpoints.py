@@ -84,6 +84,8 @@ class Checkpoints:
         """Run one numbered checkpoint. Raise LedgerLost if the file was overwritten, sqlite3.Error if it cannot be
         written."""
         self.refuse_overwritten()
+        # Ledger first, lock file second. A crash in between leaves the greater number in the ledger, which is accepted;
+        # the other way round a sound ledger would be refused.
         number = self._done + 1
         connection.execute(
             "INSERT INTO meta VALUES (:key, :value) ON CONFLICT (key) DO UPDATE SET value = :value",

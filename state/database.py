@@ -68,6 +68,7 @@ def _connect_read_only(path: Path) -> sqlite3.Connection:
     how = "vfs=unix-none" if path.with_name(path.name + "-wal").exists() else "immutable=1"
     address = f"{path.absolute().as_uri()}?mode=ro&{how}"
     connection = sqlite3.connect(address, uri=True, isolation_level=None, check_same_thread=False)
+    # Keeps the log's index in heap memory; see the link above.
     connection.execute("PRAGMA locking_mode = EXCLUSIVE")
     return connection
 
@@ -174,8 +175,11 @@ class LedgerFile:
         written without it: the outcome of a request is a fact, whoever learned it.
         """
         with self._watched():
+            # A deferred transaction would fail at its first write if another process wrote after its snapshot, without
+            # waiting (SQLITE_BUSY_SNAPSHOT).
             self._connection.execute("BEGIN IMMEDIATE")
             try:
+                # Inside the transaction: from here on no newcomer can raise the number until we commit.
                 if as_owner:
                     self.guard(self._connection)
                 yield self._connection
@@ -196,6 +200,7 @@ class LedgerFile:
     def read(self) -> Iterator[sqlite3.Connection]:
         """Give one consistent snapshot for several read statements."""
         with self._watched():
+            # Always rolled back: nothing was written.
             self._connection.execute("BEGIN")
             try:
                 yield self._connection
@@ -215,6 +220,7 @@ class LedgerFile:
             try:
                 with translated(self.path):
                     yield
+            # Still under the lock, so the next transaction of any thread sees the failure.
             except LedgerError as error:
                 self.failure = self.failure or error
                 raise
@@ -222,6 +228,7 @@ class LedgerFile:
     def backup(self, target: Path, disk: Disk | None = None) -> None:
         """Make a consistent copy, whole and on the disk or absent, while others go on writing."""
         disk = disk or SystemDisk()
+        # Renamed when whole: a crash must not leave half a copy that looks like a backup.
         temporary = target.with_name(target.name + ".new")
         temporary.unlink(missing_ok=True)
         _create_private(temporary)
@@ -249,6 +256,7 @@ class LedgerFile:
         """
         leave_log = leave_log or (self.checkpoints is not None and self.checkpoints.is_overwritten)
         with self._lock, ExitStack() as stack:
+            # SQLite checkpoints when the last connection closes. Another open one keeps it from doing so.
             if leave_log:
                 stack.enter_context(_reader(self.path))
             self._connection.close()
@@ -320,6 +328,7 @@ _HINTS = {
 def _translate(error: sqlite3.Error, path: Path) -> SyncError:
     name = getattr(error, "sqlite_errorname", "") or ""
     primary = "_".join(name.split("_")[:2])
+    # SQLite reports a full disk as an I/O error where shared memory cannot grow.
     if primary == "SQLITE_IOERR" and free_bytes(path) == 0:
         primary = "SQLITE_FULL"
     if primary in {"SQLITE_BUSY", "SQLITE_LOCKED"}:

@@ -48,6 +48,7 @@ def let_go_at_once(
     person."""
     for change in changes:
         before, reading = known.get(change.reading.id), change.reading
+        # An update of a pending record was counted when it was queued.
         begins = change.state == "pending" and (before is None or before.state != "pending")
         by_a_person = before is not None and before.again == "send"
         if begins and (released or by_a_person) and reading.payload is not None:

@@ -105,6 +105,7 @@ class Gate:
             with_email, known_elsewhere = connection.execute(_EMAILS, values).fetchone()
             leads = _made(connection, stream, poll)
             history = _history(connection, stream, first, now)
+            # Before `usual`, which reads weeks of polls: most days are decided without it.
             today = history.today(connection)
             return GuardFigures(
                 leads=leads,
@@ -188,6 +189,7 @@ class _History:
         if self.polls < FEWEST_POLLS:
             return None
         until = self.now - DAY
+        # Less than a day of history: a rate per day would be an extrapolation from hours.
         if self.settled is None or until - self.began < DAY:  # what came until now is all that is known
             return Usual(self._let_go(connection, since=min(self.began, until) - 1), 1.0)
         values = {"stream": self.stream, "first": self.first, "settled": self.settled, "fewest": FEWEST_POLLS}
@@ -210,6 +212,7 @@ def _history(connection: sqlite3.Connection, stream: int, first: int, now: int) 
     polls, began = connection.execute(_POLLS, values).fetchone()
     if polls and began > now:  # the clock is behind: the latest that it showed is as near as one can come
         now = max(now, connection.execute(_LATEST, values).fetchone()[0] or now)
+    # First within four weeks; a stream that is read less often is compared with whatever there is.
     for window in (USUAL_DAYS * DAY, now):
         within = {**values, "until": now - DAY, "since": now - DAY - window}
         if (row := connection.execute(_SETTLED, within).fetchone()) is not None:

@@ -89,6 +89,7 @@ class Incidents:
         told = Incident(kind, subject, self._now(), cause, hint, gravity, digest=digest)
         if before is not None:
             told = replace(told, since=before.since, times=min(before.times + 1, COUNTED))
+        # Unchanged once it is counted up: a source that fails all night causes three writes.
         if told != before:
             value = {name: each for name, each in asdict(told).items() if name not in {"kind", "subject"}}
             self._put(key, json.dumps(value))
@@ -118,6 +119,7 @@ class Incidents:
         with self._file.read() as connection:
             rows = connection.execute(
                 "SELECT key, value FROM meta WHERE key >= :first AND key < :last",
+                # `;` follows `:` in ASCII, so this is the range of all keys with the prefix.
                 {"first": _KEY, "last": _KEY[:-1] + ";"},
             ).fetchall()
         found = [each for row in rows if (each := _incident(row["key"], row["value"])) is not None]
@@ -163,6 +165,7 @@ def _incident(key: str, value: str | None) -> Incident | None:
     kind, _, subject = key.removeprefix(_KEY).partition(":")
     if value is None or kind not in get_args(IncidentKind):
         return None
+    # A newer version may have written fields that this one does not have.
     known = {field.name for field in fields(Incident)}
     said = {name: each for name, each in json.loads(value).items() if name in known}
     return Incident(kind=kind, subject=subject, **said)  # type: ignore[arg-type]

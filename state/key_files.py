@@ -56,6 +56,7 @@ class KeyFile:
         or written: this process can go on, but its successor could not start.
         """
         try:
+            # The change time is part of it: whoever replaces the content cannot set that back.
             if self._known == (now := _state_of(self.path)):
                 return False
             found = self.path.read_bytes()
@@ -65,6 +66,7 @@ class KeyFile:
             return True
         if found != self._key:
             kept = self.path.with_name(f"{self.path.name}.kept")
+            # The key in this process's memory may be the only copy left: save it before stopping.
             self._write(kept)
             raise LedgerLost(
                 f"{self.path} holds another key than this ledger was written with: this process stops before it sends",
@@ -118,6 +120,7 @@ def open_key(ledger: Path, *, create: bool, disk: Disk | None = None) -> Hasher:
 
 def _write_new(path: Path, key: bytes, disk: Disk) -> None:
     """Write the key whole and synced before its name appears."""
+    # A half-written key would pass for another one, and every record would look new.
     temporary = path.with_name(path.name + ".new")
     descriptor = disk.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC)
     try:

@@ -69,6 +69,7 @@ class Ledger:
         self.path = path
         self.clock = clock or SystemClock()
         self.places = ReceiptsFiles.of(path, receipts_copy, disk)
+        # Before any lock is taken: with both places in one file this process would wait for itself.
         self.places.refuse_one_file()
         self._owns = own
         self._owner: Owner | None = None
@@ -94,6 +95,7 @@ class Ledger:
                 self.hasher = self._key(own=own)
                 self.receipts = self._take(self._lock) if self._lock else LOOKED_ON
             except BaseException:
+                # What is refused must stay as it was found, for a person to look at.
                 self.file.close(leave_log=True)
                 raise
         except BaseException:
@@ -136,6 +138,7 @@ class Ledger:
         # The order matters: our higher number is committed first, then each receipts file is read under its lock. So an
         # older owner has either written its intent by now, or sees our number and stops before it sends.
         opened = open_receipts(self.file, self.hasher, self.places)
+        # Last, after the ledger was written to: only then do its side files exist.
         self._footing = Footing(self.path, lock)
         self.file.checkpoints = Checkpoints(self.path, lock)
         self.file.guard = partial(self._refuse_old_owner, taken.owner, self._footing, self.file.checkpoints)
@@ -197,6 +200,8 @@ class Ledger:
         workspace's setting. A batch that an older owner may still have on the wire is left alone: call again while
         `left` is not None.
         """
+        # An older owner that may still be alive gets until its requests' deadlines, plus grace: its verdict is better
+        # than our doubt.
         now = self.clock.boot()
         over = {batch for batch, until in self._found.items() if until <= now}
         if any(self._found[batch] for batch in over):
@@ -254,6 +259,7 @@ class Ledger:
 
         Raises LedgerError if what is due cannot be written to the receipts: whoever opens the ledger next writes it.
         """
+        # So that a second call does nothing.
         owns, self._owns = self._owns, False
         try:
             if owns:

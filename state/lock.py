@@ -40,6 +40,7 @@ class LedgerLock:
             descriptor = os.open(self.path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
         except OSError as error:
             raise LedgerError(f"the lock file {self.path} cannot be opened: {error.strerror}") from error
+        # `flock`, not `lockf`: a POSIX lock would be dropped when any descriptor of the file is closed in this process.
         if not _locked(descriptor):
             pid, _ = _content(descriptor)
             os.close(descriptor)
@@ -60,6 +61,8 @@ class LedgerLock:
         if self._descriptor is None:
             return
         text = f"{os.getpid()}\n" + ("" if checkpoint is None else f"{checkpoint}\n")
+        # The number is only a hint for the next start: a crash between these two calls leaves it out, and the receipts
+        # decide.
         os.ftruncate(self._descriptor, 0)
         os.pwrite(self._descriptor, text.encode(), 0)
 
@@ -90,6 +93,7 @@ def _locked(descriptor: int) -> bool:
         try:
             fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
+            # Readers hold their shared lock for microseconds only.
             if attempt < 4:
                 time.sleep(0.05)
         else:

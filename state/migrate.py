@@ -47,6 +47,7 @@ def migrate(
             hint="restart the daemon (or run `once`): it backs the ledger up and migrates it",
         )
     if pending:
+        # A name by the first migration, not by the time: a start that is repeated must not fill the disk with copies.
         kept = path.with_name(f"{path.name}.before-{pending[0]}")
         if applied:
             accept(connection)

@@ -52,9 +52,11 @@ class Outbox:
                 # A failed write may mean that a verdict was lost: nothing more is sent that might not be remembered.
                 raise LedgerError(failure.message, hint=failure.hint)
             streams = _streams(connection, workspace, only)
+            # With an open circuit breaker one random lead is the probe: the oldest may be the very one that trips it.
             rows = _pick(connection, streams, most) if probe is None else _draw(connection, streams, probe)
             if not rows:
                 return NothingToSend(None)
+            # Parts never linger: they must be settled before anything else is claimed.
             is_whole = probe is not None or rows[0]["part"] is not None or len(rows) >= most
             wait = 0.0 if is_whole else self._left_to_linger(rows, linger)
             if wait > 0:
@@ -86,6 +88,7 @@ class Outbox:
         now = int(self._clock.wall() * 1000)
         label = label.replace("{batch}", name) if label else None
         connection.execute(
+            # The label as it is sent, because the configuration may name another by the time somebody looks.
             "INSERT INTO batches (name, workspace, state, leads, part, slot, claimed_at, label)"
             " VALUES (?, ?, 'sending', ?, ?, ?, ?, ?)",
             (name, workspace, len(rows), part, slot, now, label),
@@ -93,18 +96,23 @@ class Outbox:
         keys = json.dumps([row["key"] for row in rows])
         connection.execute(
             "INSERT INTO deliveries (batch, position, record, modified, mapping, source_fp, wire_fp, payload)"
+            # The payload is copied: what is on the wire must stay as it was, whatever is read meanwhile. Positions are
+            # those in the list of keys, so those of the request's body.
             " SELECT :batch, j.key, r.key, r.modified, r.mapping, r.source_fp, r.wire_fp, r.payload"
             " FROM json_each(:keys) j JOIN records r ON r.key = j.value",
             {"batch": name, "keys": keys},
         )
         connection.execute(
             "UPDATE records SET state = 'sending', batch = :batch, since = :now,"
+            # Pessimistic from this commit on: only a verdict turns maybe back into no.
             " lead_exists = CASE lead_exists WHEN 'yes' THEN 'yes' ELSE 'maybe' END"
             " WHERE key IN (SELECT value FROM json_each(:keys))",
             {"batch": name, "keys": keys, "now": now},
         )
         connection.execute(
-            "UPDATE streams SET turn = (SELECT max(turn) + 1 FROM streams) WHERE id = ?", (rows[0]["stream"],)
+            # Only the stream that led this batch goes to the back: the others filled its rest.
+            "UPDATE streams SET turn = (SELECT max(turn) + 1 FROM streams) WHERE id = ?",
+            (rows[0]["stream"],),
         )
         deliveries = tuple(
             Delivery(row["key"], row["stream"], row["id"], row["payload"], row["lead_exists"] == "yes") for row in rows
@@ -223,6 +231,7 @@ def _draw(connection: sqlite3.Connection, streams: Sequence[tuple[int, int]], ch
 
     So neither one poisoned lead nor one poisoned stream keeps the circuit breaker open.
     """
+    # Fresh leads first: parts come from rejected batches, so they are likelier to be rejected again.
     for fresh in (1, 0):
         waiting = [
             {"stream": stream, "mapping": mapping, "fresh": fresh, "count": count}
@@ -231,6 +240,7 @@ def _draw(connection: sqlite3.Connection, streams: Sequence[tuple[int, int]], ch
         ]
         if waiting:
             place = chance * len(waiting)
+            # One random number serves twice: its integer part chooses the stream, its fraction the lead.
             chosen = waiting[int(place)]
             chosen["place"] = int(place % 1 * chosen["count"])
             return connection.execute(_WAITING_AT, chosen).fetchall()
@@ -246,6 +256,7 @@ def _of_part(
     connection: sqlite3.Connection, streams: Sequence[tuple[int, int]], part: int | None, most: int
 ) -> list[sqlite3.Row]:
     rows: list[sqlite3.Row] = []
+    # Live records of all streams go before any backfill.
     for backfill in (0, 1):
         for stream, mapping in streams:
             left = most - len(rows)

@@ -83,12 +83,14 @@ def take(connection: sqlite3.Connection, lock: LedgerLock, ledger: Path, clock: 
 
     Raises LedgerUntrusted if this is a copy of a ledger that a process uses elsewhere.
     """
+    # The number is taken over even from an owner that is surely gone: it must only ever rise.
     before = Owner.of(connection)
     if before is not None:
         _refuse_copy(before, lock, ledger)
     found = _found(connection, before, lock.identity, clock)
     owner = Owner(
         number=before.number + 1 if before else 1,
+        # The number alone does not identify an owner: after a restored backup the same number is given again.
         name=secrets.token_hex(8),
         pid=os.getpid(),
         boot=clock.boot_id,
@@ -107,6 +109,7 @@ def take(connection: sqlite3.Connection, lock: LedgerLock, ledger: Path, clock: 
 def refuse_old_owner(connection: sqlite3.Connection, owner: Owner, ledger: Path) -> None:
     """Raise LedgerLost if `owner` is no longer the last owner; part of a transaction."""
     now = Owner.of(connection)
+    # The usual case, and inside every claim: one row read.
     if now is not None and now.name == owner.name:
         return
     if now is None or now.number < owner.number:
@@ -122,9 +125,11 @@ def refuse_old_owner(connection: sqlite3.Connection, owner: Owner, ledger: Path)
 
 
 def _refuse_copy(before: Owner, lock: LedgerLock, ledger: Path) -> None:
+    # Same place: the lock, which we hold, has already decided.
     if before.path == str(ledger.absolute()):
         return
     held = look(lock_path(Path(before.path)))
+    # Held, and by the very file that the ledger names: the original is in use while this copy starts.
     if held is not None and held[1] == before.lock != lock.identity:
         raise LedgerUntrusted(
             f"the ledger {ledger} is a copy of {before.path}, with which process {held[0]} works:"
@@ -139,6 +144,7 @@ def _found(
     """Return when each batch on the wire can get no answer any more; 0.0 if its owner is surely gone."""
     now = clock.boot()
     ends = answers_until(connection, clock)
+    # No process survives a reboot.
     if before is None or before.boot != clock.boot_id:
         return dict.fromkeys(ends, 0.0)
     unsure = before.may_be_alive(lock, clock.boot_id)
@@ -163,6 +169,7 @@ def cut_off(connection: sqlite3.Connection, ledger: Path, clock: Clock) -> set[s
     """Return the batches on the wire whose answer no process can be waiting for; for readers."""
     ends = answers_until(connection, clock)
     owner = Owner.of(connection)
+    # A running owner waits for its own answers.
     if look(lock_path(ledger)) is not None:
         return set()
     if owner is None or owner.boot != clock.boot_id:

@@ -111,9 +111,11 @@ class Queues:
             "poll": which.poll,
             "until": which.until,
         }
+        # A record can be delivered for years before it is orphaned: `since` is when it was delivered.
         since = "r.orphaned" if queue == "orphaned" else "r.since"
         sql = _FIND.format(queue="true" if queue is None else _QUEUES[queue], since=since)
         with self._file.read() as connection:
+            # SQLite's own lower() knows ASCII only.
             connection.create_function("folded", 1, str.casefold, deterministic=True)
             return [_waiting(row) for row in connection.execute(sql, values)]
 
@@ -173,6 +175,7 @@ class Queues:
 
     def _settle(self, keys: Sequence[int], word: Callable[[sqlite3.Connection, Chosen], Moves]) -> Moves:
         moves: Moves = Counter()
+        # In parts, so that the daemon's claims need not wait for a decision on a hundred thousand records.
         rest = iter(keys)
         while part := list(islice(rest, ROWS_AT_ONCE)):
             with self._file.write() as connection:
@@ -214,6 +217,7 @@ def _send(
 
     `counts`: add leads that were not released before to the counts of released leads.
     """
+    # Before the second UPDATE, which takes what this one could not.
     sent = connection.execute(_SEND.format(waiting=waiting), chosen.named).fetchall()
     if counts:
         count_leads(connection, ((row["mapping"], row["payload"]) for row in sent))

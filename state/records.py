@@ -114,35 +114,44 @@ class Records:
         left the queue (`unqueued`) and how many contacts were left out (`left_out`). Raise Overtaken, and write
         nothing, if other children would be left out now; LedgerError if this process no longer owns the ledger.
         """
+        # One time for the whole page, so that its rows sort and expire together.
         now = int(self._clock.wall() * 1000)
         with self._file.write(as_owner=True) as connection:
             if nested is not None:
                 nested.refuse_overtaken(connection, self._hasher, stream)
+            # Looked up again inside the transaction: a verdict or a person's decision may have changed a record since
+            # the page was mapped.
             known = _look_up(connection, stream, (reading.id for reading in readings))
             memories = self._recall(connection, stream, [reading for reading in readings if reading.id not in known])
             judged = [
                 self._recognised(connection, stream, reading, memories) or judge(reading, known.get(reading.id))
                 for reading in readings
             ]
+            # Before matching, which must see the merges that this page brings.
             newly_merged = keep_merges(connection, stream, readings)
             changes = [change for change in judged if change is not None]
+            # After judging: only a record that would otherwise be sent can be the duplicate of another.
             changes = matched(connection, self._hasher, terms_of(connection, stream), changes, known)
+            # The stored payload is what will be sent, so contacts are cut before it is written.
             if without is not None:
                 changes = spare_repeats(connection, cut(changes, without), known)
             rows = [_row(change, stream, poll, backfill, now) for change in changes]
             if alike:
                 rows = [{**row, "alike": alike(change.reading.id)} for row, change in zip(rows, changes, strict=True)]
             connection.executemany(_UPSERT, rows)
+            # From here on the rows exist: what follows refers to them by key.
             settle_accounts(connection, stream, changes, memories)
             keep_heirs(connection, stream, (change.reading.id for change in changes if change.reading.merged_into))
             left_out = keep_matches(connection, stream, readings, changes, known, now=now)
             keep_successors(connection, stream, _gone(changes))
             settled = {change.reading.id for change in changes if change.state not in ON_THE_WIRE}
+            # Without the records that this page judged: they have seen the merge already.
             stop_kin(connection, stream, newly_merged, settled)
             count_leads(connection, let_go_at_once(changes, known, released=is_released(connection, poll)))
             if links:
                 _relink(connection, stream, links)
             if lane:
+                # With the rows, never before or after: a crash must neither skip a page nor lose its position.
                 move_lane(connection, stream, lane, now)
         counts = _counted(changes, known, unchanged=len(readings) - len(changes))
         if left_out:
@@ -395,6 +404,7 @@ _KEEPS_VALUES: frozenset[State] = frozenset({"pending", "sending", "in_doubt", "
 
 def _row(change: Decision, stream: int, poll: int, backfill: bool, now: int) -> dict[str, object]:
     reading, base = change.reading, change.base
+    # Personal data is kept only while something can still be sent or a person has to look at it.
     keeps = change.state in _KEEPS_VALUES or change.drift
     return {
         "stream": stream,
@@ -418,8 +428,10 @@ def _row(change: Decision, stream: int, poll: int, backfill: bool, now: int) -> 
         "poll": poll,
         "backfill": int(backfill),
         "batch": change.batch,
+        # Only leads of our own: a `known` lead was there before us.
         "orphaned": now if change.state == "delivered" and reading.version.fit in GONE else None,
         "now": now,
+        # Filled in by the caller, if the source respells keys.
         "alike": None,
         "nested": None if reading.contacts is None else sum(bool(each.values) for each in reading.contacts),
     }
@@ -441,11 +453,14 @@ def _counted(changes: Sequence[Decision], known: Mapping[str, Stored], *, unchan
 
 def _counted_as(change: Decision, before: Stored | None) -> str:
     """Return the one word under which a reading counts in its poll, so that the words add up to what was read."""
+    # It waits for its batch's verdict, whatever was read.
     if change.state in ON_THE_WIRE:
         return "waiting"
+    # Checked before the states: drift lies across them.
     if change.drift and change.state != "pending":
         return "drifted"
     if change.state == "pending":
+        # It was counted as new when it was queued.
         if before is not None and before.state == "pending":
             return "updated"
         return "new" if change.lead_exists == "no" else "resend"

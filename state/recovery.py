@@ -60,8 +60,10 @@ def _cut_off(
 ) -> Iterator[Recovered]:
     for batch in batches:
         found = _find(batch, truth, on_unknown(batch.workspace))
+        # Receipt before verdict here too: a crash in between must find one of the two.
         if not found.has_receipt:
             journal.verdict(batch.name, found.outcome, cause=found.cause)
+        # `conclude` has no verdict of that name: it is an unknown outcome under `on_unknown = "resend"`.
         given_up = found.outcome == "absent"
         conclusion = verdicts.conclude(
             batch.name,
@@ -93,6 +95,7 @@ def _words(verdicts: Verdicts, truth: CombinedReceipts) -> Iterator[Recovered]:
     """Apply decisions that the receipts know and the ledger does not: it was restored from a backup."""
     for name, known in ahead(verdicts.states(), truth.batches):
         for landed, positions in _said(known):
+            # A decision that the ledger knows already moves nothing and is not reported.
             before = verdicts.batch(name)
             conclusion = verdicts.resolve(name, landed=landed, note="by the receipts", positions=positions)
             if verdicts.batch(name) != before:

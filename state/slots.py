@@ -30,6 +30,7 @@ from sync.shared.clock import Clock
 ANY_KEY = b""
 PER_MOST = 86_400.0
 GRACE_SECONDS = 10.0
+# The server looks like ASP.NET, whose sliding window is a little longer than its nominal length.
 MARGIN = 0.01
 MARGIN_STEP = 0.005
 MARGIN_MOST = 0.1
@@ -108,6 +109,7 @@ class Slots:
     def learn(self, rule: RateLimit, slot: int) -> Lesson:
         """Learn from the 429 to the request of this slot; all processes on this ledger obey at once."""
         with self._file.write() as connection:
+            # As of the request's start: what was sent since could not have caused this 429.
             room = look(connection, rule, self._clock, as_of=slot)
             lesson = lesson_of(room, echo=_is_echo(connection, rule, self._clock))
             connection.execute(
@@ -133,8 +135,10 @@ def lesson_of(room: Room, *, echo: bool) -> Lesson:
     """
     if echo:
         return Lesson("window", room.used, room.share, room.margin)
+    # A window that was nearly full may have been full at the server, whose clock and arrival order differ from ours.
     if room.used >= CLEAR_ROOM * room.requests and room.margin < MARGIN_MOST:
         return Lesson("window", room.used, room.share, min(room.margin + MARGIN_STEP, MARGIN_MOST))
+    # Never above the present share: two 429s in a row must not raise it.
     share = max(SHARE_LEAST, min(room.share, SHARE_FALL * room.used / room.requests))
     return Lesson("stranger", room.used, share, room.margin)
 
@@ -146,6 +150,7 @@ def climbed(share: float, windows: float) -> float:
 
 def allowed(requests: int, share: float) -> int:
     """Return how many of `requests` a share of the limit is; at least one, or nothing could show that there is more."""
+    # The epsilon absorbs binary rounding: 0.29 * 100 must be 29.
     return max(1, math.floor(requests * share + 1e-9))
 
 
@@ -165,15 +170,19 @@ def look(connection: sqlite3.Connection, rule: RateLimit, clock: Clock, *, as_of
     frees: list[float] = []
     in_flight = 0
     for here, is_ahead, deadline, ended, whole in rows:
+        # Times of another boot, or after "now" on this clock, cannot be compared: assume they began just now.
         if not here or is_ahead:
             free = now + window + GRACE_SECONDS
         elif ended is None:
+            # Still in flight, or its process was killed: it may reach the server until deadline and grace are over.
             free = deadline + GRACE_SECONDS + window
             in_flight += now < deadline + GRACE_SECONDS
         else:
             free = ended + window
         if free > now:
+            # The slot of any key stands for as many requests as the limit allows.
             frees += [free] * (rule.requests if whole else 1)
+    # `most` may have fallen below what is in use: then several slots must end before one is free.
     used, most = len(frees), allowed(rule.requests, share)
     frees.sort()
     free_in = frees[used - most] - now if used >= most else 0.0
@@ -187,6 +196,7 @@ def _taken_at(connection: sqlite3.Connection, slot: int, clock: Clock) -> float:
 
 def take_slot(connection: sqlite3.Connection, rule: RateLimit, timeout: float, clock: Clock) -> int | NoRoom:
     """Take a slot or return how long to wait; part of a claim's transaction."""
+    # Before the count, which would otherwise treat slots of another boot as new each time it is asked.
     _bring_back(connection, clock)
     room = look(connection, rule, clock)
     if room.free_in > 0:
@@ -197,6 +207,7 @@ def take_slot(connection: sqlite3.Connection, rule: RateLimit, timeout: float, c
         {"key": rule.api_key, "boot": clock.boot_id, "now": now, "deadline": now + timeout},
     ).fetchone()
     connection.execute(
+        # Two windows, not one: the margin lengthens a window, and `learn` looks back to the start of a request.
         "DELETE FROM slots WHERE api_key = :key AND boot = :boot"
         " AND coalesce(ended, deadline + :grace) < :now - 2 * :per - :grace",
         {"key": rule.api_key, "boot": clock.boot_id, "now": now, "grace": GRACE_SECONDS, "per": rule.per},
@@ -230,6 +241,7 @@ def fill_windows(connection: sqlite3.Connection, clock: Clock, *, ended_at: floa
     The ledger does not know how many requests were sent until `ended_at` (seconds by the wall clock).
     """
     now = clock.boot()
+    # A wall clock that was set back would block for long: the future counts for the grace at most.
     ended = now + min(ended_at - clock.wall(), GRACE_SECONDS)
     connection.execute("DELETE FROM slots")
     connection.execute(
@@ -246,6 +258,7 @@ def end_slot(connection: sqlite3.Connection, slot: int, clock: Clock, *, arrived
     now = clock.boot()
     connection.execute(
         "UPDATE slots SET ended = CASE WHEN :arrived THEN :now ELSE :now + :grace END"
+        # Not after a reboot: there the slot's times mean nothing, and `_bring_back` deals with it.
         " WHERE id = :slot AND boot = :boot AND ended IS NULL",
         {"arrived": arrived, "now": now, "grace": GRACE_SECONDS, "slot": slot, "boot": clock.boot_id},
     )
@@ -257,6 +270,7 @@ def _learned(connection: sqlite3.Connection, rule: RateLimit, clock: Clock) -> t
     row = _of_key(connection, rule.api_key)
     if row is None:
         return MARGIN, 1.0
+    # The time since the share fell is unknown; a foreign client shows itself by the next 429.
     if row["share_boot"] != clock.boot_id:
         return row["margin"], 1.0
     return row["margin"], climbed(row["share"], (clock.boot() - row["share_at"]) / rule.per)

@@ -62,16 +62,20 @@ class Streams:
         with self._file.write() as connection:
             known = {row.name: row for row in _rows(connection)}
             for stream in declared:
+                # All refusals come before the first change, and against the whole declaration: a rename is only seen
+                # when the old name is missing from it.
                 _take_up(connection, stream, known)
                 _let_go_elsewhere(connection, stream, known)
                 _refuse_another(stream, known, {each.name for each in declared}, reworded)
             for stream in declared:
+                # Must run before `_write` stores the new `on_change`: it compares the two.
                 _stop_resending(connection, stream)
                 if stream.name in reworded:
                     _reword(connection, stream)
                 self._write(connection, stream)
                 _match_by(connection, stream)
                 _nest(connection, stream)
+            # A stream that left no longer stands for leads: what was its duplicate is matched again.
             _leave_out(connection, [each.name for each in declared])
             return {row.name: row for row in _rows(connection)}
 
@@ -97,6 +101,7 @@ class Streams:
         """Raise LedgerUntrusted if `register` would because of this stream; writes nothing."""
         with self._file.read() as connection:
             known = {row.name: row for row in _rows(connection)}
+        # A changed address alone is decided by `register`, which knows whether anything was sent.
         if (row := known.get(stream.name)) is None or changed_of(row, stream) != [ADDRESS]:
             _refuse_another(stream, known, {each.name for each in declared})
 
@@ -126,12 +131,15 @@ class Streams:
             if new.name != old and new.name in names:
                 raise LedgerUntrusted(f"the ledger has a stream {new.name!r} already; two histories cannot become one")
             identity = json.dumps(dict(new.identity), sort_keys=True)
+            # Another object may return other values for the same record; that must not count as a change of every
+            # record.
             if OBJECT in changed_of(names[old], new):
                 _read_otherwise(connection, old)
             connection.execute(
                 "UPDATE streams SET name = :new, identity = :identity, workspace = :workspace WHERE name = :old",
                 {"new": new.name, "identity": identity, "workspace": new.workspace, "old": old},
             )
+            # Duplicates are per workspace: what waits may have an owner there.
             if new.workspace != names[old].workspace:
                 _match_again(connection, names[old].id)
 
@@ -208,6 +216,7 @@ class Streams:
         """Delete polls that ended more than `older_than` seconds ago, except each stream's latest; return how many."""
         with self._file.write() as connection:
             return connection.execute(
+                # The latest poll of each kind stays, because `status` shows it.
                 "DELETE FROM polls WHERE ended_at < ? AND released = 1"
                 " AND id NOT IN (SELECT max(id) FROM polls GROUP BY stream, kind)",
                 (_milliseconds(self._clock) - int(older_than * 1000),),
@@ -239,6 +248,7 @@ def release_polls(connection: sqlite3.Connection, poll: int) -> None:
     """Release this poll and those of its stream before it; part of a transaction."""
     connection.execute(
         "UPDATE polls SET released = 1"
+        # Not polls after it: another engine may have begun one, which its own guard has not looked at.
         " WHERE released = 0 AND id <= :poll AND stream = (SELECT stream FROM polls WHERE id = :poll)",
         {"poll": poll},
     )
@@ -253,6 +263,7 @@ def _stop_resending(connection: sqlite3.Connection, stream: DeclaredStream) -> N
 
     Those on the wire are judged after their verdict.
     """
+    # The other direction needs nothing: drift stays listed until its record changes again.
     if stream.on_change != "hold":
         return
     connection.execute(
@@ -344,6 +355,7 @@ def accept_loss(connection: sqlite3.Connection) -> None:
 def _take_up(connection: sqlite3.Connection, stream: DeclaredStream, known: dict[str, StreamRow]) -> None:
     """Give a stream whose line was lost (which a person accepted) the identity that is declared now."""
     row = known.get(stream.name)
+    # A rebuild inserts a stream without identity and workspace if the line that described it was lost.
     if row is None or row.identity or row.workspace:
         return
     if connection.execute("SELECT 1 FROM meta WHERE key = ?", (_LOSS_ACCEPTED,)).fetchone() is None:
@@ -372,6 +384,7 @@ def _may_go_elsewhere(connection: sqlite3.Connection, stream: DeclaredStream, kn
     row = known.get(stream.name)
     if row is None or row.workspace != stream.workspace or changed_of(row, stream) != [ADDRESS]:
         return False
+    # A delivered lead is at the old address only; the ledger would never send it to the new one.
     return connection.execute(_HAS_SENT, {"stream": row.id}).fetchone() is None
 
 
@@ -436,6 +449,7 @@ def _refuse_another(
                 hint=f"closingdealz-sync ledger rename-stream {old.name} {stream.name}",
             )
         return
+    # A reworded query was compared with the source before: it returns the same records.
     changed = [key for key in changed_of(row, stream) if key != OBJECT or stream.name not in reworded]
     if changed == [ADDRESS] and row.workspace == stream.workspace:
         raise _elsewhere(row, stream)
@@ -455,6 +469,7 @@ def _refuse_another(
 def _renamed(stream: DeclaredStream, known: Mapping[str, StreamRow], configured: set[str]) -> StreamRow | None:
     """Return the no longer configured stream that this new one equals but for its name."""
     for old in known.values():
+        # A stream that is still configured under its own name may well read the same object twice.
         if old.name in configured or old.workspace != stream.workspace:
             continue
         if set(changed_of(old, stream)) <= {ADDRESS}:

@@ -60,6 +60,7 @@ def follow(verdict: Verdict, record: Stored, sent: Version, batch: str, on_chang
     if verdict == "in_doubt":
         return Follow("in_doubt", record.lead_exists, record.base, record.base_batch, record.drift)
     if verdict == "created":
+        # A version read while the batch was on the wire is compared with what was sent, not with the base before.
         settled = settle(record.latest, lead_exists=True, base=sent, on_change=on_change)
         return Follow(settled.state, "yes", settled.base, batch, settled.drift)
     exists = record.lead_exists == "yes"
@@ -105,10 +106,13 @@ class Verdicts:
         a conclusion changes nothing.
         """
         with self._file.write() as connection:
+            # First of all, and also for a batch that is concluded already: the request is over in any case.
             if slot is not None:
                 end_slot(connection, slot, self._clock, arrived=verdict != "in_doubt")
+            # A repetition, or another process has put the batch in doubt: `answered_late` handles that.
             if _state_of(connection, batch) != "sending":
                 return Conclusion(batch, {})
+            # The operator chose duplicates over doubts: the batch counts as absent and its leads are sent again.
             given_up = verdict == "in_doubt" and on_unknown == "resend"
             connection.execute(
                 "UPDATE batches SET state = ?, ended_at = ?, status = ?, cause = ?, message = ?, account = ?"
@@ -132,16 +136,20 @@ class Verdicts:
             "now": self._now(),
         }
         with self._file.write() as connection:
+            # Two people, or a person and a late answer: the first one counts.
             if _state_of(connection, batch) != "in_doubt":
                 return Conclusion(batch, {})
             verdict: Verdict = "created" if landed else "refused"
+            # Records first: `_SETTLE_BATCH` asks whether any of them is still in doubt.
             conclusion = self._apply(connection, batch, verdict, positions=positions)
             given = connection.execute(_GIVE_WORD, values).rowcount
             for statement in _GIVE_WORD_UNSEEN[landed]:
                 given += connection.execute(statement, values).rowcount
             if given or positions is None:
                 connection.execute(_SETTLE_BATCH, values)
+                # A rebuilt ledger may know this batch's values without their records.
                 settle_remembered(connection, batch)
+                # In this transaction, so that the decision survives the loss of the ledger once it is flushed.
                 _tell_receipts(connection, batch, "landed" if landed else "absent", positions, self._now())
             return conclusion
 
@@ -182,9 +190,12 @@ class Verdicts:
         named: Collection[int] = (),
     ) -> Conclusion:
         found = connection.execute(_DELIVERIES, {"batch": batch})
+        # Filtered here rather than in SQL: the statement is shared, and a batch has at most 100 rows.
         rows = [row for row in found if positions is None or row["position"] in positions]
         parts: Mapping[int, int] = {}
+        # A single lead is the offender itself.
         if verdict == "rejected" and len(rows) > 1:
+            # Halving takes a dozen requests for an offender; believing the server takes one, if it is right.
             blamed = named if _is_trusted(connection, rows[0]["part"]) else ()
             parts = _parts([row["position"] for row in rows], blamed, _unused_part(connection))
         moved: Counter[State] = Counter()
@@ -193,6 +204,7 @@ class Verdicts:
         for row in rows:
             record, sent = stored(row), _sent(row)
             then = follow(verdict, record, sent, batch, row["on_change"])
+            # Nothing was learned about the leads: the part must be asked about again, alone as before.
             part = row["part"] if verdict in {"refused", "paused"} else None
             if parts:
                 part = parts[row["position"]]
@@ -203,6 +215,7 @@ class Verdicts:
             by_stream[row["stream_name"]] += 1
         connection.executemany(_UPDATE, values)
         if verdict == "created":
+            # A resend that follows at once was never matched: its contacts may have leads by now.
             connection.executemany(_MATCH_FIRST, values)
         _list_orphans(connection, rows, verdict, self._now())
         return Conclusion(batch, dict(moved), dict(by_stream))
@@ -334,9 +347,11 @@ def _parts(positions: Sequence[int], named: Collection[int], first: int) -> dict
 
     Each part is smaller than the batch, so asking comes to an end whatever the server names.
     """
+    # A server may name positions that the batch does not have.
     blamed = [position for position in positions if position in named]
     if blamed:
         alone = {position: first + 1 + place for place, position in enumerate(reversed(blamed))}
+        # Numbers from the end, because the greatest part is asked about first: the first blamed lead goes first.
         return {position: alone.get(position, first) for position in positions}
     return {position: first + (place * 2 < len(positions)) for place, position in enumerate(positions)}
 

@@ -107,6 +107,7 @@ def to_leave_out(
     if not nested:
         return frozenset()
     formers = formers_of(connection, hasher, stream, {each.former for each in nested})
+    # A former that merely waits gives way: it will be judged again, with the heir known.
     doubtful = [each for each in nested if (it := formers.get(each.former)) and it.lead_exists != "no"]
     return frozenset(each for each in doubtful if not _is_borne(connection, stream, each))
 
@@ -175,6 +176,7 @@ def note_heirs(
         open_ = inherits or (change is not None and change.lead_exists == "no")
         here = {"record": key, "stream": stream, "heir": reading.id, "now": now}
         origin = reading.origin or _SAYS_NOTHING
+        # What the source said once stays true, also when it no longer says so.
         for former in dict.fromkeys([*origin.own, *before.get(key, ())]):
             values = {**here, "former": former, "child": 0, "borne": int(not inherits)}
             if _note(connection, values, open_=open_):

@@ -94,6 +94,7 @@ def spare_repeats(
 def _spared(connection: sqlite3.Connection, change: Decision, stored: Stored | None) -> Decision:
     if not (change.left_out and change.lead_exists == "yes" and change.state == "pending" and change.drift and stored):
         return change
+    # A person asked for this lead.
     if stored.again == "send" or (stored.state == "pending" and stored.approved):
         return change
     row = connection.execute(

@@ -138,6 +138,7 @@ def owners_of(
     """
     found: dict[Asked, ValueOwner] = {}
     for some in _in_parts(asked):
+        # Bound values, not a JSON list: the values are binary.
         query = _OWNERS.replace(":asked", ",".join(["(?,?)"] * len(some)))
         values = [each for pair in some for each in pair]
         for row in connection.execute(query, (json.dumps(list(but)), *values, workspace)):

@@ -33,6 +33,7 @@ def keep_merges(connection: sqlite3.Connection, stream: int, readings: Iterable[
     """Remember the merges that a page's tombstones report; return the ids of those that are news."""
     news: list[str] = []
     for reading in readings:
+        # A source may name a record as its own survivor.
         if reading.merged_into is None or reading.merged_into == reading.id:
             continue
         written = connection.execute(

@@ -47,6 +47,7 @@ class StandingValues:
         id_ = change.reading.id
         key, name = self.key_of(id_), self.terms.name
         for _, value in change.reading.values:
+            # The first one settled keeps the value: it is the oldest.
             self._taken.setdefault(value, ValueOwner(name, id_, key))
         for contact in (borne(change, self._known.get(id_)) or ()) if contacts else ():
             for _, value in contact.values:
@@ -98,6 +99,7 @@ class StandingValues:
         kinds = self.terms.kinds
         asked = {(value, self.key_of(each.id)) for each in readings for _, value in _asked([each], kinds)}
         unsent = [self.key_of(change.reading.id) for change in changes if change.lead_exists == "no"]
+        # The page's own unsent records are left out of the query, because they are about to be settled.
         here = [key for key in unsent if key is not None]
         return owners_of(self._connection, self.terms.workspace, list(asked), but=here)
 

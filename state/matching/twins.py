@@ -63,6 +63,7 @@ def matched(
 
     The oldest records are settled first: of several that share a value one is the lead, the others its duplicates.
     """
+    # The ledger knows of none yet, but this page brings some.
     if not terms.inherited and any(change.reading.origin for change in changes):
         terms = replace(terms, inherited=True)
     unsent = [change for change in changes if change.lead_exists == "no" and change.state in _UNSENT]
@@ -72,6 +73,7 @@ def matched(
         return list(changes)
     standing = StandingValues(connection, terms, changes, asking, known)
     page = _TwinPage(connection, hasher, changes, asking, standing)
+    # Oldest first, so that the result does not depend on the order of a page.
     asking.sort(key=lambda change: age(standing.key_of(change.reading.id)))
     settled = {change.reading.id: page.settle(change) for change in asking}
     return [settled.get(change.reading.id, change) for change in changes]
@@ -139,9 +141,11 @@ class _TwinPage:
             or self._known_by_import(change)
             or change
         )
+        # Held and quarantined records stay what they are; only what would be sent must not be a second lead.
         if change.state != "pending":
             return change
         return (
+            # The most certain reason first: what the source says outright, then equal values, then a doubt.
             self._twin_by_merge(change, kin)
             or self._twin_by_origin(change, relative)
             or self._twin_by_value(change)

@@ -80,6 +80,7 @@ def rebuild(
         file = LedgerFile(path, connector=connector)
         try:
             with file.write() as connection:
+                # Fences off an older owner whose lock file was removed, before the receipts are read for good.
                 taken = take(connection, lock, path, clock)
             # again, with what an older owner wrote until it was overtaken
             histories = {place: history for place in histories if (history := place.history()) is not None}
@@ -180,10 +181,12 @@ class _Rebuilding:
                 remembering.take(line)
             remembering.finish()
             told = reconcile(connection, self.hasher, int(self.clock.wall() * 1000))
+            # The receipts tell when requests ended, but not of which API key.
             fill_windows(connection, self.clock, ended_at=_last_request(self.batches))
             set_tellings(connection, max(tellings(connection), *(each.told for each in self.histories.values())))
             remembered = _counts(connection)
             damaged, is_tail = damaged_lines(self.histories), bool(tails(self.histories))
+            # Otherwise a stream without a line would be refused at each start.
             if damaged or is_tail:
                 accept_loss(connection)
         return Rebuilt(lacked, remembered, told, sorted(remembering.streams), damaged, kept, is_new, is_tail)

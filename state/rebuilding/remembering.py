@@ -88,6 +88,7 @@ class Remembering:
     ) -> Remembering:
         """Prepare to replay these lines, and rename the ledger's streams to the names they have after them."""
         names = RememberedNames.of(lines)
+        # Renaming a stream makes a fact due (a trigger); those that we cause here are deleted below.
         told = connection.execute("SELECT coalesce(max(id), 0) FROM receipts_due").fetchone()[0]
         for old, new, last in names.renames():
             there = {row["name"] for row in connection.execute("SELECT name FROM streams")}
@@ -177,6 +178,7 @@ class Remembering:
                     }
                     self.connection.execute(_REMEMBER, lead)
         if batch.created_something:
+            # A value of a settled batch is certain; one of a batch in doubt keeps its name until that is decided.
             doubtful = None if batch.state in {"created", "landed"} else line["batch"]
             values = [(line["workspace"], value, doubtful) for _, value in unpack_values(line["values"])]
             self.connection.executemany(_REMEMBER_VALUE, values)

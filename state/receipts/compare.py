@@ -84,6 +84,7 @@ def refuse_older(
 
     `damaged` are batches that only damaged lines name.
     """
+    # A batch is in the ledger before its intent is in the receipts, so this can only be an older ledger.
     unheard = {name for name in (*batches, *damaged) if name not in ledger}
     if unheard:
         leads = sum(batches[name].leads for name in unheard & batches.keys() if batches[name].created_something)

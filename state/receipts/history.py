@@ -131,6 +131,7 @@ class ReceiptHistory:
 
     def _verdict(self, line: ReceiptLine) -> None:
         batch = self._batch(line)
+        # The first verdict counts; an answer that comes after a doubt is told as a decision (`word`).
         if batch.verdict is None:
             batch.verdict, batch.status, batch.cause = str(line["verdict"]), line["status"], str(line["cause"])
             batch.ended_at = int(line["at"])

@@ -50,6 +50,7 @@ class Journal:
         with self._file.read() as connection:
             line = intent_line(connection, self._hasher, batch)
         with self._ends() as ends:
+            # See the order in `state.owner`: between this look and the append no newcomer can have read the receipts.
             self._file.refuse_old_owner()  # under the lock that a newcomer passes before it reads the receipts
             _append(ends, [line])
 
@@ -65,6 +66,7 @@ class Journal:
         line = {"t": "verdict", "batch": batch, "verdict": verdict, "status": status, "cause": cause, "at": now}
         with self._watched(), self._lock:
             whose = self._owner()
+            # Unlike an intent, a verdict is worth keeping in one place alone: the request has been made.
             errors = [error for place in self.places if (error := _failure(place, line, whose))]
             if errors:
                 raise errors[0]
@@ -86,12 +88,15 @@ class Journal:
                     "SELECT id, kind, subject, facts FROM receipts_due ORDER BY id LIMIT ?", (FLUSHED_AT_ONCE,)
                 ).fetchall()
                 lines = list(_due_lines(connection, self._hasher, due))
+            # Read under the lock of the files: another process may have flushed it while we waited. Two processes that
+            # read the same facts first would write an earlier one after a later one.
             if not due:
                 return False
             if lines and any(row["kind"] != "word" for row in due):  # a word's batch tells of it, too
                 lines[-1] = {**lines[-1], "told": self._count_telling()}
             _append(ends, lines)
             with self._file.write() as connection:
+                # After the append: a crash in between writes these lines twice, which reads the same.
                 forget_due(connection, (row["id"] for row in due))
             return True
 
@@ -179,6 +184,7 @@ def intent_line(connection: sqlite3.Connection, hasher: Hasher, batch: str) -> R
     ]
     streams = []
     for (stream, mapping), leads in groupby(
+        # `groupby` groups neighbours only.
         sorted(rows, key=lambda row: (row["stream"], row["mapping"], row["position"])),
         key=lambda row: (row["stream"], row["mapping"]),
     ):

@@ -124,6 +124,7 @@ def open_receipts(file: LedgerFile, hasher: Hasher, places: ReceiptsFiles) -> Op
     Raise LedgerUntrusted if the ledger is not the one that the receipts tell of, or older than they are, or if a second
     place that was in use is gone; LedgerError if a place cannot be written to.
     """
+    # First: opening would create the missing file, and nobody would notice the loss.
     _refuse_lost_copy(file, places)
     histories = {place: history for place in places.all if (history := place.history()) is not None}
     with file.read() as connection:
@@ -134,6 +135,7 @@ def open_receipts(file: LedgerFile, hasher: Hasher, places: ReceiptsFiles) -> Op
         is_empty = connection.execute("SELECT 1 FROM streams LIMIT 1").fetchone() is None
     for place, history in histories.items():
         history.refuse_strangers(ledger=ledger_id, key=hasher.key_id, where=place.path)
+        # A ledger without streams has nothing to write such receipts anew from.
         if is_empty and history.is_a_tail:
             raise _orphaned(file.path, place, history)
     batches = together(histories.values())
@@ -144,6 +146,7 @@ def open_receipts(file: LedgerFile, hasher: Hasher, places: ReceiptsFiles) -> Op
     if ledger_id is None:
         ledger_id = secrets.token_hex(8)
         set_ledger_id(file, ledger_id)
+    # Before the repair, which makes every place whole.
     truth = CombinedReceipts(batches, whole=proves_absence(file, places, histories, ledger, at_least))
     repairing = _Repairing(file, hasher, ledger_id, ledger, at_least, truth)
     repairs = [each for place in places.all if (each := repairing.repair(place, histories.get(place)))]

@@ -145,6 +145,8 @@ class ReceiptsFile:
     def _refuse_strange(self, descriptor: int, whose: Whose | None) -> None:
         if self._failure:
             raise self._failure
+        # The bytes are compared, not just the size: a file restored from a backup and appended to may be as long as
+        # ours was.
         mark = self._mark
         if mark is not None and not (
             mark.is_in(os.fstat(descriptor)) and os.pread(descriptor, len(mark.content), mark.at) == mark.content
@@ -207,6 +209,7 @@ class ReceiptsFile:
             try:
                 for chunk in _chunks(map(encode, lines)):
                     write_all(self._disk, descriptor, chunk)
+                # Content before name: after a power cut the name must not lead to a file that is empty.
                 self._disk.sync(descriptor)
                 fcntl.flock(descriptor, fcntl.LOCK_EX)  # who finds it under its new name waits until it is known
                 with self._swapping:
@@ -252,6 +255,7 @@ class ReceiptsFile:
         while True:
             descriptor = self._disk.open(self.path, flags)
             with open(descriptor, "rb") as file:
+                # Polling instead of a blocking `flock`, which no timeout could end.
                 while not _locked(descriptor):
                     if time.monotonic() > ends:
                         raise _held(self.path)
@@ -319,6 +323,7 @@ def _end_of_whole_lines(descriptor: int, disk: Disk) -> int:
         end = start + newline + 1 if newline >= 0 else start
         if newline >= 0:
             break
+    # Otherwise the next line would continue the torn one, and both would be lost.
     disk.truncate(descriptor, end)
     return end
 

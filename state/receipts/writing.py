@@ -116,6 +116,7 @@ def compact(place: ReceiptsFile) -> int:
     """
     before = place.size()
     history = ReceiptHistory.of(place.read())
+    # Damaged lines are evidence: they stay until a start repairs the file.
     if history.damaged or history.idle < max(IDLE_BYTES, IDLE_SHARE * before):
         return 0
     with place.end():
