@@ -99,7 +99,7 @@ class Gate:
         `first` is the poll that ended the first scan, which does not count as usual. The history is looked up only if
         more than `at_least` leads would be released in a day: it reads weeks of polls.
         """
-        values = {"stream": stream, "poll": poll, "mapping": mapping, "first": first}
+        values = {"stream": stream, "poll": poll, "mapping": mapping}
         now = int(self._clock.wall() * 1000)
         with self._file.read() as connection:
             with_email, known_elsewhere = connection.execute(_EMAILS, values).fetchone()
@@ -177,8 +177,8 @@ class _History:
     polls: int
     began: int
     now: int
-    settled: int | None
-    ended: int
+    settled: int | None = None
+    ended: int = 0
 
     def today(self, connection: sqlite3.Connection) -> int:
         if self.settled is None:
@@ -211,13 +211,13 @@ def _history(connection: sqlite3.Connection, stream: int, first: int, now: int) 
     values = {"stream": stream, "first": first, "fewest": FEWEST_POLLS}
     polls, began = connection.execute(_POLLS, values).fetchone()
     if polls and began > now:  # the clock is behind: the latest that it showed is as near as one can come
-        now = max(now, connection.execute(_LATEST, values).fetchone()[0] or now)
+        now = max(now, connection.execute(_LATEST, values).fetchone()[0])
     # First within four weeks; a stream that is read less often is compared with whatever there is.
     for window in (USUAL_DAYS * DAY, now):
         within = {**values, "until": now - DAY, "since": now - DAY - window}
         if (row := connection.execute(_SETTLED, within).fetchone()) is not None:
             return _History(stream, first, polls, began, now, row["id"], row["ended_at"])
-    return _History(stream, first, polls, began or now, now, None, now)
+    return _History(stream, first, polls, began or now, now)
 
 
 _LET_GO = """

@@ -60,11 +60,13 @@ class Ledger:
         receipts_copy: Path | None = None,
         disk: Disk | None = None,
         accept: Accept = lambda _: None,
+        hasher: Hasher | None = None,
     ) -> None:
         """Open the ledger. Raises LedgerError and its kinds.
 
         `receipts_copy` is the folder of the second receipts. `connector` and `disk` are the seams to the file system.
-        `accept` sees an older ledger before it is migrated, and raises to leave it as it is.
+        `accept` sees an older ledger before it is migrated, and raises to leave it as it is. `hasher` is that of a
+        process that has read the key already.
         """
         self.path = path
         self.clock = clock or SystemClock()
@@ -92,7 +94,7 @@ class Ledger:
             self._refuse_mixed()
             self.file = LedgerFile(path, connector=connector, own=own, accept=partial(self._accept, accept))
             try:
-                self.hasher = self._key(own=own)
+                self.hasher = hasher or self._key(own=own)
                 self.receipts = self._take(self._lock) if self._lock else LOOKED_ON
             except BaseException:
                 # What is refused must stay as it was found, for a person to look at.
@@ -146,7 +148,8 @@ class Ledger:
 
     def beside(self) -> Ledger:
         """Open the ledger again on a connection that blocks nobody, to read and to write incidents as this owner."""
-        other = Ledger(self.path, clock=self.clock)
+        # Without the key's file, which may have been taken away meanwhile.
+        other = Ledger(self.path, clock=self.clock, hasher=self.hasher)
         other._owner = self._owner
         return other
 

@@ -209,7 +209,7 @@ def take_slot(connection: sqlite3.Connection, rule: RateLimit, timeout: float, c
     connection.execute(
         # Two windows, not one: the margin lengthens a window, and `learn` looks back to the start of a request.
         "DELETE FROM slots WHERE api_key = :key AND boot = :boot"
-        " AND coalesce(ended, deadline + :grace) < :now - 2 * :per - :grace",
+        " AND coalesce(ended, deadline + :grace) < :now - 2 * :per",
         {"key": rule.api_key, "boot": clock.boot_id, "now": now, "grace": GRACE_SECONDS, "per": rule.per},
     )
     connection.execute(

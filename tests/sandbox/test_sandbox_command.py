@@ -27,6 +27,7 @@ from sync.trial.sandbox.command import sandbox as command
 from sync.trial.sandbox.server import SandboxOptions, start
 from sync.trial.sandbox.settings import SandboxError
 from tests.patience import PATIENCE
+from tests.proof.harness import until
 
 COMMAND = [sys.executable, "-m", "sync.trial.sandbox"]
 LEAD = {"isContact": False, "name": "x"}
@@ -74,8 +75,7 @@ def test_a_hanging_request_does_not_hold_up_the_end(post, faults) -> None:
 
         thread = threading.Thread(target=hang)
         thread.start()
-        while not running.requests():
-            pass
+        until(running.requests, "the request")
         running.stop()
         thread.join(timeout=PATIENCE)
         assert isinstance(failures[0], httpx.RemoteProtocolError)
