@@ -1,4 +1,4 @@
-"""The demo's configuration file, as an operator would write it: private, secrets apart, one stream."""
+"""Writes the demo's configuration file, with the API key in a file of its own, as an operator would."""
 
 from __future__ import annotations
 
@@ -66,7 +66,10 @@ phones = "[e164(phone, 'DE'), e164(mobile, 'DE')]"
 
 
 def write_settings(folder: Path, *, database: Path, base_url: str) -> Path:
-    """Writes `config.toml` and the key it names, readable by their owner only. Raises FileExistsError, OSError."""
+    """Write `config.toml` and the key file it names, readable by their owner only.
+
+    Raises FileExistsError, and OSError if they cannot be written.
+    """
     from sqlalchemy.engine import URL
 
     url = URL.create("sqlite", database=str(database)).render_as_string(hide_password=False)

@@ -1,4 +1,4 @@
-"""Serves the sandbox in this process, until a signal or (for a child) the end of its standard input."""
+"""Serves the sandbox in this process, until a signal or, for a child process, the end of its standard input."""
 
 from __future__ import annotations
 
@@ -22,10 +22,10 @@ _STDIN = 0
 
 
 def serve(options: SandboxOptions, *, ready: Callable[[str], None] | None = None, stop_at_eof: bool = False) -> None:
-    """Serves until SIGINT or SIGTERM, which end it at once and cleanly; `ready` is called with the URL once it answers.
+    """Serve until SIGINT or SIGTERM, which end it at once and cleanly; call `ready` with the URL once it answers.
 
-    `stop_at_eof` also ends it when standard input ends, so that no child outlives its parent.
-    Raises SandboxError where the port or the file cannot be had.
+    `stop_at_eof` also ends it at the end of standard input, so that no child outlives its parent.
+    Raises SandboxError if the port or the file cannot be opened.
     """
     with ExitStack() as ends:
         path = options.store
@@ -57,7 +57,7 @@ def _url(listener: socket.socket) -> str:
 
 
 def rising_clock() -> Callable[[], int]:
-    """Microseconds since 1970 that never fall, whatever happens to the machine's time meanwhile."""
+    """Return a clock of microseconds since 1970 that never goes back, even if the system time is set."""
     start_of_day = time.time_ns() - time.monotonic_ns()
     return lambda: (start_of_day + time.monotonic_ns()) // 1000
 

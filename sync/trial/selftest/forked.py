@@ -1,4 +1,4 @@
-"""A piece of work in a forked process of its own, whose end is waited for, but not for ever."""
+"""Runs a function in a forked process, and waits for its end up to a limit."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ LOOK_SECONDS = 0.005
 
 
 def in_a_process(work: Callable[[], int]) -> int:
-    """Return the exit code that `work` returns; negative where a signal ended it, as it does one that hangs."""
+    """Return the exit code that `work` returns; a negative signal number if killed, as after LONGEST_SECONDS."""
     pid = os.fork()
     if pid == 0:
         code = 70

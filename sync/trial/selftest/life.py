@@ -1,4 +1,4 @@
-"""One life of the daemon: a process of its own, forked, that ends at a step, by a signal, or once all is done."""
+"""Runs one life of the daemon: a forked process that ends at a step, by a signal, or once all work is done."""
 
 from __future__ import annotations
 
@@ -26,19 +26,20 @@ from sync.trial.selftest.world import TrialWorld
 LOOK_SECONDS = 0.02
 LONGEST_SECONDS = 90.0
 ANSWER_SECONDS = 0.4
-"""Real seconds that a request may take; the sandbox hangs for longer."""
+"""Real seconds that a request may take; the sandbox's time-outs hang for longer."""
 
 LifeEnd = Literal["killed", "done", "full", "refused", "hung", "fault"]
 MEDDLED = {74, 75, 78}
-"""Exit codes with which a process may rightly end where its files were meddled with."""
+"""Exit codes that are right for a process whose files were tampered with."""
 
 
 @dataclass(frozen=True, slots=True)
 class Life:
-    """What happens in it: a mishap at a step, or a SIGKILL after so many seconds; and what people do to the clock.
+    """The plan of one life: a mishap at a step, or a SIGKILL after `kill_after` seconds, and changes of the clock.
 
-    `loss`: before it begins the ledger is lost and rebuilt, with this mishap to the rebuilding. `meddling`: what is
-    done to its files. `later` are rows that come once the others are sent.
+    `clock_off` is the offset of the wall time in seconds, `clock_jumps` as in HastyClock. `loss`: the ledger is
+    deleted and rebuilt before the life begins, with this mishap during the rebuild. `meddling`: tampering with its
+    files. `later`: ids of source rows added once all others are sent.
     """
 
     mishap: Mishap = NONE
@@ -51,9 +52,11 @@ class Life:
 
 
 def live(world: TrialWorld, life: Life, *, meddled: bool = False) -> tuple[list[LifeEnd], int]:
-    """Run the daemon until it ends, or all is done and it is told to. Return how it ended (and the second one, where
-    one was started beside it), and how many steps it took (0 where it was killed). `meddled`: something was done to the
-    files of this trial."""
+    """Run the daemon until it ends, or stop it once all work is done.
+
+    Return the end of each process (a second one may have been started beside it), and the steps the first took, 0 if
+    it was killed. `meddled`: the files of this trial were tampered with, so that a refusal is a right end.
+    """
     reading, writing = os.pipe()
     try:
         attended = _Attended(world, life, writing)
@@ -83,13 +86,13 @@ def _end_of(code: int | None, *, meddled: bool) -> LifeEnd:
 
 
 class _Attended:
-    """The process of a life, those that are started beside it, and what happens to them by the time."""
+    """Supervises the processes of a life: starts, tampers, adds rows, stops and kills at their times."""
 
     def __init__(self, world: TrialWorld, life: Life, pipe: int) -> None:
         self._world = world
         self._life = life
         self._pipe = pipe
-        self._config = world.config  # read before the fork: it is the same in every life
+        self._config = world.config  # read before the fork: loaded once for all lives of a trial
         self._began = time.monotonic()
         self._alive: list[int] = [self._fork(life)]
         self._codes: list[int | None] = []
@@ -100,12 +103,12 @@ class _Attended:
     def _fork(self, life: Life) -> int:
         pid = os.fork()
         if pid == 0:
-            gc.freeze()  # what the parent has is left where it is, not copied
+            gc.freeze()  # the collector would touch, and so copy, all of the parent's memory
             _be_the_daemon(self._world, self._config, life, self._pipe)
         return pid
 
     def until_the_end(self) -> list[int | None]:
-        """The exit codes (negative: the signal); None where a process had to be ended because it hung."""
+        """Return the exit codes, negative for a signal, None for a process that hung and was killed."""
         while self._alive:
             self._bury()
             age = time.monotonic() - self._began
@@ -134,7 +137,7 @@ class _Attended:
         if meddling is not None and not self._is_meddled and self._is_time(meddling, age):
             self._is_meddled = True
             meddle(self._world, meddling)
-            if meddling.deed == "lock removed":  # for another one finds the place free
+            if meddling.deed == "lock removed":  # a second daemon now finds no lock
                 self._alive.append(self._fork(Life(clock_off=self._life.clock_off)))
         elif self._is_meddled and not self._is_told and self._world.is_done():
             self._go_on()
@@ -143,7 +146,7 @@ class _Attended:
         return age >= meddling.when if isinstance(meddling.when, float) else self._world.is_done()
 
     def _go_on(self) -> None:
-        """All is done: more rows come, or it is told to end."""
+        """Add the later rows, or send SIGTERM if they have come: all work is done."""
         if not self._has_come:
             self._has_come = True
             self._world.add(self._life.later)
@@ -154,7 +157,7 @@ class _Attended:
 
 
 def _be_the_daemon(world: TrialWorld, config: Config, life: Life, pipe: int) -> NoReturn:
-    """Never returns: the forked process must not go on as its parent."""
+    """Run the daemon and exit: the forked process must never return into its parent's code."""
     code = 70
     try:
         steps = Steps(life.mishap, world.notes)

@@ -1,4 +1,4 @@
-"""The ledger is lost, and made again from its receipts by a process that may itself be killed at a step."""
+"""Deletes the ledger and rebuilds it from its receipts, in a process that may itself be killed at a step."""
 
 from __future__ import annotations
 
@@ -10,11 +10,14 @@ from sync.trial.selftest.steps import KILLED, NONE, Mishap, Steps
 from sync.trial.selftest.world import TrialWorld
 
 EXIT_UNTRUSTED = 78
-"""There are no receipts yet, so nothing was ever sent."""
+"""The rebuild's exit code without receipts, that is before anything was sent."""
 
 
 def lose_ledger(world: TrialWorld, mishap: Mishap, clock_off: float) -> bool:
-    """Whether a ledger could be made again, where there is anything to make one of."""
+    """Delete the ledger and rebuild it; return False if receipts exist and the rebuild failed.
+
+    The mishap strikes the first attempt only. `clock_off` is the wall time's offset in seconds.
+    """
     if not world.ledger.exists():
         return True
     for suffix in ("", "-wal", "-shm"):
@@ -26,7 +29,7 @@ def lose_ledger(world: TrialWorld, mishap: Mishap, clock_off: float) -> bool:
 
 
 def _rebuilt(world: TrialWorld, mishap: Mishap, clock_off: float) -> int:
-    """The exit code of a process that rebuilds the ledger."""
+    """Return the exit code of a process that rebuilds the ledger."""
 
     def work() -> int:
         try:

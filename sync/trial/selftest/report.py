@@ -1,4 +1,4 @@
-"""What many trials came to, added up: for people and as JSON."""
+"""Adds up the results of trials, for people and as JSON."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from sync.views.phrases import count, number
 
 @dataclass(slots=True)
 class SelftestReport:
-    """Sums over all trials; `broken` are those in which the promise was not kept."""
+    """Sums over all trials; `broken` names those in which the promise was not kept."""
 
     trials: int = 0
     lost: int = 0
@@ -52,7 +52,7 @@ class SelftestReport:
 
 
 def as_json(report: SelftestReport) -> dict[str, Any]:
-    """Every key is always there."""
+    """Return the figures with every key present, also where it is 0."""
     return {
         "trials": report.trials,
         "lives": dict(report.ends),
@@ -72,7 +72,7 @@ def as_json(report: SelftestReport) -> dict[str, Any]:
 
 
 def as_lines(report: SelftestReport, again: str) -> list[str]:
-    """The figures, then the verdict. `again` is the command that repeats one random trial."""
+    """Return lines with the figures, then the verdict; `again` is the command that repeats one random trial."""
     ends = report.ends
     faults = ", ".join(f"{name} {number(n)}" for name, n in sorted(report.faults.items())) or "none"
     killed, full, done = (number(ends[end]) for end in ("killed", "full", "done"))

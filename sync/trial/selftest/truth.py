@@ -1,7 +1,7 @@
-"""What is true at the end of a trial: the source against what the server created, and what anybody could have known.
+"""The selftest's oracle: compares the source with the server's leads, and doubts with what could be known.
 
-None of it asks the program. The server's own list of requests says which answers its client could read; the notes of
-the killed processes say which requests began, the lines on the disk which verdicts they had in hand.
+It never asks the program. The server's list of requests tells which answers a client could read, the notes of the
+killed processes which requests began, and the receipts' lines which verdicts were on disk.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ UNKNOWABLE = {
     "not-succeeded",
     "not-succeeded-after",
 }
-"""Failures after which a client cannot know whether its leads were created."""
+"""Faults after which a client cannot know whether its leads were created."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,13 +48,16 @@ class TrialTruth:
 
     @property
     def holds(self) -> bool:
-        """Whether the promise was kept."""
+        """True if the promise was kept."""
         return not (self.lost or self.twice or self.astray or self.claimed or self.told)
 
 
 def look(world: TrialWorld, sandbox: RunningSandbox, refused: Sequence[int] = (), *, exact: bool = True) -> TrialTruth:
-    """`refused` are the records that the server will not have, each alone. Not `exact`: somebody meddled with the
-    files, so that a batch may be in doubt of which one could have known."""
+    """Compare source, server and ledger at the end of a trial.
+
+    `refused` are the ids of records that the server refuses. Not `exact`: files were tampered with, so that a batch
+    may be in doubt although its outcome could be known.
+    """
     leads = [row["lead"] for row in reports.leads(sandbox.store_path)]
     requests = reports.requests(sandbox.store_path)
     created = Counter(lead["name"] for lead in leads)
@@ -81,7 +84,7 @@ def _content(place: Any) -> bytes:
 
 
 def _astray(world: TrialWorld, requests: Sequence[Mapping[str, Any]]) -> set[str]:
-    """Batches whose state in the ledger is not what could be known of them."""
+    """Return batches that are in doubt though their outcome could be known, or are not though it could not."""
     answers = {str(row["digest"]): row for row in requests}
     notes = [line.split(" ") for line in world.notes.read_text().splitlines()]
     began = {batch: digest for what, batch, digest in notes if what == "began"}
@@ -89,15 +92,15 @@ def _astray(world: TrialWorld, requests: Sequence[Mapping[str, Any]]) -> set[str
     doubted_with_an_answer = {batch for what, batch, _ in notes if what == "doubted"}
     intended, told = _receipts(world)
     unclear = {batch for batch, digest in began.items() if not _is_clear(answers.get(digest))}
-    # from the intent to the verdict nobody who comes later can know whether the request began
+    # Between the intent and the verdict a later process cannot know whether the request began.
     unknown = (intended - told) | unclear
     doubted = {str(row[0]) for row in world.asked("select name from batches where state = 'in_doubt'")}
-    # whether an answer at the last moment still came in time only the client knows
+    # Only the client knows if an answer at the last moment still came in time.
     return ((unknown ^ doubted) - late) | (set(began) - intended) | (doubted_with_an_answer - unclear - late)
 
 
 def _receipts(world: TrialWorld) -> tuple[set[str], set[str]]:
-    """Of which batches the intent, and of which a clear verdict, has reached the disk: the plain lines of the files."""
+    """Return the batches with an intent, and those with a clear verdict, in the receipts on disk."""
     intended: set[str] = set()
     told: set[str] = set()
     for place in world.folder.glob("*.receipts"):
@@ -111,8 +114,8 @@ def _receipts(world: TrialWorld) -> tuple[set[str], set[str]]:
 
 
 def _is_clear(answer: Mapping[str, Any] | None) -> bool:
-    """Whether the client could read from the answer what became of its leads. A request that never arrived whole was
-    cut off on this side, or no connection was had."""
+    """Return True if the answer told the client what became of its leads. None: the request never arrived whole, and
+    so created nothing."""
     if answer is None:
         return True
     status = answer["status"]

@@ -1,4 +1,4 @@
-"""A scratch folder for one trial: a source with rows of invented companies, a configuration, a ledger to be."""
+"""The scratch folder of one trial: a source with invented companies, a configuration, and the ledger's files."""
 
 from __future__ import annotations
 
@@ -50,7 +50,7 @@ emails = "[email]"
 
 @dataclass(frozen=True)
 class TrialWorld:
-    """One trial's folder. Whatever is known of it afterwards is read by plain SQL, never through the program."""
+    """One trial's folder. The oracle reads it by plain SQL, never through the program."""
 
     folder: Path
     url: str
@@ -86,12 +86,12 @@ class TrialWorld:
 
     @property
     def copies(self) -> Path:
-        """A folder with a copy of the ledger and its receipts, as people keep them."""
+        """The folder with a copy of the ledger and its receipts, as a backup holds them."""
         return self.folder / "copies"
 
     @property
     def hints(self) -> Path:
-        """What the processes said when they refused to start, or stopped: a line each."""
+        """The hints of processes that refused to start, or stopped: a line each."""
         return self.folder / "hints"
 
     def last_hint(self) -> str:
@@ -99,12 +99,12 @@ class TrialWorld:
 
     @property
     def notes(self) -> Path:
-        """What the processes noted for the oracle."""
+        """The processes' notes for the oracle; see `Steps.note`."""
         return self.folder / "notes"
 
     @property
     def events(self) -> Path:
-        """The log of all processes, at debug level."""
+        """The log of all processes at debug level, where the oracle looks for leaked values."""
         return self.folder / "events.jsonl"
 
     @cached_property
@@ -112,7 +112,7 @@ class TrialWorld:
         return load_config(self.folder / "config.toml", env={})
 
     def add(self, numbers: Iterable[int]) -> None:
-        """Rows that are long settled for any clock of the source."""
+        """Insert rows ten minutes old: settled, however the daemon's clock is set."""
         at = f"{datetime.now(UTC) - timedelta(minutes=10):%Y-%m-%d %H:%M:%S}"
         rows = [(n, name_of(n), f"info{n}@company{n}.example", at) for n in numbers]
         with closing(sqlite3.connect(self.source, timeout=30)) as database, database:
@@ -123,7 +123,7 @@ class TrialWorld:
             return {row[0] for row in database.execute("select id from companies")}
 
     def asked(self, sql: str) -> list[tuple[object, ...]]:
-        """Rows of the ledger; none while it is not whole."""
+        """Return rows of the ledger; none while it does not exist, or cannot be read."""
         if not self.ledger.exists():
             return []
         with closing(sqlite3.connect(f"{self.ledger.as_uri()}?mode=ro", uri=True, timeout=30)) as database:
@@ -133,7 +133,7 @@ class TrialWorld:
                 return []
 
     def is_done(self) -> bool:
-        """Whether everything is read, and nothing is waiting or on its way."""
+        """Return True if every row is read, and none is pending or sending."""
         rows = self.asked("select state, count(*) from records group by state")
         counts = {str(state): int(str(n)) for state, n in rows}
         waiting = counts.get("pending", 0) + counts.get("sending", 0)
@@ -141,5 +141,5 @@ class TrialWorld:
 
 
 def name_of(number: int) -> str:
-    """No name is the beginning of another."""
+    """Return a company's name, which is a prefix of no other one's: the server refuses by part of a text."""
     return f"Canary Company {number}."
