@@ -23,7 +23,7 @@ from typing import Any
 
 from sync.trial.sandbox import reports
 from sync.trial.sandbox.running import RunningSandbox, start
-from sync.trial.sandbox.server import SandboxOptions
+from sync.trial.sandbox.settings import SandboxOptions
 from tests.nursery import nursery
 from tests.patience import PATIENCE
 

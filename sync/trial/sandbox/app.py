@@ -10,10 +10,10 @@ from starlette.datastructures import Headers
 from starlette.routing import Route
 from starlette.types import ASGIApp, Receive, Scope, Send
 
+from sync.config.value_types import is_loopback
 from sync.trial.sandbox import http_wire as wire
 from sync.trial.sandbox.api import MAX_BODY, Request, SandboxApi, ScriptedResponse
 from sync.trial.sandbox.inspection import inspection_routes
-from sync.trial.sandbox.settings import is_loopback
 
 
 class LeadsEndpoint:

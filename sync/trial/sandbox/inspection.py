@@ -12,10 +12,11 @@ from starlette.requests import Request
 from starlette.responses import HTMLResponse, Response
 from starlette.routing import Route
 
+from sync.config.value_types import is_loopback
 from sync.trial.sandbox import reports
 from sync.trial.sandbox.api import SandboxApi
 from sync.trial.sandbox.page import leads_page
-from sync.trial.sandbox.settings import changed, is_loopback, shown
+from sync.trial.sandbox.settings import changed, shown
 
 MAX_ROWS = 10_000
 _PAGE_HEADERS = {"Content-Security-Policy": "default-src 'none'; style-src 'unsafe-inline'; form-action 'self'"}

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import ipaddress
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Literal, get_args
 
+from sync.config.value_types import is_loopback
 from sync.shared.durations import parse_duration
 from sync.shared.errors import SyncError
 from sync.trial.sandbox.faults import FaultSchedule
@@ -50,7 +50,7 @@ class SandboxOptions:
     seed: int | None = None
 
     def __post_init__(self) -> None:
-        if not is_loopback(self.host):
+        if not is_loopback(self.host.strip("[]")):
             raise ValueError(f"the sandbox listens on loopback only (127.0.0.1, ::1, localhost), not on {self.host}")
         if not self.keys or not all(self.keys):
             raise ValueError("the sandbox needs at least one API key, and none may be empty")
@@ -68,16 +68,6 @@ class SandboxOptions:
     def schedule(self) -> FaultSchedule:
         """Build a schedule of the faults from its beginning. Raises ValueError for wrong names or rates."""
         return FaultSchedule(self.faults, self.script, self.seed)
-
-
-def is_loopback(host: str) -> bool:
-    """Return True for `localhost` and the addresses of the loopback interface."""
-    if host == "localhost":
-        return True
-    try:
-        return ipaddress.ip_address(host.strip("[]")).is_loopback
-    except ValueError:
-        return False
 
 
 def parse_latency(text: str) -> tuple[float, float]:
