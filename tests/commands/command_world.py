@@ -22,6 +22,7 @@ from state.slots import RateLimit
 from sync.cli import main
 from sync.config.load import load_config
 from sync.shared.secrets import Secret
+from sync.trial.configuration import BY_ID_AND_TIME, source_table, stream_tables, workspace_tables
 from sync.trial.sandbox.running import RunningSandbox
 from sync.views.overview import rule_with
 from tests.nursery import nursery
@@ -30,46 +31,14 @@ ROOT = Path(__file__).resolve().parents[2]
 KEY = "sandbox-key"
 _COLOURS = re.compile("\x1b\\[[0-9;?]*[a-zA-Z]")
 
-CONFIG = """\
-[workspaces.main]
-api_key = {{ env = "TEST_API_KEY" }}
-base_url = "{url}"
-linger = "0s"
-{workspace}
-[ledger]
-path = "state/ledger.db"
-
-[sources.erp]
-connector = "sql"
-url = "sqlite:///{source}"
-
-[sources.erp.streams.companies]
-table = "companies"
-key = "id"
-modified = "updated_at"
-start = "all"
-on_change = "hold"
-
-[sources.erp.streams.companies.lead]
-kind = "company"
-name = "name"
-industry = "industry"
-emails = "[email]"
-where = "status != 'internal'"
-
-[sources.erp.streams.people]
-table = "people"
-key = "id"
-modified = "updated_at"
-start = "all"
-on_change = "hold"
-
-[sources.erp.streams.people.lead]
-kind = "contact"
-name = "first_name"
-emails = "[email]"
-"""
-
+COMPANIES = {
+    "kind": "company",
+    "name": "name",
+    "industry": "industry",
+    "emails": "[email]",
+    "where": "status != 'internal'",
+}
+PEOPLE = {"kind": "contact", "name": "first_name", "emails": "[email]"}
 SCHEMA = """
 CREATE TABLE companies (id INTEGER PRIMARY KEY, name TEXT, industry TEXT, email TEXT, status TEXT, updated_at TEXT);
 CREATE TABLE people (id INTEGER PRIMARY KEY, first_name TEXT, email TEXT, updated_at TEXT);
@@ -91,7 +60,11 @@ class World:
 
     def write_config(self, workspace: str = "", *, url: str = "", replace: Mapping[str, str] | None = None) -> None:
         """`workspace` holds more lines of [workspaces.main]; `replace` changes the text elsewhere."""
-        text = CONFIG.format(url=url or self.sandbox.url, workspace=workspace, source=self.folder / "erp.db")
+        main = {"api_key": {"env": "TEST_API_KEY"}, "linger": "0s"}
+        text = workspace_tables(url or self.sandbox.url, main, workspace, ledger="state/ledger.db")
+        text += source_table("erp", "sql", {"url": f"sqlite:///{self.folder / 'erp.db'}"})
+        text += stream_tables("erp.companies", {"table": "companies", **BY_ID_AND_TIME}, COMPANIES)
+        text += stream_tables("erp.people", {"table": "people", **BY_ID_AND_TIME}, PEOPLE)
         for old, new in (replace or {}).items():
             assert old in text
             text = text.replace(old, new)

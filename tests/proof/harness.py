@@ -21,6 +21,13 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any
 
+from sync.trial.configuration import (
+    BY_ID_AND_TIME,
+    source_table,
+    stream_tables,
+    toml_table,
+    workspace_tables,
+)
 from sync.trial.sandbox import reports
 from sync.trial.sandbox.running import RunningSandbox, start
 from sync.trial.sandbox.settings import SandboxOptions
@@ -107,39 +114,16 @@ def config_text(
     level: str = "debug",
 ) -> str:
     """A whole configuration of one workspace and one stream; the keyword arguments are lines added to its tables."""
-    return f"""
-[workspaces.main]
-api_key = "sandbox-key"
-base_url = "{sandbox}"
-linger = "100ms"
-limit = {limit}
-{workspace}
-[ledger]
-path = "ledger.db"
-[log]
-format = "json"
-level = "{level}"
-[sources.erp]
-connector = "sql"
-url = "{source}"
-every = "{every}"
-settle = "0s"
-{connection}
-[sources.erp.streams.{name}]
-table = "{table}"
-key = "id"
-modified = "updated_at"
-start = "{start_at}"
-on_change = "{on_change}"
-{stream}
-[sources.erp.streams.{name}.lead]
-kind = "company"
-name = "name"
-employee_count = "employees"
-emails = "[email]"
-{lead}
-{more}
-"""
+    values = {"table": table, **BY_ID_AND_TIME, "start": start_at, "on_change": on_change}
+    mapping = {"kind": "company", "name": "name", "employee_count": "employees", "emails": "[email]"}
+    return (
+        workspace_tables(sandbox, {"linger": "100ms"}, f"limit = {limit}\n{workspace}")
+        + toml_table("log", {"format": "json", "level": level})
+        + source_table("erp", "sql", {"url": source, "every": every, "settle": "0s"}, connection)
+        + stream_tables(f"erp.{name}", values, mapping, stream, lead_more=lead)
+        + more
+        + "\n"
+    )
 
 
 @dataclass(frozen=True, slots=True)

@@ -20,64 +20,41 @@ from state.ledger import Ledger
 from sync.cli import main
 from sync.config.load import load_config
 from sync.engine.round import Round, Summary
+from sync.trial.configuration import source_table, stream_tables, workspace_tables
 from sync.trial.sandbox.running import RunningSandbox
 from tests.patience import PATIENCE
 
 ROOT = Path(__file__).resolve().parents[2]
-CONFIG = """
-[workspaces.main]
-api_key = "sandbox-key"
-base_url = "{url}"
-linger = "0s"
-[ledger]
-path = "ledger.db"
-[sources.sf]
-connector = "salesforce"
-domain = "acme"
-auth = {{ flow = "client_credentials", client_id = "the-client-id", client_secret = {{ env = "SF_CLIENT_SECRET" }} }}
-proxy = "{proxy}"
-ca_file = "{ca_file}"
-timeout = "30s"
-
-[sources.sf.streams.accounts]
-object = "Account"
-start = "{start}"
-on_change = "hold"
-
-[sources.sf.streams.accounts.children.contacts]
-object = "Contact"
-via = "AccountId"
-
-[sources.sf.streams.accounts.lead]
-kind = "company"
-name = "Name"
-industry = "Industry"
-phones = "[Phone]"
-socials = "[Website]"
-addresses = ["join(', ', [BillingCity, BillingState, BillingCountry])"]
-labels = ["'salesforce'", "Type"]
-
-[[sources.sf.streams.accounts.lead.contacts]]
-from = "contacts"
-name = "FirstName"
-last_name = "LastName"
-role = "Title"
-emails = "[Email]"
-phones = "[Phone, MobilePhone]"
-
-[sources.sf.streams.leads]
-object = "Lead"
-start = "{start}"
-on_change = "hold"
-
-[sources.sf.streams.leads.lead]
-kind = "contact"
-where = "!IsConverted && Email"
-name = "FirstName"
-last_name = "LastName"
-role = "Title"
-emails = "[Email]"
-"""
+ACCOUNTS = {
+    "kind": "company",
+    "name": "Name",
+    "industry": "Industry",
+    "phones": "[Phone]",
+    "socials": "[Website]",
+    "addresses": ["join(', ', [BillingCity, BillingState, BillingCountry])"],
+    "labels": ["'salesforce'", "Type"],
+}
+CONTACTS = {
+    "from": "contacts",
+    "name": "FirstName",
+    "last_name": "LastName",
+    "role": "Title",
+    "emails": "[Email]",
+    "phones": "[Phone, MobilePhone]",
+}
+LEADS = {
+    "kind": "contact",
+    "where": "!IsConverted && Email",
+    "name": "FirstName",
+    "last_name": "LastName",
+    "role": "Title",
+    "emails": "[Email]",
+}
+AUTH = {
+    "flow": "client_credentials",
+    "client_id": "the-client-id",
+    "client_secret": {"env": "SF_CLIENT_SECRET"},
+}
 
 
 @dataclass
@@ -94,9 +71,19 @@ class Program:
         return self.folder / "config.toml"
 
     def write(self, *replace: tuple[str, str], start: str = "all") -> None:
-        text = CONFIG.format(
-            url=self.sandbox.url, proxy=self.proxy.url, ca_file=self.stand_in.authority.ca_file, start=start
+        source = {
+            "domain": "acme",
+            "auth": AUTH,
+            "proxy": self.proxy.url,
+            "ca_file": str(self.stand_in.authority.ca_file),
+            "timeout": "30s",
+        }
+        contacts = {"contacts": {"object": "Contact", "via": "AccountId"}}
+        text = workspace_tables(self.sandbox.url, {"linger": "0s"}) + source_table("sf", "salesforce", source)
+        text += stream_tables(
+            "sf.accounts", {"object": "Account", "start": start}, ACCOUNTS, children=contacts, contacts=CONTACTS
         )
+        text += stream_tables("sf.leads", {"object": "Lead", "start": start}, LEADS)
         for old, new in replace:
             assert old in text
             text = text.replace(old, new)

@@ -25,6 +25,7 @@ from sync.service.daemon import Daemon
 from sync.service.notify import Notifier
 from sync.service.service import Service
 from sync.shared.secrets import Secret
+from sync.trial.configuration import source_table, stream_tables, toml_table
 from tests.proof.harness import until
 
 CREATED = ApiResponse(200, b'{"succeeded": true}')
@@ -49,40 +50,26 @@ class Tenant:
 
 def text_of(tenants: Mapping[str, Tenant], more: str = "") -> str:
     """The configuration of these tenants."""
-    parts = [more, '[ledger]\npath = "ledger.db"\n']
+    parts = [more, "\n", toml_table("ledger", {"path": "ledger.db"})]
     parts += [_workspace(name, tenant) for name, tenant in tenants.items() if tenant.workspace is None]
     parts += [_source(name, tenant) for name, tenant in tenants.items() if tenant.source != ""]
     return "".join(parts)
 
 
 def _workspace(name: str, tenant: Tenant) -> str:
-    return f"""
-[workspaces.{name}]
-api_key = "{tenant.key or f"key-of-{name}"}"
-base_url = "{tenant.url}"
-linger = "0s"
-{tenant.of_workspace}
-"""
+    values = {"api_key": tenant.key or f"key-of-{name}", "base_url": tenant.url, "linger": "0s"}
+    return toml_table(f"workspaces.{name}", values, tenant.of_workspace)
 
 
 def _source(name: str, tenant: Tenant) -> str:
     source = tenant.source or name
-    return f"""
-[sources.{source}]
-connector = "gated"
-every = "{tenant.every}"
-settle = "0s"
-{tenant.of_source}
-[sources.{source}.streams.{tenant.stream}]
-workspace = "{tenant.workspace or name}"
-start = "all"
-on_change = "hold"
-{tenant.of_stream}
-[sources.{source}.streams.{tenant.stream}.lead]
-kind = "company"
-name = "name"
-{tenant.of_lead}
-"""
+    return source_table(source, "gated", {"every": tenant.every, "settle": "0s"}, tenant.of_source) + stream_tables(
+        f"{source}.{tenant.stream}",
+        {"workspace": tenant.workspace or name},
+        {"kind": "company", "name": "name"},
+        tenant.of_stream,
+        lead_more=tenant.of_lead,
+    )
 
 
 class Way:

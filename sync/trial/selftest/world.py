@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import sqlite3
 from collections.abc import Iterable
 from contextlib import closing
@@ -10,42 +9,12 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from functools import cached_property
 from pathlib import Path
-from string import Template
 
 from sync.config.load import load_config
 from sync.config.schema import Config
+from sync.trial.configuration import BY_ID_AND_TIME, Values, source_table, sqlite_url, stream_tables, workspace_tables
 
 STREAM = "erp.companies"
-
-_CONFIG = Template("""\
-[workspaces.main]
-api_key = "sandbox-key"
-base_url = $url
-label = "{batch}"
-linger = "100ms"
-batch_size = $batch_size
-in_flight = $in_flight
-limit = { requests = 100000, per = "60s" }
-[ledger]
-path = "ledger.db"
-[sources.erp]
-connector = "sql"
-url = $source
-every = "1s"
-settle = "0s"
-overlap = "1h"
-page_size = 7
-[sources.erp.streams.companies]
-table = "companies"
-key = "id"
-modified = "updated_at"
-start = "all"
-on_change = "hold"
-[sources.erp.streams.companies.lead]
-kind = "company"
-name = "name"
-emails = "[email]"
-""")
 
 
 @dataclass(frozen=True)
@@ -62,10 +31,22 @@ class TrialWorld:
         with closing(sqlite3.connect(self.source)) as database:
             database.execute("pragma journal_mode = wal")
             database.execute("create table companies (id integer primary key, name text, email text, updated_at text)")
-        values = {"url": self.url, "source": f"sqlite:///{self.source}"}
-        quoted = {key: json.dumps(value) for key, value in values.items()}
+        workspace: Values = {
+            "label": "{batch}",
+            "linger": "100ms",
+            "batch_size": self.batch_size,
+            "in_flight": self.in_flight,
+            "limit": {"requests": 100_000, "per": "60s"},
+        }
+        source: Values = {"every": "1s", "settle": "0s", "overlap": "1h", "page_size": 7}
         (self.folder / "config.toml").write_text(
-            _CONFIG.substitute(quoted, batch_size=self.batch_size, in_flight=self.in_flight)
+            workspace_tables(self.url, workspace)
+            + source_table("erp", "sql", {"url": sqlite_url(self.source), **source})
+            + stream_tables(
+                STREAM,
+                {"table": "companies", **BY_ID_AND_TIME},
+                {"kind": "company", "name": "name", "emails": "[email]"},
+            )
         )
 
     @property

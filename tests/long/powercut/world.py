@@ -20,6 +20,7 @@ from sync.config.load import load_config
 from sync.config.schema import Config
 from sync.delivery.client import LeadsClient
 from sync.delivery.outcome import ApiResponse, Outcome
+from sync.trial.configuration import BY_ID_AND_TIME, source_table, stream_tables, workspace_tables
 
 NOTES = "notes"
 """The file of a process's folder that no power cut touches: what the server was sent, what the source's people did."""
@@ -32,46 +33,32 @@ Fate = Literal["created", "busy", "lost", "never", "dies", "dies in vain"]
 """Of a request: created; refused (429); created, but the answer is lost; neither arrived nor answered; the process
 ends while it is under way, and it arrives, or does not."""
 
-CONFIG = """\
-[workspaces.main]
-api_key = "sandbox-key"
-base_url = "http://127.0.0.1:9"
-label = "{batch}"
-linger = "0s"
-batch_size = 4
-in_flight = 3
-limit = { requests = 100000, per = "6s" }
-[ledger]
-path = "ledger.db"
-[sources.erp]
-connector = "sql"
-url = "sqlite:////proc/self/cwd/source.db"
-every = "1s"
-settle = "0s"
-overlap = "1h"
-page_size = 7
-[sources.erp.streams.companies]
-table = "companies"
-key = "id"
-modified = "updated_at"
-start = "all"
-on_change = "hold"
-match_on = ["email"]
-[sources.erp.streams.companies.lead]
-kind = "company"
-name = "name"
-emails = "[email]"
-[sources.erp.streams.partners]
-table = "partners"
-key = "id"
-modified = "updated_at"
-start = "now"
-on_change = "hold"
-[sources.erp.streams.partners.lead]
-kind = "company"
-name = "name"
-emails = "[email]"
-"""
+LEAD = {"kind": "company", "name": "name", "emails": "[email]"}
+CONFIG = (
+    workspace_tables(
+        "http://127.0.0.1:9",
+        {
+            "label": "{batch}",
+            "linger": "0s",
+            "batch_size": 4,
+            "in_flight": 3,
+            "limit": {"requests": 100_000, "per": "6s"},
+        },
+    )
+    + source_table(
+        "erp",
+        "sql",
+        {
+            "url": "sqlite:////proc/self/cwd/source.db",
+            "every": "1s",
+            "settle": "0s",
+            "overlap": "1h",
+            "page_size": 7,
+        },
+    )
+    + stream_tables("erp.companies", {"table": "companies", **BY_ID_AND_TIME, "match_on": ["email"]}, LEAD)
+    + stream_tables("erp.partners", {"table": "partners", **BY_ID_AND_TIME, "start": "now"}, LEAD)
+)
 
 
 @dataclass(frozen=True, slots=True)

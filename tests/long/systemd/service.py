@@ -17,6 +17,13 @@ from typing import Any
 
 from sync.installation.releases import extras_of, read_pins
 from sync.installation.requirements import chosen
+from sync.trial.configuration import (
+    BY_ID_AND_TIME,
+    source_table,
+    stream_tables,
+    toml_table,
+    workspace_tables,
+)
 from sync.trial.sandbox import reports
 from tests.long.systemd.box import Box, until
 
@@ -32,62 +39,44 @@ StateDirectory=box
 [Install]
 WantedBy=multi-user.target
 """
-CONFIG = """[workspaces.main]
-api_key = { credential = "closingdealz-api-key" }
-base_url = "http://127.0.0.1:8765"
-linger = "50ms"
-limit = { requests = 100000, per = "60s" }
-timeout = "30s"
-[ledger]
-path = "ledger.db"
-[metrics]
-listen = "127.0.0.1:9464"
-[service]
-hung_after = "5s"
-[sources.erp]
-connector = "sql"
-url = "sqlite:////srv/sample.db"
-every = "1s"
-settle = "0s"
-timeout = "2s"
-page_size = 50
-[sources.erp.streams.companies]
-table = "companies"
-key = "id"
-modified = "updated_at"
-start = "all"
-on_change = "hold"
-[sources.erp.streams.companies.children.contacts]
-table = "contacts"
-parent = "company_id"
-key = "id"
-modified = "updated_at"
-[sources.erp.streams.companies.lead]
-kind = "company"
-where = "status != 'internal'"
-name = "name"
-emails = "[email]"
-truncate = ["name"]
-[[sources.erp.streams.companies.lead.contacts]]
-from = "contacts"
-last_name = "last_name"
-"""
-POSTGRESQL = """[sources.crm]
-connector = "sql"
-url = { credential = "database-url" }
-every = "1s"
-settle = "0s"
-timeout = "2s"
-[sources.crm.streams.firms]
-table = "firms"
-key = "id"
-modified = "changed_at"
-start = "all"
-on_change = "hold"
-[sources.crm.streams.firms.lead]
-kind = "company"
-name = "name"
-"""
+CONFIG = (
+    workspace_tables(
+        "http://127.0.0.1:8765",
+        {
+            "api_key": {"credential": "closingdealz-api-key"},
+            "linger": "50ms",
+            "limit": {"requests": 100_000, "per": "60s"},
+            "timeout": "30s",
+        },
+    )
+    + toml_table("metrics", {"listen": "127.0.0.1:9464"})
+    + toml_table("service", {"hung_after": "5s"})
+    + source_table(
+        "erp",
+        "sql",
+        {"url": "sqlite:////srv/sample.db", "every": "1s", "settle": "0s", "timeout": "2s", "page_size": 50},
+    )
+    + stream_tables(
+        "erp.companies",
+        {"table": "companies", **BY_ID_AND_TIME},
+        {
+            "kind": "company",
+            "where": "status != 'internal'",
+            "name": "name",
+            "emails": "[email]",
+            "truncate": ["name"],
+        },
+        children={"contacts": {"table": "contacts", "parent": "company_id", **BY_ID_AND_TIME}},
+        contacts={"from": "contacts", "last_name": "last_name"},
+    )
+)
+POSTGRESQL = source_table(
+    "crm", "sql", {"url": {"credential": "database-url"}, "every": "1s", "settle": "0s", "timeout": "2s"}
+) + stream_tables(
+    "crm.firms",
+    {"table": "firms", "key": "id", "modified": "changed_at"},
+    {"kind": "company", "name": "name"},
+)
 
 
 @dataclass(frozen=True, slots=True)
