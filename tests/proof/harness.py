@@ -28,6 +28,7 @@ from sync.trial.configuration import (
     toml_table,
     workspace_tables,
 )
+from sync.trial.oracle import Reconciliation, created_names, query, reconcile, state_counts
 from sync.trial.sandbox import reports
 from sync.trial.sandbox.running import RunningSandbox, start
 from sync.trial.sandbox.settings import SandboxOptions
@@ -253,7 +254,12 @@ class World:
 
     def names(self) -> Counter[str]:
         """How often each name was created in the sandbox."""
-        return names_in(self.sandbox.store_path)
+        return created_names(self.sandbox.store_path)
+
+    def reconciled(self) -> Reconciliation[str]:
+        """The source's names against the sandbox's and the ledger's, where names are `Company ID`."""
+        states = {f"Company {id_}": state for id_, state in self.query("select id, state from records")}
+        return reconcile(self.source.names().elements(), self.names(), states)
 
     def created(self) -> int:
         return reports.lead_count(self.sandbox.store_path)
@@ -266,14 +272,10 @@ class World:
 
     def query(self, sql: str, *values: object) -> list[tuple[Any, ...]]:
         """Rows of the ledger, by plain SQL; none while it is not made yet."""
-        if not self.ledger.exists():
-            return []
-        with closing(sqlite3.connect(f"file:{self.ledger}?mode=ro", uri=True, timeout=30)) as database:
-            made = database.execute("select 1 from sqlite_master where name = 'batches'").fetchone()
-            return database.execute(sql, values).fetchall() if made else []
+        return query(self.ledger, sql, *values)
 
     def states(self) -> dict[str, int]:
-        return dict(self.query("select state, count(*) from records group by state"))
+        return state_counts(self.ledger)
 
     def doubtful(self) -> set[str]:
         """Source ids of the records in doubt."""
@@ -283,10 +285,6 @@ class World:
         """Why each quarantined record is there, by its id."""
         rows = self.query("select id, reason from records where state = 'quarantined'")
         return {id_: json.loads(reason) for id_, reason in rows}
-
-
-def names_in(store: Path) -> Counter[str]:
-    return Counter(row["lead"]["name"] for row in reports.leads(store))
 
 
 def sandbox_with(**options: Any) -> RunningSandbox:

@@ -95,15 +95,12 @@ def finish(world: World) -> None:
 
 
 def assert_truth(world: World) -> None:
-    """Each record of the source was created exactly once, or is in doubt; and every creation that the program never
-    heard of is in doubt."""
-    wanted, got = world.source.names(), world.names()
-    doubtful = {f"Company {id_}" for id_ in world.doubtful()}
-    assert [name for name, count in got.items() if count > 1] == []
-    assert [name for name in wanted if name not in got and name not in doubtful] == []
-    assert set(got) <= set(wanted)
-    delivered = {f"Company {row[0]}" for row in world.query("select id from records where state = 'delivered'")}
-    assert delivered <= set(got), "the ledger calls delivered what the server never created"
-    assert set(got) - delivered <= doubtful
-    assert not delivered & doubtful
-    assert delivered | doubtful == set(wanted)
+    """Assert that each source record was created exactly once, or is in doubt, and the ledger knows each creation."""
+    found = world.reconciled()
+    assert found.twice == []
+    assert found.lost == []
+    assert found.unwanted == []
+    assert found.claimed == [], "the ledger calls delivered what the server never created"
+    assert found.untold == []
+    assert set(world.states()) <= {"delivered", "in_doubt"}
+    assert sum(world.states().values()) == world.source.names().total()

@@ -138,8 +138,7 @@ def _is_done(world: World, daemon: Daemon) -> bool:
 def _result(world: World, load: Load, down: list[float], beside: dict[str, int]) -> Result:
     at = [datetime.fromisoformat(row["at"]).timestamp() for row in world.sandbox.requests()]
     stats = world.sandbox.stats()
-    wanted, got = world.source.names(), world.names()
-    doubtful = {f"Company {id_}" for id_ in world.doubtful()}
+    found, got = world.reconciled(), world.names()
     return Result(
         load=load,
         arrivals=tuple(each - at[0] for each in at),
@@ -147,7 +146,7 @@ def _result(world: World, load: Load, down: list[float], beside: dict[str, int])
         busiest=stats["max_in_window"],
         down=tuple(down),
         beside=beside,
-        in_doubt=len(doubtful),
-        twice=sum(n - 1 for name, n in got.items() if n > 1 and not name.startswith("closingdealz-sync test")),
-        missing=sum(1 for name in wanted if name not in got and name not in doubtful),
+        in_doubt=len(found.in_doubt),
+        twice=sum(got[name] - 1 for name in found.twice),
+        missing=len(found.lost),
     )

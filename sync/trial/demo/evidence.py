@@ -16,6 +16,7 @@ from typing import Any
 from sync.config.schema import Wire
 from sync.mapping.wire_fields import CONTACTS, texts
 from sync.trial.demo.edits import Edits
+from sync.trial.oracle import reconcile
 from sync.trial.sandbox import reports
 
 NAME_LIMIT = 256
@@ -149,15 +150,14 @@ def look_at_server(path: Path, *, window: float) -> Received:
 def compare(source: SampleTruth, ledger: Remembered, received: Received) -> list[CheckedClaim]:
     """Check that all three agree, provided that no delivered record has changed since."""
     arrived = received.essences
-    missing = Counter(source.expected.values()) - arrived
-    surplus = arrived - Counter(source.expected.values())
+    found = reconcile(source.expected.values(), arrived, {})
     stats = received.stats
     return [
         _all_named(source, ledger),
         CheckedClaim(
             "each lead arrived once, and whole",
-            not missing and not surplus and stats["duplicates"] == 0,
-            f"{stats['created_leads']} arrived, {stats['duplicates']} twice, {missing.total()} missing",
+            not (found.lost or found.twice or found.unwanted or stats["duplicates"]),
+            f"{stats['created_leads']} arrived, {stats['duplicates']} twice, {len(found.lost)} missing",
         ),
         _all_accepted(ledger, stats),
     ]

@@ -9,10 +9,12 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from functools import cached_property
 from pathlib import Path
+from typing import Any
 
 from sync.config.load import load_config
 from sync.config.schema import Config
 from sync.trial.configuration import BY_ID_AND_TIME, Values, source_table, sqlite_url, stream_tables, workspace_tables
+from sync.trial.oracle import query
 
 STREAM = "erp.companies"
 
@@ -103,20 +105,16 @@ class TrialWorld:
         with closing(sqlite3.connect(self.source)) as database:
             return {row[0] for row in database.execute("select id from companies")}
 
-    def asked(self, sql: str) -> list[tuple[object, ...]]:
-        """Return rows of the ledger; none while it does not exist, or cannot be read."""
-        if not self.ledger.exists():
+    def rows(self, sql: str) -> list[tuple[Any, ...]]:
+        """Return rows of the ledger; none while it does not exist, or is being replaced and cannot be read."""
+        try:
+            return query(self.ledger, sql)
+        except sqlite3.Error:
             return []
-        with closing(sqlite3.connect(f"{self.ledger.as_uri()}?mode=ro", uri=True, timeout=30)) as database:
-            try:
-                return database.execute(sql).fetchall()
-            except sqlite3.Error:
-                return []
 
     def is_done(self) -> bool:
         """Return True if every row is read, and none is pending or sending."""
-        rows = self.asked("select state, count(*) from records group by state")
-        counts = {str(state): int(str(n)) for state, n in rows}
+        counts: dict[str, int] = dict(self.rows("select state, count(*) from records group by state"))
         waiting = counts.get("pending", 0) + counts.get("sending", 0)
         return not waiting and sum(counts.values()) == len(self.numbers())
 

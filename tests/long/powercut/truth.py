@@ -18,6 +18,7 @@ from pathlib import Path
 from random import Random
 from typing import Any
 
+from sync.trial.oracle import query, reconcile
 from tests.long.powercut.world import is_refused, number_of
 
 NoteLine = Mapping[str, Any]
@@ -128,14 +129,16 @@ def judge(facts: Facts, after: Iterable[NoteLine], rows: Mapping[tuple[str, str]
     states = {rows[key]: state for key, state in states_of(ledger).items() if key in rows}
     for name in rows.values():
         created[name] += _was_there(name) or name in cut.imported
-    doubtful = sorted(name for name, state in states.items() if state == "in_doubt")
+    names = set(rows.values())
+    found = reconcile(names, created, states, [name for name in names if _is_accounted(name, states.get(name), cut)])
+    doubtful = sorted(found.in_doubt)
     batches = _batches(facts.recorded)
     open_ = [name for name in doubtful if cut.sent.get(name, set()) - facts.known.decided - cut.settled]
     intended = [name for name in doubtful if batches.get(name, set()) & facts.known.intended - facts.known.decided]
     return Truth(
-        lost=sorted(n for n in rows.values() if not created[n] and not _is_accounted(n, states.get(n), cut)),
-        twice=sorted(n for n in rows.values() if created[n] > 1),
-        claimed=sorted(n for n, state in states.items() if state == "delivered" and not created[n]),
+        lost=sorted(found.lost),
+        twice=sorted(found.twice),
+        claimed=sorted(found.claimed),
         open=open_,
         intended=[name for name in intended if name not in open_],
         needless=[name for name in doubtful if name not in open_ and name not in intended],
@@ -162,7 +165,7 @@ def _is_accounted(name: str, state: str | None, cut: Server) -> bool:
         return is_refused(name)
     if state == "known":  # an import that was cut off may have come to the disk
         return name.startswith("Imported") or ("partners" in name and number_of(name) < cut.first_rows)
-    return state in {"in_doubt", "held"}
+    return state == "held"
 
 
 def backups_amiss(folder: Path, notes: Sequence[NoteLine]) -> list[str]:
@@ -196,6 +199,5 @@ def _has_key(path: Path) -> bool:
 
 def states_of(ledger: Path) -> dict[tuple[str, str], str]:
     """The state of each record, by its stream's name and id."""
-    query = "select s.name, r.id, r.state from records r join streams s on s.id = r.stream"
-    with closing(sqlite3.connect(f"{ledger.absolute().as_uri()}?mode=ro", uri=True)) as database:
-        return {(stream, id_): state for stream, id_, state in database.execute(query)}
+    rows = query(ledger, "select s.name, r.id, r.state from records r join streams s on s.id = r.stream")
+    return {(stream, id_): state for stream, id_, state in rows}

@@ -24,6 +24,7 @@ from sync.trial.configuration import (
     toml_table,
     workspace_tables,
 )
+from sync.trial.oracle import query, state_counts
 from sync.trial.sandbox import reports
 from tests.long.systemd.box import Box, until
 
@@ -234,13 +235,12 @@ class Service:
         return Counter(" ".join(row["lead"]["name"].split())[:100] for row in reports.leads(self.store))
 
     def query(self, sql: str) -> list[tuple[Any, ...]]:
-        """Of the ledger, by plain SQL."""
-        with closing(sqlite3.connect(f"file:{self.state}/ledger.db?mode=ro", uri=True, timeout=30)) as database:
-            return database.execute(sql).fetchall()
+        """Return rows of the ledger, by plain SQL."""
+        return query(self.state / "ledger.db", sql)
 
     def settled(self) -> set[tuple[Any, ...]]:
         """The records whose state no daemon changes any more: delivered, or in doubt until a person says."""
         return set(self.query("SELECT stream, id, state FROM records WHERE state IN ('delivered', 'in_doubt')"))
 
     def states(self) -> dict[str, int]:
-        return dict(self.query("SELECT state, count(*) FROM records GROUP BY state"))
+        return state_counts(self.state / "ledger.db")
