@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import json
-import os
 import signal
 import subprocess
-import sys
 from collections import Counter
 from dataclasses import dataclass
 from pathlib import Path
@@ -21,10 +19,10 @@ from sync.cli import main
 from sync.config.load import load_config
 from sync.engine.round import Round, Summary
 from sync.trial.configuration import source_table, stream_tables, workspace_tables
+from sync.trial.processes import start_module
 from sync.trial.sandbox.running import RunningSandbox
 from tests.patience import PATIENCE
 
-ROOT = Path(__file__).resolve().parents[2]
 ACCOUNTS = {
     "kind": "company",
     "name": "Name",
@@ -91,17 +89,15 @@ class Program:
         self.config.chmod(0o600)
 
     def run(self, *words: str, secret: str = "the-client-secret") -> Result:
-        """The command line in this process."""
+        """Run the command line in this process."""
         environment = {"SF_CLIENT_SECRET": secret, "NO_COLOR": "1", "COLUMNS": "200"}
         return CliRunner().invoke(main, ["-c", str(self.config), *words], env=environment)
 
     def start(self, *words: str) -> subprocess.Popen[str]:
-        """The command line in a process of its own."""
-        environment = {**os.environ, "SF_CLIENT_SECRET": "the-client-secret", "PYTHONPATH": str(ROOT)}
-        command = [sys.executable, "-m", "sync", "-c", str(self.config), *words]
-        return subprocess.Popen(
-            command, env=environment, cwd=self.folder, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
-        )
+        """Start the command line in a process of its own."""
+        secret = {"SF_CLIENT_SECRET": "the-client-secret"}
+        pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True}
+        return start_module("sync", ["-c", str(self.config), *words], secret, cwd=self.folder, **pipes)
 
     def kill(self, process: subprocess.Popen[str]) -> None:
         process.send_signal(signal.SIGKILL)
@@ -113,9 +109,9 @@ class Program:
             return Round(config, ledger).run()
 
     def leads(self) -> list[dict[str, Any]]:
-        """What arrived."""
+        """Return the leads that arrived."""
         return [row["lead"] for row in self.sandbox.leads()]
 
     def twice(self) -> list[str]:
-        """Leads that arrived more than once."""
+        """Return the leads, as JSON, that arrived more than once."""
         return [text for text, times in Counter(map(json.dumps, self.leads())).items() if times > 1]

@@ -49,7 +49,7 @@ class Tenant:
 
 
 def text_of(tenants: Mapping[str, Tenant], more: str = "") -> str:
-    """The configuration of these tenants."""
+    """Return the configuration of these tenants."""
     parts = [more, "\n", toml_table("ledger", {"path": "ledger.db"})]
     parts += [_workspace(name, tenant) for name, tenant in tenants.items() if tenant.workspace is None]
     parts += [_source(name, tenant) for name, tenant in tenants.items() if tenant.source != ""]
@@ -133,7 +133,7 @@ class Scene:
         return self.way(key.reveal().removeprefix("key-of-"))
 
     def start(self, manager: Manager | None = None) -> None:
-        """Returns once it is ready. A manager must hear what it is told."""
+        """Start the daemon, and return once it is ready; `manager` then receives its notifications."""
         self._service = Service(Notifier(manager.address if manager else ""))
         self._thread.start()
         self.wait_for("started")
@@ -166,7 +166,7 @@ class Scene:
         return [fields for name, fields in list(self.events) if name == event]
 
     def wait_for(self, event: str, count: int = 1) -> dict[str, Any]:
-        """The last of so many events of that name."""
+        """Wait until there are `count` events of that name, and return the last."""
 
         def came() -> list[dict[str, Any]]:
             assert self.error is None, self.error
@@ -176,14 +176,14 @@ class Scene:
         return until(came, f"{event}, heard: {[name for name, _ in self.events]}")[count - 1]  # type: ignore[no-any-return]
 
     def reload(self, tenants: Mapping[str, Tenant], more: str = "") -> dict[str, Any]:
-        """The event that says what became of it."""
+        """Reload, and return the `config_reloaded` event."""
         before = len(self.heard("config_reloaded"))
         self.write(tenants, more)
         self.say(signal.SIGHUP)
         return self.wait_for("config_reloaded", before + 1)
 
     def add(self, source: str, *ids: str) -> None:
-        """New records, that are polled soon."""
+        """Add records to a source, which the next poll reads."""
         self.gate(source).records += ids
 
     def wait_created(self, workspace: str, *ids: str) -> None:
@@ -191,7 +191,7 @@ class Scene:
         until(lambda: names <= set(self.way(workspace).created), f"{ids} in {workspace}")
 
     def stop(self) -> None:
-        """In order, at once."""
+        """Stop the daemon by SIGTERM, and wait for its end."""
         self.say(signal.SIGTERM)
         self.join()
         assert self.error is None, self.error
@@ -201,7 +201,7 @@ class Scene:
         assert not self._thread.is_alive(), "the daemon has not ended"
 
     def close(self) -> None:
-        """Whatever hangs is let go."""
+        """Release everything that waits, and end the daemon."""
         for thing in (*GATES.values(), *self.ways.values()):
             thing.let_go.set()
         if self._thread.is_alive():

@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
+import os
+import signal
 import sqlite3
+import subprocess
 import tomllib
 from collections import Counter
 from contextlib import closing
+
+import pytest
 
 from sync.config.load import load_config
 from sync.trial.configuration import (
@@ -17,6 +22,8 @@ from sync.trial.configuration import (
     workspace_tables,
 )
 from sync.trial.oracle import query, reconcile
+from sync.trial.processes import FAULT, Fork, first_line, run_forked, start_module
+from tests.patience import PATIENCE
 
 ODD = "a 'quoted' \"text\" \\ with\ttabs, ü and \N{ROCKET}"
 
@@ -67,3 +74,29 @@ def test_a_ledger_that_is_not_made_yet_has_no_rows(tmp_path) -> None:
     with closing(sqlite3.connect(path)) as database:
         database.execute("pragma journal_mode = wal")
     assert query(path, "select * from records") == []
+
+
+def test_a_fork_ends_with_the_code_of_its_work(capfd) -> None:
+    assert run_forked(lambda: 3) == 3
+    assert run_forked(lambda: 1 // 0) == FAULT
+    assert "ZeroDivisionError" in capfd.readouterr().err
+
+
+def test_a_fork_that_hangs_is_killed() -> None:
+    fork = Fork(lambda: signal.pause() or 0)
+    assert fork.poll() is None
+    assert fork.wait(0.0) is None
+    assert fork.kill() == -signal.SIGKILL
+    fork.send_signal(signal.SIGTERM)  # its pid may be another process's by now
+    assert fork.poll() == -signal.SIGKILL
+
+
+def test_a_module_is_awaited_by_its_first_line() -> None:
+    with start_module("this", [], stdout=subprocess.PIPE) as process:
+        assert first_line(process.stdout, PATIENCE).startswith("The Zen of Python")
+    silent, writing = os.pipe()
+    with os.fdopen(silent, "rb") as stdout, os.fdopen(writing, "wb") as open_end:
+        with pytest.raises(TimeoutError):
+            first_line(stdout, 0.0)
+        open_end.close()
+        assert first_line(stdout, PATIENCE) == ""

@@ -5,13 +5,9 @@ from __future__ import annotations
 import contextlib
 import http.client
 import json
-import os
-import selectors
 import shutil
 import subprocess
-import sys
 import tempfile
-import time
 import weakref
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
@@ -20,7 +16,7 @@ from types import TracebackType
 from typing import IO, Any, cast
 from urllib.parse import urlsplit
 
-import sync
+from sync.trial.processes import first_line, start_module
 from sync.trial.sandbox import reports
 from sync.trial.sandbox.settings import SandboxError, SandboxOptions, seconds_text
 
@@ -173,14 +169,12 @@ def arguments(options: SandboxOptions) -> list[str]:
 
 def _spawn(words: Sequence[str], complaints: IO[bytes]) -> subprocess.Popen[bytes]:
     """Start a sandbox that prints its URL on standard output and ends when its standard input does."""
-    root = str(Path(sync.__file__).parent.parent)
-    paths = [root, *filter(None, [os.environ.get("PYTHONPATH")])]
-    return subprocess.Popen(  # noqa: S603 (this program itself, no shell)
-        [sys.executable, "-P", "-m", "sync.trial.sandbox", *words],
+    return start_module(
+        "sync.trial.sandbox",
+        words,
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         stderr=complaints,
-        env={**os.environ, "PYTHONPATH": os.pathsep.join(paths)},
         # A Ctrl-C at the terminal is for the parent, which then ends the child.
         start_new_session=True,
     )
@@ -190,11 +184,13 @@ def _launch(options: SandboxOptions) -> tuple[subprocess.Popen[bytes], str]:
     with tempfile.TemporaryFile() as complaints:
         process = _spawn(["--child", *arguments(options)], complaints)
         try:
-            url = _first_line(process)
-        except BaseException:
+            url = first_line(cast(IO[bytes], process.stdout), _START_SECONDS)
+        except BaseException as error:
             process.kill()
             process.wait()
             _close_pipes(process)
+            if isinstance(error, TimeoutError):
+                raise SandboxError(f"the sandbox did not start within {_START_SECONDS:.0f} seconds") from error
             raise
         if not url:
             process.wait()
@@ -202,23 +198,6 @@ def _launch(options: SandboxOptions) -> tuple[subprocess.Popen[bytes], str]:
             complaints.seek(0)
             raise SandboxError(f"the sandbox did not start: {complaints.read().decode(errors='replace').strip()}")
         return process, url
-
-
-def _first_line(process: subprocess.Popen[bytes]) -> str:
-    """Return the child's first line, "" if it ended without one. Raises SandboxError after _START_SECONDS."""
-    stdout = cast(IO[bytes], process.stdout)
-    line = b""
-    deadline = time.monotonic() + _START_SECONDS
-    with selectors.DefaultSelector() as selector:
-        selector.register(stdout, selectors.EVENT_READ)
-        while not line.endswith(b"\n"):
-            if not selector.select(max(0.0, deadline - time.monotonic())):
-                raise SandboxError(f"the sandbox did not start within {_START_SECONDS:.0f} seconds")
-            part = os.read(stdout.fileno(), 4096)
-            if not part:
-                return ""
-            line += part
-    return line.decode().strip()
 
 
 def _close_pipes(process: subprocess.Popen[bytes]) -> None:

@@ -2,14 +2,11 @@
 
 from __future__ import annotations
 
-import gc
 import os
 import signal
-import sys
 import time
-import traceback
 from dataclasses import dataclass
-from typing import Literal, NoReturn
+from typing import Literal
 
 from state.ledger import Ledger
 from sync import log
@@ -18,6 +15,7 @@ from sync.delivery.client import LeadsClient
 from sync.service.daemon import Daemon
 from sync.shared.errors import SyncError
 from sync.shared.secrets import Secret
+from sync.trial.processes import Fork
 from sync.trial.selftest.hurry import HastyClock, let_the_scheduler_see
 from sync.trial.selftest.meddling import Meddling, meddle
 from sync.trial.selftest.steps import KILLED, NONE, Mishap, Steps, WatchedClient
@@ -94,18 +92,14 @@ class _Attended:
         self._pipe = pipe
         self._config = world.config  # read before the fork: loaded once for all lives of a trial
         self._began = time.monotonic()
-        self._alive: list[int] = [self._fork(life)]
+        self._alive = [self._fork(life)]
         self._codes: list[int | None] = []
         self._is_told = False
         self._has_come = not life.later
         self._is_meddled = life.meddling is None or life.meddling.when == "before"
 
-    def _fork(self, life: Life) -> int:
-        pid = os.fork()
-        if pid == 0:
-            gc.freeze()  # the collector would touch, and so copy, all of the parent's memory
-            _be_the_daemon(self._world, self._config, life, self._pipe)
-        return pid
+    def _fork(self, life: Life) -> Fork:
+        return Fork(lambda: _be_the_daemon(self._world, self._config, life, self._pipe))
 
     def until_the_end(self) -> list[int | None]:
         """Return the exit codes, negative for a signal, None for a process that hung and was killed."""
@@ -120,17 +114,15 @@ class _Attended:
         return self._codes
 
     def _bury(self) -> None:
-        for pid in list(self._alive):
-            ended, status = os.waitpid(pid, os.WNOHANG)
-            if ended:
-                self._alive.remove(pid)
-                self._codes.append(os.waitstatus_to_exitcode(status))
+        for process in list(self._alive):
+            if (code := process.poll()) is not None:
+                self._alive.remove(process)
+                self._codes.append(code)
 
     def _kill(self, *, hung: bool) -> None:
-        for pid in self._alive:
-            os.kill(pid, signal.SIGKILL)
-            os.waitpid(pid, 0)
-            self._codes.append(None if hung else -signal.SIGKILL)
+        for process in self._alive:
+            code = process.kill()
+            self._codes.append(None if hung else code)
 
     def _look(self, age: float) -> None:
         meddling = self._life.meddling
@@ -152,22 +144,16 @@ class _Attended:
             self._world.add(self._life.later)
             return
         self._is_told = True
-        for pid in self._alive:
-            os.kill(pid, signal.SIGTERM)
+        for process in self._alive:
+            process.send_signal(signal.SIGTERM)
 
 
-def _be_the_daemon(world: TrialWorld, config: Config, life: Life, pipe: int) -> NoReturn:
-    """Run the daemon and exit: the forked process must never return into its parent's code."""
-    code = 70
-    try:
-        steps = Steps(life.mishap, world.notes)
-        code = _run(world, config, life, steps)
-        os.write(pipe, b"%d " % steps.count)
-    except BaseException:  # noqa: BLE001 - the end of a process: whatever it was is written down
-        traceback.print_exc()
-    finally:
-        sys.stderr.flush()
-        os._exit(code)
+def _be_the_daemon(world: TrialWorld, config: Config, life: Life, pipe: int) -> int:
+    """Run the daemon, tell the number of its steps, and return its exit code."""
+    steps = Steps(life.mishap, world.notes)
+    code = _run(world, config, life, steps)
+    os.write(pipe, b"%d " % steps.count)
+    return code
 
 
 def _run(world: TrialWorld, config: Config, life: Life, steps: Steps) -> int:

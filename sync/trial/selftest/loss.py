@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from state.rebuilding.rebuild import rebuild
 from sync.shared.errors import SyncError
-from sync.trial.selftest.forked import in_a_process
+from sync.trial.processes import run_forked
 from sync.trial.selftest.hurry import HastyClock
 from sync.trial.selftest.steps import KILLED, NONE, Mishap, Steps
 from sync.trial.selftest.world import TrialWorld
@@ -38,4 +38,4 @@ def _rebuilt(world: TrialWorld, mishap: Mishap, clock_off: float) -> int:
             return error.exit_code
         return 0
 
-    return in_a_process(work)
+    return run_forked(work)

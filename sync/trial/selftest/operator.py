@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import re
 
-from sync.trial.selftest.forked import in_a_process
+from sync.trial.processes import run_forked
 from sync.trial.selftest.world import TrialWorld
 
 _COMMAND = re.compile(r"closingdealz-sync((?: [\w.-]+)+)")
@@ -35,4 +35,4 @@ def settle(world: TrialWorld) -> bool:
                 return end.code if isinstance(end.code, int) else 1
         return 0
 
-    return in_a_process(work) == 0
+    return run_forked(work) == 0

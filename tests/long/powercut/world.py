@@ -1,4 +1,4 @@
-"""What the program meets here: a source of invented companies, a server that notes what it is sent, a clock."""
+"""The program's surroundings: a source of invented companies, a server that notes its requests, a clock."""
 
 from __future__ import annotations
 
@@ -77,15 +77,15 @@ class Source:
         return source
 
     def copy(self, folder: Path) -> Source:
-        """The same rows, to go on with."""
+        """Copy the rows, to go on with."""
         return Source(Path(shutil.copy(self.path, folder)))
 
     def link(self, folder: Path) -> None:
-        """The program finds it in whatever folder it runs in: what it remembers of its source names the path."""
+        """Link it into a folder of the program: the ledger remembers the path, which must be the same in each."""
         (folder / SOURCE).symlink_to(self.path)
 
     def add(self, table: str, names: Iterable[str], age: timedelta) -> None:
-        """Rows that were last changed so long ago."""
+        """Add rows that were last changed so long ago."""
         at = f"{datetime.now(UTC) - age:%Y-%m-%d %H:%M:%S}"
         with closing(sqlite3.connect(self.path, timeout=30)) as database, database:
             for name in names:
@@ -93,7 +93,7 @@ class Source:
                 database.execute(f"insert into {table} (name, email, updated_at) values (?, ?, ?)", (name, email, at))
 
     def names(self) -> dict[tuple[str, str], str]:
-        """The name of each row, by its stream and id."""
+        """Return the name of each row, by (stream, id)."""
         with closing(sqlite3.connect(self.path)) as database:
             return {
                 (f"erp.{table}", str(id_)): name
@@ -103,24 +103,24 @@ class Source:
 
 
 def configure(folder: Path) -> Config:
-    """The configuration of all."""
+    """Write the configuration that all scenes share, and load it."""
     path = folder / "config.toml"
     path.write_text(CONFIG)
     return load_config(path, env={})
 
 
 def email_of(name: str) -> str:
-    """Of a company of this name alone."""
+    """Return the e-mail address of a company, unique to its name."""
     return f"info@{name.strip('.').replace(' ', '-').lower()}.example"
 
 
 def number_of(name: str) -> int:
-    """How many rows there were when this one came."""
+    """Return the number of rows at the time when this one was added."""
     return int(name.rstrip(".").rpartition(" ")[2])
 
 
 def is_refused(name: str) -> bool:
-    """Whether the server will not have a lead of this name."""
+    """Return True if the server refuses a lead of this name."""
     return name.startswith("Refused")
 
 
@@ -138,7 +138,7 @@ class Wire(LeadsClient):
     """In the place of the HTTP client: the server's side is noted before and after each request."""
 
     def __init__(self, notes: Notes, fates: Sequence[Fate] = (), pause: Callable[[], None] = lambda: None) -> None:
-        """`fates` of the requests in their order; those that come later create what they bring."""
+        """Take the `fates` of requests in order; all later ones create their leads."""
         self._timeout = 60.0
         self._notes = notes
         self._fates = iter(fates)
@@ -163,7 +163,7 @@ class Wire(LeadsClient):
         return answer
 
     def close(self) -> None:
-        """There is no connection."""
+        """Do nothing: there is no connection."""
 
 
 def _answer(fate: Fate, *, refused: bool) -> ApiResponse | Outcome:

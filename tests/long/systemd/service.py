@@ -89,7 +89,7 @@ class Wheels:
 
     @property
     def installer(self) -> Sequence[str]:
-        """How it is installed from a wheel in the box."""
+        """The command that installs it from a wheel in the box."""
         path = f"/host/{self.folder.name}/{self.wheel}"
         return ["env", f"PYTHONPATH={path}", "python3", "-m", "sync.installation"]
 
@@ -99,7 +99,7 @@ class Wheels:
 
 
 def build_wheel(source: Path, folder: Path, version: str) -> Wheels:
-    """The checkout's wheel as if it were of that `version`, in a folder of wheels."""
+    """Build the checkout's wheel under another `version`, in a folder of wheels."""
     with tempfile.TemporaryDirectory() as temporary:
         copy = Path(temporary, "source")
         shutil.copytree(source, copy, ignore=shutil.ignore_patterns(".git", ".venv", "build", "*.egg-info", ".*_cache"))
@@ -111,7 +111,7 @@ def build_wheel(source: Path, folder: Path, version: str) -> Wheels:
 
 
 def add_dependencies(wheels: Wheels, python: str) -> None:
-    """What the program needs on a `python` such as 3.11, beside it."""
+    """Download the dependencies for a `python` such as 3.11 into the same folder."""
     wheel = wheels.folder / wheels.wheel
     builds = "setuptools>=77"  # what a checkout is built with
     to = ["--no-deps", "--only-binary=:all:", f"--python-version={python}", f"--dest={wheels.folder}"]
@@ -145,7 +145,7 @@ class Service:
         self.store = box.root / "var/lib/box/sandbox.db"
 
     def show(self, name: str, unit: str = UNIT) -> str:
-        """A property of the unit."""
+        """Return a property of the unit."""
         return self.box.out("systemctl", "show", "--value", f"--property={name}", unit)
 
     def systemctl(self, *words: str) -> subprocess.CompletedProcess[str]:
@@ -163,7 +163,7 @@ class Service:
         until(lambda: self.pid not in (0, old) and self.is_up(), "a restart", seconds)
 
     def drop_in(self, name: str, *lines: str) -> None:
-        """For this boot only; without lines it goes."""
+        """Write a drop-in for this boot only; remove it if there are no lines."""
         folder = self.box.root / "etc/systemd/system" / f"{UNIT}.d"
         folder.mkdir(parents=True, exist_ok=True)
         path = folder / f"{name}.conf"
@@ -174,13 +174,13 @@ class Service:
         self.config.write_text(text)
 
     def journal(self, *words: str) -> list[dict[str, Any]]:
-        """The journal's entries of the unit, oldest first."""
+        """Return the journal's entries of the unit, oldest first."""
         self.box.run("journalctl", "--sync")
         said = self.box.out("journalctl", "--output=json", "--all", "--no-pager", f"--unit={UNIT}", *words)
         return [json.loads(line) for line in said.splitlines()]
 
     def events(self, name: str, *words: str) -> list[dict[str, Any]]:
-        """The daemon's own events of that name."""
+        """Return the daemon's own events of that name."""
         found = []
         for entry in self.journal(*words):
             message = str(entry["MESSAGE"])
@@ -189,7 +189,7 @@ class Service:
         return found
 
     def get(self, path: str, port: int = 9464) -> tuple[int, str]:
-        """Status and text, asked within the box."""
+        """Return (status, text) of an HTTP request made within the box."""
         code = (
             "import sys, urllib.request, urllib.error\n"
             "try: r = urllib.request.urlopen(sys.argv[1], timeout=10)\n"
@@ -201,7 +201,7 @@ class Service:
         return int(status), text
 
     def sandbox_faults(self, **document: object) -> None:
-        """Changes how the stand-in behaves."""
+        """Change the sandbox's settings."""
         code = (
             "import sys, urllib.request as u\n"
             "u.urlopen(u.Request('http://127.0.0.1:8765/_sandbox/faults', sys.argv[1].encode(),"
@@ -210,7 +210,7 @@ class Service:
         self.box.run("python3", "-c", code, json.dumps(document))
 
     def add_companies(self, *ids: int) -> None:
-        """New rows of the sample database, with names of their own, changed an hour ago."""
+        """Insert rows with unique names into the sample database, changed an hour ago."""
         with closing(sqlite3.connect(self.source, timeout=30)) as database, database:
             database.executemany(
                 "INSERT INTO companies (id, name, email, status, updated_at)"
@@ -225,13 +225,13 @@ class Service:
             )
 
     def wanted(self) -> Counter[str]:
-        """The names that should have become leads of the sample database."""
+        """Count the names in the sample database that should be leads."""
         with closing(sqlite3.connect(self.source, timeout=30)) as database:
             rows = database.execute("SELECT name FROM companies WHERE status IS NOT 'internal'")
             return Counter(" ".join(row[0].split())[:100] for row in rows)
 
     def arrived(self) -> Counter[str]:
-        """How often each name was created in the stand-in."""
+        """Count how often each name was created in the sandbox."""
         return Counter(" ".join(row["lead"]["name"].split())[:100] for row in reports.leads(self.store))
 
     def query(self, sql: str) -> list[tuple[Any, ...]]:
@@ -239,7 +239,7 @@ class Service:
         return query(self.state / "ledger.db", sql)
 
     def settled(self) -> set[tuple[Any, ...]]:
-        """The records whose state no daemon changes any more: delivered, or in doubt until a person says."""
+        """Return the records whose state no daemon changes any more: delivered or in doubt."""
         return set(self.query("SELECT stream, id, state FROM records WHERE state IN ('delivered', 'in_doubt')"))
 
     def states(self) -> dict[str, int]:
