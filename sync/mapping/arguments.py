@@ -1,4 +1,4 @@
-"""The arguments of a function's call, looked at when the file is read: how many, and of what types constants are."""
+"""Checks the arguments of a function's call when the file is read: their number, and the types of constants."""
 
 from __future__ import annotations
 
@@ -13,8 +13,8 @@ from sync.mapping.unusable import type_name
 
 @dataclass(frozen=True, slots=True)
 class Parameters:
-    """The numbers of arguments that a function takes at least and (None: any number) at most, and which are expressions
-    (`&x`)."""
+    """How many arguments a function takes: at least `count`, at most `most` (None: any number). `expressions` holds the
+    positions, from 0, that must be expressions (`&x`)."""
 
     count: int
     most: int | None
@@ -22,7 +22,7 @@ class Parameters:
 
 
 def parameters(name: str) -> Parameters:
-    """Return how many arguments a function takes; KeyError for an unknown one."""
+    """Return how many arguments a function takes. Raises KeyError for an unknown one."""
     if own := FUNCTIONS.get(name):
         expressions = frozenset(index for index, allowed in enumerate(own.accepts) if allowed is EXPRESSION)
         least = 0 if name == "rest" else len(own.accepts) - own.optional
@@ -33,7 +33,7 @@ def parameters(name: str) -> Parameters:
 
 
 def constant_fault(name: str, arguments: Sequence[Any]) -> Misuse:
-    """Return what is wrong with the constant arguments (OPEN: one that is none) of one of our functions."""
+    """Return what is wrong with the arguments of one of our functions, each a constant or OPEN; None if nothing is."""
     own = FUNCTIONS[name]
     for index, argument in enumerate(arguments):
         allowed = own.accepts[min(index, len(own.accepts) - 1)]
@@ -51,7 +51,8 @@ def constant_fault(name: str, arguments: Sequence[Any]) -> Misuse:
 
 
 def built_in_fault(name: str, arguments: Sequence[Any]) -> Misuse:
-    """Return what is wrong with the constant arguments of one of JMESPath's functions."""
+    """Return what is wrong with the arguments of one of JMESPath's functions, each a constant or OPEN; None if nothing
+    is."""
     for part, argument in zip(BUILT_IN.FUNCTION_TABLE[name]["signature"], arguments, strict=False):
         allowed = {_TYPES[word] for word in part["types"] if word in _TYPES}
         if argument is OPEN or argument is None or not allowed:

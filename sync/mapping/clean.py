@@ -1,4 +1,4 @@
-"""Cleaning: from what an expression yields to what may be sent, with a note on everything cut or left out.
+"""Cleans the results of expressions so that they may be sent, and notes everything that is cut or left out.
 
 A value that cannot be used is left out and said, whatever the field: see `Required` for what that does to the lead.
 """
@@ -112,7 +112,7 @@ def _text(field: WireField, truncate: bool, *, item: bool = False) -> Callable[[
 
 
 def _fix_of(value: Json) -> str:
-    """The cure for a value of this type where text is due."""
+    """Return the cure for a value of this type in a text field; "" if there is none."""
     return _FIX_TYPE.get(type(value), "")
 
 
@@ -187,7 +187,7 @@ def _list(field: WireField, take: Take) -> Cleaner:
 
 
 def _flat(value: Json) -> Sequence[Json]:
-    """The items of a list, those of lists inside it flattened once; anything else is one item."""
+    """Return the items of a list, with lists inside it flattened by one level; a value that is no list is one item."""
     if type(value) is not list:
         return (value,)
     if list not in map(type, value):
@@ -196,7 +196,8 @@ def _flat(value: Json) -> Sequence[Json]:
 
 
 def _checked(field: WireField, check: Callable[[Json], Json], hint: str) -> Cleaner:
-    """A field of one exact form: empty is nothing, any other form is left out."""
+    """Return the cleaning of a field of one exact form: an empty value gives None, any other form is left out with a
+    note."""
     key = field.key
 
     def clean(value: Json, report: MappingNotes) -> Json:

@@ -101,7 +101,8 @@ class LeadMapping:
         return without_labels(projected) if self._has_labels else projected
 
     def apply(self, data: Mapping[str, Json]) -> MappingResult:
-        """Return what becomes of a record. Never raises on plain JSON, whatever its types, sizes and depth."""
+        """Return what becomes of a record: a lead, filtered, or the reasons why it cannot be one. Never raises on plain
+        JSON, whatever its types, sizes and depth."""
         report = MappingNotes()
         if any(data.get(field) is not True for field in self._passing):
             return Filtered()
@@ -122,22 +123,22 @@ class LeadMapping:
         return tuple((key, reasons[0].rule) for key in empty if (reasons := report.reasons(key)))
 
     def read_by_where(self, data: Mapping[str, Json]) -> list[tuple[str, Json]]:
-        """Return what the lead's `where` reads of a record, as (path, value): why it holds, or does not. Where a filter
-        of the connector's own leaves the record out, only that one."""
+        """Return what the lead's `where` reads of a record, as (path, value): it shows why the condition is true or
+        false. If a filter of the connector's own leaves the record out, return only that filter's field."""
         if left_out := [(field, data.get(field)) for field in self._passing if data.get(field) is not True]:
             return left_out
         return [(".".join(path), value_at(data, path)) for path in self._where_reads]
 
     def identities(self, document: Mapping[str, Json]) -> list[Identity]:
-        """Return by what one of its leads can be recognised as one that exists."""
+        """Return the identities by which one of its leads can be recognised as one that exists already."""
         return identities(document, self._fields, is_contact=self._is_contact)
 
     def identities_of_contacts(self, document: Mapping[str, Json]) -> list[list[Identity]]:
-        """By what each contact nested in one of its leads can be recognised, in their order."""
+        """Return the identities of each contact nested in one of its leads, in their order."""
         return identities_of_contacts(document.get(CONTACTS, ()), self._fields)
 
     def watched(self) -> dict[str, str]:
-        """Return the lead's fields of which it is news that all leads lack them: wire name -> key in the mapping."""
+        """Return the fields whose absence from every lead of a poll is suspicious: wire name -> key in the mapping."""
         named = {field.name: key for key, field in self._fields.items() if field.name != LABELS}
         return {**named, CONTACTS: "contacts"}
 

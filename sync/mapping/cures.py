@@ -1,4 +1,4 @@
-"""Cures: the words to write in an expression instead of those of other languages."""
+"""Suggests what to write in an expression in place of another language's syntax."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ _WORDS_BEFORE = re.compile(r"(?:[A-Za-z_]\w*[ \t]+)+$", re.ASCII)
 
 
 def cure(text: str, position: int, found: str) -> str:
-    """Return what to write instead of what was found at this position of an expression; "" where that is not known."""
+    """Return what to write in place of `found` at this position (from 0) of an expression; "" if no cure is known."""
     before, here = text[:position], text[position:]
     if found == "-" and before.endswith(" ") and here.startswith("- "):
         return "write subtract(a, b)"
@@ -54,7 +54,8 @@ def cure(text: str, position: int, found: str) -> str:
 
 
 def _cure_of_place(before: str, here: str) -> str:
-    """For a name with other letters, in brackets or behind a $, and for a quote inside text."""
+    """Return the cure for a name with other letters, in brackets or behind a $, or for a quote inside text; ""
+    otherwise."""
     if here[:1].isalpha() and not here[:1].isascii():
         whole = json.dumps(_LETTERS_BEFORE.findall(before)[0] + _LETTERS.findall(here)[0], ensure_ascii=False)
         return f"a field name with other letters than A to Z stands in double quotes: {whole}"
@@ -77,7 +78,7 @@ def _cure_of_words(before: str, here: str) -> str:
 
 
 def _words_from(here: str) -> str:
-    """The words that begin here, up to one that means something in other languages."""
+    """Return the words that begin here, up to the first that is an operator in other languages."""
     words = []
     for word in re.split(r"[ \t]+", here):
         found = _WORD.match(word)

@@ -1,4 +1,4 @@
-"""Expressions: parsed and checked once at load, then plain functions from a value and its record to a value."""
+"""Parses and checks expressions when the file is loaded, and compiles them to plain functions."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ EVALUATION_ERRORS = (ValueError, TypeError, ArithmeticError, LookupError, Attrib
 
 @dataclass(frozen=True, slots=True)
 class Compiled:
-    """One expression of the file, ready to be read. `constant`: it reads nothing of the record."""
+    """One expression of the file, compiled. `constant`: it reads nothing of the record."""
 
     text: str
     node: Node = field(repr=False)
@@ -59,7 +59,7 @@ def compile_expression(
     *,
     condition: bool = False,
 ) -> Compiled:
-    """Return the expression, ready to be read; raise BadExpression with column and cure where it cannot be.
+    """Return the compiled expression. Raises BadExpression with column and cure if it is unusable.
 
     `read_elsewhere`: what rest() leaves out, see `Library`; `condition`: the expression counts as true or false.
     """
@@ -84,7 +84,7 @@ def compile_expression(
 
 
 def failure(error: Exception) -> str:
-    """Why reading an expression failed, without any value."""
+    """Return why evaluating an expression failed, in words that quote no value."""
     match error:
         case UnusableValue():
             return f"expression failed: {error}"
@@ -97,7 +97,7 @@ def failure(error: Exception) -> str:
 
 
 def nearest(word: str, known: Mapping[str, Any] | frozenset[str] | list[str], form: str = "{}") -> str:
-    """A hint that names the known word most like this one, or ""."""
+    """Return a hint that names the known word most like this one; "" if none is like it."""
     close = difflib.get_close_matches(word, list(known), n=1)
     return f"did you mean {form.format(close[0])}?" if close else ""
 
@@ -106,7 +106,7 @@ def nearest(word: str, known: Mapping[str, Any] | frozenset[str] | list[str], fo
 
 
 def _unknown_functions(text: str) -> list[tuple[str, str]]:
-    """The second fault of an expression that cannot be parsed: functions that there are not."""
+    """Return the faults of unknown functions in an expression that cannot be parsed, besides the syntax error."""
     calls = call_columns(text)
     names = [name for name in calls if name not in NAMES and name.lower() not in _OPERATORS]
     return [_unknown(name, f"column {at}: ") for name in names for at in calls[name]]
@@ -181,8 +181,8 @@ def _lookup_faults(table: Node, lookups: Mapping[str, Mapping[str, Json]]) -> It
 
 
 def _with_labels(node: Node) -> Node:
-    """`label(a.b)` becomes `label(a."b@label", a.b)`: the source gives the label beside the code, which is read,
-    too: the code alone tells a change."""
+    """Turn `label(a.b)` into `label(a."b@label", a.b)`: the source gives the label in a field beside the code. The code
+    is read as well, because it alone counts as a change."""
     children = [_with_labels(child) if isinstance(child, dict) else child for child in node["children"]]
     if node["type"] != "function_expression" or node["value"] != "label":
         return {**node, "children": children}
@@ -190,7 +190,7 @@ def _with_labels(node: Node) -> Node:
 
 
 def _labelled(node: Node) -> Node | None:
-    """The field beside this one that holds its label; None where this is no field."""
+    """Return the node of the field that holds this field's label; None if the node is no field."""
     if node["type"] == "field":
         return {**node, "value": node["value"] + LABEL}
     if node["type"] != "subexpression":

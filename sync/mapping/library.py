@@ -1,4 +1,4 @@
-"""The functions at work in one mapping: each call of an expression bound to its arguments and to the lookup tables."""
+"""Binds the function calls of one mapping to their arguments and to its lookup tables."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ class Library:
         self._read_elsewhere = read_elsewhere
 
     def bind(self, name: str, arguments: list[CompiledExpression]) -> CompiledExpression:
-        """Return the call as a reader, which raises Unusable where an argument is of a wrong type."""
+        """Return the call as a compiled expression, which raises UnusableValue if an argument has a wrong type."""
         if name == "if":
             return _conditional(*arguments)
         if name == "rest":
@@ -65,7 +65,7 @@ class Library:
 def _conditional(
     condition: CompiledExpression, then: CompiledExpression, otherwise: CompiledExpression | None = None
 ) -> CompiledExpression:
-    """Only the branch that counts is read: the other may be of any type."""
+    """Return `if` as a compiled expression that evaluates only the chosen branch: the other may be of any type."""
 
     def read(value: Json, record: Json) -> Json:
         if condition(value, record):

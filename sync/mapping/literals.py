@@ -1,4 +1,5 @@
-"""Constants of a mapping that no value of its source equals: a wrong type, a label instead of a code, a date unlike."""
+"""Finds constants of a mapping that no value of the source can equal: a wrong type, a label for a code, another date
+form."""
 
 from __future__ import annotations
 
@@ -32,7 +33,7 @@ _SHOWN = 8
 
 
 def doubts(compared: Iterable[tuple[str, Compared]], kinds: Mapping[tuple[str, ...], FieldKind]) -> Iterator[Problem]:
-    """Yield each constant, with its key of the file, that no value of its field can equal, and the cure.
+    """Yield a problem for each constant that no value of its field can equal, with its key in the file and the cure.
 
     `compared` as a mapping has it; of a field that `kinds` lacks only what can be told without it is said.
     """
@@ -47,7 +48,7 @@ def doubts(compared: Iterable[tuple[str, Compared]], kinds: Mapping[tuple[str, .
 
 
 def _unknown(one: Compared) -> Misuse:
-    """Return what is doubtful whatever a field holds."""
+    """Return what is doubtful about a comparison whatever the field holds."""
     if one.how != "quoted":
         return _letters(one) or _nothing(one)
     name = one.path[-1]
@@ -60,7 +61,7 @@ def _condition(one: Compared, literal: Json) -> str:
 
 
 def _letters(one: Compared) -> Misuse:
-    """`lower(a) == 'X'`, whatever a is."""
+    """Return the fault of `lower(a) == 'X'`, which is never true."""
     if one.how not in ("lower", "upper") or not isinstance(one.literal, str):
         return None
     right = one.literal.lower() if one.how == "lower" else one.literal.upper()
@@ -70,7 +71,7 @@ def _letters(one: Compared) -> Misuse:
 
 
 def _nothing(one: Compared) -> Misuse:
-    """`a != ''` holds for null, too, which it does not in SQL."""
+    """Return the fault of `a != ''`, which is also true for null, unlike in SQL."""
     if one.how != "ne" or one.literal != "":
         return None
     name = written_path(one)
@@ -104,7 +105,7 @@ def _nullif(one: Compared, kind: FieldKind) -> Misuse:
 
 
 def _cure(one: Compared, kind: FieldKind) -> str | None:
-    """Return what to write instead; None where a value can equal the constant."""
+    """Return what to write instead; None if a value can equal the constant."""
     if one.literal is None:
         return None
     if isinstance(one.literal, list) and one.literal and not any(isinstance(each, list | dict) for each in one.literal):
@@ -160,7 +161,7 @@ def _cure_of_text(one: Compared, kind: FieldKind) -> str | None:
 
 
 def _cure_of_list(one: Compared, kind: FieldKind) -> str | None:
-    """A list equals no single value, but it may contain it."""
+    """Return the cure for comparing a list with one value: a list may contain it but never equals it."""
     if not isinstance(one.literal, str) or not one.literal:
         return None
     codes = _codes_of(one.literal, kind.choices or {}) or [one.literal]
@@ -172,7 +173,7 @@ def _contains(one: Compared, literal: str, field: str = "{}") -> str:
 
 
 def _codes_of(label: str, choices: Mapping[str, str]) -> list[str]:
-    """The codes that users see as that text."""
+    """Return the codes whose label is this text."""
     return [code for code, seen in choices.items() if seen.casefold() == label.casefold() and seen != code]
 
 
@@ -240,7 +241,7 @@ def _search(one: Compared, kind: FieldKind) -> Misuse:
 
 
 def _truth(one: Compared, kind: FieldKind) -> Misuse:
-    """Text that looks like a flag, taken as a condition."""
+    """Return the fault of using text that looks like a flag as a condition."""
     name = written_path(one)
     if kind.type == "bits":
         what = f"{name} is text of bits, and any text counts as true, also '0'"

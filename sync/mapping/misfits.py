@@ -1,4 +1,4 @@
-"""Fields that do not go with what a mapping does with them: functions, lookup tables, and each other."""
+"""Finds fields whose type does not fit how a mapping uses them: in functions, lookup tables, and comparisons."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ def written(literal: Json) -> str:
 
 
 def written_path(one: Compared) -> str:
-    """Return the field as the expression writes it, without what lies before its name."""
+    """Return the field's own name as an expression writes it, without the path before it."""
     return _named(one.path[-1])
 
 
@@ -54,7 +54,7 @@ def _named(name: str) -> str:
 
 
 def holds(kind: FieldKind) -> str:
-    """Return in words what a field of that kind holds."""
+    """Return what a field of that kind holds, in words: `holds text of at most 40 characters`."""
     if kind.choices is not None and kind.type != "list":
         return "holds one of a list of choices" if not kind.several else "holds some of a list of choices"
     length = f" of at most {kind.length} characters" if kind.length else ""
@@ -62,7 +62,8 @@ def holds(kind: FieldKind) -> str:
 
 
 def of_fields(one: Compared, kind: FieldKind, other: FieldKind) -> Misuse:
-    """Return why two compared fields can never be equal, or in an order: text beside a number or a boolean."""
+    """Return why two compared fields can never be equal or ordered (text against a number or boolean); None if they
+    can."""
     sign, *path = one.literal
     texts = {_TYPES[kind.type] == "text", _TYPES[other.type] == "text"}
     if texts != {True, False}:
@@ -76,7 +77,7 @@ def of_fields(one: Compared, kind: FieldKind, other: FieldKind) -> Misuse:
 
 
 def of_argument(one: Compared, kind: FieldKind) -> Misuse:
-    """Return why a function takes no value of the field."""
+    """Return why a function accepts no value of the field; None if it does."""
     name, index = one.literal
     if name not in FUNCTIONS or name in _LOOKED_AT_ELSEWHERE:
         return None
@@ -97,7 +98,7 @@ _LOOKED_AT_ELSEWHERE = frozenset({"contains", "starts_with", "ends_with"})
 
 
 def of_lookup(one: Compared, kind: FieldKind) -> Misuse:
-    """Return which keys of a lookup table no value of the field equals, or why none does."""
+    """Return which keys of a lookup table no value of the field equals; None if each may occur."""
     field = written_path(one)
     if kind.choices is None or kind.several:
         return None

@@ -1,4 +1,4 @@
-"""Phone numbers as they are: only what nobody could dial is told from them."""
+"""Checks phone numbers: they are sent as they are, except those that nobody could dial."""
 
 from __future__ import annotations
 
@@ -16,15 +16,15 @@ _UNSEEN = {ord(mark): None for mark in INVISIBLE}
 
 
 def dialled(text: str) -> str:
-    """Return the number without what would spoil it when it is dialled: marks that show nothing, and the `.0` of a
-    number that went through a table of floats (dialling passes over the point)."""
+    """Return the number without invisible marks and without the `.0` of a number that passed through a table of floats:
+    both would be dialled wrongly, since a phone ignores the point."""
     if not text.isascii():
         return text.translate(_UNSEEN)
     return text[:-2] if text.endswith(".0") and _OF_A_FLOAT.fullmatch(text) else text
 
 
 def phone_fault(text: str, limit: int) -> str:
-    """Return why no phone has this number, in words; "" where one may. `limit` is in UTF-16 code units."""
+    """Return why this cannot be a phone number; "" if it can. `limit` is in UTF-16 code units."""
     if len(text) > limit or utf16_length(text) > limit:
         return f"longer than {limit:,} characters"
     if UNFIT.search(text):

@@ -1,4 +1,4 @@
-"""Compiling the tables of a mapping: fields, `where`, `truncate` and `required`, with all their problems."""
+"""Compiles the tables of a mapping: fields, `where`, `truncate` and `required`, and collects all their problems."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ _NESTED = ("name", "last_name", "emails", "phones")
 
 @dataclass(slots=True)
 class CompileFindings:
-    """All that compiling gathers on its way: problems, what is read, what the version hangs on, rows for `explain`."""
+    """Everything collected while compiling: problems, fields read, the content of the version, rows for `explain`."""
 
     where: str
     lookups: Mapping[str, Mapping[str, Json]]
@@ -58,11 +58,12 @@ class CompileFindings:
     version: dict[str, Json] = field(default_factory=lambda: {"engine": ENGINE_VERSION})
 
     def fault(self, key: str, what: str, hint: str = "") -> None:
-        """A problem at a key of the table; "" is the table itself."""
+        """Note a problem at a key of the table; "" is the table itself."""
         self.problems.append(Problem(f"{self.where}.{key}" if key else self.where, what, hint))
 
     def must_hold(self, field: str, setting: str) -> None:
-        """Note a field that a filter of the connector's own reads, and the setting that it hangs on."""
+        """Require that a field of one of the connector's own filters is true; `setting` is the filter's setting in the
+        file."""
         self.root.field(field).whole = True
         self.version[field] = setting
         self.readers[field,] = [f"{self.where.rpartition('.')[0]}.{field.lstrip('@')}"]
@@ -83,7 +84,8 @@ class CompileFindings:
         return compiled
 
     def read_by(self, key: str, *chain: Node) -> None:
-        """Notes the paths that an expression of that key reads; `chain`: it, after those whose items it looks at."""
+        """Note which paths the expression of that key reads. `chain`: the expression, after those whose items it is
+        applied to."""
         root = FieldNode()
         places: FieldNodes = frozenset({root})
         for node in chain:
@@ -93,7 +95,8 @@ class CompileFindings:
             self.readers.setdefault(path, []).append(f"{self.where}.{key}")
 
     def trace(self, key: str, node: Node, places: FieldNodes, *, truth: bool = False) -> FieldNodes:
-        """Marks what the expression of that key reads, seen from `places`; gives where its result comes from."""
+        """Mark the fields that the expression of that key reads, starting from `places`; return the places of its
+        result."""
         seen: list[Compared] = []
         found = trace(node, places, frozenset({self.root}), seen, truth=truth)
         self.compared += [(f"{self.where}.{key}", self._with_keys(one)) for one in seen]
@@ -103,11 +106,12 @@ class CompileFindings:
         return replace(one, literal=list(self.lookups[str(one.literal)])) if one.how == "lookup" else one
 
     def read_elsewhere(self) -> Collection[str]:
-        """The record's fields that rest() leaves out: those read by name, the key, and the time of change."""
+        """Return the record's fields that rest() leaves out: those read by name, the key, and the modified time."""
         return self.root.fields.keys() | self.apart
 
     def digest(self) -> str:
-        """16 bytes in hex over all that the mapping's results hang on, whatever the order of keys."""
+        """Return a digest (16 bytes, in hex) of everything that affects the mapping's results, whatever the order of
+        keys."""
         text = json.dumps(self.version, sort_keys=True, separators=(",", ":"), default=str)
         return hashlib.blake2b(text.encode(), digest_size=16).hexdigest()
 
@@ -118,7 +122,7 @@ def _lookups_of(node: Node) -> set[str]:
 
 
 def lead_section(facts: CompileFindings, table: LeadTable, fields: Mapping[str, WireField]) -> Section:
-    """The lead's own table."""
+    """Compile the lead's own table."""
     record = frozenset({facts.root})
     if table.kind == "company":
         default = Required(all_of=_named(_COMPANY, fields))
@@ -130,7 +134,7 @@ def lead_section(facts: CompileFindings, table: LeadTable, fields: Mapping[str, 
 def contact_section(
     facts: CompileFindings, index: int, table: ContactTable, fields: Mapping[str, WireField]
 ) -> ContactSection:
-    """One table of nested contacts."""
+    """Compile one table of nested contacts; `index` is its position in the file, from 0."""
     prefix = f"contacts[{index}]."
     items = facts.expression(f"{prefix}from", table.from_)
     places: FieldNodes = facts.trace(f"{prefix}from", items.node, frozenset({facts.root})) if items else frozenset()
@@ -151,8 +155,8 @@ def _named(keys: tuple[str, ...], fields: Mapping[str, WireField]) -> tuple[tupl
 
 @dataclass(frozen=True, slots=True)
 class _TableCompiler:
-    """One table being compiled. `places`: what its expressions are relative to (by the expressions of `chain`);
-    `prefix` and `path` come before its keys in the file and on the wire."""
+    """Compiles one table. `places`: what its expressions are relative to (reached by the expressions of `chain`);
+    `prefix` and `path` precede its keys in the file and on the wire."""
 
     facts: CompileFindings
     table: LeadFields
@@ -178,12 +182,12 @@ class _TableCompiler:
         return Section(tuple(rules), where, required)
 
     def mapped(self) -> dict[str, Expression | list[Expression]]:
-        """The expressions of the fields that the table maps."""
+        """Return the expressions of the fields that the table maps, by their keys."""
         values = {key: getattr(self.table, key) for key in self.fields}
         return {key: value for key, value in values.items() if value is not None}
 
     def rule(self, wire_field: WireField, value: Expression | list[Expression]) -> FieldRule | None:
-        """The rule of one field; None where one of its expressions has problems."""
+        """Return the rule of one field; None if one of its expressions has problems."""
         key = self.prefix + wire_field.key
         sources = {f"{key}[{i}]": part for i, part in enumerate(value)} if isinstance(value, list) else {key: value}
         truncate = wire_field.key in self.table.truncate
@@ -204,7 +208,7 @@ class _TableCompiler:
         return FieldRule(wire_field.key, wire_field.name, joined(reads) if isinstance(value, list) else reads[0], clean)
 
     def check_constant(self, place: str, rule: FieldRule) -> None:
-        """A constant that would spoil every record is a mistake of the file."""
+        """Report a constant that would be left out of every record: it is a mistake in the file."""
         report = MappingNotes()
         Section((rule,), None, Required()).fill({}, {}, {}, report)
         for note in (*report.problems, *report.warnings):
@@ -222,7 +226,7 @@ class _TableCompiler:
                 self.facts.fault(f"{self.prefix}truncate", f"unknown field {key!r}", nearest(key, cuttable))
 
     def required(self, default: Required) -> Required:
-        """`required` adds to what a lead cannot do without; the older `require` replaces it."""
+        """Return the required fields: `required` adds to the default, the older `require` replaces it."""
         if self.table.require is None:
             self.check_default(default)
             return Required(default.all_of + self.named("required", default.all_of), default.any_of)
@@ -232,14 +236,14 @@ class _TableCompiler:
         return Required(all_of=self.named("require", ()))
 
     def check_default(self, default: Required) -> None:
-        """A table that maps none of what is needed could never send anything."""
+        """Report a table that maps none of the fields it needs: it could never send anything."""
         keys = [key for key, _ in default.all_of or default.any_of]
         if not any(key in self.mapped() for key in keys):
             what = f"maps none of {', '.join(keys)}" if len(keys) > 1 else f"does not map {keys[0]}"
             self.facts.fault(self.prefix.rstrip("."), f"{what}: nothing would be sent", f"map {' or '.join(keys)}")
 
     def named(self, option: str, but: tuple[tuple[str, str], ...]) -> tuple[tuple[str, str], ...]:
-        """The fields that a list of the file names, with their wire names, each once."""
+        """Return the fields that a list of the file names, with their wire names, each once."""
         names = {key: found.name for key, found in self.fields.items()} | ({} if self.prefix else {CONTACTS: CONTACTS})
         keys = [key for key in dict.fromkeys(getattr(self.table, option) or ()) if key not in dict(but)]
         for key in keys:
@@ -252,7 +256,7 @@ class _TableCompiler:
 
 
 def joined(reads: list[CompiledExpression]) -> CompiledExpression:
-    """All expressions of a TOML array as one list; an expression that yields a list adds its items."""
+    """Return one expression for a TOML array of them: an expression that yields a list adds its items."""
 
     def read(value: Json, record: Json) -> Json:
         found: list[Json] = []
