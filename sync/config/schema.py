@@ -118,12 +118,12 @@ class Workspace(Table):
 
     @property
     def leads_per_second(self) -> float:
-        """What the limit allows in full batches."""
+        """Return how many leads the limit allows per second in full batches."""
         return self.batch_size * self.limit.requests / self.limit.per.total_seconds()
 
 
 class LedgerOptions(Table):
-    """Where the program remembers."""
+    """The ledger: the program's memory."""
 
     path: str = Field(
         "ledger.db",
@@ -149,7 +149,7 @@ class LedgerOptions(Table):
 
 
 class Log(Table):
-    """What the program writes about its work."""
+    """The level and format of the log."""
 
     level: Literal["debug", "info", "warning", "error"] = Field("info", description="The lowest level that is written.")
     format: Literal["auto", "json", "pretty"] = Field(
@@ -158,7 +158,7 @@ class Log(Table):
 
 
 class MetricsSection(Table):
-    """What is served over HTTP on this machine: `/healthz` and Prometheus' `/metrics`. Nothing without this table."""
+    """The HTTP endpoint on this machine: `/healthz` and Prometheus' `/metrics`. Without this table there is none."""
 
     listen: Annotated[str, AfterValidator(check_listen)] = Field(
         "127.0.0.1:9464", description="The address and port, of this machine only."
@@ -178,7 +178,7 @@ class ServiceOptions(Table):
 
 
 class Guard(Table):
-    """How many leads may be created without anybody's approval: in one poll, and in 24 hours."""
+    """The most leads that may be created without approval: in one poll, and in 24 hours."""
 
     max_new: int = Field(5000, ge=1, description="The most new leads in one poll.")
     factor: float = Field(
@@ -311,28 +311,28 @@ class Config(Table):
 
     @property
     def ledger_path(self) -> Path:
-        """The ledger's file, absolute."""
+        """Return the ledger's file, absolute."""
         return (
             (self.path.parent if self.state_folder is None else self.state_folder).joinpath(self.ledger.path).resolve()
         )
 
     @property
     def receipts_copy_path(self) -> Path | None:
-        """The folder of the second receipts, absolute."""
+        """Return the folder of the second receipts, absolute; None if there is none."""
         if self.ledger.receipts_copy is None:
             return None
         return self.ledger_path.parent.joinpath(self.ledger.receipts_copy).resolve()
 
     @property
     def backups_path(self) -> Path:
-        """The folder of the daily copies, absolute."""
+        """Return the folder of the daily copies, absolute."""
         return self.ledger_path.parent.joinpath(self.ledger.backups_to).resolve()
 
     def guard_of(self, stream: Stream) -> Guard:
-        """[guard], but for the keys that the stream's own table sets."""
+        """Return the guard of a stream: [guard], overridden by the keys of the stream's own table."""
         own = stream.guard
         return self.guard if own is None else self.guard.model_copy(update=own.model_dump(exclude_unset=True))
 
     def workspace_of(self, stream: Stream) -> str:
-        """The name of the workspace that a stream's leads go to."""
+        """Return the name of the workspace that a stream's leads go to."""
         return stream.workspace or next(iter(self.workspaces))
