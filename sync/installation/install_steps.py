@@ -38,8 +38,8 @@ class Wishes:
 
 
 def install(wishes: Wishes, layout: InstallLayout, machine: Machine) -> None:
-    """Put the program in place or upgrade it, and restart running services if anything changed. Configuration, secrets and ledger are kept.
-    Raises Failed."""
+    """Put the program in place or upgrade it, and restart running services if anything changed. Configuration, secrets
+    and ledger are kept. Raises Failed."""
     if machine.systemd and not Path("/run/systemd/system").is_dir():
         raise Failed("this machine was not started by systemd; for an image there is --root")
     chosen = wishes.extras if wishes.extras is not None else _settings(layout).get("extras")
