@@ -12,6 +12,7 @@ from typing import Annotated, Any, Literal, Union, get_args, get_origin
 
 from pydantic import BaseModel, ValidationError
 
+from sync.config.schema import OWN_KEYS, Extended
 from sync.shared.errors import Problem
 
 Location = tuple[int | str, ...]
@@ -73,11 +74,12 @@ def unknown_key(where: Location, key: str, known: Iterable[str], elsewhere: Mapp
 def keys_of(model: type[BaseModel]) -> dict[str, Any]:
     """Return the keys that a table of the file may have, with their annotations, without those that the loader fills
     in."""
+    own = model.own_model() if issubclass(model, Extended) else None
     return {
         field.alias or name: Annotated[field.annotation, *field.metadata] if field.metadata else field.annotation
         for name, field in model.model_fields.items()
         if not field.exclude
-    }
+    } | ({} if own is None else keys_of(own))
 
 
 def problems_of(
@@ -103,6 +105,8 @@ def _follow(model: type[BaseModel], location: Location) -> tuple[Location, Any]:
     path: list[int | str] = []
     annotation: Any = model
     for part in location:
+        if part == OWN_KEYS:  # the connector's own keys stand in the same table of the file
+            continue
         inner = _inside(annotation, part)
         if inner is not None:
             path.append(part)

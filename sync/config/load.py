@@ -18,8 +18,8 @@ from sync.config.cautions import warnings_of
 from sync.config.cross import cross_problems, tables
 from sync.config.explain import place
 from sync.config.file import find_config, read_toml
+from sync.config.joined import FindConnector, ModelT, Validation
 from sync.config.schema import Config, LeadTable, LedgerOptions, Wire
-from sync.config.split import FindConnector, ModelT, Validation, split_file
 from sync.config.value_types import check_constant
 from sync.mapping.compile import compile_mapping
 from sync.shared.errors import ConfigError, Problem
@@ -42,9 +42,7 @@ def load_config(
     path = path.absolute()
     raw = read_toml(path)
     validation = Validation(connector_type, path.parent)
-    facts = {"path": path, "digest": _digest(raw), "state_folder": state_folder(env)}
-    prepared = {**split_file(raw, validation), **facts}
-    config = validation.table(Config, prepared, ())
+    config = validation.config(raw, path=path, digest=_digest(raw), state_folder=state_folder(env))
     problems = [
         *validation.problems,
         *cross_problems(raw, now or datetime.now(UTC)),

@@ -7,7 +7,7 @@ from datetime import date, timedelta
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, SerializeAsAny
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, SerializeAsAny, model_validator
 
 from sync.config.value_types import (
     check_base_url,
@@ -35,6 +35,8 @@ Start = Annotated[Literal["all", "now"] | date, BeforeValidator(parse_start)]
 Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9_-]{1,64}$")]
 """What the file may call workspaces, sources, streams, children and look-up tables."""
 
+OWN_KEYS = "\0options"
+"""The key under which the loader hands over a connector's own keys: no file can hold it, since NUL is refused."""
 _SECOND = timedelta(seconds=1)
 _YEAR = timedelta(days=366)
 
@@ -237,7 +239,38 @@ class LeadTable(LeadFields):
     contacts: list[ContactTable] = Field([], description="Nested contacts; several such tables feed one list.")
 
 
-class Stream(Table):
+class Extended(Table):
+    """A table of the file that holds a connector's own keys beside the engine's.
+
+    As it stands it has none: `joined.py` makes the models that know a connector's.
+    """
+
+    options: SerializeAsAny[BaseModel] = Field(default_factory=Table, alias=OWN_KEYS, exclude=True)
+    """The connector's own keys of this table, in its own model."""
+
+    @classmethod
+    def own_model(cls) -> type[BaseModel] | None:
+        """Return the connector's model; None where no connector is known."""
+        model = cls.model_fields["options"].annotation
+        return model if isinstance(model, type) and model is not BaseModel else None
+
+    @model_validator(mode="before")
+    @classmethod
+    def _move_own_keys(cls, table: Any) -> Any:
+        """Move the connector's keys into a table of their own, for its model to check.
+
+        That model is nested, not inherited: its checks between keys then run even if one of the engine's keys is
+        wrong, and every problem of the file is found at once.
+        """
+        model = cls.own_model()
+        if model is None or not isinstance(table, dict):
+            return table
+        own = {key for name, field in model.model_fields.items() for key in [field.alias or name]}
+        moved = {key: value for key, value in table.items() if key in own}
+        return {key: value for key, value in table.items() if key not in own} | {OWN_KEYS: moved}
+
+
+class Stream(Extended):
     """One kind of record of a source."""
 
     start: Start = Field(
@@ -264,12 +297,10 @@ class Stream(Table):
     guard: Guard | None = Field(None, description="Where this stream differs from [guard].")
     lead: LeadTable = Field(description="The mapping.")
     children: Mapping[Name, Any] = Field({}, description="Records nested into each record as a list of that name.")
-    """Each child's options, as the connector's own model."""
-    options: SerializeAsAny[BaseModel] = Field(default_factory=Table, exclude=True)
-    """The connector's own keys of this table; filled by the loader, never written in the file."""
+    """Each child's options, in the connector's own model."""
 
 
-class Source(Table):
+class Source(Extended):
     """One system that records come from."""
 
     connector: str = Field(description='"sql", "salesforce" or "hubspot".')
@@ -287,8 +318,6 @@ class Source(Table):
     )
     page_size: int = Field(1000, ge=1, le=50_000, description="How many records are read and committed at a time.")
     streams: Mapping[Name, Stream] = Field(min_length=1, description="What is read from it.")
-    options: SerializeAsAny[BaseModel] = Field(default_factory=Table, exclude=True)
-    """The connector's own keys of this table; filled by the loader, never written in the file."""
 
 
 class Config(Table):
