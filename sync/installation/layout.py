@@ -71,9 +71,8 @@ class InstallLayout:
             self.documents / "config.example.toml": (share / "config.example.toml", 0o644),
             self.documents / "prometheus-alerts.yml": (systemd / "prometheus-alerts.yml", 0o644),
         }
-        for connector in ("hubspot", "salesforce"):
-            example = f"connectors/{connector}/config.example.toml"
-            found[self.documents / example] = (share / example, 0o644)
+        for example in sorted(share.glob("connectors/*/config.example.toml")):
+            found[self.documents / example.relative_to(share)] = (example, 0o644)
         for drop_in in sorted((systemd / "examples").glob("*.conf")):
             found[self.documents / "examples" / drop_in.name] = (drop_in, 0o644)
         return found
