@@ -117,9 +117,9 @@ def _missing_credentials(settings: Iterable[tuple[str, str]]) -> Iterator[str]:
 def main(unit: str, *command: str) -> None:
     """Replace this process by systemd-run, or exit with EXIT_CONFIG if the unit cannot be followed."""
     asks = ["systemctl", "cat", "--", unit]
-    said = subprocess.run(asks, capture_output=True, text=True, check=False)  # noqa: S603 - no shell
+    result = subprocess.run(asks, capture_output=True, text=True, check=False)  # noqa: S603 - no shell
     try:
-        properties = properties_of(said.stdout, unit, command[1:])
+        properties = properties_of(result.stdout, unit, command[1:])
     except UnusableUnit as error:
         print(f"error: {error}", file=sys.stderr)
         sys.exit(EXIT_CONFIG)

@@ -79,10 +79,10 @@ def put_in_place(release: Release, layout: InstallLayout, machine: Machine) -> N
     for target, (source, mode) in layout.files(release.share).items():
         machine.write(target, source.read_bytes(), mode)
     for target, command in layout.generated().items():
-        said = machine.ask(*release.program, *command, env={"NO_COLOR": "1"})
-        if said.returncode:
-            raise Failed(f"{NAME} {' '.join(command)} failed:\n{said.stderr.strip()}")
-        machine.write(target, said.stdout.encode(), 0o644)
+        result = machine.ask(*release.program, *command, env={"NO_COLOR": "1"})
+        if result.returncode:
+            raise Failed(f"{NAME} {' '.join(command)} failed:\n{result.stderr.strip()}")
+        machine.write(target, result.stdout.encode(), 0o644)
     if machine.systemd and not machine.dry_run and machine.changes:
         machine.run("make the user", "systemd-sysusers", f"{NAME}.conf")
         machine.run("make the folders", "systemd-tmpfiles", "--create", f"{NAME}.conf")
@@ -111,9 +111,9 @@ def _refuse_bad_configuration(release: Release, layout: InstallLayout, machine: 
     """Raise Failed if the new version cannot use an existing configuration: it must not replace the old version
     then."""
     for config, state in _configurations(layout):
-        said = machine.ask(*release.program, "check", "--file", "-c", config, env={"STATE_DIRECTORY": str(state)})
-        if said.returncode:
-            text = f"{said.stdout}{said.stderr}".strip()
+        result = machine.ask(*release.program, "check", "--file", "-c", config, env={"STATE_DIRECTORY": str(state)})
+        if result.returncode:
+            text = f"{result.stdout}{result.stderr}".strip()
             raise Failed(f"this version cannot use {config}, so nothing was changed:\n{text}")
 
 
@@ -123,11 +123,11 @@ def _allow_paths(release: Release, layout: InstallLayout, machine: Machine) -> N
     if not machine.systemd or machine.dry_run or not machine.changes:
         return
     for config, state in _configurations(layout):
-        said = machine.ask(*release.program, "paths", "-c", config, env={"STATE_DIRECTORY": str(state)})
-        if said.returncode:
-            warn(f"{config}: {said.stderr.strip()}")
-        elif "paths.conf" in said.stdout:
-            machine.say(said.stdout.strip())
+        result = machine.ask(*release.program, "paths", "-c", config, env={"STATE_DIRECTORY": str(state)})
+        if result.returncode:
+            warn(f"{config}: {result.stderr.strip()}")
+        elif "paths.conf" in result.stdout:
+            machine.say(result.stdout.strip())
 
 
 def _configurations(layout: InstallLayout) -> Iterator[tuple[Path, Path]]:
@@ -146,9 +146,9 @@ def _start_again(release: Release, before: Path | None, layout: InstallLayout, m
         try:
             machine.systemctl("restart", "restart", unit)
         except Failed as failed:
-            said = machine.ask("systemctl", "status", "--no-pager", "--lines=15", unit).stdout.strip()
+            status = machine.ask("systemctl", "status", "--no-pager", "--lines=15", unit).stdout.strip()
             back = f"\nto go back: ln -sfn {before} {layout.current} && systemctl restart {unit}" if before else ""
-            raise Failed(f"{release.name} is installed, but {unit} does not start:\n{said}{back}") from failed
+            raise Failed(f"{release.name} is installed, but {unit} does not start:\n{status}{back}") from failed
 
 
 def _what_next(layout: InstallLayout, machine: Machine) -> str:

@@ -129,8 +129,8 @@ class Machine:
         if not self.systemd:
             return ()
         states = "active,activating,reloading,deactivating"
-        said = self.ask("systemctl", "list-units", "--plain", "--no-legend", f"--state={states}", *patterns)
-        return [line.split()[0] for line in said.stdout.splitlines() if line.strip()]
+        result = self.ask("systemctl", "list-units", "--plain", "--no-legend", f"--state={states}", *patterns)
+        return [line.split()[0] for line in result.stdout.splitlines() if line.strip()]
 
 
 def _surroundings() -> Mapping[str, str]:

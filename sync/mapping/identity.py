@@ -14,7 +14,7 @@ from typing import Literal
 
 from sync.mapping.emails import is_email
 from sync.mapping.texts import domain
-from sync.mapping.wire_fields import WireField
+from sync.mapping.wire_fields import WireField, texts_of
 from sync.shared.words import Json
 
 IdentityKind = Literal["email", "domain", "phone"]
@@ -63,10 +63,7 @@ def recognised(kind: IdentityKind, text: str) -> Identity | None:
 
 
 def _texts(document: Mapping[str, Json], field: WireField) -> list[str]:
-    value = document.get(field.name)
-    if not value:
-        return []
-    return [item[field.member] for item in value] if field.member else list(value)
+    return texts_of(document.get(field.name), field)
 
 
 def _domains(emails: Iterable[str], addresses: Iterable[str]) -> Iterator[str]:

@@ -16,10 +16,6 @@ from sync.mapping.unusable import UnusableValue, type_name
 from sync.shared.words import Json
 
 
-def _nothing() -> Collection[str]:
-    return ()
-
-
 class Library:
     """The functions as one mapping sees them, with its lookup tables.
 
@@ -28,7 +24,7 @@ class Library:
     """
 
     def __init__(
-        self, lookups: Mapping[str, Mapping[str, Json]], read_elsewhere: Callable[[], Collection[str]] = _nothing
+        self, lookups: Mapping[str, Mapping[str, Json]], read_elsewhere: Callable[[], Collection[str]] = frozenset
     ) -> None:
         self._lookups = lookups
         self._read_elsewhere = read_elsewhere

@@ -84,8 +84,8 @@ def pattern_fault(pattern: Json) -> tuple[str, str] | None:
             if missing.search(pattern):
                 hint = r"\z is the end of the text" if words == "\\Z" else "find it with two patterns, or in the query"
                 return f"the pattern uses {words}, which is not offered: its time would have no bound", hint
-        said = error.args[0] if error.args else ""
-        reason = said.decode("utf-8", "replace") if isinstance(said, bytes) else "it is not valid Unicode text"
+        message = error.args[0] if error.args else ""
+        reason = message.decode("utf-8", "replace") if isinstance(message, bytes) else "it is not valid Unicode text"
         return f"the pattern is not a regular expression: {reason}", "see https://github.com/google/re2/wiki/Syntax"
     return None
 

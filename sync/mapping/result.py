@@ -23,8 +23,8 @@ class Note:
 
     def as_json(self) -> dict[str, object]:
         """Return the note as the ledger stores it among a record's reasons, without empty fields."""
-        said = {"field": self.field, "rule": self.rule, "length": self.length, "hint": self.hint}
-        return {key: value for key, value in said.items() if value not in (None, "")}
+        document = {"field": self.field, "rule": self.rule, "length": self.length, "hint": self.hint}
+        return {key: value for key, value in document.items() if value not in (None, "")}
 
     def __str__(self) -> str:
         size = "" if self.length is None else f" (it has {self.length:,})"
