@@ -30,8 +30,8 @@ def compile_mapping(
     """Return the mapping of one stream.
 
     `where` is the table's place in the file (`sources.X.streams.Y.lead`), `children` the names under which children are
-    nested into its records, `lookups` the tables of `[lookups]`, `bookkeeping` columns of the source's own (key, time of
-    change), which are no part of what rest() lists. `filters`: fields that must be true for a record to be wanted,
+    nested into its records, `lookups` the tables of `[lookups]`, `bookkeeping` columns of the source's own (key, time
+    of change), which are no part of what rest() lists. `filters`: fields that must be true for a record to be wanted,
     beside `where`, with the setting that each hangs on (connectors.interface.Filters).
 
     Raises ConfigError with every problem of the table, each with its key and, inside expressions, the column.
