@@ -1,4 +1,4 @@
-"""Finding and reading the configuration file."""
+"""Finds and reads the configuration file."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ _POSITION = re.compile(r"^(?P<what>.*) \(at (?:(?P<line>line \d+, column \d+)|en
 
 
 def find_config(explicit: Path | None, env: Mapping[str, str] = os.environ) -> Path:
-    """The configuration file: -c/--config, $CLOSINGDEALZ_SYNC_CONFIG, ./config.toml, $CONFIGURATION_DIRECTORY, /etc.
+    """Return the first of -c/--config, $CLOSINGDEALZ_SYNC_CONFIG, ./config.toml, $CONFIGURATION_DIRECTORY, /etc.
 
     A file that is named by the option or its variable is taken even if it is not there, so that reading it says so.
     Raises ConfigError, saying where it looked.
@@ -31,6 +31,7 @@ def find_config(explicit: Path | None, env: Mapping[str, str] = os.environ) -> P
         return Path(named)
     looked = [f"-c/--config (not given), ${CONFIG_VARIABLE} (not set)"]
     for candidate in _candidates(env):
+        # A folder named config.toml is passed over like a missing file.
         if os.path.exists(candidate) and not os.path.isdir(candidate):
             return candidate
         looked.append(str(candidate))
@@ -46,7 +47,7 @@ def _candidates(env: Mapping[str, str]) -> Iterator[Path]:
 
 
 def read_toml(path: Path) -> dict[str, Any]:
-    """The file's tables as they stand. Raises ConfigError where it cannot be read or is not TOML; quotes no value."""
+    """Return the file's tables. Raises ConfigError if it cannot be read or is not TOML; quotes no value."""
     try:
         return tomllib.loads(_read_text(path))
     except RecursionError:
@@ -59,9 +60,11 @@ def read_toml(path: Path) -> dict[str, Any]:
 def _read_text(path: Path) -> str:
     try:
         with open(path, "rb", opener=_unwaiting) as file:
+            # A reload reads the file again, which a pipe cannot deliver.
             if stat.S_ISFIFO(os.fstat(file.fileno()).st_mode):
                 problem = Problem("file", "is a pipe, which cannot be read again", "name a file")
                 raise ConfigError([problem], file=str(path))
+            # One byte more tells a file at the limit from one that is longer.
             content = file.read(_LARGEST + 1)
     except (OSError, ValueError) as error:
         reason = error.strerror if isinstance(error, OSError) else "its name holds a NUL character"
@@ -69,6 +72,7 @@ def _read_text(path: Path) -> str:
         raise ConfigError([problem], file=str(path)) from error
     if len(content) > _LARGEST:
         raise ConfigError([Problem("file", f"is larger than {_LARGEST // 2**20} MiB")], file=str(path))
+    # Editors on Windows put a byte order mark in front, which TOML does not allow.
     return content.decode("utf-8-sig")
 
 
@@ -83,7 +87,7 @@ def _cure_of(error: Exception) -> str:
 
 
 def _unwaiting(path: str, flags: int) -> int:
-    """A pipe that nobody writes to would keep the program for ever."""
+    """Open a file without blocking: a pipe that nobody writes to would hang the program."""
     return os.open(path, flags | os.O_NONBLOCK)
 
 

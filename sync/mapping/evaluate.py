@@ -27,10 +27,10 @@ CompiledExpression: TypeAlias = Callable[[Json, Json], Json]
 
 
 class Functions(Protocol):
-    """The functions, as evaluation needs them."""
+    """The library of functions, as evaluation needs it."""
 
     def bind(self, name: str, arguments: list[CompiledExpression]) -> CompiledExpression:
-        """The call of a function as a reader."""
+        """Return a call of the function with these arguments, as a compiled expression."""
         ...
 
 
@@ -53,7 +53,7 @@ ExpressionArgument.__name__ = "_Expression"
 
 
 def reader(node: Node, functions: Functions) -> CompiledExpression:
-    """The reader of a syntax tree that was checked."""
+    """Return the compiled form of a syntax tree that has passed all checks."""
     kind, children = node["type"], node["children"]
     if leaf := _LEAVES.get(kind):
         return leaf(node)
@@ -129,6 +129,7 @@ def _slice(part: slice) -> CompiledExpression:
 
 
 def _chain(*readers: CompiledExpression) -> CompiledExpression:
+    # Most chains have two parts, for which a loop would only cost time.
     if len(readers) == 2:
         first, second = readers
         return lambda value, record: second(first(value, record), record)
@@ -228,10 +229,12 @@ def _comparison(sign: str, left: CompiledExpression, right: CompiledExpression) 
 def _ordered(
     compare: Callable[[Any, Any], bool], left: CompiledExpression, right: CompiledExpression, value: Json, record: Json
 ) -> bool | None:
-    """Null where one side is null, a list or an object. Raises Unusable for text beside a number or boolean."""
+    """Return the comparison's result; None if either side is null, a list or an object. Raises UnusableValue for text
+    compared with a number or boolean."""
     one, other = left(value, record), right(value, record)
     if not isinstance(one, str | int | float) or not isinstance(other, str | int | float):
         return None
+    # A decimal beyond a float's digits arrives as text and must compare as the number it is.
     if isinstance(one, str) or isinstance(other, str):
         one, other = in_one_order(one, other)
     if isinstance(one, str) is not isinstance(other, str):

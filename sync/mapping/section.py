@@ -1,4 +1,4 @@
-"""One table of a mapping at work: the rules of the lead itself, or of one kind of nested contact."""
+"""Applies the compiled rules of one table: the lead itself, or one kind of nested contact."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ _FIX_EXPRESSION = "preview shows the expression; fix it, or the value in the sou
 
 @dataclass(frozen=True, slots=True)
 class FieldRule:
-    """One field on its way: its key in the mapping, its wire name, where it is read, how it is cleaned."""
+    """One field of a table: its key in the mapping, its wire name, its compiled expression and its cleaning."""
 
     key: str
     name: str
@@ -56,8 +56,8 @@ class Section:
     required: Required
 
     def admits(self, value: Json, record: Json, report: MappingNotes) -> bool:
-        """Return True where `where` holds for a value of that record, and where it cannot be read, which is noted as a
-        problem, so that it is seen."""
+        """Return whether `where` is true for a value of that record. If it cannot be evaluated, note a problem and
+        return True, so that the record is shown to somebody instead of vanishing."""
         if self.where is None:
             return True
         try:
@@ -90,11 +90,12 @@ class ContactSection:
 
 
 def nested_contacts(tables: Sequence[ContactSection], value: Json, report: MappingNotes) -> list[Json]:
-    """The contacts of one record from all tables, in order, equal ones once.
+    """Return the nested contacts of one record from all tables, in order, equal ones once.
 
     An item without its required fields is left out with a warning. A `from` or `where` that cannot be read is a problem
     of the lead: nobody knows then whom it means.
     """
+    # By their bytes, since contacts are equal if they are equal on the wire.
     kept: dict[bytes, dict[str, Json]] = {}
     position = 0
     for table in tables:
@@ -102,6 +103,7 @@ def nested_contacts(tables: Sequence[ContactSection], value: Json, report: Mappi
         for item in _items(table, value, report):
             report.item = position
             position += 1
+            # Items that are null still count: notes name an item by its place in the source's list.
             if item is not None and (contact := _contact(table.section, item, value, report)):
                 kept.setdefault(encode(contact), contact)
     report.item = None
@@ -116,6 +118,7 @@ def _items(table: ContactSection, value: Json, report: MappingNotes) -> Sequence
         return ()
     if isinstance(found, list):
         return found
+    # A source may give a single child as an object instead of a list of one.
     if isinstance(found, dict):
         return (found,)
     if found is not None and found != "":
@@ -141,7 +144,7 @@ def _contact(section: Section, item: Json, record: Json, report: MappingNotes) -
 
 
 def require(section: Section, document: dict[str, Json], report: MappingNotes) -> None:
-    """Note a problem for each required field of the lead that is missing: why it was left out, if it was."""
+    """Note a problem for each required field that the lead lacks: the reason it was left out, if it was."""
     missing = [key for key in section.required.missing(document) if not report.blames(key)]
     for key in missing:
         report.problems += report.reasons(key) or [Note(key, "is required, but nothing usable is left", None, _FILL)]
