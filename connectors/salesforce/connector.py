@@ -1,4 +1,4 @@
-"""The Salesforce connector: any object, followed by the time of its changes, with children; never written."""
+"""The Salesforce connector: reads any object by the time of its changes, with children. It never writes."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ if TYPE_CHECKING:  # half a second, and not everybody has it installed
 
 
 class SalesforceConnector:
-    """One organisation, opened for one stream; the session is that of `account`, which all streams share."""
+    """One organisation, opened for one stream. All streams of the source share the session `account`."""
 
     def __init__(self, account: SalesforceSession) -> None:
         from connectors.salesforce.rest_client import Client
@@ -41,6 +41,7 @@ class SalesforceConnector:
     def check(self, stream: StreamSpec) -> Sequence[Finding]:
         from connectors.salesforce.checking import look_at
 
+        # `check` is run right after permissions were changed: cached descriptions would hide that.
         self._account.forget_schemas()
         return list(look_at(self._client, stream))
 
@@ -72,13 +73,13 @@ class SalesforceConnector:
             return SalesforceRecords(self._client, plan).fetch(ids)
 
     def sweep(self, stream: StreamSpec, cursor: Json) -> Iterator[Listing]:
-        from connectors.salesforce.sweeping import listings
+        from connectors.salesforce.reading import listings
 
         with self._planned(stream) as plan:
             yield from listings(self._client, plan, cursor)
 
     def describe(self, stream: StreamSpec) -> Mapping[tuple[str, ...], FieldKind]:
-        from connectors.salesforce.kinds import kinds_of
+        from connectors.salesforce.discovery import kinds_of
 
         return kinds_of(self._plan(stream))
 
@@ -91,8 +92,10 @@ class SalesforceConnector:
         self._client.close()
 
     def _plan(self, stream: StreamSpec) -> SalesforceReadPlan:
-        """The stream as the descriptions of its objects have it; those on which a refusal rests are asked for anew
-        before it is believed."""
+        """Return the stream's read plan.
+
+        Descriptions of objects are cached: those that a refusal rests on are read again before the refusal is believed.
+        """
         from connectors.salesforce.errors import Doubtful
         from connectors.salesforce.read_plan import plan_of
 
@@ -106,8 +109,10 @@ class SalesforceConnector:
 
     @contextlib.contextmanager
     def _planned(self, stream: StreamSpec) -> Iterator[SalesforceReadPlan]:
-        """What a plan rests on is forgotten where Salesforce refuses what it asks for: the next try asks anew. A field
-        that it does not know any more is named with the mapping's line that wants it."""
+        """Provide the read plan; if Salesforce refuses a query made from it, forget the descriptions behind the plan.
+
+        The next attempt reads them again. An unknown field is named with the line of the mapping that wants it.
+        """
         from connectors.salesforce.errors import FieldRefused
         from connectors.salesforce.read_plan import with_readers
 
@@ -115,25 +120,28 @@ class SalesforceConnector:
         try:
             yield plan
         except SourceRefused as refused:
+            # If Salesforce names the object, only that description is doubted; the others cost a request each.
             named = {refused.entity} & plan.objects if isinstance(refused, FieldRefused) else None
             self._account.forget(named or plan.objects, self._account.descriptions)
             if isinstance(refused, FieldRefused):
+                # Raises the better error, with all missing fields, if the fresh description lacks the field too.
                 self._plan(stream)
                 raise with_readers(refused, stream) from None
             raise
 
 
 class Accounts:
-    """One account for each source of a configuration in force: its streams share the session, the login lock and what
-    is known of the quota. A configuration that is read anew has options, and so accounts, of its own."""
+    """One session for each source of the configuration in force; a reloaded configuration gets sessions of its own."""
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
         self._by_options: dict[int, SalesforceSession] = {}
 
     def of(self, source: str, options: SalesforceSource) -> SalesforceSession:
+        """Return the session of the source with these very options."""
         from connectors.salesforce.session import SalesforceSession
 
+        # By identity: options that were read anew are other ones, even if they are equal.
         key = id(options)
         with self._lock:
             if key not in self._by_options:
@@ -144,7 +152,7 @@ class Accounts:
 
 
 class SalesforceConnectorType:
-    """What the engine knows of this connector before it opens a source."""
+    """The connector as the engine sees it before it opens a source."""
 
     name = "salesforce"
     source_options: type[BaseModel] = SalesforceSource
@@ -156,7 +164,7 @@ class SalesforceConnectorType:
         self._accounts = Accounts()
 
     def open(self, source: str, options: BaseModel) -> Connector:
-        """Opens the source. Raises ConfigError where a secret cannot be had, or simple-salesforce is not installed."""
+        """Open the source. Raises ConfigError if a secret cannot be read, or simple-salesforce is not installed."""
         try:
             account = self._accounts.of(source, cast("SalesforceSource", options))
         except ModuleNotFoundError as error:
