@@ -1,12 +1,12 @@
-"""What every connector must do, as tests: a connector passes by subclassing `ConnectorContract` over its real backend.
+"""The conformance suite: a connector passes by subclassing `ConnectorContract` over its real backend.
 
     class TestMine(ConnectorContract):
         @pytest.fixture
         def world(self): ...
 
-A `ContractWorld` is a backend that tests can change: companies with a name and a city, contacts with an e-mail.
-The oracle is the world's own history, never another reading. Needs pytest and Hypothesis, so nothing else imports
-this module.
+A `ContractWorld` is a backend that tests can change: companies with a name and a city, contacts with an e-mail. The
+oracle is the world's own history, never another reading. Needs pytest and Hypothesis, so nothing else imports this
+module.
 """
 # ruff: noqa: S101 - tests assert
 
@@ -43,13 +43,13 @@ def _actions() -> st.SearchStrategy[Any]:
 
 
 class ConnectorContract:
-    """The promises. Subclasses give the fixture `world`."""
+    """The promises of a connector, one test each. Subclasses provide the fixture `world`."""
 
     examples = 15
-    """Random histories to try."""
+    """Number of random histories to try."""
 
     def _filled(self, world: ContractWorld, count: int = 7) -> WorldHistory:
-        """Companies of the past days, each second pair modified at the same time, with two contacts for the first."""
+        """Write companies of the past days, each two modified at the same time, and two contacts of the first."""
         history = WorldHistory(world)
         start = world.now() - 3 * DAY
         for number in range(count):
@@ -201,7 +201,8 @@ class ConnectorContract:
             assert sum(listing.unseen for listing in connector.sweep(reader.spec, None)) == self.unseen
 
     unseen = 2
-    """How many of a NULL and a far-future time no poll can show."""
+    """Records that no poll can return: of the two written below, one without and one with a far-future modified
+    time."""
 
     def test_only_wanted_fields_are_read(self, world: ContractWorld) -> None:
         self._filled(world)
@@ -305,6 +306,6 @@ def _act(world: ContractWorld, history: WorldHistory, reader: ContractReader, ac
 
 
 def _order(modified: str | None) -> tuple[int, str]:
-    """Numbers compare as numbers."""
+    """Return a sort key under which numbers compare as numbers."""
     text = modified or ""
     return (int(text), "") if text.isdigit() else (0, text)

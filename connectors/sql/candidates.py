@@ -36,13 +36,13 @@ class Candidate:
 
     @property
     def rank(self) -> tuple[int, bool]:
-        """The best is least: timestamps before dates, numbers and text, indexed ones first."""
+        """Return a sort key, the best least: timestamps before dates, numbers and text; indexed ones first."""
         order = ("zoned", "naive", "date", "number", "text").index(self.column.family)
         return order, not self.indexed
 
 
 def candidates_of(database: Database, table: Listed, shape: TableShape) -> list[Candidate]:
-    """Columns that look like the time of the last change, the best first."""
+    """Return the columns that look like the time of the last change, the best first."""
     found = [
         candidate
         for column in shape.columns or ()
@@ -52,14 +52,14 @@ def candidates_of(database: Database, table: Listed, shape: TableShape) -> list[
 
 
 def is_like_a_change(column: Column) -> bool:
-    """Whether name and type speak for it."""
+    """Return whether name and type suggest a time of change."""
     words = words_of(column.name)
     fits = column.family in (*_TIMES, "number", "text") and not column.type.startswith(("time ", "time("))
     return fits and bool(_CHANGED.search(words)) and not _NOT_OF_THE_ROW.search(words)
 
 
 def _looked_at(database: Database, table: Listed, column: Column, shape: TableShape) -> Candidate | None:
-    """The column with its newest value; None where its values cannot be a cursor."""
+    """Return the column with its newest value; None where its values cannot be a cursor."""
     stream, relation, indexed = table.spelled, table.relation, bool(shape.is_indexed([column.name]))
     try:
         now = database.now()

@@ -1,6 +1,6 @@
-"""What a database says of itself: tables and views, and the columns, keys, indexes and foreign keys of one.
+"""The catalog of a database: tables and views, and the columns, keys, indexes and foreign keys of one.
 
-All of it is a nicety. Dialects answer as they can, and some raise whatever comes: what cannot be told is None, never an
+Nothing depends on it. Dialects answer as they can, and some raise anything: what cannot be determined is None, never an
 error and never "there is none".
 """
 
@@ -32,11 +32,11 @@ from connectors.sql.tables import (
 T = TypeVar("T")
 _SYSTEM_SCHEMAS = {"information_schema", "sys", "guest", "mysql", "performance_schema", "pg_catalog", "system", "temp"}
 _ORACLES = {"oracle"}
-"""Databases whose schemas are their users, hundreds of them the vendor's own: only the own one is listed."""
+"""Databases whose schemas are their users, hundreds of them the vendor's own: only the user's own is listed."""
 
 
 def told(database: Database, probe: Callable[[Connection], T], stream: str | None = None) -> T | None:
-    """Return the probe's answer; None where the database or its dialect cannot give one, whatever it raises."""
+    """Return the probe's result; None where the database or its dialect cannot give one, whatever it raises."""
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # of SQLAlchemy, about types that reflection does not know
@@ -50,7 +50,8 @@ def told(database: Database, probe: Callable[[Connection], T], stream: str | Non
 
 
 def tables_of(database: Database) -> list[Listed] | None:
-    """All tables and views that the user could name, without the system's own; None where they cannot be told."""
+    """Return all tables and views that the user could name, without the system's own; None where they cannot be
+    listed."""
     listing = _LISTINGS.get(database.backend)
     found = told(database, listing or _by_inspector)
     if found is None and listing is not None:
@@ -136,7 +137,7 @@ _LISTINGS: Mapping[str, Callable[[Connection], list[Listed]]] = {
 
 
 def shape_of(database: Database, relation: Relation, stream: str | None = None) -> TableShape:
-    """The shape of a table or view; of a query nothing can be told."""
+    """Return the shape of a table or view; nothing is known of a query's."""
     if relation.query is not None:
         return TableShape(None, None, None, None)
     if database.backend == "duckdb":
@@ -165,12 +166,12 @@ def shape_of(database: Database, relation: Relation, stream: str | None = None) 
 
 
 def _names(index: Any) -> tuple[str, ...]:
-    """The indexed columns; an expression stands as an empty name."""
+    """Return the indexed columns; an expression becomes an empty name."""
     return tuple(name or "" for name in index["column_names"])
 
 
 def _promises(index: Any) -> bool:
-    """Whether it makes its columns unique for all rows: a partial index speaks of some."""
+    """Return whether the index makes its columns unique for all rows: a partial index covers only some."""
     partial = any(key.endswith("_where") and value is not None for key, value in _options(index).items())
     return bool(index["unique"]) and not partial and all(index["column_names"])
 
@@ -216,7 +217,7 @@ ORDER BY table_schema, table_name, constraint_name, ordinal_position
 
 
 def foreign_keys_of(database: Database, schema: str | None) -> list[ForeignKey]:
-    """All declared foreign keys of a schema's tables; none where they cannot be told."""
+    """Return all declared foreign keys of a schema's tables; none where they cannot be listed."""
     if database.backend == "mysql":
         return told(database, _mysql_keys) or []
     if database.backend == "duckdb":
@@ -260,7 +261,7 @@ ORDER BY table_schema, table_name, ordinal_position
 
 
 def column_names(database: Database, tables: Sequence[Listed]) -> dict[Listed, tuple[str, ...]]:
-    """The names of all columns of these tables, in few statements; empty where they cannot be told."""
+    """Return the names of all columns of these tables, in few statements; empty where they cannot be listed."""
     found = told(database, lambda one: _names_by_table(one, database.backend, tables)) or {}
     return {table: found[table.place] for table in tables if table.place in found}
 

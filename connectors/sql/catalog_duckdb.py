@@ -16,6 +16,7 @@ WHERE database_name = current_database() AND NOT internal
 
 
 def list_tables(connection: Connection) -> list[Listed]:
+    """Return all tables and views."""
     return [
         Listed(None if schema == "main" else schema, name, kind, rows, comment or "")
         for schema, name, kind, rows, comment in connection.execute(text(_DUCKDB))
@@ -41,7 +42,7 @@ FROM duckdb_constraints() WHERE constraint_type = 'FOREIGN KEY' AND database_nam
 
 
 def shape_of(connection: Connection, relation: Relation) -> TableShape:
-    """Its columns, keys and indexes."""
+    """Return the columns, keys and indexes of a table."""
     place = {"name": relation.name, "schema": relation.schema or "main"}
     columns = connection.execute(text(_COLUMNS), place).all()
     constraints = connection.execute(text(_CONSTRAINTS), place).all()
@@ -60,7 +61,7 @@ def shape_of(connection: Connection, relation: Relation) -> TableShape:
 
 
 def foreign_keys(connection: Connection) -> list[ForeignKey]:
-    """All that are declared."""
+    """Return all declared foreign keys."""
     return [
         ForeignKey(
             Listed(None if schema == "main" else schema, name),

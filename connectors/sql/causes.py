@@ -1,4 +1,4 @@
-"""Causes: what can go wrong with a database, whether waiting helps, and the cure, in words for people."""
+"""Causes of errors: what went wrong with a database, whether waiting helps, and the fix, in words for operators."""
 
 from __future__ import annotations
 
@@ -10,9 +10,9 @@ from connectors.exchange import LONGEST_ANSWER
 
 @dataclass(frozen=True, slots=True)
 class Cause:
-    """What went wrong: whether waiting may help, what happened (and in detail), what to do.
+    """One thing that can go wrong. `later`: waiting may help; `what` happened, `detail`: more of it; `hint`: the fix.
 
-    `kind` marks what the program itself treats apart.
+    `kind` marks the causes that the program itself treats differently.
     """
 
     later: bool

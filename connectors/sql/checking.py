@@ -1,6 +1,6 @@
-"""`check`: looks at the real database and says what will do, what will not, and the cure.
+"""`check`: examines the real database and reports what is usable, what is not, and the fix.
 
-Only what reading needs can be an error. The rest is a nicety: a probe that fails in whatever way is "cannot be told".
+Only what reading depends on can be an error. Every other probe is optional: if it fails, its result is unknown.
 """
 
 from __future__ import annotations
@@ -34,11 +34,12 @@ from sync.shared.errors import SourceRefused
 from sync.shared.words import LABEL
 
 _SOME = 100_000
-"""Rows that are looked through where no time limit holds."""
+"""Most rows examined where no time limit applies."""
 
 
 def look_at(database: Database, columns: StreamColumns, plan: SqlReadPlan) -> Sequence[Finding]:
-    """Raises SourceUnavailable or SourceRefused only where the database cannot be reached at all."""
+    """Return all findings. Raises SourceUnavailable or SourceRefused only where the database cannot be reached at
+    all."""
     findings = [
         Finding("ok", f"{product_of(database, plan.spec.name)} answers"),
         *encryption_findings(database, plan.spec.name),
@@ -57,7 +58,7 @@ def look_at(database: Database, columns: StreamColumns, plan: SqlReadPlan) -> Se
 
 
 def _limits(database: Database) -> Iterator[Finding]:
-    """One line of what an operator cannot rely on with this kind of database."""
+    """Yield one line about guarantees that this kind of database does not give."""
     facts = facts_of(database.backend)
     lacks = [
         words
@@ -85,7 +86,7 @@ _NO_LABELS = "a database has no labels for label() to give: write the column its
 
 
 class _StreamCheck:
-    """What is looked at of one stream."""
+    """The checks of one stream."""
 
     def __init__(self, here: Here, plan: SqlReadPlan) -> None:
         self._here = here
@@ -139,7 +140,7 @@ class _StreamCheck:
     # ---- tables and columns
 
     def _missing(self, relation: Relation, named: Sequence[str], everything: bool) -> Iterator[Finding]:
-        """What is not there or cannot be read; nothing if a row can be selected."""
+        """Yield missing and unreadable columns; nothing if a row can be selected."""
         wanted = list(dict.fromkeys(named))
         try:
             self._database.run(one_row(relation, wanted, everything), self._stream)
@@ -167,7 +168,7 @@ class _StreamCheck:
             yield next(self._twice(relation, wanted), Finding("error", *self._why(relation, refused)))
 
     def _forbidden(self, relation: Relation, wanted: Sequence[str], refused: SourceRefused) -> Finding:
-        """That the user may not read it, or which of its columns."""
+        """Return the error that the user may not read the relation, or which of its columns."""
         columns = [name for name in dict.fromkeys(wanted) if self._is_forbidden(relation, name)]
         if not columns or set(columns) == set(wanted):
             return Finding("error", *self._why(relation, refused))
@@ -185,7 +186,7 @@ class _StreamCheck:
         return f"{relation.words}: {refused.message}", refused.hint
 
     def _there(self, relation: Relation) -> list[str]:
-        """The names of its columns, as often as they come; none where it cannot be read at all."""
+        """Return the names of its columns, repeated as they come; none where it cannot be read at all."""
         found = self._here.told(lambda: self._database.run(one_row(relation, [], True, limit=0), self._stream).columns)
         if found:
             return [str(column[0]) for column in found]
@@ -195,7 +196,7 @@ class _StreamCheck:
         return [column.name for column in shape_of(self._database, relation, self._stream).columns or ()]
 
     def _absent(self, relation: Relation) -> Finding | None:
-        """That there is no such table or view, with those whose names are like it."""
+        """Return the error that there is no such table or view, with similar names."""
         tables = tables_of(self._database)
         if not tables or any((one.schema, one.name) == (relation.schema, relation.name) for one in tables):
             return None
@@ -206,7 +207,7 @@ class _StreamCheck:
         return Finding("error", f"{relation.words} does not exist, or the user may not see it", f"fix `table`; {fix}")
 
     def _twice(self, relation: Relation, named: Sequence[str]) -> Iterator[Finding]:
-        """Columns of one name in a query: which of them is read is chance."""
+        """Yield an error for columns of one name in a query: which of them is read would be undefined."""
         if relation.query is None:
             return
         names = [re.sub(r":\d+$", "", name) for name in self._there(relation)]  # SQLite numbers them
@@ -239,13 +240,14 @@ class _StreamCheck:
             yield Finding("warning", what, "give them a key")
 
     def _changing_key(self, key: Sequence[str], cursor: Cursor) -> Iterator[Finding]:
-        """A key that changes with its row: a partitioned table's primary key holds the column it is divided by."""
+        """Warn of a key that changes with its row: the primary key of a partitioned table includes the partitioning
+        column."""
         if cursor.column in key and cursor.modified_as != "sequence":
             what = f"key {_quoted(key)} holds the modified column: each change of a row makes another record of it"
             yield Finding("warning", what, "leave it out of key, unless rows never change")
 
     def _telling(self, relation: Relation, key: Sequence[str]) -> Iterator[Finding]:
-        """A key that says who somebody is stands wherever records are named."""
+        """Warn of a key that identifies a person: keys appear wherever records are named."""
         rows = self._here.told(lambda: self._database.run(one_row(relation, key), self._stream).rows) or []
         if any("@" in str(value) for row in rows for value in row):
             what = f"key {_quoted(key)} holds e-mail addresses, and the ledger keeps keys as they are"
@@ -255,7 +257,8 @@ class _StreamCheck:
             yield Finding("warning", what, hint)
 
     def _cut(self, relation: Relation, key: Sequence[str], cursor: Cursor | None) -> Iterator[Finding]:
-        """Columns of lists, or whose values have more digits than the driver shows, which reading refuses."""
+        """Yield errors for columns that reading refuses: keys of lists, and values with more digits than the driver
+        returns."""
         here = self._here
         rows = here.told(lambda: self._database.run(one_row(relation, key), self._stream).rows) or []
         for name in [name for row in rows for name, value in zip(key, row, strict=True) if is_list(value)]:
@@ -275,7 +278,7 @@ class _StreamCheck:
             yield self._unindexed(relation, columns, who)
 
     def _is_table(self, relation: Relation) -> bool:
-        """False for a view, on which no index can be made."""
+        """Return False for a view, which cannot be indexed."""
         kinds = {(one.schema, one.name): one.kind for one in tables_of(self._database) or ()}
         return kinds.get((relation.schema, relation.name), "").startswith(("table", "materialized", "partitioned"))
 
@@ -290,19 +293,19 @@ class _StreamCheck:
 
 
 def _several(name: str, known: Sequence[str]) -> str:
-    """A hint where one text names several columns that are there."""
+    """Return a hint where one text names several existing columns."""
     names = [part.strip() for part in name.split(",")]
     found = len(names) > 1 and {part.casefold() for part in names} <= {one.casefold() for one in known}
     return f"several columns are a list: {key_name(names)}" if found else ""
 
 
 def _quoted(columns: Sequence[str]) -> str:
-    """As the file has them, but for one column."""
+    """Return the columns as the file has them; a single one as a Python literal."""
     return repr(columns[0]) if len(columns) == 1 else key_name(columns)
 
 
 def _nearest(name: str, known: Sequence[str], count: int) -> list[str]:
-    """Known names that are like it, the same but for case first."""
+    """Return similar known names, those that differ only in case first."""
     lowered = {one.casefold(): one for one in known}
     near = difflib.get_close_matches(name.casefold(), lowered, n=count, cutoff=0.6)
     return [lowered[one] for one in near]

@@ -9,7 +9,7 @@ from typing import Any
 from sync.shared.errors import SourceUnavailable
 
 Ask = Callable[[str], Sequence[Any]]
-"""The one row of a statement."""
+"""Returns the one row of a statement."""
 
 _CLOCKS = {
     # The statement's own moment, not the transaction's start; as microseconds since 1970.
@@ -35,16 +35,18 @@ FROM (
 
 @dataclass(frozen=True, slots=True)
 class SourceTime:
-    """Microseconds since 1970 UTC; `behind`: how much of its primary's time a replica has not replayed."""
+    """The source's clock in microseconds since 1970 UTC; `behind`: how far a replica lags behind its primary
+    (microseconds)."""
 
     now: int
     behind: int = 0
 
 
 def database_time(backend: str, ask: Ask, source: str, stream: str | None) -> SourceTime | None:
-    """The time of a database; None where no statement for it is known.
+    """Return the clock of a database, on a replica the time up to which it has replayed its primary; None where no
+    statement for it is known.
 
-    Raises SourceUnavailable where a replica does not know how far it is.
+    Raises SourceUnavailable where a replica cannot tell how far it is.
     """
     sql = _CLOCKS.get(backend)
     if sql is None:

@@ -18,10 +18,10 @@ from sqlalchemy.exc import DBAPIError
 from connectors.sql.statements import Relation
 
 IsJson = Callable[[str, str, str], bool]
-"""Whether a column (schema, table, column) of the database is JSON."""
+"""Returns True where a column (schema, table, column) of the database is JSON."""
 
 DEEPEST = 20
-"""Levels of derived tables."""
+"""Most levels of derived tables to follow."""
 
 _REWRITTEN = 1003
 """The note that holds the rewritten statement."""
@@ -50,9 +50,12 @@ class _Column:
 
 
 def mariadb_json(connection: Connection, relation: Relation, schema: str) -> set[str]:
-    """The JSON columns of a relation; `schema` is where names without one belong.
+    """Return the JSON columns of a relation, on MariaDB, whose JSON is text with a check. `schema` is that of names
+    without one.
 
-    Empty where the user may not see how a view is made.
+    The server's own rewriting of a statement is read (a view's definition, EXPLAIN EXTENDED with SHOW WARNINGS): all
+    names are quoted and qualified there, `select DB.t.js AS js from DB.t`. Anything more than a plain column counts as
+    text. Empty where the user may not see the view's definition.
     """
 
     @cache
@@ -78,15 +81,15 @@ def mariadb_json(connection: Connection, relation: Relation, schema: str) -> set
 
 
 def checked_column(clause: str) -> str | None:
-    """The column of which a CHECK says that it is JSON; None where it says something else."""
+    """Return the column that a CHECK requires to be JSON; None where it requires something else."""
     check = _CHECK.fullmatch(clause.strip())
     return None if check is None else _plain(check[1])
 
 
 def json_outputs(statement: str, is_json: IsJson) -> set[str]:
-    """The names under which the statement (as the server rewrites it) gives out JSON columns.
+    """Return the names under which the statement (as the server rewrites it) outputs JSON columns.
 
-    A name that several of its SELECTs give out must be JSON in all of them.
+    A name that several of its SELECTs output must be JSON in all of them.
     """
     bare = _TEXT.sub("''", statement)
     tables: defaultdict[str, set[tuple[str, str]]] = defaultdict(set)

@@ -1,4 +1,5 @@
-"""What the database tells of columns: what a key holds, which scale a cursor column has, which values need a word more.
+"""The facts learned of one stream's columns: the kind of a key, the scale of a cursor column, values whose declared
+type says more than they do.
 
 Where the driver names a column's type, that counts; SQLite and unknown databases are judged by stored values.
 """
@@ -36,15 +37,15 @@ IdWriter = Callable[[Any], str]
 
 _SAMPLE = 25
 _GRAINS = {"firebird": 100}
-"""Microseconds to which a database rounds its timestamps, and what they are compared with."""
+"""Microseconds to which a database rounds its timestamps, and the values they are compared with."""
 _LOOKS = 40
-"""How often the greatest value is asked for, each time below `_SAMPLE` that mean nothing."""
+"""Attempts to find the greatest value, each below `_SAMPLE` unusable ones."""
 
 
 @dataclass(frozen=True, slots=True)
 class LearnedScale:
-    """A cursor column's scale, and (text only) the shape to remember, and how many values at its ends are no time.
-    `scale` is None while the column is empty."""
+    """A cursor column's scale; for text also the notation to remember and the number of values at its ends that are no
+    time. `scale` is None while the column is empty."""
 
     scale: Scale | None
     shape: Json = None
@@ -53,15 +54,15 @@ class LearnedScale:
 
 @dataclass(frozen=True, slots=True)
 class TextEnds:
-    """What lies at both ends of a text column: how many values that are no time, and whether there are times that are
-    written in another way."""
+    """The two ends of a text column: how many values there are no time, and whether there are times in another
+    notation."""
 
     no_times: int
     differ: bool
 
 
 class StreamColumns:
-    """What was learned of one stream's columns; forgotten at the start of every poll."""
+    """The columns of one stream, as far as they were examined; forgotten at the start of every poll."""
 
     def __init__(self, database: Database, stream: str) -> None:
         self._database = database
@@ -73,6 +74,7 @@ class StreamColumns:
         self._orders: dict[tuple[Relation, tuple[str, ...]], tuple[ColumnOrder, ...]] = {}
 
     def forget(self) -> None:
+        """Forget everything learned."""
         self._orders.clear()
         self._hints.clear()
         self._keys.clear()
@@ -82,14 +84,14 @@ class StreamColumns:
     # ---- the order of rows
 
     def orders(self, relation: Relation, columns: Sequence[str]) -> tuple[ColumnOrder, ...]:
-        """How the database orders and compares these columns."""
+        """Return how the database orders and compares these columns."""
         asked = (relation, tuple(columns))
         if asked not in self._orders:
             self._orders[asked] = orders_of(self._database, self._stream, relation, columns)
         return self._orders[asked]
 
     def loses_digits(self, relation: Relation, column: str) -> bool:
-        """Whether some of the least values have more digits than the driver shows."""
+        """Return whether some of the least values have more digits than the driver returns."""
         (order,) = self.orders(relation, (column,))
         if order.loses is None:
             return False
@@ -100,7 +102,7 @@ class StreamColumns:
     # ---- keys
 
     def key_kind(self, relation: Relation, key: str) -> KeyKind | None:
-        """What the key column holds; None for an empty table, which is asked again: it may be filled by then."""
+        """Return the kind of the key column's values; None for an empty table, which is examined again later."""
         kind = self._keys.get((relation, key)) or self._find_key_kind(relation, key)
         if kind is not None:
             self._keys[relation, key] = kind
@@ -123,8 +125,8 @@ class StreamColumns:
         return next((kind for python, kind in kinds if isinstance(found.rows[0][0], python)), "other")
 
     def extremes(self, relation: Relation, key: str) -> tuple[Any, ...]:
-        """The least and the greatest value of a SQLite column, which say what kinds it holds: numbers sort before text,
-        and that before bytes. Empty for an empty table."""
+        """Return the least and the greatest value of a SQLite column, empty for an empty table. They tell the kinds it
+        holds, because SQLite sorts numbers before text, and text before bytes."""
         if (relation, key) not in self._ends:
             statements = (edge(relation, key, greatest=greatest) for greatest in (False, True))
             rows = [row for statement in statements for row in self._database.run(statement, self._stream).rows]
@@ -132,7 +134,7 @@ class StreamColumns:
         return self._ends[relation, key]
 
     def id_writers(self, relation: Relation, keys: Sequence[str]) -> tuple[IdWriter, ...]:
-        """How an id is made of each of the key's columns."""
+        """Return for each of the key's columns the function that makes the id of its value."""
         if self._database.backend != "sqlite":
             return (id_text,) * len(keys)
         return tuple(_id_writer(*self.extremes(relation, key)) for key in keys)
@@ -140,7 +142,7 @@ class StreamColumns:
     # ---- cursor columns
 
     def scale(self, relation: Relation, cursor: Cursor, shape: Json = None) -> LearnedScale:
-        """The column's scale. `shape` is what was remembered of a text column.
+        """Return the column's scale. `shape` is the remembered notation of a text column.
 
         Raises SourceRefused where its values cannot serve as a cursor.
         """
@@ -156,7 +158,7 @@ class StreamColumns:
         return self._scales[relation, cursor]
 
     def find_scale(self, relation: Relation, cursor: Cursor) -> LearnedScale:
-        """As `scale`, from the database itself. Raises Unfit."""
+        """Return the column's scale as the database shows it now. Raises UnfitCursor."""
         backend = self._database.backend
         if cursor.modified_as in ("epoch_s", "epoch_ms") and self.orders(relation, (cursor.column,))[0].single:
             raise UnfitCursor(
@@ -174,7 +176,7 @@ class StreamColumns:
         return LearnedScale(scale, shape)
 
     def declared(self, relation: Relation, column: str) -> DeclaredColumn:
-        """What the database says of a cursor column."""
+        """Return a cursor column as the database declares it."""
         if self._database.backend not in ("postgresql", "mysql"):
             return DeclaredColumn("unknown")
         described = self._database.run(one_row(relation, [column], limit=0), self._stream).columns[0]
@@ -185,7 +187,7 @@ class StreamColumns:
         return postgresql_declared(described, version)
 
     def sample(self, relation: Relation, column: str) -> list[Any]:
-        """Some values of the column: the least, the greatest, and others."""
+        """Return some values of the column: the least, the greatest, and others."""
         statements = [
             edge(relation, column, greatest=False, limit=_SAMPLE),
             edge(relation, column, greatest=True, limit=_SAMPLE),
@@ -200,8 +202,8 @@ class StreamColumns:
     def greatest(self, relation: Relation, cursor: Cursor, scale: Scale, now: int) -> int | None:
         """Return the greatest position in the column up to now (a sequence: at all); None where it holds none.
 
-        Values that mean nothing (NaN, text among numbers, a 30th of February) may sort above it: they are passed over.
-        Raises SourceRefused where there are too many of them.
+        Unusable values (NaN, text among numbers, a 30th of February) that sort above it are skipped. Raises
+        SourceRefused where there are too many of them.
         """
         below = scale.top if isinstance(scale, SequenceScale) else scale.high(now)
         for _ in range(_LOOKS):
@@ -222,8 +224,8 @@ class StreamColumns:
         )
 
     def ends(self, relation: Relation, cursor: Cursor, shape: TextTimeFormat) -> TextEnds:
-        """Look at the least and the greatest texts of a cursor column: what is written in another way than `shape`
-        sorts there, where no window comes."""
+        """Return the state of the two ends of a text cursor column: times in another notation than `shape` sort there,
+        where no window reads."""
         looks = [edge(relation, cursor.column, greatest=greatest, limit=_SAMPLE) for greatest in (False, True)]
         values = [row[0] for look in looks for row in self._database.run(look, self._stream).rows]
         shapes = [shape_of(value) if isinstance(value, str) else None for value in values]
@@ -231,7 +233,8 @@ class StreamColumns:
         return TextEnds(len({value for value, one in zip(values, shapes, strict=True) if one is None}), differs)
 
     def is_never_past(self, relation: Relation, cursor: Cursor, scale: Scale, now: int) -> bool:
-        """Whether even the least value is no older than the source's clock, as `now()` is: no window holds it."""
+        """Return whether even the least value is as new as the source's clock, as `now()` would be: no window ever
+        holds such rows."""
         if isinstance(scale, SequenceScale | Days):
             return False
         rows = self._database.run(edge(relation, cursor.column, greatest=False), self._stream).rows
@@ -241,7 +244,7 @@ class StreamColumns:
     # ---- values
 
     def converters(self, relation: Relation, described: Sequence[Any]) -> list[Converter]:
-        """How to make plain JSON of each column of a result."""
+        """Return for each column of a result the function that makes plain JSON of its values."""
         backend = self._database.backend
         if backend == "mysql":
             return self._mysql_converters(relation, described)
@@ -261,14 +264,14 @@ class StreamColumns:
     def _hints_of(
         self, relation: Relation, find: Callable[[Relation], Mapping[str, Converter]]
     ) -> Mapping[str, Converter]:
-        """Columns whose declared type says more than their values."""
+        """Return converters of columns whose declared type says more than their values, found once per poll."""
         if relation not in self._hints:
             self._hints[relation] = find(relation)
         return self._hints[relation]
 
     def _sqlite_hints(self, relation: Relation) -> Mapping[str, Converter]:
-        """SQLite knows the declared type behind each column of a view: a query becomes one, in this connection's
-        memory; the file stays open for reading only."""
+        """Return converters by declared type. SQLite knows the declared type behind each column of a view, so a query
+        is made a temporary view, in this connection's memory; the file stays open read-only."""
         name, schema = relation.name, relation.schema or "main"
         with self._database.connection(self._stream) as connection:
             if relation.query is not None:
@@ -281,7 +284,8 @@ class StreamColumns:
         return {column: hint for column, declared in rows if (hint := _sqlite_hint(str(declared)))}
 
     def _json_columns(self, relation: Relation) -> Mapping[str, Converter]:
-        """MariaDB's JSON is text with a check; MySQL's is a type of its own, which needs no hint."""
+        """Return converters of MariaDB's JSON columns, which are text with a check; MySQL's JSON is a type of its
+        own."""
         with self._database.connection(self._stream) as connection:
             if not getattr(connection.dialect, "is_mariadb", False):
                 return {}

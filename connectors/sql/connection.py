@@ -1,4 +1,4 @@
-"""One database: its engine, short read-only transactions, its clock. Every error leaves translated."""
+"""One database: its engine, short read-only transactions, its results and its clock. All errors leave translated."""
 
 from __future__ import annotations
 
@@ -25,8 +25,8 @@ MonotonicClock = Callable[[], float]
 
 @dataclass(frozen=True, slots=True)
 class SqlRows:
-    """What a statement gave: the driver's description of the columns (DB-API), and the rows in their order. `more`: of
-    a page, that others may follow."""
+    """The result of a statement: the driver's description of the columns (DB-API), and the rows in their order. `more`:
+    further rows may follow this page."""
 
     columns: tuple[Any, ...]
     rows: list[Any]
@@ -34,9 +34,9 @@ class SqlRows:
 
 
 class Database:
-    """Opened lazily. Each `run` is a transaction of its own, so none stays open between pages.
+    """One database, connected lazily. Each `run` is a transaction of its own, so none stays open between pages.
 
-    Without `clock` the database's own clock rules (SQLite and databases whose clock is not known: this machine's).
+    Without `clock` the database's own clock counts (for SQLite and databases whose clock is not known, this machine's).
     """
 
     def __init__(self, source: str, url: URL, options: SqlSource, clock: MonotonicClock | None = None) -> None:
@@ -48,13 +48,13 @@ class Database:
         self._engine: Engine | None = None
 
     def run(self, statement: Executable, stream: str | None = None) -> SqlRows:
-        """All rows of a statement."""
+        """Run a statement in a transaction of its own; return all its rows."""
         with self.connection(stream) as connection, self._time_limit(connection):
             return SqlRows(*read_result(connection.dialect, connection.execute(statement)))
 
     @contextmanager
     def connection(self, stream: str | None = None) -> Iterator[Connection]:
-        """A connection in a transaction that is rolled back at the end; errors inside are translated."""
+        """Open a connection in a transaction that is rolled back at the end; errors inside are translated."""
         with translated(self.source, stream, self.backend, address_of(self.url)):
             if self._engine is None:
                 self._engine = make_engine(self.url, self._options)
@@ -62,11 +62,11 @@ class Database:
                 yield connection
 
     def now(self, stream: str | None = None) -> int:
-        """The source's clock in microseconds since 1970 UTC."""
+        """Return the source's clock in microseconds since 1970 UTC."""
         return self.time(stream).now
 
     def time(self, stream: str | None = None) -> SourceTime:
-        """The source's clock, and how far a replica is behind its primary's."""
+        """Return the source's clock, and how far a replica lags behind its primary's."""
         if self._clock is None:
             found = database_time(self.backend, lambda sql: self.run(text(sql), stream).rows[0], self.source, stream)
             if found is not None:
@@ -75,7 +75,7 @@ class Database:
 
     @contextmanager
     def within(self, limit: timedelta) -> Iterator[Database]:
-        """The same database with a time limit of its own, for what nothing depends on."""
+        """Open the same database with a time limit of its own, for optional probes."""
         hasty = self._options.model_copy(update={"timeout": min(limit, self._options.timeout)})
         database = Database(self.source, self.url, hasty, self._clock)
         try:
@@ -85,7 +85,7 @@ class Database:
 
     @contextmanager
     def _time_limit(self, connection: Connection) -> Iterator[None]:
-        """Interrupts what is still running when `timeout` is over, where neither the server nor its driver does."""
+        """Interrupt a statement that is still running after `timeout`, where neither the server nor its driver does."""
         if self.backend != "duckdb":
             yield
             return

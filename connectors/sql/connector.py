@@ -1,4 +1,4 @@
-"""The SQL connector: any database that SQLAlchemy speaks, read by a cursor column, never written."""
+"""The SQL connector's entry point: implements the connector interface over the modules of this package."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ _LEAST = str(-(2**63))
 
 
 class SqlConnector:
-    """One database, opened. `clock` (seconds since 1970) takes the place of the database's own."""
+    """One database, opened. `clock` (seconds since 1970) replaces the database's own."""
 
     def __init__(self, source: str, options: SqlSource, clock: MonotonicClock | None = None) -> None:
         self._database = Database(source, _url_of(source, options), options, clock)
@@ -62,7 +62,7 @@ class SqlConnector:
         }
 
     def reworded(self, was: Mapping[str, str], now: Mapping[str, str]) -> bool:
-        """A query that was edited, or that took a table's place or gave it to one."""
+        """Return whether only the object differs and a query was edited, or replaced a table or was replaced by one."""
         others = {key for key in {*was, *now} if was.get(key) != now.get(key)}
         return others == {"object"} and any(each["object"].startswith(_QUERY) for each in (was, now))
 
@@ -101,7 +101,7 @@ class SqlConnector:
         return self._fetch(stream, ids)
 
     def _fetch(self, stream: StreamSpec, ids: Sequence[str], *, exactly: bool = False) -> Sequence[Record]:
-        """`exactly`: no value is asked for whose id would be another one."""
+        """Return the records of these ids. `exactly`: leave out values that a different id would be made of."""
         plan, columns = plan_of(stream), self._known(stream)
         orders = columns.orders(plan.relation, plan.keys) if ids else ()
         kinds = [order.kind or columns.key_kind(plan.relation, order.column) for order in orders]
@@ -137,7 +137,7 @@ class SqlConnector:
         keys_only = replace(stream, wanted=Wanted(), children={})
 
         def found_by(ids: Iterable[str]) -> set[str]:
-            """How the database spells the keys that it finds by these ids."""
+            """Return the keys, as the database spells them, of the rows found by these ids."""
             asked = list(dict.fromkeys(ids))
             found = {record.id for record in self._fetch(keys_only, asked, exactly=True)}
             if self._database.backend == "sqlite":
@@ -179,19 +179,20 @@ class SqlConnector:
         return self._columns.setdefault(stream.name, StreamColumns(self._database, stream.name))
 
     def _fresh(self, stream: StreamSpec) -> StreamColumns:
-        """The database may have been changed since the last poll."""
+        """Return the stream's columns with everything learned forgotten: the database may have changed since the last
+        poll."""
         columns = self._known(stream)
         columns.forget()
         return columns
 
 
 def _scale_of(columns: StreamColumns, plan: SqlReadPlan) -> Scale | None:
-    """What the cursor column's values mean; None without one, or while it is empty."""
+    """Return the scale of the cursor column; None without such a column, or while it is empty."""
     return None if plan.cursor is None else columns.scale(plan.relation, plan.cursor).scale
 
 
 def _is_unseen(value: Any, scale: Scale | None, horizon: int) -> bool:
-    """Whether no window ever holds this value: NULL, rubbish, a time far ahead or written in another way."""
+    """Return whether no window ever holds this value: NULL, no time at all, a time far ahead or in another notation."""
     position = None if value is None or scale is None else scale.position(value)
     if isinstance(scale, Words) and not scale.sorts(value):
         return True
@@ -207,7 +208,7 @@ def _url_of(source: str, options: SqlSource) -> URL:
 
 
 def _place_of(url: URL, backend: str) -> str:
-    """Which database this is: no user, no password, no port where it is the usual one."""
+    """Return which database this is, for the stream's identity: without user, password and default port."""
     if backend == "sqlite":
         return f"sqlite://{sqlite_file(url)}"
     usual = {"postgresql": 5432, "mysql": 3306, "mssql": 1433, "oracle": 1521}.get(backend)
@@ -217,12 +218,12 @@ def _place_of(url: URL, backend: str) -> str:
 
 
 def _digest(query: str) -> str:
-    """Short and the same however the query is laid out."""
+    """Return a short hash of a query that ignores its layout."""
     return hashlib.sha256(" ".join(query.split()).encode()).hexdigest()[:16]
 
 
 class SqlConnectorType:
-    """What the engine knows of this connector before it opens a source."""
+    """The SQL connector as the engine knows it before a source is opened."""
 
     name = "sql"
     source_options: type[BaseModel] = SqlSource
@@ -230,7 +231,7 @@ class SqlConnectorType:
     child_options: type[BaseModel] = SqlChild
 
     def open(self, source: str, options: BaseModel) -> Connector:
-        """Opens the source. Raises ConfigError where `url` cannot be had or is no URL."""
+        """Open the source. Raises ConfigError where `url` cannot be read or is no URL."""
         return SqlConnector(source, cast("SqlSource", options))
 
 

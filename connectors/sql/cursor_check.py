@@ -1,4 +1,4 @@
-"""What `check` says of one cursor column: what it holds, its newest value as it is understood, and what looks wrong."""
+"""`check` of one cursor column: its scale, its newest value as we understand it, and whatever looks wrong."""
 
 from __future__ import annotations
 
@@ -32,13 +32,13 @@ from sync.shared.errors import SyncError
 T = TypeVar("T")
 
 PATIENCE = timedelta(seconds=10)
-"""How long one probe may take on which nothing depends."""
+"""Time limit of one probe on which nothing depends."""
 _SWEEP_ONLY = "only the sweep finds such rows: store them alike, or convert them in query"
 
 
 @dataclass(frozen=True, slots=True)
 class Here:
-    """Where is looked; `hasty` is the same database with little time, for what nothing depends on."""
+    """The database under `check`; `hasty` is the same with a short time limit, for probes on which nothing depends."""
 
     database: Database
     hasty: Database
@@ -46,19 +46,19 @@ class Here:
     stream: str
 
     def told(self, probe: Callable[[], T]) -> T | None:
-        """The answer of a probe on which nothing depends; None where it fails or takes too long."""
+        """Return the result of an optional probe; None where it fails or takes too long."""
         try:
             return probe()
         except SyncError:
             return None
 
     def now(self) -> int:
-        """The source's clock."""
+        """Return the source's clock in microseconds since 1970 UTC."""
         return self.database.now(self.stream)
 
 
 def look_at_cursor(here: Here, relation: Relation, cursor: Cursor) -> Iterator[Finding]:
-    """All but whether an index serves it."""
+    """Yield all findings about a cursor column but whether an index serves it."""
     yield from _CursorLook(here, relation, cursor).findings()
 
 
@@ -88,7 +88,7 @@ class _CursorLook:
             yield Finding("warning", f"there are rows without a modified time ({what}): only the sweep finds them")
 
     def _newest(self, scale: Scale) -> Iterator[Finding]:
-        """The newest value as it is understood, and what about it looks wrong."""
+        """Yield the newest value as we understand it, and whatever looks wrong about it."""
         before, newest = self._look(scale)
         if newest is None:
             yield Finding("warning", f"newest change: cannot be told (an index on {self._column} may help)")
@@ -108,7 +108,7 @@ class _CursorLook:
         yield from self._odd(scale, newest)
 
     def _look(self, scale: Scale) -> tuple[int, Newest | None]:
-        """The clock, and the newest value after it."""
+        """Return the clock, and the newest value after it."""
         here = self._here
         now = here.now()
         return now, here.told(lambda: newest_of(here.hasty, here.stream, self._relation, self._cursor, scale))
@@ -122,7 +122,7 @@ class _CursorLook:
         return moves_with_the_clock((before, newest.position), (after, again.position), least, scale)
 
     def _odd(self, scale: Scale, newest: Newest) -> Iterator[Finding]:
-        """Values that no poll reads, and times that do not sort among the others."""
+        """Warn of values that no poll reads, and of times that do not sort among the others."""
         hasty = StreamColumns(self._here.hasty, self._here.stream)
         sample = self._here.told(lambda: hasty.sample(self._relation, self._cursor.column)) or []
         if odd := kinds_of([*newest.odd, *(value for value in sample if scale.position(value) is None)]):
@@ -137,7 +137,7 @@ class _CursorLook:
 
 
 def _ahead(column: str, scale: Scale, newest: Newest, now: int) -> Iterator[Finding]:
-    """A newest value that lies ahead of the source's clock: a wrong zone, or rubbish."""
+    """Warn of a newest value ahead of the source's clock: a wrong zone, or no real time."""
     ahead = newest.position
     if isinstance(scale, SequenceScale) or ahead is None:
         return

@@ -1,4 +1,4 @@
-"""Which scale a cursor column has: chosen by its declared kind, or by a sample of its values. Pure."""
+"""Chooses the scale of a cursor column, by its declared kind or by a sample of its values. Pure."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ _NUMBERS_NEED = 'say what its numbers are: modified_as = "epoch_s", "epoch_ms" o
 
 
 class UnfitCursor(Exception):
-    """The column cannot be a cursor: what is wrong with it, and the cure."""
+    """The column cannot be a cursor: `what` is wrong with it, and `hint` the fix."""
 
     def __init__(self, what: str, hint: str) -> None:
         super().__init__(what)
@@ -54,19 +54,19 @@ class Cursor:
 
     @property
     def of(self) -> str:
-        """What a lane's positions mean; another one makes the lane start anew."""
+        """Return the meaning of a lane's positions; under another one the lane starts from scratch."""
         return f"{self.column} {self.modified_as or 'time'} {self.zone}"
 
     def of_shape(self, shape: Json) -> Scale | None:
-        """The scale of a text column whose shape is remembered."""
+        """Return the scale of a text column whose notation is remembered."""
         return None if self.modified_as else scale_of_shape(TextTimeFormat.from_json(shape), self)
 
 
 def scale_by_kind(
     kind: str, cursor: Cursor, backend: str, grain: int = 1, *, numbers: SequenceScale | None = None
 ) -> Scale:
-    """Return the scale of a column whose type the database names. `grain`: how fine its timestamps are (microseconds);
-    `numbers`: as a sequence of them is read. Raises Unfit."""
+    """Return the scale of a column whose type the database names. `grain`: the resolution of its timestamps
+    (microseconds); `numbers`: how a sequence of them is read. Raises UnfitCursor."""
     zone = find_zone(cursor.zone)
     if kind == "number":
         return _of_numbers(cursor, numbers or SequenceScale())
@@ -86,9 +86,9 @@ def scale_by_kind(
 
 
 def scale_by_values(values: Sequence[Any], cursor: Cursor, backend: str = "sqlite") -> tuple[Scale | None, Json]:
-    """The scale of a column that is known by some of its values, and the shape of a text column.
+    """Return the scale of a column known by some of its values, and the notation of a text column.
 
-    (None, None) if there are none. Values that mean no time are passed over if there are better ones. Raises Unfit.
+    (None, None) if there are no values. Values that are no time are ignored if there are others. Raises UnfitCursor.
     """
     if not values:
         return None, None
@@ -120,7 +120,7 @@ def scale_by_values(values: Sequence[Any], cursor: Cursor, backend: str = "sqlit
 
 
 def scale_of_shape(shape: TextTimeFormat, cursor: Cursor) -> Scale:
-    """The scale of a text column."""
+    """Return the scale of a text column."""
     zone = find_zone(cursor.zone)
     return Words(shape, zone) if shape.separator else Days(zone, day_text)
 
@@ -137,7 +137,7 @@ def _of_numbers(cursor: Cursor, sequence: SequenceScale) -> Scale:
 
 
 def _sequence_of(values: Sequence[Any], backend: str) -> SequenceScale:
-    """How a sequence of these numbers is read."""
+    """Return the scale of a sequence of these numbers."""
     places = 0 if all(is_whole(value) for value in values) else PLACES
     if backend == "sqlite":  # sorts all text after infinity; and its driver binds integers of 64 bits only
         return SequenceScale(places, top=float("inf"), widest=2**63)

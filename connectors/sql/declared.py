@@ -10,12 +10,13 @@ from connectors.sql.cursor_times import PLACES
 from connectors.sql.sequences import SequenceScale
 
 ColumnKind = Literal["zoned", "naive", "date", "number", "text", "other", "unknown"]
-"""`unknown`: only values can tell."""
+"""The declared kind of a cursor column; `unknown`: only its values can tell."""
 
 
 @dataclass(frozen=True, slots=True)
 class DeclaredColumn:
-    """A column as it is declared: how fine its timestamps are (microseconds), how a sequence of it is read."""
+    """A column as declared: `grain` is the resolution of its timestamps (microseconds), `sequence` how a sequence of it
+    is read."""
 
     kind: ColumnKind
     grain: int = 1
@@ -23,7 +24,7 @@ class DeclaredColumn:
 
 
 def postgresql_declared(described: Any, version: tuple[int | str, ...]) -> DeclaredColumn:
-    """Return what the driver's description of a column says, on a server of that version."""
+    """Return what the driver's description of a column declares, on a server of that version."""
     from connectors.sql import postgresql
 
     code = described[1]
@@ -48,7 +49,7 @@ def postgresql_declared(described: Any, version: tuple[int | str, ...]) -> Decla
 
 
 def mysql_declared(described: Any) -> DeclaredColumn:
-    """Return what the driver's description of a column says."""
+    """Return what the driver's description of a column declares."""
     from connectors.sql import mysql
 
     code = described[1]
@@ -60,5 +61,6 @@ def mysql_declared(described: Any) -> DeclaredColumn:
 
 
 def _grain(digits: int | None) -> int:
-    """Microseconds of the last digit of a fraction with so many; where nothing is declared, all six may be there."""
+    """Return the resolution (microseconds) of a fraction with so many digits; 1 where nothing is declared, which allows
+    all six."""
     return int(10 ** (6 - digits)) if digits is not None and 0 <= digits < 6 else 1

@@ -1,4 +1,5 @@
-"""`discover`: the tables and views of a database with their sizes; the columns of one, its keys, what refers to it."""
+"""`discover`: the tables and views of a database with their sizes; the columns of one, its keys, and the tables that
+refer to it."""
 
 from __future__ import annotations
 
@@ -18,11 +19,11 @@ _PATIENCE = timedelta(seconds=5)
 _COUNTED = 10_000
 """Rows that are counted where the database keeps no estimate."""
 _TABLES = 100
-"""Tables whose rows are counted at most."""
+"""Most tables whose rows are counted."""
 
 
 def tables(database: Database) -> list[Discovered]:
-    """All tables and views. Raises SourceUnavailable, SourceRefused."""
+    """Return all tables and views. Raises SourceUnavailable, SourceRefused."""
     found = all_tables(database)
     uncounted = [one for one in found if one.rows is None and one.kind == "table"][:_TABLES]
     with database.within(_PATIENCE) as hasty:
@@ -34,7 +35,8 @@ def tables(database: Database) -> list[Discovered]:
 
 
 def columns(database: Database, name: str) -> list[Discovered]:
-    """The columns of a table or view, then the tables that refer to it. Raises SourceUnavailable, SourceRefused."""
+    """Return the columns of a table or view, then the tables that refer to it. Raises SourceUnavailable,
+    SourceRefused."""
     table = find_table(database, name)
     shape = shape_of(database, table.relation)
     if shape.columns is None:
@@ -55,7 +57,7 @@ def columns(database: Database, name: str) -> list[Discovered]:
 
 
 def all_tables(database: Database) -> list[Listed]:
-    """As the catalog has them. Raises SourceUnavailable, SourceRefused."""
+    """Return all tables and views of the catalog. Raises SourceUnavailable, SourceRefused."""
     with database.connection():
         pass  # an error of the connection is worth more than "cannot be told"
     found = tables_of(database)
@@ -66,7 +68,7 @@ def all_tables(database: Database) -> list[Listed]:
 
 
 def find_table(database: Database, name: str) -> Listed:
-    """The table or view of that name, in any schema and case where only one is meant. Raises SourceRefused."""
+    """Return the table or view of that name, in any schema and case if only one is meant. Raises SourceRefused."""
     found = all_tables(database)
     ways: tuple[Callable[[Listed], bool], ...] = (
         lambda one: one.spelled == name,
@@ -123,6 +125,6 @@ def _about(rows: int) -> str:
 
 
 def _spelled(names: Sequence[str]) -> str:
-    """As the file has it: one name, or a list."""
+    """Return names as the configuration has them: one name, or a list."""
     texts = ", ".join(f'"{name}"' for name in names)
     return texts if len(names) == 1 else f"[{texts}]"

@@ -1,7 +1,4 @@
-"""Whether the connection to a database is encrypted, and whether the server proved who it is.
-
-Asked of our own end: behind a pooler the server (`pg_stat_ssl`, `Ssl_cipher`) tells of the pooler's connection.
-"""
+"""The encryption of a connection to a database, and whether the server proved its identity."""
 
 from __future__ import annotations
 
@@ -19,8 +16,8 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class ConnectionSecurity:
-    """A connection: `local` if it never leaves this machine, `verified` if the certificate was, `named` if that bears
-    the host's name, too."""
+    """The security of a connection: `local` if it never leaves this machine, `verified` if the certificate was
+    verified, `named` if that also bears the host's name."""
 
     local: bool
     encrypted: bool
@@ -37,7 +34,12 @@ class ConnectionSecurity:
 
 
 def encryption_findings(database: Database, stream: str) -> Iterator[Finding]:
-    """Say it of PostgreSQL and MySQL; caution where anybody on the way could listen, or stand in for the server."""
+    """Report the security of a connection to PostgreSQL or MySQL; warn where others on the way could listen or
+    impersonate the server.
+
+    Asked of our own end: behind a pooler the server (`pg_stat_ssl`, `Ssl_cipher`) would describe the pooler's
+    connection.
+    """
     read = _LINKS.get(database.backend)
     if read is None:
         return
@@ -80,7 +82,7 @@ _LINKS = {"postgresql": postgresql_link, "mysql": mysql_link}
 
 
 def _is_local(host: str) -> bool:
-    """Whether it is a socket or an address of this machine's loopback."""
+    """Return whether a host is a socket or a loopback address of this machine."""
     if not host or host.startswith(("/", "@")) or host == "localhost":
         return True
     try:

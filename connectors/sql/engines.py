@@ -1,4 +1,4 @@
-"""Engines: the driver for a URL, what is known of each kind of database, and connections that cannot write."""
+"""Engines: the driver for a URL, the guarantees of each kind of database, and connections that cannot write."""
 
 from __future__ import annotations
 
@@ -35,10 +35,10 @@ _INSTRUCTIONS_BETWEEN_LOOKS = 100_000
 
 @dataclass(frozen=True, slots=True)
 class EngineTraits:
-    """What is known of a kind of database; where it is False, an operator should be told."""
+    """The guarantees of a kind of database; where one is False, an operator should be told."""
 
     proven: bool = False
-    """Tests of this program read a real one."""
+    """This program's tests read a real one."""
     time_limit: bool = False
     """`timeout` cancels a statement."""
     read_only: bool = False
@@ -60,12 +60,13 @@ _FACTS = {
 
 
 def facts_of(backend: str) -> EngineTraits:
-    """Return what is known of that kind of database (see `backend_of`); of most, nothing."""
+    """Return the guarantees of that kind of database (see `backend_of`); for most, none."""
     return _FACTS.get(backend, EngineTraits())
 
 
 def parse_url(text: str) -> URL:
-    """The URL with the driver that this connector uses for its database. Raises ValueError, without quoting it."""
+    """Return the URL with the driver that this connector uses for its database. Raises ValueError, without quoting the
+    URL."""
     try:
         url = make_url(text)
     except (ArgumentError, ValueError):
@@ -80,7 +81,7 @@ def parse_url(text: str) -> URL:
 
 
 def backend_of(url: URL) -> str:
-    """`postgresql`, `mysql` (MariaDB too), `sqlite`, or another dialect's name."""
+    """Return `postgresql`, `mysql` (MariaDB too), `sqlite`, or another dialect's name."""
     name = url.drivername.partition("+")[0]
     return "mysql" if name == "mariadb" else name
 
@@ -102,13 +103,13 @@ def address_of(url: URL) -> str:
 
 
 def sqlite_file(url: URL) -> Path:
-    """The file of a SQLite URL; a relative path is taken from the working directory."""
+    """Return the file of a SQLite URL; a relative path is taken from the working directory."""
     return Path(str(url.database).removeprefix("file:").partition("?")[0]).absolute()
 
 
 def make_engine(url: URL, options: SqlSource) -> Engine:
-    """An engine that has not connected yet; the driver is imported here. Raises UnknownOption, ImportError and whatever
-    a driver or SQLAlchemy raises."""
+    """Return an engine that has not connected yet; the driver is imported here. Raises UnknownOption, ImportError and
+    anything that a driver or SQLAlchemy raises."""
     # What SQLAlchemy does not know of a type or an index is none of an operator's business.
     warnings.filterwarnings("ignore", category=SAWarning)
     refuse_unknown(url, backend_of(url))
@@ -160,7 +161,7 @@ def _sqlite(url: URL, options: SqlSource) -> Engine:
 
 
 def _text(raw: bytes) -> str:
-    """Bytes that are not UTF-8 stay visible as surrogates: they make one record unusable, not the page."""
+    """Decode text; bytes that are not UTF-8 stay visible as surrogates: they make one record unusable, not the page."""
     return raw.decode("utf-8", "surrogateescape")
 
 

@@ -1,4 +1,4 @@
-"""What the columns that a mapping reads can hold, as the database declares them."""
+"""The possible values of the columns that a mapping reads, as the database declares them, for `check`."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ Kinds = dict[str, FieldKind]
 
 
 def kinds_of(database: Database, columns: StreamColumns, plan: SqlReadPlan) -> Mapping[tuple[str, ...], FieldKind]:
-    """The kinds of the wanted columns by their path; those that are not known are left out."""
+    """Return the kinds of the wanted columns by path; columns of unknown kind are left out."""
     look = _Look(database, columns, plan.spec.name)
     children = {child.name for child in plan.children}
     found: dict[tuple[str, ...], FieldKind] = {}
@@ -50,7 +50,7 @@ class _Look:
         return self._mysql(relation, named) if self._database.backend == "mysql" else {}
 
     def _sqlite(self, relation: Relation, names: Sequence[str] | None) -> Kinds:
-        """Of a table: a query's columns have no declared type."""
+        """Return the kinds of a table's columns: those of a query have no declared type."""
         if relation.query is not None:
             return {}
         sql = text("SELECT name, type FROM pragma_table_info(:name, :schema)")
@@ -78,7 +78,7 @@ class _Look:
         return found | {name: FieldKind("text", enums[one[1]]) for name, one in named if one[1] in enums}
 
     def _enums(self, codes: set[int]) -> Mapping[int, Mapping[str, str]]:
-        """The labels of those types that are enumerations."""
+        """Return the labels of those types that are enumerations."""
         if not codes:
             return {}
         sql = text("SELECT enumtypid, enumlabel FROM pg_enum WHERE enumtypid IN :codes ORDER BY enumsortorder")
@@ -101,7 +101,7 @@ class _Look:
         return found
 
     def _declared(self, relation: Relation, found: Kinds) -> Iterator[tuple[str, FieldKind]]:
-        """What the catalogue adds: the members of ENUM and SET, and lengths."""
+        """Yield what the catalog adds: the members of ENUM and SET, and lengths."""
         sql = text(
             "SELECT column_name, data_type, column_type, character_maximum_length FROM information_schema.columns "
             "WHERE table_name = :name AND table_schema = coalesce(:schema, database())"
@@ -122,7 +122,7 @@ _MEMBER = re.compile(r"'((?:[^']|'')*)'")
 
 
 def _sqlite_kind(declared: str) -> FieldKind | None:
-    """By the rules of SQLite's affinities; the length of VARCHAR(n) means nothing there."""
+    """Return the kind by the rules of SQLite's affinities; the length of VARCHAR(n) means nothing there."""
     words: tuple[tuple[str, FieldType], ...] = (("BOOL", "boolean"), ("INT", "integer"))
     words += (("CHAR", "text"), ("CLOB", "text"), ("TEXT", "text"))
     words += (("REAL", "number"), ("FLOA", "number"), ("DOUB", "number"))

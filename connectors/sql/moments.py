@@ -1,6 +1,6 @@
-"""Points in time as text: what ISO 8601 in its common spellings means, and one canonical way to write it.
+"""Points in time as text: the common spellings of ISO 8601, one canonical form, and time zones.
 
-Instants are microseconds since 1970-01-01 UTC. Nothing here raises for odd text: it answers None.
+Instants are microseconds since 1970-01-01 UTC. Text that is no time never raises: the result is None.
 """
 
 from __future__ import annotations
@@ -20,7 +20,8 @@ _MICROSECOND = timedelta(microseconds=1)
 
 @dataclass(frozen=True, slots=True)
 class TextTimeFormat:
-    """How a column of text writes its times: `separator` is "" for bare dates; `offset` (minutes) is one for all."""
+    """The notation of times in a text column: `separator` is "" for bare dates; `offset` (minutes) is the same for
+    all."""
 
     separator: str
     seconds: bool
@@ -28,7 +29,7 @@ class TextTimeFormat:
 
     @property
     def words(self) -> str:
-        """The shape for people: `YYYY-MM-DDTHH:MM:SSZ`."""
+        """Return the notation for people: `YYYY-MM-DDTHH:MM:SSZ`."""
         clock = f"{self.separator}HH:MM{':SS' if self.seconds else ''}" if self.separator else ""
         return f"YYYY-MM-DD{clock}{_offset_words(self.offset)}"
 
@@ -40,13 +41,13 @@ class TextTimeFormat:
         return cls(value["separator"], value["seconds"], value["offset"])
 
     def covers(self, other: TextTimeFormat) -> bool:
-        """Whether text of the other shape sorts by time among text of this one."""
+        """Return whether text of the other notation sorts by time among text of this one."""
         same = (self.separator, self.offset) == (other.separator, other.offset)
         return same and (other.seconds or not self.seconds)
 
 
 def shape_of(text: str) -> TextTimeFormat | None:
-    """The shape of one value; None where it is no point in time."""
+    """Return the notation of one value; None where it is no point in time."""
     form = _FORM.fullmatch(text)
     if form is None or _naive(form) is None:
         return None
@@ -54,7 +55,7 @@ def shape_of(text: str) -> TextTimeFormat | None:
 
 
 def common_shape(shapes: Iterable[TextTimeFormat]) -> TextTimeFormat | None:
-    """One shape whose plain text order is time order for all; None where they do not sort together."""
+    """Return one notation whose plain text order is time order for all; None where they do not sort together."""
     found = set(shapes)
     if len({(shape.separator, shape.offset) for shape in found}) != 1:
         return None
@@ -62,9 +63,10 @@ def common_shape(shapes: Iterable[TextTimeFormat]) -> TextTimeFormat | None:
 
 
 def instant_of(text: str, zone: tzinfo) -> int | None:
-    """The instant that text means; `zone` is for text that names no offset (bare dates: midnight). None: no time.
+    """Return the instant of a text; None where it is no time. `zone` applies to text without an offset (bare dates:
+    midnight).
 
-    In the hour that clocks repeat it means the first of the two.
+    In the hour that clocks repeat, the first of the two is meant.
     """
     form = _FORM.fullmatch(text)
     if form is None:
@@ -85,7 +87,7 @@ def instant_of(text: str, zone: tzinfo) -> int | None:
 
 
 def instant_of_datetime(moment: datetime, zone: tzinfo) -> int | None:
-    """The instant of a datetime; `zone` is for one that knows none."""
+    """Return the instant of a datetime; `zone` applies to one without a zone of its own."""
     try:
         offset = (moment if moment.tzinfo else moment.replace(tzinfo=zone)).utcoffset() or timedelta()
     except OverflowError:
@@ -94,13 +96,13 @@ def instant_of_datetime(moment: datetime, zone: tzinfo) -> int | None:
 
 
 def canonical(instant: int) -> str | None:
-    """`2026-01-02T03:04:05.000006Z`; None where the year would not be 1 to 9999."""
+    """Return `2026-01-02T03:04:05.000006Z`; None outside the years 1 to 9999."""
     moment = datetime_of(instant)
     return None if moment is None else moment.isoformat(timespec="microseconds") + "Z"
 
 
 def datetime_of(instant: int) -> datetime | None:
-    """The naive datetime that reads that many microseconds after 1970; None beyond the years 1 to 9999."""
+    """Return the naive datetime that many microseconds after 1970; None outside the years 1 to 9999."""
     try:
         return _EPOCH + timedelta(microseconds=instant)
     except OverflowError:
@@ -108,10 +110,10 @@ def datetime_of(instant: int) -> datetime | None:
 
 
 def iso(text: str, *, zoned: bool) -> str:
-    """A database's own spelling of a timestamp as ISO 8601: `T`, six fractional digits or none, `Z` if zoned.
+    """Return a database's own spelling of a timestamp as ISO 8601: `T`, six fractional digits or none, `Z` if zoned.
 
     Text that names an offset is zoned whatever was declared. Text that is no such time (`infinity`, years beyond 9999,
-    0000-00-00) comes back as it is.
+    0000-00-00) is returned unchanged.
     """
     form = _FORM.fullmatch(text)
     if form is None or not form[2] or not form[4]:

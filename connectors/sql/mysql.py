@@ -23,7 +23,7 @@ _LONGEST = 2**32 - 1
 
 
 def tolerant_conversions() -> dict[Any, Callable[[Any], Any]]:
-    """The driver's table of conversions, with text for points in time; sessions are in UTC."""
+    """Return the driver's table of conversions, with text for points in time; sessions are in UTC."""
     return {
         **conversions,
         FIELD_TYPE.TIMESTAMP: lambda text: iso(text, zoned=True),
@@ -36,7 +36,8 @@ def tolerant_conversions() -> dict[Any, Callable[[Any], Any]]:
 
 
 def converter(type_code: int, length: int | None) -> Converter | None:
-    """What the declared type says beyond the value: tinyint(1) is MySQL's boolean."""
+    """Return the converter of a declared type that says more than its values: tinyint(1) is MySQL's boolean, bits come
+    as bytes."""
     if type_code == FIELD_TYPE.TINY and length == 1:
         return as_bool
     if type_code == FIELD_TYPE.BIT:
@@ -45,12 +46,12 @@ def converter(type_code: int, length: int | None) -> Converter | None:
 
 
 def is_long_text(type_code: int, length: int | None) -> bool:
-    """Whether a column may be MariaDB's JSON, which is a `longtext`."""
+    """Return whether a column may be MariaDB's JSON, which is a `longtext`."""
     return type_code in _BLOBS and length == _LONGEST
 
 
 def _time(text: str) -> str:
-    """`03:04:05`, with six fractional digits or none."""
+    """Return `03:04:05`, with six fractional digits or none."""
     whole, _, fraction = text.partition(".")
     return f"{whole}.{fraction.ljust(6, '0')}" if fraction.strip("0") else whole
 
@@ -74,13 +75,14 @@ _TEXT_TYPES = frozenset(
 
 
 def type_names(cursor: Any) -> list[str]:
-    """What the columns of a result are; the driver's description alone does not tell ENUM and SET from text."""
+    """Return the type names of a result's columns; the driver's description alone does not tell ENUM and SET from
+    text."""
     return [_type_name(field) for field in cursor._result.fields]
 
 
 def bits_in_digits(cursor: Any) -> list[int]:
-    """Return which columns of MariaDB's result are BIT in decimal digits, as those of an expression (`max(flag)`)
-    come; a plain column comes in bytes."""
+    """Return the indexes of BIT columns in MariaDB's result that come as decimal digits, as those of an expression
+    (`max(flag)`) do; a plain column comes as bytes."""
     fields = enumerate(cursor._result.fields if cursor._result else ())
     return [at for at, field in fields if field.type_code == FIELD_TYPE.BIT and field.flags & _BINARY_FLAG]
 

@@ -1,4 +1,5 @@
-"""The newest value of a cursor column as it is understood, for people: a wrong unit, zone or column is seen at once."""
+"""The newest value of a cursor column as we understand it, shown to people so that a wrong unit, zone or column is
+noticed at once."""
 
 from __future__ import annotations
 
@@ -20,7 +21,7 @@ from connectors.sql.zones import DAY, offset_at
 
 _LOOK = 25
 _SENSIBLE = 25 * 365 * DAY
-"""1995: business data that changed last before it is rather a wrong unit."""
+"""1995: business data whose last change is older suggests a wrong unit."""
 
 _UNITS: tuple[tuple[str, float], ...] = (
     ("epoch_s", SECOND),
@@ -29,12 +30,12 @@ _UNITS: tuple[tuple[str, float], ...] = (
     ("nanoseconds since 1970", 1 / 1000),
 )
 _DAY_NUMBERS: tuple[tuple[str, float], ...] = (("Julian days", 2_440_587.5), ("days of a spreadsheet", 25_569))
-"""What counts days, and its number for 1970-01-01."""
+"""Formats that count days, and their number for 1970-01-01."""
 
 
 @dataclass(frozen=True, slots=True)
 class Newest:
-    """The greatest value that means something, its position, and the values above it that mean nothing."""
+    """The greatest usable value, its position, and the unusable values above it."""
 
     value: Any
     position: int | None
@@ -42,7 +43,7 @@ class Newest:
 
 
 def newest_of(database: Database, stream: str, relation: Relation, cursor: Cursor, scale: Scale) -> Newest:
-    """Look at the newest values. Raises SourceUnavailable, SourceRefused as any statement."""
+    """Return the newest value. Raises SourceUnavailable, SourceRefused as any statement."""
     rows = database.run(edge(relation, cursor.column, greatest=True, limit=_LOOK), stream).rows
     values = [row[0] for row in rows]
     found = [(value, spot) for value in values if (spot := scale.position(value)) is not None]
@@ -60,7 +61,7 @@ def newest_of(database: Database, stream: str, relation: Relation, cursor: Curso
 
 
 def kinds_of(values: Iterable[Any]) -> tuple[str, ...]:
-    """What these values are that mean no time (or no number), each kind once and never the value."""
+    """Return the kinds of these values that are no time (or no number), each once and never the value itself."""
     return tuple(sorted({_kind(value) for value in values}))
 
 
@@ -91,7 +92,7 @@ def _begins_as_time(text: str) -> bool:
 
 
 def written_otherwise(scale: Scale, values: Sequence[Any]) -> bool:
-    """Whether some of a text column's times are written in a way that does not sort among the others."""
+    """Return whether some of a text column's times are in a notation that does not sort among the others."""
     if not isinstance(scale, Words):
         return False
     shapes = [shape for value in values if isinstance(value, str) and (shape := shape_of(value)) is not None]
@@ -99,7 +100,7 @@ def written_otherwise(scale: Scale, values: Sequence[Any]) -> bool:
 
 
 def in_words(newest: Newest, scale: Scale, now: int) -> str:
-    """`2026-11-30T01:39:26Z (3 min ago)`, a day, or a sequence's number."""
+    """Return `2026-11-30T01:39:26Z (3 min ago)`, a day, or a sequence's number."""
     if newest.position is None:
         return "cannot be told" if newest.odd else "no value yet"
     if isinstance(scale, SequenceScale):
@@ -114,7 +115,7 @@ def in_words(newest: Newest, scale: Scale, now: int) -> str:
 
 
 def _age(span: int, *, days: bool = False) -> str:
-    """`3 min ago`, `in 2 h`; of dates only whole days."""
+    """Return `3 min ago` or `in 2 h`; for dates whole days only."""
     size = abs(span)
     if days and size < DAY:
         return "today" if span >= 0 else "tomorrow"
@@ -125,14 +126,14 @@ def _age(span: int, *, days: bool = False) -> str:
 
 
 def other_reading(newest: Newest, scale: Scale, now: int) -> tuple[str, str] | None:
-    """What numbers that make no sense as they are read would rather be, and the cure; None where they make sense."""
+    """Return what numbers that make no sense as configured probably are, and the fix; None where they make sense."""
     if not isinstance(scale, Epoch) or newest.position is None or _makes_sense(newest.position, now):
         return None
     return reading_of(newest.value, now)
 
 
 def reading_of(value: Any, now: int) -> tuple[str, str] | None:
-    """What a number of today's size would be if it told a time: words, and the cure."""
+    """Return what a number of today's magnitude would be if it were a time, in words, and the fix."""
     if isinstance(value, bool) or not isinstance(value, int | float | Decimal) or not math.isfinite(value):
         return None
     for name, unit in _UNITS:
@@ -151,7 +152,7 @@ def _makes_sense(position: int, now: int) -> bool:
 
 
 def moves_with_the_clock(before: tuple[int, int], after: tuple[int, int], least: int | None, scale: Scale) -> bool:
-    """Whether a query makes its cursor up as it is asked, by `now()`: `(clock, newest value)` of two looks."""
+    """Return whether a query computes its cursor when asked, as `now()` does: `(clock, newest value)` of two looks."""
     if isinstance(scale, Days | SequenceScale):
         return False
     if any(not scale.floor(clock) <= newest <= clock + MINUTE for clock, newest in (before, after)):

@@ -41,7 +41,7 @@ def _table_name(text: str) -> str:
 
 
 def _columns(value: object) -> object:
-    """One column's name, or a list of several, as a tuple of names."""
+    """Return one column's name, or a list of several, as a tuple of names."""
     names = value if isinstance(value, list | tuple) else [value]
     if not all(isinstance(name, str) for name in names):
         raise ValueError('must be a column\'s name in quotes, or a list of several: ["tenant", "number"]')
@@ -140,7 +140,7 @@ class SqlStream(_Relation):
         return self
 
     def bookkeeping(self) -> frozenset[str]:
-        """The key and the modified column."""
+        """Return the key and the modified column."""
         return frozenset(self.key) | ({self.modified} if self.modified else set())
 
 

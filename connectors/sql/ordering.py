@@ -1,8 +1,9 @@
-"""How a database orders and compares a column, where that is not by the value which its driver hands out.
+"""The order in which a database sorts and compares a column, where that differs from the order of the values its driver
+returns.
 
 Drivers cut (nanoseconds), round (single precision) and rename (the numbers of an ENUM) what the database compares. A
-page that begins behind such a value would hold its last rows again, or skip some. So each column that rows are ordered
-by has a `ColumnOrder`: how the database itself renders the value exactly, and how that comes back as the column's own
+page that begins behind such a value would repeat its last rows, or skip some. So each column that rows are ordered by
+has a `ColumnOrder`: how the database itself renders the value exactly, and how that comes back as the column's own
 type. The bare column is compared, so that its index serves.
 """
 
@@ -25,12 +26,13 @@ from sync.shared.errors import SourceRefused
 
 
 def is_proven(backend: str) -> bool:
-    """Whether tests on a real database of this kind hold the orders below to the truth."""
+    """Return whether tests on a real database of this kind verify the orders below."""
     return backend in ("sqlite", "postgresql", "mysql", "duckdb")
 
 
 def orders_of(database: Database, stream: str, relation: Relation, columns: Sequence[str]) -> tuple[ColumnOrder, ...]:
-    """The orders of these columns; the database is asked for their types where its drivers are known to lie."""
+    """Return the orders of these columns. The database is asked for their types where its driver is known to alter
+    values."""
     find = _TYPES.get(database.backend)
     if find is None:
         return tuple(ColumnOrder(column) for column in columns)
@@ -178,17 +180,17 @@ def _as_double(column: SqlExpression) -> SqlExpression:
 
 
 def _shown_as_double(column: SqlExpression) -> SqlExpression:
-    """The double that the digits mean which are shown of a FLOAT."""
+    """Return the double that the digits displayed for a FLOAT mean."""
     return func.concat(column).op("+")(literal_column("0e0"))  # a plain + would join texts
 
 
 def _digits(it: Any) -> Any:
-    """The shortest digits that mean this very number."""
+    """Return the shortest digits that mean this very number."""
     return repr(float(it)) if isinstance(it, float) else str(it)
 
 
 def _single(it: Any) -> Any:
-    """The number of single precision that is nearest, as it is stored."""
+    """Return the nearest number of single precision, as it is stored."""
     try:
         return struct.unpack("f", struct.pack("f", float(it)))[0]
     except OverflowError:
@@ -204,5 +206,5 @@ def _bits(it: Any) -> Any:
 
 
 def _mysql_moment(it: Any) -> Any:
-    """Sessions are in UTC; not every server takes a `Z`."""
+    """Return a time as MySQL takes it. Sessions are in UTC; not every server accepts a `Z`."""
     return it.removesuffix("Z").replace("T", " ") if isinstance(it, str) else it

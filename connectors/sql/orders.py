@@ -20,11 +20,12 @@ SqlExpression = ColumnElement[Any]
 class ColumnOrder:
     """One column as its database compares it.
 
-    `type` is the database's name of its type, "" where nobody asked. `kind` says which Python values the column takes,
-    None where that is not known. `exact` selects the value as the database renders it (None: the plain value is exact);
-    `write` makes of that, of a plain value or of a window's bound what the driver binds, `typed` wraps the parameter.
-    `shown` is what equals a plain value (None: the bare column). `single`: numbers of single precision. `loses` tells
-    by a plain value and the exact one whether the plain one lacks digits, so that two rows could share it.
+    `type` is the database's name of its type, "" where it was not asked. `kind` is the kind of Python values the column
+    takes, None where that is not known. `exact` selects the value as the database renders it (None: the plain value is
+    exact); `write` turns that, a plain value or a window's bound into what the driver binds, and `typed` wraps the
+    parameter. `shown` selects what equals a plain value (None: the bare column). `single`: numbers of single precision.
+    `loses` tells by a plain value and the exact one whether the plain one lacks digits, so that two rows could share
+    it.
     """
 
     column: str
@@ -38,7 +39,7 @@ class ColumnOrder:
     loses: Callable[[Any, Any], bool] | None = None
 
     def bound(self, it: Any) -> SqlExpression:
-        """The value (as `exact` renders it, or a bound of a window) to compare the bare column with."""
+        """Return the value (as `exact` renders it, or a bound of a window) to compare the bare column with."""
         parameter = value(self.write(it))
         return parameter if self.typed is None else self.typed(parameter)
 
@@ -53,7 +54,7 @@ class Type:
 
 
 def iso_moment(it: Any) -> Any:
-    """A bound of a window as ISO 8601: drivers bind datetimes as types of their own choice."""
+    """Return a bound of a window as ISO 8601: drivers bind datetimes as types of their own choice."""
     return it.isoformat() if isinstance(it, date) else it
 
 
@@ -61,5 +62,5 @@ _BELOW_MICROSECONDS = re.compile(r"\.\d{6}0*[1-9]")
 
 
 def has_more_digits(_plain: Any, exact: Any) -> bool:
-    """Drivers hand out microseconds."""
+    """Return whether an exact value has digits below the microseconds that drivers return."""
     return isinstance(exact, str) and bool(_BELOW_MICROSECONDS.search(exact))

@@ -28,11 +28,11 @@ TEXTS = frozenset({18, 19, 25, 705, 1042, 1043})
 """Type numbers (OIDs) of pg_type, which are fixed."""
 BITS = frozenset({1560, 1562})
 FIRST_OF_USERS = 16384
-"""From here on they are those of extensions and of users."""
+"""The first type number of extensions and users."""
 
 
 def read_tolerantly(connection: Connection) -> None:
-    """Sets up how values of this connection are read."""
+    """Set up how values of this connection are read."""
     adapters = connection.adapters
     for name in _AS_TEXT:
         adapters.register_loader(name, TextLoader)
@@ -49,7 +49,7 @@ def read_tolerantly(connection: Connection) -> None:
 
 
 def key_kind(type_code: int) -> KeyKind:
-    """What a key column of that type holds."""
+    """Return the kind of a key column of that type."""
     if type_code in INTEGERS:
         return "integer"
     if type_code in FLOATS:
@@ -77,7 +77,7 @@ class _Json(Loader):
 
 
 class _PaddedText(Loader):
-    """char(n): the padding means nothing, and other databases do not show it."""
+    """char(n) without its padding, which means nothing and which other databases do not return."""
 
     def load(self, data: Buffer) -> str:
         return _decoded(data).rstrip(" ")
@@ -89,5 +89,5 @@ class _AnyText(Loader):
 
 
 def _decoded(data: Buffer) -> str:
-    """Bytes that are not UTF-8 stay visible as surrogates: they make one record unusable, not the page."""
+    """Decode text; bytes that are not UTF-8 stay visible as surrogates: they make one record unusable, not the page."""
     return bytes(data).decode("utf-8", "surrogateescape")

@@ -1,4 +1,4 @@
-"""What a database calls itself: its name, version and driver."""
+"""The name, version and driver of a database."""
 
 from __future__ import annotations
 
@@ -23,7 +23,8 @@ _NAMES = {"postgresql": "PostgreSQL", "mysql": "MySQL", "sqlite": "SQLite", "duc
 
 
 def product_of(database: Database, stream: str) -> str:
-    """`PostgreSQL 15.13 (psycopg)`. Raises SourceUnavailable, SourceRefused where no connection is to be had."""
+    """Return name, version and driver: `PostgreSQL 15.13 (psycopg)`. Raises SourceUnavailable, SourceRefused where no
+    connection can be opened."""
     with database.connection(stream) as connection:
         driver = connection.dialect.driver
     version = told(database, _VERSION_OF.get(database.backend, _by_dialect), stream) or ""
@@ -45,7 +46,7 @@ _VERSION_OF = {backend: _asking(sql) for backend, sql in _VERSIONS.items()}
 
 
 def create_index(preparer: IdentifierPreparer, relation: Relation, columns: Sequence[str]) -> str:
-    """The statement that makes an index, with quotes where this database needs them."""
+    """Return the statement that creates an index, quoted as this database needs it."""
     quote: Callable[[str], Any] = preparer.quote
     table = ".".join(quote(part) for part in (relation.schema, relation.name) if part)
     name = "_".join((relation.name, *columns))

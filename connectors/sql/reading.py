@@ -1,4 +1,5 @@
-"""One poll of a stream: child lanes, the live lane, then the backfill; every page a short transaction of its own."""
+"""One poll of a stream: the child lanes, the live lane, then the backfill; every page is a short transaction of its
+own."""
 
 from __future__ import annotations
 
@@ -39,13 +40,13 @@ BACKFILL = "backfill"
 
 
 def child_lane(name: str) -> str:
-    """The lane in which changes of that child are followed."""
+    """Return the name of the lane that follows changes of that child."""
     return f"child:{name}"
 
 
 @dataclass(frozen=True, slots=True)
 class _Content:
-    """What a page carries."""
+    """The content of a page: records of a parent lane, touches of a child lane, notes for the log."""
 
     records: Sequence[Record] = ()
     touched: Sequence[Touch] = ()
@@ -54,7 +55,7 @@ class _Content:
 
 @dataclass(frozen=True, slots=True)
 class _Track:
-    """A relation followed by its cursor column, and what a page of its rows carries."""
+    """A relation followed by its cursor column; `content` turns rows of a page into records or touches."""
 
     lane: str
     relation: Relation
@@ -64,17 +65,18 @@ class _Track:
     content: Callable[[SqlRows, Scale], _Content]
 
     def times(self, found: SqlRows) -> Iterator[Any]:
-        """The rows' values of the cursor column, from the last row to the first."""
+        """Yield the cursor column's values, from the last row to the first."""
         at = self.layout.at(self.cursor.column)
         return (row[at] for row in reversed(found.rows))
 
     def greatest(self, found: SqlRows, scale: Scale) -> int | None:
-        """The page's greatest position: that of its last row, unless that is rubbish."""
+        """Return the position of the last row whose value is a time (or number), the page's greatest; None without
+        one."""
         return next((spot for value in self.times(found) if (spot := scale.position(value)) is not None), None)
 
 
 class SqlPoll:
-    """One `read`: the source's clock is looked at once, before anything is read."""
+    """One `read`. The source's clock is read once, before anything else."""
 
     def __init__(self, database: Database, columns: StreamColumns, plan: SqlReadPlan) -> None:
         self._database = database
@@ -85,8 +87,11 @@ class SqlPoll:
         self._began = self._behind = 0
 
     def pages(self, lanes: Mapping[str, Json]) -> Iterator[Page]:
-        """The poll's pages. Lanes that do not exist yet begin in an order in which a stop loses nothing: children are
-        followed before their parents are read, and the live lane begins before the backfill."""
+        """Yield the poll's pages. `lanes` holds each lane's stored cursor.
+
+        Lanes that do not exist yet begin in an order in which a stop loses nothing: children are followed before their
+        parents are read, and the live lane begins before the backfill.
+        """
         clock = self._database.time(self._plan.spec.name)
         now, self._behind = clock.now, clock.behind
         self._began = now
@@ -102,6 +107,8 @@ class SqlPoll:
     # ---- following a cursor column
 
     def _follow(self, track: _Track, lanes: Mapping[str, Json], now: int) -> Iterator[Page]:
+        """Yield the pages of a lane's window. A window left unfinished by the last poll is finished first, then the
+        next one is read."""
         stored = lanes.get(track.lane)
         known = stored["shape"] if stored is not None and stored["of"] == track.cursor.of else None
         found = self._scale_now(track, known)
@@ -124,7 +131,7 @@ class SqlPoll:
                     stored, notes = cursor, {}
 
     def _scale_now(self, track: _Track, known: Json) -> LearnedScale:
-        """The column's scale; a text column's is found anew where its ends are written in another way than before.
+        """Return the column's scale; for a text column determined anew if the notation at its ends has changed.
 
         Raises SourceRefused where its values do not sort as time.
         """
@@ -139,7 +146,7 @@ class SqlPoll:
     def _looked_at(
         self, track: _Track, found: LearnedScale, lane: SqlLane, *, new: bool
     ) -> tuple[SqlLane, dict[str, Json]]:
-        """The lane, and what its log should say of rows that no window will hold, once."""
+        """Return the lane, and notes for the log (each once) about rows that no window will hold."""
         notes: dict[str, Json] = {}
         column = track.cursor.column
         if found.odd > lane.odd:
@@ -152,7 +159,7 @@ class SqlPoll:
         return replace(lane, odd=found.odd), notes
 
     def _lane(self, track: _Track, scale: Scale, shape: Json, stored: Json, now: int) -> SqlLane:
-        """The lane as it was left, or a new one; one of another column reads everything anew."""
+        """Return the lane as it was left, or a new one; a lane of another column starts from scratch."""
         of = track.cursor.of
         if stored is None:
             greatest = None
@@ -164,6 +171,7 @@ class SqlPoll:
         return replace(lane_from_json(stored, scale), shape=shape)
 
     def _page(self, track: _Track, scale: Scale, lane: SqlLane, window: SqlWindow) -> tuple[SqlLane, _Content]:
+        """Read the next page of the window; return the lane behind it and the page's content."""
         low = None if window.low is None else scale.low(window.low)
         # What no number reaches (NaN, text in SQLite) would be read at every poll: it is the sweep's.
         high = _top(scale) if window.high is None else scale.high(window.high)
@@ -188,6 +196,7 @@ class SqlPoll:
     # ---- the backfill
 
     def _fill(self, track: _Track, lanes: Mapping[str, Json], now: int) -> Iterator[Page]:
+        """Yield the pages of the backfill until it is done."""
         stored = lanes.get(BACKFILL)
         if stored is not None and stored.get("done"):
             return
@@ -221,7 +230,8 @@ class SqlPoll:
     # ---- without a cursor column: the whole table by key
 
     def _scan(self, lanes: Mapping[str, Json]) -> Iterator[Page]:
-        """The first reading is the backfill; after it, every poll reads the table anew."""
+        """Yield the pages of a stream without a cursor column: the first reading is the backfill, afterwards each poll
+        reads the whole table again."""
         live = lanes.get(LIVE)
         if live is None or live.get("of") is not None:
             live = {"of": None, "after": None}
@@ -287,7 +297,7 @@ ContentT = TypeVar("ContentT")
 
 
 def _whole(pager: Pager, read: Callable[[], SqlRows], make: Callable[[SqlRows], ContentT]) -> tuple[SqlRows, ContentT]:
-    """A page and what is made of it: the longest one whose rows' children can be read together."""
+    """Return a page and what is made of it: the longest page whose rows' children can be read together."""
     while True:
         found = read()
         try:
@@ -302,12 +312,13 @@ def _top(scale: Scale) -> Any:
 
 
 def _unknown(cursor: Cursor) -> Json:
-    """A lane whose column is still empty."""
+    """Return the cursor of a lane whose column is still empty."""
     return {"of": cursor.of, "through": None, "start": None, "quiet": None, "marks": [], "shape": None, "window": None}
 
 
 def _fits(shape: Json, value: Any) -> bool:
-    """Whether a text still sorts among those by which the column was judged; rubbish does not count."""
+    """Return whether a text sorts by time among those from which the column's format was determined; text that is no
+    time does not count."""
     own = shape_of(value) if isinstance(value, str) else None
     return own is None or TextTimeFormat.from_json(shape).covers(own)
 

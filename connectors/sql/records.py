@@ -1,4 +1,4 @@
-"""From rows to records: which columns are selected, plain JSON values, children nested under their parents."""
+"""From rows to records: the columns to select, plain JSON values, children nested under their parents."""
 
 from __future__ import annotations
 
@@ -25,18 +25,19 @@ from connectors.sql.values import Converter, UnreadableValue
 from sync.shared.words import LABEL, Json, Record, Wanted
 
 CHUNK = 500
-"""Values in one statement by key: SQL Server takes 2,100 parameters, Oracle 1,000 in one list."""
+"""Most values in one statement by key: SQL Server takes 2,100 parameters, Oracle 1,000 in one list."""
 
 
 def chunks(rows: Sequence[Sequence[Any]]) -> Iterator[Sequence[Sequence[Any]]]:
-    """Rows of key values, as many as one statement takes."""
+    """Yield the rows of key values in portions that one statement can take."""
     size = CHUNK // max(1, len(rows[0])) if rows else CHUNK
     return (rows[start : start + size] for start in range(0, len(rows), size))
 
 
 @dataclass(frozen=True, slots=True)
 class SelectLayout:
-    """The columns of a SELECT: those with a role first, then the wanted ones (with `everything` all, after them)."""
+    """The columns of a SELECT: those with a role first, then the wanted ones (with `everything`, all columns after
+    them)."""
 
     roles: tuple[str, ...]
     wanted: tuple[str, ...] = ()
@@ -44,15 +45,16 @@ class SelectLayout:
 
     @property
     def names(self) -> list[str]:
-        """The columns to name in the SELECT, each once."""
+        """Return the columns to name in the SELECT, each once."""
         return list(dict.fromkeys((*self.roles, *self.wanted)))
 
     def at(self, name: str) -> int:
-        """Where that column stands in a row."""
+        """Return the index of that column in a row."""
         return self.names.index(name)
 
     def ids(self, columns: Sequence[str], found: SqlRows, writers: Sequence[IdWriter] = ()) -> list[str | None]:
-        """The id that these columns make in each row, None where one is NULL. `writers` as in `row_id`."""
+        """Return the id that these columns make in each row, None where one of them is NULL. `writers` as in
+        `row_id`."""
         if len(columns) == 1:
             only, write = self.at(columns[0]), writers[0] if writers else id_text
             return [None if row[only] is None else write(row[only]) for row in found.rows]
@@ -62,7 +64,7 @@ class SelectLayout:
 
 @dataclass(frozen=True, slots=True)
 class ChildRelation:
-    """A child that the mapping reads (or whose changes re-read the parent)."""
+    """A child that the mapping reads, or whose changes re-read the parent."""
 
     name: str
     relation: Relation
@@ -74,7 +76,7 @@ class ChildRelation:
 
 @dataclass(frozen=True, slots=True)
 class SqlReadPlan:
-    """A stream as it is read: where from, which columns, which children."""
+    """A stream as it is read: its relation, columns and children."""
 
     spec: StreamSpec
     relation: Relation
@@ -85,8 +87,11 @@ class SqlReadPlan:
 
     @property
     def layout(self) -> SelectLayout:
-        """The columns to select: the key, the cursor, what is wanted. label() is refused as a column that is not there,
-        also where the record is wanted whole."""
+        """Return the columns to select: the key, the cursor, those wanted.
+
+        The names that label() asks for are selected too, also where the record is wanted whole: databases have no
+        labels, so they are refused as missing columns.
+        """
         roles = self.keys if self.cursor is None else (*self.keys, self.cursor.column)
         children = {child.name for child in self.children}
         named = [*columns_of(self.wanted), *self._labels]
@@ -99,12 +104,12 @@ class SqlReadPlan:
 
 
 def columns_of(wanted: Wanted) -> list[str]:
-    """The top-level columns that are wanted, in a fixed order."""
+    """Return the wanted top-level columns, in a fixed order."""
     return sorted({path[0] for path in wanted.fields or () if path})
 
 
 def plan_of(spec: StreamSpec) -> SqlReadPlan:
-    """The stream as its options and its mapping have it."""
+    """Return the plan that follows from the stream's options and its mapping."""
     options = cast("SqlStream", spec.options)
     cursor = None if options.modified is None else Cursor(options.modified, options.zone, options.modified_as)
     children = []
@@ -124,7 +129,7 @@ def _child_of(name: str, child: SqlChild, wanted: Wanted, stream: SqlStream) -> 
 
 @dataclass(frozen=True, slots=True)
 class RowFields:
-    """Where in a row the wanted values lie and how they become JSON."""
+    """The places of the wanted values in a row, and how each becomes JSON."""
 
     places: tuple[tuple[str, int, Converter], ...]
 
@@ -137,7 +142,7 @@ class RowFields:
         return cls(tuple((name, at, converters[at]) for name, at in places.items()))
 
     def read(self, row: Sequence[Any]) -> tuple[dict[str, Json], str | None]:
-        """The row's data, and why it cannot be used (None: it can)."""
+        """Return the row's data, and why it cannot be used (None: it can)."""
         try:
             return {name: convert(row[index]) for name, index, convert in self.places}, None
         except UnreadableValue:
@@ -156,7 +161,7 @@ class RowFields:
 
 
 class _Nested:
-    """One parent's children."""
+    """The children of one parent."""
 
     def __init__(self) -> None:
         self.ids: list[str] = []
@@ -180,10 +185,10 @@ def make_records(
     *,
     at_once: bool = False,
 ) -> list[Record]:
-    """The rows of one page as records, with their children: one query per child and 500 parents.
+    """Return the rows of one page as records, with their children: one query per child and 500 parents.
 
-    Of rows that repeat a key there is one record, whatever their order: that with the latest modified time, then the
-    greatest values. `at_once`: raises Oversized where the children of several rows are too long to be read together.
+    Rows that repeat a key make one record, whatever their order: that of the latest modified time, then of the greatest
+    values. `at_once`: raises Oversized where the children of several rows are too long to be read together.
     """
     layout = plan.layout
     fields = RowFields.of(layout, found, columns.converters(plan.relation, found.columns))
@@ -208,7 +213,7 @@ def make_records(
 
 
 def _one_each(records: Sequence[Record]) -> list[Record]:
-    """One record of each id: by modified time, then by its values."""
+    """Return one record for each id: the one of the latest modified time, then of the greatest values."""
 
     def rank(record: Record) -> tuple[Any, str]:
         return record.rank, json.dumps(record.data, sort_keys=True)
@@ -218,7 +223,7 @@ def _one_each(records: Sequence[Record]) -> list[Record]:
 
 
 def repeated(found: SqlRows, records: Sequence[Record]) -> dict[str, Json]:
-    """What a page says of keys that came more than once; a join repeats them."""
+    """Return the page's note about rows that repeat a key, as a join may; empty without any."""
     return {"rows_that_repeat_a_key": len(found.rows) - len(records)} if len(found.rows) > len(records) else {}
 
 
@@ -231,7 +236,7 @@ def _nest(
     *,
     at_once: bool,
 ) -> Mapping[str, _Nested]:
-    """The children of these parents (id and key), by the parent's id."""
+    """Return the children of these parents (id and key values), by the parent's id."""
     nested: defaultdict[str, _Nested] = defaultdict(_Nested)
     nearest = Nearest(parents)
     layout = SelectLayout((*child.parents, *child.keys), tuple(columns_of(child.wanted)), child.wanted.fields is None)

@@ -16,7 +16,7 @@ _ROWS = 2
 
 
 def rehearse(database: Database, columns: StreamColumns, plan: SqlReadPlan) -> Finding | None:
-    """Return the error with which a poll would end; None if it would not, or if it takes too long to tell."""
+    """Return the error with which a poll would end; None if it would not, or if trying takes too long."""
     try:
         _read_two_pages(database, columns, replace(plan, spec=replace(plan.spec, page_size=_ROWS)))
     except SourceUnavailable:
@@ -27,7 +27,7 @@ def rehearse(database: Database, columns: StreamColumns, plan: SqlReadPlan) -> F
 
 
 def _read_two_pages(database: Database, columns: StreamColumns, plan: SqlReadPlan) -> None:
-    """The first page with its children, and the one behind it, which is found by the values of the first."""
+    """Read the first page with its children, then the one behind it, which is found by the values of the first."""
     scale = None if plan.cursor is None else columns.scale(plan.relation, plan.cursor).scale
     pager = make_pager(
         database,

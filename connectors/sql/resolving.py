@@ -21,8 +21,8 @@ def bound_names(engine: Engine, url: URL, backend: str, patience: float = NAME_P
     """Resolve each host of the engine's new connections within `patience` seconds. Connecting then raises NameTimeout,
     or socket.gaierror where there is no such name.
 
-    Of a driver that resolves names itself it is only known whether the name service answers. Sockets of this machine,
-    addresses, and whatever else is no host with a port are left to the driver.
+    For drivers that only take a name, this merely checks that the name service answers. Local sockets, addresses and
+    anything else that is no host with a port are left to the driver.
     """
     if backend == "mysql":
         event.listen(engine, "do_connect", lambda _d, _r, _args, given: _connect_mysql(given, patience))
@@ -51,7 +51,7 @@ def _connect_postgresql(arguments: Any, given: Mapping[str, Any], patience: floa
 
 def _with_addresses(given: Mapping[str, Any], patience: float) -> dict[str, str]:
     """Return `host`, `hostaddr` and `port` with an entry for each address of each host, as libpq and psycopg take them;
-    nothing where there is none to resolve. A host without an address is passed over, if another one has some.
+    empty where there is none to resolve. A host without an address is skipped if another has some.
 
     https://www.postgresql.org/docs/current/libpq-connect.html#LIBPQ-CONNECT-HOSTADDR
     """
@@ -89,7 +89,8 @@ def _connect_mysql(given: Mapping[str, Any], patience: float) -> Any:
 
 
 def _open_socket(connection: Any, patience: float) -> socket.socket:
-    """The socket that PyMySQL would open itself, to the first address that answers. Raises its OperationalError."""
+    """Return the socket that PyMySQL would open itself, to the first address that answers. Raises its
+    OperationalError."""
     from pymysql.constants import CR
     from pymysql.err import OperationalError
 

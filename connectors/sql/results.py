@@ -11,7 +11,8 @@ from connectors.sql.sizes import counted
 
 
 def read_result(dialect: Dialect, result: CursorResult[Any]) -> tuple[tuple[Any, ...], list[Any]]:
-    """The driver's description of the columns (DB-API) and all rows. Raises TooLarge."""
+    """Return the driver's description of the columns (DB-API) and all rows, alike for every database: lower-case column
+    names, no padding of CHAR(n). Raises TooLarge."""
     cursor: Any = result.cursor
     if cursor is None:
         return (), list(result.all())
@@ -30,7 +31,7 @@ def read_result(dialect: Dialect, result: CursorResult[Any]) -> tuple[tuple[Any,
 
 
 def _padded(backend: str, cursor: Any, described: Sequence[Any]) -> list[int]:
-    """Which columns are CHAR(n) whose driver leaves the blanks in place."""
+    """Return the indexes of CHAR(n) columns whose driver leaves the padding in place."""
     if backend == "firebird":
         # The description says VARCHAR and CHAR alike; only the statement knows.
         kinds = [meta.datatype for meta in cursor._stmt._out_desc or ()]

@@ -1,7 +1,7 @@
-"""Scales: how the values of a cursor column lie on one line of integers, and what to compare the column with.
+"""Scales: the values of a cursor column as integers, and the values to compare the column with.
 
-A position is the number of microseconds since 1970 UTC, or the column's own number (`SequenceScale`). Windows are
-`low <= column < high`; `low` and `high` below turn positions into values the database compares.
+A position is the number of microseconds since 1970 UTC, or the column's own number (`SequenceScale`). Windows are `low
+<= column < high`; `low` and `high` below turn positions into values the database compares.
 """
 
 from __future__ import annotations
@@ -22,62 +22,68 @@ MINUTE = 60 * SECOND
 HOUR = 60 * MINUTE
 
 Render = Callable[[datetime], Any]
-"""From a naive datetime in the column's own zone to what the driver binds."""
+"""Turns a naive datetime in the column's own zone into the value that the driver binds."""
 
 
 class Scale(Protocol):
-    """One kind of cursor column."""
+    """The scale of one kind of cursor column."""
 
     @property
     def words(self) -> str:
-        """What the column is, for people."""
+        """Return a description of the column for people."""
         ...
 
     @property
     def follows_clock(self) -> bool:
-        """Its values are instants of the source's own clock: a window that was read leaves nothing behind it."""
+        """Return whether its values are instants of the source's own clock: then a window that was read leaves nothing
+        behind it."""
         ...
 
     def low(self, position: int) -> Any:
-        """No value at or after the position compares less than this."""
+        """Return a value that no value at or after the position compares less than."""
         ...
 
     def high(self, position: int) -> Any:
-        """No value at or after the position compares less than this, and all that lie a step before it do."""
+        """Return a value that no value at or after the position compares less than, and every value a step before it
+        does."""
         ...
 
     def position(self, value: Any) -> int | None:
-        """Where a value stands; None where it is rubbish."""
+        """Return the position of a value; None where it is no time (or number)."""
         ...
 
     def end(self, position: int) -> int:
-        """The position behind all values that cannot be told from the one at `position`."""
+        """Return the position behind all values that cannot be told from the one at `position`."""
         ...
 
     def floor(self, position: int) -> int:
-        """The position of what a row that is written then holds: columns are coarser than clocks."""
+        """Return the position that a row written at this instant gets: columns are coarser than clocks."""
         ...
 
     def reach(self, position: int) -> int:
-        """The position up to which a value at `position` may speak: for dates the end of the day."""
+        """Return the end of the interval that a value at `position` stands for: for a date the end of the day."""
         ...
 
     def patience(self, now: int) -> int:
-        """How long after a value was first seen equal or smaller ones may still be written (microseconds)."""
+        """Return how long after a value was first seen equal or smaller ones may still be written (microseconds)."""
         ...
 
     @property
     def doubt(self) -> int:
-        """By how much a position may be wrong, because nobody knows the zone of its writer (microseconds)."""
+        """Return how far a position may be off because the writer's zone is unknown (microseconds)."""
         ...
 
-    def write(self, position: int) -> Json: ...
+    def write(self, position: int) -> Json:
+        """Return the position as JSON, for a lane's cursor."""
+        ...
 
-    def read(self, text: Json) -> int: ...
+    def read(self, text: Json) -> int:
+        """Return the position that `write` wrote."""
+        ...
 
 
 class _OfTime:
-    """What the scales of time share: positions are instants."""
+    """The common part of the scales of time: positions are instants."""
 
     follows_clock = False
     doubt = 0
@@ -98,7 +104,7 @@ class _OfTime:
 
 @dataclass(frozen=True, slots=True)
 class Zoned(_OfTime):
-    """Timestamps that know their zone."""
+    """Timestamps that know their zone; `grain` is their resolution (microseconds)."""
 
     render: Render
     grain: int = 1
@@ -216,8 +222,11 @@ class Epoch(_OfTime):
 
 @dataclass(frozen=True, slots=True)
 class Words(_OfTime):
-    """Text that sorts as time. Bounds are rendered to the second (or minute) without fraction and offset, so that
-    every value of a later second compares greater and every value of an earlier one less."""
+    """Text that sorts as time.
+
+    Bounds are rendered to the second (or minute) without fraction and offset, so that every value of a later second
+    compares greater and every value of an earlier one less.
+    """
 
     shape: TextTimeFormat
     zone: tzinfo
@@ -253,7 +262,7 @@ class Words(_OfTime):
         return DAY if self.shape.offset is None else 0
 
     def sorts(self, value: Any) -> bool:
-        """Whether a text sorts by time among the others."""
+        """Return whether a text sorts by time among the others."""
         own = shape_of(value) if isinstance(value, str) else None
         return own is not None and self.shape.covers(own)
 
@@ -266,7 +275,7 @@ class Words(_OfTime):
 
 
 def modified_text(scale: Scale | None, value: Any) -> str | None:
-    """`Record.modified` of a value of the cursor column: canonical, or the raw text of what is no time."""
+    """Return `Record.modified` for a value of the cursor column: canonical, or the raw text of what is no time."""
     if value is None or scale is None:
         return None
     position = scale.position(value)
@@ -276,12 +285,12 @@ def modified_text(scale: Scale | None, value: Any) -> str | None:
 
 
 def day_text(moment: datetime) -> str:
-    """The day alone, as text."""
+    """Return the day as text."""
     return moment.date().isoformat()
 
 
 def day_value(moment: datetime) -> date:
-    """The day alone, as a date."""
+    """Return the day as a date."""
     return moment.date()
 
 
@@ -303,7 +312,7 @@ def _scaled(value: Any, unit: int) -> int | None:
 
 
 def _datetime(microseconds: int) -> datetime:
-    """Clamped to the years that can be written: bounds need no more."""
+    """Return the naive datetime, clamped to the years that can be written: bounds need no more."""
     moment = datetime_of(microseconds)
     if moment is not None:
         return moment
@@ -315,5 +324,5 @@ def _rendered(microseconds: int, render: Render) -> Any:
 
 
 def _repeated(zone: tzinfo, now: int) -> int:
-    """The time that clocks of the zone showed twice since yesterday."""
+    """Return the time (microseconds) that clocks of the zone showed twice since yesterday."""
     return max(0, greatest_offset(zone, now) - offset_at(zone, now))

@@ -16,10 +16,10 @@ from sync.shared.words import Json
 class SequenceScale:
     """Numbers that grow with every change and tell no time.
 
-    Positions have `places` decimal places (whole numbers none). A value between two positions stands at the lower one,
-    so the lower bound is "greater than the position before": nothing in between is passed over. `fraction` renders
-    what is not whole. No number reaches `top`; text in SQLite, NaN and infinity do. From `widest` on the driver binds
-    no integers.
+    Positions have `places` decimal places (whole numbers none). A value between two positions takes the lower one, so
+    the lower bound is "greater than the position before": no value in between is skipped. `fraction` renders values
+    that are not whole. No number reaches `top`; text in SQLite, NaN and infinity do. The driver binds no integers from
+    `widest` on.
     """
 
     places: int = 0
@@ -32,15 +32,15 @@ class SequenceScale:
 
     @property
     def _unit(self) -> int:
-        """Positions from one whole number to the next."""
+        """Return the positions from one whole number to the next."""
         return int(10**self.places)
 
     def low(self, position: int) -> Any:
-        """The number that the column must be *greater* than."""
+        """Return the number that the column must be *greater* than."""
         return self._number(position - 1)
 
     def high(self, position: int) -> Any:
-        """A whole number: columns of floats are coarser than positions."""
+        """Return a whole number: columns of floats are coarser than positions."""
         return self._number(-(-position // self._unit) * self._unit)
 
     def position(self, value: Any) -> int | None:
@@ -68,7 +68,7 @@ class SequenceScale:
         return math.floor(Fraction(text) * self._unit)
 
     def read_end(self, text: Json) -> int:
-        """A position behind a value; one that was written while the column was whole follows a whole number."""
+        """Return a position behind a value; one written while the column was whole follows a whole number."""
         return self.read(text) if "." in str(text) else (int(text) - 1) * self._unit + 1
 
     def _number(self, position: int) -> Any:
@@ -84,7 +84,7 @@ class SequenceScale:
 
 
 def number_text(value: Any) -> str:
-    """A number's plain digits, without an exponent and without zeros at the end of a fraction."""
+    """Return a number's plain digits, without an exponent and without trailing zeros of a fraction."""
     if isinstance(value, int):
         return str(int(value))
     text = format(finite(value) or Decimal(), "f")
@@ -93,13 +93,13 @@ def number_text(value: Any) -> str:
 
 
 def is_whole(value: Any) -> bool:
-    """Whether a value is a whole number, or none at all."""
+    """Return whether a value is a whole number, or no number."""
     exact = finite(value)
     return exact is None or Fraction(exact).denominator == 1
 
 
 def finite(value: Any) -> Decimal | None:
-    """A float (as it is written) or decimal as a finite decimal; None for everything else."""
+    """Return a float (as it is written) or decimal as a finite decimal; None for everything else."""
     if not isinstance(value, float | Decimal):
         return None
     exact = Decimal(repr(float(value))) if isinstance(value, float) else value

@@ -1,7 +1,7 @@
-"""Sessions: all that values, identity and limits depend on is set inside each transaction, and `check` looks at it.
+"""Session settings: everything that values, identity and limits depend on is set inside each transaction.
 
-A session's own settings do not hold behind a pooler, which gives every transaction another of its connections; and what
-is set there for longer than a transaction would leak to the pooler's other clients.
+Settings of a session do not hold behind a pooler, which gives every transaction another of its connections; and
+settings made for longer than a transaction would leak to the pooler's other clients.
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ POSTGRESQL: Mapping[str, str] = {
 
 
 def pin_postgresql(engine: Engine, options: SqlSource) -> None:
-    """Begins each transaction of the engine and sets it up, in one round trip. The driver itself begins none."""
+    """Begin each transaction of the engine and set it up, in one round trip; the driver itself begins none."""
     limits = {"statement_timeout": f"{milliseconds(options)}", "lock_timeout": f"{_lock_milliseconds(options)}"}
     settings = "; ".join(f"SET LOCAL {name} = '{value}'" for name, value in (*POSTGRESQL.items(), *limits.items()))
     # Under SERIALIZABLE as somebody's default, a reader may have to wait, or fail.
@@ -81,8 +81,8 @@ _LEAST_SORT_BUFFER = 1_048_576
 
 
 def pin_mysql(engine: Engine, options: SqlSource) -> None:
-    """Sets up each transaction of the engine. MySQL has no settings of a transaction; those of a session are set anew
-    at the start of each."""
+    """Set up each transaction of the engine. MySQL has no settings of a transaction, so those of the session are set
+    again at the start of each."""
 
     settings: dict[str, str] = {}
 
@@ -136,12 +136,12 @@ def _mysql_settings(modes: str, mariadb: bool, options: SqlSource) -> Mapping[st
 
 
 def milliseconds(options: SqlSource) -> int:
-    """How long a statement may run."""
+    """Return how long a statement may run."""
     return max(1, round(options.timeout.total_seconds() * 1000))
 
 
 def _lock_milliseconds(options: SqlSource) -> int:
-    """Less than a statement may run, so that waiting for a lock is told from working."""
+    """Return how long to wait for a lock: less than a statement may run, so that waiting is told from working."""
     return max(1, milliseconds(options) * 4 // 5)
 
 
@@ -155,11 +155,11 @@ _WATCHED: Mapping[str, Sequence[str]] = {
     "postgresql": ("search_path", "role", "lc_monetary", "lc_time"),
     "mysql": ("sql_mode", "lc_time_names"),
 }
-"""What queries and values depend on too, but only the operator knows what is right."""
+"""Settings that queries and values depend on as well, but whose right value only the operator knows."""
 
 
 def session_findings(database: Database, stream: str) -> Iterator[Finding]:
-    """Compare several transactions: what is pinned holds, and what is not is the same in each."""
+    """Compare several transactions: the pinned settings must hold, and the others be the same in each."""
     pinned, watched = _PINNED.get(database.backend, {}), _WATCHED.get(database.backend, ())
     names = [*pinned, *watched]
     if not names:

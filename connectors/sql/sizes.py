@@ -1,8 +1,5 @@
-"""How much one answer of a database may hold: more ends it before it is in memory, and pages get shorter.
-
-Drivers read an answer whole, however long it is: PostgreSQL's and MySQL's are stopped while it comes, SQLite refuses a
-longer value itself, and of any other database the rows are counted as the driver gives them.
-"""
+"""The most that one answer of a database may hold: a longer one is cut off before it is in memory, and pages get
+shorter."""
 
 from __future__ import annotations
 
@@ -18,7 +15,7 @@ from typing import Any
 from connectors.exchange import LONGEST_ANSWER, TooLarge
 
 longest_answer = LONGEST_ANSWER
-"""Bytes of a statement's rows, as they come."""
+"""Most bytes of a statement's rows, as received."""
 
 
 def counted(rows: Iterable[Sequence[Any]]) -> list[Any]:
@@ -37,8 +34,8 @@ def counted(rows: Iterable[Sequence[Any]]) -> list[Any]:
 
 @cache
 def mysql_connection() -> Callable[..., Any]:
-    """Return PyMySQL's class of connections, bounded: a longer answer closes the connection and raises TooLarge, which
-    is an OperationalError of the driver."""
+    """Return a subclass of PyMySQL's connection that closes itself on a longer answer and raises TooLarge, which is
+    then also the driver's OperationalError."""
     from pymysql.connections import Connection
     from pymysql.constants import CR
     from pymysql.err import OperationalError
@@ -67,7 +64,7 @@ def mysql_connection() -> Callable[..., Any]:
 
 @cache
 def postgresql_connection() -> Any:
-    """Return psycopg's class of connections, bounded likewise."""
+    """Return a subclass of psycopg's connection with the same limit."""
     from psycopg import Connection, OperationalError
 
     class TooLargeError(TooLarge, OperationalError): ...
@@ -77,7 +74,7 @@ def postgresql_connection() -> Any:
             return super().wait(self._bounded(gen), *arguments, **options)
 
         def _bounded(self, steps: Generator[Any, Any, Any]) -> Generator[Any, Any, Any]:
-            """Yield what psycopg waits for; libpq reads, into memory of its own, only after that."""
+            """Yield what psycopg waits for; libpq reads into its own memory only after that."""
             come = _Come(self.fileno())
             try:
                 wanted = next(steps)
@@ -94,12 +91,15 @@ def postgresql_connection() -> Any:
 
 
 _BYTES_RECEIVED = 128
-"""Where `tcpi_bytes_received` lies in Linux' `struct tcp_info`, in 8 bytes."""
+"""Offset of `tcpi_bytes_received` in Linux' `struct tcp_info`, 8 bytes long."""
 
 
 class _Come:
-    """Counts the bytes that come over a socket from now on. Of one that is not TCP's those are counted that wait when
-    they are asked for: no fewer than half, as measured."""
+    """Counts the bytes received over a socket from now on.
+
+    Linux counts them for TCP. On other sockets the bytes waiting at each call are added up: at least half of all, as
+    measured.
+    """
 
     def __init__(self, descriptor: int) -> None:
         self._descriptor = descriptor

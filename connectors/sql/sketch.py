@@ -1,4 +1,5 @@
-"""What `init` needs to know of a table to write a stream: key, time of change, columns, and what belongs to it."""
+"""The facts about a table from which `init` writes a stream: key, time of change, columns, and the tables that belong
+to it."""
 
 from __future__ import annotations
 
@@ -18,12 +19,12 @@ from sync.shared.errors import SourceRefused, SyncError
 
 _PATIENCE = timedelta(seconds=5)
 _MOST_CHILDREN = 20
-"""Tables that are looked at as possible children."""
+"""Most tables that are examined as possible children."""
 
 
 @dataclass(frozen=True, slots=True)
 class SketchedTable:
-    """One table; `key_declared`: the database promises that it is unique."""
+    """One table; `key_declared`: the database guarantees that the key is unique."""
 
     table: Listed
     key: tuple[str, ...]
@@ -34,7 +35,7 @@ class SketchedTable:
 
 @dataclass(frozen=True, slots=True)
 class SketchedChild:
-    """A table that refers to the other one by `parent`; `declared`: by a foreign key, else by the column's name."""
+    """A table that refers to the other by `parent`; `declared`: by a foreign key, else only by the column's name."""
 
     of: SketchedTable
     parent: tuple[str, ...]
@@ -43,14 +44,14 @@ class SketchedChild:
 
 @dataclass(frozen=True, slots=True)
 class Sketch:
-    """A table and what may belong to it."""
+    """A table and the tables that may belong to it."""
 
     main: SketchedTable
     children: tuple[SketchedChild, ...]
 
 
 def sketch(database: Database, name: str) -> Sketch:
-    """Look at the table of that name. Raises SourceUnavailable, SourceRefused."""
+    """Examine the table of that name. Raises SourceUnavailable, SourceRefused."""
     table = find_table(database, name)
     main = _sketched(database, table)
     if main is None:
@@ -67,7 +68,7 @@ def sketch(database: Database, name: str) -> Sketch:
 
 
 def all_columns(database: Database) -> Mapping[Listed, Sequence[str]]:
-    """Every table and view with the names of its columns. Raises SourceUnavailable, SourceRefused."""
+    """Return every table and view with the names of its columns. Raises SourceUnavailable, SourceRefused."""
     tables = all_tables(database)
     known = column_names(database, tables)
     return {table: known.get(table, ()) for table in tables}
@@ -88,7 +89,8 @@ def _sketched(database: Database, table: Listed) -> SketchedTable | None:
 
 
 def _key_of(database: Database, table: Listed, shape: TableShape) -> tuple[tuple[str, ...], bool]:
-    """The primary key, a unique column that is never NULL, or else the column that looks most like a key."""
+    """Return the primary key, a unique column that is never NULL, or else the column most like a key; and whether it is
+    declared."""
     if shape.primary:
         return shape.primary, True
     columns = shape.columns or ()
@@ -106,6 +108,7 @@ def _key_of(database: Database, table: Listed, shape: TableShape) -> tuple[tuple
 
 
 def _unlike_a_key(column: Column, table: Listed) -> int:
+    """Return how little a column's name and type suggest a key: 0 (likely) to 4."""
     words, own = words_of(column.name), singulars(table.name)
     if words in ("id", "uuid", "guid", "rowid", "pk") or words in {f"{one} id" for one in own}:
         return 0
@@ -117,7 +120,7 @@ def _unlike_a_key(column: Column, table: Listed) -> int:
 def _referring(
     database: Database, table: Listed, key: tuple[str, ...]
 ) -> Iterator[tuple[Listed, tuple[str, ...], bool]]:
-    """Tables that refer to the key: by foreign keys, and by the names of their columns."""
+    """Yield the tables that refer to the key: by foreign keys, then by the names of their columns."""
     keys = [one for one in foreign_keys_of(database, table.schema) if one.to.place == table.place]
     for one in keys:
         if set(one.referred) == set(key):
@@ -132,7 +135,8 @@ def _referring(
 
 
 def _refers_by_name(column: str, table: Listed, key: str) -> bool:
-    """`company_id`, `companyid`, `fk_company`, `id_company` for `companies`; or the key's own name, if it says more."""
+    """Return whether a column is named like `company_id`, `companyid`, `fk_company` or `id_company` for `companies`, or
+    like the key itself if that is a distinctive name."""
     words = words_of(column)
     if words == words_of(key) and re.sub(r"\s", "", words) not in _PLAIN_KEYS:
         return True
@@ -149,7 +153,7 @@ _PLAIN_KEYS = {"id", "uuid", "guid", "rowid", "pk", "name", "key", "code", "numb
 
 
 def singulars(table: str) -> set[str]:
-    """What a row of the table may be called: `crm_companies` gives company, companies, crm company …"""
+    """Return what a row of the table may be called: `crm_companies` gives company, companies, crm company …"""
     words = words_of(table).split()
     found = set()
     for start in range(len(words)):

@@ -1,7 +1,7 @@
-"""The SELECT statements: every comparison happens in the database, on values exactly as they came from it.
+"""The SELECT statements. Every comparison happens in the database, on values exactly as they came from it.
 
-All columns are untyped, so that no value is converted (or refused) on its way by anything but the driver, and always
-qualified: SQLite would take an unknown quoted name that is not for a string.
+All columns are untyped, so that only the driver converts (or refuses) values, and always qualified: SQLite would
+otherwise take an unknown quoted name for a string.
 """
 
 from __future__ import annotations
@@ -45,9 +45,9 @@ _PART = re.compile(r'"((?:[^"]|"")+)"|`((?:[^`]|``)+)`|\[((?:[^\]]|\]\])+)\]|([^
 
 @lru_cache(maxsize=256)
 def table_parts(text: str) -> tuple[str, ...]:
-    """Schema (if there is one) and name. A name with a dot stands in quotes of SQL: `"my.schema"."my.table"`.
+    """Return schema (if there is one) and name. A name with a dot is written in SQL quotes: `"my.schema"."my.table"`.
 
-    Raises ValueError, saying what is wrong with the quotes.
+    Raises ValueError naming the fault in the quotes.
     """
     if not _QUOTED.search(text):
         schema, _, name = text.rpartition(".")
@@ -78,7 +78,7 @@ def _unquoted(part: re.Match[str]) -> str:
 
 @dataclass(frozen=True, slots=True)
 class Relation:
-    """A table or a query, whichever is set."""
+    """A table or a query: exactly one is set."""
 
     table: str | None
     query: str | None
@@ -97,7 +97,7 @@ class Relation:
 
     @property
     def object(self) -> str:
-        """The table's name, the same whether or not it is quoted where it need not be."""
+        """Return the table's name, the same whether or not it is quoted where it need not be."""
         parts = table_parts(self.table or "")
         bare = ".".join(parts)
         if bare == self.table or table_parts(bare) == parts:
@@ -139,7 +139,7 @@ def _with_exact(statement: Select[Any], source: FromClause, orders: Sequence[Col
 
 
 def value(value: Any) -> BindParameter[Any] | ColumnElement[Any]:
-    """A parameter whose type the database finds out by what it is compared with."""
+    """Return a parameter whose type the database infers from the column it is compared with."""
     if isinstance(value, str) and not value:
         return _EmptyText()
     if _is_binary(value):
@@ -149,7 +149,7 @@ def value(value: Any) -> BindParameter[Any] | ColumnElement[Any]:
 
 
 def _is_binary(value: Any) -> bool:
-    """Whether it is text in which bytes stand that are no characters."""
+    """Return whether a text contains bytes that are no characters."""
     if not isinstance(value, str) or value.isascii():
         return False
     try:
@@ -160,7 +160,7 @@ def _is_binary(value: Any) -> bool:
 
 
 class _EmptyText(FunctionElement[str]):
-    """Text without a character."""
+    """The empty text."""
 
     inherit_cache = True
 
@@ -172,12 +172,12 @@ def _quotes(_element: _EmptyText, _compiler: Any, **_options: Any) -> str:
 
 @compiles(_EmptyText, "mysql", "mariadb")
 def _no_bytes(_element: _EmptyText, _compiler: Any, **_options: Any) -> str:
-    """In MariaDB's mode EMPTY_STRING_IS_NULL, two quotes are NULL, which nothing equals."""
+    """Render the empty text for MariaDB: in its mode EMPTY_STRING_IS_NULL two quotes are NULL, which nothing equals."""
     return "_utf8mb4 x''"
 
 
 class _BytesAsText(FunctionElement[str]):
-    """Text whose bytes are these."""
+    """Text given by its bytes."""
 
     inherit_cache = True
 
@@ -201,9 +201,11 @@ def page(
     bounds: Bounds,
     limit: int,
 ) -> Select[Any]:
-    """Rows in this order of columns, whose exact values come last where the plain ones are not exact.
+    """Return the SELECT of rows in this order of columns, whose exact values come last where the plain ones are not
+    exact.
 
-    Rows with NULL in a column are never read, but for the first one's where `low` is set.
+    Rows with NULL in a column of the order are left out, except in the first one while `low` is set: the comparison
+    with `low` excludes them.
     """
     source = _from(relation, (*(order.column for order in orders), *names))
     columns = [source.c[order.column] for order in orders]
@@ -221,7 +223,8 @@ def page(
 
 
 def _behind(places: Sequence[tuple[ColumnOrder, ColumnElement[Any], Any]], including: bool) -> ColumnElement[bool]:
-    """Behind a row, spelled out: not every database compares row values, nor uses an index for them."""
+    """Return the condition "behind this row", spelled out: not every database compares row values, nor uses an index
+    for them."""
     (order, it, last), *rest = places
     if not rest:
         return it >= order.bound(last) if including else it > order.bound(last)
@@ -239,7 +242,8 @@ def rows_in(
     then: Sequence[str],
     exact: Sequence[ColumnOrder] = (),
 ) -> Select[Any]:
-    """Rows whose columns hold one of the rows of plain values, ordered by these columns, then by `then`.
+    """Return the SELECT of rows whose columns hold one of the rows of plain values, ordered by these columns, then by
+    `then`.
 
     The exact values of `exact` come last, as in `page`.
     """
@@ -258,7 +262,7 @@ def rows_in(
 
 
 def _among(source: FromClause, order: ColumnOrder, values: Sequence[Any]) -> ColumnElement[bool]:
-    """The column equals one of these plain values."""
+    """Return the condition that the column equals one of these plain values."""
     it = source.c[order.column] if order.shown is None else order.shown(source.c[order.column])
     if order.typed is not None:
         return it.in_([order.bound(one) for one in values])
@@ -271,17 +275,17 @@ def _among(source: FromClause, order: ColumnOrder, values: Sequence[Any]) -> Col
 
 
 def one_row(relation: Relation, names: Sequence[str], everything: bool = False, *, limit: int = 1) -> Select[Any]:
-    """Any `limit` rows: 0 to learn the columns only."""
+    """Return the SELECT of any `limit` rows: 0 to learn the columns only."""
     return _chosen(_from(relation, tuple(names)), names, everything).limit(limit)
 
 
 def how_many(relation: Relation) -> Select[Any]:
-    """The number of all rows."""
+    """Return the SELECT of the number of rows."""
     return select(count()).select_from(_from(relation, ()))
 
 
 def edge(relation: Relation, column: str, *, greatest: bool, below: Any = None, limit: int = 1) -> Select[Any]:
-    """The least or greatest values of a column that are not NULL (and less than `below`)."""
+    """Return the SELECT of the least or greatest values of a column that are not NULL (and less than `below`)."""
     source = _from(relation, (column,))
     it = source.c[column]
     statement = select(it).select_from(source).where(it.is_not(None) if below is None else it < value(below))
@@ -289,9 +293,9 @@ def edge(relation: Relation, column: str, *, greatest: bool, below: Any = None, 
 
 
 def a_null(relation: Relation, column: str, key: str) -> Select[Any]:
-    """Key and value of a row that has NULL in the column, if there is one.
+    """Return the SELECT of key and value of a row that has NULL in the column.
 
-    MySQL and MariaDB also count the date 0000-00-00 of a column without NULLs as one: the value tells.
+    MySQL and MariaDB also match the date 0000-00-00 in a NOT NULL column: the value shows which it is.
     """
     source = _from(relation, (column, key))
     return (
@@ -303,14 +307,14 @@ def a_null(relation: Relation, column: str, key: str) -> Select[Any]:
 
 
 def null_in(relation: Relation, columns: Sequence[str]) -> Select[Any]:
-    """A row that has NULL in one of the columns, if there is one. MySQL counts 0000-00-00 as NULL, too."""
+    """Return the SELECT of a row that has NULL in one of the columns; in MySQL also one with the date 0000-00-00."""
     source = _from(relation, tuple(columns))
     among = or_(*(source.c[name].is_(None) for name in columns))
     return select(*(source.c[name] for name in columns)).select_from(source).where(among).limit(1)
 
 
 def repeated(relation: Relation, key: Sequence[str], *, within: int | None = None) -> Select[Any]:
-    """A key that several rows share, as the database compares them, if there is one (among any `within` rows)."""
+    """Return the SELECT of a key that several rows share, as the database compares them (among any `within` rows)."""
     source = _from(relation, tuple(key))
     if within is not None:
         source = select(*(source.c[name] for name in key)).select_from(source).limit(within).subquery("some")
@@ -320,6 +324,6 @@ def repeated(relation: Relation, key: Sequence[str], *, within: int | None = Non
 
 
 def some_rows(relation: Relation, limit: int) -> Select[Any]:
-    """The number of all rows, or `limit` where there are more."""
+    """Return the SELECT of the number of rows, capped at `limit`."""
     some = select(literal_column("1").label("one")).select_from(_from(relation, ())).limit(limit).subquery("some")
     return select(count()).select_from(some)

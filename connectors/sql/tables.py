@@ -9,7 +9,7 @@ from typing import Literal
 from connectors.sql.statements import Relation
 
 Family = Literal["boolean", "number", "text", "date", "naive", "zoned", "json", "other"]
-"""What a column's declared type holds; `naive` and `zoned` are timestamps."""
+"""The family of a column's declared type; `naive` and `zoned` are timestamps."""
 
 TABLE, VIEW, MATERIALIZED, FOREIGN, PARTITIONED = (
     "table",
@@ -32,7 +32,7 @@ class Listed:
 
     @property
     def place(self) -> tuple[str | None, str]:
-        """Which table it is, whatever else is known of it."""
+        """Return what identifies the table: schema and name."""
         return self.schema, self.name
 
     @property
@@ -41,12 +41,12 @@ class Listed:
 
     @property
     def parts(self) -> tuple[str, ...]:
-        """Schema (if there is one) and name."""
+        """Return schema (if there is one) and name."""
         return tuple(part for part in (self.schema, self.name) if part)
 
     @property
     def spelled(self) -> str:
-        """The name as the option `table` takes it; one that holds a dot or begins with a quote stands in quotes."""
+        """Return the name as the option `table` takes it; a part that holds a dot or begins with a quote is quoted."""
         return ".".join(map(_spelled, self.parts))
 
 
@@ -56,7 +56,7 @@ def _spelled(part: str) -> str:
 
 @dataclass(frozen=True, slots=True)
 class Column:
-    """A column as it is declared: `type` in the database's own words, in small letters."""
+    """A column as declared: `type` in the database's own words, in lower case."""
 
     name: str
     type: str
@@ -77,7 +77,7 @@ class ForeignKey:
 
 @dataclass(frozen=True, slots=True)
 class TableShape:
-    """One table's columns and keys; None where they cannot be told."""
+    """One table's columns and keys; None where they cannot be determined."""
 
     columns: tuple[Column, ...] | None
     primary: tuple[str, ...] | None
@@ -85,14 +85,15 @@ class TableShape:
     indexes: tuple[tuple[str, ...], ...] | None
 
     def is_unique(self, key: Sequence[str]) -> bool | None:
-        """Whether the database promises that no two rows share this key; None where it cannot be told."""
+        """Return whether the database guarantees that no two rows share this key; None where that cannot be
+        determined."""
         key = self._declared(key)
         if any(set(unique) <= set(key) for unique in [self.primary or (), *(self.uniques or ())] if unique):
             return True
         return None if self.primary is None or self.uniques is None else False
 
     def is_indexed(self, columns: Sequence[str]) -> bool | None:
-        """Whether an index begins with these columns, in any order; None where it cannot be told."""
+        """Return whether an index begins with these columns, in any order; None where that cannot be determined."""
         columns = self._declared(columns)
         starts = [self.primary or (), *(self.uniques or ()), *(self.indexes or ())]
         if any(set(start[: len(columns)]) == set(columns) for start in starts):
@@ -100,7 +101,7 @@ class TableShape:
         return None if self.primary is None or self.uniques is None or self.indexes is None else False
 
     def _declared(self, names: Sequence[str]) -> list[str]:
-        """The names as the columns are declared: most databases take them in any case of letters."""
+        """Return the names as the columns are declared: most databases take them in any case of letters."""
         declared = [column.name for column in self.columns or ()]
         folded = {name.casefold(): name for name in declared}
         return [name if name in declared else folded.get(name.casefold(), name) for name in names]
@@ -121,8 +122,10 @@ _FAMILIES: tuple[tuple[Family, tuple[str, ...]], ...] = (
 
 
 def family_of(declared: str, *, mysql: bool = False) -> Family:
-    """What a declared type holds, by its name in small letters; a `timestamp` of MySQL and MariaDB knows its zone, and
-    a single bit of theirs is true or false (PostgreSQL's is text)."""
+    """Return the family of a declared type, given in lower case.
+
+    In MySQL and MariaDB a `timestamp` knows its zone, and a single bit is true or false (PostgreSQL's is text).
+    """
     if mysql and declared.startswith("timestamp"):
         return "zoned"
     if mysql and declared == "bit(1)":

@@ -1,4 +1,4 @@
-"""What may follow the `?` in a source's `url`: an option that its driver does not know is named before it connects."""
+"""The options after the `?` of a source's `url`: one that its driver does not know is reported before it connects."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ _CURES = {"mysql": _TLS_OF_MYSQL, "postgresql": _TLS_OF_POSTGRESQL}
 
 
 class UnknownOption(Exception):
-    """The driver knows no option of this name."""
+    """The driver has no option of this name."""
 
     def __init__(self, name: str, cure: str) -> None:
         super().__init__(name)
@@ -24,7 +24,7 @@ class UnknownOption(Exception):
 
 
 def refuse_unknown(url: URL, backend: str) -> None:
-    """Raise UnknownOption for the first option that the driver of MySQL or PostgreSQL does not know."""
+    """Raise UnknownOption for the first option that the driver of MySQL or PostgreSQL does not have."""
     known = _known(backend)
     for name in url.query if known else ():
         if name not in known:

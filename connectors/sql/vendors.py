@@ -1,7 +1,4 @@
-"""How SQL Server, Oracle and Snowflake order and compare: by their documentation, held against their grammar only.
-
-Each renders a value as text by its own functions, and reads it back with the same style or format.
-"""
+"""The orders of SQL Server, Oracle and Snowflake: by their documentation, tested against their grammar only."""
 
 from __future__ import annotations
 
@@ -14,6 +11,7 @@ from connectors.sql.orders import ColumnOrder, SqlExpression, Type, has_more_dig
 
 
 def mssql(type_: Type) -> ColumnOrder:
+    """Return the order of a SQL Server column; it is rendered and read back with the same CONVERT style."""
     name = type_.name
     base = name.partition("(")[0]
     if base in _MSSQL_STYLES:
@@ -39,15 +37,17 @@ def mssql(type_: Type) -> ColumnOrder:
 
 
 def oracle(type_: Type) -> ColumnOrder:
+    """Return the order of an Oracle column."""
     return _by_format(type_.name, _ORACLE.get(type_.name))
 
 
 def snowflake(type_: Type) -> ColumnOrder:
+    """Return the order of a Snowflake column."""
     return _by_format(type_.name, _SNOWFLAKE.get(type_.code))
 
 
 def _by_format(name: str, how: tuple[str, str, str] | None) -> ColumnOrder:
-    """By the database's own functions to text and back, and the format of both."""
+    """Return an order by the database's own functions to text and back (`how`: both names and their common format)."""
     if how is None:
         return ColumnOrder("", name)
     to_text, from_text, form = how
@@ -83,12 +83,12 @@ _SNOWFLAKE: dict[Any, tuple[str, str, str]] = {
 
 
 def _mssql_moment(it: Any) -> Any:
-    """With a blank, as style 121 has it, where the offset belongs to it."""
+    """Return a bound with a blank, as style 121 has it, where it has an offset."""
     return it.isoformat(" ") if isinstance(it, datetime) and it.tzinfo else iso_moment(it)
 
 
 def _thousandths(it: Any) -> Any:
-    """The older types refuse more than three digits."""
+    """Return a bound with three digits of a fraction: the older types refuse more."""
     return it.isoformat(timespec="milliseconds") if isinstance(it, datetime) else iso_moment(it)
 
 

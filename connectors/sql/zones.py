@@ -16,7 +16,7 @@ DAY = 86_400_000_000
 
 @lru_cache(maxsize=64)
 def find_zone(name: str) -> tzinfo:
-    """The zone of that name ("Europe/Berlin") or offset ("+02:00"). Raises ValueError saying what is allowed."""
+    """Return the zone of that name ("Europe/Berlin") or offset ("+02:00"). Raises ValueError naming what is allowed."""
     if name == "UTC":
         return UTC
     if offset := _OFFSET.fullmatch(name):
@@ -31,7 +31,7 @@ def find_zone(name: str) -> tzinfo:
 
 
 def offset_at(zone: tzinfo, instant: int) -> int:
-    """The zone's distance from UTC at that instant, in microseconds."""
+    """Return the zone's offset from UTC at that instant, in microseconds."""
     if zone is UTC:
         return 0
     offset = (_EPOCH + timedelta(microseconds=instant)).astimezone(zone).utcoffset()
@@ -39,10 +39,10 @@ def offset_at(zone: tzinfo, instant: int) -> int:
 
 
 def least_offset(zone: tzinfo, instant: int) -> int:
-    """The smaller one of the offsets now and a day later: no row of an hour that clocks repeat reads earlier."""
+    """Return the smaller of the offsets now and a day later: no row of an hour that clocks repeat reads earlier."""
     return min(offset_at(zone, instant), offset_at(zone, instant + DAY))
 
 
 def greatest_offset(zone: tzinfo, instant: int) -> int:
-    """The greater one of the offsets now and a day before: no row of an hour that clocks repeat reads later."""
+    """Return the greater of the offsets now and a day before: no row of an hour that clocks repeat reads later."""
     return max(offset_at(zone, instant), offset_at(zone, instant - DAY))
