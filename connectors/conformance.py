@@ -122,6 +122,7 @@ class ConnectorContract:
     def test_what_is_committed_late_arrives(self, world: ContractWorld) -> None:
         history, reader = self._filled(world), ContractReader(world)
         reader.poll()
+        # Up to the overlap, which is what a connector promises to catch.
         for late in (SECOND, timedelta(minutes=3), OVERLAP - SECOND):
             world.advance(OVERLAP)
             history.put(4, world.now())
@@ -168,6 +169,7 @@ class ConnectorContract:
         self._filled(world)
         spec = ContractReader(world).spec
         world.delete(1)
+        # An id that cannot be a key of this source must not become an error of the database.
         asked = [world.id_of(0), world.id_of(1), world.id_of(777), "no such id", "", "0x1", "é"]
         with opened(world) as connector:
             assert [record.id for record in connector.fetch(spec, asked)] == [world.id_of(0)]
@@ -184,6 +186,7 @@ class ConnectorContract:
             assert [listing.cursor is None for listing in listings] == [False] * (len(listings) - 1) + [True]
             for index, listing in enumerate(listings[:-1]):
                 cursor = json.loads(json.dumps(listing.cursor))
+                # Resuming from each cursor must give exactly the rows behind it.
                 rest = [row for later in connector.sweep(spec, cursor) for row in later.rows]
                 assert rest == [row for later in listings[index + 1 :] for row in later.rows]
 
@@ -275,6 +278,7 @@ class ConnectorContract:
         @settings(
             max_examples=self.examples,
             deadline=None,
+            # An example database would make a run depend on earlier ones.
             database=None,
             suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large],
         )

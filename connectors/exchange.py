@@ -62,6 +62,7 @@ class Deadline:
             yield
         finally:
             timer.cancel()
+            # It may be about to shut a socket that the next exchange uses.
             timer.join()
             self._connected = None
 
@@ -74,6 +75,7 @@ class Deadline:
         sock = self._connected or getattr(self.connection, "sock", None)
         if self.passed and sock is not None:
             with suppress(OSError):
+                # The base class's: SSLSocket.shutdown() would drop its TLS state under the thread that reads.
                 socket.socket.shutdown(sock, socket.SHUT_RDWR)
 
     def watch(self, manager: PoolManager) -> None:
@@ -118,6 +120,7 @@ class _Resolving(HTTPConnection):
         failure: Exception = NewConnectionError(self, "the name has no address")
         try:
             for address in addresses:
+                # urllib3 connects to this name; it is restored before a certificate is verified against it.
                 self._dns_host = address
                 try:
                     return super()._new_conn()
@@ -151,6 +154,7 @@ def addresses_of(host: str, patience: float) -> list[str]:
     with suppress(ValueError):
         return [str(ipaddress.ip_address(bare))]
     with _lock:
+        # One thread a name: a name service that hangs must not gather threads, one for each call.
         answer = _asked.get(bare)
         if answer is None:
             answer = _asked[bare] = Future()

@@ -71,7 +71,7 @@ class Connector(Protocol):
         ...
 
     def check(self, stream: StreamSpec) -> Sequence[Finding]:
-        """Examine the real source: can it be reached and read, do the fields exist, are the columns usable as
+        """Check the real source: can it be reached and read, do the fields exist, are the columns usable as
         declared?"""
         ...
 

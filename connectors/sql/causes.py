@@ -22,6 +22,15 @@ class Cause:
     detail: str = ""
 
 
+class UnknownOption(Exception):
+    """The driver has no option of this name."""
+
+    def __init__(self, name: str, cure: str) -> None:
+        super().__init__(name)
+        self.name = name
+        self.cure = cure
+
+
 CREDENTIALS = Cause(False, "the database refuses the user or password", "fix the user and password in url")
 PERMISSION = Cause(False, "the user may not read this", "grant SELECT to the user in url")
 NO_DATABASE = Cause(False, "there is no such database on the server", "fix the database's name in url")

@@ -1,5 +1,4 @@
-"""The facts learned of one stream's columns: the kind of a key, the scale of a cursor column, values whose declared
-type says more than they do.
+"""The facts learned of one stream's columns: the kind of a key, the scale of a cursor column, converters of values.
 
 Where the driver names a column's type, that counts; SQLite and unknown databases are judged by stored values.
 """
@@ -15,19 +14,23 @@ from uuid import UUID
 
 from sqlalchemy import text
 
-from connectors.sql.column_origins import mariadb_json
 from connectors.sql.connection import Database
-from connectors.sql.cursor_times import Cursor, UnfitCursor, scale_by_kind, scale_by_values
-from connectors.sql.declared import DeclaredColumn, mysql_declared, postgresql_declared
+from connectors.sql.cursors import (
+    Cursor,
+    DeclaredColumn,
+    UnfitCursor,
+    mysql_declared,
+    postgresql_declared,
+    scale_by_kind,
+    scale_by_values,
+)
 from connectors.sql.errors import Unconvertible
 from connectors.sql.halving import unreadable
 from connectors.sql.keys import KeyKind, Mixture, id_text
 from connectors.sql.moments import TextTimeFormat, shape_of
 from connectors.sql.ordering import orders_of
-from connectors.sql.orders import ColumnOrder
-from connectors.sql.scales import Days, Naive, Scale
-from connectors.sql.sequences import SequenceScale
-from connectors.sql.statements import Bounds, Relation, edge, one_row, page
+from connectors.sql.scales import Days, Naive, Scale, SequenceScale
+from connectors.sql.statements import Bounds, ColumnOrder, Relation, edge, one_row, page
 from connectors.sql.values import Converter, as_bool, as_json, as_moment, as_single, plain
 from sync.shared.errors import SourceRefused
 from sync.shared.words import Json
@@ -177,6 +180,7 @@ class StreamColumns:
 
     def declared(self, relation: Relation, column: str) -> DeclaredColumn:
         """Return a cursor column as the database declares it."""
+        # SQLite's columns hold any values, and other drivers' descriptions are not known well enough.
         if self._database.backend not in ("postgresql", "mysql"):
             return DeclaredColumn("unknown")
         described = self._database.run(one_row(relation, [column], limit=0), self._stream).columns[0]
@@ -214,6 +218,7 @@ class StreamColumns:
                 return greatest
             if len(values) < _SAMPLE:
                 return None
+            # Nothing usable among these: look below the least of them.
             below = values[-1]
         raise SourceRefused(
             f"the greatest values of the column {cursor.column!r} cannot be read as {scale.words}, so nobody knows "
@@ -258,6 +263,7 @@ class StreamColumns:
 
         known = [mysql.converter(column[1], column[3]) for column in described]
         could_be_json = any(mysql.is_long_text(column[1], column[3]) for column in described)
+        # It takes several statements: only where a column may be JSON at all.
         hints = self._hints_of(relation, self._json_columns) if could_be_json else {}
         return [of or hints.get(column[0], plain) for of, column in zip(known, described, strict=True)]
 
@@ -286,11 +292,13 @@ class StreamColumns:
     def _json_columns(self, relation: Relation) -> Mapping[str, Converter]:
         """Return converters of MariaDB's JSON columns, which are text with a check; MySQL's JSON is a type of its
         own."""
+        from connectors.sql import mysql
+
         with self._database.connection(self._stream) as connection:
             if not getattr(connection.dialect, "is_mariadb", False):
                 return {}
             schema = relation.schema or str(connection.execute(text("SELECT database()")).scalar())
-            return dict.fromkeys(mariadb_json(connection, relation, schema), as_json)
+            return dict.fromkeys(mysql.mariadb_json(connection, relation, schema), as_json)
 
 
 def _id_writer(least: Any = None, greatest: Any = None) -> IdWriter:

@@ -22,15 +22,13 @@ from connectors.sql.halving import read_among
 from connectors.sql.key_spelling import alike, may_respell
 from connectors.sql.keys import key_name, key_rows, row_id
 from connectors.sql.kinds import kinds_of
-from connectors.sql.moments import canonical
+from connectors.sql.moments import DAY, canonical
 from connectors.sql.options import SqlChild, SqlSource, SqlStream
 from connectors.sql.paging import make_pager
 from connectors.sql.reading import SqlPoll
 from connectors.sql.records import SelectLayout, SqlReadPlan, chunks, make_records, plan_of
-from connectors.sql.scales import Scale, Words, modified_text
-from connectors.sql.sequences import SequenceScale
+from connectors.sql.scales import Scale, SequenceScale, Words, modified_text
 from connectors.sql.statements import how_many, rows_in
-from connectors.sql.zones import DAY
 from sync.shared.errors import ConfigError, Problem, SourceUnavailable
 from sync.shared.words import Json, Listing, Page, Record, Wanted
 
@@ -90,6 +88,7 @@ class SqlConnector:
         try:
             return int(self._database.run(how_many(plan_of(stream).relation), stream.name).rows[0][0])
         except SourceUnavailable as error:
+            # Only an estimate depends on it.
             if is_too_slow(error):
                 return None
             raise
@@ -106,6 +105,7 @@ class SqlConnector:
         orders = columns.orders(plan.relation, plan.keys) if ids else ()
         kinds = [order.kind or columns.key_kind(plan.relation, order.column) for order in orders]
         known = [kind for kind in kinds if kind is not None]
+        # The table is empty, so no id finds anything.
         if not known or len(known) < len(kinds):
             return []
         scale, layout = _scale_of(columns, plan), plan.layout
@@ -122,6 +122,7 @@ class SqlConnector:
         for some in chunks(values):
             found = read_among(self._database, stream.name, plan.relation, layout, values=some, select=select)
             made = make_records(self._database, columns, plan, found, scale) if found.rows else []
+            # A collation may find rows that nobody asked for.
             records += (record for record in made if alike(record.id) in asked)
         return records
 
@@ -157,6 +158,7 @@ class SqlConnector:
     def sweep(self, stream: StreamSpec, cursor: Json) -> Iterator[Listing]:
         plan, columns = plan_of(stream), self._fresh(stream)
         scale = _scale_of(columns, plan)
+        # A day of grace, for writers in other zones.
         horizon = self._database.now(stream.name) + DAY
         layout = SelectLayout(plan.layout.roles)
         pager = make_pager(self._database, columns, stream, relation=plan.relation, layout=layout, keys=plan.keys)
@@ -219,6 +221,7 @@ def _place_of(url: URL, backend: str) -> str:
 
 def _digest(query: str) -> str:
     """Return a short hash of a query that ignores its layout."""
+    # A changed layout must not make another stream of it.
     return hashlib.sha256(" ".join(query.split()).encode()).hexdigest()[:16]
 
 

@@ -56,8 +56,8 @@ from connectors.sql.causes import (
     UNSORTED,
     WRITES,
     Cause,
+    UnknownOption,
 )
-from connectors.sql.url_options import UnknownOption
 
 EXTRAS = {"postgresql": "closingdealz-sync[postgresql]", "mysql": "closingdealz-sync[mysql]"}
 

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import inspect
 import math
 import os
 import sqlite3
 import time
 import warnings
+from collections.abc import Set
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -17,11 +19,11 @@ from sqlalchemy.engine import URL, make_url
 from sqlalchemy.exc import ArgumentError, SAWarning
 from sqlalchemy.pool import NullPool
 
-from connectors.sql import sizes
+from connectors.sql import limits
+from connectors.sql.causes import UnknownOption
+from connectors.sql.limits import bound_names
 from connectors.sql.options import SqlSource
-from connectors.sql.resolving import bound_names
 from connectors.sql.sessions import pin_mysql, pin_postgresql
-from connectors.sql.url_options import refuse_unknown
 
 _DRIVERS = {
     "postgres": "postgresql+psycopg",
@@ -112,7 +114,7 @@ def make_engine(url: URL, options: SqlSource) -> Engine:
     anything that a driver or SQLAlchemy raises."""
     # What SQLAlchemy does not know of a type or an index is none of an operator's business.
     warnings.filterwarnings("ignore", category=SAWarning)
-    refuse_unknown(url, backend_of(url))
+    _refuse_unknown(url, backend_of(url))
     common: dict[str, Any] = {"hide_parameters": True, "pool_pre_ping": True, "pool_recycle": 1800}
     match backend_of(url):
         case "sqlite":
@@ -129,6 +131,39 @@ def make_engine(url: URL, options: SqlSource) -> Engine:
     return engine
 
 
+# ---- options of a URL
+
+_TLS_OF_MYSQL = (
+    "for TLS write ssl_ca=/etc/ssl/certs/ca-certificates.crt, or your own authority's file: the server is then verified"
+)
+_TLS_OF_POSTGRESQL = "for TLS write sslmode=verify-full&sslrootcert=system, or your own authority's file"
+_CURES = {"mysql": _TLS_OF_MYSQL, "postgresql": _TLS_OF_POSTGRESQL}
+
+
+def _refuse_unknown(url: URL, backend: str) -> None:
+    """Raise UnknownOption for the first option that the driver of MySQL or PostgreSQL does not have."""
+    known = _options_of(backend)
+    for name in url.query if known else ():
+        if name not in known:
+            # with an unescaped @ in the password a part of that may stand here
+            shown = "" if "@" in f"{[*url.query.items()]}" else name
+            raise UnknownOption(shown, _CURES[backend] if "ssl" in name.lower() or "tls" in name.lower() else "")
+
+
+def _options_of(backend: str) -> Set[str]:
+    if backend == "mysql":
+        from pymysql.connections import Connection
+
+        own = set(inspect.signature(Connection.__init__).parameters) - {"self"}
+        return own | {"ssl_capath", "ssl_cipher", "ssl_check_hostname"}  # which SQLAlchemy puts together
+    if backend == "postgresql":
+        import psycopg
+
+        libpq = {each.keyword.decode() for each in psycopg.pq.Conninfo.get_defaults()}
+        return libpq | set(inspect.signature(psycopg.Connection.connect).parameters)
+    return frozenset()
+
+
 # ---- SQLite
 
 
@@ -142,7 +177,7 @@ def _sqlite(url: URL, options: SqlSource) -> Engine:
             raise IsADirectoryError  # SQLite would speak of a failed disk
         connection = sqlite3.connect(uri, uri=True, timeout=patience, check_same_thread=False)
         connection.text_factory = _text
-        connection.setlimit(sqlite3.SQLITE_LIMIT_LENGTH, sizes.longest_answer)
+        connection.setlimit(sqlite3.SQLITE_LIMIT_LENGTH, limits.longest_answer)
         connection.execute("PRAGMA query_only = ON")
         return connection
 

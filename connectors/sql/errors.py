@@ -12,9 +12,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 from connectors.exchange import TooLarge
-from connectors.sql.causes import Cause
+from connectors.sql.causes import Cause, UnknownOption
 from connectors.sql.diagnosis import cause_of
-from connectors.sql.url_options import UnknownOption
 from sync.shared.errors import SourceRefused, SourceUnavailable, SyncError
 
 
@@ -51,6 +50,7 @@ def translated(source: str, stream: str | None, backend: str, address: str = "")
     except Exception as error:
         if not _is_foreign(error):
             raise
+        # Not `from error`: a traceback in the log would show the driver's message.
         raise as_source_error(error, source, stream, backend, address) from None
 
 
@@ -87,6 +87,7 @@ def _is_foreign(error: Exception) -> bool:
     if isinstance(error, _FOREIGN) or (home != builtins.__name__ and not _is_ours(home)):
         return True
     trace = error.__traceback__
+    # The innermost frame tells whose code raised it, whatever its class.
     while trace is not None and trace.tb_next is not None:
         trace = trace.tb_next
     return trace is not None and not _is_ours(str(trace.tb_frame.f_globals.get("__name__", "")))

@@ -78,6 +78,7 @@ def read_page(
         more = len(found.rows) >= size
         if not more or are_long or len(rows) >= limit:
             return SqlRows(tuple(columns), rows, more=more)
+        # Behind the bad row, answers grow again.
         after, size = place(found.rows[-1]), size * 2
 
 
@@ -135,6 +136,7 @@ def _by_roles(
     for row in found.rows:
         wide: list[Any] = [None] * len(columns)
         wide[: len(roles)] = row[: len(roles)]
+        # Each column can be read alone, so only all of them together are too long: all are marked.
         for at in [bad] if bad is not None else range(len(roles), len(columns)):
             wide[at] = blame
         rows.append((*wide, *row[len(roles) :]))  # exact values of an order stand behind all others

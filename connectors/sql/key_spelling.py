@@ -14,7 +14,6 @@ from sqlalchemy import text
 
 from connectors.sql.columns import StreamColumns
 from connectors.sql.connection import Database
-from connectors.sql.keys import same_key
 from connectors.sql.statements import Relation, one_row
 from sync.shared.errors import SourceRefused
 
@@ -72,19 +71,28 @@ def _plain_letter(character: str) -> str:
     return stroked[1].lower() if stroked else character
 
 
+def _same_key(text: str) -> str:
+    """Return a form shared by two spellings that a collation may call equal (case, accents, trailing spaces)."""
+    bare = text.rstrip(" ")
+    if not bare.isascii():
+        parts = unicodedata.normalize("NFKD", bare)
+        bare = "".join(part for part in parts if not unicodedata.combining(part))
+    return bare.casefold()
+
+
 class Nearest:
     """Finds the parent's id that a child's reference means, as the database compared them."""
 
     def __init__(self, ids: Iterable[str]) -> None:
         self._ids = frozenset(ids)
-        self._same = {same_key(id_): id_ for id_ in self._ids}
+        self._same = {_same_key(id_): id_ for id_ in self._ids}
         self._alike: dict[str, str] = {}
 
     def to(self, id_: str) -> str:
         """Return the nearest id; the given one where none is near."""
         if id_ in self._ids:
             return id_
-        if (near := self._same.get(same_key(id_))) is not None:
+        if (near := self._same.get(_same_key(id_))) is not None:
             return near
         if not self._alike:
             self._alike = {alike(each): each for each in self._ids}

@@ -6,7 +6,6 @@ from __future__ import annotations
 import base64
 import json
 import re
-import unicodedata
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from datetime import date, datetime, time, timedelta
@@ -130,6 +129,7 @@ def _integers(text: str) -> list[Any]:
 
 def _decimals(text: str) -> list[Any]:
     try:
+        # No number is that long; longer text would only take long to parse.
         return [Decimal(text)] if len(text) <= 200 else []
     except InvalidOperation:
         return []
@@ -163,8 +163,10 @@ def _times(kind: type[datetime] | type[date] | type[time]) -> Callable[[str], li
 
 
 def _anything(text: str) -> list[Any]:
+    # SQLite's integers have 64 bits, and its driver raises for wider ones: those are stored as floats.
     small = [number for number in _integers(text) if -(2**63) <= number < 2**63]
     inner, wrapped = text[1:-1], len(text) > 1 and text[0] + text[-1]
+    # As `Mixture` writes them.
     unwrapped = [inner] if wrapped == '""' else _bytes(inner) if wrapped == "<>" else []
     return [*_texts(text), *(small or _floats(text)), *_bytes(text), *unwrapped]
 
@@ -184,20 +186,12 @@ _CANDIDATES: dict[KeyKind, Callable[[str], list[Any]]] = {
 }
 
 
-def same_key(text: str) -> str:
-    """Return a form shared by two spellings that a collation may call equal (case, accents, trailing spaces)."""
-    bare = text.rstrip(" ")
-    if not bare.isascii():
-        parts = unicodedata.normalize("NFKD", bare)
-        bare = "".join(part for part in parts if not unicodedata.combining(part))
-    return bare.casefold()
-
-
 def pack(value: Any) -> Json:
     """Return a database's value as JSON; `unpack` restores the very same value."""
     if value is None or isinstance(value, bool):
         return value
     if isinstance(value, str):
+        # Undecodable bytes stand in text as surrogates, which JSON cannot hold.
         return str(value) if _encodes(value) else {"text": _base64(value.encode("utf-8", "surrogatepass"))}
     for kind, name, write in _PACK:
         if isinstance(value, kind):
@@ -243,6 +237,7 @@ _ID_TEXTS: tuple[tuple[Any, Callable[[Any], str]], ...] = (
     (float, lambda key: str(float(key) or 0.0)),  # -0.0 equals 0.0
     (Decimal, _decimal_text),
     (_BYTES, lambda key: bytes(key).hex()),
+    # Before date, of which datetime is a subclass.
     (datetime, moment),
     ((date, time), lambda key: str(key.isoformat())),
     (timedelta, clock_text),

@@ -21,16 +21,16 @@ Kinds = dict[str, FieldKind]
 
 def kinds_of(database: Database, columns: StreamColumns, plan: SqlReadPlan) -> Mapping[tuple[str, ...], FieldKind]:
     """Return the kinds of the wanted columns by path; columns of unknown kind are left out."""
-    look = _Look(database, columns, plan.spec.name)
+    finder = _KindFinder(database, columns, plan.spec.name)
     children = {child.name for child in plan.children}
     found: dict[tuple[str, ...], FieldKind] = {}
-    found |= {(name,): kind for name, kind in look.at(plan.relation, plan.wanted, children).items()}
+    found |= {(name,): kind for name, kind in finder.at(plan.relation, plan.wanted, children).items()}
     for child in plan.children:
-        found |= {(child.name, name): kind for name, kind in look.at(child.relation, child.wanted, set()).items()}
+        found |= {(child.name, name): kind for name, kind in finder.at(child.relation, child.wanted, set()).items()}
     return found
 
 
-class _Look:
+class _KindFinder:
     def __init__(self, database: Database, columns: StreamColumns, stream: str) -> None:
         self._database = database
         self._columns = columns
@@ -56,6 +56,7 @@ class _Look:
         sql = text("SELECT name, type FROM pragma_table_info(:name, :schema)")
         sql = sql.bindparams(name=relation.name, schema=relation.schema or "main")
         declared = {str(row[0]): str(row[1]) for row in self._database.run(sql, self._stream).rows}
+        # SQLite finds columns in any case of letters.
         folded = {name.casefold(): kind for name, kind in declared.items()}
         wanted = declared if names is None else {name: folded.get(name.casefold(), "") for name in names}
         return {name: kind for name, type_ in wanted.items() if (kind := _sqlite_kind(type_.upper()))}
@@ -66,6 +67,7 @@ class _Look:
         types: dict[int, FieldType] = {16: "boolean", postgresql.NUMERIC: "decimal", postgresql.DATE: "date"}
         types.update(dict.fromkeys(postgresql.INTEGERS, "integer"))
         types.update(dict.fromkeys(postgresql.FLOATS, "number"))
+        # 705 is `unknown`, a literal that was not cast: nothing is declared.
         types.update(dict.fromkeys(postgresql.TEXTS - {705}, "text"))
         types.update(dict.fromkeys(postgresql.BITS, "bits"))
         types |= {postgresql.TIMESTAMP: "time", postgresql.TIMESTAMPTZ: "time"}
@@ -94,6 +96,7 @@ class _Look:
         for (name, one), convert in zip(named, converters, strict=True):
             if convert in (as_bool, as_bit):
                 found[name] = FieldKind("boolean")
+            # MariaDB's JSON is declared as text, and its values are parsed.
             elif convert is not as_json and (kind := _mysql_kind(one[1])):
                 found[name] = FieldKind(kind)
         if relation.query is None and found:
@@ -123,6 +126,7 @@ _MEMBER = re.compile(r"'((?:[^']|'')*)'")
 
 def _sqlite_kind(declared: str) -> FieldKind | None:
     """Return the kind by the rules of SQLite's affinities; the length of VARCHAR(n) means nothing there."""
+    # https://www.sqlite.org/datatype3.html#determination_of_column_affinity
     words: tuple[tuple[str, FieldType], ...] = (("BOOL", "boolean"), ("INT", "integer"))
     words += (("CHAR", "text"), ("CLOB", "text"), ("TEXT", "text"))
     words += (("REAL", "number"), ("FLOA", "number"), ("DOUB", "number"))

@@ -7,9 +7,9 @@ writers' clocks and zones may differ from the source's.
 The next window starts `overlap` before `through`, so that rows committed late are seen. On columns that do not follow
 the clock, that alone would read the last rows of an idle table at every poll for ever; and no time can be subtracted
 from a sequence. So the lane keeps `marks`, pairs of (source's clock, greatest value seen by then), and a low-water
-mark, `quiet`. A row at or below a mark's value was given that value before the mark's clock, so it is committed within
-`overlap` of it. Once a window that began after that has been read, no row below the mark's value can still be missing:
-the low-water mark rises to it, and no later window reads below.
+mark. A row at or below a mark's value was given that value before the mark's clock, so it is committed within `overlap`
+of it. Once a window that began after that has been read, no row below the mark's value can still be missing: the
+low-water mark rises to it, and no later window reads below.
 
 Rows above the greatest value seen are always read, however far behind the source's clock they are: a writer's clock may
 be slow or in another zone.
@@ -27,8 +27,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
-from connectors.sql.scales import Scale
-from connectors.sql.sequences import SequenceScale
+from connectors.sql.scales import Scale, SequenceScale
 from sync.shared.words import Json
 
 MARKS = 8
@@ -56,14 +55,14 @@ class SqlLane:
     """A lane that follows a cursor column. `of` names column, kind and zone: a lane of another column starts from
     scratch.
 
-    `quiet` is the low-water mark. `shape` is the notation of a text column's times, as far as it is known; `odd` the
-    number of texts that are no time seen at its ends.
+    `low_water`: nothing below this position is read any more. `shape` is the notation of a text column's times, as far
+    as it is known; `odd` the number of texts that are no time seen at its ends.
     """
 
     of: str
     through: int | None = None
     start: int | None = None
-    quiet: int | None = None
+    low_water: int | None = None
     marks: tuple[tuple[int, int], ...] = ()
     window: SqlWindow | None = None
     shape: Json = None
@@ -103,14 +102,19 @@ def first_lane(
     """Return a new lane at the source's clock `now`; `greatest` is the column's greatest position, None if it is
     empty."""
     if scale.follows_clock:
+        # All rows before `now - settle` are the backfill's: the live lane takes over exactly there.
         return SqlLane(of, now - settle, now - settle, shape=shape)
     if greatest is None:
         return SqlLane(of, shape=shape)
     if isinstance(scale, SequenceScale):
-        return SqlLane(of, greatest, quiet=scale.end(greatest), shape=shape)
+        # No time can be subtracted from a number. A row numbered before and committed later is found by the backfill's
+        # second reading.
+        return SqlLane(of, greatest, low_water=scale.end(greatest), shape=shape)
+    # Rows of the last `settle` may still be uncommitted: they belong to the first window.
     through = min(greatest, now - settle)
+    # Nothing of that age can still be committed, so no window has to begin before it.
     if _is_past(scale, through, now - _lateness(scale, now, overlap)):
-        return SqlLane(of, through, quiet=scale.end(through), shape=shape)
+        return SqlLane(of, through, low_water=scale.end(through), shape=shape)
     return SqlLane(of, through, scale.end(through), shape=shape)
 
 
@@ -127,16 +131,18 @@ def plan(lane: SqlLane, scale: Scale, now: int, overlap: int, settle: int, *, ba
     """Return the lane with the window that this poll reads; `backfilled`: the backfill is over."""
     by = now - _lateness(scale, now, overlap)
     if isinstance(scale, SequenceScale):
-        return replace(lane, window=SqlWindow(lane.quiet, None, by))
+        return replace(lane, window=SqlWindow(lane.low_water, None, by))
     high = now - settle
     if lane.through is None:
         return replace(lane, window=SqlWindow(None, high, by))
     through = lane.through
     if not scale.follows_clock and through > high:
         lane, through = _set_back(lane, high), high
+    # A date stands for its whole day: the overlap counts back from the day's end.
     low = min(scale.reach(through), high) - overlap
-    low = low if lane.quiet is None else max(low, lane.quiet)
+    low = low if lane.low_water is None else max(low, lane.low_water)
     if lane.start is not None:
+        # Rows below `start` are the backfill's until it is done. Then they are read once more, for late commits.
         low = min(low, lane.start - overlap) if backfilled else max(low, lane.start)
         lane = replace(lane, start=None if backfilled else lane.start)
     if scale.follows_clock:  # what was written since then may be stored as up to a whole grain earlier
@@ -154,7 +160,7 @@ def is_marked(lane: SqlLane, window: SqlWindow, scale: Scale, seen: int | None) 
     through = _read_through(lane, window, seen)
     if scale.follows_clock or through is None or (lane.marks and lane.marks[-1][1] >= through):
         return False
-    return lane.quiet is None or scale.end(through) > lane.quiet
+    return lane.low_water is None or scale.end(through) > lane.low_water
 
 
 def finish(lane: SqlLane, window: SqlWindow, scale: Scale, seen: int | None, *, now: int, overlap: int) -> SqlLane:
@@ -162,14 +168,19 @@ def finish(lane: SqlLane, window: SqlWindow, scale: Scale, seen: int | None, *, 
     if scale.follows_clock:
         return replace(lane, through=window.high, window=None)
     through = _read_through(lane, window, seen)
+    # A mark of a later clock was set before the source's clock went back: nothing would ever settle it.
     marks = tuple(mark for mark in lane.marks if mark[0] <= now)
     if is_marked(replace(lane, marks=marks), window, scale, seen) and through is not None:
         marks = _with_mark(marks, (now, through), _lateness(scale, now, overlap) // MARKS)
-    quiet = _greater(lane.quiet, max((scale.end(value) for clock, value in marks if clock <= window.by), default=None))
-    if quiet is None and lane.start is None and through is not None and _is_past(scale, through, window.by):
-        quiet = scale.end(through)
-    left = tuple((clock, value) for clock, value in marks if quiet is None or scale.end(value) > quiet)
-    return replace(lane, through=through, quiet=quiet, marks=left, window=None)
+    # This window began after rows up to these marks were committed, and it is read: nothing below can be missing.
+    low_water = _greater(
+        lane.low_water, max((scale.end(value) for clock, value in marks if clock <= window.by), default=None)
+    )
+    # Before any mark is settled: a newest value that is old enough settles itself.
+    if low_water is None and lane.start is None and through is not None and _is_past(scale, through, window.by):
+        low_water = scale.end(through)
+    left = tuple((clock, value) for clock, value in marks if low_water is None or scale.end(value) > low_water)
+    return replace(lane, through=through, low_water=low_water, marks=left, window=None)
 
 
 def _read_through(lane: SqlLane, window: SqlWindow, seen: int | None) -> int | None:
@@ -194,8 +205,8 @@ def _is_past(scale: Scale, position: int, by: int) -> bool:
 def _set_back(lane: SqlLane, high: int) -> SqlLane:
     """Return the lane for a source whose clock went back: the present it had reached now lies ahead, and so do its
     marks."""
-    quiet = None if lane.quiet is not None and lane.quiet > high else lane.quiet
-    return replace(lane, through=high, quiet=quiet, marks=tuple(mark for mark in lane.marks if mark[1] <= high))
+    low_water = None if lane.low_water is not None and lane.low_water > high else lane.low_water
+    return replace(lane, through=high, low_water=low_water, marks=tuple(mark for mark in lane.marks if mark[1] <= high))
 
 
 def _lateness(scale: Scale, now: int, overlap: int) -> int:
@@ -218,7 +229,7 @@ def lane_to_json(lane: SqlLane, scale: Scale) -> Json:
         "of": lane.of,
         "through": _write(scale, lane.through),
         "start": _write(scale, lane.start),
-        "quiet": _write(scale, lane.quiet),
+        "quiet": _write(scale, lane.low_water),
         "marks": [[clock, _write(scale, value)] for clock, value in lane.marks],
         "shape": lane.shape,
         **({"odd": lane.odd} if lane.odd else {}),
@@ -239,7 +250,7 @@ def lane_from_json(value: Mapping[str, Json], scale: Scale) -> SqlLane:
         of=value["of"],
         through=_read(scale, value["through"]),
         start=_read(scale, value["start"]),
-        quiet=_read_end(scale, value["quiet"]),
+        low_water=_read_end(scale, value["quiet"]),
         marks=tuple((clock, scale.read(position)) for clock, position in value["marks"]),
         shape=value["shape"],
         odd=value.get("odd", 0),

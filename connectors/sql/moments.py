@@ -5,9 +5,12 @@ Instants are microseconds since 1970-01-01 UTC. Text that is no time never raise
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta, tzinfo
+from datetime import UTC, datetime, timedelta, timezone, tzinfo
+from functools import lru_cache
+from zoneinfo import ZoneInfo
 
 from sync.shared.timestamps import FORM as _FORM
 from sync.shared.timestamps import naive as _naive
@@ -59,6 +62,7 @@ def common_shape(shapes: Iterable[TextTimeFormat]) -> TextTimeFormat | None:
     found = set(shapes)
     if len({(shape.separator, shape.offset) for shape in found}) != 1:
         return None
+    # Text without seconds is a prefix of text with them, and sorts before it.
     return min(found, key=lambda shape: shape.seconds)
 
 
@@ -77,6 +81,7 @@ def instant_of(text: str, zone: tzinfo) -> int | None:
     local = (moment - _EPOCH) // _MICROSECOND
     if form[6] is not None:
         return local - _offset_minutes(form[6]) * 60_000_000
+    # The common case, without the cost of a datetime.
     if zone is UTC:
         return local
     try:
@@ -116,12 +121,14 @@ def iso(text: str, *, zoned: bool) -> str:
     0000-00-00) is returned unchanged.
     """
     form = _FORM.fullmatch(text)
+    # No full date and time: nothing to spell otherwise.
     if form is None or not form[2] or not form[4]:
         return text
     zoned = zoned or form[6] is not None
     if zoned and form[6] not in (None, "Z", "+00", "+00:00"):
         instant = instant_of(text, UTC)
         exact = None if instant is None else canonical(instant)
+        # An offset that is not zero: only computing the instant tells the UTC time.
         return text if exact is None else exact.replace(".000000Z", "Z")
     if _naive(form) is None:
         return text
@@ -134,3 +141,45 @@ def _offset_words(minutes: int | None) -> str:
     if not minutes:
         return "" if minutes is None else "Z"
     return f"{'-' if minutes < 0 else '+'}{abs(minutes) // 60:02d}:{abs(minutes) % 60:02d}"
+
+
+_EPOCH_UTC = datetime(1970, 1, 1, tzinfo=UTC)
+_MICROSECOND = timedelta(microseconds=1)
+_OFFSET = re.compile(r"([+-])(\d\d):?(\d\d)")
+DAY = 86_400_000_000
+"""Microseconds."""
+
+
+@lru_cache(maxsize=64)
+def find_zone(name: str) -> tzinfo:
+    """Return the zone of that name ("Europe/Berlin") or offset ("+02:00"). Raises ValueError naming what is allowed."""
+    if name == "UTC":
+        return UTC
+    if offset := _OFFSET.fullmatch(name):
+        sign, hours, minutes = offset.groups()
+        size = timedelta(hours=int(hours), minutes=int(minutes))
+        # datetime.timezone takes no more.
+        if size < timedelta(hours=24):
+            return timezone(-size if sign == "-" else size)
+    try:
+        return ZoneInfo(name)
+    except (OSError, ValueError, KeyError):
+        raise ValueError('must be a time zone such as "UTC", "Europe/Berlin" or "+02:00"') from None
+
+
+def offset_at(zone: tzinfo, instant: int) -> int:
+    """Return the zone's offset from UTC at that instant, in microseconds."""
+    if zone is UTC:
+        return 0
+    offset = (_EPOCH_UTC + timedelta(microseconds=instant)).astimezone(zone).utcoffset()
+    return 0 if offset is None else offset // _MICROSECOND
+
+
+def least_offset(zone: tzinfo, instant: int) -> int:
+    """Return the smaller of the offsets now and a day later: no row of an hour that clocks repeat reads earlier."""
+    return min(offset_at(zone, instant), offset_at(zone, instant + DAY))
+
+
+def greatest_offset(zone: tzinfo, instant: int) -> int:
+    """Return the greater of the offsets now and a day before: no row of an hour that clocks repeat reads later."""
+    return max(offset_at(zone, instant), offset_at(zone, instant - DAY))

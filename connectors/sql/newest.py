@@ -12,12 +12,10 @@ from typing import Any
 
 from connectors.sql.columns import StreamColumns
 from connectors.sql.connection import Database
-from connectors.sql.cursor_times import Cursor
-from connectors.sql.moments import canonical, datetime_of, shape_of
-from connectors.sql.scales import HOUR, MINUTE, SECOND, Days, Epoch, Scale, Words
-from connectors.sql.sequences import SequenceScale
+from connectors.sql.cursors import Cursor
+from connectors.sql.moments import DAY, canonical, datetime_of, offset_at, shape_of
+from connectors.sql.scales import HOUR, MINUTE, SECOND, Days, Epoch, Scale, SequenceScale, Words
 from connectors.sql.statements import Relation, edge
-from connectors.sql.zones import DAY, offset_at
 
 _LOOK = 25
 _SENSIBLE = 25 * 365 * DAY
@@ -51,6 +49,7 @@ def newest_of(database: Database, stream: str, relation: Relation, cursor: Curso
     if found or not values:
         value, spot = found[0] if found else (None, None)
         return Newest(value, spot, odd)
+    # Only unusable values at the top: look below the present instead.
     now = database.now(stream)
     if isinstance(scale, SequenceScale):
         return Newest(None, StreamColumns(database, stream).greatest(relation, cursor, scale, now), odd)
@@ -60,7 +59,7 @@ def newest_of(database: Database, stream: str, relation: Relation, cursor: Curso
     return Newest(value, spot, odd)
 
 
-def kinds_of(values: Iterable[Any]) -> tuple[str, ...]:
+def odd_kinds(values: Iterable[Any]) -> tuple[str, ...]:
     """Return the kinds of these values that are no time (or no number), each once and never the value itself."""
     return tuple(sorted({_kind(value) for value in values}))
 
@@ -120,6 +119,7 @@ def _age(span: int, *, days: bool = False) -> str:
     if days and size < DAY:
         return "today" if span >= 0 else "tomorrow"
     units = ((365 * DAY, "years"), (DAY, "days"), (HOUR, "h"), (MINUTE, "min"), (SECOND, "s"))
+    # From two of a unit on, so that no plural stands with one.
     unit, name = next(((unit, name) for unit, name in units if size >= 2 * unit), (SECOND, "s"))
     text = f"{size // unit:,} {name}"
     return f"in {text}" if span < 0 else f"{text} ago"
@@ -153,8 +153,10 @@ def _makes_sense(position: int, now: int) -> bool:
 
 def moves_with_the_clock(before: tuple[int, int], after: tuple[int, int], least: int | None, scale: Scale) -> bool:
     """Return whether a query computes its cursor when asked, as `now()` does: `(clock, newest value)` of two looks."""
+    # Days are too coarse to tell, and a sequence has no time.
     if isinstance(scale, Days | SequenceScale):
         return False
+    # now() is as new as the clock; a stored value is older, or ahead by more than clocks differ.
     if any(not scale.floor(clock) <= newest <= clock + MINUTE for clock, newest in (before, after)):
         return False
     return after[1] > before[1] or (least is not None and least >= scale.floor(before[0]))

@@ -7,8 +7,8 @@ from typing import Annotated, Literal
 
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, WithJsonSchema, model_validator
 
+from connectors.sql.moments import find_zone
 from connectors.sql.statements import table_parts
-from connectors.sql.zones import find_zone
 from sync.shared.durations import Duration
 from sync.shared.secrets import SecretRef
 
@@ -88,7 +88,7 @@ class SqlSource(_SqlTable):
     )
 
 
-class _Relation(_SqlTable):
+class _TableOrQuery(_SqlTable):
     """A table or a query; exactly one of them."""
 
     table: TableName | None = Field(
@@ -103,13 +103,13 @@ class _Relation(_SqlTable):
     )
 
     @model_validator(mode="after")
-    def _exactly_one(self) -> _Relation:
+    def _exactly_one(self) -> _TableOrQuery:
         if (self.table is None) == (self.query is None):
             raise ValueError("needs exactly one of table and query")
         return self
 
 
-class SqlStream(_Relation):
+class SqlStream(_TableOrQuery):
     """Keys of `[sources.X.streams.Y]`."""
 
     key: KeyColumns = Field(
@@ -144,7 +144,7 @@ class SqlStream(_Relation):
         return frozenset(self.key) | ({self.modified} if self.modified else set())
 
 
-class SqlChild(_Relation):
+class SqlChild(_TableOrQuery):
     """Keys of `[sources.X.streams.Y.children.Z]`: rows nested into their parent's record as the list Z."""
 
     parent: KeyColumns = Field(

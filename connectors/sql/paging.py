@@ -13,13 +13,12 @@ from sqlalchemy import Select
 from connectors.interface import StreamSpec
 from connectors.sql.columns import StreamColumns
 from connectors.sql.connection import Database, SqlRows
-from connectors.sql.cursor_times import Cursor
+from connectors.sql.cursors import Cursor
 from connectors.sql.halving import read_page
 from connectors.sql.keys import pack, unpack
 from connectors.sql.ordering import is_proven
-from connectors.sql.orders import ColumnOrder
 from connectors.sql.records import SelectLayout
-from connectors.sql.statements import Bounds, Relation, page, rows_in
+from connectors.sql.statements import Bounds, ColumnOrder, Relation, page, rows_in
 from sync.shared.errors import SourceRefused
 from sync.shared.words import Json
 
@@ -96,7 +95,7 @@ class Pager:
             # row that the page should be behind tells of pages that were read before a restart.
             raise self._refused("yields rows again that the page before held: its pages would never end")
         self._refuse_lists(found)
-        self._refuse_cut(found, places)
+        self._refuse_lossy(found, places)
         self._former, self._before = self._before, places
         extra = sum(order.exact is not None for order in self._orders)
         return SqlRows(found.columns[: len(found.columns) - extra], found.rows, found.more)
@@ -147,7 +146,7 @@ class Pager:
             if order.kind in _LISTS_COME_AS and any(is_list(row[at]) for row in found.rows):
                 raise no_key(self._database, self._stream, self._relation, order.column)
 
-    def _refuse_cut(self, found: SqlRows, places: Sequence[PagePosition]) -> None:
+    def _refuse_lossy(self, found: SqlRows, places: Sequence[PagePosition]) -> None:
         """Raise SourceRefused where a plain value lacks digits that matter: two rows would share an id, or a window
         would begin at the wrong number."""
         lossy = [*self._keys, *([self._cursor] if self._cursor and self._cursor.single else [])]

@@ -38,8 +38,8 @@ def read_tolerantly(connection: Connection) -> None:
         adapters.register_loader(name, TextLoader)
     adapters.register_loader("timestamp", _Timestamp)
     adapters.register_loader("timestamptz", _ZonedTimestamp)
-    adapters.register_loader("json", _Json)
-    adapters.register_loader("jsonb", _Json)
+    adapters.register_loader("json", _JsonLoader)
+    adapters.register_loader("jsonb", _JsonLoader)
     adapters.register_loader("bpchar", _PaddedText)
     if connection.info.parameter_status("server_encoding") == "SQL_ASCII":
         # Such a database does not say what its text is encoded in; it may hold anything. 0 stands for all types that
@@ -71,7 +71,7 @@ class _ZonedTimestamp(Loader):
         return iso(bytes(data).decode(), zoned=True)
 
 
-class _Json(Loader):
+class _JsonLoader(Loader):
     def load(self, data: Buffer) -> JsonText:
         return JsonText(_decoded(data))
 

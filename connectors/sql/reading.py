@@ -10,7 +10,7 @@ from typing import Any, TypeVar
 
 from connectors.sql.columns import LearnedScale, StreamColumns
 from connectors.sql.connection import Database, SqlRows
-from connectors.sql.cursor_times import Cursor
+from connectors.sql.cursors import Cursor
 from connectors.sql.errors import Oversized
 from connectors.sql.lanes import (
     SqlBackfill,
@@ -30,8 +30,7 @@ from connectors.sql.lanes import (
 from connectors.sql.moments import TextTimeFormat, shape_of
 from connectors.sql.paging import Pager, make_pager
 from connectors.sql.records import ChildRelation, SelectLayout, SqlReadPlan, make_records, repeated
-from connectors.sql.scales import SECOND, Scale
-from connectors.sql.sequences import SequenceScale
+from connectors.sql.scales import SECOND, Scale, SequenceScale
 from connectors.sql.statements import Relation
 from sync.shared.words import Json, Page, Record, Touch
 
@@ -45,7 +44,7 @@ def child_lane(name: str) -> str:
 
 
 @dataclass(frozen=True, slots=True)
-class _Content:
+class _SqlContent:
     """The content of a page: records of a parent lane, touches of a child lane, notes for the log."""
 
     records: Sequence[Record] = ()
@@ -54,7 +53,7 @@ class _Content:
 
 
 @dataclass(frozen=True, slots=True)
-class _Track:
+class _SqlTrack:
     """A relation followed by its cursor column; `content` turns rows of a page into records or touches."""
 
     lane: str
@@ -62,7 +61,7 @@ class _Track:
     layout: SelectLayout
     cursor: Cursor
     pager: Pager
-    content: Callable[[SqlRows, Scale], _Content]
+    content: Callable[[SqlRows, Scale], _SqlContent]
 
     def times(self, found: SqlRows) -> Iterator[Any]:
         """Yield the cursor column's values, from the last row to the first."""
@@ -106,7 +105,7 @@ class SqlPoll:
 
     # ---- following a cursor column
 
-    def _follow(self, track: _Track, lanes: Mapping[str, Json], now: int) -> Iterator[Page]:
+    def _follow(self, track: _SqlTrack, lanes: Mapping[str, Json], now: int) -> Iterator[Page]:
         """Yield the pages of a lane's window. A window left unfinished by the last poll is finished first, then the
         next one is read."""
         stored = lanes.get(track.lane)
@@ -117,20 +116,22 @@ class SqlPoll:
                 yield Page(track.lane, _unknown(track.cursor))
             return
         lane = self._lane(track, found.scale, found.shape, stored, now)
-        lane, notes = self._looked_at(track, found, lane, new=stored is None)
+        lane, notes = self._with_notes(track, found, lane, new=stored is None)
         resumed = lane.window is not None
         backfilled = bool((lanes.get(BACKFILL) or {}).get("done"))
+        # A window left by the last poll ends at that poll's clock: a second one follows it up to now.
         for _ in range(2 if resumed else 1):
             if lane.window is None:
                 lane = plan(lane, found.scale, now, self._overlap, self._settle, backfilled=backfilled)
             while lane.window is not None:
                 lane, content = self._page(track, found.scale, lane, lane.window)
                 cursor = lane_to_json(lane, found.scale)
+                # There is nothing to commit in an unchanged cursor without content.
                 if cursor != stored or content.records or content.touched:
                     yield Page(track.lane, cursor, content.records, content.touched, notes={**content.notes, **notes})
                     stored, notes = cursor, {}
 
-    def _scale_now(self, track: _Track, known: Json) -> LearnedScale:
+    def _scale_now(self, track: _SqlTrack, known: Json) -> LearnedScale:
         """Return the column's scale; for a text column determined anew if the notation at its ends has changed.
 
         Raises SourceRefused where its values do not sort as time.
@@ -143,8 +144,8 @@ class SqlPoll:
             return replace(found, odd=ends.no_times)
         return found
 
-    def _looked_at(
-        self, track: _Track, found: LearnedScale, lane: SqlLane, *, new: bool
+    def _with_notes(
+        self, track: _SqlTrack, found: LearnedScale, lane: SqlLane, *, new: bool
     ) -> tuple[SqlLane, dict[str, Json]]:
         """Return the lane, and notes for the log (each once) about rows that no window will hold."""
         notes: dict[str, Json] = {}
@@ -158,7 +159,7 @@ class SqlPoll:
             notes["replica_behind_seconds"] = self._behind // SECOND
         return replace(lane, odd=found.odd), notes
 
-    def _lane(self, track: _Track, scale: Scale, shape: Json, stored: Json, now: int) -> SqlLane:
+    def _lane(self, track: _SqlTrack, scale: Scale, shape: Json, stored: Json, now: int) -> SqlLane:
         """Return the lane as it was left, or a new one; a lane of another column starts from scratch."""
         of = track.cursor.of
         if stored is None:
@@ -170,7 +171,7 @@ class SqlPoll:
             return SqlLane(of, shape=shape)
         return replace(lane_from_json(stored, scale), shape=shape)
 
-    def _page(self, track: _Track, scale: Scale, lane: SqlLane, window: SqlWindow) -> tuple[SqlLane, _Content]:
+    def _page(self, track: _SqlTrack, scale: Scale, lane: SqlLane, window: SqlWindow) -> tuple[SqlLane, _SqlContent]:
         """Read the next page of the window; return the lane behind it and the page's content."""
         low = None if window.low is None else scale.low(window.low)
         # What no number reaches (NaN, text in SQLite) would be read at every poll: it is the sweep's.
@@ -179,7 +180,7 @@ class SqlPoll:
         found, content = _whole(
             track.pager,
             lambda: track.pager.page(window.after, low, high, above=above),
-            lambda found: track.content(found, scale) if found.rows else _Content(),
+            lambda found: track.content(found, scale) if found.rows else _SqlContent(),
         )
         seen = None if scale.follows_clock else track.greatest(found, scale)
         if found.more:
@@ -190,14 +191,16 @@ class SqlPoll:
             now = self._database.now(self._plan.spec.name) if marked else self._began
             lane = finish(lane, window, scale, seen, now=now, overlap=self._overlap)
         if found.rows and lane.shape is not None and not _fits(lane.shape, next(track.times(found))):
+            # Another notation came up: the next poll determines it anew.
             lane = replace(lane, shape=None)
         return lane, content
 
     # ---- the backfill
 
-    def _fill(self, track: _Track, lanes: Mapping[str, Json], now: int) -> Iterator[Page]:
+    def _fill(self, track: _SqlTrack, lanes: Mapping[str, Json], now: int) -> Iterator[Page]:
         """Yield the pages of the backfill until it is done."""
         stored = lanes.get(BACKFILL)
+        # Later polls have nothing to do here, not even to ask for the scale.
         if stored is not None and stored.get("done"):
             return
         of = track.cursor.of
@@ -219,7 +222,7 @@ class SqlPoll:
             cursor = backfill_to_json(backfill, of, scale)
             yield Page(BACKFILL, cursor, content.records, backfill=True, notes=content.notes)
 
-    def _backfill(self, track: _Track, scale: Scale, stored: Json, now: int) -> SqlBackfill:
+    def _backfill(self, track: _SqlTrack, scale: Scale, stored: Json, now: int) -> SqlBackfill:
         if stored is not None:
             return backfill_from_json(stored, scale)
         greatest = None
@@ -233,6 +236,7 @@ class SqlPoll:
         """Yield the pages of a stream without a cursor column: the first reading is the backfill, afterwards each poll
         reads the whole table again."""
         live = lanes.get(LIVE)
+        # There was no live lane, or it followed a column that the configuration no longer names.
         if live is None or live.get("of") is not None:
             live = {"of": None, "after": None}
             yield Page(LIVE, live)
@@ -259,25 +263,25 @@ class SqlPoll:
 
     # ---- what the tracks carry
 
-    def _track(self, cursor: Cursor) -> _Track:
+    def _track(self, cursor: Cursor) -> _SqlTrack:
         plan = self._plan
 
-        def content(found: SqlRows, scale: Scale) -> _Content:
+        def content(found: SqlRows, scale: Scale) -> _SqlContent:
             records = make_records(self._database, self._columns, plan, found, scale, at_once=True)
-            return _Content(records=records, notes=repeated(found, records))
+            return _SqlContent(records=records, notes=repeated(found, records))
 
         pager = self._pager(plan.relation, plan.layout, plan.keys, cursor)
-        return _Track(LIVE, plan.relation, plan.layout, cursor, pager, content)
+        return _SqlTrack(LIVE, plan.relation, plan.layout, cursor, pager, content)
 
-    def _child_track(self, child: ChildRelation, cursor: Cursor) -> _Track:
+    def _child_track(self, child: ChildRelation, cursor: Cursor) -> _SqlTrack:
         layout = SelectLayout((*child.keys, cursor.column, *child.parents))
 
-        def content(found: SqlRows, _scale: Scale) -> _Content:
+        def content(found: SqlRows, _scale: Scale) -> _SqlContent:
             ids, parents = layout.ids(child.keys, found), layout.ids(child.parents, found)
-            return _Content(touched=[Touch(child.name, str(id_), up) for id_, up in zip(ids, parents, strict=True)])
+            return _SqlContent(touched=[Touch(child.name, str(id_), up) for id_, up in zip(ids, parents, strict=True)])
 
         pager = self._pager(child.relation, layout, child.keys, cursor)
-        return _Track(child_lane(child.name), child.relation, layout, cursor, pager, content)
+        return _SqlTrack(child_lane(child.name), child.relation, layout, cursor, pager, content)
 
     def _pager(
         self, relation: Relation, layout: SelectLayout, keys: Sequence[str], cursor: Cursor | None = None

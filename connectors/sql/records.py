@@ -14,7 +14,7 @@ from sqlalchemy import Select
 from connectors.interface import StreamSpec
 from connectors.sql.columns import IdWriter, StreamColumns
 from connectors.sql.connection import Database, SqlRows
-from connectors.sql.cursor_times import Cursor
+from connectors.sql.cursors import Cursor
 from connectors.sql.halving import read_among
 from connectors.sql.key_spelling import Nearest
 from connectors.sql.keys import as_kind, id_text, row_id
@@ -136,6 +136,7 @@ class RowFields:
     @classmethod
     def of(cls, layout: SelectLayout, found: SqlRows, converters: Sequence[Converter]) -> RowFields:
         if layout.everything:
+            # The columns with a role are named first, then `*` repeats them: the second part is what the mapping wants.
             places = {str(found.columns[at][0]): at for at in range(len(layout.names), len(found.columns))}
         else:
             places = {name: layout.at(name) for name in layout.wanted}
@@ -144,6 +145,7 @@ class RowFields:
     def read(self, row: Sequence[Any]) -> tuple[dict[str, Json], str | None]:
         """Return the row's data, and why it cannot be used (None: it can)."""
         try:
+            # One `try` for the whole row: this runs for every row, and unusable values are rare.
             return {name: convert(row[index]) for name, index, convert in self.places}, None
         except UnreadableValue:
             return self._read_what_can_be(row)
@@ -160,7 +162,7 @@ class RowFields:
         return data, problem
 
 
-class _Nested:
+class _NestedChildren:
     """The children of one parent."""
 
     def __init__(self) -> None:
@@ -203,7 +205,8 @@ def make_records(
         data, problem = fields.read(row)
         links: dict[str, tuple[str, ...]] = {}
         for name, of in nested.items():
-            child = of.get(id_, _Nested())
+            # A parent without children has an empty list, not a missing field: the mapping may count on it.
+            child = of.get(id_, _NestedChildren())
             data[name] = child.items
             links[name] = tuple(child.ids)
             problem = problem or next((f"in {name}: {text}" for text in child.problems), None)
@@ -216,6 +219,7 @@ def _one_each(records: Sequence[Record]) -> list[Record]:
     """Return one record for each id: the one of the latest modified time, then of the greatest values."""
 
     def rank(record: Record) -> tuple[Any, str]:
+        # The values decide between equal times, so that every poll chooses the same row.
         return record.rank, json.dumps(record.data, sort_keys=True)
 
     greatest = {record.id: record for record in sorted(records, key=rank)}
@@ -235,15 +239,17 @@ def _nest(
     parents: Mapping[str, Sequence[Any]],
     *,
     at_once: bool,
-) -> Mapping[str, _Nested]:
+) -> Mapping[str, _NestedChildren]:
     """Return the children of these parents (id and key values), by the parent's id."""
-    nested: defaultdict[str, _Nested] = defaultdict(_Nested)
+    nested: defaultdict[str, _NestedChildren] = defaultdict(_NestedChildren)
     nearest = Nearest(parents)
     layout = SelectLayout((*child.parents, *child.keys), tuple(columns_of(child.wanted)), child.wanted.fields is None)
     orders = columns.orders(child.relation, child.parents)
     keys = [
         row
         for values in parents.values()
+        # The child's column may have another type than the parent's key (text beside integer). Bound as the child's
+        # type, the comparison works on every database and can use the index.
         for row in product(*(as_kind(value, order.kind) for value, order in zip(values, orders, strict=True)))
     ]
 

@@ -7,24 +7,16 @@ settings made for longer than a transaction would leak to the pooler's other cli
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from collections.abc import Mapping
+from typing import Any
 
-from sqlalchemy import Connection, Engine, event, text
+from sqlalchemy import Connection, Engine, event
 
-from connectors.interface import Finding
 from connectors.sql.options import SqlSource
-
-if TYPE_CHECKING:
-    from connectors.sql.connection import Database
-
-_LOOKS = 3
-"""Transactions that `check` compares."""
-
 
 # ---- PostgreSQL
 
-POSTGRESQL: Mapping[str, str] = {
+POSTGRESQL_SETTINGS: Mapping[str, str] = {
     "TimeZone": "UTC",
     "DateStyle": "ISO, YMD",
     "IntervalStyle": "iso_8601",
@@ -40,7 +32,9 @@ POSTGRESQL: Mapping[str, str] = {
 def pin_postgresql(engine: Engine, options: SqlSource) -> None:
     """Begin each transaction of the engine and set it up, in one round trip; the driver itself begins none."""
     limits = {"statement_timeout": f"{milliseconds(options)}", "lock_timeout": f"{_lock_milliseconds(options)}"}
-    settings = "; ".join(f"SET LOCAL {name} = '{value}'" for name, value in (*POSTGRESQL.items(), *limits.items()))
+    settings = "; ".join(
+        f"SET LOCAL {name} = '{value}'" for name, value in (*POSTGRESQL_SETTINGS.items(), *limits.items())
+    )
     # Under SERIALIZABLE as somebody's default, a reader may have to wait, or fail.
     begin = f"BEGIN ISOLATION LEVEL READ COMMITTED READ ONLY; {settings}"
 
@@ -143,42 +137,3 @@ def milliseconds(options: SqlSource) -> int:
 def _lock_milliseconds(options: SqlSource) -> int:
     """Return how long to wait for a lock: less than a statement may run, so that waiting is told from working."""
     return max(1, milliseconds(options) * 4 // 5)
-
-
-# ---- what `check` says
-
-_PINNED: Mapping[str, Mapping[str, str]] = {
-    "postgresql": {**POSTGRESQL, "idle_in_transaction_session_timeout": "1min"},
-    "mysql": {"time_zone": "+00:00", "character_set_results": "utf8mb4", "collation_connection": "utf8mb4_general_ci"},
-}
-_WATCHED: Mapping[str, Sequence[str]] = {
-    "postgresql": ("search_path", "role", "lc_monetary", "lc_time"),
-    "mysql": ("sql_mode", "lc_time_names"),
-}
-"""Settings that queries and values depend on as well, but whose right value only the operator knows."""
-
-
-def session_findings(database: Database, stream: str) -> Iterator[Finding]:
-    """Compare several transactions: the pinned settings must hold, and the others be the same in each."""
-    pinned, watched = _PINNED.get(database.backend, {}), _WATCHED.get(database.backend, ())
-    names = [*pinned, *watched]
-    if not names:
-        return
-    show = "current_setting('{}')" if database.backend == "postgresql" else "@@{}"
-    statement = text("SELECT " + ", ".join(show.format(name) for name in names))
-    looks = [dict(zip(names, database.run(statement, stream).rows[0], strict=True)) for _ in range(_LOOKS)]
-    for name, wanted in pinned.items():
-        if any(look[name] != wanted for look in looks):
-            what = f"the setting {name} does not hold inside a transaction: values may change their form by themselves"
-            yield Finding("error", what, "a proxy between here and the server interferes: connect without it")
-    for name in watched:
-        if len({look[name] for look in looks}) > 1:
-            what = f"the setting {name} differs from transaction to transaction: another client of the pooler sets it"
-            yield Finding("warning", what, "give this user a pool of its own")
-    if database.backend == "postgresql" and _encoding(database, stream) == "SQL_ASCII":
-        what = "the database does not say how its text is encoded (SQL_ASCII): it is read as UTF-8"
-        yield Finding("warning", what, "rows with other text are quarantined; in query, convert_from() reads them")
-
-
-def _encoding(database: Database, stream: str) -> str:
-    return str(database.run(text("SELECT current_setting('server_encoding')"), stream).rows[0][0])

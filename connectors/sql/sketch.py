@@ -1,5 +1,5 @@
-"""The facts about a table from which `init` writes a stream: key, time of change, columns, and the tables that belong
-to it."""
+"""The facts from which `init` writes a stream: a table's key, time of change and columns, and the tables that belong to
+it."""
 
 from __future__ import annotations
 
@@ -8,13 +8,11 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
 
-from connectors.sql.candidates import Candidate, candidates_of
-from connectors.sql.catalog import column_names, foreign_keys_of, shape_of
+from connectors.sql.catalog import column_names, foreign_keys_of, table_shape
 from connectors.sql.connection import Database
-from connectors.sql.discovering import all_tables, find_table
-from connectors.sql.naming import words_of
+from connectors.sql.discovering import Candidate, all_tables, candidates_of, find_table
 from connectors.sql.statements import repeated
-from connectors.sql.tables import Column, Listed, TableShape
+from connectors.sql.tables import Column, Listed, TableShape, words_of
 from sync.shared.errors import SourceRefused, SyncError
 
 _PATIENCE = timedelta(seconds=5)
@@ -51,7 +49,7 @@ class Sketch:
 
 
 def sketch(database: Database, name: str) -> Sketch:
-    """Examine the table of that name. Raises SourceUnavailable, SourceRefused."""
+    """Look at the table of that name and at what may belong to it. Raises SourceUnavailable, SourceRefused."""
     table = find_table(database, name)
     main = _sketched(database, table)
     if main is None:
@@ -75,12 +73,12 @@ def all_columns(database: Database) -> Mapping[Listed, Sequence[str]]:
 
 
 def _sketched(database: Database, table: Listed) -> SketchedTable | None:
-    shape = shape_of(database, table.relation)
+    shape = table_shape(database, table.relation)
     if not shape.columns:
         return None
-    with database.within(_PATIENCE) as hasty:
-        changed = candidates_of(hasty, table, shape)
-        key, declared = _key_of(hasty, table, shape)
+    with database.within(_PATIENCE) as quick:
+        changed = candidates_of(quick, table, shape)
+        key, declared = _key_of(quick, table, shape)
     modified = changed[0] if changed else None
     lasting = tuple(name for name in key if modified is None or name != modified.column.name)
     if lasting and lasting != key:  # the key of a partitioned table: with the time of change it would change itself
@@ -97,11 +95,13 @@ def _key_of(database: Database, table: Listed, shape: TableShape) -> tuple[tuple
     required = {column.name for column in columns if not column.nullable}
     if unique := next((one for one in shape.uniques or () if one and set(one) <= required), None):
         return unique, True
+    # Without a declared key: the likeliest columns by name, if no value is repeated in them.
     ranked = sorted(columns, key=lambda column: _unlike_a_key(column, table))
     for column in ranked[:3]:
         try:
             if not database.run(repeated(table.relation, [column.name])).rows:
                 return (column.name,), False
+        # Too slow to look for repeats: the next column may have an index.
         except SyncError:
             continue
     return (ranked[0].name,), False
@@ -130,6 +130,7 @@ def _referring(
         return
     for other, names in column_names(database, all_tables(database)).items():
         column = next((name for name in names if _refers_by_name(name, table, key[0])), None)
+        # A foreign key has said it already; and by its name alone a column does not make a table its own child.
         if column is not None and other.place not in declared and other.place != table.place:
             yield other, (column,), False
 

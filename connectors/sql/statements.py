@@ -7,10 +7,10 @@ otherwise take an unknown quoted name for a string.
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from sqlalchemy import (
     BindParameter,
@@ -33,8 +33,7 @@ from sqlalchemy.ext.compiler import compiles
 from sqlalchemy.sql.functions import FunctionElement, count
 from sqlalchemy.types import NULLTYPE
 
-if TYPE_CHECKING:
-    from connectors.sql.orders import ColumnOrder
+from connectors.sql.keys import KeyKind
 
 ALIAS = "t"
 
@@ -115,6 +114,37 @@ class Bounds:
     after: tuple[Any, ...] | None = None
     including: bool = False
     above: bool = False
+
+
+SqlExpression = ColumnElement[Any]
+
+
+@dataclass(frozen=True, slots=True)
+class ColumnOrder:
+    """One column as its database compares it.
+
+    `type` is the database's name of its type, "" where it was not asked. `kind` is the kind of Python values the column
+    takes, None where that is not known. `exact` selects the value as the database renders it (None: the plain value is
+    exact); `write` turns that, a plain value or a window's bound into what the driver binds, and `typed` wraps the
+    parameter. `shown` selects what equals a plain value (None: the bare column). `single`: numbers of single precision.
+    `loses` tells by a plain value and the exact one whether the plain one lacks digits, so that two rows could share
+    it.
+    """
+
+    column: str
+    type: str = ""
+    kind: KeyKind | None = None
+    exact: Callable[[SqlExpression], SqlExpression] | None = None
+    write: Callable[[Any], Any] = lambda it: it
+    typed: Callable[[SqlExpression], SqlExpression] | None = None
+    shown: Callable[[SqlExpression], SqlExpression] | None = None
+    single: bool = False
+    loses: Callable[[Any, Any], bool] | None = None
+
+    def bound(self, it: Any) -> SqlExpression:
+        """Return the value (as `exact` renders it, or a bound of a window) to compare the bare column with."""
+        parameter = value(self.write(it))
+        return parameter if self.typed is None else self.typed(parameter)
 
 
 @lru_cache(maxsize=256)
@@ -211,6 +241,7 @@ def page(
     columns = [source.c[order.column] for order in orders]
     statement = _with_exact(_chosen(source, names, everything), source, orders)
     open_start = bounds.after is None and bounds.low is None
+    # NULL sorts first or last, depending on the database, and nothing lies behind it.
     statement = statement.where(*(it.is_not(None) for it in (columns if open_start else columns[1:])))
     if bounds.after is not None:
         statement = statement.where(_behind(list(zip(orders, columns, bounds.after, strict=True)), bounds.including))
@@ -255,6 +286,7 @@ def rows_in(
         groups.setdefault(tuple(row[:-1]), []).append(row[-1])
     found = [
         and_(*(_among(source, it, [one]) for it, one in zip(heads, head, strict=True)), _among(source, last, tails))
+        # Keys that share their leading columns make one IN list of the last.
         for head, tails in groups.items()
     ]
     statement = _with_exact(_chosen(source, names, everything), source, exact)
@@ -269,6 +301,7 @@ def _among(source: FromClause, order: ColumnOrder, values: Sequence[Any]) -> Col
     bound = [order.write(one) if order.shown is None else one for one in values]
     if len(bound) == 1:
         return it == value(bound[0])
+    # An expanding parameter binds plain values only.
     if "" in bound or any(map(_is_binary, bound)):
         return it.in_([value(one) for one in bound])
     return it.in_(bindparam(None, bound, NULLTYPE, unique=True, expanding=True))

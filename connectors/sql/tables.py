@@ -1,7 +1,9 @@
-"""Tables, columns and keys as a database declares them."""
+"""Tables, columns and keys as a database declares them, and their names as plain words."""
 
 from __future__ import annotations
 
+import re
+import unicodedata
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
@@ -103,6 +105,7 @@ class TableShape:
     def _declared(self, names: Sequence[str]) -> list[str]:
         """Return the names as the columns are declared: most databases take them in any case of letters."""
         declared = [column.name for column in self.columns or ()]
+        # Declared names may differ in case only: an exact match wins.
         folded = {name.casefold(): name for name in declared}
         return [name if name in declared else folded.get(name.casefold(), name) for name in names]
 
@@ -134,4 +137,13 @@ def family_of(declared: str, *, mysql: bool = False) -> Family:
         return "zoned" if declared.startswith("timestamp") else "other"
     if declared.endswith("[]"):
         return "other"
+    # The order counts: `timestamptz` also begins with `timestamp`, `datetime` with `date`, `tinyint(1)` with `tinyint`.
     return next((family for family, starts in _FAMILIES if declared.startswith(starts)), "other")
+
+
+def words_of(name: str) -> str:
+    """Return a name in lower-case words without accents: `lastModifiedAt`, `LAST_MODIFIED_AT` and `last modified at`
+    are the same."""
+    split = re.sub(r"(?<=[a-z0-9])(?=[A-Z])|(?<=[A-Z])(?=[A-Z][a-z])", " ", name)
+    plain = "".join(one for one in unicodedata.normalize("NFKD", split) if not unicodedata.combining(one))
+    return " ".join(re.findall(r"[a-z]+|\d+", plain.casefold().replace("ß", "ss")))

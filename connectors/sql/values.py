@@ -116,6 +116,7 @@ def _decimal(value: Decimal) -> Json:
         return "NaN" if value.is_nan() else "Infinity" if value > 0 else "-Infinity"
     if value == value.to_integral_value():
         return plain(int(value))
+    # A float where that is exact: a mapping compares numbers, not their text.
     near = float(value)
     if math.isfinite(near) and Decimal(repr(near)) == value:
         return near
@@ -154,6 +155,7 @@ def clock_text(value: timedelta) -> str:
 
 def _json_text(value: str) -> Json:
     try:
+        # Python's own float would round a number that the database holds exactly.
         parsed = json.loads(value, parse_float=_number_in_json, parse_int=_integer_in_json)
     except RecursionError:
         raise UnreadableValue(f"is nested deeper than {DEEPEST} levels") from None

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from connectors.sql.cursor_times import Cursor, UnfitCursor, scale_by_kind, scale_by_values
+from connectors.sql.cursors import Cursor, UnfitCursor, scale_by_kind, scale_by_values
 from connectors.sql.lanes import (
     SqlBackfill,
     SqlLane,
@@ -24,10 +24,8 @@ from connectors.sql.lanes import (
     lane_to_json,
     plan,
 )
-from connectors.sql.moments import TextTimeFormat, canonical, common_shape, instant_of, iso, shape_of
-from connectors.sql.scales import SECOND, Days, Epoch, Naive, Scale, Words, Zoned, day_text
-from connectors.sql.sequences import SequenceScale
-from connectors.sql.zones import find_zone
+from connectors.sql.moments import TextTimeFormat, canonical, common_shape, find_zone, instant_of, iso, shape_of
+from connectors.sql.scales import SECOND, Days, Epoch, Naive, Scale, SequenceScale, Words, Zoned, day_text
 
 BERLIN = find_zone("Europe/Berlin")
 MINUTE = 60 * SECOND
@@ -130,7 +128,7 @@ def test_the_newest_rows_are_read_until_the_overlap_is_over_and_no_longer() -> N
         planned = plan(lane, NAIVE, NOW + wait, OVERLAP, SETTLE, backfilled=True)
         assert _window(planned)[0] == greatest - OVERLAP
         lane = _round(lane, NAIVE, NOW + wait)
-    assert (lane.quiet, lane.marks) == (greatest + 1, ())
+    assert (lane.low_water, lane.marks) == (greatest + 1, ())
     assert lane_to_json(_round(lane, NAIVE, NOW + 3 * DAY), NAIVE) == lane_to_json(lane, NAIVE)
 
 
@@ -147,21 +145,21 @@ def test_rows_behind_the_clock_are_read_if_they_lie_above_what_was_seen() -> Non
 
 
 def test_the_newest_value_is_always_marked_and_marks_stay_few() -> None:
-    lane = SqlLane("of", through=0, quiet=1)
+    lane = SqlLane("of", through=0, low_water=1)
     for number in range(1, 2000):
         lane = _round(lane, SEQUENCE, NOW + number * SECOND, number)
         assert lane.marks[-1] == (NOW + number * SECOND, number)
         assert len(lane.marks) <= 10
     last = NOW + 1999 * SECOND
-    assert _round(lane, SEQUENCE, last + OVERLAP).quiet == 2000
+    assert _round(lane, SEQUENCE, last + OVERLAP).low_water == 2000
 
 
 def test_a_value_is_quiet_only_after_a_window_that_began_late_enough() -> None:
-    lane = _round(SqlLane("of", through=100, quiet=1), SEQUENCE, NOW)
+    lane = _round(SqlLane("of", through=100, low_water=1), SEQUENCE, NOW)
     assert lane.marks == ((NOW, 100),)
     late = plan(lane, SEQUENCE, NOW + 10 * OVERLAP, OVERLAP, SETTLE, backfilled=True)
     assert _window(late) == (1, None)
-    assert _round(lane, SEQUENCE, NOW + 10 * OVERLAP).quiet == 101
+    assert _round(lane, SEQUENCE, NOW + 10 * OVERLAP).low_water == 101
 
 
 class _Table:
@@ -239,7 +237,7 @@ def test_what_is_committed_within_the_overlap_is_read_and_an_idle_stream_is_not(
 @given(st.lists(st.tuples(st.integers(0, 900), st.integers(0, 3), st.booleans()), max_size=40))
 def test_a_sequence_number_that_is_committed_within_the_overlap_is_read(steps: list[tuple[int, int, bool]]) -> None:
     """Numbers are drawn in order and committed up to `overlap` later; every one lies in a window after that."""
-    now, number, lane = NOW, 0, SqlLane("of", through=0, quiet=1)
+    now, number, lane = NOW, 0, SqlLane("of", through=0, low_water=1)
     open_: dict[int, int] = {}
     committed: set[int] = set()
     read: set[int] = set()
