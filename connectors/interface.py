@@ -14,16 +14,6 @@ from sync.shared.words import Json, Listing, Page, Record, Wanted
 
 
 @dataclass(frozen=True, slots=True)
-class Features:
-    """What a connector declares of itself."""
-
-    tombstones: bool = False
-    """Deleted records arrive as `Record(deleted=True)`."""
-    children_compared_by_sweep: bool = False
-    """A child that vanished from the source is noticed only when the sweep re-reads its parent."""
-
-
-@dataclass(frozen=True, slots=True)
 class StreamSpec:
     """One stream as its connector sees it. `options` and `children` (by the child's name) hold the connector's own
     option models; `page_size` is the most records of a page."""
@@ -61,9 +51,6 @@ class Connector(Protocol):
     Every method may raise `SourceUnavailable` (try later) or `SourceRefused` (a person must act), both naming source,
     stream and fix. No other exception of a driver leaves a connector. No method logs.
     """
-
-    @property
-    def features(self) -> Features: ...
 
     def identity(self, stream: StreamSpec) -> Mapping[str, str]:
         """Return what makes this stream the one it is: organisation, object, key. The ledger stores it and refuses a

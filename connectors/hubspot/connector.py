@@ -27,7 +27,7 @@ from connectors.hubspot.spacing import RequestSpacing
 from connectors.hubspot.transport import ClientTransport, Transport
 from connectors.hubspot.values import canonical
 from connectors.hubspot.windows import search_is_blind
-from connectors.interface import Connector, Discovered, Features, FieldKind, Finding, StreamSpec
+from connectors.interface import Connector, Discovered, FieldKind, Finding, StreamSpec
 from sync.shared.clock import Clock, SystemClock
 from sync.shared.errors import ConfigError, Problem, SourceRefused
 from sync.shared.secrets import Secret
@@ -53,10 +53,6 @@ class HubspotConnector:
         self._lists = Memberships(self._account, clock)
         self._given: dict[str, dict[str, Given]] = {}
         self._proven: set[str] = set()
-
-    @property
-    def features(self) -> Features:
-        return Features(tombstones=True, children_compared_by_sweep=True)
 
     def identity(self, stream: StreamSpec) -> Mapping[str, str]:
         options = cast("HubspotStream", stream.options)

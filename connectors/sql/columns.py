@@ -114,6 +114,7 @@ class StreamColumns:
     def _find_key_kind(self, relation: Relation, key: str) -> KeyKind | None:
         if self._database.backend == "sqlite":
             return "any"
+        # Any value would do; the least one is found by the key's index.
         found = self._database.run(edge(relation, key, greatest=False), self._stream)
         if not found.rows:
             return None
@@ -255,6 +256,7 @@ class StreamColumns:
             return self._mysql_converters(relation, described)
         if backend == "duckdb":
             return [as_single if str(column[1]) == "FLOAT" else plain for column in described]
+        # Other drivers return each type as Python's own, so its values say everything.
         hints = self._hints_of(relation, self._sqlite_hints) if backend == "sqlite" else {}
         return [hints.get(column[0], plain) for column in described]
 

@@ -11,7 +11,7 @@ from pydantic import BaseModel
 from sqlalchemy import Select
 from sqlalchemy.engine import URL
 
-from connectors.interface import Connector, Discovered, Features, FieldKind, Finding, StreamSpec
+from connectors.interface import Connector, Discovered, FieldKind, Finding, StreamSpec
 from connectors.sql import discovering
 from connectors.sql.checking import look_at
 from connectors.sql.columns import StreamColumns
@@ -45,10 +45,6 @@ class SqlConnector:
         self._database = Database(source, _url_of(source, options), options, clock)
         self._columns: dict[str, StreamColumns] = {}
 
-    @property
-    def features(self) -> Features:
-        return Features(children_compared_by_sweep=True)
-
     def identity(self, stream: StreamSpec) -> Mapping[str, str]:
         plan = plan_of(stream)
         relation = plan.relation
@@ -61,6 +57,7 @@ class SqlConnector:
 
     def reworded(self, was: Mapping[str, str], now: Mapping[str, str]) -> bool:
         """Return whether only the object differs and a query was edited, or replaced a table or was replaced by one."""
+        # Another database or key is another stream, whatever its query.
         others = {key for key in {*was, *now} if was.get(key) != now.get(key)}
         return others == {"object"} and any(each["object"].startswith(_QUERY) for each in (was, now))
 
@@ -113,6 +110,7 @@ class SqlConnector:
         values = key_rows(dict.fromkeys(ids), known)
         if exactly:
             writers, asked_exactly = columns.id_writers(plan.relation, plan.keys), frozenset(ids)
+            # '1' finds 1 as well in a SQLite column; here only the value counts that has this very id.
             values = [each for each in values if row_id(each, writers) in asked_exactly]
         records: list[Record] = []
 

@@ -69,6 +69,7 @@ class _CursorLook:
 
     def findings(self) -> Iterator[Finding]:
         try:
+            # Not `scale`, which polls use: here the fault itself is the finding.
             scale = self._context.columns.find_scale(self._relation, self._cursor).scale
         except UnfitCursor as unfit:
             yield Finding("error", f"modified column {self._column} {unfit.what}", unfit.hint)
@@ -80,6 +81,7 @@ class _CursorLook:
         else:
             yield Finding("ok", f"modified column {self._column} holds {scale.words}{_zone_words(scale, self._cursor)}")
             yield from self._newest(scale)
+        # MySQL counts a date 0000-00-00 among the NULLs: the value tells which it is.
         if nulls := self._context.try_probe(lambda: self._rows(null_in(self._relation, [self._cursor.column]))):
             value = nulls[0][0]
             what = f"{self._column} is NULL" if value is None else f"{self._column} holds {odd_kinds([value])[0]}"

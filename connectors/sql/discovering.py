@@ -14,12 +14,13 @@ from connectors.sql.catalog import foreign_keys_of, table_shape, tables_of
 from connectors.sql.columns import StreamColumns
 from connectors.sql.connection import Database
 from connectors.sql.cursors import Cursor, UnfitCursor
+from connectors.sql.keys import key_name
 from connectors.sql.newest import in_words, newest_of, reading_of
 from connectors.sql.statements import edge, some_rows, table_parts
 from connectors.sql.tables import Column, ForeignKey, Listed, TableShape, words_of
 from sync.shared.errors import SourceRefused, SyncError
 
-_PATIENCE = timedelta(seconds=5)
+PATIENCE = timedelta(seconds=5)
 _COUNTED = 10_000
 """Rows that are counted where the database keeps no estimate."""
 _TABLES = 100
@@ -30,7 +31,7 @@ def tables(database: Database) -> list[Discovered]:
     """Return all tables and views. Raises SourceUnavailable, SourceRefused."""
     found = all_tables(database)
     uncounted = [one for one in found if one.rows is None and one.kind == "table"][:_TABLES]
-    with database.within(_PATIENCE) as quick:
+    with database.within(PATIENCE) as quick:
         counted = {one: _count(quick, one) for one in uncounted}
     return [
         Discovered(one.spelled, one.comment, one.kind, counted.get(one, "" if one.rows is None else _about(one.rows)))
@@ -46,7 +47,7 @@ def columns(database: Database, name: str) -> list[Discovered]:
     if shape.columns is None:
         raise SourceRefused(f"the columns of table {table.spelled} cannot be told", source=database.source)
     keys = foreign_keys_of(database, table.schema)
-    with database.within(_PATIENCE) as quick:
+    with database.within(PATIENCE) as quick:
         changed = {one.column.name: one for one in candidates_of(quick, table, shape)}
     outward = [key for key in keys if key.of.place == table.place]
     found = [
@@ -131,8 +132,7 @@ def _about(rows: int) -> str:
 
 def _spelled(names: Sequence[str]) -> str:
     """Return names as the configuration has them: one name, or a list."""
-    texts = ", ".join(f'"{name}"' for name in names)
-    return texts if len(names) == 1 else f"[{texts}]"
+    return f'"{names[0]}"' if len(names) == 1 else key_name(names)
 
 
 _CHANGED = re.compile(

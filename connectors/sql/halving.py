@@ -130,6 +130,7 @@ def _by_roles(
         found = database.run(choose(roles, False), stream)
     except Unconvertible:
         raise _unreadable(database, stream, choose, roles) from None
+    # Without a row nothing is converted, so this works where the rows do not.
     columns = database.run(one_row(relation, layout.names, layout.everything, limit=0), stream).columns
     bad = _bad_field(database, stream, columns, roles, choose)
     rows = []
@@ -147,6 +148,7 @@ def _bad_field(
     database: Database, stream: str, columns: Sequence[Any], roles: Sequence[str], choose: Choose
 ) -> int | None:
     """Return the index of a column that cannot be read; None where each can be read on its own."""
+    # With `*` a named column comes twice: its second place is the one that is read.
     places = {str(column[0]): at for at, column in enumerate(columns)}
     suspects = [name for name in places if places[name] >= len(roles)]
     while suspects:

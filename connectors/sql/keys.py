@@ -96,13 +96,9 @@ def key_name(columns: Sequence[str]) -> str:
     return columns[0] if len(columns) == 1 else json.dumps(list(columns), ensure_ascii=False)
 
 
-def key_values(ids: Iterable[str], kind: KeyKind) -> list[Any]:
-    """Return the values that find these ids in the column. Text that no key of that kind can have is left out."""
-    return [value for text in ids for value in _candidates(text, kind)]
-
-
 def key_rows(ids: Iterable[str], kinds: Sequence[KeyKind]) -> list[tuple[Any, ...]]:
-    """Return the rows of values that find these ids, as `key_values` does, for keys of several columns."""
+    """Return the rows of values, one for each key column, that find these ids; ids that no key of these kinds can have
+    are left out."""
     split = (id_parts(id_, len(kinds)) for id_ in ids)
     return [
         row

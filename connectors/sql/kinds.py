@@ -76,6 +76,7 @@ class _KindFinder:
             for name, one in named
             if (kind := types.get(one[1]))
         }
+        # Types of users have no fixed numbers: the catalog tells which are enumerations.
         enums = self._enums({one[1] for _, one in named} - types.keys())
         return found | {name: FieldKind("text", enums[one[1]]) for name, one in named if one[1] in enums}
 
@@ -111,6 +112,7 @@ class _KindFinder:
         ).bindparams(name=relation.name, schema=relation.schema)
         rows = {str(row[0]).casefold(): row for row in self._database.run(sql, self._stream).rows}
         for name, kind in found.items():
+            # MySQL finds columns in any case of letters.
             row = rows.get(name.casefold())
             if row is None or kind.type != "text":
                 continue

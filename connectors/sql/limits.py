@@ -172,7 +172,7 @@ def _with_addresses(given: Mapping[str, Any], patience: float) -> dict[str, str]
     https://www.postgresql.org/docs/current/libpq-connect.html#LIBPQ-CONNECT-HOSTADDR
     """
     hosts = str(given.get("host") or os.environ.get("PGHOST", "")).split(",")
-    if given.get("hostaddr") or os.environ.get("PGHOSTADDR") or all(map(_is_local, hosts)):
+    if given.get("hostaddr") or os.environ.get("PGHOSTADDR") or all(map(_is_socket, hosts)):
         return {}
     ports = str(given.get("port") or os.environ.get("PGPORT", "5432")).split(",")
     if len(ports) not in (1, len(hosts)):
@@ -181,7 +181,7 @@ def _with_addresses(given: Mapping[str, Any], patience: float) -> dict[str, str]
     failure: socket.gaierror | None = None
     for host, port in zip(hosts, ports * len(hosts) if len(ports) == 1 else ports, strict=True):
         try:
-            addresses = [""] if _is_local(host) else addresses_of(host, patience)
+            addresses = [""] if _is_socket(host) else addresses_of(host, patience)
         except socket.gaierror as error:
             failure = error
             continue
@@ -191,7 +191,7 @@ def _with_addresses(given: Mapping[str, Any], patience: float) -> dict[str, str]
     return dict(zip(("host", "hostaddr", "port"), map(",".join, zip(*found, strict=True)), strict=True))
 
 
-def _is_local(host: str) -> bool:
+def _is_socket(host: str) -> bool:
     return not host or host.startswith(("/", "@"))
 
 
@@ -218,6 +218,7 @@ def _open_socket(connection: Any, patience: float) -> socket.socket:
         except OSError as error:
             failure = error
             continue
+        # As PyMySQL does with a socket that it opens itself.
         sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         sock.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
         connection.host_info = f"socket {connection.host}:{connection.port}"

@@ -45,6 +45,7 @@ class TextTimeFormat:
 
     def covers(self, other: TextTimeFormat) -> bool:
         """Return whether text of the other notation sorts by time among text of this one."""
+        # `T` sorts behind a blank, and local times of two offsets do not sort as instants.
         same = (self.separator, self.offset) == (other.separator, other.offset)
         return same and (other.seconds or not self.seconds)
 

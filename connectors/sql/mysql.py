@@ -36,6 +36,7 @@ def tolerant_conversions() -> dict[Any, Callable[[Any], Any]]:
         **conversions,
         FIELD_TYPE.TIMESTAMP: lambda text: iso(text, zoned=True),
         FIELD_TYPE.DATETIME: lambda text: iso(text, zoned=False),
+        # Text throughout: the driver would give dates, and text for 0000-00-00 only.
         FIELD_TYPE.DATE: str,
         FIELD_TYPE.NEWDATE: str,
         FIELD_TYPE.TIME: _time,

@@ -134,6 +134,7 @@ def other_reading(newest: Newest, scale: Scale, now: int) -> tuple[str, str] | N
 
 def reading_of(value: Any, now: int) -> tuple[str, str] | None:
     """Return what a number of today's magnitude would be if it were a time, in words, and the fix."""
+    # A bool is an int in Python.
     if isinstance(value, bool) or not isinstance(value, int | float | Decimal) or not math.isfinite(value):
         return None
     for name, unit in _UNITS:

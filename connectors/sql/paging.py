@@ -57,6 +57,7 @@ class Pager:
         orders = ([cursor] if cursor else []) + list(keys)
         self._orders = list({order.column: order for order in orders}.values())
         self._at = [layout.at(order.column) if order.exact is None else None for order in self._orders]
+        # The page before, to see that the next lies behind it; and the one before that, for `shorten`.
         self._before: list[PagePosition] = []
         self._former: list[PagePosition] = []
 

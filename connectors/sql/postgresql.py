@@ -35,6 +35,7 @@ def read_tolerantly(connection: Connection) -> None:
     """Set up how values of this connection are read."""
     adapters = connection.adapters
     for name in _AS_TEXT:
+        # Python's date and time have no infinity, no year 0 and no 24:00: a row with one would end the page.
         adapters.register_loader(name, TextLoader)
     adapters.register_loader("timestamp", _Timestamp)
     adapters.register_loader("timestamptz", _ZonedTimestamp)

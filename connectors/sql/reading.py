@@ -113,7 +113,7 @@ class SqlPoll:
         found = self._scale_now(track, known)
         if found.scale is None:
             if stored is None or stored["of"] != track.cursor.of:
-                yield Page(track.lane, _unknown(track.cursor))
+                yield Page(track.lane, _empty_lane(track.cursor))
             return
         lane = self._lane(track, found.scale, found.shape, stored, now)
         lane, notes = self._with_notes(track, found, lane, new=stored is None)
@@ -177,7 +177,7 @@ class SqlPoll:
         # What no number reaches (NaN, text in SQLite) would be read at every poll: it is the sweep's.
         high = _top(scale) if window.high is None else scale.high(window.high)
         above = isinstance(scale, SequenceScale)
-        found, content = _whole(
+        found, content = _longest_page(
             track.pager,
             lambda: track.pager.page(window.after, low, high, above=above),
             lambda found: track.content(found, scale) if found.rows else _SqlContent(),
@@ -213,7 +213,7 @@ class SqlPoll:
         backfill = self._backfill(track, scale, stored, now)
         while backfill.due(now):
             high = None if backfill.high is None else scale.high(backfill.high)
-            found, content = _whole(
+            found, content = _longest_page(
                 track.pager,
                 lambda after=backfill.after, high=high: track.pager.page(after, high=high),  # type: ignore[misc]
                 lambda found: track.content(found, scale),
@@ -251,7 +251,7 @@ class SqlPoll:
         plan, pager = self._plan, self._pager(self._plan.relation, self._plan.layout, self._plan.keys)
         full = True
         while full:
-            found, records = _whole(
+            found, records = _longest_page(
                 pager,
                 lambda after=after: pager.page(None if after is None else (None, after)),  # type: ignore[misc]
                 lambda found: make_records(self._database, self._columns, plan, found, None, at_once=True),
@@ -300,7 +300,9 @@ class SqlPoll:
 ContentT = TypeVar("ContentT")
 
 
-def _whole(pager: Pager, read: Callable[[], SqlRows], make: Callable[[SqlRows], ContentT]) -> tuple[SqlRows, ContentT]:
+def _longest_page(
+    pager: Pager, read: Callable[[], SqlRows], make: Callable[[SqlRows], ContentT]
+) -> tuple[SqlRows, ContentT]:
     """Return a page and what is made of it: the longest page whose rows' children can be read together."""
     while True:
         found = read()
@@ -315,7 +317,7 @@ def _top(scale: Scale) -> Any:
     return scale.top if isinstance(scale, SequenceScale) else None
 
 
-def _unknown(cursor: Cursor) -> Json:
+def _empty_lane(cursor: Cursor) -> Json:
     """Return the cursor of a lane whose column is still empty."""
     return {"of": cursor.of, "through": None, "start": None, "quiet": None, "marks": [], "shape": None, "window": None}
 

@@ -112,6 +112,7 @@ def plan_of(spec: StreamSpec) -> SqlReadPlan:
     """Return the plan that follows from the stream's options and its mapping."""
     options = cast("SqlStream", spec.options)
     cursor = None if options.modified is None else Cursor(options.modified, options.zone, options.modified_as)
+    # A child that neither the mapping nor a message needs is not read at all.
     children = []
     for name, child in sorted(spec.children.items()):
         if (wanted := spec.wanted.of_child(name)) is not None:
@@ -267,6 +268,7 @@ def _nest(
             at_once=at_once and len(parents) > 1,
         )
         fields = RowFields.of(layout, found, columns.converters(child.relation, found.columns))
+        # Written as the parents' ids are, so that both spell a key alike.
         of_parents = layout.ids(child.parents, found, columns.id_writers(plan.relation, plan.keys))
         of_children = layout.ids(child.keys, found)
         for row, its_parent, id_ in zip(found.rows, of_parents, of_children, strict=True):

@@ -113,6 +113,7 @@ def postgresql_link(raw: Any) -> ConnectionSecurity:
     given = raw.info.get_parameters()
     # https://www.postgresql.org/docs/current/libpq-connect.html: sslrootcert=system demands verify-full
     mode = "verify-full" if given.get("sslrootcert") == "system" else given.get("sslmode", "prefer")
+    # A Unix socket has no `hostaddr`, only its path as `host`.
     if not raw.pgconn.ssl_in_use:
         return ConnectionSecurity(_is_local(raw.info.hostaddr or raw.info.host), encrypted=False)
     verified = mode in ("verify-ca", "verify-full")
@@ -164,6 +165,7 @@ def _sessions(database: Database, stream: str) -> Iterator[Finding]:
         return
     show = "current_setting('{}')" if database.backend == "postgresql" else "@@{}"
     statement = text("SELECT " + ", ".join(show.format(name) for name in names))
+    # A pooler may give each transaction another connection: one look would see only one of them.
     looks = [dict(zip(names, database.run(statement, stream).rows[0], strict=True)) for _ in range(_LOOKS)]
     for name, wanted in pinned.items():
         if any(look[name] != wanted for look in looks):

@@ -6,16 +6,14 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import timedelta
 
 from connectors.sql.catalog import column_names, foreign_keys_of, table_shape
 from connectors.sql.connection import Database
-from connectors.sql.discovering import Candidate, all_tables, candidates_of, find_table
+from connectors.sql.discovering import PATIENCE, Candidate, all_tables, candidates_of, find_table
 from connectors.sql.statements import repeated
 from connectors.sql.tables import Column, Listed, TableShape, words_of
 from sync.shared.errors import SourceRefused, SyncError
 
-_PATIENCE = timedelta(seconds=5)
 _MOST_CHILDREN = 20
 """Most tables that are examined as possible children."""
 
@@ -76,7 +74,7 @@ def _sketched(database: Database, table: Listed) -> SketchedTable | None:
     shape = table_shape(database, table.relation)
     if not shape.columns:
         return None
-    with database.within(_PATIENCE) as quick:
+    with database.within(PATIENCE) as quick:
         changed = candidates_of(quick, table, shape)
         key, declared = _key_of(quick, table, shape)
     modified = changed[0] if changed else None
@@ -93,6 +91,7 @@ def _key_of(database: Database, table: Listed, shape: TableShape) -> tuple[tuple
         return shape.primary, True
     columns = shape.columns or ()
     required = {column.name for column in columns if not column.nullable}
+    # A unique column that may be NULL holds any number of rows without a key.
     if unique := next((one for one in shape.uniques or () if one and set(one) <= required), None):
         return unique, True
     # Without a declared key: the likeliest columns by name, if no value is repeated in them.
@@ -142,6 +141,7 @@ def _refers_by_name(column: str, table: Listed, key: str) -> bool:
     if words == words_of(key) and re.sub(r"\s", "", words) not in _PLAIN_KEYS:
         return True
     own = singulars(table.name)
+    # By words and, below, without their blanks: `companyid` has none.
     stems = {f"{one} {end}" for one in own for end in ("id", "uuid", "nr", "no", "key", "fk")}
     stems |= {f"{start} {one}" for one in own for start in ("fk", "id")}
     if words in stems or words.replace(" ", "") in {stem.replace(" ", "") for stem in stems}:

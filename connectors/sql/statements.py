@@ -97,6 +97,7 @@ class Relation:
     @property
     def object(self) -> str:
         """Return the table's name, the same whether or not it is quoted where it need not be."""
+        # A stream's identity: quotes added or removed later must not make another stream of it.
         parts = table_parts(self.table or "")
         bare = ".".join(parts)
         if bare == self.table or table_parts(bare) == parts:
@@ -323,20 +324,6 @@ def edge(relation: Relation, column: str, *, greatest: bool, below: Any = None, 
     it = source.c[column]
     statement = select(it).select_from(source).where(it.is_not(None) if below is None else it < value(below))
     return statement.order_by(it.desc() if greatest else it).limit(limit)
-
-
-def a_null(relation: Relation, column: str, key: str) -> Select[Any]:
-    """Return the SELECT of key and value of a row that has NULL in the column.
-
-    MySQL and MariaDB also match the date 0000-00-00 in a NOT NULL column: the value shows which it is.
-    """
-    source = _from(relation, (column, key))
-    return (
-        select(source.c[key], source.c[column].label("value"))
-        .select_from(source)
-        .where(source.c[column].is_(None))
-        .limit(1)
-    )
 
 
 def null_in(relation: Relation, columns: Sequence[str]) -> Select[Any]:

@@ -131,6 +131,7 @@ def family_of(declared: str, *, mysql: bool = False) -> Family:
     """
     if mysql and declared.startswith("timestamp"):
         return "zoned"
+    # Drivers give it as b'\x01', and ORMs declare booleans so.
     if mysql and declared == "bit(1)":
         return "boolean"
     if "with time zone" in declared or "with local time zone" in declared:
