@@ -94,7 +94,7 @@ class Gate:
         """Return all that the guard looks at. `first` is the poll that ended the first scan, which is not what is
         usual; that is looked up only where more than `at_least` leads would be let go in a day: it reads weeks of
         polls."""
-        values = {"stream": stream, "poll": poll, "mapping": mapping, "first": first}
+        values = {"stream": stream, "poll": poll, "mapping": mapping}
         now = int(self._clock.wall() * 1000)
         with self._file.read() as connection:
             with_email, known_elsewhere = connection.execute(_EMAILS, values).fetchone()
@@ -168,8 +168,8 @@ class _History:
     polls: int
     began: int
     now: int
-    settled: int | None
-    ended: int
+    settled: int | None = None
+    ended: int = 0
 
     def today(self, connection: sqlite3.Connection) -> int:
         if self.settled is None:
@@ -201,12 +201,12 @@ def _history(connection: sqlite3.Connection, stream: int, first: int, now: int) 
     values = {"stream": stream, "first": first, "fewest": FEWEST_POLLS}
     polls, began = connection.execute(_POLLS, values).fetchone()
     if polls and began > now:  # the clock is behind: the latest that it showed is as near as one can come
-        now = max(now, connection.execute(_LATEST, values).fetchone()[0] or now)
+        now = max(now, connection.execute(_LATEST, values).fetchone()[0])
     for window in (USUAL_DAYS * DAY, now):
         within = {**values, "until": now - DAY, "since": now - DAY - window}
         if (row := connection.execute(_SETTLED, within).fetchone()) is not None:
             return _History(stream, first, polls, began, now, row["id"], row["ended_at"])
-    return _History(stream, first, polls, began or now, now, None, now)
+    return _History(stream, first, polls, began or now, now)
 
 
 _LET_GO = """

@@ -58,9 +58,11 @@ class Ledger:
         receipts_copy: Path | None = None,
         disk: Disk | None = None,
         accept: Accept = lambda _: None,
+        hasher: Hasher | None = None,
     ) -> None:
         """`receipts_copy` is the folder of the second receipts. `connector` and `disk` are where it touches files.
-        `accept` raises where an older ledger must stay as it is, looked at before it is migrated."""
+        `accept` raises where an older ledger must stay as it is, looked at before it is migrated. `hasher` is that of a
+        process that has read the key already."""
         self.path = path
         self.clock = clock or SystemClock()
         self.places = ReceiptsFiles.of(path, receipts_copy, disk)
@@ -84,7 +86,7 @@ class Ledger:
             self._refuse_mixed()
             self.file = LedgerFile(path, connector=connector, own=own, accept=partial(self._accept, accept))
             try:
-                self.hasher = self._key(own=own)
+                self.hasher = hasher or self._key(own=own)
                 self.receipts = self._take(self._lock) if self._lock else LOOKED_ON
             except BaseException:
                 self.file.close(leave_log=True)
@@ -133,7 +135,8 @@ class Ledger:
 
     def beside(self) -> Ledger:
         """Open it once more, over a connection that holds up nobody, to look on and to tell as this owner."""
-        other = Ledger(self.path, clock=self.clock)
+        # not by the key's file, which may have been taken away meanwhile
+        other = Ledger(self.path, clock=self.clock, hasher=self.hasher)
         other._owner = self._owner
         return other
 

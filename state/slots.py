@@ -191,7 +191,7 @@ def take_slot(connection: sqlite3.Connection, rule: RateLimit, timeout: float, c
     ).fetchone()
     connection.execute(
         "DELETE FROM slots WHERE api_key = :key AND boot = :boot"
-        " AND coalesce(ended, deadline + :grace) < :now - 2 * :per - :grace",
+        " AND coalesce(ended, deadline + :grace) < :now - 2 * :per",
         {"key": rule.api_key, "boot": clock.boot_id, "now": now, "grace": GRACE_SECONDS, "per": rule.per},
     )
     connection.execute(

@@ -142,7 +142,7 @@ def engine_of(
     path.write_text(config_text("sqlite:///none.db", "http://127.0.0.1:1", every="5m", more=more))
     path.chmod(0o600)
     monkeypatch.setattr("sync.engine.compiled_config.open_source", lambda _config, _name: source)
-    monkeypatch.setattr("sync.engine.open_source", lambda _config, _name: source)
+    monkeypatch.setattr("sync.engine.engine.open_source", lambda _config, _name: source)
     with Ledger(folder / "ledger.db", own=True, clock=clock) as ledger:
         failures: list[BaseException] = []
         engine = Engine(CompiledConfig.of(load_config(path)), ledger, client=lambda *_: way, failed=failures.append)

@@ -77,3 +77,10 @@ def test_where_it_cannot_be_written_the_process_goes_on(path: Path, monkeypatch:
             with pytest.raises(OSError, match="No space"):
                 ledger.tend_key()
         assert ledger.tend_key()
+
+
+def test_a_process_that_has_read_it_looks_on_without_it(path: Path) -> None:
+    with Ledger(path, own=True) as ledger:
+        key_path(path).unlink()
+        with ledger.beside() as looking:
+            assert looking.hasher.key_id == ledger.hasher.key_id

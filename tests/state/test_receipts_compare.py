@@ -9,7 +9,6 @@ from typing import Any
 import pytest
 
 from state.receipts.compare import (
-    SETTLED,
     CombinedReceipts,
     ahead,
     is_whole,
@@ -21,7 +20,7 @@ from state.receipts.compare import (
 from state.receipts.history import CERTAIN, BatchReceipt, ReceiptHistory
 from sync.shared.errors import LedgerUntrusted
 
-STATES = sorted(CERTAIN | SETTLED | {"sending", "in_doubt"})
+STATES = sorted(CERTAIN | {"landed", "absent", "settled", "sending", "in_doubt"})
 WORDS: dict[str, dict[int, Any]] = {
     "landed": {0: "landed", 1: "landed"},
     "absent": {0: "absent", 1: "absent"},

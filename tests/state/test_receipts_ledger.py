@@ -10,11 +10,13 @@ from typing import Any
 import pytest
 from ledger_tools import FakeClock, UnsyncedDisk, claim, commit, pending, reading, register, row, rows, states, unsynced
 
+from state.diagram import State
 from state.key_files import key_path
 from state.ledger import Ledger
 from state.receipts.history import ReceiptHistory
 from state.receipts.lines import ReceiptLine
 from state.receipts.place import ReceiptsFile
+from state.recovery import Recovered
 from state.rows import Claim, Verdict
 from state.slots import GRACE_SECONDS
 from sync.shared.errors import LedgerError, LedgerUntrusted
@@ -94,6 +96,12 @@ def cut_off(path: Path, *, intent: bool, verdict: Verdict | None = None, leads: 
     return one.batch
 
 
+def told(recovered: Recovered) -> tuple[str, str, str, dict[State, int]]:
+    """What an operator is told of a batch: of whom, what became of it, its name, and where its leads went."""
+    conclusion = recovered.conclusion
+    return recovered.workspace, recovered.outcome, conclusion.batch, dict(conclusion.moved)
+
+
 NOT_BEGUN = "the program was cut off before the request began"
 NOT_KNOWN = "the program was cut off before it knew the answer"
 SAID = "so it was"
@@ -122,8 +130,8 @@ def test_a_batch_that_was_cut_off_is_what_its_receipts_say(
     batch = cut_off(path, intent=intent, verdict=verdict)
     for _ in range(2):
         with opened(path) as ledger:
-            found = [(each.workspace, each.conclusion.batch, each.outcome) for each in ledger.recover()]
-            assert found in ([("main", batch, outcome)], [])
+            found = [told(each) for each in ledger.recover()]
+            assert found in ([("main", outcome, batch, {state: 2})], [])
             assert set(states(ledger).values()) == {state}
             assert rows(ledger, "SELECT status, cause FROM batches") == [
                 dict(zip(("status", "cause"), why, strict=True))
@@ -131,8 +139,8 @@ def test_a_batch_that_was_cut_off_is_what_its_receipts_say(
             grace = GRACE_SECONDS if outcome == "in_doubt" else 0  # it may still arrive
             assert rows(ledger, "SELECT ended FROM slots") == [{"ended": ledger.clock.boot() + grace}]
     assert found == [], "it is settled once"
-    told = [line["cause"] for line in lines_of(path) if line and line["t"] == "verdict"]
-    assert told == [why[1]], "and told once"
+    causes = [line["cause"] for line in lines_of(path) if line and line["t"] == "verdict"]
+    assert causes == [why[1]], "and told once"
     assert history_of(path).batches[batch].state == outcome
 
 
@@ -411,9 +419,9 @@ def test_an_answer_that_only_the_receipts_kept_settles_a_doubt(
     with opened(path) as ledger:
         ledger.journal.verdict(batch, verdict)
         ledger.verdicts.conclude(batch, "in_doubt", slot=None)
-    for news in ([("main", outcome)], []):
+    for news in ([("main", outcome, batch, {state: 2})], []):
         with opened(path) as ledger:
-            assert [(each.workspace, each.outcome) for each in ledger.recover()] == news
+            assert [told(each) for each in ledger.recover()] == news
             assert set(states(ledger).values()) == {state}
             assert rows(ledger, "SELECT words FROM batches") == [{"words": "by the receipts"}]
 
