@@ -90,7 +90,7 @@ class Deadline:
             def request(self, *arguments: Any, **options: Any) -> None:
                 deadline.connection = self
                 super().request(*arguments, **options)
-                # the connection forgets its socket where the answer is the last one on it, before the body is read
+                # The connection drops its socket before the body is read, if no other answer will follow on it.
                 deadline._connected = self.sock
                 deadline.shut_if_over()  # connecting may have taken all of the time
 

@@ -12,7 +12,7 @@ The path of a poll, each step in the file of that name:
     connection   `Database.run`: one short read-only transaction per statement
     records      rows become records, with their children nested
 
-The names of the other files:
+The other files:
 
     keys, key_spelling        a record's id, and keys that the database treats as equal although spelled differently
     ordering                  how a database compares a column whose values its driver cuts, rounds or renames
@@ -21,6 +21,6 @@ The names of the other files:
     engines, sessions, limits driver and engine of a URL; settings of each transaction; limits below the driver
     postgresql, mysql         what only these drivers know; imported when such a database is read
     errors, diagnosis, causes errors of drivers, what they mean, and the fix
-    checking, server_check, cursor_check, newest, kinds   `check`
-    catalog, tables, discovering, sketch, naming          `discover` and `init --from`
+    checking, server_check, cursor_check, newest, kinds   `check`: the stream, the server, the cursor column, its fields
+    catalog, tables, discovering, sketch                  `discover` and `init --from`
 """

@@ -19,64 +19,6 @@ from connectors.sql.limits import counted
 from connectors.sql.options import SqlSource
 from sync.shared.errors import SourceUnavailable
 
-Ask = Callable[[str], Sequence[Any]]
-"""Returns the one row of a statement."""
-
-_CLOCKS = {
-    # The statement's own moment, not the transaction's start; as microseconds since 1970.
-    "postgresql": "SELECT (extract(epoch FROM clock_timestamp()) * 1000000)::bigint, pg_is_in_recovery()",
-    "mysql": "SELECT timestampdiff(MICROSECOND, '1970-01-01', utc_timestamp(6)), false",
-    "mssql": "SELECT datediff_big(microsecond, '1970-01-01', sysutcdatetime()), 0",
-}
-# The time is taken first: what was received by then is replayed, or the last transaction that is tells its own time.
-# That the receiver runs is all that an ordinary user may see of it.
-_REPLAYED = """
-SELECT (extract(epoch FROM own) * 1000000)::bigint, (extract(epoch FROM replayed) * 1000000)::bigint
-FROM (
-    SELECT clock_timestamp() AS own,
-        CASE
-            WHEN pg_last_wal_receive_lsn() = pg_last_wal_replay_lsn()
-                AND EXISTS (SELECT FROM pg_stat_wal_receiver WHERE pid IS NOT NULL) THEN 'infinity'::timestamptz
-            ELSE pg_last_xact_replay_timestamp()
-        END AS until
-    OFFSET 0
-) AS look, LATERAL (SELECT CASE WHEN until < own THEN until WHEN until >= own THEN own END AS replayed) AS least
-"""
-
-
-@dataclass(frozen=True, slots=True)
-class SourceTime:
-    """The source's clock in microseconds since 1970 UTC; `behind`: how far a replica lags behind its primary
-    (microseconds)."""
-
-    now: int
-    behind: int = 0
-
-
-def database_time(backend: str, ask: Ask, source: str, stream: str | None) -> SourceTime | None:
-    """Return the clock of a database, on a replica the time up to which it has replayed its primary; None where no
-    statement for it is known.
-
-    Raises SourceUnavailable where a replica cannot tell how far it is.
-    """
-    sql = _CLOCKS.get(backend)
-    if sql is None:
-        return None
-    now, is_replica = ask(sql)
-    if not is_replica:
-        return SourceTime(int(now))
-    own, replayed = ask(_REPLAYED)
-    if replayed is None:
-        raise SourceUnavailable(
-            "the database is a replica that has replayed no change since it was started and receives none, so nobody "
-            "knows how far it is",
-            hint="it goes on by itself once the replica follows its primary again; or read from the primary",
-            source=source,
-            stream=stream,
-        )
-    return SourceTime(int(replayed), int(own) - int(replayed))
-
-
 MonotonicClock = Callable[[], float]
 """Seconds since 1970."""
 
@@ -167,6 +109,69 @@ def _interrupt(connection: Any) -> None:
         connection.interrupt()
 
 
+# ---- the clock
+
+Ask = Callable[[str], Sequence[Any]]
+"""Returns the one row of a statement."""
+
+_CLOCKS = {
+    # The statement's own moment, not the transaction's start; as microseconds since 1970.
+    "postgresql": "SELECT (extract(epoch FROM clock_timestamp()) * 1000000)::bigint, pg_is_in_recovery()",
+    "mysql": "SELECT timestampdiff(MICROSECOND, '1970-01-01', utc_timestamp(6)), false",
+    "mssql": "SELECT datediff_big(microsecond, '1970-01-01', sysutcdatetime()), 0",
+}
+# The clock is read first: either all that was received by then has been replayed, or the last replayed transaction
+# gives its own time. An ordinary user sees no more of the receiver than that it runs.
+_REPLAYED = """
+SELECT (extract(epoch FROM own) * 1000000)::bigint, (extract(epoch FROM replayed) * 1000000)::bigint
+FROM (
+    SELECT clock_timestamp() AS own,
+        CASE
+            WHEN pg_last_wal_receive_lsn() = pg_last_wal_replay_lsn()
+                AND EXISTS (SELECT FROM pg_stat_wal_receiver WHERE pid IS NOT NULL) THEN 'infinity'::timestamptz
+            ELSE pg_last_xact_replay_timestamp()
+        END AS until
+    OFFSET 0
+) AS look, LATERAL (SELECT CASE WHEN until < own THEN until WHEN until >= own THEN own END AS replayed) AS least
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class SourceTime:
+    """The source's clock in microseconds since 1970 UTC; `behind`: how far a replica lags behind its primary
+    (microseconds)."""
+
+    now: int
+    behind: int = 0
+
+
+def database_time(backend: str, ask: Ask, source: str, stream: str | None) -> SourceTime | None:
+    """Return the clock of a database, on a replica the time up to which it has replayed its primary; None where no
+    statement for it is known.
+
+    Raises SourceUnavailable where a replica cannot tell how far it is.
+    """
+    sql = _CLOCKS.get(backend)
+    if sql is None:
+        return None
+    now, is_replica = ask(sql)
+    if not is_replica:
+        return SourceTime(int(now))
+    own, replayed = ask(_REPLAYED)
+    if replayed is None:
+        raise SourceUnavailable(
+            "the database is a replica that has replayed no change since it was started and receives none, so nobody "
+            "knows how far it is",
+            hint="it goes on by itself once the replica follows its primary again; or read from the primary",
+            source=source,
+            stream=stream,
+        )
+    return SourceTime(int(replayed), int(own) - int(replayed))
+
+
+# ---- results
+
+
 def read_result(dialect: Dialect, result: CursorResult[Any]) -> tuple[tuple[Any, ...], list[Any]]:
     """Return the driver's description of the columns (DB-API) and all rows, alike for every database: lower-case column
     names, no padding of CHAR(n). Raises TooLarge."""
@@ -175,12 +180,12 @@ def read_result(dialect: Dialect, result: CursorResult[Any]) -> tuple[tuple[Any,
         return (), list(result.all())
     described = tuple(cursor.description or ())
     if dialect.requires_name_normalize:
-        # Firebird, Oracle and Snowflake say NAME for what everybody writes as name.
+        # Firebird, Oracle and Snowflake return NAME where everybody writes name.
         normal: Callable[[str], str] = dialect.normalize_name
         described = tuple((normal(column[0]), *column[1:]) for column in described)
     name = dialect.name.partition(".")[0]
     padded = _padded(name, cursor, described)
-    # of PostgreSQL and MySQL they are in memory already, see there
+    # PostgreSQL's and MySQL's were counted as they arrived, and are in memory already (limits.py).
     rows = list(result.all()) if name in ("postgresql", "mysql", "mariadb") else counted(result)
     if getattr(dialect, "is_mariadb", False):
         rows = _with_bits(cursor, rows)
@@ -190,7 +195,7 @@ def read_result(dialect: Dialect, result: CursorResult[Any]) -> tuple[tuple[Any,
 def _padded(backend: str, cursor: Any, described: Sequence[Any]) -> list[int]:
     """Return the indexes of CHAR(n) columns whose driver leaves the padding in place."""
     if backend == "firebird":
-        # The description says VARCHAR and CHAR alike; only the statement knows.
+        # The description reports CHAR as VARCHAR; only the statement knows.
         kinds = [meta.datatype for meta in cursor._stmt._out_desc or ()]
         return [at for at, kind in enumerate(kinds) if kind.name == "TEXT"]
     if backend == "oracle":

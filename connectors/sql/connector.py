@@ -140,7 +140,7 @@ class SqlConnector:
             asked = list(dict.fromkeys(ids))
             found = {record.id for record in self._fetch(keys_only, asked, exactly=True)}
             if self._database.backend == "sqlite":
-                # an id that is not there may have been written when the column held values of one kind
+                # An id that is not found may date from when the column held values of one kind only.
                 found |= {record.id for record in self._fetch(keys_only, [id_ for id_ in asked if id_ not in found])}
             return found
 
@@ -148,7 +148,7 @@ class SqlConnector:
         same: dict[str, str] = {}
         for id_, known in doubtful.items():
             if id_ in found:
-                # by which of several it was found, only each of them alone can tell
+                # All known ids were asked for together; asked one by one they show which found it.
                 by = known if len(known) == 1 else [each for each in known if id_ in found_by([each])]
                 same.update((id_, each) for each in by[:1])
         return same

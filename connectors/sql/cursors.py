@@ -197,7 +197,7 @@ def postgresql_declared(described: Any, version: tuple[int | str, ...]) -> Decla
     if code in postgresql.FLOATS:  # Infinity and, above it, NaN are the greatest
         return DeclaredColumn("number", sequence=SequenceScale(PLACES, top=float("inf")))
     if code == postgresql.NUMERIC:
-        top = Decimal("Infinity" if version >= (14,) else "NaN")  # older ones know no infinite numeric
+        top = Decimal("Infinity" if version >= (14,) else "NaN")  # before 14 numeric has no infinity
         return DeclaredColumn("number", sequence=SequenceScale(PLACES, Decimal, top))
     times: dict[int, ColumnKind] = {
         postgresql.TIMESTAMPTZ: "zoned",
@@ -208,7 +208,7 @@ def postgresql_declared(described: Any, version: tuple[int | str, ...]) -> Decla
         return DeclaredColumn(times[code], _grain(described[4]))
     if code in postgresql.TEXTS:
         return DeclaredColumn("text")
-    # Of an extension's type (citext) only the values tell.
+    # For an extension's type (citext) only the values tell.
     return DeclaredColumn("unknown" if code >= postgresql.FIRST_OF_USERS else "other")
 
 

@@ -150,7 +150,7 @@ _SQLSTATES: tuple[tuple[str, Cause], ...] = (
     ("55000", NOT_READY),
     ("55", LOCKED),
     ("58", DISK),
-    ("XX000", UNKNOWN_LATER),  # whatever a function stumbles over, such as xpath() over what is none
+    ("XX000", UNKNOWN_LATER),  # any failure inside a function, such as xpath() over invalid XML
     ("XX", DISK),
 )
 _CONNECT_WORDS: tuple[tuple[str, Cause], ...] = (
@@ -250,7 +250,7 @@ def _of_firebird(error: Any) -> Cause | None:
 _MYSQL = {
     **dict.fromkeys((1045, 1698, 1251, 1275, 1524, 1820, 1862, 2059, 4151), CREDENTIALS),
     **dict.fromkeys((1142, 1143, 1227, 1370), PERMISSION),
-    1044: NOT_ALLOWED_IN,  # the server does not tell which of both
+    1044: NOT_ALLOWED_IN,  # the server does not say which
     1049: NO_DATABASE,
     **dict.fromkeys((1146, 1109, 1356), NO_TABLE),
     **dict.fromkeys((1054,), NO_COLUMN),
@@ -360,7 +360,7 @@ def _of_python(error: BaseException, backend: str) -> Cause | None:
         package = EXTRAS.get(backend, f"a SQLAlchemy driver for {backend}")
         return Cause(False, "the driver for this database is not installed", f"pip install {package}")
     if backend == "mysql" and isinstance(error, FileNotFoundError | PermissionError | ssl.SSLError):
-        return CERTIFICATES  # what comes of a socket the driver wraps
+        return CERTIFICATES  # raised by a socket that the driver wraps
     if isinstance(error, OSError) and not isinstance(error, IsADirectoryError):
         return _unreached(f"{type(error).__name__} {error}")
     cause = next((cause for kinds, cause in _PYTHON if isinstance(error, kinds)), None)

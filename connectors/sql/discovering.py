@@ -64,7 +64,7 @@ def columns(database: Database, name: str) -> list[Discovered]:
 def all_tables(database: Database) -> list[Listed]:
     """Return all tables and views of the catalog. Raises SourceUnavailable, SourceRefused."""
     with database.connection():
-        pass  # an error of the connection is worth more than "cannot be told"
+        pass  # an error of the connection says more than "cannot be told"
     found = tables_of(database)
     if found is None:
         what = "this database does not say which tables it has"
@@ -201,7 +201,7 @@ def _candidate(database: Database, table: Listed, column: Column, shape: TableSh
     except UnfitCursor:
         return None
     except SyncError:
-        # Too slow without an index: name and type alone have to do.
+        # Too slow without an index: name and type have to suffice.
         return Candidate(column, None, "not known", indexed) if column.family in _TIMES else None
 
 

@@ -112,7 +112,7 @@ def sqlite_file(url: URL) -> Path:
 def make_engine(url: URL, options: SqlSource) -> Engine:
     """Return an engine that has not connected yet; the driver is imported here. Raises UnknownOption, ImportError and
     anything that a driver or SQLAlchemy raises."""
-    # What SQLAlchemy does not know of a type or an index is none of an operator's business.
+    # SQLAlchemy's warnings about types and indexes that it does not know do not concern an operator.
     warnings.filterwarnings("ignore", category=SAWarning)
     _refuse_unknown(url, backend_of(url))
     common: dict[str, Any] = {"hide_parameters": True, "pool_pre_ping": True, "pool_recycle": 1800}
@@ -214,7 +214,7 @@ def _postgresql(url: URL, options: SqlSource, common: dict[str, Any]) -> Engine:
         "tcp_user_timeout": 60_000,
     }
     arguments = {name: value for name, value in wanted.items() if name not in url.query}
-    # Whatever the URL says: BEGIN and the encoding are ours, and prepared statements do not survive a pooler.
+    # Regardless of the URL: BEGIN and the encoding are ours, and prepared statements do not survive a pooler.
     arguments |= {"client_encoding": "utf8", "autocommit": True, "prepare_threshold": None}
     engine = create_engine(url, connect_args=arguments, pool_timeout=patience, **common)
 
@@ -243,7 +243,7 @@ def _mysql(url: URL, options: SqlSource, common: dict[str, Any]) -> Engine:
 
     from connectors.sql.mysql import tolerant_conversions
 
-    # Whatever the URL says: in a narrower character set than utf8mb4 two keys may become one.
+    # Regardless of the URL: in a narrower character set than utf8mb4 two keys may become one.
     arguments |= {"charset": "utf8mb4", "collation": None, "use_unicode": True, "autocommit": False}
     arguments["conv"] = tolerant_conversions()
     engine = create_engine(url, connect_args=arguments, pool_timeout=patience, **common)

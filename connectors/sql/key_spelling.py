@@ -122,5 +122,5 @@ def _has_loose_collations(database: Database, stream: str) -> bool:
     sql = text("SELECT 1 FROM pg_catalog.pg_collation WHERE NOT collisdeterministic LIMIT 1")
     try:
         return bool(database.run(sql, stream).rows)
-    except SourceRefused:  # PostgreSQL before 12 has none
+    except SourceRefused:  # PostgreSQL before 12 has no such collations
         return False

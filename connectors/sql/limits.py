@@ -37,7 +37,7 @@ def counted(rows: Iterable[Sequence[Any]]) -> list[Any]:
     return kept
 
 
-# ---- MySQL and MariaDB
+# ---- size of an answer: MySQL and MariaDB
 
 
 @cache
@@ -67,7 +67,7 @@ def mysql_connection() -> Callable[..., Any]:
     return BoundedConnection
 
 
-# ---- PostgreSQL
+# ---- size of an answer: PostgreSQL
 
 
 @cache
@@ -133,6 +133,9 @@ class _ReceivedBytes:
         return int(struct.unpack_from("Q", told, _BYTES_RECEIVED)[0])
 
 
+# ---- host names
+
+
 def bound_names(engine: Engine, url: URL, backend: str, patience: float = NAME_PATIENCE) -> None:
     """Resolve each host of the engine's new connections within `patience` seconds. Connecting then raises NameTimeout,
     or socket.gaierror where there is no such name.
@@ -155,10 +158,10 @@ def _ask(host: str, patience: float) -> None:
     except NameTimeout:
         raise
     except socket.gaierror:
-        pass  # the driver may know the name all the same
+        pass  # the driver may still know the name
 
 
-# ---- PostgreSQL
+# ---- host names: PostgreSQL
 
 
 def _connect_postgresql(arguments: Any, given: Mapping[str, Any], patience: float) -> Any:
@@ -176,7 +179,7 @@ def _with_addresses(given: Mapping[str, Any], patience: float) -> dict[str, str]
         return {}
     ports = str(given.get("port") or os.environ.get("PGPORT", "5432")).split(",")
     if len(ports) not in (1, len(hosts)):
-        return {}  # the driver says that
+        return {}  # the driver reports that itself
     found: list[tuple[str, str, str]] = []
     failure: socket.gaierror | None = None
     for host, port in zip(hosts, ports * len(hosts) if len(ports) == 1 else ports, strict=True):
@@ -195,7 +198,7 @@ def _is_socket(host: str) -> bool:
     return not host or host.startswith(("/", "@"))
 
 
-# ---- MySQL and MariaDB
+# ---- host names: MySQL and MariaDB
 
 
 def _connect_mysql(given: Mapping[str, Any], patience: float) -> Any:

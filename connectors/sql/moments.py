@@ -144,9 +144,11 @@ def _offset_words(minutes: int | None) -> str:
     return f"{'-' if minutes < 0 else '+'}{abs(minutes) // 60:02d}:{abs(minutes) % 60:02d}"
 
 
+# ---- time zones
+
 _EPOCH_UTC = datetime(1970, 1, 1, tzinfo=UTC)
-_MICROSECOND = timedelta(microseconds=1)
 _OFFSET = re.compile(r"([+-])(\d\d):?(\d\d)")
+
 DAY = 86_400_000_000
 """Microseconds."""
 

@@ -106,10 +106,12 @@ def _type_name(field: Any) -> str:
     return _TYPE_NAMES.get(field.type_code, "other")
 
 
+# ---- JSON columns of MariaDB
+
 IsJson = Callable[[str, str, str], bool]
 """Returns True where a column (schema, table, column) of the database is JSON."""
 
-DEEPEST = 20
+_MOST_LEVELS = 20
 """Most levels of derived tables to follow."""
 
 _REWRITTEN = 1003
@@ -194,7 +196,7 @@ def json_outputs(statement: str, is_json: IsJson) -> set[str]:
         if column.table in tables:
             return all(is_json(schema, table, column.column) for schema, table in tables[column.table])
         derived = [one for one in columns[column.column] if one is not column]
-        return depth < DEEPEST and bool(derived) and all(gives_json(one, depth + 1) for one in derived)
+        return depth < _MOST_LEVELS and bool(derived) and all(gives_json(one, depth + 1) for one in derived)
 
     return {
         name

@@ -119,7 +119,7 @@ def _age(span: int, *, days: bool = False) -> str:
     if days and size < DAY:
         return "today" if span >= 0 else "tomorrow"
     units = ((365 * DAY, "years"), (DAY, "days"), (HOUR, "h"), (MINUTE, "min"), (SECOND, "s"))
-    # From two of a unit on, so that no plural stands with one.
+    # At least two of a unit, so that its plural is right.
     unit, name = next(((unit, name) for unit, name in units if size >= 2 * unit), (SECOND, "s"))
     text = f"{size // unit:,} {name}"
     return f"in {text}" if span < 0 else f"{text} ago"

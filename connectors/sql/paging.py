@@ -92,8 +92,8 @@ class Pager:
         self._size = min(self._limit, 2 * len(found.rows)) if found.more else self._limit
         places = self._places(found)
         if places and (places[0] in self._before or behind in places):
-            # In the database's order the rows that are not behind come first: the first one is enough to see them. The
-            # row that the page should be behind tells of pages that were read before a restart.
+            # Rows that are not behind the place sort first, so the first row shows them. The place itself among the
+            # rows shows it for a page that was read before a restart.
             raise self._refused("yields rows again that the page before held: its pages would never end")
         self._refuse_lists(found)
         self._refuse_lossy(found, places)

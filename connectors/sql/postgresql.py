@@ -43,7 +43,7 @@ def read_tolerantly(connection: Connection) -> None:
     adapters.register_loader("jsonb", _JsonLoader)
     adapters.register_loader("bpchar", _PaddedText)
     if connection.info.parameter_status("server_encoding") == "SQL_ASCII":
-        # Such a database does not say what its text is encoded in; it may hold anything. 0 stands for all types that
+        # Such a database does not declare the encoding of its text, which may be any. 0 stands for all types that
         # the driver does not know: enumerations, citext, hstore, rows.
         for kind in (0, "text", "varchar", "name", '"char"', *_AS_TEXT):
             adapters.register_loader(kind, _AnyText)

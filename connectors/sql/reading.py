@@ -207,7 +207,7 @@ class SqlPoll:
         shape = lanes[LIVE]["shape"] if LIVE in lanes and lanes[LIVE]["of"] == of else None
         scale = self._columns.scale(track.relation, track.cursor, shape).scale
         if scale is None or (stored is not None and stored["of"] != of):
-            # Nothing with a modified time was there, or the live lane reads everything anew.
+            # No row had a modified time, or the live lane reads everything from scratch.
             yield Page(BACKFILL, {"of": of, "done": True}, backfill=True)
             return
         backfill = self._backfill(track, scale, stored, now)

@@ -28,6 +28,73 @@ from connectors.sql.moments import (
 )
 from sync.shared.words import Json
 
+SECOND = 1_000_000
+MINUTE = 60 * SECOND
+HOUR = 60 * MINUTE
+
+Render = Callable[[datetime], Any]
+"""Turns a naive datetime in the column's own zone into the value that the driver binds."""
+
+
+class Scale(Protocol):
+    """The scale of one kind of cursor column."""
+
+    @property
+    def words(self) -> str:
+        """Return a description of the column for people."""
+        ...
+
+    @property
+    def follows_clock(self) -> bool:
+        """Return whether its values are instants of the source's own clock: then a window that was read leaves nothing
+        behind it."""
+        ...
+
+    def low(self, position: int) -> Any:
+        """Return a value that no value at or after the position compares less than."""
+        ...
+
+    def high(self, position: int) -> Any:
+        """Return a value that no value at or after the position compares less than, and every value a step before it
+        does."""
+        ...
+
+    def position(self, value: Any) -> int | None:
+        """Return the position of a value; None where it is no time (or number)."""
+        ...
+
+    def end(self, position: int) -> int:
+        """Return the position behind all values that cannot be told from the one at `position`."""
+        ...
+
+    def floor(self, position: int) -> int:
+        """Return the position that a row written at this instant gets: columns are coarser than clocks."""
+        ...
+
+    def reach(self, position: int) -> int:
+        """Return the end of the interval that a value at `position` stands for: for a date the end of the day."""
+        ...
+
+    def patience(self, now: int) -> int:
+        """Return how long after a value was first seen equal or smaller ones may still be written (microseconds)."""
+        ...
+
+    @property
+    def doubt(self) -> int:
+        """Return how far a position may be off because the writer's zone is unknown (microseconds)."""
+        ...
+
+    def write(self, position: int) -> Json:
+        """Return the position as JSON, for a lane's cursor."""
+        ...
+
+    def read(self, text: Json) -> int:
+        """Return the position that `write` wrote."""
+        ...
+
+
+# ---- numbers
+
 
 @dataclass(frozen=True, slots=True)
 class SequenceScale:
@@ -125,69 +192,7 @@ def finite(value: Any) -> Decimal | None:
     return exact if exact.is_finite() else None
 
 
-SECOND = 1_000_000
-MINUTE = 60 * SECOND
-HOUR = 60 * MINUTE
-
-Render = Callable[[datetime], Any]
-"""Turns a naive datetime in the column's own zone into the value that the driver binds."""
-
-
-class Scale(Protocol):
-    """The scale of one kind of cursor column."""
-
-    @property
-    def words(self) -> str:
-        """Return a description of the column for people."""
-        ...
-
-    @property
-    def follows_clock(self) -> bool:
-        """Return whether its values are instants of the source's own clock: then a window that was read leaves nothing
-        behind it."""
-        ...
-
-    def low(self, position: int) -> Any:
-        """Return a value that no value at or after the position compares less than."""
-        ...
-
-    def high(self, position: int) -> Any:
-        """Return a value that no value at or after the position compares less than, and every value a step before it
-        does."""
-        ...
-
-    def position(self, value: Any) -> int | None:
-        """Return the position of a value; None where it is no time (or number)."""
-        ...
-
-    def end(self, position: int) -> int:
-        """Return the position behind all values that cannot be told from the one at `position`."""
-        ...
-
-    def floor(self, position: int) -> int:
-        """Return the position that a row written at this instant gets: columns are coarser than clocks."""
-        ...
-
-    def reach(self, position: int) -> int:
-        """Return the end of the interval that a value at `position` stands for: for a date the end of the day."""
-        ...
-
-    def patience(self, now: int) -> int:
-        """Return how long after a value was first seen equal or smaller ones may still be written (microseconds)."""
-        ...
-
-    @property
-    def doubt(self) -> int:
-        """Return how far a position may be off because the writer's zone is unknown (microseconds)."""
-        ...
-
-    def write(self, position: int) -> Json:
-        """Return the position as JSON, for a lane's cursor."""
-        ...
-
-    def read(self, text: Json) -> int:
-        """Return the position that `write` wrote."""
-        ...
+# ---- time
 
 
 class _OfTime:

@@ -41,7 +41,7 @@ def pin_postgresql(engine: Engine, options: SqlSource) -> None:
     @event.listens_for(engine, "begin")
     def _pin(connection: Connection) -> None:
         raw: Any = connection.connection.driver_connection
-        # Such a database does not say what its text is encoded in: the server would refuse what is not UTF-8.
+        # Such a database does not declare the encoding of its text: the server would refuse what is not UTF-8.
         encoding = "SQL_ASCII" if raw.info.parameter_status("server_encoding") == "SQL_ASCII" else "UTF8"
         raw.execute(f"{begin}; SET LOCAL client_encoding = '{encoding}'")
 
@@ -85,7 +85,9 @@ def pin_mysql(engine: Engine, options: SqlSource) -> None:
         if connection.charset != "utf8mb4":  # an option file (`read_default_file`) outranks the arguments
             connection.set_character_set("utf8mb4")
         with connection.cursor() as cursor:
-            cursor.execute("SET SESSION completion_type = 'NO_CHAIN'")  # else each ROLLBACK begins anew
+            cursor.execute(
+                "SET SESSION completion_type = 'NO_CHAIN'"
+            )  # otherwise each ROLLBACK begins a new transaction
             connection.rollback()
             if settings:  # once: what SQLAlchemy learned of quotes at its first connection has to stay true
                 return
