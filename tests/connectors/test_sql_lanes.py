@@ -7,7 +7,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
-from hypothesis import example, given
+from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
 from connectors.sql.cursors import Cursor, UnfitCursor, scale_by_kind, scale_by_values
@@ -200,6 +200,7 @@ class _Table:
 _STEPS = st.lists(st.tuples(st.sampled_from([1, 7, 59, 300, 600, 4000]), st.integers(0, 2), st.booleans()), max_size=30)
 
 
+@settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])  # a busy machine may pause for seconds
 @given(
     st.sampled_from(sorted(SIMPLE)),
     st.sampled_from([0, -3 * HOUR, -23 * HOUR, -5 * SECOND]),
