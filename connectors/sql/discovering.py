@@ -103,6 +103,8 @@ def _parts(name: str) -> tuple[str, ...]:
 def _remarks(
     column: Column, shape: TableShape, outward: Sequence[ForeignKey], changed: Candidate | None
 ) -> Iterator[str]:
+    """Yield remarks on a column: its part in keys and indexes, the table it refers to, and that it looks like a time of
+    change."""
     primary = shape.primary or ()
     if column.name in primary:
         yield "key" if len(primary) == 1 else f"part of the key {_spelled(primary)}"

@@ -151,6 +151,7 @@ def _refuse_unknown(url: URL, backend: str) -> None:
 
 
 def _options_of(backend: str) -> Set[str]:
+    """Return the options that a driver knows; empty for drivers that are not asked."""
     if backend == "mysql":
         from pymysql.connections import Connection
 

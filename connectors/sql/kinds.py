@@ -136,6 +136,7 @@ def _sqlite_kind(declared: str) -> FieldKind | None:
 
 
 def _mysql_kind(code: int) -> FieldType | None:
+    """Return the kind of a MySQL type code; None where values of any kind may come."""
     from pymysql.constants import FIELD_TYPE
 
     from connectors.sql import mysql

@@ -224,6 +224,7 @@ def _greater(one: int | None, other: int | None) -> int | None:
 
 
 def lane_to_json(lane: SqlLane, scale: Scale) -> Json:
+    """Return the lane as the cursor that the ledger stores; positions in the scale's own notation."""
     window = lane.window
     return {
         "of": lane.of,
@@ -245,6 +246,7 @@ def lane_to_json(lane: SqlLane, scale: Scale) -> Json:
 
 
 def lane_from_json(value: Mapping[str, Json], scale: Scale) -> SqlLane:
+    """Return the lane that `lane_to_json` wrote."""
     window = value["window"]
     return SqlLane(
         of=value["of"],
@@ -266,6 +268,8 @@ def lane_from_json(value: Mapping[str, Json], scale: Scale) -> SqlLane:
 
 
 def backfill_to_json(backfill: SqlBackfill, of: str, scale: Scale | None) -> Json:
+    """Return the backfill as the cursor that the ledger stores; `scale` is None for a stream without a cursor
+    column."""
     if backfill.done:
         return {"of": of, "done": True}
     return {
@@ -278,6 +282,7 @@ def backfill_to_json(backfill: SqlBackfill, of: str, scale: Scale | None) -> Jso
 
 
 def backfill_from_json(value: Mapping[str, Json], scale: Scale | None) -> SqlBackfill:
+    """Return the backfill that `backfill_to_json` wrote."""
     if value.get("done"):
         return SqlBackfill(None, done=True)
     high = None if scale is None else _read_end(scale, value["high"])

@@ -71,6 +71,7 @@ def _mysql_types(database: Database, stream: str, relation: Relation, columns: S
 
 
 def _mssql_types(database: Database, stream: str, relation: Relation, columns: Sequence[str]) -> list[ColumnType]:
+    """Return the columns' types as SQL Server describes the query's result; "" where it cannot."""
     with database.connection(stream) as connection:
         query = str(one_row(relation, columns, limit=0).compile(connection, compile_kwargs={"literal_binds": True}))
     described = text(
@@ -312,6 +313,7 @@ def _thousandths(it: Any) -> Any:
 
 
 def _formatted(it: Any, form: str) -> Any:
+    """Return a time as text in that format of Oracle or Snowflake; anything else unchanged."""
     if isinstance(it, str) and it[10:11] == "T":  # an id of ours
         it = datetime.fromisoformat(it)
     if isinstance(it, datetime):

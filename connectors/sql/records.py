@@ -136,6 +136,7 @@ class RowFields:
 
     @classmethod
     def of(cls, layout: SelectLayout, found: SqlRows, converters: Sequence[Converter]) -> RowFields:
+        """Return the places of the wanted columns in this result; `converters` has one for each of its columns."""
         if layout.everything:
             # The columns with a role are named first, then `*` repeats them: the second part is what the mapping wants.
             places = {str(found.columns[at][0]): at for at in range(len(layout.names), len(found.columns))}

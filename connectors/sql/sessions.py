@@ -108,6 +108,7 @@ def pin_mysql(engine: Engine, options: SqlSource) -> None:
 
 
 def _mysql_settings(modes: str, mariadb: bool, options: SqlSource) -> Mapping[str, str]:
+    """Return the session variables to set in each transaction. `modes` is the server's sql_mode."""
     kept = ",".join(mode for mode in modes.split(",") if mode in _KEPT_MODES)
     limit = ("max_statement_time", f"{options.timeout.total_seconds():.3f}")
     if not mariadb:

@@ -71,6 +71,7 @@ def all_columns(database: Database) -> Mapping[Listed, Sequence[str]]:
 
 
 def _sketched(database: Database, table: Listed) -> SketchedTable | None:
+    """Return a table's key, time of change and columns; None where its columns cannot be determined."""
     shape = table_shape(database, table.relation)
     if not shape.columns:
         return None
