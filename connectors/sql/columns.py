@@ -27,7 +27,7 @@ from connectors.sql.cursors import (
 from connectors.sql.errors import Unconvertible
 from connectors.sql.halving import unreadable
 from connectors.sql.keys import KeyKind, Mixture, id_text
-from connectors.sql.moments import TextTimeFormat, shape_of
+from connectors.sql.moments import TextTimeFormat, format_of
 from connectors.sql.ordering import orders_of
 from connectors.sql.scales import Days, Naive, Scale, SequenceScale
 from connectors.sql.statements import Bounds, ColumnOrder, Relation, edge, one_row, page
@@ -47,7 +47,7 @@ _LOOKS = 40
 
 @dataclass(frozen=True, slots=True)
 class LearnedScale:
-    """A cursor column's scale; for text also the notation to remember and the number of values at its ends that are no
+    """A cursor column's scale; for text also the format to remember and the number of values at its ends that are no
     time. `scale` is None while the column is empty."""
 
     scale: Scale | None
@@ -58,7 +58,7 @@ class LearnedScale:
 @dataclass(frozen=True, slots=True)
 class TextEnds:
     """The two ends of a text column: how many values there are no time, and whether there are times in another
-    notation."""
+    format."""
 
     no_times: int
     differ: bool
@@ -146,11 +146,11 @@ class StreamColumns:
     # ---- cursor columns
 
     def scale(self, relation: Relation, cursor: Cursor, shape: Json = None) -> LearnedScale:
-        """Return the column's scale. `shape` is the remembered notation of a text column.
+        """Return the column's scale. `shape` is the remembered format of a text column.
 
         Raises SourceRefused where its values cannot serve as a cursor.
         """
-        if shape is not None and (known := cursor.of_shape(shape)) is not None:
+        if shape is not None and (known := cursor.text_scale(shape)) is not None:
             return LearnedScale(known, shape)
         if (relation, cursor) not in self._scales:
             try:
@@ -230,11 +230,11 @@ class StreamColumns:
         )
 
     def ends(self, relation: Relation, cursor: Cursor, shape: TextTimeFormat) -> TextEnds:
-        """Return the state of the two ends of a text cursor column: times in another notation than `shape` sort there,
+        """Return the state of the two ends of a text cursor column: times in another format than `shape` sort there,
         where no window reads."""
         looks = [edge(relation, cursor.column, greatest=greatest, limit=_SAMPLE) for greatest in (False, True)]
         values = [row[0] for look in looks for row in self._database.run(look, self._stream).rows]
-        shapes = [shape_of(value) if isinstance(value, str) else None for value in values]
+        shapes = [format_of(value) if isinstance(value, str) else None for value in values]
         differs = any(one is not None and not shape.covers(one) for one in shapes)
         return TextEnds(len({value for value, one in zip(values, shapes, strict=True) if one is None}), differs)
 

@@ -27,7 +27,7 @@ from connectors.sql.options import SqlChild, SqlSource, SqlStream
 from connectors.sql.paging import make_pager
 from connectors.sql.reading import SqlPoll
 from connectors.sql.records import SelectLayout, SqlReadPlan, chunks, make_records, plan_of
-from connectors.sql.scales import Scale, SequenceScale, Words, modified_text
+from connectors.sql.scales import Scale, SequenceScale, TextScale, modified_text
 from connectors.sql.statements import how_many, rows_in
 from sync.shared.errors import ConfigError, Problem, SourceUnavailable
 from sync.shared.words import Json, Listing, Page, Record, Wanted
@@ -192,9 +192,9 @@ def _scale_of(columns: StreamColumns, plan: SqlReadPlan) -> Scale | None:
 
 
 def _is_unseen(value: Any, scale: Scale | None, horizon: int) -> bool:
-    """Return whether no window ever holds this value: NULL, no time at all, a time far ahead or in another notation."""
+    """Return whether no window ever holds this value: NULL, no time at all, a time far ahead or in another format."""
     position = None if value is None or scale is None else scale.position(value)
-    if isinstance(scale, Words) and not scale.sorts(value):
+    if isinstance(scale, TextScale) and not scale.sorts(value):
         return True
     return position is None or (position > horizon and not isinstance(scale, SequenceScale))
 

@@ -23,7 +23,7 @@ from connectors.sql.newest import (
     other_reading,
     written_otherwise,
 )
-from connectors.sql.scales import Days, Naive, Scale, SequenceScale, Words
+from connectors.sql.scales import Days, Naive, Scale, SequenceScale, TextScale
 from connectors.sql.statements import Relation, edge, null_in
 from sync.shared.errors import SyncError
 
@@ -158,5 +158,5 @@ def _ahead(column: str, scale: Scale, newest: Newest, now: int) -> Iterator[Find
 
 
 def _zone_words(scale: Scale, cursor: Cursor) -> str:
-    zoneless = isinstance(scale, Naive | Days) or (isinstance(scale, Words) and scale.shape.offset is None)
+    zoneless = isinstance(scale, Naive | Days) or (isinstance(scale, TextScale) and scale.shape.offset is None)
     return f", read as {cursor.zone}" if zoneless else ""

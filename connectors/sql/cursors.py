@@ -9,7 +9,7 @@ from datetime import UTC, date, datetime
 from decimal import Decimal
 from typing import Any, Literal
 
-from connectors.sql.moments import TextTimeFormat, common_shape, find_zone, shape_of
+from connectors.sql.moments import TextTimeFormat, common_format, find_zone, format_of
 from connectors.sql.scales import (
     SECOND,
     Days,
@@ -18,7 +18,7 @@ from connectors.sql.scales import (
     Render,
     Scale,
     SequenceScale,
-    Words,
+    TextScale,
     Zoned,
     day_text,
     day_value,
@@ -58,9 +58,9 @@ class Cursor:
         """Return the meaning of a lane's positions; under another one the lane starts from scratch."""
         return f"{self.column} {self.modified_as or 'time'} {self.zone}"
 
-    def of_shape(self, shape: Json) -> Scale | None:
-        """Return the scale of a text column whose notation is remembered."""
-        return None if self.modified_as else scale_of_shape(TextTimeFormat.from_json(shape), self)
+    def text_scale(self, shape: Json) -> Scale | None:
+        """Return the scale of a text column whose format is remembered."""
+        return None if self.modified_as else scale_of_format(TextTimeFormat.from_json(shape), self)
 
 
 def scale_by_kind(
@@ -87,7 +87,7 @@ def scale_by_kind(
 
 
 def scale_by_values(values: Sequence[Any], cursor: Cursor, backend: str = "sqlite") -> tuple[Scale | None, Json]:
-    """Return the scale of a column known by some of its values, and the notation of a text column.
+    """Return the scale of a column known by some of its values, and the format of a text column.
 
     (None, None) if there are no values. Values that are no time are ignored if there are others. Raises UnfitCursor.
     """
@@ -95,7 +95,7 @@ def scale_by_values(values: Sequence[Any], cursor: Cursor, backend: str = "sqlit
         return None, None
     numbers = any(isinstance(value, int | float | Decimal) and not isinstance(value, bool) for value in values)
     moments = [value for value in values if isinstance(value, date)]
-    shapes = [shape for value in values if isinstance(value, str) and (shape := shape_of(value))]
+    shapes = [shape for value in values if isinstance(value, str) and (shape := format_of(value))]
     if numbers + bool(moments) + bool(shapes) > 1:
         raise UnfitCursor("holds numbers as well as times", "store them alike, or convert them in query")
     if numbers:
@@ -110,20 +110,20 @@ def scale_by_values(values: Sequence[Any], cursor: Cursor, backend: str = "sqlit
         raise UnfitCursor(
             "holds text that is no time", "times must look like 2026-01-02 03:04:05 or 2026-01-02T03:04:05Z"
         )
-    shape = common_shape(shapes)
+    shape = common_format(shapes)
     if shape is None:
         ways = " and as ".join(sorted({one.words for one in shapes})[:3])
         raise UnfitCursor(
             f"writes its times in different ways, as {ways}, so that they do not sort as time",
             "store them alike (one separator, one offset), or convert them in query",
         )
-    return scale_of_shape(shape, cursor), shape.to_json()
+    return scale_of_format(shape, cursor), shape.to_json()
 
 
-def scale_of_shape(shape: TextTimeFormat, cursor: Cursor) -> Scale:
+def scale_of_format(shape: TextTimeFormat, cursor: Cursor) -> Scale:
     """Return the scale of a text column."""
     zone = find_zone(cursor.zone)
-    return Words(shape, zone) if shape.separator else Days(zone, day_text)
+    return TextScale(shape, zone) if shape.separator else Days(zone, day_text)
 
 
 def _of_numbers(cursor: Cursor, sequence: SequenceScale) -> Scale:

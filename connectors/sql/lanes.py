@@ -55,7 +55,7 @@ class SqlLane:
     """A lane that follows a cursor column. `of` names column, kind and zone: a lane of another column starts from
     scratch.
 
-    `low_water`: nothing below this position is read any more. `shape` is the notation of a text column's times, as far
+    `low_water`: nothing below this position is read any more. `shape` is the format of a text column's times, as far
     as it is known; `odd` the number of texts that are no time seen at its ends.
     """
 
@@ -224,7 +224,7 @@ def _greater(one: int | None, other: int | None) -> int | None:
 
 
 def lane_to_json(lane: SqlLane, scale: Scale) -> Json:
-    """Return the lane as the cursor that the ledger stores; positions in the scale's own notation."""
+    """Return the lane as the cursor that the ledger stores; positions as the scale writes them."""
     window = lane.window
     return {
         "of": lane.of,

@@ -23,7 +23,7 @@ _MICROSECOND = timedelta(microseconds=1)
 
 @dataclass(frozen=True, slots=True)
 class TextTimeFormat:
-    """The notation of times in a text column: `separator` is "" for bare dates; `offset` (minutes) is the same for
+    """The format of times in a text column: `separator` is "" for bare dates; `offset` (minutes) is the same for
     all."""
 
     separator: str
@@ -32,7 +32,7 @@ class TextTimeFormat:
 
     @property
     def words(self) -> str:
-        """Return the notation for people: `YYYY-MM-DDTHH:MM:SSZ`."""
+        """Return the format for people: `YYYY-MM-DDTHH:MM:SSZ`."""
         clock = f"{self.separator}HH:MM{':SS' if self.seconds else ''}" if self.separator else ""
         return f"YYYY-MM-DD{clock}{_offset_words(self.offset)}"
 
@@ -44,22 +44,22 @@ class TextTimeFormat:
         return cls(value["separator"], value["seconds"], value["offset"])
 
     def covers(self, other: TextTimeFormat) -> bool:
-        """Return whether text of the other notation sorts by time among text of this one."""
+        """Return whether text of the other format sorts by time among text of this one."""
         # `T` sorts behind a blank, and local times of two offsets do not sort as instants.
         same = (self.separator, self.offset) == (other.separator, other.offset)
         return same and (other.seconds or not self.seconds)
 
 
-def shape_of(text: str) -> TextTimeFormat | None:
-    """Return the notation of one value; None where it is no point in time."""
+def format_of(text: str) -> TextTimeFormat | None:
+    """Return the format of one value; None where it is no point in time."""
     form = _FORM.fullmatch(text)
     if form is None or _naive(form) is None:
         return None
     return TextTimeFormat(form[2] or "", form[4] is not None, None if form[6] is None else _offset_minutes(form[6]))
 
 
-def common_shape(shapes: Iterable[TextTimeFormat]) -> TextTimeFormat | None:
-    """Return one notation whose plain text order is time order for all; None where they do not sort together."""
+def common_format(shapes: Iterable[TextTimeFormat]) -> TextTimeFormat | None:
+    """Return one format whose plain text order is time order for all; None where they do not sort together."""
     found = set(shapes)
     if len({(shape.separator, shape.offset) for shape in found}) != 1:
         return None

@@ -13,8 +13,8 @@ from typing import Any
 from connectors.sql.columns import StreamColumns
 from connectors.sql.connection import Database
 from connectors.sql.cursors import Cursor
-from connectors.sql.moments import DAY, canonical, datetime_of, offset_at, shape_of
-from connectors.sql.scales import HOUR, MINUTE, SECOND, Days, Epoch, Scale, SequenceScale, Words
+from connectors.sql.moments import DAY, canonical, datetime_of, format_of, offset_at
+from connectors.sql.scales import HOUR, MINUTE, SECOND, Days, Epoch, Scale, SequenceScale, TextScale
 from connectors.sql.statements import Relation, edge
 
 _LOOK = 25
@@ -87,14 +87,14 @@ def _kind_of_text(text: str) -> str:
 
 
 def _begins_as_time(text: str) -> bool:
-    return shape_of(text[:19]) is not None or shape_of(text[:10]) is not None
+    return format_of(text[:19]) is not None or format_of(text[:10]) is not None
 
 
 def written_otherwise(scale: Scale, values: Sequence[Any]) -> bool:
-    """Return whether some of a text column's times are in a notation that does not sort among the others."""
-    if not isinstance(scale, Words):
+    """Return whether some of a text column's times are in a format that does not sort among the others."""
+    if not isinstance(scale, TextScale):
         return False
-    shapes = [shape for value in values if isinstance(value, str) and (shape := shape_of(value)) is not None]
+    shapes = [shape for value in values if isinstance(value, str) and (shape := format_of(value)) is not None]
     return any(not scale.shape.covers(shape) for shape in shapes)
 
 

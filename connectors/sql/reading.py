@@ -27,7 +27,7 @@ from connectors.sql.lanes import (
     lane_to_json,
     plan,
 )
-from connectors.sql.moments import TextTimeFormat, shape_of
+from connectors.sql.moments import TextTimeFormat, format_of
 from connectors.sql.paging import Pager, make_pager
 from connectors.sql.records import ChildRelation, SelectLayout, SqlReadPlan, make_records, repeated
 from connectors.sql.scales import SECOND, Scale, SequenceScale
@@ -132,7 +132,7 @@ class SqlPoll:
                     stored, notes = cursor, {}
 
     def _scale_now(self, track: _SqlTrack, known: Json) -> LearnedScale:
-        """Return the column's scale; for a text column determined anew if the notation at its ends has changed.
+        """Return the column's scale; for a text column determined anew if the format at its ends has changed.
 
         Raises SourceRefused where its values do not sort as time.
         """
@@ -191,7 +191,7 @@ class SqlPoll:
             now = self._database.now(self._plan.spec.name) if marked else self._began
             lane = finish(lane, window, scale, seen, now=now, overlap=self._overlap)
         if found.rows and lane.shape is not None and not _fits(lane.shape, next(track.times(found))):
-            # Another notation came up: the next poll determines it anew.
+            # Another format appeared: the next poll determines it anew.
             lane = replace(lane, shape=None)
         return lane, content
 
@@ -325,7 +325,7 @@ def _empty_lane(cursor: Cursor) -> Json:
 def _fits(shape: Json, value: Any) -> bool:
     """Return whether a text sorts by time among those from which the column's format was determined; text that is no
     time does not count."""
-    own = shape_of(value) if isinstance(value, str) else None
+    own = format_of(value) if isinstance(value, str) else None
     return own is None or TextTimeFormat.from_json(shape).covers(own)
 
 

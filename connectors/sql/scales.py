@@ -19,12 +19,12 @@ from connectors.sql.moments import (
     TextTimeFormat,
     canonical,
     datetime_of,
+    format_of,
     greatest_offset,
     instant_of,
     instant_of_datetime,
     least_offset,
     offset_at,
-    shape_of,
 )
 from sync.shared.words import Json
 
@@ -339,7 +339,7 @@ class Epoch(_OfTime):
 
 
 @dataclass(frozen=True, slots=True)
-class Words(_OfTime):
+class TextScale(_OfTime):
     """Text that sorts as time.
 
     Bounds are rendered to the second (or minute) without fraction and offset, so that every value of a later second
@@ -381,7 +381,7 @@ class Words(_OfTime):
 
     def sorts(self, value: Any) -> bool:
         """Return whether a text sorts by time among the others."""
-        own = shape_of(value) if isinstance(value, str) else None
+        own = format_of(value) if isinstance(value, str) else None
         return own is not None and self.shape.covers(own)
 
     def _offset(self, position: int, choose: Callable[[tzinfo, int], int]) -> int:

@@ -24,8 +24,8 @@ from connectors.sql.lanes import (
     lane_to_json,
     plan,
 )
-from connectors.sql.moments import TextTimeFormat, canonical, common_shape, find_zone, instant_of, iso, shape_of
-from connectors.sql.scales import SECOND, Days, Epoch, Naive, Scale, SequenceScale, Words, Zoned, day_text
+from connectors.sql.moments import TextTimeFormat, canonical, common_format, find_zone, format_of, instant_of, iso
+from connectors.sql.scales import SECOND, Days, Epoch, Naive, Scale, SequenceScale, TextScale, Zoned, day_text
 
 BERLIN = find_zone("Europe/Berlin")
 MINUTE = 60 * SECOND
@@ -92,8 +92,8 @@ def test_a_naive_lane_moves_to_the_greatest_value_seen() -> None:
 SIMPLE: dict[str, Scale] = {
     "naive": Naive(UTC, lambda moment: moment),
     "seconds": Epoch(SECOND),
-    "minutes": Words(TextTimeFormat(" ", False, None), UTC),
-    "zone known": Words(TextTimeFormat("T", True, 0), UTC),
+    "minutes": TextScale(TextTimeFormat(" ", False, None), UTC),
+    "zone known": TextScale(TextTimeFormat("T", True, 0), UTC),
     "dates": Days(UTC, day_text),
 }
 
@@ -176,7 +176,9 @@ class _Table:
         value: Any = {
             Naive: lambda: at,
             Epoch: lambda: (now + self.skew) // SECOND,
-            Words: lambda: f"{at:%Y-%m-%d %H:%M}" if self.scale is SIMPLE["minutes"] else f"{at:%Y-%m-%dT%H:%M:%SZ}",
+            TextScale: lambda: (
+                f"{at:%Y-%m-%d %H:%M}" if self.scale is SIMPLE["minutes"] else f"{at:%Y-%m-%dT%H:%M:%SZ}"
+            ),
             Days: lambda: f"{at:%Y-%m-%d}",
         }[type(self.scale)]()
         self.rows.append((value, now + late))
@@ -324,14 +326,14 @@ def test_no_row_written_in_a_window_falls_out_where_clocks_change(edge: int, low
 
 
 _SHAPES = {
-    "YYYY-MM-DD HH:MM:SS": Words(TextTimeFormat(" ", True, None), UTC),
-    "with T and Z": Words(TextTimeFormat("T", True, 0), UTC),
-    "offset": Words(TextTimeFormat("T", True, 120), UTC),
-    "minutes": Words(TextTimeFormat(" ", False, None), UTC),
+    "YYYY-MM-DD HH:MM:SS": TextScale(TextTimeFormat(" ", True, None), UTC),
+    "with T and Z": TextScale(TextTimeFormat("T", True, 0), UTC),
+    "offset": TextScale(TextTimeFormat("T", True, 120), UTC),
+    "minutes": TextScale(TextTimeFormat(" ", False, None), UTC),
 }
 
 
-def _written(scale: Words, instant: int, fraction: bool) -> str:
+def _written(scale: TextScale, instant: int, fraction: bool) -> str:
     shape = scale.shape
     local = datetime.fromtimestamp(0, UTC) + timedelta(microseconds=instant, minutes=shape.offset or 0)
     text = local.strftime(f"%Y-%m-%d{shape.separator}%H:%M" + (":%S" if shape.seconds else ""))
@@ -411,12 +413,12 @@ def test_text_columns_are_judged_by_their_values() -> None:
 
 
 def test_moments() -> None:
-    assert shape_of("2026-01-02T03:04:05.1Z") == TextTimeFormat("T", True, 0)
-    assert shape_of("2026-01-02 03:04:05 -0330") == TextTimeFormat(" ", True, -210)
-    assert [shape_of(text) for text in ("2026-02-30", "2026-1-2", "20260102", "2026-01-02T", "٢٠٢٦-01-02", "")] == [
+    assert format_of("2026-01-02T03:04:05.1Z") == TextTimeFormat("T", True, 0)
+    assert format_of("2026-01-02 03:04:05 -0330") == TextTimeFormat(" ", True, -210)
+    assert [format_of(text) for text in ("2026-02-30", "2026-1-2", "20260102", "2026-01-02T", "٢٠٢٦-01-02", "")] == [
         None
     ] * 6
-    assert common_shape([]) is None
+    assert common_format([]) is None
     assert instant_of("1970-01-01T00:00:01.5+00:00", UTC) == 1_500_000
     assert instant_of("2025-10-26 02:30:00", BERLIN) == _BACK - 30 * MINUTE
     assert instant_of("0001-01-01", BERLIN) is not None
