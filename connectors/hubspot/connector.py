@@ -26,7 +26,7 @@ from connectors.hubspot.spacing import RequestSpacing
 from connectors.hubspot.transport import ClientTransport, Transport
 from connectors.hubspot.values import canonical
 from connectors.hubspot.windows import search_is_blind
-from connectors.interface import Connector, Discovered, Features, FieldKind, Finding, StreamSpec
+from connectors.interface import Connector, Discovered, FieldKind, Finding, StreamSpec
 from sync.shared.clock import Clock, SystemClock
 from sync.shared.errors import ConfigError, Problem, SourceRefused
 from sync.shared.secrets import Secret
@@ -53,11 +53,6 @@ class HubspotConnector:
         # By stream, then by lane. Kept from poll to poll: windows overlap.
         self._emitted: dict[str, dict[str, EmittedVersions]] = {}
         self._proven: set[str] = set()
-
-    @property
-    def features(self) -> Features:
-        """Return what the engine must do for this source: compare children by the sweep, believe tombstones."""
-        return Features(tombstones=True, children_compared_by_sweep=True)
 
     def identity(self, stream: StreamSpec) -> Mapping[str, str]:
         """Return what must stay the same for the stream's ledger to stay valid."""

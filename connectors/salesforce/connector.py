@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Literal, cast
 
 from pydantic import BaseModel
 
-from connectors.interface import Connector, Discovered, Features, FieldKind, Finding, StreamSpec
+from connectors.interface import Connector, Discovered, FieldKind, Finding, StreamSpec
 from connectors.salesforce.options import SalesforceChild, SalesforceSource, SalesforceStream
 from sync.shared.errors import ConfigError, Problem, SourceRefused
 from sync.shared.words import Json, Listing, Page, Record
@@ -29,10 +29,6 @@ class SalesforceConnector:
 
         self._account = account
         self._client: Client = Client(account)
-
-    @property
-    def features(self) -> Features:
-        return Features(tombstones=True)
 
     def identity(self, stream: StreamSpec) -> Mapping[str, str]:
         options = cast("SalesforceStream", stream.options)

@@ -10,7 +10,7 @@ import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
-from connectors.sql.naming import words_of
+from connectors.sql.tables import words_of
 
 ColumnTypes = Mapping[str, str]
 """The names of a table's columns, and what they hold: text, number, boolean, date, naive, zoned, json, other."""
