@@ -21,7 +21,7 @@ from sync.engine.compiled_config import CompiledConfig
 from sync.engine.stream_specs import open_source
 from sync.mapping.compile import LeadMapping
 from sync.mapping.wire_fields import texts
-from sync.polling.readings import read_record
+from sync.polling.judge import read_record
 from sync.polling.spelling import names_of
 from sync.shared.errors import LedgerUntrusted
 from sync.shared.words import is_number

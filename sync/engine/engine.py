@@ -19,8 +19,7 @@ from sync.engine.stream_specs import open_source
 from sync.engine.tally import Tally
 from sync.log import emit
 from sync.polling.job import StreamJob
-from sync.polling.nested_contacts import learn_contacts
-from sync.polling.sweep import sweep_soon
+from sync.polling.sweep import learn_contacts, sweep_soon
 from sync.polling.turns import Failure, StreamWorker
 
 

@@ -13,7 +13,7 @@ from sync.delivery.budget import Budget
 from sync.delivery.sender import ClientFactory, open_client
 from sync.engine.compiled_config import CompiledConfig
 from sync.engine.engine import Engine, failures
-from sync.polling.first_scan import left_out_entirely
+from sync.polling.progress import left_out_entirely
 from sync.polling.turns import Failure
 from sync.service import told
 from sync.service.daemon import recover
