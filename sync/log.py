@@ -12,7 +12,7 @@ import structlog
 from structlog.typing import EventDict, WrappedLogger
 
 from sync.events import EVENTS, Level
-from sync.service.journald import PRIORITIES, is_journal
+from sync.service.systemd import PRIORITIES, is_journal
 
 LINE_LIMIT = 48 * 1024
 _LEVELS = {"debug": 10, "info": 20, "warning": 30, "error": 40}

@@ -129,7 +129,7 @@ def _in_force(config: Config) -> Iterator[CheckLine]:
     others to say."""
     from state.lock import holder
     from sync.engine.ledger_opening import open_ledger
-    from sync.service.told import digest_of
+    from sync.service.notices import digest_of
     from sync.views.phrases import moment
 
     if not config.ledger_path.exists():

@@ -10,7 +10,7 @@ from state.ledger import Ledger
 from state.receipts.opening import ReceiptsFiles, refuse_orphans
 from state.streams import refuse_before
 from sync.config.schema import Config
-from sync.service import failed_starts as starts
+from sync.service import notices
 from sync.service.writable import refuse_unwritable
 from sync.shared.clock import Clock
 from sync.shared.errors import LedgerError, LedgerUntrusted
@@ -57,7 +57,7 @@ def create_ledger(config: Config) -> Ledger:
     if 0 < ledger.file.schema_before < KNOWS_ADDRESSES:
         ledger.streams.adopt_addresses(CompiledConfig.of(config).declared)
     _remember(config)
-    starts.forget(config.path)
+    notices.forget_failed_start(config.path)
     return ledger
 
 

@@ -21,7 +21,7 @@ from sync.engine.compiled_config import CompiledConfig
 from sync.engine.edited_queries import Evidence, is_edited
 from sync.engine.engine import Engine, Fresh
 from sync.engine.missing_secrets import missing_secrets, pinned, without
-from sync.service.told import cause_in, hint_in
+from sync.service.notices import cause_in, hint_in
 from sync.shared.errors import ConfigError, LedgerBusy, LedgerUntrusted, SourceRefused, SourceUnavailable, SyncError
 
 

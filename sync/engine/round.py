@@ -15,8 +15,8 @@ from sync.engine.compiled_config import CompiledConfig
 from sync.engine.engine import Engine, failures
 from sync.polling.progress import left_out_entirely
 from sync.polling.turns import Failure
-from sync.service import told
-from sync.service.daemon import recover
+from sync.service import notices
+from sync.service.maintenance import recover
 
 TICK_SECONDS = 0.1
 
@@ -77,7 +77,7 @@ class Round:
         """
         clock = self.engine.ledger.clock
         began = clock.boot()
-        told.taken_over(self.engine.ledger)
+        notices.taken_over(self.engine.ledger)
         recover(self.engine)
         self.engine.start_delivery()
         work = threading.Thread(target=self._work, args=(list(streams or self.engine.streams),), daemon=True)

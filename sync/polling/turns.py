@@ -17,7 +17,7 @@ from sync.engine.tally import Tally, counts_of
 from sync.log import emit, emit_quietly
 from sync.polling.job import PollReport, StreamJob
 from sync.polling.poll import Poller
-from sync.service import told
+from sync.service import notices
 from sync.shared.errors import (
     ConfigError,
     LedgerBusy,
@@ -191,7 +191,7 @@ class StreamWorker:
         self.failure = Failure(self.name, error)
         if not self.is_stopping:  # a successor tells how it fares
             self._engine.failing.add(self.name)
-            told.unread(self._engine.ledger, self.name, error)
+            notices.unread(self._engine.ledger, self.name, error)
 
     def _has_read(self) -> None:
         if self.name in self._engine.failing:

@@ -9,7 +9,6 @@ from collections.abc import Callable, Collection
 from functools import partial
 from pathlib import Path
 
-from state.backups import back_up_daily
 from state.key_files import key_path
 from state.ledger import Ledger
 from sync import __version__, log
@@ -23,19 +22,24 @@ from sync.engine.ledger_opening import own_ledger
 from sync.engine.missing_secrets import missing_secrets, without
 from sync.engine.reload import Accepted, RefusedPart, Reload
 from sync.log import emit, few
-from sync.service import told
-from sync.service.notify import Notifier
+from sync.service import notices
+from sync.service.maintenance import (
+    SupportEnds,
+    maintain,
+    prove_writable,
+    recover,
+    recover_batches,
+    refuse_part,
+)
 from sync.service.schedule import Schedule
 from sync.service.service import Service
-from sync.service.support_ends import SupportEnds
-from sync.service.writable import refuse_unwritable
+from sync.service.systemd import Notifier
 from sync.shared.errors import ConfigError, LedgerBusy, LedgerError, SyncError
 
 SIGNALS = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
 TICK, RELOAD_TICK = 1.0, 0.05
 """Seconds between two looks at what goes on, while nothing is heard; the shorter one while a reload is under way."""
 MAINTENANCE_EVERY = 3600
-KEEP_POLLS = 90 * 86400.0
 
 
 class Daemon:
@@ -73,7 +77,7 @@ class Daemon:
         with (
             self._service.open(self._config),
             self._own_ledger(self._config) as ledger,
-            told.life(self._config, ledger, lambda: self._fatal),
+            notices.life(self._config, ledger, lambda: self._fatal),
         ):
             prove_writable(self._config, ledger)
             engine = Engine(plan, ledger, client=self._client, failed=self._fail)
@@ -157,7 +161,7 @@ class Daemon:
         if gone and (error is None or self._key_error != before):
             key = key_path(engine.ledger.path)
             emit("key_gone", key=str(key), error=self._key_error)
-            told.key_gone(engine.ledger, key, error)
+            notices.key_gone(engine.ledger, key, error)
 
     def _keep_time(self) -> None:
         step = self._schedule.keep_time()
@@ -209,7 +213,7 @@ class Daemon:
             return
         problems = [str(problem) for problem in error.problems] if isinstance(error, ConfigError) else [str(error)]
         emit("config_refused", config=str(self._config.path), problems=problems)
-        told.refused(self._config, engine.ledger, problems)
+        notices.refused(self._config, engine.ledger, problems)
 
     def _put_in_force(self, engine: Engine, accepted: Accepted, fresh: Fresh) -> None:
         """All that is not refused; what is the same goes on as if nothing had happened."""
@@ -219,7 +223,7 @@ class Daemon:
         engine.adopt(fresh)
         for name in fresh.of_streams.ended:
             self._schedule.remove(name)
-        told.in_force(config, engine.ledger)
+        notices.in_force(config, engine.ledger)
         for each in accepted.refused:
             refuse_part(each, engine.ledger)
         emit(
@@ -268,92 +272,6 @@ def _heard(signals: Collection[signal.Signals], seconds: float) -> signal.Signal
     return signal.Signals(info.si_signo) if info is not None and info.si_signo in signals else None
 
 
-def refuse_part(part: RefusedPart, ledger: Ledger) -> None:
-    """Say that a source is not in force as the file has it."""
-    emit("part_refused", **part.as_fields())
-    told.part_refused(part.source, part.error, ledger, was_there=part.was_there)
-
-
-def prove_writable(config: Config, ledger: Ledger) -> None:
-    """Write to each place before anything is claimed or READY is said. Raises LedgerError; tells where a copy's disk is
-    full, which is no reason to stop."""
-    for place, error in refuse_unwritable(config):
-        _no_backup(ledger, str(place.folder), error.strerror or "it cannot be written")
-
-
-def recover(engine: Engine) -> None:
-    """Batches that the last process left on the wire get the verdict that their receipts know, or are in doubt (or
-    sent again, where `on_unknown` says so)."""
-    ledger = engine.ledger
-    if ledger.is_new:
-        emit("ledger_created", ledger=str(ledger.path))
-    for place in ledger.receipts.mended:
-        emit(
-            "receipts_mended",
-            receipts=str(place.path),
-            batches=place.lacked or None,
-            damaged=place.damaged or None,
-            made=place.made or None,
-            why=place.why,
-        )
-        is_main = place.path == ledger.places.main.path
-        if place.damaged or (place.made and is_main):  # a second place may be new; a crash makes both lack a batch
-            told.mended(ledger, place)
-    recover_batches(engine)
-    if ledger.left is not None:
-        emit("left_on_the_wire", batches=ledger.left_batches(), seconds=round(ledger.left))
-
-
-def recover_batches(engine: Engine) -> None:
-    """Settles what the last process left behind, but for what an older one may still have on the wire."""
-    for found in engine.ledger.recover(engine.plan.on_unknown):
-        engine.tally.requeued(found.conclusion.moved.get("pending", 0))
-        emit(
-            "recovered",
-            workspace=found.workspace,
-            batch=found.conclusion.batch,
-            leads=sum(found.conclusion.moved.values()),
-            outcome=found.outcome,
-        )
-
-
-def maintain(engine: Engine) -> None:
-    """Payloads that are old enough are dropped; the ledger is tidied."""
-    started = engine.ledger.clock.boot()
-    dropped = engine.ledger.verdicts.forget_payloads(engine.plan.config.ledger.keep_payloads.total_seconds())
-    engine.ledger.streams.forget_polls(KEEP_POLLS)
-    engine.ledger.tidy()
-    _back_up(engine)
-    milliseconds = round((engine.ledger.clock.boot() - started) * 1000)
-    emit("maintenance", payloads_dropped=dropped, milliseconds=milliseconds)
-
-
-def _back_up(engine: Engine) -> None:
-    """The day's copy. That it cannot be made is no reason to stop: the ledger itself can be written."""
-    options, incidents = engine.plan.config, engine.ledger.incidents
-    folder = str(options.backups_path)
-    try:
-        made = back_up_daily(engine.ledger, options.backups_path, options.ledger.backups)
-    except (OSError, LedgerError) as error:
-        why = (error.strerror if isinstance(error, OSError) else error.message) or "it cannot be written"
-    else:
-        why = f"{made.short:,} more bytes must be free on that disk" if made and made.short else ""
-    if why:
-        _no_backup(engine.ledger, folder, why)
-        return
-    incidents.over("backup")
-    if made:
-        emit("backup", path=str(made.path), bytes=made.size, removed=made.removed)
-
-
-def _no_backup(ledger: Ledger, folder: str, why: str) -> None:
-    emit("backup_failed", folder=folder, error=why)
-    ledger.incidents.tell("backup", folder, why, BACKUP_HINT)
-
-
-BACKUP_HINT = "make room, or let [ledger] backups_to name a folder that can be written; it is tried again each hour"
-
-
 def say_warnings(config: Config) -> None:
     for problem in warnings_of(config):
         emit("config_warning", where=problem.where, problem=problem.what)
@@ -380,5 +298,5 @@ def run(path: Path) -> None:
         )
         said = f"{error.message} ({error.hint})" if error.hint else error.message
         notifier.failed(" ".join(said.split()), error.exit_code)
-        told.did_not_start(path, error)
+        notices.did_not_start(path, error)
         raise

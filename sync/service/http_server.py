@@ -8,10 +8,12 @@ import json
 import socket
 import threading
 from collections.abc import Callable, Generator
-from contextlib import contextmanager, suppress
+from contextlib import ExitStack, contextmanager, suppress
 from typing import Any
 
 import uvicorn
+from prometheus_client import CollectorRegistry
+from prometheus_client.exposition import choose_encoder
 from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
 from starlette.middleware import Middleware
@@ -22,8 +24,11 @@ from starlette.routing import Route
 from starlette.types import ASGIApp, Receive, Scope, Send
 from uvicorn.protocols.http.h11_impl import H11Protocol
 
+from sync import log
 from sync.config.value_types import is_loopback
+from sync.engine.engine import Engine
 from sync.service.health import Health
+from sync.service.metrics import Watched, registry_of
 from sync.shared.errors import ConfigError, Problem
 
 PATIENCE = 5.0
@@ -37,6 +42,35 @@ LONGEST_HEAD = 16 << 10
 
 MetricsRenderer = Callable[[str | None, list[str]], tuple[bytes, str]]
 """The figures in the form that an `Accept` header asks for, all or those of these names, with their content type."""
+
+
+class Endpoint:
+    """Open from when it is made until `close`. Raises ConfigError where the address cannot be had."""
+
+    def __init__(self, listen: str, service: Watched) -> None:
+        self.listen = listen
+        registry, self._metrics = registry_of(service)
+        if service.engine:
+            self.know(service.engine)
+        self._server = Server(listen, service.health, _figures_of(registry))
+        self._ends = ExitStack()
+        self._ends.callback(self._server.close)
+        self._ends.enter_context(log.heard_by(self._metrics))
+
+    def know(self, engine: Engine) -> None:
+        """Which streams and workspaces there are."""
+        self._metrics.know(engine.streams, engine.workers)
+
+    def close(self) -> None:
+        self._ends.close()
+
+
+def _figures_of(registry: CollectorRegistry) -> MetricsRenderer:
+    def figures(accept: str | None, names: list[str]) -> tuple[bytes, str]:
+        encode, kind = choose_encoder(accept or "")
+        return encode(registry.restricted_registry(names) if names else registry), kind
+
+    return figures
 
 
 class Server:

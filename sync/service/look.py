@@ -13,7 +13,7 @@ from state.slots import Room
 from sync.config.ages import near_ends
 from sync.delivery.worker import DeliveryWorker
 from sync.engine.engine import Engine
-from sync.service import told
+from sync.service import notices
 from sync.views.needs import Needs
 from sync.views.scope import scope_of
 from sync.views.troubles import needs_of
@@ -76,7 +76,7 @@ class Lookout:
         """Tell the ledger which parts do not move: over a connection of our own, since ours may be what hangs."""
         with self._lock:
             if not self._closed:
-                told.stalls(self._opened(), parts)
+                notices.stalls(self._opened(), parts)
 
     def _opened(self) -> Ledger:
         self._ledger = self._ledger or self._engine.ledger.beside()

@@ -28,9 +28,8 @@ from sync import __version__
 from sync.config.ages import ages_of
 from sync.engine.engine import Engine
 from sync.events import PARTS, Level
-from sync.service.health import Health
+from sync.service.health import Health, Witness
 from sync.service.look import Seen
-from sync.service.witness import Witness
 from sync.views.needs import NeedKind
 
 PREFIX = "closingdealz_sync"

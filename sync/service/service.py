@@ -7,27 +7,25 @@ from threads of its own.
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Iterator, Sequence
+import ctypes
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
-from typing import TYPE_CHECKING
+from functools import cache
+from typing import TYPE_CHECKING, cast
 
 from sync import log
 from sync.config.schema import Config
 from sync.engine.engine import Engine
 from sync.log import emit
-from sync.service.health import Health, Phase, stops_of
-from sync.service.liveness import Stall, parts_of, stalls_of
+from sync.service.health import Health, Phase, Stall, Witness, parts_of, stalls_of, stops_of, summary_of
 from sync.service.look import Lookout, Seen
-from sync.service.memory import give_back
-from sync.service.notify import Notifier
 from sync.service.schedule import Schedule
-from sync.service.summary import summary_of
-from sync.service.witness import Witness
+from sync.service.systemd import Notifier
 from sync.shared.clock import Clock, SystemClock
 from sync.shared.errors import ConfigError, LedgerBusy, LedgerError
 
 if TYPE_CHECKING:
-    from sync.service.endpoint import Endpoint
+    from sync.service.http_server import Endpoint
 
 STATUS_EVERY, STATUS_AT_LEAST_EVERY = 2.0, 60.0
 """Seconds between two status lines: where there is news, and where there is none."""
@@ -88,7 +86,7 @@ class Service:
         self._endpoint = fresh
 
     def _open_endpoint(self, listen: str) -> Endpoint:
-        from sync.service.endpoint import Endpoint  # what few need is slow to load
+        from sync.service.http_server import Endpoint  # what few need is slow to load
 
         return Endpoint(listen, self)
 
@@ -205,3 +203,15 @@ def _is_calm(engine: Engine) -> bool:
 
 def _port_of(listen: str) -> str:
     return listen.rpartition(":")[2]
+
+
+def give_back() -> None:
+    """Takes a few milliseconds; does nothing where the C library has no malloc_trim(3)."""
+    trim = _malloc_trim()
+    if trim is not None:
+        trim(0)
+
+
+@cache
+def _malloc_trim() -> Callable[[int], int] | None:
+    return cast("Callable[[int], int] | None", getattr(ctypes.CDLL(None), "malloc_trim", None))

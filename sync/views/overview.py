@@ -17,7 +17,7 @@ from sync.config.ages import near_ends
 from sync.config.schema import Config, Workspace
 from sync.delivery.pace import REST_HINTS, Pace
 from sync.engine.compiled_config import rule_of
-from sync.service.told import PART, digest_of, is_put_back
+from sync.service.notices import PART, digest_of, is_put_back
 from sync.shared.errors import ConfigError
 from sync.shared.secrets import Secret
 from sync.views.lane_progress import how_far, newest_seen

@@ -15,8 +15,8 @@ from state.slots import Room
 from sync.events import EVENTS, PARTS
 from sync.service.look import Backlog, Seen
 from sync.service.metrics import PREFIX, GaugeReadings, Metrics
-from sync.service.notify import Notifier
 from sync.service.service import Service
+from sync.service.systemd import Notifier
 from tests.docs.pages import ROOT, blocks, table
 
 (ASKED,) = (block.text for block in blocks("sh") if block.mark == "questions")

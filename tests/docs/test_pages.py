@@ -83,7 +83,7 @@ def test_every_kind_of_need_has_its_heading() -> None:
 def test_the_headings_have_the_words_of_status() -> None:
     said = "".join(
         path.read_text(encoding="utf-8")
-        for path in [*(ROOT / "sync/views").glob("*.py"), ROOT / "sync/service/told.py"]
+        for path in [*(ROOT / "sync/views").glob("*.py"), ROOT / "sync/service/notices.py"]
     )
     words = [
         part.strip()

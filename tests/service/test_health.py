@@ -16,10 +16,8 @@ from sync.config.intervals import allowance
 from sync.config.schema import Source as SourceOptions
 from sync.engine.engine import Engine
 from sync.log import emit
-from sync.service.health import Health, is_undelivered, stops_of
-from sync.service.liveness import Stall
+from sync.service.health import Health, Stall, Witness, is_undelivered, stops_of
 from sync.service.look import Backlog, Lookout
-from sync.service.witness import Witness
 from sync.shared.errors import SourceUnavailable
 from tests.patience import PATIENCE
 

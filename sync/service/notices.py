@@ -1,19 +1,26 @@
-"""What a daemon tells the ledger of itself, for `status` and monitors: what is in force, its stalls, its end."""
+"""What a daemon records about itself for `status` and monitors: the configuration in force, incidents, its end.
+
+They go into the ledger; a start that failed is noted in a file beside it, since there may be no ledger, or none that
+can be used. A failure to record is ignored: the ledger's own errors end the daemon where it does its work.
+"""
 
 from __future__ import annotations
 
 import contextlib
+import json
+import os
+import time
 from collections.abc import Callable, Collection, Iterator
 from contextlib import contextmanager
+from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from state.incidents import OF_A_DAEMON, Gravity, Incident
 from state.ledger import Ledger
 from state.lock import holder
 from state.receipts.opening import Mended
-from sync.config.load import digest_now, ledger_named_by
+from sync.config.load import digest_now, ledger_named_by, state_folder
 from sync.config.schema import Config
-from sync.service import failed_starts as starts
 from sync.shared.errors import ConfigError, LedgerBusy, LedgerError, SourceRefused, SourceUnavailable, SyncError
 
 _HINT = "  hint: "
@@ -58,7 +65,7 @@ def did_not_start(path: Path, error: SyncError) -> None:
     found = ledger_named_by(path)
     if found.exists() and (holder(found) is not None or _is_told(found, path, error)):
         return
-    starts.note(path, cause_in(error), hint_in(error), error.exit_code)
+    note_failed_start(path, cause_in(error), hint_in(error), error.exit_code)
 
 
 def _is_told(found: Path, path: Path, error: SyncError) -> bool:
@@ -180,3 +187,61 @@ def hint_in(error: SyncError) -> str:
     if isinstance(error, ConfigError):
         return "; ".join(dict.fromkeys(problem.hint for problem in error.problems if problem.hint))
     return error.hint
+
+
+# ---- starts that failed, noted beside the ledger
+
+
+@dataclass(frozen=True, slots=True)
+class FailedStart:
+    """When it was (ms since 1970), why, and what to do about it."""
+
+    config: str
+    at: int
+    cause: str
+    hint: str
+    exit_code: int
+
+    @property
+    def is_busy(self) -> bool:
+        """Whether another process had the ledger, which is no trouble once there is one."""
+        return self.exit_code == LedgerBusy.exit_code
+
+
+def note_failed_start(path: Path, cause: str, hint: str, exit_code: int) -> None:
+    """Write it to the first place that takes it. Where none does, `status` sees from there that nothing can be
+    written."""
+    found = FailedStart(str(path.absolute()), int(time.time() * 1000), cause, hint, exit_code)
+    for place in _places(path):
+        fresh = place.with_name(f"{place.name}.new")
+        with contextlib.suppress(OSError):
+            with open(os.open(fresh, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW, 0o600), "w") as file:
+                json.dump(asdict(found), file)
+            os.replace(fresh, place)
+            return
+
+
+def failed_start(path: Path) -> FailedStart | None:
+    """Return the last one of this configuration; None where there is none."""
+    found = [each for place in _places(path) if (each := _read(place)) and each.config == str(path.absolute())]
+    return max(found, key=lambda each: each.at, default=None)
+
+
+def forget_failed_start(path: Path) -> None:
+    """Take the note away: a process has its ledger."""
+    for place in _places(path):
+        with contextlib.suppress(OSError):
+            place.unlink()
+
+
+def _places(path: Path) -> Iterator[Path]:
+    ledger = ledger_named_by(path)
+    yield ledger.with_name(f".{ledger.name}.failed-start")
+    yield (state_folder() or path.absolute().parent) / f".{path.name}.failed-start"
+
+
+def _read(place: Path) -> FailedStart | None:
+    try:
+        return FailedStart(**json.loads(place.read_text(encoding="utf-8")))
+    except (OSError, ValueError, TypeError):
+        return None

@@ -1,4 +1,9 @@
-"""What the daemon tells its service manager, by the protocol of sd_notify(3). A leaf."""
+"""What systemd asks of a service: notifications (sd_notify), and log lines with a priority for the journal. A leaf.
+
+Protocols: https://www.freedesktop.org/software/systemd/man/latest/sd_notify.html (datagrams, watchdog, extended
+time-outs) and .../sd-daemon.html (the priority prefix of a line). Both are a few lines; the package sdnotify loses
+messages where the manager's queue is full.
+"""
 
 from __future__ import annotations
 
@@ -7,6 +12,22 @@ import socket
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass
+
+PRIORITIES: dict[str, str] = {"debug": "<7>", "info": "<6>", "warning": "<4>", "error": "<3>"}
+"""Of each level of the log: what a line begins with, for `journalctl -p`. The journal takes it away again."""
+
+
+def is_journal(stream: object, env: Mapping[str, str] = os.environ) -> bool:
+    """Whether what is written to a file goes there: by JOURNAL_STREAM, which names the journal's own socket, so a
+    redirection of ours is not taken for it."""
+    if not hasattr(stream, "fileno"):
+        return False
+    try:
+        found = os.fstat(stream.fileno())
+    except (OSError, ValueError):  # closed, or kept in memory
+        return False
+    return env.get("JOURNAL_STREAM") == f"{found.st_dev}:{found.st_ino}"
+
 
 _LONGEST_STATUS = 1000
 _FLAGS = socket.SOCK_DGRAM | socket.SOCK_CLOEXEC
