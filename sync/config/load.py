@@ -18,6 +18,7 @@ from sync.config.cautions import warnings_of
 from sync.config.cross import cross_problems, tables
 from sync.config.explain import place
 from sync.config.file import find_config, read_toml
+from sync.config.mappings import mapping_problems
 from sync.config.schema import Config, LeadTable, LedgerOptions, Wire
 from sync.config.split import FindConnector, ModelT, Validation, split_file
 from sync.config.value_types import check_constant
@@ -48,7 +49,7 @@ def load_config(
     problems = [
         *validation.problems,
         *cross_problems(raw, now or datetime.now(UTC)),
-        *_mapping_problems(raw),
+        *(mapping_problems(config) if config is not None else _mapping_problems(raw)),
         *(_place_problems(config) if config is not None else ()),
     ]
     if problems or config is None:
@@ -99,7 +100,7 @@ def state_folder(env: Mapping[str, str] = os.environ) -> Path | None:
 
 
 def _mapping_problems(raw: dict[str, Any]) -> Iterator[Problem]:
-    """What the compiler says of every lead table that passes the schema, whatever else is wrong in the file."""
+    """Yield the compiler's problems of every lead table that passes the schema, where the file as a whole does not."""
     workspaces = tables(raw, "workspaces")
     lookups = {name: _constants(table) for name, table in tables(raw, "lookups").items()}
     for source_name, source in tables(raw, "sources").items():

@@ -16,11 +16,12 @@ from state.ledger import Ledger
 from state.rows import StreamRow
 from state.slots import RateLimit
 from state.streams import ADDRESS, DeclaredStream
+from sync.config.mappings import compile_all
 from sync.config.schema import Config, Guard, Limit, Source, Stream, Workspace
 from sync.config.value_types import is_loopback
 from sync.delivery.client import LeadsClient
 from sync.delivery.sender import Destination
-from sync.engine.stream_specs import compile_all, has_given_ids, open_source, stream_specs
+from sync.engine.stream_specs import has_given_ids, open_source, stream_specs
 from sync.mapping.compile import LeadMapping
 from sync.polling.job import StreamJob
 from sync.shared.errors import ConfigError, Problem

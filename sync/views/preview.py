@@ -15,9 +15,10 @@ from state.diagram import State
 from state.ledger import Ledger
 from state.matching.terms import Terms
 from state.rows import Origin, Stored
+from sync.config.mappings import compile_all
 from sync.config.schema import Config, Stream
 from sync.engine.ledger_opening import open_ledger, refuse_lost
-from sync.engine.stream_specs import compile_all, open_source, stream_specs
+from sync.engine.stream_specs import open_source, stream_specs
 from sync.mapping.compile import LeadMapping
 from sync.mapping.result import Filtered, Lead, Note, Unfit
 from sync.mapping.wire_fields import encode, without_contacts
