@@ -17,6 +17,7 @@ from connectors.hubspot.crm import Crm
 from connectors.hubspot.discovery import fields_of, objects_of
 from connectors.hubspot.kinds import kinds_of
 from connectors.hubspot.labels import HubSpotLabels
+from connectors.hubspot.lanes import lane_progress
 from connectors.hubspot.membership import LANE, Memberships, moves, without_list
 from connectors.hubspot.options import HubspotChild, HubspotSource, HubspotStream
 from connectors.hubspot.properties import Schema
@@ -27,7 +28,7 @@ from connectors.hubspot.spacing import RequestSpacing
 from connectors.hubspot.transport import ClientTransport, Transport
 from connectors.hubspot.values import canonical
 from connectors.hubspot.windows import search_is_blind
-from connectors.interface import Connector, Discovered, Features, FieldKind, Finding, StreamSpec
+from connectors.interface import Connector, Discovered, Features, FieldKind, Finding, LaneProgress, StreamSpec
 from sync.shared.clock import Clock, SystemClock
 from sync.shared.errors import ConfigError, Problem, SourceRefused
 from sync.shared.secrets import Secret
@@ -163,6 +164,10 @@ class HubspotConnectorType:
         self._clock = clock or SystemClock()
         self._paces: dict[tuple[object, ...], RequestSpacing] = {}
         self._lock = threading.Lock()
+
+    def progress(self, cursor: Json) -> LaneProgress:
+        """Return how far a lane is read, from its cursor as the ledger holds it."""
+        return lane_progress(cursor)
 
     def open(self, source: str, options: BaseModel) -> Connector:
         """Opens the source. Raises ConfigError where `token` or `proxy` cannot be had, or `ca_file` is none."""
