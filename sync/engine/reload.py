@@ -16,9 +16,8 @@ from state.ledger import Ledger
 from state.streams import DeclaredStream
 from sync.config.load import load_config
 from sync.config.schema import Config
-from sync.engine.comparing import AT_ONCE, Answer, Comparisons, Unanswered
 from sync.engine.compiled_config import CompiledConfig
-from sync.engine.edited_queries import Evidence, is_edited
+from sync.engine.edited_queries import AT_ONCE, Answer, Comparisons, Evidence, Unanswered, is_edited
 from sync.engine.engine import Engine, Fresh
 from sync.engine.missing_secrets import missing_secrets, pinned, without
 from sync.service.notices import cause_in, hint_in
