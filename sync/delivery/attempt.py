@@ -13,7 +13,7 @@ from sync.delivery.wire_trace import Course, account_of
 from sync.shared.clock import Clock
 
 PIECE = 1 << 14
-"""The body goes out in pieces of so many bytes, so that the account can say how many went."""
+"""The body is written in pieces of so many bytes, so that the account can tell how many were written."""
 
 
 class TooLate(Exception):
@@ -21,10 +21,10 @@ class TooLate(Exception):
 
 
 class Attempt(Mapping[str, Any]):
-    """Watched from two threads: one that carries the request, and one that cuts it off at its deadline.
+    """One request in progress, shared by two threads: one carries the request, the other cuts it off at its deadline.
 
-    httpx and httpcore ask this mapping for the time-out of each phase as it begins, so that each gets what is left. A
-    phase that goes on and on (a header dripped byte by byte) ends with `cut`.
+    httpx and httpcore ask this mapping for the time-out of each phase as it begins, so that each phase gets what is
+    left of the total. A phase that never ends (a header dripped byte by byte) is ended by `cut`.
     """
 
     _PHASES = ("connect", "read", "write", "pool")
@@ -57,11 +57,11 @@ class Attempt(Mapping[str, Any]):
 
     @property
     def reached(self) -> bool:
-        """Whether a server, or the proxy before it, took the connection."""
+        """True once a server, or the proxy before it, accepted the connection."""
         return bool(self._sockets)
 
     def trace(self, event: str, info: Mapping[str, Any]) -> None:
-        """Called by httpcore at each step."""
+        """Follow httpcore's trace events: https://www.encode.io/httpcore/extensions/#trace."""
         if event.endswith("send_request_headers.started"):
             if info["request"].method != b"CONNECT":  # a proxy is asked for a tunnel: no byte of ours has left yet
                 self._begin_writing()
@@ -78,20 +78,21 @@ class Attempt(Mapping[str, Any]):
             self.course.written = 0
 
     def pieces(self, body: bytes) -> Iterator[bytes]:
-        """The body, counted as it goes: a piece has been written once the next one is asked for."""
+        """Yield the body in pieces and count them: a piece has been written once the next one is asked for."""
         for start in range(0, len(body), PIECE):
             yield body[start : start + PIECE]
             self.course.written = min(start + PIECE, len(body))
 
     def answered(self, response: httpx.Response) -> None:
-        """The head of an answer is there."""
+        """Note the head of the response: from now on the account tells its status and the bytes of its body."""
         self._response = response
         length = response.headers.get("Content-Length", "")
         self.course.status = response.status_code
         self.course.expected = int(length) if length.isascii() and length.isdecimal() else None
 
     def cut(self) -> bool:
-        """At the deadline: shuts down what is open. True where not a byte was written, and from now on none will be."""
+        """Shut down every open socket, at the deadline. Return True if not a byte was written; then none ever
+        will be."""
         with self._lock:
             self._given_up = True
         for each in tuple(self._sockets):
@@ -103,7 +104,8 @@ class Attempt(Mapping[str, Any]):
         return not self.course.began_writing
 
     def account(self, end: str = "") -> str:
-        """What happened so far, in words. `end` says how it ended, where it did not end well."""
+        """Return what happened so far, in fixed words and figures; `end` says how the request failed, "" if it
+        did not."""
         if self._response is not None:
             self.course.received = self._response.num_bytes_downloaded
         late = bool(end) and self.left <= 0

@@ -34,7 +34,8 @@ class LeadsClient:
     """
 
     def __init__(self, base_url: str, api_key: Secret, *, timeout: float, clock: Clock) -> None:
-        """Raises ConfigError where the environment names certificates or proxies that cannot be used."""
+        """Prepare requests with this key. Raises ConfigError if the environment names unusable certificates or
+        proxies."""
         self._url = base_url.rstrip("/") + PATH
         self._timeout = timeout
         self._clock = clock
@@ -63,16 +64,17 @@ class LeadsClient:
 
     @staticmethod
     def check_key(api_key: Secret, where: str) -> None:
-        """Raises ConfigError, placed at `where`, if the key cannot be sent as an HTTP header."""
+        """Raise ConfigError, placed at `where`, if the key cannot be sent as an HTTP header."""
         key = api_key.reveal()
         if not key.isascii() or not key.isprintable() or " " in key:
             raise ConfigError([Problem(where, "holds characters that an HTTP header cannot carry")])
 
     def post(self, body: bytes, *, deadline: float | None = None) -> ApiResponse | Outcome:
-        """Sends one request. An `Outcome` where there is no whole answer: `refused` if surely nothing was written.
+        """Send one request; return the response, or an `Outcome` if there is no whole response (`refused` only if
+        surely nothing was written).
 
-        `deadline` (seconds since boot) is that of the request's slot: time lost between claim and send counts too.
-        A resolver and a connect keep their own time: at the deadline they are left behind, unable to write any more.
+        `deadline` (seconds since boot) is that of the request's slot: time lost between claim and send counts too. A
+        resolver or a connect keeps its own time: at the deadline it is left behind, unable to write any more.
         """
         ends = self._clock.boot() + self._timeout
         attempt = Attempt(self._clock, size=len(body), deadline=ends if deadline is None else min(ends, deadline))

@@ -1,15 +1,15 @@
-"""How boldly a workspace sends after what it has met: pure, one step a verdict.
+"""The pace of a workspace after each verdict: rate back-off and circuit breaker, pure, one step a verdict.
 
 After an unknown outcome the next batches carry 1, then 10, then 100 leads, each step after a success, one at a time;
 probes back off from 5 s, doubling, to an hour; three unknown outcomes in a row rest the workspace. Refusals back off
-from 1 s to 5 min. A pause (wrong key, plan, address) is looked at again from 1 min to an hour.
+from 1 s to 5 min. A pause (wrong key, plan, address) is tried again from 1 min to an hour.
 
-Where the plan has room for fewer leads than a batch holds, the next one holds half as many, until one lead alone does
-not fit: then the workspace rests, and one lead at a time tries whether there is room again. Its success, like three
-successes of smaller batches, brings larger ones.
+If the plan has room for fewer leads than a batch holds, the next batch holds half as many, until even one lead does not
+fit: then the workspace rests, and one lead at a time tries if there is room again. Its success, like three successes of
+smaller batches, brings larger ones.
 
-Five rejected single leads in a row trip a breaker: then it is not the leads that are wrong. While it is open one lead
-at a time is tried, and one that is rejected goes back to where it was: so at most five are in quarantine for it.
+Five rejected single leads in a row trip the breaker: then it is not the leads that are wrong. While it is open one lead
+at a time is tried, and one that is rejected goes back to where it was: so at most five are quarantined because of it.
 """
 
 from __future__ import annotations
@@ -32,12 +32,12 @@ FITS_TO_GROW = 3
 
 @dataclass(frozen=True, slots=True)
 class Pace:
-    """`step` indexes STEPS (2 = full batches). `ceiling` is how many leads the plan had room for at once as far as is
-    known (0: not even for one), `fits` how many batches went through under it.
+    """How boldly a workspace sends.
 
-    `failures` counts what went wrong in a row, whatever it was; `unknowns` and `singles` count in a row too. `halving`:
-    the last verdict was a rejection, and its halves are asked about one after the other.
-    `rest` says why the workspace waits `wait` seconds, "" if it does not.
+    `step` indexes STEPS (2 = full batches). `ceiling` is how many leads the plan had room for at once as far as is
+    known (0: not even for one), `fits` how many batches went through under it. `failures`, `unknowns` and `singles`
+    (rejected single leads) count in a row. `halving`: the last verdict was a rejection, and its halves are sent one
+    after the other. `rest` says why the workspace waits `wait` seconds, "" if it does not.
     """
 
     step: int = len(STEPS) - 1
@@ -53,12 +53,12 @@ class Pace:
 
     @property
     def is_tripped(self) -> bool:
-        """Whether the breaker is open."""
+        """True while the breaker is open."""
         return self.singles >= SINGLES_TO_TRIP
 
     @property
     def most(self) -> int:
-        """How many leads the next batch may carry."""
+        """The number of leads that the next batch may carry."""
         return 1 if self.is_tripped else max(1, min(STEPS[self.step], self.ceiling))
 
     @property
@@ -67,12 +67,12 @@ class Pace:
 
     @property
     def needs_a_person(self) -> bool:
-        """A rest that waiting alone hardly ends."""
+        """True in a rest that waiting alone hardly ends."""
         return self.rest in {"credentials", "plan", "address", "breaker"} or self.unknowns >= UNKNOWNS_TO_REST
 
     @classmethod
     def from_json(cls, stored: dict[str, object] | None) -> Pace:
-        """A restart looks at once whether a rest is over, but as carefully as before."""
+        """Return the pace to restart with: it tries at once if a rest is over, but as carefully as before."""
         match {"singles": 0, "ceiling": FULL, **(stored or {})}:
             case {
                 "step": int(step),
@@ -87,7 +87,7 @@ class Pace:
 
     @classmethod
     def as_kept(cls, stored: Mapping[str, object]) -> Pace:
-        """The pace as it was last written, for people who ask why a workspace rests."""
+        """Return the pace as it was last written, for people who ask why a workspace rests."""
         known = {each.name for each in fields(cls)}
         return cls(**{key: value for key, value in stored.items() if key in known})  # type: ignore[arg-type]
 
@@ -95,7 +95,7 @@ class Pace:
         return asdict(self)
 
 
-def in_the_light_of(pace: Pace, outcome: Outcome) -> Outcome:
+def reinterpreted(pace: Pace, outcome: Outcome) -> Outcome:
     """What a rejection means while the breaker is open: nothing about the lead, which stays pending."""
     if outcome.verdict == "rejected" and pace.is_tripped:
         cause = f"the server rejects lead after lead ({outcome.status})"
@@ -104,7 +104,7 @@ def in_the_light_of(pace: Pace, outcome: Outcome) -> Outcome:
 
 
 def after(pace: Pace, outcome: Outcome, *, leads: int, random: Random) -> Pace:
-    """The pace after one verdict on a batch of `leads`."""
+    """Return the pace after one verdict on a batch of `leads`."""
     match outcome.verdict:
         case "created":
             return _grown(pace)
@@ -124,7 +124,7 @@ def after(pace: Pace, outcome: Outcome, *, leads: int, random: Random) -> Pace:
 
 
 def _grown(pace: Pace) -> Pace:
-    """A success forgets every failure and comes a step nearer to full batches."""
+    """Forget every failure, and come a step nearer to full batches."""
     step = min(pace.step + 1, len(STEPS) - 1)
     if pace.ceiling in {0, FULL}:
         return Pace(step=step)
@@ -144,12 +144,13 @@ def _paused(pace: Pace, outcome: Outcome, leads: int, random: Random) -> Pace:
 
 
 def _going_on(pace: Pace) -> Pace:
-    """An answer that asks for other batches, not for patience."""
+    """Go on at once: the response asks for other batches, not for patience."""
     return replace(pace, failures=0, halving=False, rest="", wait=0.0, cause="")
 
 
 def _rest(pace: Pace, rest: RestCause, outcome: Outcome, bounds: tuple[float, float], random: Random) -> Pace:
-    """Exponential backoff between bounds in seconds with jitter (half to whole), `Retry-After` as a floor."""
+    """Rest with exponential backoff between bounds in seconds, with jitter (half to whole) and `Retry-After` as a
+    floor."""
     first, most = bounds
     exponent = pace.failures if pace.rest == rest else 0
     # no float holds two to the number of failures of a server that is down for days
@@ -159,7 +160,7 @@ def _rest(pace: Pace, rest: RestCause, outcome: Outcome, bounds: tuple[float, fl
 
 
 REFUSED_ALTOGETHER: frozenset[str] = frozenset({"credentials", "plan", "address"})
-"""Rests that any lead meets, if nobody acts. What ends with the leads that met it needs nobody once none waits."""
+"""Rests that every lead would meet, unless somebody acts. Other rests concern nobody once none of their leads waits."""
 
 REST_HINTS = {
     "credentials": "the API key is not valid, or has no access: put a valid one where [workspaces] api_key points, "

@@ -1,4 +1,4 @@
-"""What happened on the wire, in fixed words and figures: no value of a lead, no header, no text of the server's."""
+"""The account of one request on the wire, in fixed words and figures: no value of a lead, no header, no server text."""
 
 from __future__ import annotations
 
@@ -13,15 +13,15 @@ import httpx
 
 
 class AnswerTooLong(httpx.ReadError):
-    """The answer is longer than anything that the API has to say."""
+    """The response is longer than anything that the API has to say."""
 
 
 @dataclass(slots=True)
 class Course:
-    """How far one request came.
+    """The progress of one request.
 
-    `written` counts bytes of the body that the system took, None where not even the request's head was begun;
-    `received` counts bytes of the answer's body, `expected` is what the answer said there would be.
+    `written` counts bytes of the body that the system accepted, None if not even the request's head was begun;
+    `received` counts bytes of the response's body, `expected` is the length that the response announced.
     """
 
     size: int
@@ -37,14 +37,14 @@ class Course:
 
     @property
     def is_written(self) -> bool:
-        """Whether the system took all of the body: a server may answer before it has read the whole request."""
+        """True if the system accepted the whole body: a server may respond before it has read the request."""
         return self.written == self.size
 
 
 def account_of(course: Course, seconds: float, end: str = "") -> str:
-    """`connected; 48,213 of 48,213 bytes written; no response; the connection was reset after 12 ms`.
+    """Return one line: `connected; 48,213 of 48,213 bytes written; no response; the connection was reset after 12 ms`.
 
-    `end` says how it ended (as `how` has it), "" where the answer was read whole.
+    `end` says how the request failed (as `how` words it), "" if the response was read whole.
     """
     after = f"after {seconds * 1000:,.0f} ms" if seconds < 1 else f"after {seconds:,.1f} s"
     if course.written is None:
@@ -61,7 +61,7 @@ def _answer(course: Course, *, whole: bool) -> str:
 
 
 def how(error: BaseException) -> str:
-    """Why a request ended without an answer, as the error nearest to the wire has it."""
+    """Return why a request ended without a response, in words for the error nearest to the wire."""
     for each in _origins(error):
         for kind, words in _WORDS:
             if isinstance(each, kind):
@@ -89,7 +89,7 @@ _WORDS: tuple[tuple[type[BaseException], str], ...] = (
 
 
 def _origins(error: BaseException) -> Iterator[BaseException]:
-    """What an error was raised from, the first cause first, and at last the error itself."""
+    """Yield the causes of an error, the first cause first, and at last the error itself."""
     chain: list[BaseException] = []
     current: BaseException | None = error
     while current is not None and current not in chain:

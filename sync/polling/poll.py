@@ -207,6 +207,7 @@ class Poller:
         return Rules(job.row.on_change, began=baseline.before, baseline=not over, ahead=ahead)
 
     def _remap(self, intake: Intake) -> None:
+        """Judge records again, page by page, from the source values that were kept or else from the source."""
         row = self._job.row
         rules = Rules(row.on_change)
         while rows := self._ledger.records.to_judge_again(row.id, row.mapping, REMAP_PAGE):
@@ -224,6 +225,7 @@ class Poller:
         emit("remapped", stream=row.name, records=intake.report.read)
 
     def _reread(self, rules: Rules, intake: Intake) -> None:
+        """Fetch filtered records by id, page by page, and take them in as if a poll had shown them."""
         row = self._job.row
         for ids in reread_pages(self._ledger, row.id):
             if self._stop():

@@ -1,4 +1,4 @@
-"""One stream's turns: each remaps what an edited mapping left behind, polls, and sweeps if that is due."""
+"""One stream's turns: each judges again what an edited mapping left behind, polls, and sweeps if that is due."""
 
 from __future__ import annotations
 
@@ -29,23 +29,24 @@ from sync.shared.errors import (
 )
 
 LONGEST_BACKOFF = 3600.0
+"""Seconds between two turns of a source that keeps failing, at the most."""
 IDLE_SAID_EVERY = 3600.0
-"""Seconds between two lines of the log about polls that find nothing."""
+"""Seconds between two log lines about polls that find nothing."""
 TURN_PATIENCE = 30.0
-"""Seconds that the successor of a stopped stream waits for the turn that is under way. Then it begins beside it: what
-the old turn still reads is not committed."""
+"""Seconds that the successor of a stopped stream waits for the turn under way. After that it begins beside it: what the
+old turn still reads is not committed."""
 
 
 @dataclass(frozen=True, slots=True)
 class Failure:
-    """Why a stream could not be polled the last time."""
+    """The error that ended a stream's last turn."""
 
     stream: str
     error: SyncError
 
 
 class Around(Protocol):
-    """What a stream's turns need of the engine."""
+    """The part of the engine that a stream's turns need."""
 
     ledger: Ledger
     tally: Tally
@@ -60,7 +61,7 @@ class Around(Protocol):
 
 
 class StreamWorker:
-    """One stream's turn: remap what an edited mapping left behind, poll, sweep if due. One turn at a time."""
+    """The turns of one stream, one at a time: judge again what an edited mapping left behind, poll, sweep if due."""
 
     def __init__(
         self, engine: Around, name: str, job: StreamJob, source: Source, connect: Callable[[], Connector]
@@ -85,14 +86,16 @@ class StreamWorker:
         """Seconds since boot at which this worker was made, and at which it last did what it should: for a watchdog."""
 
     def turn(self, deadline: float | None = None) -> list[PollReport]:
-        """One turn of at most about `deadline` seconds (it ends between pages): what it did; nothing in a backoff.
+        """Run one turn of about `deadline` seconds at most (it ends between pages); return the reports of its polls,
+        none while the source backs off.
 
-        Errors of the source are logged and back off; errors of the ledger end the program; a defect is logged whole.
+        Errors of the source are logged and back off; errors of the ledger end the program; a defect is logged with its
+        trace.
         """
         return self._guarded(self._turn, deadline)
 
     def judge_again(self) -> list[PollReport]:
-        """Only what a turn does first: records that wait to be judged again; nothing where there are none."""
+        """Run only the first part of a turn, for records that wait to be judged again; return its reports."""
         return self._guarded(self._judge_again, None)
 
     def _guarded(self, work: Callable[[Poller, list[PollReport]], None], deadline: float | None) -> list[PollReport]:
@@ -136,8 +139,11 @@ class StreamWorker:
         self.close()
 
     def look_again(self) -> bool:
-        """Return whether the next turn should begin at once, because a person may have done what the last one's error
-        asks for. A source that did not answer is left its rest until a person is asked for."""
+        """Return True if the next turn should begin at once, because a person may have done what the last error asks
+        for.
+
+        A source that did not answer keeps its backoff, until so many failures that `status` asks for a person.
+        """
         refused = self.failure is not None and isinstance(self.failure.error, SourceRefused | ConfigError)
         lasting = self.failure is not None and self._failures >= COUNTED
         if refused or lasting:
@@ -150,17 +156,17 @@ class StreamWorker:
 
     @property
     def is_over(self) -> bool:
-        """Whether no turn is under way."""
+        """True while no turn is under way."""
         return not self.is_busy
 
     @property
     def patience(self) -> float:
-        """Seconds that a successor waits for the end of a turn."""
+        """Seconds that a successor waits for the end of a turn under way."""
         return TURN_PATIENCE
 
     @property
     def is_busy(self) -> bool:
-        """Whether a turn is under way."""
+        """True while a turn is under way."""
         return self._busy.locked()
 
     def _poller(self, ends: float | None) -> Poller:
@@ -226,7 +232,7 @@ class StreamWorker:
         return report
 
     def _is_no_news(self, report: PollReport) -> bool:
-        """Whether a poll found nothing, and another one was told of within the hour."""
+        """Return True if a poll found nothing, and another one was logged within the hour."""
         now, counts = self._engine.ledger.clock.boot(), counts_of(report)
         idle = report.outcome == "complete" and not any(n for name, n in counts.items() if name != "unchanged")
         if idle and now - self._said_at < IDLE_SAID_EVERY:
@@ -235,14 +241,14 @@ class StreamWorker:
         return False
 
     def _committed(self, report: PollReport) -> None:
-        """After each page: the totals move, and the delivery learns that something may be pending."""
+        """Update the totals after a page, and wake the delivery: something may be pending."""
         self._engine.tally.polled(report, self._reported)
         self._reported = replace(report, counts=report.counts.copy())
         self.progressed_at = self._engine.ledger.clock.boot()
         self._engine.wake(self.job.row.workspace)
 
     def _back_off(self, error: SyncError | None) -> None:
-        """The source rests, longer each time, with jitter; the connector is made anew."""
+        """Let the source rest, longer each time, with jitter; the next turn opens the connector anew."""
         self._disconnect()
         self._failures += 1
         wait = min(15.0 * 2.0 ** min(self._failures - 1, 20), LONGEST_BACKOFF) * (0.5 + self._random.random() / 2)
@@ -259,7 +265,7 @@ class StreamWorker:
             )
 
     def close(self) -> None:
-        """Gives the source's connection back; a turn that is under way does so itself, at its end."""
+        """Close the source's connection; a turn that is under way closes it itself, at its end."""
         if self._busy.acquire(blocking=False):
             self._disconnect()
             self._busy.release()
@@ -271,7 +277,7 @@ class StreamWorker:
 
 
 def frames_of(error: BaseException) -> list[str]:
-    """Where an exception came from, without its message: that may quote a value."""
+    """Return where an exception came from, without its message: that may quote a value of a record."""
     return [f"{frame.filename}:{frame.lineno} {frame.name}" for frame in traceback.extract_tb(error.__traceback__)][
         -12:
     ]
