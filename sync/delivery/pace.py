@@ -96,7 +96,8 @@ class Pace:
 
 
 def reinterpreted(pace: Pace, outcome: Outcome) -> Outcome:
-    """What a rejection means while the breaker is open: nothing about the lead, which stays pending."""
+    """Return an outcome as it counts while the breaker is open: a rejection is no fault of the lead, which stays
+    pending."""
     if outcome.verdict == "rejected" and pace.is_tripped:
         cause = f"the server rejects lead after lead ({outcome.status})"
         return replace(outcome, verdict="paused", cause=cause, pause="breaker")

@@ -31,13 +31,15 @@ from sync.shared.errors import LedgerUntrusted, SourceRefused, SourceUnavailable
 from sync.shared.words import is_number
 
 SAMPLE = 100
+"""Records that are read and compared."""
 LEAST_SHARE = 0.1
-"""Of the records that are asked for, so many must be found: an edit may leave many out, but hardly all."""
+"""The share of the sampled records that must be found: an edit may exclude many records, but hardly all."""
 
 
 @dataclass(frozen=True, slots=True)
 class Evidence:
-    """How many records were asked for, how many of them are there, and how many of those look the same."""
+    """The result of a comparison: how many records were asked for, how many of them are there, and how many of those
+    look the same."""
 
     stream: str
     verdict: Literal["same", "others", "unknown"]
@@ -47,10 +49,10 @@ class Evidence:
 
 
 def reworded(plan: CompiledConfig, ledger: Ledger) -> list[Evidence]:
-    """The streams of a plan whose query was edited, and which have the same records all the same. Reads these from
+    """Return the streams of a plan whose query was edited and that still have the same records, which are read from
     their sources.
 
-    Raises LedgerUntrusted where a stream has other records or nobody can tell; SourceUnavailable, SourceRefused.
+    Raises LedgerUntrusted if a stream has other records or nobody can tell; SourceUnavailable, SourceRefused.
     """
     found = []
     for declared in plan.declared:
@@ -63,7 +65,7 @@ def reworded(plan: CompiledConfig, ledger: Ledger) -> list[Evidence]:
 
 
 def is_edited(declared: DeclaredStream, ledger: Ledger) -> bool:
-    """Return whether the ledger knows the stream with other words for the same place, so that records tell."""
+    """Return True if the ledger knows the stream by another text for the same place, so that only records can tell."""
     row = ledger.streams.all().get(declared.name)
     return row is not None and row.workspace == declared.workspace and changed_of(row, declared) == [OBJECT]
 
@@ -71,8 +73,8 @@ def is_edited(declared: DeclaredStream, ledger: Ledger) -> bool:
 def evidence_of(
     config: Config, spec: StreamSpec, mapping: LeadMapping, declared: DeclaredStream, ledger: Ledger
 ) -> Evidence | None:
-    """None where the stream is new, has the words that it had, or is plainly another one. Raises SourceUnavailable,
-    SourceRefused."""
+    """Compare a stream with the ledger. Return None if it is new, unedited, or plainly another one. Raises
+    SourceUnavailable, SourceRefused."""
     row = ledger.streams.all().get(declared.name)
     if row is None or not is_edited(declared, ledger):
         return None
@@ -93,8 +95,11 @@ def evidence_of(
 
 
 def compared(declared: DeclaredStream, sampled: Sequence[Sampled], readings: Sequence[Reading], wire: Wire) -> Evidence:
-    """Pure. A record looks the same by its values, or by its own modified time where that tells records apart: many of
-    one time may have been written together, and a sequence counts in every table."""
+    """Return the evidence from pairs of records; pure.
+
+    A record looks the same by its values, or by its own modified time if that tells records apart: many of one time may
+    have been written together, and a sequence counts in every table.
+    """
     now = {reading.id: reading for reading in readings}
     pairs = [(each, now[each.id]) for each in sampled if each.id in now]
     by_values = [_same_values(before, after, declared.mapping_version, wire) for before, after in pairs]
@@ -114,7 +119,7 @@ def compared(declared: DeclaredStream, sampled: Sequence[Sampled], readings: Seq
 
 
 def _same_values(before: Sampled, after: Reading, version: str, wire: Wire) -> bool | None:
-    """By all that the mapping reads, or by the lead's name; None where neither can be compared."""
+    """Compare everything that the mapping reads, or else the lead's name; None if neither can be compared."""
     fingerprints = before.version.partition(PAST)[0] == version and None not in (
         before.source_fp,
         after.version.source_fp,
@@ -131,7 +136,7 @@ def _name_of(payload: bytes, wire: Wire) -> list[str]:
 
 
 def refuse(evidence: Evidence) -> None:
-    """Raises LedgerUntrusted unless they are the same records."""
+    """Raise LedgerUntrusted unless the evidence says that they are the same records."""
     anyway = f"closingdealz-sync ledger rename-stream {evidence.stream} {evidence.stream}, with the daemon stopped"
     counts = (
         f"of {evidence.asked} of its records {evidence.found} are found by their ids,"
@@ -174,19 +179,22 @@ class Unanswered(SourceUnavailable):
 
 
 class Comparisons:
-    """Comparisons under way, and their answers. They outlive a reload, so that the next one need not ask again; a
-    stream that looks otherwise by then is asked for anew."""
+    """Comparisons under way, and their answers.
+
+    They outlive a reload, so that the next one need not ask again; a stream whose form has changed by then is compared
+    again.
+    """
 
     def __init__(self) -> None:
         self._asked: dict[str, tuple[StreamForm, Future[Answer]]] = {}
         self._awaited: list[Future[Answer]] = []
 
     def look_again(self) -> None:
-        """From now on those that have no answer count as awaited when they are asked for."""
+        """Forget which answers were awaited: only those asked for from now on count for `has_news`."""
         self._awaited = []
 
     def begin(self, plan: CompiledConfig, names: Sequence[str], ledger: Ledger) -> None:
-        """Ask for these streams: a thread for each source."""
+        """Compare these streams, in a thread for each source."""
         forms, fresh = plan.stream_forms(), dict[str, list[tuple[DeclaredStream, Future[Answer]]]]()
         for declared in plan.declared:
             name = declared.name
@@ -199,7 +207,7 @@ class Comparisons:
             threading.Thread(target=self._compare, args=given, name=f"compare-{source}", daemon=True).start()
 
     def answer(self, name: str, until: float) -> Answer:
-        """Return the evidence, or why there is none, at the latest at that time of the monotonic clock. Raises
+        """Return the evidence, or the error in its place, at the latest at `until` (monotonic clock). Raises
         LedgerBusy, LedgerError."""
         try:
             return self._asked[name][1].result(max(0.0, until - monotonic()))
@@ -209,7 +217,7 @@ class Comparisons:
 
     @property
     def has_news(self) -> bool:
-        """Whether one has answered by now that had not."""
+        """True if an answer that was awaited has arrived."""
         return any(answer.done() for answer in self._awaited)
 
     @staticmethod

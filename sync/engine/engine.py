@@ -35,15 +35,15 @@ class Fresh:
     streams: Mapping[str, StreamWorker]
     workers: Mapping[str, DeliveryWorker]
     pending: int
-    """How many leads wait in workspaces that are new, less those that wait where none is delivered any more."""
+    """The number of leads waiting in new workspaces, less those in workspaces that are no longer delivered to."""
 
     @property
     def changed(self) -> list[str]:
-        """Names of the streams and workspaces that do not go on as they are."""
+        """The names of the streams and workspaces that do not go on unchanged."""
         return sorted(set().union(*((each.begun | each.ended) for each in (self.of_streams, self.of_workspaces))))
 
     def discard(self) -> None:
-        """Give back what was made for nothing."""
+        """Stop the workers that were made in vain."""
         for worker in self.workers.values():
             worker.stop()
 
@@ -64,8 +64,11 @@ class Engine:
         client: ClientFactory = open_client,
         failed: Callable[[BaseException], None] = lambda _: None,
     ) -> None:
-        """Registers the plan's streams in the ledger. Raises LedgerUntrusted where they are not what it remembers;
-        SourceUnavailable, SourceRefused where a query was edited and its records cannot be compared now."""
+        """Register the plan's streams in the ledger, and make a worker for each.
+
+        Raises LedgerUntrusted if they are not what the ledger remembers; SourceUnavailable, SourceRefused if a query
+        was edited and its records cannot be compared now.
+        """
         self.ledger = ledger
         self.tally = Tally()
         self.failing = {each.subject for each in ledger.incidents.all() if each.kind == "stream"}
@@ -73,7 +76,7 @@ class Engine:
         self._budget = budget
         self._client = client
         self._stopping = threading.Event()
-        self._deaf = False
+        self._ignoring = False
         self._failed = failed
         self._streams: Roster[StreamWorker] = Roster()
         self._workers: Roster[DeliveryWorker] = Roster()
@@ -136,7 +139,7 @@ class Engine:
         return sum(self.ledger.outbox.pending(name) for name in workspaces)
 
     def restore(self) -> None:
-        """Register the plan in force again: another one was prepared and cannot be adopted. Raises LedgerBusy,
+        """Register the plan in force again, after another one was prepared that cannot be adopted. Raises LedgerBusy,
         LedgerUntrusted, LedgerError."""
         self.ledger.streams.register(self.plan.declared, reworded=self.plan.specs)
 
@@ -167,20 +170,20 @@ class Engine:
             worker.start()
 
     def awaits(self, workspace: str) -> bool:
-        """Return whether a workspace's delivery waits for the end of requests that went out before it was changed."""
+        """Return True while a workspace's delivery waits for requests that went out before it was changed."""
         return self._workers.awaits(workspace)
 
     # -- what its parts call
 
     def wake(self, workspace: str) -> None:
+        """Let a workspace's delivery look for pending leads now."""
         if workspace in self.workers:  # a stream may end after the workspace that it fed
             self.workers[workspace].wake()
 
     def fail(self, error: BaseException) -> None:
-        """Hears of an error that must end the program: polls and workers stop here and now, whatever the caller of this
-        engine is about."""
+        """Stop all polls and workers at once, and pass on an error that must end the program."""
         self.stop()
-        if not self._deaf:
+        if not self._ignoring:
             self._failed(error)
 
     # -- the end
@@ -191,7 +194,7 @@ class Engine:
 
     @property
     def delivering(self) -> list[DeliveryWorker]:
-        """All that may have requests in flight, those of workspaces that were changed or left out included."""
+        """All workers that may have requests in flight, those of changed or removed workspaces included."""
         return [*self.workers.values(), *self._workers.retired]
 
     @property
@@ -199,30 +202,32 @@ class Engine:
         return sum(worker.in_flight for worker in self.delivering)
 
     def stop(self) -> None:
-        """No new page is read, no new batch claimed."""
+        """Read no new page and claim no new batch."""
         self._stopping.set()
         for worker in self.delivering:
             worker.stop()
 
     def join(self, timeout: float) -> bool:
-        """Waits until nothing is in flight any more; False where that takes longer than `timeout` seconds."""
+        """Wait until nothing is in flight any more; return False after `timeout` seconds."""
         until = self.ledger.clock.boot() + timeout
         return all(worker.join(max(0.0, until - self.ledger.clock.boot())) for worker in self.delivering)
 
-    def hear_no_more(self) -> None:
-        """The ledger is about to be closed: what a hanging poll says of that is no news."""
-        self._deaf = True
+    def ignore_failures(self) -> None:
+        """Pass no further error on: the ledger is about to be closed, and a poll that hangs will fail because of it."""
+        self._ignoring = True
 
     def close(self) -> None:
-        """Gives connections back, once it is stopped."""
+        """Close the sources' connections, once the engine is stopped."""
         for stream in self.streams.values():
             stream.close()
 
 
 def open_connector(config: Config, stream: str) -> Callable[[], Connector]:
+    """Return a function that opens the source of a stream."""
     source = stream.split(".", 1)[0]
     return lambda: open_source(config, source)
 
 
 def failures(engine: Engine) -> Sequence[Failure]:
+    """Return the errors that ended the last turns of streams."""
     return [stream.failure for stream in engine.streams.values() if stream.failure]

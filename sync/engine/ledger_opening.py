@@ -1,4 +1,4 @@
-"""Opens the ledger that a configuration names, with its receipts, and remembers which one it was."""
+"""Open the ledger that a configuration names, with its receipts, and remember which ledger it had."""
 
 from __future__ import annotations
 
@@ -16,32 +16,33 @@ from sync.shared.clock import Clock
 from sync.shared.errors import LedgerError, LedgerUntrusted
 
 KNOWS_ADDRESSES = 3
-"""The first schema all of whose programs kept where a stream's leads go."""
+"""The first schema version whose programs all kept the address that a stream's leads go to."""
 
 
 def open_ledger(config: Config, *, own: bool = False, clock: Clock | None = None) -> Ledger:
-    """As `Ledger` does: raises LedgerBusy, LedgerError, LedgerUntrusted."""
+    """Open the ledger beside its owner, or as its owner. Raises LedgerBusy, LedgerError, LedgerUntrusted."""
     return Ledger(config.ledger_path, own=own, clock=clock, receipts_copy=config.receipts_copy_path)
 
 
 def refuse_lost(config: Config) -> None:
-    """Raises LedgerUntrusted where there is no ledger but receipts that tell of one."""
+    """Raise LedgerUntrusted if there is no ledger, but receipts of one."""
     if not config.ledger_path.exists():
         refuse_orphans(config.ledger_path, ReceiptsFiles.of(config.ledger_path, config.receipts_copy_path))
 
 
 def own_ledger(config: Config) -> Ledger:
-    """For the process that polls and delivers. Where a place cannot be written, the error names it and its cure.
+    """Open the ledger for the process that polls and delivers. If a place cannot be written, the error names it and its
+    cure.
 
-    Raises LedgerUntrusted also where a ledger would be made although this configuration had another one: all that was
-    sent before would be sent again.
+    Raises LedgerUntrusted also if a new ledger would be made although this configuration had another one: everything
+    that was sent before would be sent again. Raises LedgerBusy, LedgerError.
     """
     refuse_moved(config)
     return create_ledger(config)
 
 
 def create_ledger(config: Config) -> Ledger:
-    """Like `own_ledger`, but a new one is wanted, whatever there was before."""
+    """Open the ledger as `own_ledger` does, but make a new one whatever there was before."""
     from sync.engine.compiled_config import CompiledConfig  # slow to load, and the other commands need none
 
     try:
@@ -62,7 +63,7 @@ def create_ledger(config: Config) -> Ledger:
 
 
 def refuse_moved(config: Config) -> None:
-    """Raises LedgerUntrusted where there is no ledger, but this configuration had one elsewhere that still counts."""
+    """Raise LedgerUntrusted if there is no ledger, but this configuration had one elsewhere that still counts."""
     former = _remembered(config)
     if former is None or former == config.ledger_path or config.ledger_path.exists():
         return
@@ -78,7 +79,7 @@ def refuse_moved(config: Config) -> None:
 
 
 def _note(config: Config) -> Path:
-    """The file that says which ledger this configuration had: where a relative path of one is taken from."""
+    """Return the file that remembers this configuration's ledger; it lies where a relative path of one starts."""
     folder = config.state_folder or config.path.parent
     return folder / f".{config.path.name}.ledger"
 
@@ -92,7 +93,7 @@ def _remembered(config: Config) -> Path | None:
 
 
 def _remember(config: Config) -> None:
-    """Where that cannot be written, nothing is remembered: the ledger itself is what counts."""
+    """Write down the ledger's path; failing that nothing is remembered: the ledger itself is what counts."""
     if _remembered(config) == config.ledger_path:
         return
     note = _note(config)

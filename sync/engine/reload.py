@@ -1,4 +1,4 @@
-"""A new configuration is held against the one in force: what changes, what goes on untouched, what is refused.
+"""A reload: compare a new configuration with the one in force, and decide what changes, what goes on, what is refused.
 
 A part is refused alone: its source and the workspaces that it feeds keep their old form, and the rest is put in force.
 """
@@ -27,7 +27,10 @@ from sync.shared.errors import ConfigError, LedgerBusy, LedgerUntrusted, SourceR
 @dataclass(frozen=True, slots=True)
 class RefusedPart:
     """A source whose new form cannot be used, because of one of its streams (or of a secret: then `stream` is empty),
-    and the workspaces that keep their old form with it. `was_there`: it has an old form; otherwise it is left out."""
+    and the workspaces that keep their old form with it.
+
+    `was_there` is False if the source has no old form, and is left out.
+    """
 
     source: str
     stream: str
@@ -37,11 +40,11 @@ class RefusedPart:
 
     @property
     def is_awaited(self) -> bool:
-        """Whether its source may still answer."""
+        """True while its source may still answer."""
         return isinstance(self.error, Unanswered)
 
     def as_fields(self) -> dict[str, object]:
-        """As the log tells it."""
+        """Return the fields of the event `part_refused`."""
         return {
             "source": self.source,
             "stream": self.stream or None,
@@ -53,7 +56,7 @@ class RefusedPart:
 
 @dataclass(frozen=True, slots=True)
 class Accepted:
-    """The plan to put in force. `edited`: the streams whose query was edited and which are the same all the same."""
+    """The plan to put in force; `edited` are the streams whose query was edited and still has the same records."""
 
     plan: CompiledConfig
     edited: Sequence[Evidence]
@@ -61,19 +64,19 @@ class Accepted:
 
     @property
     def awaits(self) -> bool:
-        """Whether sources may still answer, so that more can be put in force."""
+        """True while sources may still answer, so that more can be put in force."""
         return any(each.is_awaited for each in self.refused)
 
 
 class Reload:
-    """Prepares a new configuration in a thread of its own, while the one in force is at work. Once it `is_over` there
-    is one to adopt (`accepted`, `fresh`) or a `refusal`; neither where the engine stops meanwhile, or it gives way.
+    """The preparation of a new configuration in a thread of its own, while the one in force is at work.
 
-    Sources that have not answered at once are left as they are: `go_on` once the rest is in force.
+    Once it `is_over` there is one to adopt (`accepted`, `fresh`) or a `refusal`; neither if the engine stops meanwhile,
+    or if it gives way. Sources that did not answer at once keep their old form: `go_on` once the rest is in force.
     """
 
     def __init__(self, path: Path, engine: Engine, former: Reload | None = None) -> None:
-        """Begins at once: reads the file, or goes on with what a former reload read."""
+        """Begin at once: read the file, or go on with what a former reload read."""
         self._path = path
         self._engine = engine
         self._comparisons: Comparisons = former._comparisons if former else Comparisons()
@@ -90,11 +93,11 @@ class Reload:
         return not self._thread.is_alive()
 
     def go_on(self) -> Reload:
-        """Return the one that waits for the sources that this one did not wait for."""
+        """Return the reload that waits for the sources which this one did not wait for."""
         return Reload(self._path, self._engine, self)
 
     def give_way(self) -> None:
-        """Wait no longer for a source: another reload is wanted."""
+        """Stop waiting for a source, because another reload is wanted."""
         self._gives_way.set()
 
     def _run(self) -> None:
@@ -130,14 +133,14 @@ class Reload:
                 waits = True
 
     def _hears(self) -> bool:
-        """Wait until a source answers; False where nobody wants to know any more."""
+        """Wait until a source answers; return False if the engine stops or another reload is wanted."""
         while not self._comparisons.has_news:
             if self._engine.is_stopping or self._gives_way.wait(LOOK):
                 return False
         return True
 
     def take_back(self) -> None:
-        """What was prepared is not adopted: the mappings of the plan in force count again."""
+        """Discard what was prepared and cannot be adopted: the mappings of the plan in force count again."""
         if self.fresh is not None:
             self.fresh.discard()
         with contextlib.suppress(LedgerBusy, LedgerUntrusted):
@@ -145,7 +148,7 @@ class Reload:
 
 
 LOOK = 0.05
-"""Seconds between two looks whether the wait for a source is over for another reason."""
+"""Seconds between two checks if the wait for a source ended for another reason."""
 REFUSALS = (ConfigError, LedgerUntrusted, LedgerBusy, SourceUnavailable, SourceRefused)
 """Errors that leave the plan in force as it is."""
 
@@ -196,9 +199,12 @@ def _spread(refused: dict[str, RefusedPart], new: Config, old: Config) -> None:
 
 
 def mixed(old: Config, new: Config, refused: Collection[RefusedPart], keyless: Collection[str] = ()) -> Config:
-    """Return the new configuration but for what is refused, and workspaces whose key is missing: that keeps its old
-    form, or is left out. Look-up tables and `[guard]` belong to no source: they are the new ones. Old tables stay where
-    the new file has none so named."""
+    """Return the new configuration, in which refused parts, and workspaces whose key is missing, keep their old form or
+    are left out.
+
+    Look-up tables and `[guard]` belong to no source: they are the new ones. An old look-up table stays if the new file
+    has none of that name.
+    """
     kept = {*keyless, *(name for each in refused for name in each.workspaces)}
     workspaces = {name: each for name, each in new.workspaces.items() if name not in keyless}
     workspaces = {**workspaces, **{name: old.workspaces[name] for name in kept if name in old.workspaces}}
@@ -217,7 +223,8 @@ def mixed(old: Config, new: Config, refused: Collection[RefusedPart], keyless: C
 
 
 def _refusals(plan: CompiledConfig, old: CompiledConfig, ledger: Ledger, evidence: _Evidence) -> list[RefusedPart]:
-    """One for each source that cannot be used as it is in this plan, and for those that its streams had before."""
+    """Return a refusal for each source that cannot be used as it is in this plan, and for those that its streams had
+    before."""
     evidence.gather(plan)
     errors: dict[str, tuple[str, SyncError]] = {}
     for declared in plan.declared:
@@ -243,8 +250,8 @@ def _source(stream: str) -> str:
 
 
 class _Evidence:
-    """What sources say of edited queries, asked once for each form of a stream. What is declared as in the plan in
-    force needs none."""
+    """The answers of sources about edited queries, asked once for each form of a stream. A stream that is declared as
+    in the plan in force needs none."""
 
     def __init__(self, ledger: Ledger, in_force: CompiledConfig, comparisons: Comparisons) -> None:
         self._ledger = ledger
@@ -265,10 +272,10 @@ class _Evidence:
             self._found[it.name] = it, answer
 
     def against(self, declared: DeclaredStream) -> SyncError | None:
-        """Return why the stream cannot be taken for the one that the ledger knows."""
+        """Return the reason why the stream cannot be the one that the ledger knows, or None."""
         return self._found[declared.name][1][1]
 
     def of(self, plan: CompiledConfig) -> list[Evidence]:
-        """Return what speaks for edited streams of the plan."""
+        """Return the evidence for the edited streams of the plan."""
         found = (self._found[declared.name][1] for declared in plan.declared)
         return [evidence for evidence, error in found if evidence is not None and error is None]

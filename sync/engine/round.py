@@ -1,4 +1,4 @@
-"""One round: every stream is polled, everything due is delivered, and the figures must balance."""
+"""One round (`once`): every stream is polled, everything due is delivered, and the figures are returned."""
 
 from __future__ import annotations
 
@@ -19,11 +19,12 @@ from sync.service import notices
 from sync.service.maintenance import recover
 
 TICK_SECONDS = 0.1
+"""Seconds between two updates of the display, and between two looks at a wait."""
 
 
 @dataclass(frozen=True, slots=True)
 class Summary:
-    """What a round did. `totals` as in Tally.snapshot; `rests` says of each resting workspace why."""
+    """The result of a round. `totals` as in Tally.snapshot; `rests` has the reason of each resting workspace."""
 
     totals: dict[str, int]
     failures: Sequence[Failure]
@@ -36,7 +37,8 @@ class Summary:
 
     @property
     def exit_code(self) -> int:
-        """74 ledger, 77 credentials or plan, 75 temporary, 65 something needs a person, else 0."""
+        """The exit code of `once`: 70 and 74 as the errors have them, 77 credentials or plan, 75 temporary, 65
+        something needs a person, else 0."""
         codes = {failure.error.exit_code for failure in self.failures}
         rests = set(self.rests.values())
         for code in (70, 74):
@@ -51,12 +53,12 @@ class Summary:
 
 
 class Round:
-    """`once`: polls the given streams (all by default) and delivers until nothing more can be sent now."""
+    """Poll the given streams (all by default), and deliver until nothing more can be sent now."""
 
     def __init__(
         self, config: Config, ledger: Ledger, *, most: int | None = None, client: ClientFactory = open_client
     ) -> None:
-        """`most` leads are sent at the most. The ledger must be owned by this process."""
+        """Send `most` leads at the most, without it all. This process must own the ledger."""
         self.engine = Engine(CompiledConfig.of(config), ledger, budget=Budget(most), client=client, failed=self._fail)
         self._most = most
         self._fatal: BaseException | None = None
@@ -66,12 +68,13 @@ class Round:
         self._fatal = self._fatal or error
 
     def interrupt(self) -> None:
-        """No new page, no new batch; what is in flight is finished."""
+        """Begin no new page and no new batch; what is in flight is finished."""
         self._interrupted = True
         self.engine.stop()
 
     def run(self, streams: Sequence[str] | None = None, *, tick: Callable[[Engine], None] = lambda _: None) -> Summary:
-        """`tick` is called a few times a second from this thread, for a display; Ctrl-C in it ends the round in order.
+        """Run the round and return its result. `tick` is called a few times a second from this thread, for a display;
+        Ctrl-C during it ends the round in order.
 
         Raises LedgerError and defects.
         """
@@ -106,7 +109,7 @@ class Round:
             self.engine.join(max(worker.deadline for worker in self.engine.workers.values()) + 5)
 
     def _poll(self, names: list[str]) -> None:
-        """Polls each stream; one that ended because the outbox was full goes on when half of it is sent."""
+        """Poll each stream; one that ended because the outbox was full goes on once half of it is sent."""
         while names and self._goes_on():
             full = [name for name in names if self._ended_full(name)]
             names = full if self._most is None else []
@@ -115,7 +118,8 @@ class Round:
                     return
 
     def _judge_again(self, names: Sequence[str]) -> bool:
-        """What the round itself made doubtful, such as the duplicate of a lead that the server rejected."""
+        """Judge what the round itself made pending, such as the duplicate of a lead that the server rejected; return
+        True if there was any."""
         reports = [report for name in names for report in self.engine.streams[name].judge_again()]
         return any(report.read for report in reports)
 
@@ -128,7 +132,7 @@ class Round:
         return self.engine.ledger.outbox.pending(job.row.workspace, job.neighbours) <= job.max_pending // 2
 
     def _deliver(self) -> None:
-        """What is pending is sent without lingering, until nothing is left, the budget is spent or workspaces rest."""
+        """Send what is pending without lingering, until nothing is left, the budget is spent or the workspaces rest."""
         for worker in self.engine.workers.values():
             worker.flush()
         for worker in self.engine.workers.values():

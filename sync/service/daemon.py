@@ -1,4 +1,4 @@
-"""The daemon: APScheduler polls, workers deliver, the main thread listens to signals."""
+"""The daemon: APScheduler runs the polls, workers deliver, the main thread waits for signals."""
 
 from __future__ import annotations
 
@@ -40,10 +40,11 @@ SIGNALS = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
 TICK, RELOAD_TICK = 1.0, 0.05
 """Seconds between two looks at what goes on, while nothing is heard; the shorter one while a reload is under way."""
 MAINTENANCE_EVERY = 3600
+"""Seconds."""
 
 
 class Daemon:
-    """Runs until SIGTERM or SIGINT; SIGHUP reloads the configuration."""
+    """The process that runs until SIGTERM or SIGINT; SIGHUP reloads the configuration."""
 
     def __init__(
         self,
@@ -65,8 +66,10 @@ class Daemon:
         self._key_error: str | None = None
 
     def run(self) -> None:
-        """Blocks the main thread. Returns when a signal ended the daemon and nothing is in flight; raises what ended
-        it otherwise (LedgerError, LedgerUntrusted, LedgerBusy, ConfigError, or a defect)."""
+        """Block the main thread until a signal ended the daemon and nothing is in flight.
+
+        Raises whatever else ended it (LedgerError, LedgerUntrusted, LedgerBusy, ConfigError, or a defect).
+        """
         faulthandler.enable()
         logging.getLogger("apscheduler").setLevel(logging.CRITICAL)  # what matters of it is in our own events
         # Before any thread starts, so that all inherit it: the signals wait for `sigtimedwait`.
@@ -111,7 +114,7 @@ class Daemon:
         self._ends.say(engine.plan.config, engine.ledger.clock.wall())
 
     def _listen(self, engine: Engine) -> None:
-        """Returns once a signal or a fatal error asks for the end, whatever else is under way."""
+        """Return once a signal or a fatal error asks for the end, whatever else is under way."""
         while self._fatal is None:
             self._keep_time()
             self._service.tick(engine)
@@ -127,7 +130,7 @@ class Daemon:
                 return
 
     def _tend(self, engine: Engine) -> None:
-        """What waited for the end of its former self begins."""
+        """Schedule the streams whose polls may begin, because their predecessors are over."""
         for name in engine.tend():
             stream = engine.streams[name]
             turn = partial(stream.turn, POLL_DEADLINE)
@@ -137,7 +140,7 @@ class Daemon:
                 self._schedule.every(name, stream.source.every.total_seconds(), turn)
 
     def _recover_left(self, engine: Engine) -> None:
-        """What was left to an older process, once no answer can come any more."""
+        """Recover the batches that were left to an older process, once no response to them can arrive any more."""
         if (left := engine.ledger.left) is None or left > 0:
             return
         try:
@@ -148,7 +151,8 @@ class Daemon:
             engine.fail(error)
 
     def _tend_key(self, engine: Engine) -> None:
-        """What this process alone may still know is written again, and said when it begins and when it changes."""
+        """Write the key's file again if it is gone, since this process alone may still know it; say so at the start and
+        at each change."""
         before, error = self._key_error, None
         try:
             gone = engine.ledger.tend_key()
@@ -180,7 +184,7 @@ class Daemon:
     # -- a reload
 
     def _go_on_reloading(self, engine: Engine) -> None:
-        """The next step, where there is one; each is quick."""
+        """Take the next step of a reload, if there is one; each step is quick."""
         if self._reload is not None and self._reload.is_over:
             reload, self._reload = self._reload, None
             if self._end_reload(engine, reload) and reload.accepted and reload.accepted.awaits:
@@ -194,7 +198,7 @@ class Daemon:
             self._reload = Reload(self._config.path, engine)
 
     def _end_reload(self, engine: Engine, reload: Reload) -> bool:
-        """Return whether a plan was put in force."""
+        """Put a prepared plan in force; return False if it was refused."""
         if reload.accepted is None or reload.fresh is None:
             self._refuse(engine, reload.refusal)
             return False
@@ -208,7 +212,7 @@ class Daemon:
         return True
 
     def _refuse(self, engine: Engine, error: SyncError | None) -> None:
-        """Nothing of a new configuration is put in force; `error` is None where the engine ended meanwhile."""
+        """Record that nothing of a new configuration is in force; `error` is None if the engine ended meanwhile."""
         if error is None:
             return
         problems = [str(problem) for problem in error.problems] if isinstance(error, ConfigError) else [str(error)]
@@ -216,7 +220,7 @@ class Daemon:
         notices.refused(self._config, engine.ledger, problems)
 
     def _put_in_force(self, engine: Engine, accepted: Accepted, fresh: Fresh) -> None:
-        """All that is not refused; what is the same goes on as if nothing had happened."""
+        """Adopt all that is not refused; what is unchanged goes on as if nothing had happened."""
         config = self._config = accepted.plan.config
         log.configure(config.log.level, config.log.format)
         say_warnings(config)
@@ -238,7 +242,7 @@ class Daemon:
         self._ends.say(config, engine.ledger.clock.wall())
 
     def _look_again(self, engine: Engine) -> None:
-        """Whoever reloads may have done what a rest waits for."""
+        """End the rests that wait for a person: whoever reloads may have done what they ask for."""
         for worker in engine.workers.values():
             worker.look_again()
         for name, stream in engine.streams.items():
@@ -248,7 +252,7 @@ class Daemon:
     # -- the end
 
     def _shut_down(self, engine: Engine) -> None:
-        """What is in flight is finished, unless a second signal says not to wait."""
+        """Finish what is in flight, unless a second signal says not to wait."""
         self._service.stopping()
         self._schedule.stop()
         engine.stop()
@@ -257,28 +261,30 @@ class Daemon:
             self._service.drain(engine.in_flight, until - engine.ledger.clock.boot())
             if _heard((signal.SIGTERM, signal.SIGINT), 0):
                 break
-        engine.hear_no_more()
+        engine.ignore_failures()
         if self._fatal is None:
             emit("stopped", in_doubt=len(engine.ledger.verdicts.in_doubt()))
 
 
 def _heard(signals: Collection[signal.Signals], seconds: float) -> signal.Signals | None:
-    """The first of these signals within so many seconds.
+    """Return the first of these signals that arrives within so many seconds.
 
-    A process that is stopped and continued after that time is told of a signal 0 (CPython's `sigtimedwait`, where its
-    call was interrupted and its time is over).
+    A process that is stopped and continued after that time gets a signal 0 (CPython's `sigtimedwait`, if its call was
+    interrupted and its time is over).
     """
     info = signal.sigtimedwait(signals, seconds)
     return signal.Signals(info.si_signo) if info is not None and info.si_signo in signals else None
 
 
 def say_warnings(config: Config) -> None:
+    """Log what in the configuration deserves a look."""
     for problem in warnings_of(config):
         emit("config_warning", where=problem.where, problem=problem.what)
 
 
 def run(path: Path) -> None:
-    """Loads the configuration and runs the daemon. Why it ends by itself is told to the log and the service manager."""
+    """Load the configuration and run the daemon; tell the log and the service manager why it ends by itself. Raises
+    SyncError."""
     signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGHUP})  # one that comes early waits until it can be obeyed
     notifier = Notifier.of()
     log.configure()

@@ -40,8 +40,8 @@ _MOST_NAMES = 3
 
 @dataclass(frozen=True, slots=True)
 class StreamNews:
-    """`read_at`: when a poll last ended well (seconds since boot; None: not yet); `failures` in a row since, with the
-    last one's `kind` (an error's name)."""
+    """The latest polls of a stream: `read_at` is when one last ended well (seconds since boot; None: not yet),
+    `failures` counts those in a row since, `kind` is the last one's error."""
 
     read_at: float | None = None
     failures: int = 0
@@ -49,19 +49,19 @@ class StreamNews:
 
 
 class Witness:
-    """A listener of the log. `news` counts up with every event, so that one knows whether there is any."""
+    """A listener of the log that keeps what health depends on. `news` counts all events, so that a change shows."""
 
     def __init__(self, now: Callable[[], float]) -> None:
-        """`now` tells the seconds since boot."""
+        """Begin to listen; `now` returns the seconds since boot."""
         self._now = now
         self._lock = threading.Lock()
         self._streams: dict[str, StreamNews] = {}
         self._delivered: dict[str, float] = {}
         self.news = 0
         self.config_refused = False
-        """Whether the last reload was refused, or a part of it."""
+        """True if the last reload was refused, or a part of it."""
         self.parts_refused: tuple[str, ...] = ()
-        """The sources that keep their old form, where that is so of a part."""
+        """The sources that keep their old form, if only a part was refused."""
 
     def __call__(self, event: str, level: Level, fields: Mapping[str, object]) -> None:
         del level
@@ -86,11 +86,12 @@ class Witness:
                     pass
 
     def stream(self, name: str) -> StreamNews:
+        """Return the latest polls of a stream."""
         with self._lock:
             return self._streams.get(name, StreamNews())
 
     def delivered_at(self, workspace: str) -> float | None:
-        """When a batch was last created there, in seconds since boot."""
+        """Return when a batch was last created in a workspace, in seconds since boot; None: not yet."""
         with self._lock:
             return self._delivered.get(workspace)
 
@@ -100,8 +101,11 @@ class Witness:
 
 @dataclass(frozen=True, slots=True)
 class WatchedPart:
-    """Something that must move: `since` (seconds since boot) is when it last did, or None where it need not now;
-    `limit` is how many seconds it may take to do so again. A thread that is gone is `dead`."""
+    """Something that must move.
+
+    `since` (seconds since boot) is when it last did, or None if it need not now; `limit` is the seconds it may take to
+    do so again. A thread that is gone is `dead`.
+    """
 
     name: str
     since: float | None
@@ -111,7 +115,7 @@ class WatchedPart:
 
 @dataclass(frozen=True, slots=True)
 class Stall:
-    """A part that does not move, for so many seconds, of which `limit` were allowed (0: it is dead)."""
+    """A part that has not moved for so many seconds, of which `limit` were allowed (0: it is dead)."""
 
     part: str
     seconds: float
@@ -122,7 +126,7 @@ class Stall:
 
 
 def stalls_of(parts: Sequence[WatchedPart], now: float) -> list[Stall]:
-    """Which parts are dead or have not moved for longer than they may."""
+    """Return the parts that are dead or have not moved for longer than they may."""
     found = []
     for part in parts:
         seconds = now - part.since if part.since is not None else 0.0
@@ -134,7 +138,8 @@ def stalls_of(parts: Sequence[WatchedPart], now: float) -> list[Stall]:
 
 
 def parts_of(engine: Engine, schedule: Schedule | None = None) -> list[WatchedPart]:
-    """All that must move while the daemon runs. What was asked to stop may be gone, but must not hang either."""
+    """Return all parts that must move while the daemon runs. A part that was asked to stop may be gone, but must not
+    hang."""
     missed = schedule.missed() if schedule and not engine.is_stopping else {}
     turns = [WatchedPart(f"the turn of {name}", since, TURN_LIMIT) for name, since in missed.items()]
     return [_scheduler(engine), *turns, *_streams(engine), *_workers(engine)]
@@ -167,13 +172,16 @@ def _workers(engine: Engine) -> Iterator[WatchedPart]:
 
 @dataclass(frozen=True, slots=True)
 class Health:
-    """`live`: work moves, or waits as it should (what feeds the watchdog). `ready`: configuration, ledger and scheduler
-    stand. `flowing`: every stream is read about as often as it should be, and what waits is delivered."""
+    """The answers to a monitor.
+
+    `live`: work moves, or waits as it should (this feeds the watchdog). `ready`: configuration, ledger and scheduler
+    are up. `flowing`: every stream is read about as often as it should be, and what waits is delivered.
+    """
 
     phase: Phase
     stalls: Sequence[Stall]
     stops: Sequence[str]
-    """Why data does not flow."""
+    """Reasons why data does not flow."""
 
     @property
     def live(self) -> bool:
@@ -188,6 +196,7 @@ class Health:
         return self.ready and self.live and not self.stops
 
     def as_json(self) -> dict[str, object]:
+        """Return the body of `/healthz`."""
         reasons = [] if self.ready else [f"the daemon is {self.phase}"]
         return {
             "live": self.live,
@@ -199,7 +208,7 @@ class Health:
 
 
 def stops_of(engine: Engine, witness: Witness, seen: Seen | None, started_at: float) -> list[str]:
-    """Why data does not flow, in words that hold no value of a record and no address."""
+    """Return the reasons why data does not flow, in words without a value of a record or an address."""
     clock = engine.ledger.clock
     found = [*_late_streams(engine, witness, started_at, clock.boot(), clock.wall())]
     for name, waiting in seen.workspaces.items() if seen else ():
@@ -215,7 +224,7 @@ def stops_of(engine: Engine, witness: Witness, seen: Seen | None, started_at: fl
 
 
 def is_undelivered(waiting: Backlog, since_delivery: float, wall: float) -> bool:
-    """Whether leads have waited too long, and nothing went out meanwhile (seconds)."""
+    """Return True if leads have waited too long and nothing was delivered for so many seconds."""
     if waiting.oldest is None or since_delivery <= DELIVERY_GRACE:
         return False
     return wall - waiting.oldest / 1000 > DELIVERY_GRACE
@@ -231,7 +240,7 @@ def _late_streams(engine: Engine, witness: Witness, started_at: float, boot: flo
 
 
 def _last_moved(stream: StreamWorker, read_at: float | None, started_at: float) -> float:
-    """A poll that is under way and reads page after page is no worse than one that has ended."""
+    """Return when a stream last moved: a poll under way that reads page after page counts like one that has ended."""
     moments = [started_at, stream.since, read_at or 0.0]
     return max([*moments, stream.progressed_at] if stream.is_busy else moments)
 
@@ -240,7 +249,7 @@ def _last_moved(stream: StreamWorker, read_at: float | None, started_at: float) 
 
 
 def summary_of(engine: Engine, witness: Witness, stalls: Sequence[Stall], in_doubt: int) -> str:
-    """What is wrong first, then what is done. Names of the configuration and counts, nothing else."""
+    """Return one line for `systemctl status`, problems first: names of the configuration and counts, nothing else."""
     return "; ".join([*_wrong(engine, witness, stalls, in_doubt), _done(engine)])
 
 

@@ -1,5 +1,8 @@
-"""`/healthz` and `/metrics` over HTTP, on this machine only: within limits of time, number and size that no client can
-stretch, so that none keeps a monitor from its answer."""
+"""The HTTP server that `[metrics]` opens: `/healthz` and `/metrics`, on this machine only.
+
+Time, number and size of requests have limits that no client can stretch, so that none keeps a monitor from its
+response.
+"""
 
 from __future__ import annotations
 
@@ -34,18 +37,20 @@ from sync.shared.errors import ConfigError, Problem
 PATIENCE = 5.0
 """Seconds that a client may take for the head of its request, however it drips."""
 LONGEST = 30.0
-"""Seconds that a connection may last in all, with the answer and its reading."""
+"""Seconds that a connection may last in all, response included."""
 MOST_CLIENTS = 32
 """Connections at a time; one more takes the place of the oldest that has not asked anything yet, else of the oldest."""
 LONGEST_HEAD = 16 << 10
 """Bytes of a request's head."""
 
 MetricsRenderer = Callable[[str | None, list[str]], tuple[bytes, str]]
-"""The figures in the form that an `Accept` header asks for, all or those of these names, with their content type."""
+"""Renders the metrics in the form that an `Accept` header asks for, all or those of these names, with their content
+type."""
 
 
 class Endpoint:
-    """Open from when it is made until `close`. Raises ConfigError where the address cannot be had."""
+    """The open server, and the counting of what it serves, until `close`. Raises ConfigError if the address is
+    taken."""
 
     def __init__(self, listen: str, service: Watched) -> None:
         self.listen = listen
@@ -58,7 +63,7 @@ class Endpoint:
         self._ends.enter_context(log.heard_by(self._metrics))
 
     def know(self, engine: Engine) -> None:
-        """Which streams and workspaces there are."""
+        """Start the counters of the streams and workspaces of this engine at 0."""
         self._metrics.know(engine.streams, engine.workers)
 
     def close(self) -> None:
@@ -74,7 +79,7 @@ def _figures_of(registry: CollectorRegistry) -> MetricsRenderer:
 
 
 class Server:
-    """Serves from when it is made until `close`. Raises ConfigError where the address cannot be had."""
+    """The server in a thread of its own, from the start until `close`. Raises ConfigError if the address is taken."""
 
     def __init__(self, listen: str, health: Callable[[], Health], figures: MetricsRenderer) -> None:
         host, _, port = listen.rpartition(":")
@@ -113,8 +118,11 @@ class Server:
 
 
 def application(health: Callable[[], Health], figures: MetricsRenderer) -> ASGIApp:
-    """`/healthz` answers 200 where all is well and 503 where not, `/healthz/live`, `/ready` and `/flowing` for one
-    question alone, each with the same JSON."""
+    """Return the ASGI application.
+
+    `/healthz` answers 200 if all is well and 503 if not; `/healthz/live`, `/ready` and `/flowing` for one question
+    alone, each with the same JSON.
+    """
 
     def asking(is_well: Callable[[Health], bool]) -> Callable[[Request], Response]:
         def answer(_request: Request) -> Response:
@@ -159,9 +167,10 @@ def _only_get(_request: Request, error: Exception) -> Response:
 
 
 class _OurHost:
-    """Sends away whoever asks for another host: a page in a browser on this machine whose name was pointed at it.
+    """Refuses requests for another host: a page in a browser on this machine whose name was pointed at it (DNS
+    rebinding).
 
-    A client without a `Host` is no browser.
+    A client without a `Host` is not a browser.
     """
 
     def __init__(self, app: ASGIApp) -> None:
@@ -182,7 +191,7 @@ def _without_port(host: str) -> str:
 
 
 class _OneAnswer:
-    """One answer a connection: what is idle cannot take a place from others."""
+    """Closes each connection after one response: an idle connection cannot take a place from others."""
 
     def __init__(self, app: ASGIApp) -> None:
         self._app = app
@@ -197,7 +206,7 @@ class _OneAnswer:
 
 
 class _Bounded(H11Protocol):
-    """Uvicorn's protocol with limits that it lacks: of time, and of connections without shutting out newcomers."""
+    """Uvicorn's protocol with the limits that it lacks: of time, and of connections without shutting out newcomers."""
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         super().connection_made(transport)
@@ -219,7 +228,7 @@ class _Bounded(H11Protocol):
 
     @property
     def is_silent(self) -> bool:
-        """Whether no request of it is known yet."""
+        """True as long as no request has arrived on the connection."""
         return getattr(self, "cycle", None) is None
 
     def _end_if_silent(self) -> None:
@@ -228,7 +237,7 @@ class _Bounded(H11Protocol):
 
 
 class _Server(uvicorn.Server):
-    """Ends when it is told to, not by a signal, and does not wake up ten times a second to look."""
+    """Uvicorn's server, ended by a call instead of a signal, and without its ten wake-ups a second."""
 
     def __init__(self, config: uvicorn.Config) -> None:
         super().__init__(config)
@@ -246,7 +255,7 @@ class _Server(uvicorn.Server):
             await self._over.wait()
 
     def end(self) -> None:
-        """From another thread."""
+        """Let the server end; called from another thread."""
         self._ending.set()
         if self._loop is not None:
             with suppress(RuntimeError):  # it has ended meanwhile

@@ -1,4 +1,4 @@
-"""Looks at the ledger from beside the engine, over a connection of its own: a monitor holds up nobody."""
+"""A look at the ledger from beside the engine, over a connection of its own: a monitor holds up nobody."""
 
 from __future__ import annotations
 
@@ -19,12 +19,13 @@ from sync.views.scope import scope_of
 from sync.views.troubles import needs_of
 
 KEEP_SECONDS = 5.0
-"""For so long what was seen is shown again, however often one asks."""
+"""Seconds for which a look is reused, however often a monitor asks."""
 
 
 @dataclass(frozen=True, slots=True)
 class Backlog:
-    """Of one workspace: how many leads wait, since when the first of them does (ms), and the window of its key."""
+    """The waiting leads of one workspace: how many, since when the first of them waits (ms), and the window of
+    its key."""
 
     pending: int
     oldest: int | None
@@ -33,8 +34,11 @@ class Backlog:
 
 @dataclass(frozen=True, slots=True)
 class Seen:
-    """`at` is in seconds since boot. Records are counted by stream and state; `polled` is when each stream's last poll
-    ended that did not fail (ms). `needs` counts what needs a person, by kind. `size` of the ledger's file in bytes."""
+    """One look at the ledger.
+
+    `at` is in seconds since boot. Records are counted by stream and state; `polled` is when each stream's last poll
+    ended that did not fail (ms). `needs` counts what needs a person, by kind. `size` is the ledger file's, in bytes.
+    """
 
     at: float
     workspaces: Mapping[str, Backlog]
@@ -48,7 +52,7 @@ class Seen:
 
 
 class Lookout:
-    """For one engine; may be asked from any thread. Its connection is opened when first asked."""
+    """The looks at one engine's ledger, for any thread. The connection is opened at the first one."""
 
     def __init__(self, engine: Engine) -> None:
         self._engine = engine
@@ -58,7 +62,7 @@ class Lookout:
         self._closed = False
 
     def look(self) -> Seen | None:
-        """What the ledger holds now, or did a moment ago; None once it is closed. Raises LedgerError, LedgerBusy."""
+        """Return the ledger's state now, or a moment ago; None once it is closed. Raises LedgerError, LedgerBusy."""
         now = self._engine.ledger.clock.boot()
         with self._lock:
             if self._closed:
@@ -68,12 +72,12 @@ class Lookout:
             return self._seen
 
     def in_doubt(self) -> int:
-        """How many batches are in doubt now. Raises LedgerError, LedgerBusy."""
+        """Return how many batches are in doubt now. Raises LedgerError, LedgerBusy."""
         with self._lock:
             return 0 if self._closed else len(self._opened().verdicts.in_doubt())
 
     def tell_stalls(self, parts: Collection[str]) -> None:
-        """Tell the ledger which parts do not move: over a connection of our own, since ours may be what hangs."""
+        """Record which parts do not move: over this connection, since the engine's own may be what hangs."""
         with self._lock:
             if not self._closed:
                 notices.stalls(self._opened(), parts)

@@ -20,21 +20,25 @@ KEEP_POLLS = 90 * 86400.0
 
 
 def refuse_part(part: RefusedPart, ledger: Ledger) -> None:
-    """Say that a source is not in force as the file has it."""
+    """Log and record that a source is not in force as the file has it."""
     emit("part_refused", **part.as_fields())
     notices.part_refused(part.source, part.error, ledger, was_there=part.was_there)
 
 
 def prove_writable(config: Config, ledger: Ledger) -> None:
-    """Write to each place before anything is claimed or READY is said. Raises LedgerError; tells where a copy's disk is
-    full, which is no reason to stop."""
+    """Write to each place before anything is claimed or READY is sent.
+
+    Raises LedgerError; a full disk of the daily copies is recorded, and no reason to stop.
+    """
     for place, error in refuse_unwritable(config):
         _no_backup(ledger, str(place.folder), error.strerror or "it cannot be written")
 
 
 def recover(engine: Engine) -> None:
-    """Batches that the last process left on the wire get the verdict that their receipts know, or are in doubt (or
-    sent again, where `on_unknown` says so)."""
+    """Settle the batches that the last process left on the wire, and log repairs of the receipts.
+
+    Each gets the verdict that its receipt has, or is in doubt (or sent again, if `on_unknown` says so).
+    """
     ledger = engine.ledger
     if ledger.is_new:
         emit("ledger_created", ledger=str(ledger.path))
@@ -49,14 +53,14 @@ def recover(engine: Engine) -> None:
         )
         is_main = place.path == ledger.places.main.path
         if place.damaged or (place.made and is_main):  # a second place may be new; a crash makes both lack a batch
-            notices.mended(ledger, place)
+            notices.receipts_rewritten(ledger, place)
     recover_batches(engine)
     if ledger.left is not None:
         emit("left_on_the_wire", batches=ledger.left_batches(), seconds=round(ledger.left))
 
 
 def recover_batches(engine: Engine) -> None:
-    """Settles what the last process left behind, but for what an older one may still have on the wire."""
+    """Settle what the last process left behind, except for what an older one may still have on the wire."""
     for found in engine.ledger.recover(engine.plan.on_unknown):
         engine.tally.requeued(found.conclusion.moved.get("pending", 0))
         emit(
@@ -69,7 +73,7 @@ def recover_batches(engine: Engine) -> None:
 
 
 def maintain(engine: Engine) -> None:
-    """Payloads that are old enough are dropped; the ledger is tidied."""
+    """Drop payloads that are old enough, tidy the ledger, and copy it once a day. Raises LedgerError, LedgerBusy."""
     started = engine.ledger.clock.boot()
     dropped = engine.ledger.verdicts.forget_payloads(engine.plan.config.ledger.keep_payloads.total_seconds())
     engine.ledger.streams.forget_polls(KEEP_POLLS)
@@ -80,7 +84,7 @@ def maintain(engine: Engine) -> None:
 
 
 def _back_up(engine: Engine) -> None:
-    """The day's copy. That it cannot be made is no reason to stop: the ledger itself can be written."""
+    """Make the day's copy. A failure is recorded and no reason to stop: the ledger itself can be written."""
     options, incidents = engine.plan.config, engine.ledger.incidents
     folder = str(options.backups_path)
     try:
@@ -106,13 +110,13 @@ BACKUP_HINT = "make room, or let [ledger] backups_to name a folder that can be w
 
 
 class SupportEnds:
-    """Of one daemon, whatever configuration is in force."""
+    """The daily warning about what of a source's API ends soon, whatever configuration is in force."""
 
     def __init__(self) -> None:
         self._said: date | None = None
 
     def say(self, config: Config, now: float) -> None:
-        """The first time on a day (in UTC); `now` in seconds since 1970."""
+        """Log it once a day (UTC); `now` in seconds since 1970."""
         today = datetime.fromtimestamp(now, UTC).date()
         if self._said == today:
             return

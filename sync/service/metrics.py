@@ -1,7 +1,8 @@
-"""The figures for Prometheus: what the log tells is counted, what stands in the ledger is looked up when one asks.
+"""The metrics for Prometheus: events of the log are counted, the ledger's state is looked up when they are scraped.
 
-Names follow Prometheus' conventions: base units, `_total` for what only grows. Labels come from the configuration and
-from fixed lists, so there is no more of them than the file has streams and workspaces; none holds a value of a record.
+Names follow Prometheus' conventions (https://prometheus.io/docs/practices/naming/): base units, `_total` for what only
+grows. Labels come from the configuration and from fixed lists, so their number is bounded by the file's streams and
+workspaces; none holds a value of a record.
 """
 
 from __future__ import annotations
@@ -38,7 +39,7 @@ VERDICTS: tuple[Verdict, ...] = get_args(Verdict)
 
 
 class Metrics:
-    """A listener of the log that counts."""
+    """A listener of the log that counts events."""
 
     def __init__(self, registry: CollectorRegistry) -> None:
         def counter(name: str, says: str, *labels: str) -> Counter:
@@ -67,7 +68,8 @@ class Metrics:
         self._limited = counter("rate_limited", "Answers 429, by what they were taken for.", "workspace", "why")
 
     def know(self, streams: Iterable[str], workspaces: Iterable[str]) -> None:
-        """What has not happened yet counts 0: a rate needs a figure from before."""
+        """Create the counters of these streams and workspaces at 0: a rate needs a figure from before the first
+        event."""
         for stream in streams:
             self._read.labels(stream)
             for outcome in ("complete", "failed"):
@@ -112,7 +114,7 @@ class Metrics:
 
 
 class Watched(Protocol):
-    """The daemon, as far as one may ask about it from any thread."""
+    """The daemon, as far as any thread may ask about it."""
 
     engine: Engine | None
     witness: Witness
@@ -120,18 +122,18 @@ class Watched(Protocol):
     def health(self) -> Health: ...
 
     def look(self) -> Seen | None:
-        """What the ledger holds; None where that cannot be seen now."""
+        """Return the ledger's state; None if it cannot be read now."""
         ...
 
 
 class GaugeReadings(Collector):
-    """What stands now, gathered when one asks."""
+    """The gauges, read when they are scraped."""
 
     def __init__(self, service: Watched) -> None:
         self._service = service
 
     def describe(self) -> Iterable[Metric]:
-        """Nothing to look up yet, when it is registered."""
+        """Return nothing: at registration there is nothing to look up yet."""
         return ()
 
     def collect(self) -> Iterable[Metric]:
@@ -221,7 +223,7 @@ def _waiting(seen: Seen) -> Iterable[Metric]:
 
 
 def registry_of(service: Watched) -> tuple[CollectorRegistry, Metrics]:
-    """Everything at `/metrics`, and the listener that feeds it."""
+    """Return the registry with everything at `/metrics`, and the listener that feeds it."""
     disable_created_metrics()  # type: ignore[no-untyped-call]  # when each series began is of no use to anybody, and would double their number
     registry = CollectorRegistry()
     ProcessCollector(registry=registry)

@@ -28,12 +28,16 @@ from sync.shared.clock import Clock, SystemClock
 STEP = 1.0
 """Seconds by which the two clocks may drift apart, as NTP makes them, before jobs are moved."""
 MOST_JITTER = 30.0
+"""Seconds."""
 
 
 @dataclass(slots=True)
 class _Job:
-    """`id`: APScheduler's name of it. `gap`: the most seconds between two turns; None where cron says when. `begun`:
-    seconds since boot."""
+    """A scheduled job.
+
+    `id` is APScheduler's name of it. `gap` is the most seconds between two turns, None for cron. `begun` is in seconds
+    since boot.
+    """
 
     id: str
     gap: float | None
@@ -44,15 +48,17 @@ class _Job:
 
 
 class Schedule:
-    """Runs jobs at their times, each in a thread of its own and never twice at once. A turn that comes late is still
-    wanted; of several that were missed one is."""
+    """Jobs that run at their times, each in a thread of its own and never twice at once.
+
+    A turn that comes late is still wanted; of several missed turns one is run.
+    """
 
     def __init__(self, clock: Clock | None = None) -> None:
-        """`clock`: the machine's own; APScheduler looks at the same wall."""
+        """Schedule by `clock`, the machine's own by default; APScheduler looks at the same wall clock."""
         self._clock = clock or SystemClock()
         self._offset = self._clock.wall() - self._clock.boot()
         self._jobs: dict[str, _Job] = {}
-        """Never changed, but replaced: other threads read it."""
+        """Replaced, never changed: other threads read it."""
         self._made: Counter[str] = Counter()
         self._scheduler = BackgroundScheduler(executors={"default": _ThreadPerJob()}, timezone=UTC)
 
@@ -108,7 +114,7 @@ class Schedule:
         self._scheduler.start()
 
     def stop(self) -> None:
-        """No further turn begins. Those that are under way are not waited for."""
+        """Let no further turn begin. Those that are under way are not waited for."""
         if self._scheduler.running:
             self._scheduler.shutdown(wait=False)
 
@@ -155,7 +161,7 @@ class Schedule:
         return True
 
     def _due(self, job: _Job) -> float | None:
-        """When the job's next turn should begin at the latest, in seconds since boot."""
+        """Return when the job's next turn should begin at the latest, in seconds since boot."""
         if job.gap is not None:
             return job.begun + job.gap
         scheduled = self._scheduler.get_job(job.id)
@@ -164,7 +170,7 @@ class Schedule:
 
 
 def _moved(at: datetime, seconds: float) -> datetime:
-    """The same moment on a clock that was set by so many seconds; at the end of the calendar, its last day."""
+    """Return the same moment on a clock that was set by so many seconds; at the end of the calendar, its last day."""
     try:
         return at + timedelta(seconds=seconds)
     except OverflowError:

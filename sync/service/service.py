@@ -1,4 +1,4 @@
-"""The daemon under a service manager: its notifications, its watchdog, and what a monitor may ask it.
+"""The daemon under a service manager: its notifications, its watchdog, and its answers to a monitor.
 
 The daemon's main thread calls it at each turn of its life and about once a second in between; the HTTP server asks it
 from threads of its own.
@@ -30,15 +30,15 @@ if TYPE_CHECKING:
 STATUS_EVERY, STATUS_AT_LEAST_EVERY = 2.0, 60.0
 """Seconds between two status lines: where there is news, and where there is none."""
 PINGS = 3
-"""So many times within the watchdog's interval it hears that all is well."""
+"""Watchdog messages within one interval of the watchdog."""
 CALM_SECONDS = 10.0
-"""So long after the last time memory is given back where there was work meanwhile."""
+"""Seconds after which memory is given back again, if there was work meanwhile."""
 DRAIN_NOTICE = 10.0
 """Seconds that a stop is extended by, again and again while a request is in flight."""
 
 
 class Service:
-    """Open it (`with service.open(config)`) around the daemon's whole life."""
+    """The service around the daemon's whole life: `with service.open(config)`."""
 
     def __init__(self, notifier: Notifier | None = None, *, clock: Clock | None = None) -> None:
         self._notifier = notifier or Notifier.of()
@@ -58,7 +58,8 @@ class Service:
 
     @contextmanager
     def open(self, config: Config) -> Iterator[None]:
-        """Raises ConfigError where `[metrics] listen` cannot be had. Whatever ends the daemon is told in a line."""
+        """Open it for the daemon's life; whatever ends the daemon closes it. Raises ConfigError if `[metrics] listen`
+        is taken."""
         with ExitStack() as ends:
             ends.enter_context(log.heard_by(self.witness))
             ends.callback(self._close)
@@ -67,7 +68,7 @@ class Service:
             yield
 
     def serve(self, config: Config) -> None:
-        """Listens where the configuration says, from now on. Raises ConfigError, and then all is as it was."""
+        """Listen where the configuration says from now on. Raises ConfigError, and then everything is as it was."""
         wanted = config.metrics.listen if config.metrics else None
         if self._endpoint and self._endpoint.listen == wanted:
             return
@@ -91,7 +92,8 @@ class Service:
         return Endpoint(listen, self)
 
     def ready(self, engine: Engine, schedule: Schedule | None = None) -> None:
-        """Configuration, ledger and schedule stand: after the start and after each reload, taken or refused."""
+        """Tell that configuration, ledger and schedule are up: after the start, and after each reload, accepted or
+        refused."""
         self._schedule = schedule
         if engine is not self.engine:
             self.engine, self._started_at = engine, self._clock.boot()
@@ -105,16 +107,18 @@ class Service:
         self._ping()
 
     def reloading(self) -> None:
+        """Tell the manager that a reload begins."""
         self._phase = "reloading"
         self._notifier.reloading("reads the configuration anew")
 
     def stopping(self) -> None:
+        """Tell the manager that the daemon is stopping."""
         self._phase = "stopping"
         self._said_at = -1e9
         self._notifier.stopping("stopping")
 
     def tick(self, engine: Engine) -> None:
-        """About once a second: feeds the watchdog where work moves, and keeps the status line true."""
+        """Feed the watchdog if work moves, and keep the status line true; call it about once a second."""
         self._watch(engine)
         now = self._clock.boot()
         since = now - self._said_at
@@ -127,7 +131,7 @@ class Service:
             give_back()
 
     def drain(self, in_flight: int, left: float) -> None:
-        """While requests are in flight that the end waits for, `left` seconds at the most; told about once a second."""
+        """Extend the stop while requests are in flight, `left` seconds at the most; called again and again."""
         if self._clock.boot() - self._said_at < 1.0:
             return
         self._said_at = self._clock.boot()
@@ -135,12 +139,13 @@ class Service:
         self._notifier.status(f"stopping: {in_flight} in flight, at most {left:.0f} s more")
 
     def failed(self, error: str, exit_code: int) -> None:
-        """Why the daemon ends by itself."""
+        """Tell the manager why the daemon ends by itself."""
         self._notifier.failed(error, exit_code)
 
     # -- what others ask, from any thread
 
     def health(self) -> Health:
+        """Return the answers to a monitor; any thread may ask."""
         engine = self.engine
         if engine is None or self._phase == "stopping":
             return Health(self._phase, (), ())
@@ -148,7 +153,7 @@ class Service:
         return Health(self._phase, stalls, stops_of(engine, self.witness, self.look(), self._started_at))
 
     def look(self) -> Seen | None:
-        """What the ledger holds; None where that cannot be seen now."""
+        """Return the ledger's state; None if it cannot be read now."""
         lookout = self._lookout
         with contextlib.suppress(LedgerBusy, LedgerError):
             return lookout.look() if lookout else None
@@ -206,7 +211,10 @@ def _port_of(listen: str) -> str:
 
 
 def give_back() -> None:
-    """Takes a few milliseconds; does nothing where the C library has no malloc_trim(3)."""
+    """Give freed memory back to the system; does nothing if the C library has no malloc_trim(3).
+
+    glibc keeps what a burst of work freed as long as the process lives. Takes a few milliseconds.
+    """
     trim = _malloc_trim()
     if trim is not None:
         trim(0)

@@ -1,8 +1,8 @@
-"""What systemd asks of a service: notifications (sd_notify), and log lines with a priority for the journal. A leaf.
+"""The protocols of systemd: notifications (sd_notify), and log lines with a priority for the journal. A leaf.
 
-Protocols: https://www.freedesktop.org/software/systemd/man/latest/sd_notify.html (datagrams, watchdog, extended
-time-outs) and .../sd-daemon.html (the priority prefix of a line). Both are a few lines; the package sdnotify loses
-messages where the manager's queue is full.
+https://www.freedesktop.org/software/systemd/man/latest/sd_notify.html for the messages, .../sd-daemon.html for the
+priority at the beginning of a line. Both are short, and the package sdnotify loses messages while the manager's queue
+is full.
 """
 
 from __future__ import annotations
@@ -14,12 +14,14 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 PRIORITIES: dict[str, str] = {"debug": "<7>", "info": "<6>", "warning": "<4>", "error": "<3>"}
-"""Of each level of the log: what a line begins with, for `journalctl -p`. The journal takes it away again."""
+"""The beginning of a line by its level, for `journalctl -p`; the journal removes it."""
 
 
 def is_journal(stream: object, env: Mapping[str, str] = os.environ) -> bool:
-    """Whether what is written to a file goes there: by JOURNAL_STREAM, which names the journal's own socket, so a
-    redirection of ours is not taken for it."""
+    """Return True if the journal reads what is written to this stream.
+
+    JOURNAL_STREAM names the journal's own socket, so a redirection is not taken for it.
+    """
     if not hasattr(stream, "fileno"):
         return False
     try:
@@ -35,52 +37,54 @@ _FLAGS = socket.SOCK_DGRAM | socket.SOCK_CLOEXEC
 
 @dataclass(frozen=True, slots=True)
 class Notifier:
-    """Sends to `address`; where there is none, or nobody listens, nothing happens: no method raises."""
+    """Sends messages to the service manager's socket; without one, or if nobody listens, nothing happens. No method
+    raises."""
 
     address: str = ""
     """A path, or an abstract socket's name after `@`."""
     watchdog_every: float | None = None
-    """Seconds within which the manager wants to hear that all is well; None: it does not."""
+    """Seconds within which the manager expects to hear that all is well; None: it does not."""
     patience: float = 1.0
     """Seconds that a message waits for a manager whose queue is full; then it is lost."""
 
     @classmethod
     def of(cls, env: Mapping[str, str] = os.environ) -> Notifier:
-        """What the manager asks of this process, by NOTIFY_SOCKET, WATCHDOG_USEC and WATCHDOG_PID."""
+        """Return the notifier for this process, from NOTIFY_SOCKET, WATCHDOG_USEC and WATCHDOG_PID."""
         micros, pid = env.get("WATCHDOG_USEC", ""), env.get("WATCHDOG_PID", "")
         wanted = micros.isdecimal() and int(micros) > 0 and pid in ("", str(os.getpid()))
         return cls(env.get("NOTIFY_SOCKET", ""), int(micros) / 1e6 if wanted else None)
 
     def ready(self, status: str) -> None:
-        """The start, or a reload, is over."""
+        """Tell that the start, or a reload, is over."""
         self.tell(f"READY=1\n{_status(status)}")
 
     def reloading(self, status: str) -> None:
-        """A reload begins; `ready` ends it."""
+        """Tell that a reload begins; `ready` ends it."""
         micros = time.clock_gettime_ns(time.CLOCK_MONOTONIC) // 1000
         self.tell(f"RELOADING=1\nMONOTONIC_USEC={micros}\n{_status(status)}")
 
     def stopping(self, status: str) -> None:
+        """Tell that the daemon is stopping."""
         self.tell(f"STOPPING=1\n{_status(status)}")
 
     def status(self, status: str) -> None:
-        """One line for `systemctl status`."""
+        """Set the line that `systemctl status` shows."""
         self.tell(_status(status))
 
     def failed(self, status: str, exit_code: int) -> None:
-        """Why the process is about to end with this code."""
+        """Tell why the process is about to end with this code."""
         self.tell(f"EXIT_STATUS={exit_code}\n{_status(status)}")
 
     def alive(self) -> None:
-        """All is well: the watchdog waits anew."""
+        """Feed the watchdog."""
         self.tell("WATCHDOG=1")
 
     def extend(self, seconds: float) -> None:
-        """Starting or stopping takes longer: the manager waits at least so long from now."""
+        """Ask for more time to start or stop: the manager waits at least so many seconds from now."""
         self.tell(f"EXTEND_TIMEOUT_USEC={int(seconds * 1e6)}")
 
     def tell(self, message: str) -> None:
-        """One datagram of `NAME=value` lines."""
+        """Send one datagram of `NAME=value` lines."""
         if self.address[:1] not in ("/", "@"):
             return
         address = "\0" + self.address[1:] if self.address.startswith("@") else self.address
@@ -93,5 +97,5 @@ class Notifier:
 
 
 def _status(text: str) -> str:
-    """On one line: a second one would be an assignment of its own."""
+    """Return the text on one line: a second line would be an assignment of its own."""
     return f"STATUS={' '.join(text.split())[:_LONGEST_STATUS]}"
