@@ -37,7 +37,7 @@ PARTS = (
     "withdrawn",
     "forgotten",
 )
-"""What became of the records that a poll read: these counts add up to `read`."""
+"""The possible ends of a record that a poll read: these counts add up to `read`."""
 
 EVENTS: dict[str, Event] = {
     "started": Event(

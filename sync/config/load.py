@@ -46,10 +46,12 @@ def load_config(
     facts = {"path": path, "digest": _digest(raw), "state_folder": state_folder(env)}
     prepared = {**split_file(raw, validation), **facts}
     config = validation.table(Config, prepared, ())
+    cross = tuple(cross_problems(raw, now or datetime.now(UTC)))
     problems = [
         *validation.problems,
-        *cross_problems(raw, now or datetime.now(UTC)),
-        *(mapping_problems(config) if config is not None else _mapping_problems(raw)),
+        *cross,
+        # what is compiled from a sound file is kept for the engine; of a broken one the tables are compiled as they are
+        *(_mapping_problems(raw) if config is None or cross else mapping_problems(config)),
         *(_place_problems(config) if config is not None else ()),
     ]
     if problems or config is None:

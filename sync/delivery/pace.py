@@ -32,7 +32,7 @@ FITS_TO_GROW = 3
 
 @dataclass(frozen=True, slots=True)
 class Pace:
-    """How boldly a workspace sends.
+    """The state of a workspace's back-off and breaker.
 
     `step` indexes STEPS (2 = full batches). `ceiling` is how many leads the plan had room for at once as far as is
     known (0: not even for one), `fits` how many batches went through under it. `failures`, `unknowns` and `singles`

@@ -24,7 +24,7 @@ _LOOK = "preview shows the values; map another column, correct the expression, o
 
 
 class Intake:
-    """What one poll does with the records it reads."""
+    """The path of one poll's records into the ledger."""
 
     def __init__(
         self,

@@ -1,7 +1,7 @@
-"""How far the engine itself is with a stream: its own lanes of the cursor, typed, and the first scan that they tell of.
+"""The engine's own progress with a stream: its lanes of the cursor, typed, and the first scan that they tell of.
 
 A lane whose name begins with @ belongs to the engine, every other one to the connector. This file alone knows the JSON
-of the engine's lanes; ledgers hold it since the first release, so its keys stay.
+of the engine's lanes; ledgers have held it since the first release, so its keys stay.
 """
 
 from __future__ import annotations

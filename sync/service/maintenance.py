@@ -1,4 +1,4 @@
-"""What the daemon does beside polling and delivering: recover what was left behind, tidy the ledger, copy it, warn."""
+"""The daemon's work beside polling and delivering: recover what was left behind, tidy the ledger, copy it, warn."""
 
 from __future__ import annotations
 

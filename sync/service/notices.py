@@ -1,4 +1,4 @@
-"""What a daemon records about itself for `status` and monitors: the configuration in force, incidents, its end.
+"""The daemon's notices about itself for `status` and monitors: the configuration in force, incidents, its end.
 
 They go into the ledger; a start that failed is noted in a file beside it, since there may be no ledger, or none that
 can be used. A failure to record is ignored: the ledger's own errors end the daemon where it does its work.
