@@ -32,6 +32,7 @@ def configure(
     out = stream or sys.stdout
     pretty = format == "pretty" or (format == "auto" and out.isatty())
     renderer: Any = structlog.dev.ConsoleRenderer(colors=out.isatty()) if pretty else _json
+    # only for the journal: elsewhere the prefix would break the JSON
     if not pretty and is_journal(out):
         renderer = _json_with_priority
     structlog.configure(
@@ -42,6 +43,7 @@ def configure(
         ],
         wrapper_class=structlog.make_filtering_bound_logger(_LEVELS[level]),
         logger_factory=structlog.WriteLoggerFactory(file=out),
+        # a reload configures anew, and loggers that were cached would keep the old renderer
         cache_logger_on_first_use=False,
     )
 
@@ -88,10 +90,12 @@ def emit_quietly(event: str, **fields: object) -> None:
 
 def _emit(event: str, level: Level, fields: Mapping[str, object]) -> None:
     known = EVENTS[event]
+    # a field that no documentation has may hold anything, a value of a record included
     unknown = fields.keys() - set(known.fields)
     if unknown:
         raise KeyError(f"the event {event!r} has no field {sorted(unknown)}")
     getattr(structlog.get_logger(), level)(event, **{key: value for key, value in fields.items() if value is not None})
+    # a copy: a listener may leave while another thread emits
     for listener in tuple(_listeners):
         listener(event, known.level, fields)
 
@@ -101,6 +105,7 @@ def _json(_logger: WrappedLogger, _name: str, event: EventDict) -> str:
     ordered = {"timestamp": event.pop("timestamp"), "level": event.pop("level"), "event": event.pop("event"), **event}
     line = orjson.dumps(ordered, default=str)
     if len(line) > LINE_LIMIT:
+        # field by field, so that the line stays valid JSON
         short = {key: _short(value) for key, value in ordered.items()}
         line = orjson.dumps(short, default=str)
     return line.decode()

@@ -42,6 +42,7 @@ class Attempt(Mapping[str, Any]):
     def __getitem__(self, phase: str) -> float:
         if phase not in self._PHASES:
             raise KeyError(phase)
+        # 0 would make the socket non-blocking
         return max(self.left, 0.001)
 
     def __iter__(self) -> Iterator[str]:
@@ -68,12 +69,14 @@ class Attempt(Mapping[str, Any]):
         elif event.endswith(("connect_tcp.complete", "start_tls.complete")):
             found = info["return_value"].get_extra_info("socket")
             if isinstance(found, socket.socket):
+                # the plain socket, and once more as it is wrapped by TLS: either may be what a thread is blocked in
                 self._sockets.append(found)
 
     def _begin_writing(self) -> None:
         with self._lock:
             self.course.connected = True
             if self._given_up or self.left <= 0:
+                # raised inside httpcore's trace hook, so that the request ends before its first byte is written
                 raise TooLate
             self.course.written = 0
 
@@ -94,10 +97,12 @@ class Attempt(Mapping[str, Any]):
         """Shut down every open socket, at the deadline. Return True if not a byte was written; then none ever
         will be."""
         with self._lock:
+            # from here on `_begin_writing` refuses: what `cut` returns stays true
             self._given_up = True
         for each in tuple(self._sockets):
             try:
                 # not the shutdown of TLS sockets, which takes their state away under the thread that reads
+                # a plain close would not wake a thread that is blocked in recv on this socket
                 socket.socket.shutdown(each, socket.SHUT_RDWR)
             except OSError:
                 continue  # closed already: the request ended at the same moment

@@ -42,6 +42,7 @@ class Backoff:
 
     def begin(self) -> None:
         stored = self._ledger.outbox.pace_of(self._to.name)
+        # a restart must not be a way around a back-off: the pace goes on where it was
         self._pace = self._said = Pace.from_json(stored)
         self._rested = bool(stored and stored.get("rest"))
         if stored and self._rested and not is_of(self._ledger, self._to.name, self._to.options, self._to.rule, stored):
@@ -82,6 +83,7 @@ class Backoff:
             latencies = sorted(self._latencies)
         if self._pace.one_at_a_time or not latencies:
             return 1
+        # the 90th percentile, so that a few slow responses do not open more connections
         slow = latencies[int(len(latencies) * 0.9)]
         needed = math.ceil(2 * options.limit.requests * slow / options.limit.per.total_seconds())
         return max(1, min(needed, options.in_flight))
@@ -93,9 +95,11 @@ class Backoff:
         rejected.
         """
         with self._lock:
+            # under one lock with the step below: two verdicts at once must not both count as the fifth
             outcome = reinterpreted(self._pace, outcome)
             now = self._ledger.clock.boot()
             if self._is_old_news(claim, outcome):
+                # the rest is not prolonged by it, but the server's own wish is obeyed
                 self._rest_until = max(self._rest_until, now + (outcome.retry_after or 0.0))
             else:
                 self._pace = after(self._pace, outcome, leads=len(claim.deliveries), random=self._random)
@@ -117,6 +121,7 @@ class Backoff:
         Requests that failed together count as one failure, and a success that was under way does not end the rest.
         """
         rest = self._pace.rest
+        # the claim does not say when its request began, but its deadline is one time-out later
         began = claim.deadline - self._to.options.timeout.total_seconds()
         if not rest or began >= self._rests_since:
             return False
@@ -127,6 +132,7 @@ class Backoff:
     def _keep(self) -> None:
         with self._keeping:
             pace = self._pace
+            # most verdicts leave the pace as it is: no write then
             if pace != self._kept:
                 _keep(self._ledger, self._to.name, self._to.options, self._to.rule, pace)
                 self._kept = pace
@@ -136,9 +142,11 @@ class Backoff:
         LedgerBusy."""
         if outcome.status is not None:
             with self._lock:
+                # only real responses: a time-out would measure itself
                 self._latencies.append(seconds)
         self._say()
         if outcome.status == 429:
+            # a 429 with room in our own window means another client; with a full one, a longer window than documented
             lesson = self._ledger.slots.learn(self._to.rule, claim.slot)
             emit(
                 "rate_limited",
@@ -155,6 +163,7 @@ class Backoff:
         with self._lock:
             before, pace = self._said, self._pace
             rested, self._said, self._rested = self._rested, pace, bool(pace.rest)
+        # a rest that goes on unchanged is not logged again
         if pace.rest and pace != before:
             emit(
                 "workspace_rests",

@@ -17,6 +17,7 @@ class Budget:
         with self._lock:
             if self._left is None:
                 return most
+            # under the lock, so that two workers cannot both take the last leads
             taken = min(most, self._left)
             self._left -= taken
             return taken

@@ -47,8 +47,10 @@ class LeadsClient:
                     "Accept": "application/json",
                     "Accept-Encoding": "identity",  # an answer is short, and nothing of it is to be unreadable
                     "User-Agent": f"closingdealz-sync/{__version__}",
+                    # one connection a request, see the class: a kept one may break just as we write
                     "Connection": "close",
                 },
+                # a redirected POST would be a second request without a slot, perhaps to another host
                 follow_redirects=False,
                 # a proxy of the environment cannot reach this machine's own loopback
                 mounts=_WITHOUT_PROXY if is_loopback(httpx.URL(base_url).host) else None,
@@ -79,6 +81,7 @@ class LeadsClient:
         ends = self._clock.boot() + self._timeout
         attempt = Attempt(self._clock, size=len(body), deadline=ends if deadline is None else min(ends, deadline))
         result: Future[ApiResponse | Outcome] = Future()
+        # a thread of its own, because neither the resolver nor a connect can be interrupted
         threading.Thread(target=self._carry, args=(body, attempt, result), name="post", daemon=True).start()
         try:
             return result.result(max(attempt.left, 0.001))
@@ -86,6 +89,7 @@ class LeadsClient:
             nothing_written = attempt.cut()
         if nothing_written:
             return _too_late(attempt)
+        # something was written: the socket is shut down, so the carrying thread ends now and knows how far it came
         return result.result()
 
     def _carry(self, body: bytes, attempt: Attempt, result: Future[ApiResponse | Outcome]) -> None:
@@ -120,8 +124,10 @@ class LeadsClient:
             read = bytearray()
             for chunk in response.iter_bytes():
                 read += chunk
+                # a body without end would otherwise fill the memory
                 if len(read) > ANSWER_LIMIT:
                     raise AnswerTooLong("the answer is too long")
+        # a date in Retry-After is compared with the server's clock: ours may be wrong by hours
         ours = datetime.fromtimestamp(self._clock.wall(), UTC)
         now = server_time(response.headers.get("Date"), ours)
         retry_after = retry_after_seconds(response.headers.get("Retry-After"), now)

@@ -131,10 +131,12 @@ def of_answer(
     message = _message(body)
 
     base = Outcome("in_doubt", "", status, message, answer.retry_after, account=answer.account)
+    # asked before the status: whoever says that leads were created is never retried
     if body.get("succeeded") is True:
         return _of_success(replace(base, members=_undocumented(members)), body, whole=answer.whole)
     if status in unknown_statuses:
         return replace(base, cause=f"the server answered {status}, which is configured as unknown")
+    # the statuses that may be about a single lead; everything else is about the request or the account
     if status in {400, 413, 422}:
         rejected = replace(base, verdict="rejected", named=_named(body))
         return _of_bad_request(rejected, is_own=_is_own(body), on_rejected=on_rejected)
@@ -171,6 +173,7 @@ def _of_status(status: int) -> tuple[Verdict, str, PauseKind | None]:
     known = _STATUSES.get(status)
     if known:
         return known
+    # a gateway's 502 or 504 may hide a request that went through
     if status >= 500 or status < 300:
         return "in_doubt", "nobody can know from this answer whether the leads were created", None
     return "paused", "the address or the account is not right", "address"
@@ -202,6 +205,7 @@ def of_failure(error: Exception, *, began_writing: bool, timed_out: bool = False
     if timed_out and began_writing:
         return Outcome("in_doubt", "no answer: the time-out was over")
     cause = f"{how(error)} ({type(error).__name__})"
+    # both must hold: the kind is what a library calls the failure, the trace is what happened on the wire
     if isinstance(error, _BEFORE_WRITING) and not began_writing:
         return Outcome("refused", f"no connection: {cause}")
     return Outcome("in_doubt", f"the connection failed after the request was begun: {cause}")

@@ -80,6 +80,7 @@ class Pace:
                 "singles": int(singles),
                 "ceiling": int(ceiling),
             } if 0 <= step < len(STEPS) and 0 <= ceiling <= FULL:
+                # one less than what rests: the restarted worker may probe once
                 unknowns = min(unknowns, UNKNOWNS_TO_REST - 1)
                 return cls(step=step, unknowns=unknowns, singles=min(singles, SINGLES_TO_TRIP), ceiling=ceiling)
             case _:
@@ -107,9 +108,11 @@ def reinterpreted(pace: Pace, outcome: Outcome) -> Outcome:
 def after(pace: Pace, outcome: Outcome, *, leads: int, random: Random) -> Pace:
     """Return the pace after one verdict on a batch of `leads`."""
     match outcome.verdict:
+        # one success proves that key, plan and address are right
         case "created":
             return _grown(pace)
         case "rejected":
+            # only a lead that was rejected alone counts: of a batch nobody knows yet which lead it was
             singles = pace.singles + 1 if leads == 1 else pace.singles
             if singles >= SINGLES_TO_TRIP:
                 return _rest(replace(pace, singles=singles), "breaker", outcome, (60, 3600), random)
@@ -120,13 +123,16 @@ def after(pace: Pace, outcome: Outcome, *, leads: int, random: Random) -> Pace:
             return _paused(pace, outcome, leads, random)
         case "in_doubt":
             unknowns = pace.unknowns + 1
+            # after three in a row each further probe puts more leads in doubt: begin at five minutes
             first = 5.0 if unknowns < UNKNOWNS_TO_REST else 300.0
             return _rest(replace(pace, unknowns=unknowns, step=0), "unknown", outcome, (first, 3600), random)
 
 
 def _grown(pace: Pace) -> Pace:
     """Forget every failure, and come a step nearer to full batches."""
+    # 1, 10, 100: one success alone does not prove that a full batch is safe
     step = min(pace.step + 1, len(STEPS) - 1)
+    # nothing was known of a limited room, or the plan has room again
     if pace.ceiling in {0, FULL}:
         return Pace(step=step)
     if pace.fits + 1 < FITS_TO_GROW:
@@ -137,6 +143,7 @@ def _grown(pace: Pace) -> Pace:
 def _paused(pace: Pace, outcome: Outcome, leads: int, random: Random) -> Pace:
     match outcome.pause:
         case "room" if leads > 1:
+            # half as many as were too many: the vendor does not say how many would fit
             return replace(_going_on(pace), ceiling=min(pace.ceiling, leads // 2), fits=0)
         case "room" | "plan":
             return _rest(replace(pace, ceiling=0), "plan", outcome, (60, 3600), random)
@@ -153,6 +160,7 @@ def _rest(pace: Pace, rest: RestCause, outcome: Outcome, bounds: tuple[float, fl
     """Rest with exponential backoff between bounds in seconds, with jitter (half to whole) and `Retry-After` as a
     floor."""
     first, most = bounds
+    # a rest for another reason starts its own series
     exponent = pace.failures if pace.rest == rest else 0
     # no float holds two to the number of failures of a server that is down for days
     wait = min(first * 2.0 ** min(exponent, 30), most) * (0.5 + random.random() / 2)

@@ -27,6 +27,7 @@ def proxy_of(url: str) -> Proxy | None:
     parts = urlsplit(url)
     host = parts.hostname or ""
     named = getproxies_environment()
+    # httpx's own order: the scheme's variable, then ALL_PROXY
     text = named.get(parts.scheme) or named.get("all")
     if not text or is_loopback(host) or proxy_bypass(host):
         return None

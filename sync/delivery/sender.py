@@ -98,14 +98,17 @@ class Sender:
         """
         body = self._body(claim)
         try:
+            # on disk before a byte is sent: after a crash it is this receipt that puts the batch in doubt
             self._ledger.journal.intent(claim.batch)
         except LedgerLost:
             with contextlib.suppress(LedgerError, LedgerBusy):
+                # another process owns the ledger now; nothing was sent, so the leads and the slot go back
                 self._ledger.release_unsent(claim.batch, claim.slot)
             raise
         began = monotonic()
         answer = self._client.post(body, deadline=claim.deadline)
         seconds = monotonic() - began
+        # before the verdict is written: the next claim must already follow the new pace
         outcome = self._judge.judge(claim, self._read(answer))
         return SentBatch(outcome, self._conclude(claim, outcome), seconds, len(body))
 
@@ -137,11 +140,13 @@ class Sender:
         """
         verdict = self._state_of(outcome)
         try:
+            # the receipt first: if the ledger's commit fails, the next start still knows the verdict
             self._ledger.journal.verdict(claim.batch, verdict, status=outcome.status, cause=outcome.cause)
         except LedgerError:
             with contextlib.suppress(LedgerError, LedgerBusy):
                 self._conclude_now(claim, outcome)
             raise
+        # the pace before the verdict: a crash in between must not forget a rest that this verdict caused
         self._judge.keep()
         for _ in range(BUSY_RETRIES - 1):
             try:
@@ -163,10 +168,12 @@ class Sender:
             status=outcome.status,
             cause=outcome.cause,
             message=outcome.message,
+            # nobody asks about the wire of a batch that was created
             account=outcome.account if outcome.verdict != "created" else None,
             on_unknown=self._to.options.on_unknown,
             named=outcome.named,
         )
+        # no row moved: the batch was settled by someone else meanwhile
         return conclusion if conclusion.moved else self._conclude_late(claim, outcome)
 
     def _conclude_late(self, claim: Claim, outcome: Outcome) -> Conclusion:
@@ -195,6 +202,7 @@ class Sender:
             "milliseconds": round(sent.seconds * 1000),
         }
         if outcome.verdict == "in_doubt":
+            # the operator's next command, so that the line alone is enough
             settle_with = f"closingdealz-sync doubt show {claim.batch}"
             emit("batch_in_doubt", **common, account=outcome.account, settle_with=settle_with)
             return

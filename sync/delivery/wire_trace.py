@@ -63,6 +63,7 @@ def _answer(course: Course, *, whole: bool) -> str:
 def how(error: BaseException) -> str:
     """Return why a request ended without a response, in words for the error nearest to the wire."""
     for each in _origins(error):
+        # the order of the table matters: subclasses stand before their parents
         for kind, words in _WORDS:
             if isinstance(each, kind):
                 return words

@@ -59,6 +59,7 @@ class DeliveryWorker:
         self._idle = False
         self._claiming = False
         self._signals = 0
+        # without `--max` a budget without an end keeps the code below free of cases
         self._budget = budget or Budget()
         self._health = Backoff(ledger, destination, random=random or Random())  # noqa: S311 - jitter, no secret
         self._sender = Sender(ledger, destination, judge=self._health, client=client)
@@ -182,6 +183,7 @@ class DeliveryWorker:
 
     def _run(self) -> None:
         try:
+            # one decision a turn: the watchdog sees that each one is made
             while self._step():
                 pass
         except BaseException as error:  # noqa: BLE001 - a thread's boundary: the program must hear of it, whatever it is
@@ -190,6 +192,7 @@ class DeliveryWorker:
             with self._changed:
                 self._stopping, self._claiming = True, False
                 self._changed.notify_all()
+                # the ledger may be closed after this thread: the sending threads write verdicts into it
                 self._changed.wait_for(lambda: self._in_flight == 0)
             self._sender.close()
 
@@ -201,13 +204,17 @@ class DeliveryWorker:
                 if self._in_flight:
                     self._pause(1.0)
                 return self._in_flight > 0
+            # under the lock: news that comes now is seen before the wait begins
             wait = self._must_wait()
             if wait is not None:
                 self._idle = self._idle or self._has_nothing_to_wait_for()
                 self._changed.notify_all()
+                # never longer than 5 s: the watchdog and a changed clock must not wait for a long rest
                 self._pause(min(wait, 5.0))
                 return True
+            # a wake-up during the claim shows by the count, and is not slept through
             signals, self._claiming = self._signals, True
+        # taken before the claim and given back after it: two workers must not overdraw `--max`
         most = self._budget.take(min(self._to.options.batch_size, self.pace.most))
         claim = self._claim(most) if most else NothingToSend(None)
         if isinstance(claim, Claim):
@@ -253,13 +260,16 @@ class DeliveryWorker:
                 label=options.label,
             )
         except LedgerBusy:
+            # another process holds the ledger for a moment: try again soon
             return NothingToSend(1.0)
 
     def _wait_for_room_or_leads(self, why: NoRoom | NothingToSend, signals: int) -> None:
         with self._changed:
+            # leads came while the claim found none: look again at once
             if self._signals != signals:
                 return
             if isinstance(why, NoRoom):
+                # requests of other processes with this key end without telling us
                 others = why.in_flight - self._in_flight
                 self._pause(max(0.001, min(why.seconds, OTHERS_RECHECK if others > 0 else 5.0)))
             elif why.seconds is not None:
@@ -273,6 +283,7 @@ class DeliveryWorker:
         with self._changed:
             self._idle = self._claiming = False
             self._in_flight += 1
+            # for the watchdog: when the oldest request in flight began
             self._sending[claim.batch] = self._now()
         try:
             threading.Thread(target=self._send, args=(claim,), name=f"send-{self._to.name}", daemon=True).start()

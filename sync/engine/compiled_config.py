@@ -69,10 +69,12 @@ class CompiledConfig:
 
         Parts that are the same as in `in_force` keep their secrets if those cannot be read any more.
         """
+        # first of all: the specifications need what the mappings read
         mappings = compile_all(config)
         specs = stream_specs(config, mappings)
         api_keys = _api_keys(config, in_force)
         secrets = _secrets(config, in_force)
+        # a source whose secret is gone cannot be opened to be declared anew: what was declared before still holds
         known = {each.name: each for each in in_force.declared} if in_force else {}
         declared = tuple(
             known[name] if secrets.is_kept(name) and name in known else declare(config, name, spec, mappings[name])
@@ -132,6 +134,7 @@ class CompiledConfig:
                 max_pending=self.config.workspaces[rows[name].workspace].max_pending,
                 guard=self.config.guard_of(self.stream(name)),
                 leads_per_second=self.config.workspaces[rows[name].workspace].leads_per_second,
+                # they share the outbox: `max_pending` is the workspace's, not the stream's
                 neighbours=self._streams_to(rows[name].workspace, rows),
                 given_ids=has_given_ids(self.config, name),
             )
@@ -186,6 +189,7 @@ def _api_keys(config: Config, in_force: CompiledConfig | None) -> dict[str, Secr
                 problems += error.problems
                 continue
             key = in_force.api_keys[name]
+        # a key stands for one workspace at the vendor: both of ours would feed the same one, under one limit
         for other, known in keys.items():
             if known == key:
                 problems.append(
@@ -236,6 +240,7 @@ def declare(config: Config, name: str, spec: StreamSpec, mapping: LeadMapping) -
     """Return a stream's identity and settings for the ledger to compare. Reads the source's own secrets, offline."""
     source, stream_name = name.split(".", 1)
     stream = config.sources[source].streams[stream_name]
+    # opening is offline; it reads the source's own secrets, so a missing one is reported here
     connector = open_source(config, source)
     try:
         identity = dict(connector.identity(spec))
@@ -252,5 +257,6 @@ def _version(mapping: LeadMapping, spec: StreamSpec) -> str:
     """Return the version of a mapping with its children: other children make other leads of the same records."""
     if not spec.children:
         return mapping.version
+    # in the order of names: a file whose tables are moved around must not count as edited
     children = "".join(f"{name}={spec.children[name].model_dump_json()};" for name in sorted(spec.children))
     return hashlib.blake2b((mapping.version + children).encode(), digest_size=16).hexdigest()

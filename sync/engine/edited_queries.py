@@ -82,10 +82,13 @@ def evidence_of(
     try:
         if not isinstance(connector, Rewords) or not connector.reworded(row.identity, declared.identity):
             return None
+        # nothing was read yet, so nothing can be sent twice
         if ledger.records.knows_none(row.id):
             return Evidence(declared.name, "same")
+        # fetched by id with the new query, so a record that it excludes is not there
         sampled = ledger.records.sample(row.id, SAMPLE)
         records = connector.fetch(spec, [each.id for each in sampled]) if sampled else ()
+        # a new query may spell keys differently: compare under the ledger's ids
         names = names_of(ledger, connector, spec, row.id, [record.id for record in records])
     finally:
         connector.close()
@@ -108,12 +111,15 @@ def compared(declared: DeclaredStream, sampled: Sequence[Sampled], readings: Seq
         for (before, after), same in zip(pairs, by_values, strict=True)
         if not same and before.modified == after.version.modified and before.modified is not None
     ]
+    # sequence numbers are left out: 1, 2, 3 are in every table
     telling = [each for each in times if not is_number(each)]
     same = by_values.count(True) + (len(telling) if len(set(telling)) > 1 else 0)
     counts = {"asked": len(sampled), "found": len(pairs), "same": same}
+    # a majority: some records change between two readings in any source
     looks_the_same = same * 2 > len(pairs)
     if looks_the_same and len(pairs) >= LEAST_SHARE * len(sampled):
         return Evidence(declared.name, "same", **counts)
+    # values of some records cannot be compared, and times agree: neither proof nor refutation, a person decides
     incomparable = None in by_values and bool(times)
     return Evidence(declared.name, "unknown" if not pairs or looks_the_same or incomparable else "others", **counts)
 
@@ -198,9 +204,11 @@ class Comparisons:
         forms, fresh = plan.stream_forms(), dict[str, list[tuple[DeclaredStream, Future[Answer]]]]()
         for declared in plan.declared:
             name = declared.name
+            # an answer under way is reused, unless the stream's form has changed since
             if name in names and (name not in self._asked or self._asked[name][0] != forms[name]):
                 answer: Future[Answer] = Future()
                 self._asked[name] = forms[name], answer
+                # one thread a source: its streams are compared one after the other, as one connection allows
                 fresh.setdefault(name.split(".", 1)[0], []).append((declared, answer))
         for source, asked in fresh.items():
             given = (plan, asked, ledger)

@@ -80,6 +80,7 @@ class Engine:
         self._failed = failed
         self._streams: Roster[StreamWorker] = Roster()
         self._workers: Roster[DeliveryWorker] = Roster()
+        # the first plan replaces an empty one: a start and a reload take the same path
         self.plan: CompiledConfig = plan.without_parts()
         self.adopt(self.prepare(plan, reworded(plan, ledger)))
 
@@ -108,6 +109,7 @@ class Engine:
             sweep_soon(self.ledger, rows[each.stream].id)  # for records that it has now, older than the cursor
             emit("query_edited", stream=each.stream, asked=each.asked, found=each.found, same=each.same)
         jobs, destinations = plan.jobs(rows), plan.destinations(self.ledger, rows)
+        # incidents of streams that are gone would never end
         self.ledger.incidents.keep("stream", jobs)
         of_streams = Changes.between(self.plan.stream_forms(), plan.stream_forms())
         of_workspaces = Changes.between(self.plan.workspace_forms(), plan.workspace_forms())
@@ -154,7 +156,9 @@ class Engine:
             self.streams[name].job = fresh.jobs[name]
         for name in fresh.of_workspaces.kept:
             self.workers[name].take_from(fresh.destinations[name])
+        # leads of a workspace that joins waited before it was counted
         self.tally.requeued(fresh.pending)
+        # the stop came while the plan was prepared: the new workers have not heard of it
         if self.is_stopping:
             self.stop()
 
@@ -184,6 +188,7 @@ class Engine:
         """Stop all polls and workers at once, and pass on an error that must end the program."""
         self.stop()
         if not self._ignoring:
+            # passed on after the stop: the caller may take its time to close
             self._failed(error)
 
     # -- the end
@@ -209,6 +214,7 @@ class Engine:
 
     def join(self, timeout: float) -> bool:
         """Wait until nothing is in flight any more; return False after `timeout` seconds."""
+        # one deadline for all workers together, not one each
         until = self.ledger.clock.boot() + timeout
         return all(worker.join(max(0.0, until - self.ledger.clock.boot())) for worker in self.delivering)
 

@@ -37,6 +37,7 @@ def own_ledger(config: Config) -> Ledger:
     Raises LedgerUntrusted also if a new ledger would be made although this configuration had another one: everything
     that was sent before would be sent again. Raises LedgerBusy, LedgerError.
     """
+    # before the file is made: afterwards it would look like a ledger that was always there
     refuse_moved(config)
     return create_ledger(config)
 
@@ -53,11 +54,13 @@ def create_ledger(config: Config) -> Ledger:
             accept=lambda connection: refuse_before(connection, CompiledConfig.of(config).declared),
         )
     except LedgerError:
+        # SQLite's message names neither the place nor the cure: look for a better one first
         refuse_unwritable(config)
         raise
     if 0 < ledger.file.schema_before < KNOWS_ADDRESSES:
         ledger.streams.adopt_addresses(CompiledConfig.of(config).declared)
     _remember(config)
+    # from here on the ledger itself records how the start went
     notices.forget_failed_start(config.path)
     return ledger
 
@@ -67,6 +70,7 @@ def refuse_moved(config: Config) -> None:
     former = _remembered(config)
     if former is None or former == config.ledger_path or config.ledger_path.exists():
         return
+    # a new ledger takes everything that exists for known, so nothing would be sent again
     if all(stream.start == "now" for source in config.sources.values() for stream in source.streams.values()):
         return
     refuse_lost(config)  # with the better advice
@@ -100,4 +104,5 @@ def _remember(config: Config) -> None:
     fresh = note.with_name(f"{note.name}.new")
     with contextlib.suppress(OSError):
         fresh.write_text(f"{config.ledger_path}\n", encoding="utf-8", errors="surrogateescape")
+        # a crash leaves the old note or the new one, never half of it
         os.replace(fresh, note)

@@ -79,7 +79,9 @@ class Reload:
         """Begin at once: read the file, or go on with what a former reload read."""
         self._path = path
         self._engine = engine
+        # answers that arrive late are not asked for again
         self._comparisons: Comparisons = former._comparisons if former else Comparisons()
+        # the file as it was read then: a later edit needs a SIGHUP of its own
         self._config: Config | None = former._config if former else None
         self._gives_way = threading.Event()
         self.accepted: Accepted | None = None
@@ -112,6 +114,7 @@ class Reload:
         except REFUSALS as error:
             self.refusal = error
             return
+        # nothing was registered yet, so there is nothing to take back
         if accepted is None or self._engine.is_stopping:
             return
         try:
@@ -160,19 +163,22 @@ def accept(config: Config, old: CompiledConfig, ledger: Ledger, comparisons: Com
     source is left that could be put in force (SourceUnavailable, SourceRefused likewise; Unanswered where one may be
     yet); LedgerBusy, LedgerError.
     """
+    # the engine's workers hold the open ledger; another one would not know what they sent
     if config.ledger_path != old.config.ledger_path:
         raise LedgerUntrusted("[ledger] path cannot change while the daemon runs", hint="restart it instead")
     missing = missing_secrets(config)
     refused = {name: _refused(name, "", error, old.config) for name, error in missing.sources.items()}
     _spread(refused, config, old.config)
     without(config, missing)
-    evidence = _Evidence(ledger, old, comparisons)
+    evidence = _Answers(ledger, old, comparisons)
     plan = CompiledConfig.of(mixed(old.config, config, refused.values(), missing.workspaces), in_force=old)
+    # each refusal makes another plan, which is checked again until nothing more is refused
     while found := _refusals(plan, old, ledger, evidence):
         refused |= {each.source: each for each in found if each.source not in refused}
         _spread(refused, config, old.config)
         is_refused_twice = any(refused[each.source] is not each for each in found)  # in its old form, too
         if is_refused_twice or not config.sources.keys() - refused.keys():
+            # an awaited source first: the reload can go on once it answers
             raise next((each.error for each in refused.values() if each.is_awaited), found[0].error)
         try:
             plan = CompiledConfig.of(mixed(old.config, config, refused.values(), missing.workspaces), in_force=old)
@@ -193,6 +199,7 @@ def _spread(refused: dict[str, RefusedPart], new: Config, old: Config) -> None:
             for workspace in {new.workspace_of(stream) for stream in options.streams.values()} & changed
             if source not in refused
         }
+        # a fixed point: no further source feeds a workspace that keeps its old form
         if not found:
             return
         refused |= found
@@ -207,6 +214,7 @@ def mixed(old: Config, new: Config, refused: Collection[RefusedPart], keyless: C
     """
     kept = {*keyless, *(name for each in refused for name in each.workspaces)}
     workspaces = {name: each for name, each in new.workspaces.items() if name not in keyless}
+    # the old form wins: the refused source was checked with it
     workspaces = {**workspaces, **{name: old.workspaces[name] for name in kept if name in old.workspaces}}
     sources = {name: pinned(new, name) for name in new.sources}
     for each in refused:
@@ -222,7 +230,7 @@ def mixed(old: Config, new: Config, refused: Collection[RefusedPart], keyless: C
     )
 
 
-def _refusals(plan: CompiledConfig, old: CompiledConfig, ledger: Ledger, evidence: _Evidence) -> list[RefusedPart]:
+def _refusals(plan: CompiledConfig, old: CompiledConfig, ledger: Ledger, evidence: _Answers) -> list[RefusedPart]:
     """Return a refusal for each source that cannot be used as it is in this plan, and for those that its streams had
     before."""
     evidence.gather(plan)
@@ -249,13 +257,14 @@ def _source(stream: str) -> str:
     return stream.split(".", 1)[0]
 
 
-class _Evidence:
+class _Answers:
     """The answers of sources about edited queries, asked once for each form of a stream. A stream that is declared as
     in the plan in force needs none."""
 
     def __init__(self, ledger: Ledger, in_force: CompiledConfig, comparisons: Comparisons) -> None:
         self._ledger = ledger
         self._comparisons = comparisons
+        # only sources that this attempt asks count as awaited
         comparisons.look_again()
         self._until = monotonic() + AT_ONCE
         self._found: dict[str, tuple[DeclaredStream, Answer]] = {

@@ -59,9 +59,11 @@ class Roster(Generic[PartT]):
         that go on. `now` in seconds since boot."""
         ended = [self.parts[name] for name in sorted(changes.ended)]
         for part in ended:
+            # all are told before any is waited for
             part.stop()
         self.retired = [*self.retired, *ended]
         waiting = {name: until for name, until in self._begin_by.items() if name in changes.kept}
+        # a successor begins at the latest when its predecessor has had all the time it may take
         self._begin_by = {**waiting, **{name: now + self._patience(name) for name in fresh}}
         self.parts = {name: fresh.get(name) or self.parts[name] for name in names}
 
@@ -74,6 +76,7 @@ class Roster(Generic[PartT]):
         self.retired = [part for part in self.retired if not part.is_over]
         ready = [name for name, until in self._begin_by.items() if now >= until or not self.awaits(name)]
         for name in ready:
+            # each comes once: whoever calls starts it
             del self._begin_by[name]
         return [self.parts[name] for name in ready]
 

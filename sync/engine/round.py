@@ -41,6 +41,7 @@ class Summary:
         something needs a person, else 0."""
         codes = {failure.error.exit_code for failure in self.failures}
         rests = set(self.rests.values())
+        # a defect outranks everything, then the ledger: nothing else counts while those are open
         for code in (70, 74):
             if code in codes:
                 return code
@@ -80,19 +81,23 @@ class Round:
         """
         clock = self.engine.ledger.clock
         began = clock.boot()
+        # a daemon that was killed is no incident any more: this process goes on in its place
         notices.taken_over(self.engine.ledger)
+        # before anything is claimed: what a killed process left behind is settled first
         recover(self.engine)
         self.engine.start_delivery()
         work = threading.Thread(target=self._work, args=(list(streams or self.engine.streams),), daemon=True)
         work.start()
         while work.is_alive():
             try:
+                # the work is in another thread, so that Ctrl-C is heard here at once
                 work.join(TICK_SECONDS)
                 tick(self.engine)
             except KeyboardInterrupt:
                 self.interrupt()
         self.engine.close()
         if self._fatal:
+            # after the close: the caller reports it with the connections given back
             raise self._fatal
         return self._summary(clock.boot() - began)
 
@@ -100,6 +105,7 @@ class Round:
         try:
             self._poll(names)
             self._deliver()
+            # a rejected lead frees its duplicate, which may be sent in the same round
             while self._goes_on() and self._judge_again(names):
                 self._deliver()
         except BaseException as error:  # noqa: BLE001 - a thread's boundary: the caller must hear of it, whatever it is
@@ -112,8 +118,10 @@ class Round:
         """Poll each stream; one that ended because the outbox was full goes on once half of it is sent."""
         while names and self._goes_on():
             full = [name for name in names if self._ended_full(name)]
+            # with `--max` the budget ends the round; the rest of the source can wait
             names = full if self._most is None else []
             while names and self._goes_on() and not self._has_room(names[0]):
+                # nothing more can be sent now, so the outbox will not empty: end instead of waiting for ever
                 if all(worker.wait_until_done(TICK_SECONDS) for worker in self.engine.workers.values()):
                     return
 

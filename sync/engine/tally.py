@@ -43,6 +43,7 @@ class Tally:
         """Add one concluded batch of `leads`."""
         with self._lock:
             self._batches[verdict] += 1
+            # what came back is pending already: only what left the queue is counted
             again, doubtful = conclusion.moved.get("pending", 0), conclusion.moved.get("in_doubt", 0)
             if verdict == "created":
                 self._leads["created"] += leads

@@ -78,11 +78,13 @@ def _rounded(number: float) -> str:
 
 def _suddenly_empty(figures: GuardFigures, fields: Mapping[str, str]) -> Iterator[Note]:
     now, before = figures.now, figures.before
+    # too few to tell an empty field from chance
     if min(now.leads, before.leads) < FEWEST_LEADS:
         return
     for name, key in fields.items():
         had = before.having.get(name, 0)
         share = (had + 1) / (before.leads + 2)  # Laplace's rule of succession: 100 % of few is not certain
+        # the probability that all of these leads lack the field by chance
         if had and not now.having.get(name) and (1 - share) ** now.leads < CHANCE:
             earlier = f"{_percent(had, before.leads)} of the {before.leads:,} before had it"
             hint = "look at it in the source and in the mapping"
@@ -91,6 +93,7 @@ def _suddenly_empty(figures: GuardFigures, fields: Mapping[str, str]) -> Iterato
 
 def _known_elsewhere(figures: GuardFigures) -> Iterator[Note]:
     asked, known = figures.with_email, figures.known_elsewhere
+    # most new ids belong to known people: the source gave its records new ids
     if asked >= FEWEST_ADDRESSES and 100 * known >= KNOWN_PERCENT * asked:
         what = f"{known:,} of {asked:,} new records have an e-mail address of a lead that exists under another id"
         yield Note("", what, hint="if the source gave its records new ids, discard them: these leads exist")
@@ -125,6 +128,7 @@ class Watch:
 
     def page(self, poll: int) -> None:
         """Hold what was made so far, and what comes after it, once there are more than `max_new` leads."""
+        # figures of the poll first: they cost no query, and most polls stay far below
         if not self._notes and self._left.leads + self._report.queued > self._job.guard.max_new:
             self._notes = tuple(too_many(self._ledger.gate.made(self._job.row.id, poll), self._job.guard))
         if self._notes:
@@ -140,11 +144,13 @@ class Watch:
         if not gate.made(row.id, poll):
             return False
         guard = self._job.guard
+        # with what earlier polls left behind, else a source that fails after each page would pass page by page
         figures = gate.figures(row.id, poll, mapping=row.mapping, first=self._first_scan, at_least=guard.at_least)
         notes = (*self._suspicions, *unusual(figures, guard, self._job.mapping.watched())) or self._notes
         if notes:
             self._report.set_aside += gate.hold(row.id, poll, _reason(notes))
             self._say(figures.leads, notes)
+        # nothing unusual: only now may the delivery claim these leads
         elif not self._is_followed(outcome):
             gate.release(row.id, poll)
         return True

@@ -56,8 +56,10 @@ class Intake:
         """
         self._refuse_gone()  # asked here too: a page without records moves its lane all the same
         row = self._job.row
+        # two versions of one record in a page: the later one is the newer one
         latest = {record.id: record for record in records}
         known = self._ledger.records.look_up(row.id, latest)
+        # only for pages of a lane: what was fetched by id is the truth already
         latest |= {record.id: record for record in self._doubted(latest, known)} if lane else {}
         while True:
             try:
@@ -68,7 +70,9 @@ class Intake:
         self._say(reads)
         self._say_left_out(latest.values())
         self._say_known_contacts("match_on", counts.pop("left_out", 0))
+        # only what was committed counts
         self.report.add(len(reads), counts)
+        # what this page made due for the receipts is written before anything builds on it
         self._ledger.journal.flush()
         self._committed()
         return counts
@@ -97,6 +101,7 @@ class Intake:
             lane=lane,
             links=_links(latest.values(), self._job.spec.children, link),
             alike=self.spelling.alike,
+            # for leads whose contacts turn out to be duplicates inside the transaction
             without=without_contacts,
             nested=seen,
         )
@@ -166,6 +171,7 @@ class Intake:
         """Log how many children of a page exceed what one record may carry."""
         for child in self._job.spec.children:
             cut = [record for record in records if record.left_out.get(child)]
+            # one line a page and child, with one example: a page may hold hundreds
             if cut:
                 left_out = sum(record.left_out[child] for record in cut)
                 name, shown = self._job.row.name, self._named([cut[0].id])[cut[0].id]
@@ -175,6 +181,7 @@ class Intake:
         """Return the log's name for each of these ids: one that says nothing of a person, or the ledger's key."""
         given = self._job.given_ids
         names = {id_: log_name(id_, None, given=given) for id_ in ids}
+        # an id that may be a person's name is replaced by the ledger's number of the record
         known = self._ledger.records.look_up(self._job.row.id, [id_ for id_, name in names.items() if name is None])
         return names | {id_: log_name(id_, stored.key, given=given) for id_, stored in known.items()}
 

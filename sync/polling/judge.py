@@ -78,8 +78,10 @@ def _read(
     record: Record, mapping: Maps, number: int, hasher: Hasher, stored: Stored | None, *, inside: bool
 ) -> NotedReading:
     if record.deleted:
+        # no fingerprint: whatever it was, it is gone
         gone = Version("deleted", record.modified, number, None, None)
         return NotedReading(Reading(record.id, gone, merged_into=record.merged_into))
+    # the connector could not read it: quarantined by name, not skipped
     if record.problem:
         return _unusable(record, number, Note("", record.problem, None))
     try:
@@ -93,9 +95,11 @@ def _read(
     source_fp = hasher.digest("source", fingerprinted)
     if stored is not None and stored.again is None and _is_known(stored.latest, number, source_fp):
         latest = stored.latest
+        # matching of contacts was switched on after this record was mapped
         unseen = inside and stored.nested is None and latest.fit == "eligible"
         if latest.modified == record.modified and not unseen:
             return NotedReading(Reading(record.id, latest, mapped=False))
+    # it is kept only to judge the record again without its source
     kept = source if len(source) <= SOURCE_LIMIT else None
     version = Version("eligible", record.modified, number, source_fp, None)
     return _mapped(record, version, mapping, kept, hasher, inside=inside)
@@ -192,6 +196,7 @@ def judge(reading: Reading, stored: Stored | None, rules: Rules) -> Decision | N
         state: State = "forgotten" if stored.state == "forgotten" else "ignored"
         return Decision(reading, state, "yes" if stored.lead_exists == "yes" else "no", stored.base, stored.base_batch)
     if not reading.moved and _was_there_before(stored, latest, rules):
+        # an edited mapping must not send what was there before the stream began
         return Decision(reading, "known", "yes", base=latest)
     return _judged_again(reading, stored, rules)
 
@@ -235,6 +240,7 @@ def _judged_again(reading: Reading, stored: Stored, rules: Rules) -> Decision:
         state = "pending" if wanted else state
     elif stored.again is None and _stays_where_it_is(stored, reading.version, rules):
         state = stored.state
+    # a person has not answered yet: a newer version does not slip past
     elif stored.state == "held" and state == "pending":
         state = "held"
     return Decision(reading, state, "yes" if exists else "no", settled.base, stored.base_batch, drift=settled.drift)
@@ -259,6 +265,7 @@ def _first_time(reading: Reading, rules: Rules) -> Decision:
     state = settle(version, lead_exists=False).state
     if state in {"pending", "quarantined"} and rules.since is not None and is_before(version.modified, rules.since):
         return Decision(reading, "ignored", "no")
+    # before the first full scan is over, a record that is new to us is not new to the source
     if rules.baseline and _is_of_the_baseline(version.modified, rules) and state in {"pending", "quarantined"}:
         return Decision(reading, "known", "yes", base=version)
     return Decision(reading, state, "no")

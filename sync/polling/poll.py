@@ -104,19 +104,23 @@ class Poller:
         watch = None
         if suspect or not self._first_scan.is_asked_for(kind):
             first_scan = self._first_scan.last_poll()
+            # before the poll is recorded: it counts what earlier polls left behind
             watch = Watch(self._ledger, self._job, report, first_scan=first_scan, suspect=suspect)
         poll = self._ledger.streams.poll_started(self._job.row.id, kind, released=watch is None)
         outcome: PollOutcome = "failed"
         error: str | None = None
         try:
+            # before anything is read: one page of another account would be new leads by the hundred
             self._refuse_another_account(connector)
             intake = self._intake(poll, report, watch, Spelling(self._ledger, self._job, connector))
             work(intake)
+            # over the whole poll: in one page a field may be unusable by chance
             intake.losses.say(self._job.row.name)
             outcome = report.outcome
         except Stopped:
             outcome = "stopped"
             raise
+        # recorded in the history of polls; the caller decides on the backoff
         except (SourceUnavailable, SourceRefused) as failure:
             outcome = "unavailable" if isinstance(failure, SourceUnavailable) else "refused"
             error = failure.message
@@ -157,9 +161,11 @@ class Poller:
         return Intake(self._ledger, self._job, spelling, poll, report, gone=self._gone, committed=committed)
 
     def _poll(self, connector: Connector, intake: Intake) -> None:
+        # before reading: new records are matched with the contacts of the leads that exist
         learn_contacts(self._ledger, self._job)
         self._first_scan.begin(connector)
         self._read(connector, intake)
+        # a poll that was cut off has not seen the whole source
         if intake.report.outcome == "complete":
             self._first_scan.end(intake.poll)
 
@@ -175,6 +181,7 @@ class Poller:
     def _commit(self, page: Page, rules: Rules, intake: Intake) -> None:
         started = self._ledger.clock.boot()
         read = one_each(intake.spelling.known(page.records)) if page.records else []
+        # a changed child is no record: its parents are read as they are now
         records = [*read, *intake.spelling.parents(page.touched)]
         counts = intake.take(records, rules, backfill=page.backfill, lane=LaneMove(page.lane, page.cursor))
         emit(
@@ -203,6 +210,7 @@ class Poller:
             save_progress(self._ledger, job.row.id, progress, replace(progress, baseline=baseline))
         # a stop right after the first sweep may have left the baseline open
         over = baseline.over or (progress.sweep is not None and progress.sweep.swept)
+        # a minute, for clocks that differ a little without being wrong
         ahead = None if over else _minute_after(connector.position(job.spec))
         return Rules(job.row.on_change, began=baseline.before, baseline=not over, ahead=ahead)
 
@@ -210,6 +218,7 @@ class Poller:
         """Judge records again, page by page, from the source values that were kept or else from the source."""
         row = self._job.row
         rules = Rules(row.on_change)
+        # what was judged leaves this list, so each query is the next page
         while rows := self._ledger.records.to_judge_again(row.id, row.mapping, REMAP_PAGE):
             kept = [
                 Record(id_, orjson.loads(source), modified)
@@ -217,6 +226,7 @@ class Poller:
                 if source is not None and self._covers(orjson.loads(source))
             ]
             again = {record.id for record in kept}
+            # their source values were not kept, or the mapping reads more than was: ask the source
             others = [id_ for id_, _, _ in rows if id_ not in again]
             intake.take([*kept, *self._fetch(others, intake)], rules)
             if self._stop():
@@ -232,6 +242,7 @@ class Poller:
                 intake.report.outcome = "stopped"
                 return
             intake.take(self._fetch(ids, intake), rules)
+        # an edited `where` may let records pass now
         self._first_scan.look_again()
         emit("remapped", stream=row.name, records=intake.report.read)
 
@@ -258,7 +269,9 @@ class Poller:
         if self._stop():
             report.outcome = "stopped"
             return True
+        # asked at each page: other streams of the workspace fill the same outbox
         pending = self._ledger.outbox.pending(self._job.row.workspace, self._job.neighbours)
+        # the cursor stands behind the last page: the next poll goes on there
         if pending >= self._job.max_pending:
             report.outcome = "full"
             emit("outbox_full", stream=self._job.row.name, pending=pending, max_pending=self._job.max_pending)

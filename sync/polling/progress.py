@@ -94,6 +94,7 @@ def save_progress(ledger: Ledger, stream: int, before: StreamProgress, after: St
     """
     old, new = _lanes_of(before), _lanes_of(after)
     for lane, cursor in new.items():
+        # comparing JSON, not values: what a ledger holds in an older shape is left as it is
         if cursor != old[lane]:
             ledger.streams.move(stream, LaneMove(lane, cursor))
 
@@ -145,6 +146,7 @@ def accept(ledger: Ledger, stream: int) -> bool:
 
 def _filtered_alone(counts: Mapping[tuple[int, State], int], stream: int) -> int:
     """Return the number of the stream's filtered records, or 0 if any record passed; withdrawn ones prove nothing."""
+    # withdrawn records are gone: they tell nothing about `where`
     passed = any(n for (of, state), n in counts.items() if of == stream and state not in ("filtered", "withdrawn"))
     return 0 if passed else counts.get((stream, "filtered"), 0)
 
@@ -185,6 +187,7 @@ class FirstScan:
         progress = progress_of(self._ledger, self._job.row.id)
         if progress.first_scan or not self.is_asked_for():
             return
+        # before the first page, so that the announcement comes at the beginning
         records = connector.size(self._job.spec)
         self._save(progress, FirstScanProgress())
         seconds = None if records is None else self._seconds(records)
@@ -195,6 +198,7 @@ class FirstScan:
         progress = progress_of(self._ledger, self._job.row.id)
         if progress.first_scan and progress.first_scan.over:
             return
+        # before the lane moves: afterwards the scan is over
         asked_for = self.is_asked_for()
         self._save(progress, FirstScanProgress(over=True, poll=poll, left_out=self._left_out()))
         if asked_for:
@@ -214,6 +218,7 @@ class FirstScan:
         row = self._job.row
         counts = self._ledger.records.counts()
         pending, *others = (counts.get((row.id, state), 0) for state in ("pending", "sending", "in_doubt", "delivered"))
+        # of the whole workspace: these leads share one limit, so together they take that long
         waiting = self._ledger.outbox.pending(row.workspace, self._job.neighbours)
         emit(
             "first_scan_over",

@@ -48,6 +48,7 @@ class Spelling:
 
         Raises SourceUnavailable, SourceRefused.
         """
+        # nearly all sources: ids are text that is compared exactly
         if not isinstance(self._connector, Respells) or not self._is_needed(self._connector):
             return {}
         return names_of(self._ledger, self._connector, self._job.spec, self._job.row.id, ids)
@@ -60,6 +61,7 @@ class Spelling:
         """Return the records that changed children belong to now, and those they belonged to when last read."""
         if not touched:
             return []
+        # the ledger may remember a child by its id or by the form of its spellings: ask by both
         links = [replace(touch, id=self.link(touch.id)) for touch in touched]
         return self.fetch(self._ledger.records.parents_of(self._job.row.id, [*touched, *links]))
 
@@ -108,6 +110,7 @@ def names_of(
         return {}
     forms = {id_: connector.alike(id_) for id_ in ids}
     doubtful = _doubtful(forms, ledger.records.alike(stream, dict.fromkeys(forms.values())))
+    # only the source knows its collation
     return connector.same(spec, doubtful) if doubtful else {}
 
 
@@ -128,6 +131,7 @@ def _doubtful(forms: Mapping[str, str], known: Mapping[str, Sequence[str]]) -> d
         for id_ in ids:
             if before:
                 doubtful[id_] = before
+            # the first of several new ids that are alike is the one that the others are compared with
             before = before or [id_]
     return doubtful
 

@@ -61,13 +61,16 @@ class Sweep:
         for listing in connector.sweep(self._job.spec, sweep.after):
             listed += len(listing.rows)
             unseen += listing.unseen
+            # the very first listing is empty and also the last
             if listing.cursor is None and not listed and sweep.after is None:
                 self._refuse_emptied()
+            # under the ledger's ids, or a key that is spelled anew would count as missed
             names = intake.spelling.names(id_ for id_, _ in listing.rows)
             listed_now = {names.get(id_, id_): modified for id_, modified in listing.rows}
             missed = self._missed(listed_now, first=not sweep.swept)
             if missed:
                 intake.take(intake.spelling.fetch(missed), rules)
+            # after the missed records are committed: a stop in between lists this part again
             sweep = self._save(listing, sweep)
             if ends():
                 return
@@ -109,6 +112,7 @@ class Sweep:
             after = replace(before, sweep=SweepProgress(listing.cursor, None, sweep.swept))
         else:
             ended = SweepProgress(None, self._ledger.clock.wall(), swept=True)
+            # every id was seen, so whatever comes from now on is new
             baseline = before.baseline and replace(before.baseline, over=True)
             after = replace(before, sweep=ended, baseline=baseline)
         save_progress(self._ledger, self._job.row.id, before, after)
@@ -145,6 +149,7 @@ def reread_pages(ledger: Ledger, stream: int) -> Iterator[Sequence[str]]:
     while found := ledger.records.filtered(stream, after, REREAD_PAGE):
         yield [id_ for _, id_ in found]
         after = found[-1][0]
+        # the page before was committed: a stop goes on behind it
         _save_reread(ledger, stream, after)
     _save_reread(ledger, stream, None)
 
@@ -181,6 +186,7 @@ def _learn(ledger: Ledger, job: StreamJob) -> None:
 
 
 def _swept_for_contacts(ledger: Ledger, stream: int) -> StreamProgress:
+    # their payloads are gone: a sweep reads the records again
     if ledger.contacts.are_unlearned(stream):
         sweep_soon(ledger, stream)
     return progress_of(ledger, stream)

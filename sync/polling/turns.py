@@ -100,14 +100,17 @@ class StreamWorker:
 
     def _guarded(self, work: Callable[[Poller, list[PollReport]], None], deadline: float | None) -> list[PollReport]:
         clock = self._engine.ledger.clock
+        # whatever the schedule says, a failing source keeps its rest
         if clock.boot() < self._not_before or not self._begin():
             return []
         self.progressed_at = clock.boot()
         reports: list[PollReport] = []
         try:
             work(self._poller(None if deadline is None else clock.boot() + deadline), reports)
+            # a turn without an error ends the backoff
             self._failures, self._not_before = 0, 0.0
         except (SourceUnavailable, SourceRefused, ConfigError, LedgerBusy) as error:
+            # first the connection goes: a broken one must not serve the next turn
             self._back_off(error)
             self._failed(error)
         except LedgerError as error:
@@ -116,6 +119,7 @@ class StreamWorker:
             pass
         except Exception as error:  # noqa: BLE001 - the one boundary of jobs: a defect in one stream stops no other
             self._back_off(None)
+            # without the exception's message, which may quote a value
             emit("job_failed", job=f"poll {self.name}", error=type(error).__name__, trace=frames_of(error))
             self._failed(SyncError(f"a defect of this program ({type(error).__name__}); see the log"))
         finally:
@@ -126,6 +130,7 @@ class StreamWorker:
         return reports
 
     def _begin(self) -> bool:
+        # held by a turn under way, or by the closing of the connection
         if not self._busy.acquire(blocking=False):
             return False
         if self.is_stopping:
@@ -135,6 +140,7 @@ class StreamWorker:
 
     def stop(self) -> None:
         """Begin no turn and commit no page any more; a turn that is under way ends at its next page."""
+        # read by `stop` and `gone` of the poll under way
         self._stopped = True
         self.close()
 
@@ -144,6 +150,7 @@ class StreamWorker:
 
         A source that did not answer keeps its backoff, until so many failures that `status` asks for a person.
         """
+        # a person was asked for: the reload may be the answer
         refused = self.failure is not None and isinstance(self.failure.error, SourceRefused | ConfigError)
         lasting = self.failure is not None and self._failures >= COUNTED
         if refused or lasting:
@@ -188,6 +195,7 @@ class StreamWorker:
         self.failure = None
         self._judge_again(poller, reports)
         reports.append(self._said(poller.poll))
+        # a sweep compares with the ledger: what a poll left unread would all count as missed
         if reports[-1].outcome == "complete" and poller.sweep_is_due():
             reports.append(self._said(poller.sweep))
         if reports[-1].outcome == "complete" or reports[-1].pages:
@@ -214,6 +222,7 @@ class StreamWorker:
         clock = self._engine.ledger.clock
         self._reported = PollReport("poll")
         started = clock.boot()
+        # kept between polls: opening one may cost a login
         self._connector = self._connector or self._connect()
         report = work(self._connector)
         told_of = {
@@ -251,6 +260,7 @@ class StreamWorker:
         """Let the source rest, longer each time, with jitter; the next turn opens the connector anew."""
         self._disconnect()
         self._failures += 1
+        # the exponent is bounded: no float holds two to the failures of years
         wait = min(15.0 * 2.0 ** min(self._failures - 1, 20), LONGEST_BACKOFF) * (0.5 + self._random.random() / 2)
         self._not_before = self._engine.ledger.clock.boot() + wait
         if error is not None:

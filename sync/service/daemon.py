@@ -74,6 +74,7 @@ class Daemon:
         logging.getLogger("apscheduler").setLevel(logging.CRITICAL)  # what matters of it is in our own events
         # Before any thread starts, so that all inherit it: the signals wait for `sigtimedwait`.
         signal.pthread_sigmask(signal.SIG_BLOCK, SIGNALS)
+        # a missing secret holds up its own source or workspace, not the daemon
         missing = missing_secrets(self._config)
         self._config = without(self._config, missing)
         plan = CompiledConfig.of(self._config)
@@ -82,8 +83,10 @@ class Daemon:
             self._own_ledger(self._config) as ledger,
             notices.life(self._config, ledger, lambda: self._fatal),
         ):
+            # before READY: a disk that cannot be written would only show at the first batch
             prove_writable(self._config, ledger)
             engine = Engine(plan, ledger, client=self._client, failed=self._fail)
+            # before the schedule: no batch is claimed while the last process's are open
             recover(engine)
             self._start(engine)
             for name, error in missing.sources.items():
@@ -122,6 +125,7 @@ class Daemon:
             self._tend_key(engine)
             self._go_on_reloading(engine)
             self._tend(engine)
+            # the main thread waits here and nowhere else: signals and the watchdog need it
             heard = _heard(SIGNALS, RELOAD_TICK if self._reload else TICK)
             if heard == signal.SIGHUP:
                 self._reload_wanted = True  # also while another one is under way: the file may have changed since
@@ -133,6 +137,7 @@ class Daemon:
         """Schedule the streams whose polls may begin, because their predecessors are over."""
         for name in engine.tend():
             stream = engine.streams[name]
+            # a turn that hangs would block its successors for ever
             turn = partial(stream.turn, POLL_DEADLINE)
             if stream.source.cron is not None:
                 self._schedule.cron(name, stream.source.cron, turn)
@@ -145,6 +150,7 @@ class Daemon:
             return
         try:
             recover_batches(engine)
+        # another process holds the ledger for a moment: the next tick tries again
         except LedgerBusy:
             return
         except LedgerError as error:
@@ -161,6 +167,7 @@ class Daemon:
         except LedgerError as failure:
             engine.fail(failure)
             return
+        # said once per cause, not once a second
         self._key_error = error.strerror if error else None
         if gone and (error is None or self._key_error != before):
             key = key_path(engine.ledger.path)
@@ -187,10 +194,12 @@ class Daemon:
         """Take the next step of a reload, if there is one; each step is quick."""
         if self._reload is not None and self._reload.is_over:
             reload, self._reload = self._reload, None
+            # part of it waits for sources: they are put in force once they answer
             if self._end_reload(engine, reload) and reload.accepted and reload.accepted.awaits:
                 self._reload = reload.go_on()
             self._service.ready(engine, self._schedule)
         if self._reload_wanted and self._reload is not None:
+            # the file may have changed again: what the old reload waits for is out of date
             self._reload.give_way()
         elif self._reload_wanted:
             self._reload_wanted = False
@@ -203,6 +212,7 @@ class Daemon:
             self._refuse(engine, reload.refusal)
             return False
         try:
+            # the only step that can fail, so it comes before anything is put in force
             self._service.serve(reload.accepted.plan.config)
         except ConfigError as error:
             reload.take_back()
@@ -227,6 +237,7 @@ class Daemon:
         engine.adopt(fresh)
         for name in fresh.of_streams.ended:
             self._schedule.remove(name)
+        # after the engine adopted it: `status` must not show what is not in force yet
         notices.in_force(config, engine.ledger)
         for each in accepted.refused:
             refuse_part(each, engine.ledger)
@@ -256,11 +267,13 @@ class Daemon:
         self._service.stopping()
         self._schedule.stop()
         engine.stop()
+        # a worker's patience is its time-out plus the time to write the verdict
         until = engine.ledger.clock.boot() + max((worker.patience for worker in engine.delivering), default=0.0)
         while not engine.join(0.1) and engine.ledger.clock.boot() < until:
             self._service.drain(engine.in_flight, until - engine.ledger.clock.boot())
             if _heard((signal.SIGTERM, signal.SIGINT), 0):
                 break
+        # the ledger is closed next, under polls that may still hang
         engine.ignore_failures()
         if self._fatal is None:
             emit("stopped", in_doubt=len(engine.ledger.verdicts.in_doubt()))
@@ -302,6 +315,7 @@ def run(path: Path) -> None:
             hint=error.hint or None,
             exit_code=error.exit_code,
         )
+        # one line: that is all that `systemctl status` shows
         said = f"{error.message} ({error.hint})" if error.hint else error.message
         notifier.failed(" ".join(said.split()), error.exit_code)
         notices.did_not_start(path, error)

@@ -66,9 +66,11 @@ class Witness:
     def __call__(self, event: str, level: Level, fields: Mapping[str, object]) -> None:
         del level
         with self._lock:
+            # under the lock, as everything here: events come from all threads
             self.news += 1
             match event:
                 case "poll":
+                    # a success ends the failures in a row
                     self._streams[str(fields["stream"])] = StreamNews(self._now())
                 case "poll_failed":
                     stream = str(fields["stream"])
@@ -146,6 +148,7 @@ def parts_of(engine: Engine, schedule: Schedule | None = None) -> list[WatchedPa
 
 
 def _scheduler(engine: Engine) -> WatchedPart:
+    # APScheduler tells nobody when its thread dies of an error
     alive = any(thread.name == SCHEDULER_THREAD for thread in threading.enumerate())
     return WatchedPart("the scheduler", None, 0.0, dead=not alive and not engine.is_stopping)
 
@@ -153,6 +156,7 @@ def _scheduler(engine: Engine) -> WatchedPart:
 def _streams(engine: Engine) -> Iterator[WatchedPart]:
     for name, stream in engine.streams.items():
         limit = engine.plan.config.service.hung_after.total_seconds()
+        # one statement may take its whole time-out without a page
         if (timeout := getattr(stream.source.options, "timeout", None)) is not None:
             limit = max(limit, 2 * timeout.total_seconds())
         yield WatchedPart(f"the poll of {name}", stream.progressed_at if stream.is_busy else None, limit)
@@ -160,9 +164,11 @@ def _streams(engine: Engine) -> Iterator[WatchedPart]:
 
 def _workers(engine: Engine) -> Iterator[WatchedPart]:
     for name, worker in engine.workers.items():
+        # a successor that waits for its predecessor has nothing to decide
         decides = not engine.is_stopping and not engine.awaits(name)
         decided_at = worker.progressed_at if decides else None
         yield WatchedPart(f"the delivery to {name}", decided_at, STEP_LIMIT, dead=decides and not worker.is_alive)
+    # retired workers too: a request that hangs keeps the end from coming
     for worker in engine.delivering:
         yield WatchedPart(f"a request to {worker.name}", worker.in_flight_since, worker.deadline + LEDGER_PATIENCE)
 
@@ -215,6 +221,7 @@ def stops_of(engine: Engine, witness: Witness, seen: Seen | None, started_at: fl
         worker = engine.workers.get(name)
         if worker is None:  # a reload left it out just now
             continue
+        # a daemon or a worker that has just started cannot have delivered yet
         delivered = max(witness.delivered_at(name) or 0.0, started_at, worker.since)
         if is_undelivered(waiting, clock.boot() - delivered, clock.wall()):
             rest = worker.pace.rest
@@ -225,6 +232,7 @@ def stops_of(engine: Engine, witness: Witness, seen: Seen | None, started_at: fl
 
 def is_undelivered(waiting: Backlog, since_delivery: float, wall: float) -> bool:
     """Return True if leads have waited too long and nothing was delivered for so many seconds."""
+    # leads that wait while others go out are only a queue
     if waiting.oldest is None or since_delivery <= DELIVERY_GRACE:
         return False
     return wall - waiting.oldest / 1000 > DELIVERY_GRACE
@@ -234,6 +242,7 @@ def _late_streams(engine: Engine, witness: Witness, started_at: float, boot: flo
     for name, stream in engine.streams.items():
         news = witness.stream(name)
         since = boot - _last_moved(stream, news.read_at, started_at)
+        # by the schedule that was due since then: cron has nights and weekends
         if since > allowance(stream.source, wall - since):
             why = f" ({news.failures} failures in a row: {news.kind})" if news.failures else ""
             yield f"{name} was not read for {format_duration(float(round(since)))}{why}"
@@ -254,6 +263,7 @@ def summary_of(engine: Engine, witness: Witness, stalls: Sequence[Stall], in_dou
 
 
 def _wrong(engine: Engine, witness: Witness, stalls: Sequence[Stall], in_doubt: int) -> Iterator[str]:
+    # the worst first: the line is cut at its end
     yield from map(str, stalls)
     if witness.parts_refused:
         yield f"the new configuration of {_named(witness.parts_refused)} is refused, its old one in force"

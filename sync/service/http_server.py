@@ -60,6 +60,7 @@ class Endpoint:
         self._server = Server(listen, service.health, _figures_of(registry))
         self._ends = ExitStack()
         self._ends.callback(self._server.close)
+        # after the server: the counters hear nothing if the address is taken
         self._ends.enter_context(log.heard_by(self._metrics))
 
     def know(self, engine: Engine) -> None:
@@ -85,6 +86,7 @@ class Server:
         host, _, port = listen.rpartition(":")
         host = host.removeprefix("[").removesuffix("]")
         try:
+            # opened here, not by uvicorn: its error would end the process instead of naming the key
             family = socket.AF_INET6 if ":" in host else socket.AF_INET
             self._listener = socket.create_server((host, int(port)), family=family, backlog=MOST_CLIENTS)
         except OSError as error:
@@ -99,12 +101,14 @@ class Server:
                 ws="none",
                 loop="asyncio",
                 lifespan="off",
+                # nothing of uvicorn's reaches the log: its lines are no events of ours
                 log_config=None,
                 log_level="critical",
                 access_log=False,
                 proxy_headers=False,
                 server_header=False,
                 date_header=False,
+                # a head that never ends must not fill the memory
                 h11_max_incomplete_event_size=LONGEST_HEAD,
                 timeout_graceful_shutdown=1,
             )
@@ -126,6 +130,7 @@ def application(health: Callable[[], Health], figures: MetricsRenderer) -> ASGIA
 
     def asking(is_well: Callable[[Health], bool]) -> Callable[[Request], Response]:
         def answer(_request: Request) -> Response:
+            # asked anew for each request: a kept response could outlive the truth
             found = health()
             text = json.dumps(found.as_json(), ensure_ascii=False) + "\n"
             headers = {"Content-Type": "application/json", "Cache-Control": "no-store"}
@@ -178,6 +183,7 @@ class _OurHost:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         host = Request(scope).headers.get("host")
+        # the listener is on loopback, but a browser here can be made to ask it
         if host is None or is_loopback(_without_port(host)):
             await self._app(scope, receive, send)
             return
@@ -210,6 +216,7 @@ class _Bounded(H11Protocol):
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         super().connection_made(transport)
+        # the age of the connection, by which the oldest makes room
         self.since = self.loop.time()
         self._ends = [
             self.loop.call_later(PATIENCE, self._end_if_silent),
@@ -251,6 +258,7 @@ class _Server(uvicorn.Server):
 
     async def main_loop(self) -> None:
         self._loop = asyncio.get_running_loop()
+        # `end` may come before the loop runs: then there is no event to wait for
         if not self._ending.is_set():
             await self._over.wait()
 

@@ -67,6 +67,7 @@ class Lookout:
         with self._lock:
             if self._closed:
                 return None
+            # /healthz, /metrics and the status line often ask in the same second
             if self._seen is None or now - self._seen.at >= KEEP_SECONDS:
                 self._seen = _seen(self._opened(), self._engine, now)
             return self._seen
@@ -83,6 +84,7 @@ class Lookout:
                 notices.stalls(self._opened(), parts)
 
     def _opened(self) -> Ledger:
+        # a connection of its own: the engine's may be in the middle of a transaction
         self._ledger = self._ledger or self._engine.ledger.beside()
         return self._ledger
 
@@ -105,6 +107,7 @@ def _seen(ledger: Ledger, engine: Engine, now: float) -> Seen:
         polled={
             names[id_]: int(str(poll["ended_at"]))
             for id_, poll in polls.items()
+            # a poll that ended early by its own choice did not fail
             if id_ in names and poll["outcome"] in ("complete", "full", "stopped")
         },
         batches_in_doubt=len(ledger.verdicts.in_doubt()),

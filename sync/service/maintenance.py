@@ -75,6 +75,7 @@ def recover_batches(engine: Engine) -> None:
 def maintain(engine: Engine) -> None:
     """Drop payloads that are old enough, tidy the ledger, and copy it once a day. Raises LedgerError, LedgerBusy."""
     started = engine.ledger.clock.boot()
+    # payloads are personal data: they are kept as long as the configuration says
     dropped = engine.ledger.verdicts.forget_payloads(engine.plan.config.ledger.keep_payloads.total_seconds())
     engine.ledger.streams.forget_polls(KEEP_POLLS)
     engine.ledger.tidy()
@@ -92,10 +93,12 @@ def _back_up(engine: Engine) -> None:
     except (OSError, LedgerError) as error:
         why = (error.strerror if isinstance(error, OSError) else error.message) or "it cannot be written"
     else:
+        # no copy at all rather than one that fills the disk
         why = f"{made.short:,} more bytes must be free on that disk" if made and made.short else ""
     if why:
         _no_backup(engine.ledger, folder, why)
         return
+    # a copy was made, or today's is there already
     incidents.over("backup")
     if made:
         emit("backup", path=str(made.path), bytes=made.size, removed=made.removed)
@@ -117,6 +120,7 @@ class SupportEnds:
 
     def say(self, config: Config, now: float) -> None:
         """Log it once a day (UTC); `now` in seconds since 1970."""
+        # by the date, not by 24 hours: a restart a day must not say it twice
         today = datetime.fromtimestamp(now, UTC).date()
         if self._said == today:
             return

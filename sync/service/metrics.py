@@ -72,6 +72,7 @@ class Metrics:
         event."""
         for stream in streams:
             self._read.labels(stream)
+            # the two that alerts are made of; the others appear when they happen
             for outcome in ("complete", "failed"):
                 self._polls.labels(stream, "poll", outcome)
         for workspace in workspaces:
@@ -84,6 +85,7 @@ class Metrics:
 
     def __call__(self, event: str, level: Level, fields: Mapping[str, object]) -> None:
         self._events.labels(event, level).inc()
+        # events are fixed names with fixed fields, so each branch can rely on them
         match event:
             case "poll":
                 self._polled(fields)
@@ -146,6 +148,7 @@ class GaugeReadings(Collector):
         yield GaugeMetricFamily(f"{PREFIX}_config_last_reload_successful", says, float(not refused))
         yield from self._workers()
         yield from self._ends()
+        # last: if the ledger cannot be read now, everything above is still shown
         seen = self._service.look()
         if seen is not None:
             yield from _in_ledger(seen)
@@ -170,6 +173,7 @@ class GaugeReadings(Collector):
             "workspace_resting", "Whether the workspace waits before its next request, by reason.", "workspace", "why"
         )
         failing = _gauge("poll_failures", "Polls that failed in a row.", "stream")
+        # before the engine is up there is nothing to tell
         for name, worker in engine.workers.items() if engine else ():
             flight.add_metric([name], worker.in_flight)
             rest = worker.pace.rest
@@ -197,6 +201,7 @@ def _in_ledger(seen: Seen) -> Iterable[Metric]:
     for stream, milliseconds in seen.polled.items():
         success.add_metric([stream], milliseconds / 1000)
     needs = _gauge("needs_person", "What needs a person, by kind: what `status` lists.", "kind")
+    # zeros too: an alert on a series that is missing never fires
     for kind in get_args(NeedKind):
         needs.add_metric([kind], seen.needs.get(kind, 0))
     yield from (records, drifted, orphaned, success, needs, *_waiting(seen))
@@ -217,6 +222,7 @@ def _waiting(seen: Seen) -> Iterable[Metric]:
         pending.add_metric([name], each.pending)
         allowed.add_metric([name], each.room.allowed)
         used.add_metric([name], each.room.used)
+        # no series while nothing waits: 0 would be an age of fifty years
         if each.oldest is not None:
             oldest.add_metric([name], each.oldest / 1000)
     return pending, oldest, allowed, used

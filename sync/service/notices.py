@@ -50,6 +50,7 @@ def taken_over(ledger: Ledger) -> None:
     """Record that another process goes on, with the file as it is, after a daemon ended or was killed."""
     with contextlib.suppress(LedgerBusy, LedgerError):
         ledger.incidents.stopped()
+        # incidents of a process end with it: its successor finds its own
         for kind in OF_A_DAEMON:
             ledger.incidents.over(kind)
 
@@ -64,6 +65,7 @@ def did_not_start(path: Path, error: SyncError) -> None:
     """Record a failed start in the ledger, or else in a note beside it, unless another process is at work with the
     ledger."""
     found = ledger_named_by(path)
+    # a daemon at work keeps its own record: this start failed because of it, or beside it
     if found.exists() and (holder(found) is not None or _is_told(found, path, error)):
         return
     note_failed_start(path, cause_in(error), hint_in(error), error.exit_code)
@@ -73,6 +75,7 @@ def _is_told(found: Path, path: Path, error: SyncError) -> bool:
     """Return True if the ledger could be told, or knows already how its daemon ended."""
     with contextlib.suppress(SyncError), Ledger(found) as ledger:
         told = ledger.incidents.in_force()
+        # the error that ended it is more telling than that it could not start again
         if told is None or not told.error:
             ledger.incidents.tell("daemon", str(path.absolute()), f"could not start: {cause_in(error)}", hint_in(error))
         return True
@@ -82,9 +85,11 @@ def _is_told(found: Path, path: Path, error: SyncError) -> bool:
 def refused(config: Config, ledger: Ledger, problems: Collection[str]) -> None:
     """Record that a reload was refused, and `config` stays in force."""
     cause = "; ".join(each.split("\n", 1)[0] for each in problems)
+    # problems arrive as text, as the log has them
     hints = [line.removeprefix(_HINT) for each in problems for line in each.split("\n") if line.startswith(_HINT)]
     hint = "; ".join([*hints, "fix the file, then reload it (SIGHUP; systemctl reload)"])
     with contextlib.suppress(LedgerBusy, LedgerError):
+        # of the refused file: once it is put back, the incident is over by itself
         digest = _keyed(digest_now(config.path), ledger)
         ledger.incidents.tell("config", str(config.path), cause, hint, digest=digest)
 
@@ -171,10 +176,12 @@ def _ended(ledger: Ledger, error: BaseException | None) -> None:
     with contextlib.suppress(LedgerBusy, LedgerError):
         if error is None:
             ledger.incidents.stopped()
+            # nothing stalls in a process that has ended in order
             ledger.incidents.over("stalled")
         elif isinstance(error, SyncError):
             ledger.incidents.stopped(cause_in(error), hint_in(error))
         else:
+            # without its message, which may quote a value of a record
             ledger.incidents.stopped(f"a defect of this program ({type(error).__name__})", "see its log")
 
 
@@ -219,6 +226,7 @@ def note_failed_start(path: Path, cause: str, hint: str, exit_code: int) -> None
         with contextlib.suppress(OSError):
             with open(os.open(fresh, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW, 0o600), "w") as file:
                 json.dump(asdict(found), file)
+            # whoever reads it sees a whole note or none
             os.replace(fresh, place)
             return
 

@@ -64,6 +64,7 @@ class Schedule:
 
     def every(self, name: str, seconds: float, work: Callable[[], object], *, at_once: bool = True) -> None:
         """Run `work` every so many seconds, with a tenth of jitter."""
+        # streams of one interval must not all read at the same second
         jitter = min(seconds / 10, MOST_JITTER)
         trigger = _OneForAllMissed(IntervalTrigger(seconds=seconds, jitter=jitter))
         self._add(name, trigger, work, seconds + jitter, {"next_run_time": datetime.now(UTC)} if at_once else {})
@@ -92,8 +93,10 @@ class Schedule:
                 work()
             finally:
                 job.is_running.clear()
+                # counted from the end of a turn: a long turn is not a late next one
                 job.begun = self._clock.boot()
 
+        # APScheduler's default drops a run that is more than 1 s late
         self._scheduler.add_job(turn, trigger, id=id_, misfire_grace_time=None, coalesce=True, max_instances=1, **more)
 
     def remove(self, name: str) -> None:
@@ -116,6 +119,7 @@ class Schedule:
     def stop(self) -> None:
         """Let no further turn begin. Those that are under way are not waited for."""
         if self._scheduler.running:
+            # a poll that hangs would hold up the end
             self._scheduler.shutdown(wait=False)
 
     def keep_time(self) -> float:
@@ -141,8 +145,10 @@ class Schedule:
             if scheduled is None or scheduled.next_run_time is None:
                 continue
             if job.gap is None:
+                # cron means the wall clock: its next time is computed anew
                 scheduled.reschedule(scheduled.trigger)
             else:
+                # an interval means elapsed time, whatever the wall clock says
                 scheduled.modify(next_run_time=_moved(scheduled.next_run_time, step))
         return step
 
@@ -189,6 +195,7 @@ class _OneForAllMissed(BaseTrigger):  # type: ignore[misc] # APScheduler ships n
 
     def get_next_fire_time(self, previous_fire_time: datetime | None, now: datetime) -> datetime | None:
         """Return the first time after `now`; none between the last turn and now."""
+        # times between the last turn and now are over: one turn stands for them all
         last = max(previous_fire_time, now) if previous_fire_time else None
         found: datetime | None = self._trigger.get_next_fire_time(last, now)
         return found
@@ -203,6 +210,7 @@ class _ThreadPerJob(BaseExecutor):  # type: ignore[misc] # APScheduler ships no 
             try:
                 events = run_job(job, job._jobstore_alias, run_times, self._logger.name)
             except BaseException as error:  # noqa: BLE001 - APScheduler hears of it and frees the job's place
+                # or APScheduler would count the job as running for ever
                 self._run_job_error(job.id, error, error.__traceback__)
             else:
                 self._run_job_success(job.id, events)

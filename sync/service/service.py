@@ -102,6 +102,7 @@ class Service:
         if self._endpoint:
             self._endpoint.know(engine)
         self._phase = "running"
+        # what stalled before a reload is looked at anew
         self._stalls = ()
         self._notifier.ready(self._summary(engine))
         self._ping()
@@ -114,6 +115,7 @@ class Service:
     def stopping(self) -> None:
         """Tell the manager that the daemon is stopping."""
         self._phase = "stopping"
+        # the first line about the drain comes at once
         self._said_at = -1e9
         self._notifier.stopping("stopping")
 
@@ -123,6 +125,7 @@ class Service:
         now = self._clock.boot()
         since = now - self._said_at
         if self._phase == "running" and (
+            # also without news, for counts that no event tells
             since >= STATUS_AT_LEAST_EVERY or (since >= STATUS_EVERY and self.witness.news != self._news)
         ):
             self._notifier.status(self._summary(engine))
@@ -135,6 +138,7 @@ class Service:
         if self._clock.boot() - self._said_at < 1.0:
             return
         self._said_at = self._clock.boot()
+        # in short steps: if the daemon hangs now, the manager soon stops waiting
         self._notifier.extend(min(left, DRAIN_NOTICE) + DRAIN_NOTICE)
         self._notifier.status(f"stopping: {in_flight} in flight, at most {left:.0f} s more")
 
@@ -164,6 +168,7 @@ class Service:
     def _watch(self, engine: Engine) -> None:
         before, self._stalls = self._stalls, stalls_of(parts_of(engine, self._schedule), self._clock.boot())
         known = {stall.part for stall in before}
+        # logged when it begins and when it ends, not at each tick
         for stall in self._stalls:
             if stall.part not in known:
                 seconds, limit = round(stall.seconds, 1), round(stall.limit, 1)
@@ -175,6 +180,7 @@ class Service:
             with contextlib.suppress(LedgerBusy, LedgerError):
                 self._lookout.tell_stalls(stalled)
         every = self._notifier.watchdog_every
+        # half a second early: the next tick may come late
         if every and not self._stalls and self._clock.boot() - self._pinged_at >= every / PINGS - 0.5:
             self._ping()
 

@@ -51,6 +51,7 @@ class Notifier:
     def of(cls, env: Mapping[str, str] = os.environ) -> Notifier:
         """Return the notifier for this process, from NOTIFY_SOCKET, WATCHDOG_USEC and WATCHDOG_PID."""
         micros, pid = env.get("WATCHDOG_USEC", ""), env.get("WATCHDOG_PID", "")
+        # WATCHDOG_PID names another process where a wrapper started us
         wanted = micros.isdecimal() and int(micros) > 0 and pid in ("", str(os.getpid()))
         return cls(env.get("NOTIFY_SOCKET", ""), int(micros) / 1e6 if wanted else None)
 
@@ -60,6 +61,7 @@ class Notifier:
 
     def reloading(self, status: str) -> None:
         """Tell that a reload begins; `ready` ends it."""
+        # required with RELOADING=1: it tells this reload from an earlier READY
         micros = time.clock_gettime_ns(time.CLOCK_MONOTONIC) // 1000
         self.tell(f"RELOADING=1\nMONOTONIC_USEC={micros}\n{_status(status)}")
 
@@ -87,11 +89,14 @@ class Notifier:
         """Send one datagram of `NAME=value` lines."""
         if self.address[:1] not in ("/", "@"):
             return
+        # an abstract socket's name begins with a NUL on the wire
         address = "\0" + self.address[1:] if self.address.startswith("@") else self.address
         try:
             with socket.socket(socket.AF_UNIX, _FLAGS) as to:
+                # a manager that is busy reloading must not hold up the main thread
                 to.settimeout(self.patience)
                 to.sendto(message.encode("utf-8", "replace"), address)
+        # nobody listens any more: a notification is a courtesy, no reason to fail
         except OSError:
             return
 

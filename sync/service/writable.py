@@ -49,6 +49,7 @@ def prove(place: WritablePlace) -> None:
     A folder that is missing is made as the daemon makes it, and removed again.
     """
     with _folder(place.folder, parents=place.key == "path"):
+        # a name of its own, so that nothing that exists can be overwritten
         descriptor, name = tempfile.mkstemp(prefix=".closingdealz-sync-", suffix=".probe", dir=place.folder)
         try:
             os.write(descriptor, b"whether this folder can be written\n")
@@ -56,6 +57,7 @@ def prove(place: WritablePlace) -> None:
         finally:
             os.close(descriptor)
             Path(name).unlink()
+    # opened for appending and closed again: they must stay as they are
     if place.receipts and place.receipts.exists():
         descriptor = os.open(place.receipts, os.O_WRONLY | os.O_APPEND | os.O_CLOEXEC)
         try:
@@ -74,6 +76,7 @@ def _folder(folder: Path, *, parents: bool) -> Iterator[None]:
     missing = [each for each in wanted if not each.exists()]
     try:
         for each in reversed(missing):
+            # as the daemon makes it: payloads are personal data
             each.mkdir(mode=0o700)
             made.append(each)
         yield
@@ -90,6 +93,7 @@ def refuse_unwritable(config: Config, env: Mapping[str, str] = os.environ) -> Se
         try:
             prove(place)
         except OSError as error:
+            # a copy that cannot be made today is no reason to stop the daemon
             if not (place.spare and error.errno in _FULL):
                 raise LedgerError(
                     f"[ledger] {place.key}: {fault(place, error)}", hint=cure(place, error, env)
@@ -108,6 +112,7 @@ def fault(place: WritablePlace, error: OSError) -> str:
 def cure(place: WritablePlace, error: OSError, env: Mapping[str, str] = os.environ) -> str:
     """Return the command that helps; under systemd, the one for this very service."""
     command = _allow(env)
+    # under systemd ProtectSystem=strict makes all other places read-only
     if error.errno == errno.EROFS and command:
         return f"the service may not write there: `{command}` allows it; if it does already, the disk is read-only"
     if error.errno in (errno.EACCES, errno.EPERM):

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from typing import TypeVar, cast
 
 InputsT = TypeVar("InputsT")
-ValueT = TypeVar("ValueT")
+ComputedT = TypeVar("ComputedT")
 
 
 class Memo:
@@ -18,13 +18,13 @@ class Memo:
     def __init__(self) -> None:
         self._kept: dict[str, tuple[object, object]] = {}
 
-    def get(self, key: str, inputs: InputsT, compute: Callable[[InputsT], ValueT]) -> ValueT:
+    def get(self, key: str, inputs: InputsT, compute: Callable[[InputsT], ComputedT]) -> ComputedT:
         """Return the value kept under `key` if it was computed from equal inputs, or compute and keep it."""
         kept = self._kept.get(key)
         if kept is None or kept[0] != inputs:
             # two threads may compute the same value at once; either is right, and assignment is atomic
             kept = self._kept[key] = (inputs, compute(inputs))
-        return cast("ValueT", kept[1])
+        return cast("ComputedT", kept[1])
 
     def __eq__(self, other: object) -> bool:
         return isinstance(other, Memo)
