@@ -24,7 +24,7 @@ from connectors.sql.keys import key_name, key_rows, row_id
 from connectors.sql.kinds import kinds_of
 from connectors.sql.lanes import lane_progress
 from connectors.sql.moments import canonical
-from connectors.sql.options import SqlChild, SqlSource, SqlStream
+from connectors.sql.options import SqlChild, SqlSource, SqlStream, mismatches
 from connectors.sql.paging import make_pager
 from connectors.sql.reading import SqlPoll
 from connectors.sql.records import SelectLayout, SqlReadPlan, chunks, make_records, plan_of
@@ -233,6 +233,10 @@ class SqlConnectorType:
     def progress(self, cursor: Json) -> LaneProgress:
         """Return how far a lane is read, from its cursor as the ledger holds it."""
         return lane_progress(cursor)
+
+    def mismatches(self, stream: Mapping[str, Json]) -> Iterator[tuple[tuple[str, ...], str, str]]:
+        """Yield a `start` that is a date without modified times, and a child's `parent` that does not fit the key."""
+        yield from mismatches(stream)
 
     def open(self, source: str, options: BaseModel) -> Connector:
         """Opens the source. Raises ConfigError where `url` cannot be had or is no URL."""

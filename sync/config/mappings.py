@@ -21,16 +21,16 @@ class _MappingInputs:
     children: tuple[str, ...]
     wire: Wire
     lookups: Mapping[str, Mapping[str, Json]]
-    apart: Collection[str]
-    passing: Mapping[str, str]
+    bookkeeping: Collection[str]
+    filters: Mapping[str, str]
 
     @classmethod
     def of(cls, config: Config, where: str, stream: Stream) -> _MappingInputs:
         wire = config.workspaces[config.workspace_of(stream)].wire
         options = stream.options
-        apart = options.bookkeeping() if isinstance(options, Bookkeeping) else ()
-        passing = options.filters() if isinstance(options, Filters) else {}
-        return cls(where, stream.lead, tuple(stream.children), wire, config.lookups, apart, passing)
+        bookkeeping = options.bookkeeping() if isinstance(options, Bookkeeping) else ()
+        filters = options.filters() if isinstance(options, Filters) else {}
+        return cls(where, stream.lead, tuple(stream.children), wire, config.lookups, bookkeeping, filters)
 
     def compile(self) -> LeadMapping:
         return compile_mapping(
@@ -39,8 +39,8 @@ class _MappingInputs:
             children=self.children,
             wire=self.wire,
             lookups=self.lookups,
-            apart=self.apart,
-            passing=self.passing,
+            bookkeeping=self.bookkeeping,
+            filters=self.filters,
         )
 
 

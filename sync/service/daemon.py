@@ -161,7 +161,7 @@ class Daemon:
         at each change."""
         before, error = self._key_error, None
         try:
-            gone = engine.ledger.tend_key()
+            gone = engine.ledger.restore_key()
         except OSError as failure:
             gone, error = True, failure
         except LedgerError as failure:

@@ -8,13 +8,11 @@ from __future__ import annotations
 
 import asyncio
 import json
-import socket
 import threading
-from collections.abc import Callable, Generator
-from contextlib import ExitStack, contextmanager, suppress
+from collections.abc import Callable
+from contextlib import ExitStack
 from typing import Any
 
-import uvicorn
 from prometheus_client import CollectorRegistry
 from prometheus_client.exposition import choose_encoder
 from starlette.applications import Starlette
@@ -33,6 +31,7 @@ from sync.engine.engine import Engine
 from sync.service.health import Health
 from sync.service.metrics import Watched, registry_of
 from sync.shared.errors import ConfigError, Problem
+from sync.shared.loopback_server import LoopbackServer, open_listener
 
 PATIENCE = 5.0
 """Seconds that a client may take for the head of its request, however it drips."""
@@ -84,34 +83,20 @@ class Server:
 
     def __init__(self, listen: str, health: Callable[[], Health], figures: MetricsRenderer) -> None:
         host, _, port = listen.rpartition(":")
-        host = host.removeprefix("[").removesuffix("]")
         try:
-            # opened here, not by uvicorn: its error would end the process instead of naming the key
-            family = socket.AF_INET6 if ":" in host else socket.AF_INET
-            self._listener = socket.create_server((host, int(port)), family=family, backlog=MOST_CLIENTS)
+            self._listener = open_listener(host, int(port), backlog=MOST_CLIENTS)
         except OSError as error:
             hint = "another process, or another instance, may listen there"
             problem = Problem("metrics.listen", f"cannot be listened on: {error.strerror}", hint)
             raise ConfigError([problem]) from error
         self.listen = listen
-        self._server = _Server(
-            uvicorn.Config(
-                application(health, figures),
-                http=_Bounded,
-                ws="none",
-                loop="asyncio",
-                lifespan="off",
-                # nothing of uvicorn's reaches the log: its lines are no events of ours
-                log_config=None,
-                log_level="critical",
-                access_log=False,
-                proxy_headers=False,
-                server_header=False,
-                date_header=False,
-                # a head that never ends must not fill the memory
-                h11_max_incomplete_event_size=LONGEST_HEAD,
-                timeout_graceful_shutdown=1,
-            )
+        self._server = LoopbackServer(
+            application(health, figures),
+            _Bounded,
+            log_level="critical",
+            date_header=False,
+            h11_max_incomplete_event_size=LONGEST_HEAD,
+            timeout_graceful_shutdown=1,
         )
         self._thread = threading.Thread(target=self._server.run, args=([self._listener],), name="http", daemon=True)
         self._thread.start()
@@ -241,30 +226,3 @@ class _Bounded(H11Protocol):
     def _end_if_silent(self) -> None:
         if self.is_silent:
             self.transport.abort()
-
-
-class _Server(uvicorn.Server):
-    """Uvicorn's server, ended by a call instead of a signal, and without its ten wake-ups a second."""
-
-    def __init__(self, config: uvicorn.Config) -> None:
-        super().__init__(config)
-        self._ending = threading.Event()
-        self._loop: asyncio.AbstractEventLoop | None = None
-        self._over = asyncio.Event()
-
-    @contextmanager
-    def capture_signals(self) -> Generator[None, None, None]:
-        yield
-
-    async def main_loop(self) -> None:
-        self._loop = asyncio.get_running_loop()
-        # `end` may come before the loop runs: then there is no event to wait for
-        if not self._ending.is_set():
-            await self._over.wait()
-
-    def end(self) -> None:
-        """Let the server end; called from another thread."""
-        self._ending.set()
-        if self._loop is not None:
-            with suppress(RuntimeError):  # it has ended meanwhile
-                self._loop.call_soon_threadsafe(self._over.set)

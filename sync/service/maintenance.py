@@ -42,7 +42,7 @@ def recover(engine: Engine) -> None:
     ledger = engine.ledger
     if ledger.is_new:
         emit("ledger_created", ledger=str(ledger.path))
-    for place in ledger.receipts.mended:
+    for place in ledger.receipts.repairs:
         emit(
             "receipts_mended",
             receipts=str(place.path),

@@ -18,7 +18,7 @@ from pathlib import Path
 from state.incidents import OF_A_DAEMON, Gravity, Incident
 from state.ledger import Ledger
 from state.lock import holder
-from state.receipts.opening import Mended
+from state.receipts.opening import ReceiptsRepair
 from sync.config.load import digest_now, ledger_named_by, state_folder
 from sync.config.schema import Config
 from sync.shared.errors import ConfigError, LedgerBusy, LedgerError, SourceRefused, SourceUnavailable, SyncError
@@ -125,7 +125,7 @@ def unread(ledger: Ledger, stream: str, error: SyncError) -> None:
         ledger.incidents.tell("stream", stream, cause_in(error), hint_in(error), gravity=gravity)
 
 
-def receipts_rewritten(ledger: Ledger, place: Mended) -> None:
+def receipts_rewritten(ledger: Ledger, place: ReceiptsRepair) -> None:
     """Record that receipts were damaged or gone, and were written again from the ledger: a person should find
     out why."""
     had = f"had damaged lines ({place.damaged:,})" if place.damaged else "were gone"

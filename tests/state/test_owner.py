@@ -353,7 +353,7 @@ def test_an_answer_that_the_receipts_got_before_the_doubt_agrees_with_the_ledger
         assert row(newer, "a")["state"] == "delivered"
     older.file.close()
     with own(path, clock) as third:
-        assert (third.recover(), third.receipts.mended) == ([], [])
+        assert (third.recover(), third.receipts.repairs) == ([], [])
 
 
 def test_what_is_left_waits_for_its_end_also_under_the_owner_after_next(

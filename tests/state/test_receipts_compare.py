@@ -44,7 +44,7 @@ def half_settled() -> BatchReceipt:
 
 
 def history(**batches: BatchReceipt) -> ReceiptHistory:
-    return ReceiptHistory(batches=batches, headed=True, told=3)
+    return ReceiptHistory(batches=batches, has_begin=True, told=3)
 
 
 # -- what all places together know
@@ -65,7 +65,7 @@ def test_only_receipts_that_are_whole_prove_that_a_batch_never_left(whole: bool,
 
 def test_nothing_is_proven_before_anything_was_read() -> None:
     assert not CombinedReceipts().never_left("a")
-    assert not ReceiptHistory().headed, "what was not read has no beginning"
+    assert not ReceiptHistory().has_begin, "what was not read has no beginning"
 
 
 SENT = {"a": "created", "b": "refused", "c": "sending"}
@@ -76,7 +76,7 @@ SENT = {"a": "created", "b": "refused", "c": "sending"}
     [
         ({}, [], 3, True),
         ({}, ["a", "b"], 2, True),
-        ({"headed": False}, [], 3, False),
+        ({"has_begin": False}, [], 3, False),
         ({"torn": True}, [], 3, False),
         ({"damaged": 1}, [], 3, False),
         ({}, [], 4, False),

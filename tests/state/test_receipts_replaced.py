@@ -123,7 +123,7 @@ def test_nothing_is_sent_any_more_and_the_next_start_has_it_all(
         pytest.fail("compacting would make it its own")
     ended(ledger)
     with opened(path) as again:
-        found = {each.why for each in again.receipts.mended}
+        found = {each.why for each in again.receipts.repairs}
         assert found or spoil is last_line_cut_off, "a verdict alone is told again without a word"
         again.recover()
         assert states(again)["a"] == "delivered"
@@ -147,7 +147,7 @@ def test_what_was_on_the_wire_is_kept_by_the_ledger(path: Path, spoil: Callable[
     ledger.verdicts.conclude(one.batch, "created", slot=one.slot)
     ended(ledger)
     with opened(path) as again:
-        assert again.receipts.mended
+        assert again.receipts.repairs
         assert again.recover() == []
         assert states(again) == {"a": "delivered", "b": "delivered"}
     history = ReceiptsFile(receipts_of(path)).history()

@@ -1,4 +1,4 @@
-"""`closingdealz-sync selftest`: proves on this machine that nothing is lost and nothing sent twice."""
+"""The command `selftest`: proves on this machine that nothing is lost and nothing is sent twice."""
 
 from __future__ import annotations
 
@@ -110,7 +110,7 @@ def _trials(folder: Path, sandbox: RunningSandbox, steps: int, seeds: range) -> 
 
 
 class _Counter:
-    """Says on a terminal which trial is under way, on one line that is written over."""
+    """Shows the trial under way on one line of a terminal, overwritten each time."""
 
     def __init__(self, shows: bool) -> None:
         self._shows = shows

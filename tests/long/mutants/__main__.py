@@ -57,13 +57,13 @@ class Survivor:
 
     @property
     def _says_the_same_sql(self) -> bool:
-        """Whether only the case of SQL's words and names differs, which means nothing outside of quotes."""
+        """Return True if only the case of SQL's words and names differs, which means nothing outside of quotes."""
         line, becomes = (re.sub(r"'[^']*'|[^']+", _folded, text) for text in (self.line, self.becomes))
         return bool(SQL.search(self.line)) and line == becomes
 
     @property
     def is_of_words(self) -> bool:
-        """Whether nothing but a text for people changed: one of three words or more."""
+        """Return True if only a text for people changed: one of three words or more."""
         line, becomes = (LITERAL.sub(_without_words, text) for text in (self.line, self.becomes))
         return line == becomes
 
@@ -137,7 +137,7 @@ def _mutmut(*words: str) -> list[str]:
 
 
 def _states(folder: Path) -> dict[str, str]:
-    """What became of each mutant, by its name."""
+    """Return the fate of each mutant, by name."""
     words = _mutmut("results", "--all", "true")
     said = subprocess.run(words, cwd=folder, capture_output=True, text=True, check=True).stdout
     lines = (line.strip().rpartition(": ") for line in said.splitlines())
@@ -166,7 +166,7 @@ def _shown(functions: dict[str, list[str]], folder: Path, module: str, name: str
 
 
 def _first_line(path: Path, name: str) -> int:
-    """Of the function that a mutant is of: `package.module.x_function__mutmut_3`, or `xǁClassǁmethod__mutmut_3`."""
+    """Return the line of a mutant's function: `package.module.x_function__mutmut_3` or `xǁClassǁmethod__mutmut_3`."""
     words = name.rpartition(".")[2].removeprefix("x").rpartition("__mutmut_")[0]
     parts = words.strip("ǁ").split("ǁ") if "ǁ" in words else [words.removeprefix("_")]
     tree: ast.AST = ast.parse(path.read_text(encoding="utf-8"))
