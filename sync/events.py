@@ -17,7 +17,7 @@ class Event:
     """One event of the log: its level, its meaning, and the names of its fields."""
 
     level: Level
-    says: str
+    meaning: str
     fields: tuple[str, ...]
 
 

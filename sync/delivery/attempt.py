@@ -9,7 +9,7 @@ from typing import Any
 
 import httpx
 
-from sync.delivery.wire_trace import Course, account_of
+from sync.delivery.wire_trace import RequestProgress, account_of
 from sync.shared.clock import Clock
 
 PIECE = 1 << 14
@@ -37,7 +37,7 @@ class Attempt(Mapping[str, Any]):
         self._given_up = False
         self._sockets: list[socket.socket] = []
         self._response: httpx.Response | None = None
-        self.course = Course(size)
+        self.progress = RequestProgress(size)
 
     def __getitem__(self, phase: str) -> float:
         if phase not in self._PHASES:
@@ -74,24 +74,24 @@ class Attempt(Mapping[str, Any]):
 
     def _begin_writing(self) -> None:
         with self._lock:
-            self.course.connected = True
+            self.progress.connected = True
             if self._given_up or self.left <= 0:
                 # raised inside httpcore's trace hook, so that the request ends before its first byte is written
                 raise TooLate
-            self.course.written = 0
+            self.progress.written = 0
 
     def pieces(self, body: bytes) -> Iterator[bytes]:
         """Yield the body in pieces and count them: a piece has been written once the next one is asked for."""
         for start in range(0, len(body), PIECE):
             yield body[start : start + PIECE]
-            self.course.written = min(start + PIECE, len(body))
+            self.progress.written = min(start + PIECE, len(body))
 
     def answered(self, response: httpx.Response) -> None:
         """Note the head of the response: from now on the account tells its status and the bytes of its body."""
         self._response = response
         length = response.headers.get("Content-Length", "")
-        self.course.status = response.status_code
-        self.course.expected = int(length) if length.isascii() and length.isdecimal() else None
+        self.progress.status = response.status_code
+        self.progress.expected = int(length) if length.isascii() and length.isdecimal() else None
 
     def cut(self) -> bool:
         """Shut down every open socket, at the deadline. Return True if not a byte was written; then none ever
@@ -106,12 +106,12 @@ class Attempt(Mapping[str, Any]):
                 socket.socket.shutdown(each, socket.SHUT_RDWR)
             except OSError:
                 continue  # closed already: the request ended at the same moment
-        return not self.course.began_writing
+        return not self.progress.began_writing
 
     def account(self, end: str = "") -> str:
         """Return what happened so far, in fixed words and figures; `end` says how the request failed, "" if it
         did not."""
         if self._response is not None:
-            self.course.received = self._response.num_bytes_downloaded
+            self.progress.received = self._response.num_bytes_downloaded
         late = bool(end) and self.left <= 0
-        return account_of(self.course, self._clock.boot() - self._began, "the time-out was over" if late else end)
+        return account_of(self.progress, self._clock.boot() - self._began, "the time-out was over" if late else end)

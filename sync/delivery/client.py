@@ -105,7 +105,7 @@ class LeadsClient:
             return _too_late(attempt)
         except FAILURES as error:
             late = attempt.left <= 0
-            outcome = of_failure(error, began_writing=attempt.course.began_writing, timed_out=late)
+            outcome = of_failure(error, began_writing=attempt.progress.began_writing, timed_out=late)
             end = how(error)
             if self._proxy and not attempt.reached:
                 end = f"the proxy {self._proxy}: {end}"
@@ -131,7 +131,9 @@ class LeadsClient:
         ours = datetime.fromtimestamp(self._clock.wall(), UTC)
         now = server_time(response.headers.get("Date"), ours)
         retry_after = retry_after_seconds(response.headers.get("Retry-After"), now)
-        return ApiResponse(response.status_code, bytes(read), retry_after, attempt.account(), attempt.course.is_written)
+        return ApiResponse(
+            response.status_code, bytes(read), retry_after, attempt.account(), attempt.progress.is_written
+        )
 
     def close(self) -> None:
         self._client.close()

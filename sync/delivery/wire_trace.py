@@ -17,7 +17,7 @@ class AnswerTooLong(httpx.ReadError):
 
 
 @dataclass(slots=True)
-class Course:
+class RequestProgress:
     """The progress of one request.
 
     `written` counts bytes of the body that the system accepted, None if not even the request's head was begun;
@@ -41,23 +41,23 @@ class Course:
         return self.written == self.size
 
 
-def account_of(course: Course, seconds: float, end: str = "") -> str:
+def account_of(progress: RequestProgress, seconds: float, end: str = "") -> str:
     """Return one line: `connected; 48,213 of 48,213 bytes written; no response; the connection was reset after 12 ms`.
 
     `end` says how the request failed (as `how` words it), "" if the response was read whole.
     """
     after = f"after {seconds * 1000:,.0f} ms" if seconds < 1 else f"after {seconds:,.1f} s"
-    if course.written is None:
-        return f"{'connected' if course.connected else 'no connection'}; nothing written; {end} {after}"
-    said = f"connected; {course.written:,} of {course.size:,} bytes written; {_answer(course, whole=not end)}"
+    if progress.written is None:
+        return f"{'connected' if progress.connected else 'no connection'}; nothing written; {end} {after}"
+    said = f"connected; {progress.written:,} of {progress.size:,} bytes written; {_answer(progress, whole=not end)}"
     return f"{said}; {end} {after}" if end else f"{said} {after}"
 
 
-def _answer(course: Course, *, whole: bool) -> str:
-    if course.status is None:
+def _answer(progress: RequestProgress, *, whole: bool) -> str:
+    if progress.status is None:
         return "no response"
-    of = "" if whole or course.expected is None else f" of {course.expected:,}"
-    return f"status {course.status} and {course.received:,}{of} bytes of its body"
+    of = "" if whole or progress.expected is None else f" of {progress.expected:,}"
+    return f"status {progress.status} and {progress.received:,}{of} bytes of its body"
 
 
 def how(error: BaseException) -> str:

@@ -24,7 +24,7 @@ from sync.polling.turns import Failure, StreamWorker
 
 
 @dataclass(frozen=True, slots=True)
-class Fresh:
+class PreparedPlan:
     """A plan that the ledger has registered, and the workers that are new or changed in it, not at work yet."""
 
     plan: CompiledConfig
@@ -51,8 +51,9 @@ class Fresh:
 class Engine:
     """A plan in force: a worker for each stream that is polled, and one for each workspace that is delivered to.
 
-    Another plan takes its place part by part: `prepare` it in any thread, `adopt` it, and `tend` to what waits. What
-    both plans agree on is not touched by that. The caller owns the ledger (opened with `own=True`).
+    Another plan takes its place part by part: `prepare` it in any thread, `adopt` it, and then `start_ready` whatever
+    waited for its predecessor. Parts that both plans agree on are not touched. The caller owns the ledger (opened with
+    `own=True`).
     """
 
     def __init__(
@@ -98,7 +99,7 @@ class Engine:
 
     # -- another plan
 
-    def prepare(self, plan: CompiledConfig, edited: Sequence[Evidence]) -> Fresh:
+    def prepare(self, plan: CompiledConfig, edited: Sequence[Evidence]) -> PreparedPlan:
         """Register another plan's streams in the ledger, all or none, and make the workers that it needs beside those
         that go on; `edited` are the streams whose query changed. Nothing stops or begins yet.
 
@@ -117,7 +118,7 @@ class Engine:
         for job in jobs.values():
             if job.row.workspace in touched:  # streams are matched with all those of their workspace
                 learn_contacts(self.ledger, job)
-        return Fresh(
+        return PreparedPlan(
             plan,
             jobs,
             destinations,
@@ -145,9 +146,9 @@ class Engine:
         LedgerUntrusted, LedgerError."""
         self.ledger.streams.register(self.plan.declared, reworded=self.plan.specs)
 
-    def adopt(self, fresh: Fresh) -> None:
+    def adopt(self, fresh: PreparedPlan) -> None:
         """Put a prepared plan in force. What is changed or gone begins nothing more and ends in the background; what is
-        new waits for `tend`."""
+        new waits for `start_ready`."""
         now = self.ledger.clock.boot()
         self.plan = fresh.plan
         self._streams.exchange(fresh.jobs, fresh.streams, fresh.of_streams, now)
@@ -162,7 +163,7 @@ class Engine:
         if self.is_stopping:
             self.stop()
 
-    def tend(self) -> list[str]:
+    def start_ready(self) -> list[str]:
         """Start the delivery of workspaces whose former worker is over, and return the streams whose polls may begin;
         each comes once. To be called about once a second from the thread that adopts."""
         self.start_delivery()

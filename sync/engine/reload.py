@@ -18,7 +18,7 @@ from sync.config.load import load_config
 from sync.config.schema import Config
 from sync.engine.compiled_config import CompiledConfig
 from sync.engine.edited_queries import AT_ONCE, Answer, Comparisons, Evidence, Unanswered, is_edited
-from sync.engine.engine import Engine, Fresh
+from sync.engine.engine import Engine, PreparedPlan
 from sync.engine.missing_secrets import missing_secrets, pinned, without
 from sync.service.notices import cause_in, hint_in
 from sync.shared.errors import ConfigError, LedgerBusy, LedgerUntrusted, SourceRefused, SourceUnavailable, SyncError
@@ -85,7 +85,7 @@ class Reload:
         self._config: Config | None = former._config if former else None
         self._gives_way = threading.Event()
         self.accepted: Accepted | None = None
-        self.fresh: Fresh | None = None
+        self.fresh: PreparedPlan | None = None
         self.refusal: SyncError | None = None
         self._thread = threading.Thread(target=self._run, name="reload", daemon=True)
         self._thread.start()

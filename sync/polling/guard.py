@@ -104,7 +104,7 @@ def _percent(part: int, whole: int) -> str:
     return f"{100 if part == whole else min(99, round(100 * part / whole))} %"
 
 
-class Watch:
+class PollGuard:
     """The guard over one poll: it looks after each page and at the end, then holds or releases what the poll made.
 
     Nothing that the poll reads can be claimed before `end`. What polls that were cut off left behind is looked at

@@ -19,7 +19,7 @@ from state.ledger import Ledger
 from state.rows import LaneMove, PollKind, PollOutcome
 from sync.log import emit
 from sync.mapping.result import Note
-from sync.polling.guard import Watch
+from sync.polling.guard import PollGuard
 from sync.polling.intake import Intake
 from sync.polling.job import PollReport, StreamJob
 from sync.polling.judge import Rules
@@ -101,18 +101,18 @@ class Poller:
         With `suspect` everything it makes is held, for that reason.
         """
         report = PollReport(kind)
-        watch = None
+        guard = None
         if suspect or not self._first_scan.is_asked_for(kind):
             first_scan = self._first_scan.last_poll()
             # before the poll is recorded: it counts what earlier polls left behind
-            watch = Watch(self._ledger, self._job, report, first_scan=first_scan, suspect=suspect)
-        poll = self._ledger.streams.poll_started(self._job.row.id, kind, released=watch is None)
+            guard = PollGuard(self._ledger, self._job, report, first_scan=first_scan, suspect=suspect)
+        poll = self._ledger.streams.poll_started(self._job.row.id, kind, released=guard is None)
         outcome: PollOutcome = "failed"
         error: str | None = None
         try:
             # before anything is read: one page of another account would be new leads by the hundred
             self._refuse_another_account(connector)
-            intake = self._intake(poll, report, watch, Spelling(self._ledger, self._job, connector))
+            intake = self._intake(poll, report, guard, Spelling(self._ledger, self._job, connector))
             work(intake)
             # over the whole poll: in one page a field may be unusable by chance
             intake.losses.say(self._job.row.name)
@@ -127,7 +127,7 @@ class Poller:
             raise
         finally:
             # also after an error: the pages that were committed are looked at, so that nothing stays unreleased
-            looked = watch is not None and watch.end(poll, outcome)
+            looked = guard is not None and guard.end(poll, outcome)
             self._ledger.streams.poll_ended(poll, outcome, report.as_kept(), error, release=not looked)
             if looked or report.pages:
                 self._committed(report)
@@ -152,10 +152,10 @@ class Poller:
                 stream=spec.name,
             )
 
-    def _intake(self, poll: int, report: PollReport, watch: Watch | None, spelling: Spelling) -> Intake:
+    def _intake(self, poll: int, report: PollReport, guard: PollGuard | None, spelling: Spelling) -> Intake:
         def committed() -> None:
-            if watch is not None:
-                watch.page(poll)
+            if guard is not None:
+                guard.page(poll)
             self._committed(report)
 
         return Intake(self._ledger, self._job, spelling, poll, report, gone=self._gone, committed=committed)

@@ -45,7 +45,7 @@ class Failure:
     error: SyncError
 
 
-class Around(Protocol):
+class TurnHost(Protocol):
     """The part of the engine that a stream's turns need."""
 
     ledger: Ledger
@@ -64,7 +64,7 @@ class StreamWorker:
     """The turns of one stream, one at a time: judge again what an edited mapping left behind, poll, sweep if due."""
 
     def __init__(
-        self, engine: Around, name: str, job: StreamJob, source: Source, connect: Callable[[], Connector]
+        self, engine: TurnHost, name: str, job: StreamJob, source: Source, connect: Callable[[], Connector]
     ) -> None:
         self.name = name
         self.job = job
@@ -225,7 +225,7 @@ class StreamWorker:
         # kept between polls: opening one may cost a login
         self._connector = self._connector or self._connect()
         report = work(self._connector)
-        told_of = {
+        fields = {
             "stream": self.name,
             "kind": report.kind,
             "outcome": report.outcome,
@@ -235,9 +235,9 @@ class StreamWorker:
             **{name: count for name, count in counts_of(report).items() if count},
         }
         if self._is_no_news(report):
-            emit_quietly("poll", **told_of)
+            emit_quietly("poll", **fields)
         else:
-            emit("poll", **told_of)
+            emit("poll", **fields)
         return report
 
     def _is_no_news(self, report: PollReport) -> bool:

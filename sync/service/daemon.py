@@ -17,7 +17,7 @@ from sync.config.load import load_config, warnings_of
 from sync.config.schema import Config
 from sync.delivery.sender import ClientFactory, open_client
 from sync.engine.compiled_config import CompiledConfig
-from sync.engine.engine import Engine, Fresh
+from sync.engine.engine import Engine, PreparedPlan
 from sync.engine.ledger_opening import own_ledger
 from sync.engine.missing_secrets import missing_secrets, without
 from sync.engine.reload import Accepted, RefusedPart, Reload
@@ -111,7 +111,7 @@ class Daemon:
         self._fatal = self._fatal or error
 
     def _start(self, engine: Engine) -> None:
-        self._tend(engine)
+        self._schedule_ready(engine)
         self._schedule.every("maintenance", MAINTENANCE_EVERY, lambda: self._maintain(engine), at_once=False)
         self._schedule.start()
         self._ends.say(engine.plan.config, engine.ledger.clock.wall())
@@ -124,7 +124,7 @@ class Daemon:
             self._recover_left(engine)
             self._tend_key(engine)
             self._go_on_reloading(engine)
-            self._tend(engine)
+            self._schedule_ready(engine)
             # the main thread waits here and nowhere else: signals and the watchdog need it
             heard = _heard(SIGNALS, RELOAD_TICK if self._reload else TICK)
             if heard == signal.SIGHUP:
@@ -133,9 +133,9 @@ class Daemon:
                 emit("stopping", signal=heard.name, in_flight=engine.in_flight)
                 return
 
-    def _tend(self, engine: Engine) -> None:
+    def _schedule_ready(self, engine: Engine) -> None:
         """Schedule the streams whose polls may begin, because their predecessors are over."""
-        for name in engine.tend():
+        for name in engine.start_ready():
             stream = engine.streams[name]
             # a turn that hangs would block its successors for ever
             turn = partial(stream.turn, POLL_DEADLINE)
@@ -229,7 +229,7 @@ class Daemon:
         emit("config_refused", config=str(self._config.path), problems=problems)
         notices.refused(self._config, engine.ledger, problems)
 
-    def _put_in_force(self, engine: Engine, accepted: Accepted, fresh: Fresh) -> None:
+    def _put_in_force(self, engine: Engine, accepted: Accepted, fresh: PreparedPlan) -> None:
         """Adopt all that is not refused; what is unchanged goes on as if nothing had happened."""
         config = self._config = accepted.plan.config
         log.configure(config.log.level, config.log.format)

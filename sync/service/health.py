@@ -16,7 +16,7 @@ from sync.delivery.sender import BUSY_RETRIES
 from sync.engine.engine import Engine
 from sync.events import Level
 from sync.polling.turns import StreamWorker
-from sync.service.look import Backlog, Seen
+from sync.service.ledger_monitor import Backlog, LedgerSnapshot
 from sync.service.schedule import Schedule
 from sync.shared.durations import format_duration
 
@@ -213,7 +213,7 @@ class Health:
         }
 
 
-def stops_of(engine: Engine, witness: Witness, seen: Seen | None, started_at: float) -> list[str]:
+def stops_of(engine: Engine, witness: Witness, seen: LedgerSnapshot | None, started_at: float) -> list[str]:
     """Return the reasons why data does not flow, in words without a value of a record or an address."""
     clock = engine.ledger.clock
     found = [*_late_streams(engine, witness, started_at, clock.boot(), clock.wall())]

@@ -30,7 +30,7 @@ from sync.config.ages import ages_of
 from sync.engine.engine import Engine
 from sync.events import PARTS, Level
 from sync.service.health import Health, Witness
-from sync.service.look import Seen
+from sync.service.ledger_monitor import LedgerSnapshot
 from sync.views.needs import NeedKind
 
 PREFIX = "closingdealz_sync"
@@ -42,8 +42,8 @@ class Metrics:
     """A listener of the log that counts events."""
 
     def __init__(self, registry: CollectorRegistry) -> None:
-        def counter(name: str, says: str, *labels: str) -> Counter:
-            return Counter(f"{PREFIX}_{name}", says, labels, registry=registry)
+        def counter(name: str, text: str, *labels: str) -> Counter:
+            return Counter(f"{PREFIX}_{name}", text, labels, registry=registry)
 
         self._events = counter("log_events", "Lines of the log, whatever its level.", "event", "level")
         self._polls = counter("polls", "Polls that ended, by outcome.", "stream", "kind", "outcome")
@@ -123,7 +123,7 @@ class Watched(Protocol):
 
     def health(self) -> Health: ...
 
-    def look(self) -> Seen | None:
+    def look(self) -> LedgerSnapshot | None:
         """Return the ledger's state; None if it cannot be read now."""
         ...
 
@@ -144,8 +144,8 @@ class GaugeReadings(Collector):
         for name, value in (("live", health.live), ("ready", health.ready), ("flowing", health.flowing)):
             yield GaugeMetricFamily(f"{PREFIX}_{name}", f"Whether /healthz says {name}.", float(value))
         refused = self._service.witness.config_refused
-        says = "Whether the configuration that lies there is in force."
-        yield GaugeMetricFamily(f"{PREFIX}_config_last_reload_successful", says, float(not refused))
+        text = "Whether the configuration that lies there is in force."
+        yield GaugeMetricFamily(f"{PREFIX}_config_last_reload_successful", text, float(not refused))
         yield from self._workers()
         yield from self._ends()
         # last: if the ledger cannot be read now, everything above is still shown
@@ -183,7 +183,7 @@ class GaugeReadings(Collector):
         return flight, rests, failing
 
 
-def _in_ledger(seen: Seen) -> Iterable[Metric]:
+def _in_ledger(seen: LedgerSnapshot) -> Iterable[Metric]:
     records = _gauge("records", "Records by state.", "stream", "state")
     for (stream, state), n in seen.records.items():
         records.add_metric([stream, state], n)
@@ -209,7 +209,7 @@ def _in_ledger(seen: Seen) -> Iterable[Metric]:
     yield GaugeMetricFamily(f"{PREFIX}_ledger_size_bytes", "Size of the ledger's file.", seen.size)
 
 
-def _waiting(seen: Seen) -> Iterable[Metric]:
+def _waiting(seen: LedgerSnapshot) -> Iterable[Metric]:
     pending = _gauge("pending_leads", "Leads that wait to be sent.", "workspace")
     oldest = _gauge(
         "oldest_pending_timestamp_seconds",
@@ -240,8 +240,8 @@ def registry_of(service: Watched) -> tuple[CollectorRegistry, Metrics]:
     return registry, metrics
 
 
-def _gauge(name: str, says: str, *labels: str) -> GaugeMetricFamily:
-    return GaugeMetricFamily(f"{PREFIX}_{name}", says, labels=labels)
+def _gauge(name: str, text: str, *labels: str) -> GaugeMetricFamily:
+    return GaugeMetricFamily(f"{PREFIX}_{name}", text, labels=labels)
 
 
 def _number(value: object) -> float:

@@ -74,9 +74,9 @@ def did_not_start(path: Path, error: SyncError) -> None:
 def _is_told(found: Path, path: Path, error: SyncError) -> bool:
     """Return True if the ledger could be told, or knows already how its daemon ended."""
     with contextlib.suppress(SyncError), Ledger(found) as ledger:
-        told = ledger.incidents.in_force()
+        current = ledger.incidents.in_force()
         # the error that ended it is more telling than that it could not start again
-        if told is None or not told.error:
+        if current is None or not current.error:
             ledger.incidents.tell("daemon", str(path.absolute()), f"could not start: {cause_in(error)}", hint_in(error))
         return True
     return False
@@ -96,10 +96,10 @@ def refused(config: Config, ledger: Ledger, problems: Collection[str]) -> None:
 
 def is_put_back(incident: Incident, ledger: Ledger) -> bool:
     """Return True if the file whose reload was refused holds again what is in force. Raises LedgerError, LedgerBusy."""
-    told = ledger.incidents.in_force()
-    if incident.kind != "config" or told is None or told.digest in ("", incident.digest):
+    current = ledger.incidents.in_force()
+    if incident.kind != "config" or current is None or current.digest in ("", incident.digest):
         return False
-    return incident.subject == told.config and _keyed(digest_now(Path(told.config)), ledger) == told.digest
+    return incident.subject == current.config and _keyed(digest_now(Path(current.config)), ledger) == current.digest
 
 
 def part_refused(source: str, error: SyncError, ledger: Ledger, *, was_there: bool) -> None:

@@ -18,7 +18,7 @@ from sync.config.schema import Config
 from sync.engine.engine import Engine
 from sync.log import emit
 from sync.service.health import Health, Phase, Stall, Witness, parts_of, stalls_of, stops_of, summary_of
-from sync.service.look import Lookout, Seen
+from sync.service.ledger_monitor import LedgerMonitor, LedgerSnapshot
 from sync.service.schedule import Schedule
 from sync.service.systemd import Notifier
 from sync.shared.clock import Clock, SystemClock
@@ -49,7 +49,7 @@ class Service:
         self._phase: Phase = "starting"
         self._started_at = self._clock.boot()
         self._endpoint: Endpoint | None = None
-        self._lookout: Lookout | None = None
+        self._monitor: LedgerMonitor | None = None
         self._stalls: Sequence[Stall] = ()
         self._pinged_at = self._said_at = self._trimmed_at = -1e9
         self._news = self._trimmed_news = -1
@@ -97,8 +97,8 @@ class Service:
         self._schedule = schedule
         if engine is not self.engine:
             self.engine, self._started_at = engine, self._clock.boot()
-        self._drop_lookout()
-        self._lookout = Lookout(engine)
+        self._drop_monitor()
+        self._monitor = LedgerMonitor(engine)
         if self._endpoint:
             self._endpoint.know(engine)
         self._phase = "running"
@@ -156,11 +156,11 @@ class Service:
         stalls = stalls_of(parts_of(engine, self._schedule), self._clock.boot())
         return Health(self._phase, stalls, stops_of(engine, self.witness, self.look(), self._started_at))
 
-    def look(self) -> Seen | None:
+    def look(self) -> LedgerSnapshot | None:
         """Return the ledger's state; None if it cannot be read now."""
-        lookout = self._lookout
+        monitor = self._monitor
         with contextlib.suppress(LedgerBusy, LedgerError):
-            return lookout.look() if lookout else None
+            return monitor.look() if monitor else None
         return None
 
     # -- inside
@@ -176,9 +176,9 @@ class Service:
         stalled = {stall.part for stall in self._stalls}
         for part in known - stalled:
             emit("moves_again", part=part)
-        if stalled != known and self._lookout:
+        if stalled != known and self._monitor:
             with contextlib.suppress(LedgerBusy, LedgerError):
-                self._lookout.tell_stalls(stalled)
+                self._monitor.tell_stalls(stalled)
         every = self._notifier.watchdog_every
         # half a second early: the next tick may come late
         if every and not self._stalls and self._clock.boot() - self._pinged_at >= every / PINGS - 0.5:
@@ -193,19 +193,19 @@ class Service:
         self._said_at, self._news = self._clock.boot(), self.witness.news
         in_doubt = 0
         with contextlib.suppress(LedgerBusy, LedgerError):
-            in_doubt = self._lookout.in_doubt() if self._lookout else 0
+            in_doubt = self._monitor.in_doubt() if self._monitor else 0
         return summary_of(engine, self.witness, self._stalls, in_doubt)
 
-    def _drop_lookout(self) -> None:
-        if self._lookout:
-            self._lookout.close()
-            self._lookout = None
+    def _drop_monitor(self) -> None:
+        if self._monitor:
+            self._monitor.close()
+            self._monitor = None
 
     def _close(self) -> None:
         if self._endpoint:
             self._endpoint.close()
             self._endpoint = None
-        self._drop_lookout()
+        self._drop_monitor()
 
 
 def _is_calm(engine: Engine) -> bool:

@@ -27,7 +27,7 @@ HEADING = re.compile(r"^#+ (.+)$", re.MULTILINE)
 def test_every_event_stands_there_with_its_level_and_fields() -> None:
     said = {row[0].strip("`"): tuple(row[1:]) for row in table("events", "event")}
     real = {
-        name: (event.level, event.says, ", ".join(f"`{field}`" for field in event.fields))
+        name: (event.level, event.meaning, ", ".join(f"`{field}`" for field in event.fields))
         for name, event in EVENTS.items()
     }
     assert said == real

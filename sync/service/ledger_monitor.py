@@ -33,7 +33,7 @@ class Backlog:
 
 
 @dataclass(frozen=True, slots=True)
-class Seen:
+class LedgerSnapshot:
     """One look at the ledger.
 
     `at` is in seconds since boot. Records are counted by stream and state; `polled` is when each stream's last poll
@@ -51,17 +51,17 @@ class Seen:
     size: int
 
 
-class Lookout:
+class LedgerMonitor:
     """The looks at one engine's ledger, for any thread. The connection is opened at the first one."""
 
     def __init__(self, engine: Engine) -> None:
         self._engine = engine
         self._lock = threading.Lock()
         self._ledger: Ledger | None = None
-        self._seen: Seen | None = None
+        self._seen: LedgerSnapshot | None = None
         self._closed = False
 
-    def look(self) -> Seen | None:
+    def look(self) -> LedgerSnapshot | None:
         """Return the ledger's state now, or a moment ago; None once it is closed. Raises LedgerError, LedgerBusy."""
         now = self._engine.ledger.clock.boot()
         with self._lock:
@@ -95,10 +95,10 @@ class Lookout:
                 self._ledger.close()
 
 
-def _seen(ledger: Ledger, engine: Engine, now: float) -> Seen:
+def _seen(ledger: Ledger, engine: Engine, now: float) -> LedgerSnapshot:
     names = {job.row.id: name for name, job in engine.jobs.items()}
     polls = ledger.streams.last_polls()
-    return Seen(
+    return LedgerSnapshot(
         at=now,
         workspaces={name: _waiting(ledger, worker) for name, worker in engine.workers.items()},
         records={(names[id_], state): n for (id_, state), n in ledger.records.counts().items() if id_ in names},
