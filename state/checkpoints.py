@@ -62,7 +62,7 @@ class Checkpoints:
             self.is_overwritten = True
             raise LedgerLost(
                 f"the file {self._path if is_changed else self._wal} was changed by another program while this process"
-                " works with it: it stops before it sends",
+                " uses it: it stops before it sends anything more",
                 hint="let other programs open it read-only (`sqlite3 -readonly`), and restore a backup only while the"
                 " daemon is stopped; then start it again: it goes on, or says what does not belong together",
             )
@@ -140,8 +140,8 @@ def refuse_mixed(ledger: Path, told: int | None) -> int | None:
     known = _number_in(ledger)
     if told is not None and (known or 0) < told and _size(_wal_of(ledger)) > 0:
         raise LedgerMixed(
-            f"the ledger {ledger} was written over, and the log {_wal_of(ledger).name} beside it is of the one before:"
-            " together they are neither",
+            f"the ledger {ledger} was overwritten, and the log {_wal_of(ledger).name} beside it belongs to the one"
+            " before it: they do not fit together",
             hint=_WAY_OUT,
         )
     return known

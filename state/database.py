@@ -307,7 +307,7 @@ def translated(path: Path) -> Iterator[None]:
     except sqlite3.Error as error:
         raise _translate(error, path) from error
     except UnicodeDecodeError as error:  # SQLite gives out the text of a damaged page as it is
-        raise LedgerError(f"the ledger {path} holds text that is none", hint=_HINTS["SQLITE_CORRUPT"]) from error
+        raise LedgerError(f"the ledger {path} holds invalid text", hint=_HINTS["SQLITE_CORRUPT"]) from error
     except OSError as error:
         raise LedgerError(
             f"the ledger {path} cannot be used: {error.strerror}", hint="check the path, its owner and the disk"
@@ -321,7 +321,7 @@ _HINTS = {
     "SQLITE_IOERR": "the disk reports errors: check the kernel's log",
     "SQLITE_CANTOPEN": "check that the folder exists and that this user may write to it",
     "SQLITE_CORRUPT": f"the file is damaged: {_REBUILD}",
-    "SQLITE_NOTADB": f"this is not a ledger, or none any more: check [ledger] path; if it was one: {_REBUILD}",
+    "SQLITE_NOTADB": f"this is not a ledger, or no longer one: check [ledger] path; if it was one: {_REBUILD}",
 }
 
 

@@ -14,7 +14,7 @@ from pathlib import Path
 from state.lock import LedgerLock
 from sync.shared.errors import LedgerLost
 
-_Identity = tuple[int, int]
+_FileId = tuple[int, int]
 
 
 class Footing:
@@ -25,7 +25,7 @@ class Footing:
 
     def __init__(self, ledger: Path, lock: LedgerLock) -> None:
         """Note the identities; the ledger must be open and written to, so that its side files exist."""
-        self._known: dict[Path, _Identity] = {lock.path: lock.identity}
+        self._known: dict[Path, _FileId] = {lock.path: lock.identity}
         for suffix in ("", "-wal", "-shm"):
             path = ledger.with_name(ledger.name + suffix)
             with suppress(FileNotFoundError):
@@ -35,7 +35,7 @@ class Footing:
         """Raise LedgerLost if a path no longer leads to the file it led to before."""
         for path, what in self._moved():
             raise LedgerLost(
-                f"{path} was {what} while this process works with it: it stops before it sends",
+                f"{path} was {what} while this process uses it: it stops before it sends anything more",
                 hint="start it again; stop it before you move, restore or clean what belongs to its ledger",
             )
 
@@ -52,5 +52,5 @@ class Footing:
                 yield path, "removed or moved"
 
 
-def _identity(found: os.stat_result) -> _Identity:
+def _identity(found: os.stat_result) -> _FileId:
     return found.st_dev, found.st_ino

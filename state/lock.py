@@ -45,7 +45,7 @@ class LedgerLock:
             pid, _ = _content(descriptor)
             os.close(descriptor)
             raise LedgerBusy(
-                f"another process{f' ({pid})' if pid else ''} works with this ledger",
+                f"another process{f' ({pid})' if pid else ''} uses this ledger",
                 hint="reading commands such as `status` work beside it; stop it first to run this one",
             )
         self._descriptor = descriptor

@@ -132,7 +132,7 @@ def _refuse_copy(before: Owner, lock: LedgerLock, ledger: Path) -> None:
     # Held, and by the very file that the ledger names: the original is in use while this copy starts.
     if held is not None and held[1] == before.lock != lock.identity:
         raise LedgerUntrusted(
-            f"the ledger {ledger} is a copy of {before.path}, with which process {held[0]} works:"
+            f"the ledger {ledger} is a copy of {before.path}, which process {held[0]} uses:"
             " both would send the same records",
             hint="stop that one for good before this one starts, or remove the copy",
         )

@@ -129,7 +129,7 @@ class Streams:
                     f"the ledger knows no stream {old!r}", hint=f"it knows: {', '.join(sorted(names))}"
                 )
             if new.name != old and new.name in names:
-                raise LedgerUntrusted(f"the ledger has a stream {new.name!r} already; two histories cannot become one")
+                raise LedgerUntrusted(f"the ledger has a stream {new.name!r} already; two histories cannot be merged")
             identity = json.dumps(dict(new.identity), sort_keys=True)
             # Another object may return other values for the same record; that must not count as a change of every
             # record.

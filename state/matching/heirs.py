@@ -47,7 +47,7 @@ class Relative:
 
 
 @dataclass(frozen=True, slots=True)
-class Nested:
+class NestedChild:
     """A child nested in a record, and the id of the record it was made from."""
 
     record: str
@@ -101,8 +101,8 @@ def known_formers(connection: sqlite3.Connection, keys: Collection[int]) -> dict
 
 
 def to_leave_out(
-    connection: sqlite3.Connection, hasher: Hasher, stream: int, nested: Sequence[Nested]
-) -> frozenset[Nested]:
+    connection: sqlite3.Connection, hasher: Hasher, stream: int, nested: Sequence[NestedChild]
+) -> frozenset[NestedChild]:
     """Return the nested children whose person has, or may have, a lead other than that of the record itself."""
     if not nested:
         return frozenset()
@@ -120,8 +120,8 @@ class Overtaken(Exception):
 class NestedSeen:
     """The children of a page that were made from other records, and those left out before mapping."""
 
-    asked: Sequence[Nested]
-    left_out: frozenset[Nested]
+    asked: Sequence[NestedChild]
+    left_out: frozenset[NestedChild]
 
     def refuse_overtaken(self, connection: sqlite3.Connection, hasher: Hasher, stream: int) -> None:
         """Raise Overtaken if other children would be left out now."""
@@ -136,7 +136,7 @@ class Heirs:
         self._file = file
         self._hasher = hasher
 
-    def seen(self, stream: int, nested: Sequence[Nested]) -> NestedSeen:
+    def seen(self, stream: int, nested: Sequence[NestedChild]) -> NestedSeen:
         """Return what must be left out as the ledger stands now. Costs nothing if there is nothing to ask."""
         if not nested:
             return NestedSeen((), frozenset())
@@ -144,7 +144,7 @@ class Heirs:
             return NestedSeen(nested, to_leave_out(connection, self._hasher, stream, nested))
 
 
-def _is_borne(connection: sqlite3.Connection, stream: int, nested: Nested) -> bool:
+def _is_borne(connection: sqlite3.Connection, stream: int, nested: NestedChild) -> bool:
     """Return True if the lead that the record has, or may have, was made with the child."""
     values = {"stream": stream, "id": nested.record, "child": nested.child, "child_id": nested.id}
     row = connection.execute(_BORNE, {**values, "former": nested.former}).fetchone()
@@ -238,8 +238,8 @@ def keep_successors(connection: sqlite3.Connection, stream: int, ids: Iterable[s
 def origin_of(
     former: Mapping[str, Sequence[str]],
     id_: str,
-    nested: Sequence[Nested],
-    left_out: Collection[Nested],
+    nested: Sequence[NestedChild],
+    left_out: Collection[NestedChild],
     *,
     others: bool,
 ) -> Origin | None:

@@ -36,6 +36,7 @@ def leave_out(change: Decision, standing: StandingValues) -> Decision:
     contacts = change.reading.contacts or ()
     found = [each for contact in contacts if (each := _stands_elsewhere(change, contact, standing))]
     change = replace(change, left_out=tuple(found))
+    # Quarantined rather than filtered: the operator must see that `required` cannot be met.
     if change.state == "pending" and change.reading.needs_contacts and len(found) == len(contacts):
         return replace(change, reading=replace(change.reading, reason=_NONE_LEFT), state="quarantined")
     return change

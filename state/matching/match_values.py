@@ -103,6 +103,7 @@ def borne(change: Decision, stored: Stored | None) -> Sequence[Contact] | None:
     A change that waits for a person adds none: the existing lead does not have them.
     """
     contacts = change.reading.contacts
+    # What is on the wire was cut before it was claimed; its verdict decides what it has.
     if contacts is None or change.state in ON_THE_WIRE:
         return None
     if change.lead_exists == "no" or change.state == "pending":

@@ -58,8 +58,8 @@ def refuse(
     if damaged:
         raise LedgerUntrusted(
             f"{damaged:,} {'line of the receipts is' if damaged == 1 else 'lines of the receipts are'} damaged: what"
-            " was said there is lost, and leads that it told of would be sent again",
-            hint="restore the receipts from their second place or a backup; with --accept-loss it goes on without them",
+            " they recorded is lost, and leads recorded there would be sent again",
+            hint="restore the receipts from their second place or a backup; --accept-loss rebuilds without them",
         )
     if found := tails(histories):
         raise _a_tail(path, found[0], _knows_all(path, histories, connector))
@@ -74,15 +74,14 @@ def _a_tail(path: Path, place: ReceiptsFile, ledger_knows_all: bool) -> LedgerUn
         )
     return LedgerUntrusted(
         f"{what}, and leads that were sent before would be sent again",
-        hint="restore the ledger, or the receipts from their second place; with --accept-loss it goes on without what"
-        " is lost",
+        hint="restore the ledger, or the receipts from their second place; --accept-loss rebuilds without what is lost",
     )
 
 
 def no_receipts(path: Path) -> LedgerUntrusted:
     """Build the error for a rebuild without any receipts."""
     return LedgerUntrusted(
-        f"there are no receipts beside {path}, so nothing can be made of them",
+        f"there are no receipts beside {path}, so the ledger cannot be rebuilt",
         hint="restore a backup of the ledger, or the receipts from their second place ([ledger] receipts_copy)",
     )
 

@@ -90,7 +90,7 @@ def refuse_older(
         leads = sum(batches[name].leads for name in unheard & batches.keys() if batches[name].created_something)
         raise LedgerUntrusted(
             f"the ledger {where} is older than its receipts: they name {_count(len(unheard), 'batch', 'batches')} that"
-            f" it does not know, with {_count(leads, 'lead', 'leads')} created, or perhaps",
+            f" it does not know, with {_count(leads, 'lead', 'leads')} created or possibly created",
             hint="closingdealz-sync ledger rebuild   (adds what it lacks; nothing is sent before)",
         )
     for name, batch in batches.items():

@@ -101,4 +101,4 @@ def _unpack(item: struct.Struct, packed: str) -> Iterator[tuple[Any, ...]]:
     try:
         yield from item.iter_unpack(base64.b64decode(packed, validate=True))
     except (ValueError, struct.error) as error:
-        raise ValueError("is not packed as it should be") from error
+        raise ValueError("is packed wrongly") from error

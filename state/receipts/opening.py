@@ -103,11 +103,10 @@ def refuse_orphans(ledger: Path, places: ReceiptsFiles) -> None:
 def _orphaned(ledger: Path, place: ReceiptsFile, history: ReceiptHistory) -> LedgerUntrusted:
     leads = sum(batch.leads for batch in history.batches.values() if batch.created_something)
     lost = history.is_a_tail and not leads
-    tell = "have lost what they told" if lost else f"tell of {leads:,} leads that were created or may have been"
+    tell = "have lost their beginning" if lost else f"tell of {leads:,} leads that were created or may have been"
     return LedgerUntrusted(
         f"the ledger {ledger} is missing, but its receipts {place.path} {tell}: a new ledger would send them again",
-        hint="closingdealz-sync ledger rebuild   (or restore the ledger; to begin from nothing, move the"
-        " receipts away)",
+        hint="closingdealz-sync ledger rebuild   (or restore the ledger; to start over, move the receipts away)",
     )
 
 

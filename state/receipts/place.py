@@ -115,7 +115,7 @@ class ReceiptsFile:
         if self._failure:
             raise self._failure
         if not self.is_there():
-            self._refuse("was removed, replaced or cut off while this process works with it")
+            self._refuse("was removed, replaced or truncated while this process uses it")
 
     def is_there(self) -> bool:
         """Return True unless the path leads elsewhere than to the watched file, as far as `stat` tells."""
@@ -136,7 +136,7 @@ class ReceiptsFile:
         """Raise LedgerError if the file is shorter than what was known of it plus these bytes: it was cut during the
         write."""
         if self._mark is not None and os.fstat(descriptor).st_size < self._mark.end + appended:
-            self._refuse("was cut off while this process works with it")
+            self._refuse("was truncated while this process uses it")
 
     def fail(self, error: OSError) -> None:
         """Refuse every further append by this process."""
@@ -151,12 +151,12 @@ class ReceiptsFile:
         if mark is not None and not (
             mark.is_in(os.fstat(descriptor)) and os.pread(descriptor, len(mark.content), mark.at) == mark.content
         ):
-            self._refuse("was replaced, cut off or written over while this process works with it")
+            self._refuse("was replaced, truncated or overwritten while this process uses it")
         begin = decode(os.pread(descriptor, _REMEMBERED, 0).partition(b"\n")[0] + b"\n")
         if begin is None or begin["t"] != "begin":
             self._refuse("has lost its beginning")
         if whose is not None and (begin["key"] != whose.key or whose.ledger not in {None, begin["ledger"]}):
-            self._refuse("is another ledger's by now")
+            self._refuse("belongs to another ledger now")
 
     def _refuse(self, what: str) -> NoReturn:
         raise LedgerLost(f"the file of receipts {self.path} {what}; nothing is sent without a receipt", hint=_AGAIN)
@@ -372,7 +372,7 @@ def _locked(descriptor: int) -> bool:
 def _held(path: Path) -> LedgerError:
     return LedgerError(
         f"the receipts {path} have been locked by another process for {PATIENCE:g} s",
-        hint=f"`fuser {shlex.quote(str(path))}` names it; if it hangs or is stopped, let it go on or end it",
+        hint=f"`fuser {shlex.quote(str(path))}` names it; if it hangs, end it; if it is stopped, resume it",
     )
 
 

@@ -119,6 +119,7 @@ def compact(place: ReceiptsFile) -> int:
     # Damaged lines are evidence: they stay until a start repairs the file.
     if history.damaged or history.idle < max(IDLE_BYTES, IDLE_SHARE * before):
         return 0
+    # Read again under the file's lock: another process may have appended since.
     with place.end():
         history = ReceiptHistory.of(place.read())
         if history.damaged:

@@ -7,7 +7,7 @@ from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, S
 from dataclasses import replace
 
 from state.ledger import Ledger
-from state.matching.heirs import Nested, NestedSeen, Overtaken, origin_of
+from state.matching.heirs import NestedChild, NestedSeen, Overtaken, origin_of
 from state.rows import Decision, LaneMove, Links, Origin, Reading, Stored
 from sync.log import emit
 from sync.mapping.wire_fields import without_contacts
@@ -229,10 +229,10 @@ class Losses:
 # ---- children that have a lead of their own
 
 
-def nested_of(records: Iterable[Record], link: Callable[[str], str]) -> list[Nested]:
+def nested_of(records: Iterable[Record], link: Callable[[str], str]) -> list[NestedChild]:
     """Return the children nested in these records that were made from other records; `link` as in Spelling."""
     return [
-        Nested(record.id, name, link(child), former)
+        NestedChild(record.id, name, link(child), former)
         for record in records
         if record.former
         for name, children in record.children.items()
@@ -241,7 +241,7 @@ def nested_of(records: Iterable[Record], link: Callable[[str], str]) -> list[Nes
     ]
 
 
-def without_children(record: Record, left_out: Collection[Nested], link: Callable[[str], str]) -> Record:
+def without_children(record: Record, left_out: Collection[NestedChild], link: Callable[[str], str]) -> Record:
     """Return the record without these children, in `data` and in `children`.
 
     They are left out before the record is mapped, so that they are neither sent nor taken for a change.

@@ -154,7 +154,11 @@ def test_every_batch_is_held_against_the_ledger() -> None:
 @pytest.mark.parametrize(
     ("unheard", "damaged", "said"),
     [
-        ({"x": receipt("created", 7)}, [], "name 1 batch that it does not know, with 7 leads created, or perhaps"),
+        (
+            {"x": receipt("created", 7)},
+            [],
+            "name 1 batch that it does not know, with 7 leads created or possibly created",
+        ),
         ({"x": receipt("created", 1)}, [], "name 1 batch that it does not know, with 1 lead created"),
         (
             {"x": receipt("created", 900), "y": receipt("in_doubt", 99), "z": receipt("sending", 1)},

@@ -166,7 +166,7 @@ def test_another_ledgers_receipts_are_not_appended_to(path: Path, tmp_path: Path
         was = receipts_of(path).read_bytes()
         with Ledger(path, clock=FakeClock(), connector=unsynced) as beside:
             beside.verdicts.resolve(one, landed=True, note="")
-            with pytest.raises(LedgerError, match="another ledger's"):
+            with pytest.raises(LedgerError, match="another ledger"):
                 beside.tell_receipts()
         ended(ledger)
     assert receipts_of(path).read_bytes() == was, "also after the daemon's own attempts"
@@ -291,7 +291,7 @@ def test_a_cut_in_the_middle_of_an_append_ends_the_process_before_it_sends(path:
         ledger.journal.flush()
         claimed = claim(ledger)
         disk.armed = True
-        with pytest.raises(LedgerLost, match="was cut off while"):
+        with pytest.raises(LedgerLost, match="was truncated while"):
             ledger.journal.intent(claimed.batch)
         disk.armed = False
         assert b"\0" not in receipts_of(path).read_bytes()

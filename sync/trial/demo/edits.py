@@ -22,6 +22,7 @@ class Edits:
     joined: str
 
 
+# Companies that the demo delivers: neither filtered, nor quarantined for their name, nor without a time.
 _ORDINARY = "status = 'active' AND length(name) < 100 AND updated_at IS NOT NULL"
 
 _MOVER = f"""

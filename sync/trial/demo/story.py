@@ -126,18 +126,18 @@ class Story:
         source = look_at_source(self.database)
         with self._opened_ledger() as ledger:
             aside = list(ledger.records.in_state("quarantined"))
-        said: list[str] = []
+        fields: list[str] = []
         for record in aside:
             self.screen.say(f"{record['stream']}, record {record['id']}, waits in quarantine:")
             for note in _notes(record["reason"]):
-                said.append(note["field"])
+                fields.append(note["field"])
                 self.screen.detail(f"{note['field']}: {note['rule']} (it has {note['length']})")
                 self.screen.detail(f"what to do: {note['hint']}")
         self.screen.say(f"{len(source.internal)} companies are internal: filtered by `where`.")
         self.screen.say(
             f"{len(source.bad_emails)} e-mail addresses are not valid: their companies were sent without them."
         )
-        self._must_hold([CheckedClaim("the reason names the field", said == ["name"], f"{len(aside)} record")])
+        self._must_hold([CheckedClaim("the reason names the field", fields == ["name"], f"{len(aside)} record")])
 
     def second_run(self, first: Received) -> None:
         self.screen.step("The same again", "Nothing changed, so nothing is sent: the ledger knows what was.")

@@ -83,6 +83,7 @@ class SandboxApi:
     def judge(self, request: Request) -> ScriptedResponse:
         """Decide and store the outcome of a request that reaches the limiter now."""
         now = self._clock()
+        # The order is the API's: the key comes before the limit, so that a wrong key is never answered 429.
         mark = self._keys.get(request.key)
         if mark is None:
             return self._refuse(request, Arrival(now, key_mark(request.key), "stranger", 401, None, request.size))
@@ -93,7 +94,7 @@ class SandboxApi:
         if strike.fault.status == 429:
             refused = Arrival(now, mark, "struck", 429, None, request.size, strike.fault.name)
             return self._refuse(request, refused, strike.fault.seconds)
-        limiter.take(now)
+        limiter.take(now)  # before the verdict: a request that fails has used its slot as well
         return self._admitted(request, strike, now, mark)
 
     def _refuse(self, request: Request, arrival: Arrival, retry_after: float | None = None) -> ScriptedResponse:

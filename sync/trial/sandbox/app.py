@@ -27,6 +27,7 @@ class LeadsEndpoint:
         self._judge = judge
         self._stopping = stopping
         seed = judge.options.seed
+        # Another sequence than that of the faults, which must not shift when a latency is drawn.
         self._random = random.Random(None if seed is None else seed + 1)  # noqa: S311 (repeatable chance, no secret)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:

@@ -39,6 +39,7 @@ def start(options: SandboxOptions | None = None) -> RunningSandbox:
         raise
     running = RunningSandbox(process, url, replace(options, store=path, port=urlsplit(url).port or 0), path)
     if folder is not None:
+        # Not at `stop`: the file can still be read then.
         weakref.finalize(running, shutil.rmtree, folder, ignore_errors=True)
     return running
 
@@ -122,18 +123,19 @@ class RunningSandbox:
 
     def _call(self, method: str, path: str, document: Any = None) -> Any:
         place = urlsplit(self.url)
+        # Not by way of urllib: it would ask a proxy for an address of this machine.
         connection = http.client.HTTPConnection(place.hostname or "", place.port, timeout=10)
         try:
             connection.request(method, path, json.dumps(document), {"Content-Type": "application/json"})
             answer = connection.getresponse()
-            said = json.loads(answer.read() or b"null")
+            content = json.loads(answer.read() or b"null")
         except (OSError, http.client.HTTPException, ValueError) as error:
             raise SandboxError(f"the sandbox at {self.url} does not answer: {error}") from error
         finally:
             connection.close()
         if answer.status >= 400:
-            raise SandboxError(f"the sandbox at {self.url} refused: {said.get('error', answer.status)}")
-        return said
+            raise SandboxError(f"the sandbox at {self.url} refused: {content.get('error', answer.status)}")
+        return content
 
     def __enter__(self) -> RunningSandbox:
         return self

@@ -52,16 +52,16 @@ def _few(names: set[str]) -> tuple[str, ...]:
 def _check_lead(lead: Any, unknown: set[str]) -> tuple[str, str] | None:
     if (wrong := _check_object(lead, _LEAD, unknown)) is not None:
         return wrong
-    says_what_it_is = False
+    has_kind = False
     for name, content in lead.items():
         match name.lower():
             case "iscontact":
-                says_what_it_is = True
+                has_kind = True
             case "contacts" if content is not None:
                 for index, contact in enumerate(content):
                     if (wrong := _check_object(contact, _CONTACT, unknown, "Contacts.")) is not None:
                         return f".{name}[{index}]{wrong[0]}", wrong[1]
-    return None if says_what_it_is else (".IsContact", "is required and must be true or false")
+    return None if has_kind else (".IsContact", "is required and must be true or false")
 
 
 def _check_object(
@@ -136,7 +136,7 @@ def _check_item(item: Any, one: FieldCheck, what: str) -> tuple[str, str] | None
         return "", "must be an object"
     found = False
     for name, content in item.items():
-        if content is True or content is False:
+        if content is True or content is False:  # such as IsPrimary, beside the value
             continue
         if (wrong := one(content)) is not None:
             return f".{name}", wrong[1]

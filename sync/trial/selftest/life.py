@@ -59,7 +59,7 @@ def live(world: TrialWorld, life: Life, *, meddled: bool = False) -> tuple[list[
     try:
         attended = _Attended(world, life, writing)
         codes = attended.until_the_end()
-        os.write(writing, b" ")
+        os.write(writing, b" ")  # a killed process wrote nothing, and `read` must not wait for it
         counts = os.read(reading, 64).split()
     finally:
         os.close(reading)
@@ -158,7 +158,7 @@ def _be_the_daemon(world: TrialWorld, config: Config, life: Life, pipe: int) -> 
 
 def _run(world: TrialWorld, config: Config, life: Life, steps: Steps) -> int:
     with world.events.open("a", encoding="utf-8") as events:
-        os.dup2(events.fileno(), 2)
+        os.dup2(events.fileno(), 2)  # tracebacks, too, are searched for leaked values
         log.configure("debug", "json", events)
         clock = HastyClock(life.clock_off, life.clock_jumps)
         let_the_scheduler_see(clock)

@@ -69,7 +69,7 @@ class Steps(SystemDisk):
             here = number > 0 and number == self._mishap.step
             self._is_full |= here and self._mishap.kind == "full"
         if here and self._mishap.kind == "before":
-            os._exit(KILLED)
+            os._exit(KILLED)  # as by SIGKILL: no `finally`, no flush, no rollback
         if self._is_full and writes:
             raise full()
         done = do()
@@ -93,6 +93,7 @@ class Steps(SystemDisk):
 
         class Connection(sqlite3.Connection):
             def execute(self, sql: str, parameters: Any = (), /) -> sqlite3.Cursor:
+                # The OS keeps what a killed process wrote; fsync would only slow thousands of lives down.
                 sql = "PRAGMA synchronous = OFF" if sql.startswith("PRAGMA synchronous") else sql
                 run = super().execute
                 return steps.take(lambda: run(sql, parameters), writes=_writes(sql), full=_database_full)

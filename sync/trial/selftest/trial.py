@@ -83,7 +83,7 @@ class TrialResult:
 
 def run(trial: Trial, folder: Path, sandbox: RunningSandbox) -> TrialResult:
     """Run a trial in `folder`, which must not exist yet."""
-    sandbox.forget()
+    sandbox.forget()  # one server for all trials: starting one costs more than a trial
     faults = {f"refuse:{name_of(number)}": 1.0 for number in trial.refused}
     sandbox.set_faults(faults, script=trial.script, hang="2s")
     world = TrialWorld(folder, sandbox.url, trial.batch_size, trial.in_flight)
