@@ -263,6 +263,30 @@ class GivesIds(Protocol):
     vendor_ids: Literal[True]
 
 
+@dataclass(frozen=True, slots=True)
+class LaneProgress:
+    """How far one lane of a stream's cursor is read, for people. Positions are canonical modified values.
+
+    Everything up to `through` is read; `until` is the end of the window that is being read; `older_than` is where a
+    backfill began, which reads towards the past; `records` is how many ids the lane holds.
+    """
+
+    is_complete: bool = False
+    through: str | None = None
+    until: str | None = None
+    older_than: str | None = None
+    records: int | None = None
+
+
+@runtime_checkable
+class TellsProgress(Protocol):
+    """An extra of a connector's type: it says how far a lane is read. Nobody else looks into a connector's cursor."""
+
+    def progress(self, cursor: Json) -> LaneProgress:
+        """Return how far a lane is read whose cursor is this, of any version that a ledger may hold. Offline."""
+        ...
+
+
 @runtime_checkable
 class ComparesKeys(Protocol):
     """An extra of a connector's type: rules between tables of a stream that no option model can check by itself."""

@@ -14,8 +14,10 @@ Level = Literal["debug", "info", "warning", "error"]
 
 @dataclass(frozen=True, slots=True)
 class Event:
+    """One event of the log: its level, its meaning, and the names of its fields."""
+
     level: Level
-    says: str
+    meaning: str
     fields: tuple[str, ...]
 
 
@@ -35,7 +37,7 @@ PARTS = (
     "withdrawn",
     "forgotten",
 )
-"""What became of the records that a poll read: these figures add up to `read`."""
+"""The possible ends of a record that a poll read: these counts add up to `read`."""
 
 EVENTS: dict[str, Event] = {
     "started": Event(

@@ -16,6 +16,7 @@ from connectors.hubspot.checking import look_at
 from connectors.hubspot.crm import Crm
 from connectors.hubspot.discovery import fields_of, kinds_of, objects_of
 from connectors.hubspot.labels import HubSpotLabels
+from connectors.hubspot.lanes import lane_progress
 from connectors.hubspot.lists import LANE, Memberships, moves, without_list
 from connectors.hubspot.options import HubspotChild, HubspotSource, HubspotStream
 from connectors.hubspot.properties import Schema
@@ -26,7 +27,7 @@ from connectors.hubspot.spacing import RequestSpacing
 from connectors.hubspot.transport import ClientTransport, Transport
 from connectors.hubspot.values import canonical
 from connectors.hubspot.windows import search_is_blind
-from connectors.interface import Connector, Discovered, FieldKind, Finding, StreamSpec
+from connectors.interface import Connector, Discovered, FieldKind, Finding, LaneProgress, StreamSpec
 from sync.shared.clock import Clock, SystemClock
 from sync.shared.errors import ConfigError, Problem, SourceRefused
 from sync.shared.secrets import Secret
@@ -169,6 +170,10 @@ class HubspotConnectorType:
         self._clock = clock or SystemClock()
         self._paces: dict[tuple[object, ...], RequestSpacing] = {}
         self._lock = threading.Lock()
+
+    def progress(self, cursor: Json) -> LaneProgress:
+        """Return how far a lane is read, from its cursor as the ledger holds it."""
+        return lane_progress(cursor)
 
     def open(self, source: str, options: BaseModel) -> Connector:
         """Open the source. Raises ConfigError if `token` or `proxy` cannot be read, or `ca_file` holds no

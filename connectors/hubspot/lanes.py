@@ -14,6 +14,7 @@ from dataclasses import dataclass, replace
 from typing import Final, Literal
 
 from connectors.hubspot.values import canonical
+from connectors.interface import LaneProgress
 from sync.shared.words import Json
 
 SETTLED_OVERLAP: Final = 5 * 60_000
@@ -125,6 +126,15 @@ def lane_to_json(lane: HubSpotLane) -> Json:
 
 def lane_from_json(value: Mapping[str, Json]) -> HubSpotLane:
     return HubSpotLane(_pass_from_json(value["fast"]), _pass_from_json(value["settled"]), Bin(**value["bin"]))
+
+
+def lane_progress(cursor: Json) -> LaneProgress:
+    """Return how far a live lane, a backfill or a list's lane (see membership.py) is read, from its JSON."""
+    if not isinstance(cursor, dict):
+        return LaneProgress()
+    return LaneProgress(
+        is_complete=bool(cursor.get("done")), through=cursor.get("through"), records=cursor.get("count")
+    )
 
 
 def _pass_to_json(of: Pass) -> Json:

@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING, Literal, cast
 
 from pydantic import BaseModel
 
-from connectors.interface import Connector, Discovered, FieldKind, Finding, StreamSpec
+from connectors.interface import Connector, Discovered, FieldKind, Finding, LaneProgress, StreamSpec
+from connectors.salesforce.lanes import lane_progress
 from connectors.salesforce.options import SalesforceChild, SalesforceSource, SalesforceStream
 from sync.shared.errors import ConfigError, Problem, SourceRefused
 from sync.shared.words import Json, Listing, Page, Record
@@ -158,6 +159,10 @@ class SalesforceConnectorType:
 
     def __init__(self) -> None:
         self._accounts = Accounts()
+
+    def progress(self, cursor: Json) -> LaneProgress:
+        """Return how far a lane is read, from its cursor as the ledger holds it."""
+        return lane_progress(cursor)
 
     def open(self, source: str, options: BaseModel) -> Connector:
         """Open the source. Raises ConfigError if a secret cannot be read, or simple-salesforce is not installed."""

@@ -16,6 +16,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 
+from connectors.interface import LaneProgress
 from connectors.salesforce.soql import moment, seconds_of
 from sync.shared.words import Json
 
@@ -131,6 +132,14 @@ def backfill_to_json(backfill: SalesforceBackfill) -> Json:
 
 def backfill_from_json(value: Json) -> SalesforceBackfill:
     return SalesforceBackfill(value["of"], None if value.get("done") else _window_from_json(value["window"]))
+
+
+def lane_progress(cursor: Json) -> LaneProgress:
+    """Return how far a live lane or a backfill is read, from its JSON."""
+    if not isinstance(cursor, dict):
+        return LaneProgress()
+    window = cursor.get("window") or {}
+    return LaneProgress(is_complete=bool(cursor.get("done")), through=cursor.get("through"), until=window.get("high"))
 
 
 def _window_to_json(window: SalesforceWindow | None) -> Json:

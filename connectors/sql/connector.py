@@ -11,7 +11,7 @@ from pydantic import BaseModel
 from sqlalchemy import Select
 from sqlalchemy.engine import URL
 
-from connectors.interface import Connector, Discovered, FieldKind, Finding, StreamSpec
+from connectors.interface import Connector, Discovered, FieldKind, Finding, LaneProgress, StreamSpec
 from connectors.sql import discovering
 from connectors.sql.checking import look_at
 from connectors.sql.columns import StreamColumns
@@ -22,6 +22,7 @@ from connectors.sql.halving import read_among
 from connectors.sql.key_spelling import alike, may_respell
 from connectors.sql.keys import key_name, key_rows, row_id
 from connectors.sql.kinds import kinds_of
+from connectors.sql.lanes import lane_progress
 from connectors.sql.moments import DAY, canonical
 from connectors.sql.options import SqlChild, SqlSource, SqlStream, mismatches
 from connectors.sql.paging import make_pager
@@ -230,6 +231,10 @@ class SqlConnectorType:
     source_options: type[BaseModel] = SqlSource
     stream_options: type[BaseModel] = SqlStream
     child_options: type[BaseModel] = SqlChild
+
+    def progress(self, cursor: Json) -> LaneProgress:
+        """Return how far a lane is read, from its cursor as the ledger holds it."""
+        return lane_progress(cursor)
 
     def mismatches(self, stream: Mapping[str, Json]) -> Iterator[tuple[tuple[str, ...], str, str]]:
         """Yield a `start` that is a date without modified times, and a child's `parent` that does not fit the key."""

@@ -27,6 +27,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
+from connectors.interface import LaneProgress
 from connectors.sql.scales import Scale, SequenceScale
 from sync.shared.words import Json
 
@@ -287,6 +288,23 @@ def backfill_from_json(value: Mapping[str, Json], scale: Scale | None) -> SqlBac
         return SqlBackfill(None, done=True)
     high = None if scale is None else _read_end(scale, value["high"])
     return SqlBackfill(high, _pair(value["after"]), value["again"], value["waits"])
+
+
+def lane_progress(cursor: Json) -> LaneProgress:
+    """Return how far a live lane or a backfill is read, from its JSON; of a table read whole only its end is known."""
+    if not isinstance(cursor, dict):
+        return LaneProgress()
+    window = cursor.get("window") or {}
+    return LaneProgress(
+        is_complete=bool(cursor.get("done")),
+        through=_text(cursor.get("through")),
+        until=_text(window.get("high")),
+        older_than=_text(cursor.get("high")),
+    )
+
+
+def _text(position: Json) -> str | None:
+    return None if position is None else str(position)
 
 
 def _pair(value: Json) -> tuple[Json, Json] | None:

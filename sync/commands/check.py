@@ -89,7 +89,8 @@ def look(
     those named, where any is. Raises click.UsageError."""
     from sync.config.ages import near_ends
     from sync.config.load import find_config, load_config, warnings_of
-    from sync.engine.stream_specs import compile_all, stream_specs
+    from sync.config.mappings import compile_all
+    from sync.engine.stream_specs import stream_specs
     from sync.shared.clock import SystemClock
 
     try:
@@ -129,7 +130,7 @@ def _in_force(config: Config) -> Iterator[CheckLine]:
     others to say."""
     from state.lock import holder
     from sync.engine.ledger_opening import open_ledger
-    from sync.service.told import digest_of
+    from sync.service.notices import digest_of
     from sync.views.phrases import moment
 
     if not config.ledger_path.exists():

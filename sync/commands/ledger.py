@@ -210,8 +210,9 @@ def _must_exist(config: Config) -> None:
 def _declared(config: Config, name: str) -> DeclaredStream:
     """The stream as the configuration declares it; it takes no API key to know that."""
     from sync.commands.choose import streams_of
+    from sync.config.mappings import compile_all
     from sync.engine.compiled_config import declare
-    from sync.engine.stream_specs import compile_all, stream_specs
+    from sync.engine.stream_specs import stream_specs
     from sync.views.phrases import did_you_mean
 
     known = streams_of(config)

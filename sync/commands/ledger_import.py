@@ -144,7 +144,7 @@ def _read(
 
 def _apply(ledger: Ledger, workspace: str, rows: Sequence[CsvRow], way: ImportMode, figures: ImportFigures) -> None:
     from state.matching.foreign import Foreign
-    from sync.polling.readings import hashed
+    from sync.polling.judge import hashed
 
     identities = dict.fromkeys(identity for row in rows for identity in row.identities)
     values, foreign = hashed(identities, ledger.hasher), Foreign(ledger.file)

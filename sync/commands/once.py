@@ -77,7 +77,7 @@ class _Stderr:
 def _round(config: Config, streams: list[str], most: int | None, *, shows: bool) -> RoundReport:
     from sync.engine.ledger_opening import own_ledger
     from sync.engine.round import Round
-    from sync.service import told
+    from sync.service import notices
     from sync.shared.errors import ConfigError, LedgerUntrusted
     from sync.views.round_report import report_of
 
@@ -85,7 +85,7 @@ def _round(config: Config, streams: list[str], most: int | None, *, shows: bool)
         try:
             round_ = Round(config, ledger, most=most)
         except (ConfigError, LedgerUntrusted) as error:
-            told.could_not_begin(config, ledger, error)
+            notices.could_not_begin(config, ledger, error)
             raise
         summary = _run(round_, streams, shows=shows)
         return report_of(summary, round_.engine, ledger, most=most)

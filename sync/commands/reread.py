@@ -26,17 +26,17 @@ def reread(streams: tuple[str, ...], *, accept: bool, as_json: bool, config: Pat
     A stream of whose first scan no record passed needs a person: fix its `where`, or say --accept.
     """
     from sync.commands.choose import choose_streams
-    from sync.polling import first_scan
-    from sync.polling.reread import ask
+    from sync.polling import progress
+    from sync.polling.sweep import ask_reread
     from sync.views.phrases import count, program
 
     with opened(config) as (loaded, ledger):
         known = ledger.streams.all()
         chosen = [name for name in choose_streams(loaded, streams) if name in known]
         if accept:
-            accepted = {name: first_scan.accept(ledger, known[name].id) for name in chosen}
+            accepted = {name: progress.accept(ledger, known[name].id) for name in chosen}
         else:
-            asked = {name: ask(ledger, known[name].id) for name in chosen}
+            asked = {name: ask_reread(ledger, known[name].id) for name in chosen}
     if as_json:
         click.echo(json.dumps(accepted if accept else asked, indent=2))
         return

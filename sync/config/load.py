@@ -19,6 +19,7 @@ from sync.config.cross import cross_problems, tables
 from sync.config.explain import place
 from sync.config.file import find_config, read_toml
 from sync.config.joined import FindConnector, ModelT, Validation
+from sync.config.mappings import mapping_problems
 from sync.config.schema import Config, LeadTable, LedgerOptions, Wire
 from sync.config.value_types import check_constant
 from sync.mapping.compile import compile_mapping
@@ -43,10 +44,12 @@ def load_config(
     raw = read_toml(path)
     validation = Validation(connector_type, path.parent)
     config = validation.config(raw, path=path, digest=_digest(raw), state_folder=state_folder(env))
+    cross = tuple(cross_problems(raw, now or datetime.now(UTC)))
     problems = [
         *validation.problems,
-        *cross_problems(raw, now or datetime.now(UTC)),
-        *_mapping_problems(raw),
+        *cross,
+        # what is compiled from a sound file is kept for the engine; of a broken one the tables are compiled as they are
+        *(_mapping_problems(raw) if config is None or cross else mapping_problems(config)),
         *(_place_problems(config) if config is not None else ()),
     ]
     if problems or config is None:
@@ -98,7 +101,7 @@ def state_folder(env: Mapping[str, str] = os.environ) -> Path | None:
 
 
 def _mapping_problems(raw: dict[str, Any]) -> Iterator[Problem]:
-    """Yield the compiler's problems of every lead table that fits the schema, whatever else is wrong in the file."""
+    """Yield the compiler's problems of every lead table that passes the schema, where the file as a whole does not."""
     workspaces = tables(raw, "workspaces")
     lookups = {name: _constants(table) for name, table in tables(raw, "lookups").items()}
     for source_name, source in tables(raw, "sources").items():

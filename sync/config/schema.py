@@ -7,7 +7,16 @@ from datetime import date, timedelta
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, SerializeAsAny, model_validator
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    PrivateAttr,
+    SerializeAsAny,
+    model_validator,
+)
 
 from sync.config.value_types import (
     check_base_url,
@@ -21,6 +30,7 @@ from sync.config.value_types import (
     parse_start,
 )
 from sync.shared.durations import Duration
+from sync.shared.memo import Memo
 from sync.shared.secrets import SecretRef
 
 Expression = Annotated[str | bool | int | float, BeforeValidator(check_expression)]
@@ -337,6 +347,13 @@ class Config(Table):
     """Of what the file says, comments apart: whether it is the one that is in force."""
     state_folder: Path | None = Field(default=None, exclude=True)
     """Where a relative `ledger.path` is taken from ($STATE_DIRECTORY); None: the folder of the file."""
+
+    _memo: Memo = PrivateAttr(default_factory=Memo)
+
+    @property
+    def memo(self) -> Memo:
+        """What was computed from this configuration, or from the one that it was copied from."""
+        return self._memo
 
     @property
     def ledger_path(self) -> Path:

@@ -1,4 +1,4 @@
-"""How many leads one process may still send: `once --max`."""
+"""The number of leads that one process may still send: `once --max`."""
 
 from __future__ import annotations
 
@@ -6,22 +6,24 @@ import threading
 
 
 class Budget:
-    """How many leads may still be sent, shared by all workers; without a number there is no end to it."""
+    """The number of leads that may still be sent, shared by all workers; unlimited without a number."""
 
     def __init__(self, leads: int | None = None) -> None:
         self._lock = threading.Lock()
         self._left = leads
 
     def take(self, most: int) -> int:
-        """Takes up to `most` leads; what is not sent is given back."""
+        """Take up to `most` leads from the budget and return how many; the caller gives back what it does not send."""
         with self._lock:
             if self._left is None:
                 return most
+            # under the lock, so that two workers cannot both take the last leads
             taken = min(most, self._left)
             self._left -= taken
             return taken
 
     def give_back(self, leads: int) -> None:
+        """Return leads to the budget that were not sent, or were refused."""
         with self._lock:
             if self._left is not None:
                 self._left += leads

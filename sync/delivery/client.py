@@ -34,7 +34,8 @@ class LeadsClient:
     """
 
     def __init__(self, base_url: str, api_key: Secret, *, timeout: float, clock: Clock) -> None:
-        """Raises ConfigError where the environment names certificates or proxies that cannot be used."""
+        """Prepare requests with this key. Raises ConfigError if the environment names unusable certificates or
+        proxies."""
         self._url = base_url.rstrip("/") + PATH
         self._timeout = timeout
         self._clock = clock
@@ -46,8 +47,10 @@ class LeadsClient:
                     "Accept": "application/json",
                     "Accept-Encoding": "identity",  # an answer is short, and nothing of it is to be unreadable
                     "User-Agent": f"closingdealz-sync/{__version__}",
+                    # one connection a request, see the class: a kept one may break just as we write
                     "Connection": "close",
                 },
+                # a redirected POST would be a second request without a slot, perhaps to another host
                 follow_redirects=False,
                 # a proxy of the environment cannot reach this machine's own loopback
                 mounts=_WITHOUT_PROXY if is_loopback(httpx.URL(base_url).host) else None,
@@ -63,20 +66,22 @@ class LeadsClient:
 
     @staticmethod
     def check_key(api_key: Secret, where: str) -> None:
-        """Raises ConfigError, placed at `where`, if the key cannot be sent as an HTTP header."""
+        """Raise ConfigError, placed at `where`, if the key cannot be sent as an HTTP header."""
         key = api_key.reveal()
         if not key.isascii() or not key.isprintable() or " " in key:
             raise ConfigError([Problem(where, "holds characters that an HTTP header cannot carry")])
 
     def post(self, body: bytes, *, deadline: float | None = None) -> ApiResponse | Outcome:
-        """Sends one request. An `Outcome` where there is no whole answer: `refused` if surely nothing was written.
+        """Send one request; return the response, or an `Outcome` if there is no whole response (`refused` only if
+        surely nothing was written).
 
-        `deadline` (seconds since boot) is that of the request's slot: time lost between claim and send counts too.
-        A resolver and a connect keep their own time: at the deadline they are left behind, unable to write any more.
+        `deadline` (seconds since boot) is that of the request's slot: time lost between claim and send counts too. A
+        resolver or a connect keeps its own time: at the deadline it is left behind, unable to write any more.
         """
         ends = self._clock.boot() + self._timeout
         attempt = Attempt(self._clock, size=len(body), deadline=ends if deadline is None else min(ends, deadline))
         result: Future[ApiResponse | Outcome] = Future()
+        # a thread of its own, because neither the resolver nor a connect can be interrupted
         threading.Thread(target=self._carry, args=(body, attempt, result), name="post", daemon=True).start()
         try:
             return result.result(max(attempt.left, 0.001))
@@ -84,6 +89,7 @@ class LeadsClient:
             nothing_written = attempt.cut()
         if nothing_written:
             return _too_late(attempt)
+        # something was written: the socket is shut down, so the carrying thread ends now and knows how far it came
         return result.result()
 
     def _carry(self, body: bytes, attempt: Attempt, result: Future[ApiResponse | Outcome]) -> None:
@@ -99,7 +105,7 @@ class LeadsClient:
             return _too_late(attempt)
         except FAILURES as error:
             late = attempt.left <= 0
-            outcome = of_failure(error, began_writing=attempt.course.began_writing, timed_out=late)
+            outcome = of_failure(error, began_writing=attempt.progress.began_writing, timed_out=late)
             end = how(error)
             if self._proxy and not attempt.reached:
                 end = f"the proxy {self._proxy}: {end}"
@@ -118,12 +124,16 @@ class LeadsClient:
             read = bytearray()
             for chunk in response.iter_bytes():
                 read += chunk
+                # a body without end would otherwise fill the memory
                 if len(read) > ANSWER_LIMIT:
                     raise AnswerTooLong("the answer is too long")
+        # a date in Retry-After is compared with the server's clock: ours may be wrong by hours
         ours = datetime.fromtimestamp(self._clock.wall(), UTC)
         now = server_time(response.headers.get("Date"), ours)
         retry_after = retry_after_seconds(response.headers.get("Retry-After"), now)
-        return ApiResponse(response.status_code, bytes(read), retry_after, attempt.account(), attempt.course.is_written)
+        return ApiResponse(
+            response.status_code, bytes(read), retry_after, attempt.account(), attempt.progress.is_written
+        )
 
     def close(self) -> None:
         self._client.close()

@@ -1,4 +1,4 @@
-"""What the answer to a batch means: one pure table over HTTP statuses, bodies and failures of the transport.
+"""The meaning of every response to a batch: one pure table over HTTP statuses, bodies and failures of the transport.
 
 | verdict  | means                                                     | then                                    |
 |----------|-----------------------------------------------------------|-----------------------------------------|
@@ -8,8 +8,8 @@
 | paused   | nothing was created, and only a person can help           | the workspace rests                     |
 | in_doubt | nobody can know whether anything was created              | frozen until a person settles it        |
 
-That a 400 creates nothing is an assumption (`on_rejected = "hold"` drops it); that a 503 does not is HTTP's own meaning
-(`unknown_statuses = [503]` drops it).
+That a 400 creates nothing is an assumption (`on_rejected = "hold"` drops it). That a 503 creates nothing is HTTP's own
+meaning, https://www.rfc-editor.org/rfc/rfc9110#name-503-service-unavailable (`unknown_statuses = [503]` drops it).
 """
 
 from __future__ import annotations
@@ -40,13 +40,15 @@ PauseKind = Literal["credentials", "plan", "room", "address", "breaker"]
 MESSAGE_LIMIT = 500
 LONGEST_REASON = 10_000
 LONGEST_RETRY_AFTER = 86400.0
-"""Seconds. A server that asks for more is looked at again once a day."""
+"""Seconds. A server that asks for a longer wait is tried again once a day."""
 
 
 @dataclass(frozen=True, slots=True)
 class ApiResponse:
-    """An HTTP answer, read whole. `retry_after` in seconds, where the server gave one; `account` as in Outcome.
-    `whole`: all of the request had been written when the answer came."""
+    """An HTTP response, read whole; `retry_after` in seconds, if the server gave one; `account` as in Outcome.
+
+    `whole` is True if all of the request had been written when the response came.
+    """
 
     status: int
     body: bytes
@@ -57,9 +59,12 @@ class ApiResponse:
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """A verdict with what people need to know of it. `message` is the server's own and goes to the ledger only;
-    `account` says in fixed words and figures what happened on the wire. `named` are the places in the batch, from 0, of
-    the leads that a rejection blames; `members` the names of an answer's members that the vendor does not document."""
+    """A verdict with what people need to know about it.
+
+    `message` is the server's own text and goes to the ledger only; `account` tells in fixed words and figures what
+    happened on the wire. `named` are the places in the batch, from 0, of the leads that a rejection blames; `members`
+    the names of response members that the vendor does not document.
+    """
 
     verdict: Verdict
     cause: str
@@ -113,23 +118,25 @@ FAILURES: tuple[type[Exception], ...] = (
     OSError,
     UnicodeError,
 )
-"""All that the HTTP client may raise for what happens on the network; anything else is a defect."""
+"""Every exception that the HTTP client may raise for what happens on the network; any other one is a defect."""
 
 
 def of_answer(
     answer: ApiResponse, *, unknown_statuses: Collection[int] = (), on_rejected: Literal["bisect", "hold"] = "bisect"
 ) -> Outcome:
-    """The verdict on an answer that was read whole."""
+    """Return the verdict on a response that was read whole."""
     status = answer.status
     members = _members_of(answer.body)
     body = _body(members)
     message = _message(body)
 
     base = Outcome("in_doubt", "", status, message, answer.retry_after, account=answer.account)
+    # asked before the status: whoever says that leads were created is never retried
     if body.get("succeeded") is True:
         return _of_success(replace(base, members=_undocumented(members)), body, whole=answer.whole)
     if status in unknown_statuses:
         return replace(base, cause=f"the server answered {status}, which is configured as unknown")
+    # the statuses that may be about a single lead; everything else is about the request or the account
     if status in {400, 413, 422}:
         rejected = replace(base, verdict="rejected", named=_named(body))
         return _of_bad_request(rejected, is_own=_is_own(body), on_rejected=on_rejected)
@@ -141,7 +148,7 @@ def of_answer(
 
 
 def _of_success(base: Outcome, body: Mapping[str, object], *, whole: bool) -> Outcome:
-    """An answer that says `succeeded`. Where anything in it says otherwise, nobody can know which is true."""
+    """Return the verdict on a response with `succeeded: true`: in doubt if anything else in it contradicts that."""
     inside = body.get("statuscode")
     if base.status != 200:
         return replace(base, cause=f"the answer says that the leads were created, under a status of {base.status}")
@@ -166,13 +173,14 @@ def _of_status(status: int) -> tuple[Verdict, str, PauseKind | None]:
     known = _STATUSES.get(status)
     if known:
         return known
+    # a gateway's 502 or 504 may hide a request that went through
     if status >= 500 or status < 300:
         return "in_doubt", "nobody can know from this answer whether the leads were created", None
     return "paused", "the address or the account is not right", "address"
 
 
 def _of_bad_request(rejected: Outcome, *, is_own: bool, on_rejected: Literal["bisect", "hold"]) -> Outcome:
-    """400, 413, 422: a documented limit, a lead of the batch, or an answer of something that stands in between."""
+    """Return the verdict on a 400, 413 or 422: a documented limit, a lead of the batch, or a proxy in between."""
     words = " ".join((rejected.message or "").lower().split())
     if _PLAN_HAS_LESS_ROOM.search(words):
         return replace(rejected, verdict="paused", cause="the plan has room for fewer leads", pause="room")
@@ -190,20 +198,24 @@ def _of_bad_request(rejected: Outcome, *, is_own: bool, on_rejected: Literal["bi
 
 
 def of_failure(error: Exception, *, began_writing: bool, timed_out: bool = False) -> Outcome:
-    """The verdict on an exception of the HTTP client: harmless only if its kind and the wire's trace both say so.
+    """Return the verdict on an exception of the HTTP client: refused only if its kind and the wire's trace agree.
 
-    `timed_out`: our own deadline cut the connection, whatever the client then calls it.
+    With `timed_out` our own deadline cut the connection, whatever the client calls that.
     """
     if timed_out and began_writing:
         return Outcome("in_doubt", "no answer: the time-out was over")
     cause = f"{how(error)} ({type(error).__name__})"
+    # both must hold: the kind is what a library calls the failure, the trace is what happened on the wire
     if isinstance(error, _BEFORE_WRITING) and not began_writing:
         return Outcome("refused", f"no connection: {cause}")
     return Outcome("in_doubt", f"the connection failed after the request was begun: {cause}")
 
 
 def retry_after_seconds(header: str | None, now: datetime) -> float | None:
-    """`Retry-After` in both forms: seconds, or an HTTP date; at most a day. None where it is absent or unreadable."""
+    """Return `Retry-After` in seconds, at most a day; None if it is absent or unreadable.
+
+    Both forms: seconds, or an HTTP date (https://www.rfc-editor.org/rfc/rfc9110#name-retry-after).
+    """
     if not header:
         return None
     text = header.strip()
@@ -214,7 +226,7 @@ def retry_after_seconds(header: str | None, now: datetime) -> float | None:
 
 
 def server_time(date: str | None, ours: datetime) -> datetime:
-    """What the server's clock says, by its own `Date`: only that may be held against a date of its. Else `ours`."""
+    """Return the server's clock by its `Date` header, which its dates must be compared with; else `ours`."""
     return _http_date(date or "") or ours
 
 
@@ -227,8 +239,10 @@ def _http_date(text: str) -> datetime | None:
 
 
 def _members_of(raw: bytes) -> Sequence[tuple[str, object]]:
-    """The members of the answer's JSON object in their order; none where it is no such object. A byte order mark and
-    texts that are no UTF-8 do not make it unreadable."""
+    """Return the members of the response's JSON object in their order; empty if it is none.
+
+    A byte order mark and text that is not UTF-8 do not make it unreadable.
+    """
     text = raw.removeprefix(codecs.BOM_UTF8).decode("utf-8", "replace")
     try:
         orjson.loads(text)  # stricter than the standard library, and it bounds the nesting
@@ -247,14 +261,14 @@ class _Object(dict[str, object]):
 
 
 def _body(members: Sequence[tuple[str, object]]) -> dict[str, object]:
-    """The answer by its keys in small letters; empty where a key comes twice, whatever its case and values: nobody can
-    know which of the two is meant."""
+    """Return the response by its keys in lower case; empty if a key comes twice, since nobody can know which one
+    counts."""
     body = {key.lower(): value for key, value in members}
     return body if len(body) == len(members) else {}
 
 
 def _is_own(body: Mapping[str, object]) -> bool:
-    """Whether it has the vendor's shape, or that of a problem+json: then it is the API that speaks."""
+    """Return True if the body has the vendor's shape, or that of a problem+json: then it is the API that speaks."""
     return not _SHAPES.isdisjoint(body)
 
 
@@ -275,15 +289,18 @@ _PLACE = re.compile(r"(?:(?:^|\s|\()(?:\$\.?)?(?:leads)?|'\$?)\[(\d{1,4})\]", re
 
 
 def _named(body: Mapping[str, object]) -> tuple[int, ...]:
-    """The places that a rejection blames, as ASP.NET writes them: `[3].Name`, `$[7].employeeCount`. A list inside a
-    lead has a place of its own, which says nothing: only what stands first in a path counts."""
+    """Return the places that a rejection blames, as ASP.NET writes them: `[3].Name`, `$[7].employeeCount`.
+
+    Only the first index of a path counts: one further inside is a place in a list of the lead.
+    """
     texts = [text for key in ("message", "detail", "title") if isinstance(text := body.get(key), str)]
     texts += _errors(body.get("errors"))
     return tuple(sorted({int(found) for text in texts for found in _PLACE.findall(text[:LONGEST_REASON])}))
 
 
 def _message(body: Mapping[str, object]) -> str | None:
-    """The vendor's `message`, or a problem+json's `detail` or `title` and its `errors`, at most 500 characters."""
+    """Return the vendor's `message`, or a problem+json's `detail` or `title` and its `errors`, at most 500
+    characters."""
     texts = (body.get(key) for key in ("message", "detail", "title"))
     said = next((text for text in texts if isinstance(text, str) and text.strip()), "")
     parts = [said, *_errors(body.get("errors"))]
@@ -291,7 +308,7 @@ def _message(body: Mapping[str, object]) -> str | None:
 
 
 def _errors(errors: object) -> list[str]:
-    """What ASP.NET says of single fields: `{"[3].Name": ["is too long"]}`."""
+    """Return ASP.NET's messages about single fields as lines: `{"[3].Name": ["is too long"]}`."""
     if isinstance(errors, list):
         return [text for text in errors if isinstance(text, str)]
     if not isinstance(errors, dict):

@@ -1,4 +1,4 @@
-"""The proxy that the environment names for an address, as httpx will use it."""
+"""The proxy that the environment names for an address, found the way httpx finds it."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from sync.config.value_types import is_loopback
 
 @dataclass(frozen=True, slots=True)
 class Proxy:
-    """Where it listens, and with which name and password; its text has neither."""
+    """A proxy's address, name and password; its text shows neither name nor password."""
 
     scheme: str
     host: str
@@ -27,6 +27,7 @@ def proxy_of(url: str) -> Proxy | None:
     parts = urlsplit(url)
     host = parts.hostname or ""
     named = getproxies_environment()
+    # httpx's own order: the scheme's variable, then ALL_PROXY
     text = named.get(parts.scheme) or named.get("all")
     if not text or is_loopback(host) or proxy_bypass(host):
         return None

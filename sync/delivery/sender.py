@@ -22,13 +22,16 @@ from sync.shared.opaque import log_name
 from sync.shared.secrets import Secret
 
 BUSY_RETRIES = 10
+"""Times that a known verdict is written to a ledger that another process keeps busy."""
 
 
 @dataclass(frozen=True, slots=True)
 class Destination:
-    """A workspace as the delivery needs it: `streams` are those that may be sent (what the ledger holds of others
-    waits), `resend_labels` go by the ledger's number of the stream, `given_ids` are the numbers of those whose ids the
-    source's vendor gives."""
+    """A workspace as its delivery needs it.
+
+    `streams` are those that may be sent (leads of other streams wait in the ledger), `resend_labels` go by the stream's
+    number in the ledger, `given_ids` are the numbers of the streams whose ids the source's vendor assigns.
+    """
 
     name: str
     options: Workspace
@@ -41,7 +44,7 @@ class Destination:
 
 @dataclass(frozen=True, slots=True)
 class SentBatch:
-    """What came of one batch: `seconds` on the wire, `size` of the body in bytes."""
+    """The result of one batch: `seconds` on the wire, `size` of the body in bytes."""
 
     outcome: Outcome
     conclusion: Conclusion
@@ -53,19 +56,19 @@ ClientFactory = Callable[[Workspace, Secret, Clock], LeadsClient]
 
 
 def open_client(options: Workspace, api_key: Secret, clock: Clock) -> LeadsClient:
-    """The way to a workspace."""
+    """Open the HTTP client of a workspace. Raises ConfigError."""
     return LeadsClient(options.base_url, api_key, timeout=options.timeout.total_seconds(), clock=clock)
 
 
 class BackoffPolicy(Protocol):
-    """Who knows how the workspace fares."""
+    """The part of a workspace's back-off that a sender needs."""
 
     def judge(self, claim: Claim, outcome: Outcome) -> Outcome:
-        """What an outcome means in the light of those before. Quick: the verdict has no receipt yet."""
+        """Return what an outcome means given those before it. Quick: the verdict has no receipt yet."""
         ...
 
     def keep(self) -> None:
-        """What was learned is in the ledger before the batch is concluded by it."""
+        """Write what was learned into the ledger, before the batch is concluded."""
         ...
 
 
@@ -75,7 +78,8 @@ class Sender:
     def __init__(
         self, ledger: Ledger, destination: Destination, *, judge: BackoffPolicy, client: ClientFactory = open_client
     ) -> None:
-        """`judge` has the last word on what an outcome means, before it is concluded. Raises ConfigError."""
+        """Send to this destination; `judge` has the last word on each outcome before it is concluded. Raises
+        ConfigError."""
         self._ledger = ledger
         self._to = destination
         self._judge = judge
@@ -83,22 +87,28 @@ class Sender:
         self._client = client(destination.options, destination.api_key, ledger.clock)
 
     def take_from(self, destination: Destination) -> None:
-        """From now on the streams are those of this destination."""
+        """Use the streams and labels of this destination from now on."""
         self._resend_labels, self._given_ids = destination.resend_labels, destination.given_ids
 
     def send(self, claim: Claim) -> SentBatch:
-        """Posts the batch once and concludes it, with a receipt before either. Raises LedgerError or LedgerBusy where
-        one of them cannot be written: then the batch stays `sending`, and the next start asks the receipts."""
+        """Post the batch once and conclude it, with a receipt before either.
+
+        Raises LedgerError or LedgerBusy if a receipt or the verdict cannot be written: then the batch stays `sending`,
+        and the next start asks the receipts.
+        """
         body = self._body(claim)
         try:
+            # on disk before a byte is sent: after a crash it is this receipt that puts the batch in doubt
             self._ledger.journal.intent(claim.batch)
         except LedgerLost:
             with contextlib.suppress(LedgerError, LedgerBusy):
+                # another process owns the ledger now; nothing was sent, so the leads and the slot go back
                 self._ledger.release_unsent(claim.batch, claim.slot)
             raise
         began = monotonic()
         answer = self._client.post(body, deadline=claim.deadline)
         seconds = monotonic() - began
+        # before the verdict is written: the next claim must already follow the new pace
         outcome = self._judge.judge(claim, self._read(answer))
         return SentBatch(outcome, self._conclude(claim, outcome), seconds, len(body))
 
@@ -123,15 +133,20 @@ class Sender:
         return of_answer(answer, unknown_statuses=options.unknown_statuses, on_rejected=options.on_rejected)
 
     def _conclude(self, claim: Claim, outcome: Outcome) -> Conclusion:
-        """A known verdict is worth minutes of patience with a busy ledger: with its receipt alone the batch would not
-        be concluded before the next start. Without its receipt the ledger alone may still keep it."""
+        """Write the verdict's receipt, then the verdict itself.
+
+        With its receipt alone the batch would only be concluded at the next start, so a busy ledger gets minutes of
+        patience; without its receipt the ledger alone may still keep it.
+        """
         verdict = self._state_of(outcome)
         try:
+            # the receipt first: if the ledger's commit fails, the next start still knows the verdict
             self._ledger.journal.verdict(claim.batch, verdict, status=outcome.status, cause=outcome.cause)
         except LedgerError:
             with contextlib.suppress(LedgerError, LedgerBusy):
                 self._conclude_now(claim, outcome)
             raise
+        # the pace before the verdict: a crash in between must not forget a rest that this verdict caused
         self._judge.keep()
         for _ in range(BUSY_RETRIES - 1):
             try:
@@ -141,7 +156,7 @@ class Sender:
         return self._conclude_now(claim, outcome)
 
     def _state_of(self, outcome: Outcome) -> str:
-        """What the ledger will call the batch."""
+        """Return the ledger's word for the batch's state after this outcome."""
         given_up = outcome.verdict == "in_doubt" and self._to.options.on_unknown == "resend"
         return "absent" if given_up else outcome.verdict
 
@@ -153,14 +168,16 @@ class Sender:
             status=outcome.status,
             cause=outcome.cause,
             message=outcome.message,
+            # nobody asks about the wire of a batch that was created
             account=outcome.account if outcome.verdict != "created" else None,
             on_unknown=self._to.options.on_unknown,
             named=outcome.named,
         )
+        # no row moved: the batch was settled by someone else meanwhile
         return conclusion if conclusion.moved else self._conclude_late(claim, outcome)
 
     def _conclude_late(self, claim: Claim, outcome: Outcome) -> Conclusion:
-        """Another process took the ledger over, and did not wait for this answer any longer."""
+        """Settle what another process left open: it took the ledger over, and did not wait for this response."""
         late = self._ledger.verdicts.answered_late(claim.batch, outcome.verdict)
         emit(
             "answered_late",
@@ -173,7 +190,7 @@ class Sender:
         return late.conclusion
 
     def say(self, claim: Claim, sent: SentBatch) -> None:
-        """The batch's line in the log."""
+        """Log the batch, and a lead that was rejected alone."""
         outcome = sent.outcome
         common: dict[str, object] = {
             "workspace": self._to.name,
@@ -185,6 +202,7 @@ class Sender:
             "milliseconds": round(sent.seconds * 1000),
         }
         if outcome.verdict == "in_doubt":
+            # the operator's next command, so that the line alone is enough
             settle_with = f"closingdealz-sync doubt show {claim.batch}"
             emit("batch_in_doubt", **common, account=outcome.account, settle_with=settle_with)
             return

@@ -1,4 +1,4 @@
-"""What happened on the wire, in fixed words and figures: no value of a lead, no header, no text of the server's."""
+"""The account of one request on the wire, in fixed words and figures: no value of a lead, no header, no server text."""
 
 from __future__ import annotations
 
@@ -13,15 +13,15 @@ import httpx
 
 
 class AnswerTooLong(httpx.ReadError):
-    """The answer is longer than anything that the API has to say."""
+    """The response is longer than anything that the API has to say."""
 
 
 @dataclass(slots=True)
-class Course:
-    """How far one request came.
+class RequestProgress:
+    """The progress of one request.
 
-    `written` counts bytes of the body that the system took, None where not even the request's head was begun;
-    `received` counts bytes of the answer's body, `expected` is what the answer said there would be.
+    `written` counts bytes of the body that the system accepted, None if not even the request's head was begun;
+    `received` counts bytes of the response's body, `expected` is the length that the response announced.
     """
 
     size: int
@@ -37,32 +37,33 @@ class Course:
 
     @property
     def is_written(self) -> bool:
-        """Whether the system took all of the body: a server may answer before it has read the whole request."""
+        """True if the system accepted the whole body: a server may respond before it has read the request."""
         return self.written == self.size
 
 
-def account_of(course: Course, seconds: float, end: str = "") -> str:
-    """`connected; 48,213 of 48,213 bytes written; no response; the connection was reset after 12 ms`.
+def account_of(progress: RequestProgress, seconds: float, end: str = "") -> str:
+    """Return one line: `connected; 48,213 of 48,213 bytes written; no response; the connection was reset after 12 ms`.
 
-    `end` says how it ended (as `how` has it), "" where the answer was read whole.
+    `end` says how the request failed (as `how` words it), "" if the response was read whole.
     """
     after = f"after {seconds * 1000:,.0f} ms" if seconds < 1 else f"after {seconds:,.1f} s"
-    if course.written is None:
-        return f"{'connected' if course.connected else 'no connection'}; nothing written; {end} {after}"
-    said = f"connected; {course.written:,} of {course.size:,} bytes written; {_answer(course, whole=not end)}"
+    if progress.written is None:
+        return f"{'connected' if progress.connected else 'no connection'}; nothing written; {end} {after}"
+    said = f"connected; {progress.written:,} of {progress.size:,} bytes written; {_answer(progress, whole=not end)}"
     return f"{said}; {end} {after}" if end else f"{said} {after}"
 
 
-def _answer(course: Course, *, whole: bool) -> str:
-    if course.status is None:
+def _answer(progress: RequestProgress, *, whole: bool) -> str:
+    if progress.status is None:
         return "no response"
-    of = "" if whole or course.expected is None else f" of {course.expected:,}"
-    return f"status {course.status} and {course.received:,}{of} bytes of its body"
+    of = "" if whole or progress.expected is None else f" of {progress.expected:,}"
+    return f"status {progress.status} and {progress.received:,}{of} bytes of its body"
 
 
 def how(error: BaseException) -> str:
-    """Why a request ended without an answer, as the error nearest to the wire has it."""
+    """Return why a request ended without a response, in words for the error nearest to the wire."""
     for each in _origins(error):
+        # the order of the table matters: subclasses stand before their parents
         for kind, words in _WORDS:
             if isinstance(each, kind):
                 return words
@@ -89,7 +90,7 @@ _WORDS: tuple[tuple[type[BaseException], str], ...] = (
 
 
 def _origins(error: BaseException) -> Iterator[BaseException]:
-    """What an error was raised from, the first cause first, and at last the error itself."""
+    """Yield the causes of an error, the first cause first, and at last the error itself."""
     chain: list[BaseException] = []
     current: BaseException | None = error
     while current is not None and current not in chain:

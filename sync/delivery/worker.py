@@ -33,7 +33,8 @@ FAILURES_TO_GIVE_UP = 5
 
 
 class DeliveryWorker:
-    """Sends until it is told to stop. `failed` hears of an error that must end the program."""
+    """The delivery to one workspace, until it is stopped. `failed` is called with an error that must end the
+    program."""
 
     def __init__(
         self,
@@ -58,6 +59,7 @@ class DeliveryWorker:
         self._idle = False
         self._claiming = False
         self._signals = 0
+        # without `--max` a budget without an end keeps the code below free of cases
         self._budget = budget or Budget()
         self._health = Backoff(ledger, destination, random=random or Random())  # noqa: S311 - jitter, no secret
         self._sender = Sender(ledger, destination, judge=self._health, client=client)
@@ -75,43 +77,46 @@ class DeliveryWorker:
         return self._to.rule
 
     def start(self) -> None:
-        """Begins as carefully as the last worker of this workspace left off."""
+        """Begin to send, as carefully as the last worker of this workspace left off."""
         self._health.begin()
         self._begun = True
         self._thread.start()
 
     def take_from(self, destination: Destination) -> None:
-        """From now on leads of these streams are sent, with these labels. All else of the destination must be the same:
-        requests are in flight."""
+        """Send leads of this destination's streams from now on, with its labels.
+
+        Everything else of the destination must be the same: requests are in flight.
+        """
         with self._changed:
             self._to = destination
             self._sender.take_from(destination)
             self._news()
 
     def look_again(self) -> None:
-        """End a rest that waits for a person: he may have done what it asks for. Other rests go on."""
+        """End a rest that waits for a person, who may have done what it asks for. Other rests go on."""
         if self._health.look_again():
             self.wake()
 
     def wake(self) -> None:
-        """New leads may be pending."""
+        """Look for pending leads now."""
         with self._changed:
             self._news()
 
     def flush(self) -> None:
-        """From now on batches that are not full do not linger: nothing more will come."""
+        """Send batches that are not full without lingering from now on: nothing more will come."""
         with self._changed:
             self._flushing = True
             self._news()
 
     def _news(self) -> None:
-        """What was found to be idle may not be any more; a claim that is under way must not say so."""
+        """Note that there may be something to send: an idle worker is no longer idle, nor is a claim under way a proof
+        of it."""
         self._signals += 1
         self._idle = False
         self._changed.notify_all()
 
     def stop(self) -> None:
-        """No new batch is claimed; what is in flight is finished."""
+        """Claim no new batch; what is in flight is finished."""
         with self._changed:
             self._stopping = True
             self._changed.notify_all()
@@ -119,14 +124,16 @@ class DeliveryWorker:
             self._sender.close()
 
     def join(self, timeout: float | None = None) -> bool:
-        """Waits for the end; False where it has not come within `timeout` seconds."""
+        """Wait for the end; return False if it has not come within `timeout` seconds."""
         if self._begun:
             self._thread.join(timeout)
         return self.is_over
 
     def wait_until_done(self, timeout: float) -> bool:
-        """Waits until there is nothing more that this worker could send now: nothing is pending, the budget is spent,
-        or the workspace rests and a little patience will not help."""
+        """Wait until this worker can send nothing more now; return False after `timeout` seconds.
+
+        Nothing is pending, the budget is spent, or the workspace rests and a little patience will not help.
+        """
         with self._changed:
             return self._changed.wait_for(self._is_done, timeout)
 
@@ -146,17 +153,17 @@ class DeliveryWorker:
 
     @property
     def in_flight_since(self) -> float | None:
-        """When the oldest request in flight began, in seconds since boot; None: there is none."""
+        """The time the oldest request in flight began, in seconds since boot; None if there is none."""
         return min(self._sending.copy().values(), default=None)
 
     @property
     def is_alive(self) -> bool:
-        """Whether it still decides what to send: True from `start` until it has ended."""
+        """True from `start` until the coordinating thread has ended."""
         return self._thread.is_alive()
 
     @property
     def is_over(self) -> bool:
-        """Whether it has ended, with all that was in flight, or never began."""
+        """True once it has ended, with all that was in flight, or if it never began."""
         return not self._thread.is_alive()
 
     @property
@@ -176,6 +183,7 @@ class DeliveryWorker:
 
     def _run(self) -> None:
         try:
+            # one decision a turn: the watchdog sees that each one is made
             while self._step():
                 pass
         except BaseException as error:  # noqa: BLE001 - a thread's boundary: the program must hear of it, whatever it is
@@ -184,24 +192,29 @@ class DeliveryWorker:
             with self._changed:
                 self._stopping, self._claiming = True, False
                 self._changed.notify_all()
+                # the ledger may be closed after this thread: the sending threads write verdicts into it
                 self._changed.wait_for(lambda: self._in_flight == 0)
             self._sender.close()
 
     def _step(self) -> bool:
-        """One decision: send, wait, or end (False)."""
+        """Take one decision: send, wait, or end (return False)."""
         self.progressed_at = self._now()
         with self._changed:
             if self._stopping:
                 if self._in_flight:
                     self._pause(1.0)
                 return self._in_flight > 0
+            # under the lock: news that comes now is seen before the wait begins
             wait = self._must_wait()
             if wait is not None:
                 self._idle = self._idle or self._has_nothing_to_wait_for()
                 self._changed.notify_all()
+                # never longer than 5 s: the watchdog and a changed clock must not wait for a long rest
                 self._pause(min(wait, 5.0))
                 return True
+            # a wake-up during the claim shows by the count, and is not slept through
             signals, self._claiming = self._signals, True
+        # taken before the claim and given back after it: two workers must not overdraw `--max`
         most = self._budget.take(min(self._to.options.batch_size, self.pace.most))
         claim = self._claim(most) if most else NothingToSend(None)
         if isinstance(claim, Claim):
@@ -214,11 +227,11 @@ class DeliveryWorker:
         return True
 
     def _pause(self, seconds: float) -> None:
-        """Until there is news, at most so long."""
+        """Wait until there is news, at most so many seconds."""
         self._ledger.clock.wait(self._changed, seconds)
 
     def _must_wait(self) -> float | None:
-        """Seconds until a batch may be claimed as far as this process knows; None: now."""
+        """Return the seconds until a batch may be claimed as far as this process knows; None: now."""
         rests_for = self._health.rests_for
         if rests_for > 0:
             return rests_for
@@ -227,7 +240,7 @@ class DeliveryWorker:
         return None
 
     def _has_nothing_to_wait_for(self) -> bool:
-        """Whether a rest keeps nothing back: a round need not sit it out."""
+        """Return True if a rest keeps nothing back: a round need not wait for its end."""
         return (
             self._flushing and not self._in_flight and self._ledger.outbox.pending(self._to.name, self._to.streams) == 0
         )
@@ -247,13 +260,16 @@ class DeliveryWorker:
                 label=options.label,
             )
         except LedgerBusy:
+            # another process holds the ledger for a moment: try again soon
             return NothingToSend(1.0)
 
     def _wait_for_room_or_leads(self, why: NoRoom | NothingToSend, signals: int) -> None:
         with self._changed:
+            # leads came while the claim found none: look again at once
             if self._signals != signals:
                 return
             if isinstance(why, NoRoom):
+                # requests of other processes with this key end without telling us
                 others = why.in_flight - self._in_flight
                 self._pause(max(0.001, min(why.seconds, OTHERS_RECHECK if others > 0 else 5.0)))
             elif why.seconds is not None:
@@ -267,6 +283,7 @@ class DeliveryWorker:
         with self._changed:
             self._idle = self._claiming = False
             self._in_flight += 1
+            # for the watchdog: when the oldest request in flight began
             self._sending[claim.batch] = self._now()
         try:
             threading.Thread(target=self._send, args=(claim,), name=f"send-{self._to.name}", daemon=True).start()

@@ -1,4 +1,4 @@
-"""Everything that a configuration asks for, made and checked without touching a source, ClosingDealz or the ledger."""
+"""A configuration made ready for the engine, without touching a source, ClosingDealz or the ledger."""
 
 from __future__ import annotations
 
@@ -16,11 +16,12 @@ from state.ledger import Ledger
 from state.rows import StreamRow
 from state.slots import RateLimit
 from state.streams import ADDRESS, DeclaredStream
+from sync.config.mappings import compile_all
 from sync.config.schema import Config, Guard, Limit, Source, Stream, Workspace
 from sync.config.value_types import is_loopback
 from sync.delivery.client import LeadsClient
 from sync.delivery.sender import Destination
-from sync.engine.stream_specs import compile_all, has_given_ids, open_source, stream_specs
+from sync.engine.stream_specs import has_given_ids, open_source, stream_specs
 from sync.mapping.compile import LeadMapping
 from sync.polling.job import StreamJob
 from sync.shared.errors import ConfigError, Problem
@@ -29,11 +30,13 @@ from sync.shared.secrets import Secret, secrets_in
 
 @dataclass(frozen=True, slots=True)
 class StreamForm:
-    """All of a stream that a running poll goes by: where two plans agree on it, its polls go on untouched. What its
-    workspace says of the queue (`max_pending`, the limit) is no part of it."""
+    """Everything about a stream that its running polls depend on: if two plans agree on it, its polls go on untouched.
+
+    The workspace's `max_pending` and limit are not part of it.
+    """
 
     source: Source
-    """Without its streams."""
+    """The source's options, without its streams."""
     stream: Stream
     guard: Guard
     secrets: tuple[Secret, ...]
@@ -42,7 +45,7 @@ class StreamForm:
 
 @dataclass(frozen=True, slots=True)
 class WorkspaceForm:
-    """All of a workspace that its delivery goes by, but for the streams that it takes leads from."""
+    """Everything about a workspace that its delivery depends on, except for the streams that it takes leads from."""
 
     options: Workspace
     api_key: Secret
@@ -58,18 +61,20 @@ class CompiledConfig:
     api_keys: Mapping[str, Secret]
     declared: tuple[DeclaredStream, ...]
     secrets: Mapping[str, tuple[Secret, ...]]
-    """Those of each source's own options, as they were read."""
+    """The secrets in each source's own options, as they were read."""
 
     @classmethod
     def of(cls, config: Config, *, in_force: CompiledConfig | None = None) -> CompiledConfig:
-        """Compiles the mappings and reads the secrets. Raises ConfigError with all problems.
+        """Compile the mappings and read the secrets. Raises ConfigError with all problems.
 
-        What is the same as `in_force` keeps the secrets that it has, where they cannot be had any more.
+        Parts that are the same as in `in_force` keep their secrets if those cannot be read any more.
         """
+        # first of all: the specifications need what the mappings read
         mappings = compile_all(config)
         specs = stream_specs(config, mappings)
         api_keys = _api_keys(config, in_force)
         secrets = _secrets(config, in_force)
+        # a source whose secret is gone cannot be opened to be declared anew: what was declared before still holds
         known = {each.name: each for each in in_force.declared} if in_force else {}
         declared = tuple(
             known[name] if secrets.is_kept(name) and name in known else declare(config, name, spec, mappings[name])
@@ -78,11 +83,12 @@ class CompiledConfig:
         return cls(config, mappings, specs, api_keys, declared, secrets.found)
 
     def stream(self, name: str) -> Stream:
+        """Return the options of a stream. Raises KeyError."""
         source, stream = name.split(".", 1)
         return self.config.sources[source].streams[stream]
 
     def without_parts(self) -> CompiledConfig:
-        """Return a plan of no stream and no workspace: what was in force before the first one."""
+        """Return a plan of no stream and no workspace: the one before the first."""
         nothing = self.config.model_copy(update={"sources": {}, "workspaces": {}})
         return CompiledConfig(nothing, {}, {}, {}, (), {})
 
@@ -112,12 +118,12 @@ class CompiledConfig:
         return self.config.sources[stream.split(".", 1)[0]]
 
     def on_unknown(self, workspace: str) -> Literal["hold", "resend"]:
-        """What a workspace does with a batch that nobody knows of; of one that is not configured any more: holds it."""
+        """Return the setting `on_unknown` of a workspace; "hold" for one that is no longer configured."""
         options = self.config.workspaces.get(workspace)
         return options.on_unknown if options else "hold"
 
     def jobs(self, rows: Mapping[str, StreamRow]) -> dict[str, StreamJob]:
-        """What each stream's polls need, once the ledger has registered the streams as `rows`."""
+        """Return the input of each stream's polls, once the ledger has registered the streams as `rows`."""
         return {
             name: StreamJob(
                 row=rows[name],
@@ -128,6 +134,7 @@ class CompiledConfig:
                 max_pending=self.config.workspaces[rows[name].workspace].max_pending,
                 guard=self.config.guard_of(self.stream(name)),
                 leads_per_second=self.config.workspaces[rows[name].workspace].leads_per_second,
+                # they share the outbox: `max_pending` is the workspace's, not the stream's
                 neighbours=self._streams_to(rows[name].workspace, rows),
                 given_ids=has_given_ids(self.config, name),
             )
@@ -138,7 +145,7 @@ class CompiledConfig:
         return tuple(stream for stream in self.specs if rows[stream].workspace == workspace)
 
     def destinations(self, ledger: Ledger, rows: Mapping[str, StreamRow]) -> dict[str, Destination]:
-        """Each workspace as its delivery needs it."""
+        """Return each workspace as its delivery needs it."""
         given_ids = frozenset(rows[name].id for name in self.specs if has_given_ids(self.config, name))
         labels = {rows[name].id: label for name in self.specs if (label := self.stream(name).resend_label) is not None}
         return {
@@ -156,20 +163,20 @@ class CompiledConfig:
 
 
 def rule_of(limit: Limit, api_key: Secret, hasher: Hasher) -> RateLimit:
-    """The limit of a workspace's API key; the ledger knows the key by a keyed hash only."""
+    """Return the rate limit of a workspace's API key, which the ledger knows by a keyed hash only."""
     digest = hasher.digest("api-key", api_key.reveal().encode())
     return RateLimit(digest, limit.requests, limit.per.total_seconds())
 
 
 def start_point(start: str | date) -> str:
-    """`all`, `now`, or midnight UTC of a date in the canonical form of a record's modified time."""
+    """Return `all`, `now`, or midnight UTC of a date in the canonical form of a record's modified time."""
     if isinstance(start, str):
         return start
     return datetime(start.year, start.month, start.day, tzinfo=UTC).strftime("%Y-%m-%dT%H:%M:%S.%fZ")
 
 
 def _api_keys(config: Config, in_force: CompiledConfig | None) -> dict[str, Secret]:
-    """Raises ConfigError: all keys that cannot be read, and keys that two workspaces share."""
+    """Read the keys of all workspaces. Raises ConfigError with all that cannot be read or that two workspaces share."""
     problems: list[Problem] = []
     keys: dict[str, Secret] = {}
     for name, workspace in config.workspaces.items():
@@ -182,6 +189,7 @@ def _api_keys(config: Config, in_force: CompiledConfig | None) -> dict[str, Secr
                 problems += error.problems
                 continue
             key = in_force.api_keys[name]
+        # a key stands for one workspace at the vendor: both of ours would feed the same one, under one limit
         for other, known in keys.items():
             if known == key:
                 problems.append(
@@ -199,7 +207,7 @@ def _api_keys(config: Config, in_force: CompiledConfig | None) -> dict[str, Secr
 
 @dataclass(frozen=True, slots=True)
 class _Secrets:
-    """Those of each source; `kept` are the sources whose secrets cannot be had any more."""
+    """The secrets of each source; `kept` are the sources whose secrets cannot be read any more."""
 
     found: Mapping[str, tuple[Secret, ...]]
     kept: Collection[str]
@@ -209,7 +217,7 @@ class _Secrets:
 
 
 def _secrets(config: Config, in_force: CompiledConfig | None) -> _Secrets:
-    """Raises ConfigError: all of them that cannot be read."""
+    """Read the secrets of all sources. Raises ConfigError with all that cannot be read."""
     problems: list[Problem] = []
     found: dict[str, tuple[Secret, ...]] = {}
     kept: list[str] = []
@@ -229,9 +237,10 @@ def _secrets(config: Config, in_force: CompiledConfig | None) -> _Secrets:
 
 
 def declare(config: Config, name: str, spec: StreamSpec, mapping: LeadMapping) -> DeclaredStream:
-    """What a stream is by the configuration, for the ledger to compare. Reads the source's own secrets, offline."""
+    """Return a stream's identity and settings for the ledger to compare. Reads the source's own secrets, offline."""
     source, stream_name = name.split(".", 1)
     stream = config.sources[source].streams[stream_name]
+    # opening is offline; it reads the source's own secrets, so a missing one is reported here
     connector = open_source(config, source)
     try:
         identity = dict(connector.identity(spec))
@@ -245,8 +254,9 @@ def declare(config: Config, name: str, spec: StreamSpec, mapping: LeadMapping) -
 
 
 def _version(mapping: LeadMapping, spec: StreamSpec) -> str:
-    """The mapping's version; what its children are belongs to it: others make other leads of the same records."""
+    """Return the version of a mapping with its children: other children make other leads of the same records."""
     if not spec.children:
         return mapping.version
+    # in the order of names: a file whose tables are moved around must not count as edited
     children = "".join(f"{name}={spec.children[name].model_dump_json()};" for name in sorted(spec.children))
     return hashlib.blake2b((mapping.version + children).encode(), digest_size=16).hexdigest()

@@ -1,13 +1,17 @@
-"""Streams whose query was edited: whether they still are the records that the ledger knows.
+"""Streams whose query was edited: decide by samples if they still are the records that the ledger knows.
 
-The words of a query say nothing of that, so some records are read by id and compared. That other records bear the same
-ids proves nothing, small numbers are in every table: what counts is that they look the same.
+The text of a query cannot tell, so some records are read by id and compared. Equal ids prove nothing, since small
+numbers are in every table: what counts is that the records look the same. At a reload each source is compared in a
+thread of its own, so that one that hangs delays no other.
 """
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Sequence
+from concurrent.futures import Future
 from dataclasses import dataclass, replace
+from time import monotonic
 from typing import Literal
 
 import orjson
@@ -17,23 +21,25 @@ from state.ledger import Ledger
 from state.rows import Reading, Sampled
 from state.streams import OBJECT, PAST, DeclaredStream, changed_of
 from sync.config.schema import Config, Wire
-from sync.engine.compiled_config import CompiledConfig
+from sync.engine.compiled_config import CompiledConfig, StreamForm
 from sync.engine.stream_specs import open_source
 from sync.mapping.compile import LeadMapping
 from sync.mapping.wire_fields import texts
-from sync.polling.readings import read_record
+from sync.polling.judge import read_record
 from sync.polling.spelling import names_of
-from sync.shared.errors import LedgerUntrusted
+from sync.shared.errors import LedgerUntrusted, SourceRefused, SourceUnavailable, SyncError
 from sync.shared.words import is_number
 
 SAMPLE = 100
+"""Records that are read and compared."""
 LEAST_SHARE = 0.1
-"""Of the records that are asked for, so many must be found: an edit may leave many out, but hardly all."""
+"""The share of the sampled records that must be found: an edit may exclude many records, but hardly all."""
 
 
 @dataclass(frozen=True, slots=True)
 class Evidence:
-    """How many records were asked for, how many of them are there, and how many of those look the same."""
+    """The result of a comparison: how many records were asked for, how many of them are there, and how many of those
+    look the same."""
 
     stream: str
     verdict: Literal["same", "others", "unknown"]
@@ -43,10 +49,10 @@ class Evidence:
 
 
 def reworded(plan: CompiledConfig, ledger: Ledger) -> list[Evidence]:
-    """The streams of a plan whose query was edited, and which have the same records all the same. Reads these from
+    """Return the streams of a plan whose query was edited and that still have the same records, which are read from
     their sources.
 
-    Raises LedgerUntrusted where a stream has other records or nobody can tell; SourceUnavailable, SourceRefused.
+    Raises LedgerUntrusted if a stream has other records or nobody can tell; SourceUnavailable, SourceRefused.
     """
     found = []
     for declared in plan.declared:
@@ -59,7 +65,7 @@ def reworded(plan: CompiledConfig, ledger: Ledger) -> list[Evidence]:
 
 
 def is_edited(declared: DeclaredStream, ledger: Ledger) -> bool:
-    """Return whether the ledger knows the stream with other words for the same place, so that records tell."""
+    """Return True if the ledger knows the stream by another text for the same place, so that only records can tell."""
     row = ledger.streams.all().get(declared.name)
     return row is not None and row.workspace == declared.workspace and changed_of(row, declared) == [OBJECT]
 
@@ -67,8 +73,8 @@ def is_edited(declared: DeclaredStream, ledger: Ledger) -> bool:
 def evidence_of(
     config: Config, spec: StreamSpec, mapping: LeadMapping, declared: DeclaredStream, ledger: Ledger
 ) -> Evidence | None:
-    """None where the stream is new, has the words that it had, or is plainly another one. Raises SourceUnavailable,
-    SourceRefused."""
+    """Compare a stream with the ledger. Return None if it is new, unedited, or plainly another one. Raises
+    SourceUnavailable, SourceRefused."""
     row = ledger.streams.all().get(declared.name)
     if row is None or not is_edited(declared, ledger):
         return None
@@ -76,10 +82,13 @@ def evidence_of(
     try:
         if not isinstance(connector, Rewords) or not connector.reworded(row.identity, declared.identity):
             return None
+        # nothing was read yet, so nothing can be sent twice
         if ledger.records.knows_none(row.id):
             return Evidence(declared.name, "same")
+        # fetched by id with the new query, so a record that it excludes is not there
         sampled = ledger.records.sample(row.id, SAMPLE)
         records = connector.fetch(spec, [each.id for each in sampled]) if sampled else ()
+        # a new query may spell keys differently: compare under the ledger's ids
         names = names_of(ledger, connector, spec, row.id, [record.id for record in records])
     finally:
         connector.close()
@@ -89,8 +98,11 @@ def evidence_of(
 
 
 def compared(declared: DeclaredStream, sampled: Sequence[Sampled], readings: Sequence[Reading], wire: Wire) -> Evidence:
-    """Pure. A record looks the same by its values, or by its own modified time where that tells records apart: many of
-    one time may have been written together, and a sequence counts in every table."""
+    """Return the evidence from pairs of records; pure.
+
+    A record looks the same by its values, or by its own modified time if that tells records apart: many of one time may
+    have been written together, and a sequence counts in every table.
+    """
     now = {reading.id: reading for reading in readings}
     pairs = [(each, now[each.id]) for each in sampled if each.id in now]
     by_values = [_same_values(before, after, declared.mapping_version, wire) for before, after in pairs]
@@ -99,18 +111,21 @@ def compared(declared: DeclaredStream, sampled: Sequence[Sampled], readings: Seq
         for (before, after), same in zip(pairs, by_values, strict=True)
         if not same and before.modified == after.version.modified and before.modified is not None
     ]
+    # sequence numbers are left out: 1, 2, 3 are in every table
     telling = [each for each in times if not is_number(each)]
     same = by_values.count(True) + (len(telling) if len(set(telling)) > 1 else 0)
     counts = {"asked": len(sampled), "found": len(pairs), "same": same}
+    # a majority: some records change between two readings in any source
     looks_the_same = same * 2 > len(pairs)
     if looks_the_same and len(pairs) >= LEAST_SHARE * len(sampled):
         return Evidence(declared.name, "same", **counts)
+    # values of some records cannot be compared, and times agree: neither proof nor refutation, a person decides
     incomparable = None in by_values and bool(times)
     return Evidence(declared.name, "unknown" if not pairs or looks_the_same or incomparable else "others", **counts)
 
 
 def _same_values(before: Sampled, after: Reading, version: str, wire: Wire) -> bool | None:
-    """By all that the mapping reads, or by the lead's name; None where neither can be compared."""
+    """Compare everything that the mapping reads, or else the lead's name; None if neither can be compared."""
     fingerprints = before.version.partition(PAST)[0] == version and None not in (
         before.source_fp,
         after.version.source_fp,
@@ -127,7 +142,7 @@ def _name_of(payload: bytes, wire: Wire) -> list[str]:
 
 
 def refuse(evidence: Evidence) -> None:
-    """Raises LedgerUntrusted unless they are the same records."""
+    """Raise LedgerUntrusted unless the evidence says that they are the same records."""
     anyway = f"closingdealz-sync ledger rename-stream {evidence.stream} {evidence.stream}, with the daemon stopped"
     counts = (
         f"of {evidence.asked} of its records {evidence.found} are found by their ids,"
@@ -147,3 +162,88 @@ def refuse(evidence: Evidence) -> None:
             hint="edit the query alone, reload, and only then the mapping: then values can be compared; if you are sure"
             f" that they are the same: {anyway}",
         )
+
+
+# ---- at a reload: source beside source
+
+
+AT_ONCE = 2.0
+"""Seconds that a reload waits for all comparisons together, before it puts the rest in force."""
+
+Answer = tuple[Evidence | None, SyncError | None]
+
+
+class Unanswered(SourceUnavailable):
+    """A source has not answered yet; the comparison goes on."""
+
+    def __init__(self, stream: str) -> None:
+        super().__init__(
+            f"the query of the stream {stream} was edited, and its source has not answered yet whether it has the same"
+            " records",
+            hint="what is edited comes into force by itself once the source answers",
+        )
+
+
+class Comparisons:
+    """Comparisons under way, and their answers.
+
+    They outlive a reload, so that the next one need not ask again; a stream whose form has changed by then is compared
+    again.
+    """
+
+    def __init__(self) -> None:
+        self._asked: dict[str, tuple[StreamForm, Future[Answer]]] = {}
+        self._awaited: list[Future[Answer]] = []
+
+    def look_again(self) -> None:
+        """Forget which answers were awaited: only those asked for from now on count for `has_news`."""
+        self._awaited = []
+
+    def begin(self, plan: CompiledConfig, names: Sequence[str], ledger: Ledger) -> None:
+        """Compare these streams, in a thread for each source."""
+        forms, fresh = plan.stream_forms(), dict[str, list[tuple[DeclaredStream, Future[Answer]]]]()
+        for declared in plan.declared:
+            name = declared.name
+            # an answer under way is reused, unless the stream's form has changed since
+            if name in names and (name not in self._asked or self._asked[name][0] != forms[name]):
+                answer: Future[Answer] = Future()
+                self._asked[name] = forms[name], answer
+                # one thread a source: its streams are compared one after the other, as one connection allows
+                fresh.setdefault(name.split(".", 1)[0], []).append((declared, answer))
+        for source, asked in fresh.items():
+            given = (plan, asked, ledger)
+            threading.Thread(target=self._compare, args=given, name=f"compare-{source}", daemon=True).start()
+
+    def answer(self, name: str, until: float) -> Answer:
+        """Return the evidence, or the error in its place, at the latest at `until` (monotonic clock). Raises
+        LedgerBusy, LedgerError."""
+        try:
+            return self._asked[name][1].result(max(0.0, until - monotonic()))
+        except TimeoutError:
+            self._awaited.append(self._asked[name][1])
+            return None, Unanswered(name)
+
+    @property
+    def has_news(self) -> bool:
+        """True if an answer that was awaited has arrived."""
+        return any(answer.done() for answer in self._awaited)
+
+    @staticmethod
+    def _compare(plan: CompiledConfig, asked: Sequence[tuple[DeclaredStream, Future[Answer]]], ledger: Ledger) -> None:
+        for declared, answer in asked:
+            try:
+                answer.set_result(_compared(plan, declared, ledger))
+            except BaseException as error:  # noqa: BLE001 - a thread's boundary: whoever asked raises it
+                answer.set_exception(error)
+
+
+def _compared(plan: CompiledConfig, declared: DeclaredStream, ledger: Ledger) -> Answer:
+    name = declared.name
+    evidence: Evidence | None = None
+    try:
+        evidence = evidence_of(plan.config, plan.specs[name], plan.mappings[name], declared, ledger)
+        if evidence is not None:
+            refuse(evidence)
+    except (LedgerUntrusted, SourceUnavailable, SourceRefused) as failure:
+        return evidence, failure
+    return evidence, None

@@ -19,13 +19,12 @@ from sync.engine.stream_specs import open_source
 from sync.engine.tally import Tally
 from sync.log import emit
 from sync.polling.job import StreamJob
-from sync.polling.nested_contacts import learn_contacts
-from sync.polling.sweep import sweep_soon
+from sync.polling.sweep import learn_contacts, sweep_soon
 from sync.polling.turns import Failure, StreamWorker
 
 
 @dataclass(frozen=True, slots=True)
-class Fresh:
+class PreparedPlan:
     """A plan that the ledger has registered, and the workers that are new or changed in it, not at work yet."""
 
     plan: CompiledConfig
@@ -36,15 +35,15 @@ class Fresh:
     streams: Mapping[str, StreamWorker]
     workers: Mapping[str, DeliveryWorker]
     pending: int
-    """How many leads wait in workspaces that are new, less those that wait where none is delivered any more."""
+    """The number of leads waiting in new workspaces, less those in workspaces that are no longer delivered to."""
 
     @property
     def changed(self) -> list[str]:
-        """Names of the streams and workspaces that do not go on as they are."""
+        """The names of the streams and workspaces that do not go on unchanged."""
         return sorted(set().union(*((each.begun | each.ended) for each in (self.of_streams, self.of_workspaces))))
 
     def discard(self) -> None:
-        """Give back what was made for nothing."""
+        """Stop the workers that were made in vain."""
         for worker in self.workers.values():
             worker.stop()
 
@@ -52,8 +51,9 @@ class Fresh:
 class Engine:
     """A plan in force: a worker for each stream that is polled, and one for each workspace that is delivered to.
 
-    Another plan takes its place part by part: `prepare` it in any thread, `adopt` it, and `tend` to what waits. What
-    both plans agree on is not touched by that. The caller owns the ledger (opened with `own=True`).
+    Another plan takes its place part by part: `prepare` it in any thread, `adopt` it, and then `start_ready` whatever
+    waited for its predecessor. Parts that both plans agree on are not touched. The caller owns the ledger (opened with
+    `own=True`).
     """
 
     def __init__(
@@ -65,8 +65,11 @@ class Engine:
         client: ClientFactory = open_client,
         failed: Callable[[BaseException], None] = lambda _: None,
     ) -> None:
-        """Registers the plan's streams in the ledger. Raises LedgerUntrusted where they are not what it remembers;
-        SourceUnavailable, SourceRefused where a query was edited and its records cannot be compared now."""
+        """Register the plan's streams in the ledger, and make a worker for each.
+
+        Raises LedgerUntrusted if they are not what the ledger remembers; SourceUnavailable, SourceRefused if a query
+        was edited and its records cannot be compared now.
+        """
         self.ledger = ledger
         self.tally = Tally()
         self.failing = {each.subject for each in ledger.incidents.all() if each.kind == "stream"}
@@ -74,10 +77,11 @@ class Engine:
         self._budget = budget
         self._client = client
         self._stopping = threading.Event()
-        self._deaf = False
+        self._ignoring = False
         self._failed = failed
         self._streams: Roster[StreamWorker] = Roster()
         self._workers: Roster[DeliveryWorker] = Roster()
+        # the first plan replaces an empty one: a start and a reload take the same path
         self.plan: CompiledConfig = plan.without_parts()
         self.adopt(self.prepare(plan, reworded(plan, ledger)))
 
@@ -95,7 +99,7 @@ class Engine:
 
     # -- another plan
 
-    def prepare(self, plan: CompiledConfig, edited: Sequence[Evidence]) -> Fresh:
+    def prepare(self, plan: CompiledConfig, edited: Sequence[Evidence]) -> PreparedPlan:
         """Register another plan's streams in the ledger, all or none, and make the workers that it needs beside those
         that go on; `edited` are the streams whose query changed. Nothing stops or begins yet.
 
@@ -106,6 +110,7 @@ class Engine:
             sweep_soon(self.ledger, rows[each.stream].id)  # for records that it has now, older than the cursor
             emit("query_edited", stream=each.stream, asked=each.asked, found=each.found, same=each.same)
         jobs, destinations = plan.jobs(rows), plan.destinations(self.ledger, rows)
+        # incidents of streams that are gone would never end
         self.ledger.incidents.keep("stream", jobs)
         of_streams = Changes.between(self.plan.stream_forms(), plan.stream_forms())
         of_workspaces = Changes.between(self.plan.workspace_forms(), plan.workspace_forms())
@@ -113,7 +118,7 @@ class Engine:
         for job in jobs.values():
             if job.row.workspace in touched:  # streams are matched with all those of their workspace
                 learn_contacts(self.ledger, job)
-        return Fresh(
+        return PreparedPlan(
             plan,
             jobs,
             destinations,
@@ -137,13 +142,13 @@ class Engine:
         return sum(self.ledger.outbox.pending(name) for name in workspaces)
 
     def restore(self) -> None:
-        """Register the plan in force again: another one was prepared and cannot be adopted. Raises LedgerBusy,
+        """Register the plan in force again, after another one was prepared that cannot be adopted. Raises LedgerBusy,
         LedgerUntrusted, LedgerError."""
         self.ledger.streams.register(self.plan.declared, reworded=self.plan.specs)
 
-    def adopt(self, fresh: Fresh) -> None:
+    def adopt(self, fresh: PreparedPlan) -> None:
         """Put a prepared plan in force. What is changed or gone begins nothing more and ends in the background; what is
-        new waits for `tend`."""
+        new waits for `start_ready`."""
         now = self.ledger.clock.boot()
         self.plan = fresh.plan
         self._streams.exchange(fresh.jobs, fresh.streams, fresh.of_streams, now)
@@ -152,11 +157,13 @@ class Engine:
             self.streams[name].job = fresh.jobs[name]
         for name in fresh.of_workspaces.kept:
             self.workers[name].take_from(fresh.destinations[name])
+        # leads of a workspace that joins waited before it was counted
         self.tally.requeued(fresh.pending)
+        # the stop came while the plan was prepared: the new workers have not heard of it
         if self.is_stopping:
             self.stop()
 
-    def tend(self) -> list[str]:
+    def start_ready(self) -> list[str]:
         """Start the delivery of workspaces whose former worker is over, and return the streams whose polls may begin;
         each comes once. To be called about once a second from the thread that adopts."""
         self.start_delivery()
@@ -168,20 +175,21 @@ class Engine:
             worker.start()
 
     def awaits(self, workspace: str) -> bool:
-        """Return whether a workspace's delivery waits for the end of requests that went out before it was changed."""
+        """Return True while a workspace's delivery waits for requests that went out before it was changed."""
         return self._workers.awaits(workspace)
 
     # -- what its parts call
 
     def wake(self, workspace: str) -> None:
+        """Let a workspace's delivery look for pending leads now."""
         if workspace in self.workers:  # a stream may end after the workspace that it fed
             self.workers[workspace].wake()
 
     def fail(self, error: BaseException) -> None:
-        """Hears of an error that must end the program: polls and workers stop here and now, whatever the caller of this
-        engine is about."""
+        """Stop all polls and workers at once, and pass on an error that must end the program."""
         self.stop()
-        if not self._deaf:
+        if not self._ignoring:
+            # passed on after the stop: the caller may take its time to close
             self._failed(error)
 
     # -- the end
@@ -192,7 +200,7 @@ class Engine:
 
     @property
     def delivering(self) -> list[DeliveryWorker]:
-        """All that may have requests in flight, those of workspaces that were changed or left out included."""
+        """All workers that may have requests in flight, those of changed or removed workspaces included."""
         return [*self.workers.values(), *self._workers.retired]
 
     @property
@@ -200,30 +208,33 @@ class Engine:
         return sum(worker.in_flight for worker in self.delivering)
 
     def stop(self) -> None:
-        """No new page is read, no new batch claimed."""
+        """Read no new page and claim no new batch."""
         self._stopping.set()
         for worker in self.delivering:
             worker.stop()
 
     def join(self, timeout: float) -> bool:
-        """Waits until nothing is in flight any more; False where that takes longer than `timeout` seconds."""
+        """Wait until nothing is in flight any more; return False after `timeout` seconds."""
+        # one deadline for all workers together, not one each
         until = self.ledger.clock.boot() + timeout
         return all(worker.join(max(0.0, until - self.ledger.clock.boot())) for worker in self.delivering)
 
-    def hear_no_more(self) -> None:
-        """The ledger is about to be closed: what a hanging poll says of that is no news."""
-        self._deaf = True
+    def ignore_failures(self) -> None:
+        """Pass no further error on: the ledger is about to be closed, and a poll that hangs will fail because of it."""
+        self._ignoring = True
 
     def close(self) -> None:
-        """Gives connections back, once it is stopped."""
+        """Close the sources' connections, once the engine is stopped."""
         for stream in self.streams.values():
             stream.close()
 
 
 def open_connector(config: Config, stream: str) -> Callable[[], Connector]:
+    """Return a function that opens the source of a stream."""
     source = stream.split(".", 1)[0]
     return lambda: open_source(config, source)
 
 
 def failures(engine: Engine) -> Sequence[Failure]:
+    """Return the errors that ended the last turns of streams."""
     return [stream.failure for stream in engine.streams.values() if stream.failure]

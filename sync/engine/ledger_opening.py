@@ -1,4 +1,4 @@
-"""Opens the ledger that a configuration names, with its receipts, and remembers which one it was."""
+"""Open the ledger that a configuration names, with its receipts, and remember which ledger it had."""
 
 from __future__ import annotations
 
@@ -10,38 +10,40 @@ from state.ledger import Ledger
 from state.receipts.opening import ReceiptsFiles, refuse_orphans
 from state.streams import refuse_before
 from sync.config.schema import Config
-from sync.service import failed_starts as starts
+from sync.service import notices
 from sync.service.writable import refuse_unwritable
 from sync.shared.clock import Clock
 from sync.shared.errors import LedgerError, LedgerUntrusted
 
 KNOWS_ADDRESSES = 3
-"""The first schema all of whose programs kept where a stream's leads go."""
+"""The first schema version whose programs all kept the address that a stream's leads go to."""
 
 
 def open_ledger(config: Config, *, own: bool = False, clock: Clock | None = None) -> Ledger:
-    """As `Ledger` does: raises LedgerBusy, LedgerError, LedgerUntrusted."""
+    """Open the ledger beside its owner, or as its owner. Raises LedgerBusy, LedgerError, LedgerUntrusted."""
     return Ledger(config.ledger_path, own=own, clock=clock, receipts_copy=config.receipts_copy_path)
 
 
 def refuse_lost(config: Config) -> None:
-    """Raises LedgerUntrusted where there is no ledger but receipts that tell of one."""
+    """Raise LedgerUntrusted if there is no ledger, but receipts of one."""
     if not config.ledger_path.exists():
         refuse_orphans(config.ledger_path, ReceiptsFiles.of(config.ledger_path, config.receipts_copy_path))
 
 
 def own_ledger(config: Config) -> Ledger:
-    """For the process that polls and delivers. Where a place cannot be written, the error names it and its cure.
+    """Open the ledger for the process that polls and delivers. If a place cannot be written, the error names it and its
+    cure.
 
-    Raises LedgerUntrusted also where a ledger would be made although this configuration had another one: all that was
-    sent before would be sent again.
+    Raises LedgerUntrusted also if a new ledger would be made although this configuration had another one: everything
+    that was sent before would be sent again. Raises LedgerBusy, LedgerError.
     """
+    # before the file is made: afterwards it would look like a ledger that was always there
     refuse_moved(config)
     return create_ledger(config)
 
 
 def create_ledger(config: Config) -> Ledger:
-    """Like `own_ledger`, but a new one is wanted, whatever there was before."""
+    """Open the ledger as `own_ledger` does, but make a new one whatever there was before."""
     from sync.engine.compiled_config import CompiledConfig  # slow to load, and the other commands need none
 
     try:
@@ -52,20 +54,23 @@ def create_ledger(config: Config) -> Ledger:
             accept=lambda connection: refuse_before(connection, CompiledConfig.of(config).declared),
         )
     except LedgerError:
+        # SQLite's message names neither the place nor the cure: look for a better one first
         refuse_unwritable(config)
         raise
     if 0 < ledger.file.schema_before < KNOWS_ADDRESSES:
         ledger.streams.adopt_addresses(CompiledConfig.of(config).declared)
     _remember(config)
-    starts.forget(config.path)
+    # from here on the ledger itself records how the start went
+    notices.forget_failed_start(config.path)
     return ledger
 
 
 def refuse_moved(config: Config) -> None:
-    """Raises LedgerUntrusted where there is no ledger, but this configuration had one elsewhere that still counts."""
+    """Raise LedgerUntrusted if there is no ledger, but this configuration had one elsewhere that still counts."""
     former = _remembered(config)
     if former is None or former == config.ledger_path or config.ledger_path.exists():
         return
+    # a new ledger takes everything that exists for known, so nothing would be sent again
     if all(stream.start == "now" for source in config.sources.values() for stream in source.streams.values()):
         return
     refuse_lost(config)  # with the better advice
@@ -78,7 +83,7 @@ def refuse_moved(config: Config) -> None:
 
 
 def _note(config: Config) -> Path:
-    """The file that says which ledger this configuration had: where a relative path of one is taken from."""
+    """Return the file that remembers this configuration's ledger; it lies where a relative path of one starts."""
     folder = config.state_folder or config.path.parent
     return folder / f".{config.path.name}.ledger"
 
@@ -92,11 +97,12 @@ def _remembered(config: Config) -> Path | None:
 
 
 def _remember(config: Config) -> None:
-    """Where that cannot be written, nothing is remembered: the ledger itself is what counts."""
+    """Write down the ledger's path; failing that nothing is remembered: the ledger itself is what counts."""
     if _remembered(config) == config.ledger_path:
         return
     note = _note(config)
     fresh = note.with_name(f"{note.name}.new")
     with contextlib.suppress(OSError):
         fresh.write_text(f"{config.ledger_path}\n", encoding="utf-8", errors="surrogateescape")
+        # a crash leaves the old note or the new one, never half of it
         os.replace(fresh, note)

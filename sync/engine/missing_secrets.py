@@ -26,6 +26,7 @@ def missing_secrets(config: Config) -> MissingSecrets:
     keys = {name: problems for name in config.workspaces if (problems := list(_problems_of_key(config, name)))}
     sources = {}
     for name, source in config.sources.items():
+        # a source whose workspace has no key is left out as a whole: its leads could not be sent
         fed = dict.fromkeys(config.workspace_of(stream) for stream in source.streams.values())
         problems = [*_problems_of_source(name, source), *(each for key in fed for each in keys.get(key, ()))]
         if problems:
@@ -35,6 +36,7 @@ def missing_secrets(config: Config) -> MissingSecrets:
 
 def without(config: Config, missing: MissingSecrets) -> Config:
     """Return what can begin. Raises ConfigError with all that is missing where nothing could be read."""
+    # a daemon without any source would look healthy and do nothing
     if missing.sources and not config.sources.keys() - missing.sources.keys():
         raise _error(config, (problem for error in missing.sources.values() for problem in error.problems))
     sources = {name: pinned(config, name) for name in config.sources if name not in missing.sources}
@@ -72,6 +74,7 @@ def _problems_of_source(name: str, source: Source) -> Iterable[Problem]:
 def _error(config: Config, problems: Iterable[Problem]) -> ConfigError:
     found = [
         Problem(each.where, each.what, f"{each.hint}, {_THEN}" if each.hint else f"give it, {_THEN}")
+        # one missing key may hold up several sources: it is listed once
         for each in dict.fromkeys(problems)
     ]
     return ConfigError(found, file=str(config.path))

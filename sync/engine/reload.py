@@ -1,4 +1,4 @@
-"""A new configuration is held against the one in force: what changes, what goes on untouched, what is refused.
+"""A reload: compare a new configuration with the one in force, and decide what changes, what goes on, what is refused.
 
 A part is refused alone: its source and the workspaces that it feeds keep their old form, and the rest is put in force.
 """
@@ -16,19 +16,21 @@ from state.ledger import Ledger
 from state.streams import DeclaredStream
 from sync.config.load import load_config
 from sync.config.schema import Config
-from sync.engine.comparing import AT_ONCE, Answer, Comparisons, Unanswered
 from sync.engine.compiled_config import CompiledConfig
-from sync.engine.edited_queries import Evidence, is_edited
-from sync.engine.engine import Engine, Fresh
+from sync.engine.edited_queries import AT_ONCE, Answer, Comparisons, Evidence, Unanswered, is_edited
+from sync.engine.engine import Engine, PreparedPlan
 from sync.engine.missing_secrets import missing_secrets, pinned, without
-from sync.service.told import cause_in, hint_in
+from sync.service.notices import cause_in, hint_in
 from sync.shared.errors import ConfigError, LedgerBusy, LedgerUntrusted, SourceRefused, SourceUnavailable, SyncError
 
 
 @dataclass(frozen=True, slots=True)
 class RefusedPart:
     """A source whose new form cannot be used, because of one of its streams (or of a secret: then `stream` is empty),
-    and the workspaces that keep their old form with it. `was_there`: it has an old form; otherwise it is left out."""
+    and the workspaces that keep their old form with it.
+
+    `was_there` is False if the source has no old form, and is left out.
+    """
 
     source: str
     stream: str
@@ -38,11 +40,11 @@ class RefusedPart:
 
     @property
     def is_awaited(self) -> bool:
-        """Whether its source may still answer."""
+        """True while its source may still answer."""
         return isinstance(self.error, Unanswered)
 
     def as_fields(self) -> dict[str, object]:
-        """As the log tells it."""
+        """Return the fields of the event `part_refused`."""
         return {
             "source": self.source,
             "stream": self.stream or None,
@@ -54,7 +56,7 @@ class RefusedPart:
 
 @dataclass(frozen=True, slots=True)
 class Accepted:
-    """The plan to put in force. `edited`: the streams whose query was edited and which are the same all the same."""
+    """The plan to put in force; `edited` are the streams whose query was edited and still has the same records."""
 
     plan: CompiledConfig
     edited: Sequence[Evidence]
@@ -62,26 +64,28 @@ class Accepted:
 
     @property
     def awaits(self) -> bool:
-        """Whether sources may still answer, so that more can be put in force."""
+        """True while sources may still answer, so that more can be put in force."""
         return any(each.is_awaited for each in self.refused)
 
 
 class Reload:
-    """Prepares a new configuration in a thread of its own, while the one in force is at work. Once it `is_over` there
-    is one to adopt (`accepted`, `fresh`) or a `refusal`; neither where the engine stops meanwhile, or it gives way.
+    """The preparation of a new configuration in a thread of its own, while the one in force is at work.
 
-    Sources that have not answered at once are left as they are: `go_on` once the rest is in force.
+    Once it `is_over` there is one to adopt (`accepted`, `fresh`) or a `refusal`; neither if the engine stops meanwhile,
+    or if it gives way. Sources that did not answer at once keep their old form: `go_on` once the rest is in force.
     """
 
     def __init__(self, path: Path, engine: Engine, former: Reload | None = None) -> None:
-        """Begins at once: reads the file, or goes on with what a former reload read."""
+        """Begin at once: read the file, or go on with what a former reload read."""
         self._path = path
         self._engine = engine
+        # answers that arrive late are not asked for again
         self._comparisons: Comparisons = former._comparisons if former else Comparisons()
+        # the file as it was read then: a later edit needs a SIGHUP of its own
         self._config: Config | None = former._config if former else None
         self._gives_way = threading.Event()
         self.accepted: Accepted | None = None
-        self.fresh: Fresh | None = None
+        self.fresh: PreparedPlan | None = None
         self.refusal: SyncError | None = None
         self._thread = threading.Thread(target=self._run, name="reload", daemon=True)
         self._thread.start()
@@ -91,11 +95,11 @@ class Reload:
         return not self._thread.is_alive()
 
     def go_on(self) -> Reload:
-        """Return the one that waits for the sources that this one did not wait for."""
+        """Return the reload that waits for the sources which this one did not wait for."""
         return Reload(self._path, self._engine, self)
 
     def give_way(self) -> None:
-        """Wait no longer for a source: another reload is wanted."""
+        """Stop waiting for a source, because another reload is wanted."""
         self._gives_way.set()
 
     def _run(self) -> None:
@@ -110,6 +114,7 @@ class Reload:
         except REFUSALS as error:
             self.refusal = error
             return
+        # nothing was registered yet, so there is nothing to take back
         if accepted is None or self._engine.is_stopping:
             return
         try:
@@ -131,14 +136,14 @@ class Reload:
                 waits = True
 
     def _hears(self) -> bool:
-        """Wait until a source answers; False where nobody wants to know any more."""
+        """Wait until a source answers; return False if the engine stops or another reload is wanted."""
         while not self._comparisons.has_news:
             if self._engine.is_stopping or self._gives_way.wait(LOOK):
                 return False
         return True
 
     def take_back(self) -> None:
-        """What was prepared is not adopted: the mappings of the plan in force count again."""
+        """Discard what was prepared and cannot be adopted: the mappings of the plan in force count again."""
         if self.fresh is not None:
             self.fresh.discard()
         with contextlib.suppress(LedgerBusy, LedgerUntrusted):
@@ -146,7 +151,7 @@ class Reload:
 
 
 LOOK = 0.05
-"""Seconds between two looks whether the wait for a source is over for another reason."""
+"""Seconds between two checks if the wait for a source ended for another reason."""
 REFUSALS = (ConfigError, LedgerUntrusted, LedgerBusy, SourceUnavailable, SourceRefused)
 """Errors that leave the plan in force as it is."""
 
@@ -158,19 +163,22 @@ def accept(config: Config, old: CompiledConfig, ledger: Ledger, comparisons: Com
     source is left that could be put in force (SourceUnavailable, SourceRefused likewise; Unanswered where one may be
     yet); LedgerBusy, LedgerError.
     """
+    # the engine's workers hold the open ledger; another one would not know what they sent
     if config.ledger_path != old.config.ledger_path:
         raise LedgerUntrusted("[ledger] path cannot change while the daemon runs", hint="restart it instead")
     missing = missing_secrets(config)
     refused = {name: _refused(name, "", error, old.config) for name, error in missing.sources.items()}
     _spread(refused, config, old.config)
     without(config, missing)
-    evidence = _Evidence(ledger, old, comparisons)
+    evidence = _Answers(ledger, old, comparisons)
     plan = CompiledConfig.of(mixed(old.config, config, refused.values(), missing.workspaces), in_force=old)
+    # each refusal makes another plan, which is checked again until nothing more is refused
     while found := _refusals(plan, old, ledger, evidence):
         refused |= {each.source: each for each in found if each.source not in refused}
         _spread(refused, config, old.config)
         is_refused_twice = any(refused[each.source] is not each for each in found)  # in its old form, too
         if is_refused_twice or not config.sources.keys() - refused.keys():
+            # an awaited source first: the reload can go on once it answers
             raise next((each.error for each in refused.values() if each.is_awaited), found[0].error)
         try:
             plan = CompiledConfig.of(mixed(old.config, config, refused.values(), missing.workspaces), in_force=old)
@@ -191,17 +199,22 @@ def _spread(refused: dict[str, RefusedPart], new: Config, old: Config) -> None:
             for workspace in {new.workspace_of(stream) for stream in options.streams.values()} & changed
             if source not in refused
         }
+        # a fixed point: no further source feeds a workspace that keeps its old form
         if not found:
             return
         refused |= found
 
 
 def mixed(old: Config, new: Config, refused: Collection[RefusedPart], keyless: Collection[str] = ()) -> Config:
-    """Return the new configuration but for what is refused, and workspaces whose key is missing: that keeps its old
-    form, or is left out. Look-up tables and `[guard]` belong to no source: they are the new ones. Old tables stay where
-    the new file has none so named."""
+    """Return the new configuration, in which refused parts, and workspaces whose key is missing, keep their old form or
+    are left out.
+
+    Look-up tables and `[guard]` belong to no source: they are the new ones. An old look-up table stays if the new file
+    has none of that name.
+    """
     kept = {*keyless, *(name for each in refused for name in each.workspaces)}
     workspaces = {name: each for name, each in new.workspaces.items() if name not in keyless}
+    # the old form wins: the refused source was checked with it
     workspaces = {**workspaces, **{name: old.workspaces[name] for name in kept if name in old.workspaces}}
     sources = {name: pinned(new, name) for name in new.sources}
     for each in refused:
@@ -217,8 +230,9 @@ def mixed(old: Config, new: Config, refused: Collection[RefusedPart], keyless: C
     )
 
 
-def _refusals(plan: CompiledConfig, old: CompiledConfig, ledger: Ledger, evidence: _Evidence) -> list[RefusedPart]:
-    """One for each source that cannot be used as it is in this plan, and for those that its streams had before."""
+def _refusals(plan: CompiledConfig, old: CompiledConfig, ledger: Ledger, evidence: _Answers) -> list[RefusedPart]:
+    """Return a refusal for each source that cannot be used as it is in this plan, and for those that its streams had
+    before."""
     evidence.gather(plan)
     errors: dict[str, tuple[str, SyncError]] = {}
     for declared in plan.declared:
@@ -243,13 +257,14 @@ def _source(stream: str) -> str:
     return stream.split(".", 1)[0]
 
 
-class _Evidence:
-    """What sources say of edited queries, asked once for each form of a stream. What is declared as in the plan in
-    force needs none."""
+class _Answers:
+    """The answers of sources about edited queries, asked once for each form of a stream. A stream that is declared as
+    in the plan in force needs none."""
 
     def __init__(self, ledger: Ledger, in_force: CompiledConfig, comparisons: Comparisons) -> None:
         self._ledger = ledger
         self._comparisons = comparisons
+        # only sources that this attempt asks count as awaited
         comparisons.look_again()
         self._until = monotonic() + AT_ONCE
         self._found: dict[str, tuple[DeclaredStream, Answer]] = {
@@ -266,10 +281,10 @@ class _Evidence:
             self._found[it.name] = it, answer
 
     def against(self, declared: DeclaredStream) -> SyncError | None:
-        """Return why the stream cannot be taken for the one that the ledger knows."""
+        """Return the reason why the stream cannot be the one that the ledger knows, or None."""
         return self._found[declared.name][1][1]
 
     def of(self, plan: CompiledConfig) -> list[Evidence]:
-        """Return what speaks for edited streams of the plan."""
+        """Return the evidence for the edited streams of the plan."""
         found = (self._found[declared.name][1] for declared in plan.declared)
         return [evidence for evidence, error in found if evidence is not None and error is None]

@@ -1,4 +1,4 @@
-"""The parts of a running engine by name, exchanged one by one: what is changed ends, then its successor begins."""
+"""The parts of a running engine by name, replaced one by one: a changed part ends, then its successor begins."""
 
 from __future__ import annotations
 
@@ -9,7 +9,8 @@ from typing import Generic, Protocol, TypeVar
 
 @dataclass(frozen=True, slots=True)
 class Changes:
-    """What becomes of names: `begun` are new or changed, `ended` changed or gone, `kept` the same."""
+    """The difference between two plans, as names: `begun` are new or changed, `ended` changed or gone, `kept`
+    the same."""
 
     begun: frozenset[str]
     ended: frozenset[str]
@@ -17,20 +18,20 @@ class Changes:
 
     @classmethod
     def between(cls, old: Mapping[str, object], new: Mapping[str, object]) -> Changes:
-        """Return what two plans say of the same names, by the form that each gives them."""
+        """Compare two plans by the form that each gives a name."""
         kept = frozenset(name for name, form in new.items() if name in old and old[name] == form)
         return cls(frozenset(new) - kept, frozenset(old) - kept, kept)
 
 
 class EnginePart(Protocol):
-    """Something that works until it is stopped, and then may still have something under way."""
+    """A stream's or a workspace's worker: it works until it is stopped, and may then still have something under way."""
 
     @property
     def name(self) -> str: ...
 
     @property
     def is_over(self) -> bool:
-        """Whether nothing is under way, once it is stopped."""
+        """True if nothing is under way, once it is stopped."""
         ...
 
     @property
@@ -45,22 +46,24 @@ PartT = TypeVar("PartT", bound=EnginePart)
 
 
 class Roster(Generic[PartT]):
-    """May be read from any thread; one thread exchanges and asks who is ready."""
+    """The parts of one kind. Any thread may read it; one thread exchanges parts and asks which are ready."""
 
     def __init__(self) -> None:
         self.parts: Mapping[str, PartT] = {}
         self.retired: Sequence[PartT] = ()
-        """Those that are stopped, as far as it is known not over yet."""
+        """Parts that were stopped and may still have something under way."""
         self._begin_by: dict[str, float] = {}
 
     def exchange(self, names: Iterable[str], fresh: Mapping[str, PartT], changes: Changes, now: float) -> None:
-        """Stop what is ended, and from now on have these names, in their order: `fresh` parts, not begun yet, and those
+        """Stop what is ended, and have these names from now on, in their order: `fresh` parts, not begun yet, and those
         that go on. `now` in seconds since boot."""
         ended = [self.parts[name] for name in sorted(changes.ended)]
         for part in ended:
+            # all are told before any is waited for
             part.stop()
         self.retired = [*self.retired, *ended]
         waiting = {name: until for name, until in self._begin_by.items() if name in changes.kept}
+        # a successor begins at the latest when its predecessor has had all the time it may take
         self._begin_by = {**waiting, **{name: now + self._patience(name) for name in fresh}}
         self.parts = {name: fresh.get(name) or self.parts[name] for name in names}
 
@@ -73,9 +76,10 @@ class Roster(Generic[PartT]):
         self.retired = [part for part in self.retired if not part.is_over]
         ready = [name for name, until in self._begin_by.items() if now >= until or not self.awaits(name)]
         for name in ready:
+            # each comes once: whoever calls starts it
             del self._begin_by[name]
         return [self.parts[name] for name in ready]
 
     def awaits(self, name: str) -> bool:
-        """Return whether a part of that name has something under way that was begun before a change."""
+        """Return True if a former part of that name still has something under way."""
         return any(part.name == name for part in self.retired)

@@ -1,4 +1,4 @@
-"""One round: every stream is polled, everything due is delivered, and the figures must balance."""
+"""One round (`once`): every stream is polled, everything due is delivered, and the figures are returned."""
 
 from __future__ import annotations
 
@@ -13,17 +13,18 @@ from sync.delivery.budget import Budget
 from sync.delivery.sender import ClientFactory, open_client
 from sync.engine.compiled_config import CompiledConfig
 from sync.engine.engine import Engine, failures
-from sync.polling.first_scan import left_out_entirely
+from sync.polling.progress import left_out_entirely
 from sync.polling.turns import Failure
-from sync.service import told
-from sync.service.daemon import recover
+from sync.service import notices
+from sync.service.maintenance import recover
 
 TICK_SECONDS = 0.1
+"""Seconds between two updates of the display, and between two looks at a wait."""
 
 
 @dataclass(frozen=True, slots=True)
 class Summary:
-    """What a round did. `totals` as in Tally.snapshot; `rests` says of each resting workspace why."""
+    """The result of a round. `totals` as in Tally.snapshot; `rests` has the reason of each resting workspace."""
 
     totals: dict[str, int]
     failures: Sequence[Failure]
@@ -36,9 +37,11 @@ class Summary:
 
     @property
     def exit_code(self) -> int:
-        """74 ledger, 77 credentials or plan, 75 temporary, 65 something needs a person, else 0."""
+        """The exit code of `once`: 70 and 74 as the errors have them, 77 credentials or plan, 75 temporary, 65
+        something needs a person, else 0."""
         codes = {failure.error.exit_code for failure in self.failures}
         rests = set(self.rests.values())
+        # a defect outranks everything, then the ledger: nothing else counts while those are open
         for code in (70, 74):
             if code in codes:
                 return code
@@ -51,12 +54,12 @@ class Summary:
 
 
 class Round:
-    """`once`: polls the given streams (all by default) and delivers until nothing more can be sent now."""
+    """Poll the given streams (all by default), and deliver until nothing more can be sent now."""
 
     def __init__(
         self, config: Config, ledger: Ledger, *, most: int | None = None, client: ClientFactory = open_client
     ) -> None:
-        """`most` leads are sent at the most. The ledger must be owned by this process."""
+        """Send `most` leads at the most, without it all. This process must own the ledger."""
         self.engine = Engine(CompiledConfig.of(config), ledger, budget=Budget(most), client=client, failed=self._fail)
         self._most = most
         self._fatal: BaseException | None = None
@@ -66,30 +69,35 @@ class Round:
         self._fatal = self._fatal or error
 
     def interrupt(self) -> None:
-        """No new page, no new batch; what is in flight is finished."""
+        """Begin no new page and no new batch; what is in flight is finished."""
         self._interrupted = True
         self.engine.stop()
 
     def run(self, streams: Sequence[str] | None = None, *, tick: Callable[[Engine], None] = lambda _: None) -> Summary:
-        """`tick` is called a few times a second from this thread, for a display; Ctrl-C in it ends the round in order.
+        """Run the round and return its result. `tick` is called a few times a second from this thread, for a display;
+        Ctrl-C during it ends the round in order.
 
         Raises LedgerError and defects.
         """
         clock = self.engine.ledger.clock
         began = clock.boot()
-        told.taken_over(self.engine.ledger)
+        # a daemon that was killed is no incident any more: this process goes on in its place
+        notices.taken_over(self.engine.ledger)
+        # before anything is claimed: what a killed process left behind is settled first
         recover(self.engine)
         self.engine.start_delivery()
         work = threading.Thread(target=self._work, args=(list(streams or self.engine.streams),), daemon=True)
         work.start()
         while work.is_alive():
             try:
+                # the work is in another thread, so that Ctrl-C is heard here at once
                 work.join(TICK_SECONDS)
                 tick(self.engine)
             except KeyboardInterrupt:
                 self.interrupt()
         self.engine.close()
         if self._fatal:
+            # after the close: the caller reports it with the connections given back
             raise self._fatal
         return self._summary(clock.boot() - began)
 
@@ -97,6 +105,7 @@ class Round:
         try:
             self._poll(names)
             self._deliver()
+            # a rejected lead frees its duplicate, which may be sent in the same round
             while self._goes_on() and self._judge_again(names):
                 self._deliver()
         except BaseException as error:  # noqa: BLE001 - a thread's boundary: the caller must hear of it, whatever it is
@@ -106,16 +115,19 @@ class Round:
             self.engine.join(max(worker.deadline for worker in self.engine.workers.values()) + 5)
 
     def _poll(self, names: list[str]) -> None:
-        """Polls each stream; one that ended because the outbox was full goes on when half of it is sent."""
+        """Poll each stream; one that ended because the outbox was full goes on once half of it is sent."""
         while names and self._goes_on():
             full = [name for name in names if self._ended_full(name)]
+            # with `--max` the budget ends the round; the rest of the source can wait
             names = full if self._most is None else []
             while names and self._goes_on() and not self._has_room(names[0]):
+                # nothing more can be sent now, so the outbox will not empty: end instead of waiting for ever
                 if all(worker.wait_until_done(TICK_SECONDS) for worker in self.engine.workers.values()):
                     return
 
     def _judge_again(self, names: Sequence[str]) -> bool:
-        """What the round itself made doubtful, such as the duplicate of a lead that the server rejected."""
+        """Judge what the round itself made pending, such as the duplicate of a lead that the server rejected; return
+        True if there was any."""
         reports = [report for name in names for report in self.engine.streams[name].judge_again()]
         return any(report.read for report in reports)
 
@@ -128,7 +140,7 @@ class Round:
         return self.engine.ledger.outbox.pending(job.row.workspace, job.neighbours) <= job.max_pending // 2
 
     def _deliver(self) -> None:
-        """What is pending is sent without lingering, until nothing is left, the budget is spent or workspaces rest."""
+        """Send what is pending without lingering, until nothing is left, the budget is spent or the workspaces rest."""
         for worker in self.engine.workers.values():
             worker.flush()
         for worker in self.engine.workers.values():

@@ -1,4 +1,5 @@
-"""Running totals of one process: what was read, queued and sent. Written by all threads, read by the display."""
+"""Running totals of one process: records read, leads queued and sent. All threads write them, the display reads
+them."""
 
 from __future__ import annotations
 
@@ -14,7 +15,7 @@ class Tally:
     """Counts that balance: read = new + unchanged + filtered + …; queued = sent + pending + in doubt + set aside."""
 
     def __init__(self, pending: int = 0) -> None:
-        """`pending` is how many leads waited when counting began."""
+        """Begin to count; `pending` leads wait already."""
         self._lock = threading.Lock()
         self._at_start = pending
         self._read = 0
@@ -26,7 +27,7 @@ class Tally:
         self._aside = 0
 
     def polled(self, now: PollReport, before: PollReport) -> None:
-        """What a poll did since it was last heard of."""
+        """Add what a poll did since it was last reported."""
         with self._lock:
             self._read += now.read - before.read
             self._unqueued += now.unqueued - before.unqueued
@@ -34,13 +35,15 @@ class Tally:
             self._counts.update(now.counts - before.counts)
 
     def requeued(self, leads: int) -> None:
-        """Leads that came back into the queue without a poll."""
+        """Add leads that came back into the queue without a poll."""
         with self._lock:
             self._requeued += leads
 
     def concluded(self, verdict: Verdict, leads: int, conclusion: Conclusion) -> None:
+        """Add one concluded batch of `leads`."""
         with self._lock:
             self._batches[verdict] += 1
+            # what came back is pending already: only what left the queue is counted
             again, doubtful = conclusion.moved.get("pending", 0), conclusion.moved.get("in_doubt", 0)
             if verdict == "created":
                 self._leads["created"] += leads
@@ -50,7 +53,8 @@ class Tally:
                 self._aside += leads - again - doubtful
 
     def snapshot(self) -> dict[str, int]:
-        """read and its parts; queued, sent, in_doubt, aside; pending is what follows from them; requests by verdict."""
+        """Return the totals: `read` and its parts; `queued`, `sent`, `in_doubt`, `set_aside`, and `pending`, which
+        follows from them; `requests`."""
         with self._lock:
             queued = self._at_start + self._counts["new"] + self._counts["resend"] + self._requeued - self._unqueued
             sent, in_doubt = self._leads["created"], self._leads["in_doubt"]
@@ -67,4 +71,5 @@ class Tally:
 
 
 def counts_of(report: PollReport) -> dict[str, int]:
+    """Return a poll's counts by what became of its records, zeros included."""
     return {name: report.counts[name] for name in PARTS}

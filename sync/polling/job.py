@@ -1,4 +1,4 @@
-"""What a poll of one stream is told, and what it reports; the names of the engine's own lanes of the cursor."""
+"""The input of one stream's polls (StreamJob), and what each of them reports (PollReport)."""
 
 from __future__ import annotations
 
@@ -10,20 +10,6 @@ from connectors.interface import StreamSpec
 from state.rows import PollKind, PollOutcome, StreamRow
 from sync.config.schema import Guard
 from sync.mapping.compile import LeadMapping
-
-ACCOUNT_LANE = "@account"
-"""Of a connector that can tell: the account that this stream is read from."""
-ALIKE_LANE = "@alike"
-"""That every record of the stream is found by other spellings of its id too."""
-BASELINE_LANE = "@baseline"
-"""Of a stream that starts `now`: its T0, and whether what was there before is read."""
-CONTACTS_LANE = "@contacts"
-"""That it is known by what the contacts nested in the stream's leads can be recognised."""
-FIRST_LANE = "@first"
-"""Whether the first scan is over, and with which poll it ended."""
-REREAD_LANE = "@reread"
-"""That filtered records are to be read again, and how far that is."""
-SWEEP_LANE = "@sweep"
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,18 +26,18 @@ class StreamJob:
     max_pending: int
     guard: Guard
     leads_per_second: float
-    """What the workspace's limit lets through."""
+    """The rate that the workspace's limit allows."""
     neighbours: Sequence[str] = ()
-    """The configured streams of the same workspace, this one included: together they may fill the outbox."""
+    """The configured streams of the same workspace, this one included: they share one `max_pending`."""
     given_ids: bool = False
-    """The source's vendor gives all of its ids: see `is_opaque`."""
+    """The source's vendor assigns all of its ids, so they say nothing of a person: see `is_opaque`."""
 
 
 @dataclass(slots=True)
 class PollReport:
-    """What a poll did; `counts` adds up to `read`.
+    """The result of one poll; `counts` adds up to `read`.
 
-    `unqueued`: records that left the queue in it. `set_aside`: those that the guard took out of it.
+    `unqueued` are the records that left the queue, `set_aside` those that the guard held.
     """
 
     kind: PollKind
@@ -63,6 +49,7 @@ class PollReport:
     counts: Counter[str] = field(default_factory=Counter)
 
     def add(self, read: int, counts: Counter[str]) -> None:
+        """Add one committed page: records read, and the counts of what became of them."""
         self.pages += 1
         self.read += read
         self.unqueued += counts.pop("unqueued", 0)
@@ -70,10 +57,10 @@ class PollReport:
 
     @property
     def queued(self) -> int:
-        """How many leads it would create."""
+        """The number of leads that the poll would create."""
         return self.counts["new"] + self.counts["resend"]
 
     def as_kept(self) -> dict[str, int]:
-        """As the ledger keeps it of each poll."""
+        """Return the counts that the ledger keeps of each poll."""
         aside = {"set_aside": self.set_aside} if self.set_aside else {}
         return {"read": self.read, **self.counts, **aside}

@@ -1,27 +1,169 @@
-"""Decides what becomes of one reading of one record. Pure: no clock, no ledger, no source."""
+"""Decides what becomes of one record of a source: read it (project, fingerprint, map), then judge the reading.
+
+Pure: no clock, no ledger, no source. A reading is what a record means under the mapping in force; the judgement is the
+change that the ledger should make, given what it has stored of the record.
+"""
 
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from decimal import Decimal
-from typing import Literal
+from typing import Literal, Protocol
 
-from state.diagram import ON_THE_WIRE, State, Version, same_content, settle
-from state.rows import Decision, OnChange, Reading, Stored
-from sync.shared.words import is_number
+import orjson
+
+from state.diagram import ON_THE_WIRE, Fit, State, Version, same_content, settle
+from state.key_files import Hasher
+from state.rows import Contact, Decision, OnChange, Origin, Reading, Stored
+from sync.mapping.identity import Identity, IdentityKind
+from sync.mapping.result import Filtered, Lead, Note, Unfit
+from sync.shared.words import Json, Record, is_number
 
 _TIME = re.compile(r"\d{4}-\d\d-\d\dT", re.ASCII)
+SOURCE_LIMIT = 1 << 20
+"""Source values of more bytes than this are not kept beside an unsent record; they are fetched by id when needed."""
+
+
+class Maps(Protocol):
+    """The part of a mapping that readings need."""
+
+    def project(self, data: Mapping[str, Json]) -> dict[str, Json]: ...
+
+    def fingerprinted(self, projected: dict[str, Json]) -> dict[str, Json]: ...
+
+    def apply(self, data: Mapping[str, Json]) -> Filtered | Lead | Unfit: ...
+
+    def identities(self, document: Mapping[str, Json]) -> Sequence[Identity]: ...
+
+    def identities_of_contacts(self, document: Mapping[str, Json]) -> Sequence[Sequence[Identity]]: ...
+
+    @property
+    def needs_contacts(self) -> bool: ...
+
+
+@dataclass(frozen=True, slots=True)
+class NotedReading:
+    """A reading with the notes that its mapping made: fields and rules, never values."""
+
+    reading: Reading
+    problems: tuple[Note, ...] = ()
+    warnings: tuple[Note, ...] = ()
+    lost: tuple[tuple[str, str], ...] = ()
+    """As in the mapping's Lead."""
+
+
+def read_record(
+    record: Record,
+    mapping: Maps,
+    number: int,
+    hasher: Hasher,
+    stored: Stored | None,
+    *,
+    inside: bool = False,
+    origin: Origin | None = None,
+) -> NotedReading:
+    """Return the reading of a record under the mapping version that the ledger numbers `number`.
+
+    An unchanged record is not mapped again: it keeps the fingerprints and the fit that the ledger has. With `inside`
+    nested contacts are matched, so an unchanged record whose contacts the ledger does not know is mapped after all.
+    `origin` is what the source made the record from.
+    """
+    read = _read(record, mapping, number, hasher, stored, inside=inside)
+    return read if origin is None else replace(read, reading=replace(read.reading, origin=origin))
+
+
+def _read(
+    record: Record, mapping: Maps, number: int, hasher: Hasher, stored: Stored | None, *, inside: bool
+) -> NotedReading:
+    if record.deleted:
+        # no fingerprint: whatever it was, it is gone
+        gone = Version("deleted", record.modified, number, None, None)
+        return NotedReading(Reading(record.id, gone, merged_into=record.merged_into))
+    # the connector could not read it: quarantined by name, not skipped
+    if record.problem:
+        return _unusable(record, number, Note("", record.problem, None))
+    try:
+        projected = mapping.project(record.data)
+        codes = mapping.fingerprinted(projected)
+        source = orjson.dumps(projected, option=orjson.OPT_SORT_KEYS)
+        # fingerprints use codes of enumerations: a renamed label must not look like a change of every record
+        fingerprinted = source if codes is projected else orjson.dumps(codes, option=orjson.OPT_SORT_KEYS)
+    except (orjson.JSONEncodeError, RecursionError):
+        return _unusable(record, number, Note("", "holds text or nesting that JSON cannot carry", None))
+    source_fp = hasher.digest("source", fingerprinted)
+    if stored is not None and stored.again is None and _is_known(stored.latest, number, source_fp):
+        latest = stored.latest
+        # matching of contacts was switched on after this record was mapped
+        unseen = inside and stored.nested is None and latest.fit == "eligible"
+        if latest.modified == record.modified and not unseen:
+            return NotedReading(Reading(record.id, latest, mapped=False))
+    # it is kept only to judge the record again without its source
+    kept = source if len(source) <= SOURCE_LIMIT else None
+    version = Version("eligible", record.modified, number, source_fp, None)
+    return _mapped(record, version, mapping, kept, hasher, inside=inside)
+
+
+def _is_known(latest: Version, number: int, source_fp: bytes) -> bool:
+    return latest.mapping == number and latest.source_fp == source_fp and latest.fit != "deleted"
+
+
+def _mapped(
+    record: Record, version: Version, mapping: Maps, source: bytes | None, hasher: Hasher, *, inside: bool
+) -> NotedReading:
+    match mapping.apply(record.data):
+        case Filtered():
+            return NotedReading(Reading(record.id, _with_fit(version, "filtered", None)))
+        case Unfit(problems=problems):
+            reason = orjson.dumps([note.as_json() for note in problems]).decode()
+            return NotedReading(
+                Reading(record.id, _with_fit(version, "unfit", None), source, None, reason), problems=problems
+            )
+        case Lead(wire=wire, warnings=warnings, document=document, lost=lost):
+            fitting = _with_fit(version, "eligible", hasher.digest("wire", wire))
+            values = hashed(mapping.identities(document), hasher)
+            reading = Reading(record.id, fitting, source, wire, values=values)
+            if inside:
+                found = contacts_of(document, mapping, hasher)
+                reading = replace(reading, contacts=found, needs_contacts=mapping.needs_contacts)
+            return NotedReading(reading, warnings=warnings, lost=lost)
+
+
+def contacts_of(document: Mapping[str, Json], mapping: Maps, hasher: Hasher) -> list[Contact]:
+    """Return the contacts nested in a lead's wire document, each with keyed hashes of its identifying values."""
+    found = mapping.identities_of_contacts(document)
+    return [Contact(place, hashed(each, hasher)) for place, each in enumerate(found)]
+
+
+def hashed(identities: Iterable[Identity], hasher: Hasher) -> list[tuple[IdentityKind, bytes]]:
+    """Return identifying values as the ledger keeps them: keyed hashes."""
+    return [(kind, hasher.digest(kind, text.encode())) for kind, text in identities]
+
+
+def _with_fit(version: Version, fit: Fit, wire_fp: bytes | None) -> Version:
+    return Version(fit, version.modified, version.mapping, version.source_fp, wire_fp)
+
+
+def _unusable(record: Record, number: int, note: Note) -> NotedReading:
+    """Return the reading of a record that cannot be fingerprinted: judged anew whenever its modified time moves."""
+    reason = orjson.dumps([note.as_json()]).decode()
+    return NotedReading(
+        Reading(record.id, Version("unfit", record.modified, number, None, None), None, None, reason), (note,)
+    )
+
+
+# ---- judging a reading
 
 
 @dataclass(frozen=True, slots=True)
 class Rules:
-    """What the stream's table says of records seen for the first time and of changed ones.
+    """The stream's settings for records seen for the first time and for changed ones; times are canonical values.
 
     `since`: a record whose own modified time is earlier (or unknown) is `ignored` until it changes.
-    `began`: the stream starts `now`, and this is its T0; while its first full scan is not over (`baseline`), a record
-    not modified after T0 was there before, so it becomes `known`; likewise one whose time is `ahead` of the source's
-    present, which no clock but a wrong one (or zone) has written.
+    `began`: the T0 of a stream that starts `now`. While its first full scan is not over (`baseline`), a record not
+    modified after T0 was there before and becomes `known`; so does one whose time is `ahead` of the source's present,
+    which only a wrong clock or zone can have written.
     """
 
     on_change: OnChange
@@ -32,7 +174,7 @@ class Rules:
 
 
 def judge(reading: Reading, stored: Stored | None, rules: Rules) -> Decision | None:
-    """The change to write, or None where the ledger says it all already."""
+    """Return the change to write, or None if the ledger has all of it already."""
     if stored is None:
         return _first_time(reading, rules)
     latest = reading.version
@@ -40,6 +182,7 @@ def judge(reading: Reading, stored: Stored | None, rules: Rules) -> Decision | N
         # what came to be judged again since it was read waits for the stream's next turn
         return None
     if stored.state in ON_THE_WIRE:
+        # nobody knows yet if its lead exists: the version is stored, and judged after the batch's verdict
         return Decision(
             reading,
             stored.state,
@@ -53,13 +196,13 @@ def judge(reading: Reading, stored: Stored | None, rules: Rules) -> Decision | N
         state: State = "forgotten" if stored.state == "forgotten" else "ignored"
         return Decision(reading, state, "yes" if stored.lead_exists == "yes" else "no", stored.base, stored.base_batch)
     if not reading.moved and _was_there_before(stored, latest, rules):
+        # an edited mapping must not send what was there before the stream began
         return Decision(reading, "known", "yes", base=latest)
     return _judged_again(reading, stored, rules)
 
 
 def _stays_left_out(stored: Stored, latest: Version, rules: Rules) -> bool:
-    """Whether the stream's start or a person's word leaves this record out, and nothing but its date or the mapping
-    changed since."""
+    """Return True if the stream's start or a person left this record out, and only its date or the mapping changed."""
     if stored.again is not None or _changed_at_source(stored.latest, latest):
         return False
     if stored.state in {"ignored", "forgotten"}:
@@ -69,7 +212,7 @@ def _stays_left_out(stored: Stored, latest: Version, rules: Rules) -> bool:
 
 
 def _was_there_before(stored: Stored, latest: Version, rules: Rules) -> bool:
-    """A record that `where` left out when the stream started `now`, and that only an edit of the mapping lets in."""
+    """Return True if `where` left the record out when the stream started `now`, and only a mapping edit lets it in."""
     would_be_a_lead = stored.state == "filtered" and stored.lead_exists == "no" and latest.fit == "eligible"
     return (
         would_be_a_lead
@@ -92,19 +235,23 @@ def _judged_again(reading: Reading, stored: Stored, rules: Rules) -> Decision:
     )
     state = settled.state
     if stored.again == "send":
-        # a person's word, also for a lead that exists; not for one that stands for this very version by now
+        # a person asked for it, even if a lead exists; but not if that lead stands for this very version by now
         wanted = reading.version.fit == "eligible" and (settled.drift or not exists)
         state = "pending" if wanted else state
     elif stored.again is None and _stays_where_it_is(stored, reading.version, rules):
         state = stored.state
+    # a person has not answered yet: a newer version does not slip past
     elif stored.state == "held" and state == "pending":
         state = "held"
     return Decision(reading, state, "yes" if exists else "no", settled.base, stored.base_batch, drift=settled.drift)
 
 
 def _stays_where_it_is(stored: Stored, latest: Version, rules: Rules) -> bool:
-    """Touched only: what waits goes on waiting, what the server rejected would be rejected again, a change that is
-    listed as drift stays there. A person's word on the lead that was there still holds for it."""
+    """Return True if the record was only touched: same content, another modified time.
+
+    What waits goes on waiting, what the server rejected would be rejected again, a change that is listed as drift stays
+    listed. What a person decided about the lead still holds for it.
+    """
     if not same_content(stored.latest, latest):
         return False
     if stored.state in {"delivered", "known"}:
@@ -118,6 +265,7 @@ def _first_time(reading: Reading, rules: Rules) -> Decision:
     state = settle(version, lead_exists=False).state
     if state in {"pending", "quarantined"} and rules.since is not None and is_before(version.modified, rules.since):
         return Decision(reading, "ignored", "no")
+    # before the first full scan is over, a record that is new to us is not new to the source
     if rules.baseline and _is_of_the_baseline(version.modified, rules) and state in {"pending", "quarantined"}:
         return Decision(reading, "known", "yes", base=version)
     return Decision(reading, state, "no")
@@ -130,8 +278,10 @@ def _is_of_the_baseline(modified: str | None, rules: Rules) -> bool:
 
 
 def is_before(modified: str | None, point: str) -> bool:
-    """Whether a canonical modified value lies before another. Unknown and unreadable ones do; numbers compare as
-    numbers."""
+    """Return True if a canonical modified value lies before `point`; numbers (sequences) compare as numbers.
+
+    An unknown or unreadable value counts as earlier: it must not pass for a recent change.
+    """
     if modified is None:
         return True
     if is_number(point):
@@ -144,6 +294,7 @@ def _same(before: Version, now: Version) -> bool:
 
 
 def _changed_at_source(before: Version, now: Version) -> bool:
+    # fingerprints of two mappings cover different fields: then only the record's own time tells
     if before.mapping == now.mapping:
         return before.source_fp != now.source_fp
     return before.modified != now.modified

@@ -1,7 +1,7 @@
-"""One record, one id: what a source spells anew goes on under the id that the ledger has for it.
+"""One record, one id: a record whose key is spelled differently now keeps the id that the ledger has for it.
 
-Case, accents or blanks of a key may change without the row becoming another one, if the source calls both spellings
-equal. That is asked of the source itself; the ledger only finds what is worth asking about.
+Case, accents or blanks of a key may change without the row becoming another one, if the source treats both spellings as
+equal. Only the source can tell; the ledger finds the candidates worth asking about.
 """
 
 from __future__ import annotations
@@ -15,14 +15,13 @@ import orjson
 
 from connectors.interface import Connector, Respells, StreamSpec
 from state.ledger import Ledger
-from state.rows import LaneMove
-from sync.polling.heirs_and_losers import link_of
-from sync.polling.job import ALIKE_LANE, StreamJob
+from sync.polling.job import StreamJob
+from sync.polling.progress import progress_of, save_progress
 from sync.shared.words import Record, Touch
 
 
 class Spelling:
-    """Of one stream, for one poll. Costs nothing where the source's keys have one spelling."""
+    """The spellings of one stream's ids, for one poll. Costs nothing where the source's keys have one spelling."""
 
     def __init__(self, ledger: Ledger, job: StreamJob, connector: Connector) -> None:
         self._ledger = ledger
@@ -32,73 +31,95 @@ class Spelling:
 
     @property
     def alike(self) -> Callable[[str], str] | None:
-        """What new records are noted with, so that other spellings of their ids are found; None where there are none.
-        Known once records were read."""
+        """The connector's function from an id to a form that all its spellings share, to be noted with new records.
+
+        None where ids have one spelling. Known only once records were read.
+        """
         return self._connector.alike if self._respells and isinstance(self._connector, Respells) else None
 
     def known(self, records: Iterable[Record]) -> list[Record]:
-        """These records under the ids that the ledger has for them. Raises SourceUnavailable, SourceRefused."""
+        """Return these records under the ids that the ledger has for them. Raises SourceUnavailable, SourceRefused."""
         read = list(records)
         names = self.names(record.id for record in read)
         return [replace(record, id=names[record.id]) if record.id in names else record for record in read]
 
     def names(self, ids: Iterable[str]) -> Mapping[str, str]:
-        """The ledger's id for each of these that it knows under another spelling. Raises SourceUnavailable,
-        SourceRefused."""
+        """Return the ledger's id for each of these ids that it knows under another spelling.
+
+        Raises SourceUnavailable, SourceRefused.
+        """
+        # nearly all sources: ids are text that is compared exactly
         if not isinstance(self._connector, Respells) or not self._is_needed(self._connector):
             return {}
         return names_of(self._ledger, self._connector, self._job.spec, self._job.row.id, ids)
 
     def fetch(self, ids: Sequence[str]) -> list[Record]:
-        """The records of these ids as they are now, each once; what is gone is left out."""
+        """Return the records of these ids as they are now, each once; those that are gone are left out."""
         return one_each(self.known(self._connector.fetch(self._job.spec, ids))) if ids else []
 
     def parents(self, touched: Sequence[Touch]) -> list[Record]:
-        """The records that changed children belong to now and belonged to when last read."""
+        """Return the records that changed children belong to now, and those they belonged to when last read."""
         if not touched:
             return []
+        # the ledger may remember a child by its id or by the form of its spellings: ask by both
         links = [replace(touch, id=self.link(touch.id)) for touch in touched]
         return self.fetch(self._ledger.records.parents_of(self._job.row.id, [*touched, *links]))
 
     def link(self, child: str) -> str:
-        """By what a child is remembered, however its key is spelled. A form that others share too re-reads a parent too
-        many, nothing else."""
+        """Return the form of a child's id by which the ledger remembers it, the same for all spellings.
+
+        If unrelated ids share a form, one parent too many is read again, nothing worse.
+        """
         return link_of(self._connector, child)
 
     def _is_needed(self, connector: Respells) -> bool:
-        """Asked once. What the ledger knew before can then be found by other spellings too."""
+        """Return True if ids may have several spellings; asked once a poll.
+
+        The first time, the forms of all ids that the ledger knows already are noted.
+        """
         if self._respells is None:
             self._respells = connector.respells(self._job.spec)
-            noted = ALIKE_LANE in self._ledger.streams.lanes(self._job.row.id)
-            if self._respells and not noted:
+            progress = progress_of(self._ledger, self._job.row.id)
+            if self._respells and not progress.has_spellings:
                 self._note_all(connector.alike)
-            elif noted and not self._respells:
-                # what comes from now on is not noted
-                self._ledger.streams.move(self._job.row.id, LaneMove(ALIKE_LANE, None))
+            if progress.has_spellings != self._respells:
+                # where ids have one spelling now, new ones are not noted: a later change must note all again
+                noted = replace(progress, has_spellings=self._respells)
+                save_progress(self._ledger, self._job.row.id, progress, noted)
         return self._respells
 
     def _note_all(self, alike: Callable[[str], str]) -> None:
         stream, after = self._job.row.id, self._ledger.records.note_alike(self._job.row.id, alike, 0)
         while after is not None:
             after = self._ledger.records.note_alike(stream, alike, after)
-        self._ledger.streams.move(stream, LaneMove(ALIKE_LANE, {"noted": True}))
+
+
+def link_of(connector: Connector, child: str) -> str:
+    """Return the form of a child's id that all of its spellings share; the id itself where it has one spelling."""
+    return connector.alike(child) if isinstance(connector, Respells) else child
 
 
 def names_of(
     ledger: Ledger, connector: Connector, spec: StreamSpec, stream: int, ids: Iterable[str]
 ) -> Mapping[str, str]:
-    """The ledger's id for each of these that it knows under another spelling, as far as it noted how its records are
-    found by them. Raises SourceUnavailable, SourceRefused."""
+    """Return the ledger's id for each of these ids that it knows under another spelling, as far as those were noted.
+
+    Raises SourceUnavailable, SourceRefused.
+    """
     if not isinstance(connector, Respells):
         return {}
     forms = {id_: connector.alike(id_) for id_ in ids}
     doubtful = _doubtful(forms, ledger.records.alike(stream, dict.fromkeys(forms.values())))
+    # only the source knows its collation
     return connector.same(spec, doubtful) if doubtful else {}
 
 
 def _doubtful(forms: Mapping[str, str], known: Mapping[str, Sequence[str]]) -> dict[str, list[str]]:
-    """The ids that the ledger does not know, each with those that may be the same: known ones, or the first of the new
-    ones where several are alike."""
+    """Return the ids that the ledger does not know, each with those that may be the same record.
+
+    `forms` maps an id to its form, `known` a form to the ledger's ids. Where several new ids share a form and the
+    ledger knows none, they are compared with the first of them.
+    """
     exact = {id_ for ids in known.values() for id_ in ids}
     new: defaultdict[str, list[str]] = defaultdict(list)
     for id_, form in forms.items():
@@ -110,13 +131,17 @@ def _doubtful(forms: Mapping[str, str], known: Mapping[str, Sequence[str]]) -> d
         for id_ in ids:
             if before:
                 doubtful[id_] = before
+            # the first of several new ids that are alike is the one that the others are compared with
             before = before or [id_]
     return doubtful
 
 
 def one_each(records: Iterable[Record]) -> list[Record]:
-    """Each id once. Where a source shows several rows under one key, it is always the same one of them: the latest, or
-    the greatest by its values. A tombstone and what is there again count in their order."""
+    """Return each id once.
+
+    Where a source shows several rows under one key, always the same one is taken, the latest or else the greatest by
+    its values: otherwise the record would seem to change at each poll. Of a tombstone and a later row the later counts.
+    """
     found: dict[str, Record] = {}
     for record in records:
         before = found.get(record.id)
@@ -129,5 +154,5 @@ def _rank(record: Record) -> tuple[tuple[Decimal, str], bytes]:
     try:
         data = orjson.dumps(record.data, option=orjson.OPT_SORT_KEYS)
     except (orjson.JSONEncodeError, RecursionError):
-        data = b""
+        data = b""  # not representable as JSON: the mapping refuses it by name later
     return record.rank, data

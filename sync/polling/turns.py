@@ -1,4 +1,4 @@
-"""One stream's turns: each remaps what an edited mapping left behind, polls, and sweeps if that is due."""
+"""One stream's turns: each judges again what an edited mapping left behind, polls, and sweeps if that is due."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from sync.engine.tally import Tally, counts_of
 from sync.log import emit, emit_quietly
 from sync.polling.job import PollReport, StreamJob
 from sync.polling.poll import Poller
-from sync.service import told
+from sync.service import notices
 from sync.shared.errors import (
     ConfigError,
     LedgerBusy,
@@ -29,23 +29,24 @@ from sync.shared.errors import (
 )
 
 LONGEST_BACKOFF = 3600.0
+"""Seconds between two turns of a source that keeps failing, at the most."""
 IDLE_SAID_EVERY = 3600.0
-"""Seconds between two lines of the log about polls that find nothing."""
+"""Seconds between two log lines about polls that find nothing."""
 TURN_PATIENCE = 30.0
-"""Seconds that the successor of a stopped stream waits for the turn that is under way. Then it begins beside it: what
-the old turn still reads is not committed."""
+"""Seconds that the successor of a stopped stream waits for the turn under way. After that it begins beside it: what the
+old turn still reads is not committed."""
 
 
 @dataclass(frozen=True, slots=True)
 class Failure:
-    """Why a stream could not be polled the last time."""
+    """The error that ended a stream's last turn."""
 
     stream: str
     error: SyncError
 
 
-class Around(Protocol):
-    """What a stream's turns need of the engine."""
+class TurnHost(Protocol):
+    """The part of the engine that a stream's turns need."""
 
     ledger: Ledger
     tally: Tally
@@ -60,10 +61,10 @@ class Around(Protocol):
 
 
 class StreamWorker:
-    """One stream's turn: remap what an edited mapping left behind, poll, sweep if due. One turn at a time."""
+    """The turns of one stream, one at a time: judge again what an edited mapping left behind, poll, sweep if due."""
 
     def __init__(
-        self, engine: Around, name: str, job: StreamJob, source: Source, connect: Callable[[], Connector]
+        self, engine: TurnHost, name: str, job: StreamJob, source: Source, connect: Callable[[], Connector]
     ) -> None:
         self.name = name
         self.job = job
@@ -85,26 +86,31 @@ class StreamWorker:
         """Seconds since boot at which this worker was made, and at which it last did what it should: for a watchdog."""
 
     def turn(self, deadline: float | None = None) -> list[PollReport]:
-        """One turn of at most about `deadline` seconds (it ends between pages): what it did; nothing in a backoff.
+        """Run one turn of about `deadline` seconds at most (it ends between pages); return the reports of its polls,
+        none while the source backs off.
 
-        Errors of the source are logged and back off; errors of the ledger end the program; a defect is logged whole.
+        Errors of the source are logged and back off; errors of the ledger end the program; a defect is logged with its
+        trace.
         """
         return self._guarded(self._turn, deadline)
 
     def judge_again(self) -> list[PollReport]:
-        """Only what a turn does first: records that wait to be judged again; nothing where there are none."""
+        """Run only the first part of a turn, for records that wait to be judged again; return its reports."""
         return self._guarded(self._judge_again, None)
 
     def _guarded(self, work: Callable[[Poller, list[PollReport]], None], deadline: float | None) -> list[PollReport]:
         clock = self._engine.ledger.clock
+        # whatever the schedule says, a failing source keeps its rest
         if clock.boot() < self._not_before or not self._begin():
             return []
         self.progressed_at = clock.boot()
         reports: list[PollReport] = []
         try:
             work(self._poller(None if deadline is None else clock.boot() + deadline), reports)
+            # a turn without an error ends the backoff
             self._failures, self._not_before = 0, 0.0
         except (SourceUnavailable, SourceRefused, ConfigError, LedgerBusy) as error:
+            # first the connection goes: a broken one must not serve the next turn
             self._back_off(error)
             self._failed(error)
         except LedgerError as error:
@@ -113,6 +119,7 @@ class StreamWorker:
             pass
         except Exception as error:  # noqa: BLE001 - the one boundary of jobs: a defect in one stream stops no other
             self._back_off(None)
+            # without the exception's message, which may quote a value
             emit("job_failed", job=f"poll {self.name}", error=type(error).__name__, trace=frames_of(error))
             self._failed(SyncError(f"a defect of this program ({type(error).__name__}); see the log"))
         finally:
@@ -123,6 +130,7 @@ class StreamWorker:
         return reports
 
     def _begin(self) -> bool:
+        # held by a turn under way, or by the closing of the connection
         if not self._busy.acquire(blocking=False):
             return False
         if self.is_stopping:
@@ -132,12 +140,17 @@ class StreamWorker:
 
     def stop(self) -> None:
         """Begin no turn and commit no page any more; a turn that is under way ends at its next page."""
+        # read by `stop` and `gone` of the poll under way
         self._stopped = True
         self.close()
 
     def look_again(self) -> bool:
-        """Return whether the next turn should begin at once, because a person may have done what the last one's error
-        asks for. A source that did not answer is left its rest until a person is asked for."""
+        """Return True if the next turn should begin at once, because a person may have done what the last error asks
+        for.
+
+        A source that did not answer keeps its backoff, until so many failures that `status` asks for a person.
+        """
+        # a person was asked for: the reload may be the answer
         refused = self.failure is not None and isinstance(self.failure.error, SourceRefused | ConfigError)
         lasting = self.failure is not None and self._failures >= COUNTED
         if refused or lasting:
@@ -150,17 +163,17 @@ class StreamWorker:
 
     @property
     def is_over(self) -> bool:
-        """Whether no turn is under way."""
+        """True while no turn is under way."""
         return not self.is_busy
 
     @property
     def patience(self) -> float:
-        """Seconds that a successor waits for the end of a turn."""
+        """Seconds that a successor waits for the end of a turn under way."""
         return TURN_PATIENCE
 
     @property
     def is_busy(self) -> bool:
-        """Whether a turn is under way."""
+        """True while a turn is under way."""
         return self._busy.locked()
 
     def _poller(self, ends: float | None) -> Poller:
@@ -182,6 +195,7 @@ class StreamWorker:
         self.failure = None
         self._judge_again(poller, reports)
         reports.append(self._said(poller.poll))
+        # a sweep compares with the ledger: what a poll left unread would all count as missed
         if reports[-1].outcome == "complete" and poller.sweep_is_due():
             reports.append(self._said(poller.sweep))
         if reports[-1].outcome == "complete" or reports[-1].pages:
@@ -191,7 +205,7 @@ class StreamWorker:
         self.failure = Failure(self.name, error)
         if not self.is_stopping:  # a successor tells how it fares
             self._engine.failing.add(self.name)
-            told.unread(self._engine.ledger, self.name, error)
+            notices.unread(self._engine.ledger, self.name, error)
 
     def _has_read(self) -> None:
         if self.name in self._engine.failing:
@@ -208,9 +222,10 @@ class StreamWorker:
         clock = self._engine.ledger.clock
         self._reported = PollReport("poll")
         started = clock.boot()
+        # kept between polls: opening one may cost a login
         self._connector = self._connector or self._connect()
         report = work(self._connector)
-        told_of = {
+        fields = {
             "stream": self.name,
             "kind": report.kind,
             "outcome": report.outcome,
@@ -220,13 +235,13 @@ class StreamWorker:
             **{name: count for name, count in counts_of(report).items() if count},
         }
         if self._is_no_news(report):
-            emit_quietly("poll", **told_of)
+            emit_quietly("poll", **fields)
         else:
-            emit("poll", **told_of)
+            emit("poll", **fields)
         return report
 
     def _is_no_news(self, report: PollReport) -> bool:
-        """Whether a poll found nothing, and another one was told of within the hour."""
+        """Return True if a poll found nothing, and another one was logged within the hour."""
         now, counts = self._engine.ledger.clock.boot(), counts_of(report)
         idle = report.outcome == "complete" and not any(n for name, n in counts.items() if name != "unchanged")
         if idle and now - self._said_at < IDLE_SAID_EVERY:
@@ -235,16 +250,17 @@ class StreamWorker:
         return False
 
     def _committed(self, report: PollReport) -> None:
-        """After each page: the totals move, and the delivery learns that something may be pending."""
+        """Update the totals after a page, and wake the delivery: something may be pending."""
         self._engine.tally.polled(report, self._reported)
         self._reported = replace(report, counts=report.counts.copy())
         self.progressed_at = self._engine.ledger.clock.boot()
         self._engine.wake(self.job.row.workspace)
 
     def _back_off(self, error: SyncError | None) -> None:
-        """The source rests, longer each time, with jitter; the connector is made anew."""
+        """Let the source rest, longer each time, with jitter; the next turn opens the connector anew."""
         self._disconnect()
         self._failures += 1
+        # the exponent is bounded: no float holds two to the failures of years
         wait = min(15.0 * 2.0 ** min(self._failures - 1, 20), LONGEST_BACKOFF) * (0.5 + self._random.random() / 2)
         self._not_before = self._engine.ledger.clock.boot() + wait
         if error is not None:
@@ -259,7 +275,7 @@ class StreamWorker:
             )
 
     def close(self) -> None:
-        """Gives the source's connection back; a turn that is under way does so itself, at its end."""
+        """Close the source's connection; a turn that is under way closes it itself, at its end."""
         if self._busy.acquire(blocking=False):
             self._disconnect()
             self._busy.release()
@@ -271,7 +287,7 @@ class StreamWorker:
 
 
 def frames_of(error: BaseException) -> list[str]:
-    """Where an exception came from, without its message: that may quote a value."""
+    """Return where an exception came from, without its message: that may quote a value of a record."""
     return [f"{frame.filename}:{frame.lineno} {frame.name}" for frame in traceback.extract_tb(error.__traceback__)][
         -12:
     ]

@@ -1,1 +1,2 @@
-"""The daemon as a service: what it tells its service manager, the journal, a monitor and Prometheus."""
+"""The daemon as a service: its life, its schedule, its health, and its words to systemd, to monitors and to the
+ledger."""

@@ -1,5 +1,8 @@
-"""`/healthz` and `/metrics` over HTTP, on this machine only: within limits of time, number and size that no client can
-stretch, so that none keeps a monitor from its answer."""
+"""The HTTP server that `[metrics]` opens: `/healthz` and `/metrics`, on this machine only.
+
+Time, number and size of requests have limits that no client can stretch, so that none keeps a monitor from its
+response.
+"""
 
 from __future__ import annotations
 
@@ -7,8 +10,11 @@ import asyncio
 import json
 import threading
 from collections.abc import Callable
+from contextlib import ExitStack
 from typing import Any
 
+from prometheus_client import CollectorRegistry
+from prometheus_client.exposition import choose_encoder
 from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
 from starlette.middleware import Middleware
@@ -19,26 +25,61 @@ from starlette.routing import Route
 from starlette.types import ASGIApp, Receive, Scope, Send
 from uvicorn.protocols.http.h11_impl import H11Protocol
 
+from sync import log
 from sync.config.value_types import is_loopback
+from sync.engine.engine import Engine
 from sync.service.health import Health
+from sync.service.metrics import Watched, registry_of
 from sync.shared.errors import ConfigError, Problem
 from sync.shared.loopback_server import LoopbackServer, open_listener
 
 PATIENCE = 5.0
 """Seconds that a client may take for the head of its request, however it drips."""
 LONGEST = 30.0
-"""Seconds that a connection may last in all, with the answer and its reading."""
+"""Seconds that a connection may last in all, response included."""
 MOST_CLIENTS = 32
 """Connections at a time; one more takes the place of the oldest that has not asked anything yet, else of the oldest."""
 LONGEST_HEAD = 16 << 10
 """Bytes of a request's head."""
 
 MetricsRenderer = Callable[[str | None, list[str]], tuple[bytes, str]]
-"""The figures in the form that an `Accept` header asks for, all or those of these names, with their content type."""
+"""Renders the metrics in the form that an `Accept` header asks for, all or those of these names, with their content
+type."""
+
+
+class Endpoint:
+    """The open server, and the counting of what it serves, until `close`. Raises ConfigError if the address is
+    taken."""
+
+    def __init__(self, listen: str, service: Watched) -> None:
+        self.listen = listen
+        registry, self._metrics = registry_of(service)
+        if service.engine:
+            self.know(service.engine)
+        self._server = Server(listen, service.health, _figures_of(registry))
+        self._ends = ExitStack()
+        self._ends.callback(self._server.close)
+        # after the server: the counters hear nothing if the address is taken
+        self._ends.enter_context(log.heard_by(self._metrics))
+
+    def know(self, engine: Engine) -> None:
+        """Start the counters of the streams and workspaces of this engine at 0."""
+        self._metrics.know(engine.streams, engine.workers)
+
+    def close(self) -> None:
+        self._ends.close()
+
+
+def _figures_of(registry: CollectorRegistry) -> MetricsRenderer:
+    def figures(accept: str | None, names: list[str]) -> tuple[bytes, str]:
+        encode, kind = choose_encoder(accept or "")
+        return encode(registry.restricted_registry(names) if names else registry), kind
+
+    return figures
 
 
 class Server:
-    """Serves from when it is made until `close`. Raises ConfigError where the address cannot be had."""
+    """The server in a thread of its own, from the start until `close`. Raises ConfigError if the address is taken."""
 
     def __init__(self, listen: str, health: Callable[[], Health], figures: MetricsRenderer) -> None:
         host, _, port = listen.rpartition(":")
@@ -66,11 +107,15 @@ class Server:
 
 
 def application(health: Callable[[], Health], figures: MetricsRenderer) -> ASGIApp:
-    """`/healthz` answers 200 where all is well and 503 where not, `/healthz/live`, `/ready` and `/flowing` for one
-    question alone, each with the same JSON."""
+    """Return the ASGI application.
+
+    `/healthz` answers 200 if all is well and 503 if not; `/healthz/live`, `/ready` and `/flowing` for one question
+    alone, each with the same JSON.
+    """
 
     def asking(is_well: Callable[[Health], bool]) -> Callable[[Request], Response]:
         def answer(_request: Request) -> Response:
+            # asked anew for each request: a kept response could outlive the truth
             found = health()
             text = json.dumps(found.as_json(), ensure_ascii=False) + "\n"
             headers = {"Content-Type": "application/json", "Cache-Control": "no-store"}
@@ -112,9 +157,10 @@ def _only_get(_request: Request, error: Exception) -> Response:
 
 
 class _OurHost:
-    """Sends away whoever asks for another host: a page in a browser on this machine whose name was pointed at it.
+    """Refuses requests for another host: a page in a browser on this machine whose name was pointed at it (DNS
+    rebinding).
 
-    A client without a `Host` is no browser.
+    A client without a `Host` is not a browser.
     """
 
     def __init__(self, app: ASGIApp) -> None:
@@ -122,6 +168,7 @@ class _OurHost:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         host = Request(scope).headers.get("host")
+        # the listener is on loopback, but a browser here can be made to ask it
         if host is None or is_loopback(_without_port(host)):
             await self._app(scope, receive, send)
             return
@@ -135,7 +182,7 @@ def _without_port(host: str) -> str:
 
 
 class _OneAnswer:
-    """One answer a connection: what is idle cannot take a place from others."""
+    """Closes each connection after one response: an idle connection cannot take a place from others."""
 
     def __init__(self, app: ASGIApp) -> None:
         self._app = app
@@ -150,10 +197,11 @@ class _OneAnswer:
 
 
 class _Bounded(H11Protocol):
-    """Uvicorn's protocol with limits that it lacks: of time, and of connections without shutting out newcomers."""
+    """Uvicorn's protocol with the limits that it lacks: of time, and of connections without shutting out newcomers."""
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         super().connection_made(transport)
+        # the age of the connection, by which the oldest makes room
         self.since = self.loop.time()
         self._ends = [
             self.loop.call_later(PATIENCE, self._end_if_silent),
@@ -172,7 +220,7 @@ class _Bounded(H11Protocol):
 
     @property
     def is_silent(self) -> bool:
-        """Whether no request of it is known yet."""
+        """True as long as no request has arrived on the connection."""
         return getattr(self, "cycle", None) is None
 
     def _end_if_silent(self) -> None:

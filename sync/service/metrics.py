@@ -1,7 +1,8 @@
-"""The figures for Prometheus: what the log tells is counted, what stands in the ledger is looked up when one asks.
+"""The metrics for Prometheus: events of the log are counted, the ledger's state is looked up when they are scraped.
 
-Names follow Prometheus' conventions: base units, `_total` for what only grows. Labels come from the configuration and
-from fixed lists, so there is no more of them than the file has streams and workspaces; none holds a value of a record.
+Names follow Prometheus' conventions (https://prometheus.io/docs/practices/naming/): base units, `_total` for what only
+grows. Labels come from the configuration and from fixed lists, so their number is bounded by the file's streams and
+workspaces; none holds a value of a record.
 """
 
 from __future__ import annotations
@@ -28,9 +29,8 @@ from sync import __version__
 from sync.config.ages import ages_of
 from sync.engine.engine import Engine
 from sync.events import PARTS, Level
-from sync.service.health import Health
-from sync.service.look import Seen
-from sync.service.witness import Witness
+from sync.service.health import Health, Witness
+from sync.service.ledger_monitor import LedgerSnapshot
 from sync.views.needs import NeedKind
 
 PREFIX = "closingdealz_sync"
@@ -39,11 +39,11 @@ VERDICTS: tuple[Verdict, ...] = get_args(Verdict)
 
 
 class Metrics:
-    """A listener of the log that counts."""
+    """A listener of the log that counts events."""
 
     def __init__(self, registry: CollectorRegistry) -> None:
-        def counter(name: str, says: str, *labels: str) -> Counter:
-            return Counter(f"{PREFIX}_{name}", says, labels, registry=registry)
+        def counter(name: str, text: str, *labels: str) -> Counter:
+            return Counter(f"{PREFIX}_{name}", text, labels, registry=registry)
 
         self._events = counter("log_events", "Lines of the log, whatever its level.", "event", "level")
         self._polls = counter("polls", "Polls that ended, by outcome.", "stream", "kind", "outcome")
@@ -68,9 +68,11 @@ class Metrics:
         self._limited = counter("rate_limited", "Answers 429, by what they were taken for.", "workspace", "why")
 
     def know(self, streams: Iterable[str], workspaces: Iterable[str]) -> None:
-        """What has not happened yet counts 0: a rate needs a figure from before."""
+        """Create the counters of these streams and workspaces at 0: a rate needs a figure from before the first
+        event."""
         for stream in streams:
             self._read.labels(stream)
+            # the two that alerts are made of; the others appear when they happen
             for outcome in ("complete", "failed"):
                 self._polls.labels(stream, "poll", outcome)
         for workspace in workspaces:
@@ -83,6 +85,7 @@ class Metrics:
 
     def __call__(self, event: str, level: Level, fields: Mapping[str, object]) -> None:
         self._events.labels(event, level).inc()
+        # events are fixed names with fixed fields, so each branch can rely on them
         match event:
             case "poll":
                 self._polled(fields)
@@ -113,26 +116,26 @@ class Metrics:
 
 
 class Watched(Protocol):
-    """The daemon, as far as one may ask about it from any thread."""
+    """The daemon, as far as any thread may ask about it."""
 
     engine: Engine | None
     witness: Witness
 
     def health(self) -> Health: ...
 
-    def look(self) -> Seen | None:
-        """What the ledger holds; None where that cannot be seen now."""
+    def look(self) -> LedgerSnapshot | None:
+        """Return the ledger's state; None if it cannot be read now."""
         ...
 
 
 class GaugeReadings(Collector):
-    """What stands now, gathered when one asks."""
+    """The gauges, read when they are scraped."""
 
     def __init__(self, service: Watched) -> None:
         self._service = service
 
     def describe(self) -> Iterable[Metric]:
-        """Nothing to look up yet, when it is registered."""
+        """Return nothing: at registration there is nothing to look up yet."""
         return ()
 
     def collect(self) -> Iterable[Metric]:
@@ -141,10 +144,11 @@ class GaugeReadings(Collector):
         for name, value in (("live", health.live), ("ready", health.ready), ("flowing", health.flowing)):
             yield GaugeMetricFamily(f"{PREFIX}_{name}", f"Whether /healthz says {name}.", float(value))
         refused = self._service.witness.config_refused
-        says = "Whether the configuration that lies there is in force."
-        yield GaugeMetricFamily(f"{PREFIX}_config_last_reload_successful", says, float(not refused))
+        text = "Whether the configuration that lies there is in force."
+        yield GaugeMetricFamily(f"{PREFIX}_config_last_reload_successful", text, float(not refused))
         yield from self._workers()
         yield from self._ends()
+        # last: if the ledger cannot be read now, everything above is still shown
         seen = self._service.look()
         if seen is not None:
             yield from _in_ledger(seen)
@@ -169,6 +173,7 @@ class GaugeReadings(Collector):
             "workspace_resting", "Whether the workspace waits before its next request, by reason.", "workspace", "why"
         )
         failing = _gauge("poll_failures", "Polls that failed in a row.", "stream")
+        # before the engine is up there is nothing to tell
         for name, worker in engine.workers.items() if engine else ():
             flight.add_metric([name], worker.in_flight)
             rest = worker.pace.rest
@@ -178,7 +183,7 @@ class GaugeReadings(Collector):
         return flight, rests, failing
 
 
-def _in_ledger(seen: Seen) -> Iterable[Metric]:
+def _in_ledger(seen: LedgerSnapshot) -> Iterable[Metric]:
     records = _gauge("records", "Records by state.", "stream", "state")
     for (stream, state), n in seen.records.items():
         records.add_metric([stream, state], n)
@@ -196,6 +201,7 @@ def _in_ledger(seen: Seen) -> Iterable[Metric]:
     for stream, milliseconds in seen.polled.items():
         success.add_metric([stream], milliseconds / 1000)
     needs = _gauge("needs_person", "What needs a person, by kind: what `status` lists.", "kind")
+    # zeros too: an alert on a series that is missing never fires
     for kind in get_args(NeedKind):
         needs.add_metric([kind], seen.needs.get(kind, 0))
     yield from (records, drifted, orphaned, success, needs, *_waiting(seen))
@@ -203,7 +209,7 @@ def _in_ledger(seen: Seen) -> Iterable[Metric]:
     yield GaugeMetricFamily(f"{PREFIX}_ledger_size_bytes", "Size of the ledger's file.", seen.size)
 
 
-def _waiting(seen: Seen) -> Iterable[Metric]:
+def _waiting(seen: LedgerSnapshot) -> Iterable[Metric]:
     pending = _gauge("pending_leads", "Leads that wait to be sent.", "workspace")
     oldest = _gauge(
         "oldest_pending_timestamp_seconds",
@@ -216,13 +222,14 @@ def _waiting(seen: Seen) -> Iterable[Metric]:
         pending.add_metric([name], each.pending)
         allowed.add_metric([name], each.room.allowed)
         used.add_metric([name], each.room.used)
+        # no series while nothing waits: 0 would be an age of fifty years
         if each.oldest is not None:
             oldest.add_metric([name], each.oldest / 1000)
     return pending, oldest, allowed, used
 
 
 def registry_of(service: Watched) -> tuple[CollectorRegistry, Metrics]:
-    """Everything at `/metrics`, and the listener that feeds it."""
+    """Return the registry with everything at `/metrics`, and the listener that feeds it."""
     disable_created_metrics()  # type: ignore[no-untyped-call]  # when each series began is of no use to anybody, and would double their number
     registry = CollectorRegistry()
     ProcessCollector(registry=registry)
@@ -233,8 +240,8 @@ def registry_of(service: Watched) -> tuple[CollectorRegistry, Metrics]:
     return registry, metrics
 
 
-def _gauge(name: str, says: str, *labels: str) -> GaugeMetricFamily:
-    return GaugeMetricFamily(f"{PREFIX}_{name}", says, labels=labels)
+def _gauge(name: str, text: str, *labels: str) -> GaugeMetricFamily:
+    return GaugeMetricFamily(f"{PREFIX}_{name}", text, labels=labels)
 
 
 def _number(value: object) -> float:

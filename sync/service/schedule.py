@@ -28,12 +28,16 @@ from sync.shared.clock import Clock, SystemClock
 STEP = 1.0
 """Seconds by which the two clocks may drift apart, as NTP makes them, before jobs are moved."""
 MOST_JITTER = 30.0
+"""Seconds."""
 
 
 @dataclass(slots=True)
 class _Job:
-    """`id`: APScheduler's name of it. `gap`: the most seconds between two turns; None where cron says when. `begun`:
-    seconds since boot."""
+    """A scheduled job.
+
+    `id` is APScheduler's name of it. `gap` is the most seconds between two turns, None for cron. `begun` is in seconds
+    since boot.
+    """
 
     id: str
     gap: float | None
@@ -44,20 +48,23 @@ class _Job:
 
 
 class Schedule:
-    """Runs jobs at their times, each in a thread of its own and never twice at once. A turn that comes late is still
-    wanted; of several that were missed one is."""
+    """Jobs that run at their times, each in a thread of its own and never twice at once.
+
+    A turn that comes late is still wanted; of several missed turns one is run.
+    """
 
     def __init__(self, clock: Clock | None = None) -> None:
-        """`clock`: the machine's own; APScheduler looks at the same wall."""
+        """Schedule by `clock`, the machine's own by default; APScheduler looks at the same wall clock."""
         self._clock = clock or SystemClock()
         self._offset = self._clock.wall() - self._clock.boot()
         self._jobs: dict[str, _Job] = {}
-        """Never changed, but replaced: other threads read it."""
+        """Replaced, never changed: other threads read it."""
         self._made: Counter[str] = Counter()
         self._scheduler = BackgroundScheduler(executors={"default": _ThreadPerJob()}, timezone=UTC)
 
     def every(self, name: str, seconds: float, work: Callable[[], object], *, at_once: bool = True) -> None:
         """Run `work` every so many seconds, with a tenth of jitter."""
+        # streams of one interval must not all read at the same second
         jitter = min(seconds / 10, MOST_JITTER)
         trigger = _OneForAllMissed(IntervalTrigger(seconds=seconds, jitter=jitter))
         self._add(name, trigger, work, seconds + jitter, {"next_run_time": datetime.now(UTC)} if at_once else {})
@@ -86,8 +93,10 @@ class Schedule:
                 work()
             finally:
                 job.is_running.clear()
+                # counted from the end of a turn: a long turn is not a late next one
                 job.begun = self._clock.boot()
 
+        # APScheduler's default drops a run that is more than 1 s late
         self._scheduler.add_job(turn, trigger, id=id_, misfire_grace_time=None, coalesce=True, max_instances=1, **more)
 
     def remove(self, name: str) -> None:
@@ -108,8 +117,9 @@ class Schedule:
         self._scheduler.start()
 
     def stop(self) -> None:
-        """No further turn begins. Those that are under way are not waited for."""
+        """Let no further turn begin. Those that are under way are not waited for."""
         if self._scheduler.running:
+            # a poll that hangs would hold up the end
             self._scheduler.shutdown(wait=False)
 
     def keep_time(self) -> float:
@@ -135,8 +145,10 @@ class Schedule:
             if scheduled is None or scheduled.next_run_time is None:
                 continue
             if job.gap is None:
+                # cron means the wall clock: its next time is computed anew
                 scheduled.reschedule(scheduled.trigger)
             else:
+                # an interval means elapsed time, whatever the wall clock says
                 scheduled.modify(next_run_time=_moved(scheduled.next_run_time, step))
         return step
 
@@ -155,7 +167,7 @@ class Schedule:
         return True
 
     def _due(self, job: _Job) -> float | None:
-        """When the job's next turn should begin at the latest, in seconds since boot."""
+        """Return when the job's next turn should begin at the latest, in seconds since boot."""
         if job.gap is not None:
             return job.begun + job.gap
         scheduled = self._scheduler.get_job(job.id)
@@ -164,7 +176,7 @@ class Schedule:
 
 
 def _moved(at: datetime, seconds: float) -> datetime:
-    """The same moment on a clock that was set by so many seconds; at the end of the calendar, its last day."""
+    """Return the same moment on a clock that was set by so many seconds; at the end of the calendar, its last day."""
     try:
         return at + timedelta(seconds=seconds)
     except OverflowError:
@@ -183,6 +195,7 @@ class _OneForAllMissed(BaseTrigger):  # type: ignore[misc] # APScheduler ships n
 
     def get_next_fire_time(self, previous_fire_time: datetime | None, now: datetime) -> datetime | None:
         """Return the first time after `now`; none between the last turn and now."""
+        # times between the last turn and now are over: one turn stands for them all
         last = max(previous_fire_time, now) if previous_fire_time else None
         found: datetime | None = self._trigger.get_next_fire_time(last, now)
         return found
@@ -197,6 +210,7 @@ class _ThreadPerJob(BaseExecutor):  # type: ignore[misc] # APScheduler ships no 
             try:
                 events = run_job(job, job._jobstore_alias, run_times, self._logger.name)
             except BaseException as error:  # noqa: BLE001 - APScheduler hears of it and frees the job's place
+                # or APScheduler would count the job as running for ever
                 self._run_job_error(job.id, error, error.__traceback__)
             else:
                 self._run_job_success(job.id, events)

@@ -1,4 +1,4 @@
-"""Proves by writing that the places of `[ledger]` can be written: before the daemon is ready, and by `check`."""
+"""Prove by writing that the places of `[ledger]` can be written: before the daemon is ready, and in `check`."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ class WritablePlace:
     receipts: Path | None = None
     database: Path | None = None
     spare: bool = False
-    """The daemon goes on while its disk is full."""
+    """True if the daemon goes on while that disk is full."""
 
 
 def places_of(config: Config) -> Sequence[WritablePlace]:
@@ -44,9 +44,12 @@ def places_of(config: Config) -> Sequence[WritablePlace]:
 
 
 def prove(place: WritablePlace) -> None:
-    """Write a file of our own there, sync it and remove it. A folder that is missing is made as the daemon makes it,
-    and removed again; nobody's data is touched. Raises OSError."""
+    """Write a file there, sync it and remove it; no existing data is touched. Raises OSError.
+
+    A folder that is missing is made as the daemon makes it, and removed again.
+    """
     with _folder(place.folder, parents=place.key == "path"):
+        # a name of its own, so that nothing that exists can be overwritten
         descriptor, name = tempfile.mkstemp(prefix=".closingdealz-sync-", suffix=".probe", dir=place.folder)
         try:
             os.write(descriptor, b"whether this folder can be written\n")
@@ -54,6 +57,7 @@ def prove(place: WritablePlace) -> None:
         finally:
             os.close(descriptor)
             Path(name).unlink()
+    # opened for appending and closed again: they must stay as they are
     if place.receipts and place.receipts.exists():
         descriptor = os.open(place.receipts, os.O_WRONLY | os.O_APPEND | os.O_CLOEXEC)
         try:
@@ -72,6 +76,7 @@ def _folder(folder: Path, *, parents: bool) -> Iterator[None]:
     missing = [each for each in wanted if not each.exists()]
     try:
         for each in reversed(missing):
+            # as the daemon makes it: payloads are personal data
             each.mkdir(mode=0o700)
             made.append(each)
         yield
@@ -82,12 +87,13 @@ def _folder(folder: Path, *, parents: bool) -> Iterator[None]:
 
 
 def refuse_unwritable(config: Config, env: Mapping[str, str] = os.environ) -> Sequence[tuple[WritablePlace, OSError]]:
-    """Raise LedgerError for the first place that cannot be written. Return those that are full and may be."""
+    """Raise LedgerError for the first place that cannot be written; return the spare ones whose disk is full."""
     full = []
     for place in places_of(config):
         try:
             prove(place)
         except OSError as error:
+            # a copy that cannot be made today is no reason to stop the daemon
             if not (place.spare and error.errno in _FULL):
                 raise LedgerError(
                     f"[ledger] {place.key}: {fault(place, error)}", hint=cure(place, error, env)
@@ -97,15 +103,16 @@ def refuse_unwritable(config: Config, env: Mapping[str, str] = os.environ) -> Se
 
 
 def fault(place: WritablePlace, error: OSError) -> str:
-    """Return what is wrong, with the path of the folder, or of the file in it that it is about."""
+    """Return what is wrong, with the path of the folder or of the file in it that fails."""
     files = {str(file): file for file in (place.receipts, place.database)}
     about = files.get(str(error.filename), place.folder)
     return f"{about} cannot be written: {error.strerror}"
 
 
 def cure(place: WritablePlace, error: OSError, env: Mapping[str, str] = os.environ) -> str:
-    """Return the command that helps, under systemd the one for this very service."""
+    """Return the command that helps; under systemd, the one for this very service."""
     command = _allow(env)
+    # under systemd ProtectSystem=strict makes all other places read-only
     if error.errno == errno.EROFS and command:
         return f"the service may not write there: `{command}` allows it; if it does already, the disk is read-only"
     if error.errno in (errno.EACCES, errno.EPERM):
@@ -124,7 +131,7 @@ def _give(folder: Path) -> str:
 
 
 def _allow(env: Mapping[str, str]) -> str:
-    """The command that lets the service write to its places; nothing where this is no service of ours."""
+    """Return the command that lets the service write to its places; "" outside a service of ours."""
     try:
         instance = Path(env.get("CONFIGURATION_DIRECTORY", "").split(":")[0]).relative_to(_CONFIGURED)
     except ValueError:

@@ -14,7 +14,7 @@ from state.matching.terms import Terms
 from state.matching.twins import Twins
 from state.rows import LeftOut, Origin, Reading, Stored
 from sync.mapping.compile import LeadMapping
-from sync.polling.readings import contacts_of, hashed
+from sync.polling.judge import contacts_of, hashed
 from sync.shared.words import Json
 
 

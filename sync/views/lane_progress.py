@@ -1,45 +1,75 @@
-"""How far a stream is read, in words: as far as its connector writes what all understand; never a record's id."""
+"""How far a stream is read, in words: the connector tells it of its own lanes, the engine of those that it keeps."""
 
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
 
+from connectors.interface import LaneProgress, TellsProgress
+from connectors.registry import connector_type
+from sync.polling.progress import StreamProgress, connector_lanes, progress_from
+from sync.shared.errors import ConfigError
 from sync.shared.words import Json
 from sync.views.phrases import moment, printable
 
 
-def how_far(cursor: Json) -> str:
-    """Return a lane's position in words."""
-    if not isinstance(cursor, dict):
-        return "begun"
-    if cursor.get("done") or cursor.get("over"):
+def lanes_of(connector: str, lanes: Mapping[str, Json]) -> dict[str, LaneProgress]:
+    """Return how far the lanes of a stream are read that belong to its connector; never a record's id.
+
+    Nothing is known of a connector that this program does not have, or that cannot tell: its lanes are just there.
+    """
+    own = connector_lanes(lanes)
+    try:
+        kind = connector_type(connector)
+    except ConfigError:
+        return dict.fromkeys(own, LaneProgress())
+    if not isinstance(kind, TellsProgress):
+        return dict.fromkeys(own, LaneProgress())
+    return {lane: kind.progress(cursor) for lane, cursor in own.items()}
+
+
+def lanes_in_words(lanes: Mapping[str, Json], own: Mapping[str, LaneProgress]) -> dict[str, str]:
+    """Return the position of each lane in words; `own` are those of the connector."""
+    engine = _engine_lanes(progress_from(lanes))
+    return {lane: _in_words(own[lane]) if lane in own else engine.get(lane, "begun") for lane in lanes}
+
+
+def newest_seen(live: LaneProgress | None) -> str:
+    """Return the newest change that the live lane has read through; empty where it does not tell."""
+    return _point(live.through) if live and live.through and live.until is None else ""
+
+
+def _in_words(progress: LaneProgress) -> str:
+    if progress.is_complete:
         return "complete"
-    if cursor.get("is"):
-        return printable(str(cursor["is"]))
-    if isinstance(cursor.get("count"), int):
-        return f"{cursor['count']:,} records"
-    if cursor.get("ended") is not None:
-        return f"ended {moment(int(cursor['ended'] * 1000))}"
-    window = cursor.get("window")
-    high = window.get("high") if isinstance(window, dict) else None
-    reading = f"reading up to {_point(high)}" if high else ""
-    through = f"read through {_point(cursor['through'])}" if cursor.get("through") else ""
-    before = cursor.get("before") or cursor.get("high")
-    begun = f"reading what is older than {_point(before)}" if before else "begun"
+    if progress.records is not None:
+        return f"{progress.records:,} records"
+    through = f"read through {_point(progress.through)}" if progress.through else ""
+    reading = f"reading up to {_point(progress.until)}" if progress.until else ""
+    begun = f"reading what is older than {_point(progress.older_than)}" if progress.older_than else "begun"
     return "; ".join(filter(None, (through, reading))) or begun
 
 
-def newest_seen(live: Json) -> str:
-    """Return the newest change that the live lane has read through; empty where it does not tell."""
-    if not isinstance(live, dict) or live.get("window") or not live.get("through"):
-        return ""
-    return _point(live["through"])
+def _engine_lanes(progress: StreamProgress) -> dict[str, str]:
+    found: dict[str, str] = {}
+    if progress.account is not None:
+        found["@account"] = printable(progress.account)
+    if progress.baseline:
+        before = f"reading what is older than {_point(progress.baseline.before)}"
+        found["@baseline"] = "complete" if progress.baseline.over else before
+    if progress.first_scan and progress.first_scan.over:
+        found["@first"] = "complete"
+    if progress.has_contacts:
+        found["@contacts"] = "complete"
+    if progress.sweep and progress.sweep.ended is not None:
+        found["@sweep"] = f"ended {moment(int(progress.sweep.ended * 1000))}"
+    return found
 
 
-def _point(modified: Json) -> str:
-    """A canonical time without what nobody needs to see; anything else as it is."""
-    match = _CANONICAL.fullmatch(str(modified))
-    return f"{match[1]} {match[2]}Z" if match else printable(str(modified))
+def _point(modified: str) -> str:
+    """Return a canonical time without what nobody needs to see; anything else as it is."""
+    match = _CANONICAL.fullmatch(modified)
+    return f"{match[1]} {match[2]}Z" if match else printable(modified)
 
 
 _CANONICAL = re.compile(r"(\d{4}-\d\d-\d\d)T(\d\d:\d\d:\d\d)\.\d+Z")

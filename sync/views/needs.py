@@ -13,7 +13,7 @@ from typing import Any, Literal
 from state.diagram import State
 from state.ledger import Ledger
 from sync.config.ages import Age, age_as_json
-from sync.polling.first_scan import left_out_entirely
+from sync.polling.progress import left_out_entirely
 from sync.views.phrases import ago, count, iso, number, printable
 from sync.views.reasons import reasons_of
 from sync.views.scope import Scope

@@ -17,10 +17,10 @@ from sync.config.ages import near_ends
 from sync.config.schema import Config, Workspace
 from sync.delivery.pace import REST_HINTS, Pace
 from sync.engine.compiled_config import rule_of
-from sync.service.told import PART, digest_of, is_put_back
+from sync.service.notices import PART, digest_of, is_put_back
 from sync.shared.errors import ConfigError
 from sync.shared.secrets import Secret
-from sync.views.lane_progress import how_far, newest_seen
+from sync.views.lane_progress import lanes_in_words, lanes_of, newest_seen
 from sync.views.needs import Needs, ageing_needs
 from sync.views.phrases import printable
 from sync.views.scope import Scope, scope_of
@@ -224,6 +224,7 @@ def _streams(scope: Scope, ledger: Ledger) -> tuple[StreamView, ...]:
         number = row.id if row else -1
         states: dict[str, int] = {state: counts.get((number, state), 0) for state in STATES}
         cursors = ledger.streams.lanes(number)
+        own = lanes_of(row.identity.get("connector", "") if row else "", cursors)
         return StreamView(
             name=name,
             workspace=workspace,
@@ -231,9 +232,9 @@ def _streams(scope: Scope, ledger: Ledger) -> tuple[StreamView, ...]:
             states=states,
             drift=drifted.get(number, 0),
             last_poll=_last_poll(polls.get(number)),
-            lanes={lane: how_far(cursor) for lane, cursor in cursors.items()},
+            lanes=lanes_in_words(cursors, own),
             created=states["delivered"] + elsewhere.get(number, 0),
-            seen=newest_seen(cursors.get("live")),
+            seen=newest_seen(own.get("live")),
             failing=failing.get(name) if name in scope.configured else None,
         )
 

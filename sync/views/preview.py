@@ -15,14 +15,15 @@ from state.diagram import State
 from state.ledger import Ledger
 from state.matching.terms import Terms
 from state.rows import Origin, Stored
+from sync.config.mappings import compile_all
 from sync.config.schema import Config, Stream
 from sync.engine.ledger_opening import open_ledger, refuse_lost
-from sync.engine.stream_specs import compile_all, open_source, stream_specs
+from sync.engine.stream_specs import open_source, stream_specs
 from sync.mapping.compile import LeadMapping
 from sync.mapping.result import Filtered, Lead, Note, Unfit
 from sync.mapping.wire_fields import encode, without_contacts
-from sync.polling import heirs_and_losers as lineage
-from sync.polling.spelling import names_of
+from sync.polling.intake import nested_of, origin_among, without_children
+from sync.polling.spelling import link_of, names_of
 from sync.shared.errors import SyncError
 from sync.shared.words import Json, Record
 from sync.views.foresight import Foreseen, foresee
@@ -253,10 +254,10 @@ def _prepared(ledger: Ledger | None, connector: Connector, name: str) -> Prepare
     def prepare(record: Record) -> tuple[Record, Origin | None]:
         if ledger is None or row is None or not record.former:
             return record, None
-        link = partial(lineage.link_of, connector)
-        seen = ledger.heirs.seen(row.id, lineage.nested_of([record], link))
-        bare = lineage.without(record, seen.left_out, link)
-        return bare, lineage.origin(record, seen, bare)
+        link = partial(link_of, connector)
+        seen = ledger.heirs.seen(row.id, nested_of([record], link))
+        bare = without_children(record, seen.left_out, link)
+        return bare, origin_among(record, seen, bare)
 
     return prepare
 

@@ -13,8 +13,7 @@ from state.lock import holder
 from sync.config.ages import Age
 from sync.config.intervals import POLL_DEADLINE, allowance
 from sync.delivery.pace import REFUSED_ALTOGETHER, REST_HINTS, Pace
-from sync.service.failed_starts import noted
-from sync.service.told import KEPT, PART, is_put_back
+from sync.service.notices import KEPT, PART, failed_start, is_put_back
 from sync.views.needs import Need, NeedKind, Needs, ageing_needs, waiting_needs
 from sync.views.phrases import ago, count, printable
 from sync.views.scope import Scope
@@ -111,7 +110,7 @@ def place_needs(ledger: Path) -> Iterator[Need]:
 
 def start_needs(config: Path, ledger: Ledger | None = None) -> Iterator[Need]:
     """Yield the start of the daemon that failed last, where no process has had the ledger since."""
-    found = noted(config)
+    found = failed_start(config)
     if found is None:
         return
     if ledger is not None:

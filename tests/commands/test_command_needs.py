@@ -21,9 +21,9 @@ from sync.cli import main
 from sync.config.load import load_config
 from sync.delivery.pace import Pace
 from sync.engine.engine import Engine
-from sync.service import told
-from sync.service.daemon import _back_up, prove_writable
-from sync.service.told import digest_of
+from sync.service import notices
+from sync.service.maintenance import _back_up, prove_writable
+from sync.service.notices import digest_of
 from sync.service.writable import WritablePlace
 from sync.shared.errors import ConfigError, LedgerLost, Problem, SourceRefused
 
@@ -66,14 +66,14 @@ def lose_driver(world: World) -> None:
 def refuse_reload(world: World) -> None:
     once(world)
     with world.open(own=True) as ledger:
-        told.refused(load_config(world.config), ledger, ["sources.erp.url: is wrong\n  hint: set it right"])
+        notices.refused(load_config(world.config), ledger, ["sources.erp.url: is wrong\n  hint: set it right"])
 
 
 def lack_secret(world: World) -> None:
     once(world)
     missing = Problem("sources.crm.password", "the file /run/x cannot be read", "give it, then reload")
     with world.open(own=True) as ledger:
-        told.part_refused("crm", ConfigError([missing]), ledger, was_there=False)
+        notices.part_refused("crm", ConfigError([missing]), ledger, was_there=False)
 
 
 def kill_daemon(world: World) -> None:
@@ -104,7 +104,7 @@ def lose_receipts(world: World) -> None:
 def stall(world: World) -> None:
     once(world)
     with world.open(own=True) as ledger:
-        told.stalls(ledger, ["the turn of erp.companies"])
+        notices.stalls(ledger, ["the turn of erp.companies"])
 
 
 def fill_plan(world: World) -> None:
@@ -156,7 +156,7 @@ def test_copies_that_cannot_be_made_are_named_from_the_first_instant(
     config = load_config(world.config)
     full = WritablePlace("backups_to", world.folder / "copies", spare=True)
     monkeypatch.setattr(
-        "sync.service.daemon.refuse_unwritable", lambda _: [(full, OSError(28, "No space left on device"))]
+        "sync.service.maintenance.refuse_unwritable", lambda _: [(full, OSError(28, "No space left on device"))]
     )
     with world.open(own=True) as ledger:
         prove_writable(config, ledger)
@@ -193,7 +193,7 @@ def test_a_disk_without_room_is_named(world: World, monkeypatch: pytest.MonkeyPa
 def test_a_daemon_that_hangs_as_a_whole_is_seen_from_outside(world: World) -> None:
     once(world)
     with world.open(own=True) as ledger:
-        told.in_force(load_config(world.config), ledger)
+        notices.in_force(load_config(world.config), ledger)
         for minutes, late in ((24, []), (26, ["erp.companies"])):  # it is polled each 5 minutes
             ago = f"{int((ledger.clock.wall() - minutes * 60) * 1000)}"
             with ledger.file.write() as connection:
@@ -204,7 +204,7 @@ def test_a_daemon_that_hangs_as_a_whole_is_seen_from_outside(world: World) -> No
                 )
             assert items(world) == [("stalled", each) for each in late]
         assert "erp.companies: was not read for 26m" in world.run("status").stdout
-        told.unread(ledger, "erp.companies", SourceRefused("no such table", hint="make it"))
+        notices.unread(ledger, "erp.companies", SourceRefused("no such table", hint="make it"))
         assert items(world) == [], "one that is known to fail is no hanging daemon"
         ledger.incidents.stopped()
         ledger.incidents.over("stream")
@@ -262,8 +262,8 @@ def test_another_key_ends_the_rest_of_the_one_before_though_nothing_is_sent(worl
 
 
 def test_a_daemon_that_was_stopped_in_order_has_no_stalls(world: World) -> None:
-    with world.open(own=True) as ledger, told.life(load_config(world.config), ledger, lambda: None):
-        told.stalls(ledger, ["the turn of erp.companies"])
+    with world.open(own=True) as ledger, notices.life(load_config(world.config), ledger, lambda: None):
+        notices.stalls(ledger, ["the turn of erp.companies"])
     assert items(world) == []
 
 
@@ -368,9 +368,9 @@ def test_a_daemon_that_was_overtaken_does_not_end_what_is_in_force_of_its_succes
     once(world)
     config = load_config(world.config)
     with world.open(own=True) as older, ExitStack() as former:
-        former.enter_context(told.life(config, older, lambda: LedgerLost("it was overtaken")))
+        former.enter_context(notices.life(config, older, lambda: LedgerLost("it was overtaken")))
         lock_path(older.path).unlink()
-        with world.open(own=True) as newer, told.life(config, newer, lambda: None):
+        with world.open(own=True) as newer, notices.life(config, newer, lambda: None):
             former.close()
             in_force = newer.incidents.in_force()
             assert in_force is not None

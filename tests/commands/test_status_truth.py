@@ -14,7 +14,7 @@ from command_world import KEY, World
 from state.lock import LedgerLock, lock_path
 from sync.config.load import load_config
 from sync.delivery.pace import Pace
-from sync.service import daemon, told
+from sync.service import daemon, notices
 from sync.shared.errors import LedgerLost, LedgerUntrusted, SyncError
 
 
@@ -35,9 +35,9 @@ def test_a_refused_file_that_is_put_back_needs_nobody_and_has_not_changed(world:
     before = world.config.read_text()
     with world.open(own=True) as ledger:
         in_force = load_config(world.config)
-        told.in_force(in_force, ledger)
+        notices.in_force(in_force, ledger)
         world.config.write_text(before.replace('key = "id"', 'kee = "id"', 1))
-        told.refused(in_force, ledger, ["sources.erp.streams.companies: unknown key"])
+        notices.refused(in_force, ledger, ["sources.erp.streams.companies: unknown key"])
         world.config.write_text(before)
         assert items(world) == []
         shown = world.run("status").stdout
@@ -51,8 +51,8 @@ def test_a_reload_of_the_very_file_that_is_in_force_may_be_refused_too(world: Wo
     once(world)
     with world.open(own=True) as ledger:
         config = load_config(world.config)
-        told.in_force(config, ledger)
-        told.refused(config, ledger, ["workspaces.main.api_key: the file is gone"])
+        notices.in_force(config, ledger)
+        notices.refused(config, ledger, ["workspaces.main.api_key: the file is gone"])
         assert items(world) == [("config", str(world.config))]
         shown = world.run("status").stdout
         assert "the file has changed since" not in shown
@@ -69,8 +69,8 @@ def test_a_reload_of_the_very_file_that_is_in_force_may_be_refused_too(world: Wo
 def test_a_refused_source_is_told_by_what_was_there_before(world: World, was_there: bool, said: str) -> None:
     once(world)
     with world.open(own=True) as ledger:
-        told.in_force(load_config(world.config), ledger)
-        told.part_refused("crm", LedgerUntrusted("another database"), ledger, was_there=was_there)
+        notices.in_force(load_config(world.config), ledger)
+        notices.part_refused("crm", LedgerUntrusted("another database"), ledger, was_there=was_there)
         assert said in world.run("status").stdout
 
 
@@ -116,7 +116,7 @@ def test_a_test_lead_by_another_way_proves_nothing_of_the_daemons(world: World) 
 
 
 def tell_stream(ledger: object) -> None:
-    told.unread(ledger, "erp.companies", LedgerUntrusted("another table"))  # type: ignore[arg-type]
+    notices.unread(ledger, "erp.companies", LedgerUntrusted("another table"))  # type: ignore[arg-type]
 
 
 def tell_end(ledger: object) -> None:
@@ -124,7 +124,7 @@ def tell_end(ledger: object) -> None:
 
 
 def tell_over(ledger: object) -> None:
-    told.stalls(ledger, [])  # type: ignore[arg-type]
+    notices.stalls(ledger, [])  # type: ignore[arg-type]
 
 
 @pytest.mark.parametrize("tell", [tell_stream, tell_end, tell_over])
@@ -136,8 +136,8 @@ def test_a_former_owner_tells_nothing_over_its_successor(
     with world.open(own=True) as older:
         speaker = older.beside() if beside else older
         lock_path(older.path).unlink()
-        with world.open(own=True) as newer, told.life(load_config(world.config), newer, lambda: None):
-            told.stalls(newer, ["the turn of erp.people"])
+        with world.open(own=True) as newer, notices.life(load_config(world.config), newer, lambda: None):
+            notices.stalls(newer, ["the turn of erp.people"])
             before = (newer.incidents.all(), newer.incidents.in_force())
             with suppress(LedgerLost):
                 tell(speaker)
@@ -149,7 +149,7 @@ def test_a_former_owner_tells_nothing_over_its_successor(
 def test_an_owner_whose_lock_was_taken_away_still_says_why_it_ended(world: World) -> None:
     once(world)
     with world.open(own=True) as ledger:
-        told.in_force(load_config(world.config), ledger)
+        notices.in_force(load_config(world.config), ledger)
         lock_path(ledger.path).unlink()
         ledger.incidents.stopped("its lock was removed")
         in_force = ledger.incidents.in_force()
@@ -248,7 +248,7 @@ def test_a_start_that_a_ledger_could_not_be_told_of_is_noted_beside_it(world: Wo
     (world.folder / "key").rename(world.ledger.with_name("ledger.db.key"))
     assert ("daemon", str(world.config)) in items(world)
     lock_path(world.ledger).rmdir()
-    with world.open(own=True) as ledger, told.life(load_config(world.config), ledger, lambda: None):
+    with world.open(own=True) as ledger, notices.life(load_config(world.config), ledger, lambda: None):
         pass
     assert items(world) == [], "a daemon started since, whether or not the note could be removed"
 

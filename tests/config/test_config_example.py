@@ -12,9 +12,9 @@ from pydantic import BaseModel
 from connectors.registry import CONNECTORS, connector_type
 from sync.config.explain import keys_of
 from sync.config.load import load_config, warnings_of
+from sync.config.mappings import compile_all
 from sync.config.schema import Config, ContactTable, Source, Stream
 from sync.config.starter import DATABASES, STARTERS, starter
-from sync.engine.stream_specs import compile_all
 
 ROOT = Path(__file__).parents[2]
 EXAMPLE = (ROOT / "config.example.toml").read_text(encoding="utf-8")

@@ -8,8 +8,9 @@ import pytest
 
 from sync.config.file import find_config
 from sync.config.load import load_config, warnings_of
+from sync.config.mappings import compile_all
 from sync.config.schema import Stream
-from sync.engine.stream_specs import compile_all, open_source, stream_specs
+from sync.engine.stream_specs import open_source, stream_specs
 from sync.shared.errors import ConfigError
 
 KEY = 'api_key = { env = "KEY" }'

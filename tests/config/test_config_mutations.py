@@ -8,8 +8,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from sync.config.load import load_config, warnings_of
+from sync.config.mappings import compile_all
 from sync.config.schema import Config
-from sync.engine.stream_specs import compile_all, stream_specs
+from sync.engine.stream_specs import stream_specs
 from sync.shared.errors import ConfigError
 from tests.sizes import sized
 

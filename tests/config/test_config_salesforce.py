@@ -19,7 +19,8 @@ from connectors.salesforce.options import (
 )
 from sync.config.explain import keys_of
 from sync.config.load import load_config, warnings_of
-from sync.engine.stream_specs import compile_all, open_source
+from sync.config.mappings import compile_all
+from sync.engine.stream_specs import open_source
 from sync.shared.errors import ConfigError
 
 ROOT = Path(__file__).parents[2]

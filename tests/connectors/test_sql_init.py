@@ -13,7 +13,8 @@ from sql_servers import Duckdb, Firebird, Mariadb, Postgresql, Server, Sqlite
 
 from sync.cli import main
 from sync.config.load import load_config, warnings_of
-from sync.engine.stream_specs import compile_all, open_source, stream_specs
+from sync.config.mappings import compile_all
+from sync.engine.stream_specs import open_source, stream_specs
 
 
 @dataclass(frozen=True)

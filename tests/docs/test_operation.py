@@ -13,10 +13,10 @@ from prometheus_client import CollectorRegistry
 
 from state.slots import Room
 from sync.events import EVENTS, PARTS
-from sync.service.look import Backlog, Seen
+from sync.service.ledger_monitor import Backlog, LedgerSnapshot
 from sync.service.metrics import PREFIX, GaugeReadings, Metrics
-from sync.service.notify import Notifier
 from sync.service.service import Service
+from sync.service.systemd import Notifier
 from tests.docs.pages import ROOT, blocks, table
 
 (ASKED,) = (block.text for block in blocks("sh") if block.mark == "questions")
@@ -30,10 +30,10 @@ def families() -> dict[str, set[str]]:
     class Busy(Service):
         """With something of everything in its ledger."""
 
-        def look(self) -> Seen:
+        def look(self) -> LedgerSnapshot:
             room = Room(0, 0, 100, 0.01, 0.0)
             waiting = {"main": Backlog(1, 1, room)}
-            return Seen(0.0, waiting, {("a.b", "held"): 1}, {"a.b": 1}, {"a.b": 1}, {"a.b": 1}, 0, {}, 0)
+            return LedgerSnapshot(0.0, waiting, {("a.b", "held"): 1}, {"a.b": 1}, {"a.b": 1}, {"a.b": 1}, 0, {}, 0)
 
     registry = CollectorRegistry()
     Metrics(registry)

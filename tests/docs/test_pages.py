@@ -27,7 +27,7 @@ HEADING = re.compile(r"^#+ (.+)$", re.MULTILINE)
 def test_every_event_stands_there_with_its_level_and_fields() -> None:
     said = {row[0].strip("`"): tuple(row[1:]) for row in table("events", "event")}
     real = {
-        name: (event.level, event.says, ", ".join(f"`{field}`" for field in event.fields))
+        name: (event.level, event.meaning, ", ".join(f"`{field}`" for field in event.fields))
         for name, event in EVENTS.items()
     }
     assert said == real
@@ -83,7 +83,7 @@ def test_every_kind_of_need_has_its_heading() -> None:
 def test_the_headings_have_the_words_of_status() -> None:
     said = "".join(
         path.read_text(encoding="utf-8")
-        for path in [*(ROOT / "sync/views").glob("*.py"), ROOT / "sync/service/told.py"]
+        for path in [*(ROOT / "sync/views").glob("*.py"), ROOT / "sync/service/notices.py"]
     )
     words = [
         part.strip()

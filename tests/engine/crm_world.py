@@ -21,8 +21,8 @@ from state.streams import DeclaredStream
 from sync.config.schema import Guard, LeadTable, Table, Wire
 from sync.mapping.compile import LeadMapping, compile_mapping
 from sync.polling.job import StreamJob
-from sync.polling.nested_contacts import learn_contacts
 from sync.polling.poll import Poller
+from sync.polling.sweep import learn_contacts
 from sync.shared.words import Json, Listing, Page, Record, Wanted
 
 STREAMS = ("leads", "contacts", "companies")

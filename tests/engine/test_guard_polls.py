@@ -12,7 +12,6 @@ import pytest
 from guard_world import Shelf, World, logged
 
 from state.rows import PollOutcome
-from sync.polling.job import FIRST_LANE
 from sync.shared.errors import LedgerError, SourceRefused, SourceUnavailable, Stopped, SyncError
 from sync.shared.words import Page
 from tests.patience import PATIENCE
@@ -55,7 +54,7 @@ def test_it_is_announced_once_at_its_beginning_and_at_its_end(world_with: Worlds
         assert world.poll().outcome == "full"
         world.deliver()
         assert world.poll().outcome == "full"
-        assert world.ledger.streams.lanes(1)[FIRST_LANE] == {"over": False}
+        assert world.ledger.streams.lanes(1)["@first"] == {"over": False}
         world.deliver()
         assert world.poll().outcome == "complete"
         assert world.poll().outcome == "complete"

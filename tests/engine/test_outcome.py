@@ -29,7 +29,7 @@ from sync.delivery.outcome import (
     retry_after_seconds,
     server_time,
 )
-from sync.delivery.wire_trace import Course, account_of, how
+from sync.delivery.wire_trace import RequestProgress, account_of, how
 
 CREATED = {"succeeded": True, "statusCode": 200, "statusCodeDescription": "NONE", "message": None}
 KEY = {"succeeded": False, "statusCode": 401, "statusCodeDescription": "NONE", "message": "Invalid API key."}
@@ -369,20 +369,25 @@ def raise_wrapped(origin: Exception, *, hides: bool) -> None:
 
 
 @pytest.mark.parametrize(
-    ("course", "seconds", "end", "said"),
+    ("progress", "seconds", "end", "said"),
     [
-        (Course(35), 0.0124, "X", "no connection; nothing written; X after 12 ms"),
-        (Course(35, True), 2.0, "X", "connected; nothing written; X after 2.0 s"),
-        (Course(48213, True, 0), 60.04, "X", "0 of 48,213 bytes written; no response; X after 60.0 s"),
-        (Course(9, True, 9, 200, 37, 90), 1.0, "X", "status 200 and 37 of 90 bytes of its body; X after 1.0 s"),
-        (Course(9, True, 9, 200, 37), 0.5, "X", "status 200 and 37 bytes of its body; X after 500 ms"),
-        (Course(9, True, 9, 500, 1234, 1234), 0.5, "", "status 500 and 1,234 bytes of its body after 500 ms"),
-        (Course(9, True, 9, 204, 0, 0), 1200.0, "", "status 204 and 0 bytes of its body after 1,200.0 s"),
+        (RequestProgress(35), 0.0124, "X", "no connection; nothing written; X after 12 ms"),
+        (RequestProgress(35, True), 2.0, "X", "connected; nothing written; X after 2.0 s"),
+        (RequestProgress(48213, True, 0), 60.04, "X", "0 of 48,213 bytes written; no response; X after 60.0 s"),
+        (
+            RequestProgress(9, True, 9, 200, 37, 90),
+            1.0,
+            "X",
+            "status 200 and 37 of 90 bytes of its body; X after 1.0 s",
+        ),
+        (RequestProgress(9, True, 9, 200, 37), 0.5, "X", "status 200 and 37 bytes of its body; X after 500 ms"),
+        (RequestProgress(9, True, 9, 500, 1234, 1234), 0.5, "", "status 500 and 1,234 bytes of its body after 500 ms"),
+        (RequestProgress(9, True, 9, 204, 0, 0), 1200.0, "", "status 204 and 0 bytes of its body after 1,200.0 s"),
     ],
 )
-def test_the_account_of_the_wire(course: Course, seconds: float, end: str, said: str) -> None:
-    before = "connected; 9 of 9 bytes written; " if course.status else "connected; " if course.began_writing else ""
-    assert account_of(course, seconds, end) == before + said
+def test_the_account_of_the_wire(progress: RequestProgress, seconds: float, end: str, said: str) -> None:
+    before = "connected; 9 of 9 bytes written; " if progress.status else "connected; " if progress.began_writing else ""
+    assert account_of(progress, seconds, end) == before + said
 
 
 def test_an_answer_hands_its_account_on() -> None:

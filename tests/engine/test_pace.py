@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from state.rows import Verdict
 from sync.delivery.outcome import Outcome
-from sync.delivery.pace import SINGLES_TO_TRIP, UNKNOWNS_TO_REST, Pace, after, in_the_light_of
+from sync.delivery.pace import SINGLES_TO_TRIP, UNKNOWNS_TO_REST, Pace, after, reinterpreted
 
 CREATED = Outcome("created", "created", 200)
 UNKNOWN = Outcome("in_doubt", "time-out")
@@ -177,14 +177,14 @@ def tripped() -> Pace:
 
 def test_while_the_breaker_is_open_a_rejection_says_nothing_of_the_lead() -> None:
     for pace, singles in [(run(*[REJECTED] * n, leads=1), n) for n in range(SINGLES_TO_TRIP + 3)]:
-        meant = in_the_light_of(pace, REJECTED)
+        meant = reinterpreted(pace, REJECTED)
         assert (meant.verdict, meant.pause) == (
             ("rejected", None) if singles < SINGLES_TO_TRIP else ("paused", "breaker")
         )
         assert (meant.status, meant.message) == (REJECTED.status, REJECTED.message)
         assert meant.cause == ("rejected" if singles < SINGLES_TO_TRIP else "the server rejects lead after lead (400)")
     for outcome in (CREATED, UNKNOWN, REFUSED, PLAN, ROOM, KEY):
-        assert in_the_light_of(tripped(), outcome) is outcome
+        assert reinterpreted(tripped(), outcome) is outcome
 
 
 def test_an_open_breaker_tries_one_lead_at_a_time_growing_to_an_hour() -> None:
@@ -192,7 +192,7 @@ def test_an_open_breaker_tries_one_lead_at_a_time_growing_to_an_hour() -> None:
     waits = [pace.wait]
     for _ in range(10):
         assert (pace.most, pace.one_at_a_time, pace.rest) == (1, True, "breaker")
-        pace = run(in_the_light_of(pace, REJECTED), leads=1, pace=pace)
+        pace = run(reinterpreted(pace, REJECTED), leads=1, pace=pace)
         waits.append(pace.wait)
     assert waits[:4] == [60.0, 120.0, 240.0, 480.0]
     assert waits[-1] == 3600.0
@@ -205,7 +205,7 @@ def test_only_a_success_closes_the_breaker(meanwhile: Outcome) -> None:
     assert pace.is_tripped
     restarted = Pace.from_json(json.loads(json.dumps(pace.as_json())))
     assert (restarted.is_tripped, restarted.most, restarted.wait) == (True, 1, 0.0)
-    assert in_the_light_of(restarted, REJECTED).verdict == "paused"
+    assert reinterpreted(restarted, REJECTED).verdict == "paused"
     assert not run(CREATED, leads=1, pace=restarted).is_tripped
 
 
@@ -303,7 +303,7 @@ def test_whatever_comes_a_pace_stays_within_its_bounds_and_survives_a_restart(
     pace, random = Pace(), Random(seed)
     for outcome, leads in steps:
         before = pace
-        pace = after(pace, in_the_light_of(pace, outcome), leads=leads, random=random)
+        pace = after(pace, reinterpreted(pace, outcome), leads=leads, random=random)
         assert 1 <= pace.most <= 100
         assert 0.0 <= pace.wait <= max(3600.0, outcome.retry_after or 0.0)
         assert math.isfinite(pace.wait)

@@ -16,7 +16,7 @@ from state.key_files import Hasher
 from state.rows import Stored
 from sync.mapping.identity import Identity
 from sync.mapping.result import Filtered, Lead, Note, Unfit
-from sync.polling.readings import SOURCE_LIMIT, NotedReading, read_record
+from sync.polling.judge import SOURCE_LIMIT, NotedReading, read_record
 from sync.shared.words import Json, Record
 
 HASHER = Hasher(b"k" * 32)

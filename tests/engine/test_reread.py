@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from guard_world import LEAD, NAME, Fate, Killed, World
 
-from sync.polling.reread import PAGE, ask
+from sync.polling.sweep import REREAD_PAGE, ask_reread
 
 SMALL = {**LEAD, "where": "!contains(name, 'left')"}
 Worlds = Callable[..., World]
@@ -34,7 +34,7 @@ def left_out(world: World, ids: range) -> None:
 
 
 def asked(world: World) -> int:
-    return ask(world.ledger, world.ledger.streams.all()[NAME].id)
+    return ask_reread(world.ledger, world.ledger.streams.all()[NAME].id)
 
 
 def reread(world: World) -> None:
@@ -105,7 +105,7 @@ def test_there_is_nothing_to_ask_for(world_with: Worlds) -> None:
 
 
 def test_wherever_it_is_cut_off_all_is_held_in_the_end_and_nothing_sent(tmp_path: Path) -> None:
-    count = PAGE + 5
+    count = REREAD_PAGE + 5
     for statements in (1, 4, 7, 10, 13, 16, 20, 25, 32, 40, 60):
         folder = tmp_path / f"{statements}"
         folder.mkdir()

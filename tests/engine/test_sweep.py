@@ -8,7 +8,6 @@ from pathlib import Path
 import pytest
 from guard_world import World
 
-from sync.polling.job import SWEEP_LANE
 from sync.shared.errors import SourceRefused
 from sync.shared.words import Record
 
@@ -81,7 +80,7 @@ def test_a_record_is_read_again_where_it_is_listed_with_another_time(
 def test_an_emptied_source_is_refused_and_heals_by_itself(world: World) -> None:
     world.after_its_first_scan(5)
     world.sweep()
-    swept = world.ledger.streams.lanes(1)[SWEEP_LANE]
+    swept = world.ledger.streams.lanes(1)["@sweep"]
     world.clock.now += 90_000
     assert world.poller().sweep_is_due()
     world.shelf.gone = {str(n) for n in range(5)}
@@ -91,7 +90,7 @@ def test_an_emptied_source_is_refused_and_heals_by_itself(world: World) -> None:
         assert refused.value.message == ("the source lists no record at all, while the ledger knows 5 of this stream")
         assert "the right one" in refused.value.hint
         assert (refused.value.source, refused.value.stream) == ("erp", "firms")
-        assert world.ledger.streams.lanes(1)[SWEEP_LANE] == swept
+        assert world.ledger.streams.lanes(1)["@sweep"] == swept
         assert world.poller().sweep_is_due()
         assert not world.is_gated()
     assert world.rows("SELECT outcome FROM polls ORDER BY id DESC LIMIT 1") == [{"outcome": "refused"}]
@@ -103,7 +102,7 @@ def test_an_emptied_source_is_refused_and_heals_by_itself(world: World) -> None:
 def test_a_source_that_was_always_empty_is_none_that_was_emptied(world: World) -> None:
     world.poll()
     world.sweep()
-    assert world.ledger.streams.lanes(1)[SWEEP_LANE]["swept"]
+    assert world.ledger.streams.lanes(1)["@sweep"]["swept"]
 
 
 @pytest.mark.parametrize(("state", "fit"), [("withdrawn", "deleted"), ("forgotten", "eligible")])
@@ -123,9 +122,9 @@ def test_a_sweep_that_goes_on_behind_the_last_record_has_not_found_the_source_em
     world.after_its_first_scan(15)
     world.stopping = True
     assert world.sweep().outcome == "stopped"
-    after = world.ledger.streams.lanes(1)[SWEEP_LANE]["after"]
+    after = world.ledger.streams.lanes(1)["@sweep"]["after"]
     assert after is not None
     world.stopping = False
     world.shelf.gone = {id_ for id_ in map(str, range(15)) if id_ > after}
     world.sweep()
-    assert world.ledger.streams.lanes(1)[SWEEP_LANE]["after"] is None
+    assert world.ledger.streams.lanes(1)["@sweep"]["after"] is None

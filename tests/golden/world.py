@@ -27,7 +27,7 @@ from sync.config.load import load_config
 from sync.delivery.pace import Pace
 from sync.engine.compiled_config import CompiledConfig, rule_of
 from sync.engine.engine import Engine
-from sync.service import told
+from sync.service import notices
 from sync.shared.clock import SystemClock
 from sync.shared.errors import SourceRefused
 
@@ -311,10 +311,12 @@ def _cut_off(world: World, ledger: Ledger) -> None:
 def _told(world: World, ledger: Ledger) -> None:
     """A source is refused, a workspace rests, and the daemon was stopped."""
     for _ in range(2):
-        told.unread(ledger, "old.accounts", SourceRefused("no such table: accounts", hint="make it, or name another"))
+        notices.unread(
+            ledger, "old.accounts", SourceRefused("no such table: accounts", hint="make it, or name another")
+        )
     rest = Pace(rest="credentials", wait=90.0, cause="the API key is not valid (401)")
     ledger.outbox.keep_pace("quiet", b"k", rest.as_json())
-    ledger.incidents.put_in_force(str(world.config), told.digest_of(load_config(world.config), ledger))
+    ledger.incidents.put_in_force(str(world.config), notices.digest_of(load_config(world.config), ledger))
     world.now += HOUR
     ledger.incidents.stopped()
 
@@ -323,11 +325,11 @@ def bring_trouble(world: World) -> None:
     """Tell the ledger what else a daemon can meet."""
     config = load_config(world.config)
     with Ledger(world.ledger, own=True) as ledger:
-        told.in_force(config, ledger)
-        told.refused(config, ledger, ["sources.erp.url: is wrong\n  hint: set it right"])
-        told.part_refused("old", SourceRefused("no such table: accounts", hint="make it"), ledger, was_there=True)
-        told.stalls(ledger, ["the turn of erp.companies"])
-        told.could_not_begin(config, ledger, SourceRefused("the database is gone", hint="bring it back"))
+        notices.in_force(config, ledger)
+        notices.refused(config, ledger, ["sources.erp.url: is wrong\n  hint: set it right"])
+        notices.part_refused("old", SourceRefused("no such table: accounts", hint="make it"), ledger, was_there=True)
+        notices.stalls(ledger, ["the turn of erp.companies"])
+        notices.could_not_begin(config, ledger, SourceRefused("the database is gone", hint="bring it back"))
         ledger.incidents.tell("backup", "/backups", "/backups: No space left on device", "make room there")
         ledger.incidents.tell("receipts", "/copy", "the receipts /copy were gone", "look at that disk")
 

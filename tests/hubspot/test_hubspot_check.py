@@ -17,7 +17,7 @@ from connectors.hubspot.connector import HubspotConnectorType
 from connectors.interface import Finding
 from connectors.registry import connector_type
 from sync.config.load import load_config, warnings_of
-from sync.engine.stream_specs import compile_all
+from sync.config.mappings import compile_all
 from sync.shared.errors import ConfigError
 from sync.shared.words import LABEL, Wanted
 from tests.sizes import sized

@@ -15,7 +15,8 @@ from sf_world import Reading, connect, fields, stream
 from connectors.interface import Describes, FieldKind, StreamSpec
 from connectors.salesforce.connector import SalesforceConnector
 from sync.config.load import load_config
-from sync.engine.stream_specs import compile_all, stream_specs
+from sync.config.mappings import compile_all
+from sync.engine.stream_specs import stream_specs
 from sync.mapping.compile import LeadMapping
 from sync.shared.errors import SourceRefused
 from sync.shared.words import LABEL, Json, Wanted

@@ -22,8 +22,8 @@ from sync.config.schema import Config, Workspace
 from sync.delivery.outcome import ApiResponse
 from sync.engine.engine import Engine
 from sync.service.daemon import Daemon
-from sync.service.notify import Notifier
 from sync.service.service import Service
+from sync.service.systemd import Notifier
 from sync.shared.secrets import Secret
 from sync.trial.configuration import source_table, stream_tables, toml_table
 from tests.proof.harness import until

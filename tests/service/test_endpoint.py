@@ -18,8 +18,8 @@ from sync.engine.engine import Engine
 from sync.log import emit
 from sync.service.health import Health
 from sync.service.http_server import MOST_CLIENTS, Server
-from sync.service.notify import Notifier
 from sync.service.service import Service
+from sync.service.systemd import Notifier
 from sync.shared.errors import ConfigError
 from tests.patience import PATIENCE
 from tests.proof.harness import until

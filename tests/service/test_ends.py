@@ -18,8 +18,8 @@ from sync.engine.compiled_config import CompiledConfig
 from sync.engine.engine import Engine
 from sync.events import Level
 from sync.log import heard_by
+from sync.service.maintenance import SupportEnds
 from sync.service.metrics import GaugeReadings
-from sync.service.support_ends import SupportEnds
 
 CONFIG = """
 [ledger]

@@ -16,10 +16,8 @@ from sync.config.intervals import allowance
 from sync.config.schema import Source as SourceOptions
 from sync.engine.engine import Engine
 from sync.log import emit
-from sync.service.health import Health, is_undelivered, stops_of
-from sync.service.liveness import Stall
-from sync.service.look import Backlog, Lookout
-from sync.service.witness import Witness
+from sync.service.health import Health, Stall, Witness, is_undelivered, stops_of
+from sync.service.ledger_monitor import Backlog, LedgerMonitor
 from sync.shared.errors import SourceUnavailable
 from tests.patience import PATIENCE
 
@@ -131,28 +129,28 @@ def test_leads_that_nobody_takes_stop_the_flow(
     running: tuple[Engine, Source, Way, Witness], clock: StoppedClock
 ) -> None:
     engine, _, _, witness = running
-    lookout = Lookout(engine)
+    monitor = LedgerMonitor(engine)
     began = clock.boot()
     engine.streams["erp.companies"].turn()
-    seen = lookout.look()
+    seen = monitor.look()
     assert seen is not None
     assert seen.workspaces["main"].pending == 1
     assert seen.records == {("erp.companies", "pending"): 1}
     assert stops_of(engine, witness, seen, began) == []
     clock.advance(1000)
     engine.streams["erp.companies"].turn()
-    found = stops_of(engine, witness, lookout.look(), began)
+    found = stops_of(engine, witness, monitor.look(), began)
     assert found == ["1 leads wait for main, and none was delivered lately"]
-    lookout.close()
-    assert lookout.look() is None
+    monitor.close()
+    assert monitor.look() is None
 
 
 def test_what_is_looked_up_is_kept_for_a_moment(
     running: tuple[Engine, Source, Way, Witness], clock: StoppedClock
 ) -> None:
-    lookout = Lookout(running[0])
-    first = lookout.look()
-    assert lookout.look() is first
+    monitor = LedgerMonitor(running[0])
+    first = monitor.look()
+    assert monitor.look() is first
     clock.advance(6)
-    assert lookout.look() is not first
-    lookout.close()
+    assert monitor.look() is not first
+    monitor.close()

@@ -11,7 +11,7 @@ import pytest
 import structlog
 
 from sync import log
-from sync.service.journald import is_journal
+from sync.service.systemd import is_journal
 
 
 @pytest.fixture(autouse=True)

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 from service_world import Manager
 
-from sync.service.notify import Notifier
+from sync.service.systemd import Notifier
 
 
 def test_each_message_is_one_datagram(manager: Manager) -> None:

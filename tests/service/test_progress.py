@@ -11,9 +11,9 @@ from service_world import Manager, Source, StoppedClock, Way, engine_of, in_thre
 
 from sync import log
 from sync.engine.engine import Engine
-from sync.service.liveness import SCHEDULER_THREAD, Stall, WatchedPart, parts_of, stalls_of
-from sync.service.notify import Notifier
+from sync.service.health import SCHEDULER_THREAD, Stall, WatchedPart, parts_of, stalls_of
 from sync.service.service import Service
+from sync.service.systemd import Notifier
 from tests.patience import PATIENCE
 
 Running = tuple[Engine, Source, Way]

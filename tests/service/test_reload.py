@@ -12,7 +12,7 @@ from reload_world import Scene, Tenant
 from service_world import Manager
 
 from sync.delivery.outcome import ApiResponse
-from sync.service.told import KEPT
+from sync.service.notices import KEPT
 from sync.shared.errors import ConfigError, SourceRefused, SourceUnavailable
 from tests.patience import PATIENCE
 from tests.proof.harness import until

@@ -13,8 +13,8 @@ from reload_world import Scene, Tenant
 
 from state.ledger import Ledger
 from sync.config.load import load_config
-from sync.engine.comparing import Comparisons
 from sync.engine.compiled_config import CompiledConfig
+from sync.engine.edited_queries import Comparisons
 from sync.engine.engine import Engine
 from sync.engine.reload import Accepted, accept
 from sync.engine.roster import Changes

@@ -11,7 +11,7 @@ import apscheduler.schedulers.base
 import pytest
 from service_world import engine_of
 
-from sync.service.liveness import TURN_LIMIT, parts_of, stalls_of
+from sync.service.health import TURN_LIMIT, parts_of, stalls_of
 from sync.service.schedule import STEP, Schedule
 from sync.shared.clock import SystemClock
 from tests.patience import PATIENCE

@@ -9,9 +9,7 @@ from service_world import StoppedClock, engine_of
 
 from sync import log
 from sync.log import emit
-from sync.service.liveness import Stall
-from sync.service.summary import summary_of
-from sync.service.witness import Witness
+from sync.service.health import Stall, Witness, summary_of
 
 
 def test_what_is_wrong_comes_first(tmp_path: Path, clock: StoppedClock, monkeypatch: pytest.MonkeyPatch) -> None:

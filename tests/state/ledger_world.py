@@ -20,8 +20,7 @@ from state.rows import Claim, NoRoom, NothingToSend, OnChange, StreamRow, Verdic
 from state.slots import GRACE_SECONDS, RateLimit
 from sync.mapping.identity import Identity
 from sync.mapping.result import Filtered, Lead, Note, Unfit
-from sync.polling.judge import Rules, judge
-from sync.polling.readings import read_record
+from sync.polling.judge import Rules, judge, read_record
 from sync.shared.words import Json, Record
 
 KEYS = ("hold/a", "hold/b", "resend/a", "resend/b", "resend/undated")

@@ -1,4 +1,4 @@
-"""Looks at the ledger from beside the engine, over a connection of its own: a monitor holds up nobody."""
+"""A look at the ledger from beside the engine, over a connection of its own: a monitor holds up nobody."""
 
 from __future__ import annotations
 
@@ -13,18 +13,19 @@ from state.slots import Room
 from sync.config.ages import near_ends
 from sync.delivery.worker import DeliveryWorker
 from sync.engine.engine import Engine
-from sync.service import told
+from sync.service import notices
 from sync.views.needs import Needs
 from sync.views.scope import scope_of
 from sync.views.troubles import needs_of
 
 KEEP_SECONDS = 5.0
-"""For so long what was seen is shown again, however often one asks."""
+"""Seconds for which a look is reused, however often a monitor asks."""
 
 
 @dataclass(frozen=True, slots=True)
 class Backlog:
-    """Of one workspace: how many leads wait, since when the first of them does (ms), and the window of its key."""
+    """The waiting leads of one workspace: how many, since when the first of them waits (ms), and the window of
+    its key."""
 
     pending: int
     oldest: int | None
@@ -32,9 +33,12 @@ class Backlog:
 
 
 @dataclass(frozen=True, slots=True)
-class Seen:
-    """`at` is in seconds since boot. Records are counted by stream and state; `polled` is when each stream's last poll
-    ended that did not fail (ms). `needs` counts what needs a person, by kind. `size` of the ledger's file in bytes."""
+class LedgerSnapshot:
+    """One look at the ledger.
+
+    `at` is in seconds since boot. Records are counted by stream and state; `polled` is when each stream's last poll
+    ended that did not fail (ms). `needs` counts what needs a person, by kind. `size` is the ledger file's, in bytes.
+    """
 
     at: float
     workspaces: Mapping[str, Backlog]
@@ -47,38 +51,40 @@ class Seen:
     size: int
 
 
-class Lookout:
-    """For one engine; may be asked from any thread. Its connection is opened when first asked."""
+class LedgerMonitor:
+    """The looks at one engine's ledger, for any thread. The connection is opened at the first one."""
 
     def __init__(self, engine: Engine) -> None:
         self._engine = engine
         self._lock = threading.Lock()
         self._ledger: Ledger | None = None
-        self._seen: Seen | None = None
+        self._seen: LedgerSnapshot | None = None
         self._closed = False
 
-    def look(self) -> Seen | None:
-        """What the ledger holds now, or did a moment ago; None once it is closed. Raises LedgerError, LedgerBusy."""
+    def look(self) -> LedgerSnapshot | None:
+        """Return the ledger's state now, or a moment ago; None once it is closed. Raises LedgerError, LedgerBusy."""
         now = self._engine.ledger.clock.boot()
         with self._lock:
             if self._closed:
                 return None
+            # /healthz, /metrics and the status line often ask in the same second
             if self._seen is None or now - self._seen.at >= KEEP_SECONDS:
                 self._seen = _seen(self._opened(), self._engine, now)
             return self._seen
 
     def in_doubt(self) -> int:
-        """How many batches are in doubt now. Raises LedgerError, LedgerBusy."""
+        """Return how many batches are in doubt now. Raises LedgerError, LedgerBusy."""
         with self._lock:
             return 0 if self._closed else len(self._opened().verdicts.in_doubt())
 
     def tell_stalls(self, parts: Collection[str]) -> None:
-        """Tell the ledger which parts do not move: over a connection of our own, since ours may be what hangs."""
+        """Record which parts do not move: over this connection, since the engine's own may be what hangs."""
         with self._lock:
             if not self._closed:
-                told.stalls(self._opened(), parts)
+                notices.stalls(self._opened(), parts)
 
     def _opened(self) -> Ledger:
+        # a connection of its own: the engine's may be in the middle of a transaction
         self._ledger = self._ledger or self._engine.ledger.beside()
         return self._ledger
 
@@ -89,10 +95,10 @@ class Lookout:
                 self._ledger.close()
 
 
-def _seen(ledger: Ledger, engine: Engine, now: float) -> Seen:
+def _seen(ledger: Ledger, engine: Engine, now: float) -> LedgerSnapshot:
     names = {job.row.id: name for name, job in engine.jobs.items()}
     polls = ledger.streams.last_polls()
-    return Seen(
+    return LedgerSnapshot(
         at=now,
         workspaces={name: _waiting(ledger, worker) for name, worker in engine.workers.items()},
         records={(names[id_], state): n for (id_, state), n in ledger.records.counts().items() if id_ in names},
@@ -101,6 +107,7 @@ def _seen(ledger: Ledger, engine: Engine, now: float) -> Seen:
         polled={
             names[id_]: int(str(poll["ended_at"]))
             for id_, poll in polls.items()
+            # a poll that ended early by its own choice did not fail
             if id_ in names and poll["outcome"] in ("complete", "full", "stopped")
         },
         batches_in_doubt=len(ledger.verdicts.in_doubt()),
