@@ -96,7 +96,7 @@ def run(trial: Trial, folder: Path, sandbox: RunningSandbox) -> TrialResult:
             ends["fault"] += 1
         if life.meddling is not None and life.meddling.when == "before":
             meddle(world, life.meddling)
-        if trial.meddles:
+        if trial.meddles:  # after the tampering before this life, which takes an older copy
             keep_copies(world)
         came, steps = _lived(world, trial, life, is_last=number == len(trial.lives))
         ends.update(came)
