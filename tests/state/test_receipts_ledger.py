@@ -61,7 +61,7 @@ def lose(path: Path) -> None:
 def test_a_new_ledger_has_receipts_that_say_whose_they_are(path: Path) -> None:
     with opened(path) as ledger:
         register(ledger)
-        assert ledger.receipts.mended == []
+        assert ledger.receipts.repairs == []
         key = ledger.hasher.key_id
     (begin, stream) = lines_of(path)
     assert begin is not None
@@ -225,7 +225,7 @@ def test_receipts_that_tell_of_nothing_are_no_obstacle(path: Path) -> None:
         assert ledger.is_new
         register(ledger)
     with opened(path) as ledger:
-        assert ledger.receipts.mended == []
+        assert ledger.receipts.repairs == []
 
 
 @pytest.mark.parametrize("left", ["an empty file", "no records"])
@@ -294,7 +294,7 @@ def test_a_second_place_that_is_gone_is_not_silently_made_anew(path: Path, tmp_p
     assert "mount" in caught.value.hint
     third = tmp_path / "elsewhere" / "third"
     with opened(path, receipts_copy=third) as ledger:
-        assert [each.path.parent for each in ledger.receipts.mended] == [third]
+        assert [each.path.parent for each in ledger.receipts.repairs] == [third]
     assert ReceiptHistory.of(ReceiptsFile(third / receipts_of(path).name).read()).batches == history_of(path).batches
 
 
@@ -363,13 +363,13 @@ def test_missing_and_damaged_receipts_are_written_anew(path: Path, spoil: Callab
     assert sorted(before.values()) == ["absent", "created", "landed", "refused"]
     spoil(path)
     with opened(path) as ledger:
-        (mended,) = ledger.receipts.mended
-        assert mended.made
+        (repair,) = ledger.receipts.repairs
+        assert repair.made
     assert knows(path) == before
     kept = [each.name for each in path.parent.iterdir() if ".damaged-" in each.name]
-    assert len(kept) == mended.damaged
+    assert len(kept) == repair.damaged
     with opened(path) as ledger:
-        assert ledger.receipts.mended == []
+        assert ledger.receipts.repairs == []
 
 
 def test_what_the_receipts_lack_they_are_told(path: Path, tmp_path: Path) -> None:
@@ -385,7 +385,7 @@ def test_what_the_receipts_lack_they_are_told(path: Path, tmp_path: Path) -> Non
     whole = knows(path)
     shutil.copy(old, receipts_of(path))
     with opened(path) as ledger:
-        assert [each.lacked for each in ledger.receipts.mended] == [2]
+        assert [each.lacked for each in ledger.receipts.repairs] == [2]
     assert knows(path) == whole
 
 
@@ -459,5 +459,5 @@ def test_compacting_forgets_no_batch(path: Path) -> None:
     assert knows(path) == before
     assert receipts_of(path).stat().st_size < size / 10
     with opened(path) as ledger:
-        assert ledger.receipts.mended == []
+        assert ledger.receipts.repairs == []
         assert ledger.recover() == []
