@@ -32,7 +32,7 @@ UNKNOWABLE = {
 
 @dataclass(frozen=True, slots=True)
 class TrialTruth:
-    """`lost`, `twice` and `claimed` are ids of records, as in Reconciliation; `in_doubt` and `landed` count them.
+    """`lost`, `twice` and `claimed` are ids of records, as in Differences; `in_doubt` and `landed` count them.
 
     `wrong_doubts` are batches that are in doubt without need, or should be and are not. `leaks` are log and receipt
     files that hold values of records.
