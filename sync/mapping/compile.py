@@ -30,13 +30,14 @@ def compile_mapping(
     """Return the mapping of one stream.
 
     `where` is the table's place in the file (`sources.X.streams.Y.lead`), `children` the names under which children are
-    nested into its records, `lookups` the tables of `[lookups]`, `bookkeeping` columns of the source's own (key, time of
-    change), which are no part of what rest() lists. `filters`: fields that must be true for a record to be wanted,
-    beside `where`, with the setting that each hangs on (connectors.interface.Filters).
+    nested into its records, `lookups` the tables of `[lookups]`, `bookkeeping` the source's own columns (key, modified
+    time), which rest() leaves out. `filters` maps fields that must be true for a record to be wanted, besides `where`,
+    to the filters' settings (connectors.interface.Filters).
 
     Raises ConfigError with every problem of the table, each with its key and, inside expressions, the column.
     """
     findings = CompileFindings(where, lookups, bookkeeping=frozenset(bookkeeping))
+    # A company and a contact of the same fields are different leads.
     findings.version["kind"] = table.kind
     findings.rows.append((IS_CONTACT, str(table.kind == "contact").lower(), "kind"))
     for name in clashes(wire):
@@ -104,6 +105,7 @@ class LeadMapping:
         """Return what becomes of a record: a lead, filtered, or the reasons why it cannot be one. Never raises on plain
         JSON, whatever its types, sizes and depth."""
         report = MappingNotes()
+        # Only True passes: a connector that did not deliver the field must not open the filter.
         if any(data.get(field) is not True for field in self._filters):
             return Filtered()
         if not self._lead.admits(data, data, report):
@@ -112,9 +114,11 @@ class LeadMapping:
         self._lead.fill(document, data, data, report)
         if self._contacts and (contacts := nested_contacts(self._contacts, data, report)):
             document[CONTACTS] = contacts
+        # After filling: a required field counts as missing if cleaning has left out its value.
         require(self._lead, document, report)
         if report.problems:
             return Unfit(tuple(report.problems))
+        # A field can only be lost with a warning, so most leads skip the search.
         lost = self._lost(document, report) if report.warnings else ()
         return Lead(encode(document), tuple(report.warnings), document, report.skipped, lost)
 

@@ -21,8 +21,9 @@ class Differences(Generic[KeyT]):
     """Between source, server and ledger, by what identifies a record in all three.
 
     `lost` are missing on the server without a reason, `twice` are there too often, `unwanted` are in no source row.
-    `claimed` are delivered by the ledger, but not on the server; `unrecorded` are on the server, but neither delivered nor
-    in doubt by the ledger. `landed` are those of `in_doubt` that are on the server. Lists keep the order of the source.
+    The ledger calls `claimed` delivered, but the server has no lead of them; the server has leads of `unrecorded`, but
+    the ledger calls them neither delivered nor in doubt. `landed` are those of `in_doubt` that are on the server.
+    Lists keep the order of the source.
     """
 
     lost: list[KeyT]
