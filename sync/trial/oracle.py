@@ -67,8 +67,12 @@ def query(path: Path, sql: str, *values: object) -> list[tuple[Any, ...]]:
     if not path.exists():
         return []
     with closing(sqlite3.connect(f"{path.absolute().as_uri()}?mode=ro", uri=True, timeout=30)) as database:
-        is_made = database.execute("select 1 from sqlite_master where type = 'table'").fetchone()
-        return database.execute(sql, values).fetchall() if is_made else []
+        try:
+            return database.execute(sql, values).fetchall()
+        except sqlite3.OperationalError as error:
+            if str(error).startswith("no such table"):  # a ledger is made table by table
+                return []
+            raise
 
 
 def created_names(store: Path) -> Counter[str]:

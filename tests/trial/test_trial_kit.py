@@ -72,8 +72,10 @@ def test_a_ledger_that_is_not_made_yet_has_no_rows(tmp_path) -> None:
     path = tmp_path / "ledger.db"
     assert query(path, "select * from records") == []
     with closing(sqlite3.connect(path)) as database:
-        database.execute("pragma journal_mode = wal")
-    assert query(path, "select * from records") == []
+        database.execute("create table streams (id integer primary key)")
+        assert query(path, "select * from records") == []
+    with pytest.raises(sqlite3.OperationalError):
+        query(path, "select nonsense from streams")
 
 
 def test_a_fork_ends_with_the_code_of_its_work(capfd) -> None:
