@@ -16,7 +16,7 @@ TomlValue: TypeAlias = "str | int | float | Sequence[TomlValue] | Mapping[str, T
 Values: TypeAlias = Mapping[str, TomlValue]
 
 BY_ID_AND_TIME: Values = {"key": "id", "modified": "updated_at"}
-"""How the tables of all trials are followed."""
+"""The key and the time column that the tables of all trials share."""
 _SEND_ALL: Values = {"start": "all", "on_change": "hold"}
 
 

@@ -17,19 +17,20 @@ KeyT = TypeVar("KeyT", bound=Hashable)
 
 
 @dataclass(frozen=True, slots=True)
-class Reconciliation(Generic[KeyT]):
-    """The differences between source, server and ledger, by what identifies a record in all three.
+class Differences(Generic[KeyT]):
+    """Between source, server and ledger, by what identifies a record in all three.
 
     `lost` are missing on the server without a reason, `twice` are there too often, `unwanted` are in no source row.
-    `claimed` are delivered by the ledger, but not on the server; `untold` are on the server, but neither delivered nor
-    in doubt by the ledger. `landed` are those of `in_doubt` that are on the server. Lists keep the order of the source.
+    The ledger calls `claimed` delivered, but the server has no lead of them; the server has leads of `unrecorded`, but
+    the ledger calls them neither delivered nor in doubt. `landed` are those of `in_doubt` that are on the server.
+    Lists keep the order of the source.
     """
 
     lost: list[KeyT]
     twice: list[KeyT]
     unwanted: list[KeyT]
     claimed: list[KeyT]
-    untold: list[KeyT]
+    unrecorded: list[KeyT]
     in_doubt: list[KeyT]
     landed: list[KeyT]
 
@@ -39,7 +40,7 @@ def reconcile(
     created: Mapping[KeyT, int],
     states: Mapping[KeyT, str],
     excused: Collection[KeyT] = (),
-) -> Reconciliation[KeyT]:
+) -> Differences[KeyT]:
     """Compare the keys that should be leads with those created and their states in the ledger.
 
     A key that several rows share is wanted that often. What is in doubt or `excused` is not lost.
@@ -47,12 +48,12 @@ def reconcile(
     counts = Counter(wanted)
     in_doubt = [key for key, state in states.items() if state == "in_doubt"]
     reasons = {*in_doubt, *excused}
-    return Reconciliation(
+    return Differences(
         lost=[key for key, n in counts.items() if created.get(key, 0) < n and key not in reasons],
         twice=[key for key, n in counts.items() if created.get(key, 0) > n],
         unwanted=[key for key in created if created[key] and key not in counts],
         claimed=[key for key, state in states.items() if state == "delivered" and not created.get(key)],
-        untold=[key for key in counts if created.get(key) and states.get(key) not in {"delivered", "in_doubt"}],
+        unrecorded=[key for key in counts if created.get(key) and states.get(key) not in {"delivered", "in_doubt"}],
         in_doubt=in_doubt,
         landed=[key for key in in_doubt if created.get(key)],
     )
@@ -66,8 +67,12 @@ def query(path: Path, sql: str, *values: object) -> list[tuple[Any, ...]]:
     if not path.exists():
         return []
     with closing(sqlite3.connect(f"{path.absolute().as_uri()}?mode=ro", uri=True, timeout=30)) as database:
-        is_made = database.execute("select 1 from sqlite_master where type = 'table'").fetchone()
-        return database.execute(sql, values).fetchall() if is_made else []
+        try:
+            return database.execute(sql, values).fetchall()
+        except sqlite3.OperationalError as error:
+            if str(error).startswith("no such table"):  # a ledger is made table by table
+                return []
+            raise
 
 
 def created_names(store: Path) -> Counter[str]:

@@ -28,7 +28,7 @@ from sync.trial.configuration import (
     toml_table,
     workspace_tables,
 )
-from sync.trial.oracle import Reconciliation, created_names, query, reconcile, state_counts
+from sync.trial.oracle import Differences, created_names, query, reconcile, state_counts
 from sync.trial.sandbox import reports
 from sync.trial.sandbox.running import RunningSandbox, start
 from sync.trial.sandbox.settings import SandboxOptions
@@ -256,7 +256,7 @@ class World:
         """Count how often each name was created in the sandbox."""
         return created_names(self.sandbox.store_path)
 
-    def reconciled(self) -> Reconciliation[str]:
+    def reconciled(self) -> Differences[str]:
         """Compare source, sandbox and ledger by names, which are `Company ID` as `Source.add` writes them."""
         states = {f"Company {id_}": state for id_, state in self.query("select id, state from records")}
         return reconcile(self.source.names().elements(), self.names(), states)

@@ -101,6 +101,6 @@ def assert_truth(world: World) -> None:
     assert found.lost == []
     assert found.unwanted == []
     assert found.claimed == [], "the ledger calls delivered what the server never created"
-    assert found.untold == []
+    assert found.unrecorded == []
     assert set(world.states()) <= {"delivered", "in_doubt"}
     assert sum(world.states().values()) == world.source.names().total()

@@ -58,13 +58,13 @@ def test_the_program_reads_a_whole_configuration(tmp_path) -> None:
 
 
 def test_the_oracle_names_each_difference() -> None:
-    wanted = ["kept", "lost", "twice", "twins", "twins", "open", "landed", "refused", "claimed", "untold"]
-    created = Counter(kept=1, twice=2, twins=2, landed=1, untold=1, stranger=1)
+    wanted = ["kept", "lost", "twice", "twins", "twins", "open", "landed", "refused", "claimed", "unrecorded"]
+    created = Counter(kept=1, twice=2, twins=2, landed=1, unrecorded=1, stranger=1)
     states = {"kept": "delivered", "twice": "delivered", "twins": "delivered", "claimed": "delivered"}
-    states |= {"open": "in_doubt", "landed": "in_doubt", "untold": "pending", "refused": "quarantined"}
+    states |= {"open": "in_doubt", "landed": "in_doubt", "unrecorded": "pending", "refused": "quarantined"}
     found = reconcile(wanted, created, states, excused=["refused"])
     assert (found.lost, found.twice, found.unwanted) == (["lost", "claimed"], ["twice"], ["stranger"])
-    assert (found.claimed, found.untold) == (["claimed"], ["untold"])
+    assert (found.claimed, found.unrecorded) == (["claimed"], ["unrecorded"])
     assert (found.in_doubt, found.landed) == (["open", "landed"], ["landed"])
 
 
@@ -72,8 +72,10 @@ def test_a_ledger_that_is_not_made_yet_has_no_rows(tmp_path) -> None:
     path = tmp_path / "ledger.db"
     assert query(path, "select * from records") == []
     with closing(sqlite3.connect(path)) as database:
-        database.execute("pragma journal_mode = wal")
-    assert query(path, "select * from records") == []
+        database.execute("create table streams (id integer primary key)")
+        assert query(path, "select * from records") == []
+    with pytest.raises(sqlite3.OperationalError):
+        query(path, "select nonsense from streams")
 
 
 def test_a_fork_ends_with_the_code_of_its_work(capfd) -> None:

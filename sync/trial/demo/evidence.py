@@ -13,8 +13,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from sync.config.schema import Wire
-from sync.mapping.wire_fields import CONTACTS, texts
 from sync.trial.demo.edits import Edits
 from sync.trial.oracle import reconcile
 from sync.trial.sandbox import reports
@@ -229,19 +227,19 @@ def _all_accepted(ledger: Remembered, stats: Mapping[str, Any]) -> CheckedClaim:
 def essence_of(lead: Mapping[str, Any]) -> Essence:
     """Return the comparable part of a lead as the server stored it."""
     contacts = (
-        _person(_first(contact, "name"), _first(contact, "last_name"), _emails(texts(contact, Wire(), "emails")))
-        for contact in lead.get(CONTACTS, ())
+        _person(contact.get("name"), contact.get("lastName"), _addresses(contact))
+        for contact in lead.get("contacts", ())
     )
-    return Essence(_first(lead, "name"), _emails(texts(lead, Wire(), "emails")), tuple(sorted(contacts)))
+    return Essence(lead.get("name", ""), _addresses(lead), tuple(sorted(contacts)))
 
 
 def _person(first: str | None, last: str | None, emails: frozenset[str]) -> tuple[str, str, str]:
     return (first or "").strip(), (last or "").strip(), " ".join(sorted(emails))
 
 
-def _first(document: Mapping[str, Any], key: str) -> str:
-    found = texts(document, Wire(), key)
-    return found[0] if found else ""
+def _addresses(document: Mapping[str, Any]) -> frozenset[str]:
+    """Return the e-mail addresses of a lead or contact, by the API's own names: `"email": [{"Address": …}]`."""
+    return _emails(item["Address"] for item in document.get("email", ()))
 
 
 def _emails(values: Iterable[str | None]) -> frozenset[str]:

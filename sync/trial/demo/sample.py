@@ -85,7 +85,7 @@ _INSERT_COMPANY = "INSERT INTO companies VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?
 _INSERT_CONTACT = "INSERT INTO contacts VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)"
 
 _Value = str | int | None
-_Given = TypeVar("_Given", str, int)
+_CellT = TypeVar("_CellT", str, int)
 
 
 def write_sample(path: Path, *, seed: int = SEED) -> None:
@@ -224,7 +224,7 @@ def _phone(random: Random, patterns: tuple[str, ...]) -> str:
     return pattern.format(random.randrange(100 if "{:02d}" in pattern else 1000))
 
 
-def _sometimes(random: Random, value: _Given, share: float = 0.75) -> _Given | None:
+def _sometimes(random: Random, value: _CellT, share: float = 0.75) -> _CellT | None:
     """Return the value with a probability of `share`, else NULL or empty text."""
     if random.random() < share:
         return value

@@ -34,9 +34,9 @@ from sync.trial.demo.evidence import (
 from sync.trial.demo.sample import UNTIDY, write_sample
 from sync.trial.demo.screen import Screen
 from sync.trial.demo.settings import write_settings
-from sync.trial.demo.surroundings import logging_to, without_proxies
 from sync.trial.sandbox.running import RunningSandbox, start
 from sync.trial.sandbox.settings import SandboxOptions
+from sync.trial.surroundings import logging_to, without_proxies
 
 _EDITS_AGO = timedelta(minutes=1)
 """The age of the edits. Anything younger than `settle` would wait for the next poll."""

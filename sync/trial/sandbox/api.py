@@ -83,7 +83,7 @@ class SandboxApi:
     def judge(self, request: Request) -> ScriptedResponse:
         """Decide and store the outcome of a request that reaches the limiter now."""
         now = self._clock()
-        # The order is the API's: the key comes before the limit, so that a wrong key is never answered 429.
+        # The key comes before the limit: a request with a wrong key takes no room of anybody's.
         mark = self._keys.get(request.key)
         if mark is None:
             return self._refuse(request, Arrival(now, key_mark(request.key), "stranger", 401, None, request.size))
@@ -91,7 +91,7 @@ class SandboxApi:
         if not limiter.room(now):
             return self._refuse(request, Arrival(now, mark, "limited", 429, None, request.size))
         strike = self._schedule.next()
-        if strike.fault.status == 429:
+        if strike.fault.status == 429:  # the limiter would have refused it, so it takes no room
             refused = Arrival(now, mark, "struck", 429, None, request.size, strike.fault.name)
             return self._refuse(request, refused, strike.fault.seconds)
         limiter.take(now)  # before the verdict: a request that fails has used its slot as well
@@ -129,6 +129,7 @@ class SandboxApi:
         return ScriptedResponse(ending, shown, self.options.hang if fault.seconds is None else fault.seconds)
 
     def _rule(self, request: Request, mark: str, refused: tuple[str, ...], *, partly: bool) -> _Ruling:
+        # The cheapest checks first: body, size of the batch, plan, and only then each lead.
         leads = _read(request)
         if isinstance(leads, SandboxResponse):
             return _Ruling(leads)
@@ -159,6 +160,7 @@ class SandboxApi:
         per = round(options.per * 1_000_000)
         if options.segments is None:
             return ExactLog(options.limit, per)
+        # At least a microsecond: the limiter divides by it.
         heartbeat = max(1, round(options.heartbeat * 1_000_000))
         return SegmentedWindow(
             options.limit, per, segments=options.segments, heartbeat=heartbeat, created=now, epoch=self._epoch
@@ -179,6 +181,7 @@ def _read(request: Request) -> list[Any] | SandboxResponse:
 
 
 def _refused_lead(leads: list[Any], refused: tuple[str, ...]) -> int | None:
+    # As bytes of the JSON: a text may name a field as well as a value.
     texts = [text.encode() for text in refused]
     for index, lead in enumerate(leads if texts else ()):
         content = orjson.dumps(lead)

@@ -32,7 +32,7 @@ class LeadsEndpoint:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         body, size = await _read(receive)
-        if size < 0:
+        if size < 0:  # it never arrived whole: there is nothing to judge
             return
         await self._delay()
         if self._stopping.is_set():
@@ -88,7 +88,7 @@ async def _read(receive: Receive) -> tuple[bytes | None, int]:
             return None, -1
         part = message.get("body", b"")
         size += len(part)
-        if size <= MAX_BODY:
+        if size <= MAX_BODY:  # the rest is read, too, so that the client hears the 413
             parts.append(part)
         if not message.get("more_body"):
             return (b"".join(parts) if size <= MAX_BODY else None), size
@@ -98,7 +98,7 @@ def build(judge: SandboxApi, stopping: asyncio.Event) -> ASGIApp:
     """Return the ASGI application; connections from other machines are reset."""
     leads = Route("/api/v1/leads", LeadsEndpoint(judge, stopping), methods=["POST"])
     application = Starlette(routes=[leads, *inspection_routes(judge)])
-    application.router.redirect_slashes = False
+    application.router.redirect_slashes = False  # a 307 would be an answer that the API does not give
 
     async def loopback_only(scope: Scope, receive: Receive, send: Send) -> None:
         client = scope.get("client")

@@ -114,6 +114,7 @@ def parse_script(script: str | Iterable[str]) -> list[Step]:
 
     `*` without a number repeats for ever and is allowed on the last entry only. Raises ValueError.
     """
+    # An entry such as `refuse:A, Inc.` holds a comma, and is written in a list.
     entries = _entries(script) if isinstance(script, str) else list(script)
     steps = [_step(entry.strip()) for entry in entries if entry.strip()]
     if any(step.times is None for step in steps[:-1]):
@@ -172,6 +173,7 @@ class FaultSchedule:
     def next(self) -> Strike:
         """Return the fault of the next request, and advance."""
         fault = next(self._script, None) or self._by_rate()
+        # A rate of 1 draws nothing: a text that is always refused must not shift the sequence of the others.
         refused = tuple(text for text, rate in self._refusals if rate >= 1 or self._random.random() < rate)
         if fault.kind == "refuse":
             return Strike(OK, (*refused, fault.text))

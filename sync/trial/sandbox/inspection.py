@@ -31,6 +31,7 @@ class _Inspection:
     async def leads(self, request: Request) -> Response:
         limit, offset = _number(request, "limit", 100), _number(request, "offset", 0)
         q = request.query_params.get("q", "")
+        # Browsers ask for HTML; programs get JSON.
         html = "text/html" in request.headers.get("accept", "")
         path = self._judge.store.path
         found = await asyncio.to_thread(reports.leads, path, limit=limit, offset=offset, q=q, newest_first=html)
@@ -52,6 +53,7 @@ class _Inspection:
         return _json(shown(self._judge.options))
 
     async def change_faults(self, request: Request) -> Response:
+        # A web page elsewhere cannot send this type without a preflight, which is not answered.
         if request.headers.get("content-type", "").partition(";")[0].strip().lower() != "application/json":
             return _json({"error": "the Content-Type must be application/json"}, 415)
         try:

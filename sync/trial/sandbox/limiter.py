@@ -29,6 +29,7 @@ class ExactLog:
 
     def room(self, now: int) -> bool:
         admitted = self._admitted
+        # <=: the interval is open at its older end, so a slot is free again exactly `per` later.
         while admitted and admitted[0] <= now - self._per:
             admitted.popleft()
         return len(admitted) < self._limit
@@ -74,6 +75,7 @@ class SegmentedWindow:
         return True
 
     def _next_turn(self) -> int:
+        # The first heartbeat at or after the time when it is due: rounded up, by floor division of the negative.
         due = self._turned + self._turn_after - self._epoch
         return self._epoch - (-due // self._heartbeat) * self._heartbeat
 

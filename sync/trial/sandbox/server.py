@@ -103,6 +103,7 @@ def _stopped_by(stop: Callable[[], None], *, stop_at_eof: bool) -> Generator[Non
             loop.remove_reader(_STDIN)
             stop()
 
+    # Only the main thread may handle signals; elsewhere `stop_at_eof` is the way to end it.
     for number in signals:
         loop.add_signal_handler(number, stop)
     if stop_at_eof:

@@ -95,6 +95,7 @@ def connect(path: Path, *, create: bool = False) -> sqlite3.Connection:
 
 def _create(path: Path) -> None:
     """Create an empty file that only its owner may read, unless it exists."""
+    # Leads sent on trial may be real people: 0600, whatever the umask.
     with contextlib.suppress(FileExistsError):
         os.close(os.open(path, os.O_CREAT | os.O_EXCL | os.O_RDWR, 0o600))
 
@@ -184,6 +185,7 @@ class Store:
 
 
 def _digest(key: str, lead: Any) -> bytes:
+    # Sorted, so that the order of keys makes no difference; salted, since a lead is a duplicate within its key only.
     text = orjson.dumps(lead, option=orjson.OPT_SORT_KEYS)
     return hashlib.blake2b(text, digest_size=16, salt=key.encode()[:16]).digest()
 
@@ -193,5 +195,5 @@ def reading(path: Path) -> Iterator[sqlite3.Connection]:
     """Open a read-only connection that sees one snapshot, while the server runs or after its end."""
     with contextlib.closing(connect(path)) as connection:
         connection.execute("pragma query_only = on")
-        connection.execute("begin")
+        connection.execute("begin")  # one snapshot for all queries of a report
         yield connection

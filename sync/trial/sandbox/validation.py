@@ -136,7 +136,7 @@ def _check_item(item: Any, one: FieldCheck, what: str) -> tuple[str, str] | None
         return "", "must be an object"
     found = False
     for name, content in item.items():
-        if content is True or content is False:  # such as IsPrimary, beside the value
+        if content is True or content is False:  # a flag beside the value
             continue
         if (wrong := one(content)) is not None:
             return f".{name}", wrong[1]

@@ -82,11 +82,11 @@ def crash(*, steps: int, schedules: int, seed: int, keep: Path | None, as_json: 
 
 
 def _run(folder: Path, steps: int, seeds: range, show: Callable[[str], None]) -> SelftestReport:
-    from sync.trial.demo.surroundings import without_proxies
     from sync.trial.sandbox.running import start
     from sync.trial.sandbox.settings import SandboxOptions
     from sync.trial.selftest.report import SelftestReport
     from sync.trial.selftest.trial import run
+    from sync.trial.surroundings import without_proxies
 
     report = SelftestReport()
     with without_proxies(), start(SandboxOptions(port=0, limit=100_000)) as sandbox:

@@ -43,7 +43,7 @@ class HastyClock:
 
     @cached_property
     def boot_id(self) -> str:
-        return f"hasty-{self._real.boot_id}"
+        return f"hasty-{self._real.boot_id}"  # slots of a clock at another speed must not count for this one
 
     def wait(self, condition: threading.Condition, seconds: float) -> None:
         condition.wait(max(0.001, seconds / SPEED))  # at least 1 ms: threads must not spin

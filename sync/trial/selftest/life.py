@@ -131,6 +131,7 @@ class _Attended:
             meddle(self._world, meddling)
             if meddling.deed == "lock removed":  # a second daemon now finds no lock
                 self._alive.append(self._fork(Life(clock_off=self._life.clock_off)))
+        # Not before the tampering: a life that ended first would have tried nothing.
         elif self._is_meddled and not self._is_told and self._world.is_done():
             self._go_on()
 

@@ -1,4 +1,4 @@
-"""Tampers with a ledger's files as people and programs do, while its daemon is down or running."""
+"""Tampers with a ledger's files as people and programs do, while its daemon is down or running, or loses it."""
 
 from __future__ import annotations
 
@@ -11,6 +11,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
+from state.rebuilding.rebuild import rebuild
+from sync.shared.errors import SyncError
+from sync.trial.processes import run_forked
+from sync.trial.selftest.hurry import HastyClock
+from sync.trial.selftest.steps import KILLED, NONE, Mishap, Steps
 from sync.trial.selftest.world import TrialWorld
 
 Deed = Literal["lock removed", "ledger replaced", "receipts replaced", "receipts torn"]
@@ -19,6 +24,8 @@ MeddlingWay = Literal["in place", "by another file"]
 DEEDS: tuple[Deed, ...] = ("lock removed", "ledger replaced", "receipts replaced", "receipts torn")
 When = float | Literal["before", "once all is sent"]
 WAYS: tuple[MeddlingWay, ...] = ("in place", "by another file")
+EXIT_UNTRUSTED = 78
+"""The rebuild's exit code without receipts, that is before anything was sent."""
 TORN = 25
 """Bytes cut off the end of the receipts: less than a line."""
 
@@ -62,8 +69,7 @@ def meddle(world: TrialWorld, meddling: Meddling) -> None:
             world.lock.unlink(missing_ok=True)
         case "ledger replaced":
             if meddling.when == "before":  # the documented way to restore a copy deletes these first
-                for suffix in ("-wal", "-shm"):
-                    world.ledger.with_name(world.ledger.name + suffix).unlink(missing_ok=True)
+                _delete(world.ledger, "-wal", "-shm")
             _replace(world.ledger, world.copies / world.ledger.name, meddling.way)
         case "receipts replaced":
             _replace(world.receipts, world.copies / world.receipts.name, meddling.way)
@@ -81,3 +87,35 @@ def _replace(place: Path, copy: Path, way: MeddlingWay) -> None:
         other = place.with_name(f"{place.name}.other")
         shutil.copyfile(copy, other)
         other.replace(place)
+
+
+def lose_ledger(world: TrialWorld, mishap: Mishap, clock_off: float) -> bool:
+    """Delete the ledger and rebuild it; return False if receipts exist and the rebuild failed.
+
+    The mishap strikes the first attempt only. `clock_off` is the wall time's offset in seconds.
+    """
+    if not world.ledger.exists():
+        return True
+    _delete(world.ledger, "", "-wal", "-shm")
+    code = _rebuilt(world, mishap, clock_off)
+    if code == KILLED:
+        code = _rebuilt(world, NONE, clock_off)
+    return code in {0, EXIT_UNTRUSTED}
+
+
+def _rebuilt(world: TrialWorld, mishap: Mishap, clock_off: float) -> int:
+    """Return the exit code of a process that rebuilds the ledger."""
+
+    def work() -> int:
+        try:
+            rebuild(world.ledger, clock=HastyClock(clock_off), connector=Steps(mishap, world.notes).connect)
+        except SyncError as error:
+            return error.exit_code
+        return 0
+
+    return run_forked(work)
+
+
+def _delete(path: Path, *suffixes: str) -> None:
+    for suffix in suffixes:
+        path.with_name(path.name + suffix).unlink(missing_ok=True)

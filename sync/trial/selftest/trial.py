@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import re
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -9,11 +11,10 @@ from pathlib import Path
 from random import Random
 from typing import Literal
 
+from sync.trial.processes import run_forked
 from sync.trial.sandbox.running import RunningSandbox
 from sync.trial.selftest.life import Life, LifeEnd, live
-from sync.trial.selftest.loss import lose_ledger
-from sync.trial.selftest.meddling import DEEDS, WAYS, Meddling, When, every_meddling, keep_copies, meddle
-from sync.trial.selftest.operator import LONGEST, settle
+from sync.trial.selftest.meddling import DEEDS, WAYS, Meddling, When, every_meddling, keep_copies, lose_ledger, meddle
 from sync.trial.selftest.steps import NONE, Mishap
 from sync.trial.selftest.truth import TrialTruth, look
 from sync.trial.selftest.world import TrialWorld, name_of
@@ -39,6 +40,9 @@ _FAULTS = (
     "401*3",
     "404",
 )
+_COMMAND = re.compile(r"closingdealz-sync((?: [\w.-]+)+)")
+MOST_COMMANDS = 5
+"""Commands after which an operator would give up."""
 _HOUR = 3600.0
 MEDDLED = 0.3
 """The share of random trials that tamper with files."""
@@ -96,7 +100,7 @@ def run(trial: Trial, folder: Path, sandbox: RunningSandbox) -> TrialResult:
             ends["fault"] += 1
         if life.meddling is not None and life.meddling.when == "before":
             meddle(world, life.meddling)
-        if trial.meddles:
+        if trial.meddles:  # after the tampering before this life, which takes an older copy
             keep_copies(world)
         came, steps = _lived(world, trial, life, is_last=number == len(trial.lives))
         ends.update(came)
@@ -106,16 +110,41 @@ def run(trial: Trial, folder: Path, sandbox: RunningSandbox) -> TrialResult:
 def _lived(world: TrialWorld, trial: Trial, life: Life, *, is_last: bool) -> tuple[list[LifeEnd], int]:
     """Live once, and follow the hint of a refusal; repeat the last life until it is no longer refused."""
     came, steps = live(world, life, meddled=trial.meddles)
-    for _ in range(LONGEST):
+    for _ in range(MOST_COMMANDS):
         if came[-1] != "refused":
             return came, steps
-        if not settle(world):
+        if not _follow_hint(world):
             return [*came, "fault"], steps
         if not is_last:
             return came, steps
         more, steps = live(world, Life(), meddled=True)
         came += more
     return [*came, "fault"], steps
+
+
+def _follow_hint(world: TrialWorld) -> bool:
+    """Run the command that the last refusal's hint names; return True if it exits with 0.
+
+    A hint without a command is True as well: such a refusal may pass by itself.
+    """
+    named = _COMMAND.search(world.last_hint())
+    if named is None:
+        return True
+    words = ["-c", str(world.folder / "config.toml"), *named[1].split()]
+
+    def work() -> int:
+        from sync.cli import main
+
+        with world.events.open("a", encoding="utf-8") as events:
+            for descriptor in (1, 2):
+                os.dup2(events.fileno(), descriptor)
+            try:
+                main(words)
+            except SystemExit as end:
+                return end.code if isinstance(end.code, int) else 1
+        return 0
+
+    return run_forked(work) == 0
 
 
 def undisturbed() -> Trial:

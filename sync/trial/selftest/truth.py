@@ -32,7 +32,7 @@ UNKNOWABLE = {
 
 @dataclass(frozen=True, slots=True)
 class TrialTruth:
-    """`lost`, `twice` and `claimed` are ids of records, as in Reconciliation; `in_doubt` and `landed` count them.
+    """`lost`, `twice` and `claimed` are ids of records, as in Differences; `in_doubt` and `landed` count them.
 
     `wrong_doubts` are batches that are in doubt without need, or should be and are not. `leaks` are log and receipt
     files that hold values of records.
@@ -90,6 +90,7 @@ def _content(place: Any) -> bytes:
 
 def _wrong_doubts(world: TrialWorld, requests: Sequence[Mapping[str, Any]]) -> set[str]:
     """Return batches that are in doubt though their outcome could be known, or are not though it could not."""
+    # Each body holds its batch's label, so that no two batches have the same digest.
     answers = {str(row["digest"]): row for row in requests}
     notes = [line.split(" ") for line in world.notes.read_text().splitlines()]
     began = {batch: digest for what, batch, digest in notes if what == "began"}
@@ -126,4 +127,5 @@ def _is_clear(answer: Mapping[str, Any] | None) -> bool:
     status = answer["status"]
     if answer["fault"] in UNKNOWABLE or status is None:
         return False
+    # 503 is a refusal by the configuration's default: nothing was created.
     return not (status == 408 or (status >= 500 and status != 503))
