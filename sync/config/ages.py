@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from datetime import UTC, date, datetime
+from datetime import UTC, datetime
 from typing import Any
 
 from connectors.interface import Ages, EndOfSupport
 from sync.config.schema import Config
 
 AHEAD_DAYS = 180
-"""So long before its end a thing is spoken of: time for an upgrade in any company's calendar."""
+"""Days before an end of support from which it is reported: enough time to plan an upgrade."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,7 +35,7 @@ def ages_of(config: Config, now: float) -> tuple[Age, ...]:
     """Return every known end of support of the sources in use, the nearest first; `now` in seconds since 1970."""
     today = datetime.fromtimestamp(now, UTC).date()
     found = (
-        Age(name, ending, _days(ending.date, today))
+        Age(name, ending, (ending.date - today).days)
         for name, source in config.sources.items()
         if isinstance(source.options, Ages)
         for ending in source.options.endings()
@@ -57,7 +57,3 @@ def age_as_json(age: Age) -> dict[str, Any]:
         "days": age.days,
         "cure": age.ending.cure,
     }
-
-
-def _days(end: date, today: date) -> int:
-    return (end - today).days

@@ -100,7 +100,7 @@ class Guess:
 
 def guess_lead(table: str, columns: ColumnTypes) -> Guess:
     """Return a lead for the rows of that table."""
-    known = _Known(columns)
+    known = _ColumnFinder(columns)
     is_person = _is_person(table, known)
     fields = _person(known) if is_person else _given(name=known.pick("company") or _any_text(columns))
     fields |= _both(known)
@@ -122,7 +122,7 @@ def guess_lead(table: str, columns: ColumnTypes) -> Guess:
 
 def guess_contact(columns: ColumnTypes) -> Guess | None:
     """Return a nested contact for the rows of a child; None if they do not look like people."""
-    known = _Known(columns)
+    known = _ColumnFinder(columns)
     fields = _person(known) | _both(known)
     fields.pop("industry", None)
     channels = any(fields.get(one) for one in ("emails", "phones"))
@@ -133,7 +133,7 @@ def guess_contact(columns: ColumnTypes) -> Guess | None:
 
 def likeliness(table: str, names: Sequence[str]) -> int:
     """Return a score for how much a table looks like one of companies or people; 0 if not at all."""
-    known = _Known(dict.fromkeys(names, "text"))
+    known = _ColumnFinder(dict.fromkeys(names, "text"))
     score = sum(bool(one) for one in (known.emails(), known.phones(), known.socials(), known.addresses()))
     # A name alone says little: nearly every table has one.
     score += bool(known.pick("company") or known.pick("first"))
@@ -146,7 +146,7 @@ def quoted(column: str) -> str:
     return column if re.fullmatch(r"[A-Za-z_][A-Za-z0-9_]*", column) else json.dumps(column, ensure_ascii=False)
 
 
-class _Known:
+class _ColumnFinder:
     """A table's columns, found by the words of their names."""
 
     def __init__(self, columns: ColumnTypes) -> None:
@@ -202,7 +202,7 @@ class _Known:
         ]
 
 
-def _is_person(table: str, known: _Known) -> bool:
+def _is_person(table: str, known: _ColumnFinder) -> bool:
     named = words_of(table)
     has_first = bool(known.pick("first"))
     if _COMPANIES.search(named) and not (has_first and known.pick("last") and not known.pick("company")):
@@ -210,14 +210,14 @@ def _is_person(table: str, known: _Known) -> bool:
     return has_first or bool(_PEOPLE.search(named))
 
 
-def _person(known: _Known) -> dict[str, str | list[str]]:
+def _person(known: _ColumnFinder) -> dict[str, str | list[str]]:
     first, last, whole = known.pick("first"), known.pick("last"), known.pick("person")
     if first:
         return _given(name=first, last_name=last if last != first else None, role=known.pick("role"))
     return _given(name=whole or last, role=known.pick("role"))
 
 
-def _both(known: _Known) -> dict[str, str | list[str]]:
+def _both(known: _ColumnFinder) -> dict[str, str | list[str]]:
     return _given(
         industry=known.pick("industry"),
         emails=_list(known.emails()),
@@ -227,7 +227,7 @@ def _both(known: _Known) -> dict[str, str | list[str]]:
     )
 
 
-def _contact_in_row(known: _Known) -> dict[str, str | list[str]]:
+def _contact_in_row(known: _ColumnFinder) -> dict[str, str | list[str]]:
     """Return the contact in a company's own row (`contact_name`, `contact_title`); empty if there is none."""
     name = known.pick("person")
     if name is None or not re.search(r"contact|ansprech|kontakt", name, re.IGNORECASE):
@@ -238,7 +238,7 @@ def _contact_in_row(known: _Known) -> dict[str, str | list[str]]:
     return contact | _given(emails=f"[{email}]" if email else None)
 
 
-def _conditions(known: _Known) -> list[str]:
+def _conditions(known: _ColumnFinder) -> list[str]:
     deleted = known.flags(_DELETED, ("boolean", "number", "date", "naive", "zoned"))
     return [*(f"!{name}" for name in deleted), *known.flags(_ACTIVE)]
 

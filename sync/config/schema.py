@@ -40,10 +40,10 @@ Expressions = Annotated[str | bool | int | float | list[str | bool | int | float
 Constant = Annotated[str | bool | int | float, BeforeValidator(check_constant)]
 """A value of a look-up table."""
 Start = Annotated[Literal["all", "now"] | date, BeforeValidator(parse_start)]
-"""How a stream begins: with all there is, with what changes from now on, or from a date (UTC)."""
+"""The beginning of a stream: everything there is, what changes from now on, or from a date (UTC)."""
 
 Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9_-]{1,64}$")]
-"""What the file may call workspaces, sources, streams, children and look-up tables."""
+"""A name in the file, of a workspace, source, stream, child or look-up table."""
 
 OWN_KEYS = "\0options"
 """The key under which the loader hands over a connector's own keys: no file can hold it, since NUL is refused."""
@@ -344,9 +344,9 @@ class Config(Table):
     sources: Mapping[Name, Source] = Field(min_length=1, description="One table for each system that is read.")
     path: Path = Field(default=Path("config.toml"), exclude=True)
     digest: str = Field(default="", exclude=True)
-    """Of what the file says, comments apart: whether it is the one that is in force."""
+    """A digest of the file without its comments, to tell whether the file is the one in force."""
     state_folder: Path | None = Field(default=None, exclude=True)
-    """Where a relative `ledger.path` is taken from ($STATE_DIRECTORY); None: the folder of the file."""
+    """The folder ($STATE_DIRECTORY) of a relative `ledger.path`; None: the folder of the file."""
 
     _memo: Memo = PrivateAttr(default_factory=Memo)
 

@@ -12,7 +12,7 @@ from urllib.parse import SplitResult, urlsplit
 LABEL_LENGTH = 64
 """The API's limit on a label, in UTF-16 units as the server counts them."""
 BATCH_CHARACTERS = 22
-"""How many digits of a batch's number a label leaves room for."""
+"""Characters that a label reserves for a batch's number."""
 
 _WEEKDAY_NUMBER = re.compile(r"(?<![/\d])\d")
 _HOST_PART = re.compile(r"[A-Za-z0-9_-]{1,63}")

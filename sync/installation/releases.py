@@ -17,7 +17,7 @@ from sync.installation.machine import Failed, Machine
 from sync.installation.requirements import NAME_IN_WHEEL, chosen
 
 KEPT = 2
-"""How many releases stay: the one in use, and the one to go back to."""
+"""The number of releases that stay: the one in use, and the one to go back to."""
 _COMPLETE = ".complete"
 _NO_DRIVERS = ("all", "mutants", "test")
 
@@ -29,9 +29,9 @@ class Release:
     name: str
     path: Path
     there: Path
-    """Where it is for the machine: another path than `path` while it is in an image."""
+    """Its path on the running machine, which differs from `path` while it is in an image."""
     refreshed: bool = False
-    """With the newest packages that the wheel allows, instead of those that it was tested with."""
+    """Has the newest packages that the wheel allows, instead of those that it was tested with."""
 
     @property
     def program(self) -> Sequence[str | Path]:

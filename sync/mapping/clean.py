@@ -1,6 +1,6 @@
 """Cleans the results of expressions so that they may be sent, and notes everything that is cut or left out.
 
-A value that cannot be used is left out and said, whatever the field: see `Required` for what that does to the lead.
+A value that cannot be used is left out with a note, whatever the field; `Required` decides what follows for the lead.
 """
 
 from __future__ import annotations
@@ -20,9 +20,9 @@ from sync.shared.timestamps import in_common_range, iso_8601
 from sync.shared.words import Json
 
 Cleaner: TypeAlias = Callable[[Json, MappingNotes], Json]
-"""Takes what the expression yielded; gives what may be sent, or None where nothing is left."""
+"""Takes the expression's result; returns what may be sent, or None if nothing usable is left."""
 Take: TypeAlias = Callable[[Json, MappingNotes], Sequence[str]]
-"""The texts that one item of a list comes to; mostly one, "" or none where nothing is left."""
+"""Returns the texts of one item of a list: usually one; "" or none if nothing usable is left."""
 
 # Thousands may stand apart by a comma, a blank or an apostrophe. One point alone is thousands here, decimals there.
 _COUNT = re.compile(
@@ -180,8 +180,8 @@ def _phones(field: WireField) -> Take:
 
 
 def _dialled(text: str) -> str:
-    """Return the number without invisible marks and without the `.0` of a number that passed through a table of floats:
-    both would be dialled wrongly, since a phone ignores the point."""
+    """Return the number without invisible marks, and without the `.0` of a number that passed through a table of
+    floats: a phone ignores the point and would dial the 0."""
     if not text.isascii():
         return text.translate(_UNSEEN)
     return text[:-2] if text.endswith(".0") and _OF_A_FLOAT.fullmatch(text) else text

@@ -55,10 +55,10 @@ def compile_mapping(
 class LeadMapping:
     """A compiled mapping. Nothing in it changes; several threads may use it at once.
 
-    `version` (32 hex digits) names all that its results hang on; it is the same in every run, whatever the order of
-    keys in the file. `wanted` is what its expressions read, `readers` which keys of the file read a path of it,
-    `compared` what its expressions hold against constants, with the key of each. `nests`: it makes nested contacts;
-    `needs_contacts`: it keeps a lead without any back.
+    `version` (32 hex digits) changes with everything that affects its results; it is the same in every run, whatever
+    the order of keys in the file. `wanted` is what its expressions read, `readers` the keys of the file that read each
+    path of it, `compared` the fields that its expressions compare with constants, with the key of each. `nests`: it
+    makes nested contacts; `needs_contacts`: it keeps back a lead without any.
     """
 
     def __init__(

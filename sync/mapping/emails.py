@@ -84,9 +84,9 @@ class FoundAddresses:
 def addresses_in(text: str) -> FoundAddresses:
     """Return the e-mail addresses in the text of one field.
 
-    Known are lists (`a@b.de; c@d.de`), names (`Doe, Jane <a@b.de>`), quotes, brackets, remarks in brackets
-    (`a@b.de (private)`, RFC 5322's comments), `mailto:` and the `SMTP:` of directories. Where a part is anything else,
-    nothing is guessed from it; nor where a remark says that the address is of no use any more.
+    It understands lists (`a@b.de; c@d.de`), names (`Doe, Jane <a@b.de>`), quotes, brackets, remarks in brackets
+    (`a@b.de (private)`, comments by https://www.rfc-editor.org/rfc/rfc5322), `mailto:` and the `SMTP:` of directories.
+    It guesses nothing from a part that is anything else, or whose remark calls the address invalid.
     """
     if len(text) > _LONGEST_LIST:
         return FoundAddresses([], 1)

@@ -34,7 +34,7 @@ _OPERATORS = ("and", "or", "not", "in", "like", "is")
 """Words of other languages that stand before brackets, too: `a in ('x', 'y')`."""
 
 EVALUATION_ERRORS = (ValueError, TypeError, ArithmeticError, LookupError, AttributeError, RecursionError)
-"""All that reading an expression may raise on some value; `failure` says it in words."""
+"""Everything that evaluating an expression may raise on some value; `failure` puts it into words."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -167,7 +167,7 @@ def _call_faults(node: Node, lookups: Mapping[str, Mapping[str, Json]]) -> Itera
 
 @dataclass(frozen=True, slots=True)
 class Parameters:
-    """How many arguments a function takes: at least `count`, at most `most` (None: any number). `expressions` holds the
+    """The arguments that a function takes: at least `count`, at most `most` (None: any number). `expressions` holds the
     positions, from 0, that must be expressions (`&x`)."""
 
     count: int

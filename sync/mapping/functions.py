@@ -304,7 +304,7 @@ FUNCTIONS: Mapping[str, Function] = dict(
         function("rest(field…)", rest, "rest('password')", None, TEXT, variadic=True),
     ]
 )
-"""Ours, and those of JMESPath's that we made forgive nulls and calculate exactly."""
+"""Our own functions, and replacements for those of JMESPath's that fail on nulls or calculate inexactly."""
 
 BUILT_IN: Any = Functions()
 """JMESPath's own."""

@@ -28,8 +28,8 @@ _NO_DIGIT = re.compile(r"\D", re.ASCII)
 def identities(document: Mapping[str, Json], fields: Mapping[str, WireField], *, is_contact: bool) -> list[Identity]:
     """Return the identities of a lead's document, each once.
 
-    A domain says something of companies only, never that of a free-mail provider or a social network. Phone numbers
-    count with their country only: two countries share the others.
+    A domain identifies companies only, and never if it is that of a free-mail provider or a social network. Phone
+    numbers count only with a country code: without it, one number may exist in several countries.
     """
     emails = [text.lower() for text in _texts(document, fields["emails"])]
     found: dict[Identity, None] = {("email", text): None for text in emails}

@@ -58,7 +58,7 @@ _KEYS_SHOWN = 3
 def doubts(compared: Iterable[tuple[str, Compared]], kinds: Mapping[tuple[str, ...], FieldKind]) -> Iterator[Problem]:
     """Yield a problem for each constant that no value of its field can equal, with its key in the file and the cure.
 
-    `compared` as a mapping has it; of a field that `kinds` lacks only what can be told without it is said.
+    `compared` is `LeadMapping.compared`. A field that `kinds` lacks is checked only for faults of any type.
     """
     for where, one in compared:
         kind = kinds.get(one.path)

@@ -12,7 +12,7 @@ from sync.shared.words import Json
 class Note:
     """One remark on one field: `name`, `contacts[2].emails`, `where`. Never holds a value of the record.
 
-    `length` is in UTF-16 code units, the strictest way a server may count; None where length is not the matter.
+    `length` is in UTF-16 code units, the strictest way a server may count; None if the rule is not about length.
     Items of `contacts[n]` are counted from 0 through all contact tables in their order, those left out included.
     """
 
@@ -40,7 +40,7 @@ class Filtered:
 class Lead:
     """A lead that keeps every limit. `wire` is its JSON, keys sorted, without white space; `document` the same as a
     dict; `warnings` are what was left out or cut; `skipped` counts contacts that their table's `where` left out;
-    `lost` are the mapped fields, each with the first reason, of whose values none could be used."""
+    `lost` holds the mapped fields none of whose values could be used, each with the first reason."""
 
     wire: bytes
     warnings: tuple[Note, ...]

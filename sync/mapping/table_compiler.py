@@ -31,8 +31,8 @@ from sync.shared.words import Json
 # 2: values that cannot be used are left out instead of keeping the lead back; one grammar of times; what shows nothing
 # is trimmed; addresses are taken out of what people write around them; truth is the databases'.
 ENGINE_VERSION = 3
-"""To be raised whenever the same mapping turns the same record into something else than before. Then every stream sets
-its base line anew, as after an edit of the mapping: what was delivered is not sent again."""
+"""Raise it whenever the same mapping makes another lead of the same record. Every stream then takes a new base line, as
+after an edit of the mapping, and nothing that was delivered is sent again."""
 
 _LISTS = ("emails", "phones", "texts")
 _CUTTABLE = ("text", "texts")

@@ -34,10 +34,10 @@ def is_ordinary(text: str) -> bool:
 
 
 def web_addresses(text: str) -> list[str]:
-    """Return the addresses of a trimmed text, each to be judged by `is_profile`: mostly the text itself.
+    """Return the addresses in a trimmed text, usually the text itself; each is still to be checked by `is_profile`.
 
-    Several are told apart where each begins with http:// or https://; of a hyperlink of Microsoft Access
-    (`Acme#https://acme.de#`) its address is taken.
+    Several are separated if each begins with http:// or https://. Of a hyperlink of Microsoft Access
+    (`Acme#https://acme.de#`) only the address is returned.
     """
     if link := _ACCESS_LINK.fullmatch(text):
         text = link[1]

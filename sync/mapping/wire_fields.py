@@ -122,7 +122,7 @@ def distinct(texts: Iterable[str]) -> list[str]:
 def texts(document: Mapping[str, Json], wire: Wire, key: str) -> list[str]:
     """Return the plain texts of a lead's document under a mapping key (`emails`, `phones`, `name`, …).
 
-    For those who compare or show leads and must not know wire names. Empty where the lead has no such field.
+    For code that compares or shows leads without knowing wire names. Empty if the lead has no such field.
     """
     field = lead_fields(wire)[key]
     return texts_of(document.get(field.name), field)

@@ -18,8 +18,8 @@ def is_opaque(id_: str, *, given: bool = False) -> bool:
     """Return whether an id is an integer, a UUID or a CRM's id; each part of a key of several columns must be one.
 
     An integer of 7 to 15 digits may be a telephone number, whatever its column's type, unless all of the source's ids
-    are `given` by its vendor. Those of Salesforce have 18 characters in every answer, of which the last three prove the
-    others: a name is none by chance.
+    are `given` by its vendor. Salesforce's ids have 18 characters, of which the last three are a checksum: no name
+    passes for one by chance.
     """
     parts = id_.split("/")
     if not given and any(map(_TELEPHONE.fullmatch, parts)):
