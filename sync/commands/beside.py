@@ -1,4 +1,4 @@
-"""The ledger, opened beside whatever process holds it: for commands that look and for those that settle queues."""
+"""The ledger, opened beside a running daemon: for commands that look and for those that settle queues."""
 
 from __future__ import annotations
 
@@ -14,7 +14,10 @@ if TYPE_CHECKING:  # --help does without them
 
 @contextmanager
 def opened(explicit: Path | None) -> Iterator[tuple[Config, Ledger]]:
-    """Raises ConfigError, LedgerError (there is none yet), LedgerUntrusted."""
+    """Open the configuration and its ledger, beside whatever process holds it.
+
+    Raises ConfigError, LedgerError (there is none yet), LedgerUntrusted.
+    """
     from sync.config.load import find_config, load_config
     from sync.engine.ledger_opening import open_ledger
 

@@ -1,4 +1,4 @@
-"""`closingdealz-sync check`: looks at everything the daemon will need, leaves nothing behind, sends nothing."""
+"""`closingdealz-sync check`: verifies everything the daemon needs, leaves nothing behind, sends nothing."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ if TYPE_CHECKING:  # --help does without them
 
 _EXIT_CONFIG, _EXIT_REFUSED, _EXIT_IO, _EXIT_UNAVAILABLE = 78, 77, 74, 75
 _NAMED = 5
-"""So many workspaces with one address are named."""
+"""The most workspaces named that share one address."""
 
 
 @click.command()
@@ -70,13 +70,13 @@ def check(
 
 
 def _pass_by(line: CheckLine | None) -> None:
-    """On a terminal, what is looked at now: a source may take a while."""
+    """Show on a terminal which check runs now: a source may take a while."""
     if sys.stderr.isatty():
         click.echo("\r\x1b[2K" + (f"{line.where} …" if line else ""), nl=False, err=True)
 
 
 def exit_code_of(lines: list[CheckLine]) -> int:
-    """The gravest of the exit codes: what a person must mend comes before what passes."""
+    """Return the gravest exit code: what a person must fix comes before what may pass."""
     codes = {line.exit_code for line in lines}
     gravest = (_EXIT_CONFIG, _EXIT_REFUSED, _EXIT_IO, _EXIT_UNAVAILABLE)
     return next((code for code in gravest if code in codes), max(codes))
@@ -85,8 +85,10 @@ def exit_code_of(lines: list[CheckLine]) -> int:
 def look(
     explicit: Path | None, *, file_only: bool, workspaces: Sequence[str] = (), streams: Sequence[str] = ()
 ) -> Iterator[CheckLine]:
-    """Everything that is looked at, in order; without a usable file nothing follows it. Of streams and workspaces only
-    those named, where any is. Raises click.UsageError."""
+    """Run all checks in order and yield what each finds; an unusable file ends them.
+
+    Of streams and workspaces only those named are checked, if any are. Raises click.UsageError.
+    """
     from sync.config.ages import near_ends
     from sync.config.load import find_config, load_config, warnings_of
     from sync.engine.stream_specs import compile_all, stream_specs
@@ -125,8 +127,7 @@ def look(
 
 
 def _in_force(config: Config) -> Iterator[CheckLine]:
-    """Whether a daemon runs with another configuration than the file's. Where the ledger cannot be read that is for
-    others to say."""
+    """Yield whether a daemon runs with the file's configuration. A ledger that cannot be read is reported elsewhere."""
     from state.lock import holder
     from sync.engine.ledger_opening import open_ledger
     from sync.service.told import digest_of
@@ -176,7 +177,7 @@ def _reads(mapping: LeadMapping) -> str:
 
 
 def _newer_ledger(config: Config) -> Iterator[CheckLine]:
-    """Whether this version may use the ledger: asked of the file alone, before a version takes another's place."""
+    """Yield an error if the ledger is of a newer version: asked of the file alone, before an upgrade or downgrade."""
     from state.migrate import refuse_newer
 
     try:
@@ -187,7 +188,7 @@ def _newer_ledger(config: Config) -> Iterator[CheckLine]:
 
 
 def _writable(config: Config) -> Iterator[CheckLine]:
-    """Whether each place can be written, found out by writing: the daemon does the same before it is ready."""
+    """Write to each place and yield whether that worked, as the daemon does before it is ready."""
     from sync.service.writable import cure, fault, places_of, prove
 
     for place in places_of(config):
@@ -217,7 +218,7 @@ def _workspaces(config: Config, names: Collection[str]) -> Iterator[CheckLine]:
 
 
 def _some(names: list[str]) -> str:
-    """The first few of many."""
+    """Join the first few of many names."""
     more = len(names) - _NAMED
     return ", ".join(names[:_NAMED]) + (f" and {more:,} more" if more > 0 else "")
 
@@ -241,7 +242,7 @@ def _key(name: str, workspace: Workspace, folder: Path, keys: dict[Secret, str])
 
 
 def _constants(mapping: LeadMapping, kinds: Mapping[tuple[str, ...], FieldKind]) -> Iterator[CheckLine]:
-    """Constants of the mapping that their field never equals."""
+    """Yield a warning for each constant that the field it is compared with never equals."""
     from sync.mapping.literals import doubts
 
     for doubt in doubts(mapping.compared, kinds):
@@ -249,7 +250,7 @@ def _constants(mapping: LeadMapping, kinds: Mapping[tuple[str, ...], FieldKind])
 
 
 def _kinds(connector: Connector, spec: StreamSpec) -> Mapping[tuple[str, ...], FieldKind]:
-    """What the fields can hold; nothing where that cannot be told, which is no reason to fail."""
+    """Return what the fields can hold; empty where the source cannot tell, which is no error."""
     from connectors.interface import Describes
 
     try:
@@ -285,8 +286,8 @@ def _stream(config: Config, spec: StreamSpec, mapping: LeadMapping) -> Iterator[
 def _remembered(
     config: Config, specs: Mapping[str, StreamSpec], mappings: Mapping[str, LeadMapping], chosen: Collection[str]
 ) -> Iterator[CheckLine]:
-    """Whether each stream is what the ledger remembers under its name: what `once` and `run` would refuse. Where there
-    is no ledger, or none that can be read now, that is theirs to say."""
+    """Yield, for each stream, whether the ledger knows another stream under its name, which `once` and `run` would
+    refuse. A ledger that is missing or cannot be read now is left to them."""
     from sync.engine.ledger_opening import open_ledger
 
     if not config.ledger_path.exists():

@@ -1,4 +1,4 @@
-"""`closingdealz-sync discover`: what a source has to be read, by the names that a mapping uses."""
+"""`closingdealz-sync discover`: the objects and fields of a source, by the names that a mapping uses."""
 
 from __future__ import annotations
 
@@ -58,7 +58,8 @@ def discover(as_json: bool, source: str, name: str | None, field: str | None, co
 
 
 def _only(found: Sequence[Discovered], field: str, name: str) -> Sequence[Discovered]:
-    """The field of that name; what differs in its letters' case alone will do where nothing else does."""
+    """Return the field of that name; one that differs only in case if there is no exact match. Raises
+    click.UsageError."""
     from sync.views.phrases import did_you_mean
 
     exact = [each for each in found if each.name == field]
@@ -96,7 +97,7 @@ def _print(found: Sequence[Discovered]) -> None:
 
 
 def _print_choices(of: Discovered, *, alone: bool) -> None:
-    """All choices: of a single field one a line, as a table; of many fields one after the other."""
+    """Print all choices: of a single field as a table, of many fields as a paragraph each."""
     for line in _lines(of.choices) if alone else _paragraph(of.choices):
         click.echo(f"{_INDENT}{line}")
 

@@ -1,4 +1,4 @@
-"""`closingdealz-sync doubt`: what nobody but a person can settle, and settling it. Works beside the daemon."""
+"""`closingdealz-sync doubt`: lists and resolves batches whose outcome is unknown. Works beside the daemon."""
 
 from __future__ import annotations
 
@@ -62,7 +62,7 @@ def list_(limit: int | None, as_json: bool, config: Path | None) -> None:
 
 
 def _found(config: Path | None) -> tuple[list[Doubt], int]:
-    """All that is in doubt, and the time in ms; nothing is before there is a ledger."""
+    """Return the batches in doubt and the time in ms; empty before there is a ledger."""
     from sync.config.load import find_config, load_config
     from sync.engine.ledger_opening import open_ledger, refuse_lost, refuse_moved
     from sync.shared.clock import SystemClock
@@ -170,7 +170,7 @@ def _find(ledger: Ledger, batch: str) -> Doubt:
 
 
 def _choose(leads: Sequence[LeadInDoubt], records: Sequence[str], batch: str) -> list[LeadInDoubt]:
-    """The leads that are named, each once. Raises click.UsageError where the batch does not hold one."""
+    """Return the leads named, each once. Raises click.UsageError where the batch does not hold one."""
     from sync.shared.opaque import number_of
     from sync.views.phrases import printable
 
@@ -195,7 +195,7 @@ def _login() -> str:
 def _confirm(
     found: Doubt, leads: Sequence[LeadInDoubt], chosen: Sequence[LeadInDoubt] | None, word: Resolution, now: float
 ) -> None:
-    """`leads` are those of the batch that the ledger knows. Nothing is asked where nothing would change."""
+    """Ask before resolving; not where nothing would change. `leads` are those of the batch that the ledger knows."""
     from sync.views.doubts import is_young
     from sync.views.phrases import count, joined
 

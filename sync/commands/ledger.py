@@ -1,4 +1,4 @@
-"""`closingdealz-sync ledger`: looks after what the program remembers."""
+"""`closingdealz-sync ledger`: verify, back up, rebuild, create, rename a stream."""
 
 from __future__ import annotations
 
@@ -121,7 +121,7 @@ def verify(as_json: bool, config: Path | None) -> int:
 
 
 def _settle(opened: Ledger) -> None:
-    """What `status` says of receipts and of a key that had to be mended is over, now that all is sound."""
+    """Clear the incidents that `status` shows of receipts and key file, now that all is sound."""
     with suppress(LedgerBusy, LedgerError):  # on a disk that is read-only it stays
         opened.incidents.over("receipts")
         opened.incidents.over("ledger")
@@ -200,7 +200,7 @@ def _opened(explicit: Path | None) -> Iterator[tuple[Config, Ledger]]:
 
 
 def _must_exist(config: Config) -> None:
-    """Opening it as its owner would make a new one."""
+    """Raise LedgerError where there is no ledger: opening it as its owner would create one."""
     from sync.engine.ledger_opening import open_ledger
 
     if not config.ledger_path.exists():
@@ -208,7 +208,7 @@ def _must_exist(config: Config) -> None:
 
 
 def _declared(config: Config, name: str) -> DeclaredStream:
-    """The stream as the configuration declares it; it takes no API key to know that."""
+    """Return the stream as the configuration declares it; needs no API key. Raises click.UsageError."""
     from sync.commands.choose import streams_of
     from sync.engine.compiled_config import declare
     from sync.engine.stream_specs import compile_all, stream_specs

@@ -1,4 +1,4 @@
-"""`closingdealz-sync ledger import`: what is in ClosingDealz already becomes known to the ledger."""
+"""`closingdealz-sync ledger import`: tells the ledger which leads are in ClosingDealz already."""
 
 from __future__ import annotations
 
@@ -25,18 +25,18 @@ if TYPE_CHECKING:  # --help does without them
 ImportMode = Literal["add", "dry run", "forget"]
 
 _AT_ONCE = 1000
-"""Rows that are written in one transaction: the daemon's own wait meanwhile."""
+"""Rows written in one transaction: the daemon's own transactions wait meanwhile."""
 _LINES_SHOWN = 20
 _LARGE = 1 << 20
-"""Bytes from which on a terminal shows how far it is."""
+"""File size in bytes from which a terminal shows a progress bar."""
 
 
 @dataclass(slots=True)
 class ImportFigures:
-    """What the file held, and what came of it.
+    """The figures of an import.
 
-    `new`: values that were not known yet; `again`: unsent records that have one, so that they are judged again;
-    `known`: the records that would become known, by stream; `removed`: values that were taken out.
+    `new`: values that were not known yet; `again`: unsent records with such a value, which are judged again; `known`:
+    the records that would become known, by stream; `removed`: values taken out.
     """
 
     rows: int = 0
@@ -162,8 +162,7 @@ def _apply(ledger: Ledger, workspace: str, rows: Sequence[CsvRow], way: ImportMo
 
 @contextmanager
 def _opened(config: Config, way: ImportMode) -> Iterator[Ledger | None]:
-    """The ledger. An import may come before the first start, which would send everything: then it is made; a dry run
-    does without."""
+    """Open the ledger. An import may come before the first start, so it creates one; a dry run works without (None)."""
     from sync.engine.ledger_opening import open_ledger, own_ledger, refuse_lost
 
     refuse_lost(config)
@@ -194,7 +193,7 @@ def _in_parts(rows: Iterable[CsvRow]) -> Iterator[list[CsvRow]]:
 
 
 def _as_json(figures: ImportFigures, layout: CsvLayout | None, workspace: str) -> dict[str, Any]:
-    """All keys are always there."""
+    """Return the figures as JSON; all keys are always there."""
     return {
         "workspace": workspace,
         "columns": {kind: list(names) for kind, names in layout.names.items()} if layout else {},

@@ -24,7 +24,7 @@ def manual(context: click.Context) -> None:
 
 
 def page(root: click.Context) -> Iterator[str]:
-    """The lines of the page, for the program whose context is given."""
+    """Yield the lines of the man page for the program of this context."""
     from sync import __version__
     from sync.cli import COMMANDS
     from sync.commands.manual_text import AFTER, EXIT_CODES
@@ -66,7 +66,7 @@ def _command(command: click.Command, context: click.Context, words: str) -> Iter
 
 
 def _options(command: click.Command, context: click.Context) -> Iterator[str]:
-    """Its own: what all commands have stands with the program's."""
+    """Yield the command's own options; those that all commands have are listed once, with the program's."""
     for parameter in command.get_params(context):
         record = parameter.get_help_record(context)
         shared = context.parent is not None and bool({"--config", "--help"} & {*parameter.opts})
@@ -85,7 +85,7 @@ def _summary(program: click.Command) -> str:
 
 
 def _paragraphs(command: click.Command) -> Iterator[str]:
-    """The help text; a paragraph that begins with a backspace keeps its lines, as click has it."""
+    """Yield the help text; as in click, a paragraph that begins with a backspace keeps its lines."""
     text = inspect.cleandoc(command.help or "").split("\f")[0]
     for paragraph in re.split(r"\n\s*\n", text):
         lines = paragraph.strip("\n").split("\n")
@@ -96,7 +96,7 @@ def _paragraphs(command: click.Command) -> Iterator[str]:
 
 
 def _text(text: str) -> str:
-    """As troff takes it for text: its own characters escaped, none at a line's start that is a request."""
+    """Escape text for troff: its own characters, and a leading one that would start a request."""
     escaped = text.replace("\\", "\\e").replace("-", "\\-")
     escaped = "".join(each if each.isascii() else f"\\[u{ord(each):04X}]" for each in escaped)
     return f"\\&{escaped}" if escaped[:1] in (".", "'") else escaped

@@ -1,4 +1,4 @@
-"""What the man page says beyond the commands' own help."""
+"""The parts of the man page that are not in the commands' own help."""
 
 from __future__ import annotations
 

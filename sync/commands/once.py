@@ -1,4 +1,4 @@
-"""`closingdealz-sync once`: one round over the sources, everything due delivered, and a balance of it."""
+"""`closingdealz-sync once`: polls every source once, delivers what is due, and prints the figures."""
 
 from __future__ import annotations
 
@@ -52,7 +52,7 @@ def once(most: int | None, quiet: bool, as_json: bool, streams: tuple[str, ...],
 
 
 def _configure_log(config: Config, *, quiet: bool) -> None:
-    """On a terminal the panel tells what goes on, so only warnings are lines of their own."""
+    """Configure the log; on a terminal the panel shows progress, so only warnings are logged."""
     from sync import log
 
     level = config.log.level
@@ -62,7 +62,7 @@ def _configure_log(config: Config, *, quiet: bool) -> None:
 
 
 class _Stderr:
-    """Whatever sys.stderr is when a line is written: the panel stands in for it while it is shown."""
+    """Whatever sys.stderr is when a line is written: the panel replaces it while it is shown."""
 
     def write(self, text: str) -> int:
         return sys.stderr.write(text)
@@ -111,9 +111,9 @@ def _run(round_: Round, streams: list[str], *, shows: bool) -> Summary:
 
 @contextmanager
 def _interruptible(round_: Round) -> Iterator[Callable[[Engine], None]]:
-    """SIGINT and SIGTERM end the round in order; a second one does not wait for what is on the way.
+    """Let SIGINT and SIGTERM end the round in order; a second signal does not wait for requests in flight.
 
-    The handlers only count: the round is told at its next tick, when its own thread holds no lock.
+    The handlers only count: the round is interrupted at its next tick, when its own thread holds no lock.
     """
     received: list[int] = []
 

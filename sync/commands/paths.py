@@ -1,4 +1,4 @@
-"""`closingdealz-sync paths`: lets the service write to the folders that its configuration names outside its own."""
+"""`closingdealz-sync paths`: lets the service write to folders of its configuration outside its own."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ def paths(config: Path | None, dry_run: bool) -> int:
 
 
 def allow(config: Config, layout: InstallLayout, machine: Machine) -> None:
-    """Make the folders and the drop-in, or remove a drop-in that is not needed any more. Raises Failed."""
+    """Make the folders and the drop-in, or remove a drop-in that is no longer needed. Raises Failed."""
     unit = _unit_of(config, layout)
     folders = _outside(config, layout.state / config.path.parent.relative_to(layout.config))
     for folder in folders:
@@ -101,7 +101,8 @@ def _same_disk(one: Path, other: Path) -> bool:
 
 
 def _text_of(folders: Sequence[Path]) -> str:
-    """The service waits for what is mounted there. Where a folder is missing all the same (`-`), the daemon says so.
+    """Return the drop-in: the service waits for the mounts. A folder that is missing all the same (`-`) is reported by
+    the daemon.
 
     Raises Failed for a name that no unit can hold.
     """

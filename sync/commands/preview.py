@@ -1,4 +1,4 @@
-"""`closingdealz-sync preview`: the leads that records would become. The one command that shows what records hold."""
+"""`closingdealz-sync preview`: the leads that records would become. Prints personal data."""
 
 from __future__ import annotations
 
@@ -48,7 +48,7 @@ def preview(most: int, ids: tuple[str, ...], as_json: bool, stream: str | None, 
 
 
 def _by_id(ids: Sequence[str], stream: str, config: Config) -> Sequence[str]:
-    """The ids, also of records that are named by the ledger's number. Raises click.UsageError, LedgerError."""
+    """Return the ids, with the ledger's numbers (#N) resolved. Raises click.UsageError, LedgerError."""
     from sync.shared.opaque import number_of
 
     if not any(number_of(id_) for id_ in ids):
@@ -79,13 +79,13 @@ def _stream_lines(preview: StreamPreview, most: int, *, by_id: bool) -> Iterator
 
 
 def _worth_showing(preview: StreamPreview, most: int) -> Iterator[Specimen]:
-    """The leads, and as many of what cannot become one; what nobody wants is counted."""
+    """Yield the leads, and at most `most` records that cannot become one; the rest is only counted."""
     yield from (each for each in preview.specimens if each.fate == "lead")
     yield from [each for each in preview.specimens if each.fate in _BROKEN][:most]
 
 
 def _rest(preview: StreamPreview, most: int) -> Iterator[str]:
-    """A line each for what was looked at and is not shown."""
+    """Yield a line for each kind of record that was read and is not shown."""
     from sync.views.phrases import count
 
     of = {fate: [each for each in preview.specimens if each.fate == fate] for fate in ("filtered", "deleted", "lead")}
@@ -104,7 +104,7 @@ def _rest(preview: StreamPreview, most: int) -> Iterator[str]:
 
 
 def _lost_everywhere(leads: Sequence[Specimen]) -> Iterator[str]:
-    """A line for each mapped field that not one of several leads could fill with what the source holds."""
+    """Yield a line for each mapped field that could not be filled in any of several leads."""
     if len(leads) < _SEVERAL:
         return
     for field, rule in leads[0].lost:
@@ -166,7 +166,7 @@ def _fate(specimen: Specimen, kind: str) -> Iterator[str]:
 
 
 def _condition(specimen: Specimen) -> str:
-    """`where` is false (deleted = true, status = 'old')."""
+    """Return such as: `where` is false (deleted = true, status = 'old')."""
     return f"`where` is false ({_values(specimen)})" if specimen.where else "`where` is false"
 
 
@@ -175,7 +175,7 @@ def _values(specimen: Specimen) -> str:
 
 
 def _spelled(value: Json) -> str:
-    """A value as an expression of the mapping writes it, on one line, shortened."""
+    """Return a value as a mapping expression spells it, on one line, shortened."""
     from sync.views.phrases import printable
 
     try:

@@ -1,4 +1,4 @@
-"""What the groups of commands on a queue have in common: `list` and `show`."""
+"""Factory of the queue commands: what `list` and `show` have in common."""
 
 from __future__ import annotations
 

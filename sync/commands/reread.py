@@ -1,4 +1,4 @@
-"""`closingdealz-sync reread`: records that `where` left out are read again. Works beside the daemon."""
+"""`closingdealz-sync reread`: reads filtered records again. Works beside the daemon."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Which records of a queue a command means: the options that quarantine, held and drift share."""
+"""Options that select records of a queue, shared by its commands."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ if TYPE_CHECKING:  # --help does without them
 
 @dataclass(frozen=True, slots=True)
 class Meant:
-    """The selecting words of a command line, as they were typed."""
+    """The selectors of a command line, as typed."""
 
     streams: tuple[str, ...] = ()
     ids: tuple[str, ...] = ()
@@ -33,7 +33,7 @@ class Meant:
 
 
 def selectors(queue: Queue, *, settles: bool = False) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
-    """Adds the selecting options; the command gets `meant: Meant`."""
+    """Add the selecting options; the command gets `meant: Meant`."""
     options = [
         click.option(
             "--stream", "streams", multiple=True, metavar="NAME", help="Only records of this stream or source."
@@ -70,7 +70,7 @@ _REASON = {
 
 
 def _moment(context: click.Context, parameter: click.Parameter, value: str | None) -> int | None:
-    """Milliseconds since 1970 UTC. A time without a zone is refused: which one is meant would be a guess."""
+    """Parse a time to ms since 1970 UTC. A time without a zone is refused: assuming one would be a guess."""
     if value is None:
         return None
     try:
@@ -83,7 +83,7 @@ def _moment(context: click.Context, parameter: click.Parameter, value: str | Non
 
 
 def selection_of(meant: Meant, config: Config, ledger: Ledger) -> Selection:
-    """Held against the streams of the configuration and of the ledger. Raises click.UsageError."""
+    """Check the selectors against the streams of configuration and ledger. Raises click.UsageError."""
     from state.queues import Selection
 
     if meant.everything and (meant.streams or meant.ids or meant.reason or meant.poll is not None):
@@ -96,7 +96,8 @@ def selection_of(meant: Meant, config: Config, ledger: Ledger) -> Selection:
 
 
 def _split(ids: Sequence[str], streams: Sequence[str] | None, ledger: Ledger) -> tuple[list[str], list[int]]:
-    """Ids, and the ledger's numbers. What looks like a number may be the id of a record of these streams."""
+    """Return ids, and the ledger's numbers. What looks like a number (#N) may be the id of a record of these
+    streams."""
     from state.queues import Selection
     from sync.shared.opaque import number_of
 
@@ -129,7 +130,7 @@ def _known_streams(config: Config, ledger: Ledger) -> list[str]:
 
 
 def split_record(text: str) -> tuple[str, str]:
-    """`STREAM:ID`, as the listings write it. Raises click.UsageError."""
+    """Split `STREAM:ID`, as listings write it. Raises click.UsageError."""
     stream, colon, id_ = text.partition(":")
     if not colon or not id_:
         raise click.UsageError(f"{text!r} is no record: write STREAM:ID, such as erp.companies:7, or '#4711'.")
@@ -137,7 +138,7 @@ def split_record(text: str) -> tuple[str, str]:
 
 
 def find_record(text: str, config: Config, ledger: Ledger) -> WaitingRecord:
-    """The record that is named, `STREAM:ID` or `#N`, in whatever state it is. Raises click.UsageError."""
+    """Return the record named `STREAM:ID` or `#N`, in whatever state it is. Raises click.UsageError."""
     from sync.shared.opaque import number_of
     from sync.views.phrases import did_you_mean
 
@@ -152,8 +153,10 @@ def find_record(text: str, config: Config, ledger: Ledger) -> WaitingRecord:
 
 
 def find_named(meant: Meant, config: Config, ledger: Ledger) -> list[WaitingRecord]:
-    """The records that are named by their ids, in whatever state they are. Raises click.UsageError where the ledger
-    does not know one of them: then nothing is done for the others either."""
+    """Return the records named by id, in whatever state they are.
+
+    Raises click.UsageError where the ledger does not know one of them, so that nothing is done for the others either.
+    """
     from state.queues import Selection
     from sync.views.phrases import printable
 

@@ -1,4 +1,4 @@
-"""`closingdealz-sync send-test`: one recognisable lead, to see how it arrives; or a good and a bad one together."""
+"""`closingdealz-sync send-test`: sends one recognisable lead, or a good and a bad one as a probe."""
 
 from __future__ import annotations
 
@@ -93,7 +93,7 @@ def _confirm(what: str) -> None:
 
 
 def _send(config: Config, workspace: str, *leads: SingleLead) -> SentTestLead:
-    """Of several leads a rejection is told as such, whatever `on_rejected` makes of it."""
+    """Send the leads in one request. Of several a rejection is reported as such, whatever `on_rejected` is."""
     from sync.delivery.backoff import end_rest
     from sync.engine.ledger_opening import open_ledger, own_ledger
     from sync.shared.errors import LedgerBusy
@@ -117,7 +117,7 @@ def _send(config: Config, workspace: str, *leads: SingleLead) -> SentTestLead:
 
 
 class _Waiting:
-    """Says once why nothing happens yet."""
+    """Prints once why nothing happens yet."""
 
     def __init__(self) -> None:
         self._said = False

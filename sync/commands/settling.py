@@ -1,4 +1,4 @@
-"""What the commands of quarantine, held and drift share: list, show, and giving a person's word."""
+"""The commands of the queues: list, show, and settle."""
 
 from __future__ import annotations
 
@@ -23,12 +23,12 @@ if TYPE_CHECKING:  # --help does without them
     from sync.views.settled import QueueAction, SettlingRefusal, SettlingReport
 
 LISTED = 20
-"""How many records a listing shows unless it is told otherwise; as JSON all of them."""
+"""The records that a listing shows without --limit; as JSON it has all of them."""
 
 
 @dataclass(frozen=True, slots=True)
 class SettlingOrder:
-    """A word that can be given to records of a queue: what is asked before, and who carries it out."""
+    """An action on records of a queue: the question asked first, and the function that carries it out."""
 
     queue: Queue
     word: QueueAction
@@ -72,7 +72,7 @@ def show_record(text: str, *, as_json: bool, config: Path | None) -> None:
 
 
 def settle(order: SettlingOrder, meant: Meant, *, yes: bool, as_json: bool, config: Path | None) -> int:
-    """Chooses, asks, carries out, and says what came of it. 65 where a record was refused."""
+    """Select the records, ask, carry out the action, print the result. Return 65 where a record was refused, else 0."""
     from sync.views.settled import settled_as_json, settled_as_lines
 
     with opened(config) as (loaded, ledger):
@@ -92,7 +92,8 @@ def settle(order: SettlingOrder, meant: Meant, *, yes: bool, as_json: bool, conf
 def _choose(
     order: SettlingOrder, meant: Meant, config: Config, ledger: Ledger
 ) -> tuple[list[WaitingRecord], list[SettlingRefusal]]:
-    """Who is meant and in the queue, and who is not or cannot be. Without a selector nobody is."""
+    """Return the selected records of the queue, and refusals for the others. Raises click.UsageError without a
+    selector."""
     from sync.views.queue_listing import items_of
     from sync.views.settled import out_of_queue
 
@@ -109,7 +110,7 @@ def _choose(
 
 
 def _concerned(order: SettlingOrder, waiting: Sequence[WaitingRecord]) -> str:
-    """How many records, and of which streams."""
+    """Say how many records are affected, by stream."""
     from sync.views.phrases import joined
     from sync.views.queue_listing import NOTHING, counted
 

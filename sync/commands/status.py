@@ -19,7 +19,7 @@ if TYPE_CHECKING:  # --help does without them
 
 EXIT_NEEDS = 65
 NARROW = 60
-"""Columns of a terminal below which a table would break every word."""
+"""On a terminal with fewer columns, tables would break every word."""
 
 
 @click.command()
@@ -81,7 +81,7 @@ def show(overview: Overview, config: Path | None, *, whole: bool, as_json: bool)
 
 
 def gather(config: Config, workspaces: Collection[str] = (), streams: Collection[str] = ()) -> Overview:
-    """The overview, also where there is no ledger yet. Raises LedgerError, LedgerUntrusted."""
+    """Return the overview, also before there is a ledger. Raises LedgerError, LedgerUntrusted."""
     from sync.engine.ledger_opening import open_ledger, refuse_lost, refuse_moved
     from sync.shared.clock import SystemClock
     from sync.views.overview import overview_of, without_ledger
@@ -96,7 +96,7 @@ def gather(config: Config, workspaces: Collection[str] = (), streams: Collection
 
 
 def _without_config(path: Path) -> Overview | None:
-    """What the ledger tells where the file cannot be used; None where it cannot be found or read either."""
+    """Return the overview of the ledger alone; None where the ledger cannot be found or read either."""
     from state.ledger import Ledger
     from sync.config.load import ledger_named_by
     from sync.views.overview import without_config

@@ -1,4 +1,4 @@
-"""Batches whose outcome nobody knows: what happened, how to find out, and a person's word on them."""
+"""Batches in doubt (outcome unknown), their leads, and which of them can be resolved how."""
 
 from __future__ import annotations
 
@@ -18,16 +18,16 @@ from sync.views.phrases import count, iso, moment
 from sync.views.queue_listing import wire_of
 
 YOUNG_SECONDS = 600
-"""A batch may still arrive while the server works on it; after this long it hardly will."""
+"""The server may still be processing a younger batch; leads of an older one hardly appear any more."""
 
 
 @dataclass(frozen=True, slots=True)
 class Doubt:
     """A batch of the ledger. Times in ms since 1970 UTC.
 
-    `open` counts its leads that nobody has settled. `account` says what happened on the wire, `message` is the
-    server's, `words` are what people said of it. `label` is what its leads bear in ClosingDealz, if any. `cut_off`: the
-    process that sent it is gone, and no other has looked at it.
+    `open` counts its leads that are not resolved. `account` is the trace of the request, `message` the server's error
+    text, `words` the notes of earlier resolutions. `label` is the label that its leads have in ClosingDealz, if any.
+    `cut_off`: the process that sent it is gone and no other has taken over yet.
     """
 
     batch: str
@@ -48,13 +48,13 @@ class Doubt:
 
     @property
     def says(self) -> str:
-        """Its state in words."""
+        """Return its state in words."""
         return "cut off" if self.cut_off else self.state.replace("_", " ")
 
 
 @dataclass(frozen=True, slots=True)
 class LeadInDoubt:
-    """One lead of a batch: its place in it, the record it came from, a person's word on it, and what to look for."""
+    """One lead of a batch: its position, its record, how it was resolved, and what to look for in ClosingDealz."""
 
     position: int
     stream: str
@@ -71,7 +71,7 @@ class LeadInDoubt:
 
 
 def doubts_of(ledger: Ledger) -> list[Doubt]:
-    """All that is in doubt, and all that was cut off and will be; oldest first."""
+    """Return the batches in doubt and those cut off on the wire, oldest first."""
     rows = [*ledger.verdicts.in_doubt(), *cut_off_batches(ledger)]
     streams = ledger.verdicts.streams_of([str(row["name"]) for row in rows])
     doubts = [_doubt(ledger, row, streams[str(row["name"])]) for row in rows]
@@ -79,13 +79,13 @@ def doubts_of(ledger: Ledger) -> list[Doubt]:
 
 
 def doubt_of(ledger: Ledger, batch: str) -> Doubt | None:
-    """One batch, whatever its state; None where the ledger has none of that name."""
+    """Return the batch of that name, whatever its state; None where the ledger has no such batch."""
     row = ledger.verdicts.batch(batch)
     return _doubt(ledger, row, ledger.verdicts.streams_of([batch])[batch]) if row else None
 
 
 def leads_of(ledger: Ledger, config: Config, doubt: Doubt) -> list[LeadInDoubt]:
-    """What the batch holds; names and addresses are the lead's own, while they are kept."""
+    """Return the leads of the batch; names and addresses only while the payload is kept."""
     wire = wire_of(config, doubt.workspace)
     rows = cast("list[dict[str, Any]]", ledger.verdicts.deliveries_of(doubt.batch))
     return [_lead(row, wire, doubt.state) for row in rows]
@@ -128,12 +128,12 @@ def _doubt(ledger: Ledger, found: Mapping[str, object], streams: Mapping[str, in
 
 
 def is_young(doubt: Doubt, now: float) -> bool:
-    """Whether the server may still be at work on it; `now` in seconds."""
+    """Return whether the server may still be processing the batch; `now` in seconds since 1970 UTC."""
     return now - (doubt.ended_at or doubt.claimed_at) / 1000 < YOUNG_SECONDS
 
 
 def why_not(doubt: Doubt, word: Resolution) -> str:
-    """Why a batch cannot be settled so; empty where it can, or already is."""
+    """Return why the batch cannot be resolved as `word`; empty where it can be, or already is."""
     if doubt.state in {"in_doubt", word}:
         return ""
     if doubt.cut_off:
@@ -148,7 +148,7 @@ def why_not(doubt: Doubt, word: Resolution) -> str:
 
 
 def why_not_leads(leads: Sequence[LeadInDoubt], word: Resolution) -> list[str]:
-    """Those of these leads that have the other word already, as texts."""
+    """Return a text for each lead that was already resolved the other way."""
     return [
         f"{each.record} was settled as {each.word} already, and that does not change"
         for each in leads
@@ -157,13 +157,13 @@ def why_not_leads(leads: Sequence[LeadInDoubt], word: Resolution) -> list[str]:
 
 
 def note_of(word: Resolution, by: str, note: str, *, at: float, leads: Collection[LeadInDoubt] | None = None) -> str:
-    """What the ledger keeps of who settled it, when (`at` in seconds), and why; `leads` where it was not all of it."""
+    """Return the note that the ledger keeps of a resolution; `at` in seconds, `leads` None for the whole batch."""
     part = "" if leads is None else f" for {count(len(leads), 'lead')}"
     return f"{moment(int(at * 1000))} {word}{part} by {by}" + (f": {note}" if note else "")
 
 
 def doubt_as_json(doubt: Doubt, leads: Sequence[LeadInDoubt] | None = None) -> dict[str, Any]:
-    """`records` is there only where they were asked for."""
+    """Return the batch as JSON; `records` is there only if `leads` are given."""
     shown: dict[str, Any] = {
         "batch": doubt.batch,
         "workspace": doubt.workspace,

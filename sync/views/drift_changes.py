@@ -1,4 +1,4 @@
-"""What changed after a lead was created: the lead as it is against the lead that the record would make now."""
+"""Drift: the lead as it was created, compared with the lead that its record would make now."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from sync.views.reasons import Reason, reasons_of
 
 @dataclass(frozen=True, slots=True)
 class Drifted:
-    """The lead's name, what changed, and the same in words; where a side is not known, they say so."""
+    """The lead's name, the changed fields, and the reasons in words; these say so where a side is unknown."""
 
     lead: str
     changes: tuple[FieldChange, ...]
@@ -25,7 +25,7 @@ class Drifted:
 
 
 def compare(waiting: WaitingRecord, leads: Leads, wire: Wire) -> Drifted:
-    """Pure: one record that changed after its lead was created."""
+    """Compare the lead that a drifted record has with the one it would make now."""
     was, now = _document(leads.was), _document(leads.now)
     differs = changes(was, now, wire) if now is not None else ()
     whys = _without_a_lead(waiting) or (_what_changed(waiting, leads, differs),)
@@ -37,7 +37,7 @@ def _document(payload: bytes | None) -> Mapping[str, Json] | None:
 
 
 def _without_a_lead(waiting: WaitingRecord) -> tuple[Reason, ...]:
-    """Why the record would make no lead at all now; nothing where it would."""
+    """Return why the record would make no lead now; empty where it would make one."""
     match waiting.fit:
         case "deleted":
             return (Reason("", "is gone at its source"),)

@@ -1,5 +1,4 @@
-"""Why leads would not be sent if their records were read now, or would go without contacts: because another record
-stands for them already."""
+"""Predicts which leads matching (`match_on`, contacts) would keep back if their records were read now."""
 
 from __future__ import annotations
 
@@ -20,12 +19,12 @@ from sync.shared.words import Json
 
 @dataclass(frozen=True, slots=True)
 class Foreseen:
-    """What a record would be instead of sent, and `because` of what; no value of a record."""
+    """The state that a record would get instead of being sent, and why; holds no value of a record."""
 
     state: State
     because: str
     left_out: tuple[LeftOut, ...] = ()
-    """The contacts that the lead would go without, where it is sent."""
+    """The contacts that the lead would be sent without."""
 
 
 def foresee(
@@ -35,8 +34,10 @@ def foresee(
     leads: Mapping[str, tuple[Mapping[str, Json], Origin | None]],
     known: Mapping[str, Stored],
 ) -> dict[str, Foreseen]:
-    """Of these leads (by the record's id: document, and what the record was made from) those that would not be sent,
-    or not whole. Writes nothing."""
+    """Return, by record id, the leads that would not be sent, or not with all their contacts. Writes nothing.
+
+    `leads` maps a record's id to its document and its origin.
+    """
     readings = [
         replace(_reading(ledger, mapping, id_, document), origin=origin) for id_, (document, origin) in leads.items()
     ]

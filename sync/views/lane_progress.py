@@ -1,4 +1,4 @@
-"""How far a stream is read, in words: as far as its connector writes what all understand; never a record's id."""
+"""How far a lane is read, in words, from the keys that cursors of all connectors share; never a record's id."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ def newest_seen(live: Json) -> str:
 
 
 def _point(modified: Json) -> str:
-    """A canonical time without what nobody needs to see; anything else as it is."""
+    """Format a canonical time without fractions; leave anything else as it is."""
     match = _CANONICAL.fullmatch(str(modified))
     return f"{match[1]} {match[2]}Z" if match else printable(str(modified))
 

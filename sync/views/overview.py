@@ -1,4 +1,4 @@
-"""Everything that `status` shows, gathered beside a running daemon; nothing is written."""
+"""The report of `status` as values, read beside a running daemon. Writes nothing."""
 
 from __future__ import annotations
 
@@ -42,9 +42,9 @@ class LastPoll:
 class StreamView:
     """A stream of the configuration or of the ledger; `configured` is False where only the ledger knows it.
 
-    `states` has every name; `created` counts its records that have a lead in ClosingDealz, whatever their state is now.
-    `lanes` says of each lane of the cursor how far it is read; `seen` is the newest change that was read, where the
-    cursor tells, and `failing` why it could not be read the last time.
+    `states` has every state. `created` counts the records that have a lead in ClosingDealz, whatever their state is
+    now. `lanes` maps each lane of the cursor to how far it is read, in words; `seen` is the newest change read by the
+    live lane, empty where the cursor does not hold it. `failing` is set while polls of the stream fail.
     """
 
     name: str
@@ -60,13 +60,13 @@ class StreamView:
 
     @property
     def is_up_to_date(self) -> bool:
-        """Whether its last poll read the source to the end."""
+        """Return whether the last poll read the source to its end."""
         return self.failing is None and self.last_poll is not None and self.last_poll.outcome == "complete"
 
 
 @dataclass(frozen=True, slots=True)
 class PaceView:
-    """Why a workspace rests (`rest` as in Pace), and when it is to be tried again (ms since 1970 UTC)."""
+    """Why a workspace rests (`rest` as in Pace), and when it is tried again (ms since 1970 UTC)."""
 
     rest: str
     cause: str
@@ -77,10 +77,12 @@ class PaceView:
 
 @dataclass(frozen=True, slots=True)
 class WorkspaceView:
-    """`room` is None where it cannot be told, and `room_unknown` says why. `totals`: batches and leads by state.
+    """A workspace: what waits, what was sent, and its rate limit.
 
-    `oldest`: since when the lead waits that waits longest (ms); `lately`: leads that were created in the last
-    `RATE_MINUTES`; `left`: seconds that the pending ones need at the allowed rate, None while it rests.
+    `per` is the window of the rate limit in seconds. `room` is None where the API key cannot be read; `room_unknown`
+    says why. `totals` maps each batch state to its numbers of batches and leads. `oldest` is when the longest waiting
+    lead became pending (ms since 1970 UTC). `lately` counts the leads created in the last `RATE_MINUTES` minutes.
+    `left` is the time in seconds that the pending leads need at the allowed rate; None while the workspace rests.
     """
 
     name: str
@@ -101,10 +103,11 @@ RATE_MINUTES = 15
 
 @dataclass(frozen=True, slots=True)
 class Overview:
-    """`process` is the id of the process that polls and delivers now, None where none does. Times in ms.
+    """Everything that `status` prints. Times in ms since 1970 UTC.
 
-    `in_force` is the configuration that the daemon told; `file_differs` says that the file has changed since, and
-    `refused` that a reload of it was refused. `is_whole`: nothing was left out.
+    `process` is the pid of the process that holds the ledger, None where there is none. `in_force` is the configuration
+    that the daemon loaded; `file_differs` is set if the file has changed since, and `refused` if a reload of it failed.
+    `is_whole` is False where --workspace or --stream left something out.
     """
 
     config: Path
@@ -122,19 +125,19 @@ class Overview:
 
     @property
     def unread(self) -> list[StreamView]:
-        """The streams that could not be read the last time."""
+        """Return the streams whose last poll failed."""
         return [stream for stream in self.streams if stream.failing]
 
     @property
     def states(self) -> dict[str, int]:
-        """All streams together; every name is there."""
+        """Return the number of records in each state over all streams; every state is there."""
         return {state: sum(stream.states[state] for stream in self.streams) for state in STATES}
 
 
 def without_ledger(
     config: Config, at: int, *, workspaces: Collection[str] = (), streams: Collection[str] = ()
 ) -> Overview:
-    """The same shape with nothing in it, before the first `once` or `run`."""
+    """Return the overview before the first `once` or `run`: all streams and workspaces, with zeroes. `at` in ms."""
     why = "there is no ledger yet"
     scope = scope_of(config, None, workspaces, streams)
     views = tuple(
@@ -159,8 +162,12 @@ def without_ledger(
 def overview_of(
     config: Config, ledger: Ledger, *, workspaces: Collection[str] = (), streams: Collection[str] = ()
 ) -> Overview:
-    """Of these workspaces and streams, of everything where neither is named. Raises LedgerError. An API key that cannot
-    be read here leaves that workspace's room unknown."""
+    """Return the overview of these workspaces and streams, or of everything where neither is named.
+
+    Where an API key cannot be read, the room of that workspace is unknown.
+
+    Raises LedgerError, LedgerBusy.
+    """
     scope = scope_of(config, ledger, workspaces, streams)
     told = ledger.incidents.in_force()
     return Overview(
@@ -184,7 +191,7 @@ def overview_of(
 
 
 def without_config(path: Path, ledger: Ledger) -> Overview:
-    """What the ledger alone tells, where the file cannot be used."""
+    """Return the overview that the ledger alone gives, for a configuration file that cannot be used."""
     scope, told = scope_of(None, ledger), ledger.incidents.in_force()
     return Overview(
         config=path,
@@ -211,7 +218,7 @@ def _refused(ledger: Ledger) -> Incident | None:
 
 
 def rule_with(config: Config, workspace: str, key: Secret, ledger: Ledger) -> RateLimit:
-    """The limit of one workspace's API key, where the other keys need not be known."""
+    """Return the rate limit of one workspace's API key; the keys of the others need not be readable."""
     return rule_of(config.workspaces[workspace].limit, key, ledger.hasher)
 
 
@@ -276,7 +283,7 @@ def _room(config: Config, ledger: Ledger, name: str, options: Workspace) -> tupl
 
 
 def _pace(ledger: Ledger, workspace: str) -> PaceView | None:
-    """Why the workspace rests; None where it does not."""
+    """Return why the workspace rests, or None."""
     kept = ledger.outbox.pace_of(workspace) or {}
     pace = Pace.as_kept(kept)
     if not pace.rest:

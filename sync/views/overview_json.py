@@ -11,7 +11,7 @@ from sync.views.phrases import iso
 
 
 def overview_as_json(overview: Overview) -> dict[str, Any]:
-    """`states` has all names; `room`, `last_poll`, `failing` and `config.in_force_since` may be null."""
+    """Return the overview as JSON. `room`, `last_poll`, `failing` and `config.in_force_since` may be null."""
     told = overview.in_force
     return {
         "ledger": {"path": str(overview.ledger), "exists": overview.exists},
@@ -86,7 +86,7 @@ def _stream_as_json(stream: StreamView) -> dict[str, Any]:
 
 
 def _incident_as_json(incident: Incident) -> dict[str, Any]:
-    """`polls` are counted up to three."""
+    """Return an incident as JSON; `polls` stops counting at three."""
     return {
         "since": iso(incident.since),
         "polls": incident.times,

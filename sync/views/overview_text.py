@@ -16,11 +16,11 @@ from sync.views.rich_tables import table
 from sync.views.troubles import polls
 
 MANY = 20
-"""From more streams or workspaces on only those are listed that have something to say."""
+"""With more streams and workspaces than this, those without anything to report are left out."""
 
 
 def head_lines(overview: Overview) -> Iterator[tuple[str, str]]:
-    """Yield what is said first, as name and text: ledger, daemon, configuration, and all streams in figures."""
+    """Yield the first lines as name and text: ledger, daemon, configuration, and the records of all streams."""
     yield "ledger", str(overview.ledger)
     yield "daemon", _process(overview)
     if overview.in_force is not None:
@@ -57,7 +57,7 @@ def _sum(overview: Overview) -> str:
 
 
 def last_word(overview: Overview) -> tuple[str, str]:
-    """Return what is said where nothing needs a person, and its colour: green only where nothing is wrong."""
+    """Return the text for an overview without needs, and its colour: green only where nothing is wrong."""
     wrong = []
     if unread := len(overview.unread):
         wrong.append(f"{count(unread, 'stream')} could not be read the last time")
@@ -69,7 +69,7 @@ def last_word(overview: Overview) -> tuple[str, str]:
 
 
 def _poll(stream: StreamView, now: int, *, brief: bool = False) -> str:
-    """`brief` leaves out why it could not be read."""
+    """Describe the last poll; `brief` leaves out the cause of a failure."""
     poll, failing = stream.last_poll, stream.failing
     if failing is not None:
         since = f"not read for {polls(failing)}, since {ago(failing.since, now).removesuffix(' ago')}"
@@ -88,7 +88,8 @@ def _error(poll: LastPoll) -> str:
 
 
 def _lanes(stream: StreamView) -> Iterator[tuple[str, str]]:
-    """How far each lane is read; a stream that is read to its end is up to date, however old its newest change is."""
+    """Yield each lane and how far it is read. A stream that was read to its end counts as up to date, however old its
+    newest change is."""
     for lane, text in stream.lanes.items():
         if lane == "live" and stream.is_up_to_date and stream.seen:
             yield lane, f"up to date; newest change seen {stream.seen}"
@@ -127,7 +128,7 @@ def _sent(workspace: WorkspaceView) -> str:
 
 
 def _waiting(workspace: WorkspaceView, now: int) -> str:
-    """How many wait, since when the first, how fast they go, and how long that takes."""
+    """Say how many leads are pending, for how long, at which rate they are sent, and how long the rest takes."""
     said = f"{number(workspace.pending)} pending"
     if workspace.oldest is not None:
         said += f", the oldest for {ago(workspace.oldest, now).removesuffix(' ago')}"
@@ -139,7 +140,7 @@ def _waiting(workspace: WorkspaceView, now: int) -> str:
 
 
 def _rest(overview: Overview, workspace: WorkspaceView) -> Iterator[str]:
-    """Why it rests and until when. The cure is said once: not here where it stands among what needs a person."""
+    """Yield why the workspace rests and until when; the cure only if it is not listed among the needs already."""
     pace = workspace.pace
     if pace is None:
         return
@@ -153,7 +154,7 @@ def _rest(overview: Overview, workspace: WorkspaceView) -> Iterator[str]:
 
 
 def _worth_a_line(overview: Overview, *, whole: bool) -> tuple[Sequence[StreamView], Sequence[WorkspaceView]]:
-    """What is listed: everything where it is little or asked for, else what has something to say."""
+    """Return what is listed: everything if it is little or `whole`, else what has something to report."""
     streams, workspaces = overview.streams, overview.workspaces
     if whole or len(streams) + len(workspaces) <= MANY:
         return streams, workspaces
@@ -178,7 +179,7 @@ def _left_out(overview: Overview, streams: Sequence[StreamView], workspaces: Seq
 
 
 def plain_lines(overview: Overview, program: str, *, whole: bool = False) -> list[str]:
-    """One fact a line, for pipes and files."""
+    """Return the overview for pipes and files, one fact per line; `whole` leaves nothing out."""
     lines = [f"{name} {text}" for name, text in head_lines(overview)]
     most = None if whole else MANY
     needs = needs_as_lines(overview.needs, program, reasons=True, now=overview.at, most=most)
@@ -203,7 +204,7 @@ def plain_lines(overview: Overview, program: str, *, whole: bool = False) -> lis
 
 
 def print_tables(overview: Overview, program: str, console: Console, *, whole: bool = False) -> None:
-    """For a terminal, from 80 columns on."""
+    """Print the overview as tables for a terminal of at least 60 columns; `whole` leaves nothing out."""
     for name, text in head_lines(overview):
         shown = [text] if name == "ledger" else wrapped([text], max(console.width - 8, 20))
         for n, line in enumerate(shown):

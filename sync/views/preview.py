@@ -1,4 +1,4 @@
-"""The leads that records of a source would become: read and mapped, never written, never sent."""
+"""Preview: records of a source, read and mapped to leads. Writes and sends nothing."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ from sync.shared.words import Json, Record
 from sync.views.foresight import Foreseen, foresee
 
 LOOKED_AT = 1000
-"""The most records that a preview looks at where hardly any becomes a lead."""
+"""The most records that a preview reads if hardly any of them becomes a lead."""
 _PAGE = 100
 
 PreviewFate = Literal["lead", "filtered", "unfit", "unusable", "deleted"]
@@ -36,7 +36,7 @@ PreviewFate = Literal["lead", "filtered", "unfit", "unusable", "deleted"]
 
 @dataclass(frozen=True, slots=True)
 class Known:
-    """The ledger's word on a record. `lead_exists`: no, maybe, yes; `drift`: it changed since."""
+    """A record as the ledger has it. `lead_exists`: no, maybe, yes; `drift`: it changed since its lead was created."""
 
     state: State
     lead_exists: str
@@ -45,10 +45,14 @@ class Known:
 
 @dataclass(frozen=True, slots=True)
 class Specimen:
-    """One record and what the mapping makes of it. `document` is the lead as it goes over the wire, but for the labels
-    that are added when it is sent; `size` its bytes. `known` is None where the ledger does not know the record.
-    `where`: of a filtered record, and where `where` failed, what it read, as (path, value). `skipped`: contacts left
-    out by the `where` of their table. `lost`: mapped fields, each with a reason, of whose values none could be used."""
+    """One record and what the mapping makes of it.
+
+    `document` is the lead as it goes over the wire, without the labels that are added on sending; `size` its bytes.
+    `known` is None where the ledger does not have the record. `where` holds what the mapping's `where` read, as (path,
+    value), for a filtered record or a failed `where`. `skipped` counts contacts that the `where` of their table left
+    out. `origin` says which records it was merged or converted from. `lost` are mapped fields of whose values not one
+    could be used, each with the reason.
+    """
 
     id: str
     modified: str | None
@@ -62,7 +66,6 @@ class Specimen:
     where: tuple[tuple[str, Json], ...] = ()
     skipped: int = 0
     origin: Origin | None = None
-    """What its source made it of."""
     lost: tuple[tuple[str, str], ...] = ()
 
 
@@ -70,8 +73,8 @@ class Specimen:
 class StreamPreview:
     """A stream's mapping and some of its records. `fields`: (path on the wire, expression, key in the table).
 
-    `more`: looking ended before there were enough leads, and there may be more records. `ledger` says what is to be
-    said of the ledger: that there is none yet, or why it could not be read.
+    `more`: reading stopped before enough leads were found, and there may be more records. `ledger` says that there is
+    no ledger yet, or why it could not be read; else it is empty.
     """
 
     stream: str
@@ -88,19 +91,22 @@ class StreamPreview:
 
 @dataclass(frozen=True, slots=True)
 class Choice:
-    """The records to show: these ids, or those of a first poll until `most` of them became leads."""
+    """The records to show: these `ids`, or those of a first poll until `most` of them became leads."""
 
     ids: Sequence[str] = ()
     most: int = 5
 
     @property
     def bound(self) -> int:
-        """Return how many records are looked at for that, at the most."""
+        """Return the most records that are read to find them."""
         return max(LOOKED_AT, 2 * self.most)
 
 
 def preview_streams(config: Config, names: Sequence[str], choice: Choice) -> Iterator[StreamPreview]:
-    """Raises ConfigError, SourceUnavailable, SourceRefused."""
+    """Yield the preview of each of these streams (`source.stream`), as it is read.
+
+    Raises ConfigError, SourceUnavailable, SourceRefused.
+    """
     mappings = compile_all(config)
     specs = stream_specs(config, mappings)
     with _ledger_of(config) as (ledger, said):
@@ -155,8 +161,8 @@ def _stream(config: Config, name: str) -> Stream:
 def _specimens(
     connector: Connector, spec: StreamSpec, look: Callable[[Record], Specimen], choice: Choice
 ) -> tuple[list[Specimen], bool]:
-    """All that becomes of the records, in the order they are read; and whether it stopped looking before it had found
-    enough leads. A record that a later page brings again counts as it is there."""
+    """Map the records in the order they are read; also return whether reading stopped before enough leads were found. A
+    record that a later page brings again counts as that page has it."""
     if choice.ids:
         return [look(record) for record in connector.fetch(spec, choice.ids)], False
     size = min(spec.page_size, max(_PAGE, choice.most))
@@ -174,7 +180,7 @@ def _specimens(
 def _under_known_ids(
     ledger: Ledger | None, connector: Connector, spec: StreamSpec, records: list[Specimen]
 ) -> list[Specimen]:
-    """As the ledger calls them: a key may be spelled otherwise by now."""
+    """Return the specimens under the ids that the ledger uses: a key may be spelled differently by now."""
     row = ledger.streams.all().get(f"{spec.source}.{spec.name}") if ledger else None
     if ledger is None or row is None:
         return records
@@ -184,7 +190,7 @@ def _under_known_ids(
 
 @contextmanager
 def _ledger_of(config: Config) -> Iterator[tuple[Ledger | None, str]]:
-    """The ledger if there is one that can be read; a preview does without."""
+    """Open the ledger if there is one that can be read, else yield None and why; a preview works without."""
     said, ledger = "", None
     try:
         refuse_lost(config)
@@ -208,7 +214,7 @@ def _known(ledger: Ledger | None, name: str, records: Sequence[Specimen]) -> dic
 def _matched(
     ledger: Ledger, terms: Terms, mapping: LeadMapping, known: Mapping[str, Stored], specimens: list[Specimen]
 ) -> list[Specimen]:
-    """Says of leads that would not be sent why."""
+    """Add to each lead that would not be sent, or not whole, why."""
     leads = {
         each.id: (each.document, each.origin)
         for each in specimens
@@ -219,7 +225,7 @@ def _matched(
 
 
 def _as_foreseen(specimen: Specimen, foreseen: Foreseen) -> Specimen:
-    """The lead as it would go over the wire, if it would."""
+    """Return the specimen with its lead as it would be sent, without the contacts that would be left out."""
     if foreseen.state != "pending" or specimen.document is None:
         return replace(specimen, foreseen=foreseen)
     wire = without_contacts(encode(specimen.document), {each.place for each in foreseen.left_out})
@@ -228,12 +234,12 @@ def _as_foreseen(specimen: Specimen, foreseen: Foreseen) -> Specimen:
 
 
 def _is_open(stored: Stored | None) -> bool:
-    """Return whether a lead of the record may be sent yet as that of a new one."""
+    """Return whether the record may still be sent as a new lead."""
     return stored is None or (stored.lead_exists == "no" and stored.state not in {"ignored", "forgotten"})
 
 
 def _terms(ledger: Ledger, config: Config, name: str) -> Terms:
-    """`match_on` as the file has it now, whether or not the ledger has heard of it."""
+    """Return `match_on` as the file has it now, which the ledger need not know yet."""
     row, stream = ledger.streams.all().get(name), _stream(config, name)
     return Terms(row.id if row else 0, name, config.workspace_of(stream), frozenset(stream.match_on))
 
@@ -243,11 +249,11 @@ def _as_known(stored: Stored | None) -> Known | None:
 
 
 Prepare = Callable[[Record], tuple[Record, Origin | None]]
-"""Makes of a record what is mapped, and says what its source made it of."""
+"""Turns a record into the one that is mapped, with its origin if it was merged or converted."""
 
 
 def _prepared(ledger: Ledger | None, connector: Connector, name: str) -> Prepare:
-    """As a poll would: without the children whose former record has a lead."""
+    """Return a function that leaves out children whose former record has a lead, as a poll does."""
     row = ledger.streams.all().get(name) if ledger else None
 
     def prepare(record: Record) -> tuple[Record, Origin | None]:
@@ -284,8 +290,7 @@ def _said(notes: Sequence[Note]) -> tuple[str, ...]:
 
 
 def preview_as_json(preview: StreamPreview) -> dict[str, Any]:
-    """One stream with all records that were looked at; `lead` is null for one that becomes none, `where` holds what the
-    mapping's `where` read of one that it left out."""
+    """Return one stream and all records that were read, as JSON; `lead` is null where a record becomes none."""
     return {
         "stream": preview.stream,
         "workspace": preview.workspace,

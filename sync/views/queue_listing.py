@@ -1,4 +1,4 @@
-"""What waits in the queues that a person settles: record by record, and in groups by stream and reason."""
+"""Records that wait in a queue for a person's decision: one by one, and grouped by stream and reason."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ NOTHING: dict[Queue, str] = {
 
 @dataclass(frozen=True, slots=True)
 class QueueItem:
-    """A record of a queue with why it is there and, where it is known, its lead's name; of drift also what changed."""
+    """A record of a queue, why it is there, and its lead's name if known; in the drift queue also its changes."""
 
     waiting: WaitingRecord
     whys: tuple[Reason, ...]
@@ -37,15 +37,15 @@ class QueueItem:
 
     @property
     def name(self) -> str:
-        """What a person types to name the record: `STREAM:ID`."""
+        """Return the name by which commands take the record: `STREAM:ID`."""
         return f"{self.waiting.stream}:{self.waiting.id}"
 
 
 @dataclass(frozen=True, slots=True)
 class AlikeRecords:
-    """Records of a stream that wait for the same reason; of held ones also by the poll that queued them.
+    """Records of a stream that wait for the same reason; held ones are also grouped by the poll that queued them.
 
-    Times in ms. A record with several reasons counts in several groups.
+    Times in ms since 1970 UTC. A record with several reasons counts in several groups.
     """
 
     stream: str
@@ -59,7 +59,7 @@ class AlikeRecords:
 
 @dataclass(frozen=True, slots=True)
 class QueueListing:
-    """A queue, or what was asked for of it, at one moment (ms): `records` in all, of which some are shown."""
+    """A queue, or a selection of it, at one moment (ms): `records` in all, of which some are `shown`."""
 
     queue: Queue
     at: int
@@ -67,24 +67,24 @@ class QueueListing:
     kinds: tuple[AlikeRecords, ...]
     shown: Sequence[QueueItem]
     narrowed: bool = field(default=False, kw_only=True)
-    """Not the whole queue was asked for."""
+    """Only a part of the queue was selected."""
 
 
 def counted(queue: Queue, n: int) -> str:
-    """`3 records in quarantine`, `1 held record`, `20 drifted records`."""
+    """Return such as `3 records in quarantine`, `1 held record` or `20 drifted records`."""
     if queue == "quarantine":
         return f"{count(n, 'record')} in quarantine"
     return count(n, {"held": "held record", "drift": "drifted record", "orphaned": "orphaned lead"}[queue])
 
 
 def wire_of(config: Config, workspace: str) -> Wire:
-    """The names on the wire of a workspace; the usual ones where the configuration does not name it any more."""
+    """Return the wire names of a workspace; the defaults where the configuration no longer has it."""
     known = config.workspaces.get(workspace)
     return known.wire if known else Wire()
 
 
 def items_of(ledger: Ledger, config: Config, queue: Queue, which: Selection) -> list[QueueItem]:
-    """The records of the queue that are meant, the longest waiting first."""
+    """Return the selected records of the queue, the longest waiting first."""
     if queue == "orphaned":
         found = ledger.queues.find(queue, replace(which, reason=""))
         items = [QueueItem(each, (became(each),)) for each in found]
@@ -114,7 +114,7 @@ def became(waiting: WaitingRecord) -> Reason:
 
 
 def _compared(ledger: Ledger, config: Config, waiting: Sequence[WaitingRecord]) -> Iterator[QueueItem]:
-    """A page at a time: only what differs is kept in memory."""
+    """Yield each record with its changes, loading one page at a time: payloads are large, only the changes are kept."""
     rest = iter(waiting)
     while page := list(islice(rest, PAGE)):
         leads = ledger.queues.leads([each.key for each in page])
@@ -124,7 +124,7 @@ def _compared(ledger: Ledger, config: Config, waiting: Sequence[WaitingRecord]) 
 
 
 def listing_of(ledger: Ledger, config: Config, queue: Queue, which: Selection, *, limit: int | None) -> QueueListing:
-    """`limit`: how many records are shown; None shows all."""
+    """Return the listing with at most `limit` records shown; None shows all."""
     at = int(ledger.clock.wall() * 1000)
     items = items_of(ledger, config, queue, which)
     shown = items[:limit] if queue == "drift" else [*_named(ledger, config, items[:limit])]
@@ -133,7 +133,7 @@ def listing_of(ledger: Ledger, config: Config, queue: Queue, which: Selection, *
 
 
 def _named(ledger: Ledger, config: Config, items: Sequence[QueueItem]) -> Iterator[QueueItem]:
-    """With the names of the leads that would be sent, where they are kept."""
+    """Yield each item with the name of the lead that would be sent, if its payload is kept."""
     rest = iter(items)
     while page := list(islice(rest, PAGE)):
         leads = ledger.queues.leads([each.waiting.key for each in page])
@@ -144,7 +144,7 @@ def _named(ledger: Ledger, config: Config, items: Sequence[QueueItem]) -> Iterat
 
 
 def kinds_of(queue: Queue, items: Iterable[QueueItem]) -> tuple[AlikeRecords, ...]:
-    """The largest first."""
+    """Group the records by stream, poll (held ones only) and reason, the largest group first."""
     found: dict[tuple[str, int | None, str], AlikeRecords] = {}
     for item in items:
         waiting = item.waiting
@@ -162,7 +162,7 @@ def _joined(one: AlikeRecords, other: AlikeRecords) -> AlikeRecords:
 
 
 def listing_as_json(listing: QueueListing) -> dict[str, Any]:
-    """`records` counts all that were asked for, `listed` holds those that are shown."""
+    """Return the listing as JSON: `records` counts all selected ones, `listed` holds those shown."""
     return {
         "queue": listing.queue,
         "at": iso(listing.at),
@@ -185,7 +185,7 @@ def _kind_as_json(kind: AlikeRecords) -> dict[str, Any]:
 
 
 def item_as_json(queue: Queue, item: QueueItem) -> dict[str, Any]:
-    """One record; of drift with its changes."""
+    """Return one record as JSON; in the drift queue with its changes."""
     waiting = item.waiting
     shown: dict[str, Any] = {
         "stream": waiting.stream,
@@ -205,5 +205,5 @@ def item_as_json(queue: Queue, item: QueueItem) -> dict[str, Any]:
 
 
 def changes_as_json(changes: Iterable[FieldChange]) -> list[dict[str, Any]]:
-    """`was` is null where nobody knows what the lead has."""
+    """Return changes as JSON; `was` is null where the lead's value is unknown."""
     return [{"field": each.field, "was": each.was, "is": each.now} for each in changes]

@@ -20,13 +20,13 @@ _WORDS: dict[Queue, str] = {
     "orphaned": "ack",
 }
 CHANGES_SHOWN = 8
-"""Of one record in a table; `show` has all."""
+"""Changes of one record shown in a table; `show` lists all."""
 LONGEST = 80
-"""Characters of one value in a list; `show` has all."""
+"""Characters shown of one value in a list; `show` prints all of it."""
 
 
 def plain_lines(listing: QueueListing, program: str) -> Iterator[str]:
-    """One fact a line: groups, records with what belongs to them, what to do next."""
+    """Yield the listing for pipes, one fact per line: groups, records with their changes, and the next commands."""
     for kind in listing.kinds:
         poll = f" by poll {kind.poll}" if kind.poll is not None else ""
         since = f"oldest {moment(kind.oldest)}, newest {moment(kind.newest)}"
@@ -41,7 +41,7 @@ def plain_lines(listing: QueueListing, program: str) -> Iterator[str]:
 
 
 def footer(listing: QueueListing, program: str) -> Iterator[str]:
-    """How many there are, and the commands that settle them."""
+    """Yield how many records there are, and the commands that settle them."""
     if not listing.records:
         yield NOTHING[listing.queue] + (" that matches" if listing.narrowed else "")
         return
@@ -53,7 +53,7 @@ def footer(listing: QueueListing, program: str) -> Iterator[str]:
 
 
 def print_listing(listing: QueueListing, program: str, console: Console) -> None:
-    """For a terminal, from 80 columns on."""
+    """Print the listing for a terminal of at least 80 columns."""
     if listing.kinds:
         console.print(_kinds_table(listing))
     if listing.shown:
@@ -79,7 +79,7 @@ def _since(kind: AlikeRecords, now: int) -> str:
 
 
 def _records_table(listing: QueueListing) -> RenderableType:
-    """Without the reason where it is the same for all and stands above."""
+    """Return the records as a table; without the reason where all share the one above."""
     drift = listing.queue == "drift"
     heads = ["record", "lead", "since"]
     if drift or listing.queue == "quarantine" or len(listing.kinds) > 1:
@@ -99,7 +99,7 @@ def _changes(item: QueueItem) -> RenderableType:
 
 
 def change_line(change: FieldChange, most: int = LONGEST) -> str:
-    """`name: Acme -> Apex`."""
+    """Return a change such as `name: Acme -> Apex`, each value cut at `most` characters."""
     return f"{change.field}: {_arrow(change, most)}"
 
 

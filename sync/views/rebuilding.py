@@ -1,4 +1,4 @@
-"""What a rebuild did, for people and as JSON."""
+"""The result of `ledger rebuild` as text and as JSON."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from sync.views.phrases import count, joined, number
 
 
 def rebuilt_as_json(done: Rebuilt) -> dict[str, Any]:
-    """Every key is always there."""
+    """Return the result as JSON; all keys are always there."""
     return {
         "is_new": done.is_new,
         "kept": str(done.kept) if done.kept else None,
@@ -24,7 +24,7 @@ def rebuilt_as_json(done: Rebuilt) -> dict[str, Any]:
 
 
 def rebuilt_as_lines(done: Rebuilt, program: str) -> list[str]:
-    """What was made, what it knows now, and what comes next."""
+    """Return what was made, what it holds now, and what comes next."""
     lines = [_made(done)]
     lines.append(f"streams     {joined(done.streams) if done.streams else 'none'}")
     lines.append(f"batches     {number(done.batches)} that it did not know")

@@ -1,4 +1,4 @@
-"""One record of the ledger, whole: what it is, why it waits, what its lead is and what would be sent."""
+"""One record of the ledger in full: its state, why it waits, its lead, and what would be sent."""
 
 from __future__ import annotations
 
@@ -20,17 +20,16 @@ from sync.views.reasons import Reason, reasons_of, why_as_json
 
 IN_QUEUES = ("quarantined", "held")
 WHOLE = 7000
-"""Characters of one value: all that the API takes."""
+"""Characters of one value: the longest that the API takes."""
 
 
 @dataclass(frozen=True, slots=True)
 class Whole:
-    """A record with its values, for its operator's own eyes. Times in ms.
+    """A record with its values: personal data, for its operator only. Times in ms since 1970 UTC.
 
     `payload` is the lead that would be sent, `source` what the mapping read; None where they are not kept. `drifted` is
-    there where the record changed after its lead was created; `batch` created that lead, or carries it now. `labels`
-    are put on the lead as it is sent. `left_out`: of each contact that the lead goes without, by what it is known
-    (`email`, `phone`) and whose that is.
+    set if the record changed after its lead was created; `batch` created that lead, or carries it now. `labels` are
+    added on sending. `left_out` holds, for each contact that the lead goes without, (`email` or `phone`, whose it is).
     """
 
     waiting: WaitingRecord
@@ -70,7 +69,7 @@ def whole_of(ledger: Ledger, config: Config, waiting: WaitingRecord) -> Whole:
 
 
 def _labels(config: Config, waiting: WaitingRecord) -> Iterator[str]:
-    """What its lead would get besides its own labels."""
+    """Yield the labels that its lead would get besides its own."""
     source, _, name = waiting.stream.partition(".")
     stream = config.sources[source].streams.get(name) if source in config.sources else None
     if stream and stream.resend_label and waiting.lead_exists == "yes":
@@ -85,7 +84,7 @@ def _document(text: bytes | None) -> Json | None:
 
 
 def whole_as_json(whole: Whole) -> dict[str, Any]:
-    """All keys are always there."""
+    """Return the record as JSON; all keys are always there."""
     waiting, drifted = whole.waiting, whole.drifted
     return {
         "stream": waiting.stream,
@@ -110,7 +109,7 @@ def whole_as_json(whole: Whole) -> dict[str, Any]:
 
 
 def whole_as_lines(whole: Whole) -> Iterator[str]:
-    """For people: facts, reasons with their cures, the change field by field, and the lead as JSON."""
+    """Yield the record as text: facts, reasons with their cures, changes field by field, and the lead as JSON."""
     waiting = whole.waiting
     yield f"{printable(whole.name)} ({waiting.state.replace('_', ' ')})"
     yield f"  number      #{waiting.key}"

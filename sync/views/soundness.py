@@ -1,4 +1,4 @@
-"""Whether the ledger's file and its receipts are sound."""
+"""Verifies the ledger's file and its receipts."""
 
 from __future__ import annotations
 
@@ -42,8 +42,7 @@ _RULES = {
 
 @dataclass(frozen=True, slots=True)
 class Soundness:
-    """Rows of each table, what is wrong (nothing, as a rule), and what to do about the gravest of it. Holds no value of
-    a record."""
+    """Row counts of each table, the faults found, and the cure for the gravest. Holds no value of a record."""
 
     rows: Mapping[str, int]
     faults: tuple[str, ...]
@@ -53,12 +52,14 @@ class Soundness:
 RESTORE = "stop the daemon, keep a copy of the ledger, and restore the last sound backup"
 REBUILD = "stop the daemon, and say `ledger rebuild`: it adds what the receipts know and the ledger does not"
 RESTART = "start the daemon again (or `once`): what the receipts lack is written anew from the ledger"
-"""Never a backup: with receipts that are gone as well nobody would know what was sent since it was made."""
+"""Never a backup: if the receipts are lost too, nothing would know what was sent since that backup."""
 
 
 def look(ledger: Ledger) -> Soundness:
-    """SQLite's own checks of the whole file, the sums that must hold, and the receipts. Raises LedgerError where they
-    cannot be read, LedgerUntrusted where the receipts are of a newer program."""
+    """Run SQLite's own checks of the whole file, the rules above, and compare the receipts.
+
+    Raises LedgerError where they cannot be read, LedgerUntrusted where the receipts are of a newer program.
+    """
     # before the ledger: what is sent meanwhile is then in the ledger at least
     began = int(ledger.clock.wall() * 1000)
     histories = [(place, ReceiptHistory.of(place.read())) for place in ledger.places.all]
@@ -95,7 +96,7 @@ def _ahead_of_the_ledger(
 def _weak_receipts(
     place: ReceiptsFile, history: ReceiptHistory, batches: Mapping[str, str], ended: set[str]
 ) -> Iterator[str]:
-    """Yield what one file of receipts lacks. Batches that ended meanwhile may not have been seen there yet."""
+    """Yield what one receipts file lacks, of the batches that had `ended` before it was read."""
     if not place.exists():
         yield f"the receipts {place.path} are missing"
         return

@@ -1,4 +1,4 @@
-"""What needs a person beside the records: what the daemon told the ledger, and what can be seen from here."""
+"""Needs beside the records: incidents that the daemon reported, and what is visible on this machine."""
 
 from __future__ import annotations
 
@@ -20,9 +20,9 @@ from sync.views.phrases import ago, count, printable
 from sync.views.scope import Scope
 
 LASTING_SECONDS = 900.0
-"""A source or a workspace that cannot be reached for so long has no short outage any more."""
+"""An outage of a source or workspace that lasts longer needs a person."""
 FULL_BYTES = 4 * 1024 * 1024
-"""With less than that the ledger's disk counts as full: its log alone may need as much."""
+"""With less free space the ledger's disk counts as full: its write-ahead log alone may need as much."""
 _LASTING = (
     "nothing is lost, and it is tried again by itself; look whether the network and [workspaces] base_url are right"
 )
@@ -31,8 +31,12 @@ _ORDER: tuple[NeedKind, ...] = ("ledger", "daemon", "config", "stalled", "receip
 
 
 def needs_of(ledger: Ledger, scope: Scope, ageing: tuple[Age, ...] = (), *, config: Path | None = None) -> Needs:
-    """Return everything that waits for a person now. `ageing` is what the configuration uses that ends soon; `config`
-    the file, where a start with it may have failed. Raises LedgerError, LedgerBusy."""
+    """Return everything that needs a person now.
+
+    `ageing` is what the configuration uses that ends soon; `config` the file, to find a start that failed.
+
+    Raises LedgerError, LedgerBusy.
+    """
     now = int(ledger.clock.wall() * 1000)
     found = [
         *place_needs(ledger.path),
@@ -50,7 +54,7 @@ def needs_of(ledger: Ledger, scope: Scope, ageing: tuple[Age, ...] = (), *, conf
 
 
 def is_lasting(incident: Incident, now: int) -> bool:
-    """Whether it needs a person; `now` in ms. One refusal, or a short outage, may be over at the next poll."""
+    """Return whether it needs a person; `now` in ms. One refusal or a short outage may be over at the next poll."""
     match incident.gravity:
         case "certain":
             return True
@@ -93,7 +97,7 @@ def _cause(incident: Incident) -> str:
 
 
 def place_needs(ledger: Path) -> Iterator[Need]:
-    """Yield what is wrong with the place of a ledger, be there one or not."""
+    """Yield problems with the ledger's disk and folder, whether or not the ledger exists."""
     place = ledger if ledger.parent.exists() else next(each for each in ledger.parents if each.parent.exists())
     if is_on_read_only_disk(place):
         cause = f"the disk of {ledger} is read-only: nothing can be remembered, so nothing is sent"
@@ -110,7 +114,7 @@ def place_needs(ledger: Path) -> Iterator[Need]:
 
 
 def start_needs(config: Path, ledger: Ledger | None = None) -> Iterator[Need]:
-    """Yield the start of the daemon that failed last, where no process has had the ledger since."""
+    """Yield the daemon's last failed start, unless a process has opened the ledger since."""
     found = noted(config)
     if found is None:
         return
@@ -124,7 +128,7 @@ def start_needs(config: Path, ledger: Ledger | None = None) -> Iterator[Need]:
 
 
 def _process(ledger: Ledger) -> Iterator[Need]:
-    """A daemon that ended, but by nobody's wish, or that is halted."""
+    """Yield a daemon that ended unintentionally, or is stopped by a signal."""
     told, process = ledger.incidents.in_force(), holder(ledger.path)
     if process and _is_halted(process):
         cause = f"the process that reads and sends (pid {process}) is halted by a signal (SIGSTOP, Ctrl-Z)"
@@ -140,7 +144,7 @@ def _process(ledger: Ledger) -> Iterator[Need]:
 
 
 def _is_halted(process: int) -> bool:
-    """Whether Linux says so; a process that cannot be seen from here is not."""
+    """Return whether Linux shows the process as stopped; False where it cannot be seen."""
     try:
         stat = Path(f"/proc/{process}/stat").read_bytes()
     except OSError:
@@ -149,8 +153,8 @@ def _is_halted(process: int) -> bool:
 
 
 def _overdue(ledger: Ledger, scope: Scope, now: int) -> Iterator[Need]:
-    """Streams that a daemon should have read long ago. One that hangs as a whole tells nobody, so it is seen from
-    here."""
+    """Yield streams that a running daemon should have polled long ago. A daemon that hangs reports nothing, so this is
+    judged from outside."""
     told = ledger.incidents.in_force()
     if told is None or told.stopped is not None or holder(ledger.path) is None:
         return
@@ -175,7 +179,7 @@ def _receipts(ledger: Ledger) -> Iterator[Need]:
 
 
 def _workspaces(ledger: Ledger, scope: Scope, now: int) -> Iterator[Need]:
-    """What only a person ends, and what has lasted too long to end by itself."""
+    """Yield rests that only a person ends, and those that last too long to end by themselves."""
     for name in scope.workspaces:
         kept = dict(ledger.outbox.pace_of(name) or {})
         pace = Pace.as_kept(kept)
@@ -193,11 +197,11 @@ def _workspaces(ledger: Ledger, scope: Scope, now: int) -> Iterator[Need]:
 
 
 def failing_of(ledger: Ledger) -> dict[str, Incident]:
-    """Return the streams that could not be read the last time."""
+    """Return the incident of each stream whose last poll failed."""
     return {each.subject: each for each in ledger.incidents.all() if each.kind == "stream"}
 
 
 def polls(incident: Incident) -> str:
-    """`once`, `2 polls`, `3 polls or more`."""
+    """Return such as `1 poll`, `2 polls` or `3 polls or more`."""
     more = " or more" if incident.times == COUNTED else ""
     return f"{count(incident.times, 'poll')}{more}"

@@ -1,4 +1,4 @@
-"""Drift as a work list for a person who mends leads by hand: CSV, one row a changed field."""
+"""Drift as a CSV work list for correcting leads by hand: one row per changed field."""
 
 from __future__ import annotations
 
@@ -12,13 +12,13 @@ from sync.views.queue_listing import QueueItem
 
 COLUMNS = ("stream", "id", "lead", "changed_at", "field", "was", "is")
 LONGEST = 100_000
-"""Characters of one value: more than the API takes."""
+"""Characters of one value, above any limit of the API."""
 
 
 def write_csv(items: Iterable[QueueItem], file: TextIO, *, raw: bool = False) -> None:
-    """In the form of RFC 4180. A record that cannot be compared has one row, without a field, that says why.
+    """Write the items as CSV (RFC 4180). A record that cannot be compared has one row, without a field, that says why.
 
-    Unless it is `raw`, for programs, a cell that a spreadsheet would take for a formula begins with an apostrophe.
+    Unless `raw`, a cell that a spreadsheet would evaluate as a formula is prefixed with an apostrophe.
     """
     writer = csv.writer(file)
     writer.writerow(COLUMNS)
@@ -34,8 +34,8 @@ https://owasp.org/www-community/attacks/CSV_Injection"""
 
 
 def without_formula(cell: str) -> str:
-    """Return it with an apostrophe before what may be a formula: also after a semicolon, at which a spreadsheet begins
-    another cell where a comma is the decimal sign."""
+    """Prefix what a spreadsheet may take for a formula with an apostrophe; also after a semicolon, which separates
+    cells where a comma is the decimal sign."""
     return _FORMULA.sub(r"\1'", cell)
 
 
