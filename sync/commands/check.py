@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import sys
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from pathlib import Path
@@ -12,6 +11,7 @@ import click
 
 from sync.commands.check_text import CheckLine, show
 from sync.commands.click_options import all_option, config_option, json_option, scope_options
+from sync.commands.output import print_json
 from sync.shared.errors import ConfigError, SyncError
 
 if TYPE_CHECKING:  # --help does without them
@@ -62,7 +62,7 @@ def check(
     exit_code = exit_code_of(lines)
     if as_json:
         findings = [{"level": line.level, "where": line.where, "text": line.text, "hint": line.hint} for line in lines]
-        click.echo(json.dumps({"exit_code": exit_code, "findings": findings}, indent=2, ensure_ascii=False))
+        print_json({"exit_code": exit_code, "findings": findings})
     else:
         _pass_by(None)
         show(lines, whole=whole)

@@ -10,6 +10,9 @@ import click
 
 FunctionT = TypeVar("FunctionT", bound=Callable[..., Any])
 
+LISTED = 20
+"""The records that a listing shows without --limit; as JSON it has all of them."""
+
 
 def config_option(function: FunctionT) -> FunctionT:
     """Add -c/--config; the command gets `config: Path | None`. It may stand before the subcommand too."""
@@ -52,6 +55,11 @@ def limit_option(function: FunctionT) -> FunctionT:
     """Add --limit; the command gets `limit: int | None`, where 0 stands for no limit."""
     said = "Show N records (20 without it, all with --json); 0 shows all."
     return click.option("--limit", type=click.IntRange(min=0), metavar="N", help=said)(function)
+
+
+def shown_of(limit: int | None, *, as_json: bool) -> int | None:
+    """Return how many records to show for this --limit; None shows all."""
+    return LISTED if limit is None and not as_json else limit or None
 
 
 def _own_or_outer(context: click.Context, parameter: click.Parameter, value: Path | None) -> Path | None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import sys
 from collections import Counter
 from collections.abc import Sequence
@@ -12,10 +11,10 @@ from typing import TYPE_CHECKING
 import click
 
 from sync.commands.asking import ask
-from sync.commands.beside import opened
-from sync.commands.click_options import config_option, json_option, limit_option, yes_option
+from sync.commands.click_options import config_option, json_option, limit_option, shown_of, yes_option
+from sync.commands.loading import load, opened
+from sync.commands.output import print_json, print_lines
 from sync.commands.selectors import split_record
-from sync.commands.settling import LISTED
 
 if TYPE_CHECKING:  # --help does without them
     from state.ledger import Ledger
@@ -44,11 +43,10 @@ def list_(limit: int | None, as_json: bool, config: Path | None) -> None:
     from sync.views.doubts import doubt_as_json
     from sync.views.phrases import program
 
-    most = LISTED if limit is None and not as_json else limit or None
     found, now = _found(config)
-    shown = found[:most]
+    shown = found[: shown_of(limit, as_json=as_json)]
     if as_json:
-        click.echo(json.dumps({"batches": [doubt_as_json(each) for each in shown]}, indent=2, ensure_ascii=False))
+        print_json({"batches": [doubt_as_json(each) for each in shown]})
         return
     from sync.views.doubts_text import plain_list, print_list
 
@@ -57,18 +55,16 @@ def list_(limit: int | None, as_json: bool, config: Path | None) -> None:
 
         print_list(found, shown, program(config), now, Console())
         return
-    for line in plain_list(found, shown, program(config), now):
-        click.echo(line)
+    print_lines(plain_list(found, shown, program(config), now))
 
 
 def _found(config: Path | None) -> tuple[list[Doubt], int]:
     """Return the batches in doubt and the time in ms; empty before there is a ledger."""
-    from sync.config.load import find_config, load_config
     from sync.engine.ledger_opening import open_ledger, refuse_lost, refuse_moved
     from sync.shared.clock import SystemClock
     from sync.views.doubts import doubts_of
 
-    loaded = load_config(find_config(config))
+    loaded = load(config)
     refuse_lost(loaded)
     refuse_moved(loaded)
     if not loaded.ledger_path.exists():
@@ -94,7 +90,7 @@ def show(batch: str, as_json: bool, config: Path | None) -> None:
         found = _find(ledger, batch)
         leads, now = leads_of(ledger, loaded, found), int(ledger.clock.wall() * 1000)
     if as_json:
-        click.echo(json.dumps(doubt_as_json(found, leads), indent=2, ensure_ascii=False))
+        print_json(doubt_as_json(found, leads))
         return
     for line in [
         *facts(found, now),
@@ -222,7 +218,7 @@ def _say(after: Doubt, word: Resolution, conclusion: Conclusion, *, as_json: boo
     if as_json:
         moved = dict(conclusion.moved)
         shown = {"batch": after.batch, "word": word, "state": after.state, "open": after.open, "moved": moved}
-        click.echo(json.dumps(shown, indent=2, ensure_ascii=False))
+        print_json(shown)
         return
     click.echo(_settled(after, word, {str(state): n for state, n in conclusion.moved.items()}))
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import sys
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -15,6 +14,8 @@ import click
 
 from sync.commands.asking import ask
 from sync.commands.click_options import config_option, json_option, yes_option
+from sync.commands.loading import load
+from sync.commands.output import print_json, print_lines
 
 if TYPE_CHECKING:  # --help does without them
     from state.ledger import Ledger
@@ -86,13 +87,12 @@ def import_(
     and before its first start.
     """
     from sync.commands.choose import choose_workspace
-    from sync.config.load import find_config, load_config
 
     if dry_run and (forget or path is None):
         raise click.UsageError("--dry-run needs --csv, and no --forget.")
     if path is None and not forget:
         raise click.UsageError("Name the file with --csv.")
-    loaded = load_config(find_config(config))
+    loaded = load(config)
     name, named = choose_workspace(loaded, workspace), _named(columns)
     if path is None and not yes:
         what = f"Everything that was imported for workspace {name} is taken out: its leads may be created again."
@@ -100,10 +100,9 @@ def import_(
     way: ImportMode = "dry run" if dry_run else "forget" if forget else "add"
     figures, layout = _read(loaded, name, path, named, way) if path else (_clear(loaded, name), None)
     if as_json:
-        click.echo(json.dumps(_as_json(figures, layout, name), indent=2, ensure_ascii=False))
+        print_json(_as_json(figures, layout, name))
         return
-    for line in _as_lines(figures, layout, name, way):
-        click.echo(line)
+    print_lines(_as_lines(figures, layout, name, way))
 
 
 def _named(columns: Sequence[str]) -> dict[IdentityKind, list[str]]:

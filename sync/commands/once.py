@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import shutil
 import signal
 import sys
@@ -15,6 +14,8 @@ from typing import TYPE_CHECKING, TextIO, cast
 import click
 
 from sync.commands.click_options import config_option, json_option
+from sync.commands.loading import load
+from sync.commands.output import print_json, print_lines
 
 if TYPE_CHECKING:  # --help does without them
     from sync.config.schema import Config
@@ -38,11 +39,10 @@ def once(most: int | None, quiet: bool, as_json: bool, streams: tuple[str, ...],
     the ledger), 77 credentials or the plan.
     """
     from sync.commands.choose import choose_streams
-    from sync.config.load import find_config, load_config
     from sync.service.daemon import say_warnings
     from sync.views.phrases import program
 
-    loaded = load_config(find_config(config))
+    loaded = load(config)
     chosen = choose_streams(loaded, streams)
     _configure_log(loaded, quiet=quiet)
     say_warnings(loaded)
@@ -141,8 +141,7 @@ def _print(report: RoundReport, program: str, *, as_json: bool, quiet: bool) -> 
     from sync.views.round_report import report_as_json, report_as_lines, troubles
 
     if as_json:
-        click.echo(json.dumps(report_as_json(report), indent=2, ensure_ascii=False))
+        print_json(report_as_json(report))
         return
     lines = troubles(report, program)[1:] if quiet else report_as_lines(report, program)
-    for line in wrapped(lines, shutil.get_terminal_size().columns) if sys.stdout.isatty() else lines:
-        click.echo(line)
+    print_lines(wrapped(lines, shutil.get_terminal_size().columns) if sys.stdout.isatty() else lines)

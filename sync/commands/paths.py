@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 import click
 
 from sync.commands.click_options import config_option
+from sync.commands.loading import load
 
 if TYPE_CHECKING:  # --help does without them
     from sync.config.schema import Config
@@ -29,13 +30,12 @@ def paths(config: Path | None, dry_run: bool) -> int:
     Makes the folders that are missing, for the service's user, and a drop-in of its unit (`paths.conf`). Say it again
     after an edit of [ledger]; then restart the service. Needs root.
     """
-    from sync.config.load import find_config, load_config
     from sync.installation.layout import InstallLayout
     from sync.installation.machine import Failed, Machine
 
     if not dry_run and (os.geteuid() != 0 or not Path("/run/systemd/system").is_dir()):
         raise click.UsageError("this changes a unit of systemd: run it as root on the machine of the service")
-    loaded = load_config(find_config(config))
+    loaded = load(config)
     try:
         allow(loaded, InstallLayout(), Machine(dry_run=dry_run))
     except Failed as failed:

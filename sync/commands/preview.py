@@ -10,6 +10,8 @@ from typing import TYPE_CHECKING
 import click
 
 from sync.commands.click_options import config_option, json_option
+from sync.commands.loading import load
+from sync.commands.output import print_json, print_lines
 
 if TYPE_CHECKING:  # --help does without them
     from sync.config.schema import Config
@@ -29,21 +31,19 @@ def preview(most: int, ids: tuple[str, ...], as_json: bool, stream: str | None, 
     What it prints is personal data, for your own eyes; nothing of it goes to the log.
     """
     from sync.commands.choose import choose_streams
-    from sync.config.load import find_config, load_config
     from sync.views.preview import Choice, preview_as_json, preview_streams
 
-    loaded = load_config(find_config(config))
+    loaded = load(config)
     names = choose_streams(loaded, [stream] if stream else [])
     if ids and len(names) > 1:
         raise click.UsageError("--id needs the STREAM whose record it is.")
     previews = preview_streams(loaded, names, Choice(_by_id(ids, names[0], loaded), most))
     if as_json:
         document = {"streams": [preview_as_json(each) for each in previews]}
-        click.echo(json.dumps(document, indent=2, ensure_ascii=False))
+        print_json(document)
         return
     for each in previews:
-        for line in _stream_lines(each, most, by_id=bool(ids)):
-            click.echo(line)
+        print_lines(_stream_lines(each, most, by_id=bool(ids)))
     click.echo("nothing was sent")
 
 

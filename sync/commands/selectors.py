@@ -109,24 +109,16 @@ def _split(ids: Sequence[str], streams: Sequence[str] | None, ledger: Ledger) ->
 
 
 def _streams(names: Sequence[str], config: Config, ledger: Ledger) -> list[str] | None:
-    from sync.views.phrases import did_you_mean
+    from sync.commands.choose import match_streams
 
-    if not names:
-        return None
-    known = _known_streams(config, ledger)
-    chosen: dict[str, None] = {}
-    for name in names:
-        found = [each for each in known if name in (each, each.split(".", 1)[0])]
-        if not found:
-            raise click.UsageError(f"There is no stream {name!r}.{did_you_mean(name, known)}")
-        chosen.update(dict.fromkeys(found))
-    return list(chosen)
+    return match_streams(names, _known_streams(config, ledger)) if names else None
 
 
 def _known_streams(config: Config, ledger: Ledger) -> list[str]:
-    from sync.commands.choose import streams_of
+    """Return the streams of the configuration, and those that only the ledger still knows."""
+    from sync.views.scope import configured_streams
 
-    return list(dict.fromkeys([*streams_of(config), *ledger.streams.all()]))
+    return list(dict.fromkeys([*configured_streams(config), *ledger.streams.all()]))
 
 
 def split_record(text: str) -> tuple[str, str]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import sys
 import time
 from contextlib import suppress
@@ -12,6 +11,8 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from sync.commands.click_options import config_option, json_option
+from sync.commands.loading import load
+from sync.commands.output import print_json, print_lines
 
 if TYPE_CHECKING:  # --help does without them
     from state.rows import NoRoom
@@ -40,10 +41,9 @@ def send_test(workspace: str | None, probe_rejection: bool, yes: bool, as_json: 
     77 credentials, plan or address.
     """
     from sync.commands.choose import choose_workspace
-    from sync.config.load import find_config, load_config
     from sync.delivery.client import LeadsClient
 
-    loaded = load_config(find_config(config))
+    loaded = load(config)
     name = choose_workspace(loaded, workspace)
     where = f"workspaces.{name}.api_key"
     LeadsClient.check_key(loaded.workspaces[name].api_key.read(key=where, base=loaded.path.parent), where)
@@ -79,10 +79,9 @@ def _probe(config: Config, workspace: str, *, yes: bool, as_json: bool) -> int:
 
 def _print(report: dict[str, Any] | list[str]) -> None:
     if isinstance(report, dict):
-        click.echo(json.dumps(report, indent=2, ensure_ascii=False))
+        print_json(report)
         return
-    for line in report:
-        click.echo(line)
+    print_lines(report)
 
 
 def _confirm(what: str) -> None:

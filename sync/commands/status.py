@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import sys
 from collections.abc import Collection, Sequence
 from pathlib import Path
@@ -11,6 +10,7 @@ from typing import TYPE_CHECKING
 import click
 
 from sync.commands.click_options import all_option, config_option, json_option, scope_options
+from sync.commands.output import print_json, print_lines
 from sync.shared.errors import ConfigError, SyncError
 
 if TYPE_CHECKING:  # --help does without them
@@ -66,7 +66,7 @@ def show(overview: Overview, config: Path | None, *, whole: bool, as_json: bool)
     if as_json:
         from sync.views.overview_json import overview_as_json
 
-        click.echo(json.dumps(overview_as_json(overview), indent=2, ensure_ascii=False))
+        print_json(overview_as_json(overview))
         return
     from sync.views.overview_text import plain_lines, print_tables
 
@@ -76,8 +76,7 @@ def show(overview: Overview, config: Path | None, *, whole: bool, as_json: bool)
         if (console := Console()).width >= NARROW:
             print_tables(overview, program(config), console, whole=whole)
             return
-    for line in plain_lines(overview, program(config), whole=whole):
-        click.echo(line)
+    print_lines(plain_lines(overview, program(config), whole=whole))
 
 
 def gather(config: Config, workspaces: Collection[str] = (), streams: Collection[str] = ()) -> Overview:

@@ -1,4 +1,4 @@
-"""How far a lane is read, in words, from the keys that cursors of all connectors share; never a record's id."""
+"""The position of a lane in words, from the keys that cursors of all connectors share; never a record's id."""
 
 from __future__ import annotations
 

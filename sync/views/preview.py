@@ -11,10 +11,11 @@ from typing import Any, Literal
 import orjson
 
 from connectors.interface import Connector, StreamSpec
-from state.diagram import State
+from state.diagram import State, Version
 from state.ledger import Ledger
 from state.matching.terms import Terms
-from state.rows import Origin, Stored
+from state.matching.twins import Twins
+from state.rows import LeftOut, Origin, Reading, Stored
 from sync.config.schema import Config, Stream
 from sync.engine.ledger_opening import open_ledger, refuse_lost
 from sync.engine.stream_specs import compile_all, open_source, stream_specs
@@ -22,10 +23,10 @@ from sync.mapping.compile import LeadMapping
 from sync.mapping.result import Filtered, Lead, Note, Unfit
 from sync.mapping.wire_fields import encode, without_contacts
 from sync.polling import heirs_and_losers as lineage
+from sync.polling.readings import contacts_of, hashed
 from sync.polling.spelling import names_of
 from sync.shared.errors import SyncError
 from sync.shared.words import Json, Record
-from sync.views.foresight import Foreseen, foresee
 
 LOOKED_AT = 1000
 """The most records that a preview reads if hardly any of them becomes a lead."""
@@ -35,12 +36,22 @@ PreviewFate = Literal["lead", "filtered", "unfit", "unusable", "deleted"]
 
 
 @dataclass(frozen=True, slots=True)
-class Known:
+class KnownRecord:
     """A record as the ledger has it. `lead_exists`: no, maybe, yes; `drift`: it changed since its lead was created."""
 
     state: State
     lead_exists: str
     drift: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Foreseen:
+    """The state that a record would get instead of being sent, and why; holds no value of a record."""
+
+    state: State
+    because: str
+    left_out: tuple[LeftOut, ...] = ()
+    """The contacts that the lead would be sent without."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,7 +72,7 @@ class Specimen:
     size: int = 0
     problems: tuple[str, ...] = ()
     warnings: tuple[str, ...] = ()
-    known: Known | None = None
+    known: KnownRecord | None = None
     foreseen: Foreseen | None = None
     where: tuple[tuple[str, Json], ...] = ()
     skipped: int = 0
@@ -220,8 +231,42 @@ def _matched(
         for each in specimens
         if each.document is not None and _is_open(known.get(each.id))
     }
-    found = foresee(ledger, terms, mapping, leads, known)
+    found = _foresee(ledger, terms, mapping, leads, known)
     return [_as_foreseen(each, found[each.id]) if each.id in found else each for each in specimens]
+
+
+def _foresee(
+    ledger: Ledger,
+    terms: Terms,
+    mapping: LeadMapping,
+    leads: Mapping[str, tuple[Mapping[str, Json], Origin | None]],
+    known: Mapping[str, Stored],
+) -> dict[str, Foreseen]:
+    """Return, by record id, the leads that would not be sent, or not with all their contacts. Writes nothing.
+
+    `leads` maps a record's id to its document and its origin.
+    """
+    readings = [
+        replace(_reading(ledger, mapping, id_, document), origin=origin) for id_, (document, origin) in leads.items()
+    ]
+    changes = Twins(ledger.file, ledger.hasher).foresee(terms, readings, known)
+    return {
+        id_: Foreseen(change.state, _because(change.reading.reason), change.left_out or ())
+        for id_, change in changes.items()
+        if change.state != "pending" or change.left_out
+    }
+
+
+def _reading(ledger: Ledger, mapping: LeadMapping, id_: str, document: Mapping[str, Json]) -> Reading:
+    values = hashed(mapping.identities(document), ledger.hasher)
+    contacts = contacts_of(document, mapping, ledger.hasher) if mapping.nests else None
+    version = Version("eligible", None, 0, None, None)
+    return Reading(id_, version, values=values, contacts=contacts, needs_contacts=mapping.needs_contacts)
+
+
+def _because(reason: str | None) -> str:
+    (note,) = orjson.loads(reason or "[{}]")
+    return f"{note.get('field', '')} {note.get('rule', '')}".strip()
 
 
 def _as_foreseen(specimen: Specimen, foreseen: Foreseen) -> Specimen:
@@ -244,8 +289,8 @@ def _terms(ledger: Ledger, config: Config, name: str) -> Terms:
     return Terms(row.id if row else 0, name, config.workspace_of(stream), frozenset(stream.match_on))
 
 
-def _as_known(stored: Stored | None) -> Known | None:
-    return Known(stored.state, stored.lead_exists, stored.drift) if stored else None
+def _as_known(stored: Stored | None) -> KnownRecord | None:
+    return KnownRecord(stored.state, stored.lead_exists, stored.drift) if stored else None
 
 
 Prepare = Callable[[Record], tuple[Record, Origin | None]]

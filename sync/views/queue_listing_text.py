@@ -1,15 +1,18 @@
-"""A queue's listing as plain lines for pipes, and as tables for a terminal."""
+"""A queue's listing as plain lines for pipes, as tables for a terminal, and the drift queue as CSV."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import csv
+import re
+from collections.abc import Iterable, Iterator
+from typing import TextIO
 
 from rich.console import Console, Group, RenderableType
 from rich.text import Text
 
 from state.queues import Queue
 from sync.mapping.field_changes import FieldChange
-from sync.views.phrases import ago, count, moment, number, printable, wrapped
+from sync.views.phrases import ago, count, iso, moment, number, printable, wrapped
 from sync.views.queue_listing import NOTHING, AlikeRecords, QueueItem, QueueListing, counted
 from sync.views.rich_tables import table
 
@@ -115,3 +118,42 @@ def _name(item: QueueItem) -> str:
 def _said(item: QueueItem) -> str:
     again = " (read again at the next poll)" if item.waiting.again else ""
     return ("; ".join(str(why) for why in item.whys) or "no reason is kept") + again
+
+
+# ---- CSV
+
+COLUMNS = ("stream", "id", "lead", "changed_at", "field", "was", "is")
+_LONGEST_CELL = 100_000
+"""Characters of one value, above any limit of the API."""
+
+
+def write_csv(items: Iterable[QueueItem], file: TextIO, *, raw: bool = False) -> None:
+    """Write the items as CSV (RFC 4180). A record that cannot be compared has one row, without a field, that says why.
+
+    Unless `raw`, a cell that a spreadsheet would evaluate as a formula is prefixed with an apostrophe.
+    """
+    writer = csv.writer(file)
+    writer.writerow(COLUMNS)
+    for item in items:
+        for row in _rows(item):
+            cells = [printable(cell, _LONGEST_CELL) for cell in row]
+            writer.writerow(cells if raw else map(without_formula, cells))
+
+
+_FORMULA = re.compile(r"""(^|;)(?=[\s"]*[=+\-@\uff1d\uff0b\uff0d\uff20]|[\t\r])""")
+"""What makes a spreadsheet calculate a cell (the last four are wide forms of = + - @):
+https://owasp.org/www-community/attacks/CSV_Injection"""
+
+
+def without_formula(cell: str) -> str:
+    """Prefix what a spreadsheet may take for a formula with an apostrophe; also after a semicolon, which separates
+    cells where a comma is the decimal sign."""
+    return _FORMULA.sub(r"\1'", cell)
+
+
+def _rows(item: QueueItem) -> Iterator[tuple[str, ...]]:
+    start = (item.waiting.stream, item.waiting.id, item.lead, iso(item.waiting.since) or "")
+    for each in item.changes:
+        yield (*start, each.field, "(not known)" if each.was is None else each.was, each.now)
+    if not item.changes:
+        yield (*start, "", "", f"({'; '.join(str(why) for why in item.whys)})")

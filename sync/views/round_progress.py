@@ -24,7 +24,7 @@ WIDTH = 72
 
 @dataclass(frozen=True, slots=True)
 class RoundProgress:
-    """How far a round is. `left` is the time in seconds that the pending leads need at the allowed rate."""
+    """The progress of a round. `left` is the time in seconds that the pending leads need at the allowed rate."""
 
     totals: Mapping[str, int]
     seconds: float

@@ -11,8 +11,8 @@ from sync.config.schema import Config, Source
 
 @dataclass(frozen=True, slots=True)
 class Scope:
-    """What a report covers. `streams` maps each stream to its workspace; `configured` are those that the file has, the
-    others only the ledger knows. `is_whole`: nothing was left out."""
+    """The extent of a report. `streams` maps each stream to its workspace; `configured` are those that the file has,
+    the others only the ledger knows. `is_whole`: nothing was left out."""
 
     streams: Mapping[str, str]
     workspaces: tuple[str, ...]

@@ -1,4 +1,4 @@
-"""The ledger, opened beside a running daemon: for commands that look and for those that settle queues."""
+"""The configuration that a command works with, and its ledger, opened beside a running daemon."""
 
 from __future__ import annotations
 
@@ -12,15 +12,21 @@ if TYPE_CHECKING:  # --help does without them
     from sync.config.schema import Config
 
 
+def load(explicit: Path | None) -> Config:
+    """Load the file that -c names (`explicit`), or the one found in the usual places. Raises ConfigError."""
+    from sync.config.load import find_config, load_config
+
+    return load_config(find_config(explicit))
+
+
 @contextmanager
 def opened(explicit: Path | None) -> Iterator[tuple[Config, Ledger]]:
-    """Open the configuration and its ledger, beside whatever process holds it.
+    """Load the configuration and open its ledger, beside whatever process holds it.
 
     Raises ConfigError, LedgerError (there is none yet), LedgerUntrusted.
     """
-    from sync.config.load import find_config, load_config
     from sync.engine.ledger_opening import open_ledger
 
-    config = load_config(find_config(explicit))
+    config = load(explicit)
     with open_ledger(config) as ledger:
         yield config, ledger
