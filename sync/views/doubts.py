@@ -4,17 +4,19 @@ from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, cast
+from typing import Annotated, Any, cast
 
 import orjson
+from pydantic import Field
 
 from state.ledger import Ledger
 from state.receipts.history import Resolution
 from sync.config.schema import Config, Wire
 from sync.mapping.field_changes import name_of
 from sync.mapping.wire_fields import texts
+from sync.views.json_form import HIDDEN, Moment, TextOrNull, json_of
 from sync.views.needs import cut_off_batches
-from sync.views.phrases import count, iso, moment
+from sync.views.phrases import count, moment
 from sync.views.queue_listing import wire_of
 
 YOUNG_SECONDS = 600
@@ -33,18 +35,18 @@ class Doubt:
     batch: str
     workspace: str
     state: str
+    cut_off: bool
     leads: int
     open: int
-    claimed_at: int
-    ended_at: int | None
+    streams: Mapping[str, int]
+    claimed_at: Annotated[Moment, Field(serialization_alias="sent_at")]
+    ended_at: Annotated[Moment | None, Field(serialization_alias="in_doubt_since")]
     status: int | None
     cause: str
-    account: str
-    message: str
+    account: TextOrNull
+    message: TextOrNull
     words: tuple[str, ...]
     label: str | None
-    streams: Mapping[str, int]
-    cut_off: bool
 
     @property
     def says(self) -> str:
@@ -56,13 +58,13 @@ class Doubt:
 class LeadInDoubt:
     """One lead of a batch: its position, its record, how it was resolved, and what to look for in ClosingDealz."""
 
-    position: int
+    position: Annotated[int, HIDDEN]
     stream: str
     id: str
     number: int
     state: str
     word: Resolution | None
-    name: str
+    name: TextOrNull
     emails: tuple[str, ...]
 
     @property
@@ -164,35 +166,5 @@ def note_of(word: Resolution, by: str, note: str, *, at: float, leads: Collectio
 
 def doubt_as_json(doubt: Doubt, leads: Sequence[LeadInDoubt] | None = None) -> dict[str, Any]:
     """Return the batch as JSON; `records` is there only if `leads` are given."""
-    shown: dict[str, Any] = {
-        "batch": doubt.batch,
-        "workspace": doubt.workspace,
-        "state": doubt.state,
-        "cut_off": doubt.cut_off,
-        "leads": doubt.leads,
-        "open": doubt.open,
-        "streams": dict(doubt.streams),
-        "sent_at": iso(doubt.claimed_at),
-        "in_doubt_since": iso(doubt.ended_at),
-        "status": doubt.status,
-        "cause": doubt.cause,
-        "account": doubt.account or None,
-        "message": doubt.message or None,
-        "words": list(doubt.words),
-        "label": doubt.label,
-    }
-    if leads is not None:
-        shown["records"] = [_lead_as_json(each) for each in leads]
-    return shown
-
-
-def _lead_as_json(lead: LeadInDoubt) -> dict[str, Any]:
-    return {
-        "stream": lead.stream,
-        "id": lead.id,
-        "number": lead.number,
-        "state": lead.state,
-        "word": lead.word,
-        "name": lead.name or None,
-        "emails": list(lead.emails),
-    }
+    shown = json_of(doubt)
+    return shown if leads is None else {**shown, "records": [json_of(each) for each in leads]}

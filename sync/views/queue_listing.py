@@ -5,15 +5,17 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from itertools import islice
-from typing import Any
+from typing import Annotated, Any
 
 import orjson
+from pydantic import Field
 
 from state.ledger import Ledger
 from state.queues import Leads, Queue, Selection, WaitingRecord
 from sync.config.schema import Config, Wire
 from sync.mapping.field_changes import FieldChange, changes, name_of
 from sync.shared.words import Json
+from sync.views.json_form import Moment, TextOrNull, json_of
 from sync.views.phrases import count, iso, joined
 from sync.views.reasons import Reason, reasons_of, why_as_json
 
@@ -50,11 +52,11 @@ class AlikeRecords:
 
     stream: str
     poll: int | None
-    why: str
-    hint: str
+    why: Annotated[str, Field(serialization_alias="reason")]
+    hint: TextOrNull
     records: int
-    oldest: int
-    newest: int
+    oldest: Moment
+    newest: Moment
 
 
 @dataclass(frozen=True, slots=True)
@@ -229,20 +231,8 @@ def listing_as_json(listing: QueueListing) -> dict[str, Any]:
         "queue": listing.queue,
         "at": iso(listing.at),
         "records": listing.records,
-        "groups": [_kind_as_json(each) for each in listing.kinds],
+        "groups": [json_of(each) for each in listing.kinds],
         "listed": [item_as_json(listing.queue, each) for each in listing.shown],
-    }
-
-
-def _kind_as_json(kind: AlikeRecords) -> dict[str, Any]:
-    return {
-        "stream": kind.stream,
-        "poll": kind.poll,
-        "reason": kind.why,
-        "hint": kind.hint or None,
-        "records": kind.records,
-        "oldest": iso(kind.oldest),
-        "newest": iso(kind.newest),
     }
 
 

@@ -6,9 +6,10 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass, replace
 from functools import partial
-from typing import Any, Literal
+from typing import Annotated, Literal
 
 import orjson
+from pydantic import Field, PlainSerializer
 
 from connectors.interface import Connector, StreamSpec
 from state.diagram import State, Version
@@ -27,6 +28,7 @@ from sync.polling.readings import contacts_of, hashed
 from sync.polling.spelling import names_of
 from sync.shared.errors import SyncError
 from sync.shared.words import Json, Record
+from sync.views.json_form import HIDDEN, TextOrNull
 
 LOOKED_AT = 1000
 """The most records that a preview reads if hardly any of them becomes a lead."""
@@ -50,7 +52,7 @@ class Foreseen:
 
     state: State
     because: str
-    left_out: tuple[LeftOut, ...] = ()
+    left_out: Annotated[tuple[LeftOut, ...], HIDDEN] = ()
     """The contacts that the lead would be sent without."""
 
 
@@ -68,21 +70,30 @@ class Specimen:
     id: str
     modified: str | None
     fate: PreviewFate
-    document: dict[str, Json] | None = None
-    size: int = 0
+    document: Annotated[dict[str, Json] | None, Field(serialization_alias="lead")] = None
+    size: Annotated[int, Field(serialization_alias="bytes")] = 0
+    where: Annotated[tuple[tuple[str, Json], ...], PlainSerializer(dict)] = ()
+    skipped: Annotated[int, Field(serialization_alias="contacts_skipped")] = 0
     problems: tuple[str, ...] = ()
     warnings: tuple[str, ...] = ()
     known: KnownRecord | None = None
     foreseen: Foreseen | None = None
-    where: tuple[tuple[str, Json], ...] = ()
-    skipped: int = 0
-    origin: Origin | None = None
-    lost: tuple[tuple[str, str], ...] = ()
+    origin: Annotated[Origin | None, HIDDEN] = None
+    lost: Annotated[tuple[tuple[str, str], ...], HIDDEN] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class MappedField:
+    """A mapped field: its path on the wire, the expression, and the key in the mapping's table."""
+
+    wire: str
+    expression: str
+    key: str
 
 
 @dataclass(frozen=True, slots=True)
 class StreamPreview:
-    """A stream's mapping and some of its records. `fields`: (path on the wire, expression, key in the table).
+    """A stream's mapping and the `specimens`: all records that were looked at.
 
     `more`: reading stopped before enough leads were found, and there may be more records. `ledger` says that there is
     no ledger yet, or why it could not be read; else it is empty.
@@ -93,11 +104,12 @@ class StreamPreview:
     start: str
     kind: str
     label: str | None
-    fields: Sequence[tuple[str, str, str]]
-    specimens: Sequence[Specimen]
+    ledger: TextOrNull
+    fields: Sequence[MappedField]
     missing: Sequence[str]
-    ledger: str
+    looked_at: int
     more: bool
+    specimens: Annotated[Sequence[Specimen], Field(serialization_alias="records")]
 
 
 @dataclass(frozen=True, slots=True)
@@ -156,11 +168,12 @@ def _preview(
         start=str(stream.start),
         kind=stream.lead.kind,
         label=config.workspaces[workspace].label,
-        fields=mapping.explain(),
-        specimens=specimens,
-        missing=missing,
         ledger=said,
+        fields=[MappedField(*each) for each in mapping.explain()],
+        missing=missing,
+        looked_at=len(specimens),
         more=more,
+        specimens=specimens,
     )
 
 
@@ -332,37 +345,3 @@ def _specimen(read: Record, mapping: LeadMapping, prepare: Prepare) -> Specimen:
 
 def _said(notes: Sequence[Note]) -> tuple[str, ...]:
     return tuple(str(note) for note in notes)
-
-
-def preview_as_json(preview: StreamPreview) -> dict[str, Any]:
-    """Return one stream and all records that were read, as JSON; `lead` is null where a record becomes none."""
-    return {
-        "stream": preview.stream,
-        "workspace": preview.workspace,
-        "start": preview.start,
-        "kind": preview.kind,
-        "label": preview.label,
-        "ledger": preview.ledger or None,
-        "fields": [{"wire": wire, "expression": each, "key": key} for wire, each, key in preview.fields],
-        "missing": list(preview.missing),
-        "looked_at": len(preview.specimens),
-        "more": preview.more,
-        "records": [_specimen_as_json(each) for each in preview.specimens],
-    }
-
-
-def _specimen_as_json(specimen: Specimen) -> dict[str, Any]:
-    known, foreseen = specimen.known, specimen.foreseen
-    return {
-        "id": specimen.id,
-        "modified": specimen.modified,
-        "fate": specimen.fate,
-        "lead": specimen.document,
-        "bytes": specimen.size,
-        "where": dict(specimen.where),
-        "contacts_skipped": specimen.skipped,
-        "problems": list(specimen.problems),
-        "warnings": list(specimen.warnings),
-        "known": known and {"state": known.state, "lead_exists": known.lead_exists, "drift": known.drift},
-        "foreseen": foreseen and {"state": foreseen.state, "because": foreseen.because},
-    }
