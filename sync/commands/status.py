@@ -64,9 +64,9 @@ def show(overview: Overview, config: Path | None, *, whole: bool, as_json: bool)
     from sync.views.phrases import program
 
     if as_json:
-        from sync.views.overview_json import overview_as_json
+        from sync.views.json_form import json_of
 
-        print_json(overview_as_json(overview))
+        print_json(json_of(overview))
         return
     from sync.views.overview_text import plain_lines, print_tables
 

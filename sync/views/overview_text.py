@@ -21,33 +21,32 @@ MANY = 20
 
 def head_lines(overview: Overview) -> Iterator[tuple[str, str]]:
     """Yield the first lines as name and text: ledger, daemon, configuration, and the records of all streams."""
-    yield "ledger", str(overview.ledger)
+    yield "ledger", str(overview.ledger.path)
     yield "daemon", _process(overview)
-    if overview.in_force is not None:
+    if overview.config.in_force is not None:
         yield "config", _configuration(overview)
     yield "records", _sum(overview)
 
 
 def _process(overview: Overview) -> str:
-    if not overview.exists:
+    if not overview.ledger.exists:
         return "no ledger yet; `once` or `run` makes it at its first start"
-    if overview.process is None:
+    if not overview.daemon.running:
         return "not running"
-    return f"running (pid {overview.process})" if overview.process else "running"
+    return f"running (pid {overview.daemon.pid})" if overview.daemon.pid else "running"
 
 
 def _configuration(overview: Overview) -> str:
-    told = overview.in_force
-    if told is None:
-        return ""
-    if overview.process is None:
-        return f"{told.config}, last in force {ago(told.stopped or told.since, overview.at)}"
-    said = f"{told.config}, in force since {moment(told.since)} ({ago(told.since, overview.at)})"
-    if overview.refused is not None:
-        when = moment(overview.refused.since)
-        changed = "the file has changed since, and " if overview.file_differs else ""
-        return f"{said}; {changed}its reload is refused since {when}: {overview.refused.cause}"
-    return f"{said}; the file has changed since: reload it" if overview.file_differs else said
+    config, now = overview.config, overview.at
+    since = config.in_force_since or now
+    if not overview.daemon.running:
+        return f"{config.in_force}, last in force {ago(config.stopped_at or since, now)}"
+    said = f"{config.in_force}, in force since {moment(since)} ({ago(since, now)})"
+    if config.refused is not None:
+        when = moment(config.refused.at)
+        changed = "the file has changed since, and " if config.file_differs else ""
+        return f"{said}; {changed}its reload is refused since {when}: {config.refused.cause}"
+    return f"{said}; the file has changed since: reload it" if config.file_differs else said
 
 
 def _sum(overview: Overview) -> str:
@@ -61,7 +60,7 @@ def last_word(overview: Overview) -> tuple[str, str]:
     wrong = []
     if unread := len(overview.unread):
         wrong.append(f"{count(unread, 'stream')} could not be read the last time")
-    if resting := sum(each.pace is not None and each.pending > 0 for each in overview.workspaces):
+    if resting := sum(each.pace is not None and each.pending > 0 for each in overview.workspaces.values()):
         wrong.append(f"{count(resting, 'workspace')} cannot send now")
     if wrong:
         return f"nothing needs a person yet, but {' and '.join(wrong)}", "yellow"
@@ -72,7 +71,7 @@ def _poll(stream: StreamView, now: int, *, brief: bool = False) -> str:
     """Describe the last poll; `brief` leaves out the cause of a failure."""
     poll, failing = stream.last_poll, stream.failing
     if failing is not None:
-        since = f"not read for {polls(failing)}, since {ago(failing.since, now).removesuffix(' ago')}"
+        since = f"not read for {polls(failing.polls)}, since {ago(failing.since, now).removesuffix(' ago')}"
         return since if brief else f"{since}: {printable(failing.cause)}"
     if poll is None:
         return "never polled"
@@ -116,7 +115,7 @@ def _room(workspace: WorkspaceView) -> str:
     if room is None:
         return f"room unknown: {workspace.room_unknown}"
     free = f", next free in {format_duration(max(room.free_in, 1.0))}" if room.free_in else ""
-    lowered = "" if room.allowed == room.requests else f" (lowered from {room.requests}: somebody else uses this key)"
+    lowered = "" if room.allowed == room.limit else f" (lowered from {room.limit}: somebody else uses this key)"
     return f"{room.used} of {room.allowed} requests used in {format_duration(workspace.per)}{free}{lowered}"
 
 
@@ -155,7 +154,7 @@ def _rest(overview: Overview, workspace: WorkspaceView) -> Iterator[str]:
 
 def _worth_a_line(overview: Overview, *, whole: bool) -> tuple[Sequence[StreamView], Sequence[WorkspaceView]]:
     """Return what is listed: everything if it is little or `whole`, else what has something to report."""
-    streams, workspaces = overview.streams, overview.workspaces
+    streams, workspaces = [*overview.streams.values()], [*overview.workspaces.values()]
     if whole or len(streams) + len(workspaces) <= MANY:
         return streams, workspaces
     subjects = {need.subject for need in overview.needs.items}
@@ -197,7 +196,7 @@ def plain_lines(overview: Overview, program: str, *, whole: bool = False) -> lis
         lines += [f"  {line}" for line in _rest(overview, workspace)]
     if left_out := _left_out(overview, streams, workspaces):
         lines.append(left_out)
-    return [*lines, last_word(overview)[0]] if overview.exists and not needs else lines
+    return [*lines, last_word(overview)[0]] if overview.ledger.exists and not needs else lines
 
 
 # ---- tables
@@ -225,7 +224,7 @@ def print_tables(overview: Overview, program: str, console: Console, *, whole: b
 def _print_needs(overview: Overview, program: str, console: Console, *, most: int | None) -> None:
     needs = needs_as_lines(overview.needs, program, reasons=True, now=overview.at, most=most)
     _print_remarks("needs a person", needs, console)
-    if overview.exists and not needs:
+    if overview.ledger.exists and not needs:
         console.print(Text(f"\n{last_word(overview)[0]}", last_word(overview)[1]))
 
 

@@ -201,7 +201,7 @@ def failing_of(ledger: Ledger) -> dict[str, Incident]:
     return {each.subject: each for each in ledger.incidents.all() if each.kind == "stream"}
 
 
-def polls(incident: Incident) -> str:
-    """Return such as `1 poll`, `2 polls` or `3 polls or more`."""
-    more = " or more" if incident.times == COUNTED else ""
-    return f"{count(incident.times, 'poll')}{more}"
+def polls(times: int) -> str:
+    """Return such as `1 poll`, `2 polls` or `3 polls or more`; an incident stops counting there."""
+    more = " or more" if times == COUNTED else ""
+    return f"{count(times, 'poll')}{more}"
