@@ -137,20 +137,20 @@ def _in_force(config: Config) -> Iterator[CheckLine]:
         return
     try:
         with open_ledger(config) as ledger:
-            told, pid = ledger.incidents.in_force(), holder(ledger.path)
+            in_force, pid = ledger.incidents.in_force(), holder(ledger.path)
             refused = next((each for each in ledger.incidents.all() if each.kind == "config"), None)
             digest = digest_of(config, ledger)
     except SyncError:
         return
-    if told is None or pid is None or told.stopped is not None:
+    if in_force is None or pid is None or in_force.stopped is not None:
         return
-    running = f"running (pid {pid}) with the configuration of {moment(told.since)}"
+    running = f"running (pid {pid}) with the configuration of {moment(in_force.since)}"
     if refused is not None:
         text = f"{running}: the reload is refused since {moment(refused.since)}: {refused.cause}"
         yield CheckLine("warning", "daemon", text, refused.hint)
-    elif told.config != str(config.path):
-        yield CheckLine("warning", "daemon", f"{running}, from another file: {told.config}")
-    elif told.digest != digest:
+    elif in_force.config != str(config.path):
+        yield CheckLine("warning", "daemon", f"{running}, from another file: {in_force.config}")
+    elif in_force.digest != digest:
         yield CheckLine(
             "warning", "daemon", f"{running}; the file has changed since", "reload it (SIGHUP; systemctl reload)"
         )

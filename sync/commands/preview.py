@@ -51,10 +51,10 @@ def _by_id(ids: Sequence[str], stream: str, config: Config) -> Sequence[str]:
 
     if not any(number_of(id_) for id_ in ids):
         return ids
-    from sync.commands.selectors import Meant, find_named
+    from sync.commands.selectors import Selectors, find_named
     from sync.engine.ledger_opening import open_ledger
 
     with open_ledger(config) as ledger:
         numbers = tuple(id_ for id_ in ids if number_of(id_))
-        found = {f"#{each.key}": each.id for each in find_named(Meant((stream,), numbers), config, ledger)}
+        found = {f"#{each.key}": each.id for each in find_named(Selectors((stream,), numbers), config, ledger)}
     return [found.get(id_, id_) for id_ in ids]

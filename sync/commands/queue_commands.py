@@ -14,7 +14,7 @@ import click
 from sync.commands.click_options import config_option, json_option, limit_option
 from sync.commands.loading import opened
 from sync.commands.queue_group import SettlingAction, queue_group, show_list
-from sync.commands.selectors import Meant, selection_of, selectors
+from sync.commands.selectors import Selectors, selection_of, selector_options
 
 if TYPE_CHECKING:  # --help does without them
     from state.queues import WaitingRecord
@@ -116,14 +116,14 @@ Whatever `on_change` says, and with the stream's resend_label if it has one.""",
 
 
 @drift.command("list")
-@selectors("drift")
+@selector_options("drift")
 @limit_option
 @click.option("--csv", "as_csv", is_flag=True, help="A work list: one row a changed field, all records.")
 @click.option("--raw", is_flag=True, help="With --csv, for programs: no apostrophe before what may be a formula.")
 @json_option
 @config_option
 def _list_drift(
-    meant: Meant, *, limit: int | None, as_csv: bool, raw: bool, as_json: bool, config: Path | None
+    selectors: Selectors, *, limit: int | None, as_csv: bool, raw: bool, as_json: bool, config: Path | None
 ) -> None:
     """List them: what each lead has, what its record says.
 
@@ -134,17 +134,17 @@ def _list_drift(
     if raw and not as_csv:
         raise click.UsageError("--raw needs --csv.")
     if as_csv:
-        _print_csv(meant, limit, config, raw=raw)
+        _print_csv(selectors, limit, config, raw=raw)
         return
-    show_list("drift", meant, limit=limit, as_json=as_json, config=config)
+    show_list("drift", selectors, limit=limit, as_json=as_json, config=config)
 
 
-def _print_csv(meant: Meant, limit: int | None, config: Path | None, *, raw: bool) -> None:
+def _print_csv(selectors: Selectors, limit: int | None, config: Path | None, *, raw: bool) -> None:
     from sync.views.queue_listing import items_of
     from sync.views.queue_listing_text import write_csv
 
     with opened(config) as (loaded, ledger):
-        items = items_of(ledger, loaded, "drift", selection_of(meant, loaded, ledger))
+        items = items_of(ledger, loaded, "drift", selection_of(selectors, loaded, ledger))
     text = io.StringIO(newline="")
     write_csv(items[: limit or None], text, raw=raw)
     click.echo(text.getvalue(), nl=False)

@@ -15,7 +15,7 @@ from sync.commands.asking import ask
 from sync.commands.click_options import config_option, json_option, limit_option, shown_of, yes_option
 from sync.commands.loading import opened
 from sync.commands.output import print_json, print_lines
-from sync.commands.selectors import Meant, find_named, find_record, selection_of, selectors
+from sync.commands.selectors import Selectors, find_named, find_record, selection_of, selector_options
 
 if TYPE_CHECKING:  # --help does without them
     from state.ledger import Ledger
@@ -59,12 +59,12 @@ def queue_group(queue: Queue, *, says: str, lists: str | None, actions: Sequence
 
 def _list_command(queue: Queue, says: str) -> click.Command:
     @click.command("list", help=says)
-    @selectors(queue)
+    @selector_options(queue)
     @limit_option
     @json_option
     @config_option
-    def list_(meant: Meant, *, limit: int | None, as_json: bool, config: Path | None) -> None:
-        show_list(queue, meant, limit=limit, as_json=as_json, config=config)
+    def list_(selectors: Selectors, *, limit: int | None, as_json: bool, config: Path | None) -> None:
+        show_list(queue, selectors, limit=limit, as_json=as_json, config=config)
 
     return list_
 
@@ -90,24 +90,24 @@ def _show(record: str, *, as_json: bool, config: Path | None) -> None:
 
 def _settle_command(queue: Queue, action: SettlingAction) -> click.Command:
     @click.command(action.name, help=f"{action.says}\n\nExit code: 0 done, 65 a record was refused.")
-    @selectors(queue, settles=True)
+    @selector_options(queue, settles=True)
     @yes_option
     @json_option
     @config_option
-    def settle(meant: Meant, *, yes: bool, as_json: bool, config: Path | None) -> int:
-        return _settle(queue, action, meant, yes=yes, as_json=as_json, config=config)
+    def settle(selectors: Selectors, *, yes: bool, as_json: bool, config: Path | None) -> int:
+        return _settle(queue, action, selectors, yes=yes, as_json=as_json, config=config)
 
     return settle
 
 
-def show_list(queue: Queue, meant: Meant, *, limit: int | None, as_json: bool, config: Path | None) -> None:
+def show_list(queue: Queue, selectors: Selectors, *, limit: int | None, as_json: bool, config: Path | None) -> None:
     """Print the selected records of the queue: as JSON, as tables on a terminal, or as lines."""
     from sync.views.phrases import program
     from sync.views.queue_listing import listing_as_json, listing_of
 
     most = shown_of(limit, as_json=as_json)
     with opened(config) as (loaded, ledger):
-        listing = listing_of(ledger, loaded, queue, selection_of(meant, loaded, ledger), limit=most)
+        listing = listing_of(ledger, loaded, queue, selection_of(selectors, loaded, ledger), limit=most)
     if as_json:
         print_json(listing_as_json(listing))
         return
@@ -122,14 +122,14 @@ def show_list(queue: Queue, meant: Meant, *, limit: int | None, as_json: bool, c
 
 
 def _settle(
-    queue: Queue, action: SettlingAction, meant: Meant, *, yes: bool, as_json: bool, config: Path | None
+    queue: Queue, action: SettlingAction, selectors: Selectors, *, yes: bool, as_json: bool, config: Path | None
 ) -> int:
     """Select the records, ask, carry out the action, print the result. Return 65 where a record was refused, else 0."""
     from sync.views.queue_listing import NOTHING
     from sync.views.settled import SettlingReport, settled_as_json, settled_as_lines
 
     with opened(config) as (loaded, ledger):
-        chosen, refused = _choose(queue, action, meant, loaded, ledger)
+        chosen, refused = _choose(queue, action, selectors, loaded, ledger)
         if chosen and not yes:
             _confirm(queue, action, chosen)
         moves = action.carry_out(ledger.queues, chosen)
@@ -139,13 +139,13 @@ def _settle(
     if as_json:
         print_json(settled_as_json(settled))
     else:
-        nothing = NOTHING[queue] + ("" if meant == Meant(everything=True) else " that matches")
+        nothing = NOTHING[queue] + ("" if selectors == Selectors(everything=True) else " that matches")
         print_lines(settled_as_lines(settled) or [nothing])
     return settled.exit_code
 
 
 def _choose(
-    queue: Queue, action: SettlingAction, meant: Meant, config: Config, ledger: Ledger
+    queue: Queue, action: SettlingAction, selectors: Selectors, config: Config, ledger: Ledger
 ) -> tuple[list[WaitingRecord], list[SettlingRefusal]]:
     """Return the selected records of the queue, and refusals for the others.
 
@@ -154,12 +154,12 @@ def _choose(
     from sync.views.queue_listing import items_of
     from sync.views.settled import out_of_queue
 
-    which = selection_of(meant, config, ledger)
+    which = selection_of(selectors, config, ledger)
     found = [item.waiting for item in items_of(ledger, config, queue, which)]
-    if meant.is_empty:
+    if selectors.is_empty:
         raise click.UsageError(f"{_concerned(queue, found)} Say which: --stream, --id, --reason, --until or --all.")
     there = {waiting.key for waiting in found}
-    named = find_named(meant, config, ledger) if meant.ids else []
+    named = find_named(selectors, config, ledger) if selectors.ids else []
     bars = [bar for waiting in found if (bar := action.bars(waiting))]
     barred = {bar.waiting.key for bar in bars}
     strangers = [out_of_queue(queue, each) for each in named if each.key not in there]

@@ -17,7 +17,7 @@ if TYPE_CHECKING:  # --help does without them
 
 
 @dataclass(frozen=True, slots=True)
-class Meant:
+class Selectors:
     """The selectors of a command line, as typed."""
 
     streams: tuple[str, ...] = ()
@@ -29,11 +29,11 @@ class Meant:
 
     @property
     def is_empty(self) -> bool:
-        return self == Meant()
+        return self == Selectors()
 
 
-def selectors(queue: Queue, *, settles: bool = False) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
-    """Add the selecting options; the command gets `meant: Meant`."""
+def selector_options(queue: Queue, *, settles: bool = False) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
+    """Add the selecting options; the command gets `selectors: Selectors`."""
     options = [
         click.option(
             "--stream", "streams", multiple=True, metavar="NAME", help="Only records of this stream or source."
@@ -50,8 +50,8 @@ def selectors(queue: Queue, *, settles: bool = False) -> Callable[[Callable[...,
     def add(function: Callable[..., Any]) -> Callable[..., Any]:
         @wraps(function)
         def gathered(**given: Any) -> Any:
-            words = {name: given.pop(name) for name in Meant.__dataclass_fields__ if name in given}
-            return function(meant=Meant(**words), **given)
+            words = {name: given.pop(name) for name in Selectors.__dataclass_fields__ if name in given}
+            return function(selectors=Selectors(**words), **given)
 
         for option in reversed(options):
             gathered = option(gathered)
@@ -82,17 +82,17 @@ def _moment(context: click.Context, parameter: click.Parameter, value: str | Non
     return int(when.timestamp() * 1000)
 
 
-def selection_of(meant: Meant, config: Config, ledger: Ledger) -> Selection:
+def selection_of(selectors: Selectors, config: Config, ledger: Ledger) -> Selection:
     """Check the selectors against the streams of configuration and ledger. Raises click.UsageError."""
     from state.queues import Selection
 
-    if meant.everything and (meant.streams or meant.ids or meant.reason or meant.poll is not None):
+    if selectors.everything and (selectors.streams or selectors.ids or selectors.reason or selectors.poll is not None):
         raise click.UsageError("--all means all of them: leave it out, or the other selectors.")
-    streams = _streams(meant.streams, config, ledger)
-    ids, numbers = _split(meant.ids, streams, ledger)
+    streams = _streams(selectors.streams, config, ledger)
+    ids, numbers = _split(selectors.ids, streams, ledger)
     if ids and (streams is None or len(streams) != 1):
         raise click.UsageError("--id needs the one stream whose record it is: --stream NAME.")
-    return Selection(streams, ids or None, meant.reason, meant.poll, meant.until, numbers or None)
+    return Selection(streams, ids or None, selectors.reason, selectors.poll, selectors.until, numbers or None)
 
 
 def _split(ids: Sequence[str], streams: Sequence[str] | None, ledger: Ledger) -> tuple[list[str], list[int]]:
@@ -135,16 +135,16 @@ def find_record(text: str, config: Config, ledger: Ledger) -> WaitingRecord:
     from sync.views.phrases import did_you_mean
 
     if number_of(text) is not None:
-        return find_named(Meant(ids=(text,)), config, ledger)[0]
+        return find_named(Selectors(ids=(text,)), config, ledger)[0]
     stream, id_ = split_record(text)
     known = _known_streams(config, ledger)
     if stream not in known:
         raise click.UsageError(f"There is no stream {stream!r}.{did_you_mean(stream, known)}")
-    (waiting,) = find_named(Meant((stream,), (id_,)), config, ledger)
+    (waiting,) = find_named(Selectors((stream,), (id_,)), config, ledger)
     return waiting
 
 
-def find_named(meant: Meant, config: Config, ledger: Ledger) -> list[WaitingRecord]:
+def find_named(selectors: Selectors, config: Config, ledger: Ledger) -> list[WaitingRecord]:
     """Return the records named by id, in whatever state they are.
 
     Raises click.UsageError where the ledger does not know one of them, so that nothing is done for the others either.
@@ -152,11 +152,11 @@ def find_named(meant: Meant, config: Config, ledger: Ledger) -> list[WaitingReco
     from state.queues import Selection
     from sync.views.phrases import printable
 
-    which = selection_of(Meant(meant.streams, meant.ids), config, ledger)
+    which = selection_of(Selectors(selectors.streams, selectors.ids), config, ledger)
     found = ledger.queues.find(None, Selection(which.streams, which.ids, keys=which.keys))
     known = {waiting.id for waiting in found} | {f"#{waiting.key}" for waiting in found}
-    unknown = [printable(each) for each in meant.ids if each not in known]
+    unknown = [printable(each) for each in selectors.ids if each not in known]
     if unknown:
-        of = f" of {', '.join(meant.streams)}" if meant.streams else ""
+        of = f" of {', '.join(selectors.streams)}" if selectors.streams else ""
         raise click.UsageError(f"The ledger knows no record {', '.join(unknown)}{of}.")
     return found

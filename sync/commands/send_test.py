@@ -107,8 +107,8 @@ def _send(config: Config, workspace: str, *leads: SingleLead) -> SentTestLead:
         rule = rule_with(config, workspace, api_key, ledger)
         timeout = options.timeout.total_seconds()
         slot = take_slot(ledger, rule, timeout, wait=time.sleep, waits=_Waiting())
-        told = options.model_copy(update={"on_rejected": "bisect"}) if len(leads) > 1 else options
-        sent = send(ledger, told, api_key, *leads, rule=rule, slot=slot)
+        reporting = options.model_copy(update={"on_rejected": "bisect"}) if len(leads) > 1 else options
+        sent = send(ledger, reporting, api_key, *leads, rule=rule, slot=slot)
         if sent.outcome.verdict == "created":
             with suppress(LedgerBusy):
                 end_rest(ledger, workspace, options, rule)

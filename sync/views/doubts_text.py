@@ -21,7 +21,7 @@ LONGEST = 60
 
 
 @dataclass(frozen=True, slots=True)
-class AlikeBatches:
+class BatchGroup:
     """Batches of one workspace with the same outcome. Times in ms since 1970 UTC."""
 
     workspace: str
@@ -32,16 +32,16 @@ class AlikeBatches:
     newest: int
 
 
-def kinds_of(doubts: Sequence[Doubt]) -> list[AlikeBatches]:
+def groups_of(doubts: Sequence[Doubt]) -> list[BatchGroup]:
     """Group the batches by workspace and outcome, the largest group first."""
     alike: dict[tuple[str, str], list[Doubt]] = defaultdict(list)
     for each in doubts:
         alike[each.workspace, outcome_of(each)].append(each)
-    kinds = [
-        AlikeBatches(*place, len(them), sum(each.open for each in them), them[0].claimed_at, them[-1].claimed_at)
+    groups = [
+        BatchGroup(*place, len(them), sum(each.open for each in them), them[0].claimed_at, them[-1].claimed_at)
         for place, them in alike.items()
     ]
-    return sorted(kinds, key=lambda kind: -kind.batches)
+    return sorted(groups, key=lambda group: -group.batches)
 
 
 def outcome_of(doubt: Doubt) -> str:
@@ -60,10 +60,10 @@ def plain_list(doubts: Sequence[Doubt], shown: Sequence[Doubt], program: str, no
         for each in shown:
             yield from facts(each, now)
     else:
-        for kind in kinds_of(doubts):
-            sent = f"sent {moment(kind.oldest)} to {moment(kind.newest)}"
-            what = f"{count(kind.batches, 'batch', 'batches')}, {count(kind.leads, 'lead')}"
-            yield f"{what} to {kind.workspace}, {sent}: {kind.outcome}"
+        for group in groups_of(doubts):
+            sent = f"sent {moment(group.oldest)} to {moment(group.newest)}"
+            what = f"{count(group.batches, 'batch', 'batches')}, {count(group.leads, 'lead')}"
+            yield f"{what} to {group.workspace}, {sent}: {group.outcome}"
         for each in shown:
             sent = f"sent {moment(each.claimed_at)} ({ago(each.claimed_at, now)})"
             yield f"{each.batch}  {_leads(each)} to {each.workspace}, {sent}: {outcome_of(each)}"
@@ -84,20 +84,20 @@ def print_list(doubts: Sequence[Doubt], shown: Sequence[Doubt], program: str, no
     """Print the list for a terminal of at least 80 columns; arguments as for `plain_list`."""
     lines = plain_list(doubts, shown, program, now)
     if len(doubts) >= SEVERAL:
-        console.print(_kinds_table(doubts, now))
+        console.print(_groups_table(doubts, now))
         console.print(_batches_table(shown, now))
         lines = footer(doubts, shown, program)
     for line in wrapped(lines, console.width):
         console.print(Text(line), soft_wrap=True)
 
 
-def _kinds_table(doubts: Sequence[Doubt], now: int) -> Table:
-    kinds = table("batches", "leads", "workspace", "outcome", "sent")
-    for kind in kinds_of(doubts):
-        oldest, newest = ago(kind.oldest, now), ago(kind.newest, now)
+def _groups_table(doubts: Sequence[Doubt], now: int) -> Table:
+    groups = table("batches", "leads", "workspace", "outcome", "sent")
+    for group in groups_of(doubts):
+        oldest, newest = ago(group.oldest, now), ago(group.newest, now)
         sent = oldest if oldest == newest else f"{oldest}\nto {newest}"
-        kinds.add_row(number(kind.batches), number(kind.leads), kind.workspace, kind.outcome, sent)
-    return kinds
+        groups.add_row(number(group.batches), number(group.leads), group.workspace, group.outcome, sent)
+    return groups
 
 
 def _batches_table(shown: Sequence[Doubt], now: int) -> Table:

@@ -231,10 +231,10 @@ def overview_of(
     Raises LedgerError, LedgerBusy.
     """
     scope = scope_of(config, ledger, workspaces, streams)
-    told = ledger.incidents.in_force()
+    in_force = ledger.incidents.in_force()
     return _overview(
         LedgerView(ledger.path, exists=True),
-        _config(config.path, told, ledger, differs=_differs(told, config, ledger)),
+        _config(config.path, in_force, ledger, differs=_differs(in_force, config, ledger)),
         int(ledger.clock.wall() * 1000),
         scope,
         streams=_streams(scope, ledger),
@@ -249,10 +249,10 @@ def overview_of(
 
 def without_config(path: Path, ledger: Ledger) -> Overview:
     """Return the overview that the ledger alone gives, for a configuration file that cannot be used."""
-    scope, told = scope_of(None, ledger), ledger.incidents.in_force()
+    scope, in_force = scope_of(None, ledger), ledger.incidents.in_force()
     return _overview(
         LedgerView(ledger.path, exists=True),
-        _config(path, told, ledger, differs=told is not None),
+        _config(path, in_force, ledger, differs=in_force is not None),
         int(ledger.clock.wall() * 1000),
         scope,
         streams=_streams(scope, ledger),
@@ -285,20 +285,20 @@ def _overview(
     )
 
 
-def _config(path: Path, told: InForce | None, ledger: Ledger, *, differs: bool) -> ConfigView:
+def _config(path: Path, in_force: InForce | None, ledger: Ledger, *, differs: bool) -> ConfigView:
     refused = _refused(ledger)
     return ConfigView(
         path=path,
-        in_force=told.config if told else None,
-        in_force_since=told.since if told else None,
-        stopped_at=told.stopped if told else None,
+        in_force=in_force.config if in_force else None,
+        in_force_since=in_force.since if in_force else None,
+        stopped_at=in_force.stopped if in_force else None,
         file_differs=differs,
         refused=RefusedReload(refused.since, refused.cause, refused.hint) if refused else None,
     )
 
 
-def _differs(told: InForce | None, config: Config, ledger: Ledger) -> bool:
-    return told is not None and told.config == str(config.path) and told.digest != digest_of(config, ledger)
+def _differs(in_force: InForce | None, config: Config, ledger: Ledger) -> bool:
+    return in_force is not None and in_force.config == str(config.path) and in_force.digest != digest_of(config, ledger)
 
 
 def _refused(ledger: Ledger) -> Incident | None:

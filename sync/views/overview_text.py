@@ -238,7 +238,7 @@ def _print_remarks(head: str, lines: list[str], console: Console) -> None:
 
 def _streams_table(overview: Overview, shown: Sequence[StreamView]) -> Table:
     streams = table("stream", "last poll", "records", "read how far")
-    told = {need.subject for need in overview.needs.of("stream")}
+    in_needs = {need.subject for need in overview.needs.of("stream")}
     for stream in shown:
         name = Text.assemble(stream.name, (f"\n-> {stream.workspace}", "dim"))
         if not stream.configured:
@@ -246,7 +246,7 @@ def _streams_table(overview: Overview, shown: Sequence[StreamView]) -> Table:
         poll = stream.last_poll
         failed = stream.failing or (poll is not None and poll.outcome not in {"complete", "stopped", "full"})
         polled = Text(
-            _poll(stream, overview.at, brief=stream.name in told).replace(", ", "\n", 1), "red" if failed else ""
+            _poll(stream, overview.at, brief=stream.name in in_needs).replace(", ", "\n", 1), "red" if failed else ""
         )
         streams.add_row(name, polled, _records_cell(stream), _lanes_cell(stream))
     return streams

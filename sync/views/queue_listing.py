@@ -5,10 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from itertools import islice
-from typing import Annotated, Any
+from typing import Any
 
 import orjson
-from pydantic import Field
 
 from state.ledger import Ledger
 from state.queues import Leads, Queue, Selection, WaitingRecord
@@ -17,7 +16,7 @@ from sync.mapping.field_changes import FieldChange, changes, name_of
 from sync.shared.words import Json
 from sync.views.json_form import Moment, TextOrNull, json_of
 from sync.views.phrases import count, iso, joined
-from sync.views.reasons import Reason, reasons_of, why_as_json
+from sync.views.reasons import Reason, reason_as_json, reasons_of
 
 PAGE = 1000
 NOTHING: dict[Queue, str] = {
@@ -33,7 +32,7 @@ class QueueItem:
     """A record of a queue, why it is there, and its lead's name if known; in the drift queue also its changes."""
 
     waiting: WaitingRecord
-    whys: tuple[Reason, ...]
+    reasons: tuple[Reason, ...]
     lead: str = ""
     changes: tuple[FieldChange, ...] = ()
 
@@ -44,7 +43,7 @@ class QueueItem:
 
 
 @dataclass(frozen=True, slots=True)
-class AlikeRecords:
+class RecordGroup:
     """Records of a stream that wait for the same reason; held ones are also grouped by the poll that queued them.
 
     Times in ms since 1970 UTC. A record with several reasons counts in several groups.
@@ -52,7 +51,7 @@ class AlikeRecords:
 
     stream: str
     poll: int | None
-    why: Annotated[str, Field(serialization_alias="reason")]
+    reason: str
     hint: TextOrNull
     records: int
     oldest: Moment
@@ -66,7 +65,7 @@ class QueueListing:
     queue: Queue
     at: int
     records: int
-    kinds: tuple[AlikeRecords, ...]
+    groups: tuple[RecordGroup, ...]
     shown: Sequence[QueueItem]
     narrowed: bool = field(default=False, kw_only=True)
     """Only a part of the queue was selected."""
@@ -90,13 +89,13 @@ def items_of(ledger: Ledger, config: Config, queue: Queue, which: Selection) -> 
     if queue == "orphaned":
         found = ledger.queues.find(queue, replace(which, reason=""))
         items = [QueueItem(each, (became(each),)) for each in found]
-        return [item for item in items if which.reason.casefold() in str(item.whys[0]).casefold()]
+        return [item for item in items if which.reason.casefold() in str(item.reasons[0]).casefold()]
     if queue != "drift":
         return [QueueItem(each, reasons_of(each.reason)) for each in ledger.queues.find(queue, which)]
     # what changed is known only once two leads were compared
     drifted = _compared(ledger, config, ledger.queues.find(queue, replace(which, reason="")))
     wanted = which.reason.casefold()
-    return [item for item in drifted if any(wanted in str(why).casefold() for why in item.whys)]
+    return [item for item in drifted if any(wanted in str(why).casefold() for why in item.reasons)]
 
 
 def became(waiting: WaitingRecord) -> Reason:
@@ -122,7 +121,7 @@ def _compared(ledger: Ledger, config: Config, waiting: Sequence[WaitingRecord]) 
         leads = ledger.queues.leads([each.key for each in page])
         for each in page:
             found = compare(each, leads[each.key], wire_of(config, each.workspace))
-            yield QueueItem(each, found.whys, found.lead, found.changes)
+            yield QueueItem(each, found.reasons, found.lead, found.changes)
 
 
 def listing_of(ledger: Ledger, config: Config, queue: Queue, which: Selection, *, limit: int | None) -> QueueListing:
@@ -131,7 +130,7 @@ def listing_of(ledger: Ledger, config: Config, queue: Queue, which: Selection, *
     items = items_of(ledger, config, queue, which)
     shown = items[:limit] if queue == "drift" else [*_named(ledger, config, items[:limit])]
     narrowed = which != Selection()
-    return QueueListing(queue, at, len(items), kinds_of(queue, items), shown, narrowed=narrowed)
+    return QueueListing(queue, at, len(items), groups_of(queue, items), shown, narrowed=narrowed)
 
 
 def _named(ledger: Ledger, config: Config, items: Sequence[QueueItem]) -> Iterator[QueueItem]:
@@ -145,20 +144,22 @@ def _named(ledger: Ledger, config: Config, items: Sequence[QueueItem]) -> Iterat
             yield replace(each, lead=name_of(orjson.loads(payload), wire) if payload else "")
 
 
-def kinds_of(queue: Queue, items: Iterable[QueueItem]) -> tuple[AlikeRecords, ...]:
+def groups_of(queue: Queue, items: Iterable[QueueItem]) -> tuple[RecordGroup, ...]:
     """Group the records by stream, poll (held ones only) and reason, the largest group first."""
-    found: dict[tuple[str, int | None, str], AlikeRecords] = {}
+    found: dict[tuple[str, int | None, str], RecordGroup] = {}
     for item in items:
         waiting = item.waiting
         poll = waiting.poll if queue == "held" else None
-        for why in dict.fromkeys((each.kind, each.hint) for each in item.whys) or [("no reason is kept", "")]:
-            kind = AlikeRecords(waiting.stream, poll, *why, 1, waiting.since, waiting.since)
-            key = (waiting.stream, poll, why[0])
-            found[key] = _joined(found[key], kind) if key in found else kind
-    return tuple(sorted(found.values(), key=lambda each: (-each.records, each.stream, each.why)))
+        for reason, hint in dict.fromkeys((each.kind, each.hint) for each in item.reasons) or [
+            ("no reason is kept", "")
+        ]:
+            group = RecordGroup(waiting.stream, poll, reason, hint, 1, waiting.since, waiting.since)
+            key = (waiting.stream, poll, reason)
+            found[key] = _joined(found[key], group) if key in found else group
+    return tuple(sorted(found.values(), key=lambda each: (-each.records, each.stream, each.reason)))
 
 
-def _joined(one: AlikeRecords, other: AlikeRecords) -> AlikeRecords:
+def _joined(one: RecordGroup, other: RecordGroup) -> RecordGroup:
     oldest, newest = min(one.oldest, other.oldest), max(one.newest, other.newest)
     return replace(one, records=one.records + other.records, oldest=oldest, newest=newest)
 
@@ -172,15 +173,15 @@ class Drifted:
 
     lead: str
     changes: tuple[FieldChange, ...]
-    whys: tuple[Reason, ...]
+    reasons: tuple[Reason, ...]
 
 
 def compare(waiting: WaitingRecord, leads: Leads, wire: Wire) -> Drifted:
     """Compare the lead that a drifted record has with the one it would make now."""
     was, now = _document(leads.was), _document(leads.now)
     differs = changes(was, now, wire) if now is not None else ()
-    whys = _without_a_lead(waiting) or (_what_changed(waiting, leads, differs),)
-    return Drifted(name_of(was or now or {}, wire), differs, whys)
+    reasons = _without_a_lead(waiting) or (_what_changed(waiting, leads, differs),)
+    return Drifted(name_of(was or now or {}, wire), differs, reasons)
 
 
 def _document(payload: bytes | None) -> Mapping[str, Json] | None:
@@ -231,7 +232,7 @@ def listing_as_json(listing: QueueListing) -> dict[str, Any]:
         "queue": listing.queue,
         "at": iso(listing.at),
         "records": listing.records,
-        "groups": [json_of(each) for each in listing.kinds],
+        "groups": [json_of(each) for each in listing.groups],
         "listed": [item_as_json(listing.queue, each) for each in listing.shown],
     }
 
@@ -248,7 +249,7 @@ def item_as_json(queue: Queue, item: QueueItem) -> dict[str, Any]:
         "since": iso(waiting.since),
         "poll": waiting.poll,
         "lead": item.lead or None,
-        "reasons": [why_as_json(each) for each in item.whys],
+        "reasons": [reason_as_json(each) for each in item.reasons],
         "read_again": waiting.again,
     }
     if queue == "drift":

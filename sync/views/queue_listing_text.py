@@ -13,7 +13,7 @@ from rich.text import Text
 from state.queues import Queue
 from sync.mapping.field_changes import FieldChange
 from sync.views.phrases import ago, count, iso, moment, number, printable, wrapped
-from sync.views.queue_listing import NOTHING, AlikeRecords, QueueItem, QueueListing, counted
+from sync.views.queue_listing import NOTHING, QueueItem, QueueListing, RecordGroup, counted
 from sync.views.rich_tables import table
 
 _WORDS: dict[Queue, str] = {
@@ -30,12 +30,12 @@ LONGEST = 80
 
 def plain_lines(listing: QueueListing, program: str) -> Iterator[str]:
     """Yield the listing for pipes, one fact per line: groups, records with their changes, and the next commands."""
-    for kind in listing.kinds:
-        poll = f" by poll {kind.poll}" if kind.poll is not None else ""
-        since = f"oldest {moment(kind.oldest)}, newest {moment(kind.newest)}"
-        yield f"{kind.stream}: {count(kind.records, 'record')}{poll}, {since}: {kind.why}"
-        if kind.hint:
-            yield f"  {kind.hint}"
+    for group in listing.groups:
+        poll = f" by poll {group.poll}" if group.poll is not None else ""
+        since = f"oldest {moment(group.oldest)}, newest {moment(group.newest)}"
+        yield f"{group.stream}: {count(group.records, 'record')}{poll}, {since}: {group.reason}"
+        if group.hint:
+            yield f"  {group.hint}"
     for item in listing.shown:
         lead = f"{printable(item.lead, LONGEST)}: " if item.lead else ""
         yield f"{_name(item)}  since {moment(item.waiting.since)}  {lead}{_said(item)}"
@@ -57,27 +57,27 @@ def footer(listing: QueueListing, program: str) -> Iterator[str]:
 
 def print_listing(listing: QueueListing, program: str, console: Console) -> None:
     """Print the listing for a terminal of at least 80 columns."""
-    if listing.kinds:
-        console.print(_kinds_table(listing))
+    if listing.groups:
+        console.print(_groups_table(listing))
     if listing.shown:
         console.print(_records_table(listing))
     for line in wrapped(footer(listing, program), console.width):
         console.print(Text(line), soft_wrap=True)
 
 
-def _kinds_table(listing: QueueListing) -> RenderableType:
+def _groups_table(listing: QueueListing) -> RenderableType:
     held = listing.queue == "held"
-    kinds = table("records", "stream", *(["poll"] if held else []), "why", "since")
-    kinds.columns[0].justify = "right"
-    for kind in listing.kinds:
-        poll = [number(kind.poll) if kind.poll is not None else ""] if held else []
-        why = Text.assemble(kind.why, (f"\n{kind.hint}" if kind.hint else "", "dim"))
-        kinds.add_row(number(kind.records), kind.stream, *poll, why, _since(kind, listing.at))
-    return kinds
+    groups = table("records", "stream", *(["poll"] if held else []), "why", "since")
+    groups.columns[0].justify = "right"
+    for group in listing.groups:
+        poll = [number(group.poll) if group.poll is not None else ""] if held else []
+        why = Text.assemble(group.reason, (f"\n{group.hint}" if group.hint else "", "dim"))
+        groups.add_row(number(group.records), group.stream, *poll, why, _since(group, listing.at))
+    return groups
 
 
-def _since(kind: AlikeRecords, now: int) -> str:
-    oldest, newest = ago(kind.oldest, now), ago(kind.newest, now)
+def _since(group: RecordGroup, now: int) -> str:
+    oldest, newest = ago(group.oldest, now), ago(group.newest, now)
     return oldest if oldest == newest else f"{oldest}\nto {newest}"
 
 
@@ -85,7 +85,7 @@ def _records_table(listing: QueueListing) -> RenderableType:
     """Return the records as a table; without the reason where all share the one above."""
     drift = listing.queue == "drift"
     heads = ["record", "lead", "since"]
-    if drift or listing.queue == "quarantine" or len(listing.kinds) > 1:
+    if drift or listing.queue == "quarantine" or len(listing.groups) > 1:
         heads.append("field: was -> is" if drift else "why")
     records = table(*heads, leading=int(drift))
     for item in listing.shown:
@@ -117,7 +117,7 @@ def _name(item: QueueItem) -> str:
 
 def _said(item: QueueItem) -> str:
     again = " (read again at the next poll)" if item.waiting.again else ""
-    return ("; ".join(str(why) for why in item.whys) or "no reason is kept") + again
+    return ("; ".join(str(why) for why in item.reasons) or "no reason is kept") + again
 
 
 # ---- CSV
@@ -156,4 +156,4 @@ def _rows(item: QueueItem) -> Iterator[tuple[str, ...]]:
     for each in item.changes:
         yield (*start, each.field, "(not known)" if each.was is None else each.was, each.now)
     if not item.changes:
-        yield (*start, "", "", f"({'; '.join(str(why) for why in item.whys)})")
+        yield (*start, "", "", f"({'; '.join(str(why) for why in item.reasons)})")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from typing import Any
 
 from sync.views.phrases import printable
@@ -32,15 +32,14 @@ class Reason:
 
 def reasons_of(text: str | None) -> tuple[Reason, ...]:
     """Return the reasons in a record's `reason` column, safe for a terminal; empty for None."""
-    return tuple(_why(note) for note in json.loads(text)) if text else ()
+    return tuple(_reason(note) for note in json.loads(text)) if text else ()
 
 
-def _why(note: dict[str, Any]) -> Reason:
+def _reason(note: dict[str, Any]) -> Reason:
     field, rule, message, hint = (printable(str(note.get(key) or "")) for key in ("field", "rule", "message", "hint"))
     return Reason(field, rule, message, hint, note.get("length"))
 
 
-def why_as_json(why: Reason) -> dict[str, Any]:
+def reason_as_json(reason: Reason) -> dict[str, Any]:
     """Return the reason as JSON, without what is empty."""
-    named = {"field": why.field, "rule": why.rule, "message": why.message, "hint": why.hint, "length": why.length}
-    return {key: value for key, value in named.items() if value not in ("", None)}
+    return {key: value for key, value in asdict(reason).items() if value not in ("", None)}

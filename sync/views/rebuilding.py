@@ -28,9 +28,9 @@ def rebuilt_as_lines(done: Rebuilt, program: str) -> list[str]:
     lines = [_made(done)]
     lines.append(f"streams     {joined(done.streams) if done.streams else 'none'}")
     lines.append(f"batches     {number(done.batches)} that it did not know")
-    told = {state: n for state, n in asdict(done.told).items() if n}
-    if told:
-        lines.append(f"records     {_figures(told)}: it took them for unsent")
+    unsent = {state: n for state, n in asdict(done.told).items() if n}
+    if unsent:
+        lines.append(f"records     {_figures(unsent)}: it took them for unsent")
     if done.remembered:
         lines.append(f"remembered  {_figures(done.remembered)}: recognised when their source shows them again")
     if done.damaged:

@@ -15,7 +15,7 @@ from sync.shared.words import Json
 from sync.views.phrases import ago, iso, joined, json_lines, moment, printable
 from sync.views.queue_listing import Drifted, changes_as_json, compare, wire_of
 from sync.views.queue_listing_text import change_line
-from sync.views.reasons import Reason, reasons_of, why_as_json
+from sync.views.reasons import Reason, reason_as_json, reasons_of
 
 IN_QUEUES = ("quarantined", "held")
 WHOLE = 7000
@@ -36,7 +36,7 @@ class RecordView:
     first_seen: int
     modified: str | None
     batch: str | None
-    whys: tuple[Reason, ...]
+    reasons: tuple[Reason, ...]
     payload: Json | None
     source: Json | None
     drifted: Drifted | None
@@ -58,7 +58,7 @@ def view_record(ledger: Ledger, config: Config, waiting: WaitingRecord) -> Recor
         first_seen=row["first_seen"],
         modified=row["modified"],
         batch=row["base_batch"] or row["batch"],
-        whys=drifted.whys if drifted and waiting.state not in IN_QUEUES else reasons_of(row["reason"]),
+        reasons=drifted.reasons if drifted and waiting.state not in IN_QUEUES else reasons_of(row["reason"]),
         payload=_document(row["payload"]),
         source=_document(row["source"]),
         drifted=drifted,
@@ -98,7 +98,7 @@ def record_as_json(found: RecordView) -> dict[str, Any]:
         "batch": found.batch,
         "poll": waiting.poll,
         "read_again": waiting.again,
-        "reasons": [why_as_json(each) for each in found.whys],
+        "reasons": [reason_as_json(each) for each in found.reasons],
         "changes": changes_as_json(drifted.changes) if drifted else [],
         "payload": found.payload,
         "labels": list(found.labels),
@@ -120,7 +120,7 @@ def record_as_lines(found: RecordView) -> Iterator[str]:
     yield f"  lead        {_lead(found)}"
     if waiting.again:
         yield "  asked for   it is read again at the next poll of its stream, and sent if it can be"
-    for why in found.whys:
+    for why in found.reasons:
         yield f"  why         {why}"
         if why.hint:
             yield f"  cure        {why.hint}"

@@ -37,7 +37,7 @@ class SettlingReport:
     records: int
     moves: Moves
     refused: Sequence[SettlingRefusal]
-    asleep: Sequence[str] = ()
+    not_configured: Sequence[str] = ()
     """Streams of these records that are no longer in the configuration."""
 
     @property
@@ -94,7 +94,7 @@ def settled_as_json(settled: SettlingReport) -> dict[str, Any]:
         "refused": [
             {"stream": each.waiting.stream, "id": each.waiting.id, "why": each.why} for each in settled.refused
         ],
-        "not_configured": list(settled.asleep),
+        "not_configured": list(settled.not_configured),
     }
 
 
@@ -106,7 +106,9 @@ def settled_as_lines(settled: SettlingReport) -> list[str]:
     lines = [f"{count(n, 'record')}: {text}" for text, n in became.items()]
     if settled.unchanged:
         lines.append(f"{count(settled.unchanged, 'record')} unchanged: asked for before, or changed meanwhile")
-    lines += [f"{stream} is not in the configuration: its records wait until it is" for stream in settled.asleep]
+    lines += [
+        f"{stream} is not in the configuration: its records wait until it is" for stream in settled.not_configured
+    ]
     lines += [str(each) for each in settled.refused[:NAMED]]
     more = len(settled.refused) - NAMED
     return [*lines, *([f"and {more:,} more were left out (--json names them)"] if more > 0 else [])]

@@ -119,8 +119,8 @@ def start_needs(config: Path, ledger: Ledger | None = None) -> Iterator[Need]:
     if found is None:
         return
     if ledger is not None:
-        told = ledger.incidents.in_force()
-        is_over = told is not None and found.at <= max(told.since, told.stopped or 0)
+        in_force = ledger.incidents.in_force()
+        is_over = in_force is not None and found.at <= max(in_force.since, in_force.stopped or 0)
         if is_over or found.is_busy or holder(ledger.path) is not None:
             return
     cause = f"the daemon ended by itself: {found.cause}"
@@ -129,18 +129,22 @@ def start_needs(config: Path, ledger: Ledger | None = None) -> Iterator[Need]:
 
 def _process(ledger: Ledger) -> Iterator[Need]:
     """Yield a daemon that ended unintentionally, or is stopped by a signal."""
-    told, process = ledger.incidents.in_force(), holder(ledger.path)
+    in_force, process = ledger.incidents.in_force(), holder(ledger.path)
     if process and _is_halted(process):
         cause = f"the process that reads and sends (pid {process}) is halted by a signal (SIGSTOP, Ctrl-Z)"
-        yield Need("daemon", told.config if told else str(ledger.path), cause, f"let it go on: kill -CONT {process}")
-    if told is None or process is not None:
+        yield Need(
+            "daemon", in_force.config if in_force else str(ledger.path), cause, f"let it go on: kill -CONT {process}"
+        )
+    if in_force is None or process is not None:
         return
-    if told.error:
-        cause = f"the daemon ended by itself: {told.error}"
-        yield Need("daemon", told.config, cause, told.hint or "fix that, then start it again", (), told.stopped)
-    elif told.stopped is None:
+    if in_force.error:
+        cause = f"the daemon ended by itself: {in_force.error}"
+        yield Need(
+            "daemon", in_force.config, cause, in_force.hint or "fix that, then start it again", (), in_force.stopped
+        )
+    elif in_force.stopped is None:
         cause = "the daemon is gone without having been stopped (killed, its disk full, or the machine went down)"
-        yield Need("daemon", told.config, cause, "look into its log, then start it again", (), None)
+        yield Need("daemon", in_force.config, cause, "look into its log, then start it again", (), None)
 
 
 def _is_halted(process: int) -> bool:
@@ -155,13 +159,13 @@ def _is_halted(process: int) -> bool:
 def _overdue(ledger: Ledger, scope: Scope, now: int) -> Iterator[Need]:
     """Yield streams that a running daemon should have polled long ago. A daemon that hangs reports nothing, so this is
     judged from outside."""
-    told = ledger.incidents.in_force()
-    if told is None or told.stopped is not None or holder(ledger.path) is None:
+    in_force = ledger.incidents.in_force()
+    if in_force is None or in_force.stopped is not None or holder(ledger.path) is None:
         return
     rows, polls, failing = ledger.streams.all(), ledger.streams.last_polls(), failing_of(ledger)
     for name, source in scope.schedules.items():
         poll = polls.get(rows[name].id) if name in rows else None
-        last = max(told.since, int(str(poll["ended_at"])) if poll else 0)
+        last = max(in_force.since, int(str(poll["ended_at"])) if poll else 0)
         if name in failing or now - last <= 1000 * (allowance(source, last / 1000) + POLL_DEADLINE):
             continue
         cause = f"was not read for {ago(last, now).removesuffix(' ago')}, although the daemon runs"
