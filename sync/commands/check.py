@@ -113,6 +113,7 @@ def look(
         yield CheckLine("warning", f"sources.{age.source}", age.what, age.ending.cure)
     for key in scope.streams:
         yield CheckLine("ok", key, _reads(mappings[key]))
+    # before the network: an upgrade asks for this with --file
     yield from _newer_ledger(config)
     if file_only:
         for key in scope.streams:
@@ -142,6 +143,7 @@ def _in_force(config: Config) -> Iterator[CheckLine]:
             digest = digest_of(config, ledger)
     except SyncError:
         return
+    # after a daemon that ended the file may differ as it likes
     if in_force is None or pid is None or in_force.stopped is not None:
         return
     running = f"running (pid {pid}) with the configuration of {moment(in_force.since)}"
@@ -207,6 +209,7 @@ def _workspaces(config: Config, names: Collection[str]) -> Iterator[CheckLine]:
         yield from _key(name, workspace, config.path.parent, keys)
     from sync.commands.reach import reach
 
+    # each server once, however many workspaces share it
     for base_url in dict.fromkeys(workspace.base_url for workspace in chosen.values()):
         users = _some([name for name, workspace in chosen.items() if workspace.base_url == base_url])
         found = reach(base_url)
@@ -231,6 +234,7 @@ def _key(name: str, workspace: Workspace, folder: Path, keys: dict[Secret, str])
         yield from _problems(error)
         return
     text = key.reveal()
+    # a header cannot carry it, and the request would fail with an error that hides this
     if not text.isascii() or not text.isprintable() or " " in text:
         yield CheckLine("error", where, "holds characters that no API key has", "copy the key again", _EXIT_CONFIG)
     elif key in keys:
@@ -238,6 +242,7 @@ def _key(name: str, workspace: Workspace, folder: Path, keys: dict[Secret, str])
         yield CheckLine("error", where, what, "remove one of the workspaces", _EXIT_CONFIG)
     else:
         yield CheckLine("ok", where, f"read from {workspace.api_key.where}")
+    # the first name stays, so that all others point to it
     keys.setdefault(key, name)
 
 
@@ -267,6 +272,7 @@ def _stream(config: Config, spec: StreamSpec, mapping: LeadMapping) -> Iterator[
     try:
         connector = open_source(config, spec.source)
         try:
+            # before the kinds: a source that cannot be reached says so here
             findings = connector.check(spec)
             kinds = _kinds(connector, spec)
         finally:
@@ -314,6 +320,7 @@ def _as_remembered(
         declared = {each: declare(config, each, specs[each], mappings[each]) for each in specs}
         evidence = evidence_of(config, specs[name], mappings[name], declared[name], ledger)
         if evidence is None:
+            # all of them: a renamed stream is recognised by the one that vanished
             ledger.streams.refuse(list(declared.values()), declared[name])
             return
         refuse(evidence)

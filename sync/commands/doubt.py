@@ -65,6 +65,7 @@ def _found(config: Path | None) -> tuple[list[Doubt], int]:
     from sync.views.doubts import doubts_of
 
     loaded = load(config)
+    # without a ledger nothing is in doubt, but a lost one must not look like that
     refuse_lost(loaded)
     refuse_moved(loaded)
     if not loaded.ledger_path.exists():
@@ -138,6 +139,7 @@ def resolve(
         found = _find(ledger, batch)
         leads = leads_of(ledger, loaded, found)
         chosen = _choose(leads, records, batch) if records else None
+        # in a batch settled lead by lead, each lead has a resolution of its own to compare with
         refusal = why_not(found, word) if chosen is None or found.state != "settled" else ""
         if refusals := [f"batch {batch} {refusal}"] if refusal else why_not_leads(chosen or (), word):
             click.echo("\n".join(refusals), err=True)
@@ -145,6 +147,7 @@ def resolve(
         now = ledger.clock.wall()
         if found.state == "in_doubt" and not yes:
             _confirm(found, leads, chosen, word, now)
+        # None, not all positions: leads that only the receipts know have no position here
         positions = None if chosen is None else [each.position for each in chosen]
         said = note_of(word, by or _login(), note, at=now, leads=chosen)
         conclusion = ledger.verdicts.resolve(batch, landed=landed, note=said, positions=positions)

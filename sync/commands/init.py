@@ -114,6 +114,7 @@ def write_new(path: Path, content: bytes) -> None:
     try:
         _create(draft, content)
         try:
+            # a link fails where the name exists, unlike a rename, and appears whole
             os.link(draft, path)
         except OSError as error:
             if error.errno not in _NO_HARD_LINKS:
@@ -121,6 +122,7 @@ def write_new(path: Path, content: bytes) -> None:
             _create(path, content)
     finally:
         draft.unlink(missing_ok=True)
+    # the name itself is durable only once its folder is synced
     folder = os.open(path.parent, os.O_RDONLY | os.O_DIRECTORY)
     try:
         os.fsync(folder)

@@ -73,6 +73,7 @@ def layout_of(path: Path, named: Mapping[IdentityKind, Sequence[str]]) -> CsvLay
         sample = file.read(1 << 16)
     if "\0" in sample:
         raise click.UsageError(f"{path} is not written in UTF-8: save it as such, and try again.")
+    # the delimiter that finds most known columns wins; the sniffer alone errs on one-column files
     layouts = [_layout(sample, each, named) for each in dict.fromkeys((*",;\t|^~", _sniffed(sample)))]
     best = max(layouts, key=lambda each: len(each.columns))
     found = {name.casefold() for names in best.names.values() for name in names}

@@ -50,6 +50,7 @@ def rename_stream(old: str, new: str, *, yes: bool, config: Path | None) -> None
 
     loaded = load(config)
     declared = _declared(loaded, new)
+    # opened as its owner below, which would found a new one
     _must_exist(loaded)
     with open_ledger(loaded, own=True) as kept:
         row = kept.streams.all().get(old)

@@ -136,6 +136,7 @@ def _read(
             figures.count(rows)
             if ledger:
                 _apply(ledger, workspace, rows, way, figures)
+    # a file without a single value is the wrong file or column; nothing was written for it
     if not figures.values:
         raise click.UsageError(f"No row of {path} holds anything by which a lead can be recognised.")
     return figures, layout
@@ -164,6 +165,7 @@ def _opened(config: Config, way: ImportMode) -> Iterator[Ledger | None]:
     """Open the ledger. An import may come before the first start, so it creates one; a dry run works without (None)."""
     from sync.engine.ledger_opening import open_ledger, own_ledger, refuse_lost
 
+    # an import must not found a new ledger where one was lost: it would send everything again
     refuse_lost(config)
     is_there = config.ledger_path.exists()
     if way == "dry run" and not is_there:

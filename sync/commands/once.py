@@ -84,6 +84,7 @@ def _round(config: Config, streams: list[str], most: int | None, *, shows: bool)
     with own_ledger(config) as ledger:
         try:
             round_ = Round(config, ledger, most=most)
+        # kept in the ledger, so that `status` shows why no round could begin
         except (ConfigError, LedgerUntrusted) as error:
             told.could_not_begin(config, ledger, error)
             raise

@@ -33,6 +33,7 @@ def paths(config: Path | None, dry_run: bool) -> int:
     from sync.installation.layout import InstallLayout
     from sync.installation.machine import Failed, Machine
 
+    # /run/systemd/system exists where systemd runs (sd_booted(3))
     if not dry_run and (os.geteuid() != 0 or not Path("/run/systemd/system").is_dir()):
         raise click.UsageError("this changes a unit of systemd: run it as root on the machine of the service")
     loaded = load(config)

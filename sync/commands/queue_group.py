@@ -159,6 +159,7 @@ def _choose(
     if selectors.is_empty:
         raise click.UsageError(f"{_concerned(queue, found)} Say which: --stream, --id, --reason, --until or --all.")
     there = {waiting.key for waiting in found}
+    # a record named by its id gets an answer even if it is in no queue
     named = find_named(selectors, config, ledger) if selectors.ids else []
     bars = [bar for waiting in found if (bar := action.bars(waiting))]
     barred = {bar.waiting.key for bar in bars}

@@ -78,6 +78,7 @@ def _through(proxy: Proxy, base_url: str, timeout: float, context: ssl.SSLContex
         with contextlib.closing(tunnel):
             tunnel.connect()
     except OSError as error:
+        # http.client raises a bare OSError for a tunnel that the proxy refuses
         if error.errno is None and not isinstance(error, TimeoutError | ssl.SSLError):
             text = f"{base_url} cannot be reached: the proxy {proxy} will not connect"
             return Reach(False, text, "may this machine use it, and with which name and password?")

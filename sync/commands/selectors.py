@@ -42,6 +42,7 @@ def selector_options(queue: Queue, *, settles: bool = False) -> Callable[[Callab
         click.option("--reason", default="", metavar="TEXT", help=_REASON[queue]),
         click.option("--until", callback=_moment, metavar="TIME", help="Only records unchanged since TIME."),
     ]
+    # only held records are grouped by the poll that queued them
     if queue == "held":
         options.append(click.option("--poll", type=int, metavar="N", help="What poll N queued."))
     if settles:
@@ -53,6 +54,7 @@ def selector_options(queue: Queue, *, settles: bool = False) -> Callable[[Callab
             words = {name: given.pop(name) for name in Selectors.__dataclass_fields__ if name in given}
             return function(selectors=Selectors(**words), **given)
 
+        # applied like decorators, the last one first, so that --help keeps their order
         for option in reversed(options):
             gathered = option(gathered)
         return gathered
@@ -103,6 +105,7 @@ def _split(ids: Sequence[str], streams: Sequence[str] | None, ledger: Ledger) ->
 
     numbers = {id_: number for id_ in ids if (number := number_of(id_)) is not None}
     if numbers and streams:
+        # an id that exists wins over a number
         for waiting in ledger.queues.find(None, Selection(streams, list(numbers))):
             numbers.pop(waiting.id, None)
     return [id_ for id_ in ids if id_ not in numbers], list(numbers.values())

@@ -46,6 +46,7 @@ def send_test(workspace: str | None, probe_rejection: bool, yes: bool, as_json: 
     loaded = load(config)
     name = choose_workspace(loaded, workspace)
     where = f"workspaces.{name}.api_key"
+    # before the question: a key that cannot be sent makes the answer pointless
     LeadsClient.check_key(loaded.workspaces[name].api_key.read(key=where, base=loaded.path.parent), where)
     one = _probe if probe_rejection else _single
     return one(loaded, name, yes=yes, as_json=as_json)
@@ -110,6 +111,7 @@ def _send(config: Config, workspace: str, *leads: SingleLead) -> SentTestLead:
         reporting = options.model_copy(update={"on_rejected": "bisect"}) if len(leads) > 1 else options
         sent = send(ledger, reporting, api_key, *leads, rule=rule, slot=slot)
         if sent.outcome.verdict == "created":
+            # the lead is created either way; the next request of the daemon ends the rest
             with suppress(LedgerBusy):
                 end_rest(ledger, workspace, options, rule)
         return sent

@@ -74,6 +74,7 @@ class LeadInDoubt:
 
 def doubts_of(ledger: Ledger) -> list[Doubt]:
     """Return the batches in doubt and those cut off on the wire, oldest first."""
+    # what was cut off is listed too: the next start settles it by its receipt or doubts it
     rows = [*ledger.verdicts.in_doubt(), *cut_off_batches(ledger)]
     streams = ledger.verdicts.streams_of([str(row["name"]) for row in rows])
     doubts = [_doubt(ledger, row, streams[str(row["name"])]) for row in rows]
@@ -94,7 +95,9 @@ def leads_of(ledger: Ledger, config: Config, doubt: Doubt) -> list[LeadInDoubt]:
 
 
 def _lead(row: Mapping[str, Any], wire: Wire, batch_state: str) -> LeadInDoubt:
+    # the payload expires (`keep_payloads`); the record and its place stay
     document = orjson.loads(row["payload"]) if row["payload"] else {}
+    # a resolution of the whole batch is kept with the batch, not with each lead
     whole = cast(Resolution, batch_state) if batch_state in {"landed", "absent"} else None
     return LeadInDoubt(
         position=row["position"],
@@ -136,12 +139,15 @@ def is_young(doubt: Doubt, now: float) -> bool:
 
 def why_not(doubt: Doubt, word: Resolution) -> str:
     """Return why the batch cannot be resolved as `word`; empty where it can be, or already is."""
+    # the same resolution twice is harmless, so that a script can be repeated
     if doubt.state in {"in_doubt", word}:
         return ""
+    # its receipt may hold the verdict, which must not be contradicted by a guess
     if doubt.cut_off:
         return "was cut off on the wire: start `run`, or `once`, which finds out what is known of it; then settle it"
     if doubt.state == "sending":
         return "is on the wire: wait for its answer"
+    # a resolution decides whether leads are sent again, which nothing can take back
     if doubt.state == "settled":
         return "was settled lead by lead already, and that does not change"
     if doubt.state in {"landed", "absent"}:

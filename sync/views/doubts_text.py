@@ -50,6 +50,7 @@ def outcome_of(doubt: Doubt) -> str:
         return "cut off on the wire: settled by its receipt, or in doubt, once `run` or `once` starts"
     if doubt.state == "sending":
         return "on the wire now"
+    # the cause names the status itself where it is the cause
     status = f" (HTTP {doubt.status})" if doubt.status is not None and str(doubt.status) not in doubt.cause else ""
     return printable(doubt.cause) + status
 
@@ -103,6 +104,7 @@ def _groups_table(doubts: Sequence[Doubt], now: int) -> Table:
 def _batches_table(shown: Sequence[Doubt], now: int) -> Table:
     """Return the batches with one line each; the full outcome is in the table of groups above."""
     batches = table("batch", "sent", "leads", "of", "outcome", leading=0)
+    # one line a batch, or a long list is no list: the last column takes what is left, cut off
     outcome = batches.columns[-1]
     outcome.no_wrap, outcome.overflow, outcome.ratio, batches.expand = True, "ellipsis", 1, True
     for each in shown:
@@ -164,6 +166,7 @@ def how_to_settle(doubt: Doubt, leads: Sequence[LeadInDoubt], program: str) -> I
     if doubt.state != "in_doubt":
         return
     yield ""
+    # only a label that names the batch finds its leads; a fixed one is on all leads
     if doubt.label and doubt.batch in doubt.label:
         yield f"In ClosingDealz filter for the label {doubt.label}."
     else:

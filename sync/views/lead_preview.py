@@ -138,6 +138,7 @@ def preview_streams(config: Config, names: Sequence[str], choice: Choice) -> Ite
             try:
                 look = partial(_specimen, mapping=mappings[name], prepare=_prepared(ledger, connector, name))
                 read, more = _specimens(connector, specs[name], look, choice)
+                # while the connector is open: it may have to ask the source how keys compare
                 bare = _under_known_ids(ledger, connector, specs[name], read)
             finally:
                 connector.close()
@@ -189,12 +190,15 @@ def _specimens(
     record that a later page brings again counts as that page has it."""
     if choice.ids:
         return [look(record) for record in connector.fetch(spec, choice.ids)], False
+    # whole pages are read, so a small page spares the source what is not shown
     size = min(spec.page_size, max(_PAGE, choice.most))
+    # an empty cursor: what a first poll would read
     pages = connector.read(replace(spec, page_size=size), {})
     found: dict[str, Specimen] = {}
     leads: set[str] = set()
     for record in (record for page in pages for record in page.records):
         found[record.id] = specimen = look(record)
+        # counted by id: a record that comes twice is one lead, or none if it changed meanwhile
         (leads.add if specimen.fate == "lead" else leads.discard)(record.id)
         if len(leads) == choice.most or len(found) == choice.bound:
             break
@@ -217,6 +221,7 @@ def _ledger_of(config: Config) -> Iterator[tuple[Ledger | None, str]]:
     """Open the ledger if there is one that can be read, else yield None and why; a preview works without."""
     said, ledger = "", None
     try:
+        # a lost ledger is reported like one that cannot be read: a preview goes on without it
         refuse_lost(config)
         if config.ledger_path.exists():
             ledger = open_ledger(config)
@@ -273,6 +278,7 @@ def _foresee(
 def _reading(ledger: Ledger, mapping: LeadMapping, id_: str, document: Mapping[str, Json]) -> Reading:
     values = hashed(mapping.identities(document), ledger.hasher)
     contacts = contacts_of(document, mapping, ledger.hasher) if mapping.nests else None
+    # a stand-in: twins are found by values and contacts alone
     version = Version("eligible", None, 0, None, None)
     return Reading(id_, version, values=values, contacts=contacts, needs_contacts=mapping.needs_contacts)
 
@@ -286,6 +292,7 @@ def _as_foreseen(specimen: Specimen, foreseen: Foreseen) -> Specimen:
     """Return the specimen with its lead as it would be sent, without the contacts that would be left out."""
     if foreseen.state != "pending" or specimen.document is None:
         return replace(specimen, foreseen=foreseen)
+    # encoded again, so that `size` is what would be sent
     wire = without_contacts(encode(specimen.document), {each.place for each in foreseen.left_out})
     said = tuple(f"a contact is left out: its {each.kind} {each.rule}" for each in foreseen.left_out)
     return replace(specimen, document=orjson.loads(wire), size=len(wire), warnings=(*specimen.warnings, *said))
@@ -315,6 +322,7 @@ def _prepared(ledger: Ledger | None, connector: Connector, name: str) -> Prepare
     row = ledger.streams.all().get(name) if ledger else None
 
     def prepare(record: Record) -> tuple[Record, Origin | None]:
+        # without a ledger nobody knows which former records have leads
         if ledger is None or row is None or not record.former:
             return record, None
         link = partial(lineage.link_of, connector)
@@ -336,6 +344,7 @@ def _specimen(read: Record, mapping: LeadMapping, prepare: Prepare) -> Specimen:
         case Filtered():
             return replace(bare, fate="filtered", where=tuple(mapping.read_by_where(record.data)))
         case Unfit(problems=problems):
+            # what `where` read helps only if `where` is what failed
             where = tuple(mapping.read_by_where(record.data)) if any(each.field == "where" for each in problems) else ()
             return replace(bare, fate="unfit", problems=_said(problems), where=where)
         case Lead(wire=wire, warnings=warnings, document=document, skipped=skipped, lost=lost):

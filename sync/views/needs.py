@@ -99,6 +99,7 @@ class Needs:
 
 def waiting_needs(ledger: Ledger, scope: Scope) -> Iterator[Need]:
     """Yield what batches and records wait for, by workspace."""
+    # doubt first: only a person ends it, and its leads may exist
     yield from _batches(ledger, scope)
     rows = {name: row for name, row in ledger.streams.all().items() if name in scope.streams}
     counts, drifted, orphaned = ledger.records.counts(), ledger.records.drifted(), ledger.records.orphaned()
@@ -131,6 +132,7 @@ _QUEUES: tuple[tuple[State, str, str, str], ...] = (
 
 
 def _batches(ledger: Ledger, scope: Scope) -> Iterator[Need]:
+    # doubt begins when the request ended; a crash leaves only the time of its claim
     for workspace, found in _by_workspace(ledger.verdicts.in_doubt(), scope):
         leads, since = _leads(found), min(int(str(each["ended_at"] or each["claimed_at"])) for each in found)
         what = f"{count(leads, 'lead')} of {count(len(found), 'batch', 'batches')} in doubt"
@@ -148,6 +150,7 @@ def _by_workspace(
 ) -> Iterable[tuple[str, list[Mapping[str, object]]]]:
     found: dict[str, list[Mapping[str, object]]] = defaultdict(list)
     for each in batches:
+        # in a whole overview also batches of workspaces that the file no longer has
         if scope.is_whole or each["workspace"] in scope.workspaces:
             found[str(each["workspace"])].append(each)
     return found.items()
@@ -199,6 +202,7 @@ def _batches_as_json(needs: Needs, kind: NeedKind) -> dict[str, int]:
 
 
 def _queue_as_json(needs: Needs, kind: NeedKind) -> dict[str, Any]:
+    # needs are per workspace; JSON sums the reasons up over all of them
     merged: Counter[tuple[str, str, str, str]] = Counter()
     for need in needs.of(kind):
         for each in need.reasons:
@@ -233,6 +237,7 @@ def needs_as_lines(
     `now` (ms) adds how long each has lasted. At most `most` are written out; kinds in `without` are left out.
     """
     wanted = [need for need in needs.items if need.kind not in without]
+    # with one workspace in sight its name says nothing
     several = len({need.subject for need in wanted if need.kind in _OF_WORKSPACES}) > 1
     lines: list[str] = []
     for need in wanted[:most]:

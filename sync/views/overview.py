@@ -203,6 +203,7 @@ def without_ledger(
 ) -> Overview:
     """Return the overview before the first `once` or `run`: all streams and workspaces, with zeroes. `at` in ms."""
     scope = scope_of(config, None, workspaces, streams)
+    # what ages is known from the file alone, so it is reported before there is a ledger
     ageing = near_ends(config, at / 1000)
     return _overview(
         LedgerView(config.ledger_path, exists=False),
@@ -274,6 +275,7 @@ def _overview(
     process = holder(ledger.path)
     return Overview(
         ledger=ledger,
+        # 0: the pid of the holder cannot be read
         daemon=ProcessView(process is not None, process or None),
         config=config,
         at=at,
@@ -298,10 +300,12 @@ def _config(path: Path, in_force: InForce | None, ledger: Ledger, *, differs: bo
 
 
 def _differs(in_force: InForce | None, config: Config, ledger: Ledger) -> bool:
+    # a daemon that runs with another file says nothing about changes of this one
     return in_force is not None and in_force.config == str(config.path) and in_force.digest != digest_of(config, ledger)
 
 
 def _refused(ledger: Ledger) -> Incident | None:
+    # a part of the file that is left out stands among the needs: the rest is in force
     whole = (each for each in ledger.incidents.all() if each.kind == "config" and not each.subject.startswith(PART))
     return next((each for each in whole if not is_put_back(each, ledger)), None)
 
@@ -317,9 +321,11 @@ def _streams(scope: Scope, ledger: Ledger) -> dict[str, StreamView]:
     elsewhere = ledger.records.leads_elsewhere()
 
     def view(name: str, workspace: str, row: StreamRow | None) -> StreamView:
+        # -1: a stream of the file that was never polled; no row has that id
         number = row.id if row else -1
         states: dict[str, int] = {state: counts.get((number, state), 0) for state in STATES}
         cursors, last_poll = ledger.streams.lanes(number), _last_poll(polls.get(number))
+        # what is no longer in the file is not polled, so an old failure of it never ends
         incident = failing.get(name) if name in scope.configured else None
         return StreamView(
             name=name,
@@ -351,7 +357,9 @@ def _last_poll(row: Mapping[str, Any] | None) -> LastPoll | None:
 def _workspace(config: Config, ledger: Ledger, name: str, options: Workspace) -> WorkspaceView:
     room, why = _room(config, ledger, name, options)
     pending, pace = ledger.outbox.pending(name), _pace(ledger, name)
+    # while another client uses the key only a share of the limit is ours
     share = 1.0 if room is None else room.allowed / room.limit
+    # never zero: the time left is divided by it
     rate = options.leads_per_second * max(share, 0.01)
     since = int((ledger.clock.wall() - RATE_MINUTES * 60) * 1000)
     return WorkspaceView(

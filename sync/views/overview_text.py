@@ -121,6 +121,7 @@ def _room(workspace: WorkspaceView) -> str:
 
 def _sent(workspace: WorkspaceView) -> str:
     sent = [workspace.totals[state] for state in ("created", "landed", "settled") if state in workspace.totals]
+    # of a batch settled lead by lead only those that landed were sent
     leads = sum(each.get("landed", each["leads"]) for each in sent)
     batches = sum(each["batches"] for each in sent)
     return f"{count(leads, 'lead')} sent in {count(batches, 'batch', 'batches')}"
@@ -145,9 +146,11 @@ def _rest(overview: Overview, workspace: WorkspaceView) -> Iterator[str]:
         return
     left = (pace.next_try - overview.at) / 1000
     when = f"next try in {format_duration(max(float(round(left)), 1.0))}" if left > 0 else "due to be tried again"
+    # a rest ends with the next request that succeeds, and without leads there is none
     if not workspace.pending:
         when = "no lead waits now: the next one tells whether it is over"
     yield f"rests ({pace.rest}): {pace.cause}; {when}"
+    # the cure is printed once: not here if the workspace is listed among the needs
     if pace.hint and not any(each.subject == workspace.name for each in overview.needs.of("workspace")):
         yield pace.hint
 
@@ -158,6 +161,7 @@ def _worth_a_line(overview: Overview, *, whole: bool) -> tuple[Sequence[StreamVi
     if whole or len(streams) + len(workspaces) <= MANY:
         return streams, workspaces
     subjects = {need.subject for need in overview.needs.items}
+    # the other states are final until a record changes
     waiting = ("pending", "sending", "in_doubt", "held", "quarantined")
     return (
         [each for each in streams if each.failing or each.name in subjects or any(each.states[s] for s in waiting)],
@@ -205,6 +209,7 @@ def plain_lines(overview: Overview, program: str, *, whole: bool = False) -> lis
 def print_tables(overview: Overview, program: str, console: Console, *, whole: bool = False) -> None:
     """Print the overview as tables for a terminal of at least 60 columns; `whole` leaves nothing out."""
     for name, text in head_lines(overview):
+        # a path is never broken: it is there to be copied
         shown = [text] if name == "ledger" else wrapped([text], max(console.width - 8, 20))
         for n, line in enumerate(shown):
             console.print(Text.assemble((f"{'' if n else name:<8}", "dim"), line), soft_wrap=True)

@@ -87,6 +87,7 @@ def wire_of(config: Config, workspace: str) -> Wire:
 def items_of(ledger: Ledger, config: Config, queue: Queue, which: Selection) -> list[QueueItem]:
     """Return the selected records of the queue, the longest waiting first."""
     if queue == "orphaned":
+        # the reason is made here, not kept in the ledger, so it is filtered here as well
         found = ledger.queues.find(queue, replace(which, reason=""))
         items = [QueueItem(each, (became(each),)) for each in found]
         return [item for item in items if which.reason.casefold() in str(item.reasons[0]).casefold()]
@@ -100,6 +101,7 @@ def items_of(ledger: Ledger, config: Config, queue: Queue, which: Selection) -> 
 
 def became(waiting: WaitingRecord) -> Reason:
     """Return what became of a record whose lead is orphaned, and what to do about that lead."""
+    # before merged and filtered: a converted record may be both, and its heir explains it best
     if waiting.heir is not None:
         what = f"its record became {waiting.heir}, which has a lead of its own"
         return Reason("", what, hint="merge the leads in ClosingDealz by hand")
@@ -127,7 +129,9 @@ def _compared(ledger: Ledger, config: Config, waiting: Sequence[WaitingRecord]) 
 def listing_of(ledger: Ledger, config: Config, queue: Queue, which: Selection, *, limit: int | None) -> QueueListing:
     """Return the listing with at most `limit` records shown; None shows all."""
     at = int(ledger.clock.wall() * 1000)
+    # all items, although few are shown: the groups count every record
     items = items_of(ledger, config, queue, which)
+    # comparing drift loaded the leads already; elsewhere names are loaded for what is shown
     shown = items[:limit] if queue == "drift" else [*_named(ledger, config, items[:limit])]
     narrowed = which != Selection()
     return QueueListing(queue, at, len(items), groups_of(queue, items), shown, narrowed=narrowed)
@@ -149,6 +153,7 @@ def groups_of(queue: Queue, items: Iterable[QueueItem]) -> tuple[RecordGroup, ..
     found: dict[tuple[str, int | None, str], RecordGroup] = {}
     for item in items:
         waiting = item.waiting
+        # the guard holds a poll as a whole, so it is approved as a whole
         poll = waiting.poll if queue == "held" else None
         for reason, hint in dict.fromkeys((each.kind, each.hint) for each in item.reasons) or [
             ("no reason is kept", "")
@@ -180,6 +185,7 @@ def compare(waiting: WaitingRecord, leads: Leads, wire: Wire) -> Drifted:
     """Compare the lead that a drifted record has with the one it would make now."""
     was, now = _document(leads.was), _document(leads.now)
     differs = changes(was, now, wire) if now is not None else ()
+    # a record that makes no lead is no field by field change
     reasons = _without_a_lead(waiting) or (_what_changed(waiting, leads, differs),)
     return Drifted(name_of(was or now or {}, wire), differs, reasons)
 
@@ -209,8 +215,10 @@ def _what_changed(waiting: WaitingRecord, leads: Leads, differs: Sequence[FieldC
     if leads.was is None:
         said = "; ".join(str(each) for each in reasons_of(waiting.reason))
         return Reason("", f"changed; {_UNKNOWN[leads.source]}" + (f" ({said})" if said else ""))
+    # the wire differs in contacts that are left out, which a comparison of leads cannot show
     if not differs and waiting.left_out:
         return Reason("", "contacts came to it that have leads of their own; nothing else differs")
+    # the first reading under an edited mapping marks what also changed at its source
     if not differs:
         return Reason("", "was modified when its mapping was edited; no field differs")
     return Reason("", f"{joined(dict.fromkeys(each.field.split('[')[0] for each in differs))} changed")

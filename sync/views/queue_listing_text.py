@@ -52,6 +52,7 @@ def footer(listing: QueueListing, program: str) -> Iterator[str]:
     more = f"; {number(left)} more with --limit 0" if left and listing.shown else ""
     yield f"{counted(listing.queue, listing.records)}{more}"
     yield f"  {program} {listing.queue} show STREAM:ID, then {_WORDS[listing.queue]}"
+    # what changes while the list is read was not seen, and must not be settled with it
     yield f"  --until '{moment(listing.at)}' leaves out what came after this list"
 
 
@@ -85,6 +86,7 @@ def _records_table(listing: QueueListing) -> RenderableType:
     """Return the records as a table; without the reason where all share the one above."""
     drift = listing.queue == "drift"
     heads = ["record", "lead", "since"]
+    # one reason for all stands in the groups above; the two queues have details of each record
     if drift or listing.queue == "quarantine" or len(listing.groups) > 1:
         heads.append("field: was -> is" if drift else "why")
     records = table(*heads, leading=int(drift))

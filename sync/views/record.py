@@ -57,6 +57,7 @@ def view_record(ledger: Ledger, config: Config, waiting: WaitingRecord) -> Recor
         at=int(ledger.clock.wall() * 1000),
         first_seen=row["first_seen"],
         modified=row["modified"],
+        # the batch that created the lead explains it better than a later one
         batch=row["base_batch"] or row["batch"],
         reasons=drifted.reasons if drifted and waiting.state not in IN_QUEUES else reasons_of(row["reason"]),
         payload=_document(row["payload"]),
@@ -71,6 +72,7 @@ def _labels(config: Config, waiting: WaitingRecord) -> Iterator[str]:
     """Yield the labels that its lead would get besides its own."""
     source, _, name = waiting.stream.partition(".")
     stream = config.sources[source].streams.get(name) if source in config.sources else None
+    # only a second lead is labelled as such
     if stream and stream.resend_label and waiting.lead_exists == "yes":
         yield stream.resend_label
     workspace = config.workspaces.get(waiting.workspace)

@@ -46,6 +46,7 @@ class RoundReport:
 def report_of(summary: Summary, engine: Engine, ledger: Ledger, *, most: int | None) -> RoundReport:
     """Compare what was counted during the round with what the ledger holds now. `most` is --max."""
     totals, config = summary.totals, engine.plan.config
+    # counted anew from the ledger, independent of the tally that it checks
     pending = sum(ledger.outbox.pending(name) for name in config.workspaces)
     sent = totals["sent"] + totals["in_doubt"]
     return RoundReport(
@@ -58,6 +59,7 @@ def report_of(summary: Summary, engine: Engine, ledger: Ledger, *, most: int | N
         balanced=adds_up(totals) and totals["pending"] == pending,
         interrupted=summary.interrupted,
         limited=most is not None and sent >= most and totals["pending"] > 0,
+        # first: an interrupted round says nothing final about sources or leads
         exit_code=EXIT_INTERRUPTED if summary.interrupted else summary.exit_code,
     )
 
@@ -145,6 +147,7 @@ def troubles(report: RoundReport, program: str) -> list[str]:
     if sending := report.states["sending"]:
         what = f"{count(sending, 'lead')} may still be on the wire of another process, which settles them by its answer"
         lines += _trouble(what, "what stays unanswered is settled by the next `once` or `run`")
+    # failures and rests of this round are printed above, with its own causes
     needs = needs_as_lines(report.needs, program, reasons=False, without=("stream", "workspace"))
     if needs:
         lines += ["", "needs a person", *(f"  {line}" for line in needs)]

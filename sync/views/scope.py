@@ -44,6 +44,7 @@ def scope_of(
     """
     rows = ledger.streams.all() if ledger else {}
     known = {name: row.workspace for name, row in rows.items()}
+    # the file wins: a stream may have moved to another workspace since it was polled
     own = configured_streams(config) if config else known
     everywhere = tuple(config.workspaces) if config else tuple(dict.fromkeys(known.values()))
     chosen = {
@@ -52,6 +53,7 @@ def scope_of(
         if _is_meant(name, workspace, workspaces, streams)
     }
     is_whole = not workspaces and not streams
+    # streams asked for bring their workspaces along
     named = everywhere if is_whole else tuple(dict.fromkeys([*workspaces, *chosen.values()]))
     return Scope(
         streams=chosen,

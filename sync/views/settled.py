@@ -64,6 +64,7 @@ def out_of_queue(queue: Queue, waiting: WaitingRecord) -> SettlingRefusal:
     elsewhere = _ELSEWHERE.get(waiting.state)
     if queue == "orphaned":
         return SettlingRefusal(waiting, "is not listed as orphaned", final=False)
+    # what is on the wire is settled by its answer, whatever the queue
     if elsewhere and (queue == "drift" or waiting.state in ON_THE_WIRE):
         return SettlingRefusal(waiting, elsewhere, waiting.state != "pending")
     if queue == "drift":
@@ -102,6 +103,7 @@ def settled_as_lines(settled: SettlingReport) -> list[str]:
     """Return the result in figures, and the refused records by name."""
     became: Counter[str] = Counter()
     for state, n in settled.moves.items():
+        # several states may read alike, so they are summed by their text
         became[_became(settled.queue, settled.word, state)] += n
     lines = [f"{count(n, 'record')}: {text}" for text, n in became.items()]
     if settled.unchanged:

@@ -92,6 +92,7 @@ def take_slot(
     """
     while isinstance(slot := ledger.slots.take(rule, timeout), NoRoom):
         waits(slot)
+        # in short steps: room may come back earlier, when a request ends
         wait(min(slot.seconds, 1.0))
     return slot
 
@@ -107,7 +108,9 @@ def send(
         seconds = ledger.clock.boot() - began
     if not isinstance(answer, Outcome):
         answer = of_answer(answer, unknown_statuses=options.unknown_statuses, on_rejected=options.on_rejected)
+    # without an answer the request counts as live for a grace period
     ledger.slots.end(slot, arrived=answer.verdict != "in_doubt")
+    # there was room by our count: the window is longer, or another client uses the key
     if answer.status == 429:
         ledger.slots.learn(rule, slot)
     return SentTestLead(answer, seconds)

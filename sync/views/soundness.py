@@ -65,6 +65,7 @@ def look(ledger: Ledger) -> Soundness:
     histories = [(place, ReceiptHistory.of(place.read())) for place in ledger.places.all]
     with ledger.file.read() as connection:
         database = Database(connection)
+        # one read transaction for all sums: the daemon may write meanwhile
         rows = {name: database[name].count for name in database.table_names() if not name.startswith("_")}
         checks = connection.execute(f"PRAGMA integrity_check({FAULTS_SHOWN})").fetchall()
         faults = [str(row[0]) for row in checks if row[0] != "ok"]
@@ -75,6 +76,7 @@ def look(ledger: Ledger) -> Soundness:
             faults += [f"{what}: {n:,}"] if n else []
         batches, told = known_batches(connection), tellings(connection)
         ended = {row["name"] for row in connection.execute("SELECT name FROM batches WHERE ended_at < ?", (began,))}
+    # in the order of gravity: the first with a fault gives the cure
     found = {RESTORE: faults, REBUILD: [], RESTART: []}
     for place, history in histories:
         found[RESTART] += _weak_receipts(place, history, batches, ended)
@@ -86,6 +88,7 @@ def look(ledger: Ledger) -> Soundness:
 def _ahead_of_the_ledger(
     place: ReceiptsFile, history: ReceiptHistory, batches: Mapping[str, str], told: int
 ) -> Iterator[str]:
+    # a batch is committed before its receipt is written, so the ledger should know every one
     unheard = sum(name not in batches for name in history.batches)
     if unheard:
         yield f"the receipts {place.path} name batches that the ledger does not know: {unheard:,}"

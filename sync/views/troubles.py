@@ -47,6 +47,7 @@ def needs_of(ledger: Ledger, scope: Scope, ageing: tuple[Age, ...] = (), *, conf
         *_receipts(ledger),
         *_workspaces(ledger, scope, now),
     ]
+    # what stops everything comes before what waits, and that before what may wait longer
     first = [need for kind in _ORDER for need in found if need.kind == kind]
     last = [need for need in found if need.kind not in _ORDER]
     ageing = tuple(age for age in ageing if scope.is_whole or age.source in scope.sources)
@@ -66,6 +67,7 @@ def is_lasting(incident: Incident, now: int) -> bool:
 
 def _incidents(ledger: Ledger, scope: Scope, now: int) -> Iterator[Need]:
     for each in ledger.incidents.all():
+        # a stream that left the file is not polled, so its incident is never over
         if (each.kind == "stream" and each.subject not in scope.configured) or is_put_back(each, ledger):
             continue
         if is_lasting(each, now):
@@ -98,6 +100,7 @@ def _cause(incident: Incident) -> str:
 
 def place_needs(ledger: Path) -> Iterator[Need]:
     """Yield problems with the ledger's disk and folder, whether or not the ledger exists."""
+    # the nearest folder that exists tells which disk it would be
     place = ledger if ledger.parent.exists() else next(each for each in ledger.parents if each.parent.exists())
     if is_on_read_only_disk(place):
         cause = f"the disk of {ledger} is read-only: nothing can be remembered, so nothing is sent"
@@ -106,6 +109,7 @@ def place_needs(ledger: Path) -> Iterator[Need]:
     elif (free := free_bytes(place)) is not None and free < FULL_BYTES:
         cause = f"the disk of {ledger} is full ({free:,} bytes left): what cannot be remembered is not sent"
         yield Need("ledger", str(ledger), cause, "make room there, and start the daemon again where it ended")
+    # of a ledger that exists this user may be a mere reader: the daemon has another
     elif not ledger.exists() and not os.access(place.parent, os.W_OK | os.X_OK):
         cause = f"no ledger can be made at {ledger}: this user may not write to {place.parent}"
         yield Need(
@@ -120,6 +124,7 @@ def start_needs(config: Path, ledger: Ledger | None = None) -> Iterator[Need]:
         return
     if ledger is not None:
         in_force = ledger.incidents.in_force()
+        # a start that succeeded later makes the failed one history
         is_over = in_force is not None and found.at <= max(in_force.since, in_force.stopped or 0)
         if is_over or found.is_busy or holder(ledger.path) is not None:
             return
@@ -130,6 +135,7 @@ def start_needs(config: Path, ledger: Ledger | None = None) -> Iterator[Need]:
 def _process(ledger: Ledger) -> Iterator[Need]:
     """Yield a daemon that ended unintentionally, or is stopped by a signal."""
     in_force, process = ledger.incidents.in_force(), holder(ledger.path)
+    # it still holds the lock, so it looks alive by every other sign
     if process and _is_halted(process):
         cause = f"the process that reads and sends (pid {process}) is halted by a signal (SIGSTOP, Ctrl-Z)"
         yield Need(
@@ -142,6 +148,7 @@ def _process(ledger: Ledger) -> Iterator[Need]:
         yield Need(
             "daemon", in_force.config, cause, in_force.hint or "fix that, then start it again", (), in_force.stopped
         )
+    # an orderly end would have written when
     elif in_force.stopped is None:
         cause = "the daemon is gone without having been stopped (killed, its disk full, or the machine went down)"
         yield Need("daemon", in_force.config, cause, "look into its log, then start it again", (), None)
@@ -153,6 +160,7 @@ def _is_halted(process: int) -> bool:
         stat = Path(f"/proc/{process}/stat").read_bytes()
     except OSError:
         return False
+    # after the last parenthesis: the name before it may hold parentheses itself (proc_pid_stat(5))
     return stat[stat.rfind(b")") + 2 :][:1] == b"T"
 
 
@@ -165,7 +173,9 @@ def _overdue(ledger: Ledger, scope: Scope, now: int) -> Iterator[Need]:
     rows, polls, failing = ledger.streams.all(), ledger.streams.last_polls(), failing_of(ledger)
     for name, source in scope.schedules.items():
         poll = polls.get(rows[name].id) if name in rows else None
+        # before the daemon started nobody was late
         last = max(in_force.since, int(str(poll["ended_at"])) if poll else 0)
+        # one interval may just have been missed; a poll may take its whole deadline
         if name in failing or now - last <= 1000 * (allowance(source, last / 1000) + POLL_DEADLINE):
             continue
         cause = f"was not read for {ago(last, now).removesuffix(' ago')}, although the daemon runs"
@@ -177,6 +187,7 @@ def _receipts(ledger: Ledger) -> Iterator[Need]:
         if not place.exists():
             cause = f"the receipts {place.path} are gone: what was sent is remembered in one place less"
             cure = "mount what belongs there, and restart: what is lost is written anew from the ledger"
+            # the copy is never made anew by itself: what belongs there may just not be mounted
             if place is ledger.places.copy:
                 cure = "mount what belongs there, and restart; if it is lost, name another [ledger] receipts_copy"
             yield Need("receipts", str(place.path), cause, cure, ("ledger verify",))
@@ -193,6 +204,7 @@ def _workspaces(ledger: Ledger, scope: Scope, now: int) -> Iterator[Need]:
         commands: tuple[str, ...] = ()
         cause, cure = f"rests ({pace.rest}): {printable(pace.cause)}", REST_HINTS.get(pace.rest, _LASTING)
         if not ledger.outbox.pending(name):
+            # other rests say nothing about the next lead, and there is none to try
             if pace.rest not in REFUSED_ALTOGETHER:
                 continue
             cure += "; no lead waits now: the next one tells whether it is over, or a test lead:"
