@@ -50,6 +50,7 @@ class ImportFigures:
     removed: int = 0
 
     def count(self, rows: Sequence[CsvRow]) -> None:
+        """Add rows of the file to the figures."""
         unusable = [row.line for row in rows if not row.identities]
         self.rows += len(rows)
         self.values += sum(len(row.identities) for row in rows)

@@ -29,6 +29,7 @@ class Selectors:
 
     @property
     def is_empty(self) -> bool:
+        """Return whether no selector was given."""
         return self == Selectors()
 
 

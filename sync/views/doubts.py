@@ -69,6 +69,7 @@ class LeadInDoubt:
 
     @property
     def record(self) -> str:
+        """Return the name by which commands take its record: `STREAM:ID`."""
         return f"{self.stream}:{self.id}"
 
 

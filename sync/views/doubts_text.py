@@ -72,6 +72,7 @@ def plain_list(doubts: Sequence[Doubt], shown: Sequence[Doubt], program: str, no
 
 
 def footer(doubts: Sequence[Doubt], shown: Sequence[Doubt], program: str) -> Iterator[str]:
+    """Yield how many batches there are, and the next command."""
     if not doubts:
         yield "nothing is in doubt"
         return

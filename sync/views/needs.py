@@ -91,9 +91,11 @@ class Needs:
         return bool(self.items)
 
     def of(self, kind: NeedKind) -> list[Need]:
+        """Return the needs of this kind."""
         return [need for need in self.items if need.kind == kind]
 
     def records(self, kind: NeedKind) -> int:
+        """Return the number of records that needs of this kind cover."""
         return sum(need.records for need in self.of(kind))
 
 

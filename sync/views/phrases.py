@@ -23,6 +23,7 @@ def program(config: Path | None) -> str:
 
 
 def number(n: int) -> str:
+    """Return such as `1,240`."""
     return f"{n:,}"
 
 

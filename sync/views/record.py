@@ -45,10 +45,12 @@ class RecordView:
 
     @property
     def name(self) -> str:
+        """Return the name by which commands take the record: `STREAM:ID`."""
         return f"{self.waiting.stream}:{self.waiting.id}"
 
 
 def view_record(ledger: Ledger, config: Config, waiting: WaitingRecord) -> RecordView:
+    """Return a record with all that the ledger keeps of it."""
     row = cast("dict[str, Any]", ledger.queues.whole(waiting.key))
     leads = ledger.queues.leads([waiting.key])[waiting.key]
     drifted = compare(waiting, leads, wire_of(config, waiting.workspace)) if waiting.drift else None

@@ -55,6 +55,7 @@ def make_probe(wire: Wire, at: float) -> Probe:
 
 
 def exit_code(sent: SentTestLead) -> int:
+    """Return the exit code of a probe: 0 where its batch was rejected, as it is meant to be."""
     return EXIT_CODES[sent.outcome.verdict]
 
 

@@ -42,6 +42,7 @@ class SettlingReport:
 
     @property
     def unchanged(self) -> int:
+        """Return how many records the action did not move."""
         return self.records - self.moves.total()
 
     @property

@@ -42,6 +42,7 @@ class SentTestLead:
 
     @property
     def exit_code(self) -> int:
+        """Return the exit code of a single test lead: 0 where it was created."""
         return EXIT_CODES[self.outcome.verdict]
 
 
@@ -117,10 +118,12 @@ def send(
 
 
 def sent_as_json(sent: SentTestLead, lead: SingleLead, workspace: str, options: Workspace) -> dict[str, Any]:
+    """Return the result of one test lead as JSON; all keys are always there."""
     return {**outcome_as_json(sent, workspace, options), "lead": lead.document, "exit_code": sent.exit_code}
 
 
 def outcome_as_json(sent: SentTestLead, workspace: str, options: Workspace) -> dict[str, Any]:
+    """Return the outcome of the request as JSON."""
     outcome = sent.outcome
     return {
         "workspace": workspace,
