@@ -260,6 +260,19 @@ class GivesIds(Protocol):
     vendor_ids: Literal[True]
 
 
+@runtime_checkable
+class ComparesKeys(Protocol):
+    """An extra of a connector's type: rules between tables of a stream that no option model can check by itself."""
+
+    def mismatches(self, stream: Mapping[str, Json]) -> Iterable[tuple[tuple[str, ...], str, str]]:
+        """Yield the keys that do not fit each other: (path of the key below the stream, what, cure). Offline.
+
+        `stream` is the file's raw table: keys may be unknown or missing, and values of any type, since problems of
+        the schema are reported beside these.
+        """
+        ...
+
+
 class ConnectorType(Protocol):
     """What the module of a connector offers under the name `CONNECTOR`."""
 

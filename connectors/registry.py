@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from importlib import import_module
+from importlib.resources import files
+from importlib.resources.abc import Traversable
 from importlib.util import find_spec
 from typing import TYPE_CHECKING, cast
 
@@ -32,3 +34,8 @@ def connector_type(name: str) -> ConnectorType:
         hint = f"pip install 'closingdealz-sync[{name}]'"
         raise ConfigError([Problem("connector", f"the packages for {name!r} are not installed", hint)])
     return cast("ConnectorType", import_module(module).CONNECTOR)
+
+
+def starter_file(name: str) -> Traversable:
+    """Return the configuration file that `init` writes for the connector of that name; it need not exist."""
+    return files(CONNECTORS[name].rpartition(".")[0]) / "starter.toml"

@@ -1,6 +1,6 @@
-"""Records that only the receipts know are recognised when they are read again, after a ledger was rebuilt.
+"""Recognises records that only the receipts know, when their source shows them again after the ledger was rebuilt.
 
-The receipts hold keyed hashes, so nobody can say which records they are until a source shows them.
+The receipts hold keyed hashes, so a record cannot be named until a source returns its id.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ AdoptedAs = Literal["delivered", "in_doubt", "known", "forgotten"]
 
 @dataclass(frozen=True, slots=True)
 class Memory:
-    """What the receipts know of one record. `sent` is the version of the batch named, as far as fingerprints go."""
+    """One record as the receipts know it. `sent` is the version in the batch named, with fingerprints only."""
 
     hash: bytes
     fate: AdoptedAs
@@ -31,14 +31,14 @@ class Memory:
 
 
 def remembers(connection: sqlite3.Connection, stream: int) -> bool:
-    """Whether any record of the stream is still to be recognised."""
+    """Return True while records of the stream are known from the receipts alone."""
     return connection.execute("SELECT 1 FROM remembered WHERE stream = ? LIMIT 1", (stream,)).fetchone() is not None
 
 
 def recall(
     connection: sqlite3.Connection, hasher: Hasher, stream: int, readings: Sequence[Reading]
 ) -> dict[str, Memory]:
-    """Those of the readings that the receipts know, by id."""
+    """Return, by id, the readings that the receipts know."""
     found: dict[str, Memory] = {}
     for reading in readings:
         hash_ = hash_of(hasher, reading.id)
@@ -64,7 +64,7 @@ def _memory(connection: sqlite3.Connection, stream: int, row: sqlite3.Row) -> Me
 
 
 def mapping_number(connection: sqlite3.Connection, stream: int, version: str) -> int:
-    """The ledger's number of a mapping version of a stream; it gets one where it has none."""
+    """Return the ledger's number of a mapping version of a stream, inserting the version if it is new."""
     connection.execute(
         "INSERT INTO mappings (stream, version, first_used) VALUES (?, ?, 0) ON CONFLICT DO NOTHING", (stream, version)
     )
@@ -73,14 +73,15 @@ def mapping_number(connection: sqlite3.Connection, stream: int, version: str) ->
 
 
 def recognised(reading: Reading, memory: Memory, on_change: OnChange) -> Decision:
-    """Pure: what becomes of a record whose past is known by its hash alone.
+    """Decide what becomes of a record of which only the hash was known. Pure.
 
-    Under the mapping that it was sent with, its fingerprints say whether it changed since; under another one nobody
-    can compare, and this reading is its base line.
+    Under the mapping it was sent with, its fingerprints show whether it has changed since. Under any other mapping the
+    two cannot be compared, and this reading becomes the new baseline.
     """
     match memory.fate:
         case "forgotten":
             return Decision(reading, "forgotten", "no")
+        # It stays in its batch: a person's decision on that batch settles it.
         case "in_doubt":
             return Decision(reading, "in_doubt", memory.lead_exists, batch=memory.batch)
     resting: Literal["delivered", "known"] = "known" if memory.fate == "known" else "delivered"
@@ -93,7 +94,7 @@ def recognised(reading: Reading, memory: Memory, on_change: OnChange) -> Decisio
 def settle_accounts(
     connection: sqlite3.Connection, stream: int, changes: Sequence[Decision], memories: Mapping[str, Memory]
 ) -> None:
-    """Once the records have rows: their batches list them again, and the receipts' memory of them is done with."""
+    """List adopted records in their batches again and delete what was remembered of them; call once they have rows."""
     for change in changes:
         memory = memories.get(change.reading.id)
         if memory is None:
@@ -115,6 +116,7 @@ def _list_again(connection: sqlite3.Connection, stream: int, reading: Reading, m
             "mapping": sent.mapping,
             "source_fp": sent.source_fp,
             "wire_fp": sent.wire_fp,
+            # Only if it is provably what was sent.
             "payload": reading.payload if reading.version.wire_fp == sent.wire_fp else None,
             "stream": stream,
             "id": reading.id,

@@ -1,4 +1,4 @@
-"""Copies of the ledger with its key, made while it is in use: by hand, and one a day of which a few are kept."""
+"""Copies of the ledger together with its key, made while it is in use: on request, and one a day with a few kept."""
 
 from __future__ import annotations
 
@@ -18,14 +18,14 @@ from state.ledger import Ledger
 
 DAY = 86400.0
 SPARE_BYTES = 64 << 20
-"""What must be left free on the disk beside a daily copy: the ledger's own growth goes first."""
+"""Must stay free on the disk after a daily copy: the ledger itself needs room to grow."""
 
 _STAMP = "%Y%m%d-%H%M%S"
 
 
 @dataclass(frozen=True, slots=True)
 class Daily:
-    """What came of a day's copy: the file and its size, or why there is none (`short` of so many bytes)."""
+    """The result of a daily backup: file and size in bytes, or `short`, the bytes that were missing to make one."""
 
     path: Path
     size: int = 0
@@ -34,7 +34,8 @@ class Daily:
 
 
 def backup_path(ledger: Ledger, path: Path | None) -> Path:
-    """Where a copy goes: beside the ledger or into a folder under a name that holds the time, or to a file as named."""
+    """Return the target of a copy: a name with a timestamp beside the ledger or in the folder `path`, else `path`
+    itself."""
     name = f"{ledger.path.name}.backup-{time.strftime(_STAMP, time.gmtime(ledger.clock.wall()))}"
     if path is None:
         return ledger.path.with_name(name)
@@ -42,13 +43,14 @@ def backup_path(ledger: Ledger, path: Path | None) -> Path:
 
 
 def back_up(ledger: Ledger, target: Path) -> None:
-    """Copy the ledger as it is at one moment, and the key it was written with (both mode 0600): both are on the disk
-    when this returns, neither is there where it raises.
+    """Copy the ledger as of one moment, and the key it was written with, both mode 0600.
 
-    Raise FileExistsError where either is there already, OSError or LedgerError where they cannot be written.
+    Both are on the disk when this returns, neither exists if it raises: FileExistsError where either is there already,
+    OSError or LedgerError where they cannot be written.
     """
     if target.exists():
         raise FileExistsError(17, "exists already", str(target))
+    # The key first: a copy of the ledger without its key is worthless, and `O_EXCL` refuses to overwrite another one.
     disk, copy = ledger.places.main.disk, key_path(target)
     descriptor = disk.open(copy, os.O_WRONLY | os.O_CREAT | os.O_EXCL)
     try:
@@ -67,15 +69,16 @@ def back_up(ledger: Ledger, target: Path) -> None:
 
 
 def back_up_daily(ledger: Ledger, folder: Path, keep: int) -> Daily | None:
-    """The day's copy, unless there is one already; older ones than the newest `keep` go. Raises OSError, LedgerError.
+    """Make the copy of the day unless there is one; delete all but the newest `keep`. Raises OSError, LedgerError.
 
-    Copies of a time to come, from before a clock was set back, count for nothing and are left alone.
+    Copies dated in the future (the clock was set back) do not count as today's and are never deleted.
     """
     now = ledger.clock.wall()
     if keep < 1 or any(0 <= now - _time_of(copy) < DAY for copy in _copies(ledger, folder)):
         return None
     folder.mkdir(mode=0o700, exist_ok=True)
     target = backup_path(ledger, folder)
+    # A full disk stops the delivery; a missing backup does not.
     short = ledger.path.stat().st_size + SPARE_BYTES - shutil.disk_usage(folder).free
     if short > 0:
         return Daily(target, short=short)
@@ -89,7 +92,7 @@ def back_up_daily(ledger: Ledger, folder: Path, keep: int) -> Daily | None:
 
 
 def _copies(ledger: Ledger, folder: Path) -> list[Path]:
-    """The copies in a folder, oldest first by the time in their names."""
+    """Return the copies in a folder, oldest first by the time in their names."""
     pattern = re.compile(re.escape(ledger.path.name) + r"\.backup-\d{8}-\d{6}")
     found = folder.iterdir() if folder.is_dir() else ()
     return sorted(each for each in found if pattern.fullmatch(each.name))

@@ -1,8 +1,9 @@
-"""Writes of the write-ahead log into the ledger's file, by its owner alone: whatever else changes that file wrote over
-it (`cp backup.db ledger.db` keeps the inode), and then file and log do not belong together.
+"""Checkpoints of the write-ahead log, run by the ledger's owner alone, so that any other change of the file is noticed.
 
-SQLite's own checkpoints are off on every connection of ours. Each of the owner's is counted, first in the ledger, so
-that the number comes into its file with everything before it, then in the lock file, which no backup holds:
+A foreign write (`cp backup.db ledger.db` keeps the inode) leaves a file and a log that do not belong together.
+
+SQLite's automatic checkpoints are off on all our connections. The owner numbers its own: first in the ledger, so that
+the number reaches the file with everything before it, then in the lock file, which no backup contains:
 
 | the number in the ledger's file | there is a log | then                                                     |
 |---------------------------------|----------------|----------------------------------------------------------|
@@ -10,9 +11,10 @@ that the number comes into its file with everything before it, then in the lock 
 | less than in the lock file      | no             | a backup, restored as it should be: the receipts compare |
 | at least that                   | either         | they belong together                                     |
 
-The log is begun anew only after a checkpoint that was whole: whenever else its head changes, it was written over, too.
+SQLite restarts the log only after a complete checkpoint. If its header changes at any other time, something else wrote
+over it.
 
-Only a last close still writes the log into the file without counting: of nothing that was not committed.
+The last connection to close still checkpoints without counting; by then everything it writes is committed.
 """
 
 from __future__ import annotations
@@ -27,15 +29,15 @@ from state.lock import LedgerLock
 from sync.shared.errors import LedgerLost, LedgerMixed
 
 WAL_BYTES = 4 << 20
-"""Of log after which it is written into the file: as much as SQLite's own measure."""
+"""Log size from which we checkpoint; the same as SQLite's default of 1000 pages."""
 
 _KEY = "checkpoint"
 _HEAD_BYTES = 32
-"""https://www.sqlite.org/fileformat2.html#walformat"""
+"""Length of the log's header: https://www.sqlite.org/fileformat2.html#walformat"""
 
 
 class Checkpoints:
-    """An owner's, over its one connection; used by one thread at a time."""
+    """The owner's checkpoints, on its one connection; used by one thread at a time."""
 
     def __init__(self, ledger: Path, lock: LedgerLock) -> None:
         self._path = ledger
@@ -46,38 +48,44 @@ class Checkpoints:
         self._known = self._look()
         self._head = self._look_at_log()
         self._may_begin_anew = True
-        """Once, since the last whole checkpoint or the one of a process before."""
+        """SQLite may restart the log once after each complete checkpoint, ours or that of the process before."""
         self.is_overwritten = False
-        """File and log do not belong together any more: neither may be written into the other."""
+        """File and log no longer belong together: neither may be written into the other."""
 
     def refuse_overwritten(self) -> None:
-        """Raises LedgerLost where somebody else wrote into the ledger's file, or over its log, since the last time.
-        Costs a `stat`, and 32 bytes that are read."""
+        """Raise LedgerLost if another program wrote to the ledger's file or its log since the last call.
+
+        Costs one `stat` and a read of 32 bytes.
+        """
         is_changed = self._look() != self._known
         if self.is_overwritten or is_changed or self._is_another_log():
             self.is_overwritten = True
             raise LedgerLost(
                 f"the file {self._path if is_changed else self._wal} was changed by another program while this process"
-                " works with it: it stops before it sends",
+                " uses it: it stops before it sends anything more",
                 hint="let other programs open it read-only (`sqlite3 -readonly`), and restore a backup only while the"
                 " daemon is stopped; then start it again: it goes on, or says what does not belong together",
             )
 
     def after_commit(self, connection: sqlite3.Connection) -> None:
-        """Writes the log into the file once it is long. Never fails: the commit before it is done."""
+        """Checkpoint if the log has grown long. Never raises: the commit before it is done."""
         size = _size(self._wal)
         if size < self._due_at:
             return
         with suppress(sqlite3.Error, OSError, LedgerLost):
             self.write(connection, "PASSIVE")
-        # what a reader keeps back is not tried again at each commit
+        # A reader may keep the log from being written back in full; without this the attempt would repeat at every
+        # commit.
         self._due_at = WAL_BYTES if self._is_whole else size + WAL_BYTES
 
     _is_whole = True
 
     def write(self, connection: sqlite3.Connection, way: Literal["PASSIVE", "TRUNCATE"]) -> None:
-        """Raises LedgerLost where the file was written over, sqlite3.Error where it cannot be written."""
+        """Run one numbered checkpoint. Raise LedgerLost if the file was overwritten, sqlite3.Error if it cannot be
+        written."""
         self.refuse_overwritten()
+        # Ledger first, lock file second. A crash in between leaves the greater number in the ledger, which is accepted;
+        # the other way round a sound ledger would be refused.
         number = self._done + 1
         connection.execute(
             "INSERT INTO meta VALUES (:key, :value) ON CONFLICT (key) DO UPDATE SET value = :value",
@@ -95,7 +103,7 @@ class Checkpoints:
             self._head, self._may_begin_anew = self._look_at_log(), True
 
     def _is_another_log(self) -> bool:
-        """Whether its head is another one, though nobody could begin it anew."""
+        """Return True if the log's header changed although SQLite had no reason to restart the log."""
         before, self._head = self._head, self._look_at_log()
         if self._head == before:
             return False
@@ -103,7 +111,7 @@ class Checkpoints:
         return not may
 
     def _look_at_log(self) -> bytes:
-        """Its head, whose salts are another's with each beginning; empty where there is none."""
+        """Return the log's header, whose salts change whenever the log is restarted; empty if there is no log."""
         try:
             descriptor = os.open(self._wal, os.O_RDONLY | os.O_CLOEXEC)
         except OSError:
@@ -122,15 +130,18 @@ class Checkpoints:
 
 
 def refuse_mixed(ledger: Path, told: int | None) -> int | None:
-    """Return the checkpoint that the ledger's file itself knows of, where no process has it open; `told` is that of the
-    lock file. Raises LedgerMixed where an older file lies under a newer log."""
+    """Return the checkpoint number in the ledger's file itself, without its log; call only while no process has it
+    open.
+
+    `told` is the number in the lock file. Raise LedgerMixed if an older file lies under a newer log.
+    """
     if told is None and not ledger.exists():
         return None
     known = _number_in(ledger)
     if told is not None and (known or 0) < told and _size(_wal_of(ledger)) > 0:
         raise LedgerMixed(
-            f"the ledger {ledger} was written over, and the log {_wal_of(ledger).name} beside it is of the one before:"
-            " together they are neither",
+            f"the ledger {ledger} was overwritten, and the log {_wal_of(ledger).name} beside it belongs to the one"
+            " before it: they do not fit together",
             hint=_WAY_OUT,
         )
     return known
@@ -143,7 +154,10 @@ _WAY_OUT = (
 
 
 def _number_in(ledger: Path) -> int | None:
-    """By the file alone, without its log. Closing it would drop the locks of this process's other connections."""
+    """Read the number from the file alone, ignoring its log.
+
+    Must not run in a process that has the ledger open: closing the file drops that process's locks on it.
+    """
     try:
         place = f"{ledger.absolute().as_uri()}?mode=ro&immutable=1"
         with closing(sqlite3.connect(place, uri=True)) as alone:

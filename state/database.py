@@ -1,4 +1,4 @@
-"""The ledger's SQLite file: opening, transactions, migrations after a backup, and foreign errors translated."""
+"""The ledger's SQLite file: opening it, transactions, migration after a backup, and translation of foreign errors."""
 
 from __future__ import annotations
 
@@ -17,11 +17,11 @@ Connect = Callable[[Path], sqlite3.Connection]
 
 BUSY_SECONDS = 30.0
 SCHEMA_VERSION = 6
-"""How many migrations there are; stamped into the file once all are applied."""
+"""The number of migrations, stamped into the file as `user_version` once all are applied."""
 
 
 def connect(path: Path) -> sqlite3.Connection:
-    """A connection in autocommit mode (transactions are begun by hand), usable from any thread under our lock."""
+    """Open a connection in autocommit mode (we begin transactions by hand), usable from any thread under our lock."""
     return sqlite3.connect(path, timeout=BUSY_SECONDS, isolation_level=None, check_same_thread=False)
 
 
@@ -41,8 +41,7 @@ def is_on_read_only_disk(path: Path) -> bool:
 
 
 def free_bytes(path: Path) -> int | None:
-    """Return how many bytes may be written to the file's own file system by this user; None where it does not
-    tell."""
+    """Return how many bytes this user may still write to the file's file system; None if it does not report that."""
     try:
         disk = os.statvfs(path.parent)
     except OSError:
@@ -51,7 +50,8 @@ def free_bytes(path: Path) -> int | None:
 
 
 def _may_be_read_alone(path: Path, error: sqlite3.Error) -> bool:
-    """Whether the file can be read where its shared memory cannot be made: what no log adds to, no process writes."""
+    """Return True if the file can be read although its shared memory cannot be created: no log adds to it, nobody
+    writes."""
     name = getattr(error, "sqlite_errorname", "")
     if name in _READ_ONLY:
         return is_on_read_only_disk(path)
@@ -60,11 +60,15 @@ def _may_be_read_alone(path: Path, error: sqlite3.Error) -> bool:
 
 
 def _connect_read_only(path: Path) -> sqlite3.Connection:
-    """Without locks and shared memory, which nobody can make there; nobody can write either. Where there is a log, its
-    index is made in this process's own memory (https://www.sqlite.org/wal.html#use_of_wal_without_shared_memory)."""
+    """Open the file without locks and without shared memory, on a disk that nobody can write to.
+
+    If there is a log, SQLite keeps its index in this process's own memory:
+    https://www.sqlite.org/wal.html#use_of_wal_without_shared_memory
+    """
     how = "vfs=unix-none" if path.with_name(path.name + "-wal").exists() else "immutable=1"
     address = f"{path.absolute().as_uri()}?mode=ro&{how}"
     connection = sqlite3.connect(address, uri=True, isolation_level=None, check_same_thread=False)
+    # Keeps the log's index in heap memory; see the link above.
     connection.execute("PRAGMA locking_mode = EXCLUSIVE")
     return connection
 
@@ -72,8 +76,8 @@ def _connect_read_only(path: Path) -> sqlite3.Connection:
 class LedgerFile:
     """One connection to the ledger, used by one thread at a time.
 
-    Every write transaction is `begin immediate`, so it waits for other processes at its start and never fails in the
-    middle, and is synced to the disk at its commit (`synchronous = FULL`).
+    Every write transaction is `begin immediate`: it waits for other processes at its start and cannot fail half-way for
+    lack of the lock. Each commit is synced to the disk (`synchronous = FULL`).
     """
 
     def __init__(
@@ -84,20 +88,20 @@ class LedgerFile:
         own: bool = True,
         accept: Callable[[sqlite3.Connection], None] = lambda _: None,
     ) -> None:
-        """Opens the file. Raises LedgerError, LedgerUntrusted.
+        """Open the file. Raises LedgerError, LedgerUntrusted.
 
-        `own` says that this process holds the ledger's lock: only then is a missing file created (mode 0600) and an
-        older one migrated, unless `accept`, which looks at it as it is, raises.
+        `own`: this process holds the ledger's lock. Only then is a missing file created (mode 0600) and an older one
+        migrated, unless `accept`, which sees it before the migration, raises.
         """
         self.path = path
         self.failure: LedgerError | None = None
-        """The first error that a transaction ended in; there before any other thread's next one can begin."""
+        """The first error that ended a transaction, set before another thread's next transaction can begin."""
         self.guard: Callable[[sqlite3.Connection], None] = lambda _: None
-        """Raises LedgerError where this process is not the owner any more that it was."""
+        """Raises LedgerError if this process is no longer the ledger's owner."""
         self.checkpoints: Checkpoints | None = None
-        """The owner's."""
+        """Set by the owner only."""
         self.schema_before = SCHEMA_VERSION
-        """Of the file as it was found; 0 where it was made now."""
+        """Schema version of the file as it was found; 0 if it was created now."""
         self._accept = accept
         self._own = own
         self._frozen = False
@@ -119,7 +123,7 @@ class LedgerFile:
                 raise
 
     def _connected(self, connector: Connect) -> sqlite3.Connection:
-        """A connection that can be used; on a disk that is read-only or full by now, one that can only look on."""
+        """Return a usable connection, falling back to a read-only one if the disk is read-only or full."""
         connection = connector(self.path)
         if self._own:
             return connection
@@ -134,7 +138,7 @@ class LedgerFile:
         return connection
 
     def _refuse_foreign(self) -> None:
-        """A mistyped path must not change somebody else's database."""
+        """Refuse another program's database: a mistyped path must not change it."""
         tables = {row[0] for row in self._connection.execute("SELECT name FROM sqlite_master WHERE type = 'table'")}
         if tables and "_sqlite_migrations" not in tables:
             raise LedgerUntrusted(
@@ -158,21 +162,24 @@ class LedgerFile:
         self.schema_before = self._connection.execute("PRAGMA user_version").fetchone()[0]
         if self.schema_before == SCHEMA_VERSION:
             return
-        # what migrates is slow to load and rarely needed
+        # Imported late: sqlite-utils is slow to load and rarely needed.
         from state.migrate import migrate
 
         migrate(self._connection, self.path, own=self._own, backup=self.backup, accept=self._accept)
 
     @contextmanager
     def write(self, *, as_owner: bool = False) -> Iterator[sqlite3.Connection]:
-        """One write transaction: all of it or nothing. Keep it short; nothing slow inside.
+        """Run one write transaction, all or nothing. Keep it short; do nothing slow inside.
 
-        `as_owner`: only while this process is the ledger's owner and its files are what they were; else LedgerError.
-        What was learned of a batch on the wire is a fact, and written by whoever learned it.
+        `as_owner`: raise LedgerError unless this process still owns the ledger and its files are in place. Verdicts are
+        written without it: the outcome of a request is a fact, whoever learned it.
         """
         with self._watched():
+            # A deferred transaction would fail at its first write if another process wrote after its snapshot, without
+            # waiting (SQLITE_BUSY_SNAPSHOT).
             self._connection.execute("BEGIN IMMEDIATE")
             try:
+                # Inside the transaction: from here on no newcomer can raise the number until we commit.
                 if as_owner:
                     self.guard(self._connection)
                 yield self._connection
@@ -185,14 +192,15 @@ class LedgerFile:
                 self.checkpoints.after_commit(self._connection)
 
     def refuse_old_owner(self) -> None:
-        """Raises LedgerError where this process is not the ledger's owner any more."""
+        """Raise LedgerError if this process is no longer the ledger's owner."""
         with self.read() as connection:
             self.guard(connection)
 
     @contextmanager
     def read(self) -> Iterator[sqlite3.Connection]:
-        """One consistent view for several reading statements."""
+        """Give one consistent snapshot for several read statements."""
         with self._watched():
+            # Always rolled back: nothing was written.
             self._connection.execute("BEGIN")
             try:
                 yield self._connection
@@ -201,7 +209,8 @@ class LedgerFile:
                     self._connection.execute("ROLLBACK")
 
     def fail(self, error: LedgerError) -> None:
-        """What belongs to the ledger cannot be written: no transaction begins any more that leads to a request."""
+        """Record that a file belonging to the ledger cannot be written: no transaction that leads to a request begins
+        after it."""
         with self._lock:
             self.failure = self.failure or error
 
@@ -211,6 +220,7 @@ class LedgerFile:
             try:
                 with translated(self.path):
                     yield
+            # Still under the lock, so the next transaction of any thread sees the failure.
             except LedgerError as error:
                 self.failure = self.failure or error
                 raise
@@ -218,6 +228,7 @@ class LedgerFile:
     def backup(self, target: Path, disk: Disk | None = None) -> None:
         """Make a consistent copy, whole and on the disk or absent, while others go on writing."""
         disk = disk or SystemDisk()
+        # Renamed when whole: a crash must not leave half a copy that looks like a backup.
         temporary = target.with_name(target.name + ".new")
         temporary.unlink(missing_ok=True)
         _create_private(temporary)
@@ -232,17 +243,20 @@ class LedgerFile:
         sync_folder(disk, target.parent)
 
     def maintain(self) -> None:
-        """Refreshes the query planner's figures and gives the write-ahead log's space back."""
+        """Refresh the query planner's statistics and truncate the write-ahead log."""
         with self._watched():
             self._connection.execute("PRAGMA optimize")
             if self.checkpoints:
                 self.checkpoints.write(self._connection, "TRUNCATE")
 
     def close(self, *, leave_log: bool = False) -> None:
-        """May be called twice. The last one to close writes the log into the file, unless `leave_log`, or where they do
-        not belong together."""
+        """Close the connection; may be called twice.
+
+        The last connection to close writes the log into the file, unless `leave_log` or the two do not belong together.
+        """
         leave_log = leave_log or (self.checkpoints is not None and self.checkpoints.is_overwritten)
         with self._lock, ExitStack() as stack:
+            # SQLite checkpoints when the last connection closes. Another open one keeps it from doing so.
             if leave_log:
                 stack.enter_context(_reader(self.path))
             self._connection.close()
@@ -269,7 +283,7 @@ def _sync(disk: Disk, path: Path) -> None:
 
 @contextmanager
 def _reader(path: Path) -> Iterator[None]:
-    """Keeps the ledger open for reading: a close beside it is not the last one, and its own writes nothing."""
+    """Keep the ledger open for reading, so that a close beside it is not the last and does not checkpoint."""
     try:
         reader = sqlite3.connect(f"{path.absolute().as_uri()}?mode=ro", uri=True)
     except sqlite3.Error:
@@ -285,7 +299,7 @@ def _reader(path: Path) -> Iterator[None]:
 
 @contextmanager
 def translated(path: Path) -> Iterator[None]:
-    """Turns sqlite3's and the file system's errors into the program's own, at this one edge."""
+    """Translate errors of sqlite3 and the file system into the program's own, at this one edge."""
     try:
         yield
     except SyncError:
@@ -293,7 +307,7 @@ def translated(path: Path) -> Iterator[None]:
     except sqlite3.Error as error:
         raise _translate(error, path) from error
     except UnicodeDecodeError as error:  # SQLite gives out the text of a damaged page as it is
-        raise LedgerError(f"the ledger {path} holds text that is none", hint=_HINTS["SQLITE_CORRUPT"]) from error
+        raise LedgerError(f"the ledger {path} holds invalid text", hint=_HINTS["SQLITE_CORRUPT"]) from error
     except OSError as error:
         raise LedgerError(
             f"the ledger {path} cannot be used: {error.strerror}", hint="check the path, its owner and the disk"
@@ -307,13 +321,14 @@ _HINTS = {
     "SQLITE_IOERR": "the disk reports errors: check the kernel's log",
     "SQLITE_CANTOPEN": "check that the folder exists and that this user may write to it",
     "SQLITE_CORRUPT": f"the file is damaged: {_REBUILD}",
-    "SQLITE_NOTADB": f"this is not a ledger, or none any more: check [ledger] path; if it was one: {_REBUILD}",
+    "SQLITE_NOTADB": f"this is not a ledger, or no longer one: check [ledger] path; if it was one: {_REBUILD}",
 }
 
 
 def _translate(error: sqlite3.Error, path: Path) -> SyncError:
     name = getattr(error, "sqlite_errorname", "") or ""
     primary = "_".join(name.split("_")[:2])
+    # SQLite reports a full disk as an I/O error where shared memory cannot grow.
     if primary == "SQLITE_IOERR" and free_bytes(path) == 0:
         primary = "SQLITE_FULL"
     if primary in {"SQLITE_BUSY", "SQLITE_LOCKED"}:
@@ -327,9 +342,10 @@ def _translate(error: sqlite3.Error, path: Path) -> SyncError:
 
 
 def _create_private(path: Path) -> None:
-    """The file exists with mode 0600 before anything is written to it; SQLite gives its side files the same mode.
+    """Create the file with mode 0600 before anything is written to it; SQLite gives its side files the same mode.
 
-    A file that exists is never opened here: closing it would drop the locks that SQLite holds on it in this process.
+    An existing file is not opened: closing it would drop the POSIX locks that SQLite holds on it in this process
+    (https://www.sqlite.org/howtocorrupt.html#_posix_advisory_locks_canceled_by_a_separate_thread_doing_close_).
     """
     path.parent.mkdir(parents=True, exist_ok=True)
     try:

@@ -37,24 +37,25 @@ State = Literal[
 STATES: tuple[State, ...] = get_args(State)
 LeadExists = Literal["no", "maybe", "yes"]
 Fit = Literal["eligible", "filtered", "unfit", "deleted"]
-"""What the mapping says of a version, whatever was sent before: a lead, not wanted, unusable, gone at the source."""
+"""The mapping's verdict on a version, whatever was sent before: sendable, excluded by `where`, unusable, gone at the
+source."""
 
 GONE: frozenset[Fit] = frozenset({"filtered", "deleted"})
-"""A lead that was created of such a record is orphaned: the API can neither delete nor change it."""
+"""If a lead was created for such a record it is orphaned: the API can neither delete nor change it."""
 
 ON_THE_WIRE: frozenset[State] = frozenset({"sending", "in_doubt"})
 RESTING: frozenset[State] = frozenset(STATES) - ON_THE_WIRE
 
 OWNERS: frozenset[State] = frozenset({"pending", "held", "sending", "in_doubt", "delivered", "known"})
-"""A record in one of these states stands for a lead: another one with the same e-mail address is its duplicate. So does
-any record whose lead exists, or may exist, whatever became of it since: see `stands_for_a_lead`."""
+"""A record in one of these states stands for a lead, so another record with the same e-mail address is its duplicate.
+The same holds for any record whose lead exists, or may exist, whatever its state is now: see `stands_for_a_lead`."""
 
 MOVES: dict[State, frozenset[State]] = {
     **{state: RESTING | {"sending"} if state == "pending" else RESTING for state in RESTING},
     "sending": frozenset({"delivered", "in_doubt", *RESTING}),
     "in_doubt": RESTING,
 }
-"""From each state, the states a record may move to. The one way onto the wire is from pending."""
+"""The states that a record may move to from each state. The only way into `sending` is from `pending`."""
 
 LEAD_EXISTS: dict[State, frozenset[LeadExists]] = {
     "pending": frozenset({"no", "yes"}),
@@ -73,7 +74,7 @@ LEAD_EXISTS: dict[State, frozenset[LeadExists]] = {
 
 
 def stands_for_a_lead(state: State, lead_exists: LeadExists) -> bool:
-    """Whether others can be duplicates of this record: its lead is there, may be there, or waits to be sent."""
+    """Return True if others can be duplicates of this record: its lead exists, may exist, or waits to be sent."""
     return lead_exists != "no" or state in OWNERS
 
 
@@ -81,8 +82,8 @@ def stands_for_a_lead(state: State, lead_exists: LeadExists) -> bool:
 class Version:
     """One version of a record as one mapping saw it. `mapping` is the ledger's number of the mapping version.
 
-    As a *base* (the version that the existing lead stands for) the fingerprints may be None: the record changed in
-    the same breath as the mapping, so nobody can compare.
+    As a *base* (the version that the existing lead stands for) it may lack fingerprints: the record and the mapping
+    changed together, so the two versions cannot be compared.
     """
 
     fit: Fit
@@ -94,7 +95,7 @@ class Version:
 
 @dataclass(frozen=True, slots=True)
 class RecordStanding:
-    """What becomes of a record: its state, the version its lead stands for, and whether it drifted from that."""
+    """The outcome for a record: its state, the version its lead stands for, and whether it has drifted from that."""
 
     state: State
     base: Version | None
@@ -102,12 +103,12 @@ class RecordStanding:
 
 
 def differs(base: Version, latest: Version) -> bool:
-    """A change counts only if both fingerprints differ: what was read, and what would be sent."""
+    """Return True if both fingerprints differ: what was read, and what would be sent. Only then is it a change."""
     return base.source_fp != latest.source_fp and base.wire_fp != latest.wire_fp
 
 
 def same_content(before: Version, now: Version) -> bool:
-    """Whether one mapping saw the same twice, perhaps under another modified time."""
+    """Return True if one mapping saw the same content twice, perhaps with another modified time."""
     return before.mapping == now.mapping and before.source_fp == now.source_fp and before.fit == now.fit
 
 
@@ -121,10 +122,10 @@ def settle(
     on_change: Literal["hold", "resend"] = "hold",
     resting: Literal["delivered", "known"] = "delivered",
 ) -> RecordStanding:
-    """Judges the latest version of a record that is not on the wire.
+    """Decide the state of a record that is not on the wire, from its latest version. Pure.
 
     `base` is the version that the lead stands for, `previous` the version before `latest`, `resting` the state of a
-    record whose lead is as it should be.
+    record whose lead is up to date.
     """
     if not lead_exists:
         return RecordStanding(_WITHOUT_A_LEAD[latest.fit], None, drift=False)
@@ -143,7 +144,7 @@ def settle(
 
 
 def _changed_since(previous: Version | None, latest: Version) -> bool:
-    """Whether two versions can be compared and differ: one that could not be read shows no change."""
+    """Return True if two versions are comparable and differ; a version that could not be read shows no change."""
     if previous is None or previous.source_fp is None or previous.mapping != latest.mapping:
         return False
     return differs(previous, latest)
@@ -152,7 +153,7 @@ def _changed_since(previous: Version | None, latest: Version) -> bool:
 def _new_base_line(
     latest: Version, base: Version | None, drift: bool, resting: Literal["delivered", "known"]
 ) -> RecordStanding:
-    """The first reading under an edited mapping never sends: it sets the base line anew, or shows drift."""
+    """Handle the first reading under an edited mapping, which never sends: set a new baseline, or show drift."""
     moved = base is not None and base.modified != latest.modified
     if not moved and not drift:
         return RecordStanding(resting, latest, drift=False)

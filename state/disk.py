@@ -1,4 +1,5 @@
-"""How bytes and names come to the disk: one seam, at which tests let it be full, fail, or the process end."""
+"""File operations for everything that is not SQLite's, as one seam where tests inject a full or failing disk, or a
+crash."""
 
 from __future__ import annotations
 
@@ -8,7 +9,7 @@ from typing import Protocol
 
 
 class Disk(Protocol):
-    """What is asked of a disk for files that are not SQLite's: receipts, keys, copies. Each call may raise OSError."""
+    """The operations needed for receipts, keys and copies. Each call may raise OSError."""
 
     def open(self, path: Path, flags: int) -> int: ...
 
@@ -24,7 +25,7 @@ class Disk(Protocol):
 
 
 class SystemDisk:
-    """The kernel's own. What is made here is readable by its owner alone."""
+    """The kernel's own file operations. New files are readable by their owner alone."""
 
     def open(self, path: Path, flags: int) -> int:
         return os.open(path, flags | os.O_CLOEXEC, 0o600)
@@ -46,14 +47,14 @@ class SystemDisk:
 
 
 def write_all(disk: Disk, descriptor: int, data: bytes) -> None:
-    """Write every byte; a disk may take fewer at a time."""
+    """Write every byte; a disk may accept fewer per call."""
     left = memoryview(data)
     while left:
         left = left[disk.write(descriptor, bytes(left)) :]
 
 
 def sync_folder(disk: Disk, folder: Path) -> None:
-    """Bring the names in a folder to the disk: a file that is synced may still lose its name in a power cut."""
+    """Sync the directory: a file that was synced can still lose its name in a power cut."""
     descriptor = disk.open(folder, os.O_RDONLY | os.O_DIRECTORY)
     try:
         disk.sync(descriptor)

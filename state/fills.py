@@ -1,5 +1,5 @@
-"""How often each field is filled: counted by mapping version for every lead that is let go, so that one which is
-suddenly empty everywhere is noticed."""
+"""Counts how often each field is filled, per mapping version, so that one that is suddenly empty everywhere is
+noticed."""
 
 from __future__ import annotations
 
@@ -18,20 +18,22 @@ LEADS = ""
 
 @dataclass(frozen=True, slots=True)
 class Filled:
-    """So many leads of one mapping version, and how many of them have each top-level field of the wire document."""
+    """The number of leads of one mapping version, and how many of them have each top-level field of the wire
+    document."""
 
     leads: int = 0
     having: Mapping[str, int] = field(default_factory=dict)
 
 
 def filled(payloads: Iterable[bytes]) -> Filled:
-    """What these wire documents have."""
+    """Count the fields of these wire documents."""
     counts = _counted((0, payload) for payload in payloads).get(0, Counter())
     return Filled(counts.pop(LEADS, 0), counts)
 
 
 def count_leads(connection: sqlite3.Connection, leads: Iterable[tuple[int, bytes]]) -> None:
-    """Part of the transaction that lets leads go: the mapping version and the wire document of each."""
+    """Add released leads to the counts, as part of the releasing transaction: (mapping version, wire document) of
+    each."""
     connection.executemany(
         "INSERT INTO fills (mapping, field, leads) VALUES (?, ?, ?)"
         " ON CONFLICT (mapping, field) DO UPDATE SET leads = leads + excluded.leads",
@@ -42,10 +44,11 @@ def count_leads(connection: sqlite3.Connection, leads: Iterable[tuple[int, bytes
 def let_go_at_once(
     changes: Iterable[Decision], known: Mapping[str, Stored], *, released: bool
 ) -> Iterator[tuple[int, bytes]]:
-    """Of a page, the leads that begin to wait and that no guard will look at: those of a released poll, and those that
-    a person lets go."""
+    """Yield the leads of a page that become pending without passing the guard: of a released poll, or released by a
+    person."""
     for change in changes:
         before, reading = known.get(change.reading.id), change.reading
+        # An update of a pending record was counted when it was queued.
         begins = change.state == "pending" and (before is None or before.state != "pending")
         by_a_person = before is not None and before.again == "send"
         if begins and (released or by_a_person) and reading.payload is not None:
@@ -53,7 +56,7 @@ def let_go_at_once(
 
 
 def fields_of(connection: sqlite3.Connection, mapping: int) -> Filled:
-    """What was counted of that mapping version so far."""
+    """Return the counts of that mapping version so far."""
     having = {
         row["field"]: row["leads"]
         for row in connection.execute("SELECT field, leads FROM fills WHERE mapping = ?", (mapping,))

@@ -1,4 +1,4 @@
-"""What would refuse a ledger, looked at before a migration changes it."""
+"""Checks a ledger before a migration changes it: an old ledger that would be refused must stay as it is."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from sync.shared.errors import LedgerUntrusted
 
 
 def refuse_unfit(connection: sqlite3.Connection, ledger: Path, places: ReceiptsFiles) -> None:
-    """Raises LedgerUntrusted where key or receipts are not those of a ledger of any schema. Writes nothing."""
+    """Raise LedgerUntrusted if the key or the receipts belong to another ledger, of whatever schema. Writes nothing."""
     meta = {row["key"]: row["value"] for row in connection.execute("SELECT key, value FROM meta")}
     if "key_id" not in meta:
         return

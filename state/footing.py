@@ -1,5 +1,8 @@
-"""The files that an owner stands on, held against their paths: what is removed, moved or replaced under a running
-process is another ledger's from then on, and nothing may be sent that only this one would remember."""
+"""Compares the files that an owner has open with their paths.
+
+A file that was removed, moved or replaced under a running process belongs to another ledger from then on; what this
+process sent afterwards, only it would remember.
+"""
 
 from __future__ import annotations
 
@@ -11,31 +14,33 @@ from pathlib import Path
 from state.lock import LedgerLock
 from sync.shared.errors import LedgerLost
 
-_Identity = tuple[int, int]
+_FileId = tuple[int, int]
 
 
 class Footing:
-    """The lock, the ledger and its side files, by `stat` alone: SQLite and the lock hold them open, so that no other
-    file gets their inodes. Receipts look after themselves."""
+    """The identities of the lock, the ledger and its side files, checked with `stat` alone.
+
+    SQLite and the lock keep them open, so no other file can be given their inodes. Receipts check themselves.
+    """
 
     def __init__(self, ledger: Path, lock: LedgerLock) -> None:
-        """For a ledger that is open and was written to, so that its side files are there."""
-        self._known: dict[Path, _Identity] = {lock.path: lock.identity}
+        """Note the identities; the ledger must be open and written to, so that its side files exist."""
+        self._known: dict[Path, _FileId] = {lock.path: lock.identity}
         for suffix in ("", "-wal", "-shm"):
             path = ledger.with_name(ledger.name + suffix)
             with suppress(FileNotFoundError):
                 self._known[path] = _identity(path.stat())
 
     def refuse_moved(self) -> None:
-        """Raises LedgerLost where a path does not lead to the file of before."""
+        """Raise LedgerLost if a path no longer leads to the file it led to before."""
         for path, what in self._moved():
             raise LedgerLost(
-                f"{path} was {what} while this process works with it: it stops before it sends",
+                f"{path} was {what} while this process uses it: it stops before it sends anything more",
                 hint="start it again; stop it before you move, restore or clean what belongs to its ledger",
             )
 
     def is_there(self, path: Path) -> bool:
-        """Whether this path leads to the file of before."""
+        """Return True if this path still leads to the same file."""
         return all(path != moved for moved, _ in self._moved())
 
     def _moved(self) -> Iterator[tuple[Path, str]]:
@@ -47,5 +52,5 @@ class Footing:
                 yield path, "removed or moved"
 
 
-def _identity(found: os.stat_result) -> _Identity:
+def _identity(found: os.stat_result) -> _FileId:
     return found.st_dev, found.st_ino

@@ -1,7 +1,7 @@
-"""The gate between reading and sending: what the polls of a stream would create, before anything of it is let go.
+"""The gate between reading and sending: what a stream's polls would create, before any of it is released.
 
 A poll *made* the records that it queued (`records.queued`). While it is unreleased they are pending or held, and none
-of them can be claimed; whatever cut a poll off, the next one finds them here.
+of them can be claimed. If a poll was cut off, the next one finds them here.
 """
 
 from __future__ import annotations
@@ -19,15 +19,15 @@ from sync.shared.clock import Clock
 DAY = 86_400_000
 """Milliseconds."""
 USUAL_DAYS = 28
-"""What is usual is looked for in so many days: four weeks, so that a weekly import is part of it."""
+"""Length of the history that defines what is usual: four weeks, so that a weekly import is part of it."""
 FEWEST_POLLS = 3
-"""With fewer polls behind it nobody can say what is usual."""
+"""With fewer polls there is no basis for what is usual."""
 NOTHING = Filled()
 
 
 @dataclass(frozen=True, slots=True)
 class LeftBehind:
-    """How many polls of a stream are unreleased, and how many records they made."""
+    """The number of unreleased polls of a stream, and of the records they made."""
 
     polls: int
     leads: int
@@ -35,9 +35,11 @@ class LeftBehind:
 
 @dataclass(frozen=True, slots=True)
 class Usual:
-    """How many leads the polls of a stream let go in so many days; of a stream that has been read for less than two,
-    in all. `since`: days from the end of these polls until now: one, and more where the stream was read rarely or not
-    at all meanwhile."""
+    """The number of leads that a stream's polls released in `days` days; in all, if it has been read for less than two.
+
+    `since`: days from the end of these polls until now; one, or more if the stream was read rarely or not at all
+    meanwhile.
+    """
 
     leads: int
     days: float
@@ -50,14 +52,13 @@ class Usual:
 
 @dataclass(frozen=True, slots=True)
 class GuardFigures:
-    """What the unreleased polls of a stream would create, and what is usual there.
+    """The leads that a stream's unreleased polls would create, and what is usual there.
 
-    `leads`: new ones and such as are to be created once more. `today`: how many its polls let go in the last 24 hours,
-    or since the poll before them that read the source to its end.
-    `usual`: None where that was not asked for or where there are too few polls to say. `now` and `before`: the fields
-    of these leads and of those let go earlier, under the mapping in force.
-    `with_email`: records without a lead that have an e-mail address; `known_elsewhere` of them have that of a lead
-    which stands for another record of the stream.
+    `leads`: new leads and resends. `today`: leads its polls released in the last 24 hours, or since the last poll
+    before those that read the source to its end. `usual`: None if not asked for, or if there are too few polls. `now`
+    and `before`: the fields of these leads and of those released earlier, under the mapping in force. `with_email`:
+    records without a lead that have an e-mail address; `known_elsewhere` of them share it with a lead of another record
+    of the stream.
     """
 
     leads: int
@@ -70,15 +71,17 @@ class GuardFigures:
 
 
 class Gate:
-    """Counts, holds and releases what unreleased polls made. `poll` is the latest one meant: one that another engine
-    has begun meanwhile is its own affair."""
+    """Counts, holds and releases what unreleased polls made.
+
+    `poll` is always the latest poll meant: a later one, begun by another engine, is left to that engine.
+    """
 
     def __init__(self, file: LedgerFile, clock: Clock) -> None:
         self._file = file
         self._clock = clock
 
     def left_behind(self, stream: int) -> LeftBehind:
-        """What the polls before left unreleased: nothing, unless they were cut off."""
+        """Return what earlier polls left unreleased: nothing, unless they were cut off."""
         with self._file.read() as connection:
             polls, latest = connection.execute(
                 "SELECT count(*), max(id) FROM polls WHERE stream = ? AND released = 0", (stream,)
@@ -86,20 +89,23 @@ class Gate:
             return LeftBehind(polls, _made(connection, stream, latest) if polls else 0)
 
     def made(self, stream: int, poll: int) -> int:
-        """How many records these polls made."""
+        """Return how many records these polls made."""
         with self._file.read() as connection:
             return _made(connection, stream, poll)
 
     def figures(self, stream: int, poll: int, *, mapping: int, first: int, at_least: int) -> GuardFigures:
-        """Return all that the guard looks at. `first` is the poll that ended the first scan, which is not what is
-        usual; that is looked up only where more than `at_least` leads would be let go in a day: it reads weeks of
-        polls."""
-        values = {"stream": stream, "poll": poll, "mapping": mapping, "first": first}
+        """Return the figures that the guard needs.
+
+        `first` is the poll that ended the first scan, which does not count as usual. The history is looked up only if
+        more than `at_least` leads would be released in a day: it reads weeks of polls.
+        """
+        values = {"stream": stream, "poll": poll, "mapping": mapping}
         now = int(self._clock.wall() * 1000)
         with self._file.read() as connection:
             with_email, known_elsewhere = connection.execute(_EMAILS, values).fetchone()
             leads = _made(connection, stream, poll)
             history = _history(connection, stream, first, now)
+            # Before `usual`, which reads weeks of polls: most days are decided without it.
             today = history.today(connection)
             return GuardFigures(
                 leads=leads,
@@ -112,14 +118,14 @@ class Gate:
             )
 
     def release(self, stream: int, poll: int) -> None:
-        """Lets everything go that these polls made, and counts its fields."""
+        """Release everything that these polls made, and count its fields."""
         values = {"stream": stream, "poll": poll}
         with self._file.write() as connection:
             count_leads(connection, connection.execute(_RELEASED, values))
             release_polls(connection, poll)
 
     def hold(self, stream: int, poll: int, reason: str) -> int:
-        """What these polls made is held, what they only touched is let go. How many records left the queue."""
+        """Hold what these polls made, release what they only touched; return how many records left the queue."""
         with self._file.write() as connection:
             held = self._hold(connection, stream, poll, reason)
             connection.execute(
@@ -130,7 +136,7 @@ class Gate:
         return held
 
     def hold_so_far(self, stream: int, poll: int, reason: str) -> int:
-        """The same in the middle of a poll: its pages yet to come stay behind the gate."""
+        """Hold in the middle of a poll: the pages still to come stay behind the gate."""
         with self._file.write() as connection:
             return self._hold(connection, stream, poll, reason)
 
@@ -159,17 +165,20 @@ _PAYLOADS = f"SELECT payload FROM records WHERE {_MADE} AND mapping = :mapping A
 
 @dataclass(frozen=True, slots=True)
 class _History:
-    """The polls of a stream after its first scan, in the order in which they were: their times (ms) are what the clock
-    showed then, which may have been wrong. `settled` is the latest that read the source to its end and ended 24 hours
-    before `now` or earlier, `ended` when that was: what came after it is of today."""
+    """The polls of a stream after its first scan, in the order in which they ran.
+
+    Their times (ms) are those of the clock at the time, which may have been wrong. `settled` is the latest poll that
+    read the source to its end and ended at least 24 hours before `now`, `ended` is when it did: what came after counts
+    as today.
+    """
 
     stream: int
     first: int
     polls: int
     began: int
     now: int
-    settled: int | None
-    ended: int
+    settled: int | None = None
+    ended: int = 0
 
     def today(self, connection: sqlite3.Connection) -> int:
         if self.settled is None:
@@ -180,6 +189,7 @@ class _History:
         if self.polls < FEWEST_POLLS:
             return None
         until = self.now - DAY
+        # Less than a day of history: a rate per day would be an extrapolation from hours.
         if self.settled is None or until - self.began < DAY:  # what came until now is all that is known
             return Usual(self._let_go(connection, since=min(self.began, until) - 1), 1.0)
         values = {"stream": self.stream, "first": self.first, "settled": self.settled, "fewest": FEWEST_POLLS}
@@ -192,7 +202,7 @@ class _History:
     def _let_go(
         self, connection: sqlite3.Connection, *, after: int = 0, until: int | None = None, since: int = -1
     ) -> int:
-        """How many leads the polls after one and until another let go that ended after this time (ms)."""
+        """Count the leads that the polls after one and up to another released, if they ended after `since` (ms)."""
         values = {"stream": self.stream, "after": max(self.first, after), "until": until, "since": since}
         return int(connection.execute(_LET_GO, values).fetchone()[0])
 
@@ -201,12 +211,13 @@ def _history(connection: sqlite3.Connection, stream: int, first: int, now: int) 
     values = {"stream": stream, "first": first, "fewest": FEWEST_POLLS}
     polls, began = connection.execute(_POLLS, values).fetchone()
     if polls and began > now:  # the clock is behind: the latest that it showed is as near as one can come
-        now = max(now, connection.execute(_LATEST, values).fetchone()[0] or now)
+        now = max(now, connection.execute(_LATEST, values).fetchone()[0])
+    # First within four weeks; a stream that is read less often is compared with whatever there is.
     for window in (USUAL_DAYS * DAY, now):
         within = {**values, "until": now - DAY, "since": now - DAY - window}
         if (row := connection.execute(_SETTLED, within).fetchone()) is not None:
             return _History(stream, first, polls, began, now, row["id"], row["ended_at"])
-    return _History(stream, first, polls, began or now, now, None, now)
+    return _History(stream, first, polls, began or now, now)
 
 
 _LET_GO = """
@@ -215,7 +226,7 @@ FROM polls
 WHERE stream = :stream AND id > :after AND (:until IS NULL OR id <= :until) AND released = 1 AND ended_at > :since
   AND json_extract(counts, '$.set_aside') IS NULL
 """
-"""Of a poll that was held nothing was let go: it does not make the like of it usual."""
+"""A held poll released nothing, and must not make the like of it usual."""
 
 _POLLS = """
 SELECT count(*), min(began) FROM (
@@ -225,14 +236,14 @@ SELECT count(*), min(began) FROM (
   ORDER BY id LIMIT :fewest
 )
 """
-"""The earliest that are kept."""
+"""The earliest polls that are kept."""
 
 _READ_TO_ITS_END = "FROM polls WHERE stream = :stream AND kind = 'poll' AND outcome = 'complete' AND id > :first"
 _LATEST = f"SELECT max(ended_at) {_READ_TO_ITS_END}"
 _SETTLED = f"""
 SELECT id, ended_at {_READ_TO_ITS_END} AND ended_at > :since AND ended_at <= :until ORDER BY id DESC LIMIT 1
 """
-"""By their order: one that ended while the clock was years behind is not of the past."""
+"""Ordered by id: a poll that ended while the clock was years behind is not of the past."""
 _FEW_BEFORE = f"""
 SELECT ended_at {_READ_TO_ITS_END} AND id <= :settled ORDER BY id DESC LIMIT 1 OFFSET :fewest
 """
@@ -251,5 +262,5 @@ WITH own AS MATERIALIZED (
 )
 SELECT count(DISTINCT key), count(DISTINCT CASE WHEN value IN (SELECT value FROM known) THEN key END) FROM own
 """  # noqa: S608 - made of constants
-"""A lead also stands for a record that is gone or unwanted since it was created. An address that many
-share is looked up once; CROSS JOIN keeps SQLite from looking through all records of the stream for it."""
+"""A lead also stands for a record that was deleted or filtered after it was created. An address shared by many is
+looked up once; CROSS JOIN keeps SQLite from scanning all records of the stream for it."""

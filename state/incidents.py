@@ -1,7 +1,6 @@
-"""What the process that polls and delivers tells those who look on: what goes wrong, and which configuration is in
-force.
+"""Incidents and the configuration in force: messages from the process that polls and delivers to whoever looks on.
 
-Both lie in `meta`, one row each, written only when they change. They hold no value of a record.
+Both are kept in `meta`, a row each, and written only when they change. They hold no value of a record.
 """
 
 from __future__ import annotations
@@ -17,13 +16,13 @@ from sync.shared.clock import Clock
 
 IncidentKind = Literal["stream", "config", "backup", "receipts", "stalled", "daemon", "ledger"]
 Gravity = Literal["passing", "refused", "certain"]
-"""`passing`: an outage that may end by itself; `refused`: a source said no; `certain`: nothing helps but a person."""
+"""`passing`: an outage that may end by itself; `refused`: a source said no; `certain`: only a person can fix it."""
 
 COUNTED = 3
-"""So many times an incident is counted; from then on nobody asks, and nothing is written."""
+"""An incident is counted up to this number; more tells nobody anything, and would cost a write each time."""
 
 OF_A_DAEMON: tuple[IncidentKind, ...] = ("config", "stalled", "daemon")
-"""What is over once another configuration is in force, or another process goes on."""
+"""Incidents that end when another configuration is in force, or another process takes over."""
 
 _KEY = "incident:"
 _IN_FORCE = "in_force"
@@ -31,8 +30,10 @@ _IN_FORCE = "in_force"
 
 @dataclass(frozen=True, slots=True)
 class Incident:
-    """Something that is not over yet: since when (ms), how often it was met (at most `COUNTED`), and the cure.
-    `digest` is that of the configuration that was refused, where one was."""
+    """A problem that is not over: since when (ms), how often it was met (at most `COUNTED`), and the cure.
+
+    `digest` is that of the refused configuration, for an incident about one.
+    """
 
     kind: IncidentKind
     subject: str
@@ -46,9 +47,9 @@ class Incident:
 
 @dataclass(frozen=True, slots=True)
 class InForce:
-    """The configuration of the daemon that started last: its file, a digest of what that says, since when (ms).
+    """The configuration of the daemon that started last: its file, a digest of its content, since when (ms).
 
-    `stopped` is when that daemon ended (ms), None while it runs or where it was cut off; `error` says why it ended by
+    `stopped` is when that daemon ended (ms); None while it runs, or if it was cut off. `error` is why it ended by
     itself, with `hint`.
     """
 
@@ -61,12 +62,12 @@ class InForce:
 
 
 class Incidents:
-    """Told by the ledger's owner, read by anybody. May be used from any thread."""
+    """Written by the ledger's owner, read by anybody. May be used from any thread."""
 
     def __init__(
         self, file: LedgerFile, clock: Clock, guard: Callable[[sqlite3.Connection], None] = lambda _: None
     ) -> None:
-        """`guard` raises LedgerLost, inside each write, where another process has taken the ledger over."""
+        """Take `guard`, which raises LedgerLost inside each write if another process has taken the ledger over."""
         self._file = file
         self._clock = clock
         self._guard = guard
@@ -81,19 +82,20 @@ class Incidents:
         gravity: Gravity = "certain",
         digest: str = "",
     ) -> None:
-        """Open an incident, or go on with one. Raises LedgerError, LedgerBusy."""
+        """Open an incident, or count one that is open. Raises LedgerError, LedgerBusy."""
         key = f"{_KEY}{kind}:{subject}"
         with self._file.read() as connection:
             before = _incident(key, _value(connection, key))
         told = Incident(kind, subject, self._now(), cause, hint, gravity, digest=digest)
         if before is not None:
             told = replace(told, since=before.since, times=min(before.times + 1, COUNTED))
+        # Unchanged once it is counted up: a source that fails all night causes three writes.
         if told != before:
             value = {name: each for name, each in asdict(told).items() if name not in {"kind", "subject"}}
             self._put(key, json.dumps(value))
 
     def over(self, kind: IncidentKind, *subjects: str) -> None:
-        """Close these incidents; without subjects all of that kind. Raises LedgerError, LedgerBusy."""
+        """Close these incidents, or all of the kind without subjects. Raises LedgerError, LedgerBusy."""
         keys = [
             f"{_KEY}{each.kind}:{each.subject}"
             for each in self.all()
@@ -107,35 +109,36 @@ class Incidents:
                 )
 
     def keep(self, kind: IncidentKind, subjects: Collection[str]) -> None:
-        """Close what concerns others than these subjects. Raises LedgerError, LedgerBusy."""
+        """Close the incidents of other subjects than these. Raises LedgerError, LedgerBusy."""
         others = [each.subject for each in self.all() if each.kind == kind and each.subject not in subjects]
         if others:
             self.over(kind, *others)
 
     def all(self) -> list[Incident]:
-        """Return what is not over, the oldest first."""
+        """Return the open incidents, oldest first."""
         with self._file.read() as connection:
             rows = connection.execute(
                 "SELECT key, value FROM meta WHERE key >= :first AND key < :last",
+                # `;` follows `:` in ASCII, so this is the range of all keys with the prefix.
                 {"first": _KEY, "last": _KEY[:-1] + ";"},
             ).fetchall()
         found = [each for row in rows if (each := _incident(row["key"], row["value"])) is not None]
         return sorted(found, key=lambda each: (each.since, each.kind, each.subject))
 
     def in_force(self) -> InForce | None:
-        """Return what the daemon that started last told; None where none did."""
+        """Return what the last daemon to start recorded; None if there was none."""
         with self._file.read() as connection:
             value = _value(connection, _IN_FORCE)
         return None if value is None else InForce(**json.loads(value))
 
     def put_in_force(self, config: str, digest: str) -> None:
-        """Tell that this configuration is in force from now on: what was refused or had stalled before is over."""
+        """Record that this configuration is in force; close what was refused or had stalled before."""
         self._put(_IN_FORCE, json.dumps(asdict(InForce(config, digest, self._now()))))
         for kind in OF_A_DAEMON:
             self.over(kind)
 
     def stopped(self, error: str = "", hint: str = "") -> None:
-        """Tell that the daemon has ended, in order or by an error."""
+        """Record that the daemon has ended, normally or by an error."""
         before = self.in_force()
         if before is not None and before.stopped is None:
             self._put(_IN_FORCE, json.dumps(asdict(replace(before, stopped=self._now(), error=error, hint=hint))))
@@ -158,10 +161,11 @@ def _value(connection: sqlite3.Connection, key: str) -> str | None:
 
 
 def _incident(key: str, value: str | None) -> Incident | None:
-    """None where there is none, or one of a kind that this version does not know."""
+    """Return the incident of this row; None if there is none, or its kind is unknown to this version."""
     kind, _, subject = key.removeprefix(_KEY).partition(":")
     if value is None or kind not in get_args(IncidentKind):
         return None
+    # A newer version may have written fields that this one does not have.
     known = {field.name for field in fields(Incident)}
     said = {name: each for name, each in json.loads(value).items() if name in known}
     return Incident(kind=kind, subject=subject, **said)  # type: ignore[arg-type]

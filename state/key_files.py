@@ -1,7 +1,7 @@
 """The ledger's secret key and the keyed hashes made with it.
 
-Fingerprints and identities are keyed, so that a stolen ledger cannot be searched for a guessed e-mail address.
-The key lies in a file of its own beside the ledger: a copy of the one without the other gives nothing away.
+Fingerprints and identities are keyed, so that a stolen ledger cannot be searched for a guessed e-mail address. The key
+is in a file of its own beside the ledger: a copy of one without the other gives nothing away.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ PURPOSES = ("source", "wire", "api-key", "key-id", "record", "email", "domain", 
 
 
 class Hasher:
-    """Keyed BLAKE2b; `purpose` keeps hashes of different things apart even where their bytes are equal."""
+    """Keyed BLAKE2b; `purpose` keeps hashes of different things apart even if their bytes are equal."""
 
     __slots__ = ("_key", "_prototypes", "key_id")
 
@@ -31,18 +31,17 @@ class Hasher:
         self._key = key
         self._prototypes = {purpose: prototype(purpose.encode()) for purpose in PURPOSES}
         self.key_id = self.digest("key-id", b"").hex()
-        """Names the key without giving it away: stored in the ledger, so that a wrong key is noticed."""
+        """Identifies the key without revealing it: stored in the ledger, so that a wrong key is noticed."""
 
     def digest(self, purpose: str, data: bytes) -> bytes:
-        """16 bytes. `purpose` is one of PURPOSES."""
+        """Return 16 bytes. `purpose` is one of PURPOSES."""
         state = self._prototypes[purpose].copy()
         state.update(data)
         return state.digest()
 
 
 class KeyFile:
-    """The key's file, held against the key that its ledger's owner has in memory: after the file's loss that is the
-    only copy."""
+    """The key's file, compared with the key in the owner's memory, which is the only copy if the file is lost."""
 
     def __init__(self, ledger: Path, hasher: Hasher, disk: Disk) -> None:
         self.path = key_path(ledger)
@@ -50,13 +49,14 @@ class KeyFile:
         self._disk = disk
         self._known: tuple[int, ...] | None = None
 
-    def tend(self) -> bool:
-        """Write the file again where it is gone; return whether it was. Costs one `stat` otherwise.
+    def restore(self) -> bool:
+        """Restore the file if it is gone; return True if it was. Costs one `stat` otherwise.
 
-        Raises LedgerLost where another key is in its place, with the right one kept beside it; OSError where nothing
-        can be read or written: this process goes on, but none that follows it could begin.
+        Raise LedgerLost if it holds another key (the right one is then saved beside it); OSError if it cannot be read
+        or written: this process can go on, but its successor could not start.
         """
         try:
+            # The change time is part of it: whoever replaces the content cannot set that back.
             if self._known == (now := _state_of(self.path)):
                 return False
             found = self.path.read_bytes()
@@ -66,6 +66,7 @@ class KeyFile:
             return True
         if found != self._key:
             kept = self.path.with_name(f"{self.path.name}.kept")
+            # The key in this process's memory may be the only copy left: save it before stopping.
             self._write(kept)
             raise LedgerLost(
                 f"{self.path} holds another key than this ledger was written with: this process stops before it sends",
@@ -89,9 +90,9 @@ def key_path(ledger: Path) -> Path:
 
 
 def open_key(ledger: Path, *, create: bool, disk: Disk | None = None) -> Hasher:
-    """Read the key beside the ledger, or make one (mode 0600) for a new ledger, which may refer to it from then on.
+    """Read the key beside the ledger, or create one (mode 0600) for a new ledger, which may refer to it from then on.
 
-    Raise LedgerUntrusted where the ledger is there and its key is not: with another key every record would look new.
+    Raise LedgerUntrusted if the ledger exists and its key does not: with another key every record would look new.
     """
     path, disk = key_path(ledger), disk or SystemDisk()
     try:
@@ -118,7 +119,8 @@ def open_key(ledger: Path, *, create: bool, disk: Disk | None = None) -> Hasher:
 
 
 def _write_new(path: Path, key: bytes, disk: Disk) -> None:
-    """The key is whole and on the disk before its name appears."""
+    """Write the key whole and synced before its name appears."""
+    # A half-written key would pass for another one, and every record would look new.
     temporary = path.with_name(path.name + ".new")
     descriptor = disk.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC)
     try:

@@ -1,4 +1,4 @@
-"""The ledger: what the daemon remembers of every record, batch and request. One object, opened once a process."""
+"""The ledger: the record of every record, batch and request. One object, opened once per process."""
 
 from __future__ import annotations
 
@@ -41,9 +41,11 @@ Accept = Callable[[sqlite3.Connection], None]
 
 
 class Ledger:
-    """Opened with `own=True` it holds the ledger's lock (raises LedgerBusy), may create and migrate it, and has held it
-    against its receipts (raises LedgerUntrusted); otherwise it looks on, takes slots and settles queues beside the
-    holder.
+    """The ledger of one path, with one attribute for each part: streams, records, outbox, verdicts, slots and so on.
+
+    With `own=True` it holds the ledger's lock (raises LedgerBusy), may create and migrate the file, and has been
+    compared with its receipts (raises LedgerUntrusted). Otherwise it reads, takes slots and settles queues beside the
+    owner.
 
     Use it as a context manager. All methods of its parts may be called from any thread.
     """
@@ -58,12 +60,18 @@ class Ledger:
         receipts_copy: Path | None = None,
         disk: Disk | None = None,
         accept: Accept = lambda _: None,
+        hasher: Hasher | None = None,
     ) -> None:
-        """`receipts_copy` is the folder of the second receipts. `connector` and `disk` are where it touches files.
-        `accept` raises where an older ledger must stay as it is, looked at before it is migrated."""
+        """Open the ledger. Raises LedgerError and its kinds.
+
+        `receipts_copy` is the folder of the second receipts. `connector` and `disk` are the seams to the file system.
+        `accept` sees an older ledger before it is migrated, and raises to leave it as it is. `hasher` is that of a
+        process that has read the key already.
+        """
         self.path = path
         self.clock = clock or SystemClock()
         self.places = ReceiptsFiles.of(path, receipts_copy, disk)
+        # Before any lock is taken: with both places in one file this process would wait for itself.
         self.places.refuse_one_file()
         self._owns = own
         self._owner: Owner | None = None
@@ -76,7 +84,9 @@ class Ledger:
             self._lock.acquire()
         try:
             self.is_new = own and not path.exists()
-            """Made just now: it remembers nothing of what was sent before."""
+            """Created just now: it remembers nothing of what was sent before."""
+            # Receipts without a ledger mean that one was lost. Creating an empty ledger then would send everything
+            # again, so this comes before the file is created.
             if self.is_new:
                 begin_receipts_anew(path, self.places)
             elif not path.exists():
@@ -84,9 +94,10 @@ class Ledger:
             self._refuse_mixed()
             self.file = LedgerFile(path, connector=connector, own=own, accept=partial(self._accept, accept))
             try:
-                self.hasher = self._key(own=own)
+                self.hasher = hasher or self._key(own=own)
                 self.receipts = self._take(self._lock) if self._lock else LOOKED_ON
             except BaseException:
+                # What is refused must stay as it was found, for a person to look at.
                 self.file.close(leave_log=True)
                 raise
         except BaseException:
@@ -109,7 +120,8 @@ class Ledger:
         return Queues(self.file, self.clock)
 
     def _refuse_mixed(self) -> None:
-        """Where no other process has it open: that one looks after it."""
+        """Check file and log against each other, unless another process has the ledger open: that process checks
+        itself."""
         if self._lock:
             self._lock.note(refuse_mixed(self.path, self._lock.checkpoint))
         elif holder(self.path) is None:
@@ -120,38 +132,44 @@ class Ledger:
         accept(connection)
 
     def _take(self, lock: LedgerLock) -> Opened:
-        """Every older owner is refused from here on, and what it told the receipts before is in them."""
+        """Become the owner: from here on every older owner is refused, and all that it wrote to the receipts has been
+        read."""
         with self.file.write() as connection:
             taken = take(connection, lock, self.path, self.clock)
         self._owner, self._found = taken.owner, dict(taken.found)
-        # each is read under its lock, so an intent is there by then, or its writer sees the number
+        # The order matters: our higher number is committed first, then each receipts file is read under its lock. So an
+        # older owner has either written its intent by now, or sees our number and stops before it sends.
         opened = open_receipts(self.file, self.hasher, self.places)
+        # Last, after the ledger was written to: only then do its side files exist.
         self._footing = Footing(self.path, lock)
         self.file.checkpoints = Checkpoints(self.path, lock)
         self.file.guard = partial(self._refuse_old_owner, taken.owner, self._footing, self.file.checkpoints)
         return opened
 
     def beside(self) -> Ledger:
-        """Open it once more, over a connection that holds up nobody, to look on and to tell as this owner."""
-        other = Ledger(self.path, clock=self.clock)
+        """Open the ledger again on a connection that blocks nobody, to read and to write incidents as this owner."""
+        # Without the key's file, which may have been taken away meanwhile.
+        other = Ledger(self.path, clock=self.clock, hasher=self.hasher)
         other._owner = self._owner
         return other
 
     def _refuse_overtaken(self, connection: sqlite3.Connection) -> None:
-        """Less than what a claim asks for: one whose files were taken away may still say so."""
+        """Check less than a claim does: an owner whose files were taken away may still record why it stops."""
         if self._owner is not None:
             refuse_old_owner(connection, self._owner, self.path)
 
     def _refuse_old_owner(
         self, owner: Owner, footing: Footing, checkpoints: Checkpoints, connection: sqlite3.Connection
     ) -> None:
+        # Cheapest check first; this runs inside every claim's transaction.
         refuse_old_owner(connection, owner, self.path)
         footing.refuse_moved()
         self.journal.refuse_replaced()
         checkpoints.refuse_overwritten()
 
     def _key(self, *, own: bool) -> Hasher:
-        """The key must be the one the ledger was written with: with another every record would look new."""
+        """Open the key and compare it with the one the ledger was written with: with another every record would look
+        new."""
         with self.file.read() as connection:
             row = connection.execute("SELECT value FROM meta WHERE key = 'key_id'").fetchone()
         if row is None and not own:
@@ -167,23 +185,26 @@ class Ledger:
             raise another_key(self.path)
         return hasher
 
-    def tend_key(self) -> bool:
-        """For the owner: write the key's file again where it was removed from under it; return whether it was.
+    def restore_key(self) -> bool:
+        """Restore the key's file if it was removed under its owner; return True if it was.
 
-        Raises LedgerLost where another key is there, OSError where it cannot be written.
+        Raises LedgerLost if another key is there, OSError if it cannot be written.
         """
-        return self._footing is not None and self._footing.is_there(self.path) and self._key_file.tend()
+        return self._footing is not None and self._footing.is_there(self.path) and self._key_file.restore()
 
     def _unlock(self) -> None:
         if self._lock:
             self._lock.release()
 
     def recover(self, on_unknown: Callable[[str], Literal["hold", "resend"]] = lambda _: "hold") -> list[Recovered]:
-        """What the last process left behind, for the owner at its start: batches that were being sent get the verdict
-        that the receipts know, or are in doubt. `on_unknown` is a workspace's setting.
+        """Settle what the last process left on the wire; for the owner, at its start.
 
-        A batch that an older owner may still have on the wire is left alone; call it again while there is a `left`.
+        Batches that were being sent get the verdict that the receipts know, or become in doubt. `on_unknown` returns a
+        workspace's setting. A batch that an older owner may still have on the wire is left alone: call again while
+        `left` is not None.
         """
+        # An older owner that may still be alive gets until its requests' deadlines, plus grace: its verdict is better
+        # than our doubt.
         now = self.clock.boot()
         over = {batch for batch, until in self._found.items() if until <= now}
         if any(self._found[batch] for batch in over):
@@ -192,9 +213,11 @@ class Ledger:
         return recover(self.verdicts, self.journal, self.receipts.truth, on_unknown, only=over)
 
     def release_unsent(self, batch: str, slot: int) -> None:
-        """Free what this process claimed and was kept from sending: the owner after it need not wait for an answer,
-        and has no doubts where the receipts were taken away. Nothing is written where this is not the ledger any more
-        that an owner would find."""
+        """Free a batch that this process claimed and was kept from sending.
+
+        The next owner then need not wait for its answer, and need not doubt it if the receipts are gone. Writes nothing
+        if an owner starting now would not find this ledger at its path.
+        """
         if self._footing and self._footing.is_there(self.path):
             cause = "this process was overtaken before the request began"
             with suppress(LedgerError):  # receipts that are gone are told by the next owner
@@ -203,17 +226,17 @@ class Ledger:
 
     @property
     def left(self) -> float | None:
-        """Seconds until the next of the batches may be recovered that an older owner may have on the wire; None: there
-        are none."""
+        """Seconds until the next batch of an older owner may be recovered; None if none is left."""
         return min(self._found.values()) - self.clock.boot() if self._found else None
 
     def left_batches(self) -> list[str]:
-        """Those of them that have no verdict yet."""
+        """Return those batches of older owners that have no verdict yet."""
         with self.file.read() as connection:
             return sorted(answers_until(connection, self.clock).keys() & self._found.keys())
 
     def cut_off(self) -> list[dict[str, object]]:
-        """For onlookers: batches on the wire for whose answer nobody can be waiting any more, as `on_the_wire`."""
+        """Return the batches on the wire whose answer no process can be waiting for, in the shape of `on_the_wire`; for
+        readers."""
         with self.file.read() as connection:
             found = cut_off(connection, self.path, self.clock)
         return [batch for batch in self.verdicts.on_the_wire() if batch["name"] in found] if found else []
@@ -223,25 +246,28 @@ class Ledger:
         return replace(known, batches=together(filter(None, (place.history() for place in self.places.all))))
 
     def tidy(self) -> None:
-        """Gives space back: of the write-ahead log, and of receipts that nobody needs."""
+        """Give back the space of the write-ahead log and of receipts that are no longer needed."""
         self.file.maintain()
         for place in self.places.all:
             compact(place)
 
     def tell_receipts(self) -> None:
-        """After a person's word: the receipts are told beside their owner, who otherwise does it at the next request.
-        Raises LedgerError."""
+        """Write a person's decision to the receipts now; their owner would do it at its next request. Raises
+        LedgerError."""
         if all(place.exists() for place in self.places.all):
             self.journal.flush()
 
     def close(self) -> None:
-        """May be called twice. Raises LedgerError where the receipts cannot be told what is due: whoever opens the
-        ledger next tells them."""
+        """Close everything; may be called twice.
+
+        Raises LedgerError if what is due cannot be written to the receipts: whoever opens the ledger next writes it.
+        """
+        # So that a second call does nothing.
         owns, self._owns = self._owns, False
         try:
             if owns:
                 with suppress(LedgerLost, OSError):  # whoever opens it next says so
-                    self.tend_key()
+                    self.restore_key()
                 self.journal.flush()
         finally:
             self.file.close()

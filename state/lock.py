@@ -1,8 +1,8 @@
-"""The ledger's lock: one process polls, delivers and recovers; others may look and send single tests beside it.
+"""The ledger's lock: one process polls, delivers and recovers; others may read beside it.
 
-It is found by its path, which can be removed or replaced under its holder: then the number that each owner takes in the
-ledger itself decides (`state.owner`). The file also says how far the ledger's own file was last written on purpose
-(`state.checkpoints`): it is no part of a backup, so a ledger that was written over does not know it.
+The lock is found by its path, which can be removed or replaced under its holder. Then the number that each owner takes
+in the ledger decides (`state.owner`). The lock file also holds the number of the last checkpoint (`state.checkpoints`):
+it is not part of a backup, so a restored ledger has a smaller number.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from types import TracebackType
 from sync.shared.errors import LedgerBusy, LedgerError
 
 _LONGEST = 64
-"""Bytes that a lock file is read for."""
+"""Bytes read from a lock file at most."""
 
 
 def lock_path(ledger: Path) -> Path:
@@ -25,26 +25,27 @@ def lock_path(ledger: Path) -> Path:
 
 
 class LedgerLock:
-    """An advisory lock on `<ledger>.lock`, freed by the kernel however the process ends."""
+    """An advisory lock on `<ledger>.lock`; the kernel frees it however the process ends."""
 
     def __init__(self, ledger: Path) -> None:
         self.path = lock_path(ledger)
         self.checkpoint: int | None = None
-        """The last whole checkpoint of the ledger that this file tells of; None: of none."""
+        """Number of the last complete checkpoint noted in this file; None if there is none."""
         self._descriptor: int | None = None
 
     def acquire(self) -> None:
-        """Raises LedgerBusy, naming the holder's process id, where another process holds it; LedgerError where the file
-        cannot be opened or written."""
+        """Take the lock. Raise LedgerBusy, naming the holder's process id, or LedgerError if the file cannot be
+        used."""
         try:
             descriptor = os.open(self.path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
         except OSError as error:
             raise LedgerError(f"the lock file {self.path} cannot be opened: {error.strerror}") from error
+        # `flock`, not `lockf`: a POSIX lock would be dropped when any descriptor of the file is closed in this process.
         if not _locked(descriptor):
             pid, _ = _content(descriptor)
             os.close(descriptor)
             raise LedgerBusy(
-                f"another process{f' ({pid})' if pid else ''} works with this ledger",
+                f"another process{f' ({pid})' if pid else ''} uses this ledger",
                 hint="reading commands such as `status` work beside it; stop it first to run this one",
             )
         self._descriptor = descriptor
@@ -55,17 +56,19 @@ class LedgerLock:
             raise LedgerError(f"the lock file {self.path} cannot be written: {error.strerror}") from error
 
     def note(self, checkpoint: int | None) -> None:
-        """Writes down the last whole checkpoint, beside this process's id."""
+        """Write the number of the last complete checkpoint, after this process's id."""
         self.checkpoint = checkpoint
         if self._descriptor is None:
             return
         text = f"{os.getpid()}\n" + ("" if checkpoint is None else f"{checkpoint}\n")
+        # The number is only a hint for the next start: a crash between these two calls leaves it out, and the receipts
+        # decide.
         os.ftruncate(self._descriptor, 0)
         os.pwrite(self._descriptor, text.encode(), 0)
 
     @property
     def identity(self) -> tuple[int, int]:
-        """Device and inode of the file that is locked, whatever its path leads to now. OSError where none is."""
+        """Device and inode of the locked file, wherever its path leads now. Raises OSError if no file is locked."""
         held = os.fstat(-1 if self._descriptor is None else self._descriptor)
         return held.st_dev, held.st_ino
 
@@ -85,11 +88,12 @@ class LedgerLock:
 
 
 def _locked(descriptor: int) -> bool:
-    """Tries for a moment: `holder` takes a shared lock for an instant when somebody asks for the status."""
+    """Try to lock for a moment: `holder` takes a shared lock for an instant whenever somebody asks for the status."""
     for attempt in range(5):
         try:
             fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
+            # Readers hold their shared lock for microseconds only.
             if attempt < 4:
                 time.sleep(0.05)
         else:
@@ -98,20 +102,21 @@ def _locked(descriptor: int) -> bool:
 
 
 def _content(descriptor: int) -> tuple[str, int | None]:
-    """The process id and the checkpoint that a lock file names."""
+    """Return the process id and the checkpoint number in a lock file."""
     lines = os.pread(descriptor, _LONGEST, 0).decode("ascii", "replace").split("\n")
     checkpoint = lines[1] if len(lines) > 2 else ""
     return lines[0].strip(), int(checkpoint) if checkpoint.isdecimal() else None
 
 
 def holder(ledger: Path) -> int | None:
-    """The process id that holds the lock now, or None: for `status`."""
+    """Return the process id that holds the lock now (0 if unreadable), or None; for `status`."""
     held = look(lock_path(ledger))
     return held[0] if held else None
 
 
 def look(path: Path) -> tuple[int, tuple[int, int]] | None:
-    """Who holds this lock file now (0: its id cannot be read), and its device and inode; None: nobody does."""
+    """Return the holder of this lock file (process id, 0 if unreadable) with the file's device and inode; None if
+    free."""
     try:
         descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)  # also on a disk that is read-only by now
     except OSError:
@@ -129,7 +134,7 @@ def look(path: Path) -> tuple[int, tuple[int, int]] | None:
 
 
 def checkpoint_of(ledger: Path) -> int | None:
-    """The last whole checkpoint that the lock file tells of, whoever holds it."""
+    """Return the number of the last complete checkpoint in the lock file, whoever holds it."""
     with suppress(OSError):
         descriptor = os.open(lock_path(ledger), os.O_RDONLY | os.O_CLOEXEC)
         try:

@@ -1,4 +1,4 @@
-"""Rows of records by their ids."""
+"""Looks up rows of records by their ids."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from collections.abc import Iterable, Iterator
 
 
 def rows_of(connection: sqlite3.Connection, columns: str, stream: int, ids: Iterable[str]) -> Iterator[sqlite3.Row]:
-    """SQLite's JSON ends a text at a NUL character: ids that hold one are asked for one by one."""
+    """Yield the rows of these ids. Ids with a NUL character are asked for singly: SQLite's JSON ends a text there."""
     asked = list(ids)
     whole = json.dumps([id_ for id_ in asked if "\0" not in id_])
     select = f"SELECT {columns} FROM records WHERE stream = ? AND id "  # noqa: S608 - the columns are constants

@@ -1,4 +1,4 @@
-"""Brings a ledger to the present schema: after a backup, forward only, all of a migration or nothing of it."""
+"""Migrates a ledger to the current schema: after a backup, forward only, each migration whole or not at all."""
 
 from __future__ import annotations
 
@@ -22,10 +22,12 @@ def migrate(
     backup: Callable[[Path], None],
     accept: Callable[[sqlite3.Connection], None],
 ) -> None:
-    """Raise LedgerUntrusted where the ledger is newer than the program, older and not `own`, or where a migration does
-    not fit what it holds; LedgerBusy where another process makes or migrates it now; LedgerError where it holds nothing
-    and is not `own`; sqlite3.Error where the disk or another process is in the way. What `accept` raises leaves an
-    older ledger as it is."""
+    """Apply the pending migrations.
+
+    Raise LedgerUntrusted if the ledger is newer than the program, older and not `own`, or if a migration does not fit
+    its content; LedgerBusy if another process creates or migrates it now; LedgerError if it is empty and not `own`;
+    sqlite3.Error if the disk or another process is in the way. If `accept` raises, an older ledger stays as it is.
+    """
     database = Database(connection)
     applied = {migration.name for migration in MIGRATIONS.applied(database)}
     every = [migration.name for migration in MIGRATIONS.pending(Database(memory=True))]
@@ -45,6 +47,7 @@ def migrate(
             hint="restart the daemon (or run `once`): it backs the ledger up and migrates it",
         )
     if pending:
+        # A name by the first migration, not by the time: a start that is repeated must not fill the disk with copies.
         kept = path.with_name(f"{path.name}.before-{pending[0]}")
         if applied:
             accept(connection)
@@ -65,7 +68,7 @@ def migrate(
 
 
 def _refuse_at_work(connection: sqlite3.Connection, path: Path) -> None:
-    """Raise LedgerBusy where a process makes or migrates the ledger at this moment."""
+    """Raise LedgerBusy if a process creates or migrates the ledger at this moment."""
     is_stamped = connection.execute("PRAGMA user_version").fetchone()[0]
     if not is_stamped and (process := holder(path)) is not None:
         raise LedgerBusy(
@@ -75,8 +78,10 @@ def _refuse_at_work(connection: sqlite3.Connection, path: Path) -> None:
 
 
 def refuse_newer(path: Path) -> None:
-    """Raise LedgerUntrusted where a newer version of this program wrote the ledger. Changes nothing; where it cannot be
-    read at all, that is for whoever opens it to say."""
+    """Raise LedgerUntrusted if a newer version of this program wrote the ledger. Changes nothing.
+
+    A ledger that cannot be read at all passes: whoever opens it reports that.
+    """
     with (
         suppress(sqlite3.Error),
         closing(sqlite3.connect(f"{path.absolute().as_uri()}?mode=ro", uri=True)) as connection,
@@ -95,7 +100,7 @@ def _refuse_unknown(unknown: Collection[str], path: Path) -> None:
 
 
 _MAY_PASS = ("BUSY", "LOCKED", "FULL", "IOERR", "READONLY", "CANTOPEN", "NOMEM", "INTERRUPT")
-"""SQLite's words for what is no fault of the migration: the same one may succeed later."""
+"""SQLite's words for errors that are no fault of the migration: it may succeed later."""
 
 
 def _may_pass(error: sqlite3.Error) -> bool:
@@ -106,7 +111,7 @@ def _may_pass(error: sqlite3.Error) -> bool:
 def _does_not_fit(
     database: Database, path: Path, every: Sequence[str], kept: Path, error: sqlite3.Error
 ) -> LedgerUntrusted:
-    """A restart would fail at the same statement: a person must choose the version that the ledger is of."""
+    """Build the error for a migration that would fail again at each restart: a person must choose the right version."""
     applied = {migration.name for migration in MIGRATIONS.applied(database)}
     failed = next(name for name in every if name not in applied)
     return LedgerUntrusted(

@@ -1,6 +1,6 @@
-"""The way out: pending leads are claimed as a batch, together with a slot of the governor, in one transaction.
+"""Claims pending leads as a batch, together with a slot of the governor, in one transaction.
 
-From then on a request may be on the wire, and the ledger says so.
+From its commit on a request may be on the wire, and the ledger shows it as `sending`.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from sync.shared.errors import LedgerError
 
 
 class Outbox:
-    """Claims batches and freezes their payloads; remembers each workspace's pace."""
+    """Claims batches and freezes their payloads; keeps each workspace's pace."""
 
     def __init__(self, file: LedgerFile, clock: Clock) -> None:
         self._file = file
@@ -37,27 +37,32 @@ class Outbox:
         probe: float | None = None,
         label: str | None = None,
     ) -> Claim | NoRoom | NothingToSend:
-        """Takes up to `most` leads and a slot, durably, in one transaction; then the caller must send and conclude.
+        """Claim up to `most` leads and a slot, durably, in one transaction; the caller must then send and conclude.
 
-        A batch that is not full waits until its oldest lead is `linger` seconds old. Halves of a rejected batch are
-        claimed alone. Live records go before backfill and streams take turns. `only` limits it to these streams.
-        `label` is put on each of them, with `{batch}` the batch's name.
-        `probe` (from 0 up to 1, drawn by chance) takes one lead instead, from that place in the queue.
+        A batch that is not full waits until its oldest lead is `linger` seconds old. Parts of a rejected batch are
+        claimed alone. Live records go before backfill, and streams take turns. `only` limits the claim to these
+        streams. `label` is put on each lead, with `{batch}` replaced by the batch's name. `probe` (0 <= probe < 1,
+        random) claims one lead instead, from that place in the queue.
 
-        Raises LedgerError also where the ledger has failed before in this process, even if it would do now, and where
-        this process is not its owner any more.
+        Raises LedgerError also if the ledger has failed before in this process, even if it would work now, and if this
+        process no longer owns it.
         """
         with self._file.write(as_owner=True) as connection:
             if failure := self._file.failure:
-                raise LedgerError(failure.message, hint=failure.hint)  # nothing is sent that might not be remembered
+                # A failed write may mean that a verdict was lost: nothing more is sent that might not be remembered.
+                raise LedgerError(failure.message, hint=failure.hint)
             streams = _streams(connection, workspace, only)
+            # With an open circuit breaker one random lead is the probe: the oldest may be the very one that trips it.
             rows = _pick(connection, streams, most) if probe is None else _draw(connection, streams, probe)
             if not rows:
                 return NothingToSend(None)
+            # Parts never linger: they must be settled before anything else is claimed.
             is_whole = probe is not None or rows[0]["part"] is not None or len(rows) >= most
             wait = 0.0 if is_whole else self._left_to_linger(rows, linger)
             if wait > 0:
                 return NothingToSend(wait)
+            # The slot comes last, in this same transaction: a claim without a slot, or a slot without a claim, cannot
+            # exist.
             slot = take_slot(connection, rule, timeout, self._clock)
             if isinstance(slot, NoRoom):
                 return slot
@@ -83,6 +88,7 @@ class Outbox:
         now = int(self._clock.wall() * 1000)
         label = label.replace("{batch}", name) if label else None
         connection.execute(
+            # The label as it is sent, because the configuration may name another by the time somebody looks.
             "INSERT INTO batches (name, workspace, state, leads, part, slot, claimed_at, label)"
             " VALUES (?, ?, 'sending', ?, ?, ?, ?, ?)",
             (name, workspace, len(rows), part, slot, now, label),
@@ -90,18 +96,23 @@ class Outbox:
         keys = json.dumps([row["key"] for row in rows])
         connection.execute(
             "INSERT INTO deliveries (batch, position, record, modified, mapping, source_fp, wire_fp, payload)"
+            # The payload is copied: what is on the wire must stay as it was, whatever is read meanwhile. Positions are
+            # those in the list of keys, so those of the request's body.
             " SELECT :batch, j.key, r.key, r.modified, r.mapping, r.source_fp, r.wire_fp, r.payload"
             " FROM json_each(:keys) j JOIN records r ON r.key = j.value",
             {"batch": name, "keys": keys},
         )
         connection.execute(
             "UPDATE records SET state = 'sending', batch = :batch, since = :now,"
+            # Pessimistic from this commit on: only a verdict turns maybe back into no.
             " lead_exists = CASE lead_exists WHEN 'yes' THEN 'yes' ELSE 'maybe' END"
             " WHERE key IN (SELECT value FROM json_each(:keys))",
             {"batch": name, "keys": keys, "now": now},
         )
         connection.execute(
-            "UPDATE streams SET turn = (SELECT max(turn) + 1 FROM streams) WHERE id = ?", (rows[0]["stream"],)
+            # Only the stream that led this batch goes to the back: the others filled its rest.
+            "UPDATE streams SET turn = (SELECT max(turn) + 1 FROM streams) WHERE id = ?",
+            (rows[0]["stream"],),
         )
         deliveries = tuple(
             Delivery(row["key"], row["stream"], row["id"], row["payload"], row["lead_exists"] == "yes") for row in rows
@@ -109,7 +120,7 @@ class Outbox:
         return Claim(name, slot, deliveries, self._clock.boot() + timeout, part, label)
 
     def pending(self, workspace: str, only: Sequence[str] | None = None) -> int:
-        """How many leads wait for this workspace, in these streams or in all."""
+        """Return how many leads wait for this workspace, in these streams or in all."""
         with self._file.read() as connection:
             return int(
                 connection.execute(
@@ -121,7 +132,7 @@ class Outbox:
             )
 
     def oldest_pending(self, workspace: str) -> int | None:
-        """Since when the lead has waited that waits longest for this workspace (ms); None: none does.
+        """Return since when (ms) the longest-waiting lead of this workspace waits; None if nothing waits.
 
         A lead that was refused is pending anew, but it waits since the poll that queued it.
         """
@@ -137,14 +148,14 @@ class Outbox:
             return int(found["since"] if began is None else min(found["since"], began["started_at"]))
 
     def pace_of(self, workspace: str) -> dict[str, object] | None:
-        """The workspace's health as it was last written, as JSON, when that was (`changed_at`, ms), and since when it
-        rests for this reason (`since`, ms), if it does."""
+        """Return the workspace's pace as it was last written (JSON), with `changed_at` (ms), and `since` (ms) if it
+        rests."""
         with self._file.read() as connection:
             row = connection.execute("SELECT pace, changed_at FROM workspaces WHERE name = ?", (workspace,)).fetchone()
             return {**json.loads(row["pace"]), "changed_at": row["changed_at"]} if row else None
 
     def is_kept_for(self, workspace: str, api_key: bytes) -> bool:
-        """Return whether the workspace's health was last written with this key (its digest)."""
+        """Return True if the workspace's pace was last written with this key (its digest)."""
         with self._file.read() as connection:
             row = connection.execute("SELECT api_key FROM workspaces WHERE name = ?", (workspace,)).fetchone()
             return row is not None and row["api_key"] == api_key
@@ -167,7 +178,7 @@ class Outbox:
 
 
 def _streams(connection: sqlite3.Connection, workspace: str, only: Sequence[str] | None) -> list[tuple[int, int]]:
-    """(id, current mapping) of the workspace's streams, the one whose turn it is first."""
+    """Return (id, current mapping) of the workspace's streams, the one whose turn it is first."""
     rows = connection.execute(
         "SELECT id, mapping FROM streams WHERE workspace = :workspace"
         " AND (:only IS NULL OR name IN (SELECT value FROM json_each(:only))) ORDER BY turn, id",
@@ -177,7 +188,7 @@ def _streams(connection: sqlite3.Connection, workspace: str, only: Sequence[str]
 
 
 _CLAIMABLE = "again IS NULL AND (poll IS NULL OR poll NOT IN (SELECT id FROM polls WHERE released = 0))"
-"""What the guard has not looked at, and what is to be judged again, stays."""
+"""Excludes what the guard has not looked at, and what must be judged again."""
 
 _LAST_PART = f"""
 SELECT part FROM records
@@ -202,10 +213,10 @@ SELECT key, stream, id, payload, since, part, lead_exists {_WAITING} ORDER BY ke
 
 
 def _pick(connection: sqlite3.Connection, streams: Sequence[tuple[int, int]], most: int) -> list[sqlite3.Row]:
-    """The rows of the next batch: a part of a rejected batch alone, else live before backfill, streams in turn.
+    """Return the rows of the next batch: a part of a rejected batch alone, else live before backfill, streams in turn.
 
-    The latest part goes first: so an offender is found before another batch's leads are looked at, and a server that
-    rejects everything is known for that after a dozen requests.
+    The latest part goes first, so an offender is found before another batch's leads are tried, and a server that
+    rejects everything is recognised after a dozen requests.
     """
     for stream, mapping in streams:
         row = connection.execute(_LAST_PART, (stream, mapping)).fetchone()
@@ -215,8 +226,12 @@ def _pick(connection: sqlite3.Connection, streams: Sequence[tuple[int, int]], mo
 
 
 def _draw(connection: sqlite3.Connection, streams: Sequence[tuple[int, int]], chance: float) -> list[sqlite3.Row]:
-    """One lead by chance: first a stream, then one of its leads, those of rejected batches only where there is no
-    other. So neither one poisoned lead nor one poisoned stream keeps the breaker open."""
+    """Return one random lead: first choose a stream, then one of its leads, from rejected batches only if there is no
+    other.
+
+    So neither one poisoned lead nor one poisoned stream keeps the circuit breaker open.
+    """
+    # Fresh leads first: parts come from rejected batches, so they are likelier to be rejected again.
     for fresh in (1, 0):
         waiting = [
             {"stream": stream, "mapping": mapping, "fresh": fresh, "count": count}
@@ -225,6 +240,7 @@ def _draw(connection: sqlite3.Connection, streams: Sequence[tuple[int, int]], ch
         ]
         if waiting:
             place = chance * len(waiting)
+            # One random number serves twice: its integer part chooses the stream, its fraction the lead.
             chosen = waiting[int(place)]
             chosen["place"] = int(place % 1 * chosen["count"])
             return connection.execute(_WAITING_AT, chosen).fetchall()
@@ -240,6 +256,7 @@ def _of_part(
     connection: sqlite3.Connection, streams: Sequence[tuple[int, int]], part: int | None, most: int
 ) -> list[sqlite3.Row]:
     rows: list[sqlite3.Row] = []
+    # Live records of all streams go before any backfill.
     for backfill in (0, 1):
         for stream, mapping in streams:
             left = most - len(rows)
@@ -249,6 +266,6 @@ def _of_part(
 
 
 def _batch_name(now: float) -> str:
-    """Such as `20260102-030405-7k2m9q`: sorts by time, short enough for a label, never used twice."""
+    """Return a name such as `20260102-030405-7k2m9q`: sorts by time, fits a label, never used twice."""
     suffix = "".join(secrets.choice("23456789abcdefghjkmnpqrstuvwxyz") for _ in range(6))
     return time.strftime("%Y%m%d-%H%M%S-", time.gmtime(now)) + suffix

@@ -1,8 +1,8 @@
-"""Who owns the ledger: each owner takes a higher number in it, and one that was overtaken is refused where it would
-claim or send.
+"""Fencing: each owner of the ledger takes a higher number in it, and an overtaken one is refused before it claims or
+sends.
 
 The lock file alone does not keep two owners apart: it is found by its path, and a cleaner, a restore or a person may
-take that away from a daemon that goes on. The order that keeps them apart:
+take that away from a daemon that goes on. This order keeps them apart:
 
     newcomer   raises the number -> passes each receipts file's lock once -> reads the receipts
     older one  locks the receipts -> looks at the number -> writes its intent -> unlocks them -> sends
@@ -27,15 +27,18 @@ from sync.shared.clock import Clock
 from sync.shared.errors import LedgerError, LedgerLost, LedgerUntrusted
 
 LONGEST_TIMEOUT = 900.0
-"""Seconds that a request may take at the most, where its slot is not known any more: no workspace may have more."""
+"""Seconds that a request may take if its slot is not known any more; no workspace may configure a longer timeout."""
 
 _KEY = "owner"
 
 
 @dataclass(frozen=True, slots=True)
 class Owner:
-    """`name` is never used twice: an older copy of the ledger comes to the same number again. `lock` is the device and
-    inode of the lock file. Until `open_until` (seconds since the boot) owners before it may have requests on the wire.
+    """One owner of the ledger.
+
+    `name` is never used twice, because an older copy of the ledger arrives at the same number again. `lock` is the
+    device and inode of the lock file. Until `open_until` (seconds since boot) earlier owners may have requests on the
+    wire.
     """
 
     number: int
@@ -49,7 +52,7 @@ class Owner:
 
     @classmethod
     def of(cls, connection: sqlite3.Connection) -> Owner | None:
-        """The ledger's last owner; None where no program that counts them has owned it. Raises LedgerError."""
+        """Return the ledger's last owner; None if no version that counts owners has owned it. Raises LedgerError."""
         row = connection.execute("SELECT value FROM meta WHERE key = ?", (_KEY,)).fetchone()
         if row is None:
             return None
@@ -61,30 +64,33 @@ class Owner:
             raise LedgerError("the ledger's row of its owner cannot be read", hint="restore a backup") from error
 
     def may_be_alive(self, lock: tuple[int, int] | None, boot: str) -> bool:
-        """Whether it may still have requests on the wire: not after a boot, nor where its own lock file is free."""
+        """Return True if it may still have requests on the wire: not after a reboot, nor if its own lock file is
+        free."""
         return self.boot == boot and self.lock != lock
 
 
 @dataclass(frozen=True, slots=True)
-class Taken:
-    """What an owner found: the batches on the wire of those before it, each with the time (in seconds since the boot)
-    after which no answer can come any more."""
+class Takeover:
+    """A new owner with the batches it found on the wire, each with the time (seconds since boot) when no answer can
+    come."""
 
     owner: Owner
     found: Mapping[str, float]
 
 
-def take(connection: sqlite3.Connection, lock: LedgerLock, ledger: Path, clock: Clock) -> Taken:
-    """Part of a transaction, with the lock held: from its commit on every older owner is refused.
+def take(connection: sqlite3.Connection, lock: LedgerLock, ledger: Path, clock: Clock) -> Takeover:
+    """Become the owner, inside a transaction and with the lock held: from its commit on every older owner is refused.
 
-    Raises LedgerUntrusted where this is a copy of a ledger that a process works with elsewhere.
+    Raises LedgerUntrusted if this is a copy of a ledger that a process uses elsewhere.
     """
+    # The number is taken over even from an owner that is surely gone: it must only ever rise.
     before = Owner.of(connection)
     if before is not None:
         _refuse_copy(before, lock, ledger)
     found = _found(connection, before, lock.identity, clock)
     owner = Owner(
         number=before.number + 1 if before else 1,
+        # The number alone does not identify an owner: after a restored backup the same number is given again.
         name=secrets.token_hex(8),
         pid=os.getpid(),
         boot=clock.boot_id,
@@ -97,12 +103,13 @@ def take(connection: sqlite3.Connection, lock: LedgerLock, ledger: Path, clock: 
         "INSERT INTO meta VALUES (:key, :value) ON CONFLICT (key) DO UPDATE SET value = :value",
         {"key": _KEY, "value": json.dumps(asdict(owner))},
     )
-    return Taken(owner, found)
+    return Takeover(owner, found)
 
 
 def refuse_old_owner(connection: sqlite3.Connection, owner: Owner, ledger: Path) -> None:
-    """Part of a transaction. Raises LedgerLost where `owner` is not the last one any more."""
+    """Raise LedgerLost if `owner` is no longer the last owner; part of a transaction."""
     now = Owner.of(connection)
+    # The usual case, and inside every claim: one row read.
     if now is not None and now.name == owner.name:
         return
     if now is None or now.number < owner.number:
@@ -118,12 +125,14 @@ def refuse_old_owner(connection: sqlite3.Connection, owner: Owner, ledger: Path)
 
 
 def _refuse_copy(before: Owner, lock: LedgerLock, ledger: Path) -> None:
+    # Same place: the lock, which we hold, has already decided.
     if before.path == str(ledger.absolute()):
         return
     held = look(lock_path(Path(before.path)))
+    # Held, and by the very file that the ledger names: the original is in use while this copy starts.
     if held is not None and held[1] == before.lock != lock.identity:
         raise LedgerUntrusted(
-            f"the ledger {ledger} is a copy of {before.path}, with which process {held[0]} works:"
+            f"the ledger {ledger} is a copy of {before.path}, which process {held[0]} uses:"
             " both would send the same records",
             hint="stop that one for good before this one starts, or remove the copy",
         )
@@ -132,9 +141,10 @@ def _refuse_copy(before: Owner, lock: LedgerLock, ledger: Path) -> None:
 def _found(
     connection: sqlite3.Connection, before: Owner | None, lock: tuple[int, int], clock: Clock
 ) -> dict[str, float]:
-    """0.0 for a batch whose owner is surely over."""
+    """Return when each batch on the wire can get no answer any more; 0.0 if its owner is surely gone."""
     now = clock.boot()
     ends = answers_until(connection, clock)
+    # No process survives a reboot.
     if before is None or before.boot != clock.boot_id:
         return dict.fromkeys(ends, 0.0)
     unsure = before.may_be_alive(lock, clock.boot_id)
@@ -144,7 +154,8 @@ def _found(
 
 
 def answers_until(connection: sqlite3.Connection, clock: Clock) -> dict[str, float | None]:
-    """When no answer can come any more to each batch on the wire, in seconds since the boot; None: its slot is gone."""
+    """Return the time (seconds since boot) when no answer can come to each batch on the wire; None if its slot is
+    gone."""
     rows = connection.execute(
         "SELECT b.name, CASE WHEN s.boot <> :boot THEN 0.0 ELSE s.deadline + :grace END AS ends"
         " FROM batches b LEFT JOIN slots s ON s.id = b.slot"
@@ -155,9 +166,10 @@ def answers_until(connection: sqlite3.Connection, clock: Clock) -> dict[str, flo
 
 
 def cut_off(connection: sqlite3.Connection, ledger: Path, clock: Clock) -> set[str]:
-    """For onlookers: the batches on the wire whose answer nobody can be waiting for any more."""
+    """Return the batches on the wire whose answer no process can be waiting for; for readers."""
     ends = answers_until(connection, clock)
     owner = Owner.of(connection)
+    # A running owner waits for its own answers.
     if look(lock_path(ledger)) is not None:
         return set()
     if owner is None or owner.boot != clock.boot_id:

@@ -1,7 +1,7 @@
-"""The queues that a person settles: quarantine, held, drift. What waits there, and the moves that a word makes.
+"""The queues that a person settles (quarantine, held, drift, orphaned): what waits there, and what a decision moves.
 
-Each move names the state it starts from in its own UPDATE: a word on a record that went on meanwhile changes nothing,
-and a word that is given twice counts once. All of it works beside the daemon, a thousand records a transaction.
+Each UPDATE names the state that it starts from: a decision on a record that has moved on changes nothing, and a
+repeated decision counts once. All of it works beside the daemon, a thousand records per transaction.
 """
 
 from __future__ import annotations
@@ -22,11 +22,11 @@ from sync.shared.clock import Clock
 Queue = Literal["quarantine", "held", "drift", "orphaned"]
 ActionOutcome = State | Literal["again"]
 Moves: TypeAlias = "Counter[ActionOutcome]"
-"""How many records went where; `again`: they are judged again at their stream's next turn, and sent if they can be."""
+"""The number of records by where they went; `again`: judged again at their stream's next turn, and sent if possible."""
 
 ROWS_AT_ONCE = 1000
 DRIFTED = "drift = 1 AND state IN ('delivered', 'known')"
-"""Changed after the lead was created, and nothing more happens by itself."""
+"""Changed after the lead was created, with nothing pending."""
 
 _QUEUES: Mapping[Queue, str] = {
     "quarantine": "state = 'quarantined'",
@@ -38,11 +38,10 @@ _QUEUES: Mapping[Queue, str] = {
 
 @dataclass(frozen=True, slots=True)
 class Selection:
-    """Which records of a queue are meant; what is not said does not narrow it.
+    """A selection of a queue's records; an unset field does not narrow it.
 
-    `reason` is looked for in each reason's field, rule and message, whatever its case. `poll` is the one that queued
-    them. Records are named by `ids`, by the ledger's `keys`, or some by these and some by those. `until` (ms): only
-    what has been as it is since then.
+    `reason` is searched in each reason's field, rule and message, ignoring case. `poll` is the poll that queued them.
+    Records are named by `ids` or by the ledger's `keys`; both together add up. `until` (ms): unchanged since then.
     """
 
     streams: Collection[str] | None = None
@@ -55,8 +54,11 @@ class Selection:
 
 @dataclass(frozen=True, slots=True)
 class WaitingRecord:
-    """A record without its values. `reason` is JSON text or empty, `since` in ms; `again` says that a person's word
-    waits for the stream's next turn; `merged_into` names the record that it was merged into at its source."""
+    """A record without its values.
+
+    `reason` is JSON text or empty, `since` in ms; `again`: a person's decision waits for the stream's next turn;
+    `merged_into` names the record that it was merged into at its source.
+    """
 
     key: int
     stream: str
@@ -73,18 +75,18 @@ class WaitingRecord:
     source_fp: bytes | None
     merged_into: str | None = None
     left_out: int = 0
-    """How many contacts its lead goes without, because they have leads."""
+    """Number of contacts its lead goes without, because they have leads."""
     heir: str | None = None
     """The record that it became at its source, with a lead of its own: `STREAM:ID`."""
     stands_for: str | None = None
-    """A record that is still wanted, and that has no lead, or none with this person, because of this one's."""
+    """A wanted record that has no lead, or a lead without this person, because of this record's lead: `STREAM:ID`."""
 
 
 @dataclass(frozen=True, slots=True)
 class Leads:
-    """A record's lead as it is (`was`) and as it would be now (`now`), as JSON; None where that is not known.
+    """A record's lead as it is (`was`) and as it would be now (`now`), as JSON; None if not known.
 
-    `source`: `created` by us as it is; changed `by hand` later, by a person's word; `before`: it was there before us.
+    `source`: `created` by us; changed `by hand` later, as a person acknowledged; or there `before` us.
     """
 
     was: bytes | None
@@ -93,14 +95,14 @@ class Leads:
 
 
 class Queues:
-    """What waits for a person, and what becomes of it by their word."""
+    """The records that wait for a person, and the moves that a decision makes."""
 
     def __init__(self, file: LedgerFile, clock: Clock) -> None:
         self._file = file
         self._clock = clock
 
     def find(self, queue: Queue | None, which: Selection) -> list[WaitingRecord]:
-        """Those of the queue (None: in whatever state) that are meant, the longest waiting first."""
+        """Return the selected records of the queue (None: in any state), the longest waiting first."""
         values = {
             "streams": _listed(which.streams),
             "ids": _listed(which.ids),
@@ -109,20 +111,22 @@ class Queues:
             "poll": which.poll,
             "until": which.until,
         }
+        # A record can be delivered for years before it is orphaned: `since` is when it was delivered.
         since = "r.orphaned" if queue == "orphaned" else "r.since"
         sql = _FIND.format(queue="true" if queue is None else _QUEUES[queue], since=since)
         with self._file.read() as connection:
+            # SQLite's own lower() knows ASCII only.
             connection.create_function("folded", 1, str.casefold, deterministic=True)
             return [_waiting(row) for row in connection.execute(sql, values)]
 
     def leads(self, keys: Sequence[int]) -> dict[int, Leads]:
-        """What each of these records' leads is and would be."""
+        """Return each of these records' leads, as it is and as it would be."""
         with self._file.read() as connection:
             rows = connection.execute(_LEADS, {"keys": json.dumps(keys)})
             return {row["key"]: _leads(row) for row in rows}
 
     def whole(self, key: int) -> dict[str, object]:
-        """All that is known of one record: the ledger's columns, `stream_name` and `workspace`."""
+        """Return everything known of one record: the ledger's columns, `stream_name` and `workspace`."""
         with self._file.read() as connection:
             return dict(
                 connection.execute(
@@ -133,44 +137,45 @@ class Queues:
             )
 
     def left_out(self, key: int) -> list[tuple[str, str]]:
-        """Of each contact that a record's lead goes without: by which kind of value, and whose that is."""
+        """Return, for each contact that a record's lead goes without, the kind of value and whose it is."""
         with self._file.read() as connection:
             rows = connection.execute("SELECT kind, rule FROM left_out WHERE record = ? ORDER BY place", (key,))
             return [(row["kind"], row["rule"]) for row in rows]
 
     def retry(self, keys: Sequence[int]) -> Moves:
-        """What the server rejected is sent again as it is; what is unfit or not kept any more is read again."""
+        """Send again what the server rejected; read again what is unfit or no longer kept."""
         return self._settle(keys, _retry)
 
     def drop(self, keys: Sequence[int]) -> Moves:
-        """Quarantined records are forgotten until they change; where the lead exists the change remains, as drift."""
+        """Forget quarantined records until they change; if the lead exists the change stays, as drift."""
         return self._settle(keys, lambda connection, chosen: _set_aside(connection, "quarantined", chosen))
 
     def approve(self, keys: Sequence[int]) -> Moves:
-        """Held leads are sent; those that an earlier mapping made, and those not kept any more, are judged before."""
+        """Release held leads; those of an earlier mapping, and those no longer kept, are judged first."""
         return self._settle(keys, approve)
 
     def discard(self, keys: Sequence[int]) -> Moves:
-        """Held records are forgotten until they change; where the lead exists the change remains, as drift."""
+        """Forget held records until they change; if the lead exists the change stays, as drift."""
         return self._settle(keys, lambda connection, chosen: _set_aside(connection, "held", chosen))
 
     def acknowledge(self, seen: Mapping[int, bytes | None]) -> Moves:
-        """A person changed the leads of drifted records by hand: they stand for the latest versions now.
+        """Record that a person changed the leads of drifted records by hand: they stand for the latest versions now.
 
-        `seen` has the source's fingerprint of the version that was changed to; what has changed since stays drift.
+        `seen` has the source fingerprint of the version that was shown; a record that changed since stays drift.
         """
         return self._settle(list(seen), lambda connection, chosen: _acknowledge(connection, seen, chosen))
 
     def look_after(self, keys: Sequence[int]) -> Moves:
-        """A person saw to leads whose records were filtered or are gone: they are listed no more."""
+        """Record that a person has dealt with orphaned leads: they are no longer listed."""
         return self._settle(keys, lambda connection, chosen: _moves(connection.execute(_SEEN, chosen.named).fetchall()))
 
     def resend(self, keys: Sequence[int]) -> Moves:
-        """One more lead for drifted records that are fit for one, whatever their stream's `on_change` says."""
+        """Queue one more lead for drifted, eligible records, whatever their stream's `on_change`."""
         return self._settle(keys, _resend)
 
     def _settle(self, keys: Sequence[int], word: Callable[[sqlite3.Connection, Chosen], Moves]) -> Moves:
         moves: Moves = Counter()
+        # In parts, so that the daemon's claims need not wait for a decision on a hundred thousand records.
         rest = iter(keys)
         while part := list(islice(rest, ROWS_AT_ONCE)):
             with self._file.write() as connection:
@@ -180,7 +185,7 @@ class Queues:
 
 @dataclass(frozen=True, slots=True)
 class Chosen:
-    """The records of one transaction, at most ROWS_AT_ONCE, and its moment (ms)."""
+    """The records of one transaction, at most ROWS_AT_ONCE, and its time (ms)."""
 
     keys: Sequence[int]
     now: int
@@ -191,7 +196,7 @@ class Chosen:
 
 
 def approve(connection: sqlite3.Connection, chosen: Chosen) -> Moves:
-    """Part of a transaction: held leads become pending, for any claim from now on. The one way out of `held` onto the
+    """Make held leads pending, to be claimed from now on; part of a transaction. The only way from `held` onto the
     wire."""
     return _send(connection, "state = 'held'", chosen, counts=True)
 
@@ -208,8 +213,11 @@ def _resend(connection: sqlite3.Connection, chosen: Chosen) -> Moves:
 def _send(
     connection: sqlite3.Connection, waiting: str, chosen: Chosen, *, also: str = "", counts: bool = False
 ) -> Moves:
-    """What can be sent as it is becomes pending; the others (`also`, where that is more) are to be judged again.
-    `counts`: what was not let go before is counted among the leads that were."""
+    """Make pending what can be sent as it is; mark the others (`also`, if that is wider) to be judged again.
+
+    `counts`: add leads that were not released before to the counts of released leads.
+    """
+    # Before the second UPDATE, which takes what this one could not.
     sent = connection.execute(_SEND.format(waiting=waiting), chosen.named).fetchall()
     if counts:
         count_leads(connection, ((row["mapping"], row["payload"]) for row in sent))
@@ -275,7 +283,7 @@ RETURNING state, mapping, payload
 
 _HAS_NO_RIVALS = """(lead_exists = 'yes'
   OR (SELECT s.match_on = '[]' FROM streams s WHERE s.id = records.stream))"""
-"""In quarantine a record owns no lead: meanwhile another one may have become the lead for both."""
+"""A quarantined record owns no lead: meanwhile another record may have become the lead for both."""
 
 # what is unfit by the values that were kept would be so again: they are read anew
 _JUDGE_AGAIN = """

@@ -37,11 +37,11 @@ _COLUMNS = (
 _LEFT_OUT = "(state = 'filtered' OR (fit = 'filtered' AND state IN ('delivered', 'known')))"
 
 _OLDEST = {"drift": ("since", DRIFTED), "orphaned": ("orphaned", "orphaned IS NOT NULL")}
-"""What is no state: the column that says since when, and which records."""
+"""Queues that are not states: the column with the time, and the condition."""
 
 
 class Records:
-    """What the ledger knows of each record."""
+    """The records of all streams, without what is sent of them."""
 
     def __init__(self, file: LedgerFile, clock: Clock, hasher: Hasher) -> None:
         self._file = file
@@ -49,12 +49,12 @@ class Records:
         self._hasher = hasher
 
     def look_up(self, stream: int, ids: Iterable[str]) -> dict[str, Stored]:
-        """Those of `ids` that the ledger knows."""
+        """Return those of `ids` that the ledger knows, by id."""
         with self._file.read() as connection:
             return _look_up(connection, stream, ids)
 
     def alike(self, stream: int, forms: Iterable[str]) -> dict[str, list[str]]:
-        """The ids that are known of each of these forms, those known longest first."""
+        """Return the known ids of each of these forms, those known longest first."""
         found: dict[str, list[str]] = {}
         with self._file.read() as connection:
             for row in connection.execute(_ALIKE, (stream, json.dumps(list(forms)))):
@@ -62,7 +62,7 @@ class Records:
         return found
 
     def note_alike(self, stream: int, alike: Callable[[str], str], after: int) -> int | None:
-        """Writes the form of some records behind that key; the key of the last one, None where there are no more."""
+        """Write the form of some records behind the key `after`; return the last key, None if there are no more."""
         with self._file.write() as connection:
             rows = connection.execute(
                 "SELECT key, id FROM records WHERE stream = ? AND key > ? ORDER BY key LIMIT ?", (stream, after, _CHUNK)
@@ -73,9 +73,11 @@ class Records:
         return int(rows[-1]["key"]) if rows else None
 
     def modified_of(self, stream: int, ids: Iterable[str]) -> dict[str, str | None]:
-        """The modified time of each record that is known to be there: what a sweep compares. Not of one that is listed
-        again after its tombstone was restored, which may leave its time as it was, nor of one of whose lead's contacts
-        nothing is known, where they are matched."""
+        """Return the modified time of each record that is known to be there: what a sweep compares.
+
+        Left out, so that the sweep re-reads them: records whose tombstone was restored (which may leave the time as it
+        was), and records whose nested contacts are matched but not known.
+        """
         with self._file.read() as connection:
             rows = rows_of(
                 connection, "id, modified, fit, nested IS NULL AND base_batch IS NOT NULL AS new", stream, ids
@@ -101,45 +103,55 @@ class Records:
         without: Without | None = None,
         nested: NestedSeen | None = None,
     ) -> Counter[str]:
-        """One page, one transaction: each reading is judged against the record as it stands *now*, matched with the
-        leads there are, and written, and the lane moves. `readings` names each record once. One that only the receipts
-        know is recognised instead of judged. `alike` gives the form by which other spellings of an id are found again,
-        `without` makes payloads without some of their contacts. `nested` is what was left out of the records before
-        they were mapped.
+        """Write one page in one transaction: judge each reading against the record as it stands *now*, match it with
+        existing leads, write it, move the lane.
 
-        Returns how the readings add up (`new`, `unchanged`, `filtered` …), and apart from that sum how many records
-        left the queue (`unqueued`) and how many contacts leads go without (`left_out`). Raises Overtaken, and writes
-        nothing, where other children would be left out now; LedgerError where this process owns the ledger no more.
+        `readings` names each record once. A record that only the receipts know is recognised instead of judged. `alike`
+        gives the form by which other spellings of an id are found, `without` returns payloads without some contacts,
+        `nested` is what was left out before mapping.
+
+        Return how the readings add up (`new`, `unchanged`, `filtered` …) and, apart from that sum, how many records
+        left the queue (`unqueued`) and how many contacts were left out (`left_out`). Raise Overtaken, and write
+        nothing, if other children would be left out now; LedgerError if this process no longer owns the ledger.
         """
+        # One time for the whole page, so that its rows sort and expire together.
         now = int(self._clock.wall() * 1000)
         with self._file.write(as_owner=True) as connection:
             if nested is not None:
                 nested.refuse_overtaken(connection, self._hasher, stream)
+            # Looked up again inside the transaction: a verdict or a person's decision may have changed a record since
+            # the page was mapped.
             known = _look_up(connection, stream, (reading.id for reading in readings))
             memories = self._recall(connection, stream, [reading for reading in readings if reading.id not in known])
             judged = [
                 self._recognised(connection, stream, reading, memories) or judge(reading, known.get(reading.id))
                 for reading in readings
             ]
+            # Before matching, which must see the merges that this page brings.
             newly_merged = keep_merges(connection, stream, readings)
             changes = [change for change in judged if change is not None]
+            # After judging: only a record that would otherwise be sent can be the duplicate of another.
             changes = matched(connection, self._hasher, terms_of(connection, stream), changes, known)
+            # The stored payload is what will be sent, so contacts are cut before it is written.
             if without is not None:
                 changes = spare_repeats(connection, cut(changes, without), known)
             rows = [_row(change, stream, poll, backfill, now) for change in changes]
             if alike:
                 rows = [{**row, "alike": alike(change.reading.id)} for row, change in zip(rows, changes, strict=True)]
             connection.executemany(_UPSERT, rows)
+            # From here on the rows exist: what follows refers to them by key.
             settle_accounts(connection, stream, changes, memories)
             keep_heirs(connection, stream, (change.reading.id for change in changes if change.reading.merged_into))
             left_out = keep_matches(connection, stream, readings, changes, known, now=now)
             keep_successors(connection, stream, _gone(changes))
             settled = {change.reading.id for change in changes if change.state not in ON_THE_WIRE}
+            # Without the records that this page judged: they have seen the merge already.
             stop_kin(connection, stream, newly_merged, settled)
             count_leads(connection, let_go_at_once(changes, known, released=is_released(connection, poll)))
             if links:
                 _relink(connection, stream, links)
             if lane:
+                # With the rows, never before or after: a crash must neither skip a page nor lose its position.
                 move_lane(connection, stream, lane, now)
         counts = _counted(changes, known, unchanged=len(readings) - len(changes))
         if left_out:
@@ -147,7 +159,7 @@ class Records:
         return counts
 
     def looks_inside(self, stream: int) -> bool:
-        """Return whether contacts nested in the stream's leads are matched with anything, or anything with them."""
+        """Return True if contacts nested in the stream's leads are matched with anything, or anything with them."""
         with self._file.read() as connection:
             return looks_inside(connection, stream)
 
@@ -163,7 +175,7 @@ class Records:
         return recognised(reading, memory, on_change_of(connection, stream)) if memory else None
 
     def parents_of(self, stream: int, touched: Sequence[Touch]) -> list[str]:
-        """The parents that changed children have now and had when last read, without repeats."""
+        """Return the parents that changed children have now and had when last read, without repeats."""
         found: dict[str, None] = {}
         with self._file.read() as connection:
             for touch in touched:
@@ -177,9 +189,11 @@ class Records:
         return list(found)
 
     def to_judge_again(self, stream: int, mapping: int, limit: int) -> list[tuple[str, bytes | None, str | None]]:
-        """(id, kept source values, modified) of records that are to be judged before anything else of the stream is
-        sent: unsent ones that an earlier mapping judged, and those that something else made doubtful (`again`); what is
-        on the wire waits for its verdict."""
+        """Return (id, kept source values, modified) of records to be judged before anything else of the stream is sent.
+
+        These are unsent records that an earlier mapping judged, and those marked `again`; what is on the wire waits for
+        its verdict.
+        """
         with self._file.read() as connection:
             rows = connection.execute(
                 "SELECT key, id, source, modified FROM records WHERE stream = :stream AND again IS NOT NULL"
@@ -191,7 +205,7 @@ class Records:
             return [(row["id"], row["source"], row["modified"]) for row in rows]
 
     def filtered(self, stream: int, after: int, limit: int) -> list[tuple[int, str]]:
-        """(key, id) of records that `where` left out, whose key is greater."""
+        """Return (key, id) of records that `where` excluded, behind the key `after`."""
         with self._file.read() as connection:
             rows = connection.execute(
                 f"SELECT key, id FROM records WHERE stream = ? AND key > ? AND {_LEFT_OUT} ORDER BY key LIMIT ?",  # noqa: S608 - a constant
@@ -200,19 +214,19 @@ class Records:
             return [(row["key"], row["id"]) for row in rows]
 
     def count_filtered(self, stream: int) -> int:
-        """How many records of the stream `where` left out, whether or not a lead was created before."""
+        """Return how many records of the stream `where` excluded, with or without an earlier lead."""
         with self._file.read() as connection:
             found = connection.execute(f"SELECT count(*) FROM records WHERE stream = ? AND {_LEFT_OUT}", (stream,))  # noqa: S608 - a constant
             return int(found.fetchone()[0])
 
     def counts(self) -> dict[tuple[int, State], int]:
-        """How many records of each stream are in each state."""
+        """Return how many records of each stream are in each state."""
         with self._file.read() as connection:
             rows = connection.execute("SELECT stream, state, count(*) AS n FROM records GROUP BY stream, state")
             return {(row["stream"], row["state"]): row["n"] for row in rows}
 
     def still_there(self, stream: int) -> int:
-        """How many records of the stream should be found at its source: nobody said that they are gone."""
+        """Return how many records of the stream should be found at its source: not reported as deleted."""
         with self._file.read() as connection:
             return int(
                 connection.execute(
@@ -222,26 +236,26 @@ class Records:
             )
 
     def sample(self, stream: int, most: int) -> list[Sampled]:
-        """Some of the records that should be found at their source: the latest, and others from all over the stream."""
+        """Return some of the records that should be found at their source: the latest, and others spread over the
+        stream."""
         with self._file.read() as connection:
             rows = connection.execute(_SAMPLE, {"stream": stream, "half": most // 2})
             return [Sampled(row["id"], row["modified"], row["version"], row["source_fp"], row["lead"]) for row in rows]
 
     def knows_none(self, stream: int) -> bool:
-        """Whether nothing was ever read of the stream, as far as ledger and receipts go."""
+        """Return True if nothing was ever read of the stream, as far as ledger and receipts know."""
         with self._file.read() as connection:
             found = connection.execute("SELECT 1 FROM records WHERE stream = ? LIMIT 1", (stream,)).fetchone()
             return found is None and not remembers(connection, stream)
 
     def drifted(self) -> dict[int, int]:
-        """How many records of each stream changed after their lead was created, and wait for a person."""
+        """Return, by stream, how many records changed after their lead was created, and wait for a person."""
         with self._file.read() as connection:
             rows = connection.execute(f"SELECT stream, count(*) AS n FROM records WHERE {DRIFTED} GROUP BY stream")  # noqa: S608 - a constant
             return {row["stream"]: row["n"] for row in rows}
 
     def orphaned(self) -> dict[int, int]:
-        """How many leads of each stream were created of records that were filtered or went later, and wait for a
-        person to look at them."""
+        """Return, by stream, how many leads wait for a person because their records were filtered or deleted later."""
         with self._file.read() as connection:
             rows = connection.execute(
                 "SELECT stream, count(*) AS n FROM records WHERE orphaned IS NOT NULL GROUP BY stream"
@@ -249,7 +263,7 @@ class Records:
             return {row["stream"]: row["n"] for row in rows}
 
     def in_state(self, state: State, *, stream: int | None = None, limit: int = 100) -> Iterator[dict[str, object]]:
-        """Records of one state for people: stream, id, reason, since (ms)."""
+        """Yield records of one state for people: stream, id, reason, since (ms)."""
         with self._file.read() as connection:
             rows = connection.execute(
                 "SELECT s.name AS stream, r.id, r.reason, r.since, r.batch"
@@ -262,7 +276,7 @@ class Records:
             yield {**dict(row), "reason": json.loads(row["reason"]) if row["reason"] else None}
 
     def reasons(self, state: State, streams: Sequence[int]) -> list[tuple[str, int]]:
-        """The reasons of one state in these streams with how many records each has, most first."""
+        """Return the 20 most frequent reasons of one state in these streams, with their counts."""
         with self._file.read() as connection:
             rows = connection.execute(
                 "SELECT reason, count(*) AS n FROM records"
@@ -273,7 +287,8 @@ class Records:
             return [(row["reason"] or "", row["n"]) for row in rows]
 
     def oldest(self, state: State | Literal["drift", "orphaned"], streams: Sequence[int]) -> int | None:
-        """Since when the record is in this state that is in it longest, in these streams (ms); None: none is."""
+        """Return since when (ms) the longest-waiting record of these streams is in this state; None if there is
+        none."""
         since, condition = _OLDEST.get(state, ("since", "state = :state"))
         with self._file.read() as connection:
             found = connection.execute(
@@ -284,8 +299,10 @@ class Records:
             return None if found is None else int(found)
 
     def leads_elsewhere(self) -> dict[int, int]:
-        """How many records of each stream have a lead in ClosingDealz though their state says something else: they
-        were filtered later, say, or wait to be sent once more."""
+        """Return, by stream, how many records have a lead in ClosingDealz although their state is another.
+
+        They were filtered later, for example, or wait to be sent again.
+        """
         with self._file.read() as connection:
             rows = connection.execute(
                 "SELECT stream, count(*) AS n FROM records WHERE stream IN (SELECT id FROM streams)"
@@ -301,7 +318,7 @@ def on_change_of(connection: sqlite3.Connection, stream: int) -> OnChange:
 
 
 def stored(row: sqlite3.Row) -> Stored:
-    """A `Stored` from a row that holds the columns of `_COLUMNS`."""
+    """Build a `Stored` from a row with the columns of `_COLUMNS`."""
     base = None
     if row["base_mapping"] is not None:
         base = Version(
@@ -327,7 +344,7 @@ def _look_up(connection: sqlite3.Connection, stream: int, ids: Iterable[str]) ->
 
 
 _CHUNK = 2000
-"""Records that are written in one transaction where there may be very many."""
+"""Records written in one transaction by tasks that may touch very many."""
 
 _ALIKE = """
 SELECT alike, id FROM records
@@ -387,6 +404,7 @@ _KEEPS_VALUES: frozenset[State] = frozenset({"pending", "sending", "in_doubt", "
 
 def _row(change: Decision, stream: int, poll: int, backfill: bool, now: int) -> dict[str, object]:
     reading, base = change.reading, change.base
+    # Personal data is kept only while something can still be sent or a person has to look at it.
     keeps = change.state in _KEEPS_VALUES or change.drift
     return {
         "stream": stream,
@@ -410,8 +428,10 @@ def _row(change: Decision, stream: int, poll: int, backfill: bool, now: int) -> 
         "poll": poll,
         "backfill": int(backfill),
         "batch": change.batch,
+        # Only leads of our own: a `known` lead was there before us.
         "orphaned": now if change.state == "delivered" and reading.version.fit in GONE else None,
         "now": now,
+        # Filled in by the caller, if the source respells keys.
         "alike": None,
         "nested": None if reading.contacts is None else sum(bool(each.values) for each in reading.contacts),
     }
@@ -422,7 +442,7 @@ def _gone(changes: Iterable[Decision]) -> list[str]:
 
 
 def _counted(changes: Sequence[Decision], known: Mapping[str, Stored], *, unchanged: int) -> Counter[str]:
-    """How a page adds up, and how many of its records left the queue."""
+    """Count how a page adds up, and how many of its records left the queue."""
     counts: Counter[str] = Counter({"unchanged": unchanged} if unchanged else {})
     for change in changes:
         before = known.get(change.reading.id)
@@ -432,12 +452,15 @@ def _counted(changes: Sequence[Decision], known: Mapping[str, Stored], *, unchan
 
 
 def _counted_as(change: Decision, before: Stored | None) -> str:
-    """The one word under which a reading stands in a poll's counts, so that they add up to what was read."""
+    """Return the one word under which a reading counts in its poll, so that the words add up to what was read."""
+    # It waits for its batch's verdict, whatever was read.
     if change.state in ON_THE_WIRE:
         return "waiting"
+    # Checked before the states: drift lies across them.
     if change.drift and change.state != "pending":
         return "drifted"
     if change.state == "pending":
+        # It was counted as new when it was queued.
         if before is not None and before.state == "pending":
             return "updated"
         return "new" if change.lead_exists == "no" else "resend"
@@ -447,7 +470,7 @@ def _counted_as(change: Decision, before: Stored | None) -> str:
 
 
 def _relink(connection: sqlite3.Connection, stream: int, links: Links) -> None:
-    """Makes `child_links` say what this page showed of its parents; writes only what differs."""
+    """Make `child_links` hold what this page showed of its parents; write only what differs."""
     if not links.of:
         return
     parents = json.dumps(sorted({parent for _, parent in links.of}))
@@ -469,8 +492,3 @@ def _relink(connection: sqlite3.Connection, stream: int, links: Links) -> None:
         "INSERT OR IGNORE INTO child_links (stream, child, parent, id) VALUES (?, ?, ?, ?)",
         [(stream, *row) for row in after - before],
     )
-
-
-def states_with_zeroes(counts: Mapping[State, int], states: Sequence[State]) -> dict[State, int]:
-    """Every name, also those with none: what scripts rely on."""
-    return {state: counts.get(state, 0) for state in states}

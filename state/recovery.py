@@ -1,4 +1,4 @@
-"""What a process that was cut off left on the wire, settled at the next start as far as anybody can know it."""
+"""Recovery at a start: settles what an interrupted process left on the wire, as far as it can be known."""
 
 from __future__ import annotations
 
@@ -17,8 +17,8 @@ OnUnknown = Literal["hold", "resend"]
 
 @dataclass(frozen=True, slots=True)
 class Recovered:
-    """One batch and what became of it: the verdict that its receipt kept, `in_doubt`, `absent` (given up, by the
-    workspace's setting), `refused` (it never left), or a person's word that only the receipts kept."""
+    """One batch and its outcome: its receipt's verdict, `in_doubt`, `absent` (given up, by the workspace's setting),
+    `refused` (it never left), or a person's decision that only the receipts kept."""
 
     workspace: str
     outcome: str
@@ -27,7 +27,7 @@ class Recovered:
 
 @dataclass(frozen=True, slots=True)
 class _CutOffBatch:
-    """What is known of a batch that was cut off. `outcome` is the state that it gets."""
+    """An interrupted batch; `outcome` is the state that it gets."""
 
     outcome: str
     cause: str
@@ -43,8 +43,10 @@ def recover(
     *,
     only: Container[str] | None = None,
 ) -> list[Recovered]:
-    """Under the ledger's lock: of all batches before anything is sent, or `only` of these. Each batch gets its receipt
-    before its verdict, as ever."""
+    """Settle all batches on the wire, or `only` these; under the ledger's lock, before anything is sent.
+
+    Each batch gets its verdict receipt before its verdict, as always.
+    """
     cut_off = [batch for batch in verdicts.sending() if only is None or batch.name in only]
     return [*_cut_off(cut_off, verdicts, journal, truth, on_unknown), *_words(verdicts, truth)]
 
@@ -58,8 +60,10 @@ def _cut_off(
 ) -> Iterator[Recovered]:
     for batch in batches:
         found = _find(batch, truth, on_unknown(batch.workspace))
+        # Receipt before verdict here too: a crash in between must find one of the two.
         if not found.has_receipt:
             journal.verdict(batch.name, found.outcome, cause=found.cause)
+        # `conclude` has no verdict of that name: it is an unknown outcome under `on_unknown = "resend"`.
         given_up = found.outcome == "absent"
         conclusion = verdicts.conclude(
             batch.name,
@@ -73,7 +77,11 @@ def _cut_off(
 
 
 def _find(batch: OnTheWire, truth: CombinedReceipts, on_unknown: OnUnknown) -> _CutOffBatch:
-    """A missing intent proves something of this boot only: what a power cut took from the disk is missing, too."""
+    """Decide the outcome of one batch.
+
+    A missing intent proves something only within this boot: after a power cut it may be missing because the disk lost
+    it.
+    """
     known = truth.verdict_of(batch.name)
     if known is not None:
         return _CutOffBatch(str(known.verdict), known.cause, known.status, has_receipt=True)
@@ -84,9 +92,10 @@ def _find(batch: OnTheWire, truth: CombinedReceipts, on_unknown: OnUnknown) -> _
 
 
 def _words(verdicts: Verdicts, truth: CombinedReceipts) -> Iterator[Recovered]:
-    """Batches in doubt that the receipts know to be settled: the ledger was restored from a backup."""
+    """Apply decisions that the receipts know and the ledger does not: it was restored from a backup."""
     for name, known in ahead(verdicts.states(), truth.batches):
         for landed, positions in _said(known):
+            # A decision that the ledger knows already moves nothing and is not reported.
             before = verdicts.batch(name)
             conclusion = verdicts.resolve(name, landed=landed, note="by the receipts", positions=positions)
             if verdicts.batch(name) != before:

@@ -1,4 +1,4 @@
-"""What goes into the ledger and comes out of it, as frozen values."""
+"""Values that go into the ledger and come out of it, all frozen."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ class StreamRow:
     on_change: OnChange
     mapping: int
     match_on: tuple[MatchKind, ...] = ()
-    """By what its records are matched with leads that exist."""
+    """The kinds of values by which its records are matched with existing leads."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,20 +45,20 @@ class Stored:
     again: RetryMode | None = None
     """To be judged again, whether or not anything changed."""
     approved: bool = False
-    """Queued by a person's word, if it is queued: no poll made it pending."""
+    """If it is queued, a person queued it: no poll made it pending."""
     nested: int | None = None
-    """How many contacts of the latest version can be recognised; None where nobody has looked."""
+    """Number of contacts of the latest version that can be recognised; None if they were not looked at."""
 
     @property
     def resting(self) -> Literal["delivered", "known"]:
-        """The state of this record when its lead is as it should be: only a batch of ours makes it `delivered`."""
+        """The state of this record when its lead is up to date: `delivered` only if a batch of ours created it."""
         return "delivered" if self.base_batch is not None else "known"
 
 
 @dataclass(frozen=True, slots=True)
 class Sampled:
-    """A record as the ledger has it, to be compared with its source. `version` is that of its mapping; `payload` its
-    latest lead, as far as it is kept."""
+    """A record as the ledger has it, for comparison with its source. `version` is its mapping's; `payload` its latest
+    lead."""
 
     id: str
     modified: str | None
@@ -69,7 +69,7 @@ class Sampled:
 
 @dataclass(frozen=True, slots=True)
 class Contact:
-    """A contact nested in a lead: its place in the lead's list, and keyed hashes of what it can be recognised by."""
+    """A contact nested in a lead: its position in the list, and the keyed hashes by which it can be recognised."""
 
     place: int
     values: Sequence[tuple[MatchKind, bytes]]
@@ -77,11 +77,10 @@ class Contact:
 
 @dataclass(frozen=True, slots=True)
 class Origin:
-    """What a source made a record of, by the ids of its former records.
+    """The former records that a source made a record from, by their ids.
 
-    `own` became the record itself; `children` are the children nested in it that others became, as (child, former,
-    whether that child was left with the record). `others`: it has children besides, of whom no former record is known
-    to have a lead.
+    `own` became the record itself. `children` are the nested children made from others, as (child, former, child was
+    left in the record). `others`: it has further children, without a former record that is known to have a lead.
     """
 
     own: Sequence[str] = ()
@@ -94,7 +93,7 @@ class Reading:
     """One version of a record, mapped: what the poll hands to the ledger.
 
     `source` (the values that the mapping reads) and `payload` (the wire JSON) are kept while the record is unsent.
-    `reason` is JSON text for people: why it cannot be sent, or None.
+    `reason` is JSON text for people, if it cannot be sent.
     """
 
     id: str
@@ -103,24 +102,24 @@ class Reading:
     payload: bytes | None = None
     reason: str | None = None
     values: Sequence[tuple[MatchKind, bytes]] = ()
-    """Keyed hashes of what the lead can be recognised by."""
+    """Keyed hashes by which the lead can be recognised."""
     contacts: Sequence[Contact] | None = None
-    """The contacts nested in the lead; None where nobody has looked, because nothing is matched by them."""
+    """The contacts nested in the lead; None if not looked at, because nothing is matched by them."""
     needs_contacts: bool = False
-    """The mapping keeps a lead without contacts back."""
+    """The mapping's `required` names contacts: a lead without any is kept back."""
     mapped: bool = True
     """False: it is the version that the ledger has, and was not mapped again."""
     merged_into: str | None = None
     """The record of the same stream into which this one, now gone, was merged at its source."""
     moved: bool = False
-    """The source says that the record changed since it was last polled, whatever its modified time says."""
+    """The source reports that the record changed since the last poll, whatever its modified time."""
     origin: Origin | None = None
-    """What its source made it of; None where it says nothing of that."""
+    """The records it was made from; None if the source does not tell."""
 
 
 @dataclass(frozen=True, slots=True)
 class Twin:
-    """The record whose lead stands for another one too. Without a `key` it is new, and on the same page."""
+    """The record whose lead stands for another record too. Without a `key` it is new, and on the same page."""
 
     id: str
     key: int | None
@@ -128,8 +127,10 @@ class Twin:
 
 @dataclass(frozen=True, slots=True)
 class LeftOut:
-    """A contact that a lead goes without, because another lead stands for it by this value: `owner`'s, or one that was
-    imported or is known from the receipts alone. `rule` says so to people."""
+    """A contact that a lead goes without, because another lead stands for it by this value.
+
+    That lead is `owner`'s, or it was imported, or only the receipts know it. `rule` explains it to people.
+    """
 
     place: int
     kind: MatchKind
@@ -140,8 +141,7 @@ class LeftOut:
 
 @dataclass(frozen=True, slots=True)
 class Decision:
-    """What the engine decided about one reading; the ledger writes it as it stands, unless it is the same lead as
-    another record's."""
+    """The engine's decision about one reading, written as it is unless another record has the same lead."""
 
     reading: Reading
     state: State
@@ -152,21 +152,21 @@ class Decision:
     batch: str | None = None
     twin: Twin | None = None
     left_out: tuple[LeftOut, ...] | None = None
-    """None where it was not asked which contacts are to be left out: what was left out before stays so."""
+    """None if it was not determined which contacts to leave out: what was left out before stays so."""
     inherits: bool = False
     """Its lead is that of a record that it was made from."""
 
 
 @dataclass(frozen=True, slots=True)
 class Links:
-    """The children found nested in the records of one page: (child's name, parent's id) -> child ids."""
+    """The children nested in the records of one page: (child's name, parent's id) -> child ids."""
 
     of: Mapping[tuple[str, str], Sequence[str]] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
 class LaneMove:
-    """Where a lane of a stream's cursor stands once a page is committed. A cursor of None forgets the lane."""
+    """The cursor of a stream's lane once a page is committed; None deletes the lane."""
 
     lane: str
     cursor: Json
@@ -174,7 +174,7 @@ class LaneMove:
 
 @dataclass(frozen=True, slots=True)
 class Delivery:
-    """One frozen lead of a batch. `resend` says that a lead stands for this record already."""
+    """One frozen lead of a batch. `resend`: a lead already exists for this record."""
 
     record: int
     stream: int
@@ -191,10 +191,10 @@ class Claim:
     slot: int
     deliveries: Sequence[Delivery]
     deadline: float
-    """Seconds since boot at which the request is over at the latest."""
+    """Seconds since boot by which the request must be over."""
     part: int | None
     label: str | None = None
-    """What each of its leads is to bear."""
+    """Put on each of its leads."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -207,7 +207,7 @@ class NoRoom:
 
 @dataclass(frozen=True, slots=True)
 class NothingToSend:
-    """No batch is due: nothing is pending (`seconds` is None), or it lingers for that long."""
+    """No batch is due: nothing is pending (`seconds` is None), or it lingers that many seconds more."""
 
     seconds: float | None
 
@@ -217,7 +217,7 @@ Verdict = Literal["created", "refused", "rejected", "paused", "in_doubt"]
 
 @dataclass(frozen=True, slots=True)
 class Conclusion:
-    """What became of a batch, counted in leads: where its records went."""
+    """The outcome of a batch, in leads: the states that its records moved to."""
 
     batch: str
     moved: Mapping[State, int]

@@ -6,14 +6,14 @@ latency, reordering and number of workers: of limit + 1 requests inside one serv
 would have seen the others all live.
 
 A request that timed out or was killed counts as live for `grace` seconds more, because it may still arrive. Slots of
-another boot block for one window plus grace from the first request that this one asks for: the ledger may come from
-another machine, whose clock of this kind says nothing here.
+another boot block for one window plus grace from the first request in this boot: the ledger may come from another
+machine, whose boot clock means nothing here.
 
-A ledger that was made anew does not know what was sent a moment ago: a slot of *any key* stands for a full window.
+A new ledger does not know what was sent a moment ago: a slot of *any key* stands for a full window.
 
-A 429 teaches. With a full window of ours the server's window must be longer than it says: the margin grows, for good.
-With clear room in ours somebody else uses the key: we take a share of the limit only, below what we used, and the share
-climbs back by itself, until the next 429 or to the whole limit.
+A 429 teaches. If our own window was full, the server's must be longer than documented: the margin grows, for good. If
+ours had clear room, somebody else uses the key: we use only a share of the limit, below what we used, and the share
+climbs back by itself, until the next 429 or the whole limit.
 """
 
 from __future__ import annotations
@@ -30,18 +30,19 @@ from sync.shared.clock import Clock
 ANY_KEY = b""
 PER_MOST = 86_400.0
 GRACE_SECONDS = 10.0
+# The server looks like ASP.NET, whose sliding window is a little longer than its nominal length.
 MARGIN = 0.01
 MARGIN_STEP = 0.005
 MARGIN_MOST = 0.1
-"""As much as a server's window of sixty segments can be longer; somebody else's use of the key teaches no more."""
+"""A server that counts in sixty segments has a window at most this much longer; a foreign client never teaches more."""
 
 CLEAR_ROOM = 0.98
-"""Below this part of the limit a window of ours cannot be what the server refused for."""
+"""Below this part of the limit our own window cannot be the reason for the server's refusal."""
 SHARE_FALL = 0.7
-"""What is left to us of what we used when somebody else got in the way."""
+"""The part of our recent use that we keep when somebody else uses the key."""
 SHARE_LEAST = 0.05
 SHARE_CLIMB = 0.05
-"""Of the limit, in each window."""
+"""Part of the limit regained in each window."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,8 +56,11 @@ class RateLimit:
 
 @dataclass(frozen=True, slots=True)
 class Room:
-    """How full the window is: `used` of `allowed`, of these `in_flight`; `margin` is the part added to its length, and
-    `share` the part of the limit of `requests` that is ours while somebody else uses the key."""
+    """The state of the window: `used` of `allowed` requests, `in_flight` of them running.
+
+    `margin` is the part added to the window's length, `share` our part of the limit while somebody else uses the key,
+    `free_in` the seconds until a request may start.
+    """
 
     used: int
     in_flight: int
@@ -72,7 +76,8 @@ class Room:
 
 @dataclass(frozen=True, slots=True)
 class Lesson:
-    """What a 429 taught, with `used` requests in our own window: `stranger` lowers the share, `window` widens it."""
+    """The lesson of a 429, with `used` requests in our window: `stranger` lowers the share, `window` widens the
+    window."""
 
     why: Literal["stranger", "window"]
     used: int
@@ -81,14 +86,15 @@ class Lesson:
 
 
 class Slots:
-    """Takes, ends and counts slots."""
+    """The slots of all keys: taken, ended and counted."""
 
     def __init__(self, file: LedgerFile, clock: Clock) -> None:
         self._file = file
         self._clock = clock
 
     def take(self, rule: RateLimit, timeout: float) -> int | NoRoom:
-        """A slot for one request of at most `timeout` seconds, durable before this returns; or how long to wait."""
+        """Take a slot for one request of at most `timeout` seconds, durable before this returns; or return how long to
+        wait."""
         with self._file.write() as connection:
             return take_slot(connection, rule, timeout, self._clock)
 
@@ -101,8 +107,9 @@ class Slots:
             return look(connection, rule, self._clock)
 
     def learn(self, rule: RateLimit, slot: int) -> Lesson:
-        """After the 429 to the request of this slot. All processes on this ledger go by it at once."""
+        """Learn from the 429 to the request of this slot; all processes on this ledger obey at once."""
         with self._file.write() as connection:
+            # As of the request's start: what was sent since could not have caused this 429.
             room = look(connection, rule, self._clock, as_of=slot)
             lesson = lesson_of(room, echo=_is_echo(connection, rule, self._clock))
             connection.execute(
@@ -121,32 +128,37 @@ class Slots:
 
 
 def lesson_of(room: Room, *, echo: bool) -> Lesson:
-    """Pure: what follows from a 429 to a request that began with so full a window, itself included.
+    """Decide what a 429 teaches; `room` is the window when the request began, itself included. Pure.
 
-    `echo`: a moment ago one met a full window. What has left ours since may still stand in the server's: that teaches
-    nothing new. A margin that cannot grow any more was not what is wrong.
+    `echo`: a 429 met a full window a moment ago. What has left our window since may still be in the server's, so this
+    one teaches nothing new. If the margin cannot grow any more, it was not the cause.
     """
     if echo:
         return Lesson("window", room.used, room.share, room.margin)
+    # A window that was nearly full may have been full at the server, whose clock and arrival order differ from ours.
     if room.used >= CLEAR_ROOM * room.requests and room.margin < MARGIN_MOST:
         return Lesson("window", room.used, room.share, min(room.margin + MARGIN_STEP, MARGIN_MOST))
+    # Never above the present share: two 429s in a row must not raise it.
     share = max(SHARE_LEAST, min(room.share, SHARE_FALL * room.used / room.requests))
     return Lesson("stranger", room.used, share, room.margin)
 
 
 def climbed(share: float, windows: float) -> float:
-    """Pure: a share so many windows after it fell."""
+    """Return a share so many windows after it fell. Pure."""
     return min(1.0, share + SHARE_CLIMB * windows)
 
 
 def allowed(requests: int, share: float) -> int:
-    """How many of `requests` a share of the limit is: at least one, or nobody would ever know that it may be more."""
+    """Return how many of `requests` a share of the limit is; at least one, or nothing could show that there is more."""
+    # The epsilon absorbs binary rounding: 0.29 * 100 must be 29.
     return max(1, math.floor(requests * share + 1e-9))
 
 
 def look(connection: sqlite3.Connection, rule: RateLimit, clock: Clock, *, as_of: int | None = None) -> Room:
-    """Counts the live slots, now or when the slot `as_of` was taken. `free_in` is 0 where there is room, else seconds
-    until one is sure to be free."""
+    """Count the live slots, now or when the slot `as_of` was taken.
+
+    `free_in` is 0 if there is room, else the seconds until a slot is sure to be free.
+    """
     margin, share = _learned(connection, rule, clock)
     window = rule.per * (1 + margin)
     now = clock.boot() if as_of is None else _taken_at(connection, as_of, clock)
@@ -158,15 +170,19 @@ def look(connection: sqlite3.Connection, rule: RateLimit, clock: Clock, *, as_of
     frees: list[float] = []
     in_flight = 0
     for here, is_ahead, deadline, ended, whole in rows:
+        # Times of another boot, or after "now" on this clock, cannot be compared: assume they began just now.
         if not here or is_ahead:
             free = now + window + GRACE_SECONDS
         elif ended is None:
+            # Still in flight, or its process was killed: it may reach the server until deadline and grace are over.
             free = deadline + GRACE_SECONDS + window
             in_flight += now < deadline + GRACE_SECONDS
         else:
             free = ended + window
         if free > now:
+            # The slot of any key stands for as many requests as the limit allows.
             frees += [free] * (rule.requests if whole else 1)
+    # `most` may have fallen below what is in use: then several slots must end before one is free.
     used, most = len(frees), allowed(rule.requests, share)
     frees.sort()
     free_in = frees[used - most] - now if used >= most else 0.0
@@ -179,7 +195,8 @@ def _taken_at(connection: sqlite3.Connection, slot: int, clock: Clock) -> float:
 
 
 def take_slot(connection: sqlite3.Connection, rule: RateLimit, timeout: float, clock: Clock) -> int | NoRoom:
-    """Part of a claim's transaction."""
+    """Take a slot or return how long to wait; part of a claim's transaction."""
+    # Before the count, which would otherwise treat slots of another boot as new each time it is asked.
     _bring_back(connection, clock)
     room = look(connection, rule, clock)
     if room.free_in > 0:
@@ -190,8 +207,9 @@ def take_slot(connection: sqlite3.Connection, rule: RateLimit, timeout: float, c
         {"key": rule.api_key, "boot": clock.boot_id, "now": now, "deadline": now + timeout},
     ).fetchone()
     connection.execute(
+        # Two windows, not one: the margin lengthens a window, and `learn` looks back to the start of a request.
         "DELETE FROM slots WHERE api_key = :key AND boot = :boot"
-        " AND coalesce(ended, deadline + :grace) < :now - 2 * :per - :grace",
+        " AND coalesce(ended, deadline + :grace) < :now - 2 * :per",
         {"key": rule.api_key, "boot": clock.boot_id, "now": now, "grace": GRACE_SECONDS, "per": rule.per},
     )
     connection.execute(
@@ -202,9 +220,11 @@ def take_slot(connection: sqlite3.Connection, rule: RateLimit, timeout: float, c
 
 
 def _bring_back(connection: sqlite3.Connection, clock: Clock) -> None:
-    """Let slots that lie ahead of the boot clock, or are of another boot, begin now. Such a machine's memory was
-    restored and its disk was not, or the ledger was moved here: nobody can tell how long ago they were. A batch on the
-    wire keeps its slot as it is, which tells its boot."""
+    """Restart slots that are ahead of the boot clock or of another boot: it is unknown how long ago they were.
+
+    The machine's memory was restored without its disk, or the ledger was moved here. A batch on the wire keeps its slot
+    as it is, because that records its boot.
+    """
     connection.execute(
         "UPDATE slots SET started = :now, deadline = :now + deadline - started, boot = :boot,"
         " ended = CASE WHEN ended IS NOT NULL OR boot <> :boot THEN :now + :grace END"
@@ -216,9 +236,12 @@ def _bring_back(connection: sqlite3.Connection, clock: Clock) -> None:
 
 
 def fill_windows(connection: sqlite3.Connection, clock: Clock, *, ended_at: float) -> None:
-    """For a ledger that does not know how many requests were sent until `ended_at` (seconds by the wall clock), and
-    whose slots are not to be trusted: until they are out of the window, every key waits as if it were full."""
+    """Make every key wait as if its window were full, for a ledger whose slots cannot be trusted.
+
+    The ledger does not know how many requests were sent until `ended_at` (seconds by the wall clock).
+    """
     now = clock.boot()
+    # A wall clock that was set back would block for long: the future counts for the grace at most.
     ended = now + min(ended_at - clock.wall(), GRACE_SECONDS)
     connection.execute("DELETE FROM slots")
     connection.execute(
@@ -228,29 +251,36 @@ def fill_windows(connection: sqlite3.Connection, clock: Clock, *, ended_at: floa
 
 
 def end_slot(connection: sqlite3.Connection, slot: int, clock: Clock, *, arrived: bool) -> None:
-    """The request is over. `arrived` is False where it may still reach the server (a time-out, a kill): then it counts
-    as live until `grace` after its deadline, or after now where nothing can be written any more."""
+    """End a slot. `arrived` is False if the request may still reach the server (a time-out, a kill).
+
+    Then it counts as live until `grace` after its deadline, or after now if nothing can be written any more.
+    """
     now = clock.boot()
     connection.execute(
         "UPDATE slots SET ended = CASE WHEN :arrived THEN :now ELSE :now + :grace END"
+        # Not after a reboot: there the slot's times mean nothing, and `_bring_back` deals with it.
         " WHERE id = :slot AND boot = :boot AND ended IS NULL",
         {"arrived": arrived, "now": now, "grace": GRACE_SECONDS, "slot": slot, "boot": clock.boot_id},
     )
 
 
 def _learned(connection: sqlite3.Connection, rule: RateLimit, clock: Clock) -> tuple[float, float]:
-    """The margin, and the share of the limit as far as it has climbed back; a new boot knows nothing of that."""
+    """Return the margin, and the share of the limit as far as it has climbed back; a new boot starts at the whole
+    limit."""
     row = _of_key(connection, rule.api_key)
     if row is None:
         return MARGIN, 1.0
+    # The time since the share fell is unknown; a foreign client shows itself by the next 429.
     if row["share_boot"] != clock.boot_id:
         return row["margin"], 1.0
     return row["margin"], climbed(row["share"], (clock.boot() - row["share_at"]) / rule.per)
 
 
 def _is_echo(connection: sqlite3.Connection, rule: RateLimit, clock: Clock) -> bool:
-    """Whether the last 429, a moment ago, met a full window of ours, or was itself an echo of that: then it left the
-    share as it was."""
+    """Return True if the last 429, a moment ago, met a full window of ours, or was an echo of one that did.
+
+    Only those two leave the share as it was.
+    """
     row = _of_key(connection, rule.api_key)
     if row is None or row["share_boot"] != clock.boot_id:
         return False

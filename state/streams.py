@@ -1,4 +1,4 @@
-"""The streams that the ledger knows: what each is, its mapping versions, its cursor."""
+"""The streams that the ledger knows: their identity, mapping versions, cursors and polls."""
 
 from __future__ import annotations
 
@@ -14,11 +14,11 @@ from sync.shared.errors import LedgerUntrusted
 from sync.shared.words import Json
 
 OBJECT = "object"
-"""In a stream's identity: what of the source it reads."""
+"""Key of a stream's identity: the object of the source that it reads."""
 ADDRESS = "address"
-"""In a stream's identity: where its leads go, if that is not ClosingDealz itself."""
+"""Key of a stream's identity: where its leads go, if not to ClosingDealz itself."""
 PAST = ":"
-"""Parts a mapping's version from a number where the same one is in force again, over another object."""
+"""Separates a mapping's version from a number, if the same one is in force again over another object."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,48 +37,52 @@ class DeclaredStream:
 
 @dataclass(frozen=True, slots=True)
 class StreamRefusal:
-    """Why a declared stream cannot be registered; `known_as` is the name under which the ledger has it."""
+    """The error for a declared stream that cannot be registered; `known_as` is its name in the ledger."""
 
     known_as: str
     error: LedgerUntrusted
 
 
 class Streams:
-    """Reads and writes streams, mappings, lanes and polls."""
+    """Streams, mappings, lanes and polls in the ledger."""
 
     def __init__(self, file: LedgerFile, clock: Clock) -> None:
         self._file = file
         self._clock = clock
 
     def register(self, declared: Sequence[DeclaredStream], *, reworded: Collection[str] = ()) -> dict[str, StreamRow]:
-        """Makes the configured streams known, and their mappings and `match_on` current; all of them or none. What was
-        matched by other rules, or with streams that are not configured any more, is to be judged again; so is a lead
-        for a changed record that waits where changes are not to be resent any more. The streams `reworded` are known
-        to be the same under another object.
+        """Register the configured streams with their mappings and `match_on`, all of them or none.
 
-        Raises LedgerUntrusted where one is not what the ledger remembers under its name, or looks like a known one
-        under a new name: going on would send records again as if they were new.
+        Records matched by other rules, or with streams that are no longer configured, are judged again; so are waiting
+        resends where changes are no longer resent. Streams in `reworded` are known to be the same under another object.
+
+        Raise LedgerUntrusted if a stream is not what the ledger remembers under its name, or looks like a known one
+        under a new name: going on would send its records again as new ones.
         """
         with self._file.write() as connection:
             known = {row.name: row for row in _rows(connection)}
             for stream in declared:
+                # All refusals come before the first change, and against the whole declaration: a rename is only seen
+                # when the old name is missing from it.
                 _take_up(connection, stream, known)
                 _let_go_elsewhere(connection, stream, known)
                 _refuse_another(stream, known, {each.name for each in declared}, reworded)
             for stream in declared:
+                # Must run before `_write` stores the new `on_change`: it compares the two.
                 _stop_resending(connection, stream)
                 if stream.name in reworded:
                     _reword(connection, stream)
                 self._write(connection, stream)
                 _match_by(connection, stream)
                 _nest(connection, stream)
+            # A stream that left no longer stands for leads: what was its duplicate is matched again.
             _leave_out(connection, [each.name for each in declared])
             return {row.name: row for row in _rows(connection)}
 
     def refusals(
         self, declared: Sequence[DeclaredStream], *, reworded: Collection[str] = ()
     ) -> dict[str, StreamRefusal]:
-        """Return by stream why `register` would refuse it; writes nothing."""
+        """Return, by stream, the error that `register` would raise; writes nothing."""
         found: dict[str, StreamRefusal] = {}
         configured = {each.name for each in declared}
         with self._file.read() as connection:
@@ -94,14 +98,16 @@ class Streams:
         return found
 
     def refuse(self, declared: Sequence[DeclaredStream], stream: DeclaredStream) -> None:
-        """Raises LedgerUntrusted where `register` would, because of this one; writes nothing."""
+        """Raise LedgerUntrusted if `register` would because of this stream; writes nothing."""
         with self._file.read() as connection:
             known = {row.name: row for row in _rows(connection)}
+        # A changed address alone is decided by `register`, which knows whether anything was sent.
         if (row := known.get(stream.name)) is None or changed_of(row, stream) != [ADDRESS]:
             _refuse_another(stream, known, {each.name for each in declared})
 
     def adopt_addresses(self, declared: Sequence[DeclaredStream]) -> None:
-        """For a ledger of a schema that did not know where leads go: to where they go now."""
+        """Set the address of streams that were registered before addresses were recorded, to where their leads go
+        now."""
         with self._file.write() as connection:
             known = {row.name: row for row in _rows(connection)}
             for stream in declared:
@@ -115,7 +121,7 @@ class Streams:
             return {row.name: row for row in _rows(connection)}
 
     def rename(self, old: str, new: DeclaredStream) -> None:
-        """Lets the stream that the ledger calls `old` be what the configuration now declares as `new`."""
+        """Make the stream that the ledger calls `old` the one that the configuration declares as `new`."""
         with self._file.write() as connection:
             names = {row.name: row for row in _rows(connection)}
             if old not in names:
@@ -123,14 +129,17 @@ class Streams:
                     f"the ledger knows no stream {old!r}", hint=f"it knows: {', '.join(sorted(names))}"
                 )
             if new.name != old and new.name in names:
-                raise LedgerUntrusted(f"the ledger has a stream {new.name!r} already; two histories cannot become one")
+                raise LedgerUntrusted(f"the ledger has a stream {new.name!r} already; two histories cannot be merged")
             identity = json.dumps(dict(new.identity), sort_keys=True)
+            # Another object may return other values for the same record; that must not count as a change of every
+            # record.
             if OBJECT in changed_of(names[old], new):
                 _read_otherwise(connection, old)
             connection.execute(
                 "UPDATE streams SET name = :new, identity = :identity, workspace = :workspace WHERE name = :old",
                 {"new": new.name, "identity": identity, "workspace": new.workspace, "old": old},
             )
+            # Duplicates are per workspace: what waits may have an owner there.
             if new.workspace != names[old].workspace:
                 _match_again(connection, names[old].id)
 
@@ -162,20 +171,21 @@ class Streams:
         )
 
     def lanes(self, stream: int) -> dict[str, Json]:
-        """The cursor: each lane's JSON."""
+        """Return the cursor: each lane's JSON."""
         with self._file.read() as connection:
             rows = connection.execute("SELECT lane, cursor FROM lanes WHERE stream = ?", (stream,))
             return {row["lane"]: json.loads(row["cursor"]) for row in rows}
 
     def move(self, stream: int, lane: LaneMove) -> None:
-        """Moves one lane where no rows go with it."""
+        """Move one lane that no rows depend on."""
         with self._file.write() as connection:
             move_lane(connection, stream, lane, _milliseconds(self._clock))
 
     def poll_started(self, stream: int, kind: PollKind, *, released: bool = True) -> int:
-        """Nothing that an unreleased poll reads can be claimed before it is released.
+        """Insert a poll and return its id. What an unreleased poll reads cannot be claimed before its release.
 
-        Raises LedgerError where this process is not the ledger's owner any more."""
+        Raises LedgerError if this process no longer owns the ledger.
+        """
         with self._file.write(as_owner=True) as connection:
             return int(
                 connection.execute(
@@ -193,7 +203,7 @@ class Streams:
         *,
         release: bool = False,
     ) -> None:
-        """With `release` this poll and those of its stream before it hold nothing back any more."""
+        """Close a poll; `release` also releases it and the stream's polls before it."""
         with self._file.write() as connection:
             connection.execute(
                 "UPDATE polls SET ended_at = ?, outcome = ?, counts = ?, error = ? WHERE id = ?",
@@ -203,16 +213,17 @@ class Streams:
                 release_polls(connection, poll)
 
     def forget_polls(self, older_than: float) -> int:
-        """Drops the records of polls that ended more than `older_than` seconds ago, but each stream's latest."""
+        """Delete polls that ended more than `older_than` seconds ago, except each stream's latest; return how many."""
         with self._file.write() as connection:
             return connection.execute(
+                # The latest poll of each kind stays, because `status` shows it.
                 "DELETE FROM polls WHERE ended_at < ? AND released = 1"
                 " AND id NOT IN (SELECT max(id) FROM polls GROUP BY stream, kind)",
                 (_milliseconds(self._clock) - int(older_than * 1000),),
             ).rowcount
 
     def last_polls(self) -> dict[int, dict[str, Json]]:
-        """The latest ended poll of each stream: kind, outcome, error, started_at, ended_at (ms), counts."""
+        """Return the latest ended poll of each stream: kind, outcome, error, started_at, ended_at (ms), counts."""
         with self._file.read() as connection:
             rows = connection.execute(
                 "SELECT * FROM polls WHERE id IN"
@@ -222,7 +233,7 @@ class Streams:
 
 
 def move_lane(connection: sqlite3.Connection, stream: int, lane: LaneMove, now: int) -> None:
-    """Part of a page's transaction: the lane moves with the rows it stands for."""
+    """Move a lane, in the transaction of the rows that it stands for."""
     if lane.cursor is None:
         connection.execute("DELETE FROM lanes WHERE stream = ? AND lane = ?", (stream, lane.lane))
         return
@@ -234,9 +245,10 @@ def move_lane(connection: sqlite3.Connection, stream: int, lane: LaneMove, now: 
 
 
 def release_polls(connection: sqlite3.Connection, poll: int) -> None:
-    """Part of a transaction: this poll and those of its stream before it hold nothing back any more."""
+    """Release this poll and those of its stream before it; part of a transaction."""
     connection.execute(
         "UPDATE polls SET released = 1"
+        # Not polls after it: another engine may have begun one, which its own guard has not looked at.
         " WHERE released = 0 AND id <= :poll AND stream = (SELECT stream FROM polls WHERE id = :poll)",
         {"poll": poll},
     )
@@ -247,8 +259,11 @@ def is_released(connection: sqlite3.Connection, poll: int) -> bool:
 
 
 def _stop_resending(connection: sqlite3.Connection, stream: DeclaredStream) -> None:
-    """Where `on_change` says "hold" from now on: one more lead of a changed record, unless a person asked for it, is
-    judged by that before it can be sent; what is on the wire, after its verdict."""
+    """Apply a new `on_change = "hold"`: waiting resends that no person asked for are judged again before they are sent.
+
+    Those on the wire are judged after their verdict.
+    """
+    # The other direction needs nothing: drift stays listed until its record changes again.
     if stream.on_change != "hold":
         return
     connection.execute(
@@ -260,7 +275,7 @@ def _stop_resending(connection: sqlite3.Connection, stream: DeclaredStream) -> N
 
 
 def _match_by(connection: sqlite3.Connection, stream: DeclaredStream) -> None:
-    """By what the stream's records are matched from now on, and that the stream is there (again)."""
+    """Set the stream's `match_on` and mark it configured; if either changed, match its records again."""
     changed = connection.execute(
         "UPDATE streams SET match_on = :match_on, configured = 1"
         " WHERE name = :name AND (match_on <> :match_on OR configured = 0) RETURNING id",
@@ -271,7 +286,7 @@ def _match_by(connection: sqlite3.Connection, stream: DeclaredStream) -> None:
 
 
 def _nest(connection: sqlite3.Connection, stream: DeclaredStream) -> None:
-    """Whether its leads have contacts from now on; those that were made without have none to be recognised by."""
+    """Record if the stream's mapping nests contacts; leads made without any have none to be recognised by."""
     connection.execute(
         "UPDATE records SET nested = 0 WHERE lead_exists <> 'no' AND nested IS NULL AND :nests"
         " AND stream = (SELECT id FROM streams WHERE name = :name AND nests = 0)",
@@ -284,7 +299,7 @@ def _nest(connection: sqlite3.Connection, stream: DeclaredStream) -> None:
 
 
 def _leave_out(connection: sqlite3.Connection, configured: Sequence[str]) -> None:
-    """What waits in a stream that is not configured any more is never sent: it stands for nobody's lead."""
+    """Mark streams that are no longer configured: what waits in them is never sent, so it stands for no lead."""
     gone = connection.execute(
         "UPDATE streams SET configured = 0"
         " WHERE configured = 1 AND name NOT IN (SELECT value FROM json_each(?)) RETURNING id",
@@ -295,8 +310,10 @@ def _leave_out(connection: sqlite3.Connection, configured: Sequence[str]) -> Non
 
 
 def _match_again(connection: sqlite3.Connection, stream: int) -> None:
-    """The unsent records of a stream, and the duplicates of those, are to be judged before any of them is sent; what is
-    on the wire, after its verdict."""
+    """Mark a stream's unsent records and their duplicates to be judged before any of them is sent.
+
+    Those on the wire are judged after their verdict.
+    """
     connection.execute(
         "UPDATE records SET again = 'judge' WHERE stream = ? AND again IS NULL AND lead_exists <> 'yes'"
         " AND state IN ('pending', 'held', 'duplicate', 'sending', 'in_doubt')",
@@ -331,13 +348,14 @@ _LOSS_ACCEPTED = "loss_accepted"
 
 
 def accept_loss(connection: sqlite3.Connection) -> None:
-    """Remember that a person had a ledger made from receipts that had lost something, and knows it."""
+    """Remember that a person accepted a rebuild from receipts that had lost something."""
     connection.execute("INSERT OR REPLACE INTO meta VALUES (:key, 'yes')", {"key": _LOSS_ACCEPTED})
 
 
 def _take_up(connection: sqlite3.Connection, stream: DeclaredStream, known: dict[str, StreamRow]) -> None:
-    """Of a stream whose line was lost with others, which was accepted, its name is known: it is what is declared."""
+    """Give a stream whose line was lost (which a person accepted) the identity that is declared now."""
     row = known.get(stream.name)
+    # A rebuild inserts a stream without identity and workspace if the line that described it was lost.
     if row is None or row.identity or row.workspace:
         return
     if connection.execute("SELECT 1 FROM meta WHERE key = ?", (_LOSS_ACCEPTED,)).fetchone() is None:
@@ -362,10 +380,11 @@ def _let_go_elsewhere(connection: sqlite3.Connection, stream: DeclaredStream, kn
 
 
 def _may_go_elsewhere(connection: sqlite3.Connection, stream: DeclaredStream, known: Mapping[str, StreamRow]) -> bool:
-    """Whether only the address of its leads changed, and nothing of it was sent yet."""
+    """Return True if only the address of its leads changed, and nothing was sent yet."""
     row = known.get(stream.name)
     if row is None or row.workspace != stream.workspace or changed_of(row, stream) != [ADDRESS]:
         return False
+    # A delivered lead is at the old address only; the ledger would never send it to the new one.
     return connection.execute(_HAS_SENT, {"stream": row.id}).fetchone() is None
 
 
@@ -376,9 +395,10 @@ UNION SELECT 1 FROM remembered WHERE stream = :stream AND batch IS NOT NULL LIMI
 
 
 def refuse_before(connection: sqlite3.Connection, declared: Sequence[DeclaredStream]) -> None:
-    """For a ledger of an earlier schema: raise LedgerUntrusted where `register` surely would once it is migrated.
+    """Raise LedgerUntrusted, before a ledger is migrated, if `register` surely would afterwards.
 
-    What only a source can tell (an edited query), or a change of address, is left to that."""
+    An edited query, which only the source can judge, and a change of address are left to `register`.
+    """
     known = {row.name: row for row in _rows(connection)}
     for stream in declared:
         row = known.get(stream.name)
@@ -387,7 +407,7 @@ def refuse_before(connection: sqlite3.Connection, declared: Sequence[DeclaredStr
 
 
 def changed_of(row: StreamRow, stream: DeclaredStream) -> list[str]:
-    """The keys of a stream's identity that are declared otherwise than the ledger remembers."""
+    """Return the keys of a stream's identity that differ between ledger and declaration."""
     keys = {*row.identity, *stream.identity}
     return [key for key in keys if row.identity.get(key) != stream.identity.get(key)]
 
@@ -403,8 +423,10 @@ def _reword(connection: sqlite3.Connection, stream: DeclaredStream) -> None:
 
 
 def _read_otherwise(connection: sqlite3.Connection, name: str) -> None:
-    """From now on the stream's values are made in another way, so that a difference is no change of a record: the
-    mapping in force gets a past name, and what was read by it is compared as after an edit of the mapping."""
+    """Make the next reading set a new baseline, because the stream's values are now made in another way.
+
+    The mapping in force gets a past name, so its readings compare as after an edit of the mapping.
+    """
     connection.execute(
         "UPDATE mappings SET version = version || :mark || id"
         " WHERE id = (SELECT mapping FROM streams WHERE name = :name)",
@@ -415,7 +437,8 @@ def _read_otherwise(connection: sqlite3.Connection, name: str) -> None:
 def _refuse_another(
     stream: DeclaredStream, known: Mapping[str, StreamRow], configured: set[str], reworded: Collection[str] = ()
 ) -> None:
-    """The one protection against a whole stream being sent a second time under another name or key."""
+    """Raise LedgerUntrusted if a stream changed its identity: the one protection against sending a whole stream
+    again."""
     row = known.get(stream.name)
     if row is None:
         old = _renamed(stream, known, configured)
@@ -426,6 +449,7 @@ def _refuse_another(
                 hint=f"closingdealz-sync ledger rename-stream {old.name} {stream.name}",
             )
         return
+    # A reworded query was compared with the source before: it returns the same records.
     changed = [key for key in changed_of(row, stream) if key != OBJECT or stream.name not in reworded]
     if changed == [ADDRESS] and row.workspace == stream.workspace:
         raise _elsewhere(row, stream)
@@ -443,8 +467,9 @@ def _refuse_another(
 
 
 def _renamed(stream: DeclaredStream, known: Mapping[str, StreamRow], configured: set[str]) -> StreamRow | None:
-    """The stream that the ledger has under a name which is not configured any more, if this new one is the same."""
+    """Return the no longer configured stream that this new one equals but for its name."""
     for old in known.values():
+        # A stream that is still configured under its own name may well read the same object twice.
         if old.name in configured or old.workspace != stream.workspace:
             continue
         if set(changed_of(old, stream)) <= {ADDRESS}:

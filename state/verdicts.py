@@ -1,7 +1,7 @@
-"""What became of a batch, and what follows for each of its records: one transaction a verdict.
+"""Writes the verdict of a batch and what follows for each of its records, one transaction each.
 
-Whatever happens to the process while a request is on the wire, the next start finds the batch `sending` and nobody to
-tell what became of it: it is in doubt.
+If the process ends while a request is on the wire, the next start finds the batch `sending` without a verdict: unless
+the receipts have one, it is in doubt.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ from sync.shared.clock import Clock
 
 @dataclass(frozen=True, slots=True)
 class Follow:
-    """What a verdict makes of one record."""
+    """The effect of a verdict on one record."""
 
     state: State
     lead_exists: LeadExists
@@ -39,7 +39,7 @@ class Follow:
 
 @dataclass(frozen=True, slots=True)
 class OnTheWire:
-    """A batch that is being sent, and its slot. `is_of_this_boot`: it was claimed since this machine's last boot."""
+    """A batch that is being sent, and its slot. `is_of_this_boot`: claimed since the machine's last boot."""
 
     name: str
     workspace: str
@@ -48,18 +48,19 @@ class OnTheWire:
 
 
 @dataclass(frozen=True, slots=True)
-class Late:
-    """What a late answer moved (nothing, where all was settled already), and the state that its batch has now."""
+class LateAnswer:
+    """The effect of a late answer (nothing, if all was settled already), and the state of its batch now."""
 
     conclusion: Conclusion
     state: str | None
 
 
 def follow(verdict: Verdict, record: Stored, sent: Version, batch: str, on_change: OnChange) -> Follow:
-    """Pure: the record's latest version is judged again in the light of the verdict on the version that was sent."""
+    """Judge the record's latest version again, after the verdict on the version that was sent. Pure."""
     if verdict == "in_doubt":
         return Follow("in_doubt", record.lead_exists, record.base, record.base_batch, record.drift)
     if verdict == "created":
+        # A version read while the batch was on the wire is compared with what was sent, not with the base before.
         settled = settle(record.latest, lead_exists=True, base=sent, on_change=on_change)
         return Follow(settled.state, "yes", settled.base, batch, settled.drift)
     exists = record.lead_exists == "yes"
@@ -78,7 +79,7 @@ def follow(verdict: Verdict, record: Stored, sent: Version, batch: str, on_chang
 
 
 class Verdicts:
-    """Concludes batches, recovers cut-off ones, shows what is in doubt."""
+    """Batches after their claim: concluded, resolved, listed."""
 
     def __init__(self, file: LedgerFile, clock: Clock) -> None:
         self._file = file
@@ -97,18 +98,21 @@ class Verdicts:
         on_unknown: Literal["hold", "resend"] = "hold",
         named: Collection[int] = (),
     ) -> Conclusion:
-        """Writes a batch's verdict and what follows for each of its records, and ends its slot.
+        """Write a batch's verdict and what follows for each of its records, and end its slot.
 
-        `message` is the server's; it is kept in the ledger only. `account` says in words of ours what happened on the
-        wire. A rejected batch of several leads becomes parts, which are claimed alone: its halves or, where the server
-        `named` the places of those that it blames, each of these and after them the rest. A rejected single lead goes
-        to quarantine. Repeating a conclusion changes nothing.
+        `message` is the server's; it is kept in the ledger only. `account` describes in our words what happened on the
+        wire. A rejected batch of several leads becomes parts, which are claimed alone: its halves or, if the server
+        `named` the positions it blames, each of these, then the rest. A rejected single lead is quarantined. Repeating
+        a conclusion changes nothing.
         """
         with self._file.write() as connection:
+            # First of all, and also for a batch that is concluded already: the request is over in any case.
             if slot is not None:
                 end_slot(connection, slot, self._clock, arrived=verdict != "in_doubt")
+            # A repetition, or another process has put the batch in doubt: `answered_late` handles that.
             if _state_of(connection, batch) != "sending":
                 return Conclusion(batch, {})
+            # The operator chose duplicates over doubts: the batch counts as absent and its leads are sent again.
             given_up = verdict == "in_doubt" and on_unknown == "resend"
             connection.execute(
                 "UPDATE batches SET state = ?, ended_at = ?, status = ?, cause = ?, message = ?, account = ?"
@@ -119,10 +123,10 @@ class Verdicts:
             return self._apply(connection, batch, verdict, said=message or cause, named=named)
 
     def resolve(self, batch: str, *, landed: bool, note: str, positions: Collection[int] | None = None) -> Conclusion:
-        """A person's word on what is still in doubt of a batch, or on its leads at these positions; `note` is kept.
+        """Apply a person's decision on a batch in doubt, or on its leads at these positions; `note` is kept.
 
-        A lead's word is given once: repeating it, or taking it back, changes nothing. The batch stays in doubt until
-        its last lead is settled; then it is `landed`, `absent` or, where the words differ, `settled`.
+        A decision is final: repeating or reversing it changes nothing. The batch stays in doubt until its last lead is
+        decided; then it is `landed`, `absent` or, if the decisions differ, `settled`.
         """
         values = {
             "batch": batch,
@@ -132,31 +136,34 @@ class Verdicts:
             "now": self._now(),
         }
         with self._file.write() as connection:
+            # Two people, or a person and a late answer: the first one counts.
             if _state_of(connection, batch) != "in_doubt":
                 return Conclusion(batch, {})
             verdict: Verdict = "created" if landed else "refused"
+            # Records first: `_SETTLE_BATCH` asks whether any of them is still in doubt.
             conclusion = self._apply(connection, batch, verdict, positions=positions)
             given = connection.execute(_GIVE_WORD, values).rowcount
             for statement in _GIVE_WORD_UNSEEN[landed]:
                 given += connection.execute(statement, values).rowcount
             if given or positions is None:
                 connection.execute(_SETTLE_BATCH, values)
+                # A rebuilt ledger may know this batch's values without their records.
                 settle_remembered(connection, batch)
+                # In this transaction, so that the decision survives the loss of the ledger once it is flushed.
                 _tell_receipts(connection, batch, "landed" if landed else "absent", positions, self._now())
             return conclusion
 
-    def answered_late(self, batch: str, verdict: Verdict) -> Late:
-        """What is certain of a batch counts also where another process has put it in doubt meanwhile; where a person
-        has settled it, their word stays."""
+    def answered_late(self, batch: str, verdict: Verdict) -> LateAnswer:
+        """Apply an answer that came after another process had put the batch in doubt; a person's decision stands."""
         if verdict != "in_doubt":
             conclusion = self.resolve(batch, landed=verdict == "created", note="by its own answer, which came late")
         else:
             conclusion = Conclusion(batch, {})
         with self._file.read() as connection:
-            return Late(conclusion, _state_of(connection, batch))
+            return LateAnswer(conclusion, _state_of(connection, batch))
 
     def sending(self) -> list[OnTheWire]:
-        """The batches that are being sent, or were when a process was cut off."""
+        """Return the batches that are being sent, or were when a process was interrupted."""
         with self._file.read() as connection:
             rows = connection.execute(
                 "SELECT b.name, b.workspace, b.slot, coalesce(s.boot = ?, 0) AS here"
@@ -167,7 +174,7 @@ class Verdicts:
             return [OnTheWire(row["name"], row["workspace"], row["slot"], bool(row["here"])) for row in rows]
 
     def states(self) -> dict[str, str]:
-        """The state of each batch in doubt, by its name."""
+        """Return the state of each batch in doubt, by its name."""
         with self._file.read() as connection:
             rows = connection.execute("SELECT name, state FROM batches WHERE state = 'in_doubt'")
             return {row["name"]: row["state"] for row in rows}
@@ -183,9 +190,12 @@ class Verdicts:
         named: Collection[int] = (),
     ) -> Conclusion:
         found = connection.execute(_DELIVERIES, {"batch": batch})
+        # Filtered here rather than in SQL: the statement is shared, and a batch has at most 100 rows.
         rows = [row for row in found if positions is None or row["position"] in positions]
         parts: Mapping[int, int] = {}
+        # A single lead is the offender itself.
         if verdict == "rejected" and len(rows) > 1:
+            # Halving takes a dozen requests for an offender; believing the server takes one, if it is right.
             blamed = named if _is_trusted(connection, rows[0]["part"]) else ()
             parts = _parts([row["position"] for row in rows], blamed, _unused_part(connection))
         moved: Counter[State] = Counter()
@@ -194,6 +204,7 @@ class Verdicts:
         for row in rows:
             record, sent = stored(row), _sent(row)
             then = follow(verdict, record, sent, batch, row["on_change"])
+            # Nothing was learned about the leads: the part must be asked about again, alone as before.
             part = row["part"] if verdict in {"refused", "paused"} else None
             if parts:
                 part = parts[row["position"]]
@@ -204,16 +215,18 @@ class Verdicts:
             by_stream[row["stream_name"]] += 1
         connection.executemany(_UPDATE, values)
         if verdict == "created":
+            # A resend that follows at once was never matched: its contacts may have leads by now.
             connection.executemany(_MATCH_FIRST, values)
         _list_orphans(connection, rows, verdict, self._now())
         return Conclusion(batch, dict(moved), dict(by_stream))
 
     def in_doubt(self) -> list[dict[str, object]]:
-        """Batches whose outcome nobody knows, oldest first; `open` counts their records that still wait."""
+        """Return the batches in doubt, oldest first; `open` counts their records that still wait."""
         return self._open("in_doubt")
 
     def on_the_wire(self) -> list[dict[str, object]]:
-        """Batches that a process is sending, or was when it was cut off, in the shape of `in_doubt`."""
+        """Return the batches that are being sent, or were when a process was interrupted, in the shape of
+        `in_doubt`."""
         return self._open("sending")
 
     def _open(self, state: Literal["in_doubt", "sending"]) -> list[dict[str, object]]:
@@ -226,14 +239,14 @@ class Verdicts:
             return [dict(row) for row in rows]
 
     def batch(self, name: str) -> dict[str, object] | None:
-        """One batch in the shape of `in_doubt`, whatever its state."""
+        """Return one batch in the shape of `in_doubt`, whatever its state."""
         with self._file.read() as connection:
             row = connection.execute(f"{_BATCHES} WHERE b.name = ?", (name,)).fetchone()
             return dict(row) if row else None
 
     def deliveries_of(self, batch: str) -> list[dict[str, object]]:
-        """The records of a batch: stream, id, the ledger's key, position, state, a person's word on it, the payload
-        while it is kept."""
+        """Return the records of a batch: stream, id, ledger's key, position, state, decision, and the payload while
+        kept."""
         with self._file.read() as connection:
             rows = connection.execute(
                 "SELECT s.name AS stream, r.id, r.key, d.position, r.state, d.word, d.payload"
@@ -244,7 +257,7 @@ class Verdicts:
             return [dict(row) for row in rows]
 
     def streams_of(self, batches: Collection[str]) -> dict[str, dict[str, int]]:
-        """How many leads of each stream these batches hold."""
+        """Return, by batch, how many leads of each stream it holds."""
         found: dict[str, dict[str, int]] = {batch: {} for batch in batches}
         with self._file.read() as connection:
             rows = connection.execute(
@@ -258,7 +271,7 @@ class Verdicts:
         return found
 
     def created_since(self, workspace: str, since: int) -> int:
-        """How many leads of a workspace were created in batches that ended at that time (ms) or later."""
+        """Return how many leads of a workspace were created in batches that ended at `since` (ms) or later."""
         with self._file.read() as connection:
             found = connection.execute(
                 "SELECT sum(leads) FROM batches WHERE ended_at >= :since AND workspace = :workspace"
@@ -268,8 +281,7 @@ class Verdicts:
             return int(found or 0)
 
     def totals(self, workspace: str) -> dict[str, dict[str, int]]:
-        """Batches and leads of a workspace by the batch's state; of those `settled` lead by lead also how many leads
-        `landed`."""
+        """Return batches and leads of a workspace by the batch's state; for `settled` also how many leads `landed`."""
         with self._file.read() as connection:
             rows = connection.execute(
                 "SELECT state, count(*) AS batches, sum(leads) AS leads FROM batches"
@@ -287,8 +299,10 @@ class Verdicts:
             return totals
 
     def forget_payloads(self, older_than: float) -> int:
-        """Drops personal data that is older than `older_than` seconds: what was sent, what waits for a person, what the
-        server said. Batches in doubt keep theirs. How many payloads went."""
+        """Delete personal data older than `older_than` seconds, except of batches in doubt; return how many payloads.
+
+        That is what was sent, what waits for a person, and what the server said.
+        """
         values = {"before": self._now() - int(older_than * 1000)}
         with self._file.write() as connection:
             sent = connection.execute(
@@ -312,7 +326,7 @@ class Verdicts:
 def _tell_receipts(
     connection: sqlite3.Connection, batch: str, word: str, positions: Collection[int] | None, now: int
 ) -> None:
-    """A person's word is due to the receipts; on all of a batch's leads where no positions are named."""
+    """Make a decision due to the receipts; without positions it holds for all leads of the batch."""
     facts = {"batch": batch, "word": word, "positions": None if positions is None else sorted(positions), "at": now}
     connection.execute("INSERT INTO receipts_due (kind, facts) VALUES ('word', ?)", (json.dumps(facts),))
 
@@ -333,16 +347,20 @@ def _parts(positions: Sequence[int], named: Collection[int], first: int) -> dict
 
     Each part is smaller than the batch, so asking comes to an end whatever the server names.
     """
+    # A server may name positions that the batch does not have.
     blamed = [position for position in positions if position in named]
     if blamed:
         alone = {position: first + 1 + place for place, position in enumerate(reversed(blamed))}
+        # Numbers from the end, because the greatest part is asked about first: the first blamed lead goes first.
         return {position: alone.get(position, first) for position in positions}
     return {position: first + (place * 2 < len(positions)) for place, position in enumerate(positions)}
 
 
 def _is_trusted(connection: sqlite3.Connection, part: int | None) -> bool:
-    """Whether the places that the server names may be believed: not where the lead that it blamed before this part was
-    created once it was asked about alone. Otherwise wrong places would split off one lead at a time."""
+    """Return False if the lead that the server blamed before this part was created when it was sent alone.
+
+    Wrong positions would otherwise split off one lead at a time.
+    """
     acquitted = connection.execute(
         "SELECT 1 FROM batches WHERE part = ? + 1 AND leads = 1 AND state = 'created'", (part,)
     ).fetchone()
@@ -374,7 +392,7 @@ _GIVE_WORD_UNSEEN = {
         f"UPDATE remembered SET fate = 'known', batch = NULL WHERE {_UNSEEN}",  # noqa: S608 - a constant
     ),
 }
-"""Leads of a batch that the ledger has not read since it was rebuilt; a lead that stands for one from before stays."""
+"""Leads of a batch that the ledger has not read since it was rebuilt; a lead that existed before stays."""
 
 _SETTLE_BATCH = """
 WITH given (least, greatest) AS (
@@ -423,7 +441,7 @@ _MATCH_FIRST = """
 UPDATE records SET again = 'judge'
 WHERE key = :key AND state = 'pending' AND again IS NULL AND coalesce(nested, 0) > 0
 """
-"""One more lead, of a version that was read meanwhile: nobody has looked which of its contacts have leads."""
+"""One more lead, of a version read meanwhile: its contacts have not been matched with existing leads."""
 
 _FORGET_WAITING = f"""
 UPDATE records SET payload = NULL, source = NULL
@@ -437,7 +455,7 @@ def _sent(row: sqlite3.Row) -> Version:
 
 
 def _list_orphans(connection: sqlite3.Connection, rows: Iterable[sqlite3.Row], verdict: Verdict, now: int) -> None:
-    """Corrects the list of orphaned leads for records, as they were on the wire, that are one person with others."""
+    """Correct the list of orphaned leads for records, as they were on the wire, that are one person with others."""
     for row in rows:
         if verdict == "created" and row["lead_exists"] == "maybe":
             show_losers(connection, row["stream"], row["id"], now=now)

@@ -46,7 +46,7 @@ PROGRAMS = {"sync": "sync.cli", "sync.trial.sandbox": "sync.trial.sandbox.comman
 
 
 class Process:
-    """What of `subprocess.Popen` the tests need."""
+    """The part of `subprocess.Popen` that the tests need."""
 
     stdin: IO[bytes] | None = None
     stdout: IO[bytes] | None = None
@@ -61,7 +61,7 @@ class Process:
         return self.poll()
 
     def poll(self) -> int | None:
-        """The exit code, negative for a signal; None while it runs."""
+        """Return the exit code, negative for a signal; None while it runs."""
         return self._nursery.code_of(self.pid)
 
     def wait(self, timeout: float = PATIENCE) -> int:
@@ -147,7 +147,7 @@ class Nursery:
 
 @cache
 def nursery() -> Nursery:
-    """This process's own."""
+    """Return this process's own nursery, made at the first call."""
     return Nursery()
 
 
@@ -187,7 +187,7 @@ def serve(channel: socket.socket) -> None:
 
 
 def _give_birth(channel: socket.socket, events: selectors.BaseSelector) -> bool:
-    """Fork the process that is asked for. Return whether one was: nobody is left to ask when none was."""
+    """Fork the requested process; return False once the asking process has gone."""
     words, descriptors, _, _ = socket.recv_fds(channel, 1_000_000, 3)
     if not words:
         return False
@@ -211,7 +211,7 @@ def _bury(channel: socket.socket, events: selectors.BaseSelector, key: selectors
 
 
 def be_the_command(said: Mapping[str, Any], descriptors: Sequence[int]) -> NoReturn:
-    """As `python -m sync` would be, but for the imports."""
+    """Become the command, as `python -m sync` would without its imports."""
     code: object = 70
     try:
         os.environ.clear()

@@ -51,7 +51,7 @@ class Client:
         self._salesforce: Salesforce | None = None
         self._token: Token | None = None
         self.without_label: Counter[str] = Counter()
-        """Values whose label was left out since somebody said so, by `SalesforceSession.Industry`."""
+        """Values whose label was left out since somebody said so, by `Account.Industry`."""
 
     def close(self) -> None:
         self._http.close()

@@ -23,7 +23,7 @@ from connectors.sql.key_spelling import alike, may_respell
 from connectors.sql.keys import key_name, key_rows, row_id
 from connectors.sql.kinds import kinds_of
 from connectors.sql.moments import canonical
-from connectors.sql.options import SqlChild, SqlSource, SqlStream
+from connectors.sql.options import SqlChild, SqlSource, SqlStream, mismatches
 from connectors.sql.paging import make_pager
 from connectors.sql.reading import SqlPoll
 from connectors.sql.records import SelectLayout, SqlReadPlan, chunks, make_records, plan_of
@@ -228,6 +228,10 @@ class SqlConnectorType:
     source_options: type[BaseModel] = SqlSource
     stream_options: type[BaseModel] = SqlStream
     child_options: type[BaseModel] = SqlChild
+
+    def mismatches(self, stream: Mapping[str, Json]) -> Iterator[tuple[tuple[str, ...], str, str]]:
+        """Yield a `start` that is a date without modified times, and a child's `parent` that does not fit the key."""
+        yield from mismatches(stream)
 
     def open(self, source: str, options: BaseModel) -> Connector:
         """Opens the source. Raises ConfigError where `url` cannot be had or is no URL."""

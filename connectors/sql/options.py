@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Mapping
 from datetime import timedelta
 from typing import Annotated, Literal
 
@@ -11,6 +12,7 @@ from connectors.sql.statements import table_parts
 from connectors.sql.zones import find_zone
 from sync.shared.durations import Duration
 from sync.shared.secrets import SecretRef
+from sync.shared.words import Json
 
 
 def _no_control_characters(text: str) -> str:
@@ -165,3 +167,27 @@ class SqlChild(_Relation):
         if self.modified_as is not None and self.modified is None:
             raise ValueError("modified_as says what the modified column holds, but modified is not set")
         return self
+
+
+def mismatches(stream: Mapping[str, Json]) -> Iterator[tuple[tuple[str, ...], str, str]]:
+    """Yield the keys of a raw stream table that do not fit each other: (path below the stream, what, cure)."""
+    if _date_without_times(stream):
+        what = "a date needs a modified column that holds times: without one nobody can tell what is older"
+        yield ("start",), what, 'use "all" or "now"'
+    wanted, children = _count_of_columns(stream.get("key")), stream.get("children")
+    for name, child in children.items() if isinstance(children, dict) else ():
+        found = _count_of_columns(child.get("parent")) if isinstance(child, dict) else 0
+        if wanted and found and wanted != found:
+            what = f"names {found} column{'s' if found > 1 else ''}, but the stream's key has {wanted}"
+            hint = "name the child's columns that hold the parent's key, in the order of that key"
+            yield ("children", name, "parent"), what, hint
+
+
+def _count_of_columns(value: Json) -> int:
+    return len(value) if isinstance(value, list) else int(isinstance(value, str))
+
+
+def _date_without_times(stream: Mapping[str, Json]) -> bool:
+    """Return whether `start` is a date although the records' own times are not known."""
+    has_times = "modified" in stream and stream.get("modified_as") != "sequence"
+    return "start" in stream and stream["start"] not in ("all", "now") and not has_times

@@ -1,1 +1,1 @@
-"""Which records stand for the same lead: by their values, by merges at their source, by what was imported."""
+"""Dedup: finds records that stand for the same lead, by their values, by merges at their source, by imports."""

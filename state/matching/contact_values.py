@@ -1,4 +1,4 @@
-"""Contacts nested in leads that were made before anything was matched with them: what becomes known of them later."""
+"""Learns later by what nested contacts can be recognised, for leads made before anything was matched with them."""
 
 from __future__ import annotations
 
@@ -12,38 +12,38 @@ from state.rows import Contact
 
 @dataclass(frozen=True, slots=True)
 class Unlearned:
-    """A record at whose contacts nobody has looked, and what is kept of the leads that were made of it."""
+    """A record whose contacts have not been looked at, with the payloads that are kept of its leads."""
 
     key: int
     payloads: list[bytes]
 
 
 class Contacts:
-    """Of leads that exist, may exist or wait to be sent."""
+    """The nested contacts of leads that exist, may exist or wait to be sent."""
 
     def __init__(self, file: LedgerFile) -> None:
         self._file = file
 
     def unlearned(self, stream: int, after: int, limit: int) -> list[Unlearned]:
-        """Records of a stream behind that key at whose contacts nobody has looked, in the order of their keys."""
+        """Return records of a stream behind the key `after` whose contacts have not been looked at, in order of their
+        keys."""
         with self._file.read() as connection:
             values = {"stream": stream, "after": after, "limit": limit}
             keys = [row["key"] for row in connection.execute(_UNLEARNED, values)]
             return [Unlearned(key, _payloads(connection, key)) for key in keys]
 
     def are_unlearned(self, stream: int) -> bool:
-        """Whether there are any left."""
+        """Return True if there are any left."""
         return bool(self.unlearned(stream, 0, 1))
 
     def learn(self, learned: Iterable[tuple[int, Sequence[Contact]]]) -> None:
-        """The contacts that the leads of these records have, by their keys."""
+        """Write the contacts of the leads of these records, given as (record's key, contacts)."""
         with self._file.write() as connection:
             learn_contacts(connection, ((key, contacts, True) for key, contacts in learned))
 
 
 def learn_contacts(connection: sqlite3.Connection, learned: Iterable[tuple[int, Sequence[Contact], bool]]) -> None:
-    """Writes what the contacts of records can be recognised by of which nobody had looked: (key, contacts, whether the
-    record's lead has them)."""
+    """Write what contacts can be recognised by, for records not looked at before: (key, contacts, lead has them)."""
     for key, contacts, bears in learned:
         values = [(value, key, kind, 1) for contact in contacts for kind, value in contact.values] if bears else []
         connection.executemany(
@@ -64,7 +64,7 @@ WHERE stream = :stream AND key > :after AND nested IS NULL
   AND (lead_exists = 'maybe' OR base_batch IS NOT NULL OR state IN ('pending', 'held'))
 ORDER BY key LIMIT :limit
 """
-"""Not what was known from the start, or by another lead: nobody knows whether that has these contacts."""
+"""Without records that were known from the start or by another lead: it is not known which contacts that lead has."""
 
 _PAYLOADS = """
 SELECT d.payload FROM deliveries d JOIN records r ON r.key = d.record JOIN batches b ON b.name = d.batch

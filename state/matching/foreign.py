@@ -1,6 +1,6 @@
-"""Leads that exist in ClosingDealz and that no record of ours became: what an operator imported, as keyed hashes.
+"""Leads that exist in ClosingDealz without a record of ours: imported by an operator, kept as keyed hashes.
 
-A record without a lead that has such a value is `known`: it is never sent.
+A record without a lead that has such a value becomes `known`: it is never sent.
 """
 
 from __future__ import annotations
@@ -16,21 +16,24 @@ MatchValue = tuple[MatchKind, bytes]
 
 
 class Added(NamedTuple):
-    """How many values were not known yet, and how many unsent records have one of those that were added."""
+    """The number of values that were new, and of unsent records that have one of them."""
 
     values: int
     records: int
 
 
 class Foreign:
-    """Adds, counts and takes out the imported values of a workspace; any process may, beside the one that sends."""
+    """The imported values of a workspace. Any process may change them, beside the one that sends."""
 
     def __init__(self, file: LedgerFile) -> None:
         self._file = file
 
     def add(self, workspace: str, values: Sequence[MatchValue]) -> Added:
-        """From now on these belong to leads that exist. Unsent records that have one are to be judged before any of
-        them is sent; what is on the wire, after its verdict."""
+        """Add values of leads that exist.
+
+        Unsent records that have one are judged again before any of them is sent; records on the wire, after their
+        verdict.
+        """
         with self._file.write() as connection:
             added = connection.executemany(
                 "INSERT OR IGNORE INTO foreign_values (workspace, value, kind) VALUES (?, ?, ?)",
@@ -42,7 +45,8 @@ class Foreign:
             return Added(added.rowcount, marked.rowcount)
 
     def meets(self, workspace: str, values: Sequence[MatchValue]) -> dict[str, set[str]]:
-        """The ids of the unsent records that would be known were these values added, by stream. Writes nothing."""
+        """Return the ids of the unsent records, by stream, that would become known if these values were added. Writes
+        nothing."""
         found: dict[str, set[str]] = defaultdict(set)
         with self._file.read() as connection:
             for _, value in values:
@@ -51,7 +55,7 @@ class Foreign:
         return dict(found)
 
     def remove(self, workspace: str, values: Sequence[MatchValue]) -> int:
-        """Takes these out again; how many of them were there. What is known by them stays so."""
+        """Remove these values; return how many were there. Records that are known by them stay known."""
         with self._file.write() as connection:
             return connection.executemany(
                 "DELETE FROM foreign_values WHERE workspace = ? AND value = ?",
@@ -59,7 +63,7 @@ class Foreign:
             ).rowcount
 
     def clear(self, workspace: str) -> int:
-        """Takes all out again; how many there were."""
+        """Remove all values of the workspace; return how many there were."""
         with self._file.write() as connection:
             return connection.execute("DELETE FROM foreign_values WHERE workspace = ?", (workspace,)).rowcount
 
@@ -74,7 +78,7 @@ _WITH_THE_VALUE = """
   WHERE v.value = ? AND s.workspace = ? AND v.nested <= {nested}
     AND (v.kind <> 'phone' OR 'phone' IN (SELECT value FROM json_each(s.match_on)))
 """
-"""Phone numbers count where the stream's `match_on` names them. A nested contact's value never makes a lead known."""
+"""Phone numbers count only if the stream's `match_on` names them. A nested contact's value never makes a lead known."""
 
 _JUDGE_AGAIN = f"""
 UPDATE records SET again = 'judge' WHERE again IS NULL AND lead_exists <> 'yes'
@@ -88,7 +92,7 @@ UPDATE records SET again = 'judge' WHERE again IS NULL AND lead_exists = 'no' AN
   AND fit = 'eligible' AND state IN ('pending', 'held', 'quarantined')
   AND stream IN (SELECT id FROM streams WHERE workspace = ? AND nests = 1)
 """
-"""Until there was something to match them with nobody looked at the contacts nested in what waits."""
+"""Until there was something to match, the contacts nested in waiting leads were not looked at."""
 
 _MEETS = f"""
 SELECT s.name AS stream, r.id FROM records r JOIN streams s ON s.id = r.stream

@@ -1,13 +1,13 @@
-"""Records that a source made of others (a lead that was converted): one person, whose lead may exist already.
+"""Records that a source made from others (a converted lead): one person, whose lead may exist already.
 
     the former record's lead exists                 ->  the heir is known by it
     it may exist, or is on the wire                 ->  the heir is its duplicate
     only the receipts know that it may exist        ->  the heir is held
-    it waits                                        ->  it is judged again before it can be sent; the heir goes its way
+    it waits                                        ->  it is judged again before it can be sent; the heir goes on
     a child nested in a record, whose former's
     lead exists or may exist                        ->  is left out of that record, before it is mapped
 
-A former record belongs to any stream of the same source that is delivered to the same workspace.
+A former record may belong to any stream of the same source that is delivered to the same workspace.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ from state.schema.ddl import one_of
 
 @dataclass(frozen=True, slots=True)
 class Relative:
-    """A record that another was made `from`, or `into`. One that only the receipts know has no key."""
+    """A record that another was made `from`, or `into`. It has no key if only the receipts know it."""
 
     stream: str
     id: str
@@ -47,8 +47,8 @@ class Relative:
 
 
 @dataclass(frozen=True, slots=True)
-class Nested:
-    """A child nested in a record, and what it was made from."""
+class NestedChild:
+    """A child nested in a record, and the id of the record it was made from."""
 
     record: str
     child: str
@@ -59,7 +59,8 @@ class Nested:
 def formers_of(
     connection: sqlite3.Connection, hasher: Hasher, stream: int, ids: Collection[str]
 ) -> dict[str, Relative]:
-    """The former records of these ids that the ledger or its receipts know, in the streams beside this one."""
+    """Return, by id, the records among `ids` that the ledger or its receipts know, in this and the streams beside
+    it."""
     found: dict[str, Relative] = {}
     for row in connection.execute(_FORMERS, {"stream": stream, "ids": json.dumps(list(ids))}):
         _keep_surer(found, _relative(row))
@@ -70,7 +71,7 @@ def formers_of(
 
 
 def _keep_surer(found: dict[str, Relative], relative: Relative) -> None:
-    """Of two streams that show the same record, the one whose lead is surer counts."""
+    """Keep the record whose lead is more certain, if two streams show the same record."""
     before = found.get(relative.id)
     if before is None or _SURE.index(relative.lead_exists) < _SURE.index(before.lead_exists):
         found[relative.id] = relative
@@ -80,7 +81,7 @@ _SURE: tuple[LeadExists, ...] = ("yes", "maybe", "no")
 
 
 def heirs_of(connection: sqlite3.Connection, stream: int, ids: Collection[str]) -> dict[str, list[Relative]]:
-    """The records with leads of their own, or that wait for one, that were made from these, by the former id."""
+    """Return, by former id, the records made from these that have, or wait for, leads of their own."""
     found: defaultdict[str, list[Relative]] = defaultdict(list)
     for row in connection.execute(_HEIRS, {"stream": stream, "ids": json.dumps(list(ids))}):
         found[row["former"]].append(replace(_relative(row), word="into"))
@@ -88,7 +89,7 @@ def heirs_of(connection: sqlite3.Connection, stream: int, ids: Collection[str]) 
 
 
 def known_formers(connection: sqlite3.Connection, keys: Collection[int]) -> dict[int, list[str]]:
-    """What the ledger remembers that these records themselves were made from."""
+    """Return, by key, the ids of the records that these records themselves were made from, as the ledger remembers."""
     found: defaultdict[int, list[str]] = defaultdict(list)
     query = (
         "SELECT record, former FROM heirs WHERE child = 0"
@@ -100,51 +101,51 @@ def known_formers(connection: sqlite3.Connection, keys: Collection[int]) -> dict
 
 
 def to_leave_out(
-    connection: sqlite3.Connection, hasher: Hasher, stream: int, nested: Sequence[Nested]
-) -> frozenset[Nested]:
-    """Those of the nested children whose person has a lead already, or may have, that is not the lead of the record
-    itself."""
+    connection: sqlite3.Connection, hasher: Hasher, stream: int, nested: Sequence[NestedChild]
+) -> frozenset[NestedChild]:
+    """Return the nested children whose person has, or may have, a lead other than that of the record itself."""
     if not nested:
         return frozenset()
     formers = formers_of(connection, hasher, stream, {each.former for each in nested})
+    # A former that merely waits gives way: it will be judged again, with the heir known.
     doubtful = [each for each in nested if (it := formers.get(each.former)) and it.lead_exists != "no"]
     return frozenset(each for each in doubtful if not _is_borne(connection, stream, each))
 
 
 class Overtaken(Exception):
-    """A former record's lead came to exist, or ceased to, since the page was mapped."""
+    """Raised when a former record's lead came to exist, or ceased to, after the page was mapped."""
 
 
 @dataclass(frozen=True, slots=True)
 class NestedSeen:
-    """The children of a page that were made from other records, and those of them that were left out before mapping."""
+    """The children of a page that were made from other records, and those left out before mapping."""
 
-    asked: Sequence[Nested]
-    left_out: frozenset[Nested]
+    asked: Sequence[NestedChild]
+    left_out: frozenset[NestedChild]
 
     def refuse_overtaken(self, connection: sqlite3.Connection, hasher: Hasher, stream: int) -> None:
-        """Raises Overtaken where others would be left out now."""
+        """Raise Overtaken if other children would be left out now."""
         if to_leave_out(connection, hasher, stream, self.asked) != self.left_out:
             raise Overtaken
 
 
 class Heirs:
-    """Looks up, before a page is mapped, which children are to be left out of it."""
+    """A look-up before mapping: which children must be left out of a page."""
 
     def __init__(self, file: LedgerFile, hasher: Hasher) -> None:
         self._file = file
         self._hasher = hasher
 
-    def seen(self, stream: int, nested: Sequence[Nested]) -> NestedSeen:
-        """What is to be left out as the ledger stands now. Costs nothing where there is nothing to ask."""
+    def seen(self, stream: int, nested: Sequence[NestedChild]) -> NestedSeen:
+        """Return what must be left out as the ledger stands now. Costs nothing if there is nothing to ask."""
         if not nested:
             return NestedSeen((), frozenset())
         with self._file.read() as connection:
             return NestedSeen(nested, to_leave_out(connection, self._hasher, stream, nested))
 
 
-def _is_borne(connection: sqlite3.Connection, stream: int, nested: Nested) -> bool:
-    """Whether the lead that the record has, or may have, was made with the child."""
+def _is_borne(connection: sqlite3.Connection, stream: int, nested: NestedChild) -> bool:
+    """Return True if the lead that the record has, or may have, was made with the child."""
     values = {"stream": stream, "id": nested.record, "child": nested.child, "child_id": nested.id}
     row = connection.execute(_BORNE, {**values, "former": nested.former}).fetchone()
     return row is not None and bool(row["borne"])
@@ -159,9 +160,12 @@ def note_heirs(
     *,
     now: int,
 ) -> None:
-    """Remembers what a page's records were made from. What is news sends their former records back to be judged, so
-    that none is claimed before, and heirs that this page did not judge, because they are on the wire or as they were.
-    A record that is judged by values that were kept says nothing of it: what was said before holds. `now` in ms."""
+    """Remember what the records of a page were made from; `now` in ms.
+
+    News sends the former records back to be judged, so that none is claimed first, and heirs that this page did not
+    judge because they are on the wire or unchanged. A record judged by values that were kept does not repeat its
+    origin: what was noted before holds.
+    """
     judged = {change.reading.id: change for change in changes}
     before = known_formers(connection, keys.values())
     for reading in readings:
@@ -172,6 +176,7 @@ def note_heirs(
         open_ = inherits or (change is not None and change.lead_exists == "no")
         here = {"record": key, "stream": stream, "heir": reading.id, "now": now}
         origin = reading.origin or _SAYS_NOTHING
+        # What the source said once stays true, also when it no longer says so.
         for former in dict.fromkeys([*origin.own, *before.get(key, ())]):
             values = {**here, "former": former, "child": 0, "borne": int(not inherits)}
             if _note(connection, values, open_=open_):
@@ -188,7 +193,7 @@ _SAYS_NOTHING = Origin()
 
 
 def _note_beside(connection: sqlite3.Connection, values: Mapping[str, object]) -> None:
-    """The same of the records that the ledger has of a nested child in other streams: they may not be read again."""
+    """Note the same for records of a nested child in other streams: they may not be read again."""
     for row in connection.execute(_BESIDES, values).fetchall():
         here = {**values, "record": row["key"]}
         if _note(connection, here, open_=False):
@@ -196,7 +201,7 @@ def _note_beside(connection: sqlite3.Connection, values: Mapping[str, object]) -
 
 
 def _note(connection: sqlite3.Connection, values: Mapping[str, object], *, open_: bool) -> bool:
-    """Whether that is news, which sends the former record back to be judged."""
+    """Write one origin; return True if it is news, which sends the former record back to be judged."""
     if not _is_news(connection, values, open_=open_):
         return False
     connection.execute(_STOP_FORMER, values)
@@ -206,7 +211,8 @@ def _note(connection: sqlite3.Connection, values: Mapping[str, object], *, open_
 
 
 def _is_news(connection: sqlite3.Connection, values: Mapping[str, object], *, open_: bool) -> bool:
-    """Who bears the person is settled with the record's own lead."""
+    """Write one origin; return True if it is new, or changed and still open (`borne` is settled with the record's own
+    lead)."""
     written = connection.execute(
         "INSERT OR IGNORE INTO heirs (record, former, child, borne) VALUES (:record, :former, :child, :borne)", values
     )
@@ -221,20 +227,23 @@ def _is_news(connection: sqlite3.Connection, values: Mapping[str, object], *, op
 
 
 def keep_successors(connection: sqlite3.Connection, stream: int, ids: Iterable[str]) -> None:
-    """Takes former records off the list of orphaned leads where theirs is the only lead of the person: it stands for
-    the heir from then on. Where an heir has that person in a lead of its own, somebody must merge the two by hand."""
+    """Take former records off the list of orphaned leads if theirs is the person's only lead: it then stands for the
+    heir.
+
+    If an heir has that person in a lead of its own, somebody must merge the two by hand, so they stay listed.
+    """
     connection.executemany(_TAKEN_OVER, [{"stream": stream, "former": id_} for id_ in ids])
 
 
 def origin_of(
     former: Mapping[str, Sequence[str]],
     id_: str,
-    nested: Sequence[Nested],
-    left_out: Collection[Nested],
+    nested: Sequence[NestedChild],
+    left_out: Collection[NestedChild],
     *,
     others: bool,
 ) -> Origin | None:
-    """What a record was made from, as its reading says it to the ledger."""
+    """Build the origin of a record, as its reading passes it to the ledger; None if nothing was made from others."""
     own = [each for each in former.get(id_, ()) if each != id_]
     children = [(each.id, each.former, each not in left_out) for each in nested]
     return Origin(own, children, others) if own or children else None
@@ -281,7 +290,7 @@ SELECT coalesce(
 ) AS borne
 FROM records r WHERE r.stream = :stream AND r.id = :id AND r.lead_exists <> 'no'
 """
-"""A record that was read with the child before it was known what that was made from has the child in its lead."""
+"""A record read with the child, before it was known what the child was made from, has the child in its lead."""
 
 _STOP_FORMER = f"""
 UPDATE records SET again = 'judge' WHERE again IS NULL AND lead_exists <> 'yes' AND id = :former
@@ -311,8 +320,8 @@ UPDATE records SET again = 'judge' WHERE again IS NULL AND lead_exists <> 'yes'
     JOIN records r ON r.stream = c.stream AND r.id = c.parent
   )
 """  # noqa: S608 - a constant
-"""Records that wait and were read with the heir nested in them, before it was known what that was made from. The
-children's names are stepped through, so that their index is of use."""
+"""Waiting records that were read with the heir nested in them, before its origin was known. The children's names are
+stepped through so that their index can be used."""
 
 _TWO_LEADS = f"""
 SELECT 1 FROM heirs h JOIN records r ON r.key = h.record

@@ -1,4 +1,4 @@
-"""What a page's transaction keeps of who stands for whom."""
+"""Writes who stands for whom, as part of a page's transaction."""
 
 from __future__ import annotations
 
@@ -23,8 +23,8 @@ def keep_matches(
     *,
     now: int,
 ) -> int:
-    """Whose duplicate a record is, by what others will be recognised as its duplicates, what it was made from, and
-    which contacts its lead goes without: how many these are."""
+    """Write duplicates, match values, origins and left-out contacts of a page; return how many contacts were left
+    out."""
     _learn(connection, readings, changes, known)
     made = {each.id for each in readings if each.origin}
     if not made and not any(_has_matches(change) or change.reading.id in known for change in changes):
@@ -50,7 +50,7 @@ def _learn(
     changes: Sequence[Decision],
     known: Mapping[str, Stored],
 ) -> None:
-    """What is as the ledger has it, but for its contacts, at which nobody had looked."""
+    """Learn the contacts of records that are unchanged but whose contacts had not been looked at."""
     changed = {change.reading.id for change in changes}
     learned = (
         (stored.key, reading.contacts, _bears_the_latest(stored))
@@ -62,5 +62,5 @@ def _learn(
 
 
 def _bears_the_latest(stored: Stored) -> bool:
-    """Whether the record's lead is, or will be, that of its latest version, by us."""
+    """Return True if the record's lead is, or will be, made by us from its latest version."""
     return stored.lead_exists == "no" or (stored.resting == "delivered" and not stored.drift)

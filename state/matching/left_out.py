@@ -1,7 +1,7 @@
 """Contacts that a lead goes without, because another lead stands for them already.
 
 A company is not lost because one of its thirty contacts is known: it is sent without that contact. The lead's version
-stays that of the whole mapping, so leaving out is no change.
+stays that of the whole mapping, so leaving out a contact is not a change.
 """
 
 from __future__ import annotations
@@ -16,11 +16,11 @@ from state.matching.standing import StandingValues
 from state.rows import Contact, Decision, LeftOut, Stored, Twin
 
 Without = Callable[[bytes, Collection[int]], bytes]
-"""Makes of a payload the same without the contacts at these places of its list."""
+"""Returns a payload without the contacts at these positions of its list."""
 
 
 def carries_contacts(change: Decision) -> bool:
-    """Return whether the payload of this change is kept, to be sent or to be shown, and has contacts."""
+    """Return True if the payload of this change is kept, to be sent or shown, and has contacts."""
     if not any(contact.values for contact in change.reading.contacts or ()):
         return False
     if change.lead_exists == "no":
@@ -29,10 +29,14 @@ def carries_contacts(change: Decision) -> bool:
 
 
 def leave_out(change: Decision, standing: StandingValues) -> Decision:
-    """The change with what its lead goes without. One whose mapping requires contacts, of which none is left, waits."""
+    """Return the change with the contacts its lead goes without.
+
+    If the mapping requires contacts and none is left, the record is quarantined.
+    """
     contacts = change.reading.contacts or ()
     found = [each for contact in contacts if (each := _stands_elsewhere(change, contact, standing))]
     change = replace(change, left_out=tuple(found))
+    # Quarantined rather than filtered: the operator must see that `required` cannot be met.
     if change.state == "pending" and change.reading.needs_contacts and len(found) == len(contacts):
         return replace(change, reading=replace(change.reading, reason=_NONE_LEFT), state="quarantined")
     return change
@@ -70,7 +74,7 @@ _NONE_LEFT = orjson.dumps(
 
 
 def cut(changes: Sequence[Decision], without: Without) -> list[Decision]:
-    """The changes with their payloads as they are sent."""
+    """Return the changes with their payloads as they will be sent."""
     return [_cut(change, without) if change.left_out else change for change in changes]
 
 
@@ -84,14 +88,14 @@ def _cut(change: Decision, without: Without) -> Decision:
 def spare_repeats(
     connection: sqlite3.Connection, changes: Sequence[Decision], known: Mapping[str, Stored]
 ) -> list[Decision]:
-    """One more lead of a changed record that would say what its last one says, because all that came to it are contacts
-    with leads of their own, is not sent but listed as drift."""
+    """List a resend as drift instead of sending it, if all that was added are contacts with leads of their own."""
     return [_spared(connection, change, known.get(change.reading.id)) for change in changes]
 
 
 def _spared(connection: sqlite3.Connection, change: Decision, stored: Stored | None) -> Decision:
     if not (change.left_out and change.lead_exists == "yes" and change.state == "pending" and change.drift and stored):
         return change
+    # A person asked for this lead.
     if stored.again == "send" or (stored.state == "pending" and stored.approved):
         return change
     row = connection.execute(
@@ -105,7 +109,7 @@ def _spared(connection: sqlite3.Connection, change: Decision, stored: Stored | N
 def keep_left_out(
     connection: sqlite3.Connection, changes: Sequence[Decision], known: Mapping[str, Stored], keys: Mapping[str, int]
 ) -> int:
-    """Writes what leads go without, and whose leads stand for it; how many contacts that are."""
+    """Write which contacts leads go without, and whose leads stand for them; return the number of contacts."""
     had = [change for change in changes if (stored := known.get(change.reading.id)) and stored.nested]
     stale = [each for each in had if each.left_out is not None or each.lead_exists == "no"]
     connection.executemany("DELETE FROM left_out WHERE record = ?", [(keys[each.reading.id],) for each in stale])
@@ -121,5 +125,5 @@ def keep_left_out(
 
 
 def _key_of(owner: Twin | None, keys: Mapping[str, int]) -> int | None:
-    """Of one that was new on this page, too."""
+    """Return the owner's key, also if it was new on this page."""
     return None if owner is None else owner.key or keys[owner.id]

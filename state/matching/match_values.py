@@ -1,4 +1,4 @@
-"""By what each record's lead can be recognised: keyed hashes of its e-mail addresses, domains and phone numbers."""
+"""Match values: keyed hashes of the e-mail addresses, domains and phone numbers by which a lead can be recognised."""
 
 from __future__ import annotations
 
@@ -15,13 +15,15 @@ from state.rows import Contact, Decision, MatchKind, Stored
 T = TypeVar("T")
 
 Asked = tuple[bytes, int | None]
-"""A value, and the key of the record that asks for it; a new one has none."""
+"""A value, and the key of the record that asks for it (None for a new record)."""
 
 
 @dataclass(frozen=True, slots=True)
 class ValueOwner:
-    """A record that stands for a lead with a value; `stream` is a name. Without a `key` it is new on the page that is
-    looked at. `nested`: the value is that of a contact nested in its lead."""
+    """A record that stands for a lead with a value; `stream` is a name.
+
+    Without a `key` it is new on the current page. `nested`: the value is that of a contact nested in its lead.
+    """
 
     stream: str
     id: str
@@ -35,10 +37,10 @@ class ValueOwner:
 def keep_values(
     connection: sqlite3.Connection, changes: Sequence[Decision], known: Mapping[str, Stored], keys: Mapping[str, int]
 ) -> None:
-    """Makes `match_values` say what the leads of a page can be recognised by; writes only what differs.
+    """Make `match_values` hold what the leads of a page can be recognised by; write only what differs.
 
-    Of a lead that exists, or may, the former values stay: it still bears them. If it turns out that it was not
-    created, the record is judged again, by the values that it has then. `keys` has the key of each record.
+    A lead that exists, or may, keeps its former values: it still has them. If it turns out not to have been created,
+    the record is judged again by the values it has then. `keys` has the key of each record.
     """
     leads = [change for change in changes if change.reading.payload is not None]
     before = _values_of(connection, [known[change.reading.id].key for change in leads if change.reading.id in known])
@@ -65,7 +67,7 @@ def keep_values(
 
 
 _ABSENT = 2
-"""Greater than either word on whether a value is a nested contact's."""
+"""Greater than either value of `nested` (0 or 1)."""
 
 _KEEP = """
 INSERT INTO match_values (value, record, kind, nested) VALUES (?, ?, ?, ?)
@@ -74,7 +76,7 @@ ON CONFLICT (value, record) DO UPDATE SET nested = excluded.nested
 
 
 def _values_now(change: Decision, contacts: Sequence[Contact] | None) -> dict[bytes, tuple[MatchKind, int]]:
-    """Each value with its kind and whether a nested contact alone has it."""
+    """Return each value with its kind, and 1 if only a nested contact has it."""
     nested: dict[bytes, tuple[MatchKind, int]] = {
         value: (kind, 1) for contact in contacts or () for kind, value in contact.values
     }
@@ -82,8 +84,10 @@ def _values_now(change: Decision, contacts: Sequence[Contact] | None) -> dict[by
 
 
 def _waits_changed(change: Decision, stored: Stored | None, kept: Mapping[bytes, int]) -> bool:
-    """Whether a version that waits for a verdict is to be matched after it: it may have other values than that which is
-    on the wire, or contacts that have leads by then."""
+    """Return True if a version that waits for a verdict must be matched after it.
+
+    It may have other values than the version on the wire, or contacts that have leads by then.
+    """
     if change.state not in ON_THE_WIRE:
         return False
     own = {value for _, value in change.reading.values}
@@ -94,9 +98,12 @@ def _waits_changed(change: Decision, stored: Stored | None, kept: Mapping[bytes,
 
 
 def borne(change: Decision, stored: Stored | None) -> Sequence[Contact] | None:
-    """Return the contacts that the record's lead has, or will have once it is sent; None where this reading says
-    nothing of it. A change that waits for a person adds none: the lead there is does not have them."""
+    """Return the contacts that the record's lead has, or will have once sent; None if this reading does not tell.
+
+    A change that waits for a person adds none: the existing lead does not have them.
+    """
     contacts = change.reading.contacts
+    # What is on the wire was cut before it was claimed; its verdict decides what it has.
     if contacts is None or change.state in ON_THE_WIRE:
         return None
     if change.lead_exists == "no" or change.state == "pending":
@@ -110,7 +117,7 @@ def borne(change: Decision, stored: Stored | None) -> Sequence[Contact] | None:
 
 
 def _values_of(connection: sqlite3.Connection, keys: Sequence[int]) -> dict[int, dict[bytes, int]]:
-    """The values of these records, each with whether it is a nested contact's (1)."""
+    """Return the values of these records by key, each with 1 if it is a nested contact's."""
     found: dict[int, dict[bytes, int]] = defaultdict(dict)
     if keys:
         rows = connection.execute(
@@ -125,14 +132,14 @@ def _values_of(connection: sqlite3.Connection, keys: Sequence[int]) -> dict[int,
 def owners_of(
     connection: sqlite3.Connection, workspace: str, asked: Sequence[Asked], *, but: Sequence[int]
 ) -> dict[Asked, ValueOwner]:
-    """The oldest record of the workspace that stands for a lead with a value. `but` are those whose values are about to
-    change.
+    """Return the oldest record of the workspace that stands for a lead with each value, without the records in `but`.
 
-    A younger one that is to be judged again itself, by a `match_on` that has the value's kind, does not count: it will
-    find the one who asks.
+    `but` are records whose values are about to change. A younger record that is itself to be judged again, by a
+    `match_on` with the value's kind, does not count: it will find the one that asks.
     """
     found: dict[Asked, ValueOwner] = {}
     for some in _in_parts(asked):
+        # Bound values, not a JSON list: the values are binary.
         query = _OWNERS.replace(":asked", ",".join(["(?,?)"] * len(some)))
         values = [each for pair in some for each in pair]
         for row in connection.execute(query, (json.dumps(list(but)), *values, workspace)):
@@ -142,7 +149,7 @@ def owners_of(
 
 
 def imported_of(connection: sqlite3.Connection, workspace: str, asked: Sequence[bytes]) -> frozenset[bytes]:
-    """Those of the values that were imported for the workspace."""
+    """Return those of the values that were imported for the workspace."""
     found: set[bytes] = set()
     for some in _in_parts(asked):
         query = f"SELECT value FROM foreign_values WHERE workspace = ? AND value IN ({_places(some)})"  # noqa: S608 - question marks
@@ -151,8 +158,8 @@ def imported_of(connection: sqlite3.Connection, workspace: str, asked: Sequence[
 
 
 def remembered_of(connection: sqlite3.Connection, workspace: str, asked: Sequence[bytes]) -> dict[bytes, str | None]:
-    """Those of the values that leads had when the ledger was rebuilt from its receipts, each with the batch of which
-    nobody knows whether it arrived, if that is so."""
+    """Return those of the values that leads had when the ledger was rebuilt, each with its batch if that is in
+    doubt."""
     found: dict[bytes, str | None] = {}
     for some in _in_parts(asked):
         query = f"SELECT value, batch FROM remembered_values WHERE workspace = ? AND value IN ({_places(some)})"  # noqa: S608 - question marks
@@ -161,8 +168,10 @@ def remembered_of(connection: sqlite3.Connection, workspace: str, asked: Sequenc
 
 
 def settle_remembered(connection: sqlite3.Connection, batch: str) -> None:
-    """Once a batch is landed its values are those of leads that exist, once it is absent of none. What was held for one
-    is judged again."""
+    """Apply a person's decision on a batch to remembered values: landed, they exist; absent, they are deleted.
+
+    Records held because of one are judged again.
+    """
     connection.execute(_HELD_FOR, {"batch": batch})
     connection.execute(
         "DELETE FROM remembered_values WHERE batch = (SELECT name FROM batches WHERE name = ? AND state = 'absent')",
@@ -210,7 +219,7 @@ FROM asked a JOIN records r ON r.key = (
 
 
 _ASKED_AT_ONCE = 10_000
-"""Values in one query: with two variables each it stays below the least that SQLite takes, 32,766."""
+"""Values in one query: at two variables each this stays below SQLite's smallest limit, 32,766."""
 
 
 def _in_parts(asked: Sequence[T]) -> Iterator[Sequence[T]]:

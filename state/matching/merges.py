@@ -1,6 +1,6 @@
-"""Records that were merged at their source: one person for good, whichever of them is left.
+"""Records that were merged at their source: one person for good, whichever record is left.
 
-A merge never sends: of several records that are one person at most one is sent, and none once a lead exists for any.
+A merge never sends: of several records that are one person at most one is sent, and none once a lead exists.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from state.rows import Reading
 
 @dataclass(frozen=True, slots=True)
 class Kin:
-    """One record of a person, as the ledger has it. One that was never read has no key."""
+    """One record of a person, as the ledger has it; without a key if it was never read."""
 
     key: int | None
     id: str
@@ -30,9 +30,10 @@ class Kin:
 
 
 def keep_merges(connection: sqlite3.Connection, stream: int, readings: Iterable[Reading]) -> list[str]:
-    """Remembers what the tombstones of a page say: the ids of those that say something new."""
+    """Remember the merges that a page's tombstones report; return the ids of those that are news."""
     news: list[str] = []
     for reading in readings:
+        # A source may name a record as its own survivor.
         if reading.merged_into is None or reading.merged_into == reading.id:
             continue
         written = connection.execute(
@@ -45,8 +46,10 @@ def keep_merges(connection: sqlite3.Connection, stream: int, readings: Iterable[
 
 
 def stop_kin(connection: sqlite3.Connection, stream: int, news: Iterable[str], judged: Collection[str]) -> None:
-    """Sends the unsent records of newly merged persons back to be judged, so that none is claimed before; what is on
-    the wire, after its verdict. `judged` are those that this page judged in the light of the merge already."""
+    """Send the unsent records of newly merged persons back to be judged, so that none is claimed first.
+
+    Records on the wire are judged after their verdict. `judged` are those that this page judged with the merge known.
+    """
     for id_ in news:
         kin = list(person_of(connection, stream, id_))
         exists = any(each.lead_exists != "no" for each in kin)
@@ -59,19 +62,24 @@ def stop_kin(connection: sqlite3.Connection, stream: int, news: Iterable[str], j
 
 
 def keep_heirs(connection: sqlite3.Connection, stream: int, ids: Iterable[str]) -> None:
-    """Takes losers of a merge off the list of orphaned leads where theirs is the only lead of the person: it stands for
-    the survivor from then on. Where the survivor has a lead of its own, a person must merge the two by hand."""
+    """Take losers of a merge off the list of orphaned leads if theirs is the person's only lead: it stands for the
+    survivor.
+
+    If the survivor has a lead of its own, a person must merge the two by hand, so they stay listed.
+    """
     connection.executemany(_HAS_HEIRS, [{"stream": stream, "id": id_} for id_ in ids])
 
 
 def show_losers(connection: sqlite3.Connection, stream: int, id_: str, *, now: int) -> None:
-    """Puts the other records of a person that were merged away on the list of orphaned leads, once this one got a lead
-    of its own: it was on the wire when the merge was read. `now` in ms."""
+    """List the merged-away records of a person as orphaned, now that this record got a lead of its own.
+
+    It was on the wire when the merge was read. `now` in ms.
+    """
     connection.execute(_TWO_LEADS, {"stream": stream, "id": id_, "now": now})
 
 
 def merged_of(connection: sqlite3.Connection, stream: int, ids: Collection[str]) -> frozenset[str]:
-    """Those of `ids` that were ever merged, or merged into."""
+    """Return those of `ids` that were ever merged, or merged into."""
     asked = json.dumps([id_ for id_ in ids if "\0" not in id_])
     rows = connection.execute(
         "SELECT j.value AS id FROM json_each(:asked) j WHERE"
@@ -84,7 +92,7 @@ def merged_of(connection: sqlite3.Connection, stream: int, ids: Collection[str])
 
 
 def person_of(connection: sqlite3.Connection, stream: int, id_: str) -> Iterator[Kin]:
-    """All records that are one person with this one, itself included, over any number of merges, in circles too."""
+    """Yield all records that are one person with this one, itself included, over any number of merges, circles too."""
     for row in connection.execute(_PERSON, {"stream": stream, "id": id_}):
         yield Kin(row["key"], row["id"], cast(State, row["state"]), cast(LeadExists, row["lead_exists"]))
 

@@ -1,5 +1,4 @@
-"""Who stands for which value, as a page is settled: the ledger without the page's unsent records, then these one after
-the other."""
+"""Which record stands for which value while a page is settled: the ledger's records, then the page's, one by one."""
 
 from __future__ import annotations
 
@@ -14,7 +13,7 @@ from state.rows import Decision, MatchKind, Reading, Stored
 
 
 class StandingValues:
-    """`asking` are the changes whose values are looked up, nested contacts included."""
+    """The owners of values. `asking` are the changes whose values are looked up, nested contacts included."""
 
     def __init__(
         self,
@@ -41,19 +40,22 @@ class StandingValues:
         return self._known.get(id_)
 
     def put(self, change: Decision, *, contacts: bool) -> None:
-        """From now on this record of the page stands for its values, with those of its lead's contacts if so asked."""
+        """Let this record of the page stand for its values from now on; with `contacts`, for those of its lead's
+        contacts too."""
         if not stands_for_a_lead(change.state, change.lead_exists):
             return
         id_ = change.reading.id
         key, name = self.key_of(id_), self.terms.name
         for _, value in change.reading.values:
+            # The first one settled keeps the value: it is the oldest.
             self._taken.setdefault(value, ValueOwner(name, id_, key))
         for contact in (borne(change, self._known.get(id_)) or ()) if contacts else ():
             for _, value in contact.values:
                 self._taken.setdefault(value, ValueOwner(name, id_, key, nested=True))
 
     def owner(self, id_: str, values: Iterable[MatchValue]) -> tuple[ValueOwner, MatchKind, bytes] | None:
-        """The oldest other record that stands for a lead with one of these values, by the stream's `match_on`."""
+        """Return the oldest other record that stands for a lead with one of these values, by the stream's
+        `match_on`."""
         key = self.key_of(id_)
         found = [
             (owner, kind, value)
@@ -67,20 +69,21 @@ class StandingValues:
         return value in self._foreign
 
     def is_of_before(self, value: bytes) -> bool:
-        """Whether a lead with this value was created before the ledger was rebuilt."""
+        """Return True if a lead with this value was created before the ledger was rebuilt."""
         return self._rebuilt.get(value, "") is None
 
     def doubtful_batch(self, value: bytes) -> str | None:
-        """The batch that perhaps created a lead with this value, in doubt since before the ledger was rebuilt."""
+        """Return the batch that may have created a lead with this value, in doubt since before the ledger was
+        rebuilt."""
         return self._rebuilt.get(value)
 
     def was_in(self, batch: str, id_: str) -> bool:
-        """Whether that batch had this record's own lead."""
+        """Return True if that batch had this record's own lead."""
         query = "SELECT 1 FROM deliveries WHERE batch = ? AND record = ?"
         return self._connection.execute(query, (batch, self.key_of(id_))).fetchone() is not None
 
     def bears(self, id_: str, value: bytes) -> bool:
-        """Whether the lead that this record has is known to have the value."""
+        """Return True if the lead that this record has is known to have the value."""
         query = "SELECT 1 FROM match_values WHERE value = ? AND record = ?"
         return self._connection.execute(query, (value, self.key_of(id_))).fetchone() is not None
 
@@ -96,17 +99,18 @@ class StandingValues:
         kinds = self.terms.kinds
         asked = {(value, self.key_of(each.id)) for each in readings for _, value in _asked([each], kinds)}
         unsent = [self.key_of(change.reading.id) for change in changes if change.lead_exists == "no"]
+        # The page's own unsent records are left out of the query, because they are about to be settled.
         here = [key for key in unsent if key is not None]
         return owners_of(self._connection, self.terms.workspace, list(asked), but=here)
 
 
 def age(key: int | None) -> float:
-    """The smaller, the older: a record without a key is written after all that have one."""
+    """Return a sort key, smaller for older records: one without a key is written after all that have one."""
     return float("inf") if key is None else key
 
 
 def _asked(readings: Iterable[Reading], kinds: Collection[MatchKind]) -> Iterator[MatchValue]:
-    """The values of these kinds, those of nested contacts included."""
+    """Yield the values of these kinds, those of nested contacts included."""
     for reading in readings:
         yield from _of_kinds(reading.values, kinds)
         for contact in reading.contacts or ():

@@ -1,4 +1,4 @@
-"""By what the records of a stream are matched with leads that there are."""
+"""The terms by which the records of a stream are matched with existing leads."""
 
 from __future__ import annotations
 
@@ -9,16 +9,16 @@ from dataclasses import dataclass, replace
 from state.rows import MatchKind
 
 ALWAYS_FOREIGN: frozenset[MatchKind] = frozenset({"email", "domain"})
-"""Imported values count by these kinds whatever a stream's `match_on` says; phone numbers only where it names them."""
+"""Imported values of these kinds always count; phone numbers only if the stream's `match_on` names them."""
 
 
 @dataclass(frozen=True, slots=True)
 class Terms:
-    """By what the records of a stream are matched.
+    """The terms of one stream.
 
-    `foreign`: values of leads that exist were imported for its workspace. `rebuilt`: values of leads are known from the
-    receipts alone. `merged`: records were merged at its source. `inherited`: some were made of others there.
-    Where there is nothing of it all, matching costs nothing.
+    `kinds` is its `match_on`. `foreign`: values of existing leads were imported for its workspace. `rebuilt`: some
+    values are known from the receipts only. `merged`: records were merged at its source. `inherited`: some were made
+    from others there. If nothing applies, matching costs nothing.
     """
 
     stream: int
@@ -35,14 +35,14 @@ class Terms:
 
 
 def terms_of(connection: sqlite3.Connection, stream: int) -> Terms:
-    """What is in force for a stream now."""
+    """Return the terms in force for a stream now."""
     row = connection.execute("SELECT name, workspace, match_on FROM streams WHERE id = ?", (stream,)).fetchone()
     kinds = frozenset(json.loads(row["match_on"]))
     return with_facts(connection, Terms(stream, row["name"], row["workspace"], kinds))
 
 
 def with_facts(connection: sqlite3.Connection, terms: Terms) -> Terms:
-    """The same terms with what was imported, rebuilt, merged and inherited looked up."""
+    """Return the terms with imports, rebuilds, merges and origins looked up."""
     row = connection.execute(
         "SELECT EXISTS (SELECT 1 FROM foreign_values WHERE workspace = :workspace) AS is_foreign,"
         " EXISTS (SELECT 1 FROM remembered_values WHERE workspace = :workspace) AS is_rebuilt,"
@@ -56,7 +56,7 @@ def with_facts(connection: sqlite3.Connection, terms: Terms) -> Terms:
 
 
 def looks_inside(connection: sqlite3.Connection, stream: int) -> bool:
-    """Return whether contacts nested in the stream's leads are matched with anything, or anything with them."""
+    """Return True if contacts nested in the stream's leads are matched with anything, or anything with them."""
     row = connection.execute(_LOOKS_INSIDE, (stream,)).fetchone()
     return row is not None and bool(row[0])
 
@@ -69,4 +69,4 @@ SELECT coalesce(s.nests, 0) = 1 AND (
   ) OR EXISTS (SELECT 1 FROM foreign_values f WHERE f.workspace = s.workspace AND f.kind <> 'domain')
 ) FROM streams s WHERE s.id = ?
 """
-"""A domain is no contact's. Imported values count whatever `match_on` says."""
+"""A contact has no domain of its own. Imported values count whatever `match_on` names."""

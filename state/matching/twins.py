@@ -7,12 +7,13 @@
     a value of a lead in doubt that only the receipts know                          ->  held
     a nested contact with such a value                                              ->  is left out of the lead
 
-Who stands for a lead first, wins: nothing that is created can be taken back. The values of nested contacts are their
-record's. A record with such a value of its own is a duplicate; a nested contact never makes its lead one.
+The first record to stand for a lead wins, because nothing that is created can be taken back. The values of nested
+contacts belong to their record: another record with such a value of its own is a duplicate, but a nested contact never
+makes its lead a duplicate.
 
-Part of a page's transaction: what is decided here is true of the ledger as it stands at that moment, and a record that
-ceases to stand for a lead sends its duplicates back to be judged, and the leads that go without a contact for it
-(triggers of the schema).
+This runs inside a page's transaction, so it is decided by the ledger as it stands at that moment. When a record stops
+standing for a lead, triggers of the schema send its duplicates back to be judged, and the leads that go without a
+contact because of it.
 """
 
 from __future__ import annotations
@@ -34,15 +35,17 @@ from state.rows import Decision, Reading, Stored, Twin
 
 
 class Twins:
-    """Says what a page would meet, and writes nothing: for a preview."""
+    """A preview of matching: says what a page would meet, and writes nothing."""
 
     def __init__(self, file: LedgerFile, hasher: Hasher) -> None:
         self._file = file
         self._hasher = hasher
 
     def foresee(self, terms: Terms, readings: Sequence[Reading], known: Mapping[str, Stored]) -> dict[str, Decision]:
-        """What would become of these unsent leads were they read now, by the record's id. What was imported and merged
-        is looked up."""
+        """Return, by the record's id, what would become of these unsent leads if they were read now.
+
+        Imports and merges are looked up.
+        """
         changes = [Decision(reading, "pending", "no") for reading in readings]
         with self._file.read() as connection:
             found = matched(connection, self._hasher, with_facts(connection, terms), changes, known)
@@ -56,11 +59,11 @@ def matched(
     changes: Sequence[Decision],
     known: Mapping[str, Stored],
 ) -> list[Decision]:
-    """The changes of one page (each record once) with every twin made `duplicate` or `known`, and with what their leads
-    are to go without.
+    """Return the changes of one page (each record once), every twin made `duplicate` or `known`, contacts left out.
 
     The oldest records are settled first: of several that share a value one is the lead, the others its duplicates.
     """
+    # The ledger knows of none yet, but this page brings some.
     if not terms.inherited and any(change.reading.origin for change in changes):
         terms = replace(terms, inherited=True)
     unsent = [change for change in changes if change.lead_exists == "no" and change.state in _UNSENT]
@@ -70,6 +73,7 @@ def matched(
         return list(changes)
     standing = StandingValues(connection, terms, changes, asking, known)
     page = _TwinPage(connection, hasher, changes, asking, standing)
+    # Oldest first, so that the result does not depend on the order of a page.
     asking.sort(key=lambda change: age(standing.key_of(change.reading.id)))
     settled = {change.reading.id: page.settle(change) for change in asking}
     return [settled.get(change.reading.id, change) for change in changes]
@@ -80,7 +84,7 @@ _SURE: tuple[LeadExists, ...] = ("yes", "maybe", "no")
 
 
 class _TwinPage:
-    """Settles the records of one page, each in the light of the ledger and of those that were settled before it."""
+    """The records of one page, settled one by one against the ledger and those settled before."""
 
     def __init__(
         self,
@@ -107,7 +111,7 @@ class _TwinPage:
                 standing.put(change, contacts=change.reading.id not in carrying)
 
     def _origins(self, asking: Sequence[Decision]) -> dict[str, list[str]]:
-        """What the open records themselves were made from, as their source says now or said before."""
+        """Return what the open records themselves were made from, as their source reports now or reported before."""
         ids = {change.reading.id: self._standing.key_of(change.reading.id) for change in asking}
         before = known_formers(self._connection, [key for key in ids.values() if key is not None])
         found: dict[str, list[str]] = {}
@@ -119,7 +123,7 @@ class _TwinPage:
         return found
 
     def settle(self, change: Decision) -> Decision:
-        """What becomes of one record of the page, in the light of those that were settled before."""
+        """Decide one record of the page, given those that were settled before it."""
         if change.lead_exists == "no":
             change = self._settle_unsent(change)
         if carries_contacts(change):
@@ -137,9 +141,11 @@ class _TwinPage:
             or self._known_by_import(change)
             or change
         )
+        # Held and quarantined records stay what they are; only what would be sent must not be a second lead.
         if change.state != "pending":
             return change
         return (
+            # The most certain reason first: what the source says outright, then equal values, then a doubt.
             self._twin_by_merge(change, kin)
             or self._twin_by_origin(change, relative)
             or self._twin_by_value(change)
@@ -150,7 +156,7 @@ class _TwinPage:
     # -- merged at the source
 
     def _kin(self, change: Decision) -> list[Kin]:
-        """Who else is one person with this record and stands for a lead, the surest first."""
+        """Return the other records of the same person that stand for a lead, the most certain first."""
         if change.reading.id not in self._merged:
             return []
         kin = person_of(self._connection, self._terms.stream, change.reading.id)
@@ -174,8 +180,10 @@ class _TwinPage:
     # -- made from another record
 
     def _relative(self, change: Decision) -> Relative | None:
-        """The surest of those that this record was made from and of those that were made from it. A former record that
-        only waits gives way to its heir."""
+        """Return the most certain of the records it was made from and those made from it.
+
+        A former record that only waits gives way to its heir.
+        """
         id_ = change.reading.id
         formers = (self._formers[each] for each in self._own_formers.get(id_, ()) if each in self._formers)
         found = [each for each in map(self._now, formers) if each.lead_exists != "no"]
@@ -184,7 +192,7 @@ class _TwinPage:
         return min(found, key=lambda each: _SURE.index(each.lead_exists), default=None)
 
     def _heirs_here(self, former: str) -> Iterator[Relative]:
-        """The records of this page that were made from that one, as far as they are settled."""
+        """Yield the records of this page that were made from that one, as far as they are settled."""
         for id_, formers in self._own_formers.items():
             if former in formers and (change := self._settled.get(id_)) and not change.inherits:
                 key = self._standing.key_of(id_)
@@ -198,7 +206,11 @@ class _TwinPage:
         return relative.stream == self._terms.name and relative.id in self._open
 
     def _known_by_origin(self, change: Decision, relative: Relative | None) -> Decision | None:
-        """The lead of the person has nothing of the others in this record: where there are any, somebody is to look."""
+        """Make the record known by a former record's lead.
+
+        That lead does not contain the other contacts of this record: if there are any, it is listed as drift for a
+        person.
+        """
         if relative is None or relative.lead_exists != "yes":
             return None
         known = replace(_known(change, "", f"was made {relative}, whose lead exists"), inherits=True)
@@ -234,8 +246,8 @@ class _TwinPage:
     # -- in doubt, as the receipts alone know
 
     def _held_by_doubt(self, change: Decision, relative: Relative | None) -> Decision | None:
-        """Whether the lead in doubt is its own or that of a record which is not read again yet: only a person's word
-        sends it."""
+        """Hold a record until a person decides, if the lead in doubt may be its own or that of a record not read again
+        yet."""
         stored = self._standing.stored(change.reading.id)
         if stored is not None and (stored.again == "send" or (stored.state == "pending" and stored.approved)):
             return None

@@ -1,1 +1,1 @@
-"""A ledger made from its receipts, or brought up to them."""
+"""Rebuilds a ledger from its receipts, or brings an older one up to them."""

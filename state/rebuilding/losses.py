@@ -1,4 +1,5 @@
-"""What receipts have lost, and whether anything makes up for it: a ledger made of the rest would send it again."""
+"""Detects losses in receipts that nothing else makes up for: a ledger made from the rest would send those leads
+again."""
 
 from __future__ import annotations
 
@@ -14,14 +15,14 @@ from sync.shared.errors import LedgerError, LedgerUntrusted, SyncError
 
 
 def damaged_lines(histories: Mapping[ReceiptsFile, ReceiptHistory]) -> int:
-    """How many damaged lines no other place makes up for: one that is sound, and knows of all batches."""
+    """Return the number of damaged lines, 0 if another place is sound and knows all batches."""
     if _is_made_up_for(histories):
         return 0
     return min((history.damaged for history in histories.values() if history.damaged), default=0)
 
 
 def tails(histories: Mapping[ReceiptsFile, ReceiptHistory]) -> list[ReceiptsFile]:
-    """The places that have lost their beginning, where no other one makes up for it."""
+    """Return the places that have lost their beginning, unless another place makes up for it."""
     if _is_made_up_for(histories):
         return []
     return [place for place, history in histories.items() if history.is_a_tail]
@@ -32,10 +33,10 @@ def _is_made_up_for(histories: Mapping[ReceiptsFile, ReceiptHistory]) -> bool:
 
 
 def covers(history: ReceiptHistory, others: Collection[ReceiptHistory]) -> bool:
-    """Whether one place is sound and knows all that the others can still tell of."""
-    named = {name for each in others for name in (*each.batches, *each.hurt)}
+    """Return True if one place is sound and knows everything that the others can still tell."""
+    named = {name for each in others for name in (*each.batches, *each.damaged_batches)}
     told = max((each.told for each in others), default=0)
-    return history.headed and not history.damaged and history.told >= told and named <= history.batches.keys()
+    return history.has_begin and not history.damaged and history.told >= told and named <= history.batches.keys()
 
 
 def refuse(
@@ -46,7 +47,7 @@ def refuse(
     *,
     accept_loss: bool,
 ) -> None:
-    """Raise LedgerUntrusted where nothing can be made of these receipts, or not all that they once told."""
+    """Raise LedgerUntrusted if nothing can be made of these receipts, or not everything they once told."""
     if not any(history.lines for history in histories.values()):
         raise no_receipts(path)
     for place, history in histories.items():
@@ -57,8 +58,8 @@ def refuse(
     if damaged:
         raise LedgerUntrusted(
             f"{damaged:,} {'line of the receipts is' if damaged == 1 else 'lines of the receipts are'} damaged: what"
-            " was said there is lost, and leads that it told of would be sent again",
-            hint="restore the receipts from their second place or a backup; with --accept-loss it goes on without them",
+            " they recorded is lost, and leads recorded there would be sent again",
+            hint="restore the receipts from their second place or a backup; --accept-loss rebuilds without them",
         )
     if found := tails(histories):
         raise _a_tail(path, found[0], _knows_all(path, histories, connector))
@@ -73,21 +74,20 @@ def _a_tail(path: Path, place: ReceiptsFile, ledger_knows_all: bool) -> LedgerUn
         )
     return LedgerUntrusted(
         f"{what}, and leads that were sent before would be sent again",
-        hint="restore the ledger, or the receipts from their second place; with --accept-loss it goes on without what"
-        " is lost",
+        hint="restore the ledger, or the receipts from their second place; --accept-loss rebuilds without what is lost",
     )
 
 
 def no_receipts(path: Path) -> LedgerUntrusted:
-    """Nothing can be made of nothing."""
+    """Build the error for a rebuild without any receipts."""
     return LedgerUntrusted(
-        f"there are no receipts beside {path}, so nothing can be made of them",
+        f"there are no receipts beside {path}, so the ledger cannot be rebuilt",
         hint="restore a backup of the ledger, or the receipts from their second place ([ledger] receipts_copy)",
     )
 
 
 def _knows_all(path: Path, histories: Mapping[ReceiptsFile, ReceiptHistory], connector: Connect) -> bool:
-    """Whether the ledger can be read whole and has every batch that the receipts name."""
+    """Return True if the ledger can be read whole and has every batch that the receipts name."""
     if not path.exists():
         return False
     try:
@@ -105,7 +105,7 @@ def _knows_all(path: Path, histories: Mapping[ReceiptsFile, ReceiptHistory], con
 
 
 def refuse_damaged(file: LedgerFile) -> None:
-    """Raise LedgerError where the ledger cannot be read whole."""
+    """Raise LedgerError if the ledger cannot be read whole."""
     with file.read() as connection:
         found = connection.execute("PRAGMA integrity_check(1)").fetchone()[0]
     if found != "ok":

@@ -1,6 +1,6 @@
-"""Makes a ledger from its receipts, or brings one that is older than they are up to them.
+"""Replays the receipts: makes a new ledger from them, or brings one that is older than they are up to date.
 
-What the receipts know is keyed hashes: records that the ledger has are told at once; the others are *remembered*, and
+The receipts hold keyed hashes. Records that the ledger has are updated at once; the others are *remembered*, and
 recognised when their source shows them again. Nothing is read from a source and nothing is sent here.
 """
 
@@ -38,9 +38,12 @@ from sync.shared.errors import LedgerBusy, LedgerError, LedgerMixed
 
 @dataclass(frozen=True, slots=True)
 class Rebuilt:
-    """What was done. `kept` names the copy of the ledger of before, if there was one; `is_new` says that it could not
-    be used. Counts are in records, but for `batches` (that the ledger lacked). `damaged` lines and, with `is_tail`, all
-    that was told before the receipts begin are lost."""
+    """The result of a rebuild.
+
+    `kept` names the copy of the previous ledger, if there was one; `is_new`: that ledger could not be used. Counts are
+    in records, except `batches` (those the ledger lacked). Lost for good are `damaged` lines and, with `is_tail`,
+    everything told before the receipts begin.
+    """
 
     batches: int
     remembered: Mapping[str, int]
@@ -60,9 +63,11 @@ def rebuild(
     accept_loss: bool = False,
     connector: Connect = connect,
 ) -> Rebuilt:
-    """Take the ledger's lock. Raise LedgerBusy; LedgerUntrusted where there are no receipts, where they are not this
-    key's, or where each place has lost something: lines that are damaged, or its beginning (`accept_loss` goes on
-    without what is lost)."""
+    """Rebuild the ledger at `path`, under its lock.
+
+    Raise LedgerBusy; LedgerUntrusted if there are no receipts, if they belong to another key, or if each place has lost
+    something: damaged lines, or its beginning (`accept_loss` goes on without them).
+    """
     places = ReceiptsFiles.of(path, receipts_copy)
     places.refuse_one_file()
     if not any(place.exists() for place in places.all):
@@ -75,6 +80,7 @@ def rebuild(
         file = LedgerFile(path, connector=connector)
         try:
             with file.write() as connection:
+                # Fences off an older owner whose lock file was removed, before the receipts are read for good.
                 taken = take(connection, lock, path, clock)
             # again, with what an older owner wrote until it was overtaken
             histories = {place: history for place in histories if (history := place.history()) is not None}
@@ -97,8 +103,8 @@ def rebuild(
 def _leave_what_may_be_answered(
     path: Path, found: Mapping[str, float], histories: Mapping[ReceiptsFile, ReceiptHistory], clock: Clock
 ) -> None:
-    """Raise LedgerBusy where an older process may still have batches on the wire: their answers are facts that a
-    rebuilt ledger could not learn any more."""
+    """Raise LedgerBusy if an older process may still have batches on the wire: a rebuilt ledger could not learn the
+    answers."""
     verdicts = {name for name, batch in together(histories.values()).items() if batch.verdict is not None}
     ends = [until for name, until in found.items() if name not in verdicts]
     seconds = max(ends, default=0.0) - clock.boot()
@@ -110,15 +116,17 @@ def _leave_what_may_be_answered(
 
 
 def _leave_out_damaged(place: ReceiptsFile, clock: Clock) -> None:
-    """What is lost is known to be lost: the next start must not take it for what the ledger has forgotten. The file is
-    kept under another name."""
+    """Rewrite a place without its damaged lines, and keep the old file under another name.
+
+    Otherwise the next start would take the lines for something that the ledger has forgotten.
+    """
     lines = [line for line in place.read() if line is not None]
     place.replace(lines, aside=time.strftime(".damaged-%Y%m%d-%H%M%S", time.gmtime(clock.wall())))
 
 
 def _set_aside(path: Path, clock: Clock, connector: Connect, lock: LedgerLock) -> tuple[Path | None, bool]:
-    """A copy of the ledger as it was; one that cannot be read is moved out of the way instead. (copy, whether a new
-    ledger is needed)."""
+    """Copy the ledger as it was, or move it away if it cannot be read; return (copy, True if a new ledger is
+    needed)."""
     if not path.exists():
         return None, True
     stamp = time.strftime("%Y%m%d-%H%M%S", time.gmtime(clock.wall()))
@@ -138,7 +146,7 @@ def _set_aside(path: Path, clock: Clock, connector: Connect, lock: LedgerLock) -
 
 
 def _copy_if_sound(path: Path, copy: Path, connector: Connect) -> None:
-    """Raises LedgerError where the ledger cannot be read whole."""
+    """Copy the ledger. Raise LedgerError if it cannot be read whole."""
     with translated(path):
         file = LedgerFile(path, connector=connector)
         try:
@@ -150,7 +158,7 @@ def _copy_if_sound(path: Path, copy: Path, connector: Connect) -> None:
 
 @dataclass(slots=True)
 class _Rebuilding:
-    """One rebuilding under way."""
+    """A rebuild in progress."""
 
     file: LedgerFile
     hasher: Hasher
@@ -163,8 +171,8 @@ class _Rebuilding:
         self._adopt_identity()
         if not is_new:
             # what both know of is settled first, so that nothing is on the wire below
-            headed = [place for place in self.histories if self.histories[place].headed]
-            journal = Journal(self.file, self.hasher, self.clock, headed)
+            begun = [place for place in self.histories if self.histories[place].has_begin]
+            journal = Journal(self.file, self.hasher, self.clock, begun)
             recover(Verdicts(self.file, self.clock), journal, self._truth(places), lambda _: "hold")
         with self.file.write() as connection:
             lacked = self._add_batches(connection)
@@ -173,10 +181,12 @@ class _Rebuilding:
                 remembering.take(line)
             remembering.finish()
             told = reconcile(connection, self.hasher, int(self.clock.wall() * 1000))
+            # The receipts tell when requests ended, but not of which API key.
             fill_windows(connection, self.clock, ended_at=_last_request(self.batches))
             set_tellings(connection, max(tellings(connection), *(each.told for each in self.histories.values())))
             remembered = _counts(connection)
             damaged, is_tail = damaged_lines(self.histories), bool(tails(self.histories))
+            # Otherwise a stream without a line would be refused at each start.
             if damaged or is_tail:
                 accept_loss(connection)
         return Rebuilt(lacked, remembered, told, sorted(remembering.streams), damaged, kept, is_new, is_tail)
@@ -187,7 +197,7 @@ class _Rebuilding:
         return CombinedReceipts(self.batches, whole=proves_absence(self.file, places, self.histories, ledger, told))
 
     def _adopt_identity(self) -> None:
-        """The ledger is the one that the receipts tell of, written with this key."""
+        """Give the ledger the identity that the receipts name, and this key."""
         best = self._best()
         with self.file.write() as connection:
             connection.execute("INSERT OR IGNORE INTO meta VALUES ('key_id', ?)", (self.hasher.key_id,))
@@ -196,7 +206,7 @@ class _Rebuilding:
             set_ledger_id(self.file, name)
 
     def _best(self) -> ReceiptsFile:
-        """The place that knows most."""
+        """Return the place that knows most."""
         everywhere = self.histories.values()
 
         def knows(place: ReceiptsFile) -> tuple[bool, int, int]:
@@ -206,7 +216,7 @@ class _Rebuilding:
         return max(self.histories, key=knows)
 
     def _lines(self) -> Iterator[ReceiptLine]:
-        """Everything that the best place says, then what only the others know of batches."""
+        """Yield everything in the best place, then the batches that only the others know."""
         best = self._best()
         yield from (line for line in best.read() if line is not None)
         seen = set(self.histories[best].batches)
@@ -245,7 +255,7 @@ def _batch_row(name: str, batch: BatchReceipt) -> dict[str, object]:
 
 
 def _last_request(batches: Mapping[str, BatchReceipt]) -> float:
-    """When the last request was over, in seconds since 1970; one that was not answered may have arrived later."""
+    """Return when the last request was over, in seconds since 1970; one without an answer may have arrived later."""
 
     def over(batch: BatchReceipt) -> float:
         ended = batch.at if batch.ended_at is None else batch.ended_at

@@ -1,4 +1,4 @@
-"""Tells the records of an older ledger what its receipts remember of them."""
+"""Updates the records of an older ledger from what its receipts remember of them."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from state.receipts.journal import hash_of
 
 @dataclass(frozen=True, slots=True)
 class Reconciliation:
-    """How many records the ledger took for unsent and now knows better of."""
+    """The number of records that the ledger took for unsent and now knows better, by their new state."""
 
     delivered: int = 0
     in_doubt: int = 0
@@ -21,7 +21,10 @@ class Reconciliation:
 
 
 def reconcile(connection: sqlite3.Connection, hasher: Hasher, now: int) -> Reconciliation:
-    """Part of a rebuild's transaction: nothing is `sending` any more. What is told is remembered no longer."""
+    """Apply what is remembered to the records the ledger has, and delete it; part of a rebuild's transaction.
+
+    Requires that nothing is `sending`.
+    """
     counts = {"delivered": 0, "in_doubt": 0, "known": 0, "forgotten": 0}
     records = connection.execute("SELECT key, stream, id, state, lead_exists FROM records").fetchall()
     for record in records:
@@ -37,7 +40,7 @@ def reconcile(connection: sqlite3.Connection, hasher: Hasher, now: int) -> Recon
 
 
 def _tell(connection: sqlite3.Connection, record: sqlite3.Row, memory: sqlite3.Row, now: int) -> bool:
-    """False where the ledger knows it all already."""
+    """Update one record; return False if the ledger knows it all already."""
     listed = connection.execute(
         "SELECT 1 FROM deliveries WHERE batch = ? AND record = ?", (memory["batch"], record["key"])
     ).fetchone()

@@ -1,4 +1,4 @@
-"""The lines of the receipts, one after the other, written into a ledger as what is remembered of records."""
+"""Replays the lines of the receipts in order, writing what they tell of records into a ledger as remembered."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from state.receipts.lines import ReceiptLine, unpack_leads, unpack_records, unpa
 
 
 class RememberedNames:
-    """Which stream a line means by a name: one that is renamed leaves its name to others. To be asked line by line."""
+    """The stream that a line means by a name, which changes with renames: ask line by line, in order."""
 
     def __init__(self) -> None:
         self._streams: dict[str, int] = {}
@@ -23,7 +23,7 @@ class RememberedNames:
 
     @classmethod
     def of(cls, lines: Iterable[ReceiptLine]) -> RememberedNames:
-        """As they are after all of these lines."""
+        """Return the names as they are after all of these lines."""
         names = cls()
         for line in lines:
             names.take(line)
@@ -40,7 +40,7 @@ class RememberedNames:
                 self._rename(line["old"], line["new"])
 
     def stream(self, name: str) -> int:
-        """Counted in the order in which they first appear."""
+        """Return the stream's number, counted in order of first appearance."""
         if name not in self._streams:
             self._streams[name] = self._count
             self._count += 1
@@ -55,7 +55,7 @@ class RememberedNames:
         self._renames.append((stream, old, new))
 
     def last(self) -> dict[int, str]:
-        """What each stream is called in the end."""
+        """Return the final name of each stream."""
         names = {stream: name for name, stream in self._streams.items()}
         for stream in self._same:
             same = stream
@@ -65,7 +65,7 @@ class RememberedNames:
         return names
 
     def renames(self) -> Iterator[tuple[str, str, str]]:
-        """(old name, new name, last name) in their order."""
+        """Yield (old name, new name, final name) in order."""
         last = self.last()
         for stream, old, new in self._renames:
             yield old, new, last[stream]
@@ -73,21 +73,22 @@ class RememberedNames:
 
 @dataclass(slots=True)
 class Remembering:
-    """Takes lines in their order, inside one transaction. Later lines know better than earlier ones."""
+    """The replay of lines in order, inside one transaction. Later lines override earlier ones."""
 
     connection: sqlite3.Connection
     batches: Mapping[str, BatchReceipt]
     last: Mapping[int, str]
     names: RememberedNames = field(default_factory=RememberedNames)
     streams: dict[str, int] = field(default_factory=dict)
-    """The ledger's number of each stream, by its last name."""
+    """The ledger's number of each stream, by its final name."""
 
     @classmethod
     def of(
         cls, connection: sqlite3.Connection, batches: Mapping[str, BatchReceipt], lines: Iterable[ReceiptLine]
     ) -> Remembering:
-        """For these lines. The ledger's streams get the names that they have after them."""
+        """Prepare to replay these lines, and rename the ledger's streams to the names they have after them."""
         names = RememberedNames.of(lines)
+        # Renaming a stream makes a fact due (a trigger); those that we cause here are deleted below.
         told = connection.execute("SELECT coalesce(max(id), 0) FROM receipts_due").fetchone()[0]
         for old, new, last in names.renames():
             there = {row["name"] for row in connection.execute("SELECT name FROM streams")}
@@ -112,7 +113,7 @@ class Remembering:
                 self._imported(line)
 
     def finish(self) -> None:
-        """The first scan of a stream that was read before is none: its new leads are looked at by the guard."""
+        """Mark the first scan of each stream as done: it was read before, so the guard must look at its new leads."""
         for number in self.streams.values():
             self.connection.execute(
                 "INSERT OR IGNORE INTO lanes (stream, lane, cursor, moved_at) VALUES (?, '@first', ?, 0)",
@@ -120,12 +121,14 @@ class Remembering:
             )
 
     def _last(self, name: str) -> str:
-        """What the stream that this line calls so is called in the end."""
+        """Return the final name of the stream that this line calls `name`."""
         return self.last.get(self.names.stream(name), name)
 
     def number_of(self, name: str) -> int:
-        """The stream that this line calls so; one that no line described (its line was damaged) gets an identity when
-        it is registered."""
+        """Return the number of the stream that this line calls `name`.
+
+        A stream whose own line was damaged is inserted without an identity; it gets one when it is registered.
+        """
         last = self._last(name)
         if last not in self.streams:
             row = self.connection.execute("SELECT id FROM streams WHERE name = ?", (last,)).fetchone()
@@ -175,6 +178,7 @@ class Remembering:
                     }
                     self.connection.execute(_REMEMBER, lead)
         if batch.created_something:
+            # A value of a settled batch is certain; one of a batch in doubt keeps its name until that is decided.
             doubtful = None if batch.state in {"created", "landed"} else line["batch"]
             values = [(line["workspace"], value, doubtful) for _, value in unpack_values(line["values"])]
             self.connection.executemany(_REMEMBER_VALUE, values)

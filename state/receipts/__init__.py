@@ -1,4 +1,4 @@
-"""Receipts: a second memory beside the ledger, of what was sent and what became of it.
+"""Receipts: an append-only audit log beside the ledger, of what was sent and what became of it.
 
     claim -> intent receipt, on the disk -> POST -> verdict receipt, on the disk -> verdict into the ledger
 

@@ -1,4 +1,4 @@
-"""At a start the receipts and the ledger are held against each other: each may know what the other has lost.
+"""Compares receipts and ledger at a start: each may know what the other has lost.
 
 | the receipts say          | the ledger says      | then                                                          |
 |---------------------------|----------------------|---------------------------------------------------------------|
@@ -9,7 +9,7 @@
 | nothing, and are not      | it is being sent     | in doubt                                                      |
 | less than the ledger does | a verdict, or a word | the receipts are told                                         |
 
-Pure: both were read before.
+A *word* is a person's decision on a lead in doubt. Everything here is pure: both sides were read before.
 """
 
 from __future__ import annotations
@@ -24,19 +24,22 @@ from sync.shared.errors import LedgerUntrusted
 SETTLED = frozenset({"landed", "absent", "settled"})
 
 Lack = Literal["batch", "verdict", "words"]
-"""What a file of receipts lacks of a batch: all of it, or what became of it."""
+"""The part of a batch that a file of receipts lacks: all of it, its verdict, or people's decisions on it."""
 
 
 @dataclass(frozen=True, slots=True)
 class CombinedReceipts:
-    """What all places together say. `whole`: one of them at least, that was in use when the ledger's batches were
-    claimed, lacks nothing; an intent is in every place before its request, so one that is in none was never sent."""
+    """All places together.
+
+    `whole`: at least one place that was in use when the ledger's batches were claimed lacks nothing. An intent is
+    written to every place before its request, so a batch that is in none of them was never sent.
+    """
 
     batches: Mapping[str, BatchReceipt] = field(default_factory=dict)
     whole: bool = False
 
     def verdict_of(self, batch: str) -> BatchReceipt | None:
-        """What became of a batch that the ledger has as being sent, as far as the receipts know."""
+        """Return the receipt of a batch that the ledger has as sending, if the receipts know its verdict."""
         found = self.batches.get(batch)
         return found if found is not None and found.verdict is not None else None
 
@@ -45,18 +48,21 @@ class CombinedReceipts:
 
 
 def is_whole(history: ReceiptHistory, ledger: Mapping[str, str], named: Collection[str], told: int) -> bool:
-    """Whether a place lacks nothing: no beginning, no end, no batch that the ledger (name -> state) or another place
-    names, nothing of what it was to be `told` at the least."""
+    """Return True if a place lacks nothing: beginning, end, batches that the ledger (name -> state) or another place
+    names.
+
+    It must also have been told at least `told` times.
+    """
     ended = (name for name, state in ledger.items() if state != "sending")
     return (
-        history.headed
+        history.has_begin
         and not (history.torn or history.damaged or history.told < told)
         and all(name in history.batches for name in (*named, *ended))
     )
 
 
 def together(histories: Iterable[ReceiptHistory]) -> dict[str, BatchReceipt]:
-    """The batches of all places; of one that several know, what the best informed one says."""
+    """Return the batches of all places; of a batch that several know, the best-informed version."""
     found: dict[str, BatchReceipt] = {}
     for history in histories:
         for name, batch in history.batches.items():
@@ -73,14 +79,18 @@ def _knowledge(batch: BatchReceipt) -> tuple[bool, int]:
 def refuse_older(
     ledger: Mapping[str, str], batches: Mapping[str, BatchReceipt], where: object, *, damaged: Iterable[str] = ()
 ) -> None:
-    """Raises LedgerUntrusted where the receipts name batches that the ledger (name -> state) has never heard of, or
-    contradict it. `damaged` are those that only damaged lines name."""
+    """Raise LedgerUntrusted if the receipts name batches that the ledger (name -> state) does not know, or contradict
+    it.
+
+    `damaged` are batches that only damaged lines name.
+    """
+    # A batch is in the ledger before its intent is in the receipts, so this can only be an older ledger.
     unheard = {name for name in (*batches, *damaged) if name not in ledger}
     if unheard:
         leads = sum(batches[name].leads for name in unheard & batches.keys() if batches[name].created_something)
         raise LedgerUntrusted(
             f"the ledger {where} is older than its receipts: they name {_count(len(unheard), 'batch', 'batches')} that"
-            f" it does not know, with {_count(leads, 'lead', 'leads')} created, or perhaps",
+            f" it does not know, with {_count(leads, 'lead', 'leads')} created or possibly created",
             hint="closingdealz-sync ledger rebuild   (adds what it lacks; nothing is sent before)",
         )
     for name, batch in batches.items():
@@ -92,7 +102,7 @@ def refuse_older(
 
 
 def refuse_untold(told: int, histories: Iterable[ReceiptHistory], where: object) -> None:
-    """Raises LedgerUntrusted where the receipts were told more often than the ledger knows."""
+    """Raise LedgerUntrusted if the receipts were told more often than the ledger knows."""
     if any(history.told > told for history in histories):
         raise LedgerUntrusted(
             f"the ledger {where} is older than its receipts: they tell of imports, or of what people or polls settled"
@@ -115,7 +125,7 @@ def _contradict(ledger: str, receipts: str) -> bool:
 
 
 def lacking(ledger: Mapping[str, str], history: ReceiptHistory) -> Iterator[tuple[str, Lack]]:
-    """What a place must be told of the ledger's batches. Those that are being sent are the recovery's."""
+    """Yield what a place lacks of the ledger's batches, except those being sent, which the recovery handles."""
     for name, state in ledger.items():
         known = history.batches.get(name)
         if state == "sending":
@@ -129,7 +139,7 @@ def lacking(ledger: Mapping[str, str], history: ReceiptHistory) -> Iterator[tupl
 
 
 def ahead(ledger: Mapping[str, str], batches: Mapping[str, BatchReceipt]) -> Iterator[tuple[str, BatchReceipt]]:
-    """Batches in doubt of which the receipts know more than the ledger."""
+    """Yield the batches in doubt of which the receipts know more than the ledger."""
     for name, batch in batches.items():
         if ledger.get(name) == "in_doubt" and (batch.words or batch.verdict in CERTAIN):
             yield name, batch

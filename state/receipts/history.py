@@ -1,4 +1,4 @@
-"""What the receipts say, all lines together: whose they are, and every batch with its verdict."""
+"""The content of a file of receipts, all lines together: whose they are, and every batch with its verdict."""
 
 from __future__ import annotations
 
@@ -17,8 +17,8 @@ CERTAIN = frozenset({"created", "refused", "rejected", "paused", "absent"})
 
 @dataclass(slots=True)
 class BatchReceipt:
-    """One batch: when it was to be sent (ms), how many leads it had, its verdict (None: there is none), and people's
-    words on what was in doubt, by position."""
+    """One batch: when it was to be sent (ms), its number of leads, its verdict if any, and decisions on doubts by
+    position."""
 
     workspace: str
     at: int
@@ -32,7 +32,8 @@ class BatchReceipt:
 
     @property
     def state(self) -> str:
-        """As the ledger has it: `sending` without a verdict, `in_doubt` until each lead has its word."""
+        """The batch's state in the ledger's terms: `sending` without a verdict, `in_doubt` until each lead is
+        decided."""
         if self.verdict is None:
             return "sending"
         if self.verdict != "in_doubt" or len(self.words) < self.leads:
@@ -42,11 +43,11 @@ class BatchReceipt:
 
     @property
     def created_something(self) -> bool:
-        """Whether any of its leads stands in ClosingDealz, or may."""
+        """True if any of its leads exists in ClosingDealz, or may."""
         return self.state not in CERTAIN - {"created"}
 
     def fate_of(self, position: int) -> Literal["delivered", "in_doubt"] | None:
-        """What is known of one of its leads; None where no lead was created."""
+        """Return what is known of one of its leads; None if no lead was created."""
         if self.verdict in {None, "in_doubt"}:
             word = self.words.get(position)
             return "in_doubt" if word is None else "delivered" if word == "landed" else None
@@ -55,10 +56,12 @@ class BatchReceipt:
 
 @dataclass(slots=True)
 class ReceiptHistory:
-    """All that the lines say of batches. `damaged` counts lines whose checksum does not fit, `hurt` holds the batches
-    that those tell of, as far as their names can still be read; `facts` counts lines that say anything of what was sent
-    or settled; `idle` bytes could be compacted away (roughly). `told` counts how often they were told what no batch
-    tells: an older ledger has told less."""
+    """Everything that the lines of one file tell.
+
+    `damaged` counts lines with a wrong checksum; `damaged_batches` are named by those, as far as readable. `facts`
+    counts lines that tell what was sent or settled; about `idle` bytes could be compacted away. `told` counts how often
+    they were told something that is not part of a batch: an older ledger has told less.
+    """
 
     ledger: str | None = None
     key: str | None = None
@@ -68,15 +71,15 @@ class ReceiptHistory:
     facts: int = 0
     idle: int = 0
     told: int = 0
-    headed: bool = False
-    """The first line says whose receipts these are. Without it they are the end of a file that was lost."""
+    has_begin: bool = False
+    """The first line names the ledger. Without it these lines are the end of a file that was lost."""
     torn: bool = False
-    """Something follows the last line: what a crash left of another one, or less than was there."""
-    hurt: set[str] = field(default_factory=set)
+    """Bytes follow the last whole line: the start of another one, cut off by a crash."""
+    damaged_batches: set[str] = field(default_factory=set)
 
     @classmethod
     def of(cls, lines: Iterable[ReceiptLine | None]) -> ReceiptHistory:
-        """Raise LedgerUntrusted where a whole line is not of this program's making."""
+        """Read all lines. Raise LedgerUntrusted if a whole line is not of this program's making."""
         history = cls()
         for line in lines:
             history.add(line)
@@ -95,16 +98,18 @@ class ReceiptHistory:
                 f"line {self.lines} of the receipts is of a kind that this program does not know",
                 hint="it was written by a newer version: install that one",
             ) from error
-        self.headed = self.headed or (self.lines == 1 and line["t"] == "begin")
+        self.has_begin = self.has_begin or (self.lines == 1 and line["t"] == "begin")
 
     @property
     def is_a_tail(self) -> bool:
-        """Whether what was told before these lines is lost: each file is made with its first line. A damaged one is
-        damage, no lack of it."""
-        return not self.headed and not self.damaged
+        """True if what was told before these lines is lost: every file begins with a `begin` line.
+
+        If that line itself is damaged, it counts as damage instead.
+        """
+        return not self.has_begin and not self.damaged
 
     def take(self, line: ReceiptLine) -> None:
-        """Adds one line. KeyError, TypeError or ValueError where it is not one of ours."""
+        """Add one line. Raise KeyError, TypeError or ValueError if it is not one of ours."""
         self.told = max(self.told, int(line.get("told", 0)))
         match line["t"]:
             case "begin":
@@ -126,6 +131,7 @@ class ReceiptHistory:
 
     def _verdict(self, line: ReceiptLine) -> None:
         batch = self._batch(line)
+        # The first verdict counts; an answer that comes after a doubt is told as a decision (`word`).
         if batch.verdict is None:
             batch.verdict, batch.status, batch.cause = str(line["verdict"]), line["status"], str(line["cause"])
             batch.ended_at = int(line["at"])
@@ -139,11 +145,11 @@ class ReceiptHistory:
         batch.ended_at = int(line["at"])
 
     def _batch(self, line: ReceiptLine) -> BatchReceipt:
-        """A verdict whose intent was damaged still names its batch."""
+        """Return the batch of a verdict, which names it even if its intent was damaged."""
         return self.batches.setdefault(line["batch"], BatchReceipt("", int(line["at"]), 1))
 
     def refuse_strangers(self, *, ledger: str | None, key: str, where: Any) -> None:
-        """Raises LedgerUntrusted where these are another ledger's receipts; None: any ledger's with this key."""
+        """Raise LedgerUntrusted if these receipts belong to another ledger; None accepts any ledger with this key."""
         if self.key is not None and self.key != key:
             raise LedgerUntrusted(
                 f"the receipts {where} were written with another key than the ledger's",

@@ -1,5 +1,5 @@
-"""Writes the receipts of a ledger: an intent before each request, its verdict after it, and whatever else must not be
-forgotten with the ledger."""
+"""Writes the receipts of a ledger: an intent before each request, its verdict after it, and other facts to outlive
+it."""
 
 from __future__ import annotations
 
@@ -23,9 +23,10 @@ FLUSHED_AT_ONCE = 1000
 
 
 class Journal:
-    """The receipts of one ledger, in all the places where they are kept. May be used from any thread.
+    """The receipts of one ledger, in all places where they are kept. May be used from any thread.
 
-    Every method that writes raises LedgerError, and then the caller must not go on: what is not remembered is not sent.
+    Every method that writes raises LedgerError, and then the caller must not go on: nothing is sent that is not
+    recorded.
     """
 
     def __init__(self, file: LedgerFile, hasher: Hasher, clock: Clock, places: Sequence[ReceiptsFile]) -> None:
@@ -37,38 +38,41 @@ class Journal:
         self._whose = Whose(None, hasher.key_id)
 
     def refuse_replaced(self) -> None:
-        """Raise LedgerError where a place is gone or another file: a look at each, to be taken before a claim."""
+        """Raise LedgerError if a place is gone or another file; one `stat` for each, to be done before a claim."""
         with self._watched():
             for place in self.places:
                 place.refuse_replaced()
 
     def intent(self, batch: str) -> None:
-        """On the disk before the request may start; in none of the places where one of them cannot take it."""
+        """Write the intent, synced before the request may start; if one place cannot take it, none keeps it."""
         self._file.refuse_old_owner()  # it must not make receipts anew that were taken away
         self.flush()
         with self._file.read() as connection:
             line = intent_line(connection, self._hasher, batch)
         with self._ends() as ends:
+            # See the order in `state.owner`: between this look and the append no newcomer can have read the receipts.
             self._file.refuse_old_owner()  # under the lock that a newcomer passes before it reads the receipts
             _append(ends, [line])
 
     def verdict(
         self, batch: str, verdict: Verdict | str, *, status: int | None = None, cause: str = "", at: int | None = None
     ) -> None:
-        """On the disk before the ledger is told: a ledger that cannot be written then is told at its next start.
+        """Write the verdict, synced before the ledger gets it; if the ledger cannot be written, its next start reads it
+        here.
 
-        Where one of the places cannot take it, the others do.
+        If one of the places cannot take it, the others do.
         """
         now = int(self._clock.wall() * 1000) if at is None else at
         line = {"t": "verdict", "batch": batch, "verdict": verdict, "status": status, "cause": cause, "at": now}
         with self._watched(), self._lock:
             whose = self._owner()
+            # Unlike an intent, a verdict is worth keeping in one place alone: the request has been made.
             errors = [error for place in self.places if (error := _failure(place, line, whose))]
             if errors:
                 raise errors[0]
 
     def flush(self) -> None:
-        """Writes what is due. Cheap where nothing is."""
+        """Write what is due. Cheap if nothing is."""
         while self._is_due() and self._flush_some():
             pass
 
@@ -77,25 +81,28 @@ class Journal:
             return connection.execute("SELECT 1 FROM receipts_due LIMIT 1").fetchone() is not None
 
     def _flush_some(self) -> bool:
-        """False where another process was quicker: what one has read no other may tell in between, or an earlier fact
-        would stand behind a later one."""
+        """Write some of what is due; return False if another process flushed first."""
         with self._ends() as ends:
             with self._file.read() as connection:
                 due = connection.execute(
                     "SELECT id, kind, subject, facts FROM receipts_due ORDER BY id LIMIT ?", (FLUSHED_AT_ONCE,)
                 ).fetchall()
                 lines = list(_due_lines(connection, self._hasher, due))
+            # Read under the lock of the files: another process may have flushed it while we waited. Two processes that
+            # read the same facts first would write an earlier one after a later one.
             if not due:
                 return False
             if lines and any(row["kind"] != "word" for row in due):  # a word's batch tells of it, too
                 lines[-1] = {**lines[-1], "told": self._count_telling()}
             _append(ends, lines)
             with self._file.write() as connection:
+                # After the append: a crash in between writes these lines twice, which reads the same.
                 forget_due(connection, (row["id"] for row in due))
             return True
 
     def _count_telling(self) -> int:
-        """In the ledger before in the receipts: so none of them was told more often than their ledger knows."""
+        """Count in the ledger before the receipts, so that no receipts were ever told more often than their ledger
+        knows."""
         with self._file.write() as connection:
             n = tellings(connection) + 1
             set_tellings(connection, n)
@@ -103,13 +110,13 @@ class Journal:
 
     @contextmanager
     def _ends(self) -> Iterator[Sequence[ReceiptsTail]]:
-        """Where all the files end; nobody else appends to any meanwhile."""
+        """Hold the ends of all files: no other process appends to any of them meanwhile."""
         with self._watched(), self._lock, ExitStack() as stack:
             whose = self._owner()
             yield [stack.enter_context(place.end(whose)) for place in self.places]
 
     def _owner(self) -> Whose:
-        """Whose receipts are written; a ledger has a name from its first start on."""
+        """Return whose receipts are written; a ledger gets its id at its first start."""
         if self._whose.ledger is None:
             with self._file.read() as connection:
                 row = connection.execute("SELECT value FROM meta WHERE key = 'ledger_id'").fetchone()
@@ -126,7 +133,7 @@ class Journal:
 
 
 def _append(ends: Sequence[ReceiptsTail], lines: Sequence[ReceiptLine]) -> None:
-    """In all places or, as far as their disks allow, in none."""
+    """Append in all places or, as far as their disks allow, in none."""
     try:
         for end in ends:
             end.append(lines)
@@ -145,7 +152,7 @@ def _failure(place: ReceiptsFile, line: ReceiptLine, whose: Whose) -> LedgerErro
 
 
 def tellings(connection: sqlite3.Connection) -> int:
-    """How often the receipts were told what no batch tells."""
+    """Return how often the receipts were told something that is not part of a batch."""
     row = connection.execute("SELECT value FROM meta WHERE key = 'told'").fetchone()
     return int(row["value"]) if row else 0
 
@@ -155,19 +162,19 @@ def set_tellings(connection: sqlite3.Connection, n: int) -> None:
 
 
 def forget_due(connection: sqlite3.Connection, ids: Iterable[int]) -> None:
-    """These facts have been told."""
+    """Delete these due facts: they have been told."""
     connection.execute(
         "DELETE FROM receipts_due WHERE id IN (SELECT value FROM json_each(?))", (json.dumps(list(ids)),)
     )
 
 
 def begin_line(ledger: str, hasher: Hasher) -> ReceiptLine:
-    """The first line of a file of receipts."""
+    """Build the first line of a file of receipts."""
     return {"t": "begin", "format": FORMAT, "ledger": ledger, "key": hasher.key_id}
 
 
 def intent_line(connection: sqlite3.Connection, hasher: Hasher, batch: str) -> ReceiptLine:
-    """What the ledger knows of a batch's leads, also those that only an earlier ledger knew by their ids."""
+    """Build the intent of a batch from what the ledger knows of its leads, adopted or only remembered."""
     about = connection.execute(
         "SELECT workspace, claimed_at, leads, label FROM batches WHERE name = ?", (batch,)
     ).fetchone()
@@ -177,6 +184,7 @@ def intent_line(connection: sqlite3.Connection, hasher: Hasher, batch: str) -> R
     ]
     streams = []
     for (stream, mapping), leads in groupby(
+        # `groupby` groups neighbours only.
         sorted(rows, key=lambda row: (row["stream"], row["mapping"], row["position"])),
         key=lambda row: (row["stream"], row["mapping"]),
     ):
@@ -215,12 +223,12 @@ SELECT DISTINCT v.kind, v.value FROM deliveries d JOIN match_values v ON v.recor
 
 
 def hash_of(hasher: Hasher, id_: str) -> bytes:
-    """What the receipts call a record."""
+    """Return the keyed hash by which the receipts name a record."""
     return hasher.digest("record", id_.encode("utf-8", "surrogatepass"))
 
 
 def stream_line(connection: sqlite3.Connection, stream: int) -> ReceiptLine | None:
-    """What a stream is, and since when a stream that started `now` has been read."""
+    """Describe a stream, and since when it has been read if it started with `start = "now"`."""
     row = connection.execute(
         "SELECT s.name, s.identity, s.workspace, l.cursor FROM streams s"
         " LEFT JOIN lanes l ON l.stream = s.id AND l.lane = '@baseline' WHERE s.id = ?",
@@ -239,7 +247,7 @@ def stream_line(connection: sqlite3.Connection, stream: int) -> ReceiptLine | No
 
 
 def _due_lines(connection: sqlite3.Connection, hasher: Hasher, due: Sequence[sqlite3.Row]) -> Iterator[ReceiptLine]:
-    """The lines of what is due, in its order; neighbours of one kind share one."""
+    """Build the lines of what is due, in order; neighbours of one kind share a line."""
     for kind, group in groupby(due, key=lambda row: str(row["kind"])):
         rows = list(group)
         if kind in {"known", "forgotten", "recalled"}:

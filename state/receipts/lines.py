@@ -40,13 +40,13 @@ _RECORD = struct.Struct(f"!{FINGERPRINT_BYTES}s")
 
 
 def encode(line: ReceiptLine) -> bytes:
-    """The line as it stands in the file, its end included."""
+    """Return the line as it stands in the file, newline included."""
     document = orjson.dumps(dict(line))
     return b"%08x %s\n" % (zlib.crc32(document), document)
 
 
 def decode(raw: bytes) -> ReceiptLine | None:
-    """The line's object; None where the line is not whole."""
+    """Return the line's object; None if the line is not whole."""
     checksum, _, document = raw.rstrip(b"\n").partition(b" ")
     if not raw.endswith(b"\n") or checksum != b"%08x" % zlib.crc32(document):
         return None
@@ -58,7 +58,7 @@ def decode(raw: bytes) -> ReceiptLine | None:
 
 
 def batch_in(damaged: bytes) -> str | None:
-    """The batch that a line tells of which is not whole, as far as that can still be read."""
+    """Return the batch that a damaged line names, as far as it can still be read."""
     found = _BATCH.search(damaged)
     return found[1].decode() if found else None
 
@@ -67,7 +67,7 @@ _BATCH = re.compile(rb'"batch":"([0-9]{8}-[0-9]{6}-[0-9a-z]{6})"')
 
 
 def pack_leads(leads: Iterable[tuple[int, bytes, bytes, bytes]]) -> str:
-    """(position, record's hash, source fingerprint, wire fingerprint) of each."""
+    """Pack (position, record's hash, source fingerprint, wire fingerprint) of each lead."""
     return _pack(_LEAD, leads)
 
 
@@ -76,7 +76,7 @@ def unpack_leads(packed: str) -> Iterator[tuple[int, bytes, bytes, bytes]]:
 
 
 def pack_values(values: Iterable[tuple[str, bytes]]) -> str:
-    """(kind, keyed hash) of each."""
+    """Pack (kind, keyed hash) of each value."""
     return _pack(_VALUE, ((MATCH_KINDS.index(kind), value) for kind, value in values))
 
 
@@ -97,8 +97,8 @@ def _pack(item: struct.Struct, rows: Iterable[tuple[Any, ...]]) -> str:
 
 
 def _unpack(item: struct.Struct, packed: str) -> Iterator[tuple[Any, ...]]:
-    """Raises ValueError where the text was not packed by this program."""
+    """Unpack items. Raise ValueError if the text was not packed by this program."""
     try:
         yield from item.iter_unpack(base64.b64decode(packed, validate=True))
     except (ValueError, struct.error) as error:
-        raise ValueError("is not packed as it should be") from error
+        raise ValueError("is packed wrongly") from error

@@ -1,4 +1,4 @@
-"""The receipts of a ledger as its owner finds them at a start: trusted, mended, made anew, or refused."""
+"""Opens the receipts of a ledger for its owner at a start: trusted, repaired, rewritten, or refused."""
 
 from __future__ import annotations
 
@@ -23,19 +23,19 @@ from sync.shared.errors import LedgerUntrusted
 
 SUFFIX = ".receipts"
 APPENDED_AT_MOST = 500
-"""Batches; a place that lacks more is written anew."""
+"""Batches; a place that lacks more is rewritten."""
 
 
 @dataclass(frozen=True, slots=True)
 class ReceiptsFiles:
-    """Where the receipts of a ledger are kept: beside it, and in a second place where one is configured."""
+    """The places of a ledger's receipts: beside it, and in a second folder if one is configured."""
 
     main: ReceiptsFile
     copy: ReceiptsFile | None
 
     @classmethod
     def of(cls, ledger: Path, copy: Path | None, disk: Disk | None = None) -> ReceiptsFiles:
-        """`copy` is a folder; it is made at the first use where the folder above it is there."""
+        """Return the places; the folder `copy` is created at first use if its parent exists."""
         name = ledger.name + SUFFIX
         return cls(ReceiptsFile(ledger.with_name(name), disk), ReceiptsFile(copy / name, disk) if copy else None)
 
@@ -44,8 +44,10 @@ class ReceiptsFiles:
         return (self.main, self.copy) if self.copy else (self.main,)
 
     def refuse_one_file(self) -> None:
-        """Raise LedgerUntrusted where both places are one, by whatever path: a copy that is lost with the original, and
-        whoever holds the end of one would wait for itself at the other."""
+        """Raise LedgerUntrusted if both places are one file, by whatever path.
+
+        Such a copy is lost with the original, and a process that locks one would wait for itself at the other.
+        """
         if self.copy is None:
             return
         main, copy = self.main.path, self.copy.path
@@ -64,12 +66,12 @@ def _is_one(path: Path, other: Path) -> bool:
 
 
 ReceiptsDamage = Literal["missing", "no beginning", "damaged", "cut off", "behind"]
-"""What was wrong with a place: `cut off` in its last line, `behind` by batches or by what no batch tells."""
+"""The fault of a place: `cut off` in its last line, `behind` by batches or by other facts."""
 
 
 @dataclass(frozen=True, slots=True)
-class Mended:
-    """What a place of receipts was told at a start: `lacked` batches, `damaged` lines; `made` anew, whole."""
+class ReceiptsRepair:
+    """The repair of a place of receipts at a start: `lacked` batches, `damaged` lines; `made`: rewritten whole."""
 
     path: Path
     lacked: int
@@ -81,18 +83,17 @@ class Mended:
 @dataclass(frozen=True, slots=True)
 class Opened:
     truth: CombinedReceipts
-    mended: Sequence[Mended]
+    repairs: Sequence[ReceiptsRepair]
     idle: int
     """Bytes that could be compacted away."""
 
 
 LOOKED_ON = Opened(CombinedReceipts(), (), 0)
-"""For those who do not own the ledger."""
+"""For readers, who do not own the ledger."""
 
 
 def refuse_orphans(ledger: Path, places: ReceiptsFiles) -> None:
-    """Where there is no ledger. Raises LedgerUntrusted if receipts tell of one that is gone: a new one would send
-    everything again."""
+    """Raise LedgerUntrusted if receipts tell of a ledger that is gone: a new one would send everything again."""
     for place in places.all:
         history = place.history()
         if history and (history.facts or history.damaged or history.is_a_tail):
@@ -102,27 +103,27 @@ def refuse_orphans(ledger: Path, places: ReceiptsFiles) -> None:
 def _orphaned(ledger: Path, place: ReceiptsFile, history: ReceiptHistory) -> LedgerUntrusted:
     leads = sum(batch.leads for batch in history.batches.values() if batch.created_something)
     lost = history.is_a_tail and not leads
-    tell = "have lost what they told" if lost else f"tell of {leads:,} leads that were created or may have been"
+    tell = "have lost their beginning" if lost else f"tell of {leads:,} leads that were created or may have been"
     return LedgerUntrusted(
         f"the ledger {ledger} is missing, but its receipts {place.path} {tell}: a new ledger would send them again",
-        hint="closingdealz-sync ledger rebuild   (or restore the ledger; to begin from nothing, move the"
-        " receipts away)",
+        hint="closingdealz-sync ledger rebuild   (or restore the ledger; to start over, move the receipts away)",
     )
 
 
 def begin_receipts_anew(ledger: Path, places: ReceiptsFiles) -> None:
-    """Before a ledger is made. Raises LedgerUntrusted as above; receipts that tell of nothing go."""
+    """Remove receipts that tell nothing, before a ledger is created. Raise LedgerUntrusted as `refuse_orphans` does."""
     refuse_orphans(ledger, places)
     for place in places.all:
         place.remove()
 
 
 def open_receipts(file: LedgerFile, hasher: Hasher, places: ReceiptsFiles) -> Opened:
-    """Hold ledger and receipts against each other, under the ledger's lock. Each place is whole then, and watched.
+    """Compare ledger and receipts, under the ledger's lock; afterwards each place is whole, and watched.
 
-    Raise LedgerUntrusted where the ledger is not the one that the receipts tell of, or older than they are, or where a
-    second place that was in use is gone; LedgerError where a place cannot be written to.
+    Raise LedgerUntrusted if the ledger is not the one that the receipts tell of, or older than they are, or if a second
+    place that was in use is gone; LedgerError if a place cannot be written to.
     """
+    # First: opening would create the missing file, and nobody would notice the loss.
     _refuse_lost_copy(file, places)
     histories = {place: history for place in places.all if (history := place.history()) is not None}
     with file.read() as connection:
@@ -133,21 +134,25 @@ def open_receipts(file: LedgerFile, hasher: Hasher, places: ReceiptsFiles) -> Op
         is_empty = connection.execute("SELECT 1 FROM streams LIMIT 1").fetchone() is None
     for place, history in histories.items():
         history.refuse_strangers(ledger=ledger_id, key=hasher.key_id, where=place.path)
+        # A ledger without streams has nothing to write such receipts anew from.
         if is_empty and history.is_a_tail:
             raise _orphaned(file.path, place, history)
     batches = together(histories.values())
-    refuse_older(ledger, batches, file.path, damaged={name for each in histories.values() for name in each.hurt})
+    refuse_older(
+        ledger, batches, file.path, damaged={name for each in histories.values() for name in each.damaged_batches}
+    )
     refuse_untold(known, histories.values(), file.path)
     if ledger_id is None:
         ledger_id = secrets.token_hex(8)
         set_ledger_id(file, ledger_id)
+    # Before the repair, which makes every place whole.
     truth = CombinedReceipts(batches, whole=proves_absence(file, places, histories, ledger, at_least))
-    mending = _Mending(file, hasher, ledger_id, ledger, at_least, truth)
-    mended = [each for place in places.all if (each := mending.mend(place, histories.get(place)))]
+    repairing = _Repairing(file, hasher, ledger_id, ledger, at_least, truth)
+    repairs = [each for place in places.all if (each := repairing.repair(place, histories.get(place)))]
     _keep_in_mind(file, places)
     for place in places.all:
         place.watch(Whose(ledger_id, hasher.key_id))
-    return Opened(truth, mended, max((history.idle for history in histories.values()), default=0))
+    return Opened(truth, repairs, max((history.idle for history in histories.values()), default=0))
 
 
 def proves_absence(
@@ -157,8 +162,10 @@ def proves_absence(
     ledger: Mapping[str, str],
     told: int,
 ) -> bool:
-    """Whether a batch was never sent whose intent is in no place. A second place proves that only if the last owner of
-    the ledger wrote to it: a run without it left nothing there."""
+    """Return True if a batch whose intent is in no place was never sent.
+
+    A second place proves that only if the ledger's last owner wrote to it: a run without it left nothing there.
+    """
     with file.read() as connection:
         in_use = _meta(connection, _COPY_IN_USE)
     named = {name for history in histories.values() for name in history.batches}
@@ -170,11 +177,11 @@ def proves_absence(
 
 
 @dataclass(frozen=True, slots=True)
-class _Mending:
-    """Tells places what they lack of a ledger whose batches (name -> state) are `ledger`.
+class _Repairing:
+    """Brings places up to a ledger whose batches (name -> state) are `ledger`.
 
-    A batch that is being sent is told to each place unless it is proven to have never left: the next start, after a
-    crash in between, must not take a place for whole because it was mended.
+    A batch that is being sent is written to each place unless it provably never left. Otherwise the next start, after a
+    crash in between, would take a place for whole only because it was repaired.
     """
 
     file: LedgerFile
@@ -182,11 +189,12 @@ class _Mending:
     ledger_id: str
     ledger: Mapping[str, str]
     told: int
-    """How often each place was told something, at the least."""
+    """How often each place must have been told something."""
     truth: CombinedReceipts
 
-    def mend(self, place: ReceiptsFile, history: ReceiptHistory | None) -> Mended | None:
-        """One that is not intact is written anew, and so is one that was away while others were told."""
+    def repair(self, place: ReceiptsFile, history: ReceiptHistory | None) -> ReceiptsRepair | None:
+        """Repair one place: rewrite it if it is not intact or missed what the others were told, else append what it
+        lacks."""
         lacks = [] if history is None else self._lacks(history)
         lacked = sum(lack == "batch" and self.ledger[name] != "sending" for name, lack in lacks)
         why = self._why(history, lacked)
@@ -198,7 +206,7 @@ class _Mending:
         if why is None or (why == "missing" and not self.ledger):  # a new ledger's first ones are nothing to speak of
             return None
         damaged = history.damaged if history else 0
-        return Mended(place.path, 0 if damaged else lacked, damaged, made, why)
+        return ReceiptsRepair(place.path, 0 if damaged else lacked, damaged, made, why)
 
     def _why(self, history: ReceiptHistory | None, lacked: int) -> ReceiptsDamage | None:
         match history:
@@ -206,7 +214,7 @@ class _Mending:
                 return "missing"
             case ReceiptHistory(damaged=damaged) if damaged:
                 return "damaged"
-            case ReceiptHistory(headed=False):
+            case ReceiptHistory(has_begin=False):
                 return "no beginning"
             case ReceiptHistory(torn=True):
                 return "cut off"
@@ -215,13 +223,14 @@ class _Mending:
         return None
 
     def _lacks(self, history: ReceiptHistory) -> list[tuple[str, Lack]]:
-        """What is being sent comes first: one who is cut off while telling the rest has told it."""
+        """Return what a place lacks, batches being sent first: a crash while writing the rest must not lose them."""
         sending = (name for name, state in self.ledger.items() if state == "sending")
         lacks = [(name, lack) for name in sending if (lack := self._lack_of_sending(name, history))]
         return [*lacks, *lacking(self.ledger, history)]
 
     def _lack_of_sending(self, name: str, history: ReceiptHistory) -> Lack | None:
-        """The recovery takes over the verdict of one place; the other must not be left without it."""
+        """Return what a place lacks of a batch being sent: the recovery takes the verdict of one place, the other needs
+        it too."""
         known = history.batches.get(name)
         if known is None:
             return None if self.truth.never_left(name) else "batch"
@@ -249,7 +258,7 @@ def _meta(connection: sqlite3.Connection, key: str) -> str | None:
 
 
 def set_ledger_id(file: LedgerFile, name: str) -> None:
-    """What ties a ledger and its receipts together."""
+    """Store the id that ties a ledger and its receipts together."""
     _set_meta(file, _LEDGER_ID, name)
 
 
@@ -262,8 +271,10 @@ def _set_meta(file: LedgerFile, key: str, value: str) -> None:
 
 
 def _refuse_lost_copy(file: LedgerFile, places: ReceiptsFiles) -> None:
-    """A second place that is not there, though it was, is most likely not mounted: without it nobody would notice that
-    ledger and receipts were both rolled back."""
+    """Raise LedgerUntrusted if a second place that was in use is missing: most likely it is not mounted.
+
+    Without it a rollback of both ledger and receipts would go unnoticed.
+    """
     if places.copy is None or places.copy.exists():
         return
     with file.read() as connection:

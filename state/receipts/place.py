@@ -1,4 +1,4 @@
-"""One file of receipts: appended to, never written over, read whole. Several processes may append."""
+"""One file of receipts: append-only, checksummed by line, read whole. Several processes may append."""
 
 from __future__ import annotations
 
@@ -21,15 +21,15 @@ from sync.shared.errors import LedgerError, LedgerLost
 
 _TAIL = 1 << 16
 _REMEMBERED = 512
-"""Bytes of the last append that are looked for before the next one."""
+"""Bytes of the last append that must still be there before the next one."""
 PATIENCE = 120.0
-"""Seconds to wait for whoever holds the end of a file: a large one that is compacted takes a while."""
+"""Seconds to wait for the lock on the end of a file: compacting a large one takes a while."""
 _LOOK_SECONDS = 0.01
 _AGAIN = "mount what belongs there, and start the program again: what is lost of the ledger's own is written anew"
 
 
 class Whose(NamedTuple):
-    """The ledger and the key that receipts belong to. `ledger` is None where the ledger has no name yet."""
+    """The ledger and the key that receipts belong to. `ledger` is None if the ledger has no id yet."""
 
     ledger: str | None
     key: str
@@ -37,7 +37,7 @@ class Whose(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class _Mark:
-    """What this process knows to stand in its file: these bytes, at this place in it."""
+    """Bytes that this process knows to be in its file, and their place in it."""
 
     device: int
     inode: int
@@ -49,29 +49,33 @@ class _Mark:
         return self.at + len(self.content)
 
     def is_in(self, found: os.stat_result) -> bool:
-        """As far as the file's figures tell."""
+        """Return True if the file can contain it, as far as `stat` tells."""
         return (found.st_dev, found.st_ino) == (self.device, self.inode) and found.st_size >= self.end
 
 
 class ReceiptsFile:
-    """A file of receipts at `path`. Nothing is held open between calls: another process may have put a compacted file
-    in its place. Whoever owns the ledger is the only one to do that, and watches over its files."""
+    """A file of receipts at `path`.
+
+    Nothing is held open between calls, because another process may have replaced the file with a compacted one. Only
+    the ledger's owner does that, and watches over its files.
+    """
 
     def __init__(self, path: Path, disk: Disk | None = None) -> None:
         self.path = path
         self._disk = disk or SystemDisk()
         self._watches = False
         self._swapping = threading.Lock()
-        """Held while another file gets the name: nobody then takes its own work for a stranger's."""
+        """Held while another file gets the name, so that no thread takes our own replacement for a stranger's."""
         self._mark: _Mark | None = None
         self._failure: LedgerError | None = None
-        """Once a sync has failed, another one that succeeds says nothing about what was written before it."""
+        """Kept for good: once a sync has failed, a later success says nothing about what was written before it
+        (https://lwn.net/Articles/752063/)."""
 
     def exists(self) -> bool:
         return self.path.exists()
 
     def size(self) -> int:
-        """In bytes; 0 where there is no file."""
+        """Return the size in bytes; 0 if there is no file."""
         try:
             return self.path.stat().st_size
         except FileNotFoundError:
@@ -80,8 +84,11 @@ class ReceiptsFile:
     # -- appending
 
     def append(self, lines: Iterable[ReceiptLine], whose: Whose | None = None) -> None:
-        """Put these lines on the disk, all of them. Where it raises LedgerError none of them is in the file, but for
-        what a crash left, which no checksum fits."""
+        """Append these lines and sync them.
+
+        If it raises LedgerError none of them is in the file, except for the remains of a crash, whose checksum does not
+        match.
+        """
         with self.end(whose) as end:
             end.append(lines)
 
@@ -89,30 +96,29 @@ class ReceiptsFile:
     def end(self, whose: Whose | None = None) -> Iterator[ReceiptsTail]:
         """Hold the end of the file: no other process appends meanwhile.
 
-        Raise LedgerError where the file is gone, does not begin as the receipts of `whose` do, or, for its owner, is
-        not the file any more that it wrote to: a file that was begun anew would pass for all that was ever sent.
+        Raise LedgerError if the file is gone, does not begin as the receipts of `whose` do, or, for its owner, is not
+        the file that it wrote to: a fresh file would pass for everything that was ever sent.
         """
         with self._locked() as descriptor:
             self._refuse_strange(descriptor, whose)
             yield ReceiptsTail(self, descriptor)
 
     def watch(self, whose: Whose) -> None:
-        """From now on this process is the only one that may put another file in its place. Raise LedgerError where it
-        cannot be written to."""
+        """Become the only process that may replace the file. Raise LedgerError if it cannot be written to."""
         with self._locked() as descriptor:
             self._watches = True
             self._refuse_strange(descriptor, whose)
             self.remember(descriptor)
 
     def refuse_replaced(self) -> None:
-        """Raise LedgerError where the file is gone or not the one that this process watches; costs one look at it."""
+        """Raise LedgerError if the file is gone or not the one that this process watches; costs one `stat`."""
         if self._failure:
             raise self._failure
         if not self.is_there():
-            self._refuse("was removed, replaced or cut off while this process works with it")
+            self._refuse("was removed, replaced or truncated while this process uses it")
 
     def is_there(self) -> bool:
-        """Whether the path leads to the file that this process watches, if it watches it, as far as a look can tell."""
+        """Return True unless the path leads elsewhere than to the watched file, as far as `stat` tells."""
         with self._swapping:
             try:
                 return self._mark is None or self._mark.is_in(self.path.stat())
@@ -120,35 +126,37 @@ class ReceiptsFile:
                 return False
 
     def remember(self, descriptor: int) -> None:
-        """Note what ends the file now, to be looked for later."""
+        """Note how the file ends now, to be checked later."""
         if self._watches:
             found = os.fstat(descriptor)
             at = max(0, found.st_size - _REMEMBERED)
             self._mark = _Mark(found.st_dev, found.st_ino, at, os.pread(descriptor, _REMEMBERED, at))
 
     def refuse_cut(self, descriptor: int, appended: int) -> None:
-        """Raise LedgerError where the file is shorter than what was known of it and these bytes: somebody cut it while
-        they were written."""
+        """Raise LedgerError if the file is shorter than what was known of it plus these bytes: it was cut during the
+        write."""
         if self._mark is not None and os.fstat(descriptor).st_size < self._mark.end + appended:
-            self._refuse("was cut off while this process works with it")
+            self._refuse("was truncated while this process uses it")
 
     def fail(self, error: OSError) -> None:
-        """From now on nothing is appended here by this process."""
+        """Refuse every further append by this process."""
         self._failure = self._failure or _translate(error, self.path)
 
     def _refuse_strange(self, descriptor: int, whose: Whose | None) -> None:
         if self._failure:
             raise self._failure
+        # The bytes are compared, not just the size: a file restored from a backup and appended to may be as long as
+        # ours was.
         mark = self._mark
         if mark is not None and not (
             mark.is_in(os.fstat(descriptor)) and os.pread(descriptor, len(mark.content), mark.at) == mark.content
         ):
-            self._refuse("was replaced, cut off or written over while this process works with it")
+            self._refuse("was replaced, truncated or overwritten while this process uses it")
         begin = decode(os.pread(descriptor, _REMEMBERED, 0).partition(b"\n")[0] + b"\n")
         if begin is None or begin["t"] != "begin":
             self._refuse("has lost its beginning")
         if whose is not None and (begin["key"] != whose.key or whose.ledger not in {None, begin["ledger"]}):
-            self._refuse("is another ledger's by now")
+            self._refuse("belongs to another ledger now")
 
     def _refuse(self, what: str) -> NoReturn:
         raise LedgerLost(f"the file of receipts {self.path} {what}; nothing is sent without a receipt", hint=_AGAIN)
@@ -156,10 +164,10 @@ class ReceiptsFile:
     # -- reading
 
     def history(self) -> ReceiptHistory | None:
-        """Return what the file says and whether it is whole, read while nobody appends; None where there is no file.
+        """Read the whole file, under its lock; None if there is no file.
 
-        Raise LedgerError where it cannot be read, LedgerUntrusted where a newer program wrote it. Who holds the `end`
-        would wait for itself.
+        Raise LedgerError if it cannot be read, LedgerUntrusted if a newer version wrote it. Must not be called while
+        holding `end`: it would wait for itself.
         """
         try:
             with _translated(self.path, missing=False), self._open(os.O_RDONLY) as file:
@@ -167,16 +175,16 @@ class ReceiptsFile:
                 for line, raw in _whole_lines(file):
                     history.add(line)
                     if line is None and (name := batch_in(raw)):
-                        history.hurt.add(name)
+                        history.damaged_batches.add(name)
                 history.torn = file.tell() > 0 and os.pread(file.fileno(), 1, file.tell() - 1) != b"\n"
         except FileNotFoundError:
             return None
         return history
 
     def read(self) -> Iterator[ReceiptLine | None]:
-        """Return every line in order, None for one that is damaged; a last one that was torn by a crash is left out.
+        """Yield every line in order, None for a damaged one; a torn last line is left out.
 
-        Raise LedgerError where the file cannot be read. A missing file has no lines.
+        Raise LedgerError if the file cannot be read. A missing file has no lines.
         """
         try:
             with _translated(self.path, missing=False), self.path.open("rb") as file:
@@ -188,9 +196,11 @@ class ReceiptsFile:
     # -- files
 
     def replace(self, lines: Iterable[ReceiptLine], *, aside: str = "") -> None:
-        """Put a file with just these lines into its place, whole or not at all; with `aside`, the one that is there
-        gets this ending to its name, for somebody to look at. The caller sees to it that no other process appends
-        meanwhile by holding the ledger's lock, or reads the lines while it holds the `end`."""
+        """Replace the file by these lines, whole or not at all; `aside` is appended to the old file's name to keep it.
+
+        The caller makes sure that no other process appends meanwhile, by holding the ledger's lock or this file's
+        `end`.
+        """
         temporary = self.path.with_name(self.path.name + ".new")
         with _translated(self.path):
             with suppress(FileNotFoundError):
@@ -199,6 +209,7 @@ class ReceiptsFile:
             try:
                 for chunk in _chunks(map(encode, lines)):
                     write_all(self._disk, descriptor, chunk)
+                # Content before name: after a power cut the name must not lead to a file that is empty.
                 self._disk.sync(descriptor)
                 fcntl.flock(descriptor, fcntl.LOCK_EX)  # who finds it under its new name waits until it is known
                 with self._swapping:
@@ -218,12 +229,12 @@ class ReceiptsFile:
             raise
 
     def remove(self) -> None:
-        """The file is gone. Only where it tells of nothing."""
+        """Delete the file; only if it tells nothing."""
         with _translated(self.path), suppress(FileNotFoundError):
             self._disk.unlink(self.path)
 
     def make_folder(self) -> None:
-        """Make the folder of the file, where the one above it is there."""
+        """Create the folder of the file, if its parent exists."""
         folder = self.path.parent
         with _translated(self.path):
             if not folder.exists():
@@ -238,12 +249,13 @@ class ReceiptsFile:
 
     @contextmanager
     def _open(self, flags: int) -> Iterator[BufferedReader]:
-        """The file that bears the name, locked. Raise FileNotFoundError where there is none, LedgerError where another
-        process does not let it go."""
+        """Open the file that bears the name now, locked. Raise FileNotFoundError, or LedgerError if the lock is not
+        released."""
         ends = time.monotonic() + PATIENCE
         while True:
             descriptor = self._disk.open(self.path, flags)
             with open(descriptor, "rb") as file:
+                # Polling instead of a blocking `flock`, which no timeout could end.
                 while not _locked(descriptor):
                     if time.monotonic() > ends:
                         raise _held(self.path)
@@ -259,7 +271,7 @@ class ReceiptsFile:
 
 
 class ReceiptsTail:
-    """The end of a file of receipts, locked for as long as it is in use."""
+    """The end of a file of receipts, locked while in use."""
 
     def __init__(self, place: ReceiptsFile, descriptor: int) -> None:
         self._place = place
@@ -269,7 +281,7 @@ class ReceiptsTail:
             self._whole = _end_of_whole_lines(descriptor, self._disk)
 
     def append(self, lines: Iterable[ReceiptLine]) -> None:
-        """As `ReceiptsFile.append` does."""
+        """Append as `ReceiptsFile.append` does."""
         with _translated(self._place.path):
             data = b"".join(map(encode, lines))
             try:
@@ -289,7 +301,7 @@ class ReceiptsTail:
             raise
 
     def take_back(self) -> None:
-        """Cut off what was appended here, as far as the disk lets it."""
+        """Cut off what was appended here, as far as the disk allows."""
         try:
             if os.fstat(self._descriptor).st_size > self._whole:  # else somebody else cut it: nothing is put there
                 self._disk.truncate(self._descriptor, self._whole)
@@ -301,7 +313,7 @@ class ReceiptsTail:
 
 
 def _end_of_whole_lines(descriptor: int, disk: Disk) -> int:
-    """Cut off what a crash left of a line, so that the next one starts on its own; return the file's size."""
+    """Cut off a line torn by a crash, so that the next one starts on its own; return the file's size."""
     size = end = os.fstat(descriptor).st_size
     if not size or os.pread(descriptor, 1, size - 1) == b"\n":
         return size
@@ -311,12 +323,13 @@ def _end_of_whole_lines(descriptor: int, disk: Disk) -> int:
         end = start + newline + 1 if newline >= 0 else start
         if newline >= 0:
             break
+    # Otherwise the next line would continue the torn one, and both would be lost.
     disk.truncate(descriptor, end)
     return end
 
 
 def _whole_lines(file: Iterable[bytes]) -> Iterator[tuple[ReceiptLine | None, bytes]]:
-    """Each line and its bytes, None for a damaged one; a last one without its end was torn, and is left out."""
+    """Yield each line with its bytes, None for a damaged one; leave out a torn last line."""
     for raw in file:
         line = decode(raw)
         if line is not None or raw.endswith(b"\n"):
@@ -324,7 +337,7 @@ def _whole_lines(file: Iterable[bytes]) -> Iterator[tuple[ReceiptLine | None, by
 
 
 def _chunks(parts: Iterable[bytes], size: int = 1 << 20) -> Iterator[bytes]:
-    """The same bytes in few pieces."""
+    """Join the parts into few large chunks."""
     buffer = bytearray()
     for part in parts:
         buffer += part
@@ -337,7 +350,7 @@ def _chunks(parts: Iterable[bytes], size: int = 1 << 20) -> Iterator[bytes]:
 
 @contextmanager
 def _translated(path: Path, *, missing: bool = True) -> Iterator[None]:
-    """With `missing` a file that is not there is an error as any other; else FileNotFoundError comes as it is."""
+    """Translate OSError; FileNotFoundError passes unless `missing`."""
     try:
         yield
     except FileNotFoundError as error:
@@ -359,7 +372,7 @@ def _locked(descriptor: int) -> bool:
 def _held(path: Path) -> LedgerError:
     return LedgerError(
         f"the receipts {path} have been locked by another process for {PATIENCE:g} s",
-        hint=f"`fuser {shlex.quote(str(path))}` names it; if it hangs or is stopped, let it go on or end it",
+        hint=f"`fuser {shlex.quote(str(path))}` names it; if it hangs, end it; if it is stopped, resume it",
     )
 
 

@@ -1,4 +1,4 @@
-"""Files of receipts written from the ledger: anew, what they lack, and compacted."""
+"""Lines of receipts made from the ledger: a file rewritten, what it lacks, and compaction."""
 
 from __future__ import annotations
 
@@ -21,8 +21,10 @@ IDLE_SHARE = 0.25
 def everything(
     connection: sqlite3.Connection, hasher: Hasher, ledger_id: str, truth: CombinedReceipts
 ) -> Iterator[ReceiptLine]:
-    """Return all that is to be remembered: what the ledger knows, and what receipts know better of its batches. Those
-    that never left are not in it: their intent would say that they may have."""
+    """Yield everything to be remembered: what the ledger knows, and what receipts know better of its batches.
+
+    Batches that never left are omitted: their intent would say that they may have.
+    """
     yield {**begin_line(ledger_id, hasher), "told": tellings(connection)}
     for row in connection.execute("SELECT id FROM streams ORDER BY id").fetchall():
         line = stream_line(connection, row["id"])
@@ -38,8 +40,10 @@ def everything(
 def of_batch(
     connection: sqlite3.Connection, hasher: Hasher, batch: str, lack: Lack, known: Mapping[str, BatchReceipt]
 ) -> Iterator[ReceiptLine]:
-    """The lines that tell of a batch what is lacking: all, its verdict and people's words, or the words alone. While it
-    is being sent or in doubt, its receipts (`known`) may know more of it than the ledger."""
+    """Yield the lines that a place lacks of a batch: all, its verdict and decisions, or the decisions alone.
+
+    While the batch is sending or in doubt, its receipts (`known`) may know more than the ledger.
+    """
     if lack == "batch":
         yield intent_line(connection, hasher, batch)
     row = connection.execute("SELECT state, status, cause, ended_at FROM batches WHERE name = ?", (batch,)).fetchone()
@@ -83,7 +87,7 @@ def _line(kind: str, batch: str, at: int, **facts: object) -> ReceiptLine:
 
 
 def _records(connection: sqlite3.Connection, hasher: Hasher) -> Iterator[ReceiptLine]:
-    """Records that are known or forgotten, which no batch tells of."""
+    """Yield records that are known or forgotten, which no batch tells of."""
     for fate in ("known", "forgotten"):
         for stream in connection.execute("SELECT id, name FROM streams ORDER BY id").fetchall():
             values = {"stream": stream["id"], "fate": fate}
@@ -106,12 +110,16 @@ def _imported(connection: sqlite3.Connection) -> Iterator[ReceiptLine]:
 
 
 def compact(place: ReceiptsFile) -> int:
-    """Leaves out what nobody needs to know any more: the leads of batches that created nothing. The names of batches
-    stay. Returns how many bytes that saved; 0 where it is not worth it, or where the file is damaged."""
+    """Drop what is no longer needed, the leads of batches that created nothing; names of batches stay.
+
+    Return the bytes saved; 0 if it is not worth it, or if the file is damaged.
+    """
     before = place.size()
     history = ReceiptHistory.of(place.read())
+    # Damaged lines are evidence: they stay until a start repairs the file.
     if history.damaged or history.idle < max(IDLE_BYTES, IDLE_SHARE * before):
         return 0
+    # Read again under the file's lock: another process may have appended since.
     with place.end():
         history = ReceiptHistory.of(place.read())
         if history.damaged:
@@ -131,5 +139,5 @@ def _compacted(lines: Iterable[ReceiptLine | None], history: ReceiptHistory) -> 
 
 
 def known_batches(connection: sqlite3.Connection) -> dict[str, str]:
-    """The state of each batch of the ledger, by its name."""
+    """Return the state of each batch of the ledger, by its name."""
     return {row["name"]: row["state"] for row in connection.execute("SELECT name, state FROM batches")}

@@ -7,13 +7,13 @@ from state.schema.ddl import one_of
 
 
 def _stands(row: str) -> str:
-    """`stands_for_a_lead`, of OLD or NEW."""
+    """Return `stands_for_a_lead` as SQL, of OLD or NEW."""
     return f"({row}.lead_exists <> 'no' OR {row}.state IN {one_of(OWNERS)})"
 
 
 _WAITS = """again IS NULL AND (lead_exists <> 'yes' OR queued IS NOT NULL)
   AND (state IN ('sending', 'in_doubt') OR (fit = 'eligible' AND state IN ('pending', 'held', 'quarantined')))"""
-"""What a person's word sends although a lead exists would be stopped by judging it again."""
+"""A resend that a person ordered (`queued IS NULL`) must not be stopped by judging it again."""
 
 CHANGES = f"""
 -- `nested`: the value is that of a contact nested in the record's lead, not one of the lead itself.

@@ -1,5 +1,4 @@
-"""Scripts of SQL, taken apart into single statements: `executescript` would commit the transaction that makes a
-migration whole or nothing."""
+"""Splits SQL scripts into statements: `executescript` would commit, and a migration must be whole or nothing."""
 
 from __future__ import annotations
 
@@ -10,13 +9,13 @@ from sqlite_utils import Database
 
 
 def run(db: Database, script: str) -> None:
-    """Executes each statement of the script, in the transaction that is open."""
+    """Execute each statement of the script, in the open transaction."""
     for statement in statements(script):
         db.execute(statement)
 
 
 def statements(script: str) -> Iterator[str]:
-    """Splits a script at the semicolons that end a statement (a trigger's body holds some that do not)."""
+    """Split a script at the semicolons that end a statement; those inside a trigger's body do not."""
     rest = ""
     for piece in script.split(";"):
         rest += piece + ";"
@@ -26,5 +25,5 @@ def statements(script: str) -> Iterator[str]:
 
 
 def one_of(names: Collection[str]) -> str:
-    """`('a', 'b')`, for the IN of a CHECK."""
+    """Return `('a', 'b')`, for the IN of a CHECK."""
     return "(" + ", ".join(f"'{name}'" for name in sorted(names)) + ")"

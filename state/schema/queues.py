@@ -7,7 +7,7 @@ from state.schema.ddl import one_of
 
 
 def _stands(row: str) -> str:
-    """`stands_for_a_lead`, of OLD or NEW."""
+    """Return `stands_for_a_lead` as SQL, of OLD or NEW."""
     return f"({row}.lead_exists <> 'no' OR {row}.state IN {one_of(OWNERS)})"
 
 

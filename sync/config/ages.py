@@ -1,4 +1,4 @@
-"""What the configuration uses of a source's API and its vendor ends, as the day comes near."""
+"""Ends of support: parts of a vendor's API that the configuration uses and that the vendor will switch off."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ AHEAD_DAYS = 180
 
 @dataclass(frozen=True, slots=True)
 class Age:
-    """The end of a thing that a source's options use. `days` from today on; less than 0 where it is over."""
+    """The end of support of something that a source uses, in `days` from today; below 0 if it has passed."""
 
     source: str
     ending: EndOfSupport
@@ -23,7 +23,7 @@ class Age:
 
     @property
     def what(self) -> str:
-        """`what of a source ended on 2027-03-30`, `… ends on 2027-03-30, in 120 days`."""
+        """Return `… ends on 2027-03-30, in 120 days`, or `… ended on 2027-03-30`."""
         day = self.ending.date.isoformat()
         if self.days < 0:
             return f"{self.ending.what} ended on {day}"
@@ -32,7 +32,7 @@ class Age:
 
 
 def ages_of(config: Config, now: float) -> tuple[Age, ...]:
-    """Return every end that the options of a source know of, the nearest first; `now` in seconds since 1970."""
+    """Return every known end of support of the sources in use, the nearest first; `now` in seconds since 1970."""
     today = datetime.fromtimestamp(now, UTC).date()
     found = (
         Age(name, ending, _days(ending.date, today))
@@ -44,12 +44,12 @@ def ages_of(config: Config, now: float) -> tuple[Age, ...]:
 
 
 def near_ends(config: Config, now: float) -> tuple[Age, ...]:
-    """Return the ends that are at most `AHEAD_DAYS` away, or over."""
+    """Return the ends that are at most AHEAD_DAYS away, or past."""
     return tuple(age for age in ages_of(config, now) if age.days <= AHEAD_DAYS)
 
 
 def age_as_json(age: Age) -> dict[str, Any]:
-    """`days` from today on, less than 0 where it is over."""
+    """Return the end as JSON; `days` from today, below 0 if it has passed."""
     return {
         "source": age.source,
         "what": age.ending.what,

@@ -1,4 +1,4 @@
-"""What is allowed in a configuration, and still worth a second look."""
+"""Warnings about settings that are allowed and still deserve a second look."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ _SECRET_OPTION = re.compile(r"pass|pwd|secret|token|odbc_connect", re.IGNORECASE
 
 
 def warnings_of(config: Config) -> tuple[Problem, ...]:
-    """Warnings, none of which keeps the program from running. Looks at the file's permissions, at nothing else."""
+    """Return warnings, none of which stops the program. Reads the file's permissions and nothing else."""
     plain = [Problem(where, "is a secret in plain text", _CURE) for where in _plain_secrets(config)]
     return (*plain, *(_permissions(config) if plain else ()), *_risks(config))
 
@@ -76,7 +76,8 @@ _MATCHED = {"email": ("emails",), "domain": ("emails", "socials"), "phone": ("ph
 
 
 def _matched_tables(stream: Stream, kind: str) -> Iterator[LeadFields]:
-    """Nested contacts are recognised by what is theirs, which no domain is."""
+    """Yield the tables whose fields a kind of `match_on` compares: domains identify companies only, so no nested
+    contacts."""
     yield stream.lead
     if kind != "domain":
         yield from stream.lead.contacts
@@ -117,7 +118,7 @@ def _plain_in(value: Any, path: tuple[int | str, ...]) -> Iterator[str]:
 
 
 def _holds_secret(text: str) -> bool:
-    """False only for a URL that shows neither a password nor an option that may be one."""
+    """Return False only for a URL with neither a password nor an option that may hold one."""
     try:
         url = urlsplit(text)
         return not url.scheme or url.password is not None or bool(_SECRET_OPTION.search(url.query))

@@ -1,6 +1,6 @@
-"""What the schema of single tables cannot see: keys that must fit each other.
+"""Checks between tables, which the schema of a single table cannot make.
 
-Works on the file's tables as they stand, so that it has its say even where the schema found problems.
+They work on the file's raw tables, so that their problems are reported beside those of the schema.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from sync.shared.errors import Problem
 
 
 def cross_problems(raw: Mapping[str, Any], now: datetime) -> Iterator[Problem]:
-    """All that is wrong between keys. `now` is aware."""
+    """Yield the problems between keys of the file. `now` is aware."""
     yield from _unprintable(raw, ())
     yield from _shared_keys(raw)
     workspaces = list(tables(raw, "workspaces"))
@@ -24,13 +24,11 @@ def cross_problems(raw: Mapping[str, Any], now: datetime) -> Iterator[Problem]:
             yield Problem(place("sources", name, "cron"), "every and cron cannot stand together", "remove one of them")
         for stream_name, stream in tables(source, "streams").items():
             where = place("sources", name, "streams", stream_name)
-            if source.get("connector") == "sql":
-                yield from _sql_problems(stream, where)
             yield from _stream_problems(stream, where, workspaces, now)
 
 
 def tables(table: Mapping[str, Any], key: str) -> dict[str, dict[str, Any]]:
-    """The tables under `key`; what is no table is left out."""
+    """Return the tables under `key` by their names; entries that are no tables are left out."""
     inner = table.get(key)
     return {name: one for name, one in inner.items() if isinstance(one, dict)} if isinstance(inner, dict) else {}
 
@@ -45,35 +43,12 @@ def _stream_problems(stream: dict[str, Any], where: str, workspaces: list[str], 
         yield Problem(f"{where}.start", "lies in the future", 'for what changes from now on write "now"')
 
 
-def _sql_problems(stream: Mapping[str, Any], where: str) -> Iterator[Problem]:
-    if _date_without_times(stream):
-        what = "a date needs a modified column that holds times: without one nobody can tell what is older"
-        yield Problem(f"{where}.start", what, 'use "all" or "now"')
-    wanted = _count_of_columns(stream.get("key"))
-    for name, child in tables(stream, "children").items():
-        found = _count_of_columns(child.get("parent"))
-        if wanted and found and wanted != found:
-            what = f"names {found} column{'s' if found > 1 else ''}, but the stream's key has {wanted}"
-            hint = "name the child's columns that hold the parent's key, in the order of that key"
-            yield Problem(f"{where}.{place('children', name, 'parent')}", what, hint)
-
-
-def _count_of_columns(value: Any) -> int:
-    return len(value) if isinstance(value, list) else int(isinstance(value, str))
-
-
-def _date_without_times(stream: Mapping[str, Any]) -> bool:
-    """Whether `start` is a date although the records' own times are not known."""
-    has_times = "modified" in stream and stream.get("modified_as") != "sequence"
-    return "start" in stream and stream["start"] not in ("all", "now") and not has_times
-
-
 def _starts_in_future(value: Any, now: datetime) -> bool:
     try:
         start = parse_start(value)
     except ValueError:
-        return False  # the schema says so
-    # Somewhere on earth it may be tomorrow already.
+        return False  # the schema reports it
+    # Dates have no zone here, and somewhere on earth it may be tomorrow already.
     return isinstance(start, date) and start > (now + timedelta(hours=14)).date()
 
 

@@ -1,4 +1,5 @@
-"""The file that `init --from` writes: one table of a database with its children, and a mapping guessed from names."""
+"""Writes the file of `init --from`: one table of a database with its children, and a mapping guessed from column
+names."""
 
 from __future__ import annotations
 
@@ -53,13 +54,13 @@ def draft(sketch: Sketch, url: str) -> str:
 
 
 def stream_name(table: str) -> str:
-    """What the file calls a stream of that table."""
+    """Return the stream's name in the file for a table of that name."""
     name = re.sub(r"[^a-z0-9]+", "_", table.lower()).strip("_")[:40]
     return name if name and not name[0].isdigit() else f"t_{name}".rstrip("_")
 
 
 def _people(sketch: Sketch) -> Iterator[tuple[str, SketchedChild, Guess]]:
-    """The children that look like people: the name of each, and its contact."""
+    """Yield the children that look like people: the name of each in the file, the child, and its contact."""
     taken = {column.name for column in sketch.main.columns}
     for child in sketch.children:
         contact = guess_contact(_families(child.of))
@@ -143,10 +144,10 @@ def _names(columns: Sequence[str]) -> str:
 
 
 def _text(text: str) -> str:
-    """A TOML string: JSON's are, too."""
+    """Return a TOML string: JSON's escapes are valid in TOML, too."""
     return json.dumps(text, ensure_ascii=False).replace("\x7f", "\\u007f")
 
 
 def _comment(text: str) -> str:
-    """On one line, whatever a database calls its tables."""
+    """Return the text on one line without unprintable characters, which names in a database may hold."""
     return "".join(one if one.isprintable() else "?" for one in text)

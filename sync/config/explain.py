@@ -1,4 +1,5 @@
-"""Turns what the validator says into problems in the operator's words: the place in the file, the fault, the cure."""
+"""Translates the validator's errors into problems in the operator's words: the place in the file, the fault, the
+cure."""
 
 from __future__ import annotations
 
@@ -11,6 +12,7 @@ from typing import Annotated, Any, Literal, Union, get_args, get_origin
 
 from pydantic import BaseModel, ValidationError
 
+from sync.config.schema import OWN_KEYS, Extended
 from sync.shared.errors import Problem
 
 Location = tuple[int | str, ...]
@@ -43,7 +45,7 @@ _WORDS: dict[str, str] = {
 
 
 def place(*parts: int | str) -> str:
-    """A place in the file as it would be written there: `sources.erp.streams."a b".lead.contacts[0]`."""
+    """Return a place in the file as it would be written there: `sources.erp.streams."a b".lead.contacts[0]`."""
     text = ""
     for part in parts:
         if isinstance(part, int):
@@ -55,14 +57,14 @@ def place(*parts: int | str) -> str:
 
 
 def nearest(word: str, known: Iterable[str]) -> str:
-    """The known word that was probably meant, as a hint; empty where nothing is near."""
+    """Return a hint with the known word that was probably meant; "" if none is near."""
     candidates = sorted(known)
     close = difflib.get_close_matches(word.lower().replace("-", "_"), candidates, n=1, cutoff=0.65)
     return f"did you mean {close[0]}?" if close else ""
 
 
 def unknown_key(where: Location, key: str, known: Iterable[str], elsewhere: Mapping[str, str] | None = None) -> Problem:
-    """The problem of a key that its table does not have; `elsewhere` says in which table a key is at home."""
+    """Return the problem of an unknown key; `elsewhere` maps keys to the table where they belong."""
     hint = nearest(key, known)
     if not hint and elsewhere and key in elsewhere:
         hint = f"it belongs in {elsewhere[key]}"
@@ -70,18 +72,20 @@ def unknown_key(where: Location, key: str, known: Iterable[str], elsewhere: Mapp
 
 
 def keys_of(model: type[BaseModel]) -> dict[str, Any]:
-    """The keys that a table of the file may have, with their annotations; what the loader fills in is left out."""
+    """Return the keys that a table of the file may have, with their annotations, without those that the loader fills
+    in."""
+    own = model.own_model() if issubclass(model, Extended) else None
     return {
         field.alias or name: Annotated[field.annotation, *field.metadata] if field.metadata else field.annotation
         for name, field in model.model_fields.items()
         if not field.exclude
-    }
+    } | ({} if own is None else keys_of(own))
 
 
 def problems_of(
     error: ValidationError, model: type[BaseModel], where: Location, elsewhere: Mapping[str, str] | None = None
 ) -> list[Problem]:
-    """What is wrong with a table that was validated as `model` and stands at `where`. No value is quoted."""
+    """Return the problems of a table that was validated as `model` and stands at `where`. No value is quoted."""
     found: list[Problem] = []
     for detail in error.errors(include_url=False, include_input=False):
         kind, location = detail["type"], detail["loc"]
@@ -97,10 +101,12 @@ def problems_of(
 
 
 def _follow(model: type[BaseModel], location: Location) -> tuple[Location, Any]:
-    """The part of a validator's location that is a place in the file, and the annotation that holds there."""
+    """Return the part of a validator's location that is a place in the file, and the annotation that holds there."""
     path: list[int | str] = []
     annotation: Any = model
     for part in location:
+        if part == OWN_KEYS:  # the connector's own keys stand in the same table of the file
+            continue
         inner = _inside(annotation, part)
         if inner is not None:
             path.append(part)
@@ -111,7 +117,7 @@ def _follow(model: type[BaseModel], location: Location) -> tuple[Location, Any]:
 
 
 def _inside(annotation: Any, part: int | str) -> Any:
-    """The annotation of a key or item; None where `part` is no place in the file but a remark of the validator."""
+    """Return the annotation of a key or item; None if `part` is no place in the file but a note of the validator."""
     if isinstance(annotation, type) and issubclass(annotation, BaseModel):
         return keys_of(annotation).get(str(part))
     origin, arguments = get_origin(annotation), get_args(annotation)
@@ -125,7 +131,7 @@ def _inside(annotation: Any, part: int | str) -> Any:
 
 
 def _tagged(annotation: Any, tag: int | str) -> type[BaseModel] | None:
-    """Of several tables the one that a key of it names, such as `flow = "jwt"`: its name is no place in the file."""
+    """Return the model, of several, that a key selects, such as `flow = "jwt"`; its name is no place in the file."""
     for model in get_args(annotation):
         if isinstance(model, type) and issubclass(model, BaseModel):
             fields = model.model_fields.values()
@@ -137,7 +143,7 @@ def _tagged(annotation: Any, tag: int | str) -> type[BaseModel] | None:
 
 
 def _keys_in(annotation: Any) -> set[str]:
-    """The keys of the table that an annotation allows, be it optional or not."""
+    """Return the keys of the table that an annotation allows, whether it is optional or not."""
     if isinstance(annotation, type) and issubclass(annotation, BaseModel):
         return set(keys_of(annotation))
     return {key for part in get_args(annotation) for key in _keys_in(part)}
@@ -163,7 +169,7 @@ def _choices(annotation: Any) -> list[str]:
 
 
 def _number(value: Any) -> str:
-    """A limit: of a duration the validator gives a text, such as `1 second` or `100000 microseconds`."""
+    """Return a limit as text; for a duration the validator gives text such as `1 second` or `100000 microseconds`."""
     if isinstance(value, str) and value.endswith(" microseconds"):
         return f"{int(value.split()[0]) / 1000:g} ms"
     return f"{value:g}" if isinstance(value, float) else str(value)

@@ -1,4 +1,4 @@
-"""Finding and reading the configuration file."""
+"""Finds and reads the configuration file."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ _POSITION = re.compile(r"^(?P<what>.*) \(at (?:(?P<line>line \d+, column \d+)|en
 
 
 def find_config(explicit: Path | None, env: Mapping[str, str] = os.environ) -> Path:
-    """The configuration file: -c/--config, $CLOSINGDEALZ_SYNC_CONFIG, ./config.toml, $CONFIGURATION_DIRECTORY, /etc.
+    """Return the first of -c/--config, $CLOSINGDEALZ_SYNC_CONFIG, ./config.toml, $CONFIGURATION_DIRECTORY, /etc.
 
     A file that is named by the option or its variable is taken even if it is not there, so that reading it says so.
     Raises ConfigError, saying where it looked.
@@ -46,7 +46,7 @@ def _candidates(env: Mapping[str, str]) -> Iterator[Path]:
 
 
 def read_toml(path: Path) -> dict[str, Any]:
-    """The file's tables as they stand. Raises ConfigError where it cannot be read or is not TOML; quotes no value."""
+    """Return the file's tables. Raises ConfigError if it cannot be read or is not TOML; quotes no value."""
     try:
         return tomllib.loads(_read_text(path))
     except RecursionError:
@@ -83,7 +83,7 @@ def _cure_of(error: Exception) -> str:
 
 
 def _unwaiting(path: str, flags: int) -> int:
-    """A pipe that nobody writes to would keep the program for ever."""
+    """Open a file without blocking: a pipe that nobody writes to would hang the program."""
     return os.open(path, flags | os.O_NONBLOCK)
 
 

@@ -1,4 +1,4 @@
-"""From the names of columns to a mapping: what somebody would take for the name, the e-mail, the city. Pure.
+"""Guesses a mapping from the names of columns: which one is the name, the e-mail, the city. Pure.
 
 A guess is made where a name is usual; where it is not, nothing is guessed. Somebody looks at the result.
 """
@@ -86,7 +86,7 @@ _COMPANIES = re.compile(
 
 @dataclass(frozen=True, slots=True)
 class Guess:
-    """A mapping as text for the file: keys of `lead` (or of a contact) with their expressions."""
+    """A guessed mapping, as text for the file: keys of `lead` (or of a contact) with their expressions."""
 
     kind: str
     fields: Mapping[str, str | list[str]]
@@ -99,7 +99,7 @@ class Guess:
 
 
 def guess_lead(table: str, columns: ColumnTypes) -> Guess:
-    """A lead from a row of that table."""
+    """Return a lead for the rows of that table."""
     known = _Known(columns)
     is_person = _is_person(table, known)
     fields = _person(known) if is_person else _given(name=known.pick("company") or _any_text(columns))
@@ -121,7 +121,7 @@ def guess_lead(table: str, columns: ColumnTypes) -> Guess:
 
 
 def guess_contact(columns: ColumnTypes) -> Guess | None:
-    """A nested contact from a row of a child; None where it does not look like a person."""
+    """Return a nested contact for the rows of a child; None if they do not look like people."""
     known = _Known(columns)
     fields = _person(known) | _both(known)
     fields.pop("industry", None)
@@ -132,7 +132,7 @@ def guess_contact(columns: ColumnTypes) -> Guess | None:
 
 
 def likeliness(table: str, names: Sequence[str]) -> int:
-    """How much a table looks like one of companies or people: 0 not at all."""
+    """Return a score for how much a table looks like one of companies or people; 0 if not at all."""
     known = _Known(dict.fromkeys(names, "text"))
     score = sum(bool(one) for one in (known.emails(), known.phones(), known.socials(), known.addresses()))
     score += bool(known.pick("company") or known.pick("first"))
@@ -141,12 +141,12 @@ def likeliness(table: str, names: Sequence[str]) -> int:
 
 
 def quoted(column: str) -> str:
-    """The column as an expression: names that are no plain words stand in quotes."""
+    """Return the column as an expression: names that are no plain words are put in quotes."""
     return column if re.fullmatch(r"[A-Za-z_][A-Za-z0-9_]*", column) else json.dumps(column, ensure_ascii=False)
 
 
 class _Known:
-    """The columns by their words."""
+    """A table's columns, found by the words of their names."""
 
     def __init__(self, columns: ColumnTypes) -> None:
         self._columns = columns
@@ -155,7 +155,7 @@ class _Known:
             self._by_words.setdefault(words_of(name), name)
 
     def pick(self, part: str, families: Iterable[str] = ("text",)) -> str | None:
-        """The expression for the surest column of that part."""
+        """Return the expression for the most likely column of that part; None if there is none."""
         for usual in "|".join(_FIELDS[part]).split("|"):
             name = self._by_words.get(usual) or self._by_words.get(usual.replace(" ", ""))
             if name is not None and self._columns[name] in families:
@@ -172,7 +172,8 @@ class _Known:
         return self._matching(_SOCIAL)
 
     def addresses(self) -> list[str]:
-        """One address: street, postal code, city and country under one prefix."""
+        """Return one address of street, postal code, city and country under one prefix; none without street and
+        city."""
         for place in _PLACES:
             found = [self._part(place, part) for part in ("street", "zip", "city", "country")]
             if found[0] and found[2]:
@@ -180,7 +181,7 @@ class _Known:
         return []
 
     def flags(self, pattern: re.Pattern[str], families: Sequence[str] = ("boolean", "number")) -> list[str]:
-        """Columns of that name which are true or false."""
+        """Return the columns whose names match and whose values are true or false."""
         return self._matching(pattern, families)
 
     def _part(self, place: str, part: str) -> str | None:
@@ -225,7 +226,7 @@ def _both(known: _Known) -> dict[str, str | list[str]]:
 
 
 def _contact_in_row(known: _Known) -> dict[str, str | list[str]]:
-    """`contact_name`, `contact_title` in a company's row."""
+    """Return the contact in a company's own row (`contact_name`, `contact_title`); empty if there is none."""
     name = known.pick("person")
     if name is None or not re.search(r"contact|ansprech|kontakt", name, re.IGNORECASE):
         return {}

@@ -1,4 +1,4 @@
-"""How long a poll may take, and how late it may be."""
+"""Limits on how long a poll may take, and how late it may be."""
 
 from __future__ import annotations
 
@@ -13,8 +13,8 @@ LEAST_GRACE, MOST_GRACE = 600.0, 3600.0
 
 
 def allowance(source: Source, after: float) -> float:
-    """Return the seconds after a poll (`after`: when it ended, seconds since 1970) within which the next one should
-    have ended."""
+    """Return the seconds within which the next poll should end, after a poll that ended at `after` (seconds since
+    1970)."""
     gap = source.every.total_seconds()
     if source.cron is not None:
         from apscheduler.triggers.cron import CronTrigger

@@ -1,4 +1,4 @@
-"""From the configuration file to a validated `Config`, or to all that is wrong with it at once."""
+"""Loads the configuration file: to a validated `Config`, or to all its problems at once."""
 
 from __future__ import annotations
 
@@ -18,8 +18,8 @@ from sync.config.cautions import warnings_of
 from sync.config.cross import cross_problems, tables
 from sync.config.explain import place
 from sync.config.file import find_config, read_toml
+from sync.config.joined import FindConnector, ModelT, Validation
 from sync.config.schema import Config, LeadTable, LedgerOptions, Wire
-from sync.config.split import FindConnector, ModelT, Validation, split_file
 from sync.config.value_types import check_constant
 from sync.mapping.compile import compile_mapping
 from sync.shared.errors import ConfigError, Problem
@@ -34,7 +34,7 @@ def load_config(
     env: Mapping[str, str] = os.environ,
     now: datetime | None = None,
 ) -> Config:
-    """The file's configuration, its mappings compiled once to see that they do. Reads no secret, opens nothing.
+    """Return the file's configuration, after a trial compilation of its mappings. Reads no secret, opens no source.
 
     Raises ConfigError with every problem: syntax alone where it is not TOML, else those of schema, connectors,
     mappings and between keys together. No message quotes a value that could be a secret.
@@ -42,9 +42,7 @@ def load_config(
     path = path.absolute()
     raw = read_toml(path)
     validation = Validation(connector_type, path.parent)
-    facts = {"path": path, "digest": _digest(raw), "state_folder": state_folder(env)}
-    prepared = {**split_file(raw, validation), **facts}
-    config = validation.table(Config, prepared, ())
+    config = validation.config(raw, path=path, digest=_digest(raw), state_folder=state_folder(env))
     problems = [
         *validation.problems,
         *cross_problems(raw, now or datetime.now(UTC)),
@@ -57,7 +55,7 @@ def load_config(
 
 
 def digest_now(path: Path) -> str:
-    """Return the digest of what the file says now, as in `Config`; "" where it cannot be read."""
+    """Return the digest of the file's present content, as in `Config`; "" if it cannot be read."""
     try:
         return _digest(read_toml(path))
     except ConfigError:
@@ -65,7 +63,7 @@ def digest_now(path: Path) -> str:
 
 
 def ledger_named_by(path: Path, *, env: Mapping[str, str] = os.environ) -> Path:
-    """Where the ledger of a file lies that cannot be used otherwise, as far as it can be read."""
+    """Return the ledger's path from a file that may be unusable otherwise; the default path if it names none."""
     path = path.absolute()
     try:
         options = _parsed(LedgerOptions, read_toml(path).get("ledger", {}))
@@ -84,7 +82,7 @@ def _place_problems(config: Config) -> Iterator[Problem]:
 
 
 def _digest(raw: dict[str, Any]) -> str:
-    """Of what the file says: comments and the order of its tables make no other one."""
+    """Return a digest of the file's content that ignores comments and the order of tables."""
     try:
         text = orjson.dumps(raw, default=str, option=orjson.OPT_SORT_KEYS | orjson.OPT_NON_STR_KEYS)
     except TypeError:  # a number of more than 64 bits, which is refused by name
@@ -93,13 +91,13 @@ def _digest(raw: dict[str, Any]) -> str:
 
 
 def state_folder(env: Mapping[str, str] = os.environ) -> Path | None:
-    """Return the folder that the service manager gives us; systemd may name several, the first is ours."""
+    """Return the state folder that the service manager passes; of several, the first is ours. None without one."""
     first = env.get("STATE_DIRECTORY", "").split(":")[0]
     return Path(first).absolute() if first else None
 
 
 def _mapping_problems(raw: dict[str, Any]) -> Iterator[Problem]:
-    """What the compiler says of every lead table that passes the schema, whatever else is wrong in the file."""
+    """Yield the compiler's problems of every lead table that fits the schema, whatever else is wrong in the file."""
     workspaces = tables(raw, "workspaces")
     lookups = {name: _constants(table) for name, table in tables(raw, "lookups").items()}
     for source_name, source in tables(raw, "sources").items():

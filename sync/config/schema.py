@@ -7,7 +7,7 @@ from datetime import date, timedelta
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, SerializeAsAny
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, SerializeAsAny, model_validator
 
 from sync.config.value_types import (
     check_base_url,
@@ -35,6 +35,8 @@ Start = Annotated[Literal["all", "now"] | date, BeforeValidator(parse_start)]
 Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9_-]{1,64}$")]
 """What the file may call workspaces, sources, streams, children and look-up tables."""
 
+OWN_KEYS = "\0options"
+"""The key under which the loader hands over a connector's own keys: no file can hold it, since NUL is refused."""
 _SECOND = timedelta(seconds=1)
 _YEAR = timedelta(days=366)
 
@@ -118,12 +120,12 @@ class Workspace(Table):
 
     @property
     def leads_per_second(self) -> float:
-        """What the limit allows in full batches."""
+        """Return how many leads the limit allows per second in full batches."""
         return self.batch_size * self.limit.requests / self.limit.per.total_seconds()
 
 
 class LedgerOptions(Table):
-    """Where the program remembers."""
+    """The ledger: the program's memory."""
 
     path: str = Field(
         "ledger.db",
@@ -149,7 +151,7 @@ class LedgerOptions(Table):
 
 
 class Log(Table):
-    """What the program writes about its work."""
+    """The level and format of the log."""
 
     level: Literal["debug", "info", "warning", "error"] = Field("info", description="The lowest level that is written.")
     format: Literal["auto", "json", "pretty"] = Field(
@@ -158,7 +160,7 @@ class Log(Table):
 
 
 class MetricsSection(Table):
-    """What is served over HTTP on this machine: `/healthz` and Prometheus' `/metrics`. Nothing without this table."""
+    """The HTTP endpoint on this machine: `/healthz` and Prometheus' `/metrics`. Without this table there is none."""
 
     listen: Annotated[str, AfterValidator(check_listen)] = Field(
         "127.0.0.1:9464", description="The address and port, of this machine only."
@@ -178,7 +180,7 @@ class ServiceOptions(Table):
 
 
 class Guard(Table):
-    """How many leads may be created without anybody's approval: in one poll, and in 24 hours."""
+    """The most leads that may be created without approval: in one poll, and in 24 hours."""
 
     max_new: int = Field(5000, ge=1, description="The most new leads in one poll.")
     factor: float = Field(
@@ -237,7 +239,38 @@ class LeadTable(LeadFields):
     contacts: list[ContactTable] = Field([], description="Nested contacts; several such tables feed one list.")
 
 
-class Stream(Table):
+class Extended(Table):
+    """A table of the file that holds a connector's own keys beside the engine's.
+
+    As it stands it has none: `joined.py` makes the models that know a connector's.
+    """
+
+    options: SerializeAsAny[BaseModel] = Field(default_factory=Table, alias=OWN_KEYS, exclude=True)
+    """The connector's own keys of this table, in its own model."""
+
+    @classmethod
+    def own_model(cls) -> type[BaseModel] | None:
+        """Return the connector's model; None where no connector is known."""
+        model = cls.model_fields["options"].annotation
+        return model if isinstance(model, type) and model is not BaseModel else None
+
+    @model_validator(mode="before")
+    @classmethod
+    def _move_own_keys(cls, table: Any) -> Any:
+        """Move the connector's keys into a table of their own, for its model to check.
+
+        That model is nested, not inherited: its checks between keys then run even if one of the engine's keys is
+        wrong, and every problem of the file is found at once.
+        """
+        model = cls.own_model()
+        if model is None or not isinstance(table, dict):
+            return table
+        own = {key for name, field in model.model_fields.items() for key in [field.alias or name]}
+        moved = {key: value for key, value in table.items() if key in own}
+        return {key: value for key, value in table.items() if key not in own} | {OWN_KEYS: moved}
+
+
+class Stream(Extended):
     """One kind of record of a source."""
 
     start: Start = Field(
@@ -264,12 +297,10 @@ class Stream(Table):
     guard: Guard | None = Field(None, description="Where this stream differs from [guard].")
     lead: LeadTable = Field(description="The mapping.")
     children: Mapping[Name, Any] = Field({}, description="Records nested into each record as a list of that name.")
-    """Each child's options, as the connector's own model."""
-    options: SerializeAsAny[BaseModel] = Field(default_factory=Table, exclude=True)
-    """The connector's own keys of this table; filled by the loader, never written in the file."""
+    """Each child's options, in the connector's own model."""
 
 
-class Source(Table):
+class Source(Extended):
     """One system that records come from."""
 
     connector: str = Field(description='"sql", "salesforce" or "hubspot".')
@@ -287,8 +318,6 @@ class Source(Table):
     )
     page_size: int = Field(1000, ge=1, le=50_000, description="How many records are read and committed at a time.")
     streams: Mapping[Name, Stream] = Field(min_length=1, description="What is read from it.")
-    options: SerializeAsAny[BaseModel] = Field(default_factory=Table, exclude=True)
-    """The connector's own keys of this table; filled by the loader, never written in the file."""
 
 
 class Config(Table):
@@ -311,28 +340,28 @@ class Config(Table):
 
     @property
     def ledger_path(self) -> Path:
-        """The ledger's file, absolute."""
+        """Return the ledger's file, absolute."""
         return (
             (self.path.parent if self.state_folder is None else self.state_folder).joinpath(self.ledger.path).resolve()
         )
 
     @property
     def receipts_copy_path(self) -> Path | None:
-        """The folder of the second receipts, absolute."""
+        """Return the folder of the second receipts, absolute; None if there is none."""
         if self.ledger.receipts_copy is None:
             return None
         return self.ledger_path.parent.joinpath(self.ledger.receipts_copy).resolve()
 
     @property
     def backups_path(self) -> Path:
-        """The folder of the daily copies, absolute."""
+        """Return the folder of the daily copies, absolute."""
         return self.ledger_path.parent.joinpath(self.ledger.backups_to).resolve()
 
     def guard_of(self, stream: Stream) -> Guard:
-        """[guard], but for the keys that the stream's own table sets."""
+        """Return the guard of a stream: [guard], overridden by the keys of the stream's own table."""
         own = stream.guard
         return self.guard if own is None else self.guard.model_copy(update=own.model_dump(exclude_unset=True))
 
     def workspace_of(self, stream: Stream) -> str:
-        """The name of the workspace that a stream's leads go to."""
+        """Return the name of the workspace that a stream's leads go to."""
         return stream.workspace or next(iter(self.workspaces))

@@ -1,4 +1,4 @@
-"""What single values of the configuration file must look like: pure checks that raise ValueError in plain words."""
+"""Checks single values of the configuration file; raises ValueError in plain words."""
 
 from __future__ import annotations
 
@@ -21,14 +21,14 @@ _INT64 = 2**63
 
 
 def check_expression(value: Any) -> Any:
-    """One expression of a mapping: text, or a number or boolean that stands for itself."""
+    """Check one expression of a mapping: text, or a number or boolean that stands for itself."""
     if not isinstance(value, str | bool | int | float):
         raise ValueError('must be an expression in quotes, such as "name", or a number, true or false')
     return _finite(value)
 
 
 def check_expressions(value: Any) -> Any:
-    """An expression, or a list of them."""
+    """Check an expression, or a list of them."""
     if not isinstance(value, list):
         if not isinstance(value, str | bool | int | float):
             raise ValueError('must be an expression in quotes, such as "[email]", or a list of expressions')
@@ -37,7 +37,7 @@ def check_expressions(value: Any) -> Any:
 
 
 def check_constant(value: Any) -> Any:
-    """A value of a look-up table."""
+    """Check a value of a look-up table."""
     if not isinstance(value, str | bool | int | float):
         raise ValueError("must be text in quotes, a number, true or false")
     return _finite(value)
@@ -52,7 +52,7 @@ def _finite(value: Any) -> Any:
 
 
 def parse_start(value: Any) -> Any:
-    """`"all"`, `"now"`, or the date, which may stand in quotes or not."""
+    """Return `"all"`, `"now"`, or the date, which may be quoted or not."""
     if value in ("all", "now") or (isinstance(value, date) and not isinstance(value, datetime)):
         return value
     try:
@@ -64,7 +64,7 @@ def parse_start(value: Any) -> Any:
 
 
 def check_label(value: str) -> str:
-    """A label as it is sent."""
+    """Check a label as it is sent."""
     if not value.strip() or not value.isprintable():
         raise ValueError("must be printable text and not empty")
     if len(value.encode("utf-16-le")) // 2 > LABEL_LENGTH:
@@ -73,7 +73,7 @@ def check_label(value: str) -> str:
 
 
 def check_label_template(value: str) -> str:
-    """A label in which `{batch}` stands for the batch's number."""
+    """Check a label in which `{batch}` stands for the batch's number."""
     longest = value.replace("{batch}", "9" * BATCH_CHARACTERS)
     if "{" in longest or "}" in longest:
         raise ValueError("may hold no braces except in the placeholder {batch}")
@@ -88,7 +88,7 @@ def check_label_template(value: str) -> str:
 
 
 def check_cron(value: str) -> str:
-    """Five cron fields whose weekdays are names and which come round at all."""
+    """Check five cron fields: weekdays are names, and the time exists."""
     from apscheduler.triggers.cron import CronTrigger
 
     fields = value.split()
@@ -108,7 +108,8 @@ def check_cron(value: str) -> str:
 
 
 def check_base_url(value: str) -> str:
-    """The address of a ClosingDealz server as `scheme://host[:port]`. No message shows it: it may hold a password."""
+    """Return the address of a ClosingDealz server as `scheme://host[:port]`. No message shows it: it may hold a
+    password."""
     url, port = _split_url(value)
     if url.scheme not in ("https", "http") or not _is_host(url.hostname or ""):
         raise ValueError(_NOT_A_URL)
@@ -124,7 +125,8 @@ def check_base_url(value: str) -> str:
 
 
 def check_listen(value: str) -> str:
-    """An address of this machine as `host:port`, that of a port above 0: what is served there asks for no password."""
+    """Check an address of this machine as `host:port`, with a port above 0. It must be loopback: no password protects
+    it."""
     host, _, port = value.rpartition(":")
     host = host.removeprefix("[").removesuffix("]")
     if not port.isdecimal() or not port.isascii() or not 0 < int(port) < 65536 or not host:
@@ -135,7 +137,7 @@ def check_listen(value: str) -> str:
 
 
 def is_loopback(host: str) -> bool:
-    """True for the names and addresses that never leave this machine."""
+    """Return whether a name or address never leaves this machine."""
     return host.lower() == "localhost" or (_is_address(host) and ipaddress.ip_address(host).is_loopback)
 
 

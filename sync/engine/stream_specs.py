@@ -23,8 +23,8 @@ def compile_all(config: Config) -> dict[str, LeadMapping]:
                 children=tuple(stream.children),
                 wire=config.workspaces[config.workspace_of(stream)].wire,
                 lookups=config.lookups,
-                apart=stream.options.bookkeeping() if isinstance(stream.options, Bookkeeping) else (),
-                passing=stream.options.filters() if isinstance(stream.options, Filters) else {},
+                bookkeeping=stream.options.bookkeeping() if isinstance(stream.options, Bookkeeping) else (),
+                filters=stream.options.filters() if isinstance(stream.options, Filters) else {},
             )
         except ConfigError as error:
             problems += error.problems

@@ -24,7 +24,7 @@ class _Parser(argparse.ArgumentParser):
 
 
 def parser() -> argparse.ArgumentParser:
-    """The command line."""
+    """Return the parser of the command line."""
     found = _Parser(prog="python3 -m sync.installation", description=f"Installs or removes the service {NAME}.")
     verbs = found.add_subparsers(dest="verb", required=True, parser_class=_Parser)
     one = verbs.add_parser("install", help="Install or upgrade; may be done again. Keeps configuration and ledger.")
@@ -48,7 +48,7 @@ def parser() -> argparse.ArgumentParser:
 
 
 def main(words: list[str]) -> int:
-    """The exit code: 0, 1 where something failed, 64 for a wrong command line."""
+    """Return the exit code: 0, 1 if something failed, 64 for a wrong command line."""
     asked = parser().parse_args(words)
     layout = InstallLayout(asked.root.resolve() if asked.root else Path("/"))
     machine = Machine(dry_run=asked.dry_run, systemd=asked.root is None)

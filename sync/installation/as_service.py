@@ -34,7 +34,8 @@ class UnusableUnit(Exception):
 
 
 def settings_of(text: str) -> list[tuple[str, str]]:
-    """Return what [Service] sets, in order, of what `systemctl cat` prints: the unit and then its drop-ins."""
+    """Return the settings of [Service], in order, from the output of `systemctl cat`: the unit and then its
+    drop-ins."""
     found = []
     section = ""
     for line in _whole_lines(text):
@@ -47,7 +48,7 @@ def settings_of(text: str) -> list[tuple[str, str]]:
 
 
 def _whole_lines(text: str) -> Iterator[str]:
-    """Without comments, and with those that go on after a backslash as one."""
+    """Yield the lines without comments; those continued by a backslash are joined."""
     begun = ""
     for line in map(str.strip, text.splitlines()):
         if line[:1] in ("#", ";"):
@@ -61,7 +62,7 @@ def _whole_lines(text: str) -> Iterator[str]:
 
 
 def properties_of(text: str, unit: str, words: Sequence[str]) -> list[str]:
-    """Return `--property=` for each setting that makes the sandbox. Raises Unusable."""
+    """Return `--property=` for each setting that makes the sandbox. Raises UnusableUnit."""
     settings = settings_of(text)
     if not any(key == "ExecStart" for key, _ in settings):
         raise UnusableUnit(
@@ -75,7 +76,7 @@ def properties_of(text: str, unit: str, words: Sequence[str]) -> list[str]:
 
 
 def resolve(value: str, unit: str) -> str:
-    """Replace systemd's specifiers by what they stand for in this unit. Raises Unusable for one that is not known."""
+    """Return the value with systemd's specifiers replaced for this unit. Raises UnusableUnit for an unknown one."""
     name = unit.removesuffix(".service")
     prefix, _, instance = name.partition("@")
     plain = instance.replace("-", "/")
@@ -114,11 +115,11 @@ def _missing_credentials(settings: Iterable[tuple[str, str]]) -> Iterator[str]:
 
 
 def main(unit: str, *command: str) -> None:
-    """Become systemd-run, or end with EXIT_CONFIG where the unit cannot be followed."""
+    """Replace this process by systemd-run, or exit with EXIT_CONFIG if the unit cannot be followed."""
     asks = ["systemctl", "cat", "--", unit]
-    said = subprocess.run(asks, capture_output=True, text=True, check=False)  # noqa: S603 - no shell
+    result = subprocess.run(asks, capture_output=True, text=True, check=False)  # noqa: S603 - no shell
     try:
-        properties = properties_of(said.stdout, unit, command[1:])
+        properties = properties_of(result.stdout, unit, command[1:])
     except UnusableUnit as error:
         print(f"error: {error}", file=sys.stderr)
         sys.exit(EXIT_CONFIG)

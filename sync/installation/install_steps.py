@@ -1,4 +1,4 @@
-"""Installing, upgrading and removing, step by step; each step may be done again."""
+"""The steps of installing, upgrading and removing; each may be repeated."""
 
 from __future__ import annotations
 
@@ -28,8 +28,8 @@ UNITS = (f"{NAME}.service", f"{NAME}@*.service")
 
 @dataclass(frozen=True, slots=True)
 class Wishes:
-    """What to install: `extras` None means as the last time, or else all there are; `wheels` is a folder that pip takes
-    everything from; `refresh` asks for the newest packages that the version allows."""
+    """The options of an installation: `extras` None means those of the last time, or else all; `wheels` is a folder
+    that pip takes everything from; `refresh` asks for the newest packages that the version allows."""
 
     source: Path
     extras: Sequence[str] | None = None
@@ -38,8 +38,8 @@ class Wishes:
 
 
 def install(wishes: Wishes, layout: InstallLayout, machine: Machine) -> None:
-    """Leaves configuration, secrets and ledger as they are. What runs is restarted where anything changed. Raises
-    Failed."""
+    """Put the program in place or upgrade it, and restart running services if anything changed. Configuration, secrets
+    and ledger are kept. Raises Failed."""
     if machine.systemd and not Path("/run/systemd/system").is_dir():
         raise Failed("this machine was not started by systemd; for an image there is --root")
     chosen = wishes.extras if wishes.extras is not None else _settings(layout).get("extras")
@@ -74,14 +74,15 @@ def install(wishes: Wishes, layout: InstallLayout, machine: Machine) -> None:
 
 
 def put_in_place(release: Release, layout: InstallLayout, machine: Machine) -> None:
-    """Units, user, command, man page and completions; folders and a first configuration where there are none."""
+    """Write units, user, command, man page and completions; make folders and a first configuration if they are
+    missing."""
     for target, (source, mode) in layout.files(release.share).items():
         machine.write(target, source.read_bytes(), mode)
     for target, command in layout.generated().items():
-        said = machine.ask(*release.program, *command, env={"NO_COLOR": "1"})
-        if said.returncode:
-            raise Failed(f"{NAME} {' '.join(command)} failed:\n{said.stderr.strip()}")
-        machine.write(target, said.stdout.encode(), 0o644)
+        result = machine.ask(*release.program, *command, env={"NO_COLOR": "1"})
+        if result.returncode:
+            raise Failed(f"{NAME} {' '.join(command)} failed:\n{result.stderr.strip()}")
+        machine.write(target, result.stdout.encode(), 0o644)
     if machine.systemd and not machine.dry_run and machine.changes:
         machine.run("make the user", "systemd-sysusers", f"{NAME}.conf")
         machine.run("make the folders", "systemd-tmpfiles", "--create", f"{NAME}.conf")
@@ -94,7 +95,7 @@ def put_in_place(release: Release, layout: InstallLayout, machine: Machine) -> N
 
 
 def _foresee(what: str, layout: InstallLayout, machine: Machine) -> None:
-    """What a release would bring that is not made yet."""
+    """Print what a release that is not made yet would change."""
     machine.say(f"would {what}")
     for target in [*layout.files(layout.current / "share" / NAME), *layout.generated()]:
         machine.say(f"would write {target}{' where it differs' if target.exists() else ''}")
@@ -107,36 +108,37 @@ def _foresee(what: str, layout: InstallLayout, machine: Machine) -> None:
 
 
 def _refuse_bad_configuration(release: Release, layout: InstallLayout, machine: Machine) -> None:
-    """A new version that cannot use a configuration that is there must not take the old one's place."""
+    """Raise Failed if the new version cannot use an existing configuration: it must not replace the old version
+    then."""
     for config, state in _configurations(layout):
-        said = machine.ask(*release.program, "check", "--file", "-c", config, env={"STATE_DIRECTORY": str(state)})
-        if said.returncode:
-            text = f"{said.stdout}{said.stderr}".strip()
+        result = machine.ask(*release.program, "check", "--file", "-c", config, env={"STATE_DIRECTORY": str(state)})
+        if result.returncode:
+            text = f"{result.stdout}{result.stderr}".strip()
             raise Failed(f"this version cannot use {config}, so nothing was changed:\n{text}")
 
 
 def _allow_paths(release: Release, layout: InstallLayout, machine: Machine) -> None:
-    """A service that writes outside its own folder goes on doing so: its drop-in is made, or made anew. What cannot be
-    allowed is said, and left to the service's own words."""
+    """Refresh the drop-in of a service that writes outside its own folder. What fails is only a warning: the service
+    reports it when it starts."""
     if not machine.systemd or machine.dry_run or not machine.changes:
         return
     for config, state in _configurations(layout):
-        said = machine.ask(*release.program, "paths", "-c", config, env={"STATE_DIRECTORY": str(state)})
-        if said.returncode:
-            warn(f"{config}: {said.stderr.strip()}")
-        elif "paths.conf" in said.stdout:
-            machine.say(said.stdout.strip())
+        result = machine.ask(*release.program, "paths", "-c", config, env={"STATE_DIRECTORY": str(state)})
+        if result.returncode:
+            warn(f"{config}: {result.stderr.strip()}")
+        elif "paths.conf" in result.stdout:
+            machine.say(result.stdout.strip())
 
 
 def _configurations(layout: InstallLayout) -> Iterator[tuple[Path, Path]]:
-    """Each one that is there, the service's and its instances', with its folder for the ledger."""
+    """Yield each configuration that exists, the service's and its instances', with its folder for the ledger."""
     for config in sorted([layout.config / "config.toml", *layout.config.glob("*/config.toml")]):
         if config.is_file():
             yield config, layout.state / config.parent.relative_to(layout.config)
 
 
 def _start_again(release: Release, before: Path | None, layout: InstallLayout, machine: Machine) -> None:
-    """Whatever runs is restarted into the new version, which migrates its ledger after a backup."""
+    """Start running services again in the new version, which migrates its ledger after a backup. Raises Failed."""
     if not machine.changes:
         return
     machine.systemctl("read the units anew", "daemon-reload")
@@ -144,9 +146,9 @@ def _start_again(release: Release, before: Path | None, layout: InstallLayout, m
         try:
             machine.systemctl("restart", "restart", unit)
         except Failed as failed:
-            said = machine.ask("systemctl", "status", "--no-pager", "--lines=15", unit).stdout.strip()
+            status = machine.ask("systemctl", "status", "--no-pager", "--lines=15", unit).stdout.strip()
             back = f"\nto go back: ln -sfn {before} {layout.current} && systemctl restart {unit}" if before else ""
-            raise Failed(f"{release.name} is installed, but {unit} does not start:\n{said}{back}") from failed
+            raise Failed(f"{release.name} is installed, but {unit} does not start:\n{status}{back}") from failed
 
 
 def _what_next(layout: InstallLayout, machine: Machine) -> str:
@@ -170,7 +172,7 @@ def _settings(layout: InstallLayout) -> dict[str, list[str]]:
 
 
 def uninstall(layout: InstallLayout, machine: Machine, *, purge: bool) -> None:
-    """Removes the program and its units; configuration, secrets, ledger and user only with `purge`. Raises Failed."""
+    """Remove the program and its units; configuration, secrets, ledger and user only with `purge`. Raises Failed."""
     for unit in machine.active_units(*UNITS):
         machine.systemctl("stop", "stop", unit)
     enabled = layout.root / "etc/systemd/system"
@@ -192,7 +194,7 @@ def uninstall(layout: InstallLayout, machine: Machine, *, purge: bool) -> None:
 
 
 def must_be_root() -> None:
-    """Raises Failed."""
+    """Raise Failed unless this runs as root on a machine with systemd."""
     import os
 
     if os.geteuid() != 0:

@@ -1,4 +1,4 @@
-"""Where everything lies on the machine."""
+"""The paths of everything that is installed."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ NAME = "closingdealz-sync"
 
 @dataclass(frozen=True, slots=True)
 class InstallLayout:
-    """Below `root`, which is `/` but for tests and images. Units lie in /usr/local, where `systemctl mask` and
+    """Paths below `root`, which is `/` except in tests and images. Units lie in /usr/local, where `systemctl mask` and
     `systemctl edit --full` can still override them."""
 
     root: Path = Path("/")
@@ -21,22 +21,22 @@ class InstallLayout:
 
     @property
     def releases(self) -> Path:
-        """One environment a version; the last ones are kept."""
+        """Return the folder of releases: one environment a version, of which the last ones are kept."""
         return self.home / "releases"
 
     @property
     def current(self) -> Path:
-        """A link to the release in use; the units name it."""
+        """Return the link to the release in use; the units name it."""
         return self.home / "current"
 
     @property
     def building(self) -> Path:
-        """Where a wheel is built; gone when it is."""
+        """Return the folder in which a wheel is built; it is removed afterwards."""
         return self.home / "building"
 
     @property
     def settings(self) -> Path:
-        """What the last installation was told."""
+        """Return the file that keeps the options of the last installation."""
         return self.home / "installation.json"
 
     @property
@@ -60,7 +60,7 @@ class InstallLayout:
         return self.root / "usr/local/share/doc" / NAME
 
     def files(self, share: Path) -> dict[Path, tuple[Path, int]]:
-        """Of each file to put in place: where it is in a release's `share` folder, and its mode."""
+        """Return each file to install, with its source in a release's `share` folder and its mode."""
         systemd = share / "systemd"
         found = {
             self.units / f"{NAME}.service": (systemd / f"{NAME}.service", 0o644),
@@ -71,15 +71,14 @@ class InstallLayout:
             self.documents / "config.example.toml": (share / "config.example.toml", 0o644),
             self.documents / "prometheus-alerts.yml": (systemd / "prometheus-alerts.yml", 0o644),
         }
-        for connector in ("hubspot", "salesforce"):
-            example = f"connectors/{connector}/config.example.toml"
-            found[self.documents / example] = (share / example, 0o644)
+        for example in sorted(share.glob("connectors/*/config.example.toml")):
+            found[self.documents / example.relative_to(share)] = (example, 0o644)
         for drop_in in sorted((systemd / "examples").glob("*.conf")):
             found[self.documents / "examples" / drop_in.name] = (drop_in, 0o644)
         return found
 
     def generated(self) -> dict[Path, tuple[str, ...]]:
-        """Files that the program itself writes: by which of its commands."""
+        """Return each file whose content a command of the program prints, with that command."""
         share = self.root / "usr/local/share"
         return {
             share / f"man/man8/{NAME}.8": ("manual",),

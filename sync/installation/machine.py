@@ -1,4 +1,4 @@
-"""What the installation does to the machine: each step says what it did, or, in a dry run, what it would do."""
+"""Everything that the installation does to the machine: each step is printed; in a dry run it is only printed."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ class Machine:
     """`changes` counts what was done (or would have been)."""
 
     def __init__(self, *, dry_run: bool = False, systemd: bool = True) -> None:
-        """Without `systemd`, as for an image, nothing is asked of the service manager, and no owner is changed."""
+        """Set up. Without `systemd`, as for an image, the service manager is not called and no owner is changed."""
         self.dry_run = dry_run
         self.systemd = systemd
         self.changes = 0
@@ -29,19 +29,19 @@ class Machine:
         print(text, flush=True)
 
     def prepare(self, what: str, *command: str | Path) -> None:
-        """Runs what changes nothing of the machine, but takes its time. Raises Failed."""
+        """Run a slow command that does not count as a change of the machine. Raises Failed."""
         before = self.changes
         self.run(what, *command)
         self.changes = before
 
     def _does(self, what: str) -> bool:
-        """Says a step; False in a dry run."""
+        """Print a step and count it; return False in a dry run."""
         self.changes += 1
         self.say(f"would {what}" if self.dry_run else what)
         return not self.dry_run
 
     def run(self, what: str, *command: str | Path, env: Mapping[str, str] | None = None) -> None:
-        """Raises Failed with what the command said."""
+        """Run a command. Raises Failed with its output if it fails."""
         if not self._does(f"{what}: {' '.join(map(str, command))}"):
             return
         done = self.ask(*command, env=env)
@@ -49,7 +49,7 @@ class Machine:
             raise Failed(f"{Path(command[0]).name} failed ({done.returncode}):\n{(done.stderr or done.stdout).strip()}")
 
     def ask(self, *command: str | Path, env: Mapping[str, str] | None = None) -> subprocess.CompletedProcess[str]:
-        """Runs what changes nothing, also in a dry run."""
+        """Run a command that changes nothing, also in a dry run. Raises Failed if it cannot be started."""
         try:
             return subprocess.run(  # noqa: S603 - no shell, and words of our own
                 [*map(str, command)],
@@ -62,7 +62,7 @@ class Machine:
             raise Failed(f"{command[0]} cannot be run: {error.strerror}") from error
 
     def write(self, path: Path, content: bytes, mode: int) -> bool:
-        """Whole or not at all; False where it is there already, as it should be."""
+        """Write a file, whole or not at all; return False if it has that content and mode already."""
         if path.is_file() and path.read_bytes() == content and path.stat().st_mode & 0o7777 == mode:
             return False
         if self._does(f"write {path}"):
@@ -74,7 +74,7 @@ class Machine:
         return True
 
     def link(self, path: Path, target: Path) -> bool:
-        """Points a symbolic link elsewhere, at once."""
+        """Point a symbolic link to `target`, atomically; return False if it points there already."""
         if path.is_symlink() and path.readlink() == target:
             return False
         if self._does(f"point {path} to {target}"):
@@ -90,7 +90,7 @@ class Machine:
             path.chmod(mode)
 
     def give(self, path: Path, group: str) -> None:
-        """Lets a group read a file that stays root's."""
+        """Let a group read a file that remains root's."""
         if self.systemd and not self.dry_run:
             shutil.chown(path, "root", group)
 
@@ -103,7 +103,8 @@ class Machine:
 
     @contextmanager
     def alone(self, folder: Path) -> Iterator[None]:
-        """Nobody else installs or removes meanwhile. Raises Failed where somebody does; the folder is only locked."""
+        """Lock out other installations and removals for the duration. Raises Failed if one is running. The folder is
+        only locked."""
         if self.dry_run:
             yield
             return
@@ -119,21 +120,22 @@ class Machine:
             os.close(descriptor)
 
     def systemctl(self, what: str, *words: str) -> None:
-        """Raises Failed."""
+        """Run systemctl. Raises Failed."""
         if self.systemd:
             self.run(what, "systemctl", *words)
 
     def active_units(self, *patterns: str) -> Sequence[str]:
-        """Services that run, or are about to."""
+        """Return the services that are running, starting or stopping."""
         if not self.systemd:
             return ()
         states = "active,activating,reloading,deactivating"
-        said = self.ask("systemctl", "list-units", "--plain", "--no-legend", f"--state={states}", *patterns)
-        return [line.split()[0] for line in said.stdout.splitlines() if line.strip()]
+        result = self.ask("systemctl", "list-units", "--plain", "--no-legend", f"--state={states}", *patterns)
+        return [line.split()[0] for line in result.stdout.splitlines() if line.strip()]
 
 
 def _surroundings() -> Mapping[str, str]:
-    """Without what leads this Python to the installer itself: pip would take the program for installed already."""
+    """Return the environment without what points to the installer's own Python: pip would find the program installed
+    there."""
     return {name: value for name, value in os.environ.items() if name not in ("PYTHONPATH", "PYTHONHOME")}
 
 

@@ -1,4 +1,4 @@
-"""Releases: each an environment of its own below /opt, made from a wheel, complete or not there."""
+"""Releases: one environment each below /opt, made from a wheel; a release is complete or absent."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ _NO_DRIVERS = ("all", "mutants", "test")
 
 @dataclass(frozen=True, slots=True)
 class Release:
-    """An environment with the program in it; `name` says which version, wheel, Python and extras."""
+    """An environment with the program in it; `name` is derived from version, wheel, Python and extras."""
 
     name: str
     path: Path
@@ -35,25 +35,25 @@ class Release:
 
     @property
     def program(self) -> Sequence[str | Path]:
-        """How it is run before it is in its place: by no script, whose first line names the place, and with nothing of
-        the installer's surroundings."""
+        """Return the command that runs the program before it is in its final place: scripts name that place in their
+        first line, and `-I` ignores the installer's environment."""
         return (self.path / "bin/python", "-I", "-m", "sync")
 
     @property
     def share(self) -> Path:
-        """The files that came with the program: units, examples."""
+        """Return the folder of the files that came with the program: units, examples."""
         return self.path / "share" / NAME
 
 
 def own_source() -> Path:
-    """The wheel or the checkout that this module was started from."""
+    """Return the wheel or the checkout that this module was started from; an empty path if it is neither."""
     above = Path(__file__).resolve().parents[2]
     return above if above.suffix == ".whl" or (above / "pyproject.toml").exists() else Path()
 
 
 @contextmanager
 def wheel_of(source: Path, machine: Machine, wheels: Path | None, layout: InstallLayout) -> Iterator[Path]:
-    """The source itself where it is a wheel; of a checkout one is built, as its own build system says.
+    """Yield the source itself if it is a wheel; from a checkout, build one with its own build system.
 
     What an installation that was killed left of its building goes first; nobody else builds meanwhile (`alone`).
     """
@@ -82,7 +82,7 @@ def wheel_of(source: Path, machine: Machine, wheels: Path | None, layout: Instal
 
 
 def release_of(wheel: Path, extras: Sequence[str], python: str, layout: InstallLayout, refresh: str = "") -> Release:
-    """Which release a wheel makes: the same one for the same contents (its pins among them), whenever it was built.
+    """Return the release that a wheel makes: the same one for the same content (pins included), whenever it was built.
 
     `refresh` is when the newest packages are asked for, which makes another one.
     """
@@ -93,14 +93,14 @@ def release_of(wheel: Path, extras: Sequence[str], python: str, layout: InstallL
 
 
 def extras_of(wheel: Path) -> list[str]:
-    """All drivers of databases and systems that it offers, each by its own name; not what its tests need."""
+    """Return the names of the wheel's extras for databases and systems, without those for tests."""
     lines = _read(wheel, "METADATA").decode().split("\n\n", 1)[0].splitlines()
     offered = (line.partition(":")[2].strip() for line in lines if line.startswith("Provides-Extra:"))
     return [name for name in offered if name not in _NO_DRIVERS]
 
 
 def read_pins(wheel: Path) -> str:
-    """The packages that the wheel was tested with. Raises Failed for a wheel of before they came along."""
+    """Return the packages that the wheel was tested with. Raises Failed for a wheel that is too old to list them."""
     with zipfile.ZipFile(wheel) as archive:
         try:
             return archive.read(NAME_IN_WHEEL).decode()
@@ -118,7 +118,7 @@ def is_complete(release: Release) -> bool:
 
 
 def make(release: Release, wheel: Path, extras: Sequence[str], machine: Machine, wheels: Path | None) -> None:
-    """An unfinished one of an earlier try is made anew. Raises Failed."""
+    """Make the release; an unfinished one of an earlier attempt is made anew. Raises Failed."""
     if release.path.exists():
         machine.remove(release.path)
     release.path.parent.mkdir(parents=True, exist_ok=True)
@@ -147,7 +147,8 @@ def make(release: Release, wheel: Path, extras: Sequence[str], machine: Machine,
 
 
 def relocate(release: Release) -> None:
-    """Scripts name the interpreter by the path that it has once an image is a machine's root."""
+    """Rewrite the first line of scripts in an image: they must name the interpreter's path on the machine, not in the
+    image."""
     if release.path == release.there:
         return
     for script in (release.path / "bin").iterdir():
@@ -159,7 +160,8 @@ def relocate(release: Release) -> None:
 
 
 def refuse_other_python(layout: InstallLayout) -> None:
-    """Raise Failed where the image has another Python than this machine: its environments would be empty for it."""
+    """Raise Failed if the image has another Python than this machine: the image's Python would not find the
+    packages."""
     link = layout.root / "usr/bin/python3"
     theirs = link.readlink().name if link.is_symlink() else ""
     ours = f"python{sys.version_info[0]}.{sys.version_info[1]}"
@@ -170,7 +172,7 @@ def refuse_other_python(layout: InstallLayout) -> None:
 
 
 def prune(layout: InstallLayout, machine: Machine, *keep: Path) -> None:
-    """Removes all but these and the newest others, KEPT together."""
+    """Remove all releases except these and the newest others, KEPT together."""
     others = [each for each in layout.releases.iterdir() if each not in keep] if layout.releases.is_dir() else []
     others.sort(key=lambda path: path.stat().st_mtime, reverse=True)
     for each in others[max(0, KEPT - len({*keep})) :]:
@@ -178,14 +180,14 @@ def prune(layout: InstallLayout, machine: Machine, *keep: Path) -> None:
 
 
 def _environment(path: Path) -> Sequence[str | Path]:
-    """The command that makes one, with the system's own Python: `sys.executable` may be another environment's. Raises
-    Failed where it cannot."""
+    """Return the command that makes an environment with the system's own Python: `sys.executable` may belong to another
+    environment. Raises Failed if it cannot."""
     if importlib.util.find_spec("ensurepip") is None or importlib.util.find_spec("venv") is None:
         raise Failed("this Python cannot make environments: apt-get install python3-venv, then try again")
     return ("/usr/bin/python3", "-m", "venv", path)
 
 
 def _from(wheels: Path | None) -> Sequence[str]:
-    """Where pip looks: the index that it is set up with, or a folder of wheels alone."""
+    """Return pip's options for where to look: the index it is configured for, or only a folder of wheels."""
     quiet = ("--quiet", "--disable-pip-version-check")
     return quiet if wheels is None else (*quiet, "--no-index", "--find-links", str(wheels.resolve()))

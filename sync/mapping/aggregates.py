@@ -16,7 +16,7 @@ from sync.shared.words import Json
 
 
 def contains(where: Json, what: Json) -> bool | None:
-    """True where the list holds the value, or the text this part; null where text or part is null."""
+    """Return True where the list holds the value, or the text this part; null where text or part is null."""
     if isinstance(where, list):
         return what in where
     if what is None or where is None:
@@ -27,7 +27,7 @@ def contains(where: Json, what: Json) -> bool | None:
 
 
 def merge(*objects: Json) -> dict[str, Json] | None:
-    """One object with the fields of all, the last one's value for each name; nulls are passed over."""
+    """Return one object with the fields of all, the last one's value for each name; nulls are passed over."""
     known = [each for each in objects if each is not None]
     for each in known:
         if not isinstance(each, dict):
@@ -36,12 +36,12 @@ def merge(*objects: Json) -> dict[str, Json] | None:
 
 
 def total(items: list[Json]) -> Json:
-    """The sum of the numbers, in decimal digits as add(); nulls are passed over."""
+    """Return the sum of the numbers, in decimal digits as add(); nulls are passed over."""
     return _of_numbers("sum", items, lambda numbers: sum(numbers, Decimal(0))) if items else 0
 
 
 def average(items: list[Json]) -> Json:
-    """The mean of the numbers, nulls passed over."""
+    """Return the mean of the numbers, nulls passed over."""
     return _of_numbers("avg", items, lambda numbers: sum(numbers, Decimal(0)) / len(numbers))
 
 
@@ -59,17 +59,17 @@ def _of_numbers(name: str, items: list[Json], calculate: Callable[[Sequence[Deci
 
 
 def greatest(items: list[Json]) -> Json:
-    """The greatest of numbers, or the last of texts; nulls are passed over."""
+    """Return the greatest of numbers, or the last of texts; nulls are passed over."""
     return max(_pairs("max", items), key=_key, default=_NONE)[1]
 
 
 def least(items: list[Json]) -> Json:
-    """The least of numbers, or the first of texts; nulls are passed over."""
+    """Return the least of numbers, or the first of texts; nulls are passed over."""
     return min(_pairs("min", items), key=_key, default=_NONE)[1]
 
 
 def ordered(items: list[Json]) -> list[Json]:
-    """The numbers or texts in their order, nulls at the end."""
+    """Return the numbers or texts in their order, nulls at the end."""
     known = [item for _, item in sorted(_pairs("sort", items), key=_key)]
     return known + [None] * (len(items) - len(known))
 
@@ -78,25 +78,25 @@ _NONE: tuple[Any, Json] = (None, None)
 
 
 def _pairs(name: str, items: list[Json]) -> list[tuple[Any, Json]]:
-    """The items but for nulls, each behind that by which it is ordered."""
+    """Return the items without nulls, as (sort key, item)."""
     known = [item for item in items if item is not None and not (isinstance(item, float) and math.isnan(item))]
     return list(zip(_alike(name, known), known, strict=True))
 
 
 def greatest_by(items: list[Json], by: Any) -> Json:
-    """The item for which the expression gives the greatest value; those for which it is null are passed over."""
+    """Return the item for which the expression gives the greatest value; those for which it is null are passed over."""
     keyed = _with_keys("max_by", items, by)
     return max(keyed, key=_key)[1] if keyed else None
 
 
 def least_by(items: list[Json], by: Any) -> Json:
-    """The item for which the expression gives the least value; those for which it is null are passed over."""
+    """Return the item for which the expression gives the least value; those for which it is null are passed over."""
     keyed = _with_keys("min_by", items, by)
     return min(keyed, key=_key)[1] if keyed else None
 
 
 def ordered_by(items: list[Json], by: Any) -> list[Json]:
-    """The items in the order of what the expression gives for each; those for which it is null come last."""
+    """Return the items in the order of what the expression gives for each; those for which it is null come last."""
     unknown: list[Json] = []
     keyed = sorted(_with_keys("sort_by", items, by, unknown), key=_key)
     return [item for _, item in keyed] + unknown
@@ -107,7 +107,8 @@ def _key(pair: tuple[Any, Json]) -> Any:
 
 
 def _with_keys(name: str, items: list[Json], by: Any, unknown: list[Json] | None = None) -> list[tuple[Any, Json]]:
-    """The items with their keys; those whose key is null go to `unknown`."""
+    """Return the items as (sort key, item), the key being what `by` gives for the item; items whose key is null are
+    appended to `unknown`."""
     keys, known = [], []
     for item in items:
         if (key := by.visit(by.expression, item)) is not None:
@@ -119,7 +120,7 @@ def _with_keys(name: str, items: list[Json], by: Any, unknown: list[Json] | None
 
 
 def _alike(name: str, known: list[Json]) -> Sequence[Any]:
-    """The values as they are ordered. Raises Unusable where they are not all numbers (booleans count) or all texts."""
+    """Return the values as sort keys. Raises UnusableValue unless all are numbers (booleans count) or all are text."""
     odd = next((item for item in known if not isinstance(item, str | int | float)), None)
     if odd is not None:
         raise UnusableValue(f"{name}() expects text or numbers, got {type_name(odd)}")
@@ -130,18 +131,18 @@ def _alike(name: str, known: list[Json]) -> Sequence[Any]:
 
 
 def absolute(number: str | float) -> Json:
-    """The number without its sign."""
+    """Return the number without its sign."""
     found = decimal(number)
     return None if found is None else as_json(found.copy_abs())
 
 
 def ceiling(number: str | float) -> Json:
-    """The next whole number upwards."""
+    """Return the next whole number upwards."""
     return _whole(number, ROUND_CEILING)
 
 
 def floor(number: str | float) -> Json:
-    """The next whole number downwards."""
+    """Return the next whole number downwards."""
     return _whole(number, ROUND_FLOOR)
 
 

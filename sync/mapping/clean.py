@@ -1,4 +1,4 @@
-"""Cleaning: from what an expression yields to what may be sent, with a note on everything cut or left out.
+"""Cleans the results of expressions so that they may be sent, and notes everything that is cut or left out.
 
 A value that cannot be used is left out and said, whatever the field: see `Required` for what that does to the lead.
 """
@@ -10,10 +10,9 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import TypeAlias
 
 from sync.mapping.emails import FoundAddresses, addresses_in, is_email, is_ordinary, narrow
-from sync.mapping.phones import dialled, phone_fault
 from sync.mapping.placeholders import is_placeholder
 from sync.mapping.result import MappingNotes
-from sync.mapping.unusable import UNFIT, UnusableValue, as_text, cut, trimmed, type_name, utf16_length
+from sync.mapping.unusable import INVISIBLE, UNFIT, UnusableValue, as_text, cut, trimmed, type_name, utf16_length
 from sync.mapping.web import is_ordinary as is_ordinary_address
 from sync.mapping.web import is_profile, web_addresses
 from sync.mapping.wire_fields import EMPLOYEES, FieldShape, WireField, folded
@@ -34,6 +33,13 @@ _COUNT = re.compile(
 _FRACTION = re.compile(r"[.,]0{1,2}\Z")
 _NO_DIGIT = re.compile(r"[^0-9+-]")
 _UUID = re.compile(r"[0-9A-Fa-f]{8}(-[0-9A-Fa-f]{4}){3}-[0-9A-Fa-f]{12}")
+
+_ANY_DIGIT = re.compile(r"\d")
+# Excel's way to spoil a long number; and the least that can be dialled: three digits, not all of them 0.
+_SCIENTIFIC = re.compile(r"[+-]?\d+(?:[.,]\d+)?[eE][+-]?\d+")
+_LEAST_DIGITS = 3
+_OF_A_FLOAT = re.compile(r"\+?\d{5,}\.0", re.ASCII)
+_UNSEEN = {ord(mark): None for mark in INVISIBLE}
 
 _FIX_COUNT = "map a column that holds one number; for ranges lookup() gives one"
 _FIX_DATE = "map a column of dates; a number needs its unit: from_epoch(number, 's')"
@@ -112,7 +118,7 @@ def _text(field: WireField, truncate: bool, *, item: bool = False) -> Callable[[
 
 
 def _fix_of(value: Json) -> str:
-    """The cure for a value of this type where text is due."""
+    """Return the cure for a value of this type in a text field; "" if there is none."""
     return _FIX_TYPE.get(type(value), "")
 
 
@@ -157,16 +163,40 @@ def _phones(field: WireField) -> Take:
 
     def clean(value: Json, report: MappingNotes) -> Sequence[str]:
         try:
-            text = dialled(as_text(value))
+            text = _dialled(as_text(value))
         except UnusableValue as error:
             report.drop(key, str(error), None, _fix_of(value), item=True)
             return ()
-        if text and (fault := phone_fault(text, limit)):
+        if text and (fault := _phone_fault(text, limit)):
             report.drop(key, fault, utf16_length(text), item=True)
             return ()
         return (text,)
 
     return clean
+
+
+def _dialled(text: str) -> str:
+    """Return the number without invisible marks and without the `.0` of a number that passed through a table of floats:
+    both would be dialled wrongly, since a phone ignores the point."""
+    if not text.isascii():
+        return text.translate(_UNSEEN)
+    return text[:-2] if text.endswith(".0") and _OF_A_FLOAT.fullmatch(text) else text
+
+
+def _phone_fault(text: str, limit: int) -> str:
+    """Return why this cannot be a phone number; "" if it can. `limit` is in UTF-16 code units."""
+    if len(text) > limit or utf16_length(text) > limit:
+        return f"longer than {limit:,} characters"
+    if UNFIT.search(text):
+        return "contains a control character"
+    found = _ANY_DIGIT.findall(text)
+    if not found:
+        return "without a digit"
+    if len(found) < _LEAST_DIGITS or set(map(int, found)) == {0}:
+        return f"not a phone number: fewer than {_LEAST_DIGITS} digits, or only zeros"
+    if "@" in text or "://" in text or _SCIENTIFIC.fullmatch(text) or (":" in text and iso_8601(text)):
+        return "not a phone number"
+    return ""
 
 
 def _list(field: WireField, take: Take) -> Cleaner:
@@ -187,7 +217,7 @@ def _list(field: WireField, take: Take) -> Cleaner:
 
 
 def _flat(value: Json) -> Sequence[Json]:
-    """The items of a list, those of lists inside it flattened once; anything else is one item."""
+    """Return the items of a list, with lists inside it flattened by one level; a value that is no list is one item."""
     if type(value) is not list:
         return (value,)
     if list not in map(type, value):
@@ -196,7 +226,8 @@ def _flat(value: Json) -> Sequence[Json]:
 
 
 def _checked(field: WireField, check: Callable[[Json], Json], hint: str) -> Cleaner:
-    """A field of one exact form: empty is nothing, any other form is left out."""
+    """Return the cleaning of a field of one exact form: an empty value gives None, any other form is left out with a
+    note."""
     key = field.key
 
     def clean(value: Json, report: MappingNotes) -> Json:

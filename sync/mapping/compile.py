@@ -24,31 +24,31 @@ def compile_mapping(
     children: Collection[str],
     wire: Wire,
     lookups: Mapping[str, Mapping[str, Json]],
-    apart: Collection[str] = (),
-    passing: Mapping[str, str] | None = None,
+    bookkeeping: Collection[str] = (),
+    filters: Mapping[str, str] | None = None,
 ) -> LeadMapping:
     """Return the mapping of one stream.
 
     `where` is the table's place in the file (`sources.X.streams.Y.lead`), `children` the names under which children are
-    nested into its records, `lookups` the tables of `[lookups]`, `apart` columns of the source's own (key, time of
-    change), which are no part of what rest() lists. `passing`: fields that must be true for a record to be wanted,
+    nested into its records, `lookups` the tables of `[lookups]`, `bookkeeping` columns of the source's own (key, time of
+    change), which are no part of what rest() lists. `filters`: fields that must be true for a record to be wanted,
     beside `where`, with the setting that each hangs on (connectors.interface.Filters).
 
     Raises ConfigError with every problem of the table, each with its key and, inside expressions, the column.
     """
-    facts = CompileFindings(where, lookups, apart=frozenset(apart))
-    facts.version["kind"] = table.kind
-    facts.rows.append((IS_CONTACT, str(table.kind == "contact").lower(), "kind"))
+    findings = CompileFindings(where, lookups, bookkeeping=frozenset(bookkeeping))
+    findings.version["kind"] = table.kind
+    findings.rows.append((IS_CONTACT, str(table.kind == "contact").lower(), "kind"))
     for name in clashes(wire):
-        facts.fault("", f"the wire name {name!r} stands for two fields", "change the workspace's table `wire`")
-    for field, setting in (passing or {}).items():
-        facts.must_hold(field, setting)
-    lead = lead_section(facts, table, lead_fields(wire))
+        findings.fault("", f"the wire name {name!r} stands for two fields", "change the workspace's table `wire`")
+    for field, setting in (filters or {}).items():
+        findings.must_hold(field, setting)
+    lead = lead_section(findings, table, lead_fields(wire))
     nested = contact_fields(wire)
-    contacts = tuple(contact_section(facts, index, inner, nested) for index, inner in enumerate(table.contacts))
-    if facts.problems:
-        raise ConfigError(facts.problems)
-    return LeadMapping(table.kind, lead, contacts, facts, children, wire=wire, passing=tuple(passing or ()))
+    contacts = tuple(contact_section(findings, index, inner, nested) for index, inner in enumerate(table.contacts))
+    if findings.problems:
+        raise ConfigError(findings.problems)
+    return LeadMapping(table.kind, lead, contacts, findings, children, wire=wire, filters=tuple(filters or ()))
 
 
 class LeadMapping:
@@ -65,27 +65,27 @@ class LeadMapping:
         kind: str,
         lead: Section,
         contacts: tuple[ContactSection, ...],
-        facts: CompileFindings,
+        findings: CompileFindings,
         children: Collection[str],
         *,
         wire: Wire,
-        passing: Sequence[str] = (),
+        filters: Sequence[str] = (),
     ) -> None:
-        self.version: str = facts.digest()
-        self.wanted: Wanted = wanted(facts.root, children)
-        self.readers: Mapping[tuple[str, ...], Sequence[str]] = facts.readers
-        self._passing = tuple(passing)
-        self._where_reads = tuple(path for path, keys in facts.readers.items() if f"{facts.where}.where" in keys)
-        self.compared: Sequence[tuple[str, Compared]] = tuple({repr(one): one for one in facts.compared}.values())
+        self.version: str = findings.digest()
+        self.wanted: Wanted = wanted(findings.root, children)
+        self.readers: Mapping[tuple[str, ...], Sequence[str]] = findings.readers
+        self._filters = tuple(filters)
+        self._where_reads = tuple(path for path, keys in findings.readers.items() if f"{findings.where}.where" in keys)
+        self.compared: Sequence[tuple[str, Compared]] = tuple({repr(one): one for one in findings.compared}.values())
         self._is_contact = kind == "contact"
         self._fields = lead_fields(wire)
         self._lead = lead
         self._contacts = contacts
         self.nests = bool(contacts)
         self.needs_contacts = any(key == CONTACTS for key, _ in lead.required.all_of)
-        self._rows = tuple(facts.rows)
-        self._prune: Callable[[Any], Any] = pruner(facts.root)
-        self._has_labels = has_labels(facts.root)
+        self._rows = tuple(findings.rows)
+        self._prune: Callable[[Any], Any] = pruner(findings.root)
+        self._has_labels = has_labels(findings.root)
 
     def project(self, data: Mapping[str, Json]) -> dict[str, Json]:
         """Return only the values that the mapping reads, in the record's shape: `apply` makes the same of them.
@@ -101,9 +101,10 @@ class LeadMapping:
         return without_labels(projected) if self._has_labels else projected
 
     def apply(self, data: Mapping[str, Json]) -> MappingResult:
-        """Return what becomes of a record. Never raises on plain JSON, whatever its types, sizes and depth."""
+        """Return what becomes of a record: a lead, filtered, or the reasons why it cannot be one. Never raises on plain
+        JSON, whatever its types, sizes and depth."""
         report = MappingNotes()
-        if any(data.get(field) is not True for field in self._passing):
+        if any(data.get(field) is not True for field in self._filters):
             return Filtered()
         if not self._lead.admits(data, data, report):
             return Filtered()
@@ -122,22 +123,22 @@ class LeadMapping:
         return tuple((key, reasons[0].rule) for key in empty if (reasons := report.reasons(key)))
 
     def read_by_where(self, data: Mapping[str, Json]) -> list[tuple[str, Json]]:
-        """Return what the lead's `where` reads of a record, as (path, value): why it holds, or does not. Where a filter
-        of the connector's own leaves the record out, only that one."""
-        if left_out := [(field, data.get(field)) for field in self._passing if data.get(field) is not True]:
+        """Return what the lead's `where` reads of a record, as (path, value): it shows why the condition is true or
+        false. If a filter of the connector's own leaves the record out, return only that filter's field."""
+        if left_out := [(field, data.get(field)) for field in self._filters if data.get(field) is not True]:
             return left_out
         return [(".".join(path), value_at(data, path)) for path in self._where_reads]
 
     def identities(self, document: Mapping[str, Json]) -> list[Identity]:
-        """Return by what one of its leads can be recognised as one that exists."""
+        """Return the identities by which one of its leads can be recognised as one that exists already."""
         return identities(document, self._fields, is_contact=self._is_contact)
 
     def identities_of_contacts(self, document: Mapping[str, Json]) -> list[list[Identity]]:
-        """By what each contact nested in one of its leads can be recognised, in their order."""
+        """Return the identities of each contact nested in one of its leads, in their order."""
         return identities_of_contacts(document.get(CONTACTS, ()), self._fields)
 
     def watched(self) -> dict[str, str]:
-        """Return the lead's fields of which it is news that all leads lack them: wire name -> key in the mapping."""
+        """Return the fields whose absence from every lead of a poll is suspicious: wire name -> key in the mapping."""
         named = {field.name: key for key, field in self._fields.items() if field.name != LABELS}
         return {**named, CONTACTS: "contacts"}
 

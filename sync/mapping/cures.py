@@ -1,9 +1,10 @@
-"""Cures: the words to write in an expression instead of those of other languages."""
+"""Suggests what to write in an expression in place of another language's syntax and functions."""
 
 from __future__ import annotations
 
 import json
 import re
+from collections.abc import Mapping
 
 _CURES = {
     "=": "write == to compare",
@@ -26,6 +27,46 @@ _CURES = {
     "%": "write mod(a, b)",
 }
 
+ELSEWHERE: Mapping[str, str] = {
+    **dict.fromkeys(("coalesce", "ifnull", "isnull", "nvl", "default", "first_not_null"), "write not_null(a, b)"),
+    **dict.fromkeys(("concat", "concat_ws", "string_join"), "write join(' ', [a, b])"),
+    **dict.fromkeys(("substr", "mid", "slice"), "write substring(text, start, length) or text[start:end]"),
+    **dict.fromkeys(("left", "right"), "write text[:10] or text[-10:]"),
+    **dict.fromkeys(("len", "size", "count", "char_length"), "write length(value)"),
+    **dict.fromkeys(("lcase", "lowercase", "to_lower", "downcase"), "write lower(text)"),
+    **dict.fromkeys(("ucase", "uppercase", "to_upper", "upcase"), "write upper(text)"),
+    **dict.fromkeys(("initcap", "titlecase", "proper"), "write title(text)"),
+    **dict.fromkeys(("strip", "btrim"), "write trim(text)"),
+    **dict.fromkeys(("ltrim", "lstrip"), "write trim_left(text)"),
+    **dict.fromkeys(("rtrim", "rstrip"), "write trim_right(text)"),
+    **dict.fromkeys(("lpad",), "write pad_left(text, width, character)"),
+    **dict.fromkeys(("rpad",), "write pad_right(text, width, character)"),
+    **dict.fromkeys(("parse_json", "from_json", "json_parse", "loads"), "write json(text)"),
+    **dict.fromkeys(
+        ("re_match", "regexp_like", "regexp_match", "matches", "rlike"), "write regex_match(text, 'pattern')"
+    ),
+    **dict.fromkeys(("regexp_substr", "re_find", "regexp_extract"), "write regex_extract(text, 'pattern')"),
+    **dict.fromkeys(("regexp_replace", "re_replace", "re_sub"), "write regex_replace(text, 'pattern', '')"),
+    **dict.fromkeys(("strip_html", "striptags", "strip_tags", "unescape", "html_unescape"), "write html_to_text(text)"),
+    **dict.fromkeys(("case", "iif", "iff", "if_else", "ternary", "choose"), "write if(condition, then, else)"),
+    **dict.fromkeys(("int", "float", "number", "cast", "to_int", "to_integer"), "write to_number(value)"),
+    **dict.fromkeys(("bool", "boolean", "flag", "to_bool"), "write to_boolean(value)"),
+    **dict.fromkeys(("str", "text", "string", "to_text"), "write to_string(value)"),
+    **dict.fromkeys(
+        ("strptime", "parse_date", "to_date", "str_to_date", "to_timestamp"), "write date(text, '%d.%m.%Y')"
+    ),
+    **dict.fromkeys(("strftime", "date_format", "to_char"), "write format_date(date, '%d.%m.%Y')"),
+    **dict.fromkeys(("from_unixtime", "epoch", "from_timestamp"), "write from_epoch(number, 's')"),
+    **dict.fromkeys(("distinct", "uniq", "dedup"), "write unique(list)"),
+    **dict.fromkeys(("plus", "minus", "times", "modulo"), "write add, subtract, multiply, divide or mod(a, b)"),
+    **dict.fromkeys(("root", "parent", "this"), "write $ for the whole record, $.name for its field"),
+    **dict.fromkeys(
+        ("now", "today", "current_date", "current_timestamp", "sysdate", "age"),
+        "not offered: a value that changes by itself would make every lead a changed one; map a column of the source",
+    ),
+    **dict.fromkeys(("random", "uuid", "rand", "newid"), "not offered: each reading would make another lead"),
+}
+"""Functions as other languages call them, and what to write here."""
 
 _NUMBER = re.compile(r"-?\d+(?:\.\d+)?", re.ASCII)
 _WORD = re.compile(r"[A-Za-z_]\w*", re.ASCII)
@@ -39,7 +80,7 @@ _WORDS_BEFORE = re.compile(r"(?:[A-Za-z_]\w*[ \t]+)+$", re.ASCII)
 
 
 def cure(text: str, position: int, found: str) -> str:
-    """Return what to write instead of what was found at this position of an expression; "" where that is not known."""
+    """Return what to write in place of `found` at this position (from 0) of an expression; "" if no cure is known."""
     before, here = text[:position], text[position:]
     if found == "-" and before.endswith(" ") and here.startswith("- "):
         return "write subtract(a, b)"
@@ -54,7 +95,8 @@ def cure(text: str, position: int, found: str) -> str:
 
 
 def _cure_of_place(before: str, here: str) -> str:
-    """For a name with other letters, in brackets or behind a $, and for a quote inside text."""
+    """Return the cure for a name with other letters, in brackets or behind a $, or for a quote inside text; ""
+    otherwise."""
     if here[:1].isalpha() and not here[:1].isascii():
         whole = json.dumps(_LETTERS_BEFORE.findall(before)[0] + _LETTERS.findall(here)[0], ensure_ascii=False)
         return f"a field name with other letters than A to Z stands in double quotes: {whole}"
@@ -77,7 +119,7 @@ def _cure_of_words(before: str, here: str) -> str:
 
 
 def _words_from(here: str) -> str:
-    """The words that begin here, up to one that means something in other languages."""
+    """Return the words that begin here, up to the first that is an operator in other languages."""
     words = []
     for word in re.split(r"[ \t]+", here):
         found = _WORD.match(word)

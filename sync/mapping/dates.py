@@ -24,7 +24,7 @@ _MICROSECONDS = {"s": 1_000_000, "ms": 1000, "us": 1}
 
 
 def year(date_text: str | float) -> int | None:
-    """The year, as a number, of an ISO 8601 date or of a text of four digits; null for anything else."""
+    """Return the year, as a number, of an ISO 8601 date or of a text of four digits; null for anything else."""
     found = _YEAR.fullmatch(trimmed(plain(date_text)))
     if not found:
         return None
@@ -35,7 +35,8 @@ def year(date_text: str | float) -> int | None:
 
 
 def date(text: str | float, form: str) -> str | None:
-    """The date as ISO 8601, read by a format of strptime codes (`%y`: 69 is 1969, 68 is 2068); null if it differs."""
+    """Return the date as ISO 8601, read by a format of strptime codes (`%y`: 69 is 1969, 68 is 2068); null if it
+    differs."""
     seen = trimmed(plain(text))
     if not seen or len(seen) > _LONGEST_DATE:
         return None
@@ -52,7 +53,8 @@ def date(text: str | float, form: str) -> str | None:
 
 
 def format_date(iso_date: str, form: str) -> str | None:
-    """A date or time (ISO 8601) by a format of strftime codes, names in English; null if it lacks what a code asks."""
+    """Return a date or time (ISO 8601) by a format of strftime codes, names in English; null if it lacks what a code
+    asks."""
     seen = iso_8601(trimmed(iso_date))
     if seen is None:
         return None
@@ -68,7 +70,7 @@ def format_date(iso_date: str, form: str) -> str | None:
 
 
 def from_epoch(number: str | float, unit: str) -> str | None:
-    """The time (ISO 8601, UTC) so many seconds ('s'), milliseconds ('ms') or microseconds ('us') after 1970."""
+    """Return the time (ISO 8601, UTC) so many seconds ('s'), milliseconds ('ms') or microseconds ('us') after 1970."""
     if unit not in _MICROSECONDS or (passed := decimal(number)) is None:
         return None
     try:
@@ -79,7 +81,8 @@ def from_epoch(number: str | float, unit: str) -> str | None:
 
 
 def format_fault(form: Json, *, whole: bool) -> tuple[str, str] | None:
-    """Return what is wrong with a format that stands in the file. `whole`: it must name day, month and year."""
+    """Return what is wrong with a constant date format; None if nothing is. `whole`: it must name day, month and
+    year."""
     if not isinstance(form, str) or "%" not in form or len(form) > _LONGEST_FORMAT:
         return "the format must be text with codes such as %d, %m and %Y", "for 31.01.2026 write '%d.%m.%Y'"
     codes = _CODE.findall(form)
@@ -97,7 +100,7 @@ def format_fault(form: Json, *, whole: bool) -> tuple[str, str] | None:
 
 
 def unit_fault(unit: Json) -> tuple[str, str] | None:
-    """Return what is wrong with a unit that stands in the file."""
+    """Return what is wrong with a constant unit of from_epoch(); None if nothing is."""
     if isinstance(unit, str) and unit in _MICROSECONDS:
         return None
     return "the unit of from_epoch() must be 's', 'ms' or 'us'", "1767225600 are seconds, 1767225600000 milliseconds"

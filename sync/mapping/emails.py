@@ -1,4 +1,4 @@
-"""E-mail addresses: told from other text by the library's verdict, and taken out of what people write around them."""
+"""Recognises e-mail addresses, and extracts them from what people write around them."""
 
 from __future__ import annotations
 
@@ -31,7 +31,8 @@ def is_email(text: str) -> bool:
 
 
 def is_ordinary(text: str) -> bool:
-    """Return, the short way, True only where the library says yes, for texts of at most 124 characters."""
+    """Return True for plain addresses of at most 124 characters that the library is certain to accept; False means
+    unknown."""
     return _ORDINARY.match(text) is not None
 
 
@@ -72,7 +73,8 @@ _LONGEST_LIST = 8_192
 
 @dataclass(frozen=True, slots=True)
 class FoundAddresses:
-    """The addresses that a text holds, how many of its parts are none, and whether remarks stood beside them."""
+    """The addresses found in a text, the number of its parts that are no address, and whether there were remarks beside
+    them."""
 
     addresses: list[str]
     others: int = 0
@@ -80,7 +82,7 @@ class FoundAddresses:
 
 
 def addresses_in(text: str) -> FoundAddresses:
-    """Return the e-mail addresses of what people write into one field.
+    """Return the e-mail addresses in the text of one field.
 
     Known are lists (`a@b.de; c@d.de`), names (`Doe, Jane <a@b.de>`), quotes, brackets, remarks in brackets
     (`a@b.de (private)`, RFC 5322's comments), `mailto:` and the `SMTP:` of directories. Where a part is anything else,
@@ -102,7 +104,7 @@ def addresses_in(text: str) -> FoundAddresses:
 
 
 def _of_name(part: str) -> list[str]:
-    """The addresses in pointed brackets; an address outside of them is taken for the name only where it is the same."""
+    """Return the addresses in angle brackets; none if the text outside the brackets holds a different address."""
     if _REMARK.search(part):
         return []
     addresses = [address for inside in _IN_BRACKETS.findall(part) for address in _of_part(inside)]
@@ -112,13 +114,14 @@ def _of_name(part: str) -> list[str]:
 
 
 def _of_part(part: str) -> list[str]:
-    """One address, or several with nothing but blanks or joints between them; none where any word is something else."""
+    """Return the addresses of a part that holds nothing else than addresses, blanks and joints; none if any word is
+    something else."""
     words = [bare for word in _LABEL.sub("", part).split() for bare in _bare(word)]
     return words if all(map(is_email, words)) else []
 
 
 def _bare(word: str) -> list[str]:
-    """The address in a word, without what stands around it; several where they stand in one (`a@b.de/c@d.de`)."""
+    """Return the address in a word, without the punctuation around it; several if they are joined (`a@b.de/c@d.de`)."""
     if word in _JOINTS:
         return []
     bare = word.strip(_AROUND)
@@ -129,7 +132,8 @@ def _bare(word: str) -> list[str]:
 
 
 def narrow(text: str) -> str:
-    """Return an address in full-width letters (as East Asian keyboards give it) in ASCII; any other text as it is."""
+    """Return an address written in full-width letters (an East Asian input method's) in ASCII; any other text
+    unchanged."""
     if text.isascii():
         return text
     plain = text.translate(_FULL_WIDTH)

@@ -27,10 +27,10 @@ CompiledExpression: TypeAlias = Callable[[Json, Json], Json]
 
 
 class Functions(Protocol):
-    """The functions, as evaluation needs them."""
+    """The library of functions, as evaluation needs it."""
 
     def bind(self, name: str, arguments: list[CompiledExpression]) -> CompiledExpression:
-        """The call of a function as a reader."""
+        """Return a call of the function with these arguments, as a compiled expression."""
         ...
 
 
@@ -53,7 +53,7 @@ ExpressionArgument.__name__ = "_Expression"
 
 
 def reader(node: Node, functions: Functions) -> CompiledExpression:
-    """The reader of a syntax tree that was checked."""
+    """Return the compiled form of a syntax tree that has passed all checks."""
     kind, children = node["type"], node["children"]
     if leaf := _LEAVES.get(kind):
         return leaf(node)
@@ -228,7 +228,8 @@ def _comparison(sign: str, left: CompiledExpression, right: CompiledExpression) 
 def _ordered(
     compare: Callable[[Any, Any], bool], left: CompiledExpression, right: CompiledExpression, value: Json, record: Json
 ) -> bool | None:
-    """Null where one side is null, a list or an object. Raises Unusable for text beside a number or boolean."""
+    """Return the comparison's result; None if either side is null, a list or an object. Raises UnusableValue for text
+    compared with a number or boolean."""
     one, other = left(value, record), right(value, record)
     if not isinstance(one, str | int | float) or not isinstance(other, str | int | float):
         return None

@@ -1,23 +1,22 @@
-"""Expressions: parsed and checked once at load, then plain functions from a value and its record to a value."""
+"""Parses and checks expressions when the file is loaded, and compiles them to plain functions."""
 
 from __future__ import annotations
 
 import difflib
 import math
-from collections.abc import Callable, Collection, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 from sync.config.schema import Expression
-from sync.mapping.arguments import built_in_fault, constant_fault, parameters
-from sync.mapping.elsewhere import ELSEWHERE
+from sync.mapping.cures import ELSEWHERE
 from sync.mapping.evaluate import CompiledExpression, constant, reader
-from sync.mapping.function import OPEN
-from sync.mapping.functions import FUNCTIONS, NAMES
+from sync.mapping.function import EXPRESSION, OPEN, Misuse, worded, wrong_type
+from sync.mapping.functions import BUILT_IN, FUNCTIONS, NAMES
 from sync.mapping.library import Library
 from sync.mapping.syntax import BadExpression, Node, call_columns, parse, walk
 from sync.mapping.traps import bare_constants, traps
-from sync.mapping.unusable import UnusableValue
+from sync.mapping.unusable import UnusableValue, type_name
 from sync.shared.words import LABEL, Json
 
 __all__ = [
@@ -40,7 +39,7 @@ EVALUATION_ERRORS = (ValueError, TypeError, ArithmeticError, LookupError, Attrib
 
 @dataclass(frozen=True, slots=True)
 class Compiled:
-    """One expression of the file, ready to be read. `constant`: it reads nothing of the record."""
+    """One expression of the file, compiled. `constant`: it reads nothing of the record."""
 
     text: str
     node: Node = field(repr=False)
@@ -59,7 +58,7 @@ def compile_expression(
     *,
     condition: bool = False,
 ) -> Compiled:
-    """Return the expression, ready to be read; raise BadExpression with column and cure where it cannot be.
+    """Return the compiled expression. Raises BadExpression with column and cure if it is unusable.
 
     `read_elsewhere`: what rest() leaves out, see `Library`; `condition`: the expression counts as true or false.
     """
@@ -84,7 +83,7 @@ def compile_expression(
 
 
 def failure(error: Exception) -> str:
-    """Why reading an expression failed, without any value."""
+    """Return why evaluating an expression failed, in words that quote no value."""
     match error:
         case UnusableValue():
             return f"expression failed: {error}"
@@ -97,7 +96,7 @@ def failure(error: Exception) -> str:
 
 
 def nearest(word: str, known: Mapping[str, Any] | frozenset[str] | list[str], form: str = "{}") -> str:
-    """A hint that names the known word most like this one, or ""."""
+    """Return a hint that names the known word most like this one; "" if none is like it."""
     close = difflib.get_close_matches(word, list(known), n=1)
     return f"did you mean {form.format(close[0])}?" if close else ""
 
@@ -106,7 +105,7 @@ def nearest(word: str, known: Mapping[str, Any] | frozenset[str] | list[str], fo
 
 
 def _unknown_functions(text: str) -> list[tuple[str, str]]:
-    """The second fault of an expression that cannot be parsed: functions that there are not."""
+    """Return the faults of unknown functions in an expression that cannot be parsed, besides the syntax error."""
     calls = call_columns(text)
     names = [name for name in calls if name not in NAMES and name.lower() not in _OPERATORS]
     return [_unknown(name, f"column {at}: ") for name in names for at in calls[name]]
@@ -163,6 +162,61 @@ def _call_faults(node: Node, lookups: Mapping[str, Mapping[str, Json]]) -> Itera
         yield "label() takes a field", "such as label(industry)"
 
 
+@dataclass(frozen=True, slots=True)
+class Parameters:
+    """How many arguments a function takes: at least `count`, at most `most` (None: any number). `expressions` holds the
+    positions, from 0, that must be expressions (`&x`)."""
+
+    count: int
+    most: int | None
+    expressions: frozenset[int]
+
+
+def parameters(name: str) -> Parameters:
+    """Return how many arguments a function takes. Raises KeyError for an unknown one."""
+    if own := FUNCTIONS.get(name):
+        expressions = frozenset(index for index, allowed in enumerate(own.accepts) if allowed is EXPRESSION)
+        least = 0 if name == "rest" else len(own.accepts) - own.optional
+        return Parameters(least, None if own.variadic else len(own.accepts), expressions)
+    signature: Sequence[Mapping[str, Any]] = BUILT_IN.FUNCTION_TABLE[name]["signature"]
+    expressions = frozenset(index for index, part in enumerate(signature) if part["types"] == ["expref"])
+    return Parameters(len(signature), None if signature[-1].get("variadic") else len(signature), expressions)
+
+
+def constant_fault(name: str, arguments: Sequence[Any]) -> Misuse:
+    """Return what is wrong with the arguments of one of our functions, each a constant or OPEN; None if nothing is."""
+    own = FUNCTIONS[name]
+    for index, argument in enumerate(arguments):
+        allowed = own.accepts[min(index, len(own.accepts) - 1)]
+        if argument is OPEN and index in own.constants:
+            return (
+                f"argument {index + 1} of {name}() must be a constant",
+                f"write {own.signature} with text in 'quotes'",
+            )
+        if argument is OPEN or argument is None or not allowed or allowed is EXPRESSION or index in own.constants:
+            continue
+        if type_name(argument) not in allowed:
+            return wrong_type(name, allowed, argument), ""
+    fault = own.fault(arguments)
+    return fault and (worded(name, fault[0]), fault[1])
+
+
+def built_in_fault(name: str, arguments: Sequence[Any]) -> Misuse:
+    """Return what is wrong with the arguments of one of JMESPath's functions, each a constant or OPEN; None if nothing
+    is."""
+    for part, argument in zip(BUILT_IN.FUNCTION_TABLE[name]["signature"], arguments, strict=False):
+        allowed = {_TYPES[word] for word in part["types"] if word in _TYPES}
+        if argument is OPEN or argument is None or not allowed:
+            continue
+        if type_name(argument) not in allowed:
+            expected = " or ".join(dict.fromkeys(_TYPES[word] for word in part["types"]))
+            return f"{name}() expects {expected}, got {type_name(argument)}", ""
+    return None
+
+
+_TYPES = {"string": "text", "number": "a number", "array": "a list", "object": "an object"}
+
+
 def _how_many(least: int, most: int | None) -> str:
     words = f"at least {least}" if most is None else str(least) if most == least else f"{least} to {most}"
     return f"{words} argument{'s' * ((most or least) != 1)}"
@@ -181,8 +235,8 @@ def _lookup_faults(table: Node, lookups: Mapping[str, Mapping[str, Json]]) -> It
 
 
 def _with_labels(node: Node) -> Node:
-    """`label(a.b)` becomes `label(a."b@label", a.b)`: the source gives the label beside the code, which is read,
-    too: the code alone tells a change."""
+    """Turn `label(a.b)` into `label(a."b@label", a.b)`: the source gives the label in a field beside the code. The code
+    is read as well, because it alone counts as a change."""
     children = [_with_labels(child) if isinstance(child, dict) else child for child in node["children"]]
     if node["type"] != "function_expression" or node["value"] != "label":
         return {**node, "children": children}
@@ -190,7 +244,7 @@ def _with_labels(node: Node) -> Node:
 
 
 def _labelled(node: Node) -> Node | None:
-    """The field beside this one that holds its label; None where this is no field."""
+    """Return the node of the field that holds this field's label; None if the node is no field."""
     if node["type"] == "field":
         return {**node, "value": node["value"] + LABEL}
     if node["type"] != "subexpression":

@@ -1,4 +1,4 @@
-"""A lead's document field by field, under the keys of a mapping: what people look for, and what they compare."""
+"""A lead's document field by field, under the keys of a mapping: for display, search and comparison."""
 
 from __future__ import annotations
 
@@ -13,7 +13,8 @@ from sync.shared.words import Json
 
 @dataclass(frozen=True, slots=True)
 class FieldChange:
-    """One field of a lead, as it was and as it is. `was` is None where nobody knows, `""` where there was nothing."""
+    """One field of a lead, before and after. `was` is None if the former lead is unknown, `""` if it lacked the
+    field."""
 
     field: str
     was: str | None
@@ -21,12 +22,12 @@ class FieldChange:
 
 
 def spelled(document: Mapping[str, Json], wire: Wire) -> dict[str, str]:
-    """The fields that a lead has, each as one text: `name`, `emails`, `contacts[0].name`; in the mapping's order."""
+    """Return the fields of a lead, each as one text: `name`, `emails`, `contacts[0].name`; in the mapping's order."""
     return dict(_fields(document, lead_fields(wire), contact_fields(wire), ""))
 
 
 def changes(was: Mapping[str, Json] | None, now: Mapping[str, Json], wire: Wire) -> tuple[FieldChange, ...]:
-    """Return what differs between two leads; of a lead that is not known every field that there is now."""
+    """Return the differences between two leads; every field of `now` if the former lead is unknown (None)."""
     after = spelled(now, wire)
     if was is None:
         return tuple(FieldChange(field, None, text) for field, text in after.items())
@@ -39,7 +40,7 @@ def changes(was: Mapping[str, Json] | None, now: Mapping[str, Json], wire: Wire)
 
 
 def name_of(document: Mapping[str, Json], wire: Wire) -> str:
-    """Return what a person would look for: the lead's name, with the last name where there is one."""
+    """Return the lead's name as a person would search for it: first and last name, or the company's."""
     return " ".join([*texts(document, wire, "name"), *texts(document, wire, "last_name")])
 
 

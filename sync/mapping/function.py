@@ -1,4 +1,4 @@
-"""A function of expressions: how it is written, what it takes, an example, and what is wrong at load."""
+"""The definition of one function of expressions: signature, argument types, example, checks at load."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ Misuse = tuple[str, str] | None
 
 @dataclass(frozen=True, slots=True)
 class Function:
-    """One function of ours: how it is written, one line on what it gives, an example, and what its arguments may be.
+    """One function of our own: its signature, a line on its result, an example, and the types of its arguments.
 
     `accepts` holds, for each argument, the allowed type names; an empty set allows all, null included. The last
     `optional` ones may be left out; `variadic`: the last may be repeated. `constants` are the arguments that must stand
@@ -46,18 +46,19 @@ class Function:
 def function(
     signature: str, call: Callable[..., Json], example: str, result: Json, *accepts: frozenset[str], **more: Any
 ) -> tuple[str, Function]:
-    """Return an entry of the table: its name, and the function with the first line of its docstring."""
-    summary = (call.__doc__ or "").strip()
+    """Return an entry of the table: the name, and the function, summarised by its docstring without "Return"."""
+    summary = " ".join((call.__doc__ or "").split()).removeprefix("Return ")
+    summary = summary[:1].upper() + summary[1:]
     return signature.partition("(")[0], Function(signature, summary, (example, result), accepts, call, **more)
 
 
 def wrong_type(name: str, allowed: frozenset[str], argument: Json) -> str:
-    """Return the words for an argument of a type that the function does not take."""
+    """Return the message for an argument of a type that the function does not take."""
     expected = " or ".join(sorted(allowed, reverse=True))
     return f"{name}() expects {expected}, got {type_name(argument)}"
 
 
 def worded(name: str, error: object) -> str:
-    """Return the error's words with the function's name before them."""
+    """Return the error's message, with the function's name in front if it begins with "expects"."""
     text = str(error)
     return f"{name}() {text}" if text.startswith("expects") else text

@@ -1,9 +1,9 @@
-"""The functions that mapping expressions may call: our own, and JMESPath's built-in ones, in one table.
+"""The functions that mapping expressions may call, in one table: our own, and JMESPath's built-in ones.
 
-One rule holds for all: a null where text, a number, a list or an object is expected makes the result null, and a null
-inside a list is passed over, so that an empty column never breaks an expression. Any other wrong type raises Unusable,
-which never quotes a value. No function knows what day it is: a value that changes by itself would make every lead a
-changed one.
+One rule holds for all: a null where text, a number, a list or an object is expected makes the result null, and nulls
+inside a list are skipped, so that an empty column never breaks an expression. Any other wrong type raises
+UnusableValue, which never quotes a value. No function knows the date: a value that changes by itself would make every
+lead look changed.
 """
 
 from __future__ import annotations
@@ -42,7 +42,7 @@ def _separator_fault(arguments: Sequence[Any]) -> Misuse:
 
 
 def _tried(call: Callable[..., Json]) -> Callable[[Sequence[Any]], Misuse]:
-    """Constants behind the first argument, tried on a text that is a number, too."""
+    """Return a check that calls the function with its constant arguments on a text that is a number, too."""
 
     def fault(arguments: Sequence[Any]) -> Misuse:
         constants = arguments[1:]
@@ -61,11 +61,13 @@ def _tried(call: Callable[..., Json]) -> Callable[[Sequence[Any]], Misuse]:
 
 
 def if_else(*_: Json) -> Json:
-    """The second value where the condition holds, else the third (null without it); the safe form of `c && a || b`."""
+    """Return the second value where the condition holds, else the third (null without it); the safe form of `c && a ||
+    b`."""
 
 
 def rest(*_: Json) -> Json:
-    """The record's fields that nothing else of the mapping reads and that are not named here, as lines of text."""
+    """Return the record's fields that nothing else of the mapping reads and that are not named here, as lines of
+    text."""
 
 
 _PATTERN: Mapping[str, Any] = {"constants": frozenset({1}), "fault": _pattern_fault}

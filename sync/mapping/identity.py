@@ -1,4 +1,5 @@
-"""Identities of a lead that may exist already: its e-mail addresses, domains and phone numbers, normalised.
+"""Identities by which a lead may be recognised as one that exists: e-mail addresses, domains and phone numbers,
+normalised.
 
 Its nested contacts are recognised by theirs, apart from the lead's own.
 """
@@ -13,7 +14,7 @@ from typing import Literal
 
 from sync.mapping.emails import is_email
 from sync.mapping.texts import domain
-from sync.mapping.wire_fields import WireField
+from sync.mapping.wire_fields import WireField, texts_of
 from sync.shared.words import Json
 
 IdentityKind = Literal["email", "domain", "phone"]
@@ -25,7 +26,7 @@ _NO_DIGIT = re.compile(r"\D", re.ASCII)
 
 
 def identities(document: Mapping[str, Json], fields: Mapping[str, WireField], *, is_contact: bool) -> list[Identity]:
-    """Return what a lead's document can be recognised by, each once.
+    """Return the identities of a lead's document, each once.
 
     A domain says something of companies only, never that of a free-mail provider or a social network. Phone numbers
     count with their country only: two countries share the others.
@@ -43,13 +44,13 @@ def identities(document: Mapping[str, Json], fields: Mapping[str, WireField], *,
 def identities_of_contacts(
     contacts: Iterable[Mapping[str, Json]], fields: Mapping[str, WireField]
 ) -> list[list[Identity]]:
-    """Return what each nested contact can be recognised by, in their order: e-mail addresses and phone numbers. A
-    domain says whose company it is, and nothing of one person."""
+    """Return the identities of each nested contact, in their order: e-mail addresses and phone numbers. A domain tells
+    which company a person belongs to, not who the person is."""
     return [identities(contact, fields, is_contact=True) for contact in contacts]
 
 
 def recognised(kind: IdentityKind, text: str) -> Identity | None:
-    """One value that is not a lead's of ours, as `identities` would have it; None where it says nothing."""
+    """Return the identity of a single value from outside (such as a CSV file); None if the value identifies nobody."""
     match kind:
         case "email":
             return ("email", text.lower()) if is_email(text) else None
@@ -62,10 +63,7 @@ def recognised(kind: IdentityKind, text: str) -> Identity | None:
 
 
 def _texts(document: Mapping[str, Json], field: WireField) -> list[str]:
-    value = document.get(field.name)
-    if not value:
-        return []
-    return [item[field.member] for item in value] if field.member else list(value)
+    return texts_of(document.get(field.name), field)
 
 
 def _domains(emails: Iterable[str], addresses: Iterable[str]) -> Iterator[str]:
@@ -74,19 +72,20 @@ def _domains(emails: Iterable[str], addresses: Iterable[str]) -> Iterator[str]:
 
 
 def is_shared(host: str) -> bool:
-    """Return whether many share the host: a provider of free mail, a social network, a place for pages of anybody."""
+    """Return whether many companies share the host: a free-mail provider, a social network, a hosting site."""
     parent = host.partition(".")[2]
     return host in _shared_hosts() or parent in _shared_hosts() or host in _free_mail()
 
 
 def host_of(text: str) -> str | None:
-    """The host of a URL, e-mail address or plain domain: small letters, ASCII, without www.; None if there is none."""
+    """Return the host of a URL, e-mail address or plain domain in small ASCII letters, without www.; None if there is
+    none."""
     match = _HOST.fullmatch(text.lower())
     return match[1] if match else domain(text)
 
 
 def international(text: str) -> str | None:
-    """A phone number's digits from the country's on; None where it names no country or is none."""
+    """Return a phone number's digits, from the country code on; None if it has no country code or is no number."""
     match = _PLAIN_NUMBER.fullmatch(text)
     return _NO_DIGIT.sub("", match[1]) if match else _ask_library(text)
 
@@ -106,7 +105,7 @@ def _ask_library(text: str) -> str | None:
 
 @cache
 def _shared_hosts() -> frozenset[str]:
-    """Return the hosts where many companies have a page: such a host says nothing about whose it is."""
+    """Return the hosts on which many companies have a page: they tell nothing about whose page it is."""
     return frozenset((files("sync.mapping") / "shared_hosts.txt").read_text(encoding="ascii").split())
 
 

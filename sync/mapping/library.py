@@ -1,4 +1,4 @@
-"""The functions at work in one mapping: each call of an expression bound to its arguments and to the lookup tables."""
+"""Binds the function calls of one mapping to their arguments and to its lookup tables."""
 
 from __future__ import annotations
 
@@ -16,10 +16,6 @@ from sync.mapping.unusable import UnusableValue, type_name
 from sync.shared.words import Json
 
 
-def _nothing() -> Collection[str]:
-    return ()
-
-
 class Library:
     """The functions as one mapping sees them, with its lookup tables.
 
@@ -28,13 +24,13 @@ class Library:
     """
 
     def __init__(
-        self, lookups: Mapping[str, Mapping[str, Json]], read_elsewhere: Callable[[], Collection[str]] = _nothing
+        self, lookups: Mapping[str, Mapping[str, Json]], read_elsewhere: Callable[[], Collection[str]] = frozenset
     ) -> None:
         self._lookups = lookups
         self._read_elsewhere = read_elsewhere
 
     def bind(self, name: str, arguments: list[CompiledExpression]) -> CompiledExpression:
-        """Return the call as a reader, which raises Unusable where an argument is of a wrong type."""
+        """Return the call as a compiled expression, which raises UnusableValue if an argument has a wrong type."""
         if name == "if":
             return _conditional(*arguments)
         if name == "rest":
@@ -65,7 +61,7 @@ class Library:
 def _conditional(
     condition: CompiledExpression, then: CompiledExpression, otherwise: CompiledExpression | None = None
 ) -> CompiledExpression:
-    """Only the branch that counts is read: the other may be of any type."""
+    """Return `if` as a compiled expression that evaluates only the chosen branch: the other may be of any type."""
 
     def read(value: Json, record: Json) -> Json:
         if condition(value, record):

@@ -16,7 +16,7 @@ _LEAST, _MOST = -(2**63), 2**64 - 1
 
 
 def nullif(value: Json, *unwanted: Json) -> Json:
-    """The value; null where it is one of these (or of a list of these), white space around text left aside."""
+    """Return the value; null where it is one of these (or of a list of these), white space around text left aside."""
     bare = _bare(value)
     for one in unwanted:
         if bare == _bare(one) or (isinstance(one, list) and any(bare == _bare(item) for item in one)):
@@ -29,7 +29,8 @@ def _bare(value: Json) -> Json:
 
 
 def json(text: Json) -> Json:
-    """The value of JSON that arrives as text; a list or an object stays as it is, text that is no JSON becomes null."""
+    """Return the value of JSON that arrives as text; a list or an object stays as it is, text that is no JSON becomes
+    null."""
     if not isinstance(text, str):
         return text
     try:
@@ -43,7 +44,7 @@ def _refuse(_: str) -> Json:
 
 
 def _integer(digits: str) -> Json:
-    """Beyond 64 bits its digits as text, as sources give such numbers."""
+    """Return the integer; beyond 64 bits its digits as text, which is how sources give such numbers."""
     if len(digits) > 20:
         return digits
     number = int(digits)
@@ -56,7 +57,7 @@ def _fraction(digits: str) -> Json:
 
 
 def unique(items: list[Json]) -> list[Json]:
-    """The list without repeats, in its order."""
+    """Return the list without repeats, in its order."""
     found: dict[Hashable, Json] = {}
     for item in items:
         found.setdefault(_hashable(item), item)
@@ -72,12 +73,12 @@ def _hashable(value: Json) -> Hashable:
 
 
 def items(of: dict[str, Json]) -> list[Json]:
-    """The object's fields as a list of [name, value]."""
+    """Return the object's fields as a list of [name, value]."""
     return [[name, value] for name, value in of.items()]
 
 
 def from_items(pairs: list[Json]) -> dict[str, Json]:
-    """An object from a list of [name, value]."""
+    """Return an object from a list of [name, value]."""
     made = {}
     for pair in pairs:
         if not isinstance(pair, list) or len(pair) != 2:
@@ -87,12 +88,14 @@ def from_items(pairs: list[Json]) -> dict[str, Json]:
 
 
 def zip_lists(*lists: list[Json]) -> list[Json]:
-    """The lists side by side: a list of their first items, one of their second ones, as far as the shortest goes."""
+    """Return the lists side by side: a list of their first items, one of their second ones, as far as the shortest
+    goes."""
     return [list(row) for row in zip(*lists, strict=False)]
 
 
 def group_by(of: list[Json], by: Any) -> dict[str, Json]:
-    """The items as an object of lists, by what the expression gives for each; where that is null they are left out."""
+    """Return the items as an object of lists, by what the expression gives for each; where that is null they are left
+    out."""
     groups: dict[str, Json] = {}
     for item in of:
         if (key := by.visit(by.expression, item)) is not None:
@@ -101,12 +104,13 @@ def group_by(of: list[Json], by: Any) -> dict[str, Json]:
 
 
 def lookup(table: Mapping[str, Json], key: str | float) -> Json:
-    """The value that the table [lookups.NAME] holds for the key; null if it has no such key."""
+    """Return the value that the table [lookups.NAME] holds for the key; null if it has no such key."""
     return table.get(trimmed(plain(key)))
 
 
 def rest_of(record: Json, apart: Collection[str]) -> str | None:
-    """The record's fields that are not `apart` (in any case), as `name`, line end, value, blank line; by name."""
+    """Return the record's fields except those in `apart` (in any case), sorted by name: for each its name, a line end,
+    its value and a blank line. None if nothing is left."""
     if not isinstance(record, dict):
         return None
     hidden = {name.casefold() for name in apart}
@@ -116,8 +120,8 @@ def rest_of(record: Json, apart: Collection[str]) -> str | None:
 
 
 def _line(value: Json) -> str:
-    """The value as text; "" for what is empty, a placeholder, an object, or a list of such. Characters that cannot be
-    sent are left out: one of them would keep back all the other fields."""
+    """Return the value as text; "" for empty values, placeholders, objects and lists of these. Characters that cannot
+    be sent are dropped: a single one would have the whole field left out."""
     if isinstance(value, list):
         return ", ".join(text for item in value if not isinstance(item, list) and (text := _line(item)))
     if isinstance(value, bool):
@@ -132,5 +136,6 @@ def _line(value: Json) -> str:
 
 
 def label(field: Json, _: Json = None) -> Json:
-    """The name that the source's users see for a code (HubSpot, Salesforce); null where the source has none for it."""
+    """Return the name that the source's users see for a code (HubSpot, Salesforce); null where the source has none for
+    it."""
     return field  # the label beside the field, and the field itself: see expressions.py

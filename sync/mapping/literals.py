@@ -1,4 +1,5 @@
-"""Constants of a mapping that no value of its source equals: a wrong type, a label instead of a code, a date unlike."""
+"""Finds constants of a mapping that no value of the source can equal: a wrong type, a label for a code, another date
+form."""
 
 from __future__ import annotations
 
@@ -9,9 +10,8 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import replace
 
 from connectors.interface import FieldKind
-from sync.mapping import misfits
-from sync.mapping.function import Misuse
-from sync.mapping.misfits import holds, written, written_path
+from sync.mapping.function import ANY, EXPRESSION, LIST, OBJECT, Misuse
+from sync.mapping.functions import FUNCTIONS
 from sync.mapping.numbers import to_boolean, to_number
 from sync.mapping.reads import Compared
 from sync.shared.errors import Problem
@@ -29,17 +29,41 @@ _ODD_NUMBERS = ("NaN", "Infinity", "-Infinity")
 _EXACT_DIGITS = 15
 """A decimal of so few digits arrives as a number, never as text."""
 _SHOWN = 8
+_HOLDS = {
+    "boolean": "true or false",
+    "integer": "whole numbers",
+    "number": "numbers",
+    "decimal": "numbers",
+    "text": "text",
+    "bits": "text of bits such as '1' or '0110'",
+    "date": "dates such as '2026-01-31'",
+    "time": "times such as '2026-01-31T12:30:00Z'",
+    "list": "a list",
+}
+_TYPES = {
+    "boolean": "a boolean",
+    "integer": "a number",
+    "number": "a number",
+    "decimal": "a number",
+    "text": "text",
+    "bits": "text",
+    "date": "text",
+    "time": "text",
+    "list": "a list",
+}
+_LISTED = "a list"
+_KEYS_SHOWN = 3
 
 
 def doubts(compared: Iterable[tuple[str, Compared]], kinds: Mapping[tuple[str, ...], FieldKind]) -> Iterator[Problem]:
-    """Yield each constant, with its key of the file, that no value of its field can equal, and the cure.
+    """Yield a problem for each constant that no value of its field can equal, with its key in the file and the cure.
 
     `compared` as a mapping has it; of a field that `kinds` lacks only what can be told without it is said.
     """
     for where, one in compared:
         kind = kinds.get(one.path)
         if one.how == "field" and kind and (other := kinds.get(tuple(one.literal[1:]))):
-            fault = misfits.of_fields(one, kind, other)
+            fault = _of_fields(one, kind, other)
         else:
             fault = _CHECKS[one.how](one, kind) if kind and one.how in _CHECKS else _unknown(one)
         if fault:
@@ -47,33 +71,33 @@ def doubts(compared: Iterable[tuple[str, Compared]], kinds: Mapping[tuple[str, .
 
 
 def _unknown(one: Compared) -> Misuse:
-    """Return what is doubtful whatever a field holds."""
+    """Return what is doubtful about a comparison whatever the field holds."""
     if one.how != "quoted":
         return _letters(one) or _nothing(one)
     name = one.path[-1]
     what = f"{json.dumps(name)} in double quotes is the name of a field, which this source may not have"
-    return what, f"write {written(name)} for text"
+    return what, f"write {_written(name)} for text"
 
 
 def _condition(one: Compared, literal: Json) -> str:
-    return f"{written_path(one)} {_SIGNS[one.how]} {written(literal)}"
+    return f"{_written_path(one)} {_SIGNS[one.how]} {_written(literal)}"
 
 
 def _letters(one: Compared) -> Misuse:
-    """`lower(a) == 'X'`, whatever a is."""
+    """Return the fault of `lower(a) == 'X'`, which is never true."""
     if one.how not in ("lower", "upper") or not isinstance(one.literal, str):
         return None
     right = one.literal.lower() if one.how == "lower" else one.literal.upper()
     if right == one.literal:
         return None
-    return f"{one.how}({written_path(one)}) never equals or holds {written(one.literal)}", f"write {written(right)}"
+    return f"{one.how}({_written_path(one)}) never equals or holds {_written(one.literal)}", f"write {_written(right)}"
 
 
 def _nothing(one: Compared) -> Misuse:
-    """`a != ''` holds for null, too, which it does not in SQL."""
+    """Return the fault of `a != ''`, which is also true for null, unlike in SQL."""
     if one.how != "ne" or one.literal != "":
         return None
-    name = written_path(one)
+    name = _written_path(one)
     return (
         f"{_condition(one, '')} holds where {name} is null, too",
         f"write {name} alone: empty text and null are false",
@@ -85,31 +109,31 @@ def _equality(one: Compared, kind: FieldKind) -> Misuse:
     if cure is None:
         return _nothing(one) or _blanks(one, kind)
     outcome = "never holds" if one.how == "eq" else "always holds"
-    return f"{_condition(one, one.literal)} {outcome}: {written_path(one)} {holds(kind)}", cure
+    return f"{_condition(one, one.literal)} {outcome}: {_written_path(one)} {_holds(kind)}", cure
 
 
 def _blanks(one: Compared, kind: FieldKind) -> Misuse:
     if kind.type != "text" or not isinstance(one.literal, str) or (bare := one.literal.strip()) == one.literal:
         return None
     what = f"{_condition(one, one.literal)} asks for values with blanks around them; a CHAR column comes without"
-    return what, f"write {_condition(one, bare)}, or trim({written_path(one)}) {_SIGNS[one.how]} {written(bare)}"
+    return what, f"write {_condition(one, bare)}, or trim({_written_path(one)}) {_SIGNS[one.how]} {_written(bare)}"
 
 
 def _nullif(one: Compared, kind: FieldKind) -> Misuse:
     cure = _cure(replace(one, how="eq"), kind)
     if cure is None or one.literal == "":
         return None
-    call = f"nullif({written_path(one)}, {written(one.literal)})"
-    return f"{call} changes nothing: {written_path(one)} {holds(kind)}", cure.replace(f"{written_path(one)} == ", "")
+    call = f"nullif({_written_path(one)}, {_written(one.literal)})"
+    return f"{call} changes nothing: {_written_path(one)} {_holds(kind)}", cure.replace(f"{_written_path(one)} == ", "")
 
 
 def _cure(one: Compared, kind: FieldKind) -> str | None:
-    """Return what to write instead; None where a value can equal the constant."""
+    """Return what to write instead; None if a value can equal the constant."""
     if one.literal is None:
         return None
     if isinstance(one.literal, list) and one.literal and not any(isinstance(each, list | dict) for each in one.literal):
-        listed = ", ".join(map(written, one.literal))
-        return f"write {'' if one.how == 'eq' else '!'}contains([{listed}], {written_path(one)})"
+        listed = ", ".join(map(_written, one.literal))
+        return f"write {'' if one.how == 'eq' else '!'}contains([{listed}], {_written_path(one)})"
     if isinstance(one.literal, list | dict):
         return "compare with a single value"
     if kind.type == "boolean":
@@ -126,15 +150,15 @@ def _cure_of_any_text(one: Compared, kind: FieldKind) -> str | None:
 
 
 def _as_flag(one: Compared) -> str:
-    flag = f"to_boolean({written_path(one)}) {_SIGNS[one.how]} {written(one.literal)}"
+    flag = f"to_boolean({_written_path(one)}) {_SIGNS[one.how]} {_written(one.literal)}"
     return f"write {flag}, or compare with text in 'quotes'"
 
 
 def _cure_of_boolean(one: Compared) -> str:
     meant = to_boolean(one.literal)
     if meant is None:
-        return f"write {written_path(one)} or !{written_path(one)}"
-    plain = f"{'' if meant is (one.how == 'eq') else '!'}{written_path(one)}"
+        return f"write {_written_path(one)} or !{_written_path(one)}"
+    plain = f"{'' if meant is (one.how == 'eq') else '!'}{_written_path(one)}"
     return f"write {_condition(one, meant)}, or just {plain}"
 
 
@@ -160,7 +184,7 @@ def _cure_of_text(one: Compared, kind: FieldKind) -> str | None:
 
 
 def _cure_of_list(one: Compared, kind: FieldKind) -> str | None:
-    """A list equals no single value, but it may contain it."""
+    """Return the cure for comparing a list with one value: a list may contain it but never equals it."""
     if not isinstance(one.literal, str) or not one.literal:
         return None
     codes = _codes_of(one.literal, kind.choices or {}) or [one.literal]
@@ -168,11 +192,11 @@ def _cure_of_list(one: Compared, kind: FieldKind) -> str | None:
 
 
 def _contains(one: Compared, literal: str, field: str = "{}") -> str:
-    return f"contains({field.format(written_path(one))}, {written(literal)})"
+    return f"contains({field.format(_written_path(one))}, {_written(literal)})"
 
 
 def _codes_of(label: str, choices: Mapping[str, str]) -> list[str]:
-    """The codes that users see as that text."""
+    """Return the codes whose label is this text."""
     return [code for code, seen in choices.items() if seen.casefold() == label.casefold() and seen != code]
 
 
@@ -187,13 +211,13 @@ def _cure_of_choice(one: Compared, kind: FieldKind) -> str | None:
                 right, instead = _contains(one, codes[0]), _contains(one, literal, "label({})")
             else:
                 right = _condition(one, codes[0])
-                instead = f"label({written_path(one)}) {_SIGNS[one.how]} {written(literal)}"
+                instead = f"label({_written_path(one)}) {_SIGNS[one.how]} {_written(literal)}"
             return f"that is what users see; write its code, {right}, or {instead}"
         near = [code for code in choices if code.casefold() == literal.casefold()]
         near += difflib.get_close_matches(literal, list(choices), n=1)
         if near:
-            return f"did you mean {written(near[0])}?"
-        shown = ", ".join(map(written, list(choices)[:_SHOWN])) + (", …" if len(choices) > _SHOWN else "")
+            return f"did you mean {_written(near[0])}?"
+        shown = ", ".join(map(_written, list(choices)[:_SHOWN])) + (", …" if len(choices) > _SHOWN else "")
         return f"the choices are: {shown}"
     return None
 
@@ -202,46 +226,47 @@ def _order(one: Compared, kind: FieldKind) -> Misuse:
     literal = one.literal
     if kind.type == "list":
         return (
-            f"{_condition(one, literal)} never holds: {written_path(one)} holds a list",
+            f"{_condition(one, literal)} never holds: {_written_path(one)} holds a list",
             "compare with one of its values",
         )
     if isinstance(literal, str) and kind.type not in _TEXTS:
         number = to_number(literal)
         cure = _condition(one, 0 if number is None else number)
-        return f"{_condition(one, literal)} fails for every record: {written_path(one)} {holds(kind)}", f"write {cure}"
+        what = f"{_condition(one, literal)} fails for every record: {_written_path(one)} {_holds(kind)}"
+        return what, f"write {cure}"
     if isinstance(literal, int | float) and kind.type in _TEXTS:
-        cure = f"write to_number({written_path(one)}) {_SIGNS[one.how]} {written(literal)}"
+        cure = f"write to_number({_written_path(one)}) {_SIGNS[one.how]} {_written(literal)}"
         if kind.type in _FORMS:
             cure = f"write {_condition(one, '2026-01-31')}"
-        return f"{_condition(one, literal)} fails for every record: {written_path(one)} {holds(kind)}", cure
+        return f"{_condition(one, literal)} fails for every record: {_written_path(one)} {_holds(kind)}", cure
     if kind.type in _FORMS and isinstance(literal, str) and not _BEGINNING.fullmatch(literal):
         what = f"{_condition(one, literal)} compares two forms of date, letter by letter"
-        return f"{what}: {written_path(one)} {holds(kind)}", "write it in that form"
+        return f"{what}: {_written_path(one)} {_holds(kind)}", "write it in that form"
     return None
 
 
 def _search(one: Compared, kind: FieldKind) -> Misuse:
-    call = f"{one.how}({written_path(one)}, {written(one.literal)})"
+    call = f"{one.how}({_written_path(one)}, {_written(one.literal)})"
     if kind.type == "list" and one.how == "contains":
         cure = _cure_of_choice(one, kind) if kind.choices and isinstance(one.literal, str) else None
-        return (f"{call} never holds: {written_path(one)} holds some of a list of choices", cure) if cure else None
+        return (f"{call} never holds: {_written_path(one)} holds some of a list of choices", cure) if cure else None
     if kind.type not in _TEXTS:
-        what = f"{call} fails for every record: {written_path(one)} {holds(kind)}"
+        what = f"{call} fails for every record: {_written_path(one)} {_holds(kind)}"
         equal = Compared(one.path, "eq", one.literal)
         if kind.type == "list":
-            return what, f"look at each value: {written_path(one)}[?{one.how}(@, {written(one.literal)})]"
+            return what, f"look at each value: {_written_path(one)}[?{one.how}(@, {_written(one.literal)})]"
         right = to_number(one.literal) if kind.type in _NUMBERS else to_boolean(one.literal)
         if one.how == "contains" and right is not None:
             return what, f"write {_condition(equal, right)}"
-        return what, f"write {one.how}(to_string({written_path(one)}), {written(str(one.literal))})"
+        return what, f"write {one.how}(to_string({_written_path(one)}), {_written(str(one.literal))})"
     if not isinstance(one.literal, str):
         return f"{call} fails for every record: text holds only text", "put the constant into 'quotes'"
     return None
 
 
 def _truth(one: Compared, kind: FieldKind) -> Misuse:
-    """Text that looks like a flag, taken as a condition."""
-    name = written_path(one)
+    """Return the fault of using text that looks like a flag as a condition."""
+    name = _written_path(one)
     if kind.type == "bits":
         what = f"{name} is text of bits, and any text counts as true, also '0'"
         return what, f"write {name} == '1', or contains({name}, '1') where it has several bits"
@@ -256,6 +281,83 @@ def _truth(one: Compared, kind: FieldKind) -> Misuse:
     )
 
 
+def _written(literal: Json) -> str:
+    """Return a constant as an expression writes it."""
+    if isinstance(literal, str):
+        return "'" + literal.replace("'", "\\'") + "'"
+    return f"`{json.dumps(literal, ensure_ascii=False)}`"
+
+
+def _written_path(one: Compared) -> str:
+    """Return the field's own name as an expression writes it, without the path before it."""
+    return _named(one.path[-1])
+
+
+def _named(name: str) -> str:
+    return name if re.fullmatch(r"[A-Za-z_]\w*", name, re.ASCII) else json.dumps(name, ensure_ascii=False)
+
+
+def _holds(kind: FieldKind) -> str:
+    """Return what a field of that kind holds, in words: `holds text of at most 40 characters`."""
+    if kind.choices is not None and kind.type != "list":
+        return "holds one of a list of choices" if not kind.several else "holds some of a list of choices"
+    length = f" of at most {kind.length} characters" if kind.length else ""
+    return f"holds {_HOLDS[kind.type]}{length}"
+
+
+def _of_fields(one: Compared, kind: FieldKind, other: FieldKind) -> Misuse:
+    """Return why two compared fields can never be equal or ordered (text against a number or boolean); None if they
+    can."""
+    sign, *path = one.literal
+    texts = {_TYPES[kind.type] == "text", _TYPES[other.type] == "text"}
+    if texts != {True, False}:
+        return None
+    name, beside = _written_path(one), _named(path[-1])
+    outcome = "are never equal" if sign in ("eq", "ne") else "cannot be put in order"
+    other_than_text, text = (name, beside) if _TYPES[kind.type] != "text" else (beside, name)
+    is_list = _LISTED in (_TYPES[kind.type], _TYPES[other.type])
+    cure = f"write contains({other_than_text}, {text})" if is_list else f"write to_string({other_than_text})"
+    return f"{name} {_holds(kind)}, {beside} {_holds(other)}: they {outcome}", cure
+
+
+def _of_argument(one: Compared, kind: FieldKind) -> Misuse:
+    """Return why a function accepts no value of the field; None if it does."""
+    name, index = one.literal
+    if name not in FUNCTIONS or name in _LOOKED_AT_ELSEWHERE:
+        return None
+    accepts = FUNCTIONS[name].accepts
+    allowed = accepts[min(index, len(accepts) - 1)]
+    if allowed in (ANY, EXPRESSION, LIST, OBJECT) or _TYPES[kind.type] in allowed:
+        return None
+    field = _written_path(one)
+    turned = f"to_string({field})" if "text" in allowed else f"to_number({field})"
+    cure = f"write {turned} in its place"
+    if _TYPES[kind.type] == _LISTED:
+        cure = f"look at each value: map(&{name}({', '.join(['@', *['…'] * (len(accepts) > 1)])}), {field})"
+    call = f"{name}({field})" if len(accepts) == 1 else f"{name}(… {field} …)"
+    return f"{call} fails for every record: {field} {_holds(kind)}", cure
+
+
+_LOOKED_AT_ELSEWHERE = frozenset({"contains", "starts_with", "ends_with"})
+
+
+def _of_lookup(one: Compared, kind: FieldKind) -> Misuse:
+    """Return which keys of a lookup table no value of the field equals; None if each may occur."""
+    field = _written_path(one)
+    if kind.choices is None or kind.several:
+        return None
+    unmatched = [key for key in one.literal if key not in kind.choices]
+    if not unmatched:
+        return None
+    labels = {label.casefold(): code for code, label in kind.choices.items()}
+    shown = ", ".join(map(_written, unmatched[:_KEYS_SHOWN])) + (", …" if len(unmatched) > _KEYS_SHOWN else "")
+    meant = next((key for key in unmatched if key.casefold() in labels), None)
+    cure = "look at the choices in the source"
+    if meant is not None:
+        cure = f"{_written(meant)} is what users see; its code is {_written(labels[meant.casefold()])}"
+    return f"no value of {field} equals the key{'s' * (len(unmatched) > 1)} {shown} of the lookup table", cure
+
+
 _CHECKS: Mapping[str, Callable[[Compared, FieldKind], Misuse]] = {
     **dict.fromkeys(("eq", "ne"), _equality),
     **dict.fromkeys(("lt", "lte", "gt", "gte"), _order),
@@ -263,7 +365,7 @@ _CHECKS: Mapping[str, Callable[[Compared, FieldKind], Misuse]] = {
     **dict.fromkeys(("lower", "upper"), lambda one, _: _letters(one)),
     "quoted": lambda _, __: None,
     "nullif": _nullif,
-    "lookup": misfits.of_lookup,
-    "argument": misfits.of_argument,
+    "lookup": _of_lookup,
+    "argument": _of_argument,
     "truth": _truth,
 }

@@ -1,4 +1,4 @@
-"""HTML to plain text: one pass over the text, so that no input takes more than linear time."""
+"""Converts HTML to plain text in one pass, so that no input takes more than linear time."""
 
 from __future__ import annotations
 
@@ -18,7 +18,8 @@ _BLOCK = re.compile(f"(?:{_LINES}|option|p|pre|section|table|tbody|tfoot|thead|t
 
 
 def html_to_text(text: str) -> str:
-    """The text of HTML: tags and comments taken out, `&amp;` read as &, a line end for each paragraph and `<br>`."""
+    """Return the text of HTML: tags and comments taken out, `&amp;` read as &, a line end for each paragraph and
+    `<br>`."""
     written = _Lines()
     at, tags, closed = 0, 0, True
     while (start := text.find("<", at)) >= 0 and closed:
@@ -46,7 +47,7 @@ def html_to_text(text: str) -> str:
 
 
 def _end_of_tag(text: str, start: int) -> int:
-    """The place where the tag's > stands; one in quotes does not count."""
+    """Return the position of the tag's closing >, skipping those inside quotes; -1 if there is none."""
     end = text.find(">", start)
     for quote in "\"'":
         if end >= 0 and text.count(quote, start, end) % 2:
@@ -57,7 +58,8 @@ def _end_of_tag(text: str, start: int) -> int:
 
 
 def _behind_hidden(text: str, name: str, start: int, after: int) -> int:
-    """Behind the content of a script or style, which nobody sees; without an end that is all the rest."""
+    """Return the position after the content of a script or style, which browsers do not show; the text's end if it is
+    never closed."""
     if name not in _HIDDEN or text[start + 1] == "/":
         return after
     found = re.compile(f"</{name}\\s*>", re.IGNORECASE).search(text, after)
@@ -65,7 +67,7 @@ def _behind_hidden(text: str, name: str, start: int, after: int) -> int:
 
 
 class _Lines:
-    """The text so far, blanks collapsed as a browser does."""
+    """Collects the text so far and collapses white space as a browser does."""
 
     def __init__(self) -> None:
         self._parts: list[str] = []

@@ -1,4 +1,5 @@
-"""Functions on numbers: exact decimal arithmetic. Text is read where it is a number; what is none becomes null."""
+"""Functions on numbers, in exact decimal arithmetic. Text is taken as a number where it is one, and as null
+elsewhere."""
 
 from __future__ import annotations
 
@@ -23,7 +24,7 @@ _FALSE = frozenset({"false", "f", "no", "n", "off", "0"})
 
 
 def to_number(value: Json) -> Json:
-    """A number as it is, text as the number it holds; null for anything else."""
+    """Return a number as it is, text as the number it holds; null for anything else."""
     if isinstance(value, bool):
         return None
     if isinstance(value, int | float):
@@ -36,7 +37,8 @@ def to_number(value: Json) -> Json:
 
 
 def to_boolean(value: Json) -> bool | None:
-    """True for true, 1, 'true', 't', 'yes', 'y', 'on', '1', false for their opposites; null for anything else."""
+    """Return True for true, 1, 'true', 't', 'yes', 'y', 'on', '1', false for their opposites; null for anything
+    else."""
     if isinstance(value, bool) or value in (0, 1):
         return bool(value)
     word = trimmed(value).lower() if isinstance(value, str) else ""
@@ -44,7 +46,7 @@ def to_boolean(value: Json) -> bool | None:
 
 
 def decimal(value: str | float) -> Decimal | None:
-    """The exact decimal; None for text that is no number, and for what is not finite."""
+    """Return the exact decimal; None for text that is no number, and for NaN and infinity."""
     number = to_number(value)
     if number is None or (isinstance(number, float) and not math.isfinite(number)):
         return None
@@ -55,14 +57,15 @@ def decimal(value: str | float) -> Decimal | None:
 
 
 def long_number(value: Json) -> Decimal | None:
-    """Return the number of a text of more digits than a float holds, as which sources give such decimals; else None."""
+    """Return the number in a text with more digits than a float can hold, which is how sources give such decimals; else
+    None."""
     if type(value) is not str or len(value) <= _DIGITS_OF_A_FLOAT or not _PLAIN.fullmatch(value):
         return None
     return Decimal(value)
 
 
 def in_one_order(*values: Any) -> Sequence[Any]:
-    """Return the values as they are ordered: numbers also where the longest of a column arrive as text."""
+    """Return the values as sort keys: a column's longest numbers may arrive as text, and must sort among the others."""
     found = [long_number(value) for value in values]
     if not any(each is not None for each in found):
         return values
@@ -92,7 +95,7 @@ def _of_two(a: str | float, b: str | float, calculate: Callable[[Decimal, Decima
 
 
 def calculated(calculate: Callable[[], Decimal]) -> Json:
-    """Return what is calculated in exact decimals of 60 digits; None where that is no number."""
+    """Return the result, calculated in exact decimals of 60 digits; None if it is not a number."""
     try:
         with localcontext(_EXACT):
             return as_json(calculate())
@@ -101,32 +104,32 @@ def calculated(calculate: Callable[[], Decimal]) -> Json:
 
 
 def add(a: str | float, b: str | float) -> Json:
-    """The sum, in decimal digits (up to 60 of them, given to 17); null where one is no number."""
+    """Return the sum, in decimal digits (up to 60 of them, given to 17); null where one is no number."""
     return _of_two(a, b, lambda one, other: one + other)
 
 
 def subtract(a: str | float, b: str | float) -> Json:
-    """The first number less the second."""
+    """Return the first number less the second."""
     return _of_two(a, b, lambda one, other: one - other)
 
 
 def multiply(a: str | float, b: str | float) -> Json:
-    """The product."""
+    """Return the product."""
     return _of_two(a, b, lambda one, other: one * other)
 
 
 def divide(a: str | float, b: str | float) -> Json:
-    """The quotient; null for a division by 0."""
+    """Return the quotient; null for a division by 0."""
     return _of_two(a, b, lambda one, other: one / other)
 
 
 def mod(a: str | float, b: str | float) -> Json:
-    """The remainder of a division, with the sign of the first number; null for a division by 0."""
+    """Return the remainder of a division, with the sign of the first number; null for a division by 0."""
     return _of_two(a, b, lambda one, other: one % other)
 
 
 def round_number(number: str | float, places: float = 0) -> Json:
-    """The number rounded to so many decimal places (none without it), a half away from zero."""
+    """Return the number rounded to so many decimal places (none without it), a half away from zero."""
     if isinstance(places, float) and not places.is_integer():
         raise UnusableValue("round() expects a whole number of decimal places")
     if not 0 <= places <= 15:

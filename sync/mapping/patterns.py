@@ -1,4 +1,4 @@
-"""Functions with regular expressions: RE2's, whose time grows with the text's length alone, whatever the pattern."""
+"""Functions with regular expressions, by RE2: its time grows linearly with the text's length, whatever the pattern."""
 
 from __future__ import annotations
 
@@ -19,18 +19,19 @@ _MEMORY_OF_A_PATTERN = 8 << 20
 
 
 def regex_match(text: str | float, pattern: str) -> bool:
-    """True where the pattern matches somewhere in the text (`^` and `$` are its beginning and end)."""
+    """Return True where the pattern matches somewhere in the text (`^` and `$` are its beginning and end)."""
     return _search(text, pattern) is not None
 
 
 def regex_extract(text: str | float, pattern: str) -> str | None:
-    """The part that the pattern's first group matches, or without groups all of it; null if it does not match."""
+    """Return the part that the pattern's first group matches, or without groups all of it; null if it does not
+    match."""
     found = _search(text, pattern)
     return None if found is None else found.group(min(found.re.groups, 1))
 
 
 def regex_replace(text: str | float, pattern: str, replacement: str) -> str:
-    """The text with each match replaced; in the replacement, `\\1` is what the first group matched."""
+    """Return the text with each match replaced; in the replacement, `\\1` is what the first group matched."""
     return str(_compiled(pattern).sub(replacement, _searched(text)))
 
 
@@ -52,7 +53,7 @@ def _searched(text: str | float) -> str:
 
 @lru_cache(maxsize=256)
 def _compiled(pattern: str) -> Any:
-    """RE2: its time grows with the text's length alone, whatever the pattern."""
+    """Return the pattern compiled by RE2, from a cache."""
     options = re2.Options()
     options.max_mem = _MEMORY_OF_A_PATTERN
     options.log_errors = False
@@ -69,7 +70,7 @@ _SPLITS_LETTERS = re.compile(r"(?<!\\)(?:\\\\)*\\C")
 
 
 def pattern_fault(pattern: Json) -> tuple[str, str] | None:
-    """Return what is wrong with a pattern that stands in the file."""
+    """Return what is wrong with a constant pattern; None if nothing is."""
     if not isinstance(pattern, str):
         return "the pattern must be text", r"such as '^\d+$'"
     if len(pattern) > _LONGEST_PATTERN:
@@ -83,14 +84,14 @@ def pattern_fault(pattern: Json) -> tuple[str, str] | None:
             if missing.search(pattern):
                 hint = r"\z is the end of the text" if words == "\\Z" else "find it with two patterns, or in the query"
                 return f"the pattern uses {words}, which is not offered: its time would have no bound", hint
-        said = error.args[0] if error.args else ""
-        reason = said.decode("utf-8", "replace") if isinstance(said, bytes) else "it is not valid Unicode text"
+        message = error.args[0] if error.args else ""
+        reason = message.decode("utf-8", "replace") if isinstance(message, bytes) else "it is not valid Unicode text"
         return f"the pattern is not a regular expression: {reason}", "see https://github.com/google/re2/wiki/Syntax"
     return None
 
 
 def replacement_fault(pattern: str, replacement: Json) -> tuple[str, str] | None:
-    """Return what is wrong with the replacement for a good pattern."""
+    """Return what is wrong with a constant replacement for a valid pattern; None if nothing is."""
     if not isinstance(replacement, str):
         return "the replacement must be text", "such as '' to remove what is found"
     if len(replacement) > _LONGEST_REPLACEMENT:

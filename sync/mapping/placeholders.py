@@ -1,4 +1,4 @@
-"""Text that stands for "no value" in exports and forms, and is never a name, a label or an address itself.
+"""Recognises placeholders: text that stands for "no value" in exports and forms, and is never a name, label or address.
 
 Short on purpose: a company may be called None, Unknown or NA, and a person Null; for those a mapping has nullif().
 """

@@ -1,4 +1,4 @@
-"""Places: which fields of a record are read, as a tree; what connectors are asked for, and what is kept of a record.
+"""The tree of fields that are read: what connectors are asked for, and what is kept of a record.
 
 Each place is a field that some expression walks through, `whole` if an expression looks at the value itself. Lists are
 walked through without a place of their own, so that `contacts[?primary].email` reads `contacts.primary` and
@@ -35,13 +35,13 @@ FieldNodes = frozenset[FieldNode]
 
 
 def look(places: FieldNodes) -> None:
-    """Mark that the value itself is looked at, with all that is in it."""
+    """Mark these places as read whole, with everything in them."""
     for place in places:
         place.whole = True
 
 
 def wanted(root: FieldNode, children: Collection[str]) -> Wanted:
-    """The places as the connectors want them: paths, and those below a child's name apart."""
+    """Return the fields to ask the connector for: paths, those below a child under the child's name."""
     if root.whole:
         return Wanted(None, {name: Wanted(None) for name in sorted(children)})
     below = {name: place for name, place in sorted(root.fields.items()) if name in children}
@@ -52,7 +52,7 @@ def wanted(root: FieldNode, children: Collection[str]) -> Wanted:
 
 
 def paths_of(root: FieldNode) -> list[tuple[str, ...]]:
-    """Return what is read by name below a place, as paths, even where it is read whole, too."""
+    """Return the paths that are read by name below a field, even if the field is read as a whole, too."""
     return list(_below(root))
 
 
@@ -75,15 +75,15 @@ def has_labels(root: FieldNode) -> bool:
 
 
 def without_labels(value: Json) -> Json:
-    """The value with codes alone, at any depth."""
+    """Return the value without the fields that hold labels, at any depth."""
     if isinstance(value, dict):
         return {name: without_labels(inner) for name, inner in value.items() if not name.endswith(LABEL)}
     return [without_labels(item) for item in value] if isinstance(value, list) else value
 
 
 def value_at(value: Json, path: Sequence[str], depth: int = 0) -> Json:
-    """Return what stands at a path of `paths_of`: where a list is on the way, the list of what stands in its items; a
-    list in many others as it is."""
+    """Return the value at a path of `paths_of`. Where a list lies on the way, return the list of its items' values;
+    lists nested too deeply are returned as they are."""
     if not path or depth > _DEEPEST_LIST:
         return value
     if isinstance(value, list):
@@ -92,8 +92,9 @@ def value_at(value: Json, path: Sequence[str], depth: int = 0) -> Json:
 
 
 def pruner(root: FieldNode) -> Callable[[Any], Any]:
-    """A function that keeps of a value only what is read, in the same shape: objects lose unread and null fields,
-    lists keep their length. Every expression traced into `root` yields the same on the result as on the value."""
+    """Return a function that keeps only what is read of a value, in the same shape: objects lose unread and null
+    fields, lists keep their length. Every expression traced into `root` gives the same on the result as on the
+    value."""
     if root.whole:
         return lambda value: value
     leaves = tuple(name for name, place in root.fields.items() if place.whole)

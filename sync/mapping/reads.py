@@ -1,4 +1,4 @@
-"""The fields of a record that expressions read: derived from their syntax trees, never from a run.
+"""Derives the fields of a record that expressions read, from their syntax trees, never from a run.
 
 What cannot be followed counts as a look at the whole value: too much may be read, never too little.
 """
@@ -15,7 +15,7 @@ from sync.shared.words import Json
 
 @dataclass(frozen=True, slots=True)
 class Compared:
-    """A field that an expression holds against a constant, or takes as a condition.
+    """A field that an expression compares with a constant, or uses as a condition.
 
     `how`: `eq ne lt lte gt gte`; `contains`, `starts_with`, `ends_with`; `lower`, `upper` (its small or capital letters
     are compared with the constant, or it is looked for in them); `nullif`; `truth` (no constant); `quoted` (the field
@@ -38,7 +38,8 @@ def trace(
     *,
     truth: bool = False,
 ) -> FieldNodes:
-    """Marks what the expression walks through and looks at, seen from `places`; gives where its result comes from.
+    """Mark the fields that the expression walks through and reads, starting from `places`; return the places that its
+    result comes from.
 
     `record` is what `$` stands for (None: `places`). Adds what is compared to `seen`; `truth`: the result is a
     condition.
@@ -63,7 +64,7 @@ class _Tracer:
         return handler(node, places)
 
     def condition(self, node: Node, places: FieldNodes) -> FieldNodes:
-        """As `trace`, of an expression that counts as true or false."""
+        """Follow an expression that counts as true or false."""
         if node["type"] in ("and_expression", "or_expression"):
             return _NOTHING.union(*(self.condition(child, places) for child in node["children"]))
         found = self.trace(node, places)
@@ -101,7 +102,7 @@ class _Tracer:
     # ---- lists and objects
 
     def _multi_select_list(self, node: Node, places: FieldNodes) -> FieldNodes:
-        """`[a, b]`: a list of values that keep their places."""
+        """Follow `[a, b]`: the result may come from any of the parts."""
         return _NOTHING.union(*(self.trace(child, places) for child in node["children"]))
 
     def _filter_projection(self, node: Node, places: FieldNodes) -> FieldNodes:
@@ -111,12 +112,12 @@ class _Tracer:
         return self.trace(right, items)
 
     def _value_projection(self, node: Node, places: FieldNodes) -> FieldNodes:
-        """`*`: all fields, whatever their names."""
+        """Follow `*`, which reads all fields, whatever their names."""
         look(self.trace(node["children"][0], places))
         return _NOTHING
 
     def _look(self, node: Node, places: FieldNodes) -> FieldNodes:
-        """`{…}` and calls: the values of all parts are looked at, the result is new."""
+        """Follow `{…}` and calls: all parts are read, and the result is a new value."""
         for child in node["children"]:
             look(self.trace(child, places))
         return _NOTHING
@@ -145,7 +146,7 @@ class _Tracer:
         return _NOTHING
 
     def _note_letters(self, side: Node, places: FieldNodes, literal: Json) -> None:
-        """`lower(a) == 'X'` never holds."""
+        """Note the constant that `lower(a)` or `upper(a)` is compared with: `lower(a) == 'X'` is never true."""
         if side["type"] == "function_expression" and side["value"] in ("lower", "upper"):
             argument = side["children"][0]
             self._note(argument, self.trace(argument, places), side["value"], literal)
@@ -155,7 +156,7 @@ class _Tracer:
         return _NOTHING
 
     def _choice(self, node: Node, places: FieldNodes) -> FieldNodes:
-        """`a || b`, `a && b`: the left side is looked at; the result is either."""
+        """Follow `a || b` and `a && b`: the left side is read; the result comes from either."""
         left, right = node["children"]
         decides = self.condition(left, places)
         look(decides)
@@ -187,7 +188,7 @@ class _Tracer:
         return self._look(node, places)
 
     def _note_arguments(self, name: str, arguments: list[Node], places: FieldNodes) -> None:
-        """The kind of each field that is an argument, and what nullif() and lookup() hold it against."""
+        """Note each field that is an argument, and the constants that nullif() and lookup() compare it with."""
         for index, argument in enumerate(arguments):
             if argument["type"] in _PATHS:
                 self._note(argument, self.trace(argument, places), "argument", [name, index])
@@ -217,7 +218,7 @@ _TURNED = {"lt": "gt", "lte": "gte", "gt": "lt", "gte": "lte"}
 
 
 def _constants(node: Node) -> list[Json]:
-    """The items of a list that stands in the expression; none where it is something else."""
+    """Return the items of a list of constants in the expression; none for anything else."""
     if node["type"] == "literal" and isinstance(node["value"], list):
         return list(node["value"])
     if node["type"] == "multi_select_list" and all(child["type"] == "literal" for child in node["children"]):

@@ -1,4 +1,4 @@
-"""The outcome of a mapping for one record: a lead, nothing (filtered), or the reasons why it cannot be one."""
+"""The result of mapping one record: a lead, nothing (filtered), or the reasons why it cannot be a lead."""
 
 from __future__ import annotations
 
@@ -22,9 +22,9 @@ class Note:
     hint: str = ""
 
     def as_json(self) -> dict[str, object]:
-        """As the ledger keeps it among the reasons of a record."""
-        said = {"field": self.field, "rule": self.rule, "length": self.length, "hint": self.hint}
-        return {key: value for key, value in said.items() if value not in (None, "")}
+        """Return the note as the ledger stores it among a record's reasons, without empty fields."""
+        document = {"field": self.field, "rule": self.rule, "length": self.length, "hint": self.hint}
+        return {key: value for key, value in document.items() if value not in (None, "")}
 
     def __str__(self) -> str:
         size = "" if self.length is None else f" (it has {self.length:,})"
@@ -33,7 +33,7 @@ class Note:
 
 @dataclass(frozen=True, slots=True)
 class Filtered:
-    """The table's `where` does not hold for this record."""
+    """The table's `where` is false for this record."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,7 +51,7 @@ class Lead:
 
 @dataclass(frozen=True, slots=True)
 class Unfit:
-    """The record cannot become a lead until the source or the mapping is fixed; `problems` says all reasons."""
+    """The record cannot become a lead until the source or the mapping is fixed; `problems` holds every reason."""
 
     problems: tuple[Note, ...]
 
@@ -79,7 +79,7 @@ class MappingNotes:
         self._reasons: dict[Note, bool] = {}
 
     def place(self, field: str) -> str:
-        """The field's full name in a note."""
+        """Return the field's full name in a note, such as `contacts[2].emails`."""
         if self.item is None:
             return field
         return f"contacts[{self.item}].{field}" if field else f"contacts[{self.item}]"
@@ -97,11 +97,12 @@ class MappingNotes:
         self._reasons[Note(self.place(field), why, length, hint)] = item
 
     def reasons(self, field: str, *, items: bool = True) -> list[Note]:
-        """Return why values of this field were left out, each reason once; without `items` of lists if so asked."""
+        """Return why values of this field were left out, each reason once. With `items=False`, leave out items of
+        lists."""
         place = self.place(field)
         return [note for note, item in self._reasons.items() if note.field == place and (items or not item)]
 
     def blames(self, field: str) -> bool:
-        """Return whether a problem of this field has been noted."""
+        """Return whether a problem of this field is noted already."""
         place = self.place(field)
         return any(note.field == place for note in self.problems)

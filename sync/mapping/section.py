@@ -1,4 +1,4 @@
-"""One table of a mapping at work: the rules of the lead itself, or of one kind of nested contact."""
+"""Applies the compiled rules of one table: the lead itself, or one kind of nested contact."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ _FIX_EXPRESSION = "preview shows the expression; fix it, or the value in the sou
 
 @dataclass(frozen=True, slots=True)
 class FieldRule:
-    """One field on its way: its key in the mapping, its wire name, where it is read, how it is cleaned."""
+    """One field of a table: its key in the mapping, its wire name, its compiled expression and its cleaning."""
 
     key: str
     name: str
@@ -56,8 +56,8 @@ class Section:
     required: Required
 
     def admits(self, value: Json, record: Json, report: MappingNotes) -> bool:
-        """Return True where `where` holds for a value of that record, and where it cannot be read, which is noted as a
-        problem, so that it is seen."""
+        """Return whether `where` is true for a value of that record. If it cannot be evaluated, note a problem and
+        return True, so that the record is shown to somebody instead of vanishing."""
         if self.where is None:
             return True
         try:
@@ -90,7 +90,7 @@ class ContactSection:
 
 
 def nested_contacts(tables: Sequence[ContactSection], value: Json, report: MappingNotes) -> list[Json]:
-    """The contacts of one record from all tables, in order, equal ones once.
+    """Return the nested contacts of one record from all tables, in order, equal ones once.
 
     An item without its required fields is left out with a warning. A `from` or `where` that cannot be read is a problem
     of the lead: nobody knows then whom it means.
@@ -141,7 +141,7 @@ def _contact(section: Section, item: Json, record: Json, report: MappingNotes) -
 
 
 def require(section: Section, document: dict[str, Json], report: MappingNotes) -> None:
-    """Note a problem for each required field of the lead that is missing: why it was left out, if it was."""
+    """Note a problem for each required field that the lead lacks: the reason it was left out, if it was."""
     missing = [key for key in section.required.missing(document) if not report.blames(key)]
     for key in missing:
         report.problems += report.reasons(key) or [Note(key, "is required, but nothing usable is left", None, _FILL)]

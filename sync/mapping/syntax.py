@@ -1,4 +1,4 @@
-"""Expressions as syntax trees: JMESPath's own parser, with `$` for the whole record, and its errors in plain words."""
+"""Parses expressions to syntax trees: JMESPath's parser, with `$` for the whole record and errors in plain words."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ DEEPEST = 64
 
 
 class BadExpression(Exception):
-    """All that is wrong with one expression, as (what, hint)."""
+    """An expression that cannot be used; `faults` holds everything wrong with it, as (what, hint)."""
 
     def __init__(self, *faults: tuple[str, str]) -> None:
         super().__init__(*faults)
@@ -49,7 +49,7 @@ class _ExpressionParser(Parser):  # type: ignore[misc]  # the library is untyped
         return ParsedResult(expression, parsed)
 
     def _token_led_lparen(self, left: Node) -> Node:
-        """A call. The library takes `f(a b)` for two arguments; here a blank stands only inside quotes."""
+        """Parse a call. The library takes `f(a b)` for two arguments; here a comma is required."""
         if left["type"] != "field":
             self._raise_parse_error_for_token(self._lookahead_token(-1), "not a function's name")
         arguments: list[Node] = []
@@ -61,7 +61,7 @@ class _ExpressionParser(Parser):  # type: ignore[misc]  # the library is untyped
         return {"type": "function_expression", "value": left["value"], "children": arguments}
 
     def _token_nud_quoted_identifier(self, token: Mapping[str, Any]) -> Node:
-        """Marked, because other languages have text in double quotes, see `Compared`."""
+        """Mark a field in double quotes, because other languages write text that way; see `Compared`."""
         return {**super()._token_nud_quoted_identifier(token), "quoted": True}
 
     def _token_nud_root(self, _: Mapping[str, Any]) -> Node:
@@ -82,7 +82,8 @@ def parse(text: str) -> Node:
 
 
 def walk(node: Node) -> Iterator[Node]:
-    """The node and all below it, in the order they are written (but for filters, whose condition comes last)."""
+    """Yield the node and all below it, in the order they are written (except for filters, whose condition comes
+    last)."""
     yield node
     for child in node["children"]:
         if isinstance(child, dict):
@@ -90,7 +91,8 @@ def walk(node: Node) -> Iterator[Node]:
 
 
 def _is_shallow(root: Node) -> bool:
-    """A chain such as `a || b || …` parses at any length, but would exhaust the stack when it is read."""
+    """Return whether the tree has at most DEEPEST levels. A chain such as `a || b || …` parses at any length but would
+    exhaust the stack when it is evaluated."""
     level = [root]
     for _ in range(DEEPEST):
         level = [child for node in level for child in node["children"] if isinstance(child, dict)]
@@ -100,8 +102,8 @@ def _is_shallow(root: Node) -> bool:
 
 
 def tokens(text: str) -> list[Mapping[str, Any]]:
-    """Return the tokens of an expression: `type`, `value`, and `start`, counted from 0; none where it has some that
-    nobody knows."""
+    """Return the tokens of an expression: `type`, `value`, and `start`, counted from 0; none if one of them is
+    unknown."""
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # of `text` that is not JSON
@@ -111,7 +113,7 @@ def tokens(text: str) -> list[Mapping[str, Any]]:
 
 
 def call_columns(text: str) -> dict[str, list[int]]:
-    """Return where each function is called, by its name."""
+    """Return the columns, from 1, at which each function is called, by its name."""
     columns: dict[str, list[int]] = {}
     for token, following in itertools.pairwise(tokens(text)):
         if token["type"] == "unquoted_identifier" and following["type"] == "lparen":

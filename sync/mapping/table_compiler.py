@@ -1,4 +1,4 @@
-"""Compiling the tables of a mapping: fields, `where`, `truncate` and `required`, with all their problems."""
+"""Compiles the tables of a mapping: fields, `where`, `truncate` and `required`, and collects all their problems."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ _NESTED = ("name", "last_name", "emails", "phones")
 
 @dataclass(slots=True)
 class CompileFindings:
-    """All that compiling gathers on its way: problems, what is read, what the version hangs on, rows for `explain`."""
+    """Everything collected while compiling: problems, fields read, the content of the version, rows for `explain`."""
 
     where: str
     lookups: Mapping[str, Mapping[str, Json]]
@@ -53,16 +53,17 @@ class CompileFindings:
     readers: dict[tuple[str, ...], list[str]] = field(default_factory=dict)
     compared: list[tuple[str, Compared]] = field(default_factory=list)
     """Fields that are held against constants, with the place in the file."""
-    apart: frozenset[str] = frozenset()
+    bookkeeping: frozenset[str] = frozenset()
     """The source's own columns (key, time of change), which rest() leaves out."""
     version: dict[str, Json] = field(default_factory=lambda: {"engine": ENGINE_VERSION})
 
     def fault(self, key: str, what: str, hint: str = "") -> None:
-        """A problem at a key of the table; "" is the table itself."""
+        """Note a problem at a key of the table; "" is the table itself."""
         self.problems.append(Problem(f"{self.where}.{key}" if key else self.where, what, hint))
 
     def must_hold(self, field: str, setting: str) -> None:
-        """Note a field that a filter of the connector's own reads, and the setting that it hangs on."""
+        """Require that a field of one of the connector's own filters is true; `setting` is the filter's setting in the
+        file."""
         self.root.field(field).whole = True
         self.version[field] = setting
         self.readers[field,] = [f"{self.where.rpartition('.')[0]}.{field.lstrip('@')}"]
@@ -77,13 +78,14 @@ class CompileFindings:
             return None
         self.version[key] = compiled.node
         if any(node["type"] == "function_expression" and node["value"] == "rest" for node in walk(compiled.node)):
-            self.version["rest"] = sorted(self.apart)
+            self.version["rest"] = sorted(self.bookkeeping)
         for name in _lookups_of(compiled.node):
             self.version[f"lookups.{name}"] = dict(self.lookups[name])
         return compiled
 
     def read_by(self, key: str, *chain: Node) -> None:
-        """Notes the paths that an expression of that key reads; `chain`: it, after those whose items it looks at."""
+        """Note which paths the expression of that key reads. `chain`: the expression, after those whose items it is
+        applied to."""
         root = FieldNode()
         places: FieldNodes = frozenset({root})
         for node in chain:
@@ -93,7 +95,8 @@ class CompileFindings:
             self.readers.setdefault(path, []).append(f"{self.where}.{key}")
 
     def trace(self, key: str, node: Node, places: FieldNodes, *, truth: bool = False) -> FieldNodes:
-        """Marks what the expression of that key reads, seen from `places`; gives where its result comes from."""
+        """Mark the fields that the expression of that key reads, starting from `places`; return the places of its
+        result."""
         seen: list[Compared] = []
         found = trace(node, places, frozenset({self.root}), seen, truth=truth)
         self.compared += [(f"{self.where}.{key}", self._with_keys(one)) for one in seen]
@@ -103,11 +106,12 @@ class CompileFindings:
         return replace(one, literal=list(self.lookups[str(one.literal)])) if one.how == "lookup" else one
 
     def read_elsewhere(self) -> Collection[str]:
-        """The record's fields that rest() leaves out: those read by name, the key, and the time of change."""
-        return self.root.fields.keys() | self.apart
+        """Return the record's fields that rest() leaves out: those read by name, the key, and the modified time."""
+        return self.root.fields.keys() | self.bookkeeping
 
     def digest(self) -> str:
-        """16 bytes in hex over all that the mapping's results hang on, whatever the order of keys."""
+        """Return a digest (16 bytes, in hex) of everything that affects the mapping's results, whatever the order of
+        keys."""
         text = json.dumps(self.version, sort_keys=True, separators=(",", ":"), default=str)
         return hashlib.blake2b(text.encode(), digest_size=16).hexdigest()
 
@@ -117,29 +121,31 @@ def _lookups_of(node: Node) -> set[str]:
     return {call["children"][0]["value"] for call in calls}
 
 
-def lead_section(facts: CompileFindings, table: LeadTable, fields: Mapping[str, WireField]) -> Section:
-    """The lead's own table."""
-    record = frozenset({facts.root})
+def lead_section(findings: CompileFindings, table: LeadTable, fields: Mapping[str, WireField]) -> Section:
+    """Compile the lead's own table."""
+    record = frozenset({findings.root})
     if table.kind == "company":
         default = Required(all_of=_named(_COMPANY, fields))
     else:
         default = Required(any_of=_named(_CONTACT, fields))
-    return _TableCompiler(facts, table, fields, record).section(table.where, default)
+    return _TableCompiler(findings, table, fields, record).section(table.where, default)
 
 
 def contact_section(
-    facts: CompileFindings, index: int, table: ContactTable, fields: Mapping[str, WireField]
+    findings: CompileFindings, index: int, table: ContactTable, fields: Mapping[str, WireField]
 ) -> ContactSection:
-    """One table of nested contacts."""
+    """Compile one table of nested contacts; `index` is its position in the file, from 0."""
     prefix = f"contacts[{index}]."
-    items = facts.expression(f"{prefix}from", table.from_)
-    places: FieldNodes = facts.trace(f"{prefix}from", items.node, frozenset({facts.root})) if items else frozenset()
+    items = findings.expression(f"{prefix}from", table.from_)
+    places: FieldNodes = (
+        findings.trace(f"{prefix}from", items.node, frozenset({findings.root})) if items else frozenset()
+    )
     chain = (items.node,) if items else ()
     for key in ("notes", "date"):
         if getattr(table, key) is not None:
-            facts.fault(prefix + key, f"a nested contact has no {key}", "map it in the lead's own table")
+            findings.fault(prefix + key, f"a nested contact has no {key}", "map it in the lead's own table")
     default = Required(any_of=_named(_NESTED, fields))
-    section = _TableCompiler(facts, table, fields, places, prefix, f"{CONTACTS}[].", chain).section(
+    section = _TableCompiler(findings, table, fields, places, prefix, f"{CONTACTS}[].", chain).section(
         table.where, default
     )
     return ContactSection(items.read if items else (lambda _, __: None), section)
@@ -151,10 +157,10 @@ def _named(keys: tuple[str, ...], fields: Mapping[str, WireField]) -> tuple[tupl
 
 @dataclass(frozen=True, slots=True)
 class _TableCompiler:
-    """One table being compiled. `places`: what its expressions are relative to (by the expressions of `chain`);
-    `prefix` and `path` come before its keys in the file and on the wire."""
+    """Compiles one table. `places`: what its expressions are relative to (reached by the expressions of `chain`);
+    `prefix` and `path` precede its keys in the file and on the wire."""
 
-    facts: CompileFindings
+    findings: CompileFindings
     table: LeadFields
     fields: Mapping[str, WireField]
     places: FieldNodes
@@ -167,36 +173,36 @@ class _TableCompiler:
         rules = [rule for key, value in self.mapped().items() if (rule := self.rule(self.fields[key], value))]
         where = None
         if condition is not None and (
-            compiled := self.facts.expression(f"{self.prefix}where", condition, condition=True)
+            compiled := self.findings.expression(f"{self.prefix}where", condition, condition=True)
         ):
-            look(self.facts.trace(f"{self.prefix}where", compiled.node, self.places, truth=True))
-            self.facts.read_by(f"{self.prefix}where", *self.chain, compiled.node)
+            look(self.findings.trace(f"{self.prefix}where", compiled.node, self.places, truth=True))
+            self.findings.read_by(f"{self.prefix}where", *self.chain, compiled.node)
             where = compiled.read
         required = self.required(default)
         keys = [sorted(key for key, _ in pairs) for pairs in (required.all_of, required.any_of)]
-        self.facts.version[f"{self.prefix}require"] = keys
+        self.findings.version[f"{self.prefix}require"] = keys
         return Section(tuple(rules), where, required)
 
     def mapped(self) -> dict[str, Expression | list[Expression]]:
-        """The expressions of the fields that the table maps."""
+        """Return the expressions of the fields that the table maps, by their keys."""
         values = {key: getattr(self.table, key) for key in self.fields}
         return {key: value for key, value in values.items() if value is not None}
 
     def rule(self, wire_field: WireField, value: Expression | list[Expression]) -> FieldRule | None:
-        """The rule of one field; None where one of its expressions has problems."""
+        """Return the rule of one field; None if one of its expressions has problems."""
         key = self.prefix + wire_field.key
         sources = {f"{key}[{i}]": part for i, part in enumerate(value)} if isinstance(value, list) else {key: value}
         truncate = wire_field.key in self.table.truncate
-        self.facts.version[f"wire.{key}"] = [wire_field.name, wire_field.member, truncate, list(sources)]
+        self.findings.version[f"wire.{key}"] = [wire_field.name, wire_field.member, truncate, list(sources)]
         clean = cleaner(wire_field, truncate=truncate)
         reads: list[CompiledExpression] = []
         for place, source in sources.items():
-            if (compiled := self.facts.expression(place, source)) is None:
+            if (compiled := self.findings.expression(place, source)) is None:
                 continue
-            look(self.facts.trace(place, compiled.node, self.places))
-            self.facts.read_by(place, *self.chain, compiled.node)
+            look(self.findings.trace(place, compiled.node, self.places))
+            self.findings.read_by(place, *self.chain, compiled.node)
             reads.append(compiled.read)
-            self.facts.rows.append((self.path + wire_field.path, compiled.text, place))
+            self.findings.rows.append((self.path + wire_field.path, compiled.text, place))
             if compiled.constant:
                 self.check_constant(place, FieldRule(wire_field.key, wire_field.name, compiled.read, clean))
         if len(reads) < len(sources):
@@ -204,11 +210,11 @@ class _TableCompiler:
         return FieldRule(wire_field.key, wire_field.name, joined(reads) if isinstance(value, list) else reads[0], clean)
 
     def check_constant(self, place: str, rule: FieldRule) -> None:
-        """A constant that would spoil every record is a mistake of the file."""
+        """Report a constant that would be left out of every record: it is a mistake in the file."""
         report = MappingNotes()
         Section((rule,), None, Required()).fill({}, {}, {}, report)
         for note in (*report.problems, *report.warnings):
-            self.facts.fault(place, note.rule, note.hint)
+            self.findings.fault(place, note.rule, note.hint)
 
     def check_truncate(self) -> None:
         cuttable = [key for key, found in self.fields.items() if found.shape in _CUTTABLE]
@@ -217,42 +223,44 @@ class _TableCompiler:
                 continue
             if key in self.fields:
                 hint = "one that is too long is left out" if self.fields[key].shape in _LISTS else ""
-                self.facts.fault(f"{self.prefix}truncate", f"{key} cannot be cut without becoming another value", hint)
+                self.findings.fault(
+                    f"{self.prefix}truncate", f"{key} cannot be cut without becoming another value", hint
+                )
             else:
-                self.facts.fault(f"{self.prefix}truncate", f"unknown field {key!r}", nearest(key, cuttable))
+                self.findings.fault(f"{self.prefix}truncate", f"unknown field {key!r}", nearest(key, cuttable))
 
     def required(self, default: Required) -> Required:
-        """`required` adds to what a lead cannot do without; the older `require` replaces it."""
+        """Return the required fields: `required` adds to the default, the older `require` replaces it."""
         if self.table.require is None:
             self.check_default(default)
             return Required(default.all_of + self.named("required", default.all_of), default.any_of)
         if self.table.required:
             hint = "keep required: it adds to the name; require is its older form, which replaces it"
-            self.facts.fault(f"{self.prefix}require", "stands beside required", hint)
+            self.findings.fault(f"{self.prefix}require", "stands beside required", hint)
         return Required(all_of=self.named("require", ()))
 
     def check_default(self, default: Required) -> None:
-        """A table that maps none of what is needed could never send anything."""
+        """Report a table that maps none of the fields it needs: it could never send anything."""
         keys = [key for key, _ in default.all_of or default.any_of]
         if not any(key in self.mapped() for key in keys):
             what = f"maps none of {', '.join(keys)}" if len(keys) > 1 else f"does not map {keys[0]}"
-            self.facts.fault(self.prefix.rstrip("."), f"{what}: nothing would be sent", f"map {' or '.join(keys)}")
+            self.findings.fault(self.prefix.rstrip("."), f"{what}: nothing would be sent", f"map {' or '.join(keys)}")
 
     def named(self, option: str, but: tuple[tuple[str, str], ...]) -> tuple[tuple[str, str], ...]:
-        """The fields that a list of the file names, with their wire names, each once."""
+        """Return the fields that a list of the file names, with their wire names, each once."""
         names = {key: found.name for key, found in self.fields.items()} | ({} if self.prefix else {CONTACTS: CONTACTS})
         keys = [key for key in dict.fromkeys(getattr(self.table, option) or ()) if key not in dict(but)]
         for key in keys:
             if key not in names:
-                self.facts.fault(f"{self.prefix}{option}", f"unknown field {key!r}", nearest(key, list(names)))
+                self.findings.fault(f"{self.prefix}{option}", f"unknown field {key!r}", nearest(key, list(names)))
             elif not (key in self.mapped() or (key == CONTACTS and getattr(self.table, CONTACTS))):
                 hint = f"map {key}, or take it out of {option}"
-                self.facts.fault(f"{self.prefix}{option}", f"{key} is required, but not mapped", hint)
+                self.findings.fault(f"{self.prefix}{option}", f"{key} is required, but not mapped", hint)
         return tuple((key, names[key]) for key in keys if key in names)
 
 
 def joined(reads: list[CompiledExpression]) -> CompiledExpression:
-    """All expressions of a TOML array as one list; an expression that yields a list adds its items."""
+    """Return one expression for a TOML array of them: an expression that yields a list adds its items."""
 
     def read(value: Json, record: Json) -> Json:
         found: list[Json] = []

@@ -1,4 +1,4 @@
-"""Functions on text: letters, blanks, parts, phones, hosts."""
+"""Functions on text: case, blanks, parts, phone numbers, hosts."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ _BEHIND_APOSTROPHE = re.compile(r"(?<=['\u2019])[^\W\d_]{2,}")
 
 
 def plain(value: Json, expects: str = "expects text") -> str:
-    """Text as it is, a number as its digits. Raises Unusable for anything else."""
+    """Return text as it is, a number as its digits. Raises UnusableValue for anything else."""
     if isinstance(value, str):
         return value
     if isinstance(value, bool) or not isinstance(value, int | float):
@@ -35,17 +35,17 @@ def plain(value: Json, expects: str = "expects text") -> str:
 
 
 def lower(text: str) -> str:
-    """The text in small letters."""
+    """Return the text in small letters."""
     return text.lower()
 
 
 def upper(text: str) -> str:
-    """The text in capital letters."""
+    """Return the text in capital letters."""
     return text.upper()
 
 
 def title(text: str) -> str:
-    """Each word with a capital first letter, its other letters small."""
+    """Return each word with a capital first letter, its other letters small."""
 
     def word(found: re.Match[str]) -> str:
         small = _titled(found[0])
@@ -55,7 +55,7 @@ def title(text: str) -> str:
 
 
 def capitalize(text: str) -> str:
-    """The first letter a capital, the others small."""
+    """Return the first letter a capital, the others small."""
     return _titled(text)
 
 
@@ -64,29 +64,29 @@ def _titled(text: str) -> str:
 
 
 def trim(text: str) -> str:
-    """The text without white space around it (every mapped field is trimmed anyway)."""
+    """Return the text without white space around it (every mapped field is trimmed anyway)."""
     return trimmed(text)
 
 
 def trim_left(text: str, characters: str | None = None) -> str:
-    """The text without white space, or without these characters, at its beginning."""
+    """Return the text without white space, or without these characters, at its beginning."""
     return text.lstrip(characters or None)
 
 
 def trim_right(text: str, characters: str | None = None) -> str:
-    """The text without white space, or without these characters, at its end."""
+    """Return the text without white space, or without these characters, at its end."""
     return text.rstrip(characters or None)
 
 
 def split(text: str, sep: str) -> list[str]:
-    """The parts of the text between separators, as a list."""
+    """Return the parts of the text between separators, as a list."""
     if not sep:
         raise UnusableValue("split() expects a separator that is not empty")
     return text.split(sep)
 
 
 def replace(text: str, old: str, new: str) -> str:
-    """The text with each occurrence of `old` replaced by `new`."""
+    """Return the text with each occurrence of `old` replaced by `new`."""
     if not old:
         return text
     if len(new) > len(old) and len(text) + text.count(old) * (len(new) - len(old)) > LONGEST:
@@ -95,7 +95,8 @@ def replace(text: str, old: str, new: str) -> str:
 
 
 def substring(text: str | float, start: float, length: float | None = None) -> str:
-    """Part of the text: from `start` (0 is the first character, -1 the last) to the end, or so many characters."""
+    """Return part of the text: from `start` (0 is the first character, -1 the last) to the end, or so many
+    characters."""
     whole = plain(text)
     begin = _whole(start)
     begin = max(len(whole) + begin, 0) if begin < 0 else begin
@@ -103,24 +104,24 @@ def substring(text: str | float, start: float, length: float | None = None) -> s
 
 
 def find_first(text: str, part: str) -> int | None:
-    """The place where the part first stands in the text (0 is the beginning); null if it does not."""
+    """Return the place where the part first stands in the text (0 is the beginning); null if it does not."""
     at = text.find(part)
     return at if at >= 0 and part else None
 
 
 def find_last(text: str, part: str) -> int | None:
-    """The place where the part last stands in the text (0 is the beginning); null if it does not."""
+    """Return the place where the part last stands in the text (0 is the beginning); null if it does not."""
     at = text.rfind(part)
     return at if at >= 0 and part else None
 
 
 def pad_left(text: str | float, width: float, pad: str = " ") -> str:
-    """The text filled up to that width at its beginning with blanks, or with the character `pad`."""
+    """Return the text filled up to that width at its beginning with blanks, or with the character `pad`."""
     return plain(text).rjust(_width(width), _pad(pad))
 
 
 def pad_right(text: str | float, width: float, pad: str = " ") -> str:
-    """The text filled up to that width at its end with blanks, or with the character `pad`."""
+    """Return the text filled up to that width at its end with blanks, or with the character `pad`."""
     return plain(text).ljust(_width(width), _pad(pad))
 
 
@@ -143,13 +144,14 @@ def _whole(number: float) -> int:
 
 
 def digits(text: str | float) -> str | None:
-    """Only the digits of the text; null if there are none."""
+    """Return only the digits of the text; null if there are none."""
     found = "".join(str(unicodedata.decimal(mark)) for mark in plain(text) if mark.isdecimal())
     return found or None
 
 
 def e164(phone: str | float, region: str | None) -> str | None:
-    """The phone number as +49301234567; `region` ('DE') is for numbers without a country; null if it is not valid."""
+    """Return the phone number as +49301234567; `region` ('DE') is for numbers without a country; null if it is not
+    valid."""
     import phonenumbers  # slow to import, and most mappings do without
 
     if region is not None and not isinstance(region, str):
@@ -164,7 +166,7 @@ def e164(phone: str | float, region: str | None) -> str | None:
 
 
 def region_fault(region: Json) -> tuple[str, str] | None:
-    """Return what is wrong with a region that stands in the file."""
+    """Return what is wrong with a constant region of e164(); None if nothing is."""
     import phonenumbers
 
     if region is None or (isinstance(region, str) and region.strip().upper() in phonenumbers.SUPPORTED_REGIONS):
@@ -173,7 +175,8 @@ def region_fault(region: Json) -> tuple[str, str] | None:
 
 
 def domain(url_or_email: str) -> str | None:
-    """The host of a URL or e-mail address: small letters, ASCII (IDNA), without www.; null if there is none or many."""
+    """Return the host of a URL or e-mail address: small letters, ASCII (IDNA), without www.; null if there is none or
+    many."""
     text = trimmed(url_or_email)
     if not text or len(text) > _LONGEST_URL:
         return None
@@ -193,13 +196,13 @@ def _host(text: str) -> str | None:
 
 
 def join(glue: str, parts: list[Json]) -> str | None:
-    """The parts with `glue` between them, nulls and blank ones left out; null if none is left."""
+    """Return the parts with `glue` between them, nulls and blank ones left out; null if none is left."""
     filled = [text for part in parts if part is not None and trimmed(text := plain(part, "join() expects text"))]
     return glue.join(filled) or None
 
 
 def to_string(value: Json) -> str | None:
-    """Text as it is, anything else as its JSON; null stays null."""
+    """Return text as it is, anything else as its JSON; null stays null."""
     if value is None or isinstance(value, str):
         return value
     return json.dumps(value, separators=(",", ":"), ensure_ascii=False)

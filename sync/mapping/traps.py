@@ -1,4 +1,4 @@
-"""Conditions that other languages read otherwise, and that hold always or never: refused before they pick records.
+"""Refuses conditions that are always true or always false because other languages read them differently.
 
 `a == 'x' || 'y'` holds for every record, `deleted != true` looks for a field named true, `1 < a < 5` compares a truth.
 """
@@ -29,7 +29,7 @@ _LOGIC = {"or_expression": "||", "and_expression": "&&"}
 
 
 def bare_constants(text: str) -> Iterator[Trap]:
-    """Yield each `true`, `false` or `null` that stands without backticks, where it is the name of a field."""
+    """Yield each `true`, `false` or `null` without backticks: there it is the name of a field."""
     words = tokens(text)
     for before, token, following in zip([None, *words], words, words[1:], strict=False):
         word = str(token["value"])
@@ -43,7 +43,7 @@ def bare_constants(text: str) -> Iterator[Trap]:
 
 
 def traps(root: Node, *, condition: bool) -> Iterator[Trap]:
-    """Yield what can only be a mistake in the conditions of an expression; `condition`: it is one as a whole."""
+    """Yield the certain mistakes in the conditions of an expression; `condition`: the whole expression is one."""
     conditions = _conditions(root)
     for node in itertools.chain([root] if condition else [], conditions):
         yield from _alone(node)
@@ -64,7 +64,8 @@ def _everywhere(node: Node) -> Iterator[Trap]:
 
 
 def _contradiction(node: Node) -> Iterator[Trap]:
-    """`a != 'x' || a != 'y'` holds always, `a == 'x' && a == 'y'` never. Said at the place where the second stands."""
+    """Yield `a != 'x' || a != 'y'`, which is always true, and `a == 'x' && a == 'y'`, which never is; once, at the
+    second comparison."""
     sign, outcome, right = _CONTRADICTIONS[node["type"]]
     *before, (field, literal) = [
         _held_against(side, sign) for side in (*_sides(node["children"][0], node["type"]), node["children"][1])
@@ -74,12 +75,12 @@ def _contradiction(node: Node) -> Iterator[Trap]:
 
 
 def _sides(node: Node, kind: str) -> list[Node]:
-    """The operands of a chain of one operator."""
+    """Return the operands of a chain of one operator."""
     return [side for child in node["children"] for side in _sides(child, kind)] if node["type"] == kind else [node]
 
 
 def _held_against(node: Node, sign: str) -> tuple[Node | None, Json]:
-    """The field and the constant of a comparison with that sign."""
+    """Return the field and the constant of a comparison with that sign; (None, None) for any other node."""
     if node["type"] == "comparator" and node["value"] == sign:
         for side, other in (node["children"], node["children"][::-1]):
             if other["type"] == "literal" and side["type"] in ("field", "subexpression"):
@@ -88,7 +89,7 @@ def _held_against(node: Node, sign: str) -> tuple[Node | None, Json]:
 
 
 def _list_in_text(arguments: list[Node]) -> Iterator[Trap]:
-    """`contains('a,b', x)` holds for parts and for empty text, too."""
+    """Yield `contains('a,b', x)`, which is true for parts of the text and for empty text, too."""
     where, what = arguments[:2] if len(arguments) == 2 else ({"type": ""}, {"type": ""})
     if where["type"] == "literal" and isinstance(where["value"], str) and what["type"] != "literal":
         parts = [part.strip() for part in _BETWEEN.split(where["value"]) if part.strip()]
@@ -98,7 +99,8 @@ def _list_in_text(arguments: list[Node]) -> Iterator[Trap]:
 
 
 def _conditions(root: Node) -> Iterator[Node]:
-    """All that counts as true or false: conditions of filters, of if(), and what stands behind !."""
+    """Yield every expression that counts as true or false: the condition of a filter or of if(), and the operand of
+    `!`."""
     for node in walk(root):
         match node["type"]:
             case "filter_projection":
@@ -110,7 +112,7 @@ def _conditions(root: Node) -> Iterator[Node]:
 
 
 def _alone(condition: Node) -> Iterator[Trap]:
-    """Text or a number that is a whole side of `||` or `&&`: it is true by itself."""
+    """Yield text or a number that is a whole side of `||` or `&&`: it is true by itself."""
     if condition["type"] not in _LOGIC:
         return
     sign = _LOGIC[condition["type"]]
@@ -135,7 +137,7 @@ def _comparison(node: Node) -> Iterator[Trap]:
 
 
 def _is_list(node: Node) -> bool:
-    """A projection, but for `text[1:]`, which may be one of text."""
+    """Return whether the node is a projection; `text[1:]` does not count, since it may slice text."""
     base = node["children"][0] if node["type"] == "projection" else node
     is_slice = base["type"] == "index_expression" and base["children"][-1]["type"] == "slice"
     return node["type"] in _LISTS and not is_slice
@@ -148,6 +150,7 @@ def _is_truth(node: Node) -> bool:
 
 
 def _is_condition(node: Node) -> bool:
-    """A condition, or a plain field, that looks at what stands before the pipe by names of fields."""
+    """Return whether the node is a condition or plain field that reads fields, by name, of the value before the
+    pipe."""
     reads_it_whole = any(part["type"] in ("current", "root") for part in walk(node))
     return not reads_it_whole and node["type"] in (*_LOGIC, "comparator", "not_expression", "field")

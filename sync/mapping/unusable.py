@@ -1,4 +1,4 @@
-"""Facts about JSON values: the plain word for a type, a number as text, where a text begins, ends and is cut."""
+"""Facts about JSON values: type names, numbers as text, invisible characters, length and truncation."""
 
 from __future__ import annotations
 
@@ -29,16 +29,16 @@ _WORDS = {str: "text", bool: "a boolean", int: "a number", float: "a number", li
 
 
 class UnusableValue(ValueError):
-    """A value that cannot be used as asked. Its text states the rule and never quotes the value."""
+    """A value that cannot be used as asked. Its message states the rule and never quotes the value."""
 
 
 def type_name(value: Json) -> str:
-    """The plain word for a value's type, with its article: `text`, `a number`, `a list`."""
+    """Return the plain word for a value's type, with its article: `text`, `a number`, `a list`."""
     return "null" if value is None else _WORDS.get(type(value), "an unknown type")
 
 
 def trimmed(text: str) -> str:
-    """Return the text without what shows nothing around it: white space, zero-width and direction marks, fillers.
+    """Return the text without invisible characters around it: white space, zero-width and direction marks, fillers.
 
     Inside it all stays: joiners that hold an emoji or a Persian word together are part of it.
     """
@@ -53,9 +53,9 @@ def trimmed(text: str) -> str:
 
 
 def as_text(value: Json) -> str:
-    """The value as trimmed text; numbers become their plain digits, null and the empty list become "".
+    """Return the value as trimmed text; numbers become their plain digits, null and the empty list become "".
 
-    Raises Unusable for booleans, lists, objects and numbers that are not finite.
+    Raises UnusableValue for booleans, lists, objects and numbers that are not finite.
     """
     if type(value) is str:
         return trimmed(value)
@@ -69,7 +69,7 @@ def as_text(value: Json) -> str:
 
 
 def number_as_text(value: float) -> str:
-    """Plain digits without an exponent: 1200.0 is `1200`, 0.5 is `0.5`, 1e22 is 1 and 22 zeroes."""
+    """Return plain digits without an exponent: 1200.0 is `1200`, 0.5 is `0.5`, 1e22 is 1 and 22 zeroes."""
     if isinstance(value, int):
         try:
             return str(value)
@@ -83,11 +83,13 @@ def number_as_text(value: float) -> str:
 
 
 def utf16_length(text: str) -> int:
-    """The length in UTF-16 code units: most characters count 1, emoji count 2. Lone surrogates are counted too."""
+    """Return the length in UTF-16 code units: most characters count 1, emoji count 2. Lone surrogates are counted
+    too."""
     return len(text) if text.isascii() else len(text.encode("utf-16-le", "surrogatepass")) // 2
 
 
 def cut(text: str, limit: int) -> str:
-    """The longest beginning within `limit` UTF-16 code units that splits no character; `text` has no lone surrogate."""
+    """Return the longest beginning within `limit` UTF-16 code units that splits no character; `text` has no lone
+    surrogate."""
     units = text[:limit].encode("utf-16-le")[: limit * 2]
     return trimmed(units.decode("utf-16-le", "ignore"))

@@ -1,4 +1,4 @@
-"""Web addresses and profiles: what one text holds of them, and what must never become a link."""
+"""Recognises web addresses and profiles in text, and refuses what must never become a link."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ _ORDINARY = re.compile(r"https?://(?:[A-Za-z0-9-]+\.)+[A-Za-z]{2,24}(?:/[A-Za-z0
 
 
 def is_ordinary(text: str) -> bool:
-    """Return True for plain web addresses; what it says nothing of is for the functions below."""
+    """Return True for plain web addresses that need no further check; False means unknown."""
     return _ORDINARY.fullmatch(text) is not None
 
 
@@ -47,7 +47,7 @@ def web_addresses(text: str) -> list[str]:
 
 
 def is_profile(text: str) -> bool:
-    """Return whether text may stand for a web address (http or https), a page without a scheme, or a handle.
+    """Return whether text may be a web address (http or https), a page without a scheme, or a handle.
 
     Numbers of accounts may; what else has no letter (a date, a telephone number), times and e-mail addresses may not.
     """
@@ -61,7 +61,7 @@ def is_profile(text: str) -> bool:
 
 
 def _is_passable(scheme: str, following: str, text: str) -> bool:
-    """What stands before the first colon is no scheme, or one that is web's."""
+    """Return whether the text before the first colon is no scheme, or a scheme of the web."""
     if scheme in ("http", "https"):
         return _WEB.fullmatch(text) is not None
     if scheme in _ACTIVE:

@@ -1,4 +1,4 @@
-"""The one table of names on the wire and of their limits. Nothing else in the program knows a wire name."""
+"""The names of fields on the wire and their limits. No other module knows a wire name."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ class WireField:
 
 
 def contact_fields(wire: Wire) -> dict[str, WireField]:
-    """The fields of a nested contact, by their keys in a mapping."""
+    """Return the fields of a nested contact, by their keys in a mapping."""
     fields = (
         WireField("name", "name", "text", 256),
         WireField("last_name", "lastName", "text", 256),
@@ -62,7 +62,7 @@ def contact_fields(wire: Wire) -> dict[str, WireField]:
 
 
 def lead_fields(wire: Wire) -> dict[str, WireField]:
-    """The fields of a lead, by their keys in a mapping; `contacts` and the kind of lead come on top."""
+    """Return the fields of a lead, by their keys in a mapping, without `contacts` and the kind of lead."""
     fields = (
         WireField("employee_count", "employeeCount", "count"),
         WireField("company_id", "companyId", "uuid"),
@@ -74,19 +74,19 @@ def lead_fields(wire: Wire) -> dict[str, WireField]:
 
 
 def clashes(wire: Wire) -> list[str]:
-    """Wire names that two fields would share; the server compares them without regard to case."""
+    """Return the wire names that two fields would share; the server ignores their case."""
     names = [IS_CONTACT, CONTACTS, *(field.name for field in lead_fields(wire).values())]
     counts = Counter(name.lower() for name in names)
     return [name for name, count in counts.items() if count > 1]
 
 
 def encode(document: Mapping[str, Json]) -> bytes:
-    """The document as JSON: keys sorted, no white space, so that equal leads have equal bytes."""
+    """Return the document as JSON: keys sorted, no white space, so that equal leads have equal bytes."""
     return orjson.dumps(document, option=orjson.OPT_SORT_KEYS)
 
 
 def with_labels(wire: bytes, extra: Sequence[str]) -> bytes:
-    """The lead with more labels after its own, each once without regard to case.
+    """Return the lead with more labels after its own, each once without regard to case.
 
     The caller keeps each label within LABEL_LIMIT.
     """
@@ -98,14 +98,15 @@ def with_labels(wire: bytes, extra: Sequence[str]) -> bytes:
 
 
 def without_contacts(wire: bytes, places: Collection[int]) -> bytes:
-    """Return the lead without the nested contacts at these places of its list; without the list where none is left."""
+    """Return the lead without the nested contacts at these positions (from 0) of its list, and without an empty
+    list."""
     document: dict[str, Any] = orjson.loads(wire)
     kept = [contact for place, contact in enumerate(document.pop(CONTACTS, ())) if place not in places]
     return encode({**document, CONTACTS: kept} if kept else document)
 
 
 def folded(text: str) -> str:
-    """Return the same for texts that look the same but for their case, however Unicode composes their letters."""
+    """Return a form that is equal for texts that differ only in case or in how Unicode composes their letters."""
     return text.casefold() if text.isascii() else unicodedata.normalize("NFC", text.casefold())
 
 
@@ -118,7 +119,7 @@ def distinct(texts: Iterable[str]) -> list[str]:
 
 
 def texts(document: Mapping[str, Json], wire: Wire, key: str) -> list[str]:
-    """Return what a lead's document holds under a mapping key (`emails`, `phones`, `name`, …), as plain texts.
+    """Return the plain texts of a lead's document under a mapping key (`emails`, `phones`, `name`, …).
 
     For those who compare or show leads and must not know wire names. Empty where the lead has no such field.
     """
@@ -127,7 +128,7 @@ def texts(document: Mapping[str, Json], wire: Wire, key: str) -> list[str]:
 
 
 def texts_of(value: Json, field: WireField) -> list[str]:
-    """A field's value as plain texts, also one that was written when `[wire]` had other names for its members."""
+    """Return a field's value as plain texts, even if it was written when `[wire]` had other names for its members."""
     if value is None:
         return []
     if not isinstance(value, list):

@@ -7,7 +7,7 @@ from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import replace
 
 from connectors.interface import Connector, Respells
-from state.matching.heirs import Nested, NestedSeen, origin_of
+from state.matching.heirs import NestedChild, NestedSeen, origin_of
 from state.rows import Origin
 from sync.shared.words import Json, Record
 
@@ -17,11 +17,11 @@ def link_of(connector: Connector, child: str) -> str:
     return connector.alike(child) if isinstance(connector, Respells) else child
 
 
-def nested_of(records: Iterable[Record], link: Callable[[str], str]) -> list[Nested]:
+def nested_of(records: Iterable[Record], link: Callable[[str], str]) -> list[NestedChild]:
     """The children nested in these records that were made from other records. `link` is by what the ledger remembers a
     child."""
     return [
-        Nested(record.id, name, link(child), former)
+        NestedChild(record.id, name, link(child), former)
         for record in records
         if record.former
         for name, children in record.children.items()
@@ -30,7 +30,7 @@ def nested_of(records: Iterable[Record], link: Callable[[str], str]) -> list[Nes
     ]
 
 
-def without(record: Record, left_out: Collection[Nested], link: Callable[[str], str]) -> Record:
+def without(record: Record, left_out: Collection[NestedChild], link: Callable[[str], str]) -> Record:
     """The record without these children, in `data` and in `children`."""
     gone = {(each.child, each.id) for each in left_out if each.record == record.id}
     if not gone:

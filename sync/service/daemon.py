@@ -147,7 +147,7 @@ class Daemon:
         """What this process alone may still know is written again, and said when it begins and when it changes."""
         before, error = self._key_error, None
         try:
-            gone = engine.ledger.tend_key()
+            gone = engine.ledger.restore_key()
         except OSError as failure:
             gone, error = True, failure
         except LedgerError as failure:
@@ -287,7 +287,7 @@ def recover(engine: Engine) -> None:
     ledger = engine.ledger
     if ledger.is_new:
         emit("ledger_created", ledger=str(ledger.path))
-    for place in ledger.receipts.mended:
+    for place in ledger.receipts.repairs:
         emit(
             "receipts_mended",
             receipts=str(place.path),

@@ -5,13 +5,10 @@ from __future__ import annotations
 
 import asyncio
 import json
-import socket
 import threading
-from collections.abc import Callable, Generator
-from contextlib import contextmanager, suppress
+from collections.abc import Callable
 from typing import Any
 
-import uvicorn
 from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
 from starlette.middleware import Middleware
@@ -25,6 +22,7 @@ from uvicorn.protocols.http.h11_impl import H11Protocol
 from sync.config.value_types import is_loopback
 from sync.service.health import Health
 from sync.shared.errors import ConfigError, Problem
+from sync.shared.loopback_server import LoopbackServer, open_listener
 
 PATIENCE = 5.0
 """Seconds that a client may take for the head of its request, however it drips."""
@@ -44,31 +42,20 @@ class Server:
 
     def __init__(self, listen: str, health: Callable[[], Health], figures: MetricsRenderer) -> None:
         host, _, port = listen.rpartition(":")
-        host = host.removeprefix("[").removesuffix("]")
         try:
-            family = socket.AF_INET6 if ":" in host else socket.AF_INET
-            self._listener = socket.create_server((host, int(port)), family=family, backlog=MOST_CLIENTS)
+            self._listener = open_listener(host, int(port), backlog=MOST_CLIENTS)
         except OSError as error:
             hint = "another process, or another instance, may listen there"
             problem = Problem("metrics.listen", f"cannot be listened on: {error.strerror}", hint)
             raise ConfigError([problem]) from error
         self.listen = listen
-        self._server = _Server(
-            uvicorn.Config(
-                application(health, figures),
-                http=_Bounded,
-                ws="none",
-                loop="asyncio",
-                lifespan="off",
-                log_config=None,
-                log_level="critical",
-                access_log=False,
-                proxy_headers=False,
-                server_header=False,
-                date_header=False,
-                h11_max_incomplete_event_size=LONGEST_HEAD,
-                timeout_graceful_shutdown=1,
-            )
+        self._server = LoopbackServer(
+            application(health, figures),
+            _Bounded,
+            log_level="critical",
+            date_header=False,
+            h11_max_incomplete_event_size=LONGEST_HEAD,
+            timeout_graceful_shutdown=1,
         )
         self._thread = threading.Thread(target=self._server.run, args=([self._listener],), name="http", daemon=True)
         self._thread.start()
@@ -191,29 +178,3 @@ class _Bounded(H11Protocol):
     def _end_if_silent(self) -> None:
         if self.is_silent:
             self.transport.abort()
-
-
-class _Server(uvicorn.Server):
-    """Ends when it is told to, not by a signal, and does not wake up ten times a second to look."""
-
-    def __init__(self, config: uvicorn.Config) -> None:
-        super().__init__(config)
-        self._ending = threading.Event()
-        self._loop: asyncio.AbstractEventLoop | None = None
-        self._over = asyncio.Event()
-
-    @contextmanager
-    def capture_signals(self) -> Generator[None, None, None]:
-        yield
-
-    async def main_loop(self) -> None:
-        self._loop = asyncio.get_running_loop()
-        if not self._ending.is_set():
-            await self._over.wait()
-
-    def end(self) -> None:
-        """From another thread."""
-        self._ending.set()
-        if self._loop is not None:
-            with suppress(RuntimeError):  # it has ended meanwhile
-                self._loop.call_soon_threadsafe(self._over.set)

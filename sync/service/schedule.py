@@ -113,15 +113,16 @@ class Schedule:
             self._scheduler.shutdown(wait=False)
 
     def keep_time(self) -> float:
-        """Move the jobs when the wall clock was set, and wake the scheduler where a turn is due that has not begun:
-        it slept through the time of a machine that was suspended. Return by how many seconds the clock was set, 0 where
-        it was not."""
+        """Move the jobs when the wall clock was set, and let each turn begin that is due and has not begun. Return by
+        how many seconds the clock was set, 0 where it was not."""
         if not self._scheduler.running:
             return 0.0
         step = self._follow_the_clock()
-        late = [job.id for job in self._jobs.values() if self._is_late(job)]
-        if late:
-            self._scheduler.wakeup()
+        for name, job in self._jobs.items():
+            if self._is_late(job):
+                # APScheduler may have slept through the time, or have counted from a clock that was set meanwhile: it
+                # looks at the wall before it waits for its lock
+                self.soon(name)
         return step
 
     def _follow_the_clock(self) -> float:

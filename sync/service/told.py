@@ -10,7 +10,7 @@ from pathlib import Path
 from state.incidents import OF_A_DAEMON, Gravity, Incident
 from state.ledger import Ledger
 from state.lock import holder
-from state.receipts.opening import Mended
+from state.receipts.opening import ReceiptsRepair
 from sync.config.load import digest_now, ledger_named_by
 from sync.config.schema import Config
 from sync.service import failed_starts as starts
@@ -111,7 +111,7 @@ def unread(ledger: Ledger, stream: str, error: SyncError) -> None:
         ledger.incidents.tell("stream", stream, cause_in(error), hint_in(error), gravity=gravity)
 
 
-def mended(ledger: Ledger, place: Mended) -> None:
+def mended(ledger: Ledger, place: ReceiptsRepair) -> None:
     """Tell that receipts were not as they were left: what they lacked is there again, but why was it not?"""
     had = f"had damaged lines ({place.damaged:,})" if place.damaged else "were gone"
     cause = f"the receipts {place.path} {had}, and were written anew from the ledger"

@@ -1,1 +1,1 @@
-"""Leaves that the engine, the connectors and the ledger share: errors, words, the clock. They import no room."""
+"""Values, errors and the clock, shared by the engine, the connectors and the ledger. Imports none of them."""

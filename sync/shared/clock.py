@@ -1,4 +1,4 @@
-"""Time, handed in. A leaf."""
+"""Time as an interface, so that tests hand in their own. Imports nothing of the project."""
 
 from __future__ import annotations
 
@@ -10,23 +10,23 @@ from typing import Protocol
 
 
 class Clock(Protocol):
-    """`wall` is for people and the ledger's dates; only `boot` may decide how long to wait."""
+    """Reads time. `wall` is for people and the ledger's dates; only `boot` may decide how long to wait."""
 
     def wall(self) -> float:
-        """Seconds since 1970-01-01 UTC; may jump both ways."""
+        """Return seconds since 1970-01-01 UTC; may jump both ways."""
         ...
 
     def boot(self) -> float:
-        """Seconds since this machine booted, suspended time included; never jumps back."""
+        """Return seconds since this machine booted, suspended time included; never jumps back."""
         ...
 
     @property
     def boot_id(self) -> str:
-        """Names this boot of this machine: `boot` values of different boots cannot be compared."""
+        """Return an id of this boot of this machine: `boot` values of different boots cannot be compared."""
         ...
 
     def wait(self, condition: threading.Condition, seconds: float) -> None:
-        """Waits for news, at most so long; the caller holds the condition. It may return early."""
+        """Wait until the condition is notified, at most `seconds`; the caller holds the condition. May return early."""
         ...
 
 

@@ -1,4 +1,4 @@
-"""Durations as the configuration writes them: "30s", "5m", "2h", "7d", "1h30m". A leaf."""
+"""Durations as the configuration writes them: "30s", "5m", "2h", "7d", "1h30m". Imports nothing of the project."""
 
 from __future__ import annotations
 
@@ -13,7 +13,8 @@ _SECONDS = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0, "w": 60
 
 
 def parse_duration(value: object) -> timedelta:
-    """A duration from its text; ValueError says what is allowed. Bare numbers are refused: their unit is a guess."""
+    """Return a duration from its text. Raises ValueError for anything else, bare numbers included: their unit would be
+    a guess."""
     if isinstance(value, timedelta):
         return value
     text = value.strip() if isinstance(value, str) else ""
@@ -27,7 +28,8 @@ def parse_duration(value: object) -> timedelta:
 
 
 def format_duration(value: timedelta | float) -> str:
-    """The shortest exact text in at most two units: `90s` is `1m30s`, `0` is `0s`."""
+    """Return the duration (a number is in seconds) in at most two units, rounded to seconds: `90` is `1m30s`, `0` is
+    `0s`."""
     seconds = value.total_seconds() if isinstance(value, timedelta) else float(value)
     if seconds < 60:
         return f"{seconds:.3g}s" if seconds < 10 else f"{seconds:.0f}s"

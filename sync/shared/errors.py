@@ -1,19 +1,18 @@
-"""Errors, named by what to do about them.
+"""All errors, named by what to do about them.
 
     SyncError
-     ├── ConfigError         mend the file: all problems at once                        exit 78
-     ├── LedgerUntrusted     the ledger does not fit: settle it by the command named    exit 78
+     ├── ConfigError         fix the file; lists all problems at once                   exit 78
+     ├── LedgerUntrusted     the ledger does not fit: run the command that is named     exit 78
      │    └── LedgerMixed    file and log are of different times: restore it again      exit 78
      ├── LedgerError         stop sending first: disk, file system, damage              exit 74
-     │    └── LedgerLost     end: another process took it over, or files were taken     exit 74
+     │    └── LedgerLost     stop: another process took it over, or files were removed  exit 74
      ├── LedgerBusy          another process holds the ledger                           exit 75
      ├── SourceUnavailable   try later: network, server down, locked                    exit 75
      ├── SourceRefused       pause this source: credentials, permissions, missing table exit 77
-     ├── RecordUnusable      quarantine this record, go on with the others
      └── Stopped             the program was asked to stop
 
-A leaf: it imports nothing of the project, so `connectors` and `state` may use it.
-No message carries a secret or a value of a record.
+Imports nothing of the project, so `connectors` and `state` may use it. No message contains a secret or a value of a
+record.
 """
 
 from __future__ import annotations
@@ -23,7 +22,7 @@ from dataclasses import dataclass
 
 
 class SyncError(Exception):
-    """What happened, where (source, stream, record id's field), and what to do next (`hint`)."""
+    """The base of all errors: what happened, where (source, stream, field), and what to do next (`hint`)."""
 
     exit_code = 70
 
@@ -84,7 +83,7 @@ class LedgerUntrusted(SyncError):
 
 
 class LedgerMixed(LedgerUntrusted):
-    """The ledger's file and its log are of different times: it was restored over while it was in use."""
+    """The ledger's file and its log are of different times: the file was restored while it was in use."""
 
 
 class LedgerError(SyncError):
@@ -94,7 +93,7 @@ class LedgerError(SyncError):
 
 
 class LedgerLost(LedgerError):
-    """This process owns the ledger no more: another took it over, or its files were taken away. It sends nothing."""
+    """This process no longer owns the ledger: another took it over, or its files were removed. It sends nothing."""
 
 
 class LedgerBusy(SyncError):
@@ -104,19 +103,15 @@ class LedgerBusy(SyncError):
 
 
 class SourceUnavailable(SyncError):
-    """The source does not answer now; the poll resumes where it stopped."""
+    """The source does not answer now; the next poll resumes where this one stopped."""
 
     exit_code = 75
 
 
 class SourceRefused(SyncError):
-    """The source answers, and will go on refusing until a person mends credentials, permissions or the schema."""
+    """The source answers, and will go on refusing until a person fixes credentials, permissions or the schema."""
 
     exit_code = 77
-
-
-class RecordUnusable(SyncError):
-    """One record cannot be used; the others can."""
 
 
 class Stopped(SyncError):

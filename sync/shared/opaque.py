@@ -1,4 +1,5 @@
-"""Ids in the log: those that say nothing of a person as they are, all others by the ledger's own number (`#4711`)."""
+"""Ids in the log: shown as they are if they reveal nothing about a person, else as the ledger's own number
+(`#4711`)."""
 
 from __future__ import annotations
 
@@ -14,7 +15,7 @@ _CHECK = "ABCDEFGHIJKLMNOPQRSTUVWXYZ012345"
 
 
 def is_opaque(id_: str, *, given: bool = False) -> bool:
-    """Return whether that is an integer, a UUID or an id of a CRM, or of a key of several columns such a one for each.
+    """Return whether an id is an integer, a UUID or a CRM's id; each part of a key of several columns must be one.
 
     An integer of 7 to 15 digits may be a telephone number, whatever its column's type, unless all of the source's ids
     are `given` by its vendor. Those of Salesforce have 18 characters in every answer, of which the last three prove the
@@ -27,7 +28,7 @@ def is_opaque(id_: str, *, given: bool = False) -> bool:
 
 
 def log_name(id_: str, number: int | None, *, given: bool = False) -> str | None:
-    """Return what names a record where anybody may read it: its id if that is opaque, else its number in the ledger.
+    """Return the name of a record for the log and reports: its id if that is opaque, else its number in the ledger.
 
     None where it has no number. Commands take both: see `number_of`.
     """
@@ -37,13 +38,13 @@ def log_name(id_: str, number: int | None, *, given: bool = False) -> str | None
 
 
 def number_of(text: str) -> int | None:
-    """Return the ledger's number of a record that is named so (`#4711`); None for any other text."""
+    """Return the ledger's number in a name such as `#4711`; None for any other text."""
     found = _NUMBER.fullmatch(text)
     return int(found[1]) if found else None
 
 
 def checksum(id15: str) -> str:
-    """Return the three characters that make one of Salesforce's ids of 15 one of 18."""
+    """Return the three characters that turn one of Salesforce's ids of 15 characters into the one of 18."""
     fives = (id15[start : start + 5] for start in (0, 5, 10))
     return "".join(_CHECK[sum(1 << at for at, letter in enumerate(five) if "A" <= letter <= "Z")] for five in fives)
 

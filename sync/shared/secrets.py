@@ -1,4 +1,4 @@
-"""Secrets by reference: read when they are needed, never shown. A leaf (it knows only the errors)."""
+"""Secrets by reference: read when they are needed, never shown. Imports only the errors."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from sync.shared.errors import ConfigError, Problem
 
 
 class Secret:
-    """A secret's text. Printing, logging and formatting show `***`; only `reveal()` gives it away."""
+    """A secret's text. Printing, logging and formatting show `***`; only `reveal()` returns it."""
 
     __slots__ = ("_text",)
 
@@ -42,7 +42,7 @@ class Secret:
 
 
 class SecretRef(BaseModel):
-    """Where a secret lies: exactly one of `env`, `file`, `credential`, or the plain text itself (with a warning).
+    """A reference to a secret: exactly one of `env`, `file`, `credential`, or the plain text itself (with a warning).
 
     Validated with the context `{"folder": …}`, as the loader does, a relative `file` is taken from that folder.
     """
@@ -74,12 +74,12 @@ class SecretRef(BaseModel):
 
     @property
     def is_plain(self) -> bool:
-        """True where the secret stands in the configuration file itself."""
+        """Return whether the secret stands in the configuration file itself."""
         return self._plain is not None
 
     @property
     def where(self) -> str:
-        """A description that shows no secret: `environment variable NAME`."""
+        """Return where the secret lies, in words that do not show it: `environment variable NAME`."""
         if self.env is not None:
             return f"environment variable {self.env}"
         if self.file is not None:
@@ -89,7 +89,7 @@ class SecretRef(BaseModel):
         return "the configuration file"
 
     def read(self, *, key: str = "secret", base: Path | None = None) -> Secret:
-        """The secret as it is now; read anew at each call. Surrounding white space is dropped.
+        """Return the secret as it is now: it is read anew at each call. Surrounding white space is dropped.
 
         Raises ConfigError, naming `key` (the configuration key that wants it), where it cannot be had.
         A relative `file` is taken from `base`.
@@ -126,7 +126,7 @@ class SecretRef(BaseModel):
 
 
 def secrets_in(options: BaseModel, place: str) -> Iterator[tuple[str, SecretRef]]:
-    """Yield each secret that these options refer to, in tables within them too, with its key: `place.auth.password`."""
+    """Yield each secret that these options refer to, nested tables included, with its key: `place.auth.password`."""
     for name in type(options).model_fields:
         value = getattr(options, name)
         if isinstance(value, SecretRef):

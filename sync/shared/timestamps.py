@@ -1,4 +1,4 @@
-"""Points in time as text: the one grammar for a stream's cursor and for a mapped date. A leaf.
+"""Parses points in time written as text: one grammar for a stream's cursor and for a mapped date.
 
 A date, or a date and a time of day: blank or `T` between them, seconds optional, up to nine digits of a fraction behind
 a point or a comma, and `Z`, `UTC` or an offset (`+01`, `+0100`, `+01:00`, at most 14 hours), a blank before it or not.
@@ -18,7 +18,7 @@ FORM = re.compile(
 
 
 def naive(form: re.Match[str]) -> datetime | None:
-    """Return what a match of FORM reads on the clock, in microseconds; None where no calendar or clock shows it."""
+    """Return the date and time of a match of FORM without its zone, to the microsecond; None if they do not exist."""
     fraction = (form[5] or "0")[:6].ljust(6, "0")
     if form[3] is not None and form[3].startswith("24"):  # Python 3.13 takes 24:00 for the next day's midnight
         return None
@@ -29,7 +29,7 @@ def naive(form: re.Match[str]) -> datetime | None:
 
 
 def offset_minutes(zone: str) -> int:
-    """Return the offset that the zone of FORM means, in minutes east of UTC."""
+    """Return the offset of a zone matched by FORM, in minutes east of UTC."""
     if zone in ("Z", "z", "UTC"):
         return 0
     digits = zone[1:].replace(":", "").ljust(4, "0")
@@ -38,7 +38,8 @@ def offset_minutes(zone: str) -> int:
 
 
 def iso_8601(text: str) -> str | None:
-    """Return the same point in time as ISO 8601: `T`, a point, and `Z` or an offset with its colon; None: no time.
+    """Return the same point in time as ISO 8601: `T`, a point, and `Z` or an offset with its colon; None if it is no
+    time.
 
     Nothing is added or lost: a date stays a date, a time without zone stays without, digits of a fraction stay.
     """
@@ -52,8 +53,8 @@ def iso_8601(text: str) -> str | None:
 
 
 def in_common_range(iso: str) -> bool:
-    """Return whether systems that count from 0001-01-01 to 9999-12-31 (.NET, databases) can hold a result of
-    `iso_8601`, in UTC, too. The first day itself is what such systems show for a date that was never set."""
+    """Return whether a result of `iso_8601` fits, also in UTC, into systems that count from 0001-01-01 to 9999-12-31
+    (.NET, databases). The first day itself is excluded: such systems show it for a date that was never set."""
     if "0001-01-03" <= iso < "9999-12-31":
         return True
     try:

@@ -1,6 +1,6 @@
-"""The words that all parts share: records, pages of them, what a mapping wants to read.
+"""The values that all parts share: records, pages of them, and the fields that a mapping reads.
 
-A leaf: it imports nothing of the project, so `connectors` and `state` may use it.
+Imports nothing of the project, so `connectors` and `state` may use it.
 """
 
 from __future__ import annotations
@@ -22,13 +22,13 @@ _NUMBER = re.compile(r"-?[0-9]+(?:\.[0-9]+)?")
 
 
 def is_number(modified: str) -> bool:
-    """Return whether a `Record.modified` is the number of a sequence, which tells no time."""
+    """Return whether a `Record.modified` is the number of a sequence, which is no time."""
     return _NUMBER.fullmatch(modified) is not None
 
 
 @dataclass(frozen=True, slots=True)
 class Record:
-    """One record of a stream as its source showed it.
+    """One record of a stream, as its source returned it.
 
     `id` is the source's key as text. `data` holds plain JSON, children nested as lists under their configured names.
     `modified` is the record's own modified time as ISO 8601 in UTC with six fractional digits and `Z`
@@ -56,14 +56,15 @@ class Record:
 
     @property
     def rank(self) -> tuple[Decimal, str]:
-        """Sorts versions of one record by `modified`: the numbers of a sequence by their size, times by their text."""
+        """Return a sort key for versions of one record by `modified`: sequence numbers by their size, times by their
+        text."""
         text = self.modified or ""
         return Decimal(text) if is_number(text) else Decimal(), text
 
 
 @dataclass(frozen=True, slots=True)
 class Touch:
-    """A child that changed: re-read the parent it has now and, by the ledger's links, the one it had."""
+    """A child that changed: re-read its present parent and, by the ledger's links, its former one."""
 
     child: str
     id: str
@@ -72,7 +73,7 @@ class Touch:
 
 @dataclass(frozen=True, slots=True)
 class Page:
-    """One page of a poll: rows, and the lane of the cursor that moves with them in one transaction.
+    """One page of a poll: records, and the lane of the cursor that moves with them in one transaction.
 
     `cursor` is the lane's new content (JSON, owned by the connector). `records` may repeat what was read before.
     `touched` names changed children; the engine re-reads their parents with `fetch` before it commits the page.
@@ -90,8 +91,8 @@ class Page:
 
 @dataclass(frozen=True, slots=True)
 class Listing:
-    """One page of a sweep: (id, modified) of rows in the source's id order, `modified` as in `Record`, or None where it
-    does not tell whether the record changed.
+    """One page of a sweep: (id, modified) of rows in the source's id order. `modified` is as in `Record`; None if it
+    does not show whether the record changed.
 
     `cursor` is the sweep's position after this page; None when the sweep reached its end.
     `unseen` is how many of them the ordinary poll can never show (NULL in the cursor column, far future).
@@ -113,7 +114,7 @@ class Wanted:
     children: Mapping[str, Wanted] = field(default_factory=dict)
 
     def of_child(self, name: str) -> Wanted | None:
-        """What is wanted of that child; None where the mapping does not look at it."""
+        """Return the fields wanted of that child; None if the mapping does not read it."""
         if name in self.children:
             return self.children[name]
         if self.fields is None or any(path[:1] == (name,) for path in self.fields):

@@ -103,7 +103,7 @@ def _weak_receipts(
     if not place.exists():
         yield f"the receipts {place.path} are missing"
         return
-    if history.facts and not history.headed:
+    if history.facts and not history.has_begin:
         yield f"the receipts {place.path} have no beginning: the next start writes them anew from the ledger"
     if history.damaged:
         yield f"the receipts {place.path} have damaged lines: {history.damaged:,}"

@@ -8,7 +8,6 @@ import os
 import re
 import sqlite3
 import subprocess
-import sys
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -22,6 +21,8 @@ from state.slots import RateLimit
 from sync.cli import main
 from sync.config.load import load_config
 from sync.shared.secrets import Secret
+from sync.trial.configuration import BY_ID_AND_TIME, source_table, stream_tables, workspace_tables
+from sync.trial.processes import start_module
 from sync.trial.sandbox.running import RunningSandbox
 from sync.views.overview import rule_with
 from tests.nursery import nursery
@@ -30,46 +31,14 @@ ROOT = Path(__file__).resolve().parents[2]
 KEY = "sandbox-key"
 _COLOURS = re.compile("\x1b\\[[0-9;?]*[a-zA-Z]")
 
-CONFIG = """\
-[workspaces.main]
-api_key = {{ env = "TEST_API_KEY" }}
-base_url = "{url}"
-linger = "0s"
-{workspace}
-[ledger]
-path = "state/ledger.db"
-
-[sources.erp]
-connector = "sql"
-url = "sqlite:///{source}"
-
-[sources.erp.streams.companies]
-table = "companies"
-key = "id"
-modified = "updated_at"
-start = "all"
-on_change = "hold"
-
-[sources.erp.streams.companies.lead]
-kind = "company"
-name = "name"
-industry = "industry"
-emails = "[email]"
-where = "status != 'internal'"
-
-[sources.erp.streams.people]
-table = "people"
-key = "id"
-modified = "updated_at"
-start = "all"
-on_change = "hold"
-
-[sources.erp.streams.people.lead]
-kind = "contact"
-name = "first_name"
-emails = "[email]"
-"""
-
+COMPANIES = {
+    "kind": "company",
+    "name": "name",
+    "industry": "industry",
+    "emails": "[email]",
+    "where": "status != 'internal'",
+}
+PEOPLE = {"kind": "contact", "name": "first_name", "emails": "[email]"}
 SCHEMA = """
 CREATE TABLE companies (id INTEGER PRIMARY KEY, name TEXT, industry TEXT, email TEXT, status TEXT, updated_at TEXT);
 CREATE TABLE people (id INTEGER PRIMARY KEY, first_name TEXT, email TEXT, updated_at TEXT);
@@ -90,8 +59,12 @@ class World:
         return self.folder / "state" / "ledger.db"
 
     def write_config(self, workspace: str = "", *, url: str = "", replace: Mapping[str, str] | None = None) -> None:
-        """`workspace` holds more lines of [workspaces.main]; `replace` changes the text elsewhere."""
-        text = CONFIG.format(url=url or self.sandbox.url, workspace=workspace, source=self.folder / "erp.db")
+        """Write the configuration with more lines in [workspaces.main], and the text changed as `replace` tells."""
+        main = {"api_key": {"env": "TEST_API_KEY"}, "linger": "0s"}
+        text = workspace_tables(url or self.sandbox.url, main, workspace, ledger="state/ledger.db")
+        text += source_table("erp", "sql", {"url": f"sqlite:///{self.folder / 'erp.db'}"})
+        text += stream_tables("erp.companies", {"table": "companies", **BY_ID_AND_TIME}, COMPANIES)
+        text += stream_tables("erp.people", {"table": "people", **BY_ID_AND_TIME}, PEOPLE)
         for old, new in (replace or {}).items():
             assert old in text
             text = text.replace(old, new)
@@ -107,7 +80,7 @@ class World:
     def companies(
         self, ids: Sequence[int], *, status: str = "customer", industry: str = "Steel", name: str | None = None
     ) -> None:
-        """Firms 1, 2, …, or all of them by one `name`."""
+        """Insert companies named Firm 1, Firm 2, …, or all by one `name`."""
         self.sql(
             *(
                 f"INSERT INTO companies VALUES ({n}, '{name or f'Firm {n}'}', '{industry}', 'f{n}@corp.example',"
@@ -121,7 +94,7 @@ class World:
             self.sql(f"INSERT INTO people VALUES ({n}, 'Person {n}', 'p{n}@home.example', '2026-01-02 03:04:05')")
 
     def run(self, *words: str, input: str | None = None, key: str | None = KEY) -> Result:  # noqa: A002 - click's word
-        """The command line in this process, as an operator types it."""
+        """Run the command line in this process, as an operator types it."""
         words = (words[0], "-c", str(self.config), *words[1:]) if words[0] not in GROUPS else self._in_group(words)
         return CliRunner().invoke(main, words, input=input, env={"TEST_API_KEY": key, "NO_COLOR": "1"})
 
@@ -129,23 +102,23 @@ class World:
         return (*words[:2], "-c", str(self.config), *words[2:])
 
     def json(self, *words: str, code: int = 0, key: str | None = KEY) -> Any:
-        """What a command prints with --json, after looking at its exit code."""
+        """Return the JSON that a command prints with --json, after asserting its exit code."""
         result = self.run(*words, "--json", key=key)
         assert result.exit_code == code, result.output
         return json.loads(result.stdout)
 
     def start(self, *words: str, **options: Any) -> subprocess.Popen[str]:
-        """The command line in a process of its own."""
+        """Start the command line in a process of its own."""
         pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True}
-        command = [sys.executable, "-m", "sync", words[0], "-c", str(self.config), *words[1:]]
-        return subprocess.Popen(command, env=self._environment(), cwd=self.folder, **{**pipes, **options})
+        arguments = [words[0], "-c", str(self.config), *words[1:]]
+        return start_module("sync", arguments, self._environment(), cwd=self.folder, **{**pipes, **options})
 
     def _environment(self) -> dict[str, str]:
         return {**os.environ, "TEST_API_KEY": KEY, "PYTHONPATH": str(ROOT), "TERM": "xterm", "COLUMNS": "80"}
 
     def on_a_screen(self, *words: str, answer: str = "") -> tuple[int, str]:
-        """A subcommand in a process whose standard streams are a terminal of 80 columns; `answer` is typed when it
-        asks. The exit code and what was shown, without colours."""
+        """Run a subcommand on a terminal of 80 columns; type `answer` when it asks. Return (exit code, text without
+        colours)."""
         ours, theirs = os.openpty()
         streams = (theirs, theirs, theirs)
         process = nursery().start(self._in_group(words), self._environment(), *streams, folder=self.folder)
@@ -161,7 +134,7 @@ class World:
         return process.wait(timeout=60), _COLOURS.sub("", shown.decode().replace("\r", ""))
 
     def arrived(self) -> list[str]:
-        """The names of all leads that the server created, in the order of their arrival."""
+        """Return the names of all leads that the server created, in order of arrival."""
         return [str(row["lead"]["name"]) for row in self.sandbox.leads()]
 
     def open(self, *, own: bool = False) -> Ledger:
@@ -172,7 +145,7 @@ GROUPS = {"doubt", "drift", "held", "ledger", "quarantine"}
 
 
 def make_world(folder: Path, sandbox: RunningSandbox) -> Iterator[World]:
-    """An empty source and an empty sandbox without failures."""
+    """Yield a world with an empty source and an empty sandbox without faults."""
     sandbox.forget()
     sandbox.set_faults({}, script=(), latency="0s", stall="0s=0", hang="60s", plan="basic")
     world = World(folder, sandbox)
@@ -188,7 +161,7 @@ def rule_of(world: World, ledger: Ledger) -> RateLimit:
 
 
 def doubtful(world: World, leads: int = 3, *, hours_ago: float = 0.0) -> str:
-    """Puts a batch of that many companies in doubt without sending it, and says its name."""
+    """Put a batch of that many companies in doubt without sending it; return its name."""
     world.companies(range(1, leads + 1))
     assert world.run("once", "--quiet", key="no-such-key").exit_code == 77
     with world.open(own=True) as ledger:

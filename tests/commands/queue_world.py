@@ -18,13 +18,13 @@ TRUNCATES = {'emails = "[email]"\nwhere': 'truncate = ["name"]\nemails = "[email
 
 
 def unfit(world: World, ids: Sequence[int]) -> None:
-    """Records that break a limit of the API."""
+    """Make records that break a limit of the API."""
     world.companies(ids, name="x" * 300)
     world.run("once", "-q")
 
 
 def rejected(world: World, ids: Sequence[int]) -> None:
-    """Records that the server refuses, one by one."""
+    """Make records that the server refuses, one by one."""
     world.companies(ids, industry="refuse-me")
     world.sandbox.set_faults({"refuse:refuse-me": 1.0})
     world.run("once", "-q")
@@ -32,7 +32,7 @@ def rejected(world: World, ids: Sequence[int]) -> None:
 
 
 def held(world: World, ids: Sequence[int], *, why: str = "6,200 new leads in one poll") -> None:
-    """Records that a guard has stopped before they were sent."""
+    """Make records that the guard held before they were sent."""
     world.companies(ids)
     world.run("once", "-q", key="no-such-key")
     reason = json.dumps([{"field": "", "rule": why, "hint": "look at them"}])
@@ -41,7 +41,7 @@ def held(world: World, ids: Sequence[int], *, why: str = "6,200 new leads in one
 
 
 def drifted(world: World, ids: Sequence[int]) -> None:
-    """Records whose lead was created, and that say something else now."""
+    """Make records that changed after their leads were created."""
     world.companies(ids)
     world.run("once", "-q")
     for n in ids:
@@ -70,7 +70,7 @@ def ids(world: World, queue: str, *selectors: str) -> list[str]:
 
 
 def once(world: World) -> int:
-    """One more round: how many leads it sent."""
+    """Run one more round; return the number of leads sent."""
     return int(json.loads(world.run("once", "--json").stdout)["sent"])
 
 

@@ -223,7 +223,7 @@ def hold_lock(world: World) -> int:
         (spoil_config, 78, "sources.erp.streams.companies.kee: unknown key"),
         (block_folder, 74, "state cannot be written: Not a directory"),
         (block_lock, 74, "ledger.db.lock cannot be opened: Is a directory"),
-        (hold_lock, 75, "works with this ledger"),
+        (hold_lock, 75, "uses this ledger"),
     ],
 )
 def test_a_start_that_failed_before_there_was_a_ledger_needs_a_person(

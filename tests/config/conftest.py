@@ -76,6 +76,11 @@ class Shelf:
 
 
 @pytest.fixture
+def shelf() -> type[Shelf]:
+    return Shelf
+
+
+@pytest.fixture
 def good() -> str:
     return GOOD
 

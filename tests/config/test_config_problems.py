@@ -3,6 +3,7 @@
 from typing import get_args
 
 import pytest
+from pydantic import BaseModel
 from pydantic_core.core_schema import ErrorType
 
 from connectors.registry import CONNECTORS
@@ -385,3 +386,32 @@ def test_the_columns_of_a_database_key_and_of_its_childs_parent_belong_together(
     assert problems(changed(fine, 'key = ["tenant", "number"]', "key = 5"))[0].startswith(
         f'{C}.key: must be a column\'s name in quotes, or a list of several: ["tenant", "number"]'
     )
+
+
+def test_checks_of_the_engine_and_of_the_connector_are_reported_together(good, problems):
+    text = changed(changed(good, TABLE, 'table = "companies"\nquery = "x"'), CHANGE, "")
+    assert problems(changed(text, URL, URL + '\nevery = "0s"')) == [
+        f"{S}.every: must be at least 1 second",
+        f"{C}: needs exactly one of table and query",
+        f'{C}.on_change: is required: "hold" or "resend"',
+    ]
+
+
+def test_a_connector_compares_keys_of_its_own(good, problems, shelf, monkeypatch):
+    def mismatches(_, stream):
+        yield ("children", "people", "table"), f"differs from {stream['table']}", "name the same"
+
+    monkeypatch.setattr(shelf, "mismatches", mismatches, raising=False)
+    assert problems(changed(good, CHANGE, "")) == [
+        f"{C}.children.people.table: differs from companies (name the same)",
+        f'{C}.on_change: is required: "hold" or "resend"',
+    ]
+
+
+def test_a_connectors_option_must_not_hide_one_of_the_engine(good, load, shelf, monkeypatch):
+    class Hiding(BaseModel):
+        every: str = "5m"
+
+    monkeypatch.setattr(shelf, "source_options", Hiding)
+    with pytest.raises(TypeError, match="Hiding has keys of the engine's own: every"):
+        load(good)

@@ -238,7 +238,7 @@ def test_mariadb_permissions_and_names(mariadb_server: Mariadb) -> None:
     mariadb_server.run(f"CREATE USER {user}@'%' IDENTIFIED BY '{SECRET}'")
     url = mariadb_server.url.replace("root@", f"{user}:{SECRET}@")
     try:
-        with pytest.raises(SourceRefused, match="no such database"):
+        with pytest.raises(SourceRefused, match="may not use this database, or there is none of that name"):
             read_all(url, stream())
         with pytest.raises(SourceRefused, match="user or password") as caught:
             read_all(url.replace(SECRET, "wrong"), stream())

@@ -10,7 +10,7 @@ import pytest
 from crm_world import World
 
 from state.ledger import Ledger
-from state.matching.heirs import Heirs, Nested, NestedSeen
+from state.matching.heirs import Heirs, NestedChild, NestedSeen
 from state.queues import Selection
 from state.rows import LaneMove
 
@@ -260,7 +260,7 @@ class Meddling(Heirs):
         super().__init__(ledger.file, ledger.hasher)
         self._meddle: list[Callable[[], object]] = [meddle]
 
-    def seen(self, stream: int, nested: list[Nested]) -> NestedSeen:  # type: ignore[override] # a list always
+    def seen(self, stream: int, nested: list[NestedChild]) -> NestedSeen:  # type: ignore[override] # a list always
         found = super().seen(stream, nested)
         if nested and self._meddle:
             self._meddle.pop()()

@@ -152,8 +152,12 @@ def test_every_status_with_every_body(name: str) -> None:
         (200, "created", "created"),
         (201, "created", "the answer says that the leads were created, under a status of 201"),
         (200, "another status inside", "the answer is a 200 that says another status inside"),
+        (200, "not true", "the server's answer does not say that the leads were created (200)"),
         (401, "key", "the API key is not valid (401)"),
+        (403, "key", "the API key has no access to this workspace (403)"),
+        (408, "empty", "the server gave up waiting, and nobody can know for what (408)"),
         (429, "slower", "too many requests (429)"),
+        (503, "page", "the server is unavailable (503)"),
         (400, "over 5", "the plan has room for fewer leads"),
         (400, "free plan", "the plan's limit of leads is reached"),
         (400, "too many", "too many leads in one batch"),
@@ -164,6 +168,14 @@ def test_every_status_with_every_body(name: str) -> None:
 )
 def test_an_outcome_says_what_it_is_in_fixed_words(status: int, name: str, cause: str) -> None:
     assert of_answer(ApiResponse(status, BODIES[name])).cause == cause
+
+
+@pytest.mark.parametrize(
+    "member", ["succeeded", "statusCode", "statusCodeDescription", "message", "title", "detail", "errors"]
+)
+def test_one_member_of_the_api_s_own_tells_its_rejection_from_a_page_of_somebody_in_between(member: str) -> None:
+    for body, verdict in (({member: None}, "rejected"), ({f"{member}s": None}, "paused")):
+        assert of_answer(ApiResponse(400, json.dumps(body).encode())).verdict == verdict
 
 
 def test_only_a_200_that_says_so_is_created() -> None:
@@ -443,9 +455,18 @@ def test_no_answer_can_do_harm(status: int, body: bytes) -> None:
     assert outcome.verdict != "created"
 
 
-def test_a_lead_that_quotes_the_plan_s_name_is_not_a_plan_s_limit() -> None:
-    body = b'{"succeeded":false,"statusCode":400,"message":"The lead \'Free Plan GmbH\' has no valid e-mail."}'
-    assert of_answer(ApiResponse(400, body)).verdict == "rejected"
+@pytest.mark.parametrize(
+    "message",
+    [
+        "The lead 'Free Plan GmbH' has no valid e-mail.",
+        "A lead can not have more than 5 leads of its own.",
+        "The maximum amount of contacts is 50.",
+    ],
+)
+def test_what_only_resembles_a_documented_limit_is_a_rejection_like_any_other(message: str) -> None:
+    answer = ApiResponse(400, json.dumps(vendor(400, message)).encode())
+    assert (of_answer(answer).verdict, of_answer(answer).cause) == ("rejected", "the server rejected the batch (400)")
+    assert of_answer(answer, on_rejected="hold").verdict == "in_doubt"
 
 
 def test_a_200_before_all_was_written_creates_nothing_for_certain() -> None:
@@ -471,6 +492,8 @@ def test_a_403_is_told_from_a_401_and_from_a_page_of_somebody_in_between() -> No
         (vendor(400, "[3].Name must not be empty."), (3,)),
         ({"title": "Bad Request", "detail": "The value at $[0].Name is null. Path: $[0].Name"}, (0,)),
         (vendor(400, "Name is too long (see [1])."), (1,)),
+        (vendor(400, "Name is too long ([1])."), (1,)),
+        (vendor(400, "'[2].Name' is too long; so is '$[6].date'."), (2, 6)),
         ({"title": "Wrong: [5].Name"}, (5,)),
         (ODD_LEAD, ()),
         ({"errors": {"[-1]": [], "[x]": [], "[1234567]": [], "[]": []}}, ()),
@@ -482,10 +505,15 @@ def test_the_leads_that_a_rejection_names_are_known(body: dict[str, object], nam
     assert of_answer(ApiResponse(200, json.dumps(body).encode())).named == ()
 
 
+def test_a_rejection_is_read_for_the_leads_that_it_names_up_to_a_length() -> None:
+    for before, named in ((9_990, (3,)), (10_000, ())):
+        body = json.dumps(vendor(400, " " * before + "[3].Name is odd.")).encode()
+        assert of_answer(ApiResponse(400, body)).named == named
+
+
 def test_members_of_an_answer_that_are_not_documented_are_named_without_their_values() -> None:
     assert of_answer(ApiResponse(200, BODIES["created"])).members == ()
     assert of_answer(ApiResponse(200, BODIES["more than is documented"])).members == ("data", "traceId")
-    odd = {**CREATED, "jane@example.com": 1, "x" * 80: 2, **{f"m{n}": n for n in range(40)}}
+    odd = {**CREATED, "jane@example.com": 1, "4930123456": 2, "x" * 41: 3, **{f"m{n}": n for n in range(40)}}
     members = of_answer(ApiResponse(200, json.dumps(odd).encode())).members
-    assert len(members) <= 10
-    assert all(member.startswith("m") for member in members), "what is no plain name may be a value"
+    assert members == tuple(f"m{n}" for n in range(10)), "what is no plain name may be a value"

@@ -104,7 +104,7 @@ class Feed:
             children=tuple(self.children),
             wire=Wire(),
             lookups={},
-            passing=options.filters(),
+            filters=options.filters(),
         )
         more = {"page_size": self.page_size, "readers": mapping.readers, "list": self.list}
         stream = spec(mapping.wanted, self.object, self.children, **more)

@@ -1,4 +1,4 @@
-"""What a daemon costs that has nothing to do: `python -m tests.long.idle [--minutes 5] [--every 5m] [--served]`.
+"""Measures the cost of an idle daemon: `python -m tests.long.idle [--minutes 5] [--every 5m] [--served]`.
 
 Three SQLite sources of a thousand delivered records each; prints CPU seconds, memory, bytes and system calls written.
 With --served under a service manager that wants a watchdog fed, and a Prometheus that asks twice a minute.
@@ -70,7 +70,7 @@ def free_port() -> int:
 
 
 def manager(folder: Path) -> str:
-    """A notification socket that is read, and kept to nobody's use."""
+    """Bind a notification socket, drain it in a thread, and return its path."""
     heard = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
     heard.bind(str(folder / "notify.sock"))
 
@@ -106,7 +106,7 @@ def measure(world: World, pid: int, minutes: float) -> None:
 
 
 def usage(pid: int) -> dict[str, float]:
-    """Of the process, from /proc: CPU seconds, bytes, counts."""
+    """Read the usage of a process from /proc: CPU seconds, bytes, counts."""
     fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
     found = {"cpu": (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")}
     for line in Path(f"/proc/{pid}/io").read_text().splitlines():

@@ -1,4 +1,4 @@
-"""What reading Salesforce costs: `python -m tests.long.salesforce [--accounts 50000] [--contacts 200000]`.
+"""Measures the cost of reading Salesforce: `python -m tests.long.salesforce [--accounts 50000] [--contacts 200000]`.
 
 The connector alone, against the stand-in in a process of its own: a first scan, a quiet poll, a poll after all accounts
 changed, one after all contacts changed (with the parents that it re-reads), a sweep. Prints requests, seconds, memory.
@@ -21,7 +21,7 @@ sys.path.append(str(Path(__file__).parents[1] / "salesforce"))
 
 
 def serve(pipe: Connection, folder: str, accounts: int, contacts: int) -> None:
-    """The stand-in, which does what it is told and says how many requests it had."""
+    """Run the stand-in: change its records as the pipe tells, and answer with the requests so far."""
     from sf_authority import make_authority
     from sf_server import running
 
@@ -43,7 +43,7 @@ def serve(pipe: Connection, folder: str, accounts: int, contacts: int) -> None:
 
 
 def indexed() -> Any:
-    """An organisation that finds records by their ids, and contacts by their accounts', without looking at all."""
+    """Return an organisation that finds records by id, and contacts by account, through an index."""
     from sf_org import Org
     from sf_soql import Query
 

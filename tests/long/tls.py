@@ -1,4 +1,4 @@
-"""What `check` says of real servers' encryption: `sudo python -m tests.long.tls`.
+"""Checks the findings of `check` about real servers' encryption: `sudo python -m tests.long.tls`.
 
 Starts a PostgreSQL and a MariaDB of its own with a certificate for `localhost`, each in a folder of its own, and
 connects in every way that an operator may write.
@@ -78,7 +78,7 @@ def holds(url: str, words: str) -> bool:
 
 
 def certificate(folder: Path, name: str) -> Path:
-    """A certificate for localhost that vouches for itself; its key lies beside it."""
+    """Write a self-signed certificate for localhost with its key beside it; return its path."""
     key = ec.generate_private_key(ec.SECP256R1())
     subject = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, name)])
     names = [x509.DNSName("localhost"), x509.IPAddress(ip_address("127.0.0.1"))]

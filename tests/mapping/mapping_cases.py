@@ -28,7 +28,7 @@ def mapping(
         children=children,
         wire=wire or Wire(),
         lookups=COUNTRIES if lookups is None else lookups,
-        apart=apart,
+        bookkeeping=apart,
     )
 
 

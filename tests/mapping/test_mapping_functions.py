@@ -5,9 +5,8 @@ from __future__ import annotations
 import pytest
 from mapping_cases import COUNTRIES, document, mapping, problems
 
-from sync.mapping.arguments import parameters
 from sync.mapping.evaluate import reader
-from sync.mapping.expressions import EVALUATION_ERRORS, compile_expression, failure
+from sync.mapping.expressions import EVALUATION_ERRORS, compile_expression, failure, parameters
 from sync.mapping.functions import FUNCTIONS, NAMES
 from sync.mapping.library import Library
 from sync.mapping.syntax import parse, walk

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from mapping_cases import WHERE, mapping, problems
 
 from sync.config.schema import Wire, WireList
-from sync.mapping.elsewhere import ELSEWHERE
+from sync.mapping.cures import ELSEWHERE
 from sync.mapping.expressions import BadExpression, compile_expression
 from sync.shared.errors import ConfigError
 from tests.sizes import sized

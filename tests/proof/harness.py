@@ -1,6 +1,6 @@
-"""What the proofs share: a source database, a configuration file, the command as a process, and ways to wait.
+"""The world of the proofs: a source database, a configuration file, the command as a process, and waiting.
 
-The oracle is always the source database against what the sandbox stored. The ledger is read by plain SQL, never
+The oracle always compares the source database with the sandbox's store. The ledger is read by plain SQL, never
 through the program.
 """
 
@@ -21,9 +21,17 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any
 
+from sync.trial.configuration import (
+    BY_ID_AND_TIME,
+    source_table,
+    stream_tables,
+    toml_table,
+    workspace_tables,
+)
+from sync.trial.oracle import Reconciliation, created_names, query, reconcile, state_counts
 from sync.trial.sandbox import reports
 from sync.trial.sandbox.running import RunningSandbox, start
-from sync.trial.sandbox.server import SandboxOptions
+from sync.trial.sandbox.settings import SandboxOptions
 from tests.nursery import nursery
 from tests.patience import PATIENCE
 
@@ -34,7 +42,7 @@ Figures = dict[str, Any]
 
 
 def after_old(seconds: float) -> str:
-    """A time as the source writes it, so long after `OLD`."""
+    """Return the time so many seconds after `OLD`, as the source writes it."""
     return f"{_HOUR_AGO + timedelta(seconds=seconds):%Y-%m-%d %H:%M:%S}"
 
 
@@ -43,7 +51,7 @@ OLD = after_old(0)
 
 
 def until(condition: Callable[[], Any], what: str, seconds: float = PATIENCE) -> Any:
-    """The first true value of `condition`, asked again and again; fails after `seconds`."""
+    """Return the first true value of `condition`, polled every 20 ms. Raises AssertionError after `seconds`."""
     ends = time.monotonic() + seconds
     while not (value := condition()):
         if time.monotonic() > ends:
@@ -72,7 +80,7 @@ class Source:
         return f"sqlite:///{self.path}"
 
     def add(self, ids: Iterable[int], at: str | None = OLD) -> None:
-        """Companies with these ids, whose names are theirs alone, in one transaction."""
+        """Insert companies with these ids and unique names, in one transaction."""
         rows = [(n, f"Company {n}", f"info{n}@example.com", n % 500, at) for n in ids]
         with closing(self._open()) as database:
             database.execute("begin immediate")
@@ -84,7 +92,7 @@ class Source:
             database.execute(sql, values)
 
     def names(self) -> Counter[str]:
-        """How often each name is in the source: what the sandbox should hold."""
+        """Count each name in the source: the sandbox should hold it that often."""
         with closing(self._open()) as database:
             return Counter(row[0] for row in database.execute("select name from companies"))
 
@@ -106,40 +114,17 @@ def config_text(
     limit: str = '{ requests = 10000, per = "60s" }',
     level: str = "debug",
 ) -> str:
-    """A whole configuration of one workspace and one stream; the keyword arguments are lines added to its tables."""
-    return f"""
-[workspaces.main]
-api_key = "sandbox-key"
-base_url = "{sandbox}"
-linger = "100ms"
-limit = {limit}
-{workspace}
-[ledger]
-path = "ledger.db"
-[log]
-format = "json"
-level = "{level}"
-[sources.erp]
-connector = "sql"
-url = "{source}"
-every = "{every}"
-settle = "0s"
-{connection}
-[sources.erp.streams.{name}]
-table = "{table}"
-key = "id"
-modified = "updated_at"
-start = "{start_at}"
-on_change = "{on_change}"
-{stream}
-[sources.erp.streams.{name}.lead]
-kind = "company"
-name = "name"
-employee_count = "employees"
-emails = "[email]"
-{lead}
-{more}
-"""
+    """Return a configuration of one workspace and one stream; the keyword arguments are lines added to its tables."""
+    values = {"table": table, **BY_ID_AND_TIME, "start": start_at, "on_change": on_change}
+    mapping = {"kind": "company", "name": "name", "employee_count": "employees", "emails": "[email]"}
+    return (
+        workspace_tables(sandbox, {"linger": "100ms"}, f"limit = {limit}\n{workspace}")
+        + toml_table("log", {"format": "json", "level": level})
+        + source_table("erp", "sql", {"url": source, "every": every, "settle": "0s"}, connection)
+        + stream_tables(f"erp.{name}", values, mapping, stream, lead_more=lead)
+        + more
+        + "\n"
+    )
 
 
 @dataclass(frozen=True, slots=True)
@@ -192,13 +177,13 @@ class Daemon:
             self.process = nursery().start(["run", "-c", str(config)], environment(env), nothing, out, err)
 
     def events(self, name: str | None = None) -> list[Figures]:
-        """This process's log so far; a last line that is not whole yet is left out."""
+        """Return the events of this process so far, without an unfinished last line."""
         text = self.log.read_bytes()[self._from :]
         whole = text[: text.rfind(b"\n") + 1].decode()
         return [event for event in events_in(whole) if name is None or event["event"] == name]
 
     def wait_for(self, event: str, seconds: float = PATIENCE, **fields: object) -> Figures:
-        """The first event of that name with these fields."""
+        """Wait for the first event of that name with these fields, and return it."""
 
         def found() -> Figures | None:
             self.assert_alive()
@@ -212,7 +197,7 @@ class Daemon:
         assert code is None, f"the daemon ended with {code}: {self.errors.read_text()[-2000:]}"
 
     def peak_memory(self) -> int:
-        """The most memory it ever held, in bytes."""
+        """Return the peak of its resident memory, in bytes."""
         status = Path(f"/proc/{self.process.pid}/status").read_text()
         return int(status.split("VmHWM:")[1].split()[0]) * 1024
 
@@ -223,7 +208,7 @@ class Daemon:
         return self.process.wait(seconds)
 
     def stop(self, seconds: float = PATIENCE) -> int:
-        """SIGTERM and the exit code."""
+        """Send SIGTERM and return the exit code."""
         self.signal(signal.SIGTERM)
         return self.wait(seconds)
 
@@ -252,7 +237,7 @@ class World:
         self.ledger = folder / "ledger.db"
 
     def write(self, **parts: str) -> None:
-        """The configuration anew; `parts` as in `config_text`."""
+        """Write the configuration anew; `parts` as in `config_text`."""
         self.write_text(config_text(parts.pop("source", self.source.url), self.sandbox.url, **parts))
 
     def write_text(self, text: str) -> None:
@@ -268,8 +253,13 @@ class World:
         return Daemon(self.config, env)
 
     def names(self) -> Counter[str]:
-        """How often each name was created in the sandbox."""
-        return names_in(self.sandbox.store_path)
+        """Count how often each name was created in the sandbox."""
+        return created_names(self.sandbox.store_path)
+
+    def reconciled(self) -> Reconciliation[str]:
+        """Compare source, sandbox and ledger by names, which are `Company ID` as `Source.add` writes them."""
+        states = {f"Company {id_}": state for id_, state in self.query("select id, state from records")}
+        return reconcile(self.source.names().elements(), self.names(), states)
 
     def created(self) -> int:
         return reports.lead_count(self.sandbox.store_path)
@@ -281,36 +271,28 @@ class World:
         until(lambda: self.created() >= count, f"{count} leads in the sandbox, there are {self.created()}", seconds)
 
     def query(self, sql: str, *values: object) -> list[tuple[Any, ...]]:
-        """Rows of the ledger, by plain SQL; none while it is not made yet."""
-        if not self.ledger.exists():
-            return []
-        with closing(sqlite3.connect(f"file:{self.ledger}?mode=ro", uri=True, timeout=30)) as database:
-            made = database.execute("select 1 from sqlite_master where name = 'batches'").fetchone()
-            return database.execute(sql, values).fetchall() if made else []
+        """Return rows of the ledger, by plain SQL; none while it is not made yet."""
+        return query(self.ledger, sql, *values)
 
     def states(self) -> dict[str, int]:
-        return dict(self.query("select state, count(*) from records group by state"))
+        return state_counts(self.ledger)
 
     def doubtful(self) -> set[str]:
-        """Source ids of the records in doubt."""
+        """Return the source ids of the records in doubt."""
         return {row[0] for row in self.query("select id from records where state = 'in_doubt'")}
 
     def reasons(self) -> dict[str, Any]:
-        """Why each quarantined record is there, by its id."""
+        """Return the reason of each quarantined record, by id."""
         rows = self.query("select id, reason from records where state = 'quarantined'")
         return {id_: json.loads(reason) for id_, reason in rows}
 
 
-def names_in(store: Path) -> Counter[str]:
-    return Counter(row["lead"]["name"] for row in reports.leads(store))
-
-
 def sandbox_with(**options: Any) -> RunningSandbox:
-    """A sandbox on a free port, without a limit that gets in the way unless one is named."""
+    """Start a sandbox on a free port, with a limit that is never reached unless `options` name one."""
     options.setdefault("limit", 10_000)
     return start(SandboxOptions(port=0, **options))
 
 
 def assert_balanced(summary: Figures, parts: Sequence[str]) -> None:
-    """`read` is the sum of its parts."""
+    """Assert that `read` is the sum of its parts."""
     assert summary["read"] == sum(summary[name] for name in parts), summary

@@ -5,18 +5,18 @@ from __future__ import annotations
 import json
 import random
 import subprocess
-import sys
 import time
 from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path
 
-from tests.proof.harness import ROOT, Daemon, World, environment, sandbox_with, until
+from sync.trial.processes import start_module
+from tests.proof.harness import ROOT, Daemon, World, sandbox_with, until
 
 
 @dataclass(frozen=True, slots=True)
 class Load:
-    """What is run. Seconds; `latency` each way, `stall` as (how long, how often)."""
+    """The load, in seconds; `latency` is each way, `stall` is (length, share of requests)."""
 
     window: float = 6.0
     limit: int = 100
@@ -38,8 +38,8 @@ class Load:
 
 @dataclass(frozen=True, slots=True)
 class Result:
-    """What came of it. `arrivals` are seconds since the first request, of all senders; `down` how long no daemon was
-    there to send: from each kill to the next process's first word."""
+    """The measured result. `arrivals` are the seconds since the first request, of all senders; `down` the seconds
+    without a daemon, from each kill to the next one's `started`."""
 
     load: Load
     arrivals: tuple[float, ...]
@@ -74,7 +74,7 @@ class Result:
 
 
 def soak(folder: Path, load: Load) -> Result:
-    """Runs the load to its end."""
+    """Run the load to its end."""
     sandbox = sandbox_with(
         limit=load.limit,
         per=load.window,
@@ -104,13 +104,8 @@ def _run(world: World, load: Load) -> tuple[list[float], dict[str, int]]:
     sender = None
     try:
         world.wait_for_leads(1)
-        sender = subprocess.Popen(
-            [sys.executable, "-m", "tests.proof.sender", str(world.config)],
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            cwd=ROOT,
-            env=environment(),
-        )
+        pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE}
+        sender = start_module("tests.proof.sender", [str(world.config)], cwd=ROOT, **pipes)
         for kill in range(load.kills):
             world.wait_for_leads(2 * load.batches * (kill + 1) // (load.kills + 1), load.batches * load.window)
             time.sleep(moment.random() * load.window)  # not only while a window is being filled
@@ -138,8 +133,7 @@ def _is_done(world: World, daemon: Daemon) -> bool:
 def _result(world: World, load: Load, down: list[float], beside: dict[str, int]) -> Result:
     at = [datetime.fromisoformat(row["at"]).timestamp() for row in world.sandbox.requests()]
     stats = world.sandbox.stats()
-    wanted, got = world.source.names(), world.names()
-    doubtful = {f"Company {id_}" for id_ in world.doubtful()}
+    found, got = world.reconciled(), world.names()
     return Result(
         load=load,
         arrivals=tuple(each - at[0] for each in at),
@@ -147,7 +141,7 @@ def _result(world: World, load: Load, down: list[float], beside: dict[str, int])
         busiest=stats["max_in_window"],
         down=tuple(down),
         beside=beside,
-        in_doubt=len(doubtful),
-        twice=sum(n - 1 for name, n in got.items() if n > 1 and not name.startswith("closingdealz-sync test")),
-        missing=sum(1 for name in wanted if name not in got and name not in doubtful),
+        in_doubt=len(found.in_doubt),
+        twice=sum(got[name] - 1 for name in found.twice),
+        missing=len(found.lost),
     )

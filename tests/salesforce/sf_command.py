@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import json
-import os
 import signal
 import subprocess
-import sys
 from collections import Counter
 from dataclasses import dataclass
 from pathlib import Path
@@ -20,64 +18,41 @@ from state.ledger import Ledger
 from sync.cli import main
 from sync.config.load import load_config
 from sync.engine.round import Round, Summary
+from sync.trial.configuration import source_table, stream_tables, workspace_tables
+from sync.trial.processes import start_module
 from sync.trial.sandbox.running import RunningSandbox
 from tests.patience import PATIENCE
 
-ROOT = Path(__file__).resolve().parents[2]
-CONFIG = """
-[workspaces.main]
-api_key = "sandbox-key"
-base_url = "{url}"
-linger = "0s"
-[ledger]
-path = "ledger.db"
-[sources.sf]
-connector = "salesforce"
-domain = "acme"
-auth = {{ flow = "client_credentials", client_id = "the-client-id", client_secret = {{ env = "SF_CLIENT_SECRET" }} }}
-proxy = "{proxy}"
-ca_file = "{ca_file}"
-timeout = "30s"
-
-[sources.sf.streams.accounts]
-object = "Account"
-start = "{start}"
-on_change = "hold"
-
-[sources.sf.streams.accounts.children.contacts]
-object = "Contact"
-via = "AccountId"
-
-[sources.sf.streams.accounts.lead]
-kind = "company"
-name = "Name"
-industry = "Industry"
-phones = "[Phone]"
-socials = "[Website]"
-addresses = ["join(', ', [BillingCity, BillingState, BillingCountry])"]
-labels = ["'salesforce'", "Type"]
-
-[[sources.sf.streams.accounts.lead.contacts]]
-from = "contacts"
-name = "FirstName"
-last_name = "LastName"
-role = "Title"
-emails = "[Email]"
-phones = "[Phone, MobilePhone]"
-
-[sources.sf.streams.leads]
-object = "Lead"
-start = "{start}"
-on_change = "hold"
-
-[sources.sf.streams.leads.lead]
-kind = "contact"
-where = "!IsConverted && Email"
-name = "FirstName"
-last_name = "LastName"
-role = "Title"
-emails = "[Email]"
-"""
+ACCOUNTS = {
+    "kind": "company",
+    "name": "Name",
+    "industry": "Industry",
+    "phones": "[Phone]",
+    "socials": "[Website]",
+    "addresses": ["join(', ', [BillingCity, BillingState, BillingCountry])"],
+    "labels": ["'salesforce'", "Type"],
+}
+CONTACTS = {
+    "from": "contacts",
+    "name": "FirstName",
+    "last_name": "LastName",
+    "role": "Title",
+    "emails": "[Email]",
+    "phones": "[Phone, MobilePhone]",
+}
+LEADS = {
+    "kind": "contact",
+    "where": "!IsConverted && Email",
+    "name": "FirstName",
+    "last_name": "LastName",
+    "role": "Title",
+    "emails": "[Email]",
+}
+AUTH = {
+    "flow": "client_credentials",
+    "client_id": "the-client-id",
+    "client_secret": {"env": "SF_CLIENT_SECRET"},
+}
 
 
 @dataclass
@@ -94,9 +69,19 @@ class Program:
         return self.folder / "config.toml"
 
     def write(self, *replace: tuple[str, str], start: str = "all") -> None:
-        text = CONFIG.format(
-            url=self.sandbox.url, proxy=self.proxy.url, ca_file=self.stand_in.authority.ca_file, start=start
+        source = {
+            "domain": "acme",
+            "auth": AUTH,
+            "proxy": self.proxy.url,
+            "ca_file": str(self.stand_in.authority.ca_file),
+            "timeout": "30s",
+        }
+        contacts = {"contacts": {"object": "Contact", "via": "AccountId"}}
+        text = workspace_tables(self.sandbox.url, {"linger": "0s"}) + source_table("sf", "salesforce", source)
+        text += stream_tables(
+            "sf.accounts", {"object": "Account", "start": start}, ACCOUNTS, children=contacts, contacts=CONTACTS
         )
+        text += stream_tables("sf.leads", {"object": "Lead", "start": start}, LEADS)
         for old, new in replace:
             assert old in text
             text = text.replace(old, new)
@@ -104,17 +89,15 @@ class Program:
         self.config.chmod(0o600)
 
     def run(self, *words: str, secret: str = "the-client-secret") -> Result:
-        """The command line in this process."""
+        """Run the command line in this process."""
         environment = {"SF_CLIENT_SECRET": secret, "NO_COLOR": "1", "COLUMNS": "200"}
         return CliRunner().invoke(main, ["-c", str(self.config), *words], env=environment)
 
     def start(self, *words: str) -> subprocess.Popen[str]:
-        """The command line in a process of its own."""
-        environment = {**os.environ, "SF_CLIENT_SECRET": "the-client-secret", "PYTHONPATH": str(ROOT)}
-        command = [sys.executable, "-m", "sync", "-c", str(self.config), *words]
-        return subprocess.Popen(
-            command, env=environment, cwd=self.folder, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
-        )
+        """Start the command line in a process of its own."""
+        secret = {"SF_CLIENT_SECRET": "the-client-secret"}
+        pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True}
+        return start_module("sync", ["-c", str(self.config), *words], secret, cwd=self.folder, **pipes)
 
     def kill(self, process: subprocess.Popen[str]) -> None:
         process.send_signal(signal.SIGKILL)
@@ -126,9 +109,9 @@ class Program:
             return Round(config, ledger).run()
 
     def leads(self) -> list[dict[str, Any]]:
-        """What arrived."""
+        """Return the leads that arrived."""
         return [row["lead"] for row in self.sandbox.leads()]
 
     def twice(self) -> list[str]:
-        """Leads that arrived more than once."""
+        """Return the leads, as JSON, that arrived more than once."""
         return [text for text, times in Counter(map(json.dumps, self.leads())).items() if times > 1]

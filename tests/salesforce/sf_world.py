@@ -55,7 +55,7 @@ def on(part: str) -> Callable[[Asked], bool]:
 
 def stream(
     wanted: Wanted = COMPANY,
-    name: str = "SalesforceSession",
+    name: str = "Account",
     *,
     page_size: int = 1000,
     overlap: float = 600,
@@ -66,7 +66,7 @@ def stream(
 ) -> StreamSpec:
     """Accounts with their contacts, unless it says otherwise."""
     if children is None:
-        children = {"contacts": {"object": "Contact", "via": "AccountId"}} if name == "SalesforceSession" else {}
+        children = {"contacts": {"object": "Contact", "via": "AccountId"}} if name == "Account" else {}
     return StreamSpec(
         "sf",
         "accounts",
@@ -129,7 +129,7 @@ class Reading:
 
 
 def firms(stand_in: StandIn, count: int = 3) -> list[str]:
-    return [stand_in.org.put("SalesforceSession", number, Name=f"Firm {number}") for number in range(count)]
+    return [stand_in.org.put("Account", number, Name=f"Firm {number}") for number in range(count)]
 
 
 class SalesforceWorld:
@@ -159,18 +159,18 @@ class SalesforceWorld:
     def put(self, number: int, name: str, city: str, at: datetime | None) -> None:
         assert at is not None
         self._stand_in.org.put(
-            "SalesforceSession", number, at, Name=name, BillingCity=city, Description="unwanted", IsDeleted=False
+            "Account", number, at, Name=name, BillingCity=city, Description="unwanted", IsDeleted=False
         )
 
     def delete(self, number: int) -> None:
-        self._stand_in.org.delete("SalesforceSession", sf_id("SalesforceSession", number))
+        self._stand_in.org.delete("Account", sf_id("Account", number))
 
     def put_contact(self, number: int, company: int | None, email: str, at: datetime) -> None:
-        parent = None if company is None else sf_id("SalesforceSession", company)
+        parent = None if company is None else sf_id("Account", company)
         self._stand_in.org.put("Contact", number, at, AccountId=parent, Email=email)
 
     def id_of(self, number: int) -> str:
-        return sf_id("SalesforceSession", number)
+        return sf_id("Account", number)
 
     def contact_id_of(self, number: int) -> str:
         return sf_id("Contact", number)

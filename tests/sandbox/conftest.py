@@ -8,7 +8,8 @@ from typing import Any
 import httpx
 import pytest
 
-from sync.trial.sandbox.server import RunningSandbox, SandboxOptions, start
+from sync.trial.sandbox.running import RunningSandbox, start
+from sync.trial.sandbox.settings import SandboxOptions
 from tests.patience import PATIENCE
 
 Post = Callable[..., httpx.Response]

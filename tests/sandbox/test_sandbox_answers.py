@@ -7,7 +7,8 @@ import time
 
 import pytest
 
-from sync.trial.sandbox.server import SandboxOptions, start
+from sync.trial.sandbox.running import start
+from sync.trial.sandbox.settings import SandboxOptions
 
 LEAD = {
     "isContact": False,

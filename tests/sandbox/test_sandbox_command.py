@@ -24,8 +24,8 @@ from click.testing import CliRunner
 from sync.trial.sandbox import running as running_sandbox
 from sync.trial.sandbox.command import EXAMPLE_KEY, EXAMPLE_URL
 from sync.trial.sandbox.command import sandbox as command
-from sync.trial.sandbox.server import SandboxOptions, start
-from sync.trial.sandbox.settings import SandboxError
+from sync.trial.sandbox.running import start
+from sync.trial.sandbox.settings import SandboxError, SandboxOptions
 from tests.patience import PATIENCE
 from tests.proof.harness import until
 
@@ -104,7 +104,7 @@ def test_what_lies_in_the_current_folder_is_not_run(tmp_path, monkeypatch) -> No
 
 def test_it_ends_with_the_process_that_started_it(tmp_path) -> None:
     program = (
-        "import os; from pathlib import Path; from sync.trial.sandbox.server import *;"
+        "import os; from pathlib import Path; from sync.trial.sandbox.running import *;"
         f"s = start(SandboxOptions(port=0, store=Path({str(tmp_path / 'kept.db')!r})));"
         "print(s.url, flush=True); os._exit(9)"
     )

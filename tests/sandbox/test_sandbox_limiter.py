@@ -7,7 +7,8 @@ from hypothesis import strategies as st
 
 from sync.trial.sandbox.limiter import ExactLog, LimitPerKey, SegmentedWindow
 from sync.trial.sandbox.reports import most_in_window
-from sync.trial.sandbox.server import SandboxOptions, start
+from sync.trial.sandbox.running import start
+from sync.trial.sandbox.settings import SandboxOptions
 
 steps = st.lists(st.integers(0, 12), max_size=60)
 

@@ -11,8 +11,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from sync.trial.sandbox import reports
-from sync.trial.sandbox.server import SandboxOptions, start
-from sync.trial.sandbox.settings import SandboxError
+from sync.trial.sandbox.running import start
+from sync.trial.sandbox.settings import SandboxError, SandboxOptions
 from sync.trial.sandbox.store import Arrival, Store
 
 

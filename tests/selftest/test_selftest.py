@@ -154,7 +154,7 @@ def test_it_sees_requests_without_receipts(
 ) -> None:
     monkeypatch.setattr(Journal, "intent", lambda *_: None)
     verdict = one(tmp_path, sandbox)
-    assert len(verdict.truth.astray) >= 3
+    assert len(verdict.truth.wrong_doubts) >= 3
     assert not verdict.holds
 
 
@@ -163,7 +163,7 @@ def test_it_sees_doubt_where_there_need_be_none(
 ) -> None:
     monkeypatch.setattr("sync.delivery.sender.of_answer", lambda *_, **__: Outcome("in_doubt", "who knows"))
     verdict = one(tmp_path, sandbox)
-    assert len(verdict.truth.astray) >= 3
+    assert len(verdict.truth.wrong_doubts) >= 3
     assert not verdict.holds
 
 
@@ -173,7 +173,7 @@ def test_it_sees_values_in_the_log(sandbox: RunningSandbox, tmp_path: Path, monk
 
     monkeypatch.setattr(Sender, "say", say)
     verdict = one(tmp_path, sandbox)
-    assert verdict.truth.told == ["events.jsonl"]
+    assert verdict.truth.leaks == ["events.jsonl"]
     assert not verdict.holds
 
 

@@ -19,7 +19,7 @@ MODIFIED = "2026-01-02T03:04:05.000006Z"
 
 @dataclass
 class Gate:
-    """What a source has, and whether it answers. `reading` says that it was asked for changes, `fetching` for ids."""
+    """A source's records, and a gate on its answers; a request for changes sets `reading`, one for ids `fetching`."""
 
     records: list[str] = field(default_factory=list)
     let_go: threading.Event = field(default_factory=threading.Event)

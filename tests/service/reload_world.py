@@ -25,6 +25,7 @@ from sync.service.daemon import Daemon
 from sync.service.notify import Notifier
 from sync.service.service import Service
 from sync.shared.secrets import Secret
+from sync.trial.configuration import source_table, stream_tables, toml_table
 from tests.proof.harness import until
 
 CREATED = ApiResponse(200, b'{"succeeded": true}')
@@ -48,41 +49,27 @@ class Tenant:
 
 
 def text_of(tenants: Mapping[str, Tenant], more: str = "") -> str:
-    """The configuration of these tenants."""
-    parts = [more, '[ledger]\npath = "ledger.db"\n']
+    """Return the configuration of these tenants."""
+    parts = [more, "\n", toml_table("ledger", {"path": "ledger.db"})]
     parts += [_workspace(name, tenant) for name, tenant in tenants.items() if tenant.workspace is None]
     parts += [_source(name, tenant) for name, tenant in tenants.items() if tenant.source != ""]
     return "".join(parts)
 
 
 def _workspace(name: str, tenant: Tenant) -> str:
-    return f"""
-[workspaces.{name}]
-api_key = "{tenant.key or f"key-of-{name}"}"
-base_url = "{tenant.url}"
-linger = "0s"
-{tenant.of_workspace}
-"""
+    values = {"api_key": tenant.key or f"key-of-{name}", "base_url": tenant.url, "linger": "0s"}
+    return toml_table(f"workspaces.{name}", values, tenant.of_workspace)
 
 
 def _source(name: str, tenant: Tenant) -> str:
     source = tenant.source or name
-    return f"""
-[sources.{source}]
-connector = "gated"
-every = "{tenant.every}"
-settle = "0s"
-{tenant.of_source}
-[sources.{source}.streams.{tenant.stream}]
-workspace = "{tenant.workspace or name}"
-start = "all"
-on_change = "hold"
-{tenant.of_stream}
-[sources.{source}.streams.{tenant.stream}.lead]
-kind = "company"
-name = "name"
-{tenant.of_lead}
-"""
+    return source_table(source, "gated", {"every": tenant.every, "settle": "0s"}, tenant.of_source) + stream_tables(
+        f"{source}.{tenant.stream}",
+        {"workspace": tenant.workspace or name},
+        {"kind": "company", "name": "name"},
+        tenant.of_stream,
+        lead_more=tenant.of_lead,
+    )
 
 
 class Way:
@@ -146,7 +133,7 @@ class Scene:
         return self.way(key.reveal().removeprefix("key-of-"))
 
     def start(self, manager: Manager | None = None) -> None:
-        """Returns once it is ready. A manager must hear what it is told."""
+        """Start the daemon, and return once it is ready; `manager` then receives its notifications."""
         self._service = Service(Notifier(manager.address if manager else ""))
         self._thread.start()
         self.wait_for("started")
@@ -179,7 +166,7 @@ class Scene:
         return [fields for name, fields in list(self.events) if name == event]
 
     def wait_for(self, event: str, count: int = 1) -> dict[str, Any]:
-        """The last of so many events of that name."""
+        """Wait until there are `count` events of that name, and return the last."""
 
         def came() -> list[dict[str, Any]]:
             assert self.error is None, self.error
@@ -189,14 +176,14 @@ class Scene:
         return until(came, f"{event}, heard: {[name for name, _ in self.events]}")[count - 1]  # type: ignore[no-any-return]
 
     def reload(self, tenants: Mapping[str, Tenant], more: str = "") -> dict[str, Any]:
-        """The event that says what became of it."""
+        """Reload, and return the `config_reloaded` event."""
         before = len(self.heard("config_reloaded"))
         self.write(tenants, more)
         self.say(signal.SIGHUP)
         return self.wait_for("config_reloaded", before + 1)
 
     def add(self, source: str, *ids: str) -> None:
-        """New records, that are polled soon."""
+        """Add records to a source, which the next poll reads."""
         self.gate(source).records += ids
 
     def wait_created(self, workspace: str, *ids: str) -> None:
@@ -204,7 +191,7 @@ class Scene:
         until(lambda: names <= set(self.way(workspace).created), f"{ids} in {workspace}")
 
     def stop(self) -> None:
-        """In order, at once."""
+        """Stop the daemon by SIGTERM, and wait for its end."""
         self.say(signal.SIGTERM)
         self.join()
         assert self.error is None, self.error
@@ -214,7 +201,7 @@ class Scene:
         assert not self._thread.is_alive(), "the daemon has not ended"
 
     def close(self) -> None:
-        """Whatever hangs is let go."""
+        """Release everything that waits, and end the daemon."""
         for thing in (*GATES.values(), *self.ways.values()):
             thing.let_go.set()
         if self._thread.is_alive():

@@ -26,7 +26,7 @@ MODIFIED = "2026-01-02T03:04:05.000006Z"
 
 
 class Manager:
-    """What a service manager hears on NOTIFY_SOCKET."""
+    """A service manager's end of NOTIFY_SOCKET."""
 
     def __init__(self, path: Path) -> None:
         self.address = str(path)
@@ -35,11 +35,11 @@ class Manager:
         self._socket.settimeout(20)
 
     def next(self) -> dict[str, str]:
-        """The next message's assignments; raises TimeoutError where none comes."""
+        """Return the next message's assignments. Raises TimeoutError."""
         return dict(line.split("=", 1) for line in self._socket.recv(65536).decode().split("\n"))
 
     def heard(self) -> list[dict[str, str]]:
-        """What is there by now."""
+        """Return the messages received so far."""
         self._socket.setblocking(False)
         found = []
         try:
@@ -50,7 +50,7 @@ class Manager:
             return found
 
     def wait_for(self, name: str) -> dict[str, str]:
-        """The next message that assigns this; others are passed over."""
+        """Return the next message that assigns `name`; skip others."""
         while name not in (found := self.next()):
             pass
         return found
@@ -139,13 +139,13 @@ class Way:
 def engine_of(
     folder: Path, clock: StoppedClock, monkeypatch: pytest.MonkeyPatch, more: str = ""
 ) -> Iterator[tuple[Engine, Source, Way]]:
-    """An engine with a stream `erp.companies` and a workspace `main`, not delivering yet. It ends with the context."""
+    """Yield an engine with a stream `erp.companies` and a workspace `main`, not delivering yet; stop it at the end."""
     source, way = Source(), Way()
     path = folder / "config.toml"
     path.write_text(config_text("sqlite:///none.db", "http://127.0.0.1:1", every="5m", more=more))
     path.chmod(0o600)
     monkeypatch.setattr("sync.engine.compiled_config.open_source", lambda _config, _name: source)
-    monkeypatch.setattr("sync.engine.open_source", lambda _config, _name: source)
+    monkeypatch.setattr("sync.engine.engine.open_source", lambda _config, _name: source)
     with Ledger(folder / "ledger.db", own=True, clock=clock) as ledger:
         failures: list[BaseException] = []
         engine = Engine(CompiledConfig.of(load_config(path)), ledger, client=lambda *_: way, failed=failures.append)

@@ -105,7 +105,7 @@ def test_a_turn_that_begins_after_a_long_wait_is_young(
         found.append(stalled(engine, clock))
         return source
 
-    monkeypatch.setattr("sync.engine.open_source", connect)
+    monkeypatch.setattr("sync.engine.engine.open_source", connect)
     clock.advance(86400)
     engine.streams["erp.companies"].turn()
     assert found == [[]]

@@ -90,6 +90,19 @@ def test_a_clock_that_is_set_delays_no_turn(schedule: Schedule, clock: MachineCl
     assert schedule.missed() == {}
 
 
+def test_a_turn_whose_time_was_told_by_the_clock_before_begins_all_the_same(
+    schedule: Schedule, clock: MachineClock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """APScheduler looks at the wall, waits for its lock while the jobs are moved, and counts from what it saw."""
+    monkeypatch.setattr("sync.service.schedule.STEP", 0.05)
+    turns = Turns()
+    schedule.every("poll", 0.05, turns)
+    schedule.start()
+    turns.more(schedule)
+    schedule._scheduler.modify_job("poll", next_run_time=datetime.now(UTC) + timedelta(seconds=HOURS))
+    turns.more(schedule)
+
+
 def test_a_clock_that_is_set_ahead_begins_no_turn_before_its_time(schedule: Schedule, clock: MachineClock) -> None:
     turns = Turns()
     schedule.every("poll", 7200.0, turns, at_once=False)
@@ -140,8 +153,8 @@ def test_a_turn_that_does_not_begin_starves_the_watchdog(
 ) -> None:
     schedule.every("hub.companies", 60.0, Turns(), at_once=False)
     schedule.start()
-    monkeypatch.setattr(schedule._scheduler, "wakeup", lambda: None)
-    with engine_of(tmp_path, clock, monkeypatch) as (engine, _, _):
+    with engine_of(tmp_path, clock, monkeypatch) as (engine, _, _), monkeypatch.context() as patch:
+        patch.setattr(schedule._scheduler, "wakeup", lambda: None)  # not while it is shut down
         engine.start_delivery()
         stalled = stalled_parts(engine, schedule, clock)
         clock.suspended = 120.0

@@ -146,7 +146,7 @@ def test_a_ledger_that_could_not_be_made_is_made_by_the_next_start(folder: Path)
             make(str(at), Failing(at, CODES[at % len(CODES)])).close()
         assert caught.value.hint, f"step {at}: {whole.steps[at - 1]}"
         with make(str(at), Failing()) as ledger:
-            assert ledger.receipts.mended == []
+            assert ledger.receipts.repairs == []
             for place in ledger.places.all:
                 assert [line["t"] for line in place.read() if line] == ["begin"]
                 place.path.unlink()

@@ -15,7 +15,7 @@ from state.diagram import LEAD_EXISTS, OWNERS, STATES, LeadExists, State
 from state.fills import Filled, fields_of
 from state.gate import GuardFigures, LeftBehind, Usual
 from state.ledger import Ledger
-from state.rows import Claim, Decision, PollKind, PollOutcome, Reading, Stored, StreamRow
+from state.rows import Claim, Contact, Decision, PollKind, PollOutcome, Reading, Stored, StreamRow
 from sync.polling.judge import Rules, judge
 
 WHY, WHY_NOT = (json.dumps([{"rule": rule}]) for rule in ("too many", "far too many"))
@@ -106,9 +106,11 @@ def test_all_that_the_unreleased_polls_made_is_held_and_what_they_touched_goes_o
     last = poll(ledger, stream, read(stream, "new"), read(stream, "sent", "b"), read(stream, "waits", "b"))
     assert claimable(ledger) == []
     assert ledger.gate.made(stream.id, last) == 3
+    ledger_clock(ledger).advance(60)
     assert ledger.gate.hold(stream.id, last, WHY) == 3
     assert states(ledger) == {"sent": "held", "waits": "pending", "cut-off": "held", "new": "held"}
-    assert {each["reason"] for each in rows(ledger) if each["state"] == "held"} == {WHY}
+    since = ledger.clock.wall() * 1000
+    assert {(each["reason"], each["since"]) for each in rows(ledger) if each["state"] == "held"} == {(WHY, since)}
     assert (row(ledger, "sent")["lead_exists"], row(ledger, "sent")["drift"]) == ("yes", 1)
     assert claimable(ledger) == ["waits"]
     assert ledger.gate.left_behind(stream.id) == LeftBehind(0, 0)
@@ -136,6 +138,16 @@ def test_a_poll_that_another_engine_began_is_not_let_go_with_the_old_one(ledger:
     assert claimable(ledger) == ["old"]
     assert ledger.gate.hold(stream.id, new, WHY) == 1
     assert states(ledger) == {"old": "pending", "new": "held"}
+
+
+def test_what_the_polls_of_another_stream_made_is_neither_counted_nor_held(ledger: Ledger, stream: StreamRow) -> None:
+    other = register(ledger, declare("erp.people"), declare(on_change="resend"))
+    poll(ledger, other, read(other, "theirs"))
+    last = poll(ledger, stream, read(stream, "ours"))
+    assert (ledger.gate.made(stream.id, last), figures(ledger, stream, last).leads) == (1, 1)
+    assert ledger.gate.hold(stream.id, last, WHY) == 1
+    assert states(ledger) == {"theirs": "pending", "ours": "held"}
+    assert ledger.gate.left_behind(other.id) == LeftBehind(1, 1)
 
 
 @pytest.mark.parametrize("fit", ["eligible", "filtered", "unfit", "deleted"])
@@ -225,6 +237,7 @@ def test_a_day_is_what_all_polls_let_go_within_it_whatever_their_end(ledger: Led
     other = register(ledger, declare("erp.people"), declare(on_change="resend"))
     first, *_ = [ended(ledger, stream, *each) for each in ENDS]
     ended(ledger, other, "poll", "complete", {"new": 800})
+    ledger.streams.poll_ended(poll(ledger, stream), "stopped", {"new": 800})
     now = poll(ledger, stream, read(stream, "a"))
     assert (figures(ledger, stream, now, first).leads, figures(ledger, stream, now, first).today) == (1, 4843)
     assert figures(ledger, stream, now).today == 5743
@@ -251,6 +264,7 @@ WEEK = 7 * 24 * HOURS
         ([0, WEEK, WEEK, WEEK, WEEK], 24 * HOURS, Usual(50, 28)),
         ([0, WEEK, WEEK, WEEK, WEEK, WEEK], 0, Usual(50, 28, 7)),
         ([0, 0, 0, 2 * WEEK, 10 * WEEK], 2 * WEEK, Usual(50, 84, 14)),  # as many polls as say something
+        ([0, WEEK, WEEK, WEEK, 10 * WEEK], 2 * WEEK, Usual(40, 84, 14)),  # and no more
     ],
 )
 def test_what_is_usual_for_a_day(
@@ -265,6 +279,18 @@ def test_what_is_usual_for_a_day(
     assert figures(ledger, stream, poll(ledger, stream), first, at_least=-1).usual == usual
 
 
+def test_only_whole_polls_of_the_stream_that_were_let_go_tell_what_is_usual(ledger: Ledger, stream: StreamRow) -> None:
+    other = register(ledger, declare("erp.people"), declare(on_change="resend"))
+    first, *_ = [ended(ledger, stream, "poll", "complete", {"new": 10}) for _ in range(3)]
+    ended(ledger, other, "poll", "complete", {"new": 10})
+    ended(ledger, stream, "sweep", "complete", {"new": 10})
+    ended(ledger, stream, "poll", "stopped", {"new": 10})
+    ended(ledger, stream, "poll", "complete", {"set_aside": 10})
+    assert figures(ledger, stream, poll(ledger, stream), first, at_least=-1).usual is None
+    ended(ledger, stream, "poll", "complete", {"new": 10})
+    assert figures(ledger, stream, poll(ledger, stream), first, at_least=-1).usual == Usual(50, 1)
+
+
 @pytest.mark.parametrize("later", [30 * HOURS, 3 * 24 * HOURS])
 def test_what_ended_a_moment_before_the_time_that_is_looked_at_is_not_usual_in_it(
     ledger: Ledger, stream: StreamRow, later: float
@@ -277,6 +303,77 @@ def test_what_ended_a_moment_before_the_time_that_is_looked_at_is_not_usual_in_i
     usual = figures(ledger, stream, poll(ledger, stream), at_least=-1).usual
     assert usual is not None
     assert usual.leads == 30
+
+
+def test_a_stream_has_been_read_since_its_first_poll_began(ledger: Ledger, stream: StreamRow) -> None:
+    """Not since that ended, two hours later."""
+    number = ledger.streams.poll_started(stream.id, "poll")
+    ledger_clock(ledger).advance(2 * HOURS)
+    ledger.streams.poll_ended(number, "complete", {"new": 10})
+    ledger_clock(ledger).advance(28 * HOURS)
+    for _ in range(2):
+        ended(ledger, stream, "poll", "complete", {"new": 10})
+    ledger_clock(ledger).advance(48 * HOURS)
+    usual = figures(ledger, stream, poll(ledger, stream), at_least=-1).usual
+    assert usual == Usual(30, 1.25, 2)
+    assert usual.a_day == 24
+
+
+def test_today_began_with_the_last_whole_poll_of_the_stream_itself_a_day_ago(ledger: Ledger, stream: StreamRow) -> None:
+    other = register(ledger, declare("erp.people"), declare(on_change="resend"))
+    for _ in range(3):
+        ended(ledger, stream, "poll", "complete", {"new": 10})
+    ended(ledger, stream, "sweep", "complete", {"new": 1})
+    ended(ledger, stream, "poll", "stopped", {"new": 2})
+    ended(ledger, other, "poll", "complete", {"new": 800})
+    ledger_clock(ledger).advance(25 * HOURS)
+    assert figures(ledger, stream, poll(ledger, stream)).today == 3
+
+
+@pytest.mark.parametrize("later", [25 * HOURS, 4 * WEEK])
+def test_a_poll_that_ended_while_the_clock_was_years_behind_is_of_today(
+    ledger: Ledger, stream: StreamRow, later: float
+) -> None:
+    for _ in range(3):
+        ended(ledger, stream, "poll", "complete", {"new": 10})
+    years = 5 * 365 * 24 * HOURS
+    ledger_clock(ledger).wall_now -= years
+    ended(ledger, stream, "poll", "complete", {"new": 7})
+    ledger_clock(ledger).wall_now += years
+    ledger_clock(ledger).advance(later)
+    assert figures(ledger, stream, poll(ledger, stream)).today == 7
+
+
+def test_where_the_first_whole_poll_ended_today_all_since_it_began_is_usual(ledger: Ledger, stream: StreamRow) -> None:
+    number = ledger.streams.poll_started(stream.id, "poll")
+    ledger_clock(ledger).advance(HOURS)
+    ended(ledger, stream, "sweep", "complete", {"new": 5})
+    ledger_clock(ledger).advance(25 * HOURS)
+    ledger.streams.poll_ended(number, "complete", {"new": 10})
+    for _ in range(2):
+        ended(ledger, stream, "poll", "complete", {"new": 10})
+    assert figures(ledger, stream, poll(ledger, stream), at_least=-1).usual == Usual(35, 1)
+
+
+def test_without_a_whole_poll_today_is_the_last_day(ledger: Ledger, stream: StreamRow) -> None:
+    ended(ledger, stream, "poll", "stopped", {"new": 5})
+    ledger_clock(ledger).advance(23 * HOURS)
+    ended(ledger, stream, "poll", "stopped", {"new": 1})
+    assert figures(ledger, stream, poll(ledger, stream)).today == 6
+    ledger_clock(ledger).advance(2 * HOURS)
+    assert figures(ledger, stream, poll(ledger, stream)).today == 1
+
+
+@pytest.mark.parametrize(("behind", "today"), [(365 * 24 * HOURS, 10), (47 * HOURS, 30)])
+def test_under_a_clock_that_lies_before_all_polls_the_latest_time_that_it_showed_is_now(
+    ledger: Ledger, stream: StreamRow, behind: float, today: int
+) -> None:
+    for pause in (0, HOURS, 46 * HOURS):
+        ledger_clock(ledger).advance(pause)
+        ended(ledger, stream, "poll", "complete", {"new": 10})
+    ledger_clock(ledger).wall_now -= behind
+    found = figures(ledger, stream, poll(ledger, stream), at_least=-1)
+    assert (found.today, found.usual) == (today, Usual(30, 1))
 
 
 def test_what_is_usual_is_not_asked_for_in_an_ordinary_day(ledger: Ledger, stream: StreamRow) -> None:
@@ -324,14 +421,39 @@ def test_fields_are_counted_as_leads_are_let_go(ledger: Ledger, stream: StreamRo
     assert fields(ledger, stream).leads == 3
 
 
+def test_fields_of_what_was_held_in_the_middle_are_not_counted_when_the_rest_is_let_go(
+    ledger: Ledger, stream: StreamRow
+) -> None:
+    last = poll(ledger, stream, read(stream, "a"))
+    ledger.gate.hold_so_far(stream.id, last, WHY)
+    page(ledger, stream, last, read(stream, "b"))
+    ledger.gate.release(stream.id, last)
+    assert states(ledger) == {"a": "held", "b": "pending"}
+    assert fields(ledger, stream).leads == 1
+
+
+def test_a_held_lead_whose_payload_was_forgotten_is_counted_without_its_fields(
+    ledger: Ledger, stream: StreamRow
+) -> None:
+    cut_off = poll(ledger, stream, read(stream, "a"))
+    ledger.gate.hold_so_far(stream.id, cut_off, WHY)
+    ledger_clock(ledger).advance(2)
+    ledger.verdicts.forget_payloads(1)
+    found = figures(ledger, stream, poll(ledger, stream, read(stream, "b")))
+    assert (found.leads, found.now.leads) == (2, 1)
+
+
 def test_fields_are_counted_by_mapping_version(ledger: Ledger, stream: StreamRow) -> None:
     poll(ledger, stream, read(stream, "a"), released=True)
+    poll(ledger, stream, read(stream, "cut-off"))
     edited = register(ledger, declare(on_change="resend", mapping="m2"))
     assert fields(ledger, edited) == Filled(0, {})
     last = poll(ledger, edited, read(edited, "b"))
-    assert (figures(ledger, edited, last).before, figures(ledger, edited, last).now.leads) == (Filled(0, {}), 1)
+    found = figures(ledger, edited, last)
+    assert (found.before, found.leads, found.now.leads) == (Filled(0, {}), 2, 1)
     ledger.gate.release(stream.id, last)
-    assert [each["leads"] for each in rows(ledger, "SELECT leads FROM fills WHERE field = ''")] == [1, 1]
+    counted = rows(ledger, "SELECT leads FROM fills WHERE field = '' ORDER BY mapping")
+    assert [each["leads"] for each in counted] == [2, 1]
 
 
 # -- addresses that are known
@@ -394,8 +516,51 @@ def test_a_record_with_several_addresses_counts_once(ledger: Ledger, stream: Str
         stream,
         read(stream, "old", email="a@b.example"),
         read(stream, "older", email="a@b.example"),
+        read(stream, "oldest", email="x@b.example"),
         released=True,
     )
     new = replace(read(stream, "new"), values=[("email", b"x@b.example"), ("email", b"a@b.example"), ("phone", b"49")])
     found = figures(ledger, stream, poll(ledger, stream, new))
     assert (found.with_email, found.known_elsewhere) == (1, 1)
+
+
+def test_neither_a_phone_nor_the_address_of_a_nested_contact_makes_a_lead_known(
+    ledger: Ledger, stream: StreamRow
+) -> None:
+    def with_contact(id_: str, email: bytes) -> Reading:
+        return replace(read(stream, id_), contacts=[Contact(0, [("email", email)])])
+
+    poll(
+        ledger, stream, with_contact("old", b"in@b.example"), read(stream, "sent", email="own@b.example"), released=True
+    )
+    last = poll(
+        ledger,
+        stream,
+        replace(read(stream, "phone"), values=[("phone", b"49")]),
+        with_contact("nested", b"own@b.example"),
+        read(stream, "new", email="in@b.example"),
+    )
+    found = figures(ledger, stream, last)
+    assert (found.leads, found.with_email, found.known_elsewhere) == (3, 1, 0)
+
+
+def test_a_lead_that_a_person_let_go_and_one_whose_change_was_taken_back_make_their_addresses_known(
+    ledger: Ledger, stream: StreamRow
+) -> None:
+    poll(ledger, stream, read(stream, "sent", email="own@b.example"), released=True)
+    deliver(ledger)
+    ledger.gate.hold(stream.id, poll(ledger, stream, read(stream, "approved", email="a@b.example")), WHY)
+    with ledger.file.write() as connection:
+        connection.execute("UPDATE records SET again = 'send' WHERE id = 'approved'")
+    last = poll(
+        ledger,
+        stream,
+        read(stream, "approved", email="a@b.example"),
+        read(stream, "sent", "b", email="own@b.example"),
+        read(stream, "new", email="own@b.example"),
+        read(stream, "newer", email="a@b.example"),
+    )
+    page(ledger, stream, last, read(stream, "sent", "a", email="own@b.example"))
+    assert states(ledger) == {"sent": "delivered", "approved": "pending", "new": "pending", "newer": "pending"}
+    found = figures(ledger, stream, last)
+    assert (found.leads, found.with_email, found.known_elsewhere) == (2, 2, 2)

@@ -73,4 +73,4 @@ def test_beside_a_sound_ledger_a_tail_is_written_anew_by_a_plain_start(tmp_path:
         rebuilt(tmp_path / "ledger.db")
     assert named_in(caught.value.hint) == [["once"]]
     with Ledger(tmp_path / "ledger.db", own=True) as ledger:
-        assert [each.why for each in ledger.receipts.mended] == ["no beginning"]
+        assert [each.why for each in ledger.receipts.repairs] == ["no beginning"]

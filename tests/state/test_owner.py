@@ -353,7 +353,7 @@ def test_an_answer_that_the_receipts_got_before_the_doubt_agrees_with_the_ledger
         assert row(newer, "a")["state"] == "delivered"
     older.file.close()
     with own(path, clock) as third:
-        assert (third.recover(), third.receipts.mended) == ([], [])
+        assert (third.recover(), third.receipts.repairs) == ([], [])
 
 
 def test_what_is_left_waits_for_its_end_also_under_the_owner_after_next(
@@ -430,7 +430,7 @@ def test_a_copy_is_refused_while_a_process_works_with_the_original(
     older: Ledger, path: Path, clock: FakeClock, tmp_path: Path
 ) -> None:
     shutil.copytree(path.parent, tmp_path / "copy")
-    with pytest.raises(LedgerUntrusted, match=rf"is a copy of {path}, with which process {os.getpid()} works") as said:
+    with pytest.raises(LedgerUntrusted, match=rf"is a copy of {path}, which process {os.getpid()} uses") as said:
         own(tmp_path / "copy" / "ledger.db", clock)
     assert (said.value.exit_code, bool(said.value.hint)) == (78, True)
     claim_goes_on(older)
@@ -486,7 +486,7 @@ def test_an_older_file_under_a_newer_log_is_refused_until_it_is_restored_again(
         assert ledger._lock is not None
         ledger._lock.release()
     for owner in (False, True, True):
-        with pytest.raises(LedgerMixed, match=r"ledger.db was written over, and the log ledger.db-wal") as said:
+        with pytest.raises(LedgerMixed, match=r"ledger.db was overwritten, and the log ledger.db-wal") as said:
             Ledger(path, own=owner, clock=clock)
         assert (said.value.exit_code, "ledger rebuild" in said.value.hint) == (78, True)
     for suffix in ("-wal", "-shm"):

@@ -102,7 +102,7 @@ def test_everything_that_was_sent_is_known_again_and_only_that(path: Path) -> No
     assert (done.batches, done.remembered, done.kept, done.is_new) == (4, {"delivered": 2, "in_doubt": 1}, None, True)
     assert done.streams == ["erp.companies"]
     with opened(path) as ledger:
-        assert ledger.receipts.mended == []
+        assert ledger.receipts.repairs == []
         assert ledger.recover() == []
         counts = read_again(ledger, "a", "b", "c", "d", "e", "f")
         assert states(ledger) == {

@@ -9,7 +9,6 @@ from typing import Any
 import pytest
 
 from state.receipts.compare import (
-    SETTLED,
     CombinedReceipts,
     ahead,
     is_whole,
@@ -21,7 +20,7 @@ from state.receipts.compare import (
 from state.receipts.history import CERTAIN, BatchReceipt, ReceiptHistory
 from sync.shared.errors import LedgerUntrusted
 
-STATES = sorted(CERTAIN | SETTLED | {"sending", "in_doubt"})
+STATES = sorted(CERTAIN | {"landed", "absent", "settled", "sending", "in_doubt"})
 WORDS: dict[str, dict[int, Any]] = {
     "landed": {0: "landed", 1: "landed"},
     "absent": {0: "absent", 1: "absent"},
@@ -45,7 +44,7 @@ def half_settled() -> BatchReceipt:
 
 
 def history(**batches: BatchReceipt) -> ReceiptHistory:
-    return ReceiptHistory(batches=batches, headed=True, told=3)
+    return ReceiptHistory(batches=batches, has_begin=True, told=3)
 
 
 # -- what all places together know
@@ -66,7 +65,7 @@ def test_only_receipts_that_are_whole_prove_that_a_batch_never_left(whole: bool,
 
 def test_nothing_is_proven_before_anything_was_read() -> None:
     assert not CombinedReceipts().never_left("a")
-    assert not ReceiptHistory().headed, "what was not read has no beginning"
+    assert not ReceiptHistory().has_begin, "what was not read has no beginning"
 
 
 SENT = {"a": "created", "b": "refused", "c": "sending"}
@@ -77,7 +76,7 @@ SENT = {"a": "created", "b": "refused", "c": "sending"}
     [
         ({}, [], 3, True),
         ({}, ["a", "b"], 2, True),
-        ({"headed": False}, [], 3, False),
+        ({"has_begin": False}, [], 3, False),
         ({"torn": True}, [], 3, False),
         ({"damaged": 1}, [], 3, False),
         ({}, [], 4, False),
@@ -155,7 +154,11 @@ def test_every_batch_is_held_against_the_ledger() -> None:
 @pytest.mark.parametrize(
     ("unheard", "damaged", "said"),
     [
-        ({"x": receipt("created", 7)}, [], "name 1 batch that it does not know, with 7 leads created, or perhaps"),
+        (
+            {"x": receipt("created", 7)},
+            [],
+            "name 1 batch that it does not know, with 7 leads created or possibly created",
+        ),
         ({"x": receipt("created", 1)}, [], "name 1 batch that it does not know, with 1 lead created"),
         (
             {"x": receipt("created", 900), "y": receipt("in_doubt", 99), "z": receipt("sending", 1)},

@@ -63,9 +63,9 @@ def test_a_damaged_line_about_a_known_batch_is_written_anew(path: Path) -> None:
     batch = deliver(path, "a")
     damage(path, batch)
     with opened(path) as ledger:
-        assert [(each.damaged, each.made) for each in ledger.receipts.mended] == [(2, True)]
+        assert [(each.damaged, each.made) for each in ledger.receipts.repairs] == [(2, True)]
     with opened(path) as ledger:
-        assert ledger.receipts.mended == []
+        assert ledger.receipts.repairs == []
 
 
 def test_a_second_place_that_is_older_does_not_make_up_for_a_damaged_line(path: Path) -> None:
@@ -88,4 +88,4 @@ def test_a_second_place_that_knows_it_all_does(path: Path) -> None:
     with Ledger(
         path, own=True, clock=FakeClock(), connector=unsynced, disk=UnsyncedDisk(), receipts_copy=second
     ) as ledger:
-        assert [each.damaged for each in ledger.receipts.mended] == [2]
+        assert [each.damaged for each in ledger.receipts.repairs] == [2]

@@ -10,11 +10,13 @@ from typing import Any
 import pytest
 from ledger_tools import FakeClock, UnsyncedDisk, claim, commit, pending, reading, register, row, rows, states, unsynced
 
+from state.diagram import State
 from state.key_files import key_path
 from state.ledger import Ledger
 from state.receipts.history import ReceiptHistory
 from state.receipts.lines import ReceiptLine
 from state.receipts.place import ReceiptsFile
+from state.recovery import Recovered
 from state.rows import Claim, Verdict
 from state.slots import GRACE_SECONDS
 from sync.shared.errors import LedgerError, LedgerUntrusted
@@ -59,7 +61,7 @@ def lose(path: Path) -> None:
 def test_a_new_ledger_has_receipts_that_say_whose_they_are(path: Path) -> None:
     with opened(path) as ledger:
         register(ledger)
-        assert ledger.receipts.mended == []
+        assert ledger.receipts.repairs == []
         key = ledger.hasher.key_id
     (begin, stream) = lines_of(path)
     assert begin is not None
@@ -94,6 +96,12 @@ def cut_off(path: Path, *, intent: bool, verdict: Verdict | None = None, leads: 
     return one.batch
 
 
+def told(recovered: Recovered) -> tuple[str, str, str, dict[State, int]]:
+    """What an operator is told of a batch: of whom, what became of it, its name, and where its leads went."""
+    conclusion = recovered.conclusion
+    return recovered.workspace, recovered.outcome, conclusion.batch, dict(conclusion.moved)
+
+
 NOT_BEGUN = "the program was cut off before the request began"
 NOT_KNOWN = "the program was cut off before it knew the answer"
 SAID = "so it was"
@@ -122,8 +130,8 @@ def test_a_batch_that_was_cut_off_is_what_its_receipts_say(
     batch = cut_off(path, intent=intent, verdict=verdict)
     for _ in range(2):
         with opened(path) as ledger:
-            found = [(each.workspace, each.conclusion.batch, each.outcome) for each in ledger.recover()]
-            assert found in ([("main", batch, outcome)], [])
+            found = [told(each) for each in ledger.recover()]
+            assert found in ([("main", outcome, batch, {state: 2})], [])
             assert set(states(ledger).values()) == {state}
             assert rows(ledger, "SELECT status, cause FROM batches") == [
                 dict(zip(("status", "cause"), why, strict=True))
@@ -131,8 +139,8 @@ def test_a_batch_that_was_cut_off_is_what_its_receipts_say(
             grace = GRACE_SECONDS if outcome == "in_doubt" else 0  # it may still arrive
             assert rows(ledger, "SELECT ended FROM slots") == [{"ended": ledger.clock.boot() + grace}]
     assert found == [], "it is settled once"
-    told = [line["cause"] for line in lines_of(path) if line and line["t"] == "verdict"]
-    assert told == [why[1]], "and told once"
+    causes = [line["cause"] for line in lines_of(path) if line and line["t"] == "verdict"]
+    assert causes == [why[1]], "and told once"
     assert history_of(path).batches[batch].state == outcome
 
 
@@ -217,7 +225,7 @@ def test_receipts_that_tell_of_nothing_are_no_obstacle(path: Path) -> None:
         assert ledger.is_new
         register(ledger)
     with opened(path) as ledger:
-        assert ledger.receipts.mended == []
+        assert ledger.receipts.repairs == []
 
 
 @pytest.mark.parametrize("left", ["an empty file", "no records"])
@@ -286,7 +294,7 @@ def test_a_second_place_that_is_gone_is_not_silently_made_anew(path: Path, tmp_p
     assert "mount" in caught.value.hint
     third = tmp_path / "elsewhere" / "third"
     with opened(path, receipts_copy=third) as ledger:
-        assert [each.path.parent for each in ledger.receipts.mended] == [third]
+        assert [each.path.parent for each in ledger.receipts.repairs] == [third]
     assert ReceiptHistory.of(ReceiptsFile(third / receipts_of(path).name).read()).batches == history_of(path).batches
 
 
@@ -355,13 +363,13 @@ def test_missing_and_damaged_receipts_are_written_anew(path: Path, spoil: Callab
     assert sorted(before.values()) == ["absent", "created", "landed", "refused"]
     spoil(path)
     with opened(path) as ledger:
-        (mended,) = ledger.receipts.mended
-        assert mended.made
+        (repair,) = ledger.receipts.repairs
+        assert repair.made
     assert knows(path) == before
     kept = [each.name for each in path.parent.iterdir() if ".damaged-" in each.name]
-    assert len(kept) == mended.damaged
+    assert len(kept) == repair.damaged
     with opened(path) as ledger:
-        assert ledger.receipts.mended == []
+        assert ledger.receipts.repairs == []
 
 
 def test_what_the_receipts_lack_they_are_told(path: Path, tmp_path: Path) -> None:
@@ -377,7 +385,7 @@ def test_what_the_receipts_lack_they_are_told(path: Path, tmp_path: Path) -> Non
     whole = knows(path)
     shutil.copy(old, receipts_of(path))
     with opened(path) as ledger:
-        assert [each.lacked for each in ledger.receipts.mended] == [2]
+        assert [each.lacked for each in ledger.receipts.repairs] == [2]
     assert knows(path) == whole
 
 
@@ -411,9 +419,9 @@ def test_an_answer_that_only_the_receipts_kept_settles_a_doubt(
     with opened(path) as ledger:
         ledger.journal.verdict(batch, verdict)
         ledger.verdicts.conclude(batch, "in_doubt", slot=None)
-    for news in ([("main", outcome)], []):
+    for news in ([("main", outcome, batch, {state: 2})], []):
         with opened(path) as ledger:
-            assert [(each.workspace, each.outcome) for each in ledger.recover()] == news
+            assert [told(each) for each in ledger.recover()] == news
             assert set(states(ledger).values()) == {state}
             assert rows(ledger, "SELECT words FROM batches") == [{"words": "by the receipts"}]
 
@@ -451,5 +459,5 @@ def test_compacting_forgets_no_batch(path: Path) -> None:
     assert knows(path) == before
     assert receipts_of(path).stat().st_size < size / 10
     with opened(path) as ledger:
-        assert ledger.receipts.mended == []
+        assert ledger.receipts.repairs == []
         assert ledger.recover() == []

@@ -101,7 +101,7 @@ def test_telling_that_was_cut_off_is_no_older_ledger(path: Path, monkeypatch: py
                 ledger.journal.flush()
         ledger._owns = False  # it ends here, and tells nobody
     with opened(path) as ledger:
-        assert ledger.receipts.mended == []
+        assert ledger.receipts.repairs == []
     lines = [line for line in ReceiptsFiles.of(path, None).main.read() if line is not None and line["t"] == "imported"]
     assert lines
     assert ReceiptHistory.of(ReceiptsFiles.of(path, None).main.read()).told >= 2

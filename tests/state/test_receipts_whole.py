@@ -107,7 +107,7 @@ def test_receipts_that_have_lost_something_prove_no_absence(folder: Folder, spoi
         assert b"verdict" not in folder.main.read_bytes()
     for _ in range(2):
         with folder.opened(copy=False) as ledger:
-            assert [each.why for each in ledger.receipts.mended] in ([_WHY[spoil]], [])
+            assert [each.why for each in ledger.receipts.repairs] in ([_WHY[spoil]], [])
     assert folder.outcomes(copy=False) == ["in_doubt"]
 
 
@@ -290,4 +290,4 @@ def test_receipts_that_another_process_holds_are_not_waited_for_for_ever(
                 folder.opened()
             assert str(held) in waited.value.hint
     with folder.opened() as ledger:
-        assert not ledger.receipts.mended
+        assert not ledger.receipts.repairs

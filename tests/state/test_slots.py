@@ -6,16 +6,18 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from ledger_tools import FakeClock, claim, pending, put_new, register, rows, unsynced
+from ledger_tools import RULE, FakeClock, claim, pending, put_new, register, rows, unsynced
 
 from state.database import LedgerFile
 from state.ledger import Ledger
 from state.rows import NoRoom
 from state.slots import (
+    CLEAR_ROOM,
     GRACE_SECONDS,
     MARGIN,
     MARGIN_MOST,
     MARGIN_STEP,
+    PER_MOST,
     SHARE_CLIMB,
     SHARE_FALL,
     SHARE_LEAST,
@@ -87,15 +89,16 @@ def test_a_window_is_empty_when_it_is_over(slots: Slots, clock: FakeClock) -> No
     assert slots.room(FEW) == Room(0, 0, 3, MARGIN, 0.0)
 
 
-def test_the_slot_of_a_batch_on_the_wire_keeps_its_boot(tmp_path: Path, clock: FakeClock) -> None:
+@pytest.mark.parametrize("boot_now", [30.0, 10_000_000.0])
+def test_the_slot_of_a_batch_on_the_wire_keeps_its_boot(tmp_path: Path, clock: FakeClock, boot_now: float) -> None:
     """A missing intent proves something of a batch of this boot only; every other slot begins anew."""
     with Ledger(put_new(tmp_path / "ledger.db"), own=True, clock=clock, connector=unsynced) as ledger:
         slots = Slots(ledger.file, clock)
         assert isinstance(slots.take(FEW, 20.0), int)
         pending(ledger, register(ledger), "a")
         claim(ledger)
-        clock.reboot()
-        slots.take(RateLimit(OTHER_KEY, 1, 60.0), 20.0)
+        clock.reboot(boot_now)
+        assert isinstance(slots.take(RULE, 20.0), int)
         assert [each.is_of_this_boot for each in ledger.verdicts.sending()] == [False]
         assert [each["boot"] for each in rows(ledger, "SELECT boot FROM slots ORDER BY id")] == [
             "boot-2",
@@ -123,6 +126,15 @@ def test_what_was_sent_long_ago_or_in_a_future_that_never_was_holds_nobody_up(sl
         with slots._file.write() as connection:
             fill_windows(connection, clock, ended_at=ended_at)
         assert slots.room(FEW).free_in == pytest.approx(wait)
+
+
+def test_requests_of_a_short_window_end_no_wait_of_a_long_one(slots: Slots, clock: FakeClock) -> None:
+    a_day = RateLimit(OTHER_KEY, 1000, PER_MOST)
+    with slots._file.write() as connection:
+        fill_windows(connection, clock, ended_at=clock.wall())
+    clock.advance(PER_MOST - 1)
+    fill(slots)
+    assert slots.room(a_day).used == 1000
 
 
 def test_such_a_window_is_forgotten_in_the_end(slots: Slots, clock: FakeClock) -> None:
@@ -202,13 +214,44 @@ def test_a_boot_clock_that_was_restored_with_the_memory_fills_the_window_once(sl
     in_flight = slots.take(FEW, 1.0)
     assert isinstance(in_flight, int)
     clock.advance(-40_000)
-    assert slots.room(FEW).used == FEW.requests
+    room = slots.room(FEW)
+    assert (room.used, room.free_in) == (FEW.requests, pytest.approx(WINDOW + GRACE_SECONDS))
     wait = slots.take(FEW, 1.0)
     assert isinstance(wait, NoRoom)
     assert wait.seconds == pytest.approx(WINDOW + GRACE_SECONDS)
     slots.end(in_flight, arrived=True)
     clock.advance(WINDOW + GRACE_SECONDS + 0.01)
     assert all(isinstance(slots.take(FEW, 1.0), int) for _ in range(FEW.requests))
+
+
+def test_a_request_in_flight_when_the_clock_went_back_has_all_its_time_again(slots: Slots, clock: FakeClock) -> None:
+    one = RateLimit(KEY, 1, 60.0)
+    fill(slots, one, timeout=20.0)
+    clock.advance(-40_000)
+    assert wait_of(slots, one) == NoRoom(pytest.approx(20 + GRACE_SECONDS + WINDOW), 1)
+
+
+def test_the_slot_of_a_batch_in_doubt_counts_no_longer_than_others_after_a_reboot(
+    tmp_path: Path, clock: FakeClock
+) -> None:
+    with Ledger(put_new(tmp_path / "ledger.db"), own=True, clock=clock, connector=unsynced) as ledger:
+        slots = Slots(ledger.file, clock)
+        pending(ledger, register(ledger), "a")
+        got = claim(ledger)
+        ledger.verdicts.conclude(got.batch, "in_doubt", slot=got.slot)
+        clock.reboot()
+        slots.take(RULE, 20.0)
+        clock.advance(WINDOW + GRACE_SECONDS)
+        assert slots.room(RULE).used == 1, "the one just taken"
+
+
+def test_what_still_counts_in_a_long_window_is_not_swept_away(slots: Slots, clock: FakeClock) -> None:
+    a_day = RateLimit(KEY, 3, PER_MOST)
+    for slot in fill(slots, a_day)[:1]:
+        slots.end(slot, arrived=True)
+    clock.advance(PER_MOST + 100)
+    assert isinstance(slots.take(RateLimit(KEY, 4, PER_MOST), 20.0), int)
+    assert slots.room(a_day).used == 4
 
 
 def test_the_wall_clock_has_no_say(slots: Slots, clock: FakeClock) -> None:
@@ -302,13 +345,29 @@ def test_the_window_that_counts_is_the_one_in_which_the_request_began(slots: Slo
     assert slots.learn(FEW, last).why == "window"
 
 
+def test_what_began_after_the_refused_request_did_not_fill_its_window(slots: Slots, clock: FakeClock) -> None:
+    first = slots.take(FEW, 20.0)
+    assert isinstance(first, int)
+    clock.advance(1)
+    for _ in range(2):
+        slots.take(FEW, 20.0)
+    lesson = slots.learn(FEW, first)
+    assert (lesson.why, lesson.used) == ("stranger", 1)
+
+
+def test_requests_before_a_reboot_fill_the_window_of_a_refused_one(slots: Slots, clock: FakeClock) -> None:
+    fill(slots)
+    clock.reboot(5.0)
+    assert slots.learn(FEW, 999).why == "window"
+
+
 def test_a_429_to_a_request_whose_slot_is_gone_is_looked_at_as_of_now(slots: Slots, clock: FakeClock) -> None:
     assert slots.learn(FEW, full(slots, clock) + 999).why == "window"
     clock.advance(WINDOW + 30)
     assert slots.learn(FEW, 999) == Lesson("stranger", 0, SHARE_LEAST, MARGIN + MARGIN_STEP)
 
 
-@pytest.mark.parametrize(("later", "why"), [(0.1, "window"), (5.9, "window"), (6.1, "stranger"), (50.0, "stranger")])
+@pytest.mark.parametrize(("later", "why"), [(0.1, "window"), (5.9, "window"), (6.0, "stranger"), (50.0, "stranger")])
 def test_what_comes_shortly_after_a_full_window_is_its_echo(
     slots: Slots, clock: FakeClock, later: float, why: str
 ) -> None:
@@ -353,6 +412,15 @@ def test_a_429_with_clear_room_lowers_our_share_for_all_processes_and_it_climbs_
     second._file.close()
 
 
+def test_a_share_that_has_just_climbed_to_a_full_window_has_echoes_too(slots: Slots, clock: FakeClock) -> None:
+    refused_after(slots, 50)
+    clock.advance(756)
+    assert slots.room(MANY).share == CLEAR_ROOM
+    learned = refused_after(slots, 98)
+    assert (learned.why, learned.margin) == ("window", MARGIN + MARGIN_STEP)
+    assert slots.learn(MANY, 999) == learned, "the same trouble, a moment later"
+
+
 def test_a_share_outlives_the_process_and_not_the_boot(tmp_path: Path, clock: FakeClock) -> None:
     path = tmp_path / "ledger.db"
     for boot in (False, True):
@@ -367,12 +435,27 @@ def test_a_share_outlives_the_process_and_not_the_boot(tmp_path: Path, clock: Fa
         clock.advance(WINDOW + 1)
 
 
+def test_a_share_that_fell_after_a_reboot_holds(slots: Slots, clock: FakeClock) -> None:
+    refused_after(slots, 10)
+    clock.reboot()
+    lesson = refused_after(slots, 10)
+    assert slots.room(MANY).share == lesson.share < 1.0
+
+
 def test_repeated_429s_of_one_trouble_do_not_press_the_share_down_to_nothing(slots: Slots, clock: FakeClock) -> None:
     refused_after(slots, 50)
     share = slots.room(MANY).share
     for _ in range(5):
         slots.learn(MANY, 50)
     assert slots.room(MANY).share == share
+
+
+def test_slots_that_nobody_ended_are_swept_away_too(slots: Slots, clock: FakeClock) -> None:
+    fill(slots)
+    clock.advance(600)
+    last = slots.take(FEW, 20.0)
+    with slots._file.read() as connection:
+        assert [row["id"] for row in connection.execute("SELECT id FROM slots")] == [last]
 
 
 def test_old_slots_are_swept_away(tmp_path: Path, clock: FakeClock) -> None:

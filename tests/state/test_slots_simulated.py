@@ -94,13 +94,13 @@ import json, sys, time
 from pathlib import Path
 from random import Random
 from state.database import LedgerFile
-from state.slots import Rule, Slots
+from state.slots import RateLimit, Slots
 from sync.shared.clock import SystemClock
 
 path, seed, number = Path(sys.argv[1]), int(sys.argv[2]), int(sys.argv[3])
 clock, random = SystemClock(), Random(seed)
 slots = Slots(LedgerFile(path, own=False), clock)
-rule, sent = Rule(b"one key", 50, 1.0), []
+rule, sent = RateLimit(b"one key", 50, 1.0), []
 while len(sent) < number:
     got = slots.take(rule, 5.0)
     if not isinstance(got, int):

@@ -26,7 +26,7 @@ from ledger_tools import (
 from state.ledger import Ledger
 from state.rows import Claim, Conclusion, Verdict
 from state.slots import RateLimit
-from state.verdicts import Late, OnTheWire
+from state.verdicts import LateAnswer, OnTheWire
 
 LATER = "2026-02-02T00:00:00.000000Z"
 
@@ -87,12 +87,14 @@ def test_a_late_answer_says_what_it_moved_and_what_the_batch_is_now(
 def test_a_late_answer_to_what_a_person_settled_moves_nothing(ledger: Ledger) -> None:
     batch = sent(ledger, "in_doubt", "a")
     ledger.verdicts.resolve(batch, landed=False, note="looked")
-    assert ledger.verdicts.answered_late(batch, "created") == Late(Conclusion(batch, {}), "absent")
+    assert ledger.verdicts.answered_late(batch, "created") == LateAnswer(Conclusion(batch, {}), "absent")
     assert rows(ledger, "SELECT words FROM batches") == [{"words": "looked"}]
 
 
 def test_an_answer_to_a_batch_that_the_ledger_does_not_have_moves_nothing(ledger: Ledger) -> None:
-    assert ledger.verdicts.answered_late("no such batch", "created") == Late(Conclusion("no such batch", {}), None)
+    assert ledger.verdicts.answered_late("no such batch", "created") == LateAnswer(
+        Conclusion("no such batch", {}), None
+    )
 
 
 def test_a_late_answer_is_kept_with_its_batch_as_words(ledger: Ledger) -> None:

@@ -1,1 +1,1 @@
-"""The demo: a whole run on one machine, with invented data, that checks itself."""
+"""The demo: a complete run on one machine with invented data, which checks its own claims."""

@@ -1,4 +1,4 @@
-"""`closingdealz-sync demo`: shows a whole run with a sample database and the sandbox, and checks what it shows."""
+"""The command `demo`: shows a complete run with a sample database and the sandbox, and checks each claim."""
 
 from __future__ import annotations
 
@@ -60,12 +60,13 @@ def _write_sample(path: Path) -> None:
 
 @contextmanager
 def _folder(keep: Path | None) -> Iterator[Path]:
-    """Where the demo happens, absolute: a scratch folder that goes at the end, or the one to keep."""
+    """Yield the demo's folder as an absolute path: a temporary one, deleted at the end, or the one to keep."""
     if keep is None:
         with tempfile.TemporaryDirectory(prefix="closingdealz-demo-") as scratch:
             yield Path(scratch)
         return
     folder = keep.absolute()
+    # The database is named in a URL, where a question mark would start the options.
     if "?" in str(folder) or not str(folder).isprintable():
         raise click.UsageError("a folder with a question mark or a control character in its name cannot be used here.")
     try:

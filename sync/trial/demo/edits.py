@@ -1,4 +1,4 @@
-"""What happens in the sample while nobody looks: a change, a newcomer, and a contact that moves."""
+"""Edits the sample database between two runs: a changed company, a new one, and a contact that moves."""
 
 from __future__ import annotations
 
@@ -13,8 +13,7 @@ from sync.trial.demo.sample import time_text
 
 @dataclass(frozen=True, slots=True)
 class Edits:
-    """Ids as the ledger writes them: the changed company, the new one, the contact and the companies it left and
-    joined."""
+    """Ids as the ledger writes them: of the changed and the added company, the contact, and its old and new company."""
 
     changed: str
     added: str
@@ -23,6 +22,7 @@ class Edits:
     joined: str
 
 
+# Companies that the demo delivers: neither filtered, nor quarantined for their name, nor without a time.
 _ORDINARY = "status = 'active' AND length(name) < 100 AND updated_at IS NOT NULL"
 
 _MOVER = f"""
@@ -33,7 +33,7 @@ GROUP BY company_id HAVING count(*) = count(DISTINCT last_name) AND count(*) > 1
 
 
 def edit_sample(path: Path, *, at: datetime) -> Edits:
-    """Changes the database as its own application would, dated `at` (which knows its zone)."""
+    """Change the database as its own application would; `at` is the time of the change, with a time zone."""
     now = time_text(at)
     with closing(sqlite3.connect(path)) as database, database:
         contact, left = database.execute(_MOVER).fetchone()

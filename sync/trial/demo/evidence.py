@@ -1,6 +1,6 @@
-"""What the source holds, what the ledger says and what the server keeps, each looked at by itself, and compared.
+"""The demo's oracle: reads the source, the ledger and the server's store by plain SQL, and compares the three.
 
-Nothing here goes through the engine: the three are read as the files that they are.
+Nothing here goes through the engine.
 """
 
 from __future__ import annotations
@@ -16,6 +16,7 @@ from typing import Any
 from sync.config.schema import Wire
 from sync.mapping.wire_fields import CONTACTS, texts
 from sync.trial.demo.edits import Edits
+from sync.trial.oracle import reconcile
 from sync.trial.sandbox import reports
 
 NAME_LIMIT = 256
@@ -23,7 +24,7 @@ NAME_LIMIT = 256
 
 @dataclass(frozen=True, slots=True)
 class CheckedClaim:
-    """One claim, whether it holds, and the figures it rests on. Never holds a value of a record."""
+    """A claim with its verdict and the figures behind it; never a value of a record."""
 
     claim: str
     holds: bool
@@ -32,8 +33,8 @@ class CheckedClaim:
 
 @dataclass(frozen=True, slots=True)
 class Essence:
-    """What can be compared of a lead without knowing the mapping's code: its name, its e-mail addresses in small
-    letters, and its contacts as (first name, last name, e-mail address)."""
+    """The comparable part of a lead, read without the mapping's code: its name, its e-mail addresses in lower case,
+    and its contacts as (first name, last name, e-mail address)."""
 
     name: str
     emails: frozenset[str]
@@ -42,21 +43,21 @@ class Essence:
 
 @dataclass(frozen=True, slots=True)
 class SampleTruth:
-    """The sample as its own SQL shows it."""
+    """The sample database, read by plain SQL. Sets hold ids of companies."""
 
     companies: int
     contacts: int
     internal: frozenset[str]
     too_long: frozenset[str]
     bad_emails: frozenset[str]
-    """Companies with an e-mail address that is none."""
+    """Companies with an invalid e-mail address."""
     expected: Mapping[str, Essence]
-    """The leads that should exist, by the company's id."""
+    """The leads that should exist, by company id."""
 
 
 @dataclass(frozen=True, slots=True)
 class Remembered:
-    """The ledger's file: each record's state, what drifted, whose the contacts are, batches by verdict."""
+    """The ledger's file: each record's state, drifted ids, each contact's parents, batches by state."""
 
     states: Mapping[str, str]
     drifted: frozenset[str]
@@ -64,13 +65,13 @@ class Remembered:
     batches: Mapping[str, int]
 
     def of(self, state: str) -> frozenset[str]:
-        """The ids of the records in that state."""
+        """Return the ids of the records in a state."""
         return frozenset(id_ for id_, one in self.states.items() if one == state)
 
 
 @dataclass(frozen=True, slots=True)
 class Received:
-    """The sandbox's file: leads in the order of their arrival, and its figures."""
+    """The sandbox's file: leads in order of arrival, and its figures."""
 
     leads: Sequence[Mapping[str, Any]]
     stats: Mapping[str, Any]
@@ -85,6 +86,7 @@ class Received:
 
 
 def look_at_source(path: Path) -> SampleTruth:
+    """Read the sample database, and derive the leads that it should become."""
     with closing(_reading(path)) as database:
         companies = {str(row["id"]): row for row in database.execute("SELECT * FROM companies")}
         internal = frozenset(id_ for id_, row in companies.items() if row["status"] == "internal")
@@ -104,14 +106,14 @@ def look_at_source(path: Path) -> SampleTruth:
 
 
 def look_at_row(path: Path, id_: int, columns: Sequence[str]) -> Mapping[str, Any]:
-    """Some columns of one company, as they are."""
+    """Return some columns of one company, unchanged."""
     with closing(_reading(path)) as database:
         row = database.execute("SELECT * FROM companies WHERE id = ?", (id_,)).fetchone()
     return {column: row[column] for column in columns}
 
 
 def _contacts_by_company(database: sqlite3.Connection) -> Mapping[str, list[tuple[str, str, str]]]:
-    """People entered twice count once; rows that say nothing of anybody do not count."""
+    """Return (first name, last name, e-mail) by company; duplicates count once, rows without any of them not at all."""
     found: dict[str, list[tuple[str, str, str]]] = {}
     rows = database.execute(
         "SELECT DISTINCT company_id, first_name, last_name, title, email, phone, mobile FROM contacts"
@@ -125,6 +127,7 @@ def _contacts_by_company(database: sqlite3.Connection) -> Mapping[str, list[tupl
 
 
 def look_at_ledger(path: Path) -> Remembered:
+    """Read the ledger's file."""
     with closing(_reading(path)) as database:
         rows = database.execute("SELECT id, state, drift FROM records").fetchall()
         links: dict[str, set[str]] = {}
@@ -140,29 +143,28 @@ def look_at_ledger(path: Path) -> Remembered:
 
 
 def look_at_server(path: Path, *, window: float) -> Received:
-    """The sandbox's file; `window` is its limit's, in seconds."""
+    """Read the sandbox's file; `window` is that of its limit, in seconds."""
     return Received([row["lead"] for row in reports.leads(path)], reports.stats(path, window))
 
 
 def compare(source: SampleTruth, ledger: Remembered, received: Received) -> list[CheckedClaim]:
-    """Whether all three tell the same story, as long as nothing changed that was sent already."""
+    """Check that all three agree, provided that no delivered record has changed since."""
     arrived = received.essences
-    missing = Counter(source.expected.values()) - arrived
-    surplus = arrived - Counter(source.expected.values())
+    found = reconcile(source.expected.values(), arrived, {})
     stats = received.stats
     return [
         _all_named(source, ledger),
         CheckedClaim(
             "each lead arrived once, and whole",
-            not missing and not surplus and stats["duplicates"] == 0,
-            f"{stats['created_leads']} arrived, {stats['duplicates']} twice, {missing.total()} missing",
+            not (found.lost or found.twice or found.unwanted or stats["duplicates"]),
+            f"{stats['created_leads']} arrived, {stats['duplicates']} twice, {len(found.lost)} missing",
         ),
         _all_accepted(ledger, stats),
     ]
 
 
 def compare_unchanged(before: Received, now: Received, was: Remembered, is_: Remembered) -> list[CheckedClaim]:
-    """Whether a run left everything as it was."""
+    """Check that a run changed nothing."""
     return [
         CheckedClaim(
             "nothing was sent",
@@ -176,7 +178,7 @@ def compare_unchanged(before: Received, now: Received, was: Remembered, is_: Rem
 def compare_edited(
     edits: Edits, source: SampleTruth, ledger: Remembered, before: Received, now: Received
 ) -> list[CheckedClaim]:
-    """Whether a run after `edits` sent the newcomer alone, and noticed what it must not send again."""
+    """Check that a run after `edits` sent only the new company, and listed the changed ones as drift."""
     news = now.leads[len(before.leads) :]
     drifted = {edits.changed, edits.left, edits.joined}
     return [
@@ -225,7 +227,7 @@ def _all_accepted(ledger: Remembered, stats: Mapping[str, Any]) -> CheckedClaim:
 
 
 def essence_of(lead: Mapping[str, Any]) -> Essence:
-    """What can be compared of a lead as the server keeps it."""
+    """Return the comparable part of a lead as the server stored it."""
     contacts = (
         _person(_first(contact, "name"), _first(contact, "last_name"), _emails(texts(contact, Wire(), "emails")))
         for contact in lead.get(CONTACTS, ())
@@ -243,12 +245,12 @@ def _first(document: Mapping[str, Any], key: str) -> str:
 
 
 def _emails(values: Iterable[str | None]) -> frozenset[str]:
-    """Those that can be addresses at all: in the sample, what is none has no @."""
+    """Return the usable addresses in lower case. In the sample, the invalid ones are those without an @."""
     return frozenset(value.strip().lower() for value in values if value and "@" in value)
 
 
 def _reading(path: Path) -> sqlite3.Connection:
-    # not mode=ro: such a connection would leave the write-ahead log's files behind
+    # Not mode=ro: such a connection would leave the write-ahead log's files behind.
     database = sqlite3.connect(f"{path.absolute().as_uri()}?mode=rw", uri=True)
     database.execute("PRAGMA query_only = ON")
     database.row_factory = sqlite3.Row

@@ -1,7 +1,6 @@
-"""The words that the sample's companies and people are made of: all invented, none of them anybody's.
+"""Words for the sample's companies and people: all invented.
 
-Telephone numbers are those that regulators keep free for films and books; e-mail domains end in what can never be
-registered.
+Telephone numbers come from the ranges that regulators reserve for fiction; e-mail domains are reserved by RFC 2606.
 """
 
 from __future__ import annotations
@@ -11,13 +10,13 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True, slots=True)
 class City:
-    """A city with the beginning of its telephone numbers; three digits follow, or two."""
+    """A city, with patterns of its telephone numbers and postal codes."""
 
     city: str
     country: str
     zip: str
     phones: tuple[str, ...]
-    """Patterns in which `{:03d}` or `{:02d}` stands for the digits that are free."""
+    """Patterns; `{:03d}` or `{:02d}` stands for the digits of the reserved range."""
     forms: tuple[str, ...]
     """Legal forms of companies there."""
 
@@ -73,6 +72,6 @@ TITLES = (
 )  # fmt: skip
 
 SEGMENTS = ("A", "B", "B", "C", "C", "C", "X", None)
-"""X is in no table of the configuration: such things happen."""
+"""X is missing from the configuration's lookup table, as happens in practice."""
 
 DOMAINS = ("example", "example.com", "example.net", "example.org")

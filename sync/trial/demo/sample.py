@@ -1,4 +1,4 @@
-"""The sample database: companies and their contacts, invented, and as untidy as grown databases are."""
+"""Writes the sample database: invented companies and contacts, as untidy as real databases are."""
 
 from __future__ import annotations
 
@@ -31,15 +31,15 @@ SEED = 7
 COMPANIES = 300
 
 INTERNAL = frozenset({17, 60, 121, 188, 233, 290})
-"""Companies of the owner's own, which nobody wants as leads."""
+"""The owner's own companies, which must not become leads."""
 TOO_LONG = 42
-"""The company whose name is longer than ClosingDealz takes."""
+"""The company whose name exceeds ClosingDealz's limit."""
 BAD_EMAIL = frozenset({9, 77, 204})
-"""Companies whose e-mail address is none."""
+"""Companies with an invalid e-mail address."""
 UNDATED = frozenset({33, 150})
-"""Companies whose row does not say when it changed last."""
+"""Companies without a modified time."""
 UNTIDY = 8
-"""A company that has a bit of everything; the demo shows what becomes of it."""
+"""A company with a bit of everything; the demo shows its row and its lead."""
 WITH_EMOJI = frozenset({5, 111, 260})
 
 _FIRST_DAY = datetime(2025, 1, 6, 8, tzinfo=UTC)
@@ -89,10 +89,10 @@ _Given = TypeVar("_Given", str, int)
 
 
 def write_sample(path: Path, *, seed: int = SEED) -> None:
-    """Writes the database: about 300 companies with 650 contacts, the same for the same seed.
+    """Write the database: about 300 companies with 650 contacts, the same for the same seed.
 
-    Times are UTC, `YYYY-MM-DD HH:MM:SS`. Raises FileExistsError where there is a file already, OSError where none can
-    be made; a file that could not be finished is removed.
+    Times are UTC, `YYYY-MM-DD HH:MM:SS`. Raises FileExistsError if the file exists, OSError if it cannot be written;
+    an unfinished file is deleted.
     """
     os.close(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o644))
     try:
@@ -110,7 +110,7 @@ def write_sample(path: Path, *, seed: int = SEED) -> None:
 
 
 def time_text(moment: datetime) -> str:
-    """A time as the sample's columns hold it; `moment` knows its zone."""
+    """Format a time as the sample's columns hold it; `moment` has a time zone."""
     return moment.astimezone(UTC).strftime("%Y-%m-%d %H:%M:%S")
 
 
@@ -225,7 +225,7 @@ def _phone(random: Random, patterns: tuple[str, ...]) -> str:
 
 
 def _sometimes(random: Random, value: _Given, share: float = 0.75) -> _Given | None:
-    """The value, or now and then nothing, written as NULL or as empty text."""
+    """Return the value with a probability of `share`, else NULL or empty text."""
     if random.random() < share:
         return value
     return random.choice((None, "")) if isinstance(value, str) else None
@@ -236,7 +236,8 @@ def _when(random: Random) -> str:
 
 
 def _slug(text: str) -> str:
-    """Only what an e-mail address and a domain may hold everywhere."""
+    """Reduce a text to ASCII letters, digits and hyphens, for e-mail addresses and domains."""
+    # NFKD takes accents off letters, but leaves these letters whole.
     text = text.replace("ß", "ss").replace("Æ", "Ae").replace("Ł", "L").replace("ł", "l").replace("ø", "o")
     plain = unicodedata.normalize("NFKD", text).encode("ascii", "ignore").decode().lower()
     kept = "".join(mark if mark.isalnum() else "-" for mark in plain.replace("'", ""))

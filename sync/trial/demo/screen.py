@@ -1,4 +1,4 @@
-"""How the demo speaks: short lines of at most 80 columns, with colours on a terminal and without them elsewhere."""
+"""Prints the demo's steps in lines of at most 80 columns, in colour on a terminal."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ _INDENT = 3
 
 
 class Screen:
-    """Writes to standard output. `wait` is called between two steps, for a person to read."""
+    """Writes to standard output; calls `wait` between two steps, so that a person can read."""
 
     def __init__(self, wait: Callable[[], None] = lambda: None) -> None:
         self._console = Console(highlight=False, markup=False, emoji=False)
@@ -29,7 +29,7 @@ class Screen:
         self._print(text, "bold", indent=0)
 
     def step(self, heading: str, sentence: str) -> None:
-        """A new step: its heading, and in one sentence what it shows. Waits first, unless it is the first one."""
+        """Start a step with its heading and a sentence about it; wait first, except before the first."""
         if self._steps:
             self._wait()
         self._steps += 1
@@ -41,33 +41,33 @@ class Screen:
         self._print(text)
 
     def detail(self, text: str) -> None:
-        """A line that belongs to the one before it."""
+        """Print a line indented below the one before."""
         self._print(text, indent=_INDENT + 2, hanging=2)
 
     def gap(self) -> None:
         self._print("")
 
     def figures(self, rows: Mapping[str, int]) -> None:
-        """Numbers, each with what it counts."""
+        """Print numbers in a column; `rows` maps what is counted to its number."""
         size = max(len(f"{number:,}") for number in rows.values())
         for what, number in rows.items():
             self._print(f"{number:>{size},}  {what}", indent=_INDENT + 2, hanging=size + 2)
 
     def check(self, claim: str, figures: str, *, holds: bool) -> None:
-        """A claim that was looked into."""
+        """Print a checked claim, with the figures that support or refute it."""
         self._print(f"{'ok' if holds else 'NO'}  {claim}: {figures}", "green" if holds else "bold red", hanging=4)
 
     def place(self, what: str, where: str) -> None:
-        """A path, an address or a command: never broken into two lines, so that it can be copied."""
+        """Print a path, an address or a command on one line, so that it can be copied."""
         self._line(f"{' ' * _INDENT}{what}{where}")
 
     def document(self, value: Any) -> None:
-        """JSON as it is, on as few lines as the width allows."""
+        """Print JSON on as few lines as the width allows."""
         for line in json_lines(value, self._console.width - _INDENT):
             self._line(f"{' ' * _INDENT}{line}", "dim")
 
     def _print(self, text: str, style: str = "", *, indent: int = _INDENT, hanging: int = 0) -> None:
-        """Text broken at blanks; lines after the first are `hanging` columns further in."""
+        """Print text wrapped at blanks; lines after the first are indented by `hanging` more columns."""
         first, others = " " * indent, " " * (indent + hanging)
         for line in wrap(text, self._console.width, initial_indent=first, subsequent_indent=others) or [""]:
             self._line(line, style)
@@ -76,14 +76,13 @@ class Screen:
         self._console.print(Text(self._printable(text), style), soft_wrap=True)
 
     def _printable(self, text: str) -> str:
-        """What the terminal's encoding has no sign for becomes a question mark."""
+        """Replace characters that the terminal's encoding lacks by question marks."""
         encoding = getattr(sys.stdout, "encoding", None) or "utf-8"
         return text.encode(encoding, "replace").decode(encoding)
 
 
 def json_lines(value: Any, width: int, *, head: str = "") -> list[str]:
-    """JSON text after `head`: whatever fits on one line of `width` columns stands on one, the rest is broken at its
-    commas."""
+    """Format JSON after `head`: what fits into `width` columns takes one line, the rest is broken at its commas."""
     flat = head + json.dumps(value, ensure_ascii=False)
     if len(flat) <= width or not isinstance(value, dict | list) or not value:
         return [flat]

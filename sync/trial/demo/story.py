@@ -1,4 +1,4 @@
-"""The demo's steps, in order: each shows one thing, and checks what it shows."""
+"""Runs the demo's steps in order; each shows one thing and checks its claims."""
 
 from __future__ import annotations
 
@@ -39,22 +39,22 @@ from sync.trial.sandbox.running import RunningSandbox, start
 from sync.trial.sandbox.settings import SandboxOptions
 
 _EDITS_AGO = timedelta(minutes=1)
-"""How long ago the edits happened: what is younger than `settle` is left for the next poll."""
+"""The age of the edits. Anything younger than `settle` would wait for the next poll."""
 
 _HINT = "run `demo --keep DIR` and report the folder: it holds invented data only; log.jsonl says what happened"
 
 
 class DemoFailed(SyncError):
-    """What the demo shows is not so."""
+    """A claim of the demo does not hold."""
 
     exit_code = 70
 
 
 def tell(folder: Path, *, kept: bool, wait: Callable[[], None] = lambda: None) -> None:
-    """Runs the demo in `folder`, which is empty and absolute. Returns only if every check held.
+    """Run the demo in `folder`, an absolute path to an empty one. Return only if every check held.
 
-    `wait` is called between the steps. Raises DemoFailed with all claims of a step that do not hold, and click's Abort
-    where Ctrl-C came.
+    Call `wait` between the steps. Raises DemoFailed with all claims of a step that do not hold, and click's Abort
+    after Ctrl-C.
     """
     database = folder / "sample.db"
     write_sample(database)
@@ -76,7 +76,7 @@ def tell(folder: Path, *, kept: bool, wait: Callable[[], None] = lambda: None) -
 
 @dataclass(frozen=True, slots=True)
 class Story:
-    """The steps, and what they share."""
+    """The steps, with the folder, the configuration and the sandbox that they share."""
 
     screen: Screen
     folder: Path
@@ -126,18 +126,18 @@ class Story:
         source = look_at_source(self.database)
         with self._opened_ledger() as ledger:
             aside = list(ledger.records.in_state("quarantined"))
-        said: list[str] = []
+        fields: list[str] = []
         for record in aside:
             self.screen.say(f"{record['stream']}, record {record['id']}, waits in quarantine:")
             for note in _notes(record["reason"]):
-                said.append(note["field"])
+                fields.append(note["field"])
                 self.screen.detail(f"{note['field']}: {note['rule']} (it has {note['length']})")
                 self.screen.detail(f"what to do: {note['hint']}")
         self.screen.say(f"{len(source.internal)} companies are internal: filtered by `where`.")
         self.screen.say(
             f"{len(source.bad_emails)} e-mail addresses are not valid: their companies were sent without them."
         )
-        self._must_hold([CheckedClaim("the reason names the field", said == ["name"], f"{len(aside)} record")])
+        self._must_hold([CheckedClaim("the reason names the field", fields == ["name"], f"{len(aside)} record")])
 
     def second_run(self, first: Received) -> None:
         self.screen.step("The same again", "Nothing changed, so nothing is sent: the ledger knows what was.")
@@ -192,7 +192,7 @@ class Story:
         return self.folder / "sample.db"
 
     def _run(self) -> Summary:
-        """One round, as `once` does it: the ledger is opened anew, and closed."""
+        """Run one round as `once` does, with the ledger opened and closed around it."""
         with self._opened_ledger() as ledger:
             summary = Round(self.config, ledger).run()
         if summary.interrupted:
@@ -234,11 +234,11 @@ _COMMANDS = {
 
 
 def _notes(reason: object) -> Sequence[Mapping[str, Any]]:
-    """A quarantined record's reason as the ledger gives it."""
+    """Return a quarantined record's reason as the ledger returns it."""
     return cast("Sequence[Mapping[str, Any]]", reason or ())
 
 
 def _drift(edits: Edits, ledger: Remembered) -> Iterable[tuple[str, str]]:
-    """What the ledger lists, with what the demo did to each."""
+    """Return (id, what the demo did to it) for each record that the ledger lists as drifted."""
     did = {edits.changed: "it changed", edits.left: "a contact left it", edits.joined: "a contact joined it"}
     return ((id_, did.get(id_, "it changed, but not by this demo")) for id_ in sorted(ledger.drifted, key=int))

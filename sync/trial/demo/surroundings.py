@@ -1,4 +1,4 @@
-"""What the demo borrows from its process and gives back: the log's target, and the way to this machine itself."""
+"""Context managers that change the process for a trial and restore it: the log's target, and proxies."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from sync import log
 
 @contextmanager
 def logging_to(path: Path) -> Iterator[None]:
-    """The log goes to a new file, as JSON lines; afterwards to where it went before."""
+    """Write the log to a new file as JSON lines, and restore its target afterwards."""
     before = structlog.get_config()
     with path.open("x", encoding="utf-8") as file:
         log.configure("info", "json", stream=file)
@@ -26,7 +26,8 @@ def logging_to(path: Path) -> Iterator[None]:
 
 @contextmanager
 def without_proxies() -> Iterator[None]:
-    """No proxy is asked for the sandbox, whatever the environment says: it would look for it on its own machine."""
+    """Run without proxies: a proxy would look for the sandbox on its own machine."""
+    # Clients differ in which spelling they read, and prefer.
     before = {name: os.environ.get(name) for name in ("NO_PROXY", "no_proxy")}
     os.environ.update(dict.fromkeys(before, "*"))
     try:

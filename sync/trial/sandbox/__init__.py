@@ -1,1 +1,1 @@
-"""A stand-in for the ClosingDealz API on loopback, so that anybody can try the program without an account."""
+"""A stand-in for the ClosingDealz API on loopback, to try the program without an account."""

@@ -1,4 +1,4 @@
-"""Decides what becomes of one request, and keeps it: limit, key, failure on purpose, body, plan, leads."""
+"""Judges and stores each request as the API would: key, rate limit, injected fault, body, plan, leads."""
 
 from __future__ import annotations
 
@@ -18,11 +18,12 @@ from sync.trial.sandbox.validation import check_leads
 
 ResponseEnding = Literal["answer", "half", "hang", "reset"]
 MAX_BODY = 30_000_000
+"""Bytes; the default limit of ASP.NET's Kestrel, which the API's answers resemble."""
 
 
 @dataclass(frozen=True, slots=True)
 class Request:
-    """One POST as it arrived. `body` None: it is larger than the server takes."""
+    """One POST as it arrived; `body` is None if it exceeds MAX_BODY, `size` is in bytes."""
 
     key: str
     content_type: str
@@ -36,7 +37,7 @@ class Request:
 
 @dataclass(frozen=True, slots=True)
 class ScriptedResponse:
-    """What the client is to see: an answer, half of one, silence for `seconds`, or a reset connection."""
+    """The ending a client gets: an answer, half of one, silence for `seconds`, or a reset connection."""
 
     ending: ResponseEnding
     answer: SandboxResponse
@@ -45,7 +46,7 @@ class ScriptedResponse:
 
 @dataclass(frozen=True, slots=True)
 class _Ruling:
-    """What the API itself says to a request; `leads` are to be created, `count` how many were sent."""
+    """The API's own decision, before any fault: `leads` are to be created, `count` were sent."""
 
     answer: SandboxResponse
     leads: tuple[Any, ...] = ()
@@ -58,10 +59,10 @@ _ENDINGS: Mapping[str, ResponseEnding] = {"timeout": "hang", "reset": "reset", "
 
 
 class SandboxApi:
-    """The server's mind. Used from one thread; when `judge` returns, what it decided is in the store.
+    """The sandbox's decisions, made in one thread; once `judge` returns, its decision is committed to the store.
 
-    `clock` gives microseconds since 1970 and never falls. A failure strikes only requests with a valid key that are
-    within the limit; one that is to be answered 429 on purpose takes no room in the limiter.
+    `clock` returns microseconds since 1970 and never goes back. Faults strike only requests with a valid key that are
+    within the limit; an injected 429 takes no room in the limiter.
     """
 
     def __init__(self, options: SandboxOptions, store: Store, clock: Callable[[], int]) -> None:
@@ -74,14 +75,15 @@ class SandboxApi:
         self._schedule: FaultSchedule = options.schedule()
 
     def change(self, options: SandboxOptions, *, anew: bool) -> None:
-        """Takes new options; `anew` starts script and rates from their beginning."""
+        """Replace the options; `anew` restarts the fault script and the random sequence."""
         self.options = options
         if anew:
             self._schedule = options.schedule()
 
     def judge(self, request: Request) -> ScriptedResponse:
-        """Decides about a request that reaches the limiter now."""
+        """Decide and store the outcome of a request that reaches the limiter now."""
         now = self._clock()
+        # The order is the API's: the key comes before the limit, so that a wrong key is never answered 429.
         mark = self._keys.get(request.key)
         if mark is None:
             return self._refuse(request, Arrival(now, key_mark(request.key), "stranger", 401, None, request.size))
@@ -92,7 +94,7 @@ class SandboxApi:
         if strike.fault.status == 429:
             refused = Arrival(now, mark, "struck", 429, None, request.size, strike.fault.name)
             return self._refuse(request, refused, strike.fault.seconds)
-        limiter.take(now)
+        limiter.take(now)  # before the verdict: a request that fails has used its slot as well
         return self._admitted(request, strike, now, mark)
 
     def _refuse(self, request: Request, arrival: Arrival, retry_after: float | None = None) -> ScriptedResponse:
@@ -102,8 +104,8 @@ class SandboxApi:
     def _admitted(self, request: Request, strike: Strike, now: int, mark: str) -> ScriptedResponse:
         fault = strike.fault
         ruling = self._rule(request, mark, strike.refused, partly=fault.kind == "partly")
-        # A failure that strikes after the leads were created cannot strike where none were, nor one that creates a part
-        # where all were.
+        # A fault after creation needs created leads, and `partly` needs a batch that the API refuses: otherwise the
+        # store would hold leads that the rules forbid, and the oracle would count them.
         whole = fault.kind == "partly" and ruling.answer is answers.CREATED
         struck = fault.kind != "ok" and not whole and (not fault.created or bool(ruling.leads))
         outcome = self._outcome(fault, ruling) if struck else ScriptedResponse("answer", ruling.answer)
@@ -164,7 +166,7 @@ class SandboxApi:
 
 
 def _read(request: Request) -> list[Any] | SandboxResponse:
-    """The leads of a body, or the answer that refuses it."""
+    """Return the leads of a body, or the answer that refuses it."""
     if request.body is None:
         return answers.failure(413)
     if request.content_type.partition(";")[0].strip().lower() != "application/json":
@@ -186,7 +188,7 @@ def _refused_lead(leads: list[Any], refused: tuple[str, ...]) -> int | None:
 
 
 def _is_good(lead: Any, refused: tuple[str, ...]) -> bool:
-    """Whether a lead alone would be created."""
+    """Return True if the lead, sent alone, would be created."""
     return check_leads([lead]).problem is None and _refused_lead([lead], refused) is None
 
 

@@ -1,4 +1,4 @@
-"""The API's one endpoint over HTTP: reads a request, lets the judge decide, lets the client see the outcome."""
+"""Serves the API's one endpoint: reads a request, has it judged, and plays the outcome to the client."""
 
 from __future__ import annotations
 
@@ -10,23 +10,24 @@ from starlette.datastructures import Headers
 from starlette.routing import Route
 from starlette.types import ASGIApp, Receive, Scope, Send
 
+from sync.config.value_types import is_loopback
 from sync.trial.sandbox import http_wire as wire
 from sync.trial.sandbox.api import MAX_BODY, Request, SandboxApi, ScriptedResponse
 from sync.trial.sandbox.inspection import inspection_routes
-from sync.trial.sandbox.settings import is_loopback
 
 
 class LeadsEndpoint:
-    """`POST /api/v1/leads`. The body is read first, so a request that arrived is judged even if its client has gone.
+    """`POST /api/v1/leads`. The body is read first: a request that arrived is judged even if its client has gone.
 
-    Order: inbound delay, judgement (which commits), outbound delay, outcome. Once `stopping` is set nothing waits
-    any more: what was not judged is closed without an answer and creates nothing.
+    Order: inbound delay, judgement (which commits), outbound delay, outcome. Once `stopping` is set all waits end:
+    requests not yet judged are closed without an answer and create nothing.
     """
 
     def __init__(self, judge: SandboxApi, stopping: asyncio.Event) -> None:
         self._judge = judge
         self._stopping = stopping
         seed = judge.options.seed
+        # Another sequence than that of the faults, which must not shift when a latency is drawn.
         self._random = random.Random(None if seed is None else seed + 1)  # noqa: S311 (repeatable chance, no secret)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -69,7 +70,7 @@ class LeadsEndpoint:
 
 
 async def _first_of(seconds: float, *tasks: asyncio.Future[None] | asyncio.Task[bool]) -> None:
-    """Waits until the first of the tasks is done, at most so long."""
+    """Wait until the first of the tasks is done, at most `seconds`; cancel the others."""
     try:
         await asyncio.wait(tasks, timeout=seconds, return_when=asyncio.FIRST_COMPLETED)
     finally:
@@ -78,7 +79,7 @@ async def _first_of(seconds: float, *tasks: asyncio.Future[None] | asyncio.Task[
 
 
 async def _read(receive: Receive) -> tuple[bytes | None, int]:
-    """The body and its size: (None, size) where it is larger than the server takes, (None, -1) where it ended early."""
+    """Return the body and its bytes: (None, size) if it exceeds MAX_BODY, (None, -1) if the client left early."""
     parts: list[bytes] = []
     size = 0
     while True:
@@ -94,7 +95,7 @@ async def _read(receive: Receive) -> tuple[bytes | None, int]:
 
 
 def build(judge: SandboxApi, stopping: asyncio.Event) -> ASGIApp:
-    """The whole application; only clients on this machine are served."""
+    """Return the ASGI application; connections from other machines are reset."""
     leads = Route("/api/v1/leads", LeadsEndpoint(judge, stopping), methods=["POST"])
     application = Starlette(routes=[leads, *inspection_routes(judge)])
     application.router.redirect_slashes = False

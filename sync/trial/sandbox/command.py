@@ -13,13 +13,13 @@ from sync.shared.errors import SyncError
 from sync.trial.sandbox.faults import KNOWN, parse_rate
 from sync.trial.sandbox.settings import PLANS, SandboxOptions, parse_latency, parse_seconds, parse_stall
 
-# What the workspace in config.example.toml is set to.
+# The values in config.example.toml: with these the example works unedited, and the greeting says so.
 EXAMPLE_URL = "http://127.0.0.1:8765"
 EXAMPLE_KEY = "sandbox-key"
 
 
 class _Parsed(click.ParamType[Any]):
-    """An option's text, taken apart by a function that raises ValueError."""
+    """A click type from a parser that raises ValueError."""
 
     def __init__(self, name: str, parse: Callable[[str], Any]) -> None:
         self.name = name
@@ -123,7 +123,7 @@ def _sum_up(store: Path, per: float) -> None:
 
 
 def main() -> None:
-    """`python -m sync.trial.sandbox`."""
+    """Run the command as `python -m sync.trial.sandbox`."""
     try:
         sandbox(prog_name="python -m sync.trial.sandbox")
     except SyncError as error:

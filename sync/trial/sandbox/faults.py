@@ -1,4 +1,4 @@
-"""Failures on purpose: which one strikes the next request, by script first, then by rate."""
+"""Injected faults: their names, and the schedule that picks the next one, from a script first, then by rate."""
 
 from __future__ import annotations
 
@@ -31,21 +31,21 @@ KNOWN = """\
 
 @dataclass(frozen=True, slots=True)
 class InjectedFault:
-    """One kind of failure. `created` says whether the leads are kept before it strikes."""
+    """One kind of fault; `created` is True if the leads are stored before it strikes."""
 
     name: str
     kind: FaultKind
     created: bool = False
     status: int = 200
     seconds: float | None = None
-    """Of a status its Retry-After, of a time-out how long it hangs."""
+    """For a status: its Retry-After; for a time-out: the time it hangs. None: the default."""
     text: str = ""
-    """What a refused lead contains."""
+    """For `refuse`: the text whose presence in a lead's JSON refuses the batch."""
 
 
 @dataclass(frozen=True, slots=True)
 class Step:
-    """One entry of a script; `times` None is for ever."""
+    """One entry of a script; `times` None repeats it for ever."""
 
     fault: InjectedFault
     times: int | None = 1
@@ -53,7 +53,7 @@ class Step:
 
 @dataclass(frozen=True, slots=True)
 class Strike:
-    """What happens to one request: a failure, and the texts that get a lead refused."""
+    """The fault of one request, and the texts that get a lead of it refused."""
 
     fault: InjectedFault
     refused: tuple[str, ...] = ()
@@ -79,7 +79,7 @@ _TIMEOUT = re.compile(r"timeout-(before|after)(?::(.+))?")
 
 
 def parse_fault(text: str) -> InjectedFault:
-    """A fault from its name; ValueError names the known ones."""
+    """Parse a fault's name, such as `timeout-after:5s`. Raises ValueError, which lists the known ones."""
     text = text.strip()
     if plain := _PLAIN.get(text):
         return plain
@@ -100,7 +100,7 @@ def parse_fault(text: str) -> InjectedFault:
 
 
 def parse_rate(text: str) -> tuple[str, float]:
-    """`429=0.05` is (`429`, 0.05). Only `refuse:TEXT` may go without a rate: it then always holds."""
+    """Parse `429=0.05` into (`429`, 0.05); `refuse:TEXT` alone has the rate 1. Raises ValueError."""
     name, _, rate = text.rpartition("=")
     if name and _is_rate(rate):
         return name.strip(), float(rate)
@@ -110,9 +110,9 @@ def parse_rate(text: str) -> tuple[str, float]:
 
 
 def parse_script(script: str | Iterable[str]) -> list[Step]:
-    """Steps from `"ok,timeout-after,429*3,ok*"`, a list of such entries, or that list as JSON.
+    """Parse `"ok,timeout-after,429*3,ok*"`, a list of such entries, or that list as JSON.
 
-    `*` without a number is for ever, and so comes last.
+    `*` without a number repeats for ever and is allowed on the last entry only. Raises ValueError.
     """
     entries = _entries(script) if isinstance(script, str) else list(script)
     steps = [_step(entry.strip()) for entry in entries if entry.strip()]
@@ -150,10 +150,10 @@ def _is_rate(text: str) -> bool:
 
 
 class FaultSchedule:
-    """Hands out what strikes each request, in the order in which they arrive; one seed always gives one sequence.
+    """Picks the fault of each request in order of arrival; the same seed yields the same sequence.
 
-    The script goes first; once it is used up, the rates decide. `refuse:TEXT` with a rate stands beside both.
-    Raises ValueError for names that are not known, and for rates that add up to more than 1.
+    The script comes first; once it is used up, the rates decide. `refuse:TEXT` with a rate applies beside both.
+    Raises ValueError for unknown names, and for rates that add up to more than 1.
     """
 
     def __init__(
@@ -164,13 +164,13 @@ class FaultSchedule:
             raise ValueError("a rate must be from 0 to 1")
         self._refusals = [(fault.text, rate) for fault, rate in rated if fault.kind == "refuse"]
         self._rates = [(fault, rate) for fault, rate in rated if fault.kind != "refuse"]
-        if sum(rate for _, rate in self._rates) > 1 + 1e-9:
+        if sum(rate for _, rate in self._rates) > 1 + 1e-9:  # ten times 0.1 is a little more than 1
             raise ValueError("the rates add up to more than 1")
         self._script = _unrolled(parse_script(script))
         self._random = random.Random(seed)  # noqa: S311 (repeatable chance, no secret)
 
     def next(self) -> Strike:
-        """What strikes the next request."""
+        """Return the fault of the next request, and advance."""
         fault = next(self._script, None) or self._by_rate()
         refused = tuple(text for text, rate in self._refusals if rate >= 1 or self._random.random() < rate)
         if fault.kind == "refuse":

@@ -1,4 +1,4 @@
-"""HTTP/1.1 on a socket that an application may also cut off: resets, half answers, silence."""
+"""Endings that HTTP servers normally avoid: reset connections, half answers, closing without an answer."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ _TRANSPORT = "sandbox.transport"
 
 
 class CuttableProtocol(H11Protocol):
-    """Uvicorn's protocol; each request's scope also carries the connection's transport."""
+    """Uvicorn's HTTP/1.1 protocol, with the connection's transport in each request's scope."""
 
     def __init__(self, *args: Any, **options: Any) -> None:
         super().__init__(*args, **options)
@@ -30,13 +30,13 @@ class CuttableProtocol(H11Protocol):
 
 
 async def answer_with(answer: SandboxResponse, send: Send) -> None:
-    """Sends an answer whole."""
+    """Send an answer whole."""
     await _start(answer, send)
     await send({"type": "http.response.body", "body": answer.body})
 
 
 async def answer_half(answer: SandboxResponse, scope: Scope, receive: Receive, send: Send) -> None:
-    """Sends the head, which promises the whole body, and half of the body; then closes the connection."""
+    """Send the head with the full Content-Length and half of the body; then close the connection."""
     await _start(answer, send)
     await send({"type": "http.response.body", "body": answer.body[: len(answer.body) // 2], "more_body": True})
     _transport(scope).close()
@@ -44,10 +44,10 @@ async def answer_half(answer: SandboxResponse, scope: Scope, receive: Receive, s
 
 
 async def reset(scope: Scope, receive: Receive) -> None:
-    """Resets the connection: the client's kernel sees RST, not the end of a stream."""
+    """Reset the connection: the client sees RST, not the end of a stream."""
     transport = _transport(scope)
     if not transport.is_closing():
-        # Closing a socket that must not linger sends RST.
+        # SO_LINGER with a time of zero makes close() send RST (socket(7)).
         connection = transport.get_extra_info("socket")
         connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
         transport.abort()
@@ -55,13 +55,13 @@ async def reset(scope: Scope, receive: Receive) -> None:
 
 
 async def close(scope: Scope, receive: Receive) -> None:
-    """Closes the connection without an answer."""
+    """Close the connection without an answer."""
     _transport(scope).close()
     await gone(receive)
 
 
 async def gone(receive: Receive) -> None:
-    """Waits until the connection has ended, from either side."""
+    """Wait until the connection has ended, from either side."""
     while (await receive())["type"] != "http.disconnect":
         pass
 
@@ -71,7 +71,7 @@ async def _start(answer: SandboxResponse, send: Send) -> None:
         (b"content-type", answer.content_type.encode()),
         *((name.lower().encode(), value.encode()) for name, value in answer.headers),
     ]
-    if answer.status not in (204, 304):
+    if answer.status not in (204, 304):  # RFC 9110, 8.6: neither may carry one
         headers.append((b"content-length", str(len(answer.body)).encode()))
     await send({"type": "http.response.start", "status": answer.status, "headers": headers})
 

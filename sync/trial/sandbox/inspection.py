@@ -1,4 +1,4 @@
-"""Looking into a running sandbox: what arrived, figures, failures changed while it runs. For this machine only."""
+"""`/_sandbox/…`: shows arrivals and figures of a running sandbox, and changes its faults. For this machine only."""
 
 from __future__ import annotations
 
@@ -12,10 +12,11 @@ from starlette.requests import Request
 from starlette.responses import HTMLResponse, Response
 from starlette.routing import Route
 
+from sync.config.value_types import is_loopback
 from sync.trial.sandbox import reports
 from sync.trial.sandbox.api import SandboxApi
 from sync.trial.sandbox.page import leads_page
-from sync.trial.sandbox.settings import changed, is_loopback, shown
+from sync.trial.sandbox.settings import changed, shown
 
 MAX_ROWS = 10_000
 _PAGE_HEADERS = {"Content-Security-Policy": "default-src 'none'; style-src 'unsafe-inline'; form-action 'self'"}
@@ -67,7 +68,7 @@ class _Inspection:
 
 
 def inspection_routes(judge: SandboxApi) -> list[Route]:
-    """`/_sandbox/…`: needs no key, but a Host that is this machine, so that no web page elsewhere can look in."""
+    """Return the routes below `/_sandbox/`. They need no key, but a loopback Host, against DNS rebinding."""
     inspection = _Inspection(judge)
     routes: list[tuple[str, Handler, str]] = [
         ("leads", inspection.leads, "GET"),
@@ -90,7 +91,7 @@ def _local(handler: Handler) -> Handler:
 
 
 def _number(request: Request, name: str, default: int) -> int:
-    """A count from the query, kept within what one answer may hold; what is no number is the default."""
+    """Return a count from the query string, capped at MAX_ROWS for `limit`; `default` if it is not a number."""
     text = request.query_params.get(name, "")
     if not text.isascii() or not text.isdecimal():
         return default

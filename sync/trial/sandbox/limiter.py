@@ -1,4 +1,4 @@
-"""Two models of the server's rate limit for one API key; times are handed in, in microseconds on one rising clock."""
+"""Two models of the server's rate limit for one API key. Times are passed in: microseconds on a monotonic clock."""
 
 from __future__ import annotations
 
@@ -8,19 +8,19 @@ from typing import Protocol
 
 
 class Limiter(Protocol):
-    """The limit of one key. Used from one thread; `now` never falls from call to call."""
+    """The limit of one key. Not thread-safe; `now` never decreases from call to call."""
 
     def room(self, now: int) -> bool:
-        """Whether a request that arrives now would be admitted. Takes nothing."""
+        """Return True if a request that arrives now would be admitted; change nothing."""
         ...
 
     def take(self, now: int) -> bool:
-        """Admits a request that arrives now, or refuses it; a refused request leaves no trace."""
+        """Admit a request that arrives now (True), or refuse it (False); a refused one takes no room."""
         ...
 
 
 class ExactLog:
-    """The exact sliding window: at most `limit` admitted requests in any half-open time `(t - per, t]`."""
+    """The exact sliding window: at most `limit` admitted requests in any interval `(t - per, t]`."""
 
     def __init__(self, limit: int, per: int) -> None:
         self._limit = limit
@@ -41,11 +41,12 @@ class ExactLog:
 
 
 class SegmentedWindow:
-    """A window of `segments` parts, as ASP.NET has it: what one part took comes back when that part's turn comes again.
+    """ASP.NET's SlidingWindowRateLimiter: permits taken in a segment return when that segment comes round again.
 
-    A part turns only at a tick of the heartbeat (ticks lie at `epoch + n * heartbeat`), and only once `per / segments`
-    has gone by since the last turn. The lateness of each turn delays all later ones, so the real window is up to
-    `segments * heartbeat` longer than `per`.
+    Segments advance only at a heartbeat (at `epoch + n * heartbeat`), and only once `per / segments` has passed since
+    the last advance. Each late advance delays all later ones, so the real window is up to `segments * heartbeat`
+    longer than `per`.
+    https://learn.microsoft.com/aspnet/core/performance/rate-limit#sliding-window-limiter
     """
 
     def __init__(self, limit: int, per: int, *, segments: int, heartbeat: int, created: int, epoch: int = 0) -> None:
@@ -78,13 +79,14 @@ class SegmentedWindow:
 
 
 class LimitPerKey:
-    """One limiter for each key, made by `make(now)` when the key is first seen."""
+    """One limiter per key, made by `make(now)` at the key's first request."""
 
     def __init__(self, make: Callable[[int], Limiter]) -> None:
         self._make = make
         self._limiters: dict[str, Limiter] = {}
 
     def of(self, key: str, now: int) -> Limiter:
+        """Return the limiter of a key, which starts to count at `now` if it is new."""
         limiter = self._limiters.get(key)
         if limiter is None:
             limiter = self._limiters[key] = self._make(now)

@@ -1,4 +1,4 @@
-"""The created leads as a page for people. Every value is escaped: what was sent is data, never markup."""
+"""Renders the created leads as an HTML page. Every value is escaped: leads are data, never markup."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ _COLUMNS = ("#", "Created", "Kind", "Name", "Industry, role", "E-mail", "Phone",
 
 
 def leads_page(rows: Sequence[Mapping[str, Any]], *, total: int, limit: int, offset: int, q: str) -> str:
-    """One page of leads (as `reports.leads` gives them), with a search and links to the next and previous pages."""
+    """Render one page of leads (as `reports.leads` returns them) with a search and links to the pages around it."""
     count = f"{total:,} lead{'' if total == 1 else 's'}" + (" found" if q else "")
     shown = f", {offset + 1:,} to {offset + len(rows):,} shown, newest first" if rows else ""
     head = "".join(f"<th>{column}</th>" for column in _COLUMNS)

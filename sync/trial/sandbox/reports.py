@@ -1,4 +1,4 @@
-"""What a sandbox's file tells: the leads, the requests, and figures over both. Works beside the server and after it."""
+"""Reads a sandbox's file: leads, requests, and figures over both. Works while the server runs and after its end."""
 
 from __future__ import annotations
 
@@ -19,9 +19,9 @@ ReportRow = dict[str, Any]
 def leads(
     path: Path, *, limit: int | None = None, offset: int = 0, q: str = "", newest_first: bool = False
 ) -> list[ReportRow]:
-    """Created leads in the order of their arrival; those whose JSON contains `q` in any case.
+    """Return created leads in order of arrival, only those whose JSON contains `q` (case ignored).
 
-    Each has `id`, `request`, `position`, `created_at`, `key` (its mark) and `lead` as it was sent.
+    Each has `id`, `request`, `position`, `created_at`, `key` (a hash prefix) and `lead` as it was sent.
     """
     order = "leads.id desc" if newest_first else "leads.id"
     query = (
@@ -48,14 +48,14 @@ def leads(
 
 
 def lead_count(path: Path, *, q: str = "") -> int:
-    """How many created leads contain `q`."""
+    """Count the created leads whose JSON contains `q` (case ignored)."""
     with reading(path) as db:
         query = "select count(*) from leads where :q = '' or instr(lower(json), lower(:q)) > 0"
         return int(db.execute(query, {"q": q}).fetchone()[0])
 
 
 def requests(path: Path, *, limit: int | None = None, offset: int = 0) -> list[ReportRow]:
-    """All requests in the order of their arrival; `status` is null where no answer was sent."""
+    """Return requests in order of arrival; `status` is None if no answer was sent."""
     with reading(path) as db:
         found = db.execute(
             "select * from requests order by id limit :limit offset :offset",
@@ -68,10 +68,11 @@ def requests(path: Path, *, limit: int | None = None, offset: int = 0) -> list[R
 
 
 def stats(path: Path, per: float) -> ReportRow:
-    """Figures over everything kept; `per` is the limit's window in seconds.
+    """Compute figures over the whole file; `per` is the limit's window in seconds.
 
-    `max_in_window` counts what one key sent in its busiest window, refused requests included; `max_admitted_in_window`
-    only what passed the limiter. `duplicates` counts each lead that an identical one of the same key came before.
+    `max_in_window` counts the requests of one key in its busiest window, refused ones included;
+    `max_admitted_in_window` only those that passed the limiter. `duplicates` counts leads identical to an earlier one
+    of the same key.
     """
     with reading(path) as db:
         totals = db.execute(
@@ -113,7 +114,7 @@ def _busiest(db: sqlite3.Connection, which: str, per: float) -> int:
 
 
 def most_in_window(times: Sequence[int], window: int) -> int:
-    """The most of these rising times that lie in one half-open window `(t - window, t]`."""
+    """Return the largest number of these ascending times within one interval `(t - window, t]`."""
     most = first = 0
     for last, time in enumerate(times):
         while times[first] <= time - window:

@@ -1,4 +1,4 @@
-"""The answers of the API, byte for byte as it documents them, and plausible ones where it documents none."""
+"""Builds the API's answers, byte for byte as documented, and plausible ones for undocumented cases."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ class SandboxResponse:
 
 
 def answer(status: int, message: str | None, *, succeeded: bool = False) -> SandboxResponse:
-    """An answer in the shape that all documented ones have."""
+    """Build an answer in the JSON shape of all documented ones."""
     body = {"succeeded": succeeded, "statusCode": status, "statusCodeDescription": "NONE", "message": message}
     return SandboxResponse(status, orjson.dumps(body))
 
@@ -40,11 +40,12 @@ NOT_THE_JSON = SandboxResponse(200, b"<html><body>OK</body></html>", "text/html;
 
 
 def too_many_leads(count: int) -> SandboxResponse:
+    """Build the 400 for a batch of more than MAX_LEADS."""
     return answer(400, f"The maximum amount of leads to create at once is {MAX_LEADS}, but was {count}.")
 
 
 def failure(status: int, retry_after: float | None = None) -> SandboxResponse:
-    """An answer for a failure on purpose: gateways' statuses come with a page, the others in the API's own shape."""
+    """Build the answer of an injected status: an HTML page for a gateway's, else JSON in the API's own shape."""
     headers = [("Retry-After", f"{retry_after:.0f}")] if retry_after is not None else []
     if status in (301, 302, 303, 307, 308):
         headers.append(("Location", "/api/v1/leads"))

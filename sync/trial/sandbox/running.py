@@ -1,17 +1,13 @@
-"""A sandbox in a process of its own, started and stopped from here."""
+"""Starts and stops a sandbox in a process of its own."""
 
 from __future__ import annotations
 
 import contextlib
 import http.client
 import json
-import os
-import selectors
 import shutil
 import subprocess
-import sys
 import tempfile
-import time
 import weakref
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
@@ -20,7 +16,7 @@ from types import TracebackType
 from typing import IO, Any, cast
 from urllib.parse import urlsplit
 
-import sync
+from sync.trial.processes import first_line, start_module
 from sync.trial.sandbox import reports
 from sync.trial.sandbox.settings import SandboxError, SandboxOptions, seconds_text
 
@@ -28,9 +24,9 @@ _START_SECONDS = 20.0
 
 
 def start(options: SandboxOptions | None = None) -> RunningSandbox:
-    """Starts a sandbox process and returns once it answers. It ends with this process, whatever becomes of it.
+    """Start a sandbox process and return once it answers. It ends when this process does, even by SIGKILL.
 
-    Without `options.store` its file goes when the returned value does. Raises SandboxError where it cannot start.
+    Without `options.store` its file is deleted along with the returned object. Raises SandboxError if it cannot start.
     """
     options = options or SandboxOptions(port=0)
     folder = None if options.store is not None else tempfile.mkdtemp(prefix="closingdealz-sandbox-")
@@ -43,15 +39,16 @@ def start(options: SandboxOptions | None = None) -> RunningSandbox:
         raise
     running = RunningSandbox(process, url, replace(options, store=path, port=urlsplit(url).port or 0), path)
     if folder is not None:
+        # Not at `stop`: the file can still be read then.
         weakref.finalize(running, shutil.rmtree, folder, ignore_errors=True)
     return running
 
 
 class RunningSandbox:
-    """A sandbox process. As a context manager it is stopped at the end.
+    """A sandbox process; as a context manager it is stopped at the end.
 
-    `options` are those it runs with, the real port and store filled in: `start(running.options)` after its end brings
-    back the same sandbox. `leads`, `requests` and `stats` read its file, so they also work after its end.
+    `options` hold the real port and store: `start(running.options)` after its end resumes the same sandbox. `leads`,
+    `requests` and `stats` read its file, so they also work after its end.
     """
 
     def __init__(self, process: subprocess.Popen[bytes], url: str, options: SandboxOptions, store_path: Path) -> None:
@@ -65,15 +62,15 @@ class RunningSandbox:
         return self._process.pid
 
     def leads(self, q: str = "") -> list[dict[str, Any]]:
-        """All created leads in the order of their arrival, as `reports.leads` describes them."""
+        """Return all created leads in order of arrival; see `reports.leads`."""
         return reports.leads(self.store_path, q=q)
 
     def requests(self) -> list[dict[str, Any]]:
-        """All requests in the order of their arrival."""
+        """Return all requests in order of arrival; see `reports.requests`."""
         return reports.requests(self.store_path)
 
     def stats(self) -> dict[str, Any]:
-        """Figures over all that arrived, as `reports.stats` describes them."""
+        """Return figures over all requests; see `reports.stats`."""
         return reports.stats(self.store_path, self.options.per)
 
     def set_faults(
@@ -87,7 +84,7 @@ class RunningSandbox:
         hang: str | None = None,
         plan: str | None = None,
     ) -> dict[str, Any]:
-        """Replaces what is named, leaves the rest, and returns all as it now is. `{}` and `()` take faults away."""
+        """Change the named settings and return all; `{}` and `()` remove faults. Raises SandboxError."""
         named = {
             "faults": dict(faults) if faults is not None else None,
             "script": script if script is None or isinstance(script, str) else list(script),
@@ -102,11 +99,11 @@ class RunningSandbox:
         return answer
 
     def forget(self) -> None:
-        """Forgets all leads and requests."""
+        """Delete all leads and requests."""
         self._call("DELETE", "/_sandbox/leads")
 
     def stop(self) -> None:
-        """Ends the process cleanly. May be called twice."""
+        """End the process by SIGTERM; do nothing if it has ended."""
         if self._process.poll() is None:
             self._process.terminate()
             try:
@@ -116,7 +113,7 @@ class RunningSandbox:
         self._close()
 
     def kill(self) -> None:
-        """Ends the process by SIGKILL: it can do nothing more."""
+        """End the process by SIGKILL."""
         self._process.kill()
         self._close()
 
@@ -126,18 +123,19 @@ class RunningSandbox:
 
     def _call(self, method: str, path: str, document: Any = None) -> Any:
         place = urlsplit(self.url)
+        # Not by way of urllib: it would ask a proxy for an address of this machine.
         connection = http.client.HTTPConnection(place.hostname or "", place.port, timeout=10)
         try:
             connection.request(method, path, json.dumps(document), {"Content-Type": "application/json"})
             answer = connection.getresponse()
-            said = json.loads(answer.read() or b"null")
+            content = json.loads(answer.read() or b"null")
         except (OSError, http.client.HTTPException, ValueError) as error:
             raise SandboxError(f"the sandbox at {self.url} does not answer: {error}") from error
         finally:
             connection.close()
         if answer.status >= 400:
-            raise SandboxError(f"the sandbox at {self.url} refused: {said.get('error', answer.status)}")
-        return said
+            raise SandboxError(f"the sandbox at {self.url} refused: {content.get('error', answer.status)}")
+        return content
 
     def __enter__(self) -> RunningSandbox:
         return self
@@ -149,7 +147,7 @@ class RunningSandbox:
 
 
 def arguments(options: SandboxOptions) -> list[str]:
-    """The options as the command takes them."""
+    """Return the options as command-line arguments."""
     low, high = options.latency
     named = {
         "host": options.host,
@@ -172,15 +170,13 @@ def arguments(options: SandboxOptions) -> list[str]:
 
 
 def _spawn(words: Sequence[str], complaints: IO[bytes]) -> subprocess.Popen[bytes]:
-    """Start a sandbox with these arguments. It says its URL on standard output and ends with standard input."""
-    root = str(Path(sync.__file__).parent.parent)
-    paths = [root, *filter(None, [os.environ.get("PYTHONPATH")])]
-    return subprocess.Popen(  # noqa: S603 (this program itself, no shell)
-        [sys.executable, "-P", "-m", "sync.trial.sandbox", *words],
+    """Start a sandbox that prints its URL on standard output and ends when its standard input does."""
+    return start_module(
+        "sync.trial.sandbox",
+        words,
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         stderr=complaints,
-        env={**os.environ, "PYTHONPATH": os.pathsep.join(paths)},
         # A Ctrl-C at the terminal is for the parent, which then ends the child.
         start_new_session=True,
     )
@@ -190,11 +186,13 @@ def _launch(options: SandboxOptions) -> tuple[subprocess.Popen[bytes], str]:
     with tempfile.TemporaryFile() as complaints:
         process = _spawn(["--child", *arguments(options)], complaints)
         try:
-            url = _first_line(process)
-        except BaseException:
+            url = first_line(cast(IO[bytes], process.stdout), _START_SECONDS)
+        except BaseException as error:
             process.kill()
             process.wait()
             _close_pipes(process)
+            if isinstance(error, TimeoutError):
+                raise SandboxError(f"the sandbox did not start within {_START_SECONDS:.0f} seconds") from error
             raise
         if not url:
             process.wait()
@@ -202,23 +200,6 @@ def _launch(options: SandboxOptions) -> tuple[subprocess.Popen[bytes], str]:
             complaints.seek(0)
             raise SandboxError(f"the sandbox did not start: {complaints.read().decode(errors='replace').strip()}")
         return process, url
-
-
-def _first_line(process: subprocess.Popen[bytes]) -> str:
-    """What the child says first; empty where it ends without a word. SandboxError where it says nothing for long."""
-    stdout = cast(IO[bytes], process.stdout)
-    line = b""
-    deadline = time.monotonic() + _START_SECONDS
-    with selectors.DefaultSelector() as selector:
-        selector.register(stdout, selectors.EVENT_READ)
-        while not line.endswith(b"\n"):
-            if not selector.select(max(0.0, deadline - time.monotonic())):
-                raise SandboxError(f"the sandbox did not start within {_START_SECONDS:.0f} seconds")
-            part = os.read(stdout.fileno(), 4096)
-            if not part:
-                return ""
-            line += part
-    return line.decode().strip()
 
 
 def _close_pipes(process: subprocess.Popen[bytes]) -> None:

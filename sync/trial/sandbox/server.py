@@ -1,4 +1,4 @@
-"""Serves the sandbox in this process, until a signal or (for a child) the end of its standard input."""
+"""Serves the sandbox in this process, until a signal or, for a child process, the end of its standard input."""
 
 from __future__ import annotations
 
@@ -13,19 +13,21 @@ from collections.abc import Callable, Generator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
-from sync.trial.sandbox.running import RunningSandbox, start
+from sync.shared.loopback_server import LoopbackServer, open_listener
+from sync.trial.sandbox.api import SandboxApi
+from sync.trial.sandbox.app import build
+from sync.trial.sandbox.http_wire import CuttableProtocol
 from sync.trial.sandbox.settings import SandboxError, SandboxOptions
-
-__all__ = ["RunningSandbox", "SandboxOptions", "serve", "start"]
+from sync.trial.sandbox.store import Store
 
 _STDIN = 0
 
 
 def serve(options: SandboxOptions, *, ready: Callable[[str], None] | None = None, stop_at_eof: bool = False) -> None:
-    """Serves until SIGINT or SIGTERM, which end it at once and cleanly; `ready` is called with the URL once it answers.
+    """Serve until SIGINT or SIGTERM, which end it at once and cleanly; call `ready` with the URL once it answers.
 
-    `stop_at_eof` also ends it when standard input ends, so that no child outlives its parent.
-    Raises SandboxError where the port or the file cannot be had.
+    `stop_at_eof` also ends it at the end of standard input, so that no child outlives its parent.
+    Raises SandboxError if the port or the file cannot be opened.
     """
     with ExitStack() as ends:
         path = options.store
@@ -36,14 +38,8 @@ def serve(options: SandboxOptions, *, ready: Callable[[str], None] | None = None
 
 
 def _listen(options: SandboxOptions) -> socket.socket:
-    host = options.host.strip("[]")
-    family = socket.AF_INET6 if ":" in host else socket.AF_INET
     try:
-        listener = socket.create_server((host, options.port), family=family, backlog=1024)
-        # Its connections inherit this; asyncio sets it only where a socket names its protocol. Without it the body of
-        # an answer waits some 40 ms for the acknowledgement of its head.
-        listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-        return listener
+        return open_listener(options.host, options.port, backlog=1024)
     except OSError as error:
         raise SandboxError(
             f"the sandbox cannot listen on {options.host}:{options.port}: {error.strerror}",
@@ -57,7 +53,7 @@ def _url(listener: socket.socket) -> str:
 
 
 def rising_clock() -> Callable[[], int]:
-    """Microseconds since 1970 that never fall, whatever happens to the machine's time meanwhile."""
+    """Return a clock of microseconds since 1970 that never goes back, even if the system time is set."""
     start_of_day = time.time_ns() - time.monotonic_ns()
     return lambda: (start_of_day + time.monotonic_ns()) // 1000
 
@@ -70,19 +66,7 @@ async def _serve(
     *,
     stop_at_eof: bool,
 ) -> None:
-    # Imported here: the main program shows its help without loading a web server.
-    import uvicorn
-
-    from sync.trial.sandbox.api import SandboxApi
-    from sync.trial.sandbox.app import build
-    from sync.trial.sandbox.http_wire import CuttableProtocol
-    from sync.trial.sandbox.store import Store
-
-    class Server(uvicorn.Server):
-        @contextmanager
-        def capture_signals(self) -> Generator[None, None, None]:
-            yield  # they are handled below: uvicorn would raise them again after its end
-
+    class Server(LoopbackServer):
         async def startup(self, sockets: list[socket.socket] | None = None) -> None:
             await super().startup(sockets)
             if ready is not None:
@@ -92,26 +76,16 @@ async def _serve(
     store = Store(path)
     try:
         server = Server(
-            uvicorn.Config(
-                build(SandboxApi(options, store, rising_clock()), stopping),
-                http=CuttableProtocol,
-                ws="none",
-                loop="asyncio",
-                lifespan="off",
-                log_config=None,
-                log_level="error",
-                access_log=False,
-                proxy_headers=False,
-                server_header=False,
-                # Longer than clients keep idle connections, so that none is closed under a request.
-                timeout_keep_alive=130,
-                timeout_graceful_shutdown=2,
-            )
+            build(SandboxApi(options, store, rising_clock()), stopping),
+            CuttableProtocol,
+            log_level="error",
+            timeout_keep_alive=130,  # longer than clients keep idle connections: none is closed under a request
+            timeout_graceful_shutdown=2,
         )
 
         def stop() -> None:
             stopping.set()
-            server.should_exit = True
+            server.end()
 
         with _stopped_by(stop, stop_at_eof=stop_at_eof):
             await server.serve(sockets=[listener])

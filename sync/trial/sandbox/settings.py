@@ -1,13 +1,13 @@
-"""What a sandbox can be told: at its start, and in part while it runs."""
+"""The sandbox's options: set at its start, some of them also while it runs."""
 
 from __future__ import annotations
 
-import ipaddress
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Literal, get_args
 
+from sync.config.value_types import is_loopback
 from sync.shared.durations import parse_duration
 from sync.shared.errors import SyncError
 from sync.trial.sandbox.faults import FaultSchedule
@@ -18,19 +18,19 @@ CHANGEABLE = ("faults", "script", "seed", "latency", "stall", "hang", "plan")
 
 
 class SandboxError(SyncError):
-    """The sandbox cannot start or be reached."""
+    """The sandbox cannot start, or cannot be reached."""
 
     exit_code = 75
 
 
 @dataclass(frozen=True, slots=True)
 class SandboxOptions:
-    """All that a sandbox can be told; ValueError says what is wrong. Durations are seconds.
+    """The options, checked: the constructor raises ValueError. Durations are seconds.
 
-    `port` 0 takes any free one. `store` None is a file of its own that goes when the sandbox ends.
-    `segments` None is the exact sliding window, a number is ASP.NET's with so many segments, turned by `heartbeat`.
-    `latency` is the least and the greatest delay each way; `stall` is (how long, how often) on top of it.
-    `hang` is how long a time-out fault holds the connection. `faults` are rates by name, `script` goes before them.
+    `port` 0 picks a free one. `store` None is a temporary file, deleted when the sandbox ends.
+    `segments` None is the exact sliding window, a number is ASP.NET's with that many segments, advanced by `heartbeat`.
+    `latency` is the (least, greatest) delay each way; `stall` is (length, share of requests) on top of it.
+    `hang` is the time a time-out fault holds the connection. `faults` are rates by name; `script` comes before them.
     """
 
     host: str = "127.0.0.1"
@@ -50,7 +50,7 @@ class SandboxOptions:
     seed: int | None = None
 
     def __post_init__(self) -> None:
-        if not is_loopback(self.host):
+        if not is_loopback(self.host.strip("[]")):
             raise ValueError(f"the sandbox listens on loopback only (127.0.0.1, ::1, localhost), not on {self.host}")
         if not self.keys or not all(self.keys):
             raise ValueError("the sandbox needs at least one API key, and none may be empty")
@@ -66,28 +66,18 @@ class SandboxOptions:
         self.schedule()
 
     def schedule(self) -> FaultSchedule:
-        """A fresh schedule of the faults; ValueError where names or rates are wrong."""
+        """Build a schedule of the faults from its beginning. Raises ValueError for wrong names or rates."""
         return FaultSchedule(self.faults, self.script, self.seed)
 
 
-def is_loopback(host: str) -> bool:
-    """True for `localhost` and the addresses of the loopback interface."""
-    if host == "localhost":
-        return True
-    try:
-        return ipaddress.ip_address(host.strip("[]")).is_loopback
-    except ValueError:
-        return False
-
-
 def parse_latency(text: str) -> tuple[float, float]:
-    """`5ms-150ms` is (0.005, 0.15); one duration stands for both ends."""
+    """Parse `5ms-150ms` into (0.005, 0.15); a single duration is both ends. Raises ValueError."""
     low, _, high = text.partition("-")
     return parse_duration(low).total_seconds(), parse_duration(high or low).total_seconds()
 
 
 def parse_stall(text: str) -> tuple[float, float]:
-    """`3s=0.01`: one delay in a hundred is 3 seconds longer."""
+    """Parse `3s=0.01` into (3.0, 0.01): one delay in a hundred is 3 seconds longer. Raises ValueError."""
     length, _, share = text.partition("=")
     try:
         return parse_duration(length).total_seconds(), float(share)
@@ -96,7 +86,7 @@ def parse_stall(text: str) -> tuple[float, float]:
 
 
 def parse_seconds(text: str) -> float:
-    """A duration's text as seconds."""
+    """Parse a duration into seconds. Raises ValueError."""
     return parse_duration(text).total_seconds()
 
 
@@ -104,15 +94,15 @@ _PARSED: Mapping[str, Callable[[str], Any]] = {"latency": parse_latency, "stall"
 
 
 def seconds_text(seconds: float) -> str:
-    """Seconds as a duration that `parse_duration` reads back to the microsecond: `0.05s`."""
+    """Format seconds as a duration that `parse_duration` reads back to the microsecond: `0.05s`."""
     return f"{seconds:.6f}".rstrip("0").rstrip(".") + "s"
 
 
 def changed(options: SandboxOptions, document: Any) -> SandboxOptions:
-    """The options after `POST /_sandbox/faults`: each key that is there replaces that one, the others stay.
+    """Return the options after `POST /_sandbox/faults`: each key of the document replaces one, the others stay.
 
     Keys: `faults` (rates by name), `script` (text or list), `seed`, `latency`, `stall`, `hang` (texts as on the command
-    line), `plan`. ValueError says what is wrong.
+    line), `plan`. Raises ValueError.
     """
     if not isinstance(document, dict):
         raise ValueError(f"must be a JSON object with any of {', '.join(CHANGEABLE)}")
@@ -142,7 +132,7 @@ def _is_number(value: Any) -> bool:
 
 
 def shown(options: SandboxOptions) -> dict[str, Any]:
-    """What can be changed while it runs, as `changed` takes it."""
+    """Return the options that can be changed while it runs, in the form that `changed` takes."""
     low, high = options.latency
     return {
         "faults": dict(options.faults),

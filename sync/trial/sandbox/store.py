@@ -1,4 +1,4 @@
-"""What arrived, in an SQLite file: every request and every created lead, kept before the answer leaves."""
+"""Stores every request and every created lead in a SQLite file, before the answer leaves."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ create table keys (key text primary key, leads integer not null) strict;
 
 @dataclass(frozen=True, slots=True)
 class Arrival:
-    """One request as it is kept; the columns of `requests`."""
+    """One request as it is stored: the columns of `requests`."""
 
     at: int
     key: str
@@ -58,20 +58,20 @@ class Arrival:
 
 
 def digest_of(body: bytes) -> str:
-    """What the store calls a request's body."""
+    """Return the hash by which a request's body is found again in the store."""
     return hashlib.blake2b(body, digest_size=8).hexdigest()
 
 
 def key_mark(key: str) -> str:
-    """The beginning of the key's hash: tells keys apart, gives none away."""
+    """Return a prefix of the key's hash, which tells keys apart without revealing them."""
     return hashlib.sha256(key.encode("utf-8", "surrogateescape")).hexdigest()[:12] if key else ""
 
 
 def connect(path: Path, *, create: bool = False) -> sqlite3.Connection:
-    """A connection to a sandbox's file; SandboxError where there is none, or something else.
+    """Open a sandbox's file. Raises SandboxError if there is none, or it is another kind of file.
 
-    The file itself is opened by SQLite alone: closing a second descriptor would end this process's locks on it, and
-    other processes would then take the file for abandoned.
+    Only SQLite opens the file itself: closing any other descriptor of it would drop this process's POSIX locks, and
+    other processes would take the file for abandoned (https://www.sqlite.org/howtocorrupt.html, section 2.2).
     """
     hint = "name another file with --store"
     try:
@@ -94,7 +94,7 @@ def connect(path: Path, *, create: bool = False) -> sqlite3.Connection:
 
 
 def _create(path: Path) -> None:
-    """An empty file that only its owner may read, where there is none."""
+    """Create an empty file that only its owner may read, unless it exists."""
     with contextlib.suppress(FileExistsError):
         os.close(os.open(path, os.O_CREAT | os.O_EXCL | os.O_RDWR, 0o600))
 
@@ -104,7 +104,7 @@ def _prepare(connection: sqlite3.Connection, path: Path) -> None:
     (mark,) = connection.execute("pragma application_id").fetchone()
     if mark not in (0, _APPLICATION_ID) or (mark == 0 and _has_tables(connection)):
         raise SandboxError(f"{path} is not a sandbox's file", hint="name another file with --store")
-    # A write-ahead log that is not synced outlives a killed process; only the machine's own end can cost its tail.
+    # NORMAL does not sync each commit: commits survive a killed process, and a crashed machine may cost the last ones.
     connection.execute("pragma journal_mode = wal")
     connection.execute("pragma synchronous = normal")
     if mark == 0:
@@ -116,8 +116,7 @@ def _has_tables(connection: sqlite3.Connection) -> bool:
 
 
 class Store:
-    """Writes what arrives, in one transaction a request. Once `add` has returned, the death of the process undoes
-    nothing."""
+    """Writes arrivals, one transaction per request. What `add` has stored survives a kill of the process."""
 
     def __init__(self, path: Path) -> None:
         self.path = path
@@ -127,12 +126,12 @@ class Store:
         self._db.close()
 
     def lead_count(self, key: str) -> int:
-        """How many leads a key (its mark) has created."""
+        """Return the number of leads created with a key, given by its mark."""
         row = self._db.execute("select leads from keys where key = ?", (key,)).fetchone()
         return int(row["leads"]) if row else 0
 
     def add(self, arrival: Arrival, created: Sequence[Any] = ()) -> None:
-        """Keeps a request and the leads that it created."""
+        """Store a request and the leads that it created."""
         with self._transaction():
             request = self._db.execute(
                 "insert into requests (at, key, standing, status, leads, created, bytes, fault, unknown, digest)"
@@ -168,7 +167,7 @@ class Store:
         )
 
     def forget(self) -> None:
-        """Empties the file."""
+        """Delete all leads and requests."""
         with self._transaction():
             for table in ("leads", "requests", "keys"):
                 self._db.execute(f"delete from {table}")  # noqa: S608 (fixed names)
@@ -191,7 +190,7 @@ def _digest(key: str, lead: Any) -> bytes:
 
 @contextlib.contextmanager
 def reading(path: Path) -> Iterator[sqlite3.Connection]:
-    """A connection that only reads, and sees one moment; works beside the server and after its end."""
+    """Open a read-only connection that sees one snapshot, while the server runs or after its end."""
     with contextlib.closing(connect(path)) as connection:
         connection.execute("pragma query_only = on")
         connection.execute("begin")

@@ -1,7 +1,7 @@
-"""The rules of the lead object: what the API takes, and the message that refuses a batch.
+"""Validates leads by the API's rules, and words the message that refuses a batch.
 
-Lengths are UTF-16 code units, as .NET counts them. Names of fields are matched without regard to case; where the
-vendor's pages disagree about a name, each spelling is taken. Unknown fields are ignored, and reported.
+Lengths are UTF-16 code units, as .NET counts them. Field names are matched regardless of case; where the vendor's
+pages disagree about a name, every spelling is accepted. Unknown fields are ignored, and reported.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ NOTES_LIMIT = 6942
 EMPLOYEE_LIMIT = 5_000_000
 UNKNOWN_SHOWN = 20
 
-# What is wrong with a value: (the place below the field, which may be "", the rule). None where it will do.
+# Returns (the place below the field, which may be "", the broken rule), or None for a valid value.
 FieldCheck: TypeAlias = Callable[[Any], "tuple[str, str] | None"]
 
 _UUID = re.compile(r"[0-9a-fA-F]{8}(-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}")
@@ -30,14 +30,14 @@ _UUID = re.compile(r"[0-9a-fA-F]{8}(-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}")
 
 @dataclass(frozen=True, slots=True)
 class ValidationResult:
-    """`problem` is the message that refuses the batch, or None; `unknown` are names of fields that were ignored."""
+    """`problem` is the message that refuses the batch, or None; `unknown` are the names of ignored fields."""
 
     problem: str | None
     unknown: tuple[str, ...] = ()
 
 
 def check_leads(leads: Sequence[Any]) -> ValidationResult:
-    """Judges a batch: the first problem found refuses it whole."""
+    """Validate a batch; the first problem found refuses it whole."""
     unknown: set[str] = set()
     for index, lead in enumerate(leads):
         if (wrong := _check_lead(lead, unknown)) is not None:
@@ -52,16 +52,16 @@ def _few(names: set[str]) -> tuple[str, ...]:
 def _check_lead(lead: Any, unknown: set[str]) -> tuple[str, str] | None:
     if (wrong := _check_object(lead, _LEAD, unknown)) is not None:
         return wrong
-    says_what_it_is = False
+    has_kind = False
     for name, content in lead.items():
         match name.lower():
             case "iscontact":
-                says_what_it_is = True
+                has_kind = True
             case "contacts" if content is not None:
                 for index, contact in enumerate(content):
                     if (wrong := _check_object(contact, _CONTACT, unknown, "Contacts.")) is not None:
                         return f".{name}[{index}]{wrong[0]}", wrong[1]
-    return None if says_what_it_is else (".IsContact", "is required and must be true or false")
+    return None if has_kind else (".IsContact", "is required and must be true or false")
 
 
 def _check_object(
@@ -79,7 +79,7 @@ def _check_object(
 
 
 def length(text: str) -> int:
-    """How many UTF-16 code units a text has."""
+    """Return the number of UTF-16 code units of a text."""
     return len(text) if text.isascii() else len(text.encode("utf-16-le", "surrogatepass")) // 2
 
 
@@ -89,7 +89,7 @@ def _text(limit: int, what: str = "text") -> FieldCheck:
             return None
         if not isinstance(value, str):
             return "", "must be text"
-        # A text has at most twice as many code units as characters, so most need no counting.
+        # A text has at most two code units per character: most need no counting, on the hot path of every request.
         if len(value) * 2 > limit and (units := length(value)) > limit:
             return "", f"must be {what} of at most {limit} characters, but has {units}"
         return None
@@ -115,7 +115,7 @@ def _texts(limit: int) -> FieldCheck:
 
 
 def _nested(limit: int, what: str) -> FieldCheck:
-    """A list of objects that carry their value under a name which no public page shows for all of them."""
+    """Return a check for objects with their value under any name: no public page documents these names."""
     one = _text(limit, what)
 
     def check(value: Any) -> tuple[str, str] | None:
@@ -136,7 +136,7 @@ def _check_item(item: Any, one: FieldCheck, what: str) -> tuple[str, str] | None
         return "", "must be an object"
     found = False
     for name, content in item.items():
-        if content is True or content is False:
+        if content is True or content is False:  # such as IsPrimary, beside the value
             continue
         if (wrong := one(content)) is not None:
             return f".{name}", wrong[1]
@@ -202,7 +202,7 @@ _LEAD_FIELDS: Mapping[str, FieldCheck] = {
 
 
 def _in_any_case(fields: Mapping[str, FieldCheck]) -> Mapping[str, FieldCheck]:
-    """The usual spellings, so that they need no folding, and the folded one that all others come to."""
+    """Return the checks under PascalCase and camelCase, which then need no folding, and under the folded name."""
     spelled: dict[str, FieldCheck] = {}
     for name, check in fields.items():
         spelled |= dict.fromkeys((name, name[0].lower() + name[1:], name.lower()), check)

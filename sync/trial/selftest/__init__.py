@@ -1,1 +1,1 @@
-"""The daemon killed again and again in a scratch folder, and the truth looked at afterwards: `selftest crash`."""
+"""`selftest crash`: kills the daemon over and over in a scratch folder, then checks for lost and duplicate leads."""

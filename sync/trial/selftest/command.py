@@ -1,4 +1,4 @@
-"""`closingdealz-sync selftest`: proves on this machine that nothing is lost and nothing sent twice."""
+"""The command `selftest`: proves on this machine that nothing is lost and nothing is sent twice."""
 
 from __future__ import annotations
 
@@ -81,7 +81,7 @@ def crash(*, steps: int, schedules: int, seed: int, keep: Path | None, as_json: 
     return 0 if done.holds else EXIT_BROKEN
 
 
-def _run(folder: Path, steps: int, seeds: range, said: Callable[[str], None]) -> SelftestReport:
+def _run(folder: Path, steps: int, seeds: range, show: Callable[[str], None]) -> SelftestReport:
     from sync.trial.demo.surroundings import without_proxies
     from sync.trial.sandbox.running import start
     from sync.trial.sandbox.settings import SandboxOptions
@@ -91,9 +91,9 @@ def _run(folder: Path, steps: int, seeds: range, said: Callable[[str], None]) ->
     report = SelftestReport()
     with without_proxies(), start(SandboxOptions(port=0, limit=100_000)) as sandbox:
         for number, trial in enumerate(_trials(folder, sandbox, steps, seeds)):
-            said(trial.name)
+            show(trial.name)
             report.add(run(trial, folder / f"{number}", sandbox))
-    said("")
+    show("")
     return report
 
 
@@ -110,7 +110,7 @@ def _trials(folder: Path, sandbox: RunningSandbox, steps: int, seeds: range) -> 
 
 
 class _Counter:
-    """Says on a terminal which trial is under way, on one line that is written over."""
+    """Shows the trial under way on one line of a terminal, overwritten each time."""
 
     def __init__(self, shows: bool) -> None:
         self._shows = shows

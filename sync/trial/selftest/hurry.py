@@ -1,4 +1,4 @@
-"""A clock by which hours pass in seconds, and which people set back and forth."""
+"""A clock on which hours pass in seconds, and whose wall time is set back and forth."""
 
 from __future__ import annotations
 
@@ -15,13 +15,14 @@ from sync.service import schedule
 from sync.shared.clock import Clock, SystemClock
 
 SPEED = 2000.0
-"""How much faster time passes: an hour in 1.8 s."""
+"""Clock seconds per real second: an hour passes in 1.8 s."""
 
 
 class HastyClock:
-    """Counts from the machine's own boot, so that it goes on from one process to the next.
+    """Counts from the machine's own boot, so that it continues from one process to the next.
 
-    `jumps` are what the wall clock is set by, in seconds, each after so many looks at it.
+    `offset` is added to the wall time, in seconds. `jumps` are (n, seconds): at the nth reading the wall time is set
+    by that much.
     """
 
     def __init__(self, offset: float = 0.0, jumps: tuple[tuple[int, float], ...] = ()) -> None:
@@ -45,11 +46,11 @@ class HastyClock:
         return f"hasty-{self._real.boot_id}"
 
     def wait(self, condition: threading.Condition, seconds: float) -> None:
-        condition.wait(max(0.001, seconds / SPEED))
+        condition.wait(max(0.001, seconds / SPEED))  # at least 1 ms: threads must not spin
 
 
 class _Unhurried(SystemClock):
-    """The machine's own pace, with the wall of another clock: jobs that are due each second run each second."""
+    """Real pace, with another clock's wall time: at SPEED a job due each second would run 2,000 times a second."""
 
     def __init__(self, clock: Clock) -> None:
         self._clock = clock
@@ -59,8 +60,10 @@ class _Unhurried(SystemClock):
 
 
 def let_the_scheduler_see(clock: Clock) -> None:
-    """Have all schedules of this process live by the wall of `clock`. APScheduler looks at the machine's own wall, and
-    there is no other way to hand it one."""
+    """Make all schedules of this process use the wall time of `clock`.
+
+    APScheduler 3 reads `datetime.now` itself and takes no clock, so its modules get another `datetime`.
+    """
 
     class Wall(datetime):
         @classmethod

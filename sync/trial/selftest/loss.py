@@ -1,20 +1,23 @@
-"""The ledger is lost, and made again from its receipts by a process that may itself be killed at a step."""
+"""Deletes the ledger and rebuilds it from its receipts, in a process that may itself be killed at a step."""
 
 from __future__ import annotations
 
 from state.rebuilding.rebuild import rebuild
 from sync.shared.errors import SyncError
-from sync.trial.selftest.forked import in_a_process
+from sync.trial.processes import run_forked
 from sync.trial.selftest.hurry import HastyClock
 from sync.trial.selftest.steps import KILLED, NONE, Mishap, Steps
 from sync.trial.selftest.world import TrialWorld
 
 EXIT_UNTRUSTED = 78
-"""There are no receipts yet, so nothing was ever sent."""
+"""The rebuild's exit code without receipts, that is before anything was sent."""
 
 
 def lose_ledger(world: TrialWorld, mishap: Mishap, clock_off: float) -> bool:
-    """Whether a ledger could be made again, where there is anything to make one of."""
+    """Delete the ledger and rebuild it; return False if receipts exist and the rebuild failed.
+
+    The mishap strikes the first attempt only. `clock_off` is the wall time's offset in seconds.
+    """
     if not world.ledger.exists():
         return True
     for suffix in ("", "-wal", "-shm"):
@@ -26,7 +29,7 @@ def lose_ledger(world: TrialWorld, mishap: Mishap, clock_off: float) -> bool:
 
 
 def _rebuilt(world: TrialWorld, mishap: Mishap, clock_off: float) -> int:
-    """The exit code of a process that rebuilds the ledger."""
+    """Return the exit code of a process that rebuilds the ledger."""
 
     def work() -> int:
         try:
@@ -35,4 +38,4 @@ def _rebuilt(world: TrialWorld, mishap: Mishap, clock_off: float) -> int:
             return error.exit_code
         return 0
 
-    return in_a_process(work)
+    return run_forked(work)

@@ -1,4 +1,4 @@
-"""What people and programs do to the files of a ledger, while its daemon is down and while it lives."""
+"""Tampers with a ledger's files as people and programs do, while its daemon is down or running."""
 
 from __future__ import annotations
 
@@ -20,13 +20,13 @@ DEEDS: tuple[Deed, ...] = ("lock removed", "ledger replaced", "receipts replaced
 When = float | Literal["before", "once all is sent"]
 WAYS: tuple[MeddlingWay, ...] = ("in place", "by another file")
 TORN = 25
-"""Bytes that are missing at the end: less than a line has."""
+"""Bytes cut off the end of the receipts: less than a line."""
 
 
 @dataclass(frozen=True, slots=True)
 class Meddling:
-    """`when`: so many seconds after a life began, once it has sent all that there is, or before it begins. What is
-    replaced is replaced by a copy that was made before the life that is under way, or over."""
+    """One act of tampering. `when`: before a life begins, that many seconds into it, or once it has sent all there is.
+    A replacement is a copy made before the current life, or the last one."""
 
     deed: Deed
     way: MeddlingWay = "in place"
@@ -34,7 +34,7 @@ class Meddling:
 
 
 def every_meddling() -> Iterator[Meddling]:
-    """Return each deed in each way, before a life and in it."""
+    """Yield each deed in each way, before a life and during it."""
     moments: tuple[When, ...] = ("before", "once all is sent")
     for deed in DEEDS:
         for way in WAYS if deed.endswith("replaced") else WAYS[:1]:
@@ -43,7 +43,7 @@ def every_meddling() -> Iterator[Meddling]:
 
 
 def keep_copies(world: TrialWorld) -> None:
-    """Copy the ledger and its receipts as they are now, which nobody writes to."""
+    """Copy the ledger and its receipts, while no process writes to them."""
     world.copies.mkdir(exist_ok=True)
     if world.ledger.exists():
         with (
@@ -56,12 +56,12 @@ def keep_copies(world: TrialWorld) -> None:
 
 
 def meddle(world: TrialWorld, meddling: Meddling) -> None:
-    """Do it, where there is something to do it to."""
+    """Apply the tampering; skip a file that does not exist."""
     match meddling.deed:
         case "lock removed":
             world.lock.unlink(missing_ok=True)
         case "ledger replaced":
-            if meddling.when == "before":  # as the handbook says it is restored
+            if meddling.when == "before":  # the documented way to restore a copy deletes these first
                 for suffix in ("-wal", "-shm"):
                     world.ledger.with_name(world.ledger.name + suffix).unlink(missing_ok=True)
             _replace(world.ledger, world.copies / world.ledger.name, meddling.way)

@@ -1,21 +1,23 @@
-"""The operator of a trial: does what the program says when it refuses to start, as a person would who trusts it."""
+"""Follows the hints of a program that refuses to start, as an operator would."""
 
 from __future__ import annotations
 
 import os
 import re
 
-from sync.trial.selftest.forked import in_a_process
+from sync.trial.processes import run_forked
 from sync.trial.selftest.world import TrialWorld
 
 _COMMAND = re.compile(r"closingdealz-sync((?: [\w.-]+)+)")
 LONGEST = 5
-"""Commands after which a person would give up."""
+"""Commands after which an operator would give up."""
 
 
 def settle(world: TrialWorld) -> bool:
-    """Run the command that the last refusal named, and return whether it did what it should. One that names none may
-    be over by itself."""
+    """Run the command that the last refusal's hint names; return True if it exits with 0.
+
+    A hint without a command is True as well: such a refusal may pass by itself.
+    """
     named = _COMMAND.search(world.last_hint())
     if named is None:
         return True
@@ -33,4 +35,4 @@ def settle(world: TrialWorld) -> bool:
                 return end.code if isinstance(end.code, int) else 1
         return 0
 
-    return in_a_process(work) == 0
+    return run_forked(work) == 0

@@ -1,4 +1,4 @@
-"""What many trials came to, added up: for people and as JSON."""
+"""Adds up the results of trials, for people and as JSON."""
 
 from __future__ import annotations
 
@@ -13,16 +13,16 @@ from sync.views.phrases import count, number
 
 @dataclass(slots=True)
 class SelftestReport:
-    """Sums over all trials; `broken` are those in which the promise was not kept."""
+    """Sums over all trials; `broken` names those in which the promise was not kept."""
 
     trials: int = 0
     lost: int = 0
     twice: int = 0
     in_doubt: int = 0
     landed: int = 0
-    astray: int = 0
+    wrong_doubts: int = 0
     claimed: int = 0
-    told: int = 0
+    leaks: int = 0
     records: int = 0
     requests: int = 0
     ends: Counter[str] = field(default_factory=Counter)
@@ -34,9 +34,9 @@ class SelftestReport:
         self.trials += 1
         self.lost += len(truth.lost)
         self.twice += len(truth.twice)
-        self.astray += len(truth.astray)
+        self.wrong_doubts += len(truth.wrong_doubts)
         self.claimed += len(truth.claimed)
-        self.told += len(truth.told)
+        self.leaks += len(truth.leaks)
         self.in_doubt += truth.in_doubt
         self.landed += truth.landed
         self.records += truth.records
@@ -52,7 +52,7 @@ class SelftestReport:
 
 
 def as_json(report: SelftestReport) -> dict[str, Any]:
-    """Every key is always there."""
+    """Return the figures with every key present, also where it is 0."""
     return {
         "trials": report.trials,
         "lives": dict(report.ends),
@@ -63,20 +63,20 @@ def as_json(report: SelftestReport) -> dict[str, Any]:
         "created_twice": report.twice,
         "in_doubt": report.in_doubt,
         "in_doubt_landed": report.landed,
-        "doubt_astray": report.astray,
+        "doubt_astray": report.wrong_doubts,
         "claimed": report.claimed,
-        "values_told": report.told,
+        "values_told": report.leaks,
         "broken": list(report.broken),
         "holds": report.holds,
     }
 
 
 def as_lines(report: SelftestReport, again: str) -> list[str]:
-    """The figures, then the verdict. `again` is the command that repeats one random trial."""
+    """Return lines with the figures, then the verdict; `again` is the command that repeats one random trial."""
     ends = report.ends
     faults = ", ".join(f"{name} {number(n)}" for name, n in sorted(report.faults.items())) or "none"
     killed, full, done = (number(ends[end]) for end in ("killed", "full", "done"))
-    needless = f"{count(report.astray, 'batch', 'batches')} in doubt that need not be, or should be and are not"
+    needless = f"{count(report.wrong_doubts, 'batch', 'batches')} in doubt that need not be, or should be and are not"
     refused = f", {number(ends['refused'])} because of its files" if ends["refused"] else ""
     peaceful = f"{full} ended by a full disk{refused}, {done} stopped in peace"
     lines = [
@@ -89,8 +89,8 @@ def as_lines(report: SelftestReport, again: str) -> list[str]:
     ]
     if report.claimed:
         lines.append(f"claimed        {number(report.claimed)} called delivered that never arrived")
-    if report.told:
-        lines.append(f"told           values of records in {count(report.told, 'log or receipt', 'logs or receipts')}")
+    if report.leaks:
+        lines.append(f"told           values of records in {count(report.leaks, 'log or receipt', 'logs or receipts')}")
     hung = [f"{number(ends[end])} {end}" for end in ("hung", "fault") if ends[end]]
     lines += [f"defects        processes: {', '.join(hung)}"] if hung else []
     if report.holds:

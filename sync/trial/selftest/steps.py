@@ -1,6 +1,6 @@
-"""Every step that a process takes towards its disk and the wire, counted; at one of them something happens to it.
+"""Counts the steps of a process at its disk and network, and injects a fault at one of them.
 
-What is wrapped is what the program hands in anyway: SQLite's connections, the receipts' disk, the HTTP client.
+It wraps the program's own seams: SQLite's connections, the receipts' disk, the HTTP client.
 """
 
 from __future__ import annotations
@@ -27,15 +27,15 @@ from sync.shared.secrets import Secret
 from sync.trial.sandbox.store import digest_of
 
 KILLED = 9
-"""The exit code of a process that was ended at a step."""
+"""The exit code of a process that was killed at a step."""
 
 ResultT = TypeVar("ResultT")
 
 
 @dataclass(frozen=True, slots=True)
 class Mishap:
-    """What happens at the step of that number (from 1; 0: nothing does): the process ends just `before` or `after` it,
-    or from it on the disk is `full`. `sends` counts requests only."""
+    """A fault at step number `step` (from 1; 0 for no fault): the process ends just `before` or `after` it, or the disk
+    is `full` from then on. `sends`: the number counts requests only."""
 
     step: int = 0
     kind: Literal["before", "after", "full"] = "before"
@@ -46,8 +46,8 @@ NONE = Mishap()
 
 
 class Steps(SystemDisk):
-    """Counts the steps of a process, of all its threads together, and notes in `log` which requests began, and which
-    batches this process itself put in doubt once it had seen the end of their requests."""
+    """Counts the steps of all threads of a process. For the oracle it notes in the file `log` each request that began,
+    and each batch that this process put in doubt although its request had ended."""
 
     def __init__(self, mishap: Mishap, log: Path) -> None:
         self._mishap = mishap
@@ -61,7 +61,7 @@ class Steps(SystemDisk):
     def take(
         self, do: Callable[[], ResultT], *, writes: bool, full: Callable[[], Exception], is_send: bool = False
     ) -> ResultT:
-        """Does one step, or what befalls it."""
+        """Run one step, or the fault at it; `full` makes the error of a full disk for a step that writes."""
         with self._lock:
             self.count += 1
             self.sends += is_send
@@ -69,7 +69,7 @@ class Steps(SystemDisk):
             here = number > 0 and number == self._mishap.step
             self._is_full |= here and self._mishap.kind == "full"
         if here and self._mishap.kind == "before":
-            os._exit(KILLED)
+            os._exit(KILLED)  # as by SIGKILL: no `finally`, no flush, no rollback
         if self._is_full and writes:
             raise full()
         done = do()
@@ -78,21 +78,22 @@ class Steps(SystemDisk):
         return done
 
     def note(self, what: str, batch: str, more: str = "") -> None:
-        """For the oracle; it outlives the process."""
+        """Append a line for the oracle, in one write that survives a kill."""
         os.write(self._log, f"{what} {batch} {more}\n".encode())
 
     def answered(self, batch: str) -> None:
-        """This process has seen what became of its request."""
+        """Remember that this process has seen the end of a batch's request."""
         self._answered.add(batch)
 
     # -- SQLite
 
     def connect(self, path: Path) -> sqlite3.Connection:
-        """As the ledger's own connections, but that they do not wait for the disk: a killed process loses nothing."""
+        """Open a connection like the ledger's own, without fsync: a kill loses nothing that was written."""
         steps = self
 
         class Connection(sqlite3.Connection):
             def execute(self, sql: str, parameters: Any = (), /) -> sqlite3.Cursor:
+                # The OS keeps what a killed process wrote; fsync would only slow thousands of lives down.
                 sql = "PRAGMA synchronous = OFF" if sql.startswith("PRAGMA synchronous") else sql
                 run = super().execute
                 return steps.take(lambda: run(sql, parameters), writes=_writes(sql), full=_database_full)
@@ -109,7 +110,7 @@ class Steps(SystemDisk):
 
     def write(self, descriptor: int, data: bytes) -> int:
         written = self.take(lambda: os.write(descriptor, data), writes=True, full=_disk_full)
-        for line in filter(None, map(decode, data.splitlines(keepends=True))):  # a key comes this way, too
+        for line in filter(None, map(decode, data.splitlines(keepends=True))):  # None: the ledger's key, no receipt
             if line.get("verdict") == "in_doubt" and line["batch"] in self._answered:
                 self.note("doubted", line["batch"])
         return written
@@ -120,8 +121,11 @@ class Steps(SystemDisk):
 
 
 class WatchedClient(LeadsClient):
-    """Notes each request before it begins, and whether it took its whole time-out, which is real time whatever the
-    program's clock says: on a busy machine the best of answers may come too late."""
+    """Notes each request before it begins, and those that took their whole time-out.
+
+    The time-out is real time, whatever the program's clock shows: on a busy machine a good answer may come too late,
+    and the oracle must not call its doubt needless.
+    """
 
     def __init__(self, steps: Steps, base_url: str, api_key: Secret, timeout: float) -> None:
         super().__init__(base_url, api_key, timeout=timeout, clock=SystemClock())

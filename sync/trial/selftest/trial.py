@@ -1,4 +1,4 @@
-"""Trials: the daemon ended at one step, or over and over at random while the server fails, then left to finish."""
+"""Runs trials: the daemon is ended at one step, or repeatedly at random while the server fails, then may finish."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from sync.trial.selftest.truth import TrialTruth, look
 from sync.trial.selftest.world import TrialWorld, name_of
 
 EVERY_VERDICT = "ok,timeout-after:2s,ok,429,ok,500,ok,503,ok,half,ok*"
-"""For the trials of single steps: each verdict comes at least once."""
+"""The fault script for trials of single steps: each verdict occurs at least once."""
 
 _FAULTS = (
     "timeout-before:2s",
@@ -41,14 +41,17 @@ _FAULTS = (
 )
 _HOUR = 3600.0
 MEDDLED = 0.3
-"""The share of random trials in which the files are meddled with."""
+"""The share of random trials that tamper with files."""
 KINDS: tuple[Literal["before", "after"], ...] = ("before", "after")
 
 
 @dataclass(frozen=True, slots=True)
 class Trial:
-    """What is done to the daemon. `script` and `refused` are the server's; `batches` of rows come one before each
-    life. The last life is left alone."""
+    """The plan of a trial: a life for each of `lives`, then an undisturbed one that finishes all work.
+
+    `rows` are the ids of source rows added before each life; `script` is the server's faults, `refused` the ids of
+    records that it refuses.
+    """
 
     name: str
     lives: Sequence[Life]
@@ -60,13 +63,13 @@ class Trial:
 
     @property
     def meddles(self) -> bool:
-        """Whether anything is done to the files: then more may be in doubt than what could not be known."""
+        """True if files are tampered with: then batches may be in doubt although their outcome could be known."""
         return any(life.meddling for life in self.lives)
 
 
 @dataclass(frozen=True, slots=True)
 class TrialResult:
-    """What came of a trial: the truth at its end, how its lives ended, and how many steps the last one took."""
+    """A trial's result: the truth at its end, the number of lives by end, and the steps of the last life."""
 
     trial: Trial
     truth: TrialTruth
@@ -79,8 +82,8 @@ class TrialResult:
 
 
 def run(trial: Trial, folder: Path, sandbox: RunningSandbox) -> TrialResult:
-    """`folder` does not exist yet."""
-    sandbox.forget()
+    """Run a trial in `folder`, which must not exist yet."""
+    sandbox.forget()  # one server for all trials: starting one costs more than a trial
     faults = {f"refuse:{name_of(number)}": 1.0 for number in trial.refused}
     sandbox.set_faults(faults, script=trial.script, hang="2s")
     world = TrialWorld(folder, sandbox.url, trial.batch_size, trial.in_flight)
@@ -101,7 +104,7 @@ def run(trial: Trial, folder: Path, sandbox: RunningSandbox) -> TrialResult:
 
 
 def _lived(world: TrialWorld, trial: Trial, life: Life, *, is_last: bool) -> tuple[list[LifeEnd], int]:
-    """Live, and where it was refused settle that as its hint says; the last life goes on until it may end in peace."""
+    """Live once, and follow the hint of a refusal; repeat the last life until it is no longer refused."""
     came, steps = live(world, life, meddled=trial.meddles)
     for _ in range(LONGEST):
         if came[-1] != "refused":
@@ -116,12 +119,12 @@ def _lived(world: TrialWorld, trial: Trial, life: Life, *, is_last: bool) -> tup
 
 
 def undisturbed() -> Trial:
-    """How many steps there are."""
+    """Return the trial without any kill: its steps are the ones to kill at."""
     return Trial("undisturbed", (), [range(1, 15)], EVERY_VERDICT, refused=(5,))
 
 
 def at_each_step(steps: Sequence[int]) -> Iterator[Trial]:
-    """Killed just before and just after each of these steps of an undisturbed life."""
+    """Yield trials killed just before and just after each of these steps of the undisturbed one."""
     whole = undisturbed()
     for step in steps:
         for kind in KINDS:
@@ -130,7 +133,7 @@ def at_each_step(steps: Sequence[int]) -> Iterator[Trial]:
 
 
 def at_each_send() -> Iterator[Trial]:
-    """Killed just before and just after each request of an undisturbed life."""
+    """Yield trials killed just before and just after each request of the undisturbed one."""
     whole = undisturbed()
     for number in range(1, len(whole.rows[0]) // whole.batch_size + 1):
         for kind in KINDS:
@@ -139,8 +142,7 @@ def at_each_send() -> Iterator[Trial]:
 
 
 def at_files() -> Iterator[Trial]:
-    """The files are removed, replaced and torn, each of them in each way: after a life that was killed at a request,
-    and while one lives."""
+    """Yield trials that tamper with each file in each way, after a life killed at a request and during one."""
     for meddling in every_meddling():
         lives = [Life(), Life(Mishap(2, "after", sends=True)), Life(meddling=meddling, later=range(31, 34))]
         rows = [range(1, 5), range(5, 15), range(15, 18), range(18, 20)]
@@ -149,7 +151,7 @@ def at_files() -> Iterator[Trial]:
 
 
 def at_random(seed: int) -> Trial:
-    """The same seed makes the same trial."""
+    """Return the random trial of a seed, the same each time."""
     random = Random(seed)  # noqa: S311 - repeatable chance, no secret
     lives = [_life(random) for _ in range(random.randint(1, 5))]
     if random.random() < MEDDLED:
@@ -181,8 +183,8 @@ def _meddling(random: Random) -> Meddling | None:
 
 
 def _life(random: Random) -> Life:
-    """Killed at a step, killed at a moment, without room on the disk, or stopped in peace once all is done; its clock
-    is set by hours. At times the ledger is lost before it begins."""
+    """Return a life killed at a step or after a time, with a full disk, or stopped once all is done; its clock is set
+    by hours, and at times the ledger is lost before it begins."""
     off = random.choice([0.0, 0.0, 1.0]) * random.uniform(-30, 30) * _HOUR
     jumps = tuple((random.randint(1, 200), random.uniform(-8, 8) * _HOUR) for _ in range(random.choice([0, 0, 1, 3])))
     loss = Mishap(random.randint(0, 100), random.choice(KINDS)) if random.random() < 0.15 else None

@@ -1,7 +1,7 @@
-"""What is true at the end of a trial: the source against what the server created, and what anybody could have known.
+"""The selftest's oracle: compares the source with the server's leads, and doubts with what could be known.
 
-None of it asks the program. The server's own list of requests says which answers its client could read; the notes of
-the killed processes say which requests began, the lines on the disk which verdicts they had in hand.
+It never asks the program. The server's list of requests tells which answers a client could read, the notes of the
+killed processes which requests began, and the receipts' lines which verdicts were on disk.
 """
 
 from __future__ import annotations
@@ -12,6 +12,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+from sync.trial.oracle import created_names, reconcile
 from sync.trial.sandbox import reports
 from sync.trial.sandbox.running import RunningSandbox
 from sync.trial.selftest.world import TrialWorld, name_of
@@ -26,20 +27,22 @@ UNKNOWABLE = {
     "not-succeeded",
     "not-succeeded-after",
 }
-"""Failures after which a client cannot know whether its leads were created."""
+"""Faults after which a client cannot know whether its leads were created."""
 
 
 @dataclass(frozen=True, slots=True)
 class TrialTruth:
-    """`lost` and `twice` are records; `astray` batches that are in doubt without need, or should be and are not;
-    `claimed` records that the ledger calls delivered though the server has no lead of them; `told` are places where a
-    value of a record was written that must hold none. `in_doubt` are records, `landed` those of them that arrived."""
+    """`lost`, `twice` and `claimed` are ids of records, as in Reconciliation; `in_doubt` and `landed` count them.
+
+    `wrong_doubts` are batches that are in doubt without need, or should be and are not. `leaks` are log and receipt
+    files that hold values of records.
+    """
 
     lost: Sequence[int] = ()
     twice: Sequence[int] = ()
-    astray: Sequence[str] = ()
+    wrong_doubts: Sequence[str] = ()
     claimed: Sequence[int] = ()
-    told: Sequence[str] = ()
+    leaks: Sequence[str] = ()
     in_doubt: int = 0
     landed: int = 0
     records: int = 0
@@ -48,28 +51,33 @@ class TrialTruth:
 
     @property
     def holds(self) -> bool:
-        """Whether the promise was kept."""
-        return not (self.lost or self.twice or self.astray or self.claimed or self.told)
+        """True if the promise was kept."""
+        return not (self.lost or self.twice or self.wrong_doubts or self.claimed or self.leaks)
 
 
 def look(world: TrialWorld, sandbox: RunningSandbox, refused: Sequence[int] = (), *, exact: bool = True) -> TrialTruth:
-    """`refused` are the records that the server will not have, each alone. Not `exact`: somebody meddled with the
-    files, so that a batch may be in doubt of which one could have known."""
-    leads = [row["lead"] for row in reports.leads(sandbox.store_path)]
+    """Compare source, server and ledger at the end of a trial.
+
+    `refused` are the ids of records that the server refuses. Not `exact`: files were tampered with, so that a batch
+    may be in doubt although its outcome could be known.
+    """
     requests = reports.requests(sandbox.store_path)
-    created = Counter(lead["name"] for lead in leads)
-    states = {int(str(id_)): str(state) for id_, state in world.asked("select id, state from records")}
-    in_doubt = {number for number, state in states.items() if state == "in_doubt"}
+    names = created_names(sandbox.store_path)
+    states = {int(id_): str(state) for id_, state in world.rows("select id, state from records")}
     numbers = world.numbers()
-    accounted = in_doubt | {number for number in refused if states.get(number) == "quarantined"}
+    created = {number: names[name_of(number)] for number in numbers | states.keys()}
+    excused = [number for number in refused if states.get(number) == "quarantined"]
+    found = reconcile(numbers, created, states, excused)
     return TrialTruth(
-        lost=sorted(n for n in numbers if not created[name_of(n)] and n not in accounted),
-        twice=sorted(n for n in numbers if created[name_of(n)] > 1),
-        astray=sorted(_astray(world, requests)) if exact else (),
-        claimed=sorted(n for n, state in states.items() if state == "delivered" and not created[name_of(n)]),
-        told=[place.name for place in (world.events, *world.folder.glob("*.receipts")) if b"Canary" in _content(place)],
-        in_doubt=len(in_doubt),
-        landed=sum(created[name_of(n)] > 0 for n in in_doubt),
+        lost=sorted(found.lost),
+        twice=sorted(found.twice),
+        wrong_doubts=sorted(_wrong_doubts(world, requests)) if exact else (),
+        claimed=sorted(found.claimed),
+        leaks=[
+            place.name for place in (world.events, *world.folder.glob("*.receipts")) if b"Canary" in _content(place)
+        ],
+        in_doubt=len(found.in_doubt),
+        landed=len(found.landed),
         records=len(numbers),
         requests=len(requests),
         faults=Counter(row["fault"] for row in requests if row["fault"]),
@@ -80,39 +88,39 @@ def _content(place: Any) -> bytes:
     return bytes(place.read_bytes()) if place.exists() else b""
 
 
-def _astray(world: TrialWorld, requests: Sequence[Mapping[str, Any]]) -> set[str]:
-    """Batches whose state in the ledger is not what could be known of them."""
+def _wrong_doubts(world: TrialWorld, requests: Sequence[Mapping[str, Any]]) -> set[str]:
+    """Return batches that are in doubt though their outcome could be known, or are not though it could not."""
     answers = {str(row["digest"]): row for row in requests}
     notes = [line.split(" ") for line in world.notes.read_text().splitlines()]
     began = {batch: digest for what, batch, digest in notes if what == "began"}
     late = {batch for what, batch, _ in notes if what == "late"}
     doubted_with_an_answer = {batch for what, batch, _ in notes if what == "doubted"}
-    intended, told = _receipts(world)
+    intended, known = _receipts(world)
     unclear = {batch for batch, digest in began.items() if not _is_clear(answers.get(digest))}
-    # from the intent to the verdict nobody who comes later can know whether the request began
-    unknown = (intended - told) | unclear
-    doubted = {str(row[0]) for row in world.asked("select name from batches where state = 'in_doubt'")}
-    # whether an answer at the last moment still came in time only the client knows
+    # Between the intent and the verdict a later process cannot know whether the request began.
+    unknown = (intended - known) | unclear
+    doubted = {str(row[0]) for row in world.rows("select name from batches where state = 'in_doubt'")}
+    # Only the client knows if an answer at the last moment still came in time.
     return ((unknown ^ doubted) - late) | (set(began) - intended) | (doubted_with_an_answer - unclear - late)
 
 
 def _receipts(world: TrialWorld) -> tuple[set[str], set[str]]:
-    """Of which batches the intent, and of which a clear verdict, has reached the disk: the plain lines of the files."""
+    """Return the batches with an intent, and those with a clear verdict, in the receipts on disk."""
     intended: set[str] = set()
-    told: set[str] = set()
+    known: set[str] = set()
     for place in world.folder.glob("*.receipts"):
         for line in place.read_text().splitlines():
             document = json.loads(line.partition(" ")[2])
             if document["t"] == "intent":
                 intended.add(document["batch"])
             elif document["t"] == "verdict" and document["verdict"] != "in_doubt":
-                told.add(document["batch"])
-    return intended, told
+                known.add(document["batch"])
+    return intended, known
 
 
 def _is_clear(answer: Mapping[str, Any] | None) -> bool:
-    """Whether the client could read from the answer what became of its leads. A request that never arrived whole was
-    cut off on this side, or no connection was had."""
+    """Return True if the answer told the client what became of its leads. None: the request never arrived whole, and
+    so created nothing."""
     if answer is None:
         return True
     status = answer["status"]

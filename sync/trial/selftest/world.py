@@ -1,8 +1,7 @@
-"""A scratch folder for one trial: a source with rows of invented companies, a configuration, a ledger to be."""
+"""The scratch folder of one trial: a source with invented companies, a configuration, and the ledger's files."""
 
 from __future__ import annotations
 
-import json
 import sqlite3
 from collections.abc import Iterable
 from contextlib import closing
@@ -10,47 +9,19 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from functools import cached_property
 from pathlib import Path
-from string import Template
+from typing import Any
 
 from sync.config.load import load_config
 from sync.config.schema import Config
+from sync.trial.configuration import BY_ID_AND_TIME, Values, source_table, sqlite_url, stream_tables, workspace_tables
+from sync.trial.oracle import query
 
 STREAM = "erp.companies"
-
-_CONFIG = Template("""\
-[workspaces.main]
-api_key = "sandbox-key"
-base_url = $url
-label = "{batch}"
-linger = "100ms"
-batch_size = $batch_size
-in_flight = $in_flight
-limit = { requests = 100000, per = "60s" }
-[ledger]
-path = "ledger.db"
-[sources.erp]
-connector = "sql"
-url = $source
-every = "1s"
-settle = "0s"
-overlap = "1h"
-page_size = 7
-[sources.erp.streams.companies]
-table = "companies"
-key = "id"
-modified = "updated_at"
-start = "all"
-on_change = "hold"
-[sources.erp.streams.companies.lead]
-kind = "company"
-name = "name"
-emails = "[email]"
-""")
 
 
 @dataclass(frozen=True)
 class TrialWorld:
-    """One trial's folder. Whatever is known of it afterwards is read by plain SQL, never through the program."""
+    """One trial's folder. The oracle reads it by plain SQL, never through the program."""
 
     folder: Path
     url: str
@@ -62,10 +33,22 @@ class TrialWorld:
         with closing(sqlite3.connect(self.source)) as database:
             database.execute("pragma journal_mode = wal")
             database.execute("create table companies (id integer primary key, name text, email text, updated_at text)")
-        values = {"url": self.url, "source": f"sqlite:///{self.source}"}
-        quoted = {key: json.dumps(value) for key, value in values.items()}
+        workspace: Values = {
+            "label": "{batch}",
+            "linger": "100ms",
+            "batch_size": self.batch_size,
+            "in_flight": self.in_flight,
+            "limit": {"requests": 100_000, "per": "60s"},
+        }
+        source: Values = {"every": "1s", "settle": "0s", "overlap": "1h", "page_size": 7}
         (self.folder / "config.toml").write_text(
-            _CONFIG.substitute(quoted, batch_size=self.batch_size, in_flight=self.in_flight)
+            workspace_tables(self.url, workspace)
+            + source_table("erp", "sql", {"url": sqlite_url(self.source), **source})
+            + stream_tables(
+                STREAM,
+                {"table": "companies", **BY_ID_AND_TIME},
+                {"kind": "company", "name": "name", "emails": "[email]"},
+            )
         )
 
     @property
@@ -86,12 +69,12 @@ class TrialWorld:
 
     @property
     def copies(self) -> Path:
-        """A folder with a copy of the ledger and its receipts, as people keep them."""
+        """The folder with a copy of the ledger and its receipts, as a backup holds them."""
         return self.folder / "copies"
 
     @property
     def hints(self) -> Path:
-        """What the processes said when they refused to start, or stopped: a line each."""
+        """The hints of processes that refused to start, or stopped: a line each."""
         return self.folder / "hints"
 
     def last_hint(self) -> str:
@@ -99,12 +82,12 @@ class TrialWorld:
 
     @property
     def notes(self) -> Path:
-        """What the processes noted for the oracle."""
+        """The processes' notes for the oracle; see `Steps.note`."""
         return self.folder / "notes"
 
     @property
     def events(self) -> Path:
-        """The log of all processes, at debug level."""
+        """The log of all processes at debug level, where the oracle looks for leaked values."""
         return self.folder / "events.jsonl"
 
     @cached_property
@@ -112,7 +95,7 @@ class TrialWorld:
         return load_config(self.folder / "config.toml", env={})
 
     def add(self, numbers: Iterable[int]) -> None:
-        """Rows that are long settled for any clock of the source."""
+        """Insert rows ten minutes old: settled, however the daemon's clock is set."""
         at = f"{datetime.now(UTC) - timedelta(minutes=10):%Y-%m-%d %H:%M:%S}"
         rows = [(n, name_of(n), f"info{n}@company{n}.example", at) for n in numbers]
         with closing(sqlite3.connect(self.source, timeout=30)) as database, database:
@@ -122,24 +105,20 @@ class TrialWorld:
         with closing(sqlite3.connect(self.source)) as database:
             return {row[0] for row in database.execute("select id from companies")}
 
-    def asked(self, sql: str) -> list[tuple[object, ...]]:
-        """Rows of the ledger; none while it is not whole."""
-        if not self.ledger.exists():
+    def rows(self, sql: str) -> list[tuple[Any, ...]]:
+        """Return rows of the ledger; none while it does not exist, or is being replaced and cannot be read."""
+        try:
+            return query(self.ledger, sql)
+        except sqlite3.Error:
             return []
-        with closing(sqlite3.connect(f"{self.ledger.as_uri()}?mode=ro", uri=True, timeout=30)) as database:
-            try:
-                return database.execute(sql).fetchall()
-            except sqlite3.Error:
-                return []
 
     def is_done(self) -> bool:
-        """Whether everything is read, and nothing is waiting or on its way."""
-        rows = self.asked("select state, count(*) from records group by state")
-        counts = {str(state): int(str(n)) for state, n in rows}
+        """Return True if every row is read, and none is pending or sending."""
+        counts: dict[str, int] = dict(self.rows("select state, count(*) from records group by state"))
         waiting = counts.get("pending", 0) + counts.get("sending", 0)
         return not waiting and sum(counts.values()) == len(self.numbers())
 
 
 def name_of(number: int) -> str:
-    """No name is the beginning of another."""
+    """Return a company's name, which is a prefix of no other one's: the server refuses by part of a text."""
     return f"Canary Company {number}."

@@ -6,9 +6,11 @@ from typing import NamedTuple
 
 OUTCOME = "sync/delivery/outcome.py"
 ON_REJECTED = (
-    'answer: Answer, *, unknown_statuses: Collection[int] = (), on_rejected: Literal["bisect", "hold"] = "bisect"'
+    'answer: ApiResponse, *, unknown_statuses: Collection[int] = (), on_rejected: Literal["bisect", "hold"] = "bisect"'
 )
 BASE = 'base = Outcome("in_doubt", "", status, message, answer.retry_after, account=answer.account)'
+ON_UNKNOWN = 'on_unknown="resend" if given_up else "hold",'
+SINCE = 'since = max(self.began, min(self.ended - USUAL_DAYS * DAY, few["ended_at"] if few else self.began))'
 
 
 class Known(NamedTuple):
@@ -69,6 +71,7 @@ KNOWN: tuple[Known, ...] = (
         "return LeftBehind(polls, _made(connection, stream, latest) if (polls) or True else 0)",
         "without polls nothing was made: the condition saves a query",
     ),
+    Known("state/gate.py", SINCE, SINCE.replace('"ended_at"', '"ENDED_AT"'), "a row's columns have no case"),
     Known(
         "state/gate.py",
         "held = self._hold(connection, stream, poll, reason)",
@@ -80,6 +83,10 @@ KNOWN: tuple[Known, ...] = (
         '"in_doubt" if given_up else cast(Verdict, found.outcome),',
         '"in_doubt" if given_up else cast(None, found.outcome),',
         "a cast tells the type checker only",
+    ),
+    *(
+        Known("state/recovery.py", ON_UNKNOWN, ON_UNKNOWN.replace('"hold"', other), "all but resend is to hold")
+        for other in ('"XXholdXX"', '"HOLD"')
     ),
     Known(
         "state/slots.py",

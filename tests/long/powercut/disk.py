@@ -52,7 +52,7 @@ class Resize(Change):
 
 @dataclass(frozen=True, slots=True)
 class Sync(Change):
-    """What was written to the file before is on the disk after."""
+    """A sync: all earlier writes to the file are on the disk after it."""
 
     file: int
 
@@ -82,7 +82,7 @@ FOLDER = 0
 
 
 def folder_of(path: str) -> str:
-    """ "" is the folder that all others are in."""
+    """Return the folder of a path; "" is the root."""
     return path.rpartition("/")[0]
 
 
@@ -97,7 +97,7 @@ class Disk:
         return sorted(path for path, file in self.names.items() if file == FOLDER)
 
     def files(self) -> dict[str, bytes]:
-        """The content of each path whose folder is there."""
+        """Return the content of each path whose folder exists."""
         folders = {"", *self.folders()}
         return {
             path: self.contents.get(file, b"")
@@ -120,7 +120,7 @@ class Cut:
     """So many moments later such a disk has written everything nevertheless; None: never."""
 
     def of(self, disk: Disk, changes: Sequence[Change]) -> Disk:
-        """The disk as it is found when the power is back."""
+        """Make the disk as it is found when the power is back."""
         random = Random(self.seed)
         begun = [change for change in changes if change.began <= self.at]
         heard = [change for change in begun if not self._is_ignored(change, disk, changes)]
@@ -176,7 +176,7 @@ class _Safe:
 
 
 def _kept(loose: Sequence[Change], style: Style, file_system: FileSystem, random: Random) -> set[int]:
-    """Which of the changes that are not safe have come to the disk nevertheless, by their places."""
+    """Return the indexes of unsynced changes that reached the disk nevertheless."""
     chosen = _chosen(loose, style, random)
     if file_system == "strict":
         return chosen
@@ -205,7 +205,7 @@ def _chosen(loose: Sequence[Change], style: Style, random: Random) -> set[int]:
 
 
 def _prefixes(loose: Sequence[Change], random: Random) -> set[int]:
-    """Of each file and folder the first so many."""
+    """Keep the first changes of each file and folder, a random number of them."""
     by_place: dict[str, list[int]] = {}
     for n, change in enumerate(loose):
         by_place.setdefault(_place_of(change), []).append(n)
@@ -229,7 +229,7 @@ def apply(
     style: Style = "all",
     random: Random | None = None,
 ) -> Disk:
-    """The disk after these changes. `fate` says of those that were not safe whether they were kept."""
+    """Return the disk after these changes; `fate` tells which of the unsynced ones were kept."""
     random = random or Random(0)
     names, contents = dict(disk.names), {file: bytearray(data) for file, data in disk.contents.items()}
     for change in changes:
@@ -258,7 +258,7 @@ def _name(names: dict[str, int], change: Name) -> None:
 
 
 def _write(content: bytearray, change: Write, is_kept: bool, is_loose: bool, style: Style, random: Random) -> None:
-    """A write that is not safe may be torn at its sectors; of one that is lost the file's growth may have come."""
+    """Apply a write; an unsynced one may be torn at sectors, and a lost one may still have grown the file."""
     end = change.offset + len(change.data)
     if is_loose and style == "torn" and random.random() < 0.5:
         _tear(content, change, random)
@@ -270,7 +270,7 @@ def _write(content: bytearray, change: Write, is_kept: bool, is_loose: bool, sty
 
 
 def _tear(content: bytearray, change: Write, random: Random) -> None:
-    """The first sectors, the last ones, or any of them."""
+    """Keep the first sectors of a write, the last ones, or any of them."""
     whole = len(change.data)
     edges = [0, *range(SECTOR - change.offset % SECTOR, whole, SECTOR), whole]
     parts = list(pairwise(edges))

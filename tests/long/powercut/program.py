@@ -36,7 +36,7 @@ class Program:
         return COPY if self.two else None
 
     def open(self, *, own: bool) -> Ledger:
-        """Paths are relative, so that a ledger is the same in whatever folder its files stand."""
+        """Open the ledger by relative paths, so that it is the same in whatever folder its files lie."""
         connector = _connector(self.synchronous)
         return Ledger(LEDGER, own=own, clock=self.clock, connector=connector, receipts_copy=self._copy)
 
@@ -45,7 +45,7 @@ class Program:
             Round(self.config, ledger, most=most, client=lambda *_: wire).run()
 
     def with_ledger(self, do: Callable[[Ledger], None]) -> None:
-        """What its owner does besides."""
+        """Run `do` as the owner of the ledger."""
         with self.open(own=True) as ledger:
             do(ledger)
 

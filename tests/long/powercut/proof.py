@@ -79,7 +79,7 @@ class Report:
         return not self.broken
 
     def as_json(self) -> dict[str, Any]:
-        """Every key is always there. Counts are in states, from `lost` on in records."""
+        """Return the figures with every key present. Counts are in states, from `lost` on in records."""
         ends = {end: self.ends[end] for end in get_args(End)}
         sums = {name: self.sums[name] for name in ("lost", "twice", "claimed", "open", "intended", "needless")}
         return {
@@ -121,7 +121,7 @@ class Recorded:
 
 
 def run(plan: Plan, folder: Path, said: Callable[[str], None] = lambda _: None) -> Report:
-    """Everything in `folder`, best one in memory. Raise CalledProcessError where a scene cannot be recorded."""
+    """Run the whole proof in `folder`, best in memory (tmpfs). Raises CalledProcessError if recording fails."""
 
     def recorded(scene: Scene, begins: State | None = None, source: Source | None = None, number: int = 0) -> Recorded:
         found = record_scene(scene, plan, folder / f"{number}-{scene.name.replace(' ', '-')}", begins, source)
@@ -143,7 +143,7 @@ def run(plan: Plan, folder: Path, said: Callable[[str], None] = lambda _: None) 
 def try_states(
     recorded: Sequence[Recorded], plan: Plan, folder: Path, said: Callable[[str], None] = lambda _: None
 ) -> Report:
-    """Of what was recorded, shared out evenly."""
+    """Try `plan.states` states, spread evenly over the recordings."""
     report = Report()
     share, rest = divmod(plan.states, len(recorded))
     tasks = [(n, each) for place, each in enumerate(recorded) for n in range(share + (place < rest))]
@@ -159,8 +159,8 @@ def try_states(
 def record_scene(
     scene: Scene, plan: Plan, folder: Path, begins: State | None = None, source: Source | None = None
 ) -> Recorded:
-    """Plays it in a process of its own, under strace; where it `begins` on a disk that a cut left, with the rows that
-    its source has."""
+    """Play a scene in a process of its own under strace; `begins` is the disk of an earlier cut to start on, with
+    its source."""
     folder.mkdir(parents=True)
     stage, boot, past = folder / "played", "boot 1", []
     if begins is None or source is None:
@@ -183,7 +183,7 @@ def record_scene(
 
 
 def _tried(tasks: Sequence[tuple[int, Recorded]], plan: Plan, folder: Path) -> Iterator[Tried]:
-    """Forked workers have the recordings already."""
+    """Yield the tried states; forked workers inherit the recordings instead of unpickling them."""
     global _TASKS  # noqa: PLW0603 - what the forked workers inherit
     _TASKS = (tasks, plan, folder)
     if plan.workers == 1:
@@ -213,7 +213,7 @@ def _try(place: int) -> Tried:
 
 
 def state_of(recorded: Recorded, plan: Plan, random: Random) -> State:
-    """One power cut, by chance: half of them close to a sync, a name or a request, where much is at stake."""
+    """Choose a random power cut, half of the time close to a sync, a rename or a request, and return its state."""
     changes = recorded.recording.changes
     first = changes[0].began - 1
     if random.random() < 0.5:
@@ -229,7 +229,7 @@ def state_of(recorded: Recorded, plan: Plan, random: Random) -> State:
 
 
 def state_after(recorded: Recorded, cut: Cut) -> State:
-    """What this power cut leaves of a recorded life."""
+    """Return the state that this power cut leaves of a recorded life."""
     disk = cut.of(recorded.recording.before, recorded.recording.changes)
     return State.of(
         cut,
@@ -242,6 +242,6 @@ def state_after(recorded: Recorded, cut: Cut) -> State:
 
 
 def again(kept: Path, folder: Path) -> Found:
-    """A state that was kept, tried out once more in `folder`."""
+    """Try a kept state once more in `folder`."""
     state = pickle.loads((kept / "state.pickle").read_bytes())
     return try_out(state, folder / "again", configure(folder), Source(kept.absolute() / "rows.db"))

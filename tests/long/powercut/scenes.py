@@ -1,5 +1,5 @@
-"""What is recorded: lives of the program, each with what went before it. `python -m tests.long.powercut.scenes` plays
-a scene in the present folder."""
+"""The scenes that are recorded: lives of the program, each with its history. `python -m tests.long.powercut.scenes`
+plays a scene in the current folder."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ BEGINS = "begins"
 
 @dataclass(slots=True)
 class Stage:
-    """Where a scene plays: the source, the program, and chance."""
+    """The stage of a scene: the source, the program, and chance."""
 
     source: Source
     program: Program
@@ -41,7 +41,7 @@ class Stage:
     notes: Notes = field(default_factory=Notes)
 
     def add(self, count: int, table: str = "companies", kind: str = "Company") -> None:
-        """New rows; a `Refused` one the server will not have, a `Known` one was there before the first start."""
+        """Add rows; the server refuses a `Refused` one, and a `Known` one existed before the first start."""
         have = len(self.source.names())
         is_new = table == "partners" and kind != "Known"
         if is_new:
@@ -50,13 +50,13 @@ class Stage:
         self.source.add(table, [f"{kind} {table} {have + n}." for n in range(count)], age)
 
     def once(self, *fates: Fate, most: int | None = None) -> None:
-        """A round in which the first requests fare so."""
+        """Run a round whose first requests have these fates."""
         pause, rows = self.random.choice([0.0, 0.002, 0.01]), len(self.source.names())
         self.program.once(Wire(self.notes, fates, lambda: time.sleep(pause)), most)
         self.notes.add("polled", rows=rows)
 
     def cut_off(self, *fates: Fate) -> None:
-        """A round whose process ends while a request is under way."""
+        """Run a round whose process ends while a request is under way."""
         pid = os.fork()
         if pid == 0:
             self.once(*fates)
@@ -64,7 +64,7 @@ class Stage:
         assert os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]) == 9
 
     def settle(self) -> None:
-        """People say what is true of each batch in doubt, beside or between the lives of the daemon."""
+        """Settle each batch in doubt truthfully, as people do beside or between the lives of the daemon."""
         landed = {}
         for line in Path(NOTES).read_bytes().splitlines():
             note = orjson.loads(line)
@@ -82,14 +82,14 @@ class Stage:
                 self.notes.add("settled", batch=name)
 
     def import_(self, name: str) -> None:
-        """Somebody says that a company of this name stands in ClosingDealz."""
+        """Import a company of this name as known to ClosingDealz."""
         with self.program.open(own=False) as ledger:
             Foreign(ledger.file).add("main", [("email", ledger.hasher.digest("email", email_of(name).encode()))])
             ledger.tell_receipts()
         self.notes.add("imported", name=name)
 
     def tidy(self) -> None:
-        """What the daemon does every hour, however little there is to do."""
+        """Run the hourly maintenance of the daemon."""
         self.program.with_ledger(_tidy)
 
     def back_up(self) -> None:
@@ -102,7 +102,7 @@ class Stage:
             LEDGER.with_name(LEDGER.name + suffix).unlink(missing_ok=True)
 
     def history(self) -> None:
-        """Records in every state that requests and people bring about."""
+        """Make records in every state that requests and people bring about."""
         self.add(9)
         self.add(4, "partners", "Known")
         self.once("created", "lost", "never")
@@ -135,7 +135,7 @@ class Scene:
 
 
 def _ordinary(stage: Stage) -> None:
-    """Three rounds with all that may befall them, people's words, the hourly work, a backup by hand."""
+    """Play three rounds with all faults, decisions of people, the hourly work, and a backup by hand."""
     stage.history()
     stage.tidy()
     stage.add(6)
@@ -146,7 +146,7 @@ def _ordinary(stage: Stage) -> None:
 
 
 def _imported(stage: Stage) -> None:
-    """What is imported is not sent, whether it was read before or not."""
+    """Play an import: imported records are not sent, read before or not."""
     for _ in range(3):
         have = len(stage.source.names())
         stage.import_(f"Imported companies {have}.")
@@ -157,7 +157,7 @@ def _imported(stage: Stage) -> None:
 
 
 def _once_more(stage: Stage) -> None:
-    """What a power cut left is brought up, as an operator would, and then goes on."""
+    """Start on what a power cut left, as an operator would, and go on."""
     try:
         stage.once()
     except LedgerUntrusted:
@@ -260,7 +260,7 @@ def scene_of(name: str) -> Scene:
 
 
 def play(name: str, source: Path, seed: int, synchronous: Synchronous, boot: str) -> None:
-    """A scene, in the present folder, in the boot of that name."""
+    """Play a scene in the current folder, in the boot of that name."""
     log.configure("error", "json", open(os.devnull, "w", encoding="utf-8"))  # noqa: SIM115 - for the whole process
     writing.IDLE_BYTES = 1
     scene, found = scene_of(name), Source(source)

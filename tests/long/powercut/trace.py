@@ -1,4 +1,4 @@
-"""What a process did to its files, recorded by strace: every write, sync, rename and name of a folder, in order."""
+"""Records the file operations of a process by strace: every write, sync, rename and name of a folder, in order."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ class Recording:
     moments: int = 0
 
     def after(self, note: str) -> Recording:
-        """What came after the first note that is so; all that was before is on the disk. The notes stay."""
+        """Return the part after the first such note; all before is on the disk. All notes are kept."""
         begins = next(each.at for each in self.notes if each.text == note)
         past = [change for change in self.changes if change.began < begins]
         later = [change for change in self.changes if change.began >= begins]
@@ -62,12 +62,12 @@ def record(command: Sequence[str], folder: Path, *, notes: str, env: Mapping[str
 
 
 def read_log(lines: Iterator[str], folder: Path, *, notes: str, before: Disk | None = None) -> Recording:
-    """What the lines of strace say of the files below `folder`, which held `before`, or what they hold now."""
+    """Read changes of the files below `folder` from the lines of strace; `before` is their content at its start."""
     return _Reader(folder.resolve(), notes, before or read_disk(folder, without=notes)).read(lines)
 
 
 def read_disk(folder: Path, *, without: str) -> Disk:
-    """The files below a folder, but for links."""
+    """Read the files below a folder, without links."""
     disk = Disk()
     for number, path in enumerate(sorted(folder.rglob("*")), 1):
         name = path.relative_to(folder).as_posix()
@@ -163,7 +163,7 @@ class _Reader:
             self._refuse(call, bool(numbers & self._open.keys() or paths - {None}))
 
     def _table_of(self, process: int) -> dict[int, _Open]:
-        """The open files of a thread. One that is new was made by a call that is not over yet."""
+        """Find the open files of a thread; a new thread was made by a call that has not returned yet."""
         if process not in self._tables:
             making = (n for n, call in self._started.items() if call.name in {"clone", "clone3", "fork", "vfork"})
             maker = next(making, None)
@@ -187,7 +187,7 @@ class _Reader:
     # -- paths
 
     def _path(self, quoted: str) -> str | None:
-        """Below the root, or None: it does not count. Side files for shared memory are no durable files."""
+        """Return a path below the root, or None for one that does not count, such as shared memory."""
         path = bytes.fromhex(quoted.strip('"').replace("\\x", "")).decode()
         whole = os.path.normpath(os.path.join(self._root, path))
         if whole + "/" == self._root:
@@ -292,7 +292,7 @@ class _Reader:
 
 
 def _split(text: str) -> list[str]:
-    """The arguments of a call: strings are written in hex, so that no comma stands in one."""
+    """Split the arguments of a call; strings are in hex, so that none holds a comma."""
     ended = _RESULT.match(text)
     inner = ended[1] if ended else text
     return [part for part in inner.strip(" ,").split(", ") if part]

@@ -11,13 +11,14 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from random import Random
-from typing import Any, Literal, NoReturn
+from typing import Any, Literal
 
 import orjson
 
 from sync import log
 from sync.config.schema import Config
 from sync.shared.errors import LedgerUntrusted, SyncError
+from sync.trial.processes import Fork
 from sync.views.soundness import look
 from tests.long.powercut.disk import Cut, Disk
 from tests.long.powercut.program import LEDGER, Program
@@ -35,8 +36,8 @@ ended by another error of ours; by an exception of none; did not end."""
 
 @dataclass(frozen=True, slots=True)
 class Found:
-    """What came of one state. `why` tells of refusals and errors, `unsound` what `ledger verify` would complain of, and
-    copies that are not what they should be."""
+    """The result of one state: `why` holds refusals and errors, `unsound` complaints of `ledger verify` and broken
+    copies."""
 
     end: End
     truth: Truth
@@ -79,7 +80,7 @@ class State:
         return cls(cut, disk, facts, two, boot, must_rebuild)
 
     def write(self, folder: Path, source: Source) -> None:
-        """As files, with a link to the source. The file by which SQLite shares memory may hold any rubbish."""
+        """Write the disk as files, with a link to the source. SQLite's shared-memory file may hold any rubbish."""
         folder.mkdir(parents=True)
         for path in self.disk.folders():
             (folder / path).mkdir(parents=True, exist_ok=True)
@@ -93,17 +94,14 @@ class State:
 
 
 def try_out(state: State, folder: Path, config: Config, source: Source) -> Found:
-    """In a process of its own, in `folder`, a new one."""
+    """Try a state in a process of its own, in `folder`, which must not exist yet."""
     state.write(folder, source)
     reading, writing = os.pipe()
-    pid = os.fork()
-    if pid == 0:
-        os.close(reading)
-        _be_the_program(state, folder, config, writing)
+    fork = Fork(lambda: _be_the_program(state, folder, config, reading, writing))
     os.close(writing)
     with os.fdopen(reading, "rb") as pipe:
         told = pipe.read()
-    code = os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])
+    code = fork.wait(LONGEST_SECONDS)
     end, why, unsound = orjson.loads(told) if told else ("hung" if code == -signal.SIGALRM else "fault", [], [])
     notes = folder / NOTES
     after = [orjson.loads(line) for line in notes.read_bytes().splitlines()] if notes.exists() else []
@@ -115,17 +113,14 @@ def try_out(state: State, folder: Path, config: Config, source: Source) -> Found
     return Found(end, truth, why, [*unsound, *backups_amiss(folder, state.facts.before)])
 
 
-def _be_the_program(state: State, folder: Path, config: Config, pipe: int) -> NoReturn:
-    """Never returns: the forked process must not go on as its parent."""
-    try:
-        signal.alarm(LONGEST_SECONDS)
-        log.configure("error", "json", open(os.devnull, "w", encoding="utf-8"))  # noqa: SIM115 - for the whole process
-        os.chdir(folder)
-        os.write(pipe, orjson.dumps(_live(state, config)))
-    except BaseException:  # noqa: BLE001 - the end of a process: whatever it was is said
-        traceback.print_exc()
-    finally:
-        os._exit(0)
+def _be_the_program(state: State, folder: Path, config: Config, theirs: int, ours: int) -> int:
+    """Start on what the cut left, and write the result to the pipe's end `ours`; SIGALRM ends a process that hangs."""
+    os.close(theirs)
+    signal.alarm(LONGEST_SECONDS)
+    log.configure("error", "json", open(os.devnull, "w", encoding="utf-8"))  # noqa: SIM115 - for the whole process
+    os.chdir(folder)
+    os.write(ours, orjson.dumps(_live(state, config)))
+    return 0
 
 
 def _live(state: State, config: Config) -> tuple[End, list[str], list[str]]:
@@ -166,7 +161,7 @@ def _live(state: State, config: Config) -> tuple[End, list[str], list[str]]:
 
 
 def keep(state: State, found: Found, folder: Path, source: Source) -> None:
-    """A state that does not hold, to be looked at and run again."""
+    """Write a state that does not hold to `folder`, to be examined and run again."""
     shutil.rmtree(folder, ignore_errors=True)
     folder.mkdir(parents=True)
     state.write(folder / "files", Source(Path(shutil.copy(source.path, folder)).absolute()))

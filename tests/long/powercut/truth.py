@@ -1,7 +1,7 @@
-"""What is true of a power cut: the source against what the server received, and what anybody could have known.
+"""The oracle of power cuts: compares the source with the server's leads, and doubts with what could be known.
 
-None of it asks the program. The server's own notes say what arrived, in the recorded life as in those after it; the
-lines on the disk that the cut left say what could be known; the ledger is read by plain SQL.
+It never asks the program. The server's own notes tell what arrived, in the recorded life and after it; the receipts
+on the disk that the cut left tell what could be known; the ledger is read by plain SQL.
 """
 
 from __future__ import annotations
@@ -18,13 +18,14 @@ from pathlib import Path
 from random import Random
 from typing import Any
 
+from sync.trial.oracle import query, reconcile
 from tests.long.powercut.world import is_refused, number_of
 
 NoteLine = Mapping[str, Any]
 
 
 def decided(notes: Sequence[NoteLine], seed: int) -> list[NoteLine]:
-    """Of what was under way at the moment of the cut some arrives, some does not."""
+    """Decide by chance which of the requests under way at the cut arrived."""
     random = Random(seed)
     ended = {note["n"] for note in notes if note["t"] == "end"}
     open_ = [note["n"] for note in notes if note["t"] == "begin" and note["n"] not in ended]
@@ -35,7 +36,7 @@ def decided(notes: Sequence[NoteLine], seed: int) -> list[NoteLine]:
 
 @dataclass(slots=True)
 class Server:
-    """What it knows: how often each name was created, and by which batches a name was sent at all."""
+    """The server's knowledge: how often each name was created, and the batches that sent it."""
 
     created: Counter[str] = field(default_factory=Counter)
     sent: dict[str, set[str]] = field(default_factory=dict)
@@ -67,8 +68,7 @@ class Server:
 
 @dataclass(frozen=True, slots=True)
 class Known:
-    """What the receipts on a disk tell: of which batches every place has the intent, of which any has a verdict that
-    says what became of them."""
+    """The receipts on a disk: batches with an intent in every place, and those with a clear verdict in any."""
 
     intended: frozenset[str]
     decided: frozenset[str]
@@ -119,7 +119,7 @@ class Facts:
 
 
 def judge(facts: Facts, after: Iterable[NoteLine], rows: Mapping[tuple[str, str], str], ledger: Path) -> Truth:
-    """`rows`: the name of each row of the source; `after`: what the server noted since the power is back."""
+    """Judge a state; `rows` are names by (stream, id), `after` the server's notes since the power is back."""
     cut = Server.of(facts.before)
     created = Counter(cut.created)
     for note in after:
@@ -128,14 +128,16 @@ def judge(facts: Facts, after: Iterable[NoteLine], rows: Mapping[tuple[str, str]
     states = {rows[key]: state for key, state in states_of(ledger).items() if key in rows}
     for name in rows.values():
         created[name] += _was_there(name) or name in cut.imported
-    doubtful = sorted(name for name, state in states.items() if state == "in_doubt")
+    names = set(rows.values())
+    found = reconcile(names, created, states, [name for name in names if _is_accounted(name, states.get(name), cut)])
+    doubtful = sorted(found.in_doubt)
     batches = _batches(facts.recorded)
     open_ = [name for name in doubtful if cut.sent.get(name, set()) - facts.known.decided - cut.settled]
     intended = [name for name in doubtful if batches.get(name, set()) & facts.known.intended - facts.known.decided]
     return Truth(
-        lost=sorted(n for n in rows.values() if not created[n] and not _is_accounted(n, states.get(n), cut)),
-        twice=sorted(n for n in rows.values() if created[n] > 1),
-        claimed=sorted(n for n, state in states.items() if state == "delivered" and not created[n]),
+        lost=sorted(found.lost),
+        twice=sorted(found.twice),
+        claimed=sorted(found.claimed),
         open=open_,
         intended=[name for name in intended if name not in open_],
         needless=[name for name in doubtful if name not in open_ and name not in intended],
@@ -151,23 +153,23 @@ def _batches(notes: Iterable[NoteLine]) -> dict[str, set[str]]:
 
 
 def _was_there(name: str) -> bool:
-    """Partners that stood in ClosingDealz before the first start."""
+    """Return True for partners that were in ClosingDealz before the first start."""
     return name.startswith("Known")
 
 
 def _is_accounted(name: str, state: str | None, cut: Server) -> bool:
-    """Whether a record that has no lead is where a person finds it, or is nothing the program was to create: what is
-    there at the first reading of a stream that starts now."""
+    """Return True if a record without a lead is where a person finds it, or was not to be created, as the rows at the
+    first reading of a stream that starts "now"."""
     if state == "quarantined":
         return is_refused(name)
     if state == "known":  # an import that was cut off may have come to the disk
         return name.startswith("Imported") or ("partners" in name and number_of(name) < cut.first_rows)
-    return state in {"in_doubt", "held"}
+    return state == "held"
 
 
 def backups_amiss(folder: Path, notes: Sequence[NoteLine]) -> list[str]:
-    """What is wrong with the copies of the ledger that lie in a folder: one that has its name is whole, with its key;
-    one that somebody was told of is there, and so is the one from before a migration."""
+    """List the faults of the ledger's copies in a folder. A copy under its final name must be whole and have its key;
+    a reported copy must exist, and so must the one from before a migration."""
     named = [*folder.glob("*ledger.db.b[ae][cf]*"), *folder.glob("backups/ledger.db.b*"), *folder.glob("copy.db")]
     found = [path for path in named if not path.name.endswith((".key", ".new", "-journal", "-wal", "-shm"))]
     amiss = [f"the copy {path.name} is not whole" for path in found if not _is_whole(path)]
@@ -195,7 +197,6 @@ def _has_key(path: Path) -> bool:
 
 
 def states_of(ledger: Path) -> dict[tuple[str, str], str]:
-    """The state of each record, by its stream's name and id."""
-    query = "select s.name, r.id, r.state from records r join streams s on s.id = r.stream"
-    with closing(sqlite3.connect(f"{ledger.absolute().as_uri()}?mode=ro", uri=True)) as database:
-        return {(stream, id_): state for stream, id_, state in database.execute(query)}
+    """Return the state of each record, by (stream's name, id)."""
+    rows = query(ledger, "select s.name, r.id, r.state from records r join streams s on s.id = r.stream")
+    return {(stream, id_): state for stream, id_, state in rows}

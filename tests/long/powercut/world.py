@@ -1,4 +1,4 @@
-"""What the program meets here: a source of invented companies, a server that notes what it is sent, a clock."""
+"""The program's surroundings: a source of invented companies, a server that notes its requests, a clock."""
 
 from __future__ import annotations
 
@@ -20,6 +20,7 @@ from sync.config.load import load_config
 from sync.config.schema import Config
 from sync.delivery.client import LeadsClient
 from sync.delivery.outcome import ApiResponse, Outcome
+from sync.trial.configuration import BY_ID_AND_TIME, source_table, stream_tables, workspace_tables
 
 NOTES = "notes"
 """The file of a process's folder that no power cut touches: what the server was sent, what the source's people did."""
@@ -32,46 +33,32 @@ Fate = Literal["created", "busy", "lost", "never", "dies", "dies in vain"]
 """Of a request: created; refused (429); created, but the answer is lost; neither arrived nor answered; the process
 ends while it is under way, and it arrives, or does not."""
 
-CONFIG = """\
-[workspaces.main]
-api_key = "sandbox-key"
-base_url = "http://127.0.0.1:9"
-label = "{batch}"
-linger = "0s"
-batch_size = 4
-in_flight = 3
-limit = { requests = 100000, per = "6s" }
-[ledger]
-path = "ledger.db"
-[sources.erp]
-connector = "sql"
-url = "sqlite:////proc/self/cwd/source.db"
-every = "1s"
-settle = "0s"
-overlap = "1h"
-page_size = 7
-[sources.erp.streams.companies]
-table = "companies"
-key = "id"
-modified = "updated_at"
-start = "all"
-on_change = "hold"
-match_on = ["email"]
-[sources.erp.streams.companies.lead]
-kind = "company"
-name = "name"
-emails = "[email]"
-[sources.erp.streams.partners]
-table = "partners"
-key = "id"
-modified = "updated_at"
-start = "now"
-on_change = "hold"
-[sources.erp.streams.partners.lead]
-kind = "company"
-name = "name"
-emails = "[email]"
-"""
+LEAD = {"kind": "company", "name": "name", "emails": "[email]"}
+CONFIG = (
+    workspace_tables(
+        "http://127.0.0.1:9",
+        {
+            "label": "{batch}",
+            "linger": "0s",
+            "batch_size": 4,
+            "in_flight": 3,
+            "limit": {"requests": 100_000, "per": "6s"},
+        },
+    )
+    + source_table(
+        "erp",
+        "sql",
+        {
+            "url": "sqlite:////proc/self/cwd/source.db",
+            "every": "1s",
+            "settle": "0s",
+            "overlap": "1h",
+            "page_size": 7,
+        },
+    )
+    + stream_tables("erp.companies", {"table": "companies", **BY_ID_AND_TIME, "match_on": ["email"]}, LEAD)
+    + stream_tables("erp.partners", {"table": "partners", **BY_ID_AND_TIME, "start": "now"}, LEAD)
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,15 +77,15 @@ class Source:
         return source
 
     def copy(self, folder: Path) -> Source:
-        """The same rows, to go on with."""
+        """Copy the rows, to go on with."""
         return Source(Path(shutil.copy(self.path, folder)))
 
     def link(self, folder: Path) -> None:
-        """The program finds it in whatever folder it runs in: what it remembers of its source names the path."""
+        """Link it into a folder of the program: the ledger remembers the path, which must be the same in each."""
         (folder / SOURCE).symlink_to(self.path)
 
     def add(self, table: str, names: Iterable[str], age: timedelta) -> None:
-        """Rows that were last changed so long ago."""
+        """Add rows that were last changed so long ago."""
         at = f"{datetime.now(UTC) - age:%Y-%m-%d %H:%M:%S}"
         with closing(sqlite3.connect(self.path, timeout=30)) as database, database:
             for name in names:
@@ -106,7 +93,7 @@ class Source:
                 database.execute(f"insert into {table} (name, email, updated_at) values (?, ?, ?)", (name, email, at))
 
     def names(self) -> dict[tuple[str, str], str]:
-        """The name of each row, by its stream and id."""
+        """Return the name of each row, by (stream, id)."""
         with closing(sqlite3.connect(self.path)) as database:
             return {
                 (f"erp.{table}", str(id_)): name
@@ -116,24 +103,24 @@ class Source:
 
 
 def configure(folder: Path) -> Config:
-    """The configuration of all."""
+    """Write the configuration that all scenes share, and load it."""
     path = folder / "config.toml"
     path.write_text(CONFIG)
     return load_config(path, env={})
 
 
 def email_of(name: str) -> str:
-    """Of a company of this name alone."""
+    """Return the e-mail address of a company, unique to its name."""
     return f"info@{name.strip('.').replace(' ', '-').lower()}.example"
 
 
 def number_of(name: str) -> int:
-    """How many rows there were when this one came."""
+    """Return the number of rows at the time when this one was added."""
     return int(name.rstrip(".").rpartition(" ")[2])
 
 
 def is_refused(name: str) -> bool:
-    """Whether the server will not have a lead of this name."""
+    """Return True if the server refuses a lead of this name."""
     return name.startswith("Refused")
 
 
@@ -151,7 +138,7 @@ class Wire(LeadsClient):
     """In the place of the HTTP client: the server's side is noted before and after each request."""
 
     def __init__(self, notes: Notes, fates: Sequence[Fate] = (), pause: Callable[[], None] = lambda: None) -> None:
-        """`fates` of the requests in their order; those that come later create what they bring."""
+        """Take the `fates` of requests in order; all later ones create their leads."""
         self._timeout = 60.0
         self._notes = notes
         self._fates = iter(fates)
@@ -176,7 +163,7 @@ class Wire(LeadsClient):
         return answer
 
     def close(self) -> None:
-        """There is no connection."""
+        """Do nothing: there is no connection."""
 
 
 def _answer(fate: Fate, *, refused: bool) -> ApiResponse | Outcome:

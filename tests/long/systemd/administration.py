@@ -1,4 +1,4 @@
-"""What is promised of installing, upgrading and removing the service, of its instances and of its secrets."""
+"""Promises about installing, upgrading and removing the service, of its instances and of its secrets."""
 
 from __future__ import annotations
 
@@ -154,7 +154,7 @@ def is_removed(scene: Scene) -> None:
 
 
 def makes_an_image(scene: Scene) -> None:
-    """On a machine without the program: all of it comes from the image, at the place that it will have."""
+    """Make an image on a machine without the program: it holds all, at its final place."""
     ok, box = scene.checks.ok, scene.box
     image = "/srv/image"
     words = [*scene.wheels.installer, "install", *scene.wheels.options, "--extras", "", "--root", image]

@@ -38,7 +38,7 @@ ARGUMENTS = ("--capability=CAP_BPF,CAP_SYSLOG", "--system-call-filter=bpf", "--s
 
 
 def until(condition: Callable[[], object], what: str, seconds: float = 30.0) -> None:
-    """Raises TimeoutError where it does not come true."""
+    """Wait until a condition holds. Raises TimeoutError."""
     ends = time.monotonic() + seconds
     while not condition():
         if time.monotonic() > ends:
@@ -50,7 +50,7 @@ class Box:
     """Boot it, run commands in it as root, reboot it; use it as a context manager."""
 
     def __init__(self, suite: str, binds: Sequence[Path] = ()) -> None:
-        """`binds` are folders that it sees read-only under their own names below /host."""
+        """Prepare a box; `binds` are folders that it sees read-only, below /host."""
         self._lower = file_system(suite)
         self._binds = binds
         self._folder = Path(tempfile.mkdtemp(prefix="closingdealz-box-", dir="/var/tmp"))
@@ -75,7 +75,7 @@ class Box:
         shutil.rmtree(self._folder, ignore_errors=True)
 
     def boot(self) -> float:
-        """Seconds until its systemd says that the system runs, or is degraded."""
+        """Boot it, and return the seconds until systemd reports `running` or `degraded`."""
         began = time.monotonic()
         binds = [f"--bind-ro={path}:/host/{path.name}" for path in self._binds]
         command = ["systemd-nspawn", "--quiet", f"--directory={self.root}", f"--machine={self.name}", "--boot"]
@@ -97,7 +97,7 @@ class Box:
         return time.monotonic() - began
 
     def power_off(self) -> None:
-        """In order where that goes within 30 s."""
+        """Power it off, in order if that takes less than 30 s."""
         if self._process is None:
             return
         with contextlib.suppress(ProcessLookupError):
@@ -113,12 +113,12 @@ class Box:
                 folder.rmdir()
 
     def reboot(self) -> float:
-        """Off and on again; the disk stays. Seconds of the boot."""
+        """Power it off and on with the same disk; return the seconds of the boot."""
         self.power_off()
         return self.boot()
 
     def run(self, *words: str | Path, check: bool = True, seconds: float = 300) -> subprocess.CompletedProcess[str]:
-        """A command in it, as root."""
+        """Run a command in it, as root."""
         env = {
             "PATH": "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin",
             "HOME": "/root",
@@ -158,14 +158,14 @@ class Box:
 
 
 def _cgroups() -> list[Path]:
-    """Where a box gets a control group of its own: in the unified hierarchy, and in systemd's old one if there is."""
+    """Return the parents for a box's control group: the unified hierarchy, and systemd's old one if it exists."""
     top = Path("/sys/fs/cgroup")
     unified = top / "unified" if (top / "unified").is_dir() else top
     return [unified, *([top / "systemd"] if (top / "systemd").is_dir() else [])]
 
 
 def file_system(suite: str) -> Path:
-    """Debian's file system, made the first time."""
+    """Return Debian's file system, made at the first call."""
     key = hashlib.sha256(f"1 {suite} {PACKAGES} {MASKED}".encode()).hexdigest()[:8]
     made = CACHE / f"{suite}-{key}"
     if made.is_dir():

@@ -24,7 +24,7 @@ class Checks:
         print(f"{'ok' if holds else 'not ok'} {self.made} - {says}" + (f"  # {text}" if text else ""), flush=True)
 
     def end(self) -> int:
-        """The exit code."""
+        """Return the exit code."""
         print(f"1..{self.made}")
         if self.failed:
             print(f"# {len(self.failed)} failed: {'; '.join(self.failed)}")

@@ -1,4 +1,4 @@
-"""What is promised of the service while it lives: starts, reloads, kills, hangs, stops and a reboot."""
+"""Promises about the running service: starts, reloads, kills, hangs, stops and a reboot."""
 
 from __future__ import annotations
 

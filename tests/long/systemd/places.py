@@ -1,4 +1,4 @@
-"""What is promised of where the service writes, and of what it sees."""
+"""Promises about the places that the service writes to and sees."""
 
 from __future__ import annotations
 
@@ -114,7 +114,7 @@ def hides_tenants_from_each_other(scene: Scene) -> None:
 
 
 def gives_a_tenant_a_user_of_its_own(scene: Scene) -> None:
-    """As the example has it; the ledger that it has already goes along."""
+    """Give a tenant a user of its own, as the example does; its ledger moves along."""
     ok, box, service = scene.checks.ok, scene.box, scene.service
     unit, user = f"{NAME}@north.service", f"{NAME}-north"
     example = (box.root / "usr/local/share/doc" / NAME / "examples/own-user.conf").read_text().replace("acme", "north")

@@ -1,4 +1,4 @@
-"""What the service promises, one part after the other: they build on one another in this order."""
+"""The promises of the service, one part after the other: they build on one another in this order."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What the parts of the proof share."""
+"""The scene that the parts of the proof share."""
 
 from __future__ import annotations
 

@@ -17,6 +17,14 @@ from typing import Any
 
 from sync.installation.releases import extras_of, read_pins
 from sync.installation.requirements import chosen
+from sync.trial.configuration import (
+    BY_ID_AND_TIME,
+    source_table,
+    stream_tables,
+    toml_table,
+    workspace_tables,
+)
+from sync.trial.oracle import query, state_counts
 from sync.trial.sandbox import reports
 from tests.long.systemd.box import Box, until
 
@@ -32,62 +40,44 @@ StateDirectory=box
 [Install]
 WantedBy=multi-user.target
 """
-CONFIG = """[workspaces.main]
-api_key = { credential = "closingdealz-api-key" }
-base_url = "http://127.0.0.1:8765"
-linger = "50ms"
-limit = { requests = 100000, per = "60s" }
-timeout = "30s"
-[ledger]
-path = "ledger.db"
-[metrics]
-listen = "127.0.0.1:9464"
-[service]
-hung_after = "5s"
-[sources.erp]
-connector = "sql"
-url = "sqlite:////srv/sample.db"
-every = "1s"
-settle = "0s"
-timeout = "2s"
-page_size = 50
-[sources.erp.streams.companies]
-table = "companies"
-key = "id"
-modified = "updated_at"
-start = "all"
-on_change = "hold"
-[sources.erp.streams.companies.children.contacts]
-table = "contacts"
-parent = "company_id"
-key = "id"
-modified = "updated_at"
-[sources.erp.streams.companies.lead]
-kind = "company"
-where = "status != 'internal'"
-name = "name"
-emails = "[email]"
-truncate = ["name"]
-[[sources.erp.streams.companies.lead.contacts]]
-from = "contacts"
-last_name = "last_name"
-"""
-POSTGRESQL = """[sources.crm]
-connector = "sql"
-url = { credential = "database-url" }
-every = "1s"
-settle = "0s"
-timeout = "2s"
-[sources.crm.streams.firms]
-table = "firms"
-key = "id"
-modified = "changed_at"
-start = "all"
-on_change = "hold"
-[sources.crm.streams.firms.lead]
-kind = "company"
-name = "name"
-"""
+CONFIG = (
+    workspace_tables(
+        "http://127.0.0.1:8765",
+        {
+            "api_key": {"credential": "closingdealz-api-key"},
+            "linger": "50ms",
+            "limit": {"requests": 100_000, "per": "60s"},
+            "timeout": "30s",
+        },
+    )
+    + toml_table("metrics", {"listen": "127.0.0.1:9464"})
+    + toml_table("service", {"hung_after": "5s"})
+    + source_table(
+        "erp",
+        "sql",
+        {"url": "sqlite:////srv/sample.db", "every": "1s", "settle": "0s", "timeout": "2s", "page_size": 50},
+    )
+    + stream_tables(
+        "erp.companies",
+        {"table": "companies", **BY_ID_AND_TIME},
+        {
+            "kind": "company",
+            "where": "status != 'internal'",
+            "name": "name",
+            "emails": "[email]",
+            "truncate": ["name"],
+        },
+        children={"contacts": {"table": "contacts", "parent": "company_id", **BY_ID_AND_TIME}},
+        contacts={"from": "contacts", "last_name": "last_name"},
+    )
+)
+POSTGRESQL = source_table(
+    "crm", "sql", {"url": {"credential": "database-url"}, "every": "1s", "settle": "0s", "timeout": "2s"}
+) + stream_tables(
+    "crm.firms",
+    {"table": "firms", "key": "id", "modified": "changed_at"},
+    {"kind": "company", "name": "name"},
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,7 +89,7 @@ class Wheels:
 
     @property
     def installer(self) -> Sequence[str]:
-        """How it is installed from a wheel in the box."""
+        """The command that installs it from a wheel in the box."""
         path = f"/host/{self.folder.name}/{self.wheel}"
         return ["env", f"PYTHONPATH={path}", "python3", "-m", "sync.installation"]
 
@@ -109,7 +99,7 @@ class Wheels:
 
 
 def build_wheel(source: Path, folder: Path, version: str) -> Wheels:
-    """The checkout's wheel as if it were of that `version`, in a folder of wheels."""
+    """Build the checkout's wheel under another `version`, in a folder of wheels."""
     with tempfile.TemporaryDirectory() as temporary:
         copy = Path(temporary, "source")
         shutil.copytree(source, copy, ignore=shutil.ignore_patterns(".git", ".venv", "build", "*.egg-info", ".*_cache"))
@@ -121,7 +111,7 @@ def build_wheel(source: Path, folder: Path, version: str) -> Wheels:
 
 
 def add_dependencies(wheels: Wheels, python: str) -> None:
-    """What the program needs on a `python` such as 3.11, beside it."""
+    """Download the dependencies for a `python` such as 3.11 into the same folder."""
     wheel = wheels.folder / wheels.wheel
     builds = "setuptools>=77"  # what a checkout is built with
     to = ["--no-deps", "--only-binary=:all:", f"--python-version={python}", f"--dest={wheels.folder}"]
@@ -155,7 +145,7 @@ class Service:
         self.store = box.root / "var/lib/box/sandbox.db"
 
     def show(self, name: str, unit: str = UNIT) -> str:
-        """A property of the unit."""
+        """Return a property of the unit."""
         return self.box.out("systemctl", "show", "--value", f"--property={name}", unit)
 
     def systemctl(self, *words: str) -> subprocess.CompletedProcess[str]:
@@ -173,7 +163,7 @@ class Service:
         until(lambda: self.pid not in (0, old) and self.is_up(), "a restart", seconds)
 
     def drop_in(self, name: str, *lines: str) -> None:
-        """For this boot only; without lines it goes."""
+        """Write a drop-in for this boot only; remove it if there are no lines."""
         folder = self.box.root / "etc/systemd/system" / f"{UNIT}.d"
         folder.mkdir(parents=True, exist_ok=True)
         path = folder / f"{name}.conf"
@@ -184,13 +174,13 @@ class Service:
         self.config.write_text(text)
 
     def journal(self, *words: str) -> list[dict[str, Any]]:
-        """The journal's entries of the unit, oldest first."""
+        """Return the journal's entries of the unit, oldest first."""
         self.box.run("journalctl", "--sync")
         said = self.box.out("journalctl", "--output=json", "--all", "--no-pager", f"--unit={UNIT}", *words)
         return [json.loads(line) for line in said.splitlines()]
 
     def events(self, name: str, *words: str) -> list[dict[str, Any]]:
-        """The daemon's own events of that name."""
+        """Return the daemon's own events of that name."""
         found = []
         for entry in self.journal(*words):
             message = str(entry["MESSAGE"])
@@ -199,7 +189,7 @@ class Service:
         return found
 
     def get(self, path: str, port: int = 9464) -> tuple[int, str]:
-        """Status and text, asked within the box."""
+        """Return (status, text) of an HTTP request made within the box."""
         code = (
             "import sys, urllib.request, urllib.error\n"
             "try: r = urllib.request.urlopen(sys.argv[1], timeout=10)\n"
@@ -211,7 +201,7 @@ class Service:
         return int(status), text
 
     def sandbox_faults(self, **document: object) -> None:
-        """Changes how the stand-in behaves."""
+        """Change the sandbox's settings."""
         code = (
             "import sys, urllib.request as u\n"
             "u.urlopen(u.Request('http://127.0.0.1:8765/_sandbox/faults', sys.argv[1].encode(),"
@@ -220,7 +210,7 @@ class Service:
         self.box.run("python3", "-c", code, json.dumps(document))
 
     def add_companies(self, *ids: int) -> None:
-        """New rows of the sample database, with names of their own, changed an hour ago."""
+        """Insert rows with unique names into the sample database, changed an hour ago."""
         with closing(sqlite3.connect(self.source, timeout=30)) as database, database:
             database.executemany(
                 "INSERT INTO companies (id, name, email, status, updated_at)"
@@ -235,23 +225,22 @@ class Service:
             )
 
     def wanted(self) -> Counter[str]:
-        """The names that should have become leads of the sample database."""
+        """Count the names in the sample database that should be leads."""
         with closing(sqlite3.connect(self.source, timeout=30)) as database:
             rows = database.execute("SELECT name FROM companies WHERE status IS NOT 'internal'")
             return Counter(" ".join(row[0].split())[:100] for row in rows)
 
     def arrived(self) -> Counter[str]:
-        """How often each name was created in the stand-in."""
+        """Count how often each name was created in the sandbox."""
         return Counter(" ".join(row["lead"]["name"].split())[:100] for row in reports.leads(self.store))
 
     def query(self, sql: str) -> list[tuple[Any, ...]]:
-        """Of the ledger, by plain SQL."""
-        with closing(sqlite3.connect(f"file:{self.state}/ledger.db?mode=ro", uri=True, timeout=30)) as database:
-            return database.execute(sql).fetchall()
+        """Return rows of the ledger, by plain SQL."""
+        return query(self.state / "ledger.db", sql)
 
     def settled(self) -> set[tuple[Any, ...]]:
-        """The records whose state no daemon changes any more: delivered, or in doubt until a person says."""
+        """Return the records whose state no daemon changes any more: delivered or in doubt."""
         return set(self.query("SELECT stream, id, state FROM records WHERE state IN ('delivered', 'in_doubt')"))
 
     def states(self) -> dict[str, int]:
-        return dict(self.query("SELECT state, count(*) FROM records GROUP BY state"))
+        return state_counts(self.state / "ledger.db")
