@@ -1,4 +1,5 @@
-"""The command `closingdealz-sync`: finds the subcommand, runs it, and turns what it raises into text and an exit code.
+"""The command line `closingdealz-sync`: finds the subcommand, runs it, and turns what it raises into text and an exit
+code.
 
 Imports nothing heavy: a subcommand's module is imported only when that subcommand is asked for.
 """
@@ -40,10 +41,16 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "run": ("sync.commands.run:run", "Poll and deliver until stopped: the daemon."),
     "status": ("sync.commands.status:status", "Show what is read, waiting, delivered or needs a person."),
     "doubt": ("sync.commands.doubt:doubt", "Settle batches of which nobody knows whether they arrived."),
-    "quarantine": ("sync.commands.quarantine:quarantine", "Look at records that cannot be sent; retry or drop them."),
-    "held": ("sync.commands.held:held", "Look at leads that wait for an approval; approve or discard them."),
-    "drift": ("sync.commands.drift:drift", "Look at records that changed after their lead was created; settle them."),
-    "orphaned": ("sync.commands.orphaned:orphaned", "Look at leads whose record was filtered or went later."),
+    "quarantine": (
+        "sync.commands.queue_commands:quarantine",
+        "Look at records that cannot be sent; retry or drop them.",
+    ),
+    "held": ("sync.commands.queue_commands:held", "Look at leads that wait for an approval; approve or discard them."),
+    "drift": (
+        "sync.commands.queue_commands:drift",
+        "Look at records that changed after their lead was created; settle them.",
+    ),
+    "orphaned": ("sync.commands.queue_commands:orphaned", "Look at leads whose record was filtered or went later."),
     "reread": ("sync.commands.reread:reread", "Read the records again that `where` left out."),
     "sandbox": ("sync.trial.sandbox.command:sandbox", "Serve a ClosingDealz API on this machine to try things with."),
     "demo": ("sync.trial.demo.command:demo", "Show a whole run with a sample database and the sandbox."),
@@ -58,7 +65,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "docs": ("sync.commands.docs:docs", "Show a page of the documentation, or list the pages."),
     "manual": ("sync.commands.manual:manual", "Print the man page."),
 }
-"""Each subcommand: where it is, as `module:object`, and its line in the help."""
+"""Each subcommand: its `module:object`, and its line in the help."""
 
 
 class Program(click.Group):
@@ -103,7 +110,7 @@ class Program(click.Group):
         standalone_mode: bool = True,
         **extra: Any,
     ) -> NoReturn:
-        """Runs the command line and exits the process with one of the program's exit codes."""
+        """Run the command line and exit the process with one of the program's exit codes."""
         del standalone_mode  # there is no other way to run it
         words = list(sys.argv[1:] if args is None else args)
         try:
@@ -132,7 +139,7 @@ def _meant(word: str) -> str:
 
 
 def _report(error: Exception, *, debug: bool) -> int:
-    """Says on stderr what went wrong, and returns the exit code for it."""
+    """Print on stderr what went wrong, and return its exit code."""
     match error:
         case click.ClickException():
             error.show()
@@ -158,7 +165,7 @@ def _say(what: str) -> None:
 
 
 def _bug(error: Exception, *, debug: bool) -> int:
-    """An exception that nobody foresaw. Its text may hold anything, so only --debug shows it."""
+    """Report an unforeseen exception. Its text may hold personal data, so only --debug prints it."""
     if said := foreign_file():
         click.echo(said, err=True)
         return EXIT_INSTALLATION
@@ -172,7 +179,7 @@ def _bug(error: Exception, *, debug: bool) -> int:
 
 
 def _quiet(code: int = EXIT_READER_LEFT) -> int:
-    """Nobody takes our output any more: nothing more is said there, not even by the interpreter as it ends."""
+    """Discard further output after the reader left: the interpreter would report it once more when it ends."""
     nowhere = os.open(os.devnull, os.O_WRONLY)
     os.dup2(nowhere, sys.stdout.fileno())
     return code

@@ -1,4 +1,4 @@
-"""Where the command begins. Nothing slow is imported before a SIGHUP is held back that may come at any time."""
+"""The entry point. Imports nothing slow before SIGHUP is blocked, which may arrive at any time."""
 
 from __future__ import annotations
 
@@ -9,8 +9,11 @@ from collections.abc import Sequence
 
 
 def main() -> None:
-    """Run the command line, and end the process. For the daemon a SIGHUP waits from now on until it can be obeyed, as a
-    reload; for all other commands it keeps its meaning: the terminal is gone."""
+    """Run the command line, and end the process.
+
+    For the daemon SIGHUP is blocked until it can be handled as a reload; it still ends all other commands, whose
+    terminal is gone.
+    """
     open_streams()
     if is_daemon(sys.argv[1:]):
         signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGHUP})
@@ -26,15 +29,15 @@ def main() -> None:
 
 
 def _refuse_foreign(said: str) -> None:
-    """End the process where files are not this program's; nothing of it can be relied on."""
+    """End the process where its files are another program's: nothing can be relied on."""
     if said:
         print(said, file=sys.stderr)
         sys.exit(78)  # a wrong installation, like a wrong configuration, is not tried again
 
 
 def open_streams() -> None:
-    """Open /dev/null in place of standard streams that are closed. Otherwise the next file, such as the receipts, would
-    get the number of one, and what is printed there would go into it."""
+    """Open /dev/null in place of standard streams that are closed. Otherwise the next file opened, such as the
+    receipts, would get a stream's number, and what is printed would be written into it."""
     while (number := os.open(os.devnull, os.O_RDWR)) < len(_STREAMS):
         pass
     os.close(number)
@@ -44,11 +47,11 @@ def open_streams() -> None:
 
 
 _STREAMS = (("stdin", "r"), ("stdout", "w"), ("stderr", "w"))
-"""By their number."""
+"""In the order of their file descriptors."""
 
 
 def is_daemon(words: Sequence[str]) -> bool:
-    """Return whether these words of the command line, but for the program's own options, begin with `run`."""
+    """Return whether the command line, apart from the program's own options, begins with `run`."""
     rest = iter(words)
     for word in rest:
         if word in ("-c", "--config"):

@@ -1,1 +1,1 @@
-"""The subcommands of `closingdealz-sync`, one module each, imported when they are run."""
+"""The subcommands of `closingdealz-sync`, imported when they are run."""

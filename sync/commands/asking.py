@@ -1,4 +1,4 @@
-"""Asking before what cannot be undone: on a terminal a question, in a script `--yes`, else nothing happens."""
+"""Confirmation before what cannot be undone: a question on a terminal, `--yes` in a script, else nothing is done."""
 
 from __future__ import annotations
 
@@ -8,14 +8,14 @@ import click
 
 
 def ask(what: str, question: str) -> None:
-    """Say what is about to happen and ask. Raises click.UsageError where nobody can answer, click.Abort at a no."""
+    """Print what is about to happen and ask. Raises click.UsageError where nobody can answer, click.Abort at a no."""
     if not sys.stdin.isatty():
         raise click.UsageError(f"{what} Nothing was done. Add --yes to say that you mean it.")
     _ask(what, question)
 
 
 def ask_on_terminal(what: str, question: str) -> None:
-    """Ask where somebody can answer; a script goes on. For what takes more than a word to undo, but can be undone."""
+    """Ask on a terminal; a script goes on. For what is laborious to undo, but can be undone."""
     if sys.stdin.isatty():
         _ask(what, question)
 

@@ -1,8 +1,7 @@
-"""`closingdealz-sync check`: looks at everything the daemon will need, leaves nothing behind, sends nothing."""
+"""`closingdealz-sync check`: verifies everything the daemon needs, leaves nothing behind, sends nothing."""
 
 from __future__ import annotations
 
-import json
 import sys
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from pathlib import Path
@@ -12,6 +11,7 @@ import click
 
 from sync.commands.check_text import CheckLine, show
 from sync.commands.click_options import all_option, config_option, json_option, scope_options
+from sync.commands.output import print_json
 from sync.shared.errors import ConfigError, SyncError
 
 if TYPE_CHECKING:  # --help does without them
@@ -23,7 +23,7 @@ if TYPE_CHECKING:  # --help does without them
 
 _EXIT_CONFIG, _EXIT_REFUSED, _EXIT_IO, _EXIT_UNAVAILABLE = 78, 77, 74, 75
 _NAMED = 5
-"""So many workspaces with one address are named."""
+"""The most workspaces named that share one address."""
 
 
 @click.command()
@@ -62,7 +62,7 @@ def check(
     exit_code = exit_code_of(lines)
     if as_json:
         findings = [{"level": line.level, "where": line.where, "text": line.text, "hint": line.hint} for line in lines]
-        click.echo(json.dumps({"exit_code": exit_code, "findings": findings}, indent=2, ensure_ascii=False))
+        print_json({"exit_code": exit_code, "findings": findings})
     else:
         _pass_by(None)
         show(lines, whole=whole)
@@ -70,13 +70,13 @@ def check(
 
 
 def _pass_by(line: CheckLine | None) -> None:
-    """On a terminal, what is looked at now: a source may take a while."""
+    """Show on a terminal which check runs now: a source may take a while."""
     if sys.stderr.isatty():
         click.echo("\r\x1b[2K" + (f"{line.where} …" if line else ""), nl=False, err=True)
 
 
 def exit_code_of(lines: list[CheckLine]) -> int:
-    """The gravest of the exit codes: what a person must mend comes before what passes."""
+    """Return the gravest exit code: what a person must fix comes before what may pass."""
     codes = {line.exit_code for line in lines}
     gravest = (_EXIT_CONFIG, _EXIT_REFUSED, _EXIT_IO, _EXIT_UNAVAILABLE)
     return next((code for code in gravest if code in codes), max(codes))
@@ -85,8 +85,10 @@ def exit_code_of(lines: list[CheckLine]) -> int:
 def look(
     explicit: Path | None, *, file_only: bool, workspaces: Sequence[str] = (), streams: Sequence[str] = ()
 ) -> Iterator[CheckLine]:
-    """Everything that is looked at, in order; without a usable file nothing follows it. Of streams and workspaces only
-    those named, where any is. Raises click.UsageError."""
+    """Run all checks in order and yield what each finds; an unusable file ends them.
+
+    Of streams and workspaces only those named are checked, if any are. Raises click.UsageError.
+    """
     from sync.config.ages import near_ends
     from sync.config.load import find_config, load_config, warnings_of
     from sync.config.mappings import compile_all
@@ -112,6 +114,7 @@ def look(
         yield CheckLine("warning", f"sources.{age.source}", age.what, age.ending.cure)
     for key in scope.streams:
         yield CheckLine("ok", key, _reads(mappings[key]))
+    # before the network: an upgrade asks for this with --file
     yield from _newer_ledger(config)
     if file_only:
         for key in scope.streams:
@@ -126,8 +129,7 @@ def look(
 
 
 def _in_force(config: Config) -> Iterator[CheckLine]:
-    """Whether a daemon runs with another configuration than the file's. Where the ledger cannot be read that is for
-    others to say."""
+    """Yield whether a daemon runs with the file's configuration. A ledger that cannot be read is reported elsewhere."""
     from state.lock import holder
     from sync.engine.ledger_opening import open_ledger
     from sync.service.notices import digest_of
@@ -137,20 +139,21 @@ def _in_force(config: Config) -> Iterator[CheckLine]:
         return
     try:
         with open_ledger(config) as ledger:
-            told, pid = ledger.incidents.in_force(), holder(ledger.path)
+            in_force, pid = ledger.incidents.in_force(), holder(ledger.path)
             refused = next((each for each in ledger.incidents.all() if each.kind == "config"), None)
             digest = digest_of(config, ledger)
     except SyncError:
         return
-    if told is None or pid is None or told.stopped is not None:
+    # after a daemon that ended the file may differ as it likes
+    if in_force is None or pid is None or in_force.stopped is not None:
         return
-    running = f"running (pid {pid}) with the configuration of {moment(told.since)}"
+    running = f"running (pid {pid}) with the configuration of {moment(in_force.since)}"
     if refused is not None:
         text = f"{running}: the reload is refused since {moment(refused.since)}: {refused.cause}"
         yield CheckLine("warning", "daemon", text, refused.hint)
-    elif told.config != str(config.path):
-        yield CheckLine("warning", "daemon", f"{running}, from another file: {told.config}")
-    elif told.digest != digest:
+    elif in_force.config != str(config.path):
+        yield CheckLine("warning", "daemon", f"{running}, from another file: {in_force.config}")
+    elif in_force.digest != digest:
         yield CheckLine(
             "warning", "daemon", f"{running}; the file has changed since", "reload it (SIGHUP; systemctl reload)"
         )
@@ -177,7 +180,7 @@ def _reads(mapping: LeadMapping) -> str:
 
 
 def _newer_ledger(config: Config) -> Iterator[CheckLine]:
-    """Whether this version may use the ledger: asked of the file alone, before a version takes another's place."""
+    """Yield an error if the ledger is of a newer version: asked of the file alone, before an upgrade or downgrade."""
     from state.migrate import refuse_newer
 
     try:
@@ -188,7 +191,7 @@ def _newer_ledger(config: Config) -> Iterator[CheckLine]:
 
 
 def _writable(config: Config) -> Iterator[CheckLine]:
-    """Whether each place can be written, found out by writing: the daemon does the same before it is ready."""
+    """Write to each place and yield whether that worked, as the daemon does before it is ready."""
     from sync.service.writable import cure, fault, places_of, prove
 
     for place in places_of(config):
@@ -207,6 +210,7 @@ def _workspaces(config: Config, names: Collection[str]) -> Iterator[CheckLine]:
         yield from _key(name, workspace, config.path.parent, keys)
     from sync.commands.reach import reach
 
+    # each server once, however many workspaces share it
     for base_url in dict.fromkeys(workspace.base_url for workspace in chosen.values()):
         users = _some([name for name, workspace in chosen.items() if workspace.base_url == base_url])
         found = reach(base_url)
@@ -218,7 +222,7 @@ def _workspaces(config: Config, names: Collection[str]) -> Iterator[CheckLine]:
 
 
 def _some(names: list[str]) -> str:
-    """The first few of many."""
+    """Join the first few of many names."""
     more = len(names) - _NAMED
     return ", ".join(names[:_NAMED]) + (f" and {more:,} more" if more > 0 else "")
 
@@ -231,6 +235,7 @@ def _key(name: str, workspace: Workspace, folder: Path, keys: dict[Secret, str])
         yield from _problems(error)
         return
     text = key.reveal()
+    # a header cannot carry it, and the request would fail with an error that hides this
     if not text.isascii() or not text.isprintable() or " " in text:
         yield CheckLine("error", where, "holds characters that no API key has", "copy the key again", _EXIT_CONFIG)
     elif key in keys:
@@ -238,11 +243,12 @@ def _key(name: str, workspace: Workspace, folder: Path, keys: dict[Secret, str])
         yield CheckLine("error", where, what, "remove one of the workspaces", _EXIT_CONFIG)
     else:
         yield CheckLine("ok", where, f"read from {workspace.api_key.where}")
+    # the first name stays, so that all others point to it
     keys.setdefault(key, name)
 
 
 def _constants(mapping: LeadMapping, kinds: Mapping[tuple[str, ...], FieldKind]) -> Iterator[CheckLine]:
-    """Constants of the mapping that their field never equals."""
+    """Yield a warning for each constant that the field it is compared with never equals."""
     from sync.mapping.literals import doubts
 
     for doubt in doubts(mapping.compared, kinds):
@@ -250,7 +256,7 @@ def _constants(mapping: LeadMapping, kinds: Mapping[tuple[str, ...], FieldKind])
 
 
 def _kinds(connector: Connector, spec: StreamSpec) -> Mapping[tuple[str, ...], FieldKind]:
-    """What the fields can hold; nothing where that cannot be told, which is no reason to fail."""
+    """Return what the fields can hold; empty where the source cannot tell, which is no error."""
     from connectors.interface import Describes
 
     try:
@@ -267,6 +273,7 @@ def _stream(config: Config, spec: StreamSpec, mapping: LeadMapping) -> Iterator[
     try:
         connector = open_source(config, spec.source)
         try:
+            # before the kinds: a source that cannot be reached says so here
             findings = connector.check(spec)
             kinds = _kinds(connector, spec)
         finally:
@@ -286,8 +293,8 @@ def _stream(config: Config, spec: StreamSpec, mapping: LeadMapping) -> Iterator[
 def _remembered(
     config: Config, specs: Mapping[str, StreamSpec], mappings: Mapping[str, LeadMapping], chosen: Collection[str]
 ) -> Iterator[CheckLine]:
-    """Whether each stream is what the ledger remembers under its name: what `once` and `run` would refuse. Where there
-    is no ledger, or none that can be read now, that is theirs to say."""
+    """Yield, for each stream, whether the ledger knows another stream under its name, which `once` and `run` would
+    refuse. A ledger that is missing or cannot be read now is left to them."""
     from sync.engine.ledger_opening import open_ledger
 
     if not config.ledger_path.exists():
@@ -314,6 +321,7 @@ def _as_remembered(
         declared = {each: declare(config, each, specs[each], mappings[each]) for each in specs}
         evidence = evidence_of(config, specs[name], mappings[name], declared[name], ledger)
         if evidence is None:
+            # all of them: a renamed stream is recognised by the one that vanished
             ledger.streams.refuse(list(declared.values()), declared[name])
             return
         refuse(evidence)

@@ -1,4 +1,4 @@
-"""What `check` found, as text: the sum first, then errors, warnings, and what is well."""
+"""The findings of `check` as text: the summary first, then errors, warnings, and what is well."""
 
 from __future__ import annotations
 
@@ -11,13 +11,13 @@ from typing import NamedTuple
 import click
 
 MANY = 40
-"""Of more lines than these that are well only the number is said."""
+"""With more lines of the level `ok` than this, only their number is printed."""
 _LEVELS = {"error": "red", "warning": "yellow", "ok": "green"}
 _INDENT = 9
 
 
 class CheckLine(NamedTuple):
-    """One thing that was looked at: `ok`, `warning` or `error`, and the exit code that it calls for."""
+    """One finding: its level (`ok`, `warning` or `error`), and the exit code that it calls for."""
 
     level: str
     where: str
@@ -27,7 +27,7 @@ class CheckLine(NamedTuple):
 
 
 def show(lines: Sequence[CheckLine], *, whole: bool) -> None:
-    """Print all of it; of many lines that are well only how many there are, unless the `whole` is asked for."""
+    """Print all findings; of many that are well only the number, unless `whole`."""
     width = shutil.get_terminal_size().columns if sys.stdout.isatty() else 0
     click.echo(summary(lines))
     for level in _LEVELS:
@@ -49,7 +49,7 @@ def _lines(line: CheckLine, width: int) -> Iterator[str]:
 
 
 def _broken(text: str, width: int, indent: str) -> list[str]:
-    """Lines broken between words where a terminal would break them within; never inside of one."""
+    """Break a line between words where a terminal would break it within a word."""
     if not width or len(text) + _INDENT + 2 <= width:
         return [text]
     room = max(width - _INDENT - 2, 20)
@@ -61,7 +61,7 @@ def _mark(level: str) -> str:
 
 
 def summary(lines: Sequence[CheckLine]) -> str:
-    """`all is well`, or `2 errors, 1 warning`."""
+    """Return `all is well`, or such as `2 errors, 1 warning`."""
     counts = {level: sum(line.level == level for line in lines) for level in ("error", "warning")}
     said = [f"{n:,} {level}{'' if n == 1 else 's'}" for level, n in counts.items() if n]
     return ", ".join(said) or "all is well"

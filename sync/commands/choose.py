@@ -1,4 +1,4 @@
-"""Names on the command line, held against the configuration."""
+"""Names of streams and workspaces on the command line, checked against the configuration."""
 
 from __future__ import annotations
 
@@ -8,36 +8,40 @@ import click
 
 from sync.config.schema import Config
 from sync.views.phrases import did_you_mean, joined
-
-
-def streams_of(config: Config) -> list[str]:
-    """All streams, as `source.stream`, in the file's order."""
-    return [f"{source}.{stream}" for source, each in config.sources.items() for stream in each.streams]
+from sync.views.scope import configured_streams
 
 
 def choose_streams(config: Config, names: Sequence[str]) -> list[str]:
-    """The streams named; a source's name stands for all of its streams, no name for all there are.
+    """Return the streams named; a source's name stands for all of its streams, no name for all streams.
 
     Raises click.UsageError with the nearest name.
     """
-    known = streams_of(config)
+    known = [*configured_streams(config)]
+    return match_streams(names, known, f" in {config.path}") or known
+
+
+def match_streams(names: Sequence[str], known: Sequence[str], place: str = "") -> list[str]:
+    """Return the known streams that are named, each once; a source's name stands for all of its streams.
+
+    Raises click.UsageError with the nearest name; `place` says where it was looked for.
+    """
     chosen: dict[str, None] = {}
     for name in names:
         found = [each for each in known if name in (each, each.split(".", 1)[0])]
         if not found:
-            raise click.UsageError(f"There is no stream {name!r} in {config.path}.{did_you_mean(name, known)}")
+            raise click.UsageError(f"There is no stream {name!r}{place}.{did_you_mean(name, known)}")
         chosen.update(dict.fromkeys(found))
-    return list(chosen) or known
+    return list(chosen)
 
 
 def choose_scope(config: Config, workspaces: Sequence[str], streams: Sequence[str]) -> tuple[list[str], list[str]]:
-    """The workspaces and streams named, each checked; nothing named stays nothing. Raises click.UsageError."""
+    """Check the workspaces and streams named; an empty list stays empty. Raises click.UsageError."""
     named = [choose_workspace(config, name) for name in workspaces]
     return named, choose_streams(config, streams) if streams else []
 
 
 def choose_workspace(config: Config, name: str | None) -> str:
-    """The workspace named, or the only one. Raises click.UsageError."""
+    """Return the workspace named, or the only one. Raises click.UsageError."""
     known = list(config.workspaces)
     if name is None and len(known) == 1:
         return known[0]

@@ -1,4 +1,4 @@
-"""Options that several subcommands share."""
+"""Options shared by several commands."""
 
 from __future__ import annotations
 
@@ -10,9 +10,12 @@ import click
 
 FunctionT = TypeVar("FunctionT", bound=Callable[..., Any])
 
+LISTED = 20
+"""The records that a listing shows without --limit; as JSON it has all of them."""
+
 
 def config_option(function: FunctionT) -> FunctionT:
-    """Adds -c/--config; the command gets `config: Path | None`. It may stand before the subcommand too."""
+    """Add -c/--config; the command gets `config: Path | None`. It may stand before the subcommand too."""
     return click.option(
         "-c",
         "--config",
@@ -25,12 +28,12 @@ def config_option(function: FunctionT) -> FunctionT:
 
 
 def json_option(function: FunctionT) -> FunctionT:
-    """Adds --json; the command gets `as_json: bool`."""
+    """Add --json; the command gets `as_json: bool`."""
     return click.option("--json", "as_json", is_flag=True, help="Print JSON instead of text.")(function)
 
 
 def scope_options(function: FunctionT) -> FunctionT:
-    """Adds --workspace and --stream, both repeatable; the command gets `workspaces` and `streams`."""
+    """Add --workspace and --stream, both repeatable; the command gets `workspaces` and `streams`."""
     stream = click.option(
         "--stream", "streams", multiple=True, metavar="NAME", help="Only this stream, or all of a source; repeatable."
     )
@@ -39,23 +42,28 @@ def scope_options(function: FunctionT) -> FunctionT:
 
 
 def all_option(function: FunctionT) -> FunctionT:
-    """Adds --all; the command gets `whole: bool`."""
+    """Add --all; the command gets `whole: bool`."""
     return click.option("--all", "whole", is_flag=True, help="List everything, however much it is.")(function)
 
 
 def yes_option(function: FunctionT) -> FunctionT:
-    """Adds -y/--yes; the command gets `yes: bool`."""
+    """Add -y/--yes; the command gets `yes: bool`."""
     return click.option("-y", "--yes", is_flag=True, help="Do not ask first.")(function)
 
 
 def limit_option(function: FunctionT) -> FunctionT:
-    """Adds --limit; the command gets `limit: int | None`, where 0 stands for no limit."""
+    """Add --limit; the command gets `limit: int | None`, where 0 stands for no limit."""
     said = "Show N records (20 without it, all with --json); 0 shows all."
     return click.option("--limit", type=click.IntRange(min=0), metavar="N", help=said)(function)
 
 
+def shown_of(limit: int | None, *, as_json: bool) -> int | None:
+    """Return how many records to show for this --limit; None shows all."""
+    return LISTED if limit is None and not as_json else limit or None
+
+
 def _own_or_outer(context: click.Context, parameter: click.Parameter, value: Path | None) -> Path | None:
-    """The option of the innermost command that has one."""
+    """Return the option of the innermost command that has one."""
     outer = context.parent
     while value is None and outer is not None:
         value = outer.params.get(str(parameter.name))

@@ -1,4 +1,4 @@
-"""`closingdealz-sync completion`: the script that teaches a shell to complete its commands and options."""
+"""`closingdealz-sync completion`: prints a shell's completion script for commands and options."""
 
 from __future__ import annotations
 

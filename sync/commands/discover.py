@@ -1,8 +1,7 @@
-"""`closingdealz-sync discover`: what a source has to be read, by the names that a mapping uses."""
+"""`closingdealz-sync discover`: the objects and fields of a source, by the names that a mapping uses."""
 
 from __future__ import annotations
 
-import json
 import shutil
 import sys
 import textwrap
@@ -13,6 +12,8 @@ from typing import TYPE_CHECKING
 import click
 
 from sync.commands.click_options import config_option, json_option
+from sync.commands.loading import load
+from sync.commands.output import print_json
 
 if TYPE_CHECKING:  # --help does without them
     from connectors.interface import Discovered
@@ -34,11 +35,10 @@ def discover(as_json: bool, source: str, name: str | None, field: str | None, co
     value of columns that look like the time of a change.
     """
     from connectors.interface import Discovers
-    from sync.config.load import find_config, load_config
     from sync.engine.stream_specs import open_source
     from sync.views.phrases import did_you_mean
 
-    loaded = load_config(find_config(config))
+    loaded = load(config)
     if source not in loaded.sources:
         known = list(loaded.sources)
         raise click.UsageError(f"There is no source {source!r} in {loaded.path}.{did_you_mean(source, known)}")
@@ -52,13 +52,14 @@ def discover(as_json: bool, source: str, name: str | None, field: str | None, co
     if field is not None:
         found = _only(found, field, str(name))
     if as_json:
-        click.echo(json.dumps([_as_json(each) for each in found], indent=2, ensure_ascii=False))
+        print_json([_as_json(each) for each in found])
     else:
         _print(found)
 
 
 def _only(found: Sequence[Discovered], field: str, name: str) -> Sequence[Discovered]:
-    """The field of that name; what differs in its letters' case alone will do where nothing else does."""
+    """Return the field of that name; one that differs only in case if there is no exact match. Raises
+    click.UsageError."""
     from sync.views.phrases import did_you_mean
 
     exact = [each for each in found if each.name == field]
@@ -96,7 +97,7 @@ def _print(found: Sequence[Discovered]) -> None:
 
 
 def _print_choices(of: Discovered, *, alone: bool) -> None:
-    """All choices: of a single field one a line, as a table; of many fields one after the other."""
+    """Print all choices: of a single field as a table, of many fields as a paragraph each."""
     for line in _lines(of.choices) if alone else _paragraph(of.choices):
         click.echo(f"{_INDENT}{line}")
 

@@ -13,7 +13,7 @@ from click.shell_completion import CompletionItem
 from sync.commands.shipped import shipped
 
 WIDTH = 100
-"""Columns of a page: longer lines are hard to read."""
+"""Maximum columns of a page: longer lines are hard to read."""
 
 
 def _complete(_context: click.Context, _parameter: click.Parameter, incomplete: str) -> list[CompletionItem]:
@@ -50,12 +50,12 @@ def docs(page: str | None) -> None:
 
 
 def pages() -> dict[str, Path]:
-    """Return the pages by their names, in the order of the alphabet. Raises click.FileError where none came along."""
+    """Return the pages by name, in alphabetical order. Raises click.FileError where they are not installed."""
     return {path.stem: path for path in sorted(shipped("docs").glob("*.md"))}
 
 
 def summary(page: Path) -> str:
-    """Return the page's own summary: the first line behind its title."""
+    """Return the page's summary: the first line after its title."""
     return page.read_text(encoding="utf-8").split("\n", 3)[2]
 
 
@@ -73,4 +73,4 @@ def laid_out(text: str) -> str:
 
 
 _COMMENT = re.compile(r"^<!--.*?-->\n", re.MULTILINE)
-"""Comments are for the tests of the documentation."""
+"""Comments are instructions for the tests of the documentation."""

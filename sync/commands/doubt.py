@@ -1,8 +1,7 @@
-"""`closingdealz-sync doubt`: what nobody but a person can settle, and settling it. Works beside the daemon."""
+"""`closingdealz-sync doubt`: lists and resolves batches whose outcome is unknown. Works beside the daemon."""
 
 from __future__ import annotations
 
-import json
 import sys
 from collections import Counter
 from collections.abc import Sequence
@@ -12,10 +11,10 @@ from typing import TYPE_CHECKING
 import click
 
 from sync.commands.asking import ask
-from sync.commands.beside import opened
-from sync.commands.click_options import config_option, json_option, limit_option, yes_option
+from sync.commands.click_options import config_option, json_option, limit_option, shown_of, yes_option
+from sync.commands.loading import load, opened
+from sync.commands.output import print_json, print_lines
 from sync.commands.selectors import split_record
-from sync.commands.settling import LISTED
 
 if TYPE_CHECKING:  # --help does without them
     from state.ledger import Ledger
@@ -44,11 +43,10 @@ def list_(limit: int | None, as_json: bool, config: Path | None) -> None:
     from sync.views.doubts import doubt_as_json
     from sync.views.phrases import program
 
-    most = LISTED if limit is None and not as_json else limit or None
     found, now = _found(config)
-    shown = found[:most]
+    shown = found[: shown_of(limit, as_json=as_json)]
     if as_json:
-        click.echo(json.dumps({"batches": [doubt_as_json(each) for each in shown]}, indent=2, ensure_ascii=False))
+        print_json({"batches": [doubt_as_json(each) for each in shown]})
         return
     from sync.views.doubts_text import plain_list, print_list
 
@@ -57,18 +55,17 @@ def list_(limit: int | None, as_json: bool, config: Path | None) -> None:
 
         print_list(found, shown, program(config), now, Console())
         return
-    for line in plain_list(found, shown, program(config), now):
-        click.echo(line)
+    print_lines(plain_list(found, shown, program(config), now))
 
 
 def _found(config: Path | None) -> tuple[list[Doubt], int]:
-    """All that is in doubt, and the time in ms; nothing is before there is a ledger."""
-    from sync.config.load import find_config, load_config
+    """Return the batches in doubt and the time in ms; empty before there is a ledger."""
     from sync.engine.ledger_opening import open_ledger, refuse_lost, refuse_moved
     from sync.shared.clock import SystemClock
     from sync.views.doubts import doubts_of
 
-    loaded = load_config(find_config(config))
+    loaded = load(config)
+    # without a ledger nothing is in doubt, but a lost one must not look like that
     refuse_lost(loaded)
     refuse_moved(loaded)
     if not loaded.ledger_path.exists():
@@ -94,7 +91,7 @@ def show(batch: str, as_json: bool, config: Path | None) -> None:
         found = _find(ledger, batch)
         leads, now = leads_of(ledger, loaded, found), int(ledger.clock.wall() * 1000)
     if as_json:
-        click.echo(json.dumps(doubt_as_json(found, leads), indent=2, ensure_ascii=False))
+        print_json(doubt_as_json(found, leads))
         return
     for line in [
         *facts(found, now),
@@ -142,6 +139,7 @@ def resolve(
         found = _find(ledger, batch)
         leads = leads_of(ledger, loaded, found)
         chosen = _choose(leads, records, batch) if records else None
+        # in a batch settled lead by lead, each lead has a resolution of its own to compare with
         refusal = why_not(found, word) if chosen is None or found.state != "settled" else ""
         if refusals := [f"batch {batch} {refusal}"] if refusal else why_not_leads(chosen or (), word):
             click.echo("\n".join(refusals), err=True)
@@ -149,6 +147,7 @@ def resolve(
         now = ledger.clock.wall()
         if found.state == "in_doubt" and not yes:
             _confirm(found, leads, chosen, word, now)
+        # None, not all positions: leads that only the receipts know have no position here
         positions = None if chosen is None else [each.position for each in chosen]
         said = note_of(word, by or _login(), note, at=now, leads=chosen)
         conclusion = ledger.verdicts.resolve(batch, landed=landed, note=said, positions=positions)
@@ -170,7 +169,7 @@ def _find(ledger: Ledger, batch: str) -> Doubt:
 
 
 def _choose(leads: Sequence[LeadInDoubt], records: Sequence[str], batch: str) -> list[LeadInDoubt]:
-    """The leads that are named, each once. Raises click.UsageError where the batch does not hold one."""
+    """Return the leads named, each once. Raises click.UsageError where the batch does not hold one."""
     from sync.shared.opaque import number_of
     from sync.views.phrases import printable
 
@@ -195,7 +194,7 @@ def _login() -> str:
 def _confirm(
     found: Doubt, leads: Sequence[LeadInDoubt], chosen: Sequence[LeadInDoubt] | None, word: Resolution, now: float
 ) -> None:
-    """`leads` are those of the batch that the ledger knows. Nothing is asked where nothing would change."""
+    """Ask before resolving; not where nothing would change. `leads` are those of the batch that the ledger knows."""
     from sync.views.doubts import is_young
     from sync.views.phrases import count, joined
 
@@ -222,7 +221,7 @@ def _say(after: Doubt, word: Resolution, conclusion: Conclusion, *, as_json: boo
     if as_json:
         moved = dict(conclusion.moved)
         shown = {"batch": after.batch, "word": word, "state": after.state, "open": after.open, "moved": moved}
-        click.echo(json.dumps(shown, indent=2, ensure_ascii=False))
+        print_json(shown)
         return
     click.echo(_settled(after, word, {str(state): n for state, n in conclusion.moved.items()}))
 

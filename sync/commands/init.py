@@ -1,4 +1,4 @@
-"""`closingdealz-sync init`: writes a configuration file to start from, and never over another."""
+"""`closingdealz-sync init`: writes a configuration file to start from, and never overwrites one."""
 
 from __future__ import annotations
 
@@ -100,7 +100,7 @@ def _next_steps(target: Path, text: str) -> str:
 
 
 def _example(connector: str) -> str:
-    """Return the text of the example for this connector. Raises click.FileError where it did not come along."""
+    """Return the example file for this connector. Raises click.FileError where it is not installed."""
     name = "config.example.toml" if connector == "sql" else f"connectors/{connector}/config.example.toml"
     return shipped(name).read_text(encoding="utf-8")
 
@@ -109,11 +109,12 @@ def _example(connector: str) -> str:
 
 
 def write_new(path: Path, content: bytes) -> None:
-    """Writes a file that nobody else can read, whole or not at all. Raises FileExistsError where there is one."""
+    """Write a new file that only its owner can read, whole or not at all. Raises FileExistsError."""
     draft = path.with_name(f".{path.name}.{secrets.token_hex(8)}")
     try:
         _create(draft, content)
         try:
+            # a link fails where the name exists, unlike a rename, and appears whole
             os.link(draft, path)
         except OSError as error:
             if error.errno not in _NO_HARD_LINKS:
@@ -121,6 +122,7 @@ def write_new(path: Path, content: bytes) -> None:
             _create(path, content)
     finally:
         draft.unlink(missing_ok=True)
+    # the name itself is durable only once its folder is synced
     folder = os.open(path.parent, os.O_RDONLY | os.O_DIRECTORY)
     try:
         os.fsync(folder)

@@ -1,4 +1,4 @@
-"""`init --from`: looks at a database, and writes a stream for one of its tables or lists those that look right."""
+"""`init --from`: reads a database's schema, and writes a stream for one table or lists the likely ones."""
 
 from __future__ import annotations
 
@@ -20,18 +20,18 @@ from sync.config.guess import likeliness
 from sync.views.phrases import printable
 
 _SHOWN = 30
-"""Tables in a list."""
+"""The most tables in a list."""
 
 
 def drafted(source: str, table: str) -> str:
-    """Return the file's text. Raises click.UsageError, SourceUnavailable, SourceRefused."""
+    """Return the text of a configuration file. Raises click.UsageError, SourceUnavailable, SourceRefused."""
     url, written = _url(source)
     with _database(url) as database:
         return draft(sketch(database, table), written)
 
 
 def candidates(source: str) -> str:
-    """Return the tables that look like companies or contacts, for people. Raises as `drafted`."""
+    """Return the tables that look like companies or contacts, as text. Raises as `drafted`."""
     url, _ = _url(source)
     with _database(url) as database:
         found = all_columns(database)
@@ -59,7 +59,7 @@ def candidates(source: str) -> str:
 
 
 def _url(source: str) -> tuple[str, str]:
-    """The URL, and how the file refers to it: a password is never written."""
+    """Return the URL, and its spelling for the file, which never has a password. Raises click.UsageError."""
     is_variable = re.fullmatch(r"[A-Za-z_][A-Za-z0-9_]*", source) is not None
     text = os.environ.get(source, "").strip() if is_variable else source
     if not text:
@@ -76,7 +76,7 @@ def _url(source: str) -> tuple[str, str]:
 
 
 def _shown(source: str) -> str:
-    """A URL is not repeated: it may hold a password."""
+    """Return what to repeat of --from in an example: never a URL, which may hold a password."""
     return source if "://" not in source else "URL"
 
 

@@ -1,6 +1,6 @@
-"""Reads from a CSV by what leads can be recognised: exported from ClosingDealz, or made by hand.
+"""Reads the values that identify leads (e-mail, domain, phone) from a CSV: an export of ClosingDealz, or made by hand.
 
-No value of the file appears in any text made here: rows are named by their line.
+No text made here contains a value of the file: rows are named by their line.
 """
 
 from __future__ import annotations
@@ -39,15 +39,15 @@ _NAMES: Mapping[IdentityKind, frozenset[str]] = {
     ),
     "phone": frozenset({"phone", "phones", "phonenumber", "phonenumbers", "tel", "telephone", "mobile", "mobilephone"}),
 }
-"""How columns are called, in letters alone."""
+"""Known column names, reduced to their letters."""
 
 _SEVERAL = re.compile(r"[;,\r\n]")
-"""What stands between several values in one cell."""
+"""Separators of several values in one cell."""
 
 
 @dataclass(frozen=True, slots=True)
 class CsvRow:
-    """`line` is the one on which the row begins; without `identities` it holds nothing that can be used."""
+    """A row by the `line` on which it begins; `identities` is empty where it has no usable value."""
 
     line: int
     identities: tuple[Identity, ...]
@@ -55,7 +55,7 @@ class CsvRow:
 
 @dataclass(frozen=True, slots=True)
 class CsvLayout:
-    """How a file is written: its delimiter, and what each column that is read holds."""
+    """The delimiter of a file, and the kind of value in each column that is read."""
 
     delimiter: str
     columns: Mapping[int, IdentityKind]
@@ -63,14 +63,17 @@ class CsvLayout:
 
 
 def layout_of(path: Path, named: Mapping[IdentityKind, Sequence[str]]) -> CsvLayout:
-    """`named` says of some kinds which columns hold them; those of other kinds are found by their names.
+    """Find the delimiter and the columns to read.
 
-    Raises click.UsageError where no column is found, or not all that are named.
+    `named` gives the columns of some kinds; those of the other kinds are found by their names.
+
+    Raises click.UsageError where no column is found, or one of those named is missing.
     """
     with _opened(path) as file:
         sample = file.read(1 << 16)
     if "\0" in sample:
         raise click.UsageError(f"{path} is not written in UTF-8: save it as such, and try again.")
+    # the delimiter that finds most known columns wins; the sniffer alone errs on one-column files
     layouts = [_layout(sample, each, named) for each in dict.fromkeys((*",;\t|^~", _sniffed(sample)))]
     best = max(layouts, key=lambda each: len(each.columns))
     found = {name.casefold() for names in best.names.values() for name in names}
@@ -87,8 +90,10 @@ def layout_of(path: Path, named: Mapping[IdentityKind, Sequence[str]]) -> CsvLay
 
 
 def rows_of(path: Path, layout: CsvLayout, *, progress: Callable[[int], None] = lambda _: None) -> Iterator[CsvRow]:
-    """Every row but the first. `progress` hears how many bytes are read so far. Raises click.UsageError where the file
-    is no CSV."""
+    """Yield every row but the header. `progress` is called with the number of bytes read so far.
+
+    Raises click.UsageError where the file is no CSV.
+    """
     with _opened(path) as file:
         reader = csv.reader(file, delimiter=layout.delimiter, skipinitialspace=True)
         try:
@@ -104,7 +109,7 @@ def rows_of(path: Path, layout: CsvLayout, *, progress: Callable[[int], None] = 
 
 
 def _opened(path: Path) -> TextIO:
-    """UTF-8, with or without a mark at its start; what is not UTF-8 makes a cell that cannot be used, not an error."""
+    """Open as UTF-8, with or without a byte order mark; other bytes make a cell unusable, not an error."""
     return path.open(encoding="utf-8-sig", errors="replace", newline="")
 
 

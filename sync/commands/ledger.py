@@ -1,10 +1,8 @@
-"""`closingdealz-sync ledger`: looks after what the program remembers."""
+"""`closingdealz-sync ledger`: verify, back up, rebuild, create, rename a stream."""
 
 from __future__ import annotations
 
-import json
-from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -13,6 +11,8 @@ import click
 from sync.commands.asking import ask, ask_on_terminal
 from sync.commands.click_options import config_option, json_option, yes_option
 from sync.commands.ledger_import import import_
+from sync.commands.loading import load, opened
+from sync.commands.output import print_json, print_lines
 from sync.shared.errors import LedgerBusy, LedgerError
 
 if TYPE_CHECKING:  # --help does without them
@@ -48,21 +48,22 @@ def rename_stream(old: str, new: str, *, yes: bool, config: Path | None) -> None
     from sync.engine.ledger_opening import open_ledger
     from sync.views.phrases import count, program
 
-    loaded = _load(config)
+    loaded = load(config)
     declared = _declared(loaded, new)
+    # opened as its owner below, which would found a new one
     _must_exist(loaded)
-    with open_ledger(loaded, own=True) as opened:
-        row = opened.streams.all().get(old)
-        counts = opened.records.counts()
+    with open_ledger(loaded, own=True) as kept:
+        row = kept.streams.all().get(old)
+        counts = kept.records.counts()
         records = sum(n for (stream, _), n in counts.items() if row and stream == row.id)
         if row is not None and not yes:
             what = f"{count(records, 'record')} of {old} will stand for those of {new}: what was sent is not sent"
             # The next poll judges the new stream's records by the old one's history: a wrong name keeps leads back, or
             # sends changes of others under `on_change = "resend"`.
             ask(f"{what} again, so they must be the same records with the same ids.", "Are they?")
-        opened.streams.rename(old, declared)
+        kept.streams.rename(old, declared)
         moved = row is not None and row.workspace != declared.workspace
-        imported = Foreign(opened.file).count(row.workspace) if row is not None and moved else 0
+        imported = Foreign(kept.file).count(row.workspace) if row is not None and moved else 0
     name = f"{old} is now {new}" if old != new else f"{new} is now what the configuration declares"
     click.echo(f"{name}: {count(records, 'record')} with all that is known of them; nothing is sent again for it")
     if row is not None and imported:
@@ -83,7 +84,7 @@ def create(config: Path | None) -> None:
     """
     from sync.engine.ledger_opening import create_ledger
 
-    loaded = _load(config)
+    loaded = load(config)
     if loaded.ledger_path.exists():
         raise click.UsageError(f"There is a ledger already: {loaded.ledger_path}")
     create_ledger(loaded).close()
@@ -100,13 +101,13 @@ def verify(as_json: bool, config: Path | None) -> int:
     """
     from sync.views.soundness import look
 
-    with _opened(config) as (_, opened):
-        found = look(opened)
+    with opened(config) as (_, kept):
+        found = look(kept)
         if not found.faults:
-            _settle(opened)
+            _settle(kept)
     if as_json:
         document = {"sound": not found.faults, "faults": found.faults, "cure": found.cure or None, "rows": found.rows}
-        click.echo(json.dumps(document, indent=2, ensure_ascii=False))
+        print_json(document)
         return _EXIT_DAMAGED if found.faults else 0
     width = max(map(len, found.rows), default=0)
     for table, n in found.rows.items():
@@ -120,11 +121,11 @@ def verify(as_json: bool, config: Path | None) -> int:
     return 0
 
 
-def _settle(opened: Ledger) -> None:
-    """What `status` says of receipts and of a key that had to be mended is over, now that all is sound."""
+def _settle(kept: Ledger) -> None:
+    """Clear the incidents that `status` shows of receipts and key file, now that all is sound."""
     with suppress(LedgerBusy, LedgerError):  # on a disk that is read-only it stays
-        opened.incidents.over("receipts")
-        opened.incidents.over("ledger")
+        kept.incidents.over("receipts")
+        kept.incidents.over("ledger")
 
 
 @ledger.command()
@@ -144,7 +145,7 @@ def rebuild(*, accept_loss: bool, yes: bool, as_json: bool, config: Path | None)
     from sync.views.phrases import program
     from sync.views.rebuilding import rebuilt_as_json, rebuilt_as_lines
 
-    loaded = _load(config)
+    loaded = load(config)
     if not yes and accept_loss:
         ask("Receipts that are damaged are given up: what only they know may be sent again.", "Go on?")
     elif not yes and loaded.ledger_path.exists():
@@ -157,10 +158,9 @@ def rebuild(*, accept_loss: bool, yes: bool, as_json: bool, config: Path | None)
         accept_loss=accept_loss,
     )
     if as_json:
-        click.echo(json.dumps(rebuilt_as_json(done), indent=2, ensure_ascii=False))
+        print_json(rebuilt_as_json(done))
         return
-    for line in rebuilt_as_lines(done, program(config)):
-        click.echo(line)
+    print_lines(rebuilt_as_lines(done, program(config)))
 
 
 @ledger.command()
@@ -173,10 +173,10 @@ def backup(path: Path | None, config: Path | None) -> None:
     """
     from state.backups import back_up, backup_path
 
-    with _opened(config) as (_, opened):
-        target = backup_path(opened, path)
+    with opened(config) as (_, kept):
+        target = backup_path(kept, path)
         try:
-            back_up(opened, target)
+            back_up(kept, target)
         except FileExistsError as error:
             raise click.UsageError(f"{error.filename} exists already and was left as it is.") from None
         except OSError as error:
@@ -184,23 +184,8 @@ def backup(path: Path | None, config: Path | None) -> None:
     click.echo(f"copied to {target}, with its key in {target}.key; both are needed to restore it")
 
 
-def _load(explicit: Path | None) -> Config:
-    from sync.config.load import find_config, load_config
-
-    return load_config(find_config(explicit))
-
-
-@contextmanager
-def _opened(explicit: Path | None) -> Iterator[tuple[Config, Ledger]]:
-    from sync.engine.ledger_opening import open_ledger
-
-    config = _load(explicit)
-    with open_ledger(config) as opened:
-        yield config, opened
-
-
 def _must_exist(config: Config) -> None:
-    """Opening it as its owner would make a new one."""
+    """Raise LedgerError where there is no ledger: opening it as its owner would create one."""
     from sync.engine.ledger_opening import open_ledger
 
     if not config.ledger_path.exists():
@@ -208,14 +193,14 @@ def _must_exist(config: Config) -> None:
 
 
 def _declared(config: Config, name: str) -> DeclaredStream:
-    """The stream as the configuration declares it; it takes no API key to know that."""
-    from sync.commands.choose import streams_of
+    """Return the stream as the configuration declares it; needs no API key. Raises click.UsageError."""
     from sync.config.mappings import compile_all
     from sync.engine.compiled_config import declare
     from sync.engine.stream_specs import stream_specs
     from sync.views.phrases import did_you_mean
+    from sync.views.scope import configured_streams
 
-    known = streams_of(config)
+    known = configured_streams(config)
     if name not in known:
         raise click.UsageError(f"There is no stream {name!r} in {config.path}.{did_you_mean(name, known)}")
     mappings = compile_all(config)

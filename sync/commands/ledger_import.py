@@ -1,8 +1,7 @@
-"""`closingdealz-sync ledger import`: what is in ClosingDealz already becomes known to the ledger."""
+"""`closingdealz-sync ledger import`: tells the ledger which leads are in ClosingDealz already."""
 
 from __future__ import annotations
 
-import json
 import sys
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -15,6 +14,8 @@ import click
 
 from sync.commands.asking import ask
 from sync.commands.click_options import config_option, json_option, yes_option
+from sync.commands.loading import load
+from sync.commands.output import print_json, print_lines
 
 if TYPE_CHECKING:  # --help does without them
     from state.ledger import Ledger
@@ -25,18 +26,18 @@ if TYPE_CHECKING:  # --help does without them
 ImportMode = Literal["add", "dry run", "forget"]
 
 _AT_ONCE = 1000
-"""Rows that are written in one transaction: the daemon's own wait meanwhile."""
+"""Rows written in one transaction: the daemon's own transactions wait meanwhile."""
 _LINES_SHOWN = 20
 _LARGE = 1 << 20
-"""Bytes from which on a terminal shows how far it is."""
+"""File size in bytes from which a terminal shows a progress bar."""
 
 
 @dataclass(slots=True)
 class ImportFigures:
-    """What the file held, and what came of it.
+    """The figures of an import.
 
-    `new`: values that were not known yet; `again`: unsent records that have one, so that they are judged again;
-    `known`: the records that would become known, by stream; `removed`: values that were taken out.
+    `new`: values that were not known yet; `again`: unsent records with such a value, which are judged again; `known`:
+    the records that would become known, by stream; `removed`: values taken out.
     """
 
     rows: int = 0
@@ -49,6 +50,7 @@ class ImportFigures:
     removed: int = 0
 
     def count(self, rows: Sequence[CsvRow]) -> None:
+        """Add rows of the file to the figures."""
         unusable = [row.line for row in rows if not row.identities]
         self.rows += len(rows)
         self.values += sum(len(row.identities) for row in rows)
@@ -86,13 +88,12 @@ def import_(
     and before its first start.
     """
     from sync.commands.choose import choose_workspace
-    from sync.config.load import find_config, load_config
 
     if dry_run and (forget or path is None):
         raise click.UsageError("--dry-run needs --csv, and no --forget.")
     if path is None and not forget:
         raise click.UsageError("Name the file with --csv.")
-    loaded = load_config(find_config(config))
+    loaded = load(config)
     name, named = choose_workspace(loaded, workspace), _named(columns)
     if path is None and not yes:
         what = f"Everything that was imported for workspace {name} is taken out: its leads may be created again."
@@ -100,10 +101,9 @@ def import_(
     way: ImportMode = "dry run" if dry_run else "forget" if forget else "add"
     figures, layout = _read(loaded, name, path, named, way) if path else (_clear(loaded, name), None)
     if as_json:
-        click.echo(json.dumps(_as_json(figures, layout, name), indent=2, ensure_ascii=False))
+        print_json(_as_json(figures, layout, name))
         return
-    for line in _as_lines(figures, layout, name, way):
-        click.echo(line)
+    print_lines(_as_lines(figures, layout, name, way))
 
 
 def _named(columns: Sequence[str]) -> dict[IdentityKind, list[str]]:
@@ -137,6 +137,7 @@ def _read(
             figures.count(rows)
             if ledger:
                 _apply(ledger, workspace, rows, way, figures)
+    # a file without a single value is the wrong file or column; nothing was written for it
     if not figures.values:
         raise click.UsageError(f"No row of {path} holds anything by which a lead can be recognised.")
     return figures, layout
@@ -162,10 +163,10 @@ def _apply(ledger: Ledger, workspace: str, rows: Sequence[CsvRow], way: ImportMo
 
 @contextmanager
 def _opened(config: Config, way: ImportMode) -> Iterator[Ledger | None]:
-    """The ledger. An import may come before the first start, which would send everything: then it is made; a dry run
-    does without."""
+    """Open the ledger. An import may come before the first start, so it creates one; a dry run works without (None)."""
     from sync.engine.ledger_opening import open_ledger, own_ledger, refuse_lost
 
+    # an import must not found a new ledger where one was lost: it would send everything again
     refuse_lost(config)
     is_there = config.ledger_path.exists()
     if way == "dry run" and not is_there:
@@ -194,7 +195,7 @@ def _in_parts(rows: Iterable[CsvRow]) -> Iterator[list[CsvRow]]:
 
 
 def _as_json(figures: ImportFigures, layout: CsvLayout | None, workspace: str) -> dict[str, Any]:
-    """All keys are always there."""
+    """Return the figures as JSON; all keys are always there."""
     return {
         "workspace": workspace,
         "columns": {kind: list(names) for kind, names in layout.names.items()} if layout else {},

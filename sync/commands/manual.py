@@ -24,10 +24,9 @@ def manual(context: click.Context) -> None:
 
 
 def page(root: click.Context) -> Iterator[str]:
-    """The lines of the page, for the program whose context is given."""
+    """Yield the lines of the man page for the program of this context."""
     from sync import __version__
     from sync.cli import COMMANDS
-    from sync.commands.manual_text import AFTER, EXIT_CODES
 
     program = cast("click.Group", root.command)
     name = str(root.info_name)
@@ -66,7 +65,7 @@ def _command(command: click.Command, context: click.Context, words: str) -> Iter
 
 
 def _options(command: click.Command, context: click.Context) -> Iterator[str]:
-    """Its own: what all commands have stands with the program's."""
+    """Yield the command's own options; those that all commands have are listed once, with the program's."""
     for parameter in command.get_params(context):
         record = parameter.get_help_record(context)
         shared = context.parent is not None and bool({"--config", "--help"} & {*parameter.opts})
@@ -85,7 +84,7 @@ def _summary(program: click.Command) -> str:
 
 
 def _paragraphs(command: click.Command) -> Iterator[str]:
-    """The help text; a paragraph that begins with a backspace keeps its lines, as click has it."""
+    """Yield the help text; as in click, a paragraph that begins with a backspace keeps its lines."""
     text = inspect.cleandoc(command.help or "").split("\f")[0]
     for paragraph in re.split(r"\n\s*\n", text):
         lines = paragraph.strip("\n").split("\n")
@@ -96,7 +95,47 @@ def _paragraphs(command: click.Command) -> Iterator[str]:
 
 
 def _text(text: str) -> str:
-    """As troff takes it for text: its own characters escaped, none at a line's start that is a request."""
+    """Escape text for troff: its own characters, and a leading one that would start a request."""
     escaped = text.replace("\\", "\\e").replace("-", "\\-")
     escaped = "".join(each if each.isascii() else f"\\[u{ord(each):04X}]" for each in escaped)
     return f"\\&{escaped}" if escaped[:1] in (".", "'") else escaped
+
+
+EXIT_CODES: dict[int, str] = {
+    0: "Done.",
+    64: "The command's words are wrong.",
+    65: "(once) Something needs a person; (settling) a batch or a record cannot be settled so.",
+    70: "A defect of this program.",
+    74: "The ledger's disk or file cannot be written: nothing is sent that cannot be remembered.",
+    75: "Try again later: a source or ClosingDealz does not answer, or another process holds the ledger.",
+    77: "Credentials, permissions, the plan, a table or a column are refused: a person must act.",
+    78: "The configuration, a secret, or a ledger that does not belong to it. The service is not restarted.",
+    130: "A second signal ended it: what was on the wire is in doubt at the next start.",
+}
+
+AFTER: dict[str, str | dict[str, str]] = {
+    "Signals": {
+        "SIGTERM, SIGINT": "run ends once what is in flight is answered; the same signal again leaves it in doubt.",
+        "SIGHUP": "run reads the configuration anew; a file that cannot be used is refused and the old one stays.",
+    },
+    "Environment": {
+        "CLOSINGDEALZ_SYNC_CONFIG": "The configuration file, where -c is not given.",
+        "CLOSINGDEALZ_SYNC_DEBUG": "Show where in the program an error arose, as --debug does.",
+        "CONFIGURATION_DIRECTORY, STATE_DIRECTORY, CREDENTIALS_DIRECTORY": "Set by systemd: where config.toml, a "
+        "relative ledger and secrets named by { credential = ... } are looked for.",
+        "NOTIFY_SOCKET, WATCHDOG_USEC": "Set by systemd: where run says that it is ready, and how often that it works.",
+        "JOURNAL_STREAM": "Set by systemd: lines of the log then begin with their priority.",
+    },
+    "Files": {
+        "/etc/closingdealz-sync/config.toml": "The configuration.",
+        "/etc/closingdealz-sync/credentials/": "Secrets, one a file, readable by root alone.",
+        "/var/lib/closingdealz-sync/": "The ledger with its key, its receipts and its copies.",
+        "/etc/closingdealz-sync/NAME/, /var/lib/closingdealz-sync/NAME/": "The same of the instance "
+        "closingdealz-sync@NAME.",
+        "/usr/local/share/doc/closingdealz-sync/": "Every option explained, and drop-ins for the unit.",
+    },
+    "As root": "The command that the installation puts into /usr/local/bin runs, for root, as the service does: in the "
+    "sandbox of its unit with all drop-ins, with its user, configuration, ledger and secrets. "
+    "Before the command's name, @NAME stands for an instance.",
+    "See also": "closingdealz-sync docs, systemctl(1), journalctl(1), systemd.exec(5), systemd-creds(1)",
+}

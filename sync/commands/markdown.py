@@ -1,4 +1,4 @@
-"""Markdown on a terminal. Apart, because rich's own takes a while to import."""
+"""Markdown on a terminal, in a module of its own because rich's markdown is slow to import."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from rich.table import Table
 
 
 class WholeTable(TableElement):
-    """A table whose long words are broken; rich cuts them off."""
+    """A table that folds long words, which rich would cut off."""
 
     def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
         for part in super().__rich_console__(console, options):
@@ -21,6 +21,6 @@ class WholeTable(TableElement):
 
 
 class ShippedPage(Markdown):
-    """A page with whole tables."""
+    """A documentation page whose tables are shown in full."""
 
     elements: ClassVar[dict[str, type[MarkdownElement]]] = {**Markdown.elements, "table_open": WholeTable}

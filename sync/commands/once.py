@@ -1,8 +1,7 @@
-"""`closingdealz-sync once`: one round over the sources, everything due delivered, and a balance of it."""
+"""`closingdealz-sync once`: polls every source once, delivers what is due, and prints the figures."""
 
 from __future__ import annotations
 
-import json
 import shutil
 import signal
 import sys
@@ -15,6 +14,8 @@ from typing import TYPE_CHECKING, TextIO, cast
 import click
 
 from sync.commands.click_options import config_option, json_option
+from sync.commands.loading import load
+from sync.commands.output import print_json, print_lines
 
 if TYPE_CHECKING:  # --help does without them
     from sync.config.schema import Config
@@ -38,11 +39,10 @@ def once(most: int | None, quiet: bool, as_json: bool, streams: tuple[str, ...],
     the ledger), 77 credentials or the plan.
     """
     from sync.commands.choose import choose_streams
-    from sync.config.load import find_config, load_config
     from sync.service.daemon import say_warnings
     from sync.views.phrases import program
 
-    loaded = load_config(find_config(config))
+    loaded = load(config)
     chosen = choose_streams(loaded, streams)
     _configure_log(loaded, quiet=quiet)
     say_warnings(loaded)
@@ -52,7 +52,7 @@ def once(most: int | None, quiet: bool, as_json: bool, streams: tuple[str, ...],
 
 
 def _configure_log(config: Config, *, quiet: bool) -> None:
-    """On a terminal the panel tells what goes on, so only warnings are lines of their own."""
+    """Configure the log; on a terminal the panel shows progress, so only warnings are logged."""
     from sync import log
 
     level = config.log.level
@@ -62,7 +62,7 @@ def _configure_log(config: Config, *, quiet: bool) -> None:
 
 
 class _Stderr:
-    """Whatever sys.stderr is when a line is written: the panel stands in for it while it is shown."""
+    """Whatever sys.stderr is when a line is written: the panel replaces it while it is shown."""
 
     def write(self, text: str) -> int:
         return sys.stderr.write(text)
@@ -84,6 +84,7 @@ def _round(config: Config, streams: list[str], most: int | None, *, shows: bool)
     with own_ledger(config) as ledger:
         try:
             round_ = Round(config, ledger, most=most)
+        # kept in the ledger, so that `status` shows why no round could begin
         except (ConfigError, LedgerUntrusted) as error:
             notices.could_not_begin(config, ledger, error)
             raise
@@ -111,9 +112,9 @@ def _run(round_: Round, streams: list[str], *, shows: bool) -> Summary:
 
 @contextmanager
 def _interruptible(round_: Round) -> Iterator[Callable[[Engine], None]]:
-    """SIGINT and SIGTERM end the round in order; a second one does not wait for what is on the way.
+    """Let SIGINT and SIGTERM end the round in order; a second signal does not wait for requests in flight.
 
-    The handlers only count: the round is told at its next tick, when its own thread holds no lock.
+    The handlers only count: the round is interrupted at its next tick, when its own thread holds no lock.
     """
     received: list[int] = []
 
@@ -141,8 +142,7 @@ def _print(report: RoundReport, program: str, *, as_json: bool, quiet: bool) -> 
     from sync.views.round_report import report_as_json, report_as_lines, troubles
 
     if as_json:
-        click.echo(json.dumps(report_as_json(report), indent=2, ensure_ascii=False))
+        print_json(report_as_json(report))
         return
     lines = troubles(report, program)[1:] if quiet else report_as_lines(report, program)
-    for line in wrapped(lines, shutil.get_terminal_size().columns) if sys.stdout.isatty() else lines:
-        click.echo(line)
+    print_lines(wrapped(lines, shutil.get_terminal_size().columns) if sys.stdout.isatty() else lines)

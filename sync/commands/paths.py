@@ -1,4 +1,4 @@
-"""`closingdealz-sync paths`: lets the service write to the folders that its configuration names outside its own."""
+"""`closingdealz-sync paths`: lets the service write to folders of its configuration outside its own."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 import click
 
 from sync.commands.click_options import config_option
+from sync.commands.loading import load
 
 if TYPE_CHECKING:  # --help does without them
     from sync.config.schema import Config
@@ -29,13 +30,13 @@ def paths(config: Path | None, dry_run: bool) -> int:
     Makes the folders that are missing, for the service's user, and a drop-in of its unit (`paths.conf`). Say it again
     after an edit of [ledger]; then restart the service. Needs root.
     """
-    from sync.config.load import find_config, load_config
     from sync.installation.layout import InstallLayout
     from sync.installation.machine import Failed, Machine
 
+    # /run/systemd/system exists where systemd runs (sd_booted(3))
     if not dry_run and (os.geteuid() != 0 or not Path("/run/systemd/system").is_dir()):
         raise click.UsageError("this changes a unit of systemd: run it as root on the machine of the service")
-    loaded = load_config(find_config(config))
+    loaded = load(config)
     try:
         allow(loaded, InstallLayout(), Machine(dry_run=dry_run))
     except Failed as failed:
@@ -44,7 +45,7 @@ def paths(config: Path | None, dry_run: bool) -> int:
 
 
 def allow(config: Config, layout: InstallLayout, machine: Machine) -> None:
-    """Make the folders and the drop-in, or remove a drop-in that is not needed any more. Raises Failed."""
+    """Make the folders and the drop-in, or remove a drop-in that is no longer needed. Raises Failed."""
     unit = _unit_of(config, layout)
     folders = _outside(config, layout.state / config.path.parent.relative_to(layout.config))
     for folder in folders:
@@ -101,7 +102,8 @@ def _same_disk(one: Path, other: Path) -> bool:
 
 
 def _text_of(folders: Sequence[Path]) -> str:
-    """The service waits for what is mounted there. Where a folder is missing all the same (`-`), the daemon says so.
+    """Return the drop-in: the service waits for the mounts. A folder that is missing all the same (`-`) is reported by
+    the daemon.
 
     Raises Failed for a name that no unit can hold.
     """

@@ -1,20 +1,19 @@
-"""`closingdealz-sync preview`: the leads that records would become. The one command that shows what records hold."""
+"""`closingdealz-sync preview`: the leads that records would become. Prints personal data."""
 
 from __future__ import annotations
 
-import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
 
 from sync.commands.click_options import config_option, json_option
+from sync.commands.loading import load
+from sync.commands.output import print_json, print_lines
 
 if TYPE_CHECKING:  # --help does without them
     from sync.config.schema import Config
-    from sync.shared.words import Json
-    from sync.views.preview import Specimen, StreamPreview
 
 
 @click.command()
@@ -29,175 +28,33 @@ def preview(most: int, ids: tuple[str, ...], as_json: bool, stream: str | None, 
     What it prints is personal data, for your own eyes; nothing of it goes to the log.
     """
     from sync.commands.choose import choose_streams
-    from sync.config.load import find_config, load_config
-    from sync.views.preview import Choice, preview_as_json, preview_streams
+    from sync.views.json_form import json_of
+    from sync.views.lead_preview import Choice, preview_streams
+    from sync.views.lead_preview_text import preview_as_lines
 
-    loaded = load_config(find_config(config))
+    loaded = load(config)
     names = choose_streams(loaded, [stream] if stream else [])
     if ids and len(names) > 1:
         raise click.UsageError("--id needs the STREAM whose record it is.")
     previews = preview_streams(loaded, names, Choice(_by_id(ids, names[0], loaded), most))
     if as_json:
-        document = {"streams": [preview_as_json(each) for each in previews]}
-        click.echo(json.dumps(document, indent=2, ensure_ascii=False))
+        print_json({"streams": [json_of(each) for each in previews]})
         return
     for each in previews:
-        for line in _stream_lines(each, most, by_id=bool(ids)):
-            click.echo(line)
+        print_lines(preview_as_lines(each, most, by_id=bool(ids)))
     click.echo("nothing was sent")
 
 
 def _by_id(ids: Sequence[str], stream: str, config: Config) -> Sequence[str]:
-    """The ids, also of records that are named by the ledger's number. Raises click.UsageError, LedgerError."""
+    """Return the ids, with the ledger's numbers (#N) resolved. Raises click.UsageError, LedgerError."""
     from sync.shared.opaque import number_of
 
     if not any(number_of(id_) for id_ in ids):
         return ids
-    from sync.commands.selectors import Meant, find_named
+    from sync.commands.selectors import Selectors, find_named
     from sync.engine.ledger_opening import open_ledger
 
     with open_ledger(config) as ledger:
         numbers = tuple(id_ for id_ in ids if number_of(id_))
-        found = {f"#{each.key}": each.id for each in find_named(Meant((stream,), numbers), config, ledger)}
+        found = {f"#{each.key}": each.id for each in find_named(Selectors((stream,), numbers), config, ledger)}
     return [found.get(id_, id_) for id_ in ids]
-
-
-def _stream_lines(preview: StreamPreview, most: int, *, by_id: bool) -> Iterator[str]:
-    yield click.style(f"{preview.stream} -> workspace {preview.workspace}", bold=True)
-    yield from (f"  {line}" for line in _remarks(preview))
-    yield ""
-    width = max(len(wire) for wire, _, _ in preview.fields)
-    yield "  where each field comes from"
-    yield from (f"    {wire:<{width}}  {expression}" for wire, expression, _ in preview.fields)
-    for specimen in preview.specimens if by_id else _worth_showing(preview, most):
-        yield ""
-        yield from (f"  {line}" for line in _specimen_lines(specimen, preview))
-    yield ""
-    if not by_id and (lines := [*_rest(preview, most)]):
-        yield from (f"  {line}" for line in lines)
-        yield ""
-
-
-def _worth_showing(preview: StreamPreview, most: int) -> Iterator[Specimen]:
-    """The leads, and as many of what cannot become one; what nobody wants is counted."""
-    yield from (each for each in preview.specimens if each.fate == "lead")
-    yield from [each for each in preview.specimens if each.fate in _BROKEN][:most]
-
-
-def _rest(preview: StreamPreview, most: int) -> Iterator[str]:
-    """A line each for what was looked at and is not shown."""
-    from sync.views.phrases import count
-
-    of = {fate: [each for each in preview.specimens if each.fate == fate] for fate in ("filtered", "deleted", "lead")}
-    if filtered := of["filtered"]:
-        first = f"; for example {_quoted(filtered[0].id)}: {_condition(filtered[0])}" if filtered[0].where else ""
-        yield f"{count(len(filtered), 'record')} skipped by `where`{first}"
-    if of["deleted"]:
-        yield f"{count(len(of['deleted']), 'record')} deleted at the source"
-    broken = sum(each.fate in _BROKEN for each in preview.specimens)
-    if broken > most:
-        yield f"{count(broken - most, 'more record')} cannot become a lead"
-    yield from _lost_everywhere(of["lead"])
-    if len(of["lead"]) < len(preview.specimens):
-        end = "; there are more records" if preview.more else ""
-        yield f"{count(len(of['lead']), 'lead')} of {count(len(preview.specimens), 'record')} looked at{end}"
-
-
-def _lost_everywhere(leads: Sequence[Specimen]) -> Iterator[str]:
-    """A line for each mapped field that not one of several leads could fill with what the source holds."""
-    if len(leads) < _SEVERAL:
-        return
-    for field, rule in leads[0].lost:
-        if all(field in dict(each.lost) for each in leads):
-            text = f"{field}: nothing the source holds there can be used in any of these {len(leads)} leads ({rule})"
-            yield click.style(text, fg="yellow")
-
-
-_SEVERAL = 2
-_BROKEN = ("unfit", "unusable")
-
-
-def _remarks(preview: StreamPreview) -> Iterator[str]:
-    if preview.start == "now":
-        yield 'start = "now": records that are there at the first poll are not sent, only what changes later'
-    elif preview.start != "all":
-        yield f"start = {preview.start}: records that changed last before that day are not sent until they change"
-    if preview.label:
-        yield f'when it is sent, each lead gets the label "{preview.label}" besides'
-    if preview.ledger:
-        yield preview.ledger
-    if not preview.specimens and not preview.missing:
-        yield "the source has no records to show"
-    for missing in preview.missing:
-        yield f"the source has no record {_quoted(missing)}"
-
-
-def _specimen_lines(specimen: Specimen, preview: StreamPreview) -> Iterator[str]:
-    modified = f", modified {specimen.modified}" if specimen.modified else ""
-    yield click.style(f"record {_quoted(specimen.id)}", bold=True) + modified + _known(specimen, preview)
-    yield from _fate(specimen, preview.kind)
-    yield from (click.style(f"refused: {problem}", fg="red") for problem in specimen.problems)
-    if specimen.where and specimen.fate == "unfit":
-        yield f"`where` read {_values(specimen)}"
-    yield from (click.style(f"warning: {warning}", fg="yellow") for warning in specimen.warnings)
-    if specimen.skipped:
-        from sync.views.phrases import count
-
-        yield f"{count(specimen.skipped, 'contact')} skipped by the `where` of their table"
-    if specimen.document is not None:
-        from sync.views.phrases import json_lines
-
-        yield from json_lines(specimen.document)
-
-
-def _fate(specimen: Specimen, kind: str) -> Iterator[str]:
-    match specimen.fate:
-        case "lead" if foreseen := specimen.foreseen:
-            what = {"duplicate": "is a duplicate", "known": "is known"}.get(foreseen.state, foreseen.state)
-            yield click.style(f"{what}, not sent: {_quoted(foreseen.because)}", fg="yellow")
-        case "lead":
-            yield click.style(f"becomes this {kind} lead ({specimen.size:,} bytes)", fg="green")
-        case "filtered":
-            yield f"skipped: {_condition(specimen)}"
-        case "deleted":
-            yield "is deleted at the source"
-        case _:
-            yield click.style("cannot become a lead", fg="red")
-
-
-def _condition(specimen: Specimen) -> str:
-    """`where` is false (deleted = true, status = 'old')."""
-    return f"`where` is false ({_values(specimen)})" if specimen.where else "`where` is false"
-
-
-def _values(specimen: Specimen) -> str:
-    return ", ".join(f"{_quoted(path)} = {_spelled(value)}" for path, value in specimen.where)
-
-
-def _spelled(value: Json) -> str:
-    """A value as an expression of the mapping writes it, on one line, shortened."""
-    from sync.views.phrases import printable
-
-    try:
-        text = f"'{value}'" if isinstance(value, str) else json.dumps(value, ensure_ascii=False, default=str)
-    except RecursionError:
-        return "nested too deeply to be shown"
-    return printable(text, _LONGEST_VALUE)
-
-
-_LONGEST_VALUE = 60
-
-
-def _known(specimen: Specimen, preview: StreamPreview) -> str:
-    known = specimen.known
-    if known is None:
-        return "" if preview.ledger else ", new to the ledger"
-    exists = {"yes": "its lead exists", "maybe": "its lead may exist", "no": "no lead yet"}[known.lead_exists]
-    drift = ", changed since" if known.drift else ""
-    return f", {known.state.replace('_', ' ')} in the ledger ({exists}{drift})"
-
-
-def _quoted(text: str) -> str:
-    from sync.views.phrases import printable
-
-    return printable(text)

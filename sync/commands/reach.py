@@ -1,4 +1,4 @@
-"""Whether a server can be reached: name, connection, TLS. Sends no request."""
+"""Tests whether a server can be reached: DNS, connection, TLS. Sends no request."""
 
 from __future__ import annotations
 
@@ -15,12 +15,12 @@ from urllib.parse import urlsplit
 from sync.delivery.proxies import Proxy, proxy_of
 
 _GRACE = 1.0
-"""Seconds in which the attempt itself says that its time is over, before it is left behind."""
+"""Seconds beyond its time-out after which an attempt is abandoned."""
 
 
 @dataclass(frozen=True, slots=True)
 class Reach:
-    """What came of it; `later` where waiting may help, rather than a person."""
+    """The result of an attempt; `later`: waiting may help, no person is needed."""
 
     ok: bool
     text: str
@@ -29,9 +29,9 @@ class Reach:
 
 
 def reach(base_url: str, *, timeout: float = 10.0, context: ssl.SSLContext | None = None) -> Reach:
-    """Resolves, connects and (https) shakes hands within `timeout` seconds each, then hangs up without a request.
+    """Resolve, connect and (https) shake hands within `timeout` seconds each, then hang up without a request.
 
-    `context` says which certificates are trusted; None: the same as when leads are sent.
+    `context` says which certificates are trusted; None trusts the same as sending leads does.
     """
     result: queue.SimpleQueue[Reach] = queue.SimpleQueue()
 
@@ -62,7 +62,7 @@ def _attempt(base_url: str, timeout: float, context: ssl.SSLContext | None) -> R
 
 
 def _through(proxy: Proxy, base_url: str, timeout: float, context: ssl.SSLContext | None) -> Reach:
-    """By a tunnel of the proxy where TLS is wanted, else as far as the proxy."""
+    """Connect through the proxy: with a tunnel for TLS, else only as far as the proxy."""
     try:
         socket.create_connection((proxy.host, proxy.port), timeout=timeout).close()
     except OSError as error:
@@ -78,6 +78,7 @@ def _through(proxy: Proxy, base_url: str, timeout: float, context: ssl.SSLContex
         with contextlib.closing(tunnel):
             tunnel.connect()
     except OSError as error:
+        # http.client raises a bare OSError for a tunnel that the proxy refuses
         if error.errno is None and not isinstance(error, TimeoutError | ssl.SSLError):
             text = f"{base_url} cannot be reached: the proxy {proxy} will not connect"
             return Reach(False, text, "may this machine use it, and with which name and password?")

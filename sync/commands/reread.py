@@ -1,14 +1,14 @@
-"""`closingdealz-sync reread`: records that `where` left out are read again. Works beside the daemon."""
+"""`closingdealz-sync reread`: reads filtered records again. Works beside the daemon."""
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 
 import click
 
-from sync.commands.beside import opened
 from sync.commands.click_options import config_option, json_option
+from sync.commands.loading import opened
+from sync.commands.output import print_json
 
 
 @click.command()
@@ -38,7 +38,7 @@ def reread(streams: tuple[str, ...], *, accept: bool, as_json: bool, config: Pat
         else:
             asked = {name: ask_reread(ledger, known[name].id) for name in chosen}
     if as_json:
-        click.echo(json.dumps(accepted if accept else asked, indent=2))
+        print_json(accepted if accept else asked)
         return
     if accept:
         for name, changed in accepted.items():

@@ -1,4 +1,4 @@
-"""Which records of a queue a command means: the options that quarantine, held and drift share."""
+"""Options that select records of a queue, shared by its commands."""
 
 from __future__ import annotations
 
@@ -17,8 +17,8 @@ if TYPE_CHECKING:  # --help does without them
 
 
 @dataclass(frozen=True, slots=True)
-class Meant:
-    """The selecting words of a command line, as they were typed."""
+class Selectors:
+    """The selectors of a command line, as typed."""
 
     streams: tuple[str, ...] = ()
     ids: tuple[str, ...] = ()
@@ -29,11 +29,12 @@ class Meant:
 
     @property
     def is_empty(self) -> bool:
-        return self == Meant()
+        """Return whether no selector was given."""
+        return self == Selectors()
 
 
-def selectors(queue: Queue, *, settles: bool = False) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
-    """Adds the selecting options; the command gets `meant: Meant`."""
+def selector_options(queue: Queue, *, settles: bool = False) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
+    """Add the selecting options; the command gets `selectors: Selectors`."""
     options = [
         click.option(
             "--stream", "streams", multiple=True, metavar="NAME", help="Only records of this stream or source."
@@ -42,6 +43,7 @@ def selectors(queue: Queue, *, settles: bool = False) -> Callable[[Callable[...,
         click.option("--reason", default="", metavar="TEXT", help=_REASON[queue]),
         click.option("--until", callback=_moment, metavar="TIME", help="Only records unchanged since TIME."),
     ]
+    # only held records are grouped by the poll that queued them
     if queue == "held":
         options.append(click.option("--poll", type=int, metavar="N", help="What poll N queued."))
     if settles:
@@ -50,9 +52,10 @@ def selectors(queue: Queue, *, settles: bool = False) -> Callable[[Callable[...,
     def add(function: Callable[..., Any]) -> Callable[..., Any]:
         @wraps(function)
         def gathered(**given: Any) -> Any:
-            words = {name: given.pop(name) for name in Meant.__dataclass_fields__ if name in given}
-            return function(meant=Meant(**words), **given)
+            words = {name: given.pop(name) for name in Selectors.__dataclass_fields__ if name in given}
+            return function(selectors=Selectors(**words), **given)
 
+        # applied like decorators, the last one first, so that --help keeps their order
         for option in reversed(options):
             gathered = option(gathered)
         return gathered
@@ -70,7 +73,7 @@ _REASON = {
 
 
 def _moment(context: click.Context, parameter: click.Parameter, value: str | None) -> int | None:
-    """Milliseconds since 1970 UTC. A time without a zone is refused: which one is meant would be a guess."""
+    """Parse a time to ms since 1970 UTC. A time without a zone is refused: assuming one would be a guess."""
     if value is None:
         return None
     try:
@@ -82,54 +85,48 @@ def _moment(context: click.Context, parameter: click.Parameter, value: str | Non
     return int(when.timestamp() * 1000)
 
 
-def selection_of(meant: Meant, config: Config, ledger: Ledger) -> Selection:
-    """Held against the streams of the configuration and of the ledger. Raises click.UsageError."""
+def selection_of(selectors: Selectors, config: Config, ledger: Ledger) -> Selection:
+    """Check the selectors against the streams of configuration and ledger. Raises click.UsageError."""
     from state.queues import Selection
 
-    if meant.everything and (meant.streams or meant.ids or meant.reason or meant.poll is not None):
+    if selectors.everything and (selectors.streams or selectors.ids or selectors.reason or selectors.poll is not None):
         raise click.UsageError("--all means all of them: leave it out, or the other selectors.")
-    streams = _streams(meant.streams, config, ledger)
-    ids, numbers = _split(meant.ids, streams, ledger)
+    streams = _streams(selectors.streams, config, ledger)
+    ids, numbers = _split(selectors.ids, streams, ledger)
     if ids and (streams is None or len(streams) != 1):
         raise click.UsageError("--id needs the one stream whose record it is: --stream NAME.")
-    return Selection(streams, ids or None, meant.reason, meant.poll, meant.until, numbers or None)
+    return Selection(streams, ids or None, selectors.reason, selectors.poll, selectors.until, numbers or None)
 
 
 def _split(ids: Sequence[str], streams: Sequence[str] | None, ledger: Ledger) -> tuple[list[str], list[int]]:
-    """Ids, and the ledger's numbers. What looks like a number may be the id of a record of these streams."""
+    """Return ids, and the ledger's numbers. What looks like a number (#N) may be the id of a record of these
+    streams."""
     from state.queues import Selection
     from sync.shared.opaque import number_of
 
     numbers = {id_: number for id_ in ids if (number := number_of(id_)) is not None}
     if numbers and streams:
+        # an id that exists wins over a number
         for waiting in ledger.queues.find(None, Selection(streams, list(numbers))):
             numbers.pop(waiting.id, None)
     return [id_ for id_ in ids if id_ not in numbers], list(numbers.values())
 
 
 def _streams(names: Sequence[str], config: Config, ledger: Ledger) -> list[str] | None:
-    from sync.views.phrases import did_you_mean
+    from sync.commands.choose import match_streams
 
-    if not names:
-        return None
-    known = _known_streams(config, ledger)
-    chosen: dict[str, None] = {}
-    for name in names:
-        found = [each for each in known if name in (each, each.split(".", 1)[0])]
-        if not found:
-            raise click.UsageError(f"There is no stream {name!r}.{did_you_mean(name, known)}")
-        chosen.update(dict.fromkeys(found))
-    return list(chosen)
+    return match_streams(names, _known_streams(config, ledger)) if names else None
 
 
 def _known_streams(config: Config, ledger: Ledger) -> list[str]:
-    from sync.commands.choose import streams_of
+    """Return the streams of the configuration, and those that only the ledger still knows."""
+    from sync.views.scope import configured_streams
 
-    return list(dict.fromkeys([*streams_of(config), *ledger.streams.all()]))
+    return list(dict.fromkeys([*configured_streams(config), *ledger.streams.all()]))
 
 
 def split_record(text: str) -> tuple[str, str]:
-    """`STREAM:ID`, as the listings write it. Raises click.UsageError."""
+    """Split `STREAM:ID`, as listings write it. Raises click.UsageError."""
     stream, colon, id_ = text.partition(":")
     if not colon or not id_:
         raise click.UsageError(f"{text!r} is no record: write STREAM:ID, such as erp.companies:7, or '#4711'.")
@@ -137,31 +134,33 @@ def split_record(text: str) -> tuple[str, str]:
 
 
 def find_record(text: str, config: Config, ledger: Ledger) -> WaitingRecord:
-    """The record that is named, `STREAM:ID` or `#N`, in whatever state it is. Raises click.UsageError."""
+    """Return the record named `STREAM:ID` or `#N`, in whatever state it is. Raises click.UsageError."""
     from sync.shared.opaque import number_of
     from sync.views.phrases import did_you_mean
 
     if number_of(text) is not None:
-        return find_named(Meant(ids=(text,)), config, ledger)[0]
+        return find_named(Selectors(ids=(text,)), config, ledger)[0]
     stream, id_ = split_record(text)
     known = _known_streams(config, ledger)
     if stream not in known:
         raise click.UsageError(f"There is no stream {stream!r}.{did_you_mean(stream, known)}")
-    (waiting,) = find_named(Meant((stream,), (id_,)), config, ledger)
+    (waiting,) = find_named(Selectors((stream,), (id_,)), config, ledger)
     return waiting
 
 
-def find_named(meant: Meant, config: Config, ledger: Ledger) -> list[WaitingRecord]:
-    """The records that are named by their ids, in whatever state they are. Raises click.UsageError where the ledger
-    does not know one of them: then nothing is done for the others either."""
+def find_named(selectors: Selectors, config: Config, ledger: Ledger) -> list[WaitingRecord]:
+    """Return the records named by id, in whatever state they are.
+
+    Raises click.UsageError where the ledger does not know one of them, so that nothing is done for the others either.
+    """
     from state.queues import Selection
     from sync.views.phrases import printable
 
-    which = selection_of(Meant(meant.streams, meant.ids), config, ledger)
+    which = selection_of(Selectors(selectors.streams, selectors.ids), config, ledger)
     found = ledger.queues.find(None, Selection(which.streams, which.ids, keys=which.keys))
     known = {waiting.id for waiting in found} | {f"#{waiting.key}" for waiting in found}
-    unknown = [printable(each) for each in meant.ids if each not in known]
+    unknown = [printable(each) for each in selectors.ids if each not in known]
     if unknown:
-        of = f" of {', '.join(meant.streams)}" if meant.streams else ""
+        of = f" of {', '.join(selectors.streams)}" if selectors.streams else ""
         raise click.UsageError(f"The ledger knows no record {', '.join(unknown)}{of}.")
     return found

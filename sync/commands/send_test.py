@@ -1,8 +1,7 @@
-"""`closingdealz-sync send-test`: one recognisable lead, to see how it arrives; or a good and a bad one together."""
+"""`closingdealz-sync send-test`: sends one recognisable lead, or a good and a bad one as a probe."""
 
 from __future__ import annotations
 
-import json
 import sys
 import time
 from contextlib import suppress
@@ -12,6 +11,8 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from sync.commands.click_options import config_option, json_option
+from sync.commands.loading import load
+from sync.commands.output import print_json, print_lines
 
 if TYPE_CHECKING:  # --help does without them
     from state.rows import NoRoom
@@ -40,12 +41,12 @@ def send_test(workspace: str | None, probe_rejection: bool, yes: bool, as_json: 
     77 credentials, plan or address.
     """
     from sync.commands.choose import choose_workspace
-    from sync.config.load import find_config, load_config
     from sync.delivery.client import LeadsClient
 
-    loaded = load_config(find_config(config))
+    loaded = load(config)
     name = choose_workspace(loaded, workspace)
     where = f"workspaces.{name}.api_key"
+    # before the question: a key that cannot be sent makes the answer pointless
     LeadsClient.check_key(loaded.workspaces[name].api_key.read(key=where, base=loaded.path.parent), where)
     one = _probe if probe_rejection else _single
     return one(loaded, name, yes=yes, as_json=as_json)
@@ -79,10 +80,9 @@ def _probe(config: Config, workspace: str, *, yes: bool, as_json: bool) -> int:
 
 def _print(report: dict[str, Any] | list[str]) -> None:
     if isinstance(report, dict):
-        click.echo(json.dumps(report, indent=2, ensure_ascii=False))
+        print_json(report)
         return
-    for line in report:
-        click.echo(line)
+    print_lines(report)
 
 
 def _confirm(what: str) -> None:
@@ -93,7 +93,7 @@ def _confirm(what: str) -> None:
 
 
 def _send(config: Config, workspace: str, *leads: SingleLead) -> SentTestLead:
-    """Of several leads a rejection is told as such, whatever `on_rejected` makes of it."""
+    """Send the leads in one request. Of several a rejection is reported as such, whatever `on_rejected` is."""
     from sync.delivery.backoff import end_rest
     from sync.engine.ledger_opening import open_ledger, own_ledger
     from sync.shared.errors import LedgerBusy
@@ -108,16 +108,17 @@ def _send(config: Config, workspace: str, *leads: SingleLead) -> SentTestLead:
         rule = rule_with(config, workspace, api_key, ledger)
         timeout = options.timeout.total_seconds()
         slot = take_slot(ledger, rule, timeout, wait=time.sleep, waits=_Waiting())
-        told = options.model_copy(update={"on_rejected": "bisect"}) if len(leads) > 1 else options
-        sent = send(ledger, told, api_key, *leads, rule=rule, slot=slot)
+        reporting = options.model_copy(update={"on_rejected": "bisect"}) if len(leads) > 1 else options
+        sent = send(ledger, reporting, api_key, *leads, rule=rule, slot=slot)
         if sent.outcome.verdict == "created":
+            # the lead is created either way; the next request of the daemon ends the rest
             with suppress(LedgerBusy):
                 end_rest(ledger, workspace, options, rule)
         return sent
 
 
 class _Waiting:
-    """Says once why nothing happens yet."""
+    """Prints once why nothing happens yet."""
 
     def __init__(self) -> None:
         self._said = False

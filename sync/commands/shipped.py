@@ -1,4 +1,4 @@
-"""Files that come with the program and are no modules: the examples, the pages of the documentation."""
+"""Data files that come with the program: the examples and the documentation pages."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ _MARK = "config.example.toml"
 
 
 def shipped(name: str) -> Path:
-    """Return the path of a file or folder of the clone the program runs from, else of where its installer put it.
+    """Return the path of a file or folder, in the clone that runs or where an installer put it.
 
     Raises click.FileError where there is none.
     """

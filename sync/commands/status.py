@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import sys
 from collections.abc import Collection, Sequence
 from pathlib import Path
@@ -11,6 +10,7 @@ from typing import TYPE_CHECKING
 import click
 
 from sync.commands.click_options import all_option, config_option, json_option, scope_options
+from sync.commands.output import print_json, print_lines
 from sync.shared.errors import ConfigError, SyncError
 
 if TYPE_CHECKING:  # --help does without them
@@ -19,7 +19,7 @@ if TYPE_CHECKING:  # --help does without them
 
 EXIT_NEEDS = 65
 NARROW = 60
-"""Columns of a terminal below which a table would break every word."""
+"""On a terminal with fewer columns, tables would break every word."""
 
 
 @click.command()
@@ -64,9 +64,9 @@ def show(overview: Overview, config: Path | None, *, whole: bool, as_json: bool)
     from sync.views.phrases import program
 
     if as_json:
-        from sync.views.overview_json import overview_as_json
+        from sync.views.json_form import json_of
 
-        click.echo(json.dumps(overview_as_json(overview), indent=2, ensure_ascii=False))
+        print_json(json_of(overview))
         return
     from sync.views.overview_text import plain_lines, print_tables
 
@@ -76,12 +76,11 @@ def show(overview: Overview, config: Path | None, *, whole: bool, as_json: bool)
         if (console := Console()).width >= NARROW:
             print_tables(overview, program(config), console, whole=whole)
             return
-    for line in plain_lines(overview, program(config), whole=whole):
-        click.echo(line)
+    print_lines(plain_lines(overview, program(config), whole=whole))
 
 
 def gather(config: Config, workspaces: Collection[str] = (), streams: Collection[str] = ()) -> Overview:
-    """The overview, also where there is no ledger yet. Raises LedgerError, LedgerUntrusted."""
+    """Return the overview, also before there is a ledger. Raises LedgerError, LedgerUntrusted."""
     from sync.engine.ledger_opening import open_ledger, refuse_lost, refuse_moved
     from sync.shared.clock import SystemClock
     from sync.views.overview import overview_of, without_ledger
@@ -96,7 +95,7 @@ def gather(config: Config, workspaces: Collection[str] = (), streams: Collection
 
 
 def _without_config(path: Path) -> Overview | None:
-    """What the ledger tells where the file cannot be used; None where it cannot be found or read either."""
+    """Return the overview of the ledger alone; None where the ledger cannot be found or read either."""
     from state.ledger import Ledger
     from sync.config.load import ledger_named_by
     from sync.views.overview import without_config

@@ -1,4 +1,4 @@
-"""Batches in doubt as text: a list that stays readable however long it is, and one batch whole."""
+"""Batches in doubt as text: a list that stays readable at any length, and one batch in full."""
 
 from __future__ import annotations
 
@@ -15,14 +15,14 @@ from sync.views.phrases import ago, count, moment, number, printable, wrapped
 from sync.views.rich_tables import table
 
 SEVERAL = 4
-"""From so many batches on each has one line, and they are summed up first."""
+"""From this many batches on, the list groups them and gives each batch one line."""
 LONGEST = 60
-"""Characters of a name or an address in a line."""
+"""Characters shown of a name or an address."""
 
 
 @dataclass(frozen=True, slots=True)
-class AlikeBatches:
-    """Batches of one workspace that ended alike. Times in ms."""
+class BatchGroup:
+    """Batches of one workspace with the same outcome. Times in ms since 1970 UTC."""
 
     workspace: str
     outcome: str
@@ -32,38 +32,39 @@ class AlikeBatches:
     newest: int
 
 
-def kinds_of(doubts: Sequence[Doubt]) -> list[AlikeBatches]:
-    """The largest first."""
+def groups_of(doubts: Sequence[Doubt]) -> list[BatchGroup]:
+    """Group the batches by workspace and outcome, the largest group first."""
     alike: dict[tuple[str, str], list[Doubt]] = defaultdict(list)
     for each in doubts:
         alike[each.workspace, outcome_of(each)].append(each)
-    kinds = [
-        AlikeBatches(*place, len(them), sum(each.open for each in them), them[0].claimed_at, them[-1].claimed_at)
+    groups = [
+        BatchGroup(*place, len(them), sum(each.open for each in them), them[0].claimed_at, them[-1].claimed_at)
         for place, them in alike.items()
     ]
-    return sorted(kinds, key=lambda kind: -kind.batches)
+    return sorted(groups, key=lambda group: -group.batches)
 
 
 def outcome_of(doubt: Doubt) -> str:
-    """What is known of how it ended, on one line."""
+    """Describe on one line how the batch ended."""
     if doubt.cut_off:
         return "cut off on the wire: settled by its receipt, or in doubt, once `run` or `once` starts"
     if doubt.state == "sending":
         return "on the wire now"
+    # the cause names the status itself where it is the cause
     status = f" (HTTP {doubt.status})" if doubt.status is not None and str(doubt.status) not in doubt.cause else ""
     return printable(doubt.cause) + status
 
 
 def plain_list(doubts: Sequence[Doubt], shown: Sequence[Doubt], program: str, now: int) -> Iterator[str]:
-    """A few with all facts; of more the kinds of them, then one batch a line. `now` in ms."""
+    """Yield the list for pipes: all facts of a few batches; of many, the groups and one line per batch. `now` in ms."""
     if len(doubts) < SEVERAL:
         for each in shown:
             yield from facts(each, now)
     else:
-        for kind in kinds_of(doubts):
-            sent = f"sent {moment(kind.oldest)} to {moment(kind.newest)}"
-            what = f"{count(kind.batches, 'batch', 'batches')}, {count(kind.leads, 'lead')}"
-            yield f"{what} to {kind.workspace}, {sent}: {kind.outcome}"
+        for group in groups_of(doubts):
+            sent = f"sent {moment(group.oldest)} to {moment(group.newest)}"
+            what = f"{count(group.batches, 'batch', 'batches')}, {count(group.leads, 'lead')}"
+            yield f"{what} to {group.workspace}, {sent}: {group.outcome}"
         for each in shown:
             sent = f"sent {moment(each.claimed_at)} ({ago(each.claimed_at, now)})"
             yield f"{each.batch}  {_leads(each)} to {each.workspace}, {sent}: {outcome_of(each)}"
@@ -71,6 +72,7 @@ def plain_list(doubts: Sequence[Doubt], shown: Sequence[Doubt], program: str, no
 
 
 def footer(doubts: Sequence[Doubt], shown: Sequence[Doubt], program: str) -> Iterator[str]:
+    """Yield how many batches there are, and the next command."""
     if not doubts:
         yield "nothing is in doubt"
         return
@@ -81,28 +83,29 @@ def footer(doubts: Sequence[Doubt], shown: Sequence[Doubt], program: str) -> Ite
 
 
 def print_list(doubts: Sequence[Doubt], shown: Sequence[Doubt], program: str, now: int, console: Console) -> None:
-    """For a terminal, from 80 columns on; as `plain_list`."""
+    """Print the list for a terminal of at least 80 columns; arguments as for `plain_list`."""
     lines = plain_list(doubts, shown, program, now)
     if len(doubts) >= SEVERAL:
-        console.print(_kinds_table(doubts, now))
+        console.print(_groups_table(doubts, now))
         console.print(_batches_table(shown, now))
         lines = footer(doubts, shown, program)
     for line in wrapped(lines, console.width):
         console.print(Text(line), soft_wrap=True)
 
 
-def _kinds_table(doubts: Sequence[Doubt], now: int) -> Table:
-    kinds = table("batches", "leads", "workspace", "outcome", "sent")
-    for kind in kinds_of(doubts):
-        oldest, newest = ago(kind.oldest, now), ago(kind.newest, now)
+def _groups_table(doubts: Sequence[Doubt], now: int) -> Table:
+    groups = table("batches", "leads", "workspace", "outcome", "sent")
+    for group in groups_of(doubts):
+        oldest, newest = ago(group.oldest, now), ago(group.newest, now)
         sent = oldest if oldest == newest else f"{oldest}\nto {newest}"
-        kinds.add_row(number(kind.batches), number(kind.leads), kind.workspace, kind.outcome, sent)
-    return kinds
+        groups.add_row(number(group.batches), number(group.leads), group.workspace, group.outcome, sent)
+    return groups
 
 
 def _batches_table(shown: Sequence[Doubt], now: int) -> Table:
-    """One line each: the whole outcome stands above."""
+    """Return the batches with one line each; the full outcome is in the table of groups above."""
     batches = table("batch", "sent", "leads", "of", "outcome", leading=0)
+    # one line a batch, or a long list is no list: the last column takes what is left, cut off
     outcome = batches.columns[-1]
     outcome.no_wrap, outcome.overflow, outcome.ratio, batches.expand = True, "ellipsis", 1, True
     for each in shown:
@@ -112,14 +115,14 @@ def _batches_table(shown: Sequence[Doubt], now: int) -> Table:
 
 
 def _leads(doubt: Doubt) -> str:
-    """`3 leads of erp.companies`, `1 of 3 leads of erp.companies, erp.people`."""
+    """Return such as `3 leads of erp.companies` or `1 of 3 leads of erp.companies, erp.people`."""
     part = f"{doubt.open:,} of " if doubt.state == "in_doubt" and doubt.open < doubt.leads else ""
     of = f" of {', '.join(doubt.streams)}" if doubt.streams else ""
     return f"{part}{count(doubt.leads, 'lead')}{of}"
 
 
 def facts(doubt: Doubt, now: int) -> Iterator[str]:
-    """One batch: what happened to it, one fact a line. `now` in ms."""
+    """Yield what is known of a batch, one fact per line; `now` in ms."""
     yield f"{doubt.batch} ({doubt.says})"
     yield f"  sent      {moment(doubt.claimed_at)} ({ago(doubt.claimed_at, now)}) to workspace {doubt.workspace}"
     streams = ", ".join(f"{n} of {name}" for name, n in doubt.streams.items())
@@ -137,7 +140,8 @@ def facts(doubt: Doubt, now: int) -> Iterator[str]:
 
 
 def record_lines(leads: Sequence[LeadInDoubt], unread: int = 0) -> Iterator[str]:
-    """Each lead with what to look for, in columns. `unread` are not known by their records since a rebuild."""
+    """Yield each lead with what to look for, in columns. `unread` leads have no record in the ledger since a
+    rebuild."""
     yield "  records"
     if unread:
         of = f"    of {count(unread, 'lead')} only the receipts know"
@@ -156,13 +160,14 @@ def _state(lead: LeadInDoubt) -> str:
 
 
 def how_to_settle(doubt: Doubt, leads: Sequence[LeadInDoubt], program: str) -> Iterator[str]:
-    """What to look for, and the commands for each finding; nothing where there is nothing to settle."""
+    """Yield what to look for and the command for each finding; nothing for a batch that is not in doubt."""
     if doubt.cut_off:
         yield ""
         yield "No process works on it. `run` or `once` finds out what is known of it when it starts; then settle it."
     if doubt.state != "in_doubt":
         return
     yield ""
+    # only a label that names the batch finds its leads; a fixed one is on all leads
     if doubt.label and doubt.batch in doubt.label:
         yield f"In ClosingDealz filter for the label {doubt.label}."
     else:

@@ -1,4 +1,4 @@
-"""How far a stream is read, in words: the connector tells it of its own lanes, the engine of those that it keeps."""
+"""The position of each lane in words: the connector tells its own, the engine those that it keeps."""
 
 from __future__ import annotations
 
@@ -67,7 +67,7 @@ def _engine_lanes(progress: StreamProgress) -> dict[str, str]:
 
 
 def _point(modified: str) -> str:
-    """Return a canonical time without what nobody needs to see; anything else as it is."""
+    """Format a canonical time without fractions; leave anything else as it is."""
     match = _CANONICAL.fullmatch(modified)
     return f"{match[1]} {match[2]}Z" if match else printable(modified)
 

@@ -1,6 +1,6 @@
-"""Whatever needs a person, as one list: from it come the text, the JSON, the metric and the exit code.
+"""Everything that needs a person, as one list: the source of the text, the JSON, the metric and the exit code.
 
-What records wait for is counted here; what the daemon told, and what the machine shows, is in `troubles`.
+Waiting records and batches are counted here; `troubles` adds what the daemon reported and what the machine shows.
 """
 
 from __future__ import annotations
@@ -36,18 +36,18 @@ NeedKind = Literal[
     "receipts",
     "backup",
 ]
-"""Stable names: scripts, metrics and alerts go by them."""
+"""Stable names: scripts, metrics and alerts rely on them."""
 
 TOP_REASONS = 5
 YOUNG_MILLISECONDS = 60_000
-"""Of what is younger, text does not say since when it is so."""
+"""The text of a younger need does not say how old it is."""
 SHOWN = 20
-"""So many needs are written out as text; the rest is counted."""
+"""The most needs that are written out as text; the rest is counted."""
 
 
 @dataclass(frozen=True, slots=True)
 class NeedReason:
-    """Why records wait: which field breaks which rule (`message`: the server's own words), and how many do."""
+    """Why records wait: the field, the rule it breaks, the server's `message`, and the number of `records`."""
 
     field: str
     rule: str
@@ -63,8 +63,11 @@ class NeedReason:
 
 @dataclass(frozen=True, slots=True)
 class Need:
-    """One thing that waits for a person: of which workspace, stream, source or file, since when (ms, where that is
-    known), what it is, what to do about it, and the commands that help, as words after the program's name."""
+    """One thing that needs a person.
+
+    `subject` is its workspace, stream, source or file; `since` is in ms since 1970 UTC, None where unknown. `commands`
+    are the words after the program's name.
+    """
 
     kind: NeedKind
     subject: str
@@ -79,7 +82,7 @@ class Need:
 
 @dataclass(frozen=True, slots=True)
 class Needs:
-    """The list, the gravest first; nothing needs a person where it is empty. `ageing` has the dates of what ends."""
+    """The needs, the gravest first. `ageing` holds the uses of source APIs that end soon, with their dates."""
 
     items: tuple[Need, ...] = ()
     ageing: tuple[Age, ...] = ()
@@ -88,14 +91,17 @@ class Needs:
         return bool(self.items)
 
     def of(self, kind: NeedKind) -> list[Need]:
+        """Return the needs of this kind."""
         return [need for need in self.items if need.kind == kind]
 
     def records(self, kind: NeedKind) -> int:
+        """Return the number of records that needs of this kind cover."""
         return sum(need.records for need in self.of(kind))
 
 
 def waiting_needs(ledger: Ledger, scope: Scope) -> Iterator[Need]:
     """Yield what batches and records wait for, by workspace."""
+    # doubt first: only a person ends it, and its leads may exist
     yield from _batches(ledger, scope)
     rows = {name: row for name, row in ledger.streams.all().items() if name in scope.streams}
     counts, drifted, orphaned = ledger.records.counts(), ledger.records.drifted(), ledger.records.orphaned()
@@ -128,6 +134,7 @@ _QUEUES: tuple[tuple[State, str, str, str], ...] = (
 
 
 def _batches(ledger: Ledger, scope: Scope) -> Iterator[Need]:
+    # doubt begins when the request ended; a crash leaves only the time of its claim
     for workspace, found in _by_workspace(ledger.verdicts.in_doubt(), scope):
         leads, since = _leads(found), min(int(str(each["ended_at"] or each["claimed_at"])) for each in found)
         what = f"{count(leads, 'lead')} of {count(len(found), 'batch', 'batches')} in doubt"
@@ -145,6 +152,7 @@ def _by_workspace(
 ) -> Iterable[tuple[str, list[Mapping[str, object]]]]:
     found: dict[str, list[Mapping[str, object]]] = defaultdict(list)
     for each in batches:
+        # in a whole overview also batches of workspaces that the file no longer has
         if scope.is_whole or each["workspace"] in scope.workspaces:
             found[str(each["workspace"])].append(each)
     return found.items()
@@ -158,14 +166,17 @@ def _first_scans(ledger: Ledger, scope: Scope) -> Iterator[Need]:
 
 
 def ageing_needs(ageing: Iterable[Age]) -> Iterator[Need]:
-    """Yield what the configuration uses of a source's API that ends soon, or has ended."""
+    """Yield what the configuration uses of a source's API that ends soon or has ended."""
     for age in ageing:
         yield Need("ageing", age.source, age.what, age.ending.cure)
 
 
 def cut_off_batches(ledger: Ledger) -> list[dict[str, object]]:
-    """Batches on the wire of a process that is gone: the next one finds out whether they left, and settles or doubts
-    them. None while a process holds the ledger, or may have them on the wire without it: it waits for their answers."""
+    """Return the batches on the wire of a process that is gone; the next process settles them by their receipts, or
+    doubts them.
+
+    Empty while a process holds the ledger, or may still have them on the wire: it waits for the answers.
+    """
     return ledger.cut_off()
 
 
@@ -174,7 +185,7 @@ def _leads(batches: Iterable[Mapping[str, object]]) -> int:
 
 
 def needs_as_json(needs: Needs) -> dict[str, Any]:
-    """Every key is always there, also where nothing needs a person. `items` is the list; the others sum it up."""
+    """Return the needs as JSON. `items` is the list, the other keys summarise it; all keys are always there."""
     return {
         "in_doubt": _batches_as_json(needs, "in_doubt"),
         "cut_off": _batches_as_json(needs, "cut_off"),
@@ -193,6 +204,7 @@ def _batches_as_json(needs: Needs, kind: NeedKind) -> dict[str, int]:
 
 
 def _queue_as_json(needs: Needs, kind: NeedKind) -> dict[str, Any]:
+    # needs are per workspace; JSON sums the reasons up over all of them
     merged: Counter[tuple[str, str, str, str]] = Counter()
     for need in needs.of(kind):
         for each in need.reasons:
@@ -221,11 +233,13 @@ def needs_as_lines(
     now: int | None = None,
     most: int | None = SHOWN,
 ) -> list[str]:
-    """For people: what, how many, and what to do; two spaces deeper the most frequent reasons, the cure, and commands.
+    """Return the needs as text: what, how many and the cure; indented below, the most frequent reasons and the
+    commands.
 
-    `now` (ms) says how long it has been so; `most` are written out, `without` those that were said elsewhere.
+    `now` (ms) adds how long each has lasted. At most `most` are written out; kinds in `without` are left out.
     """
     wanted = [need for need in needs.items if need.kind not in without]
+    # with one workspace in sight its name says nothing
     several = len({need.subject for need in wanted if need.kind in _OF_WORKSPACES}) > 1
     lines: list[str] = []
     for need in wanted[:most]:
@@ -237,7 +251,7 @@ def needs_as_lines(
 _OF_WORKSPACES: frozenset[NeedKind] = frozenset({"in_doubt", "cut_off", "quarantined", "held", "drift", "orphaned"})
 _SUBJECTS: dict[NeedKind, str] = {"ageing": "source ", "workspace": "workspace "}
 _SILENT: frozenset[NeedKind] = frozenset({"ledger", "config", "daemon", "receipts", "backup"})
-"""Their cause names file or folder."""
+"""Kinds whose cause names the file or folder, so that the subject is not repeated."""
 
 
 def _lines_of(need: Need, program: str, *, several: bool, reasons: bool, now: int | None) -> Iterator[str]:
@@ -262,7 +276,8 @@ def _reason_as_json(reason: NeedReason) -> dict[str, Any]:
 
 
 def _top(found: Iterable[tuple[str, int]]) -> tuple[NeedReason, ...]:
-    """The ledger's reasons are JSON lists of notes; here each note counts for itself, whatever its length was."""
+    """Count each reason over the ledger's JSON lists of notes, whatever the length of the value, and return the top
+    ones."""
     counts: Counter[tuple[str, str, str, str]] = Counter()
     for text, n in found:
         for why in reasons_of(text):

@@ -16,38 +16,37 @@ from sync.views.rich_tables import table
 from sync.views.troubles import polls
 
 MANY = 20
-"""From more streams or workspaces on only those are listed that have something to say."""
+"""With more streams and workspaces than this, those without anything to report are left out."""
 
 
 def head_lines(overview: Overview) -> Iterator[tuple[str, str]]:
-    """Yield what is said first, as name and text: ledger, daemon, configuration, and all streams in figures."""
-    yield "ledger", str(overview.ledger)
+    """Yield the first lines as name and text: ledger, daemon, configuration, and the records of all streams."""
+    yield "ledger", str(overview.ledger.path)
     yield "daemon", _process(overview)
-    if overview.in_force is not None:
+    if overview.config.in_force is not None:
         yield "config", _configuration(overview)
     yield "records", _sum(overview)
 
 
 def _process(overview: Overview) -> str:
-    if not overview.exists:
+    if not overview.ledger.exists:
         return "no ledger yet; `once` or `run` makes it at its first start"
-    if overview.process is None:
+    if not overview.daemon.running:
         return "not running"
-    return f"running (pid {overview.process})" if overview.process else "running"
+    return f"running (pid {overview.daemon.pid})" if overview.daemon.pid else "running"
 
 
 def _configuration(overview: Overview) -> str:
-    told = overview.in_force
-    if told is None:
-        return ""
-    if overview.process is None:
-        return f"{told.config}, last in force {ago(told.stopped or told.since, overview.at)}"
-    said = f"{told.config}, in force since {moment(told.since)} ({ago(told.since, overview.at)})"
-    if overview.refused is not None:
-        when = moment(overview.refused.since)
-        changed = "the file has changed since, and " if overview.file_differs else ""
-        return f"{said}; {changed}its reload is refused since {when}: {overview.refused.cause}"
-    return f"{said}; the file has changed since: reload it" if overview.file_differs else said
+    config, now = overview.config, overview.at
+    since = config.in_force_since or now
+    if not overview.daemon.running:
+        return f"{config.in_force}, last in force {ago(config.stopped_at or since, now)}"
+    said = f"{config.in_force}, in force since {moment(since)} ({ago(since, now)})"
+    if config.refused is not None:
+        when = moment(config.refused.at)
+        changed = "the file has changed since, and " if config.file_differs else ""
+        return f"{said}; {changed}its reload is refused since {when}: {config.refused.cause}"
+    return f"{said}; the file has changed since: reload it" if config.file_differs else said
 
 
 def _sum(overview: Overview) -> str:
@@ -57,11 +56,11 @@ def _sum(overview: Overview) -> str:
 
 
 def last_word(overview: Overview) -> tuple[str, str]:
-    """Return what is said where nothing needs a person, and its colour: green only where nothing is wrong."""
+    """Return the text for an overview without needs, and its colour: green only where nothing is wrong."""
     wrong = []
     if unread := len(overview.unread):
         wrong.append(f"{count(unread, 'stream')} could not be read the last time")
-    if resting := sum(each.pace is not None and each.pending > 0 for each in overview.workspaces):
+    if resting := sum(each.pace is not None and each.pending > 0 for each in overview.workspaces.values()):
         wrong.append(f"{count(resting, 'workspace')} cannot send now")
     if wrong:
         return f"nothing needs a person yet, but {' and '.join(wrong)}", "yellow"
@@ -69,10 +68,10 @@ def last_word(overview: Overview) -> tuple[str, str]:
 
 
 def _poll(stream: StreamView, now: int, *, brief: bool = False) -> str:
-    """`brief` leaves out why it could not be read."""
+    """Describe the last poll; `brief` leaves out the cause of a failure."""
     poll, failing = stream.last_poll, stream.failing
     if failing is not None:
-        since = f"not read for {polls(failing)}, since {ago(failing.since, now).removesuffix(' ago')}"
+        since = f"not read for {polls(failing.polls)}, since {ago(failing.since, now).removesuffix(' ago')}"
         return since if brief else f"{since}: {printable(failing.cause)}"
     if poll is None:
         return "never polled"
@@ -88,7 +87,8 @@ def _error(poll: LastPoll) -> str:
 
 
 def _lanes(stream: StreamView) -> Iterator[tuple[str, str]]:
-    """How far each lane is read; a stream that is read to its end is up to date, however old its newest change is."""
+    """Yield each lane and how far it is read. A stream that was read to its end counts as up to date, however old its
+    newest change is."""
     for lane, text in stream.lanes.items():
         if lane == "live" and stream.is_up_to_date and stream.seen:
             yield lane, f"up to date; newest change seen {stream.seen}"
@@ -115,19 +115,20 @@ def _room(workspace: WorkspaceView) -> str:
     if room is None:
         return f"room unknown: {workspace.room_unknown}"
     free = f", next free in {format_duration(max(room.free_in, 1.0))}" if room.free_in else ""
-    lowered = "" if room.allowed == room.requests else f" (lowered from {room.requests}: somebody else uses this key)"
+    lowered = "" if room.allowed == room.limit else f" (lowered from {room.limit}: somebody else uses this key)"
     return f"{room.used} of {room.allowed} requests used in {format_duration(workspace.per)}{free}{lowered}"
 
 
 def _sent(workspace: WorkspaceView) -> str:
     sent = [workspace.totals[state] for state in ("created", "landed", "settled") if state in workspace.totals]
+    # of a batch settled lead by lead only those that landed were sent
     leads = sum(each.get("landed", each["leads"]) for each in sent)
     batches = sum(each["batches"] for each in sent)
     return f"{count(leads, 'lead')} sent in {count(batches, 'batch', 'batches')}"
 
 
 def _waiting(workspace: WorkspaceView, now: int) -> str:
-    """How many wait, since when the first, how fast they go, and how long that takes."""
+    """Say how many leads are pending, for how long, at which rate they are sent, and how long the rest takes."""
     said = f"{number(workspace.pending)} pending"
     if workspace.oldest is not None:
         said += f", the oldest for {ago(workspace.oldest, now).removesuffix(' ago')}"
@@ -139,25 +140,28 @@ def _waiting(workspace: WorkspaceView, now: int) -> str:
 
 
 def _rest(overview: Overview, workspace: WorkspaceView) -> Iterator[str]:
-    """Why it rests and until when. The cure is said once: not here where it stands among what needs a person."""
+    """Yield why the workspace rests and until when; the cure only if it is not listed among the needs already."""
     pace = workspace.pace
     if pace is None:
         return
     left = (pace.next_try - overview.at) / 1000
     when = f"next try in {format_duration(max(float(round(left)), 1.0))}" if left > 0 else "due to be tried again"
+    # a rest ends with the next request that succeeds, and without leads there is none
     if not workspace.pending:
         when = "no lead waits now: the next one tells whether it is over"
     yield f"rests ({pace.rest}): {pace.cause}; {when}"
+    # the cure is printed once: not here if the workspace is listed among the needs
     if pace.hint and not any(each.subject == workspace.name for each in overview.needs.of("workspace")):
         yield pace.hint
 
 
 def _worth_a_line(overview: Overview, *, whole: bool) -> tuple[Sequence[StreamView], Sequence[WorkspaceView]]:
-    """What is listed: everything where it is little or asked for, else what has something to say."""
-    streams, workspaces = overview.streams, overview.workspaces
+    """Return what is listed: everything if it is little or `whole`, else what has something to report."""
+    streams, workspaces = [*overview.streams.values()], [*overview.workspaces.values()]
     if whole or len(streams) + len(workspaces) <= MANY:
         return streams, workspaces
     subjects = {need.subject for need in overview.needs.items}
+    # the other states are final until a record changes
     waiting = ("pending", "sending", "in_doubt", "held", "quarantined")
     return (
         [each for each in streams if each.failing or each.name in subjects or any(each.states[s] for s in waiting)],
@@ -178,7 +182,7 @@ def _left_out(overview: Overview, streams: Sequence[StreamView], workspaces: Seq
 
 
 def plain_lines(overview: Overview, program: str, *, whole: bool = False) -> list[str]:
-    """One fact a line, for pipes and files."""
+    """Return the overview for pipes and files, one fact per line; `whole` leaves nothing out."""
     lines = [f"{name} {text}" for name, text in head_lines(overview)]
     most = None if whole else MANY
     needs = needs_as_lines(overview.needs, program, reasons=True, now=overview.at, most=most)
@@ -196,15 +200,16 @@ def plain_lines(overview: Overview, program: str, *, whole: bool = False) -> lis
         lines += [f"  {line}" for line in _rest(overview, workspace)]
     if left_out := _left_out(overview, streams, workspaces):
         lines.append(left_out)
-    return [*lines, last_word(overview)[0]] if overview.exists and not needs else lines
+    return [*lines, last_word(overview)[0]] if overview.ledger.exists and not needs else lines
 
 
 # ---- tables
 
 
 def print_tables(overview: Overview, program: str, console: Console, *, whole: bool = False) -> None:
-    """For a terminal, from 80 columns on."""
+    """Print the overview as tables for a terminal of at least 60 columns; `whole` leaves nothing out."""
     for name, text in head_lines(overview):
+        # a path is never broken: it is there to be copied
         shown = [text] if name == "ledger" else wrapped([text], max(console.width - 8, 20))
         for n, line in enumerate(shown):
             console.print(Text.assemble((f"{'' if n else name:<8}", "dim"), line), soft_wrap=True)
@@ -224,7 +229,7 @@ def print_tables(overview: Overview, program: str, console: Console, *, whole: b
 def _print_needs(overview: Overview, program: str, console: Console, *, most: int | None) -> None:
     needs = needs_as_lines(overview.needs, program, reasons=True, now=overview.at, most=most)
     _print_remarks("needs a person", needs, console)
-    if overview.exists and not needs:
+    if overview.ledger.exists and not needs:
         console.print(Text(f"\n{last_word(overview)[0]}", last_word(overview)[1]))
 
 
@@ -238,7 +243,7 @@ def _print_remarks(head: str, lines: list[str], console: Console) -> None:
 
 def _streams_table(overview: Overview, shown: Sequence[StreamView]) -> Table:
     streams = table("stream", "last poll", "records", "read how far")
-    told = {need.subject for need in overview.needs.of("stream")}
+    in_needs = {need.subject for need in overview.needs.of("stream")}
     for stream in shown:
         name = Text.assemble(stream.name, (f"\n-> {stream.workspace}", "dim"))
         if not stream.configured:
@@ -246,7 +251,7 @@ def _streams_table(overview: Overview, shown: Sequence[StreamView]) -> Table:
         poll = stream.last_poll
         failed = stream.failing or (poll is not None and poll.outcome not in {"complete", "stopped", "full"})
         polled = Text(
-            _poll(stream, overview.at, brief=stream.name in told).replace(", ", "\n", 1), "red" if failed else ""
+            _poll(stream, overview.at, brief=stream.name in in_needs).replace(", ", "\n", 1), "red" if failed else ""
         )
         streams.add_row(name, polled, _records_cell(stream), _lanes_cell(stream))
     return streams

@@ -1,4 +1,4 @@
-"""Counts, times and foreign text as the commands write them for people."""
+"""Counts, times and foreign text as commands print them."""
 
 from __future__ import annotations
 
@@ -18,62 +18,63 @@ PROGRAM = "closingdealz-sync"
 
 
 def program(config: Path | None) -> str:
-    """The command to type so that it finds the same configuration: with -c where -c was given."""
+    """Return the command to type that finds the same configuration: with -c if -c was given."""
     return PROGRAM if config is None else f"{PROGRAM} -c {shlex.quote(str(config))}"
 
 
 def number(n: int) -> str:
+    """Return such as `1,240`."""
     return f"{n:,}"
 
 
 def count(n: int, word: str, plural: str = "") -> str:
-    """`1 lead`, `1,240 leads`, `2 batches`."""
+    """Return such as `1 lead`, `1,240 leads` or `2 batches`."""
     return f"{n:,} {word if n == 1 else plural or word + 's'}"
 
 
 def joined(parts: Iterable[str], last: str = "and") -> str:
-    """`a`, `a and b`, `a, b and c`."""
+    """Return such as `a`, `a and b` or `a, b and c`."""
     *head, tail = [*parts] or [""]
     return f"{', '.join(head)} {last} {tail}" if head else tail
 
 
 def moment(milliseconds: int) -> str:
-    """A time of the ledger for people: `2026-01-02 03:04:05Z`."""
+    """Format a time of the ledger for people: `2026-01-02 03:04:05Z`."""
     return _utc(milliseconds).strftime("%Y-%m-%d %H:%M:%SZ")
 
 
 def iso(milliseconds: int | None) -> str | None:
-    """A time of the ledger for programs: ISO 8601 in UTC with milliseconds; None stays None."""
+    """Format a time of the ledger for programs: ISO 8601 in UTC with milliseconds; None stays None."""
     if milliseconds is None:
         return None
     return _utc(milliseconds).isoformat(timespec="milliseconds").replace("+00:00", "Z")
 
 
 def ago(milliseconds: int, now: int) -> str:
-    """How long before `now` it was (both ms): `2m5s ago`. A clock that was set back makes it `just now`."""
+    """Return such as `2m5s ago`, both times in ms. After the clock was set back it is `just now`."""
     seconds = (now - milliseconds) / 1000
     return "just now" if seconds < 1 else f"{format_duration(float(int(seconds)))} ago"
 
 
 def printable(text: str, most: int = 300) -> str:
-    """Foreign text on one line, without what a terminal would obey, at most `most` characters."""
+    """Return foreign text on one line of at most `most` characters, control characters replaced."""
     line = "".join(character if character.isprintable() else "\ufffd" for character in text[: most + 1])
     return line if len(line) <= most else line[: most - 1] + "…"
 
 
 def json_lines(document: Json) -> list[str]:
-    """A document as JSON to read: letters as they are, nothing that a terminal would obey."""
+    """Return a document as indented JSON with its letters unescaped, but control characters escaped."""
     text = json.dumps(document, indent=2, ensure_ascii=False)
     return _UNSEEN.sub(lambda found: f"\\u{ord(found[0]):04x}", text).split("\n")
 
 
 _UNSEEN = re.compile("[\x7f-\x9f\u061c\u200b-\u200f\u2028-\u202e\u2066-\u2069\ufeff]")
-"""Characters that steer a terminal or hide in a text; JSON itself escapes those below a space."""
+"""Characters that control a terminal or are invisible; JSON itself escapes those below a space."""
 
 
 def wrapped(lines: Iterable[str], width: int) -> list[str]:
-    """Lines broken between words at `width` columns, the rest indented like the start. A command stays on one line, so
-    that it can be copied."""
+    """Break lines between words at `width` columns, and indent the rest like the start. A line with a command stays
+    whole, so that it can be copied."""
     found: list[str] = []
     for line in lines:
         indent = " " * (len(line) - len(line.lstrip()))
@@ -85,7 +86,7 @@ def wrapped(lines: Iterable[str], width: int) -> list[str]:
 
 
 def did_you_mean(name: str, known: Collection[str]) -> str:
-    """` Did you mean 'erp.companies'?`, else what there is, else nothing."""
+    """Return ` Did you mean 'erp.companies'?`; without a close match the known names if they are few, else nothing."""
     close = get_close_matches(name, known, n=1)
     if close:
         return f" Did you mean {close[0]!r}?"

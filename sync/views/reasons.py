@@ -1,9 +1,9 @@
-"""Why a record waits, as the ledger keeps it: a JSON list of notes, here as values and as text."""
+"""Why a record waits: the ledger's JSON list of notes, as values."""
 
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from typing import Any
 
 from sync.views.phrases import printable
@@ -11,7 +11,8 @@ from sync.views.phrases import printable
 
 @dataclass(frozen=True, slots=True)
 class Reason:
-    """One reason: which field breaks which rule, or what is so (`message`: the server's own words), and the cure."""
+    """One reason: the field and the rule it breaks (or a fact, without a field), the server's `message`, and the
+    cure."""
 
     field: str
     rule: str
@@ -21,7 +22,7 @@ class Reason:
 
     @property
     def kind(self) -> str:
-        """What it has in common with the same reason of other records."""
+        """Return the text that is the same for other records with this reason."""
         said = f"{self.field}: {self.rule}" if self.field else self.rule
         return said + (f' ("{self.message}")' if self.message else "")
 
@@ -30,16 +31,15 @@ class Reason:
 
 
 def reasons_of(text: str | None) -> tuple[Reason, ...]:
-    """The reasons in a record's `reason`, fit for a terminal; none where there is no text."""
-    return tuple(_why(note) for note in json.loads(text)) if text else ()
+    """Return the reasons in a record's `reason` column, safe for a terminal; empty for None."""
+    return tuple(_reason(note) for note in json.loads(text)) if text else ()
 
 
-def _why(note: dict[str, Any]) -> Reason:
+def _reason(note: dict[str, Any]) -> Reason:
     field, rule, message, hint = (printable(str(note.get(key) or "")) for key in ("field", "rule", "message", "hint"))
     return Reason(field, rule, message, hint, note.get("length"))
 
 
-def why_as_json(why: Reason) -> dict[str, Any]:
-    """Only what is there."""
-    named = {"field": why.field, "rule": why.rule, "message": why.message, "hint": why.hint, "length": why.length}
-    return {key: value for key, value in named.items() if value not in ("", None)}
+def reason_as_json(reason: Reason) -> dict[str, Any]:
+    """Return the reason as JSON, without what is empty."""
+    return {key: value for key, value in asdict(reason).items() if value not in ("", None)}

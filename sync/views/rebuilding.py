@@ -1,4 +1,4 @@
-"""What a rebuild did, for people and as JSON."""
+"""The result of `ledger rebuild` as text and as JSON."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from sync.views.phrases import count, joined, number
 
 
 def rebuilt_as_json(done: Rebuilt) -> dict[str, Any]:
-    """Every key is always there."""
+    """Return the result as JSON; all keys are always there."""
     return {
         "is_new": done.is_new,
         "kept": str(done.kept) if done.kept else None,
@@ -24,13 +24,13 @@ def rebuilt_as_json(done: Rebuilt) -> dict[str, Any]:
 
 
 def rebuilt_as_lines(done: Rebuilt, program: str) -> list[str]:
-    """What was made, what it knows now, and what comes next."""
+    """Return what was made, what it holds now, and what comes next."""
     lines = [_made(done)]
     lines.append(f"streams     {joined(done.streams) if done.streams else 'none'}")
     lines.append(f"batches     {number(done.batches)} that it did not know")
-    told = {state: n for state, n in asdict(done.told).items() if n}
-    if told:
-        lines.append(f"records     {_figures(told)}: it took them for unsent")
+    unsent = {state: n for state, n in asdict(done.told).items() if n}
+    if unsent:
+        lines.append(f"records     {_figures(unsent)}: it took them for unsent")
     if done.remembered:
         lines.append(f"remembered  {_figures(done.remembered)}: recognised when their source shows them again")
     if done.damaged:

@@ -1,4 +1,4 @@
-"""One record of the ledger, whole: what it is, why it waits, what its lead is and what would be sent."""
+"""One record of the ledger in full: its state, why it waits, its lead, and what would be sent."""
 
 from __future__ import annotations
 
@@ -12,25 +12,23 @@ from state.ledger import Ledger
 from state.queues import WaitingRecord
 from sync.config.schema import Config
 from sync.shared.words import Json
-from sync.views.drift_changes import Drifted, compare
 from sync.views.phrases import ago, iso, joined, json_lines, moment, printable
-from sync.views.queue_listing import changes_as_json, wire_of
+from sync.views.queue_listing import Drifted, changes_as_json, compare, wire_of
 from sync.views.queue_listing_text import change_line
-from sync.views.reasons import Reason, reasons_of, why_as_json
+from sync.views.reasons import Reason, reason_as_json, reasons_of
 
 IN_QUEUES = ("quarantined", "held")
 WHOLE = 7000
-"""Characters of one value: all that the API takes."""
+"""Characters of one value: the longest that the API takes."""
 
 
 @dataclass(frozen=True, slots=True)
-class Whole:
-    """A record with its values, for its operator's own eyes. Times in ms.
+class RecordView:
+    """A record with its values: personal data, for its operator only. Times in ms since 1970 UTC.
 
     `payload` is the lead that would be sent, `source` what the mapping read; None where they are not kept. `drifted` is
-    there where the record changed after its lead was created; `batch` created that lead, or carries it now. `labels`
-    are put on the lead as it is sent. `left_out`: of each contact that the lead goes without, by what it is known
-    (`email`, `phone`) and whose that is.
+    set if the record changed after its lead was created; `batch` created that lead, or carries it now. `labels` are
+    added on sending. `left_out` holds, for each contact that the lead goes without, (`email` or `phone`, whose it is).
     """
 
     waiting: WaitingRecord
@@ -38,7 +36,7 @@ class Whole:
     first_seen: int
     modified: str | None
     batch: str | None
-    whys: tuple[Reason, ...]
+    reasons: tuple[Reason, ...]
     payload: Json | None
     source: Json | None
     drifted: Drifted | None
@@ -47,20 +45,23 @@ class Whole:
 
     @property
     def name(self) -> str:
+        """Return the name by which commands take the record: `STREAM:ID`."""
         return f"{self.waiting.stream}:{self.waiting.id}"
 
 
-def whole_of(ledger: Ledger, config: Config, waiting: WaitingRecord) -> Whole:
+def view_record(ledger: Ledger, config: Config, waiting: WaitingRecord) -> RecordView:
+    """Return a record with all that the ledger keeps of it."""
     row = cast("dict[str, Any]", ledger.queues.whole(waiting.key))
     leads = ledger.queues.leads([waiting.key])[waiting.key]
     drifted = compare(waiting, leads, wire_of(config, waiting.workspace)) if waiting.drift else None
-    return Whole(
+    return RecordView(
         waiting=waiting,
         at=int(ledger.clock.wall() * 1000),
         first_seen=row["first_seen"],
         modified=row["modified"],
+        # the batch that created the lead explains it better than a later one
         batch=row["base_batch"] or row["batch"],
-        whys=drifted.whys if drifted and waiting.state not in IN_QUEUES else reasons_of(row["reason"]),
+        reasons=drifted.reasons if drifted and waiting.state not in IN_QUEUES else reasons_of(row["reason"]),
         payload=_document(row["payload"]),
         source=_document(row["source"]),
         drifted=drifted,
@@ -70,9 +71,10 @@ def whole_of(ledger: Ledger, config: Config, waiting: WaitingRecord) -> Whole:
 
 
 def _labels(config: Config, waiting: WaitingRecord) -> Iterator[str]:
-    """What its lead would get besides its own labels."""
+    """Yield the labels that its lead would get besides its own."""
     source, _, name = waiting.stream.partition(".")
     stream = config.sources[source].streams.get(name) if source in config.sources else None
+    # only a second lead is labelled as such
     if stream and stream.resend_label and waiting.lead_exists == "yes":
         yield stream.resend_label
     workspace = config.workspaces.get(waiting.workspace)
@@ -84,9 +86,9 @@ def _document(text: bytes | None) -> Json | None:
     return None if text is None else orjson.loads(text)
 
 
-def whole_as_json(whole: Whole) -> dict[str, Any]:
-    """All keys are always there."""
-    waiting, drifted = whole.waiting, whole.drifted
+def record_as_json(found: RecordView) -> dict[str, Any]:
+    """Return the record as JSON; all keys are always there."""
+    waiting, drifted = found.waiting, found.drifted
     return {
         "stream": waiting.stream,
         "id": waiting.id,
@@ -95,48 +97,48 @@ def whole_as_json(whole: Whole) -> dict[str, Any]:
         "state": waiting.state,
         "lead_exists": waiting.lead_exists,
         "since": iso(waiting.since),
-        "first_seen": iso(whole.first_seen),
-        "modified": whole.modified,
-        "batch": whole.batch,
+        "first_seen": iso(found.first_seen),
+        "modified": found.modified,
+        "batch": found.batch,
         "poll": waiting.poll,
         "read_again": waiting.again,
-        "reasons": [why_as_json(each) for each in whole.whys],
+        "reasons": [reason_as_json(each) for each in found.reasons],
         "changes": changes_as_json(drifted.changes) if drifted else [],
-        "payload": whole.payload,
-        "labels": list(whole.labels),
-        "left_out": [{"field": field, "rule": rule} for field, rule in whole.left_out],
-        "source": whole.source,
+        "payload": found.payload,
+        "labels": list(found.labels),
+        "left_out": [{"field": field, "rule": rule} for field, rule in found.left_out],
+        "source": found.source,
     }
 
 
-def whole_as_lines(whole: Whole) -> Iterator[str]:
-    """For people: facts, reasons with their cures, the change field by field, and the lead as JSON."""
-    waiting = whole.waiting
-    yield f"{printable(whole.name)} ({waiting.state.replace('_', ' ')})"
+def record_as_lines(found: RecordView) -> Iterator[str]:
+    """Yield the record as text: facts, reasons with their cures, changes field by field, and the lead as JSON."""
+    waiting = found.waiting
+    yield f"{printable(found.name)} ({waiting.state.replace('_', ' ')})"
     yield f"  number      #{waiting.key}"
     yield f"  workspace   {waiting.workspace}"
-    yield f"  since       {moment(waiting.since)} ({ago(waiting.since, whole.at)})"
-    yield f"  first seen  {moment(whole.first_seen)}"
-    if whole.modified:
-        yield f"  modified    {whole.modified} at its source"
-    yield f"  lead        {_lead(whole)}"
+    yield f"  since       {moment(waiting.since)} ({ago(waiting.since, found.at)})"
+    yield f"  first seen  {moment(found.first_seen)}"
+    if found.modified:
+        yield f"  modified    {found.modified} at its source"
+    yield f"  lead        {_lead(found)}"
     if waiting.again:
         yield "  asked for   it is read again at the next poll of its stream, and sent if it can be"
-    for why in whole.whys:
+    for why in found.reasons:
         yield f"  why         {why}"
         if why.hint:
             yield f"  cure        {why.hint}"
-    for field, rule in whole.left_out:
+    for field, rule in found.left_out:
         yield f"  left out    a contact: its {field} {printable(rule)}"
-    if whole.drifted and whole.drifted.changes:
+    if found.drifted and found.drifted.changes:
         yield "  changed     field: what the lead has -> what the record says now"
-        yield from (f"    {change_line(each, WHOLE)}" for each in whole.drifted.changes)
-    yield from _documents(whole)
+        yield from (f"    {change_line(each, WHOLE)}" for each in found.drifted.changes)
+    yield from _documents(found)
 
 
-def _lead(whole: Whole) -> str:
-    by = f" by batch {whole.batch}" if whole.batch else ""
-    match whole.waiting.lead_exists:
+def _lead(found: RecordView) -> str:
+    by = f" by batch {found.batch}" if found.batch else ""
+    match found.waiting.lead_exists:
         case "yes":
             return f"created{by}" if by else "was there before this program sent anything"
         case "maybe":
@@ -145,14 +147,14 @@ def _lead(whole: Whole) -> str:
             return "none yet"
 
 
-def _documents(whole: Whole) -> Iterator[str]:
-    if whole.payload is not None:
+def _documents(found: RecordView) -> Iterator[str]:
+    if found.payload is not None:
         yield "  the lead that would be sent"
-        yield from (f"    {line}" for line in json_lines(whole.payload))
-        if whole.labels:
-            yield f"  as it is sent it gets the label {joined(whole.labels)} besides"
-    elif whole.source is not None:
+        yield from (f"    {line}" for line in json_lines(found.payload))
+        if found.labels:
+            yield f"  as it is sent it gets the label {joined(found.labels)} besides"
+    elif found.source is not None:
         yield "  what was read of it"
-        yield from (f"    {line}" for line in json_lines(whole.source))
-    elif whole.waiting.state in {"quarantined", "held"}:
+        yield from (f"    {line}" for line in json_lines(found.source))
+    elif found.waiting.state in {"quarantined", "held"}:
         yield "  its values are not kept any more; they are read again by its id when they are needed"

@@ -1,6 +1,6 @@
-"""A good and a bad lead in one request: the one way to see whether a batch that the server rejects is created in part.
+"""The rejection probe: a good and a bad lead in one request, to see whether a rejected batch is created in part.
 
-The vendor says nothing of that. `on_rejected = "bisect"` takes it for granted that a rejected batch creates nothing.
+The vendor does not document that. `on_rejected = "bisect"` assumes that a rejected batch creates nothing.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ TOO_LONG_BY = 44
 
 @dataclass(frozen=True, slots=True)
 class Probe:
-    """What is sent, the good lead first. `broken` says which rules the bad one breaks."""
+    """The leads of a probe, the good one first. `broken` lists the rules that the bad one breaks."""
 
     good: SingleLead
     bad: SingleLead
@@ -37,10 +37,10 @@ class Probe:
 
 
 def make_probe(wire: Wire, at: float) -> Probe:
-    """The bad lead differs from the good one in two values that the vendor's own page rules out.
+    """Make a good lead, and a bad one that differs in two values which the vendor's documentation rules out.
 
-    Both have the right type: so the server's rules refuse it, rather than its reader of JSON, which would refuse the
-    request whole whatever those rules do.
+    Both values have the right type, so that the server's validation refuses the lead. A wrong type would fail in its
+    JSON parser, which refuses the whole request and so proves nothing.
     """
     good, bad = make_lead(wire, at, "good"), make_lead(wire, at, "bad")
     fields = lead_fields(wire)
@@ -55,11 +55,12 @@ def make_probe(wire: Wire, at: float) -> Probe:
 
 
 def exit_code(sent: SentTestLead) -> int:
+    """Return the exit code of a probe: 0 where its batch was rejected, as it is meant to be."""
     return EXIT_CODES[sent.outcome.verdict]
 
 
 def what_it_does(probe: Probe, workspace: str, options: Workspace) -> str:
-    """For the question before it is sent."""
+    """Return the text shown before the confirmation."""
     return (
         f"This sends a good and a bad lead in one request to workspace {workspace} at {options.base_url}.\n"
         f"The bad one has {joined(probe.broken)}.\n"
@@ -68,7 +69,7 @@ def what_it_does(probe: Probe, workspace: str, options: Workspace) -> str:
 
 
 def probe_as_lines(sent: SentTestLead, probe: Probe, workspace: str) -> list[str]:
-    """The verdict, then what a person must look at now, and what to set in each case."""
+    """Return the verdict, what to look for in ClosingDealz now, and what to set in each case."""
     outcome = sent.outcome
     lines = [_HEADS[outcome.verdict], *outcome_as_lines(sent), f"  the bad lead had {joined(probe.broken)}"]
     if hint := hint_of(outcome):
@@ -81,7 +82,7 @@ def probe_as_lines(sent: SentTestLead, probe: Probe, workspace: str) -> list[str
 
 
 def probe_as_json(sent: SentTestLead, probe: Probe, workspace: str, options: Workspace) -> dict[str, Any]:
-    """All keys are always there; `then` is empty where nothing was learned."""
+    """Return the probe as JSON; `then` is empty where nothing was learned."""
     return {
         **outcome_as_json(sent, workspace, options),
         "good": probe.good.document,
@@ -93,7 +94,7 @@ def probe_as_json(sent: SentTestLead, probe: Probe, workspace: str, options: Wor
 
 
 def _advice(sent: SentTestLead, workspace: str) -> Mapping[str, str]:
-    """What to do, by what a person finds in ClosingDealz."""
+    """Return what to do, by what is found in ClosingDealz."""
     then = _THEN.get(sent.outcome.verdict, {})
     return {found: text.format(table=f"[workspaces.{workspace}]") for found, text in then.items()}
 

@@ -7,8 +7,7 @@ from rich.table import Table
 
 
 def table(*heads: str, leading: int = 1) -> Table:
-    """An empty table with these columns; a text that is too long goes on in the next line. `leading`: empty lines
-    between rows."""
+    """Return an empty table with these columns; long texts are folded. `leading`: empty lines between rows."""
     made = Table(box=SIMPLE_HEAD, header_style="bold", pad_edge=False, leading=leading)
     for head in heads:
         made.add_column(head, overflow="fold")

@@ -1,4 +1,4 @@
-"""What a round is doing, live on a terminal; the log's lines appear above it."""
+"""Live progress of a round on a terminal; log lines appear above it."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ WIDTH = 72
 
 @dataclass(frozen=True, slots=True)
 class RoundProgress:
-    """Where a round stands. `left` is the time in seconds that the pending leads need at the allowed rate."""
+    """The progress of a round. `left` is the time in seconds that the pending leads need at the allowed rate."""
 
     totals: Mapping[str, int]
     seconds: float
@@ -34,12 +34,12 @@ class RoundProgress:
 
 
 def seconds_left(pending: Mapping[str, int], workspaces: Mapping[str, Workspace]) -> float:
-    """The slowest workspace decides: its leads by what its limit lets through in full batches."""
+    """Return the seconds that the slowest workspace needs for its pending leads, in full batches at its limit."""
     return max((pending[name] / each.leads_per_second for name, each in workspaces.items()), default=0.0)
 
 
 def panel(moment: RoundProgress, width: int = WIDTH) -> RenderableType:
-    """A few lines, whose figures are those of the summary."""
+    """Return a few lines with the same figures as the summary."""
     totals = moment.totals
     done = totals["queued"] - totals["pending"]
     body = Table.grid(padding=(0, 2))
@@ -71,9 +71,9 @@ def _left(moment: RoundProgress) -> str:
 
 
 class Progress:
-    """A panel that follows an engine; gone when the round is over, so that the summary stands alone.
+    """A panel that follows an engine. It is removed when the round is over, so that the summary stands alone.
 
-    Hand `show` to `Round.run` as its tick. While it is open, what is written to sys.stderr appears above the panel.
+    Pass `show` to `Round.run` as its tick. While the panel is open, what is written to sys.stderr appears above it.
     """
 
     def __init__(self, console: Console, engine: Engine) -> None:
@@ -93,7 +93,7 @@ class Progress:
         self._live.stop()
 
     def show(self, engine: Engine) -> None:
-        """Draws anew, at most twice a second."""
+        """Redraw the panel, at most twice a second."""
         now = self._clock.boot()
         if now - self._shown >= REFRESH_SECONDS:
             self._shown = now

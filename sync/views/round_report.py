@@ -1,4 +1,4 @@
-"""What one round did, as figures that visibly add up: for people, and as one JSON object."""
+"""The result of one round as figures that add up: as text, and as JSON."""
 
 from __future__ import annotations
 
@@ -26,9 +26,9 @@ QUEUED_PARTS = ("sent", "pending", "in_doubt", "set_aside")
 
 @dataclass(frozen=True, slots=True)
 class RoundReport:
-    """`totals` as in Tally.snapshot; `balanced` says whether they add up and agree with the ledger.
+    """The result of one round. `totals` as in Tally.snapshot.
 
-    `limited` says that the round ended because as many leads were sent as were asked for.
+    `balanced`: the totals add up and agree with the ledger. `limited`: the round ended because --max was reached.
     """
 
     totals: Mapping[str, int]
@@ -44,8 +44,9 @@ class RoundReport:
 
 
 def report_of(summary: Summary, engine: Engine, ledger: Ledger, *, most: int | None) -> RoundReport:
-    """Compares what was counted on the way with what the ledger holds now."""
+    """Compare what was counted during the round with what the ledger holds now. `most` is --max."""
     totals, config = summary.totals, engine.plan.config
+    # counted anew from the ledger, independent of the tally that it checks
     pending = sum(ledger.outbox.pending(name) for name in config.workspaces)
     sent = totals["sent"] + totals["in_doubt"]
     return RoundReport(
@@ -58,19 +59,20 @@ def report_of(summary: Summary, engine: Engine, ledger: Ledger, *, most: int | N
         balanced=adds_up(totals) and totals["pending"] == pending,
         interrupted=summary.interrupted,
         limited=most is not None and sent >= most and totals["pending"] > 0,
+        # first: an interrupted round says nothing final about sources or leads
         exit_code=EXIT_INTERRUPTED if summary.interrupted else summary.exit_code,
     )
 
 
 def adds_up(totals: Mapping[str, int]) -> bool:
-    """Whether both sums hold, and no part is less than nothing."""
+    """Return whether both sums hold and no part is negative."""
     read = totals["read"] == sum(totals[part] for part in PARTS)
     queued = totals["queued"] == sum(totals[part] for part in QUEUED_PARTS)
     return read and queued and min(totals.values()) >= 0
 
 
 def report_as_json(report: RoundReport) -> dict[str, Any]:
-    """All keys are always there; the twelve states and all parts of `read` too."""
+    """Return the report as JSON; all states and all parts of `read` are always there."""
     return {
         **report.totals,
         "seconds": round(report.seconds, 3),
@@ -103,7 +105,7 @@ def _lasted(seconds: float) -> str:
 
 
 def report_as_lines(report: RoundReport, program: str) -> list[str]:
-    """The two sums, then everything that did not go well with what to do, then what comes next."""
+    """Return the two sums, then what went wrong with its cure, then what comes next."""
     return [
         *sums(report.totals),
         f"{'requests':<9}{number(report.totals['requests']):>9} in {_lasted(report.seconds)}",
@@ -113,14 +115,14 @@ def report_as_lines(report: RoundReport, program: str) -> list[str]:
 
 
 def sums(totals: Mapping[str, int]) -> list[str]:
-    """`read 1,240 = 310 new + 900 unchanged + 30 filtered`, and the same for what was queued."""
+    """Return such as `read 1,240 = 310 new + 900 unchanged + 30 filtered`, and the same for what was queued."""
     read = [(part, totals[part]) for part in PARTS if totals[part]]
     queued = [(part, totals[part]) for part in QUEUED_PARTS if totals[part] or part in {"sent", "pending"}]
     return [*_sum("read", totals["read"], read), *_sum("queued", totals["queued"], queued)]
 
 
 def _sum(name: str, total: int, parts: Iterable[tuple[str, int]]) -> list[str]:
-    """At most 76 columns wide, the terms aligned."""
+    """Return a sum in lines of at most 76 columns, the terms aligned."""
     head = f"{name:<9}{number(total):>9}"
     terms = [f"{number(n)} {part.replace('_', ' ')}" for part, n in parts]
     if not terms:
@@ -135,7 +137,7 @@ def _sum(name: str, total: int, parts: Iterable[tuple[str, int]]) -> list[str]:
 
 
 def troubles(report: RoundReport, program: str) -> list[str]:
-    """Nothing where all went well; else what did not, each with its cure."""
+    """Return what went wrong, each with its cure; empty where all went well."""
     lines: list[str] = []
     for failure in report.failures:
         lines += _trouble(f"{failure.stream} could not be read: {failure.error.message}", failure.error.hint)
@@ -145,6 +147,7 @@ def troubles(report: RoundReport, program: str) -> list[str]:
     if sending := report.states["sending"]:
         what = f"{count(sending, 'lead')} may still be on the wire of another process, which settles them by its answer"
         lines += _trouble(what, "what stays unanswered is settled by the next `once` or `run`")
+    # failures and rests of this round are printed above, with its own causes
     needs = needs_as_lines(report.needs, program, reasons=False, without=("stream", "workspace"))
     if needs:
         lines += ["", "needs a person", *(f"  {line}" for line in needs)]

@@ -1,4 +1,4 @@
-"""Which workspaces and streams a report is about: all, or those that were named."""
+"""The workspaces and streams that a report covers: all, or those named."""
 
 from __future__ import annotations
 
@@ -11,8 +11,8 @@ from sync.config.schema import Config, Source
 
 @dataclass(frozen=True, slots=True)
 class Scope:
-    """`streams` has the workspace of each stream; `configured` are those that the file has, `forgotten` those that only
-    the ledger knows. `is_whole` says that nothing was left out."""
+    """The extent of a report. `streams` maps each stream to its workspace; `configured` are those that the file has,
+    the others only the ledger knows. `is_whole`: nothing was left out."""
 
     streams: Mapping[str, str]
     workspaces: tuple[str, ...]
@@ -20,7 +20,7 @@ class Scope:
     is_whole: bool = True
     sources: frozenset[str] = field(default_factory=frozenset)
     schedules: Mapping[str, Source] = field(default_factory=dict)
-    """The source of each configured stream, which says when it is polled."""
+    """The source of each configured stream: it has the poll interval."""
 
 
 def configured_streams(config: Config) -> dict[str, str]:
@@ -38,12 +38,13 @@ def scope_of(
     workspaces: Collection[str] = (),
     streams: Collection[str] = (),
 ) -> Scope:
-    """Return what is asked for: these workspaces and these streams, everything where neither is named.
+    """Return the scope of these workspaces and streams, or of everything where neither is named.
 
-    Without a configuration that can be read, the ledger alone says what there is.
+    Without a configuration the ledger's streams are all there is.
     """
     rows = ledger.streams.all() if ledger else {}
     known = {name: row.workspace for name, row in rows.items()}
+    # the file wins: a stream may have moved to another workspace since it was polled
     own = configured_streams(config) if config else known
     everywhere = tuple(config.workspaces) if config else tuple(dict.fromkeys(known.values()))
     chosen = {
@@ -52,6 +53,7 @@ def scope_of(
         if _is_meant(name, workspace, workspaces, streams)
     }
     is_whole = not workspaces and not streams
+    # streams asked for bring their workspaces along
     named = everywhere if is_whole else tuple(dict.fromkeys([*workspaces, *chosen.values()]))
     return Scope(
         streams=chosen,
@@ -64,7 +66,7 @@ def scope_of(
 
 
 def _is_meant(name: str, workspace: str, workspaces: Collection[str], streams: Collection[str]) -> bool:
-    """Whether a stream is asked for: by its name, and by its workspace's where some are named."""
+    """Return whether a stream matches the given streams and workspaces; an empty collection matches all."""
     if streams and name not in streams:
         return False
     return not workspaces or workspace in workspaces

@@ -1,4 +1,4 @@
-"""What a word of a person did to the records of a queue, and why it could not be given to others."""
+"""The result of a decision on records of a queue, and why it was refused for some of them."""
 
 from __future__ import annotations
 
@@ -13,12 +13,12 @@ from sync.views.phrases import count, printable
 
 QueueAction = Literal["retry", "drop", "approve", "discard", "ack", "resend"]
 NAMED = 20
-"""How many records are named one by one in a text."""
+"""The most refused records that the text names one by one."""
 
 
 @dataclass(frozen=True, slots=True)
 class SettlingRefusal:
-    """Why a word cannot be given to a record; `final` is False where there is only nothing left to do for it."""
+    """Why an action is refused for a record; `final` is False where only nothing is left to do."""
 
     waiting: WaitingRecord
     why: str
@@ -30,23 +30,24 @@ class SettlingRefusal:
 
 @dataclass(frozen=True, slots=True)
 class SettlingReport:
-    """A word that was given: in which queue, to how many records, what it made of them, and who was left out."""
+    """The result of an action on `records` of a queue: where they moved, and which were refused."""
 
     queue: Queue
     word: QueueAction
     records: int
     moves: Moves
     refused: Sequence[SettlingRefusal]
-    asleep: Sequence[str] = ()
-    """Streams of these records that the configuration does not name any more."""
+    not_configured: Sequence[str] = ()
+    """Streams of these records that are no longer in the configuration."""
 
     @property
     def unchanged(self) -> int:
+        """Return how many records the action did not move."""
         return self.records - self.moves.total()
 
     @property
     def exit_code(self) -> int:
-        """65 where a record was refused, else 0."""
+        """Return 65 where a record was refused, else 0."""
         return 65 if any(each.final for each in self.refused) else 0
 
 
@@ -60,10 +61,11 @@ _ELSEWHERE: dict[State, str] = {
 
 
 def out_of_queue(queue: Queue, waiting: WaitingRecord) -> SettlingRefusal:
-    """Why a record that was named is not in the queue."""
+    """Return why a record that was named is not in the queue."""
     elsewhere = _ELSEWHERE.get(waiting.state)
     if queue == "orphaned":
         return SettlingRefusal(waiting, "is not listed as orphaned", final=False)
+    # what is on the wire is settled by its answer, whatever the queue
     if elsewhere and (queue == "drift" or waiting.state in ON_THE_WIRE):
         return SettlingRefusal(waiting, elsewhere, waiting.state != "pending")
     if queue == "drift":
@@ -75,7 +77,7 @@ def out_of_queue(queue: Queue, waiting: WaitingRecord) -> SettlingRefusal:
 
 
 def not_fit(waiting: WaitingRecord) -> SettlingRefusal | None:
-    """Why no lead can be sent of a drifted record as it is now; None where one can."""
+    """Return why no lead can be sent of a drifted record as it is now; None where one can."""
     why = {
         "deleted": "is gone at its source: there is no lead to send",
         "filtered": "is not wanted any more: there is no lead to send",
@@ -85,7 +87,7 @@ def not_fit(waiting: WaitingRecord) -> SettlingRefusal | None:
 
 
 def settled_as_json(settled: SettlingReport) -> dict[str, Any]:
-    """`moved` says where records went; `again`: they are judged again at their stream's next poll."""
+    """Return the result as JSON: `moved` maps new states to numbers; `again` are reread at their stream's next poll."""
     return {
         "word": settled.word,
         "records": settled.records,
@@ -94,19 +96,22 @@ def settled_as_json(settled: SettlingReport) -> dict[str, Any]:
         "refused": [
             {"stream": each.waiting.stream, "id": each.waiting.id, "why": each.why} for each in settled.refused
         ],
-        "not_configured": list(settled.asleep),
+        "not_configured": list(settled.not_configured),
     }
 
 
 def settled_as_lines(settled: SettlingReport) -> list[str]:
-    """What was done in figures, and by name who was left out."""
+    """Return the result in figures, and the refused records by name."""
     became: Counter[str] = Counter()
     for state, n in settled.moves.items():
+        # several states may read alike, so they are summed by their text
         became[_became(settled.queue, settled.word, state)] += n
     lines = [f"{count(n, 'record')}: {text}" for text, n in became.items()]
     if settled.unchanged:
         lines.append(f"{count(settled.unchanged, 'record')} unchanged: asked for before, or changed meanwhile")
-    lines += [f"{stream} is not in the configuration: its records wait until it is" for stream in settled.asleep]
+    lines += [
+        f"{stream} is not in the configuration: its records wait until it is" for stream in settled.not_configured
+    ]
     lines += [str(each) for each in settled.refused[:NAMED]]
     more = len(settled.refused) - NAMED
     return [*lines, *([f"and {more:,} more were left out (--json names them)"] if more > 0 else [])]

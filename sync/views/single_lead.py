@@ -1,4 +1,4 @@
-"""One test lead through the governor, beside the daemon, so that a person can look at how it arrives."""
+"""The test lead of `send-test`: one recognisable lead, sent through the governor beside the daemon."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ EXIT_CODES: dict[Verdict, int] = {"created": 0, "refused": 75, "rejected": 65, "
 
 @dataclass(frozen=True, slots=True)
 class SingleLead:
-    """What is sent. `fields` says of each wire path what to look for in ClosingDealz."""
+    """A test lead. `fields` lists (wire path, value) to look for in ClosingDealz."""
 
     name: str
     document: dict[str, Json]
@@ -35,13 +35,14 @@ class SingleLead:
 
 @dataclass(frozen=True, slots=True)
 class SentTestLead:
-    """What came of it, `seconds` after the request began."""
+    """The outcome of the request, `seconds` after it began."""
 
     outcome: Outcome
     seconds: float
 
     @property
     def exit_code(self) -> int:
+        """Return the exit code of a single test lead: 0 where it was created."""
         return EXIT_CODES[self.outcome.verdict]
 
 
@@ -62,9 +63,9 @@ _CONTACT = {
 
 
 def make_lead(wire: Wire, at: float, which: str = "") -> SingleLead:
-    """A company lead with one contact and a value in every field whose wire name can be configured.
+    """Make a company lead with one contact and a value in every field whose wire name can be configured.
 
-    `at` (seconds since 1970) and `which` make its name unlike that of any other.
+    `at` (seconds since 1970 UTC) and `which` make its name unique.
     """
     name = f"closingdealz-sync test {datetime.fromtimestamp(at, UTC):%Y-%m-%d %H:%M:%S} {which}".rstrip()
     lead, contact = lead_fields(wire), contact_fields(wire)
@@ -86,9 +87,13 @@ def _as_sent(field: WireField, text: str) -> Json:
 def take_slot(
     ledger: Ledger, rule: RateLimit, timeout: float, *, wait: Callable[[float], None], waits: Callable[[NoRoom], None]
 ) -> int:
-    """A slot for one request, as soon as the limit allows. `waits` hears of a full window before each `wait`."""
+    """Take a slot for one request as soon as the limit allows, and return its id.
+
+    `waits` is called with each full window, before `wait` sleeps for at most a second.
+    """
     while isinstance(slot := ledger.slots.take(rule, timeout), NoRoom):
         waits(slot)
+        # in short steps: room may come back earlier, when a request ends
         wait(min(slot.seconds, 1.0))
     return slot
 
@@ -96,7 +101,7 @@ def take_slot(
 def send(
     ledger: Ledger, options: Workspace, api_key: Secret, *leads: SingleLead, rule: RateLimit, slot: int
 ) -> SentTestLead:
-    """Sends the leads once, in one request. Should the process die meanwhile, its slot stays taken, as it must."""
+    """Send the leads once, in one request. If the process dies meanwhile, its slot stays taken, as it must."""
     timeout = options.timeout.total_seconds()
     with LeadsClient(options.base_url, api_key, timeout=timeout, clock=ledger.clock) as client:
         began = ledger.clock.boot()
@@ -104,17 +109,21 @@ def send(
         seconds = ledger.clock.boot() - began
     if not isinstance(answer, Outcome):
         answer = of_answer(answer, unknown_statuses=options.unknown_statuses, on_rejected=options.on_rejected)
+    # without an answer the request counts as live for a grace period
     ledger.slots.end(slot, arrived=answer.verdict != "in_doubt")
+    # there was room by our count: the window is longer, or another client uses the key
     if answer.status == 429:
         ledger.slots.learn(rule, slot)
     return SentTestLead(answer, seconds)
 
 
 def sent_as_json(sent: SentTestLead, lead: SingleLead, workspace: str, options: Workspace) -> dict[str, Any]:
+    """Return the result of one test lead as JSON; all keys are always there."""
     return {**outcome_as_json(sent, workspace, options), "lead": lead.document, "exit_code": sent.exit_code}
 
 
 def outcome_as_json(sent: SentTestLead, workspace: str, options: Workspace) -> dict[str, Any]:
+    """Return the outcome of the request as JSON."""
     outcome = sent.outcome
     return {
         "workspace": workspace,
@@ -129,7 +138,7 @@ def outcome_as_json(sent: SentTestLead, workspace: str, options: Workspace) -> d
 
 
 def outcome_as_lines(sent: SentTestLead) -> list[str]:
-    """What the server answered, and after how long."""
+    """Return the server's answer, and after how long it came."""
     outcome = sent.outcome
     status = "no answer" if outcome.status is None else f"HTTP {outcome.status}"
     cause = f": {printable(outcome.cause)}" if outcome.verdict != "created" else ""
@@ -142,5 +151,5 @@ def outcome_as_lines(sent: SentTestLead) -> list[str]:
 
 
 def hint_of(outcome: Outcome) -> str:
-    """What to do where the workspace cannot be sent to; empty where nothing of the kind is wrong."""
+    """Return the cure where the workspace cannot be sent to; else empty."""
     return REST_HINTS.get("plan" if outcome.pause == "room" else outcome.pause or "", "")

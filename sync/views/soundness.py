@@ -1,4 +1,4 @@
-"""Whether the ledger's file and its receipts are sound."""
+"""Verifies the ledger's file and its receipts."""
 
 from __future__ import annotations
 
@@ -42,8 +42,7 @@ _RULES = {
 
 @dataclass(frozen=True, slots=True)
 class Soundness:
-    """Rows of each table, what is wrong (nothing, as a rule), and what to do about the gravest of it. Holds no value of
-    a record."""
+    """Row counts of each table, the faults found, and the cure for the gravest. Holds no value of a record."""
 
     rows: Mapping[str, int]
     faults: tuple[str, ...]
@@ -53,17 +52,20 @@ class Soundness:
 RESTORE = "stop the daemon, keep a copy of the ledger, and restore the last sound backup"
 REBUILD = "stop the daemon, and say `ledger rebuild`: it adds what the receipts know and the ledger does not"
 RESTART = "start the daemon again (or `once`): what the receipts lack is written anew from the ledger"
-"""Never a backup: with receipts that are gone as well nobody would know what was sent since it was made."""
+"""Never a backup: if the receipts are lost too, nothing would know what was sent since that backup."""
 
 
 def look(ledger: Ledger) -> Soundness:
-    """SQLite's own checks of the whole file, the sums that must hold, and the receipts. Raises LedgerError where they
-    cannot be read, LedgerUntrusted where the receipts are of a newer program."""
+    """Run SQLite's own checks of the whole file, the rules above, and compare the receipts.
+
+    Raises LedgerError where they cannot be read, LedgerUntrusted where the receipts are of a newer program.
+    """
     # before the ledger: what is sent meanwhile is then in the ledger at least
     began = int(ledger.clock.wall() * 1000)
     histories = [(place, ReceiptHistory.of(place.read())) for place in ledger.places.all]
     with ledger.file.read() as connection:
         database = Database(connection)
+        # one read transaction for all sums: the daemon may write meanwhile
         rows = {name: database[name].count for name in database.table_names() if not name.startswith("_")}
         checks = connection.execute(f"PRAGMA integrity_check({FAULTS_SHOWN})").fetchall()
         faults = [str(row[0]) for row in checks if row[0] != "ok"]
@@ -74,6 +76,7 @@ def look(ledger: Ledger) -> Soundness:
             faults += [f"{what}: {n:,}"] if n else []
         batches, told = known_batches(connection), tellings(connection)
         ended = {row["name"] for row in connection.execute("SELECT name FROM batches WHERE ended_at < ?", (began,))}
+    # in the order of gravity: the first with a fault gives the cure
     found = {RESTORE: faults, REBUILD: [], RESTART: []}
     for place, history in histories:
         found[RESTART] += _weak_receipts(place, history, batches, ended)
@@ -85,6 +88,7 @@ def look(ledger: Ledger) -> Soundness:
 def _ahead_of_the_ledger(
     place: ReceiptsFile, history: ReceiptHistory, batches: Mapping[str, str], told: int
 ) -> Iterator[str]:
+    # a batch is committed before its receipt is written, so the ledger should know every one
     unheard = sum(name not in batches for name in history.batches)
     if unheard:
         yield f"the receipts {place.path} name batches that the ledger does not know: {unheard:,}"
@@ -95,7 +99,7 @@ def _ahead_of_the_ledger(
 def _weak_receipts(
     place: ReceiptsFile, history: ReceiptHistory, batches: Mapping[str, str], ended: set[str]
 ) -> Iterator[str]:
-    """Yield what one file of receipts lacks. Batches that ended meanwhile may not have been seen there yet."""
+    """Yield what one receipts file lacks, of the batches that had `ended` before it was read."""
     if not place.exists():
         yield f"the receipts {place.path} are missing"
         return

@@ -1,4 +1,4 @@
-"""What needs a person beside the records: what the daemon told the ledger, and what can be seen from here."""
+"""Needs beside the records: incidents that the daemon reported, and what is visible on this machine."""
 
 from __future__ import annotations
 
@@ -19,9 +19,9 @@ from sync.views.phrases import ago, count, printable
 from sync.views.scope import Scope
 
 LASTING_SECONDS = 900.0
-"""A source or a workspace that cannot be reached for so long has no short outage any more."""
+"""An outage of a source or workspace that lasts longer needs a person."""
 FULL_BYTES = 4 * 1024 * 1024
-"""With less than that the ledger's disk counts as full: its log alone may need as much."""
+"""With less free space the ledger's disk counts as full: its write-ahead log alone may need as much."""
 _LASTING = (
     "nothing is lost, and it is tried again by itself; look whether the network and [workspaces] base_url are right"
 )
@@ -30,8 +30,12 @@ _ORDER: tuple[NeedKind, ...] = ("ledger", "daemon", "config", "stalled", "receip
 
 
 def needs_of(ledger: Ledger, scope: Scope, ageing: tuple[Age, ...] = (), *, config: Path | None = None) -> Needs:
-    """Return everything that waits for a person now. `ageing` is what the configuration uses that ends soon; `config`
-    the file, where a start with it may have failed. Raises LedgerError, LedgerBusy."""
+    """Return everything that needs a person now.
+
+    `ageing` is what the configuration uses that ends soon; `config` the file, to find a start that failed.
+
+    Raises LedgerError, LedgerBusy.
+    """
     now = int(ledger.clock.wall() * 1000)
     found = [
         *place_needs(ledger.path),
@@ -42,6 +46,7 @@ def needs_of(ledger: Ledger, scope: Scope, ageing: tuple[Age, ...] = (), *, conf
         *_receipts(ledger),
         *_workspaces(ledger, scope, now),
     ]
+    # what stops everything comes before what waits, and that before what may wait longer
     first = [need for kind in _ORDER for need in found if need.kind == kind]
     last = [need for need in found if need.kind not in _ORDER]
     ageing = tuple(age for age in ageing if scope.is_whole or age.source in scope.sources)
@@ -49,7 +54,7 @@ def needs_of(ledger: Ledger, scope: Scope, ageing: tuple[Age, ...] = (), *, conf
 
 
 def is_lasting(incident: Incident, now: int) -> bool:
-    """Whether it needs a person; `now` in ms. One refusal, or a short outage, may be over at the next poll."""
+    """Return whether it needs a person; `now` in ms. One refusal or a short outage may be over at the next poll."""
     match incident.gravity:
         case "certain":
             return True
@@ -61,6 +66,7 @@ def is_lasting(incident: Incident, now: int) -> bool:
 
 def _incidents(ledger: Ledger, scope: Scope, now: int) -> Iterator[Need]:
     for each in ledger.incidents.all():
+        # a stream that left the file is not polled, so its incident is never over
         if (each.kind == "stream" and each.subject not in scope.configured) or is_put_back(each, ledger):
             continue
         if is_lasting(each, now):
@@ -92,7 +98,8 @@ def _cause(incident: Incident) -> str:
 
 
 def place_needs(ledger: Path) -> Iterator[Need]:
-    """Yield what is wrong with the place of a ledger, be there one or not."""
+    """Yield problems with the ledger's disk and folder, whether or not the ledger exists."""
+    # the nearest folder that exists tells which disk it would be
     place = ledger if ledger.parent.exists() else next(each for each in ledger.parents if each.parent.exists())
     if is_on_read_only_disk(place):
         cause = f"the disk of {ledger} is read-only: nothing can be remembered, so nothing is sent"
@@ -101,6 +108,7 @@ def place_needs(ledger: Path) -> Iterator[Need]:
     elif (free := free_bytes(place)) is not None and free < FULL_BYTES:
         cause = f"the disk of {ledger} is full ({free:,} bytes left): what cannot be remembered is not sent"
         yield Need("ledger", str(ledger), cause, "make room there, and start the daemon again where it ended")
+    # of a ledger that exists this user may be a mere reader: the daemon has another
     elif not ledger.exists() and not os.access(place.parent, os.W_OK | os.X_OK):
         cause = f"no ledger can be made at {ledger}: this user may not write to {place.parent}"
         yield Need(
@@ -109,13 +117,14 @@ def place_needs(ledger: Path) -> Iterator[Need]:
 
 
 def start_needs(config: Path, ledger: Ledger | None = None) -> Iterator[Need]:
-    """Yield the start of the daemon that failed last, where no process has had the ledger since."""
+    """Yield the daemon's last failed start, unless a process has opened the ledger since."""
     found = failed_start(config)
     if found is None:
         return
     if ledger is not None:
-        told = ledger.incidents.in_force()
-        is_over = told is not None and found.at <= max(told.since, told.stopped or 0)
+        in_force = ledger.incidents.in_force()
+        # a start that succeeded later makes the failed one history
+        is_over = in_force is not None and found.at <= max(in_force.since, in_force.stopped or 0)
         if is_over or found.is_busy or holder(ledger.path) is not None:
             return
     cause = f"the daemon ended by itself: {found.cause}"
@@ -123,40 +132,49 @@ def start_needs(config: Path, ledger: Ledger | None = None) -> Iterator[Need]:
 
 
 def _process(ledger: Ledger) -> Iterator[Need]:
-    """A daemon that ended, but by nobody's wish, or that is halted."""
-    told, process = ledger.incidents.in_force(), holder(ledger.path)
+    """Yield a daemon that ended unintentionally, or is stopped by a signal."""
+    in_force, process = ledger.incidents.in_force(), holder(ledger.path)
+    # it still holds the lock, so it looks alive by every other sign
     if process and _is_halted(process):
         cause = f"the process that reads and sends (pid {process}) is halted by a signal (SIGSTOP, Ctrl-Z)"
-        yield Need("daemon", told.config if told else str(ledger.path), cause, f"let it go on: kill -CONT {process}")
-    if told is None or process is not None:
+        yield Need(
+            "daemon", in_force.config if in_force else str(ledger.path), cause, f"let it go on: kill -CONT {process}"
+        )
+    if in_force is None or process is not None:
         return
-    if told.error:
-        cause = f"the daemon ended by itself: {told.error}"
-        yield Need("daemon", told.config, cause, told.hint or "fix that, then start it again", (), told.stopped)
-    elif told.stopped is None:
+    if in_force.error:
+        cause = f"the daemon ended by itself: {in_force.error}"
+        yield Need(
+            "daemon", in_force.config, cause, in_force.hint or "fix that, then start it again", (), in_force.stopped
+        )
+    # an orderly end would have written when
+    elif in_force.stopped is None:
         cause = "the daemon is gone without having been stopped (killed, its disk full, or the machine went down)"
-        yield Need("daemon", told.config, cause, "look into its log, then start it again", (), None)
+        yield Need("daemon", in_force.config, cause, "look into its log, then start it again", (), None)
 
 
 def _is_halted(process: int) -> bool:
-    """Whether Linux says so; a process that cannot be seen from here is not."""
+    """Return whether Linux shows the process as stopped; False where it cannot be seen."""
     try:
         stat = Path(f"/proc/{process}/stat").read_bytes()
     except OSError:
         return False
+    # after the last parenthesis: the name before it may hold parentheses itself (proc_pid_stat(5))
     return stat[stat.rfind(b")") + 2 :][:1] == b"T"
 
 
 def _overdue(ledger: Ledger, scope: Scope, now: int) -> Iterator[Need]:
-    """Streams that a daemon should have read long ago. One that hangs as a whole tells nobody, so it is seen from
-    here."""
-    told = ledger.incidents.in_force()
-    if told is None or told.stopped is not None or holder(ledger.path) is None:
+    """Yield streams that a running daemon should have polled long ago. A daemon that hangs reports nothing, so this is
+    judged from outside."""
+    in_force = ledger.incidents.in_force()
+    if in_force is None or in_force.stopped is not None or holder(ledger.path) is None:
         return
     rows, polls, failing = ledger.streams.all(), ledger.streams.last_polls(), failing_of(ledger)
     for name, source in scope.schedules.items():
         poll = polls.get(rows[name].id) if name in rows else None
-        last = max(told.since, int(str(poll["ended_at"])) if poll else 0)
+        # before the daemon started nobody was late
+        last = max(in_force.since, int(str(poll["ended_at"])) if poll else 0)
+        # one interval may just have been missed; a poll may take its whole deadline
         if name in failing or now - last <= 1000 * (allowance(source, last / 1000) + POLL_DEADLINE):
             continue
         cause = f"was not read for {ago(last, now).removesuffix(' ago')}, although the daemon runs"
@@ -168,13 +186,14 @@ def _receipts(ledger: Ledger) -> Iterator[Need]:
         if not place.exists():
             cause = f"the receipts {place.path} are gone: what was sent is remembered in one place less"
             cure = "mount what belongs there, and restart: what is lost is written anew from the ledger"
+            # the copy is never made anew by itself: what belongs there may just not be mounted
             if place is ledger.places.copy:
                 cure = "mount what belongs there, and restart; if it is lost, name another [ledger] receipts_copy"
             yield Need("receipts", str(place.path), cause, cure, ("ledger verify",))
 
 
 def _workspaces(ledger: Ledger, scope: Scope, now: int) -> Iterator[Need]:
-    """What only a person ends, and what has lasted too long to end by itself."""
+    """Yield rests that only a person ends, and those that last too long to end by themselves."""
     for name in scope.workspaces:
         kept = dict(ledger.outbox.pace_of(name) or {})
         pace = Pace.as_kept(kept)
@@ -184,6 +203,7 @@ def _workspaces(ledger: Ledger, scope: Scope, now: int) -> Iterator[Need]:
         commands: tuple[str, ...] = ()
         cause, cure = f"rests ({pace.rest}): {printable(pace.cause)}", REST_HINTS.get(pace.rest, _LASTING)
         if not ledger.outbox.pending(name):
+            # other rests say nothing about the next lead, and there is none to try
             if pace.rest not in REFUSED_ALTOGETHER:
                 continue
             cure += "; no lead waits now: the next one tells whether it is over, or a test lead:"
@@ -192,11 +212,11 @@ def _workspaces(ledger: Ledger, scope: Scope, now: int) -> Iterator[Need]:
 
 
 def failing_of(ledger: Ledger) -> dict[str, Incident]:
-    """Return the streams that could not be read the last time."""
+    """Return the incident of each stream whose last poll failed."""
     return {each.subject: each for each in ledger.incidents.all() if each.kind == "stream"}
 
 
-def polls(incident: Incident) -> str:
-    """`once`, `2 polls`, `3 polls or more`."""
-    more = " or more" if incident.times == COUNTED else ""
-    return f"{count(incident.times, 'poll')}{more}"
+def polls(times: int) -> str:
+    """Return such as `1 poll`, `2 polls` or `3 polls or more`; an incident stops counting there."""
+    more = " or more" if times == COUNTED else ""
+    return f"{count(times, 'poll')}{more}"

@@ -13,7 +13,7 @@ from connectors.interface import GivesIds
 from connectors.registry import connector_type
 from sync.log import heard_by
 from sync.shared.opaque import is_opaque, number_of
-from sync.views.worklist import without_formula
+from sync.views.queue_listing_text import without_formula
 
 KEYED = {'table = "companies"\nkey = "id"': 'table = "companies"\nkey = "email"'}
 

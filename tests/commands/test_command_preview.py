@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 from command_world import World
 
-from sync.views import preview
+from sync.views import lead_preview
 
 
 def test_it_shows_the_very_lead_that_is_sent_later(world: World) -> None:
@@ -87,7 +87,7 @@ def test_what_where_leaves_out_is_counted_and_does_not_count_as_a_lead(world: Wo
 
     world.sql("UPDATE companies SET status = 'internal'")
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(preview, "LOOKED_AT", 50)
+        patch.setattr(lead_preview, "LOOKED_AT", 50)
         text = world.run("preview", "erp.companies").stdout
     assert "0 leads of 50 records looked at; there are more records" in text
 

@@ -22,7 +22,7 @@ from queue_world import (
     write,
 )
 
-from sync.views.worklist import COLUMNS
+from sync.views.queue_listing_text import COLUMNS
 
 # -- asking
 

@@ -13,7 +13,7 @@ from click.testing import CliRunner
 
 from sync import __version__
 from sync.cli import COMMANDS, PROGRAM, main
-from sync.commands.manual_text import EXIT_CODES
+from sync.commands.manual import EXIT_CODES
 from tests.docs.pages import table
 
 
