@@ -1,3 +1,4 @@
-"""Where records come from: the connector interface, the connectors, and the suite that each must pass."""
+"""Sources of records: the connector interface, the connectors, and the conformance suite that each of them must
+pass."""
 
 __program__ = "closingdealz-sync"

@@ -1,12 +1,12 @@
-"""What every connector must do, as tests: a connector passes by subclassing `ConnectorContract` over its real backend.
+"""The conformance suite: a connector passes by subclassing `ConnectorContract` over its real backend.
 
     class TestMine(ConnectorContract):
         @pytest.fixture
         def world(self): ...
 
-A `ContractWorld` is a backend that tests can change: companies with a name and a city, contacts with an e-mail.
-The oracle is the world's own history, never another reading. Needs pytest and Hypothesis, so nothing else imports
-this module.
+A `ContractWorld` is a backend that tests can change: companies with a name and a city, contacts with an e-mail. The
+oracle is the world's own history, never another reading. Needs pytest and Hypothesis, so nothing else imports this
+module.
 """
 # ruff: noqa: S101 - tests assert
 
@@ -43,13 +43,13 @@ def _actions() -> st.SearchStrategy[Any]:
 
 
 class ConnectorContract:
-    """The promises. Subclasses give the fixture `world`."""
+    """The promises of a connector, one test each. Subclasses provide the fixture `world`."""
 
     examples = 15
-    """Random histories to try."""
+    """Number of random histories to try."""
 
     def _filled(self, world: ContractWorld, count: int = 7) -> WorldHistory:
-        """Companies of the past days, each second pair modified at the same time, with two contacts for the first."""
+        """Write companies of the past days, each two modified at the same time, and two contacts of the first."""
         history = WorldHistory(world)
         start = world.now() - 3 * DAY
         for number in range(count):
@@ -122,6 +122,7 @@ class ConnectorContract:
     def test_what_is_committed_late_arrives(self, world: ContractWorld) -> None:
         history, reader = self._filled(world), ContractReader(world)
         reader.poll()
+        # Up to the overlap, which is what a connector promises to catch.
         for late in (SECOND, timedelta(minutes=3), OVERLAP - SECOND):
             world.advance(OVERLAP)
             history.put(4, world.now())
@@ -168,6 +169,7 @@ class ConnectorContract:
         self._filled(world)
         spec = ContractReader(world).spec
         world.delete(1)
+        # An id that cannot be a key of this source must not become an error of the database.
         asked = [world.id_of(0), world.id_of(1), world.id_of(777), "no such id", "", "0x1", "é"]
         with opened(world) as connector:
             assert [record.id for record in connector.fetch(spec, asked)] == [world.id_of(0)]
@@ -184,6 +186,7 @@ class ConnectorContract:
             assert [listing.cursor is None for listing in listings] == [False] * (len(listings) - 1) + [True]
             for index, listing in enumerate(listings[:-1]):
                 cursor = json.loads(json.dumps(listing.cursor))
+                # Resuming from each cursor must give exactly the rows behind it.
                 rest = [row for later in connector.sweep(spec, cursor) for row in later.rows]
                 assert rest == [row for later in listings[index + 1 :] for row in later.rows]
 
@@ -201,7 +204,8 @@ class ConnectorContract:
             assert sum(listing.unseen for listing in connector.sweep(reader.spec, None)) == self.unseen
 
     unseen = 2
-    """How many of a NULL and a far-future time no poll can show."""
+    """Records that no poll can return: of the two written below, one without and one with a far-future modified
+    time."""
 
     def test_only_wanted_fields_are_read(self, world: ContractWorld) -> None:
         self._filled(world)
@@ -274,6 +278,7 @@ class ConnectorContract:
         @settings(
             max_examples=self.examples,
             deadline=None,
+            # An example database would make a run depend on earlier ones.
             database=None,
             suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large],
         )
@@ -305,6 +310,6 @@ def _act(world: ContractWorld, history: WorldHistory, reader: ContractReader, ac
 
 
 def _order(modified: str | None) -> tuple[int, str]:
-    """Numbers compare as numbers."""
+    """Return a sort key under which numbers compare as numbers."""
     text = modified or ""
     return (int(text), "") if text.isdigit() else (0, text)

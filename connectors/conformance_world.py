@@ -1,5 +1,5 @@
-"""What the conformance suite works with: a world that tests can change, a reader that reads as the engine does, and
-the world's history as the oracle."""
+"""The tools of the conformance suite: a world that tests can change, a reader that works as the engine does, and the
+world's history as the oracle."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ SECOND = timedelta(seconds=1)
 
 @dataclass(frozen=True, slots=True)
 class ContractNames:
-    """What the backend calls the fields of a company, its list of contacts, and a contact's field."""
+    """The backend's names for the fields of a company, its list of contacts, and a contact's field."""
 
     name: str = "name"
     city: str = "city"
@@ -40,30 +40,30 @@ class ContractWorld(Protocol):
 
     names: ContractNames
     null_modified: bool
-    """Whether a record can lack a modified time."""
+    """True where a record can lack a modified time."""
 
     def spec(self, wanted: Wanted, page_size: int, overlap: timedelta, settle: timedelta) -> StreamSpec: ...
 
     def connector(self) -> Connector:
-        """A new one, as after a restart."""
+        """Return a new connector, as after a restart."""
         ...
 
     def now(self) -> datetime:
-        """The source's clock, with a zone."""
+        """Return the source's clock, with a zone."""
         ...
 
     def advance(self, by: timedelta) -> None:
-        """Moves the source's clock."""
+        """Move the source's clock forward."""
         ...
 
     def put(self, number: int, name: str, city: str, at: datetime | None) -> None:
-        """Writes a company, new or changed, modified at that time."""
+        """Write a company, new or changed, modified at that time."""
         ...
 
     def delete(self, number: int) -> None: ...
 
     def put_contact(self, number: int, company: int | None, email: str, at: datetime) -> None:
-        """Writes a contact, new, changed or moved."""
+        """Write a contact, new, changed or moved to another company."""
         ...
 
     def id_of(self, number: int) -> str: ...
@@ -71,16 +71,16 @@ class ContractWorld(Protocol):
     def contact_id_of(self, number: int) -> str: ...
 
     def modified_of(self, at: datetime | None) -> str | None:
-        """`Record.modified` of a company modified at that time: columns may be coarser than clocks."""
+        """Return `Record.modified` of a company modified at that time: columns may be coarser than clocks."""
         ...
 
     def clear(self) -> None:
-        """No companies, no contacts."""
+        """Remove all companies and contacts."""
         ...
 
 
 class ContractReader:
-    """Reads as the engine does: records and lane together, touched parents and former parents fetched."""
+    """Reads as the engine does: commits records and lane together, and fetches touched parents and former parents."""
 
     def __init__(self, world: ContractWorld, page_size: int = 100, overlap: timedelta = OVERLAP) -> None:
         self.world = world
@@ -90,7 +90,7 @@ class ContractReader:
         self._parents: dict[tuple[str, str], set[str]] = {}
 
     def poll(self, stop_after: int | None = None) -> list[Page]:
-        """One poll by a new connector, stopped after so many pages."""
+        """Run one poll with a new connector, stopping after so many pages."""
         with opened(self.world) as connector:
             pages = []
             for page in islice(connector.read(self.spec, self.lanes), stop_after):
@@ -99,13 +99,13 @@ class ContractReader:
             return pages
 
     def sweep(self) -> None:
-        """Fetches every record that is listed."""
+        """Fetch every record that the sweep lists."""
         with opened(self.world) as connector:
             for listing in connector.sweep(self.spec, None):
                 self._keep(connector.fetch(self.spec, [id_ for id_, _ in listing.rows]))
 
     def drain(self) -> None:
-        """Lets what is late arrive, then polls until nothing can be missing."""
+        """Let late records arrive, then poll until nothing can be missing."""
         for _ in range(2):
             self.world.advance(OVERLAP + SETTLE + SECOND)
             self.poll()
@@ -130,7 +130,7 @@ class ContractReader:
 
 @contextmanager
 def opened(world: ContractWorld) -> Iterator[Connector]:
-    """A new connector, closed at the end."""
+    """Open a new connector and close it at the end."""
     connector = world.connector()
     try:
         yield connector
@@ -140,7 +140,7 @@ def opened(world: ContractWorld) -> Iterator[Connector]:
 
 @dataclass
 class WorldHistory:
-    """What was written to the world: the oracle."""
+    """Everything that was written to the world: the oracle."""
 
     world: ContractWorld
     companies: dict[int, tuple[str, str, datetime | None]] = field(default_factory=dict)
@@ -160,7 +160,7 @@ class WorldHistory:
         self.world.put_contact(number, company, email, at)
 
     def expected(self) -> dict[str, tuple[Json, str | None]]:
-        """By id: the data with contacts in the order of their e-mails, and the modified time."""
+        """Return by id the data, with contacts in the order of their e-mails, and the modified time."""
         return {self.world.id_of(number): self._one(number) for number in self.companies}
 
     def _one(self, number: int) -> tuple[Json, str | None]:
@@ -171,7 +171,7 @@ class WorldHistory:
         return data, self.world.modified_of(at)
 
     def found(self, records: Mapping[str, Record]) -> dict[str, tuple[Json, str | None]]:
-        """Records in the form of `expected`."""
+        """Return records in the form of `expected`."""
         names = self.world.names
         shown = {}
         for id_, record in records.items():

@@ -1,6 +1,7 @@
-"""What bounds an HTTP exchange below the vendors' clients: its time, the name service's time, the size of its answer.
+"""Limits of an HTTP exchange, enforced below the vendors' clients: total time, time to resolve a name, size of the
+answer.
 
-A client's own time-outs are per read: a server that drips a byte now and then is within them for ever.
+The clients' own time-outs are per read, so a server that sends a byte now and then would stay within them for ever.
 """
 
 from __future__ import annotations
@@ -20,19 +21,19 @@ from urllib3.poolmanager import PoolManager
 from urllib3.util.connection import allowed_gai_family
 
 LONGEST_ANSWER = 64 << 20
-"""Bytes of an answer, unpacked: more than the largest pages of the APIs that are read."""
+"""Most bytes of an answer, decompressed: more than the largest pages of the APIs that are read."""
 LONGEST_ERROR = 1 << 20
-"""Bytes of an error's body, unpacked; of a longer one only the status counts."""
+"""Most bytes of an error's body, decompressed; of a longer one only the status counts."""
 NAME_PATIENCE = 10.0
-"""Seconds that the name service may take where the connection has no time-out of its own."""
+"""Seconds that resolving a name may take where the connection has no time-out of its own."""
 
 
 class TooLarge(Exception):
-    """A body is longer than it may be."""
+    """A body is longer than allowed."""
 
 
 def joined(parts: Iterable[bytes], most: int) -> bytes:
-    """Return the whole body. Raises TooLarge once it has more than `most` bytes."""
+    """Return the whole body. Raises TooLarge once it exceeds `most` bytes."""
     body = bytearray()
     for part in parts:
         body += part
@@ -42,8 +43,8 @@ def joined(parts: Iterable[bytes], most: int) -> bytes:
 
 
 class Deadline:
-    """Shuts the connection's socket when an exchange's time is over, which ends any read from it. For one exchange at a
-    time."""
+    """Shuts the connection's socket when the time for an exchange is over, which ends any read from it. Covers one
+    exchange at a time."""
 
     def __init__(self) -> None:
         self.connection: HTTPConnection | None = None
@@ -52,6 +53,7 @@ class Deadline:
 
     @contextmanager
     def of(self, seconds: float) -> Iterator[None]:
+        """Run one exchange under a time limit; afterwards `passed` tells whether it was exceeded."""
         self.connection, self.passed, self._connected = None, False, None
         timer = threading.Timer(seconds, self._pass)
         timer.daemon = True
@@ -60,6 +62,7 @@ class Deadline:
             yield
         finally:
             timer.cancel()
+            # It may be about to shut a socket that the next exchange uses.
             timer.join()
             self._connected = None
 
@@ -68,9 +71,11 @@ class Deadline:
         self.shut_if_over()
 
     def shut_if_over(self) -> None:
+        """Shut the socket if the time is over."""
         sock = self._connected or getattr(self.connection, "sock", None)
         if self.passed and sock is not None:
             with suppress(OSError):
+                # The base class's: SSLSocket.shutdown() would drop its TLS state under the thread that reads.
                 socket.socket.shutdown(sock, socket.SHUT_RDWR)
 
     def watch(self, manager: PoolManager) -> None:
@@ -85,7 +90,7 @@ class Deadline:
             def request(self, *arguments: Any, **options: Any) -> None:
                 deadline.connection = self
                 super().request(*arguments, **options)
-                # the connection forgets its socket where the answer is the last one on it, before the body is read
+                # The connection drops its socket before the body is read, if no other answer will follow on it.
                 deadline._connected = self.sock
                 deadline.shut_if_over()  # connecting may have taken all of the time
 
@@ -103,7 +108,7 @@ class Deadline:
 
 
 class _Resolving(HTTPConnection):
-    """Asks the name service under a time limit, then tries the addresses one after the other."""
+    """Resolves the host name under a time limit, then tries the addresses one after the other."""
 
     def _new_conn(self) -> socket.socket:
         name = self._dns_host
@@ -115,6 +120,7 @@ class _Resolving(HTTPConnection):
         failure: Exception = NewConnectionError(self, "the name has no address")
         try:
             for address in addresses:
+                # urllib3 connects to this name; it is restored before a certificate is verified against it.
                 self._dns_host = address
                 try:
                     return super()._new_conn()
@@ -126,7 +132,7 @@ class _Resolving(HTTPConnection):
 
 
 class NameTimeout(socket.gaierror):
-    """The name service gave no answer in time."""
+    """The name service did not answer in time."""
 
     def __init__(self, seconds: float) -> None:
         super().__init__(socket.EAI_AGAIN, f"no answer within {seconds:g} s")
@@ -138,15 +144,17 @@ _lock = threading.Lock()
 
 
 def addresses_of(host: str, patience: float) -> list[str]:
-    """Return the addresses of a host. Raises socket.gaierror where there are none, NameTimeout after `patience` s.
+    """Return the addresses of a host. Raises socket.gaierror where there are none, NameTimeout after `patience`
+    seconds.
 
-    The system's look-up cannot be interrupted: it is left behind in its thread, and whoever asks for the same name
-    meanwhile waits for the same thread.
+    The system's look-up cannot be interrupted: after a time-out its thread is left to finish, and later calls for the
+    same name wait for that thread instead of starting another.
     """
     bare = host.strip("[]")
     with suppress(ValueError):
         return [str(ipaddress.ip_address(bare))]
     with _lock:
+        # One thread a name: a name service that hangs must not gather threads, one for each call.
         answer = _asked.get(bare)
         if answer is None:
             answer = _asked[bare] = Future()

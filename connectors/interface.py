@@ -1,4 +1,5 @@
-"""What a connector is: the few methods through which the engine reads any source."""
+"""The connector interface: the few methods through which the engine reads any source, and the extras a connector may
+offer."""
 
 from __future__ import annotations
 
@@ -13,18 +14,9 @@ from sync.shared.words import Json, Listing, Page, Record, Wanted
 
 
 @dataclass(frozen=True, slots=True)
-class Features:
-    """What a connector declares of itself."""
-
-    tombstones: bool = False
-    """Deleted records arrive as `Record(deleted=True)`."""
-    children_compared_by_sweep: bool = False
-    """A child that vanished from the source is noticed only when the sweep re-reads its parent."""
-
-
-@dataclass(frozen=True, slots=True)
 class StreamSpec:
-    """One stream as its connector sees it. `options` and `children` hold the connector's own option models."""
+    """One stream as its connector sees it. `options` and `children` (by the child's name) hold the connector's own
+    option models; `page_size` is the most records of a page."""
 
     source: str
     name: str
@@ -35,17 +27,17 @@ class StreamSpec:
     settle: timedelta
     page_size: int = 1000
     readers: Mapping[tuple[str, ...], Sequence[str]] = field(default_factory=dict)
-    """Which keys of the configuration read a path of `wanted` (a child's paths begin with its name), for messages."""
+    """The configuration keys that read each path of `wanted`, for messages. A child's paths begin with its name."""
 
     def read_by(self, *path: str) -> list[str]:
-        """The keys that read this path, what lies above it as a whole, or something below it."""
+        """Return the configuration keys that read this path, a path above it as a whole, or one below it."""
         found = (keys for read, keys in self.readers.items() if read[: len(path)] == path or path[: len(read)] == read)
         return list(dict.fromkeys(key for keys in found for key in keys))
 
 
 @dataclass(frozen=True, slots=True)
 class Finding:
-    """One line of `check`: what was looked at, and whether it will do."""
+    """One line of `check`: the thing examined, whether it is usable, and the fix if it is not."""
 
     level: Literal["ok", "warning", "error"]
     text: str
@@ -53,104 +45,106 @@ class Finding:
 
 
 class Connector(Protocol):
-    """One configured source, opened: used by one thread at a time, and kept open between the polls of a stream until
-    one of them fails.
+    """One configured source, opened. It is used by one thread at a time and kept open between the polls of a stream
+    until one of them fails.
 
     Every method may raise `SourceUnavailable` (try later) or `SourceRefused` (a person must act), both naming source,
-    stream and cure. No other exception of a driver leaves a connector. No method logs.
+    stream and fix. No other exception of a driver leaves a connector. No method logs.
     """
 
-    @property
-    def features(self) -> Features: ...
-
     def identity(self, stream: StreamSpec) -> Mapping[str, str]:
-        """Return what this stream *is*: organisation, object, key. Stored; a change is refused. No secrets, offline."""
+        """Return what makes this stream the one it is: organisation, object, key. The ledger stores it and refuses a
+        change. No secrets; offline."""
         ...
 
     def check(self, stream: StreamSpec) -> Sequence[Finding]:
-        """Looks at the real source: reachable, allowed, fields there, columns usable as declared."""
+        """Check the real source: can it be reached and read, do the fields exist, are the columns usable as
+        declared?"""
         ...
 
     def position(self, stream: StreamSpec) -> str:
-        """The least `Record.modified` that a record written from now on will have: the source's own clock in the same
-        canonical form; for a sequence, the number after the greatest. Asked once, for a stream that starts "now"."""
+        """Return the least `Record.modified` that a record written from now on can have: the source's own clock in
+        the same canonical form; for a sequence, the number after the greatest. Called once, for a stream that starts
+        "now"."""
         ...
 
     def size(self, stream: StreamSpec) -> int | None:
-        """About how many records the stream has now; None where it costs too much to know. Asked once, before the first
-        `read`."""
+        """Return about how many records the stream has now; None where counting costs too much. Called once, before the
+        first `read`."""
         ...
 
     def read(self, stream: StreamSpec, lanes: Mapping[str, Json]) -> Iterator[Page]:
-        """One poll: pages from where `lanes` stand up to a closed window's end; live lanes before the backfill.
+        """Yield the pages of one poll, from where `lanes` stand to the end of a closed window; live lanes before the
+        backfill.
 
-        `lanes` is empty at the first poll. The caller commits a page's records and its lane's cursor together before
-        it takes the next page, and may stop after any page: the next `read` resumes there. Records may come more than
-        once (overlap), never not at all.
+        `lanes` (each lane's cursor by its name) is empty at the first poll. The caller commits a page's records and its
+        lane's cursor together before it takes the next page, and may stop after any page: the next `read` resumes
+        there. A record may come more than once (windows overlap); none is ever left out.
         """
         ...
 
     def fetch(self, stream: StreamSpec, ids: Sequence[str]) -> Sequence[Record]:
-        """These records as they are now, with children; ids that are gone are left out."""
+        """Return these records as they are now, with children; ids that no longer exist are left out."""
         ...
 
     def sweep(self, stream: StreamSpec, cursor: Json) -> Iterator[Listing]:
-        """All ids with their modified values, resuming after `cursor` (None: from the start)."""
+        """Yield all ids with their modified values, resuming after `cursor` (None: from the start)."""
         ...
 
     def close(self) -> None:
-        """Gives back connections. May be called twice."""
+        """Close the connections. May be called twice."""
         ...
 
 
 @runtime_checkable
 class NamesAccount(Protocol):
-    """An extra of connectors whose credentials say which account is read: a token of another one must not mix in."""
+    """An extra of connectors whose credentials determine which account is read: records of different accounts must not
+    mix."""
 
     def account(self, stream: StreamSpec) -> str:
-        """Return the account that the credentials open, as the source itself says. Asked before anything is read; the
-        ledger keeps the first answer, and another one is refused. Raises SourceUnavailable, SourceRefused."""
+        """Return the account that the credentials open, as the source itself reports it. Called before anything is
+        read; the ledger keeps the first answer and refuses another. Raises SourceUnavailable, SourceRefused."""
         ...
 
 
 @runtime_checkable
 class Respells(Protocol):
-    """An extra of connectors whose source may call two spellings of a key equal (case, accents, blanks): one record,
-    which the ledger goes on calling by the spelling that it saw first."""
+    """An extra of connectors whose source may treat two spellings of a key as equal (case, accents, blanks). They are
+    one record, which the ledger keeps under the spelling it saw first."""
 
     def respells(self, stream: StreamSpec) -> bool:
-        """Return whether the stream's keys may be equal without being the same text; False only where that is sure.
+        """Return whether two different texts may be the same key of this stream; False only where that is certain.
         Raises SourceUnavailable, SourceRefused."""
         ...
 
     def alike(self, id_: str) -> str:
-        """A form that all spellings of one key share; others may share it too. Offline, and never to change: the ledger
-        keeps it."""
+        """Return a form that all spellings of one key share; other keys may share it too. Offline. The ledger stores
+        the form, so it must never change between versions."""
         ...
 
     def same(self, stream: StreamSpec, doubtful: Mapping[str, Sequence[str]]) -> Mapping[str, str]:
-        """Of ids that were read just now, each with the known ones that are alike: the known one that the source finds
-        the same record by. An id that the source calls equal to none of them is left out. Raises SourceUnavailable,
-        SourceRefused."""
+        """Return, for ids that were just read, the known id that the source considers the same record. `doubtful` holds
+        for each id the known ids of the same `alike` form; an id that equals none of them is left out. Raises
+        SourceUnavailable, SourceRefused."""
         ...
 
 
 @runtime_checkable
 class Rewords(Protocol):
-    """An extra of connectors whose streams are described in words that may be edited, such as a query."""
+    """An extra of connectors whose streams are described by text that may be edited, such as a query."""
 
     def reworded(self, was: Mapping[str, str], now: Mapping[str, str]) -> bool:
-        """Return whether these two identities may be the same records under other words: the engine then compares
-        records with the ledger before it believes that. Offline."""
+        """Return whether these two identities may be the same records, described differently. The engine then compares
+        records with the ledger before it relies on that. Offline."""
         ...
 
 
 @dataclass(frozen=True, slots=True)
 class Discovered:
-    """An object of a source, or a field of one: its name in the configuration, what users call it, its type, and what
-    else is to be known of it.
+    """An object of a source, or a field of one: its name in the configuration, its label for users, its type, and a
+    remark.
 
-    `choices`: every code and what users call it, where the field has a fixed list.
+    `choices`: every code and its label, where the field has a fixed list.
     """
 
     name: str
@@ -162,25 +156,27 @@ class Discovered:
 
 @runtime_checkable
 class Discovers(Protocol):
-    """An extra of connectors that can show what there is to be read."""
+    """An extra of connectors that can list what there is to read."""
 
     def discover(self, name: str | None) -> Sequence[Discovered]:
-        """The objects, or the fields of the one of that name. Raises SourceUnavailable, SourceRefused."""
+        """Return the objects of the source, or the fields of the object of that name. Raises SourceUnavailable,
+        SourceRefused."""
         ...
 
 
 @runtime_checkable
 class Cautions(Protocol):
-    """An extra of a source's options: what works and still deserves a look, said before anything is opened."""
+    """An extra of a source's options: settings that work and still deserve a look. Reported before anything is
+    opened."""
 
     def cautions(self) -> Iterable[tuple[str, str, str]]:
-        """Key, what, cure."""
+        """Yield the key, the risk and the fix of each."""
         ...
 
 
 @dataclass(frozen=True, slots=True)
 class EndOfSupport:
-    """A day from which something that the configuration uses is no longer supported by its vendor.
+    """A date from which the vendor no longer supports something that the configuration uses.
 
     `what` names it in words ("the paths of api = \"legacy\""), `cure` the key and its value to change to.
     """
@@ -192,48 +188,54 @@ class EndOfSupport:
 
 @runtime_checkable
 class Ages(Protocol):
-    """An extra of a source's options: what of the source's API ends, and when. Offline, from the options alone."""
+    """An extra of a source's options: parts of the source's API that the vendor will switch off. Offline, from the
+    options alone."""
 
     def endings(self) -> Sequence[EndOfSupport]:
-        """Return every known end of what these options use, however far away: the caller says which are near."""
+        """Return every known end of support of what these options use, however far away: the caller decides which are
+        near."""
         ...
 
 
 @runtime_checkable
 class Bookkeeping(Protocol):
-    """An extra of a stream's options: fields by which the source keeps book, and which say nothing about the record."""
+    """An extra of a stream's options: technical fields of the source that carry no information about the record
+    itself."""
 
     def bookkeeping(self) -> frozenset[str]:
-        """Key, time of change and the like, in any case of letters. A mapping's rest() leaves them out."""
+        """Return the names of such fields (key, time of change and the like), in any case of letters. A mapping's
+        rest() leaves them out."""
         ...
 
 
 @runtime_checkable
 class Filters(Protocol):
-    """An extra of a stream's options: filters beside `where` that only the source can tell, such as a list's members.
+    """An extra of a stream's options: filters beside `where` that only the source can evaluate, such as membership of a
+    list.
 
-    Each is a field of the record's data. The connector gives it with every record: true where the record passes, false
-    where it does not; such a record needs no other data. Whoever passes or no longer passes since the last poll comes
-    with `Record.moved`."""
+    Each is a field of the record's data. The connector sets it on every record: true where the record passes, false
+    where it does not; a record that fails needs no other data. A record whose result changed since the last poll comes
+    with `Record.moved`.
+    """
 
     def filters(self) -> Mapping[str, str]:
-        """Return each filter's field (`@list`: an @ and its key) and its setting, an edit of which is one of `where`.
-        Offline."""
+        """Return each filter's field (`@list`: an @ and its key) and its setting; editing the setting counts as editing
+        `where`. Offline."""
         ...
 
 
 FieldType = Literal["boolean", "integer", "decimal", "number", "text", "bits", "date", "time", "list"]
-"""`number`: with a fraction; `decimal`: beyond what a number can hold exactly it arrives as text; `bits`: text of the
-digits 0 and 1; `date`: 2026-01-31; `time`: 2026-01-31T12:30:00, with `Z` where the zone is known;
-`list`: of text, each of the choices if there are any."""
+"""`number`: with a fraction; `decimal`: arrives as text where a number cannot hold it exactly; `bits`: text of the
+digits 0 and 1; `date`: 2026-01-31; `time`: 2026-01-31T12:30:00, with `Z` where the zone is known; `list`: of text, each
+item one of the choices if there are any."""
 
 
 @dataclass(frozen=True, slots=True)
 class FieldKind:
-    """What values of a field can be as they reach the mapping.
+    """The values a field can have when they reach the mapping.
 
-    `choices`: its codes and what users call them (equal where there are no labels); None where any value may come.
-    `several`: a value holds several of the choices. `length`: the most characters; None where there is no limit.
+    `choices`: codes and their labels (equal where there are no labels); None where any value may come. `several`: a
+    value holds several of the choices. `length`: the most characters; None where there is no limit.
     """
 
     type: FieldType
@@ -244,18 +246,19 @@ class FieldKind:
 
 @runtime_checkable
 class Describes(Protocol):
-    """An extra of connectors that know what a field can hold: `check` then points out a constant it never equals."""
+    """An extra of connectors that know the possible values of a field: `check` then points out a constant that it can
+    never equal."""
 
     def describe(self, stream: StreamSpec) -> Mapping[tuple[str, ...], FieldKind]:
-        """The kinds of the wanted fields by their path, a child's beginning with its name; a field of which nothing is
-        known is left out. Raises SourceUnavailable, SourceRefused."""
+        """Return the kinds of the wanted fields by path, a child's beginning with its name; fields of unknown kind are
+        left out. Raises SourceUnavailable, SourceRefused."""
         ...
 
 
 @runtime_checkable
 class GivesIds(Protocol):
-    """An extra of a connector's type: all ids of its sources are the vendor's, and say nothing of a person. The log
-    then shows numbers of any length as they are."""
+    """An extra of a connector's type: all ids of its sources are assigned by the vendor and reveal nothing about a
+    person. The log then shows numbers of any length as they are."""
 
     vendor_ids: Literal[True]
 
@@ -298,7 +301,7 @@ class ComparesKeys(Protocol):
 
 
 class ConnectorType(Protocol):
-    """What the module of a connector offers under the name `CONNECTOR`."""
+    """The object that a connector's module offers under the name `CONNECTOR`."""
 
     name: str
     source_options: type[BaseModel]
@@ -309,5 +312,5 @@ class ConnectorType(Protocol):
     """Keys of `[sources.X.streams.Y.children.Z]`."""
 
     def open(self, source: str, options: BaseModel) -> Connector:
-        """Opens the source. Lazy: no network before the first `check`, `read`, `fetch` or `sweep`."""
+        """Open the source. Lazy: no network before the first `check`, `read`, `fetch` or `sweep`."""
         ...

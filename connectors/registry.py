@@ -1,4 +1,4 @@
-"""Which connectors there are. Each is imported only when a source needs it."""
+"""The connectors by name. Each is imported only when a source needs it."""
 
 from __future__ import annotations
 
@@ -21,11 +21,13 @@ CONNECTORS: dict[str, str] = {
 """The name in the configuration, and the module that offers the connector as `CONNECTOR`."""
 
 PACKAGES: dict[str, str] = {"hubspot": "hubspot"}
-"""What a connector needs besides: a module that the extra of the connector's name installs."""
+"""Connectors with an optional dependency, and the module by which it is detected; the extra of the connector's name
+installs it."""
 
 
 def connector_type(name: str) -> ConnectorType:
-    """The connector of that name. Raises ConfigError, placed at `connector`, where this version has none."""
+    """Return the connector of that name. Raises ConfigError, placed at `connector`, where this version has none or its
+    packages are not installed."""
     module = CONNECTORS.get(name)
     if module is None:
         known = ", ".join(sorted(CONNECTORS))

@@ -110,11 +110,11 @@ def _content(descriptor: int) -> tuple[str, int | None]:
 
 def holder(ledger: Path) -> int | None:
     """Return the process id that holds the lock now (0 if unreadable), or None; for `status`."""
-    held = look(lock_path(ledger))
+    held = holder_and_file(lock_path(ledger))
     return held[0] if held else None
 
 
-def look(path: Path) -> tuple[int, tuple[int, int]] | None:
+def holder_and_file(path: Path) -> tuple[int, tuple[int, int]] | None:
     """Return the holder of this lock file (process id, 0 if unreadable) with the file's device and inode; None if
     free."""
     try:

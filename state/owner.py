@@ -21,7 +21,7 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 
-from state.lock import LedgerLock, lock_path, look
+from state.lock import LedgerLock, holder_and_file, lock_path
 from state.slots import GRACE_SECONDS
 from sync.shared.clock import Clock
 from sync.shared.errors import LedgerError, LedgerLost, LedgerUntrusted
@@ -128,7 +128,7 @@ def _refuse_copy(before: Owner, lock: LedgerLock, ledger: Path) -> None:
     # Same place: the lock, which we hold, has already decided.
     if before.path == str(ledger.absolute()):
         return
-    held = look(lock_path(Path(before.path)))
+    held = holder_and_file(lock_path(Path(before.path)))
     # Held, and by the very file that the ledger names: the original is in use while this copy starts.
     if held is not None and held[1] == before.lock != lock.identity:
         raise LedgerUntrusted(
@@ -170,7 +170,7 @@ def cut_off(connection: sqlite3.Connection, ledger: Path, clock: Clock) -> set[s
     ends = answers_until(connection, clock)
     owner = Owner.of(connection)
     # A running owner waits for its own answers.
-    if look(lock_path(ledger)) is not None:
+    if holder_and_file(lock_path(ledger)) is not None:
         return set()
     if owner is None or owner.boot != clock.boot_id:
         return set(ends)

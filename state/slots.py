@@ -104,13 +104,13 @@ class Slots:
 
     def room(self, rule: RateLimit) -> Room:
         with self._file.read() as connection:
-            return look(connection, rule, self._clock)
+            return room_of(connection, rule, self._clock)
 
     def learn(self, rule: RateLimit, slot: int) -> Lesson:
         """Learn from the 429 to the request of this slot; all processes on this ledger obey at once."""
         with self._file.write() as connection:
             # As of the request's start: what was sent since could not have caused this 429.
-            room = look(connection, rule, self._clock, as_of=slot)
+            room = room_of(connection, rule, self._clock, as_of=slot)
             lesson = lesson_of(room, echo=_is_echo(connection, rule, self._clock))
             connection.execute(
                 "INSERT INTO api_keys (api_key, margin, share, share_at, share_boot)"
@@ -154,7 +154,7 @@ def allowed(requests: int, share: float) -> int:
     return max(1, math.floor(requests * share + 1e-9))
 
 
-def look(connection: sqlite3.Connection, rule: RateLimit, clock: Clock, *, as_of: int | None = None) -> Room:
+def room_of(connection: sqlite3.Connection, rule: RateLimit, clock: Clock, *, as_of: int | None = None) -> Room:
     """Count the live slots, now or when the slot `as_of` was taken.
 
     `free_in` is 0 if there is room, else the seconds until a slot is sure to be free.
@@ -198,7 +198,7 @@ def take_slot(connection: sqlite3.Connection, rule: RateLimit, timeout: float, c
     """Take a slot or return how long to wait; part of a claim's transaction."""
     # Before the count, which would otherwise treat slots of another boot as new each time it is asked.
     _bring_back(connection, clock)
-    room = look(connection, rule, clock)
+    room = room_of(connection, rule, clock)
     if room.free_in > 0:
         return NoRoom(room.free_in, room.in_flight)
     now = clock.boot()

@@ -203,15 +203,15 @@ class Verdicts:
         values: list[dict[str, object]] = []
         for row in rows:
             record, sent = stored(row), _sent(row)
-            then = follow(verdict, record, sent, batch, row["on_change"])
+            effect = follow(verdict, record, sent, batch, row["on_change"])
             # Nothing was learned about the leads: the part must be asked about again, alone as before.
             part = row["part"] if verdict in {"refused", "paused"} else None
             if parts:
                 part = parts[row["position"]]
-            elif verdict == "rejected" and then.state == "pending" and same_content(record.latest, sent):
-                then = _quarantined(then, said)
-            values.append(_row(then, record.key, batch, part, self._now()))
-            moved[then.state] += 1
+            elif verdict == "rejected" and effect.state == "pending" and same_content(record.latest, sent):
+                effect = _quarantined(effect, said)
+            values.append(_row(effect, record.key, batch, part, self._now()))
+            moved[effect.state] += 1
             by_stream[row["stream_name"]] += 1
         connection.executemany(_UPDATE, values)
         if verdict == "created":
@@ -465,26 +465,26 @@ def _list_orphans(connection: sqlite3.Connection, rows: Iterable[sqlite3.Row], v
             keep_successors(connection, row["stream"], [row["id"]])
 
 
-def _quarantined(then: Follow, said: str) -> Follow:
+def _quarantined(effect: Follow, said: str) -> Follow:
     reason = json.dumps([{"field": "", "rule": "refused by the server", "message": said}])
-    return Follow("quarantined", then.lead_exists, then.base, then.base_batch, then.drift, reason)
+    return Follow("quarantined", effect.lead_exists, effect.base, effect.base_batch, effect.drift, reason)
 
 
-def _row(then: Follow, key: int, batch: str, part: int | None, now: int) -> dict[str, object]:
-    base = then.base
+def _row(effect: Follow, key: int, batch: str, part: int | None, now: int) -> dict[str, object]:
+    base = effect.base
     return {
         "key": key,
-        "state": then.state,
-        "lead_exists": then.lead_exists,
-        "batch": batch if then.state == "in_doubt" else None,
-        "part": part if then.state == "pending" else None,
-        "drift": int(then.drift),
-        "reason": then.reason,
+        "state": effect.state,
+        "lead_exists": effect.lead_exists,
+        "batch": batch if effect.state == "in_doubt" else None,
+        "part": part if effect.state == "pending" else None,
+        "drift": int(effect.drift),
+        "reason": effect.reason,
         "base_modified": base.modified if base else None,
         "base_mapping": base.mapping if base else None,
         "base_source_fp": base.source_fp if base else None,
         "base_wire_fp": base.wire_fp if base else None,
-        "base_batch": then.base_batch,
-        "keep": int(then.state in {"pending", "in_doubt", "quarantined"} or then.drift),
+        "base_batch": effect.base_batch,
+        "keep": int(effect.state in {"pending", "in_doubt", "quarantined"} or effect.drift),
         "now": now,
     }

@@ -1,8 +1,7 @@
-"""Where each call goes: one entry for each family of HubSpot's paths, with the days on which they end.
+"""The path of each call, for each family of HubSpot's paths, with the dates on which support ends.
 
-The families take and give the same, so a new one is one more entry here and nothing else. HubSpot names dated families
-by their month and supports each for 18 months ("API versioning", developers.hubspot.com); what ends of the older ones
-is in its changelog, "Legacy APIs and legacy apps: what's going unsupported and when".
+The families take and return the same, so a new one is one more entry here and nothing else. HubSpot names dated
+families by their month and supports each for 18 months. (docs/sources.md#hubspot-paths-and-tokens)
 """
 
 from __future__ import annotations
@@ -15,19 +14,19 @@ from typing import Final
 
 @dataclass(frozen=True, slots=True)
 class PathFamily:
-    """One family: a path for each call, and which of them HubSpot no longer supports from when on.
+    """One family: a path for each call, and the dates from which HubSpot no longer supports them.
 
-    In a path `{object}`, `{to}`, `{id}` and `{list}` stand for what the call is about.
+    `{object}`, `{to}`, `{id}` and `{list}` in a path stand for what the call is about.
     """
 
     name: str
     paths: Mapping[str, str]
     ends: Mapping[str, date]
-    """In words which paths (`the association paths (v4)`), and their first day without support."""
+    """By the paths in words (`the association paths (v4)`), their first day without support."""
 
 
 def dated(version: str, ends: date) -> PathFamily:
-    """A dated family, supported until the day before `ends`."""
+    """Return a dated family, supported until the day before `ends`."""
     return PathFamily(
         version,
         {call: path.replace("{version}", version) for call, path in _DATED.items()},
@@ -84,11 +83,11 @@ FAMILIES: Final[dict[str, PathFamily]] = {
         ),
     )
 }
-"""By the name that the option `api` has."""
+"""By the value of the option `api`."""
 DEFAULT_FAMILY: Final = "2026-09"
 
 LEGACY_APPS_END: Final = date(2027, 9, 1)
-"""The first day without support for the tokens of legacy private apps; service keys have no end."""
+"""First day without support for the tokens of legacy private apps; service keys have no end."""
 
 
 def newest_family() -> PathFamily:
@@ -113,7 +112,7 @@ OBJECTS: Final = frozenset(STANDARD.values())
 
 
 def standard_name(name: str) -> str:
-    """A standard object by the name that the paths have; any other as it is."""
+    """Return a standard object by its name in the paths; any other in lower case."""
     lowered = name.lower()
     return STANDARD.get(lowered, lowered)
 
@@ -124,11 +123,14 @@ def type_id(name: str) -> str:
 
 
 def modified_property(name: str) -> str:
-    """The property that says when a record of this object last changed. Contacts have `hs_lastmodifieddate` too, but
-    a search by it finds nothing, without an error."""
+    """Return the property that holds a record's modified time.
+
+    Contacts also have `hs_lastmodifieddate`, but a search by it finds nothing, without an error.
+    (docs/sources.md#hubspot-modified-times)
+    """
     return "lastmodifieddate" if name == "contacts" else "hs_lastmodifieddate"
 
 
 def read_scope(name: str) -> str:
-    """The scope that reading records of this object needs."""
+    """Return the scope that reading records of this object needs."""
     return f"crm.objects.{name}.read" if name in OBJECTS else "crm.objects.custom.read"

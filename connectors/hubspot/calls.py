@@ -1,4 +1,4 @@
-"""One HubSpot account as this process calls it: paced, tried again, read strictly, its errors in words."""
+"""Calls to one HubSpot account: spaced, retried, read strictly, their errors translated."""
 
 from __future__ import annotations
 
@@ -35,23 +35,28 @@ from sync.shared.words import Json
 
 AnswerT = TypeVar("AnswerT")
 DAY = 86400.0
+"""Seconds of a day."""
 _SINGLE = frozenset({"one", "segment_by_id", "segment_by_name"})
-"""Calls for one thing, which may be gone."""
+"""Calls for a single thing, whose absence is an answer and no error."""
 
 
 class NotThere(Exception):
-    """HubSpot knows no such record, or list."""
+    """HubSpot knows no such record or list."""
 
 
 @dataclass(frozen=True, slots=True)
 class Got(Generic[AnswerT]):
+    """An answer that was understood."""
+
     value: AnswerT
 
 
 @dataclass(frozen=True, slots=True)
 class Call:
-    """One call: its name in the path table, what the path holds, its query and body; `about` says in an error what it
-    asks for, where the name does not."""
+    """One call: its name in the path table, the values of the path's placeholders, its query and body.
+
+    `about` names in errors what is asked for, if the name does not.
+    """
 
     name: str
     method: str = "GET"
@@ -62,7 +67,7 @@ class Call:
 
     @property
     def target(self) -> str:
-        """Return in words the thing that is asked for."""
+        """Return what is asked for, in words."""
         return self.about or " ".join(
             part for part in (self.name, self.places.get("object"), self.places.get("to")) if part
         )
@@ -79,7 +84,7 @@ class Portal:
 
 
 class HubSpotCalls:
-    """The calls of one connector. `stream` is named in errors: set it before a stream's calls."""
+    """The calls of one connector. `stream` is named in errors: set it before the calls of a stream."""
 
     def __init__(
         self,
@@ -89,7 +94,7 @@ class HubSpotCalls:
         pace: RequestSpacing,
         connect: Callable[[Secret], Transport],
     ) -> None:
-        """`connect` makes the transport, at the first call."""
+        """Store the parts; `connect` makes the transport when the first call is made."""
         self.source = source
         self.stream: str | None = None
         self.options = options
@@ -97,18 +102,21 @@ class HubSpotCalls:
         self._clock = clock
         self._connect = connect
         self._transport: Transport | None = None
+        # The token in use, to notice that the file holds another one by now.
         self._token: Secret | None = None
         self._portal: tuple[float, Portal] | None = None
-        self._told: tuple[float, float] | None = None
+        # HubSpot's time (since 1970) and when it was heard, in seconds since boot.
+        self._server_clock: tuple[float, float] | None = None
         self._random = random.Random()  # noqa: S311 - jitter, no secret
 
     # ---- what is asked
 
     def ask(self, call: Call, read: Callable[[Mapping[str, Json]], AnswerT]) -> AnswerT:
-        """The answer as `read` understands it; `read` raises Malformed where it lacks what it must have.
+        """Return the answer as `read` understands it; `read` raises Malformed if a required member is missing.
 
-        Raises NotThere, SourceUnavailable, SourceRefused.
+        Retries by the table in response_rules.py. Raises NotThere, SourceUnavailable, SourceRefused.
         """
+        # Attempts count failures only: a token that was rotated meanwhile must not use one up.
         attempt = 1
         while True:
             match self._attempt(call, attempt, read):
@@ -118,10 +126,13 @@ class HubSpotCalls:
                     self._wait(call, attempt, again)
                     attempt += 1
                 case Unauthorised(why=why):
+                    # A token that has changed in the file: the same attempt again, with it.
                     if not self._renew():
                         self.refuse(f"HubSpot: {why}", f"put a valid token into the {self.options.token.where}")
+                # For a single thing HubSpot's own 404 is an answer; for a list it means a wrong path.
                 case Gone() if call.name in _SINGLE:
                     raise NotThere
+                # A 404 may come from a proxy. If it were believed, every record would look deleted.
                 case NotFound() if call.name == "one":
                     hint = "is a proxy in between? HubSpot itself says it in JSON where a record is gone"
                     self.unavailable(f"HubSpot answers 404 for a record, not in its own words ({call.target})", hint)
@@ -131,7 +142,9 @@ class HubSpotCalls:
     def _wait(self, call: Call, attempt: int, again: RetryLater) -> None:
         if attempt >= ATTEMPTS:
             self.unavailable(f"HubSpot {again.why}, {attempt} times in a row ({call.target})", again.hint)
+        # Never earlier than HubSpot said: jitter only adds.
         jittered = again.seconds * (1 + self._random.random() / 4)
+        # A shared limit: calls of other streams would only fail for the same reason.
         if again.whole:
             self.pace.pause(jittered)
         nap(self._clock, jittered)
@@ -165,6 +178,7 @@ class HubSpotCalls:
             return RetryLater(backoff(attempt), f"answers {reply.status} without {error}{reply.reference}")
 
     def _send(self, call: Call) -> Reply:
+        # The family is a setting: a new one is an entry in the table, no change here.
         path = FAMILIES[self.options.api].paths[call.name].format(**call.places)
         transport = self._open()
         try:
@@ -172,22 +186,28 @@ class HubSpotCalls:
         except Resting as resting:
             self.unavailable(resting.why, "it goes on by itself")
         reply = transport.send(call.method, path, call.query, call.body)
-        self._hear(reply)
+        # Errors count too: a 429 is the answer that says most about limits.
+        self._note_clock(reply)
         self.pace.learn(reply.headers, self.now())
         return reply
 
     # ---- whose account it is, and what time it is there
 
     def now(self) -> datetime:
-        """HubSpot's own clock, by the `Date` of its last answer: never ahead, at most about a second behind."""
-        if self._told is None:
+        """Return HubSpot's time by the `Date` of its last answer: never ahead, at most about a second behind.
+
+        Windows must end by the clock that stamps the records, not by ours.
+        """
+        # No answer yet: our own clock will do for the first call, which reads no window.
+        if self._server_clock is None:
             return datetime.fromtimestamp(self._clock.wall(), UTC)
-        said, heard = self._told
-        return datetime.fromtimestamp(said + self._clock.boot() - heard, UTC)
+        then, heard = self._server_clock
+        # By the boot clock, which goes on steadily; the wall clock may be set.
+        return datetime.fromtimestamp(then + self._clock.boot() - heard, UTC)
 
     def portal(self) -> Portal:
-        """Return the account that the token opens, looked at once a day. Raises SourceRefused where it is not the one
-        that `portal` names."""
+        """Return the account that the token opens, read once a day. Raises SourceRefused if `portal` names another
+        one."""
         if self._portal is None or self._clock.boot() - self._portal[0] > DAY:
             self._portal = (self._clock.boot(), self._look_at_portal())
         return self._portal[1]
@@ -201,11 +221,12 @@ class HubSpotCalls:
         wanted = self.options.portal
         if wanted is not None and portal.id != str(wanted):
             self.refuse(f"the token opens the account {portal.id}, not {wanted}", f"look at {self.options.token.where}")
+        # Needed to tell when the daily limit is reset.
         self.pace.zone = zone_of(details)
         return portal
 
     def _renew(self) -> bool:
-        """Reads the token anew: whether it is another one. It must open the same account."""
+        """Read the token again and return true if it has changed. Raises SourceRefused if it opens another account."""
         try:
             fresh = read_token(self.source, self.options)
         except ConfigError as error:
@@ -214,8 +235,10 @@ class HubSpotCalls:
             return False
         self._token = fresh
         self._transport.use(fresh)
+        # Forgotten first, so that the new token is asked which account it opens.
         before, self._portal = self._portal, None
         if before is not None and self.portal().id != before[1].id:
+            # Not kept: the next poll must ask again, and refuse again.
             now, self._portal = self.portal().id, None
             self.refuse(
                 f"the new token opens the account {now}, the one before opened {before[1].id}",
@@ -225,16 +248,17 @@ class HubSpotCalls:
 
     def _open(self) -> Transport:
         if self._transport is None:
+            # Read late, so that a rotated secret counts without a restart.
             self._token = read_token(self.source, self.options)
             self._transport = self._connect(self._token)
         return self._transport
 
-    def _hear(self, reply: Reply) -> None:
+    def _note_clock(self, reply: Reply) -> None:
         try:
-            said = parsedate_to_datetime(reply.headers["date"]).timestamp()
+            date = parsedate_to_datetime(reply.headers["date"]).timestamp()
         except (LookupError, ValueError, OverflowError):
             return
-        self._told = (said, self._clock.boot())
+        self._server_clock = (date, self._clock.boot())
 
     def close(self) -> None:
         transport, self._transport = self._transport, None
@@ -248,19 +272,19 @@ class HubSpotCalls:
         raise SourceUnavailable(what, hint=hint, source=self.source, stream=self.stream)
 
     def refuse(self, what: str, hint: str = "", field: str | None = None) -> NoReturn:
-        """For what a person must mend in the account or the file."""
+        """Raise SourceRefused: a person must fix something in the account or the file."""
         raise SourceRefused(what, hint=hint, source=self.source, stream=self.stream, field=field)
 
 
 def _absence(call: Call) -> str:
-    """Return what to look at where HubSpot knows nothing of what a call is about."""
+    """Return the hint for a call about something that HubSpot does not know."""
     if "list" in call.places:
         return "was the list deleted? Or is a proxy in between?"
     return f"is {call.places['object']!r} an object of this account and plan?" if "object" in call.places else ""
 
 
 def read_token(source: str, options: HubspotSource) -> Secret:
-    """Raises ConfigError where it cannot be had, or cannot be a token."""
+    """Return the token. Raises ConfigError if it cannot be read, or holds characters that no token has."""
     key = f"sources.{source}.token"
     token = options.token.read(key=key)
     text = token.reveal()

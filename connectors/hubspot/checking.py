@@ -1,4 +1,4 @@
-"""`check`: looks at the real account, and names each scope with the call that proved it."""
+"""`check` for HubSpot: examines the real account, and names each scope with the call that proved it."""
 
 from __future__ import annotations
 
@@ -24,8 +24,10 @@ from sync.shared.words import Wanted
 def look_at(
     crm: Crm, schema: Schema, labels: HubSpotLabels, stream: StreamSpec, options: HubspotSource
 ) -> Sequence[Finding]:
-    """Raises SourceUnavailable, and SourceRefused only where nothing at all can be looked at: a bad token, a wrong
-    account."""
+    """Return what `check` finds for a stream.
+
+    Raises SourceUnavailable; SourceRefused only if nothing can be examined at all (a bad token, a wrong account).
+    """
     look = _ObjectCheck(crm, schema, labels, options)
     findings = [*look.account()]
     try:
@@ -57,6 +59,7 @@ class _ObjectCheck:
                 )
 
     def custom_objects(self, plan: HubSpotReadPlan) -> Iterator[Finding]:
+        # Standard objects need no scope for schemas: asking for it would be a false alarm.
         if any(name not in OBJECTS and not name.startswith("0-") for name in _objects(plan)):
             yield from self._prove("crm.schemas.custom.read", "GET", "schemas", self._schema.custom_objects)
 
@@ -67,11 +70,12 @@ class _ObjectCheck:
         for child in plan.children:
             for finding in self._object(plan, child.object, child.wanted, child.name):
                 yield Finding(finding.level, f"{child.name}: {finding.text}", finding.hint)
+            # Without access to the record itself the associations fail for the same reason.
             if own[0].level == "ok":
                 yield from self._associations(plan.object, child.object)
 
     def _list(self, plan: HubSpotReadPlan) -> Iterator[Finding]:
-        """The list that the stream keeps to, if it has one."""
+        """Yield what is found of the list that filters the stream, if it has one."""
         wanted = cast("HubspotStream", plan.spec.options).list
         if wanted is None:
             return
@@ -114,7 +118,8 @@ class _ObjectCheck:
         yield from dict.fromkeys(finding for of in fields.labelled for finding in self._label(name, of))
 
     def _shown(self, plan: HubSpotReadPlan, fields: RequestedFields, *child: str) -> Iterator[Finding]:
-        """Look whether a record carries the properties: a definition alone proves nothing."""
+        """Yield whether a record carries the properties: a definition alone proves nothing."""
+        # As many as one URL holds; reading itself falls back to batches.
         asked = shortened(fields.asked)
         rows = self._crm.page(fields.object, asked, None, 1).rows
         lacking = [each for each in fields.lacking(rows) if each in asked]

@@ -1,4 +1,4 @@
-"""The HubSpot connector: one account, read by the token of a private app or a service key."""
+"""The HubSpot connector: reads one account with the token of a private app or a service key."""
 
 from __future__ import annotations
 
@@ -14,21 +14,20 @@ from connectors.hubspot.api_paths import standard_name
 from connectors.hubspot.calls import HubSpotCalls, read_token
 from connectors.hubspot.checking import look_at
 from connectors.hubspot.crm import Crm
-from connectors.hubspot.discovery import fields_of, objects_of
-from connectors.hubspot.kinds import kinds_of
+from connectors.hubspot.discovery import fields_of, kinds_of, objects_of
 from connectors.hubspot.labels import HubSpotLabels
 from connectors.hubspot.lanes import lane_progress
-from connectors.hubspot.membership import LANE, Memberships, moves, without_list
+from connectors.hubspot.lists import LANE, Memberships, moves, without_list
 from connectors.hubspot.options import HubspotChild, HubspotSource, HubspotStream
 from connectors.hubspot.properties import Schema
 from connectors.hubspot.read_plan import HubSpotReadPlan, plan_of
-from connectors.hubspot.reading import Given, HubSpotPoll
+from connectors.hubspot.reading import EmittedVersions, HubSpotPoll
 from connectors.hubspot.records import HubSpotRecords
 from connectors.hubspot.spacing import RequestSpacing
 from connectors.hubspot.transport import ClientTransport, Transport
 from connectors.hubspot.values import canonical
 from connectors.hubspot.windows import search_is_blind
-from connectors.interface import Connector, Discovered, Features, FieldKind, Finding, LaneProgress, StreamSpec
+from connectors.interface import Connector, Discovered, FieldKind, Finding, LaneProgress, StreamSpec
 from sync.shared.clock import Clock, SystemClock
 from sync.shared.errors import ConfigError, Problem, SourceRefused
 from sync.shared.secrets import Secret
@@ -36,7 +35,7 @@ from sync.shared.words import Json, Listing, Page, Record
 
 
 class HubspotConnector:
-    """One account, opened. `connect` makes the transport from the token, at the first call."""
+    """One opened account. `connect` makes the transport from the token when the first call is made."""
 
     def __init__(
         self,
@@ -52,14 +51,12 @@ class HubspotConnector:
         self._schema = Schema(self._crm, clock)
         self._labels = HubSpotLabels(self._schema, clock)
         self._lists = Memberships(self._account, clock)
-        self._given: dict[str, dict[str, Given]] = {}
+        # By stream, then by lane. Kept from poll to poll: windows overlap.
+        self._emitted: dict[str, dict[str, EmittedVersions]] = {}
         self._proven: set[str] = set()
 
-    @property
-    def features(self) -> Features:
-        return Features(tombstones=True, children_compared_by_sweep=True)
-
     def identity(self, stream: StreamSpec) -> Mapping[str, str]:
+        """Return what must stay the same for the stream's ledger to stay valid."""
         options = cast("HubspotStream", stream.options)
         return {
             "connector": "hubspot",
@@ -96,13 +93,16 @@ class HubspotConnector:
     def read(self, stream: StreamSpec, lanes: Mapping[str, Json]) -> Iterator[Page]:
         plan = self._plan(stream)
         with self._naming_vanished(plan):
+            # Before the reader is made: who is in the list decides what is read of a record.
             self._lists.renew(stream, plan.object, first=LANE not in lanes)
             reader = self._reader(plan)
             known = self._lists.known(stream, plan.object)
+            # Joining or leaving does not move a record's modified time, so no window shows it.
             yield from moves(lanes.get(LANE), known, reader.fetch, stream.page_size)
             yield from self._poll(plan, reader).pages(lanes)
 
     def fetch(self, stream: StreamSpec, ids: Sequence[str]) -> Sequence[Record]:
+        # Ids come from people too (`show`, `reread`): HubSpot answers 400 for the whole batch if one is no number.
         asked = [id_ for id_ in ids if id_.isascii() and id_.isdigit() and len(id_) < 20]
         if not asked:
             return []
@@ -121,8 +121,8 @@ class HubspotConnector:
     def _poll(self, plan: HubSpotReadPlan, reader: HubSpotRecords) -> HubSpotPoll:
         for name in (plan.object, *(child.object for child in plan.children)):
             self._prove(name)
-        given = self._given.setdefault(plan.spec.name, {})
-        return HubSpotPoll(self._crm, reader, self._options, self._account.now(), given)
+        emitted = self._emitted.setdefault(plan.spec.name, {})
+        return HubSpotPoll(self._crm, reader, self._options, self._account.now(), emitted)
 
     def _reader(self, plan: HubSpotReadPlan) -> HubSpotRecords:
         members = self._lists.known(plan.spec, plan.object)
@@ -135,16 +135,21 @@ class HubspotConnector:
 
     @contextmanager
     def _naming_vanished(self, plan: HubSpotReadPlan) -> Iterator[None]:
-        """A custom object that was deleted is named as such: its calls only say that they cannot be understood."""
+        """Report a custom object that was deleted as deleted.
+
+        HubSpot itself only answers that it cannot understand a call for such an object.
+        """
         try:
             yield
+        # Asked only now: a look at the custom objects before every poll would cost a call each.
         except SourceRefused:
             for name, called in plan.called.items():
                 self._schema.refuse_vanished(name, called)
             raise
 
     def _prove(self, name: str) -> None:
-        """Once: that the search by the modified property finds something where there is something."""
+        """Refuse the object if a search by its modified property finds nothing although records exist. Checked once an
+        object."""
         if name not in self._proven:
             if unseen := search_is_blind(self._crm, name):
                 self._account.refuse(*unseen)
@@ -152,7 +157,8 @@ class HubspotConnector:
 
 
 class HubspotConnectorType:
-    """Tell the engine of this connector before it opens a source. Connectors of one account share their pace."""
+    """The connector as the engine sees it before it opens a source. Sources with the same options share one request
+    spacing."""
 
     name = "hubspot"
     source_options: type[BaseModel] = HubspotSource
@@ -170,8 +176,10 @@ class HubspotConnectorType:
         return lane_progress(cursor)
 
     def open(self, source: str, options: BaseModel) -> Connector:
-        """Opens the source. Raises ConfigError where `token` or `proxy` cannot be had, or `ca_file` is none."""
+        """Open the source. Raises ConfigError if `token` or `proxy` cannot be read, or `ca_file` holds no
+        certificates."""
         own = cast("HubspotSource", options)
+        # Only to fail early: the connector reads it again when it connects.
         read_token(source, own)
         proxy = None if own.proxy is None else own.proxy.read(key=f"sources.{source}.proxy")
         if own.ca_file is not None:
@@ -183,9 +191,14 @@ class HubspotConnectorType:
         return HubspotConnector(source, own, self._pace(source, own), self._clock, connect)
 
     def _pace(self, source: str, options: HubspotSource) -> RequestSpacing:
-        """One pace for all streams of a source. It outlives them: a connector is closed after each failure."""
+        """Return the request spacing that all streams of a source share.
+
+        It outlives the connectors, which are closed after every failure: a rest that HubSpot asked for must not be
+        forgotten.
+        """
         settings = (options.searches_per_second, options.share, options.reserve)
         with self._lock:
+            # Not by token: a rotated one is still the same account with the same limits.
             key = (source, options.base_url, *settings)
             pace = self._paces.get(key)
             if pace is None:
@@ -199,6 +212,7 @@ class HubspotConnectorType:
 
 
 def _check_ca_file(path: str, key: str) -> None:
+    """Raise ConfigError if the file cannot be read or holds no certificates."""
     import ssl
 
     try:

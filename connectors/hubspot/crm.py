@@ -1,27 +1,34 @@
-"""The CRM's calls as plain functions: pages, batches, single records. Ids are text here, whatever HubSpot sends."""
+"""The CRM's calls as plain functions: pages, batches, single records. Ids are text, whatever type HubSpot sends."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import accumulate
 
-from connectors.hubspot.answers import Malformed, chunks, id_of, next_of, one_of, results_of, rows_of
+from connectors.hubspot.answers import Malformed, chunks, id_of, next_of, one_of, onward, results_of, rows_of
 from connectors.hubspot.calls import Call, HubSpotCalls, NotThere
 from sync.shared.words import Json
 
 LIST_LIMIT = 100
+"""Records a page of the list endpoint holds at most. (docs/sources.md#hubspot-reading-records)"""
 SEARCH_LIMIT = 200
+"""Records a page of a search holds at most. (docs/sources.md#hubspot-search)"""
 BATCH_LIMIT = 100
+"""Ids that one batch read takes at most. (docs/sources.md#hubspot-reading-records)"""
 ASSOCIATIONS_LIMIT = 1000
+"""Ids that one call for associations takes at most. (docs/sources.md#hubspot-associations)"""
 LONGEST_NAMES = 4000
-"""Characters of property names in a URL: HubSpot answers 414 from some 8,000 on."""
+"""Characters of property names that are put into a URL: HubSpot answers 414 from about 8,000 on.
+(docs/sources.md#hubspot-reading-records)"""
 
 PRIMARY_TYPES = frozenset({1, 2, 5, 578, 580})
-"""The types of associations that HubSpot defines as primary, among contacts, companies, deals and leads."""
+"""Type ids that HubSpot defines as primary, among contacts, companies, deals and leads.
+(docs/sources.md#hubspot-associations)"""
 
 NOTHING_THERE = frozenset({"OBJECT_NOT_FOUND", "crm.associations.NO_ASSOCIATIONS_FOUND"})
-"""The errors of records without associations, or that are gone, as recorded."""
+"""Categories of errors that only say that a record has no associations or is gone.
+(docs/sources.md#hubspot-associations)"""
 
 HubSpotRow = Mapping[str, Json]
 """A record as HubSpot sends it: `id`, `properties`, `archived`, perhaps `archivedAt`."""
@@ -29,7 +36,7 @@ HubSpotRow = Mapping[str, Json]
 
 @dataclass(frozen=True, slots=True)
 class HubSpotPage:
-    """One page. `after`: where the next one begins; None at the end."""
+    """One page. `after` is the position of the next one, None at the end. `total` is set by searches only."""
 
     rows: Sequence[HubSpotRow]
     after: str | None
@@ -38,7 +45,7 @@ class HubSpotPage:
 
 @dataclass(slots=True)
 class Association:
-    """An association, whatever number of types it has."""
+    """One associated record. Its several association types count once: primary, and the labels."""
 
     id: str
     primary: bool = False
@@ -46,7 +53,7 @@ class Association:
 
 
 class Crm:
-    """Reads one account's objects."""
+    """The objects of one account. All methods raise SourceUnavailable and SourceRefused."""
 
     def __init__(self, account: HubSpotCalls) -> None:
         self.account = account
@@ -54,28 +61,33 @@ class Crm:
     def page(
         self, name: str, properties: Sequence[str], after: str | None, limit: int, *, archived: bool = False
     ) -> HubSpotPage:
-        """One page of all records, in the order of their ids."""
+        """Return one page of all records, in the order of their ids. `limit` is cut to LIST_LIMIT."""
         query = {"limit": str(min(limit, LIST_LIMIT)), "archived": str(archived).lower()}
         if properties:
+            # One parameter with commas: the repeated form is 11 characters longer for each name.
             query["properties"] = ",".join(properties)
         if after is not None:
             query["after"] = after
-        return self.account.ask(Call("list", places={"object": name}, query=query), _onward(_rows, after))
+        return self.account.ask(Call("list", places={"object": name}, query=query), onward(_rows, after))
 
     def search(self, name: str, body: Json) -> HubSpotPage:
-        """One page of a search, with the `total` of matches at this moment."""
+        """Return one page of a search, with the `total` of matches at this moment."""
+        # Every page repeats the body: `after` is an offset into exactly this query.
         call = Call("search", "POST", places={"object": name}, body={**body, "limit": SEARCH_LIMIT})
-        return self.account.ask(call, _onward(_found, body.get("after")))
+        return self.account.ask(call, onward(_found, body.get("after")))
 
     def total(self, name: str) -> int:
-        """About how many records there are."""
+        """Return roughly how many records there are: the search index counts them, which may be late."""
         call = Call("search", "POST", places={"object": name}, body={"limit": 1, "filterGroups": [], "properties": []})
         return self.account.ask(call, _found).total
 
     def read(self, name: str, ids: Sequence[str], properties: Sequence[str]) -> dict[str, HubSpotRow]:
-        """These records by the ids that were asked for; those that are gone are left out. A record that was merged
-        comes as the one it was merged into, under its own `id`."""
+        """Return these records by the ids that were asked for, without those that are gone.
+
+        A merged record comes as the one that it was merged into, which has another `id`.
+        """
         found: dict[str, HubSpotRow] = {}
+        # An id twice would only take a place in a batch.
         for part in chunks(list(dict.fromkeys(ids)), BATCH_LIMIT):
             found |= self._batch(name, part, properties)
         return found
@@ -93,8 +105,7 @@ class Crm:
         return {id_: by_id[id_] for id_ in ids if id_ in by_id}
 
     def one(self, name: str, id_: str, properties: Sequence[str]) -> HubSpotRow | None:
-        """A record, or the one that it was merged into; None where it is gone. Of more properties than a URL carries
-        only the ids and dates are there."""
+        """Return a record, or the one that it was merged into, or None if it is gone."""
         names = ",".join(properties)
         query = {"archived": "false", **({"properties": names} if len(names) <= LONGEST_NAMES else {})}
         try:
@@ -103,15 +114,17 @@ class Crm:
             return None
         if len(names) <= LONGEST_NAMES:
             return row
+        # By the id in the answer: that of the surviving record, if this one was merged.
         body = {"inputs": [{"id": id_of(row)}], "properties": list(properties), "propertiesWithHistory": []}
         rows = self.account.ask(Call("batch", "POST", places={"object": name}, body=body), _rows).rows
         return rows[0] if rows else None
 
     def links(self, name: str, to: str, ids: Sequence[str]) -> dict[str, list[Association]]:
-        """The associations of these records with objects `to`: primary ones first, then by id."""
+        """Return the associations of these records with objects `to`, by id: primary ones first, then by id."""
         links: dict[str, dict[str, Association]] = {id_: {} for id_ in ids}
         for part in chunks(list(links), ASSOCIATIONS_LIMIT):
             asked: list[dict[str, str]] = [{"id": id_} for id_ in part]
+            # Until no result has a next page: a company may have 50,000 contacts.
             while asked:
                 call = Call("associations", "POST", places={"object": name, "to": to}, body={"inputs": asked})
                 answer = [each for each in self.account.ask(call, _linked) if each[0] in links]
@@ -122,34 +135,35 @@ class Crm:
         return {id_: sorted(of.values(), key=_order) for id_, of in links.items()}
 
     def properties(self, name: str) -> list[HubSpotRow]:
-        """All definitions of an object's properties, in one answer."""
+        """Return all definitions of an object's properties, which come in one answer."""
         return self.account.ask(Call("properties", places={"object": name}, query={"archived": "false"}), _defined)
 
     def owners(self) -> Iterator[HubSpotRow]:
-        """All owners, those that left included."""
+        """Yield all owners, including those that left."""
+        # Records still refer to owners that left, and those are listed apart.
         for archived in ("false", "true"):
             after: str | None = ""
             while after is not None:
                 query = {"limit": "100", "archived": archived, **({"after": after} if after else {})}
-                page = self.account.ask(Call("owners", query=query), _onward(_rows, after))
+                page = self.account.ask(Call("owners", query=query), onward(_rows, after))
                 yield from page.rows
                 after = page.after
 
     def teams(self) -> list[HubSpotRow]:
-        """The account's teams, in one answer."""
+        """Return the account's teams, which come in one answer."""
         return self.account.ask(Call("teams"), _identified)
 
     def pipelines(self, name: str) -> list[HubSpotRow]:
-        """An object's pipelines with their stages, in one answer."""
+        """Return an object's pipelines with their stages, which come in one answer."""
         return self.account.ask(Call("pipelines", places={"object": name}), _piped)
 
     def schemas(self) -> list[HubSpotRow]:
-        """The account's custom objects."""
+        """Return the account's custom objects."""
         query = {"archived": "false", "includePropertyDefinitions": "false", "includeAssociationDefinitions": "false"}
         return self.account.ask(Call("schemas", query=query), results_of)
 
     def usage(self) -> list[HubSpotRow]:
-        """Return how many of the day's calls are used; only tokens of private apps may ask."""
+        """Return the day's number of calls and its limit. Only tokens of private apps may ask."""
         return self.account.ask(Call("usage"), results_of)
 
 
@@ -192,24 +206,11 @@ def _piped(body: Mapping[str, Json]) -> list[HubSpotRow]:
 
 def _found(body: Mapping[str, Json]) -> HubSpotPage:
     total = body.get("total")
+    # Without a total nobody could tell that a search left records out.
     if not isinstance(total, int) or isinstance(total, bool):
         raise Malformed("a total")
     page = _rows(body)
     return HubSpotPage(page.rows, page.after, total)
-
-
-def _onward(
-    read: Callable[[Mapping[str, Json]], HubSpotPage], after: str | None
-) -> Callable[[Mapping[str, Json]], HubSpotPage]:
-    """A page that names itself as the next one would be read for ever."""
-
-    def check(body: Mapping[str, Json]) -> HubSpotPage:
-        page = read(body)
-        if page.after is not None and page.after == after:
-            raise Malformed("a next page that is another one")
-        return page
-
-    return check
 
 
 def _row(body: Mapping[str, Json]) -> HubSpotRow:
@@ -219,8 +220,11 @@ def _row(body: Mapping[str, Json]) -> HubSpotRow:
 
 
 def _linked(body: Mapping[str, Json]) -> list[tuple[str, list[Association], str | None]]:
-    """Of each record its associations, and where the next of them begin: they page inside each result. A record without
-    any is missing, or an error of a 207; any other error leaves open what is associated."""
+    """Return each record's associations, and the position of the next of them: they page inside each result.
+
+    A record without any is missing, or an error of a 207; any other error leaves open what is associated, so Malformed.
+    """
+    # A 207 is normal here: it comes as soon as one record has no associations.
     for error in rows_of(body.get("errors") or []):
         if not any(str(error.get(key)) in NOTHING_THERE for key in ("category", "subCategory")):
             raise Malformed("the associations of all records that were asked for")
@@ -249,4 +253,5 @@ def _add_types(link: Association, types: Sequence[HubSpotRow]) -> None:
 
 
 def _order(link: Association) -> tuple[bool, int, str]:
+    # A stable order, so that a limit cuts the same ones off at each reading.
     return (not link.primary, int(link.id) if link.id.isdigit() else 0, link.id)

@@ -1,20 +1,24 @@
-"""What there is to be read in an account: objects, and the fields of one, by the names that a mapping uses."""
+"""`discover` for HubSpot: objects, and fields as a mapping names them. Types of the fields that a stream reads."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Final
 
 from connectors.hubspot.api_paths import OBJECTS
 from connectors.hubspot.crm import HubSpotRow
+from connectors.hubspot.fields import ASSOCIATION
 from connectors.hubspot.labels import HubSpotLabels
 from connectors.hubspot.properties import Schema
+from connectors.hubspot.read_plan import HubSpotReadPlan
 from connectors.hubspot.values import Property
-from connectors.interface import Discovered
+from connectors.interface import Discovered, FieldKind, FieldType
 from sync.shared.errors import SourceRefused
+from sync.shared.words import Wanted
 
 
 def objects_of(schema: Schema) -> Sequence[Discovered]:
-    """The standard objects, and the account's own."""
+    """Return the standard objects and the account's custom ones."""
     own = [_custom(row) for row in schema.custom_objects()]
     return [*(Discovered(name, name.capitalize(), "object") for name in sorted(OBJECTS)), *own]
 
@@ -26,7 +30,7 @@ def _custom(row: HubSpotRow) -> Discovered:
 
 
 def fields_of(schema: Schema, labels: HubSpotLabels, name: str) -> Sequence[Discovered]:
-    """An object's properties, by their names, with the codes of those that have a fixed list."""
+    """Return an object's properties by name, with the codes of those that have a fixed list."""
     object_ = schema.object_name(name)
     known = schema.properties(object_)
     return [_field(object_, known[each], labels) for each in sorted(known)]
@@ -52,3 +56,45 @@ def _of_label(of: Property) -> str:
 
 def _type(of: Property) -> str:
     return f"list of {of.type}" if of.several else of.type
+
+
+# ---- the types of properties, against which constants in a mapping are checked
+
+_TYPES: Final[Mapping[str, FieldType]] = {
+    "bool": "boolean",
+    "number": "number",
+    "string": "text",
+    "date": "date",
+    "datetime": "time",
+}
+
+
+def kinds_of(plan: HubSpotReadPlan, schema: Schema, labels: HubSpotLabels) -> Mapping[tuple[str, ...], FieldKind]:
+    """Return the kinds of the fields that the stream and its children read, by path; unknown ones are left out."""
+    found = dict(_of_object(plan.object, plan.own, schema, labels))
+    for child in plan.children:
+        found.update(_of_object(child.object, child.wanted, schema, labels, child.name))
+    return found
+
+
+def _of_object(
+    name: str, wanted: Wanted, schema: Schema, labels: HubSpotLabels, *child: str
+) -> Iterator[tuple[tuple[str, ...], FieldKind]]:
+    known = schema.properties(name)
+    names = known if wanted.fields is None else {path[0] for path in wanted.fields} - {ASSOCIATION}
+    for each in sorted(names):
+        if each in known and (kind := _kind(name, known[each], labels)) is not None:
+            yield (*child, each), kind
+
+
+def _kind(name: str, of: Property, labels: HubSpotLabels) -> FieldKind | None:
+    """Return a property's kind; None if nothing is known: codes that cannot be listed, or text with several of them."""
+    if of.type != "enumeration":
+        return FieldKind(_TYPES[of.type]) if of.type in _TYPES else None
+    try:
+        choices = labels.all(name, of)
+    except SourceRefused:
+        choices = {}
+    if of.several:
+        return FieldKind("list", choices or None)
+    return FieldKind("text", choices) if choices and not of.plural else None

@@ -1,4 +1,4 @@
-"""The wanted fields of one object: which properties are asked for, and whether rows carry them."""
+"""The wanted fields of one object: chooses the properties to request, and checks that rows carry them."""
 
 from __future__ import annotations
 
@@ -14,9 +14,9 @@ from sync.shared.words import LABEL, Json, Wanted
 
 MERGED = "hs_merged_object_ids"
 ASSOCIATION = "association"
-"""The field of a nested record that says how it belongs to its parent: `primary` (true or false) and `labels`."""
+"""The field of a nested record that describes its association with the parent: `primary` (a boolean) and `labels`."""
 PIPELINES = ("pipeline", "hs_pipeline")
-"""The property that holds a record's pipeline: of deals the first, of all other objects the second."""
+"""The property that holds a record's pipeline: the first for deals, the second for all other objects."""
 
 GONE_HINT = "restore it in HubSpot if it was deleted, else map another one: sensitive data cannot be read"
 LACKING_HINT = (
@@ -28,10 +28,10 @@ SOME_HINT = "it may just have been deleted or given back in HubSpot: it is looke
 
 @dataclass(frozen=True, slots=True)
 class RequestedFields:
-    """The wanted fields of one object: `asked` are the properties to ask for, `needed` those that every row must carry.
+    """The wanted fields of one object. `asked` are the properties to request, `needed` those that every row must carry.
 
-    HubSpot gives a property without a value as null; one that it does not know, or does not show, it leaves out
-    without a word (its API documents say so of the parameter `properties`, all recorded answers do so).
+    HubSpot returns a property without a value as null. One that it does not know, or does not show to the token, it
+    leaves out without an error. (docs/sources.md#hubspot-reading-records)
     """
 
     object: str
@@ -42,11 +42,14 @@ class RequestedFields:
 
     @classmethod
     def of(cls, name: str, wanted: Wanted, known: Mapping[str, Property], read: Iterable[str] = ()) -> RequestedFields:
-        """`read`: what the mapping reads by name. Where the record is wanted whole, rows may do without the others."""
+        """Return the fields of an object. `read`: names that the mapping reads although it wants the record whole; the
+        other properties may be absent from rows then."""
         named = (set(read) if wanted.fields is None else {path[0] for path in wanted.fields}) - {ASSOCIATION}
         names = sorted({*named, *(known if wanted.fields is None else ())})
+        # Always read: without it a merge looks like a new record, and becomes a second lead.
         extra = [MERGED] if MERGED in known else []
         if any(_is_stage(each, known) for each in names):
+            # Pipelines may share the ids of stages, so a stage's label depends on the pipeline.
             extra += [each for each in PIPELINES if each in known]
         asked = dict.fromkeys([*(without_label(each) for each in names), *extra, modified_property(name)])
         needed = {*(without_label(each) for each in named), *extra}
@@ -54,17 +57,18 @@ class RequestedFields:
 
     @property
     def missing(self) -> list[str]:
-        """Properties that the account does not have: HubSpot would leave them out without a word."""
+        """Return the properties that the account does not have: HubSpot would leave them out without an error."""
         return [each for each in dict.fromkeys(map(without_label, self.names)) if each not in self.known]
 
     @property
     def calculated(self) -> list[str]:
-        """Wanted properties whose changes do not move the record's modified time."""
+        """Return the wanted properties whose changes do not move the record's modified time.
+        (docs/sources.md#hubspot-modified-times)"""
         return [each for each in self.names if each in self.known and self.known[each].calculated]
 
     @property
     def labelled(self) -> list[Property]:
-        """The properties whose labels are wanted."""
+        """Return the properties whose labels are wanted."""
         wanted = (without_label(each) for each in self.names if each.endswith(LABEL))
         return [self.known[each] for each in wanted if each in self.known]
 
@@ -73,13 +77,14 @@ class RequestedFields:
         counts: dict[str, int] = {}
         for row in rows:
             properties = row.get("properties") or {}
+            # The usual case is one comparison; the difference is counted only for rows that lack something.
             if not self.needed <= properties.keys():
                 for name in self.needed - properties.keys():
                     counts[name] = counts.get(name, 0) + 1
         return dict(sorted(counts.items()))
 
     def data(self, row: HubSpotRow, labels: HubSpotLabels, after: int) -> dict[str, Json]:
-        """The row's values and labels; `after`: the moment when it was read."""
+        """Return the row's values and labels. `after` is the moment (`Schema.mark`) when the row was read."""
         properties = row.get("properties") or {}
         pipeline = next((properties[each] for each in PIPELINES if properties.get(each)), None)
         found: dict[str, Json] = {}
@@ -91,9 +96,9 @@ class RequestedFields:
         return found
 
     def modified(self, row: HubSpotRow) -> int | None:
-        """Return when the record last changed, in milliseconds since 1970."""
-        said = (row.get("properties") or {}).get(modified_property(self.object)) or row.get("updatedAt")
-        return milliseconds(said)
+        """Return when the record last changed, in milliseconds since 1970; None if the row does not say."""
+        when = (row.get("properties") or {}).get(modified_property(self.object)) or row.get("updatedAt")
+        return milliseconds(when)
 
 
 def _is_stage(name: str, known: Mapping[str, Property]) -> bool:
@@ -102,12 +107,12 @@ def _is_stage(name: str, known: Mapping[str, Property]) -> bool:
 
 
 def missing_words(spec: StreamSpec, name: str, missing: str, *child: str) -> str:
-    """`companies has no property 'nmae' (read by sources.hub.streams.companies.lead.name)`"""
+    """Return words such as: `companies has no property 'nmae' (read by sources.hub.streams.companies.lead.name)`."""
     return f"{name} has no property {missing!r}{_readers(spec, missing, *child)}"
 
 
 def lacking_words(spec: StreamSpec, name: str, lacking: str, *child: str) -> str:
-    """`HubSpot leaves out the property 'tier' of companies (read by sources.hub.streams.companies.lead.labels)`"""
+    """Return words such as: `HubSpot leaves out the property 'tier' of companies (read by ….lead.labels)`."""
     return f"HubSpot leaves out the property {lacking!r} of {name}{_readers(spec, lacking, *child)}"
 
 
@@ -117,5 +122,6 @@ def _readers(spec: StreamSpec, name: str, *child: str) -> str:
 
 
 def missing_hint(name: str, known: Iterable[str]) -> str:
+    """Return the cure for a missing property: the most similar name, if there is any."""
     near = nearest(name, known)
     return f"did you mean {near!r}?" if near else GONE_HINT

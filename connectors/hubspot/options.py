@@ -1,4 +1,4 @@
-"""The configuration keys that only the HubSpot connector knows; their descriptions are the reference in the docs."""
+"""The configuration keys of the HubSpot connector; their descriptions are the reference in the docs."""
 
 from __future__ import annotations
 
@@ -17,6 +17,7 @@ from sync.shared.durations import Duration
 from sync.shared.secrets import SecretRef
 
 _OBJECT = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,127}")
+# No user or password: those would be sent to whatever host stands behind them.
 _HOST = re.compile(r"[A-Za-z0-9.-]+|\[[0-9a-fA-F:]+\]")
 
 
@@ -33,12 +34,13 @@ def _a_family(name: str) -> str:
 
 
 def _a_base_url(value: str) -> str:
-    """`scheme://host[:port]`. No message shows it: it may hold a password."""
+    """Return `scheme://host[:port]`. Raises ValueError, whose message never shows the value: it may hold a password."""
     try:
         url = urlsplit(value)
         port = url.port
     except ValueError:
         raise ValueError('must be an address such as "https://api.hubapi.com"') from None
+    # `hostname` would drop what must be refused here, such as a user.
     host = url.netloc.rpartition(":")[0] if port is not None else url.netloc
     if url.scheme not in ("https", "http") or not _HOST.fullmatch(host):
         raise ValueError('must be an address such as "https://api.hubapi.com"')
@@ -63,7 +65,7 @@ FamilyName = Annotated[str, AfterValidator(_a_family)]
 
 ListName = Annotated[str, StringConstraints(strip_whitespace=True, min_length=1, max_length=255)]
 MEMBER = "@list"
-"""The field of a record's data that says whether it is in the stream's list."""
+"""The field of a record's data that is true for members of the stream's list."""
 
 
 class _HubSpotTable(BaseModel):
@@ -79,7 +81,7 @@ class HubspotSource(_HubSpotTable):
     portal: int | None = Field(
         None,
         ge=1,
-        description="The account (Hub ID) that the token must open. Without it the one of the first poll is kept to.",
+        description="The account (Hub ID) that the token must open. Without it, the account of the first poll is kept.",
     )
     base_url: BaseUrl = Field(
         "https://api.hubapi.com",
@@ -87,7 +89,7 @@ class HubspotSource(_HubSpotTable):
     )
     token_kind: Literal["service_key", "private_app"] | None = Field(
         None,
-        description="Where the token comes from: those of legacy private apps end, service keys do not.",
+        description="Where the token comes from: legacy private apps lose support in 2027, service keys do not.",
     )
     api: FamilyName = Field(
         DEFAULT_FAMILY,
@@ -121,19 +123,19 @@ class HubspotSource(_HubSpotTable):
         2.0,
         gt=0,
         le=5,
-        description="Of the five searches a second that HubSpot allows to all users of an account together.",
+        description="Most searches a second; HubSpot allows five to all users of an account together.",
     )
     share: float = Field(
         0.5,
         gt=0,
         le=1,
-        description="Which part of the calls in ten seconds that HubSpot allows may be ours.",
+        description="The share of HubSpot's limit of calls in ten seconds that this source may use.",
     )
     reserve: float = Field(
         0.1,
         ge=0,
         lt=1,
-        description="Which part of the day's calls is left to others: below it nothing is read before midnight.",
+        description="The share of the day's calls that is left to others: below it nothing is read until midnight.",
     )
     proxy: SecretRef | None = Field(
         None, description='A proxy, such as "http://proxy.example.com:3128". It may hold a password, so it is a secret.'
@@ -143,7 +145,7 @@ class HubspotSource(_HubSpotTable):
     )
 
     def endings(self) -> Sequence[EndOfSupport]:
-        """Return what ends of the paths and the token, by its day."""
+        """Return what HubSpot stops supporting of the configured paths and token, the earliest first."""
         return sorted([*self._of_paths(), *self._of_token()], key=lambda ending: ending.date)
 
     def _of_paths(self) -> Iterator[EndOfSupport]:
@@ -170,15 +172,15 @@ class HubspotStream(_HubSpotTable):
 
     list: ListName | None = Field(
         None,
-        description="A list (segment), by its id or its name: only its members are wanted, beside `where`.",
+        description="A list (segment), by its id or its name: only its members are read, in addition to `where`.",
     )
 
     def filters(self) -> Mapping[str, str]:
-        """Return the list as a filter of which HubSpot alone can tell who passes."""
+        """Return the list as a filter that only HubSpot can evaluate."""
         return {} if self.list is None else {MEMBER: self.list}
 
     def bookkeeping(self) -> frozenset[str]:
-        """The id, and times that move although nothing of the record changed."""
+        """Return the id, and the times that move although nothing in the record changed."""
         return frozenset({"hs_object_id", "hs_lastmodifieddate", "lastmodifieddate", "hs_updated_by_user_id"})
 
 

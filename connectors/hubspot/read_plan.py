@@ -1,4 +1,4 @@
-"""A stream as it is read: which object, with which associated ones."""
+"""The plan by which a stream is read: its object, and the associated objects."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from sync.shared.words import Wanted
 
 @dataclass(frozen=True, slots=True)
 class AssociatedObject:
-    """Associated records that the mapping reads."""
+    """Associated records that the mapping reads. `limit`: how many are nested into one record at most."""
 
     name: str
     object: str
@@ -25,7 +25,7 @@ class AssociatedObject:
 
 @dataclass(frozen=True, slots=True)
 class HubSpotReadPlan:
-    """A stream as it is read: its object and children by the names that the paths want."""
+    """A stream with its object and children by their names in the paths."""
 
     spec: StreamSpec
     object: str
@@ -33,18 +33,18 @@ class HubSpotReadPlan:
 
     @property
     def own(self) -> Wanted:
-        """Return what is wanted of the record itself."""
+        """Return the wanted fields of the record itself."""
         fields, names = self.spec.wanted.fields, {child.name for child in self.children}
         return Wanted(None if fields is None else frozenset(path for path in fields if path[0] not in names))
 
     @property
     def called(self) -> dict[str, str]:
-        """The objects' names in the paths, each with that in the configuration."""
+        """Return the objects' names in the configuration, by their names in the paths."""
         own = {self.object: cast("HubspotStream", self.spec.options).object}
         return {**{child.object: _object_of(self.spec.children[child.name]) for child in self.children}, **own}
 
     def child(self, name: str) -> AssociatedObject:
-        """The child of that name."""
+        """Return the child of that name."""
         return next(child for child in self.children if child.name == name)
 
 
@@ -53,10 +53,11 @@ def _object_of(options: BaseModel) -> str:
 
 
 def plan_of(spec: StreamSpec, schema: Schema) -> HubSpotReadPlan:
-    """Raises SourceRefused where an object does not exist."""
+    """Return the plan of a stream. Raises SourceRefused if an object does not exist."""
     children = []
     for name, options in sorted(spec.children.items()):
         wanted = spec.wanted.of_child(name)
+        # A child that the mapping does not read costs no calls.
         if wanted is not None:
             child = cast("HubspotChild", options)
             children.append(AssociatedObject(name, schema.object_name(child.object), child.limit, wanted))
@@ -64,7 +65,7 @@ def plan_of(spec: StreamSpec, schema: Schema) -> HubSpotReadPlan:
 
 
 def read_by_name(plan: HubSpotReadPlan, *child: str) -> set[str]:
-    """Return the fields of the stream's object, or of that child, that the mapping reads by their names."""
+    """Return the fields of the stream's object, or of that child, that the mapping reads by name."""
     children = {each.name for each in plan.children}
     paths = [path[len(child) :] for path in plan.spec.readers if path[: len(child)] == child]
     return {path[0] for path in paths if path and (child or path[0] not in children)}

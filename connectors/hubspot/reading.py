@@ -1,4 +1,4 @@
-"""One poll of a stream: its children followed, the stream followed, then the backfill; every page a step of its own."""
+"""One poll of a stream: its children are followed first, then the stream, then the backfill goes on."""
 
 from __future__ import annotations
 
@@ -20,27 +20,33 @@ from sync.shared.words import Json, Listing, Page, Record, Touch
 LIVE = "live"
 BACKFILL = "backfill"
 REMEMBERED = 200_000
-"""Records of which a connector remembers that it gave them: beyond that some are read twice, to no harm."""
+"""Versions that a connector remembers as emitted. Beyond this the oldest are forgotten, and those records are read
+twice, which does no harm."""
 
 
 def child_lane(name: str) -> str:
-    """The lane in which changes of that child are followed."""
+    """Return the name of the lane that follows changes of this child."""
     return f"child:{name}"
 
 
 @dataclass(slots=True)
-class Given:
-    """Remembers which version of which record was given out and kept: windows overlap, values are read once."""
+class EmittedVersions:
+    """Remembers which version of which record was emitted: windows overlap, so the same version is found again and
+    again."""
 
     at: dict[str, int] = field(default_factory=dict)
+    """By id the modified time in milliseconds since 1970, least recently emitted first."""
 
     def lacks(self, id_: str, when: int | None) -> bool:
+        """Return true if this version of the record was not emitted yet; always if its time is unknown."""
         known = self.at.get(id_)
         return when is None or known is None or known < when
 
     def add(self, versions: Mapping[str, int | None]) -> None:
+        """Remember these versions. Forgets the oldest beyond REMEMBERED."""
         for id_, when in versions.items():
             if when is not None:
+                # Moved to the end, so that the oldest one is the first to be forgotten.
                 self.at.pop(id_, None)
                 self.at[id_] = when
         while len(self.at) > REMEMBERED:
@@ -48,8 +54,8 @@ class Given:
 
 
 @dataclass(frozen=True, slots=True)
-class Content:
-    """The contents of a page, and which versions of records are given with it."""
+class HubSpotContent:
+    """The content of a page, and the versions of the records in it."""
 
     records: Sequence[Record] = ()
     touched: Sequence[Touch] = ()
@@ -57,35 +63,45 @@ class Content:
 
 
 @dataclass(frozen=True, slots=True)
-class Track:
-    """An object that is followed, and what its records and deletions become."""
+class HubSpotTrack:
+    """An object that is followed. `changed` and `gone` turn changed ids and deleted rows into the content of a page."""
 
     lane: str
     object: str
-    changed: Callable[[Mapping[str, int | None]], Content]
-    gone: Callable[[Sequence[HubSpotRow]], Content]
+    changed: Callable[[Mapping[str, int | None]], HubSpotContent]
+    gone: Callable[[Sequence[HubSpotRow]], HubSpotContent]
 
 
 class HubSpotPoll:
-    """One `read` or `sweep`. `now` is HubSpot's clock, looked at once, before anything is read; `given` is kept by the
-    caller from one poll to the next, by lane."""
+    """One `read` or `sweep`.
+
+    `now` is HubSpot's clock, read once before anything else. `emitted` holds the emitted versions by lane; the caller
+    keeps it from one poll to the next.
+    """
 
     def __init__(
-        self, crm: Crm, reader: HubSpotRecords, options: HubspotSource, now: datetime, given: dict[str, Given]
+        self,
+        crm: Crm,
+        reader: HubSpotRecords,
+        options: HubspotSource,
+        now: datetime,
+        emitted: dict[str, EmittedVersions],
     ) -> None:
         spec = reader.plan.spec
         self._crm = crm
         self._reader = reader
         self._size = spec.page_size
         self._now = (now - datetime(1970, 1, 1, tzinfo=UTC)) // timedelta(milliseconds=1)
-        told = (spec.overlap, spec.settle, options.search_lag, options.bin_every)
-        self._spans = Spans(*(span // timedelta(milliseconds=1) for span in told))
-        self._given = given
+        settings = (spec.overlap, spec.settle, options.search_lag, options.bin_every)
+        self._spans = Spans(*(span // timedelta(milliseconds=1) for span in settings))
+        self._emitted = emitted
 
     def pages(self, lanes: Mapping[str, Json]) -> Iterator[Page]:
-        """The poll's pages, which say how many records had codes without a label. Lanes that do not exist yet begin in
-        an order in which a stop loses nothing: children are followed before their parents are read, and the live lane
-        begins before the backfill."""
+        """Yield the poll's pages; notes count the records with codes that have no label.
+
+        New lanes begin in an order in which a stop loses nothing: children are followed before their parents are read,
+        and the live lane begins before the backfill.
+        """
         for page in self._pages(lanes):
             lacking = self._reader.without_label()
             yield replace(page, notes={**page.notes, "without_label": lacking}) if lacking else page
@@ -98,12 +114,15 @@ class HubSpotPoll:
 
     # ---- following
 
-    def _follow(self, track: Track, lanes: Mapping[str, Json]) -> Iterator[Page]:
+    def _follow(self, track: HubSpotTrack, lanes: Mapping[str, Json]) -> Iterator[Page]:
+        """Yield the changes of one object since its lane's position, by the fast and the settled pass, then its
+        deletions."""
         stored = lanes.get(track.lane)
         if stored is None:
             yield Page(track.lane, lane_to_json(first_lane(self._now, self._spans)))
             return
         lane = lane_from_json(stored)
+        # Fast first: what changed just now matters more than what the index showed late.
         kinds: tuple[PassKind, ...] = ("fast", "settled")
         for kind in kinds:
             window = lane.window(kind, self._now, self._spans)
@@ -114,28 +133,32 @@ class HubSpotPoll:
                 yield from self._part(track, found, before, lane)
         yield from self._bin(track, lane)
 
-    def _part(self, track: Track, found: FoundStamps, before: HubSpotLane, after: HubSpotLane) -> Iterator[Page]:
-        """The lane moves with the last page of a part, so that a part is read whole or again."""
-        given = self._given.setdefault(track.lane, Given())
-        fresh = {id_: when for id_, when in found.stamps if given.lacks(id_, when)}
+    def _part(self, track: HubSpotTrack, found: FoundStamps, before: HubSpotLane, after: HubSpotLane) -> Iterator[Page]:
+        """Yield the pages of one part of a window. Only the last page moves the lane: a part is read whole or again."""
+        emitted = self._emitted.setdefault(track.lane, EmittedVersions())
+        # Most of an overlap was emitted by the poll before: only the rest is read by id.
+        fresh = {id_: when for id_, when in found.stamps if emitted.lacks(id_, when)}
+        # An empty part still moves the lane.
         parts = list(chunks(list(fresh), self._size)) or [()]
         for ids in parts:
             is_last = ids is parts[-1]
-            content = track.changed({id_: fresh[id_] for id_ in ids}) if ids else Content()
+            content = track.changed({id_: fresh[id_] for id_ in ids}) if ids else HubSpotContent()
             cursor = lane_to_json(after if is_last else before)
             notes = found.notes if is_last else {}
             if content.records or content.touched or cursor != lane_to_json(before) or notes:
                 yield Page(track.lane, cursor, content.records, content.touched, notes=notes)
-            given.add(content.versions)
+            # After the page was taken: a consumer that stops here has not stored it, and it must come again.
+            emitted.add(content.versions)
 
-    def _bin(self, track: Track, lane: HubSpotLane) -> Iterator[Page]:
-        """Yield what was deleted since the last time. The recycling bin knows no dates to filter by: it is listed
-        whole."""
+    def _bin(self, track: HubSpotTrack, lane: HubSpotLane) -> Iterator[Page]:
+        """Yield what was deleted since the last reading of the recycling bin, which is listed whole: it has no filter
+        by date. (docs/sources.md#hubspot-reading-records)"""
         begun = lane.bin_begun(self._now)
         while begun is not None:
             page = self._crm.page(track.object, (), begun.bin.after, min(self._size, LIST_LIMIT), archived=True)
+            # The bin holds months; only what came since the last reading is news.
             gone = [row for row in page.rows if (milliseconds(row.get("archivedAt")) or 0) >= begun.bin.since]
-            content = track.gone(gone) if gone else Content()
+            content = track.gone(gone) if gone else HubSpotContent()
             begun = begun.bin_moved(page.after, self._spans)
             yield Page(track.lane, lane_to_json(begun), content.records, content.touched)
             begun = begun if page.after is not None else None
@@ -143,8 +166,11 @@ class HubSpotPoll:
     # ---- the first reading and the sweep
 
     def _backfill(self, stored: Mapping[str, Json]) -> Iterator[Page]:
+        """Yield all records in the order of their ids, as the list endpoint has them: it has no cap, unlike a
+        search."""
         after, done = stored.get("after"), bool(stored.get("done"))
         fields = self._reader.fields
+        # Too many names for a URL: then ids are listed, and the values read by batches, which are POSTs.
         direct = len(",".join(fields.asked)) <= LONGEST_NAMES
         while not done:
             rows, after = self._listed(fields.asked if direct else (), after)
@@ -154,7 +180,8 @@ class HubSpotPoll:
             yield Page(BACKFILL, {"done": True} if done else {"after": after}, records, backfill=True)
 
     def listings(self, cursor: Json) -> Iterator[Listing]:
-        """All ids with their modified times; None where calculated properties are wanted, for these move no time."""
+        """Yield all ids with their modified times. The time is None if calculated properties are wanted, whose changes
+        do not move it, so the sweep re-reads every record."""
         after: str | None = None if cursor is None else cursor["after"]
         fields = self._reader.fields
         while True:
@@ -165,7 +192,7 @@ class HubSpotPoll:
                 return
 
     def _listed(self, properties: Sequence[str], after: str | None) -> tuple[list[HubSpotRow], str | None]:
-        """As many rows as a page holds, and where the next page begins."""
+        """Return as many rows as a page of the stream holds, and the position of the next page; None at the end."""
         rows: list[HubSpotRow] = []
         while True:
             page = self._crm.page(self._reader.plan.object, properties, after, self._size - len(rows))
@@ -176,27 +203,29 @@ class HubSpotPoll:
 
     # ---- what the tracks carry
 
-    def _track(self) -> Track:
-        def changed(stamps: Mapping[str, int | None]) -> Content:
+    def _track(self) -> HubSpotTrack:
+        def changed(stamps: Mapping[str, int | None]) -> HubSpotContent:
             records = self._reader.fetch(list(stamps))
-            return Content(records, versions={each.id: milliseconds(each.modified) for each in records})
+            # The version that was read, not the one the search showed: the record may have changed in between.
+            return HubSpotContent(records, versions={each.id: milliseconds(each.modified) for each in records})
 
-        def gone(rows: Sequence[HubSpotRow]) -> Content:
-            return Content([Record(str(row["id"]), {}, _archived(row), deleted=True) for row in rows])
+        def gone(rows: Sequence[HubSpotRow]) -> HubSpotContent:
+            return HubSpotContent([Record(str(row["id"]), {}, _archived(row), deleted=True) for row in rows])
 
-        return Track(LIVE, self._reader.plan.object, changed, gone)
+        return HubSpotTrack(LIVE, self._reader.plan.object, changed, gone)
 
-    def _child_track(self, child: AssociatedObject) -> Track:
-        def changed(stamps: Mapping[str, int | None]) -> Content:
+    def _child_track(self, child: AssociatedObject) -> HubSpotTrack:
+        def changed(stamps: Mapping[str, int | None]) -> HubSpotContent:
             links = self._crm.links(child.object, self._reader.plan.object, list(stamps))
             touched = [Touch(child.name, id_, link.id) for id_, of in links.items() for link in of]
+            # Without a parent now: whoever had it before is read again.
             touched += [Touch(child.name, id_, None) for id_, of in links.items() if not of]
-            return Content(touched=touched, versions=stamps)
+            return HubSpotContent(touched=touched, versions=stamps)
 
-        def gone(rows: Sequence[HubSpotRow]) -> Content:
-            return Content(touched=[Touch(child.name, str(row["id"]), None) for row in rows])
+        def gone(rows: Sequence[HubSpotRow]) -> HubSpotContent:
+            return HubSpotContent(touched=[Touch(child.name, str(row["id"]), None) for row in rows])
 
-        return Track(child_lane(child.name), child.object, changed, gone)
+        return HubSpotTrack(child_lane(child.name), child.object, changed, gone)
 
 
 def _when(modified: int | None) -> str | None:

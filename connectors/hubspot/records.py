@@ -1,4 +1,4 @@
-"""From HubSpot's rows to records: the wanted properties with their types, associated records nested, merges told."""
+"""Turns HubSpot's rows into records: typed values, associated records nested, merges reported."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ from sync.shared.words import Json, Record, Wanted
 
 
 class HubSpotRecords:
-    """Makes records of one stream."""
+    """Makes the records of one stream."""
 
     def __init__(
         self,
@@ -38,12 +38,15 @@ class HubSpotRecords:
         plan: HubSpotReadPlan,
         members: frozenset[int] | None = None,
     ) -> None:
-        """`members`: whose records are in the stream's list; None without one. Raises SourceRefused where a wanted
-        property does not exist: that is asked anew before it is believed."""
+        """Prepare the fields. `members` are the ids in the stream's list, None without a list.
+
+        Raises SourceRefused if a wanted property does not exist; its definition is read again before that is believed.
+        """
         self._members = members
         self._crm = crm
         self._schema = schema
         self._labels = labels
+        # That a property is missing is believed only of definitions read after this moment.
         self._began = schema.mark()
         self.plan = plan
         self.fields = self._fields(plan.object, plan.own)
@@ -52,33 +55,36 @@ class HubSpotRecords:
         }
 
     def fetch(self, ids: Sequence[str]) -> list[Record]:
-        """These records as they are now; for one that was merged the one that it was merged into."""
+        """Return these records as they are now; for a merged one the record that it was merged into, and a
+        tombstone."""
         found = self._crm.read(self.plan.object, ids, self.fields.asked)
         rows = {str(row["id"]): row for row in found.values()}
         records = self.records(list(rows.values()))
-        told = {record.id for record in records}
-        # A merge that the survivor's own list of merges does not tell: its id answers for the old one.
-        merged = [(old, str(row["id"])) for old, row in found.items() if old not in told]
+        emitted = {record.id for record in records}
+        # Merges that the survivor does not list: asked for by the old id, HubSpot answers with the survivor.
+        merged = [(old, str(row["id"])) for old, row in found.items() if old not in emitted]
         return [*records, *(Record(old, {}, None, deleted=True, merged_into=into) for old, into in merged)]
 
     def without_label(self) -> dict[str, int]:
-        """Return how many records had codes without a label, by `object.property`, since this was last asked."""
+        """Return how many records had codes without a label, by `object.property`, since the last call."""
         return self._labels.lacking()
 
     def records(self, rows: Sequence[HubSpotRow]) -> list[Record]:
-        """The rows as records, with their children and what was merged into them."""
+        """Return the rows as records, with their children, and tombstones of records that were merged into them."""
         self._refuse_lacking(self.fields, rows)
+        # Deletions come from the bin, with their time.
         living = [row for row in rows if not row.get("archived")]
         after = self._schema.mark()
         records = [self._record(row, after) for row in living]
         for child in self.plan.children:
             records = self._nest(child, records)
-        told = {record.id for record in records}
+        emitted = {record.id for record in records}
+        # The survivor lists all ids that were merged into it, also in chains.
         losers = {old: record for record, row in zip(records, living, strict=True) for old in merged_into(row)}
         tombstones = [
             Record(old, {}, into.modified, deleted=True, merged_into=into.id)
             for old, into in losers.items()
-            if old not in told
+            if old not in emitted
         ]
         return [*records, *tombstones]
 
@@ -91,15 +97,17 @@ class HubSpotRecords:
         return Record(str(row["id"]), data if self._members is None else {**data, MEMBER: True}, modified)
 
     def _is_outside(self, id_: str) -> bool:
-        """Return true for a record that is not in the stream's list: nothing else of it is wanted."""
+        """Return true if the record is not in the stream's list; nothing else of it is read then."""
         if self._members is None:
             return False
         return not (id_.isascii() and id_.isdigit() and int(id_) in self._members)
 
     def _nest(self, child: AssociatedObject, records: Sequence[Record]) -> list[Record]:
-        """The records with this child's list: what was archived since it was associated is left out."""
+        """Return the records with this child's list, without children that were archived after they were associated."""
+        # Of a record outside the list nothing but that fact is wanted, so no children either.
         inside = [record.id for record in records if record.data.get(MEMBER, True)]
         links = self._crm.links(self.plan.object, child.object, inside)
+        # Cut before reading: a limit also bounds what a company with thousands of contacts costs.
         kept = {id_: of[: child.limit] for id_, of in links.items()}
         fields = self._child_fields[child.name]
         wanted = list(dict.fromkeys(link.id for of in kept.values() for link in of))
@@ -153,8 +161,11 @@ class HubSpotRecords:
         self._crm.account.refuse(words, hint, missing)
 
     def _refuse_lacking(self, fields: RequestedFields, rows: Sequence[HubSpotRow], *child: str) -> None:
-        """Raise SourceRefused where all rows lack a property, SourceUnavailable where only some do: it may just have
-        gone or come. Its definition is asked for anew, unless this poll read it a moment ago."""
+        """Raise SourceRefused if all rows lack a property, SourceUnavailable if only some do: it may have changed just
+        now.
+
+        The definition is read again before, unless this poll read it a moment ago.
+        """
         lacking = fields.lacking(rows)
         if not lacking:
             return
@@ -163,9 +174,11 @@ class HubSpotRecords:
         again = self._fields_of(fields.object, wanted, known, *child)
         for missing in again.missing:
             self._refuse_missing(again, missing, GONE_HINT, *child)
+        # The one that most rows lack is the likeliest to be gone for good.
         name = max(lacking, key=lambda each: lacking[each])
         spec, count = self.plan.spec, lacking[name]
         words = lacking_words(spec, fields.object, name, *child)
+        # In all rows: it is hidden from the token. In some: a change is under way, and the next poll knows more.
         if count == len(rows) and name in again.needed:
             self._crm.account.refuse(words, LACKING_HINT, name)
         what = f"{words}, in {count} of {len(rows)} records"
@@ -180,8 +193,8 @@ def _associated(child: AssociatedObject, link: Association, data: dict[str, Json
 
 
 def merged_into(row: HubSpotRow) -> list[str]:
-    """The ids of the records that were merged into this one."""
-    said = (row.get("properties") or {}).get(MERGED)
-    if not isinstance(said, str):
+    """Return the ids of the records that were merged into this one."""
+    merged = (row.get("properties") or {}).get(MERGED)
+    if not isinstance(merged, str):
         return []
-    return [part.strip() for part in said.split(";") if part.strip().isdigit() and part.strip() != str(row["id"])]
+    return [part.strip() for part in merged.split(";") if part.strip().isdigit() and part.strip() != str(row["id"])]

@@ -1,6 +1,6 @@
-"""One answer of HubSpot, and what it says of itself: the limit that is reached, a missing scope, a record that is gone.
+"""One answer of HubSpot, and what it reports: the limit that was reached, a missing scope, a record that is gone.
 
-HubSpot calls all members of an error's body optional ("Error handling", developers.hubspot.com): each may be absent.
+All members of an error's body are optional (docs/sources.md#hubspot-limits-and-errors): each may be absent.
 """
 
 from __future__ import annotations
@@ -18,20 +18,20 @@ _NOT_FOUND = re.compile(r"\b(object|resource) not found\b", re.IGNORECASE)
 
 @dataclass(frozen=True, slots=True)
 class Reply:
-    """An answer: header names in small letters; `body` None where it is not the JSON object it should be."""
+    """An answer. Header names are in lower case; `body` is None unless it is a JSON object."""
 
     status: int
     headers: Mapping[str, str]
     body: Mapping[str, Json] | None
 
     def text(self, key: str) -> str:
-        """A text of the body, or ""."""
+        """Return a text member of the body, or ""."""
         found = None if self.body is None else self.body.get(key)
         return found if isinstance(found, str) else ""
 
     @property
     def reference(self) -> str:
-        """`; correlation id …`, by which HubSpot's support finds the call; "" without one."""
+        """Return `; correlation id …`, by which HubSpot's support finds the call, or ""."""
         found = self.text("correlationId") or self.headers.get("x-hubspot-correlation-id", "")
         return f"; correlation id {found}" if WORD.fullmatch(found) else ""
 
@@ -43,35 +43,42 @@ def retry_after(reply: Reply) -> float:
 
 
 def policy_of(reply: Reply) -> str:
-    """Return the limit that a 429 names: `DAILY`, `TEN_SECONDLY`, `SECONDLY`, or "" for another one. That of a search
-    stands in its message alone."""
-    said = f"{reply.text('policyName')} {reply.text('message')}".upper()
-    return next((name for name in ("DAILY", "TEN_SECONDLY", "SECONDLY") if name in said), "")
+    """Return the limit that a 429 names: `DAILY`, `TEN_SECONDLY`, `SECONDLY`, or "" for another one.
+
+    A search names its limit in the message only.
+    """
+    # TEN_SECONDLY before SECONDLY, which is a part of it.
+    text = f"{reply.text('policyName')} {reply.text('message')}".upper()
+    return next((name for name in ("DAILY", "TEN_SECONDLY", "SECONDLY") if name in text), "")
 
 
 def is_json(reply: Reply) -> bool:
-    """Return true where the body is the JSON object that HubSpot answers with."""
+    """Return true if the body is a JSON object, as all of HubSpot's own answers are."""
     return reply.body is not None
 
 
 def lacks_scope(reply: Reply) -> bool:
-    """Return true where a scope is said to be missing, whichever the status."""
+    """Return true if the answer reports a missing scope, whatever its status."""
     return reply.text("category") == "MISSING_SCOPES" or bool(scopes_of(reply.body))
 
 
 def lacks_rights(reply: Reply) -> bool:
-    """Return true where the user who made the token may not do this."""
+    """Return true if the user who made the token may not do this."""
     return "USER_DOES_NOT_HAVE_PERMISSIONS" in (reply.text("category"), reply.text("subCategory"))
 
 
 def is_expired(reply: Reply) -> bool:
-    """Return true where the token had its time."""
+    """Return true if the token has expired."""
     return reply.text("category") == "EXPIRED_AUTHENTICATION"
 
 
 def names_no_record(reply: Reply) -> bool:
-    """Return true where HubSpot itself says that there is no such record: by `category` OBJECT_NOT_FOUND, or without a
-    category by a message such as "Object not found. …", as recorded; a correlation id is always there."""
+    """Return true if HubSpot itself says that there is no such record.
+
+    It does so by `category` OBJECT_NOT_FOUND, or without a category by a message such as "Object not found. …". Its own
+    answers always carry a correlation id, those of a proxy never do.
+    """
+    # A record is believed to be gone only if HubSpot itself says so.
     if not reply.reference:
         return False
     category = reply.text("category")
@@ -79,14 +86,15 @@ def names_no_record(reply: Reply) -> bool:
 
 
 def trimmed(message: str) -> str:
-    """Return HubSpot's words, short, on one line, without e-mail addresses."""
+    """Return HubSpot's message on one line, at most 200 characters, without e-mail addresses."""
     plain = " ".join("".join(mark if mark.isprintable() else " " for mark in message).split())
+    # Messages quote values; errors end up in logs.
     hidden = _EMAIL.sub("…", plain)
     return hidden if len(hidden) <= 200 else f"{hidden[:199]}…"
 
 
 def category_of(reply: Reply) -> str:
-    """Return the category of an error, or words for its absence."""
+    """Return the category of an error, or "without a category"."""
     found = reply.text("category") or reply.text("errorType")
     return found if WORD.fullmatch(found) else "without a category"
 

@@ -1,9 +1,8 @@
-"""Decides what an answer of HubSpot calls for: done, once more after a moment, later, or a person. One table, all pure.
+"""Decides from HubSpot's answer what to do: use it, retry, pause the account, or ask a person. One table; all pure.
 
-Statuses and bodies as HubSpot's "Error handling" and "Usage guidelines" have them (developers.hubspot.com). A 429 has
-`policyName` instead of `category`, and promises no Retry-After. A page instead of JSON comes from whatever stands
-between, so it says nothing about records, tokens or rights; HubSpot itself answers with one only where it knows no such
-path (404).
+Statuses and bodies are from docs/sources.md#hubspot-limits-and-errors. A 429 has `policyName` instead of `category` and
+promises no Retry-After. An HTML page comes from something in between (a proxy, an edge server), so it says nothing
+about records, tokens or permissions; HubSpot itself sends one only for an unknown path (404).
 """
 
 from __future__ import annotations
@@ -31,23 +30,26 @@ from connectors.hubspot.replies import (
 from sync.shared.words import Json
 
 ATTEMPTS = 5
-"""How often one call is made at most before the poll ends."""
+"""Attempts of one call before the poll ends."""
 LONGEST_NAP = 30.0
-"""Seconds: a longer wait ends the poll instead."""
+"""Seconds: a longer wait ends the poll instead of holding its thread."""
 LONGEST_REST = 3600.0
-"""Seconds after which a resting account is tried again, whatever it said."""
+"""Seconds after which a paused account is tried again, however long HubSpot told us to wait."""
 LOCKED = 2.0
-"""Seconds for which a lock (423) lasts."""
+"""Seconds that a lock (423) lasts."""
 
 
 @dataclass(frozen=True, slots=True)
 class Done:
+    """The answer can be used."""
+
     body: Mapping[str, Json]
 
 
 @dataclass(frozen=True, slots=True)
 class RetryLater:
-    """After `seconds`, at the most; the caller adds jitter. `whole`: all calls of the account wait, not this alone."""
+    """Retry after at least `seconds` (the caller adds jitter). `whole`: all calls of the account wait, not only this
+    one."""
 
     seconds: float
     why: str
@@ -57,7 +59,7 @@ class RetryLater:
 
 @dataclass(frozen=True, slots=True)
 class AccountPause:
-    """No call of this account for `seconds`."""
+    """No call of this account for `seconds`; the poll ends."""
 
     seconds: float
     why: str
@@ -65,25 +67,29 @@ class AccountPause:
 
 @dataclass(frozen=True, slots=True)
 class Unauthorised:
+    """The token is not accepted: read it again, it may have been rotated."""
+
     why: str
 
 
 @dataclass(frozen=True, slots=True)
 class Denied:
+    """A person must act."""
+
     why: str
     hint: str
 
 
 @dataclass(frozen=True, slots=True)
 class Gone:
-    """HubSpot's own word that there is no such record."""
+    """HubSpot itself says that the record does not exist."""
 
     why: str
 
 
 @dataclass(frozen=True, slots=True)
 class NotFound:
-    """Any other 404: no such path, or not HubSpot's answer."""
+    """Any other 404: an unknown path, or an answer that is not HubSpot's."""
 
     why: str
 
@@ -93,8 +99,8 @@ ResponseClass = Done | RetryLater | AccountPause | Unauthorised | Denied | Gone 
 
 @dataclass(frozen=True, slots=True)
 class CallAttempt:
-    """When an answer came: after which attempt of its call (from 1), at what time (`now` and `zone` are the account's,
-    for its midnight), and how long its burst window is in seconds."""
+    """The circumstances of an answer: the attempt (from 1), the account's time and time zone, its burst window in
+    seconds."""
 
     attempt: int
     now: datetime
@@ -103,24 +109,24 @@ class CallAttempt:
 
 
 def judge(reply: Reply, attempt: int, *, now: datetime, zone: tzinfo, interval: float) -> ResponseClass:
-    """Return what to do now, by the first row of the table that fits; the arguments are those of Moment."""
+    """Return what to do, by the first row of TABLE that matches. The arguments are those of CallAttempt."""
     row = next(row for row in TABLE if reply.status in row.statuses and row.holds(reply))
     return row.verdict(reply, CallAttempt(attempt, now, zone, interval))
 
 
 def backoff(attempt: int) -> float:
-    """Seconds to wait after the `attempt`-th failure of a call."""
+    """Return the seconds to wait after the `attempt`-th failure of a call: 1, 2, 4, 8, then 16."""
     return float(min(2 ** (attempt - 1), 16))
 
 
 def midnight_after(now: datetime, zone: tzinfo) -> datetime:
-    """When the day's budget begins anew: midnight in the account's time zone."""
+    """Return when the daily limit is reset: the next midnight in the account's time zone."""
     local = now.astimezone(zone)
     return datetime.combine(local.date() + timedelta(days=1), datetime.min.time(), zone).astimezone(UTC)
 
 
 def zone_of(account: Mapping[str, Json]) -> tzinfo:
-    """The account's time zone, by its name or else by its offset."""
+    """Return the account's time zone, by its name or else by its offset; UTC if neither can be used."""
     name, offset = account.get("timeZone"), account.get("utcOffsetMilliseconds")
     try:
         return ZoneInfo(str(name))
@@ -146,6 +152,7 @@ def _garbled(reply: Reply, at: CallAttempt) -> ResponseClass:
 
 
 def _day_used_up(reply: Reply, at: CallAttempt) -> ResponseClass:
+    # HubSpot's own word first; else the limit is reset at midnight.
     seconds = retry_after(reply) or (midnight_after(at.now, at.zone) - at.now).total_seconds()
     return AccountPause(
         seconds, "says that the calls of the day are used up; they begin anew at the account's midnight"
@@ -237,12 +244,13 @@ def _forbidden(reply: Reply, at: CallAttempt) -> ResponseClass:
 
 
 def _refused(reply: Reply, _: CallAttempt) -> Denied:
-    said = trimmed(reply.text("message"))
+    message = trimmed(reply.text("message"))
     what = f"refuses the call ({reply.status} {category_of(reply)}{reply.reference})"
-    return Denied(f"{what}{': ' if said else ''}{said}", "")
+    return Denied(f"{what}{': ' if message else ''}{message}", "")
 
 
 def _after(seconds: float, why: str, *, whole: bool = False) -> ResponseClass:
+    # A long wait inside of a poll would keep its lock and its thread.
     return RetryLater(seconds, why, whole) if seconds <= LONGEST_NAP else AccountPause(min(seconds, LONGEST_REST), why)
 
 
@@ -251,7 +259,7 @@ def _after(seconds: float, why: str, *, whole: bool = False) -> ResponseClass:
 
 @dataclass(frozen=True, slots=True)
 class StatusRule:
-    """Of answers with these statuses those for which `holds` is true get this verdict."""
+    """Answers with one of these statuses for which `holds` is true get this verdict."""
 
     statuses: Container[int]
     verdict: Callable[[Reply, CallAttempt], ResponseClass]
@@ -259,7 +267,9 @@ class StatusRule:
 
 
 TABLE: Final = (
+    # The first row that matches counts: specific ones come before general ones.
     StatusRule(range(200, 300), _done, is_json),
+    # HTML or half a body: never an empty result.
     StatusRule(range(200, 300), _garbled),
     StatusRule(range(300, 400), _elsewhere),
     StatusRule({429}, _day_used_up, lambda reply: policy_of(reply) == "DAILY"),
@@ -274,11 +284,14 @@ TABLE: Final = (
     StatusRule({414}, _too_long),
     StatusRule({404}, _gone, names_no_record),
     StatusRule({404}, _absent),
+    # Before 401 and 403: a proxy's page says nothing about the token.
     StatusRule(range(400, 500), _page, lambda reply: not is_json(reply)),
     StatusRule({401}, _expired, is_expired),
     StatusRule({401}, _unauthorised),
+    # Whatever the status: a missing scope is what an administrator can fix.
     StatusRule(range(400, 500), _without_scope, lacks_scope),
     StatusRule(range(400, 500), _without_rights, lacks_rights),
     StatusRule({403}, _forbidden),
+    # Everything else needs a person: repeating it could not help.
     StatusRule(range(1000), _refused),
 )

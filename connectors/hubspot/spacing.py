@@ -1,7 +1,8 @@
-"""When the next call may start: one pace for all who use an account from this process.
+"""Spaces the calls to one account, for everything in this process that uses it.
 
-HubSpot counts the calls of an app in ten seconds and those of an account in a day, and says in each answer's headers
-how many are left, but for searches: of these all users of an account have five a second together, without a word.
+HubSpot limits an app's calls in ten seconds and an account's calls in a day, and reports in each answer's headers how
+many are left. Searches are different: all users of an account share five a second, and no header reports it.
+(docs/sources.md#hubspot-limits-and-errors)
 """
 
 from __future__ import annotations
@@ -15,11 +16,11 @@ from connectors.hubspot.response_rules import LONGEST_REST, midnight_after
 from sync.shared.clock import Clock
 
 FEWEST_LEFT = 0.1
-"""Below this part of the burst left, whoever used it: a whole interval is waited."""
+"""Share of the burst limit below which a whole interval is waited, whoever used it up."""
 
 
 class Resting(Exception):
-    """The account rests: no call is made now."""
+    """The account is paused: no call is made now."""
 
     def __init__(self, why: str) -> None:
         super().__init__(why)
@@ -28,14 +29,15 @@ class Resting(Exception):
 
 @dataclass(slots=True)
 class Burst:
-    """What the headers said last: so many calls in so many seconds. At first the smallest plan's."""
+    """The burst limit as the last headers had it: `most` calls in `seconds`. The initial values are those of the
+    smallest plan."""
 
     most: int = 100
     seconds: float = 10.0
 
 
 class RequestSpacing:
-    """Starts are spaced evenly, so that no window of any place can hold too many; threads take turns."""
+    """Starts calls at even distances, so that no window of time holds too many, wherever it begins. Thread-safe."""
 
     def __init__(self, clock: Clock, *, searches_per_second: float, share: float, reserve: float) -> None:
         self._clock = clock
@@ -43,45 +45,51 @@ class RequestSpacing:
         self._share = share
         self._reserve = reserve
         self._lock = threading.Lock()
+        # When the next call of a kind may start, in seconds since boot. Searches have a limit of their own.
         self._next = {"search": 0.0, "call": 0.0}
         self._rests_until = 0.0
         self._why = ""
         self.burst = Burst()
         self.zone: tzinfo = UTC
-        """The account's time zone: its day's budget begins anew at its midnight."""
+        """The account's time zone, which decides when the daily limit is reset."""
 
     def take(self, *, search: bool) -> None:
-        """Waits for this call's turn. Raises Resting while the account rests."""
+        """Wait for this call's turn. Raises Resting while the account is paused."""
         with self._lock:
             now = self._clock.boot()
             if now < self._rests_until:
                 raise Resting(self._why)
             kind = "search" if search else "call"
+            # The turn is taken under the lock and waited for outside of it: others may queue meanwhile.
             start = max(now, self._next[kind])
             self._next[kind] = start + (self._search_gap if search else self._gap)
         nap(self._clock, start - now)
 
     def learn(self, headers: Mapping[str, str], now: datetime) -> None:
-        """What an answer says of the limits; `now` by HubSpot's clock."""
+        """Update the limits from an answer's headers. `now` is HubSpot's time."""
         most, milliseconds = _number(headers, "max"), _number(headers, "interval-milliseconds")
         left, day, day_left = (_number(headers, name) for name in ("remaining", "daily", "daily-remaining"))
         with self._lock:
             if most and milliseconds:
                 self.burst = Burst(most, milliseconds / 1000)
+            # Others use the same app's limit: better wait than be refused.
             if left is not None and left < FEWEST_LEFT * self.burst.most:
                 self._next["call"] = max(self._next["call"], self._clock.boot() + self.burst.seconds)
+        # The limit is the account's: other integrations need calls too.
         if day and day_left is not None and day_left < self._reserve * day:
             why = f"only {day_left:,} of the {day:,} calls of the day are left, and those are reserved for others"
             self.rest((midnight_after(now, self.zone) - now).total_seconds(), why)
 
     def pause(self, seconds: float) -> None:
-        """Nobody starts a call for so long."""
+        """Make all calls wait for so many seconds."""
         with self._lock:
             until = self._clock.boot() + seconds
+            # Never earlier: a longer pause may be under way.
             self._next = {kind: max(at, until) for kind, at in self._next.items()}
 
     def rest(self, seconds: float, why: str) -> None:
-        """Calls are refused for so long, but at most for an hour: then one looks how it stands."""
+        """Refuse all calls for so many seconds, but at most LONGEST_REST: then one call checks whether the pause is
+        over."""
         with self._lock:
             self._rests_until = self._clock.boot() + min(seconds, LONGEST_REST)
             self._why = why
@@ -92,7 +100,8 @@ class RequestSpacing:
 
 
 def nap(clock: Clock, seconds: float) -> None:
-    """Sleeps by that clock, to the millisecond."""
+    """Sleep by this clock, to the millisecond."""
+    # Waits by the clock that was handed in, which tests move by hand.
     alone = threading.Condition()
     until = clock.boot() + seconds
     with alone:

@@ -1,8 +1,8 @@
-"""One call over the vendor's client: raw JSON in and out, a time limit on every call, no hidden retries.
+"""Sends one call through the vendor's client: raw JSON in and out, a total deadline, no hidden retries.
 
-All calls go through one `ApiClient` that is kept: the client's own properties make a new one, with a new connection
-pool, at each access. The client has no time-out of its own, takes a broken 200 for an empty success, and quotes bodies
-and headers in its exceptions: none of that leaves this file.
+All calls use one `ApiClient` that is kept: the client's own properties make a new one, with a new connection pool, at
+each access. The client also has no default time-out, takes a broken 200 for an empty success, and quotes bodies and
+headers in its exceptions. None of that leaves this file. (docs/sources.md#hubspot-api-client)
 """
 
 from __future__ import annotations
@@ -33,10 +33,11 @@ from sync.shared.secrets import Secret
 from sync.shared.words import Json
 
 CONNECT_TIMEOUT = 10.0
+"""Seconds to wait for a connection."""
 
 
 class Unreachable(Exception):
-    """No answer came. `refused`: a person must act; else it may pass."""
+    """No answer came. `refused` is true if a person must act, else it may pass."""
 
     def __init__(self, why: str, hint: str = "", *, refused: bool = False) -> None:
         super().__init__(why)
@@ -46,21 +47,21 @@ class Unreachable(Exception):
 
 
 class Transport(Protocol):
-    """The seam: one request, one answer, whatever its status."""
+    """The seam to the network: one request, one answer, whatever its status."""
 
     def send(self, method: str, path: str, query: Mapping[str, str], body: Json) -> Reply:
-        """Raises Unreachable."""
+        """Send a request. Raises Unreachable if no answer comes."""
         ...
 
     def use(self, token: Secret) -> None:
-        """The token of the calls from now on."""
+        """Use this token for the calls from now on."""
         ...
 
     def close(self) -> None: ...
 
 
 class ClientTransport:
-    """The transport over hubspot-api-client. For one thread at a time."""
+    """The transport over hubspot-api-client. Not thread-safe."""
 
     def __init__(self, options: HubspotSource, token: Secret, proxy: Secret | None) -> None:
         self._timeout = options.timeout.total_seconds()
@@ -68,7 +69,8 @@ class ClientTransport:
         self._client = _api_client(options, token, proxy)
         rest = self._client.rest_client
         self._deadline.watch(rest.pool_manager)
-        rest.pool_manager = _Whole(rest.pool_manager, self._deadline)
+        # The client has no hook for its pool, and only ever calls `request` on it.
+        rest.pool_manager = _BoundedPools(rest.pool_manager, self._deadline)
 
     def send(self, method: str, path: str, query: Mapping[str, str], body: Json) -> Reply:
         from hubspot.crm.objects.exceptions import ApiException
@@ -79,9 +81,11 @@ class ClientTransport:
                     path,
                     method,
                     query_params=list(query.items()),
+                    # The client itself asks for no compression; pages with many properties exceed 0.3 MB.
                     header_params={"Accept": "application/json", "Accept-Encoding": "gzip"},
                     body=body,
                     auth_settings=["oauth2"],
+                    # Else the client parses the body itself, and a broken one becomes None.
                     _preload_content=False,
                     _request_timeout=(min(CONNECT_TIMEOUT, self._timeout), self._timeout),
                 )
@@ -107,10 +111,10 @@ class ClientTransport:
         self._client.rest_client.pool_manager.clear()
 
 
-class _Whole:
-    """A pool manager whose answers are read whole, and no further than they may be long.
+class _BoundedPools:
+    """A pool manager that reads answers whole, up to a limit of size.
 
-    The client itself reads an error's body without any limit before it says the status.
+    The client itself reads an error's body without any limit, before it looks at the status.
     """
 
     def __init__(self, pools: urllib3.PoolManager, deadline: Deadline) -> None:
@@ -118,7 +122,7 @@ class _Whole:
         self._deadline = deadline
 
     def request(self, method: str, url: str, **options: Any) -> Answered:
-        """Raises TooLarge. Of an error whose body is too long the status counts, and the body is empty."""
+        """Return the whole answer. Raises TooLarge; an error whose body is too long is returned with an empty body."""
         response = self._pools.request(method, url, **options)
         is_error = response.status >= 400
         try:
@@ -142,7 +146,7 @@ class _Whole:
 
 @dataclass(frozen=True, slots=True)
 class Answered:
-    """An answer that was read, with what the client looks at."""
+    """An answer that was read, with the members that the client looks at."""
 
     status: int
     reason: str | None
@@ -164,6 +168,7 @@ def _api_client(options: HubspotSource, token: Secret, proxy: Secret | None) -> 
     client = hubspot.Client.create(
         access_token=token.reveal(),
         host=options.base_url,
+        # Our own loop retries, so that limits, deadlines and stops apply.
         retry=urllib3.Retry(total=0, redirect=0, raise_on_redirect=False, raise_on_status=False),
         proxy=None if proxy is None else proxy.reveal(),
         ssl_ca_cert=options.ca_file,
@@ -190,6 +195,7 @@ _TLS_FAILURE = ("makes no TLS connection", "is base_url right? Behind an inspect
 
 def _unreachable(error: Exception, timeout: float, *, late: bool) -> Unreachable:
     cause = error.reason if isinstance(error, MaxRetryError) and error.reason else error
+    # Past the deadline the socket was shut from outside: the error that follows is only a consequence.
     if late and not isinstance(cause, NameResolutionError):
         cause = TimeoutError()
     if isinstance(cause, SSLError | ssl.SSLError):

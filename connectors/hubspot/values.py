@@ -1,4 +1,5 @@
-"""From property values, which HubSpot sends as text, to plain JSON of their types, and the labels that users see."""
+"""Converts property values, which HubSpot sends as text, to plain JSON, and finds where the labels of their codes are.
+(docs/sources.md#hubspot-values)"""
 
 from __future__ import annotations
 
@@ -21,8 +22,11 @@ _TIMES = range(-62_135_596_800_000, 253_402_300_800_000)
 
 
 Naming = Literal["value", "options", "owners", "users", "teams", "pipelines", "stages", "nowhere"]
-"""Where the labels of a property's codes are. `value`: it holds no codes, users see the value itself; `options`: in its
-own definition; `nowhere`: the API gives none; else in a list of the account, of users by the ids of their accounts."""
+"""The place of the labels of a property's codes.
+
+`value`: the property holds no codes, users see the value itself. `options`: in its own definition. `nowhere`: the API
+gives none. All others: a list of the account; `users` are owners by the id of their user account.
+"""
 
 _REFERRED: Mapping[Naming, re.Pattern[str]] = {
     "owners": re.compile(r"hubspot_owner_id|\w+_owner_ids?"),
@@ -31,19 +35,20 @@ _REFERRED: Mapping[Naming, re.Pattern[str]] = {
     "pipelines": re.compile(r"(hs_)?pipeline"),
     "stages": re.compile(r"dealstage|hs_pipeline_stage"),
 }
-"""What properties without options of their own refer to, told by HubSpot's names: as recorded, their definitions say so
-of single owners alone (`referencedObjectType`)."""
+"""Names of properties that refer to a list of the account and have no options of their own. HubSpot's definitions say
+so only for single owners (`referencedObjectType`), so the names decide."""
 
 
 _SEVERAL = re.compile(r"\w+_(ids|teams)")
-"""Of properties that refer to a list, those with several of it: `hs_all_team_ids`, `hs_owning_teams`."""
+"""Names of properties that refer to several entries of a list: `hs_all_team_ids`, `hs_owning_teams`."""
 
 
 @dataclass(frozen=True, slots=True)
 class Property:
-    """One property of an object, as its definition has it. `labels`: what users see for each of its own options.
+    """One property of an object, as its definition describes it. `labels` are those of its own options, by their codes.
 
-    `plural`: its label is a list, as of `hs_all_team_ids`, whose value is text with `;` between its parts.
+    `several`: the value is a list. `plural`: the label is a list, also where the value stays text with `;` between its
+    parts, as in `hs_all_team_ids`.
     """
 
     name: str
@@ -57,8 +62,10 @@ class Property:
     labels: Mapping[str, str] = field(default_factory=dict)
 
     def value(self, text: Json) -> Json:
-        """The value as plain JSON: numbers, true and false, dates as ISO 8601, lists where it may have several; text
-        that is none of what its type promises stays as it is."""
+        """Return the value as plain JSON: numbers, booleans, dates as ISO 8601, lists where several are possible.
+
+        Text that does not fit its type stays as it is; the empty string is None.
+        """
         if not isinstance(text, str):
             return text if isinstance(text, bool | int | float) else None
         if text == "":
@@ -68,7 +75,7 @@ class Property:
         return _CONVERTERS.get(self.type, str)(text)
 
     def codes(self, text: Json) -> list[str]:
-        """Return the codes of a value as HubSpot sends it, each once."""
+        """Return the distinct codes in a value as HubSpot sends it."""
         if not isinstance(text, str):
             return [str(text).lower()] if isinstance(text, bool | int | float) else []
         if self.several or self.plural:
@@ -78,7 +85,7 @@ class Property:
 
 
 def property_of(row: Mapping[str, Json]) -> Property:
-    """A property by its definition."""
+    """Return the property that this definition describes."""
     options = [option for option in row.get("options") or () if isinstance(option, dict)]
     name, kind, type_ = str(row.get("name", "")), str(row.get("fieldType", "")), str(row.get("type", ""))
     # a checkbox is yes or no, also where HubSpot's type is that of a choice of two (`hs_email_optout_…`)
@@ -117,13 +124,15 @@ def _naming_of(name: str, row: Mapping[str, Json], *, has_options: bool) -> Nami
 
 
 def _parts(text: str) -> list[str]:
-    """Values with `;` between them, perhaps before them, too."""
+    """Return the distinct values of a text that separates them by `;`, and may begin with one."""
     return list(dict.fromkeys(part.strip() for part in text.split(";") if part.strip()))
 
 
 def milliseconds(text: Json) -> int | None:
-    """A datetime of the years 1 to 9999, in ISO 8601 with or without a fraction or in milliseconds since 1970, as the
-    latter; None for what is none."""
+    """Return a datetime in milliseconds since 1970; None if the text is no datetime of the years 1 to 9999.
+
+    Takes ISO 8601, with or without a fraction, and milliseconds since 1970: HubSpot sends both.
+    """
     if not isinstance(text, str):
         return None
     if _NUMBER.fullmatch(text):
@@ -144,19 +153,19 @@ def _iso(text: str) -> int | None:
 
 
 def canonical(when: int) -> str:
-    """Milliseconds since 1970 in the form of `Record.modified`."""
+    """Return milliseconds since 1970 in the form of `Record.modified`."""
     moment = _EPOCH + timedelta(milliseconds=when)
     return f"{moment.replace(tzinfo=None).isoformat(timespec='microseconds')}Z"  # strftime writes the year 1 as "1"
 
 
 def nearest(name: str, known: Iterable[str]) -> str:
-    """The known name most like this one, or ""."""
+    """Return the known name that is most similar to this one, or ""."""
     found = difflib.get_close_matches(name.lower(), list(known), n=1, cutoff=0.6)
     return found[0] if found else ""
 
 
 def without_label(name: str) -> str:
-    """The property that a wanted field, or its label, comes from."""
+    """Return the property that a wanted field, or its label, comes from."""
     return name.removesuffix(LABEL)
 
 
@@ -167,6 +176,7 @@ def _bool(text: str) -> Json:
 def _number(text: str) -> Json:
     if not _NUMBER.fullmatch(text):
         return text
+    # Up to 18 digits are exact in 64 bits.
     if text.lstrip("-").isdigit() and len(text) < 19:
         return int(text)
     number = float(text)
@@ -176,7 +186,7 @@ def _number(text: str) -> Json:
 
 
 def _date(text: str) -> str:
-    """A day, which may be written as its midnight in UTC."""
+    """Return a day as ISO 8601; HubSpot sends it so or as its midnight in UTC."""
     when = None if _DATE.fullmatch(text) else milliseconds(text)
     return text if when is None else canonical(when)[:10]
 

@@ -1,8 +1,9 @@
-"""A window of modified times read whole by search, whatever its size: 10,000 records a query and no more.
+"""Reads all records of a window of modified times by search, although a query returns at most 10,000.
 
-The order of a search cannot be trusted and its offsets shift while records change, so a window's records are taken as a
-set, held against the `total` that HubSpot counts, and read again where some are missing. A window with too many is
-halved, down to one millisecond; one millisecond with too many is read by id.
+A search does not keep to its sort order, and its offsets shift while records change. So the records of a window are
+taken as a set, compared with the `total` that HubSpot counts, and read again if some are missing. A window with too
+many records is halved, down to one millisecond; a millisecond with too many is read by id.
+(docs/sources.md#hubspot-search)
 """
 
 from __future__ import annotations
@@ -18,23 +19,23 @@ from sync.shared.words import Json
 CAP = 10_000
 """Results of one query that can be paged through."""
 ROOM = 200
-"""So many may come in while a window is read."""
+"""Records that may come in while a window is read, before it has to be halved."""
 READINGS = 3
-"""How often a window is read before what is still missing is left to the settled pass and the sweep."""
+"""Times a window is read before records that are still missing are left to the settled pass and the sweep."""
 FIRST = 1000
-"""The earliest time that is searched for: a filter at 1970-01-01T00:00:00Z makes HubSpot fail."""
+"""Earliest time in a filter (ms): one at 1970-01-01T00:00:00Z makes HubSpot answer 500."""
 
 UNSEEN_OK = 2 * 3600 * 1000
-"""Milliseconds for which a new record may be unknown to the search of an otherwise empty object."""
+"""Milliseconds for which a new record may be missing from the search of an otherwise empty object."""
 
 Stamp = tuple[str, int | None]
-"""A record's id, and when it was modified (milliseconds since 1970) as the search shows it."""
+"""A record's id, and its modified time (ms since 1970) as the search shows it."""
 
 
 @dataclass(frozen=True, slots=True)
 class FoundStamps:
-    """Records of a part of the window. All up to `through` are read; `within` (a millisecond and an id) says how far
-    the millisecond after it is."""
+    """Records of a part of the window: all up to `through`. `within` (a millisecond and an id) says how far the
+    millisecond after it is read."""
 
     stamps: Sequence[Stamp]
     through: int
@@ -51,19 +52,22 @@ class Search:
         self.property = modified_property(name)
 
     def window(self, low: int, high: int, within: tuple[int, str] | None = None) -> Iterator[FoundStamps]:
-        """All records of `low <= modified <= high`, in parts from the earliest to the latest."""
+        """Yield all records of `low <= modified <= high`, in parts from the earliest to the latest. `within` resumes in
+        `low`."""
         low = max(low, FIRST)
         if within is not None:
+            # The rest of a millisecond that an earlier poll read in part.
             yield from self._crowd(within[0], within[1])
             low = within[0] + 1
         if low <= high:
             yield from self._part(low, high)
 
     def any(self) -> bool:
-        """Whether a search by the modified property finds anything at all."""
+        """Return true if a search by the modified property finds any record at all."""
         return self._page(FIRST, None, None).total > 0
 
     def _part(self, low: int, high: int) -> Iterator[FoundStamps]:
+        """Yield the records from `low` to `high`, halving the window until a query can be paged to its end."""
         first = self._page(low, high, None)
         whole = self._whole(low, high, first) if first.total <= CAP - ROOM else None
         if whole is not None:
@@ -71,14 +75,16 @@ class Search:
         elif low == high:
             yield from self._crowd(low, None)
         else:
+            # By time, not by count: nothing tells how records are spread over the window.
             middle = (low + high) // 2
             yield from self._part(low, middle)
             yield from self._part(middle + 1, high)
 
     def _whole(self, low: int, high: int, page: HubSpotPage) -> FoundStamps | None:
-        """The part read to its end; None where it grew over what can be paged through."""
+        """Return all records of a part, or None if it grew beyond what can be paged through."""
         stamps: dict[str, int | None] = {}
         total = page.total
+        # Offsets shift while records change, so a page may skip some: what is missing is found by reading again.
         for reading in range(READINGS):
             if reading:
                 page = self._page(low, high, None)
@@ -87,15 +93,21 @@ class Search:
                 stamps |= self._stamps(page.rows)
                 if page.after is None:
                     break
+                # It grew beyond the cap meanwhile; paging on would be a 400.
                 if not page.after.isdigit() or int(page.after) + SEARCH_LIMIT > CAP:
                     return None
                 page = self._page(low, high, page.after)
             if len(stamps) >= total:
                 return FoundStamps(list(stamps.items()), high)
+        # Reported in the notes: the settled pass and the sweep read them.
         return FoundStamps(list(stamps.items()), high, notes={"search_lacks": total - len(stamps)})
 
     def _crowd(self, at: int, after: str | None) -> Iterator[FoundStamps]:
-        """One millisecond by id: always the first page of what lies behind the last id, as HubSpot orders them."""
+        """Yield the records of one millisecond by keyset: always the first page behind the last id, in HubSpot's own
+        order.
+
+        Falls back to the list of all records if that order is not strictly ascending or records are missing.
+        """
         seen: set[str] = set()
         order, began = _Order(), after
         expected: int | None = None
@@ -103,12 +115,14 @@ class Search:
             page = self._beyond(at, after)
             expected = page.total if expected is None else expected
             stamps = self._stamps(page.rows)
+            # Without a strict order, or if ids come twice, keyset paging would skip records or never end.
             if not order.goes_on(stamps) or seen & stamps.keys() or (not stamps and page.after is not None):
                 yield from self._listed(at, {"search_out_of_order": True})
                 return
             seen |= stamps.keys()
             if page.after is None:
                 break
+            # The last id as received, never the largest: which order HubSpot follows is unknown.
             after = next(reversed(stamps))
             yield FoundStamps(list(stamps.items()), at - 1, (at, after))
         if len(seen) < expected:  # unless some were modified meanwhile, and left this millisecond
@@ -119,11 +133,12 @@ class Search:
             yield FoundStamps(list(stamps.items()), at)
 
     def _listed(self, at: int, notes: dict[str, Json]) -> Iterator[FoundStamps]:
-        """The records of one millisecond out of the list of all: slow, and independent of the search."""
+        """Yield the records of one millisecond out of the list of all: slow, but independent of the search."""
         after: str | None = None
         stamps: list[Stamp] = []
         while True:
             page = self._crm.page(self._name, [self.property], after, LIST_LIMIT)
+            # Exactly this millisecond: all others have their own window.
             stamps += [(id_, when) for id_, when in self._stamps(page.rows).items() if when == at]
             after = page.after
             if after is None:
@@ -148,6 +163,7 @@ class Search:
     def _ask(self, filters: list[dict[str, str]], after: str | None) -> HubSpotPage:
         body: dict[str, Json] = {
             "filterGroups": [{"filters": filters}],
+            # By id: times repeat, and a sort by them is not kept to.
             "sorts": [{"propertyName": "hs_object_id", "direction": "ASCENDING"}],
             "properties": [self.property],
         }
@@ -157,13 +173,15 @@ class Search:
 
 
 def search_is_blind(crm: Crm, name: str) -> tuple[str, str] | None:
-    """What is wrong, and the cure, where a search by the modified property finds none of the records that there are.
+    """Return what is wrong and the cure if a search by the modified property finds none of the records that exist, else
+    None.
 
-    By a wrong property it finds nothing, without an error, and would for ever.
+    Filtering by a wrong property finds nothing, without an error, for good. (docs/sources.md#hubspot-modified-times)
     """
     search = Search(crm, name)
     if search.any():
         return None
+    # The list of all records does not depend on the search index.
     rows = crm.page(name, (search.property,), None, 1).rows
     if not rows or not _is_old(rows[0], search.property, crm.account.now().timestamp() * 1000):
         return None
@@ -177,13 +195,14 @@ def _is_old(row: HubSpotRow, modified: str, now: float) -> bool:
 
 
 class _Order:
-    """Whether ids go up, as numbers or as text: which of the two HubSpot's search goes by is not documented."""
+    """Follows whether ids ascend, as numbers or as text: HubSpot does not document which of the two its search uses."""
 
     def __init__(self) -> None:
         self._last = ""
         self._numbers = self._text = True
 
     def goes_on(self, ids: dict[str, int | None]) -> bool:
+        """Return true while all ids so far ascend in at least one of the two orders."""
         for id_ in ids:
             if self._last:
                 self._numbers = self._numbers and id_.isdigit() and int(self._last) < int(id_)

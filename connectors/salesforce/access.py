@@ -1,9 +1,7 @@
-"""Codes that refuse a user, an application or an organisation: at the login, and as the answer to any later request.
+"""Error codes that refuse a user, an application or an organisation, at the login or in the answer to any later
+request.
 
-One table, for the same code means the same wherever it comes. Sources: SOAP API Developer Guide, "ExceptionCode" and
-"login()" (https://developer.salesforce.com/docs/atlas.en-us.api.meta/api/sforce_api_calls_concepts_core_data_objects.htm);
-Salesforce Help, "OAuth 2.0 Authorization Errors" (id=xcloud.remoteaccess_oauth_flow_errors); Salesforce Help 005132110
-on SOAP login() in new organisations.
+One table, because a code means the same wherever it comes. (docs/sources.md#salesforce-login)
 """
 
 from __future__ import annotations
@@ -124,7 +122,7 @@ ACCESS: dict[str, SalesforceFault] = {
         "refused", "the app lacks a scope", f'{APP}, Settings, OAuth Settings: add the scope "api"'
     ),
 }
-"""By the code, in capitals."""
+"""By the code in capitals."""
 
 _BY_WORDS: tuple[tuple[str, SalesforceFault], ...] = (
     # in the description beside a general code, such as OAuth's invalid_grant
@@ -184,6 +182,7 @@ _BY_WORDS: tuple[tuple[str, SalesforceFault], ...] = (
     ("is disabled by default", _SOAP_OFF),
     ("in maintenance", ACCESS["ORGANIZATION_IN_MAINTENANCE"]),
 )
+"""By words in the description that comes with a general code, such as OAuth's invalid_grant. The first match counts."""
 
 _AT_LOGIN: dict[str, SalesforceFault] = {
     "INVALID_OPERATION": _SOAP_OFF,
@@ -194,13 +193,14 @@ _AT_LOGIN: dict[str, SalesforceFault] = {
         "refused", "the login is not accepted", "look at the user's login history: Setup, Login History"
     ),
 }
-"""What means something else at the login than later, or comes there alone."""
+"""Codes that mean something else at the login than later, or come only there."""
 
 _FAULTCODE = re.compile(r"<faultcode>\s*(?:\w+:)?([A-Za-z_]{1,60})\s*</faultcode>")
 
 
 def login_fault(code: object, message: object) -> SalesforceFault:
-    """Return what a failed login means; `code` is OAuth's error, SOAP's exception code, or a page's HTTP status."""
+    """Return the meaning of a failed login. `code` is OAuth's error, SOAP's exception code, or the HTTP status of a
+    page."""
     if code is None and (found := _FAULTCODE.search(str(message))):
         code = found[1]  # a SOAP fault without details
     if code in {None, 200, "UNKNOWN_EXCEPTION_CODE"}:
@@ -221,8 +221,8 @@ def login_fault(code: object, message: object) -> SalesforceFault:
 def _coded(code: str, message: str) -> SalesforceFault:
     if code.upper() == "REQUEST_LIMIT_EXCEEDED":
         return limit_fault(message)
-    said = message.lower().replace("\u2019", "'").replace("_", " ")
-    by_words = next((fault for words, fault in _BY_WORDS if words in said), None)
+    text = message.lower().replace("\u2019", "'").replace("_", " ")
+    by_words = next((fault for words, fault in _BY_WORDS if words in text), None)
     fault = ACCESS.get(code.upper()) or by_words or _AT_LOGIN.get(code.upper())
     if fault is None:
         return SalesforceFault(
@@ -232,8 +232,11 @@ def _coded(code: str, message: str) -> SalesforceFault:
 
 
 def limit_fault(message: str) -> SalesforceFault:
-    """Return what REQUEST_LIMIT_EXCEEDED means, which is two things: the day's requests are used up, or too many long
-    ones run at this moment."""
+    """Return the meaning of REQUEST_LIMIT_EXCEEDED.
+
+    It is one of two: the requests of 24 hours are used up, or too many long requests run at this moment.
+    (docs/sources.md#salesforce-limits)
+    """
     if "concurrent" in message.lower():
         what = "too many long requests run in the organisation at this moment (REQUEST_LIMIT_EXCEEDED)"
         return SalesforceFault("crowded", what, "see which integrations run long queries; the poll is tried again")

@@ -1,4 +1,5 @@
-"""`check`: looks at the organisation, the object and every field that the mapping reads, and says the cure."""
+"""`check` for Salesforce: examines the organisation, the object and every field that the mapping reads, with the
+cures."""
 
 from __future__ import annotations
 
@@ -22,17 +23,22 @@ from connectors.salesforce.read_plan import (
     words_of,
 )
 from connectors.salesforce.rest_client import Client
-from connectors.salesforce.soql import Select
-from connectors.salesforce.trials import trials
+from connectors.salesforce.soql import Select, ids_in
 from sync.shared.errors import SourceRefused
+from sync.shared.opaque import checksum
 
 OLD = 10
-"""A version is old where fewer than so many are older: the vendor retires the oldest ones."""
+"""A version of the API is old if fewer than this many are older: Salesforce retires the oldest ones.
+(docs/sources.md#salesforce-end-of-support)"""
 SKEW = 120
+"""Seconds by which the clocks may differ: a signed assertion is valid for three minutes."""
 
 
 def look_at(client: Client, spec: StreamSpec) -> Iterator[Finding]:
-    """Raises SourceUnavailable or SourceRefused only where the organisation cannot be reached at all."""
+    """Yield what `check` finds for a stream.
+
+    Raises SourceUnavailable or SourceRefused only if the organisation cannot be reached at all.
+    """
     yield from _organisation(client, spec)
     yield from _version(client, spec)
     yield from _clock(client, spec)
@@ -44,6 +50,7 @@ def look_at(client: Client, spec: StreamSpec) -> Iterator[Finding]:
     for child, field in missing:
         yield Finding("error", f"{words_of(spec, child, field)} {field.what}", field.cure)
     denied = [finding for tried in trials(plan, client.now(spec.name)) if (finding := _tried(client, plan, tried))]
+    # Several queries may fail for one and the same field.
     yield from dict.fromkeys(denied)
     if not missing and not denied:
         yield Finding(
@@ -68,7 +75,7 @@ def _organisation(client: Client, spec: StreamSpec) -> Iterator[Finding]:
 
 
 def _version(client: Client, spec: StreamSpec) -> Iterator[Finding]:
-    """The list of versions costs no request of the quota."""
+    """Yield whether the configured version exists. The list of versions is not counted as an API request."""
     used = client.account.options.api_version
     there = client.versions(spec.name)
     if used not in there:
@@ -84,14 +91,14 @@ def _version(client: Client, spec: StreamSpec) -> Iterator[Finding]:
 
 
 def _clock(client: Client, spec: StreamSpec) -> Iterator[Finding]:
-    apart = round(abs(client.now(spec.name) - time.time()))
-    if apart > SKEW:
-        what = f"this machine's clock is {apart:,} s off Salesforce's"
+    skew = round(abs(client.now(spec.name) - time.time()))
+    if skew > SKEW:
+        what = f"this machine's clock is {skew:,} s off Salesforce's"
         yield Finding("warning", what, "set it by NTP: signed logins depend on it (reading does not)")
 
 
 def _tried(client: Client, plan: SalesforceReadPlan, select: Select) -> Finding | None:
-    """What Salesforce says to a query that polls ask."""
+    """Return what is wrong with a query that polls send, as Salesforce itself answers it."""
     try:
         client.try_out(select, plan.stream)
     except FieldRefused as refused:
@@ -155,7 +162,7 @@ def _child(child: ChildObject) -> Iterator[Finding]:
 
 
 def _doubles(client: Client, plan: SalesforceReadPlan) -> Iterator[Finding]:
-    """What may make two leads of one person."""
+    """Yield what could make two leads of one person."""
     yield from _persons(plan)
     yield from _shadows(client, plan)
     objects = dict.fromkeys([plan.source.schema.name, *(child.source.schema.name for child in plan.children)])
@@ -177,7 +184,7 @@ def _persons(plan: SalesforceReadPlan) -> Iterator[Finding]:
 
 
 def _shadows(client: Client, plan: SalesforceReadPlan) -> Iterator[Finding]:
-    """A contact that is a person's shadow cannot be told where the field that says so may not be seen."""
+    """Yield a warning if contacts that belong to person accounts cannot be told apart."""
     schema = plan.source.schema
     if schema.name != "Contact" or schema.has(IS_PERSON):
         return
@@ -198,7 +205,33 @@ def _quota(client: Client) -> Iterator[Finding]:
 
 
 def _nearest_object(client: Client, spec: StreamSpec, refused: SourceRefused) -> str:
-    """What an object that is not there was probably meant to be."""
+    """Return a hint with the object that was probably meant, or ""."""
     known = [str(each["name"]) for each in client.objects(spec.name)]
     absent = refused.objects - {*known} if isinstance(refused, NotAccessible) else ()
     return next((near for name in absent if (near := nearest_of(name, known))), "")
+
+
+# ---- the queries that polls send, for `check` to try
+
+_NOBODY = "0" * 12
+
+
+def trials(plan: SalesforceReadPlan, now: int) -> Iterator[Select]:
+    """Yield the queries of the first scan, of changes, and of children. `now` is in seconds since 1970."""
+    source = plan.source
+    yield source.rows(*source.selection.fields).where(*source.within(None, now))
+    yield _changes(source, now, *source.selection.fields)
+    for child in plan.children:
+        of = child.source.rows(child.via, *child.source.selection.fields)
+        yield of.where(ids_in(child.via, [nobody(source.schema.prefix)]))
+        yield _changes(child.source, now, child.via)
+
+
+def _changes(source: ObjectReadPlan, now: int, *fields: str) -> Select:
+    return source.changes(*fields).where(*source.within(now - 1, now))
+
+
+def nobody(prefix: str | None) -> str:
+    """Return a valid id of that kind of object that no record has."""
+    short = f"{prefix or '000'}{_NOBODY}"
+    return short + checksum(short)

@@ -1,4 +1,4 @@
-"""The Salesforce connector: any object, followed by the time of its changes, with children; never written."""
+"""The Salesforce connector: reads any object by the time of its changes, with children. It never writes."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Literal, cast
 
 from pydantic import BaseModel
 
-from connectors.interface import Connector, Discovered, Features, FieldKind, Finding, LaneProgress, StreamSpec
+from connectors.interface import Connector, Discovered, FieldKind, Finding, LaneProgress, StreamSpec
 from connectors.salesforce.lanes import lane_progress
 from connectors.salesforce.options import SalesforceChild, SalesforceSource, SalesforceStream
 from sync.shared.errors import ConfigError, Problem, SourceRefused
@@ -23,17 +23,13 @@ if TYPE_CHECKING:  # half a second, and not everybody has it installed
 
 
 class SalesforceConnector:
-    """One organisation, opened for one stream; the session is that of `account`, which all streams share."""
+    """One organisation, opened for one stream. All streams of the source share the session `account`."""
 
     def __init__(self, account: SalesforceSession) -> None:
         from connectors.salesforce.rest_client import Client
 
         self._account = account
         self._client: Client = Client(account)
-
-    @property
-    def features(self) -> Features:
-        return Features(tombstones=True)
 
     def identity(self, stream: StreamSpec) -> Mapping[str, str]:
         options = cast("SalesforceStream", stream.options)
@@ -42,6 +38,7 @@ class SalesforceConnector:
     def check(self, stream: StreamSpec) -> Sequence[Finding]:
         from connectors.salesforce.checking import look_at
 
+        # `check` is run right after permissions were changed: cached descriptions would hide that.
         self._account.forget_schemas()
         return list(look_at(self._client, stream))
 
@@ -73,13 +70,13 @@ class SalesforceConnector:
             return SalesforceRecords(self._client, plan).fetch(ids)
 
     def sweep(self, stream: StreamSpec, cursor: Json) -> Iterator[Listing]:
-        from connectors.salesforce.sweeping import listings
+        from connectors.salesforce.reading import listings
 
         with self._planned(stream) as plan:
             yield from listings(self._client, plan, cursor)
 
     def describe(self, stream: StreamSpec) -> Mapping[tuple[str, ...], FieldKind]:
-        from connectors.salesforce.kinds import kinds_of
+        from connectors.salesforce.discovery import kinds_of
 
         return kinds_of(self._plan(stream))
 
@@ -92,8 +89,10 @@ class SalesforceConnector:
         self._client.close()
 
     def _plan(self, stream: StreamSpec) -> SalesforceReadPlan:
-        """The stream as the descriptions of its objects have it; those on which a refusal rests are asked for anew
-        before it is believed."""
+        """Return the stream's read plan.
+
+        Descriptions of objects are cached: those that a refusal rests on are read again before the refusal is believed.
+        """
         from connectors.salesforce.errors import Doubtful
         from connectors.salesforce.read_plan import plan_of
 
@@ -107,8 +106,10 @@ class SalesforceConnector:
 
     @contextlib.contextmanager
     def _planned(self, stream: StreamSpec) -> Iterator[SalesforceReadPlan]:
-        """What a plan rests on is forgotten where Salesforce refuses what it asks for: the next try asks anew. A field
-        that it does not know any more is named with the mapping's line that wants it."""
+        """Provide the read plan; if Salesforce refuses a query made from it, forget the descriptions behind the plan.
+
+        The next attempt reads them again. An unknown field is named with the line of the mapping that wants it.
+        """
         from connectors.salesforce.errors import FieldRefused
         from connectors.salesforce.read_plan import with_readers
 
@@ -116,25 +117,28 @@ class SalesforceConnector:
         try:
             yield plan
         except SourceRefused as refused:
+            # If Salesforce names the object, only that description is doubted; the others cost a request each.
             named = {refused.entity} & plan.objects if isinstance(refused, FieldRefused) else None
             self._account.forget(named or plan.objects, self._account.descriptions)
             if isinstance(refused, FieldRefused):
+                # Raises the better error, with all missing fields, if the fresh description lacks the field too.
                 self._plan(stream)
                 raise with_readers(refused, stream) from None
             raise
 
 
 class Accounts:
-    """One account for each source of a configuration in force: its streams share the session, the login lock and what
-    is known of the quota. A configuration that is read anew has options, and so accounts, of its own."""
+    """One session for each source of the configuration in force; a reloaded configuration gets sessions of its own."""
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
         self._by_options: dict[int, SalesforceSession] = {}
 
     def of(self, source: str, options: SalesforceSource) -> SalesforceSession:
+        """Return the session of the source with these very options."""
         from connectors.salesforce.session import SalesforceSession
 
+        # By identity: options that were read anew are other ones, even if they are equal.
         key = id(options)
         with self._lock:
             if key not in self._by_options:
@@ -145,7 +149,7 @@ class Accounts:
 
 
 class SalesforceConnectorType:
-    """What the engine knows of this connector before it opens a source."""
+    """The connector as the engine sees it before it opens a source."""
 
     name = "salesforce"
     source_options: type[BaseModel] = SalesforceSource
@@ -161,7 +165,7 @@ class SalesforceConnectorType:
         return lane_progress(cursor)
 
     def open(self, source: str, options: BaseModel) -> Connector:
-        """Opens the source. Raises ConfigError where a secret cannot be had, or simple-salesforce is not installed."""
+        """Open the source. Raises ConfigError if a secret cannot be read, or simple-salesforce is not installed."""
         try:
             account = self._accounts.of(source, cast("SalesforceSource", options))
         except ModuleNotFoundError as error:

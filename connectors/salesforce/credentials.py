@@ -1,4 +1,4 @@
-"""The credentials of a source: where they lie, what they open, and the organisation that they name."""
+"""The credentials of a source: opens sessions with them, and names the organisation that they belong to."""
 
 from __future__ import annotations
 
@@ -21,19 +21,19 @@ from sync.shared.errors import ConfigError, Problem
 from sync.shared.secrets import SecretRef
 
 _ASSERTED_FOR = timedelta(minutes=3)
-"""Salesforce takes no signed assertion that is good for longer.
-(Salesforce Help, "OAuth 2.0 JWT Bearer Flow for Server-to-Server Integration".)"""
+"""Salesforce accepts no signed assertion with a longer validity. (docs/sources.md#salesforce-login)"""
 
 
 class Credentials:
-    """Secrets are read anew at each use. Its methods raise ConfigError where one cannot be had."""
+    """The credentials of one source. Secrets are read again at each use; all methods raise ConfigError if that
+    fails."""
 
     def __init__(self, source: str, options: SalesforceSource) -> None:
         self._source = source
         self._options = options
 
     def open(self, http: Http) -> tuple[str, str]:
-        """Return the secret and the host of a new session. Raises whatever the library and the way to Salesforce
+        """Return the secret and the host of a new session. Raises whatever simple-salesforce and the connection
         raise."""
         auth, host = self._options.auth, host_of(self._options.domain or "login")
         match auth:
@@ -93,7 +93,7 @@ class Credentials:
         return text if isinstance(text, str) else self._secret(text, key)
 
     def check_files(self) -> None:
-        """Raises ConfigError where a secret or certificate that the options name cannot be had."""
+        """Raise ConfigError if a secret or certificate file that the options name cannot be used."""
         options = self._options
         if options.certificates is not None:
             try:
@@ -109,8 +109,11 @@ class Credentials:
                 self._secret(value, name)
 
     def place(self) -> str:
-        """Return which organisation this is, offline: its host; where that is a login host, the user tells (hashed: it
-        may be a person)."""
+        """Return the organisation's host, without a request.
+
+        A login host (`login`, `test`) names no organisation: there the user's name is added, hashed because it may be a
+        person.
+        """
         auth, domain = self._options.auth, self._options.domain or "login"
         if isinstance(auth, SessionId):
             return auth.instance

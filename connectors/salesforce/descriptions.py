@@ -1,4 +1,5 @@
-"""What an object is by its description: its fields as this user sees them, its parents, what dates its changes."""
+"""Descriptions of objects: their fields as this user sees them, their parents, the field that dates changes.
+(docs/sources.md#salesforce-fields)"""
 
 from __future__ import annotations
 
@@ -11,19 +12,20 @@ from typing import Any
 from sync.shared.words import Json
 
 CURSORS = ("SystemModstamp", "LastModifiedDate", "CreatedDate", "LoginTime")
-"""Fields that may date a change, the best first: the first one also knows changes by automatic processes."""
+"""Fields that may date a change, the best first: SystemModstamp also moves with changes by automatic processes.
+(docs/sources.md#salesforce-times-of-change)"""
 SEPARATOR = ";"
-"""Between the values of a multi-select field."""
+"""The separator between the values of a multi-select field."""
 _NEAR = 0.75
-"""Names that are less alike than this are no slip of the pen."""
+"""Similarity (0 to 1) from which a name is taken for a misspelling of another."""
 
 
 @dataclass(frozen=True, slots=True)
 class Field:
     """One field. `relation` is the name by which a query reaches the parent that a look-up field refers to.
 
-    `choices`: every code and what this user sees for it, in the user's language; of `RecordTypeId` the record types.
-    `mixed`: the parent may be of several objects, of which a query reaches only what they have in common.
+    `choices`: every code and its label in the user's language; for `RecordTypeId` the record types. `mixed`: the parent
+    may be of several objects, and a query reaches only what they have in common.
     """
 
     name: str
@@ -39,7 +41,7 @@ class Field:
 
     @property
     def is_listed(self) -> bool:
-        """True where its values are codes of a list, which have labels."""
+        """Return true if the values are codes of a list, which have labels."""
         return self.type in {"picklist", "multipicklist"} or self.name == "RecordTypeId"
 
     def labels_of(self, value: str) -> tuple[list[str], list[str]]:
@@ -51,7 +53,7 @@ class Field:
 
 @dataclass(frozen=True)
 class ObjectSchema:
-    """An object, by its API name. Fields that the user may not see are not in it: Salesforce leaves them out."""
+    """An object, by its API name. Salesforce leaves out the fields that the user may not see."""
 
     name: str
     label: str
@@ -60,7 +62,8 @@ class ObjectSchema:
 
     @classmethod
     def of(cls, description: Json) -> ObjectSchema:
-        """From the answer to `describe`. Raises KeyError, TypeError where it is none."""
+        """Return the object that an answer to `describe` is about. Raises KeyError or TypeError for any other
+        answer."""
         types = _record_types(description.get("recordTypeInfos") or ())
         fields = [_field(each, types) for each in description["fields"]]
         return cls(
@@ -72,19 +75,21 @@ class ObjectSchema:
 
     @cached_property
     def relations(self) -> Mapping[str, Field]:
+        """Return the look-up fields, by the names of the relations."""
         return {field.relation: field for field in self.fields.values() if field.relation}
 
     @cached_property
     def cursor(self) -> str | None:
-        """The field that dates changes; None where none can be searched and sorted by."""
+        """Return the field that dates changes, or None if no such field can be filtered and sorted by."""
         for name in CURSORS:
             field = self.fields.get(name)
+            # Some objects have a SystemModstamp that cannot be filtered by.
             if field and field.type == "datetime" and field.filterable and field.sortable:
                 return name
         return None
 
     def nearest(self, name: str) -> str:
-        """Return the field or parent that was probably meant, as a hint; empty where nothing is near."""
+        """Return a hint with the most similar field or relation; "" if there is none."""
         return nearest_of(name, (*self.fields, *self.relations))
 
     def has(self, *names: str) -> bool:
@@ -108,8 +113,7 @@ def _field(described: Mapping[str, Any], record_types: Mapping[str, str]) -> Fie
 
 
 def _choices(values: Sequence[Mapping[str, Any]]) -> Mapping[str, str]:
-    """`label` is in the language of the user who asks.
-    (https://developer.salesforce.com/docs/atlas.en-us.api.meta/api/sforce_api_calls_describesobjects_describesobjectresult.htm)"""
+    """Return labels by code, in the language of the user who asks. (docs/sources.md#salesforce-fields)"""
     return {str(each["value"]): str(each.get("label") or each["value"]) for each in values}
 
 
@@ -118,7 +122,7 @@ def _record_types(infos: Sequence[Mapping[str, Any]]) -> Mapping[str, str]:
 
 
 def nearest_of(name: str, known: Iterable[str]) -> str:
-    """Return the known name that was probably meant, as a hint; empty where nothing is near."""
+    """Return a hint with the most similar known name; "" if there is none."""
     lowered = {each.casefold(): each for each in known}
     close = difflib.get_close_matches(name.casefold(), lowered, n=1, cutoff=_NEAR)
     return f"the nearest is {lowered[close[0]]}" if close else ""
@@ -150,5 +154,5 @@ NAME = ObjectSchema(
         )
     },
 )
-"""What a query reaches of a parent that may be of several objects, such as the owner of a lead, a user or a queue.
-(https://developer.salesforce.com/docs/atlas.en-us.object_reference.meta/object_reference/sforce_api_objects_name.htm)"""
+"""The fields that a query reaches of a parent that may be of several objects, such as the owner of a lead: a user or a
+queue. (docs/sources.md#salesforce-fields)"""

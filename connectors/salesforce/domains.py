@@ -1,7 +1,7 @@
-"""Where an organisation is: what people write as `domain`, and the one form that is used from then on.
+"""Turns what people write as `domain` into the one form that the rest of the program uses.
 
-A domain of salesforce.com is kept without that ending (`acme.my`), one of another of the vendor's clouds as the whole
-host (`acme.my.salesforce.mil`). Source: Salesforce Help, "My Domain URL Formats" (id=xcloud.domain_name_url_formats).
+A domain of salesforce.com is kept without that ending (`acme.my`), one of another cloud of Salesforce as the whole host
+(`acme.my.salesforce.mil`). (docs/sources.md#salesforce-login)
 """
 
 from __future__ import annotations
@@ -9,11 +9,11 @@ from __future__ import annotations
 import re
 
 LOGIN_HOSTS = ("login", "test")
-"""The vendor's own log-in hosts, for production and for sandboxes: they name no organisation."""
+"""Salesforce's own login hosts, for production and for sandboxes: they name no organisation."""
 
 _SUFFIX = ".salesforce.com"
 _CLOUDS = (".salesforce.mil", ".sfcrmproducts.cn", ".sfcrmapps.cn")
-"""Endings of hosts outside the commercial cloud: the United States' Department of Defense, China."""
+"""Endings of hosts outside the commercial cloud: the US Department of Defense, and China."""
 _LABEL = re.compile(r"[a-z0-9](?:-?-?[a-z0-9])*")
 _PARTITION = re.compile(r"\.(sandbox|develop|scratch|demo|patch|trailblaze|free|stage)$")
 _PAGES = {
@@ -29,13 +29,18 @@ _PAGES = {
     ".setup.sfcrmapps.cn": ".sfcrmproducts.cn",
     ".setup.sfcrmproducts.cn": ".sfcrmproducts.cn",
 }
-"""Hosts of pages, and the ending of the host that takes API requests instead."""
+"""Hosts that serve pages, and the ending of the host that takes API requests instead."""
 
 
 def prefix_of(text: str) -> str:
-    """Return the host without `.salesforce.com`, of another cloud the whole host, from any usual spelling: `acme`,
-    `acme.my`, `acme--uat.sandbox.my`, a host, a URL copied from the browser. Raises ValueError with what to write."""
+    """Return the host without `.salesforce.com`, or for another cloud the whole host, from any usual spelling.
+
+    Takes `acme`, `acme.my`, `acme--uat.sandbox.my`, a host, or a URL copied from the browser. Raises ValueError, which
+    says what to write instead.
+    """
+    # Whatever follows the host in a copied URL is dropped.
     host = re.sub(r"^[a-z]+://", "", text.strip().lower()).split("/")[0].split("?")[0].rstrip(".")
+    # Copied from the browser, the most frequent mistake: such hosts answer INVALID_SESSION_ID.
     for pages, suffix in _PAGES.items():
         if host.endswith(pages):
             there = _my_domain(host.removesuffix(pages)) + ("" if suffix == _SUFFIX else suffix)
@@ -52,7 +57,7 @@ def prefix_of(text: str) -> str:
 
 
 def _my_domain(name: str) -> str:
-    """`acme` is `acme.my`; two hyphens in it name a sandbox."""
+    """Return the My Domain of a name: `acme` is `acme.my`; two hyphens mark a sandbox."""
     if name.endswith(".my"):
         return name
     if "." not in name and "--" in name:
@@ -61,17 +66,17 @@ def _my_domain(name: str) -> str:
 
 
 def host_of(domain: str) -> str:
-    """Return the whole host of what `prefix_of` returned."""
+    """Return the whole host for a result of `prefix_of`."""
     return domain if domain.endswith(_CLOUDS) else f"{domain}{_SUFFIX}"
 
 
 def is_login_host(domain: str) -> bool:
-    """Return whether it is a log-in host, of whichever cloud."""
+    """Return true for a login host of any cloud."""
     return host_of(domain).split(".", 1)[0] in LOGIN_HOSTS and ".my." not in host_of(domain)
 
 
 def instance_host(text: str) -> str:
-    """A host, with its port if it has one, from a host or a URL."""
+    """Return a host, with its port if there is one, from a host or a URL. Raises ValueError."""
     host = re.sub(r"^https://", "", text.strip()).split("/")[0]
     if not re.fullmatch(r"[A-Za-z0-9.-]+(:\d{1,5})?", host):
         raise ValueError('must be a host such as "acme.my.salesforce.com"')

@@ -1,7 +1,7 @@
-"""What Salesforce refuses, in the administrator's words: which code, what it means here, what to grant and where.
+"""Errors of Salesforce in an administrator's words: the code, its meaning here, what to grant and where.
 
-Its own messages quote queries, values and users; nothing of them is repeated but error codes and names of fields and
-objects.
+Salesforce's own messages quote queries, values and users. Nothing of them is repeated but error codes and the names of
+fields and objects. (docs/sources.md#salesforce-errors)
 """
 
 from __future__ import annotations
@@ -15,20 +15,19 @@ from sync.shared.errors import SourceRefused, SourceUnavailable, SyncError
 
 
 class Slow(SourceUnavailable):
-    """Salesforce gave up on a query: it asks for too much at once."""
+    """Salesforce gave up on a query, or it asks for too much at once: ask for less."""
 
 
 class RequestTooLong(SourceUnavailable):
-    """The request's address or headers are longer than what is on the way takes."""
+    """The request's address or headers are too long for Salesforce or for something in between."""
 
 
 class LocatorLost(SourceUnavailable):
-    """The rest of a result is gone; asking anew from the last row is the way on."""
+    """The rest of a result is gone; a new query from the last row continues it."""
 
 
 class Doubtful(SourceRefused):
-    """A refusal that rests on descriptions of objects, which may be hours old: asked for anew, they may say otherwise.
-    `objects`: whose descriptions these are."""
+    """A refusal that rests on cached descriptions of `objects`. Read again, they may say otherwise."""
 
     def __init__(
         self,
@@ -43,12 +42,12 @@ class Doubtful(SourceRefused):
         self.objects = objects
 
     def settled(self) -> SourceRefused:
-        """Return the refusal as it is to be told once no description is left to doubt."""
+        """Return the refusal as it is raised once all descriptions are fresh."""
         return SourceRefused(self.message, hint=self.hint, source=self.source, stream=self.stream)
 
 
 class NotAccessible(Doubtful):
-    """What was asked for is not there, or not for this user."""
+    """The object or field does not exist, or the user may not see it."""
 
     def of(self, name: str, stream: str | None = None) -> NotAccessible:
         """Return the same refusal, naming the object whose description it is about."""
@@ -58,8 +57,10 @@ class NotAccessible(Doubtful):
 
 
 class FieldRefused(SourceRefused):
-    """A query was refused for a field that is not there, or not for this user, whatever its object's description says.
-    `column` and `entity`: the field's name and its object's, where they are known."""
+    """A query was refused because of a field, whatever the object's description says of it.
+
+    `column` and `entity` are the names of the field and its object, "" if they are not known.
+    """
 
     column = ""
     entity = ""
@@ -120,16 +121,19 @@ _BY_STATUS: dict[int, SalesforceFault] = {
 
 
 def fault_of(status: int, content: object) -> SalesforceFault:
-    """What an answer with that status says; `content` is its body, parsed if it was JSON."""
+    """Return the meaning of an answer with an error status. `content` is its body, parsed if it was JSON."""
     code, message = _first_error(content)
     if code == "INVALID_FIELD" and (found := _UNSEARCHABLE.search(message)):
         return SalesforceFault("field", f"{found[1]} cannot be searched or sorted by ({code})", _SEARCH_CURE, found[1])
+    # A 403 that has nothing to do with permissions.
     if code == "REQUEST_LIMIT_EXCEEDED":
         return limit_fault(message)
+    # The code says more than the status, which proxies may set too.
     fault = _BY_CODE.get(code) or ACCESS.get(code.upper()) or _BY_STATUS.get(status)
     if fault is None:
         fault = _of_class(status)
     named = f" ({code})" if code else f" (HTTP {status})"
+    # Names only: the rest of the message quotes the query, with its values.
     found = _FIELD.search(message) if fault.kind == "field" else None
     about = f"{found[2]}.{found[1]}" if found else _about(message)
     what = fault.what + named + (f": {about}" if about else "")
@@ -141,13 +145,14 @@ def _of_class(status: int) -> SalesforceFault:
         return SalesforceFault(
             "refused", "Salesforce answers from another place", "was My Domain renamed? Copy it from Setup, My Domain"
         )
+    # 406 and 420 come now and then, without a body and without a reason.
     if status >= 500 or status in {406, 408, 420, 429}:
         return SalesforceFault("later", "Salesforce failed", "see status.salesforce.com")
     return SalesforceFault("refused", "Salesforce refuses the request", "look at object, via and mapping")
 
 
 def _first_error(content: object) -> tuple[str, str]:
-    """Code and message of REST's list of errors, of OAuth's object, of anything else none."""
+    """Return the code and message of REST's list of errors or of OAuth's object; "" for anything else."""
     first = content[0] if isinstance(content, list) and content else content
     if not isinstance(first, dict):
         return "", ""
@@ -166,7 +171,7 @@ _OBJECT = re.compile(r"sObject type '(\w{1,80})' is not supported")
 
 
 def _about(message: str) -> str:
-    """The relation or object that a message is about: a name, no value."""
+    """Return the relation or object that a message is about: a name, never a value."""
     found = _RELATION.search(message) or _OBJECT.search(message)
     return found[1] if found else ""
 
@@ -185,7 +190,7 @@ _ERRORS: dict[SalesforceFaultKind, type[SyncError]] = {
 
 
 def error_of(fault: SalesforceFault, source: str, stream: str | None) -> SyncError:
-    """The error to raise for a fault."""
+    """Return the error to raise for a fault."""
     kind = _ERRORS.get(fault.kind, SourceUnavailable)
     error = kind(fault.what, hint=fault.hint, source=source, stream=stream)
     if isinstance(error, FieldRefused):
@@ -194,7 +199,7 @@ def error_of(fault: SalesforceFault, source: str, stream: str | None) -> SyncErr
 
 
 def unclear(what: str, source: str, stream: str | None) -> SourceUnavailable:
-    """An answer that is not what Salesforce sends: a proxy's page, half an answer."""
+    """Return the error for an answer that Salesforce does not send: a proxy's page, a truncated body."""
     return SourceUnavailable(
         f"the answer is not what Salesforce sends: {what}",
         hint="see whether a proxy or a maintenance page answers instead; the poll is tried again",
@@ -204,4 +209,5 @@ def unclear(what: str, source: str, stream: str | None) -> SourceUnavailable:
 
 
 def listed(names: Sequence[str], most: int = 20) -> str:
+    """Return the names as one text, the first `most` of them."""
     return ", ".join(names[:most]) + (f" and {len(names) - most} more" if len(names) > most else "")

@@ -1,4 +1,4 @@
-"""One answer of Salesforce that is none: what it calls for, what happened, the cure."""
+"""The meaning of an error answer: what to do, what happened, the cure."""
 
 from __future__ import annotations
 
@@ -9,8 +9,13 @@ from typing import Literal
 SalesforceFaultKind = Literal[
     "later", "refused", "absent", "session", "slow", "long", "locator", "field", "daily", "crowded"
 ]
-"""What to do: try later; a person must act, also where something is absent; renew the session; ask for less; send it
-another way; begin the page anew; look at the object anew; rest till the day's requests are fewer; rest for a minute."""
+"""The remedy for a fault.
+
+`later`: retry. `refused`: a person must act. `absent`: likewise, because something does not exist.
+`session`: open a new session. `slow`: ask for less. `long`: send the query in a body.
+`locator`: ask for the page again. `field`: describe the object again.
+`daily`: pause until the day's requests are fewer. `crowded`: pause for a minute.
+"""
 
 PERMISSIONS = "Setup, Permission Sets, the set of the integration user"
 APP = "Setup, External Client App Manager, the app"
@@ -18,17 +23,17 @@ APP = "Setup, External Client App Manager, the app"
 
 @dataclass(frozen=True, slots=True)
 class SalesforceFault:
-    """An answer's meaning, in the administrator's words: never the vendor's own, which quote values."""
+    """The meaning of an error in the administrator's words, never in those of Salesforce, which quote values."""
 
     kind: SalesforceFaultKind
     what: str
     hint: str = ""
     column: str = ""
-    """The field that it is about, by its name alone."""
+    """The name of the field that it is about."""
     entity: str = ""
-    """The object that this field is, or is not, of."""
+    """The name of that field's object."""
 
 
 def shown_code(code: str) -> str:
-    """Return the code in brackets, or nothing where it is none: it may be a value then."""
+    """Return the code in brackets, or "" if it does not look like a code: it may be a value then."""
     return f" ({code})" if re.fullmatch(r"[A-Za-z_]{1,60}", code) else ""

@@ -1,7 +1,7 @@
-"""Converted leads: which lead a contact or an account was made from, asked for when its page is read.
+"""Converted leads: finds the lead that a contact or an account was made from, when its page is read.
 
-A conversion writes the lead, the contact and the account in one transaction: whoever sees one of them sees them all, so
-the order in which streams are polled does not matter.
+A conversion writes the lead, the contact and the account in one transaction. Whoever sees one of them sees them all, so
+the order in which streams are polled does not matter. (docs/sources.md#salesforce-deleted-merged-converted)
 """
 
 from __future__ import annotations
@@ -20,22 +20,23 @@ from connectors.salesforce.soql import Select, canonical
 from sync.shared.errors import SourceRefused
 
 BY_OBJECT = {"Account": "ConvertedAccountId", "Contact": "ConvertedContactId"}
-"""By the object of an heir: the lead's field that holds its id.
-(https://developer.salesforce.com/docs/atlas.en-us.object_reference.meta/object_reference/sforce_api_objects_lead.htm)"""
+"""The field of a lead that holds the id of the record it became, by that record's object."""
 MADE, CONVERTED = "CreatedDate", "ConvertedDate"
 _A_DAY = timedelta(days=1)
 
 
 def marks(schema: ObjectSchema) -> Iterator[str]:
-    """Return what is asked of an heir's row in any case: an account may be older than the lead that joined it."""
+    """Yield the fields that are always read of a row: an account may be older than the lead that joined it."""
     return (name for name in (MADE,) if schema.name == "Account" and schema.has(name))
 
 
 def leads_of(
     client: Client, stream: str, heirs: Mapping[str, Sequence[SalesforceRow]]
 ) -> Mapping[str, tuple[str, ...]]:
-    """Return the ids of the leads that these rows were made from, by the row's id. `heirs`: rows by their object.
-    Costs a request for each object among them that has rows, and for each 4,000 of these."""
+    """Return the ids of the leads that these rows were made from, by the row's id.
+
+    `heirs` are rows by their object. Costs a request for each object with rows, and for each 4,000 of them.
+    """
     found: defaultdict[str, dict[str, None]] = defaultdict(dict)
     for name, rows in heirs.items():
         if rows and name in BY_OBJECT:
@@ -45,8 +46,10 @@ def leads_of(
 
 
 def _asked(client: Client, stream: str, link: str, rows: Sequence[SalesforceRow]) -> list[tuple[str, str]]:
-    """Heirs and leads. Where the question is refused, the leads' description is looked at anew: it may say why, and
-    that nothing can be known."""
+    """Return pairs of row id and lead id; none if the user may not see them.
+
+    If the query is refused, the description of leads is read again: it may explain the refusal.
+    """
     before = client.account.descriptions
     lead = visible(client, stream)
     if lead is None or gap(lead, link) is not None:
@@ -62,7 +65,7 @@ def _asked(client: Client, stream: str, link: str, rows: Sequence[SalesforceRow]
 
 
 def visible(client: Client, stream: str) -> ObjectSchema | None:
-    """Return the description of leads; None where the user sees none, and so never read one."""
+    """Return the description of leads, or None if the user sees no leads, and so never read one."""
     try:
         return client.schema("Lead", stream)
     except NotAccessible:
@@ -70,7 +73,7 @@ def visible(client: Client, stream: str) -> ObjectSchema | None:
 
 
 def gap(lead: ObjectSchema, link: str) -> str | None:
-    """Return why leads cannot be found by that field; None where they can."""
+    """Return why leads cannot be found by that field, or None if they can."""
     field = lead.fields.get(link)
     if field is None:
         return f"the user may not see Lead.{link}"
@@ -91,11 +94,13 @@ def _converted(
 
 
 def was_made(heir: Mapping[str, Any], lead: Mapping[str, Any]) -> bool:
-    """Return whether an account came of the conversion: a company may be older, and a lead only joined it. Persons'
-    accounts are persons, whatever their age."""
+    """Return true if the conversion created this account: a company may be older, and the lead only joined it.
+
+    A person account is the lead's person, whatever its age.
+    """
     if heir.get(IS_PERSON) is True:
         return True
-    if (born := _time(heir.get(MADE))) and (before := _time(lead.get(MADE))) and born < before:
+    if (created := _time(heir.get(MADE))) and (before := _time(lead.get(MADE))) and created < before:
         return False  # older than the lead itself
     made, converted = _day(heir.get(MADE)), _day(lead.get(CONVERTED))
     if made is None or converted is None:
@@ -104,7 +109,7 @@ def was_made(heir: Mapping[str, Any], lead: Mapping[str, Any]) -> bool:
 
 
 def _time(text: object) -> str | None:
-    """Sortable."""
+    """Return the time in a form that sorts as text, or None."""
     try:
         return canonical(text) if isinstance(text, str) else None
     except (ValueError, OverflowError):

@@ -1,8 +1,7 @@
-"""What users see for the codes in a record: beside each field whose label is wanted stands `field@label`.
+"""Labels that users see for codes: beside each field whose label is wanted stands `field@label`.
 
-Labels are the description's. A code that it does not list is looked up in a fresh one, once; where that does not list
-it either, it has no label (a value that was taken off the list): null, and never the code instead. Of a field without a
-list the value is what users see.
+Labels come from the object's description. A code that it lacks is looked up once in a fresh one. If that lacks it too
+(a value that was taken off the list) the label is null, never the code. A field without a list is its own label.
 """
 
 from __future__ import annotations
@@ -18,17 +17,18 @@ from sync.shared.words import LABEL, Json
 
 
 class SalesforceLabels:
-    """Gives the labels of one stream's records; what has none is counted in the client by `Account.Industry`."""
+    """Adds labels to one stream's records. Missing ones are counted in the client, by `Account.Industry`."""
 
     def __init__(self, client: Client, stream: str) -> None:
         self._client = client
         self._stream = stream
 
     def look_up(self, selection: FieldSelection, rows: Sequence[SalesforceRow]) -> None:
-        """Have objects described anew whose description lacks a code of these rows, each code once."""
+        """Have objects described again whose description lacks a code of these rows, once for each code."""
         doubted: dict[str, set[str]] = {}
         for labelled in selection.labelled:
             for code in _unknown(self._field(labelled), labelled.path, rows):
+                # By field and code: the same code may be known in another field.
                 doubted.setdefault(labelled.object, set()).add(f"{labelled.path[-1]}={code}")
         for name, codes in doubted.items():
             self._client.account.doubt(name, codes)
@@ -48,6 +48,7 @@ class SalesforceLabels:
         labels, without = field.labels_of(code)
         if without:
             self._client.without_label[f"{labelled.object}.{field.name}"] += 1
+        # Always a list, even of one label, so that a mapping need not distinguish.
         if field.type == "multipicklist":
             return labels or None
         return labels[0] if labels else None
@@ -67,7 +68,7 @@ def _unknown(field: Field | None, path: Sequence[str], rows: Sequence[Salesforce
 
 
 def _holder(record: Any, path: Sequence[str]) -> Any:
-    """The record, or the parent in it, that has the field at the end of a path; None where there is none."""
+    """Return the record, or the parent inside it, that has the field at the end of a path; None if there is none."""
     for name in path[:-1]:
         record = record.get(name) if isinstance(record, dict) else None
     return record if isinstance(record, dict) else None

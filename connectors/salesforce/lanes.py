@@ -1,13 +1,15 @@
-"""Where a lane stands and which window it reads next: pure decisions over whole seconds of Salesforce's clock.
+"""Position of a lane and the decision which window to read next. Pure; whole seconds of Salesforce's clock.
 
-A lane reads closed windows `low <= SystemModstamp < high`, each in the order of ids. Within a window that order has no
-ties, however many records bear one time; a record that is changed meanwhile leaves the window for a later one. The next
-window begins `overlap` before the end of the last one, for what was committed late.
+A lane reads closed windows `low <= SystemModstamp < high`, each in the order of ids. That order has no ties within a
+window, however many records share one time; a record that changes meanwhile leaves the window for a later one. The next
+window begins `overlap` before the end of the last, for transactions that were committed late.
+(docs/sources.md#salesforce-times-of-change)
 
-What was there when the lane began is the backfill's, one window without a beginning. Until it is over, windows begin at
-`start`; the first one after it begins `overlap` before that, for what was committed behind the backfill's back.
+Records that existed when the lane began belong to the backfill, one window without a lower bound. Until it is done,
+windows begin no earlier than `start`; the first one afterwards begins `overlap` before that, for records that were
+committed after the backfill had passed them.
 
-A window that is too much for Salesforce is read in parts: `goal` is where the last part ends.
+A window that is too much for one query is read in parts: `goal` is the end of the last part.
 """
 
 from __future__ import annotations
@@ -19,14 +21,14 @@ from connectors.salesforce.soql import moment, seconds_of
 from sync.shared.words import Json
 
 FIRST = 915_148_800
-"""1999: nothing in Salesforce is older, but for times that somebody imported."""
+"""1999, in seconds since 1970: nothing in Salesforce is older, except imported times."""
 SHORTEST = 1
-"""Seconds of the shortest window: times have no finer grain."""
+"""Seconds of the shortest window: times have no finer resolution."""
 
 
 @dataclass(frozen=True, slots=True)
 class SalesforceWindow:
-    """A window being read: from `low` (None: the beginning) to before `high`, rows after the id `after`."""
+    """A window that is being read: `low` (None: no lower bound) up to but without `high`; rows after the id `after`."""
 
     low: int | None
     high: int
@@ -34,13 +36,15 @@ class SalesforceWindow:
     after: str | None = None
 
     def halved(self) -> SalesforceWindow | None:
-        """The first half of what is left of it; None where it is as short as can be."""
+        """Return the first half of what is left, or None if it cannot be shorter."""
         low = FIRST if self.low is None else self.low
+        # By time, not by count: nothing tells how records are spread over the window.
         middle = low + (self.high - low) // 2
         return replace(self, high=middle) if self.high - low > SHORTEST else None
 
     def next(self) -> SalesforceWindow | None:
-        """The part after this one: at most twice as long, since this one came in time. None at the goal."""
+        """Return the part after this one, or None at the goal. It is at most twice as long, since this one came in
+        time."""
         if self.high >= self.goal:
             return None
         length = self.high - (FIRST if self.low is None else self.low)
@@ -49,7 +53,7 @@ class SalesforceWindow:
 
 @dataclass(frozen=True, slots=True)
 class SalesforceLane:
-    """A lane of changes. `of` names object and field: a lane of others starts anew."""
+    """The position of a lane of changes. `of` is `object.field`: a lane of another pair begins anew."""
 
     of: str
     through: int
@@ -59,7 +63,7 @@ class SalesforceLane:
 
 @dataclass(frozen=True, slots=True)
 class SalesforceBackfill:
-    """The lane of what was there at first."""
+    """The position of the backfill; `window` is None once it is done."""
 
     of: str
     window: SalesforceWindow | None
@@ -70,28 +74,34 @@ class SalesforceBackfill:
 
 
 def first_lane(of: str, now: int, settle: int) -> SalesforceLane:
+    """Return the lane that begins at `now`; everything earlier belongs to the backfill."""
     return SalesforceLane(of, now - settle, now - settle)
 
 
 def first_backfill(of: str, now: int, settle: int) -> SalesforceBackfill:
+    """Return the backfill of everything before the lane that begins at `now`."""
     return SalesforceBackfill(of, SalesforceWindow(None, now - settle, now - settle))
 
 
 def plan(lane: SalesforceLane, now: int, overlap: int, settle: int, *, backfilled: bool) -> SalesforceLane:
-    """The lane with the window that this poll reads; without one where there is none yet."""
+    """Return the lane with the window that this poll reads, or unchanged if nothing is due."""
     high = now - settle
+    # `min`: settle may have grown, or Salesforce's clock gone back.
     low = min(lane.through, high) - overlap
     start = lane.start
     if start is not None:
+        # Until the backfill is done everything before `start` is its own, and would be read twice.
         low = min(low, start - overlap) if backfilled else max(low, start)
         start = None if backfilled else start
+    # Nothing to read: Salesforce's clock stands before the end of what was read.
     if high <= low:
         return lane
     return replace(lane, start=start, window=SalesforceWindow(low, high, high))
 
 
 def advance(lane: SalesforceLane, rest: SalesforceWindow | None) -> SalesforceLane:
-    """The lane after a page: what of its window is left, None once that is read to its goal."""
+    """Return the lane after a page. `rest` is what is left of its window, None once it is read to its goal."""
+    # Only at the goal does the lane move: a part that was read is remembered by the window.
     read = lane.window.goal if rest is None and lane.window is not None else lane.through
     return replace(lane, through=read, window=rest)
 

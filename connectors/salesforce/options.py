@@ -1,9 +1,10 @@
-"""The configuration keys that only the Salesforce connector knows; their descriptions are the reference in the docs."""
+"""The configuration keys of the Salesforce connector; their descriptions are the reference in the docs."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from datetime import timedelta
+from dataclasses import dataclass
+from datetime import date, timedelta
 from pathlib import Path
 from typing import Annotated, Literal
 
@@ -11,12 +12,11 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationInf
 
 from connectors.interface import EndOfSupport
 from connectors.salesforce.domains import instance_host, is_login_host, prefix_of
-from connectors.salesforce.endings import endings_of
 from sync.shared.durations import Duration
 from sync.shared.secrets import SecretRef
 
 LAST_SOAP_VERSION = 64
-"""The vendor's SOAP login() is absent from 65.0 on."""
+"""SOAP login() does not exist in later versions. (docs/sources.md#salesforce-end-of-support)"""
 
 
 def _from_folder(path: str, info: ValidationInfo) -> str:
@@ -27,9 +27,9 @@ Domain = Annotated[str, AfterValidator(prefix_of)]
 Host = Annotated[str, AfterValidator(instance_host)]
 File = Annotated[str, Field(min_length=1), AfterValidator(_from_folder)]
 ApiName = Annotated[str, Field(pattern=r"^[A-Za-z][A-Za-z0-9_]{0,79}$")]
-"""The name by which the API knows an object or a field: Account, Region__c."""
+"""The name of an object or a field in the API: Account, Region__c."""
 Text = str | SecretRef
-"""No secret, but where secrets may lie is as good a place for it."""
+"""A text that is no secret, but may be stored where secrets are."""
 
 
 class _SalesforceTable(BaseModel):
@@ -57,16 +57,16 @@ class Jwt(_SalesforceTable):
 
 
 class SessionId(_SalesforceTable):
-    """A session that somebody else opened; it cannot be renewed. For tests."""
+    """A session that was opened elsewhere; it cannot be renewed. For tests."""
 
     flow: Literal["session"]
     session_id: SecretRef = Field(description="The access token.")
-    instance: Host = Field(description="The host, with its port if need be, that the session is of.")
+    instance: Host = Field(description="The host of the session, with its port if necessary.")
     ca_file: File | None = Field(None, description="As the source's ca_file.")
 
 
 class Password(_SalesforceTable):
-    """User name, password and security token by SOAP login(), which the vendor retires in June 2027."""
+    """User name, password and security token by SOAP login(), which Salesforce retires in June 2027."""
 
     flow: Literal["password"]
     username: Text = Field(description="The user.")
@@ -99,7 +99,7 @@ class SalesforceSource(_SalesforceTable):
         timedelta(seconds=10),
         ge=timedelta(milliseconds=100),
         le=timedelta(minutes=5),
-        description="How long to wait for a connection, of each address.",
+        description="How long to wait for a connection to each address.",
     )
     proxy: SecretRef | None = Field(
         None, description="The proxy's URL; without it $HTTPS_PROXY and $NO_PROXY count. It may hold a password."
@@ -111,7 +111,7 @@ class SalesforceSource(_SalesforceTable):
         0.8,
         gt=0,
         le=1,
-        description="The share of the organisation's API requests of 24 hours, used by whomever, at which this source "
+        description="The share of the organisation's API requests of 24 hours, whoever uses them, at which this source "
         "pauses. From seven eighths of it on it reads changes only, and less often.",
     )
     person_accounts: Literal["account", "contact"] = Field(
@@ -137,11 +137,11 @@ class SalesforceSource(_SalesforceTable):
         return own or self.ca_file
 
     def endings(self) -> Sequence[EndOfSupport]:
-        """Return what ends of the flow and of the version of the API, the earliest first."""
+        """Return what Salesforce stops supporting of the flow and the version of the API, the earliest first."""
         return endings_of(self.auth.flow, self.api_version)
 
     def cautions(self) -> Iterator[tuple[str, str, str]]:
-        """What works, and still deserves a look: key, what, cure."""
+        """Yield key, problem and cure of settings that work but deserve attention."""
         if isinstance(self.auth, Password):
             what = "logs in by SOAP login(), which is switched off in new organisations"
             yield "auth", what, 'use flow = "client_credentials" or "jwt"'
@@ -170,7 +170,7 @@ class SalesforceStream(_SalesforceTable):
     )
 
     def bookkeeping(self) -> frozenset[str]:
-        """The id, and times that move although nothing of the record changed."""
+        """Return the id, and the times that move although nothing in the record changed."""
         return _BOOKKEEPING
 
 
@@ -179,3 +179,43 @@ class SalesforceChild(_SalesforceTable):
 
     object: ApiName = Field(description="The child object, by its API name: Contact.")
     via: ApiName = Field(description="The child's look-up field that holds its parent's id: AccountId.")
+
+
+# ---- ends of support, as Salesforce has announced them (docs/sources.md#salesforce-end-of-support)
+# A release has no single day: the first day of its season stands for it, June 1st for a Summer release.
+
+SUMMER_25, SUMMER_27, SUMMER_28 = date(2025, 6, 1), date(2027, 6, 1), date(2028, 6, 1)
+_OTHER_FLOW = 'set auth = { flow = "client_credentials", … } or { flow = "jwt", … }'
+_HIGHER = "raise api_version: `check` names the newest there is"
+
+
+@dataclass(frozen=True, slots=True)
+class _AnnouncedEnd:
+    """An end of support, and whom it concerns: versions of the API from `first` to `last`, under one flow or any."""
+
+    first: int
+    last: int
+    flow: Literal["password"] | None
+    ending: EndOfSupport
+
+
+_ANNOUNCED = (
+    # Salesforce Help 005132110: gone from 65.0 on; in older versions it is retired with Summer '27
+    _AnnouncedEnd(
+        1, 64, "password", EndOfSupport(SUMMER_27, 'SOAP login(), by which flow = "password" logs in', _OTHER_FLOW)
+    ),
+    # Salesforce Help 000354473
+    _AnnouncedEnd(21, 30, None, EndOfSupport(SUMMER_25, "the API in versions 21.0 to 30.0", _HIGHER)),
+    # Salesforce Help 005321531
+    _AnnouncedEnd(31, 40, None, EndOfSupport(SUMMER_27, "support for the API in versions 31.0 to 40.0", _HIGHER)),
+    _AnnouncedEnd(31, 40, None, EndOfSupport(SUMMER_28, "the API in versions 31.0 to 40.0", _HIGHER)),
+)
+
+
+def endings_of(flow: str, api_version: str) -> list[EndOfSupport]:
+    """Return what Salesforce stops supporting of this flow and version of the API, the earliest first."""
+    version = int(float(api_version))
+    found = (
+        row.ending for row in _ANNOUNCED if row.first <= version <= row.last and (row.flow is None or row.flow == flow)
+    )
+    return sorted(found, key=lambda ending: ending.date)

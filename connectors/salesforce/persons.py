@@ -1,7 +1,6 @@
 """Person accounts: one person in two records, an account and its shadow, a contact of the same name and e-mail.
 
-An organisation without them has no such fields. (SOAP API Developer Guide, "Person Account Record Types":
-https://developer.salesforce.com/docs/atlas.en-us.api.meta/api/sforce_api_guidelines_personaccounts.htm)
+Organisations without person accounts do not have these fields. (docs/sources.md#salesforce-person-accounts)
 """
 
 from __future__ import annotations
@@ -13,16 +12,16 @@ from typing import Any, Literal
 from connectors.salesforce.descriptions import ObjectSchema
 
 IS_PERSON = "IsPersonAccount"
-"""Of both records: whether it is a person's."""
+"""The field of accounts and contacts that is true for the two records of a person."""
 SHADOW = "PersonContactId"
-"""Of a person's account: the id of its shadow."""
+"""The field of a person's account that holds the id of its shadow."""
 
-Kept = Literal["account", "contact"]
+KeptRecord = Literal["account", "contact"]
 
 
 @dataclass(frozen=True, slots=True)
 class Exclusion:
-    """Records that another stream has: `field` says so by `value`."""
+    """Records that belong to another stream: those whose `field` is `value`."""
 
     field: str
     value: bool
@@ -36,15 +35,17 @@ class Exclusion:
         return row.get(self.field) is self.value
 
 
-def excluded(schema: ObjectSchema, kept: Kept) -> Iterator[Exclusion]:
-    """Return what a stream of that object leaves out: the record of each person that is not the kept one."""
+def excluded(schema: ObjectSchema, kept: KeptRecord) -> Iterator[Exclusion]:
+    """Yield what a stream of that object leaves out: of each person the record that is not `kept`."""
     if schema.name == {"account": "Contact", "contact": "Account"}[kept] and schema.has(IS_PERSON):
         yield Exclusion(IS_PERSON, True, f"person accounts, which are read as {kept}s")
 
 
-def excluded_child(schema: ObjectSchema, parent: ObjectSchema, kept: Kept) -> Iterator[Exclusion]:
-    """Return what a child leaves out: the record of each person that is not the kept one; and no person is part of an
-    account, least of all its own shadow of it."""
+def excluded_child(schema: ObjectSchema, parent: ObjectSchema, kept: KeptRecord) -> Iterator[Exclusion]:
+    """Yield what a child leaves out: of each person the record that is not `kept`.
+
+    A person is never part of an account, least of all the shadow of its own account.
+    """
     if not schema.has(IS_PERSON):
         return
     if schema.name == "Account" or (schema.name == "Contact" and (kept == "account" or parent.name == "Account")):
@@ -52,13 +53,15 @@ def excluded_child(schema: ObjectSchema, parent: ObjectSchema, kept: Kept) -> It
 
 
 def marks(schema: ObjectSchema) -> Iterator[str]:
-    """Return the fields that tell a person's account, to be asked for in any case."""
+    """Yield the fields that identify a person's account, which are always read."""
     return (name for name in (IS_PERSON, SHADOW) if schema.name == "Account" and schema.has(name))
 
 
 def is_shadow(parent: Mapping[str, Any], child_object: str, child_id: str) -> bool:
-    """Return whether a child is the shadow of its own account. Where the account's field for it may not be seen, each
-    contact of a person is: it has no others."""
+    """Return true if a child is the shadow of its own account.
+
+    If the field SHADOW may not be seen, every contact of a person counts as one: it has no others.
+    """
     if child_object != "Contact" or parent.get(IS_PERSON) is not True:
         return False
     return SHADOW not in parent or parent[SHADOW] in {None, child_id}

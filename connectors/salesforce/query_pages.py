@@ -1,4 +1,4 @@
-"""What a query is answered with, looked at closely: a page that says 200 must not pass for "nothing there"."""
+"""Reads answers to queries strictly: a 200 that is no result must not pass for "no rows"."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ SalesforceRow = dict[str, Any]
 
 @dataclass(frozen=True, slots=True)
 class QueryPage:
-    """Rows of a query, how many there are in all, where the next ones are; `more` alone says whether there are any."""
+    """Rows of a query and their total. `more` is where the next rows are; only it says whether there are any."""
 
     rows: list[SalesforceRow]
     total: int
@@ -24,11 +24,12 @@ class QueryPage:
 
     @classmethod
     def of(cls, answer: Json, source: str, stream: str) -> QueryPage:
-        """Raises SourceUnavailable where it is not what a query is answered with."""
+        """Return the page that an answer holds. Raises SourceUnavailable for any other answer."""
         match answer:
             case {"totalSize": int(total), "done": True, "records": list(rows)}:
                 found = cls(rows, total, None, done=True)
             case {"totalSize": int(total), "done": False, "nextRecordsUrl": str(more), "records": list(rows)}:
+                # The session goes along with the request: only to Salesforce itself.
                 if not more.startswith("/services/data/"):
                     raise unclear("the rest is elsewhere", source, stream)
                 found = cls(rows, total, more, done=False)
@@ -40,8 +41,11 @@ class QueryPage:
 
 
 def number(text: str) -> int | float:
-    """A number as JSON writes it. Salesforce writes the same value now as 15000, now as 15000.0: whole ones become
-    whole, exactly, so that they have one fingerprint. Raises ValueError for what no number can hold."""
+    """Return a number as JSON writes it; whole ones as int, exactly. Raises ValueError for what no number can hold.
+
+    Salesforce writes the same value as 15000 or as 15000.0: both must have one fingerprint.
+    (docs/sources.md#salesforce-fields)
+    """
     try:
         exact = Decimal(text)
     except InvalidOperation:

@@ -1,4 +1,4 @@
-"""A stream as it is read: which object and fields, which of its records are not its own, which children."""
+"""The plan by which a stream is read: object and fields, records that are left out, children."""
 
 from __future__ import annotations
 
@@ -20,41 +20,45 @@ from sync.shared.words import LABEL, Wanted
 
 @dataclass(frozen=True, slots=True)
 class ObjectReadPlan:
-    """One object as it is read: its description, the field that dates changes, the rows that count."""
+    """One object: its description, the field that dates changes, the selected fields, the records that are left out."""
 
     schema: ObjectSchema
     cursor: str
     selection: FieldSelection
     exclusions: tuple[Exclusion, ...] = ()
     marks: tuple[str, ...] = ()
-    """Fields that say what a record is to others, whatever the mapping reads."""
+    """Fields that decide whether a record belongs to the stream, whatever the mapping reads."""
 
     @property
     def of(self) -> str:
+        """Return `object.field`, by which a lane recognises its own cursor."""
         return f"{self.schema.name}.{self.cursor}"
 
     @property
     def roles(self) -> tuple[str, ...]:
-        """What is asked for in any case."""
-        fate = (name for name in ("IsDeleted", "MasterRecordId") if name in self.schema.fields)
-        return ("Id", self.cursor, *fate, *self.marks, *(each.field for each in self.exclusions))
+        """Return the fields that are always read."""
+        # Not every object can be deleted or merged.
+        deletion = (name for name in ("IsDeleted", "MasterRecordId") if name in self.schema.fields)
+        return ("Id", self.cursor, *deletion, *self.marks, *(each.field for each in self.exclusions))
 
     @property
     def has_bin(self) -> bool:
-        """Whether deleted records can be asked for."""
+        """Return true if deleted records can be queried."""
         return "IsDeleted" in self.schema.fields
 
     def rows(self, *fields: str) -> Select:
-        """The records that there are."""
+        """Return the query for existing records."""
         conditions = tuple(each.condition for each in self.exclusions)
         return Select(self.schema.name, tuple(dict.fromkeys((*self.roles, *fields))), conditions)
 
     def changes(self, *fields: str) -> Select:
-        """All that bears a time, with what was deleted, merged or has become another stream's."""
+        """Return the query for changes, including records that were deleted, merged, or moved to another stream."""
         names = tuple(dict.fromkeys((*self.roles, *fields)))
+        # Without the exclusions: a record that becomes another stream's must be seen to leave this one.
         return Select(self.schema.name, names, deleted=self.has_bin)
 
     def within(self, low: int | None, high: int) -> Iterator[str]:
+        """Yield the conditions `low <= time of change < high`; `low` None means no lower bound."""
         if low is not None:
             yield f"{self.cursor} >= {time_literal(low)}"
         yield f"{self.cursor} < {time_literal(high)}"
@@ -62,7 +66,7 @@ class ObjectReadPlan:
 
 @dataclass(frozen=True, slots=True)
 class ChildObject:
-    """A child that the mapping reads, nested under `name`; `via` is its field that holds its parent's id."""
+    """A child that the mapping reads, nested under `name`; its field `via` holds the parent's id."""
 
     name: str
     via: str
@@ -71,7 +75,7 @@ class ChildObject:
 
 @dataclass(frozen=True, slots=True)
 class SalesforceReadPlan:
-    """`objects`: whose descriptions it rests on."""
+    """A stream's plan. `objects` are those whose descriptions it was made from."""
 
     spec: StreamSpec
     source: ObjectReadPlan
@@ -84,8 +88,8 @@ class SalesforceReadPlan:
 
 
 def plan_of(client: Client, spec: StreamSpec) -> SalesforceReadPlan:
-    """The stream as its options, its mapping and the organisation have it. Raises SourceRefused, which names every
-    field that is missing together with the lines of the mapping that want it."""
+    """Return the plan of a stream. Raises Doubtful, which names every missing field with the lines of the mapping that
+    want it."""
     plan, missing = plan_with_gaps(client, spec)
     if missing:
         raise Doubtful(
@@ -110,7 +114,7 @@ def _gaps(spec: StreamSpec, missing: Sequence[tuple[str, Missing]]) -> Iterator[
 
 
 def words_of(spec: StreamSpec, child: str, missing: Missing) -> str:
-    """`Contact.Emial (read by sources.sf.streams.accounts.lead.contacts[0].emails)`"""
+    """Return words such as: `Contact.Emial (read by sources.sf.streams.accounts.lead.contacts[0].emails)`."""
     path = (child, *missing.path) if child else missing.path
     readers = dict.fromkeys([*spec.read_by(*path), *spec.read_by(*path[:-1], path[-1] + LABEL)])
     return f"{missing.object}.{missing.path[-1]}" + (f" (read by {listed(list(readers), 5)})" if readers else "")
@@ -125,7 +129,7 @@ def with_readers(refused: FieldRefused, spec: StreamSpec) -> FieldRefused:
 
 
 def plan_with_gaps(client: Client, spec: StreamSpec) -> tuple[SalesforceReadPlan, Sequence[tuple[str, Missing]]]:
-    """The stream without the fields that are missing, and those: of which child ("" the record itself)."""
+    """Return the plan without missing fields, and those as pairs of child ("" for the record itself) and field."""
     return _Planning(client, spec).plan()
 
 
@@ -144,6 +148,7 @@ class _Planning:
         missing = [("", each) for each in selection.missing]
         children = []
         for name in sorted(spec.children):
+            # A child that the mapping does not read costs no requests.
             if (wanted := spec.wanted.of_child(name)) is not None:
                 child = self._child(schema, name, wanted)
                 missing += [(name, each) for each in child.source.selection.missing]
@@ -185,6 +190,7 @@ class _Planning:
         yield Exclusion("IsConverted", True, "converted leads, which live on as contacts and accounts")
 
     def _schema(self, name: str) -> ObjectSchema:
+        # Also objects that turn out not to be visible: a refusal rests on those too.
         self._asked.add(name)
         return self._client.schema(name, self._spec.name)
 

@@ -1,8 +1,7 @@
-"""From rows to records: plain values and their labels, the time of change, tombstones, children nested under their
-parents, the leads that they were made from.
+"""Turns rows into records: plain values and labels, time of change, tombstones, nested children, former leads.
 
-Children are read by their look-up field, never as a nested query: that is cut off after some hundred children of one
-parent, without an error.
+Children are read by their look-up field, never by a nested query, which silently ends after some hundred children of
+one parent. (docs/sources.md#salesforce-children)
 """
 
 from __future__ import annotations
@@ -22,11 +21,11 @@ from connectors.salesforce.soql import canonical, is_id, whole_id
 from sync.shared.words import Json, Record
 
 RowWithValues = tuple[SalesforceRow, dict[str, Json]]
-"""A child's row, and its data."""
+"""A child's row and its data."""
 
 
 class SalesforceRecords:
-    """Makes records of one stream. For one thread at a time."""
+    """Makes the records of one stream. Not thread-safe."""
 
     def __init__(self, client: Client, plan: SalesforceReadPlan) -> None:
         self.client = client
@@ -34,14 +33,15 @@ class SalesforceRecords:
         self.labels = SalesforceLabels(client, plan.stream)
 
     def fetch(self, ids: Sequence[str]) -> list[Record]:
-        """These records as they are now, with their children."""
+        """Return these records as they are now, with their children."""
         source = self.plan.source
+        # Ids come from people too: others are unknown here, and MALFORMED_ID would refuse the whole query.
         asked = list(dict.fromkeys(whole_id(id_) for id_ in ids if is_id(id_, source.schema.prefix)))
         select = source.rows(*source.selection.fields)
         return self.of(list(self.client.rows_of(select, "Id", asked, self.plan.stream)))
 
     def of(self, rows: Sequence[SalesforceRow]) -> list[Record]:
-        """Rows as records, in their order: those that are gone as tombstones, the others with their children."""
+        """Return the rows as records, in their order: deleted ones as tombstones, the others with their children."""
         living = {self._id(row): row for row in rows if not is_gone(self.plan, row)}
         nested = {child.name: self._nest(child, living) for child in self.plan.children}
         former = self._former(living, nested)
@@ -62,10 +62,12 @@ class SalesforceRecords:
         children = {name: of.get(id_, []) for name, of in nested.items()}
         links = {name: tuple(self._id(child) for child, _ in items) for name, items in children.items()}
         data = {**made[id_], **{name: [item for _, item in items] for name, items in children.items()}}
-        kin = (id_, *(child_id for ids in links.values() for child_id in ids))
-        return Record(id_, data, when, children=links, former={each: former[each] for each in kin if each in former})
+        own_ids = (id_, *(child_id for ids in links.values() for child_id in ids))
+        leads = {each: former[each] for each in own_ids if each in former}
+        return Record(id_, data, when, children=links, former=leads)
 
     def _data(self, source: ObjectReadPlan, rows: Sequence[SalesforceRow]) -> list[dict[str, Json]]:
+        # For all rows first: one fresh description serves the whole page.
         self.labels.look_up(source.selection, rows)
         found = [source.selection.data(row) for row in rows]
         for data in found:
@@ -73,7 +75,7 @@ class SalesforceRecords:
         return found
 
     def _nest(self, child: ChildObject, parents: Mapping[str, SalesforceRow]) -> Mapping[str, list[RowWithValues]]:
-        """The children of these parents, by the parent's id, in the order of their own."""
+        """Return the children of these parents by the parent's id, in the order of their own ids."""
         rows = [
             row
             for row in self._children(child, list(parents))
@@ -92,6 +94,7 @@ class SalesforceRecords:
         self, living: Mapping[str, SalesforceRow], nested: Mapping[str, Mapping[str, list[RowWithValues]]]
     ) -> Mapping[str, Sequence[str]]:
         heirs: defaultdict[str, list[SalesforceRow]] = defaultdict(list)
+        # Of the record and of its children: the lead may have become either.
         heirs[self.plan.source.schema.name] += living.values()
         for child in self.plan.children:
             heirs[child.source.schema.name] += [row for items in nested[child.name].values() for row, _ in items]
@@ -102,17 +105,18 @@ class SalesforceRecords:
 
 
 def is_gone(plan: SalesforceReadPlan, row: Mapping[str, Any]) -> bool:
-    """Deleted, merged into another one, or by now another stream's."""
+    """Return true if the record was deleted, merged into another one, or now belongs to another stream."""
     return row.get("IsDeleted") is True or any(each.holds(row) for each in plan.source.exclusions)
 
 
 def merged_into(row: Mapping[str, Any]) -> str | None:
-    """The record that a deleted one was merged into."""
+    """Return the id of the record that a deleted one was merged into, or None."""
     master = row.get("MasterRecordId")
     return master if row.get("IsDeleted") is True and isinstance(master, str) and is_id(master) else None
 
 
 def id_of(client: Client, plan: SalesforceReadPlan, row: Mapping[str, Any]) -> str:
+    """Return the row's id. Raises SourceUnavailable if it has none."""
     id_ = row.get("Id")
     if not isinstance(id_, str) or not is_id(id_):
         raise unclear("a row without an id", client.account.source, plan.stream)
@@ -120,7 +124,8 @@ def id_of(client: Client, plan: SalesforceReadPlan, row: Mapping[str, Any]) -> s
 
 
 def when_of(client: Client, plan: SalesforceReadPlan, row: Mapping[str, Any]) -> str | None:
-    """The row's time of change, as in `Record.modified`."""
+    """Return the row's time of change in the form of `Record.modified`. Raises SourceUnavailable if it cannot be
+    read."""
     try:
         return canonical(row.get(plan.source.cursor))
     except (ValueError, TypeError, OverflowError):

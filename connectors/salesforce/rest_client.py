@@ -1,8 +1,7 @@
-"""Requests through simple-salesforce: one session renewed once, answers looked at, errors translated here and nowhere
-else. For one thread at a time.
+"""Sends requests through simple-salesforce, checks answers, translates errors. Not thread-safe.
 
-The client it makes is given a session and never logs in by itself: by its own it would try a refused session nearly a
-thousand times over, lose headers on the way, and go on with an old host after the organisation moved.
+The library is given a session and never logs in itself: it would retry a refused session nearly a thousand times, lose
+headers on the way, and keep the old host after the organisation moved. (docs/sources.md#simple-salesforce)
 """
 
 from __future__ import annotations
@@ -10,13 +9,13 @@ from __future__ import annotations
 import math
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
 from urllib.parse import quote_plus
 
 import requests
 from simple_salesforce.api import Salesforce
 from simple_salesforce.exceptions import SalesforceError
 
-from connectors.salesforce.composite import Inside, SubrequestRefused, composite
 from connectors.salesforce.descriptions import ObjectSchema
 from connectors.salesforce.errors import (
     FieldRefused,
@@ -38,12 +37,13 @@ from sync.shared.errors import SourceRefused
 from sync.shared.words import Json
 
 SMALLEST_BATCH = 100
+"""Rows below which a query that is too slow is not cut further."""
 IDS = 200
-"""Ids in one query: 27 bytes of the address each."""
+"""Ids in one query: each takes 27 bytes of the address."""
 
 
 class Client:
-    """One connector's way to Salesforce; opened with its first request."""
+    """One connector's connection to Salesforce, opened by its first request."""
 
     def __init__(self, account: SalesforceSession) -> None:
         self.account = account
@@ -51,7 +51,7 @@ class Client:
         self._salesforce: Salesforce | None = None
         self._token: Token | None = None
         self.without_label: Counter[str] = Counter()
-        """Values whose label was left out since somebody said so, by `Account.Industry`."""
+        """Values without a label since the last page, by `Account.Industry`."""
 
     def close(self) -> None:
         self._http.close()
@@ -60,7 +60,8 @@ class Client:
     # ---- what it reads
 
     def now(self, stream: str) -> int:
-        """Salesforce's clock in whole seconds since 1970. Any answer tells; the list of versions costs nothing."""
+        """Return Salesforce's time in whole seconds since 1970, by the date of any answer. Asks for the versions if
+        there was none."""
         clock = self.account.server_clock()
         if clock is None:
             self.versions(stream)
@@ -70,7 +71,7 @@ class Client:
         return math.floor(clock)
 
     def versions(self, stream: str) -> list[str]:
-        """The versions of the API that there are, the oldest first."""
+        """Return the versions of the API that exist, the oldest first. Not counted as an API request."""
 
         def ask(salesforce: Salesforce) -> Json:
             return self._plain(f"https://{salesforce.sf_instance}/services/data/")
@@ -82,9 +83,10 @@ class Client:
             raise unclear("a list of versions was expected", self.account.source, stream) from None
 
     def user(self, stream: str) -> Json:
-        """Who we are to Salesforce, as its OpenID endpoint says; None where the session may not ask, which says nothing
-        of the session."""
+        """Return the user as the OpenID endpoint describes it, or None if the session may not ask, which does not
+        invalidate it."""
         token = self.account.token(self._http, stream)
+        # Not by the library: a refusal here must not count as one of the session.
         headers = {"Authorization": f"Bearer {token.session_id}"}
         try:
             response = self._http.get(f"https://{token.host}/services/oauth2/userinfo", headers=headers)
@@ -93,7 +95,7 @@ class Client:
             return None
 
     def schema(self, name: str, stream: str) -> ObjectSchema:
-        """An object's description, at most a day old. Raises SourceRefused where the user sees no such object."""
+        """Return an object's description, at most a day old. Raises NotAccessible if the user sees no such object."""
 
         def describe() -> ObjectSchema:
             # through `restful`: the library's own objects would log in a thousand times over a refused session
@@ -109,7 +111,7 @@ class Client:
         return self.account.schema(name, describe)
 
     def objects(self, stream: str) -> list[SalesforceRow]:
-        """All objects that the user sees: name, label, queryable."""
+        """Return all objects that the user sees, with `name`, `label` and `queryable`."""
         answer = self._ask(lambda salesforce: salesforce.restful("sobjects"), stream)
         try:
             return [dict(each) for each in answer["sobjects"] if each["name"]]
@@ -117,24 +119,29 @@ class Client:
             raise unclear("a list of objects was expected", self.account.source, stream) from None
 
     def count(self, select: Select, stream: str) -> int:
+        """Return how many rows a query has."""
         answer = self._query(select.count(), select.deleted, stream)
         return QueryPage.of(answer, self.account.source, stream).total
 
     def one(self, soql: str, stream: str) -> SalesforceRow | None:
-        """The first row of a query's answer."""
+        """Return the first row of a query, or None."""
         rows = QueryPage.of(self._query(soql, False, stream), self.account.source, stream).rows
         return rows[0] if rows else None
 
     def try_out(self, select: Select, stream: str) -> SalesforceRow | None:
-        """Return the first row, if any, of just the query that reads them. Raises whatever reading would."""
+        """Return the first row, if any, of exactly the query that reads the rows. Raises whatever reading would
+        raise."""
         rows = self._batch(select, None, 1, stream).rows
         return rows[0] if rows else None
 
     def batches(
         self, select: Select, stream: str, after: str | None = None, *, patient: bool = False
     ) -> Iterator[list[SalesforceRow]]:
-        """All rows in the order of their ids, some at a time: each batch begins where the last one ended, so that a
-        lost locator costs nothing. Raises Slow where they do not come in time; `patient`: nor do fewer."""
+        """Yield all rows in the order of their ids, in batches.
+
+        Each batch begins after the last id of the one before, so a lost locator costs nothing. Raises Slow if a batch
+        takes too long; if `patient`, only after trying with fewer rows.
+        """
         limit = BATCH
         while True:
             try:
@@ -142,6 +149,7 @@ class Client:
             except Slow:
                 if not patient or limit <= SMALLEST_BATCH:
                     raise
+                # Fewer rows may come in time; it does not grow again for this reading.
                 limit = max(SMALLEST_BATCH, limit // 4)
                 continue
             if batch.rows:
@@ -149,13 +157,15 @@ class Client:
                     raise unclear("the same rows come again", self.account.source, stream)
                 after = str(batch.rows[-1]["Id"])
                 yield batch.rows
+            # Only a whole answer with fewer rows than asked for is the end: a short page is not.
             if batch.done and batch.total < limit:
                 return
 
     def rows_of(
         self, select: Select, field: str, ids: Sequence[str], stream: str, at_once: int = IDS
     ) -> Iterator[SalesforceRow]:
-        """All rows whose `field` is one of these ids, in the order of their own; so many ids in one query."""
+        """Yield all rows whose `field` is one of these ids, in the order of the rows' ids for every `at_once` of
+        them."""
         for start in range(0, len(ids), at_once):
             yield from self._rows_of(select, field, ids[start : start + at_once], stream)
 
@@ -168,12 +178,13 @@ class Client:
         except (Slow, RequestTooLong):
             if len(ids) == 1:
                 raise
+            # Rows up to `after` were emitted; both halves go on behind it.
             rest, half = select.where(f"Id > {id_literal(after)}" if after else None), len(ids) // 2
             yield from self._rows_of(rest, field, ids[:half], stream)
             yield from self._rows_of(rest, field, ids[half:], stream)
 
     def _batch(self, select: Select, after: str | None, limit: int, stream: str) -> QueryPage:
-        """The next rows; fewer than there are where the rest of an answer was lost (then it is not `done`)."""
+        """Return the next rows. If the rest of an answer was lost it has fewer rows than exist, and is not `done`."""
         source = self.account.source
         answer = first = QueryPage.of(self._query(select.page(after, limit), select.deleted, stream), source, stream)
         rows = list(first.rows)
@@ -185,6 +196,7 @@ class Client:
                     raise
                 return QueryPage(rows, first.total, None, done=False)
             rows += answer.rows
+        # Rows that are silently missing must not pass for records that are gone.
         if len(rows) != first.total:
             raise unclear(f"{len(rows):,} rows came of {first.total:,}", source, stream)
         ids = [row.get("Id") for row in rows]
@@ -195,7 +207,7 @@ class Client:
         return QueryPage(rows, first.total, None, done=True)
 
     def _left_out(self, name: str, field: str, stream: str) -> FieldRefused:
-        """A field that is silently absent is not one that is empty: a filter on it would open."""
+        """Return the error for a field that is silently absent: taken for empty, it would open a filter on it."""
         error = FieldRefused(
             f"Salesforce leaves a field out of its answer: {name}.{field}",
             hint="was it deleted, or may the user not see it any more? Otherwise take it out of the mapping",
@@ -208,12 +220,14 @@ class Client:
     # ---- how it asks
 
     def _query(self, soql: str, deleted: bool, stream: str) -> Json:
-        """A long query travels in a request's body: addresses have a limit of their own, on every proxy another one."""
+        """Return the answer to a query. A long one is sent in a body: addresses are limited by Salesforce and by every
+        proxy. (docs/sources.md#salesforce-queries)"""
         path = f"{'queryAll' if deleted else 'query'}/?q={quote_plus(soql)}"
         if len(path) <= self.account.longest_uri:
             try:
                 return self._ask(lambda salesforce: salesforce.query(soql, include_deleted=deleted), stream)
             except RequestTooLong:
+                # A proxy takes less than Salesforce does: remembered for all streams.
                 self.account.longest_uri = min(self.account.longest_uri, len(path) - 1)
         return self._ask(lambda salesforce: composite(salesforce, path, self.account.source, stream), stream)
 
@@ -228,11 +242,12 @@ class Client:
         return response.json()
 
     def _ask(self, ask: Callable[[Salesforce], Json], stream: str) -> Json:
-        """One request; where its session is refused, once more with a new one."""
+        """Send a request; if its session is refused, once more with a new one."""
         self.account.quota.admit(stream, self.account.now())
         token = self.account.token(self._http, stream)
         fault = self._try(ask, token, stream)
         if isinstance(fault, SubrequestRefused) and fault.fault.kind == "session":
+            # There are no credentials to open another one with.
             if self.account.options.auth.flow == "session":
                 raise self._session_over(fault.fault, stream)
             token = self.account.token(self._http, stream, instead_of=token)
@@ -269,7 +284,8 @@ class Client:
             raise unclear("it is no JSON", self.account.source, stream) from None
 
     def _client(self, token: Token) -> Salesforce:
-        """The library's client for this session: it keeps its session and host for good."""
+        """Return the library's client for this session. A client keeps its session and host for good, so another
+        session gets another client."""
         if self._salesforce is None or self._token != token:
             self._salesforce = Salesforce(
                 session_id=token.session_id,
@@ -281,3 +297,36 @@ class Client:
             )
             self._token = token
         return self._salesforce
+
+
+# ---- queries that are sent in a body
+
+
+@dataclass(frozen=True, slots=True)
+class SubrequestRefused:
+    """Salesforce answered with an error."""
+
+    fault: SalesforceFault
+
+
+class Inside(Exception):
+    """An error inside the answer to a composite request, which itself is a 200."""
+
+    def __init__(self, fault: SalesforceFault) -> None:
+        super().__init__(fault.what)
+        self.fault = fault
+
+
+def composite(salesforce: Salesforce, path: str, source: str, stream: str) -> Json:
+    """Return the answer to a query that is sent in a request's body. Raises Inside, SourceUnavailable."""
+    url = f"/services/data/v{salesforce.sf_version}/{path}"
+    body = {"compositeRequest": [{"method": "GET", "url": url, "referenceId": "query"}]}
+    answer = salesforce.restful("composite", method="POST", json=body)
+    try:
+        inner = (answer or {})["compositeResponse"][0]
+        status, content = int(inner["httpStatusCode"]), inner["body"]
+    except (TypeError, KeyError, IndexError, ValueError):
+        raise unclear("a composite was expected", source, stream) from None
+    if status >= 300:
+        raise Inside(fault_of(status, content))
+    return content

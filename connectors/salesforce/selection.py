@@ -1,4 +1,4 @@
-"""Which fields of an object are asked for, from what the mapping reads and what the user may see."""
+"""Selects the fields to request, from what the mapping reads and what the user may see."""
 
 from __future__ import annotations
 
@@ -10,17 +10,20 @@ from connectors.salesforce.descriptions import NAME, Field, ObjectSchema
 from sync.shared.words import LABEL, Json, Wanted
 
 DEEPEST = 5
-"""Levels from a record to the parent of a parent …, as many as a query may have."""
+"""Levels of parents above a record that a query can reach. (docs/sources.md#salesforce-children)"""
 _BINARY = "base64"
+"""The type of binary fields, which are left out when the record is wanted whole."""
 
 Schemas = Callable[[str], ObjectSchema | None]
-"""Gives an object's description by its name; None where the user does not see it."""
+"""Returns an object's description by name, or None if the user does not see it."""
 
 
 @dataclass(frozen=True, slots=True)
 class Missing:
-    """A field that the mapping reads and that is not there, or not for this user: its path, and the object it is not
-    in. `doubted`: the objects whose descriptions say so; none where no grant would help."""
+    """A field that the mapping reads and that does not exist, or that this user may not see: its path, and its object.
+
+    `doubted` are the objects whose descriptions say so; empty if no permission would help.
+    """
 
     path: tuple[str, ...]
     object: str
@@ -29,23 +32,24 @@ class Missing:
 
     @property
     def what(self) -> str:
-        """What is wrong with it, after its name."""
+        """Return the problem, as it follows the field's name."""
         return "is not there, or the user may not see it" if self.doubted else "cannot be asked for like this"
 
     @property
     def cure(self) -> str:
-        """What to do about it: to grant comes first, for a name that is really near is seldom the reason."""
+        """Return the cure: the permission comes first, because a misspelled name is seldom the reason."""
         grant = "grant Read on the field (Setup, Permission Sets, Object Settings), or fix the mapping"
         return "; ".join(filter(None, (grant, self.hint))) if self.doubted else self.hint
 
     @property
     def text(self) -> str:
+        """Return the path as the mapping writes it."""
         return ".".join(self.path)
 
 
 @dataclass(frozen=True, slots=True)
 class Labelled:
-    """A field whose labels are wanted, by its path in the record, and the object that describes it."""
+    """A field whose label is wanted, by its path in the record, and the object that describes it."""
 
     path: tuple[str, ...]
     object: str
@@ -53,28 +57,30 @@ class Labelled:
 
 @dataclass(frozen=True, slots=True)
 class FieldSelection:
-    """`fields` are asked for; `names` are the record's values at the top."""
+    """The selected fields. `fields` are requested; `names` are the members of the record that hold them."""
 
     fields: tuple[str, ...]
     names: tuple[str, ...]
     missing: tuple[Missing, ...] = ()
     calculated: tuple[str, ...] = ()
-    """Formulas: they change without a trace in the record."""
+    """Formula fields: they change without moving the record's time of change.
+    (docs/sources.md#salesforce-times-of-change)"""
     parents: tuple[str, ...] = ()
-    """Values of parent records, likewise."""
+    """Values of parent records: likewise."""
     vague: tuple[str, ...] = ()
     """Parents that the mapping names without a field."""
     labelled: tuple[Labelled, ...] = ()
-    """Fields whose codes the record shows together with their labels."""
+    """Fields whose labels are added beside their codes."""
     kinds: Mapping[tuple[str, ...], Field] = field(default_factory=dict)
-    """What the fields are, by their path in the record."""
+    """The definitions of the fields, by their path in the record."""
 
     def data(self, row: Mapping[str, Any]) -> dict[str, Json]:
+        """Return the selected values of a row."""
         return {name: bare(row.get(name)) for name in self.names}
 
 
 def bare(value: Json) -> Json:
-    """A value without the `attributes` that stand in every record of an answer."""
+    """Return a value without the `attributes` that Salesforce adds to every record."""
     if isinstance(value, dict):
         return {key: bare(inner) for key, inner in value.items() if key != "attributes"}
     return value
@@ -87,8 +93,11 @@ def select(
     children: Sequence[str] = (),
     named: Iterable[tuple[str, ...]] = (),
 ) -> FieldSelection:
-    """`children` are the names under which children are nested: no fields of the object. `named` are paths that some
-    expression reads by name, where another one reads the record whole: they must be there all the same."""
+    """Return the fields to request for an object.
+
+    `children` are names under which children are nested, not fields of the object. `named` are paths that an expression
+    reads by name although another one reads the record whole: they must exist all the same.
+    """
     found = _Found(schemas)
     if wanted.fields is None:
         found.take_all(schema)
@@ -124,6 +133,7 @@ class _Found:
 
     def take_all(self, schema: ObjectSchema) -> None:
         for name, of in schema.fields.items():
+            # Binary fields come as URLs and cost a request each.
             if of.type != _BINARY:
                 self._names[name] = None
                 self._take((name,), schema, label=False)
@@ -134,7 +144,7 @@ class _Found:
         self._follow(bare_path, (), schema, label=bare_path != path)
 
     def _follow(self, path: tuple[str, ...], walked: tuple[str, ...], where: ObjectSchema, *, label: bool) -> None:
-        """`where` is the object that this part of the path is of."""
+        """Follow a path from the object `where`, which the part of the path after `walked` belongs to."""
         name = path[len(walked)]
         here = (*walked, name)
         if name in where.fields:
@@ -175,7 +185,7 @@ class _Found:
     def _into(
         self, path: tuple[str, ...], here: tuple[str, ...], where: ObjectSchema, look: Field, *, label: bool
     ) -> None:
-        """Goes on in the parent that a look-up field refers to."""
+        """Follow a path into the parent that a look-up field refers to."""
         if look.mixed:
             self._follow(path, here, NAME, label=label)
             return
@@ -209,7 +219,7 @@ def _name_of(path: tuple[str, ...], field: Field) -> str:
 
 
 def lacking(rows: Iterable[Mapping[str, Any]], fields: Sequence[str]) -> str | None:
-    """Return a field that was asked for and that a row of the answer does not hold, not even as null."""
+    """Return a requested field that a row does not hold, not even as null; None if there is no such field."""
     own, deep = {name for name in fields if "." not in name}, [name.split(".") for name in fields if "." in name]
     for row in rows:
         if not own <= row.keys():
@@ -221,7 +231,7 @@ def lacking(rows: Iterable[Mapping[str, Any]], fields: Sequence[str]) -> str | N
 
 
 def _holds(value: Json, path: Sequence[str]) -> bool:
-    """A parent that is null holds all of its fields."""
+    """Return true if a value holds the path; a parent that is null holds all of its fields."""
     if not path or value is None:
         return True
     return isinstance(value, dict) and path[0] in value and _holds(value[path[0]], path[1:])

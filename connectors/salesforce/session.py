@@ -1,4 +1,5 @@
-"""What all streams of a source share: session and login lock, the server's clock, quota, descriptions of objects."""
+"""Shared by all streams of a source: the session and its login lock, the server's clock, quota, descriptions of
+objects."""
 
 from __future__ import annotations
 
@@ -27,30 +28,32 @@ from sync.shared.errors import SourceRefused, SourceUnavailable, SyncError
 
 _CLOCK = SystemClock()
 SHORTEST_SESSION = 60.0
-"""Seconds: sessions that end sooner are ended by somebody; logging in again and again would only lock the user."""
+"""Seconds: sessions that end sooner are ended by somebody, and logging in over and over would only lock the user."""
 SHORTEST_REST = 60.0
+"""Seconds after the first refused login; each further one doubles them, up to LONGEST_REST."""
 LONGEST_REST = 3600.0
 DESCRIBED_FOR = 86_400.0
-"""Seconds for which an object's description is believed."""
+"""Seconds for which an object's description is used."""
 ABSENT_FOR = 3600.0
-"""Seconds for which it is believed that the user does not see an object, where nothing is refused because of it."""
+"""Seconds for which it is believed that the user does not see an object, as long as nothing is refused because of
+it."""
 UNLABELLED_FOR = 3600.0
 """Seconds for which it is believed that a code has no label."""
 MOST_UNLABELLED = 1000
-"""Codes without a label of one object that are remembered; so many come from no list."""
+"""Codes without a label that are remembered for one object; a field with so many is no list."""
 COMPOSITE_SINCE = 38
-"""The version of the API from which on a query can travel in a request's body.
-(https://developer.salesforce.com/docs/atlas.en-us.api_rest.meta/api_rest/resources_composite_composite.htm)"""
+"""First version of the API in which a query can be sent in a request's body. (docs/sources.md#salesforce-queries)"""
 MOST_IDS, FEWER_IDS = 4000, 400
-"""Ids in a query's list: 84,000 characters of its text, which may have 100,000, where it travels in a body; as many as
-an address holds elsewhere. A list that is too long for Salesforce, or takes it too long, is halved."""
+"""Ids in a query's list. If the query is sent in a body: 84,000 characters, of the 100,000 that its text may have; else
+as many as an address holds. A list that is too long, or too slow, is halved. (docs/sources.md#salesforce-queries)"""
 LONGEST_URI = 12_000
-"""Bytes of an encoded address; Salesforce takes 16,384 for it and the headers together."""
+"""Bytes of an encoded address; Salesforce accepts 16,384 for it and the headers together.
+(docs/sources.md#salesforce-queries)"""
 
 
 @dataclass(frozen=True, slots=True)
 class Token:
-    """A session: its secret, and the host that it is of."""
+    """A session's secret and host."""
 
     session_id: str
     host: str
@@ -60,7 +63,7 @@ class Token:
 
 
 class SalesforceSession:
-    """One source's access. Thread-safe; streams read at the same time, each over its own connection.
+    """One source's access. Thread-safe; each stream has its own connection.
 
     `now` is a clock in seconds that never goes back and goes on while the machine sleeps.
     """
@@ -75,17 +78,20 @@ class SalesforceSession:
         self.most_ids = MOST_IDS if float(options.api_version) >= COMPOSITE_SINCE else FEWER_IDS
         self._lock = threading.Lock()
         self._token: Token | None = None
+        # When a session was last renewed, in `now` seconds.
         self._renewed: float | None = None
         self._refusals = 0
         self._rests_until = 0.0
         self._refusal: SyncError | None = None
+        # Salesforce's time (since 1970), and our `now` when it came.
         self._clock: tuple[float, float] | None = None
         self._described: dict[str, _Described] = {}
+        # Counts descriptions, so that a caller can tell those made before a moment from later ones.
         self._descriptions = 0
         self._unlabelled: dict[str, set[str]] = {}
 
     def http(self) -> Http:
-        """A session of requests for one connector."""
+        """Return a requests session for one connector."""
         options = self.options
         proxy = options.proxy.read(key=f"sources.{self.source}.proxy").reveal() if options.proxy else None
         return Http(
@@ -99,6 +105,7 @@ class SalesforceSession:
     # ---- what the answers' headers say
 
     def observe(self, headers: Mapping[str, str]) -> None:
+        """Take quota and clock from an answer's headers."""
         now = self.now()
         if usage := parse_usage(headers.get("Sforce-Limit-Info") or ""):
             self.quota.observe(usage, now)
@@ -108,8 +115,12 @@ class SalesforceSession:
             return
 
     def server_clock(self) -> float | None:
-        """Seconds since 1970 by Salesforce's own clock, at the latest; None before its first answer. An answer's date
-        is cut to seconds and older than its arrival, so rows that are written from now on bear a later time."""
+        """Return Salesforce's time in seconds since 1970, or None before its first answer. It may be behind, never
+        ahead.
+
+        An answer's date is cut to seconds and older than its arrival, so rows that are written from now on have a later
+        time.
+        """
         if self._clock is None:
             return None
         date, seen = self._clock
@@ -118,12 +129,16 @@ class SalesforceSession:
     # ---- the session
 
     def token(self, http: Http, stream: str | None, instead_of: Token | None = None) -> Token:
-        """The session in use, or a new one if there is none or it is `instead_of` (which Salesforce refused). One
-        thread logs in, the others wait for it. Raises SourceRefused, SourceUnavailable."""
+        """Return the session in use, or a new one if there is none or it is `instead_of`, which Salesforce refused.
+
+        One thread logs in, the others wait for it. Raises SourceRefused, SourceUnavailable.
+        """
         with self._lock:
+            # Another thread renewed it while this one waited for the lock.
             if self._token is not None and self._token != instead_of:
                 return self._token
             now = self.now()
+            # Refused without another attempt: each bad login brings the user nearer to being locked.
             if self._refusal is not None and now < self._rests_until:
                 raise _again(self._refusal, stream)
             if instead_of is not None:
@@ -136,12 +151,12 @@ class SalesforceSession:
             return self._token
 
     def worked(self) -> None:
-        """Salesforce took the session."""
+        """Note that Salesforce accepted the session."""
         if self._refusals:
             self._refusals, self._refusal = 0, None
 
     def refused(self, token: Token, error: SourceRefused) -> None:
-        """Salesforce refused a session that was just opened: no other is opened for a while, by any stream."""
+        """Stop opening sessions for a while, in all streams: Salesforce refused one that was just opened."""
         with self._lock:
             if self._token == token:
                 self._token = None
@@ -159,7 +174,7 @@ class SalesforceSession:
         self._renewed = now
 
     def _rest(self, error: SyncError, now: float) -> None:
-        """Longer each time: repeated bad logins lock the user."""
+        """Wait longer after each refusal: repeated bad logins lock the user. (docs/sources.md#salesforce-login)"""
         self._refusals += 1
         self._refusal = error
         self._rests_until = now + min(LONGEST_REST, SHORTEST_REST * 2.0 ** (self._refusals - 1))
@@ -182,28 +197,31 @@ class SalesforceSession:
         raise error_of(self._with_clock(fault), self.source, stream)
 
     def _with_clock(self, fault: SalesforceFault) -> SalesforceFault:
-        """A signed assertion is good for three minutes of Salesforce's clock."""
+        """Return the fault with a hint if the clocks differ: a signed assertion is valid for three minutes by
+        Salesforce's."""
         server = self.server_clock()
         if not isinstance(self.options.auth, Jwt) or server is None or abs(server - time.time()) < 60:
             return fault
-        apart = timedelta(seconds=abs(round(server - time.time())))
+        skew = timedelta(seconds=abs(round(server - time.time())))
         return SalesforceFault(
-            fault.kind, fault.what, f"this machine's clock is {apart} off: set it by NTP; {fault.hint}"
+            fault.kind, fault.what, f"this machine's clock is {skew} off: set it by NTP; {fault.hint}"
         )
 
-    # ---- limits that Salesforce told us of, and descriptions
+    # ---- limits that Salesforce reported, and descriptions
 
     def limited(self, fault: SalesforceFault) -> None:
-        """Salesforce takes no requests for now: all streams of the source rest."""
+        """Let all streams of the source rest: Salesforce takes no requests now."""
         seconds = 900.0 if fault.kind == "daily" else 30.0 + 90.0 * random.random()  # noqa: S311 - jitter, no secret
         self.quota.rest(seconds, fault.what, self.now())
 
     def schema(self, name: str, describe: Callable[[], ObjectSchema]) -> ObjectSchema:
-        """An object's description; asked for once a day. That it is absent is believed for an hour. Raises Absent."""
+        """Return an object's description, read at most once a day. Raises NotAccessible, which is believed for an
+        hour."""
         known = self._described.get(name)
         if known is None or self.now() > known.until:
             try:
                 found: ObjectSchema | NotAccessible = describe()
+            # Kept like a description: else every poll would ask for what the user may not see.
             except NotAccessible as absent:
                 found = absent
             with self._lock:
@@ -217,23 +235,26 @@ class SalesforceSession:
 
     @property
     def descriptions(self) -> int:
-        """How many descriptions were asked for so far."""
+        """Return the number of descriptions read so far."""
         return self._descriptions
 
     def forget(self, names: Iterable[str], since: int) -> bool:
-        """Forget descriptions of these objects, but for those that are younger than the first `since` ones. Return
-        whether there was any: then it is worth while to ask anew."""
+        """Forget descriptions of these objects, except those younger than the first `since`.
+
+        Return true if there were any: then reading them again may change the answer.
+        """
         old = [name for name in names if (known := self._described.get(name)) and known.number <= since]
         for name in old:
             self._described.pop(name, None)
         return bool(old)
 
     def forget_schemas(self) -> None:
+        """Forget all descriptions."""
         self._described = {}
 
     def doubt(self, name: str, codes: Set[str]) -> None:
-        """Forget an object's description that has no label for these codes of its fields, unless it was asked for
-        anew because of them within the last hour."""
+        """Forget an object's description that lacks labels for these codes, unless it was read because of them an hour
+        ago."""
         known, asked = self._described.get(name), self._unlabelled.setdefault(name, set())
         if known is None:
             return
@@ -245,7 +266,7 @@ class SalesforceSession:
 
 @dataclass(frozen=True, slots=True)
 class _Described:
-    """A description, or that there is none: when it was asked for, how long it is believed, its number."""
+    """A description, or its absence: when it was read, how long it is used, its number."""
 
     schema: ObjectSchema | NotAccessible
     since: float
@@ -254,5 +275,5 @@ class _Described:
 
 
 def _again(error: SyncError, stream: str | None) -> SyncError:
-    """The same refusal for another poll."""
+    """Return the same refusal for another poll."""
     return type(error)(error.message, hint=error.hint, source=error.source, stream=stream)

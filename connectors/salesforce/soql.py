@@ -1,4 +1,5 @@
-"""Queries as text. All of them read in the order of ids: an order without ties, so that no page can split one."""
+"""Queries as text. All sort by id, an order without ties, so that a page never splits records of the same time.
+(docs/sources.md#salesforce-queries)"""
 
 from __future__ import annotations
 
@@ -10,14 +11,14 @@ from datetime import UTC, datetime
 from sync.shared.opaque import checksum
 
 BATCH = 2000
-"""Rows asked for at a time: as many as one answer can hold."""
+"""Rows requested at a time: the most that one answer holds. (docs/sources.md#salesforce-queries)"""
 
 _ID = re.compile(r"[a-zA-Z0-9]{15}(?:[a-zA-Z0-9]{3})?")
 
 
 @dataclass(frozen=True, slots=True)
 class Select:
-    """`SELECT fields FROM object WHERE conditions`; `deleted`: with what lies in the bin."""
+    """`SELECT fields FROM object WHERE conditions`; `deleted` includes the recycle bin."""
 
     object: str
     fields: tuple[str, ...]
@@ -25,15 +26,17 @@ class Select:
     deleted: bool = False
 
     def where(self, *conditions: str | None) -> Select:
+        """Return the query with these conditions added; None and "" add nothing."""
         more = tuple(condition for condition in conditions if condition)
         return Select(self.object, self.fields, (*self.conditions, *more), self.deleted)
 
     def page(self, after: str | None, limit: int) -> str:
-        """The rows after an id."""
+        """Return the text of the query for at most `limit` rows after an id."""
         conditions = (*self.conditions, *((f"Id > {id_literal(after)}",) if after else ()))
         return f"SELECT {','.join(self.fields)} FROM {self.object}{_where(conditions)} ORDER BY Id LIMIT {limit}"  # noqa: S608 - names and literals of this file
 
     def count(self) -> str:
+        """Return the text of the query that counts the rows."""
         return f"SELECT COUNT() FROM {self.object}{_where(self.conditions)}"  # noqa: S608 - likewise
 
 
@@ -42,19 +45,22 @@ def _where(conditions: Sequence[str]) -> str:
 
 
 def is_id(text: str, prefix: str | None = None) -> bool:
-    """Return whether that can be an id (of an object whose ids begin so). Ids of 15 characters are told by case; those
-    of 18 end in three that hold it."""
+    """Return true for a valid id, of an object whose ids begin with `prefix` if that is given.
+
+    Ids of 15 characters depend on case; the last three of 18 are a checksum of it.
+    """
     if not _ID.fullmatch(text) or (prefix and not text.startswith(prefix)):
         return False
     return len(text) == 15 or text[15:] == checksum(text[:15])
 
 
 def whole_id(id_: str) -> str:
-    """An id of 15 or 18 characters with 18, as answers have it."""
+    """Return an id of 15 or 18 characters with 18, as in answers."""
     return id_ + checksum(id_) if len(id_) == 15 else id_
 
 
 def id_literal(id_: str) -> str:
+    """Return an id as SOQL writes it. Raises ValueError for anything else: no other text ever enters a query."""
     if not _ID.fullmatch(id_):
         raise ValueError("is no id")  # nothing else ever gets into a query
     return f"'{id_}'"
@@ -65,28 +71,28 @@ def ids_in(field: str, ids: Iterable[str]) -> str:
 
 
 def time_literal(seconds: int) -> str:
-    """Seconds since 1970 as SOQL writes a time: in UTC, whole seconds, unquoted."""
+    """Return seconds since 1970 as SOQL writes a time: in UTC, whole seconds, unquoted.
+    (docs/sources.md#salesforce-times-of-change)"""
     return f"{datetime.fromtimestamp(seconds, UTC):%Y-%m-%dT%H:%M:%SZ}"
 
 
 def seconds_of(text: str) -> int:
-    """A time as answers write it (`2026-05-01T07:25:37.000+0000`), in whole seconds. Raises ValueError."""
-    when = datetime.fromisoformat(text)
-    if when.tzinfo is None:
-        raise ValueError("a time without a zone")
-    return int(when.timestamp() // 1)
+    """Return a time of an answer (`2026-05-01T07:25:37.000+0000`) in whole seconds. Raises ValueError."""
+    return int(_moment_of(text).timestamp() // 1)
 
 
 def moment(seconds: int) -> str:
-    """Seconds since 1970 in the form of `Record.modified`."""
+    """Return seconds since 1970 in the form of `Record.modified`."""
     return f"{datetime.fromtimestamp(seconds, UTC):%Y-%m-%dT%H:%M:%S}.000000Z"
 
 
 def canonical(text: str | None) -> str | None:
-    """The same as `Record.modified`. Raises ValueError."""
-    if text is None:
-        return None
+    """Return a time of an answer in the form of `Record.modified`. Raises ValueError."""
+    return None if text is None else f"{_moment_of(text).astimezone(UTC):%Y-%m-%dT%H:%M:%S.%f}Z"
+
+
+def _moment_of(text: str) -> datetime:
     when = datetime.fromisoformat(text)
     if when.tzinfo is None:
         raise ValueError("a time without a zone")
-    return f"{when.astimezone(UTC):%Y-%m-%dT%H:%M:%S.%f}Z"
+    return when

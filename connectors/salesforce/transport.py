@@ -1,6 +1,7 @@
-"""The way to Salesforce: one requests session with a deadline on everything, which tells what the answers' headers say.
+"""The requests session to Salesforce: a total deadline on every request, and the answers' headers observed.
 
-simple-salesforce sets no time-out on logins and some other calls; here the adapter does, so none can be without.
+simple-salesforce sets no time-out on logins and some other calls; the adapter sets it on all.
+(docs/sources.md#simple-salesforce)
 """
 
 from __future__ import annotations
@@ -24,9 +25,9 @@ Observe = Callable[[Mapping[str, str]], None]
 
 
 class Http(requests.Session):
-    """HTTPS with certificates checked. No redirects, no retries, no passwords from ~/.netrc.
+    """HTTPS with checked certificates. No redirects, no retries, no passwords from ~/.netrc. Not thread-safe.
 
-    `ca_file` wins over certificates that the environment names. For one thread at a time.
+    `ca_file` wins over certificates that the environment names.
     """
 
     def __init__(
@@ -39,11 +40,13 @@ class Http(requests.Session):
         ca_file: str | None = None,
     ) -> None:
         super().__init__()
+        # Else requests takes passwords from ~/.netrc, and certificates of the environment before ours.
         self.trust_env = False
         self._proxies = {"https": proxy} if proxy else None
         self._certificates = ca_file
         self.headers["User-Agent"] = USER_AGENT
         self.mount("https://", _Adapter(timeout, connect_timeout, observe))
+        # A redirected or misspelled address must never carry the session in the clear.
         self.mount("http://", _NoPlainHttp())
 
     def request(self, method: str, url: str | bytes, *args: Any, **options: Any) -> requests.Response:
@@ -66,7 +69,7 @@ class _NoPlainHttp(HTTPAdapter):
 
 
 class _Adapter(HTTPAdapter):
-    """Ends a request `timeout` seconds after it began, however slowly its answer trickles."""
+    """Ends a request `timeout` seconds after it began, however slowly the answer trickles in."""
 
     def __init__(self, timeout: float, connect_timeout: float, observe: Observe) -> None:
         self._timeout = timeout
@@ -98,6 +101,7 @@ class _Adapter(HTTPAdapter):
             try:
                 response = super().send(
                     request,
+                    # The body is read below, under the same deadline and with a limit of size.
                     stream=True,
                     timeout=(min(self._connect_timeout, self._timeout), self._timeout),
                     verify=verify,
@@ -113,6 +117,7 @@ class _Adapter(HTTPAdapter):
         return response
 
     def _check(self, request: requests.PreparedRequest) -> None:
+        # After the deadline the socket was shut: the error is only a consequence, and the time-out is what happened.
         if self._deadline.passed:
             raise requests.exceptions.ReadTimeout("the whole time-out is over", request=request)
 
@@ -122,7 +127,8 @@ class AnswerTooLarge(requests.exceptions.RequestException):
 
 
 def _read(response: requests.Response) -> None:
-    """Read the body here and now, under the deadline. Raises AnswerTooLarge; of an error only the status is needed."""
+    """Read the body now, under the deadline. Raises AnswerTooLarge; of an error with a long body only the status is
+    kept."""
     is_error = response.status_code >= 400
     try:
         content = joined(response.iter_content(1 << 16), LONGEST_ERROR if is_error else LONGEST_ANSWER)
@@ -131,13 +137,14 @@ def _read(response: requests.Response) -> None:
         if not is_error:
             raise AnswerTooLarge(response=response) from None
         content = b""
+    # As requests itself does it: `json` and `text` take it from there.
     response._content = content
 
 
 def connection_error(
     error: requests.exceptions.RequestException | OSError, source: str, stream: str | None
 ) -> SourceUnavailable | SourceRefused:
-    """Name what ended a request before there was an answer. The message names no address: that holds the query."""
+    """Return the error for a request that got no answer. Its message holds no address, because that holds the query."""
     exceptions = requests.exceptions
     if not isinstance(error, exceptions.RequestException):
         # all that comes from sockets is wrapped: this is the file of certificates

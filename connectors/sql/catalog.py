@@ -1,6 +1,6 @@
-"""What a database says of itself: tables and views, and the columns, keys, indexes and foreign keys of one.
+"""The catalog of a database: tables and views, and the columns, keys, indexes and foreign keys of one.
 
-All of it is a nicety. Dialects answer as they can, and some raise whatever comes: what cannot be told is None, never an
+Nothing depends on it. Dialects answer as they can, and some raise anything: what cannot be determined is None, never an
 error and never "there is none".
 """
 
@@ -13,7 +13,6 @@ from typing import Any, TypeVar
 from sqlalchemy import Connection, Inspector, inspect, text
 from sqlalchemy.engine import ObjectKind
 
-from connectors.sql import catalog_duckdb
 from connectors.sql.connection import Database
 from connectors.sql.statements import Relation
 from connectors.sql.tables import (
@@ -32,11 +31,11 @@ from connectors.sql.tables import (
 T = TypeVar("T")
 _SYSTEM_SCHEMAS = {"information_schema", "sys", "guest", "mysql", "performance_schema", "pg_catalog", "system", "temp"}
 _ORACLES = {"oracle"}
-"""Databases whose schemas are their users, hundreds of them the vendor's own: only the own one is listed."""
+"""Databases whose schemas are their users, hundreds of them the vendor's own: only the user's own is listed."""
 
 
-def told(database: Database, probe: Callable[[Connection], T], stream: str | None = None) -> T | None:
-    """Return the probe's answer; None where the database or its dialect cannot give one, whatever it raises."""
+def try_probe(database: Database, probe: Callable[[Connection], T], stream: str | None = None) -> T | None:
+    """Return the probe's result; None where the database or its dialect cannot give one, whatever it raises."""
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # of SQLAlchemy, about types that reflection does not know
@@ -50,11 +49,12 @@ def told(database: Database, probe: Callable[[Connection], T], stream: str | Non
 
 
 def tables_of(database: Database) -> list[Listed] | None:
-    """All tables and views that the user could name, without the system's own; None where they cannot be told."""
+    """Return all tables and views that the user could name, without the system's own; None where they cannot be
+    listed."""
     listing = _LISTINGS.get(database.backend)
-    found = told(database, listing or _by_inspector)
+    found = try_probe(database, listing or _by_inspector)
     if found is None and listing is not None:
-        found = told(database, _by_inspector)
+        found = try_probe(database, _by_inspector)
     return None if found is None else sorted(found, key=lambda one: (one.schema or "", one.name))
 
 
@@ -125,29 +125,45 @@ def _of_mysql(connection: Connection) -> list[Listed]:
     ]
 
 
+_DUCKDB_TABLES = """
+SELECT schema_name, table_name, 'table', estimated_size, comment FROM duckdb_tables()
+WHERE database_name = current_database() AND NOT internal
+UNION ALL SELECT schema_name, view_name, 'view', NULL, comment FROM duckdb_views()
+WHERE database_name = current_database() AND NOT internal
+"""
+
+
+def _of_duckdb(connection: Connection) -> list[Listed]:
+    """Return all tables and views."""
+    return [
+        Listed(None if schema == "main" else schema, name, kind, rows, comment or "")
+        for schema, name, kind, rows, comment in connection.execute(text(_DUCKDB_TABLES))
+    ]
+
+
 _LISTINGS: Mapping[str, Callable[[Connection], list[Listed]]] = {
     "postgresql": _of_postgresql,
     "mysql": _of_mysql,
-    "duckdb": catalog_duckdb.list_tables,
+    "duckdb": _of_duckdb,
 }
 
 
 # ---- one table
 
 
-def shape_of(database: Database, relation: Relation, stream: str | None = None) -> TableShape:
-    """The shape of a table or view; of a query nothing can be told."""
+def table_shape(database: Database, relation: Relation, stream: str | None = None) -> TableShape:
+    """Return the shape of a table or view; nothing is known of a query's."""
     if relation.query is not None:
         return TableShape(None, None, None, None)
     if database.backend == "duckdb":
-        return told(database, lambda one: catalog_duckdb.shape_of(one, relation), stream) or TableShape(
+        return try_probe(database, lambda one: _duckdb_shape(one, relation), stream) or TableShape(
             None, None, None, None
         )
     name, schema = relation.name, relation.schema
 
     def ask(probe: Callable[[Inspector], T]) -> T | None:
         # A connection for each: on some databases a refusal spoils the transaction.
-        return told(database, lambda one: probe(inspect(one)), stream)
+        return try_probe(database, lambda one: probe(inspect(one)), stream)
 
     primary = ask(lambda one: tuple(one.get_pk_constraint(name, schema).get("constrained_columns") or ()))
     uniques = ask(lambda one: [tuple(each["column_names"]) for each in one.get_unique_constraints(name, schema)])
@@ -157,7 +173,7 @@ def shape_of(database: Database, relation: Relation, stream: str | None = None) 
     if indexes is not None:
         uniques = None if uniques is None else [*uniques, *(_names(each) for each in indexes if _promises(each))]
     return TableShape(
-        told(database, lambda one: _columns(one, name, schema), stream),
+        try_probe(database, lambda one: _columns(one, name, schema), stream),
         primary,
         None if uniques is None or indexes is None else tuple(uniques),
         None if indexes is None else tuple(_names(each) for each in indexes),
@@ -165,12 +181,12 @@ def shape_of(database: Database, relation: Relation, stream: str | None = None) 
 
 
 def _names(index: Any) -> tuple[str, ...]:
-    """The indexed columns; an expression stands as an empty name."""
+    """Return the indexed columns; an expression becomes an empty name."""
     return tuple(name or "" for name in index["column_names"])
 
 
 def _promises(index: Any) -> bool:
-    """Whether it makes its columns unique for all rows: a partial index speaks of some."""
+    """Return whether the index makes its columns unique for all rows: a partial index covers only some."""
     partial = any(key.endswith("_where") and value is not None for key, value in _options(index).items())
     return bool(index["unique"]) and not partial and all(index["column_names"])
 
@@ -216,12 +232,12 @@ ORDER BY table_schema, table_name, constraint_name, ordinal_position
 
 
 def foreign_keys_of(database: Database, schema: str | None) -> list[ForeignKey]:
-    """All declared foreign keys of a schema's tables; none where they cannot be told."""
+    """Return all declared foreign keys of a schema's tables; none where they cannot be listed."""
     if database.backend == "mysql":
-        return told(database, _mysql_keys) or []
+        return try_probe(database, _mysql_keys) or []
     if database.backend == "duckdb":
-        return told(database, catalog_duckdb.foreign_keys) or []
-    return told(database, lambda one: _keys_by_inspector(inspect(one), schema)) or []
+        return try_probe(database, _duckdb_foreign_keys) or []
+    return try_probe(database, lambda one: _keys_by_inspector(inspect(one), schema)) or []
 
 
 def _keys_by_inspector(inspector: Inspector, schema: str | None) -> list[ForeignKey]:
@@ -260,8 +276,8 @@ ORDER BY table_schema, table_name, ordinal_position
 
 
 def column_names(database: Database, tables: Sequence[Listed]) -> dict[Listed, tuple[str, ...]]:
-    """The names of all columns of these tables, in few statements; empty where they cannot be told."""
-    found = told(database, lambda one: _names_by_table(one, database.backend, tables)) or {}
+    """Return the names of all columns of these tables, in few statements; empty where they cannot be listed."""
+    found = try_probe(database, lambda one: _names_by_table(one, database.backend, tables)) or {}
     return {table: found[table.place] for table in tables if table.place in found}
 
 
@@ -279,3 +295,56 @@ def _names_by_table(
             for (_, name), columns in inspector.get_multi_columns(schema=schema, kind=ObjectKind.ANY).items():
                 found[schema, name] = [str(column["name"]) for column in columns]
     return {place: tuple(names) for place, names in found.items()}
+
+
+# ---- DuckDB, whose SQLAlchemy dialect reflects as PostgreSQL's does, which DuckDB does not understand
+
+
+_DUCKDB_COLUMNS = """
+SELECT column_name, data_type, is_nullable, comment FROM duckdb_columns()
+WHERE database_name = current_database() AND schema_name = :schema AND table_name = :name ORDER BY column_index
+"""
+_DUCKDB_CONSTRAINTS = """
+SELECT constraint_type, constraint_column_names FROM duckdb_constraints()
+WHERE database_name = current_database() AND schema_name = :schema AND table_name = :name
+"""
+_DUCKDB_INDEXES = """
+SELECT expressions, is_unique FROM duckdb_indexes()
+WHERE database_name = current_database() AND schema_name = :schema AND table_name = :name
+"""
+_DUCKDB_KEYS = """
+SELECT schema_name, table_name, constraint_column_names, referenced_table, referenced_column_names
+FROM duckdb_constraints() WHERE constraint_type = 'FOREIGN KEY' AND database_name = current_database()
+"""
+
+
+def _duckdb_shape(connection: Connection, relation: Relation) -> TableShape:
+    """Return the columns, keys and indexes of a table."""
+    place = {"name": relation.name, "schema": relation.schema or "main"}
+    columns = connection.execute(text(_DUCKDB_COLUMNS), place).all()
+    constraints = connection.execute(text(_DUCKDB_CONSTRAINTS), place).all()
+    indexes = connection.execute(text(_DUCKDB_INDEXES), place).all()
+    starts = [(tuple(one.strip("[] '\"") for one in str(names).split(",")), unique) for names, unique in indexes]
+    return TableShape(
+        tuple(
+            Column(name, declared.lower(), family_of(declared.lower()), bool(null), comment or "")
+            for name, declared, null, comment in columns
+        ),
+        next((tuple(names) for kind, names in constraints if kind == "PRIMARY KEY"), ()),
+        tuple(tuple(names) for kind, names in constraints if kind == "UNIQUE")
+        + tuple(names for names, unique in starts if unique),
+        tuple(names for names, _ in starts),
+    )
+
+
+def _duckdb_foreign_keys(connection: Connection) -> list[ForeignKey]:
+    """Return all declared foreign keys."""
+    return [
+        ForeignKey(
+            Listed(None if schema == "main" else schema, name),
+            tuple(columns),
+            Listed(None if schema == "main" else schema, to),
+            tuple(referred),
+        )
+        for schema, name, columns, to, referred in connection.execute(text(_DUCKDB_KEYS))
+    ]

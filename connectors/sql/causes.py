@@ -1,4 +1,4 @@
-"""Causes: what can go wrong with a database, whether waiting helps, and the cure, in words for people."""
+"""Causes of errors: what went wrong with a database, whether waiting helps, and the fix, in words for operators."""
 
 from __future__ import annotations
 
@@ -10,9 +10,9 @@ from connectors.exchange import LONGEST_ANSWER
 
 @dataclass(frozen=True, slots=True)
 class Cause:
-    """What went wrong: whether waiting may help, what happened (and in detail), what to do.
+    """One thing that can go wrong. `later`: waiting may help; `what` happened, `detail`: more of it; `hint`: the fix.
 
-    `kind` marks what the program itself treats apart.
+    `kind` marks the causes that the program itself treats differently.
     """
 
     later: bool
@@ -20,6 +20,15 @@ class Cause:
     hint: str = ""
     kind: Literal["", "slow", "unconvertible", "oversized", "unreachable"] = ""
     detail: str = ""
+
+
+class UnknownOption(Exception):
+    """The driver has no option of this name."""
+
+    def __init__(self, name: str, cure: str) -> None:
+        super().__init__(name)
+        self.name = name
+        self.cure = cure
 
 
 CREDENTIALS = Cause(False, "the database refuses the user or password", "fix the user and password in url")

@@ -1,6 +1,6 @@
-"""`check`: looks at the real database and says what will do, what will not, and the cure.
+"""`check`: examines the real database and reports what is usable, what is not, and the fix.
 
-Only what reading needs can be an error. The rest is a nicety: a probe that fails in whatever way is "cannot be told".
+Only what reading depends on can be an error. Every other probe is optional: if it fails, its result is unknown.
 """
 
 from __future__ import annotations
@@ -8,88 +8,60 @@ from __future__ import annotations
 import difflib
 import re
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from functools import partial
+from typing import Any
+
+from sqlalchemy.sql.compiler import IdentifierPreparer
 
 from connectors.interface import Finding
-from connectors.sql.catalog import shape_of, tables_of, told
+from connectors.sql.catalog import table_shape, tables_of, try_probe
 from connectors.sql.causes import PERMISSION
 from connectors.sql.columns import StreamColumns
 from connectors.sql.connection import Database
-from connectors.sql.cursor_check import PATIENCE, Here, look_at_cursor
-from connectors.sql.cursor_times import Cursor
-from connectors.sql.encryption import encryption_findings
+from connectors.sql.cursor_check import PATIENCE, CheckContext, look_at_cursor
+from connectors.sql.cursors import Cursor
 from connectors.sql.engines import facts_of
 from connectors.sql.errors import Unconvertible
 from connectors.sql.keys import key_name
-from connectors.sql.paging import digits_lost, is_list, no_key
-from connectors.sql.product import create_index, product_of
-from connectors.sql.records import ChildRelation, SqlReadPlan, columns_of
-from connectors.sql.rehearsal import rehearse
-from connectors.sql.sessions import session_findings
+from connectors.sql.paging import digits_lost, is_list, make_pager, no_key
+from connectors.sql.records import ChildRelation, SqlReadPlan, columns_of, make_records
+from connectors.sql.server_check import server_findings
 from connectors.sql.statements import Relation, null_in, one_row, repeated
 from connectors.sql.tables import TableShape
-from sync.shared.errors import SourceRefused
+from sync.shared.errors import SourceRefused, SourceUnavailable
 from sync.shared.words import LABEL
 
 _SOME = 100_000
-"""Rows that are looked through where no time limit holds."""
+"""Most rows examined where no time limit applies."""
 
 
 def look_at(database: Database, columns: StreamColumns, plan: SqlReadPlan) -> Sequence[Finding]:
-    """Raises SourceUnavailable or SourceRefused only where the database cannot be reached at all."""
-    findings = [
-        Finding("ok", f"{product_of(database, plan.spec.name)} answers"),
-        *encryption_findings(database, plan.spec.name),
-        *session_findings(database, plan.spec.name),
-        *_limits(database),
-        *_replica(database, plan.spec.name),
-    ]
-    with database.within(PATIENCE) as hasty:
-        look = _StreamCheck(Here(database, hasty, columns, plan.spec.name), plan)
+    """Return all findings. Raises SourceUnavailable or SourceRefused only where the database cannot be reached at
+    all."""
+    findings = list(server_findings(database, plan.spec.name))
+    # `check` has to end even where no index helps.
+    with database.within(PATIENCE) as quick:
+        look = _StreamCheck(CheckContext(database, quick, columns, plan.spec.name), plan)
         findings += look.stream()
         for child in plan.children:
             findings += look.child(child)
-        if not any(finding.level == "error" for finding in findings) and (refused := rehearse(hasty, columns, plan)):
+        # The rehearsal would only repeat an error that is already explained.
+        if not any(finding.level == "error" for finding in findings) and (refused := rehearse(quick, columns, plan)):
             findings.append(refused)
     return findings
-
-
-def _limits(database: Database) -> Iterator[Finding]:
-    """One line of what an operator cannot rely on with this kind of database."""
-    facts = facts_of(database.backend)
-    lacks = [
-        words
-        for known, words in (
-            (facts.time_limit, "`timeout` does not cancel a statement"),
-            (facts.read_only, "sessions are not read-only, so give the user in url no more than SELECT"),
-            (facts.own_clock or facts.proven, "this machine's clock decides which rows are ripe, so keep both in time"),
-            (facts.trims_char, "CHAR(n) columns keep the blanks that fill them"),
-        )
-        if not known
-    ]
-    if not facts.proven:
-        yield Finding("warning", f"this program is not tested with {database.backend}: {'; '.join(lacks)}")
-    elif lacks:
-        yield Finding("ok", f"with {database.backend}, {'; '.join(lacks)}")
-
-
-def _replica(database: Database, stream: str) -> Iterator[Finding]:
-    if seconds := database.time(stream).behind // 1_000_000:
-        what = f"the database is a replica and {seconds:,} seconds behind: polls read what it has replayed by then"
-        yield Finding("warning", what, "read from the primary, if changes must arrive sooner")
 
 
 _NO_LABELS = "a database has no labels for label() to give: write the column itself, or lookup() with a table of yours"
 
 
 class _StreamCheck:
-    """What is looked at of one stream."""
+    """The checks of one stream."""
 
-    def __init__(self, here: Here, plan: SqlReadPlan) -> None:
-        self._here = here
-        self._database = here.database
+    def __init__(self, context: CheckContext, plan: SqlReadPlan) -> None:
+        self._context = context
+        self._database = context.database
         self._plan = plan
         self._stream = plan.spec.name
 
@@ -100,11 +72,11 @@ class _StreamCheck:
         yield from missing or [Finding("ok", f"{plan.relation.words} has the columns that are read")]
         if missing:
             return
-        shape = shape_of(self._database, plan.relation, self._stream)
-        yield from self._twice(plan.relation, named)
-        yield from self._telling(plan.relation, plan.keys)
+        shape = table_shape(self._database, plan.relation, self._stream)
+        yield from self._duplicate_columns(plan.relation, named)
+        yield from self._personal_key(plan.relation, plan.keys)
         yield from self._unique(plan.relation, plan.keys, shape)
-        yield from self._cut(plan.relation, plan.keys, plan.cursor)
+        yield from self._lossy(plan.relation, plan.keys, plan.cursor)
         if plan.cursor is None:
             yield Finding(
                 "warning",
@@ -113,7 +85,7 @@ class _StreamCheck:
             )
         else:
             yield from self._changing_key(plan.keys, plan.cursor)
-            yield from look_at_cursor(self._here, plan.relation, plan.cursor)
+            yield from look_at_cursor(self._context, plan.relation, plan.cursor)
             yield from self._indexed(plan.relation, [plan.cursor.column], shape, "each poll searches")
 
     def child(self, child: ChildRelation) -> Iterator[Finding]:
@@ -125,21 +97,24 @@ class _StreamCheck:
         yield from missing or [Finding("ok", f"{child.name}: {child.relation.words} has the columns that are read")]
         if missing:
             return
-        shape = shape_of(self._database, child.relation, self._stream)
-        found = [*self._twice(child.relation, named), *self._cut(child.relation, child.keys, child.cursor)]
+        shape = table_shape(self._database, child.relation, self._stream)
+        found = [
+            *self._duplicate_columns(child.relation, named),
+            *self._lossy(child.relation, child.keys, child.cursor),
+        ]
         found += self._indexed(child.relation, child.parents, shape, "each page of parents searches")
         if child.cursor is None:
             what = f"{child.relation.words} has no modified column: a changed child is noticed only with its parent"
             found.append(Finding("warning", what, "name a column that says when a row last changed as modified"))
         else:
-            found += look_at_cursor(self._here, child.relation, child.cursor)
+            found += look_at_cursor(self._context, child.relation, child.cursor)
             found += self._indexed(child.relation, [child.cursor.column], shape, "each poll searches")
         yield from (_of_child(child, finding) for finding in found)
 
     # ---- tables and columns
 
     def _missing(self, relation: Relation, named: Sequence[str], everything: bool) -> Iterator[Finding]:
-        """What is not there or cannot be read; nothing if a row can be selected."""
+        """Yield missing and unreadable columns; nothing if a row can be selected."""
         wanted = list(dict.fromkeys(named))
         try:
             self._database.run(one_row(relation, wanted, everything), self._stream)
@@ -148,10 +123,11 @@ class _StreamCheck:
             return  # the columns are there; such a row is quarantined when it is read
         except SourceRefused as error:
             refused = error
+        # Databases refuse a table and a single column alike: asking for each tells which.
         if refused.message.startswith(PERMISSION.what):
             yield self._forbidden(relation, [*wanted, *(self._declared(relation) if everything else ())], refused)
             return
-        there = self._there(relation)
+        there = self._existing_columns(relation)
         if not there and relation.table and (absent := self._absent(relation)):
             yield absent
             return
@@ -161,13 +137,13 @@ class _StreamCheck:
         for name in [name for name in exactly if name.casefold() not in whatever_case] or exactly:
             near = _nearest(name, there, 1)
             hint = f"did you mean {near[0]!r}?" if near else "the columns are: " + ", ".join(there)
-            hint = _several(name, there) or (_NO_LABELS if name.endswith(LABEL) else hint)
+            hint = _list_hint(name, there) or (_NO_LABELS if name.endswith(LABEL) else hint)
             yield Finding("error", f"{relation.words} has no column {name!r}", hint)
         if not exactly:
-            yield next(self._twice(relation, wanted), Finding("error", *self._why(relation, refused)))
+            yield next(self._duplicate_columns(relation, wanted), Finding("error", *self._why(relation, refused)))
 
     def _forbidden(self, relation: Relation, wanted: Sequence[str], refused: SourceRefused) -> Finding:
-        """That the user may not read it, or which of its columns."""
+        """Return the error that the user may not read the relation, or which of its columns."""
         columns = [name for name in dict.fromkeys(wanted) if self._is_forbidden(relation, name)]
         if not columns or set(columns) == set(wanted):
             return Finding("error", *self._why(relation, refused))
@@ -184,18 +160,21 @@ class _StreamCheck:
     def _why(self, relation: Relation, refused: SourceRefused) -> tuple[str, str]:
         return f"{relation.words}: {refused.message}", refused.hint
 
-    def _there(self, relation: Relation) -> list[str]:
-        """The names of its columns, as often as they come; none where it cannot be read at all."""
-        found = self._here.told(lambda: self._database.run(one_row(relation, [], True, limit=0), self._stream).columns)
+    def _existing_columns(self, relation: Relation) -> list[str]:
+        """Return the names of its columns, repeated as they come; none where it cannot be read at all."""
+        found = self._context.try_probe(
+            lambda: self._database.run(one_row(relation, [], True, limit=0), self._stream).columns
+        )
         if found:
             return [str(column[0]) for column in found]
+        # The catalog may still know the columns of a relation that cannot be selected from.
         return self._declared(relation)
 
     def _declared(self, relation: Relation) -> list[str]:
-        return [column.name for column in shape_of(self._database, relation, self._stream).columns or ()]
+        return [column.name for column in table_shape(self._database, relation, self._stream).columns or ()]
 
     def _absent(self, relation: Relation) -> Finding | None:
-        """That there is no such table or view, with those whose names are like it."""
+        """Return the error that there is no such table or view, with similar names."""
         tables = tables_of(self._database)
         if not tables or any((one.schema, one.name) == (relation.schema, relation.name) for one in tables):
             return None
@@ -205,11 +184,11 @@ class _StreamCheck:
         fix = f"similar: {', '.join(repr(name) for name in near)}" if near else "`discover` lists the tables and views"
         return Finding("error", f"{relation.words} does not exist, or the user may not see it", f"fix `table`; {fix}")
 
-    def _twice(self, relation: Relation, named: Sequence[str]) -> Iterator[Finding]:
-        """Columns of one name in a query: which of them is read is chance."""
+    def _duplicate_columns(self, relation: Relation, named: Sequence[str]) -> Iterator[Finding]:
+        """Yield an error for columns of one name in a query: which of them is read would be undefined."""
         if relation.query is None:
             return
-        names = [re.sub(r":\d+$", "", name) for name in self._there(relation)]  # SQLite numbers them
+        names = [re.sub(r":\d+$", "", name) for name in self._existing_columns(relation)]  # SQLite numbers them
         twice = [name for name, times in Counter(names).items() if times > 1]
         if read := [name for name in twice if name in named or self._plan.wanted.fields is None]:
             what = f"{relation.words} yields several columns named {', '.join(repr(name) for name in read)}"
@@ -223,8 +202,9 @@ class _StreamCheck:
             yield Finding("ok", f"{words} is unique")
         else:
             limited = facts_of(self._database.backend).time_limit
+            # Grouping may scan the whole table: it is bounded by time, or by rows where no time limit holds.
             statement = repeated(relation, key, within=None if limited else _SOME)
-            again = self._here.told(lambda: self._here.hasty.run(statement, self._stream).rows)
+            again = self._context.try_probe(lambda: self._context.quick.run(statement, self._stream).rows)
             if again:
                 what = f"{words} is not unique: {again[0][0]:,} rows share one, and each would overwrite the others"
                 hint = "name a unique column; a query that joins several rows to one needs GROUP BY, or a child instead"
@@ -233,20 +213,21 @@ class _StreamCheck:
                 seen = "too many rows to look for repeats now" if again is None else "no repeats found now"
                 what = f"{words} is not declared unique ({seen}): rows that share a key overwrite each other"
                 yield Finding("warning", what, "" if relation.query else "add a unique index, or name a unique column")
-        nulls = self._here.told(lambda: self._here.hasty.run(null_in(relation, key), self._stream).rows)
+        nulls = self._context.try_probe(lambda: self._context.quick.run(null_in(relation, key), self._stream).rows)
         if nulls:
             what = f"there are rows without a key ({_quoted(key)} is NULL): they are never read"
             yield Finding("warning", what, "give them a key")
 
     def _changing_key(self, key: Sequence[str], cursor: Cursor) -> Iterator[Finding]:
-        """A key that changes with its row: a partitioned table's primary key holds the column it is divided by."""
+        """Warn of a key that changes with its row: the primary key of a partitioned table includes the partitioning
+        column."""
         if cursor.column in key and cursor.modified_as != "sequence":
             what = f"key {_quoted(key)} holds the modified column: each change of a row makes another record of it"
             yield Finding("warning", what, "leave it out of key, unless rows never change")
 
-    def _telling(self, relation: Relation, key: Sequence[str]) -> Iterator[Finding]:
-        """A key that says who somebody is stands wherever records are named."""
-        rows = self._here.told(lambda: self._database.run(one_row(relation, key), self._stream).rows) or []
+    def _personal_key(self, relation: Relation, key: Sequence[str]) -> Iterator[Finding]:
+        """Warn of a key that identifies a person: keys appear wherever records are named."""
+        rows = self._context.try_probe(lambda: self._database.run(one_row(relation, key), self._stream).rows) or []
         if any("@" in str(value) for row in rows for value in row):
             what = f"key {_quoted(key)} holds e-mail addresses, and the ledger keeps keys as they are"
             hint = (
@@ -254,55 +235,66 @@ class _StreamCheck:
             )
             yield Finding("warning", what, hint)
 
-    def _cut(self, relation: Relation, key: Sequence[str], cursor: Cursor | None) -> Iterator[Finding]:
-        """Columns of lists, or whose values have more digits than the driver shows, which reading refuses."""
-        here = self._here
-        rows = here.told(lambda: self._database.run(one_row(relation, key), self._stream).rows) or []
+    def _lossy(self, relation: Relation, key: Sequence[str], cursor: Cursor | None) -> Iterator[Finding]:
+        """Yield errors for columns that reading refuses: keys of lists, and values with more digits than the driver
+        returns."""
+        context = self._context
+        rows = context.try_probe(lambda: self._database.run(one_row(relation, key), self._stream).rows) or []
         for name in [name for row in rows for name, value in zip(key, row, strict=True) if is_list(value)]:
             error = no_key(self._database, self._stream, relation, name)
             yield Finding("error", error.message, error.hint)
-        for order in here.columns.orders(relation, [*key, *([cursor.column] if cursor else [])]):
+        for order in context.columns.orders(relation, [*key, *([cursor.column] if cursor else [])]):
+            # A cursor is paged by its exact value; only windows of single-precision numbers begin at a plain one.
             if order.column not in key and not order.single:
                 continue
-            if here.told(partial(here.columns.loses_digits, relation, order.column)):
+            if context.try_probe(partial(context.columns.loses_digits, relation, order.column)):
                 error = digits_lost(self._database, self._stream, relation, order)
                 yield Finding("error", error.message, error.hint)
 
     def _indexed(self, relation: Relation, columns: Sequence[str], shape: TableShape, who: str) -> Iterator[Finding]:
         if relation.query is not None or shape.is_indexed(columns) is not False:
             return
+        # A view has no indexes of its own; only the tables behind it can get one.
         if shape.indexes or shape.primary or self._is_table(relation):
             yield self._unindexed(relation, columns, who)
 
     def _is_table(self, relation: Relation) -> bool:
-        """False for a view, on which no index can be made."""
+        """Return False for a view, which cannot be indexed."""
         kinds = {(one.schema, one.name): one.kind for one in tables_of(self._database) or ()}
         return kinds.get((relation.schema, relation.name), "").startswith(("table", "materialized", "partitioned"))
 
     def _unindexed(self, relation: Relation, columns: Sequence[str], who: str) -> Finding:
         what = f"no index begins with {_quoted(columns)}: {who} the whole table"
-        hint = told(
+        hint = try_probe(
             self._database,
-            lambda connection: create_index(connection.dialect.identifier_preparer, relation, columns),
+            lambda connection: _create_index(connection.dialect.identifier_preparer, relation, columns),
             self._stream,
         )
         return Finding("warning", what, hint or "make an index")
 
 
-def _several(name: str, known: Sequence[str]) -> str:
-    """A hint where one text names several columns that are there."""
+def _create_index(preparer: IdentifierPreparer, relation: Relation, columns: Sequence[str]) -> str:
+    """Return the statement that creates an index, quoted as this database needs it."""
+    quote: Callable[[str], Any] = preparer.quote
+    table = ".".join(quote(part) for part in (relation.schema, relation.name) if part)
+    name = "_".join((relation.name, *columns))
+    return f"CREATE INDEX {quote(name)} ON {table} ({', '.join(quote(column) for column in columns)})"
+
+
+def _list_hint(name: str, known: Sequence[str]) -> str:
+    """Return a hint where one text names several existing columns."""
     names = [part.strip() for part in name.split(",")]
     found = len(names) > 1 and {part.casefold() for part in names} <= {one.casefold() for one in known}
     return f"several columns are a list: {key_name(names)}" if found else ""
 
 
 def _quoted(columns: Sequence[str]) -> str:
-    """As the file has them, but for one column."""
+    """Return the columns as the file has them; a single one as a Python literal."""
     return repr(columns[0]) if len(columns) == 1 else key_name(columns)
 
 
 def _nearest(name: str, known: Sequence[str], count: int) -> list[str]:
-    """Known names that are like it, the same but for case first."""
+    """Return similar known names, those that differ only in case first."""
     lowered = {one.casefold(): one for one in known}
     near = difflib.get_close_matches(name.casefold(), lowered, n=count, cutoff=0.6)
     return [lowered[one] for one in near]
@@ -310,3 +302,36 @@ def _nearest(name: str, known: Sequence[str], count: int) -> list[str]:
 
 def _of_child(child: ChildRelation, finding: Finding) -> Finding:
     return replace(finding, text=f"{child.name}: {finding.text}")
+
+
+_ROWS = 2
+"""Rows of a page."""
+
+
+def rehearse(database: Database, columns: StreamColumns, plan: SqlReadPlan) -> Finding | None:
+    """Return the error with which a poll would end; None if it would not, or if trying takes too long."""
+    try:
+        _read_two_pages(database, columns, replace(plan, spec=replace(plan.spec, page_size=_ROWS)))
+    except SourceUnavailable:
+        return None
+    except SourceRefused as error:
+        return Finding("error", f"{plan.relation.words} cannot be read: {error.message}", error.hint)
+    return None
+
+
+def _read_two_pages(database: Database, columns: StreamColumns, plan: SqlReadPlan) -> None:
+    """Read the first page with its children, then the one behind it, which is found by the values of the first."""
+    scale = None if plan.cursor is None else columns.scale(plan.relation, plan.cursor).scale
+    pager = make_pager(
+        database,
+        columns,
+        plan.spec,
+        relation=plan.relation,
+        layout=plan.layout,
+        keys=plan.keys,
+        cursor=plan.cursor,
+    )
+    found = pager.page(None)
+    make_records(database, columns, plan, found, scale)
+    if found.more:
+        pager.page(pager.last())

@@ -1,4 +1,4 @@
-"""What the database tells of columns: what a key holds, which scale a cursor column has, which values need a word more.
+"""The facts learned of one stream's columns: the kind of a key, the scale of a cursor column, converters of values.
 
 Where the driver names a column's type, that counts; SQLite and unknown databases are judged by stored values.
 """
@@ -14,19 +14,23 @@ from uuid import UUID
 
 from sqlalchemy import text
 
-from connectors.sql.column_origins import mariadb_json
 from connectors.sql.connection import Database
-from connectors.sql.cursor_times import Cursor, UnfitCursor, scale_by_kind, scale_by_values
-from connectors.sql.declared import DeclaredColumn, mysql_declared, postgresql_declared
+from connectors.sql.cursors import (
+    Cursor,
+    DeclaredColumn,
+    UnfitCursor,
+    mysql_declared,
+    postgresql_declared,
+    scale_by_kind,
+    scale_by_values,
+)
 from connectors.sql.errors import Unconvertible
 from connectors.sql.halving import unreadable
 from connectors.sql.keys import KeyKind, Mixture, id_text
-from connectors.sql.moments import TextTimeFormat, shape_of
+from connectors.sql.moments import TextTimeFormat, format_of
 from connectors.sql.ordering import orders_of
-from connectors.sql.orders import ColumnOrder
-from connectors.sql.scales import Days, Naive, Scale
-from connectors.sql.sequences import SequenceScale
-from connectors.sql.statements import Bounds, Relation, edge, one_row, page
+from connectors.sql.scales import Days, Naive, Scale, SequenceScale
+from connectors.sql.statements import Bounds, ColumnOrder, Relation, edge, one_row, page
 from connectors.sql.values import Converter, as_bool, as_json, as_moment, as_single, plain
 from sync.shared.errors import SourceRefused
 from sync.shared.words import Json
@@ -36,15 +40,15 @@ IdWriter = Callable[[Any], str]
 
 _SAMPLE = 25
 _GRAINS = {"firebird": 100}
-"""Microseconds to which a database rounds its timestamps, and what they are compared with."""
+"""Microseconds to which a database rounds its timestamps, and the values they are compared with."""
 _LOOKS = 40
-"""How often the greatest value is asked for, each time below `_SAMPLE` that mean nothing."""
+"""Attempts to find the greatest value, each below `_SAMPLE` unusable ones."""
 
 
 @dataclass(frozen=True, slots=True)
 class LearnedScale:
-    """A cursor column's scale, and (text only) the shape to remember, and how many values at its ends are no time.
-    `scale` is None while the column is empty."""
+    """A cursor column's scale; for text also the format to remember and the number of values at its ends that are no
+    time. `scale` is None while the column is empty."""
 
     scale: Scale | None
     shape: Json = None
@@ -53,15 +57,15 @@ class LearnedScale:
 
 @dataclass(frozen=True, slots=True)
 class TextEnds:
-    """What lies at both ends of a text column: how many values that are no time, and whether there are times that are
-    written in another way."""
+    """The two ends of a text column: how many values there are no time, and whether there are times in another
+    format."""
 
     no_times: int
     differ: bool
 
 
 class StreamColumns:
-    """What was learned of one stream's columns; forgotten at the start of every poll."""
+    """The columns of one stream, as far as they were examined; forgotten at the start of every poll."""
 
     def __init__(self, database: Database, stream: str) -> None:
         self._database = database
@@ -73,6 +77,7 @@ class StreamColumns:
         self._orders: dict[tuple[Relation, tuple[str, ...]], tuple[ColumnOrder, ...]] = {}
 
     def forget(self) -> None:
+        """Forget everything learned."""
         self._orders.clear()
         self._hints.clear()
         self._keys.clear()
@@ -82,14 +87,14 @@ class StreamColumns:
     # ---- the order of rows
 
     def orders(self, relation: Relation, columns: Sequence[str]) -> tuple[ColumnOrder, ...]:
-        """How the database orders and compares these columns."""
+        """Return how the database orders and compares these columns."""
         asked = (relation, tuple(columns))
         if asked not in self._orders:
             self._orders[asked] = orders_of(self._database, self._stream, relation, columns)
         return self._orders[asked]
 
     def loses_digits(self, relation: Relation, column: str) -> bool:
-        """Whether some of the least values have more digits than the driver shows."""
+        """Return whether some of the least values have more digits than the driver returns."""
         (order,) = self.orders(relation, (column,))
         if order.loses is None:
             return False
@@ -100,7 +105,7 @@ class StreamColumns:
     # ---- keys
 
     def key_kind(self, relation: Relation, key: str) -> KeyKind | None:
-        """What the key column holds; None for an empty table, which is asked again: it may be filled by then."""
+        """Return the kind of the key column's values; None for an empty table, which is examined again later."""
         kind = self._keys.get((relation, key)) or self._find_key_kind(relation, key)
         if kind is not None:
             self._keys[relation, key] = kind
@@ -109,6 +114,7 @@ class StreamColumns:
     def _find_key_kind(self, relation: Relation, key: str) -> KeyKind | None:
         if self._database.backend == "sqlite":
             return "any"
+        # Any value would do; the least one is found by the key's index.
         found = self._database.run(edge(relation, key, greatest=False), self._stream)
         if not found.rows:
             return None
@@ -123,8 +129,8 @@ class StreamColumns:
         return next((kind for python, kind in kinds if isinstance(found.rows[0][0], python)), "other")
 
     def extremes(self, relation: Relation, key: str) -> tuple[Any, ...]:
-        """The least and the greatest value of a SQLite column, which say what kinds it holds: numbers sort before text,
-        and that before bytes. Empty for an empty table."""
+        """Return the least and the greatest value of a SQLite column, empty for an empty table. They tell the kinds it
+        holds, because SQLite sorts numbers before text, and text before bytes."""
         if (relation, key) not in self._ends:
             statements = (edge(relation, key, greatest=greatest) for greatest in (False, True))
             rows = [row for statement in statements for row in self._database.run(statement, self._stream).rows]
@@ -132,7 +138,7 @@ class StreamColumns:
         return self._ends[relation, key]
 
     def id_writers(self, relation: Relation, keys: Sequence[str]) -> tuple[IdWriter, ...]:
-        """How an id is made of each of the key's columns."""
+        """Return for each of the key's columns the function that makes the id of its value."""
         if self._database.backend != "sqlite":
             return (id_text,) * len(keys)
         return tuple(_id_writer(*self.extremes(relation, key)) for key in keys)
@@ -140,11 +146,11 @@ class StreamColumns:
     # ---- cursor columns
 
     def scale(self, relation: Relation, cursor: Cursor, shape: Json = None) -> LearnedScale:
-        """The column's scale. `shape` is what was remembered of a text column.
+        """Return the column's scale. `shape` is the remembered format of a text column.
 
         Raises SourceRefused where its values cannot serve as a cursor.
         """
-        if shape is not None and (known := cursor.of_shape(shape)) is not None:
+        if shape is not None and (known := cursor.text_scale(shape)) is not None:
             return LearnedScale(known, shape)
         if (relation, cursor) not in self._scales:
             try:
@@ -156,7 +162,7 @@ class StreamColumns:
         return self._scales[relation, cursor]
 
     def find_scale(self, relation: Relation, cursor: Cursor) -> LearnedScale:
-        """As `scale`, from the database itself. Raises Unfit."""
+        """Return the column's scale as the database shows it now. Raises UnfitCursor."""
         backend = self._database.backend
         if cursor.modified_as in ("epoch_s", "epoch_ms") and self.orders(relation, (cursor.column,))[0].single:
             raise UnfitCursor(
@@ -174,7 +180,8 @@ class StreamColumns:
         return LearnedScale(scale, shape)
 
     def declared(self, relation: Relation, column: str) -> DeclaredColumn:
-        """What the database says of a cursor column."""
+        """Return a cursor column as the database declares it."""
+        # SQLite's columns hold any values, and other drivers' descriptions are not known well enough.
         if self._database.backend not in ("postgresql", "mysql"):
             return DeclaredColumn("unknown")
         described = self._database.run(one_row(relation, [column], limit=0), self._stream).columns[0]
@@ -185,7 +192,7 @@ class StreamColumns:
         return postgresql_declared(described, version)
 
     def sample(self, relation: Relation, column: str) -> list[Any]:
-        """Some values of the column: the least, the greatest, and others."""
+        """Return some values of the column: the least, the greatest, and others."""
         statements = [
             edge(relation, column, greatest=False, limit=_SAMPLE),
             edge(relation, column, greatest=True, limit=_SAMPLE),
@@ -200,8 +207,8 @@ class StreamColumns:
     def greatest(self, relation: Relation, cursor: Cursor, scale: Scale, now: int) -> int | None:
         """Return the greatest position in the column up to now (a sequence: at all); None where it holds none.
 
-        Values that mean nothing (NaN, text among numbers, a 30th of February) may sort above it: they are passed over.
-        Raises SourceRefused where there are too many of them.
+        Unusable values (NaN, text among numbers, a 30th of February) that sort above it are skipped. Raises
+        SourceRefused where there are too many of them.
         """
         below = scale.top if isinstance(scale, SequenceScale) else scale.high(now)
         for _ in range(_LOOKS):
@@ -212,6 +219,7 @@ class StreamColumns:
                 return greatest
             if len(values) < _SAMPLE:
                 return None
+            # Nothing usable among these: look below the least of them.
             below = values[-1]
         raise SourceRefused(
             f"the greatest values of the column {cursor.column!r} cannot be read as {scale.words}, so nobody knows "
@@ -222,16 +230,17 @@ class StreamColumns:
         )
 
     def ends(self, relation: Relation, cursor: Cursor, shape: TextTimeFormat) -> TextEnds:
-        """Look at the least and the greatest texts of a cursor column: what is written in another way than `shape`
-        sorts there, where no window comes."""
+        """Return the state of the two ends of a text cursor column: times in another format than `shape` sort there,
+        where no window reads."""
         looks = [edge(relation, cursor.column, greatest=greatest, limit=_SAMPLE) for greatest in (False, True)]
         values = [row[0] for look in looks for row in self._database.run(look, self._stream).rows]
-        shapes = [shape_of(value) if isinstance(value, str) else None for value in values]
+        shapes = [format_of(value) if isinstance(value, str) else None for value in values]
         differs = any(one is not None and not shape.covers(one) for one in shapes)
         return TextEnds(len({value for value, one in zip(values, shapes, strict=True) if one is None}), differs)
 
     def is_never_past(self, relation: Relation, cursor: Cursor, scale: Scale, now: int) -> bool:
-        """Whether even the least value is no older than the source's clock, as `now()` is: no window holds it."""
+        """Return whether even the least value is as new as the source's clock, as `now()` would be: no window ever
+        holds such rows."""
         if isinstance(scale, SequenceScale | Days):
             return False
         rows = self._database.run(edge(relation, cursor.column, greatest=False), self._stream).rows
@@ -241,12 +250,13 @@ class StreamColumns:
     # ---- values
 
     def converters(self, relation: Relation, described: Sequence[Any]) -> list[Converter]:
-        """How to make plain JSON of each column of a result."""
+        """Return for each column of a result the function that makes plain JSON of its values."""
         backend = self._database.backend
         if backend == "mysql":
             return self._mysql_converters(relation, described)
         if backend == "duckdb":
             return [as_single if str(column[1]) == "FLOAT" else plain for column in described]
+        # Other drivers return each type as Python's own, so its values say everything.
         hints = self._hints_of(relation, self._sqlite_hints) if backend == "sqlite" else {}
         return [hints.get(column[0], plain) for column in described]
 
@@ -255,20 +265,21 @@ class StreamColumns:
 
         known = [mysql.converter(column[1], column[3]) for column in described]
         could_be_json = any(mysql.is_long_text(column[1], column[3]) for column in described)
+        # It takes several statements: only where a column may be JSON at all.
         hints = self._hints_of(relation, self._json_columns) if could_be_json else {}
         return [of or hints.get(column[0], plain) for of, column in zip(known, described, strict=True)]
 
     def _hints_of(
         self, relation: Relation, find: Callable[[Relation], Mapping[str, Converter]]
     ) -> Mapping[str, Converter]:
-        """Columns whose declared type says more than their values."""
+        """Return converters of columns whose declared type says more than their values, found once per poll."""
         if relation not in self._hints:
             self._hints[relation] = find(relation)
         return self._hints[relation]
 
     def _sqlite_hints(self, relation: Relation) -> Mapping[str, Converter]:
-        """SQLite knows the declared type behind each column of a view: a query becomes one, in this connection's
-        memory; the file stays open for reading only."""
+        """Return converters by declared type. SQLite knows the declared type behind each column of a view, so a query
+        is made a temporary view, in this connection's memory; the file stays open read-only."""
         name, schema = relation.name, relation.schema or "main"
         with self._database.connection(self._stream) as connection:
             if relation.query is not None:
@@ -281,12 +292,15 @@ class StreamColumns:
         return {column: hint for column, declared in rows if (hint := _sqlite_hint(str(declared)))}
 
     def _json_columns(self, relation: Relation) -> Mapping[str, Converter]:
-        """MariaDB's JSON is text with a check; MySQL's is a type of its own, which needs no hint."""
+        """Return converters of MariaDB's JSON columns, which are text with a check; MySQL's JSON is a type of its
+        own."""
+        from connectors.sql import mysql
+
         with self._database.connection(self._stream) as connection:
             if not getattr(connection.dialect, "is_mariadb", False):
                 return {}
             schema = relation.schema or str(connection.execute(text("SELECT database()")).scalar())
-            return dict.fromkeys(mariadb_json(connection, relation, schema), as_json)
+            return dict.fromkeys(mysql.mariadb_json(connection, relation, schema), as_json)
 
 
 def _id_writer(least: Any = None, greatest: Any = None) -> IdWriter:

@@ -1,4 +1,4 @@
-"""The SQL connector: any database that SQLAlchemy speaks, read by a cursor column, never written."""
+"""The SQL connector's entry point: implements the connector interface over the modules of this package."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from pydantic import BaseModel
 from sqlalchemy import Select
 from sqlalchemy.engine import URL
 
-from connectors.interface import Connector, Discovered, Features, FieldKind, Finding, LaneProgress, StreamSpec
+from connectors.interface import Connector, Discovered, FieldKind, Finding, LaneProgress, StreamSpec
 from connectors.sql import discovering
 from connectors.sql.checking import look_at
 from connectors.sql.columns import StreamColumns
@@ -23,15 +23,13 @@ from connectors.sql.key_spelling import alike, may_respell
 from connectors.sql.keys import key_name, key_rows, row_id
 from connectors.sql.kinds import kinds_of
 from connectors.sql.lanes import lane_progress
-from connectors.sql.moments import canonical
+from connectors.sql.moments import DAY, canonical
 from connectors.sql.options import SqlChild, SqlSource, SqlStream, mismatches
 from connectors.sql.paging import make_pager
 from connectors.sql.reading import SqlPoll
 from connectors.sql.records import SelectLayout, SqlReadPlan, chunks, make_records, plan_of
-from connectors.sql.scales import Scale, Words, modified_text
-from connectors.sql.sequences import SequenceScale
+from connectors.sql.scales import Scale, SequenceScale, TextScale, modified_text
 from connectors.sql.statements import how_many, rows_in
-from connectors.sql.zones import DAY
 from sync.shared.errors import ConfigError, Problem, SourceUnavailable
 from sync.shared.words import Json, Listing, Page, Record, Wanted
 
@@ -42,15 +40,11 @@ _LEAST = str(-(2**63))
 
 
 class SqlConnector:
-    """One database, opened. `clock` (seconds since 1970) takes the place of the database's own."""
+    """One database, opened. `clock` (seconds since 1970) replaces the database's own."""
 
     def __init__(self, source: str, options: SqlSource, clock: MonotonicClock | None = None) -> None:
         self._database = Database(source, _url_of(source, options), options, clock)
         self._columns: dict[str, StreamColumns] = {}
-
-    @property
-    def features(self) -> Features:
-        return Features(children_compared_by_sweep=True)
 
     def identity(self, stream: StreamSpec) -> Mapping[str, str]:
         plan = plan_of(stream)
@@ -63,7 +57,8 @@ class SqlConnector:
         }
 
     def reworded(self, was: Mapping[str, str], now: Mapping[str, str]) -> bool:
-        """A query that was edited, or that took a table's place or gave it to one."""
+        """Return whether only the object differs and a query was edited, or replaced a table or was replaced by one."""
+        # Another database or key is another stream, whatever its query.
         others = {key for key in {*was, *now} if was.get(key) != now.get(key)}
         return others == {"object"} and any(each["object"].startswith(_QUERY) for each in (was, now))
 
@@ -91,6 +86,7 @@ class SqlConnector:
         try:
             return int(self._database.run(how_many(plan_of(stream).relation), stream.name).rows[0][0])
         except SourceUnavailable as error:
+            # Only an estimate depends on it.
             if is_too_slow(error):
                 return None
             raise
@@ -102,11 +98,12 @@ class SqlConnector:
         return self._fetch(stream, ids)
 
     def _fetch(self, stream: StreamSpec, ids: Sequence[str], *, exactly: bool = False) -> Sequence[Record]:
-        """`exactly`: no value is asked for whose id would be another one."""
+        """Return the records of these ids. `exactly`: leave out values that a different id would be made of."""
         plan, columns = plan_of(stream), self._known(stream)
         orders = columns.orders(plan.relation, plan.keys) if ids else ()
         kinds = [order.kind or columns.key_kind(plan.relation, order.column) for order in orders]
         known = [kind for kind in kinds if kind is not None]
+        # The table is empty, so no id finds anything.
         if not known or len(known) < len(kinds):
             return []
         scale, layout = _scale_of(columns, plan), plan.layout
@@ -114,6 +111,7 @@ class SqlConnector:
         values = key_rows(dict.fromkeys(ids), known)
         if exactly:
             writers, asked_exactly = columns.id_writers(plan.relation, plan.keys), frozenset(ids)
+            # '1' finds 1 as well in a SQLite column; here only the value counts that has this very id.
             values = [each for each in values if row_id(each, writers) in asked_exactly]
         records: list[Record] = []
 
@@ -123,6 +121,7 @@ class SqlConnector:
         for some in chunks(values):
             found = read_among(self._database, stream.name, plan.relation, layout, values=some, select=select)
             made = make_records(self._database, columns, plan, found, scale) if found.rows else []
+            # A collation may find rows that nobody asked for.
             records += (record for record in made if alike(record.id) in asked)
         return records
 
@@ -138,11 +137,11 @@ class SqlConnector:
         keys_only = replace(stream, wanted=Wanted(), children={})
 
         def found_by(ids: Iterable[str]) -> set[str]:
-            """How the database spells the keys that it finds by these ids."""
+            """Return the keys, as the database spells them, of the rows found by these ids."""
             asked = list(dict.fromkeys(ids))
             found = {record.id for record in self._fetch(keys_only, asked, exactly=True)}
             if self._database.backend == "sqlite":
-                # an id that is not there may have been written when the column held values of one kind
+                # An id that is not found may date from when the column held values of one kind only.
                 found |= {record.id for record in self._fetch(keys_only, [id_ for id_ in asked if id_ not in found])}
             return found
 
@@ -150,7 +149,7 @@ class SqlConnector:
         same: dict[str, str] = {}
         for id_, known in doubtful.items():
             if id_ in found:
-                # by which of several it was found, only each of them alone can tell
+                # All known ids were asked for together; asked one by one they show which found it.
                 by = known if len(known) == 1 else [each for each in known if id_ in found_by([each])]
                 same.update((id_, each) for each in by[:1])
         return same
@@ -158,6 +157,7 @@ class SqlConnector:
     def sweep(self, stream: StreamSpec, cursor: Json) -> Iterator[Listing]:
         plan, columns = plan_of(stream), self._fresh(stream)
         scale = _scale_of(columns, plan)
+        # A day of grace, for writers in other zones.
         horizon = self._database.now(stream.name) + DAY
         layout = SelectLayout(plan.layout.roles)
         pager = make_pager(self._database, columns, stream, relation=plan.relation, layout=layout, keys=plan.keys)
@@ -180,21 +180,22 @@ class SqlConnector:
         return self._columns.setdefault(stream.name, StreamColumns(self._database, stream.name))
 
     def _fresh(self, stream: StreamSpec) -> StreamColumns:
-        """The database may have been changed since the last poll."""
+        """Return the stream's columns with everything learned forgotten: the database may have changed since the last
+        poll."""
         columns = self._known(stream)
         columns.forget()
         return columns
 
 
 def _scale_of(columns: StreamColumns, plan: SqlReadPlan) -> Scale | None:
-    """What the cursor column's values mean; None without one, or while it is empty."""
+    """Return the scale of the cursor column; None without such a column, or while it is empty."""
     return None if plan.cursor is None else columns.scale(plan.relation, plan.cursor).scale
 
 
 def _is_unseen(value: Any, scale: Scale | None, horizon: int) -> bool:
-    """Whether no window ever holds this value: NULL, rubbish, a time far ahead or written in another way."""
+    """Return whether no window ever holds this value: NULL, no time at all, a time far ahead or in another format."""
     position = None if value is None or scale is None else scale.position(value)
-    if isinstance(scale, Words) and not scale.sorts(value):
+    if isinstance(scale, TextScale) and not scale.sorts(value):
         return True
     return position is None or (position > horizon and not isinstance(scale, SequenceScale))
 
@@ -208,7 +209,7 @@ def _url_of(source: str, options: SqlSource) -> URL:
 
 
 def _place_of(url: URL, backend: str) -> str:
-    """Which database this is: no user, no password, no port where it is the usual one."""
+    """Return which database this is, for the stream's identity: without user, password and default port."""
     if backend == "sqlite":
         return f"sqlite://{sqlite_file(url)}"
     usual = {"postgresql": 5432, "mysql": 3306, "mssql": 1433, "oracle": 1521}.get(backend)
@@ -218,12 +219,13 @@ def _place_of(url: URL, backend: str) -> str:
 
 
 def _digest(query: str) -> str:
-    """Short and the same however the query is laid out."""
+    """Return a short hash of a query that ignores its layout."""
+    # A changed layout must not make another stream of it.
     return hashlib.sha256(" ".join(query.split()).encode()).hexdigest()[:16]
 
 
 class SqlConnectorType:
-    """What the engine knows of this connector before it opens a source."""
+    """The SQL connector as the engine knows it before a source is opened."""
 
     name = "sql"
     source_options: type[BaseModel] = SqlSource
@@ -239,7 +241,7 @@ class SqlConnectorType:
         yield from mismatches(stream)
 
     def open(self, source: str, options: BaseModel) -> Connector:
-        """Opens the source. Raises ConfigError where `url` cannot be had or is no URL."""
+        """Open the source. Raises ConfigError where `url` cannot be read or is no URL."""
         return SqlConnector(source, cast("SqlSource", options))
 
 

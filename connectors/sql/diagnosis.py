@@ -1,5 +1,5 @@
-"""What an error of a driver or of SQLAlchemy means: by SQLSTATE, error number or result code, and by words only where a
-driver gives nothing else."""
+"""The meaning of an error of a driver or of SQLAlchemy: by SQLSTATE, error number or result code, and by its words only
+where a driver gives nothing else."""
 
 from __future__ import annotations
 
@@ -56,14 +56,14 @@ from connectors.sql.causes import (
     UNSORTED,
     WRITES,
     Cause,
+    UnknownOption,
 )
-from connectors.sql.url_options import UnknownOption
 
 EXTRAS = {"postgresql": "closingdealz-sync[postgresql]", "mysql": "closingdealz-sync[mysql]"}
 
 
 def cause_of(error: BaseException, backend: str) -> Cause:
-    """Return what the error means; one of an unknown driver is named by its class."""
+    """Return the cause of an error; that of an unknown driver is named by its class."""
     if isinstance(error, UnknownOption):
         return _unknown_option(error)
     driver = getattr(error, "orig", None) or error
@@ -87,14 +87,14 @@ def _unknown_option(error: UnknownOption) -> Cause:
 
 
 def _class_of(error: BaseException) -> str:
-    """`duckdb BinderException`; with the driver's number where it has one."""
+    """Return `duckdb BinderException`; with the driver's number where it has one."""
     module = type(error).__module__.partition(".")[0].strip("_")
     number = error.args[0] if error.args and isinstance(error.args[0], int) else ""
     return " ".join(part for part in (module, type(error).__name__, str(number)) if part and part != "builtins")
 
 
 def _with_query_hint(cause: Cause, statement: str, backend: str) -> Cause:
-    """What is often wrong with a query that works in the database's own shell: here it is a subquery."""
+    """Add the usual reason why a query that works in the database's own shell fails here: it is made a subquery."""
     if cause.hint not in (SYNTAX.hint, UNKNOWN.hint):
         return cause
     if ";" in statement:
@@ -150,7 +150,7 @@ _SQLSTATES: tuple[tuple[str, Cause], ...] = (
     ("55000", NOT_READY),
     ("55", LOCKED),
     ("58", DISK),
-    ("XX000", UNKNOWN_LATER),  # whatever a function stumbles over, such as xpath() over what is none
+    ("XX000", UNKNOWN_LATER),  # any failure inside a function, such as xpath() over invalid XML
     ("XX", DISK),
 )
 _CONNECT_WORDS: tuple[tuple[str, Cause], ...] = (
@@ -187,7 +187,7 @@ _REASONS: tuple[tuple[str, str], ...] = (
     (r"invalid response", "what answers there is no such database"),
     (r"closed|reset|[Ll]ost|Broken pipe", "the other side hung up"),
 )
-"""Why a connection failed: patterns of libpq's and the operating system's words, and ours."""
+"""Reasons why a connection failed: patterns of libpq's and the operating system's words, and ours."""
 
 
 _SAME_SQLSTATE: tuple[tuple[str, str, Cause], ...] = (
@@ -198,7 +198,7 @@ _SAME_SQLSTATE: tuple[tuple[str, str, Cause], ...] = (
     ("42883", "ordering operator", UNSORTED),
     ("42883", "equality operator", UNSORTED),
 )
-"""Where one SQLSTATE has several causes: what the message then says. (It may be in another language.)"""
+"""The causes that share one SQLSTATE, told apart by a word of the message (which may be in another language)."""
 
 
 def _of_postgresql(error: Any) -> Cause:
@@ -235,7 +235,7 @@ _FIREBIRD: tuple[tuple[str, str, Cause], ...] = (
     ("22", "", DATA),
     ("40001", "", LOCKED),
 )
-"""SQLSTATE, what the message then says, and the cause."""
+"""SQLSTATE, a word of the message, and the cause."""
 
 
 def _of_firebird(error: Any) -> Cause | None:
@@ -250,7 +250,7 @@ def _of_firebird(error: Any) -> Cause | None:
 _MYSQL = {
     **dict.fromkeys((1045, 1698, 1251, 1275, 1524, 1820, 1862, 2059, 4151), CREDENTIALS),
     **dict.fromkeys((1142, 1143, 1227, 1370), PERMISSION),
-    1044: NOT_ALLOWED_IN,  # the server does not tell which of both
+    1044: NOT_ALLOWED_IN,  # the server does not say which
     1049: NO_DATABASE,
     **dict.fromkeys((1146, 1109, 1356), NO_TABLE),
     **dict.fromkeys((1054,), NO_COLUMN),
@@ -303,7 +303,7 @@ _SQLITE = {
 }
 
 _SQLITE_ROWS = ("integer overflow", "malformed JSON", "JSON cannot hold")
-"""What SQLite says of a row's value with the code that it has for syntax, too."""
+"""Messages about a row's value that SQLite gives with the result code of a syntax error."""
 
 
 def _of_sqlite(error: sqlite3.Error) -> Cause:
@@ -340,7 +340,7 @@ def _of_sqlalchemy(error: BaseException, driver: BaseException) -> Cause | None:
 
 
 def _by_class(driver: BaseException) -> Cause | None:
-    """Causes that drivers without codes tell by a class of their own (DuckDB)."""
+    """Return the cause that a driver without codes (DuckDB) gives by a class of its own."""
     name, message = type(driver).__name__, str(driver)
     if name == "InterruptException":
         return _named(SLOW, "", _class_of(driver))
@@ -360,7 +360,7 @@ def _of_python(error: BaseException, backend: str) -> Cause | None:
         package = EXTRAS.get(backend, f"a SQLAlchemy driver for {backend}")
         return Cause(False, "the driver for this database is not installed", f"pip install {package}")
     if backend == "mysql" and isinstance(error, FileNotFoundError | PermissionError | ssl.SSLError):
-        return CERTIFICATES  # what comes of a socket the driver wraps
+        return CERTIFICATES  # raised by a socket that the driver wraps
     if isinstance(error, OSError) and not isinstance(error, IsADirectoryError):
         return _unreached(f"{type(error).__name__} {error}")
     cause = next((cause for kinds, cause in _PYTHON if isinstance(error, kinds)), None)
@@ -398,7 +398,7 @@ _NAMES = re.compile(
 
 
 def _named(cause: Cause, message: str, code: str = "") -> Cause:
-    """The cause with the table's or column's name, where the message has one, and the database's own code."""
+    """Return the cause with the table's or column's name, where the message has one, and the database's own code."""
     pattern = _FORBIDDEN if cause is PERMISSION else _NAMES if cause in (NO_TABLE, NO_COLUMN, TWICE) else None
     found = pattern.search(message) if pattern else None
     name = next((group for group in found.groups() if group), "") if found else ""

@@ -1,12 +1,14 @@
-"""Engines: the driver for a URL, what is known of each kind of database, and connections that cannot write."""
+"""Engines: the driver for a URL, the guarantees of each kind of database, and connections that cannot write."""
 
 from __future__ import annotations
 
+import inspect
 import math
 import os
 import sqlite3
 import time
 import warnings
+from collections.abc import Set
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -17,11 +19,11 @@ from sqlalchemy.engine import URL, make_url
 from sqlalchemy.exc import ArgumentError, SAWarning
 from sqlalchemy.pool import NullPool
 
-from connectors.sql import sizes
+from connectors.sql import limits
+from connectors.sql.causes import UnknownOption
+from connectors.sql.limits import bound_names
 from connectors.sql.options import SqlSource
-from connectors.sql.resolving import bound_names
 from connectors.sql.sessions import pin_mysql, pin_postgresql
-from connectors.sql.url_options import refuse_unknown
 
 _DRIVERS = {
     "postgres": "postgresql+psycopg",
@@ -35,10 +37,10 @@ _INSTRUCTIONS_BETWEEN_LOOKS = 100_000
 
 @dataclass(frozen=True, slots=True)
 class EngineTraits:
-    """What is known of a kind of database; where it is False, an operator should be told."""
+    """The guarantees of a kind of database; where one is False, an operator should be told."""
 
     proven: bool = False
-    """Tests of this program read a real one."""
+    """This program's tests read a real one."""
     time_limit: bool = False
     """`timeout` cancels a statement."""
     read_only: bool = False
@@ -60,12 +62,13 @@ _FACTS = {
 
 
 def facts_of(backend: str) -> EngineTraits:
-    """Return what is known of that kind of database (see `backend_of`); of most, nothing."""
+    """Return the guarantees of that kind of database (see `backend_of`); for most, none."""
     return _FACTS.get(backend, EngineTraits())
 
 
 def parse_url(text: str) -> URL:
-    """The URL with the driver that this connector uses for its database. Raises ValueError, without quoting it."""
+    """Return the URL with the driver that this connector uses for its database. Raises ValueError, without quoting the
+    URL."""
     try:
         url = make_url(text)
     except (ArgumentError, ValueError):
@@ -80,7 +83,7 @@ def parse_url(text: str) -> URL:
 
 
 def backend_of(url: URL) -> str:
-    """`postgresql`, `mysql` (MariaDB too), `sqlite`, or another dialect's name."""
+    """Return `postgresql`, `mysql` (MariaDB too), `sqlite`, or another dialect's name."""
     name = url.drivername.partition("+")[0]
     return "mysql" if name == "mariadb" else name
 
@@ -102,16 +105,16 @@ def address_of(url: URL) -> str:
 
 
 def sqlite_file(url: URL) -> Path:
-    """The file of a SQLite URL; a relative path is taken from the working directory."""
+    """Return the file of a SQLite URL; a relative path is taken from the working directory."""
     return Path(str(url.database).removeprefix("file:").partition("?")[0]).absolute()
 
 
 def make_engine(url: URL, options: SqlSource) -> Engine:
-    """An engine that has not connected yet; the driver is imported here. Raises UnknownOption, ImportError and whatever
-    a driver or SQLAlchemy raises."""
-    # What SQLAlchemy does not know of a type or an index is none of an operator's business.
+    """Return an engine that has not connected yet; the driver is imported here. Raises UnknownOption, ImportError and
+    anything that a driver or SQLAlchemy raises."""
+    # SQLAlchemy's warnings about types and indexes that it does not know do not concern an operator.
     warnings.filterwarnings("ignore", category=SAWarning)
-    refuse_unknown(url, backend_of(url))
+    _refuse_unknown(url, backend_of(url))
     common: dict[str, Any] = {"hide_parameters": True, "pool_pre_ping": True, "pool_recycle": 1800}
     match backend_of(url):
         case "sqlite":
@@ -128,6 +131,40 @@ def make_engine(url: URL, options: SqlSource) -> Engine:
     return engine
 
 
+# ---- options of a URL
+
+_TLS_OF_MYSQL = (
+    "for TLS write ssl_ca=/etc/ssl/certs/ca-certificates.crt, or your own authority's file: the server is then verified"
+)
+_TLS_OF_POSTGRESQL = "for TLS write sslmode=verify-full&sslrootcert=system, or your own authority's file"
+_CURES = {"mysql": _TLS_OF_MYSQL, "postgresql": _TLS_OF_POSTGRESQL}
+
+
+def _refuse_unknown(url: URL, backend: str) -> None:
+    """Raise UnknownOption for the first option that the driver of MySQL or PostgreSQL does not have."""
+    known = _options_of(backend)
+    for name in url.query if known else ():
+        if name not in known:
+            # with an unescaped @ in the password a part of that may stand here
+            shown = "" if "@" in f"{[*url.query.items()]}" else name
+            raise UnknownOption(shown, _CURES[backend] if "ssl" in name.lower() or "tls" in name.lower() else "")
+
+
+def _options_of(backend: str) -> Set[str]:
+    """Return the options that a driver knows; empty for drivers that are not asked."""
+    if backend == "mysql":
+        from pymysql.connections import Connection
+
+        own = set(inspect.signature(Connection.__init__).parameters) - {"self"}
+        return own | {"ssl_capath", "ssl_cipher", "ssl_check_hostname"}  # which SQLAlchemy puts together
+    if backend == "postgresql":
+        import psycopg
+
+        libpq = {each.keyword.decode() for each in psycopg.pq.Conninfo.get_defaults()}
+        return libpq | set(inspect.signature(psycopg.Connection.connect).parameters)
+    return frozenset()
+
+
 # ---- SQLite
 
 
@@ -141,7 +178,7 @@ def _sqlite(url: URL, options: SqlSource) -> Engine:
             raise IsADirectoryError  # SQLite would speak of a failed disk
         connection = sqlite3.connect(uri, uri=True, timeout=patience, check_same_thread=False)
         connection.text_factory = _text
-        connection.setlimit(sqlite3.SQLITE_LIMIT_LENGTH, sizes.longest_answer)
+        connection.setlimit(sqlite3.SQLITE_LIMIT_LENGTH, limits.longest_answer)
         connection.execute("PRAGMA query_only = ON")
         return connection
 
@@ -160,7 +197,7 @@ def _sqlite(url: URL, options: SqlSource) -> Engine:
 
 
 def _text(raw: bytes) -> str:
-    """Bytes that are not UTF-8 stay visible as surrogates: they make one record unusable, not the page."""
+    """Decode text; bytes that are not UTF-8 stay visible as surrogates: they make one record unusable, not the page."""
     return raw.decode("utf-8", "surrogateescape")
 
 
@@ -178,7 +215,7 @@ def _postgresql(url: URL, options: SqlSource, common: dict[str, Any]) -> Engine:
         "tcp_user_timeout": 60_000,
     }
     arguments = {name: value for name, value in wanted.items() if name not in url.query}
-    # Whatever the URL says: BEGIN and the encoding are ours, and prepared statements do not survive a pooler.
+    # Regardless of the URL: BEGIN and the encoding are ours, and prepared statements do not survive a pooler.
     arguments |= {"client_encoding": "utf8", "autocommit": True, "prepare_threshold": None}
     engine = create_engine(url, connect_args=arguments, pool_timeout=patience, **common)
 
@@ -207,7 +244,7 @@ def _mysql(url: URL, options: SqlSource, common: dict[str, Any]) -> Engine:
 
     from connectors.sql.mysql import tolerant_conversions
 
-    # Whatever the URL says: in a narrower character set than utf8mb4 two keys may become one.
+    # Regardless of the URL: in a narrower character set than utf8mb4 two keys may become one.
     arguments |= {"charset": "utf8mb4", "collation": None, "use_unicode": True, "autocommit": False}
     arguments["conv"] = tolerant_conversions()
     engine = create_engine(url, connect_args=arguments, pool_timeout=patience, **common)

@@ -1,8 +1,8 @@
-"""Errors of drivers and of SQLAlchemy, translated once: try later (SourceUnavailable) or a person must act
-(SourceRefused).
+"""Errors of drivers and of SQLAlchemy, translated once: SourceUnavailable (try later) or SourceRefused (a person must
+act).
 
-Drivers quote values, users and statements in their messages; hence nothing of them is repeated but names of tables and
-columns, error codes, names of classes, and words chosen here.
+Drivers quote values, users and statements in their messages. So nothing of a message is repeated but the names of
+tables and columns, error codes, class names, and words chosen here.
 """
 
 from __future__ import annotations
@@ -12,22 +12,21 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 from connectors.exchange import TooLarge
-from connectors.sql.causes import Cause
+from connectors.sql.causes import Cause, UnknownOption
 from connectors.sql.diagnosis import cause_of
-from connectors.sql.url_options import UnknownOption
 from sync.shared.errors import SourceRefused, SourceUnavailable, SyncError
 
 
 class TooSlow(SourceUnavailable):
-    """A statement took longer than the source's time-out."""
+    """A statement took longer than the source's `timeout`."""
 
 
 class Unconvertible(SourceRefused):
-    """A row among those asked for holds bytes that are no text in the encoding that its database declares."""
+    """A row among those asked for holds bytes that cannot be decoded in the encoding its database declares."""
 
 
 class Oversized(SourceRefused):
-    """The rows asked for are longer together than an answer may be."""
+    """The rows asked for are together longer than an answer may be."""
 
 
 _KINDS: dict[str, type[SourceUnavailable] | type[SourceRefused]] = {
@@ -39,9 +38,10 @@ _KINDS: dict[str, type[SourceUnavailable] | type[SourceRefused]] = {
 
 @contextmanager
 def translated(source: str, stream: str | None, backend: str, address: str = "") -> Iterator[None]:
-    """Turns every error of SQLAlchemy, of a driver or of a socket into SourceUnavailable or SourceRefused.
+    """Turn every error of SQLAlchemy, of a driver or of a socket into SourceUnavailable or SourceRefused.
 
-    The driver's own message is cut off the chain: it may quote values. `address` is the server's, as people know it.
+    The driver's own message is cut off the exception chain: it may quote values. `address` is the server's, as people
+    know it.
     """
     try:
         yield
@@ -50,20 +50,21 @@ def translated(source: str, stream: str | None, backend: str, address: str = "")
     except Exception as error:
         if not _is_foreign(error):
             raise
+        # Not `from error`: a traceback in the log would show the driver's message.
         raise as_source_error(error, source, stream, backend, address) from None
 
 
 def as_source_error(
     error: BaseException, source: str, stream: str | None, backend: str, address: str = ""
 ) -> SourceUnavailable | SourceRefused:
-    """The error to raise for one of a driver or SQLAlchemy."""
+    """Return the error to raise for one of a driver or SQLAlchemy."""
     cause = cause_of(error, backend)
     kind = _KINDS.get(cause.kind) or (SourceUnavailable if cause.later else SourceRefused)
     return kind(_words(cause, address), hint=cause.hint, source=source, stream=stream)
 
 
 def is_too_slow(error: SourceUnavailable) -> bool:
-    """Whether it says that a statement took longer than the source's time-out."""
+    """Return whether a statement took longer than the source's `timeout`."""
     return isinstance(error, TooSlow)
 
 
@@ -77,14 +78,16 @@ _FOREIGN = (TooLarge, OSError, UnicodeError, ImportError, RuntimeError, UnknownO
 
 
 def _is_foreign(error: Exception) -> bool:
-    """Whether it comes from outside of this program: by its class, or because it was raised in another's code.
+    """Return whether an error comes from outside this program: by its class, or because it was raised in another's
+    code.
 
-    A driver may raise whatever it likes: a TypeError for an option, an OverflowError for a date.
+    A driver may raise anything: a TypeError for an option, an OverflowError for a date.
     """
     home = type(error).__module__
     if isinstance(error, _FOREIGN) or (home != builtins.__name__ and not _is_ours(home)):
         return True
     trace = error.__traceback__
+    # The innermost frame tells whose code raised it, whatever its class.
     while trace is not None and trace.tb_next is not None:
         trace = trace.tb_next
     return trace is not None and not _is_ours(str(trace.tb_frame.f_globals.get("__name__", "")))

@@ -1,8 +1,8 @@
-"""A row that cannot be read stands alone, one whose bytes cannot be converted or one that is longer than an answer may
-be: what was asked for is halved until it does.
+"""Isolates rows that cannot be read, because their bytes cannot be decoded or the row is longer than an answer may be:
+the page is halved until such a row stands alone.
 
-Such a row comes with its roles (key, cursor, parent) only and `Unreadable` in a field that is to blame; the record that
-is made of it is unusable by that field's name, and its page and stream go on.
+It is then read by its roles (key, cursor, parent) only, with `Unreadable` in the field at fault. The record made of it
+is unusable and names that field; its page and stream go on.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ class SelectedColumns(Protocol):
 
 
 Choose = Callable[[Sequence[str], bool], Select[Any]]
-"""The SELECT of these columns (and all columns of the relation, if True) of the rows that are asked for."""
+"""Makes the SELECT of these columns (and all columns of the relation, if True) of the rows asked for."""
 
 
 def read_page(
@@ -48,9 +48,12 @@ def read_page(
     select: Callable[[Sequence[str], bool, Any, int], Select[Any]],
     place: Callable[[Any], Any],
 ) -> SqlRows:
-    """Up to `limit` rows behind `after`, in the order of `select(names, everything, after, limit)`; fewer only at the
-    end, or where they are long: then also if no more than `size` (rows at once) is asked for to begin with. `place`
-    gives a row's own `after`. Raises SourceRefused where a role itself cannot be read."""
+    """Return up to `limit` rows behind `after`, in the order of `select(names, everything, after, limit)`.
+
+    There are fewer at the end of the relation, and where rows are long; that is also assumed when `size` (rows asked
+    for at once) starts below `limit`. `place` returns a row's own `after`. Raises SourceRefused where a role itself
+    cannot be read.
+    """
     rows: list[Any] = []
     columns: Sequence[Any] = ()
     are_long = size < limit
@@ -75,6 +78,7 @@ def read_page(
         more = len(found.rows) >= size
         if not more or are_long or len(rows) >= limit:
             return SqlRows(tuple(columns), rows, more=more)
+        # Behind the bad row, answers grow again.
         after, size = place(found.rows[-1]), size * 2
 
 
@@ -88,9 +92,12 @@ def read_among(
     select: Callable[[Sequence[str], bool, Sequence[Any]], Select[Any]],
     at_once: bool = False,
 ) -> SqlRows:
-    """The rows of `select(names, everything, values)`; where one cannot be read, all that share its value come by their
-    roles. Raises SourceRefused where a role itself cannot be read; Oversized where they are too long to be read
-    `at_once`, if they shall."""
+    """Return the rows of `select(names, everything, values)`; where one cannot be read, all rows that share its value
+    are read by their roles.
+
+    Raises SourceRefused where a role itself cannot be read; with `at_once` also Oversized, where the rows are too long
+    to be read together.
+    """
     try:
         return database.run(select(layout.names, layout.everything, values), stream)
     except (Unconvertible, Oversized) as error:
@@ -117,18 +124,20 @@ def _blame(error: Unconvertible | Oversized) -> Unreadable:
 def _by_roles(
     database: Database, stream: str, relation: Relation, layout: SelectedColumns, choose: Choose, *, blame: Unreadable
 ) -> SqlRows:
-    """The rows by their roles, as wide as the layout has them; one field is marked as the one that is to blame."""
+    """Return the rows by their roles, padded to the full width; one field is marked as the one at fault."""
     roles = list(dict.fromkeys(layout.roles))
     try:
         found = database.run(choose(roles, False), stream)
     except Unconvertible:
         raise _unreadable(database, stream, choose, roles) from None
+    # Without a row nothing is converted, so this works where the rows do not.
     columns = database.run(one_row(relation, layout.names, layout.everything, limit=0), stream).columns
     bad = _bad_field(database, stream, columns, roles, choose)
     rows = []
     for row in found.rows:
         wide: list[Any] = [None] * len(columns)
         wide[: len(roles)] = row[: len(roles)]
+        # Each column can be read alone, so only all of them together are too long: all are marked.
         for at in [bad] if bad is not None else range(len(roles), len(columns)):
             wide[at] = blame
         rows.append((*wide, *row[len(roles) :]))  # exact values of an order stand behind all others
@@ -138,7 +147,8 @@ def _by_roles(
 def _bad_field(
     database: Database, stream: str, columns: Sequence[Any], roles: Sequence[str], choose: Choose
 ) -> int | None:
-    """Where a column stands that cannot be read; None where each can be read by itself."""
+    """Return the index of a column that cannot be read; None where each can be read on its own."""
+    # With `*` a named column comes twice: its second place is the one that is read.
     places = {str(column[0]): at for at, column in enumerate(columns)}
     suspects = [name for name in places if places[name] >= len(roles)]
     while suspects:
@@ -158,7 +168,7 @@ def _unreadable(database: Database, stream: str, choose: Choose, roles: Sequence
 
 
 def unreadable(database: Database, stream: str, name: str) -> SourceRefused:
-    """Return the error for a column without which no row can be told from another or put in order."""
+    """Return the error for an undecodable column without which rows cannot be told apart or put in order."""
     what = f"the column {name!r}, which tells rows apart, holds bytes that are not valid in the database's encoding"
     hint = "fix the row, or convert the column in query"
     return SourceRefused(what, hint=hint, source=database.source, stream=stream)

@@ -1,6 +1,6 @@
-"""Keys that a database may call equal although they are spelled differently: case, accents, blanks, and more.
+"""Keys that a database may treat as equal although they are spelled differently: case, accents, blanks, and more.
 
-Only the database knows what it calls equal. Here is what finds the few pairs about which it is worth asking.
+Only the database knows which are equal. This module finds the few pairs that are worth asking about.
 """
 
 from __future__ import annotations
@@ -14,7 +14,6 @@ from sqlalchemy import text
 
 from connectors.sql.columns import StreamColumns
 from connectors.sql.connection import Database
-from connectors.sql.keys import same_key
 from connectors.sql.statements import Relation, one_row
 from sync.shared.errors import SourceRefused
 
@@ -30,8 +29,8 @@ _LETTERS = {"æ": "ae", "œ": "oe", "þ": "th", "ð": "d", "ŋ": "n", "ĸ": "k"}
 
 @lru_cache(maxsize=4096)
 def alike(id_: str) -> str:
-    """A form that all spellings of a key share which any collation may call equal: much coarser than each of them, so
-    it proves nothing. The ledger keeps it, so it must not change."""
+    """Return a form shared by all spellings of a key that any collation may call equal. It is much coarser than each
+    collation, so it proves nothing. The ledger stores it, so it must not change."""
     if id_.isascii():
         if id_.isdigit():
             return id_.lstrip("0") or "0"
@@ -46,7 +45,8 @@ def alike(id_: str) -> str:
 
 @lru_cache(maxsize=4096)
 def _folded(character: str) -> str:
-    """One character (decomposed, small): its letter or digit; a blank for what parts two numbers."""
+    """Return the letter or digit of one character (decomposed, lower case); a blank for characters that separate two
+    numbers."""
     if character.isascii():
         return character
     category = unicodedata.category(character)
@@ -61,7 +61,7 @@ def _folded(character: str) -> str:
 
 
 def _plain_letter(character: str) -> str:
-    """Without strokes and hooks; kana large, and of one kind."""
+    """Return the letter without strokes and hooks; kana in full size, and all as katakana."""
     if "ぁ" <= character <= "ゖ":
         character = chr(ord(character) + 0x60)
     name = unicodedata.name(character, "")
@@ -71,19 +71,28 @@ def _plain_letter(character: str) -> str:
     return stroked[1].lower() if stroked else character
 
 
+def _same_key(text: str) -> str:
+    """Return a form shared by two spellings that a collation may call equal (case, accents, trailing spaces)."""
+    bare = text.rstrip(" ")
+    if not bare.isascii():
+        parts = unicodedata.normalize("NFKD", bare)
+        bare = "".join(part for part in parts if not unicodedata.combining(part))
+    return bare.casefold()
+
+
 class Nearest:
-    """Finds the id that a child's reference means, as the database compared them."""
+    """Finds the parent's id that a child's reference means, as the database compared them."""
 
     def __init__(self, ids: Iterable[str]) -> None:
         self._ids = frozenset(ids)
-        self._same = {same_key(id_): id_ for id_ in self._ids}
+        self._same = {_same_key(id_): id_ for id_ in self._ids}
         self._alike: dict[str, str] = {}
 
     def to(self, id_: str) -> str:
-        """The id itself where nothing is near."""
+        """Return the nearest id; the given one where none is near."""
         if id_ in self._ids:
             return id_
-        if (near := self._same.get(same_key(id_))) is not None:
+        if (near := self._same.get(_same_key(id_))) is not None:
             return near
         if not self._alike:
             self._alike = {alike(each): each for each in self._ids}
@@ -91,9 +100,9 @@ class Nearest:
 
 
 def may_respell(database: Database, columns: StreamColumns, relation: Relation, key: str, stream: str) -> bool:
-    """Whether the column may call two spellings equal: True wherever that cannot be excluded.
+    """Return whether the column may treat two spellings as equal: True wherever that cannot be excluded.
 
-    Numbers, UUIDs and bytes have one spelling; so has PostgreSQL's text, unless a collation says otherwise.
+    Numbers, UUIDs and bytes have one spelling; so has PostgreSQL's text, unless a collation is nondeterministic.
     """
     if database.backend == "sqlite":
         # 1 and 1.0 are equal; between numbers and bytes there may be text
@@ -113,5 +122,5 @@ def _has_loose_collations(database: Database, stream: str) -> bool:
     sql = text("SELECT 1 FROM pg_catalog.pg_collation WHERE NOT collisdeterministic LIMIT 1")
     try:
         return bool(database.run(sql, stream).rows)
-    except SourceRefused:  # PostgreSQL before 12 has none
+    except SourceRefused:  # PostgreSQL before 12 has no such collations
         return False

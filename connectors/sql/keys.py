@@ -1,14 +1,11 @@
-"""Keys: the text by which a record is known, and the way back to what the database compares.
-
-Also how a key or a cursor's value travels through JSON and comes back exactly as it was.
-"""
+"""Keys: the text by which a record is known, the way back to the values that the database compares, and key or cursor
+values as JSON that round-trips exactly."""
 
 from __future__ import annotations
 
 import base64
 import json
 import re
-import unicodedata
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from datetime import date, datetime, time, timedelta
@@ -21,8 +18,8 @@ from connectors.sql.values import clock_text, moment
 from sync.shared.words import Json
 
 KeyKind = Literal["integer", "decimal", "float", "text", "uuid", "bytes", "moment", "day", "clock", "any", "other"]
-"""`any`: a column of any mixture of values, as SQLite has them. `moment`, `day` and `clock`: times that the driver
-takes as Python's datetime, date and time only."""
+"""The kind of a key column. `any`: values of any kind, as in SQLite. `moment`, `day` and `clock`: times that the driver
+accepts only as Python's datetime, date and time."""
 
 _INTEGER = re.compile(r"0|-?[1-9]\d{0,39}", re.ASCII)
 _UUID = re.compile(r"[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}")
@@ -31,7 +28,7 @@ _HEX = re.compile(r"(?:[0-9a-f]{2})*")
 
 
 def id_text(key: Any) -> str:
-    """The key as text, alike for every database: decimals without trailing zeros, bytes in hexadecimal."""
+    """Return the key as text, alike for every database: decimals without trailing zeros, bytes in hexadecimal."""
     for kind, write in _ID_TEXTS:
         if isinstance(key, kind):
             return write(key)
@@ -39,7 +36,7 @@ def id_text(key: Any) -> str:
 
 
 def _text_id(key: str) -> str:
-    """Undecodable bytes stand in text as surrogates; they become visible escapes."""
+    """Return text with undecodable bytes, which it holds as surrogates, as visible escapes."""
     return key if key.isascii() else key.encode("utf-8", "surrogateescape").decode("utf-8", "backslashreplace")
 
 
@@ -53,11 +50,11 @@ def _decimal_text(key: Decimal) -> str:
 
 @dataclass(frozen=True, slots=True)
 class Mixture:
-    """Writes the ids of a column that holds values of several kinds (SQLite): 1 and '1' are two keys, so text that
-    reads like another kind stands in quotes, and bytes that read like a number in angle brackets."""
+    """Writes the ids of a column that holds values of several kinds (SQLite). 1 and '1' are two keys there, so text
+    that reads like another kind is put in quotes, and bytes that read like a number in angle brackets."""
 
     blobs: bool
-    """Whether it holds bytes: then text that reads like them is quoted too."""
+    """True where the column holds bytes: then text that reads like bytes is quoted too."""
 
     def __call__(self, key: Any) -> str:
         text = id_text(key)
@@ -75,8 +72,11 @@ def _reads_like_a_number(text: str) -> bool:
 
 
 def row_id(values: Sequence[Any], writers: Sequence[Callable[[Any], str]] = ()) -> str | None:
-    """The id of a key of these columns; None where one is NULL. `/` parts the columns, escaped as in a JSON pointer
-    (RFC 6901), so that no two keys share an id. `writers` are those of the columns, if they are not `id_text`."""
+    """Return the id of a key of these columns; None where one is NULL.
+
+    `/` separates the columns, escaped as in a JSON pointer (RFC 6901), so that no two keys share an id. `writers` are
+    those of the columns, if they are not `id_text`.
+    """
     if any(value is None for value in values):
         return None
     texts = [write(value) for write, value in zip(writers or [id_text] * len(values), values, strict=True)]
@@ -84,7 +84,7 @@ def row_id(values: Sequence[Any], writers: Sequence[Callable[[Any], str]] = ()) 
 
 
 def id_parts(id_: str, columns: int) -> list[str] | None:
-    """The texts of which `row_id` made this id; None where it made none of so many columns."""
+    """Return the texts of which `row_id` made this id; None where it cannot have made it of so many columns."""
     if columns == 1:
         return [id_]
     parts = [part.replace("~1", "/").replace("~0", "~") for part in id_.split("/")]
@@ -92,17 +92,13 @@ def id_parts(id_: str, columns: int) -> list[str] | None:
 
 
 def key_name(columns: Sequence[str]) -> str:
-    """The key as an operator writes it: a column's name, or a list of several."""
+    """Return the key as an operator writes it: a column's name, or a list of several."""
     return columns[0] if len(columns) == 1 else json.dumps(list(columns), ensure_ascii=False)
 
 
-def key_values(ids: Iterable[str], kind: KeyKind) -> list[Any]:
-    """What to compare the column with to find these ids. Text that no key of that kind can have is left out."""
-    return [value for text in ids for value in _candidates(text, kind)]
-
-
 def key_rows(ids: Iterable[str], kinds: Sequence[KeyKind]) -> list[tuple[Any, ...]]:
-    """As `key_values`, for keys of several columns."""
+    """Return the rows of values, one for each key column, that find these ids; ids that no key of these kinds can have
+    are left out."""
     split = (id_parts(id_, len(kinds)) for id_ in ids)
     return [
         row
@@ -113,7 +109,7 @@ def key_rows(ids: Iterable[str], kinds: Sequence[KeyKind]) -> list[tuple[Any, ..
 
 
 def as_kind(value: Any, kind: KeyKind | None) -> list[Any]:
-    """Another column's value as one of that kind is bound: nothing where no value of the kind can equal it."""
+    """Return another column's value as a value of that kind is bound; empty where none of the kind can equal it."""
     if kind is None or value is None or isinstance(value, _OF_KIND.get(kind, object)):
         return [value]
     return _candidates(id_text(value), kind)
@@ -129,6 +125,7 @@ def _integers(text: str) -> list[Any]:
 
 def _decimals(text: str) -> list[Any]:
     try:
+        # No number is that long; longer text would only take long to parse.
         return [Decimal(text)] if len(text) <= 200 else []
     except InvalidOperation:
         return []
@@ -146,7 +143,7 @@ def _bytes(text: str) -> list[Any]:
 
 
 def _texts(text: str) -> list[Any]:
-    """The text, and the one of which undecodable bytes were made visible."""
+    """Return the text, and the one whose undecodable bytes were made visible as this text."""
     raw = _ESCAPED.sub(lambda byte: chr(0xDC00 + int(byte[1], 16)), text)
     return [text] if raw == text else [text, raw]
 
@@ -162,8 +159,10 @@ def _times(kind: type[datetime] | type[date] | type[time]) -> Callable[[str], li
 
 
 def _anything(text: str) -> list[Any]:
+    # SQLite's integers have 64 bits, and its driver raises for wider ones: those are stored as floats.
     small = [number for number in _integers(text) if -(2**63) <= number < 2**63]
     inner, wrapped = text[1:-1], len(text) > 1 and text[0] + text[-1]
+    # As `Mixture` writes them.
     unwrapped = [inner] if wrapped == '""' else _bytes(inner) if wrapped == "<>" else []
     return [*_texts(text), *(small or _floats(text)), *_bytes(text), *unwrapped]
 
@@ -183,20 +182,12 @@ _CANDIDATES: dict[KeyKind, Callable[[str], list[Any]]] = {
 }
 
 
-def same_key(text: str) -> str:
-    """A form that two spellings share which a collation may call equal (case, accents, trailing spaces)."""
-    bare = text.rstrip(" ")
-    if not bare.isascii():
-        parts = unicodedata.normalize("NFKD", bare)
-        bare = "".join(part for part in parts if not unicodedata.combining(part))
-    return bare.casefold()
-
-
 def pack(value: Any) -> Json:
-    """A database's value as JSON; `unpack` gives back the very same."""
+    """Return a database's value as JSON; `unpack` restores the very same value."""
     if value is None or isinstance(value, bool):
         return value
     if isinstance(value, str):
+        # Undecodable bytes stand in text as surrogates, which JSON cannot hold.
         return str(value) if _encodes(value) else {"text": _base64(value.encode("utf-8", "surrogatepass"))}
     for kind, name, write in _PACK:
         if isinstance(value, kind):
@@ -205,7 +196,7 @@ def pack(value: Any) -> Json:
 
 
 def unpack(value: Json) -> Any:
-    """What `pack` packed."""
+    """Return the value that `pack` packed."""
     if not isinstance(value, dict):
         return value
     ((kind, text),) = value.items()
@@ -242,6 +233,7 @@ _ID_TEXTS: tuple[tuple[Any, Callable[[Any], str]], ...] = (
     (float, lambda key: str(float(key) or 0.0)),  # -0.0 equals 0.0
     (Decimal, _decimal_text),
     (_BYTES, lambda key: bytes(key).hex()),
+    # Before date, of which datetime is a subclass.
     (datetime, moment),
     ((date, time), lambda key: str(key.isoformat())),
     (timedelta, clock_text),

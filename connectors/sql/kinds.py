@@ -1,4 +1,4 @@
-"""What the columns that a mapping reads can hold, as the database declares them."""
+"""The possible values of the columns that a mapping reads, as the database declares them, for `check`."""
 
 from __future__ import annotations
 
@@ -20,17 +20,17 @@ Kinds = dict[str, FieldKind]
 
 
 def kinds_of(database: Database, columns: StreamColumns, plan: SqlReadPlan) -> Mapping[tuple[str, ...], FieldKind]:
-    """The kinds of the wanted columns by their path; those that are not known are left out."""
-    look = _Look(database, columns, plan.spec.name)
+    """Return the kinds of the wanted columns by path; columns of unknown kind are left out."""
+    finder = _KindFinder(database, columns, plan.spec.name)
     children = {child.name for child in plan.children}
     found: dict[tuple[str, ...], FieldKind] = {}
-    found |= {(name,): kind for name, kind in look.at(plan.relation, plan.wanted, children).items()}
+    found |= {(name,): kind for name, kind in finder.at(plan.relation, plan.wanted, children).items()}
     for child in plan.children:
-        found |= {(child.name, name): kind for name, kind in look.at(child.relation, child.wanted, set()).items()}
+        found |= {(child.name, name): kind for name, kind in finder.at(child.relation, child.wanted, set()).items()}
     return found
 
 
-class _Look:
+class _KindFinder:
     def __init__(self, database: Database, columns: StreamColumns, stream: str) -> None:
         self._database = database
         self._columns = columns
@@ -50,12 +50,13 @@ class _Look:
         return self._mysql(relation, named) if self._database.backend == "mysql" else {}
 
     def _sqlite(self, relation: Relation, names: Sequence[str] | None) -> Kinds:
-        """Of a table: a query's columns have no declared type."""
+        """Return the kinds of a table's columns: those of a query have no declared type."""
         if relation.query is not None:
             return {}
         sql = text("SELECT name, type FROM pragma_table_info(:name, :schema)")
         sql = sql.bindparams(name=relation.name, schema=relation.schema or "main")
         declared = {str(row[0]): str(row[1]) for row in self._database.run(sql, self._stream).rows}
+        # SQLite finds columns in any case of letters.
         folded = {name.casefold(): kind for name, kind in declared.items()}
         wanted = declared if names is None else {name: folded.get(name.casefold(), "") for name in names}
         return {name: kind for name, type_ in wanted.items() if (kind := _sqlite_kind(type_.upper()))}
@@ -66,6 +67,7 @@ class _Look:
         types: dict[int, FieldType] = {16: "boolean", postgresql.NUMERIC: "decimal", postgresql.DATE: "date"}
         types.update(dict.fromkeys(postgresql.INTEGERS, "integer"))
         types.update(dict.fromkeys(postgresql.FLOATS, "number"))
+        # 705 is `unknown`, a literal that was not cast: nothing is declared.
         types.update(dict.fromkeys(postgresql.TEXTS - {705}, "text"))
         types.update(dict.fromkeys(postgresql.BITS, "bits"))
         types |= {postgresql.TIMESTAMP: "time", postgresql.TIMESTAMPTZ: "time"}
@@ -74,11 +76,12 @@ class _Look:
             for name, one in named
             if (kind := types.get(one[1]))
         }
+        # Types of users have no fixed numbers: the catalog tells which are enumerations.
         enums = self._enums({one[1] for _, one in named} - types.keys())
         return found | {name: FieldKind("text", enums[one[1]]) for name, one in named if one[1] in enums}
 
     def _enums(self, codes: set[int]) -> Mapping[int, Mapping[str, str]]:
-        """The labels of those types that are enumerations."""
+        """Return the labels of those types that are enumerations."""
         if not codes:
             return {}
         sql = text("SELECT enumtypid, enumlabel FROM pg_enum WHERE enumtypid IN :codes ORDER BY enumsortorder")
@@ -94,6 +97,7 @@ class _Look:
         for (name, one), convert in zip(named, converters, strict=True):
             if convert in (as_bool, as_bit):
                 found[name] = FieldKind("boolean")
+            # MariaDB's JSON is declared as text, and its values are parsed.
             elif convert is not as_json and (kind := _mysql_kind(one[1])):
                 found[name] = FieldKind(kind)
         if relation.query is None and found:
@@ -101,13 +105,14 @@ class _Look:
         return found
 
     def _declared(self, relation: Relation, found: Kinds) -> Iterator[tuple[str, FieldKind]]:
-        """What the catalogue adds: the members of ENUM and SET, and lengths."""
+        """Yield what the catalog adds: the members of ENUM and SET, and lengths."""
         sql = text(
             "SELECT column_name, data_type, column_type, character_maximum_length FROM information_schema.columns "
             "WHERE table_name = :name AND table_schema = coalesce(:schema, database())"
         ).bindparams(name=relation.name, schema=relation.schema)
         rows = {str(row[0]).casefold(): row for row in self._database.run(sql, self._stream).rows}
         for name, kind in found.items():
+            # MySQL finds columns in any case of letters.
             row = rows.get(name.casefold())
             if row is None or kind.type != "text":
                 continue
@@ -122,7 +127,8 @@ _MEMBER = re.compile(r"'((?:[^']|'')*)'")
 
 
 def _sqlite_kind(declared: str) -> FieldKind | None:
-    """By the rules of SQLite's affinities; the length of VARCHAR(n) means nothing there."""
+    """Return the kind by the rules of SQLite's affinities; the length of VARCHAR(n) means nothing there."""
+    # https://www.sqlite.org/datatype3.html#determination_of_column_affinity
     words: tuple[tuple[str, FieldType], ...] = (("BOOL", "boolean"), ("INT", "integer"))
     words += (("CHAR", "text"), ("CLOB", "text"), ("TEXT", "text"))
     words += (("REAL", "number"), ("FLOA", "number"), ("DOUB", "number"))
@@ -130,6 +136,7 @@ def _sqlite_kind(declared: str) -> FieldKind | None:
 
 
 def _mysql_kind(code: int) -> FieldType | None:
+    """Return the kind of a MySQL type code; None where values of any kind may come."""
     from pymysql.constants import FIELD_TYPE
 
     from connectors.sql import mysql

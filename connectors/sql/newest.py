@@ -1,4 +1,5 @@
-"""The newest value of a cursor column as it is understood, for people: a wrong unit, zone or column is seen at once."""
+"""The newest value of a cursor column as we understand it, shown to people so that a wrong unit, zone or column is
+noticed at once."""
 
 from __future__ import annotations
 
@@ -11,16 +12,14 @@ from typing import Any
 
 from connectors.sql.columns import StreamColumns
 from connectors.sql.connection import Database
-from connectors.sql.cursor_times import Cursor
-from connectors.sql.moments import canonical, datetime_of, shape_of
-from connectors.sql.scales import HOUR, MINUTE, SECOND, Days, Epoch, Scale, Words
-from connectors.sql.sequences import SequenceScale
+from connectors.sql.cursors import Cursor
+from connectors.sql.moments import DAY, canonical, datetime_of, format_of, offset_at
+from connectors.sql.scales import HOUR, MINUTE, SECOND, Days, Epoch, Scale, SequenceScale, TextScale
 from connectors.sql.statements import Relation, edge
-from connectors.sql.zones import DAY, offset_at
 
 _LOOK = 25
 _SENSIBLE = 25 * 365 * DAY
-"""1995: business data that changed last before it is rather a wrong unit."""
+"""1995: business data whose last change is older suggests a wrong unit."""
 
 _UNITS: tuple[tuple[str, float], ...] = (
     ("epoch_s", SECOND),
@@ -29,12 +28,12 @@ _UNITS: tuple[tuple[str, float], ...] = (
     ("nanoseconds since 1970", 1 / 1000),
 )
 _DAY_NUMBERS: tuple[tuple[str, float], ...] = (("Julian days", 2_440_587.5), ("days of a spreadsheet", 25_569))
-"""What counts days, and its number for 1970-01-01."""
+"""Formats that count days, and their number for 1970-01-01."""
 
 
 @dataclass(frozen=True, slots=True)
 class Newest:
-    """The greatest value that means something, its position, and the values above it that mean nothing."""
+    """The greatest usable value, its position, and the unusable values above it."""
 
     value: Any
     position: int | None
@@ -42,7 +41,7 @@ class Newest:
 
 
 def newest_of(database: Database, stream: str, relation: Relation, cursor: Cursor, scale: Scale) -> Newest:
-    """Look at the newest values. Raises SourceUnavailable, SourceRefused as any statement."""
+    """Return the newest value. Raises SourceUnavailable, SourceRefused as any statement."""
     rows = database.run(edge(relation, cursor.column, greatest=True, limit=_LOOK), stream).rows
     values = [row[0] for row in rows]
     found = [(value, spot) for value in values if (spot := scale.position(value)) is not None]
@@ -50,6 +49,7 @@ def newest_of(database: Database, stream: str, relation: Relation, cursor: Curso
     if found or not values:
         value, spot = found[0] if found else (None, None)
         return Newest(value, spot, odd)
+    # Only unusable values at the top: look below the present instead.
     now = database.now(stream)
     if isinstance(scale, SequenceScale):
         return Newest(None, StreamColumns(database, stream).greatest(relation, cursor, scale, now), odd)
@@ -59,8 +59,8 @@ def newest_of(database: Database, stream: str, relation: Relation, cursor: Curso
     return Newest(value, spot, odd)
 
 
-def kinds_of(values: Iterable[Any]) -> tuple[str, ...]:
-    """What these values are that mean no time (or no number), each kind once and never the value."""
+def odd_kinds(values: Iterable[Any]) -> tuple[str, ...]:
+    """Return the kinds of these values that are no time (or no number), each once and never the value itself."""
     return tuple(sorted({_kind(value) for value in values}))
 
 
@@ -87,19 +87,19 @@ def _kind_of_text(text: str) -> str:
 
 
 def _begins_as_time(text: str) -> bool:
-    return shape_of(text[:19]) is not None or shape_of(text[:10]) is not None
+    return format_of(text[:19]) is not None or format_of(text[:10]) is not None
 
 
 def written_otherwise(scale: Scale, values: Sequence[Any]) -> bool:
-    """Whether some of a text column's times are written in a way that does not sort among the others."""
-    if not isinstance(scale, Words):
+    """Return whether some of a text column's times are in a format that does not sort among the others."""
+    if not isinstance(scale, TextScale):
         return False
-    shapes = [shape for value in values if isinstance(value, str) and (shape := shape_of(value)) is not None]
+    shapes = [shape for value in values if isinstance(value, str) and (shape := format_of(value)) is not None]
     return any(not scale.shape.covers(shape) for shape in shapes)
 
 
 def in_words(newest: Newest, scale: Scale, now: int) -> str:
-    """`2026-11-30T01:39:26Z (3 min ago)`, a day, or a sequence's number."""
+    """Return `2026-11-30T01:39:26Z (3 min ago)`, a day, or a sequence's number."""
     if newest.position is None:
         return "cannot be told" if newest.odd else "no value yet"
     if isinstance(scale, SequenceScale):
@@ -114,25 +114,27 @@ def in_words(newest: Newest, scale: Scale, now: int) -> str:
 
 
 def _age(span: int, *, days: bool = False) -> str:
-    """`3 min ago`, `in 2 h`; of dates only whole days."""
+    """Return `3 min ago` or `in 2 h`; for dates whole days only."""
     size = abs(span)
     if days and size < DAY:
         return "today" if span >= 0 else "tomorrow"
     units = ((365 * DAY, "years"), (DAY, "days"), (HOUR, "h"), (MINUTE, "min"), (SECOND, "s"))
+    # At least two of a unit, so that its plural is right.
     unit, name = next(((unit, name) for unit, name in units if size >= 2 * unit), (SECOND, "s"))
     text = f"{size // unit:,} {name}"
     return f"in {text}" if span < 0 else f"{text} ago"
 
 
 def other_reading(newest: Newest, scale: Scale, now: int) -> tuple[str, str] | None:
-    """What numbers that make no sense as they are read would rather be, and the cure; None where they make sense."""
+    """Return what numbers that make no sense as configured probably are, and the fix; None where they make sense."""
     if not isinstance(scale, Epoch) or newest.position is None or _makes_sense(newest.position, now):
         return None
     return reading_of(newest.value, now)
 
 
 def reading_of(value: Any, now: int) -> tuple[str, str] | None:
-    """What a number of today's size would be if it told a time: words, and the cure."""
+    """Return what a number of today's magnitude would be if it were a time, in words, and the fix."""
+    # A bool is an int in Python.
     if isinstance(value, bool) or not isinstance(value, int | float | Decimal) or not math.isfinite(value):
         return None
     for name, unit in _UNITS:
@@ -151,9 +153,11 @@ def _makes_sense(position: int, now: int) -> bool:
 
 
 def moves_with_the_clock(before: tuple[int, int], after: tuple[int, int], least: int | None, scale: Scale) -> bool:
-    """Whether a query makes its cursor up as it is asked, by `now()`: `(clock, newest value)` of two looks."""
+    """Return whether a query computes its cursor when asked, as `now()` does: `(clock, newest value)` of two looks."""
+    # Days are too coarse to tell, and a sequence has no time.
     if isinstance(scale, Days | SequenceScale):
         return False
+    # now() is as new as the clock; a stored value is older, or ahead by more than clocks differ.
     if any(not scale.floor(clock) <= newest <= clock + MINUTE for clock, newest in (before, after)):
         return False
     return after[1] > before[1] or (least is not None and least >= scale.floor(before[0]))

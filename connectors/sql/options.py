@@ -8,8 +8,8 @@ from typing import Annotated, Literal
 
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, WithJsonSchema, model_validator
 
+from connectors.sql.moments import find_zone
 from connectors.sql.statements import table_parts
-from connectors.sql.zones import find_zone
 from sync.shared.durations import Duration
 from sync.shared.secrets import SecretRef
 from sync.shared.words import Json
@@ -43,7 +43,7 @@ def _table_name(text: str) -> str:
 
 
 def _columns(value: object) -> object:
-    """One column's name, or a list of several, as a tuple of names."""
+    """Return one column's name, or a list of several, as a tuple of names."""
     names = value if isinstance(value, list | tuple) else [value]
     if not all(isinstance(name, str) for name in names):
         raise ValueError('must be a column\'s name in quotes, or a list of several: ["tenant", "number"]')
@@ -90,7 +90,7 @@ class SqlSource(_SqlTable):
     )
 
 
-class _Relation(_SqlTable):
+class _TableOrQuery(_SqlTable):
     """A table or a query; exactly one of them."""
 
     table: TableName | None = Field(
@@ -105,13 +105,13 @@ class _Relation(_SqlTable):
     )
 
     @model_validator(mode="after")
-    def _exactly_one(self) -> _Relation:
+    def _exactly_one(self) -> _TableOrQuery:
         if (self.table is None) == (self.query is None):
             raise ValueError("needs exactly one of table and query")
         return self
 
 
-class SqlStream(_Relation):
+class SqlStream(_TableOrQuery):
     """Keys of `[sources.X.streams.Y]`."""
 
     key: KeyColumns = Field(
@@ -142,11 +142,11 @@ class SqlStream(_Relation):
         return self
 
     def bookkeeping(self) -> frozenset[str]:
-        """The key and the modified column."""
+        """Return the key and the modified column."""
         return frozenset(self.key) | ({self.modified} if self.modified else set())
 
 
-class SqlChild(_Relation):
+class SqlChild(_TableOrQuery):
     """Keys of `[sources.X.streams.Y.children.Z]`: rows nested into their parent's record as the list Z."""
 
     parent: KeyColumns = Field(

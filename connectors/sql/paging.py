@@ -1,6 +1,6 @@
-"""Pages of a relation in one order of columns, each strictly behind the one before.
+"""Keyset paging: pages of a relation in one order of columns, each strictly behind the one before.
 
-A place in that order is kept as JSON: of the cursor column (if there is one) and of the key.
+A place in that order is kept as JSON: the values of the cursor column (if there is one) and of the key.
 """
 
 from __future__ import annotations
@@ -13,13 +13,12 @@ from sqlalchemy import Select
 from connectors.interface import StreamSpec
 from connectors.sql.columns import StreamColumns
 from connectors.sql.connection import Database, SqlRows
-from connectors.sql.cursor_times import Cursor
+from connectors.sql.cursors import Cursor
 from connectors.sql.halving import read_page
 from connectors.sql.keys import pack, unpack
 from connectors.sql.ordering import is_proven
-from connectors.sql.orders import ColumnOrder
 from connectors.sql.records import SelectLayout
-from connectors.sql.statements import Bounds, Relation, page, rows_in
+from connectors.sql.statements import Bounds, ColumnOrder, Relation, page, rows_in
 from sync.shared.errors import SourceRefused
 from sync.shared.words import Json
 
@@ -34,8 +33,8 @@ _LISTS_COME_AS = (None, "other")
 class Pager:
     """Reads the pages of one lane.
 
-    `keys` are the key's columns; `cursor`, if there is one, comes first in the order. The exact values of columns whose
-    plain ones are not exact stand behind a row's other values.
+    `keys` are the key's columns; `cursor`, if there is one, comes first in the order. Where a column's plain value is
+    not exact, the exact one is selected as well, behind the row's other values.
     """
 
     def __init__(
@@ -58,12 +57,16 @@ class Pager:
         orders = ([cursor] if cursor else []) + list(keys)
         self._orders = list({order.column: order for order in orders}.values())
         self._at = [layout.at(order.column) if order.exact is None else None for order in self._orders]
+        # The page before, to see that the next lies behind it; and the one before that, for `shorten`.
         self._before: list[PagePosition] = []
         self._former: list[PagePosition] = []
 
     def page(self, after: Json, low: Any = None, high: Any = None, *, above: bool = False) -> SqlRows:
-        """The page behind the place `after` (None: from the start; so is one that the database compares otherwise by
-        now). Raises SourceRefused where it holds rows of the page before."""
+        """Return the page behind the place `after`, within `low <= cursor column < high` (`above`: `low <`).
+
+        `after` is None to begin at the start; so does a place stored under another order of columns. Raises
+        SourceRefused where the page repeats rows of the page before.
+        """
         behind = self._unpacked(after)
         if behind is None:
             self._before = []
@@ -89,23 +92,24 @@ class Pager:
         self._size = min(self._limit, 2 * len(found.rows)) if found.more else self._limit
         places = self._places(found)
         if places and (places[0] in self._before or behind in places):
-            # In the database's order the rows that are not behind come first: the first one is enough to see them. The
-            # row that the page should be behind tells of pages that were read before a restart.
+            # Rows that are not behind the place sort first, so the first row shows them. The place itself among the
+            # rows shows it for a page that was read before a restart.
             raise self._refused("yields rows again that the page before held: its pages would never end")
         self._refuse_lists(found)
-        self._refuse_cut(found, places)
+        self._refuse_lossy(found, places)
         self._former, self._before = self._before, places
         extra = sum(order.exact is not None for order in self._orders)
         return SqlRows(found.columns[: len(found.columns) - extra], found.rows, found.more)
 
     def shorten(self) -> bool:
-        """Forget the last page, so that it can be read again with half of its rows; False where it has one."""
+        """Forget the last page, so that it can be read again with half as many rows; return False if it had only
+        one."""
         rows = len(self._before)
         self._size, self._before = max(1, rows // 2), self._former
         return rows > 1
 
     def last(self) -> tuple[Json, Json]:
-        """The place of the last page's last row: of the cursor column (None without one), of the key."""
+        """Return the place of the last page's last row: of the cursor column (None without one), of the key."""
         values = dict(zip((order.column for order in self._orders), self._before[-1], strict=True))
         packed = [_packed(order, values[order.column]) for order in self._keys]
         key = packed[0] if len(packed) == 1 else packed
@@ -122,9 +126,11 @@ class Pager:
         return self._database.run(statement, self._stream)
 
     def _refuse_passed_over(self, behind: PagePosition) -> None:
-        """Raises SourceRefused where the row at this place is there, but not found by its own values: where no test
-        proves how the database compares, rows of the same value would be passed over. If the row was changed or deleted
-        meanwhile, nothing is wrong."""
+        """Raise SourceRefused where the row at this place exists but is not found by its own values.
+
+        On databases where no test proves how values compare, paging could otherwise skip rows that share a value. A row
+        changed or deleted meanwhile is no fault.
+        """
         values = dict(zip((order.column for order in self._orders), behind, strict=True))
         key = [values[order.column] for order in self._keys]
         same = rows_in(*self._what, columns=self._keys, values=[key], then=(), exact=self._orders)
@@ -135,15 +141,15 @@ class Pager:
             raise self._refused("does not find a row by its own values: rows of the same value would be passed over")
 
     def _refuse_lists(self, found: SqlRows) -> None:
-        """Raises SourceRefused where a key's value is no single one."""
+        """Raise SourceRefused where a key's value is a list or an object."""
         for order in self._keys:
             at = self._layout.at(order.column)
             if order.kind in _LISTS_COME_AS and any(is_list(row[at]) for row in found.rows):
                 raise no_key(self._database, self._stream, self._relation, order.column)
 
-    def _refuse_cut(self, found: SqlRows, places: Sequence[PagePosition]) -> None:
-        """Raises SourceRefused where a plain value lacks digits on which something depends: two rows would share one
-        id; and windows of numbers begin behind a plain value."""
+    def _refuse_lossy(self, found: SqlRows, places: Sequence[PagePosition]) -> None:
+        """Raise SourceRefused where a plain value lacks digits that matter: two rows would share an id, or a window
+        would begin at the wrong number."""
         lossy = [*self._keys, *([self._cursor] if self._cursor and self._cursor.single else [])]
         for order in lossy:
             if (loses := order.loses) is None:
@@ -162,11 +168,11 @@ class Pager:
         )
 
     def _words(self) -> str:
-        """The columns with their types, as far as these are known."""
+        """Return the columns with their types, as far as these are known."""
         return " and ".join(f"{it.column!r}{f' ({it.type})' if it.type else ''}" for it in self._orders)
 
     def _unpacked(self, after: Json) -> PagePosition | None:
-        """None where the place is of another order than today's."""
+        """Return the stored place as values; None where it belongs to another order than today's."""
         if after is None:
             return None
         when, key = after
@@ -189,14 +195,14 @@ def make_pager(
     keys: Sequence[str],
     cursor: Cursor | None = None,
 ) -> Pager:
-    """The pager of these columns in the order of the cursor column, if there is one, and the key."""
+    """Return a pager in the order of the cursor column, if there is one, then the key."""
     first = (cursor.column,) if cursor else ()
     orders = columns.orders(relation, (*first, *keys))
     return Pager(database, spec, relation, layout, cursor=orders[0] if cursor else None, keys=orders[len(first) :])
 
 
 def digits_lost(database: Database, stream: str, relation: Relation, order: ColumnOrder) -> SourceRefused:
-    """Return the error for a column whose values have more digits than are shown of them."""
+    """Return the error for a column whose values have more digits than the driver returns."""
     return SourceRefused(
         f"the column {order.column!r} ({order.type}) of {relation.words} holds values of more digits than the driver "
         "shows, so two rows could not be told apart",
@@ -207,7 +213,7 @@ def digits_lost(database: Database, stream: str, relation: Relation, order: Colu
 
 
 def is_list(key: Any) -> bool:
-    """Whether it is a list or an object, of which no text leads back to it."""
+    """Return whether a key's value is a list or an object, which no text can be turned back into."""
     return isinstance(key, list | tuple | Mapping)
 
 

@@ -28,28 +28,29 @@ TEXTS = frozenset({18, 19, 25, 705, 1042, 1043})
 """Type numbers (OIDs) of pg_type, which are fixed."""
 BITS = frozenset({1560, 1562})
 FIRST_OF_USERS = 16384
-"""From here on they are those of extensions and of users."""
+"""The first type number of extensions and users."""
 
 
 def read_tolerantly(connection: Connection) -> None:
-    """Sets up how values of this connection are read."""
+    """Set up how values of this connection are read."""
     adapters = connection.adapters
     for name in _AS_TEXT:
+        # Python's date and time have no infinity, no year 0 and no 24:00: a row with one would end the page.
         adapters.register_loader(name, TextLoader)
     adapters.register_loader("timestamp", _Timestamp)
     adapters.register_loader("timestamptz", _ZonedTimestamp)
-    adapters.register_loader("json", _Json)
-    adapters.register_loader("jsonb", _Json)
+    adapters.register_loader("json", _JsonLoader)
+    adapters.register_loader("jsonb", _JsonLoader)
     adapters.register_loader("bpchar", _PaddedText)
     if connection.info.parameter_status("server_encoding") == "SQL_ASCII":
-        # Such a database does not say what its text is encoded in; it may hold anything. 0 stands for all types that
+        # Such a database does not declare the encoding of its text, which may be any. 0 stands for all types that
         # the driver does not know: enumerations, citext, hstore, rows.
         for kind in (0, "text", "varchar", "name", '"char"', *_AS_TEXT):
             adapters.register_loader(kind, _AnyText)
 
 
 def key_kind(type_code: int) -> KeyKind:
-    """What a key column of that type holds."""
+    """Return the kind of a key column of that type."""
     if type_code in INTEGERS:
         return "integer"
     if type_code in FLOATS:
@@ -71,13 +72,13 @@ class _ZonedTimestamp(Loader):
         return iso(bytes(data).decode(), zoned=True)
 
 
-class _Json(Loader):
+class _JsonLoader(Loader):
     def load(self, data: Buffer) -> JsonText:
         return JsonText(_decoded(data))
 
 
 class _PaddedText(Loader):
-    """char(n): the padding means nothing, and other databases do not show it."""
+    """char(n) without its padding, which means nothing and which other databases do not return."""
 
     def load(self, data: Buffer) -> str:
         return _decoded(data).rstrip(" ")
@@ -89,5 +90,5 @@ class _AnyText(Loader):
 
 
 def _decoded(data: Buffer) -> str:
-    """Bytes that are not UTF-8 stay visible as surrogates: they make one record unusable, not the page."""
+    """Decode text; bytes that are not UTF-8 stay visible as surrogates: they make one record unusable, not the page."""
     return bytes(data).decode("utf-8", "surrogateescape")

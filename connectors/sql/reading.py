@@ -1,4 +1,5 @@
-"""One poll of a stream: child lanes, the live lane, then the backfill; every page a short transaction of its own."""
+"""One poll of a stream: the child lanes, the live lane, then the backfill; every page is a short transaction of its
+own."""
 
 from __future__ import annotations
 
@@ -9,7 +10,7 @@ from typing import Any, TypeVar
 
 from connectors.sql.columns import LearnedScale, StreamColumns
 from connectors.sql.connection import Database, SqlRows
-from connectors.sql.cursor_times import Cursor
+from connectors.sql.cursors import Cursor
 from connectors.sql.errors import Oversized
 from connectors.sql.lanes import (
     SqlBackfill,
@@ -26,11 +27,10 @@ from connectors.sql.lanes import (
     lane_to_json,
     plan,
 )
-from connectors.sql.moments import TextTimeFormat, shape_of
+from connectors.sql.moments import TextTimeFormat, format_of
 from connectors.sql.paging import Pager, make_pager
 from connectors.sql.records import ChildRelation, SelectLayout, SqlReadPlan, make_records, repeated
-from connectors.sql.scales import SECOND, Scale
-from connectors.sql.sequences import SequenceScale
+from connectors.sql.scales import SECOND, Scale, SequenceScale
 from connectors.sql.statements import Relation
 from sync.shared.words import Json, Page, Record, Touch
 
@@ -39,13 +39,13 @@ BACKFILL = "backfill"
 
 
 def child_lane(name: str) -> str:
-    """The lane in which changes of that child are followed."""
+    """Return the name of the lane that follows changes of that child."""
     return f"child:{name}"
 
 
 @dataclass(frozen=True, slots=True)
-class _Content:
-    """What a page carries."""
+class _SqlContent:
+    """The content of a page: records of a parent lane, touches of a child lane, notes for the log."""
 
     records: Sequence[Record] = ()
     touched: Sequence[Touch] = ()
@@ -53,28 +53,29 @@ class _Content:
 
 
 @dataclass(frozen=True, slots=True)
-class _Track:
-    """A relation followed by its cursor column, and what a page of its rows carries."""
+class _SqlTrack:
+    """A relation followed by its cursor column; `content` turns rows of a page into records or touches."""
 
     lane: str
     relation: Relation
     layout: SelectLayout
     cursor: Cursor
     pager: Pager
-    content: Callable[[SqlRows, Scale], _Content]
+    content: Callable[[SqlRows, Scale], _SqlContent]
 
     def times(self, found: SqlRows) -> Iterator[Any]:
-        """The rows' values of the cursor column, from the last row to the first."""
+        """Yield the cursor column's values, from the last row to the first."""
         at = self.layout.at(self.cursor.column)
         return (row[at] for row in reversed(found.rows))
 
     def greatest(self, found: SqlRows, scale: Scale) -> int | None:
-        """The page's greatest position: that of its last row, unless that is rubbish."""
+        """Return the position of the last row whose value is a time (or number), the page's greatest; None without
+        one."""
         return next((spot for value in self.times(found) if (spot := scale.position(value)) is not None), None)
 
 
 class SqlPoll:
-    """One `read`: the source's clock is looked at once, before anything is read."""
+    """One `read`. The source's clock is read once, before anything else."""
 
     def __init__(self, database: Database, columns: StreamColumns, plan: SqlReadPlan) -> None:
         self._database = database
@@ -85,8 +86,11 @@ class SqlPoll:
         self._began = self._behind = 0
 
     def pages(self, lanes: Mapping[str, Json]) -> Iterator[Page]:
-        """The poll's pages. Lanes that do not exist yet begin in an order in which a stop loses nothing: children are
-        followed before their parents are read, and the live lane begins before the backfill."""
+        """Yield the poll's pages. `lanes` holds each lane's stored cursor.
+
+        Lanes that do not exist yet begin in an order in which a stop loses nothing: children are followed before their
+        parents are read, and the live lane begins before the backfill.
+        """
         clock = self._database.time(self._plan.spec.name)
         now, self._behind = clock.now, clock.behind
         self._began = now
@@ -101,30 +105,34 @@ class SqlPoll:
 
     # ---- following a cursor column
 
-    def _follow(self, track: _Track, lanes: Mapping[str, Json], now: int) -> Iterator[Page]:
+    def _follow(self, track: _SqlTrack, lanes: Mapping[str, Json], now: int) -> Iterator[Page]:
+        """Yield the pages of a lane's window. A window left unfinished by the last poll is finished first, then the
+        next one is read."""
         stored = lanes.get(track.lane)
         known = stored["shape"] if stored is not None and stored["of"] == track.cursor.of else None
         found = self._scale_now(track, known)
         if found.scale is None:
             if stored is None or stored["of"] != track.cursor.of:
-                yield Page(track.lane, _unknown(track.cursor))
+                yield Page(track.lane, _empty_lane(track.cursor))
             return
         lane = self._lane(track, found.scale, found.shape, stored, now)
-        lane, notes = self._looked_at(track, found, lane, new=stored is None)
+        lane, notes = self._with_notes(track, found, lane, new=stored is None)
         resumed = lane.window is not None
         backfilled = bool((lanes.get(BACKFILL) or {}).get("done"))
+        # A window left by the last poll ends at that poll's clock: a second one follows it up to now.
         for _ in range(2 if resumed else 1):
             if lane.window is None:
                 lane = plan(lane, found.scale, now, self._overlap, self._settle, backfilled=backfilled)
             while lane.window is not None:
                 lane, content = self._page(track, found.scale, lane, lane.window)
                 cursor = lane_to_json(lane, found.scale)
+                # There is nothing to commit in an unchanged cursor without content.
                 if cursor != stored or content.records or content.touched:
                     yield Page(track.lane, cursor, content.records, content.touched, notes={**content.notes, **notes})
                     stored, notes = cursor, {}
 
-    def _scale_now(self, track: _Track, known: Json) -> LearnedScale:
-        """The column's scale; a text column's is found anew where its ends are written in another way than before.
+    def _scale_now(self, track: _SqlTrack, known: Json) -> LearnedScale:
+        """Return the column's scale; for a text column determined anew if the format at its ends has changed.
 
         Raises SourceRefused where its values do not sort as time.
         """
@@ -136,10 +144,10 @@ class SqlPoll:
             return replace(found, odd=ends.no_times)
         return found
 
-    def _looked_at(
-        self, track: _Track, found: LearnedScale, lane: SqlLane, *, new: bool
+    def _with_notes(
+        self, track: _SqlTrack, found: LearnedScale, lane: SqlLane, *, new: bool
     ) -> tuple[SqlLane, dict[str, Json]]:
-        """The lane, and what its log should say of rows that no window will hold, once."""
+        """Return the lane, and notes for the log (each once) about rows that no window will hold."""
         notes: dict[str, Json] = {}
         column = track.cursor.column
         if found.odd > lane.odd:
@@ -151,8 +159,8 @@ class SqlPoll:
             notes["replica_behind_seconds"] = self._behind // SECOND
         return replace(lane, odd=found.odd), notes
 
-    def _lane(self, track: _Track, scale: Scale, shape: Json, stored: Json, now: int) -> SqlLane:
-        """The lane as it was left, or a new one; one of another column reads everything anew."""
+    def _lane(self, track: _SqlTrack, scale: Scale, shape: Json, stored: Json, now: int) -> SqlLane:
+        """Return the lane as it was left, or a new one; a lane of another column starts from scratch."""
         of = track.cursor.of
         if stored is None:
             greatest = None
@@ -163,15 +171,16 @@ class SqlPoll:
             return SqlLane(of, shape=shape)
         return replace(lane_from_json(stored, scale), shape=shape)
 
-    def _page(self, track: _Track, scale: Scale, lane: SqlLane, window: SqlWindow) -> tuple[SqlLane, _Content]:
+    def _page(self, track: _SqlTrack, scale: Scale, lane: SqlLane, window: SqlWindow) -> tuple[SqlLane, _SqlContent]:
+        """Read the next page of the window; return the lane behind it and the page's content."""
         low = None if window.low is None else scale.low(window.low)
         # What no number reaches (NaN, text in SQLite) would be read at every poll: it is the sweep's.
         high = _top(scale) if window.high is None else scale.high(window.high)
         above = isinstance(scale, SequenceScale)
-        found, content = _whole(
+        found, content = _longest_page(
             track.pager,
             lambda: track.pager.page(window.after, low, high, above=above),
-            lambda found: track.content(found, scale) if found.rows else _Content(),
+            lambda found: track.content(found, scale) if found.rows else _SqlContent(),
         )
         seen = None if scale.follows_clock else track.greatest(found, scale)
         if found.more:
@@ -182,26 +191,29 @@ class SqlPoll:
             now = self._database.now(self._plan.spec.name) if marked else self._began
             lane = finish(lane, window, scale, seen, now=now, overlap=self._overlap)
         if found.rows and lane.shape is not None and not _fits(lane.shape, next(track.times(found))):
+            # Another format appeared: the next poll determines it anew.
             lane = replace(lane, shape=None)
         return lane, content
 
     # ---- the backfill
 
-    def _fill(self, track: _Track, lanes: Mapping[str, Json], now: int) -> Iterator[Page]:
+    def _fill(self, track: _SqlTrack, lanes: Mapping[str, Json], now: int) -> Iterator[Page]:
+        """Yield the pages of the backfill until it is done."""
         stored = lanes.get(BACKFILL)
+        # Later polls have nothing to do here, not even to ask for the scale.
         if stored is not None and stored.get("done"):
             return
         of = track.cursor.of
         shape = lanes[LIVE]["shape"] if LIVE in lanes and lanes[LIVE]["of"] == of else None
         scale = self._columns.scale(track.relation, track.cursor, shape).scale
         if scale is None or (stored is not None and stored["of"] != of):
-            # Nothing with a modified time was there, or the live lane reads everything anew.
+            # No row had a modified time, or the live lane reads everything from scratch.
             yield Page(BACKFILL, {"of": of, "done": True}, backfill=True)
             return
         backfill = self._backfill(track, scale, stored, now)
         while backfill.due(now):
             high = None if backfill.high is None else scale.high(backfill.high)
-            found, content = _whole(
+            found, content = _longest_page(
                 track.pager,
                 lambda after=backfill.after, high=high: track.pager.page(after, high=high),  # type: ignore[misc]
                 lambda found: track.content(found, scale),
@@ -210,7 +222,7 @@ class SqlPoll:
             cursor = backfill_to_json(backfill, of, scale)
             yield Page(BACKFILL, cursor, content.records, backfill=True, notes=content.notes)
 
-    def _backfill(self, track: _Track, scale: Scale, stored: Json, now: int) -> SqlBackfill:
+    def _backfill(self, track: _SqlTrack, scale: Scale, stored: Json, now: int) -> SqlBackfill:
         if stored is not None:
             return backfill_from_json(stored, scale)
         greatest = None
@@ -221,8 +233,10 @@ class SqlPoll:
     # ---- without a cursor column: the whole table by key
 
     def _scan(self, lanes: Mapping[str, Json]) -> Iterator[Page]:
-        """The first reading is the backfill; after it, every poll reads the table anew."""
+        """Yield the pages of a stream without a cursor column: the first reading is the backfill, afterwards each poll
+        reads the whole table again."""
         live = lanes.get(LIVE)
+        # There was no live lane, or it followed a column that the configuration no longer names.
         if live is None or live.get("of") is not None:
             live = {"of": None, "after": None}
             yield Page(LIVE, live)
@@ -237,7 +251,7 @@ class SqlPoll:
         plan, pager = self._plan, self._pager(self._plan.relation, self._plan.layout, self._plan.keys)
         full = True
         while full:
-            found, records = _whole(
+            found, records = _longest_page(
                 pager,
                 lambda after=after: pager.page(None if after is None else (None, after)),  # type: ignore[misc]
                 lambda found: make_records(self._database, self._columns, plan, found, None, at_once=True),
@@ -249,25 +263,25 @@ class SqlPoll:
 
     # ---- what the tracks carry
 
-    def _track(self, cursor: Cursor) -> _Track:
+    def _track(self, cursor: Cursor) -> _SqlTrack:
         plan = self._plan
 
-        def content(found: SqlRows, scale: Scale) -> _Content:
+        def content(found: SqlRows, scale: Scale) -> _SqlContent:
             records = make_records(self._database, self._columns, plan, found, scale, at_once=True)
-            return _Content(records=records, notes=repeated(found, records))
+            return _SqlContent(records=records, notes=repeated(found, records))
 
         pager = self._pager(plan.relation, plan.layout, plan.keys, cursor)
-        return _Track(LIVE, plan.relation, plan.layout, cursor, pager, content)
+        return _SqlTrack(LIVE, plan.relation, plan.layout, cursor, pager, content)
 
-    def _child_track(self, child: ChildRelation, cursor: Cursor) -> _Track:
+    def _child_track(self, child: ChildRelation, cursor: Cursor) -> _SqlTrack:
         layout = SelectLayout((*child.keys, cursor.column, *child.parents))
 
-        def content(found: SqlRows, _scale: Scale) -> _Content:
+        def content(found: SqlRows, _scale: Scale) -> _SqlContent:
             ids, parents = layout.ids(child.keys, found), layout.ids(child.parents, found)
-            return _Content(touched=[Touch(child.name, str(id_), up) for id_, up in zip(ids, parents, strict=True)])
+            return _SqlContent(touched=[Touch(child.name, str(id_), up) for id_, up in zip(ids, parents, strict=True)])
 
         pager = self._pager(child.relation, layout, child.keys, cursor)
-        return _Track(child_lane(child.name), child.relation, layout, cursor, pager, content)
+        return _SqlTrack(child_lane(child.name), child.relation, layout, cursor, pager, content)
 
     def _pager(
         self, relation: Relation, layout: SelectLayout, keys: Sequence[str], cursor: Cursor | None = None
@@ -286,8 +300,10 @@ class SqlPoll:
 ContentT = TypeVar("ContentT")
 
 
-def _whole(pager: Pager, read: Callable[[], SqlRows], make: Callable[[SqlRows], ContentT]) -> tuple[SqlRows, ContentT]:
-    """A page and what is made of it: the longest one whose rows' children can be read together."""
+def _longest_page(
+    pager: Pager, read: Callable[[], SqlRows], make: Callable[[SqlRows], ContentT]
+) -> tuple[SqlRows, ContentT]:
+    """Return a page and what is made of it: the longest page whose rows' children can be read together."""
     while True:
         found = read()
         try:
@@ -301,14 +317,15 @@ def _top(scale: Scale) -> Any:
     return scale.top if isinstance(scale, SequenceScale) else None
 
 
-def _unknown(cursor: Cursor) -> Json:
-    """A lane whose column is still empty."""
+def _empty_lane(cursor: Cursor) -> Json:
+    """Return the cursor of a lane whose column is still empty."""
     return {"of": cursor.of, "through": None, "start": None, "quiet": None, "marks": [], "shape": None, "window": None}
 
 
 def _fits(shape: Json, value: Any) -> bool:
-    """Whether a text still sorts among those by which the column was judged; rubbish does not count."""
-    own = shape_of(value) if isinstance(value, str) else None
+    """Return whether a text sorts by time among those from which the column's format was determined; text that is no
+    time does not count."""
+    own = format_of(value) if isinstance(value, str) else None
     return own is None or TextTimeFormat.from_json(shape).covers(own)
 
 

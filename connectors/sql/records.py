@@ -1,4 +1,4 @@
-"""From rows to records: which columns are selected, plain JSON values, children nested under their parents."""
+"""From rows to records: the columns to select, plain JSON values, children nested under their parents."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from sqlalchemy import Select
 from connectors.interface import StreamSpec
 from connectors.sql.columns import IdWriter, StreamColumns
 from connectors.sql.connection import Database, SqlRows
-from connectors.sql.cursor_times import Cursor
+from connectors.sql.cursors import Cursor
 from connectors.sql.halving import read_among
 from connectors.sql.key_spelling import Nearest
 from connectors.sql.keys import as_kind, id_text, row_id
@@ -25,18 +25,19 @@ from connectors.sql.values import Converter, UnreadableValue
 from sync.shared.words import LABEL, Json, Record, Wanted
 
 CHUNK = 500
-"""Values in one statement by key: SQL Server takes 2,100 parameters, Oracle 1,000 in one list."""
+"""Most values in one statement by key: SQL Server takes 2,100 parameters, Oracle 1,000 in one list."""
 
 
 def chunks(rows: Sequence[Sequence[Any]]) -> Iterator[Sequence[Sequence[Any]]]:
-    """Rows of key values, as many as one statement takes."""
+    """Yield the rows of key values in portions that one statement can take."""
     size = CHUNK // max(1, len(rows[0])) if rows else CHUNK
     return (rows[start : start + size] for start in range(0, len(rows), size))
 
 
 @dataclass(frozen=True, slots=True)
 class SelectLayout:
-    """The columns of a SELECT: those with a role first, then the wanted ones (with `everything` all, after them)."""
+    """The columns of a SELECT: those with a role first, then the wanted ones (with `everything`, all columns after
+    them)."""
 
     roles: tuple[str, ...]
     wanted: tuple[str, ...] = ()
@@ -44,15 +45,16 @@ class SelectLayout:
 
     @property
     def names(self) -> list[str]:
-        """The columns to name in the SELECT, each once."""
+        """Return the columns to name in the SELECT, each once."""
         return list(dict.fromkeys((*self.roles, *self.wanted)))
 
     def at(self, name: str) -> int:
-        """Where that column stands in a row."""
+        """Return the index of that column in a row."""
         return self.names.index(name)
 
     def ids(self, columns: Sequence[str], found: SqlRows, writers: Sequence[IdWriter] = ()) -> list[str | None]:
-        """The id that these columns make in each row, None where one is NULL. `writers` as in `row_id`."""
+        """Return the id that these columns make in each row, None where one of them is NULL. `writers` as in
+        `row_id`."""
         if len(columns) == 1:
             only, write = self.at(columns[0]), writers[0] if writers else id_text
             return [None if row[only] is None else write(row[only]) for row in found.rows]
@@ -62,7 +64,7 @@ class SelectLayout:
 
 @dataclass(frozen=True, slots=True)
 class ChildRelation:
-    """A child that the mapping reads (or whose changes re-read the parent)."""
+    """A child that the mapping reads, or whose changes re-read the parent."""
 
     name: str
     relation: Relation
@@ -74,7 +76,7 @@ class ChildRelation:
 
 @dataclass(frozen=True, slots=True)
 class SqlReadPlan:
-    """A stream as it is read: where from, which columns, which children."""
+    """A stream as it is read: its relation, columns and children."""
 
     spec: StreamSpec
     relation: Relation
@@ -85,8 +87,11 @@ class SqlReadPlan:
 
     @property
     def layout(self) -> SelectLayout:
-        """The columns to select: the key, the cursor, what is wanted. label() is refused as a column that is not there,
-        also where the record is wanted whole."""
+        """Return the columns to select: the key, the cursor, those wanted.
+
+        The names that label() asks for are selected too, also where the record is wanted whole: databases have no
+        labels, so they are refused as missing columns.
+        """
         roles = self.keys if self.cursor is None else (*self.keys, self.cursor.column)
         children = {child.name for child in self.children}
         named = [*columns_of(self.wanted), *self._labels]
@@ -99,14 +104,15 @@ class SqlReadPlan:
 
 
 def columns_of(wanted: Wanted) -> list[str]:
-    """The top-level columns that are wanted, in a fixed order."""
+    """Return the wanted top-level columns, in a fixed order."""
     return sorted({path[0] for path in wanted.fields or () if path})
 
 
 def plan_of(spec: StreamSpec) -> SqlReadPlan:
-    """The stream as its options and its mapping have it."""
+    """Return the plan that follows from the stream's options and its mapping."""
     options = cast("SqlStream", spec.options)
     cursor = None if options.modified is None else Cursor(options.modified, options.zone, options.modified_as)
+    # A child that neither the mapping nor a message needs is not read at all.
     children = []
     for name, child in sorted(spec.children.items()):
         if (wanted := spec.wanted.of_child(name)) is not None:
@@ -124,21 +130,24 @@ def _child_of(name: str, child: SqlChild, wanted: Wanted, stream: SqlStream) -> 
 
 @dataclass(frozen=True, slots=True)
 class RowFields:
-    """Where in a row the wanted values lie and how they become JSON."""
+    """The places of the wanted values in a row, and how each becomes JSON."""
 
     places: tuple[tuple[str, int, Converter], ...]
 
     @classmethod
     def of(cls, layout: SelectLayout, found: SqlRows, converters: Sequence[Converter]) -> RowFields:
+        """Return the places of the wanted columns in this result; `converters` has one for each of its columns."""
         if layout.everything:
+            # The columns with a role are named first, then `*` repeats them: the second part is what the mapping wants.
             places = {str(found.columns[at][0]): at for at in range(len(layout.names), len(found.columns))}
         else:
             places = {name: layout.at(name) for name in layout.wanted}
         return cls(tuple((name, at, converters[at]) for name, at in places.items()))
 
     def read(self, row: Sequence[Any]) -> tuple[dict[str, Json], str | None]:
-        """The row's data, and why it cannot be used (None: it can)."""
+        """Return the row's data, and why it cannot be used (None: it can)."""
         try:
+            # One `try` for the whole row: this runs for every row, and unusable values are rare.
             return {name: convert(row[index]) for name, index, convert in self.places}, None
         except UnreadableValue:
             return self._read_what_can_be(row)
@@ -155,8 +164,8 @@ class RowFields:
         return data, problem
 
 
-class _Nested:
-    """One parent's children."""
+class _NestedChildren:
+    """The children of one parent."""
 
     def __init__(self) -> None:
         self.ids: list[str] = []
@@ -180,10 +189,10 @@ def make_records(
     *,
     at_once: bool = False,
 ) -> list[Record]:
-    """The rows of one page as records, with their children: one query per child and 500 parents.
+    """Return the rows of one page as records, with their children: one query per child and 500 parents.
 
-    Of rows that repeat a key there is one record, whatever their order: that with the latest modified time, then the
-    greatest values. `at_once`: raises Oversized where the children of several rows are too long to be read together.
+    Rows that repeat a key make one record, whatever their order: that of the latest modified time, then of the greatest
+    values. `at_once`: raises Oversized where the children of several rows are too long to be read together.
     """
     layout = plan.layout
     fields = RowFields.of(layout, found, columns.converters(plan.relation, found.columns))
@@ -198,7 +207,8 @@ def make_records(
         data, problem = fields.read(row)
         links: dict[str, tuple[str, ...]] = {}
         for name, of in nested.items():
-            child = of.get(id_, _Nested())
+            # A parent without children has an empty list, not a missing field: the mapping may count on it.
+            child = of.get(id_, _NestedChildren())
             data[name] = child.items
             links[name] = tuple(child.ids)
             problem = problem or next((f"in {name}: {text}" for text in child.problems), None)
@@ -208,9 +218,10 @@ def make_records(
 
 
 def _one_each(records: Sequence[Record]) -> list[Record]:
-    """One record of each id: by modified time, then by its values."""
+    """Return one record for each id: the one of the latest modified time, then of the greatest values."""
 
     def rank(record: Record) -> tuple[Any, str]:
+        # The values decide between equal times, so that every poll chooses the same row.
         return record.rank, json.dumps(record.data, sort_keys=True)
 
     greatest = {record.id: record for record in sorted(records, key=rank)}
@@ -218,7 +229,7 @@ def _one_each(records: Sequence[Record]) -> list[Record]:
 
 
 def repeated(found: SqlRows, records: Sequence[Record]) -> dict[str, Json]:
-    """What a page says of keys that came more than once; a join repeats them."""
+    """Return the page's note about rows that repeat a key, as a join may; empty without any."""
     return {"rows_that_repeat_a_key": len(found.rows) - len(records)} if len(found.rows) > len(records) else {}
 
 
@@ -230,15 +241,17 @@ def _nest(
     parents: Mapping[str, Sequence[Any]],
     *,
     at_once: bool,
-) -> Mapping[str, _Nested]:
-    """The children of these parents (id and key), by the parent's id."""
-    nested: defaultdict[str, _Nested] = defaultdict(_Nested)
+) -> Mapping[str, _NestedChildren]:
+    """Return the children of these parents (id and key values), by the parent's id."""
+    nested: defaultdict[str, _NestedChildren] = defaultdict(_NestedChildren)
     nearest = Nearest(parents)
     layout = SelectLayout((*child.parents, *child.keys), tuple(columns_of(child.wanted)), child.wanted.fields is None)
     orders = columns.orders(child.relation, child.parents)
     keys = [
         row
         for values in parents.values()
+        # The child's column may have another type than the parent's key (text beside integer). Bound as the child's
+        # type, the comparison works on every database and can use the index.
         for row in product(*(as_kind(value, order.kind) for value, order in zip(values, orders, strict=True)))
     ]
 
@@ -256,6 +269,7 @@ def _nest(
             at_once=at_once and len(parents) > 1,
         )
         fields = RowFields.of(layout, found, columns.converters(child.relation, found.columns))
+        # Written as the parents' ids are, so that both spell a key alike.
         of_parents = layout.ids(child.parents, found, columns.id_writers(plan.relation, plan.keys))
         of_children = layout.ids(child.keys, found)
         for row, its_parent, id_ in zip(found.rows, of_parents, of_children, strict=True):

@@ -1,20 +1,31 @@
-"""Scales: how the values of a cursor column lie on one line of integers, and what to compare the column with.
+"""Scales: the values of a cursor column as integers, and the values to compare the column with.
 
-A position is the number of microseconds since 1970 UTC, or the column's own number (`SequenceScale`). Windows are
-`low <= column < high`; `low` and `high` below turn positions into values the database compares.
+A position is the number of microseconds since 1970 UTC, or the column's own number (`SequenceScale`). Windows are `low
+<= column < high`; `low` and `high` below turn positions into values the database compares.
 """
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta, tzinfo
+from decimal import Decimal
 from fractions import Fraction
 from typing import Any, Protocol
 
-from connectors.sql.moments import TextTimeFormat, canonical, datetime_of, instant_of, instant_of_datetime, shape_of
-from connectors.sql.sequences import SequenceScale, finite, number_text
-from connectors.sql.zones import DAY, greatest_offset, least_offset, offset_at
+from connectors.sql.moments import (
+    DAY,
+    TextTimeFormat,
+    canonical,
+    datetime_of,
+    format_of,
+    greatest_offset,
+    instant_of,
+    instant_of_datetime,
+    least_offset,
+    offset_at,
+)
 from sync.shared.words import Json
 
 SECOND = 1_000_000
@@ -22,67 +33,176 @@ MINUTE = 60 * SECOND
 HOUR = 60 * MINUTE
 
 Render = Callable[[datetime], Any]
-"""From a naive datetime in the column's own zone to what the driver binds."""
+"""Turns a naive datetime in the column's own zone into the value that the driver binds."""
 
 
 class Scale(Protocol):
-    """One kind of cursor column."""
+    """The scale of one kind of cursor column."""
 
     @property
     def words(self) -> str:
-        """What the column is, for people."""
+        """Return a description of the column for people."""
         ...
 
     @property
     def follows_clock(self) -> bool:
-        """Its values are instants of the source's own clock: a window that was read leaves nothing behind it."""
+        """Return whether its values are instants of the source's own clock: then a window that was read leaves nothing
+        behind it."""
         ...
 
     def low(self, position: int) -> Any:
-        """No value at or after the position compares less than this."""
+        """Return a value that no value at or after the position compares less than."""
         ...
 
     def high(self, position: int) -> Any:
-        """No value at or after the position compares less than this, and all that lie a step before it do."""
+        """Return a value that no value at or after the position compares less than, and every value a step before it
+        does."""
         ...
 
     def position(self, value: Any) -> int | None:
-        """Where a value stands; None where it is rubbish."""
+        """Return the position of a value; None where it is no time (or number)."""
         ...
 
     def end(self, position: int) -> int:
-        """The position behind all values that cannot be told from the one at `position`."""
+        """Return the position behind all values that cannot be told from the one at `position`."""
         ...
 
     def floor(self, position: int) -> int:
-        """The position of what a row that is written then holds: columns are coarser than clocks."""
+        """Return the position that a row written at this instant gets: columns are coarser than clocks."""
         ...
 
     def reach(self, position: int) -> int:
-        """The position up to which a value at `position` may speak: for dates the end of the day."""
+        """Return the end of the interval that a value at `position` stands for: for a date the end of the day."""
         ...
 
     def patience(self, now: int) -> int:
-        """How long after a value was first seen equal or smaller ones may still be written (microseconds)."""
+        """Return how long after a value was first seen equal or smaller ones may still be written (microseconds)."""
         ...
 
     @property
     def doubt(self) -> int:
-        """By how much a position may be wrong, because nobody knows the zone of its writer (microseconds)."""
+        """Return how far a position may be off because the writer's zone is unknown (microseconds)."""
         ...
 
-    def write(self, position: int) -> Json: ...
+    def write(self, position: int) -> Json:
+        """Return the position as JSON, for a lane's cursor."""
+        ...
 
-    def read(self, text: Json) -> int: ...
+    def read(self, text: Json) -> int:
+        """Return the position that `write` wrote."""
+        ...
+
+
+# ---- numbers
+
+
+@dataclass(frozen=True, slots=True)
+class SequenceScale:
+    """Numbers that grow with every change and tell no time.
+
+    Positions have `places` decimal places (whole numbers none). A value between two positions takes the lower one, so
+    the lower bound is "greater than the position before": no value in between is skipped. `fraction` renders values
+    that are not whole. No number reaches `top`; text in SQLite, NaN and infinity do. The driver binds no integers from
+    `widest` on.
+    """
+
+    places: int = 0
+    fraction: Callable[[Decimal], Any] = float
+    top: Any = None
+    widest: int | None = None
+    words = "a sequence"
+    follows_clock = False
+    doubt = 0
+
+    @property
+    def _unit(self) -> int:
+        """Return the positions from one whole number to the next."""
+        return int(10**self.places)
+
+    def low(self, position: int) -> Any:
+        """Return the number that the column must be *greater* than."""
+        return self._number(position - 1)
+
+    def high(self, position: int) -> Any:
+        """Return a whole number: columns of floats are coarser than positions."""
+        return self._number(-(-position // self._unit) * self._unit)
+
+    def position(self, value: Any) -> int | None:
+        if isinstance(value, int):
+            return int(value) * self._unit
+        exact = finite(value)
+        return None if exact is None else math.floor(Fraction(exact) * self._unit)
+
+    def floor(self, position: int) -> int:
+        return position
+
+    def end(self, position: int) -> int:
+        return position + 1
+
+    def reach(self, position: int) -> int:
+        return position
+
+    def patience(self, now: int) -> int:  # noqa: ARG002 - numbers know no clock
+        return 0
+
+    def write(self, position: int) -> Json:
+        return self._text(position)
+
+    def read(self, text: Json) -> int:
+        return math.floor(Fraction(text) * self._unit)
+
+    def read_end(self, text: Json) -> int:
+        """Return a position behind a value; one written while the column was whole follows a whole number."""
+        return self.read(text) if "." in str(text) else (int(text) - 1) * self._unit + 1
+
+    def _number(self, position: int) -> Any:
+        whole, rest = divmod(position, self._unit)
+        if rest:
+            return self.fraction(Decimal(self._text(position)))
+        # The driver would raise for wider integers; a float compares the same.
+        return float(whole) if self.widest is not None and abs(whole) >= self.widest else whole
+
+    def _text(self, position: int) -> str:
+        whole, rest = divmod(abs(position), self._unit)
+        tail = f".{rest:0{self.places}d}".rstrip("0") if rest else ""
+        return f"{'-' if position < 0 else ''}{whole}{tail}"
+
+
+def number_text(value: Any) -> str:
+    """Return a number's plain digits, without an exponent and without trailing zeros of a fraction."""
+    if isinstance(value, int):
+        return str(int(value))
+    text = format(finite(value) or Decimal(), "f")
+    text = text.rstrip("0").rstrip(".") if "." in text else text
+    return "0" if text == "-0" else text
+
+
+def is_whole(value: Any) -> bool:
+    """Return whether a value is a whole number, or no number."""
+    exact = finite(value)
+    return exact is None or Fraction(exact).denominator == 1
+
+
+def finite(value: Any) -> Decimal | None:
+    """Return a float (as it is written) or decimal as a finite decimal; None for everything else."""
+    if not isinstance(value, float | Decimal):
+        return None
+    # The shortest digits that mean the float: Decimal(value) would give all its binary ones.
+    exact = Decimal(repr(float(value))) if isinstance(value, float) else value
+    return exact if exact.is_finite() else None
+
+
+# ---- time
 
 
 class _OfTime:
-    """What the scales of time share: positions are instants."""
+    """The common part of the scales of time: positions are instants."""
 
     follows_clock = False
     doubt = 0
 
     def write(self, position: int) -> Json:
+        # Outside the years 1 to 9999 there is no canonical text.
         return canonical(position) or position
 
     def read(self, text: Json) -> int:
@@ -98,7 +218,7 @@ class _OfTime:
 
 @dataclass(frozen=True, slots=True)
 class Zoned(_OfTime):
-    """Timestamps that know their zone."""
+    """Timestamps that know their zone; `grain` is their resolution (microseconds)."""
 
     render: Render
     grain: int = 1
@@ -131,6 +251,7 @@ class Naive(_OfTime):
     doubt = DAY
 
     def low(self, position: int) -> Any:
+        # In the hour that clocks repeat the wider bound is taken: a row may be read twice, none is missed.
         return _rendered(position + least_offset(self.zone, position), self.render)
 
     def high(self, position: int) -> Any:
@@ -162,6 +283,7 @@ class Days(_OfTime):
         return self.render(self._midnight(position))
 
     def high(self, position: int) -> Any:
+        # The window's last day is read whole: nobody knows when on it a row was changed.
         return self.render(self._midnight(position) + timedelta(days=1))
 
     def position(self, value: Any) -> int | None:
@@ -169,6 +291,7 @@ class Days(_OfTime):
 
     def floor(self, position: int) -> int:
         midnight = instant_of_datetime(self._midnight(position), self.zone)
+        # Only in the years 1 and 9999 a zone's midnight cannot be computed.
         return position if midnight is None else midnight
 
     def end(self, position: int) -> int:
@@ -179,6 +302,7 @@ class Days(_OfTime):
     reach = end
 
     def patience(self, now: int) -> int:  # noqa: ARG002 - as above
+        # The longest day, on which clocks are set back.
         return DAY + HOUR
 
     def _midnight(self, position: int) -> datetime:
@@ -215,9 +339,12 @@ class Epoch(_OfTime):
 
 
 @dataclass(frozen=True, slots=True)
-class Words(_OfTime):
-    """Text that sorts as time. Bounds are rendered to the second (or minute) without fraction and offset, so that
-    every value of a later second compares greater and every value of an earlier one less."""
+class TextScale(_OfTime):
+    """Text that sorts as time.
+
+    Bounds are rendered to the second (or minute) without fraction and offset, so that every value of a later second
+    compares greater and every value of an earlier one less.
+    """
 
     shape: TextTimeFormat
     zone: tzinfo
@@ -253,8 +380,8 @@ class Words(_OfTime):
         return DAY if self.shape.offset is None else 0
 
     def sorts(self, value: Any) -> bool:
-        """Whether a text sorts by time among the others."""
-        own = shape_of(value) if isinstance(value, str) else None
+        """Return whether a text sorts by time among the others."""
+        own = format_of(value) if isinstance(value, str) else None
         return own is not None and self.shape.covers(own)
 
     def _offset(self, position: int, choose: Callable[[tzinfo, int], int]) -> int:
@@ -266,7 +393,7 @@ class Words(_OfTime):
 
 
 def modified_text(scale: Scale | None, value: Any) -> str | None:
-    """`Record.modified` of a value of the cursor column: canonical, or the raw text of what is no time."""
+    """Return `Record.modified` for a value of the cursor column: canonical, or the raw text of what is no time."""
     if value is None or scale is None:
         return None
     position = scale.position(value)
@@ -276,12 +403,12 @@ def modified_text(scale: Scale | None, value: Any) -> str | None:
 
 
 def day_text(moment: datetime) -> str:
-    """The day alone, as text."""
+    """Return the day as text."""
     return moment.date().isoformat()
 
 
 def day_value(moment: datetime) -> date:
-    """The day alone, as a date."""
+    """Return the day as a date."""
     return moment.date()
 
 
@@ -299,14 +426,16 @@ def _scaled(value: Any, unit: int) -> int | None:
     if isinstance(value, int):
         return int(value) * unit
     exact = finite(value)
+    # Exact, where multiplying floats would round.
     return None if exact is None else round(Fraction(exact) * unit)
 
 
 def _datetime(microseconds: int) -> datetime:
-    """Clamped to the years that can be written: bounds need no more."""
+    """Return the naive datetime, clamped to the years that can be written: bounds need no more."""
     moment = datetime_of(microseconds)
     if moment is not None:
         return moment
+    # A day before the last, because `Days.high` adds one.
     return datetime(1, 1, 1) if microseconds < 0 else datetime(9999, 12, 30)
 
 
@@ -315,5 +444,5 @@ def _rendered(microseconds: int, render: Render) -> Any:
 
 
 def _repeated(zone: tzinfo, now: int) -> int:
-    """The time that clocks of the zone showed twice since yesterday."""
+    """Return the time (microseconds) that clocks of the zone showed twice since yesterday."""
     return max(0, greatest_offset(zone, now) - offset_at(zone, now))

@@ -1,30 +1,22 @@
-"""Sessions: all that values, identity and limits depend on is set inside each transaction, and `check` looks at it.
+"""Session settings: everything that values, identity and limits depend on is set inside each transaction.
 
-A session's own settings do not hold behind a pooler, which gives every transaction another of its connections; and what
-is set there for longer than a transaction would leak to the pooler's other clients.
+Settings of a session do not hold behind a pooler, which gives every transaction another of its connections; and
+settings made for longer than a transaction would leak to the pooler's other clients.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from collections.abc import Mapping
+from typing import Any
 
-from sqlalchemy import Connection, Engine, event, text
+from sqlalchemy import Connection, Engine, event
 
-from connectors.interface import Finding
 from connectors.sql.options import SqlSource
-
-if TYPE_CHECKING:
-    from connectors.sql.connection import Database
-
-_LOOKS = 3
-"""Transactions that `check` compares."""
-
 
 # ---- PostgreSQL
 
-POSTGRESQL: Mapping[str, str] = {
+POSTGRESQL_SETTINGS: Mapping[str, str] = {
     "TimeZone": "UTC",
     "DateStyle": "ISO, YMD",
     "IntervalStyle": "iso_8601",
@@ -38,16 +30,18 @@ POSTGRESQL: Mapping[str, str] = {
 
 
 def pin_postgresql(engine: Engine, options: SqlSource) -> None:
-    """Begins each transaction of the engine and sets it up, in one round trip. The driver itself begins none."""
+    """Begin each transaction of the engine and set it up, in one round trip; the driver itself begins none."""
     limits = {"statement_timeout": f"{milliseconds(options)}", "lock_timeout": f"{_lock_milliseconds(options)}"}
-    settings = "; ".join(f"SET LOCAL {name} = '{value}'" for name, value in (*POSTGRESQL.items(), *limits.items()))
+    settings = "; ".join(
+        f"SET LOCAL {name} = '{value}'" for name, value in (*POSTGRESQL_SETTINGS.items(), *limits.items())
+    )
     # Under SERIALIZABLE as somebody's default, a reader may have to wait, or fail.
     begin = f"BEGIN ISOLATION LEVEL READ COMMITTED READ ONLY; {settings}"
 
     @event.listens_for(engine, "begin")
     def _pin(connection: Connection) -> None:
         raw: Any = connection.connection.driver_connection
-        # Such a database does not say what its text is encoded in: the server would refuse what is not UTF-8.
+        # Such a database does not declare the encoding of its text: the server would refuse what is not UTF-8.
         encoding = "SQL_ASCII" if raw.info.parameter_status("server_encoding") == "SQL_ASCII" else "UTF8"
         raw.execute(f"{begin}; SET LOCAL client_encoding = '{encoding}'")
 
@@ -81,8 +75,8 @@ _LEAST_SORT_BUFFER = 1_048_576
 
 
 def pin_mysql(engine: Engine, options: SqlSource) -> None:
-    """Sets up each transaction of the engine. MySQL has no settings of a transaction; those of a session are set anew
-    at the start of each."""
+    """Set up each transaction of the engine. MySQL has no settings of a transaction, so those of the session are set
+    again at the start of each."""
 
     settings: dict[str, str] = {}
 
@@ -91,7 +85,9 @@ def pin_mysql(engine: Engine, options: SqlSource) -> None:
         if connection.charset != "utf8mb4":  # an option file (`read_default_file`) outranks the arguments
             connection.set_character_set("utf8mb4")
         with connection.cursor() as cursor:
-            cursor.execute("SET SESSION completion_type = 'NO_CHAIN'")  # else each ROLLBACK begins anew
+            cursor.execute(
+                "SET SESSION completion_type = 'NO_CHAIN'"
+            )  # otherwise each ROLLBACK begins a new transaction
             connection.rollback()
             if settings:  # once: what SQLAlchemy learned of quotes at its first connection has to stay true
                 return
@@ -112,6 +108,7 @@ def pin_mysql(engine: Engine, options: SqlSource) -> None:
 
 
 def _mysql_settings(modes: str, mariadb: bool, options: SqlSource) -> Mapping[str, str]:
+    """Return the session variables to set in each transaction. `modes` is the server's sql_mode."""
     kept = ",".join(mode for mode in modes.split(",") if mode in _KEPT_MODES)
     limit = ("max_statement_time", f"{options.timeout.total_seconds():.3f}")
     if not mariadb:
@@ -136,49 +133,10 @@ def _mysql_settings(modes: str, mariadb: bool, options: SqlSource) -> Mapping[st
 
 
 def milliseconds(options: SqlSource) -> int:
-    """How long a statement may run."""
+    """Return how long a statement may run."""
     return max(1, round(options.timeout.total_seconds() * 1000))
 
 
 def _lock_milliseconds(options: SqlSource) -> int:
-    """Less than a statement may run, so that waiting for a lock is told from working."""
+    """Return how long to wait for a lock: less than a statement may run, so that waiting is told from working."""
     return max(1, milliseconds(options) * 4 // 5)
-
-
-# ---- what `check` says
-
-_PINNED: Mapping[str, Mapping[str, str]] = {
-    "postgresql": {**POSTGRESQL, "idle_in_transaction_session_timeout": "1min"},
-    "mysql": {"time_zone": "+00:00", "character_set_results": "utf8mb4", "collation_connection": "utf8mb4_general_ci"},
-}
-_WATCHED: Mapping[str, Sequence[str]] = {
-    "postgresql": ("search_path", "role", "lc_monetary", "lc_time"),
-    "mysql": ("sql_mode", "lc_time_names"),
-}
-"""What queries and values depend on too, but only the operator knows what is right."""
-
-
-def session_findings(database: Database, stream: str) -> Iterator[Finding]:
-    """Compare several transactions: what is pinned holds, and what is not is the same in each."""
-    pinned, watched = _PINNED.get(database.backend, {}), _WATCHED.get(database.backend, ())
-    names = [*pinned, *watched]
-    if not names:
-        return
-    show = "current_setting('{}')" if database.backend == "postgresql" else "@@{}"
-    statement = text("SELECT " + ", ".join(show.format(name) for name in names))
-    looks = [dict(zip(names, database.run(statement, stream).rows[0], strict=True)) for _ in range(_LOOKS)]
-    for name, wanted in pinned.items():
-        if any(look[name] != wanted for look in looks):
-            what = f"the setting {name} does not hold inside a transaction: values may change their form by themselves"
-            yield Finding("error", what, "a proxy between here and the server interferes: connect without it")
-    for name in watched:
-        if len({look[name] for look in looks}) > 1:
-            what = f"the setting {name} differs from transaction to transaction: another client of the pooler sets it"
-            yield Finding("warning", what, "give this user a pool of its own")
-    if database.backend == "postgresql" and _encoding(database, stream) == "SQL_ASCII":
-        what = "the database does not say how its text is encoded (SQL_ASCII): it is read as UTF-8"
-        yield Finding("warning", what, "rows with other text are quarantined; in query, convert_from() reads them")
-
-
-def _encoding(database: Database, stream: str) -> str:
-    return str(database.run(text("SELECT current_setting('server_encoding')"), stream).rows[0][0])

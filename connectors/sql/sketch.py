@@ -1,29 +1,26 @@
-"""What `init` needs to know of a table to write a stream: key, time of change, columns, and what belongs to it."""
+"""The facts from which `init` writes a stream: a table's key, time of change and columns, and the tables that belong to
+it."""
 
 from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import timedelta
 
-from connectors.sql.candidates import Candidate, candidates_of
-from connectors.sql.catalog import column_names, foreign_keys_of, shape_of
+from connectors.sql.catalog import column_names, foreign_keys_of, table_shape
 from connectors.sql.connection import Database
-from connectors.sql.discovering import all_tables, find_table
-from connectors.sql.naming import words_of
+from connectors.sql.discovering import PATIENCE, Candidate, all_tables, candidates_of, find_table
 from connectors.sql.statements import repeated
-from connectors.sql.tables import Column, Listed, TableShape
+from connectors.sql.tables import Column, Listed, TableShape, words_of
 from sync.shared.errors import SourceRefused, SyncError
 
-_PATIENCE = timedelta(seconds=5)
 _MOST_CHILDREN = 20
-"""Tables that are looked at as possible children."""
+"""Most tables that are examined as possible children."""
 
 
 @dataclass(frozen=True, slots=True)
 class SketchedTable:
-    """One table; `key_declared`: the database promises that it is unique."""
+    """One table; `key_declared`: the database guarantees that the key is unique."""
 
     table: Listed
     key: tuple[str, ...]
@@ -34,7 +31,7 @@ class SketchedTable:
 
 @dataclass(frozen=True, slots=True)
 class SketchedChild:
-    """A table that refers to the other one by `parent`; `declared`: by a foreign key, else by the column's name."""
+    """A table that refers to the other by `parent`; `declared`: by a foreign key, else only by the column's name."""
 
     of: SketchedTable
     parent: tuple[str, ...]
@@ -43,14 +40,14 @@ class SketchedChild:
 
 @dataclass(frozen=True, slots=True)
 class Sketch:
-    """A table and what may belong to it."""
+    """A table and the tables that may belong to it."""
 
     main: SketchedTable
     children: tuple[SketchedChild, ...]
 
 
 def sketch(database: Database, name: str) -> Sketch:
-    """Look at the table of that name. Raises SourceUnavailable, SourceRefused."""
+    """Look at the table of that name and at what may belong to it. Raises SourceUnavailable, SourceRefused."""
     table = find_table(database, name)
     main = _sketched(database, table)
     if main is None:
@@ -67,19 +64,20 @@ def sketch(database: Database, name: str) -> Sketch:
 
 
 def all_columns(database: Database) -> Mapping[Listed, Sequence[str]]:
-    """Every table and view with the names of its columns. Raises SourceUnavailable, SourceRefused."""
+    """Return every table and view with the names of its columns. Raises SourceUnavailable, SourceRefused."""
     tables = all_tables(database)
     known = column_names(database, tables)
     return {table: known.get(table, ()) for table in tables}
 
 
 def _sketched(database: Database, table: Listed) -> SketchedTable | None:
-    shape = shape_of(database, table.relation)
+    """Return a table's key, time of change and columns; None where its columns cannot be determined."""
+    shape = table_shape(database, table.relation)
     if not shape.columns:
         return None
-    with database.within(_PATIENCE) as hasty:
-        changed = candidates_of(hasty, table, shape)
-        key, declared = _key_of(hasty, table, shape)
+    with database.within(PATIENCE) as quick:
+        changed = candidates_of(quick, table, shape)
+        key, declared = _key_of(quick, table, shape)
     modified = changed[0] if changed else None
     lasting = tuple(name for name in key if modified is None or name != modified.column.name)
     if lasting and lasting != key:  # the key of a partitioned table: with the time of change it would change itself
@@ -88,24 +86,29 @@ def _sketched(database: Database, table: Listed) -> SketchedTable | None:
 
 
 def _key_of(database: Database, table: Listed, shape: TableShape) -> tuple[tuple[str, ...], bool]:
-    """The primary key, a unique column that is never NULL, or else the column that looks most like a key."""
+    """Return the primary key, a unique column that is never NULL, or else the column most like a key; and whether it is
+    declared."""
     if shape.primary:
         return shape.primary, True
     columns = shape.columns or ()
     required = {column.name for column in columns if not column.nullable}
+    # A unique column that may be NULL holds any number of rows without a key.
     if unique := next((one for one in shape.uniques or () if one and set(one) <= required), None):
         return unique, True
+    # Without a declared key: the likeliest columns by name, if no value is repeated in them.
     ranked = sorted(columns, key=lambda column: _unlike_a_key(column, table))
     for column in ranked[:3]:
         try:
             if not database.run(repeated(table.relation, [column.name])).rows:
                 return (column.name,), False
+        # Too slow to look for repeats: the next column may have an index.
         except SyncError:
             continue
     return (ranked[0].name,), False
 
 
 def _unlike_a_key(column: Column, table: Listed) -> int:
+    """Return how little a column's name and type suggest a key: 0 (likely) to 4."""
     words, own = words_of(column.name), singulars(table.name)
     if words in ("id", "uuid", "guid", "rowid", "pk") or words in {f"{one} id" for one in own}:
         return 0
@@ -117,7 +120,7 @@ def _unlike_a_key(column: Column, table: Listed) -> int:
 def _referring(
     database: Database, table: Listed, key: tuple[str, ...]
 ) -> Iterator[tuple[Listed, tuple[str, ...], bool]]:
-    """Tables that refer to the key: by foreign keys, and by the names of their columns."""
+    """Yield the tables that refer to the key: by foreign keys, then by the names of their columns."""
     keys = [one for one in foreign_keys_of(database, table.schema) if one.to.place == table.place]
     for one in keys:
         if set(one.referred) == set(key):
@@ -127,16 +130,19 @@ def _referring(
         return
     for other, names in column_names(database, all_tables(database)).items():
         column = next((name for name in names if _refers_by_name(name, table, key[0])), None)
+        # A foreign key has said it already; and by its name alone a column does not make a table its own child.
         if column is not None and other.place not in declared and other.place != table.place:
             yield other, (column,), False
 
 
 def _refers_by_name(column: str, table: Listed, key: str) -> bool:
-    """`company_id`, `companyid`, `fk_company`, `id_company` for `companies`; or the key's own name, if it says more."""
+    """Return whether a column is named like `company_id`, `companyid`, `fk_company` or `id_company` for `companies`, or
+    like the key itself if that is a distinctive name."""
     words = words_of(column)
     if words == words_of(key) and re.sub(r"\s", "", words) not in _PLAIN_KEYS:
         return True
     own = singulars(table.name)
+    # By words and, below, without their blanks: `companyid` has none.
     stems = {f"{one} {end}" for one in own for end in ("id", "uuid", "nr", "no", "key", "fk")}
     stems |= {f"{start} {one}" for one in own for start in ("fk", "id")}
     if words in stems or words.replace(" ", "") in {stem.replace(" ", "") for stem in stems}:
@@ -149,7 +155,7 @@ _PLAIN_KEYS = {"id", "uuid", "guid", "rowid", "pk", "name", "key", "code", "numb
 
 
 def singulars(table: str) -> set[str]:
-    """What a row of the table may be called: `crm_companies` gives company, companies, crm company …"""
+    """Return what a row of the table may be called: `crm_companies` gives company, companies, crm company …"""
     words = words_of(table).split()
     found = set()
     for start in range(len(words)):

@@ -1,16 +1,16 @@
-"""The SELECT statements: every comparison happens in the database, on values exactly as they came from it.
+"""The SELECT statements. Every comparison happens in the database, on values exactly as they came from it.
 
-All columns are untyped, so that no value is converted (or refused) on its way by anything but the driver, and always
-qualified: SQLite would take an unknown quoted name that is not for a string.
+All columns are untyped, so that only the driver converts (or refuses) values, and always qualified: SQLite would
+otherwise take an unknown quoted name for a string.
 """
 
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from sqlalchemy import (
     BindParameter,
@@ -33,8 +33,7 @@ from sqlalchemy.ext.compiler import compiles
 from sqlalchemy.sql.functions import FunctionElement, count
 from sqlalchemy.types import NULLTYPE
 
-if TYPE_CHECKING:
-    from connectors.sql.orders import ColumnOrder
+from connectors.sql.keys import KeyKind
 
 ALIAS = "t"
 
@@ -45,9 +44,9 @@ _PART = re.compile(r'"((?:[^"]|"")+)"|`((?:[^`]|``)+)`|\[((?:[^\]]|\]\])+)\]|([^
 
 @lru_cache(maxsize=256)
 def table_parts(text: str) -> tuple[str, ...]:
-    """Schema (if there is one) and name. A name with a dot stands in quotes of SQL: `"my.schema"."my.table"`.
+    """Return schema (if there is one) and name. A name with a dot is written in SQL quotes: `"my.schema"."my.table"`.
 
-    Raises ValueError, saying what is wrong with the quotes.
+    Raises ValueError naming the fault in the quotes.
     """
     if not _QUOTED.search(text):
         schema, _, name = text.rpartition(".")
@@ -78,7 +77,7 @@ def _unquoted(part: re.Match[str]) -> str:
 
 @dataclass(frozen=True, slots=True)
 class Relation:
-    """A table or a query, whichever is set."""
+    """A table or a query: exactly one is set."""
 
     table: str | None
     query: str | None
@@ -97,7 +96,8 @@ class Relation:
 
     @property
     def object(self) -> str:
-        """The table's name, the same whether or not it is quoted where it need not be."""
+        """Return the table's name, the same whether or not it is quoted where it need not be."""
+        # A stream's identity: quotes added or removed later must not make another stream of it.
         parts = table_parts(self.table or "")
         bare = ".".join(parts)
         if bare == self.table or table_parts(bare) == parts:
@@ -115,6 +115,37 @@ class Bounds:
     after: tuple[Any, ...] | None = None
     including: bool = False
     above: bool = False
+
+
+SqlExpression = ColumnElement[Any]
+
+
+@dataclass(frozen=True, slots=True)
+class ColumnOrder:
+    """One column as its database compares it.
+
+    `type` is the database's name of its type, "" where it was not asked. `kind` is the kind of Python values the column
+    takes, None where that is not known. `exact` selects the value as the database renders it (None: the plain value is
+    exact); `write` turns that, a plain value or a window's bound into what the driver binds, and `typed` wraps the
+    parameter. `shown` selects what equals a plain value (None: the bare column). `single`: numbers of single precision.
+    `loses` tells by a plain value and the exact one whether the plain one lacks digits, so that two rows could share
+    it.
+    """
+
+    column: str
+    type: str = ""
+    kind: KeyKind | None = None
+    exact: Callable[[SqlExpression], SqlExpression] | None = None
+    write: Callable[[Any], Any] = lambda it: it
+    typed: Callable[[SqlExpression], SqlExpression] | None = None
+    shown: Callable[[SqlExpression], SqlExpression] | None = None
+    single: bool = False
+    loses: Callable[[Any, Any], bool] | None = None
+
+    def bound(self, it: Any) -> SqlExpression:
+        """Return the value (as `exact` renders it, or a bound of a window) to compare the bare column with."""
+        parameter = value(self.write(it))
+        return parameter if self.typed is None else self.typed(parameter)
 
 
 @lru_cache(maxsize=256)
@@ -139,7 +170,7 @@ def _with_exact(statement: Select[Any], source: FromClause, orders: Sequence[Col
 
 
 def value(value: Any) -> BindParameter[Any] | ColumnElement[Any]:
-    """A parameter whose type the database finds out by what it is compared with."""
+    """Return a parameter whose type the database infers from the column it is compared with."""
     if isinstance(value, str) and not value:
         return _EmptyText()
     if _is_binary(value):
@@ -149,7 +180,7 @@ def value(value: Any) -> BindParameter[Any] | ColumnElement[Any]:
 
 
 def _is_binary(value: Any) -> bool:
-    """Whether it is text in which bytes stand that are no characters."""
+    """Return whether a text contains bytes that are no characters."""
     if not isinstance(value, str) or value.isascii():
         return False
     try:
@@ -160,7 +191,7 @@ def _is_binary(value: Any) -> bool:
 
 
 class _EmptyText(FunctionElement[str]):
-    """Text without a character."""
+    """The empty text."""
 
     inherit_cache = True
 
@@ -172,12 +203,12 @@ def _quotes(_element: _EmptyText, _compiler: Any, **_options: Any) -> str:
 
 @compiles(_EmptyText, "mysql", "mariadb")
 def _no_bytes(_element: _EmptyText, _compiler: Any, **_options: Any) -> str:
-    """In MariaDB's mode EMPTY_STRING_IS_NULL, two quotes are NULL, which nothing equals."""
+    """Render the empty text for MariaDB: in its mode EMPTY_STRING_IS_NULL two quotes are NULL, which nothing equals."""
     return "_utf8mb4 x''"
 
 
 class _BytesAsText(FunctionElement[str]):
-    """Text whose bytes are these."""
+    """Text given by its bytes."""
 
     inherit_cache = True
 
@@ -201,14 +232,17 @@ def page(
     bounds: Bounds,
     limit: int,
 ) -> Select[Any]:
-    """Rows in this order of columns, whose exact values come last where the plain ones are not exact.
+    """Return the SELECT of rows in this order of columns, whose exact values come last where the plain ones are not
+    exact.
 
-    Rows with NULL in a column are never read, but for the first one's where `low` is set.
+    Rows with NULL in a column of the order are left out, except in the first one while `low` is set: the comparison
+    with `low` excludes them.
     """
     source = _from(relation, (*(order.column for order in orders), *names))
     columns = [source.c[order.column] for order in orders]
     statement = _with_exact(_chosen(source, names, everything), source, orders)
     open_start = bounds.after is None and bounds.low is None
+    # NULL sorts first or last, depending on the database, and nothing lies behind it.
     statement = statement.where(*(it.is_not(None) for it in (columns if open_start else columns[1:])))
     if bounds.after is not None:
         statement = statement.where(_behind(list(zip(orders, columns, bounds.after, strict=True)), bounds.including))
@@ -221,7 +255,8 @@ def page(
 
 
 def _behind(places: Sequence[tuple[ColumnOrder, ColumnElement[Any], Any]], including: bool) -> ColumnElement[bool]:
-    """Behind a row, spelled out: not every database compares row values, nor uses an index for them."""
+    """Return the condition "behind this row", spelled out: not every database compares row values, nor uses an index
+    for them."""
     (order, it, last), *rest = places
     if not rest:
         return it >= order.bound(last) if including else it > order.bound(last)
@@ -239,7 +274,8 @@ def rows_in(
     then: Sequence[str],
     exact: Sequence[ColumnOrder] = (),
 ) -> Select[Any]:
-    """Rows whose columns hold one of the rows of plain values, ordered by these columns, then by `then`.
+    """Return the SELECT of rows whose columns hold one of the rows of plain values, ordered by these columns, then by
+    `then`.
 
     The exact values of `exact` come last, as in `page`.
     """
@@ -251,6 +287,7 @@ def rows_in(
         groups.setdefault(tuple(row[:-1]), []).append(row[-1])
     found = [
         and_(*(_among(source, it, [one]) for it, one in zip(heads, head, strict=True)), _among(source, last, tails))
+        # Keys that share their leading columns make one IN list of the last.
         for head, tails in groups.items()
     ]
     statement = _with_exact(_chosen(source, names, everything), source, exact)
@@ -258,59 +295,46 @@ def rows_in(
 
 
 def _among(source: FromClause, order: ColumnOrder, values: Sequence[Any]) -> ColumnElement[bool]:
-    """The column equals one of these plain values."""
+    """Return the condition that the column equals one of these plain values."""
     it = source.c[order.column] if order.shown is None else order.shown(source.c[order.column])
     if order.typed is not None:
         return it.in_([order.bound(one) for one in values])
     bound = [order.write(one) if order.shown is None else one for one in values]
     if len(bound) == 1:
         return it == value(bound[0])
+    # An expanding parameter binds plain values only.
     if "" in bound or any(map(_is_binary, bound)):
         return it.in_([value(one) for one in bound])
     return it.in_(bindparam(None, bound, NULLTYPE, unique=True, expanding=True))
 
 
 def one_row(relation: Relation, names: Sequence[str], everything: bool = False, *, limit: int = 1) -> Select[Any]:
-    """Any `limit` rows: 0 to learn the columns only."""
+    """Return the SELECT of any `limit` rows: 0 to learn the columns only."""
     return _chosen(_from(relation, tuple(names)), names, everything).limit(limit)
 
 
 def how_many(relation: Relation) -> Select[Any]:
-    """The number of all rows."""
+    """Return the SELECT of the number of rows."""
     return select(count()).select_from(_from(relation, ()))
 
 
 def edge(relation: Relation, column: str, *, greatest: bool, below: Any = None, limit: int = 1) -> Select[Any]:
-    """The least or greatest values of a column that are not NULL (and less than `below`)."""
+    """Return the SELECT of the least or greatest values of a column that are not NULL (and less than `below`)."""
     source = _from(relation, (column,))
     it = source.c[column]
     statement = select(it).select_from(source).where(it.is_not(None) if below is None else it < value(below))
     return statement.order_by(it.desc() if greatest else it).limit(limit)
 
 
-def a_null(relation: Relation, column: str, key: str) -> Select[Any]:
-    """Key and value of a row that has NULL in the column, if there is one.
-
-    MySQL and MariaDB also count the date 0000-00-00 of a column without NULLs as one: the value tells.
-    """
-    source = _from(relation, (column, key))
-    return (
-        select(source.c[key], source.c[column].label("value"))
-        .select_from(source)
-        .where(source.c[column].is_(None))
-        .limit(1)
-    )
-
-
 def null_in(relation: Relation, columns: Sequence[str]) -> Select[Any]:
-    """A row that has NULL in one of the columns, if there is one. MySQL counts 0000-00-00 as NULL, too."""
+    """Return the SELECT of a row that has NULL in one of the columns; in MySQL also one with the date 0000-00-00."""
     source = _from(relation, tuple(columns))
     among = or_(*(source.c[name].is_(None) for name in columns))
     return select(*(source.c[name] for name in columns)).select_from(source).where(among).limit(1)
 
 
 def repeated(relation: Relation, key: Sequence[str], *, within: int | None = None) -> Select[Any]:
-    """A key that several rows share, as the database compares them, if there is one (among any `within` rows)."""
+    """Return the SELECT of a key that several rows share, as the database compares them (among any `within` rows)."""
     source = _from(relation, tuple(key))
     if within is not None:
         source = select(*(source.c[name] for name in key)).select_from(source).limit(within).subquery("some")
@@ -320,6 +344,6 @@ def repeated(relation: Relation, key: Sequence[str], *, within: int | None = Non
 
 
 def some_rows(relation: Relation, limit: int) -> Select[Any]:
-    """The number of all rows, or `limit` where there are more."""
+    """Return the SELECT of the number of rows, capped at `limit`."""
     some = select(literal_column("1").label("one")).select_from(_from(relation, ())).limit(limit).subquery("some")
     return select(count()).select_from(some)

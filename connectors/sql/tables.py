@@ -1,7 +1,9 @@
-"""Tables, columns and keys as a database declares them."""
+"""Tables, columns and keys as a database declares them, and their names as plain words."""
 
 from __future__ import annotations
 
+import re
+import unicodedata
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
@@ -9,7 +11,7 @@ from typing import Literal
 from connectors.sql.statements import Relation
 
 Family = Literal["boolean", "number", "text", "date", "naive", "zoned", "json", "other"]
-"""What a column's declared type holds; `naive` and `zoned` are timestamps."""
+"""The family of a column's declared type; `naive` and `zoned` are timestamps."""
 
 TABLE, VIEW, MATERIALIZED, FOREIGN, PARTITIONED = (
     "table",
@@ -32,7 +34,7 @@ class Listed:
 
     @property
     def place(self) -> tuple[str | None, str]:
-        """Which table it is, whatever else is known of it."""
+        """Return what identifies the table: schema and name."""
         return self.schema, self.name
 
     @property
@@ -41,12 +43,12 @@ class Listed:
 
     @property
     def parts(self) -> tuple[str, ...]:
-        """Schema (if there is one) and name."""
+        """Return schema (if there is one) and name."""
         return tuple(part for part in (self.schema, self.name) if part)
 
     @property
     def spelled(self) -> str:
-        """The name as the option `table` takes it; one that holds a dot or begins with a quote stands in quotes."""
+        """Return the name as the option `table` takes it; a part that holds a dot or begins with a quote is quoted."""
         return ".".join(map(_spelled, self.parts))
 
 
@@ -56,7 +58,7 @@ def _spelled(part: str) -> str:
 
 @dataclass(frozen=True, slots=True)
 class Column:
-    """A column as it is declared: `type` in the database's own words, in small letters."""
+    """A column as declared: `type` in the database's own words, in lower case."""
 
     name: str
     type: str
@@ -77,7 +79,7 @@ class ForeignKey:
 
 @dataclass(frozen=True, slots=True)
 class TableShape:
-    """One table's columns and keys; None where they cannot be told."""
+    """One table's columns and keys; None where they cannot be determined."""
 
     columns: tuple[Column, ...] | None
     primary: tuple[str, ...] | None
@@ -85,14 +87,15 @@ class TableShape:
     indexes: tuple[tuple[str, ...], ...] | None
 
     def is_unique(self, key: Sequence[str]) -> bool | None:
-        """Whether the database promises that no two rows share this key; None where it cannot be told."""
+        """Return whether the database guarantees that no two rows share this key; None where that cannot be
+        determined."""
         key = self._declared(key)
         if any(set(unique) <= set(key) for unique in [self.primary or (), *(self.uniques or ())] if unique):
             return True
         return None if self.primary is None or self.uniques is None else False
 
     def is_indexed(self, columns: Sequence[str]) -> bool | None:
-        """Whether an index begins with these columns, in any order; None where it cannot be told."""
+        """Return whether an index begins with these columns, in any order; None where that cannot be determined."""
         columns = self._declared(columns)
         starts = [self.primary or (), *(self.uniques or ()), *(self.indexes or ())]
         if any(set(start[: len(columns)]) == set(columns) for start in starts):
@@ -100,8 +103,9 @@ class TableShape:
         return None if self.primary is None or self.uniques is None or self.indexes is None else False
 
     def _declared(self, names: Sequence[str]) -> list[str]:
-        """The names as the columns are declared: most databases take them in any case of letters."""
+        """Return the names as the columns are declared: most databases take them in any case of letters."""
         declared = [column.name for column in self.columns or ()]
+        # Declared names may differ in case only: an exact match wins.
         folded = {name.casefold(): name for name in declared}
         return [name if name in declared else folded.get(name.casefold(), name) for name in names]
 
@@ -121,14 +125,26 @@ _FAMILIES: tuple[tuple[Family, tuple[str, ...]], ...] = (
 
 
 def family_of(declared: str, *, mysql: bool = False) -> Family:
-    """What a declared type holds, by its name in small letters; a `timestamp` of MySQL and MariaDB knows its zone, and
-    a single bit of theirs is true or false (PostgreSQL's is text)."""
+    """Return the family of a declared type, given in lower case.
+
+    In MySQL and MariaDB a `timestamp` knows its zone, and a single bit is true or false (PostgreSQL's is text).
+    """
     if mysql and declared.startswith("timestamp"):
         return "zoned"
+    # Drivers give it as b'\x01', and ORMs declare booleans so.
     if mysql and declared == "bit(1)":
         return "boolean"
     if "with time zone" in declared or "with local time zone" in declared:
         return "zoned" if declared.startswith("timestamp") else "other"
     if declared.endswith("[]"):
         return "other"
+    # The order counts: `timestamptz` also begins with `timestamp`, `datetime` with `date`, `tinyint(1)` with `tinyint`.
     return next((family for family, starts in _FAMILIES if declared.startswith(starts)), "other")
+
+
+def words_of(name: str) -> str:
+    """Return a name in lower-case words without accents: `lastModifiedAt`, `LAST_MODIFIED_AT` and `last modified at`
+    are the same."""
+    split = re.sub(r"(?<=[a-z0-9])(?=[A-Z])|(?<=[A-Z])(?=[A-Z][a-z])", " ", name)
+    plain = "".join(one for one in unicodedata.normalize("NFKD", split) if not unicodedata.combining(one))
+    return " ".join(re.findall(r"[a-z]+|\d+", plain.casefold().replace("ß", "ss")))

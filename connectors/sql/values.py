@@ -33,19 +33,19 @@ from sync.shared.words import Json
 Converter = Callable[[object], Json]
 
 DEEPEST = 100
-"""Levels of nested lists and objects."""
+"""Most levels of nested lists and objects."""
 _LONG = 100
-"""Digits of an integer from which on it is text all the same."""
+"""Digits from which on an integer in JSON is not parsed: beyond 64 bits it becomes text anyway."""
 _LEAST, _MOST = -(2**63), 2**64 - 1
 
 
 class UnreadableValue(Exception):
-    """A value that is no plain JSON; the text says why, without the value."""
+    """A value that cannot be made plain JSON; the message says why, without the value."""
 
 
 @dataclass(frozen=True, slots=True)
 class Unreadable:
-    """Stands for a value that could not be read; `why` says it of the field."""
+    """Stands for a value that could not be read; `why` completes "field X …"."""
 
     why: str
 
@@ -65,7 +65,7 @@ class JsonText(str):
 
 
 def plain(value: object) -> Json:
-    """The value as plain JSON. Raises Unusable."""
+    """Return the value as plain JSON. Raises UnreadableValue."""
     # Comparing types is faster than isinstance, and this is called for every value of every row.
     kind = type(value)
     if kind is str:
@@ -116,6 +116,7 @@ def _decimal(value: Decimal) -> Json:
         return "NaN" if value.is_nan() else "Infinity" if value > 0 else "-Infinity"
     if value == value.to_integral_value():
         return plain(int(value))
+    # A float where that is exact: a mapping compares numbers, not their text.
     near = float(value)
     if math.isfinite(near) and Decimal(repr(near)) == value:
         return near
@@ -123,7 +124,7 @@ def _decimal(value: Decimal) -> Json:
 
 
 def _number_in_json(text: str) -> Json:
-    """A number with a fraction or exponent in JSON: a float where that is exact, else as it is written."""
+    """Return a JSON number with a fraction or exponent: as a float where that is exact, else as it is written."""
     near = float(text)
     try:
         return near if math.isfinite(near) and Decimal(repr(near)) == Decimal(text) else text
@@ -136,7 +137,7 @@ def _integer_in_json(text: str) -> Json:
 
 
 def moment(value: datetime) -> str:
-    """A datetime as ISO 8601: in UTC with `Z` where it knows its zone; a fraction has six digits."""
+    """Return a datetime as ISO 8601: in UTC with `Z` where it knows its zone; a fraction has six digits."""
     if value.tzinfo is None:
         return value.isoformat()
     instant = instant_of_datetime(value, UTC)
@@ -145,7 +146,7 @@ def moment(value: datetime) -> str:
 
 
 def clock_text(value: timedelta) -> str:
-    """A time of day or a span as `HH:MM:SS[.ffffff]`; hours may pass 24, spans may be negative."""
+    """Return a time of day or a span as `HH:MM:SS[.ffffff]`; hours may exceed 24, spans may be negative."""
     sign, size = ("-", -value) if value < timedelta() else ("", value)
     minutes, seconds = divmod(size.days * 86_400 + size.seconds, 60)
     fraction = f".{size.microseconds:06d}" if size.microseconds else ""
@@ -154,6 +155,7 @@ def clock_text(value: timedelta) -> str:
 
 def _json_text(value: str) -> Json:
     try:
+        # Python's own float would round a number that the database holds exactly.
         parsed = json.loads(value, parse_float=_number_in_json, parse_int=_integer_in_json)
     except RecursionError:
         raise UnreadableValue(f"is nested deeper than {DEEPEST} levels") from None
@@ -188,22 +190,24 @@ _RARER: tuple[tuple[type | tuple[type, ...], Callable[..., Json]], ...] = (
 
 
 def as_bool(value: object) -> Json:
-    """A column declared boolean by a database that stores numbers."""
+    """Convert a column declared boolean by a database that stores numbers."""
     return bool(value) if isinstance(value, int) and value in (0, 1) else plain(value)
 
 
 def as_json(value: object) -> Json:
-    """A column declared JSON by a database that stores text. Raises Unusable where it is none."""
+    """Convert a column declared JSON by a database that stores text. Raises UnreadableValue where a value is not
+    JSON."""
     return _json_text(value) if isinstance(value, str) else plain(value)
 
 
 def as_moment(value: object) -> Json:
-    """A column declared a timestamp by a database that stores text: with `T`, where the text is a time."""
+    """Convert a column declared a timestamp by a database that stores text: with `T`, where the text is a time."""
     return plain(iso(value, zoned=False) if isinstance(value, str) else value)
 
 
 def as_single(value: object) -> Json:
-    """A number of single precision, which Python only holds as a double: the shortest digits that mean it."""
+    """Convert a number of single precision, which Python only holds as a double, to the shortest digits that mean
+    it."""
     if not isinstance(value, float) or not math.isfinite(value):
         return plain(value)
     shorter = (float(f"{value:.{digits}g}") for digits in range(1, 9))
@@ -211,10 +215,10 @@ def as_single(value: object) -> Json:
 
 
 def as_bits(value: object) -> Json:
-    """A field of bits as an integer."""
+    """Convert a field of bits to an integer."""
     return plain(int.from_bytes(value, "big") if isinstance(value, bytes) else value)
 
 
 def as_bit(value: object) -> Json:
-    """A single bit as a boolean."""
+    """Convert a single bit to a boolean."""
     return as_bool(int.from_bytes(value, "big") if isinstance(value, bytes) else value)

@@ -19,7 +19,7 @@ from state.key_files import Hasher, open_key
 from state.lock import LedgerLock
 from state.owner import take
 from state.rebuilding.losses import covers, damaged_lines, no_receipts, refuse, refuse_damaged, tails
-from state.rebuilding.reconcile import Reconciliation, reconcile
+from state.rebuilding.reconcile import CorrectedRecords, reconcile
 from state.rebuilding.remembering import Remembering
 from state.receipts.compare import CombinedReceipts, together
 from state.receipts.history import BatchReceipt, ReceiptHistory
@@ -47,7 +47,7 @@ class Rebuilt:
 
     batches: int
     remembered: Mapping[str, int]
-    told: Reconciliation
+    told: CorrectedRecords
     streams: Sequence[str]
     damaged: int
     kept: Path | None

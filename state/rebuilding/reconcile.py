@@ -11,7 +11,7 @@ from state.receipts.journal import hash_of
 
 
 @dataclass(frozen=True, slots=True)
-class Reconciliation:
+class CorrectedRecords:
     """The number of records that the ledger took for unsent and now knows better, by their new state."""
 
     delivered: int = 0
@@ -20,7 +20,7 @@ class Reconciliation:
     forgotten: int = 0
 
 
-def reconcile(connection: sqlite3.Connection, hasher: Hasher, now: int) -> Reconciliation:
+def reconcile(connection: sqlite3.Connection, hasher: Hasher, now: int) -> CorrectedRecords:
     """Apply what is remembered to the records the ledger has, and delete it; part of a rebuild's transaction.
 
     Requires that nothing is `sending`.
@@ -36,7 +36,7 @@ def reconcile(connection: sqlite3.Connection, hasher: Hasher, now: int) -> Recon
         if _tell(connection, record, memory, now):
             counts[memory["fate"]] += 1
         connection.execute("DELETE FROM remembered WHERE stream = ? AND record = ?", values)
-    return Reconciliation(**counts)
+    return CorrectedRecords(**counts)
 
 
 def _tell(connection: sqlite3.Connection, record: sqlite3.Row, memory: sqlite3.Row, now: int) -> bool:

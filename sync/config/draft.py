@@ -68,6 +68,7 @@ def _people(sketch: Sketch) -> Iterator[tuple[str, SketchedChild, Guess]]:
             continue
         same = child.of.table.place == sketch.main.table.place
         name = "contacts" if same else stream_name(child.of.table.name)
+        # A child is nested into the record under its name and would hide a column of that name.
         while name in taken:
             name += "_rows"
         taken.add(name)

@@ -87,6 +87,7 @@ def problems_of(
 ) -> list[Problem]:
     """Return the problems of a table that was validated as `model` and stands at `where`. No value is quoted."""
     found: list[Problem] = []
+    # Without the input: it may be a secret.
     for detail in error.errors(include_url=False, include_input=False):
         kind, location = detail["type"], detail["loc"]
         path, annotation = _follow(model, location)
@@ -95,6 +96,7 @@ def problems_of(
             continue
         what = _words(kind, location, detail.get("ctx", {}), annotation)
         problem = Problem(place(*where, *path), what)
+        # A union reports the same fault once for each of its members.
         if problem.where not in {other.where for other in found if other.what == what}:
             found.append(problem)
     return found

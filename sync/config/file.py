@@ -31,6 +31,7 @@ def find_config(explicit: Path | None, env: Mapping[str, str] = os.environ) -> P
         return Path(named)
     looked = [f"-c/--config (not given), ${CONFIG_VARIABLE} (not set)"]
     for candidate in _candidates(env):
+        # A folder named config.toml is passed over like a missing file.
         if os.path.exists(candidate) and not os.path.isdir(candidate):
             return candidate
         looked.append(str(candidate))
@@ -59,9 +60,11 @@ def read_toml(path: Path) -> dict[str, Any]:
 def _read_text(path: Path) -> str:
     try:
         with open(path, "rb", opener=_unwaiting) as file:
+            # A reload reads the file again, which a pipe cannot deliver.
             if stat.S_ISFIFO(os.fstat(file.fileno()).st_mode):
                 problem = Problem("file", "is a pipe, which cannot be read again", "name a file")
                 raise ConfigError([problem], file=str(path))
+            # One byte more tells a file at the limit from one that is longer.
             content = file.read(_LARGEST + 1)
     except (OSError, ValueError) as error:
         reason = error.strerror if isinstance(error, OSError) else "its name holds a NUL character"
@@ -69,6 +72,7 @@ def _read_text(path: Path) -> str:
         raise ConfigError([problem], file=str(path)) from error
     if len(content) > _LARGEST:
         raise ConfigError([Problem("file", f"is larger than {_LARGEST // 2**20} MiB")], file=str(path))
+    # Editors on Windows put a byte order mark in front, which TOML does not allow.
     return content.decode("utf-8-sig")
 
 

@@ -10,7 +10,7 @@ import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
-from connectors.sql.naming import words_of
+from connectors.sql.tables import words_of
 
 ColumnTypes = Mapping[str, str]
 """The names of a table's columns, and what they hold: text, number, boolean, date, naive, zoned, json, other."""
@@ -135,6 +135,7 @@ def likeliness(table: str, names: Sequence[str]) -> int:
     """Return a score for how much a table looks like one of companies or people; 0 if not at all."""
     known = _Known(dict.fromkeys(names, "text"))
     score = sum(bool(one) for one in (known.emails(), known.phones(), known.socials(), known.addresses()))
+    # A name alone says little: nearly every table has one.
     score += bool(known.pick("company") or known.pick("first"))
     named = 2 if _COMPANIES.search(words_of(table)) or _PEOPLE.search(words_of(table)) else 0
     return score + named if score >= 2 else 0
@@ -174,6 +175,7 @@ class _Known:
     def addresses(self) -> list[str]:
         """Return one address of street, postal code, city and country under one prefix; none without street and
         city."""
+        # The plain address first, then the billing one: a shipping address may be a warehouse.
         for place in _PLACES:
             found = [self._part(place, part) for part in ("street", "zip", "city", "country")]
             if found[0] and found[2]:

@@ -17,6 +17,7 @@ def allowance(source: Source, after: float) -> float:
     1970)."""
     gap = source.every.total_seconds()
     if source.cron is not None:
+        # Slow to import, and most sources have an interval.
         from apscheduler.triggers.cron import CronTrigger
 
         then = datetime.fromtimestamp(after, UTC)

@@ -53,6 +53,7 @@ def load_config(
         *(_place_problems(config) if config is not None else ()),
     ]
     if problems or config is None:
+        # One fault may be found twice, by the schema and between tables; sorted, a report is the same on each run.
         raise ConfigError(sorted(set(problems), key=lambda problem: (problem.where, problem.what)), file=str(path))
     return config
 
@@ -105,7 +106,9 @@ def _mapping_problems(raw: dict[str, Any]) -> Iterator[Problem]:
     lookups = {name: _constants(table) for name, table in tables(raw, "lookups").items()}
     for source_name, source in tables(raw, "sources").items():
         for name, stream in tables(source, "streams").items():
+            # From the raw tables, because an unrelated fault elsewhere leaves no Config to compile from.
             lead = _parsed(LeadTable, stream.get("lead"))
+            # A single workspace need not be named.
             workspace = workspaces.get(str(stream.get("workspace", next(iter(workspaces), ""))), {})
             where = place("sources", source_name, "streams", name, "lead")
             children = list(stream["children"]) if isinstance(stream.get("children"), dict) else []

@@ -96,6 +96,7 @@ def check_cron(value: str) -> str:
         raise ValueError(
             f'must be five fields (minute, hour, day, month, weekday) such as "*/5 6-20 * * mon-fri", not {len(fields)}'
         )
+    # APScheduler counts from Monday = 0, cron from Sunday = 0.
     if _WEEKDAY_NUMBER.search(fields[4]):
         raise ValueError("must name weekdays (mon, tue, …, sun): their numbers do not mean the same everywhere")
     try:
@@ -121,6 +122,7 @@ def check_base_url(value: str) -> str:
         raise ValueError("must name a port from 1 to 65535")
     if url.scheme == "http" and not is_loopback(url.hostname or ""):
         raise ValueError("must be https: plain http is allowed only to this machine (127.0.0.1, ::1, localhost)")
+    # One spelling for one server: a digest of the address tells whether it was changed.
     return f"{url.scheme}://{url.netloc.lower().rstrip(':')}"
 
 

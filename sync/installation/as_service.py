@@ -123,9 +123,11 @@ def main(unit: str, *command: str) -> None:
     except UnusableUnit as error:
         print(f"error: {error}", file=sys.stderr)
         sys.exit(EXIT_CONFIG)
+    # Without a terminal on both ends a pty would mangle what is piped.
     how = "--pty" if sys.stdin.isatty() and sys.stdout.isatty() else "--pipe"
     passed = [f"--setenv={name}" for name in ("TERM", "LANG", "NO_COLOR") if name in os.environ]
     words = ["systemd-run", "--quiet", "--collect", "--wait", how, *properties, *passed, "--", *command]
+    # Replaced, not run as a child: signals and the exit code then need no relaying.
     os.execvp(words[0], words)  # noqa: S606 - no shell is wanted
 
 

@@ -61,14 +61,18 @@ def install(wishes: Wishes, layout: InstallLayout, machine: Machine) -> None:
                 return
             refuse_other_python(layout)
             make(release, wheel, extras, machine, wishes.wheels)
+    # Before anything that runs is touched: the old version stays in use if the new one cannot start.
     _refuse_bad_configuration(release, layout, machine)
     put_in_place(release, layout, machine)
     if chosen is not None:
         machine.write(layout.settings, json.dumps({"extras": list(chosen)}).encode() + b"\n", 0o644)
+    # Remembered before the switch, as the release to go back to.
     before = layout.current.resolve() if layout.current.exists() else None
     machine.link(layout.current, release.path.relative_to(layout.home))
+    # After the switch, and before the restart: the new version says which paths it needs.
     _allow_paths(release, layout, machine)
     _start_again(release, before, layout, machine)
+    # Last: until the restart succeeded, the former release may be needed.
     prune(layout, machine, *{release.path, before or release.path})
     machine.say(_what_next(layout, machine))
 

@@ -68,6 +68,7 @@ class Machine:
         if self._does(f"write {path}"):
             path.parent.mkdir(parents=True, exist_ok=True)
             draft = path.with_name(f".{path.name}.new")
+            # A rename replaces the file at once: a crash leaves the old one or the new one.
             draft.write_bytes(content)
             draft.chmod(mode)
             draft.replace(path)
@@ -79,6 +80,7 @@ class Machine:
             return False
         if self._does(f"point {path} to {target}"):
             draft = path.with_name(f".{path.name}.new")
+            # A link of this name is what an interrupted run left behind.
             draft.unlink(missing_ok=True)
             draft.symlink_to(target)
             draft.replace(path)

@@ -86,6 +86,7 @@ def release_of(wheel: Path, extras: Sequence[str], python: str, layout: InstallL
 
     `refresh` is when the newest packages are asked for, which makes another one.
     """
+    # RECORD lists the hash of each file, and no time of building.
     contents = _read(wheel, "RECORD") + refresh.encode()
     digest = hashlib.sha256(contents + f"{python} {','.join(sorted(extras))}".encode()).hexdigest()
     name = f"{wheel.name.split('-')[1]}-{digest[:10]}"
@@ -143,6 +144,7 @@ def make(release: Release, wheel: Path, extras: Sequence[str], machine: Machine,
     (release.path / "packages.txt").write_text(frozen, encoding="utf-8")
     machine.run("compile", release.path / "bin/python", "-m", "compileall", "-q", release.path / "lib")
     relocate(release)
+    # Last: without this mark the next run starts over.
     (release.path / _COMPLETE).touch()
 
 

@@ -89,6 +89,7 @@ def _texts(field: WireField, truncate: bool) -> Take:
 
 def _text(field: WireField, truncate: bool, *, item: bool = False) -> Callable[[Json, MappingNotes], str]:
     key, limit, is_surname = field.key, field.limit, field.key == "last_name"
+    # A character takes at most two UTF-16 units, so shorter text needs no encoding to be measured.
     surely_fits = limit // 2
 
     def clean(value: Json, report: MappingNotes) -> str:
@@ -102,7 +103,9 @@ def _text(field: WireField, truncate: bool, *, item: bool = False) -> Callable[[
             hint = f'add it to truncate = ["{key}"] or shorten it in the source'
             report.drop(key, f"longer than {limit:,} characters", utf16_length(text), hint, item=item)
             return ""
+        # What is cut off need not be sendable.
         seen = text[:limit] if long else text
+        # isprintable() first: it is cheaper than the search, and true for nearly all text.
         if not seen.isprintable() and (found := UNFIT.search(seen)):
             report.drop(key, f"contains {_character(found[0])}", None, _FIX_CHARACTER, item=item)
             return ""
@@ -143,6 +146,7 @@ def _emails(field: WireField) -> Take:
             return (text,)
         if not (text := narrow(text)):
             return ()
+        # A valid address is taken as it is: a quoted one may hold characters that separate a list.
         found = FoundAddresses([text]) if is_email(text) else addresses_in(text)
         fitting = [narrow(address) for address in found.addresses if utf16_length(address) <= limit]
         for address in found.addresses:
@@ -220,6 +224,7 @@ def _flat(value: Json) -> Sequence[Json]:
     """Return the items of a list, with lists inside it flattened by one level; a value that is no list is one item."""
     if type(value) is not list:
         return (value,)
+    # The usual list has no lists in it and is returned without a copy.
     if list not in map(type, value):
         return value
     return [inner for item in value for inner in (item if type(item) is list else (item,))]
@@ -254,6 +259,7 @@ def _count(value: Json) -> int:
         count = int(value)
     else:
         count = value
+    # Sources write 0 for unknown; sent as a number, it would say that nobody works there.
     if count == 0:
         raise UnusableValue("0 means that nobody knows how many")
     if count not in EMPLOYEES:

@@ -129,6 +129,7 @@ def _slice(part: slice) -> CompiledExpression:
 
 
 def _chain(*readers: CompiledExpression) -> CompiledExpression:
+    # Most chains have two parts, for which a loop would only cost time.
     if len(readers) == 2:
         first, second = readers
         return lambda value, record: second(first(value, record), record)
@@ -233,6 +234,7 @@ def _ordered(
     one, other = left(value, record), right(value, record)
     if not isinstance(one, str | int | float) or not isinstance(other, str | int | float):
         return None
+    # A decimal beyond a float's digits arrives as text and must compare as the number it is.
     if isinstance(one, str) or isinstance(other, str):
         one, other = in_one_order(one, other)
     if isinstance(one, str) is not isinstance(other, str):

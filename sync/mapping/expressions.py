@@ -73,8 +73,10 @@ def compile_expression(
     try:
         node = parse(source)
     except BadExpression as error:
+        # The parser stops at its first fault; names of functions can be checked by the tokens alone.
         raise BadExpression(*error.faults, *_unknown_functions(source)) from None
     faults = _faults(source, node, lookups)
+    # Only for an expression that is valid otherwise would these be missed, so all are reported at once.
     faults += [*bare_constants(source), *traps(node, condition=condition)]
     if faults:
         raise BadExpression(*dict.fromkeys(faults))
@@ -118,6 +120,7 @@ def _unknown(name: str, place: str) -> tuple[str, str]:
 def _faults(text: str, root: Node, lookups: Mapping[str, Mapping[str, Json]]) -> list[tuple[str, str]]:
     columns = call_columns(text)
     faults: list[tuple[str, str]] = []
+    # Counted down by those that stand where an expression is due; what remains is misplaced.
     misplaced = sum(node["type"] == "expref" for node in walk(root))
     for node in walk(root):
         if node["type"] == "slice" and node["children"][2] == 0:

@@ -91,6 +91,7 @@ def international(text: str) -> str | None:
 
 
 def _ask_library(text: str) -> str | None:
+    # Without a country code the library would have to guess one.
     if "+" not in text and not text.startswith("00"):
         return None
     import phonenumbers  # slow to import, and rarely needed

@@ -39,6 +39,7 @@ class Library:
 
         def read(value: Json, record: Json) -> Json:
             found = call([argument(value, record) for argument in arguments])
+            # One bound for all functions: nested calls could otherwise multiply a text until memory runs out.
             if type(found) is str and len(found) > LONGEST:
                 raise UnusableValue(f"{name}() would give more than {LONGEST:,} characters")
             return found

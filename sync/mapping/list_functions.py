@@ -45,6 +45,7 @@ def _refuse(_: str) -> Json:
 
 def _integer(digits: str) -> Json:
     """Return the integer; beyond 64 bits its digits as text, which is how sources give such numbers."""
+    # int() takes quadratic time, and 64 bits never need more digits.
     if len(digits) > 20:
         return digits
     number = int(digits)
@@ -113,6 +114,7 @@ def rest_of(record: Json, apart: Collection[str]) -> str | None:
     its value and a blank line. None if nothing is left."""
     if not isinstance(record, dict):
         return None
+    # Databases differ in the case of column names that they report.
     hidden = {name.casefold() for name in apart}
     shown = (name for name in sorted(record) if name.casefold() not in hidden and not name.endswith(LABEL))
     named = ((name, _line(record[name])) for name in shown)

@@ -204,6 +204,7 @@ def _cure_of_choice(one: Compared, kind: FieldKind) -> str | None:
     choices = kind.choices or {}
     wanted = one.literal.split(",") if kind.several else [one.literal]
     for literal in wanted:
+        # Empty text asks for "no value", which every field can have.
         if literal in choices or not literal:
             continue
         if codes := _codes_of(literal, choices):

@@ -49,6 +49,7 @@ def html_to_text(text: str) -> str:
 def _end_of_tag(text: str, start: int) -> int:
     """Return the position of the tag's closing >, skipping those inside quotes; -1 if there is none."""
     end = text.find(">", start)
+    # An odd number of quotes before the > means that it lies inside a quoted attribute.
     for quote in "\"'":
         if end >= 0 and text.count(quote, start, end) % 2:
             other = text.find(quote, end, start + _FARTHEST_QUOTE)

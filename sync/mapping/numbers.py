@@ -25,6 +25,7 @@ _FALSE = frozenset({"false", "f", "no", "n", "off", "0"})
 
 def to_number(value: Json) -> Json:
     """Return a number as it is, text as the number it holds; null for anything else."""
+    # In Python a boolean is an integer, in JSON it is no number.
     if isinstance(value, bool):
         return None
     if isinstance(value, int | float):
@@ -51,6 +52,7 @@ def decimal(value: str | float) -> Decimal | None:
     if number is None or (isinstance(number, float) and not math.isfinite(number)):
         return None
     if isinstance(number, int):
+        # The bound keeps arithmetic on absurd numbers cheap.
         return Decimal(number) if abs(number) < 10**_LONGEST else None
     # Text in its own digits, which a float may not hold.
     return Decimal(trimmed(value)) if isinstance(value, str) else Decimal(repr(number))
@@ -138,6 +140,7 @@ def round_number(number: str | float, places: float = 0) -> Json:
     found = decimal(number)
     if found is None:
         return None
+    # With its decimal places it would come near the context's 60 digits, beyond which quantize() fails.
     if abs(found) >= 10**30:
         return to_number(number)
     with localcontext(_EXACT):

@@ -97,6 +97,7 @@ def pruner(root: FieldNode) -> Callable[[Any], Any]:
     value."""
     if root.whole:
         return lambda value: value
+    # Split once, since `prune` runs for every record.
     leaves = tuple(name for name, place in root.fields.items() if place.whole)
     branches = tuple((name, pruner(place)) for name, place in root.fields.items() if not place.whole)
 

@@ -72,6 +72,7 @@ class _Tracer:
         return found
 
     def _note(self, node: Node, places: FieldNodes, how: str, literal: Json = None) -> None:
+        # A value that may come from several fields cannot be blamed on one of them.
         if node["type"] in _PATHS and len(places) == 1:
             (place,) = places
             self._seen.append(Compared(place.path, how, literal))
@@ -108,6 +109,7 @@ class _Tracer:
     def _filter_projection(self, node: Node, places: FieldNodes) -> FieldNodes:
         base, right, condition = node["children"]
         items = self.trace(base, places)
+        # The filter reads its fields of every item, whichever items remain.
         look(self.condition(condition, items))
         return self.trace(right, items)
 
@@ -172,6 +174,7 @@ class _Tracer:
         if name in ("not_null", "to_array"):
             return self._multi_select_list(node, places)
         if name in ("sort_by", "min_by", "max_by") and len(arguments) == 2:
+            # These give items of the list unchanged, so what follows still reads their fields.
             items = self.trace(arguments[0], places)
             look(self.trace(arguments[1]["children"][0], items))
             return items

@@ -95,6 +95,7 @@ def nested_contacts(tables: Sequence[ContactSection], value: Json, report: Mappi
     An item without its required fields is left out with a warning. A `from` or `where` that cannot be read is a problem
     of the lead: nobody knows then whom it means.
     """
+    # By their bytes, since contacts are equal if they are equal on the wire.
     kept: dict[bytes, dict[str, Json]] = {}
     position = 0
     for table in tables:
@@ -102,6 +103,7 @@ def nested_contacts(tables: Sequence[ContactSection], value: Json, report: Mappi
         for item in _items(table, value, report):
             report.item = position
             position += 1
+            # Items that are null still count: notes name an item by its place in the source's list.
             if item is not None and (contact := _contact(table.section, item, value, report)):
                 kept.setdefault(encode(contact), contact)
     report.item = None
@@ -116,6 +118,7 @@ def _items(table: ContactSection, value: Json, report: MappingNotes) -> Sequence
         return ()
     if isinstance(found, list):
         return found
+    # A source may give a single child as an object instead of a list of one.
     if isinstance(found, dict):
         return (found,)
     if found is not None and found != "":

@@ -77,6 +77,7 @@ class CompileFindings:
                 self.fault(key, what, hint)
             return None
         self.version[key] = compiled.node
+        # What rest() leaves out affects its result, so it is part of the version.
         if any(node["type"] == "function_expression" and node["value"] == "rest" for node in walk(compiled.node)):
             self.version["rest"] = sorted(self.bookkeeping)
         for name in _lookups_of(compiled.node):
@@ -86,6 +87,7 @@ class CompileFindings:
     def read_by(self, key: str, *chain: Node) -> None:
         """Note which paths the expression of that key reads. `chain`: the expression, after those whose items it is
         applied to."""
+        # A tree of its own: the mapping's tree no longer tells which key reads a path.
         root = FieldNode()
         places: FieldNodes = frozenset({root})
         for node in chain:
@@ -141,6 +143,7 @@ def contact_section(
         findings.trace(f"{prefix}from", items.node, frozenset({findings.root})) if items else frozenset()
     )
     chain = (items.node,) if items else ()
+    # LeadFields has them for both tables, but the API only for leads.
     for key in ("notes", "date"):
         if getattr(table, key) is not None:
             findings.fault(prefix + key, f"a nested contact has no {key}", "map it in the lead's own table")
@@ -179,6 +182,7 @@ class _TableCompiler:
             self.findings.read_by(f"{self.prefix}where", *self.chain, compiled.node)
             where = compiled.read
         required = self.required(default)
+        # Sorted: the order of keys in the file must not start a new base line.
         keys = [sorted(key for key, _ in pairs) for pairs in (required.all_of, required.any_of)]
         self.findings.version[f"{self.prefix}require"] = keys
         return Section(tuple(rules), where, required)
@@ -205,12 +209,14 @@ class _TableCompiler:
             self.findings.rows.append((self.path + wire_field.path, compiled.text, place))
             if compiled.constant:
                 self.check_constant(place, FieldRule(wire_field.key, wire_field.name, compiled.read, clean))
+        # The problems are noted; a rule of fewer expressions would report follow-up problems.
         if len(reads) < len(sources):
             return None
         return FieldRule(wire_field.key, wire_field.name, joined(reads) if isinstance(value, list) else reads[0], clean)
 
     def check_constant(self, place: str, rule: FieldRule) -> None:
         """Report a constant that would be left out of every record: it is a mistake in the file."""
+        # Cleaning never looks at the record, so an empty one will do.
         report = MappingNotes()
         Section((rule,), None, Required()).fill({}, {}, {}, report)
         for note in (*report.problems, *report.warnings):

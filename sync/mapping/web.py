@@ -55,6 +55,7 @@ def is_profile(text: str) -> bool:
         return text.isdecimal() and set(text) != {"0"}
     if "<" in text or ("@" in text and is_email(text)) or (text[:1].isdecimal() and ":" in text and iso_8601(text)):
         return False
+    # Judge what a browser would see: it drops these characters before it reads the scheme.
     bare = text if text.isascii() and text.isprintable() else _PASSED_OVER.sub("", text)
     found = _SCHEME.match(bare)
     return not found or _is_passable(found[1].lower(), found[2], text)

@@ -75,6 +75,7 @@ def lead_fields(wire: Wire) -> dict[str, WireField]:
 
 def clashes(wire: Wire) -> list[str]:
     """Return the wire names that two fields would share; the server ignores their case."""
+    # These two cannot be renamed in [wire].
     names = [IS_CONTACT, CONTACTS, *(field.name for field in lead_fields(wire).values())]
     counts = Counter(name.lower() for name in names)
     return [name for name, count in counts.items() if count > 1]

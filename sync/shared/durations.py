@@ -19,6 +19,7 @@ def parse_duration(value: object) -> timedelta:
         return value
     text = value.strip() if isinstance(value, str) else ""
     parts = _PART.findall(text)
+    # findall() skips what it does not know; joined again, the parts must be the whole text.
     if not parts or "".join(number + unit for number, unit in parts) != text:
         raise ValueError('must be a duration such as "30s", "5m", "2h" or "7d"')
     try:

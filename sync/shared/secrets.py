@@ -63,11 +63,13 @@ class SecretRef(BaseModel):
             plain = cls.model_construct()
             plain._plain = Secret(value)
             return plain
+        # Refused here: the validator's own message would not name the forms that are allowed.
         if not isinstance(value, dict | SecretRef):
             raise ValueError('must be a table such as { env = "NAME" }, { file = "PATH" } or { credential = "NAME" }')
         ref: SecretRef = handler(value)
         if ref._plain is None and sum(part is not None for part in (ref.env, ref.file, ref.credential)) != 1:
             raise ValueError('needs exactly one of env, file, credential, such as { env = "NAME" }')
+        # Resolved at load: the working directory may differ when the secret is read.
         if ref.file is not None and info.context:
             return ref.model_copy(update={"file": str(Path(info.context["folder"], ref.file))})
         return ref

@@ -55,6 +55,7 @@ def iso_8601(text: str) -> str | None:
 def in_common_range(iso: str) -> bool:
     """Return whether a result of `iso_8601` fits, also in UTC, into systems that count from 0001-01-01 to 9999-12-31
     (.NET, databases). The first day itself is excluded: such systems show it for a date that was never set."""
+    # Far enough from both ends that no offset matters; text order is time order.
     if "0001-01-03" <= iso < "9999-12-31":
         return True
     try:

@@ -392,7 +392,7 @@ def test_a_database_that_no_test_reads_is_told_in_one_line(
     assert all(facts_of(name).proven for name in ("postgresql", "mysql", "sqlite", "duckdb", "firebird"))
     assert facts_of("oracle") == EngineTraits()
     assert not any("not tested" in one for one in _said(_check(sqlite_server, stream(NAME)), "warning"))
-    monkeypatch.setattr("connectors.sql.checking.facts_of", lambda _: EngineTraits())
+    monkeypatch.setattr("connectors.sql.server_check.facts_of", lambda _: EngineTraits())
     (line,) = [one for one in _said(_check(sqlite_server, stream(NAME)), "warning") if "is not tested with" in one]
     for word in ("`timeout`", "read-only", "clock", "CHAR(n)"):
         assert word in line

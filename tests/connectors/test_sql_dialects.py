@@ -10,10 +10,9 @@ import sqlglot
 from sqlalchemy.dialects import mssql, oracle
 from sqlalchemy.engine.default import DefaultDialect
 
-from connectors.sql.ordering import _BY_BACKEND
-from connectors.sql.orders import ColumnOrder, Type
+from connectors.sql.ordering import _BY_BACKEND, ColumnType
 from connectors.sql.records import chunks
-from connectors.sql.statements import Bounds, Relation, page, rows_in
+from connectors.sql.statements import Bounds, ColumnOrder, Relation, page, rows_in
 
 DIALECTS: dict[str, Any] = {
     "mssql": mssql.dialect(),
@@ -24,42 +23,52 @@ GRAMMARS = {"mssql": "tsql", "oracle": "oracle", "snowflake": "snowflake"}
 RELATIONS = [Relation("crm.companies", None), Relation(None, "SELECT c.* FROM crm.companies c")]
 
 # The database's name of the type, how it is rendered, how it comes back.
-CASES: list[tuple[str, Type, str, str]] = [
-    ("mssql", Type("datetime"), "convert(varchar(40), t.m, 126)", "convert(datetime, X, 126)"),
-    ("mssql", Type("datetime2(7)"), "convert(varchar(40), t.m, 126)", "convert(datetime2(7), X, 126)"),
-    ("mssql", Type("datetimeoffset(7)"), "convert(varchar(40), t.m, 121)", "convert(datetimeoffset(7), X, 121)"),
-    ("mssql", Type("varchar(20)", "Latin1_General_CI_AS"), "", "convert(varchar(20), X COLLATE Latin1_General_CI_AS)"),
-    ("mssql", Type("bigint"), "", "X"),
+CASES: list[tuple[str, ColumnType, str, str]] = [
+    ("mssql", ColumnType("datetime"), "convert(varchar(40), t.m, 126)", "convert(datetime, X, 126)"),
+    ("mssql", ColumnType("datetime2(7)"), "convert(varchar(40), t.m, 126)", "convert(datetime2(7), X, 126)"),
+    ("mssql", ColumnType("datetimeoffset(7)"), "convert(varchar(40), t.m, 121)", "convert(datetimeoffset(7), X, 121)"),
+    (
+        "mssql",
+        ColumnType("varchar(20)", "Latin1_General_CI_AS"),
+        "",
+        "convert(varchar(20), X COLLATE Latin1_General_CI_AS)",
+    ),
+    ("mssql", ColumnType("bigint"), "", "X"),
     (
         "oracle",
-        Type("DB_TYPE_TIMESTAMP"),
+        ColumnType("DB_TYPE_TIMESTAMP"),
         "to_char(t.m, 'YYYY-MM-DD HH24:MI:SS.FF9')",
         "to_timestamp(X, 'YYYY-MM-DD HH24:MI:SS.FF9')",
     ),
     (
         "oracle",
-        Type("DB_TYPE_TIMESTAMP_TZ"),
+        ColumnType("DB_TYPE_TIMESTAMP_TZ"),
         "to_char(t.m, 'YYYY-MM-DD HH24:MI:SS.FF9 TZH:TZM')",
         "to_timestamp_tz(X, 'YYYY-MM-DD HH24:MI:SS.FF9 TZH:TZM')",
     ),
-    ("oracle", Type("DB_TYPE_DATE"), "to_char(t.m, 'YYYY-MM-DD HH24:MI:SS')", "to_date(X, 'YYYY-MM-DD HH24:MI:SS')"),
-    ("oracle", Type("DB_TYPE_NUMBER"), "", "X"),
+    (
+        "oracle",
+        ColumnType("DB_TYPE_DATE"),
+        "to_char(t.m, 'YYYY-MM-DD HH24:MI:SS')",
+        "to_date(X, 'YYYY-MM-DD HH24:MI:SS')",
+    ),
+    ("oracle", ColumnType("DB_TYPE_NUMBER"), "", "X"),
     (
         "snowflake",
-        Type("8", code=8),
+        ColumnType("8", code=8),
         "to_varchar(t.m, 'YYYY-MM-DD HH24:MI:SS.FF9')",
         "to_timestamp_ntz(X, 'YYYY-MM-DD HH24:MI:SS.FF9')",
     ),
     (
         "snowflake",
-        Type("7", code=7),
+        ColumnType("7", code=7),
         "to_varchar(t.m, 'YYYY-MM-DD HH24:MI:SS.FF9 TZH:TZM')",
         "to_timestamp_tz(X, 'YYYY-MM-DD HH24:MI:SS.FF9 TZH:TZM')",
     ),
 ]
 
 
-def _order(backend: str, type_: Type, column: str) -> ColumnOrder:
+def _order(backend: str, type_: ColumnType, column: str) -> ColumnOrder:
     found = _BY_BACKEND[backend](type_)
     return ColumnOrder(column, found.type, found.kind, found.exact, found.write, found.typed, found.shown)
 
@@ -78,7 +87,7 @@ def _compiled(backend: str, statement: Any) -> tuple[str, dict[str, Any]]:
 @pytest.mark.parametrize("relation", RELATIONS, ids=["table", "query"])
 @pytest.mark.parametrize(("backend", "type_", "rendered", "bound"), CASES)
 def test_a_page_compares_the_bare_column_with_a_value_of_its_own_type(
-    backend: str, type_: Type, rendered: str, bound: str, relation: Relation
+    backend: str, type_: ColumnType, rendered: str, bound: str, relation: Relation
 ) -> None:
     orders = [_order(backend, type_, "m"), ColumnOrder("tenant"), ColumnOrder("number")]
     bounds = Bounds("low", "high", ("m", 7, 1001))
@@ -111,24 +120,24 @@ def test_rows_are_found_by_keys_of_several_columns_within_the_databases_limits(b
 @pytest.mark.parametrize(
     ("backend", "type_", "bound", "bind"),
     [
-        ("mssql", Type("datetime"), datetime(2024, 1, 2, 3, 4, 5, 123456), "2024-01-02T03:04:05.123"),
-        ("mssql", Type("datetime2(7)"), datetime(2024, 1, 2, 3, 4, 5, 123456), "2024-01-02T03:04:05.123456"),
-        ("mssql", Type("datetimeoffset(7)"), datetime(2024, 1, 2, tzinfo=UTC), "2024-01-02 00:00:00+00:00"),
-        ("mssql", Type("date"), date(2024, 1, 2), "2024-01-02"),
-        ("oracle", Type("DB_TYPE_TIMESTAMP"), datetime(2024, 1, 2, 3, 4, 5, 6), "2024-01-02 03:04:05.000006000"),
-        ("oracle", Type("DB_TYPE_DATE"), datetime(2024, 1, 2, 3, 4, 5, 6), "2024-01-02 03:04:05"),
+        ("mssql", ColumnType("datetime"), datetime(2024, 1, 2, 3, 4, 5, 123456), "2024-01-02T03:04:05.123"),
+        ("mssql", ColumnType("datetime2(7)"), datetime(2024, 1, 2, 3, 4, 5, 123456), "2024-01-02T03:04:05.123456"),
+        ("mssql", ColumnType("datetimeoffset(7)"), datetime(2024, 1, 2, tzinfo=UTC), "2024-01-02 00:00:00+00:00"),
+        ("mssql", ColumnType("date"), date(2024, 1, 2), "2024-01-02"),
+        ("oracle", ColumnType("DB_TYPE_TIMESTAMP"), datetime(2024, 1, 2, 3, 4, 5, 6), "2024-01-02 03:04:05.000006000"),
+        ("oracle", ColumnType("DB_TYPE_DATE"), datetime(2024, 1, 2, 3, 4, 5, 6), "2024-01-02 03:04:05"),
         (
             "oracle",
-            Type("DB_TYPE_TIMESTAMP_TZ"),
+            ColumnType("DB_TYPE_TIMESTAMP_TZ"),
             datetime(2024, 1, 2, tzinfo=UTC),
             "2024-01-02 00:00:00.000000000 +00:00",
         ),
-        ("snowflake", Type("8", code=8), date(2024, 1, 2), "2024-01-02 00:00:00.000000000"),
-        ("snowflake", Type("8", code=8), "2024-01-02T03:04:05.000006", "2024-01-02 03:04:05.000006000"),
-        ("snowflake", Type("8", code=8), "2024-01-02 03:04:05.123456789", "2024-01-02 03:04:05.123456789"),
+        ("snowflake", ColumnType("8", code=8), date(2024, 1, 2), "2024-01-02 00:00:00.000000000"),
+        ("snowflake", ColumnType("8", code=8), "2024-01-02T03:04:05.000006", "2024-01-02 03:04:05.000006000"),
+        ("snowflake", ColumnType("8", code=8), "2024-01-02 03:04:05.123456789", "2024-01-02 03:04:05.123456789"),
     ],
 )
 def test_a_windows_bound_is_bound_at_the_columns_own_precision(
-    backend: str, type_: Type, bound: Any, bind: str
+    backend: str, type_: ColumnType, bound: Any, bind: str
 ) -> None:
     assert _order(backend, type_, "m").write(bound) == bind

@@ -9,7 +9,7 @@ from sql_servers import Firebird, Postgresql, Server, Sqlite
 from sql_streams import connect, read_all, stream
 
 from connectors.interface import Discovered, Discovers
-from connectors.sql.candidates import is_like_a_change
+from connectors.sql.discovering import is_like_a_change
 from connectors.sql.tables import Column
 from sync.shared.errors import SourceRefused, SourceUnavailable
 from sync.shared.words import Wanted

@@ -7,10 +7,10 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
-from hypothesis import example, given
+from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
-from connectors.sql.cursor_times import Cursor, UnfitCursor, scale_by_kind, scale_by_values
+from connectors.sql.cursors import Cursor, UnfitCursor, scale_by_kind, scale_by_values
 from connectors.sql.lanes import (
     SqlBackfill,
     SqlLane,
@@ -24,10 +24,8 @@ from connectors.sql.lanes import (
     lane_to_json,
     plan,
 )
-from connectors.sql.moments import TextTimeFormat, canonical, common_shape, instant_of, iso, shape_of
-from connectors.sql.scales import SECOND, Days, Epoch, Naive, Scale, Words, Zoned, day_text
-from connectors.sql.sequences import SequenceScale
-from connectors.sql.zones import find_zone
+from connectors.sql.moments import TextTimeFormat, canonical, common_format, find_zone, format_of, instant_of, iso
+from connectors.sql.scales import SECOND, Days, Epoch, Naive, Scale, SequenceScale, TextScale, Zoned, day_text
 
 BERLIN = find_zone("Europe/Berlin")
 MINUTE = 60 * SECOND
@@ -94,8 +92,8 @@ def test_a_naive_lane_moves_to_the_greatest_value_seen() -> None:
 SIMPLE: dict[str, Scale] = {
     "naive": Naive(UTC, lambda moment: moment),
     "seconds": Epoch(SECOND),
-    "minutes": Words(TextTimeFormat(" ", False, None), UTC),
-    "zone known": Words(TextTimeFormat("T", True, 0), UTC),
+    "minutes": TextScale(TextTimeFormat(" ", False, None), UTC),
+    "zone known": TextScale(TextTimeFormat("T", True, 0), UTC),
     "dates": Days(UTC, day_text),
 }
 
@@ -130,7 +128,7 @@ def test_the_newest_rows_are_read_until_the_overlap_is_over_and_no_longer() -> N
         planned = plan(lane, NAIVE, NOW + wait, OVERLAP, SETTLE, backfilled=True)
         assert _window(planned)[0] == greatest - OVERLAP
         lane = _round(lane, NAIVE, NOW + wait)
-    assert (lane.quiet, lane.marks) == (greatest + 1, ())
+    assert (lane.low_water, lane.marks) == (greatest + 1, ())
     assert lane_to_json(_round(lane, NAIVE, NOW + 3 * DAY), NAIVE) == lane_to_json(lane, NAIVE)
 
 
@@ -147,21 +145,21 @@ def test_rows_behind_the_clock_are_read_if_they_lie_above_what_was_seen() -> Non
 
 
 def test_the_newest_value_is_always_marked_and_marks_stay_few() -> None:
-    lane = SqlLane("of", through=0, quiet=1)
+    lane = SqlLane("of", through=0, low_water=1)
     for number in range(1, 2000):
         lane = _round(lane, SEQUENCE, NOW + number * SECOND, number)
         assert lane.marks[-1] == (NOW + number * SECOND, number)
         assert len(lane.marks) <= 10
     last = NOW + 1999 * SECOND
-    assert _round(lane, SEQUENCE, last + OVERLAP).quiet == 2000
+    assert _round(lane, SEQUENCE, last + OVERLAP).low_water == 2000
 
 
 def test_a_value_is_quiet_only_after_a_window_that_began_late_enough() -> None:
-    lane = _round(SqlLane("of", through=100, quiet=1), SEQUENCE, NOW)
+    lane = _round(SqlLane("of", through=100, low_water=1), SEQUENCE, NOW)
     assert lane.marks == ((NOW, 100),)
     late = plan(lane, SEQUENCE, NOW + 10 * OVERLAP, OVERLAP, SETTLE, backfilled=True)
     assert _window(late) == (1, None)
-    assert _round(lane, SEQUENCE, NOW + 10 * OVERLAP).quiet == 101
+    assert _round(lane, SEQUENCE, NOW + 10 * OVERLAP).low_water == 101
 
 
 class _Table:
@@ -178,7 +176,9 @@ class _Table:
         value: Any = {
             Naive: lambda: at,
             Epoch: lambda: (now + self.skew) // SECOND,
-            Words: lambda: f"{at:%Y-%m-%d %H:%M}" if self.scale is SIMPLE["minutes"] else f"{at:%Y-%m-%dT%H:%M:%SZ}",
+            TextScale: lambda: (
+                f"{at:%Y-%m-%d %H:%M}" if self.scale is SIMPLE["minutes"] else f"{at:%Y-%m-%dT%H:%M:%SZ}"
+            ),
             Days: lambda: f"{at:%Y-%m-%d}",
         }[type(self.scale)]()
         self.rows.append((value, now + late))
@@ -202,6 +202,7 @@ class _Table:
 _STEPS = st.lists(st.tuples(st.sampled_from([1, 7, 59, 300, 600, 4000]), st.integers(0, 2), st.booleans()), max_size=30)
 
 
+@settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])  # a busy machine may pause for seconds
 @given(
     st.sampled_from(sorted(SIMPLE)),
     st.sampled_from([0, -3 * HOUR, -23 * HOUR, -5 * SECOND]),
@@ -239,7 +240,7 @@ def test_what_is_committed_within_the_overlap_is_read_and_an_idle_stream_is_not(
 @given(st.lists(st.tuples(st.integers(0, 900), st.integers(0, 3), st.booleans()), max_size=40))
 def test_a_sequence_number_that_is_committed_within_the_overlap_is_read(steps: list[tuple[int, int, bool]]) -> None:
     """Numbers are drawn in order and committed up to `overlap` later; every one lies in a window after that."""
-    now, number, lane = NOW, 0, SqlLane("of", through=0, quiet=1)
+    now, number, lane = NOW, 0, SqlLane("of", through=0, low_water=1)
     open_: dict[int, int] = {}
     committed: set[int] = set()
     read: set[int] = set()
@@ -325,14 +326,14 @@ def test_no_row_written_in_a_window_falls_out_where_clocks_change(edge: int, low
 
 
 _SHAPES = {
-    "YYYY-MM-DD HH:MM:SS": Words(TextTimeFormat(" ", True, None), UTC),
-    "with T and Z": Words(TextTimeFormat("T", True, 0), UTC),
-    "offset": Words(TextTimeFormat("T", True, 120), UTC),
-    "minutes": Words(TextTimeFormat(" ", False, None), UTC),
+    "YYYY-MM-DD HH:MM:SS": TextScale(TextTimeFormat(" ", True, None), UTC),
+    "with T and Z": TextScale(TextTimeFormat("T", True, 0), UTC),
+    "offset": TextScale(TextTimeFormat("T", True, 120), UTC),
+    "minutes": TextScale(TextTimeFormat(" ", False, None), UTC),
 }
 
 
-def _written(scale: Words, instant: int, fraction: bool) -> str:
+def _written(scale: TextScale, instant: int, fraction: bool) -> str:
     shape = scale.shape
     local = datetime.fromtimestamp(0, UTC) + timedelta(microseconds=instant, minutes=shape.offset or 0)
     text = local.strftime(f"%Y-%m-%d{shape.separator}%H:%M" + (":%S" if shape.seconds else ""))
@@ -412,12 +413,12 @@ def test_text_columns_are_judged_by_their_values() -> None:
 
 
 def test_moments() -> None:
-    assert shape_of("2026-01-02T03:04:05.1Z") == TextTimeFormat("T", True, 0)
-    assert shape_of("2026-01-02 03:04:05 -0330") == TextTimeFormat(" ", True, -210)
-    assert [shape_of(text) for text in ("2026-02-30", "2026-1-2", "20260102", "2026-01-02T", "٢٠٢٦-01-02", "")] == [
+    assert format_of("2026-01-02T03:04:05.1Z") == TextTimeFormat("T", True, 0)
+    assert format_of("2026-01-02 03:04:05 -0330") == TextTimeFormat(" ", True, -210)
+    assert [format_of(text) for text in ("2026-02-30", "2026-1-2", "20260102", "2026-01-02T", "٢٠٢٦-01-02", "")] == [
         None
     ] * 6
-    assert common_shape([]) is None
+    assert common_format([]) is None
     assert instant_of("1970-01-01T00:00:01.5+00:00", UTC) == 1_500_000
     assert instant_of("2025-10-26 02:30:00", BERLIN) == _BACK - 30 * MINUTE
     assert instant_of("0001-01-01", BERLIN) is not None

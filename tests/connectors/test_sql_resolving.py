@@ -15,8 +15,8 @@ from sqlalchemy import create_engine
 from connectors.sql import engines
 from connectors.sql.connection import Database
 from connectors.sql.engines import make_engine, parse_url
+from connectors.sql.limits import _with_addresses, bound_names
 from connectors.sql.options import SqlSource
-from connectors.sql.resolving import _with_addresses, bound_names
 from sync.shared.errors import SourceUnavailable
 
 OPTIONS = SqlSource.model_validate({"url": "sqlite:///x", "connect_timeout": "2s"})

@@ -10,7 +10,7 @@ import pytest
 from sql_servers import Duckdb, Mariadb, Server
 from sql_streams import connect, poll, read_all, stream
 
-from connectors.sql import sizes
+from connectors.sql import limits
 from connectors.sql.connection import Database
 from connectors.sql.engines import parse_url
 from connectors.sql.options import SqlSource
@@ -23,7 +23,7 @@ LONG, HUGE = 30_000, 400_000
 
 @pytest.fixture(autouse=True)
 def small(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(sizes, "longest_answer", LIMIT)
+    monkeypatch.setattr(limits, "longest_answer", LIMIT)
 
 
 def fill(server: Server, lengths: Mapping[int, int], *, kids: Mapping[int, int] | None = None) -> None:
@@ -109,7 +109,7 @@ def test_an_answer_that_is_too_long_is_stopped_while_it_comes(
     mariadb_server: Mariadb, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """And not counted once it is in memory."""
-    monkeypatch.setattr(sizes, "longest_answer", 1 << 20)
+    monkeypatch.setattr(limits, "longest_answer", 1 << 20)
     lengths = dict.fromkeys(range(1, 41), 1 << 19)
     fill(mariadb_server, lengths)
     database = Database("erp", parse_url(mariadb_server.url), SqlSource.model_validate({"url": mariadb_server.url}))

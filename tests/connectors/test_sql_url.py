@@ -22,10 +22,10 @@ from sql_servers import Mariadb, Postgresql
 from sql_streams import read_all, stream
 
 from connectors.sql.connection import Database
-from connectors.sql.encryption import _LINKS, ConnectionSecurity, encryption_findings, mysql_link, postgresql_link
 from connectors.sql.engines import parse_url
 from connectors.sql.errors import as_source_error
 from connectors.sql.options import SqlSource
+from connectors.sql.server_check import _LINKS, ConnectionSecurity, encryption_findings, mysql_link, postgresql_link
 from sync.shared.errors import SourceRefused, SyncError
 
 RUBBISH = "rubbish-of-the-url"

@@ -12,7 +12,7 @@ from typing import Any
 
 from guard_world import RULE, Clock, unsynced
 
-from connectors.interface import Features, StreamSpec
+from connectors.interface import StreamSpec
 from state.ledger import Ledger
 from state.matching.foreign import Foreign
 from state.rebuilding.rebuild import rebuild
@@ -107,8 +107,6 @@ class Crm:
 
 class CrmConnector:
     """One stream of it. `pages` is how many records a page has."""
-
-    features = Features(tombstones=True)
 
     def __init__(self, crm: Crm, page: int = 10) -> None:
         self._crm = crm

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 
 from pydantic import BaseModel, ConfigDict
 
-from connectors.interface import Features, Finding, StreamSpec
+from connectors.interface import Finding, StreamSpec
 from sync.shared.words import Json, Listing, Page, Record
 
 
@@ -40,8 +40,6 @@ CRM = Crm()
 
 
 class MergingConnector:
-    features = Features(tombstones=True)
-
     def identity(self, stream: StreamSpec) -> Mapping[str, str]:
         return {"connector": "merging", "stream": stream.name}
 

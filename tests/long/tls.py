@@ -26,9 +26,9 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
 
 from connectors.sql.connection import Database
-from connectors.sql.encryption import encryption_findings
 from connectors.sql.engines import parse_url
 from connectors.sql.options import SqlSource
+from connectors.sql.server_check import encryption_findings
 from sync.shared.errors import SyncError
 from tests.proof.harness import until
 

@@ -9,7 +9,7 @@ from typing import Any
 
 from pydantic import BaseModel, ConfigDict
 
-from connectors.interface import Features, StreamSpec
+from connectors.interface import StreamSpec
 from sync.shared.secrets import SecretRef
 from sync.shared.words import Listing, Page, Record
 from tests.patience import PATIENCE
@@ -57,8 +57,6 @@ class GatedStream(_Options):
 
 class GatedConnector:
     """Its records are those of its gate; each page holds those that came since the last."""
-
-    features = Features()
 
     def __init__(self, source: str, options: GatedSource) -> None:
         self._gate = GATES.setdefault(source, Gate())

@@ -12,7 +12,6 @@ from typing import Any
 
 import pytest
 
-from connectors.interface import Features
 from state.ledger import Ledger
 from sync.config.load import load_config
 from sync.delivery.outcome import ApiResponse
@@ -83,8 +82,6 @@ class StoppedClock:
 
 class Source:
     """A connector with one record, which reads only once `let_go` is set; `reading` says that it is asked."""
-
-    features = Features()
 
     def __init__(self) -> None:
         self.reading = threading.Event()

@@ -166,7 +166,8 @@ def _shown(functions: dict[str, list[str]], folder: Path, module: str, name: str
 
 
 def _first_line(path: Path, name: str) -> int:
-    """Return the line of a function by its mutant: `module.x_function__mutmut_3` or `xǁClassǁmethod__mutmut_3`."""
+    """Return the line of a function by its mutant: `package.module.x_function__mutmut_3` or
+    `xǁClassǁmethod__mutmut_3`."""
     words = name.rpartition(".")[2].removeprefix("x").rpartition("__mutmut_")[0]
     parts = words.strip("ǁ").split("ǁ") if "ǁ" in words else [words.removeprefix("_")]
     tree: ast.AST = ast.parse(path.read_text(encoding="utf-8"))

@@ -1,4 +1,5 @@
-"""Which scale a cursor column has: chosen by its declared kind, or by a sample of its values. Pure."""
+"""The choice of a cursor column's scale: by its declared kind (PostgreSQL, MySQL and MariaDB) or by a sample of its
+values."""
 
 from __future__ import annotations
 
@@ -6,9 +7,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, date, datetime
 from decimal import Decimal
-from typing import Any
+from typing import Any, Literal
 
-from connectors.sql.moments import TextTimeFormat, common_shape, shape_of
+from connectors.sql.moments import TextTimeFormat, common_format, find_zone, format_of
 from connectors.sql.scales import (
     SECOND,
     Days,
@@ -16,13 +17,13 @@ from connectors.sql.scales import (
     Naive,
     Render,
     Scale,
-    Words,
+    SequenceScale,
+    TextScale,
     Zoned,
     day_text,
     day_value,
+    is_whole,
 )
-from connectors.sql.sequences import SequenceScale, is_whole
-from connectors.sql.zones import find_zone
 from sync.shared.words import Json
 
 PLACES = 30
@@ -36,7 +37,7 @@ _NUMBERS_NEED = 'say what its numbers are: modified_as = "epoch_s", "epoch_ms" o
 
 
 class UnfitCursor(Exception):
-    """The column cannot be a cursor: what is wrong with it, and the cure."""
+    """The column cannot be a cursor: `what` is wrong with it, and `hint` the fix."""
 
     def __init__(self, what: str, hint: str) -> None:
         super().__init__(what)
@@ -54,19 +55,19 @@ class Cursor:
 
     @property
     def of(self) -> str:
-        """What a lane's positions mean; another one makes the lane start anew."""
+        """Return the meaning of a lane's positions; under another one the lane starts from scratch."""
         return f"{self.column} {self.modified_as or 'time'} {self.zone}"
 
-    def of_shape(self, shape: Json) -> Scale | None:
-        """The scale of a text column whose shape is remembered."""
-        return None if self.modified_as else scale_of_shape(TextTimeFormat.from_json(shape), self)
+    def text_scale(self, shape: Json) -> Scale | None:
+        """Return the scale of a text column whose format is remembered."""
+        return None if self.modified_as else scale_of_format(TextTimeFormat.from_json(shape), self)
 
 
 def scale_by_kind(
     kind: str, cursor: Cursor, backend: str, grain: int = 1, *, numbers: SequenceScale | None = None
 ) -> Scale:
-    """Return the scale of a column whose type the database names. `grain`: how fine its timestamps are (microseconds);
-    `numbers`: as a sequence of them is read. Raises Unfit."""
+    """Return the scale of a column whose type the database names. `grain`: the resolution of its timestamps
+    (microseconds); `numbers`: how a sequence of them is read. Raises UnfitCursor."""
     zone = find_zone(cursor.zone)
     if kind == "number":
         return _of_numbers(cursor, numbers or SequenceScale())
@@ -86,15 +87,15 @@ def scale_by_kind(
 
 
 def scale_by_values(values: Sequence[Any], cursor: Cursor, backend: str = "sqlite") -> tuple[Scale | None, Json]:
-    """The scale of a column that is known by some of its values, and the shape of a text column.
+    """Return the scale of a column known by some of its values, and the format of a text column.
 
-    (None, None) if there are none. Values that mean no time are passed over if there are better ones. Raises Unfit.
+    (None, None) if there are no values. Values that are no time are ignored if there are others. Raises UnfitCursor.
     """
     if not values:
         return None, None
     numbers = any(isinstance(value, int | float | Decimal) and not isinstance(value, bool) for value in values)
     moments = [value for value in values if isinstance(value, date)]
-    shapes = [shape for value in values if isinstance(value, str) and (shape := shape_of(value))]
+    shapes = [shape for value in values if isinstance(value, str) and (shape := format_of(value))]
     if numbers + bool(moments) + bool(shapes) > 1:
         raise UnfitCursor("holds numbers as well as times", "store them alike, or convert them in query")
     if numbers:
@@ -109,20 +110,20 @@ def scale_by_values(values: Sequence[Any], cursor: Cursor, backend: str = "sqlit
         raise UnfitCursor(
             "holds text that is no time", "times must look like 2026-01-02 03:04:05 or 2026-01-02T03:04:05Z"
         )
-    shape = common_shape(shapes)
+    shape = common_format(shapes)
     if shape is None:
         ways = " and as ".join(sorted({one.words for one in shapes})[:3])
         raise UnfitCursor(
             f"writes its times in different ways, as {ways}, so that they do not sort as time",
             "store them alike (one separator, one offset), or convert them in query",
         )
-    return scale_of_shape(shape, cursor), shape.to_json()
+    return scale_of_format(shape, cursor), shape.to_json()
 
 
-def scale_of_shape(shape: TextTimeFormat, cursor: Cursor) -> Scale:
-    """The scale of a text column."""
+def scale_of_format(shape: TextTimeFormat, cursor: Cursor) -> Scale:
+    """Return the scale of a text column."""
     zone = find_zone(cursor.zone)
-    return Words(shape, zone) if shape.separator else Days(zone, day_text)
+    return TextScale(shape, zone) if shape.separator else Days(zone, day_text)
 
 
 def _of_numbers(cursor: Cursor, sequence: SequenceScale) -> Scale:
@@ -137,7 +138,7 @@ def _of_numbers(cursor: Cursor, sequence: SequenceScale) -> Scale:
 
 
 def _sequence_of(values: Sequence[Any], backend: str) -> SequenceScale:
-    """How a sequence of these numbers is read."""
+    """Return the scale of a sequence of these numbers."""
     places = 0 if all(is_whole(value) for value in values) else PLACES
     if backend == "sqlite":  # sorts all text after infinity; and its driver binds integers of 64 bits only
         return SequenceScale(places, top=float("inf"), widest=2**63)
@@ -170,3 +171,60 @@ _RENDER_NAIVE: dict[str, Render] = {
     "postgresql": datetime.isoformat,
     "mysql": lambda moment: moment.isoformat(" "),
 }
+
+
+ColumnKind = Literal["zoned", "naive", "date", "number", "text", "other", "unknown"]
+"""The declared kind of a cursor column; `unknown`: only its values can tell."""
+
+
+@dataclass(frozen=True, slots=True)
+class DeclaredColumn:
+    """A column as declared: `grain` is the resolution of its timestamps (microseconds), `sequence` how a sequence of it
+    is read."""
+
+    kind: ColumnKind
+    grain: int = 1
+    sequence: SequenceScale | None = None
+
+
+def postgresql_declared(described: Any, version: tuple[int | str, ...]) -> DeclaredColumn:
+    """Return what the driver's description of a column declares, on a server of that version."""
+    from connectors.sql import postgresql
+
+    code = described[1]
+    if code in postgresql.INTEGERS:
+        return DeclaredColumn("number")
+    if code in postgresql.FLOATS:  # Infinity and, above it, NaN are the greatest
+        return DeclaredColumn("number", sequence=SequenceScale(PLACES, top=float("inf")))
+    if code == postgresql.NUMERIC:
+        top = Decimal("Infinity" if version >= (14,) else "NaN")  # before 14 numeric has no infinity
+        return DeclaredColumn("number", sequence=SequenceScale(PLACES, Decimal, top))
+    times: dict[int, ColumnKind] = {
+        postgresql.TIMESTAMPTZ: "zoned",
+        postgresql.TIMESTAMP: "naive",
+        postgresql.DATE: "date",
+    }
+    if code in times:
+        return DeclaredColumn(times[code], _grain(described[4]))
+    if code in postgresql.TEXTS:
+        return DeclaredColumn("text")
+    # For an extension's type (citext) only the values tell.
+    return DeclaredColumn("unknown" if code >= postgresql.FIRST_OF_USERS else "other")
+
+
+def mysql_declared(described: Any) -> DeclaredColumn:
+    """Return what the driver's description of a column declares."""
+    from connectors.sql import mysql
+
+    code = described[1]
+    if code in mysql.NUMBERS:
+        return DeclaredColumn("number", sequence=SequenceScale(0 if code in mysql.INTEGERS else PLACES, Decimal))
+    if code in (mysql.TIMESTAMP, mysql.DATETIME):
+        return DeclaredColumn("zoned" if code == mysql.TIMESTAMP else "naive", _grain(described[5]))
+    return DeclaredColumn("date" if code in mysql.DATES else "text")
+
+
+def _grain(digits: int | None) -> int:
+    """Return the resolution (microseconds) of a fraction with so many digits; 1 where nothing is declared, which allows
+    all six."""
+    return int(10 ** (6 - digits)) if digits is not None and 0 <= digits < 6 else 1
