@@ -129,7 +129,7 @@ def lane_from_json(value: Mapping[str, Json]) -> HubSpotLane:
 
 
 def lane_progress(cursor: Json) -> LaneProgress:
-    """Return how far a live lane, a backfill or a list's lane (see membership.py) is read, from its JSON."""
+    """Return how far a live lane, a backfill or a list's lane (see lists.py) is read, from its JSON."""
     if not isinstance(cursor, dict):
         return LaneProgress()
     return LaneProgress(

@@ -126,7 +126,8 @@ def test_the_program_itself_has_no_circle_and_can_be_printed(capsys: pytest.Capt
     assert document["files"] > 100
     assert {room.split("/")[0] for room in document["rooms"]} == set(PACKAGES)
     assert main(["--list", "classes"]) == 0
-    assert len(capsys.readouterr().out.splitlines()) == document["class_names_several"]
+    listed = capsys.readouterr().out.strip()
+    assert len(listed.splitlines()) == document["class_names_several"] < 15, listed
 
 
 def test_a_poll_and_a_batch_are_followed_through_the_files_that_do_them() -> None:
