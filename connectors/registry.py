@@ -33,9 +33,16 @@ def connector_type(name: str) -> ConnectorType:
         known = ", ".join(sorted(CONNECTORS))
         raise ConfigError([Problem("connector", f'"{name[:40]}" is no connector', f"this version has: {known}")])
     if name in PACKAGES and find_spec(PACKAGES[name]) is None:
-        hint = f"pip install 'closingdealz-sync[{name}]'"
-        raise ConfigError([Problem("connector", f"the packages for {name!r} are not installed", hint)])
+        raise ConfigError([Problem("connector", f"the packages for {name!r} are not installed", how_to_install(name))])
     return cast("ConnectorType", import_module(module).CONNECTOR)
+
+
+def how_to_install(extra: str) -> str:
+    """Return how to get the packages of an extra. The program is on no index, so pip does not find it by its name."""
+    return (
+        f"install the program again with the extra {extra!r} beside those that you have: pipx install --force"
+        f" '.[{extra}]' in a clone; for the service, --extras of its installation"
+    )
 
 
 def starter_file(name: str) -> Traversable:

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Literal, cast
 from pydantic import BaseModel
 
 from connectors.interface import Connector, Discovered, FieldKind, Finding, LaneProgress, StreamSpec
+from connectors.registry import how_to_install
 from connectors.salesforce.lanes import lane_progress
 from connectors.salesforce.options import SalesforceChild, SalesforceSource, SalesforceStream
 from sync.shared.errors import ConfigError, Problem, SourceRefused
@@ -170,7 +171,7 @@ class SalesforceConnectorType:
             account = self._accounts.of(source, cast("SalesforceSource", options))
         except ModuleNotFoundError as error:
             what = f"needs the package {error.name}, which is not installed"
-            hint = "pip install 'closingdealz-sync[salesforce]'"
+            hint = how_to_install("salesforce")
             raise ConfigError([Problem(f"sources.{source}.connector", what, hint)]) from None
         account.credentials.check_files()
         return SalesforceConnector(account)

@@ -12,6 +12,7 @@ from typing import Any
 from sqlalchemy import exc
 
 from connectors.exchange import NameTimeout, TooLarge
+from connectors.registry import how_to_install
 from connectors.sql.causes import (
     BYTES,
     CANCELLED,
@@ -59,7 +60,7 @@ from connectors.sql.causes import (
     UnknownOption,
 )
 
-EXTRAS = {"postgresql": "closingdealz-sync[postgresql]", "mysql": "closingdealz-sync[mysql]"}
+EXTRAS = frozenset({"postgresql", "mysql"})
 
 
 def cause_of(error: BaseException, backend: str) -> Cause:
@@ -357,8 +358,9 @@ def _by_class(driver: BaseException) -> Cause | None:
 
 def _of_python(error: BaseException, backend: str) -> Cause | None:
     if isinstance(error, ImportError):
-        package = EXTRAS.get(backend, f"a SQLAlchemy driver for {backend}")
-        return Cause(False, "the driver for this database is not installed", f"pip install {package}")
+        own = f"install a SQLAlchemy driver for {backend} into the program's environment (pipx inject)"
+        hint = how_to_install(backend) if backend in EXTRAS else own
+        return Cause(False, "the driver for this database is not installed", hint)
     if backend == "mysql" and isinstance(error, FileNotFoundError | PermissionError | ssl.SSLError):
         return CERTIFICATES  # raised by a socket that the driver wraps
     if isinstance(error, OSError) and not isinstance(error, IsADirectoryError):

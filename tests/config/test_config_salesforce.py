@@ -165,7 +165,7 @@ def test_without_the_library_it_says_what_to_install(monkeypatch):
     with pytest.raises(ConfigError) as caught:
         open_source(load_config(EXAMPLE), "sf")
     (problem,) = caught.value.problems
-    assert "closingdealz-sync[salesforce]" in problem.hint
+    assert "'.[salesforce]'" in problem.hint
 
 
 def test_a_file_with_salesforce_is_checked_without_loading_the_library():

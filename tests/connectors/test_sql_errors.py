@@ -87,7 +87,7 @@ def test_errors_of_python_are_translated(error: Exception, kind: type[SyncError]
 
 def test_a_missing_driver_names_the_package(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "psycopg", None)
-    with pytest.raises(SourceRefused, match=r"pip install closingdealz-sync\[postgresql\]"):
+    with pytest.raises(SourceRefused, match=r"pipx install --force '\.\[postgresql\]'"):
         poll(connect("postgresql://127.0.0.1/x"), stream(), {})
     with pytest.raises(SourceRefused, match="kind of database"):
         poll(connect("nosuchdb://127.0.0.1/x"), stream(), {})

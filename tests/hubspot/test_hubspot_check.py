@@ -137,7 +137,7 @@ def test_each_commented_line_of_the_example_shows_its_default(tmp_path: Path) ->
 
 def test_without_its_packages_the_connector_says_how_to_get_them(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("connectors.registry.find_spec", lambda _: None)
-    with pytest.raises(ConfigError, match=r"pip install 'closingdealz-sync\[hubspot\]'"):
+    with pytest.raises(ConfigError, match=r"pipx install --force '\.\[hubspot\]'"):
         connector_type("hubspot")
 
 
