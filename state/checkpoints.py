@@ -161,6 +161,10 @@ def _number_in(ledger: Path) -> int | None:
     try:
         place = f"{ledger.absolute().as_uri()}?mode=ro&immutable=1"
         with closing(sqlite3.connect(place, uri=True)) as alone:
+            # A checkpoint that was cut off, or held back by a reader, may have written the first page and not the last
+            # ones: the file is shorter than it says. That is no damage, the log has the rest; without this SQLite
+            # refuses to read it.
+            alone.execute("PRAGMA writable_schema = ON")
             row = alone.execute("SELECT value FROM meta WHERE key = ?", (_KEY,)).fetchone()
         return int(row[0]) if row else None
     except (sqlite3.Error, ValueError):  # damaged pages may hold anything; whoever opens it says so

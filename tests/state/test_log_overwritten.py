@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import shutil
+import sqlite3
 from collections.abc import Callable
+from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -76,3 +78,27 @@ def test_a_log_that_is_begun_anew_within_a_checkpoint_is_its_own(
             with ledger.file.write():
                 pass  # nothing, so the log that is long and whole is not begun anew by it
             ledger.file.refuse_old_owner()
+
+
+PAGE = 4096
+
+
+@pytest.mark.parametrize("owner", [True, False])
+def test_a_checkpoint_that_was_cut_off_belongs_to_its_log(tmp_path: Path, *, owner: bool) -> None:
+    """Its first page says how long the file will be, and the last pages are in the log alone: nothing is foreign."""
+    ledger = Ledger(tmp_path / "ledger.db", own=True)
+    ledger.tidy()
+    with ledger.file.write() as connection:
+        connection.execute("CREATE TABLE filler (text TEXT)")
+        connection.executemany("INSERT INTO filler VALUES (?)", [("x" * PAGE,)] * 9)
+    killed = {file: file.read_bytes() for file in tmp_path.iterdir()}
+    with closing(sqlite3.connect(ledger.path)) as whole:
+        whole.execute("PRAGMA wal_checkpoint(PASSIVE)")
+    first_page = ledger.path.read_bytes()[:PAGE]
+    ledger.close()
+    for file, content in killed.items():
+        file.write_bytes(content)
+    with ledger.path.open("r+b") as cut_off:
+        cut_off.write(first_page)
+    with Ledger(ledger.path, own=owner) as again, again.file.read() as connection:
+        assert connection.execute("SELECT count(*) FROM filler").fetchone()[0] == 9
