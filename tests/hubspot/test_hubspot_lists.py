@@ -22,6 +22,7 @@ from connectors.hubspot.api_paths import FAMILIES
 from connectors.hubspot.lists import packed, unpacked
 from state.streams import DeclaredStream
 from sync.cli import main
+from sync.polling.sweep import ask_reread
 from sync.shared.errors import SourceRefused, SourceUnavailable
 from sync.shared.words import Wanted
 from tests.sizes import sized
@@ -395,15 +396,13 @@ def test_what_waits_is_not_sent_once_a_list_leaves_it_out(tmp_path: Path, standi
 
 
 def test_reread_holds_what_an_edited_list_lets_in(tmp_path: Path, standin: Standin, vip: Any) -> None:
-    from sync.polling import reread
-
     feed = Feed(tmp_path, standin, list="9", lead=NAME_ONLY, children={})
     turn(feed)
     feed.list = None
     feed.edited()
     turn(feed)
     stream = feed.job().row.id
-    assert reread.ask(feed.ledger, stream) == 4
+    assert ask_reread(feed.ledger, stream) == 4
     feed.poller().reread(feed.connector)
     feed.deliver()
     assert sorted(feed.ids()) == ["2", "5"]
