@@ -26,7 +26,8 @@ from urllib3.exceptions import (
     SSLError,
 )
 
-from connectors.exchange import LONGEST_ANSWER, LONGEST_ERROR, Deadline, TooLarge, joined
+from connectors.bounds import LONGEST_ANSWER, LONGEST_ERROR, TooLarge, joined
+from connectors.exchange import Deadline
 from connectors.hubspot.options import HubspotSource
 from connectors.hubspot.replies import Reply
 from sync.shared.secrets import Secret

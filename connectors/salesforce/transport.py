@@ -15,7 +15,8 @@ from requests.adapters import HTTPAdapter
 from requests.utils import get_environ_proxies
 from urllib3.exceptions import MaxRetryError, NameResolutionError
 
-from connectors.exchange import LONGEST_ANSWER, LONGEST_ERROR, Deadline, TooLarge, joined
+from connectors.bounds import LONGEST_ANSWER, LONGEST_ERROR, TooLarge, joined
+from connectors.exchange import Deadline
 from connectors.salesforce.errors import Slow, unclear
 from sync import __version__
 from sync.shared.errors import SourceRefused, SourceUnavailable

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import Literal
 
-from connectors.exchange import LONGEST_ANSWER
+from connectors.bounds import LONGEST_ANSWER
 
 
 @dataclass(frozen=True, slots=True)

@@ -11,7 +11,7 @@ from typing import Any
 
 from sqlalchemy import exc
 
-from connectors.exchange import NameTimeout, TooLarge
+from connectors.bounds import NameTimeout, TooLarge
 from connectors.registry import how_to_install
 from connectors.sql.causes import (
     BYTES,

@@ -11,7 +11,7 @@ import builtins
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from connectors.exchange import TooLarge
+from connectors.bounds import TooLarge
 from connectors.sql.causes import Cause, UnknownOption
 from connectors.sql.diagnosis import cause_of
 from sync.shared.errors import SourceRefused, SourceUnavailable, SyncError

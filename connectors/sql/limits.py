@@ -20,7 +20,7 @@ from typing import Any
 from sqlalchemy import Engine, event
 from sqlalchemy.engine import URL
 
-from connectors.exchange import LONGEST_ANSWER, NAME_PATIENCE, NameTimeout, TooLarge, addresses_of
+from connectors.bounds import LONGEST_ANSWER, NAME_PATIENCE, NameTimeout, TooLarge, addresses_of
 
 longest_answer = LONGEST_ANSWER
 """Most bytes of a statement's rows, as received."""

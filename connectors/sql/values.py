@@ -26,7 +26,7 @@ from datetime import UTC, date, datetime, time, timedelta
 from decimal import Decimal
 from uuid import UUID
 
-from connectors.exchange import LONGEST_ANSWER
+from connectors.bounds import LONGEST_ANSWER
 from connectors.sql.moments import canonical, instant_of_datetime, iso
 from sync.shared.words import Json
 

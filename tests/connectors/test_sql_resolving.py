@@ -41,8 +41,6 @@ def asked(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[str]]:
             return [*real("::1", port, *more, **named), *real("127.0.0.1", port, *more, **named)]
         return real(host, port, *more, **named)
 
-    monkeypatch.setattr("urllib3.util.connection.HAS_IPV6", True)
-    monkeypatch.setattr("connectors.exchange.allowed_gai_family", lambda: socket.AF_UNSPEC)
     monkeypatch.setattr("socket.getaddrinfo", resolve)
     yield names
     over.set()
@@ -68,7 +66,7 @@ def test_a_name_service_that_hangs_ends_the_attempt_by_name(scheme: str, asked: 
 
 
 def test_a_driver_that_resolves_names_itself_is_not_asked_while_the_name_service_hangs(asked: list[str]) -> None:
-    from connectors.exchange import NameTimeout
+    from connectors.bounds import NameTimeout
 
     url = parse_url("postgresql+psycopg://u@other.slow:5432/x")
     engine = create_engine(url)
