@@ -56,7 +56,8 @@ def check(
     """
     lines: list[CheckLine] = []
     for line in look(config, file_only=file_only, workspaces=workspaces, streams=streams):
-        lines.append(line)
+        if line not in lines:  # two checks may meet the same fault, such as a missing secret
+            lines.append(line)
         if not as_json:
             _pass_by(line)
     exit_code = exit_code_of(lines)

@@ -49,7 +49,7 @@ def load_config(
         *validation.problems,
         *cross,
         # what is compiled from a sound file is kept for the engine; of a broken one the tables are compiled as they are
-        *(_mapping_problems(raw) if config is None or cross else mapping_problems(config)),
+        *(_mapping_problems(raw) if config is None or cross or validation.problems else mapping_problems(config)),
         *(_place_problems(config) if config is not None else ()),
     ]
     if problems or config is None:

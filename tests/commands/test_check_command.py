@@ -278,3 +278,21 @@ lead = {lead}
     offline = run("--file", "-c", str(path))
     assert certain in offline.stdout
     assert "active == 'true'" not in offline.stdout
+
+
+def test_what_several_checks_meet_is_said_once(write, tmp_path, monkeypatch):
+    """A secret that is missing stands in the way of the source and of what the ledger remembers of it."""
+    monkeypatch.delenv("ERP_URL", raising=False)
+    path = tmp_path / "config.toml"
+    path.write_text(
+        '[workspaces.main]\napi_key = "k"\nbase_url = "http://127.0.0.1:9"\n'
+        '[sources.erp]\nconnector = "sql"\nurl = { env = "ERP_URL" }\n'
+        '[sources.erp.streams.firms]\ntable = "firms"\nkey = "id"\nstart = "now"\non_change = "hold"\n'
+        'lead = { kind = "company", name = "name" }\n'
+    )
+    path.chmod(0o600)
+    Ledger(tmp_path / "ledger.db", own=True).close()
+    done = CliRunner().invoke(main, ["check", "-c", str(path), "--json"])
+    said = [(each["where"], each["text"]) for each in json.loads(done.stdout)["findings"]]
+    assert ("sources.erp.url", "the environment variable ERP_URL is not set") in said
+    assert len(said) == len(set(said))

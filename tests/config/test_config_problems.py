@@ -397,6 +397,11 @@ def test_checks_of_the_engine_and_of_the_connector_are_reported_together(good, p
     ]
 
 
+def test_a_fault_of_a_streams_options_hides_none_of_its_mapping(good, problems):
+    text = changed(good, CHANGE, 'on_change = "perhaps"').replace('name = "name"', 'name = "lowr(name)"')
+    assert problems(text) == [LOWR, f'{C}.on_change: must be "hold" or "resend"']
+
+
 def test_a_connector_compares_keys_of_its_own(good, problems, shelf, monkeypatch):
     def mismatches(_, stream):
         yield ("children", "people", "table"), f"differs from {stream['table']}", "name the same"
