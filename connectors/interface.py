@@ -265,7 +265,7 @@ class GivesIds(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class LaneProgress:
-    """How far one lane of a stream's cursor is read, for people. Positions are canonical modified values.
+    """The progress of one lane of a stream's cursor, for people. Positions are canonical modified values.
 
     Everything up to `through` is read; `until` is the end of the window that is being read; `older_than` is where a
     backfill began, which reads towards the past; `records` is how many ids the lane holds.

@@ -1,5 +1,5 @@
-"""Whether the packages that are about to be imported are this program's: another distribution with a package of the
-same name, in the same environment, writes over ours without a word. Standard library only, and quick."""
+"""Recognises packages and files that another distribution put in place of this program's: pip writes over a package of
+the same name without a word. Standard library only, and quick, since it runs before anything else is imported."""
 
 from __future__ import annotations
 
@@ -53,7 +53,8 @@ def _said(place: str, file: str) -> str:
     owners = " and ".join(_owners(file))
     return (
         f"error: {place} does not belong to this program{f': {owners} installed it' if owners else ''}\n"
-        f"  hint: install {_NAME} into an environment of its own: pipx install {_NAME}, or uv tool install {_NAME}"
+        f"  hint: install {_NAME} into an environment of its own: pipx install '.[all]', or uv tool install '.[all]', in"
+        " a clone of it"
     )
 
 

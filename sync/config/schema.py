@@ -352,7 +352,7 @@ class Config(Table):
 
     @property
     def memo(self) -> Memo:
-        """What was computed from this configuration, or from the one that it was copied from."""
+        """Values computed from this configuration, or from the one that it was copied from."""
         return self._memo
 
     @property

@@ -15,7 +15,7 @@ _THEN = "then reload (a file), or restart (an environment variable, a credential
 
 @dataclass(frozen=True, slots=True)
 class MissingSecrets:
-    """Why sources cannot be read or delivered, and why workspaces cannot be delivered to."""
+    """The secrets that stop sources from being read or delivered, and workspaces from being delivered to."""
 
     sources: Mapping[str, ConfigError]
     workspaces: Mapping[str, ConfigError]

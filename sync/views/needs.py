@@ -47,7 +47,7 @@ SHOWN = 20
 
 @dataclass(frozen=True, slots=True)
 class NeedReason:
-    """Why records wait: the field, the rule it breaks, the server's `message`, and the number of `records`."""
+    """A reason for which `records` wait (how many): the field, the rule it breaks, the server's `message`."""
 
     field: str
     rule: str

@@ -43,7 +43,7 @@ class LastPoll:
 
 @dataclass(frozen=True, slots=True)
 class FailingPolls:
-    """Why a stream cannot be read: since when, for how many `polls` (counted up to three), and the cure."""
+    """The failure that keeps a stream from being read: since when, for how many `polls` (up to three), and the cure."""
 
     since: Moment
     polls: int
@@ -75,7 +75,7 @@ class StreamView:
 
 @dataclass(frozen=True, slots=True)
 class PaceView:
-    """Why a workspace rests (`rest` as in Pace), and when it is tried again."""
+    """The rest of a workspace: its cause (`rest` as in Pace), and when it is tried again."""
 
     rest: Annotated[str, Field(serialization_alias="why")]
     cause: str

@@ -18,7 +18,7 @@ NAMED = 20
 
 @dataclass(frozen=True, slots=True)
 class SettlingRefusal:
-    """Why an action is refused for a record; `final` is False where only nothing is left to do."""
+    """The reason for which an action is refused for a record; `final` is False where only nothing is left to do."""
 
     waiting: WaitingRecord
     why: str

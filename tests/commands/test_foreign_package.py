@@ -60,7 +60,7 @@ def test_one_that_was_written_over_is_named_with_who_did_it(installed: Path, nam
     assert ended.returncode == belongs.EXIT_INSTALLATION
     place = installed / name / "__init__.py"
     assert f"{place} does not belong to this program: state-machines installed it" in ended.stderr
-    assert "pipx install closingdealz-sync, or uv tool install closingdealz-sync" in ended.stderr
+    assert "pipx install '.[all]', or uv tool install '.[all]', in a clone" in ended.stderr
 
 
 def test_so_is_one_that_comes_first(installed: Path, tmp_path: Path) -> None:
