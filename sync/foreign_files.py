@@ -53,8 +53,8 @@ def _said(place: str, file: str) -> str:
     owners = " and ".join(_owners(file))
     return (
         f"error: {place} does not belong to this program{f': {owners} installed it' if owners else ''}\n"
-        f"  hint: install {_NAME} into an environment of its own: pipx install '.[all]', or uv tool install '.[all]', in"
-        " a clone of it"
+        f"  hint: install {_NAME} into an environment of its own: pipx install '.[all]', or uv tool install '.[all]',"
+        " in a clone of it"
     )
 
 
