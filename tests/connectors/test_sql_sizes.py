@@ -9,6 +9,7 @@ from collections.abc import Mapping
 import pytest
 from sql_servers import Duckdb, Mariadb, Server
 from sql_streams import connect, poll, read_all, stream
+from sqlalchemy import text
 
 from connectors.sql import limits
 from connectors.sql.connection import Database
@@ -88,8 +89,6 @@ def test_a_child_that_is_too_long_is_the_fault_of_its_record_alone(server: Serve
 def test_an_answer_that_cannot_be_halved_is_refused_by_name_and_the_next_one_is_read(server: Server) -> None:
     fill(server, {1: HUGE})
     database = Database("erp", parse_url(server.url), SqlSource.model_validate({"url": server.url}))
-    from sqlalchemy import text
-
     for _ in range(2):
         with pytest.raises(SourceRefused) as caught:
             database.run(text("SELECT note FROM companies"), "companies")
@@ -103,6 +102,14 @@ def test_rows_of_other_databases_are_counted_as_they_come(duckdb_server: Duckdb)
     lengths = dict.fromkeys(range(1, 20), LONG)
     fill(duckdb_server, lengths)
     whole(read_all(duckdb_server.url, stream()), lengths)
+
+
+def test_the_memory_of_duckdb_is_set_in_its_url(duckdb_server: Duckdb) -> None:
+    duckdb_server.run("CREATE TABLE t (id INT)")
+    url = f"{duckdb_server.url}?memory_limit=2GB"
+    database = Database("erp", parse_url(url), SqlSource.model_validate({"url": url}))
+    assert database.run(text("SELECT current_setting('memory_limit')"), "t").rows == [("1.8 GiB",)]
+    database.close()
 
 
 def test_an_answer_that_is_too_long_is_stopped_while_it_comes(
