@@ -88,12 +88,17 @@ def postgresql_connection() -> Any:
                 wanted = next(steps)
                 while True:
                     ready = yield wanted
-                    if received.bytes() > longest_answer:
-                        self.close()
-                        raise TooLargeError("the answer is too long")
+                    self._hold(received)
                     wanted = steps.send(ready)
             except StopIteration as end:
+                # libpq's last read also took what came since the last look.
+                self._hold(received)
                 return end.value
+
+        def _hold(self, received: _ReceivedBytes) -> None:
+            if received.bytes() > longest_answer:
+                self.close()
+                raise TooLargeError("the answer is too long")
 
     return BoundedConnection
 

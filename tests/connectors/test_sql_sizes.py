@@ -4,13 +4,15 @@ may be is unusable by its key, while its page and stream go on."""
 from __future__ import annotations
 
 import tracemalloc
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 
 import pytest
-from sql_servers import Duckdb, Mariadb, Server
+from psycopg import waiting
+from sql_servers import Duckdb, Mariadb, Postgresql, Server
 from sql_streams import connect, poll, read_all, stream
 from sqlalchemy import text
 
+from connectors.bounds import TooLarge
 from connectors.sql import limits
 from connectors.sql.connection import Database
 from connectors.sql.engines import parse_url
@@ -96,6 +98,23 @@ def test_an_answer_that_cannot_be_halved_is_refused_by_name_and_the_next_one_is_
         assert "leave long columns out of query" in caught.value.hint
         assert database.run(text("SELECT id FROM companies")).rows == [(1,)]
     database.close()
+
+
+def test_what_the_last_read_brings_is_counted(postgresql_server: Postgresql) -> None:
+    """It may be nearly all of the answer, where the server is quicker than we are."""
+    url = parse_url(postgresql_server.url)
+    connection = limits.postgresql_connection().connect(url.set(drivername="postgresql").render_as_string(False))
+    inner = connection.pgconn
+
+    def read() -> Iterator[int]:
+        inner.send_query(b"SELECT repeat('x', 200000)")
+        yield waiting.WAIT_W
+        while inner.is_busy():
+            inner.consume_input()
+
+    with pytest.raises(TooLarge):
+        connection.wait(read())
+    assert connection.closed
 
 
 def test_rows_of_other_databases_are_counted_as_they_come(duckdb_server: Duckdb) -> None:
